@@ -1,0 +1,51 @@
+"""What a server sees of MQTT: messages of nodes in, pushes to nodes out.
+
+Implemented by `broker.embedded`; one contract test (tests/broker/test_hub_contract.py) holds for
+every implementation.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from broker.topics import Channel
+
+Gate = Callable[[str, int], Awaitable[bool]]
+"""Asked with node id and certificate serial number at each connect: may this node come in?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """One message of a node, not yet acknowledged.
+
+    Call `ack` once, after all that the message says is stored: it sends the PUBACK of a QoS 1
+    publish. It never raises, and does nothing for QoS 0 or when the connection is gone.
+    """
+
+    node_id: str
+    channel: Channel
+    payload: bytes
+    ack: Callable[[], None]
+
+
+class Hub(Protocol):
+    """The nodes, as the server sees them."""
+
+    async def receive(self, limit: int) -> Sequence[Inbound]:
+        """Wait for at least one message, then take up to *limit*, in the order of each node.
+
+        What is not received stays bounded: nodes are slowed, nothing is dropped.
+        """
+        ...
+
+    def push(self, node_id: str, channel: Channel, payload: bytes) -> bool:
+        """Send to a node at once, QoS 0; say whether it went to a live, subscribed connection."""
+        ...
+
+    def is_connected(self, node_id: str) -> bool:
+        """Say whether the node has a live connection here."""
+        ...
+
+    def disconnect(self, node_id: str) -> None:
+        """End the node's connection at once; nothing it sent and was not acked is acked later."""
+        ...
