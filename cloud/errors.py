@@ -16,7 +16,7 @@ class CloudError(Exception):
 
 
 class Invalid(CloudError):
-    """Bad input: *field* is the path of what is wrong ("" where there is none), *reason* says why."""
+    """Bad input: *field* is the path of what is wrong ("" for the whole), *reason* says why."""
 
     def __init__(self, field: str, reason: str) -> None:
         self.field = field

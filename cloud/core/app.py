@@ -1,0 +1,270 @@
+"""An app: services a node runs, and the configs and secrets they mount."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from cloud.core.names import check_name, check_service_name
+from cloud.core.quantities import check_cpu, check_memory
+from cloud.core.selectors import Selector, parse_selector
+from cloud.errors import Invalid
+
+
+class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A piece of an app's description; the contract's names are camelCase."""
+
+
+class Ref(msgspec.Struct, frozen=True):
+    """Names another resource; a `version` beside it is ignored: the current one is used."""
+
+    name: str
+
+
+class HostPath(_Part, frozen=True):
+    """A directory or file of the node itself."""
+
+    path: str
+    type: str = ""
+
+
+class Volume(_Part, frozen=True):
+    """Something a service can mount; exactly one of its sources is set."""
+
+    name: str
+    host_path: HostPath | UnsetType = UNSET
+    config: Ref | UnsetType = UNSET
+    secret: Ref | UnsetType = UNSET
+    empty_dir: dict[str, str] | UnsetType = UNSET
+
+
+class VolumeMount(_Part, frozen=True):
+    """Where a service sees a volume."""
+
+    name: str
+    mount_path: str
+    sub_path: str = ""
+    read_only: bool = False
+    immutable: bool = False
+
+
+class Port(_Part, frozen=True):
+    """A port of a service, and the node's port it is reached through."""
+
+    container_port: int
+    host_port: int | UnsetType = UNSET
+    protocol: str = "TCP"
+    host_ip: str = msgspec.field(name="hostIP", default="")
+
+
+class Device(_Part, frozen=True):
+    """A device of the node a service may use."""
+
+    device_path: str
+    policy: str = ""
+    description: str = ""
+
+
+class EnvironmentVariable(_Part, frozen=True):
+    """One variable in a service's environment."""
+
+    name: str
+    value: str = ""
+
+
+class Resources(_Part, frozen=True):
+    """CPU and memory a service may use (`limits`) and is promised (`requests`)."""
+
+    limits: dict[str, str] = {}
+    requests: dict[str, str] = {}
+
+
+class Backoff(_Part, frozen=True):
+    """Pause between restarts."""
+
+    min: int
+    max: int
+    factor: float
+
+
+class Retry(_Part, frozen=True):
+    """How often a service is restarted."""
+
+    max: int
+
+
+class Restart(_Part, frozen=True):
+    """When a service is restarted; kept and delivered, the node decides."""
+
+    retry: Retry | UnsetType = UNSET
+    policy: str = ""
+    backoff: Backoff | UnsetType = UNSET
+
+
+class Security(_Part, frozen=True):
+    """Rights of a service on its node."""
+
+    privileged: bool = False
+
+
+class Service(_Part, frozen=True):
+    """One container, or several alike (`replica`)."""
+
+    name: str
+    labels: dict[str, str] = {}
+    image: str = ""
+    hostname: str = ""
+    replica: int = 1
+    volume_mounts: tuple[VolumeMount, ...] = ()
+    ports: tuple[Port, ...] = ()
+    devices: tuple[Device, ...] = ()
+    args: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    working_dir: str = ""
+    env: tuple[EnvironmentVariable, ...] = ()
+    resources: Resources | UnsetType = UNSET
+    runtime: str = ""
+    restart: Restart | UnsetType = UNSET
+    security: Security | UnsetType = UNSET
+    host_network: bool = False
+
+
+class AppType(StrEnum):
+    """What an app is made of."""
+
+    CONTAINER = "container"
+
+
+class AppSpec(_Part, frozen=True):
+    """What an operator says of an app (contract, "Create Application")."""
+
+    selector: str = ""
+    labels: dict[str, str] = {}
+    description: str = ""
+    type: AppType = AppType.CONTAINER
+    services: tuple[Service, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    registries: tuple[Ref, ...] = ()
+
+
+class UseKind(StrEnum):
+    """What an app can use by name."""
+
+    CONFIG = "config"
+    SECRET = "secret"  # noqa: S105
+    REGISTRY = "registry"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """An app's use of the resource *name*; *field* is where the app says so."""
+
+    kind: UseKind
+    name: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """An app as it is kept; *version* changes with its content and with all that it uses."""
+
+    namespace: str
+    name: str
+    spec: AppSpec
+    version: str
+    created: datetime
+    updated: datetime
+
+    @property
+    def selector(self) -> Selector:
+        """Terms a node's labels must satisfy; none means the app is deployed nowhere."""
+        return parse_selector(self.spec.selector)
+
+    def uses(self, kind: UseKind, name: str) -> bool:
+        """Say whether a change of that resource is a change of this app."""
+        return any(use.kind is kind and use.name == name for use in uses_of(self.spec))
+
+
+def uses_of(spec: AppSpec) -> Iterator[Use]:
+    """Everything *spec* refers to by name."""
+    for index, volume in enumerate(spec.volumes):
+        if isinstance(volume.config, Ref):
+            yield Use(UseKind.CONFIG, volume.config.name, f"volumes[{index}].config.name")
+        if isinstance(volume.secret, Ref):
+            yield Use(UseKind.SECRET, volume.secret.name, f"volumes[{index}].secret.name")
+    for index, registry in enumerate(spec.registries):
+        yield Use(UseKind.REGISTRY, registry.name, f"registries[{index}].name")
+
+
+def checked_app_spec(spec: AppSpec) -> AppSpec:
+    """Return *spec* if a node could run it; Invalid names the field."""
+    parse_selector(spec.selector)
+    _check_volumes(spec.volumes)
+    volumes = {volume.name for volume in spec.volumes}
+    names: set[str] = set()
+    for index, service in enumerate(spec.services):
+        field = f"services[{index}]"
+        _check_unique(f"{field}.name", check_service_name(f"{field}.name", service.name), names)
+        _check_service(field, service, volumes)
+    _check_host_ports(spec.services)
+    return spec
+
+
+def _check_volumes(volumes: tuple[Volume, ...]) -> None:
+    names: set[str] = set()
+    for index, volume in enumerate(volumes):
+        field = f"volumes[{index}]"
+        _check_unique(f"{field}.name", check_name(f"{field}.name", volume.name), names)
+        sources = (volume.host_path, volume.config, volume.secret, volume.empty_dir)
+        if sum(source is not UNSET for source in sources) != 1:
+            raise Invalid(field, "needs exactly one of hostPath, config, secret and emptyDir")
+
+
+def _check_service(field: str, service: Service, volumes: set[str]) -> None:
+    if not service.image.strip():
+        raise Invalid(f"{field}.image", "a container application needs an image")
+    if service.replica < 0:
+        raise Invalid(f"{field}.replica", "is negative")
+    for index, mount in enumerate(service.volume_mounts):
+        if mount.name not in volumes:
+            raise Invalid(f"{field}.volumeMounts[{index}].name", f"no volume {mount.name!r}")
+    if isinstance(service.resources, Resources):
+        for part in ("limits", "requests"):
+            quantities: dict[str, str] = getattr(service.resources, part)
+            for key, quantity in quantities.items():
+                check = {"cpu": check_cpu, "memory": check_memory}.get(key)
+                if check is not None:
+                    check(f"{field}.resources.{part}.{key}", quantity)
+
+
+def _check_host_ports(services: tuple[Service, ...]) -> None:
+    taken: set[tuple[str, str, int]] = set()
+    for index, service in enumerate(services):
+        for number, port in enumerate(service.ports):
+            field = f"services[{index}].ports[{number}]"
+            _check_port_range(f"{field}.containerPort", port.container_port)
+            if port.protocol.upper() not in {"TCP", "UDP"}:
+                raise Invalid(f"{field}.protocol", f"{port.protocol!r} is neither TCP nor UDP")
+            if isinstance(port.host_port, UnsetType) or port.host_port == 0:
+                continue
+            _check_port_range(f"{field}.hostPort", port.host_port)
+            if service.replica > 1:
+                raise Invalid(f"{field}.hostPort", "goes with a replica of 1 at most")
+            key = (port.protocol.upper(), port.host_ip, port.host_port)
+            if key in taken:
+                raise Invalid(f"{field}.hostPort", f"{port.host_port} is used twice")
+            taken.add(key)
+
+
+def _check_port_range(field: str, port: int) -> None:
+    if not 0 <= port <= 65535:
+        raise Invalid(field, f"{port} is not between 0 and 65535")
+
+
+def _check_unique(field: str, name: str, seen: set[str]) -> None:
+    if name in seen:
+        raise Invalid(field, f"{name!r} is there twice")
+    seen.add(name)

@@ -1,0 +1,105 @@
+"""A batch: a product run whose devices may activate; a record: one of its devices."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from cloud.core.fingerprint import ALL_TYPES
+from cloud.core.names import BATCH_LABEL, check_fingerprint, check_labels, check_name
+from cloud.errors import Invalid
+
+QUOTA_LIMIT = 1_000_000
+
+
+class SecurityType(StrEnum):
+    """What a device has to show beside its fingerprint."""
+
+    NONE = "None"
+    TOKEN = "Token"  # noqa: S105
+
+
+class Fingerprint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """What devices of a batch prove themselves by; *type* is a sum of `FingerprintType`."""
+
+    type: int = 1
+    sn_path: str = "/var/lib/baetyl/sn/fingerprint.txt"
+    input_field: str = "sn"
+
+
+class BatchSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """What an operator says of a batch; defaults as in the contract, "Create Product"."""
+
+    description: str = ""
+    quota_num: int = 200
+    enable_whitelist: int = 1
+    security_type: SecurityType = SecurityType.TOKEN
+    security_key: str = ""
+    callback_name: str = ""
+    labels: dict[str, str] = {}
+    fingerprint: Fingerprint = Fingerprint()
+
+    def __repr__(self) -> str:
+        return f"BatchSpec(quota_num={self.quota_num}, security_type={self.security_type})"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch as it is kept."""
+
+    namespace: str
+    name: str
+    spec: BatchSpec
+    created: datetime
+    updated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One device of a batch; *active* once it has been given its certificate."""
+
+    namespace: str
+    batch: str
+    name: str
+    fingerprint: str
+    node_name: str
+    created: datetime
+    updated: datetime
+    active: bool = False
+    active_ip: str = ""
+    active_time: datetime | None = None
+
+
+def checked_batch_spec(name: str, spec: BatchSpec) -> BatchSpec:
+    """Return *spec* as it is to be kept: valid, and with the label that names the batch."""
+    if not 1 <= spec.quota_num <= QUOTA_LIMIT:
+        raise Invalid("quotaNum", f"is not between 1 and {QUOTA_LIMIT}")
+    if spec.enable_whitelist not in {0, 1}:
+        raise Invalid("enableWhitelist", "is neither 0 nor 1")
+    if spec.callback_name:
+        raise Invalid("callbackName", f"no callback {spec.callback_name!r}")
+    if spec.security_type is SecurityType.TOKEN and not spec.security_key:
+        raise Invalid("securityKey", "is empty")
+    _check_fingerprint_source(spec.fingerprint)
+    labels = {**spec.labels, BATCH_LABEL: name}
+    if spec.labels.get(BATCH_LABEL, name) != name:
+        raise Invalid(f"labels.{BATCH_LABEL}", "is set by the server to the batch's name")
+    check_labels("labels", labels)
+    return msgspec.structs.replace(spec, labels=labels)
+
+
+def checked_record(record: Record) -> Record:
+    """Return *record* if a device could activate as it."""
+    check_name("name", record.name)
+    check_fingerprint("fingerprintValue", record.fingerprint)
+    return record
+
+
+def _check_fingerprint_source(fingerprint: Fingerprint) -> None:
+    if not 1 <= fingerprint.type <= ALL_TYPES:
+        raise Invalid("fingerprint.type", f"is not between 1 and {ALL_TYPES}")
+    if not fingerprint.sn_path.startswith("/"):
+        raise Invalid("fingerprint.snPath", "is not an absolute path")
+    if not fingerprint.input_field:
+        raise Invalid("fingerprint.inputField", "is empty")

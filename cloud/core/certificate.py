@@ -1,0 +1,19 @@
+"""A certificate the server gave to a node, as far as it has to be remembered."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCertificate:
+    """One certificate of a node; *revoked* is when it was taken back, if it was."""
+
+    serial: int
+    node_id: str
+    created: datetime
+    expires: datetime
+    revoked: datetime | None = None
+
+    def admits(self, node_id: str) -> bool:
+        """Say whether this lets *node_id* in; its expiry is checked in the TLS handshake."""
+        return self.node_id == node_id and self.revoked is None

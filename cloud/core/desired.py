@@ -1,0 +1,66 @@
+"""What a node should run: computed from its labels and the apps, never stored."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from cloud.core.app import App
+from cloud.core.node import Node
+from cloud.core.selectors import matches
+
+_MEMO_LIMIT = 100_000
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class AppVersion:
+    """One app at one version, as reports and deltas name it."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """All that a node should run, in a fixed order: oldest app first, then by name."""
+
+    apps: tuple[AppVersion, ...] = ()
+    sysapps: tuple[AppVersion, ...] = ()
+
+
+def selects(app: App, labels: Mapping[str, str]) -> bool:
+    """Say whether a node with *labels* runs *app*; an empty selector selects nothing."""
+    return bool(app.selector) and matches(app.selector, labels)
+
+
+def desired_state(labels: Mapping[str, str], apps: Iterable[App]) -> Desired:
+    """What a node with *labels* should run of *apps*, all of one namespace."""
+    chosen = [app for app in apps if selects(app, labels)]
+    chosen.sort(key=lambda app: (app.created, app.name))
+    return Desired(tuple(AppVersion(app.name, app.version) for app in chosen))
+
+
+def nodes_affected(nodes: Iterable[Node], before: App | None, after: App | None) -> list[Node]:
+    """Nodes whose desired state may differ once *before* is *after*; None stands for no app."""
+    versions = [app for app in (before, after) if app is not None]
+    return [node for node in nodes if any(selects(app, node.labels) for app in versions)]
+
+
+class Catalog:
+    """The apps of one namespace at one moment, ready to say who runs what.
+
+    Answers are remembered: a catalog never changes, so they cannot become wrong.
+    """
+
+    def __init__(self, apps: Iterable[App]) -> None:
+        self.apps: Mapping[str, App] = {app.name: app for app in apps}
+        # What nodes asked for so far should run, by their labels.
+        self._known: dict[frozenset[tuple[str, str]], Desired] = {}
+
+    def desired_state(self, labels: Mapping[str, str]) -> Desired:
+        """As the function of that name, for the apps of this catalog."""
+        key = frozenset(labels.items())
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= _MEMO_LIMIT:
+                self._known.clear()
+            known = self._known[key] = desired_state(labels, self.apps.values())
+        return known

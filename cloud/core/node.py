@@ -1,0 +1,53 @@
+"""A node: a machine out there, described by the operator."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from cloud.core.names import NODE_NAME_LABEL, check_labels, node_id
+from cloud.errors import Invalid
+
+
+class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an operator says of a node (contract, "Create Node")."""
+
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node as it is kept."""
+
+    namespace: str
+    name: str
+    spec: NodeSpec
+    created: datetime
+    updated: datetime
+
+    @property
+    def id(self) -> str:
+        """Identity on the wire, `{namespace}.{name}`."""
+        return node_id(self.namespace, self.name)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What selectors see: the operator's labels and the node's own name."""
+        return effective_labels(self.name, self.spec.labels)
+
+
+def effective_labels(name: str, labels: Mapping[str, str]) -> Mapping[str, str]:
+    """Labels of the node *name*: the operator's, and its own name under `baetyl-node-name`."""
+    return {**labels, NODE_NAME_LABEL: name}
+
+
+def checked_node_spec(name: str, spec: NodeSpec) -> NodeSpec:
+    """Return *spec* as it is to be kept: valid labels, the node's own name not among them."""
+    check_labels("labels", spec.labels)
+    labels = dict(spec.labels)
+    if labels.pop(NODE_NAME_LABEL, name) != name:
+        raise Invalid(f"labels.{NODE_NAME_LABEL}", "is set by the server to the node's name")
+    return NodeSpec(labels, spec.annotations, spec.description)

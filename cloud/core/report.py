@@ -1,0 +1,134 @@
+"""A report: a node's own account of what it is and runs (docs/protocol.md, "Report")."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from cloud.core.decoding import convert
+from cloud.core.desired import AppVersion
+from cloud.errors import Invalid
+
+RUN_LIMIT = 64
+"""Characters in the `run` of a report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The part of a report that is compared with the desired state; None: not known yet."""
+
+    apps: tuple[AppVersion, ...] | None = None
+    sysapps: tuple[AppVersion, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Where a report stands among those of its node; either part may be missing."""
+
+    run: str = ""
+    sequence: int | None = None
+
+    def is_older_than(self, other: "Order") -> bool:
+        """Say whether this was counted before *other* in the same run; without numbers never."""
+        return (
+            self.run == other.run
+            and self.sequence is not None
+            and other.sequence is not None
+            and self.sequence < other.sequence
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report that has been checked; *document* is all of it, as JSON text."""
+
+    document: bytes
+    reported: Reported
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReport:
+    """The last report of a node, and the usage that came after it, if any.
+
+    *encoding* is how the node wrote it, `json` or `msgpack`: it is answered in the same.
+    """
+
+    report: Report
+    encoding: str
+    received: datetime
+    usage: bytes | None = None
+    usage_received: datetime | None = None
+
+    @property
+    def last_seen(self) -> datetime:
+        """When the node last said anything, by the server's clock."""
+        return max(self.received, self.usage_received or self.received)
+
+
+class _AppEntry(msgspec.Struct):
+    name: str
+    version: str
+
+
+class _AppStats(msgspec.Struct):
+    name: str
+    version: str
+    status: str = ""
+    cause: str | None = None
+    instances: dict[str, Any] | None = None
+
+
+class _Content(msgspec.Struct):
+    """What the server reads of a report; all else is kept as it came."""
+
+    core: dict[str, Any] | None = None
+    node: dict[str, Any] | None = None
+    nodestats: dict[str, Any] | None = None
+    apps: list[_AppEntry] | None = None
+    sysapps: list[_AppEntry] | None = None
+    appstats: list[_AppStats] | None = None
+    sysappstats: list[_AppStats] | None = None
+
+
+class _UsageContent(msgspec.Struct, forbid_unknown_fields=True):
+    nodestats: dict[str, Any]
+
+
+def read_report(content: Any, order: Order) -> Report:
+    """Check *content*, the plain data of a report message; Invalid names the field."""
+    if not isinstance(content, Mapping):
+        raise Invalid("content", "a report is a map")
+    read = convert(content, _Content, under="content")
+    reported = Reported(_versions(read.apps), _versions(read.sysapps))
+    return Report(msgspec.json.encode(content), reported, order)
+
+
+def read_usage(content: Any) -> bytes:
+    """Check *content* of a stats message and return it as JSON text; Invalid names the field."""
+    if not isinstance(content, Mapping):
+        raise Invalid("content", "stats are a map")
+    convert(content, _UsageContent, under="content")
+    return msgspec.json.encode(content)
+
+
+def read_order(meta: Mapping[str, str | int]) -> Order:
+    """`run` and `seq` of a report's meta; Invalid if they are there and cannot be read."""
+    run, sequence = meta.get("run", ""), meta.get("seq")
+    if not isinstance(run, str) or len(run) > RUN_LIMIT:
+        raise Invalid("meta.run", f"is not a string of at most {RUN_LIMIT} characters")
+    if isinstance(sequence, str):
+        if not (sequence.isascii() and sequence.isdigit() and len(sequence) <= 18):
+            raise Invalid("meta.seq", "is not a number")
+        sequence = int(sequence)
+    if sequence is not None and not 0 <= sequence < 2**63:
+        raise Invalid("meta.seq", "is not between 0 and 2^63 - 1")
+    return Order(run, sequence)
+
+
+def _versions(entries: list[_AppEntry] | None) -> tuple[AppVersion, ...] | None:
+    if entries is None:
+        return None
+    return tuple(AppVersion(entry.name, entry.version) for entry in entries)

@@ -1,0 +1,44 @@
+"""A secret: values that apps mount, encrypted where they are kept."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+from cloud.core.names import check_data_key
+from cloud.errors import Invalid
+
+SIZE_LIMIT = 64 * 1024
+"""Bytes of one secret, written as JSON."""
+
+
+class SecretSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an operator says of a secret (contract, "Create Secret")."""
+
+    data: dict[str, str] = {}
+    description: str = ""
+
+    def __repr__(self) -> str:
+        return f"SecretSpec(<{len(self.data)} values>)"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret as it is kept; *version* changes with every change of its content."""
+
+    namespace: str
+    name: str
+    spec: SecretSpec = field(repr=False)
+    version: str
+    created: datetime
+    updated: datetime
+
+
+def checked_secret_spec(spec: SecretSpec) -> SecretSpec:
+    """Return *spec* if it can be kept and delivered; Invalid names the field, never the value."""
+    for key in spec.data:
+        check_data_key("data", key)
+    size = len(msgspec.json.encode(spec))
+    if size > SIZE_LIMIT:
+        raise Invalid("data", f"{size} bytes as JSON, more than the limit of {SIZE_LIMIT}")
+    return spec

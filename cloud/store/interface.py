@@ -1,0 +1,137 @@
+"""What the rest of the server sees of persistence; no SQL words here.
+
+Work is a plain function of a `Transaction`: it touches nothing else, and may be run twice.
+Everything read is a value; changing it means putting another one. Times are aware UTC, kept to the
+microsecond. A `put` inserts or replaces; a `delete` says whether something was there.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from cloud.core.app import App
+from cloud.core.batch import Batch, Record
+from cloud.core.certificate import NodeCertificate
+from cloud.core.config import Config
+from cloud.core.desired import Catalog
+from cloud.core.node import Node
+from cloud.core.report import Order, Report, StoredReport
+from cloud.core.secret import Secret
+
+T = TypeVar("T")
+
+
+class Transaction(Protocol):
+    """All reads see one moment; all writes happen together or not at all."""
+
+    def next_version(self) -> str:
+        """A decimal number higher than any given before, also to things since deleted."""
+        ...
+
+    # nodes
+    def node(self, namespace: str, name: str) -> Node | None: ...
+    def nodes(self, namespace: str) -> Sequence[Node]:
+        """All nodes of the namespace, oldest first, then by name; so are all lists here."""
+        ...
+
+    def put_node(self, node: Node) -> None: ...
+    def delete_node(self, namespace: str, name: str) -> bool:
+        """Forget the node and its report; its certificates stay on record."""
+        ...
+
+    # apps, configs, secrets
+    def app(self, namespace: str, name: str) -> App | None: ...
+    def apps(self, namespace: str) -> Sequence[App]: ...
+    def put_app(self, app: App) -> None: ...
+    def delete_app(self, namespace: str, name: str) -> bool: ...
+    def catalog(self, namespace: str) -> Catalog:
+        """The apps of the namespace; the same object as long as no resource has changed."""
+        ...
+
+    def config(self, namespace: str, name: str) -> Config | None: ...
+    def configs(self, namespace: str) -> Sequence[Config]: ...
+    def put_config(self, config: Config) -> None: ...
+    def delete_config(self, namespace: str, name: str) -> bool: ...
+
+    def secret(self, namespace: str, name: str) -> Secret | None:
+        """Unavailable if it cannot be unsealed with this server's key."""
+        ...
+
+    def secrets(self, namespace: str) -> Sequence[Secret]: ...
+    def put_secret(self, secret: Secret) -> None: ...
+    def delete_secret(self, namespace: str, name: str) -> bool: ...
+
+    # batches and records
+    def batch(self, namespace: str, name: str) -> Batch | None: ...
+    def batches(self, namespace: str) -> Sequence[Batch]: ...
+    def put_batch(self, batch: Batch) -> None: ...
+    def delete_batch(self, namespace: str, name: str) -> bool: ...
+
+    def record(self, namespace: str, batch: str, name: str) -> Record | None: ...
+    def record_by_fingerprint(self, namespace: str, batch: str, fingerprint: str) -> Record | None:
+        """The record whose normalised fingerprint is that of *fingerprint*."""
+        ...
+
+    def records(self, namespace: str, batch: str) -> Sequence[Record]: ...
+    def count_records(self, namespace: str, batch: str) -> int: ...
+    def put_record(self, record: Record) -> None:
+        """Conflict if another record of the batch has the same normalised fingerprint."""
+        ...
+
+    def delete_record(self, namespace: str, batch: str, name: str) -> bool: ...
+
+    # certificates
+    def certificate(self, serial: int) -> NodeCertificate | None: ...
+    def put_certificate(self, certificate: NodeCertificate) -> None: ...
+    def revoke_certificates(self, node_id: str, now: datetime) -> int:
+        """Take back every certificate of the node that is not yet; how many there were."""
+        ...
+
+    # reports
+    def report(self, namespace: str, name: str) -> StoredReport | None: ...
+    def last_seen(self, namespace: str) -> Mapping[str, datetime]:
+        """When each node of the namespace that ever reported was last heard, by node name."""
+        ...
+
+    def put_report(
+        self, namespace: str, name: str, report: Report, encoding: str, now: datetime
+    ) -> None:
+        """Replace the node's last report, and drop the usage that came after the one before."""
+        ...
+
+    def put_usage(self, namespace: str, name: str, usage: bytes, now: datetime) -> bool:
+        """Keep usage beside the node's report; False, and nothing kept, where there is none."""
+        ...
+
+    def report_order(self, namespace: str, name: str) -> Order | None:
+        """Where the node's last report stands among its reports; None if it never reported."""
+        ...
+
+    # nodes to be told
+    def mark_stale(self, nodes: Iterable[Node]) -> None:
+        """Note that these nodes may have to be told something; wakes the pusher after commit."""
+        ...
+
+    def take_stale(self, limit: int) -> Sequence[tuple[str, str]]:
+        """Take up to *limit* noted nodes (namespace, name) off the list; no two callers get one."""
+        ...
+
+
+class Store(Protocol):
+    """Runs work off the event loop, each piece in a transaction of its own.
+
+    Commits when the work returns, rolls back when it raises; what was returned is durable.
+    Cancelling the wait does not undo the work: afterwards it is unknown whether it was done.
+    """
+
+    def write(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
+        """Run *work* with the right to change things; one at a time."""
+        ...
+
+    def read(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
+        """Run *work* with the right to look; others may write meanwhile."""
+        ...
+
+    async def wait_for_stale(self) -> None:
+        """Return when nodes may have been noted as stale since the last call."""
+        ...
