@@ -1,0 +1,179 @@
+"""Settings: from flags, then `EDGESYNC_*` in the environment, then a TOML file, then defaults.
+
+`Settings` is the one list: flags, variables, keys of the file and the table in docs/operations.md
+all follow from it. An unknown key is an error wherever it stands.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from cloud.core.names import check_namespace
+from cloud.errors import CloudError, Invalid
+
+PREFIX = "EDGESYNC_"
+
+NOT_SETTINGS = frozenset({"EDGESYNC_CONFIG"})
+"""Variables with the prefix that are read elsewhere; `EDGESYNC_SIM_*` and `EDGESYNC_TEST_*` too."""
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class BadSettings(CloudError):
+    """Settings that cannot be used; the text names the key and where it stands."""
+
+
+def _help(text: str) -> Mapping[str, str]:
+    return {"help": text}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything an operator can set about a server."""
+
+    data_dir: Path = field(
+        default=Path("data"), metadata=_help("Directory for the database, keys and certificates.")
+    )
+    host: str = field(default="127.0.0.1", metadata=_help("Address to listen on; 0.0.0.0 for all."))
+    server_names: tuple[str, ...] = field(
+        default=(),
+        metadata=_help(
+            "Further host names and addresses by which nodes and people reach this server."
+        ),
+    )
+    api_port: int = field(default=9004, metadata=_help("Port of the REST API; 0 takes a free one."))
+    activation_port: int = field(
+        default=9003, metadata=_help("Port of the activation endpoint; 0 takes a free one.")
+    )
+    mqtt_port: int = field(
+        default=8883, metadata=_help("Port of the MQTT hub; 0 takes a free one.")
+    )
+    namespace: str = field(default="default", metadata=_help("Namespace where none is given."))
+    server_generated_keys: bool = field(
+        default=False,
+        metadata=_help(
+            "Make the private key for a device that activates without a signing request."
+        ),
+    )
+    max_connections: int = field(
+        default=10_000, metadata=_help("Nodes connected at the same time, at most.")
+    )
+    ready_file: Path | None = field(
+        default=None,
+        metadata=_help("File to write the addresses to, as JSON, once the server is ready."),
+    )
+    log_level: str = field(
+        default="info", metadata=_help("Least level that is logged: debug, info, warning, error.")
+    )
+
+    def __post_init__(self) -> None:
+        for port in ("api_port", "activation_port", "mqtt_port"):
+            if not 0 <= getattr(self, port) <= 65535:
+                raise BadSettings(f"{port}: {getattr(self, port)} is not between 0 and 65535")
+        if self.max_connections < 1:
+            raise BadSettings("max_connections: is less than 1")
+        if self.log_level not in {"debug", "info", "warning", "error"}:
+            raise BadSettings(f"log_level: {self.log_level!r} is no level")
+        try:
+            check_namespace("namespace", self.namespace)
+        except Invalid as error:
+            raise BadSettings(f"namespace: {error.reason}") from error
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Say whether nobody but this machine can reach the ports."""
+        return self.host in LOOPBACK
+
+
+_KINDS: Mapping[str, type] = {
+    "data_dir": Path,
+    "ready_file": Path,
+    "server_names": tuple,
+    "api_port": int,
+    "activation_port": int,
+    "mqtt_port": int,
+    "max_connections": int,
+    "server_generated_keys": bool,
+}
+
+NAMES = tuple(setting.name for setting in fields(Settings))
+
+
+def load_settings(
+    flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
+) -> Settings:
+    """Settings from all three places, the first that names one wins; else BadSettings says why.
+
+    *flags* holds only what was given.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        values.update(_from_file(file))
+    values.update(_from_environment(environ))
+    values.update(flags)
+    return Settings(**values)
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSettings(f"{file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{file}: {error}") from error
+    return {
+        key: _read(f"{file}: {key}", _known(f"{file}: {key}", key), value)
+        for key, value in content.items()
+    }
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values = {}
+    for variable, text in environ.items():
+        others = ("EDGESYNC_SIM_", "EDGESYNC_TEST_", "EDGESYNC_DEMO_")
+        if not variable.startswith(PREFIX) or variable in NOT_SETTINGS:
+            continue
+        if variable.startswith(others):
+            continue
+        key = _known(variable, variable.removeprefix(PREFIX).lower())
+        values[key] = _read_text(variable, key, text)
+    return values
+
+
+def _known(where: str, key: str) -> str:
+    if key not in NAMES:
+        raise BadSettings(f"{where}: no such setting; there are {', '.join(NAMES)}")
+    return key
+
+
+def _read_text(where: str, key: str, text: str) -> Any:
+    """Value of *key* from a variable's text."""
+    kind = _KINDS.get(key, str)
+    if kind is int:
+        try:
+            return int(text)
+        except ValueError as error:
+            raise BadSettings(f"{where}: {text!r} is not a whole number") from error
+    if kind is bool:
+        truth = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+        if text.lower() not in truth:
+            raise BadSettings(f"{where}: {text!r} is neither true nor false")
+        return truth[text.lower()]
+    if kind is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    return Path(text) if kind is Path else text
+
+
+def _read(where: str, key: str, value: Any) -> Any:
+    """Value of *key* from a file, where it has a type already."""
+    kind = _KINDS.get(key, str)
+    if kind is tuple and isinstance(value, list) and all(isinstance(x, str) for x in value):
+        return tuple(value)
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if kind in {int, bool, str} and type(value) is kind:
+        return value
+    expected = {int: "a whole number", bool: "true or false", tuple: "a list of strings"}
+    raise BadSettings(f"{where}: {value!r} is not {expected.get(kind, 'a string')}")

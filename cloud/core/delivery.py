@@ -1,0 +1,56 @@
+"""What a node gets when it asks for a body (docs/protocol.md, "Desire")."""
+
+import base64
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from cloud.core.app import App, Ref, UseKind, Volume
+from cloud.core.config import Config
+from cloud.core.secret import Secret
+from cloud.core.times import time_text
+
+VersionOf = Callable[[UseKind, str], str]
+"""Current version of a config or secret."""
+
+
+def app_value(app: App, version_of: VersionOf) -> dict[str, Any]:
+    """The app as a node gets it: its volumes name the versions they stand for."""
+    value: dict[str, Any] = msgspec.to_builtins(app.spec)
+    value["volumes"] = [_volume_value(volume, version_of) for volume in app.spec.volumes]
+    return _headed(app.namespace, app.name, app.version, app.created, value)
+
+
+def config_value(config: Config) -> dict[str, Any]:
+    """The config as a node gets it: `data` maps file name to text."""
+    spec = config.spec
+    value = {
+        "labels": dict(spec.labels),
+        "description": spec.description,
+        "data": {item.key: item.value.value for item in spec.data},
+    }
+    return _headed(config.namespace, config.name, config.version, config.created, value)
+
+
+def secret_value(secret: Secret) -> dict[str, Any]:
+    """The secret as a node gets it: `data` maps file name to base64."""
+    data = {key: base64.b64encode(text.encode()).decode() for key, text in secret.spec.data.items()}
+    value = {"description": secret.spec.description, "data": data}
+    return _headed(secret.namespace, secret.name, secret.version, secret.created, value)
+
+
+def _headed(
+    namespace: str, name: str, version: str, created: datetime, value: dict[str, Any]
+) -> dict[str, Any]:
+    head = {"name": name, "namespace": namespace, "version": version}
+    return {**head, "createTime": time_text(created), **value}
+
+
+def _volume_value(volume: Volume, version_of: VersionOf) -> dict[str, Any]:
+    value: dict[str, Any] = msgspec.to_builtins(volume)
+    for kind, ref in ((UseKind.CONFIG, volume.config), (UseKind.SECRET, volume.secret)):
+        if isinstance(ref, Ref):
+            value[kind.value]["version"] = version_of(kind, ref.name)
+    return value

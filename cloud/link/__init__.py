@@ -1,0 +1,3 @@
+"""How nodes reach the server: activation over HTTPS (`http`), messages over MQTT (`inbox`), and
+the other way, what they have to be told (`pusher`).
+"""

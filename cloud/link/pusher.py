@@ -1,0 +1,66 @@
+"""Tell nodes what changed for them: stale nodes in, deltas out.
+
+Level-triggered: what is pushed is computed at that moment. A push that is lost, or taken off the
+list by a process that died, is healed by the node's next report.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from broker.hub import Hub
+from broker.messages import Encoding, encode_message
+from broker.topics import Channel
+from cloud.core.names import node_id
+from cloud.errors import Unavailable
+from cloud.link.wire import delta_message
+from cloud.operations.reports import deltas_for
+from cloud.store.interface import Store
+
+logger = logging.getLogger(__name__)
+
+GROUP = 200
+"""Stale nodes taken at a time."""
+
+POLL_EVERY = timedelta(seconds=5)
+"""A wake-up that was lost costs this much at most."""
+
+
+class Pusher:
+    """Owns the way from the list of stale nodes to the hub."""
+
+    def __init__(self, hub: Hub, store: Store, clock: Callable[[], datetime]) -> None:
+        self._hub = hub
+        self._store = store
+        self._clock = clock
+        # How often what happened: `pushed`, `not_connected`.
+        self.counts: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Push until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(POLL_EVERY.total_seconds()):
+                    await self._store.wait_for_stale()
+            except TimeoutError:
+                pass
+            try:
+                while await self.push_some():
+                    pass
+            except Unavailable as error:
+                logger.warning("cannot read which nodes to tell, trying again: %s", error.reason)
+
+    async def push_some(self) -> bool:
+        """Tell the next nodes on the list; False when it is empty."""
+        taken = await self._store.write(lambda tx: list(tx.take_stale(GROUP)))
+        here = [node for node in taken if self._hub.is_connected(node_id(*node))]
+        self.counts["not_connected"] += len(taken) - len(here)
+        if here:
+            now = self._clock()
+            for push in await self._store.read(lambda tx: deltas_for(tx, here)):
+                payload = encode_message(delta_message(push.delta, now), Encoding(push.encoding))
+                if self._hub.push(push.node_id, Channel.DELTA, payload):
+                    self.counts["pushed"] += 1
+        return bool(taken)

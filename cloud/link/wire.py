@@ -1,0 +1,53 @@
+"""Messages of the server to nodes: built here, with the server's time in each."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from broker.messages import (
+    REQUEST_ID,
+    RUN,
+    SEQUENCE,
+    SYNC,
+    WARNING,
+    Kind,
+    Message,
+    MetaValue,
+)
+from cloud.core.delta import Delta
+from cloud.core.times import time_text
+from cloud.errors import CloudError
+
+_ECHOED = (SEQUENCE, RUN, REQUEST_ID, SYNC)
+
+Meta = Mapping[str, MetaValue]
+
+
+def delta_message(delta: Delta, now: datetime, *, meta: Meta | None = None) -> Message:
+    """A delta: the answer to the report with *meta*, or pushed where there is none."""
+    return Message(Kind.REPORT.value, dict(delta), _meta(meta or {}, now))
+
+
+def report_answer(delta: Delta, warning: str, now: datetime, *, meta: Meta) -> Message:
+    """The answer to the report with *meta*; *warning* names what the server does not know."""
+    extra = {WARNING: warning} if warning else {}
+    return Message(Kind.REPORT.value, dict(delta), {**_meta(meta, now), **extra})
+
+
+def desire_answer(values: Mapping[str, Any], now: datetime, *, meta: Meta) -> Message:
+    """The answer to the desire request with *meta*."""
+    return Message(Kind.DESIRE.value, dict(values), _meta(meta, now))
+
+
+def error_message(code: str, text: str, now: datetime, *, meta: Meta) -> Message:
+    """What is wrong with the message that had *meta*."""
+    return Message(Kind.ERROR.value, text, {"code": code, **_meta(meta, now)})
+
+
+def error_for(error: CloudError, now: datetime, *, meta: Meta) -> Message:
+    """As `error_message`, for an error of the server's own tree."""
+    return error_message(error.code, str(error), now, meta=meta)
+
+
+def _meta(asked: Meta, now: datetime) -> dict[str, MetaValue]:
+    return {**{key: asked[key] for key in _ECHOED if key in asked}, "time": time_text(now)}

@@ -1,0 +1,150 @@
+"""A device proves who it is and becomes a node (docs/protocol.md, "Activation")."""
+
+import hmac
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from cloud.core.batch import Batch, Record, SecurityType, checked_record
+from cloud.core.certificate import NodeCertificate
+from cloud.core.fingerprint import normalised
+from cloud.core.names import check_node_name, node_id
+from cloud.core.node import Node, NodeSpec, checked_node_spec
+from cloud.errors import Denied, Invalid, NotFound, QuotaExceeded
+from cloud.store.interface import Transaction
+
+
+class Claim(msgspec.Struct, frozen=True, rename="camel"):
+    """What a device says to be activated; fields it sends beyond these are ignored."""
+
+    batch_name: str
+    fingerprint_value: str
+    namespace: str = ""
+    security_type: str = SecurityType.NONE.value
+    security_value: str = ""
+    mode: str = ""
+    penetrate_data: dict[str, str] | None = None
+    csr: str = ""
+
+    def __repr__(self) -> str:
+        return f"Claim(batch_name={self.batch_name!r})"
+
+
+class IssuedCertificate(Protocol):
+    """What an authority hands out, as far as it is remembered here."""
+
+    @property
+    def serial(self) -> int:
+        """Serial number, unique for ever."""
+        ...
+
+    @property
+    def not_after(self) -> datetime:
+        """Last moment it is valid."""
+        ...
+
+    @property
+    def certificate_pem(self) -> str:
+        """The one certificate, PEM."""
+        ...
+
+
+class Authority(Protocol):
+    """Makes certificates for nodes."""
+
+    def issue_node(
+        self, public_key: Any, node_id: str, *, now: datetime, serial: int
+    ) -> IssuedCertificate:
+        """Certify that *public_key* is that of *node_id*."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """What the device is told: who it is, and its certificate."""
+
+    namespace: str
+    node_name: str
+    certificate_pem: str
+
+
+def activate(
+    tx: Transaction,
+    authority: Authority,
+    claim: Claim,
+    public_key: Any,
+    *,
+    address: str,
+    now: datetime,
+    serial: int,
+) -> Activation:
+    """Make the device of *claim* a node and certify *public_key* for it.
+
+    The same fingerprint always becomes the same node. Denied for a wrong token, NotFound for an
+    unknown batch or a fingerprint that is not on its list, QuotaExceeded when the batch is full,
+    Invalid when the name it would get belongs to another device.
+    """
+    batch = tx.batch(claim.namespace, claim.batch_name)
+    if batch is None:
+        raise NotFound("batch", claim.batch_name)
+    _check_security(batch, claim)
+    record = tx.record_by_fingerprint(batch.namespace, batch.name, claim.fingerprint_value)
+    if record is None:
+        record = _new_record(tx, batch, claim, now)
+    if not record.active:
+        _check_not_taken(tx, record)
+    _ensure_node(tx, batch, record, now)
+    tx.put_record(replace(record, active=True, active_ip=address, active_time=now, updated=now))
+    identity = node_id(record.namespace, record.node_name)
+    issued = authority.issue_node(public_key, identity, now=now, serial=serial)
+    tx.put_certificate(NodeCertificate(issued.serial, identity, now, issued.not_after))
+    return Activation(record.namespace, record.node_name, issued.certificate_pem)
+
+
+def _check_security(batch: Batch, claim: Claim) -> None:
+    spec = batch.spec
+    if claim.security_type != spec.security_type.value:
+        raise Denied(f"the batch wants the security type {spec.security_type.value}")
+    if spec.security_type is SecurityType.TOKEN and not hmac.compare_digest(
+        claim.security_value.encode(), spec.security_key.encode()
+    ):
+        raise Denied("the token is not the batch's")
+
+
+def _new_record(tx: Transaction, batch: Batch, claim: Claim, now: datetime) -> Record:
+    """Record for a device of a batch without whitelist that was not seen before."""
+    if batch.spec.enable_whitelist:
+        raise NotFound("record", claim.fingerprint_value[:80])
+    if tx.count_records(batch.namespace, batch.name) >= batch.spec.quota_num:
+        raise QuotaExceeded(batch.name, batch.spec.quota_num)
+    name = normalised(claim.fingerprint_value)
+    check_node_name("fingerprintValue", batch.namespace, name)
+    if tx.node(batch.namespace, name) is not None:
+        # No operator has said that this device is that node.
+        raise Invalid("fingerprintValue", "a node of that name is there already")
+    return checked_record(
+        Record(batch.namespace, batch.name, name, name, name, created=now, updated=now)
+    )
+
+
+def _check_not_taken(tx: Transaction, record: Record) -> None:
+    """Refuse a second device the name of a node that another record has become."""
+    for other in tx.records_of_node(record.namespace, record.node_name):
+        if other.active and (other.batch, other.name) != (record.batch, record.name):
+            raise Invalid("fingerprintValue", "its node name belongs to another device")
+
+
+def _ensure_node(tx: Transaction, batch: Batch, record: Record, now: datetime) -> None:
+    """Make the node, or give one that waited for its device the labels of the batch it lacks."""
+    node = tx.node(record.namespace, record.node_name)
+    if node is None:
+        spec = checked_node_spec(record.node_name, NodeSpec(labels=dict(batch.spec.labels)))
+        tx.put_node(Node(record.namespace, record.node_name, spec, now, now))
+    elif not record.active:
+        labels = {**batch.spec.labels, **node.spec.labels}
+        if labels != node.spec.labels:
+            tx.put_node(
+                replace(node, spec=msgspec.structs.replace(node.spec, labels=labels), updated=now)
+            )

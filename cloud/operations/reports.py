@@ -1,0 +1,81 @@
+"""What a node says of itself."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cloud.core.delta import Delta, diff
+from cloud.core.desired import Catalog
+from cloud.core.names import split_node_id
+from cloud.core.report import Report, Reported
+from cloud.errors import NotFound
+from cloud.store.interface import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class ReportAnswer:
+    """What a report is answered: the delta, and what in the report the server does not know."""
+
+    delta: Delta
+    warning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A delta for a node that did not ask, in the encoding it last used."""
+
+    node_id: str
+    encoding: str
+    delta: Delta
+
+
+def receive_report(
+    tx: Transaction, node_id: str, report: Report, encoding: str, *, now: datetime
+) -> ReportAnswer:
+    """Keep *report*, unless it is older than the one kept, and say what the node should change.
+
+    NotFound if the node was deleted; nothing is kept then.
+    """
+    namespace, name = split_node_id(node_id)
+    node = tx.node(namespace, name)
+    if node is None:
+        raise NotFound("node", name)
+    last = tx.report_order(namespace, name)
+    if last is None or not report.order.is_older_than(last):
+        tx.put_report(namespace, name, report, encoding, now)
+    catalog = tx.catalog(namespace)
+    desired = catalog.desired_state(node.labels)
+    return ReportAnswer(diff(report.reported, desired), _unknown_app(report.reported, catalog))
+
+
+def receive_usage(tx: Transaction, node_id: str, usage: bytes, *, now: datetime) -> None:
+    """Keep *usage* beside the node's last report; dropped before the first one.
+
+    NotFound if the node was deleted.
+    """
+    namespace, name = split_node_id(node_id)
+    if not tx.put_usage(namespace, name, usage, now) and tx.node(namespace, name) is None:
+        raise NotFound("node", name)
+
+
+def deltas_for(tx: Transaction, nodes: list[tuple[str, str]]) -> list[Push]:
+    """What each of *nodes* (namespace, name) should be told now, by its last report.
+
+    A node that has nothing to change, is gone, or never reported is left out.
+    """
+    pushes = []
+    for namespace, name in nodes:
+        node, stored = tx.node(namespace, name), tx.report(namespace, name)
+        if node is None or stored is None:
+            continue
+        desired = tx.catalog(namespace).desired_state(node.labels)
+        if delta := diff(stored.report.reported, desired):
+            pushes.append(Push(node.id, stored.encoding, delta))
+    return pushes
+
+
+def _unknown_app(reported: Reported, catalog: Catalog) -> str:
+    """Name the first reported app that is not there (an old one, most likely)."""
+    for index, app in enumerate(reported.apps or ()):
+        if app.name not in catalog.apps:
+            return f"content.apps[{index}].name: no app {app.name[:80]!r} in this namespace"
+    return ""
