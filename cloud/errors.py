@@ -1,22 +1,34 @@
-"""The errors of the server; no status codes and no framework here (those are in rest/errors.py).
+"""The errors of the server; no status codes and no framework here (those are in http/errors.py).
 
 CloudError
 ├── Invalid             the caller sent something wrong; the message names the field
-│   └── QuotaExceeded   a batch holds as many records as it may
+│   ├── QuotaExceeded   a batch holds as many records as it may
+│   └── TooLarge        the caller sent more bytes than are taken
 ├── Denied              the caller did not prove who it is
 ├── NotFound            the thing is not there (or not the caller's)
 ├── InUse               the thing is there and something needs it to stay as it is
+│   ├── HasRecords      a batch that still has records
+│   └── Activated       a record whose device has been activated
 ├── Conflict            somebody else changed it first
 └── Unavailable         the store cannot answer now; the same call may succeed later
 """
 
+from typing import ClassVar
+
 
 class CloudError(Exception):
-    """Anything the server refuses on purpose; its text is safe to show to the caller."""
+    """Anything the server refuses on purpose; its text is safe to show to the caller.
+
+    `code` is what programs tell errors apart by: the `code` of an error answer.
+    """
+
+    code: ClassVar[str] = "UnknownError"
 
 
 class Invalid(CloudError):
     """Bad input: *field* is the path of what is wrong ("" for the whole), *reason* says why."""
+
+    code = "RequestParamInvalid"
 
     def __init__(self, field: str, reason: str) -> None:
         self.field = field
@@ -28,14 +40,28 @@ class Invalid(CloudError):
 class QuotaExceeded(Invalid):
     """A batch has *quota* records already and takes no more."""
 
+    code = "RegisterQuotaNumOut"
+
     def __init__(self, batch: str, quota: int) -> None:
         self.batch = batch
         self.quota = quota
         super().__init__("", f"the batch {batch} has reached its quota of {quota} records")
 
 
+class TooLarge(Invalid):
+    """The request has more than *limit* bytes."""
+
+    code = "RequestTooLarge"
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__("", f"more than {limit} bytes")
+
+
 class Denied(CloudError):
     """The caller did not prove who it is, or may not do this."""
+
+    code = "RequestAccessDenied"
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -44,6 +70,8 @@ class Denied(CloudError):
 
 class NotFound(CloudError):
     """Nothing of that *kind* and *name* is there for this caller."""
+
+    code = "ResourceNotFound"
 
     def __init__(self, kind: str, name: str) -> None:
         self.kind = kind
@@ -54,6 +82,8 @@ class NotFound(CloudError):
 class InUse(CloudError):
     """The thing cannot go, or its name cannot be taken: *users* says by what."""
 
+    code = "ResourceHasBeenUsed"
+
     def __init__(self, kind: str, name: str, users: str = "") -> None:
         self.kind = kind
         self.name = name
@@ -62,8 +92,28 @@ class InUse(CloudError):
         super().__init__(f"The ({kind}) resource ({name}) has been used{by}.")
 
 
+class HasRecords(InUse):
+    """The batch *name* cannot go while it has records."""
+
+    code = "RegisterDeleteRecord"
+
+    def __init__(self, name: str) -> None:
+        super().__init__("batch", name, "records that are still in it")
+
+
+class Activated(InUse):
+    """The record *name* stands for a device that has been activated and has to stay as it is."""
+
+    code = "RegisterRecordActivated"
+
+    def __init__(self, name: str) -> None:
+        super().__init__("record", name, "a device that has been activated")
+
+
 class Conflict(CloudError):
     """A write that lost against another write of the same thing."""
+
+    code = "ResourceConflict"
 
     def __init__(self, kind: str, name: str) -> None:
         self.kind = kind
@@ -73,6 +123,8 @@ class Conflict(CloudError):
 
 class Unavailable(CloudError):
     """The store cannot answer now; nothing was changed, or it is unknown whether it was."""
+
+    code = "ServiceUnavailable"
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

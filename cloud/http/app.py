@@ -1,0 +1,89 @@
+"""A web server: routes in, an application out that answers every request in the same way."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cloud.errors import CloudError
+from cloud.http.errors import (
+    bad_request_response,
+    error_response,
+    status_of,
+    unknown_error_response,
+    unknown_route_response,
+)
+from cloud.http.requests import REQUEST_ID_HEADER, request_id, set_request_id
+
+logger = logging.getLogger(__name__)
+
+
+def http_app(
+    routes: Sequence[BaseRoute],
+    *,
+    new_id: Callable[[], str],
+    middleware: Sequence[Middleware] = (),
+) -> Starlette:
+    """Build a server of *routes*; handlers and *middleware* just raise a CloudError.
+
+    Every answer bears the request's id (`new_id` makes one where the caller sent none). A path or
+    method that is not there is a 404 in the shape of all errors; what nobody expected is logged
+    and a 500 without details.
+    """
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(_Answering, new_id=new_id), *middleware],
+        exception_handlers={HTTPException: _refused_by_framework},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _refused_by_framework(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    if error.status_code in {404, 405}:
+        return unknown_route_response(request_id(request))
+    return bad_request_response(error.status_code, error.detail, request_id(request))
+
+
+class _Answering:
+    """Gives each request its id, and an answer whatever happens to it."""
+
+    def __init__(self, app: ASGIApp, new_id: Callable[[], str]) -> None:
+        self.app = app
+        self.new_id = new_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        identity = set_request_id(scope, self.new_id())
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                header = (REQUEST_ID_HEADER.encode(), identity.encode())
+                message["headers"] = [*message.get("headers", ()), header]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            logger.debug("request %s: the caller went away", identity)
+        except CloudError as error:
+            if status_of(error) >= 500:
+                logger.warning("request %s: %r", identity, error, exc_info=error)
+            await error_response(error, identity)(scope, receive, send_with_id)
+        except Exception:
+            logger.exception("request %s failed: %s %r", identity, scope["method"], scope["path"])
+            if started:
+                raise
+            await unknown_error_response(identity)(scope, receive, send_with_id)

@@ -1,0 +1,54 @@
+"""What comes in."""
+
+from typing import TypeVar
+
+from starlette.requests import Request
+from starlette.types import Scope
+
+from cloud.core.decoding import decode_json
+from cloud.errors import TooLarge
+
+BODY_LIMIT = 8 * 1024 * 1024
+"""Bytes in a request's body, unless a handler says otherwise."""
+
+REQUEST_ID_HEADER = "x-bce-request-id"
+
+_SCOPE_KEY = "edgesync.request_id"
+_REQUEST_ID_LIMIT = 128
+
+T = TypeVar("T")
+
+
+def request_id(request: Request) -> str:
+    """Id of the request: the caller's own where it sent one that can be echoed."""
+    known: str = request.scope[_SCOPE_KEY]
+    return known
+
+
+def set_request_id(scope: Scope, new: str) -> str:
+    """Give the request its id: the one in its header if that can be echoed, else *new*."""
+    for name, value in scope["headers"]:
+        if name == REQUEST_ID_HEADER.encode() and 0 < len(value) <= _REQUEST_ID_LIMIT:
+            sent = value.decode("latin-1")
+            if sent.isascii() and sent.isprintable():
+                new = sent
+    scope[_SCOPE_KEY] = new
+    return new
+
+
+async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
+    """Body of the request; TooLarge as soon as it is known to have more than *limit* bytes."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced[:20]) > limit:
+        raise TooLarge(limit)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLarge(limit)
+    return bytes(body)
+
+
+async def read_json(request: Request, kind: type[T], limit: int = BODY_LIMIT) -> T:
+    """Body of the request as a *kind*; Invalid names the field, TooLarge says the limit."""
+    return decode_json(await read_body(request, limit), kind)
