@@ -2,7 +2,9 @@
 
 BrokerError
 ├── MalformedTopic     not a topic of this protocol
-└── MalformedMessage   bytes that are not a message of this protocol
+├── MalformedMessage   bytes that are not a message of this protocol
+├── MalformedPacket    bytes that are not a packet of MQTT 3.1.1
+└── HubClosed          the hub was closed, nothing more is received
 """
 
 
@@ -24,3 +26,18 @@ class MalformedMessage(BrokerError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+class MalformedPacket(BrokerError):
+    """Bytes that are no packet of MQTT 3.1.1; the connection they came on has to be closed."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class HubClosed(BrokerError):
+    """Nothing more is received: the hub was closed and all that it held has been taken."""
+
+    def __init__(self) -> None:
+        super().__init__("the hub is closed")

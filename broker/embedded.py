@@ -1,0 +1,125 @@
+"""The hub in this process, on amqtt hardened (docs/decisions/0001-embedded-hub-on-amqtt.md).
+
+From the socket inwards: `listener` (TCP, TLS, who comes in), `connection` (packets and limits),
+`handler` (what amqtt does), `inbox` (what `receive` reads), `roster` (who is here).
+"""
+
+import asyncio
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+
+from broker.hub import Gate, Inbound
+from broker.inbox import Inbox
+from broker.limits import HubLimits, Refusal
+from broker.listener import Listener, bind
+from broker.roster import Roster
+from broker.topics import Channel
+
+__all__ = ["EmbeddedHub", "HubLimits", "Refusal", "open_embedded_hub"]
+
+
+class EmbeddedHub:
+    """`broker.hub.Hub` for nodes that connect to this process; made by `open_embedded_hub`.
+
+    Every method is to be called on the event loop the hub was opened on.
+    """
+
+    def __init__(self, *, port: int, inbox: Inbox, roster: Roster, counters: Counter[str]) -> None:
+        self.port = port  # the one listened on, also when any was asked for
+        self.counters = counters  # what was refused, by the values of Refusal
+        self._inbox = inbox
+        self._roster = roster
+
+    @property
+    def connection_count(self) -> int:
+        """How many nodes are connected."""
+        return len(self._roster)
+
+    @property
+    def queued_count(self) -> int:
+        """How many messages wait for `receive`."""
+        return len(self._inbox)
+
+    async def receive(self, limit: int) -> Sequence[Inbound]:
+        """Wait for at least one message, then take up to *limit*, in the order of each node.
+
+        HubClosed when the hub is closed and all that it held has been taken.
+        """
+        return await self._inbox.take(limit)
+
+    def push(self, node_id: str, channel: Channel, payload: bytes) -> bool:
+        """Send to a node at once, QoS 0; say whether it went to a live, subscribed connection."""
+        connection = self._roster.get(node_id)
+        return connection is not None and connection.push(channel, payload)
+
+    def is_connected(self, node_id: str) -> bool:
+        """Say whether the node has a live connection here."""
+        return self._roster.get(node_id) is not None
+
+    def disconnect(self, node_id: str) -> None:
+        """End the node's connection at once; nothing it sent and was not acked is acked later."""
+        self._roster.close(node_id, Refusal.DISCONNECTED)
+
+
+@asynccontextmanager
+async def open_embedded_hub(
+    *,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext,
+    gate: Gate,
+    limits: HubLimits | None = None,
+) -> AsyncIterator[EmbeddedHub]:
+    """Listen for nodes until the block is left; OSError when the port is taken.
+
+    *tls* has to require a certificate of the client. Its session tickets should be off
+    (`num_tickets = 0`, `OP_NO_TICKET`): a resumed session does not look at dates again.
+    """
+    if tls.verify_mode is not ssl.CERT_REQUIRED:
+        raise ValueError("the TLS context does not require a certificate of the node")
+    limits = limits or HubLimits()
+    inbox, roster, counters = Inbox(limits), Roster(), Counter[str]()
+    listening = await bind(host, port)
+    try:
+        async with _Group() as group:
+            listener = Listener(
+                tls,
+                gate=gate,
+                limits=limits,
+                inbox=inbox,
+                roster=roster,
+                counters=counters,
+                group=group,
+            )
+            accepting = group.create_task(listener.accept_forever(listening), name="accept nodes")
+            try:
+                yield EmbeddedHub(
+                    port=listening.getsockname()[1], inbox=inbox, roster=roster, counters=counters
+                )
+            finally:
+                inbox.close()
+                accepting.cancel()
+                await asyncio.wait((accepting,))
+                await listener.close()
+    finally:
+        listening.close()
+
+
+class _Group(asyncio.TaskGroup):
+    """A task group that lets an error of the block itself through as it is.
+
+    Its tasks have ended by then, so nothing is left for the group to cancel.
+    """
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error_type is not None and not issubclass(error_type, asyncio.CancelledError):
+            error_type = error = trace = None
+        await super().__aexit__(error_type, error, trace)

@@ -1,0 +1,236 @@
+"""The TLS listener: from a TCP connection to a node the gate has let in."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections import Counter
+from typing import Any
+
+from broker.connection import NodeConnection
+from broker.errors import MalformedPacket
+from broker.handler import (
+    ACCEPTED,
+    DENIED,
+    UNAVAILABLE,
+    WRONG_IDENTITY,
+    WRONG_VERSION,
+    WrongVersion,
+    connack,
+    no_plugins,
+    read_connect,
+)
+from broker.hub import Gate
+from broker.inbox import Inbox
+from broker.limits import HubLimits, Refusal
+from broker.roster import Roster
+from broker.topics import is_node_id_level
+
+logger = logging.getLogger(__name__)
+
+_BACKLOG = 1_024
+_PAUSE_SECONDS = 0.5  # when the system has no file descriptor left for one more connection
+
+
+class Refused(Exception):
+    """A connection that does not become a node; *code* is that of the CONNACK, if there is one."""
+
+    def __init__(self, reason: Refusal, code: int | None = None) -> None:
+        self.reason = reason
+        self.code = code
+        super().__init__(reason)
+
+
+class Listener:
+    """Accepts connections and admits nodes; each admission is a task of *group*."""
+
+    def __init__(
+        self,
+        tls: ssl.SSLContext,
+        *,
+        gate: Gate,
+        limits: HubLimits,
+        inbox: Inbox,
+        roster: Roster,
+        counters: Counter[str],
+        group: asyncio.TaskGroup,
+    ) -> None:
+        self._tls = tls
+        self._gate = gate
+        self._limits = limits
+        self._inbox = inbox
+        self._roster = roster
+        self._counters = counters
+        self._group = group
+        self._plugins = no_plugins()
+        self._connections: set[NodeConnection] = set()  # from TCP accept to the end
+        self._admissions: set[asyncio.Task[None]] = set()
+        self._accepted = 0
+
+    async def accept_forever(self, listening: socket.socket) -> None:
+        """Accept from *listening* until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, _ = await loop.sock_accept(listening)
+            except OSError as error:
+                logger.warning("cannot accept connections for now: %s", error)
+                await asyncio.sleep(_PAUSE_SECONDS)
+                continue
+            if not self._has_room():
+                self._counters[Refusal.TOO_MANY_CONNECTIONS] += 1
+                accepted.close()
+                continue
+            self._accepted += 1
+            task = self._group.create_task(
+                self._admit(accepted, self._accepted), name=f"admit connection {self._accepted}"
+            )
+            self._admissions.add(task)
+            task.add_done_callback(self._admissions.discard)
+
+    async def close(self) -> None:
+        """Close every connection and wait until the last is gone; `accept_forever` has ended."""
+        for task in self._admissions:
+            task.cancel()
+        if self._admissions:
+            await asyncio.wait(self._admissions)
+        open_ones = list(self._connections)
+        for connection in open_ones:
+            connection.close()
+        for connection in open_ones:
+            await connection.lost
+
+    def _has_room(self) -> bool:
+        return (
+            len(self._connections) < self._limits.max_connections
+            and len(self._admissions) < self._limits.max_connecting
+        )
+
+    async def _admit(self, accepted: socket.socket, number: int) -> None:
+        connection = NodeConnection(
+            number,
+            inbox=self._inbox,
+            limits=self._limits,
+            counters=self._counters,
+            on_close=self._roster.remove,
+        )
+        self._connections.add(connection)
+        connection.lost.add_done_callback(lambda _: self._connections.discard(connection))
+        try:
+            await self._secure(accepted, connection)
+            await self._let_in(connection)
+        except Refused as refusal:
+            self._turn_away(connection, refusal)
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
+        except Exception:
+            logger.exception("admitting connection %d failed", number)
+            self._turn_away(connection, Refused(Refusal.INTERNAL_ERROR))
+        finally:
+            if not connection.is_connected:
+                self._connections.discard(connection)
+
+    def _turn_away(self, connection: NodeConnection, refusal: Refused) -> None:
+        if refusal.code is not None:
+            connection.send(connack(refusal.code))
+        if connection.is_closed:
+            self._counters[refusal.reason] += 1
+        connection.refuse(refusal.reason)
+
+    async def _secure(self, accepted: socket.socket, connection: NodeConnection) -> None:
+        try:  # both event loops set TCP_NODELAY
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: connection,
+                accepted,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._limits.handshake_timeout.total_seconds(),
+                ssl_shutdown_timeout=self._limits.close_timeout.total_seconds(),
+            )
+        except OSError as error:  # ssl.SSLError and timeouts are such
+            logger.debug("TLS handshake failed: %s", error)
+            raise Refused(Refusal.TLS_FAILED) from error
+
+    async def _let_in(self, connection: NodeConnection) -> None:
+        body = await self._first_packet(connection)
+        try:
+            handler, session = read_connect(body, self._plugins)
+        except WrongVersion as error:
+            raise Refused(Refusal.PROTOCOL_VERSION, WRONG_VERSION) from error
+        except MalformedPacket as error:
+            raise Refused(Refusal.MALFORMED) from error
+        identity = certificate_identity(connection.transport)
+        if identity is None or identity[0] != session.client_id:
+            raise Refused(Refusal.IDENTITY, WRONG_IDENTITY)
+        node_id, serial = identity
+        # Known before the gate reads: a `disconnect` that follows a change finds it in any case.
+        self._roster.expect(node_id, connection)
+        try:
+            await self._ask_gate(node_id, serial)
+            if connection.is_closed:
+                return
+            handler.serve(connection, session)
+            connection.node_id = node_id
+            if not self._roster.admit(node_id, connection):
+                raise Refused(Refusal.REPLACED)
+        finally:
+            self._roster.forget(node_id, connection)
+        connection.send(connack(ACCEPTED))
+        connection.open(handler, session.keep_alive)
+
+    async def _first_packet(self, connection: NodeConnection) -> bytes:
+        try:
+            async with asyncio.timeout(self._limits.connect_timeout.total_seconds()):
+                body = await connection.connect
+        except TimeoutError as error:
+            raise Refused(Refusal.CONNECT_TIMEOUT) from error
+        if body is None:
+            raise Refused(Refusal.NO_CONNECT)
+        return body
+
+    async def _ask_gate(self, node_id: str, serial: int) -> None:
+        try:
+            async with asyncio.timeout(self._limits.gate_timeout.total_seconds()):
+                is_welcome = await self._gate(node_id, serial)
+        except TimeoutError as error:
+            raise Refused(Refusal.GATE_FAILED, UNAVAILABLE) from error
+        except Exception as error:
+            logger.exception("the gate failed for %s", node_id)
+            raise Refused(Refusal.GATE_FAILED, DENIED) from error
+        if not is_welcome:
+            raise Refused(Refusal.GATE, DENIED)
+
+
+async def bind(host: str, port: int) -> socket.socket:
+    """Listen on *host*; OSError when the port is taken."""
+    loop = asyncio.get_running_loop()
+    family, kind, protocol, _, address = (
+        await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    )[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.settimeout(0)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def certificate_identity(transport: asyncio.BaseTransport) -> tuple[str, int] | None:
+    """Common name and serial number of the peer's certificate; None unless it has just one name."""
+    tls_object: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    certificate: Any = tls_object.getpeercert() if tls_object else None
+    if not certificate:
+        return None
+    names = [
+        value
+        for relative_name in certificate.get("subject", ())
+        for key, value in relative_name
+        if key == "commonName"
+    ]
+    if len(names) != 1 or not is_node_id_level(names[0]):
+        return None
+    return names[0], int(certificate["serialNumber"], 16)

@@ -1,0 +1,87 @@
+"""Certificates of a small authority, a hub on a free port, and a node that speaks raw MQTT."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from broker.embedded import EmbeddedHub, open_embedded_hub
+from broker.hub import Gate
+from tests.broker.authority import Authority
+from tests.broker.node import Node
+
+
+class OpenHub(Protocol):
+    def __call__(self, **settings: Any) -> AbstractAsyncContextManager[EmbeddedHub]: ...
+
+
+class Connect(Protocol):
+    async def __call__(
+        self, hub: EmbeddedHub, node_id: str, *, subscribe: bool = False, **settings: Any
+    ) -> Node: ...
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def foreign_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("foreign"))
+
+
+async def let_in(node_id: str, serial: int) -> bool:
+    return True
+
+
+@pytest.fixture
+def server_tls(authority: Authority) -> ssl.SSLContext:
+    return authority.server_context()
+
+
+@pytest.fixture
+def open_hub(server_tls: ssl.SSLContext) -> OpenHub:
+    @asynccontextmanager
+    async def opened(*, gate: Gate = let_in, **settings: Any) -> AsyncIterator[EmbeddedHub]:
+        arguments = {"host": "127.0.0.1", "port": 0, "tls": server_tls, **settings}
+        async with open_embedded_hub(gate=gate, **arguments) as hub:
+            yield hub
+
+    return opened
+
+
+@pytest.fixture
+async def hub(open_hub: OpenHub) -> AsyncIterator[EmbeddedHub]:
+    async with open_hub() as hub:
+        yield hub
+
+
+@pytest.fixture
+async def connect(authority: Authority) -> AsyncIterator[Connect]:
+    """Connect nodes; their sockets are closed when the test ends."""
+    nodes: list[Node] = []
+
+    async def connected(
+        hub: EmbeddedHub, node_id: str, *, subscribe: bool = False, **settings: Any
+    ) -> Node:
+        context = settings.pop("context", None) or authority.client_context(node_id)
+        node = await Node.open(hub.port, context)
+        nodes.append(node)
+        node.connect(settings.pop("client_id", node_id), **settings)
+        assert await node.connack() == 0
+        if subscribe:
+            await node.subscribe_all(node_id)
+        return node
+
+    yield connected
+    for node in nodes:
+        await node.close()
+
+
+@pytest.fixture
+def certificate_files(authority: Authority) -> Path:
+    return authority.directory
