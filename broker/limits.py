@@ -41,7 +41,7 @@ class Refusal(StrEnum):
     TOO_MANY_CONNECTIONS = "too_many_connections"
     TLS_FAILED = "tls_failed"
     NO_CONNECT = "no_connect"
-    """The first packet was not a CONNECT, or the peer left before sending one."""
+    """The first packet was not a CONNECT."""
     CONNECT_TIMEOUT = "connect_timeout"
     PROTOCOL_VERSION = "protocol_version"
     IDENTITY = "refused_identity"

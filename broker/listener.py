@@ -134,8 +134,6 @@ class Listener:
     def _turn_away(self, connection: NodeConnection, refusal: Refused) -> None:
         if refusal.code is not None:
             connection.send(connack(refusal.code))
-        if connection.is_closed:
-            self._counters[refusal.reason] += 1
         connection.refuse(refusal.reason)
 
     async def _secure(self, accepted: socket.socket, connection: NodeConnection) -> None:
@@ -153,6 +151,8 @@ class Listener:
 
     async def _let_in(self, connection: NodeConnection) -> None:
         body = await self._first_packet(connection)
+        if body is None:
+            return
         try:
             handler, session = read_connect(body, self._plugins)
         except WrongVersion as error:
@@ -178,15 +178,12 @@ class Listener:
         connection.send(connack(ACCEPTED))
         connection.open(handler, session.keep_alive)
 
-    async def _first_packet(self, connection: NodeConnection) -> bytes:
+    async def _first_packet(self, connection: NodeConnection) -> bytes | None:
         try:
             async with asyncio.timeout(self._limits.connect_timeout.total_seconds()):
-                body = await connection.connect
+                return await connection.connect
         except TimeoutError as error:
             raise Refused(Refusal.CONNECT_TIMEOUT) from error
-        if body is None:
-            raise Refused(Refusal.NO_CONNECT)
-        return body
 
     async def _ask_gate(self, node_id: str, serial: int) -> None:
         try:
