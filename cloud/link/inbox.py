@@ -8,7 +8,7 @@ bounded queue slows the senders when the store is slow. Order is kept for each n
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -76,10 +76,18 @@ class _Task:
 class Inbox:
     """Owns the way from the hub to the operations and back."""
 
-    def __init__(self, hub: Hub, store: Store, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        store: Store,
+        clock: Callable[[], datetime],
+        *,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._hub = hub
         self._store = store
         self._clock = clock
+        self._pause = pause
         # How often what happened: by channel, and `malformed`, `refused`, `failed`.
         self.counts: Counter[str] = Counter()
 
@@ -148,7 +156,7 @@ class Inbox:
                 answers = await run(lambda tx: [task.carry_out(tx, now) for task in todo])
             except Unavailable as error:
                 logger.warning("cannot store messages, trying again: %s", error.reason)
-                await asyncio.sleep(RETRY_SECONDS)
+                await self._pause(RETRY_SECONDS)
                 continue
             except Exception:
                 if len(todo) == 1:

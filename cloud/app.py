@@ -1,0 +1,292 @@
+"""The wiring: opens everything in order, runs it side by side, closes it in reverse.
+
+Nothing else constructs anything. The servers, the inbox and the pusher are siblings in one
+TaskGroup: a death nobody expected ends the process with its traceback, and what supervises it
+starts it again.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import ipaddress
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import ssl
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvicorn
+from cryptography import x509
+from starlette.types import ASGIApp
+
+from broker.embedded import EmbeddedHub, open_embedded_hub
+from broker.limits import HubLimits
+from certs.authority import Authority
+from certs.files import ensure_server_certificate, load_or_create_authority
+from certs.tls import node_listener_context, server_context
+from cloud.config import BadSettings, Settings
+from cloud.link.http import activation_app
+from cloud.link.inbox import Inbox
+from cloud.link.pusher import Pusher
+from cloud.operations.admission import may_connect
+from cloud.rest.app import rest_app
+from cloud.store.interface import Store
+from cloud.store.sealing import load_or_create_sealer
+from cloud.store.sqlite import open_sqlite_store
+
+logger = logging.getLogger(__name__)
+
+GRACE_SECONDS = 5
+"""How long requests under way may take once the server is told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a running server is reached, and by what it is trusted; the ready file holds this."""
+
+    api: str
+    activation: str
+    mqtt: str
+    ca: str
+    admin_token_file: str
+
+    def as_json(self) -> str:
+        """The ready file's text."""
+        return json.dumps({name: getattr(self, name) for name in self.__slots__}, indent=2) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """An open server, not yet running."""
+
+    addresses: Addresses
+    api: uvicorn.Server
+    activation: uvicorn.Server
+    inbox: Inbox
+    pusher: Pusher
+    sockets: tuple[socket.socket, socket.socket]
+
+
+def now_utc() -> datetime:
+    """The server's clock."""
+    return datetime.now(UTC)
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
+
+
+class _Server(uvicorn.Server):
+    """A web server as one task among others: signals are not its business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `serve`."""
+        yield
+
+
+async def serve(settings: Settings, *, version: str, announce: Callable[[str], None]) -> None:
+    """Run a server until SIGTERM or SIGINT; *announce* gets the one line that says it is ready."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_cloud(settings, version=version) as cloud:
+        async with asyncio.TaskGroup() as tasks:
+            workers = [
+                tasks.create_task(cloud.inbox.run(), name="inbox"),
+                tasks.create_task(cloud.pusher.run(), name="pusher"),
+            ]
+            for server, listener in zip(
+                (cloud.api, cloud.activation), cloud.sockets, strict=True
+            ):
+                tasks.create_task(server.serve(sockets=[listener]), name="web server")
+            _tell_ready(cloud.addresses, settings.ready_file, announce)
+            await stop.wait()
+            logger.info("stopping")
+            cloud.api.should_exit = cloud.activation.should_exit = True
+            for worker in workers:
+                worker.cancel()
+    logger.info("stopped")
+
+
+@contextlib.asynccontextmanager
+async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud]:
+    """Everything opened, ports taken; closed in reverse at the end."""
+    now = now_utc()
+    data = settings.data_dir
+    os.umask(0o077)
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    token_file = data / "admin.token"
+    async with contextlib.AsyncExitStack() as stack:
+        sealer = load_or_create_sealer(data / "secrets.key")
+        store = await stack.enter_async_context(
+            open_sqlite_store(data / "edgesync.db", sealer=sealer)
+        )
+        authority = load_or_create_authority(data / "ca", now=now)
+        digest = _admin_token_digest(token_file)
+        names, addresses = _server_names(settings)
+        certificate = ensure_server_certificate(
+            data / "ca", authority, names, addresses, now=now
+        )
+        listeners = (
+            stack.enter_context(_listen(settings.host, settings.api_port, "api_port")),
+            stack.enter_context(
+                _listen(settings.host, settings.activation_port, "activation_port")
+            ),
+        )
+        hub = await stack.enter_async_context(
+            open_embedded_hub(
+                host=settings.host,
+                port=settings.mqtt_port,
+                tls=node_listener_context(
+                    certificate.certificate_file, certificate.key_file, authority.trusted_pem
+                ),
+                gate=_gate(store),
+                limits=HubLimits(max_connections=settings.max_connections),
+            )
+        )
+        people = rest_app(
+            store,
+            clock=now_utc,
+            new_id=_new_id,
+            admin_token_digest=digest,
+            default_namespace=settings.namespace,
+            on_node_deleted=hub.disconnect,
+            checks={"database": _database_check(store)},
+            version=version,
+        )
+        devices = activation_app(
+            store,
+            authority,
+            clock=now_utc,
+            new_id=_new_id,
+            new_serial=x509.random_serial_number,
+            default_namespace=settings.namespace,
+            server_generated_keys=settings.server_generated_keys,
+        )
+        tls = server_context(certificate.certificate_file, certificate.key_file)
+        yield Cloud(
+            addresses=_addresses(settings, listeners, hub, data),
+            api=_web_server(people, None if settings.is_on_loopback else tls),
+            activation=_web_server(devices, tls),
+            inbox=Inbox(hub, store, now_utc),
+            pusher=Pusher(hub, store, now_utc),
+            sockets=listeners,
+        )
+
+
+def _web_server(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    config.load()
+    config.ssl = tls
+    return _Server(config)
+
+
+def _gate(store: Store) -> Callable[[str, int], "asyncio.Future[bool]"]:
+    async def gate(node_id: str, certificate_serial: int) -> bool:
+        return await store.read(lambda tx: may_connect(tx, node_id, certificate_serial))
+
+    return gate
+
+
+def _database_check(store: Store) -> Callable[[], "asyncio.Future[None]"]:
+    async def check() -> None:
+        await store.read(lambda tx: tx.certificate(0))
+
+    return check
+
+
+@contextlib.contextmanager
+def _listen(host: str, port: int, setting: str) -> Iterator[socket.socket]:
+    """Take the port now, so that a taken one is a clear error and 0 a known number."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise BadSettings(f"{setting}: cannot listen on {host}:{port}: {error.strerror}") from error
+        listener.setblocking(False)  # noqa: FBT003
+        yield listener
+
+
+def _admin_token_digest(file: Path) -> bytes:
+    """SHA-256 of the administrator's token; made at first start, readable by its owner alone."""
+    if not file.exists():
+        partial = file.with_suffix(".new")
+        partial.write_text(secrets.token_urlsafe(32) + "\n", encoding="ascii")
+        partial.chmod(0o600)
+        partial.rename(file)
+        logger.info("wrote an administrator token to %s", file)
+    if file.stat().st_mode & 0o077:
+        raise BadSettings(f"{file}: others may read it; chmod 600 {file}")
+    token = file.read_text(encoding="ascii").strip()
+    if len(token) < 16:
+        raise BadSettings(f"{file}: holds no token; remove it to have a new one made")
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _server_names(settings: Settings) -> tuple[list[str], list[str]]:
+    """Host names and addresses the server certificate is for."""
+    names = {"localhost", socket.gethostname().lower()}
+    addresses = {"127.0.0.1", "::1"}
+    for name in (*settings.server_names, settings.host):
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            names.add(name.lower())
+            continue
+        if not address.is_unspecified:
+            addresses.add(str(address))
+    return sorted(names), sorted(addresses)
+
+
+def _addresses(
+    settings: Settings, listeners: tuple[socket.socket, ...], hub: EmbeddedHub, data: Path
+) -> Addresses:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"
+    api, activation = (listener.getsockname()[1] for listener in listeners)
+    return Addresses(
+        api=f"{'http' if settings.is_on_loopback else 'https'}://{host}:{api}",
+        activation=f"https://{host}:{activation}",
+        mqtt=f"mqtts://{host}:{hub.port}",
+        ca=str((data / "ca" / "root.pem").resolve()),
+        admin_token_file=str((data / "admin.token").resolve()),
+    )
+
+
+def _tell_ready(
+    addresses: Addresses, file: Path | None, announce: Callable[[str], None]
+) -> None:
+    """Say once where everything is, to people and, whole or not at all, to the ready file."""
+    if file is not None:
+        partial = file.with_name(file.name + ".new")
+        partial.write_text(addresses.as_json(), encoding="utf-8")
+        partial.rename(file)
+    announce(
+        f"edgesync is ready: API {addresses.api}, activation {addresses.activation},"
+        f" MQTT {addresses.mqtt}, CA {addresses.ca}, administrator token in"
+        f" {addresses.admin_token_file}"
+    )

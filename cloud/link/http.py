@@ -1,0 +1,93 @@
+"""Activation over HTTPS: the one thing a device can do before it has a certificate."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from certs.authority import Authority
+from certs.errors import BadSigningRequest
+from certs.keys import new_private_key
+from certs.signing_requests import read_signing_request
+from cloud.core.names import check_namespace
+from cloud.core.times import time_text
+from cloud.errors import Invalid
+from cloud.http.answers import json_response
+from cloud.http.app import http_app
+from cloud.http.requests import read_json
+from cloud.operations.activation import Activation, Claim, activate
+from cloud.store.interface import Store
+
+BODY_LIMIT = 64 * 1024
+"""Bytes of an activation request (docs/protocol.md, "Limits")."""
+
+
+def activation_app(
+    store: Store,
+    authority: Authority,
+    *,
+    clock: Callable[[], datetime],
+    new_id: Callable[[], str],
+    new_serial: Callable[[], int],
+    default_namespace: str,
+    server_generated_keys: bool,
+) -> Starlette:
+    """The activation endpoint; needs no client certificate and takes nothing but `/v1/active`."""
+
+    async def active(request: Request) -> Response:
+        claim = await read_json(request, Claim, limit=BODY_LIMIT)
+        claim = _in_namespace(claim, default_namespace)
+        public_key, key_pem = _key_of(claim, server_generated_keys=server_generated_keys)
+        now, serial = clock(), new_serial()
+        address = request.client.host if request.client else ""
+        activation = await store.write(
+            lambda tx: activate(
+                tx, authority, claim, public_key, address=address, now=now, serial=serial
+            )
+        )
+        return json_response(_answer(activation, authority.root_pem, key_pem, now))
+
+    routes = [Route(path, active, methods=["POST"]) for path in ("/v1/active", "/v1/active/")]
+    return http_app(routes, new_id=new_id)
+
+
+def _in_namespace(claim: Claim, default: str) -> Claim:
+    namespace = check_namespace("namespace", claim.namespace) if claim.namespace else default
+    return msgspec.structs.replace(claim, namespace=namespace)
+
+
+def _key_of(claim: Claim, *, server_generated_keys: bool) -> tuple[Any, str]:
+    """The key to certify, and its private half as PEM if it was made here ("" otherwise)."""
+    if claim.csr:
+        try:
+            return read_signing_request(claim.csr), ""
+        except BadSigningRequest as error:
+            raise Invalid("csr", error.reason) from error
+    if not server_generated_keys:
+        raise Invalid("csr", "is missing; this server makes no keys for devices")
+    return new_private_key()
+
+
+def _answer(activation: Activation, root_pem: str, key_pem: str, now: datetime) -> dict[str, Any]:
+    """Activation as docs/protocol.md shows it; the certificate under both names agents read."""
+    certificate = {
+        "ca": root_pem,
+        "cert": activation.certificate_pem,
+        "key": key_pem,
+        "name": "",
+        "passphrase": "",
+        "insecureSkipVerify": False,
+        "clientAuthType": 0,
+    }
+    return {
+        "nodeName": activation.node_name,
+        "namespace": activation.namespace,
+        "certificate": certificate,
+        "mqttCert": certificate,
+        "time": time_text(now),
+    }

@@ -1,0 +1,89 @@
+"""The command line: `edgesync serve | sim | demo | bench | settings`."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import uvloop
+
+from agent_sim.command import sim
+from cloud.app import serve as run_server
+from cloud.config import NAMES, Settings, load_settings
+from cloud.errors import CloudError
+from edgesync import __version__
+from edgesync.bench_hub import bench
+from edgesync.demo import demo
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgesync")
+def main() -> None:
+    """Edge-to-cloud sync: describe nodes, apps, configs and secrets; nodes converge to them."""
+
+
+def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give *command* one option for each setting."""
+    for setting in reversed(fields(Settings)):
+        flag = "--" + setting.name.replace("_", "-").removesuffix("s" * _is_many(setting.name))
+        options: dict[str, Any] = {"help": _help_of(setting.metadata, setting.default)}
+        if setting.name in {"data_dir", "ready_file"}:
+            options["type"] = click.Path(path_type=Path)
+        elif _is_many(setting.name):
+            options["multiple"] = True
+        elif isinstance(setting.default, bool):
+            flag = f"{flag}/--no-{flag[2:]}"
+        else:
+            options["type"] = type(setting.default)
+        command = click.option(flag, setting.name, default=None, **options)(command)
+    return command
+
+
+def _is_many(name: str) -> bool:
+    return name == "server_names"
+
+
+def _help_of(metadata: Mapping[str, str], default: object) -> str:
+    shown = default not in (None, (), False)
+    return metadata["help"] + (f"  [default: {default}]" if shown else "")
+
+
+@main.command()
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="EDGESYNC_CONFIG",
+    help="TOML file with settings; a flag or an EDGESYNC_ variable wins over it.",
+)
+@_settings_options
+def serve(file: Path | None, **flags: Any) -> None:
+    """Run the server: REST API, activation endpoint and MQTT hub in one process."""
+    given = {name: flags[name] for name in NAMES if flags[name] not in (None, ())}
+    try:
+        settings = load_settings(given, os.environ, file)
+    except CloudError as error:
+        raise click.UsageError(str(error)) from error
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run_server(settings, version=__version__, announce=click.echo))
+    except (CloudError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+main.add_command(sim)
+main.add_command(demo)
+main.add_command(bench)
+
+if __name__ == "__main__":
+    main()

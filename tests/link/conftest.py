@@ -1,0 +1,93 @@
+"""A hub without sockets: what nodes say goes in by hand, what they are told is kept."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.hub import Inbound
+from broker.messages import Encoding, Message, decode_message, encode_message
+from broker.topics import Channel
+from cloud.core.app import AppSpec, Ref, Service, Volume
+from cloud.core.config import ConfigItem, ConfigSpec, KeyValue
+from cloud.core.node import NodeSpec
+from cloud.core.secret import SecretSpec
+from cloud.operations.apps import create_app
+from cloud.operations.configs import create_config
+from cloud.operations.nodes import create_node
+from cloud.operations.secrets import create_secret
+from cloud.store.interface import Store, Transaction
+from tests.builders import open_store
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@dataclass
+class FakeHub:
+    """The far side of the network."""
+
+    connected: set[str] = field(default_factory=set)
+    pushed: list[tuple[str, Channel, Message, Encoding]] = field(default_factory=list)
+    acked: list[Any] = field(default_factory=list)
+
+    async def receive(self, limit: int) -> Sequence[Inbound]:
+        raise AssertionError("tests hand messages to the inbox")
+
+    def push(self, node_id: str, channel: Channel, payload: bytes) -> bool:
+        encoding = Encoding.JSON if payload[:1] == b"{" else Encoding.MSGPACK
+        self.pushed.append((node_id, channel, decode_message(payload), encoding))
+        return node_id in self.connected
+
+    def is_connected(self, node_id: str) -> bool:
+        return node_id in self.connected
+
+    def disconnect(self, node_id: str) -> None:
+        self.connected.discard(node_id)
+
+    def inbound(
+        self,
+        channel: Channel,
+        message: Message | bytes,
+        *,
+        node_id: str = "default.n1",
+        encoding: Encoding = Encoding.JSON,
+    ) -> Inbound:
+        payload = message if isinstance(message, bytes) else encode_message(message, encoding)
+        return Inbound(node_id, channel, payload, lambda: self.acked.append(payload))
+
+
+@pytest.fixture
+def hub() -> FakeHub:
+    return FakeHub(connected={"default.n1"})
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with open_store(tmp_path) as opened:
+        yield opened
+
+
+def describe(tx: Transaction) -> None:
+    """One node, and one app for it that mounts a config and a secret."""
+    create_node(tx, "default", "n1", NodeSpec(labels={"role": "gateway"}), now=NOW)
+    create_config(
+        tx,
+        "default",
+        "conf",
+        ConfigSpec(data=(ConfigItem("a.conf", KeyValue("{{ .Hostname }}")),)),
+        now=NOW,
+    )
+    create_secret(tx, "default", "password", SecretSpec({"password": "öpen"}), now=NOW)
+    create_secret(tx, "default", "other", SecretSpec({"password": "not for n1"}), now=NOW)
+    spec = AppSpec(
+        selector="role=gateway",
+        services=(Service("web", image="nginx:1"),),
+        volumes=(
+            Volume("conf", config=Ref("conf")),
+            Volume("password", secret=Ref("password")),
+        ),
+    )
+    create_app(tx, "default", "web", spec, now=NOW)

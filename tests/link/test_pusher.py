@@ -1,0 +1,77 @@
+"""What nodes are told without having asked."""
+
+from cloud.core.app import AppSpec, Service
+from cloud.link.inbox import Inbox
+from cloud.link.pusher import Pusher
+from cloud.operations.apps import update_app
+from cloud.store.interface import Store, Transaction
+from broker.messages import Encoding, Message
+from broker.topics import Channel
+from tests.link.conftest import NOW, FakeHub, describe
+
+
+def change(image: str) -> AppSpec:
+    return AppSpec(selector="role=gateway", services=(Service("web", image=image),))
+
+
+async def report(hub: FakeHub, store: Store, encoding: Encoding) -> None:
+    await store.write(describe)
+    inbox = Inbox(hub, store, lambda: NOW)
+    content = {"apps": []}
+    await inbox.handle(
+        [hub.inbound(Channel.REPORT, Message("report", content, {"seq": 1}), encoding=encoding)]
+    )
+    hub.pushed.clear()
+
+
+async def push_all(pusher: Pusher) -> None:
+    while await pusher.push_some():
+        pass
+
+
+async def test_ten_changes_are_one_push_of_the_last_version(hub: FakeHub, store: Store) -> None:
+    await report(hub, store, Encoding.MSGPACK)
+    pusher = Pusher(hub, store, lambda: NOW)
+    await push_all(pusher)
+    hub.pushed.clear()
+
+    for number in range(10):
+        await store.write(
+            lambda tx, number=number: update_app(
+                tx, "default", "web", change(f"nginx:{number}"), now=NOW
+            )
+        )
+    await store.wait_for_stale()
+    await push_all(pusher)
+    [(node_id, channel, message, encoding)] = hub.pushed
+    app = await store.read(lambda tx: tx.app("default", "web"))
+    assert app is not None
+    assert (node_id, channel, encoding) == ("default.n1", Channel.DELTA, Encoding.MSGPACK)
+    assert message.kind == "report"
+    assert "seq" not in message.meta
+    assert message.content["apps"] == [{"name": "web", "version": app.version}]
+
+
+async def test_nodes_that_are_away_or_never_reported_are_left_to_their_next_report(
+    hub: FakeHub, store: Store
+) -> None:
+    await store.write(describe)
+    pusher = Pusher(hub, store, lambda: NOW)
+    await push_all(pusher)
+    assert hub.pushed == []
+    await report_again(hub, store)
+    hub.connected.clear()
+    await push_all(pusher)
+    assert hub.pushed == []
+    assert pusher.counts["not_connected"] == 1
+
+
+async def report_again(hub: FakeHub, store: Store) -> None:
+    inbox = Inbox(hub, store, lambda: NOW)
+    await inbox.handle([hub.inbound(Channel.REPORT, Message("report", {"apps": []}, {"seq": 1}))])
+    hub.pushed.clear()
+
+    def work(tx: Transaction) -> None:
+        update_app(tx, "default", "web", change("nginx:2"), now=NOW)
+
+    await store.write(work)
