@@ -1,5 +1,11 @@
 """A small certificate authority, usable without the cloud.
 
 Read `profiles` (what each certificate contains), `signing_requests` (what a node may ask for),
-`authority` (issue), `files` (the authority on disk), `tls` (contexts made of it).
+`keys` (make private keys), `authority` (issue), `files` (the authority on disk), `tls` (contexts
+made of it). `errors` has every error in one tree.
+
+    root, 20 years, its key needed for nothing after the first start
+    └── intermediate, 10 years, signs everything below
+        ├── server, 397 days
+        └── node, 90 days
 """

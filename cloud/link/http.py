@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from certs.authority import Authority
 from certs.errors import BadSigningRequest
-from certs.keys import new_private_key
+from certs.keys import key_pem, new_private_key
 from certs.signing_requests import read_signing_request
 from cloud.core.names import check_namespace
 from cloud.core.times import time_text
@@ -42,7 +42,7 @@ def activation_app(
     async def active(request: Request) -> Response:
         claim = await read_json(request, Claim, limit=BODY_LIMIT)
         claim = _in_namespace(claim, default_namespace)
-        public_key, key_pem = _key_of(claim, server_generated_keys=server_generated_keys)
+        public_key, private_pem = _key_of(claim, server_generated_keys=server_generated_keys)
         now, serial = clock(), new_serial()
         address = request.client.host if request.client else ""
         activation = await store.write(
@@ -50,7 +50,7 @@ def activation_app(
                 tx, authority, claim, public_key, address=address, now=now, serial=serial
             )
         )
-        return json_response(_answer(activation, authority.root_pem, key_pem, now))
+        return json_response(_answer(activation, authority.root_pem, private_pem, now))
 
     routes = [Route(path, active, methods=["POST"]) for path in ("/v1/active", "/v1/active/")]
     return http_app(routes, new_id=new_id)
@@ -70,15 +70,18 @@ def _key_of(claim: Claim, *, server_generated_keys: bool) -> tuple[Any, str]:
             raise Invalid("csr", error.reason) from error
     if not server_generated_keys:
         raise Invalid("csr", "is missing; this server makes no keys for devices")
-    return new_private_key()
+    key = new_private_key()
+    return key.public_key(), key_pem(key).decode()
 
 
-def _answer(activation: Activation, root_pem: str, key_pem: str, now: datetime) -> dict[str, Any]:
+def _answer(
+    activation: Activation, root_pem: str, private_pem: str, now: datetime
+) -> dict[str, Any]:
     """Activation as docs/protocol.md shows it; the certificate under both names agents read."""
     certificate = {
         "ca": root_pem,
         "cert": activation.certificate_pem,
-        "key": key_pem,
+        "key": private_pem,
         "name": "",
         "passphrase": "",
         "insecureSkipVerify": False,

@@ -1,0 +1,112 @@
+"""An authority: a root that is trusted, and an intermediate that signs; no disk here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certs import profiles
+from certs.keys import PublicKey, new_private_key
+from certs.profiles import Issuer
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCertificate:
+    """A certificate that was just made."""
+
+    certificate: x509.Certificate
+    issuer: x509.Certificate
+
+    @property
+    def serial(self) -> int:
+        """Serial number, at most 159 bits."""
+        return self.certificate.serial_number
+
+    @property
+    def not_after(self) -> datetime:
+        """Last moment it is valid, aware UTC."""
+        return self.certificate.not_valid_after_utc
+
+    @property
+    def certificate_pem(self) -> str:
+        """The one certificate and nothing else: stock edge agents read no chain."""
+        return _pem(self.certificate)
+
+    @property
+    def chain_pem(self) -> str:
+        """The certificate and the intermediate, as a server sends them."""
+        return _pem(self.certificate) + _pem(self.issuer)
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Signs for servers and nodes with the intermediate; the root's key stays with its files."""
+
+    root: x509.Certificate
+    intermediate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
+
+    @classmethod
+    def create(
+        cls, label: str, *, now: datetime, serials: tuple[int, int]
+    ) -> tuple[Self, ec.EllipticCurvePrivateKey]:
+        """A new authority, and the root's key, which it does not need until it is renewed."""
+        root_key, key = new_private_key(), new_private_key()
+        root_builder = profiles.root(root_key.public_key(), label, now=now, serial=serials[0])
+        root = root_builder.sign(root_key, hashes.SHA256())
+        builder = profiles.intermediate(
+            key.public_key(),
+            label,
+            Issuer(root.subject, root_key.public_key()),
+            now=now,
+            serial=serials[1],
+        )
+        return cls(root, builder.sign(root_key, hashes.SHA256()), key), root_key
+
+    @property
+    def root_pem(self) -> str:
+        """What nodes and people have to trust, and nothing more."""
+        return _pem(self.root)
+
+    @property
+    def trusted_pem(self) -> str:
+        """Root and intermediate, to verify a node that sends its own certificate only."""
+        return _pem(self.root) + _pem(self.intermediate)
+
+    def issue_node(
+        self, public_key: PublicKey, node_id: str, *, now: datetime, serial: int
+    ) -> IssuedCertificate:
+        """Certify that *public_key* is that of *node_id*; ValueError if that is too long."""
+        return self._issue(profiles.node(public_key, node_id, self._issuer, now=now, serial=serial))
+
+    def issue_server(
+        self,
+        public_key: PublicKey,
+        dns_names: Sequence[str],
+        ip_addresses: Sequence[str],
+        *,
+        now: datetime,
+        serial: int,
+    ) -> IssuedCertificate:
+        """Certify that *public_key* is that of the server under these names and addresses."""
+        return self._issue(
+            profiles.server(
+                public_key, dns_names, ip_addresses, self._issuer, now=now, serial=serial
+            )
+        )
+
+    @property
+    def _issuer(self) -> Issuer:
+        return Issuer(self.intermediate.subject, self.key.public_key())
+
+    def _issue(self, builder: x509.CertificateBuilder) -> IssuedCertificate:
+        return IssuedCertificate(builder.sign(self.key, hashes.SHA256()), self.intermediate)
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(Encoding.PEM).decode()

@@ -1,0 +1,38 @@
+"""The errors of this package.
+
+CertError
+├── BadSigningRequest   what a device sent cannot be certified; the reason is safe to send back
+├── BadAuthority        the files of an authority are incomplete, or do not belong together
+└── UnsafePermissions   a private key can be read by others
+"""
+
+from pathlib import Path
+
+
+class CertError(Exception):
+    """Anything this package raises on purpose."""
+
+
+class BadSigningRequest(CertError):
+    """A signing request that is not granted; *reason* says what is wrong with it."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class BadAuthority(CertError):
+    """An authority that cannot be used as it stands in *path*."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
+
+
+class UnsafePermissions(CertError):
+    """The private key in *path* is not the owner's alone."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"{path}: others may read this key; run chmod 600 {path}")

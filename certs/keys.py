@@ -1,0 +1,38 @@
+"""Keys: which are strong enough, how new ones are made and written."""
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+
+PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
+
+RSA_BITS = range(2048, 4097)
+CURVES = (ec.SECP256R1, ec.SECP384R1)
+
+
+def weakness_of(key: object) -> str:
+    """Why *key* is not certified; empty for a good one."""
+    match key:
+        case ec.EllipticCurvePublicKey():
+            good = isinstance(key.curve, CURVES)
+            return "" if good else f"the curve {key.curve.name} is neither P-256 nor P-384"
+        case rsa.RSAPublicKey():
+            good = key.key_size in RSA_BITS and key.public_numbers().e >= 65537
+            return "" if good else f"an RSA key of {key.key_size} bits is not between 2048 and 4096"
+        case ed25519.Ed25519PublicKey():
+            return ""
+        case _:
+            return "the key is none of ECDSA P-256 or P-384, Ed25519 and RSA"
+
+
+def new_private_key() -> ec.EllipticCurvePrivateKey:
+    """A fresh ECDSA P-256 key."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """PKCS#8, PEM, not encrypted."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
