@@ -14,6 +14,9 @@ NODE_NAME_LABEL = "baetyl-node-name"
 BATCH_LABEL = "baetyl-batch"
 """Label every batch forces on its nodes."""
 
+RESERVED = "baetyl"
+"""Part of a name that operators may not use for apps, configs and secrets."""
+
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_PART = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
@@ -32,8 +35,15 @@ def check_name(field: str, name: str) -> str:
     return name
 
 
+def check_own_name(field: str, name: str) -> str:
+    """Return *name* if an operator may give it to an app, config or secret: not the server's."""
+    if RESERVED in name:
+        raise Invalid(field, f"{_shown(name)} contains {RESERVED!r}, which is kept for the server")
+    return check_name(field, name)
+
+
 def check_service_name(field: str, name: str) -> str:
-    """Return *name* if a service or volume may bear it: as `check_name`, without dots."""
+    """Return *name* if a service may bear it: as `check_name`, without dots."""
     if "." in name:
         raise Invalid(field, f"{_shown(name)} is not a valid name: it may not contain a dot")
     return check_name(field, name)
@@ -79,22 +89,37 @@ def check_node_name(field: str, namespace: str, name: str) -> str:
 def check_labels(field: str, labels: Mapping[str, str]) -> None:
     """Refuse labels that no selector could name (Kubernetes label syntax)."""
     for key, value in labels.items():
-        prefix, slash, name = key.rpartition("/")
-        if slash and not (len(prefix) <= 253 and _NAME.fullmatch(prefix)):
-            raise Invalid(
-                field, f"{_shown(key)} is not a valid label: its prefix is no domain name"
-            )
-        if len(name) > 63 or not _LABEL_PART.fullmatch(name):
-            raise Invalid(field, f"{_shown(key)} is not a valid label name")
-        if len(value) > 63 or (value and not _LABEL_PART.fullmatch(value)):
-            raise Invalid(f"{field}.{key}", f"{_shown(value)} is not a valid label value")
+        check_label_key(field, key)
+        check_label_value(f"{field}.{key}", value)
+
+
+def check_label_key(field: str, key: str) -> str:
+    """Return *key* if a label may have it: 1 to 63 characters, after a domain name and `/` or not."""
+    prefix, slash, name = key.rpartition("/")
+    if slash and not (len(prefix) <= 253 and _NAME.fullmatch(prefix)):
+        raise Invalid(field, f"{_shown(key)} is not a valid label: its prefix is no domain name")
+    if len(name) > 63 or not _LABEL_PART.fullmatch(name):
+        raise Invalid(field, f"{_shown(key)} is not a valid label name")
+    return key
+
+
+def check_label_value(field: str, value: str) -> str:
+    """Return *value* if a label may have it: at most 63 characters, perhaps none."""
+    if len(value) > 63 or (value and not _LABEL_PART.fullmatch(value)):
+        raise Invalid(field, f"{_shown(value)} is not a valid label value")
+    return value
 
 
 def check_data_key(field: str, key: str) -> str:
-    """Return *key* if it may name a file of a config or secret; no path can be built from it."""
-    if len(key) > 253 or not _DATA_KEY.fullmatch(key) or key in {".", ".."}:
+    """Return *key* if it may name a file of a config or secret; no path can be built from it.
+
+    Kubernetes mounts such files through names of its own that begin with two dots.
+    """
+    if len(key) > 253 or not _DATA_KEY.fullmatch(key) or key == "." or key.startswith(".."):
         raise Invalid(
-            field, f"{_shown(key)} is not a valid key: 1 to 253 letters, digits, '-', '.' and '_'"
+            field,
+            f"{_shown(key)} is not a valid key: 1 to 253 letters, digits, '-', '.' and '_', not"
+            " starting with two dots",
         )
     return key
 

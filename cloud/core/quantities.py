@@ -1,7 +1,7 @@
 """Kubernetes quantities: `500m`, `0.5`, `50M`, `50Mi`, `1024`."""
 
 import re
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, Context, Decimal
 
 from cloud.errors import Invalid
 
@@ -20,6 +20,10 @@ _FACTORS = {
 }
 
 
+# Digits enough for the largest quantity (18 digits, e99) to a thousandth.
+_EXACT = Context(prec=160)
+
+
 def parse_quantity(text: str) -> Decimal | None:
     """Number that *text* stands for; None if it is not a quantity."""
     found = _QUANTITY.fullmatch(text.strip())
@@ -27,12 +31,14 @@ def parse_quantity(text: str) -> Decimal | None:
         return None
     suffix = found["suffix"] or ""
     factor = _FACTORS.get(suffix)
-    return Decimal(found["number"]) * (Decimal(f"1{suffix}") if factor is None else factor)
+    return _EXACT.multiply(
+        Decimal(found["number"]), Decimal(f"1{suffix}") if factor is None else factor
+    )
 
 
 def cpu_text(quantity: Decimal) -> str:
     """Cores as a decimal number, to a thousandth, rounded up."""
-    return _plain(quantity.quantize(Decimal("0.001"), ROUND_CEILING))
+    return _plain(quantity.quantize(Decimal("0.001"), ROUND_CEILING, _EXACT))
 
 
 def memory_text(quantity: Decimal) -> str:

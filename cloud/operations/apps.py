@@ -1,0 +1,106 @@
+"""What people do with apps, and what a change of something they use does to them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from cloud.core.app import App, AppSpec, Use, UseKind, checked_app_spec, uses_of
+from cloud.core.desired import nodes_affected
+from cloud.core.listing import ListOptions, Page, page_of
+from cloud.core.names import check_own_name
+from cloud.errors import InUse, Invalid, NotFound
+from cloud.store.interface import Transaction
+
+_USERS_SHOWN = 10
+
+
+def create_app(tx: Transaction, namespace: str, name: str, spec: AppSpec, *, now: datetime) -> App:
+    """Add an app and tell the nodes it is for; InUse if the name is taken."""
+    check_own_name("name", name)
+    _check_spec(tx, namespace, spec)
+    if tx.app(namespace, name) is not None:
+        raise InUse("app", name)
+    app = App(namespace, name, spec, tx.next_version(), now, now)
+    tx.put_app(app)
+    _tell(tx, namespace, None, app)
+    return app
+
+
+def update_app(tx: Transaction, namespace: str, name: str, spec: AppSpec, *, now: datetime) -> App:
+    """Describe the app anew and tell the nodes it was or is for; its type cannot change."""
+    before = existing_app(tx, namespace, name)
+    if spec.type is not before.spec.type:
+        raise Invalid("type", f"is {before.spec.type} and cannot change")
+    _check_spec(tx, namespace, spec)
+    if spec == before.spec:
+        return before
+    after = replace(before, spec=spec, version=tx.next_version(), updated=now)
+    tx.put_app(after)
+    _tell(tx, namespace, before, after)
+    return after
+
+
+def delete_app(tx: Transaction, namespace: str, name: str) -> None:
+    """Remove the app from every node that runs it."""
+    before = existing_app(tx, namespace, name)
+    tx.delete_app(namespace, name)
+    _tell(tx, namespace, before, None)
+
+
+def list_apps(tx: Transaction, namespace: str, options: ListOptions) -> Page[App]:
+    """List the apps of the namespace."""
+    return page_of(tx.apps(namespace), options, lambda app: app.spec.labels)
+
+
+def existing_app(tx: Transaction, namespace: str, name: str) -> App:
+    """The app of that name; NotFound if there is none."""
+    app = tx.app(namespace, name)
+    if app is None:
+        raise NotFound("app", name)
+    return app
+
+
+def apps_using(tx: Transaction, namespace: str, kind: UseKind, name: str) -> Sequence[App]:
+    """Every app that uses that resource."""
+    return [app for app in tx.apps(namespace) if app.uses(kind, name)]
+
+
+def check_unused(tx: Transaction, namespace: str, kind: UseKind, name: str) -> None:
+    """Refuse (InUse, naming them) when apps use that resource."""
+    users = [app.name for app in apps_using(tx, namespace, kind, name)]
+    if users:
+        more = ["..."] if len(users) > _USERS_SHOWN else []
+        raise InUse(kind.value, name, f"app {', '.join(users[:_USERS_SHOWN] + more)}")
+
+
+def roll_apps_using(
+    tx: Transaction, namespace: str, kind: UseKind, name: str, *, now: datetime
+) -> None:
+    """Give every app that uses that resource a new version and tell the nodes that run them."""
+    nodes = None
+    for app in apps_using(tx, namespace, kind, name):
+        after = replace(app, version=tx.next_version(), updated=now)
+        tx.put_app(after)
+        nodes = tx.nodes(namespace) if nodes is None else nodes
+        tx.mark_stale(nodes_affected(nodes, None, after))
+
+
+def _tell(tx: Transaction, namespace: str, before: App | None, after: App | None) -> None:
+    tx.mark_stale(nodes_affected(tx.nodes(namespace), before, after))
+
+
+def _check_spec(tx: Transaction, namespace: str, spec: AppSpec) -> None:
+    checked_app_spec(spec)
+    for use in uses_of(spec):
+        if not _exists(tx, namespace, use):
+            raise NotFound(use.kind.value, use.name)
+
+
+def _exists(tx: Transaction, namespace: str, use: Use) -> bool:
+    match use.kind:
+        case UseKind.CONFIG:
+            return tx.config(namespace, use.name) is not None
+        case UseKind.SECRET:
+            return tx.secret(namespace, use.name) is not None
+        case UseKind.REGISTRY:
+            return False  # there are no registries yet

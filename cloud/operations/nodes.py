@@ -1,0 +1,103 @@
+"""What people do with nodes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from cloud.core.app import App
+from cloud.core.listing import ListOptions, Page, page_of
+from cloud.core.names import check_node_name
+from cloud.core.node import Node, NodeSpec, checked_node_spec
+from cloud.core.report import StoredReport
+from cloud.errors import Invalid, NotFound
+from cloud.store.interface import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class SeenNode:
+    """A node, and when it was last heard (None: never)."""
+
+    node: Node
+    last_seen: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedNode:
+    """A node, and the last it said of itself."""
+
+    node: Node
+    report: StoredReport | None
+
+    @property
+    def last_seen(self) -> datetime | None:
+        """When it was last heard; None: never."""
+        return self.report.last_seen if self.report else None
+
+
+def create_node(
+    tx: Transaction, namespace: str, name: str, spec: NodeSpec, *, now: datetime
+) -> SeenNode:
+    """Add a node; Invalid if the name is taken."""
+    check_node_name("name", namespace, name)
+    checked = checked_node_spec(name, spec)
+    if tx.node(namespace, name) is not None:
+        raise Invalid("name", "this name is already in use")
+    node = Node(namespace, name, checked, now, now)
+    tx.put_node(node)
+    tx.mark_stale([node])
+    return SeenNode(node, None)
+
+
+def update_node(
+    tx: Transaction, namespace: str, name: str, spec: NodeSpec, *, now: datetime
+) -> SeenNode:
+    """Describe the node anew; other labels can mean other apps."""
+    before = existing_node(tx, namespace, name)
+    after = replace(before, spec=checked_node_spec(name, spec), updated=now)
+    if after.spec == before.spec:
+        return _seen(tx, before)
+    tx.put_node(after)
+    if after.labels != before.labels:
+        tx.mark_stale([after])
+    return _seen(tx, after)
+
+
+def delete_node(tx: Transaction, namespace: str, name: str, *, now: datetime) -> Node:
+    """Remove the node and take its certificates back; its record in a batch stays as it is."""
+    node = existing_node(tx, namespace, name)
+    tx.delete_node(namespace, name)
+    tx.revoke_certificates(node.id, now)
+    return node
+
+
+def read_node(tx: Transaction, namespace: str, name: str) -> ReportedNode:
+    """Look at one node."""
+    return ReportedNode(existing_node(tx, namespace, name), tx.report(namespace, name))
+
+
+def list_nodes(tx: Transaction, namespace: str, options: ListOptions) -> Page[SeenNode]:
+    """List the nodes of the namespace."""
+    page = page_of(tx.nodes(namespace), options, lambda node: node.labels)
+    seen = tx.last_seen(namespace)
+    return page.each(lambda node: SeenNode(node, seen.get(node.name)))
+
+
+def apps_of_node(tx: Transaction, namespace: str, name: str) -> Sequence[App]:
+    """Every app the node should run."""
+    node = existing_node(tx, namespace, name)
+    catalog = tx.catalog(namespace)
+    desired = catalog.desired_state(node.labels)
+    return [catalog.apps[app.name] for app in (*desired.sysapps, *desired.apps)]
+
+
+def existing_node(tx: Transaction, namespace: str, name: str) -> Node:
+    """The node of that name; NotFound if there is none."""
+    node = tx.node(namespace, name)
+    if node is None:
+        raise NotFound("node", name)
+    return node
+
+
+def _seen(tx: Transaction, node: Node) -> SeenNode:
+    report = tx.report(node.namespace, node.name)
+    return SeenNode(node, report.last_seen if report else None)

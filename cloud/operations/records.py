@@ -1,0 +1,108 @@
+"""What people do with the records of a batch."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+import msgspec
+
+from cloud.core.batch import Record, checked_record
+from cloud.core.listing import NumberedPage, PageOptions, numbered_page_of
+from cloud.core.names import check_name, check_node_name
+from cloud.errors import Activated, Invalid, NotFound, QuotaExceeded
+from cloud.operations.batches import existing_batch
+from cloud.store.interface import Transaction
+
+
+class RecordDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """What an operator says of a record (contract, "Create Registration Record")."""
+
+    name: str = ""
+    fingerprint_value: str = ""
+    node_name: str = ""
+
+
+def create_record(
+    tx: Transaction,
+    namespace: str,
+    batch: str,
+    draft: RecordDraft,
+    *,
+    now: datetime,
+    new_id: Callable[[], str],
+) -> Record:
+    """Add a device to a batch; QuotaExceeded if that is full.
+
+    What the draft leaves out follows from the fingerprint, and that is made by *new_id*.
+    """
+    quota = existing_batch(tx, namespace, batch).spec.quota_num
+    fingerprint = draft.fingerprint_value or new_id()
+    record = checked_record(
+        Record(
+            namespace,
+            batch,
+            draft.name or _name_from(fingerprint) or new_id(),
+            fingerprint,
+            draft.node_name or fingerprint.lower(),
+            now,
+            now,
+        )
+    )
+    check_node_name("nodeName", namespace, record.node_name)
+    if tx.record(namespace, batch, record.name) is not None:
+        raise Invalid("name", "this name is already in use")
+    if tx.record_by_fingerprint(namespace, batch, fingerprint) is not None:
+        raise Invalid("fingerprintValue", "this fingerprint is already in use")
+    if tx.count_records(namespace, batch) >= quota:
+        raise QuotaExceeded(batch, quota)
+    tx.put_record(record)
+    return record
+
+
+def update_record(
+    tx: Transaction, namespace: str, batch: str, name: str, node_name: str, *, now: datetime
+) -> Record:
+    """Say which node the device is to become; Activated once it has."""
+    before = existing_record(tx, namespace, batch, name)
+    check_node_name("nodeName", namespace, node_name)
+    if node_name == before.node_name:
+        return before
+    if before.active:
+        raise Activated(name)
+    after = replace(before, node_name=node_name, updated=now)
+    tx.put_record(after)
+    return after
+
+
+def delete_record(tx: Transaction, namespace: str, batch: str, name: str) -> None:
+    """Take the device off the batch; Activated once it has been activated."""
+    if existing_record(tx, namespace, batch, name).active:
+        raise Activated(name)
+    tx.delete_record(namespace, batch, name)
+
+
+def list_records(
+    tx: Transaction, namespace: str, batch: str, options: PageOptions
+) -> NumberedPage[Record]:
+    """List the records of a batch; the options' name is looked for in fingerprints too."""
+    existing_batch(tx, namespace, batch)
+    return numbered_page_of(
+        tx.records(namespace, batch), options, lambda record: (record.name, record.fingerprint)
+    )
+
+
+def existing_record(tx: Transaction, namespace: str, batch: str, name: str) -> Record:
+    """The record of that name in the batch; NotFound, of the batch too, if there is none."""
+    existing_batch(tx, namespace, batch)
+    record = tx.record(namespace, batch, name)
+    if record is None:
+        raise NotFound("record", name)
+    return record
+
+
+def _name_from(fingerprint: str) -> str:
+    """The fingerprint in lower case where that is a name, else nothing."""
+    try:
+        return check_name("name", fingerprint.lower())
+    except Invalid:
+        return ""

@@ -1,0 +1,62 @@
+"""What people do with secrets."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from cloud.core.app import UseKind
+from cloud.core.listing import ListOptions, Page, page_of
+from cloud.core.names import check_own_name
+from cloud.core.secret import Secret, SecretSpec, checked_secret_spec
+from cloud.errors import Invalid, NotFound
+from cloud.operations.apps import check_unused, roll_apps_using
+from cloud.store.interface import Transaction
+
+LABELS = {"secret-type": "config"}
+"""Labels that selectors see on every secret."""
+
+
+def create_secret(
+    tx: Transaction, namespace: str, name: str, spec: SecretSpec, *, now: datetime
+) -> Secret:
+    """Add a secret; Invalid if the name is taken."""
+    check_own_name("name", name)
+    checked_secret_spec(spec)
+    if tx.secret(namespace, name) is not None:
+        raise Invalid("name", "this name is already in use")
+    secret = Secret(namespace, name, spec, tx.next_version(), now, now)
+    tx.put_secret(secret)
+    return secret
+
+
+def update_secret(
+    tx: Transaction, namespace: str, name: str, spec: SecretSpec, *, now: datetime
+) -> Secret:
+    """Describe the secret anew; every app that uses it gets a new version."""
+    before = existing_secret(tx, namespace, name)
+    checked_secret_spec(spec)
+    if spec == before.spec:
+        return before
+    after = replace(before, spec=spec, version=tx.next_version(), updated=now)
+    tx.put_secret(after)
+    roll_apps_using(tx, namespace, UseKind.SECRET, name, now=now)
+    return after
+
+
+def delete_secret(tx: Transaction, namespace: str, name: str) -> None:
+    """Remove the secret; InUse while an app uses it."""
+    check_unused(tx, namespace, UseKind.SECRET, name)
+    if not tx.delete_secret(namespace, name):
+        raise NotFound("secret", name)
+
+
+def list_secrets(tx: Transaction, namespace: str, options: ListOptions) -> Page[Secret]:
+    """List the secrets of the namespace."""
+    return page_of(tx.secrets(namespace), options, lambda _: LABELS)
+
+
+def existing_secret(tx: Transaction, namespace: str, name: str) -> Secret:
+    """The secret of that name; NotFound if there is none."""
+    secret = tx.secret(namespace, name)
+    if secret is None:
+        raise NotFound("secret", name)
+    return secret
