@@ -1,88 +1,50 @@
-"""An authority and its server certificate in a directory.
+"""An authority on disk: made whole or not at all, keys for their owner alone.
 
-    root.pem           what clients trust
-    root.key           needed for nothing after the first start; may be kept elsewhere
-    intermediate.pem
-    intermediate.key   signs
-    server.pem         the server's certificate and the intermediate, as TLS sends them
-    server.key         kept when server.pem is renewed; delete it to have a new one made
-
-A crash leaves a file, and the authority as a whole, as it was before or as it is after.
+The directory holds `root.pem root.key intermediate.pem intermediate.key server.pem server.key`;
+`server.pem` is the server's certificate followed by the intermediate.
 """
 
-import errno
 import os
-import stat
-import tempfile
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from certs.authority import Authority
-from certs.errors import (
-    ForeignCertificate,
-    IncompleteAuthority,
-    KeyMismatch,
-    UnreadableFile,
-    UnsafePermissions,
-)
-from certs.keys import new_private_key, private_key_pem, read_private_key
-from certs.profiles import alternative_names
-
-ROOT, ROOT_KEY = "root.pem", "root.key"
-INTERMEDIATE, INTERMEDIATE_KEY = "intermediate.pem", "intermediate.key"
-SERVER, SERVER_KEY = "server.pem", "server.key"
-
-_NEEDED = frozenset({ROOT, INTERMEDIATE, INTERMEDIATE_KEY})
-_KEY_MODE, _PUBLIC_MODE = 0o600, 0o644
-_SOMEBODY_WAS_FASTER = (errno.ENOTEMPTY, errno.EEXIST)
+from certs.authority import Authority, IssuedCertificate
+from certs.errors import BadAuthority, UnsafePermissions
+from certs.keys import key_pem, new_private_key
 
 
 @dataclass(frozen=True, slots=True)
-class ServerFiles:
-    """Where the server's certificate chain and its key are, for `tls`."""
+class ServerCertificate:
+    """Where the server's certificate, with its chain, and its key are."""
 
     certificate_file: Path
     key_file: Path
 
 
 def load_or_create_authority(directory: Path, *, now: datetime) -> Authority:
-    """Load the authority in *directory*, or make one there if that is empty or absent.
+    """The authority kept in *directory*; a new one is made where there is no directory.
 
-    The directory above has to exist, and *directory* may not itself be a mount point: a new
-    authority is put in its place in one step. BadFiles if what is there cannot be trusted; no file
-    is ever repaired or replaced here.
+    UnsafePermissions if others can read a key, BadAuthority if files are missing or do not match.
     """
-    if not _names_in(directory):
+    if not directory.exists():
         _create(directory, now)
-    return load_authority(directory)
-
-
-def load_authority(directory: Path) -> Authority:
-    """Load what `load_or_create_authority` made; BadFiles says what is wrong with which file."""
-    missing = _NEEDED - _names_in(directory)
-    if missing:
-        raise IncompleteAuthority(directory, missing)
-    root_file, root_key_file = directory / ROOT, directory / ROOT_KEY
-    intermediate_file, intermediate_key_file = (
-        directory / INTERMEDIATE,
-        directory / INTERMEDIATE_KEY,
-    )
-    root, intermediate = _only_certificate(root_file), _only_certificate(intermediate_file)
-    if not _has_signed(root, root):
-        raise ForeignCertificate(root_file, root_file)
-    if not _has_signed(root, intermediate):
-        raise ForeignCertificate(intermediate_file, root_file)
-    if root_key_file.exists():
-        _key_of(root, root_file, root_key_file)
-    return Authority(
-        root, intermediate, _key_of(intermediate, intermediate_file, intermediate_key_file)
-    )
+    root = _certificate(directory / "root.pem")
+    intermediate = _certificate(directory / "intermediate.pem")
+    _key(directory / "root.key", root)
+    key = _key(directory / "intermediate.key", intermediate)
+    try:
+        intermediate.verify_directly_issued_by(root)
+    except (InvalidSignature, ValueError, TypeError) as error:
+        raise BadAuthority(directory, "root.pem has not signed intermediate.pem") from error
+    return Authority(root, intermediate, key)
 
 
 def ensure_server_certificate(
@@ -92,155 +54,104 @@ def ensure_server_certificate(
     ip_addresses: Sequence[str],
     *,
     now: datetime,
-) -> ServerFiles:
-    """Have a certificate for these names in *directory*, which has to exist; idempotent.
+) -> ServerCertificate:
+    """A server certificate for exactly these names; the one on disk as long as it will do.
 
-    The one that is there is kept if it is of *authority*, for exactly these names, valid, and has
-    at least a third of its life before it; otherwise a new one takes its place in one step.
-    BadFiles if a file cannot be trusted, BadName for a name no certificate can carry.
+    A new one is made when names changed, when another authority signed it, and when less than a
+    third of its life is left.
     """
-    files = ServerFiles(directory / SERVER, directory / SERVER_KEY)
-    if not files.key_file.exists():
-        # In this order, or a crash in between would leave a certificate with a foreign key.
-        files.certificate_file.unlink(missing_ok=True)
-        _sync(directory)
-        _put(files.key_file, private_key_pem(new_private_key()), _KEY_MODE)
-    key = _read_key(files.key_file)
-    names = frozenset(alternative_names(dns_names, ip_addresses))
-    if files.certificate_file.exists():
-        chain = _certificates(files.certificate_file)
-        if chain[0].public_key() != key.public_key():
-            raise KeyMismatch(files.key_file, files.certificate_file)
-        if _is_good(chain, authority, names, now):
-            return files
-    issued = authority.issue_server(
-        key.public_key(),
-        dns_names,
-        ip_addresses,
-        now=now,
-        serial=x509.random_serial_number(),
-    )
-    _put(files.certificate_file, issued.chain_pem, _PUBLIC_MODE)
+    files = ServerCertificate(directory / "server.pem", directory / "server.key")
+    if not _will_do(files, authority, {*dns_names, *ip_addresses}, now):
+        key = new_private_key()
+        issued = authority.issue_server(
+            key.public_key(),
+            dns_names,
+            ip_addresses,
+            now=now,
+            serial=x509.random_serial_number(),
+        )
+        # Key first: a certificate whose key is not there yet is made again.
+        _write(files.key_file, key_pem(key))
+        _write(files.certificate_file, issued.chain_pem.encode())
     return files
 
 
 def _create(directory: Path, now: datetime) -> None:
-    """Put a whole authority at *directory* in one step, unless another process does so first."""
-    place = directory.resolve()  # a directory cannot be renamed over a symbolic link
-    serials = iter(x509.random_serial_number, 0)
-    authority, root_key = Authority.create(now=now, serials=serials)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{place.name}.new-", dir=place.parent, ignore_cleanup_errors=True
-    ) as made:  # with mode 0700
-        new = Path(made)
-        _write(new / ROOT, authority.root_pem, _PUBLIC_MODE)
-        _write(new / ROOT_KEY, private_key_pem(root_key), _KEY_MODE)
-        _write(new / INTERMEDIATE, authority.intermediate_pem, _PUBLIC_MODE)
-        _write(new / INTERMEDIATE_KEY, private_key_pem(authority.intermediate_key), _KEY_MODE)
-        _sync(new)
-        try:
-            new.rename(place)
-        except OSError as error:
-            if error.errno not in _SOMEBODY_WAS_FASTER:
-                raise
-    _sync(place.parent)
+    """Make all files under another name, then give them theirs in one step."""
+    partial = directory.with_name(f"{directory.name}.new")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(mode=0o700, parents=True)
+    serials = (x509.random_serial_number(), x509.random_serial_number())
+    authority, root_key = Authority.create(f"{serials[0]:x}"[:8], now=now, serials=serials)
+    signed = IssuedCertificate(authority.intermediate, authority.root)
+    _write(partial / "root.pem", authority.root_pem.encode())
+    _write(partial / "root.key", key_pem(root_key))
+    _write(partial / "intermediate.pem", signed.certificate_pem.encode())
+    _write(partial / "intermediate.key", key_pem(authority.key))
+    _sync(partial)
+    partial.rename(directory)
+    _sync(directory.parent)
 
 
-def _is_good(
-    chain: Sequence[x509.Certificate],
-    authority: Authority,
-    names: frozenset[x509.GeneralName],
-    now: datetime,
+def _will_do(
+    files: ServerCertificate, authority: Authority, names: set[str], now: datetime
 ) -> bool:
-    leaf = chain[0]
-    begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
-    return (
-        list(chain[1:]) == [authority.intermediate]
-        and _has_signed(authority.intermediate, leaf)
-        and _names_of(leaf) == names
-        and begin <= now <= end - (end - begin) / 3
-    )
-
-
-def _names_of(certificate: x509.Certificate) -> frozenset[x509.GeneralName]:
-    try:
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except (x509.ExtensionNotFound, ValueError):
-        return frozenset()
-    return frozenset(extension.value)
-
-
-def _has_signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    if not (files.certificate_file.exists() and files.key_file.exists()):
         return False
-    return True
-
-
-def _names_in(directory: Path) -> frozenset[str]:
     try:
-        return frozenset(entry.name for entry in directory.iterdir())
-    except FileNotFoundError:
-        return frozenset()
+        certificate = _certificate(files.certificate_file)
+        _key(files.key_file, certificate)
+        certificate.verify_directly_issued_by(authority.intermediate)
+    except (BadAuthority, InvalidSignature, ValueError, TypeError):
+        return False
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if ends - now < (ends - begins) / 3 or now < begins:
+        return False
+    extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    held = extension.value.get_values_for_type(x509.DNSName)
+    held += [str(address) for address in extension.value.get_values_for_type(x509.IPAddress)]
+    return set(held) == names
 
 
-def _key_of(
-    certificate: x509.Certificate, certificate_file: Path, key_file: Path
-) -> ec.EllipticCurvePrivateKey:
-    key = _read_key(key_file)
+def _certificate(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except FileNotFoundError as error:
+        raise BadAuthority(path, "is missing") from error
+    except ValueError as error:
+        raise BadAuthority(path, "is not a certificate in PEM") from error
+
+
+def _key(path: Path, certificate: x509.Certificate) -> ec.EllipticCurvePrivateKey:
+    try:
+        if path.stat().st_mode & 0o077:
+            raise UnsafePermissions(path)
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except FileNotFoundError as error:
+        raise BadAuthority(path, "is missing") from error
+    except (ValueError, TypeError) as error:
+        raise BadAuthority(path, "is not an unencrypted private key in PEM") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise BadAuthority(path, "is not an ECDSA key")
     if key.public_key() != certificate.public_key():
-        raise KeyMismatch(key_file, certificate_file)
+        raise BadAuthority(path, "is not the key of the certificate beside it")
     return key
 
 
-def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    with path.open(encoding="ascii", errors="replace") as file:
-        # Of the opened file: by its name it could be another one a moment later.
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if mode & 0o077:
-            raise UnsafePermissions(path, mode)
-        pem = file.read()
-    try:
-        return read_private_key(pem)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise UnreadableFile(path, "not an unencrypted ECDSA private key in PEM") from error
-
-
-def _certificates(path: Path) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(path.read_bytes())
-    except ValueError as error:
-        raise UnreadableFile(path, "no certificate in PEM") from error
-
-
-def _only_certificate(path: Path) -> x509.Certificate:
-    certificates = _certificates(path)
-    if len(certificates) != 1:
-        raise UnreadableFile(path, "more than one certificate")
-    return certificates[0]
-
-
-def _put(path: Path, text: str, mode: int) -> None:
-    """Write *text* and only then give it its name, durably."""
-    temporary = path.with_name(f"{path.name}.new")
-    temporary.unlink(missing_ok=True)  # of a crash
-    _write(temporary, text, mode)
-    temporary.replace(path)
-    _sync(path.parent)
-
-
-def _write(path: Path, text: str, mode: int) -> None:
-    """Write a file that was not there; `_sync` of its directory makes its name durable too."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with open(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
+def _write(path: Path, content: bytes) -> None:
+    """Replace *path* with *content*, durably, and never readable by others."""
+    partial = path.with_name(f"{path.name}.new")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
         file.flush()
-        os.fsync(descriptor)
+        os.fsync(file.fileno())
+    partial.replace(path)
 
 
 def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,0 +1,104 @@
+"""An authority on disk."""
+
+import shutil
+import stat
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from certs.authority import Authority
+from certs.errors import BadAuthority, UnsafePermissions
+from certs.files import ensure_server_certificate, load_or_create_authority
+from tests.certs.conftest import NOW
+
+
+def server_serial(directory: Path) -> int:
+    return x509.load_pem_x509_certificate((directory / "server.pem").read_bytes()).serial_number
+
+
+def ensure(directory: Path, authority: Authority, *names: str, later: int = 0) -> int:
+    ensure_server_certificate(
+        directory,
+        authority,
+        names or ("localhost",),
+        ["127.0.0.1"],
+        now=NOW + timedelta(days=later),
+    )
+    return server_serial(directory)
+
+
+def test_the_second_start_finds_the_authority_of_the_first(
+    directory: Path, authority: Authority
+) -> None:
+    assert load_or_create_authority(directory, now=NOW).root == authority.root
+
+
+def test_keys_are_the_owners_alone(directory: Path, authority: Authority) -> None:
+    ensure(directory, authority)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.glob("*.key")}
+    assert modes == dict.fromkeys(["root.key", "intermediate.key", "server.key"], 0o600)
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("name", ["root.key", "intermediate.key"])
+def test_a_key_that_others_can_read_is_refused(
+    directory: Path, authority: Authority, name: str
+) -> None:
+    (directory / name).chmod(0o644)
+    with pytest.raises(UnsafePermissions) as caught:
+        load_or_create_authority(directory, now=NOW)
+    assert caught.value.path == directory / name
+
+
+@pytest.mark.parametrize("name", ["root.pem", "root.key", "intermediate.pem", "intermediate.key"])
+def test_a_missing_or_broken_file_is_named_and_nothing_is_made_anew(
+    directory: Path, authority: Authority, name: str
+) -> None:
+    path = directory / name
+    path.write_text("nonsense")
+    with pytest.raises(BadAuthority) as broken:
+        load_or_create_authority(directory, now=NOW)
+    path.unlink()
+    with pytest.raises(BadAuthority) as missing:
+        load_or_create_authority(directory, now=NOW)
+    assert broken.value.path == missing.value.path == path
+    assert not path.exists()
+
+
+def test_files_of_two_authorities_do_not_mix(
+    tmp_path: Path, directory: Path, authority: Authority
+) -> None:
+    other = tmp_path / "other"
+    load_or_create_authority(other, now=NOW)
+    shutil.copy(other / "intermediate.key", directory / "intermediate.key")
+    with pytest.raises(BadAuthority):
+        load_or_create_authority(directory, now=NOW)
+    shutil.copy(other / "intermediate.pem", directory / "intermediate.pem")
+    with pytest.raises(BadAuthority, match="has not signed"):
+        load_or_create_authority(directory, now=NOW)
+
+
+def test_a_first_start_that_was_cut_short_is_begun_again(tmp_path: Path) -> None:
+    partial = tmp_path / "ca.new"
+    partial.mkdir()
+    (partial / "root.key").write_text("half")
+    load_or_create_authority(tmp_path / "ca", now=NOW)
+    assert not partial.exists()
+
+
+def test_a_server_certificate_stays_until_it_will_not_do(
+    tmp_path: Path, directory: Path, authority: Authority
+) -> None:
+    first = ensure(directory, authority)
+    assert ensure(directory, authority) == first
+    assert ensure(directory, authority, later=200) == first
+    renamed = ensure(directory, authority, "localhost", "sync.example")
+    assert renamed != first
+    old = ensure(directory, authority, "localhost", "sync.example", later=300)
+    assert old != renamed
+    (directory / "server.key").unlink()
+    assert ensure(directory, authority, "localhost", "sync.example", later=300) != old
+    other = load_or_create_authority(tmp_path / "other", now=NOW)
+    assert ensure(directory, other) not in {first, renamed, old}

@@ -1,0 +1,88 @@
+"""What a device may ask for."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certs.errors import BadSigningRequest
+from certs.signing_requests import SIZE_LIMIT, read_signing_request
+
+
+def request_of(key: CertificateIssuerPrivateKeyTypes) -> str:
+    algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    return builder.sign(key, algorithm).public_bytes(Encoding.PEM).decode()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ec.generate_private_key(ec.SECP256R1()),
+        ec.generate_private_key(ec.SECP384R1()),
+        ed25519.Ed25519PrivateKey.generate(),
+        rsa.generate_private_key(65537, 2048),
+    ],
+    ids=["p256", "p384", "ed25519", "rsa2048"],
+)
+def test_good_keys_are_taken(key: CertificateIssuerPrivateKeyTypes) -> None:
+    assert read_signing_request(request_of(key)) == key.public_key()
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        (ec.generate_private_key(ec.SECP521R1()), "secp521r1"),
+        (rsa.generate_private_key(65537, 1024), "1024 bits"),  # noqa: S505
+        (dsa.generate_private_key(2048), "none of"),
+    ],
+    ids=["p521", "rsa1024", "dsa"],
+)
+def test_other_keys_are_refused_by_name(key: CertificateIssuerPrivateKeyTypes, reason: str) -> None:
+    with pytest.raises(BadSigningRequest) as caught:
+        read_signing_request(request_of(key))
+    assert reason in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [
+        "",
+        "nonsense",
+        "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",
+        "é" * 10,
+    ],
+)
+def test_what_is_no_request_is_refused(pem: str) -> None:
+    with pytest.raises(BadSigningRequest):
+        read_signing_request(pem)
+
+
+def test_a_request_signed_by_another_key_is_refused() -> None:
+    """Swap the key inside a signed request: the signature no longer fits."""
+    one, two = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    request = x509.load_pem_x509_csr(request_of(one).encode())
+    points = [key.public_key().public_numbers().x.to_bytes(32, "big") for key in (one, two)]
+    forged = request.public_bytes(Encoding.DER)
+    ys = [key.public_key().public_numbers().y.to_bytes(32, "big") for key in (one, two)]
+    forged = forged.replace(points[0], points[1]).replace(ys[0], ys[1])
+    pem = x509.load_der_x509_csr(forged).public_bytes(Encoding.PEM).decode()
+    with pytest.raises(BadSigningRequest, match="not signed by the key"):
+        read_signing_request(pem)
+
+
+def test_a_request_too_long_is_not_parsed() -> None:
+    with pytest.raises(BadSigningRequest, match="longer"):
+        read_signing_request("x" * (SIZE_LIMIT + 1))
+
+
+def test_a_request_made_by_openssl_is_taken(tmp_path: Path) -> None:
+    command = ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-subj", "/CN=anything", "-keyout", str(tmp_path / "key.pem")]
+    made = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert isinstance(read_signing_request(made.stdout), ec.EllipticCurvePublicKey)
