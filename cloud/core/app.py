@@ -4,14 +4,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from cloud.core.names import check_name, check_service_name
 from cloud.core.quantities import check_cpu, check_memory
 from cloud.core.selectors import Selector, parse_selector
 from cloud.errors import Invalid
+
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Duration = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""Nanoseconds; like every number here it has to fit into what nodes can read."""
+
+
+PORT_LIMIT = 65535
+
+_EVERY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104  # said, not bound
 
 
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -85,15 +95,15 @@ class Resources(_Part, frozen=True):
 class Backoff(_Part, frozen=True):
     """Pause between restarts."""
 
-    min: int
-    max: int
+    min: Duration
+    max: Duration
     factor: float
 
 
 class Retry(_Part, frozen=True):
     """How often a service is restarted."""
 
-    max: int
+    max: Count
 
 
 class Restart(_Part, frozen=True):
@@ -117,7 +127,7 @@ class Service(_Part, frozen=True):
     labels: dict[str, str] = {}
     image: str = ""
     hostname: str = ""
-    replica: int = 1
+    replica: Count = 1
     volume_mounts: tuple[VolumeMount, ...] = ()
     ports: tuple[Port, ...] = ()
     devices: tuple[Device, ...] = ()
@@ -221,16 +231,24 @@ def _check_volumes(volumes: tuple[Volume, ...]) -> None:
         sources = (volume.host_path, volume.config, volume.secret, volume.empty_dir)
         if sum(source is not UNSET for source in sources) != 1:
             raise Invalid(field, "needs exactly one of hostPath, config, secret and emptyDir")
+        if isinstance(volume.host_path, HostPath):
+            _check_present(f"{field}.hostPath.path", volume.host_path.path)
 
 
 def _check_service(field: str, service: Service, volumes: set[str]) -> None:
     if not service.image.strip():
         raise Invalid(f"{field}.image", "a container application needs an image")
-    if service.replica < 0:
-        raise Invalid(f"{field}.replica", "is negative")
+    paths: set[str] = set()
     for index, mount in enumerate(service.volume_mounts):
+        mounted = f"{field}.volumeMounts[{index}]"
         if mount.name not in volumes:
-            raise Invalid(f"{field}.volumeMounts[{index}].name", f"no volume {mount.name!r}")
+            raise Invalid(f"{mounted}.name", f"no volume {mount.name[:80]!r}")
+        _check_present(f"{mounted}.mountPath", mount.mount_path)
+        _check_unique(f"{mounted}.mountPath", mount.mount_path, paths)
+    for index, variable in enumerate(service.env):
+        _check_present(f"{field}.env[{index}].name", variable.name)
+    for index, device in enumerate(service.devices):
+        _check_present(f"{field}.devices[{index}].devicePath", device.device_path)
     if isinstance(service.resources, Resources):
         for part in ("limits", "requests"):
             quantities: dict[str, str] = getattr(service.resources, part)
@@ -241,30 +259,37 @@ def _check_service(field: str, service: Service, volumes: set[str]) -> None:
 
 
 def _check_host_ports(services: tuple[Service, ...]) -> None:
-    taken: set[tuple[str, str, int]] = set()
+    taken: dict[tuple[str, int], set[str]] = {}
     for index, service in enumerate(services):
         for number, port in enumerate(service.ports):
             field = f"services[{index}].ports[{number}]"
-            _check_port_range(f"{field}.containerPort", port.container_port)
-            if port.protocol.upper() not in {"TCP", "UDP"}:
-                raise Invalid(f"{field}.protocol", f"{port.protocol!r} is neither TCP nor UDP")
+            _check_port(field, port)
             if isinstance(port.host_port, UnsetType) or port.host_port == 0:
                 continue
-            _check_port_range(f"{field}.hostPort", port.host_port)
             if service.replica > 1:
                 raise Invalid(f"{field}.hostPort", "goes with a replica of 1 at most")
-            key = (port.protocol.upper(), port.host_ip, port.host_port)
-            if key in taken:
+            address = "" if port.host_ip in _EVERY_ADDRESS else port.host_ip
+            addresses = taken.setdefault((port.protocol.upper(), port.host_port), set())
+            if addresses and (not address or not addresses.isdisjoint({"", address})):
                 raise Invalid(f"{field}.hostPort", f"{port.host_port} is used twice")
-            taken.add(key)
+            addresses.add(address)
 
 
-def _check_port_range(field: str, port: int) -> None:
-    if not 0 <= port <= 65535:
-        raise Invalid(field, f"{port} is not between 0 and 65535")
+def _check_port(field: str, port: Port) -> None:
+    if not 1 <= port.container_port <= PORT_LIMIT:
+        raise Invalid(f"{field}.containerPort", f"is not between 1 and {PORT_LIMIT}")
+    if isinstance(port.host_port, int) and not 0 <= port.host_port <= PORT_LIMIT:
+        raise Invalid(f"{field}.hostPort", f"is not between 0 and {PORT_LIMIT}")
+    if port.protocol.upper() not in {"TCP", "UDP"}:
+        raise Invalid(f"{field}.protocol", f"{port.protocol[:80]!r} is neither TCP nor UDP")
+
+
+def _check_present(field: str, text: str) -> None:
+    if not text.strip():
+        raise Invalid(field, "is empty")
 
 
 def _check_unique(field: str, name: str, seen: set[str]) -> None:
     if name in seen:
-        raise Invalid(field, f"{name!r} is there twice")
+        raise Invalid(field, f"{name[:80]!r} is there twice")
     seen.add(name)

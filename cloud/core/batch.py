@@ -7,7 +7,14 @@ from enum import StrEnum
 import msgspec
 
 from cloud.core.fingerprint import ALL_TYPES
-from cloud.core.names import BATCH_LABEL, check_fingerprint, check_labels, check_name
+from cloud.core.names import (
+    BATCH_LABEL,
+    NODE_NAME_LABEL,
+    check_fingerprint,
+    check_labels,
+    check_name,
+    check_node_name,
+)
 from cloud.errors import Invalid
 
 QUOTA_LIMIT = 1_000_000
@@ -85,6 +92,8 @@ def checked_batch_spec(name: str, spec: BatchSpec) -> BatchSpec:
     labels = {**spec.labels, BATCH_LABEL: name}
     if spec.labels.get(BATCH_LABEL, name) != name:
         raise Invalid(f"labels.{BATCH_LABEL}", "is set by the server to the batch's name")
+    if NODE_NAME_LABEL in spec.labels:
+        raise Invalid(f"labels.{NODE_NAME_LABEL}", "is set by the server to each node's name")
     check_labels("labels", labels)
     return msgspec.structs.replace(spec, labels=labels)
 
@@ -93,6 +102,7 @@ def checked_record(record: Record) -> Record:
     """Return *record* if a device could activate as it."""
     check_name("name", record.name)
     check_fingerprint("fingerprintValue", record.fingerprint)
+    check_node_name("nodeName", record.namespace, record.node_name)
     return record
 
 

@@ -1,6 +1,7 @@
 """Turn plain data into a typed value, with errors that name the field."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -9,7 +10,25 @@ from cloud.errors import Invalid
 
 T = TypeVar("T")
 
-_PATH = re.compile(r" - at `(?:key in )?\$?\.?(?P<path>[^`]*)`$")
+DEPTH_LIMIT = 32
+"""Lists and maps inside each other in free-form content."""
+
+_REASON_LIMIT = 200
+_FIELD_LIMIT = 80
+
+_PATH = re.compile(r" - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`$")
+_FIELD = re.compile(
+    r"Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`", re.S
+)
+_TYPE = re.compile(r"`(?P<types>[a-z]+(?: \| [a-z]+)*)`")
+_WORDS = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "a boolean",
+    "array": "an array",
+    "object": "an object",
+}
 
 
 def convert(content: Any, kind: type[T], *, under: str = "") -> T:
@@ -20,6 +39,8 @@ def convert(content: Any, kind: type[T], *, under: str = "") -> T:
         raise invalid_from(error, under=under) from error
     except RecursionError as error:
         raise Invalid(under, "nested too deeply") from error
+    except UnicodeEncodeError as error:
+        raise Invalid(under, "holds text that is not Unicode") from error
 
 
 def decode_json(body: bytes, kind: type[T]) -> T:
@@ -35,12 +56,42 @@ def decode_json(body: bytes, kind: type[T]) -> T:
 
 
 def invalid_from(error: msgspec.ValidationError, *, under: str = "") -> Invalid:
-    """The same complaint as *error*, with the field taken out of its text."""
+    """The same complaint as *error*, with the field taken out of its text and in plain words.
+
+    A value in a map counts as the map: what the caller chose as its key is not repeated.
+    """
     text = str(error)
-    found = _PATH.search(text)
-    path = found["path"] if found else ""
-    reason = text[: found.start()] if found else text
-    missing = re.search(r"(?:required|unknown) field `(?P<name>[^`]*)`", reason)
-    parts = [under, path, missing["name"] if missing else ""]
-    field = ".".join(part for part in parts if part).replace(".[", "[")
-    return Invalid(field, reason[:1].lower() + reason[1:])
+    at = _PATH.search(text)
+    path = at["path"].replace("[...]", "").strip(".") if at else ""
+    reason = text[: at.start()] if at else text
+    name = ""
+    if found := _FIELD.fullmatch(reason):
+        name = found["name"][:_FIELD_LIMIT]
+        reason = "missing" if found["what"].startswith("missing") else "unknown field"
+    elif reason.startswith("Expected "):
+        reason = _TYPE.sub(_in_words, reason)
+    reason = reason[:1].lower() + reason[1:_REASON_LIMIT]
+    if at and at["key"]:
+        reason = f"in a key: {reason}"
+    field = ".".join(part for part in (under, path, name) if part).replace(".[", "[")
+    return Invalid(field, reason)
+
+
+def check_depth(field: str, content: Any) -> None:
+    """Refuse *content* that readers with less room on their stack could not decode again."""
+    level = [content]
+    for _ in range(DEPTH_LIMIT + 1):
+        inside = [value for value in level if isinstance(value, Mapping | list | tuple)]
+        if not inside:
+            return
+        level = [
+            child
+            for value in inside
+            for child in (value.values() if isinstance(value, Mapping) else value)
+        ]
+    raise Invalid(field, f"nested more than {DEPTH_LIMIT} deep")
+
+
+def _in_words(found: re.Match[str]) -> str:
+    types = found["types"].split(" | ")
+    return " or ".join(_WORDS.get(name, name) for name in types)

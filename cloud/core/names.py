@@ -94,7 +94,7 @@ def check_labels(field: str, labels: Mapping[str, str]) -> None:
 
 
 def check_label_key(field: str, key: str) -> str:
-    """Return *key* if a label may have it: 1 to 63 characters, after a domain name and `/` or not."""
+    """Return *key* if a label may have it: 1 to 63 characters, perhaps after `domain/`."""
     prefix, slash, name = key.rpartition("/")
     if slash and not (len(prefix) <= 253 and _NAME.fullmatch(prefix)):
         raise Invalid(field, f"{_shown(key)} is not a valid label: its prefix is no domain name")

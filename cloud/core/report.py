@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from cloud.core.decoding import convert
+from cloud.core.decoding import check_depth, convert
 from cloud.core.desired import AppVersion
 from cloud.errors import Invalid
 
@@ -93,25 +93,31 @@ class _Content(msgspec.Struct):
     sysappstats: list[_AppStats] | None = None
 
 
-class _UsageContent(msgspec.Struct, forbid_unknown_fields=True):
+class _UsageContent(msgspec.Struct):
     nodestats: dict[str, Any]
 
 
 def read_report(content: Any, order: Order) -> Report:
-    """Check *content*, the plain data of a report message; Invalid names the field."""
+    """Check *content*, the plain data of a report message; Invalid names the field.
+
+    An app named twice at the same version counts once; two versions of an app stay two.
+    """
     if not isinstance(content, Mapping):
         raise Invalid("content", "a report is a map")
     read = convert(content, _Content, under="content")
     reported = Reported(_versions(read.apps), _versions(read.sysapps))
-    return Report(msgspec.json.encode(content), reported, order)
+    return Report(_document(content), reported, order)
 
 
 def read_usage(content: Any) -> bytes:
-    """Check *content* of a stats message and return it as JSON text; Invalid names the field."""
+    """Its `nodestats`, alone in a map, as JSON text; Invalid names the field.
+
+    *content* is the plain data of a stats message.
+    """
     if not isinstance(content, Mapping):
         raise Invalid("content", "stats are a map")
-    convert(content, _UsageContent, under="content")
-    return msgspec.json.encode(content)
+    read = convert(content, _UsageContent, under="content")
+    return _document({"nodestats": read.nodestats})
 
 
 def read_order(meta: Mapping[str, str | int]) -> Order:
@@ -120,7 +126,7 @@ def read_order(meta: Mapping[str, str | int]) -> Order:
     if not isinstance(run, str) or len(run) > RUN_LIMIT:
         raise Invalid("meta.run", f"is not a string of at most {RUN_LIMIT} characters")
     if isinstance(sequence, str):
-        if not (sequence.isascii() and sequence.isdigit() and len(sequence) <= 18):
+        if not (sequence.isascii() and sequence.isdigit() and len(sequence) <= 19):
             raise Invalid("meta.seq", "is not a number")
         sequence = int(sequence)
     if sequence is not None and not 0 <= sequence < 2**63:
@@ -131,4 +137,12 @@ def read_order(meta: Mapping[str, str | int]) -> Order:
 def _versions(entries: list[_AppEntry] | None) -> tuple[AppVersion, ...] | None:
     if entries is None:
         return None
-    return tuple(AppVersion(entry.name, entry.version) for entry in entries)
+    return tuple(dict.fromkeys(AppVersion(entry.name, entry.version) for entry in entries))
+
+
+def _document(content: Any) -> bytes:
+    check_depth("content", content)
+    try:
+        return msgspec.json.encode(content)
+    except (msgspec.MsgspecError, TypeError, ValueError) as error:
+        raise Invalid("content", "holds something that JSON cannot say") from error

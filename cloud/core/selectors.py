@@ -1,15 +1,17 @@
 """Parse and match label selectors (the Kubernetes grammar, as the contract's "List Node" shows).
 
 `env=test`, `env==test`, `env!=test`, `env in (dev,test)`, `env notin (dev)`, `env` (has it),
-`!env` (has it not), `cores>2`, `cores<8`; a comma means and.
+`!env` (has it not), `cores>2`, `cores<8`; a comma means and. As in Kubernetes, `env=` asks for an
+empty value, `env in ()` and a comma without a term beside it are errors.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
+from cloud.core.names import check_label_key, check_label_value
 from cloud.errors import Invalid
 
 LENGTH_LIMIT = 4096
@@ -48,21 +50,29 @@ class Term:
             case Operator.MISSING:
                 return value is None
             case Operator.GREATER:
-                return _is_integer(value) and int(value or 0) > int(self.values[0])
+                return (number := _integer(value)) is not None and number > int(self.values[0])
             case Operator.LESS:
-                return _is_integer(value) and int(value or 0) < int(self.values[0])
+                return (number := _integer(value)) is not None and number < int(self.values[0])
 
 
 Selector = tuple[Term, ...]
 
-_KEY = r"(?P<key>[A-Za-z0-9](?:[-A-Za-z0-9_./]*[A-Za-z0-9])?)"
-_VALUE = r"(?P<value>(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?)?)"
-_SET = re.compile(rf"{_KEY}\s+(?P<operator>in|notin)\s*\((?P<values>[^()]*)\)")
-_COMPARE = re.compile(rf"{_KEY}\s*(?P<operator>==|=|!=|>|<)\s*{_VALUE}")
-_HAS = re.compile(rf"(?P<not>!?)\s*{_KEY}")
-_VALUE_ALONE = re.compile(_VALUE)
-_SEPARATOR = re.compile(r",(?![^()]*\))")
-_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_SPACES = " \t\r\n"
+_KEY = r"(?P<key>[-A-Za-z0-9_./]+)"
+_SET = re.compile(rf"{_KEY}[{_SPACES}]+(?P<operator>in|notin)[{_SPACES}]*\((?P<values>[^()]*)\)")
+_COMPARE = re.compile(
+    rf"{_KEY}[{_SPACES}]*(?P<operator>==|=|!=|>|<)[{_SPACES}]*(?P<value>[-A-Za-z0-9_.]*)"
+)
+_HAS = re.compile(rf"(?P<not>!?)[{_SPACES}]*{_KEY}")
+_INTEGER = re.compile(r"-?[0-9]{1,63}")
+_SHOWN_LIMIT = 80
+_OPERATORS = {
+    "=": Operator.IN,
+    "==": Operator.IN,
+    "!=": Operator.NOT_IN,
+    ">": Operator.GREATER,
+    "<": Operator.LESS,
+}
 
 
 @lru_cache(maxsize=4096)
@@ -70,9 +80,9 @@ def parse_selector(text: str, field: str = "selector") -> Selector:
     """Terms of *text*, none for white space; Invalid names *field* and the unreadable term."""
     if len(text) > LENGTH_LIMIT:
         raise Invalid(field, f"longer than {LENGTH_LIMIT} characters")
-    if not text.strip():
+    if not text.strip(_SPACES):
         return ()
-    return tuple(_term(part.strip(), field) for part in _SEPARATOR.split(text))
+    return tuple(_term(part.strip(_SPACES), field) for part in _parts(text))
 
 
 def matches(selector: Selector, labels: Mapping[str, str]) -> bool:
@@ -80,28 +90,44 @@ def matches(selector: Selector, labels: Mapping[str, str]) -> bool:
     return all(term.holds_for(labels) for term in selector)
 
 
+def _parts(text: str) -> Iterator[str]:
+    """*text* cut at the commas outside of parentheses."""
+    start = depth = 0
+    for place, character in enumerate(text):
+        if character == "," and depth == 0:
+            yield text[start:place]
+            start = place + 1
+        depth += (character == "(") - (character == ")")
+    yield text[start:]
+
+
 def _term(text: str, field: str) -> Term:
     if found := _SET.fullmatch(text):
-        values = tuple(value.strip() for value in found["values"].split(","))
-        if not all(_VALUE_ALONE.fullmatch(value) for value in values):
-            raise Invalid(field, f"cannot read the values of {text!r}")
-        return Term(found["key"], Operator(found["operator"]), values)
-    if found := _COMPARE.fullmatch(text):
-        return _comparison(found["key"], found["operator"], found["value"], text, field)
-    if found := _HAS.fullmatch(text):
-        return Term(found["key"], Operator.MISSING if found["not"] else Operator.EXISTS)
-    raise Invalid(field, f"cannot read {text!r}")
+        operator = Operator(found["operator"])
+        if not found["values"].strip(_SPACES):
+            raise Invalid(field, f"{_shown(text)} names no values")
+        values = tuple(value.strip(_SPACES) for value in found["values"].split(","))
+    elif found := _COMPARE.fullmatch(text):
+        values = (found["value"],)
+        operator = _OPERATORS[found["operator"]]
+        if operator in {Operator.GREATER, Operator.LESS} and _integer(values[0]) is None:
+            raise Invalid(field, f"{_shown(text)} compares with something that is no integer")
+    elif found := _HAS.fullmatch(text):
+        operator, values = Operator.MISSING if found["not"] else Operator.EXISTS, ()
+    else:
+        raise Invalid(field, f"cannot read {_shown(text)}")
+    for value in values:
+        check_label_value(field, value)
+    return Term(check_label_key(field, found["key"]), operator, values)
 
 
-def _comparison(key: str, operator: str, value: str, text: str, field: str) -> Term:
-    if operator in {"=", "=="}:
-        return Term(key, Operator.IN, (value,))
-    if operator == "!=":
-        return Term(key, Operator.NOT_IN, (value,))
-    if not _is_integer(value):
-        raise Invalid(field, f"{text!r} compares with something that is no integer")
-    return Term(key, Operator.GREATER if operator == ">" else Operator.LESS, (value,))
+def _integer(value: str | None) -> int | None:
+    """Number that *value* stands for, if it is one that fits into 64 bits."""
+    if value is None or not _INTEGER.fullmatch(value):
+        return None
+    number = int(value)
+    return number if -(2**63) <= number < 2**63 else None
 
 
-def _is_integer(value: str | None) -> bool:
-    return value is not None and _INTEGER.fullmatch(value) is not None
+def _shown(text: str) -> str:
+    return repr(text[:_SHOWN_LIMIT])
