@@ -79,6 +79,8 @@ class _Answering:
         except ClientDisconnect:
             logger.debug("request %s: the caller went away", identity)
         except CloudError as error:
+            if started:
+                raise
             if status_of(error) >= 500:
                 logger.warning("request %s: %r", identity, error, exc_info=error)
             await error_response(error, identity)(scope, receive, send_with_id)

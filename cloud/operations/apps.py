@@ -65,6 +65,14 @@ def apps_using(tx: Transaction, namespace: str, kind: UseKind, name: str) -> Seq
     return [app for app in tx.apps(namespace) if app.uses(kind, name)]
 
 
+def list_apps_using(
+    tx: Transaction, namespace: str, kind: UseKind, name: str, options: ListOptions
+) -> Page[App]:
+    """List the apps that use that resource."""
+    users = apps_using(tx, namespace, kind, name)
+    return page_of(users, options, lambda app: app.spec.labels)
+
+
 def check_unused(tx: Transaction, namespace: str, kind: UseKind, name: str) -> None:
     """Refuse (InUse, naming them) when apps use that resource."""
     users = [app.name for app in apps_using(tx, namespace, kind, name)]

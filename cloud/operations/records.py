@@ -22,6 +22,18 @@ class RecordDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     node_name: str = ""
 
 
+class RecordChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """What an operator changes of a record (contract, "Update Registration Records").
+
+    The node's name, that is; the other fields may be there as they are.
+    """
+
+    node_name: str | None = None
+    batch_name: str | None = None
+    fingerprint_value: str | None = None
+    active: int | None = None
+
+
 def create_record(
     tx: Transaction,
     namespace: str,
@@ -60,13 +72,24 @@ def create_record(
 
 
 def update_record(
-    tx: Transaction, namespace: str, batch: str, name: str, node_name: str, *, now: datetime
+    tx: Transaction, namespace: str, batch: str, name: str, change: RecordChange, *, now: datetime
 ) -> Record:
-    """Say which node the device is to become; Activated once it has."""
+    """Say which node the device is to become; Activated once it has.
+
+    Invalid for a field that may not change, unless it is there as it was.
+    """
     before = existing_record(tx, namespace, batch, name)
-    check_node_name("nodeName", namespace, node_name)
+    for field, given, current in (
+        ("batchName", change.batch_name, before.batch),
+        ("fingerprintValue", change.fingerprint_value, before.fingerprint),
+        ("active", change.active, int(before.active)),
+    ):
+        if given not in {None, current}:
+            raise Invalid(field, "cannot change")
+    node_name = before.node_name if change.node_name is None else change.node_name
     if node_name == before.node_name:
         return before
+    check_node_name("nodeName", namespace, node_name)
     if before.active:
         raise Activated(name)
     after = replace(before, node_name=node_name, updated=now)

@@ -1,0 +1,43 @@
+"""The API server."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from cloud.http.app import http_app
+from cloud.rest.auth import TokenGate
+from cloud.rest.call import Api, endpoint
+from cloud.rest.health import Check, health_routes
+from cloud.rest.routes import ROUTES
+from cloud.store.interface import Store
+
+
+def rest_app(
+    store: Store,
+    *,
+    clock: Callable[[], datetime],
+    new_id: Callable[[], str],
+    admin_token_digest: bytes,
+    default_namespace: str,
+    on_node_deleted: Callable[[str], None],
+    checks: Mapping[str, Check],
+    version: str,
+) -> Starlette:
+    """Build the server of the open API and of `/health` and its like.
+
+    *new_id* makes ids without dashes; *admin_token_digest* is the SHA-256 of the token that opens
+    `/v1`; *on_node_deleted* is called with a node's id after its deletion is committed; *checks*
+    are what `/readyz` asks, by name.
+    """
+    api = Api(store, clock, new_id, default_namespace, on_node_deleted)
+    routes = [
+        Route(route.path, endpoint(api, route.handler), methods=[route.method]) for route in ROUTES
+    ]
+    return http_app(
+        [*routes, *health_routes(checks, version=version)],
+        new_id=new_id,
+        middleware=[Middleware(TokenGate, token_digest=admin_token_digest)],
+    )

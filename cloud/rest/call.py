@@ -1,0 +1,116 @@
+"""One request of the API, and what a handler needs to answer it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cloud.core.decoding import convert
+from cloud.core.listing import ListOptions, PageOptions
+from cloud.core.names import check_namespace
+from cloud.errors import Invalid
+from cloud.http.answers import json_response
+from cloud.http.requests import read_json
+from cloud.store.interface import Store
+
+NAMESPACE_HEADER = "X-Edgesync-Namespace"
+
+PAGE_SIZE = 20
+"""Items on a numbered page where the caller does not say."""
+
+_NUMBER_DIGITS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What all handlers share."""
+
+    store: Store
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
+    default_namespace: str
+    on_node_deleted: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: whose *namespace* it is about, and the one moment *now* it happens at."""
+
+    api: Api
+    request: Request
+    namespace: str
+    now: datetime
+
+    @property
+    def store(self) -> Store:
+        """Where everything is kept."""
+        return self.api.store
+
+    def path(self, parameter: str) -> str:
+        """Value of a `{parameter}` of the route's path."""
+        value: str = self.request.path_params[parameter]
+        return value
+
+    async def content(self, *, ignored: frozenset[str]) -> dict[str, Any]:
+        """The body, an object, without the fields that the server sets itself."""
+        body = await read_json(self.request, dict[str, Any])
+        return {key: value for key, value in body.items() if key not in ignored}
+
+    def list_options(self) -> ListOptions:
+        """What the query asks of a list; Invalid if it is not to be read."""
+        query = self.request.query_params
+        return ListOptions(
+            selector=query.get("selector", ""),
+            field_selector=query.get("fieldSelector", ""),
+            limit=self._number("limit", 0),
+            token=query.get("continue", ""),
+        )
+
+    def page_options(self) -> PageOptions:
+        """Which numbered page the query asks for; what is below 1 stands for the default."""
+        return PageOptions(
+            number=self._number("pageNo", 1) or 1,
+            size=self._number("pageSize", PAGE_SIZE) or PAGE_SIZE,
+            name=self.request.query_params.get("name", ""),
+        )
+
+    def _number(self, parameter: str, default: int) -> int:
+        text = self.request.query_params.get(parameter, "")
+        if not text:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) <= _NUMBER_DIGITS):
+            raise Invalid(parameter, f"{text[:40]!r} is not a number from 0 to 999999999")
+        return int(text)
+
+
+Handler = Callable[[Call], Awaitable[Mapping[str, Any]]]
+"""Answers a call with a JSON object."""
+
+DONE: Mapping[str, Any] = {"success": True}
+"""Answer of a handler that has nothing to show."""
+
+
+class _Named(msgspec.Struct):
+    name: str = ""
+
+
+def take_name(content: dict[str, Any]) -> str:
+    """Remove the name from the body and return it; empty if there is none."""
+    name = convert(content, _Named).name
+    content.pop("name", None)
+    return name
+
+
+def endpoint(api: Api, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """Make of *handler* what Starlette calls."""
+
+    async def answer(request: Request) -> Response:
+        namespace = request.headers.get(NAMESPACE_HEADER, api.default_namespace)
+        check_namespace(NAMESPACE_HEADER, namespace)
+        return json_response(await handler(Call(api, request, namespace, api.clock())))
+
+    return answer

@@ -1,0 +1,65 @@
+"""Handlers: configs."""
+
+from cloud.core.app import App, UseKind
+from cloud.core.config import ConfigSpec
+from cloud.core.decoding import convert
+from cloud.core.listing import Page
+from cloud.operations import apps, configs
+from cloud.rest.call import DONE, Call, take_name
+from cloud.rest.views import View, app_summary, config_summary, config_view, list_view
+from cloud.store.interface import Transaction
+
+_READ_ONLY = frozenset({"namespace", "version", "createTime", "updateTime"})
+
+
+async def create_config(call: Call) -> View:
+    """`POST /v1/configs`."""
+    content = await call.content(ignored=_READ_ONLY)
+    name, spec = take_name(content), convert(content, ConfigSpec)
+    config = await call.store.write(
+        lambda tx: configs.create_config(tx, call.namespace, name, spec, now=call.now)
+    )
+    return config_view(config)
+
+
+async def update_config(call: Call) -> View:
+    """`PUT /v1/configs/{name}`."""
+    content = await call.content(ignored=_READ_ONLY | {"name"})
+    name, spec = call.path("name"), convert(content, ConfigSpec)
+    config = await call.store.write(
+        lambda tx: configs.update_config(tx, call.namespace, name, spec, now=call.now)
+    )
+    return config_view(config)
+
+
+async def get_config(call: Call) -> View:
+    """`GET /v1/configs/{name}`."""
+    name = call.path("name")
+    return config_view(
+        await call.store.read(lambda tx: configs.existing_config(tx, call.namespace, name))
+    )
+
+
+async def list_configs(call: Call) -> View:
+    """`GET /v1/configs`."""
+    options = call.list_options()
+    page = await call.store.read(lambda tx: configs.list_configs(tx, call.namespace, options))
+    return list_view(page, options, config_summary)
+
+
+async def delete_config(call: Call) -> View:
+    """`DELETE /v1/configs/{name}`."""
+    name = call.path("name")
+    await call.store.write(lambda tx: configs.delete_config(tx, call.namespace, name))
+    return DONE
+
+
+async def list_apps(call: Call) -> View:
+    """`GET /v1/configs/{name}/apps`."""
+    name, options = call.path("name"), call.list_options()
+
+    def related(tx: Transaction) -> Page[App]:
+        configs.existing_config(tx, call.namespace, name)
+        return apps.list_apps_using(tx, call.namespace, UseKind.CONFIG, name, options)
+
+    return list_view(await call.store.read(related), options, app_summary)

@@ -1,0 +1,54 @@
+"""The whole API as one table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cloud.rest import apps, configs, nodes, register, secrets
+from cloud.rest.call import Handler
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRoute:
+    """One row: who answers *method* on *path*."""
+
+    method: str
+    path: str
+    handler: Handler
+
+
+ROUTES: Sequence[ApiRoute] = (
+    ApiRoute("GET", "/v1/nodes", nodes.list_nodes),
+    ApiRoute("POST", "/v1/nodes", nodes.create_node),
+    ApiRoute("GET", "/v1/nodes/{name}", nodes.get_node),
+    ApiRoute("PUT", "/v1/nodes/{name}", nodes.update_node),
+    ApiRoute("DELETE", "/v1/nodes/{name}", nodes.delete_node),
+    ApiRoute("GET", "/v1/nodes/{name}/stats", nodes.get_stats),
+    ApiRoute("GET", "/v1/nodes/{name}/apps", nodes.list_apps),
+    ApiRoute("GET", "/v1/apps", apps.list_apps),
+    ApiRoute("POST", "/v1/apps", apps.create_app),
+    ApiRoute("GET", "/v1/apps/{name}", apps.get_app),
+    ApiRoute("PUT", "/v1/apps/{name}", apps.update_app),
+    ApiRoute("DELETE", "/v1/apps/{name}", apps.delete_app),
+    ApiRoute("GET", "/v1/configs", configs.list_configs),
+    ApiRoute("POST", "/v1/configs", configs.create_config),
+    ApiRoute("GET", "/v1/configs/{name}", configs.get_config),
+    ApiRoute("PUT", "/v1/configs/{name}", configs.update_config),
+    ApiRoute("DELETE", "/v1/configs/{name}", configs.delete_config),
+    ApiRoute("GET", "/v1/configs/{name}/apps", configs.list_apps),
+    ApiRoute("GET", "/v1/secrets", secrets.list_secrets),
+    ApiRoute("POST", "/v1/secrets", secrets.create_secret),
+    ApiRoute("GET", "/v1/secrets/{name}", secrets.get_secret),
+    ApiRoute("PUT", "/v1/secrets/{name}", secrets.update_secret),
+    ApiRoute("DELETE", "/v1/secrets/{name}", secrets.delete_secret),
+    ApiRoute("GET", "/v1/secrets/{name}/apps", secrets.list_apps),
+    ApiRoute("GET", "/v1/register", register.list_batches),
+    ApiRoute("POST", "/v1/register", register.create_batch),
+    ApiRoute("GET", "/v1/register/{batch}", register.get_batch),
+    ApiRoute("PUT", "/v1/register/{batch}", register.update_batch),
+    ApiRoute("DELETE", "/v1/register/{batch}", register.delete_batch),
+    ApiRoute("GET", "/v1/register/{batch}/record", register.list_records),
+    ApiRoute("POST", "/v1/register/{batch}/record", register.create_record),
+    ApiRoute("GET", "/v1/register/{batch}/record/{record}", register.get_record),
+    ApiRoute("PUT", "/v1/register/{batch}/record/{record}", register.update_record),
+    ApiRoute("DELETE", "/v1/register/{batch}/record/{record}", register.delete_record),
+)

@@ -1,0 +1,155 @@
+"""How things look in JSON; the field names are those of the contract."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+from cloud.core.app import App
+from cloud.core.batch import Batch, Record
+from cloud.core.config import Config
+from cloud.core.listing import ListOptions, NumberedPage, Page
+from cloud.core.node import Node
+from cloud.core.readiness import is_ready
+from cloud.core.secret import Secret
+from cloud.core.times import time_text
+
+T = TypeVar("T")
+
+View = Mapping[str, Any]
+
+
+def node_view(node: Node, last_seen: datetime | None, now: datetime) -> View:
+    """A node, alone or in a list; its labels are those that selectors see."""
+    return {
+        "name": node.name,
+        "namespace": node.namespace,
+        "description": node.spec.description,
+        "ready": is_ready(last_seen, now),
+        "createTime": time_text(node.created),
+        "labels": dict(node.labels),
+        "annotations": node.spec.annotations,
+    }
+
+
+def app_summary(app: App) -> View:
+    """An app in a list: all but what it consists of."""
+    return {
+        "name": app.name,
+        "namespace": app.namespace,
+        "selector": app.spec.selector,
+        "labels": app.spec.labels,
+        "description": app.spec.description,
+        "version": app.version,
+        "type": app.spec.type,
+        "createTime": time_text(app.created),
+        "updateTime": time_text(app.updated),
+    }
+
+
+def app_view(app: App) -> View:
+    """An app."""
+    return {
+        **app_summary(app),
+        "services": app.spec.services,
+        "volumes": app.spec.volumes,
+        "registries": app.spec.registries,
+    }
+
+
+def config_summary(config: Config) -> View:
+    """A config in a list: without its data."""
+    return {
+        "name": config.name,
+        "namespace": config.namespace,
+        "labels": config.spec.labels,
+        "description": config.spec.description,
+        "version": config.version,
+        "createTime": time_text(config.created),
+        "updateTime": time_text(config.updated),
+    }
+
+
+def config_view(config: Config) -> View:
+    """A config."""
+    return {**config_summary(config), "data": config.spec.data}
+
+
+def secret_summary(secret: Secret) -> View:
+    """A secret in a list: without its values."""
+    return {
+        "name": secret.name,
+        "namespace": secret.namespace,
+        "description": secret.spec.description,
+        "version": secret.version,
+        "createTime": time_text(secret.created),
+        "updateTime": time_text(secret.updated),
+    }
+
+
+def secret_view(secret: Secret) -> View:
+    """A secret, its values too."""
+    return {**secret_summary(secret), "data": secret.spec.data}
+
+
+def batch_summary(batch: Batch) -> View:
+    """A batch in a list: without its token."""
+    return {
+        "name": batch.name,
+        "namespace": batch.namespace,
+        "quotaNum": batch.spec.quota_num,
+        "securityType": batch.spec.security_type,
+        "callbackName": batch.spec.callback_name,
+        "description": batch.spec.description,
+        "createTime": time_text(batch.created),
+        "updateTime": time_text(batch.updated),
+    }
+
+
+def batch_view(batch: Batch) -> View:
+    """A batch, its token too."""
+    return {
+        **batch_summary(batch),
+        "enableWhitelist": batch.spec.enable_whitelist,
+        "securityKey": batch.spec.security_key,
+        "labels": batch.spec.labels,
+        "fingerprint": batch.spec.fingerprint,
+    }
+
+
+def record_view(record: Record) -> View:
+    """A record, alone or in a list."""
+    return {
+        "name": record.name,
+        "namespace": record.namespace,
+        "batchName": record.batch,
+        "fingerprintValue": record.fingerprint,
+        "active": int(record.active),
+        "nodeName": record.node_name,
+        "activeIp": record.active_ip,
+        "createTime": time_text(record.created),
+        "updateTime": time_text(record.updated),
+    }
+
+
+def list_view(page: Page[T], options: ListOptions, view: Callable[[T], View]) -> View:
+    """A list that is paged by `continue`; the options come back, with the token that goes on."""
+    return {
+        "total": page.total,
+        "listOptions": {
+            "selector": options.selector,
+            "fieldSelector": options.field_selector,
+            "limit": options.limit,
+            "continue": page.token,
+        },
+        "items": [view(item) for item in page.items],
+    }
+
+
+def numbered_list_view(page: NumberedPage[T], view: Callable[[T], View]) -> View:
+    """A list that is paged by `pageNo`."""
+    return {
+        "total": page.total,
+        "pageNo": page.number,
+        "pageSize": page.size,
+        "items": [view(item) for item in page.items],
+    }
