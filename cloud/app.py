@@ -17,7 +17,7 @@ import signal
 import socket
 import ssl
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from cryptography import x509
 from starlette.types import ASGIApp
 
 from broker.embedded import EmbeddedHub, open_embedded_hub
+from broker.hub import Gate
 from broker.limits import HubLimits
 from certs.authority import Authority
 from certs.files import ensure_server_certificate, load_or_create_authority
@@ -94,6 +95,7 @@ class _Server(uvicorn.Server):
 
 async def serve(settings: Settings, *, version: str, announce: Callable[[str], None]) -> None:
     """Run a server until SIGTERM or SIGINT; *announce* gets the one line that says it is ready."""
+    os.umask(0o077)  # what is written is the owner's alone
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -104,9 +106,7 @@ async def serve(settings: Settings, *, version: str, announce: Callable[[str], N
                 tasks.create_task(cloud.inbox.run(), name="inbox"),
                 tasks.create_task(cloud.pusher.run(), name="pusher"),
             ]
-            for server, listener in zip(
-                (cloud.api, cloud.activation), cloud.sockets, strict=True
-            ):
+            for server, listener in zip((cloud.api, cloud.activation), cloud.sockets, strict=True):
                 tasks.create_task(server.serve(sockets=[listener]), name="web server")
             _tell_ready(cloud.addresses, settings.ready_file, announce)
             await stop.wait()
@@ -122,7 +122,6 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
     """Everything opened, ports taken; closed in reverse at the end."""
     now = now_utc()
     data = settings.data_dir
-    os.umask(0o077)
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     token_file = data / "admin.token"
     async with contextlib.AsyncExitStack() as stack:
@@ -133,9 +132,7 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
         authority = load_or_create_authority(data / "ca", now=now)
         digest = _admin_token_digest(token_file)
         names, addresses = _server_names(settings)
-        certificate = ensure_server_certificate(
-            data / "ca", authority, names, addresses, now=now
-        )
+        certificate = ensure_server_certificate(data / "ca", authority, names, addresses, now=now)
         listeners = (
             stack.enter_context(_listen(settings.host, settings.api_port, "api_port")),
             stack.enter_context(
@@ -202,14 +199,14 @@ def _web_server(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Server:
     return _Server(config)
 
 
-def _gate(store: Store) -> Callable[[str, int], "asyncio.Future[bool]"]:
+def _gate(store: Store) -> Gate:
     async def gate(node_id: str, certificate_serial: int) -> bool:
         return await store.read(lambda tx: may_connect(tx, node_id, certificate_serial))
 
     return gate
 
 
-def _database_check(store: Store) -> Callable[[], "asyncio.Future[None]"]:
+def _database_check(store: Store) -> Callable[[], Awaitable[None]]:
     async def check() -> None:
         await store.read(lambda tx: tx.certificate(0))
 
@@ -225,7 +222,9 @@ def _listen(host: str, port: int, setting: str) -> Iterator[socket.socket]:
         try:
             listener.bind((host, port))
         except OSError as error:
-            raise BadSettings(f"{setting}: cannot listen on {host}:{port}: {error.strerror}") from error
+            raise BadSettings(
+                f"{setting}: cannot listen on {host}:{port}: {error.strerror}"
+            ) from error
         listener.setblocking(False)  # noqa: FBT003
         yield listener
 
@@ -277,9 +276,7 @@ def _addresses(
     )
 
 
-def _tell_ready(
-    addresses: Addresses, file: Path | None, announce: Callable[[str], None]
-) -> None:
+def _tell_ready(addresses: Addresses, file: Path | None, announce: Callable[[str], None]) -> None:
     """Say once where everything is, to people and, whole or not at all, to the ready file."""
     if file is not None:
         partial = file.with_name(file.name + ".new")

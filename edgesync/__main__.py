@@ -17,7 +17,7 @@ from cloud.app import serve as run_server
 from cloud.config import NAMES, Settings, load_settings
 from cloud.errors import CloudError
 from edgesync import __version__
-from edgesync.bench_hub import bench
+from edgesync.bench_hub import command as bench_hub
 from edgesync.demo import demo
 
 
@@ -81,9 +81,14 @@ def serve(file: Path | None, **flags: Any) -> None:
         raise click.ClickException(str(error)) from error
 
 
+@main.group()
+def bench() -> None:
+    """Measure on this machine, beside something known in the same run."""
+
+
 main.add_command(sim)
 main.add_command(demo)
-main.add_command(bench)
+bench.add_command(bench_hub, "hub")
 
 if __name__ == "__main__":
     main()

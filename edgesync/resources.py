@@ -41,7 +41,8 @@ def read_resources(text: str) -> Iterator[Resource]:
             continue
         match document:
             case {"kind": str(kind), "name": str(), **rest} if kind in PATHS:
-                yield Resource(kind, {"name": document["name"], **rest})
+                body = {str(key): value for key, value in rest.items()}
+                yield Resource(kind, {"name": document["name"], **body})
             case _:
                 kinds = ", ".join(PATHS)
                 raise ValueError(f"document {index}: needs a name, and a kind among {kinds}")

@@ -63,10 +63,16 @@ def update_node(
 
 
 def delete_node(tx: Transaction, namespace: str, name: str, *, now: datetime) -> Node:
-    """Remove the node and take its certificates back; its record in a batch stays as it is."""
+    """Remove the node, take its certificates back and make its record in a batch inactive.
+
+    The device may activate again as long as that record is there (docs/decisions, 6).
+    """
     node = existing_node(tx, namespace, name)
     tx.delete_node(namespace, name)
     tx.revoke_certificates(node.id, now)
+    for record in tx.records_of_node(namespace, name):
+        if record.active:
+            tx.put_record(replace(record, active=False, updated=now))
     return node
 
 
