@@ -71,8 +71,12 @@ async def test_the_answer_comes_in_the_encoding_of_the_question(
 async def test_an_older_report_of_the_same_run_is_answered_but_not_kept(
     inbox: Inbox, hub: FakeHub, store: Store
 ) -> None:
-    await ask(inbox, hub, Channel.REPORT, Message("report", {"node": {"hostname": "new"}}, {"seq": 5}))
-    await ask(inbox, hub, Channel.REPORT, Message("report", {"node": {"hostname": "old"}}, {"seq": 4}))
+    await ask(
+        inbox, hub, Channel.REPORT, Message("report", {"node": {"hostname": "new"}}, {"seq": 5})
+    )
+    await ask(
+        inbox, hub, Channel.REPORT, Message("report", {"node": {"hostname": "old"}}, {"seq": 4})
+    )
     stored = await store.read(lambda tx: tx.report("default", "n1"))
     assert stored is not None
     assert b"new" in stored.report.document
@@ -114,7 +118,11 @@ async def test_an_unknown_app_in_a_report_is_named_and_dropped_by_the_delta(
         (Channel.STATS, b'{"kind":"stats","content":{"usage":{}}}', "content.usage"),
         (Channel.STATS, b'{"kind":"stats","content":{"nodestats":3}}', "content.nodestats"),
         (Channel.DESIRE, b'{"kind":"desire","content":{}}', "content.infos"),
-        (Channel.DESIRE, b'{"kind":"desire","content":{"infos":[{"kind":"node"}]}}', "infos[0].kind"),
+        (
+            Channel.DESIRE,
+            b'{"kind":"desire","content":{"infos":[{"kind":"node"}]}}',
+            "infos[0].kind",
+        ),
     ],
 )
 async def test_malformed_input_is_answered_with_an_error_that_names_the_field(
@@ -139,7 +147,12 @@ async def test_a_bad_message_does_not_touch_the_others_of_its_group(
         hub.inbound(Channel.DESIRE, desire(("application", "web"))),
     ]
     await inbox.handle(group)
-    assert [message.kind for _, _, message, _ in hub.pushed] == ["error", "report", "error", "desire"]
+    assert [message.kind for _, _, message, _ in hub.pushed] == [
+        "error",
+        "report",
+        "error",
+        "desire",
+    ]
     assert len(hub.acked) == 4
 
 

@@ -1,12 +1,12 @@
 """What nodes are told without having asked."""
 
+from broker.messages import Encoding, Message
+from broker.topics import Channel
 from cloud.core.app import AppSpec, Service
 from cloud.link.inbox import Inbox
 from cloud.link.pusher import Pusher
 from cloud.operations.apps import update_app
 from cloud.store.interface import Store, Transaction
-from broker.messages import Encoding, Message
-from broker.topics import Channel
 from tests.link.conftest import NOW, FakeHub, describe
 
 

@@ -1,0 +1,91 @@
+"""A node made of paho-mqtt and the page docs/protocol.md, nothing of ours."""
+
+import json
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+
+from tests.end_to_end.conftest import UNIT, Identity, Server
+
+
+class Node:
+    """A connected node that speaks JSON; what it is told waits in a queue for each channel."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.sequence = 0
+        self.connected = threading.Event()
+        self.subscribed = threading.Event()
+        self.disconnected = threading.Event()
+        self.refused = 0
+        self.acked: queue.Queue[int] = queue.Queue()
+        self.told: dict[str, queue.Queue[Any]] = {
+            "delta": queue.Queue(),
+            "desire-response": queue.Queue(),
+        }
+        self.client = mqtt.Client(
+            mqtt.CallbackAPIVersion.VERSION2, client_id=identity.node_id, protocol=mqtt.MQTTv311
+        )
+        self.client.tls_set_context(identity.context())
+        self.client.on_connect = self._on_connect
+        self.client.on_subscribe = lambda *_: self.subscribed.set()
+        self.client.on_disconnect = lambda *_: self.disconnected.set()
+        self.client.on_publish = lambda _c, _u, mid, *_: self.acked.put(mid)
+        self.client.on_message = self._on_message
+
+    def _on_connect(self, client: mqtt.Client, _u: Any, _f: Any, reason: Any, _p: Any) -> None:
+        if reason.is_failure:
+            self.refused = reason.value
+            self.disconnected.set()
+            return
+        self.connected.set()
+        client.subscribe([(self.identity.topic(channel), 1) for channel in self.told])
+
+    def _on_message(self, _c: Any, _u: Any, message: mqtt.MQTTMessage) -> None:
+        self.told[message.topic.rpartition("/")[2]].put(json.loads(message.payload))
+
+    def send(self, channel: str, kind: str, content: Any, **meta: Any) -> mqtt.MQTTMessageInfo:
+        payload = json.dumps({"kind": kind, "meta": meta, "content": content})
+        return self.client.publish(self.identity.topic(channel), payload, qos=1)
+
+    def next(self, channel: str = "delta") -> Any:
+        try:
+            return self.told[channel].get(timeout=10 * UNIT)
+        except queue.Empty:
+            pytest.fail(f"nothing came on {channel}")
+
+    def report(self, **content: Any) -> Any:
+        """Answer to a report with *content*; pushes that came before it are skipped."""
+        self.sequence += 1
+        self.send("report", "report", content, seq=self.sequence, run="r")
+        while True:
+            answer = self.next()
+            if answer["meta"].get("seq") == self.sequence:
+                return answer
+
+    def fetch(self, *infos: tuple[str, str], request: str = "q") -> Any:
+        content = {"infos": [{"kind": kind, "name": name, "version": ""} for kind, name in infos]}
+        self.send("desire", "desire", content, **{"x-baetyl-request-id": request})
+        answer = self.next("desire-response")
+        assert answer["meta"]["x-baetyl-request-id"] == request
+        return answer
+
+
+@contextmanager
+def connected(server: Server, identity: Identity) -> Iterator[Node]:
+    """*identity* connected and subscribed."""
+    node = Node(identity)
+    node.client.connect("localhost", server.mqtt_port)
+    node.client.loop_start()
+    try:
+        assert node.connected.wait(10 * UNIT), "not connected"
+        assert node.subscribed.wait(10 * UNIT), "not subscribed"
+        yield node
+    finally:
+        node.client.disconnect()
+        node.client.loop_stop()

@@ -1,0 +1,147 @@
+"""A device becomes a node, over real HTTPS."""
+
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from tests.end_to_end.conftest import (
+    Server,
+    activate,
+    claim_for,
+    make_batch,
+    make_csr,
+    running_server,
+)
+
+
+def post(server: Server, body: Any) -> httpx.Response:
+    with server.devices() as client:
+        return client.post("/v1/active", json=body)
+
+
+def assert_refused(answer: httpx.Response, status: int, code: str, words: str = "") -> None:
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    assert set(body) == {"code", "message", "request-id"}
+    assert body["code"] == code
+    assert words in body["message"]
+
+
+def test_a_device_gets_a_certificate_for_its_own_key_and_its_batchs_labels(
+    server: Server, api: httpx.Client
+) -> None:
+    batch = make_batch(api, labels={"site": "north"})
+    key, csr = make_csr()
+    answer = post(server, claim_for(batch, "SN-1", csr))
+    body = answer.json()
+    assert body["nodeName"] == "sn-1"
+    assert body["namespace"] == "default"
+    assert body["certificate"]["key"] == ""
+    assert body["mqttCert"]["cert"] == body["certificate"]["cert"]
+    assert body["certificate"]["cert"].count("BEGIN") == 1
+    certificate = x509.load_pem_x509_certificate(body["certificate"]["cert"].encode())
+    assert certificate.public_key() == key.public_key()
+    [name] = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    assert name.value == "default.sn-1"
+    assert body["certificate"]["ca"] == Path(server.ca).read_text()
+    node = api.get("/v1/nodes/sn-1").json()
+    assert node["labels"]["site"] == "north"
+    assert node["labels"]["baetyl-batch"] == "b1"
+    assert node["ready"] is False
+    record = api.get("/v1/register/b1/record/sn-1").json()
+    assert (record["active"], record["nodeName"]) == (1, "sn-1")
+    assert record["activeIp"] == "127.0.0.1"
+
+
+def test_activating_twice_gives_the_same_node(server: Server, api: httpx.Client) -> None:
+    batch = make_batch(api)
+    first, second = (activate(server, batch, name) for name in ("Sn-1 ".strip(), "sn-1"))
+    assert first.name == second.name
+    assert api.get("/v1/nodes").json()["total"] == 1
+    assert api.get("/v1/register/b1/record").json()["total"] == 1
+
+
+def test_without_a_signing_request_there_is_no_key_unless_it_is_switched_on(
+    tmp_path: Path, server: Server, api: httpx.Client
+) -> None:
+    claim = claim_for(make_batch(api), "sn-1", "")
+    del claim["csr"]
+    assert_refused(post(server, claim), 400, "RequestParamInvalid", "csr")
+    assert api.get("/v1/nodes").json()["total"] == 0
+    with running_server(tmp_path / "other", "--server-generated-keys") as generous:
+        with generous.client() as other:
+            claim = claim_for(make_batch(other), "sn-1", "")
+        body = post(generous, claim).json()
+        folder = tmp_path / "generated"
+        folder.mkdir()
+        (folder / "pair.pem").write_text(body["certificate"]["key"] + body["certificate"]["cert"])
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(folder / "pair.pem")
+
+
+def test_what_does_not_prove_itself_is_refused_and_leaves_nothing(
+    server: Server, api: httpx.Client
+) -> None:
+    batch = make_batch(api, enableWhitelist=1)
+    _, csr = make_csr()
+    good = claim_for(batch, "sn-1", csr)
+    answer = api.post("/v1/register/b1/record", json={"fingerprintValue": "sn-1"})
+    assert answer.status_code == 200, answer.text
+    denied = "RequestAccessDenied"
+    assert_refused(post(server, {**good, "securityValue": "wrong"}), 401, denied)
+    assert_refused(post(server, {**good, "securityType": "None"}), 401, denied)
+    assert_refused(post(server, {**good, "batchName": "b2"}), 404, "ResourceNotFound", "(b2)")
+    assert_refused(post(server, {**good, "fingerprintValue": "sn-2"}), 404, "ResourceNotFound")
+    invalid = "RequestParamInvalid"
+    assert_refused(post(server, {**good, "csr": "x"}), 400, invalid, "csr")
+    assert_refused(post(server, {**good, "namespace": "a.b"}), 400, invalid, "namespace")
+    assert_refused(post(server, {**good, "fingerprintValue": 3}), 400, invalid, "fingerprintValue")
+    assert_refused(post(server, []), 400, invalid)
+    assert_refused(post(server, {**good, "mode": "x" * 70_000}), 413, "RequestTooLarge")
+    with server.devices() as client:
+        assert_refused(client.get("/v1/active"), 404, "RequestMethodNotFound")
+        assert_refused(client.post("/v1/nodes", json={}), 404, "RequestMethodNotFound")
+    assert api.get("/v1/nodes").json()["total"] == 0
+    assert post(server, good).status_code == 200
+
+
+def test_a_fingerprint_cannot_take_over_a_node_that_is_there(
+    server: Server, api: httpx.Client
+) -> None:
+    assert api.post("/v1/nodes", json={"name": "precious"}).status_code == 200
+    batch = make_batch(api)
+    _, csr = make_csr()
+    assert_refused(post(server, claim_for(batch, "precious", csr)), 400, "RequestParamInvalid")
+    first = make_batch(api, "b2", enableWhitelist=1)
+    second = make_batch(api, "b3", enableWhitelist=1)
+    for batch in (first, second):
+        body = {"fingerprintValue": f"sn-{batch['name']}", "nodeName": "gate"}
+        assert api.post(f"/v1/register/{batch['name']}/record", json=body).status_code == 200
+    assert post(server, claim_for(first, "sn-b2", csr)).status_code == 200
+    assert_refused(
+        post(server, claim_for(second, "sn-b3", csr)), 400, "RequestParamInvalid", "another device"
+    )
+
+
+def test_two_at_the_same_moment_do_not_overrun_the_quota(server: Server, api: httpx.Client) -> None:
+    batch = make_batch(api, quotaNum=3)
+    _, csr = make_csr()
+    claims = [claim_for(batch, f"sn-{number}", csr) for number in range(12)]
+    with ThreadPoolExecutor(12) as threads:
+        answers = list(threads.map(lambda claim: post(server, claim), claims))
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses == [200] * 3 + [400] * 9
+    assert {a.json()["code"] for a in answers if a.status_code == 400} == {"RegisterQuotaNumOut"}
+    assert api.get("/v1/register/b1/record").json()["total"] == 3
+
+
+def test_the_endpoint_is_tls_only_and_its_certificate_is_checked(server: Server) -> None:
+    with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        httpx.post(f"{server.activation}/v1/active", json={})
+    with pytest.raises(httpx.HTTPError):
+        httpx.post(f"{server.activation.replace('https', 'http')}/v1/active", json={})
