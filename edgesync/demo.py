@@ -109,9 +109,7 @@ class Api:
 )
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Keep the data here.")
 @click.option("--api-port", type=int, default=0, help="Port of the REST API; 0 takes a free one.")
-def demo(
-    *, count: int, exit_when_converged: bool, data_dir: Path | None, api_port: int
-) -> None:
+def demo(*, count: int, exit_when_converged: bool, data_dir: Path | None, api_port: int) -> None:
     """Start a server and simulated nodes, deploy two apps, change one, watch them converge."""
     console = Console()
     with contextlib.ExitStack() as stack:

@@ -34,11 +34,8 @@ def load(server: Server, count: int) -> list[tuple[Node, dict[int, int]]]:
         def publish(node: Node = node, sent: dict[int, int] = sent) -> None:
             node.sequence += 1
             content = {"node": {"hostname": str(node.sequence)}, "apps": []}
-            payload = {
-                "kind": "report",
-                "meta": {"seq": node.sequence, "run": "r"},
-                "content": content,
-            }
+            meta = {"seq": node.sequence, "run": "r"}
+            payload = {"kind": "report", "meta": meta, "content": content}
             topic = node.identity.topic("report")
             info = node.client.publish(topic, json.dumps(payload), qos=1)
             sent[info.mid] = node.sequence

@@ -167,7 +167,7 @@ def test_nodes_cannot_read_or_write_what_is_not_theirs(
         with connected(server, attacker) as other:
             answer = other.fetch(("secret", "web-password"))
             assert (answer["kind"], answer["meta"]["code"]) == ("error", "ResourceNotFound")
-            result, _ = other.client.subscribe(victim.topic("delta"), 1)
+            other.client.subscribe(victim.topic("delta"), 1)
             forged = '{"kind":"report","content":{"node":{"hostname":"forged"}}}'
             other.client.publish(victim.topic("report"), forged, qos=1)
             assert other.disconnected.wait(10)

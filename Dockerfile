@@ -1,0 +1,16 @@
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --home-dir /data edgesync && install -d -o edgesync -m 700 /data
+WORKDIR /src
+COPY pyproject.toml README.md ./
+COPY cloud cloud
+COPY broker broker
+COPY certs certs
+COPY agent_sim agent_sim
+COPY edgesync edgesync
+RUN pip install --no-cache-dir . && rm -rf /src/*
+USER edgesync
+WORKDIR /data
+VOLUME /data
+EXPOSE 8883 9003 9004
+ENTRYPOINT ["edgesync"]
+CMD ["serve", "--data-dir", "/data", "--host", "0.0.0.0"]
