@@ -11,6 +11,8 @@ from broker.errors import MalformedPacket
 from broker.hub import Inbound
 from broker.inbox import Inbox
 from broker.limits import HubLimits, Refusal
+from broker.outlet import Ack, Outlet
+from broker.silence import SilenceWatch
 from broker.topics import Channel, parse_topic
 from broker.wire import (
     CONNECT_BYTE,
@@ -71,11 +73,8 @@ class NodeConnection(asyncio.Protocol):
         self._unacked = 0
         self._channels: dict[bytes, Channel] = {}  # topics found allowed, as on the wire
         self._subscriptions: dict[Channel, bytes] = {}  # the topic as `publish_bytes` wants it
-        self._out: list[bytes] = []  # written together at the end of this turn of the loop
-        self._out_bytes = 0
-        self._last_heard = 0.0
-        self._silence_seconds = 0.0
-        self._silence: asyncio.TimerHandle | None = None
+        self._outlet = Outlet(limits.max_buffered_bytes)
+        self._silence: SilenceWatch | None = None  # set by `open`
 
     # What the listener and the hub call
 
@@ -96,9 +95,8 @@ class NodeConnection(asyncio.Protocol):
         self._handler = handler
         longest = self._limits.max_silence.total_seconds()
         wanted = keep_alive_seconds * 1.5  # 3.1.2.10
-        self._silence_seconds = min(wanted, longest) if wanted else longest
-        self._last_heard = self._loop.time()
-        self._silence = self._loop.call_later(self._silence_seconds, self._look_for_silence)
+        seconds = min(wanted, longest) if wanted else longest
+        self._silence = SilenceWatch(seconds, lambda: self.refuse(Refusal.SILENT))
         self.proceed()
 
     def subscribe(self, topic: str) -> None:
@@ -123,18 +121,11 @@ class NodeConnection(asyncio.Protocol):
         """Write *data* at the end of this turn of the loop, together with all else."""
         if self.is_closed:
             return False
-        if (
-            self._out_bytes + self.transport.get_write_buffer_size()
-            > self._limits.max_buffered_bytes
-        ):
-            self._counters[Refusal.SLOW_READER] += 1
-            self.abort()
-            return False
-        if not self._out:
-            self._loop.call_soon(self._flush)
-        self._out.append(data)
-        self._out_bytes += len(data)
-        return True
+        if self._outlet.put(data):
+            return True
+        self._counters[Refusal.SLOW_READER] += 1
+        self.abort()
+        return False
 
     def count(self, reason: Refusal) -> None:
         """Count something that does not end the connection."""
@@ -149,7 +140,7 @@ class NodeConnection(asyncio.Protocol):
     def close(self) -> None:
         """Write what was sent and close; idempotent."""
         if not self.is_closed:
-            self._flush()
+            self._outlet.flush()
             self._end()
             if self._transport is not None:
                 self._transport.close()
@@ -165,7 +156,8 @@ class NodeConnection(asyncio.Protocol):
         if self.is_closed or self._unacked >= self._limits.max_unacked:
             return
         self._is_held = False
-        self._last_heard = self._loop.time()
+        if self._silence is not None:
+            self._silence.resume()
         data = bytes(self._buffer)
         self._buffer.clear()
         self._read_packets(data)
@@ -177,6 +169,7 @@ class NodeConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; the TLS handshake is done."""
         self._transport = cast(asyncio.Transport, transport)
+        self._outlet.open(self._transport)
         if self.is_closed:
             self._transport.abort()
 
@@ -184,7 +177,8 @@ class NodeConnection(asyncio.Protocol):
         """Read packets, or keep the bytes until they are wanted."""
         if self.is_closed:
             return
-        self._last_heard = self._loop.time()
+        if self._silence is not None:
+            self._silence.heard()
         if self._buffer or self._is_held:
             self._buffer += data
             if self._is_held or len(self._buffer) < self._wanted:
@@ -273,7 +267,7 @@ class NodeConnection(asyncio.Protocol):
             self.refuse(Refusal.TOPIC)
             return
         self._unacked += 1
-        self._inbox.put(Inbound(self.node_id, channel, payload, _Ack(self, packet_id)))
+        self._inbox.put(Inbound(self.node_id, channel, payload, Ack(self, packet_id)))
         if self._inbox.is_full:
             self._hold()
             self._inbox.park(self)
@@ -293,6 +287,8 @@ class NodeConnection(asyncio.Protocol):
     def _hold(self) -> None:
         if not self._is_held and not self.is_closed and not self.transport.is_closing():
             self._is_held = True
+            if self._silence is not None:
+                self._silence.pause()
             self.transport.pause_reading()
 
     def acknowledge(self, packet_id: int) -> None:
@@ -313,49 +309,18 @@ class NodeConnection(asyncio.Protocol):
                 self._inbox.leave(self)
                 self.proceed()
 
-    # Writing and ending
-
-    def _flush(self) -> None:
-        if self._out and self._transport is not None and not self.is_closed:
-            out = self._out[0] if len(self._out) == 1 else b"".join(self._out)
-            self._out.clear()
-            self._out_bytes = 0
-            self._transport.write(out)
-
-    def _look_for_silence(self) -> None:
-        if self._is_held:  # it may have spoken; nobody listened
-            self._last_heard = self._loop.time()
-        rest = self._last_heard + self._silence_seconds - self._loop.time()
-        if rest <= 0:
-            self.refuse(Refusal.SILENT)
-        else:
-            self._silence = self._loop.call_later(rest, self._look_for_silence)
+    # Ending
 
     def _end(self) -> None:
         if self.is_closed:
             return
         self.is_closed = True
         if self._silence is not None:
-            self._silence.cancel()
+            self._silence.stop()
         if not self.connect.done():
             self.connect.set_result(None)
         self._buffer.clear()
-        self._out.clear()
+        self._outlet.close()
         self._subscriptions.clear()
         self._inbox.leave(self)
         self._on_close(self)
-
-
-class _Ack:
-    """The `ack` of one Inbound; only its first call counts."""
-
-    __slots__ = ("_connection", "_packet_id")
-
-    def __init__(self, connection: NodeConnection, packet_id: int) -> None:
-        self._connection: NodeConnection | None = connection
-        self._packet_id = packet_id
-
-    def __call__(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.acknowledge(self._packet_id)

@@ -18,8 +18,9 @@ Gate = Callable[[str, int], Awaitable[bool]]
 class Inbound:
     """One message of a node, not yet acknowledged.
 
-    Call `ack` once, after all that the message says is stored: it sends the PUBACK of a QoS 1
-    publish. It never raises, and does nothing for QoS 0 or when the connection is gone.
+    Call `ack` once, after all that the message says is stored, on the hub's event loop: it sends
+    the PUBACK of a QoS 1 publish, and nothing for QoS 0 or when the connection is gone. It never
+    raises. Call it for every message: a node with many not acked is not read any more.
     """
 
     node_id: str

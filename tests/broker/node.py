@@ -6,6 +6,8 @@ import ssl
 from collections.abc import Callable
 from typing import Self
 
+from broker.embedded import EmbeddedHub
+from broker.hub import Inbound
 from broker.topics import TO_NODE, topic_for
 
 UNIT_SECONDS = float(os.environ.get("EDGESYNC_TEST_UNIT", "1"))
@@ -138,6 +140,17 @@ class Node:
                 await self.writer.wait_closed()
         except OSError:
             pass
+
+
+async def receive_all(hub: EmbeddedHub, count: int, *, ack: bool = True) -> list[Inbound]:
+    received: list[Inbound] = []
+    async with asyncio.timeout(DEADLINE):
+        while len(received) < count:
+            messages = await hub.receive(100)
+            received += messages
+            for message in messages if ack else ():
+                message.ack()
+    return received
 
 
 async def until(condition: Callable[[], bool]) -> None:

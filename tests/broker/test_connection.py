@@ -1,0 +1,202 @@
+"""What an admitted node may say, and how much of it."""
+
+import asyncio
+
+import pytest
+
+from broker.embedded import EmbeddedHub, HubLimits, Refusal
+from broker.hub import Inbound
+from broker.topics import Channel, topic_for
+from tests.broker.authority import Authority
+from tests.broker.conftest import Connect, OpenHub
+from tests.broker.node import (
+    DEADLINE,
+    Node,
+    packet,
+    receive_all,
+    string,
+    until,
+)
+
+NODE = "default.gate-7"
+OTHER = "default.gate-8"
+REPORT = topic_for(NODE, Channel.REPORT)
+DELTA = topic_for(NODE, Channel.DELTA)
+
+
+async def test_a_will_is_never_published(hub: EmbeddedHub, connect: Connect) -> None:
+    other = await connect(hub, OTHER, subscribe=True)
+    for retain in (False, True):
+        topic = topic_for(OTHER, Channel.DELTA)
+        node = await connect(hub, NODE, will=(topic, b"forged"), will_retain=retain)
+        await node.close()
+        await until(lambda: not hub.is_connected(NODE))
+        node = await connect(hub, NODE, will=(REPORT, b"{}"), will_retain=retain)
+        await node.close()
+        await until(lambda: not hub.is_connected(NODE))
+    assert await other.is_alive()
+    assert hub.queued_count == 0
+
+
+async def test_a_session_does_not_outlive_its_connection(
+    hub: EmbeddedHub, connect: Connect
+) -> None:
+    node = await connect(hub, NODE, clean=False, subscribe=True)
+    await node.close()
+    await until(lambda: not hub.is_connected(NODE))
+    await connect(hub, NODE, clean=False)
+    assert not hub.push(NODE, Channel.DELTA, b"{}")
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        topic_for(OTHER, Channel.REPORT),
+        DELTA,
+        "edge/v1/" + NODE + "/unknown",
+        "edge/v1/+/report",
+        "$SYS/broker/version",
+        "#",
+        "",
+    ],
+)
+async def test_a_foreign_topic_ends_the_connection(
+    hub: EmbeddedHub, connect: Connect, topic: str
+) -> None:
+    node = await connect(hub, NODE)
+    node.publish(topic, b"{}", packet_id=1)
+    assert await node.rest() == b""
+    assert hub.counters[Refusal.TOPIC] == 1
+    assert hub.queued_count == 0
+
+
+async def test_qos_2_ends_the_connection(hub: EmbeddedHub, connect: Connect) -> None:
+    node = await connect(hub, NODE)
+    node.publish(REPORT, b"{}", packet_id=1, qos=2)
+    assert await node.rest() == b""
+    assert hub.counters[Refusal.QOS_2] == 1
+
+
+async def test_only_the_own_two_topics_are_granted(hub: EmbeddedHub, connect: Connect) -> None:
+    node = await connect(hub, NODE)
+    await connect(hub, OTHER)
+    foreign = ["#", "edge/v1/#", f"edge/v1/{NODE}/+", "edge/v1/+/delta", "$SYS/#", REPORT, ""]
+    foreign += [topic_for(OTHER, Channel.DELTA), f"$share/group/{DELTA}"]
+    node.subscribe(*foreign, packet_id=515)
+    assert await node.read() == (0x90, b"\x02\x03" + b"\x80" * len(foreign))
+    for qos, granted in ((0, 0), (1, 1), (2, 1)):
+        node.subscribe(DELTA, qos=qos)
+        assert await node.read() == (0x90, bytes((0, 1, granted)))
+    assert not hub.push(NODE, Channel.DESIRE_RESPONSE, b"{}")
+    assert hub.push(NODE, Channel.DELTA, b"{}")
+
+
+async def test_unsubscribing_stops_pushes(hub: EmbeddedHub, connect: Connect) -> None:
+    node = await connect(hub, NODE, subscribe=True)
+    node.send(packet(0xA2, b"\x00\x05" + string(DELTA) + string("other")))
+    assert await node.read() == (0xB0, b"\x00\x05")
+    assert not hub.push(NODE, Channel.DELTA, b"{}")
+    assert hub.push(NODE, Channel.DESIRE_RESPONSE, b"{}")
+
+
+async def test_what_follows_connect_at_once_is_taken_in_order(
+    hub: EmbeddedHub, authority: Authority
+) -> None:
+    node = await Node.open(hub.port, authority.client_context(NODE))
+    node.connect(NODE)
+    node.subscribe(DELTA)
+    node.publish(REPORT, b"{}", packet_id=1)
+    (message,) = await hub.receive(1)
+    message.ack()
+    assert hub.push(NODE, Channel.DELTA, b"{}")
+    assert await node.connack() == 0
+    assert await node.read() == (0x90, b"\x00\x01\x01")
+    assert await node.acked(1) == [1]
+    assert await node.read() == (0x30, string(DELTA) + b"{}")
+    await node.close()
+
+
+@pytest.mark.parametrize(("name", "level"), [("MQTT", 5), ("MQTT", 3), ("MQIsdp", 3)])
+async def test_another_version_of_mqtt_is_refused(
+    hub: EmbeddedHub, authority: Authority, name: str, level: int
+) -> None:
+    node = await Node.open(hub.port, authority.client_context(NODE))
+    node.connect(NODE, name=name, level=level)
+    assert await node.connack() == 1
+    await node.close()
+
+
+async def test_a_node_with_too_much_unacknowledged_is_not_read(
+    open_hub: OpenHub, connect: Connect
+) -> None:
+    async with open_hub(limits=HubLimits(max_unacked=4)) as hub:
+        node = await connect(hub, NODE)
+        other = await connect(hub, OTHER)
+        for number in range(50):
+            node.publish(REPORT, b"%d" % number, packet_id=number + 1)
+        node.send(b"\xc0\x00")
+        held = await receive_all(hub, 4, ack=False)
+        other.publish(topic_for(OTHER, Channel.REPORT), b"other", packet_id=1)
+        (message,) = await hub.receive(10)
+        assert message.payload == b"other"
+        for message in held:
+            message.ack()
+        rest = await receive_all(hub, 46)
+        assert [int(m.payload) for m in (*held, *rest)] == list(range(50))
+        answers = [await node.read() for _ in range(51)]
+        assert answers.count((0xD0, b"")) == 1
+        acked = [int.from_bytes(body) for first, body in answers if first == 0x40]
+        assert acked == list(range(1, 51))
+
+
+async def test_a_full_queue_slows_nodes_and_drops_nothing(
+    open_hub: OpenHub, connect: Connect
+) -> None:
+    async with open_hub(limits=HubLimits(max_queued=10)) as hub:
+        names = [f"default.n{number}" for number in range(5)]
+        nodes = [await connect(hub, name) for name in names]
+        for name, node in zip(names, nodes, strict=True):
+            for number in range(40):
+                topic = topic_for(name, Channel.REPORT)
+                node.publish(topic, b"%d" % number, packet_id=number + 1)
+        await until(lambda: hub.queued_count >= 10)
+        received: list[Inbound] = []
+        while len(received) < 200:
+            assert hub.queued_count <= 10 + len(nodes)
+            received += await receive_all(hub, 1)
+        for name in names:
+            payloads = [int(m.payload) for m in received if m.node_id == name]
+            assert payloads == list(range(40))
+
+
+async def test_the_queue_is_bounded_in_bytes_too(open_hub: OpenHub, connect: Connect) -> None:
+    async with open_hub(limits=HubLimits(max_queued_bytes=100_000)) as hub:
+        node = await connect(hub, NODE)
+        for number in range(20):
+            node.publish(REPORT, b"x" * 60_000, packet_id=number + 1)
+        await until(lambda: hub.queued_count == 2)
+        assert len(await receive_all(hub, 20)) == 20
+
+
+async def test_a_reader_that_does_not_read_is_closed(open_hub: OpenHub, connect: Connect) -> None:
+    async with open_hub(limits=HubLimits(max_buffered_bytes=100_000)) as hub:
+        node = await connect(hub, NODE, subscribe=True)
+        node.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        async with asyncio.timeout(DEADLINE):
+            while hub.push(NODE, Channel.DELTA, b"x" * 50_000):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        assert not hub.is_connected(NODE)
+        assert hub.counters[Refusal.SLOW_READER] == 1
+
+
+async def test_pings_of_a_reader_that_does_not_read_are_bounded(
+    open_hub: OpenHub, connect: Connect
+) -> None:
+    async with open_hub(limits=HubLimits(max_buffered_bytes=1_000)) as hub:
+        node = await connect(hub, NODE)
+        node.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        async with asyncio.timeout(DEADLINE):
+            while hub.is_connected(NODE):
+                node.send(b"\xc0\x00" * 5_000)
+                await asyncio.sleep(0)
+        assert hub.counters[Refusal.SLOW_READER] == 1
