@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs import profiles
+from certs.errors import AuthorityNotValid
 from certs.keys import PublicKey, new_private_key
 from certs.profiles import Issuer
 
@@ -62,7 +63,7 @@ class Authority:
         builder = profiles.intermediate(
             key.public_key(),
             label,
-            Issuer(root.subject, root_key.public_key()),
+            Issuer(root.subject, root_key.public_key(), root.not_valid_after_utc),
             now=now,
             serial=serials[1],
         )
@@ -81,8 +82,12 @@ class Authority:
     def issue_node(
         self, public_key: PublicKey, node_id: str, *, now: datetime, serial: int
     ) -> IssuedCertificate:
-        """Certify that *public_key* is that of *node_id*; ValueError if that is too long."""
-        return self._issue(profiles.node(public_key, node_id, self._issuer, now=now, serial=serial))
+        """Certify that *public_key* is that of *node_id*; ValueError if that is too long.
+
+        AuthorityNotValid if the intermediate is not valid at *now*; no certificate outlives it.
+        """
+        issuer = self._issuer(now)
+        return self._issue(profiles.node(public_key, node_id, issuer, now=now, serial=serial))
 
     def issue_server(
         self,
@@ -93,16 +98,20 @@ class Authority:
         now: datetime,
         serial: int,
     ) -> IssuedCertificate:
-        """Certify that *public_key* is that of the server under these names and addresses."""
+        """Certify that *public_key* is that of the server under these names and addresses.
+
+        AuthorityNotValid as for `issue_node`.
+        """
+        issuer = self._issuer(now)
         return self._issue(
-            profiles.server(
-                public_key, dns_names, ip_addresses, self._issuer, now=now, serial=serial
-            )
+            profiles.server(public_key, dns_names, ip_addresses, issuer, now=now, serial=serial)
         )
 
-    @property
-    def _issuer(self) -> Issuer:
-        return Issuer(self.intermediate.subject, self.key.public_key())
+    def _issuer(self, now: datetime) -> Issuer:
+        begins, ends = self.intermediate.not_valid_before_utc, self.intermediate.not_valid_after_utc
+        if not begins <= now < ends:
+            raise AuthorityNotValid(begins, ends)
+        return Issuer(self.intermediate.subject, self.key.public_key(), ends)
 
     def _issue(self, builder: x509.CertificateBuilder) -> IssuedCertificate:
         return IssuedCertificate(builder.sign(self.key, hashes.SHA256()), self.intermediate)

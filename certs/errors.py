@@ -2,10 +2,12 @@
 
 CertError
 ├── BadSigningRequest   what a device sent cannot be certified; the reason is safe to send back
+├── AuthorityNotValid   the authority's own certificate has expired or not yet begun
 ├── BadAuthority        the files of an authority are incomplete, or do not belong together
 └── UnsafePermissions   a private key can be read by others
 """
 
+from datetime import datetime
 from pathlib import Path
 
 
@@ -19,6 +21,15 @@ class BadSigningRequest(CertError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+class AuthorityNotValid(CertError):
+    """Nothing can be issued now: what signs is valid from *begins* to *ends* only."""
+
+    def __init__(self, begins: datetime, ends: datetime) -> None:
+        self.begins = begins
+        self.ends = ends
+        super().__init__(f"the authority is valid from {begins} to {ends} only")
 
 
 class BadAuthority(CertError):

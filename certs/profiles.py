@@ -24,10 +24,11 @@ ORGANISATION = "edgesync"
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Who signs: its name, and the key identifier the certificates it signs point to."""
+    """Who signs: its name, the key its certificates point to, and the last moment it is valid."""
 
     name: x509.Name
     public_key: PublicKey
+    ends: datetime
 
 
 def root(
@@ -35,7 +36,9 @@ def root(
 ) -> x509.CertificateBuilder:
     """Anchor of trust; *label* tells one installation's root from another's."""
     name = _name(f"edgesync root {label}")
-    builder = _base(name, Issuer(name, public_key), public_key, ROOT_LIFETIME, now, serial)
+    builder = _base(
+        name, Issuer(name, public_key, now + ROOT_LIFETIME), public_key, ROOT_LIFETIME, now, serial
+    )
     return _certificate_authority(builder, path_length=1)
 
 
@@ -101,7 +104,7 @@ def _base(
         .public_key(public_key)
         .serial_number(serial)
         .not_valid_before(now - BACKDATE)
-        .not_valid_after(now + lifetime)
+        .not_valid_after(min(now + lifetime, issuer.ends))  # worth nothing without its issuer
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         .add_extension(authority_key, critical=False)
     )

@@ -20,10 +20,12 @@ def read_signing_request(pem: str) -> PublicKey:
     """
     if len(pem) > SIZE_LIMIT:
         raise BadSigningRequest(f"is longer than {SIZE_LIMIT} characters")
+    if pem.count("-----BEGIN") > 1:  # the second may be the private key, which is nobody's to send
+        raise BadSigningRequest("is more than one PEM block")
     try:
         request = x509.load_pem_x509_csr(pem.encode())
         key = request.public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise BadSigningRequest("is not a PKCS#10 signing request in PEM") from error
     if weakness := weakness_of(key):
         raise BadSigningRequest(weakness)

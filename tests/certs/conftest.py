@@ -1,6 +1,6 @@
 """An authority in memory and on disk."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,4 +18,5 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def authority(directory: Path) -> Authority:
-    return load_or_create_authority(directory, now=NOW)
+    """One that is older than a node's certificate lasts, so that expired ones can be made."""
+    return load_or_create_authority(directory, now=NOW - timedelta(days=200))

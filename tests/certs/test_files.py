@@ -2,6 +2,8 @@
 
 import shutil
 import stat
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from cryptography import x509
 from certs.authority import Authority
 from certs.errors import BadAuthority, UnsafePermissions
 from certs.files import ensure_server_certificate, load_or_create_authority
+from certs.tls import server_context
 from tests.certs.conftest import NOW
+from tests.certs.cut_short import start
 
 
 def server_serial(directory: Path) -> int:
@@ -88,8 +92,24 @@ def test_a_first_start_that_was_cut_short_is_begun_again(tmp_path: Path) -> None
     assert not partial.exists()
 
 
+def test_wherever_the_first_start_dies_the_second_one_succeeds(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.certs.cut_short", str(tmp_path)]
+    subprocess.run(command, check=True, timeout=50)
+    states = list(tmp_path.iterdir())
+    assert len(states) > 15
+    for data in states:
+        found = {path.name for path in (data / "ca").glob("*")}
+        assert (
+            not found or {"root.pem", "root.key", "intermediate.pem", "intermediate.key"} <= found
+        )
+        start(data)
+        files = (data / "ca" / "server.pem", data / "ca" / "server.key")
+        server_context(*files)  # would refuse a key that is not the certificate's
+        assert not list(data.rglob("*.new"))
+
+
 def test_a_server_certificate_stays_until_it_will_not_do(
-    tmp_path: Path, directory: Path, authority: Authority
+    directory: Path, authority: Authority
 ) -> None:
     first = ensure(directory, authority)
     assert ensure(directory, authority) == first
@@ -100,5 +120,13 @@ def test_a_server_certificate_stays_until_it_will_not_do(
     assert old != renamed
     (directory / "server.key").unlink()
     assert ensure(directory, authority, "localhost", "sync.example", later=300) != old
+
+
+def test_a_server_certificate_of_another_authority_is_replaced(
+    tmp_path: Path, directory: Path, authority: Authority
+) -> None:
+    first = ensure(directory, authority)
     other = load_or_create_authority(tmp_path / "other", now=NOW)
-    assert ensure(directory, other) not in {first, renamed, old}
+    second = ensure(directory, other)
+    assert second != first
+    assert ensure(directory, other) == second

@@ -117,9 +117,14 @@ def test_a_node_cannot_pose_as_the_server(tmp_path: Path, authority: Authority) 
         handshake(server, client)
 
 
-def test_tls_1_1_is_refused(authority: Authority, listener: ssl.SSLContext) -> None:
-    assert listener.minimum_version is ssl.TLSVersion.TLSv1_2
-    assert client_context(authority.root_pem).minimum_version is ssl.TLSVersion.TLSv1_2
+def test_tls_1_1_is_refused(tmp_path: Path, authority: Authority, listener: ssl.SSLContext) -> None:
+    client = client_context(authority.root_pem, *node(tmp_path, authority))
+    client.set_ciphers("DEFAULT:@SECLEVEL=0")  # or the client would not even offer it
+    with pytest.warns(DeprecationWarning, match=r"TLSv1_1 is deprecated"):
+        client.minimum_version = client.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError) as caught:
+        handshake(listener, client)
+    assert caught.value.reason == "UNSUPPORTED_PROTOCOL"
 
 
 def test_openssl_builds_the_same_path(tmp_path: Path, authority: Authority) -> None:
