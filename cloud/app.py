@@ -201,7 +201,9 @@ def _web_server(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Server:
 
 def _gate(store: Store) -> Gate:
     async def gate(node_id: str, certificate_serial: int) -> bool:
-        return await store.read(lambda tx: may_connect(tx, node_id, certificate_serial))
+        return await store.read(
+            lambda tx: may_connect(tx, node_id, certificate_serial, now=now_utc())
+        )
 
     return gate
 

@@ -14,6 +14,9 @@ class NodeCertificate:
     expires: datetime
     revoked: datetime | None = None
 
-    def admits(self, node_id: str) -> bool:
-        """Say whether this lets *node_id* in; its expiry is checked in the TLS handshake."""
-        return self.node_id == node_id and self.revoked is None
+    def admits(self, node_id: str, now: datetime) -> bool:
+        """Say whether this lets *node_id* in.
+
+        The handshake checks the dates too, but not when a TLS 1.2 session is resumed.
+        """
+        return self.node_id == node_id and self.revoked is None and now < self.expires

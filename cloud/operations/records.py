@@ -60,7 +60,6 @@ def create_record(
             now,
         )
     )
-    check_node_name("nodeName", namespace, record.node_name)
     if tx.record(namespace, batch, record.name) is not None:
         raise Invalid("name", "this name is already in use")
     if tx.record_by_fingerprint(namespace, batch, fingerprint) is not None:
