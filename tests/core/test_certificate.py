@@ -1,0 +1,20 @@
+from dataclasses import replace
+from datetime import timedelta
+
+from cloud.core.certificate import NodeCertificate
+from tests.core.strategies import START
+
+CERTIFICATE = NodeCertificate(2**150, "default.n1", START, START + timedelta(days=90))
+
+
+def test_a_certificate_admits_the_node_it_was_given_to() -> None:
+    assert CERTIFICATE.admits("default.n1")
+
+
+def test_a_certificate_admits_no_other_node() -> None:
+    for other in ("default.n2", "other.n1", "default.n1.b", "DEFAULT.N1", "default.n", ""):
+        assert not CERTIFICATE.admits(other)
+
+
+def test_a_certificate_that_was_taken_back_admits_nobody() -> None:
+    assert not replace(CERTIFICATE, revoked=START).admits("default.n1")
