@@ -1,0 +1,145 @@
+"""One connection to SQLite that speaks our errors and heals after trouble."""
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from cloud.errors import Unavailable
+from cloud.store.rows import Parameters, Row
+from cloud.store.transaction import BrokenReference, DuplicateKey, Run
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_NOTHING: Parameters = {}
+_STATEMENTS_KEPT = 256
+_UNIQUE = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
+
+
+class Connection:
+    """Owns a connection to the database *path*; used by one thread at a time.
+
+    It is opened when it is first needed. After trouble (disk full, locked, corrupt) it is closed,
+    and opened anew when it is next needed, so that nothing of the trouble stays.
+    """
+
+    def __init__(self, path: Path, *, lock_wait: timedelta, read_only: bool) -> None:
+        self._path = path
+        self._lock_wait = lock_wait
+        self._read_only = read_only
+        # None until it is needed, and after trouble.
+        self._open: sqlite3.Connection | None = None
+
+    def in_transaction(self, work: Callable[[Run], T]) -> T:
+        """Commit what *work* ran, then return its result; roll back if it raises.
+
+        Trouble that *work* met is raised in any case, even if it went on regardless.
+        """
+        trouble: list[Unavailable] = []
+
+        def failed(error: sqlite3.Error) -> Exception:
+            ours = self._translated(error)
+            if isinstance(ours, Unavailable):
+                trouble.append(ours)
+            return ours
+
+        try:
+            connection = self._opened()
+        except sqlite3.Error as error:
+            raise failed(error) from error
+        execute = connection.execute
+
+        def run(statement: str, parameters: Parameters, /) -> Sequence[Row]:
+            try:
+                return execute(statement, parameters).fetchall()
+            except sqlite3.Error as error:
+                raise failed(error) from error
+
+        try:
+            run("BEGIN" if self._read_only else "BEGIN IMMEDIATE", _NOTHING)
+            result = work(run)
+            self._finish(run, trouble)
+        except BaseException:
+            self._undo(connection, for_good=bool(trouble))
+            raise
+        return result
+
+    def close(self) -> None:
+        """Close it, if it is open; used again it would be opened again."""
+        if self._open is not None:
+            connection, self._open = self._open, None
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._open is None:
+            self._open = open_connection(self._path, lock_wait=self._lock_wait)
+            if self._read_only:
+                self._open.execute("PRAGMA query_only = ON")
+        return self._open
+
+    def _finish(self, run: Run, trouble: Sequence[Unavailable]) -> None:
+        if trouble:
+            raise trouble[0]
+        run("COMMIT", _NOTHING)
+
+    def _undo(self, connection: sqlite3.Connection, *, for_good: bool) -> None:
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            logger.warning("cannot roll back, opening the database anew: %s", error)
+            for_good = True
+        if for_good:
+            self.close()
+
+    def _translated(self, error: sqlite3.Error) -> Exception:
+        """What *error* is to the rest of the server; defects stay what they are."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if code in _UNIQUE:
+            return DuplicateKey(str(error))
+        if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+            return BrokenReference(str(error))
+        if code == sqlite3.SQLITE_READONLY and self._read_only:
+            return RuntimeError("work that only reads may not change anything")
+        return trouble_of(error) or RuntimeError(f"a statement is wrong: {error}")
+
+
+def trouble_of(error: sqlite3.Error) -> Unavailable | None:
+    """Unavailable, if *error* says something of the disk or the file; None if of our statements."""
+    if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
+        return Unavailable(f"the database cannot be used: {error}")
+    return None
+
+
+def open_connection(path: Path, *, lock_wait: timedelta) -> sqlite3.Connection:
+    """A connection to a database that is there, durable and with its references checked.
+
+    Transactions are begun and ended by statements. One thread at a time may use it.
+    """
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=lock_wait.total_seconds(),
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_STATEMENTS_KEPT,
+    )
+    try:
+        for pragma in (
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA synchronous = FULL",
+            "PRAGMA foreign_keys = ON",
+            "PRAGMA trusted_schema = OFF",
+            "PRAGMA journal_size_limit = 67108864",
+        ):
+            connection.execute(pragma).fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,137 @@
+"""The tables, and how a database of an older version becomes one of this version.
+
+Each migration stays as it was once released; a new one is added below it. Nothing else imports
+sqlite_utils.
+"""
+
+import sqlite3
+from collections.abc import Callable
+
+from sqlite_utils import Database, Migrations
+
+from cloud.errors import Unavailable
+
+Step = Callable[[Database], None]
+
+_FIRST_TABLES = (
+    """
+    CREATE TABLE node (
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        document TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        updated INTEGER NOT NULL,
+        PRIMARY KEY (namespace, name)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE resource (
+        kind TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        document TEXT NOT NULL,
+        version TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        updated INTEGER NOT NULL,
+        PRIMARY KEY (kind, namespace, name)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE revision (
+        id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+        version INTEGER NOT NULL,
+        resources INTEGER NOT NULL
+    ) STRICT
+    """,
+    "INSERT INTO revision (id, version, resources) VALUES (1, 0, 0)",
+    """
+    CREATE TABLE batch (
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        document TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        updated INTEGER NOT NULL,
+        PRIMARY KEY (namespace, name)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE record (
+        namespace TEXT NOT NULL,
+        batch TEXT NOT NULL,
+        name TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        normalised TEXT NOT NULL,
+        node_name TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        updated INTEGER NOT NULL,
+        active INTEGER NOT NULL,
+        active_ip TEXT NOT NULL,
+        active_time INTEGER,
+        PRIMARY KEY (namespace, batch, name),
+        UNIQUE (namespace, batch, normalised),
+        FOREIGN KEY (namespace, batch) REFERENCES batch (namespace, name)
+    ) STRICT
+    """,
+    "CREATE INDEX record_of_node ON record (namespace, node_name)",
+    """
+    CREATE TABLE certificate (
+        serial TEXT NOT NULL PRIMARY KEY,
+        node_id TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        expires INTEGER NOT NULL,
+        revoked INTEGER
+    ) STRICT
+    """,
+    "CREATE INDEX certificate_of_node ON certificate (node_id)",
+    """
+    CREATE TABLE report (
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        run TEXT NOT NULL,
+        sequence INTEGER,
+        encoding TEXT NOT NULL,
+        received INTEGER NOT NULL,
+        usage_received INTEGER,
+        document TEXT NOT NULL,
+        usage TEXT,
+        PRIMARY KEY (namespace, name),
+        FOREIGN KEY (namespace, name) REFERENCES node (namespace, name) ON DELETE CASCADE
+    ) STRICT
+    """,
+    """
+    CREATE TABLE stale_node (
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        PRIMARY KEY (namespace, name),
+        FOREIGN KEY (namespace, name) REFERENCES node (namespace, name) ON DELETE CASCADE
+    ) STRICT
+    """,
+    "CREATE TABLE sealing (id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1), sealed TEXT NOT NULL)"
+    " STRICT",
+)
+
+
+def _first_tables(db: Database) -> None:
+    for statement in _FIRST_TABLES:
+        db.execute(statement)
+
+
+STEPS: tuple[tuple[str, Step], ...] = (("0001_first_tables", _first_tables),)
+"""Every migration there ever was, by its id, in their order."""
+
+
+def migrate(connection: sqlite3.Connection, steps: tuple[tuple[str, Step], ...] = STEPS) -> None:
+    """Take the steps the database has not taken yet, each in a transaction of its own.
+
+    Unavailable if it has taken one that is not among them: a newer server has written it.
+    """
+    migrations = Migrations("edgesync")
+    for name, step in steps:
+        migrations(name=name)(step)
+    db = Database(connection, execute_plugins=False)
+    taken = {migration.name for migration in migrations.applied(db)}
+    if unknown := sorted(taken - {name for name, _ in steps}):
+        raise Unavailable(
+            f"a newer version of this server has written the database: it took {unknown[-1]}"
+        )
+    migrations.apply(db)

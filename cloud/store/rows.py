@@ -1,0 +1,125 @@
+"""Rows to values and back: what a column holds of each noun."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from cloud.core.batch import Record
+from cloud.core.certificate import NodeCertificate
+from cloud.core.fingerprint import normalised
+from cloud.core.node import Node, NodeSpec
+from cloud.core.report import Order, Report, Reported, StoredReport
+
+Row = Sequence[Any]
+Parameters = Mapping[str, str | int | None]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NODE_SPEC = msgspec.json.Decoder(NodeSpec)
+_REPORTED = msgspec.json.Decoder(Reported)
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since the epoch; *moment* has to be aware."""
+    since = moment - _EPOCH
+    return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def moment(count: int) -> datetime:
+    """The moment that `micros` made *count* of, in UTC."""
+    return _EPOCH + timedelta(microseconds=count)
+
+
+def document(spec: msgspec.Struct) -> str:
+    """JSON text of a specification."""
+    return msgspec.json.encode(spec).decode()
+
+
+def node_of(row: Row) -> Node:
+    """The node of a row of `sql.NODE`."""
+    namespace, name, text, created, updated = row
+    return Node(namespace, name, _NODE_SPEC.decode(text), moment(created), moment(updated))
+
+
+def record_of(row: Row) -> Record:
+    """The record of a row of `sql.RECORD`."""
+    namespace, batch, name, fingerprint, node_name, created, updated, active, ip, time = row
+    return Record(
+        namespace,
+        batch,
+        name,
+        fingerprint,
+        node_name,
+        moment(created),
+        moment(updated),
+        active=bool(active),
+        active_ip=ip,
+        active_time=_moment_or_none(time),
+    )
+
+
+def record_row(record: Record) -> Parameters:
+    """Parameters of `sql.PUT_RECORD`."""
+    return {
+        "namespace": record.namespace,
+        "batch": record.batch,
+        "name": record.name,
+        "fingerprint": record.fingerprint,
+        "normalised": normalised(record.fingerprint),
+        "node_name": record.node_name,
+        "created": micros(record.created),
+        "updated": micros(record.updated),
+        "active": int(record.active),
+        "active_ip": record.active_ip,
+        "active_time": _micros_or_none(record.active_time),
+    }
+
+
+def certificate_of(row: Row) -> NodeCertificate:
+    """The certificate of a row of `sql.CERTIFICATE`."""
+    serial, node_id, created, expires, revoked = row
+    return NodeCertificate(
+        int(serial), node_id, moment(created), moment(expires), _moment_or_none(revoked)
+    )
+
+
+def certificate_row(certificate: NodeCertificate) -> Parameters:
+    """Parameters of `sql.PUT_CERTIFICATE`; a serial number has more digits than a number may."""
+    return {
+        "serial": str(certificate.serial),
+        "node_id": certificate.node_id,
+        "created": micros(certificate.created),
+        "expires": micros(certificate.expires),
+        "revoked": _micros_or_none(certificate.revoked),
+    }
+
+
+def stored_report_of(row: Row) -> StoredReport:
+    """The report of a row of `sql.REPORT`."""
+    text, run, sequence, encoding, received, usage, usage_received = row
+    return StoredReport(
+        Report(text.encode(), _reported_in(text), Order(run, sequence)),
+        encoding,
+        moment(received),
+        None if usage is None else usage.encode(),
+        _moment_or_none(usage_received),
+    )
+
+
+def _reported_in(text: str) -> Reported:
+    """What `core.report.read_report` found in the report when it came."""
+    found = _REPORTED.decode(text)
+    return Reported(_each_once(found.apps), _each_once(found.sysapps))
+
+
+def _each_once(apps: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+    return None if apps is None else tuple(dict.fromkeys(apps))
+
+
+def _moment_or_none(count: int | None) -> datetime | None:
+    return None if count is None else moment(count)
+
+
+def _micros_or_none(when: datetime | None) -> int | None:
+    return None if when is None else micros(when)

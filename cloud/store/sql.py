@@ -1,0 +1,156 @@
+"""Every statement, in the SQL that SQLite and PostgreSQL both speak.
+
+Times are integer microseconds since the epoch (`rows.micros`), text sorts bytewise, parameters are
+named. Lists are oldest first, then by name.
+"""
+
+# nodes
+NODE = """
+SELECT namespace, name, document, created, updated FROM node
+WHERE namespace = :namespace AND name = :name
+"""
+NODES = """
+SELECT namespace, name, document, created, updated FROM node
+WHERE namespace = :namespace ORDER BY created, name
+"""
+PUT_NODE = """
+INSERT INTO node (namespace, name, document, created, updated)
+VALUES (:namespace, :name, :document, :created, :updated)
+ON CONFLICT (namespace, name) DO UPDATE SET
+    document = excluded.document, created = excluded.created, updated = excluded.updated
+"""
+DELETE_NODE = "DELETE FROM node WHERE namespace = :namespace AND name = :name RETURNING name"
+
+# apps, configs, secrets
+RESOURCE = """
+SELECT namespace, name, document, version, created, updated FROM resource
+WHERE kind = :kind AND namespace = :namespace AND name = :name
+"""
+RESOURCES = """
+SELECT namespace, name, document, version, created, updated FROM resource
+WHERE kind = :kind AND namespace = :namespace ORDER BY created, name
+"""
+PUT_RESOURCE = """
+INSERT INTO resource (kind, namespace, name, document, version, created, updated)
+VALUES (:kind, :namespace, :name, :document, :version, :created, :updated)
+ON CONFLICT (kind, namespace, name) DO UPDATE SET
+    document = excluded.document, version = excluded.version,
+    created = excluded.created, updated = excluded.updated
+"""
+DELETE_RESOURCE = """
+DELETE FROM resource WHERE kind = :kind AND namespace = :namespace AND name = :name RETURNING name
+"""
+
+# what was given out so far: versions, and changes of resources
+NEXT_VERSION = "UPDATE revision SET version = version + 1 WHERE id = 1 RETURNING version"
+RESOURCES_REVISION = "SELECT resources FROM revision WHERE id = 1"
+RESOURCES_CHANGED = "UPDATE revision SET resources = resources + 1 WHERE id = 1"
+
+# batches
+BATCH = """
+SELECT namespace, name, document, created, updated FROM batch
+WHERE namespace = :namespace AND name = :name
+"""
+BATCHES = """
+SELECT namespace, name, document, created, updated FROM batch
+WHERE namespace = :namespace ORDER BY created, name
+"""
+PUT_BATCH = """
+INSERT INTO batch (namespace, name, document, created, updated)
+VALUES (:namespace, :name, :document, :created, :updated)
+ON CONFLICT (namespace, name) DO UPDATE SET
+    document = excluded.document, created = excluded.created, updated = excluded.updated
+"""
+DELETE_BATCH = "DELETE FROM batch WHERE namespace = :namespace AND name = :name RETURNING name"
+
+# records
+RECORD = """
+SELECT namespace, batch, name, fingerprint, node_name, created, updated,
+    active, active_ip, active_time FROM record
+WHERE namespace = :namespace AND batch = :batch AND name = :name
+"""
+RECORD_BY_FINGERPRINT = """
+SELECT namespace, batch, name, fingerprint, node_name, created, updated,
+    active, active_ip, active_time FROM record
+WHERE namespace = :namespace AND batch = :batch AND normalised = :normalised
+"""
+RECORDS = """
+SELECT namespace, batch, name, fingerprint, node_name, created, updated,
+    active, active_ip, active_time FROM record
+WHERE namespace = :namespace AND batch = :batch ORDER BY created, name
+"""
+RECORDS_OF_NODE = """
+SELECT namespace, batch, name, fingerprint, node_name, created, updated,
+    active, active_ip, active_time FROM record
+WHERE namespace = :namespace AND node_name = :node_name ORDER BY created, name, batch
+"""
+COUNT_RECORDS = "SELECT count(*) FROM record WHERE namespace = :namespace AND batch = :batch"
+PUT_RECORD = """
+INSERT INTO record (namespace, batch, name, fingerprint, normalised, node_name, created, updated,
+    active, active_ip, active_time)
+VALUES (:namespace, :batch, :name, :fingerprint, :normalised, :node_name, :created, :updated,
+    :active, :active_ip, :active_time)
+ON CONFLICT (namespace, batch, name) DO UPDATE SET
+    fingerprint = excluded.fingerprint, normalised = excluded.normalised,
+    node_name = excluded.node_name, created = excluded.created, updated = excluded.updated,
+    active = excluded.active, active_ip = excluded.active_ip, active_time = excluded.active_time
+"""
+DELETE_RECORD = """
+DELETE FROM record WHERE namespace = :namespace AND batch = :batch AND name = :name RETURNING name
+"""
+
+# certificates
+CERTIFICATE = """
+SELECT serial, node_id, created, expires, revoked FROM certificate WHERE serial = :serial
+"""
+PUT_CERTIFICATE = """
+INSERT INTO certificate (serial, node_id, created, expires, revoked)
+VALUES (:serial, :node_id, :created, :expires, :revoked)
+ON CONFLICT (serial) DO UPDATE SET
+    node_id = excluded.node_id, created = excluded.created,
+    expires = excluded.expires, revoked = excluded.revoked
+"""
+REVOKE_CERTIFICATES = """
+UPDATE certificate SET revoked = :now WHERE node_id = :node_id AND revoked IS NULL RETURNING serial
+"""
+
+# reports
+REPORT = """
+SELECT document, run, sequence, encoding, received, usage, usage_received FROM report
+WHERE namespace = :namespace AND name = :name
+"""
+REPORT_ORDER = "SELECT run, sequence FROM report WHERE namespace = :namespace AND name = :name"
+LAST_SEEN = """
+SELECT name, CASE WHEN usage_received > received THEN usage_received ELSE received END FROM report
+WHERE namespace = :namespace
+"""
+PUT_REPORT = """
+INSERT INTO report (namespace, name, run, sequence, encoding, received, usage_received, document,
+    usage)
+VALUES (:namespace, :name, :run, :sequence, :encoding, :received, NULL, :document, NULL)
+ON CONFLICT (namespace, name) DO UPDATE SET
+    run = excluded.run, sequence = excluded.sequence, encoding = excluded.encoding,
+    received = excluded.received, document = excluded.document,
+    usage = NULL, usage_received = NULL
+"""
+PUT_USAGE = """
+UPDATE report SET usage = :usage, usage_received = :now
+WHERE namespace = :namespace AND name = :name RETURNING name
+"""
+
+# nodes to be told
+MARK_STALE = """
+INSERT INTO stale_node (namespace, name)
+SELECT namespace, name FROM node WHERE namespace = :namespace AND name = :name
+ON CONFLICT (namespace, name) DO NOTHING
+"""
+TAKE_STALE = """
+DELETE FROM stale_node WHERE (namespace, name) IN
+    (SELECT namespace, name FROM stale_node ORDER BY namespace, name LIMIT :limit)
+RETURNING namespace, name
+"""
+ANY_STALE = "SELECT name FROM stale_node LIMIT 1"
+
+# which key this database was written with
+SEALED_CHECK = "SELECT sealed FROM sealing WHERE id = 1"
+PUT_SEALED_CHECK = "INSERT INTO sealing (id, sealed) VALUES (1, :sealed)"

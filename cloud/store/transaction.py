@@ -1,0 +1,318 @@
+"""The transaction of `interface`, over anything that runs the statements of `sql`."""
+# ruff: noqa: D102  # `interface` says what each method promises
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from cloud.core.app import App, AppSpec
+from cloud.core.batch import Batch, BatchSpec, Record
+from cloud.core.certificate import NodeCertificate
+from cloud.core.config import Config, ConfigSpec
+from cloud.core.desired import Catalog
+from cloud.core.fingerprint import normalised
+from cloud.core.node import Node
+from cloud.core.report import Order, Report, StoredReport
+from cloud.core.secret import Secret, SecretSpec
+from cloud.errors import Conflict, HasRecords, NotFound
+from cloud.store import sql
+from cloud.store.catalogs import Catalogs
+from cloud.store.rows import (
+    Parameters,
+    Row,
+    certificate_of,
+    certificate_row,
+    document,
+    micros,
+    moment,
+    node_of,
+    record_of,
+    record_row,
+    stored_report_of,
+)
+from cloud.store.sealing import Sealer
+
+T = TypeVar("T")
+
+_NOTHING: Parameters = {}
+_APP, _CONFIG, _SECRET, _BATCH = "app", "config", "secret", "batch"
+_APP_SPEC = msgspec.json.Decoder(AppSpec)
+_CONFIG_SPEC = msgspec.json.Decoder(ConfigSpec)
+_SECRET_SPEC = msgspec.json.Decoder(SecretSpec)
+_BATCH_SPEC = msgspec.json.Decoder(BatchSpec)
+
+
+class DuplicateKey(Exception):
+    """A statement would have made a second row with a key that must be unique."""
+
+
+class BrokenReference(Exception):
+    """A statement would have made a row refer to one that is not there."""
+
+
+class Run(Protocol):
+    """Runs one statement; all its rows.
+
+    Raises DuplicateKey, BrokenReference or cloud.errors.Unavailable.
+    """
+
+    def __call__(self, statement: str, parameters: Parameters, /) -> Sequence[Row]: ...
+
+
+class SqlTransaction:
+    """A `Transaction` between its begin and its end, which are the caller's business."""
+
+    def __init__(self, run: Run, sealer: Sealer, catalogs: Catalogs) -> None:
+        self._run = run
+        self._sealer = sealer
+        self._shared_catalogs = catalogs
+        # Catalogs as this transaction sees them now.
+        self._catalogs: dict[str, Catalog] = {}
+        # Whether this transaction changed resources: then its catalogs are nobody else's.
+        self._changed_resources = False
+        # Whether there may be more stale nodes after the commit.
+        self.marked_stale = False
+
+    def end(self) -> None:
+        """Refuse all use from now on."""
+        self._run = _ended
+
+    def next_version(self) -> str:
+        return str(self._run(sql.NEXT_VERSION, _NOTHING)[0][0])
+
+    # nodes
+    def node(self, namespace: str, name: str) -> Node | None:
+        return _first(node_of, self._run(sql.NODE, {"namespace": namespace, "name": name}))
+
+    def nodes(self, namespace: str) -> Sequence[Node]:
+        return [node_of(row) for row in self._run(sql.NODES, {"namespace": namespace})]
+
+    def put_node(self, node: Node) -> None:
+        self._run(sql.PUT_NODE, _described(node, document(node.spec)))
+
+    def delete_node(self, namespace: str, name: str) -> bool:
+        return bool(self._run(sql.DELETE_NODE, {"namespace": namespace, "name": name}))
+
+    # apps, configs, secrets
+    def app(self, namespace: str, name: str) -> App | None:
+        return _first(self._app, self._resource(_APP, namespace, name))
+
+    def apps(self, namespace: str) -> Sequence[App]:
+        return [self._app(row) for row in self._resources(_APP, namespace)]
+
+    def put_app(self, app: App) -> None:
+        self._put_resource(_APP, app, document(app.spec))
+
+    def delete_app(self, namespace: str, name: str) -> bool:
+        return self._delete_resource(_APP, namespace, name)
+
+    def catalog(self, namespace: str) -> Catalog:
+        known = self._catalogs.get(namespace)
+        if known is None:
+            known = self._catalogs[namespace] = self._find_catalog(namespace)
+        return known
+
+    def config(self, namespace: str, name: str) -> Config | None:
+        return _first(self._config, self._resource(_CONFIG, namespace, name))
+
+    def configs(self, namespace: str) -> Sequence[Config]:
+        return [self._config(row) for row in self._resources(_CONFIG, namespace)]
+
+    def put_config(self, config: Config) -> None:
+        self._put_resource(_CONFIG, config, document(config.spec))
+
+    def delete_config(self, namespace: str, name: str) -> bool:
+        return self._delete_resource(_CONFIG, namespace, name)
+
+    def secret(self, namespace: str, name: str) -> Secret | None:
+        return _first(self._secret, self._resource(_SECRET, namespace, name))
+
+    def secrets(self, namespace: str) -> Sequence[Secret]:
+        return [self._secret(row) for row in self._resources(_SECRET, namespace)]
+
+    def put_secret(self, secret: Secret) -> None:
+        self._put_resource(_SECRET, secret, self._sealed(_SECRET, secret))
+
+    def delete_secret(self, namespace: str, name: str) -> bool:
+        return self._delete_resource(_SECRET, namespace, name)
+
+    # batches and records
+    def batch(self, namespace: str, name: str) -> Batch | None:
+        return _first(self._batch, self._run(sql.BATCH, {"namespace": namespace, "name": name}))
+
+    def batches(self, namespace: str) -> Sequence[Batch]:
+        return [self._batch(row) for row in self._run(sql.BATCHES, {"namespace": namespace})]
+
+    def put_batch(self, batch: Batch) -> None:
+        self._run(sql.PUT_BATCH, _described(batch, self._sealed(_BATCH, batch)))
+
+    def delete_batch(self, namespace: str, name: str) -> bool:
+        try:
+            return bool(self._run(sql.DELETE_BATCH, {"namespace": namespace, "name": name}))
+        except BrokenReference as error:
+            raise HasRecords(name) from error
+
+    def record(self, namespace: str, batch: str, name: str) -> Record | None:
+        key = {"namespace": namespace, "batch": batch, "name": name}
+        return _first(record_of, self._run(sql.RECORD, key))
+
+    def record_by_fingerprint(self, namespace: str, batch: str, fingerprint: str) -> Record | None:
+        key = {"namespace": namespace, "batch": batch, "normalised": normalised(fingerprint)}
+        return _first(record_of, self._run(sql.RECORD_BY_FINGERPRINT, key))
+
+    def records(self, namespace: str, batch: str) -> Sequence[Record]:
+        found = self._run(sql.RECORDS, {"namespace": namespace, "batch": batch})
+        return [record_of(row) for row in found]
+
+    def records_of_node(self, namespace: str, node_name: str) -> Sequence[Record]:
+        found = self._run(sql.RECORDS_OF_NODE, {"namespace": namespace, "node_name": node_name})
+        return [record_of(row) for row in found]
+
+    def count_records(self, namespace: str, batch: str) -> int:
+        count: int = self._run(sql.COUNT_RECORDS, {"namespace": namespace, "batch": batch})[0][0]
+        return count
+
+    def put_record(self, record: Record) -> None:
+        try:
+            self._run(sql.PUT_RECORD, record_row(record))
+        except DuplicateKey as error:
+            raise Conflict("record", record.name) from error
+        except BrokenReference as error:
+            raise NotFound("batch", record.batch) from error
+
+    def delete_record(self, namespace: str, batch: str, name: str) -> bool:
+        key = {"namespace": namespace, "batch": batch, "name": name}
+        return bool(self._run(sql.DELETE_RECORD, key))
+
+    # certificates
+    def certificate(self, serial: int) -> NodeCertificate | None:
+        return _first(certificate_of, self._run(sql.CERTIFICATE, {"serial": str(serial)}))
+
+    def put_certificate(self, certificate: NodeCertificate) -> None:
+        self._run(sql.PUT_CERTIFICATE, certificate_row(certificate))
+
+    def revoke_certificates(self, node_id: str, now: datetime) -> int:
+        return len(self._run(sql.REVOKE_CERTIFICATES, {"node_id": node_id, "now": micros(now)}))
+
+    # reports
+    def report(self, namespace: str, name: str) -> StoredReport | None:
+        found = self._run(sql.REPORT, {"namespace": namespace, "name": name})
+        return _first(stored_report_of, found)
+
+    def last_seen(self, namespace: str) -> Mapping[str, datetime]:
+        found = self._run(sql.LAST_SEEN, {"namespace": namespace})
+        return {name: moment(seen) for name, seen in found}
+
+    def put_report(
+        self, namespace: str, name: str, report: Report, encoding: str, now: datetime
+    ) -> None:
+        row: Parameters = {
+            "namespace": namespace,
+            "name": name,
+            "document": report.document.decode(),
+            "run": report.order.run,
+            "sequence": report.order.sequence,
+            "encoding": encoding,
+            "received": micros(now),
+        }
+        try:
+            self._run(sql.PUT_REPORT, row)
+        except BrokenReference as error:
+            raise NotFound("node", name) from error
+
+    def put_usage(self, namespace: str, name: str, usage: bytes, now: datetime) -> bool:
+        key = {"namespace": namespace, "name": name}
+        row: Parameters = {**key, "usage": usage.decode(), "now": micros(now)}
+        return bool(self._run(sql.PUT_USAGE, row))
+
+    def report_order(self, namespace: str, name: str) -> Order | None:
+        found = self._run(sql.REPORT_ORDER, {"namespace": namespace, "name": name})
+        return Order(*found[0]) if found else None
+
+    # nodes to be told
+    def mark_stale(self, nodes: Iterable[Node]) -> None:
+        for node in nodes:
+            self._run(sql.MARK_STALE, {"namespace": node.namespace, "name": node.name})
+            self.marked_stale = True
+
+    def take_stale(self, limit: int) -> Sequence[tuple[str, str]]:
+        taken = self._run(sql.TAKE_STALE, {"limit": max(limit, 0)})
+        return [(namespace, name) for namespace, name in taken]
+
+    # the rows that several nouns share
+    def _resource(self, kind: str, namespace: str, name: str) -> Sequence[Row]:
+        return self._run(sql.RESOURCE, {"kind": kind, "namespace": namespace, "name": name})
+
+    def _resources(self, kind: str, namespace: str) -> Sequence[Row]:
+        return self._run(sql.RESOURCES, {"kind": kind, "namespace": namespace})
+
+    def _put_resource(self, kind: str, resource: App | Config | Secret, text: str) -> None:
+        row = {**_described(resource, text), "kind": kind, "version": resource.version}
+        self._run(sql.PUT_RESOURCE, row)
+        self._note_change()
+
+    def _delete_resource(self, kind: str, namespace: str, name: str) -> bool:
+        key = {"kind": kind, "namespace": namespace, "name": name}
+        there = bool(self._run(sql.DELETE_RESOURCE, key))
+        if there:
+            self._note_change()
+        return there
+
+    def _note_change(self) -> None:
+        if not self._changed_resources:
+            self._run(sql.RESOURCES_CHANGED, _NOTHING)
+            self._changed_resources = True
+        self._catalogs.clear()
+
+    def _find_catalog(self, namespace: str) -> Catalog:
+        def build() -> Catalog:
+            return Catalog(self.apps(namespace))
+
+        if self._changed_resources:
+            return build()
+        revision: int = self._run(sql.RESOURCES_REVISION, _NOTHING)[0][0]
+        return self._shared_catalogs.catalog(namespace, revision, build)
+
+    def _app(self, row: Row) -> App:
+        namespace, name, text, version, created, updated = row
+        spec = _APP_SPEC.decode(text)
+        return App(namespace, name, spec, version, moment(created), moment(updated))
+
+    def _config(self, row: Row) -> Config:
+        namespace, name, text, version, created, updated = row
+        spec = _CONFIG_SPEC.decode(text)
+        return Config(namespace, name, spec, version, moment(created), moment(updated))
+
+    def _secret(self, row: Row) -> Secret:
+        namespace, name, text, version, created, updated = row
+        spec = _SECRET_SPEC.decode(self._sealer.unseal(text, _SECRET, namespace, name))
+        return Secret(namespace, name, spec, version, moment(created), moment(updated))
+
+    def _batch(self, row: Row) -> Batch:
+        namespace, name, text, created, updated = row
+        spec = _BATCH_SPEC.decode(self._sealer.unseal(text, _BATCH, namespace, name))
+        return Batch(namespace, name, spec, moment(created), moment(updated))
+
+    def _sealed(self, kind: str, noun: Secret | Batch) -> str:
+        plain = msgspec.json.encode(noun.spec)
+        return self._sealer.seal(plain, kind, noun.namespace, noun.name)
+
+
+def _described(noun: Node | App | Config | Secret | Batch, text: str) -> Parameters:
+    return {
+        "namespace": noun.namespace,
+        "name": noun.name,
+        "document": text,
+        "created": micros(noun.created),
+        "updated": micros(noun.updated),
+    }
+
+
+def _first(make: Callable[[Row], T], rows: Sequence[Row]) -> T | None:
+    return make(rows[0]) if rows else None
+
+
+def _ended(_statement: str, _parameters: Parameters, /) -> Sequence[Row]:
+    raise RuntimeError("the transaction has ended; work must not keep it")
