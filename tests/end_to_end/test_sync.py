@@ -146,9 +146,12 @@ def test_deleting_a_node_ends_its_connection_and_keeps_its_certificate_out(
     again.client.loop_stop()
     assert again.refused != 0
     assert not again.connected.is_set()
+    old = identity.cert.read_text(), identity.key.read_text()
     fresh = activate(server, batch, "n1")
     with connected(server, fresh) as node:
         node.report(apps=[])
+    identity.cert.write_text(old[0])
+    identity.key.write_text(old[1])
     late = Node(identity)
     late.client.connect("localhost", server.mqtt_port)
     late.client.loop_start()

@@ -115,7 +115,7 @@ async def test_an_unknown_app_in_a_report_is_named_and_dropped_by_the_delta(
         (Channel.REPORT, b'{"kind":"report","content":{},"meta":{"seq":"x"}}', "meta.seq"),
         (Channel.REPORT, b'{"kind":"report","content":{},"meta":{"seq":[1]}}', "meta"),
         (Channel.REPORT, b'{"kind":"report","content":' + b"[" * 5000, "payload"),
-        (Channel.STATS, b'{"kind":"stats","content":{"usage":{}}}', "content.usage"),
+        (Channel.STATS, b'{"kind":"stats","content":{"usage":{}}}', "content.nodestats"),
         (Channel.STATS, b'{"kind":"stats","content":{"nodestats":3}}', "content.nodestats"),
         (Channel.DESIRE, b'{"kind":"desire","content":{}}', "content.infos"),
         (
