@@ -1,0 +1,70 @@
+import re
+import tomllib
+from pathlib import Path
+
+from tests.repo.tracked import ROOT, relative, text_of, tracked_files
+
+HEADINGS = {"Added", "Changed", "Fixed", "Removed", "Security"}
+
+
+def prose(path: Path) -> str:
+    """The page without its code."""
+    return re.sub(r"```.*?```|`[^`\n]*`", "", text_of(path), flags=re.S)
+
+
+def anchors(path: Path) -> set[str]:
+    """What `#...` can name in the page, as forges make it from headings."""
+    without_code = re.sub(r"```.*?```", "", text_of(path), flags=re.S)
+    titles = re.findall(r"^#+ +(.+?) *$", without_code, flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def broken_links(path: Path) -> list[str]:
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(path)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        page = (path.parent / name).resolve() if name else path
+        if not page.exists() or (anchor and anchor not in anchors(page)):
+            broken.append(target)
+    return broken
+
+
+def test_every_link_within_the_docs_leads_somewhere() -> None:
+    pages = [path for path in tracked_files() if path.suffix == ".md"]
+    broken = {relative(page): links for page in pages if (links := broken_links(page))}
+    assert broken == {}
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A page: `x` & y\n[a](#a-page-x--y) [b](#b) [c](page.md) [d](d.md) [e](page.md#e)"
+        " [f](https://example.com/f) `[g](g.md)`\n```\n# h\n[h](h.md)\n```\n[h](#h)\n"
+    )
+    assert broken_links(page) == ["#b", "d.md", "page.md#e", "#h"]
+
+
+def test_the_examples_on_the_wire_are_the_golden_ones() -> None:
+    _, _, section = text_of(ROOT / "docs/protocol.md").partition("\n## Examples on the wire\n")
+    blocks = re.findall(r"```(json)?\n(.*?)\n```", section, flags=re.S)
+    golden = [path.read_bytes() for path in sorted((ROOT / "tests/golden/broker").iterdir())]
+    assert blocks
+    for language, text in blocks:
+        assert (text.encode() if language else bytes.fromhex(text)) in golden
+
+
+def test_the_newest_version_has_its_changes_written_down() -> None:
+    changelog = text_of(ROOT / "CHANGELOG.md")
+    versions = re.findall(r"^## (\d+\.\d+\.\d+)\b", changelog, flags=re.M)
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
+    own = re.findall(r'^__version__ = "(.*)"$', text_of(ROOT / "edgesync/__init__.py"), flags=re.M)
+    assert [versions[0]] == [project["version"]] == own
+
+
+def test_changes_stand_under_the_usual_headings() -> None:
+    changelog = text_of(ROOT / "CHANGELOG.md")
+    assert re.search(r"^## .*$", changelog, flags=re.M)
+    assert re.findall(r"^## (.*)$", changelog, flags=re.M)[0] == "Unreleased"
+    assert set(re.findall(r"^### (.*)$", changelog, flags=re.M)) <= HEADINGS
