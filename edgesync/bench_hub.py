@@ -1,9 +1,12 @@
-"""How many reports a second the hub takes, stores and acknowledges, beside plain amqtt.
+"""How many reports a second the server takes, stores and acknowledges, beside plain amqtt.
 
 Both take the same load from the same generator in the same run: connected nodes with certificates
 of their own, each subscribed to its two topics, publishing reports at QoS 1 and getting a delta for
-each. Counted is what is committed to SQLite (WAL, synchronous=FULL). On our hub that comes before
-the PUBACK; plain amqtt acknowledges before anything is stored.
+each. Counted is what is committed to SQLite (WAL, synchronous=FULL).
+
+edgesync runs all that a report meets in a server: hub, inbox, operations, store; the PUBACK comes
+after the commit. Plain amqtt has a stand-in behind it that decodes, upserts and answers with a
+constant; it acknowledges before anything is stored.
 """
 
 import asyncio
@@ -15,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +27,23 @@ import psutil
 import uvloop
 from sqlite_utils import Database
 
-from broker.embedded import EmbeddedHub, open_embedded_hub
-from broker.errors import HubClosed
+from broker.embedded import open_embedded_hub
 from broker.messages import Encoding, Message, decode_message, encode_message
 from broker.stock import Publish, open_stock_broker
 from broker.topics import Channel, parse_topic, topic_for
-from edgesync.bench_certificates import ROOT, SERVER, server_context, write_certificates
+from cloud.core.app import App, AppSpec, Service
+from cloud.core.node import Node, NodeSpec
+from cloud.link.inbox import Inbox
+from cloud.store.interface import Transaction
+from cloud.store.sealing import load_or_create_sealer
+from cloud.store.sqlite import open_sqlite_store
+from edgesync.bench_certificates import (
+    ROOT,
+    SERVER,
+    node_id,
+    server_context,
+    write_certificates,
+)
 from edgesync.bench_load import MAX_NODES, MAX_SECONDS
 
 _BATCH = 500
@@ -42,6 +57,7 @@ _DELTA = encode_message(
 )
 
 Row = tuple[str, int, bytes]
+Committed = Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +76,7 @@ class Result:
 
 
 class Sink:
-    """Stands in for the server: decodes reports and commits them in groups, in one thread."""
+    """Stands in for the server behind plain amqtt: commits reports in groups, in one thread."""
 
     def __init__(self, file: Path) -> None:
         self.committed = 0
@@ -101,75 +117,84 @@ def sequence_of(payload: bytes) -> int:
     return int(decode_message(payload).meta["seq"])
 
 
-async def serve_embedded(hub: EmbeddedHub, sink: Sink) -> None:
-    """Store what the hub receives, answer each report, then acknowledge it; until it closes."""
-    while True:
-        try:
-            messages = await hub.receive(_BATCH)
-        except HubClosed:
-            return
-        await sink.store([(message.node_id, message.payload) for message in messages])
-        for message in messages:
-            message.ack()
-            hub.push(message.node_id, Channel.DELTA, _DELTA)
-
-
 async def serve_stock(
     queue: "asyncio.Queue[tuple[str, bytes]]", publish: Publish, sink: Sink
 ) -> None:
-    """The same for plain amqtt, which has acknowledged everything in the queue; until cancelled."""
+    """Store and answer what plain amqtt has acknowledged and queued; until cancelled."""
     while True:
         reports = [await queue.get()]
         while not queue.empty() and len(reports) < _BATCH:
             reports.append(queue.get_nowait())
         await sink.store(reports)
-        for node_id, _ in reports:
-            await publish(topic_for(node_id, Channel.DELTA), _DELTA)
+        for reporter, _ in reports:
+            await publish(topic_for(reporter, Channel.DELTA), _DELTA)
 
 
 @asynccontextmanager
-async def embedded(directory: Path, sink: Sink) -> AsyncIterator[int]:
-    """Our hub and its sink; gives the port."""
+async def embedded(directory: Path, nodes: int) -> AsyncIterator[tuple[int, Committed]]:
+    """The server's own way of a report; gives the port and what is committed so far."""
 
     async def gate(node_id: str, serial: int) -> bool:
         return True
 
-    tls = server_context(directory)
+    sealer = load_or_create_sealer(directory / "secrets.key")
     async with (
+        open_sqlite_store(directory / "edgesync.db", sealer=sealer) as store,
+        open_embedded_hub(
+            host="127.0.0.1", port=0, tls=server_context(directory), gate=gate
+        ) as hub,
         asyncio.TaskGroup() as group,
-        open_embedded_hub(host="127.0.0.1", port=0, tls=tls, gate=gate) as hub,
     ):
-        group.create_task(serve_embedded(hub, sink), name="serve")
-        yield hub.port
+        await store.write(lambda tx: _describe(tx, nodes))
+        inbox = Inbox(hub, store, lambda: datetime.now(UTC))
+        working = group.create_task(inbox.run(), name="inbox")
+        yield hub.port, lambda: inbox.counts[Channel.REPORT.value]
+        working.cancel()
+
+
+def _describe(tx: Transaction, nodes: int) -> None:
+    """The nodes, and three apps for each: so that every report is answered with a delta."""
+    now = datetime.now(UTC)
+    namespace = node_id(0).partition(".")[0]
+    for number in range(nodes):
+        name = node_id(number).partition(".")[2]
+        tx.put_node(Node(namespace, name, NodeSpec(labels={"role": "bench"}), now, now))
+    spec = AppSpec(selector="role=bench", services=(Service("main", image="image"),))
+    for number in range(3):
+        tx.put_app(App(namespace, f"app-{number}", spec, tx.next_version(), now, now))
 
 
 @asynccontextmanager
-async def stock(directory: Path, sink: Sink) -> AsyncIterator[int]:
-    """Plain amqtt and its sink; gives the port."""
+async def stock(directory: Path, nodes: int) -> AsyncIterator[tuple[int, Committed]]:
+    """Plain amqtt and its stand-in; gives the port and what is committed so far."""
     queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+    sink = Sink(directory / "stock.db")
 
     def on_message(topic: str, payload: bytes) -> None:
         node_id, channel = parse_topic(topic)
         if channel is Channel.REPORT:
             queue.put_nowait((node_id, payload))
 
-    async with (
-        asyncio.TaskGroup() as group,
-        open_stock_broker(
-            host="127.0.0.1",
-            certificate=directory / SERVER,
-            authority=directory / ROOT,
-            on_message=on_message,
-        ) as (port, publish),
-    ):
-        serving = group.create_task(serve_stock(queue, publish, sink), name="serve")
-        yield port
-        serving.cancel()
+    try:
+        async with (
+            asyncio.TaskGroup() as group,
+            open_stock_broker(
+                host="127.0.0.1",
+                certificate=directory / SERVER,
+                authority=directory / ROOT,
+                on_message=on_message,
+            ) as (port, publish),
+        ):
+            serving = group.create_task(serve_stock(queue, publish, sink), name="serve")
+            yield port, lambda: sink.committed
+            serving.cancel()
+    finally:
+        sink.close()
 
 
 async def measure(
     name: str,
-    opened: Callable[[Path, Sink], Any],
+    opened: Callable[[Path, int], Any],
     directory: Path,
     *,
     nodes: int,
@@ -177,30 +202,26 @@ async def measure(
     window: int,
 ) -> Result:
     """Put the load on one hub."""
-    sink = Sink(directory / f"{name}.db")
     process = psutil.Process()
-    try:
-        async with opened(directory, sink) as port:
-            generator = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "edgesync.bench_load"),
-                *("--port", str(port), "--directory", str(directory), "--nodes", str(nodes)),
-                *("--seconds", str(seconds), "--window", str(window)),
-                stdout=asyncio.subprocess.PIPE,
-            )
-            connected = await _told(generator)
-            committed, began, cpu = sink.committed, time.perf_counter(), sum(_cpu(process))
-            done = await _told(generator)
-            took = time.perf_counter() - began
-            committed = sink.committed - committed
-            cpu = sum(_cpu(process)) - cpu
-            memory = process.memory_info().rss / 2**20
-            await generator.wait()
-    finally:
-        sink.close()
+    async with opened(directory, nodes) as (port, committed):
+        generator = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "edgesync.bench_load"),
+            *("--port", str(port), "--directory", str(directory), "--nodes", str(nodes)),
+            *("--seconds", str(seconds), "--window", str(window)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        connected = await _told(generator)
+        before, began, cpu = committed(), time.perf_counter(), sum(_cpu(process))
+        done = await _told(generator)
+        took = time.perf_counter() - began
+        stored = committed() - before
+        cpu = sum(_cpu(process)) - cpu
+        memory = process.memory_info().rss / 2**20
+        await generator.wait()
     return Result(
         name=name,
         connects_per_second=nodes / connected["seconds"],
-        committed_per_second=committed / took,
+        committed_per_second=stored / took,
         acked_per_second=done["acked"] / done["seconds"],
         pushes_per_second=done["pushed"] / done["seconds"],
         p50_ms=done["p50_ms"],

@@ -88,7 +88,7 @@ class Inbox:
         self._store = store
         self._clock = clock
         self._pause = pause
-        # How often what happened: by channel, and `malformed`, `refused`, `failed`.
+        # How often what happened: by channel once handled, and `malformed`, `refused`, `failed`.
         self.counts: Counter[str] = Counter()
 
     async def run(self) -> None:
@@ -104,12 +104,12 @@ class Inbox:
         await self._carry_out(self._store.read, _of(tasks, Channel.DESIRE), now)
         for task in tasks:
             task.inbound.ack()
+            self.counts[task.inbound.channel.value] += 1
             if task.answer is not None:
                 self._send(task.inbound, encode_message(task.answer, task.encoding))
 
     def _read(self, inbound: Inbound, now: datetime) -> _Task:
         task = _Task(inbound)
-        self.counts[inbound.channel.value] += 1
         try:
             task.encoding = encoding_of(inbound.payload)
             message = decode_message(inbound.payload)
