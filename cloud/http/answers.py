@@ -14,3 +14,8 @@ def json_response(
     return Response(
         msgspec.json.encode(value), status, dict(headers or {}), media_type="application/json"
     )
+
+
+def bytes_response(content: bytes) -> Response:
+    """Answer with *content* as it is, to be kept in a file."""
+    return Response(content, media_type="application/octet-stream")

@@ -1,6 +1,6 @@
 """What people do with the records of a batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -70,6 +70,32 @@ def create_record(
     return record
 
 
+def generate_records(
+    tx: Transaction,
+    namespace: str,
+    batch: str,
+    count: int,
+    *,
+    now: datetime,
+    new_id: Callable[[], str],
+) -> Sequence[Record]:
+    """Add *count* devices at once, each with name, fingerprint and node of one new id.
+
+    QuotaExceeded, and none added, if the batch cannot take them all.
+    """
+    quota = existing_batch(tx, namespace, batch).spec.quota_num
+    if count < 1:
+        raise Invalid("num", "is less than 1")
+    if tx.count_records(namespace, batch) + count > quota:
+        raise QuotaExceeded(batch, quota)
+    made = []
+    for _ in range(count):
+        name = new_id()
+        made.append(checked_record(Record(namespace, batch, name, name, name, now, now)))
+        tx.put_record(made[-1])
+    return made
+
+
 def update_record(
     tx: Transaction, namespace: str, batch: str, name: str, change: RecordChange, *, now: datetime
 ) -> Record:
@@ -111,6 +137,12 @@ def list_records(
     return numbered_page_of(
         tx.records(namespace, batch), options, lambda record: (record.name, record.fingerprint)
     )
+
+
+def fingerprints_of(tx: Transaction, namespace: str, batch: str) -> Sequence[str]:
+    """Fingerprint of each record of the batch, oldest first."""
+    existing_batch(tx, namespace, batch)
+    return [record.fingerprint for record in tx.records(namespace, batch)]
 
 
 def existing_record(tx: Transaction, namespace: str, batch: str, name: str) -> Record:

@@ -87,8 +87,8 @@ class Call:
         return int(text)
 
 
-Handler = Callable[[Call], Awaitable[Mapping[str, Any]]]
-"""Answers a call with a JSON object."""
+Handler = Callable[[Call], Awaitable[Mapping[str, Any] | Response]]
+"""Answers a call with a JSON object, or with a response of its own making."""
 
 DONE: Mapping[str, Any] = {"success": True}
 """Answer of a handler that has nothing to show."""
@@ -111,6 +111,7 @@ def endpoint(api: Api, handler: Handler) -> Callable[[Request], Awaitable[Respon
     async def answer(request: Request) -> Response:
         namespace = request.headers.get(NAMESPACE_HEADER, api.default_namespace)
         check_namespace(NAMESPACE_HEADER, namespace)
-        return json_response(await handler(Call(api, request, namespace, api.clock())))
+        result = await handler(Call(api, request, namespace, api.clock()))
+        return result if isinstance(result, Response) else json_response(result)
 
     return answer

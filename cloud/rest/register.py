@@ -1,7 +1,11 @@
 """Handlers: batches and their records."""
 
+import msgspec
+from starlette.responses import Response
+
 from cloud.core.batch import BatchSpec
 from cloud.core.decoding import convert
+from cloud.http.answers import bytes_response
 from cloud.operations import batches, records
 from cloud.operations.records import RecordChange, RecordDraft
 from cloud.rest.call import DONE, Call, take_name
@@ -9,6 +13,10 @@ from cloud.rest.views import View, batch_summary, batch_view, numbered_list_view
 
 _TIMES = frozenset({"namespace", "createTime", "updateTime"})
 _READ_ONLY_OF_RECORD = _TIMES | {"batchName", "active", "activeIp"}
+
+
+class _Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    num: int
 
 
 async def create_batch(call: Call) -> View:
@@ -53,6 +61,25 @@ async def delete_batch(call: Call) -> View:
     name = call.path("batch")
     await call.store.write(lambda tx: batches.delete_batch(tx, call.namespace, name))
     return DONE
+
+
+async def generate_records(call: Call) -> View:
+    """`POST /v1/register/{batch}/generate`: as many records as the body says, or none."""
+    count = convert(await call.content(ignored=frozenset()), _Count).num
+    batch = call.path("batch")
+    made = await call.store.write(
+        lambda tx: records.generate_records(
+            tx, call.namespace, batch, count, now=call.now, new_id=call.api.new_id
+        )
+    )
+    return {"total": len(made), "items": [record.fingerprint for record in made]}
+
+
+async def download_records(call: Call) -> Response:
+    """`GET /v1/register/{batch}/download`: one fingerprint a line."""
+    batch = call.path("batch")
+    found = await call.store.read(lambda tx: records.fingerprints_of(tx, call.namespace, batch))
+    return bytes_response("".join(f"{fingerprint}\n" for fingerprint in found).encode())
 
 
 async def create_record(call: Call) -> View:

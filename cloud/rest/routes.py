@@ -46,6 +46,8 @@ ROUTES: Sequence[ApiRoute] = (
     ApiRoute("GET", "/v1/register/{batch}", register.get_batch),
     ApiRoute("PUT", "/v1/register/{batch}", register.update_batch),
     ApiRoute("DELETE", "/v1/register/{batch}", register.delete_batch),
+    ApiRoute("POST", "/v1/register/{batch}/generate", register.generate_records),
+    ApiRoute("GET", "/v1/register/{batch}/download", register.download_records),
     ApiRoute("GET", "/v1/register/{batch}/record", register.list_records),
     ApiRoute("POST", "/v1/register/{batch}/record", register.create_record),
     ApiRoute("GET", "/v1/register/{batch}/record/{record}", register.get_record),
