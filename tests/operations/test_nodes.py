@@ -1,0 +1,141 @@
+"""What people do with nodes."""
+
+from dataclasses import replace
+
+import pytest
+
+from cloud.core.certificate import NodeCertificate
+from cloud.core.listing import ListOptions
+from cloud.core.node import NodeSpec
+from cloud.core.report import Order, read_report
+from cloud.errors import Invalid, NotFound
+from cloud.operations import nodes
+from cloud.operations.apps import create_app
+from cloud.store.interface import Store, Transaction
+from tests.operations.conftest import LATER, NAMESPACE, NOW, add_nodes, app_spec, stale_after
+
+SPEC = NodeSpec(labels={"role": "gateway"}, annotations={"brand": "x"}, description="first")
+
+
+async def test_a_created_node_is_kept_as_described_and_never_seen(store: Store) -> None:
+    seen = await store.write(lambda tx: nodes.create_node(tx, NAMESPACE, "n1", SPEC, now=NOW))
+    assert seen.last_seen is None
+    assert seen.node.spec == SPEC
+    assert (seen.node.created, seen.node.updated) == (NOW, NOW)
+    found = await store.read(lambda tx: nodes.read_node(tx, NAMESPACE, "n1"))
+    assert found.node == seen.node
+    assert found.report is None
+
+
+async def test_the_name_of_a_node_is_given_once(store: Store) -> None:
+    await store.write(lambda tx: nodes.create_node(tx, NAMESPACE, "n1", SPEC, now=NOW))
+    with pytest.raises(Invalid) as caught:
+        await store.write(lambda tx: nodes.create_node(tx, NAMESPACE, "n1", SPEC, now=NOW))
+    assert caught.value.field == "name"
+    await store.write(lambda tx: nodes.create_node(tx, "other", "n1", SPEC, now=NOW))
+
+
+@pytest.mark.parametrize("name", ["", "N1", "a/b", "-a", "a..b", "n" * 57, "a b"])
+async def test_a_bad_name_is_refused(store: Store, name: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        await store.write(lambda tx: nodes.create_node(tx, NAMESPACE, name, SPEC, now=NOW))
+    assert caught.value.field == "name"
+
+
+async def test_putting_the_same_node_twice_changes_nothing(store: Store) -> None:
+    created = await store.write(lambda tx: nodes.create_node(tx, NAMESPACE, "n1", SPEC, now=NOW))
+
+    def put(tx: Transaction) -> None:
+        assert nodes.update_node(tx, NAMESPACE, "n1", SPEC, now=LATER).node == created.node
+
+    assert await stale_after(store, put) == set()
+
+
+async def test_relabelling_a_node_marks_it_and_no_other_stale(store: Store) -> None:
+    await store.write(lambda tx: add_nodes(tx, n1="gateway", n2="gateway"))
+    spec = NodeSpec(labels={"role": "camera"})
+    stale = await stale_after(
+        store, lambda tx: nodes.update_node(tx, NAMESPACE, "n1", spec, now=LATER)
+    )
+    assert stale == {"n1"}
+
+
+async def test_describing_a_node_anew_keeps_its_age_and_disturbs_nobody(store: Store) -> None:
+    await store.write(lambda tx: nodes.create_node(tx, NAMESPACE, "n1", SPEC, now=NOW))
+    spec = NodeSpec(labels=SPEC.labels, description="second")
+
+    def put(tx: Transaction) -> None:
+        node = nodes.update_node(tx, NAMESPACE, "n1", spec, now=LATER).node
+        assert (node.created, node.updated) == (NOW, LATER)
+        assert node.spec.annotations == {}
+
+    assert await stale_after(store, put) == set()
+
+
+async def test_deleting_a_node_takes_its_certificates_back(store: Store) -> None:
+    certificate = NodeCertificate(7, "default.n1", NOW, LATER)
+
+    def prepare(tx: Transaction) -> None:
+        nodes.create_node(tx, NAMESPACE, "n1", SPEC, now=NOW)
+        tx.put_certificate(certificate)
+
+    await store.write(prepare)
+    await store.write(lambda tx: nodes.delete_node(tx, NAMESPACE, "n1", now=LATER))
+    found = await store.read(lambda tx: tx.certificate(7))
+    assert found == replace(certificate, revoked=LATER)
+    with pytest.raises(NotFound):
+        await store.read(lambda tx: nodes.read_node(tx, NAMESPACE, "n1"))
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda tx: nodes.read_node(tx, NAMESPACE, "n1"),
+        lambda tx: nodes.update_node(tx, NAMESPACE, "n1", SPEC, now=NOW),
+        lambda tx: nodes.delete_node(tx, NAMESPACE, "n1", now=NOW),
+        lambda tx: nodes.apps_of_node(tx, NAMESPACE, "n1"),
+    ],
+)
+async def test_a_node_that_is_not_there_is_not_found(store: Store, work: object) -> None:
+    assert callable(work)
+    await store.write(lambda tx: nodes.create_node(tx, "other", "n1", SPEC, now=NOW))
+    with pytest.raises(NotFound) as caught:
+        await store.write(work)
+    assert (caught.value.kind, caught.value.name) == ("node", "n1")
+
+
+async def test_a_node_is_seen_when_it_reports(store: Store) -> None:
+    def prepare(tx: Transaction) -> None:
+        add_nodes(tx, n1="gateway", n2="gateway")
+        tx.put_report(NAMESPACE, "n1", read_report({"apps": []}, Order()), "json", LATER)
+
+    await store.write(prepare)
+    page = await store.read(lambda tx: nodes.list_nodes(tx, NAMESPACE, ListOptions()))
+    assert {seen.node.name: seen.last_seen for seen in page.items} == {"n1": LATER, "n2": None}
+    updated = await store.write(
+        lambda tx: nodes.update_node(tx, NAMESPACE, "n1", NodeSpec(), now=LATER)
+    )
+    assert updated.last_seen == LATER
+
+
+async def test_nodes_are_listed_by_label_and_by_their_own_name(store: Store) -> None:
+    await store.write(lambda tx: add_nodes(tx, n1="gateway", n2="camera", n3="gateway"))
+
+    async def names(options: ListOptions) -> list[str]:
+        page = await store.read(lambda tx: nodes.list_nodes(tx, NAMESPACE, options))
+        assert page.total == len(page.items)
+        return [seen.node.name for seen in page.items]
+
+    assert await names(ListOptions(selector="role in (gateway)")) == ["n1", "n3"]
+    assert await names(ListOptions(selector="baetyl-node-name=n2")) == ["n2"]
+    assert await names(ListOptions(field_selector="metadata.name!=n2")) == ["n1", "n3"]
+
+
+async def test_the_apps_of_a_node_are_those_that_select_it(store: Store) -> None:
+    def prepare(tx: Transaction) -> list[str]:
+        add_nodes(tx, n1="gateway")
+        for name, selector in (("a", "role=gateway"), ("b", "role=camera"), ("c", "")):
+            create_app(tx, NAMESPACE, name, app_spec(selector), now=NOW)
+        return [app.name for app in nodes.apps_of_node(tx, NAMESPACE, "n1")]
+
+    assert await store.write(prepare) == ["a"]

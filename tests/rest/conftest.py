@@ -1,0 +1,218 @@
+"""The API behind a real web server on a port of its own."""
+
+import asyncio
+import contextlib
+import hashlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from starlette.types import ASGIApp
+
+from cloud.rest.app import rest_app
+from cloud.store.interface import Store
+from tests.builders import open_store
+
+TOKEN = "a token for tests"
+REQUEST_ID = "a-request-id"
+
+
+@dataclass
+class Clock:
+    """Time that passes when a test says so."""
+
+    now: datetime = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass
+class Client:
+    """A caller with the token."""
+
+    http: httpx.AsyncClient
+    headers: dict[str, str] = field(default_factory=dict)
+
+    async def call(self, method: str, path: str, body: object = None) -> Any:
+        """Answer of a request that succeeds."""
+        response = await self.send(method, path, body)
+        assert response.status_code == 200, response.text
+        assert response.headers["content-type"] == "application/json"
+        return response.json()
+
+    async def refused(
+        self, method: str, path: str, body: object = None, *, status: int, code: str
+    ) -> str:
+        """Message of a request that is refused in the shape of all errors."""
+        response = await self.send(method, path, body)
+        answer = response.json()
+        assert (response.status_code, answer["code"]) == (status, code), response.text
+        assert set(answer) == {"code", "message", "request-id"}
+        assert answer["request-id"] == response.headers["x-bce-request-id"] == REQUEST_ID
+        message: str = answer["message"]
+        return message
+
+    async def send(self, method: str, path: str, body: object = None) -> httpx.Response:
+        content: Mapping[str, Any] = {}
+        if isinstance(body, bytes):
+            content = {"content": body}
+        elif body is not None:
+            content = {"json": body}
+        return await self.http.request(method, path, headers=self.headers, **content)
+
+    def within(self, namespace: str) -> "Client":
+        return Client(self.http, {"X-Edgesync-Namespace": namespace})
+
+
+@dataclass
+class World:
+    """Everything about one server."""
+
+    client: Client
+    url: str
+    store: Store
+    clock: Clock
+    deleted: list[str] = field(default_factory=list)
+    checks: dict[str, Any] = field(default_factory=dict)
+
+
+class _Server(uvicorn.Server):
+    """Ends at once when told to, where uvicorn looks ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.told_to_end = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self.told_to_end.wait()
+        self.force_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp) -> AsyncIterator[str]:
+    """Serve *app* meanwhile; where."""
+    # asyncio sends at once (TCP_NODELAY) only on sockets that say they are TCP.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", loop="none")
+        server = _Server(config)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.serve(sockets=[listener]))
+            try:
+                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            finally:
+                server.told_to_end.set()
+
+
+def caller(url: str, headers: Mapping[str, str] | None = None) -> httpx.AsyncClient:
+    """A caller of a server without TLS; trusted certificates are slow to load."""
+    nothing_trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return httpx.AsyncClient(base_url=url, headers=headers, verify=nothing_trusted)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    clock, numbers = Clock(), count(1)
+    deleted: list[str] = []
+    checks: dict[str, Any] = {}
+    async with open_store(tmp_path) as store:
+        app = rest_app(
+            store,
+            clock=clock,
+            new_id=lambda: f"id{next(numbers)}",
+            admin_token_digest=hashlib.sha256(TOKEN.encode()).digest(),
+            default_namespace="default",
+            on_node_deleted=deleted.append,
+            checks=checks,
+            version="1.2.3",
+        )
+        headers = {"Authorization": f"Bearer {TOKEN}", "x-bce-request-id": REQUEST_ID}
+        async with serving(app) as url, caller(url, headers) as http:
+            yield World(Client(http), url, store, clock, deleted, checks)
+
+
+@pytest.fixture
+def client(world: World) -> Client:
+    return world.client
+
+
+APP = {
+    "name": "web",
+    "selector": "role=gateway",
+    "labels": {"team": "a"},
+    "description": "a web server",
+    "type": "container",
+    "services": [
+        {
+            "name": "web",
+            "image": "nginx:1",
+            "hostname": "web",
+            "replica": 1,
+            "labels": {"tier": "front"},
+            "volumeMounts": [
+                {"name": "site", "mountPath": "/etc/nginx", "readOnly": True},
+                {"name": "password", "mountPath": "/run/password"},
+            ],
+            "ports": [{"hostPort": 8080, "containerPort": 80, "protocol": "TCP"}],
+            "devices": [{"devicePath": "/dev/video0", "policy": "r", "description": "camera"}],
+            "args": ["-g", "daemon off;"],
+            "env": [{"name": "TZ", "value": "UTC"}],
+            "resources": {
+                "limits": {"cpu": "0.5", "memory": "50Mi"},
+                "requests": {"cpu": "100m", "memory": "20M"},
+            },
+            "runtime": "",
+            "restart": {
+                "retry": {"max": 3},
+                "policy": "Always",
+                "backoff": {"min": 1, "max": 10, "factor": 2.0},
+            },
+            "security": {"privileged": False},
+            "hostNetwork": False,
+        }
+    ],
+    "volumes": [
+        {"name": "site", "config": {"name": "site"}},
+        {"name": "password", "secret": {"name": "password"}},
+        {"name": "data", "hostPath": {"path": "/var/data"}},
+    ],
+    "registries": [],
+}
+CONFIG = {
+    "name": "site",
+    "labels": {"team": "a"},
+    "description": "what the server serves",
+    "data": [{"key": "nginx.conf", "value": {"type": "kv", "value": "listen 80;\n"}}],
+}
+SECRET = {"name": "password", "description": "of the server", "data": {"password": "öpen"}}
+NODE = {
+    "name": "n1",
+    "labels": {"role": "gateway"},
+    "annotations": {"brand": "x"},
+    "description": "by the door",
+}
+
+
+async def describe(client: Client) -> None:
+    """One node, and an app for it with a config and a secret."""
+    await client.call("POST", "/v1/nodes", NODE)
+    await client.call("POST", "/v1/configs", CONFIG)
+    await client.call("POST", "/v1/secrets", SECRET)
+    await client.call("POST", "/v1/apps", APP)

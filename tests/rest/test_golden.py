@@ -1,0 +1,179 @@
+"""Every route answers as the contract says; the answers may only change on purpose.
+
+To write the files anew: EDGESYNC_TEST_UPDATE_GOLDEN=1 pytest tests/rest/test_golden.py
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from cloud.core.report import Order, read_report
+from cloud.rest.routes import ROUTES
+from cloud.store.interface import Transaction
+from tests.rest.conftest import APP, CONFIG, NODE, SECRET, World
+
+FOLDER = Path(__file__).parent.parent / "golden" / "rest"
+
+INSTANCE = {
+    "name": "web-1",
+    "serviceName": "web",
+    "status": "Running",
+    "cause": "",
+    "createTime": "2026-01-02T03:00:00Z",
+    "usage": {"cpu": "10m", "memory": "20Mi"},
+}
+REPORT = {
+    "core": {"goVersion": "go1.20", "binVersion": "2.4.3", "gitRevision": "abc"},
+    "node": {
+        "n1": {
+            "hostname": "n1",
+            "address": "192.0.2.7",
+            "arch": "arm64",
+            "kernelVer": "6.1.0",
+            "os": "linux",
+            "containerRuntime": "containerd://1.7",
+            "machineID": "m",
+            "bootID": "b",
+            "systemUUID": "s",
+            "osImage": "Debian 12",
+        }
+    },
+    "nodestats": {
+        "n1": {
+            "usage": {"cpu": "250m", "memory": "1Gi"},
+            "capacity": {"cpu": "4", "memory": "4Gi"},
+        }
+    },
+    "apps": [{"name": "web", "version": "3"}],
+    "sysapps": [],
+    "appstats": [
+        {
+            "name": "web",
+            "version": "3",
+            "status": "Running",
+            "cause": "",
+            "instances": {"web-1": INSTANCE},
+        }
+    ],
+    "sysappstats": [],
+}
+BATCH = {
+    "name": "line-7",
+    "description": "made in spring",
+    "labels": {"line": "7"},
+    "securityKey": "a token of the batch",
+}
+OPEN_BATCH = {
+    "name": "line-8",
+    "securityType": "None",
+    "enableWhitelist": 0,
+    "fingerprint": {"type": 36, "snPath": "/etc/sn", "inputField": "number"},
+}
+
+STEPS: list[tuple[str, str, str, Any]] = [
+    ("nodes-create", "POST", "/v1/nodes", NODE),
+    ("configs-create", "POST", "/v1/configs", CONFIG),
+    ("secrets-create", "POST", "/v1/secrets", SECRET),
+    ("apps-create", "POST", "/v1/apps", APP),
+    ("nodes-get", "GET", "/v1/nodes/n1", None),
+    ("nodes-list", "GET", "/v1/nodes?selector=role%3Dgateway&limit=10", None),
+    ("nodes-apps", "GET", "/v1/nodes/n1/apps", None),
+    ("nodes-stats-before-a-report", "GET", "/v1/nodes/n1/stats", None),
+    ("report", "", "", REPORT),
+    ("nodes-stats", "GET", "/v1/nodes/n1/stats", None),
+    ("nodes-update", "PUT", "/v1/nodes/n1", {"labels": {"role": "gateway", "floor": "2"}}),
+    ("apps-get", "GET", "/v1/apps/web", None),
+    ("apps-list", "GET", "/v1/apps", None),
+    ("apps-update", "PUT", "/v1/apps/web", {"selector": "role=camera"}),
+    ("configs-get", "GET", "/v1/configs/site", None),
+    ("configs-list", "GET", "/v1/configs?fieldSelector=metadata.name%3Dsite", None),
+    ("configs-update", "PUT", "/v1/configs/site", {"labels": {"team": "b"}, "data": []}),
+    ("configs-apps", "GET", "/v1/configs/site/apps", None),
+    ("secrets-get", "GET", "/v1/secrets/password", None),
+    ("secrets-list", "GET", "/v1/secrets", None),
+    ("secrets-update", "PUT", "/v1/secrets/password", {"data": {"password": "new"}}),
+    ("secrets-apps", "GET", "/v1/secrets/password/apps", None),
+    ("configs-delete", "DELETE", "/v1/configs/site", None),
+    ("secrets-delete", "DELETE", "/v1/secrets/password", None),
+    ("apps-delete", "DELETE", "/v1/apps/web", None),
+    ("nodes-delete", "DELETE", "/v1/nodes/n1", None),
+    ("register-create-with-defaults", "POST", "/v1/register", {}),
+    ("register-create", "POST", "/v1/register", BATCH),
+    ("register-get", "GET", "/v1/register/line-7", None),
+    ("register-list", "GET", "/v1/register?pageNo=1&pageSize=10&name=line", None),
+    ("register-update", "PUT", "/v1/register/line-7", {"quotaNum": 5, "labels": {}}),
+    ("record-create", "POST", "/v1/register/line-7/record", {"fingerprintValue": "SN-1"}),
+    ("record-get", "GET", "/v1/register/line-7/record/sn-1", None),
+    ("record-list", "GET", "/v1/register/line-7/record?pageNo=1&pageSize=10&name=", None),
+    ("record-update", "PUT", "/v1/register/line-7/record/sn-1", {"nodeName": "n7"}),
+    ("record-delete", "DELETE", "/v1/register/line-7/record/sn-1", None),
+    ("register-delete", "DELETE", "/v1/register/line-7", None),
+    ("register-create-open", "POST", "/v1/register", OPEN_BATCH),
+    ("register-generate", "POST", "/v1/register/line-8/generate", {"num": 2}),
+    ("register-download", "GET", "/v1/register/line-8/download", None),
+    ("error-has-records", "DELETE", "/v1/register/line-8", None),
+    ("error-not-found", "GET", "/v1/register/0513021", None),
+    ("error-unknown-route", "GET", "/v1/nodes/n1/init", None),
+    ("error-invalid", "POST", "/v1/nodes", {"name": "n1", "labels": {"a": 1}}),
+]
+
+
+async def test_every_route_answers_as_it_did(world: World) -> None:
+    answers: dict[str, Any] = {}
+    for name, method, path, body in STEPS:
+        if name == "report":
+            await world.store.write(_receive(body, world))
+            continue
+        if name == "configs-delete":
+            await world.client.call("PUT", "/v1/apps/web", {})
+        response = await world.client.send(method, path, body)
+        answers[name] = {
+            "request": {"method": method, "path": path, "body": body},
+            "status": response.status_code,
+            "answer": _content(response),
+        }
+        world.clock.advance(1)
+    if os.environ.get("EDGESYNC_TEST_UPDATE_GOLDEN"):
+        _write(answers)
+    kept = {file.stem: json.loads(file.read_text("utf-8")) for file in FOLDER.glob("*.json")}
+    assert answers == kept
+
+
+def test_every_route_has_a_golden_answer() -> None:
+    asked = {(method, _shape(path)) for name, method, path, _ in STEPS if method}
+    routes = {(route.method, _shape(route.path)) for route in ROUTES}
+    assert routes <= asked
+
+
+def _receive(content: Any, world: World) -> Any:
+    def receive(tx: Transaction) -> None:
+        report = read_report(content, Order())
+        tx.put_report("default", "n1", report, "json", world.clock.now)
+
+    return receive
+
+
+def _content(response: httpx.Response) -> Any:
+    is_file = response.headers["content-type"] == "application/octet-stream"
+    return response.text if is_file else response.json()
+
+
+def _shape(path: str) -> str:
+    """The path with its parameters blotted out: every second part after `/v1/x`, but for words."""
+    words = {"stats", "apps", "record", "init", "generate", "download"}
+    parts = path.partition("?")[0].split("/")[3:]
+    return "/".join(
+        [path.split("/")[2].partition("?")[0], *(p if p in words else "{}" for p in parts)]
+    )
+
+
+def _write(answers: dict[str, Any]) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for old in FOLDER.glob("*.json"):
+        old.unlink()
+    for name, answer in answers.items():
+        text = json.dumps(answer, indent=2, ensure_ascii=False)
+        (FOLDER / f"{name}.json").write_text(text + "\n", encoding="utf-8")
