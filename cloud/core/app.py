@@ -220,6 +220,7 @@ def checked_app_spec(spec: AppSpec) -> AppSpec:
         _check_unique(f"{field}.name", check_service_name(f"{field}.name", service.name), names)
         _check_service(field, service, volumes)
     _check_host_ports(spec.services)
+    _check_registries(spec.registries, volumes)
     return spec
 
 
@@ -233,6 +234,13 @@ def _check_volumes(volumes: tuple[Volume, ...]) -> None:
             raise Invalid(field, "needs exactly one of hostPath, config, secret and emptyDir")
         if isinstance(volume.host_path, HostPath):
             _check_present(f"{field}.hostPath.path", volume.host_path.path)
+
+
+def _check_registries(registries: tuple[Ref, ...], volumes: set[str]) -> None:
+    """A node gets each registry as a volume of that name."""
+    names = set(volumes)
+    for index, registry in enumerate(registries):
+        _check_unique(f"registries[{index}].name", registry.name, names)
 
 
 def _check_service(field: str, service: Service, volumes: set[str]) -> None:

@@ -1,7 +1,7 @@
 """What a node gets when it asks for a body (docs/protocol.md, "Desire")."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,17 +9,29 @@ import msgspec
 
 from cloud.core.app import App, Ref, UseKind, Volume
 from cloud.core.config import Config
+from cloud.core.registry import Registry
 from cloud.core.secret import Secret
 from cloud.core.times import time_text
 
 VersionOf = Callable[[UseKind, str], str]
-"""Current version of a config or secret."""
+"""Current version of a config, secret or registry."""
 
 
 def app_value(app: App, version_of: VersionOf) -> dict[str, Any]:
-    """The app as a node gets it: its volumes name the versions they stand for."""
+    """The app as a node gets it: its volumes name the versions they stand for.
+
+    Each registry is a secret volume of its own name, which no service mounts.
+    """
     value: dict[str, Any] = msgspec.to_builtins(app.spec)
-    value["volumes"] = [_volume_value(volume, version_of) for volume in app.spec.volumes]
+    refs = [
+        {"name": ref.name, "version": version_of(UseKind.REGISTRY, ref.name)}
+        for ref in app.spec.registries
+    ]
+    value["registries"] = refs
+    value["volumes"] = [
+        *(_volume_value(volume, version_of) for volume in app.spec.volumes),
+        *({"name": ref["name"], "secret": ref} for ref in refs),
+    ]
     return _headed(app.namespace, app.name, app.version, app.created, value)
 
 
@@ -36,9 +48,20 @@ def config_value(config: Config) -> dict[str, Any]:
 
 def secret_value(secret: Secret) -> dict[str, Any]:
     """The secret as a node gets it: `data` maps file name to base64."""
-    data = {key: base64.b64encode(text.encode()).decode() for key, text in secret.spec.data.items()}
-    value = {"description": secret.spec.description, "data": data}
+    value = {"description": secret.spec.description, "data": _base64_values(secret.spec.data)}
     return _headed(secret.namespace, secret.name, secret.version, secret.created, value)
+
+
+def registry_value(registry: Registry) -> dict[str, Any]:
+    """The registry as a node gets it: a secret with address, username and password."""
+    spec = registry.spec
+    data = {"address": spec.address, "username": spec.username, "password": spec.password}
+    value = {"description": "", "data": _base64_values(data)}
+    return _headed(registry.namespace, registry.name, registry.version, registry.created, value)
+
+
+def _base64_values(data: Mapping[str, str]) -> dict[str, str]:
+    return {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
 
 
 def _headed(

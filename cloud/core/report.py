@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from cloud.core.decoding import check_depth, convert
+from cloud.core.decoding import DEPTH_LIMIT, check_depth, convert
 from cloud.core.desired import AppVersion
 from cloud.errors import Invalid
 
@@ -141,8 +141,13 @@ def _versions(entries: list[_AppEntry] | None) -> tuple[AppVersion, ...] | None:
 
 
 def _document(content: Any) -> bytes:
-    check_depth("content", content)
     try:
-        return msgspec.json.encode(content)
+        document = msgspec.json.encode(content)
+    except RecursionError as error:
+        raise Invalid("content", "nested too deeply") from error
     except (msgspec.MsgspecError, TypeError, ValueError) as error:
         raise Invalid("content", "holds something that JSON cannot say") from error
+    # Each level has a bracket: with few of them nobody has to look (40 us of a report's 130).
+    if document.count(b"[") + document.count(b"{") > DEPTH_LIMIT:
+        check_depth("content", content)
+    return document

@@ -1,8 +1,10 @@
 """How moments are written."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
+@lru_cache(maxsize=1024)
 def time_text(moment: datetime) -> str:
     """RFC 3339 in UTC to the second, as the contract shows it: `2020-07-22T06:25:05Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

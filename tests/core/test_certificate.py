@@ -8,13 +8,18 @@ CERTIFICATE = NodeCertificate(2**150, "default.n1", START, START + timedelta(day
 
 
 def test_a_certificate_admits_the_node_it_was_given_to() -> None:
-    assert CERTIFICATE.admits("default.n1")
+    assert CERTIFICATE.admits("default.n1", START)
 
 
 def test_a_certificate_admits_no_other_node() -> None:
     for other in ("default.n2", "other.n1", "default.n1.b", "DEFAULT.N1", "default.n", ""):
-        assert not CERTIFICATE.admits(other)
+        assert not CERTIFICATE.admits(other, START)
 
 
 def test_a_certificate_that_was_taken_back_admits_nobody() -> None:
-    assert not replace(CERTIFICATE, revoked=START).admits("default.n1")
+    assert not replace(CERTIFICATE, revoked=START).admits("default.n1", START)
+
+
+def test_a_certificate_admits_nobody_from_its_last_moment_on() -> None:
+    assert not CERTIFICATE.admits("default.n1", CERTIFICATE.expires)
+    assert CERTIFICATE.admits("default.n1", CERTIFICATE.expires - timedelta(seconds=1))
