@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import socket
 import ssl
+import struct
 from collections.abc import Callable
 from typing import Self
 
@@ -132,6 +134,12 @@ class Node:
             except OSError:
                 pass
             return received
+
+    def reset(self) -> None:
+        """Break the TCP connection so that the server gets an error rather than an end."""
+        connection = self.writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
 
     async def close(self) -> None:
         self.writer.transport.abort()

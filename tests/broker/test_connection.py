@@ -13,6 +13,7 @@ from tests.broker.node import (
     DEADLINE,
     Node,
     packet,
+    publish_packet,
     receive_all,
     string,
     until,
@@ -200,3 +201,16 @@ async def test_pings_of_a_reader_that_does_not_read_are_bounded(
                 node.send(b"\xc0\x00" * 5_000)
                 await asyncio.sleep(0)
         assert hub.counters[Refusal.SLOW_READER] == 1
+
+
+async def test_what_was_read_of_a_node_that_breaks_off_comes_out(
+    open_hub: OpenHub, connect: Connect
+) -> None:
+    async with open_hub(limits=HubLimits(max_unacked=4)) as hub:
+        node = await connect(hub, NODE)
+        node.send(b"".join(publish_packet(REPORT, b"%d" % n, packet_id=n + 1) for n in range(20)))
+        first = await receive_all(hub, 4, ack=False)
+        node.reset()
+        rest = await receive_all(hub, 16, ack=False)
+        assert [int(message.payload) for message in (*first, *rest)] == list(range(20))
+        await until(lambda: not hub.is_connected(NODE))

@@ -7,6 +7,7 @@ import socket
 from dataclasses import replace
 from datetime import timedelta
 
+import psutil
 import pytest
 
 from broker.embedded import EmbeddedHub, HubLimits, Refusal
@@ -176,6 +177,8 @@ async def test_closing_ends_every_connection_and_task(
         node.publish(REPORT, b"{}", packet_id=1)
         await until(lambda: hub.queued_count == 1)
     assert asyncio.all_tasks() == before
+    open_sockets = psutil.Process().net_connections("tcp")
+    assert not [one for one in open_sockets if one.laddr.port == hub.port]
     assert await node.rest() == b""
     assert await no_connect.rest() == b""
     no_tls.close()

@@ -96,11 +96,13 @@ async def test_a_push_reaches_the_node(hub: EmbeddedHub, connect: Connect) -> No
 
 
 async def test_a_push_reaches_no_other_node(hub: EmbeddedHub, connect: Connect) -> None:
-    node = await connect(hub, NODE, subscribe=True)
-    other = await connect(hub, OTHER, subscribe=True)
-    assert hub.push(NODE, Channel.DELTA, b"for one")
-    assert await node.read() != (0xD0, b"")
-    assert await other.is_alive()
+    nodes = {name: await connect(hub, name, subscribe=True) for name in (NODE, OTHER)}
+    for name, node in nodes.items():
+        assert hub.push(name, Channel.DELTA, name.encode())
+        _, body = await node.read()
+        assert body.endswith(b"/delta" + name.encode())
+    for node in nodes.values():
+        assert await node.is_alive()
 
 
 async def test_a_push_says_when_it_went_nowhere(hub: EmbeddedHub, connect: Connect) -> None:

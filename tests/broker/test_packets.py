@@ -121,3 +121,13 @@ async def test_an_oversize_control_packet_is_refused_by_its_header(
     assert await node.rest() == b""
     assert hub.counters[Refusal.OVERSIZE] == 1
     await node.close()
+
+
+async def test_nothing_but_connect_is_waited_for_before_connect(
+    hub: EmbeddedHub, authority: Authority
+) -> None:
+    node = await Node.open(hub.port, authority.client_context(NODE))
+    node.send(b"\x32\xff\xff\x03")  # announces a PUBLISH of 64 KiB and sends nothing of it
+    assert await node.rest() == b""
+    assert hub.counters == {Refusal.NO_CONNECT: 1}
+    await node.close()
