@@ -63,7 +63,7 @@ class _Answering:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        identity = set_request_id(scope, self.new_id())
+        identity = set_request_id(scope, self.new_id)
         started = False
 
         async def send_with_id(message: Message) -> None:

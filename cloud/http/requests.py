@@ -1,5 +1,6 @@
 """What comes in."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -25,15 +26,20 @@ def request_id(request: Request) -> str:
     return known
 
 
-def set_request_id(scope: Scope, new: str) -> str:
-    """Give the request its id: the one in its header if that can be echoed, else *new*."""
+def set_request_id(scope: Scope, new_id: Callable[[], str]) -> str:
+    """Give the request its id: the one in its header if that can be echoed, else a new one."""
+    known = _sent_request_id(scope) or new_id()
+    scope[_SCOPE_KEY] = known
+    return known
+
+
+def _sent_request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == REQUEST_ID_HEADER.encode() and 0 < len(value) <= _REQUEST_ID_LIMIT:
-            sent = value.decode("latin-1")
+            sent: str = value.decode("latin-1")
             if sent.isascii() and sent.isprintable():
-                new = sent
-    scope[_SCOPE_KEY] = new
-    return new
+                return sent
+    return ""
 
 
 async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
