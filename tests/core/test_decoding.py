@@ -94,6 +94,12 @@ def test_keys_that_are_not_text_are_named_by_their_map(key: Any) -> None:
     assert field_refused(convert, content, Tree) == "words"
 
 
+def test_a_list_is_named_by_what_it_is_under() -> None:
+    with pytest.raises(Invalid) as caught:
+        convert([{"word": "x"}, {}], list[Leaf], under="content")
+    assert caught.value.field == "content[1].word"
+
+
 def test_types_are_named_in_plain_words() -> None:
     with pytest.raises(Invalid) as caught:
         convert({"leaf": {"word": 1}}, Tree)

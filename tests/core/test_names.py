@@ -131,6 +131,13 @@ def test_a_node_name_that_is_taken_fits_into_a_common_name(namespace: str, name:
     assert is_taken(check_node_name, "name", namespace, name) is fits
 
 
+@pytest.mark.parametrize("namespace", ["d", "default", "n" * 32])
+def test_the_longest_node_name_fills_the_common_name(namespace: str) -> None:
+    room = NODE_ID_LIMIT - len(namespace) - 1
+    assert check_node_name("name", namespace, "x" * room) == "x" * room
+    assert field_refused(check_node_name, "name", namespace, "x" * (room + 1)) == "name"
+
+
 @given(names(), label_values)
 def test_names_can_stand_in_labels(name: str, value: str) -> None:
     check_labels("labels", {NODE_NAME_LABEL: name, BATCH_LABEL: name, f"{name}/x": value})
