@@ -1,5 +1,7 @@
 """Simulated nodes: they know the wire of docs/protocol.md and nothing of the server.
 
-Read `device` (the whole behaviour of one node, without I/O), then `agent` (its sockets, files and
-timers) and `fleet` (many agents at once).
+Read `device` first: the whole behaviour of one node, without I/O; `events`, `model`, `bodies`,
+`fetching` and `reporting` are its vocabulary and as pure as it is. Then `agent`: the sockets, files
+and timers of one node, on `activation`, `link` and `state`. Then `fleet`: many agents at once.
+`facts` and `fingerprint` say who and how a node is, `command` is `edgesync sim`.
 """

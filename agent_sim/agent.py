@@ -1,0 +1,299 @@
+"""The shell of one node: sockets, files, timers and clock around `device`.
+
+What may go wrong outside (no server, no answer, a refusal) is waited out. What goes wrong inside
+(a damaged file, a bug) ends `Agent.run`.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+from typing import assert_never
+
+import httpx
+
+from agent_sim.activation import Claim, activate
+from agent_sim.device import Pace, State, step
+from agent_sim.errors import ActivationError, LinkLost
+from agent_sim.events import (
+    Action,
+    Apply,
+    ApplyDone,
+    Connected,
+    Disconnected,
+    Event,
+    Measured,
+    MessageReceived,
+    Note,
+    Outcome,
+    Publish,
+    Save,
+    Started,
+    StartTimer,
+    Timer,
+    TimerDue,
+)
+from agent_sim.facts import Source
+from agent_sim.link import Address, Link, open_link
+from agent_sim.model import App
+from agent_sim.state import NodeDirectory
+from broker.errors import BrokerError
+from broker.messages import Encoding, decode_message, encode_message
+from broker.topics import TO_NODE, parse_topic, topic_for
+
+logger = logging.getLogger(__name__)
+
+MAX_WAITING = 256
+"""Messages not looked at yet; more are dropped, as QoS 0 allows."""
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Read the clock."""
+    return datetime.now(UTC)
+
+
+def new_run() -> str:
+    """Make the `run` of one start."""
+    return secrets.token_hex(8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    """How a node behaves; pauses in seconds (docs/protocol.md, "Activation", "Connection")."""
+
+    broker: Address
+    encoding: Encoding = Encoding.JSON
+    pace: Pace = field(default_factory=Pace)
+    apply_delay: float = 2.0
+    activation_pause: float = 45.0
+    first_pause: float = 1.0
+    longest_pause: float = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What agents share to reach the server: both bounds how many do so at the same time."""
+
+    activation: httpx.AsyncClient
+    activations: asyncio.Semaphore
+    connectors: Executor
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Pauses between connections: doubled until one has lasted longer than the pause before it."""
+
+    first: float
+    longest: float
+    random: Random
+    _current: float = 0.0
+
+    def next(self, lasted: float) -> float:
+        """Seconds to wait after a connection that *lasted* so many; half of it is random."""
+        is_over = lasted > max(self._current, self.first)
+        self._current = self.first if is_over or not self._current else self._current * 2
+        self._current = min(self._current, self.longest)
+        return self._current * self.random.uniform(0.5, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """A message as it came."""
+
+    topic: str
+    payload: bytes
+
+
+class Agent:
+    """Owns one node: its directory, its connection, its state."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        settings: AgentSettings,
+        directory: NodeDirectory,
+        source: Source,
+        network: Network,
+        *,
+        random: Random,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._claim = claim
+        self._settings = settings
+        self._directory = directory
+        self._source = source
+        self._network = network
+        self._random = random
+        self._clock = clock
+        # Set once activated, or read from the directory.
+        self.node_id: str | None = None
+        self.state = State(run=new_run(), facts=source.facts(), pace=settings.pace)
+        # How many connections were made, and how many messages could not be read or were dropped.
+        self.connections = 0
+        self.bad_messages = 0
+        self._events: asyncio.Queue[Event | _Raw] = asyncio.Queue()
+        self._link: Link | None = None
+        # What call_later has promised; timers by name, the rest by themselves.
+        self._timers: dict[Timer, asyncio.TimerHandle] = {}
+        self._applying: set[asyncio.TimerHandle] = set()
+
+    @property
+    def name(self) -> str:
+        """Node id, or the fingerprint of a node that has none yet."""
+        return self.node_id or self._claim.fingerprint
+
+    @property
+    def is_connected(self) -> bool:
+        """Say whether there is a connection with both subscriptions."""
+        return self._link is not None
+
+    async def run(self) -> None:
+        """Activate if need be, then live until cancelled."""
+        self.node_id = await asyncio.to_thread(self._directory.node_id) or await self._activate()
+        apps = await asyncio.to_thread(self._directory.apps)
+        self.state = State(
+            run=new_run(),
+            facts=self._source.facts(),
+            pace=self._settings.pace,
+            held={app.name: app for app in apps},
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._live(), name=f"{self.name} live")
+                tasks.create_task(self._stay_connected(self.node_id), name=f"{self.name} link")
+        finally:
+            for handle in (*self._timers.values(), *self._applying):
+                handle.cancel()
+
+    async def _activate(self) -> str:
+        key = await asyncio.to_thread(self._directory.key)
+        while True:
+            try:
+                async with self._network.activations:
+                    identity = await activate(self._network.activation, self._claim, key)
+            except ActivationError as error:
+                pause = self._settings.activation_pause * self._random.uniform(1.0, 4 / 3)
+                logger.warning("%s not activated: %s; again in %.0f s", self.name, error, pause)
+                await asyncio.sleep(pause)
+            else:
+                await asyncio.to_thread(self._directory.save_identity, identity)
+                logger.info("%s activated as %s", self.name, identity.node_id)
+                return identity.node_id
+
+    # -- the connection -------------------------------------------------------------------------
+
+    async def _stay_connected(self, node_id: str) -> None:
+        settings, loop = self._settings, asyncio.get_running_loop()
+        tls = await asyncio.to_thread(self._directory.tls)
+        backoff = Backoff(settings.first_pause, settings.longest_pause, self._random)
+        topics = [topic_for(node_id, channel) for channel in sorted(TO_NODE)]
+        while True:
+            began, reason = loop.time(), ""
+            try:
+                async with open_link(
+                    node_id,
+                    settings.broker,
+                    tls,
+                    self._network.connectors,
+                    subscribe=topics,
+                    on_message=self._on_message,
+                ) as link:
+                    began = loop.time()
+                    self._on_connected(link)
+                    reason = await link.wait_lost()
+            except LinkLost as error:
+                reason = error.reason
+            finally:
+                self._link = None
+            self._events.put_nowait(Disconnected())
+            pause = backoff.next(loop.time() - began)
+            logger.warning("%s not connected: %s; again in %.1f s", self.name, reason, pause)
+            await asyncio.sleep(pause)
+
+    def _on_connected(self, link: Link) -> None:
+        self._link = link
+        self.connections += 1
+        self._events.put_nowait(Connected())
+        logger.info("%s connected", self.name)
+
+    def _on_message(self, topic: str, payload: bytes) -> None:
+        if self._events.qsize() < MAX_WAITING:
+            self._events.put_nowait(_Raw(topic, payload))
+        else:
+            self.bad_messages += 1
+
+    # -- events and actions ---------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        await self._happen(Started())
+        while True:
+            event = await self._events.get()
+            if isinstance(event, _Raw):
+                await self._read(event)
+                continue
+            if isinstance(event, Connected | TimerDue):
+                await self._happen(Measured(self._source.usage()))
+            await self._happen(event)
+
+    async def _read(self, raw: _Raw) -> None:
+        try:
+            _, channel = parse_topic(raw.topic)
+            message = decode_message(raw.payload)
+        except BrokerError as error:
+            self.bad_messages += 1
+            logger.warning("%s cannot read a message on %s: %s", self.name, raw.topic, error)
+            return
+        await self._happen(MessageReceived(channel, message))
+
+    async def _happen(self, event: Event) -> None:
+        self.state, actions = step(self.state, event, self._clock())
+        for action in actions:
+            await self._carry_out(action)
+
+    async def _carry_out(self, action: Action) -> None:
+        loop = asyncio.get_running_loop()
+        match action:
+            case Publish():
+                self._publish(action)
+            case StartTimer():
+                earlier = self._timers.pop(action.timer, None)
+                if earlier is not None:
+                    earlier.cancel()
+                self._timers[action.timer] = loop.call_later(
+                    action.seconds, self._events.put_nowait, TimerDue(action.timer)
+                )
+            case Apply():
+                self._apply(action.apps)
+            case Save():
+                await asyncio.to_thread(self._directory.save_apps, action.apps)
+            case Note():
+                level = logging.WARNING if action.is_trouble else logging.INFO
+                logger.log(level, "%s %s", self.name, action.text)
+            case _:
+                assert_never(action)
+
+    def _publish(self, action: Publish) -> None:
+        if self._link is None or self.node_id is None:
+            return
+        payload = encode_message(action.message, self._settings.encoding)
+        topic = topic_for(self.node_id, action.channel)
+        if not self._link.publish(topic, payload, action.qos):
+            logger.warning("%s could not send a %s", self.name, action.channel)
+
+    def _apply(self, apps: Sequence[App]) -> None:
+        """Pretend to start *apps*: it takes a while, and works."""
+
+        def done() -> None:
+            self._applying.discard(handle)
+            self._events.put_nowait(
+                ApplyDone(tuple(Outcome(app.name, app.version) for app in apps))
+            )
+
+        handle = asyncio.get_running_loop().call_later(self._settings.apply_delay, done)
+        self._applying.add(handle)

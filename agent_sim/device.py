@@ -1,0 +1,334 @@
+"""The whole behaviour of one node, without I/O: (state, event, now) -> (state, actions).
+
+Feed events in the order in which they happen and carry the actions out in the order in which they
+are given; a Save has to be on disk before the Publish after it. Send Started once, first. A
+StartTimer replaces a timer of the same name. Timers that are late, early or doubled do no harm.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, assert_never
+
+from agent_sim.bodies import why_not_runnable
+from agent_sim.events import (
+    Actions,
+    Apply,
+    ApplyDone,
+    Connected,
+    Disconnected,
+    Event,
+    Measured,
+    MessageReceived,
+    Note,
+    Outcome,
+    Publish,
+    Save,
+    Started,
+    StartTimer,
+    Timer,
+    TimerDue,
+)
+from agent_sim.fetching import (
+    Fetch,
+    Request,
+    Wanted,
+    absorb,
+    all_missing,
+    fail,
+    fetches_for,
+    next_infos,
+)
+from agent_sim.model import App, Facts, Info, Status, Usage
+from agent_sim.reporting import report_content, stats_content
+from broker.messages import REQUEST_ID, RUN, SEQUENCE, SYNC, Kind, Message
+from broker.topics import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a node does what, in seconds; no stats where their interval is 0."""
+
+    interval: float = 20.0
+    stats_interval: float = 5.0
+    request_timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """All that a node knows; *run* must be another one at each start."""
+
+    run: str
+    facts: Facts = field(default_factory=Facts)
+    pace: Pace = field(default_factory=Pace)
+    usage: Usage = Usage("0", "0")  # noqa: RUF009  # frozen
+    held: Mapping[str, App] = field(default_factory=dict)
+    fetches: tuple[Fetch, ...] = ()
+    request: Request | None = None
+    # Infos of a request that failed as a whole; see `next_infos`.
+    suspects: frozenset[Info] = frozenset()
+    is_connected: bool = False
+    seq: int = 0
+    # The highest seq an answer came for.
+    answered: int = 0
+    requests: int = 0
+    # The server has nothing to change about what was reported last.
+    is_agreed: bool = False
+    errors: int = 0
+
+    @property
+    def is_converged(self) -> bool:
+        """Say whether server and node agree, and everything runs."""
+        return self.is_agreed and all(a.status is Status.RUNNING for a in self.held.values())
+
+
+def step(state: State, event: Event, now: datetime) -> tuple[State, Actions]:
+    """Let *event* happen; what has to be asked for next is among the actions."""
+    actions: Actions
+    match event:
+        case Started():
+            pending = tuple(a for a in state.held.values() if a.status is Status.PENDING)
+            actions = (Apply(pending),) if pending else ()
+        case Connected():
+            state, actions = _connected(state, now)
+        case Disconnected():
+            state, actions = replace(state, is_connected=False, request=None), ()
+        case MessageReceived():
+            state, actions = _received(state, event, now)
+        case TimerDue():
+            state, actions = _timer_due(state, event.timer, now)
+        case ApplyDone():
+            state, actions = _applied(state, event.outcomes, now)
+        case Measured():
+            state, actions = replace(state, usage=event.usage), ()
+        case _:
+            assert_never(event)
+    state, request = _ask(state)
+    return state, actions + request
+
+
+def _connected(state: State, now: datetime) -> tuple[State, Actions]:
+    state, report = _report(replace(state, is_connected=True, request=None), now)
+    return state, report + _stats_timer(state)
+
+
+def _stats_timer(state: State) -> Actions:
+    seconds = state.pace.stats_interval
+    return (StartTimer(Timer.STATS, seconds),) if seconds > 0 else ()
+
+
+def _report(state: State, now: datetime) -> tuple[State, Actions]:
+    """Say everything, if there is somebody to say it to."""
+    if not state.is_connected:
+        return state, ()
+    state = replace(state, seq=state.seq + 1)
+    held = state.held.values()
+    content = report_content(state.facts, state.usage, held, state.fetches, now)
+    message = Message(Kind.REPORT, content, {SEQUENCE: state.seq, RUN: state.run})
+    publish = Publish(Channel.REPORT, message, qos=1)
+    return state, (publish, StartTimer(Timer.REPORT, state.pace.interval))
+
+
+def _timer_due(state: State, timer: Timer, now: datetime) -> tuple[State, Actions]:
+    if not state.is_connected:
+        return state, ()
+    match timer:
+        case Timer.REPORT:
+            return _report(state, now)
+        case Timer.STATS:
+            stats = Message(Kind.STATS, stats_content(state.usage))
+            return state, (Publish(Channel.STATS, stats, qos=0), *_stats_timer(state))
+        case Timer.REQUEST:
+            return replace(state, request=None), ()
+
+
+def _ask(state: State) -> tuple[State, Actions]:
+    """Send the next desire message, if there is no other under way."""
+    if not state.is_connected or state.request is not None:
+        return state, ()
+    infos = next_infos(state.fetches, state.suspects)
+    if not infos:
+        return state, ()
+    number = state.requests + 1
+    request = Request(f"{state.run}-{number}", infos)
+    content = {
+        "infos": [{"kind": i.kind.value, "name": i.name, "version": i.version} for i in infos]
+    }
+    message = Message(Kind.DESIRE, content, {REQUEST_ID: request.id, SYNC: "true"})
+    return replace(state, requests=number, request=request), (
+        Publish(Channel.DESIRE, message, qos=1),
+        StartTimer(Timer.REQUEST, state.pace.request_timeout),
+    )
+
+
+def _received(state: State, event: MessageReceived, now: datetime) -> tuple[State, Actions]:
+    message = event.message
+    match event.channel, message.kind:
+        case Channel.DELTA, Kind.REPORT:
+            return _delta(state, message, now)
+        case Channel.DELTA, Kind.ERROR:
+            return _trouble(state, f"error: {_code(message)} {message.content}")
+        case Channel.DESIRE_RESPONSE, Kind.DESIRE:
+            return _values(state, message, now)
+        case Channel.DESIRE_RESPONSE, Kind.ERROR:
+            return _refused(state, message)
+        case _:
+            return _trouble(state, f"odd kind {message.kind!r} on {event.channel}")
+
+
+def _trouble(state: State, text: str) -> tuple[State, Actions]:
+    return replace(state, errors=state.errors + 1), (Note(text, is_trouble=True),)
+
+
+def _code(message: Message) -> str:
+    return str(message.meta.get("code", ""))
+
+
+def _delta(state: State, message: Message, now: datetime) -> tuple[State, Actions]:
+    """Obey a delta; an answer is obeyed unless a later report has been answered already."""
+    answers = _sequence(message.meta.get(SEQUENCE))
+    if answers is not None:
+        if message.meta.get(RUN, state.run) != state.run or answers < state.answered:
+            return state, ()
+        state = replace(state, answered=answers)
+    wanted = _wanted(message.content, state.held)
+    if wanted is None:
+        return _trouble(state, "the delta cannot be read")
+    names = {each.name for each in wanted}
+    stopped = tuple(name for name in state.held if name not in names)
+    fetches = fetches_for(wanted, state.held, state.fetches)
+    still = all_missing(fetches)
+    useful = state.request is not None and not set(still).isdisjoint(state.request.infos)
+    state = replace(
+        state,
+        held={name: app for name, app in state.held.items() if name in names},
+        fetches=fetches,
+        request=state.request if useful else None,
+        suspects=state.suspects.intersection(still),
+        is_agreed=message.content == {} and answers in (None, state.seq),
+    )
+    if not stopped:
+        return state, ()
+    notes = tuple(Note(f"stopped {name}") for name in stopped)
+    state, report = _report(state, now)
+    return state, (Save(tuple(state.held.values())), *notes, *report)
+
+
+def _sequence(value: Any) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    return value if type(value) is int else None
+
+
+def _wanted(content: Any, held: Mapping[str, App]) -> tuple[Wanted, ...] | None:
+    """What a delta wants to run; a list it leaves out stays as it is. None: not a delta."""
+    if not isinstance(content, dict):
+        return None
+    result: dict[str, Wanted] = {}
+    for field_name, is_system in (("sysapps", True), ("apps", False)):
+        if field_name not in content:
+            mine = [app for app in held.values() if app.is_system is is_system]
+            result |= {app.name: Wanted(app.name, app.version, is_system) for app in mine}
+            continue
+        entries = content[field_name]
+        if not isinstance(entries, list):
+            return None
+        for entry in entries:
+            match entry:
+                case {"name": str(name), "version": str(version)}:
+                    result[name] = Wanted(name, version, is_system)
+                case _:
+                    return None
+    return tuple(result.values())
+
+
+def _values(state: State, message: Message, now: datetime) -> tuple[State, Actions]:
+    request = state.request
+    if request is None or message.meta.get(REQUEST_ID) != request.id:
+        return state, ()
+    values = message.content.get("values") if isinstance(message.content, dict) else None
+    if not isinstance(values, list) or len(values) != len(request.infos):
+        return _trouble(state, "the values cannot be read")
+    fetches = state.fetches
+    for info, entry in zip(request.infos, values, strict=True):
+        fetches = absorb(fetches, info, entry.get("value") if isinstance(entry, dict) else None)
+    moved_on = tuple(
+        Note(f"forgot {fetch.wanted.name} version {fetch.wanted.version}: the server has moved on")
+        for fetch in state.fetches
+        if fetch.wanted not in {each.wanted for each in fetches}
+    )
+    suspects = state.suspects.difference(request.infos)
+    state = replace(state, fetches=fetches, request=None, suspects=suspects)
+    state, actions = _take_over(state, now)
+    return state, moved_on + actions
+
+
+def _take_over(state: State, now: datetime) -> tuple[State, Actions]:
+    """Hold what has arrived as a whole and start it."""
+    taken = tuple(_app(fetch) for fetch in state.fetches if fetch.is_complete)
+    if not taken:
+        return state, ()
+    state = replace(
+        state,
+        held={**state.held, **{app.name: app for app in taken}},
+        fetches=tuple(fetch for fetch in state.fetches if not fetch.is_complete),
+        is_agreed=False,
+    )
+    pending = tuple(app for app in taken if app.status is Status.PENDING)
+    start: Actions = (Apply(pending),) if pending else ()
+    state, report = _report(state, now)
+    return state, (Save(tuple(state.held.values())), *map(_note_on, taken), *start, *report)
+
+
+def _app(fetch: Fetch) -> App:
+    body = fetch.body or {}
+    cause = why_not_runnable(body, fetch.parts)
+    return App(
+        fetch.wanted.name,
+        fetch.wanted.version,
+        body,
+        fetch.parts,
+        status=Status.FAILED if cause else Status.PENDING,
+        cause=cause,
+        is_system=fetch.wanted.is_system,
+    )
+
+
+def _note_on(app: App) -> Note:
+    what = f"{app.name} version {app.version}"
+    match app.status:
+        case Status.PENDING:
+            return Note(f"starting {what}")
+        case Status.RUNNING:
+            return Note(f"applied {what}")
+        case Status.FAILED:
+            return Note(f"failed to start {what}: {app.cause}", is_trouble=True)
+
+
+def _applied(state: State, outcomes: tuple[Outcome, ...], now: datetime) -> tuple[State, Actions]:
+    changed = {}
+    for outcome in outcomes:
+        app = state.held.get(outcome.name)
+        if app is None or app.version != outcome.version or app.status is not Status.PENDING:
+            continue  # replaced or stopped in the meantime
+        status = Status.FAILED if outcome.cause else Status.RUNNING
+        started = None if outcome.cause else now
+        changed[app.name] = replace(app, status=status, cause=outcome.cause, started=started)
+    if not changed:
+        return state, ()
+    state, report = _report(replace(state, held={**state.held, **changed}), now)
+    notes = tuple(_note_on(app) for app in changed.values())
+    return state, (Save(tuple(state.held.values())), *notes, *report)
+
+
+def _refused(state: State, message: Message) -> tuple[State, Actions]:
+    """Ask for each body alone after a request failed; give up, until the next delta, on one."""
+    state, actions = _trouble(state, f"desire refused: {_code(message)} {message.content}")
+    request = state.request
+    if request is None or message.meta.get(REQUEST_ID) != request.id:
+        return state, actions
+    if len(request.infos) > 1 and _code(message) == "ResourceNotFound":
+        suspects = state.suspects.union(request.infos)
+        return replace(state, request=None, suspects=suspects), actions
+    fetches = fail(state.fetches, request.infos, f"{_code(message)}: {message.content}")
+    return replace(state, request=None, fetches=fetches), actions

@@ -1,0 +1,118 @@
+"""What can happen to a node, and what it does about it; `device` says when."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from agent_sim.model import App, Usage
+from broker.messages import Message
+from broker.topics import Channel
+
+
+class Timer(StrEnum):
+    """What a node waits for."""
+
+    REPORT = "report"
+    STATS = "stats"
+    REQUEST = "request"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The node's process is up; its state is what was last saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """There is a connection, and the server has granted both subscriptions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection is gone, and with it all that was under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """The server said something."""
+
+    channel: Channel
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class TimerDue:
+    """A timer ran out."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How starting an app ended: well, or with a *cause*."""
+
+    name: str
+    version: str
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyDone:
+    """The answer to an Apply."""
+
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the node uses now; said in the next report."""
+
+    usage: Usage
+
+
+Event: TypeAlias = (
+    Started | Connected | Disconnected | MessageReceived | TimerDue | ApplyDone | Measured
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Send *message*; drop it when there is no connection."""
+
+    channel: Channel
+    message: Message
+    qos: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimer:
+    """Send TimerDue after so many *seconds*."""
+
+    timer: Timer
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Start these apps; answer with one ApplyDone."""
+
+    apps: tuple[App, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Keep *apps*, and nothing else, for the next start."""
+
+    apps: tuple[App, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something a person may want to read."""
+
+    text: str
+    is_trouble: bool = False
+
+
+Action: TypeAlias = Publish | StartTimer | Apply | Save | Note
+Actions: TypeAlias = tuple[Action, ...]

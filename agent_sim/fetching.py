@@ -1,0 +1,123 @@
+"""What a node still has to ask for, computed from what it is told to run and what it has got."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agent_sim.bodies import parts_of
+from agent_sim.model import App, Body, BodyKind, Info, Part
+
+BATCH = 100
+"""Infos in one desire request (docs/protocol.md, "Limits")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An app the last delta names, at its version."""
+
+    name: str
+    version: str
+    is_system: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """One app that is wanted and not held: what has come of it so far.
+
+    A *cause* is why nothing more is asked for until the next delta.
+    """
+
+    wanted: Wanted
+    body: Body | None = None
+    parts: tuple[Part, ...] = ()
+    cause: str = ""
+
+    @property
+    def missing(self) -> tuple[Info, ...]:
+        """What to ask for next: the app, then all that it mounts."""
+        if self.cause:
+            return ()
+        if self.body is None:
+            return (Info(BodyKind.APPLICATION, self.wanted.name, self.wanted.version),)
+        have = {part.info for part in self.parts}
+        return tuple(info for info in parts_of(self.body) if info not in have)
+
+    @property
+    def is_complete(self) -> bool:
+        """Say whether every body is here."""
+        return self.body is not None and not self.missing and not self.cause
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A desire message on its way, by its id."""
+
+    id: str
+    infos: tuple[Info, ...]
+
+
+def fetches_for(
+    wanted: Iterable[Wanted], held: Mapping[str, App], going_on: Iterable[Fetch]
+) -> tuple[Fetch, ...]:
+    """Fetches for what is *wanted* and not *held*; those *going on* keep what they have got."""
+    known = {fetch.wanted: fetch for fetch in going_on}
+    return tuple(
+        replace(known.get(each, Fetch(each)), cause="")
+        for each in wanted
+        if each.name not in held or held[each.name].version != each.version
+    )
+
+
+def all_missing(fetches: Iterable[Fetch]) -> tuple[Info, ...]:
+    """Everything that could be asked for now, each once."""
+    return tuple(dict.fromkeys(info for fetch in fetches for info in fetch.missing))
+
+
+def next_infos(fetches: Iterable[Fetch], suspects: frozenset[Info]) -> tuple[Info, ...]:
+    """The next request: applications before all else, *suspects* last and one at a time.
+
+    A request fails as a whole. What was in one that failed is suspect until it has been asked for
+    alone, so that one body that is not there does not keep the others away.
+    """
+    missing = all_missing(fetches)
+    stage = [i for i in missing if i.kind is BodyKind.APPLICATION] or list(missing)
+    trusted = [info for info in stage if info not in suspects]
+    return tuple(trusted[:BATCH] or stage[:1])
+
+
+def absorb(fetches: Iterable[Fetch], info: Info, value: Any) -> tuple[Fetch, ...]:
+    """Take in the *value* that came for *info*.
+
+    A value of another version means that the world has moved on: whatever needs it is forgotten,
+    and the delta that is on its way starts again.
+    """
+    result = []
+    for fetch in fetches:
+        if info not in fetch.missing:
+            result.append(fetch)
+        elif _fits(value, info):
+            result.append(_with(fetch, info, value))
+    return tuple(result)
+
+
+def fail(fetches: Iterable[Fetch], infos: Iterable[Info], cause: str) -> tuple[Fetch, ...]:
+    """Let every fetch that waits for one of *infos* rest until the next delta."""
+    failed = frozenset(infos)
+    return tuple(
+        replace(fetch, cause=cause) if failed.intersection(fetch.missing) else fetch
+        for fetch in fetches
+    )
+
+
+def _fits(value: Any, info: Info) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.get("name") == info.name
+        and (not info.version or value.get("version") == info.version)
+    )
+
+
+def _with(fetch: Fetch, info: Info, body: Body) -> Fetch:
+    if info.kind is BodyKind.APPLICATION:
+        return replace(fetch, body=body)
+    return replace(fetch, parts=(*fetch.parts, Part(info, body)))

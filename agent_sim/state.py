@@ -1,0 +1,170 @@
+"""One directory for each node: its key and certificate, and the apps it holds.
+
+Every file is replaced as a whole (written beside, synced, renamed), so that whoever is killed
+leaves the old or the new one. `node.json` is written last of an identity: without it there is none.
+`seq` is not kept, since a node chooses a new `run` at each start (docs/protocol.md, "A node in one
+page").
+
+The directory is for its owner alone (0700), and so is each file (0600): held secrets are in
+`apps.json`, as a node that restarts without a connection needs them.
+"""
+
+import os
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from agent_sim.errors import StateError
+from agent_sim.model import App
+from broker.topics import is_node_id_level
+
+KEY, CERTIFICATE, CA, NODE, APPS = "key.pem", "cert.pem", "ca.pem", "node.json", "apps.json"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What activation gave the node; PEM texts."""
+
+    node_id: str
+    certificate: str
+    ca: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    node_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Apps:
+    apps: tuple[App, ...]
+
+
+class NodeDirectory:
+    """Owns the files of one node; blocking, and for one process at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.chmod(0o700)
+        except OSError as error:
+            raise StateError(path, error.strerror or str(error)) from error
+
+    def key(self) -> ec.EllipticCurvePrivateKey:
+        """The node's P-256 key; made at the first call."""
+        pem = self._read(KEY)
+        if pem is None:
+            key = ec.generate_private_key(ec.SECP256R1())
+            self._write(KEY, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+            return key
+        try:
+            loaded = load_pem_private_key(pem, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise StateError(self.path / KEY, "not a private key in PEM") from error
+        if not isinstance(loaded, ec.EllipticCurvePrivateKey):
+            raise StateError(self.path / KEY, "not an elliptic curve key")
+        return loaded
+
+    def save_identity(self, identity: Identity) -> None:
+        """Keep what activation gave."""
+        self._write(CA, identity.ca.encode())
+        self._write(CERTIFICATE, identity.certificate.encode())
+        self._write(NODE, msgspec.json.encode(_Node(identity.node_id)))
+
+    def node_id(self) -> str | None:
+        """Who the node is; None until it was activated."""
+        node = self._decode(NODE, _Node)
+        if node is None:
+            return None
+        if not is_node_id_level(node.node_id):
+            raise StateError(self.path / NODE, "not a node id")
+        return node.node_id
+
+    def tls(self) -> ssl.SSLContext:
+        """Context for MQTT: trusts the `ca` of the activation alone, shows the certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_verify_locations(self.path / CA)
+        except (OSError, ssl.SSLError) as error:
+            raise StateError(self.path / CA, f"no certificate to trust: {error}") from error
+        try:
+            context.load_cert_chain(self.path / CERTIFICATE, self.path / KEY)
+        except (OSError, ssl.SSLError) as error:
+            reason = f"no certificate for the key in {KEY}: {error}"
+            raise StateError(self.path / CERTIFICATE, reason) from error
+        return context
+
+    def save_apps(self, apps: Iterable[App]) -> None:
+        """Keep *apps* and nothing else."""
+        self._write(APPS, msgspec.json.encode(_Apps(tuple(apps))))
+
+    def apps(self) -> tuple[App, ...]:
+        """What was saved last; nothing at the first start."""
+        saved = self._decode(APPS, _Apps)
+        return saved.apps if saved is not None else ()
+
+    def _decode(self, name: str, shape: type[T]) -> T | None:
+        data = self._read(name)
+        if data is None:
+            return None
+        try:
+            return msgspec.json.decode(data, type=shape)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise StateError(self.path / name, str(error)) from error
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StateError(self.path / name, error.strerror or str(error)) from error
+
+    def _write(self, name: str, data: bytes) -> None:
+        path, beside = self.path / name, self.path / f".{name}.new"
+        try:
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(file.fileno(), 0o600)
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+            _sync_directory(self.path)
+        except OSError as error:
+            raise StateError(path, error.strerror or str(error)) from error
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_ca(path: Path) -> ssl.SSLContext:
+    """Context that trusts the authorities in *path* alone; StateError names the file."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(path)
+    except (OSError, ssl.SSLError) as error:
+        raise StateError(path, f"no certificate to trust: {error}") from error
+    return context
