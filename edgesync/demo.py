@@ -97,7 +97,7 @@ class Api:
                         app.get("status", "-"),
                     )
                 )
-        return rows
+        return sorted(rows, key=lambda row: (row.node, row.app))
 
 
 @click.command()
@@ -108,10 +108,18 @@ class Api:
     help="End with 0 once every node runs the second version, with 1 after two minutes.",
 )
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Keep the data here.")
+@click.option("--svg", type=click.Path(path_type=Path), help="Save the terminal view as a picture.")
 @click.option("--api-port", type=int, default=0, help="Port of the REST API; 0 takes a free one.")
-def demo(*, count: int, exit_when_converged: bool, data_dir: Path | None, api_port: int) -> None:
+def demo(
+    *,
+    count: int,
+    exit_when_converged: bool,
+    data_dir: Path | None,
+    api_port: int,
+    svg: Path | None,
+) -> None:
     """Start a server and simulated nodes, deploy two apps, change one, watch them converge."""
-    console = Console()
+    console = Console(record=svg is not None, width=90 if svg else None)
     with contextlib.ExitStack() as stack:
         if data_dir is None:
             data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgesync-")))
@@ -130,6 +138,8 @@ def demo(*, count: int, exit_when_converged: bool, data_dir: Path | None, api_po
         )
         _converge(api, console, fleet, count, "second version")
         console.print(f"[green]All {count} nodes run the second version.[/]")
+        if svg is not None:
+            console.save_svg(str(svg), title="make demo")
         if not exit_when_converged:
             _keep_serving(console, api, ready, fleet)
 
@@ -250,7 +260,8 @@ def _converge(api: Api, console: Console, fleet: _Fleet, count: int, what: str) 
 
 def _table(title: str, rows: Sequence[Row]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
-    for heading in ("node", "ready", "app", "wanted", "running", "status"):
+    table.add_column("node", no_wrap=True, max_width=20)
+    for heading in ("ready", "app", "wanted", "running", "status"):
         table.add_column(heading, no_wrap=True)
     last = ""
     shown = sorted({row.node for row in rows})[:SHOWN_NODES]

@@ -58,8 +58,8 @@ def test_mosquitto_pub_delivers_a_report_and_mosquitto_sub_hears_a_push(
     assert done.returncode == 0, done.stderr
     assert api.get("/v1/nodes/n1/stats").json()["report"]["node"]["hostname"] == "mq"
     listener = subprocess.Popen(
-        ["stdbuf", "-oL", "mosquitto_sub", *options(server, identity), "-d", "-q", "1", "-C", "1", "-W", "15",
-         "-t", identity.topic("delta")],
+        ["stdbuf", "-oL", "mosquitto_sub", *options(server, identity),
+         "-d", "-q", "1", "-C", "1", "-W", "15", "-t", identity.topic("delta")],
         stdout=subprocess.PIPE,
         text=True,
     )  # fmt: skip

@@ -1,0 +1,105 @@
+"""`edgesync serve` as an operator meets it."""
+
+import os
+import signal
+import ssl
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.end_to_end.conftest import Server, running_server
+
+
+def serve(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """Run a server that is expected not to start."""
+    return subprocess.run(
+        [sys.executable, "-m", "edgesync", "serve", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**os.environ, **environ},
+    )
+
+
+def test_the_first_start_leaves_nothing_that_others_can_read(server: Server) -> None:
+    for path in server.data_dir.rglob("*"):
+        if path.name != "test-server.log":
+            assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+    assert len(server.token) >= 32
+
+
+def test_every_path_under_v1_needs_the_token_and_health_needs_none(server: Server) -> None:
+    with httpx.Client(base_url=server.api) as client:
+        for path in ("/health", "/livez", "/readyz", "/version"):
+            assert client.get(path).status_code == 200
+        for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": server.token}):
+            for path in ("/v1/nodes", "/v1/nothing"):
+                answer = client.get(path, headers=header)
+                assert answer.status_code == 401
+                assert answer.json()["code"] == "RequestAccessDenied"
+
+
+def test_a_second_start_keeps_token_and_authority(tmp_path: Path) -> None:
+    seen = []
+    for _ in range(2):
+        with running_server(tmp_path / "data") as server:
+            seen.append((server.token, Path(server.ca).read_text()))
+            assert server.stop(signal.SIGINT) == 0
+    assert seen[0] == seen[1]
+
+
+def test_beyond_loopback_the_api_speaks_tls_under_the_names_given(tmp_path: Path) -> None:
+    arguments = ("--host", "0.0.0.0", "--server-name", "sync.example")  # noqa: S104
+    with running_server(tmp_path / "data", *arguments) as server:
+        assert server.api.startswith("https://127.0.0.1:")
+        context = ssl.create_default_context(cafile=server.ca)
+        assert httpx.get(f"{server.api}/health", verify=context).json() == {"success": True}
+        port = server.api.rpartition(":")[2]
+        answer = httpx.get(
+            f"{server.api}/health", verify=context, extensions={"sni_hostname": "sync.example"}
+        )
+        assert answer.status_code == 200
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(f"http://127.0.0.1:{port}/health")
+
+
+def test_one_data_directory_has_one_server(server: Server) -> None:
+    ports = ("--api-port", "0", "--activation-port", "0", "--mqtt-port", "0")
+    done = serve("--data-dir", str(server.data_dir), *ports)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert str(server.data_dir) in done.stderr
+
+
+def test_a_port_that_is_taken_is_named(server: Server, tmp_path: Path) -> None:
+    for setting, url in (("api", server.api), ("mqtt", server.mqtt)):
+        ports = {"api": "0", "activation": "0", "mqtt": "0"} | {setting: url.rpartition(":")[2]}
+        flags = [part for name, port in ports.items() for part in (f"--{name}-port", port)]
+        done = serve("--data-dir", str(tmp_path / setting), *flags)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert ports[setting] in done.stderr
+
+
+def test_settings_that_cannot_be_used_are_a_usage_error(tmp_path: Path) -> None:
+    done = serve("--data-dir", str(tmp_path), EDGESYNC_API_PROT="1")
+    assert done.returncode == 2
+    assert "EDGESYNC_API_PROT" in done.stderr
+    assert serve("--no-such-flag").returncode == 2
+
+
+def test_a_key_that_others_can_read_stops_the_start(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_server(data) as server:
+        assert server.stop() == 0
+    (data / "ca" / "intermediate.key").chmod(0o644)
+    ports = ("--api-port", "0", "--activation-port", "0", "--mqtt-port", "0")
+    done = serve("--data-dir", str(data), *ports)
+    assert done.returncode == 1
+    assert "chmod 600" in done.stderr
+    assert "Traceback" not in done.stderr

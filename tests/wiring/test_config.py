@@ -1,0 +1,84 @@
+"""Settings from flags, environment and file."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from cloud.config import BadSettings, Settings, load_settings
+
+
+def refusal(flags: dict[str, object], environ: dict[str, str], file: Path | None = None) -> str:
+    with pytest.raises(BadSettings) as caught:
+        load_settings(flags, environ, file)
+    return str(caught.value)
+
+
+def test_a_flag_wins_over_the_environment_over_the_file_over_the_default(tmp_path: Path) -> None:
+    file = tmp_path / "edgesync.toml"
+    file.write_text('api_port = 1\nmqtt_port = 2\nactivation_port = 3\nserver_names = ["a", "b"]\n')
+    environ = {"EDGESYNC_MQTT_PORT": "20", "EDGESYNC_ACTIVATION_PORT": "30", "PATH": "/bin"}
+    settings = load_settings({"activation_port": 300}, environ, file)
+    assert (settings.api_port, settings.mqtt_port, settings.activation_port) == (1, 20, 300)
+    assert settings.server_names == ("a", "b")
+    assert settings.namespace == "default"
+    assert not settings.server_generated_keys
+
+
+def test_defaults_are_those_of_the_ports_and_addresses_people_know() -> None:
+    settings = load_settings({}, {}, None)
+    assert (settings.api_port, settings.activation_port, settings.mqtt_port) == (9004, 9003, 8883)
+    assert settings.host == "127.0.0.1"
+    assert settings.is_on_loopback
+    assert settings.data_dir == Path("data")
+
+
+def test_an_unknown_key_is_an_error_wherever_it_stands(tmp_path: Path) -> None:
+    file = tmp_path / "edgesync.toml"
+    file.write_text("api_prot = 1\n")
+    assert "api_prot" in refusal({}, {}, file)
+    assert "EDGESYNC_API_PROT" in refusal({}, {"EDGESYNC_API_PROT": "1"})
+    assert load_settings({}, {"EDGESYNC_TEST_UNIT": "2", "EDGESYNC_CONFIG": "x"}, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("api_port = '1'", "api_port: '1' is not a whole number"),
+        ("api_port = true", "api_port: True is not a whole number"),
+        ("api_port = 70000", "api_port: 70000 is not between"),
+        ("server_names = 'a'", "server_names: 'a' is not a list"),
+        ("server_generated_keys = 1", "server_generated_keys: 1 is not true or false"),
+        ("namespace = 'a.b'", "namespace"),
+        ("log_level = 'loud'", "log_level"),
+        ("max_connections = 0", "max_connections"),
+        ("api_port = ", "edgesync.toml"),
+    ],
+)
+def test_a_wrong_value_is_named(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "edgesync.toml"
+    file.write_text(text)
+    assert words in refusal({}, {}, file)
+
+
+def test_a_missing_file_and_unreadable_variables_are_named(tmp_path: Path) -> None:
+    assert "nowhere.toml" in refusal({}, {}, tmp_path / "nowhere.toml")
+    assert "EDGESYNC_API_PORT" in refusal({}, {"EDGESYNC_API_PORT": "x"})
+    assert "EDGESYNC_SERVER_GENERATED_KEYS" in refusal(
+        {}, {"EDGESYNC_SERVER_GENERATED_KEYS": "maybe"}
+    )
+
+
+def test_lists_and_truth_are_read_from_the_environment() -> None:
+    environ = {"EDGESYNC_SERVER_NAMES": "a, b,", "EDGESYNC_SERVER_GENERATED_KEYS": "true"}
+    settings = load_settings({}, environ, None)
+    assert settings.server_names == ("a", "b")
+    assert settings.server_generated_keys
+
+
+def test_every_setting_is_in_the_table_of_the_docs() -> None:
+    text = Path("docs/operations.md").read_text()
+    for setting in fields(Settings):
+        assert re.search(rf"`EDGESYNC_{setting.name.upper()}`", text), setting.name
+        assert f"`{setting.name}`" in text
