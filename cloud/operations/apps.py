@@ -111,4 +111,4 @@ def _exists(tx: Transaction, namespace: str, use: Use) -> bool:
         case UseKind.SECRET:
             return tx.secret(namespace, use.name) is not None
         case UseKind.REGISTRY:
-            return False  # there are no registries yet
+            return tx.registry(namespace, use.name) is not None

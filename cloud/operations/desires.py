@@ -1,17 +1,23 @@
 """The bodies a node asks for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from cloud.core.app import UseKind, uses_of
+from cloud.core.app import App, UseKind, uses_of
+from cloud.core.config import Config
 from cloud.core.decoding import convert
-from cloud.core.delivery import app_value, config_value, secret_value
+from cloud.core.delivery import app_value, config_value, registry_value, secret_value
 from cloud.core.names import split_node_id
+from cloud.core.registry import Registry
+from cloud.core.secret import Secret
 from cloud.errors import Invalid, NotFound
 from cloud.store.interface import Transaction
+
+T = TypeVar("T")
 
 INFO_LIMIT = 100
 """Bodies in one request (docs/protocol.md, "Limits")."""
@@ -51,7 +57,7 @@ def deliver(tx: Transaction, node_id: str, infos: Sequence[Info]) -> dict[str, A
     """Bodies for *infos*, in their order, each at its current version.
 
     NotFound for the whole request if one of them is not there or not for this node: a node gets
-    the apps it should run, and the configs and secrets those mount, and nothing else.
+    the apps it should run, and the configs, secrets and registries those use, and nothing else.
     """
     namespace, name = split_node_id(node_id)
     node = tx.node(namespace, name)
@@ -59,36 +65,65 @@ def deliver(tx: Transaction, node_id: str, infos: Sequence[Info]) -> dict[str, A
         raise NotFound("node", name)
     catalog = tx.catalog(namespace)
     wanted = [catalog.apps[app.name] for app in catalog.desired_state(node.labels).apps]
-    allowed = {(use.kind, use.name) for app in wanted for use in uses_of(app.spec)}
-    apps = {app.name: app for app in wanted}
+    bodies = _Bodies(
+        tx,
+        namespace,
+        {app.name: app for app in wanted},
+        {(use.kind, use.name) for app in wanted for use in uses_of(app.spec)},
+    )
+    return {"values": [bodies.value(info) for info in infos]}
 
-    def version_of(kind: UseKind, resource: str) -> str:
-        found = (tx.config if kind is UseKind.CONFIG else tx.secret)(namespace, resource)
-        return found.version if found else ""
 
-    def body(info: Info) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Bodies:
+    """What one node may have: *apps* by name, and what those use."""
+
+    tx: Transaction
+    namespace: str
+    apps: Mapping[str, App]
+    used: Set[tuple[UseKind, str]]
+
+    def value(self, info: Info) -> dict[str, Any]:
+        """One entry of the answer; NotFound if the node may not have it."""
+        body: Mapping[str, Any] | None
         match info.kind:
             case InfoKind.APPLICATION | InfoKind.APP:
-                if info.name in apps:
-                    return app_value(apps[info.name], version_of)
+                body = self._app(info.name)
             case InfoKind.CONFIGURATION | InfoKind.CONFIG:
-                config = tx.config(namespace, info.name)
-                if config and (UseKind.CONFIG, info.name) in allowed:
-                    return config_value(config)
+                body = self._config(info.name)
             case InfoKind.SECRET:
-                secret = tx.secret(namespace, info.name)
-                if secret and (UseKind.SECRET, info.name) in allowed:
-                    return secret_value(secret)
-        raise NotFound(info.kind.value, info.name)
+                body = self._secret(info.name) or self._registry(info.name)
+        if body is None:
+            raise NotFound(info.kind.value, info.name)
+        kind, name, version = info.kind.value, info.name, body["version"]
+        return {"kind": kind, "name": name, "version": version, "value": body}
 
-    return {
-        "values": [
-            {
-                "kind": info.kind.value,
-                "name": info.name,
-                "version": (value := body(info))["version"],
-                "value": value,
-            }
-            for info in infos
-        ]
-    }
+    def _app(self, name: str) -> dict[str, Any] | None:
+        app = self.apps.get(name)
+        return app_value(app, self._version_of) if app else None
+
+    def _config(self, name: str) -> dict[str, Any] | None:
+        config = self._find(UseKind.CONFIG, name, self.tx.config)
+        return config_value(config) if config else None
+
+    def _secret(self, name: str) -> dict[str, Any] | None:
+        secret = self._find(UseKind.SECRET, name, self.tx.secret)
+        return secret_value(secret) if secret else None
+
+    def _registry(self, name: str) -> dict[str, Any] | None:
+        registry = self._find(UseKind.REGISTRY, name, self.tx.registry)
+        return registry_value(registry) if registry else None
+
+    def _find(self, kind: UseKind, name: str, find: Callable[[str, str], T | None]) -> T | None:
+        return find(self.namespace, name) if (kind, name) in self.used else None
+
+    def _version_of(self, kind: UseKind, name: str) -> str:
+        found: Config | Secret | Registry | None
+        match kind:
+            case UseKind.CONFIG:
+                found = self.tx.config(self.namespace, name)
+            case UseKind.SECRET:
+                found = self.tx.secret(self.namespace, name)
+            case UseKind.REGISTRY:
+                found = self.tx.registry(self.namespace, name)
+        return found.version if found else ""

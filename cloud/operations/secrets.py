@@ -18,11 +18,11 @@ LABELS = {"secret-type": "config"}
 def create_secret(
     tx: Transaction, namespace: str, name: str, spec: SecretSpec, *, now: datetime
 ) -> Secret:
-    """Add a secret; Invalid if the name is taken."""
+    """Add a secret; Invalid if the name is taken, by a registry too: nodes get both as secrets."""
     check_own_name("name", name)
     checked_secret_spec(spec)
-    if tx.secret(namespace, name) is not None:
-        raise Invalid("name", "this name is already in use")
+    if tx.secret(namespace, name) is not None or tx.registry(namespace, name) is not None:
+        raise Invalid("name", "this name is already in use by a secret or a registry")
     secret = Secret(namespace, name, spec, tx.next_version(), now, now)
     tx.put_secret(secret)
     return secret

@@ -3,7 +3,7 @@
 from cloud.core.app import App, AppSpec
 from cloud.core.decoding import convert
 from cloud.errors import Invalid
-from cloud.operations import apps
+from cloud.operations import apps, registries
 from cloud.rest.call import DONE, Call, take_name
 from cloud.rest.views import View, app_summary, app_view, list_view
 from cloud.store.interface import Transaction
@@ -18,10 +18,11 @@ async def create_app(call: Call) -> View:
             raise Invalid(parameter, "is not supported")
     content = await call.content(ignored=_READ_ONLY)
     name, spec = take_name(content), convert(content, AppSpec)
-    app = await call.store.write(
-        lambda tx: apps.create_app(tx, call.namespace, name, spec, now=call.now)
-    )
-    return app_view(app)
+
+    def create(tx: Transaction) -> View:
+        return _view(tx, apps.create_app(tx, call.namespace, name, spec, now=call.now))
+
+    return await call.store.write(create)
 
 
 async def update_app(call: Call) -> View:
@@ -29,18 +30,18 @@ async def update_app(call: Call) -> View:
     content = await call.content(ignored=_READ_ONLY | {"name"})
     name = call.path("name")
 
-    def update(tx: Transaction) -> App:
+    def update(tx: Transaction) -> View:
         before = apps.existing_app(tx, call.namespace, name)
         spec = convert({"type": before.spec.type.value, **content}, AppSpec)
-        return apps.update_app(tx, call.namespace, name, spec, now=call.now)
+        return _view(tx, apps.update_app(tx, call.namespace, name, spec, now=call.now))
 
-    return app_view(await call.store.write(update))
+    return await call.store.write(update)
 
 
 async def get_app(call: Call) -> View:
     """`GET /v1/apps/{name}`."""
     name = call.path("name")
-    return app_view(await call.store.read(lambda tx: apps.existing_app(tx, call.namespace, name)))
+    return await call.store.read(lambda tx: _view(tx, apps.existing_app(tx, call.namespace, name)))
 
 
 async def list_apps(call: Call) -> View:
@@ -55,3 +56,7 @@ async def delete_app(call: Call) -> View:
     name = call.path("name")
     await call.store.write(lambda tx: apps.delete_app(tx, call.namespace, name))
     return DONE
+
+
+def _view(tx: Transaction, app: App) -> View:
+    return app_view(app, registries.registry_versions(tx, app))

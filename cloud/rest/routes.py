@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cloud.rest import apps, configs, nodes, register, secrets
+from cloud.rest import apps, configs, nodes, register, registries, secrets
 from cloud.rest.call import Handler
 
 
@@ -41,6 +41,13 @@ ROUTES: Sequence[ApiRoute] = (
     ApiRoute("PUT", "/v1/secrets/{name}", secrets.update_secret),
     ApiRoute("DELETE", "/v1/secrets/{name}", secrets.delete_secret),
     ApiRoute("GET", "/v1/secrets/{name}/apps", secrets.list_apps),
+    ApiRoute("GET", "/v1/registries", registries.list_registries),
+    ApiRoute("POST", "/v1/registries", registries.create_registry),
+    ApiRoute("GET", "/v1/registries/{name}", registries.get_registry),
+    ApiRoute("PUT", "/v1/registries/{name}", registries.describe_registry),
+    ApiRoute("DELETE", "/v1/registries/{name}", registries.delete_registry),
+    ApiRoute("GET", "/v1/registries/{name}/apps", registries.list_apps),
+    ApiRoute("POST", "/v1/registries/{name}/refresh", registries.refresh_registry),
     ApiRoute("GET", "/v1/register", register.list_batches),
     ApiRoute("POST", "/v1/register", register.create_batch),
     ApiRoute("GET", "/v1/register/{batch}", register.get_batch),

@@ -10,6 +10,7 @@ from cloud.core.config import Config
 from cloud.core.listing import ListOptions, NumberedPage, Page
 from cloud.core.node import Node
 from cloud.core.readiness import is_ready
+from cloud.core.registry import Registry
 from cloud.core.secret import Secret
 from cloud.core.times import time_text
 
@@ -46,13 +47,16 @@ def app_summary(app: App) -> View:
     }
 
 
-def app_view(app: App) -> View:
-    """An app."""
+def app_view(app: App, registry_versions: Mapping[str, str]) -> View:
+    """An app; the registries it names with their versions."""
     return {
         **app_summary(app),
         "services": app.spec.services,
         "volumes": app.spec.volumes,
-        "registries": app.spec.registries,
+        "registries": [
+            {"name": ref.name, "version": registry_versions.get(ref.name, "")}
+            for ref in app.spec.registries
+        ],
     }
 
 
@@ -89,6 +93,20 @@ def secret_summary(secret: Secret) -> View:
 def secret_view(secret: Secret) -> View:
     """A secret, its values too."""
     return {**secret_summary(secret), "data": secret.spec.data}
+
+
+def registry_view(registry: Registry) -> View:
+    """A registry, alone or in a list: without its password."""
+    return {
+        "name": registry.name,
+        "namespace": registry.namespace,
+        "address": registry.spec.address,
+        "username": registry.spec.username,
+        "description": registry.spec.description,
+        "version": registry.version,
+        "createTime": time_text(registry.created),
+        "updateTime": time_text(registry.updated),
+    }
 
 
 def batch_summary(batch: Batch) -> View:

@@ -14,6 +14,7 @@ from cloud.core.config import Config, ConfigSpec
 from cloud.core.desired import Catalog
 from cloud.core.fingerprint import normalised
 from cloud.core.node import Node
+from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.report import Order, Report, StoredReport
 from cloud.core.secret import Secret, SecretSpec
 from cloud.errors import Conflict, HasRecords, NotFound
@@ -36,11 +37,15 @@ from cloud.store.sealing import Sealer
 
 T = TypeVar("T")
 
+_Resource = App | Config | Secret | Registry
+
 _NOTHING: Parameters = {}
 _APP, _CONFIG, _SECRET, _BATCH = "app", "config", "secret", "batch"
+_REGISTRY = "registry"
 _APP_SPEC = msgspec.json.Decoder(AppSpec)
 _CONFIG_SPEC = msgspec.json.Decoder(ConfigSpec)
 _SECRET_SPEC = msgspec.json.Decoder(SecretSpec)
+_REGISTRY_SPEC = msgspec.json.Decoder(RegistrySpec)
 _BATCH_SPEC = msgspec.json.Decoder(BatchSpec)
 
 
@@ -95,7 +100,7 @@ class SqlTransaction:
     def delete_node(self, namespace: str, name: str) -> bool:
         return bool(self._run(sql.DELETE_NODE, {"namespace": namespace, "name": name}))
 
-    # apps, configs, secrets
+    # apps, configs, secrets, registries
     def app(self, namespace: str, name: str) -> App | None:
         return _first(self._app, self._resource(_APP, namespace, name))
 
@@ -137,6 +142,18 @@ class SqlTransaction:
 
     def delete_secret(self, namespace: str, name: str) -> bool:
         return self._delete_resource(_SECRET, namespace, name)
+
+    def registry(self, namespace: str, name: str) -> Registry | None:
+        return _first(self._registry, self._resource(_REGISTRY, namespace, name))
+
+    def registries(self, namespace: str) -> Sequence[Registry]:
+        return [self._registry(row) for row in self._resources(_REGISTRY, namespace)]
+
+    def put_registry(self, registry: Registry) -> None:
+        self._put_resource(_REGISTRY, registry, self._sealed(_REGISTRY, registry))
+
+    def delete_registry(self, namespace: str, name: str) -> bool:
+        return self._delete_resource(_REGISTRY, namespace, name)
 
     # batches and records
     def batch(self, namespace: str, name: str) -> Batch | None:
@@ -248,7 +265,7 @@ class SqlTransaction:
     def _resources(self, kind: str, namespace: str) -> Sequence[Row]:
         return self._run(sql.RESOURCES, {"kind": kind, "namespace": namespace})
 
-    def _put_resource(self, kind: str, resource: App | Config | Secret, text: str) -> None:
+    def _put_resource(self, kind: str, resource: _Resource, text: str) -> None:
         row = {**_described(resource, text), "kind": kind, "version": resource.version}
         self._run(sql.PUT_RESOURCE, row)
         self._note_change()
@@ -290,17 +307,22 @@ class SqlTransaction:
         spec = _SECRET_SPEC.decode(self._sealer.unseal(text, _SECRET, namespace, name))
         return Secret(namespace, name, spec, version, moment(created), moment(updated))
 
+    def _registry(self, row: Row) -> Registry:
+        namespace, name, text, version, created, updated = row
+        spec = _REGISTRY_SPEC.decode(self._sealer.unseal(text, _REGISTRY, namespace, name))
+        return Registry(namespace, name, spec, version, moment(created), moment(updated))
+
     def _batch(self, row: Row) -> Batch:
         namespace, name, text, created, updated = row
         spec = _BATCH_SPEC.decode(self._sealer.unseal(text, _BATCH, namespace, name))
         return Batch(namespace, name, spec, moment(created), moment(updated))
 
-    def _sealed(self, kind: str, noun: Secret | Batch) -> str:
+    def _sealed(self, kind: str, noun: Secret | Registry | Batch) -> str:
         plain = msgspec.json.encode(noun.spec)
         return self._sealer.seal(plain, kind, noun.namespace, noun.name)
 
 
-def _described(noun: Node | App | Config | Secret | Batch, text: str) -> Parameters:
+def _described(noun: Node | _Resource | Batch, text: str) -> Parameters:
     return {
         "namespace": noun.namespace,
         "name": noun.name,

@@ -233,3 +233,9 @@ def test_two_services_cannot_have_one_port_of_the_node(
 def test_very_many_ports_are_checked_at_once() -> None:
     many = [{"hostPort": 1, "hostIP": f"10.{n}"} for n in range(100_000)]
     checked(services=[service(ports=ports(*many))])
+
+
+@pytest.mark.parametrize("name", ["conf", "hub"])
+def test_a_registry_is_there_once_and_no_volume_has_its_name(name: str) -> None:
+    registries = [{"name": "hub"}, {"name": name}]
+    assert refused(volumes=VOLUMES, registries=registries) == "registries[1].name"

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from cloud.core.app import App, AppSpec, UseKind
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
 from cloud.core.decoding import convert
-from cloud.core.delivery import app_value, config_value, secret_value
+from cloud.core.delivery import app_value, config_value, registry_value, secret_value
+from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.secret import Secret, SecretSpec
 from tests.core.strategies import START
 
@@ -18,7 +19,7 @@ files = st.dictionaries(st.text("abc.", min_size=1), st.text(st.characters(codec
 
 
 def version_of(kind: UseKind, name: str) -> str:
-    return {UseKind.CONFIG: "11", UseKind.SECRET: "7"}[kind]
+    return {UseKind.CONFIG: "11", UseKind.SECRET: "7", UseKind.REGISTRY: "9"}[kind]
 
 
 def test_an_app_is_delivered_with_the_versions_it_mounts() -> None:
@@ -70,3 +71,25 @@ def test_a_secret_is_delivered_as_base64(content: dict[str, str]) -> None:
     decoded = {key: base64.b64decode(text).decode() for key, text in value["data"].items()}
     assert decoded == content
     assert {**value, "data": None} == {"name": "db", **HEAD, "description": "", "data": None}
+
+
+def test_a_registry_is_delivered_as_a_secret_volume_of_its_name() -> None:
+    content = {
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "registries": [{"name": "hub", "version": "1"}],
+    }
+    app = App("default", "web", convert(content, AppSpec), "12", START, START)
+    value = app_value(app, version_of)
+    assert value["registries"] == [{"name": "hub", "version": "9"}]
+    assert value["volumes"] == [
+        {"name": "tmp", "emptyDir": {}},
+        {"name": "hub", "secret": {"name": "hub", "version": "9"}},
+    ]
+
+
+def test_a_registry_is_delivered_as_base64() -> None:
+    spec = RegistrySpec("hub.example.com", "puller", "öpen", "for people")
+    value = registry_value(Registry("default", "hub", spec, "12", START, START))
+    decoded = {key: base64.b64decode(text).decode() for key, text in value["data"].items()}
+    assert decoded == {"address": "hub.example.com", "username": "puller", "password": "öpen"}
+    assert {**value, "data": None} == {"name": "hub", **HEAD, "description": "", "data": None}

@@ -14,10 +14,12 @@ from broker.topics import Channel
 from cloud.core.app import AppSpec, Ref, Service, Volume
 from cloud.core.config import ConfigItem, ConfigSpec, KeyValue
 from cloud.core.node import NodeSpec
+from cloud.core.registry import RegistrySpec
 from cloud.core.secret import SecretSpec
 from cloud.operations.apps import create_app
 from cloud.operations.configs import create_config
 from cloud.operations.nodes import create_node
+from cloud.operations.registries import create_registry
 from cloud.operations.secrets import create_secret
 from cloud.store.interface import Store, Transaction
 from tests.builders import open_store
@@ -71,7 +73,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 def describe(tx: Transaction) -> None:
-    """One node, and one app for it that mounts a config and a secret."""
+    """One node, and one app for it that uses a config, a secret and a registry."""
     create_node(tx, "default", "n1", NodeSpec(labels={"role": "gateway"}), now=NOW)
     create_config(
         tx,
@@ -82,6 +84,9 @@ def describe(tx: Transaction) -> None:
     )
     create_secret(tx, "default", "password", SecretSpec({"password": "öpen"}), now=NOW)
     create_secret(tx, "default", "other", SecretSpec({"password": "not for n1"}), now=NOW)
+    for name in ("hub", "other-hub"):
+        registry = RegistrySpec("hub.example.com", "puller", f"of {name}")
+        create_registry(tx, "default", name, registry, now=NOW)
     spec = AppSpec(
         selector="role=gateway",
         services=(Service("web", image="nginx:1"),),
@@ -89,5 +94,6 @@ def describe(tx: Transaction) -> None:
             Volume("conf", config=Ref("conf")),
             Volume("password", secret=Ref("password")),
         ),
+        registries=(Ref("hub"),),
     )
     create_app(tx, "default", "web", spec, now=NOW)

@@ -172,19 +172,33 @@ async def test_bodies_come_at_the_versions_the_app_names(inbox: Inbox, hub: Fake
     assert answer.meta["sync"] == "true"
     [app] = answer.content["values"]
     assert app["value"]["services"][0]["image"] == "nginx:1"
-    conf, password = app["value"]["volumes"]
+    conf, password, hub_volume = app["value"]["volumes"]
+    assert hub_volume["secret"] == app["value"]["registries"][0]
     answer = await ask(
-        inbox, hub, Channel.DESIRE, desire(("configuration", "conf"), ("secret", "password"))
+        inbox,
+        hub,
+        Channel.DESIRE,
+        desire(("configuration", "conf"), ("secret", "password"), ("secret", "hub")),
     )
-    config, secret = (value["value"] for value in answer.content["values"])
+    config, secret, registry = (value["value"] for value in answer.content["values"])
     assert config["version"] == conf["config"]["version"]
     assert config["data"] == {"a.conf": "{{ .Hostname }}"}
     assert secret["version"] == password["secret"]["version"]
     assert base64.b64decode(secret["data"]["password"]).decode() == "öpen"
+    assert (registry["name"], registry["version"]) == ("hub", hub_volume["secret"]["version"])
+    assert base64.b64decode(registry["data"]["password"]).decode() == "of hub"
 
 
 @pytest.mark.parametrize(
-    "info", [("secret", "other"), ("secret", "none"), ("app", "other"), ("config", "password")]
+    "info",
+    [
+        ("secret", "other"),
+        ("secret", "other-hub"),
+        ("secret", "none"),
+        ("app", "other"),
+        ("config", "password"),
+        ("config", "hub"),
+    ],
 )
 async def test_a_node_gets_nothing_that_its_own_apps_do_not_mount(
     inbox: Inbox, hub: FakeHub, info: tuple[str, str]

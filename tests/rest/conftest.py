@@ -202,6 +202,13 @@ CONFIG = {
     "data": [{"key": "nginx.conf", "value": {"type": "kv", "value": "listen 80;\n"}}],
 }
 SECRET = {"name": "password", "description": "of the server", "data": {"password": "öpen"}}
+REGISTRY = {
+    "name": "hub",
+    "address": "hub.example.com",
+    "username": "puller",
+    "password": "password of the hub",
+    "description": "our images",
+}
 NODE = {
     "name": "n1",
     "labels": {"role": "gateway"},

@@ -13,7 +13,7 @@ import httpx
 from cloud.core.report import Order, read_report
 from cloud.rest.routes import ROUTES
 from cloud.store.interface import Transaction
-from tests.rest.conftest import APP, CONFIG, NODE, SECRET, World
+from tests.rest.conftest import APP, CONFIG, NODE, REGISTRY, SECRET, World
 
 FOLDER = Path(__file__).parent.parent / "golden" / "rest"
 
@@ -96,8 +96,17 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("secrets-list", "GET", "/v1/secrets", None),
     ("secrets-update", "PUT", "/v1/secrets/password", {"data": {"password": "new"}}),
     ("secrets-apps", "GET", "/v1/secrets/password/apps", None),
+    ("registries-create", "POST", "/v1/registries", REGISTRY),
+    ("apps-update-registries", "PUT", "/v1/apps/web", {"registries": [{"name": "hub"}]}),
+    ("registries-get", "GET", "/v1/registries/hub", None),
+    ("registries-list", "GET", "/v1/registries", None),
+    ("registries-update", "PUT", "/v1/registries/hub", {"description": "images"}),
+    ("registries-refresh", "POST", "/v1/registries/hub/refresh", {"password": "another"}),
+    ("registries-apps", "GET", "/v1/registries/hub/apps", None),
+    ("error-in-use", "DELETE", "/v1/registries/hub", None),
     ("configs-delete", "DELETE", "/v1/configs/site", None),
     ("secrets-delete", "DELETE", "/v1/secrets/password", None),
+    ("registries-delete", "DELETE", "/v1/registries/hub", None),
     ("apps-delete", "DELETE", "/v1/apps/web", None),
     ("nodes-delete", "DELETE", "/v1/nodes/n1", None),
     ("register-create-with-defaults", "POST", "/v1/register", {}),
@@ -163,7 +172,7 @@ def _content(response: httpx.Response) -> Any:
 
 def _shape(path: str) -> str:
     """The path with its parameters blotted out: every second part after `/v1/x`, but for words."""
-    words = {"stats", "apps", "record", "init", "generate", "download"}
+    words = {"stats", "refresh", "apps", "record", "init", "generate", "download"}
     parts = path.partition("?")[0].split("/")[3:]
     return "/".join(
         [path.split("/")[2].partition("?")[0], *(p if p in words else "{}" for p in parts)]

@@ -1,0 +1,46 @@
+"""A registry: where images come from, and the credentials with which a node may pull them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+from cloud.errors import Invalid
+
+SIZE_LIMIT = 64 * 1024
+"""Bytes of one registry, written as JSON."""
+
+
+class RegistrySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an operator says of a registry (contract, "Create Registry")."""
+
+    address: str
+    username: str
+    password: str
+    description: str = ""
+
+    def __repr__(self) -> str:
+        return f"RegistrySpec(address={self.address!r}, username={self.username!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A registry as it is kept; *version* changes with every change of its content."""
+
+    namespace: str
+    name: str
+    spec: RegistrySpec = field(repr=False)
+    version: str
+    created: datetime
+    updated: datetime
+
+
+def checked_registry_spec(spec: RegistrySpec) -> RegistrySpec:
+    """Return *spec* if a node could pull with it; Invalid names the field, never the password."""
+    for name in ("address", "username", "password"):
+        if not getattr(spec, name).strip():
+            raise Invalid(name, "is empty")
+    size = len(msgspec.json.encode(spec))
+    if size > SIZE_LIMIT:
+        raise Invalid("", f"{size} bytes as JSON, more than the limit of {SIZE_LIMIT}")
+    return spec

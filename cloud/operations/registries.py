@@ -1,0 +1,116 @@
+"""What people do with registries."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+import msgspec
+
+from cloud.core.app import App, UseKind
+from cloud.core.listing import ListOptions, Page, page_of
+from cloud.core.names import check_own_name
+from cloud.core.registry import Registry, RegistrySpec, checked_registry_spec
+from cloud.errors import Invalid, NotFound
+from cloud.operations.apps import check_unused, roll_apps_using
+from cloud.store.interface import Transaction
+
+LABELS = {"secret-type": "registry"}
+"""Labels that selectors see on every registry."""
+
+
+class RegistryChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an operator changes of a registry (contract, "Update Description").
+
+    The description, that is; the other fields may be there as they are.
+    """
+
+    description: str = ""
+    address: str | None = None
+    username: str | None = None
+    password: str | None = None
+
+    def __repr__(self) -> str:
+        return f"RegistryChange(description={self.description!r})"
+
+
+class NewPassword(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an operator says to "Reset Password"."""
+
+    password: str
+
+    def __repr__(self) -> str:
+        return "NewPassword()"
+
+
+def create_registry(
+    tx: Transaction, namespace: str, name: str, spec: RegistrySpec, *, now: datetime
+) -> Registry:
+    """Add a registry; Invalid if the name is taken, by a secret too: nodes get both as secrets."""
+    check_own_name("name", name)
+    checked_registry_spec(spec)
+    if tx.registry(namespace, name) is not None or tx.secret(namespace, name) is not None:
+        raise Invalid("name", "this name is already in use by a registry or a secret")
+    registry = Registry(namespace, name, spec, tx.next_version(), now, now)
+    tx.put_registry(registry)
+    return registry
+
+
+def describe_registry(
+    tx: Transaction, namespace: str, name: str, change: RegistryChange, *, now: datetime
+) -> Registry:
+    """Change the description; no app is rolled, since no node gets to see it.
+
+    Invalid for a field that may not change, unless it is there as it was.
+    """
+    before = existing_registry(tx, namespace, name)
+    for field in ("address", "username", "password"):
+        given = getattr(change, field)
+        if given is not None and given != getattr(before.spec, field):
+            raise Invalid(field, "cannot change")
+    spec = msgspec.structs.replace(before.spec, description=change.description)
+    if spec == before.spec:
+        return before
+    checked_registry_spec(spec)
+    after = replace(before, spec=spec, version=tx.next_version(), updated=now)
+    tx.put_registry(after)
+    return after
+
+
+def refresh_registry(
+    tx: Transaction, namespace: str, name: str, password: str, *, now: datetime
+) -> Registry:
+    """Take another password; every app that uses the registry gets a new version."""
+    before = existing_registry(tx, namespace, name)
+    spec = checked_registry_spec(msgspec.structs.replace(before.spec, password=password))
+    if spec == before.spec:
+        return before
+    after = replace(before, spec=spec, version=tx.next_version(), updated=now)
+    tx.put_registry(after)
+    roll_apps_using(tx, namespace, UseKind.REGISTRY, name, now=now)
+    return after
+
+
+def delete_registry(tx: Transaction, namespace: str, name: str) -> None:
+    """Remove the registry; InUse while an app uses it."""
+    check_unused(tx, namespace, UseKind.REGISTRY, name)
+    if not tx.delete_registry(namespace, name):
+        raise NotFound("registry", name)
+
+
+def list_registries(tx: Transaction, namespace: str, options: ListOptions) -> Page[Registry]:
+    """List the registries of the namespace."""
+    return page_of(tx.registries(namespace), options, lambda _: LABELS)
+
+
+def existing_registry(tx: Transaction, namespace: str, name: str) -> Registry:
+    """The registry of that name; NotFound if there is none."""
+    registry = tx.registry(namespace, name)
+    if registry is None:
+        raise NotFound("registry", name)
+    return registry
+
+
+def registry_versions(tx: Transaction, app: App) -> Mapping[str, str]:
+    """Current version of each registry that *app* names."""
+    found = (tx.registry(app.namespace, ref.name) for ref in app.spec.registries)
+    return {registry.name: registry.version for registry in found if registry is not None}
