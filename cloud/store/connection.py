@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 _NOTHING: Parameters = {}
 _STATEMENTS_KEPT = 256
+_READ_ONLY = "PRAGMA query_only = ON"
+_READ_AND_WRITE = "PRAGMA query_only = OFF"
 _UNIQUE = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
 
 
@@ -55,15 +57,21 @@ class Connection:
         execute = connection.execute
 
         def run(statement: str, parameters: Parameters, /) -> Sequence[Row]:
+            if trouble:
+                # SQLite may have rolled back: what comes now would be committed on its own.
+                raise trouble[0]
             try:
                 return execute(statement, parameters).fetchall()
             except sqlite3.Error as error:
-                raise failed(error) from error
+                ours = failed(error)
+                if ours is error:
+                    raise
+                raise ours from error
 
         try:
             run("BEGIN" if self._read_only else "BEGIN IMMEDIATE", _NOTHING)
             result = work(run)
-            self._finish(run, trouble)
+            run("COMMIT", _NOTHING)
         except BaseException:
             self._undo(connection, for_good=bool(trouble))
             raise
@@ -78,15 +86,10 @@ class Connection:
 
     def _opened(self) -> sqlite3.Connection:
         if self._open is None:
-            self._open = open_connection(self._path, lock_wait=self._lock_wait)
-            if self._read_only:
-                self._open.execute("PRAGMA query_only = ON")
+            connection = open_connection(self._path, lock_wait=self._lock_wait)
+            connection.execute(_READ_ONLY if self._read_only else _READ_AND_WRITE)
+            self._open = connection
         return self._open
-
-    def _finish(self, run: Run, trouble: Sequence[Unavailable]) -> None:
-        if trouble:
-            raise trouble[0]
-        run("COMMIT", _NOTHING)
 
     def _undo(self, connection: sqlite3.Connection, *, for_good: bool) -> None:
         try:
@@ -107,7 +110,7 @@ class Connection:
             return BrokenReference(str(error))
         if code == sqlite3.SQLITE_READONLY and self._read_only:
             return RuntimeError("work that only reads may not change anything")
-        return trouble_of(error) or RuntimeError(f"a statement is wrong: {error}")
+        return trouble_of(error) or error
 
 
 def trouble_of(error: sqlite3.Error) -> Unavailable | None:
@@ -137,6 +140,10 @@ def open_connection(path: Path, *, lock_wait: timedelta) -> sqlite3.Connection:
             "PRAGMA foreign_keys = ON",
             "PRAGMA trusted_schema = OFF",
             "PRAGMA journal_size_limit = 67108864",
+            # A group of reports must not spill (2 MB by default), and pages that many groups
+            # write are copied into the database once (every 4 MB by default).
+            "PRAGMA cache_size = -16384",
+            "PRAGMA wal_autocheckpoint = 4000",
         ):
             connection.execute(pragma).fetchall()
     except BaseException:

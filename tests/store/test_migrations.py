@@ -1,0 +1,107 @@
+"""A database of any older version becomes one of this version; one of a newer is left alone."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from cloud.errors import Unavailable
+from cloud.store.migrations import STEPS, migrate
+from tests.builders import open_store
+
+TABLES = {
+    "batch",
+    "certificate",
+    "node",
+    "record",
+    "report",
+    "resource",
+    "revision",
+    "sealing",
+    "stale_node",
+}
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as opened:
+        yield opened
+
+
+def schema_of(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    return connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+
+
+def tables_of(connection: sqlite3.Connection) -> set[str]:
+    found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    return {name for (name,) in found if not name.startswith(("_", "sqlite_"))}
+
+
+def later(db: Database) -> None:
+    db.execute("CREATE TABLE later (id INTEGER PRIMARY KEY)")
+
+
+def test_an_empty_database_gets_every_table(connection: sqlite3.Connection) -> None:
+    migrate(connection)
+    assert tables_of(connection) >= TABLES
+
+
+def test_running_twice_does_nothing(connection: sqlite3.Connection) -> None:
+    migrate(connection)
+    connection.execute("UPDATE revision SET version = 7")
+    before, changes = schema_of(connection), connection.total_changes
+    migrate(connection)
+    assert (schema_of(connection), connection.total_changes) == (before, changes)
+    assert connection.execute("SELECT version FROM revision").fetchall() == [(7,)]
+
+
+def test_an_older_database_gets_what_it_lacks(connection: sqlite3.Connection) -> None:
+    migrate(connection)
+    before = tables_of(connection)
+    migrate(connection, (*STEPS, ("0999_later", later)))
+    assert tables_of(connection) == before | {"later"}
+
+
+def test_a_step_that_fails_is_undone_and_taken_the_next_time(
+    connection: sqlite3.Connection,
+) -> None:
+    def fail(db: Database) -> None:
+        later(db)
+        raise ValueError
+
+    migrate(connection)
+    before = tables_of(connection)
+    with pytest.raises(ValueError):  # noqa: PT011
+        migrate(connection, (*STEPS, ("0999_later", fail)))
+    assert tables_of(connection) == before
+    migrate(connection, (*STEPS, ("0999_later", later)))
+    assert tables_of(connection) == before | {"later"}
+
+
+def test_a_database_of_a_newer_version_is_refused_untouched(
+    connection: sqlite3.Connection,
+) -> None:
+    migrate(connection, (*STEPS, ("0999_later", later)))
+    before = schema_of(connection)
+    with pytest.raises(Unavailable) as caught:
+        migrate(connection)
+    assert "0999_later" in caught.value.reason
+    assert schema_of(connection) == before
+
+
+async def test_a_store_of_a_newer_version_is_not_opened(tmp_path: Path) -> None:
+    async with open_store(tmp_path):
+        pass
+    with closing(sqlite3.connect(tmp_path / "edgesync.db", isolation_level=None)) as connection:
+        migrate(connection, (*STEPS, ("0999_later", later)))
+    with pytest.raises(Unavailable) as caught:
+        async with open_store(tmp_path):
+            pass
+    assert "newer version" in caught.value.reason
+
+
+def test_ids_are_numbered_in_their_order() -> None:
+    assert [int(name[:4]) for name, _ in STEPS] == list(range(1, len(STEPS) + 1))

@@ -1,0 +1,249 @@
+"""Hypothesis strategies for the nouns of `cloud.core`: all that a checked value can be, small."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import strategies as st
+from msgspec import UNSET
+
+from cloud.core.app import (
+    App,
+    AppSpec,
+    Backoff,
+    Device,
+    EnvironmentVariable,
+    HostPath,
+    Port,
+    Ref,
+    Resources,
+    Restart,
+    Retry,
+    Security,
+    Service,
+    Volume,
+    VolumeMount,
+    checked_app_spec,
+)
+from cloud.core.batch import (
+    Batch,
+    BatchSpec,
+    Fingerprint,
+    Record,
+    SecurityType,
+    checked_batch_spec,
+    checked_record,
+)
+from cloud.core.certificate import NodeCertificate
+from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue, checked_config_spec
+from cloud.core.names import RESERVED
+from cloud.core.node import Node, NodeSpec, checked_node_spec
+from cloud.core.report import Order, Report, read_report
+from cloud.core.secret import Secret, SecretSpec, checked_secret_spec
+
+moments = st.datetimes(
+    datetime(2000, 1, 1),  # noqa: DTZ001
+    datetime(2100, 1, 1),  # noqa: DTZ001
+    timezones=st.just(UTC),
+)
+texts = st.text(max_size=20)
+present_texts = texts.filter(lambda text: bool(text.strip()))
+
+simple_names = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
+names = st.from_regex(
+    r"[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?(\.[a-z0-9]{1,4}){0,2}", fullmatch=True
+).filter(lambda name: RESERVED not in name)
+namespaces = simple_names
+label_keys = st.from_regex(
+    r"([a-z]{1,4}\.[a-z]{1,3}/)?[A-Za-z]([-A-Za-z0-9_.]{0,6}[a-z])?", fullmatch=True
+)
+label_values = st.from_regex(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,6}[a-z])?)?", fullmatch=True)
+labels = st.dictionaries(label_keys, label_values, max_size=4)
+fingerprints = st.from_regex(r"[a-zA-Z0-9]([-a-zA-Z0-9.]{0,10}[a-zA-Z0-9])?", fullmatch=True)
+data_keys = st.from_regex(r"[a-zA-Z0-9_][-._a-zA-Z0-9]{0,8}", fullmatch=True)
+versions = st.integers(1, 10**20).map(str)
+encodings = st.sampled_from(["json", "msgpack"])
+
+
+@st.composite
+def selectors(draw: st.DrawFn) -> str:
+    """Text of a selector with up to three terms; sometimes of none."""
+    value = label_values
+    terms = st.one_of(
+        st.builds("{}={}".format, label_keys, value),
+        st.builds("{}!={}".format, label_keys, value),
+        st.builds("{} in ({},{})".format, label_keys, value, value),
+        st.builds("{} notin ({})".format, label_keys, value.filter(bool)),
+        label_keys,
+        st.builds("!{}".format, label_keys),
+        st.builds("{}>{}".format, label_keys, st.integers(0, 100)),
+    )
+    return ",".join(draw(st.lists(terms, max_size=3)))
+
+
+_paths = simple_names.map("/{}".format)
+_sources: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    st.builds(lambda path: {"host_path": HostPath(path)}, _paths),
+    st.builds(lambda name: {"config": Ref(name)}, names),
+    st.builds(lambda name: {"secret": Ref(name)}, names),
+    st.just({"empty_dir": {}}),
+)
+_resources = st.builds(
+    Resources,
+    limits=st.fixed_dictionaries({}, optional={"cpu": st.sampled_from(["1", "500m", "0.5"])}),
+    requests=st.fixed_dictionaries({}, optional={"memory": st.sampled_from(["50M", "64Mi"])}),
+)
+_restarts = st.builds(
+    Restart,
+    retry=st.just(UNSET) | st.builds(Retry, max=st.integers(0, 9)),
+    policy=st.sampled_from(["", "Always"]),
+    backoff=st.just(UNSET)
+    | st.builds(Backoff, min=st.just(1), max=st.integers(1, 2**63 - 1), factor=st.just(2.5)),
+)
+_ports = st.builds(
+    Port,
+    container_port=st.integers(1, 65535),
+    protocol=st.sampled_from(["TCP", "udp"]),
+    host_ip=st.sampled_from(["", "127.0.0.1"]),
+)
+
+
+@st.composite
+def services(draw: st.DrawFn, name: str, volumes: tuple[Volume, ...]) -> Service:
+    """A service that mounts some of *volumes*."""
+    mounted = draw(st.lists(st.sampled_from(volumes), max_size=2)) if volumes else []
+    variables = st.builds(EnvironmentVariable, present_texts, texts)
+    return Service(
+        name,
+        labels=draw(labels),
+        image=draw(present_texts),
+        replica=draw(st.integers(0, 3)),
+        volume_mounts=tuple(
+            VolumeMount(volume.name, f"/mnt/{index}", read_only=draw(st.booleans()))
+            for index, volume in enumerate(mounted)
+        ),
+        ports=tuple(draw(st.lists(_ports, max_size=2))),
+        devices=tuple(draw(st.lists(st.builds(Device, _paths), max_size=1))),
+        args=tuple(draw(st.lists(texts, max_size=2))),
+        env=tuple(draw(st.lists(variables, max_size=2))),
+        resources=draw(st.just(UNSET) | _resources),
+        restart=draw(st.just(UNSET) | _restarts),
+        security=draw(st.just(UNSET) | st.builds(Security, st.booleans())),
+        host_network=draw(st.booleans()),
+    )
+
+
+@st.composite
+def app_specs(draw: st.DrawFn, selectors: st.SearchStrategy[str] = selectors()) -> AppSpec:  # noqa: B008
+    """A description of an app that a node could run."""
+    volumes = tuple(
+        Volume(name, **draw(_sources)) for name in draw(st.lists(names, max_size=3, unique=True))
+    )
+    service_names = draw(st.lists(simple_names, max_size=2, unique=True))
+    return checked_app_spec(
+        AppSpec(
+            selector=draw(selectors),
+            labels=draw(labels),
+            description=draw(texts),
+            services=tuple(draw(services(name, volumes)) for name in service_names),
+            volumes=volumes,
+        )
+    )
+
+
+@st.composite
+def node_specs(draw: st.DrawFn) -> NodeSpec:
+    """A description of a node as it is kept."""
+    annotations = draw(st.dictionaries(texts, texts, max_size=2))
+    return checked_node_spec("n", NodeSpec(draw(labels), annotations, draw(texts)))
+
+
+config_specs = st.builds(
+    ConfigSpec,
+    labels=labels,
+    data=st.lists(
+        st.builds(ConfigItem, data_keys, st.builds(KeyValue, texts)),
+        max_size=3,
+        unique_by=lambda item: item.key,
+    ).map(tuple),
+    description=texts,
+).map(checked_config_spec)
+
+secret_specs = st.builds(
+    SecretSpec, data=st.dictionaries(data_keys, texts, max_size=3), description=texts
+).map(checked_secret_spec)
+
+
+@st.composite
+def batch_specs(draw: st.DrawFn, name: str = "b") -> BatchSpec:
+    """A description of the batch *name* as it is kept."""
+    key = draw(texts)
+    spec = BatchSpec(
+        description=draw(texts),
+        quota_num=draw(st.integers(1, 1000)),
+        enable_whitelist=draw(st.sampled_from([0, 1])),
+        security_type=SecurityType.TOKEN if key else SecurityType.NONE,
+        security_key=key,
+        labels=draw(labels),
+        fingerprint=Fingerprint(draw(st.integers(1, 63)), draw(_paths), draw(present_texts)),
+    )
+    return checked_batch_spec(name, spec)
+
+
+nodes = st.builds(Node, namespaces, names, node_specs(), moments, moments)
+apps = st.builds(App, namespaces, names, app_specs(), versions, moments, moments)
+configs = st.builds(Config, namespaces, names, config_specs, versions, moments, moments)
+secrets = st.builds(Secret, namespaces, names, secret_specs, versions, moments, moments)
+records = st.builds(
+    Record,
+    namespaces,
+    names,
+    names,
+    fingerprints,
+    names,
+    moments,
+    moments,
+    active=st.booleans(),
+    active_ip=st.sampled_from(["", "192.0.2.1", "2001:db8::1"]),
+    active_time=st.none() | moments,
+).map(checked_record)
+certificates = st.builds(
+    NodeCertificate,
+    st.integers(1, 2**160 - 1),
+    st.builds("{}.{}".format, namespaces, names),
+    moments,
+    moments,
+    st.none() | moments,
+)
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> Batch:
+    """A batch; its labels name it."""
+    name = draw(names)
+    return Batch(draw(namespaces), name, draw(batch_specs(name)), draw(moments), draw(moments))
+
+
+plain_values: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(texts, inside, max_size=3),
+    max_leaves=8,
+)
+"""What JSON and MessagePack can both say."""
+
+orders = st.builds(Order, texts, st.none() | st.integers(0, 2**63 - 1))
+_app_entries = st.lists(st.fixed_dictionaries({"name": texts, "version": versions}), max_size=4)
+report_contents: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "apps": _app_entries | st.none(),
+        "sysapps": _app_entries,
+        "core": st.dictionaries(texts, plain_values, max_size=2),
+        "node": st.dictionaries(texts, plain_values, max_size=2),
+        "extra": plain_values,
+    },
+)
+reports: st.SearchStrategy[Report] = st.builds(read_report, report_contents, orders)
