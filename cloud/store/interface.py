@@ -74,7 +74,9 @@ class Transaction(Protocol):
     def batch(self, namespace: str, name: str) -> Batch | None: ...
     def batches(self, namespace: str) -> Sequence[Batch]: ...
     def put_batch(self, batch: Batch) -> None: ...
-    def delete_batch(self, namespace: str, name: str) -> bool: ...
+    def delete_batch(self, namespace: str, name: str) -> bool:
+        """HasRecords while there are records of the batch."""
+        ...
 
     def record(self, namespace: str, batch: str, name: str) -> Record | None: ...
     def record_by_fingerprint(self, namespace: str, batch: str, fingerprint: str) -> Record | None:
@@ -88,7 +90,10 @@ class Transaction(Protocol):
 
     def count_records(self, namespace: str, batch: str) -> int: ...
     def put_record(self, record: Record) -> None:
-        """Conflict if another record of the batch has the same normalised fingerprint."""
+        """Conflict if another record of the batch has the same normalised fingerprint.
+
+        NotFound if there is no such batch.
+        """
         ...
 
     def delete_record(self, namespace: str, batch: str, name: str) -> bool: ...
@@ -109,7 +114,10 @@ class Transaction(Protocol):
     def put_report(
         self, namespace: str, name: str, report: Report, encoding: str, now: datetime
     ) -> None:
-        """Replace the node's last report, and drop the usage that came after the one before."""
+        """Replace the node's last report, and drop the usage that came after the one before.
+
+        NotFound if there is no such node.
+        """
         ...
 
     def put_usage(self, namespace: str, name: str, usage: bytes, now: datetime) -> bool:
@@ -122,7 +130,10 @@ class Transaction(Protocol):
 
     # nodes to be told
     def mark_stale(self, nodes: Iterable[Node]) -> None:
-        """Note that these nodes may have to be told something; wakes the pusher after commit."""
+        """Note that these nodes may have to be told something; wakes the pusher after commit.
+
+        Nodes that are not there are left out.
+        """
         ...
 
     def take_stale(self, limit: int) -> Sequence[tuple[str, str]]:
