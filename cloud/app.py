@@ -7,6 +7,7 @@ starts it again.
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import ipaddress
 import json
@@ -29,12 +30,13 @@ from starlette.types import ASGIApp
 from broker.embedded import EmbeddedHub, open_embedded_hub
 from broker.hub import Gate
 from broker.limits import HubLimits
-from certs.authority import Authority
 from certs.files import ensure_server_certificate, load_or_create_authority
 from certs.tls import node_listener_context, server_context
 from cloud.config import BadSettings, Settings
+from cloud.core.installation import install_command
 from cloud.link.http import activation_app
 from cloud.link.inbox import Inbox
+from cloud.link.installer import ServerAddress
 from cloud.link.pusher import Pusher
 from cloud.operations.admission import may_connect
 from cloud.rest.app import rest_app
@@ -43,6 +45,9 @@ from cloud.store.sealing import load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
 
 logger = logging.getLogger(__name__)
+
+BACKLOG = 2048
+"""Connections that wait to be accepted, at most."""
 
 GRACE_SECONDS = 5
 """How long requests under way may take once the server is told to stop."""
@@ -84,6 +89,10 @@ def _new_id() -> str:
     return uuid.uuid4().hex
 
 
+def _new_token() -> str:
+    return secrets.token_urlsafe(32)
+
+
 class _Server(uvicorn.Server):
     """A web server as one task among others: signals are not its business."""
 
@@ -100,20 +109,19 @@ async def serve(settings: Settings, *, version: str, announce: Callable[[str], N
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with open_cloud(settings, version=version) as cloud:
-        async with asyncio.TaskGroup() as tasks:
-            workers = [
-                tasks.create_task(cloud.inbox.run(), name="inbox"),
-                tasks.create_task(cloud.pusher.run(), name="pusher"),
-            ]
-            for server, listener in zip((cloud.api, cloud.activation), cloud.sockets, strict=True):
-                tasks.create_task(server.serve(sockets=[listener]), name="web server")
-            _tell_ready(cloud.addresses, settings.ready_file, announce)
-            await stop.wait()
-            logger.info("stopping")
-            cloud.api.should_exit = cloud.activation.should_exit = True
-            for worker in workers:
-                worker.cancel()
+    async with open_cloud(settings, version=version) as cloud, asyncio.TaskGroup() as tasks:
+        workers = [
+            tasks.create_task(cloud.inbox.run(), name="inbox"),
+            tasks.create_task(cloud.pusher.run(), name="pusher"),
+        ]
+        for server, listener in zip((cloud.api, cloud.activation), cloud.sockets, strict=True):
+            tasks.create_task(server.serve(sockets=[listener]), name="web server")
+        _tell_ready(cloud.addresses, settings.ready_file, announce)
+        await stop.wait()
+        logger.info("stopping")
+        cloud.api.should_exit = cloud.activation.should_exit = True
+        for worker in workers:
+            worker.cancel()
     logger.info("stopped")
 
 
@@ -139,17 +147,11 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
                 _listen(settings.host, settings.activation_port, "activation_port")
             ),
         )
-        hub = await stack.enter_async_context(
-            open_embedded_hub(
-                host=settings.host,
-                port=settings.mqtt_port,
-                tls=node_listener_context(
-                    certificate.certificate_file, certificate.key_file, authority.trusted_pem
-                ),
-                gate=_gate(store),
-                limits=HubLimits(max_connections=settings.max_connections),
-            )
+        tls = node_listener_context(
+            certificate.certificate_file, certificate.key_file, authority.trusted_pem
         )
+        hub = await stack.enter_async_context(_open_hub(settings, tls, _gate(store)))
+        install_address = _install_address(settings, listeners[1], hub)
         people = rest_app(
             store,
             clock=now_utc,
@@ -159,6 +161,10 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
             on_node_deleted=hub.disconnect,
             checks={"database": _database_check(store)},
             version=version,
+            new_token=_new_token,
+            install_command=functools.partial(
+                install_command, install_address.activation, authority.root_pem
+            ),
         )
         devices = activation_app(
             store,
@@ -168,6 +174,7 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
             new_serial=x509.random_serial_number,
             default_namespace=settings.namespace,
             server_generated_keys=settings.server_generated_keys,
+            address=install_address,
         )
         tls = server_context(certificate.certificate_file, certificate.key_file)
         yield Cloud(
@@ -199,6 +206,26 @@ def _web_server(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Server:
     return _Server(config)
 
 
+@contextlib.asynccontextmanager
+async def _open_hub(
+    settings: Settings, tls: ssl.SSLContext, gate: Gate
+) -> AsyncIterator[EmbeddedHub]:
+    async with contextlib.AsyncExitStack() as stack:
+        opening = open_embedded_hub(
+            host=settings.host,
+            port=settings.mqtt_port,
+            tls=tls,
+            gate=gate,
+            limits=HubLimits(max_connections=settings.max_connections),
+        )
+        try:
+            hub = await stack.enter_async_context(opening)
+        except OSError as error:
+            where = f"{settings.host}:{settings.mqtt_port}"
+            raise BadSettings(f"mqtt_port: cannot listen on {where}: {error.strerror}") from error
+        yield hub
+
+
 def _gate(store: Store) -> Gate:
     async def gate(node_id: str, certificate_serial: int) -> bool:
         return await store.read(
@@ -219,10 +246,12 @@ def _database_check(store: Store) -> Callable[[], Awaitable[None]]:
 def _listen(host: str, port: int, setting: str) -> Iterator[socket.socket]:
     """Take the port now, so that a taken one is a clear error and 0 a known number."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
+    # With the protocol named, asyncio sets TCP_NODELAY on what it accepts.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
+            listener.listen(BACKLOG)
         except OSError as error:
             raise BadSettings(
                 f"{setting}: cannot listen on {host}:{port}: {error.strerror}"
@@ -276,6 +305,18 @@ def _addresses(
         ca=str((data / "ca" / "root.pem").resolve()),
         admin_token_file=str((data / "admin.token").resolve()),
     )
+
+
+def _install_address(
+    settings: Settings, activation: socket.socket, hub: EmbeddedHub
+) -> ServerAddress:
+    """What a machine is told to reach this server by; its certificate is for all these names."""
+    host = settings.server_names[0] if settings.server_names else settings.host
+    if host in {"0.0.0.0", "::"}:  # noqa: S104
+        host = socket.gethostname().lower()
+    in_url = f"[{host}]" if ":" in host else host
+    port = activation.getsockname()[1]
+    return ServerAddress(f"https://{in_url}:{port}", host, hub.port)
 
 
 def _tell_ready(addresses: Addresses, file: Path | None, announce: Callable[[str], None]) -> None:

@@ -13,9 +13,11 @@ import click
 import uvloop
 
 from agent_sim.command import sim
+from broker.errors import BrokerError
+from certs.errors import CertError
 from cloud.app import serve as run_server
 from cloud.config import NAMES, Settings, load_settings
-from cloud.errors import CloudError
+from cloud.errors import CloudError, Unavailable
 from edgesync import __version__
 from edgesync.bench_hub import command as bench_hub
 from edgesync.demo import demo
@@ -77,7 +79,9 @@ def serve(file: Path | None, **flags: Any) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run_server(settings, version=__version__, announce=click.echo))
-    except (CloudError, OSError) as error:
+    except Unavailable as error:
+        raise click.ClickException(error.reason) from error
+    except (CloudError, BrokerError, CertError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -60,10 +60,9 @@ def test_beyond_loopback_the_api_speaks_tls_under_the_names_given(tmp_path: Path
         context = ssl.create_default_context(cafile=server.ca)
         assert httpx.get(f"{server.api}/health", verify=context).json() == {"success": True}
         port = server.api.rpartition(":")[2]
-        answer = httpx.get(
-            f"{server.api}/health", verify=context, extensions={"sni_hostname": "sync.example"}
-        )
-        assert answer.status_code == 200
+        with httpx.Client(verify=context) as client:
+            name = {"sni_hostname": "sync.example"}
+            assert client.get(f"{server.api}/health", extensions=name).status_code == 200
         with pytest.raises(httpx.HTTPError):
             httpx.get(f"http://127.0.0.1:{port}/health")
 
