@@ -37,6 +37,7 @@ from cloud.core.certificate import NodeCertificate
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue, checked_config_spec
 from cloud.core.names import RESERVED
 from cloud.core.node import Node, NodeSpec, checked_node_spec
+from cloud.core.registry import Registry, RegistrySpec, checked_registry_spec
 from cloud.core.report import Order, Report, read_report
 from cloud.core.secret import Secret, SecretSpec, checked_secret_spec
 
@@ -138,6 +139,8 @@ def app_specs(draw: st.DrawFn, selectors: st.SearchStrategy[str] = selectors()) 
     volumes = tuple(
         Volume(name, **draw(_sources)) for name in draw(st.lists(names, max_size=3, unique=True))
     )
+    taken = {volume.name for volume in volumes}
+    registry_names = st.lists(names.filter(lambda name: name not in taken), max_size=2, unique=True)
     service_names = draw(st.lists(simple_names, max_size=2, unique=True))
     return checked_app_spec(
         AppSpec(
@@ -146,6 +149,7 @@ def app_specs(draw: st.DrawFn, selectors: st.SearchStrategy[str] = selectors()) 
             description=draw(texts),
             services=tuple(draw(services(name, volumes)) for name in service_names),
             volumes=volumes,
+            registries=tuple(map(Ref, draw(registry_names))),
         )
     )
 
@@ -172,6 +176,10 @@ secret_specs = st.builds(
     SecretSpec, data=st.dictionaries(data_keys, texts, max_size=3), description=texts
 ).map(checked_secret_spec)
 
+registry_specs = st.builds(RegistrySpec, present_texts, present_texts, present_texts, texts).map(
+    checked_registry_spec
+)
+
 
 @st.composite
 def batch_specs(draw: st.DrawFn, name: str = "b") -> BatchSpec:
@@ -193,6 +201,7 @@ nodes = st.builds(Node, namespaces, names, node_specs(), moments, moments)
 apps = st.builds(App, namespaces, names, app_specs(), versions, moments, moments)
 configs = st.builds(Config, namespaces, names, config_specs, versions, moments, moments)
 secrets = st.builds(Secret, namespaces, names, secret_specs, versions, moments, moments)
+registries = st.builds(Registry, namespaces, names, registry_specs, versions, moments, moments)
 records = st.builds(
     Record,
     namespaces,

@@ -12,6 +12,7 @@ from cloud.core.app import App, AppSpec
 from cloud.core.batch import Batch, BatchSpec, Record
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
 from cloud.core.node import Node, NodeSpec
+from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.report import Order, Report, read_report
 from cloud.core.secret import Secret, SecretSpec
 from cloud.store.interface import Store
@@ -66,6 +67,11 @@ def config(name: str = "conf", text: str = "text") -> Config:
 
 def secret(name: str = "password", text: str = "open sesame") -> Secret:
     return Secret("default", name, SecretSpec({"password": text}), "1", NOW, NOW)
+
+
+def registry(name: str = "registry", text: str = "open sesame") -> Registry:
+    spec = RegistrySpec("registry.example.com", "somebody", text)
+    return Registry("default", name, spec, "1", NOW, NOW)
 
 
 def batch(name: str = "b", key: str = "the token", namespace: str = "default") -> Batch:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from cloud.core.certificate import NodeCertificate
 from cloud.store.interface import Store, Transaction
@@ -19,6 +20,7 @@ from tests.store.conftest import (
     batch,
     config,
     node,
+    registry,
     report,
     secret,
 )
@@ -29,12 +31,13 @@ some_examples = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
-NOUNS = ["node", "app", "config", "secret", "batch"]
+NOUNS = ["node", "app", "config", "secret", "registry", "batch"]
 MAKE: dict[str, Callable[..., Any]] = {
     "node": node,
     "app": app,
     "config": config,
     "secret": secret,
+    "registry": registry,
     "batch": batch,
 }
 
@@ -48,7 +51,7 @@ def get(tx: Transaction, noun: str, namespace: str, name: str) -> Any:
 
 
 def get_all(tx: Transaction, noun: str, namespace: str) -> list[Any]:
-    plural = {"batch": "batches"}.get(noun, f"{noun}s")
+    plural = {"batch": "batches", "registry": "registries"}.get(noun, f"{noun}s")
     return list(getattr(tx, plural)(namespace))
 
 
@@ -88,6 +91,13 @@ async def test_a_secret_is_got_as_it_was_put(store: Store, secret: Any) -> None:
 
 
 @some_examples
+@given(registry=strategies.registries)
+async def test_a_registry_is_got_as_it_was_put(store: Store, registry: Any) -> None:
+    await store.write(lambda tx: tx.put_registry(registry))
+    assert await store.read(lambda tx: tx.registry(registry.namespace, registry.name)) == registry
+
+
+@some_examples
 @given(batch=strategies.batches())
 async def test_a_batch_is_got_as_it_was_put(store: Store, batch: Any) -> None:
     await store.write(lambda tx: tx.put_batch(batch))
@@ -105,7 +115,7 @@ async def test_a_second_put_replaces_everything(store: Store, noun: str) -> None
     first = MAKE[noun]("x")
     second = replace(
         first,
-        spec=type(first.spec)(description="another"),
+        spec=structs.replace(first.spec, description="another"),
         created=LATER,
         updated=LATER + timedelta(microseconds=1),
         **({} if noun in {"node", "batch"} else {"version": "2"}),

@@ -16,6 +16,7 @@ from tests.store.conftest import (
     app,
     config,
     node,
+    registry,
     result_of,
     secret,
 )
@@ -44,6 +45,8 @@ async def test_a_catalog_is_the_same_until_a_resource_changes(store: Store) -> N
         lambda tx: tx.delete_config("default", "conf"),
         lambda tx: tx.put_secret(secret()),
         lambda tx: tx.delete_secret("default", "password"),
+        lambda tx: tx.put_registry(registry()),
+        lambda tx: tx.delete_registry("default", "registry"),
         lambda tx: tx.delete_app("default", "web"),
     ]
     for change in changes:

@@ -22,7 +22,7 @@ from cloud.store.sealing import (
     load_or_create_sealer,
 )
 from tests.builders import open_store
-from tests.store.conftest import batch, node, secret
+from tests.store.conftest import batch, node, registry, secret
 
 KEY = bytes(range(KEY_BYTES))
 PLAIN = "s3cr3t-that-must-not-be-there"
@@ -153,6 +153,7 @@ async def test_no_file_of_the_database_holds_a_plain_secret(tmp_path: Path) -> N
     def put_secrets(tx: Transaction) -> None:
         for number in range(50):
             tx.put_secret(secret(f"s{number}", PLAIN * 100))
+            tx.put_registry(registry(f"r{number}", PLAIN))
             tx.put_batch(batch(f"b{number}", PLAIN))
         tx.put_node(node("in-the-open"))
 
