@@ -52,12 +52,14 @@ class Catalog:
 
     def __init__(self, apps: Iterable[App]) -> None:
         self.apps: Mapping[str, App] = {app.name: app for app in apps}
-        # What nodes asked for so far should run, by their labels.
+        # Labels that some selector looks at; nodes that agree in these run the same.
+        self._keys = {term.key for app in self.apps.values() for term in app.selector}
+        # What nodes asked for so far should run, by those of their labels.
         self._known: dict[frozenset[tuple[str, str]], Desired] = {}
 
     def desired_state(self, labels: Mapping[str, str]) -> Desired:
         """As the function of that name, for the apps of this catalog."""
-        key = frozenset(labels.items())
+        key = frozenset((key, labels[key]) for key in self._keys if key in labels)
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= _MEMO_LIMIT:
