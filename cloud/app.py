@@ -20,7 +20,7 @@ import ssl
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import uvicorn
@@ -36,6 +36,7 @@ from cloud.config import BadSettings, Settings
 from cloud.core.installation import install_command
 from cloud.link.http import activation_app
 from cloud.link.inbox import Inbox
+from cloud.link.presigning import presigner
 from cloud.link.installer import ServerAddress
 from cloud.link.pusher import Pusher
 from cloud.operations.admission import may_connect
@@ -176,12 +177,13 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
             server_generated_keys=settings.server_generated_keys,
             address=install_address,
         )
+        url_lifetime = timedelta(seconds=settings.object_url_seconds)
         tls = server_context(certificate.certificate_file, certificate.key_file)
         yield Cloud(
             addresses=_addresses(settings, listeners, hub, data),
             api=_web_server(people, None if settings.is_on_loopback else tls),
             activation=_web_server(devices, tls),
-            inbox=Inbox(hub, store, now_utc),
+            inbox=Inbox(hub, store, now_utc, presign=presigner(url_lifetime)),
             pusher=Pusher(hub, store, now_utc),
             sockets=listeners,
         )

@@ -15,8 +15,11 @@ from cloud.errors import CloudError, Invalid
 
 PREFIX = "EDGESYNC_"
 
-NOT_SETTINGS = frozenset({"EDGESYNC_CONFIG"})
+NOT_SETTINGS = frozenset({"EDGESYNC_CONFIG", "EDGESYNC_HOME", "EDGESYNC_INPUT"})
 """Variables with the prefix that are read elsewhere; `EDGESYNC_SIM_*` and `EDGESYNC_TEST_*` too."""
+
+SIGNATURE_LIMIT = 7 * 24 * 3600
+"""Seconds for which object stores accept a signature."""
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -57,6 +60,12 @@ class Settings:
             "Make the private key for a device that activates without a signing request."
         ),
     )
+    object_url_seconds: int = field(
+        default=3600,
+        metadata=_help(
+            "How long a node may use the URL of an object it was given; 604800 at most."
+        ),
+    )
     max_connections: int = field(
         default=10_000, metadata=_help("Nodes connected at the same time, at most.")
     )
@@ -72,6 +81,8 @@ class Settings:
         for port in ("api_port", "activation_port", "mqtt_port"):
             if not 0 <= getattr(self, port) <= 65535:
                 raise BadSettings(f"{port}: {getattr(self, port)} is not between 0 and 65535")
+        if not 1 <= self.object_url_seconds <= SIGNATURE_LIMIT:
+            raise BadSettings(f"object_url_seconds: is not between 1 and {SIGNATURE_LIMIT}")
         if self.max_connections < 1:
             raise BadSettings("max_connections: is less than 1")
         if self.log_level not in {"debug", "info", "warning", "error"}:
@@ -94,6 +105,7 @@ _KINDS: Mapping[str, type] = {
     "api_port": int,
     "activation_port": int,
     "mqtt_port": int,
+    "object_url_seconds": int,
     "max_connections": int,
     "server_generated_keys": bool,
 }

@@ -1,4 +1,4 @@
-"""A config: files of text that apps mount."""
+"""A config: files that apps mount, as text or by where they lie."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,6 +6,14 @@ from datetime import datetime
 import msgspec
 
 from cloud.core.names import check_data_key
+from cloud.core.objects import (
+    KEY_PREFIX,
+    FunctionObject,
+    StoredObject,
+    check_object,
+    masked,
+    unmasked,
+)
 from cloud.errors import Invalid
 
 SIZE_LIMIT = 4 * 1024 * 1024
@@ -18,11 +26,14 @@ class KeyValue(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     value: str
 
 
+ConfigValue = KeyValue | StoredObject | FunctionObject
+
+
 class ConfigItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file: its name and what it holds."""
 
     key: str
-    value: KeyValue
+    value: ConfigValue
 
 
 class ConfigSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +62,10 @@ def checked_config_spec(spec: ConfigSpec) -> ConfigSpec:
     for index, item in enumerate(spec.data):
         field = f"data[{index}].key"
         check_data_key(field, item.key)
+        if not isinstance(item.value, KeyValue):
+            check_object(f"data[{index}]", item.key, item.value)
+        elif item.key.startswith(KEY_PREFIX):
+            raise Invalid(field, f"begins with {KEY_PREFIX!r}, which is kept for objects")
         if item.key in seen:
             raise Invalid(field, f"{item.key!r} is there twice")
         seen.add(item.key)
@@ -58,3 +73,28 @@ def checked_config_spec(spec: ConfigSpec) -> ConfigSpec:
     if size > SIZE_LIMIT:
         raise Invalid("data", f"{size} bytes as JSON, more than the limit of {SIZE_LIMIT}")
     return spec
+
+
+def masked_config_spec(spec: ConfigSpec) -> ConfigSpec:
+    """*spec* as it may be shown: without secret keys of object stores."""
+    return msgspec.structs.replace(spec, data=tuple(_masked(item) for item in spec.data))
+
+
+def unmasked_config_spec(spec: ConfigSpec, before: ConfigSpec) -> ConfigSpec:
+    """*spec* with the secret keys of *before* where it says no more than that there is one."""
+    known = {item.key: item.value for item in before.data}
+    return msgspec.structs.replace(
+        spec, data=tuple(_unmasked(item, known.get(item.key)) for item in spec.data)
+    )
+
+
+def _masked(item: ConfigItem) -> ConfigItem:
+    if isinstance(item.value, KeyValue):
+        return item
+    return ConfigItem(item.key, masked(item.value))
+
+
+def _unmasked(item: ConfigItem, before: ConfigValue | None) -> ConfigItem:
+    if before is None or isinstance(item.value, KeyValue) or isinstance(before, KeyValue):
+        return item
+    return ConfigItem(item.key, unmasked(item.value, before))

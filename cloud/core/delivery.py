@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from cloud.core.app import App, Ref, UseKind, Volume
-from cloud.core.config import Config
+from cloud.core.config import Config, ConfigItem, KeyValue
+from cloud.core.objects import KEY_PREFIX, Presign, object_url
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret
 from cloud.core.times import time_text
@@ -35,15 +36,23 @@ def app_value(app: App, version_of: VersionOf) -> dict[str, Any]:
     return _headed(app.namespace, app.name, app.version, app.created, value)
 
 
-def config_value(config: Config) -> dict[str, Any]:
-    """The config as a node gets it: `data` maps file name to text."""
+def config_value(config: Config, presign: Presign) -> dict[str, Any]:
+    """The config as a node gets it: `data` maps file name to text, or to where the file is."""
     spec = config.spec
     value = {
         "labels": dict(spec.labels),
         "description": spec.description,
-        "data": {item.key: item.value.value for item in spec.data},
+        "data": dict(_item_value(item, presign) for item in spec.data),
     }
     return _headed(config.namespace, config.name, config.version, config.created, value)
+
+
+def _item_value(item: ConfigItem, presign: Presign) -> tuple[str, str]:
+    value = item.value
+    if isinstance(value, KeyValue):
+        return item.key, value.value
+    place = {"url": object_url(value, presign), "md5": value.md5, "unpack": value.unpack}
+    return KEY_PREFIX + item.key, msgspec.json.encode(place).decode()
 
 
 def secret_value(secret: Secret) -> dict[str, Any]:

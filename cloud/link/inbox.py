@@ -25,6 +25,7 @@ from broker.messages import (
     encoding_of,
 )
 from broker.topics import Channel
+from cloud.core.objects import Presign, cannot_sign
 from cloud.core.report import read_order, read_report, read_usage
 from cloud.errors import CloudError, Invalid, Unavailable
 from cloud.link.wire import desire_answer, error_for, error_message, report_answer
@@ -82,11 +83,13 @@ class Inbox:
         store: Store,
         clock: Callable[[], datetime],
         *,
+        presign: Presign = cannot_sign,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._hub = hub
         self._store = store
         self._clock = clock
+        self._presign = presign
         self._pause = pause
         # How often what happened: by channel once handled, and `malformed`, `refused`, `failed`.
         self.counts: Counter[str] = Counter()
@@ -144,7 +147,12 @@ class Inbox:
         if len(str(meta.get(REQUEST_ID, ""))) > 128:
             raise Invalid(f"meta.{REQUEST_ID}", "is longer than 128 characters")
         infos = read_infos(message.content)
-        return lambda tx: desire_answer(deliver(tx, node_id, infos), now, meta=meta)
+
+        def find_bodies(tx: Transaction) -> Message:
+            bodies = deliver(tx, node_id, infos, presign=self._presign)
+            return desire_answer(bodies, now, meta=meta)
+
+        return find_bodies
 
     async def _carry_out(
         self, run: Callable[[Callable[[Transaction], Any]], Any], tasks: list[_Task], now: datetime

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from cloud.core.app import UseKind
-from cloud.core.config import Config, ConfigSpec, checked_config_spec
+from cloud.core.config import Config, ConfigSpec, checked_config_spec, unmasked_config_spec
 from cloud.core.listing import ListOptions, Page, page_of
 from cloud.core.names import check_own_name
 from cloud.errors import Invalid, NotFound
@@ -28,9 +28,12 @@ def create_config(
 def update_config(
     tx: Transaction, namespace: str, name: str, spec: ConfigSpec, *, now: datetime
 ) -> Config:
-    """Describe the config anew; every app that uses it gets a new version."""
+    """Describe the config anew; every app that uses it gets a new version.
+
+    A masked secret key stands for the one that is stored.
+    """
     before = existing_config(tx, namespace, name)
-    checked_config_spec(spec)
+    spec = checked_config_spec(unmasked_config_spec(spec, before.spec))
     if spec == before.spec:
         return before
     after = replace(before, spec=spec, version=tx.next_version(), updated=now)

@@ -12,6 +12,7 @@ from cloud.core.config import Config
 from cloud.core.decoding import convert
 from cloud.core.delivery import app_value, config_value, registry_value, secret_value
 from cloud.core.names import split_node_id
+from cloud.core.objects import Presign
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret
 from cloud.errors import Invalid, NotFound
@@ -53,11 +54,14 @@ def read_infos(content: Any) -> Sequence[Info]:
     return infos
 
 
-def deliver(tx: Transaction, node_id: str, infos: Sequence[Info]) -> dict[str, Any]:
+def deliver(
+    tx: Transaction, node_id: str, infos: Sequence[Info], *, presign: Presign
+) -> dict[str, Any]:
     """Bodies for *infos*, in their order, each at its current version.
 
     NotFound for the whole request if one of them is not there or not for this node: a node gets
     the apps it should run, and the configs, secrets and registries those use, and nothing else.
+    *presign* makes the URLs by which the node gets what lies in object stores.
     """
     namespace, name = split_node_id(node_id)
     node = tx.node(namespace, name)
@@ -70,6 +74,7 @@ def deliver(tx: Transaction, node_id: str, infos: Sequence[Info]) -> dict[str, A
         namespace,
         {app.name: app for app in wanted},
         {(use.kind, use.name) for app in wanted for use in uses_of(app.spec)},
+        presign,
     )
     return {"values": [bodies.value(info) for info in infos]}
 
@@ -82,6 +87,7 @@ class _Bodies:
     namespace: str
     apps: Mapping[str, App]
     used: Set[tuple[UseKind, str]]
+    presign: Presign
 
     def value(self, info: Info) -> dict[str, Any]:
         """One entry of the answer; NotFound if the node may not have it."""
@@ -104,7 +110,7 @@ class _Bodies:
 
     def _config(self, name: str) -> dict[str, Any] | None:
         config = self._find(UseKind.CONFIG, name, self.tx.config)
-        return config_value(config) if config else None
+        return config_value(config, self.presign) if config else None
 
     def _secret(self, name: str) -> dict[str, Any] | None:
         secret = self._find(UseKind.SECRET, name, self.tx.secret)

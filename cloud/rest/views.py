@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from cloud.core.app import App
 from cloud.core.batch import Batch, Record
-from cloud.core.config import Config
+from cloud.core.config import Config, masked_config_spec
 from cloud.core.listing import ListOptions, NumberedPage, Page
 from cloud.core.node import Node
 from cloud.core.readiness import is_ready
@@ -74,8 +74,8 @@ def config_summary(config: Config) -> View:
 
 
 def config_view(config: Config) -> View:
-    """A config."""
-    return {**config_summary(config), "data": config.spec.data}
+    """A config; secret keys of object stores are masked."""
+    return {**config_summary(config), "data": masked_config_spec(config.spec).data}
 
 
 def secret_summary(secret: Secret) -> View:

@@ -126,7 +126,7 @@ class SqlTransaction:
         return [self._config(row) for row in self._resources(_CONFIG, namespace)]
 
     def put_config(self, config: Config) -> None:
-        self._put_resource(_CONFIG, config, document(config.spec))
+        self._put_resource(_CONFIG, config, self._sealed(_CONFIG, config))
 
     def delete_config(self, namespace: str, name: str) -> bool:
         return self._delete_resource(_CONFIG, namespace, name)
@@ -299,7 +299,10 @@ class SqlTransaction:
 
     def _config(self, row: Row) -> Config:
         namespace, name, text, version, created, updated = row
-        spec = _CONFIG_SPEC.decode(text)
+        # 0.1.0 kept configs as plain JSON; they are sealed when they are next put.
+        is_plain = text.startswith("{")
+        plain = text if is_plain else self._sealer.unseal(text, _CONFIG, namespace, name)
+        spec = _CONFIG_SPEC.decode(plain)
         return Config(namespace, name, spec, version, moment(created), moment(updated))
 
     def _secret(self, row: Row) -> Secret:
@@ -317,7 +320,7 @@ class SqlTransaction:
         spec = _BATCH_SPEC.decode(self._sealer.unseal(text, _BATCH, namespace, name))
         return Batch(namespace, name, spec, moment(created), moment(updated))
 
-    def _sealed(self, kind: str, noun: Secret | Registry | Batch) -> str:
+    def _sealed(self, kind: str, noun: Config | Secret | Registry | Batch) -> str:
         plain = msgspec.json.encode(noun.spec)
         return self._sealer.seal(plain, kind, noun.namespace, noun.name)
 

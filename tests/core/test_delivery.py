@@ -9,6 +9,7 @@ from cloud.core.app import App, AppSpec, UseKind
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
 from cloud.core.decoding import convert
 from cloud.core.delivery import app_value, config_value, registry_value, secret_value
+from cloud.core.objects import Unsigned, cannot_sign
 from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.secret import Secret, SecretSpec
 from tests.core.strategies import START
@@ -59,7 +60,7 @@ def test_the_largest_numbers_an_app_may_have_can_be_delivered() -> None:
 def test_a_config_is_delivered_as_files(content: dict[str, str]) -> None:
     items = tuple(ConfigItem(key, KeyValue(text)) for key, text in content.items())
     spec = ConfigSpec(labels={"a": "b"}, data=items, description="files")
-    value = config_value(Config("default", "conf", spec, "12", START, START))
+    value = config_value(Config("default", "conf", spec, "12", START, START), cannot_sign)
     assert value == {
         "name": "conf", **HEAD, "labels": {"a": "b"}, "description": "files", "data": content
     }  # fmt: skip
@@ -93,3 +94,27 @@ def test_a_registry_is_delivered_as_base64() -> None:
     decoded = {key: base64.b64decode(text).decode() for key, text in value["data"].items()}
     assert decoded == {"address": "hub.example.com", "username": "puller", "password": "öpen"}
     assert {**value, "data": None} == {"name": "hub", **HEAD, "description": "", "data": None}
+
+
+def test_an_object_is_delivered_by_a_url_that_holds_no_secret() -> None:
+    content = {
+        "key": "f.zip",
+        "value": {
+            "type": "object", "source": "minio", "endpoint": "http://s3.example.com", "md5": "x",
+            "bucket": "box", "object": "a b.zip", "ak": "id", "sk": "open sesame", "unpack": "zip",
+        },
+    }  # fmt: skip
+    spec = convert({"data": [content]}, ConfigSpec)
+    asked: list[Unsigned] = []
+
+    def presign(request: Unsigned) -> str:
+        asked.append(request)
+        return "signed"
+
+    value = config_value(Config("default", "conf", spec, "12", START, START), presign)
+    assert asked == [
+        Unsigned("http://s3.example.com/box/a%20b.zip", "us-east-1", "id", "open sesame")
+    ]
+    assert set(value["data"]) == {"_object_f.zip"}
+    entry = json.loads(value["data"]["_object_f.zip"])
+    assert entry == {"url": "signed", "md5": "x", "unpack": "zip"}
