@@ -7,6 +7,7 @@ COPY broker broker
 COPY certs certs
 COPY agent_sim agent_sim
 COPY edgesync edgesync
+COPY edgesync_agent edgesync_agent
 RUN pip install --no-cache-dir . && rm -rf /src/*
 USER edgesync
 WORKDIR /data

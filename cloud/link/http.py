@@ -1,4 +1,4 @@
-"""Activation over HTTPS: the one thing a device can do before it has a certificate."""
+"""Activation over HTTPS: what a device can do before it has a certificate."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -14,13 +14,16 @@ from certs.authority import Authority
 from certs.errors import BadSigningRequest
 from certs.keys import key_pem, new_private_key
 from certs.signing_requests import read_signing_request
+from cloud.core.installation import AGENT_PATH, INSTALLER_PATH
 from cloud.core.names import check_namespace
 from cloud.core.times import time_text
 from cloud.errors import Invalid
-from cloud.http.answers import json_response
+from cloud.http.answers import bytes_response, json_response
 from cloud.http.app import http_app
 from cloud.http.requests import read_json
+from cloud.link.installer import ServerAddress, agent_program, installer_script
 from cloud.operations.activation import Activation, Claim, activate
+from cloud.operations.installation import install_target, offered
 from cloud.store.interface import Store
 
 BODY_LIMIT = 64 * 1024
@@ -36,23 +39,39 @@ def activation_app(
     new_serial: Callable[[], int],
     default_namespace: str,
     server_generated_keys: bool,
+    address: ServerAddress,
 ) -> Starlette:
-    """The activation endpoint; needs no client certificate and takes nothing but `/v1/active`."""
+    """The activation endpoint; needs no client certificate.
+
+    Takes `/v1/active`, and who has an install token gets the installer and the agent, which are
+    told *address*.
+    """
 
     async def active(request: Request) -> Response:
         claim = await read_json(request, Claim, limit=BODY_LIMIT)
         claim = _in_namespace(claim, default_namespace)
         public_key, private_pem = _key_of(claim, server_generated_keys=server_generated_keys)
         now, serial = clock(), new_serial()
-        address = request.client.host if request.client else ""
+        peer = request.client.host if request.client else ""
         activation = await store.write(
             lambda tx: activate(
-                tx, authority, claim, public_key, address=address, now=now, serial=serial
+                tx, authority, claim, public_key, address=peer, now=now, serial=serial
             )
         )
         return json_response(_answer(activation, authority.root_pem, private_pem, now))
 
+    async def installer(request: Request) -> Response:
+        token, now = request.query_params.get("token", ""), clock()
+        target = await store.read(lambda tx: install_target(tx, token, now=now))
+        return bytes_response(installer_script(address, token, target))
+
+    async def agent(request: Request) -> Response:
+        token, now = request.query_params.get("token", ""), clock()
+        await store.read(lambda tx: offered(tx, token, now=now))
+        return bytes_response(agent_program())
+
     routes = [Route(path, active, methods=["POST"]) for path in ("/v1/active", "/v1/active/")]
+    routes += [Route(INSTALLER_PATH, installer), Route(AGENT_PATH, agent)]
     return http_app(routes, new_id=new_id)
 
 

@@ -10,23 +10,31 @@ import msgspec
 from cloud.core.batch import Batch, Record, SecurityType, checked_record
 from cloud.core.certificate import NodeCertificate
 from cloud.core.fingerprint import normalised
+from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.names import check_node_name, node_id
 from cloud.core.node import Node, NodeSpec, checked_node_spec
 from cloud.errors import Denied, Invalid, NotFound, QuotaExceeded
+from cloud.operations.batches import existing_batch
+from cloud.operations.installation import offered
+from cloud.operations.nodes import existing_node
 from cloud.store.interface import Transaction
 
 
 class Claim(msgspec.Struct, frozen=True, rename="camel"):
-    """What a device says to be activated; fields it sends beyond these are ignored."""
+    """What a device says to be activated; fields it sends beyond these are ignored.
 
-    batch_name: str
-    fingerprint_value: str
+    Batch and fingerprint are needed as far as no install token says who the device is.
+    """
+
+    batch_name: str = ""
+    fingerprint_value: str = ""
     namespace: str = ""
     security_type: str = SecurityType.NONE.value
     security_value: str = ""
     mode: str = ""
     penetrate_data: dict[str, str] | None = None
     csr: str = ""
+    install_token: str = ""
 
     def __repr__(self) -> str:
         return f"Claim(batch_name={self.batch_name!r})"
@@ -84,12 +92,18 @@ def activate(
 
     The same fingerprint always becomes the same node. Denied for a wrong token, NotFound for an
     unknown batch or a fingerprint that is not on its list, QuotaExceeded when the batch is full,
-    Invalid when the name it would get belongs to another device.
+    Invalid when the name it would get belongs to another device. An install token says which node
+    or batch, stands for the batch's token, and is used up unless activation fails.
     """
-    batch = tx.batch(claim.namespace, claim.batch_name)
-    if batch is None:
-        raise NotFound("batch", claim.batch_name)
-    _check_security(batch, claim)
+    token = offered(tx, claim.install_token, now=now) if claim.install_token else None
+    if token is not None:
+        tx.delete_install_token(token.digest)
+    if token is not None and token.kind is TargetKind.NODE:
+        existing_node(tx, token.namespace, token.name)
+        return _certify(
+            tx, authority, token.namespace, token.name, public_key, now=now, serial=serial
+        )
+    batch = _batch_of(tx, claim, token)
     record = tx.record_by_fingerprint(batch.namespace, batch.name, claim.fingerprint_value)
     if record is None:
         record = _new_record(tx, batch, claim, now)
@@ -97,10 +111,38 @@ def activate(
         _check_not_taken(tx, record)
     _ensure_node(tx, batch, record, now)
     tx.put_record(replace(record, active=True, active_ip=address, active_time=now, updated=now))
-    identity = node_id(record.namespace, record.node_name)
+    return _certify(
+        tx, authority, record.namespace, record.node_name, public_key, now=now, serial=serial
+    )
+
+
+def _certify(
+    tx: Transaction,
+    authority: Authority,
+    namespace: str,
+    name: str,
+    public_key: Any,
+    *,
+    now: datetime,
+    serial: int,
+) -> Activation:
+    identity = node_id(namespace, name)
     issued = authority.issue_node(public_key, identity, now=now, serial=serial)
     tx.put_certificate(NodeCertificate(issued.serial, identity, now, issued.not_after))
-    return Activation(record.namespace, record.node_name, issued.certificate_pem)
+    return Activation(namespace, name, issued.certificate_pem)
+
+
+def _batch_of(tx: Transaction, claim: Claim, token: InstallToken | None) -> Batch:
+    """The batch the device may activate in: the token's, or the one whose key it shows."""
+    if not claim.fingerprint_value:
+        raise Invalid("fingerprintValue", "missing")
+    if token is not None:
+        return existing_batch(tx, token.namespace, token.name)
+    if not claim.batch_name:
+        raise Invalid("batchName", "missing")
+    batch = existing_batch(tx, claim.namespace, claim.batch_name)
+    _check_security(batch, claim)
+    return batch
 
 
 def _check_security(batch: Batch, claim: Claim) -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from cloud.core.batch import Batch, BatchSpec, SecurityType, checked_batch_spec
 from cloud.core.decoding import convert
+from cloud.core.installation import TargetKind
 from cloud.core.listing import NumberedPage, PageOptions, numbered_page_of
 from cloud.core.names import check_name
 from cloud.errors import HasRecords, Invalid, NotFound
@@ -67,6 +68,7 @@ def delete_batch(tx: Transaction, namespace: str, name: str) -> None:
     if tx.count_records(namespace, name):
         raise HasRecords(name)
     tx.delete_batch(namespace, name)
+    tx.delete_install_tokens(namespace, TargetKind.BATCH, name)
 
 
 def list_batches(tx: Transaction, namespace: str, options: PageOptions) -> NumberedPage[Batch]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cloud.core.app import App
+from cloud.core.installation import TargetKind
 from cloud.core.listing import ListOptions, Page, page_of
 from cloud.core.names import check_node_name
 from cloud.core.node import Node, NodeSpec, checked_node_spec
@@ -63,13 +64,14 @@ def update_node(
 
 
 def delete_node(tx: Transaction, namespace: str, name: str, *, now: datetime) -> Node:
-    """Remove the node, take its certificates back and make its record in a batch inactive.
+    """Remove the node, take certificates and install commands back, make its record inactive.
 
     The device may activate again as long as that record is there (docs/decisions, 6).
     """
     node = existing_node(tx, namespace, name)
     tx.delete_node(namespace, name)
     tx.revoke_certificates(node.id, now)
+    tx.delete_install_tokens(namespace, TargetKind.NODE, name)
     for record in tx.records_of_node(namespace, name):
         if record.active:
             tx.put_record(replace(record, active=False, updated=now))

@@ -34,6 +34,8 @@ class Api:
     new_id: Callable[[], str]
     default_namespace: str
     on_node_deleted: Callable[[str], None]
+    new_token: Callable[[], str]
+    install_command: Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cloud.rest import apps, configs, nodes, register, registries, secrets
+from cloud.rest import apps, configs, installation, nodes, register, registries, secrets
 from cloud.rest.call import Handler
 
 
@@ -24,6 +24,7 @@ ROUTES: Sequence[ApiRoute] = (
     ApiRoute("DELETE", "/v1/nodes/{name}", nodes.delete_node),
     ApiRoute("GET", "/v1/nodes/{name}/stats", nodes.get_stats),
     ApiRoute("GET", "/v1/nodes/{name}/apps", nodes.list_apps),
+    ApiRoute("GET", "/v1/nodes/{name}/init", installation.node_command),
     ApiRoute("GET", "/v1/apps", apps.list_apps),
     ApiRoute("POST", "/v1/apps", apps.create_app),
     ApiRoute("GET", "/v1/apps/{name}", apps.get_app),
@@ -53,6 +54,7 @@ ROUTES: Sequence[ApiRoute] = (
     ApiRoute("GET", "/v1/register/{batch}", register.get_batch),
     ApiRoute("PUT", "/v1/register/{batch}", register.update_batch),
     ApiRoute("DELETE", "/v1/register/{batch}", register.delete_batch),
+    ApiRoute("GET", "/v1/register/{batch}/init", installation.batch_command),
     ApiRoute("POST", "/v1/register/{batch}/generate", register.generate_records),
     ApiRoute("GET", "/v1/register/{batch}/download", register.download_records),
     ApiRoute("GET", "/v1/register/{batch}/record", register.list_records),

@@ -14,6 +14,7 @@ from cloud.core.batch import Batch, Record
 from cloud.core.certificate import NodeCertificate
 from cloud.core.config import Config
 from cloud.core.desired import Catalog
+from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.node import Node
 from cloud.core.registry import Registry
 from cloud.core.report import Order, Report, StoredReport
@@ -106,6 +107,21 @@ class Transaction(Protocol):
     def put_certificate(self, certificate: NodeCertificate) -> None: ...
     def revoke_certificates(self, node_id: str, now: datetime) -> int:
         """Take back every certificate of the node that is not yet; how many there were."""
+        ...
+
+    # tokens that bring in a machine
+    def install_token(self, digest: str) -> InstallToken | None: ...
+    def install_tokens(
+        self, namespace: str, kind: TargetKind, name: str
+    ) -> Sequence[InstallToken]: ...
+    def put_install_token(self, token: InstallToken) -> None: ...
+    def delete_install_token(self, digest: str) -> bool: ...
+    def delete_install_tokens(self, namespace: str, kind: TargetKind, name: str) -> int:
+        """Forget every token for that node or batch; how many there were."""
+        ...
+
+    def delete_expired_install_tokens(self, now: datetime) -> int:
+        """Forget every token that can no longer be used at *now*; how many there were."""
         ...
 
     # reports

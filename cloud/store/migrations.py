@@ -110,13 +110,36 @@ _FIRST_TABLES = (
     " STRICT",
 )
 
+_INSTALL_TOKENS = (
+    """
+    CREATE TABLE install_token (
+        digest TEXT NOT NULL PRIMARY KEY,
+        namespace TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        expires INTEGER NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX install_token_of_target ON install_token (namespace, kind, name)",
+    "CREATE INDEX install_token_by_expiry ON install_token (expires)",
+)
+
 
 def _first_tables(db: Database) -> None:
     for statement in _FIRST_TABLES:
         db.execute(statement)
 
 
-STEPS: tuple[tuple[str, Step], ...] = (("0001_first_tables", _first_tables),)
+def _install_tokens(db: Database) -> None:
+    for statement in _INSTALL_TOKENS:
+        db.execute(statement)
+
+
+STEPS: tuple[tuple[str, Step], ...] = (
+    ("0001_first_tables", _first_tables),
+    ("0002_install_tokens", _install_tokens),
+)
 """Every migration there ever was, by its id, in their order."""
 
 

@@ -9,6 +9,7 @@ import msgspec
 from cloud.core.batch import Record
 from cloud.core.certificate import NodeCertificate
 from cloud.core.fingerprint import normalised
+from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.node import Node, NodeSpec
 from cloud.core.report import Order, Report, Reported, StoredReport
 
@@ -92,6 +93,24 @@ def certificate_row(certificate: NodeCertificate) -> Parameters:
         "created": micros(certificate.created),
         "expires": micros(certificate.expires),
         "revoked": _micros_or_none(certificate.revoked),
+    }
+
+
+def install_token_of(row: Row) -> InstallToken:
+    """The token of a row of `sql.INSTALL_TOKEN`."""
+    digest, namespace, kind, name, created, expires = row
+    return InstallToken(digest, namespace, TargetKind(kind), name, moment(created), moment(expires))
+
+
+def install_token_row(token: InstallToken) -> Parameters:
+    """Parameters of `sql.PUT_INSTALL_TOKEN`."""
+    return {
+        "digest": token.digest,
+        "namespace": token.namespace,
+        "kind": token.kind.value,
+        "name": token.name,
+        "created": micros(token.created),
+        "expires": micros(token.expires),
     }
 
 

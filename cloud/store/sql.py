@@ -114,6 +114,30 @@ REVOKE_CERTIFICATES = """
 UPDATE certificate SET revoked = :now WHERE node_id = :node_id AND revoked IS NULL RETURNING serial
 """
 
+# tokens that bring in a machine
+INSTALL_TOKEN = """
+SELECT digest, namespace, kind, name, created, expires FROM install_token WHERE digest = :digest
+"""  # noqa: S105
+INSTALL_TOKENS = """
+SELECT digest, namespace, kind, name, created, expires FROM install_token
+WHERE namespace = :namespace AND kind = :kind AND name = :name ORDER BY created, digest
+"""
+PUT_INSTALL_TOKEN = """
+INSERT INTO install_token (digest, namespace, kind, name, created, expires)
+VALUES (:digest, :namespace, :kind, :name, :created, :expires)
+ON CONFLICT (digest) DO UPDATE SET
+    namespace = excluded.namespace, kind = excluded.kind, name = excluded.name,
+    created = excluded.created, expires = excluded.expires
+"""  # noqa: S105
+DELETE_INSTALL_TOKEN = """
+DELETE FROM install_token WHERE digest = :digest RETURNING digest
+"""  # noqa: S105
+DELETE_INSTALL_TOKENS = """
+DELETE FROM install_token WHERE namespace = :namespace AND kind = :kind AND name = :name
+RETURNING digest
+"""
+DELETE_EXPIRED_INSTALL_TOKENS = "DELETE FROM install_token WHERE expires <= :now RETURNING digest"
+
 # reports
 REPORT = """
 SELECT document, run, sequence, encoding, received, usage, usage_received FROM report

@@ -13,6 +13,7 @@ from cloud.core.certificate import NodeCertificate
 from cloud.core.config import Config, ConfigSpec
 from cloud.core.desired import Catalog
 from cloud.core.fingerprint import normalised
+from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.node import Node
 from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.report import Order, Report, StoredReport
@@ -26,6 +27,8 @@ from cloud.store.rows import (
     certificate_of,
     certificate_row,
     document,
+    install_token_of,
+    install_token_row,
     micros,
     moment,
     node_of,
@@ -212,6 +215,27 @@ class SqlTransaction:
 
     def revoke_certificates(self, node_id: str, now: datetime) -> int:
         return len(self._run(sql.REVOKE_CERTIFICATES, {"node_id": node_id, "now": micros(now)}))
+
+    # tokens that bring in a machine
+    def install_token(self, digest: str) -> InstallToken | None:
+        return _first(install_token_of, self._run(sql.INSTALL_TOKEN, {"digest": digest}))
+
+    def install_tokens(self, namespace: str, kind: TargetKind, name: str) -> Sequence[InstallToken]:
+        key = {"namespace": namespace, "kind": kind.value, "name": name}
+        return [install_token_of(row) for row in self._run(sql.INSTALL_TOKENS, key)]
+
+    def put_install_token(self, token: InstallToken) -> None:
+        self._run(sql.PUT_INSTALL_TOKEN, install_token_row(token))
+
+    def delete_install_token(self, digest: str) -> bool:
+        return bool(self._run(sql.DELETE_INSTALL_TOKEN, {"digest": digest}))
+
+    def delete_install_tokens(self, namespace: str, kind: TargetKind, name: str) -> int:
+        key = {"namespace": namespace, "kind": kind.value, "name": name}
+        return len(self._run(sql.DELETE_INSTALL_TOKENS, key))
+
+    def delete_expired_install_tokens(self, now: datetime) -> int:
+        return len(self._run(sql.DELETE_EXPIRED_INSTALL_TOKENS, {"now": micros(now)}))
 
     # reports
     def report(self, namespace: str, name: str) -> StoredReport | None:

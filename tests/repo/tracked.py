@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("cloud", "broker", "certs", "agent_sim", "edgesync")
+PACKAGES = ("cloud", "broker", "certs", "agent_sim", "edgesync", "edgesync_agent")
 
 
 @lru_cache

@@ -129,7 +129,7 @@ def caller(url: str, headers: Mapping[str, str] | None = None) -> httpx.AsyncCli
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    clock, numbers = Clock(), count(1)
+    clock, numbers, tokens = Clock(), count(1), count(1)
     deleted: list[str] = []
     checks: dict[str, Any] = {}
     async with open_store(tmp_path) as store:
@@ -142,6 +142,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             on_node_deleted=deleted.append,
             checks=checks,
             version="1.2.3",
+            new_token=lambda: f"token{next(tokens)}",
+            install_command=lambda token: f"install with {token}",
         )
         headers = {"Authorization": f"Bearer {TOKEN}", "x-bce-request-id": REQUEST_ID}
         async with serving(app) as url, caller(url, headers) as http:

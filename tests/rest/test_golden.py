@@ -108,6 +108,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("secrets-delete", "DELETE", "/v1/secrets/password", None),
     ("registries-delete", "DELETE", "/v1/registries/hub", None),
     ("apps-delete", "DELETE", "/v1/apps/web", None),
+    ("nodes-init", "GET", "/v1/nodes/n1/init", None),
     ("nodes-delete", "DELETE", "/v1/nodes/n1", None),
     ("register-create-with-defaults", "POST", "/v1/register", {}),
     ("register-create", "POST", "/v1/register", BATCH),
@@ -121,11 +122,12 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("record-delete", "DELETE", "/v1/register/line-7/record/sn-1", None),
     ("register-delete", "DELETE", "/v1/register/line-7", None),
     ("register-create-open", "POST", "/v1/register", OPEN_BATCH),
+    ("register-init", "GET", "/v1/register/line-8/init", None),
     ("register-generate", "POST", "/v1/register/line-8/generate", {"num": 2}),
     ("register-download", "GET", "/v1/register/line-8/download", None),
     ("error-has-records", "DELETE", "/v1/register/line-8", None),
     ("error-not-found", "GET", "/v1/register/0513021", None),
-    ("error-unknown-route", "GET", "/v1/nodes/n1/init", None),
+    ("error-unknown-route", "GET", "/v1/nodes/n1/start", None),
     ("error-invalid", "POST", "/v1/nodes", {"name": "n1", "labels": {"a": 1}}),
 ]
 

@@ -40,3 +40,20 @@ async def test_an_unknown_batch_is_said_in_the_shape_of_all_errors(client: Clien
             method, f"/v1/register/0513021/{path}", body, status=404, code="ResourceNotFound"
         )
         assert message == "The (batch) resource (0513021) is not found."
+
+
+@pytest.mark.parametrize("path", ["/v1/nodes/n", "/v1/register/b"])
+async def test_every_command_holds_a_new_token_and_is_not_to_be_kept(
+    client: Client, path: str
+) -> None:
+    await client.refused("GET", f"{path}/init", status=404, code="ResourceNotFound")
+    await client.call("POST", "/v1/nodes", {"name": "n"})
+    await client.call("POST", "/v1/register", BATCH)
+    commands = set()
+    for _ in range(3):
+        response = await client.send("GET", f"{path}/init")
+        assert response.headers["cache-control"] == "no-store"
+        commands.add(response.json()["cmd"])
+    assert len(commands) == 3
+    other = client.within("other")
+    await other.refused("GET", f"{path}/init", status=404, code="ResourceNotFound")

@@ -1,0 +1,12 @@
+"""The node agent: what a machine runs that was brought in by an installation command.
+
+It needs Python 3.8 and nothing else, imports nothing of the server, and is put on machines by
+`install.sh` as one file, a zip that Python runs (`cloud.link.installer`). Read `node` (what it
+does), `mqtt` and `link` (how it speaks), then `agent` and `__main__`.
+
+It runs no containers and says so: it fetches each app it should run, with its configs and secrets,
+writes those as files, and reports the app as Pending. Its certificate is valid for 90 days and is
+not renewed by itself: run a new installation command before it ends.
+"""
+
+VERSION = "edgesync-agent 1"

@@ -1,0 +1,140 @@
+"""Stay connected: connect, report, take what comes; when the connection is lost, again."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any, Iterator
+
+from edgesync_agent.errors import Lost, Trouble
+from edgesync_agent.files import write_private
+from edgesync_agent.link import Link
+from edgesync_agent.machine import Usage, facts
+from edgesync_agent.node import Node
+
+INTERVAL = 20.0  # seconds from report to report
+BACK_OFF_LIMIT = 180.0  # seconds between attempts to connect
+PATIENCE = 30.0  # seconds that `wait` and `stop` have
+
+
+def log(line: str) -> None:
+    """One line for whoever reads the log; never anything secret."""
+    print(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), line, flush=True)
+
+
+def run(home: Path) -> None:
+    """Be the node of *home* until SIGTERM; Trouble if there is none, or if it runs already."""
+    try:
+        identity = json.loads((home / "identity" / "identity.json").read_text())
+    except (OSError, ValueError) as error:
+        raise Trouble(f"there is no node in {home}: run an installation command") from error
+    signal.signal(signal.SIGTERM, _end)
+    with _only_one(home):
+        _forget_report(home)
+        node = Node(home / "apps", os.urandom(8).hex(), log)
+        node.forget_files()
+        log(f"this is node {identity['nodeId']}")
+        delay, usage = 1.0, Usage()
+        while True:
+            try:
+                _stay_connected(home, identity, node, usage)
+            except (Lost, OSError) as error:
+                log(f"not connected: {error}")
+            delay = 1.0 if node.answered else delay
+            node.answered = False
+            time.sleep(delay * (0.5 + random.random() / 2))  # noqa: S311
+            delay = min(2 * delay, BACK_OFF_LIMIT)
+
+
+def stop(home: Path) -> bool:
+    """End the agent of *home*; whether one ran."""
+    if not _is_running(home):
+        _forget_report(home)
+        return False
+    with contextlib.suppress(ProcessLookupError, ValueError):
+        os.kill(int((home / "agent.pid").read_text()), signal.SIGTERM)
+    deadline = time.monotonic() + PATIENCE
+    while _is_running(home):
+        if time.monotonic() > deadline:
+            raise Trouble("the agent does not end")
+        time.sleep(0.05)
+    _forget_report(home)
+    return True
+
+
+def wait(home: Path) -> str:
+    """Wait until the agent of *home* has reported in; the node's id."""
+    deadline = time.monotonic() + PATIENCE
+    while not (home / "reported").exists():
+        if time.monotonic() > deadline:
+            raise Trouble("the agent has not reported in; its log says why")
+        time.sleep(0.05)
+    return (home / "reported").read_text()
+
+
+def _stay_connected(home: Path, identity: dict[str, Any], node: Node, usage: Usage) -> None:
+    """One connection, until it is Lost."""
+    link = Link(home, identity)
+
+    def send(channel: str, kind: str, meta: dict[str, Any], content: dict[str, Any]) -> None:
+        message = {"kind": kind, "meta": meta, "content": content}
+        link.publish(channel, json.dumps(message).encode())
+
+    try:
+        link.open(identity["nodeId"])
+        log("connected")
+        node.fetching.clear()
+        report_due = stats_due = 0.0
+        while True:
+            now = time.monotonic()
+            if now >= report_due or node.changed:
+                node.report(send, facts(link.address), usage.stats())
+                report_due, stats_due = now + INTERVAL, now + INTERVAL / 2
+            elif now >= stats_due:
+                send("stats", "stats", {}, {"nodestats": {"usage": usage.stats().get("usage", {})}})
+                stats_due = report_due + INTERVAL / 2
+            for channel, payload in link.receive(min(report_due, stats_due) - now):
+                node.take(channel, payload, send, time.monotonic())
+            if node.answered and not (home / "reported").exists():
+                write_private(home / "reported", identity["nodeId"].encode())
+    finally:
+        link.close()
+
+
+@contextlib.contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    """Hold the lock that says an agent runs; its number is in agent.pid."""
+    with open(home / "agent.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Trouble("an agent runs here already") from error
+        write_private(home / "agent.pid", str(os.getpid()).encode())
+        yield
+
+
+def _forget_report(home: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        (home / "reported").unlink()
+
+
+def _is_running(home: Path) -> bool:
+    if not home.is_dir():
+        return False
+    with open(home / "agent.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def _end(_number: int, _frame: object) -> None:
+    log("ending")
+    raise SystemExit(0)

@@ -1,0 +1,92 @@
+#!/bin/sh
+# Brings this machine in as a node of an edgesync server.
+#
+#   sh install.sh CA_FILE [--service]
+#
+# Puts the node agent into ${EDGESYNC_HOME:-$HOME/.edgesync}, activates it and starts it: in the
+# background, or with --service as a systemd unit (root: of the system, others: of the user) where
+# systemd runs. An agent that runs there already is replaced. Needs curl and Python 3.8 or newer.
+
+set -eu
+umask 077
+
+# The server fills these in.
+settings=''
+agent_url=''
+
+say() { printf 'edgesync: %s\n' "$*"; }
+fail() { say "$*" >&2; exit 1; }
+
+ca=${1:?usage: sh install.sh CA_FILE [--service]}
+shift
+service=
+for option in "$@"; do
+    case $option in
+        --service) service=yes ;;
+        *) fail "there is no option $option" ;;
+    esac
+done
+
+[ -n "$settings" ] || fail "this file has to come from a server"
+command -v python3 > /dev/null || fail "needs python3 (3.8 or newer)"
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 8))' || fail "needs Python 3.8 or newer"
+
+home=${EDGESYNC_HOME:-$HOME/.edgesync}
+mkdir -p "$home"
+chmod 700 "$home"
+home=$(cd "$home" && pwd)
+agent=$home/agent.pyz
+
+curl -q -fsS --proto "=https" --cacert "$ca" --capath "${ca%/*}" -o "$agent.new" "$agent_url" \
+    || fail "cannot get the agent from the server; nothing was changed"
+mv "$agent.new" "$agent"
+printf '%s' "$settings" | python3 "$agent" activate --home "$home" --ca "$ca"
+
+start_in_background() {
+    python3 "$agent" stop --home "$home"
+    nohup python3 "$agent" run --home "$home" >> "$home/agent.log" 2>&1 < /dev/null &
+    say "the agent runs in the background, until the machine restarts"
+    say "its log: $home/agent.log"
+    say "to stop it: python3 $agent stop --home $home"
+    say "to start it again: nohup python3 $agent run --home $home >> $home/agent.log 2>&1 &"
+}
+
+start_as_service() {
+    case $home in
+        *[!A-Za-z0-9/._-]*) fail "a service needs a directory without special characters: $home" ;;
+    esac
+    if [ "$(id -u)" = 0 ]; then
+        units=/etc/systemd/system target=multi-user.target scope=--system
+    else
+        units=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user target=default.target scope=--user
+    fi
+    mkdir -p "$units"
+    cat > "$units/edgesync-agent.service" << END
+[Unit]
+Description=edgesync node agent
+After=network-online.target
+
+[Service]
+ExecStart=$(command -v python3) $agent run --home $home
+Restart=always
+RestartSec=5
+
+[Install]
+WantedBy=$target
+END
+    systemctl "$scope" stop edgesync-agent.service 2> /dev/null || true
+    python3 "$agent" stop --home "$home"
+    systemctl "$scope" daemon-reload
+    systemctl "$scope" enable --now edgesync-agent.service
+    say "the agent runs as the systemd unit edgesync-agent"
+    say "its log: journalctl ${scope#--system} -u edgesync-agent"
+    say "to stop it: systemctl $scope disable --now edgesync-agent"
+}
+
+if [ -n "$service" ] && [ -d /run/systemd/system ] && command -v systemctl > /dev/null; then
+    start_as_service
+else
+    [ -z "$service" ] || say "systemd does not run here"
+    start_in_background
+fi
+python3 "$agent" wait --home "$home"

@@ -1,0 +1,124 @@
+"""One connection to the server."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import time
+from pathlib import Path
+from typing import Any, Iterator
+
+from edgesync_agent.errors import Lost
+from edgesync_agent.mqtt import (
+    DISCONNECT,
+    PINGREQ,
+    Splitter,
+    connect_packet,
+    puback_packet,
+    publish_packet,
+    read_publish,
+    subscribe_packet,
+)
+
+KEEP_ALIVE = 60  # seconds
+PATIENCE = 20  # seconds for the server to take or answer what is needed to go on
+
+
+def trusting(ca: Path) -> ssl.SSLContext:
+    """TLS that trusts the server's own authority and nothing else."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(cafile=str(ca))
+    return context
+
+
+class Link:
+    """One connection to the server's hub: TLS on both sides, subscribed, ready to report."""
+
+    def __init__(self, home: Path, identity: dict[str, Any]) -> None:
+        self.prefix = f"edge/v1/{identity['nodeId']}/"
+        self.splitter = Splitter()
+        self.number = 1  # of the last packet that is to be acknowledged
+        self.waiting: list[tuple[int, bytes]] = []  # packets that came and were not looked at
+        context = trusting(home / "identity" / "ca.pem")
+        context.load_cert_chain(home / "identity" / "cert.pem", home / "identity" / "key.pem")
+        host, port = identity["mqttHost"], identity["mqttPort"]
+        plain = socket.create_connection((host, port), timeout=PATIENCE)
+        try:
+            self.socket = context.wrap_socket(plain, server_hostname=host)
+        except BaseException:
+            plain.close()
+            raise
+        self.sent = self.heard = time.monotonic()
+        self.address = str(self.socket.getsockname()[0])
+
+    def open(self, client_id: str) -> None:
+        """CONNECT and SUBSCRIBE; Lost says why the server does not want it."""
+        self.write(connect_packet(client_id, KEEP_ALIVE))
+        code = self._expect(0x20)[1]
+        if code == 5:
+            raise Lost("the server refuses this node: deleted, or its certificate is taken back")
+        if code:
+            raise Lost(f"the server refuses the connection (code {code})")
+        self.write(subscribe_packet(1, [self.prefix + "delta", self.prefix + "desire-response"]))
+        if 0x80 in self._expect(0x90)[2:]:
+            raise Lost("the server refuses the subscription")
+
+    def close(self) -> None:
+        """Say good-bye, if it is still heard."""
+        with contextlib.suppress(OSError):
+            self.socket.settimeout(1)
+            self.socket.sendall(DISCONNECT)
+        self.socket.close()
+
+    def write(self, data: bytes) -> None:
+        """Send *data*, whole."""
+        self.socket.settimeout(PATIENCE)
+        self.socket.sendall(data)
+        self.sent = time.monotonic()
+
+    def publish(self, channel: str, payload: bytes) -> None:
+        """Publish at QoS 1 on a topic of this node's own."""
+        self.number = self.number % 0xFFFF + 1
+        self.write(publish_packet(self.number, self.prefix + channel, payload))
+
+    def receive(self, seconds: float) -> Iterator[tuple[str, bytes]]:
+        """Channel and payload of what comes within *seconds*, perhaps nothing."""
+        for first, body in self._packets(seconds):
+            if first & 0xF0 == 0x30:
+                number, topic, payload = read_publish(first, body)
+                if number is not None:
+                    self.write(puback_packet(number))
+                yield topic[len(self.prefix) :], payload
+        now = time.monotonic()
+        if now - self.heard > 1.5 * KEEP_ALIVE:
+            raise Lost("nothing is heard of the server")
+        if now - self.sent > 0.5 * KEEP_ALIVE:
+            self.write(PINGREQ)
+
+    def _expect(self, kind: int) -> bytes:
+        """Body of the next packet, which has to be of that *kind*, soon."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.waiting:
+            if time.monotonic() > deadline:
+                raise Lost("the server does not answer")
+            self.waiting = self._packets(1)
+        first, body = self.waiting.pop(0)
+        if first & 0xF0 != kind or len(body) < 2:
+            raise Lost("the server answers with something else")
+        return body
+
+    def _packets(self, seconds: float) -> list[tuple[int, bytes]]:
+        if self.waiting:
+            found, self.waiting = self.waiting, []
+            return found
+        self.socket.settimeout(max(seconds, 0.01))
+        try:
+            data = self.socket.recv(65536)
+        except socket.timeout:
+            return []
+        if not data:
+            raise Lost("the server closed the connection")
+        self.heard = time.monotonic()
+        return self.splitter.feed(data)

@@ -1,0 +1,174 @@
+"""What a node does with what it is told; the connection is somebody else's business."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable
+
+from edgesync_agent import VERSION
+from edgesync_agent.files import replace_folder, safe, write_private
+
+ANSWER_WAIT = 30.0  # seconds until a body is asked for again
+INFO_LIMIT = 100  # bodies in one request
+CAUSE = "this agent runs no containers"
+
+Send = Callable[[str, str, "dict[str, Any]", "dict[str, Any]"], None]
+"""Publishes on a channel: kind, meta, content."""
+
+
+@dataclass
+class _Fetch:
+    """An app on its way: first its own body, then what its volumes name."""
+
+    version: str
+    since: float
+    left: int = 1  # answers that are still to come
+    body: dict[str, Any] | None = None
+    values: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Node:
+    """Knows what is wanted, fetches it into *folder* and says what is there."""
+
+    def __init__(self, folder: Path, run: str, note: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.run = run  # changes with every start, since the counting starts anew
+        self.note = note  # takes lines for the log
+        self.sequence = 0
+        self.held: dict[str, str] = {}  # version of each app whose files are there
+        self.failed: dict[str, tuple[str, str]] = {}  # version and cause of what cannot be taken
+        self.wanted: dict[str, str] | None = None  # None until the server has said
+        self.fetching: dict[str, _Fetch] = {}
+        self.answered = False  # whether a report of this run was answered
+        self.changed = True  # whether there is something to report at once
+
+    def report(self, send: Send, node: dict[str, str], stats: dict[str, Any]) -> None:
+        """Say all there is to say."""
+        self.sequence += 1
+        self.changed = False
+        known = {name: ("Pending", version, CAUSE) for name, version in self.held.items()}
+        failed = {name: ("Failed", version, why) for name, (version, why) in self.failed.items()}
+        content: dict[str, Any] = {
+            "core": {"binVersion": VERSION},
+            "node": node,
+            "nodestats": stats,
+            "apps": [{"name": name, "version": v} for name, v in sorted(self.held.items())],
+            "sysapps": [],
+            "appstats": [
+                {"name": name, "version": version, "status": status, "cause": cause}
+                for name, (status, version, cause) in sorted({**known, **failed}.items())
+            ],
+            "sysappstats": [],
+        }
+        send("report", "report", {"seq": self.sequence, "run": self.run}, content)
+
+    def take(self, channel: str, payload: bytes, send: Send, now: float) -> None:
+        """Handle a message of the server; what cannot be understood is noted and forgotten."""
+        try:
+            message = json.loads(payload)
+            kind, meta, content = message["kind"], message["meta"], message["content"]
+            request = str(meta.get("x-baetyl-request-id", ""))
+            if kind == "error":
+                self.fetching.pop(request, None)
+                self.note(f"the server answers with an error: {content}")
+            elif channel == "delta":
+                self.answered = self.answered or "seq" in meta
+                self._take_delta(content, send, now)
+            elif channel == "desire-response":
+                self._take_bodies(request, content["values"], send)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self.note(f"cannot use a message on {channel}: {error!r}")
+
+    def _take_delta(self, content: dict[str, Any], send: Send, now: float) -> None:
+        if "apps" not in content:
+            return
+        self.wanted = {safe(app["name"]): str(app["version"]) for app in content["apps"]}
+        for name in [name for name in self.held if name not in self.wanted]:
+            del self.held[name]
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+            self.note(f"app {name} is no longer wanted")
+            self.changed = True
+        self.failed = {n: f for n, f in self.failed.items() if self.wanted.get(n) == f[0]}
+        for name, version in self.wanted.items():
+            fetch = self.fetching.get(name)
+            if fetch and fetch.version == version and now - fetch.since < ANSWER_WAIT:
+                continue
+            self.fetching.pop(name, None)
+            if self.held.get(name) != version and name not in self.failed:
+                self.fetching[name] = _Fetch(version, now)
+                self._ask(send, name, [{"kind": "application", "name": name, "version": version}])
+
+    def _ask(self, send: Send, name: str, infos: list[dict[str, str]]) -> None:
+        send("desire", "desire", {"x-baetyl-request-id": name}, {"infos": infos})
+
+    def _take_bodies(self, name: str, values: list[dict[str, Any]], send: Send) -> None:
+        fetch = self.fetching.get(name)
+        if fetch is None or (self.wanted or {}).get(name) != fetch.version:
+            self.fetching.pop(name, None)
+            return
+        fetch.left -= 1
+        if fetch.body is None:
+            fetch.body = values[0]["value"]
+            infos = _infos(fetch.body)
+            groups = [infos[i : i + INFO_LIMIT] for i in range(0, len(infos), INFO_LIMIT)]
+            fetch.left = len(groups)
+            for group in groups:
+                self._ask(send, name, group)
+        else:
+            fetch.values += values
+        if fetch.left == 0:
+            del self.fetching[name]
+            self._apply(name, fetch)
+
+    def _apply(self, name: str, fetch: _Fetch) -> None:
+        """Write the files of an app, unless the world has moved on meanwhile."""
+        assert fetch.body is not None  # noqa: S101
+        asked = {(i["kind"], i["name"]): i["version"] for i in _infos(fetch.body)}
+        got = {(v["kind"], v["name"]): v["value"]["version"] for v in fetch.values}
+        if fetch.body["version"] != fetch.version or got != asked:
+            self.note(f"app {name} has changed meanwhile")
+            return
+        self.changed = True
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
+        try:
+            write_private(new / "app.json", json.dumps(fetch.body, indent=1).encode())
+            for value in fetch.values:
+                _write_files(new, value["kind"], value["value"])
+            replace_folder(new, self.folder / safe(name))
+        except (OSError, ValueError) as error:
+            self.failed[name] = fetch.version, f"its files cannot be written: {error}"
+            self.note(f"app {name}: {self.failed[name][1]}")
+        else:
+            self.held[name] = fetch.version
+            self.note(f"app {name} version {fetch.version} is here; {CAUSE}")
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+    def forget_files(self) -> None:
+        """Remove what an earlier start left; all of it is fetched again."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _infos(app: dict[str, Any]) -> list[dict[str, str]]:
+    """The configs and secrets an app mounts, each once, as they are asked for."""
+    found = {}
+    for volume in app.get("volumes") or ():
+        for key, kind in (("config", "configuration"), ("secret", "secret")):
+            if volume.get(key):
+                name, version = volume[key]["name"], volume[key]["version"]
+                found[kind, name] = {"kind": kind, "name": name, "version": version}
+    return list(found.values())
+
+
+def _write_files(folder: Path, kind: str, value: dict[str, Any]) -> None:
+    place = folder / f"{kind}s" / safe(value["name"])
+    place.mkdir(mode=0o700, parents=True)
+    for key, data in (value.get("data") or {}).items():
+        content = base64.b64decode(data) if kind == "secret" else data.encode()
+        write_private(place / safe(key), content)

@@ -1,0 +1,261 @@
+"""The command an operator copies, run in a shell of a machine that has never seen us."""
+
+import base64
+import os
+import re
+import shutil
+import socket
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.end_to_end.conftest import UNIT, Server, kv, make_app, running_server, wait_for
+
+TOOLS = (
+    *("sh", "curl", "openssl", "nohup", "mktemp", "rm", "mkdir", "chmod", "mv", "cat", "id"),
+    *("env", "printf"),
+)
+SHELLS = [shell for shell in ("dash", "busybox", "bash") if shutil.which(shell)]
+
+
+class Machine:
+    """A home directory and a PATH with little on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        tools = folder / "bin"
+        for path in (self.home, tools):
+            path.mkdir(parents=True)
+        for tool in TOOLS:
+            if found := shutil.which(tool):
+                (tools / tool).symlink_to(found)
+        (tools / "python3").symlink_to("/usr/bin/python3")
+        self.environment = {"HOME": str(self.home), "PATH": str(tools)}
+        self.tools = tools
+
+    def run(
+        self, command: str, *, shell: str = "sh", **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
+        words = [shutil.which(shell) or shell, *(["sh"] if shell == "busybox" else []), "-c"]
+        return subprocess.run(
+            [*words, command],
+            env={**self.environment, **environment},
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=55 * UNIT,
+        )
+
+    @property
+    def state(self) -> Path:
+        return self.home / ".edgesync"
+
+    def agent(self, command: str) -> "subprocess.CompletedProcess[str]":
+        return self.run(f"python3 {self.state}/agent.pyz {command}")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    one = Machine(tmp_path / "machine")
+    yield one
+    if (one.state / "agent.pyz").exists():
+        one.agent("stop")
+
+
+def installed(done: "subprocess.CompletedProcess[str]") -> str:
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def command_for(api: httpx.Client, path: str) -> str:
+    answer = api.get(f"/v1/{path}/init")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    body = answer.json()
+    assert set(body) == {"cmd"}
+    command: str = body["cmd"]
+    assert "\n" not in command
+    assert "-k" not in command.split()
+    return command
+
+
+def token_in(command: str) -> str:
+    found = re.search(r"token=([-\w]+)", command)
+    assert found
+    return found[1]
+
+
+def is_ready(api: httpx.Client, name: str) -> Callable[[], bool]:
+    return lambda: api.get(f"/v1/nodes/{name}").json().get("ready") is True
+
+
+def files_below(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_the_command_of_a_node_makes_it_ready(api: httpx.Client, machine: Machine) -> None:
+    api.post("/v1/nodes", json={"name": "gate", "labels": {"role": "gateway"}})
+    make_app(api, selector="role=gateway")
+    said = installed(machine.run(command_for(api, "nodes/gate")))
+    assert "node default.gate reports in" in said
+    wait_for(is_ready(api, "gate"), "the node to be ready")
+
+    def stats() -> Any:
+        report = api.get("/v1/nodes/gate/stats").json()["report"]
+        return report if report["appstats"] else None
+
+    report = wait_for(stats, "the app to be reported")
+    assert report["node"]["hostname"] == socket.gethostname()
+    assert int(report["nodestats"]["capacity"]["cpu"]) == os.cpu_count()
+    (app,) = report["appstats"]
+    assert (app["name"], app["status"]) == ("web", "Pending")
+    assert app["cause"] == "this agent runs no containers"
+    assert [one["name"] for one in report["apps"]] == ["web"]
+
+    folder = machine.state / "apps" / "web"
+    files = files_below(folder)
+    assert files["configurations/web-conf/a.conf"] == "x = 1"
+    assert files["secrets/web-password/password"] == "s3cret"
+    for path in machine.state.rglob("*"):
+        open_to_all = stat.S_IMODE(path.stat().st_mode) & 0o077
+        assert not open_to_all, path
+
+    body = {"data": [kv("a.conf", "x = 2")]}
+    assert api.put("/v1/configs/web-conf", json=body).status_code == 200
+    changed = folder / "configurations" / "web-conf" / "a.conf"
+    wait_for(lambda: changed.exists() and changed.read_text() == "x = 2", "the new config")
+    assert api.delete("/v1/apps/web").status_code == 200
+    wait_for(lambda: not folder.exists(), "the app to be gone")
+    wait_for(
+        lambda: api.get("/v1/nodes/gate/stats").json()["report"]["apps"] == [],
+        "the report to say so",
+    )
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_command_of_a_batch_makes_its_device_ready(
+    api: httpx.Client, machine: Machine, shell: str
+) -> None:
+    batch = {
+        "name": "line-7",
+        "enableWhitelist": 0,
+        "labels": {"line": "7"},
+        "fingerprint": {"type": 2, "inputField": "number"},
+    }
+    assert api.post("/v1/register", json=batch).status_code == 200
+    command = command_for(api, "register/line-7")
+    refused = machine.run(command, shell=shell)
+    assert refused.returncode != 0
+    assert "EDGESYNC_INPUT" in refused.stderr
+    # What failed on the device has not used the token up.
+    said = installed(machine.run(command, shell=shell, EDGESYNC_INPUT=" SN-1 "))
+    assert "node default.sn-1 reports in" in said
+    wait_for(is_ready(api, "sn-1"), "the node to be ready")
+    assert api.get("/v1/nodes/sn-1").json()["labels"]["line"] == "7"
+    assert api.get("/v1/register/line-7/record/sn-1").json()["active"] == 1
+
+
+def test_installing_again_replaces_the_agent(api: httpx.Client, machine: Machine) -> None:
+    api.post("/v1/nodes", json={"name": "gate"})
+    numbers = []
+    for _ in range(2):
+        installed(machine.run(command_for(api, "nodes/gate")))
+        numbers.append(int((machine.state / "agent.pid").read_text()))
+    assert numbers[0] != numbers[1]
+    wait_for(lambda: not Path(f"/proc/{numbers[0]}").exists() or _is_dead(numbers[0]), "the first")
+    second = machine.agent("run")
+    assert second.returncode == 1
+    assert "runs here already" in second.stderr
+    installed(machine.agent("stop"))
+    assert "no agent was running" in installed(machine.agent("stop"))
+
+
+def _is_dead(number: int) -> bool:
+    """Ended, and not yet waited for by the process that took it over."""
+    return " Z " in Path(f"/proc/{number}/stat").read_text()
+
+
+def test_a_command_works_once(api: httpx.Client, machine: Machine, tmp_path: Path) -> None:
+    api.post("/v1/nodes", json={"name": "gate"})
+    command = command_for(api, "nodes/gate")
+    installed(machine.run(command))
+    other = Machine(tmp_path / "other")
+    again = other.run(command)
+    assert again.returncode != 0
+    assert "401" in again.stderr
+    assert not other.state.exists()
+
+
+def test_a_server_with_another_authority_is_refused(
+    api: httpx.Client, machine: Machine, tmp_path: Path
+) -> None:
+    api.post("/v1/nodes", json={"name": "gate"})
+    command = command_for(api, "nodes/gate")
+    with running_server(tmp_path / "impostor") as impostor:
+        foreign = Path(impostor.ca).read_bytes()
+    own = re.search(r" (LS0t[A-Za-z0-9+/=]+) ", command)
+    assert own
+    tampered = command.replace(own[1], base64.b64encode(foreign).decode())
+    refused = machine.run(tampered)
+    assert refused.returncode != 0
+    assert "certificate" in refused.stderr
+    # Nor does it help that the machine trusts the server for other reasons, or that its user
+    # has told curl not to look.
+    (machine.home / ".curlrc").write_text("insecure\n")
+    refused = machine.run(tampered, SSL_CERT_FILE=str(tmp_path / "data" / "ca" / "root.pem"))
+    assert refused.returncode != 0
+    assert not machine.state.exists()
+
+
+def test_without_the_tools_it_says_what_is_missing(api: httpx.Client, machine: Machine) -> None:
+    api.post("/v1/nodes", json={"name": "gate"})
+    (machine.tools / "openssl").unlink()
+    python = machine.tools / "python3"
+    python.unlink()
+    python.write_text('#!/bin/sh\nexec /usr/bin/python3 -S "$@"\n')
+    python.chmod(0o755)
+    refused = machine.run(command_for(api, "nodes/gate"))
+    assert refused.returncode != 0
+    assert "apt-get install openssl" in refused.stderr
+
+
+def test_a_server_is_reached_by_the_name_it_was_given(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data", "--server-name", "edge.example.com") as server:
+        with server.client() as api:
+            api.post("/v1/nodes", json={"name": "gate"})
+            command = command_for(api, "nodes/gate")
+        port = server.activation.rpartition(":")[2]
+        assert f'"https://edge.example.com:{port}/v1/init/install.sh?token=' in command
+
+
+def test_the_installer_and_the_agent_are_for_who_has_a_token(
+    server: Server, api: httpx.Client
+) -> None:
+    api.post("/v1/nodes", json={"name": "gate"})
+    token = token_in(command_for(api, "nodes/gate"))
+    with server.devices() as devices:
+        for path in ("install.sh", "agent.pyz"):
+            for guess in ("", "x", token[:-1], token.swapcase(), token + "=", "%00", "%ff"):
+                answer = devices.get(f"/v1/init/{path}?token={guess}")
+                assert answer.status_code == 401, guess
+                assert answer.json()["code"] == "RequestAccessDenied"
+            assert devices.get(f"/v1/init/{path}").status_code == 401
+            answer = devices.get(f"/v1/init/{path}?token={token}")
+            assert answer.status_code == 200
+            assert answer.headers["content-type"] == "application/octet-stream"
+        for path in ("", "x", "..", "agent.py", "install.sh/"):
+            answer = devices.get(f"/v1/init/{path}?token={token}")
+            assert answer.status_code == 404
+            assert answer.json()["code"] == "RequestMethodNotFound"
+    database = (server.data_dir / "edgesync.db-wal").read_bytes()
+    assert token.encode() not in database + (server.data_dir / "edgesync.db").read_bytes()
+    assert token not in server.log()
