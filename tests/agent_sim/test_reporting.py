@@ -1,0 +1,80 @@
+"""What a node says of itself."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+from agent_sim.fetching import Fetch, Wanted
+from agent_sim.model import App, Facts, Status, Usage, time_text
+from agent_sim.reporting import report_content, stats_content
+from broker.messages import Encoding, Message, decode_message, encode_message
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+FACTS = Facts({"hostname": "h"}, Usage("4", "4096"))
+WEB = App(
+    "web", "3", {"services": [{"name": "s"}]}, status=Status.RUNNING, started=NOW, is_system=False
+)
+
+
+def test_a_report_is_a_snapshot_of_everything() -> None:
+    content = report_content(FACTS, Usage("0.5", "100"), [WEB], [], NOW)
+    assert content == {
+        "time": "2026-11-23T12:00:00Z",
+        "core": {"goVersion": "", "binVersion": "agent_sim", "gitRevision": ""},
+        "node": {"hostname": "h"},
+        "nodestats": {
+            "usage": {"cpu": "0.5", "memory": "100"},
+            "capacity": {"cpu": "4", "memory": "4096"},
+        },
+        "apps": [{"name": "web", "version": "3"}],
+        "appstats": [
+            {
+                "name": "web",
+                "version": "3",
+                "status": "Running",
+                "cause": "",
+                "instances": {
+                    "s-0": {
+                        "name": "s-0",
+                        "serviceName": "s",
+                        "status": "Running",
+                        "cause": "",
+                        "createTime": "2026-11-23T12:00:00Z",
+                        "usage": {"cpu": "0.01", "memory": "4194304"},
+                    }
+                },
+            }
+        ],
+        "sysapps": [],
+        "sysappstats": [],
+    }
+
+
+def test_a_report_survives_both_encodings() -> None:
+    message = Message("report", report_content(FACTS, Usage("1", "1"), [WEB], [], NOW))
+    for encoding in Encoding:
+        assert decode_message(encode_message(message, encoding)) == message
+
+
+def test_what_could_not_be_fetched_is_failed_but_not_among_the_apps() -> None:
+    lost = Fetch(Wanted("db", "2"), cause="not found")
+    content = report_content(FACTS, Usage("1", "1"), [WEB], [lost, Fetch(Wanted("x", "1"))], NOW)
+    assert [app["name"] for app in content["apps"]] == ["web"]
+    assert [(a["name"], a["status"], a["cause"]) for a in content["appstats"]] == [
+        ("web", "Running", ""),
+        ("db", "Failed", "not found"),
+    ]
+
+
+def test_an_app_whose_next_version_could_not_be_fetched_is_named_once() -> None:
+    lost = Fetch(Wanted("web", "4"), cause="not found")
+    content = report_content(FACTS, Usage("1", "1"), [WEB], [lost], NOW)
+    assert [(a["version"], a["status"]) for a in content["appstats"]] == [("3", "Running")]
+
+
+def test_stats_are_usage_alone() -> None:
+    usage = {"usage": {"cpu": "1", "memory": "2"}}
+    assert stats_content(Usage("1", "2")) == {"nodestats": usage}
+
+
+def test_times_are_utc() -> None:
+    east = NOW.astimezone(timezone(timedelta(hours=3)))
+    assert time_text(east) == "2026-11-23T12:00:00Z"
