@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from cloud.core.app import App
 from cloud.core.node import Node
 from cloud.core.selectors import matches
@@ -10,8 +12,7 @@ from cloud.core.selectors import matches
 _MEMO_LIMIT = 100_000
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class AppVersion:
+class AppVersion(msgspec.Struct, frozen=True, order=True, gc=False):
     """One app at one version, as reports and deltas name it."""
 
     name: str

@@ -68,11 +68,6 @@ class StoredReport:
         return max(self.received, self.usage_received or self.received)
 
 
-class _AppEntry(msgspec.Struct):
-    name: str
-    version: str
-
-
 class _AppStats(msgspec.Struct):
     name: str
     version: str
@@ -87,8 +82,8 @@ class _Content(msgspec.Struct):
     core: dict[str, Any] | None = None
     node: dict[str, Any] | None = None
     nodestats: dict[str, Any] | None = None
-    apps: list[_AppEntry] | None = None
-    sysapps: list[_AppEntry] | None = None
+    apps: list[AppVersion] | None = None
+    sysapps: list[AppVersion] | None = None
     appstats: list[_AppStats] | None = None
     sysappstats: list[_AppStats] | None = None
 
@@ -134,10 +129,10 @@ def read_order(meta: Mapping[str, str | int]) -> Order:
     return Order(run, sequence)
 
 
-def _versions(entries: list[_AppEntry] | None) -> tuple[AppVersion, ...] | None:
+def _versions(entries: list[AppVersion] | None) -> tuple[AppVersion, ...] | None:
     if entries is None:
         return None
-    return tuple(dict.fromkeys(AppVersion(entry.name, entry.version) for entry in entries))
+    return tuple(dict.fromkeys(entries))
 
 
 def _document(content: Any) -> bytes:
