@@ -36,8 +36,8 @@ from cloud.config import BadSettings, Settings
 from cloud.core.installation import install_command
 from cloud.link.http import activation_app
 from cloud.link.inbox import Inbox
-from cloud.link.presigning import presigner
 from cloud.link.installer import ServerAddress
+from cloud.link.presigning import presigner
 from cloud.link.pusher import Pusher
 from cloud.operations.admission import may_connect
 from cloud.rest.app import rest_app
