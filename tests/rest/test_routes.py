@@ -92,7 +92,7 @@ async def test_an_unknown_field_is_refused_by_name(
         ("/v1/apps", {**APP, "volumes": []}, "services[0].volumeMounts[0].name"),
         ("/v1/apps", {**APP, "name": "baetyl-core"}, "name"),
         ("/v1/configs", {"name": "c", "data": [{"key": "a"}]}, "data[0].value"),
-        ("/v1/configs", {"name": "c", "data": [{"key": "a", "value": {}}]}, "data[0].value.value"),
+        ("/v1/configs", {"name": "c", "data": [{"key": "a", "value": {}}]}, "data[0].value.type"),
         ("/v1/secrets", {"name": "s", "data": {"a": 1}}, "data"),
         ("/v1/register", {"quotaNum": 1.5}, "quotaNum"),
         ("/v1/register", {"enableWhitelist": True}, "enableWhitelist"),
