@@ -53,7 +53,7 @@ def read_publish(first: int, body: bytes) -> tuple[int | None, str, bytes]:
     """Packet number (None at QoS 0), topic and payload of a PUBLISH."""
     try:
         (length,) = struct.unpack_from("!H", body)
-        topic, rest = body[2 : 2 + length].decode(), body[2 + length :]
+        topic, rest = struct.unpack_from(f"{length}s", body, 2)[0].decode(), body[2 + length :]
         if not first & 0x06:
             return None, topic, rest
         (number,) = struct.unpack_from("!H", rest)

@@ -1,6 +1,7 @@
 """The command an operator copies, run in a shell of a machine that has never seen us."""
 
 import base64
+import hashlib
 import os
 import re
 import shutil
@@ -8,13 +9,14 @@ import socket
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.end_to_end.conftest import UNIT, Server, kv, make_app, running_server, wait_for
+from tests.end_to_end.conftest import UNIT, Server, kv, make_app, make_csr, running_server, wait_for
 
 TOOLS = (
     *("sh", "curl", "openssl", "nohup", "mktemp", "rm", "mkdir", "chmod", "mv", "cat", "id"),
@@ -162,6 +164,41 @@ def test_the_command_of_a_batch_makes_its_device_ready(
     wait_for(is_ready(api, "sn-1"), "the node to be ready")
     assert api.get("/v1/nodes/sn-1").json()["labels"]["line"] == "7"
     assert api.get("/v1/register/line-7/record/sn-1").json()["active"] == 1
+
+
+def test_a_combined_fingerprint_is_the_one_the_operator_listed(
+    api: httpx.Client, machine: Machine
+) -> None:
+    joined = f"sn-1\n{socket.gethostname().strip().lower()}"
+    digest = hashlib.sha256(joined.encode()).hexdigest()[:40]
+    batch = {"name": "line-7", "fingerprint": {"type": 6}}
+    assert api.post("/v1/register", json=batch).status_code == 200
+    command = command_for(api, "register/line-7")
+    refused = machine.run(command, EDGESYNC_INPUT="sn-1")
+    assert refused.returncode != 0
+    assert digest in refused.stderr
+    record = {"fingerprintValue": digest, "nodeName": "press"}
+    assert api.post("/v1/register/line-7/record", json=record).status_code == 200
+    assert "default.press" in installed(machine.run(command, EDGESYNC_INPUT="SN-1 "))
+    wait_for(is_ready(api, "press"), "the node to be ready")
+
+
+def test_of_many_that_show_one_token_one_is_activated(server: Server, api: httpx.Client) -> None:
+    api.post("/v1/nodes", json={"name": "gate"})
+    api.post("/v1/register", json={"name": "open", "enableWhitelist": 0})
+    _, csr = make_csr()
+    for path, proof in (
+        ("nodes/gate", {}),
+        ("register/open", {"fingerprintValue": "sn-1"}),
+    ):
+        token = token_in(command_for(api, path))
+        claim = {"installToken": token, "csr": csr, **proof}
+        with server.devices() as devices, ThreadPoolExecutor(8) as threads:
+            broken = devices.post("/v1/active", json={**claim, "csr": "x"})
+            assert broken.status_code == 400
+            asked = threads.map(lambda _, c=claim: devices.post("/v1/active", json=c), range(8))
+            statuses = sorted(answer.status_code for answer in asked)
+        assert statuses == [200] + [401] * 7
 
 
 def test_installing_again_replaces_the_agent(api: httpx.Client, machine: Machine) -> None:

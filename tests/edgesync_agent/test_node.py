@@ -1,0 +1,218 @@
+"""What the agent does with what it is told, beside a server that is written down here."""
+
+import base64
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgesync_agent.node import INFO_LIMIT, Node
+
+
+class Server:
+    """Answers as docs/protocol.md says; messages of the node wait in *said*."""
+
+    def __init__(self) -> None:
+        self.apps: dict[str, dict[str, Any]] = {}
+        self.bodies: dict[tuple[str, str], dict[str, Any]] = {}
+        self.said: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+
+    def send(self, channel: str, kind: str, meta: dict[str, Any], content: Any) -> None:
+        assert channel == kind
+        json.dumps([meta, content])
+        self.said.append((channel, meta, content))
+
+    def add(self, name: str, version: str, **bodies: tuple[str, dict[str, str]]) -> None:
+        volumes = []
+        for resource, (kind, data) in bodies.items():
+            volumes.append({"name": resource, kind: {"name": resource, "version": "1"}})
+            word = "configuration" if kind == "config" else kind
+            value = {"name": resource, "version": "1", "data": data}
+            self.bodies[word, resource] = value
+        self.apps[name] = {"name": name, "version": version, "volumes": volumes}
+        self.bodies["application", name] = self.apps[name]
+
+    def delta(self) -> dict[str, Any]:
+        apps = [{"name": n, "version": app["version"]} for n, app in self.apps.items()]
+        return {"apps": apps, "sysapps": []}
+
+    def values(self, infos: list[dict[str, str]]) -> dict[str, Any]:
+        found = [(i, self.bodies[i["kind"], i["name"]]) for i in infos]
+        return {
+            "values": [
+                {"kind": i["kind"], "name": i["name"], "version": body["version"], "value": body}
+                for i, body in found
+            ]
+        }
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path / "apps", "run", lambda line: None)
+
+
+def tell(node: Node, server: Server, content: Any, *, now: float = 0, **meta: Any) -> None:
+    message = {"kind": "report", "meta": meta, "content": content}
+    node.take("delta", json.dumps(message).encode(), server.send, now)
+
+
+def converse(node: Node, server: Server) -> None:
+    """Answer every desire until there are no more."""
+    while server.said:
+        channel, meta, content = server.said.pop(0)
+        if channel == "desire":
+            assert 0 < len(content["infos"]) <= INFO_LIMIT
+            message = {"kind": "desire", "meta": meta, "content": server.values(content["infos"])}
+            node.take("desire-response", json.dumps(message).encode(), server.send, 0)
+
+
+def reported(node: Node, server: Server) -> dict[str, Any]:
+    node.report(server.send, {"hostname": "h"}, {})
+    content: dict[str, Any] = server.said.pop()[2]
+    return content
+
+
+def test_an_app_becomes_files_and_is_reported_as_pending(node: Node, server: Server) -> None:
+    encoded = base64.b64encode(b"\x00secret").decode()
+    server.add("web", "7", conf=("config", {"a.conf": "x"}), pw=("secret", {"pw": encoded}))
+    assert reported(node, server)["apps"] == []
+    tell(node, server, server.delta(), seq=1)
+    assert node.answered
+    converse(node, server)
+    assert node.changed
+    report = reported(node, server)
+    assert report["apps"] == [{"name": "web", "version": "7"}]
+    (stats,) = report["appstats"]
+    assert (stats["status"], stats["cause"]) == ("Pending", "this agent runs no containers")
+    folder = node.folder / "web"
+    assert (folder / "configurations" / "conf" / "a.conf").read_text() == "x"
+    secret = folder / "secrets" / "pw" / "pw"
+    assert secret.read_bytes() == b"\x00secret"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    tell(node, server, {}, seq=2)
+    assert not server.said
+    assert not node.changed
+
+
+def test_what_is_no_longer_wanted_is_removed(node: Node, server: Server) -> None:
+    server.add("web", "7", conf=("config", {"a.conf": "x"}))
+    tell(node, server, server.delta())
+    converse(node, server)
+    server.apps.clear()
+    tell(node, server, server.delta())
+    assert list(node.folder.iterdir()) == []
+    assert reported(node, server)["apps"] == []
+
+
+def test_a_new_version_replaces_all_of_the_old_one(node: Node, server: Server) -> None:
+    server.add("web", "7", conf=("config", {"a.conf": "x", "b.conf": "y"}))
+    tell(node, server, server.delta())
+    converse(node, server)
+    server.add("web", "8", conf=("config", {"a.conf": "z"}))
+    tell(node, server, server.delta())
+    converse(node, server)
+    folder = node.folder / "web" / "configurations" / "conf"
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"a.conf": "z"}
+    assert [path.name for path in node.folder.iterdir()] == ["web"]
+
+
+def test_a_world_that_has_moved_on_is_not_taken(node: Node, server: Server) -> None:
+    server.add("web", "7", conf=("config", {"a.conf": "x"}))
+    old = server.delta()
+    server.add("web", "8", conf=("config", {"a.conf": "x"}))
+    tell(node, server, old)
+    converse(node, server)
+    assert reported(node, server)["apps"] == []
+    server.bodies["configuration", "conf"]["version"] = "2"
+    tell(node, server, server.delta())
+    converse(node, server)
+    assert reported(node, server)["apps"] == []
+    server.bodies["configuration", "conf"]["version"] = "1"
+    tell(node, server, server.delta())
+    converse(node, server)
+    assert reported(node, server)["apps"] == [{"name": "web", "version": "8"}]
+
+
+def test_many_bodies_are_asked_for_in_groups(node: Node, server: Server) -> None:
+    many = {f"c{number}": ("config", {"f": str(number)}) for number in range(INFO_LIMIT + 5)}
+    server.add("web", "7", **many)
+    tell(node, server, server.delta())
+    converse(node, server)
+    assert len(list((node.folder / "web" / "configurations").iterdir())) == INFO_LIMIT + 5
+
+
+def test_no_answer_means_asking_again_after_a_while(node: Node, server: Server) -> None:
+    server.add("web", "7")
+    for now, asked in ((0, 1), (1, 1), (31, 2)):
+        tell(node, server, server.delta(), now=now)
+        assert len(server.said) == asked
+
+
+def test_an_error_means_asking_again_at_the_next_delta(node: Node, server: Server) -> None:
+    server.add("web", "7")
+    tell(node, server, server.delta())
+    (_, meta, _) = server.said.pop()
+    error = {"kind": "error", "meta": meta, "content": "not found"}
+    node.take("desire-response", json.dumps(error).encode(), server.send, 0)
+    tell(node, server, server.delta())
+    converse(node, server)
+    assert reported(node, server)["apps"] == [{"name": "web", "version": "7"}]
+
+
+@pytest.mark.parametrize("key", ["../../x", "..", ".", "", "a/b", "/etc/x", "a\0b", "a\nb"])
+def test_no_path_is_built_from_a_name(node: Node, server: Server, tmp_path: Path, key: str) -> None:
+    server.add("web", "7", conf=("config", {key: "x"}))
+    server.add("good", "8")
+    tell(node, server, server.delta())
+    converse(node, server)
+    report = reported(node, server)
+    assert report["apps"] == [{"name": "good", "version": "8"}]
+    assert {one["name"]: one["status"] for one in report["appstats"]} == {
+        "good": "Pending",
+        "web": "Failed",
+    }
+    assert [path.name for path in tmp_path.iterdir()] == ["apps"]
+    # The same again would fail again; another version is tried.
+    tell(node, server, server.delta())
+    assert not server.said
+    server.add("web", "9", conf=("config", {"a": "x"}))
+    tell(node, server, server.delta())
+    converse(node, server)
+    assert len(reported(node, server)["apps"]) == 2
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "a/b", ""])
+def test_an_app_with_such_a_name_is_not_even_asked_for(
+    node: Node, server: Server, name: str
+) -> None:
+    tell(node, server, {"apps": [{"name": name, "version": "1"}]})
+    assert not server.said
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"kind": "report", "meta": [], "content": {}}',
+        b'{"kind": "report", "meta": {}, "content": {"apps": 1}}',
+        b'{"kind": "report", "meta": {}, "content": {"apps": [1]}}',
+        b'{"kind": "desire", "meta": {}, "content": {"values": 1}}',
+        b'{"kind": "error", "meta": {}, "content": "no"}',
+    ],
+)
+def test_what_cannot_be_understood_does_no_harm(node: Node, server: Server, payload: bytes) -> None:
+    for channel in ("delta", "desire-response", "other"):
+        node.take(channel, payload, server.send, 0)
+    assert not server.said
+    assert reported(node, server)["apps"] == []
