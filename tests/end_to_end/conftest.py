@@ -147,7 +147,8 @@ def make_batch(api: httpx.Client, name: str = "b1", **fields: Any) -> dict[str, 
     body = {"name": name, "enableWhitelist": 0, **fields}
     answer = api.post("/v1/register", json=body)
     assert answer.status_code == 200, answer.text
-    return answer.json()
+    made: dict[str, Any] = answer.json()
+    return made
 
 
 def claim_for(batch: dict[str, Any], fingerprint: str, csr: str) -> dict[str, Any]:

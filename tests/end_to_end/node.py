@@ -9,6 +9,7 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.end_to_end.conftest import UNIT, Identity, Server
 
@@ -29,7 +30,9 @@ class Node:
             "desire-response": queue.Queue(),
         }
         self.client = mqtt.Client(
-            mqtt.CallbackAPIVersion.VERSION2, client_id=identity.node_id, protocol=mqtt.MQTTv311
+            CallbackAPIVersion.VERSION2,
+            client_id=identity.node_id,
+            protocol=MQTTProtocolVersion.MQTTv311,
         )
         self.client.tls_set_context(identity.context())
         self.client.on_connect = self._on_connect

@@ -1,5 +1,7 @@
 """What nodes are told without having asked."""
 
+from collections.abc import Callable
+
 from broker.messages import Encoding, Message
 from broker.topics import Channel
 from cloud.core.app import AppSpec, Service
@@ -10,17 +12,16 @@ from cloud.store.interface import Store, Transaction
 from tests.link.conftest import NOW, FakeHub, describe
 
 
-def change(image: str) -> AppSpec:
-    return AppSpec(selector="role=gateway", services=(Service("web", image=image),))
+def update(image: str) -> Callable[[Transaction], object]:
+    spec = AppSpec(selector="role=gateway", services=(Service("web", image=image),))
+    return lambda tx: update_app(tx, "default", "web", spec, now=NOW)
 
 
 async def report(hub: FakeHub, store: Store, encoding: Encoding) -> None:
     await store.write(describe)
     inbox = Inbox(hub, store, lambda: NOW)
-    content = {"apps": []}
-    await inbox.handle(
-        [hub.inbound(Channel.REPORT, Message("report", content, {"seq": 1}), encoding=encoding)]
-    )
+    message = Message("report", {"apps": []}, {"seq": 1})
+    await inbox.handle([hub.inbound(Channel.REPORT, message, encoding=encoding)])
     hub.pushed.clear()
 
 
@@ -36,11 +37,7 @@ async def test_ten_changes_are_one_push_of_the_last_version(hub: FakeHub, store:
     hub.pushed.clear()
 
     for number in range(10):
-        await store.write(
-            lambda tx, number=number: update_app(
-                tx, "default", "web", change(f"nginx:{number}"), now=NOW
-            )
-        )
+        await store.write(update(f"nginx:{number}"))
     await store.wait_for_stale()
     await push_all(pusher)
     [(node_id, channel, message, encoding)] = hub.pushed
@@ -71,7 +68,4 @@ async def report_again(hub: FakeHub, store: Store) -> None:
     await inbox.handle([hub.inbound(Channel.REPORT, Message("report", {"apps": []}, {"seq": 1}))])
     hub.pushed.clear()
 
-    def work(tx: Transaction) -> None:
-        update_app(tx, "default", "web", change("nginx:2"), now=NOW)
-
-    await store.write(work)
+    await store.write(update("nginx:2"))

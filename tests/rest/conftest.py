@@ -142,6 +142,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             on_node_deleted=deleted.append,
             checks=checks,
             version="1.2.3",
+            function_runtimes={"python36": "runtimes/python:3.6"},
             new_token=lambda: f"token{next(tokens)}",
             install_command=lambda token: f"install with {token}",
         )

@@ -39,7 +39,8 @@ def test_an_unknown_key_is_an_error_wherever_it_stands(tmp_path: Path) -> None:
     file.write_text("api_prot = 1\n")
     assert "api_prot" in refusal({}, {}, file)
     assert "EDGESYNC_API_PROT" in refusal({}, {"EDGESYNC_API_PROT": "1"})
-    assert load_settings({}, {"EDGESYNC_TEST_UNIT": "2", "EDGESYNC_CONFIG": "x"}, None)
+    others = {"EDGESYNC_TEST_UNIT": "2", "EDGESYNC_CONFIG": "x", "EDGESYNC_SIM_TOKEN": "t"}
+    assert load_settings({}, others, None) == Settings()
 
 
 @pytest.mark.parametrize(
