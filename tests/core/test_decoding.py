@@ -129,7 +129,8 @@ def test_an_apps_field_is_named_as_the_contract_names_it(body: bytes, field: str
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        (b'{"data":[{"key":"a","value":{"type":"object"}}]}', "data[0].value.type"),
+        (b'{"data":[{"key":"a","value":{"type":"blob"}}]}', "data[0].value.type"),
+        (b'{"data":[{"key":"a","value":{"type":"object"}}]}', "data[0].value.source"),
         (b'{"data":[{"key":"a","value":{"type":"kv"}}]}', "data[0].value.value"),
         (b'{"data":[{"key":"a","value":{"type":"kv","value":1}}]}', "data[0].value.value"),
         (b'{"data":[{"key":"a"}]}', "data[0].value"),
