@@ -166,6 +166,7 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
             install_command=functools.partial(
                 install_command, install_address.activation, authority.root_pem
             ),
+            function_runtimes=settings.runtimes,
         )
         devices = activation_app(
             store,

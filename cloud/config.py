@@ -18,6 +18,15 @@ PREFIX = "EDGESYNC_"
 NOT_SETTINGS = frozenset({"EDGESYNC_CONFIG", "EDGESYNC_HOME", "EDGESYNC_INPUT"})
 """Variables with the prefix that are read elsewhere; `EDGESYNC_SIM_*` and `EDGESYNC_TEST_*` too."""
 
+RUNTIMES: Mapping[str, str] = {
+    "python3": "hub.baidubce.com/baetyl/function-python:3.6-v2.0.0",
+    "python36": "hub.baidubce.com/baetyl/function-python:3.6-v2.0.0",
+    "python3-opencv": "hub.baidubce.com/baetyl/function-python-opencv:3.6",
+    "nodejs10": "hub.baidubce.com/baetyl/function-node:10.19-v2.0.0",
+    "sql": "hub.baidubce.com/baetyl/function-sql:v2.0.0",
+}
+"""Images that Baetyl runs functions in."""
+
 SIGNATURE_LIMIT = 7 * 24 * 3600
 """Seconds for which object stores accept a signature."""
 
@@ -66,6 +75,13 @@ class Settings:
             "How long a node may use the URL of an object it was given; 604800 at most."
         ),
     )
+    function_runtimes: tuple[str, ...] = field(
+        default=(),
+        metadata=_help(
+            "Image of a runtime for functions, as RUNTIME=IMAGE; adds to those that are known or"
+            " replaces one."
+        ),
+    )
     max_connections: int = field(
         default=10_000, metadata=_help("Nodes connected at the same time, at most.")
     )
@@ -81,6 +97,10 @@ class Settings:
         for port in ("api_port", "activation_port", "mqtt_port"):
             if not 0 <= getattr(self, port) <= 65535:
                 raise BadSettings(f"{port}: {getattr(self, port)} is not between 0 and 65535")
+        for entry in self.function_runtimes:
+            runtime, _, image = entry.partition("=")
+            if not runtime.strip() or not image.strip():
+                raise BadSettings(f"function_runtimes: {entry!r} is not RUNTIME=IMAGE")
         if not 1 <= self.object_url_seconds <= SIGNATURE_LIMIT:
             raise BadSettings(f"object_url_seconds: is not between 1 and {SIGNATURE_LIMIT}")
         if self.max_connections < 1:
@@ -91,6 +111,12 @@ class Settings:
             check_namespace("namespace", self.namespace)
         except Invalid as error:
             raise BadSettings(f"namespace: {error.reason}") from error
+
+    @property
+    def runtimes(self) -> Mapping[str, str]:
+        """Image of each runtime that functions can have."""
+        given = (entry.partition("=") for entry in self.function_runtimes)
+        return {**RUNTIMES, **{runtime.strip(): image.strip() for runtime, _, image in given}}
 
     @property
     def is_on_loopback(self) -> bool:
@@ -106,6 +132,7 @@ _KINDS: Mapping[str, type] = {
     "activation_port": int,
     "mqtt_port": int,
     "object_url_seconds": int,
+    "function_runtimes": tuple,
     "max_connections": int,
     "server_generated_keys": bool,
 }
@@ -183,6 +210,8 @@ def _read(where: str, key: str, value: Any) -> Any:
     kind = _KINDS.get(key, str)
     if kind is tuple and isinstance(value, list) and all(isinstance(x, str) for x in value):
         return tuple(value)
+    if key == "function_runtimes" and isinstance(value, dict):
+        return tuple(f"{runtime}={image}" for runtime, image in value.items())
     if kind is Path and isinstance(value, str):
         return Path(value)
     if kind in {int, bool, str} and type(value) is kind:

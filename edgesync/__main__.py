@@ -47,7 +47,7 @@ def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _is_many(name: str) -> bool:
-    return name == "server_names"
+    return name in {"server_names", "function_runtimes"}
 
 
 def _help_of(metadata: Mapping[str, str], default: object) -> str:

@@ -21,6 +21,9 @@ Duration = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 PORT_LIMIT = 65535
 
+FUNCTION_CONFIG_PREFIX = "baetyl-function-config-"
+"""Begins the names of configs that are a part of a function app and nowhere else."""
+
 _EVERY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104  # said, not bound
 
 
@@ -120,6 +123,21 @@ class Security(_Part, frozen=True):
     privileged: bool = False
 
 
+class FunctionConfig(_Part, frozen=True):
+    """Where the code of a service's functions is (a config), and what runs it."""
+
+    name: str
+    runtime: str
+
+
+class Function(_Part, frozen=True):
+    """One function: what to call, in which directory of the code."""
+
+    name: str
+    handler: str
+    codedir: str = ""
+
+
 class Service(_Part, frozen=True):
     """One container, or several alike (`replica`)."""
 
@@ -140,12 +158,15 @@ class Service(_Part, frozen=True):
     restart: Restart | UnsetType = UNSET
     security: Security | UnsetType = UNSET
     host_network: bool = False
+    function_config: FunctionConfig | UnsetType = UNSET
+    functions: tuple[Function, ...] | UnsetType = UNSET
 
 
 class AppType(StrEnum):
     """What an app is made of."""
 
     CONTAINER = "container"
+    FUNCTION = "function"
 
 
 class AppSpec(_Part, frozen=True):
@@ -201,12 +222,17 @@ class App:
 def uses_of(spec: AppSpec) -> Iterator[Use]:
     """Everything *spec* refers to by name."""
     for index, volume in enumerate(spec.volumes):
-        if isinstance(volume.config, Ref):
+        if isinstance(volume.config, Ref) and not is_part(volume.config):
             yield Use(UseKind.CONFIG, volume.config.name, f"volumes[{index}].config.name")
         if isinstance(volume.secret, Ref):
             yield Use(UseKind.SECRET, volume.secret.name, f"volumes[{index}].secret.name")
     for index, registry in enumerate(spec.registries):
         yield Use(UseKind.REGISTRY, registry.name, f"registries[{index}].name")
+
+
+def is_part(config: Ref) -> bool:
+    """Say whether that config is made from the app that names it; no operator can make such one."""
+    return config.name.startswith(FUNCTION_CONFIG_PREFIX)
 
 
 def checked_app_spec(spec: AppSpec) -> AppSpec:
@@ -219,7 +245,10 @@ def checked_app_spec(spec: AppSpec) -> AppSpec:
         field = f"services[{index}]"
         _check_unique(f"{field}.name", check_service_name(f"{field}.name", service.name), names)
         _check_service(field, service, volumes)
+        _check_functions(field, service, spec.type)
     _check_host_ports(spec.services)
+    if spec.type is AppType.FUNCTION and spec.registries:
+        raise Invalid("registries", "a function application has none")
     _check_registries(spec.registries, volumes)
     return spec
 
@@ -264,6 +293,22 @@ def _check_service(field: str, service: Service, volumes: set[str]) -> None:
                 check = {"cpu": check_cpu, "memory": check_memory}.get(key)
                 if check is not None:
                     check(f"{field}.resources.{part}.{key}", quantity)
+
+
+def _check_functions(field: str, service: Service, kind: AppType) -> None:
+    functions = service.functions or ()
+    if kind is AppType.CONTAINER:
+        for name, given in (("functionConfig", service.function_config), ("functions", functions)):
+            if given:
+                raise Invalid(f"{field}.{name}", "belongs to a function application")
+    names: set[str] = set()
+    for index, function in enumerate(functions):
+        place = f"{field}.functions[{index}]"
+        _check_present(f"{place}.name", function.name)
+        _check_unique(f"{place}.name", function.name, names)
+        _check_present(f"{place}.handler", function.handler)
+        if function.codedir.startswith("/") or ".." in function.codedir.split("/"):
+            raise Invalid(f"{place}.codedir", "leads out of the code")
 
 
 def _check_host_ports(services: tuple[Service, ...]) -> None:

@@ -1,11 +1,14 @@
 """What people do with apps, and what a change of something they use does to them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+import msgspec
+
 from cloud.core.app import App, AppSpec, Use, UseKind, checked_app_spec, uses_of
 from cloud.core.desired import nodes_affected
+from cloud.core.functions import NO_RUNTIMES, completed_app_spec
 from cloud.core.listing import ListOptions, Page, page_of
 from cloud.core.names import check_own_name
 from cloud.errors import InUse, Invalid, NotFound
@@ -14,9 +17,25 @@ from cloud.store.interface import Transaction
 _USERS_SHOWN = 10
 
 
-def create_app(tx: Transaction, namespace: str, name: str, spec: AppSpec, *, now: datetime) -> App:
-    """Add an app and tell the nodes it is for; InUse if the name is taken."""
+def create_app(
+    tx: Transaction,
+    namespace: str,
+    name: str,
+    spec: AppSpec,
+    *,
+    now: datetime,
+    runtimes: Mapping[str, str] = NO_RUNTIMES,
+    base: str = "",
+) -> App:
+    """Add an app and tell the nodes it is for; InUse if the name is taken.
+
+    *runtimes* maps runtime to image. The services and volumes of the app *base*, where one is
+    named, stand before those of *spec*; its type has to be the same.
+    """
     check_own_name("name", name)
+    if base:
+        spec = _on_top_of(existing_app(tx, namespace, base).spec, spec)
+    spec = completed_app_spec(name, spec, runtimes)
     _check_spec(tx, namespace, spec)
     if tx.app(namespace, name) is not None:
         raise InUse("app", name)
@@ -26,11 +45,20 @@ def create_app(tx: Transaction, namespace: str, name: str, spec: AppSpec, *, now
     return app
 
 
-def update_app(tx: Transaction, namespace: str, name: str, spec: AppSpec, *, now: datetime) -> App:
+def update_app(
+    tx: Transaction,
+    namespace: str,
+    name: str,
+    spec: AppSpec,
+    *,
+    now: datetime,
+    runtimes: Mapping[str, str] = NO_RUNTIMES,
+) -> App:
     """Describe the app anew and tell the nodes it was or is for; its type cannot change."""
     before = existing_app(tx, namespace, name)
     if spec.type is not before.spec.type:
         raise Invalid("type", f"is {before.spec.type} and cannot change")
+    spec = completed_app_spec(name, spec, runtimes)
     _check_spec(tx, namespace, spec)
     if spec == before.spec:
         return before
@@ -91,6 +119,16 @@ def roll_apps_using(
         tx.put_app(after)
         nodes = tx.nodes(namespace) if nodes is None else nodes
         tx.mark_stale(nodes_affected(nodes, None, after))
+
+
+def _on_top_of(base: AppSpec, spec: AppSpec) -> AppSpec:
+    if spec.type is not base.type:
+        raise Invalid("type", f"is {spec.type}, and that of the base is {base.type}")
+    return msgspec.structs.replace(
+        spec,
+        services=(*base.services, *spec.services),
+        volumes=(*base.volumes, *(one for one in spec.volumes if one not in base.volumes)),
+    )
 
 
 def _tell(tx: Transaction, namespace: str, before: App | None, after: App | None) -> None:

@@ -11,6 +11,7 @@ from cloud.core.app import App, UseKind, uses_of
 from cloud.core.config import Config
 from cloud.core.decoding import convert
 from cloud.core.delivery import app_value, config_value, registry_value, secret_value
+from cloud.core.functions import function_configs
 from cloud.core.names import split_node_id
 from cloud.core.objects import Presign
 from cloud.core.registry import Registry
@@ -74,6 +75,7 @@ def deliver(
         namespace,
         {app.name: app for app in wanted},
         {(use.kind, use.name) for app in wanted for use in uses_of(app.spec)},
+        {config.name: config for app in wanted for config in function_configs(app)},
         presign,
     )
     return {"values": [bodies.value(info) for info in infos]}
@@ -81,12 +83,13 @@ def deliver(
 
 @dataclass(frozen=True, slots=True)
 class _Bodies:
-    """What one node may have: *apps* by name, and what those use."""
+    """What one node may have: *apps* by name, what those use, and the configs made from them."""
 
     tx: Transaction
     namespace: str
     apps: Mapping[str, App]
     used: Set[tuple[UseKind, str]]
+    parts: Mapping[str, Config]
     presign: Presign
 
     def value(self, info: Info) -> dict[str, Any]:
@@ -109,7 +112,7 @@ class _Bodies:
         return app_value(app, self._version_of) if app else None
 
     def _config(self, name: str) -> dict[str, Any] | None:
-        config = self._find(UseKind.CONFIG, name, self.tx.config)
+        config = self.parts.get(name) or self._find(UseKind.CONFIG, name, self.tx.config)
         return config_value(config, self.presign) if config else None
 
     def _secret(self, name: str) -> dict[str, Any] | None:
@@ -127,7 +130,7 @@ class _Bodies:
         found: Config | Secret | Registry | None
         match kind:
             case UseKind.CONFIG:
-                found = self.tx.config(self.namespace, name)
+                found = self.parts.get(name) or self.tx.config(self.namespace, name)
             case UseKind.SECRET:
                 found = self.tx.secret(self.namespace, name)
             case UseKind.REGISTRY:

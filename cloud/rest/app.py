@@ -27,13 +27,15 @@ def rest_app(
     version: str,
     new_token: Callable[[], str],
     install_command: Callable[[str], str],
+    function_runtimes: Mapping[str, str],
 ) -> Starlette:
     """Build the server of the open API and of `/health` and its like.
 
     *new_id* makes ids without dashes; *admin_token_digest* is the SHA-256 of the token that opens
     `/v1`; *on_node_deleted* is called with a node's id after its deletion is committed; *checks*
     are what `/readyz` asks, by name. *new_token* makes the secret that *install_command* makes a
-    command of, to be pasted into the shell of a machine.
+    command of, to be pasted into the shell of a machine. *function_runtimes* maps the runtimes
+    that functions can have to their images.
     """
     api = Api(
         store,
@@ -43,6 +45,7 @@ def rest_app(
         on_node_deleted,
         new_token=new_token,
         install_command=install_command,
+        function_runtimes=function_runtimes,
     )
     routes = [
         Route(route.path, endpoint(api, route.handler), methods=[route.method]) for route in ROUTES

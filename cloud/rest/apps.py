@@ -1,8 +1,9 @@
 """Handlers: apps."""
 
+import msgspec
+
 from cloud.core.app import App, AppSpec
 from cloud.core.decoding import convert
-from cloud.errors import Invalid
 from cloud.operations import apps, registries
 from cloud.rest.call import DONE, Call, take_name
 from cloud.rest.views import View, app_summary, app_view, list_view
@@ -12,15 +13,23 @@ _READ_ONLY = frozenset({"namespace", "version", "createTime", "updateTime"})
 
 
 async def create_app(call: Call) -> View:
-    """`POST /v1/apps`."""
-    for parameter in ("from", "base"):
-        if parameter in call.request.query_params:
-            raise Invalid(parameter, "is not supported")
+    """`POST /v1/apps`; what the body leaves out is taken from the app that `from` names."""
+    query = call.request.query_params
+    source, base = query.get("from", ""), query.get("base", "")
     content = await call.content(ignored=_READ_ONLY)
-    name, spec = take_name(content), convert(content, AppSpec)
+    name = take_name(content)
 
     def create(tx: Transaction) -> View:
-        return _view(tx, apps.create_app(tx, call.namespace, name, spec, now=call.now))
+        wanted = content
+        if source:
+            copied = apps.existing_app(tx, call.namespace, source).spec
+            wanted = {**msgspec.to_builtins(copied), **content}
+        spec = convert(wanted, AppSpec)
+        runtimes = call.api.function_runtimes
+        app = apps.create_app(
+            tx, call.namespace, name, spec, now=call.now, runtimes=runtimes, base=base
+        )
+        return _view(tx, app)
 
     return await call.store.write(create)
 
@@ -33,7 +42,9 @@ async def update_app(call: Call) -> View:
     def update(tx: Transaction) -> View:
         before = apps.existing_app(tx, call.namespace, name)
         spec = convert({"type": before.spec.type.value, **content}, AppSpec)
-        return _view(tx, apps.update_app(tx, call.namespace, name, spec, now=call.now))
+        runtimes = call.api.function_runtimes
+        app = apps.update_app(tx, call.namespace, name, spec, now=call.now, runtimes=runtimes)
+        return _view(tx, app)
 
     return await call.store.write(update)
 

@@ -36,6 +36,7 @@ class Api:
     on_node_deleted: Callable[[str], None]
     new_token: Callable[[], str]
     install_command: Callable[[str], str]
+    function_runtimes: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

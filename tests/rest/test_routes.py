@@ -276,11 +276,3 @@ async def test_what_is_not_there_is_not_found(
 )
 async def test_nothing_belongs_to_what_is_not_there(client: Client, path: str) -> None:
     await client.refused("GET", path, status=404, code="ResourceNotFound")
-
-
-async def test_what_is_not_supported_is_not_ignored(client: Client) -> None:
-    for parameter in ("from", "base"):
-        message = await client.refused(
-            "POST", f"/v1/apps?{parameter}=x", APP, status=400, code="RequestParamInvalid"
-        )
-        assert parameter in message

@@ -83,3 +83,28 @@ def test_every_setting_is_in_the_table_of_the_docs() -> None:
     for setting in fields(Settings):
         assert re.search(rf"`EDGESYNC_{setting.name.upper()}`", text), setting.name
         assert f"`{setting.name}`" in text
+
+
+def test_runtimes_of_functions_are_added_to_those_that_are_known(tmp_path: Path) -> None:
+    file = tmp_path / "edgesync.toml"
+    file.write_text('[function_runtimes]\nrust = "runtimes/rust:1"\nsql = "my/sql:2"\n')
+    runtimes = load_settings({}, {}, file).runtimes
+    assert (runtimes["rust"], runtimes["sql"]) == ("runtimes/rust:1", "my/sql:2")
+    assert runtimes["python36"] == Settings().runtimes["python36"]
+    given = {"EDGESYNC_FUNCTION_RUNTIMES": "rust=other/rust:2, go=go:1"}
+    runtimes = load_settings({}, given, file).runtimes
+    assert (runtimes["rust"], runtimes["go"]) == ("other/rust:2", "go:1")
+
+
+@pytest.mark.parametrize("entry", ["rust", "=image", "rust="])
+def test_a_runtime_without_an_image_is_refused(entry: str) -> None:
+    with pytest.raises(BadSettings) as caught:
+        Settings(function_runtimes=(entry,))
+    assert "function_runtimes" in str(caught.value)
+
+
+@pytest.mark.parametrize("seconds", [0, 604801])
+def test_a_url_is_good_for_as_long_as_a_signature_can_be(seconds: int) -> None:
+    with pytest.raises(BadSettings) as caught:
+        Settings(object_url_seconds=seconds)
+    assert "object_url_seconds" in str(caught.value)
