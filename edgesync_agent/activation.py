@@ -17,14 +17,14 @@ from edgesync_agent.link import trusting
 from edgesync_agent.machine import fingerprint
 
 
-def make_key(folder: Path) -> str:
+def make_key(folder: Path, openssl: str | None) -> str:
     """Write a P-256 key to *folder*, key.pem; a signing request for it, PEM."""
     key = folder / "key.pem"
-    if shutil.which("openssl"):
+    if openssl:
         config = folder / "request.conf"
         config.write_text("[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=edgesync node\n")
-        make = ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(key)]
-        ask = ["openssl", "req", "-new", "-sha256", "-key", str(key), "-config", str(config)]
+        make = [openssl, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(key)]
+        ask = [openssl, "req", "-new", "-sha256", "-key", str(key), "-config", str(config)]
         try:
             subprocess.run(make, check=True, capture_output=True)
             request = subprocess.run(ask, check=True, capture_output=True).stdout.decode()
@@ -49,9 +49,13 @@ def make_key(folder: Path) -> str:
 
 def activate(home: Path, ca: Path, settings: dict[str, Any]) -> str:
     """Become a node and keep key and certificate in *home*; the node's id."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="identity-", dir=home))
     try:
-        claim = {"installToken": settings["token"], "csr": make_key(folder)}
+        claim = {
+            "installToken": settings["token"],
+            "csr": make_key(folder, shutil.which("openssl")),
+        }
         if settings["kind"] == "batch":
             claim["batchName"] = settings["name"]
             claim["fingerprintValue"] = fingerprint(settings["fingerprint"])

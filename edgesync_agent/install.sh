@@ -55,10 +55,10 @@ start_as_service() {
     case $home in
         *[!A-Za-z0-9/._-]*) fail "a service needs a directory without special characters: $home" ;;
     esac
-    if [ "$(id -u)" = 0 ]; then
-        units=/etc/systemd/system target=multi-user.target scope=--system
+    if [ "$scope" = --system ]; then
+        units=/etc/systemd/system target=multi-user.target
     else
-        units=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user target=default.target scope=--user
+        units=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user target=default.target
     fi
     mkdir -p "$units"
     cat > "$units/edgesync-agent.service" << END
@@ -79,11 +79,14 @@ END
     systemctl "$scope" daemon-reload
     systemctl "$scope" enable --now edgesync-agent.service
     say "the agent runs as the systemd unit edgesync-agent"
-    say "its log: journalctl ${scope#--system} -u edgesync-agent"
+    say "its log: journalctl $scope -u edgesync-agent"
     say "to stop it: systemctl $scope disable --now edgesync-agent"
+    [ "$scope" = --system ] || say "to keep it running after you log out: loginctl enable-linger"
 }
 
-if [ -n "$service" ] && [ -d /run/systemd/system ] && command -v systemctl > /dev/null; then
+scope=--user
+[ "$(id -u)" != 0 ] || scope=--system
+if [ -n "$service" ] && systemctl "$scope" show-environment > /dev/null 2>&1; then
     start_as_service
 else
     [ -z "$service" ] || say "systemd does not run here"

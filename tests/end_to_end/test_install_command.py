@@ -10,6 +10,7 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,20 @@ class Machine:
         self.environment = {"HOME": str(self.home), "PATH": str(tools)}
         self.tools = tools
 
-    def run(
-        self, command: str, *, shell: str = "sh", **environment: str
-    ) -> "subprocess.CompletedProcess[str]":
-        words = [shutil.which(shell) or shell, *(["sh"] if shell == "busybox" else []), "-c"]
+    def put(self, tool: str, script: str) -> None:
+        """A tool of our own instead of the machine's."""
+        path = self.tools / tool
+        path.unlink(missing_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def use_shell(self, shell: str) -> None:
+        (self.tools / "sh").unlink()
+        (self.tools / "sh").symlink_to(shutil.which(shell) or shell)
+
+    def run(self, command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [*words, command],
+            [str(self.tools / "sh"), "-c", command],
             env={**self.environment, **environment},
             cwd=self.home,
             capture_output=True,
@@ -154,12 +163,13 @@ def test_the_command_of_a_batch_makes_its_device_ready(
         "fingerprint": {"type": 2, "inputField": "number"},
     }
     assert api.post("/v1/register", json=batch).status_code == 200
+    machine.use_shell(shell)
     command = command_for(api, "register/line-7")
-    refused = machine.run(command, shell=shell)
+    refused = machine.run(command)
     assert refused.returncode != 0
     assert "EDGESYNC_INPUT" in refused.stderr
     # What failed on the device has not used the token up.
-    said = installed(machine.run(command, shell=shell, EDGESYNC_INPUT=" SN-1 "))
+    said = installed(machine.run(command, EDGESYNC_INPUT=" SN-1 "))
     assert "node default.sn-1 reports in" in said
     wait_for(is_ready(api, "sn-1"), "the node to be ready")
     assert api.get("/v1/nodes/sn-1").json()["labels"]["line"] == "7"
@@ -253,13 +263,78 @@ def test_a_server_with_another_authority_is_refused(
     assert not machine.state.exists()
 
 
+SYSTEMCTL = r"""
+echo "$@" >> "$HOME/systemctl.log"
+if [ "$2" = enable ]; then
+    unit=$HOME/.config/systemd/user/edgesync-agent.service
+    while IFS= read -r line; do
+        case $line in ExecStart=*) nohup ${line#ExecStart=} > /dev/null 2>&1 & ;; esac
+    done < "$unit"
+fi
+"""
+
+
+def test_where_it_is_asked_for_the_agent_becomes_a_service(
+    api: httpx.Client, machine: Machine
+) -> None:
+    machine.put("systemctl", SYSTEMCTL)
+    machine.put("id", "echo 1000")
+    api.post("/v1/nodes", json={"name": "gate"})
+    said = installed(machine.run(command_for(api, "nodes/gate") + " --service"))
+    assert "systemctl --user disable --now edgesync-agent" in said
+    asked = (machine.home / "systemctl.log").read_text().splitlines()
+    assert asked[0] == "--user show-environment"
+    assert asked[-2:] == ["--user daemon-reload", "--user enable --now edgesync-agent.service"]
+    unit = machine.home / ".config" / "systemd" / "user" / "edgesync-agent.service"
+    program = machine.state / "agent.pyz"
+    line = f"ExecStart={machine.tools}/python3 {program} run --home {machine.state}"
+    assert line in unit.read_text().splitlines()
+    wait_for(is_ready(api, "gate"), "the node to be ready")
+
+
+def test_a_service_where_there_are_none_is_the_background(
+    api: httpx.Client, machine: Machine
+) -> None:
+    api.post("/v1/nodes", json={"name": "gate"})
+    said = installed(machine.run(command_for(api, "nodes/gate") + " --service"))
+    assert "systemd does not run here" in said
+    refused = machine.run(command_for(api, "nodes/gate") + " --servce")
+    assert refused.returncode != 0
+    assert "--servce" in refused.stderr
+
+
+def test_the_agent_comes_back_when_the_server_does(tmp_path: Path, machine: Machine) -> None:
+    with running_server(tmp_path / "data") as server:
+        with server.client() as api:
+            api.post("/v1/nodes", json={"name": "gate"})
+            installed(machine.run(command_for(api, "nodes/gate")))
+        port = str(server.mqtt_port)
+        server.stop()
+    with running_server(tmp_path / "data", "--mqtt-port", port) as server, server.client() as api:
+
+        def is_connected() -> bool:
+            return (machine.state / "agent.log").read_text().count(" connected\n") == 2
+
+        wait_for(is_connected, "the agent to connect again")
+        assert api.delete("/v1/nodes/gate").status_code == 200
+
+        def is_told() -> bool:
+            return "refuses this node" in (machine.state / "agent.log").read_text()
+
+        wait_for(is_told, "the agent to be refused")
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="needs shellcheck")
+def test_the_installer_is_clean_to_shellcheck() -> None:
+    script = files("edgesync_agent") / "install.sh"
+    checked = subprocess.run(["shellcheck", str(script)], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+
+
 def test_without_the_tools_it_says_what_is_missing(api: httpx.Client, machine: Machine) -> None:
     api.post("/v1/nodes", json={"name": "gate"})
     (machine.tools / "openssl").unlink()
-    python = machine.tools / "python3"
-    python.unlink()
-    python.write_text('#!/bin/sh\nexec /usr/bin/python3 -S "$@"\n')
-    python.chmod(0o755)
+    machine.put("python3", 'exec /usr/bin/python3 -S "$@"')
     refused = machine.run(command_for(api, "nodes/gate"))
     assert refused.returncode != 0
     assert "apt-get install openssl" in refused.stderr
