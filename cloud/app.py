@@ -42,6 +42,7 @@ from cloud.link.pusher import Pusher
 from cloud.operations.admission import may_connect
 from cloud.rest.app import rest_app
 from cloud.store.interface import Store
+from cloud.store.rekeying import settle_key
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
 
@@ -134,6 +135,7 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     token_file = data / "admin.token"
     async with contextlib.AsyncExitStack() as stack:
+        settle_key(data / "edgesync.db", data / "secrets.key")
         sealer = load_or_create_sealer(data / "secrets.key")
         store = await stack.enter_async_context(
             open_sqlite_store(data / "edgesync.db", sealer=sealer)

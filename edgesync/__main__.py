@@ -1,4 +1,4 @@
-"""The command line: `edgesync serve | sim | demo | bench | settings`."""
+"""The command line: `edgesync serve | rekey | sim | demo | bench | settings`."""
 
 import asyncio
 import logging
@@ -18,6 +18,7 @@ from certs.errors import CertError
 from cloud.app import serve as run_server
 from cloud.config import NAMES, Settings, load_settings
 from cloud.errors import CloudError, Unavailable
+from cloud.store.rekeying import rekey as seal_anew
 from edgesync import __version__
 from edgesync.bench_hub import command as bench_hub
 from edgesync.demo import demo
@@ -85,6 +86,24 @@ def serve(file: Path | None, **flags: Any) -> None:
         raise click.ClickException(error.reason) from error
     except (CloudError, BrokerError, CertError, OSError) as error:
         raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data"),
+    envvar="EDGESYNC_DATA_DIR",
+    show_default=True,
+    help="Directory of a server that is stopped.",
+)
+def rekey(data_dir: Path) -> None:
+    """Make a new key for what is encrypted in the database, and encrypt all of it anew."""
+    try:
+        count = seal_anew(data_dir / "edgesync.db", data_dir / "secrets.key")
+    except Unavailable as error:
+        raise click.ClickException(error.reason) from error
+    click.echo(f"{count} documents are encrypted with a new key; keep a copy of it.")
 
 
 @main.group()

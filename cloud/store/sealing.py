@@ -22,6 +22,9 @@ KEY_BYTES = 32
 _NONCE_BYTES = 12
 _FORMAT = "sealed:1"
 
+CHECK_PLACE = ("check", "database", "key")
+"""Place of the text by which a database knows its key."""
+
 
 class Sealer:
     """Owns the key; safe to use from several threads."""
@@ -58,6 +61,11 @@ class Sealer:
 
     def _bound_to(self, place: tuple[str, ...]) -> bytes:
         return msgspec.json.encode((_FORMAT, self._key_id, *place))
+
+
+def is_plain(text: str) -> bool:
+    """Say whether *text* is an object in JSON; no sealed text is."""
+    return text.startswith("{")
 
 
 def load_or_create_sealer(path: Path) -> Sealer:

@@ -177,4 +177,12 @@ ANY_STALE = "SELECT name FROM stale_node LIMIT 1"
 
 # which key this database was written with
 SEALED_CHECK = "SELECT sealed FROM sealing WHERE id = 1"
+RESEAL_CHECK = "UPDATE sealing SET sealed = :sealed WHERE id = 1"
+SEALED_RESOURCES = "SELECT kind, namespace, name FROM resource WHERE kind <> 'app'"
+ALL_BATCHES = "SELECT namespace, name FROM batch"
+RESEAL_RESOURCE = """
+UPDATE resource SET document = :document
+WHERE kind = :kind AND namespace = :namespace AND name = :name
+"""
+RESEAL_BATCH = "UPDATE batch SET document = :document WHERE namespace = :namespace AND name = :name"
 PUT_SEALED_CHECK = "INSERT INTO sealing (id, sealed) VALUES (1, :sealed)"

@@ -19,7 +19,7 @@ from cloud.store.connection import Connection, open_connection, trouble_of
 from cloud.store.interface import Transaction
 from cloud.store.migrations import migrate
 from cloud.store.ownership import Ownership
-from cloud.store.sealing import Sealer, sync_directory
+from cloud.store.sealing import CHECK_PLACE, Sealer, sync_directory
 from cloud.store.transaction import Run, SqlTransaction
 
 T = TypeVar("T")
@@ -29,8 +29,6 @@ READERS = 4
 
 LOCK_WAIT = timedelta(seconds=5)
 """How long a transaction waits while a tool outside of the server locks the database."""
-
-_CHECK = ("check", "database", "key")
 
 
 @contextlib.asynccontextmanager
@@ -131,9 +129,9 @@ class SqliteStore:
         """Refuse another key than the first one; whether there are stale nodes."""
         found = run(sql.SEALED_CHECK, {})
         if found:
-            self._sealer.unseal(found[0][0], *_CHECK)
+            self._sealer.unseal(found[0][0], *CHECK_PLACE)
         else:
-            run(sql.PUT_SEALED_CHECK, {"sealed": self._sealer.seal(b"edgesync", *_CHECK)})
+            run(sql.PUT_SEALED_CHECK, {"sealed": self._sealer.seal(b"edgesync", *CHECK_PLACE)})
         return bool(run(sql.ANY_STALE, {}))
 
     def _write(self, work: Callable[[Transaction], T]) -> T:

@@ -36,7 +36,7 @@ from cloud.store.rows import (
     record_row,
     stored_report_of,
 )
-from cloud.store.sealing import Sealer
+from cloud.store.sealing import Sealer, is_plain
 
 T = TypeVar("T")
 
@@ -324,8 +324,8 @@ class SqlTransaction:
     def _config(self, row: Row) -> Config:
         namespace, name, text, version, created, updated = row
         # 0.1.0 kept configs as plain JSON; they are sealed when they are next put.
-        is_plain = text.startswith("{")
-        plain = text if is_plain else self._sealer.unseal(text, _CONFIG, namespace, name)
+        place = (_CONFIG, namespace, name)
+        plain = text if is_plain(text) else self._sealer.unseal(text, *place)
         spec = _CONFIG_SPEC.decode(plain)
         return Config(namespace, name, spec, version, moment(created), moment(updated))
 

@@ -117,7 +117,7 @@ def test_types_are_named_in_plain_words() -> None:
          "services[0].resources.limits"),
         (b'{"services":[{"name":"a","replica":-1}]}', "services[0].replica"),
         (b'{"services":null}', "services"),
-        (b'{"type":"function"}', "type"),
+        (b'{"type":"helm"}', "type"),
         (b'{"volumes":[{"name":"v","config":{"version":"1"}}]}', "volumes[0].config.name"),
         (b'{"volumes":[{"name":"v","config":null}]}', "volumes[0].config"),
     ],

@@ -1,0 +1,146 @@
+"""Seal everything with a new key, so that it can be opened at any moment, with whatever is there.
+
+The new key lies beside the old one, in a file of its own, until all is sealed with it. Which of the
+two is the key is said by the database alone: its check can be opened by one of them only.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from cloud.errors import Unavailable
+from cloud.store import sql
+from cloud.store.connection import Connection, open_connection
+from cloud.store.migrations import migrate
+from cloud.store.ownership import Ownership
+from cloud.store.sealing import (
+    CHECK_PLACE,
+    Sealer,
+    is_plain,
+    load_or_create_sealer,
+    sync_directory,
+)
+from cloud.store.transaction import Run
+
+T = TypeVar("T")
+
+_LOCK_WAIT = timedelta(seconds=5)
+
+
+def rekey(
+    database: Path, key: Path, *, reached: Callable[[str], None] = lambda _point: None
+) -> int:
+    """Make a new key and seal all documents of *database* with it; how many there are.
+
+    Unavailable while a server uses the database, and if *key* is not the key of it. *reached* is
+    told each point at which a crash would leave something else behind.
+    """
+    for path in (database, key):
+        if not path.exists():
+            raise Unavailable(f"there is no {path}")
+    with _owned(database):
+        _settle(database, key)
+        old, new = load_or_create_sealer(key), load_or_create_sealer(_beside(key))
+        reached("key made")
+
+        def reseal(run: Run) -> int:
+            count = _reseal(run, old, new)
+            reached("sealed")
+            return count
+
+        count = _in_transaction(database, reseal)
+        reached("committed")
+        _put_in_place(key)
+        reached("in place")
+        _clean(database)
+        return count
+
+
+def settle_key(database: Path, key: Path) -> None:
+    """Finish a re-keying that was cut short, or undo it; to be called before *key* is read."""
+    if _beside(key).exists():
+        with _owned(database):
+            _settle(database, key)
+
+
+def _settle(database: Path, key: Path) -> None:
+    beside = _beside(key)
+    if not beside.exists():
+        return
+    found = _in_transaction(database, lambda run: run(sql.SEALED_CHECK, {}))
+    try:
+        load_or_create_sealer(beside).unseal(found[0][0] if found else "", *CHECK_PLACE)
+    except Unavailable:
+        beside.unlink()
+        sync_directory(key.parent)
+    else:
+        _put_in_place(key)
+
+
+def _reseal(run: Run, old: Sealer, new: Sealer) -> int:
+    check = run(sql.SEALED_CHECK, {})
+    if not check:
+        raise Unavailable("the database has never been opened by a server")
+    plain = old.unseal(check[0][0], *CHECK_PLACE)
+    run(sql.RESEAL_CHECK, {"sealed": new.seal(plain, *CHECK_PLACE)})
+    resources, batches = run(sql.SEALED_RESOURCES, {}), run(sql.ALL_BATCHES, {})
+    for kind, namespace, name in resources:
+        row = {"kind": kind, "namespace": namespace, "name": name}
+        text = run(sql.RESOURCE, row)[0][2]
+        text = _resealed(text, old, new, kind, namespace, name)
+        run(sql.RESEAL_RESOURCE, {**row, "document": text})
+    for namespace, name in batches:
+        row = {"namespace": namespace, "name": name}
+        text = _resealed(run(sql.BATCH, row)[0][2], old, new, "batch", namespace, name)
+        run(sql.RESEAL_BATCH, {**row, "document": text})
+    return len(resources) + len(batches)
+
+
+def _resealed(text: str, old: Sealer, new: Sealer, *place: str) -> str:
+    plain = text.encode() if is_plain(text) else old.unseal(text, *place)
+    return new.seal(plain, *place)
+
+
+def _put_in_place(key: Path) -> None:
+    os.replace(_beside(key), key)
+    sync_directory(key.parent)
+
+
+def _beside(key: Path) -> Path:
+    return key.with_name(f"{key.name}.new")
+
+
+@contextlib.contextmanager
+def _owned(database: Path) -> Iterator[None]:
+    ownership = Ownership(database)
+    try:
+        yield
+    finally:
+        ownership.release()
+
+
+def _in_transaction(database: Path, work: Callable[[Run], T]) -> T:
+    """Run *work* on a database that is there and up to date."""
+    prepared = open_connection(database, lock_wait=_LOCK_WAIT)
+    try:
+        migrate(prepared)
+    finally:
+        prepared.close()
+    connection = Connection(database, lock_wait=_LOCK_WAIT, read_only=False)
+    try:
+        return connection.in_transaction(work)
+    finally:
+        connection.close()
+
+
+def _clean(database: Path) -> None:
+    """Leave nothing in the file that the old key could open."""
+    connection = open_connection(database, lock_wait=_LOCK_WAIT)
+    try:
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.close()
