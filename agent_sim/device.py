@@ -108,7 +108,7 @@ def step(state: State, event: Event, now: datetime) -> tuple[State, Actions]:
 
 
 def _connected(state: State, now: datetime) -> tuple[State, Actions]:
-    state, report = _report(replace(state, is_connected=True, request=None), now)
+    state, report = _report(replace(state, is_connected=True), now)
     return state, report + _stats_timer(state)
 
 

@@ -136,6 +136,8 @@ class Link:
 
     def publish(self, topic: str, payload: bytes, qos: int) -> bool:
         """Hand *payload* over; False if it was dropped for want of a connection or of PUBACKs."""
+        if self._socket is None:
+            return False
         return self._client.publish(topic, payload, qos).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     async def wait_lost(self) -> str:

@@ -308,6 +308,12 @@ def test_no_answer_in_time_asks_again(node: Node, server: ServerModel) -> None:
     assert before.meta[REQUEST_ID] != after.meta[REQUEST_ID]
 
 
+def test_a_request_does_not_outlive_its_connection(node: Node, server: ServerModel) -> None:
+    node.happen(MessageReceived(Channel.DELTA, server.push()))
+    actions = node.happen(Disconnected(), Connected())
+    assert len(published(actions, Channel.DESIRE)) == 1
+
+
 def test_what_is_not_found_does_not_keep_the_others_away(node: Node, server: ServerModel) -> None:
     server.put_app("broken", ("configuration", "nowhere"))
     node.obey(server)
@@ -417,6 +423,25 @@ def test_values_that_do_not_match_the_request_are_not_taken(
 
 def test_an_outcome_of_what_has_been_replaced_is_ignored(node: Node) -> None:
     assert node.happen(ApplyDone((Outcome("web", "0"),))) == []
+
+
+def test_an_outcome_of_an_older_version_says_nothing_of_the_new_one(node: Node) -> None:
+    app = App("web", "2", {})
+    node.state = replace(node.state, held={"web": app})
+    assert node.happen(ApplyDone((Outcome("web", "1"),))) == []
+    assert node.state.held["web"].status is Status.PENDING
+
+
+def test_node_and_server_agree_only_about_the_last_report(node: Node, server: ServerModel) -> None:
+    node.hear(Channel.DELTA, {}, seq=1, run="r1")
+    assert node.state.is_converged
+    node.happen(TimerDue(Timer.REPORT), TimerDue(Timer.REPORT))
+    node.hear(Channel.DELTA, {}, seq=2, run="r1")
+    assert not node.state.is_converged
+    node.hear(Channel.DELTA, {}, seq=3, run="r1")
+    assert node.state.is_converged
+    node.happen(MessageReceived(Channel.DELTA, server.push()))
+    assert not node.state.is_converged
 
 
 def test_what_was_pending_is_applied_after_a_restart() -> None:

@@ -4,7 +4,8 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -12,7 +13,7 @@ from agent_sim.errors import LinkLost
 from agent_sim.link import Address, Link, open_link
 from broker.topics import Channel
 from tests.agent_sim.authority import Authority
-from tests.agent_sim.conftest import Eventually, Mosquitto, Responder
+from tests.agent_sim.conftest import DEADLINE_SECONDS, Eventually, Mosquitto, Responder
 
 NODE = "default.n1"
 DELTA = f"edge/v1/{NODE}/delta"
@@ -135,7 +136,15 @@ async def test_a_certificate_of_nobody_known_is_refused(
             pass
 
 
-Scripted = Callable[[bytes, bytes], AbstractAsyncContextManager[Address]]
+@dataclass
+class Broker:
+    """What a scripted broker heard after its last answer."""
+
+    address: Address
+    heard: bytearray = field(default_factory=bytearray)
+
+
+Scripted = Callable[[bytes, bytes], AbstractAsyncContextManager[Broker]]
 
 
 @pytest.fixture
@@ -143,19 +152,25 @@ def scripted(authority: Authority) -> Scripted:
     """A broker that says *connack* to the first packet and *suback* to the second."""
 
     @asynccontextmanager
-    async def serving(connack: bytes, suback: bytes) -> AsyncIterator[Address]:
+    async def serving(connack: bytes, suback: bytes) -> AsyncIterator[Broker]:
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            for answer in (connack, suback):
-                await reader.read(1000)
-                writer.write(answer)
-            await reader.read()
+            with suppress(OSError):
+                for answer in (connack, suback):
+                    await reader.read(1000)
+                    writer.write(answer)
+                while heard := await reader.read(100_000):
+                    broker.heard.extend(heard)
             writer.close()
+            done.set()
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*authority.issue("scripted", is_server=True))
         server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context)
-        async with server:
-            yield Address("127.0.0.1", server.sockets[0].getsockname()[1])
+        broker = Broker(Address("127.0.0.1", server.sockets[0].getsockname()[1]))
+        done = asyncio.Event()
+        async with server, asyncio.timeout(DEADLINE_SECONDS):
+            yield broker
+            await done.wait()
 
     return serving
 
@@ -182,11 +197,11 @@ async def test_a_refusal_says_what_was_refused(
     suback: bytes,
     reason: str,
 ) -> None:
-    async with scripted(connack, suback) as address:
+    async with scripted(connack, suback) as broker:
         with pytest.raises(LinkLost) as caught:
             async with open_link(
                 NODE,
-                address,
+                broker.address,
                 tls,
                 executor,
                 subscribe=[DELTA],
@@ -197,14 +212,52 @@ async def test_a_refusal_says_what_was_refused(
     assert caught.value.reason == reason
 
 
-async def test_both_granted_is_a_link(
+async def test_several_packets_in_one_record_of_tls_are_all_read(
+    scripted: Scripted, tls: ssl.SSLContext, executor: Executor, eventually: Eventually
+) -> None:
+    publish = b"\x30" + bytes([len(DELTA) + 3]) + b"\x00" + bytes([len(DELTA)]) + DELTA.encode()
+    packets = b"".join(publish + bytes([number]) for number in range(5))
+    received: list[bytes] = []
+    async with (
+        scripted(ACCEPTED, GRANTED + packets) as broker,
+        open_link(
+            NODE,
+            broker.address,
+            tls,
+            executor,
+            subscribe=[DELTA],
+            on_message=lambda _, payload: received.append(payload),
+        ),
+    ):
+        await eventually(lambda: len(received) == 5)
+    assert received == [bytes([number]) for number in range(5)]
+
+
+async def test_what_a_full_socket_does_not_take_is_written_later(
+    scripted: Scripted, tls: ssl.SSLContext, executor: Executor, eventually: Eventually
+) -> None:
+    size = 8_000_000  # more than the buffers of both ends
+    async with (
+        scripted(ACCEPTED, GRANTED) as broker,
+        open_link(
+            NODE, broker.address, tls, executor, subscribe=[DELTA], on_message=ignore
+        ) as link,
+    ):
+        assert link.publish(REPORT, b"x" * size, qos=0)
+        await eventually(lambda: broker.heard.count(b"x") == size)
+        assert link.publish(REPORT, b"y", qos=0)
+        await eventually(lambda: broker.heard.endswith(b"y"))
+
+
+async def test_closing_does_not_wait_for_a_full_socket(
     scripted: Scripted, tls: ssl.SSLContext, executor: Executor
 ) -> None:
-    async with (
-        scripted(ACCEPTED, GRANTED) as address,
-        open_link(NODE, address, tls, executor, subscribe=[DELTA], on_message=ignore) as link,
-    ):
-        assert link.publish(REPORT, b"{}", qos=0)
+    async with scripted(ACCEPTED, GRANTED) as broker:
+        async with open_link(
+            NODE, broker.address, tls, executor, subscribe=[DELTA], on_message=ignore
+        ) as link:
+            assert link.publish(REPORT, b"x" * 8_000_000, qos=0)
+        assert not link.publish(REPORT, b"x", qos=0)
 
 
 @pytest.mark.mosquitto
