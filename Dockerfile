@@ -8,7 +8,7 @@ COPY certs certs
 COPY agent_sim agent_sim
 COPY edgesync edgesync
 COPY edgesync_agent edgesync_agent
-RUN pip install --no-cache-dir . && rm -rf /src/*
+RUN pip install --no-cache-dir '.[objects]' && rm -rf /src/*
 USER edgesync
 WORKDIR /data
 VOLUME /data

@@ -37,7 +37,7 @@ from cloud.core.installation import install_command
 from cloud.link.http import activation_app
 from cloud.link.inbox import Inbox
 from cloud.link.installer import ServerAddress
-from cloud.link.presigning import presigner
+from cloud.link.presigning import CAN_SIGN, presigner
 from cloud.link.pusher import Pusher
 from cloud.operations.admission import may_connect
 from cloud.rest.app import rest_app
@@ -169,6 +169,7 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
                 install_command, install_address.activation, authority.root_pem
             ),
             function_runtimes=settings.runtimes,
+            can_sign=CAN_SIGN,
         )
         devices = activation_app(
             store,

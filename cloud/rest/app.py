@@ -28,6 +28,7 @@ def rest_app(
     new_token: Callable[[], str],
     install_command: Callable[[str], str],
     function_runtimes: Mapping[str, str],
+    can_sign: bool = True,
 ) -> Starlette:
     """Build the server of the open API and of `/health` and its like.
 
@@ -35,7 +36,8 @@ def rest_app(
     `/v1`; *on_node_deleted* is called with a node's id after its deletion is committed; *checks*
     are what `/readyz` asks, by name. *new_token* makes the secret that *install_command* makes a
     command of, to be pasted into the shell of a machine. *function_runtimes* maps the runtimes
-    that functions can have to their images.
+    that functions can have to their images; *can_sign* says whether nodes can be given URLs of
+    objects that need keys.
     """
     api = Api(
         store,
@@ -46,6 +48,7 @@ def rest_app(
         new_token=new_token,
         install_command=install_command,
         function_runtimes=function_runtimes,
+        can_sign=can_sign,
     )
     routes = [
         Route(route.path, endpoint(api, route.handler), methods=[route.method]) for route in ROUTES

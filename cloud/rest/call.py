@@ -37,6 +37,7 @@ class Api:
     new_token: Callable[[], str]
     install_command: Callable[[str], str]
     function_runtimes: Mapping[str, str]
+    can_sign: bool
 
 
 @dataclass(frozen=True, slots=True)

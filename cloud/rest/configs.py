@@ -1,9 +1,13 @@
 """Handlers: configs."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from cloud.core.app import App, UseKind
-from cloud.core.config import ConfigSpec
+from cloud.core.config import ConfigSpec, KeyValue
 from cloud.core.decoding import convert
 from cloud.core.listing import Page
+from cloud.errors import Invalid
 from cloud.operations import apps, configs
 from cloud.rest.call import DONE, Call, take_name
 from cloud.rest.views import View, app_summary, config_summary, config_view, list_view
@@ -12,10 +16,22 @@ from cloud.store.interface import Transaction
 _READ_ONLY = frozenset({"namespace", "version", "createTime", "updateTime"})
 
 
+def _spec(call: Call, content: Mapping[str, Any]) -> ConfigSpec:
+    """Read what is to be kept; Invalid where no node could be given what it names."""
+    spec = convert(content, ConfigSpec)
+    for index, item in enumerate(spec.data):
+        if not call.api.can_sign and not isinstance(item.value, KeyValue) and item.value.ak:
+            raise Invalid(
+                f"data[{index}].value.ak",
+                "this server cannot sign URLs of objects; it needs edgesync[objects]",
+            )
+    return spec
+
+
 async def create_config(call: Call) -> View:
     """`POST /v1/configs`."""
     content = await call.content(ignored=_READ_ONLY)
-    name, spec = take_name(content), convert(content, ConfigSpec)
+    name, spec = take_name(content), _spec(call, content)
     config = await call.store.write(
         lambda tx: configs.create_config(tx, call.namespace, name, spec, now=call.now)
     )
@@ -25,7 +41,7 @@ async def create_config(call: Call) -> View:
 async def update_config(call: Call) -> View:
     """`PUT /v1/configs/{name}`."""
     content = await call.content(ignored=_READ_ONLY | {"name"})
-    name, spec = call.path("name"), convert(content, ConfigSpec)
+    name, spec = call.path("name"), _spec(call, content)
     config = await call.store.write(
         lambda tx: configs.update_config(tx, call.namespace, name, spec, now=call.now)
     )

@@ -128,7 +128,8 @@ def caller(url: str, headers: Mapping[str, str] | None = None) -> httpx.AsyncCli
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    """Its parameter, where a test gives one, says whether the server can sign URLs of objects."""
     clock, numbers, tokens = Clock(), count(1), count(1)
     deleted: list[str] = []
     checks: dict[str, Any] = {}
@@ -143,6 +144,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             checks=checks,
             version="1.2.3",
             function_runtimes={"python36": "runtimes/python:3.6"},
+            can_sign=getattr(request, "param", True),
             new_token=lambda: f"token{next(tokens)}",
             install_command=lambda token: f"install with {token}",
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rest.conftest import Client
+from tests.rest.conftest import Client, World
 
 OBJECT = {
     "type": "object",
@@ -69,3 +69,16 @@ async def test_a_config_of_an_older_version_is_still_read(client: Client, tmp_pa
     assert old["data"] == [{"key": "a", "value": {"type": "kv", "value": "1"}}]
     await client.call("PUT", "/v1/configs/old", {**old, "description": "x"})
     assert (await client.call("GET", "/v1/configs/old"))["data"] == old["data"]
+
+
+@pytest.mark.parametrize("world", [False], indirect=True)
+async def test_a_server_that_cannot_sign_takes_no_keys(world: World) -> None:
+    for method, path in (("POST", "/v1/configs"), ("PUT", "/v1/configs/code")):
+        message = await world.client.refused(
+            method, path, CONFIG, status=400, code="RequestParamInvalid"
+        )
+        assert "data[0].value.ak" in message
+        assert "edgesync[objects]" in message
+    open_to_all = {key: value for key, value in OBJECT.items() if key not in {"ak", "sk"}}
+    plain = {"name": "plain", "data": [{"key": "f.zip", "value": open_to_all}]}
+    await world.client.call("POST", "/v1/configs", plain)
