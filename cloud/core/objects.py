@@ -43,8 +43,17 @@ _BUCKET = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._]{1,254}")
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
 
 
-class _Object(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What every kind of object has; *ak* and *sk* are both there or neither."""
+def _baidubos() -> Source:
+    return Source.BAIDUBOS
+
+
+class _Object(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
+    """What every kind of object has; *ak* and *sk* are both there or neither.
+
+    What is empty is not shown, as the contract does not know all of it.
+    """
 
     endpoint: str = ""
     region: str = ""
@@ -75,7 +84,7 @@ class FunctionObject(_Object, frozen=True, tag_field="type", tag="function", kw_
     handler: str
     bucket: str
     object: str
-    source: Source = Source.BAIDUBOS
+    source: Source = msgspec.field(default_factory=_baidubos)  # shown also where it is this
 
 
 AnyObject = StoredObject | FunctionObject

@@ -72,6 +72,50 @@ OPEN_BATCH = {
     "enableWhitelist": 0,
     "fingerprint": {"type": 36, "snPath": "/etc/sn", "inputField": "number"},
 }
+CODE = {
+    "name": "code",
+    "data": [
+        {
+            "key": "func.zip",
+            "value": {
+                "type": "object",
+                "source": "awss3",
+                "endpoint": "http://s3.example.com",
+                "bucket": "baetyl",
+                "object": "func.zip",
+                "unpack": "zip",
+                "ak": "id",
+                "sk": "open sesame",
+                "md5": "xxxx",
+            },
+        },
+        {
+            "key": "process.zip",
+            "value": {
+                "type": "function",
+                "function": "process",
+                "version": "1",
+                "runtime": "python36",
+                "handler": "index.handler",
+                "bucket": "baetyl-cloud-xx",
+                "object": "process.zip",
+                "source": "baidubos",
+                "unpack": "zip",
+            },
+        },
+    ],
+}
+FUNCTIONS = {
+    "name": "fn",
+    "type": "function",
+    "services": [
+        {
+            "name": "greet",
+            "functionConfig": {"name": "code", "runtime": "python36"},
+            "functions": [{"name": "hello", "handler": "index.handler", "codedir": "greet"}],
+        }
+    ],
+}
 
 STEPS: list[tuple[str, str, str, Any]] = [
     ("nodes-create", "POST", "/v1/nodes", NODE),
@@ -125,6 +169,8 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("register-init", "GET", "/v1/register/line-8/init", None),
     ("register-generate", "POST", "/v1/register/line-8/generate", {"num": 2}),
     ("register-download", "GET", "/v1/register/line-8/download", None),
+    ("configs-create-with-objects", "POST", "/v1/configs", CODE),
+    ("apps-create-with-functions", "POST", "/v1/apps", FUNCTIONS),
     ("error-has-records", "DELETE", "/v1/register/line-8", None),
     ("error-not-found", "GET", "/v1/register/0513021", None),
     ("error-unknown-route", "GET", "/v1/nodes/n1/start", None),
