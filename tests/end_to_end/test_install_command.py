@@ -8,6 +8,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
@@ -23,6 +24,7 @@ TOOLS = (
     *("sh", "curl", "openssl", "nohup", "mktemp", "rm", "mkdir", "chmod", "mv", "cat", "id"),
     *("env", "printf"),
 )
+PYTHON = Path(sys.executable).resolve()  # the one the virtual environment was made of
 SHELLS = [shell for shell in ("dash", "busybox", "bash") if shutil.which(shell)]
 
 
@@ -37,7 +39,7 @@ class Machine:
         for tool in TOOLS:
             if found := shutil.which(tool):
                 (tools / tool).symlink_to(found)
-        (tools / "python3").symlink_to("/usr/bin/python3")
+        (tools / "python3").symlink_to(PYTHON)
         self.environment = {"HOME": str(self.home), "PATH": str(tools)}
         self.tools = tools
 
@@ -334,7 +336,7 @@ def test_the_installer_is_clean_to_shellcheck() -> None:
 def test_without_the_tools_it_says_what_is_missing(api: httpx.Client, machine: Machine) -> None:
     api.post("/v1/nodes", json={"name": "gate"})
     (machine.tools / "openssl").unlink()
-    machine.put("python3", 'exec /usr/bin/python3 -S "$@"')
+    machine.put("python3", f'exec {PYTHON} -S "$@"')
     refused = machine.run(command_for(api, "nodes/gate"))
     assert refused.returncode != 0
     assert "apt-get install openssl" in refused.stderr
