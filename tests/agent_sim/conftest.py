@@ -23,10 +23,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from agent_sim.activation import open_client
 from agent_sim.agent import Network
+from agent_sim.events import Connected, Started
 from agent_sim.state import read_ca
 from broker.messages import Encoding, decode_message, encode_message, encoding_of
 from broker.topics import Channel, parse_topic, topic_for
 from tests.agent_sim.authority import Authority
+from tests.agent_sim.node import Node
 from tests.agent_sim.server_model import ServerModel
 
 DEADLINE_SECONDS = 20 * float(os.environ.get("EDGESYNC_TEST_UNIT", "1"))
@@ -252,3 +254,19 @@ async def network(
     with ThreadPoolExecutor(4) as executor:
         async with open_client(activation_server.url, trust) as client:
             yield Network(client, asyncio.Semaphore(4), executor)
+
+
+@pytest.fixture
+def node() -> Node:
+    node = Node()
+    node.happen(Started(), Connected())
+    return node
+
+
+@pytest.fixture
+def server() -> ServerModel:
+    server = ServerModel()
+    server.put_file("configuration", "conf")
+    server.put_file("secret", "cert")
+    server.put_app("web", ("configuration", "conf"), ("secret", "cert"), replica=2)
+    return server
