@@ -120,6 +120,7 @@ def demo(
 ) -> None:
     """Start a server and simulated nodes, deploy two apps, change one, watch them converge."""
     console = Console(record=svg is not None, width=90 if svg else None)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end what was started, too
     with contextlib.ExitStack() as stack:
         if data_dir is None:
             data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgesync-")))
@@ -291,7 +292,6 @@ def _keep_serving(console: Console, api: Api, ready: dict[str, str], fleet: _Fle
     header = f'-H "Authorization: Bearer $(cat {token_file})"'
     console.print(f"  curl {header} {api.url}/v1/nodes", soft_wrap=True, highlight=False)
     with contextlib.suppress(KeyboardInterrupt):
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         while True:
             fleet.check()
             time.sleep(1)

@@ -1,0 +1,51 @@
+"""`edgesync demo`, as a newcomer runs it."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from edgesync.resources import example_resources
+from tests.end_to_end.conftest import UNIT, wait_for
+
+COMMAND = [sys.executable, "-m", "edgesync", "demo"]
+
+
+def test_it_ends_with_0_once_every_node_runs_the_second_version(tmp_path: Path) -> None:
+    svg = tmp_path / "demo.svg"
+    done = subprocess.run(
+        [*COMMAND, "--nodes", "3", "--exit-when-converged", "--svg", str(svg)],
+        capture_output=True,
+        text=True,
+        timeout=50 * UNIT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All 3 nodes run the second version." in done.stdout
+    assert "max_queued_messages 5000" in done.stdout
+    assert svg.read_text().startswith("<svg")
+
+
+def test_being_told_to_end_it_leaves_no_process_behind(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with subprocess.Popen([*COMMAND, "--nodes", "2", "--data-dir", str(data)]) as demo:
+        wait_for((data / "ready.json").exists, "the demo's server")
+        parent = psutil.Process(demo.pid)
+        wait_for(lambda: len(parent.children()) == 2, "server and fleet")
+        children = parent.children()
+        demo.send_signal(signal.SIGTERM)
+        demo.wait(20 * UNIT)
+    _, alive = psutil.wait_procs(children, timeout=10 * UNIT)
+    assert alive == []
+
+
+def test_the_examples_mount_a_configuration_and_a_secret_each() -> None:
+    for name in ("mosquitto", "telegraf"):
+        resources = {resource.kind: resource for resource in example_resources(name)}
+        volumes = json.dumps(resources["app"].body["volumes"])
+        assert resources["config"].name in volumes
+        assert resources["secret"].name in volumes
+    assert Path("docs/demo.svg").exists()
