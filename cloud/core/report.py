@@ -50,6 +50,14 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Reporter:
+    """A node as far as taking its report goes: what selectors see, and its last report if any."""
+
+    labels: Mapping[str, str]
+    last: Order | None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredReport:
     """The last report of a node, and the usage that came after it, if any.
 

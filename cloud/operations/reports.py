@@ -36,14 +36,13 @@ def receive_report(
     NotFound if the node was deleted; nothing is kept then.
     """
     namespace, name = split_node_id(node_id)
-    node = tx.node(namespace, name)
-    if node is None:
+    reporter = tx.reporter(namespace, name)
+    if reporter is None:
         raise NotFound("node", name)
-    last = tx.report_order(namespace, name)
-    if last is None or not report.order.is_older_than(last):
+    if reporter.last is None or not report.order.is_older_than(reporter.last):
         tx.put_report(namespace, name, report, encoding, now)
     catalog = tx.catalog(namespace)
-    desired = catalog.desired_state(node.labels)
+    desired = catalog.desired_state(reporter.labels)
     return ReportAnswer(diff(report.reported, desired), _unknown_app(report.reported, catalog))
 
 

@@ -17,7 +17,7 @@ from cloud.core.desired import Catalog
 from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.node import Node
 from cloud.core.registry import Registry
-from cloud.core.report import Order, Report, StoredReport
+from cloud.core.report import Report, Reporter, StoredReport
 from cloud.core.secret import Secret
 
 T = TypeVar("T")
@@ -143,8 +143,8 @@ class Transaction(Protocol):
         """Keep usage beside the node's report; False, and nothing kept, where there is none."""
         ...
 
-    def report_order(self, namespace: str, name: str) -> Order | None:
-        """Where the node's last report stands among its reports; None if it never reported."""
+    def reporter(self, namespace: str, name: str) -> Reporter | None:
+        """What taking a report of that node needs to know, in one look; None: no such node."""
         ...
 
     # nodes to be told

@@ -10,8 +10,8 @@ from cloud.core.batch import Record
 from cloud.core.certificate import NodeCertificate
 from cloud.core.fingerprint import normalised
 from cloud.core.installation import InstallToken, TargetKind
-from cloud.core.node import Node, NodeSpec
-from cloud.core.report import Order, Report, Reported, StoredReport
+from cloud.core.node import Node, NodeSpec, effective_labels
+from cloud.core.report import Order, Report, Reported, Reporter, StoredReport
 
 Row = Sequence[Any]
 Parameters = Mapping[str, str | int | None]
@@ -41,6 +41,13 @@ def node_of(row: Row) -> Node:
     """The node of a row of `sql.NODE`."""
     namespace, name, text, created, updated = row
     return Node(namespace, name, _NODE_SPEC.decode(text), moment(created), moment(updated))
+
+
+def reporter_of(name: str, row: Row) -> Reporter:
+    """The reporter of a row of `sql.REPORTER`; `run` is null where there is no report."""
+    text, run, sequence = row
+    labels = effective_labels(name, _NODE_SPEC.decode(text).labels)
+    return Reporter(labels, None if run is None else Order(run, sequence))
 
 
 def record_of(row: Row) -> Record:

@@ -143,7 +143,11 @@ REPORT = """
 SELECT document, run, sequence, encoding, received, usage, usage_received FROM report
 WHERE namespace = :namespace AND name = :name
 """
-REPORT_ORDER = "SELECT run, sequence FROM report WHERE namespace = :namespace AND name = :name"
+REPORTER = """
+SELECT node.document, report.run, report.sequence
+FROM node LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
+WHERE node.namespace = :namespace AND node.name = :name
+"""
 LAST_SEEN = """
 SELECT name, CASE WHEN usage_received > received THEN usage_received ELSE received END FROM report
 WHERE namespace = :namespace

@@ -16,7 +16,7 @@ from cloud.core.fingerprint import normalised
 from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.node import Node
 from cloud.core.registry import Registry, RegistrySpec
-from cloud.core.report import Order, Report, StoredReport
+from cloud.core.report import Report, Reporter, StoredReport
 from cloud.core.secret import Secret, SecretSpec
 from cloud.errors import Conflict, HasRecords, NotFound
 from cloud.store import sql
@@ -34,6 +34,7 @@ from cloud.store.rows import (
     node_of,
     record_of,
     record_row,
+    reporter_of,
     stored_report_of,
 )
 from cloud.store.sealing import Sealer, is_plain
@@ -268,9 +269,9 @@ class SqlTransaction:
         row: Parameters = {**key, "usage": usage.decode(), "now": micros(now)}
         return bool(self._run(sql.PUT_USAGE, row))
 
-    def report_order(self, namespace: str, name: str) -> Order | None:
-        found = self._run(sql.REPORT_ORDER, {"namespace": namespace, "name": name})
-        return Order(*found[0]) if found else None
+    def reporter(self, namespace: str, name: str) -> Reporter | None:
+        found = self._run(sql.REPORTER, {"namespace": namespace, "name": name})
+        return reporter_of(name, found[0]) if found else None
 
     # nodes to be told
     def mark_stale(self, nodes: Iterable[Node]) -> None:

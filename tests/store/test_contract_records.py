@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from cloud.core.certificate import NodeCertificate
-from cloud.core.report import Order, Report
+from cloud.core.report import Order, Report, Reporter
 from cloud.errors import Conflict, HasRecords, NotFound
 from cloud.store.interface import Store, Transaction
 from tests import strategies
@@ -126,7 +126,8 @@ async def test_a_batch_stays_while_it_has_records(store: Store) -> None:
 async def test_a_certificate_is_got_as_it_was_put(store: Store, certificate: Any) -> None:
     await store.write(lambda tx: tx.put_certificate(certificate))
     assert await store.read(lambda tx: tx.certificate(certificate.serial)) == certificate
-    assert await store.read(lambda tx: tx.certificate(certificate.serial + 1)) is None
+    unused = certificate.serial + 2**160  # longer than any serial number that is given out
+    assert await store.read(lambda tx: tx.certificate(unused)) is None
 
 
 async def test_revoking_takes_back_every_certificate_of_the_node_once(store: Store) -> None:
@@ -159,14 +160,18 @@ async def test_a_report_is_got_as_it_was_put(
     kept = await store.read(lambda tx: tx.report("default", "n"))
     assert kept is not None
     assert (kept.report, kept.encoding, kept.received) == (report, encoding, now)
-    assert await store.read(lambda tx: tx.report_order("default", "n")) == report.order
+    reporter = await store.read(lambda tx: tx.reporter("default", "n"))
+    assert reporter == Reporter(node().labels, report.order)
     assert await store.read(lambda tx: tx.last_seen("default")) == {"n": now}
 
 
 async def test_a_node_that_never_reported_has_nothing_to_show(store: Store) -> None:
     await store.write(lambda tx: tx.put_node(node()))
     assert await store.read(lambda tx: tx.report("default", "n")) is None
-    assert await store.read(lambda tx: tx.report_order("default", "n")) is None
+    reporter = await store.read(lambda tx: tx.reporter("default", "n"))
+    assert reporter == Reporter(node().labels, None)
+    assert await store.read(lambda tx: tx.reporter("default", "other")) is None
+    assert await store.read(lambda tx: tx.reporter("other", "n")) is None
     assert await store.write(lambda tx: tx.put_usage("default", "n", b"{}", NOW)) is False
     assert await store.read(lambda tx: tx.report("default", "n")) is None
 
@@ -187,7 +192,8 @@ async def test_usage_stands_beside_the_report_until_the_next_one(store: Store) -
     kept = await store.read(lambda tx: tx.report("default", "n"))
     assert kept is not None
     assert (kept.usage, kept.usage_received, kept.encoding) == (None, None, "msgpack")
-    assert await store.read(lambda tx: tx.report_order("default", "n")) == Order()
+    reporter = await store.read(lambda tx: tx.reporter("default", "n"))
+    assert reporter == Reporter(node().labels, Order())
     assert await store.read(lambda tx: tx.last_seen("default")) == {"n": NOW}
 
 
