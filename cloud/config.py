@@ -15,7 +15,9 @@ from cloud.errors import CloudError, Invalid
 
 PREFIX = "EDGESYNC_"
 
-NOT_SETTINGS = frozenset({"EDGESYNC_CONFIG", "EDGESYNC_HOME", "EDGESYNC_INPUT"})
+NOT_SETTINGS = frozenset(
+    f"EDGESYNC_{name}" for name in ("CONFIG", "HOME", "INPUT", "URL", "CA", "TOKEN", "TOKEN_FILE")
+)
 """Variables with the prefix that are read elsewhere; `EDGESYNC_SIM_*` and `EDGESYNC_TEST_*` too."""
 
 RUNTIMES: Mapping[str, str] = {

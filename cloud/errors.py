@@ -5,6 +5,7 @@ CloudError
 │   ├── QuotaExceeded   a batch holds as many records as it may
 │   └── TooLarge        the caller sent more bytes than are taken
 ├── Denied              the caller did not prove who it is
+├── Forbidden           the caller is known and may not do this
 ├── NotFound            the thing is not there (or not the caller's)
 ├── InUse               the thing is there and something needs it to stay as it is
 │   ├── HasRecords      a batch that still has records
@@ -59,13 +60,23 @@ class TooLarge(Invalid):
 
 
 class Denied(CloudError):
-    """The caller did not prove who it is, or may not do this."""
+    """The caller did not prove who it is."""
 
     code = "RequestAccessDenied"
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"Access denied. ({reason})")
+
+
+class Forbidden(CloudError):
+    """The caller is known, and its role or namespace does not allow this."""
+
+    code = "RequestForbidden"
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"The request is not allowed. ({reason})")
 
 
 class NotFound(CloudError):

@@ -22,6 +22,7 @@ from cloud.store.rekeying import rekey as seal_anew
 from edgesync import __version__
 from edgesync.bench_hub import command as bench_hub
 from edgesync.demo import demo
+from edgesync.token_command import token
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -113,6 +114,7 @@ def bench() -> None:
 
 main.add_command(sim)
 main.add_command(demo)
+main.add_command(token)
 bench.add_command(bench_hub, "hub")
 
 if __name__ == "__main__":

@@ -32,12 +32,12 @@ def rest_app(
 ) -> Starlette:
     """Build the server of the open API and of `/health` and its like.
 
-    *new_id* makes ids without dashes; *admin_token_digest* is the SHA-256 of the token that opens
-    `/v1`; *on_node_deleted* is called with a node's id after its deletion is committed; *checks*
-    are what `/readyz` asks, by name. *new_token* makes the secret that *install_command* makes a
-    command of, to be pasted into the shell of a machine. *function_runtimes* maps the runtimes
-    that functions can have to their images; *can_sign* says whether nodes can be given URLs of
-    objects that need keys.
+    *new_id* makes ids without dashes; *admin_token_digest* is the SHA-256 of the token that may do
+    everything, beside those in the store; *on_node_deleted* is called with a node's id after its
+    deletion is committed; *checks* are what `/readyz` asks, by name. *new_token* makes secrets:
+    tokens, and those that *install_command* makes a command of, to be pasted into the shell of a
+    machine. *function_runtimes* maps the runtimes that functions can have to their images;
+    *can_sign* says whether nodes can be given URLs of objects that need keys.
     """
     api = Api(
         store,
@@ -51,10 +51,13 @@ def rest_app(
         can_sign=can_sign,
     )
     routes = [
-        Route(route.path, endpoint(api, route.handler), methods=[route.method]) for route in ROUTES
+        Route(route.path, endpoint(api, route.handler, needs=route.role), methods=[route.method])
+        for route in ROUTES
     ]
     return http_app(
         [*routes, *health_routes(checks, version=version)],
         new_id=new_id,
-        middleware=[Middleware(TokenGate, token_digest=admin_token_digest)],
+        middleware=[
+            Middleware(TokenGate, admin_digest=admin_token_digest, store=store, clock=clock)
+        ],
     )

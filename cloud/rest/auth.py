@@ -2,34 +2,73 @@
 
 import hashlib
 import hmac
+import logging
+from collections.abc import Callable
+from datetime import datetime
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cloud.errors import Denied
+from cloud.core.tokens import EVERYWHERE, Caller, Role
+from cloud.errors import Denied, Unavailable
+from cloud.operations.tokens import record_use, valid_token
+from cloud.store.interface import Store
+
+logger = logging.getLogger(__name__)
+
+_SCOPE_KEY = "edgesync.caller"
+_ADMINISTRATOR = Caller(Role.ADMIN, EVERYWHERE)
+
+
+def caller_of(request: Request) -> Caller:
+    """Who sent the request, as `TokenGate` found out."""
+    caller: Caller = request.scope[_SCOPE_KEY]
+    return caller
 
 
 class TokenGate:
-    """Lets requests below `/v1`, whether there is such a path or not, in with the token alone."""
+    """Lets requests below `/v1`, whether there is such a path or not, in with a token alone.
 
-    def __init__(self, app: ASGIApp, token_digest: bytes) -> None:
+    Tokens are looked up for each request: one that was revoked is refused from then on.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, admin_digest: bytes, store: Store, clock: Callable[[], datetime]
+    ) -> None:
         self.app = app
-        # SHA-256 of the token; the token itself is not kept.
-        self.token_digest = token_digest
+        # SHA-256 of the administrator's token; the token itself is not kept.
+        self.admin_digest = admin_digest
+        self.store = store
+        self.clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or Denied."""
+        """Pass the request on with its caller, or Denied."""
         if scope["type"] == "http" and _is_guarded(scope["path"]):
-            self._check(Headers(scope=scope).get("authorization", ""))
+            token = _token(Headers(scope=scope).get("authorization", ""))
+            scope[_SCOPE_KEY] = await self._caller(token)
         await self.app(scope, receive, send)
 
-    def _check(self, authorization: str) -> None:
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise Denied("send the header Authorization: Bearer <token>")
-        digest = hashlib.sha256(token.strip().encode()).digest()
-        if not hmac.compare_digest(digest, self.token_digest):
-            raise Denied("the token is not valid")
+    async def _caller(self, token: str) -> Caller:
+        digest = hashlib.sha256(token.encode()).digest()
+        if hmac.compare_digest(digest, self.admin_digest):
+            return _ADMINISTRATOR
+        now = self.clock()
+        found = await self.store.read(lambda tx: valid_token(tx, token, now=now))
+        if found.is_use_due(now):
+            try:
+                await self.store.write(lambda tx: record_use(tx, token, now=now))
+            except Unavailable as error:
+                # A full disk is no reason to keep people from looking.
+                logger.warning("cannot record the use of token %s: %s", found.name, error.reason)
+        return Caller(found.role, found.namespace)
+
+
+def _token(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Denied("send the header Authorization: Bearer <token>")
+    return token.strip()
 
 
 def _is_guarded(path: str) -> bool:

@@ -11,10 +11,11 @@ from starlette.responses import Response
 
 from cloud.core.decoding import convert
 from cloud.core.listing import ListOptions, PageOptions
-from cloud.core.names import check_namespace
+from cloud.core.tokens import Role
 from cloud.errors import Invalid
 from cloud.http.answers import json_response
 from cloud.http.requests import read_json
+from cloud.rest.auth import caller_of
 from cloud.store.interface import Store
 
 NAMESPACE_HEADER = "X-Edgesync-Namespace"
@@ -109,12 +110,16 @@ def take_name(content: dict[str, Any]) -> str:
     return name
 
 
-def endpoint(api: Api, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-    """Make of *handler* what Starlette calls."""
+def endpoint(
+    api: Api, handler: Handler, *, needs: Role
+) -> Callable[[Request], Awaitable[Response]]:
+    """Make of *handler* what Starlette calls; Forbidden for callers without the role it *needs*."""
 
     async def answer(request: Request) -> Response:
-        namespace = request.headers.get(NAMESPACE_HEADER, api.default_namespace)
-        check_namespace(NAMESPACE_HEADER, namespace)
+        caller = caller_of(request)
+        caller.check_role(needs)
+        asked = request.headers.get(NAMESPACE_HEADER)
+        namespace = caller.namespace_of_call(NAMESPACE_HEADER, asked, api.default_namespace)
         result = await handler(Call(api, request, namespace, api.clock()))
         return result if isinstance(result, Response) else json_response(result)
 

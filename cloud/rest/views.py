@@ -13,6 +13,7 @@ from cloud.core.readiness import is_ready
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret
 from cloud.core.times import time_text
+from cloud.core.tokens import ApiToken
 
 T = TypeVar("T")
 
@@ -146,6 +147,18 @@ def record_view(record: Record) -> View:
         "activeIp": record.active_ip,
         "createTime": time_text(record.created),
         "updateTime": time_text(record.updated),
+    }
+
+
+def token_view(token: ApiToken) -> View:
+    """A token, alone or in a list: without the token itself, and without its digest."""
+    return {
+        "name": token.name,
+        "namespace": token.namespace,
+        "role": token.role,
+        "createTime": time_text(token.created),
+        "expires": time_text(token.expires) if token.expires else None,
+        "lastUsedTime": time_text(token.last_used) if token.last_used else None,
     }
 
 

@@ -19,6 +19,7 @@ from cloud.core.node import Node
 from cloud.core.registry import Registry
 from cloud.core.report import Report, Reporter, StoredReport
 from cloud.core.secret import Secret
+from cloud.core.tokens import ApiToken
 
 T = TypeVar("T")
 
@@ -123,6 +124,19 @@ class Transaction(Protocol):
     def delete_expired_install_tokens(self, now: datetime) -> int:
         """Forget every token that can no longer be used at *now*; how many there were."""
         ...
+
+    # tokens that open the API
+    def api_token(self, digest: str) -> ApiToken | None: ...
+    def api_tokens(self, namespace: str) -> Sequence[ApiToken]: ...
+    def all_api_tokens(self) -> Sequence[ApiToken]:
+        """Those of every namespace, by namespace first."""
+        ...
+
+    def put_api_token(self, token: ApiToken) -> None:
+        """Conflict if a token of another name has the same digest."""
+        ...
+
+    def delete_api_token(self, namespace: str, name: str) -> bool: ...
 
     # reports
     def report(self, namespace: str, name: str) -> StoredReport | None: ...

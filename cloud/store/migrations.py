@@ -126,6 +126,22 @@ _INSTALL_TOKENS = (
 )
 
 
+_API_TOKENS = (
+    """
+    CREATE TABLE api_token (
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        digest TEXT NOT NULL UNIQUE,
+        role TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        expires INTEGER,
+        last_used INTEGER,
+        PRIMARY KEY (namespace, name)
+    ) STRICT
+    """,
+)
+
+
 def _first_tables(db: Database) -> None:
     for statement in _FIRST_TABLES:
         db.execute(statement)
@@ -136,9 +152,15 @@ def _install_tokens(db: Database) -> None:
         db.execute(statement)
 
 
+def _api_tokens(db: Database) -> None:
+    for statement in _API_TOKENS:
+        db.execute(statement)
+
+
 STEPS: tuple[tuple[str, Step], ...] = (
     ("0001_first_tables", _first_tables),
     ("0002_install_tokens", _install_tokens),
+    ("0003_api_tokens", _api_tokens),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -12,6 +12,7 @@ from cloud.core.fingerprint import normalised
 from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.node import Node, NodeSpec, effective_labels
 from cloud.core.report import Order, Report, Reported, Reporter, StoredReport
+from cloud.core.tokens import ApiToken, Role
 
 Row = Sequence[Any]
 Parameters = Mapping[str, str | int | None]
@@ -118,6 +119,33 @@ def install_token_row(token: InstallToken) -> Parameters:
         "name": token.name,
         "created": micros(token.created),
         "expires": micros(token.expires),
+    }
+
+
+def api_token_of(row: Row) -> ApiToken:
+    """The token of a row of `sql.API_TOKEN`."""
+    namespace, name, digest, role, created, expires, last_used = row
+    return ApiToken(
+        namespace,
+        name,
+        digest,
+        Role(role),
+        moment(created),
+        _moment_or_none(expires),
+        _moment_or_none(last_used),
+    )
+
+
+def api_token_row(token: ApiToken) -> Parameters:
+    """Parameters of `sql.PUT_API_TOKEN`."""
+    return {
+        "namespace": token.namespace,
+        "name": token.name,
+        "digest": token.digest,
+        "role": token.role.value,
+        "created": micros(token.created),
+        "expires": _micros_or_none(token.expires),
+        "last_used": _micros_or_none(token.last_used),
     }
 
 

@@ -138,6 +138,30 @@ RETURNING digest
 """
 DELETE_EXPIRED_INSTALL_TOKENS = "DELETE FROM install_token WHERE expires <= :now RETURNING digest"
 
+# tokens that open the API
+API_TOKEN = """
+SELECT namespace, name, digest, role, created, expires, last_used FROM api_token
+WHERE digest = :digest
+"""  # noqa: S105
+API_TOKENS = """
+SELECT namespace, name, digest, role, created, expires, last_used FROM api_token
+WHERE namespace = :namespace ORDER BY created, name
+"""
+ALL_API_TOKENS = """
+SELECT namespace, name, digest, role, created, expires, last_used FROM api_token
+ORDER BY namespace, created, name
+"""
+PUT_API_TOKEN = """
+INSERT INTO api_token (namespace, name, digest, role, created, expires, last_used)
+VALUES (:namespace, :name, :digest, :role, :created, :expires, :last_used)
+ON CONFLICT (namespace, name) DO UPDATE SET
+    digest = excluded.digest, role = excluded.role, created = excluded.created,
+    expires = excluded.expires, last_used = excluded.last_used
+"""  # noqa: S105
+DELETE_API_TOKEN = """
+DELETE FROM api_token WHERE namespace = :namespace AND name = :name RETURNING name
+"""  # noqa: S105
+
 # reports
 REPORT = """
 SELECT document, run, sequence, encoding, received, usage, usage_received FROM report

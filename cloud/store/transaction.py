@@ -18,12 +18,15 @@ from cloud.core.node import Node
 from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.report import Report, Reporter, StoredReport
 from cloud.core.secret import Secret, SecretSpec
+from cloud.core.tokens import ApiToken
 from cloud.errors import Conflict, HasRecords, NotFound
 from cloud.store import sql
 from cloud.store.catalogs import Catalogs
 from cloud.store.rows import (
     Parameters,
     Row,
+    api_token_of,
+    api_token_row,
     certificate_of,
     certificate_row,
     document,
@@ -237,6 +240,27 @@ class SqlTransaction:
 
     def delete_expired_install_tokens(self, now: datetime) -> int:
         return len(self._run(sql.DELETE_EXPIRED_INSTALL_TOKENS, {"now": micros(now)}))
+
+    # tokens that open the API
+    def api_token(self, digest: str) -> ApiToken | None:
+        return _first(api_token_of, self._run(sql.API_TOKEN, {"digest": digest}))
+
+    def api_tokens(self, namespace: str) -> Sequence[ApiToken]:
+        found = self._run(sql.API_TOKENS, {"namespace": namespace})
+        return [api_token_of(row) for row in found]
+
+    def all_api_tokens(self) -> Sequence[ApiToken]:
+        return [api_token_of(row) for row in self._run(sql.ALL_API_TOKENS, _NOTHING)]
+
+    def put_api_token(self, token: ApiToken) -> None:
+        try:
+            self._run(sql.PUT_API_TOKEN, api_token_row(token))
+        except DuplicateKey as error:
+            raise Conflict("token", token.name) from error
+
+    def delete_api_token(self, namespace: str, name: str) -> bool:
+        key = {"namespace": namespace, "name": name}
+        return bool(self._run(sql.DELETE_API_TOKEN, key))
 
     # reports
     def report(self, namespace: str, name: str) -> StoredReport | None:

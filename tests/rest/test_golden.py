@@ -175,6 +175,14 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("error-not-found", "GET", "/v1/register/0513021", None),
     ("error-unknown-route", "GET", "/v1/nodes/n1/start", None),
     ("error-invalid", "POST", "/v1/nodes", {"name": "n1", "labels": {"a": 1}}),
+    (
+        "tokens-create",
+        "POST",
+        "/v1/tokens",
+        {"name": "ci", "role": "operator", "expires": "2026-02-01T00:00:00Z"},
+    ),
+    ("tokens-list", "GET", "/v1/tokens", None),
+    ("tokens-revoke", "DELETE", "/v1/tokens/ci", None),
 ]
 
 

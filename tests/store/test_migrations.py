@@ -13,6 +13,7 @@ from cloud.store.migrations import STEPS, migrate
 from tests.builders import open_store
 
 TABLES = {
+    "api_token",
     "batch",
     "certificate",
     "node",

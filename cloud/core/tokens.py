@@ -1,0 +1,87 @@
+"""Who may do what: tokens that open the API, the roles they have, and where they act."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from cloud.core.names import check_namespace
+from cloud.errors import Forbidden
+
+EVERYWHERE = "*"
+"""In the place of a namespace: all of them."""
+
+USE_RECORDED_EVERY = timedelta(minutes=1)
+"""How exactly it is known when a token was used last; each record of it is a write."""
+
+LONGEST_LIFETIME = timedelta(days=3650)
+"""What an end may be set to; a token that is to last longer has none."""
+
+
+class Role(StrEnum):
+    """What a caller may do, each role all that the one before it may.
+
+    A viewer reads what holds no credentials, an operator does everything but manage tokens.
+    """
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+    def includes(self, other: "Role") -> bool:
+        """Say whether who has this role may do what *other* may."""
+        ranks = tuple(Role)
+        return ranks.index(self) >= ranks.index(other)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """Opens the API for who shows it; only its *digest* is kept.
+
+    *name* is unique in its *namespace*, which may be EVERYWHERE. *last_used* is at most
+    USE_RECORDED_EVERY too early; None if it never was, as *expires* is if it never does.
+    """
+
+    namespace: str
+    name: str
+    digest: str
+    role: Role
+    created: datetime
+    expires: datetime | None = None
+    last_used: datetime | None = None
+
+    def is_valid(self, now: datetime) -> bool:
+        """Say whether it opens anything."""
+        return self.expires is None or now < self.expires
+
+    def is_use_due(self, now: datetime) -> bool:
+        """Say whether a use at *now* has to be recorded."""
+        return self.last_used is None or now - self.last_used >= USE_RECORDED_EVERY
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who showed a valid token: its role, and its namespace or EVERYWHERE."""
+
+    role: Role
+    namespace: str
+
+    def check_role(self, needed: Role) -> None:
+        """Forbidden for who may not do what takes the role *needed*."""
+        if not self.role.includes(needed):
+            raise Forbidden(f"this takes the role {needed}, the token has the role {self.role}")
+
+    def namespace_of_call(self, field: str, asked: str | None, default: str) -> str:
+        """Namespace a call is about: the one *asked* for in *field*, else the caller's own.
+
+        Who acts everywhere has *default* for their own. Forbidden if it is not the caller's.
+        """
+        if self.namespace == EVERYWHERE:
+            return check_namespace(field, default if asked is None else asked)
+        if asked is not None:
+            self.check_namespace(asked)
+        return self.namespace
+
+    def check_namespace(self, namespace: str) -> None:
+        """Forbidden for who may not act in *namespace*; only who acts everywhere may there."""
+        if self.namespace not in (EVERYWHERE, namespace):
+            raise Forbidden(f"the token is for the namespace {self.namespace} alone")

@@ -1,0 +1,353 @@
+"""Tokens: who gets in with them, as what, and where; on every route of the table."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from click.testing import CliRunner, Result
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
+
+from cloud.core.installation import digest_of
+from cloud.core.tokens import Caller, Role
+from cloud.errors import Denied, Unavailable
+from cloud.rest.auth import TokenGate, caller_of
+from cloud.rest.routes import ROUTES, ApiRoute
+from cloud.store.interface import Store, Transaction
+from edgesync.__main__ import main
+from tests.rest.conftest import (
+    APP,
+    CONFIG,
+    NODE,
+    REGISTRY,
+    REQUEST_ID,
+    SECRET,
+    TOKEN,
+    Client,
+    World,
+    caller,
+)
+
+T = TypeVar("T")
+
+DENIED: dict[str, Any] = {"status": 401, "code": "RequestAccessDenied"}
+FORBIDDEN: dict[str, Any] = {"status": 403, "code": "RequestForbidden"}
+INVALID: dict[str, Any] = {"status": 400, "code": "RequestParamInvalid"}
+
+HANDS_OUT_CREDENTIALS = {
+    "/v1/nodes/{name}/init",
+    "/v1/register/{batch}/init",
+    "/v1/register/{batch}",
+    "/v1/secrets/{name}",
+}
+CREATIONS: list[tuple[str, dict[str, Any]]] = [
+    ("/v1/nodes", NODE),
+    ("/v1/configs", CONFIG),
+    ("/v1/secrets", SECRET),
+    ("/v1/registries", REGISTRY),
+    ("/v1/apps", {**APP, "registries": [{"name": "hub"}]}),
+    ("/v1/register", {"name": "batch"}),
+    ("/v1/register/batch/record", {"name": "record", "fingerprintValue": "F"}),
+    ("/v1/tokens", {"name": "spare", "role": "viewer"}),
+]
+NAMES = {
+    "nodes": "n1",
+    "configs": "site",
+    "secrets": "password",
+    "registries": "hub",
+    "apps": "web",
+    "tokens": "spare",
+}
+
+
+@contextlib.asynccontextmanager
+async def bearer(world: World, token: str) -> AsyncIterator[Client]:
+    headers = {"Authorization": f"Bearer {token}", "x-bce-request-id": REQUEST_ID}
+    async with caller(world.url, headers) as http:
+        yield Client(http)
+
+
+async def made(world: World, role: str, namespace: str, name: str = "") -> str:
+    body = {"name": name or role, "role": role, "namespace": namespace}
+    token: str = (await world.client.call("POST", "/v1/tokens", body))["token"]
+    return token
+
+
+def database_text(directory: Path) -> str:
+    files = directory.glob("edgesync.db*")
+    return "".join(file.read_bytes().decode("latin-1") for file in files)
+
+
+def path_of(route: ApiRoute) -> str:
+    """The route's path for what `CREATIONS` makes."""
+    name = NAMES.get(route.path.split("/")[2], "")
+    return route.path.format(name=name, batch="batch", record="record")
+
+
+def expected_role(route: ApiRoute) -> Role:
+    if route.path.startswith("/v1/tokens"):
+        return Role.ADMIN
+    reads = route.method == "GET" and route.path not in HANDS_OUT_CREDENTIALS
+    return Role.VIEWER if reads else Role.OPERATOR
+
+
+@pytest.mark.parametrize("namespace", ["default", "*"])
+@pytest.mark.parametrize("role", Role)
+async def test_every_route_lets_in_who_has_its_role_and_nobody_else(
+    world: World, role: Role, namespace: str
+) -> None:
+    async with bearer(world, await made(world, role, namespace, "caller")) as client:
+        for route in ROUTES:
+            assert route.role is expected_role(route), route
+            methods = [route.method, *(["HEAD"] if route.method == "GET" else [])]
+            for method in methods:
+                response = await client.send(method, path_of(route), {})
+                allowed = role.includes(route.role)
+                assert (response.status_code not in {401, 403}) is allowed, (method, route.path)
+                if not allowed and method != "HEAD":
+                    assert response.json()["code"] == "RequestForbidden"
+
+
+async def test_a_token_for_one_namespace_is_refused_by_every_route_in_another(
+    world: World,
+) -> None:
+    async with bearer(world, await made(world, "admin", "one")) as client:
+        for route in ROUTES:
+            for other in ("two", "default", "*", "ONE", ""):
+                await client.within(other).refused(route.method, path_of(route), {}, **FORBIDDEN)
+        assert (await client.within("one").call("GET", "/v1/nodes"))["total"] == 0
+
+
+async def fill(client: Client, mark: str) -> None:
+    """One of everything; *mark* stands in each where text is allowed."""
+    for path, body in CREATIONS:
+        marked = {"description": mark} if re.fullmatch("/v1/[a-z]*", path) else {}
+        if path == "/v1/tokens":
+            marked = {}
+        await client.call("POST", path, {**body, **marked})
+
+
+async def seen(client: Client) -> dict[str, Any]:
+    """What every route that reads and changes nothing shows."""
+    shown = {}
+    for route in ROUTES:
+        if route.method == "GET" and not route.path.endswith("/init"):
+            response = await client.send("GET", path_of(route))
+            shown[route.path] = (response.status_code, response.text.replace(REQUEST_ID, ""))
+    return shown
+
+
+async def change_everything(client: Client) -> None:
+    """Every write there is, what is deleted last; whether it succeeds does not matter here."""
+    bodies: list[Any] = [{}, {"description": "changed"}, {"num": 1}, {"password": "changed"}]
+    order = sorted(ROUTES, key=lambda route: route.method == "DELETE")
+    for route, body in itertools.product(order, bodies):
+        if route.method != "GET" or route.path.endswith("/init"):
+            await client.send(route.method, path_of(route), body)
+    for route in [route for route in order if route.method == "DELETE"] * 3:
+        await client.send("DELETE", path_of(route))
+
+
+@pytest.mark.parametrize("is_filled", [False, True])
+async def test_nothing_of_one_namespace_shows_in_or_is_changed_from_another(
+    world: World, *, is_filled: bool
+) -> None:
+    tokens = [await made(world, "admin", namespace) for namespace in ("one", "two")]
+    async with bearer(world, tokens[0]) as one, bearer(world, tokens[1]) as two:
+        empty = await seen(two)
+        await fill(one, "mark-of-one")
+        before = await seen(one)
+        assert "mark-of-one" in json.dumps(before)
+        assert all(status == 200 for status, _ in before.values())
+        assert await seen(two) == empty
+        if is_filled:
+            await fill(two, "mark-of-two")
+            assert all(status == 200 for status, _ in (await seen(two)).values())
+        assert "mark-of-one" not in json.dumps(await seen(two))
+        assert '"namespace":"one"' not in json.dumps(await seen(two))
+        await change_everything(two)
+        assert await seen(one) == before
+        assert (await two.call("GET", "/v1/nodes"))["total"] == 0
+
+
+async def test_a_token_is_answered_once_and_neither_kept_nor_shown(
+    world: World, tmp_path: Path
+) -> None:
+    token = await made(world, "viewer", "*")
+    response = await world.client.send("GET", "/v1/tokens?namespace=*")
+    (shown,) = response.json()["items"]
+    assert shown == {
+        "name": "viewer",
+        "namespace": "*",
+        "role": "viewer",
+        "createTime": "2026-01-02T03:04:05Z",
+        "expires": None,
+        "lastUsedTime": None,
+    }
+    assert token not in database_text(tmp_path)
+    assert digest_of(token) in database_text(tmp_path)
+
+
+async def test_the_last_use_is_recorded_once_a_minute(world: World) -> None:
+    async def recorded() -> str:
+        text: str = (await world.client.call("GET", "/v1/tokens"))["items"][0]["lastUsedTime"]
+        return text
+
+    async with bearer(world, await made(world, "viewer", "default")) as client:
+        for seconds, last in [(0, "03:04:05"), (59, "03:04:05"), (1, "03:05:05")]:
+            world.clock.advance(seconds)
+            await client.call("GET", "/v1/nodes")
+            assert await recorded() == f"2026-01-02T{last}Z"
+
+
+class _Full:
+    """A store on a disk that is full."""
+
+    def __init__(self, store: Store) -> None:
+        self.read = store.read
+        self.wait_for_stale = store.wait_for_stale
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        raise Unavailable("the disk is full")
+
+
+async def test_people_can_look_while_no_use_can_be_recorded(world: World) -> None:
+    callers: list[Caller] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        callers.append(caller_of(Request(scope)))
+
+    gate = TokenGate(app, admin_digest=b"", store=_Full(world.store), clock=world.clock)
+    headers = [(b"authorization", f"Bearer {await made(world, 'viewer', 'one')}".encode())]
+    await gate({"type": "http", "path": "/v1", "headers": headers}, nothing_comes, nothing_goes)
+    assert callers == [Caller(Role.VIEWER, "one")]
+    headers = [(b"authorization", b"Bearer another")]
+    with pytest.raises(Denied):
+        await gate({"type": "http", "path": "/v1", "headers": headers}, nothing_comes, nothing_goes)
+
+
+async def nothing_comes() -> Message:
+    raise AssertionError("nobody asks for a body here")
+
+
+async def nothing_goes(message: Message) -> None:
+    raise AssertionError("nobody answers here")
+
+
+async def test_a_revoked_token_is_refused_at_once_and_its_name_is_free(world: World) -> None:
+    async with bearer(world, await made(world, "viewer", "default")) as client:
+        await client.call("GET", "/v1/nodes")
+        await world.client.call("DELETE", "/v1/tokens/viewer")
+        await client.refused("GET", "/v1/nodes", **DENIED)
+        await made(world, "viewer", "default")
+        await client.refused("GET", "/v1/nodes", **DENIED)
+    await world.client.refused("DELETE", "/v1/tokens/other", status=404, code="ResourceNotFound")
+
+
+async def test_a_token_is_refused_from_its_end_on(world: World) -> None:
+    body = {"name": "t", "role": "viewer", "expires": "2026-01-02T04:05:05.678901+01:00"}
+    answer = await world.client.call("POST", "/v1/tokens", body)
+    assert answer["expires"] == "2026-01-02T03:05:05Z"
+    async with bearer(world, answer["token"]) as client:
+        world.clock.advance(59)
+        await client.call("GET", "/v1/nodes")
+        world.clock.advance(1)
+        await client.refused("GET", "/v1/nodes", **DENIED)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "a/b"}, "name"),
+        ({"role": "root"}, "role"),
+        ({"role": None}, "role"),
+        ({"namespace": "a.b"}, "namespace"),
+        ({"namespace": "**"}, "namespace"),
+        ({"expires": "tomorrow"}, "expires"),
+        ({"expires": "2026-01-03T00:00:00"}, "expires"),
+        ({"expires": "2026-01-02T03:04:05Z"}, "expires"),
+        ({"expires": "0001-01-01T00:00:00+14:00"}, "expires"),
+        ({"expires": "9999-12-31T23:59:59-14:00"}, "expires"),
+        ({"digest": "d"}, "digest"),
+    ],
+)
+async def test_a_wrong_token_is_refused_by_name_and_nothing_is_kept(
+    client: Client, change: dict[str, Any], field: str
+) -> None:
+    body = {"name": "t", "role": "viewer", **change}
+    message = await client.refused("POST", "/v1/tokens", body, **INVALID)
+    assert f"({field}: " in message
+    assert (await client.call("GET", "/v1/tokens?namespace=*"))["total"] == 0
+
+
+async def test_names_are_taken_in_one_namespace_only(world: World) -> None:
+    for namespace in ("one", "two", "*"):
+        await made(world, "viewer", namespace, "same")
+    body = {"name": "same", "role": "admin", "namespace": "one"}
+    await world.client.refused("POST", "/v1/tokens", body, **INVALID)
+    await world.client.call("DELETE", "/v1/tokens/same?namespace=*")
+    left = (await world.client.call("GET", "/v1/tokens?namespace=*"))["items"]
+    assert [token["namespace"] for token in left] == ["one", "two"]
+
+
+async def test_an_admin_of_one_namespace_has_no_say_over_tokens_of_others(world: World) -> None:
+    await made(world, "viewer", "two")
+    async with bearer(world, await made(world, "admin", "one")) as client:
+        assert (await client.call("GET", "/v1/tokens"))["total"] == 1
+        for other in ("two", "*"):
+            body = {"name": "t", "role": "admin", "namespace": other}
+            await client.refused("POST", "/v1/tokens", body, **FORBIDDEN)
+            await client.refused("GET", f"/v1/tokens?namespace={other}", **FORBIDDEN)
+            path = f"/v1/tokens/viewer?namespace={other}"
+            await client.refused("DELETE", path, **FORBIDDEN)
+
+
+async def test_the_command_makes_shows_and_revokes_tokens(world: World, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN + "\n")
+
+    async def run(*words: str, **environ: str) -> Result:
+        env = {"EDGESYNC_URL": world.url, **environ}
+        return await asyncio.to_thread(CliRunner(env=env).invoke, main, ["token", *words])
+
+    now = "2026-01-02T03:04:05Z"
+    words = ("create", "ci", "--role", "viewer", "--namespace", "one")
+    made = await run(*words, "--expires", "2026-02-01T00:00:00Z", EDGESYNC_TOKEN=TOKEN)
+    assert made.exit_code == 0, made.output
+    async with bearer(world, made.output.strip()) as client:
+        await client.call("GET", "/v1/nodes")
+        shown = await run("list", "--namespace", "*", EDGESYNC_TOKEN_FILE=str(file))
+        assert [line.split() for line in shown.output.splitlines()][1:] == [
+            ["one", "ci", "viewer", now, "2026-02-01T00:00:00Z", now]
+        ]
+        taken = await run(*words, EDGESYNC_TOKEN_FILE=str(file))
+        assert (taken.exit_code, "in use" in taken.output) == (1, True)
+        revoked = await run("revoke", "ci", "--namespace", "one", EDGESYNC_TOKEN_FILE=str(file))
+        assert revoked.exit_code == 0, revoked.output
+        await client.refused("GET", "/v1/nodes", **DENIED)
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "said"),
+    [
+        (["list"], {}, "EDGESYNC_TOKEN"),
+        (["--url", "http://sync.example.com", "list"], {"EDGESYNC_TOKEN": "t"}, "https only"),
+        (["--url", "sync", "list"], {"EDGESYNC_TOKEN": "t"}, "no address"),
+        (["--url", "http://127.0.0.1:1", "list"], {"EDGESYNC_TOKEN": "t"}, "127.0.0.1:1"),
+        (["--ca", __file__, "list"], {"EDGESYNC_TOKEN": "t"}, "not a certificate"),
+    ],
+)
+def test_the_command_says_why_it_cannot(
+    words: list[str], environ: dict[str, str], said: str
+) -> None:
+    result = CliRunner(env=environ).invoke(main, ["token", *words])
+    assert result.exit_code != 0
+    assert said in result.output
+    assert CliRunner().invoke(main, ["token", "list", "--help"]).exit_code == 0

@@ -1,0 +1,63 @@
+"""What every store promises of tokens that open the API."""
+
+from dataclasses import replace
+
+import pytest
+
+from cloud.core.tokens import EVERYWHERE, ApiToken, Role
+from cloud.errors import Conflict
+from cloud.store.interface import Store, Transaction
+from tests.store.conftest import LATER, NOW
+
+
+def token(name: str = "ci", namespace: str = "default", digest: str = "d1") -> ApiToken:
+    return ApiToken(namespace, name, digest, Role.OPERATOR, NOW, LATER)
+
+
+async def put(store: Store, *tokens: ApiToken) -> None:
+    def work(tx: Transaction) -> None:
+        for one in tokens:
+            tx.put_api_token(one)
+
+    await store.write(work)
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_a_token_is_got_by_its_digest_as_it_was_put(store: Store, role: Role) -> None:
+    for one in (replace(token(), role=role), replace(token(), expires=None, last_used=LATER)):
+        await put(store, one)
+        assert await store.read(lambda tx: tx.api_token("d1")) == one
+        assert await store.read(lambda tx: tx.api_tokens("default")) == [one]
+    assert await store.read(lambda tx: tx.api_token("d2")) is None
+
+
+async def test_a_token_put_again_opens_nothing_with_the_digest_of_before(store: Store) -> None:
+    await put(store, token(), token(digest="d2"))
+    assert await store.read(lambda tx: tx.api_token("d1")) is None
+    assert await store.read(lambda tx: tx.api_token("d2")) == token(digest="d2")
+
+
+async def test_a_deleted_token_is_gone_and_others_stay(store: Store) -> None:
+    other = token(namespace="other", digest="d2")
+    await put(store, token(), other)
+    assert await store.write(lambda tx: tx.delete_api_token("default", "ci"))
+    assert not await store.write(lambda tx: tx.delete_api_token("default", "ci"))
+    assert await store.read(lambda tx: tx.api_token("d1")) is None
+    assert await store.read(lambda tx: tx.all_api_tokens()) == [other]
+
+
+async def test_tokens_are_listed_oldest_first_for_one_namespace_or_all(store: Store) -> None:
+    late = replace(token("a", digest="d3"), created=LATER)
+    early = token("z", digest="d2")
+    everywhere = token(namespace=EVERYWHERE, digest="d4")
+    await put(store, late, early, everywhere)
+    assert await store.read(lambda tx: tx.api_tokens("default")) == [early, late]
+    assert await store.read(lambda tx: tx.api_tokens(EVERYWHERE)) == [everywhere]
+    assert await store.read(lambda tx: tx.all_api_tokens()) == [everywhere, early, late]
+
+
+async def test_no_two_tokens_have_one_digest(store: Store) -> None:
+    await put(store, token())
+    with pytest.raises(Conflict):
+        await put(store, token("other"))
+    assert await store.read(lambda tx: tx.all_api_tokens()) == [token()]
