@@ -169,6 +169,7 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
                 install_command, install_address.activation, authority.root_pem
             ),
             function_runtimes=settings.runtimes,
+            list_key=sealer.list_key,
             can_sign=CAN_SIGN,
         )
         devices = activation_app(

@@ -4,6 +4,7 @@ CloudError
 ├── Invalid             the caller sent something wrong; the message names the field
 │   ├── QuotaExceeded   a batch holds as many records as it may
 │   └── TooLarge        the caller sent more bytes than are taken
+├── Expired             what the caller goes on from was good once, but is too old
 ├── Denied              the caller did not prove who it is
 ├── Forbidden           the caller is known and may not do this
 ├── NotFound            the thing is not there (or not the caller's)
@@ -57,6 +58,16 @@ class TooLarge(Invalid):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         super().__init__("", f"more than {limit} bytes")
+
+
+class Expired(CloudError):
+    """The *field* of the request was good once, and is too old now; begin anew without it."""
+
+    code = "ResourceExpired"
+
+    def __init__(self, field: str) -> None:
+        self.field = field
+        super().__init__(f"The request parameter has expired, begin anew. ({field})")
 
 
 class Denied(CloudError):

@@ -20,6 +20,7 @@ from cloud.config import NAMES, Settings, load_settings
 from cloud.errors import CloudError, Unavailable
 from cloud.store.rekeying import rekey as seal_anew
 from edgesync import __version__
+from edgesync.bench_api import command as bench_api
 from edgesync.bench_hub import command as bench_hub
 from edgesync.demo import demo
 from edgesync.token_command import token
@@ -116,6 +117,7 @@ main.add_command(sim)
 main.add_command(demo)
 main.add_command(token)
 bench.add_command(bench_hub, "hub")
+bench.add_command(bench_api, "api")
 
 if __name__ == "__main__":
     main()

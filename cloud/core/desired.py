@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import msgspec
 
 from cloud.core.app import App
-from cloud.core.node import Node
 from cloud.core.selectors import matches
 
 _MEMO_LIMIT = 100_000
@@ -37,12 +36,6 @@ def desired_state(labels: Mapping[str, str], apps: Iterable[App]) -> Desired:
     chosen = [app for app in apps if selects(app, labels)]
     chosen.sort(key=lambda app: (app.created, app.name))
     return Desired(tuple(AppVersion(app.name, app.version) for app in chosen))
-
-
-def nodes_affected(nodes: Iterable[Node], before: App | None, after: App | None) -> list[Node]:
-    """Nodes whose desired state may differ once *before* is *after*; None stands for no app."""
-    versions = [app for app in (before, after) if app is not None]
-    return [node for node in nodes if any(selects(app, node.labels) for app in versions)]
 
 
 class Catalog:

@@ -1,16 +1,12 @@
 """Lists: which resources of a namespace, and which page of them (contract, "List Node")."""
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
-import msgspec
-
-from cloud.core.selectors import matches, parse_selector
+from cloud.core.selectors import LENGTH_LIMIT, matches, parse_selector
 from cloud.errors import Invalid
 
 
@@ -37,28 +33,31 @@ L = TypeVar("L", bound=Listed)
 T = TypeVar("T")
 U = TypeVar("U")
 
+Place = tuple[datetime, str]
+"""Where something stands in a list: when it was made, then its name."""
+
 
 @dataclass(frozen=True, slots=True)
 class ListOptions:
-    """What a caller asks of a list; *limit* 0 is no limit, *token* is from the page before."""
+    """What a caller asks of a list; *limit* 0 is no limit, *after* ends the page before."""
 
     selector: str = ""
     field_selector: str = ""
     limit: int = 0
-    token: str = ""
+    after: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some of a list: *total* counts all pages, *token* leads to the next one ("": the last)."""
+    """Some of a list: *total* counts all pages, the next begins *after* (None: there is none)."""
 
     items: Sequence[T]
     total: int
-    token: str = ""
+    after: Place | None = None
 
     def each(self, change: Callable[[T], U]) -> "Page[U]":
         """The same page with every item changed."""
-        return Page([change(item) for item in self.items], self.total, self.token)
+        return Page([change(item) for item in self.items], self.total, self.after)
 
 
 def page_of(
@@ -67,11 +66,10 @@ def page_of(
     """The page of *resources* that *options* asks for, oldest first, then by name.
 
     Stable while resources come and go: a page begins after the last one of the page before,
-    wherever that is now. Invalid for a selector or token that cannot be read.
+    wherever that is now. Invalid for a selector that cannot be read.
     """
     selector = parse_selector(options.selector)
-    fields = _field_terms(options.field_selector)
-    after = _read_token(options.token) if options.token else None
+    fields = parse_field_selector(options.field_selector)
     chosen = [
         resource
         for resource in resources
@@ -79,10 +77,11 @@ def page_of(
         and matches(selector, labels_of(resource))
     ]
     chosen.sort(key=_place)
+    after = options.after
     rest = chosen if after is None else [one for one in chosen if _place(one) > after]
     if 0 < options.limit < len(rest):
         shown = rest[: options.limit]
-        return Page(shown, len(chosen), _token(_place(shown[-1])))
+        return Page(shown, len(chosen), _place(shown[-1]))
     return Page(rest, len(chosen))
 
 
@@ -105,38 +104,29 @@ class PageOptions:
     name: str = ""
 
 
-def numbered_page_of(
-    resources: Iterable[L], options: PageOptions, names_of: Callable[[L], Sequence[str]]
-) -> NumberedPage[L]:
-    """The page of *resources* that *options* asks for, newest first; past the end it is empty."""
-    part = options.name.lower()
-    chosen = [one for one in resources if any(part in name.lower() for name in names_of(one))]
-    chosen.sort(key=_place, reverse=True)
-    start = (options.number - 1) * options.size
-    return NumberedPage(
-        chosen[start : start + options.size], len(chosen), options.number, options.size
-    )
-
-
-_Place = tuple[datetime, str]
-
 _FIELD_TERM = re.compile(
     r"metadata\.(?P<field>name|namespace)\s*(?P<operator>==|=|!=)\s*(?P<value>\S*)"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class _FieldTerm:
+class FieldTerm:
+    """One term: the *field* (name or namespace) is *value*, or is not if it is *negated*."""
+
     field: str
     value: str
     negated: bool
 
     def holds_for(self, resource: Listed) -> bool:
+        """Say whether *resource* satisfies this term."""
         own = resource.name if self.field == "name" else resource.namespace
         return (own == self.value) is not self.negated
 
 
-def _field_terms(text: str) -> list[_FieldTerm]:
+def parse_field_selector(text: str) -> list[FieldTerm]:
+    """Terms of *text*, none for white space; Invalid for one that cannot be read."""
+    if len(text) > LENGTH_LIMIT:
+        raise Invalid("fieldSelector", f"longer than {LENGTH_LIMIT} characters")
     terms = []
     for part in text.split(",") if text.strip() else ():
         found = _FIELD_TERM.fullmatch(part.strip())
@@ -146,24 +136,9 @@ def _field_terms(text: str) -> list[_FieldTerm]:
                 f"cannot read {part.strip()[:80]!r}: metadata.name and metadata.namespace can be"
                 " compared with = and !=",
             )
-        terms.append(_FieldTerm(found["field"], found["value"], found["operator"] == "!="))
+        terms.append(FieldTerm(found["field"], found["value"], found["operator"] == "!="))
     return terms
 
 
-def _place(resource: Listed) -> _Place:
+def _place(resource: Listed) -> Place:
     return resource.created, resource.name
-
-
-def _token(place: _Place) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).rstrip(b"=").decode()
-
-
-def _read_token(text: str) -> _Place:
-    try:
-        padded = text.encode() + b"=" * (-len(text) % 4)
-        created, name = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=_Place)
-    except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
-        raise Invalid("continue", "is not a token of a page before") from error
-    if created.tzinfo is None:
-        raise Invalid("continue", "is not a token of a page before")
-    return created, name

@@ -10,6 +10,9 @@ from cloud.errors import Invalid
 SIZE_LIMIT = 64 * 1024
 """Bytes of one registry, written as JSON."""
 
+LABELS = {"secret-type": "registry"}
+"""Labels that selectors see on every registry."""
+
 
 class RegistrySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an operator says of a registry (contract, "Create Registry")."""

@@ -11,6 +11,9 @@ from cloud.errors import Invalid
 SIZE_LIMIT = 64 * 1024
 """Bytes of one secret, written as JSON."""
 
+LABELS = {"secret-type": "config"}
+"""Labels that selectors see on every secret."""
+
 
 class SecretSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an operator says of a secret (contract, "Create Secret")."""

@@ -50,9 +50,9 @@ class Term:
             case Operator.MISSING:
                 return value is None
             case Operator.GREATER:
-                return (number := _integer(value)) is not None and number > int(self.values[0])
+                return (number := integer_of(value)) is not None and number > int(self.values[0])
             case Operator.LESS:
-                return (number := _integer(value)) is not None and number < int(self.values[0])
+                return (number := integer_of(value)) is not None and number < int(self.values[0])
 
 
 Selector = tuple[Term, ...]
@@ -110,7 +110,7 @@ def _term(text: str, field: str) -> Term:
     elif found := _COMPARE.fullmatch(text):
         values = (found["value"],)
         operator = _OPERATORS[found["operator"]]
-        if operator in {Operator.GREATER, Operator.LESS} and _integer(values[0]) is None:
+        if operator in {Operator.GREATER, Operator.LESS} and integer_of(values[0]) is None:
             raise Invalid(field, f"{_shown(text)} compares with something that is no integer")
     elif found := _HAS.fullmatch(text):
         operator, values = Operator.MISSING if found["not"] else Operator.EXISTS, ()
@@ -121,8 +121,8 @@ def _term(text: str, field: str) -> Term:
     return Term(check_label_key(field, found["key"]), operator, values)
 
 
-def _integer(value: str | None) -> int | None:
-    """Number that *value* stands for, if it is one that fits into 64 bits."""
+def integer_of(value: str | None) -> int | None:
+    """Number by which `<` and `>` compare *value*, if it is one that fits into 64 bits."""
     if value is None or not _INTEGER.fullmatch(value):
         return None
     number = int(value)

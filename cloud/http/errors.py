@@ -9,6 +9,7 @@ from cloud.errors import (
     CloudError,
     Conflict,
     Denied,
+    Expired,
     Forbidden,
     HasRecords,
     InUse,
@@ -22,6 +23,7 @@ from cloud.http.answers import json_response
 STATUSES: Mapping[type[CloudError], int] = {
     Invalid: 400,
     TooLarge: 413,
+    Expired: 410,
     Denied: 401,
     Forbidden: 403,
     NotFound: 404,

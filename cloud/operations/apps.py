@@ -7,7 +7,6 @@ from datetime import datetime
 import msgspec
 
 from cloud.core.app import App, AppSpec, Use, UseKind, checked_app_spec, uses_of
-from cloud.core.desired import nodes_affected
 from cloud.core.functions import NO_RUNTIMES, completed_app_spec
 from cloud.core.listing import ListOptions, Page, page_of
 from cloud.core.names import check_own_name
@@ -77,7 +76,7 @@ def delete_app(tx: Transaction, namespace: str, name: str) -> None:
 
 def list_apps(tx: Transaction, namespace: str, options: ListOptions) -> Page[App]:
     """List the apps of the namespace."""
-    return page_of(tx.apps(namespace), options, lambda app: app.spec.labels)
+    return tx.list_apps(namespace, options)
 
 
 def existing_app(tx: Transaction, namespace: str, name: str) -> App:
@@ -113,12 +112,10 @@ def roll_apps_using(
     tx: Transaction, namespace: str, kind: UseKind, name: str, *, now: datetime
 ) -> None:
     """Give every app that uses that resource a new version and tell the nodes that run them."""
-    nodes = None
     for app in apps_using(tx, namespace, kind, name):
         after = replace(app, version=tx.next_version(), updated=now)
         tx.put_app(after)
-        nodes = tx.nodes(namespace) if nodes is None else nodes
-        tx.mark_stale(nodes_affected(nodes, None, after))
+        tx.mark_selected_stale(namespace, after.selector)
 
 
 def _on_top_of(base: AppSpec, spec: AppSpec) -> AppSpec:
@@ -132,7 +129,9 @@ def _on_top_of(base: AppSpec, spec: AppSpec) -> AppSpec:
 
 
 def _tell(tx: Transaction, namespace: str, before: App | None, after: App | None) -> None:
-    tx.mark_stale(nodes_affected(tx.nodes(namespace), before, after))
+    selectors = {app.selector for app in (before, after) if app is not None}
+    for selector in selectors:
+        tx.mark_selected_stale(namespace, selector)
 
 
 def _check_spec(tx: Transaction, namespace: str, spec: AppSpec) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from cloud.core.batch import Batch, BatchSpec, SecurityType, checked_batch_spec
 from cloud.core.decoding import convert
 from cloud.core.installation import TargetKind
-from cloud.core.listing import NumberedPage, PageOptions, numbered_page_of
+from cloud.core.listing import NumberedPage, PageOptions
 from cloud.core.names import check_name
 from cloud.errors import HasRecords, Invalid, NotFound
 from cloud.store.interface import Transaction
@@ -73,7 +73,7 @@ def delete_batch(tx: Transaction, namespace: str, name: str) -> None:
 
 def list_batches(tx: Transaction, namespace: str, options: PageOptions) -> NumberedPage[Batch]:
     """List the batches of the namespace."""
-    return numbered_page_of(tx.batches(namespace), options, lambda batch: (batch.name,))
+    return tx.list_batches(namespace, options)
 
 
 def existing_batch(tx: Transaction, namespace: str, name: str) -> Batch:

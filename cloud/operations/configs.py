@@ -5,7 +5,7 @@ from datetime import datetime
 
 from cloud.core.app import UseKind
 from cloud.core.config import Config, ConfigSpec, checked_config_spec, unmasked_config_spec
-from cloud.core.listing import ListOptions, Page, page_of
+from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_own_name
 from cloud.errors import Invalid, NotFound
 from cloud.operations.apps import check_unused, roll_apps_using
@@ -51,7 +51,7 @@ def delete_config(tx: Transaction, namespace: str, name: str) -> None:
 
 def list_configs(tx: Transaction, namespace: str, options: ListOptions) -> Page[Config]:
     """List the configs of the namespace."""
-    return page_of(tx.configs(namespace), options, lambda config: config.spec.labels)
+    return tx.list_configs(namespace, options)
 
 
 def existing_config(tx: Transaction, namespace: str, name: str) -> Config:

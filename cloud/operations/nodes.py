@@ -6,7 +6,7 @@ from datetime import datetime
 
 from cloud.core.app import App
 from cloud.core.installation import TargetKind
-from cloud.core.listing import ListOptions, Page, page_of
+from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_node_name
 from cloud.core.node import Node, NodeSpec, checked_node_spec
 from cloud.core.report import StoredReport
@@ -85,9 +85,8 @@ def read_node(tx: Transaction, namespace: str, name: str) -> ReportedNode:
 
 def list_nodes(tx: Transaction, namespace: str, options: ListOptions) -> Page[SeenNode]:
     """List the nodes of the namespace."""
-    page = page_of(tx.nodes(namespace), options, lambda node: node.labels)
-    seen = tx.last_seen(namespace)
-    return page.each(lambda node: SeenNode(node, seen.get(node.name)))
+    page = tx.list_nodes(namespace, options)
+    return page.each(lambda node: SeenNode(node, tx.last_seen(namespace, node.name)))
 
 
 def apps_of_node(tx: Transaction, namespace: str, name: str) -> Sequence[App]:

@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from cloud.core.batch import Record, checked_record
-from cloud.core.listing import NumberedPage, PageOptions, numbered_page_of
+from cloud.core.listing import NumberedPage, PageOptions
 from cloud.core.names import check_name, check_node_name
 from cloud.errors import Activated, Invalid, NotFound, QuotaExceeded
 from cloud.operations.batches import existing_batch
@@ -134,9 +134,7 @@ def list_records(
 ) -> NumberedPage[Record]:
     """List the records of a batch; the options' name is looked for in fingerprints too."""
     existing_batch(tx, namespace, batch)
-    return numbered_page_of(
-        tx.records(namespace, batch), options, lambda record: (record.name, record.fingerprint)
-    )
+    return tx.list_records(namespace, batch, options)
 
 
 def fingerprints_of(tx: Transaction, namespace: str, batch: str) -> Sequence[str]:

@@ -7,15 +7,12 @@ from datetime import datetime
 import msgspec
 
 from cloud.core.app import App, UseKind
-from cloud.core.listing import ListOptions, Page, page_of
+from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_own_name
 from cloud.core.registry import Registry, RegistrySpec, checked_registry_spec
 from cloud.errors import Invalid, NotFound
 from cloud.operations.apps import check_unused, roll_apps_using
 from cloud.store.interface import Transaction
-
-LABELS = {"secret-type": "registry"}
-"""Labels that selectors see on every registry."""
 
 
 class RegistryChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,7 +96,7 @@ def delete_registry(tx: Transaction, namespace: str, name: str) -> None:
 
 def list_registries(tx: Transaction, namespace: str, options: ListOptions) -> Page[Registry]:
     """List the registries of the namespace."""
-    return page_of(tx.registries(namespace), options, lambda _: LABELS)
+    return tx.list_registries(namespace, options)
 
 
 def existing_registry(tx: Transaction, namespace: str, name: str) -> Registry:

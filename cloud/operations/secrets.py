@@ -4,15 +4,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from cloud.core.app import UseKind
-from cloud.core.listing import ListOptions, Page, page_of
+from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_own_name
 from cloud.core.secret import Secret, SecretSpec, checked_secret_spec
 from cloud.errors import Invalid, NotFound
 from cloud.operations.apps import check_unused, roll_apps_using
 from cloud.store.interface import Transaction
-
-LABELS = {"secret-type": "config"}
-"""Labels that selectors see on every secret."""
 
 
 def create_secret(
@@ -51,7 +48,7 @@ def delete_secret(tx: Transaction, namespace: str, name: str) -> None:
 
 def list_secrets(tx: Transaction, namespace: str, options: ListOptions) -> Page[Secret]:
     """List the secrets of the namespace."""
-    return page_of(tx.secrets(namespace), options, lambda _: LABELS)
+    return tx.list_secrets(namespace, options)
 
 
 def existing_secret(tx: Transaction, namespace: str, name: str) -> Secret:

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from cloud.http.app import http_app
 from cloud.rest.auth import TokenGate
 from cloud.rest.call import Api, endpoint
+from cloud.rest.continuation import Continuations
 from cloud.rest.health import Check, health_routes
 from cloud.rest.routes import ROUTES
 from cloud.store.interface import Store
@@ -28,6 +29,7 @@ def rest_app(
     new_token: Callable[[], str],
     install_command: Callable[[str], str],
     function_runtimes: Mapping[str, str],
+    list_key: bytes,
     can_sign: bool = True,
 ) -> Starlette:
     """Build the server of the open API and of `/health` and its like.
@@ -38,6 +40,7 @@ def rest_app(
     tokens, and those that *install_command* makes a command of, to be pasted into the shell of a
     machine. *function_runtimes* maps the runtimes that functions can have to their images;
     *can_sign* says whether nodes can be given URLs of objects that need keys.
+    *list_key* signs the tokens that lead from page to page.
     """
     api = Api(
         store,
@@ -49,6 +52,7 @@ def rest_app(
         install_command=install_command,
         function_runtimes=function_runtimes,
         can_sign=can_sign,
+        continuations=Continuations(list_key),
     )
     routes = [
         Route(route.path, endpoint(api, route.handler, needs=route.role), methods=[route.method])

@@ -6,7 +6,7 @@ from cloud.core.app import App, AppSpec
 from cloud.core.decoding import convert
 from cloud.operations import apps, registries
 from cloud.rest.call import DONE, Call, take_name
-from cloud.rest.views import View, app_summary, app_view, list_view
+from cloud.rest.views import View, app_summary, app_view
 from cloud.store.interface import Transaction
 
 _READ_ONLY = frozenset({"namespace", "version", "createTime", "updateTime"})
@@ -59,7 +59,7 @@ async def list_apps(call: Call) -> View:
     """`GET /v1/apps`."""
     options = call.list_options()
     page = await call.store.read(lambda tx: apps.list_apps(tx, call.namespace, options))
-    return list_view(page, options, app_summary)
+    return call.list_view(page, options, app_summary)
 
 
 async def delete_app(call: Call) -> View:

@@ -3,20 +3,24 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from cloud.core.decoding import convert
-from cloud.core.listing import ListOptions, PageOptions
+from cloud.core.listing import ListOptions, Page, PageOptions
 from cloud.core.tokens import Role
 from cloud.errors import Invalid
 from cloud.http.answers import json_response
 from cloud.http.requests import read_json
 from cloud.rest.auth import caller_of
+from cloud.rest.continuation import Continuations
+from cloud.rest.views import View, list_view
 from cloud.store.interface import Store
+
+T = TypeVar("T")
 
 NAMESPACE_HEADER = "X-Edgesync-Namespace"
 
@@ -39,6 +43,7 @@ class Api:
     install_command: Callable[[str], str]
     function_runtimes: Mapping[str, str]
     can_sign: bool
+    continuations: Continuations
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +71,28 @@ class Call:
         return {key: value for key, value in body.items() if key not in ignored}
 
     def list_options(self) -> ListOptions:
-        """What the query asks of a list; Invalid if it is not to be read."""
+        """What the query asks of a list; Invalid if it is not to be read, Expired if too late."""
         query = self.request.query_params
+        token = query.get("continue", "")
         return ListOptions(
             selector=query.get("selector", ""),
             field_selector=query.get("fieldSelector", ""),
             limit=self._number("limit", 0),
-            token=query.get("continue", ""),
+            after=self.api.continuations.place(token, self._list, self.now) if token else None,
         )
+
+    def list_view(self, page: Page[T], options: ListOptions, view: Callable[[T], View]) -> View:
+        """The page as an answer, with the token that leads to the next."""
+        after = page.after
+        token = self.api.continuations.token(after, self._list, self.now) if after else ""
+        return list_view(page, options, view, token)
+
+    @property
+    def _list(self) -> tuple[str, ...]:
+        """What says which things a list shows."""
+        query = self.request.query_params
+        selectors = (query.get("selector", ""), query.get("fieldSelector", ""))
+        return (self.namespace, self.request.url.path, *selectors)
 
     def page_options(self) -> PageOptions:
         """Which numbered page the query asks for; what is below 1 stands for the default."""

@@ -10,7 +10,7 @@ from cloud.core.listing import Page
 from cloud.errors import Invalid
 from cloud.operations import apps, configs
 from cloud.rest.call import DONE, Call, take_name
-from cloud.rest.views import View, app_summary, config_summary, config_view, list_view
+from cloud.rest.views import View, app_summary, config_summary, config_view
 from cloud.store.interface import Transaction
 
 _READ_ONLY = frozenset({"namespace", "version", "createTime", "updateTime"})
@@ -60,7 +60,7 @@ async def list_configs(call: Call) -> View:
     """`GET /v1/configs`."""
     options = call.list_options()
     page = await call.store.read(lambda tx: configs.list_configs(tx, call.namespace, options))
-    return list_view(page, options, config_summary)
+    return call.list_view(page, options, config_summary)
 
 
 async def delete_config(call: Call) -> View:
@@ -78,4 +78,4 @@ async def list_apps(call: Call) -> View:
         configs.existing_config(tx, call.namespace, name)
         return apps.list_apps_using(tx, call.namespace, UseKind.CONFIG, name, options)
 
-    return list_view(await call.store.read(related), options, app_summary)
+    return call.list_view(await call.store.read(related), options, app_summary)

@@ -6,7 +6,7 @@ from cloud.core.readiness import is_ready
 from cloud.core.stats import report_view
 from cloud.operations import nodes
 from cloud.rest.call import DONE, Call, take_name
-from cloud.rest.views import View, app_summary, list_view, node_view
+from cloud.rest.views import View, app_summary, node_view
 
 _READ_ONLY = frozenset({"namespace", "ready", "createTime"})
 
@@ -44,7 +44,9 @@ async def list_nodes(call: Call) -> View:
     """`GET /v1/nodes`."""
     options = call.list_options()
     page = await call.store.read(lambda tx: nodes.list_nodes(tx, call.namespace, options))
-    return list_view(page, options, lambda seen: node_view(seen.node, seen.last_seen, call.now))
+    return call.list_view(
+        page, options, lambda seen: node_view(seen.node, seen.last_seen, call.now)
+    )
 
 
 async def delete_node(call: Call) -> View:

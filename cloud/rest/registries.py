@@ -7,7 +7,7 @@ from cloud.core.registry import RegistrySpec
 from cloud.operations import apps, registries
 from cloud.operations.registries import NewPassword, RegistryChange
 from cloud.rest.call import DONE, Call, take_name
-from cloud.rest.views import View, app_summary, list_view, registry_view
+from cloud.rest.views import View, app_summary, registry_view
 from cloud.store.interface import Transaction
 
 _READ_ONLY = frozenset({"namespace", "version", "createTime", "updateTime"})
@@ -55,7 +55,7 @@ async def list_registries(call: Call) -> View:
     """`GET /v1/registries`."""
     options = call.list_options()
     page = await call.store.read(lambda tx: registries.list_registries(tx, call.namespace, options))
-    return list_view(page, options, registry_view)
+    return call.list_view(page, options, registry_view)
 
 
 async def delete_registry(call: Call) -> View:
@@ -73,4 +73,4 @@ async def list_apps(call: Call) -> View:
         registries.existing_registry(tx, call.namespace, name)
         return apps.list_apps_using(tx, call.namespace, UseKind.REGISTRY, name, options)
 
-    return list_view(await call.store.read(related), options, app_summary)
+    return call.list_view(await call.store.read(related), options, app_summary)

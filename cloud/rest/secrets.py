@@ -6,7 +6,7 @@ from cloud.core.listing import Page
 from cloud.core.secret import SecretSpec
 from cloud.operations import apps, secrets
 from cloud.rest.call import DONE, Call, take_name
-from cloud.rest.views import View, app_summary, list_view, secret_summary, secret_view
+from cloud.rest.views import View, app_summary, secret_summary, secret_view
 from cloud.store.interface import Transaction
 
 _READ_ONLY = frozenset({"namespace", "version", "createTime", "updateTime"})
@@ -44,7 +44,7 @@ async def list_secrets(call: Call) -> View:
     """`GET /v1/secrets`."""
     options = call.list_options()
     page = await call.store.read(lambda tx: secrets.list_secrets(tx, call.namespace, options))
-    return list_view(page, options, secret_summary)
+    return call.list_view(page, options, secret_summary)
 
 
 async def delete_secret(call: Call) -> View:
@@ -62,4 +62,4 @@ async def list_apps(call: Call) -> View:
         secrets.existing_secret(tx, call.namespace, name)
         return apps.list_apps_using(tx, call.namespace, UseKind.SECRET, name, options)
 
-    return list_view(await call.store.read(related), options, app_summary)
+    return call.list_view(await call.store.read(related), options, app_summary)

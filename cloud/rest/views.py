@@ -162,15 +162,15 @@ def token_view(token: ApiToken) -> View:
     }
 
 
-def list_view(page: Page[T], options: ListOptions, view: Callable[[T], View]) -> View:
-    """A list that is paged by `continue`; the options come back, with the token that goes on."""
+def list_view(page: Page[T], options: ListOptions, view: Callable[[T], View], token: str) -> View:
+    """A list that is paged by `continue`; the options come back, with the *token* that goes on."""
     return {
         "total": page.total,
         "listOptions": {
             "selector": options.selector,
             "fieldSelector": options.field_selector,
             "limit": options.limit,
-            "continue": page.token,
+            "continue": token,
         },
         "items": [view(item) for item in page.items],
     }

@@ -125,6 +125,46 @@ _INSTALL_TOKENS = (
     "CREATE INDEX install_token_by_expiry ON install_token (expires)",
 )
 
+_LABELS = (
+    """
+    CREATE TABLE label (
+        kind TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        key TEXT NOT NULL,
+        value TEXT NOT NULL,
+        number INTEGER,
+        created INTEGER NOT NULL,
+        PRIMARY KEY (kind, namespace, name, key)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX label_by_value ON label (kind, namespace, key, value, created, name, number)",
+    "CREATE INDEX node_by_age ON node (namespace, created, name)",
+    "CREATE INDEX resource_by_age ON resource (kind, namespace, created, name)",
+    "CREATE INDEX batch_by_age ON batch (namespace, created, name)",
+    "CREATE INDEX record_by_age ON record (namespace, batch, created, name)",
+    # Nouns of before, whose labels are to be filled in by who has the key.
+    """
+    CREATE TABLE unlabelled (
+        kind TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        PRIMARY KEY (kind, namespace, name)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    INSERT INTO label (kind, namespace, name, key, value, number, created)
+    SELECT kind, namespace, name, 'secret-type',
+        CASE kind WHEN 'secret' THEN 'config' ELSE 'registry' END, NULL, created
+    FROM resource WHERE kind IN ('secret', 'registry')
+    """,
+    "INSERT INTO unlabelled SELECT 'node', namespace, name FROM node",
+    """
+    INSERT INTO unlabelled
+    SELECT kind, namespace, name FROM resource WHERE kind IN ('app', 'config')
+    """,
+)
+
 
 _API_TOKENS = (
     """
@@ -157,10 +197,16 @@ def _api_tokens(db: Database) -> None:
         db.execute(statement)
 
 
+def _labels(db: Database) -> None:
+    for statement in _LABELS:
+        db.execute(statement)
+
+
 STEPS: tuple[tuple[str, Step], ...] = (
     ("0001_first_tables", _first_tables),
     ("0002_install_tokens", _install_tokens),
     ("0003_api_tokens", _api_tokens),
+    ("0004_labels", _labels),
 )
 """Every migration there ever was, by its id, in their order."""
 

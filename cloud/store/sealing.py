@@ -37,6 +37,9 @@ class Sealer:
         # Says which key a sealed text needs; tells nothing else about it.
         self._key_id = hmac.digest(key, b"edgesync key id", "sha256")[:8].hex()
 
+        # Signs the tokens of lists; says nothing of the key it is made from.
+        self.list_key = hmac.digest(key, b"edgesync list tokens", "sha256")
+
     def __repr__(self) -> str:
         return f"Sealer({self._key_id})"
 

@@ -1,7 +1,8 @@
-"""Every statement, in the SQL that SQLite and PostgreSQL both speak.
+"""Every statement, in the SQL that SQLite and PostgreSQL both speak, json_each apart.
 
 Times are integer microseconds since the epoch (`rows.micros`), text sorts bytewise, parameters are
-named. Lists are oldest first, then by name.
+named. Lists are oldest first, then by name. Only what `selection` puts together is not a whole
+statement here: it is made of these fragments, and nothing that a caller wrote is part of it.
 """
 
 # nodes
@@ -20,6 +21,37 @@ ON CONFLICT (namespace, name) DO UPDATE SET
     document = excluded.document, created = excluded.created, updated = excluded.updated
 """
 DELETE_NODE = "DELETE FROM node WHERE namespace = :namespace AND name = :name RETURNING name"
+
+# labels of everything that is listed by selector
+PUT_LABEL = """
+INSERT INTO label (kind, namespace, name, key, value, number, created)
+VALUES (:kind, :namespace, :name, :key, :value, :number, :created)
+"""
+DELETE_LABELS = "DELETE FROM label WHERE kind = :kind AND namespace = :namespace AND name = :name"
+UNLABELLED = "SELECT kind, namespace, name FROM unlabelled"
+ALL_LABELLED = "DELETE FROM unlabelled"
+
+# fragments of statements that select by them: a beginning, where, conditions, an end
+COUNT = "SELECT count(*)"
+NAMES = "SELECT place.name, place.created"
+MARK_STALE_AMONG = "INSERT INTO stale_node (namespace, name) SELECT place.namespace, place.name"
+AMONG_NODES = " FROM node AS place WHERE place.namespace = :namespace"
+AMONG_RESOURCES = (
+    " FROM resource AS place WHERE place.kind = :kind AND place.namespace = :namespace"
+)
+AMONG_LABELS = """ FROM label AS place
+WHERE place.kind = :kind AND place.namespace = :namespace AND place.key = :key_#"""
+HAS_LABEL = """EXISTS (SELECT 1 FROM label AS own WHERE own.kind = :kind
+AND own.namespace = :namespace AND own.name = place.name AND own.key = :key_#"""
+ONE_VALUE = " AND value = :value_#"
+VALUE_IN = " AND value IN (SELECT given.value FROM json_each(:values_#) AS given)"
+NUMBER_GREATER = " AND number > :bound_#"
+NUMBER_LESS = " AND number < :bound_#"
+NAME_IS = "(place.name = :field_#)"
+NAMESPACE_IS = "(place.namespace = :field_#)"
+IN_ORDER = """ AND (place.created, place.name) > (:after, :after_name)
+ORDER BY place.created, place.name LIMIT :limit"""
+ONCE = " ON CONFLICT (namespace, name) DO NOTHING"
 
 # apps, configs, secrets
 RESOURCE = """
@@ -55,6 +87,14 @@ BATCHES = """
 SELECT namespace, name, document, created, updated FROM batch
 WHERE namespace = :namespace ORDER BY created, name
 """
+COUNT_BATCHES = """
+SELECT count(*) FROM batch WHERE namespace = :namespace AND instr(name, :part) > 0
+"""
+NEWEST_BATCHES = """
+SELECT namespace, name, document, created, updated FROM batch
+WHERE namespace = :namespace AND instr(name, :part) > 0
+ORDER BY created DESC, name DESC LIMIT :limit OFFSET :skipped
+"""
 PUT_BATCH = """
 INSERT INTO batch (namespace, name, document, created, updated)
 VALUES (:namespace, :name, :document, :created, :updated)
@@ -78,6 +118,17 @@ RECORDS = """
 SELECT namespace, batch, name, fingerprint, node_name, created, updated,
     active, active_ip, active_time FROM record
 WHERE namespace = :namespace AND batch = :batch ORDER BY created, name
+"""
+COUNT_RECORDS_NAMED = """
+SELECT count(*) FROM record WHERE namespace = :namespace AND batch = :batch
+    AND (instr(name, :part) > 0 OR instr(normalised, :part) > 0)
+"""
+NEWEST_RECORDS = """
+SELECT namespace, batch, name, fingerprint, node_name, created, updated,
+    active, active_ip, active_time FROM record
+WHERE namespace = :namespace AND batch = :batch
+    AND (instr(name, :part) > 0 OR instr(normalised, :part) > 0)
+ORDER BY created DESC, name DESC LIMIT :limit OFFSET :skipped
 """
 RECORDS_OF_NODE = """
 SELECT namespace, batch, name, fingerprint, node_name, created, updated,
@@ -173,8 +224,8 @@ FROM node LEFT JOIN report ON report.namespace = node.namespace AND report.name 
 WHERE node.namespace = :namespace AND node.name = :name
 """
 LAST_SEEN = """
-SELECT name, CASE WHEN usage_received > received THEN usage_received ELSE received END FROM report
-WHERE namespace = :namespace
+SELECT CASE WHEN usage_received > received THEN usage_received ELSE received END FROM report
+WHERE namespace = :namespace AND name = :name
 """
 PUT_REPORT = """
 INSERT INTO report (namespace, name, run, sequence, encoding, received, usage_received, document,

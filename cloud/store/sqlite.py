@@ -126,12 +126,13 @@ class SqliteStore:
             self._loop.call_soon_threadsafe(self._stale.set)
 
     def _check(self, run: Run) -> bool:
-        """Refuse another key than the first one; whether there are stale nodes."""
+        """Refuse another key than the first one, finish migrating; whether nodes are stale."""
         found = run(sql.SEALED_CHECK, {})
         if found:
             self._sealer.unseal(found[0][0], *CHECK_PLACE)
         else:
             run(sql.PUT_SEALED_CHECK, {"sealed": self._sealer.seal(b"edgesync", *CHECK_PLACE)})
+        SqlTransaction(run, self._sealer, self._catalogs).label_all()
         return bool(run(sql.ANY_STALE, {}))
 
     def _write(self, work: Callable[[Transaction], T]) -> T:

@@ -14,10 +14,14 @@ from cloud.core.config import Config, ConfigSpec
 from cloud.core.desired import Catalog
 from cloud.core.fingerprint import normalised
 from cloud.core.installation import InstallToken, TargetKind
+from cloud.core.listing import ListOptions, NumberedPage, Page, PageOptions
 from cloud.core.node import Node
+from cloud.core.registry import LABELS as REGISTRY_LABELS
 from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.report import Report, Reporter, StoredReport
+from cloud.core.secret import LABELS as SECRET_LABELS
 from cloud.core.secret import Secret, SecretSpec
+from cloud.core.selectors import Selector, integer_of
 from cloud.core.tokens import ApiToken
 from cloud.errors import Conflict, HasRecords, NotFound
 from cloud.store import sql
@@ -41,6 +45,7 @@ from cloud.store.rows import (
     stored_report_of,
 )
 from cloud.store.sealing import Sealer, is_plain
+from cloud.store.selection import ALL, NODE, Selection, selection_of
 
 T = TypeVar("T")
 
@@ -103,8 +108,13 @@ class SqlTransaction:
 
     def put_node(self, node: Node) -> None:
         self._run(sql.PUT_NODE, _described(node, document(node.spec)))
+        self._label(NODE, node, node.labels)
+
+    def list_nodes(self, namespace: str, options: ListOptions) -> Page[Node]:
+        return self._page(NODE, namespace, options, self.node)
 
     def delete_node(self, namespace: str, name: str) -> bool:
+        self._run(sql.DELETE_LABELS, {"kind": NODE, "namespace": namespace, "name": name})
         return bool(self._run(sql.DELETE_NODE, {"namespace": namespace, "name": name}))
 
     # apps, configs, secrets, registries
@@ -114,8 +124,11 @@ class SqlTransaction:
     def apps(self, namespace: str) -> Sequence[App]:
         return [self._app(row) for row in self._resources(_APP, namespace)]
 
+    def list_apps(self, namespace: str, options: ListOptions) -> Page[App]:
+        return self._page(_APP, namespace, options, self.app)
+
     def put_app(self, app: App) -> None:
-        self._put_resource(_APP, app, document(app.spec))
+        self._put_resource(_APP, app, document(app.spec), app.spec.labels)
 
     def delete_app(self, namespace: str, name: str) -> bool:
         return self._delete_resource(_APP, namespace, name)
@@ -132,8 +145,11 @@ class SqlTransaction:
     def configs(self, namespace: str) -> Sequence[Config]:
         return [self._config(row) for row in self._resources(_CONFIG, namespace)]
 
+    def list_configs(self, namespace: str, options: ListOptions) -> Page[Config]:
+        return self._page(_CONFIG, namespace, options, self.config)
+
     def put_config(self, config: Config) -> None:
-        self._put_resource(_CONFIG, config, self._sealed(_CONFIG, config))
+        self._put_resource(_CONFIG, config, self._sealed(_CONFIG, config), config.spec.labels)
 
     def delete_config(self, namespace: str, name: str) -> bool:
         return self._delete_resource(_CONFIG, namespace, name)
@@ -144,8 +160,11 @@ class SqlTransaction:
     def secrets(self, namespace: str) -> Sequence[Secret]:
         return [self._secret(row) for row in self._resources(_SECRET, namespace)]
 
+    def list_secrets(self, namespace: str, options: ListOptions) -> Page[Secret]:
+        return self._page(_SECRET, namespace, options, self.secret)
+
     def put_secret(self, secret: Secret) -> None:
-        self._put_resource(_SECRET, secret, self._sealed(_SECRET, secret))
+        self._put_resource(_SECRET, secret, self._sealed(_SECRET, secret), SECRET_LABELS)
 
     def delete_secret(self, namespace: str, name: str) -> bool:
         return self._delete_resource(_SECRET, namespace, name)
@@ -156,8 +175,12 @@ class SqlTransaction:
     def registries(self, namespace: str) -> Sequence[Registry]:
         return [self._registry(row) for row in self._resources(_REGISTRY, namespace)]
 
+    def list_registries(self, namespace: str, options: ListOptions) -> Page[Registry]:
+        return self._page(_REGISTRY, namespace, options, self.registry)
+
     def put_registry(self, registry: Registry) -> None:
-        self._put_resource(_REGISTRY, registry, self._sealed(_REGISTRY, registry))
+        sealed = self._sealed(_REGISTRY, registry)
+        self._put_resource(_REGISTRY, registry, sealed, REGISTRY_LABELS)
 
     def delete_registry(self, namespace: str, name: str) -> bool:
         return self._delete_resource(_REGISTRY, namespace, name)
@@ -168,6 +191,13 @@ class SqlTransaction:
 
     def batches(self, namespace: str) -> Sequence[Batch]:
         return [self._batch(row) for row in self._run(sql.BATCHES, {"namespace": namespace})]
+
+    def list_batches(self, namespace: str, options: PageOptions) -> NumberedPage[Batch]:
+        key = {"namespace": namespace, "part": options.name.lower()}
+        total: int = self._run(sql.COUNT_BATCHES, key)[0][0]
+        found = self._run(sql.NEWEST_BATCHES, {**key, **_numbered(options)})
+        batches = [self._batch(row) for row in found]
+        return NumberedPage(batches, total, options.number, options.size)
 
     def put_batch(self, batch: Batch) -> None:
         self._run(sql.PUT_BATCH, _described(batch, self._sealed(_BATCH, batch)))
@@ -189,6 +219,15 @@ class SqlTransaction:
     def records(self, namespace: str, batch: str) -> Sequence[Record]:
         found = self._run(sql.RECORDS, {"namespace": namespace, "batch": batch})
         return [record_of(row) for row in found]
+
+    def list_records(
+        self, namespace: str, batch: str, options: PageOptions
+    ) -> NumberedPage[Record]:
+        key = {"namespace": namespace, "batch": batch, "part": options.name.lower()}
+        total: int = self._run(sql.COUNT_RECORDS_NAMED, key)[0][0]
+        found = self._run(sql.NEWEST_RECORDS, {**key, **_numbered(options)})
+        records = [record_of(row) for row in found]
+        return NumberedPage(records, total, options.number, options.size)
 
     def records_of_node(self, namespace: str, node_name: str) -> Sequence[Record]:
         found = self._run(sql.RECORDS_OF_NODE, {"namespace": namespace, "node_name": node_name})
@@ -267,9 +306,9 @@ class SqlTransaction:
         found = self._run(sql.REPORT, {"namespace": namespace, "name": name})
         return _first(stored_report_of, found)
 
-    def last_seen(self, namespace: str) -> Mapping[str, datetime]:
-        found = self._run(sql.LAST_SEEN, {"namespace": namespace})
-        return {name: moment(seen) for name, seen in found}
+    def last_seen(self, namespace: str, name: str) -> datetime | None:
+        found = self._run(sql.LAST_SEEN, {"namespace": namespace, "name": name})
+        return moment(found[0][0]) if found else None
 
     def put_report(
         self, namespace: str, name: str, report: Report, encoding: str, now: datetime
@@ -303,9 +342,28 @@ class SqlTransaction:
             self._run(sql.MARK_STALE, {"namespace": node.namespace, "name": node.name})
             self.marked_stale = True
 
+    def mark_selected_stale(self, namespace: str, selector: Selector) -> None:
+        if selector:
+            self._run(*Selection(NODE, namespace, selector).marked_stale())
+            self.marked_stale = True
+
     def take_stale(self, limit: int) -> Sequence[tuple[str, str]]:
         taken = self._run(sql.TAKE_STALE, {"limit": max(limit, 0)})
         return [(namespace, name) for namespace, name in taken]
+
+    def label_all(self) -> None:
+        """Fill in the labels of what an older version of the server has put."""
+        find: Mapping[str, Callable[[str, str], Node | App | Config | None]] = {
+            NODE: self.node,
+            _APP: self.app,
+            _CONFIG: self.config,
+        }
+        for kind, namespace, name in self._run(sql.UNLABELLED, _NOTHING):
+            noun = find[kind](namespace, name)
+            if noun is not None:
+                labels = noun.labels if isinstance(noun, Node) else noun.spec.labels
+                self._label(kind, noun, labels)
+        self._run(sql.ALL_LABELLED, _NOTHING)
 
     # the rows that several nouns share
     def _resource(self, kind: str, namespace: str, name: str) -> Sequence[Row]:
@@ -314,17 +372,47 @@ class SqlTransaction:
     def _resources(self, kind: str, namespace: str) -> Sequence[Row]:
         return self._run(sql.RESOURCES, {"kind": kind, "namespace": namespace})
 
-    def _put_resource(self, kind: str, resource: _Resource, text: str) -> None:
+    def _put_resource(
+        self, kind: str, resource: _Resource, text: str, labels: Mapping[str, str]
+    ) -> None:
         row = {**_described(resource, text), "kind": kind, "version": resource.version}
         self._run(sql.PUT_RESOURCE, row)
+        self._label(kind, resource, labels)
         self._note_change()
 
     def _delete_resource(self, kind: str, namespace: str, name: str) -> bool:
         key = {"kind": kind, "namespace": namespace, "name": name}
+        self._run(sql.DELETE_LABELS, key)
         there = bool(self._run(sql.DELETE_RESOURCE, key))
         if there:
             self._note_change()
         return there
+
+    def _label(self, kind: str, noun: Node | _Resource, labels: Mapping[str, str]) -> None:
+        key = {"kind": kind, "namespace": noun.namespace, "name": noun.name}
+        self._run(sql.DELETE_LABELS, key)
+        row: Parameters = {**key, "created": micros(noun.created)}
+        for label, value in labels.items():
+            own: Parameters = {"key": label, "value": value, "number": integer_of(value)}
+            self._run(sql.PUT_LABEL, {**row, **own})
+
+    def _page(
+        self,
+        kind: str,
+        namespace: str,
+        options: ListOptions,
+        find: Callable[[str, str], T | None],
+    ) -> Page[T]:
+        selection = selection_of(kind, namespace, options)
+        total: int = self._run(*selection.counted())[0][0]
+        limit = options.limit
+        found = self._run(*selection.page(options.after, limit + 1 if limit else ALL, total))
+        shown = found[:limit] if limit else found
+        things = [thing for name, _ in shown if (thing := find(namespace, name)) is not None]
+        if len(shown) == len(found):
+            return Page(things, total)
+        name, created = shown[-1]
+        return Page(things, total, (moment(created), name))
 
     def _note_change(self) -> None:
         if not self._changed_resources:
@@ -382,6 +470,10 @@ def _described(noun: Node | _Resource | Batch, text: str) -> Parameters:
         "created": micros(noun.created),
         "updated": micros(noun.updated),
     }
+
+
+def _numbered(options: PageOptions) -> Parameters:
+    return {"limit": options.size, "skipped": (options.number - 1) * options.size}
 
 
 def _first(make: Callable[[Row], T], rows: Sequence[Row]) -> T | None:

@@ -1,9 +1,9 @@
 from hypothesis import given
 
 from cloud.core.app import App, AppSpec
-from cloud.core.desired import AppVersion, Catalog, Desired, desired_state, nodes_affected, selects
+from cloud.core.desired import AppVersion, Catalog, Desired, desired_state, selects
 from cloud.core.node import Node
-from tests.core.strategies import START, app_sets, apps, labels, nodes
+from tests.core.strategies import START, app_sets, labels, nodes
 
 
 def app(name: str, selector: str, *, version: str = "1") -> App:
@@ -49,29 +49,3 @@ def test_a_catalog_says_what_the_function_says(
     catalog = Catalog(known)
     for own in (one, other, dict(reversed(one.items())), other):
         assert catalog.desired_state(own) == desired_state(own, known)
-
-
-def _with(known: list[App], name: str, changed: App | None) -> list[App]:
-    others = [one for one in known if one.name != name]
-    return others if changed is None else [*others, changed]
-
-
-@given(app_sets(), apps(), nodes(), nodes())
-def test_every_node_whose_desired_state_changed_is_affected(
-    known: list[App], after: App, one: Node, other: Node
-) -> None:
-    before = next((app for app in known if app.name == after.name), None)
-    fleet = [one, other]
-    for changed in (after, None):
-        affected = nodes_affected(fleet, before, changed)
-        for node in fleet:
-            was = desired_state(node.labels, known)
-            is_now = desired_state(node.labels, _with(known, after.name, changed))
-            assert was == is_now or node in affected
-
-
-@given(apps(), nodes())
-def test_no_node_is_affected_that_ran_it_neither_before_nor_after(app: App, node: Node) -> None:
-    assert nodes_affected([node], None, None) == []
-    if not selects(app, node.labels):
-        assert nodes_affected([node], app, None) == nodes_affected([node], None, app) == []

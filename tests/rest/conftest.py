@@ -144,6 +144,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             checks=checks,
             version="1.2.3",
             function_runtimes={"python36": "runtimes/python:3.6"},
+            list_key=b"a key for tests",
             can_sign=getattr(request, "param", True),
             new_token=lambda: f"token{next(tokens)}",
             install_command=lambda token: f"install with {token}",

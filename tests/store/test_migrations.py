@@ -3,19 +3,26 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
 
+from cloud.core.app import AppSpec
+from cloud.core.config import ConfigSpec
+from cloud.core.listing import ListOptions
 from cloud.errors import Unavailable
+from cloud.store.interface import Transaction
 from cloud.store.migrations import STEPS, migrate
 from tests.builders import open_store
+from tests.store.conftest import app, config, node, registry, secret
 
 TABLES = {
     "api_token",
     "batch",
     "certificate",
+    "label",
     "node",
     "record",
     "report",
@@ -102,6 +109,45 @@ async def test_a_store_of_a_newer_version_is_not_opened(tmp_path: Path) -> None:
         async with open_store(tmp_path):
             pass
     assert "newer version" in caught.value.reason
+
+
+async def test_what_an_older_server_put_is_found_by_its_labels(tmp_path: Path) -> None:
+    """The labels of configs are sealed: they are filled in by the store, which has the key."""
+
+    def put(tx: Transaction) -> None:
+        tx.put_node(node("n"))
+        tx.put_app(replace(app("a"), spec=AppSpec(labels={"role": "gateway"})))
+        tx.put_config(replace(config("c"), spec=ConfigSpec(labels={"role": "gateway"})))
+        tx.put_secret(secret("s"))
+        tx.put_registry(registry("r"))
+
+    def listed(tx: Transaction) -> list[int]:
+        gateway, sealed = ListOptions("role=gateway"), ListOptions("secret-type in (config)")
+        return [
+            tx.list_nodes("default", gateway).total,
+            tx.list_nodes("default", ListOptions("baetyl-node-name=n")).total,
+            tx.list_apps("default", gateway).total,
+            tx.list_configs("default", gateway).total,
+            tx.list_secrets("default", sealed).total,
+            tx.list_registries("default", ListOptions("secret-type=registry")).total,
+        ]
+
+    async with open_store(tmp_path) as store:
+        await store.write(put)
+    with closing(sqlite3.connect(tmp_path / "edgesync.db", isolation_level=None)) as connection:
+        for statement in (
+            "DROP TABLE label",
+            "DROP TABLE unlabelled",
+            "DROP INDEX node_by_age",
+            "DROP INDEX resource_by_age",
+            "DROP INDEX batch_by_age",
+            "DROP INDEX record_by_age",
+            "DELETE FROM _sqlite_migrations WHERE name = '0004_labels'",
+        ):
+            connection.execute(statement)
+    for _ in range(2):
+        async with open_store(tmp_path) as store:
+            assert await store.read(listed) == [1, 1, 1, 1, 1, 1]
 
 
 def test_ids_are_numbered_in_their_order() -> None:
