@@ -3,7 +3,8 @@
 CloudError
 ├── Invalid             the caller sent something wrong; the message names the field
 │   ├── QuotaExceeded   a batch holds as many records as it may
-│   └── TooLarge        the caller sent more bytes than are taken
+│   ├── TooLarge        the caller sent more bytes than are taken
+│   └── UnknownMediaType  the caller sent something in a form that is not understood
 ├── Expired             what the caller goes on from was good once, but is too old
 ├── Denied              the caller did not prove who it is
 ├── Forbidden           the caller is known and may not do this
@@ -12,6 +13,7 @@ CloudError
 │   ├── HasRecords      a batch that still has records
 │   └── Activated       a record whose device has been activated
 ├── Conflict            somebody else changed it first
+│   └── PreconditionFailed  the caller had said which state it wanted to change
 └── Unavailable         the store cannot answer now; the same call may succeed later
 """
 
@@ -58,6 +60,16 @@ class TooLarge(Invalid):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         super().__init__("", f"more than {limit} bytes")
+
+
+class UnknownMediaType(Invalid):
+    """The body is not in one of the *understood* media types."""
+
+    code = "UnsupportedMediaType"
+
+    def __init__(self, *understood: str) -> None:
+        self.understood = understood
+        super().__init__("Content-Type", f"send one of: {', '.join(understood)}")
 
 
 class Expired(CloudError):
@@ -141,6 +153,12 @@ class Conflict(CloudError):
         self.kind = kind
         self.name = name
         super().__init__(f"The ({kind}) resource ({name}) was changed by somebody else.")
+
+
+class PreconditionFailed(Conflict):
+    """The thing is no longer (or not) as the caller said it had to be for the change."""
+
+    code = "PreconditionFailed"
 
 
 class Unavailable(CloudError):

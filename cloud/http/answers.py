@@ -6,14 +6,25 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+PROBLEM = "application/problem+json"
+
 
 def json_response(
-    value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
+    value: Any,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    media_type: str = JSON,
 ) -> Response:
     """Answer with *value* as JSON; text stays UTF-8."""
-    return Response(
-        msgspec.json.encode(value), status, dict(headers or {}), media_type="application/json"
-    )
+    return Response(msgspec.json.encode(value), status, dict(headers or {}), media_type=media_type)
+
+
+def not_modified_response(tag: str) -> Response:
+    """Answer to who has what *tag* stands for already."""
+    return Response(status_code=304, headers={"ETag": tag})
 
 
 def bytes_response(content: bytes) -> Response:

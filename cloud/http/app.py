@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -48,8 +49,18 @@ def http_app(
 async def _refused_by_framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     if error.status_code in {404, 405}:
-        return unknown_route_response(request_id(request))
-    return bad_request_response(error.status_code, error.detail, request_id(request))
+        return unknown_route_response(request_id(request), request.headers)
+    return bad_request_response(
+        error.status_code, error.detail, request_id(request), request.headers
+    )
+
+
+def _log_answer(identity: str, scope: Scope, status: int) -> None:
+    """One line for each answer; at INFO where the caller may come and ask why."""
+    level = logging.INFO if status >= 400 else logging.DEBUG
+    logger.log(
+        level, "request %s: %s %r answered %d", identity, scope["method"], scope["path"], status
+    )
 
 
 class _Answering:
@@ -64,12 +75,14 @@ class _Answering:
             await self.app(scope, receive, send)
             return
         identity = set_request_id(scope, self.new_id)
+        headers = Headers(scope=scope)
         started = False
 
         async def send_with_id(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                _log_answer(identity, scope, message["status"])
                 header = (REQUEST_ID_HEADER.encode(), identity.encode())
                 message["headers"] = [*message.get("headers", ()), header]
             await send(message)
@@ -83,9 +96,9 @@ class _Answering:
                 raise
             if status_of(error) >= 500:
                 logger.warning("request %s: %r", identity, error, exc_info=error)
-            await error_response(error, identity)(scope, receive, send_with_id)
+            await error_response(error, identity, headers)(scope, receive, send_with_id)
         except Exception:
             logger.exception("request %s failed: %s %r", identity, scope["method"], scope["path"])
             if started:
                 raise
-            await unknown_error_response(identity)(scope, receive, send_with_id)
+            await unknown_error_response(identity, headers)(scope, receive, send_with_id)

@@ -1,7 +1,12 @@
-"""Errors as answers: `{"code", "message", "request-id"}` and a status."""
+"""Errors as answers: `{"code", "message", "request-id"}` and a status.
+
+Who asks for `application/problem+json` gets the same as a problem (RFC 9457).
+"""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 
+from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from cloud.errors import (
@@ -15,14 +20,18 @@ from cloud.errors import (
     InUse,
     Invalid,
     NotFound,
+    PreconditionFailed,
     TooLarge,
     Unavailable,
+    UnknownMediaType,
 )
-from cloud.http.answers import json_response
+from cloud.http.answers import MERGE_PATCH, PROBLEM, json_response
+from cloud.http.negotiation import prefers_problem
 
 STATUSES: Mapping[type[CloudError], int] = {
     Invalid: 400,
     TooLarge: 413,
+    UnknownMediaType: 415,
     Expired: 410,
     Denied: 401,
     Forbidden: 403,
@@ -31,12 +40,14 @@ STATUSES: Mapping[type[CloudError], int] = {
     HasRecords: 400,
     Activated: 400,
     Conflict: 409,
+    PreconditionFailed: 412,
     Unavailable: 503,
 }
 """Status of each error; a class that is not here has that of its nearest base."""
 
 _HEADERS: Mapping[int, Mapping[str, str]] = {
     401: {"WWW-Authenticate": "Bearer"},
+    415: {"Accept-Patch": MERGE_PATCH},
     503: {"Retry-After": "1"},
 }
 
@@ -46,28 +57,38 @@ def status_of(error: CloudError) -> int:
     return next((STATUSES[base] for base in type(error).__mro__ if base in STATUSES), 500)
 
 
-def error_response(error: CloudError, request_id: str) -> Response:
-    """Answer that says what was wrong."""
-    return _response(status_of(error), error.code, str(error), request_id)
+def error_response(error: CloudError, request_id: str, headers: Headers) -> Response:
+    """Answer that says what was wrong, in the form that the request's *headers* ask for."""
+    return _response(status_of(error), error.code, str(error), request_id, headers)
 
 
-def unknown_route_response(request_id: str) -> Response:
+def unknown_route_response(request_id: str, headers: Headers) -> Response:
     """Answer to a path or a method that does not exist."""
-    return _response(
-        404, "RequestMethodNotFound", "There is no such path, or not with this method.", request_id
-    )
+    reason = "There is no such path, or not with this method."
+    return _response(404, "RequestMethodNotFound", reason, request_id, headers)
 
 
-def bad_request_response(status: int, reason: str, request_id: str) -> Response:
+def bad_request_response(status: int, reason: str, request_id: str, headers: Headers) -> Response:
     """Answer to a request the framework could not make sense of."""
-    return _response(status, Invalid.code, reason, request_id)
+    return _response(status, Invalid.code, reason, request_id, headers)
 
 
-def unknown_error_response(request_id: str) -> Response:
+def unknown_error_response(request_id: str, headers: Headers) -> Response:
     """Answer when the server itself is at fault; the reason is in its log, by request id."""
-    return _response(500, CloudError.code, "The server could not do this.", request_id)
+    return _response(500, CloudError.code, "The server could not do this.", request_id, headers)
 
 
-def _response(status: int, code: str, message: str, request_id: str) -> Response:
+def _response(status: int, code: str, message: str, request_id: str, headers: Headers) -> Response:
+    sent = {"Vary": "Accept", **_HEADERS.get(status, {})}
+    if prefers_problem(headers.getlist("accept")):
+        problem = {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": message,
+            "code": code,
+            "request-id": request_id,
+        }
+        return json_response(problem, status=status, headers=sent, media_type=PROBLEM)
     body = {"code": code, "message": message, "request-id": request_id}
-    return json_response(body, status=status, headers=_HEADERS.get(status))
+    return json_response(body, status=status, headers=sent)

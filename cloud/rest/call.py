@@ -9,11 +9,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cloud.core.decoding import convert
+from cloud.core.decoding import check_depth, convert
+from cloud.core.entity_tag import Precondition, Resource, entity_tag, read_tags
 from cloud.core.listing import ListOptions, Page, PageOptions
 from cloud.core.tokens import Role
-from cloud.errors import Invalid
-from cloud.http.answers import json_response
+from cloud.errors import Invalid, PreconditionFailed, UnknownMediaType
+from cloud.http.answers import JSON, MERGE_PATCH, json_response, not_modified_response
 from cloud.http.requests import read_json
 from cloud.rest.auth import caller_of
 from cloud.rest.continuation import Continuations
@@ -70,6 +71,23 @@ class Call:
         body = await read_json(self.request, dict[str, Any])
         return {key: value for key, value in body.items() if key not in ignored}
 
+    async def patch(self, *, ignored: frozenset[str]) -> dict[str, Any]:
+        """The body, a JSON merge patch, without the fields that the server sets itself."""
+        media_type = self.request.headers.get("content-type", "").partition(";")[0]
+        if media_type.strip().lower() not in {MERGE_PATCH, JSON}:
+            raise UnknownMediaType(MERGE_PATCH, JSON)
+        patch = await self.content(ignored=ignored)
+        check_depth("", patch)
+        return patch
+
+    def precondition(self) -> Precondition:
+        """Which state the caller means; Invalid if it is not to be read."""
+        headers = self.request.headers
+        return Precondition(
+            read_tags("If-Match", headers.getlist("if-match")),
+            read_tags("If-None-Match", headers.getlist("if-none-match")),
+        )
+
     def list_options(self) -> ListOptions:
         """What the query asks of a list; Invalid if it is not to be read, Expired if too late."""
         query = self.request.query_params
@@ -111,8 +129,21 @@ class Call:
         return int(text)
 
 
-Handler = Callable[[Call], Awaitable[Mapping[str, Any] | Response]]
-"""Answers a call with a JSON object, or with a response of its own making."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One resource and how it looks.
+
+    *is_whole* where its entity tag stands for everything that is shown, so that who has the tag
+    need not be sent it again.
+    """
+
+    view: Mapping[str, Any]
+    resource: Resource
+    is_whole: bool = True
+
+
+Handler = Callable[[Call], Awaitable[Mapping[str, Any] | Shown | Response]]
+"""Answers a call with a JSON object, a resource, or with a response of its own making."""
 
 DONE: Mapping[str, Any] = {"success": True}
 """Answer of a handler that has nothing to show."""
@@ -139,7 +170,23 @@ def endpoint(
         caller.check_role(needs)
         asked = request.headers.get(NAMESPACE_HEADER)
         namespace = caller.namespace_of_call(NAMESPACE_HEADER, asked, api.default_namespace)
-        result = await handler(Call(api, request, namespace, api.clock()))
-        return result if isinstance(result, Response) else json_response(result)
+        call = Call(api, request, namespace, api.clock())
+        result = await handler(call)
+        if isinstance(result, Response):
+            return result
+        if isinstance(result, Shown):
+            return _resource_response(call, result)
+        return json_response(result)
 
     return answer
+
+
+def _resource_response(call: Call, shown: Shown) -> Response:
+    tag = entity_tag(shown.resource)
+    if call.request.method in {"GET", "HEAD"}:
+        precondition = call.precondition()
+        if not precondition.admits(tag):
+            raise PreconditionFailed(type(shown.resource).__name__.lower(), shown.resource.name)
+        if shown.is_whole and precondition.knows(tag):
+            return not_modified_response(tag)
+    return json_response(shown.view, headers={"ETag": tag})

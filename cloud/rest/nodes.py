@@ -1,43 +1,74 @@
 """Handlers: nodes."""
 
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
 from cloud.core.decoding import convert
-from cloud.core.node import NodeSpec
+from cloud.core.merge_patch import merged
+from cloud.core.node import Node, NodeSpec
 from cloud.core.readiness import is_ready
 from cloud.core.stats import report_view
 from cloud.operations import nodes
-from cloud.rest.call import DONE, Call, take_name
+from cloud.rest.call import DONE, Call, Shown, take_name
 from cloud.rest.views import View, app_summary, node_view
+from cloud.store.interface import Transaction
 
 _READ_ONLY = frozenset({"namespace", "ready", "createTime"})
 
 
-async def create_node(call: Call) -> View:
+async def create_node(call: Call) -> Shown:
     """`POST /v1/nodes`."""
     content = await call.content(ignored=_READ_ONLY)
     name, spec = take_name(content), convert(content, NodeSpec)
     seen = await call.store.write(
         lambda tx: nodes.create_node(tx, call.namespace, name, spec, now=call.now)
     )
-    return node_view(seen.node, seen.last_seen, call.now)
+    return _shown(call, seen)
 
 
-async def update_node(call: Call) -> View:
+async def update_node(call: Call) -> Shown:
     """`PUT /v1/nodes/{name}`; the page's `annotatins` is understood too."""
-    content = await call.content(ignored=_READ_ONLY | {"name"})
+    spec = convert(_spelt(await call.content(ignored=_READ_ONLY | {"name"})), NodeSpec)
+    return await _update(call, lambda _: spec)
+
+
+async def patch_node(call: Call) -> Shown:
+    """`PATCH /v1/nodes/{name}`: as PUT, of what the merge patch makes of the node."""
+    patch = _spelt(await call.patch(ignored=_READ_ONLY | {"name"}))
+    return await _update(
+        call, lambda node: convert(merged(msgspec.to_builtins(node.spec), patch), NodeSpec)
+    )
+
+
+async def _update(call: Call, wanted: Callable[[Node], NodeSpec]) -> Shown:
+    name, precondition = call.path("name"), call.precondition()
+
+    def update(tx: Transaction) -> nodes.SeenNode:
+        before = nodes.existing_node(tx, call.namespace, name)
+        precondition.check(lambda: before)
+        return nodes.update_node(tx, call.namespace, name, wanted(before), now=call.now)
+
+    return _shown(call, await call.store.write(update))
+
+
+def _spelt(content: dict[str, Any]) -> dict[str, Any]:
     if "annotatins" in content:
         content.setdefault("annotations", content.pop("annotatins"))
-    name, spec = call.path("name"), convert(content, NodeSpec)
-    seen = await call.store.write(
-        lambda tx: nodes.update_node(tx, call.namespace, name, spec, now=call.now)
-    )
-    return node_view(seen.node, seen.last_seen, call.now)
+    return content
 
 
-async def get_node(call: Call) -> View:
+def _shown(call: Call, seen: nodes.SeenNode | nodes.ReportedNode) -> Shown:
+    """A node's tag says nothing of `ready`."""
+    return Shown(node_view(seen.node, seen.last_seen, call.now), seen.node, is_whole=False)
+
+
+async def get_node(call: Call) -> Shown:
     """`GET /v1/nodes/{name}`."""
     name = call.path("name")
     found = await call.store.read(lambda tx: nodes.read_node(tx, call.namespace, name))
-    return node_view(found.node, found.last_seen, call.now)
+    return _shown(call, found)
 
 
 async def list_nodes(call: Call) -> View:
@@ -51,10 +82,13 @@ async def list_nodes(call: Call) -> View:
 
 async def delete_node(call: Call) -> View:
     """`DELETE /v1/nodes/{name}`; its connection ends once it is gone."""
-    name = call.path("name")
-    node = await call.store.write(
-        lambda tx: nodes.delete_node(tx, call.namespace, name, now=call.now)
-    )
+    name, precondition = call.path("name"), call.precondition()
+
+    def delete(tx: Transaction) -> Node:
+        precondition.check(lambda: nodes.existing_node(tx, call.namespace, name))
+        return nodes.delete_node(tx, call.namespace, name, now=call.now)
+
+    node = await call.store.write(delete)
     call.api.on_node_deleted(node.id)
     return DONE
 

@@ -1,17 +1,24 @@
 """Handlers: batches and their records."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import msgspec
 from starlette.responses import Response
 
-from cloud.core.batch import BatchSpec
+from cloud.core.batch import Batch, BatchSpec, Record
 from cloud.core.decoding import convert
+from cloud.core.merge_patch import merged
+from cloud.errors import Invalid
 from cloud.http.answers import bytes_response
 from cloud.operations import batches, records
 from cloud.operations.records import RecordChange, RecordDraft
-from cloud.rest.call import DONE, Call, take_name
+from cloud.rest.call import DONE, Call, Shown, take_name
 from cloud.rest.views import View, batch_summary, batch_view, numbered_list_view, record_view
+from cloud.store.interface import Transaction
 
 _TIMES = frozenset({"namespace", "createTime", "updateTime"})
+_FIXED_OF_RECORD = _TIMES | {"name", "activeIp"}
 _READ_ONLY_OF_RECORD = _TIMES | {"batchName", "active", "activeIp"}
 
 
@@ -19,7 +26,7 @@ class _Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     num: int
 
 
-async def create_batch(call: Call) -> View:
+async def create_batch(call: Call) -> Shown:
     """`POST /v1/register`."""
     content = await call.content(ignored=_TIMES)
     name, spec = take_name(content), convert(content, BatchSpec)
@@ -28,23 +35,42 @@ async def create_batch(call: Call) -> View:
             tx, call.namespace, name, spec, now=call.now, new_id=call.api.new_id
         )
     )
-    return batch_view(batch)
+    return _shown_batch(batch)
 
 
-async def update_batch(call: Call) -> View:
+async def update_batch(call: Call) -> Shown:
     """`PUT /v1/register/{batch}`: what is left out stays as it is."""
     changes = await call.content(ignored=_TIMES | {"name"})
-    name = call.path("batch")
-    batch = await call.store.write(
-        lambda tx: batches.update_batch(tx, call.namespace, name, changes, now=call.now)
-    )
-    return batch_view(batch)
+    return await _update_batch(call, lambda _: changes)
 
 
-async def get_batch(call: Call) -> View:
+async def patch_batch(call: Call) -> Shown:
+    """`PATCH /v1/register/{batch}`: what the merge patch takes away is as if never given."""
+    patch = await call.patch(ignored=_TIMES | {"name"})
+
+    def wanted(batch: Batch) -> Mapping[str, Any]:
+        spec = convert(merged(msgspec.to_builtins(batch.spec), patch), BatchSpec)
+        changes: dict[str, Any] = msgspec.to_builtins(spec)
+        return changes
+
+    return await _update_batch(call, wanted)
+
+
+async def _update_batch(call: Call, wanted: Callable[[Batch], Mapping[str, Any]]) -> Shown:
+    name, precondition = call.path("batch"), call.precondition()
+
+    def update(tx: Transaction) -> Batch:
+        before = batches.existing_batch(tx, call.namespace, name)
+        precondition.check(lambda: before)
+        return batches.update_batch(tx, call.namespace, name, wanted(before), now=call.now)
+
+    return _shown_batch(await call.store.write(update))
+
+
+async def get_batch(call: Call) -> Shown:
     """`GET /v1/register/{batch}`."""
     name = call.path("batch")
-    return batch_view(
+    return _shown_batch(
         await call.store.read(lambda tx: batches.existing_batch(tx, call.namespace, name))
     )
 
@@ -58,8 +84,13 @@ async def list_batches(call: Call) -> View:
 
 async def delete_batch(call: Call) -> View:
     """`DELETE /v1/register/{batch}`."""
-    name = call.path("batch")
-    await call.store.write(lambda tx: batches.delete_batch(tx, call.namespace, name))
+    name, precondition = call.path("batch"), call.precondition()
+
+    def delete(tx: Transaction) -> None:
+        precondition.check(lambda: batches.existing_batch(tx, call.namespace, name))
+        batches.delete_batch(tx, call.namespace, name)
+
+    await call.store.write(delete)
     return DONE
 
 
@@ -82,7 +113,7 @@ async def download_records(call: Call) -> Response:
     return bytes_response("".join(f"{fingerprint}\n" for fingerprint in found).encode())
 
 
-async def create_record(call: Call) -> View:
+async def create_record(call: Call) -> Shown:
     """`POST /v1/register/{batch}/record`."""
     draft = convert(await call.content(ignored=_READ_ONLY_OF_RECORD), RecordDraft)
     batch = call.path("batch")
@@ -91,24 +122,51 @@ async def create_record(call: Call) -> View:
             tx, call.namespace, batch, draft, now=call.now, new_id=call.api.new_id
         )
     )
-    return record_view(record)
+    return _shown_record(record)
 
 
-async def update_record(call: Call) -> View:
+async def update_record(call: Call) -> Shown:
     """`PUT /v1/register/{batch}/record/{record}`: only the node's name can change."""
-    content = await call.content(ignored=_TIMES | {"name", "activeIp"})
-    change = convert(content, RecordChange)
-    batch, name = call.path("batch"), call.path("record")
-    record = await call.store.write(
-        lambda tx: records.update_record(tx, call.namespace, batch, name, change, now=call.now)
-    )
-    return record_view(record)
+    change = convert(await call.content(ignored=_FIXED_OF_RECORD), RecordChange)
+    return await _update_record(call, lambda _: change)
 
 
-async def get_record(call: Call) -> View:
+async def patch_record(call: Call) -> Shown:
+    """`PATCH /v1/register/{batch}/record/{record}`: as PUT; nothing can be taken away."""
+    patch = await call.patch(ignored=_FIXED_OF_RECORD)
+
+    def wanted(record: Record) -> RecordChange:
+        current = {
+            "nodeName": record.node_name,
+            "batchName": record.batch,
+            "fingerprintValue": record.fingerprint,
+            "active": int(record.active),
+        }
+        after = merged(current, patch)
+        for field in current:
+            if field not in after:
+                raise Invalid(field, "cannot be taken away")
+        return convert(after, RecordChange)
+
+    return await _update_record(call, wanted)
+
+
+async def _update_record(call: Call, wanted: Callable[[Record], RecordChange]) -> Shown:
+    batch, name, precondition = call.path("batch"), call.path("record"), call.precondition()
+
+    def update(tx: Transaction) -> Record:
+        before = records.existing_record(tx, call.namespace, batch, name)
+        precondition.check(lambda: before)
+        change = wanted(before)
+        return records.update_record(tx, call.namespace, batch, name, change, now=call.now)
+
+    return _shown_record(await call.store.write(update))
+
+
+async def get_record(call: Call) -> Shown:
     """`GET /v1/register/{batch}/record/{record}`."""
     batch, name = call.path("batch"), call.path("record")
-    return record_view(
+    return _shown_record(
         await call.store.read(lambda tx: records.existing_record(tx, call.namespace, batch, name))
     )
 
@@ -124,6 +182,19 @@ async def list_records(call: Call) -> View:
 
 async def delete_record(call: Call) -> View:
     """`DELETE /v1/register/{batch}/record/{record}`."""
-    batch, name = call.path("batch"), call.path("record")
-    await call.store.write(lambda tx: records.delete_record(tx, call.namespace, batch, name))
+    batch, name, precondition = call.path("batch"), call.path("record"), call.precondition()
+
+    def delete(tx: Transaction) -> None:
+        precondition.check(lambda: records.existing_record(tx, call.namespace, batch, name))
+        records.delete_record(tx, call.namespace, batch, name)
+
+    await call.store.write(delete)
     return DONE
+
+
+def _shown_batch(batch: Batch) -> Shown:
+    return Shown(batch_view(batch), batch)
+
+
+def _shown_record(record: Record) -> Shown:
+    return Shown(record_view(record), record)

@@ -1,52 +1,79 @@
 """Handlers: registries. No answer shows a password."""
 
+from collections.abc import Callable
+
+import msgspec
+
 from cloud.core.app import App, UseKind
 from cloud.core.decoding import convert
 from cloud.core.listing import Page
-from cloud.core.registry import RegistrySpec
+from cloud.core.merge_patch import merged
+from cloud.core.registry import Registry, RegistrySpec
 from cloud.operations import apps, registries
 from cloud.operations.registries import NewPassword, RegistryChange
-from cloud.rest.call import DONE, Call, take_name
+from cloud.rest.call import DONE, Call, Shown, take_name
 from cloud.rest.views import View, app_summary, registry_view
 from cloud.store.interface import Transaction
 
 _READ_ONLY = frozenset({"namespace", "version", "createTime", "updateTime"})
 
 
-async def create_registry(call: Call) -> View:
+async def create_registry(call: Call) -> Shown:
     """`POST /v1/registries`."""
     content = await call.content(ignored=_READ_ONLY)
     name, spec = take_name(content), convert(content, RegistrySpec)
     registry = await call.store.write(
         lambda tx: registries.create_registry(tx, call.namespace, name, spec, now=call.now)
     )
-    return registry_view(registry)
+    return _shown(registry)
 
 
-async def describe_registry(call: Call) -> View:
+async def describe_registry(call: Call) -> Shown:
     """`PUT /v1/registries/{name}`."""
-    content = await call.content(ignored=_READ_ONLY | {"name"})
-    name, change = call.path("name"), convert(content, RegistryChange)
-    registry = await call.store.write(
-        lambda tx: registries.describe_registry(tx, call.namespace, name, change, now=call.now)
-    )
-    return registry_view(registry)
+    change = convert(await call.content(ignored=_READ_ONLY | {"name"}), RegistryChange)
+    return await _describe(call, lambda _: change)
 
 
-async def refresh_registry(call: Call) -> View:
+async def patch_registry(call: Call) -> Shown:
+    """`PATCH /v1/registries/{name}`: as PUT, of what the merge patch makes of the registry."""
+    patch = await call.patch(ignored=_READ_ONLY | {"name"})
+
+    def wanted(registry: Registry) -> RegistryChange:
+        spec = convert(merged(msgspec.to_builtins(registry.spec), patch), RegistrySpec)
+        return RegistryChange(spec.description, spec.address, spec.username, spec.password)
+
+    return await _describe(call, wanted)
+
+
+async def _describe(call: Call, wanted: Callable[[Registry], RegistryChange]) -> Shown:
+    name, precondition = call.path("name"), call.precondition()
+
+    def describe(tx: Transaction) -> Registry:
+        before = registries.existing_registry(tx, call.namespace, name)
+        precondition.check(lambda: before)
+        change = wanted(before)
+        return registries.describe_registry(tx, call.namespace, name, change, now=call.now)
+
+    return _shown(await call.store.write(describe))
+
+
+async def refresh_registry(call: Call) -> Shown:
     """`POST /v1/registries/{name}/refresh`."""
     content = await call.content(ignored=frozenset())
     name, password = call.path("name"), convert(content, NewPassword).password
-    registry = await call.store.write(
-        lambda tx: registries.refresh_registry(tx, call.namespace, name, password, now=call.now)
-    )
-    return registry_view(registry)
+    precondition = call.precondition()
+
+    def refresh(tx: Transaction) -> Registry:
+        precondition.check(lambda: registries.existing_registry(tx, call.namespace, name))
+        return registries.refresh_registry(tx, call.namespace, name, password, now=call.now)
+
+    return _shown(await call.store.write(refresh))
 
 
-async def get_registry(call: Call) -> View:
+async def get_registry(call: Call) -> Shown:
     """`GET /v1/registries/{name}`."""
     name = call.path("name")
-    return registry_view(
+    return _shown(
         await call.store.read(lambda tx: registries.existing_registry(tx, call.namespace, name))
     )
 
@@ -60,8 +87,13 @@ async def list_registries(call: Call) -> View:
 
 async def delete_registry(call: Call) -> View:
     """`DELETE /v1/registries/{name}`."""
-    name = call.path("name")
-    await call.store.write(lambda tx: registries.delete_registry(tx, call.namespace, name))
+    name, precondition = call.path("name"), call.precondition()
+
+    def delete(tx: Transaction) -> None:
+        precondition.check(lambda: registries.existing_registry(tx, call.namespace, name))
+        registries.delete_registry(tx, call.namespace, name)
+
+    await call.store.write(delete)
     return DONE
 
 
@@ -74,3 +106,7 @@ async def list_apps(call: Call) -> View:
         return apps.list_apps_using(tx, call.namespace, UseKind.REGISTRY, name, options)
 
     return call.list_view(await call.store.read(related), options, app_summary)
+
+
+def _shown(registry: Registry) -> Shown:
+    return Shown(registry_view(registry), registry)

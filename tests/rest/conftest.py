@@ -66,14 +66,21 @@ class Client:
 
     async def send(self, method: str, path: str, body: object = None) -> httpx.Response:
         content: Mapping[str, Any] = {}
+        headers = self.headers
         if isinstance(body, bytes):
             content = {"content": body}
         elif body is not None:
             content = {"json": body}
-        return await self.http.request(method, path, headers=self.headers, **content)
+        if method == "PATCH":
+            headers = {"Content-Type": "application/merge-patch+json", **headers}
+        return await self.http.request(method, path, headers=headers, **content)
 
     def within(self, namespace: str) -> "Client":
-        return Client(self.http, {"X-Edgesync-Namespace": namespace})
+        return self.saying(**{"X-Edgesync-Namespace": namespace})
+
+    def saying(self, **headers: str) -> "Client":
+        """The same caller, with more in its requests' heads."""
+        return Client(self.http, {**self.headers, **headers})
 
 
 @dataclass

@@ -49,7 +49,7 @@ UNKNOWN = [
     ("GET", "/v1//nodes"),
     ("GET", "/v1/nodes//stats"),
     ("GET", "/v1/nodes/a%2Fb"),
-    ("PATCH", "/v1/nodes/n1"),
+    ("PATCH", "/v1/nodes"),
     ("PUT", "/v1/nodes"),
     ("POST", "/v1/nodes/n1"),
     ("TRACE", "/v1/nodes"),
@@ -208,6 +208,16 @@ async def test_trouble_of_the_server_is_logged_and_not_told(
     logged = [record for record in caplog.records if record.name == "cloud.http.app"]
     assert bool(logged) is (status >= 500)
     assert all(record.exc_info and "an-id" in record.getMessage() for record in logged)
+
+
+async def test_a_refusal_is_found_in_the_log_by_its_id(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "cloud.http.app"):
+        await client.send("GET", "/v1/nodes/missing?token=hidden")
+        await client.send("GET", "/v1/nodes")
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+    assert line == f"request {REQUEST_ID}: GET '/v1/nodes/missing' answered 404"
 
 
 async def test_a_request_id_is_the_same_in_header_and_body(client: Client) -> None:

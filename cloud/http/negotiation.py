@@ -1,0 +1,33 @@
+"""Which of the forms that an error can have a caller wants (RFC 9110, section 12.5.1)."""
+
+import re
+from collections.abc import Sequence
+
+from cloud.http.answers import JSON, PROBLEM
+
+_WEIGHT = re.compile(r"[ \t]*[qQ]=([01](?:\.[0-9]{0,3})?)[ \t]*")
+
+
+def prefers_problem(accept: Sequence[str]) -> bool:
+    """Say whether the lines of an Accept header name `application/problem+json`, and want it.
+
+    Wildcards alone do not ask for it; where `application/json` is wanted as much, it is taken.
+    What cannot be read counts as not sent.
+    """
+    weights: dict[str, float] = {}
+    for element in ",".join(accept).split(","):
+        media_type, *parameters = element.split(";")
+        weights[media_type.strip().lower()] = _weight(parameters)
+    wanted = weights.get(PROBLEM, 0.0)
+    if not wanted:
+        return False
+    named = (weights[name] for name in (JSON, "application/*", "*/*") if name in weights)
+    return wanted >= next(named, 0.0)
+
+
+def _weight(parameters: Sequence[str]) -> float:
+    for parameter in parameters:
+        found = _WEIGHT.fullmatch(parameter)
+        if found:
+            return min(float(found[1]), 1.0)
+    return 1.0
