@@ -17,8 +17,14 @@ BATCH_LABEL = "baetyl-batch"
 RESERVED = "baetyl"
 """Part of a name that operators may not use for apps, configs and secrets."""
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+NAME_PATTERN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+"""Regular expression of a whole name (DNS subdomain); it has at most 63 characters besides."""
+
+NAMESPACE_PATTERN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+"""Regular expression of a whole namespace; it has at most 32 characters besides."""
+
+_NAME = re.compile(NAME_PATTERN)
+_NAMESPACE = re.compile(NAMESPACE_PATTERN)
 _LABEL_PART = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _DATA_KEY = re.compile(r"[-._a-zA-Z0-9]+")
 _FINGERPRINT = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?")

@@ -11,6 +11,7 @@ from cloud.http.app import http_app
 from cloud.rest.auth import TokenGate
 from cloud.rest.call import Api, endpoint
 from cloud.rest.continuation import Continuations
+from cloud.rest.docs import docs_routes
 from cloud.rest.health import Check, health_routes
 from cloud.rest.routes import ROUTES
 from cloud.store.interface import Store
@@ -32,7 +33,7 @@ def rest_app(
     list_key: bytes,
     can_sign: bool = True,
 ) -> Starlette:
-    """Build the server of the open API and of `/health` and its like.
+    """Build the server of the open API, of what describes it, and of `/health` and its like.
 
     *new_id* makes ids without dashes; *admin_token_digest* is the SHA-256 of the token that may do
     everything, beside those in the store; *on_node_deleted* is called with a node's id after its
@@ -59,7 +60,7 @@ def rest_app(
         for route in ROUTES
     ]
     return http_app(
-        [*routes, *health_routes(checks, version=version)],
+        [*routes, *docs_routes(version=version), *health_routes(checks, version=version)],
         new_id=new_id,
         middleware=[
             Middleware(TokenGate, admin_digest=admin_token_digest, store=store, clock=clock)

@@ -18,8 +18,7 @@ _READ_ONLY = frozenset({"namespace", "version", "createTime", "updateTime"})
 
 async def create_app(call: Call) -> Shown:
     """`POST /v1/apps`; what the body leaves out is taken from the app that `from` names."""
-    query = call.request.query_params
-    source, base = query.get("from", ""), query.get("base", "")
+    source, base = call.query("from"), call.query("base")
     content = await call.content(ignored=_READ_ONLY)
     name = take_name(content)
 

@@ -88,13 +88,19 @@ class Call:
             read_tags("If-None-Match", headers.getlist("if-none-match")),
         )
 
+    def query(self, parameter: str) -> str:
+        """What the query says of *parameter*, empty if nothing; Invalid if it says it twice."""
+        values = self.request.query_params.getlist(parameter)
+        if len(values) > 1:
+            raise Invalid(parameter, "is there more than once")
+        return values[0] if values else ""
+
     def list_options(self) -> ListOptions:
         """What the query asks of a list; Invalid if it is not to be read, Expired if too late."""
-        query = self.request.query_params
-        token = query.get("continue", "")
+        token = self.query("continue")
         return ListOptions(
-            selector=query.get("selector", ""),
-            field_selector=query.get("fieldSelector", ""),
+            selector=self.query("selector"),
+            field_selector=self.query("fieldSelector"),
             limit=self._number("limit", 0),
             after=self.api.continuations.place(token, self._list, self.now) if token else None,
         )
@@ -108,8 +114,7 @@ class Call:
     @property
     def _list(self) -> tuple[str, ...]:
         """What says which things a list shows."""
-        query = self.request.query_params
-        selectors = (query.get("selector", ""), query.get("fieldSelector", ""))
+        selectors = (self.query("selector"), self.query("fieldSelector"))
         return (self.namespace, self.request.url.path, *selectors)
 
     def page_options(self) -> PageOptions:
@@ -117,11 +122,11 @@ class Call:
         return PageOptions(
             number=self._number("pageNo", 1) or 1,
             size=self._number("pageSize", PAGE_SIZE) or PAGE_SIZE,
-            name=self.request.query_params.get("name", ""),
+            name=self.query("name"),
         )
 
     def _number(self, parameter: str, default: int) -> int:
-        text = self.request.query_params.get(parameter, "")
+        text = self.query(parameter)
         if not text:
             return default
         if not (text.isascii() and text.isdigit() and len(text) <= _NUMBER_DIGITS):

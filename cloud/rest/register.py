@@ -22,7 +22,9 @@ _FIXED_OF_RECORD = _TIMES | {"name", "activeIp"}
 _READ_ONLY_OF_RECORD = _TIMES | {"batchName", "active", "activeIp"}
 
 
-class _Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class RecordCount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many records to generate (contract, "Generate")."""
+
     num: int
 
 
@@ -96,7 +98,7 @@ async def delete_batch(call: Call) -> View:
 
 async def generate_records(call: Call) -> View:
     """`POST /v1/register/{batch}/generate`: as many records as the body says, or none."""
-    count = convert(await call.content(ignored=frozenset()), _Count).num
+    count = convert(await call.content(ignored=frozenset()), RecordCount).num
     batch = call.path("batch")
     made = await call.store.write(
         lambda tx: records.generate_records(

@@ -3,7 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cloud.core.app import AppSpec
+from cloud.core.batch import BatchSpec
+from cloud.core.config import ConfigSpec
+from cloud.core.node import NodeSpec
+from cloud.core.registry import RegistrySpec
+from cloud.core.secret import SecretSpec
 from cloud.core.tokens import Role
+from cloud.operations.records import RecordChange, RecordDraft
+from cloud.operations.registries import NewPassword, RegistryChange
+from cloud.operations.tokens import TokenDraft
 from cloud.rest import (
     apps,
     configs,
@@ -15,11 +24,33 @@ from cloud.rest import (
     tokens,
 )
 from cloud.rest.call import Handler
+from cloud.rest.described import COPIED, LISTED, NUMBERED, TOKENS, Body, Described, Name
+from cloud.rest.register import RecordCount
+from cloud.rest.shapes import (
+    AppAnswer,
+    AppSummary,
+    BatchAnswer,
+    BatchSummary,
+    CommandAnswer,
+    ConfigAnswer,
+    ConfigSummary,
+    FingerprintsAnswer,
+    Listed,
+    NewTokenAnswer,
+    NodeAnswer,
+    NodeStatsAnswer,
+    Numbered,
+    RecordAnswer,
+    RegistryAnswer,
+    SecretAnswer,
+    SecretSummary,
+    TokensAnswer,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ApiRoute:
-    """One row: who answers *method* on *path*.
+    """One row: who answers *method* on *path*, and what the OpenAPI document says of it.
 
     *needs* is the least role of who may ask, where it is not that of all such methods.
     """
@@ -27,6 +58,7 @@ class ApiRoute:
     method: str
     path: str
     handler: Handler
+    described: Described
     needs: Role | None = None
 
     @property
@@ -36,59 +68,302 @@ class ApiRoute:
 
 
 ROUTES: Sequence[ApiRoute] = (
-    ApiRoute("GET", "/v1/nodes", nodes.list_nodes),
-    ApiRoute("POST", "/v1/nodes", nodes.create_node),
-    ApiRoute("GET", "/v1/nodes/{name}", nodes.get_node),
-    ApiRoute("PUT", "/v1/nodes/{name}", nodes.update_node),
-    ApiRoute("PATCH", "/v1/nodes/{name}", nodes.patch_node),
-    ApiRoute("DELETE", "/v1/nodes/{name}", nodes.delete_node),
-    ApiRoute("GET", "/v1/nodes/{name}/stats", nodes.get_stats),
-    ApiRoute("GET", "/v1/nodes/{name}/apps", nodes.list_apps),
-    ApiRoute("GET", "/v1/nodes/{name}/init", installation.node_command, needs=Role.OPERATOR),
-    ApiRoute("GET", "/v1/apps", apps.list_apps),
-    ApiRoute("POST", "/v1/apps", apps.create_app),
-    ApiRoute("GET", "/v1/apps/{name}", apps.get_app),
-    ApiRoute("PUT", "/v1/apps/{name}", apps.update_app),
-    ApiRoute("PATCH", "/v1/apps/{name}", apps.patch_app),
-    ApiRoute("DELETE", "/v1/apps/{name}", apps.delete_app),
-    ApiRoute("GET", "/v1/configs", configs.list_configs),
-    ApiRoute("POST", "/v1/configs", configs.create_config),
-    ApiRoute("GET", "/v1/configs/{name}", configs.get_config),
-    ApiRoute("PUT", "/v1/configs/{name}", configs.update_config),
-    ApiRoute("PATCH", "/v1/configs/{name}", configs.patch_config),
-    ApiRoute("DELETE", "/v1/configs/{name}", configs.delete_config),
-    ApiRoute("GET", "/v1/configs/{name}/apps", configs.list_apps),
-    ApiRoute("GET", "/v1/secrets", secrets.list_secrets),
-    ApiRoute("POST", "/v1/secrets", secrets.create_secret),
-    ApiRoute("GET", "/v1/secrets/{name}", secrets.get_secret, needs=Role.OPERATOR),
-    ApiRoute("PUT", "/v1/secrets/{name}", secrets.update_secret),
-    ApiRoute("PATCH", "/v1/secrets/{name}", secrets.patch_secret),
-    ApiRoute("DELETE", "/v1/secrets/{name}", secrets.delete_secret),
-    ApiRoute("GET", "/v1/secrets/{name}/apps", secrets.list_apps),
-    ApiRoute("GET", "/v1/registries", registries.list_registries),
-    ApiRoute("POST", "/v1/registries", registries.create_registry),
-    ApiRoute("GET", "/v1/registries/{name}", registries.get_registry),
-    ApiRoute("PUT", "/v1/registries/{name}", registries.describe_registry),
-    ApiRoute("PATCH", "/v1/registries/{name}", registries.patch_registry),
-    ApiRoute("DELETE", "/v1/registries/{name}", registries.delete_registry),
-    ApiRoute("GET", "/v1/registries/{name}/apps", registries.list_apps),
-    ApiRoute("POST", "/v1/registries/{name}/refresh", registries.refresh_registry),
-    ApiRoute("GET", "/v1/register", register.list_batches),
-    ApiRoute("POST", "/v1/register", register.create_batch),
-    ApiRoute("GET", "/v1/register/{batch}", register.get_batch, needs=Role.OPERATOR),
-    ApiRoute("PUT", "/v1/register/{batch}", register.update_batch),
-    ApiRoute("PATCH", "/v1/register/{batch}", register.patch_batch),
-    ApiRoute("DELETE", "/v1/register/{batch}", register.delete_batch),
-    ApiRoute("GET", "/v1/register/{batch}/init", installation.batch_command, needs=Role.OPERATOR),
-    ApiRoute("POST", "/v1/register/{batch}/generate", register.generate_records),
-    ApiRoute("GET", "/v1/register/{batch}/download", register.download_records),
-    ApiRoute("GET", "/v1/register/{batch}/record", register.list_records),
-    ApiRoute("POST", "/v1/register/{batch}/record", register.create_record),
-    ApiRoute("GET", "/v1/register/{batch}/record/{record}", register.get_record),
-    ApiRoute("PUT", "/v1/register/{batch}/record/{record}", register.update_record),
-    ApiRoute("PATCH", "/v1/register/{batch}/record/{record}", register.patch_record),
-    ApiRoute("DELETE", "/v1/register/{batch}/record/{record}", register.delete_record),
-    ApiRoute("GET", "/v1/tokens", tokens.list_tokens, needs=Role.ADMIN),
-    ApiRoute("POST", "/v1/tokens", tokens.create_token, needs=Role.ADMIN),
-    ApiRoute("DELETE", "/v1/tokens/{name}", tokens.revoke_token, needs=Role.ADMIN),
+    ApiRoute(
+        "GET",
+        "/v1/nodes",
+        nodes.list_nodes,
+        Described("List nodes", Listed[NodeAnswer], query=LISTED),
+    ),
+    ApiRoute(
+        "POST",
+        "/v1/nodes",
+        nodes.create_node,
+        Described("Create a node", NodeAnswer, Body(NodeSpec, Name.REQUIRED)),
+    ),
+    ApiRoute("GET", "/v1/nodes/{name}", nodes.get_node, Described("Get a node", NodeAnswer)),
+    ApiRoute(
+        "PUT",
+        "/v1/nodes/{name}",
+        nodes.update_node,
+        Described("Update a node", NodeAnswer, Body(NodeSpec, Name.IGNORED)),
+    ),
+    ApiRoute(
+        "PATCH",
+        "/v1/nodes/{name}",
+        nodes.patch_node,
+        Described("Patch a node", NodeAnswer, Body(NodeSpec, Name.IGNORED, is_patch=True)),
+    ),
+    ApiRoute("DELETE", "/v1/nodes/{name}", nodes.delete_node, Described("Delete a node")),
+    ApiRoute(
+        "GET",
+        "/v1/nodes/{name}/stats",
+        nodes.get_stats,
+        Described("What a node reported", NodeStatsAnswer),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/nodes/{name}/apps",
+        nodes.list_apps,
+        Described("Apps of a node", Listed[AppSummary]),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/nodes/{name}/init",
+        installation.node_command,
+        Described("Command that brings in a node", CommandAnswer),
+        needs=Role.OPERATOR,
+    ),
+    ApiRoute(
+        "GET", "/v1/apps", apps.list_apps, Described("List apps", Listed[AppSummary], query=LISTED)
+    ),
+    ApiRoute(
+        "POST",
+        "/v1/apps",
+        apps.create_app,
+        Described("Create an app", AppAnswer, Body(AppSpec, Name.REQUIRED), COPIED, (404,)),
+    ),
+    ApiRoute("GET", "/v1/apps/{name}", apps.get_app, Described("Get an app", AppAnswer)),
+    ApiRoute(
+        "PUT",
+        "/v1/apps/{name}",
+        apps.update_app,
+        Described("Update an app", AppAnswer, Body(AppSpec, Name.IGNORED)),
+    ),
+    ApiRoute(
+        "PATCH",
+        "/v1/apps/{name}",
+        apps.patch_app,
+        Described("Patch an app", AppAnswer, Body(AppSpec, Name.IGNORED, is_patch=True)),
+    ),
+    ApiRoute("DELETE", "/v1/apps/{name}", apps.delete_app, Described("Delete an app")),
+    ApiRoute(
+        "GET",
+        "/v1/configs",
+        configs.list_configs,
+        Described("List configs", Listed[ConfigSummary], query=LISTED),
+    ),
+    ApiRoute(
+        "POST",
+        "/v1/configs",
+        configs.create_config,
+        Described("Create a config", ConfigAnswer, Body(ConfigSpec, Name.REQUIRED)),
+    ),
+    ApiRoute(
+        "GET", "/v1/configs/{name}", configs.get_config, Described("Get a config", ConfigAnswer)
+    ),
+    ApiRoute(
+        "PUT",
+        "/v1/configs/{name}",
+        configs.update_config,
+        Described("Update a config", ConfigAnswer, Body(ConfigSpec, Name.IGNORED)),
+    ),
+    ApiRoute(
+        "PATCH",
+        "/v1/configs/{name}",
+        configs.patch_config,
+        Described("Patch a config", ConfigAnswer, Body(ConfigSpec, Name.IGNORED, is_patch=True)),
+    ),
+    ApiRoute("DELETE", "/v1/configs/{name}", configs.delete_config, Described("Delete a config")),
+    ApiRoute(
+        "GET",
+        "/v1/configs/{name}/apps",
+        configs.list_apps,
+        Described("Apps that use a config", Listed[AppSummary], query=LISTED),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/secrets",
+        secrets.list_secrets,
+        Described("List secrets", Listed[SecretSummary], query=LISTED),
+    ),
+    ApiRoute(
+        "POST",
+        "/v1/secrets",
+        secrets.create_secret,
+        Described("Create a secret", SecretAnswer, Body(SecretSpec, Name.REQUIRED)),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/secrets/{name}",
+        secrets.get_secret,
+        Described("Get a secret", SecretAnswer),
+        needs=Role.OPERATOR,
+    ),
+    ApiRoute(
+        "PUT",
+        "/v1/secrets/{name}",
+        secrets.update_secret,
+        Described("Update a secret", SecretAnswer, Body(SecretSpec, Name.IGNORED)),
+    ),
+    ApiRoute(
+        "PATCH",
+        "/v1/secrets/{name}",
+        secrets.patch_secret,
+        Described("Patch a secret", SecretAnswer, Body(SecretSpec, Name.IGNORED, is_patch=True)),
+    ),
+    ApiRoute("DELETE", "/v1/secrets/{name}", secrets.delete_secret, Described("Delete a secret")),
+    ApiRoute(
+        "GET",
+        "/v1/secrets/{name}/apps",
+        secrets.list_apps,
+        Described("Apps that use a secret", Listed[AppSummary], query=LISTED),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/registries",
+        registries.list_registries,
+        Described("List registries", Listed[RegistryAnswer], query=LISTED),
+    ),
+    ApiRoute(
+        "POST",
+        "/v1/registries",
+        registries.create_registry,
+        Described("Create a registry", RegistryAnswer, Body(RegistrySpec, Name.REQUIRED)),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/registries/{name}",
+        registries.get_registry,
+        Described("Get a registry", RegistryAnswer),
+    ),
+    ApiRoute(
+        "PUT",
+        "/v1/registries/{name}",
+        registries.describe_registry,
+        Described("Describe a registry", RegistryAnswer, Body(RegistryChange, Name.IGNORED)),
+    ),
+    ApiRoute(
+        "PATCH",
+        "/v1/registries/{name}",
+        registries.patch_registry,
+        Described(
+            "Patch a registry", RegistryAnswer, Body(RegistryChange, Name.IGNORED, is_patch=True)
+        ),
+    ),
+    ApiRoute(
+        "DELETE",
+        "/v1/registries/{name}",
+        registries.delete_registry,
+        Described("Delete a registry"),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/registries/{name}/apps",
+        registries.list_apps,
+        Described("Apps that use a registry", Listed[AppSummary], query=LISTED),
+    ),
+    ApiRoute(
+        "POST",
+        "/v1/registries/{name}/refresh",
+        registries.refresh_registry,
+        Described("Replace a registry's password", RegistryAnswer, Body(NewPassword)),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/register",
+        register.list_batches,
+        Described("List batches", Numbered[BatchSummary], query=NUMBERED),
+    ),
+    ApiRoute(
+        "POST",
+        "/v1/register",
+        register.create_batch,
+        Described("Create a batch", BatchAnswer, Body(BatchSpec, Name.OPTIONAL)),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/register/{batch}",
+        register.get_batch,
+        Described("Get a batch", BatchAnswer),
+        needs=Role.OPERATOR,
+    ),
+    ApiRoute(
+        "PUT",
+        "/v1/register/{batch}",
+        register.update_batch,
+        Described("Update a batch", BatchAnswer, Body(BatchSpec, Name.IGNORED)),
+    ),
+    ApiRoute(
+        "PATCH",
+        "/v1/register/{batch}",
+        register.patch_batch,
+        Described("Patch a batch", BatchAnswer, Body(BatchSpec, Name.IGNORED, is_patch=True)),
+    ),
+    ApiRoute("DELETE", "/v1/register/{batch}", register.delete_batch, Described("Delete a batch")),
+    ApiRoute(
+        "GET",
+        "/v1/register/{batch}/init",
+        installation.batch_command,
+        Described("Command that brings in a device", CommandAnswer),
+        needs=Role.OPERATOR,
+    ),
+    ApiRoute(
+        "POST",
+        "/v1/register/{batch}/generate",
+        register.generate_records,
+        Described("Generate records", FingerprintsAnswer, Body(RecordCount)),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/register/{batch}/download",
+        register.download_records,
+        Described("Fingerprints of a batch, one a line", None),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/register/{batch}/record",
+        register.list_records,
+        Described("List records", Numbered[RecordAnswer], query=NUMBERED),
+    ),
+    ApiRoute(
+        "POST",
+        "/v1/register/{batch}/record",
+        register.create_record,
+        Described("Create a record", RecordAnswer, Body(RecordDraft, Name.OPTIONAL)),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/register/{batch}/record/{record}",
+        register.get_record,
+        Described("Get a record", RecordAnswer),
+    ),
+    ApiRoute(
+        "PUT",
+        "/v1/register/{batch}/record/{record}",
+        register.update_record,
+        Described("Update a record", RecordAnswer, Body(RecordChange, Name.IGNORED)),
+    ),
+    ApiRoute(
+        "PATCH",
+        "/v1/register/{batch}/record/{record}",
+        register.patch_record,
+        Described("Patch a record", RecordAnswer, Body(RecordChange, Name.IGNORED, is_patch=True)),
+    ),
+    ApiRoute(
+        "DELETE",
+        "/v1/register/{batch}/record/{record}",
+        register.delete_record,
+        Described("Delete a record"),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/tokens",
+        tokens.list_tokens,
+        Described("List tokens", TokensAnswer, query=TOKENS),
+        needs=Role.ADMIN,
+    ),
+    ApiRoute(
+        "POST",
+        "/v1/tokens",
+        tokens.create_token,
+        Described("Create a token", NewTokenAnswer, Body(TokenDraft)),
+        needs=Role.ADMIN,
+    ),
+    ApiRoute(
+        "DELETE",
+        "/v1/tokens/{name}",
+        tokens.revoke_token,
+        Described("Revoke a token", query=TOKENS),
+        needs=Role.ADMIN,
+    ),
 )

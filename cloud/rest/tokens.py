@@ -24,14 +24,14 @@ async def create_token(call: Call) -> Response:
 
 async def list_tokens(call: Call) -> View:
     """`GET /v1/tokens`; `?namespace=*` shows those of all namespaces."""
-    namespace = _namespace(call, call.request.query_params.get("namespace"))
+    namespace = _namespace(call, call.query("namespace") or None)
     found = await call.store.read(lambda tx: tokens.list_tokens(tx, namespace))
     return {"total": len(found), "items": [token_view(token) for token in found]}
 
 
 async def revoke_token(call: Call) -> View:
     """`DELETE /v1/tokens/{name}`; `?namespace=*` means the one that is for all namespaces."""
-    namespace = _namespace(call, call.request.query_params.get("namespace"))
+    namespace = _namespace(call, call.query("namespace") or None)
     name = call.path("name")
     await call.store.write(lambda tx: tokens.revoke_token(tx, namespace, name))
     return DONE

@@ -134,9 +134,9 @@ def caller(url: str, headers: Mapping[str, str] | None = None) -> httpx.AsyncCli
     return httpx.AsyncClient(base_url=url, headers=headers, verify=nothing_trusted)
 
 
-@pytest.fixture
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    """Its parameter, where a test gives one, says whether the server can sign URLs of objects."""
+@contextlib.asynccontextmanager
+async def open_world(tmp_path: Path, *, can_sign: bool = True) -> AsyncIterator[World]:
+    """A server with an empty store."""
     clock, numbers, tokens = Clock(), count(1), count(1)
     deleted: list[str] = []
     checks: dict[str, Any] = {}
@@ -152,13 +152,20 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             version="1.2.3",
             function_runtimes={"python36": "runtimes/python:3.6"},
             list_key=b"a key for tests",
-            can_sign=getattr(request, "param", True),
+            can_sign=can_sign,
             new_token=lambda: f"token{next(tokens)}",
             install_command=lambda token: f"install with {token}",
         )
         headers = {"Authorization": f"Bearer {TOKEN}", "x-bce-request-id": REQUEST_ID}
         async with serving(app) as url, caller(url, headers) as http:
             yield World(Client(http), url, store, clock, deleted, checks)
+
+
+@pytest.fixture
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    """Its parameter, where a test gives one, says whether the server can sign URLs of objects."""
+    async with open_world(tmp_path, can_sign=getattr(request, "param", True)) as world:
+        yield world
 
 
 @pytest.fixture

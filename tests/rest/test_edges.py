@@ -223,3 +223,21 @@ async def test_a_refusal_is_found_in_the_log_by_its_id(
 async def test_a_request_id_is_the_same_in_header_and_body(client: Client) -> None:
     response = await client.send("GET", "/v1/nodes/missing")
     assert response.headers["x-bce-request-id"] == REQUEST_ID == response.json()["request-id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "parameter"),
+    [
+        ("GET", "/v1/nodes", "limit"),
+        ("GET", "/v1/nodes", "selector"),
+        ("GET", "/v1/register", "pageNo"),
+        ("GET", "/v1/register", "name"),
+        ("POST", "/v1/apps", "from"),
+    ],
+)
+async def test_a_query_that_says_two_things_is_refused(
+    client: Client, method: str, path: str, parameter: str
+) -> None:
+    query = f"{path}?{parameter}=1&{parameter}=2"
+    message = await client.refused(method, query, {}, status=400, code="RequestParamInvalid")
+    assert f"({parameter}: " in message

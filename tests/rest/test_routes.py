@@ -272,7 +272,13 @@ async def test_what_is_not_there_is_not_found(
 
 @pytest.mark.parametrize(
     "path",
-    ["/v1/nodes/x/stats", "/v1/nodes/x/apps", "/v1/configs/x/apps", "/v1/secrets/x/apps"],
+    [
+        "/v1/nodes/x/stats",
+        "/v1/nodes/x/apps",
+        "/v1/configs/x/apps",
+        "/v1/secrets/x/apps",
+        "/v1/registries/x/apps",
+    ],
 )
 async def test_nothing_belongs_to_what_is_not_there(client: Client, path: str) -> None:
     await client.refused("GET", path, status=404, code="ResourceNotFound")

@@ -1,0 +1,70 @@
+"""What a row of the route table says of its route, for the OpenAPI document and its readers."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from cloud.rest.shapes import DoneAnswer
+
+
+class Name(Enum):
+    """The `name` in a body: the caller's to choose, or also the server's, or that of the path."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request's body: what its handler decodes.
+
+    A patch is a JSON merge patch of it: null takes a field away.
+    With a *name* it may also hold what the answer shows and the caller cannot set; that is ignored.
+    """
+
+    kind: type[msgspec.Struct]
+    name: Name | None = None
+    is_patch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """Something the query may say; *limit* makes a number of it."""
+
+    name: str
+    summary: str
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What people read of a route; *answer* None is a file of lines."""
+
+    summary: str
+    answer: Any = DoneAnswer
+    body: Body | None = None
+    query: tuple[Parameter, ...] = ()
+    refusals: tuple[int, ...] = ()
+
+
+_NUMBER_LIMIT = 999_999_999
+
+LISTED = (
+    Parameter("selector", "labels that what is listed has to have, as in Kubernetes"),
+    Parameter("fieldSelector", "metadata.name or metadata.namespace, compared with = or !="),
+    Parameter("limit", "items on a page; 0 is all of them", _NUMBER_LIMIT),
+    Parameter("continue", "where the page before ended: the token that it gave"),
+)
+NUMBERED = (
+    Parameter("pageNo", "which page, counted from 1", _NUMBER_LIMIT),
+    Parameter("pageSize", "items on a page", _NUMBER_LIMIT),
+    Parameter("name", "a part of the names wanted"),
+)
+COPIED = (
+    Parameter("from", "an app; what the body leaves out is taken from it"),
+    Parameter("base", "an app; its services and volumes stand before those of the body"),
+)
+TOKENS = (Parameter("namespace", "a namespace, or * for tokens that are for all of them"),)

@@ -1,0 +1,277 @@
+"""What answers look like, as types: what the OpenAPI document says of them.
+
+`views` makes the answers; a test holds every golden one against these, both ways: a field that is
+missing here is as wrong as one that is missing there.
+"""
+
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from cloud.core.app import AppType, Service, Volume
+from cloud.core.batch import Fingerprint, SecurityType
+from cloud.core.config import ConfigItem
+from cloud.core.tokens import Role
+
+T = TypeVar("T")
+
+Quantity = str | int | float
+"""As the server shows it: cpu in cores, memory in bytes; as it came where it cannot be read."""
+
+
+class _Answer(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """An answer has these fields, all of them and no others."""
+
+
+class NodeAnswer(_Answer):
+    """A node; `ready` says that it reported lately."""
+
+    name: str
+    namespace: str
+    description: str
+    ready: bool
+    create_time: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+class HostAnswer(msgspec.Struct, rename="camel", omit_defaults=True):
+    """The machine, as its node reports it; several machines are a map by host name."""
+
+    hostname: str = ""
+    address: str = ""
+    arch: str = ""
+    kernel_ver: str = ""
+    os: str = ""
+    container_runtime: str = ""
+    machine_id: str = msgspec.field(name="machineID", default="")
+    boot_id: str = msgspec.field(name="bootID", default="")
+    system_uuid: str = msgspec.field(name="systemUUID", default="")
+    os_image: str = ""
+
+
+class HostStatsAnswer(msgspec.Struct):
+    """What the machine has and uses, `percent` from 0 to 1; several are a map by host name."""
+
+    usage: dict[str, Quantity] = {}
+    capacity: dict[str, Quantity] = {}
+    percent: dict[str, Any] = {}
+
+
+class AppStatsAnswer(msgspec.Struct):
+    """How an app does on the node; `instances` is a map by instance name."""
+
+    name: str = ""
+    version: str = ""
+    status: str = ""
+    cause: str = ""
+    instances: dict[str, Any] = {}
+
+
+class ReportAnswer(msgspec.Struct):
+    """The node's last report; what the contract does not name is passed on as it came."""
+
+    time: str
+    node: HostAnswer
+    nodestats: HostStatsAnswer
+    core: dict[str, Any]
+    apps: list[Any]
+    sysapps: list[Any]
+    appstats: list[AppStatsAnswer]
+    sysappstats: list[AppStatsAnswer]
+
+
+class NodeStatsAnswer(NodeAnswer):
+    """A node and what it reported."""
+
+    report: ReportAnswer
+
+
+class CommandAnswer(_Answer):
+    """A line to paste into a shell; it works once, and for an hour."""
+
+    cmd: str
+
+
+class AppSummary(_Answer):
+    """An app in a list."""
+
+    name: str
+    namespace: str
+    selector: str
+    labels: dict[str, str]
+    description: str
+    version: str
+    type: AppType
+    create_time: str
+    update_time: str
+
+
+class AppRegistry(_Answer):
+    """A registry an app names."""
+
+    name: str
+    version: str
+
+
+class AppAnswer(AppSummary):
+    """An app."""
+
+    services: list[Service]
+    volumes: list[Volume]
+    registries: list[AppRegistry]
+
+
+class ConfigSummary(_Answer):
+    """A config in a list."""
+
+    name: str
+    namespace: str
+    labels: dict[str, str]
+    description: str
+    version: str
+    create_time: str
+    update_time: str
+
+
+class ConfigAnswer(ConfigSummary):
+    """A config; secret keys of object stores are masked."""
+
+    data: list[ConfigItem]
+
+
+class SecretSummary(_Answer):
+    """A secret in a list: without its values."""
+
+    name: str
+    namespace: str
+    description: str
+    version: str
+    create_time: str
+    update_time: str
+
+
+class SecretAnswer(SecretSummary):
+    """A secret, its values too."""
+
+    data: dict[str, str]
+
+
+class RegistryAnswer(_Answer):
+    """A registry; nothing shows its password."""
+
+    name: str
+    namespace: str
+    address: str
+    username: str
+    description: str
+    version: str
+    create_time: str
+    update_time: str
+
+
+class BatchSummary(_Answer):
+    """A batch in a list: without its token."""
+
+    name: str
+    namespace: str
+    quota_num: int
+    security_type: SecurityType
+    callback_name: str
+    description: str
+    create_time: str
+    update_time: str
+
+
+class BatchAnswer(BatchSummary):
+    """A batch, its token too."""
+
+    enable_whitelist: int
+    security_key: str
+    labels: dict[str, str]
+    fingerprint: Fingerprint
+
+
+class RecordAnswer(_Answer):
+    """A record of a batch; `active` is 1 once its device has been given a certificate."""
+
+    name: str
+    namespace: str
+    batch_name: str
+    fingerprint_value: str
+    active: int
+    node_name: str
+    active_ip: str
+    create_time: str
+    update_time: str
+
+
+class FingerprintsAnswer(_Answer):
+    """Fingerprints of the records that were made."""
+
+    total: int
+    items: list[str]
+
+
+class TokenAnswer(_Answer):
+    """A token, without what opens the door."""
+
+    name: str
+    namespace: str
+    role: Role
+    create_time: str
+    expires: str | None
+    last_used_time: str | None
+
+
+class NewTokenAnswer(TokenAnswer):
+    """A new token, shown this once."""
+
+    token: str
+
+
+class TokensAnswer(_Answer):
+    """Tokens of a namespace, or of all."""
+
+    total: int
+    items: list[TokenAnswer]
+
+
+class DoneAnswer(_Answer):
+    """There is nothing to show."""
+
+    success: bool
+
+
+class ListOptionsAnswer(_Answer):
+    """What was asked of a list; `continue` leads to the next page, empty on the last."""
+
+    selector: str
+    field_selector: str
+    limit: int
+    continue_: str = msgspec.field(name="continue")
+
+
+class Listed(_Answer, Generic[T]):
+    """One page of a list; `total` counts all pages."""
+
+    total: int
+    list_options: ListOptionsAnswer | None
+    items: list[T]
+
+
+class Numbered(_Answer, Generic[T]):
+    """One numbered page of a list; `total` counts all pages."""
+
+    total: int
+    page_no: int
+    page_size: int
+    items: list[T]
+
+
+class ErrorAnswer(_Answer):
+    """Why it was refused; programs tell errors apart by `code`."""
+
+    code: str
+    message: str
+    request_id: str = msgspec.field(name="request-id")

@@ -1,0 +1,95 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+import pytest
+
+from cloud.rest.document import openapi_document
+from cloud.rest.routes import ROUTES
+from tests.rest.conftest import World, caller
+from tests.rest.test_golden import FOLDER
+
+DOCUMENT: dict[str, Any] = json.loads(
+    msgspec.json.encode(openapi_document(ROUTES, version="1.2.3"))
+)
+
+
+def operations() -> list[tuple[str, str, Any]]:
+    return [
+        (method.upper(), path, operation)
+        for path, methods in DOCUMENT["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def operation_for(method: str, path: str) -> Any:
+    """What the document says of a call; None if it knows no such route."""
+    parts = path.partition("?")[0].split("/")
+    for known, template, operation in operations():
+        wanted = template.split("/")
+        if known == method and len(wanted) == len(parts):
+            pairs = zip(wanted, parts, strict=True)
+            if all(want.startswith("{") or want == part for want, part in pairs):
+                return operation
+    return None
+
+
+def complaints(schema: Any, value: Any) -> list[str]:
+    whole = {**schema, "components": DOCUMENT["components"]}
+    validator = jsonschema_rs.Draft202012Validator(whole)
+    return [error.message for error in validator.iter_errors(value)]
+
+
+def schema_of_answer(operation: Any, status: int) -> Any:
+    ((kind, content),) = operation["responses"][str(status)]["content"].items()
+    assert kind in {"application/json", "application/octet-stream"}
+    return content["schema"]
+
+
+def test_the_document_describes_every_route_once() -> None:
+    described = {(method, path) for method, path, _ in operations()}
+    assert described == {(route.method, route.path) for route in ROUTES}
+    names = [operation["operationId"] for _, _, operation in operations()]
+    assert len(set(names)) == len(names)
+    assert all(operation["summary"] for _, _, operation in operations())
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.json")), ids=lambda file: file.stem)
+def test_every_golden_answer_is_as_the_document_says(file: Path) -> None:
+    golden = json.loads(file.read_text("utf-8"))
+    request = golden["request"]
+    operation = operation_for(request["method"], request["path"])
+    if operation is None:
+        assert golden["answer"]["code"] == "RequestMethodNotFound"
+        return
+    assert complaints(schema_of_answer(operation, golden["status"]), golden["answer"]) == []
+    if request["body"] is not None and golden["status"] == 200:
+        ((_, body),) = operation["requestBody"]["content"].items()
+        assert complaints(body["schema"], request["body"]) == []
+
+
+def test_an_answer_that_lacks_a_field_or_has_another_is_seen() -> None:
+    answer = json.loads((FOLDER / "nodes-get.json").read_text("utf-8"))["answer"]
+    schema = schema_of_answer(operation_for("GET", "/v1/nodes/n1"), 200)
+    assert complaints(schema, {**answer, "other": 1})
+    assert complaints(schema, {key: value for key, value in answer.items() if key != "ready"})
+
+
+def test_every_reference_leads_to_a_schema() -> None:
+    text = json.dumps(DOCUMENT)
+    for name in DOCUMENT["components"]["schemas"]:
+        text = text.replace(f'"$ref": "#/components/schemas/{name}"', "")
+    assert "$ref" not in text
+
+
+async def test_the_document_and_the_page_need_no_token(world: World) -> None:
+    async with caller(world.url) as http:
+        document = await http.get("/openapi.json")
+        page = await http.get("/docs")
+    assert document.json() == DOCUMENT
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
