@@ -15,7 +15,7 @@ from broker.messages import Encoding, encode_message
 from broker.topics import Channel
 from cloud.core.names import node_id
 from cloud.errors import Unavailable
-from cloud.link.wire import delta_message
+from cloud.link.wire import pushed_delta
 from cloud.operations.reports import deltas_for
 from cloud.store.interface import Store
 
@@ -60,7 +60,7 @@ class Pusher:
         if here:
             now = self._clock()
             for push in await self._store.read(lambda tx: deltas_for(tx, here)):
-                payload = encode_message(delta_message(push.delta, now), Encoding(push.encoding))
+                payload = encode_message(pushed_delta(push.delta, now), Encoding(push.encoding))
                 if self._hub.push(push.node_id, Channel.DELTA, payload):
                     self.counts["pushed"] += 1
         return bool(taken)

@@ -23,9 +23,9 @@ _ECHOED = (SEQUENCE, RUN, REQUEST_ID, SYNC)
 Meta = Mapping[str, MetaValue]
 
 
-def delta_message(delta: Delta, now: datetime, *, meta: Meta | None = None) -> Message:
-    """A delta: the answer to the report with *meta*, or pushed where there is none."""
-    return Message(Kind.REPORT.value, dict(delta), _meta(meta or {}, now))
+def pushed_delta(delta: Delta, now: datetime) -> Message:
+    """A delta nobody asked for: an answer to no report in particular."""
+    return report_answer(delta, "", now, meta={})
 
 
 def report_answer(delta: Delta, warning: str, now: datetime, *, meta: Meta) -> Message:
