@@ -34,6 +34,7 @@ from certs.files import ensure_server_certificate, load_or_create_authority
 from certs.tls import node_listener_context, server_context
 from cloud.config import BadSettings, Settings
 from cloud.core.installation import install_command
+from cloud.http.peer import PeerProtocol
 from cloud.link.http import activation_app
 from cloud.link.inbox import Inbox
 from cloud.link.installer import ServerAddress
@@ -198,7 +199,7 @@ def _web_server(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=PeerProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

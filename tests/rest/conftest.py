@@ -1,11 +1,9 @@
 """The API behind a real web server on a port of its own."""
 
-import asyncio
 import contextlib
 import hashlib
-import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -14,12 +12,11 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
-from starlette.types import ASGIApp
 
 from cloud.rest.app import rest_app
 from cloud.store.interface import Store
 from tests.builders import open_store
+from tests.serving import serving
 
 TOKEN = "a token for tests"
 REQUEST_ID = "a-request-id"
@@ -93,39 +90,6 @@ class World:
     clock: Clock
     deleted: list[str] = field(default_factory=list)
     checks: dict[str, Any] = field(default_factory=dict)
-
-
-class _Server(uvicorn.Server):
-    """Ends at once when told to, where uvicorn looks ten times a second."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.told_to_end = asyncio.Event()
-
-    async def main_loop(self) -> None:
-        await self.told_to_end.wait()
-        self.force_exit = True
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@contextlib.asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[str]:
-    """Serve *app* meanwhile; where."""
-    # asyncio sends at once (TCP_NODELAY) only on sockets that say they are TCP.
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", loop="none")
-        server = _Server(config)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(server.serve(sockets=[listener]))
-            try:
-                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-            finally:
-                server.told_to_end.set()
 
 
 def caller(url: str, headers: Mapping[str, str] | None = None) -> httpx.AsyncClient:

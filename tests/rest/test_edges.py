@@ -13,7 +13,8 @@ from starlette.routing import Route
 from cloud.errors import Conflict, Unavailable
 from cloud.http.app import http_app
 from cloud.http.requests import BODY_LIMIT
-from tests.rest.conftest import NODE, REQUEST_ID, Client, World, caller, serving
+from tests.rest.conftest import NODE, REQUEST_ID, Client, World, caller
+from tests.serving import serving
 
 
 @pytest.mark.parametrize(

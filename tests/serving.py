@@ -1,0 +1,50 @@
+"""A web application behind a real web server on a port of its own."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from cloud.http.peer import PeerProtocol
+
+
+class _Server(uvicorn.Server):
+    """Ends at once when told to, where uvicorn looks ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.told_to_end = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self.told_to_end.wait()
+        self.force_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Serve *app* meanwhile, over TLS if there is a context; where."""
+    # asyncio sends at once (TCP_NODELAY) only on sockets that say they are TCP.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        config = uvicorn.Config(
+            app, http=PeerProtocol, log_config=None, lifespan="off", ws="none", loop="none"
+        )
+        config.load()
+        config.ssl = tls
+        server = _Server(config)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.serve(sockets=[listener]))
+            try:
+                scheme = "https" if tls else "http"
+                yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
+            finally:
+                server.told_to_end.set()
