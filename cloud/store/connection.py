@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from cloud.errors import Unavailable
+from cloud.store.parts.part import BrokenReference, DuplicateKey, Run
 from cloud.store.rows import Parameters, Row
-from cloud.store.transaction import BrokenReference, DuplicateKey, Run
 
 T = TypeVar("T")
 

@@ -16,6 +16,7 @@ from cloud.store import sql
 from cloud.store.connection import Connection, open_connection
 from cloud.store.migrations import migrate
 from cloud.store.ownership import Ownership
+from cloud.store.parts.part import Run
 from cloud.store.sealing import (
     CHECK_PLACE,
     Sealer,
@@ -23,7 +24,6 @@ from cloud.store.sealing import (
     load_or_create_sealer,
     sync_directory,
 )
-from cloud.store.transaction import Run
 
 T = TypeVar("T")
 

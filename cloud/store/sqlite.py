@@ -19,8 +19,9 @@ from cloud.store.connection import Connection, open_connection, trouble_of
 from cloud.store.interface import Transaction
 from cloud.store.migrations import migrate
 from cloud.store.ownership import Ownership
+from cloud.store.parts.part import Run
 from cloud.store.sealing import CHECK_PLACE, Sealer, sync_directory
-from cloud.store.transaction import Run, SqlTransaction
+from cloud.store.transaction import SqlTransaction
 
 T = TypeVar("T")
 

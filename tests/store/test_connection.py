@@ -10,7 +10,7 @@ import pytest
 
 from cloud.errors import Unavailable
 from cloud.store.connection import Connection, open_connection
-from cloud.store.transaction import BrokenReference, DuplicateKey, Run
+from cloud.store.parts.part import BrokenReference, DuplicateKey, Run
 
 WAIT = timedelta(milliseconds=20)
 

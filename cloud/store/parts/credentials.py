@@ -1,0 +1,82 @@
+"""What opens the server: certificates of nodes, tokens of machines and of people."""
+# ruff: noqa: D102  # `interface` says what each method promises
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from cloud.core.certificate import NodeCertificate
+from cloud.core.installation import InstallToken, TargetKind
+from cloud.core.tokens import ApiToken
+from cloud.errors import Conflict
+from cloud.store import sql
+from cloud.store.parts.part import (
+    NOTHING,
+    DuplicateKey,
+    Part,
+    first,
+)
+from cloud.store.rows import (
+    api_token_of,
+    api_token_row,
+    certificate_of,
+    certificate_row,
+    install_token_of,
+    install_token_row,
+    micros,
+)
+
+
+class CredentialPart(Part):
+    """Certificates and tokens."""
+
+    # certificates
+    def certificate(self, serial: int) -> NodeCertificate | None:
+        return first(certificate_of, self._run(sql.CERTIFICATE, {"serial": str(serial)}))
+
+    def put_certificate(self, certificate: NodeCertificate) -> None:
+        self._run(sql.PUT_CERTIFICATE, certificate_row(certificate))
+
+    def revoke_certificates(self, node_id: str, now: datetime) -> int:
+        return len(self._run(sql.REVOKE_CERTIFICATES, {"node_id": node_id, "now": micros(now)}))
+
+    # tokens that bring in a machine
+    def install_token(self, digest: str) -> InstallToken | None:
+        return first(install_token_of, self._run(sql.INSTALL_TOKEN, {"digest": digest}))
+
+    def install_tokens(self, namespace: str, kind: TargetKind, name: str) -> Sequence[InstallToken]:
+        key = {"namespace": namespace, "kind": kind.value, "name": name}
+        return [install_token_of(row) for row in self._run(sql.INSTALL_TOKENS, key)]
+
+    def put_install_token(self, token: InstallToken) -> None:
+        self._run(sql.PUT_INSTALL_TOKEN, install_token_row(token))
+
+    def delete_install_token(self, digest: str) -> bool:
+        return bool(self._run(sql.DELETE_INSTALL_TOKEN, {"digest": digest}))
+
+    def delete_install_tokens(self, namespace: str, kind: TargetKind, name: str) -> int:
+        key = {"namespace": namespace, "kind": kind.value, "name": name}
+        return len(self._run(sql.DELETE_INSTALL_TOKENS, key))
+
+    def delete_expired_install_tokens(self, now: datetime) -> int:
+        return len(self._run(sql.DELETE_EXPIRED_INSTALL_TOKENS, {"now": micros(now)}))
+
+    # tokens that open the API
+    def api_token(self, digest: str) -> ApiToken | None:
+        return first(api_token_of, self._run(sql.API_TOKEN, {"digest": digest}))
+
+    def api_tokens(self, namespace: str) -> Sequence[ApiToken]:
+        found = self._run(sql.API_TOKENS, {"namespace": namespace})
+        return [api_token_of(row) for row in found]
+
+    def all_api_tokens(self) -> Sequence[ApiToken]:
+        return [api_token_of(row) for row in self._run(sql.ALL_API_TOKENS, NOTHING)]
+
+    def put_api_token(self, token: ApiToken) -> None:
+        try:
+            self._run(sql.PUT_API_TOKEN, api_token_row(token))
+        except DuplicateKey as error:
+            raise Conflict("token", token.name) from error
+
+    def delete_api_token(self, namespace: str, name: str) -> bool:
+        key = {"namespace": namespace, "name": name}
+        return bool(self._run(sql.DELETE_API_TOKEN, key))

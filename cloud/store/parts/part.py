@@ -1,0 +1,77 @@
+"""What all parts of a transaction stand on: statements to run, values to seal."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from cloud.core.app import App
+from cloud.core.batch import Batch
+from cloud.core.config import Config
+from cloud.core.node import Node
+from cloud.core.registry import Registry
+from cloud.core.secret import Secret
+from cloud.store.rows import Parameters, Row, micros
+from cloud.store.sealing import Sealer
+
+T = TypeVar("T")
+
+Resource = App | Config | Secret | Registry
+
+NOTHING: Parameters = {}
+"""For a statement without parameters."""
+
+
+class DuplicateKey(Exception):
+    """A statement would have made a second row with a key that must be unique."""
+
+
+class BrokenReference(Exception):
+    """A statement would have made a row refer to one that is not there."""
+
+
+class Run(Protocol):
+    """Runs statements."""
+
+    def __call__(self, statement: str, parameters: Parameters, /) -> Sequence[Row]:
+        """All rows of *statement*.
+
+        Raises DuplicateKey, BrokenReference or cloud.errors.Unavailable.
+        """
+        ...
+
+
+class Part:
+    """A group of methods of a `Transaction`."""
+
+    def __init__(self, run: Run, sealer: Sealer) -> None:
+        self._run = run
+        self._sealer = sealer
+
+    def end(self) -> None:
+        """Refuse all use from now on."""
+        self._run = _ended
+
+    def _sealed(self, kind: str, noun: Config | Secret | Registry | Batch) -> str:
+        plain = msgspec.json.encode(noun.spec)
+        return self._sealer.seal(plain, kind, noun.namespace, noun.name)
+
+
+def described(noun: Node | Resource | Batch, text: str) -> Parameters:
+    """The columns that every noun with a document has; *text* is the document."""
+    return {
+        "namespace": noun.namespace,
+        "name": noun.name,
+        "document": text,
+        "created": micros(noun.created),
+        "updated": micros(noun.updated),
+    }
+
+
+def first(make: Callable[[Row], T], rows: Sequence[Row]) -> T | None:
+    """What *make* makes of the first row, if there is one."""
+    return make(rows[0]) if rows else None
+
+
+def _ended(_statement: str, _parameters: Parameters, /) -> Sequence[Row]:
+    raise RuntimeError("the transaction has ended; work must not keep it")
