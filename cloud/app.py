@@ -17,6 +17,7 @@ import secrets
 import signal
 import socket
 import ssl
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from certs.files import ensure_server_certificate, load_or_create_authority
 from certs.tls import node_listener_context, server_context
 from cloud.config import BadSettings, Settings
 from cloud.core.installation import install_command
+from cloud.http.limits import Limiter
 from cloud.http.peer import PeerProtocol
 from cloud.link.http import activation_app
 from cloud.link.inbox import Inbox
@@ -42,6 +44,7 @@ from cloud.link.presigning import CAN_SIGN, presigner
 from cloud.link.pusher import Pusher
 from cloud.operations.admission import may_connect
 from cloud.rest.app import rest_app
+from cloud.rest.auth import CallLimits
 from cloud.store.interface import Store
 from cloud.store.rekeying import settle_key
 from cloud.store.sealing import load_or_create_sealer
@@ -171,6 +174,11 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
             ),
             function_runtimes=settings.runtimes,
             list_key=sealer.list_key,
+            limits=CallLimits(
+                Limiter(settings.request_rate, time.monotonic),
+                Limiter(settings.denial_rate, time.monotonic),
+            ),
+            trusted_proxies=settings.proxies,
             can_sign=CAN_SIGN,
         )
         devices = activation_app(
@@ -182,6 +190,8 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
             default_namespace=settings.namespace,
             server_generated_keys=settings.server_generated_keys,
             address=install_address,
+            limiter=Limiter(settings.request_rate, time.monotonic),
+            trusted_proxies=settings.proxies,
         )
         url_lifetime = timedelta(seconds=settings.object_url_seconds)
         tls = server_context(certificate.certificate_file, certificate.key_file)

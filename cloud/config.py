@@ -4,14 +4,17 @@
 all follow from it. An unknown key is an error wherever it stands.
 """
 
+import ipaddress
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from cloud.core.names import check_namespace
+from cloud.core.rate import Rate
 from cloud.errors import CloudError, Invalid
+from cloud.http.addresses import Network
 
 PREFIX = "EDGESYNC_"
 
@@ -84,6 +87,24 @@ class Settings:
             " replaces one."
         ),
     )
+    trusted_proxies: tuple[str, ...] = field(
+        default=(),
+        metadata=_help(
+            "Network of proxies, as 10.0.0.0/8, whose X-Forwarded-For says where a request is from."
+        ),
+    )
+    requests_per_second: int = field(
+        default=500,
+        metadata=_help(
+            "Requests by one token, or from one address without; 0: as many as they like."
+        ),
+    )
+    denials_per_minute: int = field(
+        default=60,
+        metadata=_help(
+            "Requests without a valid token from one address that are looked at; 0: all of them."
+        ),
+    )
     max_connections: int = field(
         default=10_000, metadata=_help("Nodes connected at the same time, at most.")
     )
@@ -96,23 +117,30 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        for port in ("api_port", "activation_port", "mqtt_port"):
-            if not 0 <= getattr(self, port) <= 65535:
-                raise BadSettings(f"{port}: {getattr(self, port)} is not between 0 and 65535")
+        self._check_numbers()
         for entry in self.function_runtimes:
             runtime, _, image = entry.partition("=")
             if not runtime.strip() or not image.strip():
                 raise BadSettings(f"function_runtimes: {entry!r} is not RUNTIME=IMAGE")
-        if not 1 <= self.object_url_seconds <= SIGNATURE_LIMIT:
-            raise BadSettings(f"object_url_seconds: is not between 1 and {SIGNATURE_LIMIT}")
-        if self.max_connections < 1:
-            raise BadSettings("max_connections: is less than 1")
+        _networks(self.trusted_proxies)
         if self.log_level not in {"debug", "info", "warning", "error"}:
             raise BadSettings(f"log_level: {self.log_level!r} is no level")
         try:
             check_namespace("namespace", self.namespace)
         except Invalid as error:
             raise BadSettings(f"namespace: {error.reason}") from error
+
+    def _check_numbers(self) -> None:
+        for port in ("api_port", "activation_port", "mqtt_port"):
+            if not 0 <= getattr(self, port) <= 65535:
+                raise BadSettings(f"{port}: {getattr(self, port)} is not between 0 and 65535")
+        if not 1 <= self.object_url_seconds <= SIGNATURE_LIMIT:
+            raise BadSettings(f"object_url_seconds: is not between 1 and {SIGNATURE_LIMIT}")
+        for limit in ("requests_per_second", "denials_per_minute"):
+            if getattr(self, limit) < 0:
+                raise BadSettings(f"{limit}: is less than 0")
+        if self.max_connections < 1:
+            raise BadSettings("max_connections: is less than 1")
 
     @property
     def runtimes(self) -> Mapping[str, str]:
@@ -121,9 +149,33 @@ class Settings:
         return {**RUNTIMES, **{runtime.strip(): image.strip() for runtime, _, image in given}}
 
     @property
+    def proxies(self) -> Sequence[Network]:
+        """Networks of the proxies that are believed where a request came from."""
+        return _networks(self.trusted_proxies)
+
+    @property
+    def request_rate(self) -> Rate | None:
+        """How often one caller may ask; ten seconds' worth at once, None: as often as it likes."""
+        limit = self.requests_per_second
+        return Rate(10 * limit, limit) if limit else None
+
+    @property
+    def denial_rate(self) -> Rate | None:
+        """How often one address may fail to prove who it is; None: as often as it likes."""
+        limit = self.denials_per_minute
+        return Rate(limit, limit / 60) if limit else None
+
+    @property
     def is_on_loopback(self) -> bool:
         """Say whether nobody but this machine can reach the ports."""
         return self.host in LOOPBACK
+
+
+def _networks(entries: Sequence[str]) -> Sequence[Network]:
+    try:
+        return [ipaddress.ip_network(entry) for entry in entries]
+    except ValueError as error:
+        raise BadSettings(f"trusted_proxies: {error}") from error
 
 
 _KINDS: Mapping[str, type] = {
@@ -135,6 +187,9 @@ _KINDS: Mapping[str, type] = {
     "mqtt_port": int,
     "object_url_seconds": int,
     "function_runtimes": tuple,
+    "trusted_proxies": tuple,
+    "requests_per_second": int,
+    "denials_per_minute": int,
     "max_connections": int,
     "server_generated_keys": bool,
 }

@@ -14,6 +14,7 @@ CloudError
 │   └── Activated       a record whose device has been activated
 ├── Conflict            somebody else changed it first
 │   └── PreconditionFailed  the caller had said which state it wanted to change
+├── TooManyRequests     the caller does it too often; the same call may succeed later
 └── Unavailable         the store cannot answer now; the same call may succeed later
 """
 
@@ -159,6 +160,16 @@ class PreconditionFailed(Conflict):
     """The thing is no longer (or not) as the caller said it had to be for the change."""
 
     code = "PreconditionFailed"
+
+
+class TooManyRequests(CloudError):
+    """The caller does this more often than it may, and may again in *wait* seconds."""
+
+    code = "TooManyRequests"
+
+    def __init__(self, wait: float) -> None:
+        self.wait = wait
+        super().__init__("There are too many requests from this caller, try again later.")
 
 
 class Unavailable(CloudError):

@@ -32,14 +32,22 @@ def main() -> None:
     """Edge-to-cloud sync: describe nodes, apps, configs and secrets; nodes converge to them."""
 
 
+_REPEATED = {
+    "server_names": "--server-name",
+    "function_runtimes": "--function-runtime",
+    "trusted_proxies": "--trusted-proxy",
+}
+"""Flags of settings that are lists; given once for each entry."""
+
+
 def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give *command* one option for each setting."""
     for setting in reversed(fields(Settings)):
-        flag = "--" + setting.name.replace("_", "-").removesuffix("s" * _is_many(setting.name))
+        flag = _REPEATED.get(setting.name, "--" + setting.name.replace("_", "-"))
         options: dict[str, Any] = {"help": _help_of(setting.metadata, setting.default)}
         if setting.name in {"data_dir", "ready_file"}:
             options["type"] = click.Path(path_type=Path)
-        elif _is_many(setting.name):
+        elif setting.name in _REPEATED:
             options["multiple"] = True
         elif isinstance(setting.default, bool):
             flag = f"{flag}/--no-{flag[2:]}"
@@ -47,10 +55,6 @@ def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
             options["type"] = type(setting.default)
         command = click.option(flag, setting.name, default=None, **options)(command)
     return command
-
-
-def _is_many(name: str) -> bool:
-    return name in {"server_names", "function_runtimes"}
 
 
 def _help_of(metadata: Mapping[str, str], default: object) -> str:

@@ -36,7 +36,13 @@ async def serving(app: ASGIApp, tls: ssl.SSLContext | None = None) -> AsyncItera
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         config = uvicorn.Config(
-            app, http=PeerProtocol, log_config=None, lifespan="off", ws="none", loop="none"
+            app,
+            http=PeerProtocol,
+            log_config=None,
+            lifespan="off",
+            ws="none",
+            loop="none",
+            proxy_headers=False,
         )
         config.load()
         config.ssl = tls

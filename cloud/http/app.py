@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud.errors import CloudError
+from cloud.http.addresses import Network
 from cloud.http.errors import (
     bad_request_response,
     error_response,
@@ -20,7 +21,7 @@ from cloud.http.errors import (
     unknown_error_response,
     unknown_route_response,
 )
-from cloud.http.requests import REQUEST_ID_HEADER, request_id, set_request_id
+from cloud.http.requests import REQUEST_ID_HEADER, request_id, set_address, set_request_id
 
 logger = logging.getLogger(__name__)
 
@@ -29,17 +30,22 @@ def http_app(
     routes: Sequence[BaseRoute],
     *,
     new_id: Callable[[], str],
+    trusted_proxies: Sequence[Network] = (),
     middleware: Sequence[Middleware] = (),
 ) -> Starlette:
     """Build a server of *routes*; handlers and *middleware* just raise a CloudError.
 
-    Every answer bears the request's id (`new_id` makes one where the caller sent none). A path or
+    Every answer bears the request's id (`new_id` makes one where the caller sent none);
+    *trusted_proxies* are believed where a request came from. A path or
     method that is not there is a 404 in the shape of all errors; what nobody expected is logged
     and a 500 without details.
     """
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(_Answering, new_id=new_id), *middleware],
+        middleware=[
+            Middleware(_Answering, new_id=new_id, trusted_proxies=trusted_proxies),
+            *middleware,
+        ],
         exception_handlers={HTTPException: _refused_by_framework},
     )
     app.router.redirect_slashes = False
@@ -64,17 +70,21 @@ def _log_answer(identity: str, scope: Scope, status: int) -> None:
 
 
 class _Answering:
-    """Gives each request its id, and an answer whatever happens to it."""
+    """Gives each request its id and address, and an answer whatever happens to it."""
 
-    def __init__(self, app: ASGIApp, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, app: ASGIApp, new_id: Callable[[], str], trusted_proxies: Sequence[Network]
+    ) -> None:
         self.app = app
         self.new_id = new_id
+        self.trusted_proxies = trusted_proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         identity = set_request_id(scope, self.new_id)
+        set_address(scope, self.trusted_proxies)
         headers = Headers(scope=scope)
         started = False
 

@@ -3,6 +3,7 @@
 Who asks for `application/problem+json` gets the same as a problem (RFC 9457).
 """
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -22,6 +23,7 @@ from cloud.errors import (
     NotFound,
     PreconditionFailed,
     TooLarge,
+    TooManyRequests,
     Unavailable,
     UnknownMediaType,
 )
@@ -41,6 +43,7 @@ STATUSES: Mapping[type[CloudError], int] = {
     Activated: 400,
     Conflict: 409,
     PreconditionFailed: 412,
+    TooManyRequests: 429,
     Unavailable: 503,
 }
 """Status of each error; a class that is not here has that of its nearest base."""
@@ -59,7 +62,11 @@ def status_of(error: CloudError) -> int:
 
 def error_response(error: CloudError, request_id: str, headers: Headers) -> Response:
     """Answer that says what was wrong, in the form that the request's *headers* ask for."""
-    return _response(status_of(error), error.code, str(error), request_id, headers)
+    response = _response(status_of(error), error.code, str(error), request_id, headers)
+    if isinstance(error, TooManyRequests):
+        # Whole seconds (RFC 9110, section 10.2.3), and never too early.
+        response.headers["Retry-After"] = str(math.ceil(error.wait))
+    return response
 
 
 def unknown_route_response(request_id: str, headers: Headers) -> Response:

@@ -1,13 +1,15 @@
 """What comes in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Scope
 
 from cloud.core.decoding import decode_json
 from cloud.errors import TooLarge
+from cloud.http.addresses import Network, caller_key, client_address
 
 BODY_LIMIT = 8 * 1024 * 1024
 """Bytes in a request's body, unless a handler says otherwise."""
@@ -15,6 +17,7 @@ BODY_LIMIT = 8 * 1024 * 1024
 REQUEST_ID_HEADER = "x-bce-request-id"
 
 _SCOPE_KEY = "edgesync.request_id"
+_ADDRESS_KEY = "edgesync.address"
 _REQUEST_ID_LIMIT = 128
 
 T = TypeVar("T")
@@ -40,6 +43,24 @@ def _sent_request_id(scope: Scope) -> str:
             if sent.isascii() and sent.isprintable():
                 return sent
     return ""
+
+
+def address_of(scope: Scope) -> str:
+    """Address of who sent the request; empty if it did not come over a network."""
+    known: str = scope[_ADDRESS_KEY]
+    return known
+
+
+def address_key_of(scope: Scope) -> str:
+    """What stands for `address_of` where callers are counted."""
+    return caller_key(address_of(scope))
+
+
+def set_address(scope: Scope, trusted_proxies: Sequence[Network]) -> None:
+    """Find out where the request came from, and believe the *trusted_proxies* on its way."""
+    peer = scope.get("client") or ("", 0)
+    forwarded = Headers(scope=scope).getlist("x-forwarded-for")
+    scope[_ADDRESS_KEY] = client_address(peer[0], forwarded, trusted_proxies)
 
 
 async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:

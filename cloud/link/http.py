@@ -1,11 +1,12 @@
 """Activation over HTTPS: what a device can do before it has a certificate."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -18,9 +19,11 @@ from cloud.core.installation import AGENT_PATH, INSTALLER_PATH
 from cloud.core.names import check_namespace
 from cloud.core.times import time_text
 from cloud.errors import Invalid
+from cloud.http.addresses import Network
 from cloud.http.answers import bytes_response, json_response
 from cloud.http.app import http_app
-from cloud.http.requests import read_json
+from cloud.http.limits import AddressGate, Limiter
+from cloud.http.requests import address_of, read_json
 from cloud.link.installer import ServerAddress, agent_program, installer_script
 from cloud.operations.activation import Activation, Claim, activate
 from cloud.operations.installation import install_target, offered
@@ -40,11 +43,14 @@ def activation_app(
     default_namespace: str,
     server_generated_keys: bool,
     address: ServerAddress,
+    limiter: Limiter,
+    trusted_proxies: Sequence[Network] = (),
 ) -> Starlette:
     """The activation endpoint; needs no client certificate.
 
     Takes `/v1/active`, and who has an install token gets the installer and the agent, which are
-    told *address*.
+    told *address*. *limiter* counts the requests of each address; *trusted_proxies* are believed
+    about addresses.
     """
 
     async def active(request: Request) -> Response:
@@ -52,7 +58,7 @@ def activation_app(
         claim = _in_namespace(claim, default_namespace)
         public_key, private_pem = _key_of(claim, server_generated_keys=server_generated_keys)
         now, serial = clock(), new_serial()
-        peer = request.client.host if request.client else ""
+        peer = address_of(request.scope)
         activation = await store.write(
             lambda tx: activate(
                 tx, authority, claim, public_key, address=peer, now=now, serial=serial
@@ -72,7 +78,12 @@ def activation_app(
 
     routes = [Route(path, active, methods=["POST"]) for path in ("/v1/active", "/v1/active/")]
     routes += [Route(INSTALLER_PATH, installer), Route(AGENT_PATH, agent)]
-    return http_app(routes, new_id=new_id)
+    return http_app(
+        routes,
+        new_id=new_id,
+        trusted_proxies=trusted_proxies,
+        middleware=[Middleware(AddressGate, limiter=limiter)],
+    )
 
 
 def _in_namespace(claim: Claim, default: str) -> Claim:

@@ -1,14 +1,15 @@
 """The API server."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
+from cloud.http.addresses import Network
 from cloud.http.app import http_app
-from cloud.rest.auth import TokenGate
+from cloud.rest.auth import NO_LIMITS, CallLimits, TokenGate
 from cloud.rest.call import Api, endpoint
 from cloud.rest.continuation import Continuations
 from cloud.rest.docs import docs_routes
@@ -31,6 +32,8 @@ def rest_app(
     install_command: Callable[[str], str],
     function_runtimes: Mapping[str, str],
     list_key: bytes,
+    limits: CallLimits = NO_LIMITS,
+    trusted_proxies: Sequence[Network] = (),
     can_sign: bool = True,
 ) -> Starlette:
     """Build the server of the open API, of what describes it, and of `/health` and its like.
@@ -41,7 +44,8 @@ def rest_app(
     tokens, and those that *install_command* makes a command of, to be pasted into the shell of a
     machine. *function_runtimes* maps the runtimes that functions can have to their images;
     *can_sign* says whether nodes can be given URLs of objects that need keys.
-    *list_key* signs the tokens that lead from page to page.
+    *list_key* signs the tokens that lead from page to page. *limits* count callers, by address
+    where they show no token; *trusted_proxies* are believed about addresses.
     """
     api = Api(
         store,
@@ -62,7 +66,14 @@ def rest_app(
     return http_app(
         [*routes, *docs_routes(version=version), *health_routes(checks, version=version)],
         new_id=new_id,
+        trusted_proxies=trusted_proxies,
         middleware=[
-            Middleware(TokenGate, admin_digest=admin_token_digest, store=store, clock=clock)
+            Middleware(
+                TokenGate,
+                admin_digest=admin_token_digest,
+                store=store,
+                clock=clock,
+                limits=limits,
+            )
         ],
     )

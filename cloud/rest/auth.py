@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from starlette.datastructures import Headers
@@ -12,6 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cloud.core.tokens import EVERYWHERE, Caller, Role
 from cloud.errors import Denied, Unavailable
+from cloud.http.limits import UNLIMITED, Limiter
+from cloud.http.requests import address_key_of
 from cloud.operations.tokens import record_use, valid_token
 from cloud.store.interface import Store
 
@@ -27,30 +30,61 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """How often one token, or one address where none is needed, may call; and one be denied."""
+
+    calls: Limiter = UNLIMITED
+    denials: Limiter = UNLIMITED
+
+
+NO_LIMITS = CallLimits()
+"""Everybody may call as often as they like."""
+
+
 class TokenGate:
     """Lets requests below `/v1`, whether there is such a path or not, in with a token alone.
 
-    Tokens are looked up for each request: one that was revoked is refused from then on.
+    Tokens are looked up for each request: one that was revoked is refused from then on. An address
+    that keeps coming without a valid one is told TooManyRequests; who has one is let in from there.
     """
 
     def __init__(
-        self, app: ASGIApp, *, admin_digest: bytes, store: Store, clock: Callable[[], datetime]
+        self,
+        app: ASGIApp,
+        *,
+        admin_digest: bytes,
+        store: Store,
+        clock: Callable[[], datetime],
+        limits: CallLimits,
     ) -> None:
         self.app = app
         # SHA-256 of the administrator's token; the token itself is not kept.
         self.admin_digest = admin_digest
         self.store = store
         self.clock = clock
+        self.limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with its caller, or Denied."""
-        if scope["type"] == "http" and _is_guarded(scope["path"]):
-            token = _token(Headers(scope=scope).get("authorization", ""))
-            scope[_SCOPE_KEY] = await self._caller(token)
+        """Pass the request on with its caller, Denied, or TooManyRequests."""
+        if scope["type"] == "http":
+            await self._admit(scope)
         await self.app(scope, receive, send)
 
-    async def _caller(self, token: str) -> Caller:
-        digest = hashlib.sha256(token.encode()).digest()
+    async def _admit(self, scope: Scope) -> None:
+        if not _is_guarded(scope["path"]):
+            self.limits.calls.take(address_key_of(scope))
+            return
+        try:
+            token = _token(Headers(scope=scope).get("authorization", ""))
+            digest = hashlib.sha256(token.encode()).digest()
+            scope[_SCOPE_KEY] = await self._caller(token, digest)
+        except Denied:
+            self.limits.denials.take(address_key_of(scope))
+            raise
+        self.limits.calls.take(digest.hex())
+
+    async def _caller(self, token: str, digest: bytes) -> Caller:
         if hmac.compare_digest(digest, self.admin_digest):
             return _ADMINISTRATOR
         now = self.clock()

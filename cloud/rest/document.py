@@ -21,7 +21,7 @@ _ABOUT = (
     "The open API of Baetyl Cloud, as edgesync speaks it. Every call bears the header "
     "`Authorization: Bearer <token>`."
 )
-_ALWAYS = (400, 401, 403, 503)
+_ALWAYS = (400, 401, 403, 429, 503)
 _REASONS = {
     400: "Something in the request is wrong; the message names the field.",
     401: "The token is missing or not valid.",
@@ -35,6 +35,7 @@ _REASONS = {
     412: "It is not, or no longer, as `If-Match` or `If-None-Match` says.",
     413: "The body is too large.",
     415: "The body is of a type that is not understood here.",
+    429: "There are too many requests by this token, or without one from this address; try again.",
     503: "The store cannot answer now; try again.",
 }
 

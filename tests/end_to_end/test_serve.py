@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.end_to_end.conftest import Server, running_server
+from tests.end_to_end.conftest import Server, claim_for, make_batch, make_csr, running_server
 
 
 def serve(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
@@ -102,3 +102,28 @@ def test_a_key_that_others_can_read_stops_the_start(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "chmod 600" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_limits_and_proxies_are_as_the_operator_set_them(tmp_path: Path) -> None:
+    arguments = ("--denials-per-minute", "2", "--requests-per-second", "1")
+    with running_server(tmp_path, *arguments, "--trusted-proxy", "127.0.0.0/8") as server:
+        with httpx.Client(base_url=server.api) as client:
+
+            def statuses(path: str, address: str, times: int) -> list[int]:
+                header = {"X-Forwarded-For": address}
+                return [client.get(path, headers=header).status_code for _ in range(times)]
+
+            assert statuses("/v1/nodes", "192.0.2.1", 3) == [401, 401, 429]
+            assert statuses("/v1/nodes", "192.0.2.2", 1) == [401]
+            assert 429 in statuses("/health", "192.0.2.1", 40)
+            assert statuses("/health", "192.0.2.2", 1) == [200]
+        with server.client() as api, server.devices() as devices:
+            batch = make_batch(api)
+            _, csr = make_csr()
+            body = claim_for(batch, "fp-1", csr)
+            header = {"X-Forwarded-For": "192.0.2.3"}
+            assert devices.post("/v1/active", json=body, headers=header).status_code == 200
+            (record,) = api.get("/v1/register/b1/record").json()["items"]
+            assert record["activeIp"] == "192.0.2.3"
+            answers = [devices.post("/v1/active", headers=header) for _ in range(40)]
+            assert 429 in {answer.status_code for answer in answers}

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+from cloud.http.addresses import Network
 from cloud.rest.app import rest_app
+from cloud.rest.auth import NO_LIMITS, CallLimits
 from cloud.store.interface import Store
 from tests.builders import open_store
 from tests.serving import serving
@@ -99,7 +101,13 @@ def caller(url: str, headers: Mapping[str, str] | None = None) -> httpx.AsyncCli
 
 
 @contextlib.asynccontextmanager
-async def open_world(tmp_path: Path, *, can_sign: bool = True) -> AsyncIterator[World]:
+async def open_world(
+    tmp_path: Path,
+    *,
+    can_sign: bool = True,
+    limits: CallLimits = NO_LIMITS,
+    trusted_proxies: Sequence[Network] = (),
+) -> AsyncIterator[World]:
     """A server with an empty store."""
     clock, numbers, tokens = Clock(), count(1), count(1)
     deleted: list[str] = []
@@ -117,6 +125,8 @@ async def open_world(tmp_path: Path, *, can_sign: bool = True) -> AsyncIterator[
             function_runtimes={"python36": "runtimes/python:3.6"},
             list_key=b"a key for tests",
             can_sign=can_sign,
+            limits=limits,
+            trusted_proxies=trusted_proxies,
             new_token=lambda: f"token{next(tokens)}",
             install_command=lambda token: f"install with {token}",
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cloud.config import BadSettings, Settings, load_settings
+from cloud.core.rate import Rate
 
 
 def refusal(flags: dict[str, object], environ: dict[str, str], file: Path | None = None) -> str:
@@ -57,6 +58,10 @@ def test_an_unknown_key_is_an_error_wherever_it_stands(tmp_path: Path) -> None:
         ("namespace = 'a.b'", "namespace"),
         ("log_level = 'loud'", "log_level"),
         ("max_connections = 0", "max_connections"),
+        ("requests_per_second = -1", "requests_per_second: is less than 0"),
+        ("denials_per_minute = -1", "denials_per_minute: is less than 0"),
+        ("trusted_proxies = ['10.0.0.1/8']", "trusted_proxies: 10.0.0.1/8 has host bits set"),
+        ("trusted_proxies = ['proxy']", "trusted_proxies: 'proxy' does not appear to be"),
         ("api_port = ", "edgesync.toml"),
     ],
 )
@@ -111,3 +116,13 @@ def test_a_url_is_good_for_as_long_as_a_signature_can_be(seconds: int) -> None:
     with pytest.raises(BadSettings) as caught:
         Settings(object_url_seconds=seconds)
     assert "object_url_seconds" in str(caught.value)
+
+
+def test_a_limit_of_nothing_is_none_and_proxies_are_networks() -> None:
+    environ = {"EDGESYNC_REQUESTS_PER_SECOND": "0", "EDGESYNC_DENIALS_PER_MINUTE": "0"}
+    settings = load_settings({}, {**environ, "EDGESYNC_TRUSTED_PROXIES": "10.0.0.0/8,::1"}, None)
+    assert settings.request_rate is None
+    assert settings.denial_rate is None
+    assert [str(network) for network in settings.proxies] == ["10.0.0.0/8", "::1/128"]
+    assert Settings().request_rate == Rate(burst=5000, per_second=500)
+    assert Settings().denial_rate == Rate(burst=60, per_second=1)

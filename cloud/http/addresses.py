@@ -1,0 +1,57 @@
+"""Whose request it is, as far as the network says, also behind proxies.
+
+`X-Forwarded-For` is believed from proxies that the operator trusts, entry by entry from the right:
+each proxy appends the address that it was reached from, and everything to the left of the first
+address that is not a trusted proxy's own may have been made up by the caller.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_IPV6_PREFIX = 64
+"""Bits of an IPv6 address that stand for one caller: a host has all of the rest to choose from."""
+
+
+def client_address(peer: str, forwarded: Iterable[str], trusted: Sequence[Network]) -> str:
+    """Address of who sent a request that came from *peer* with these lines of X-Forwarded-For.
+
+    *peer* itself unless it is in *trusted*; then the right-most entry that is not, or the last one
+    before an entry that cannot be read. An IPv4 address in IPv6 clothes is shown plain.
+    """
+    found = _address(peer)
+    if found is None:
+        return peer
+    entries = [entry for line in forwarded for entry in line.split(",")]
+    while entries and any(found in network for network in trusted):
+        before = _address(_without_port(entries.pop().strip()))
+        if before is None:
+            break
+        found = before
+    return str(found)
+
+
+def caller_key(address: str) -> str:
+    """What stands for *address* where callers are counted: an IPv6 address is one of its /64."""
+    found = _address(address)
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((int(found), _IPV6_PREFIX), strict=False))
+    return address
+
+
+def _address(text: str) -> _Address | None:
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def _without_port(entry: str) -> str:
+    """The address of `1.2.3.4:80`, `[::1]` and `[::1]:80`, as some proxies write it."""
+    if entry.startswith("["):
+        return entry[1:].partition("]")[0]
+    host, colon, port = entry.partition(":")
+    return host if colon and ":" not in port else entry
