@@ -1,10 +1,13 @@
 """Keys: which are strong enough, how new ones are made and written."""
 
+import hashlib
+
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
 )
 
 PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
@@ -26,6 +29,12 @@ def weakness_of(key: object) -> str:
             return ""
         case _:
             return "the key is none of ECDSA P-256 or P-384, Ed25519 and RSA"
+
+
+def key_digest(key: PublicKey) -> str:
+    """By what a key is known again: SHA-256 of its SubjectPublicKeyInfo (RFC 5280), hexadecimal."""
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()
 
 
 def new_private_key() -> ec.EllipticCurvePrivateKey:

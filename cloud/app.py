@@ -192,6 +192,7 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
             address=install_address,
             limiter=Limiter(settings.request_rate, time.monotonic),
             trusted_proxies=settings.proxies,
+            disconnect=hub.disconnect,
         )
         url_lifetime = timedelta(seconds=settings.object_url_seconds)
         tls = server_context(certificate.certificate_file, certificate.key_file)

@@ -7,11 +7,13 @@ CloudError
 │   └── UnknownMediaType  the caller sent something in a form that is not understood
 ├── Expired             what the caller goes on from was good once, but is too old
 ├── Denied              the caller did not prove who it is
+│   └── NotLetIn        a device that may not activate, and is not told why
 ├── Forbidden           the caller is known and may not do this
 ├── NotFound            the thing is not there (or not the caller's)
 ├── InUse               the thing is there and something needs it to stay as it is
 │   ├── HasRecords      a batch that still has records
 │   └── Activated       a record whose device has been activated
+│       └── OtherKey    and this is another device, or it has lost its key
 ├── Conflict            somebody else changed it first
 │   └── PreconditionFailed  the caller had said which state it wanted to change
 ├── TooManyRequests     the caller does it too often; the same call may succeed later
@@ -93,6 +95,20 @@ class Denied(CloudError):
         super().__init__(f"Access denied. ({reason})")
 
 
+class NotLetIn(Denied):
+    """A device may not activate: it is told that in the same words whatever the *cause*.
+
+    The cause is for the server's own log: who guesses must not learn what was right in the guess.
+    """
+
+    def __init__(self, cause: str) -> None:
+        self.cause = cause
+        super().__init__(
+            "the server does not let this device in: its batch, token or fingerprint is not right;"
+            " whoever runs the server finds the cause in its log, under this request's id"
+        )
+
+
 class Forbidden(CloudError):
     """The caller is known, and its role or namespace does not allow this."""
 
@@ -143,6 +159,17 @@ class Activated(InUse):
 
     def __init__(self, name: str) -> None:
         super().__init__("record", name, "a device that has been activated")
+
+
+class OtherKey(Activated):
+    """The record *name* stands for a device that has been activated with another key than this."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.args = (
+            f"The device of the record ({name}) has been activated with another key. If this device"
+            " is to take its place, or has lost its key, an operator has to reset the record.",
+        )
 
 
 class Conflict(CloudError):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
-import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -17,60 +17,91 @@ from edgesync_agent.link import trusting
 from edgesync_agent.machine import fingerprint
 
 
-def make_key(folder: Path, openssl: str | None) -> str:
-    """Write a P-256 key to *folder*, key.pem; a signing request for it, PEM."""
-    key = folder / "key.pem"
+def keep_key(folder: Path, before: Path, openssl: str | None) -> Path:
+    """The P-256 key in *folder*: the one that is there, that of *before*, or a new one.
+
+    A key is there as a whole or not at all, before anybody is told of it.
+    """
+    key, beside = folder / "key.pem", folder / "key.new"
+    if key.exists():
+        return key
+    if before.exists():
+        write_private(beside, before.read_bytes())
+    elif openssl:
+        make = [openssl, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(beside)]
+        _run(make)
+    else:
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        private = ec.generate_private_key(ec.SECP256R1())
+        pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        write_private(beside, private.private_bytes(pem, pkcs8, serialization.NoEncryption()))
+    beside.rename(key)
+    return key
+
+
+def signing_request(key: Path, openssl: str | None) -> str:
+    """A request, PEM, to certify the *key*; the server decides the name."""
     if openssl:
-        config = folder / "request.conf"
+        config = key.with_name("request.conf")
         config.write_text("[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=edgesync node\n")
-        make = [openssl, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(key)]
         ask = [openssl, "req", "-new", "-sha256", "-key", str(key), "-config", str(config)]
         try:
-            subprocess.run(make, check=True, capture_output=True)
-            request = subprocess.run(ask, check=True, capture_output=True).stdout.decode()
-        except subprocess.CalledProcessError as error:
-            raise Trouble(f"openssl failed: {error.stderr.decode(errors='replace')}") from error
-        config.unlink()
-        return request
-    try:
-        from cryptography import x509
-        from cryptography.hazmat.primitives import hashes, serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
-    except ImportError:
+            return _run(ask).decode()
+        finally:
+            config.unlink()
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+
+    private: Any = serialization.load_pem_private_key(key.read_bytes(), None)
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    request = builder.sign(private, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def openssl_command() -> str | None:
+    """The command openssl; None where Python's package does what is needed, Trouble without it."""
+    found = shutil.which("openssl")
+    if found is None and importlib.util.find_spec("cryptography") is None:
         raise Trouble(
             "needs the command openssl (apt-get install openssl), or Python's package cryptography"
-        ) from None
-    private = ec.generate_private_key(ec.SECP256R1())
-    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    write_private(key, private.private_bytes(pem, pkcs8, serialization.NoEncryption()))
-    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-    return builder.sign(private, hashes.SHA256()).public_bytes(pem).decode()
+        )
+    return found
+
+
+def _run(command: list[str]) -> bytes:
+    try:
+        return subprocess.run(command, check=True, capture_output=True).stdout
+    except subprocess.CalledProcessError as error:
+        raise Trouble(f"openssl failed: {error.stderr.decode(errors='replace')}") from error
 
 
 def activate(home: Path, ca: Path, settings: dict[str, Any]) -> str:
-    """Become a node and keep key and certificate in *home*; the node's id."""
+    """Become a node and keep key and certificate in *home*; the node's id.
+
+    Whoever tries again in the same *home*, because the answer was lost or the machine is brought in
+    anew, comes with the same key: the server gives a node to no other.
+    """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="identity-", dir=home))
-    try:
-        claim = {
-            "installToken": settings["token"],
-            "csr": make_key(folder, shutil.which("openssl")),
-        }
-        if settings["kind"] == "batch":
-            claim["batchName"] = settings["name"]
-            claim["fingerprintValue"] = fingerprint(settings["fingerprint"])
-        answer = ask_to_activate(settings["activation"], ca, claim)
-        identity = {
-            "nodeId": f"{answer['namespace']}.{answer['nodeName']}",
-            "mqttHost": settings["mqttHost"],
-            "mqttPort": settings["mqttPort"],
-        }
-        write_private(folder / "cert.pem", answer["certificate"]["cert"].encode())
-        write_private(folder / "ca.pem", ca.read_bytes())
-        write_private(folder / "identity.json", json.dumps(identity).encode())
-        replace_folder(folder, home / "identity")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    folder = home / "activating"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    openssl = openssl_command()
+    key = keep_key(folder, home / "identity" / "key.pem", openssl)
+    claim = {"installToken": settings["token"], "csr": signing_request(key, openssl)}
+    if settings["kind"] == "batch":
+        claim["batchName"] = settings["name"]
+        claim["fingerprintValue"] = fingerprint(settings["fingerprint"])
+    answer = ask_to_activate(settings["activation"], ca, claim)
+    identity = {
+        "nodeId": f"{answer['namespace']}.{answer['nodeName']}",
+        "mqttHost": settings["mqttHost"],
+        "mqttPort": settings["mqttPort"],
+    }
+    write_private(folder / "cert.pem", answer["certificate"]["cert"].encode())
+    write_private(folder / "ca.pem", ca.read_bytes())
+    write_private(folder / "identity.json", json.dumps(identity).encode())
+    replace_folder(folder, home / "identity")
     return str(identity["nodeId"])
 
 
@@ -84,10 +115,18 @@ def ask_to_activate(url: str, ca: Path, claim: dict[str, Any]) -> dict[str, Any]
             content: dict[str, Any] = json.load(answer)
             return content
     except urllib.error.HTTPError as error:
-        try:
-            reason = json.load(error)["message"]
-        except (ValueError, KeyError, TypeError):
-            reason = str(error)
-        raise Trouble(f"the server does not activate this machine: {reason}") from error
+        shown = claim.get("fingerprintValue")
+        of = f" This machine's fingerprint: {shown}." if shown else ""
+        reason = f"the server does not activate this machine: {_reason(error)}.{of}"
+        raise Trouble(reason) from error
     except (OSError, ValueError) as error:
         raise Trouble(f"the server cannot be reached: {error}") from error
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    """What the server says, with the id under which its log says more."""
+    try:
+        said = json.load(error)
+        return f"{said['message'].rstrip('.')} (request id {said['request-id']})"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return str(error)

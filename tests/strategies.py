@@ -222,6 +222,7 @@ certificates = st.builds(
     moments,
     moments,
     st.none() | moments,
+    st.sampled_from(["", "0f" * 32, "a1" * 32]),
 )
 
 

@@ -6,13 +6,18 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class NodeCertificate:
-    """One certificate of a node; *revoked* is when it was taken back, if it was."""
+    """One certificate of a node; *revoked* is when it was taken back, if it was.
+
+    *key* is the digest of its public key (`certs.keys.key_digest`); empty where the certificate is
+    of a server that did not note it.
+    """
 
     serial: int
     node_id: str
     created: datetime
     expires: datetime
     revoked: datetime | None = None
+    key: str = ""
 
     def admits(self, node_id: str, now: datetime) -> bool:
         """Say whether this lets *node_id* in.

@@ -1,5 +1,6 @@
 """Which properties of a device make its fingerprint, and when two are the same."""
 
+import hmac
 from enum import IntFlag
 
 
@@ -20,3 +21,8 @@ ALL_TYPES = 63
 def normalised(fingerprint: str) -> str:
     """The form in which fingerprints are compared: no white space around it, lower case."""
     return fingerprint.strip().lower()
+
+
+def is_same(one: str, other: str) -> bool:
+    """Say whether two fingerprints are one device's; how long it takes says nothing about where."""
+    return hmac.compare_digest(normalised(one).encode(), normalised(other).encode())

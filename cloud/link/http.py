@@ -1,5 +1,6 @@
 """Activation over HTTPS: what a device can do before it has a certificate."""
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,21 +14,23 @@ from starlette.routing import Route
 
 from certs.authority import Authority
 from certs.errors import BadSigningRequest
-from certs.keys import key_pem, new_private_key
+from certs.keys import key_digest, key_pem, new_private_key
 from certs.signing_requests import read_signing_request
 from cloud.core.installation import AGENT_PATH, INSTALLER_PATH
 from cloud.core.names import check_namespace
 from cloud.core.times import time_text
-from cloud.errors import Invalid
+from cloud.errors import Invalid, NotLetIn
 from cloud.http.addresses import Network
 from cloud.http.answers import bytes_response, json_response
 from cloud.http.app import http_app
 from cloud.http.limits import AddressGate, Limiter
-from cloud.http.requests import address_of, read_json
+from cloud.http.requests import address_of, read_json, request_id
 from cloud.link.installer import ServerAddress, agent_program, installer_script
-from cloud.operations.activation import Activation, Claim, activate
+from cloud.operations.activation import Activation, Claim, Device, activate
 from cloud.operations.installation import install_target, offered
 from cloud.store.interface import Store
+
+logger = logging.getLogger(__name__)
 
 BODY_LIMIT = 64 * 1024
 """Bytes of an activation request (docs/protocol.md, "Limits")."""
@@ -43,14 +46,15 @@ def activation_app(
     default_namespace: str,
     server_generated_keys: bool,
     address: ServerAddress,
+    disconnect: Callable[[str], None],
     limiter: Limiter,
     trusted_proxies: Sequence[Network] = (),
 ) -> Starlette:
     """The activation endpoint; needs no client certificate.
 
     Takes `/v1/active`, and who has an install token gets the installer and the agent, which are
-    told *address*. *limiter* counts the requests of each address; *trusted_proxies* are believed
-    about addresses.
+    told *address*. *disconnect* is called with the id of a node whose certificates were taken back.
+    *limiter* counts the requests of each address; *trusted_proxies* are believed about addresses.
     """
 
     async def active(request: Request) -> Response:
@@ -59,11 +63,18 @@ def activation_app(
         public_key, private_pem = _key_of(claim, server_generated_keys=server_generated_keys)
         now, serial = clock(), new_serial()
         peer = address_of(request.scope)
-        activation = await store.write(
-            lambda tx: activate(
-                tx, authority, claim, public_key, address=peer, now=now, serial=serial
+        device = Device(public_key, key_digest(public_key), peer)
+        try:
+            activation = await store.write(
+                lambda tx: activate(tx, authority, claim, device, now=now, serial=serial)
             )
-        )
+        except NotLetIn as error:
+            logger.warning(
+                "request %s from %s: not let in: %s", request_id(request), peer, error.cause
+            )
+            raise
+        if activation.has_replaced:
+            disconnect(activation.node_id)
         return json_response(_answer(activation, authority.root_pem, private_pem, now))
 
     async def installer(request: Request) -> Response:

@@ -1,5 +1,6 @@
 """A device proves who it is and becomes a node (docs/protocol.md, "Activation")."""
 
+import hashlib
 import hmac
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,12 +10,11 @@ import msgspec
 
 from cloud.core.batch import Batch, Record, SecurityType, checked_record
 from cloud.core.certificate import NodeCertificate
-from cloud.core.fingerprint import normalised
+from cloud.core.fingerprint import is_same, normalised
 from cloud.core.installation import InstallToken, TargetKind
-from cloud.core.names import check_node_name, node_id
+from cloud.core.names import check_fingerprint, check_node_name, node_id
 from cloud.core.node import Node, NodeSpec, checked_node_spec
-from cloud.errors import Denied, Invalid, NotFound, QuotaExceeded
-from cloud.operations.batches import existing_batch
+from cloud.errors import Invalid, NotLetIn, OtherKey, QuotaExceeded
 from cloud.operations.installation import offered
 from cloud.operations.nodes import existing_node
 from cloud.store.interface import Transaction
@@ -70,50 +70,72 @@ class Authority(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """Who asks, as far as its key and its connection tell."""
+
+    public_key: Any
+    key_digest: str
+    """What the key is known by: see `certs.keys.key_digest`."""
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Activation:
-    """What the device is told: who it is, and its certificate."""
+    """What the device is told: who it is, and its certificate.
+
+    *has_replaced* another device, whose certificates were taken back: its connection has to end.
+    """
 
     namespace: str
     node_name: str
     certificate_pem: str
+    has_replaced: bool = False
+
+    @property
+    def node_id(self) -> str:
+        """Identity on the wire."""
+        return node_id(self.namespace, self.node_name)
 
 
 def activate(
     tx: Transaction,
     authority: Authority,
     claim: Claim,
-    public_key: Any,
+    device: Device,
     *,
-    address: str,
     now: datetime,
     serial: int,
 ) -> Activation:
-    """Make the device of *claim* a node and certify *public_key* for it.
+    """Make the device of *claim* a node and certify its key.
 
-    The same fingerprint always becomes the same node. Denied for a wrong token, NotFound for an
-    unknown batch or a fingerprint that is not on its list, QuotaExceeded when the batch is full,
+    The same fingerprint always becomes the same node, and stays with the key it came with first.
+    NotLetIn for a wrong token, an unknown batch or a fingerprint that is not on its list alike,
+    OtherKey for an active device with a key it did not have, QuotaExceeded when the batch is full,
     Invalid when the name it would get belongs to another device. An install token says which node
-    or batch, stands for the batch's token, and is used up unless activation fails.
+    or batch, stands for the batch's token, and is used up unless activation fails; a node's is an
+    operator's word that this is the device now, and takes the certificates of another key back.
     """
     token = offered(tx, claim.install_token, now=now) if claim.install_token else None
     if token is not None:
         tx.delete_install_token(token.digest)
     if token is not None and token.kind is TargetKind.NODE:
-        existing_node(tx, token.namespace, token.name)
-        return _certify(
-            tx, authority, token.namespace, token.name, public_key, now=now, serial=serial
-        )
-    batch = _batch_of(tx, claim, token)
-    record = tx.record_by_fingerprint(batch.namespace, batch.name, claim.fingerprint_value)
+        node = existing_node(tx, token.namespace, token.name)
+        has_replaced = bool(tx.live_keys(node.id) - {device.key_digest})
+        if has_replaced:
+            tx.revoke_certificates(node.id, now)
+        activation = _certify(tx, authority, node.namespace, node.name, device, now, serial)
+        return replace(activation, has_replaced=has_replaced)
+    batch, record = _let_in(tx, claim, token)
     if record is None:
         record = _new_record(tx, batch, claim, now)
     if not record.active:
         _check_not_taken(tx, record)
+    _check_key(tx, record, device)
     _ensure_node(tx, batch, record, now)
-    tx.put_record(replace(record, active=True, active_ip=address, active_time=now, updated=now))
-    return _certify(
-        tx, authority, record.namespace, record.node_name, public_key, now=now, serial=serial
+    tx.put_record(
+        replace(record, active=True, active_ip=device.address, active_time=now, updated=now)
     )
+    return _certify(tx, authority, record.namespace, record.node_name, device, now, serial)
 
 
 def _certify(
@@ -121,44 +143,62 @@ def _certify(
     authority: Authority,
     namespace: str,
     name: str,
-    public_key: Any,
-    *,
+    device: Device,
     now: datetime,
     serial: int,
 ) -> Activation:
     identity = node_id(namespace, name)
-    issued = authority.issue_node(public_key, identity, now=now, serial=serial)
-    tx.put_certificate(NodeCertificate(issued.serial, identity, now, issued.not_after))
+    issued = authority.issue_node(device.public_key, identity, now=now, serial=serial)
+    tx.put_certificate(
+        NodeCertificate(issued.serial, identity, now, issued.not_after, key=device.key_digest)
+    )
     return Activation(namespace, name, issued.certificate_pem)
 
 
-def _batch_of(tx: Transaction, claim: Claim, token: InstallToken | None) -> Batch:
-    """The batch the device may activate in: the token's, or the one whose key it shows."""
+def _let_in(
+    tx: Transaction, claim: Claim, token: InstallToken | None
+) -> tuple[Batch, Record | None]:
+    """The batch the device may activate in, and its record there; NotLetIn after the same work.
+
+    The batch is the install token's, or the one whose token the device shows.
+    """
     if not claim.fingerprint_value:
         raise Invalid("fingerprintValue", "missing")
-    if token is not None:
-        return existing_batch(tx, token.namespace, token.name)
-    if not claim.batch_name:
+    if token is None and not claim.batch_name:
         raise Invalid("batchName", "missing")
-    batch = existing_batch(tx, claim.namespace, claim.batch_name)
-    _check_security(batch, claim)
-    return batch
+    fingerprint = check_fingerprint("fingerprintValue", claim.fingerprint_value.strip())
+    namespace, name = claim.namespace, claim.batch_name
+    if token is not None:
+        namespace, name = token.namespace, token.name
+    batch = tx.batch(namespace, name)
+    record = tx.record_by_fingerprint(namespace, name, fingerprint)
+    is_proven = _shows_key(claim, batch) or token is not None
+    is_known = is_same(fingerprint, record.fingerprint if record else "")
+    if batch is None:
+        raise NotLetIn(f"there is no batch {name[:80]!r} in {namespace}")
+    if not is_proven:
+        raise NotLetIn(f"security type or token is not that of the batch {name}")
+    if not is_known and batch.spec.enable_whitelist:
+        raise NotLetIn(f"the batch {name} has no fingerprint {fingerprint!r} on its list")
+    return batch, record
 
 
-def _check_security(batch: Batch, claim: Claim) -> None:
-    spec = batch.spec
-    if claim.security_type != spec.security_type.value:
-        raise Denied(f"the batch wants the security type {spec.security_type.value}")
-    if spec.security_type is SecurityType.TOKEN and not hmac.compare_digest(
-        claim.security_value.encode(), spec.security_key.encode()
-    ):
-        raise Denied("the token is not the batch's")
+def _shows_key(claim: Claim, batch: Batch | None) -> bool:
+    """Say whether the device has what the batch wants to see, in a time that does not say."""
+    security_type = batch.spec.security_type if batch else SecurityType.TOKEN
+    key = batch.spec.security_key if batch else ""
+    is_right = hmac.compare_digest(_digest(claim.security_value), _digest(key))
+    if claim.security_type != security_type.value:
+        return False
+    return is_right or security_type is SecurityType.NONE
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _new_record(tx: Transaction, batch: Batch, claim: Claim, now: datetime) -> Record:
     """Record for a device of a batch without whitelist that was not seen before."""
-    if batch.spec.enable_whitelist:
-        raise NotFound("record", claim.fingerprint_value[:80])
     if tx.count_records(batch.namespace, batch.name) >= batch.spec.quota_num:
         raise QuotaExceeded(batch.name, batch.spec.quota_num)
     name = normalised(claim.fingerprint_value)
@@ -176,6 +216,19 @@ def _check_not_taken(tx: Transaction, record: Record) -> None:
     for other in tx.records_of_node(record.namespace, record.node_name):
         if other.active and (other.batch, other.name) != (record.batch, record.name):
             raise Invalid("fingerprintValue", "its node name belongs to another device")
+
+
+def _check_key(tx: Transaction, record: Record, device: Device) -> None:
+    """Refuse (OtherKey) whoever comes with a key the node does not have; a reset frees it.
+
+    Certificates of before keys were noted do not say whose they are: the first key that comes after
+    them is the node's.
+    """
+    keys = tx.live_keys(node_id(record.namespace, record.node_name))
+    if device.key_digest in keys or keys == {""}:
+        return
+    if keys or record.active:
+        raise OtherKey(record.name)
 
 
 def _ensure_node(tx: Transaction, batch: Batch, record: Record, now: datetime) -> None:

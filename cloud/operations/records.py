@@ -8,7 +8,7 @@ import msgspec
 
 from cloud.core.batch import Record, checked_record
 from cloud.core.listing import NumberedPage, PageOptions
-from cloud.core.names import check_name, check_node_name
+from cloud.core.names import check_name, check_node_name, node_id
 from cloud.errors import Activated, Invalid, NotFound, QuotaExceeded
 from cloud.operations.batches import existing_batch
 from cloud.store.interface import Transaction
@@ -127,6 +127,22 @@ def delete_record(tx: Transaction, namespace: str, batch: str, name: str) -> Non
     if existing_record(tx, namespace, batch, name).active:
         raise Activated(name)
     tx.delete_record(namespace, batch, name)
+
+
+def reset_record(
+    tx: Transaction, namespace: str, batch: str, name: str, *, now: datetime
+) -> Record:
+    """Free the record for another device, or for one that lost its key; nothing if it is free.
+
+    The node's certificates are taken back; the node itself stays as it is described.
+    """
+    before = existing_record(tx, namespace, batch, name)
+    if not before.active:
+        return before
+    tx.revoke_certificates(node_id(namespace, before.node_name), now)
+    after = replace(before, active=False, updated=now)
+    tx.put_record(after)
+    return after
 
 
 def list_records(

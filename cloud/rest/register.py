@@ -9,6 +9,7 @@ from starlette.responses import Response
 from cloud.core.batch import Batch, BatchSpec, Record
 from cloud.core.decoding import convert
 from cloud.core.merge_patch import merged
+from cloud.core.names import node_id
 from cloud.errors import Invalid
 from cloud.http.answers import bytes_response
 from cloud.operations import batches, records
@@ -192,6 +193,19 @@ async def delete_record(call: Call) -> View:
 
     await call.store.write(delete)
     return DONE
+
+
+async def reset_record(call: Call) -> Shown:
+    """`POST /v1/register/{batch}/record/{record}/reset`: another device may become it."""
+    batch, name, precondition = call.path("batch"), call.path("record"), call.precondition()
+
+    def reset(tx: Transaction) -> Record:
+        precondition.check(lambda: records.existing_record(tx, call.namespace, batch, name))
+        return records.reset_record(tx, call.namespace, batch, name, now=call.now)
+
+    record = await call.store.write(reset)
+    call.api.on_node_deleted(node_id(record.namespace, record.node_name))
+    return _shown_record(record)
 
 
 def _shown_batch(batch: Batch) -> Shown:

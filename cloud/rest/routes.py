@@ -346,6 +346,12 @@ ROUTES: Sequence[ApiRoute] = (
         Described("Delete a record"),
     ),
     ApiRoute(
+        "POST",
+        "/v1/register/{batch}/record/{record}/reset",
+        register.reset_record,
+        Described("Free a record for another device", RecordAnswer),
+    ),
+    ApiRoute(
         "GET",
         "/v1/tokens",
         tokens.list_tokens,

@@ -132,6 +132,13 @@ class Transaction(Protocol):
     # certificates
     def certificate(self, serial: int) -> NodeCertificate | None: ...
     def put_certificate(self, certificate: NodeCertificate) -> None: ...
+    def live_keys(self, node_id: str) -> frozenset[str]:
+        """Digests of the keys of the node's certificates, expired or not, that are not taken back.
+
+        The empty one stands for certificates whose key was not noted.
+        """
+        ...
+
     def revoke_certificates(self, node_id: str, now: datetime) -> int:
         """Take back every certificate of the node that is not yet; how many there were."""
         ...

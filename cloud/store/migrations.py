@@ -181,6 +181,8 @@ _API_TOKENS = (
     """,
 )
 
+_CERTIFICATE_KEYS = ("ALTER TABLE certificate ADD COLUMN key TEXT NOT NULL DEFAULT ''",)
+
 
 def _first_tables(db: Database) -> None:
     for statement in _FIRST_TABLES:
@@ -202,11 +204,17 @@ def _labels(db: Database) -> None:
         db.execute(statement)
 
 
+def _certificate_keys(db: Database) -> None:
+    for statement in _CERTIFICATE_KEYS:
+        db.execute(statement)
+
+
 STEPS: tuple[tuple[str, Step], ...] = (
     ("0001_first_tables", _first_tables),
     ("0002_install_tokens", _install_tokens),
     ("0003_api_tokens", _api_tokens),
     ("0004_labels", _labels),
+    ("0005_certificate_keys", _certificate_keys),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -87,9 +87,9 @@ def record_row(record: Record) -> Parameters:
 
 def certificate_of(row: Row) -> NodeCertificate:
     """The certificate of a row of `sql.CERTIFICATE`."""
-    serial, node_id, created, expires, revoked = row
+    serial, node_id, created, expires, revoked, key = row
     return NodeCertificate(
-        int(serial), node_id, moment(created), moment(expires), _moment_or_none(revoked)
+        int(serial), node_id, moment(created), moment(expires), _moment_or_none(revoked), key
     )
 
 
@@ -101,6 +101,7 @@ def certificate_row(certificate: NodeCertificate) -> Parameters:
         "created": micros(certificate.created),
         "expires": micros(certificate.expires),
         "revoked": _micros_or_none(certificate.revoked),
+        "key": certificate.key,
     }
 
 

@@ -152,14 +152,17 @@ DELETE FROM record WHERE namespace = :namespace AND batch = :batch AND name = :n
 
 # certificates
 CERTIFICATE = """
-SELECT serial, node_id, created, expires, revoked FROM certificate WHERE serial = :serial
+SELECT serial, node_id, created, expires, revoked, key FROM certificate WHERE serial = :serial
+"""
+LIVE_KEYS = """
+SELECT DISTINCT key FROM certificate WHERE node_id = :node_id AND revoked IS NULL
 """
 PUT_CERTIFICATE = """
-INSERT INTO certificate (serial, node_id, created, expires, revoked)
-VALUES (:serial, :node_id, :created, :expires, :revoked)
+INSERT INTO certificate (serial, node_id, created, expires, revoked, key)
+VALUES (:serial, :node_id, :created, :expires, :revoked, :key)
 ON CONFLICT (serial) DO UPDATE SET
     node_id = excluded.node_id, created = excluded.created,
-    expires = excluded.expires, revoked = excluded.revoked
+    expires = excluded.expires, revoked = excluded.revoked, key = excluded.key
 """
 REVOKE_CERTIFICATES = """
 UPDATE certificate SET revoked = :now WHERE node_id = :node_id AND revoked IS NULL RETURNING serial

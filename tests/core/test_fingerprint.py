@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.core.fingerprint import ALL_TYPES, FingerprintType, normalised
+from cloud.core.fingerprint import ALL_TYPES, FingerprintType, is_same, normalised
+from tests.strategies import fingerprints
 
 
 def test_the_types_are_the_bits_of_the_contract() -> None:
@@ -19,6 +20,12 @@ def test_the_types_are_the_bits_of_the_contract() -> None:
 def test_case_and_white_space_around_do_not_count() -> None:
     assert normalised(" 8C4F-1a52\r\n") == "8c4f-1a52"
     assert normalised("a b") == "a b"
+
+
+@given(fingerprints, fingerprints)
+def test_two_are_the_same_when_their_normal_forms_are(one: str, other: str) -> None:
+    assert is_same(one, other) == (normalised(one) == normalised(other))
+    assert is_same(f" {one.upper()}\n", one)
 
 
 @given(st.text())

@@ -9,34 +9,51 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from certs.signing_requests import read_signing_request
-from edgesync_agent.activation import activate, ask_to_activate, make_key
+from edgesync_agent.activation import activate, ask_to_activate, keep_key, signing_request
 from edgesync_agent.errors import Trouble
 
+OPENSSL = pytest.mark.parametrize("openssl", ["openssl", None])
 
-@pytest.mark.parametrize("openssl", ["openssl", None])
+
+@OPENSSL
 def test_the_request_is_for_the_key_that_is_kept(tmp_path: Path, openssl: str | None) -> None:
-    request = make_key(tmp_path, openssl)
-    file = tmp_path / "key.pem"
+    file = keep_key(tmp_path, tmp_path / "none", openssl)
     kept: Any = load_pem_private_key(file.read_bytes(), None)
     assert isinstance(kept.curve, ec.SECP256R1)
-    assert read_signing_request(request) == kept.public_key()
+    assert read_signing_request(signing_request(file, openssl)) == kept.public_key()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["key.pem"]
 
 
+@OPENSSL
+def test_a_key_is_made_once(tmp_path: Path, openssl: str | None) -> None:
+    first = keep_key(tmp_path, tmp_path / "none", openssl).read_bytes()
+    assert keep_key(tmp_path, tmp_path / "none", openssl).read_bytes() == first
+    other = tmp_path / "other"
+    other.mkdir()
+    copy = keep_key(other, tmp_path / "key.pem", openssl)
+    assert copy.read_bytes() == first
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+
+
 def test_what_openssl_says_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(Trouble, match="openssl failed"):
-        make_key(tmp_path, "false")
+        keep_key(tmp_path, tmp_path / "none", "false")
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_what_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_what_fails_leaves_the_key_for_the_next_attempt_and_nothing_else(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_text("not a certificate")
     settings = {"kind": "node", "token": "t", "activation": "https://127.0.0.1:9"}
     home = tmp_path / "home"
-    home.mkdir()
-    with pytest.raises(Trouble, match="cannot be reached"):
-        activate(home, ca, settings)
-    assert list(home.iterdir()) == []
+    keys = set()
+    for _ in range(2):
+        with pytest.raises(Trouble, match="cannot be reached"):
+            activate(home, ca, settings)
+        (kept,) = (path for path in home.rglob("*") if path.is_file())
+        assert kept == home / "activating" / "key.pem"
+        keys.add(kept.read_bytes())
+    assert len(keys) == 1
     with pytest.raises(Trouble, match="cannot be reached"):
         ask_to_activate("https://127.0.0.1:9", ca, {})

@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from tests.end_to_end.conftest import (
+    UNIT,
     Server,
     activate,
     claim_for,
@@ -18,6 +19,7 @@ from tests.end_to_end.conftest import (
     make_csr,
     running_server,
 )
+from tests.end_to_end.node import connected
 
 
 def post(server: Server, body: Any) -> httpx.Response:
@@ -61,10 +63,28 @@ def test_a_device_gets_a_certificate_for_its_own_key_and_its_batchs_labels(
 
 def test_activating_twice_gives_the_same_node(server: Server, api: httpx.Client) -> None:
     batch = make_batch(api)
-    first, second = (activate(server, batch, name) for name in ("Sn-1 ".strip(), "sn-1"))
-    assert first.name == second.name
+    _, csr = make_csr()
+    answers = [post(server, claim_for(batch, name, csr)).json() for name in ("Sn-1", " sn-1\n")]
+    assert [answer["nodeName"] for answer in answers] == ["sn-1", "sn-1"]
     assert api.get("/v1/nodes").json()["total"] == 1
     assert api.get("/v1/register/b1/record").json()["total"] == 1
+
+
+def test_an_active_device_is_not_given_away_until_its_record_is_reset(
+    server: Server, api: httpx.Client
+) -> None:
+    """The attacker has the batch's token and read the fingerprint off the device."""
+    batch = make_batch(api)
+    owner = activate(server, batch, "sn-1")
+    with connected(server, owner) as node:
+        node.report(apps=[])
+        _, csr = make_csr()
+        stolen = post(server, claim_for(batch, "sn-1", csr))
+        assert_refused(stolen, 400, "RegisterRecordActivated", "reset the record")
+        node.report(apps=[])
+        assert api.post("/v1/register/b1/record/sn-1/reset").json()["active"] == 0
+        assert node.disconnected.wait(5 * UNIT)
+    assert post(server, claim_for(batch, "sn-1", csr)).status_code == 200
 
 
 def test_without_a_signing_request_there_is_no_key_unless_it_is_switched_on(
@@ -92,11 +112,19 @@ def test_what_does_not_prove_itself_is_refused_and_leaves_nothing(
     good = claim_for(batch, "sn-1", csr)
     answer = api.post("/v1/register/b1/record", json={"fingerprintValue": "sn-1"})
     assert answer.status_code == 200, answer.text
-    denied = "RequestAccessDenied"
-    assert_refused(post(server, {**good, "securityValue": "wrong"}), 401, denied)
-    assert_refused(post(server, {**good, "securityType": "None"}), 401, denied)
-    assert_refused(post(server, {**good, "batchName": "b2"}), 404, "ResourceNotFound", "(b2)")
-    assert_refused(post(server, {**good, "fingerprintValue": "sn-2"}), 404, "ResourceNotFound")
+    words = set()
+    for wrong in (
+        {"securityValue": "wrong"},
+        {"securityType": "None"},
+        {"batchName": "b2"},
+        {"namespace": "other"},
+        {"fingerprintValue": "sn-2"},
+    ):
+        answer = post(server, {**good, **wrong})
+        assert_refused(answer, 401, "RequestAccessDenied", "in its log")
+        words.add(answer.json()["message"])
+        assert answer.json()["request-id"] in server.log()
+    assert len(words) == 1
     invalid = "RequestParamInvalid"
     assert_refused(post(server, {**good, "csr": "x"}), 400, invalid, "csr")
     assert_refused(post(server, {**good, "namespace": "a.b"}), 400, invalid, "namespace")

@@ -9,9 +9,9 @@ import pytest
 from cloud.core.batch import BatchSpec, Fingerprint
 from cloud.core.installation import LIFETIME, LIVE_LIMIT, TargetKind, digest_of
 from cloud.core.node import NodeSpec
-from cloud.errors import Denied, Invalid, NotFound, QuotaExceeded
+from cloud.errors import Denied, Invalid, NotFound, NotLetIn, OtherKey, QuotaExceeded
 from cloud.operations import batches, installation, nodes, records
-from cloud.operations.activation import Activation, Claim, activate
+from cloud.operations.activation import Activation, Claim, Device, activate
 from cloud.operations.records import RecordDraft
 from cloud.store.interface import Store, Transaction
 from tests.operations.conftest import NAMESPACE, NOW
@@ -68,11 +68,13 @@ async def use(
     *,
     now: datetime = NOW,
     key: str = "key",
+    serial: int = 7,
     **claim: Any,
 ) -> Activation:
     said = Claim(namespace=NAMESPACE, install_token=token, **claim)
+    device = Device(key, f"digest of {key}", "192.0.2.1")
     return await store.write(
-        lambda tx: activate(tx, Authority(), said, key, address="192.0.2.1", now=now, serial=7)
+        lambda tx: activate(tx, Authority(), said, device, now=now, serial=serial)
     )
 
 
@@ -103,12 +105,37 @@ async def test_a_token_of_a_batch_stands_for_its_key_and_for_nothing_else(world:
     with pytest.raises(Invalid) as caught:
         await use(world)
     assert caught.value.field == "fingerprintValue"
-    with pytest.raises(NotFound):
+    with pytest.raises(NotLetIn):
         await use(world, fingerprint_value="SN-2")
     activation = await use(world, fingerprint_value=" sn-1")
     assert activation.node_name == "n1"
     with pytest.raises(Denied):
         await use(world, fingerprint_value="SN-1")
+
+
+async def test_a_token_of_a_node_is_the_operators_word_for_another_key(world: Store) -> None:
+    """The device of before is out; with the same key it is the same device."""
+    for number, token in enumerate(("t1", "t2", "t3")):
+        await offer(world, "node", "gate", token)
+        key = "other" if token == "t3" else "key"
+        activation = await use(world, token, key=key, serial=number)
+        assert activation.has_replaced == (token == "t3")
+    revoked = await world.read(
+        lambda tx: [getattr(tx.certificate(serial), "revoked", None) for serial in range(3)]
+    )
+    assert revoked == [NOW, NOW, None]
+
+
+async def test_a_token_of_a_batch_does_not_give_an_active_device_another_key(world: Store) -> None:
+    for number, token in enumerate(("t1", "t2", "t3")):
+        await offer(world, "batch", "listed", token)
+        key = "other" if token == "t3" else "key"
+        if token != "t3":
+            await use(world, token, key=key, serial=number, fingerprint_value="SN-1")
+            continue
+        with pytest.raises(OtherKey):
+            await use(world, token, key=key, serial=number, fingerprint_value="SN-1")
+    assert await is_live(world, "t3")
 
 
 async def test_the_quota_counts_with_a_token_too(world: Store) -> None:

@@ -190,6 +190,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("registries-patch", "PATCH", "/v1/registries/hub", {"description": None}),
     ("register-patch", "PATCH", "/v1/register/line-8", {"quotaNum": 6, "description": None}),
     ("record-patch", "PATCH", "/v1/register/line-8/record/sn-1", {"nodeName": "n8"}),
+    ("record-reset", "POST", "/v1/register/line-8/record/sn-1/reset", None),
 ]
 
 
@@ -243,7 +244,7 @@ def _content(response: httpx.Response) -> Any:
 
 def _shape(path: str) -> str:
     """The path with its parameters blotted out: every second part after `/v1/x`, but for words."""
-    words = {"stats", "refresh", "apps", "record", "init", "generate", "download"}
+    words = {"stats", "refresh", "apps", "record", "init", "generate", "download", "reset"}
     parts = path.partition("?")[0].split("/")[3:]
     return "/".join(
         [path.split("/")[2].partition("?")[0], *(p if p in words else "{}" for p in parts)]

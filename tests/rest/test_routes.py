@@ -1,9 +1,11 @@
 """What the API does beyond single answers."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from cloud.core.certificate import NodeCertificate
 from cloud.core.report import Order, read_report
 from cloud.store.interface import Transaction
 from tests.rest.conftest import APP, CONFIG, NODE, SECRET, Client, World, describe
@@ -240,16 +242,36 @@ async def test_the_rules_of_a_batch_have_codes_of_their_own(world: World) -> Non
     )
     await client.refused("DELETE", "/v1/register/b", status=400, code="RegisterDeleteRecord")
 
-    def activate(tx: Transaction) -> None:
-        record = tx.record("default", "b", "r")
-        assert record is not None
-        tx.put_record(type(record)(**{**_fields(record), "active": True}))
-
-    await world.store.write(activate)
+    await world.store.write(_activate)
     one = "/v1/register/b/record/r"
     assert (await client.call("GET", one))["active"] == 1
     await client.refused("DELETE", one, status=400, code="RegisterRecordActivated")
     await client.refused("PUT", one, {"nodeName": "x"}, status=400, code="RegisterRecordActivated")
+
+
+async def test_a_reset_record_is_free_and_its_node_is_cut_off(world: World) -> None:
+    client = world.client
+    await client.call("POST", "/v1/register", {"name": "b"})
+    await client.call("POST", "/v1/register/b/record", {"name": "r", "nodeName": "n1"})
+    await world.store.write(_activate)
+    one = "/v1/register/b/record/r"
+    seen = (await client.send("GET", one)).headers["etag"]
+    stale = client.saying(**{"If-Match": '"other"'})
+    await stale.refused("POST", f"{one}/reset", status=412, code="PreconditionFailed")
+    assert world.deleted == []
+    answer = await client.saying(**{"If-Match": seen}).call("POST", f"{one}/reset")
+    assert (answer["active"], answer["nodeName"]) == (0, "n1")
+    assert world.deleted == ["default.n1"]
+    assert await world.store.read(lambda tx: tx.live_keys("default.n1")) == frozenset()
+    await client.refused("POST", f"{one}s/reset", status=404, code="ResourceNotFound")
+
+
+def _activate(tx: Transaction) -> None:
+    record = tx.record("default", "b", "r")
+    assert record is not None
+    tx.put_record(type(record)(**{**_fields(record), "active": True}))
+    expires = record.created + timedelta(days=90)
+    tx.put_certificate(NodeCertificate(1, "default.n1", record.created, expires, key="k"))
 
 
 def _fields(record: Any) -> dict[str, Any]:

@@ -144,6 +144,18 @@ async def test_revoking_takes_back_every_certificate_of_the_node_once(store: Sto
     assert [one.revoked for one in kept if one] == [LATER, LATER, None, NOW]
 
 
+async def test_the_keys_of_a_node_are_those_of_certificates_not_taken_back(store: Store) -> None:
+    def put_some(tx: Transaction) -> None:
+        for serial, key, revoked in ((1, "a", None), (2, "a", None), (3, "", None), (4, "b", NOW)):
+            tx.put_certificate(NodeCertificate(serial, "default.n", NOW, LATER, revoked, key))
+        tx.put_certificate(NodeCertificate(5, "default.m", NOW, LATER, key="c"))
+
+    await store.write(put_some)
+    assert await store.read(lambda tx: tx.live_keys("default.n")) == {"a", ""}
+    await store.write(lambda tx: tx.revoke_certificates("default.n", LATER))
+    assert await store.read(lambda tx: tx.live_keys("default.n")) == frozenset()
+
+
 # reports
 
 

@@ -36,6 +36,9 @@ class CredentialPart(Part):
     def put_certificate(self, certificate: NodeCertificate) -> None:
         self._run(sql.PUT_CERTIFICATE, certificate_row(certificate))
 
+    def live_keys(self, node_id: str) -> frozenset[str]:
+        return frozenset(key for (key,) in self._run(sql.LIVE_KEYS, {"node_id": node_id}))
+
     def revoke_certificates(self, node_id: str, now: datetime) -> int:
         return len(self._run(sql.REVOKE_CERTIFICATES, {"node_id": node_id, "now": micros(now)}))
 

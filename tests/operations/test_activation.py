@@ -1,0 +1,188 @@
+"""Which device becomes which node, and which does not."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cloud.core.batch import BatchSpec, SecurityType
+from cloud.core.certificate import NodeCertificate
+from cloud.core.node import NodeSpec
+from cloud.errors import Invalid, NotLetIn, OtherKey
+from cloud.operations import batches, nodes, records
+from cloud.operations.activation import Activation, Claim, Device, activate
+from cloud.operations.records import RecordDraft
+from cloud.store.interface import Store, Transaction
+from tests.operations.conftest import LATER, NAMESPACE, NOW
+
+
+@dataclass
+class Issued:
+    serial: int
+    not_after: datetime
+    certificate_pem: str
+
+
+class Authority:
+    def issue_node(self, public_key: Any, node_id: str, *, now: datetime, serial: int) -> Issued:
+        return Issued(serial, now + timedelta(days=90), f"{public_key} is {node_id}")
+
+
+@pytest.fixture
+async def world(store: Store) -> Store:
+    """A batch with a list and a token, one with neither."""
+
+    def describe(tx: Transaction) -> None:
+        for name, spec in (
+            ("listed", BatchSpec(security_key="k")),
+            ("open", BatchSpec(security_type=SecurityType.NONE, enable_whitelist=0)),
+        ):
+            batches.create_batch(tx, NAMESPACE, name, spec, now=NOW, new_id=lambda: "i")
+        draft = RecordDraft(name="r", fingerprint_value="SN-1", node_name="n1")
+        records.create_record(tx, NAMESPACE, "listed", draft, now=NOW, new_id=lambda: "i")
+
+    await store.write(describe)
+    return store
+
+
+CLAIM = Claim("listed", "SN-1", NAMESPACE, "Token", "k")
+
+
+async def use(
+    store: Store, claim: Claim = CLAIM, *, key: str = "key", serial: int = 1
+) -> Activation:
+    device = Device(key, f"digest of {key}", "192.0.2.1")
+    return await store.write(
+        lambda tx: activate(tx, Authority(), claim, device, now=NOW, serial=serial)
+    )
+
+
+def claim(**changes: Any) -> Claim:
+    return Claim(**{f: changes.get(f, getattr(CLAIM, f)) for f in CLAIM.__struct_fields__})
+
+
+@pytest.mark.parametrize(
+    ("guess", "cause"),
+    [
+        (claim(batch_name="nothing"), "no batch 'nothing'"),
+        (claim(namespace="other"), "no batch 'listed' in other"),
+        (claim(security_value="K"), "security type or token"),
+        (claim(security_value=""), "security type or token"),
+        (claim(security_type="None"), "security type or token"),
+        (claim(security_type="Cert"), "security type or token"),
+        (claim(fingerprint_value="SN-2"), "'SN-2'"),
+        (claim(fingerprint_value="SN-2", security_value="K"), "security type or token"),
+        (claim(batch_name="open"), "security type or token"),
+        (claim(batch_name="nothing", security_value=""), "no batch"),
+        (claim(batch_name="x" * 5000), "no batch"),
+    ],
+)
+async def test_a_guess_is_answered_in_the_same_words_whatever_is_wrong(
+    world: Store, guess: Claim, cause: str
+) -> None:
+    with pytest.raises(NotLetIn) as wrong_batch:
+        await use(world, claim(batch_name="whatever"))
+    with pytest.raises(NotLetIn) as caught:
+        await use(world, guess)
+    assert str(caught.value) == str(wrong_batch.value)
+    assert caught.value.code == "RequestAccessDenied"
+    assert cause in caught.value.cause
+    assert len(caught.value.cause) < 200
+    assert await world.read(lambda tx: tx.certificate(1)) is None
+
+
+@pytest.mark.parametrize("batch", ["listed", "open", "nothing"])
+async def test_what_is_no_fingerprint_is_said_before_any_batch_is_looked_at(
+    world: Store, batch: str
+) -> None:
+    for field, wrong in (
+        ("fingerprintValue", {"fingerprint_value": "a_b"}),
+        ("fingerprintValue", {"fingerprint_value": " "}),
+        ("fingerprintValue", {"fingerprint_value": ""}),
+        ("batchName", {"batch_name": ""}),
+    ):
+        with pytest.raises(Invalid) as caught:
+            await use(world, claim(**{"batch_name": batch, **wrong}))
+        assert caught.value.field == field
+
+
+@pytest.mark.parametrize("fingerprint", ["SN-1", "sn-1", " Sn-1\n"])
+async def test_the_same_device_with_its_key_is_the_same_node(
+    world: Store, fingerprint: str
+) -> None:
+    assert (await use(world)).node_name == "n1"
+    again = await use(world, claim(fingerprint_value=fingerprint), serial=2)
+    assert (again.node_name, again.certificate_pem) == ("n1", "key is default.n1")
+    first = await world.read(lambda tx: tx.certificate(1))
+    assert first is not None
+    assert first.revoked is None
+
+
+async def test_an_active_record_is_not_given_to_another_key_until_it_is_reset(
+    world: Store,
+) -> None:
+    await use(world)
+    for _ in range(2):
+        with pytest.raises(OtherKey) as caught:
+            await use(world, key="other", serial=2)
+        assert caught.value.code == "RegisterRecordActivated"
+        assert "reset" in str(caught.value)
+    assert await world.read(lambda tx: tx.certificate(2)) is None
+    record = await reset(world)
+    assert (record.active, record.updated) == (False, LATER)
+    first = await world.read(lambda tx: tx.certificate(1))
+    assert first is not None
+    assert first.revoked == LATER
+    assert (await use(world, key="other", serial=2)).node_name == "n1"
+    with pytest.raises(OtherKey):
+        await use(world, serial=3)
+
+
+async def test_a_reset_of_what_is_free_changes_nothing(world: Store) -> None:
+    before = await world.read(lambda tx: tx.record(NAMESPACE, "listed", "r"))
+    assert await reset(world) == before
+
+
+async def test_taking_all_certificates_back_does_not_open_the_record(world: Store) -> None:
+    await use(world)
+    await world.write(lambda tx: tx.revoke_certificates("default.n1", LATER))
+    for key in ("key", "other"):
+        with pytest.raises(OtherKey):
+            await use(world, key=key, serial=2)
+
+
+async def test_a_deleted_node_may_come_back_with_another_key(world: Store) -> None:
+    await use(world)
+    await world.write(lambda tx: nodes.delete_node(tx, NAMESPACE, "n1", now=LATER))
+    assert (await use(world, key="other", serial=2)).node_name == "n1"
+
+
+async def test_a_node_that_has_a_key_is_not_given_to_a_record_that_names_it(world: Store) -> None:
+    """It was brought in by an installation command."""
+
+    def bring_in(tx: Transaction) -> None:
+        nodes.create_node(tx, NAMESPACE, "n1", NodeSpec(), now=NOW)
+        certificate = NodeCertificate(9, "default.n1", NOW, LATER, key="digest of mine")
+        tx.put_certificate(certificate)
+
+    await world.write(bring_in)
+    with pytest.raises(OtherKey):
+        await use(world)
+    assert (await use(world, key="mine")).node_name == "n1"
+
+
+async def test_the_first_key_after_certificates_without_one_is_the_nodes(world: Store) -> None:
+    await use(world)
+    of_before = await world.read(lambda tx: tx.certificate(1))
+    assert of_before is not None
+    await world.write(lambda tx: tx.put_certificate(replace(of_before, key="")))
+    assert (await use(world, key="other", serial=2)).node_name == "n1"
+    with pytest.raises(OtherKey):
+        await use(world, key="third", serial=3)
+
+
+async def reset(store: Store) -> Any:
+    return await store.write(
+        lambda tx: records.reset_record(tx, NAMESPACE, "listed", "r", now=LATER)
+    )
