@@ -29,6 +29,7 @@ from broker.topics import is_node_id_level
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 1_024
+_SHOWN_CHARACTERS = 80  # of what a client sent, in the log
 _PAUSE_SECONDS = 0.5  # when the system has no file descriptor left for one more connection
 
 
@@ -159,10 +160,7 @@ class Listener:
             raise Refused(Refusal.PROTOCOL_VERSION, WRONG_VERSION) from error
         except MalformedPacket as error:
             raise Refused(Refusal.MALFORMED) from error
-        identity = certificate_identity(connection.transport)
-        if identity is None or identity[0] != session.client_id:
-            raise Refused(Refusal.IDENTITY, WRONG_IDENTITY)
-        node_id, serial = identity
+        node_id, serial = _identity(connection.transport, session.client_id or "")
         # Known before the gate reads: a `disconnect` that follows a change finds it in any case.
         self._roster.expect(node_id, connection)
         try:
@@ -214,6 +212,26 @@ async def bind(host: str, port: int) -> socket.socket:
         listening.close()
         raise
     return listening
+
+
+def _identity(transport: asyncio.BaseTransport, client_id: str) -> tuple[str, int]:
+    """Node id and certificate serial of a client; the certificate says who it is, not *client_id*.
+
+    They have to agree, so that an operator who mixed up two nodes is told at once.
+    """
+    identity = certificate_identity(transport)
+    if identity is None:
+        logger.warning("refused a client whose certificate is not that of a node")
+        raise Refused(Refusal.IDENTITY, WRONG_IDENTITY)
+    if identity[0] != client_id:
+        logger.warning(
+            "refused node %s: its MQTT client id is %r and has to be %r",
+            identity[0],
+            client_id[:_SHOWN_CHARACTERS],
+            identity[0],
+        )
+        raise Refused(Refusal.IDENTITY, WRONG_IDENTITY)
+    return identity
 
 
 def certificate_identity(transport: asyncio.BaseTransport) -> tuple[str, int] | None:

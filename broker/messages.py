@@ -4,6 +4,8 @@ Both encodings carry the same values: null, booleans, integers, floats, strings,
 with string keys. The first byte tells them apart: a JSON object starts with `{` (or white space),
 a MessagePack map with 0x80-0x8f, 0xde or 0xdf.
 
+JSON is written so that stock Baetyl agents read it as it is meant: see `encode_json`.
+
 What only one of them can say is refused: binary, times, extension types, NaN and infinities, keys
 that are not strings, integers beyond 64 bits. So is nesting that could exhaust whoever walks it.
 """
@@ -21,6 +23,7 @@ REQUEST_ID = "x-baetyl-request-id"
 SEQUENCE = "seq"
 RUN = "run"
 SYNC = "sync"
+NAME = "name"
 WARNING = "warning"
 
 MAX_DEPTH = 64
@@ -99,8 +102,18 @@ def decode_message(payload: bytes) -> Message:
 def encode_message(message: Message, encoding: Encoding) -> bytes:
     """Write *message* in *encoding*, keys in the order kind, meta, content."""
     document = {"kind": message.kind, "meta": dict(message.meta), "content": message.content}
-    encoder = _JSON_ENCODER if encoding is Encoding.JSON else _MSGPACK_ENCODER
-    return encoder.encode(document)
+    if encoding is Encoding.JSON:
+        return encode_json(document)
+    return _MSGPACK_ENCODER.encode(document)
+
+
+def encode_json(value: Any) -> bytes:
+    """Write *value* as JSON text in which no two opening braces stand side by side.
+
+    Stock agents run what they get through Go's text/template before they decode it. There `{{`
+    begins an action; as an escape within a JSON string it is the same text, and no action.
+    """
+    return _JSON_ENCODER.encode(value).replace(b"{{", rb"{\u007b")
 
 
 def _check_content(content: Any, json: bytes | None) -> None:

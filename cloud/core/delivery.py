@@ -14,6 +14,9 @@ from cloud.core.registry import Registry
 from cloud.core.secret import Secret
 from cloud.core.times import time_text
 
+SECRET_TYPE = "secret-type"  # noqa: S105
+"""Label by which agents know credentials of a registry (`registry`) from other secrets."""
+
 VersionOf = Callable[[UseKind, str], str]
 """Current version of a config, secret or registry."""
 
@@ -57,7 +60,8 @@ def _item_value(item: ConfigItem, presign: Presign) -> tuple[str, str]:
 
 def secret_value(secret: Secret) -> dict[str, Any]:
     """The secret as a node gets it: `data` maps file name to base64."""
-    value = {"description": secret.spec.description, "data": _base64_values(secret.spec.data)}
+    spec = secret.spec
+    value = _secret_body("config", spec.description, spec.data)
     return _headed(secret.namespace, secret.name, secret.version, secret.created, value)
 
 
@@ -65,8 +69,13 @@ def registry_value(registry: Registry) -> dict[str, Any]:
     """The registry as a node gets it: a secret with address, username and password."""
     spec = registry.spec
     data = {"address": spec.address, "username": spec.username, "password": spec.password}
-    value = {"description": "", "data": _base64_values(data)}
+    value = _secret_body("registry", "", data)
     return _headed(registry.namespace, registry.name, registry.version, registry.created, value)
+
+
+def _secret_body(kind: str, description: str, data: Mapping[str, str]) -> dict[str, Any]:
+    labels = {SECRET_TYPE: kind}
+    return {"labels": labels, "description": description, "data": _base64_values(data)}
 
 
 def _base64_values(data: Mapping[str, str]) -> dict[str, str]:

@@ -78,7 +78,8 @@ class StoredReport:
 
 class _AppStats(msgspec.Struct):
     name: str
-    version: str
+    # Stock agents leave it out of what they could not even begin to run.
+    version: str = ""
     status: str = ""
     cause: str | None = None
     instances: dict[str, Any] | None = None

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from broker.messages import (
+    NAME,
     REQUEST_ID,
     RUN,
     SEQUENCE,
@@ -40,8 +41,12 @@ def desire_answer(values: Mapping[str, Any], now: datetime, *, meta: Meta) -> Me
 
 
 def error_message(code: str, text: str, now: datetime, *, meta: Meta) -> Message:
-    """What is wrong with the message that had *meta*."""
-    return Message(Kind.ERROR.value, text, {"code": code, **_meta(meta, now)})
+    """What is wrong with the message that had *meta*.
+
+    The node's `name` goes back where it was sent: stock agents look for it in the text.
+    """
+    name = {NAME: meta[NAME]} if NAME in meta else {}
+    return Message(Kind.ERROR.value, text, {"code": code, **name, **_meta(meta, now)})
 
 
 def error_for(error: CloudError, now: datetime, *, meta: Meta) -> Message:

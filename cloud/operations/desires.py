@@ -21,8 +21,8 @@ from cloud.store.interface import Transaction
 
 T = TypeVar("T")
 
-INFO_LIMIT = 100
-"""Bodies in one request (docs/protocol.md, "Limits")."""
+INFO_LIMIT = 1000
+"""Bodies in one request: stock agents ask for all their apps in one."""
 
 
 class InfoKind(StrEnum):

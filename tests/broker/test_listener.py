@@ -239,3 +239,16 @@ async def test_a_connection_too_many_is_closed_at_once(open_hub: OpenHub, connec
         await node.close()
         await until(lambda: not hub.is_connected(NODE))
         await connect(hub, OTHER)
+
+
+async def test_the_log_says_which_client_id_a_refused_node_needs(
+    hub: EmbeddedHub, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = await Node.open(hub.port, authority.client_context(NODE))
+    node.connect("my-edge" * 100)
+    assert await node.connack() == 2
+    await node.close()
+    [record] = caplog.records
+    assert NODE in record.getMessage()
+    assert "my-edge" in record.getMessage()
+    assert len(record.getMessage()) < 300

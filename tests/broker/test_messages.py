@@ -57,7 +57,7 @@ EXAMPLES = {
     ),
     "delta": Message(
         Kind.REPORT,
-        {"apps": [APP], "sysapps": []},
+        {"apps": [APP]},
         {"seq": 7, "run": "5f0c", "time": "2026-11-23T12:00:00Z"},
     ),
     "desire-response": Message(
@@ -69,6 +69,11 @@ EXAMPLES = {
         Kind.ERROR,
         "The request parameter is invalid. (content.apps: expected an array)",
         {"code": "RequestParamInvalid", "seq": 7},
+    ),
+    "template": Message(
+        Kind.DESIRE,
+        {"values": [{"value": {"data": {"a.conf": "{{ .Host }} {{{ } }} {"}}}]},
+        {"x-baetyl-request-id": "{{0d6c", "sync": "true"},
     ),
     "values": Message(
         Kind.REPORT,
@@ -134,6 +139,13 @@ def test_a_damaged_message_is_a_message_or_malformed(
     except MalformedMessage:
         return
     assert decode_message(encode_message(message, encoding)) == message
+
+
+@given(st.text('{}\\"\n.a '))
+def test_json_holds_nothing_that_starts_a_template_action(text: str) -> None:
+    payload = encode_message(Message("{{", {text: [text, {text: {}}]}, {text: text}), Encoding.JSON)
+    assert b"{{" not in payload
+    assert decode_message(payload).content == {text: [text, {text: {}}]}
 
 
 def packed(content: Any) -> bytes:

@@ -71,7 +71,10 @@ def test_a_secret_is_delivered_as_base64(content: dict[str, str]) -> None:
     value = secret_value(Secret("default", "db", SecretSpec(content), "12", START, START))
     decoded = {key: base64.b64decode(text).decode() for key, text in value["data"].items()}
     assert decoded == content
-    assert {**value, "data": None} == {"name": "db", **HEAD, "description": "", "data": None}
+    labels = {"secret-type": "config"}
+    assert {**value, "data": None} == {
+        "name": "db", **HEAD, "labels": labels, "description": "", "data": None
+    }  # fmt: skip
 
 
 def test_a_registry_is_delivered_as_a_secret_volume_of_its_name() -> None:
@@ -93,7 +96,10 @@ def test_a_registry_is_delivered_as_base64() -> None:
     value = registry_value(Registry("default", "hub", spec, "12", START, START))
     decoded = {key: base64.b64decode(text).decode() for key, text in value["data"].items()}
     assert decoded == {"address": "hub.example.com", "username": "puller", "password": "öpen"}
-    assert {**value, "data": None} == {"name": "hub", **HEAD, "description": "", "data": None}
+    labels = {"secret-type": "registry"}
+    assert {**value, "data": None} == {
+        "name": "hub", **HEAD, "labels": labels, "description": "", "data": None
+    }  # fmt: skip
 
 
 def test_an_object_is_delivered_by_a_url_that_holds_no_secret() -> None:

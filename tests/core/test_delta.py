@@ -29,7 +29,10 @@ def test_obeying_the_delta_converges_whatever_is_desired(
     obeyed = apply(reported, diff(reported, desired))
     assert diff(obeyed, desired) == {}
     assert sorted(obeyed.apps or ()) == sorted(desired.apps)
-    assert sorted(obeyed.sysapps or ()) == sorted(desired.sysapps)
+    if desired.sysapps:
+        assert sorted(obeyed.sysapps or ()) == sorted(desired.sysapps)
+    else:
+        assert obeyed.sysapps == reported.sysapps
 
 
 @given(reports, app_sets(), nodes())
@@ -45,7 +48,7 @@ def test_a_node_that_reports_what_it_obeyed_is_told_nothing(
 @given(reports, reports, desires)
 def test_a_delta_is_all_or_nothing(one: Reported, other: Reported, desired: Desired) -> None:
     deltas = [delta for delta in (diff(one, desired), diff(other, desired)) if delta]
-    assert all(delta.keys() == {"apps", "sysapps"} for delta in deltas)
+    assert all("apps" in delta for delta in deltas)
     assert len(deltas) < 2 or deltas[0] == deltas[1]
 
 
@@ -62,8 +65,25 @@ def test_the_order_of_a_report_does_not_count(desired: Desired, data: st.DataObj
 def test_any_difference_brings_the_whole_desired_state(apps: tuple[AppVersion, ...]) -> None:
     assert diff(Reported(apps, ()), Desired((WEB, STORE))) == {
         "apps": [{"name": "web", "version": "12"}, {"name": "store", "version": "15"}],
-        "sysapps": [],
     }
+
+
+def test_system_apps_nobody_manages_are_left_alone() -> None:
+    installed = (AppVersion("baetyl-core", "1"), AppVersion("baetyl-broker", "1"))
+    assert diff(Reported((WEB,), installed), Desired((WEB,))) == {}
+    assert "sysapps" not in diff(Reported((), installed), Desired((WEB,)))
+    managed = Desired((WEB,), installed[:1])
+    assert diff(Reported((WEB,), installed), managed) == {
+        "apps": [{"name": "web", "version": "12"}],
+        "sysapps": [{"name": "baetyl-core", "version": "1"}],
+    }
+
+
+def test_the_lists_are_always_in_the_same_order() -> None:
+    desired = Desired((STORE, WEB))
+    for reported in (Reported(), Reported(()), Reported((WEB,)), Reported((WEB, WEB, STORE))):
+        if delta := diff(reported, desired):
+            assert [app["name"] for app in delta["apps"]] == ["store", "web"]
 
 
 def test_two_versions_of_an_app_are_a_difference() -> None:

@@ -217,3 +217,7 @@ def test_a_refused_report_says_so_without_the_report() -> None:
     with pytest.raises(Invalid) as caught:
         read({"apps": [{"name": "x" * 100_000, "version": 1}]})
     assert len(str(caught.value)) < 200
+
+
+def test_stats_of_an_app_that_could_not_be_begun_may_lack_its_version() -> None:
+    read({"appstats": [{"name": "web", "cause": "failed to sync resource"}]})

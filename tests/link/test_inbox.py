@@ -44,7 +44,7 @@ async def test_a_report_is_kept_acknowledged_and_answered_with_the_delta(
     app = await store.read(lambda tx: tx.app("default", "web"))
     assert app is not None
     assert answer.kind == "report"
-    assert answer.content == {"apps": [{"name": "web", "version": app.version}], "sysapps": []}
+    assert answer.content == {"apps": [{"name": "web", "version": app.version}]}
     assert answer.meta == {"seq": 1, "run": "r", "time": "2026-01-02T03:04:05Z"}
     stored = await store.read(lambda tx: tx.report("default", "n1"))
     assert stored is not None
@@ -273,3 +273,13 @@ async def test_a_message_that_makes_the_server_fail_takes_no_other_with_it(
     assert second.kind == "report"
     assert inbox.counts["failed"] == 1
     assert "second" not in first.content
+
+
+async def test_a_deleted_node_is_told_so_in_the_words_stock_agents_look_for(
+    inbox: Inbox, hub: FakeHub, store: Store
+) -> None:
+    await store.write(lambda tx: delete_node(tx, "default", "n1", now=NOW))
+    meta: dict[str, str | int] = {"source": "baetyl-core", "namespace": "default", "name": "n1"}
+    answer = await ask(inbox, hub, Channel.REPORT, Message("report", {}, meta))
+    assert answer.kind == "error"
+    assert answer.content.endswith(f"The (node) resource ({answer.meta['name']}) is not found.")
