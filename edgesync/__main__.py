@@ -18,6 +18,7 @@ from certs.errors import CertError
 from cloud.app import serve as run_server
 from cloud.config import NAMES, Settings, load_settings
 from cloud.errors import CloudError, Unavailable
+from cloud.http.logs import LOG_FORMAT, RequestIdFilter
 from cloud.store.rekeying import rekey as seal_anew
 from edgesync import __version__
 from edgesync.bench_api import command as bench_api
@@ -78,11 +79,9 @@ def serve(file: Path | None, **flags: Any) -> None:
         settings = load_settings(given, os.environ, file)
     except CloudError as error:
         raise click.UsageError(str(error)) from error
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    to_stderr = logging.StreamHandler(sys.stderr)
+    to_stderr.addFilter(RequestIdFilter())
+    logging.basicConfig(level=settings.log_level.upper(), format=LOG_FORMAT, handlers=[to_stderr])
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its starts and stops are ours
     logging.getLogger("amqtt").setLevel(logging.WARNING)
     try:

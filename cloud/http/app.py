@@ -21,6 +21,7 @@ from cloud.http.errors import (
     unknown_error_response,
     unknown_route_response,
 )
+from cloud.http.logs import log_under
 from cloud.http.requests import REQUEST_ID_HEADER, request_id, set_address, set_request_id
 
 logger = logging.getLogger(__name__)
@@ -61,12 +62,10 @@ async def _refused_by_framework(request: Request, error: Exception) -> Response:
     )
 
 
-def _log_answer(identity: str, scope: Scope, status: int) -> None:
+def _log_answer(scope: Scope, status: int) -> None:
     """One line for each answer; at INFO where the caller may come and ask why."""
     level = logging.INFO if status >= 400 else logging.DEBUG
-    logger.log(
-        level, "request %s: %s %r answered %d", identity, scope["method"], scope["path"], status
-    )
+    logger.log(level, "%s %r answered %d", scope["method"], scope["path"], status)
 
 
 class _Answering:
@@ -84,6 +83,7 @@ class _Answering:
             await self.app(scope, receive, send)
             return
         identity = set_request_id(scope, self.new_id)
+        log_under(identity)
         set_address(scope, self.trusted_proxies)
         headers = Headers(scope=scope)
         started = False
@@ -92,7 +92,7 @@ class _Answering:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                _log_answer(identity, scope, message["status"])
+                _log_answer(scope, message["status"])
                 header = (REQUEST_ID_HEADER.encode(), identity.encode())
                 message["headers"] = [*message.get("headers", ()), header]
             await send(message)
@@ -100,15 +100,15 @@ class _Answering:
         try:
             await self.app(scope, receive, send_with_id)
         except ClientDisconnect:
-            logger.debug("request %s: the caller went away", identity)
+            logger.debug("the caller went away")
         except CloudError as error:
             if started:
                 raise
             if status_of(error) >= 500:
-                logger.warning("request %s: %r", identity, error, exc_info=error)
+                logger.warning("%r", error, exc_info=error)
             await error_response(error, identity, headers)(scope, receive, send_with_id)
         except Exception:
-            logger.exception("request %s failed: %s %r", identity, scope["method"], scope["path"])
+            logger.exception("%s %r failed", scope["method"], scope["path"])
             if started:
                 raise
             await unknown_error_response(identity, headers)(scope, receive, send_with_id)

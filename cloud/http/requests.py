@@ -1,5 +1,6 @@
 """What comes in."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -18,31 +19,27 @@ REQUEST_ID_HEADER = "x-bce-request-id"
 
 _SCOPE_KEY = "edgesync.request_id"
 _ADDRESS_KEY = "edgesync.address"
-_REQUEST_ID_LIMIT = 128
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
 
 T = TypeVar("T")
 
 
 def request_id(request: Request) -> str:
-    """Id of the request: the caller's own where it sent one that can be echoed."""
+    """Id of the request: the caller's own where it sent one that looks like an id."""
     known: str = request.scope[_SCOPE_KEY]
     return known
 
 
 def set_request_id(scope: Scope, new_id: Callable[[], str]) -> str:
-    """Give the request its id: the one in its header if that can be echoed, else a new one."""
+    """Give the request its id: the one in its header if it looks like one, else a new one."""
     known = _sent_request_id(scope) or new_id()
     scope[_SCOPE_KEY] = known
     return known
 
 
 def _sent_request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == REQUEST_ID_HEADER.encode() and 0 < len(value) <= _REQUEST_ID_LIMIT:
-            sent: str = value.decode("latin-1")
-            if sent.isascii() and sent.isprintable():
-                return sent
-    return ""
+    sent = Headers(scope=scope).getlist(REQUEST_ID_HEADER)
+    return sent[0] if len(sent) == 1 and _REQUEST_ID.fullmatch(sent[0]) else ""
 
 
 def address_of(scope: Scope) -> str:

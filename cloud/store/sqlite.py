@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import queue
 import sqlite3
@@ -107,7 +108,9 @@ class SqliteStore:
     async def _submit(self, threads: ThreadPoolExecutor, call: Callable[[], T]) -> T:
         if self._closed:
             raise Unavailable("the store is closed")
-        return await self._loop.run_in_executor(threads, call)
+        # What the threads log is about whatever the caller works for.
+        context = contextvars.copy_context()
+        return await self._loop.run_in_executor(threads, context.run, call)
 
     # on the writer's thread
     def _prepare(self) -> None:

@@ -127,3 +127,11 @@ def test_limits_and_proxies_are_as_the_operator_set_them(tmp_path: Path) -> None
             assert record["activeIp"] == "192.0.2.3"
             answers = [devices.post("/v1/active", headers=header) for _ in range(40)]
             assert 429 in {answer.status_code for answer in answers}
+
+
+def test_the_log_of_a_server_names_the_request(server: Server) -> None:
+    with server.client() as api:
+        assert api.get("/v1/nodes/missing", headers={"x-bce-request-id": "mine"}).status_code == 404
+    (line,) = [line for line in server.log().splitlines() if "/v1/nodes/missing" in line]
+    words = "INFO cloud.http.app: request mine: GET '/v1/nodes/missing' answered 404"
+    assert line.endswith(words)
