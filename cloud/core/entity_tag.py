@@ -33,7 +33,7 @@ def entity_tag(resource: Resource) -> str:
     """
     match resource:
         case Node():
-            return _digest(resource, resource.spec)
+            return _digest(resource, [resource.spec, resource.mode, resource.core])
         case Batch():
             # The token cannot change, and a tag is no place for what follows from it.
             return _digest(resource, msgspec.structs.replace(resource.spec, security_key=""))

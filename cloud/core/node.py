@@ -6,6 +6,7 @@ from datetime import datetime
 
 import msgspec
 
+from cloud.core.core_configuration import USUAL_CORE, CoreConfiguration, Mode
 from cloud.core.names import NODE_NAME_LABEL, check_labels, node_id
 from cloud.errors import Invalid
 
@@ -27,6 +28,8 @@ class Node:
     spec: NodeSpec
     created: datetime
     updated: datetime
+    mode: Mode = Mode.CLOUD
+    core: CoreConfiguration = USUAL_CORE
 
     @property
     def id(self) -> str:

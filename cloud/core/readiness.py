@@ -2,10 +2,13 @@
 
 from datetime import datetime, timedelta
 
-OFFLINE_AFTER = timedelta(seconds=40)
-"""A node is not ready this long after its last message: the usual interval and 20 seconds more."""
+PATIENCE = timedelta(seconds=20)
+"""How late the next message of a node may be."""
 
 
-def is_ready(last_seen: datetime | None, now: datetime) -> bool:
-    """Say whether a node heard from at *last_seen* (None: never) counts as connected at *now*."""
-    return last_seen is not None and now - last_seen < OFFLINE_AFTER
+def is_ready(last_seen: datetime | None, now: datetime, *, every: timedelta) -> bool:
+    """Say whether a node heard from at *last_seen* (None: never) counts as connected at *now*.
+
+    *every* is the time between two of its reports.
+    """
+    return last_seen is not None and now - last_seen < every + PATIENCE

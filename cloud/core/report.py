@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
+from cloud.core.core_configuration import Mode
 from cloud.core.decoding import DEPTH_LIMIT, check_depth, convert
 from cloud.core.desired import AppVersion
+from cloud.core.properties import NO_PROPERTIES, Properties, check_count
 from cloud.errors import Invalid
 
 RUN_LIMIT = 64
@@ -42,11 +44,15 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report that has been checked; *document* is all of it, as JSON text."""
+    """A report that has been checked; *document* is all of it, as JSON text.
+
+    *properties* is its `nodeprops`; None where the node does not say.
+    """
 
     document: bytes
     reported: Reported
     order: Order
+    properties: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ class Reporter:
 
     labels: Mapping[str, str]
     last: Order | None
+    mode: Mode = Mode.CLOUD
+    properties: Properties = NO_PROPERTIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,7 @@ class _Content(msgspec.Struct):
     sysapps: list[AppVersion] | None = None
     appstats: list[_AppStats] | None = None
     sysappstats: list[_AppStats] | None = None
+    nodeprops: dict[str, Any] | None = None
 
 
 class _UsageContent(msgspec.Struct):
@@ -110,7 +119,9 @@ def read_report(content: Any, order: Order) -> Report:
         raise Invalid("content", "a report is a map")
     read = convert(content, _Content, under="content")
     reported = Reported(_versions(read.apps), _versions(read.sysapps))
-    return Report(_document(content), reported, order)
+    if read.nodeprops is not None:
+        check_count("content.nodeprops", read.nodeprops)
+    return Report(_document(content), reported, order, read.nodeprops)
 
 
 def read_usage(content: Any) -> bytes:

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from cloud.core.core_configuration import Mode
 from cloud.core.delta import Delta, diff
 from cloud.core.desired import Catalog
 from cloud.core.names import split_node_id
 from cloud.core.report import Report, Reported
 from cloud.errors import NotFound
+from cloud.operations.properties import keep_properties
 from cloud.store.interface import Transaction
 
 
@@ -41,9 +43,12 @@ def receive_report(
         raise NotFound("node", name)
     if reporter.last is None or not report.order.is_older_than(reporter.last):
         tx.put_report(namespace, name, report, encoding, now)
+        if report.properties is not None:
+            keep_properties(tx, namespace, name, reporter.properties, report.properties, now=now)
     catalog = tx.catalog(namespace)
     desired = catalog.desired_state(reporter.labels)
-    return ReportAnswer(diff(report.reported, desired), _unknown_app(report.reported, catalog))
+    delta = diff(report.reported, desired) if reporter.mode is Mode.CLOUD else {}
+    return ReportAnswer(delta, _unknown_app(report.reported, catalog))
 
 
 def receive_usage(tx: Transaction, node_id: str, usage: bytes, *, now: datetime) -> None:
@@ -59,12 +64,12 @@ def receive_usage(tx: Transaction, node_id: str, usage: bytes, *, now: datetime)
 def deltas_for(tx: Transaction, nodes: list[tuple[str, str]]) -> list[Push]:
     """What each of *nodes* (namespace, name) should be told now, by its last report.
 
-    A node that has nothing to change, is gone, or never reported is left out.
+    A node that has nothing to change, is gone, never reported or is in local mode is left out.
     """
     pushes = []
     for namespace, name in nodes:
         node, stored = tx.node(namespace, name), tx.report(namespace, name)
-        if node is None or stored is None:
+        if node is None or stored is None or node.mode is Mode.LOCAL:
             continue
         desired = tx.catalog(namespace).desired_state(node.labels)
         if delta := diff(stored.report.reported, desired):

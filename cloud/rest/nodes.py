@@ -97,7 +97,7 @@ async def get_stats(call: Call) -> View:
     """`GET /v1/nodes/{name}/stats`."""
     name = call.path("name")
     found = await call.store.read(lambda tx: nodes.read_node(tx, call.namespace, name))
-    ready = is_ready(found.last_seen, call.now)
+    ready = is_ready(found.last_seen, call.now, every=found.node.core.report_every)
     return {
         **node_view(found.node, found.last_seen, call.now),
         "report": report_view(found.report, ready=ready),

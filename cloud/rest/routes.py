@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from cloud.core.app import AppSpec
 from cloud.core.batch import BatchSpec
 from cloud.core.config import ConfigSpec
+from cloud.core.core_configuration import CoreConfiguration
 from cloud.core.node import NodeSpec
 from cloud.core.registry import RegistrySpec
 from cloud.core.secret import SecretSpec
@@ -18,6 +19,7 @@ from cloud.rest import (
     configs,
     installation,
     nodes,
+    properties,
     register,
     registries,
     secrets,
@@ -25,6 +27,7 @@ from cloud.rest import (
 )
 from cloud.rest.call import Handler
 from cloud.rest.described import COPIED, LISTED, NUMBERED, TOKENS, Body, Described, Name
+from cloud.rest.properties import ModeDraft, PropertiesDraft
 from cloud.rest.register import RecordCount
 from cloud.rest.shapes import (
     AppAnswer,
@@ -34,12 +37,16 @@ from cloud.rest.shapes import (
     CommandAnswer,
     ConfigAnswer,
     ConfigSummary,
+    CoreAnswer,
+    CoreVersionsAnswer,
     FingerprintsAnswer,
     Listed,
+    ModeAnswer,
     NewTokenAnswer,
     NodeAnswer,
     NodeStatsAnswer,
     Numbered,
+    PropertiesAnswer,
     RecordAnswer,
     RegistryAnswer,
     SecretAnswer,
@@ -112,6 +119,64 @@ ROUTES: Sequence[ApiRoute] = (
         installation.node_command,
         Described("Command that brings in a node", CommandAnswer),
         needs=Role.OPERATOR,
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/nodes/{name}/properties",
+        properties.get_properties,
+        Described("Properties of a node", PropertiesAnswer),
+    ),
+    ApiRoute(
+        "PUT",
+        "/v1/nodes/{name}/properties",
+        properties.put_properties,
+        Described("Want properties of a node", PropertiesAnswer, Body(PropertiesDraft)),
+    ),
+    ApiRoute(
+        "PATCH",
+        "/v1/nodes/{name}/properties",
+        properties.patch_properties,
+        Described(
+            "Patch what is wanted of a node", PropertiesAnswer, Body(PropertiesDraft, is_patch=True)
+        ),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/nodes/{name}/mode",
+        properties.get_mode,
+        Described("Who has the say over a node", ModeAnswer),
+    ),
+    ApiRoute(
+        "PUT",
+        "/v1/nodes/{name}/mode",
+        properties.put_mode,
+        Described("Give the say over a node", ModeAnswer, Body(ModeDraft)),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/nodes/{name}/core/configs",
+        properties.get_core,
+        Described("Core configuration of a node", CoreAnswer),
+    ),
+    ApiRoute(
+        "PUT",
+        "/v1/nodes/{name}/core/configs",
+        properties.put_core,
+        Described("Configure the core of a node", CoreAnswer, Body(CoreConfiguration)),
+    ),
+    ApiRoute(
+        "PATCH",
+        "/v1/nodes/{name}/core/configs",
+        properties.patch_core,
+        Described(
+            "Patch the core configuration", CoreAnswer, Body(CoreConfiguration, is_patch=True)
+        ),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/nodes/{name}/core/versions",
+        properties.get_core_versions,
+        Described("Versions of a node's core", CoreVersionsAnswer),
     ),
     ApiRoute(
         "GET", "/v1/apps", apps.list_apps, Described("List apps", Listed[AppSummary], query=LISTED)

@@ -11,6 +11,7 @@ import msgspec
 from cloud.core.app import AppType, Service, Volume
 from cloud.core.batch import Fingerprint, SecurityType
 from cloud.core.config import ConfigItem
+from cloud.core.core_configuration import LogLevel, Mode
 from cloud.core.tokens import Role
 
 T = TypeVar("T")
@@ -85,6 +86,51 @@ class NodeStatsAnswer(NodeAnswer):
     """A node and what it reported."""
 
     report: ReportAnswer
+
+
+class PropertiesState(_Answer):
+    """What a node says of its properties, and what is wanted of it."""
+
+    report: dict[str, Any]
+    desire: dict[str, str]
+
+
+class PropertiesTimes(_Answer):
+    """Since when each value is what it is."""
+
+    report: dict[str, str]
+    desire: dict[str, str]
+
+
+class PropertiesAnswer(_Answer):
+    """Properties of a node."""
+
+    state: PropertiesState
+    metadata: PropertiesTimes
+
+
+class ModeAnswer(_Answer):
+    """Who has the say over a node."""
+
+    mode: Mode
+
+
+class CoreAnswer(_Answer):
+    """How the agent of a node works; `version` is empty for the usual one."""
+
+    version: str
+    frequency: int
+    apiport: int
+    agentport: int
+    log_level: LogLevel
+    byte_unit: str
+    speed_limit: int
+
+
+class CoreVersionsAnswer(_Answer):
+    """The version of its agent that a node reports, and the one it is to have."""
+
+    versions: list[str]
 
 
 class CommandAnswer(_Answer):

@@ -9,6 +9,7 @@ from cloud.core.batch import Batch, Record
 from cloud.core.config import Config, masked_config_spec
 from cloud.core.listing import ListOptions, NumberedPage, Page
 from cloud.core.node import Node
+from cloud.core.properties import Properties
 from cloud.core.readiness import is_ready
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret
@@ -26,10 +27,22 @@ def node_view(node: Node, last_seen: datetime | None, now: datetime) -> View:
         "name": node.name,
         "namespace": node.namespace,
         "description": node.spec.description,
-        "ready": is_ready(last_seen, now),
+        "ready": is_ready(last_seen, now, every=node.core.report_every),
         "createTime": time_text(node.created),
         "labels": dict(node.labels),
         "annotations": node.spec.annotations,
+    }
+
+
+def properties_view(properties: Properties) -> View:
+    """What is wanted of a node and what it says, and since when."""
+    times = {"report": properties.report_times, "desire": properties.desire_times}
+    return {
+        "state": {"report": properties.report, "desire": properties.desire},
+        "metadata": {
+            part: {key: time_text(moment) for key, moment in moments.items()}
+            for part, moments in times.items()
+        },
     }
 
 

@@ -17,6 +17,7 @@ from cloud.core.desired import Catalog
 from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.listing import ListOptions, NumberedPage, Page, PageOptions
 from cloud.core.node import Node
+from cloud.core.properties import Properties
 from cloud.core.registry import Registry
 from cloud.core.report import Report, Reporter, StoredReport
 from cloud.core.secret import Secret
@@ -192,6 +193,15 @@ class Transaction(Protocol):
 
     def reporter(self, namespace: str, name: str) -> Reporter | None:
         """What taking a report of that node needs to know, in one look; None: no such node."""
+        ...
+
+    # properties
+    def properties(self, namespace: str, name: str) -> Properties:
+        """Those of the node, none where there is no such node."""
+        ...
+
+    def put_properties(self, namespace: str, name: str, properties: Properties) -> None:
+        """NotFound if there is no such node."""
         ...
 
     # nodes to be told

@@ -183,6 +183,12 @@ _API_TOKENS = (
 
 _CERTIFICATE_KEYS = ("ALTER TABLE certificate ADD COLUMN key TEXT NOT NULL DEFAULT ''",)
 
+_PROPERTIES = (
+    "ALTER TABLE node ADD COLUMN mode TEXT NOT NULL DEFAULT 'cloud'",
+    "ALTER TABLE node ADD COLUMN core TEXT NOT NULL DEFAULT '{}'",
+    "ALTER TABLE node ADD COLUMN properties TEXT",
+)
+
 
 def _first_tables(db: Database) -> None:
     for statement in _FIRST_TABLES:
@@ -209,12 +215,18 @@ def _certificate_keys(db: Database) -> None:
         db.execute(statement)
 
 
+def _properties(db: Database) -> None:
+    for statement in _PROPERTIES:
+        db.execute(statement)
+
+
 STEPS: tuple[tuple[str, Step], ...] = (
     ("0001_first_tables", _first_tables),
     ("0002_install_tokens", _install_tokens),
     ("0003_api_tokens", _api_tokens),
     ("0004_labels", _labels),
     ("0005_certificate_keys", _certificate_keys),
+    ("0006_properties", _properties),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -8,18 +8,32 @@ import msgspec
 
 from cloud.core.batch import Record
 from cloud.core.certificate import NodeCertificate
+from cloud.core.core_configuration import CoreConfiguration, Mode
+from cloud.core.desired import AppVersion
 from cloud.core.fingerprint import normalised
 from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.node import Node, NodeSpec, effective_labels
+from cloud.core.properties import NO_PROPERTIES, Properties
 from cloud.core.report import Order, Report, Reported, Reporter, StoredReport
 from cloud.core.tokens import ApiToken, Role
 
 Row = Sequence[Any]
 Parameters = Mapping[str, str | int | None]
 
+
+class _Kept(msgspec.Struct):
+    """What `core.report.read_report` takes out of a report."""
+
+    apps: tuple[AppVersion, ...] | None = None
+    sysapps: tuple[AppVersion, ...] | None = None
+    nodeprops: dict[str, Any] | None = None
+
+
+_KEPT = msgspec.json.Decoder(_Kept)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NODE_SPEC = msgspec.json.Decoder(NodeSpec)
-_REPORTED = msgspec.json.Decoder(Reported)
+_CORE = msgspec.json.Decoder(CoreConfiguration)
+_PROPERTIES = msgspec.json.Decoder(Properties)
 
 
 def micros(moment: datetime) -> int:
@@ -40,15 +54,29 @@ def document(spec: msgspec.Struct) -> str:
 
 def node_of(row: Row) -> Node:
     """The node of a row of `sql.NODE`."""
-    namespace, name, text, created, updated = row
-    return Node(namespace, name, _NODE_SPEC.decode(text), moment(created), moment(updated))
+    namespace, name, text, created, updated, mode, core = row
+    return Node(
+        namespace,
+        name,
+        _NODE_SPEC.decode(text),
+        moment(created),
+        moment(updated),
+        Mode(mode),
+        _CORE.decode(core),
+    )
+
+
+def properties_of(text: str | None) -> Properties:
+    """The properties in a row of `sql.PROPERTIES`."""
+    return NO_PROPERTIES if text is None else _PROPERTIES.decode(text)
 
 
 def reporter_of(name: str, row: Row) -> Reporter:
     """The reporter of a row of `sql.REPORTER`; `run` is null where there is no report."""
-    text, run, sequence = row
+    text, mode, properties, run, sequence = row
     labels = effective_labels(name, _NODE_SPEC.decode(text).labels)
-    return Reporter(labels, None if run is None else Order(run, sequence))
+    last = None if run is None else Order(run, sequence)
+    return Reporter(labels, last, Mode(mode), properties_of(properties))
 
 
 def record_of(row: Row) -> Record:
@@ -153,19 +181,15 @@ def api_token_row(token: ApiToken) -> Parameters:
 def stored_report_of(row: Row) -> StoredReport:
     """The report of a row of `sql.REPORT`."""
     text, run, sequence, encoding, received, usage, usage_received = row
+    kept = _KEPT.decode(text)
+    reported = Reported(_each_once(kept.apps), _each_once(kept.sysapps))
     return StoredReport(
-        Report(text.encode(), _reported_in(text), Order(run, sequence)),
+        Report(text.encode(), reported, Order(run, sequence), kept.nodeprops),
         encoding,
         moment(received),
         None if usage is None else usage.encode(),
         _moment_or_none(usage_received),
     )
-
-
-def _reported_in(text: str) -> Reported:
-    """What `core.report.read_report` found in the report when it came."""
-    found = _REPORTED.decode(text)
-    return Reported(_each_once(found.apps), _each_once(found.sysapps))
 
 
 def _each_once(apps: tuple[Any, ...] | None) -> tuple[Any, ...] | None:

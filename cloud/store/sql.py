@@ -7,20 +7,28 @@ statement here: it is made of these fragments, and nothing that a caller wrote i
 
 # nodes
 NODE = """
-SELECT namespace, name, document, created, updated FROM node
+SELECT namespace, name, document, created, updated, mode, core FROM node
 WHERE namespace = :namespace AND name = :name
 """
 NODES = """
-SELECT namespace, name, document, created, updated FROM node
+SELECT namespace, name, document, created, updated, mode, core FROM node
 WHERE namespace = :namespace ORDER BY created, name
 """
 PUT_NODE = """
-INSERT INTO node (namespace, name, document, created, updated)
-VALUES (:namespace, :name, :document, :created, :updated)
+INSERT INTO node (namespace, name, document, created, updated, mode, core)
+VALUES (:namespace, :name, :document, :created, :updated, :mode, :core)
 ON CONFLICT (namespace, name) DO UPDATE SET
-    document = excluded.document, created = excluded.created, updated = excluded.updated
+    document = excluded.document, created = excluded.created, updated = excluded.updated,
+    mode = excluded.mode, core = excluded.core
 """
 DELETE_NODE = "DELETE FROM node WHERE namespace = :namespace AND name = :name RETURNING name"
+
+# properties of nodes
+PROPERTIES = "SELECT properties FROM node WHERE namespace = :namespace AND name = :name"
+PUT_PROPERTIES = """
+UPDATE node SET properties = :properties WHERE namespace = :namespace AND name = :name
+RETURNING name
+"""
 
 # labels of everything that is listed by selector
 PUT_LABEL = """
@@ -222,7 +230,7 @@ SELECT document, run, sequence, encoding, received, usage, usage_received FROM r
 WHERE namespace = :namespace AND name = :name
 """
 REPORTER = """
-SELECT node.document, report.run, report.sequence
+SELECT node.document, node.mode, node.properties, report.run, report.sequence
 FROM node LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
 WHERE node.namespace = :namespace AND node.name = :name
 """

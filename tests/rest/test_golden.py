@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from cloud.core.report import Order, read_report
+from cloud.operations.reports import receive_report
 from cloud.rest.routes import ROUTES
 from cloud.store.interface import Transaction
 from tests.rest.conftest import APP, CONFIG, NODE, REGISTRY, SECRET, World, describe
@@ -191,6 +192,21 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("register-patch", "PATCH", "/v1/register/line-8", {"quotaNum": 6, "description": None}),
     ("record-patch", "PATCH", "/v1/register/line-8/record/sn-1", {"nodeName": "n8"}),
     ("record-reset", "POST", "/v1/register/line-8/record/sn-1/reset", None),
+    ("report", "", "", {"core": {"binVersion": "v2.4.2"}, "nodeprops": {"a": "0"}}),
+    ("properties-put", "PUT", "/v1/nodes/n1/properties", {"state": {"desire": {"a": "1"}}}),
+    (
+        "properties-patch",
+        "PATCH",
+        "/v1/nodes/n1/properties",
+        {"state": {"desire": {"a": None, "b": "2"}}},
+    ),
+    ("properties-get", "GET", "/v1/nodes/n1/properties", None),
+    ("mode-put", "PUT", "/v1/nodes/n1/mode", {"mode": "local"}),
+    ("mode-get", "GET", "/v1/nodes/n1/mode", None),
+    ("core-put", "PUT", "/v1/nodes/n1/core/configs", {"version": "v2.4.3", "frequency": 60}),
+    ("core-patch", "PATCH", "/v1/nodes/n1/core/configs", {"frequency": None, "apiport": 30060}),
+    ("core-get", "GET", "/v1/nodes/n1/core/configs", None),
+    ("core-versions", "GET", "/v1/nodes/n1/core/versions", None),
 ]
 
 
@@ -232,7 +248,7 @@ async def _describe_again(world: World) -> None:
 def _receive(content: Any, world: World) -> Any:
     def receive(tx: Transaction) -> None:
         report = read_report(content, Order())
-        tx.put_report("default", "n1", report, "json", world.clock.now)
+        receive_report(tx, "default.n1", report, "json", now=world.clock.now)
 
     return receive
 
@@ -245,6 +261,7 @@ def _content(response: httpx.Response) -> Any:
 def _shape(path: str) -> str:
     """The path with its parameters blotted out: every second part after `/v1/x`, but for words."""
     words = {"stats", "refresh", "apps", "record", "init", "generate", "download", "reset"}
+    words |= {"properties", "mode", "core", "configs", "versions"}
     parts = path.partition("?")[0].split("/")[3:]
     return "/".join(
         [path.split("/")[2].partition("?")[0], *(p if p in words else "{}" for p in parts)]

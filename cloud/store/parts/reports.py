@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from cloud.core.node import Node
+from cloud.core.properties import Properties
 from cloud.core.report import Report, Reporter, StoredReport
 from cloud.core.selectors import Selector
 from cloud.errors import NotFound
@@ -17,8 +18,10 @@ from cloud.store.parts.part import (
 )
 from cloud.store.rows import (
     Parameters,
+    document,
     micros,
     moment,
+    properties_of,
     reporter_of,
     stored_report_of,
 )
@@ -68,6 +71,16 @@ class ReportPart(Part):
     def reporter(self, namespace: str, name: str) -> Reporter | None:
         found = self._run(sql.REPORTER, {"namespace": namespace, "name": name})
         return reporter_of(name, found[0]) if found else None
+
+    # properties
+    def properties(self, namespace: str, name: str) -> Properties:
+        found = self._run(sql.PROPERTIES, {"namespace": namespace, "name": name})
+        return properties_of(found[0][0] if found else None)
+
+    def put_properties(self, namespace: str, name: str, properties: Properties) -> None:
+        row = {"namespace": namespace, "name": name, "properties": document(properties)}
+        if not self._run(sql.PUT_PROPERTIES, row):
+            raise NotFound("node", name)
 
     # nodes to be told
     def mark_stale(self, nodes: Iterable[Node]) -> None:

@@ -68,7 +68,8 @@ class ResourcePart(Part):
         return [node_of(row) for row in self._run(sql.NODES, {"namespace": namespace})]
 
     def put_node(self, node: Node) -> None:
-        self._run(sql.PUT_NODE, described(node, document(node.spec)))
+        row = described(node, document(node.spec))
+        self._run(sql.PUT_NODE, {**row, "mode": node.mode.value, "core": document(node.core)})
         self._label(NODE, node, node.labels)
 
     def list_nodes(self, namespace: str, options: ListOptions) -> Page[Node]:
