@@ -26,6 +26,9 @@ class Channel(StrEnum):
     DESIRE_RESPONSE = "desire-response"
 
 
+SHARE = "edgesync"
+"""Name under which servers share the messages of nodes (MQTT 5.0, 4.8.2)."""
+
 FROM_NODE = frozenset({Channel.REPORT, Channel.STATS, Channel.DESIRE})
 TO_NODE = frozenset({Channel.DELTA, Channel.DESIRE_RESPONSE})
 
@@ -43,6 +46,15 @@ def topic_for(node_id: str, channel: Channel) -> str:
     if not is_node_id_level(node_id):
         raise MalformedTopic(node_id)
     return f"{PREFIX}/{node_id}/{channel.value}"
+
+
+def shared_filter(channel: Channel) -> str:
+    """Filter by which servers share what all nodes say on *channel*.
+
+    >>> shared_filter(Channel.REPORT)
+    '$share/edgesync/edge/v1/+/report'
+    """
+    return f"$share/{SHARE}/{PREFIX}/+/{channel.value}"
 
 
 def parse_topic(topic: str) -> tuple[str, Channel]:

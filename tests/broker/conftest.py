@@ -4,23 +4,39 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pytest
 
+from broker.client import open_client_hub
 from broker.embedded import EmbeddedHub, open_embedded_hub
-from broker.hub import Gate
+from broker.hub import Gate, Hub
 from tests.broker.authority import Authority
-from tests.broker.node import Node
+from tests.broker.mosquitto import NEEDS_MOSQUITTO, Mosquitto, running_mosquitto
+from tests.broker.node import Node, until
 
 
 class OpenHub(Protocol):
     def __call__(self, **settings: Any) -> AbstractAsyncContextManager[EmbeddedHub]: ...
 
 
+class Reachable(Protocol):
+    """Where nodes connect to."""
+
+    @property
+    def port(self) -> int: ...
+
+
+class Site(NamedTuple):
+    """A hub of any kind, and the port its nodes connect to."""
+
+    hub: Hub
+    port: int
+
+
 class Connect(Protocol):
     async def __call__(
-        self, hub: EmbeddedHub, node_id: str, *, subscribe: bool = False, **settings: Any
+        self, hub: Reachable, node_id: str, *, subscribe: bool = False, **settings: Any
     ) -> Node: ...
 
 
@@ -72,12 +88,36 @@ async def hub(open_hub: OpenHub) -> AsyncIterator[EmbeddedHub]:
 
 
 @pytest.fixture
+async def mosquitto(authority: Authority, tmp_path: Path) -> AsyncIterator[Mosquitto]:
+    """A broker that stands by itself."""
+    async with running_mosquitto(tmp_path, authority) as mosquitto:
+        yield mosquitto
+
+
+@pytest.fixture(params=["embedded", pytest.param("mosquitto", marks=NEEDS_MOSQUITTO)])
+async def site(
+    request: pytest.FixtureRequest, open_hub: OpenHub, authority: Authority, tmp_path: Path
+) -> AsyncIterator[Site]:
+    """Every kind of hub."""
+    if request.param == "embedded":
+        async with open_hub() as hub:
+            yield Site(hub, hub.port)
+        return
+    async with (
+        running_mosquitto(tmp_path, authority) as mosquitto,
+        open_client_hub(mosquitto.broker("server-1")) as client,
+    ):
+        await until(lambda: client.is_attached)
+        yield Site(client, mosquitto.port)
+
+
+@pytest.fixture
 async def connect(authority: Authority) -> AsyncIterator[Connect]:
     """Connect nodes; their sockets are closed when the test ends."""
     nodes: list[Node] = []
 
     async def connected(
-        hub: EmbeddedHub, node_id: str, *, subscribe: bool = False, **settings: Any
+        hub: Reachable, node_id: str, *, subscribe: bool = False, **settings: Any
     ) -> Node:
         context = settings.pop("context", None) or authority.client_context(node_id)
         node = await Node.open(hub.port, context)

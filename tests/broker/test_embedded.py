@@ -29,6 +29,84 @@ DELTA = topic_for(NODE, Channel.DELTA)
 SOON = timedelta(milliseconds=200)
 
 
+async def test_nothing_is_acknowledged_before_ack(hub: EmbeddedHub, connect: Connect) -> None:
+    node = await connect(hub, NODE)
+    for number in range(1, 6):
+        node.publish(REPORT, b"{}", packet_id=number)
+    messages: list[object] = []
+    while len(messages) < 5:
+        messages += await hub.receive(10)
+    assert await node.is_alive()  # the answer to the ping comes first: no PUBACK is on its way
+
+
+async def test_ack_acknowledges_its_own_message(hub: EmbeddedHub, connect: Connect) -> None:
+    node = await connect(hub, NODE)
+    node.publish(REPORT, b"{}", packet_id=300)
+    node.publish(REPORT, b"{}", packet_id=301)
+    first = (await hub.receive(1))[0]
+    second = (await hub.receive(1))[0]
+    second.ack()
+    assert await node.acked(1) == [301]
+    first.ack()
+    assert await node.acked(1) == [300]
+
+
+async def test_a_second_ack_does_nothing(hub: EmbeddedHub, connect: Connect) -> None:
+    node = await connect(hub, NODE)
+    node.publish(REPORT, b"{}", packet_id=9)
+    (message,) = await hub.receive(1)
+    message.ack()
+    message.ack()
+    assert await node.acked(1) == [9]
+    assert await node.is_alive()
+
+
+async def test_ack_after_the_node_has_gone_does_nothing(hub: EmbeddedHub, connect: Connect) -> None:
+    node = await connect(hub, NODE)
+    node.publish(REPORT, b"{}", packet_id=9)
+    (message,) = await hub.receive(1)
+    await node.close()
+    await until(lambda: not hub.is_connected(NODE))
+    message.ack()
+
+
+async def test_a_push_says_when_it_went_nowhere(hub: EmbeddedHub, connect: Connect) -> None:
+    assert not hub.push(NODE, Channel.DELTA, b"{}")
+    node = await connect(hub, NODE)
+    assert not hub.push(NODE, Channel.DELTA, b"{}")
+    node.subscribe(topic_for(NODE, Channel.DELTA))
+    await node.read()
+    assert hub.push(NODE, Channel.DELTA, b"{}")
+    assert not hub.push(NODE, Channel.DESIRE_RESPONSE, b"{}")
+    await node.close()
+    await until(lambda: not hub.is_connected(NODE))
+    assert not hub.push(NODE, Channel.DELTA, b"{}")
+
+
+async def test_a_node_is_connected_from_connack_to_the_end(
+    hub: EmbeddedHub, connect: Connect
+) -> None:
+    assert not hub.is_connected(NODE)
+    node = await connect(hub, NODE)
+    assert hub.is_connected(NODE)
+    assert not hub.is_connected(OTHER)
+    await node.close()
+    await until(lambda: not hub.is_connected(NODE))
+
+
+async def test_disconnect_ends_the_connection_and_its_acks(
+    hub: EmbeddedHub, connect: Connect
+) -> None:
+    node = await connect(hub, NODE, subscribe=True)
+    node.publish(REPORT, b"{}", packet_id=9)
+    (message,) = await hub.receive(1)
+    hub.disconnect(NODE)
+    assert not hub.is_connected(NODE)
+    assert not hub.push(NODE, Channel.DELTA, b"{}")
+    message.ack()
+    assert await node.rest() == b""
+
+
 async def test_d1_a_certificate_opens_only_its_own_session(
     hub: EmbeddedHub, authority: Authority, connect: Connect
 ) -> None:

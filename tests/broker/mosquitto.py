@@ -1,0 +1,102 @@
+"""A real Mosquitto with the configuration that edgesync writes."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from broker.client import Broker
+from broker.configuration import SERVER_NAME, BrokerSettings, mosquitto_files
+from tests.broker.authority import Authority
+from tests.broker.node import DEADLINE, UNIT_SECONDS
+
+NEEDS_MOSQUITTO = [
+    pytest.mark.mosquitto,
+    pytest.mark.skipif(
+        shutil.which("mosquitto") is None and "CI" not in os.environ,
+        reason="mosquitto is not installed",
+    ),
+]
+
+
+@dataclass(slots=True)
+class Mosquitto:
+    """One broker on two free ports; its state survives a restart."""
+
+    directory: Path
+    authority: Authority
+    port: int
+    server_port: int
+    process: asyncio.subprocess.Process | None = None
+
+    def broker(self, client_id: str) -> Broker:
+        """How a server of that id reaches it."""
+        return Broker(
+            host="localhost",
+            port=self.server_port,
+            client_id=client_id,
+            tls=self.authority.client_context(SERVER_NAME),
+        )
+
+    async def start(self) -> None:
+        program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+        self.process = await asyncio.create_subprocess_exec(
+            program, "-c", str(self.directory / "mosquitto.conf"), stderr=asyncio.subprocess.DEVNULL
+        )
+        async with asyncio.timeout(DEADLINE):
+            for port in (self.port, self.server_port):
+                while not _answers(port):  # noqa: ASYNC110  # it tells nobody
+                    await asyncio.sleep(0.01 * UNIT_SECONDS)
+
+    async def stop(self, *, kill: bool = False) -> None:
+        process, self.process = self.process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                (process.kill if kill else process.terminate)()
+            await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def running_mosquitto(directory: Path, authority: Authority) -> AsyncIterator[Mosquitto]:
+    (directory / "state").mkdir()
+    ports = _free_ports(2)
+    settings = BrokerSettings(
+        directory=directory,
+        node_address="127.0.0.1",
+        node_port=ports[0],
+        server_port=ports[1],
+        revocation_list=False,
+        user="root" if os.geteuid() == 0 else "",
+    )
+    for name, text in mosquitto_files(settings).items():
+        (directory / name).write_text(text)
+        (directory / name).chmod(0o600)
+    (directory / "ca.pem").write_bytes(authority.root_file.read_bytes())
+    pair = authority.issue("server", ["localhost"], is_server=True).read_bytes()
+    for name in ("server.pem", "server.key"):
+        (directory / name).write_bytes(pair)
+    mosquitto = Mosquitto(directory, authority, port=ports[0], server_port=ports[1])
+    try:
+        await mosquitto.start()
+        yield mosquitto
+    finally:
+        await mosquitto.stop()
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
