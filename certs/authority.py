@@ -1,6 +1,6 @@
 """An authority: a root that is trusted, and an intermediate that signs; no disk here."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
@@ -14,6 +14,7 @@ from certs import profiles
 from certs.errors import AuthorityNotValid
 from certs.keys import PublicKey, new_private_key
 from certs.profiles import Issuer
+from certs.revocation import LIFETIME, Revoked, revocation_list
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,20 @@ class Authority:
         return self._issue(
             profiles.server(public_key, dns_names, ip_addresses, issuer, now=now, serial=serial)
         )
+
+    def revocation_lists(
+        self, revoked: Iterable[Revoked], *, number: int, issued: datetime, now: datetime
+    ) -> list[x509.CertificateRevocationList]:
+        """What was taken back, signed by the intermediate; usable for LIFETIME from *now*.
+
+        AuthorityNotValid as for `issue_node`.
+        """
+        ends = min(now + LIFETIME, self._issuer(now).ends)
+        return [
+            revocation_list(
+                self.intermediate, self.key, revoked, number=number, issued=issued, ends=ends
+            )
+        ]
 
     def _issuer(self, now: datetime) -> Issuer:
         begins, ends = self.intermediate.not_valid_before_utc, self.intermediate.not_valid_after_utc

@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
+SigningKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+"""What an authority may sign with: its own is ECDSA, an operator's may be RSA."""
 
 RSA_BITS = range(2048, 4097)
 CURVES = (ec.SECP256R1, ec.SECP384R1)

@@ -42,6 +42,7 @@ from cloud.link.inbox import Inbox
 from cloud.link.installer import ServerAddress
 from cloud.link.presigning import CAN_SIGN, presigner
 from cloud.link.pusher import Pusher
+from cloud.link.revocations import RevocationLists
 from cloud.operations.admission import may_connect
 from cloud.rest.app import rest_app
 from cloud.rest.auth import CallLimits
@@ -83,6 +84,7 @@ class Cloud:
     activation: uvicorn.Server
     inbox: Inbox
     pusher: Pusher
+    revocations: RevocationLists
     sockets: tuple[socket.socket, socket.socket]
 
 
@@ -119,6 +121,7 @@ async def serve(settings: Settings, *, version: str, announce: Callable[[str], N
         workers = [
             tasks.create_task(cloud.inbox.run(), name="inbox"),
             tasks.create_task(cloud.pusher.run(), name="pusher"),
+            tasks.create_task(cloud.revocations.run(), name="revocation lists"),
         ]
         for server, listener in zip((cloud.api, cloud.activation), cloud.sockets, strict=True):
             tasks.create_task(server.serve(sockets=[listener]), name="web server")
@@ -159,13 +162,19 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
         )
         hub = await stack.enter_async_context(_open_hub(settings, tls, _gate(store)))
         install_address = _install_address(settings, listeners[1], hub)
+        revocations = RevocationLists(store, authority, now_utc, settings.crl_file)
+
+        def cut_off(node_id: str) -> None:
+            hub.disconnect(node_id)
+            revocations.wake()
+
         people = rest_app(
             store,
             clock=now_utc,
             new_id=_new_id,
             admin_token_digest=digest,
             default_namespace=settings.namespace,
-            on_node_deleted=hub.disconnect,
+            on_revoked=cut_off,
             checks={"database": _database_check(store)},
             version=version,
             new_token=_new_token,
@@ -192,7 +201,8 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
             address=install_address,
             limiter=Limiter(settings.request_rate, time.monotonic),
             trusted_proxies=settings.proxies,
-            disconnect=hub.disconnect,
+            disconnect=cut_off,
+            public=revocations.routes(),
         )
         url_lifetime = timedelta(seconds=settings.object_url_seconds)
         tls = server_context(certificate.certificate_file, certificate.key_file)
@@ -202,6 +212,7 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
             activation=_web_server(devices, tls),
             inbox=Inbox(hub, store, now_utc, presign=presigner(url_lifetime)),
             pusher=Pusher(hub, store, now_utc),
+            revocations=revocations,
             sockets=listeners,
         )
 

@@ -108,6 +108,12 @@ class Settings:
     max_connections: int = field(
         default=10_000, metadata=_help("Nodes connected at the same time, at most.")
     )
+    crl_file: Path | None = field(
+        default=None,
+        metadata=_help(
+            "File that always holds the list of revoked certificates, PEM, for brokers."
+        ),
+    )
     ready_file: Path | None = field(
         default=None,
         metadata=_help("File to write the addresses to, as JSON, once the server is ready."),
@@ -180,6 +186,7 @@ def _networks(entries: Sequence[str]) -> Sequence[Network]:
 
 _KINDS: Mapping[str, type] = {
     "data_dir": Path,
+    "crl_file": Path,
     "ready_file": Path,
     "server_names": tuple,
     "api_port": int,

@@ -46,7 +46,7 @@ def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
     for setting in reversed(fields(Settings)):
         flag = _REPEATED.get(setting.name, "--" + setting.name.replace("_", "-"))
         options: dict[str, Any] = {"help": _help_of(setting.metadata, setting.default)}
-        if setting.name in {"data_dir", "ready_file"}:
+        if setting.name in {"data_dir", "crl_file", "ready_file"}:
             options["type"] = click.Path(path_type=Path)
         elif setting.name in _REPEATED:
             options["multiple"] = True

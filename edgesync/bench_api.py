@@ -108,7 +108,7 @@ async def measure(directory: Path, nodes: int) -> tuple[Rates, list[Result]]:
             new_id=lambda: f"id{next(numbers)}",
             admin_token_digest=hashlib.sha256(_TOKEN.encode()).digest(),
             default_namespace=_NAMESPACE,
-            on_node_deleted=lambda _node: None,
+            on_revoked=lambda _node: None,
             checks={},
             version="",
             new_token=lambda: "",

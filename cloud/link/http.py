@@ -46,6 +46,7 @@ def activation_app(
     default_namespace: str,
     server_generated_keys: bool,
     address: ServerAddress,
+    public: Sequence[Route],
     disconnect: Callable[[str], None],
     limiter: Limiter,
     trusted_proxies: Sequence[Network] = (),
@@ -55,6 +56,7 @@ def activation_app(
     Takes `/v1/active`, and who has an install token gets the installer and the agent, which are
     told *address*. *disconnect* is called with the id of a node whose certificates were taken back.
     *limiter* counts the requests of each address; *trusted_proxies* are believed about addresses.
+    *public* is what else everybody may ask for.
     """
 
     async def active(request: Request) -> Response:
@@ -90,7 +92,7 @@ def activation_app(
     routes = [Route(path, active, methods=["POST"]) for path in ("/v1/active", "/v1/active/")]
     routes += [Route(INSTALLER_PATH, installer), Route(AGENT_PATH, agent)]
     return http_app(
-        routes,
+        [*routes, *public],
         new_id=new_id,
         trusted_proxies=trusted_proxies,
         middleware=[Middleware(AddressGate, limiter=limiter)],

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cloud.core.app import App
-from cloud.core.installation import TargetKind
 from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_node_name
 from cloud.core.node import Node, NodeSpec, checked_node_spec
 from cloud.core.report import StoredReport
 from cloud.errors import Invalid, NotFound
+from cloud.operations.revocation import take_back
 from cloud.store.interface import Transaction
 
 
@@ -70,11 +70,21 @@ def delete_node(tx: Transaction, namespace: str, name: str, *, now: datetime) ->
     """
     node = existing_node(tx, namespace, name)
     tx.delete_node(namespace, name)
-    tx.revoke_certificates(node.id, now)
-    tx.delete_install_tokens(namespace, TargetKind.NODE, name)
+    take_back(tx, namespace, name, now=now)
     for record in tx.records_of_node(namespace, name):
         if record.active:
             tx.put_record(replace(record, active=False, updated=now))
+    return node
+
+
+def revoke_node(tx: Transaction, namespace: str, name: str, *, now: datetime) -> Node:
+    """Shut the node out: take certificates and install commands back, and leave all else.
+
+    Its record stays active, so that nobody activates in its place before an operator resets that
+    (docs/decisions, 8). Again changes nothing.
+    """
+    node = existing_node(tx, namespace, name)
+    take_back(tx, namespace, name, now=now)
     return node
 
 

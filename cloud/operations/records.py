@@ -8,9 +8,10 @@ import msgspec
 
 from cloud.core.batch import Record, checked_record
 from cloud.core.listing import NumberedPage, PageOptions
-from cloud.core.names import check_name, check_node_name, node_id
+from cloud.core.names import check_name, check_node_name
 from cloud.errors import Activated, Invalid, NotFound, QuotaExceeded
 from cloud.operations.batches import existing_batch
+from cloud.operations.revocation import take_back
 from cloud.store.interface import Transaction
 
 
@@ -139,7 +140,7 @@ def reset_record(
     before = existing_record(tx, namespace, batch, name)
     if not before.active:
         return before
-    tx.revoke_certificates(node_id(namespace, before.node_name), now)
+    take_back(tx, namespace, before.node_name, now=now)
     after = replace(before, active=False, updated=now)
     tx.put_record(after)
     return after

@@ -25,7 +25,7 @@ def rest_app(
     new_id: Callable[[], str],
     admin_token_digest: bytes,
     default_namespace: str,
-    on_node_deleted: Callable[[str], None],
+    on_revoked: Callable[[str], None],
     checks: Mapping[str, Check],
     version: str,
     new_token: Callable[[], str],
@@ -39,10 +39,10 @@ def rest_app(
     """Build the server of the open API, of what describes it, and of `/health` and its like.
 
     *new_id* makes ids without dashes; *admin_token_digest* is the SHA-256 of the token that may do
-    everything, beside those in the store; *on_node_deleted* is called with a node's id after its
-    deletion is committed; *checks* are what `/readyz` asks, by name. *new_token* makes secrets:
-    tokens, and those that *install_command* makes a command of, to be pasted into the shell of a
-    machine. *function_runtimes* maps the runtimes that functions can have to their images;
+    everything, beside those in the store; *on_revoked* is called with a node's id after its
+    certificates were taken back; *checks* are what `/readyz` asks, by name. *new_token* makes
+    secrets: tokens, and those that *install_command* makes a command of, to be pasted into the
+    shell of a machine. *function_runtimes* maps the runtimes of functions to their images;
     *can_sign* says whether nodes can be given URLs of objects that need keys.
     *list_key* signs the tokens that lead from page to page. *limits* count callers, by address
     where they show no token; *trusted_proxies* are believed about addresses.
@@ -52,7 +52,7 @@ def rest_app(
         clock,
         new_id,
         default_namespace,
-        on_node_deleted,
+        on_revoked,
         new_token=new_token,
         install_command=install_command,
         function_runtimes=function_runtimes,

@@ -39,7 +39,7 @@ class Api:
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
     default_namespace: str
-    on_node_deleted: Callable[[str], None]
+    on_revoked: Callable[[str], None]
     new_token: Callable[[], str]
     install_command: Callable[[str], str]
     function_runtimes: Mapping[str, str]

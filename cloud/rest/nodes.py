@@ -89,7 +89,17 @@ async def delete_node(call: Call) -> View:
         return nodes.delete_node(tx, call.namespace, name, now=call.now)
 
     node = await call.store.write(delete)
-    call.api.on_node_deleted(node.id)
+    call.api.on_revoked(node.id)
+    return DONE
+
+
+async def revoke_node(call: Call) -> View:
+    """`POST /v1/nodes/{name}/revoke`; its connection ends once its certificates are taken back."""
+    name = call.path("name")
+    node = await call.store.write(
+        lambda tx: nodes.revoke_node(tx, call.namespace, name, now=call.now)
+    )
+    call.api.on_revoked(node.id)
     return DONE
 
 

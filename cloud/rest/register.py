@@ -204,7 +204,7 @@ async def reset_record(call: Call) -> Shown:
         return records.reset_record(tx, call.namespace, batch, name, now=call.now)
 
     record = await call.store.write(reset)
-    call.api.on_node_deleted(node_id(record.namespace, record.node_name))
+    call.api.on_revoked(node_id(record.namespace, record.node_name))
     return _shown_record(record)
 
 

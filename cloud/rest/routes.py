@@ -179,6 +179,12 @@ ROUTES: Sequence[ApiRoute] = (
         Described("Versions of a node's core", CoreVersionsAnswer),
     ),
     ApiRoute(
+        "POST",
+        "/v1/nodes/{name}/revoke",
+        nodes.revoke_node,
+        Described("Shut a node out"),
+    ),
+    ApiRoute(
         "GET", "/v1/apps", apps.list_apps, Described("List apps", Listed[AppSummary], query=LISTED)
     ),
     ApiRoute(

@@ -20,6 +20,7 @@ from cloud.core.node import Node
 from cloud.core.properties import Properties
 from cloud.core.registry import Registry
 from cloud.core.report import Report, Reporter, StoredReport
+from cloud.core.revocation import RevocationState
 from cloud.core.secret import Secret
 from cloud.core.selectors import Selector
 from cloud.core.tokens import ApiToken
@@ -142,6 +143,15 @@ class Transaction(Protocol):
 
     def revoke_certificates(self, node_id: str, now: datetime) -> int:
         """Take back every certificate of the node that is not yet; how many there were."""
+        ...
+
+    def revoked_certificates(self, after: datetime) -> Sequence[NodeCertificate]:
+        """What was taken back and ends later than *after*, in the order they end."""
+        ...
+
+    def revocation_state(self) -> RevocationState: ...
+    def put_revocation_state(self, state: RevocationState) -> None:
+        """Note *state*, but for its changes, which are counted here."""
         ...
 
     # tokens that bring in a machine

@@ -180,6 +180,18 @@ _API_TOKENS = (
     ) STRICT
     """,
 )
+_REVOCATION = (
+    """
+    CREATE TABLE revocation (
+        id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+        changes INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        issued INTEGER NOT NULL
+    ) STRICT
+    """,
+    "INSERT INTO revocation (id, changes, number, issued) VALUES (1, 0, 0, 0)",
+    "CREATE INDEX certificate_revoked ON certificate (expires) WHERE revoked IS NOT NULL",
+)
 
 _CERTIFICATE_KEYS = ("ALTER TABLE certificate ADD COLUMN key TEXT NOT NULL DEFAULT ''",)
 
@@ -220,6 +232,11 @@ def _properties(db: Database) -> None:
         db.execute(statement)
 
 
+def _revocation(db: Database) -> None:
+    for statement in _REVOCATION:
+        db.execute(statement)
+
+
 STEPS: tuple[tuple[str, Step], ...] = (
     ("0001_first_tables", _first_tables),
     ("0002_install_tokens", _install_tokens),
@@ -227,6 +244,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0004_labels", _labels),
     ("0005_certificate_keys", _certificate_keys),
     ("0006_properties", _properties),
+    ("0007_revocation", _revocation),
 )
 """Every migration there ever was, by its id, in their order."""
 

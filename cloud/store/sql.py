@@ -175,6 +175,13 @@ ON CONFLICT (serial) DO UPDATE SET
 REVOKE_CERTIFICATES = """
 UPDATE certificate SET revoked = :now WHERE node_id = :node_id AND revoked IS NULL RETURNING serial
 """
+REVOKED_CERTIFICATES = """
+SELECT serial, node_id, created, expires, revoked, key FROM certificate
+WHERE revoked IS NOT NULL AND expires > :after ORDER BY expires, serial
+"""
+REVOCATION_STATE = "SELECT changes, number, issued FROM revocation WHERE id = 1"
+PUT_REVOCATION_STATE = "UPDATE revocation SET number = :number, issued = :issued WHERE id = 1"
+REVOCATIONS_CHANGED = "UPDATE revocation SET changes = changes + 1 WHERE id = 1"
 
 # tokens that bring in a machine
 INSTALL_TOKEN = """

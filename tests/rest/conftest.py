@@ -90,7 +90,7 @@ class World:
     url: str
     store: Store
     clock: Clock
-    deleted: list[str] = field(default_factory=list)
+    cut_off: list[str] = field(default_factory=list)
     checks: dict[str, Any] = field(default_factory=dict)
 
 
@@ -110,7 +110,7 @@ async def open_world(
 ) -> AsyncIterator[World]:
     """A server with an empty store."""
     clock, numbers, tokens = Clock(), count(1), count(1)
-    deleted: list[str] = []
+    cut_off: list[str] = []
     checks: dict[str, Any] = {}
     async with open_store(tmp_path) as store:
         app = rest_app(
@@ -119,7 +119,7 @@ async def open_world(
             new_id=lambda: f"id{next(numbers)}",
             admin_token_digest=hashlib.sha256(TOKEN.encode()).digest(),
             default_namespace="default",
-            on_node_deleted=deleted.append,
+            on_revoked=cut_off.append,
             checks=checks,
             version="1.2.3",
             function_runtimes={"python36": "runtimes/python:3.6"},
@@ -132,7 +132,7 @@ async def open_world(
         )
         headers = {"Authorization": f"Bearer {TOKEN}", "x-bce-request-id": REQUEST_ID}
         async with serving(app) as url, caller(url, headers) as http:
-            yield World(Client(http), url, store, clock, deleted, checks)
+            yield World(Client(http), url, store, clock, cut_off, checks)
 
 
 @pytest.fixture

@@ -207,6 +207,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("core-patch", "PATCH", "/v1/nodes/n1/core/configs", {"frequency": None, "apiport": 30060}),
     ("core-get", "GET", "/v1/nodes/n1/core/configs", None),
     ("core-versions", "GET", "/v1/nodes/n1/core/versions", None),
+    ("nodes-revoke", "POST", "/v1/nodes/n1/revoke", None),
 ]
 
 
@@ -262,6 +263,7 @@ def _shape(path: str) -> str:
     """The path with its parameters blotted out: every second part after `/v1/x`, but for words."""
     words = {"stats", "refresh", "apps", "record", "init", "generate", "download", "reset"}
     words |= {"properties", "mode", "core", "configs", "versions"}
+    words |= {"revoke"}
     parts = path.partition("?")[0].split("/")[3:]
     return "/".join(
         [path.split("/")[2].partition("?")[0], *(p if p in words else "{}" for p in parts)]

@@ -209,9 +209,18 @@ async def test_a_node_is_ready_while_it_reports(world: World) -> None:
 async def test_a_deleted_node_is_cut_off(world: World) -> None:
     await world.client.call("POST", "/v1/nodes", NODE)
     await world.client.refused("DELETE", "/v1/nodes/n2", status=404, code="ResourceNotFound")
-    assert world.deleted == []
+    assert world.cut_off == []
     await world.client.call("DELETE", "/v1/nodes/n1")
-    assert world.deleted == ["default.n1"]
+    assert world.cut_off == ["default.n1"]
+
+
+async def test_a_revoked_node_is_cut_off_and_stays(world: World) -> None:
+    await world.client.call("POST", "/v1/nodes", NODE)
+    await world.client.refused("POST", "/v1/nodes/n2/revoke", status=404, code="ResourceNotFound")
+    assert world.cut_off == []
+    await world.client.call("POST", "/v1/nodes/n1/revoke")
+    assert world.cut_off == ["default.n1"]
+    await world.client.call("GET", "/v1/nodes/n1")
 
 
 async def test_what_is_in_use_stays(client: Client) -> None:
@@ -258,10 +267,10 @@ async def test_a_reset_record_is_free_and_its_node_is_cut_off(world: World) -> N
     seen = (await client.send("GET", one)).headers["etag"]
     stale = client.saying(**{"If-Match": '"other"'})
     await stale.refused("POST", f"{one}/reset", status=412, code="PreconditionFailed")
-    assert world.deleted == []
+    assert world.cut_off == []
     answer = await client.saying(**{"If-Match": seen}).call("POST", f"{one}/reset")
     assert (answer["active"], answer["nodeName"]) == (0, "n1")
-    assert world.deleted == ["default.n1"]
+    assert world.cut_off == ["default.n1"]
     assert await world.store.read(lambda tx: tx.live_keys("default.n1")) == frozenset()
     await client.refused("POST", f"{one}s/reset", status=404, code="ResourceNotFound")
 

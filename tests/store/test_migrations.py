@@ -28,6 +28,7 @@ TABLES = {
     "report",
     "resource",
     "revision",
+    "revocation",
     "sealing",
     "stale_node",
 }

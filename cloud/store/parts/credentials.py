@@ -6,6 +6,7 @@ from datetime import datetime
 
 from cloud.core.certificate import NodeCertificate
 from cloud.core.installation import InstallToken, TargetKind
+from cloud.core.revocation import RevocationState
 from cloud.core.tokens import ApiToken
 from cloud.errors import Conflict
 from cloud.store import sql
@@ -16,6 +17,7 @@ from cloud.store.parts.part import (
     first,
 )
 from cloud.store.rows import (
+    Parameters,
     api_token_of,
     api_token_row,
     certificate_of,
@@ -23,6 +25,7 @@ from cloud.store.rows import (
     install_token_of,
     install_token_row,
     micros,
+    moment,
 )
 
 
@@ -40,7 +43,23 @@ class CredentialPart(Part):
         return frozenset(key for (key,) in self._run(sql.LIVE_KEYS, {"node_id": node_id}))
 
     def revoke_certificates(self, node_id: str, now: datetime) -> int:
-        return len(self._run(sql.REVOKE_CERTIFICATES, {"node_id": node_id, "now": micros(now)}))
+        key: Parameters = {"node_id": node_id, "now": micros(now)}
+        count = len(self._run(sql.REVOKE_CERTIFICATES, key))
+        if count:
+            self._run(sql.REVOCATIONS_CHANGED, NOTHING)
+        return count
+
+    def revoked_certificates(self, after: datetime) -> Sequence[NodeCertificate]:
+        found = self._run(sql.REVOKED_CERTIFICATES, {"after": micros(after)})
+        return [certificate_of(row) for row in found]
+
+    def revocation_state(self) -> RevocationState:
+        changes, number, issued = self._run(sql.REVOCATION_STATE, NOTHING)[0]
+        return RevocationState(changes, number, moment(issued))
+
+    def put_revocation_state(self, state: RevocationState) -> None:
+        row: Parameters = {"number": state.number, "issued": micros(state.issued)}
+        self._run(sql.PUT_REVOCATION_STATE, row)
 
     # tokens that bring in a machine
     def install_token(self, digest: str) -> InstallToken | None:

@@ -1,0 +1,48 @@
+"""Which certificates were taken back, as lists that others can check against (RFC 5280, 5)."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from certs.keys import SigningKey
+
+LIFETIME = timedelta(days=30)
+"""How long after it was made a list may be used; then brokers refuse everybody."""
+
+
+class Revoked(NamedTuple):
+    """One certificate that was taken back, and when."""
+
+    serial: int
+    since: datetime
+
+
+def revocation_list(
+    issuer: x509.Certificate,
+    key: SigningKey,
+    revoked: Iterable[Revoked],
+    *,
+    number: int,
+    issued: datetime,
+    ends: datetime,
+) -> x509.CertificateRevocationList:
+    """The list numbered *number* of *issuer*, good from *issued* to *ends*."""
+    # All at once: adding them one by one copies the list each time (30,000 took 5 s).
+    builder = x509.CertificateRevocationListBuilder(
+        revoked_certificates=[
+            x509.RevokedCertificateBuilder(serial, since).build() for serial, since in revoked
+        ]
+    )
+    return (
+        builder.issuer_name(issuer.subject)
+        .last_update(issued)
+        .next_update(ends)
+        .add_extension(x509.CRLNumber(number), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )

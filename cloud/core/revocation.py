@@ -1,0 +1,47 @@
+"""What a published list of revoked certificates says, whoever signs it (RFC 5280, 5)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cloud.core.certificate import NodeCertificate
+
+BACKDATE = timedelta(hours=1)
+"""How long before it is made a list says it was, for clocks that run behind."""
+
+KEPT_AFTER_EXPIRY = timedelta(days=2)
+"""An entry is on at least one more list after its certificate has ended (RFC 5280, 3.3)."""
+
+STEP = timedelta(seconds=1)
+"""What two lists differ by at least, as dates in them are exact to a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationState:
+    """What lists there were: *changes* counts revocations, *number* and *issued* are the last's."""
+
+    changes: int
+    number: int
+    issued: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationList:
+    """A list to be signed: *revoked* as of *changes*, under a *number* never used before."""
+
+    changes: int
+    number: int
+    issued: datetime
+    revoked: Sequence[NodeCertificate]
+
+
+def next_state(last: RevocationState, now: datetime) -> RevocationState:
+    """State after one more list: its number is higher, and it says that it is newer than the last.
+
+    OpenSSL takes the newest of the lists it was given, so two of one second would not do.
+    A last one from a future that a clock has since left cannot be outdone: then the clock counts.
+    """
+    issued = now.replace(microsecond=0) - BACKDATE
+    if issued - STEP < last.issued <= now - STEP:
+        issued = last.issued + STEP
+    return RevocationState(last.changes, last.number + 1, issued)

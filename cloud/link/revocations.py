@@ -1,0 +1,137 @@
+"""The list of revoked certificates, as brokers and people get it: by HTTP, and as a file."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from certs.authority import Authority
+from certs.errors import AuthorityNotValid
+from certs.revocation import Revoked
+from cloud.core.revocation import RevocationList
+from cloud.errors import Unavailable
+from cloud.operations.revocation import next_list
+from cloud.store.interface import Store
+
+logger = logging.getLogger(__name__)
+
+RENEWED_AFTER = timedelta(days=1)
+"""Age of a list that is made anew although nothing was revoked."""
+
+POLL_EVERY = timedelta(milliseconds=500)
+"""A revocation that nobody told of is in the file after this, at most."""
+
+PEM_TYPE = "application/x-pem-file"
+DER_TYPE = "application/pkix-crl"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedLists:
+    """Lists made at *made*: in *pem* one for each authority whose certificates are in use.
+
+    *der* is that of the authority which issues now.
+    """
+
+    changes: int
+    made: datetime
+    pem: bytes
+    der: bytes
+
+    def will_do(self, changes: int, now: datetime) -> bool:
+        """Say whether nothing was revoked since, and it is young; the clock may have gone back."""
+        return self.changes == changes and timedelta() <= now - self.made < RENEWED_AFTER
+
+
+class RevocationLists:
+    """Owns the lists that are published; makes new ones when something changed or they get old."""
+
+    def __init__(
+        self, store: Store, authority: Authority, clock: Callable[[], datetime], file: Path | None
+    ) -> None:
+        self._store = store
+        self._authority = authority
+        self._clock = clock
+        self._file = file
+        self._last: SignedLists | None = None
+        self._making = asyncio.Lock()
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that something was revoked: the file is written at once, not at the next look."""
+        self._woken.set()
+
+    async def current(self) -> SignedLists:
+        """Lists with all that is revoked now."""
+        async with self._making:
+            now = self._clock()
+            state = await self._store.read(lambda tx: tx.revocation_state())
+            if self._last is None or not self._last.will_do(state.changes, now):
+                content = await self._store.write(lambda tx: next_list(tx, now=now))
+                self._last = await asyncio.to_thread(self._signed, content, now)
+            return self._last
+
+    async def run(self) -> None:
+        """Keep the file as it has to be until cancelled; returns at once where there is none."""
+        if self._file is None:
+            return
+        written: SignedLists | None = None
+        while True:
+            self._woken.clear()
+            try:
+                lists = await self.current()
+                if lists is not written:
+                    await asyncio.to_thread(_replace, self._file, lists.pem)
+                    written = lists
+            except (Unavailable, OSError) as error:
+                reason = error.reason if isinstance(error, Unavailable) else error
+                logger.warning("cannot write %s, trying again: %s", self._file, reason)
+            try:
+                async with asyncio.timeout(POLL_EVERY.total_seconds()):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+
+    def routes(self) -> list[Route]:
+        """`/crl.pem` and `/crl.der`, for everybody: a list of serial numbers is no secret."""
+
+        async def pem(_: Request) -> Response:
+            return Response((await self.current()).pem, media_type=PEM_TYPE)
+
+        async def der(_: Request) -> Response:
+            return Response((await self.current()).der, media_type=DER_TYPE)
+
+        return [Route("/crl.pem", pem), Route("/crl.der", der)]
+
+    def _signed(self, content: RevocationList, now: datetime) -> SignedLists:
+        revoked = [Revoked(one.serial, one.revoked or now) for one in content.revoked]
+        try:
+            lists = self._authority.revocation_lists(
+                revoked, number=content.number, issued=content.issued, now=now
+            )
+        except AuthorityNotValid as error:
+            raise Unavailable(str(error)) from error
+        return SignedLists(
+            content.changes,
+            now,
+            b"".join(one.public_bytes(Encoding.PEM) for one in lists),
+            lists[0].public_bytes(Encoding.DER),
+        )
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Write *file* whole, readable by brokers; they never see half of it."""
+    partial = file.with_name(f"{file.name}.new")
+    with partial.open("wb") as opened:
+        opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())
+    partial.chmod(0o644)
+    partial.replace(file)
