@@ -214,10 +214,6 @@ class App:
         """Terms a node's labels must satisfy; none means the app is deployed nowhere."""
         return parse_selector(self.spec.selector)
 
-    def uses(self, kind: UseKind, name: str) -> bool:
-        """Say whether a change of that resource is a change of this app."""
-        return any(use.kind is kind and use.name == name for use in uses_of(self.spec))
-
 
 def uses_of(spec: AppSpec) -> Iterator[Use]:
     """Everything *spec* refers to by name."""

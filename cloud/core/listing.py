@@ -1,35 +1,14 @@
 """Lists: which resources of a namespace, and which page of them (contract, "List Node")."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-from cloud.core.selectors import LENGTH_LIMIT, matches, parse_selector
+from cloud.core.selectors import LENGTH_LIMIT
 from cloud.errors import Invalid
 
-
-class Listed(Protocol):
-    """What can be listed."""
-
-    @property
-    def namespace(self) -> str:
-        """Namespace it is in."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """Name, unique in the list."""
-        ...
-
-    @property
-    def created(self) -> datetime:
-        """When it was made; lists are in this order."""
-        ...
-
-
-L = TypeVar("L", bound=Listed)
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -58,31 +37,6 @@ class Page(Generic[T]):
     def each(self, change: Callable[[T], U]) -> "Page[U]":
         """The same page with every item changed."""
         return Page([change(item) for item in self.items], self.total, self.after)
-
-
-def page_of(
-    resources: Iterable[L], options: ListOptions, labels_of: Callable[[L], Mapping[str, str]]
-) -> Page[L]:
-    """The page of *resources* that *options* asks for, oldest first, then by name.
-
-    Stable while resources come and go: a page begins after the last one of the page before,
-    wherever that is now. Invalid for a selector that cannot be read.
-    """
-    selector = parse_selector(options.selector)
-    fields = parse_field_selector(options.field_selector)
-    chosen = [
-        resource
-        for resource in resources
-        if all(term.holds_for(resource) for term in fields)
-        and matches(selector, labels_of(resource))
-    ]
-    chosen.sort(key=_place)
-    after = options.after
-    rest = chosen if after is None else [one for one in chosen if _place(one) > after]
-    if 0 < options.limit < len(rest):
-        shown = rest[: options.limit]
-        return Page(shown, len(chosen), _place(shown[-1]))
-    return Page(rest, len(chosen))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +71,6 @@ class FieldTerm:
     value: str
     negated: bool
 
-    def holds_for(self, resource: Listed) -> bool:
-        """Say whether *resource* satisfies this term."""
-        own = resource.name if self.field == "name" else resource.namespace
-        return (own == self.value) is not self.negated
-
 
 def parse_field_selector(text: str) -> list[FieldTerm]:
     """Terms of *text*, none for white space; Invalid for one that cannot be read."""
@@ -138,7 +87,3 @@ def parse_field_selector(text: str) -> list[FieldTerm]:
             )
         terms.append(FieldTerm(found["field"], found["value"], found["operator"] == "!="))
     return terms
-
-
-def _place(resource: Listed) -> Place:
-    return resource.created, resource.name

@@ -1,6 +1,6 @@
 """What people do with apps, and what a change of something they use does to them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -8,7 +8,7 @@ import msgspec
 
 from cloud.core.app import App, AppSpec, Use, UseKind, checked_app_spec, uses_of
 from cloud.core.functions import NO_RUNTIMES, completed_app_spec
-from cloud.core.listing import ListOptions, Page, page_of
+from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_own_name
 from cloud.errors import InUse, Invalid, NotFound
 from cloud.store.interface import Transaction
@@ -87,32 +87,27 @@ def existing_app(tx: Transaction, namespace: str, name: str) -> App:
     return app
 
 
-def apps_using(tx: Transaction, namespace: str, kind: UseKind, name: str) -> Sequence[App]:
-    """Every app that uses that resource."""
-    return [app for app in tx.apps(namespace) if app.uses(kind, name)]
-
-
 def list_apps_using(
     tx: Transaction, namespace: str, kind: UseKind, name: str, options: ListOptions
 ) -> Page[App]:
     """List the apps that use that resource."""
-    users = apps_using(tx, namespace, kind, name)
-    return page_of(users, options, lambda app: app.spec.labels)
+    return tx.list_apps_using(namespace, kind, name, options)
 
 
 def check_unused(tx: Transaction, namespace: str, kind: UseKind, name: str) -> None:
     """Refuse (InUse, naming them) when apps use that resource."""
-    users = [app.name for app in apps_using(tx, namespace, kind, name)]
-    if users:
-        more = ["..."] if len(users) > _USERS_SHOWN else []
-        raise InUse(kind.value, name, f"app {', '.join(users[:_USERS_SHOWN] + more)}")
+    users = tx.list_apps_using(namespace, kind, name, ListOptions(limit=_USERS_SHOWN))
+    if users.items:
+        names = [app.name for app in users.items]
+        more = ["..."] if users.after is not None else []
+        raise InUse(kind.value, name, f"app {', '.join(names + more)}")
 
 
 def roll_apps_using(
     tx: Transaction, namespace: str, kind: UseKind, name: str, *, now: datetime
 ) -> None:
     """Give every app that uses that resource a new version and tell the nodes that run them."""
-    for app in apps_using(tx, namespace, kind, name):
+    for app in tx.list_apps_using(namespace, kind, name, ListOptions()).items:
         after = replace(app, version=tx.next_version(), updated=now)
         tx.put_app(after)
         tx.mark_selected_stale(namespace, after.selector)

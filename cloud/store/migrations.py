@@ -201,6 +201,33 @@ _PROPERTIES = (
     "ALTER TABLE node ADD COLUMN properties TEXT",
 )
 
+_USES = (
+    """
+    CREATE TABLE app_use (
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        used_kind TEXT NOT NULL,
+        used_name TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        PRIMARY KEY (namespace, name, used_kind, used_name)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX app_using ON app_use (namespace, used_kind, used_name, created, name)",
+    """
+    CREATE TABLE label_revision (
+        kind TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        PRIMARY KEY (kind, namespace)
+    ) STRICT, WITHOUT ROWID
+    """,
+    # The apps of before: what they use is filled in as labels are.
+    """
+    INSERT INTO unlabelled SELECT kind, namespace, name FROM resource WHERE kind = 'app'
+    ON CONFLICT DO NOTHING
+    """,
+)
+
 
 def _first_tables(db: Database) -> None:
     for statement in _FIRST_TABLES:
@@ -237,6 +264,11 @@ def _revocation(db: Database) -> None:
         db.execute(statement)
 
 
+def _uses(db: Database) -> None:
+    for statement in _USES:
+        db.execute(statement)
+
+
 STEPS: tuple[tuple[str, Step], ...] = (
     ("0001_first_tables", _first_tables),
     ("0002_install_tokens", _install_tokens),
@@ -245,6 +277,7 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("0005_certificate_keys", _certificate_keys),
     ("0006_properties", _properties),
     ("0007_revocation", _revocation),
+    ("0008_uses", _uses),
 )
 """Every migration there ever was, by its id, in their order."""
 

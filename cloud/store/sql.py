@@ -30,23 +30,45 @@ UPDATE node SET properties = :properties WHERE namespace = :namespace AND name =
 RETURNING name
 """
 
-# labels of everything that is listed by selector
+# labels of everything that is listed by selector, and how often those of a kind have changed
+LABELS = """
+SELECT key, value, created FROM label
+WHERE kind = :kind AND namespace = :namespace AND name = :name
+"""
 PUT_LABEL = """
 INSERT INTO label (kind, namespace, name, key, value, number, created)
 VALUES (:kind, :namespace, :name, :key, :value, :number, :created)
 """
 DELETE_LABELS = "DELETE FROM label WHERE kind = :kind AND namespace = :namespace AND name = :name"
+LABELS_REVISION = """
+SELECT revision FROM label_revision WHERE kind = :kind AND namespace = :namespace
+"""
+LABELS_CHANGED = """
+INSERT INTO label_revision (kind, namespace, revision) VALUES (:kind, :namespace, 1)
+ON CONFLICT (kind, namespace) DO UPDATE SET revision = label_revision.revision + 1
+"""
 UNLABELLED = "SELECT kind, namespace, name FROM unlabelled"
 ALL_LABELLED = "DELETE FROM unlabelled"
 
-# fragments of statements that select by them: a beginning, where, conditions, an end
+# what apps use
+PUT_USE = """
+INSERT INTO app_use (namespace, name, used_kind, used_name, created)
+VALUES (:namespace, :name, :used_kind, :used_name, :created)
+"""
+DELETE_USES = "DELETE FROM app_use WHERE namespace = :namespace AND name = :name"
+
+# fragments of statements that select by labels: a beginning, where, conditions, an end
 COUNT = "SELECT count(*)"
+COUNT_SOME = "SELECT count(*) FROM (SELECT place.name"
+UP_TO = " LIMIT :limit) AS counted"
 NAMES = "SELECT place.name, place.created"
 MARK_STALE_AMONG = "INSERT INTO stale_node (namespace, name) SELECT place.namespace, place.name"
 AMONG_NODES = " FROM node AS place WHERE place.namespace = :namespace"
 AMONG_RESOURCES = (
     " FROM resource AS place WHERE place.kind = :kind AND place.namespace = :namespace"
 )
+AMONG_USERS = """ FROM app_use AS place WHERE place.namespace = :namespace
+AND place.used_kind = :used_kind AND place.used_name = :used_name"""
 AMONG_LABELS = """ FROM label AS place
 WHERE place.kind = :kind AND place.namespace = :namespace AND place.key = :key_#"""
 HAS_LABEL = """EXISTS (SELECT 1 FROM label AS own WHERE own.kind = :kind

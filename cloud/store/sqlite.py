@@ -15,9 +15,9 @@ from typing import TypeVar
 
 from cloud.errors import Unavailable
 from cloud.store import sql
-from cloud.store.catalogs import Catalogs
 from cloud.store.connection import Connection, open_connection, trouble_of
 from cloud.store.interface import Transaction
+from cloud.store.memory import Memory
 from cloud.store.migrations import migrate
 from cloud.store.ownership import Ownership
 from cloud.store.parts.part import Run
@@ -61,7 +61,7 @@ class SqliteStore:
         self._path = path
         self._sealer = sealer
         self._lock_wait = lock_wait
-        self._catalogs = Catalogs()
+        self._memory = Memory()
         self._writer = Connection(path, lock_wait=lock_wait, read_only=False)
         self._writing = ThreadPoolExecutor(1, "store-writer")
         self._reading = ThreadPoolExecutor(READERS, "store-reader")
@@ -136,7 +136,7 @@ class SqliteStore:
             self._sealer.unseal(found[0][0], *CHECK_PLACE)
         else:
             run(sql.PUT_SEALED_CHECK, {"sealed": self._sealer.seal(b"edgesync", *CHECK_PLACE)})
-        SqlTransaction(run, self._sealer, self._catalogs).label_all()
+        SqlTransaction(run, self._sealer, self._memory).label_all()
         return bool(run(sql.ANY_STALE, {}))
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
@@ -155,7 +155,7 @@ class SqliteStore:
 
     # on any thread
     def _carry_out(self, work: Callable[[Transaction], T], run: Run) -> tuple[T, bool]:
-        tx = SqlTransaction(run, self._sealer, self._catalogs)
+        tx = SqlTransaction(run, self._sealer, self._memory)
         try:
             return work(tx), tx.marked_stale
         except StopIteration as error:

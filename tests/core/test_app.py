@@ -1,8 +1,6 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cloud.core.app import App, AppSpec, Use, UseKind, checked_app_spec, uses_of
 from cloud.core.decoding import convert
@@ -95,15 +93,6 @@ def test_what_an_app_uses_is_named_with_the_place() -> None:
         Use(UseKind.SECRET, "web-password", "volumes[1].secret.name"),
         Use(UseKind.REGISTRY, "hub", "registries[0].name"),
     ]
-
-
-@given(st.sampled_from(UseKind), st.sampled_from(["web-conf", "web-password", "hub", "x"]))
-def test_an_app_uses_what_it_names_and_nothing_else(kind: UseKind, name: str) -> None:
-    spec = checked(volumes=VOLUMES, registries=[{"name": "hub"}])
-    app = App("default", "web", spec, "1", START, START)
-    assert app.uses(kind, name) is any(
-        use.kind is kind and use.name == name for use in uses_of(spec)
-    )
 
 
 @pytest.mark.parametrize("name", ["", "a.b", "A", "a_b", "x" * 64, "a/b"])

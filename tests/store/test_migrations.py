@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from cloud.core.app import AppSpec
+from cloud.core.app import AppSpec, Ref, UseKind, Volume
 from cloud.core.config import ConfigSpec
 from cloud.core.listing import ListOptions
 from cloud.errors import Unavailable
@@ -20,9 +20,11 @@ from tests.store.conftest import app, config, node, registry, secret
 
 TABLES = {
     "api_token",
+    "app_use",
     "batch",
     "certificate",
     "label",
+    "label_revision",
     "node",
     "record",
     "report",
@@ -112,12 +114,14 @@ async def test_a_store_of_a_newer_version_is_not_opened(tmp_path: Path) -> None:
     assert "newer version" in caught.value.reason
 
 
-async def test_what_an_older_server_put_is_found_by_its_labels(tmp_path: Path) -> None:
+async def test_what_an_older_server_put_is_found_by_its_labels_and_uses(tmp_path: Path) -> None:
     """The labels of configs are sealed: they are filled in by the store, which has the key."""
 
     def put(tx: Transaction) -> None:
         tx.put_node(node("n"))
-        tx.put_app(replace(app("a"), spec=AppSpec(labels={"role": "gateway"})))
+        volumes = (Volume("v", config=Ref("c")),)
+        spec = AppSpec(labels={"role": "gateway"}, volumes=volumes)
+        tx.put_app(replace(app("a"), spec=spec))
         tx.put_config(replace(config("c"), spec=ConfigSpec(labels={"role": "gateway"})))
         tx.put_secret(secret("s"))
         tx.put_registry(registry("r"))
@@ -131,6 +135,7 @@ async def test_what_an_older_server_put_is_found_by_its_labels(tmp_path: Path) -
             tx.list_configs("default", gateway).total,
             tx.list_secrets("default", sealed).total,
             tx.list_registries("default", ListOptions("secret-type=registry")).total,
+            tx.list_apps_using("default", UseKind.CONFIG, "c", ListOptions()).total,
         ]
 
     async with open_store(tmp_path) as store:
@@ -139,16 +144,18 @@ async def test_what_an_older_server_put_is_found_by_its_labels(tmp_path: Path) -
         for statement in (
             "DROP TABLE label",
             "DROP TABLE unlabelled",
+            "DROP TABLE app_use",
+            "DROP TABLE label_revision",
             "DROP INDEX node_by_age",
             "DROP INDEX resource_by_age",
             "DROP INDEX batch_by_age",
             "DROP INDEX record_by_age",
-            "DELETE FROM _sqlite_migrations WHERE name = '0004_labels'",
+            "DELETE FROM _sqlite_migrations WHERE name IN ('0004_labels', '0008_uses')",
         ):
             connection.execute(statement)
     for _ in range(2):
         async with open_store(tmp_path) as store:
-            assert await store.read(listed) == [1, 1, 1, 1, 1, 1]
+            assert await store.read(listed) == [1, 1, 1, 1, 1, 1, 1]
 
 
 def test_ids_are_numbered_in_their_order() -> None:

@@ -90,7 +90,7 @@ class ReportPart(Part):
 
     def mark_selected_stale(self, namespace: str, selector: Selector) -> None:
         if selector:
-            self._run(*Selection(NODE, namespace, selector).marked_stale())
+            Selection(self._run, NODE, namespace, selector).mark_stale()
             self.marked_stale = True
 
     def take_stale(self, limit: int) -> Sequence[tuple[str, str]]:

@@ -2,11 +2,10 @@
 # ruff: noqa: D102  # `interface` says what each method promises
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
 
 import msgspec
 
-from cloud.core.app import App, AppSpec
+from cloud.core.app import App, AppSpec, UseKind
 from cloud.core.config import Config, ConfigSpec
 from cloud.core.desired import Catalog
 from cloud.core.listing import ListOptions, Page
@@ -15,29 +14,13 @@ from cloud.core.registry import LABELS as REGISTRY_LABELS
 from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.secret import LABELS as SECRET_LABELS
 from cloud.core.secret import Secret, SecretSpec
-from cloud.core.selectors import integer_of
 from cloud.store import sql
-from cloud.store.catalogs import Catalogs
-from cloud.store.parts.part import (
-    NOTHING,
-    Part,
-    Resource,
-    Run,
-    described,
-    first,
-)
-from cloud.store.rows import (
-    Parameters,
-    Row,
-    document,
-    micros,
-    moment,
-    node_of,
-)
+from cloud.store.memory import Memory
+from cloud.store.parts.listed import ListedPart
+from cloud.store.parts.part import NOTHING, Resource, Run, described, first
+from cloud.store.rows import Row, document, moment, node_of
 from cloud.store.sealing import Sealer, is_plain
-from cloud.store.selection import ALL, NODE, selection_of
-
-T = TypeVar("T")
+from cloud.store.selection import NODE
 
 _APP, _CONFIG, _SECRET, _REGISTRY = "app", "config", "secret", "registry"
 _APP_SPEC = msgspec.json.Decoder(AppSpec)
@@ -46,12 +29,11 @@ _SECRET_SPEC = msgspec.json.Decoder(SecretSpec)
 _REGISTRY_SPEC = msgspec.json.Decoder(RegistrySpec)
 
 
-class ResourcePart(Part):
+class ResourcePart(ListedPart):
     """What operators describe, and the catalogs made of it."""
 
-    def __init__(self, run: Run, sealer: Sealer, catalogs: Catalogs) -> None:
-        super().__init__(run, sealer)
-        self._shared_catalogs = catalogs
+    def __init__(self, run: Run, sealer: Sealer, memory: Memory) -> None:
+        super().__init__(run, sealer, memory)
         # Catalogs as this transaction sees them now.
         self._catalogs: dict[str, Catalog] = {}
         # Whether this transaction changed resources: then its catalogs are nobody else's.
@@ -76,8 +58,10 @@ class ResourcePart(Part):
         return self._page(NODE, namespace, options, self.node)
 
     def delete_node(self, namespace: str, name: str) -> bool:
-        self._run(sql.DELETE_LABELS, {"kind": NODE, "namespace": namespace, "name": name})
-        return bool(self._run(sql.DELETE_NODE, {"namespace": namespace, "name": name}))
+        there = bool(self._run(sql.DELETE_NODE, {"namespace": namespace, "name": name}))
+        if there:
+            self._unlabel(NODE, namespace, name)
+        return there
 
     # apps, configs, secrets, registries
     def app(self, namespace: str, name: str) -> App | None:
@@ -89,10 +73,17 @@ class ResourcePart(Part):
     def list_apps(self, namespace: str, options: ListOptions) -> Page[App]:
         return self._page(_APP, namespace, options, self.app)
 
+    def list_apps_using(
+        self, namespace: str, kind: UseKind, name: str, options: ListOptions
+    ) -> Page[App]:
+        return self._page(_APP, namespace, options, self.app, used=(kind, name))
+
     def put_app(self, app: App) -> None:
         self._put_resource(_APP, app, document(app.spec), app.spec.labels)
+        self._note_uses(app)
 
     def delete_app(self, namespace: str, name: str) -> bool:
+        self._run(sql.DELETE_USES, {"namespace": namespace, "name": name})
         return self._delete_resource(_APP, namespace, name)
 
     def catalog(self, namespace: str) -> Catalog:
@@ -148,7 +139,7 @@ class ResourcePart(Part):
         return self._delete_resource(_REGISTRY, namespace, name)
 
     def label_all(self) -> None:
-        """Fill in the labels of what an older version of the server has put."""
+        """Fill in the labels, and the uses, of what an older version of the server has put."""
         find: Mapping[str, Callable[[str, str], Node | App | Config | None]] = {
             NODE: self.node,
             _APP: self.app,
@@ -159,6 +150,8 @@ class ResourcePart(Part):
             if noun is not None:
                 labels = noun.labels if isinstance(noun, Node) else noun.spec.labels
                 self._label(kind, noun, labels)
+            if isinstance(noun, App):
+                self._note_uses(noun)
         self._run(sql.ALL_LABELLED, NOTHING)
 
     # the rows that several nouns share
@@ -178,37 +171,11 @@ class ResourcePart(Part):
 
     def _delete_resource(self, kind: str, namespace: str, name: str) -> bool:
         key = {"kind": kind, "namespace": namespace, "name": name}
-        self._run(sql.DELETE_LABELS, key)
         there = bool(self._run(sql.DELETE_RESOURCE, key))
         if there:
+            self._unlabel(kind, namespace, name)
             self._note_change()
         return there
-
-    def _label(self, kind: str, noun: Node | Resource, labels: Mapping[str, str]) -> None:
-        key = {"kind": kind, "namespace": noun.namespace, "name": noun.name}
-        self._run(sql.DELETE_LABELS, key)
-        row: Parameters = {**key, "created": micros(noun.created)}
-        for label, value in labels.items():
-            own: Parameters = {"key": label, "value": value, "number": integer_of(value)}
-            self._run(sql.PUT_LABEL, {**row, **own})
-
-    def _page(
-        self,
-        kind: str,
-        namespace: str,
-        options: ListOptions,
-        find: Callable[[str, str], T | None],
-    ) -> Page[T]:
-        selection = selection_of(kind, namespace, options)
-        total: int = self._run(*selection.counted())[0][0]
-        limit = options.limit
-        found = self._run(*selection.page(options.after, limit + 1 if limit else ALL, total))
-        shown = found[:limit] if limit else found
-        things = [thing for name, _ in shown if (thing := find(namespace, name)) is not None]
-        if len(shown) == len(found):
-            return Page(things, total)
-        name, created = shown[-1]
-        return Page(things, total, (moment(created), name))
 
     def _note_change(self) -> None:
         if not self._changed_resources:
@@ -223,7 +190,7 @@ class ResourcePart(Part):
         if self._changed_resources:
             return build()
         revision: int = self._run(sql.RESOURCES_REVISION, NOTHING)[0][0]
-        return self._shared_catalogs.catalog(namespace, revision, build)
+        return self._memory.catalogs.value(namespace, revision, build)
 
     def _app(self, row: Row) -> App:
         namespace, name, text, version, created, updated = row

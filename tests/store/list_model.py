@@ -1,0 +1,49 @@
+"""What a list shows, said once more and naively: everything is looked at."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from cloud.core.listing import FieldTerm, ListOptions, Page, Place, parse_field_selector
+from cloud.core.selectors import matches, parse_selector
+
+
+class Listed(Protocol):
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def created(self) -> datetime: ...
+
+
+L = TypeVar("L", bound=Listed)
+
+
+def page_of(
+    resources: Iterable[L], options: ListOptions, labels_of: Callable[[L], Mapping[str, str]]
+) -> Page[L]:
+    """The page of *resources* that *options* asks for, oldest first, then by name."""
+    selector = parse_selector(options.selector)
+    fields = parse_field_selector(options.field_selector)
+    chosen = [
+        one
+        for one in resources
+        if all(holds_for(term, one) for term in fields) and matches(selector, labels_of(one))
+    ]
+    chosen.sort(key=place_of)
+    after = options.after
+    rest = chosen if after is None else [one for one in chosen if place_of(one) > after]
+    if 0 < options.limit < len(rest):
+        shown = rest[: options.limit]
+        return Page(shown, len(chosen), place_of(shown[-1]))
+    return Page(rest, len(chosen))
+
+
+def holds_for(term: FieldTerm, one: Listed) -> bool:
+    own = one.name if term.field == "name" else one.namespace
+    return (own == term.value) is not term.negated
+
+
+def place_of(one: Listed) -> Place:
+    return one.created, one.name
