@@ -12,6 +12,6 @@ RUN pip install --no-cache-dir '.[objects]' && rm -rf /src/*
 USER edgesync
 WORKDIR /data
 VOLUME /data
-EXPOSE 8883 9003 9004
+EXPOSE 8883 9003 9004 9005
 ENTRYPOINT ["edgesync"]
 CMD ["serve", "--data-dir", "/data", "--host", "0.0.0.0"]

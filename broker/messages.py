@@ -99,6 +99,16 @@ def decode_message(payload: bytes) -> Message:
     return Message(envelope.kind, envelope.content, envelope.meta)
 
 
+def decode_content(body: bytes) -> Any:
+    """Read content without an envelope, in JSON, as it comes over HTTPS; MalformedMessage."""
+    try:
+        content = _PLAIN_DECODER.decode(body)
+        _check_content(content, body)
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError, TypeError) as error:
+        raise MalformedMessage(f"body: {error}") from error
+    return content
+
+
 def encode_message(message: Message, encoding: Encoding) -> bytes:
     """Write *message* in *encoding*, keys in the order kind, meta, content."""
     document = {"kind": message.kind, "meta": dict(message.meta), "content": message.content}

@@ -37,12 +37,14 @@ from cloud.config import BadSettings, Settings
 from cloud.core.installation import install_command
 from cloud.http.limits import Limiter
 from cloud.http.peer import PeerProtocol
+from cloud.link.exchange import Exchange
 from cloud.link.http import activation_app
 from cloud.link.inbox import Inbox
 from cloud.link.installer import ServerAddress
 from cloud.link.presigning import CAN_SIGN, presigner
 from cloud.link.pusher import Pusher
 from cloud.link.revocations import RevocationLists
+from cloud.link.sync import sync_app
 from cloud.operations.admission import may_connect
 from cloud.rest.app import rest_app
 from cloud.rest.auth import CallLimits
@@ -67,6 +69,7 @@ class Addresses:
     api: str
     activation: str
     mqtt: str
+    sync: str
     ca: str
     admin_token_file: str
 
@@ -82,10 +85,16 @@ class Cloud:
     addresses: Addresses
     api: uvicorn.Server
     activation: uvicorn.Server
+    sync: uvicorn.Server
     inbox: Inbox
     pusher: Pusher
     revocations: RevocationLists
-    sockets: tuple[socket.socket, socket.socket]
+    sockets: tuple[socket.socket, socket.socket, socket.socket]
+
+    @property
+    def web_servers(self) -> tuple[uvicorn.Server, uvicorn.Server, uvicorn.Server]:
+        """In the order of their sockets."""
+        return self.api, self.activation, self.sync
 
 
 def now_utc() -> datetime:
@@ -123,12 +132,13 @@ async def serve(settings: Settings, *, version: str, announce: Callable[[str], N
             tasks.create_task(cloud.pusher.run(), name="pusher"),
             tasks.create_task(cloud.revocations.run(), name="revocation lists"),
         ]
-        for server, listener in zip((cloud.api, cloud.activation), cloud.sockets, strict=True):
+        for server, listener in zip(cloud.web_servers, cloud.sockets, strict=True):
             tasks.create_task(server.serve(sockets=[listener]), name="web server")
         _tell_ready(cloud.addresses, settings.ready_file, announce)
         await stop.wait()
         logger.info("stopping")
-        cloud.api.should_exit = cloud.activation.should_exit = True
+        for server in cloud.web_servers:
+            server.should_exit = True
         for worker in workers:
             worker.cancel()
     logger.info("stopped")
@@ -156,11 +166,12 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
             stack.enter_context(
                 _listen(settings.host, settings.activation_port, "activation_port")
             ),
+            stack.enter_context(_listen(settings.host, settings.sync_port, "sync_port")),
         )
-        tls = node_listener_context(
+        nodes_tls = node_listener_context(
             certificate.certificate_file, certificate.key_file, authority.trusted_pem
         )
-        hub = await stack.enter_async_context(_open_hub(settings, tls, _gate(store)))
+        hub = await stack.enter_async_context(_open_hub(settings, nodes_tls, _gate(store)))
         install_address = _install_address(settings, listeners[1], hub)
         revocations = RevocationLists(store, authority, now_utc, settings.crl_file)
 
@@ -205,12 +216,14 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
             public=revocations.routes(),
         )
         url_lifetime = timedelta(seconds=settings.object_url_seconds)
+        exchange = Exchange(store, now_utc, presign=presigner(url_lifetime))
         tls = server_context(certificate.certificate_file, certificate.key_file)
         yield Cloud(
             addresses=_addresses(settings, listeners, hub, data),
             api=_web_server(people, None if settings.is_on_loopback else tls),
             activation=_web_server(devices, tls),
-            inbox=Inbox(hub, store, now_utc, presign=presigner(url_lifetime)),
+            sync=_web_server(sync_app(exchange, new_id=_new_id), nodes_tls),
+            inbox=Inbox(hub, exchange),
             pusher=Pusher(hub, store, now_utc),
             revocations=revocations,
             sockets=listeners,
@@ -327,11 +340,12 @@ def _addresses(
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
-    api, activation = (listener.getsockname()[1] for listener in listeners)
+    api, activation, sync = (listener.getsockname()[1] for listener in listeners)
     return Addresses(
         api=f"{'http' if settings.is_on_loopback else 'https'}://{host}:{api}",
         activation=f"https://{host}:{activation}",
         mqtt=f"mqtts://{host}:{hub.port}",
+        sync=f"https://{host}:{sync}",
         ca=str((data / "ca" / "root.pem").resolve()),
         admin_token_file=str((data / "admin.token").resolve()),
     )
@@ -357,6 +371,6 @@ def _tell_ready(addresses: Addresses, file: Path | None, announce: Callable[[str
         partial.rename(file)
     announce(
         f"edgesync is ready: API {addresses.api}, activation {addresses.activation},"
-        f" MQTT {addresses.mqtt}, CA {addresses.ca}, administrator token in"
+        f" MQTT {addresses.mqtt}, sync {addresses.sync}, CA {addresses.ca}, administrator token in"
         f" {addresses.admin_token_file}"
     )

@@ -67,6 +67,10 @@ class Settings:
     mqtt_port: int = field(
         default=8883, metadata=_help("Port of the MQTT hub; 0 takes a free one.")
     )
+    sync_port: int = field(
+        default=9005,
+        metadata=_help("Port for agents that report over HTTPS; 0 takes a free one."),
+    )
     namespace: str = field(default="default", metadata=_help("Namespace where none is given."))
     server_generated_keys: bool = field(
         default=False,
@@ -137,7 +141,7 @@ class Settings:
             raise BadSettings(f"namespace: {error.reason}") from error
 
     def _check_numbers(self) -> None:
-        for port in ("api_port", "activation_port", "mqtt_port"):
+        for port in ("api_port", "activation_port", "mqtt_port", "sync_port"):
             if not 0 <= getattr(self, port) <= 65535:
                 raise BadSettings(f"{port}: {getattr(self, port)} is not between 0 and 65535")
         if not 1 <= self.object_url_seconds <= SIGNATURE_LIMIT:
@@ -192,6 +196,7 @@ _KINDS: Mapping[str, type] = {
     "api_port": int,
     "activation_port": int,
     "mqtt_port": int,
+    "sync_port": int,
     "object_url_seconds": int,
     "function_runtimes": tuple,
     "trusted_proxies": tuple,

@@ -33,6 +33,7 @@ from broker.stock import Publish, open_stock_broker
 from broker.topics import Channel, parse_topic, topic_for
 from cloud.core.app import App, AppSpec, Service
 from cloud.core.node import Node, NodeSpec
+from cloud.link.exchange import Exchange
 from cloud.link.inbox import Inbox
 from cloud.store.interface import Transaction
 from cloud.store.sealing import load_or_create_sealer
@@ -146,7 +147,7 @@ async def embedded(directory: Path, nodes: int) -> AsyncIterator[tuple[int, Comm
         asyncio.TaskGroup() as group,
     ):
         await store.write(lambda tx: _describe(tx, nodes))
-        inbox = Inbox(hub, store, lambda: datetime.now(UTC))
+        inbox = Inbox(hub, Exchange(store, lambda: datetime.now(UTC)))
         working = group.create_task(inbox.run(), name="inbox")
         yield hub.port, lambda: inbox.counts[Channel.REPORT.value]
         working.cancel()

@@ -206,7 +206,16 @@ def _server(data_dir: Path, api_port: int) -> Iterator[dict[str, str]]:
     ready_file, log = data_dir / "ready.json", data_dir / "server.log"
     ready_file.unlink(missing_ok=True)
     arguments = ["serve", "--data-dir", str(data_dir), "--api-port", str(api_port)]
-    arguments += ["--activation-port", "0", "--mqtt-port", "0", "--ready-file", str(ready_file)]
+    arguments += [
+        "--activation-port",
+        "0",
+        "--mqtt-port",
+        "0",
+        "--sync-port",
+        "0",
+        "--ready-file",
+        str(ready_file),
+    ]
     with _process(arguments, {}, log) as process:
         deadline = time.monotonic() + START_DEADLINE_SECONDS
         while not ready_file.exists():

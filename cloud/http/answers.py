@@ -22,6 +22,11 @@ def json_response(
     return Response(msgspec.json.encode(value), status, dict(headers or {}), media_type=media_type)
 
 
+def json_text_response(text: bytes) -> Response:
+    """Answer with *text*, which is JSON already."""
+    return Response(text, media_type=JSON)
+
+
 def not_modified_response(tag: str) -> Response:
     """Answer to who has what *tag* stands for already."""
     return Response(status_code=304, headers={"ETag": tag})

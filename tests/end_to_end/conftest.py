@@ -46,6 +46,7 @@ class Server:
     api: str
     activation: str
     mqtt: str
+    sync: str
     ca: str
     admin_token_file: str
 
@@ -81,7 +82,7 @@ def running_server(data_dir: Path, *arguments: str) -> Iterator[Server]:
     ready = data_dir / "ready.json"
     ready.unlink(missing_ok=True)
     command = [sys.executable, "-m", "edgesync", "serve", "--data-dir", str(data_dir)]
-    command += ["--api-port", "0", "--activation-port", "0", "--mqtt-port", "0"]
+    command += ["--api-port", "0", "--activation-port", "0", "--mqtt-port", "0", "--sync-port", "0"]
     command += ["--ready-file", str(ready), *arguments]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("EDGESYNC_")}
     log_file = data_dir / "test-server.log"

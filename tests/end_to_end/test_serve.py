@@ -68,7 +68,7 @@ def test_beyond_loopback_the_api_speaks_tls_under_the_names_given(tmp_path: Path
 
 
 def test_one_data_directory_has_one_server(server: Server) -> None:
-    ports = ("--api-port", "0", "--activation-port", "0", "--mqtt-port", "0")
+    ports = ("--api-port", "0", "--activation-port", "0", "--mqtt-port", "0", "--sync-port", "0")
     done = serve("--data-dir", str(server.data_dir), *ports)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -76,8 +76,9 @@ def test_one_data_directory_has_one_server(server: Server) -> None:
 
 
 def test_a_port_that_is_taken_is_named(server: Server, tmp_path: Path) -> None:
-    for setting, url in (("api", server.api), ("mqtt", server.mqtt)):
-        ports = {"api": "0", "activation": "0", "mqtt": "0"} | {setting: url.rpartition(":")[2]}
+    for setting, url in (("api", server.api), ("mqtt", server.mqtt), ("sync", server.sync)):
+        ports = dict.fromkeys(("api", "activation", "mqtt", "sync"), "0")
+        ports[setting] = url.rpartition(":")[2]
         flags = [part for name, port in ports.items() for part in (f"--{name}-port", port)]
         done = serve("--data-dir", str(tmp_path / setting), *flags)
         assert done.returncode == 1
@@ -97,7 +98,7 @@ def test_a_key_that_others_can_read_stops_the_start(tmp_path: Path) -> None:
     with running_server(data) as server:
         assert server.stop() == 0
     (data / "ca" / "intermediate.key").chmod(0o644)
-    ports = ("--api-port", "0", "--activation-port", "0", "--mqtt-port", "0")
+    ports = ("--api-port", "0", "--activation-port", "0", "--mqtt-port", "0", "--sync-port", "0")
     done = serve("--data-dir", str(data), *ports)
     assert done.returncode == 1
     assert "chmod 600" in done.stderr

@@ -11,6 +11,7 @@ import pytest
 from broker.messages import Encoding, Message
 from broker.topics import Channel
 from cloud.errors import Unavailable
+from cloud.link.exchange import Exchange
 from cloud.link.inbox import Inbox
 from cloud.operations.nodes import delete_node
 from cloud.store.interface import Store, Transaction
@@ -22,7 +23,7 @@ REPORT = Message("report", {"apps": [], "node": {"hostname": "h"}}, {"seq": 1, "
 @pytest.fixture
 async def inbox(hub: FakeHub, store: Store) -> Inbox:
     await store.write(describe)
-    return Inbox(hub, store, lambda: NOW)
+    return Inbox(hub, Exchange(store, lambda: NOW))
 
 
 def desire(*infos: tuple[str, str]) -> Message:
@@ -160,9 +161,10 @@ async def test_a_deleted_node_is_told_so_in_the_words_agents_look_for(
     inbox: Inbox, hub: FakeHub, store: Store
 ) -> None:
     await store.write(lambda tx: delete_node(tx, "default", "n1", now=NOW))
-    answer = await ask(inbox, hub, Channel.REPORT, REPORT)
+    meta: dict[str, str | int] = {"source": "baetyl-core", "namespace": "default", "name": "n1"}
+    answer = await ask(inbox, hub, Channel.REPORT, Message("report", {}, meta))
     assert answer.kind == "error"
-    assert answer.content == "The (node) resource (n1) is not found."
+    assert answer.content == f"The (node) resource ({answer.meta['name']}) is not found."
     assert answer.meta["code"] == "ResourceNotFound"
 
 
@@ -252,7 +254,7 @@ async def test_nothing_is_acknowledged_before_the_store_is_back(
     async def pause(seconds: float) -> None:
         acks_at_retry.append(len(hub.acked))
 
-    inbox = Inbox(hub, failing, lambda: NOW, pause=pause)
+    inbox = Inbox(hub, Exchange(failing, lambda: NOW), pause=pause)
     with caplog.at_level(logging.WARNING):
         await inbox.handle([hub.inbound(Channel.REPORT, REPORT)])
     assert acks_at_retry == [0]
@@ -265,7 +267,7 @@ async def test_a_message_that_makes_the_server_fail_takes_no_other_with_it(
 ) -> None:
     await store.write(describe)
     failing = FailingStore(store, [RuntimeError("first"), RuntimeError("second")])
-    inbox = Inbox(hub, failing, lambda: NOW)
+    inbox = Inbox(hub, Exchange(failing, lambda: NOW))
     group = [hub.inbound(Channel.REPORT, REPORT), hub.inbound(Channel.REPORT, REPORT)]
     await inbox.handle(group)
     first, second = (message for _, _, message, _ in hub.pushed)
@@ -273,13 +275,3 @@ async def test_a_message_that_makes_the_server_fail_takes_no_other_with_it(
     assert second.kind == "report"
     assert inbox.counts["failed"] == 1
     assert "second" not in first.content
-
-
-async def test_a_deleted_node_is_told_so_in_the_words_stock_agents_look_for(
-    inbox: Inbox, hub: FakeHub, store: Store
-) -> None:
-    await store.write(lambda tx: delete_node(tx, "default", "n1", now=NOW))
-    meta: dict[str, str | int] = {"source": "baetyl-core", "namespace": "default", "name": "n1"}
-    answer = await ask(inbox, hub, Channel.REPORT, Message("report", {}, meta))
-    assert answer.kind == "error"
-    assert answer.content.endswith(f"The (node) resource ({answer.meta['name']}) is not found.")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from broker.messages import Encoding, Message
 from broker.topics import Channel
 from cloud.core.app import AppSpec, Service
+from cloud.link.exchange import Exchange
 from cloud.link.inbox import Inbox
 from cloud.link.pusher import Pusher
 from cloud.operations.apps import update_app
@@ -19,7 +20,7 @@ def update(image: str) -> Callable[[Transaction], object]:
 
 async def report(hub: FakeHub, store: Store, encoding: Encoding) -> None:
     await store.write(describe)
-    inbox = Inbox(hub, store, lambda: NOW)
+    inbox = Inbox(hub, Exchange(store, lambda: NOW))
     message = Message("report", {"apps": []}, {"seq": 1})
     await inbox.handle([hub.inbound(Channel.REPORT, message, encoding=encoding)])
     hub.pushed.clear()
@@ -64,7 +65,7 @@ async def test_nodes_that_are_away_or_never_reported_are_left_to_their_next_repo
 
 
 async def report_again(hub: FakeHub, store: Store) -> None:
-    inbox = Inbox(hub, store, lambda: NOW)
+    inbox = Inbox(hub, Exchange(store, lambda: NOW))
     await inbox.handle([hub.inbound(Channel.REPORT, Message("report", {"apps": []}, {"seq": 1}))])
     hub.pushed.clear()
 

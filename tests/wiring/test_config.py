@@ -30,6 +30,7 @@ def test_a_flag_wins_over_the_environment_over_the_file_over_the_default(tmp_pat
 def test_defaults_are_those_of_the_ports_and_addresses_people_know() -> None:
     settings = load_settings({}, {}, None)
     assert (settings.api_port, settings.activation_port, settings.mqtt_port) == (9004, 9003, 8883)
+    assert settings.sync_port == 9005
     assert settings.host == "127.0.0.1"
     assert settings.is_on_loopback
     assert settings.data_dir == Path("data")

@@ -32,7 +32,7 @@ async def test_the_command_says_what_it_did_or_why_not(tmp_path: Path) -> None:
 
 
 async def test_a_server_starts_after_a_change_of_keys_was_cut_short(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, api_port=0, activation_port=0, mqtt_port=0)
+    settings = Settings(data_dir=tmp_path, api_port=0, activation_port=0, mqtt_port=0, sync_port=0)
     for point in ("key made", "committed"):
         async with open_cloud(settings, version="1"):
             pass

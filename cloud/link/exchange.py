@@ -1,0 +1,189 @@
+"""What nodes ask for, the same by whichever link it comes: read, carried out, answered.
+
+What many ask at the same time is stored together, in one transaction. A question that is at fault
+does not take the others with it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from broker.messages import REQUEST_ID, Encoding, Kind, Message
+from broker.topics import Channel
+from cloud.core.objects import Presign, cannot_sign
+from cloud.core.report import read_order, read_report, read_usage
+from cloud.errors import CloudError, Invalid, Unavailable
+from cloud.link.wire import Meta, desire_answer, report_answer
+from cloud.operations.desires import deliver, read_infos
+from cloud.operations.reports import receive_report, receive_usage
+from cloud.store.interface import Store, Transaction
+
+logger = logging.getLogger(__name__)
+
+GROUP = 256
+"""Questions carried out in one transaction at most."""
+
+_KINDS = {
+    Channel.REPORT: Kind.REPORT,
+    Channel.STATS: Kind.STATS,
+    Channel.DESIRE: Kind.DESIRE,
+}
+_WRITING = frozenset({Channel.REPORT, Channel.STATS})
+_REQUEST_ID_LIMIT = 128
+
+Work = Callable[[Transaction], Message | None]
+"""What a question asks for; returns the answer, if there is one. Raises before it writes."""
+
+Outcome = Message | CloudError | None
+
+
+class Failed(CloudError):
+    """The server itself is at fault; its log says how."""
+
+    def __init__(self) -> None:
+        super().__init__("The server failed.")
+
+
+@dataclass(slots=True, eq=False)
+class Question:
+    """What a node asks, read and checked; once it is carried out, `outcome` is its answer."""
+
+    node_id: str
+    channel: Channel
+    work: Work
+    outcome: Outcome = None
+    is_done: bool = False
+
+    def settle(self, outcome: Outcome) -> None:
+        """Keep what came of it."""
+        self.outcome, self.is_done = outcome, True
+
+
+class Exchange:
+    """Owns the way from a message of a node to the operations and back."""
+
+    def __init__(
+        self, store: Store, clock: Callable[[], datetime], *, presign: Presign = cannot_sign
+    ) -> None:
+        self.clock = clock
+        self._store = store
+        self._presign = presign
+        self._waiting: list[Question] = []
+        self._turn = asyncio.Lock()
+
+    def read(
+        self, node_id: str, channel: Channel, message: Message, encoding: Encoding, now: datetime
+    ) -> Question:
+        """Check *message*, which came at *now*, and say what it asks for; Invalid names a field."""
+        expected = _KINDS.get(channel)
+        if expected is None or message.kind != expected.value:
+            raise Invalid("kind", f"{message.kind[:40]!r} does not belong on {channel.value}")
+        read = {
+            Channel.REPORT: self._report,
+            Channel.STATS: self._stats,
+            Channel.DESIRE: self._desire,
+        }[channel]
+        return Question(node_id, channel, read(node_id, message, encoding, now))
+
+    async def ask(self, question: Question) -> Message | None:
+        """Carry out *question*, together with others that wait to be stored; its answer.
+
+        Raises what it was refused with; Unavailable if the store cannot answer now.
+        """
+        if question.channel not in _WRITING:
+            await self.carry_out([question])
+        else:
+            await self._ask_together(question)
+        if isinstance(question.outcome, CloudError):
+            raise question.outcome
+        return question.outcome
+
+    async def carry_out(self, questions: Sequence[Question]) -> None:
+        """Settle *questions* that are not yet; nothing is answered before all it says is stored.
+
+        Unavailable if the store cannot answer now: those that are not settled may be tried again.
+        """
+        todo = [question for question in questions if not question.is_done]
+        writing = [question for question in todo if question.channel in _WRITING]
+        reading = [question for question in todo if question.channel not in _WRITING]
+        await _carry_out(self._store.write, writing)
+        await _carry_out(self._store.read, reading)
+
+    async def _ask_together(self, question: Question) -> None:
+        """Whoever gets the turn carries out all that waited for it."""
+        self._waiting.append(question)
+        try:
+            async with self._turn:
+                if question.is_done:
+                    return
+                group = self._waiting[:GROUP]
+                try:
+                    await self.carry_out(group)
+                except Unavailable as error:
+                    for each in group:
+                        each.settle(error)
+        finally:
+            self._waiting.remove(question)
+
+    def _report(self, node_id: str, message: Message, encoding: Encoding, now: datetime) -> Work:
+        meta = message.meta
+        report = read_report(message.content, read_order(meta))
+
+        def store_report(tx: Transaction) -> Message:
+            answer = receive_report(tx, node_id, report, encoding.value, now=now)
+            return report_answer(answer.delta, answer.warning, now, meta=meta)
+
+        return store_report
+
+    def _stats(self, node_id: str, message: Message, _encoding: Encoding, now: datetime) -> Work:
+        usage = read_usage(message.content)
+        return lambda tx: receive_usage(tx, node_id, usage, now=now)
+
+    def _desire(self, node_id: str, message: Message, _encoding: Encoding, now: datetime) -> Work:
+        meta: Meta = message.meta
+        if len(str(meta.get(REQUEST_ID, ""))) > _REQUEST_ID_LIMIT:
+            reason = f"is longer than {_REQUEST_ID_LIMIT} characters"
+            raise Invalid(f"meta.{REQUEST_ID}", reason)
+        infos = read_infos(message.content)
+
+        def find_bodies(tx: Transaction) -> Message:
+            bodies = deliver(tx, node_id, infos, presign=self._presign)
+            return desire_answer(bodies, now, meta=meta)
+
+        return find_bodies
+
+
+async def _carry_out(
+    run: Callable[[Callable[[Transaction], Any]], Any], todo: list[Question]
+) -> None:
+    """Settle *todo* in one transaction that *run* runs."""
+    if not todo:
+        return
+    try:
+        outcomes = await run(lambda tx: [_outcome_of(question, tx) for question in todo])
+    except Unavailable:
+        raise
+    except Exception:
+        if len(todo) == 1:
+            logger.exception("a message of %s failed", todo[0].node_id)
+            todo[0].settle(Failed())
+            return
+        # One of them is at fault; alone, it cannot take the others with it.
+        for question in todo:
+            await _carry_out(run, [question])
+        return
+    for question, outcome in zip(todo, outcomes, strict=True):
+        question.settle(outcome)
+
+
+def _outcome_of(question: Question, tx: Transaction) -> Outcome:
+    """Do the work; what is refused becomes the outcome, as the work refuses before it writes."""
+    try:
+        return question.work(tx)
+    except Unavailable:
+        raise
+    except CloudError as error:
+        return error

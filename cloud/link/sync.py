@@ -1,0 +1,85 @@
+"""The HTTPS link of stock Baetyl agents: report and desire, each a request of its own.
+
+Bodies are bare, without the envelope; who sends them is said by the client certificate, which is
+looked at again with each request, in the transaction that carries it out.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from broker.errors import MalformedMessage
+from broker.messages import Encoding, Kind, Message, decode_content, encode_json
+from broker.topics import Channel
+from cloud.core.names import split_node_id
+from cloud.errors import Denied, Invalid
+from cloud.http.answers import json_text_response
+from cloud.http.app import http_app
+from cloud.http.peer import PeerCertificate, peer_certificate
+from cloud.http.requests import read_body
+from cloud.link.exchange import Exchange, Question
+from cloud.operations.admission import may_connect
+from cloud.operations.nodes import existing_node
+from cloud.store.interface import Transaction
+
+BODY_LIMIT = 1024 * 1024
+"""Bytes of a body, as many as an MQTT packet may have (docs/protocol.md, "Limits")."""
+
+PATHS: Mapping[str, tuple[Channel, Kind]] = {
+    "/v1/sync/report": (Channel.REPORT, Kind.REPORT),
+    "/v1/sync/desire": (Channel.DESIRE, Kind.DESIRE),
+}
+
+_META = ("source",)
+"""Headers that say of a message what `meta` says in an envelope."""
+
+
+def sync_app(exchange: Exchange, *, new_id: Callable[[], str]) -> Starlette:
+    """The link over HTTPS, behind a listener that requires the certificate of a node."""
+
+    async def answer(request: Request, channel: Channel, kind: Kind) -> Response:
+        peer = peer_certificate(request)
+        if peer is None:
+            raise Denied("a client certificate of a node is needed")
+        message = await _read_message(request, kind)
+        now = exchange.clock()
+        question = exchange.read(peer.node_id, channel, message, Encoding.JSON, now)
+        _only_if_admitted(question, peer, now)
+        told = await exchange.ask(question)
+        return json_text_response(encode_json(told.content if told else None))
+
+    routes = [
+        Route(path, partial(answer, channel=channel, kind=kind), methods=["POST"])
+        for path, (channel, kind) in PATHS.items()
+    ]
+    return http_app(routes, new_id=new_id)
+
+
+async def _read_message(request: Request, kind: Kind) -> Message:
+    """What an envelope would hold: agents send its parts as headers and body."""
+    body = await read_body(request, BODY_LIMIT)
+    try:
+        content = decode_content(body)
+    except MalformedMessage as error:
+        raise Invalid("", error.reason) from error
+    meta = {name: request.headers[name] for name in _META if name in request.headers}
+    return Message(request.headers.get("kind", kind.value), content, meta)
+
+
+def _only_if_admitted(question: Question, peer: PeerCertificate, now: datetime) -> None:
+    """Let *question* be carried out only while the certificate of *peer* opens the door."""
+    work = question.work
+
+    def checked(tx: Transaction) -> Message | None:
+        if not may_connect(tx, peer.node_id, peer.serial, now=now):
+            # Deleted: in the words that agents look for.
+            existing_node(tx, *split_node_id(peer.node_id))
+            raise Denied("the certificate was taken back or is not known here")
+        return work(tx)
+
+    question.work = checked

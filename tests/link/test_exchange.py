@@ -1,0 +1,113 @@
+"""Questions that come at the same time."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from broker.messages import Encoding, Message
+from broker.topics import Channel
+from cloud.errors import CloudError, NotFound, Unavailable
+from cloud.link.exchange import GROUP, Exchange, Question
+from cloud.store.interface import Store, Transaction
+from tests.link.conftest import NOW, describe
+
+
+class SlowStore:
+    """A store whose writer waits for `go`, then raises *errors* one after the other, then works."""
+
+    def __init__(self, store: Store, *errors: Exception) -> None:
+        self._store = store
+        self._errors = list(errors)
+        self.go = asyncio.Event()
+        self.writes = 0
+
+    async def write(self, work: Callable[[Transaction], Any]) -> Any:
+        self.writes += 1
+        await self.go.wait()
+        if self._errors:
+            raise self._errors.pop(0)
+        return await self._store.write(work)
+
+    async def read(self, work: Callable[[Transaction], Any]) -> Any:
+        return await self._store.read(work)
+
+    async def wait_for_stale(self) -> None:
+        await self._store.wait_for_stale()
+
+
+def reported(exchange: Exchange, node_id: str = "default.n1") -> Question:
+    message = Message("report", {"apps": []})
+    return exchange.read(node_id, Channel.REPORT, message, Encoding.JSON, NOW)
+
+
+async def asked(exchange: Exchange, *questions: Question) -> list["asyncio.Task[Any]"]:
+    tasks = [asyncio.create_task(exchange.ask(question)) for question in questions]
+    await asyncio.sleep(0)  # each runs until it waits for the store or for its turn
+    return tasks
+
+
+@pytest.fixture
+async def slow(store: Store) -> SlowStore:
+    await store.write(describe)
+    return SlowStore(store)
+
+
+async def test_questions_that_come_meanwhile_are_stored_together(slow: SlowStore) -> None:
+    exchange = Exchange(slow, lambda: NOW)
+    tasks = await asked(exchange, *(reported(exchange) for _ in range(GROUP + 1)))
+    slow.go.set()
+    answers = [await task for task in tasks]
+    assert [answer.kind for answer in answers] == ["report"] * (GROUP + 1)
+    assert slow.writes == 2  # the first found nobody there, the others waited for it
+
+
+async def test_one_that_is_refused_takes_no_other_with_it(slow: SlowStore) -> None:
+    exchange = Exchange(slow, lambda: NOW)
+    first, bad, good = await asked(
+        exchange, reported(exchange), reported(exchange, "default.none"), reported(exchange)
+    )
+    slow.go.set()
+    assert (await first).kind == (await good).kind == "report"
+    with pytest.raises(NotFound):
+        await bad
+
+
+async def test_a_defect_takes_no_other_with_it(store: Store) -> None:
+    await store.write(describe)
+    slow = SlowStore(store, RuntimeError("together"), RuntimeError("alone"))
+    exchange = Exchange(slow, lambda: NOW)
+    tasks = await asked(exchange, *(reported(exchange) for _ in range(3)))
+    slow.go.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    failed = [outcome for outcome in outcomes if isinstance(outcome, CloudError)]
+    assert [type(error).code for error in failed] == ["UnknownError"]
+    assert len(failed) == len(outcomes) - 2
+
+
+async def test_all_of_a_group_are_told_that_there_is_no_store_and_the_next_are_tried(
+    store: Store,
+) -> None:
+    await store.write(describe)
+    slow = SlowStore(store, Unavailable("disk full"), Unavailable("disk full"))
+    exchange = Exchange(slow, lambda: NOW)
+    tasks = await asked(exchange, *(reported(exchange) for _ in range(4)))
+    slow.go.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Unavailable] * 4
+    assert slow.writes == 2
+    [task] = await asked(exchange, reported(exchange))
+    assert (await task).kind == "report"
+
+
+async def test_who_goes_away_while_it_has_the_turn_leaves_it_to_the_next(slow: SlowStore) -> None:
+    exchange = Exchange(slow, lambda: NOW)
+    first, second = await asked(exchange, reported(exchange), reported(exchange))
+    first.cancel()
+    slow.go.set()
+    assert (await second).kind == "report"
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    [third] = await asked(exchange, reported(exchange))
+    assert (await third).kind == "report"

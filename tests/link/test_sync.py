@@ -1,0 +1,255 @@
+"""The HTTPS link: real TLS, a real web server, the real store."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from broker.messages import Message
+from broker.topics import Channel
+from cloud.core.certificate import NodeCertificate
+from cloud.core.node import NodeSpec
+from cloud.link.exchange import Exchange
+from cloud.link.inbox import Inbox
+from cloud.link.sync import BODY_LIMIT, sync_app
+from cloud.operations.nodes import create_node, delete_node
+from cloud.store.interface import Store, Transaction
+from tests.broker.authority import Authority
+from tests.link.conftest import NOW, FakeHub, describe
+from tests.serving import serving
+
+REPORT = "/v1/sync/report"
+DESIRE = "/v1/sync/desire"
+NODE = "default.n1"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    made = Authority(tmp_path_factory.mktemp("authority"))
+    for name in (NODE, "default.n2"):
+        made.issue(name, [name])
+    return made
+
+
+@dataclass
+class Link:
+    """A server of the link, and how to reach it as some node."""
+
+    url: str
+    authority: Authority
+    exchange: Exchange
+    store: Store
+    now: datetime = NOW
+
+    def client(self, name: str | None = NODE) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, verify=self.authority.client_context(name))
+
+    async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
+        async with self.client() as client:
+            return await client.post(path, json=body, headers=headers)
+
+
+@pytest.fixture
+async def link(authority: Authority, store: Store) -> AsyncIterator[Link]:
+    await store.write(describe)
+    await store.write(lambda tx: admit(tx, authority))
+    here = Link("", authority, Exchange(store, lambda: here.now), store)
+    app = sync_app(here.exchange, new_id=lambda: "id")
+    async with serving(app, authority.server_context()) as url:
+        here.url = url
+        yield here
+
+
+def admit(tx: Transaction, authority: Authority) -> None:
+    create_node(tx, "default", "n2", NodeSpec(), now=NOW)
+    ends = NOW + timedelta(days=90)
+    for name in (NODE, "default.n2"):
+        tx.put_certificate(NodeCertificate(authority.serials[name], name, NOW, ends))
+
+
+def infos(*named: tuple[str, str]) -> dict[str, Any]:
+    return {"infos": [{"kind": kind, "name": name, "version": "1"} for kind, name in named]}
+
+
+async def test_a_report_is_kept_and_answered_with_the_bare_delta(link: Link) -> None:
+    content = {"core": {"goVersion": "go1.22"}, "apps": None, "time": "1999-01-01T00:00:00Z"}
+    answer = await link.post(REPORT, content, kind="report", source="baetyl-core")
+    app = await link.store.read(lambda tx: tx.app("default", "web"))
+    assert app is not None
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == {"apps": [{"name": "web", "version": app.version}]}
+    stored = await link.store.read(lambda tx: tx.report("default", "n1"))
+    assert stored is not None
+    assert json.loads(stored.report.document) == content
+    assert stored.received == NOW
+    assert (await link.post(REPORT, answer.json())).content == b"{}"
+
+
+async def test_bodies_are_the_same_as_over_mqtt(link: Link) -> None:
+    wanted = infos(("application", "web"), ("configuration", "conf"), ("secret", "hub"))
+    answer = await link.post(DESIRE, wanted, kind="desire", **{"x-baetyl-platform": "linux-amd64"})
+    hub = FakeHub(connected={NODE})
+    question = hub.inbound(Channel.DESIRE, Message("desire", wanted))
+    await Inbox(hub, link.exchange).handle([question])
+    [(_, _, over_mqtt, _)] = hub.pushed
+    assert answer.json() == over_mqtt.content
+    assert [value["name"] for value in answer.json()["values"]] == ["web", "conf", "hub"]
+    assert b"{{" not in answer.content
+    assert answer.json()["values"][1]["value"]["data"] == {"a.conf": "{{ .Hostname }}"}
+
+
+async def test_an_agent_may_change_from_one_link_to_the_other(link: Link) -> None:
+    hub = FakeHub(connected={NODE})
+    inbox = Inbox(hub, link.exchange)
+
+    async def over_mqtt(content: Any) -> Any:
+        await inbox.handle([hub.inbound(Channel.REPORT, Message("report", content))])
+        return hub.pushed[-1][2].content
+
+    first = await over_mqtt({"apps": []})
+    assert first["apps"]
+    assert (await link.post(REPORT, {"apps": []})).json() == first
+    assert (await link.post(REPORT, first)).json() == {}
+    assert await over_mqtt(first) == {}
+    counted = Message("report", {"node": {"hostname": "counted"}}, {"seq": 9, "run": "r"})
+    await inbox.handle([hub.inbound(Channel.REPORT, counted)])
+    await link.post(REPORT, {"node": {"hostname": "not counted"}})
+    stored = await link.store.read(lambda tx: tx.report("default", "n1"))
+    assert stored is not None
+    assert b"not counted" in stored.report.document
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "words"),
+    [
+        (REPORT, b"", "body"),
+        (REPORT, b"{", "body"),
+        (REPORT, b"\xff", "body"),
+        (REPORT, b"[]", "content"),
+        (REPORT, b'{"apps":[{"name":1}]}', "apps[0].name"),
+        (REPORT, b'{"a":1e999}', "body"),
+        (REPORT, b'{"a":' + b"[" * 5000, "body"),
+        (DESIRE, b"{}", "content.infos"),
+        (DESIRE, b'{"infos":[{"kind":"node","name":"n1"}]}', "infos[0].kind"),
+    ],
+)
+async def test_a_bad_body_is_refused_with_the_field(
+    link: Link, path: str, body: bytes, words: str
+) -> None:
+    async with link.client() as client:
+        answer = await client.post(path, content=body)
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "RequestParamInvalid"
+    assert words in answer.json()["message"]
+    assert await link.store.read(lambda tx: tx.report("default", "n1")) is None
+
+
+async def test_what_is_not_a_report_is_not_kept_as_one(link: Link) -> None:
+    answer = await link.post(REPORT, {"devices": []}, kind="deviceReport")
+    assert answer.status_code == 400
+    assert "deviceReport" in answer.json()["message"]
+    assert await link.store.read(lambda tx: tx.report("default", "n1")) is None
+
+
+async def test_300_kilobytes_of_stats_are_taken_and_more_than_a_megabyte_is_not(link: Link) -> None:
+    stats = {"name": "web", "version": "1", "status": "Running", "cause": "x" * 300}
+    report = {"apps": [], "appstats": [{**stats, "name": f"app-{i}"} for i in range(1000)]}
+    assert len(json.dumps(report)) > 300_000
+    assert (await link.post(REPORT, report)).status_code == 200
+    async with link.client() as client:
+        body = b'{"x":"' + b"y" * BODY_LIMIT + b'"}'
+        assert (await client.post(REPORT, content=body)).status_code == 413
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield body
+
+        assert (await client.post(REPORT, content=chunks())).status_code == 413
+
+
+async def test_one_connection_serves_many_requests(link: Link) -> None:
+    async with link.client() as client:
+        streams = set()
+        for _ in range(3):
+            answer = await client.post(REPORT, json={"apps": []})
+            assert answer.status_code == 200
+            streams.add(answer.extensions["network_stream"])
+        assert len({id(stream.get_extra_info("ssl_object")) for stream in streams}) == 1
+
+
+def deleted(tx: Transaction, _: Authority) -> None:
+    delete_node(tx, "default", "n1", now=NOW)
+
+
+def revoked(tx: Transaction, _: Authority) -> None:
+    tx.revoke_certificates(NODE, NOW)
+
+
+def unknown(tx: Transaction, authority: Authority) -> None:
+    serial = authority.serials[NODE]
+    tx.put_certificate(NodeCertificate(serial, "default.n2", NOW, NOW + timedelta(days=1)))
+
+
+def ended(tx: Transaction, authority: Authority) -> None:
+    tx.put_certificate(NodeCertificate(authority.serials[NODE], NODE, NOW, NOW))
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "words"),
+    [
+        (deleted, 404, "The (node) resource (n1) is not found."),
+        (revoked, 401, "Access denied."),
+        (unknown, 401, "Access denied."),
+        (ended, 401, "Access denied."),
+    ],
+)
+async def test_who_may_not_connect_is_refused_from_the_next_request_on(
+    link: Link, change: Callable[[Transaction, Authority], None], status: int, words: str
+) -> None:
+    async with link.client() as client:
+        assert (await client.post(REPORT, json={"apps": []})).status_code == 200
+        before = await link.store.read(lambda tx: tx.report("default", "n1"))
+        await link.store.write(lambda tx: change(tx, link.authority))
+        link.now = NOW + timedelta(seconds=1)
+        for path, body in ((REPORT, {"apps": []}), (DESIRE, infos(("application", "web")))):
+            answer = await client.post(path, json=body)
+            assert answer.status_code == status
+            assert words in answer.json()["message"]
+    after = await link.store.read(lambda tx: tx.report("default", "n1"))
+    assert after == (None if change is deleted else before)
+
+
+async def test_a_node_gets_what_is_its_own_alone(link: Link) -> None:
+    async with link.client("default.n2") as client:
+        answer = await client.post(DESIRE, json=infos(("secret", "password")))
+    assert answer.status_code == 404
+    assert "password" in answer.json()["message"]
+
+
+async def test_who_has_no_certificate_or_a_strangers_gets_no_answer(
+    link: Link, tmp_path: Path
+) -> None:
+    stranger = link.authority.client_context(None)
+    stranger.load_cert_chain(Authority(tmp_path).issue(NODE, [NODE]))
+    for context in (link.authority.client_context(None), stranger):
+        async with httpx.AsyncClient(base_url=link.url, verify=context) as client:
+            with pytest.raises(httpx.TransportError):
+                await client.post(REPORT, json={})
+
+
+async def test_a_certificate_that_is_no_nodes_is_refused(link: Link) -> None:
+    context = link.authority.client_context(None)
+    context.load_cert_chain(link.authority.issue("two names", ["a.b", "c.d"]))
+    async with httpx.AsyncClient(base_url=link.url, verify=context) as client:
+        assert (await client.post(REPORT, json={})).status_code == 401
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", REPORT), ("POST", "/v1/sync"), ("POST", "/")])
+async def test_there_is_nothing_else_here(link: Link, method: str, path: str) -> None:
+    async with link.client() as client:
+        assert (await client.request(method, path)).status_code == 404
