@@ -5,13 +5,14 @@ sqlite_utils.
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from sqlite_utils import Database, Migrations
 
 from cloud.errors import Unavailable
 
-Step = Callable[[Database], None]
+Step = tuple[str, tuple[str, ...]]
+"""An id, and the statements of the step, for SQLite; `dialect.definition` makes PostgreSQL's."""
 
 _FIRST_TABLES = (
     """
@@ -229,71 +230,43 @@ _USES = (
 )
 
 
-def _first_tables(db: Database) -> None:
-    for statement in _FIRST_TABLES:
-        db.execute(statement)
-
-
-def _install_tokens(db: Database) -> None:
-    for statement in _INSTALL_TOKENS:
-        db.execute(statement)
-
-
-def _api_tokens(db: Database) -> None:
-    for statement in _API_TOKENS:
-        db.execute(statement)
-
-
-def _labels(db: Database) -> None:
-    for statement in _LABELS:
-        db.execute(statement)
-
-
-def _certificate_keys(db: Database) -> None:
-    for statement in _CERTIFICATE_KEYS:
-        db.execute(statement)
-
-
-def _properties(db: Database) -> None:
-    for statement in _PROPERTIES:
-        db.execute(statement)
-
-
-def _revocation(db: Database) -> None:
-    for statement in _REVOCATION:
-        db.execute(statement)
-
-
-def _uses(db: Database) -> None:
-    for statement in _USES:
-        db.execute(statement)
-
-
-STEPS: tuple[tuple[str, Step], ...] = (
-    ("0001_first_tables", _first_tables),
-    ("0002_install_tokens", _install_tokens),
-    ("0003_api_tokens", _api_tokens),
-    ("0004_labels", _labels),
-    ("0005_certificate_keys", _certificate_keys),
-    ("0006_properties", _properties),
-    ("0007_revocation", _revocation),
-    ("0008_uses", _uses),
+STEPS: tuple[Step, ...] = (
+    ("0001_first_tables", _FIRST_TABLES),
+    ("0002_install_tokens", _INSTALL_TOKENS),
+    ("0003_api_tokens", _API_TOKENS),
+    ("0004_labels", _LABELS),
+    ("0005_certificate_keys", _CERTIFICATE_KEYS),
+    ("0006_properties", _PROPERTIES),
+    ("0007_revocation", _REVOCATION),
+    ("0008_uses", _USES),
 )
 """Every migration there ever was, by its id, in their order."""
 
 
-def migrate(connection: sqlite3.Connection, steps: tuple[tuple[str, Step], ...] = STEPS) -> None:
+def migrate(connection: sqlite3.Connection, steps: tuple[Step, ...] = STEPS) -> None:
     """Take the steps the database has not taken yet, each in a transaction of its own.
 
     Unavailable if it has taken one that is not among them: a newer server has written it.
     """
     migrations = Migrations("edgesync")
-    for name, step in steps:
-        migrations(name=name)(step)
+    for name, statements in steps:
+        migrations(name=name)(_taking(statements))
     db = Database(connection, execute_plugins=False)
-    taken = {migration.name for migration in migrations.applied(db)}
-    if unknown := sorted(taken - {name for name, _ in steps}):
+    refuse_unknown({migration.name for migration in migrations.applied(db)}, steps)
+    migrations.apply(db)
+
+
+def refuse_unknown(taken: Iterable[str], steps: tuple[Step, ...] = STEPS) -> None:
+    """Unavailable if a step was *taken* that is not among *steps*: a newer server did."""
+    if unknown := sorted(set(taken) - {name for name, _ in steps}):
         raise Unavailable(
             f"a newer version of this server has written the database: it took {unknown[-1]}"
         )
-    migrations.apply(db)
+
+
+def _taking(statements: tuple[str, ...]) -> Callable[[Database], None]:
+    def take(db: Database) -> None:
+        for statement in statements:
+            db.execute(statement)
+
+    return take

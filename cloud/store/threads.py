@@ -1,0 +1,172 @@
+"""What stores have in common: work goes to threads, each with a connection of its own."""
+
+import asyncio
+import contextvars
+import queue
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+from cloud.errors import Unavailable
+from cloud.store import sql
+from cloud.store.interface import Transaction
+from cloud.store.memory import Memory
+from cloud.store.parts.part import Run
+from cloud.store.sealing import CHECK_PLACE, Sealer
+from cloud.store.transaction import SqlTransaction
+
+T = TypeVar("T")
+
+
+class Connection(Protocol):
+    """Runs work in a transaction; used by one thread at a time."""
+
+    def in_transaction(self, work: Callable[[Run], T]) -> T:
+        """Commit what *work* ran, then return its result; roll back if it raises."""
+        ...
+
+    def close(self) -> None:
+        """Close it, if it is open; used again it would be opened again."""
+        ...
+
+
+class _Pool:
+    """Threads, and a connection for each."""
+
+    def __init__(self, connections: Sequence[Connection], name: str) -> None:
+        self.threads = ThreadPoolExecutor(len(connections), name)
+        # Those of threads that have nothing to do.
+        self._idle: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        for connection in connections:
+            self._idle.put(connection)
+
+    def in_transaction(self, work: Callable[[Run], T]) -> T:
+        """Run *work*; to be called on one of the threads."""
+        connection = self._idle.get()
+        try:
+            return connection.in_transaction(work)
+        finally:
+            self._idle.put(connection)
+
+    def close(self) -> None:
+        """Finish what was taken, then close the connections; may be repeated."""
+        self.threads.shutdown()
+        while not self._idle.empty():
+            self._idle.get().close()
+
+
+class ThreadedStore(ABC):
+    """A `Store` over connections that block; used from one event loop."""
+
+    def __init__(
+        self, *, sealer: Sealer, writers: Sequence[Connection], readers: Sequence[Connection]
+    ) -> None:
+        self._sealer = sealer
+        self._memory = Memory()
+        self._writing = _Pool(writers, "store-writer")
+        self._reading = _Pool(readers, "store-reader")
+        # Set after the commit of a transaction that marked nodes stale.
+        self._stale = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        # No more work is taken once this is set.
+        self._closed = False
+        self._closing = threading.Lock()
+
+    async def open(self) -> None:
+        """Make the database ready; to be called once, before anything else."""
+        await self._submit(self._writing, self._open)
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """As in `Store`."""
+        return await self._submit(self._writing, lambda: self._write(work))
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """As in `Store`."""
+        return await self._submit(self._reading, lambda: self._read(work))
+
+    async def wait_for_stale(self) -> None:
+        """As in `Store`; at once after opening a database that has such nodes."""
+        await self._stale.wait()
+        self._stale.clear()
+
+    async def close(self) -> None:
+        """Take no more work, finish what was taken, let go of the database; may be repeated."""
+        self._closed = True
+        done = self._loop.run_in_executor(None, self._finish)
+        try:
+            await asyncio.shield(done)
+        except asyncio.CancelledError:
+            await done
+            raise
+
+    async def _submit(self, pool: _Pool, call: Callable[[], T]) -> T:
+        if self._closed:
+            raise Unavailable("the store is closed")
+        # What the threads log is about whatever the caller works for.
+        context = contextvars.copy_context()
+        return await self._loop.run_in_executor(pool.threads, context.run, call)
+
+    # on a thread
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Take the database for this server and migrate it."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Undo `_prepare`, as far as it got; may be repeated."""
+
+    @abstractmethod
+    def _announce(self, run: Run) -> None:
+        """Tell other servers, with the commit, that nodes have become stale."""
+
+    def _wake(self) -> None:
+        """Let `wait_for_stale` return."""
+        self._loop.call_soon_threadsafe(self._stale.set)
+
+    def _open(self) -> None:
+        self._prepare()
+        if self._writing.in_transaction(self._check):
+            self._wake()
+
+    def _check(self, run: Run) -> bool:
+        """Refuse another key than the first one, finish migrating; whether nodes are stale."""
+        found = run(sql.SEALED_CHECK, {})
+        if found:
+            self._sealer.unseal(found[0][0], *CHECK_PLACE)
+        else:
+            run(sql.PUT_SEALED_CHECK, {"sealed": self._sealer.seal(b"edgesync", *CHECK_PLACE)})
+        SqlTransaction(run, self._sealer, self._memory).label_all()
+        return bool(run(sql.ANY_STALE, {}))
+
+    def _write(self, work: Callable[[Transaction], T]) -> T:
+        def carry_out(run: Run) -> tuple[T, bool]:
+            result, marked_stale = self._carry_out(work, run)
+            if marked_stale:
+                self._announce(run)
+            return result, marked_stale
+
+        result, marked_stale = self._writing.in_transaction(carry_out)
+        if marked_stale:
+            self._wake()
+        return result
+
+    def _read(self, work: Callable[[Transaction], T]) -> T:
+        return self._reading.in_transaction(lambda run: self._carry_out(work, run))[0]
+
+    def _carry_out(self, work: Callable[[Transaction], T], run: Run) -> tuple[T, bool]:
+        tx = SqlTransaction(run, self._sealer, self._memory)
+        try:
+            return work(tx), tx.marked_stale
+        except StopIteration as error:
+            # No future can carry it: whoever awaits would wait for ever.
+            raise RuntimeError("work raised StopIteration") from error
+        finally:
+            tx.end()
+
+    def _finish(self) -> None:
+        with self._closing:
+            self._reading.close()
+            self._writing.close()
+            self._release()
