@@ -1,7 +1,7 @@
 """Who may use which topic: one small table, decided here and nowhere else.
 
-A node publishes on its own three topics and subscribes to its own two, named exactly: a wildcard
-would reach topics this protocol has not defined yet, so none is granted.
+A node publishes on its own topics towards the server and subscribes to its own from it, named
+exactly: a wildcard would reach topics this protocol has not defined yet, so none is granted.
 """
 
 from broker.errors import MalformedTopic

@@ -33,11 +33,12 @@ MetaValue = str | int
 
 
 class Kind(StrEnum):
-    """What a message is about; the values stock Baetyl agents use, plus `stats`."""
+    """What a message is about; the values stock Baetyl agents use, plus `stats` and `renew`."""
 
     REPORT = "report"
     STATS = "stats"
     DESIRE = "desire"
+    RENEW = "renew"
     ERROR = "error"
 
 

@@ -22,15 +22,17 @@ class Channel(StrEnum):
     REPORT = "report"
     STATS = "stats"
     DESIRE = "desire"
+    RENEW = "renew"
     DELTA = "delta"
     DESIRE_RESPONSE = "desire-response"
+    RENEW_RESPONSE = "renew-response"
 
 
 SHARE = "edgesync"
 """Name under which servers share the messages of nodes (MQTT 5.0, 4.8.2)."""
 
-FROM_NODE = frozenset({Channel.REPORT, Channel.STATS, Channel.DESIRE})
-TO_NODE = frozenset({Channel.DELTA, Channel.DESIRE_RESPONSE})
+FROM_NODE = frozenset({Channel.REPORT, Channel.STATS, Channel.DESIRE, Channel.RENEW})
+TO_NODE = frozenset({Channel.DELTA, Channel.DESIRE_RESPONSE, Channel.RENEW_RESPONSE})
 
 _RESERVED = frozenset("/+#$\0")
 _CHANNELS = frozenset(channel.value for channel in Channel)

@@ -35,6 +35,11 @@ class IssuedCertificate:
         return self.certificate.not_valid_after_utc
 
     @property
+    def issuer_pem(self) -> str:
+        """The certificate of who signed."""
+        return _pem(self.issuer)
+
+    @property
     def certificate_pem(self) -> str:
         """The one certificate and nothing else: stock edge agents read no chain."""
         return _pem(self.certificate)

@@ -11,9 +11,25 @@ def node_listener_context(
 
     *trusted_pem* has to hold root and intermediate, because nodes send their own certificate only.
     """
+    return _asking(certificate_file, key_file, trusted_pem, ssl.CERT_REQUIRED)
+
+
+def open_listener_context(
+    certificate_file: Path, key_file: Path, trusted_pem: str
+) -> ssl.SSLContext:
+    """As `node_listener_context`, also for who shows no certificate; one that is shown must hold.
+
+    A certificate that has ended ends the handshake, as a foreign one does.
+    """
+    return _asking(certificate_file, key_file, trusted_pem, ssl.CERT_OPTIONAL)
+
+
+def _asking(
+    certificate_file: Path, key_file: Path, trusted_pem: str, mode: ssl.VerifyMode
+) -> ssl.SSLContext:
     context = server_context(certificate_file, key_file)
     context.load_verify_locations(cadata=trusted_pem)
-    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_mode = mode
     # Tickets would let a node come back without showing its certificate to us, and cost memory.
     context.num_tickets = 0
     context.options |= ssl.OP_NO_TICKET

@@ -32,9 +32,10 @@ from broker.embedded import EmbeddedHub, open_embedded_hub
 from broker.hub import Gate
 from broker.limits import HubLimits
 from certs.files import ensure_server_certificate, load_or_create_authority
-from certs.tls import node_listener_context, server_context
+from certs.tls import node_listener_context, open_listener_context, server_context
 from cloud.config import BadSettings, Settings
 from cloud.core.installation import install_command
+from cloud.core.renewal import RATE as RENEWAL_RATE
 from cloud.http.limits import Limiter
 from cloud.http.peer import PeerProtocol
 from cloud.link.exchange import Exchange
@@ -43,6 +44,7 @@ from cloud.link.inbox import Inbox
 from cloud.link.installer import ServerAddress
 from cloud.link.presigning import CAN_SIGN, presigner
 from cloud.link.pusher import Pusher
+from cloud.link.renewal import Renewals
 from cloud.link.revocations import RevocationLists
 from cloud.link.sync import sync_app
 from cloud.operations.admission import may_connect
@@ -201,6 +203,14 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
             trusted_proxies=settings.proxies,
             can_sign=CAN_SIGN,
         )
+        renewals = Renewals(
+            store,
+            authority,
+            clock=now_utc,
+            new_serial=x509.random_serial_number,
+            grace=timedelta(days=settings.renewal_grace_days),
+            count=Limiter(RENEWAL_RATE, time.monotonic).take,
+        )
         devices = activation_app(
             store,
             authority,
@@ -211,17 +221,23 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
             server_generated_keys=settings.server_generated_keys,
             address=install_address,
             limiter=Limiter(settings.request_rate, time.monotonic),
+            renewals=renewals,
             trusted_proxies=settings.proxies,
             disconnect=cut_off,
             public=revocations.routes(),
         )
         url_lifetime = timedelta(seconds=settings.object_url_seconds)
-        exchange = Exchange(store, now_utc, presign=presigner(url_lifetime))
+        exchange = Exchange(
+            store, now_utc, renew=renewals.over_mqtt, presign=presigner(url_lifetime)
+        )
         tls = server_context(certificate.certificate_file, certificate.key_file)
+        open_tls = open_listener_context(
+            certificate.certificate_file, certificate.key_file, authority.trusted_pem
+        )
         yield Cloud(
             addresses=_addresses(settings, listeners, hub, data),
             api=_web_server(people, None if settings.is_on_loopback else tls),
-            activation=_web_server(devices, tls),
+            activation=_web_server(devices, open_tls),
             sync=_web_server(sync_app(exchange, new_id=_new_id), nodes_tls),
             inbox=Inbox(hub, exchange),
             pusher=Pusher(hub, store, now_utc),

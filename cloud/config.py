@@ -32,6 +32,9 @@ RUNTIMES: Mapping[str, str] = {
 }
 """Images that Baetyl runs functions in."""
 
+GRACE_LIMIT = 3650
+"""Days for which a certificate that has ended may be renewed, at most."""
+
 SIGNATURE_LIMIT = 7 * 24 * 3600
 """Seconds for which object stores accept a signature."""
 
@@ -76,6 +79,13 @@ class Settings:
         default=False,
         metadata=_help(
             "Make the private key for a device that activates without a signing request."
+        ),
+    )
+    renewal_grace_days: int = field(
+        default=180,
+        metadata=_help(
+            "How long after its end a node's certificate may still be renewed, for the same key;"
+            " 3650 at most."
         ),
     )
     object_url_seconds: int = field(
@@ -144,6 +154,8 @@ class Settings:
         for port in ("api_port", "activation_port", "mqtt_port", "sync_port"):
             if not 0 <= getattr(self, port) <= 65535:
                 raise BadSettings(f"{port}: {getattr(self, port)} is not between 0 and 65535")
+        if not 0 <= self.renewal_grace_days <= GRACE_LIMIT:
+            raise BadSettings(f"renewal_grace_days: is not between 0 and {GRACE_LIMIT}")
         if not 1 <= self.object_url_seconds <= SIGNATURE_LIMIT:
             raise BadSettings(f"object_url_seconds: is not between 1 and {SIGNATURE_LIMIT}")
         for limit in ("requests_per_second", "denials_per_minute"):
@@ -197,6 +209,7 @@ _KINDS: Mapping[str, type] = {
     "activation_port": int,
     "mqtt_port": int,
     "sync_port": int,
+    "renewal_grace_days": int,
     "object_url_seconds": int,
     "function_runtimes": tuple,
     "trusted_proxies": tuple,

@@ -32,6 +32,6 @@ def not_modified_response(tag: str) -> Response:
     return Response(status_code=304, headers={"ETag": tag})
 
 
-def bytes_response(content: bytes) -> Response:
+def bytes_response(content: bytes, *, media_type: str = "application/octet-stream") -> Response:
     """Answer with *content* as it is, to be kept in a file."""
-    return Response(content, media_type="application/octet-stream")
+    return Response(content, media_type=media_type)

@@ -16,6 +16,7 @@ from broker.topics import Channel
 from cloud.core.objects import Presign, cannot_sign
 from cloud.core.report import read_order, read_report, read_usage
 from cloud.errors import CloudError, Invalid, Unavailable
+from cloud.link.renewal import Renew, cannot_renew
 from cloud.link.wire import Meta, desire_answer, report_answer
 from cloud.operations.desires import deliver, read_infos
 from cloud.operations.reports import receive_report, receive_usage
@@ -30,8 +31,9 @@ _KINDS = {
     Channel.REPORT: Kind.REPORT,
     Channel.STATS: Kind.STATS,
     Channel.DESIRE: Kind.DESIRE,
+    Channel.RENEW: Kind.RENEW,
 }
-_WRITING = frozenset({Channel.REPORT, Channel.STATS})
+_WRITING = frozenset({Channel.REPORT, Channel.STATS, Channel.RENEW})
 _REQUEST_ID_LIMIT = 128
 
 Work = Callable[[Transaction], Message | None]
@@ -66,10 +68,16 @@ class Exchange:
     """Owns the way from a message of a node to the operations and back."""
 
     def __init__(
-        self, store: Store, clock: Callable[[], datetime], *, presign: Presign = cannot_sign
+        self,
+        store: Store,
+        clock: Callable[[], datetime],
+        *,
+        renew: Renew = cannot_renew,
+        presign: Presign = cannot_sign,
     ) -> None:
         self.clock = clock
         self._store = store
+        self._renew = renew
         self._presign = presign
         self._waiting: list[Question] = []
         self._turn = asyncio.Lock()
@@ -85,6 +93,7 @@ class Exchange:
             Channel.REPORT: self._report,
             Channel.STATS: self._stats,
             Channel.DESIRE: self._desire,
+            Channel.RENEW: self._renewal,
         }[channel]
         return Question(node_id, channel, read(node_id, message, encoding, now))
 
@@ -142,11 +151,13 @@ class Exchange:
         usage = read_usage(message.content)
         return lambda tx: receive_usage(tx, node_id, usage, now=now)
 
+    def _renewal(self, node_id: str, message: Message, _encoding: Encoding, now: datetime) -> Work:
+        _check_request_id(message.meta)
+        return self._renew(node_id, message.content, now, meta=message.meta)
+
     def _desire(self, node_id: str, message: Message, _encoding: Encoding, now: datetime) -> Work:
         meta: Meta = message.meta
-        if len(str(meta.get(REQUEST_ID, ""))) > _REQUEST_ID_LIMIT:
-            reason = f"is longer than {_REQUEST_ID_LIMIT} characters"
-            raise Invalid(f"meta.{REQUEST_ID}", reason)
+        _check_request_id(meta)
         infos = read_infos(message.content)
 
         def find_bodies(tx: Transaction) -> Message:
@@ -154,6 +165,12 @@ class Exchange:
             return desire_answer(bodies, now, meta=meta)
 
         return find_bodies
+
+
+def _check_request_id(meta: Meta) -> None:
+    if len(str(meta.get(REQUEST_ID, ""))) > _REQUEST_ID_LIMIT:
+        reason = f"is longer than {_REQUEST_ID_LIMIT} characters"
+        raise Invalid(f"meta.{REQUEST_ID}", reason)
 
 
 async def _carry_out(

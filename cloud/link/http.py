@@ -1,4 +1,4 @@
-"""Activation over HTTPS: what a device can do before it has a certificate."""
+"""The activation port: what a device can do before it has a certificate, and when that ends."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -13,9 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from certs.authority import Authority
-from certs.errors import BadSigningRequest
 from certs.keys import key_digest, key_pem, new_private_key
-from certs.signing_requests import read_signing_request
 from cloud.core.installation import AGENT_PATH, INSTALLER_PATH
 from cloud.core.names import check_namespace
 from cloud.core.times import time_text
@@ -25,7 +23,10 @@ from cloud.http.answers import bytes_response, json_response
 from cloud.http.app import http_app
 from cloud.http.limits import AddressGate, Limiter
 from cloud.http.requests import address_of, read_json, request_id
+from cloud.link.certificate import certificate_map, requested_key
+from cloud.link.est import est_routes
 from cloud.link.installer import ServerAddress, agent_program, installer_script
+from cloud.link.renewal import Renewals
 from cloud.operations.activation import Activation, Claim, Device, activate
 from cloud.operations.installation import install_target, offered
 from cloud.store.interface import Store
@@ -49,20 +50,28 @@ def activation_app(
     public: Sequence[Route],
     disconnect: Callable[[str], None],
     limiter: Limiter,
+    renewals: Renewals,
     trusted_proxies: Sequence[Network] = (),
 ) -> Starlette:
-    """The activation endpoint; needs no client certificate.
+    """The activation endpoint; takes a client certificate and needs none.
 
-    Takes `/v1/active`, and who has an install token gets the installer and the agent, which are
-    told *address*. *disconnect* is called with the id of a node whose certificates were taken back.
-    *limiter* counts the requests of each address; *trusted_proxies* are believed about addresses.
-    *public* is what else everybody may ask for.
+    Takes `/v1/active`, renewals and EST, and who has an install token gets the installer and the
+    agent, which are told *address*. *disconnect* is called with the id of a node whose certificates
+    were taken back. *limiter* counts the requests of each address; *trusted_proxies* are believed
+    about addresses. *public* is what else everybody may ask for.
     """
 
     async def active(request: Request) -> Response:
         claim = await read_json(request, Claim, limit=BODY_LIMIT)
-        claim = _in_namespace(claim, default_namespace)
         public_key, private_pem = _key_of(claim, server_generated_keys=server_generated_keys)
+        activation = await activated(request, claim, public_key)
+        return json_response(_answer(activation, authority.root_pem, private_pem, clock()))
+
+    async def enrol(request: Request, claim: Claim) -> Activation:
+        return await activated(request, claim, requested_key(claim.csr, field=""))
+
+    async def activated(request: Request, claim: Claim, public_key: Any) -> Activation:
+        claim = _in_namespace(claim, default_namespace)
         now, serial = clock(), new_serial()
         peer = address_of(request.scope)
         device = Device(public_key, key_digest(public_key), peer)
@@ -77,7 +86,7 @@ def activation_app(
             raise
         if activation.has_replaced:
             disconnect(activation.node_id)
-        return json_response(_answer(activation, authority.root_pem, private_pem, now))
+        return activation
 
     async def installer(request: Request) -> Response:
         token, now = request.query_params.get("token", ""), clock()
@@ -91,6 +100,7 @@ def activation_app(
 
     routes = [Route(path, active, methods=["POST"]) for path in ("/v1/active", "/v1/active/")]
     routes += [Route(INSTALLER_PATH, installer), Route(AGENT_PATH, agent)]
+    routes += [*renewals.routes(), *est_routes(authority, renewals, enrol)]
     return http_app(
         [*routes, *public],
         new_id=new_id,
@@ -107,10 +117,7 @@ def _in_namespace(claim: Claim, default: str) -> Claim:
 def _key_of(claim: Claim, *, server_generated_keys: bool) -> tuple[Any, str]:
     """The key to certify, and its private half as PEM if it was made here ("" otherwise)."""
     if claim.csr:
-        try:
-            return read_signing_request(claim.csr), ""
-        except BadSigningRequest as error:
-            raise Invalid("csr", error.reason) from error
+        return requested_key(claim.csr, field="csr"), ""
     if not server_generated_keys:
         raise Invalid("csr", "is missing; this server makes no keys for devices")
     key = new_private_key()
@@ -121,15 +128,7 @@ def _answer(
     activation: Activation, root_pem: str, private_pem: str, now: datetime
 ) -> dict[str, Any]:
     """Activation as docs/protocol.md shows it; the certificate under both names agents read."""
-    certificate = {
-        "ca": root_pem,
-        "cert": activation.certificate_pem,
-        "key": private_pem,
-        "name": "",
-        "passphrase": "",
-        "insecureSkipVerify": False,
-        "clientAuthType": 0,
-    }
+    certificate = certificate_map(activation, root_pem, private_pem=private_pem)
     return {
         "nodeName": activation.node_name,
         "namespace": activation.namespace,

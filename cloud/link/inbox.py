@@ -26,6 +26,12 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
 """Pause before a group is tried again when the store is unavailable."""
 
+_ANSWERED_ON = {
+    Channel.DESIRE: Channel.DESIRE_RESPONSE,
+    Channel.RENEW: Channel.RENEW_RESPONSE,
+}
+"""Where an answer goes, unless on `delta`."""
+
 
 @dataclass(slots=True)
 class _Received:
@@ -108,5 +114,5 @@ class Inbox:
         self.counts["failed"] += sum(isinstance(each.outcome, Failed) for each in questions)
 
     def _send(self, inbound: Inbound, payload: bytes) -> None:
-        channel = Channel.DESIRE_RESPONSE if inbound.channel is Channel.DESIRE else Channel.DELTA
+        channel = _ANSWERED_ON.get(inbound.channel, Channel.DELTA)
         self._hub.push(inbound.node_id, channel, payload)

@@ -40,6 +40,11 @@ def desire_answer(values: Mapping[str, Any], now: datetime, *, meta: Meta) -> Me
     return Message(Kind.DESIRE.value, dict(values), _meta(meta, now))
 
 
+def renewal_answer(content: Mapping[str, Any], now: datetime, *, meta: Meta) -> Message:
+    """The answer to the renew message with *meta*."""
+    return Message(Kind.RENEW.value, dict(content), _meta(meta, now))
+
+
 def error_message(code: str, text: str, now: datetime, *, meta: Meta) -> Message:
     """What is wrong with the message that had *meta*.
 

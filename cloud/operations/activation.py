@@ -58,6 +58,11 @@ class IssuedCertificate(Protocol):
         """The one certificate, PEM."""
         ...
 
+    @property
+    def issuer_pem(self) -> str:
+        """The certificate of who signed it, PEM."""
+        ...
+
 
 class Authority(Protocol):
     """Makes certificates for nodes."""
@@ -81,7 +86,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """What the device is told: who it is, and its certificate.
+    """What the device is told: who it is, its certificate, and that of who signed it.
 
     *has_replaced* another device, whose certificates were taken back: its connection has to end.
     """
@@ -89,6 +94,7 @@ class Activation:
     namespace: str
     node_name: str
     certificate_pem: str
+    issuer_pem: str
     has_replaced: bool = False
 
     @property
@@ -123,7 +129,7 @@ def activate(
         has_replaced = bool(tx.live_keys(node.id) - {device.key_digest})
         if has_replaced:
             tx.revoke_certificates(node.id, now)
-        activation = _certify(tx, authority, node.namespace, node.name, device, now, serial)
+        activation = certify(tx, authority, node.namespace, node.name, device, now, serial)
         return replace(activation, has_replaced=has_replaced)
     batch, record = _let_in(tx, claim, token)
     if record is None:
@@ -135,10 +141,10 @@ def activate(
     tx.put_record(
         replace(record, active=True, active_ip=device.address, active_time=now, updated=now)
     )
-    return _certify(tx, authority, record.namespace, record.node_name, device, now, serial)
+    return certify(tx, authority, record.namespace, record.node_name, device, now, serial)
 
 
-def _certify(
+def certify(
     tx: Transaction,
     authority: Authority,
     namespace: str,
@@ -147,12 +153,13 @@ def _certify(
     now: datetime,
     serial: int,
 ) -> Activation:
+    """Certify the device's key for the node, whoever asks; the certificate is on record with it."""
     identity = node_id(namespace, name)
     issued = authority.issue_node(device.public_key, identity, now=now, serial=serial)
     tx.put_certificate(
         NodeCertificate(issued.serial, identity, now, issued.not_after, key=device.key_digest)
     )
-    return Activation(namespace, name, issued.certificate_pem)
+    return Activation(namespace, name, issued.certificate_pem, issued.issuer_pem)
 
 
 def _let_in(

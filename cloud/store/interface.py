@@ -136,6 +136,10 @@ class Transaction(Protocol):
 
     # certificates
     def certificate(self, serial: int) -> NodeCertificate | None: ...
+    def live_certificates(self, node_id: str, now: datetime) -> Sequence[NodeCertificate]:
+        """Those of the node that were not taken back and have not ended, oldest first."""
+        ...
+
     def put_certificate(self, certificate: NodeCertificate) -> None: ...
     def live_keys(self, node_id: str) -> frozenset[str]:
         """Digests of the keys of the node's certificates, expired or not, that are not taken back.

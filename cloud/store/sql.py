@@ -184,6 +184,10 @@ DELETE FROM record WHERE namespace = :namespace AND batch = :batch AND name = :n
 CERTIFICATE = """
 SELECT serial, node_id, created, expires, revoked, key FROM certificate WHERE serial = :serial
 """
+LIVE_CERTIFICATES = """
+SELECT serial, node_id, created, expires, revoked, key FROM certificate
+WHERE node_id = :node_id AND revoked IS NULL AND expires > :now ORDER BY created, serial
+"""
 LIVE_KEYS = """
 SELECT DISTINCT key FROM certificate WHERE node_id = :node_id AND revoked IS NULL
 """

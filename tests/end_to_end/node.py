@@ -28,6 +28,7 @@ class Node:
         self.told: dict[str, queue.Queue[Any]] = {
             "delta": queue.Queue(),
             "desire-response": queue.Queue(),
+            "renew-response": queue.Queue(),
         }
         self.client = mqtt.Client(
             CallbackAPIVersion.VERSION2,

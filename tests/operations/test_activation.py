@@ -22,6 +22,7 @@ class Issued:
     serial: int
     not_after: datetime
     certificate_pem: str
+    issuer_pem: str = "the issuer"
 
 
 class Authority:

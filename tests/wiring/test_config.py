@@ -127,3 +127,11 @@ def test_a_limit_of_nothing_is_none_and_proxies_are_networks() -> None:
     assert [str(network) for network in settings.proxies] == ["10.0.0.0/8", "::1/128"]
     assert Settings().request_rate == Rate(burst=5000, per_second=500)
     assert Settings().denial_rate == Rate(burst=60, per_second=1)
+
+
+@pytest.mark.parametrize("days", [-1, 3651])
+def test_a_certificate_that_ended_is_not_renewed_for_ever(days: int) -> None:
+    with pytest.raises(BadSettings) as caught:
+        Settings(renewal_grace_days=days)
+    assert "renewal_grace_days" in str(caught.value)
+    assert Settings(renewal_grace_days=0).renewal_grace_days == 0

@@ -36,6 +36,10 @@ class CredentialPart(Part):
     def certificate(self, serial: int) -> NodeCertificate | None:
         return first(certificate_of, self._run(sql.CERTIFICATE, {"serial": str(serial)}))
 
+    def live_certificates(self, node_id: str, now: datetime) -> Sequence[NodeCertificate]:
+        found = self._run(sql.LIVE_CERTIFICATES, {"node_id": node_id, "now": micros(now)})
+        return [certificate_of(row) for row in found]
+
     def put_certificate(self, certificate: NodeCertificate) -> None:
         self._run(sql.PUT_CERTIFICATE, certificate_row(certificate))
 

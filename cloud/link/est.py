@@ -1,0 +1,136 @@
+"""Enrollment over Secure Transport (RFC 7030, 8951) on the activation port.
+
+Who has no certificate yet proves itself as in activation, by HTTP Basic: the user name is the batch
+(`BATCH` or `NAMESPACE/BATCH`) and the password its token, or there is no user name and the password
+is an install token. The common name of the signing request is then the fingerprint of the device,
+and no more than that: who it becomes is the server's to say, here as everywhere.
+"""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+from functools import wraps
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.x509.oid import NameOID
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from certs.authority import Authority
+from cloud.core.batch import SecurityType
+from cloud.errors import Denied, Invalid, UnknownMediaType
+from cloud.http.answers import bytes_response
+from cloud.http.errors import error_response
+from cloud.http.peer import peer_certificate
+from cloud.http.requests import read_body, request_id
+from cloud.link.certificate import requested_key
+from cloud.link.renewal import BODY_LIMIT, Renewals
+from cloud.operations.activation import Activation, Claim
+
+PREFIX = "/.well-known/est"
+REQUEST_TYPE = "application/pkcs10"
+CERTS_ONLY = "application/pkcs7-mime; smime-type=certs-only"
+
+Enrol = Callable[[Request, Claim], Awaitable[Activation]]
+"""Makes who claims to be a device a node; what is refused is raised."""
+
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+def est_routes(authority: Authority, renewals: Renewals, enrol: Enrol) -> list[Route]:
+    """The three operations that RFC 7030 demands of a server (3.2.2)."""
+
+    async def ca_certificates(_: Request) -> Response:
+        return _certs_only(authority.trusted_pem)
+
+    @_challenging
+    async def enroll(request: Request) -> Response:
+        user, password = _credentials(request.headers)
+        csr = await _signing_request(request)
+        namespace, _, batch = user.rpartition("/")
+        token, secret = ("", password) if user else (password, "")
+        kind = SecurityType.TOKEN if secret else SecurityType.NONE
+        claim = Claim(
+            batch_name=batch,
+            namespace=namespace,
+            fingerprint_value=_common_name(csr),
+            security_type=kind.value,
+            security_value=secret,
+            install_token=token,
+            csr=csr,
+        )
+        return _certs_only((await enrol(request, claim)).certificate_pem)
+
+    @_challenging
+    async def reenroll(request: Request) -> Response:
+        peer = peer_certificate(request)
+        if peer is None:
+            raise Denied("show the node's certificate in the TLS handshake")
+        key = requested_key(await _signing_request(request), field="")
+        return _certs_only((await renewals.renew_shown(request, peer, key)).certificate_pem)
+
+    return [
+        Route(f"{PREFIX}/cacerts", ca_certificates),
+        Route(f"{PREFIX}/simpleenroll", enroll, methods=["POST"]),
+        Route(f"{PREFIX}/simplereenroll", reenroll, methods=["POST"]),
+    ]
+
+
+def _challenging(handler: _Handler) -> _Handler:
+    """Ask for what this protocol proves itself with, not for what the API does (3.2.3)."""
+
+    @wraps(handler)
+    async def challenging(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Denied as error:
+            answer = error_response(error, request_id(request), request.headers)
+            answer.headers["WWW-Authenticate"] = 'Basic realm="edgesync"'
+            return answer
+
+    return challenging
+
+
+def _credentials(headers: Headers) -> tuple[str, str]:
+    """User name and password of HTTP Basic (RFC 7617); Denied where there is none."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    try:
+        if scheme.lower() != "basic":
+            raise Denied("batch and token are missing (HTTP Basic)")
+        pair = base64.b64decode(value.strip(), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise Denied("the credentials cannot be read (HTTP Basic)") from error
+    user, _, password = pair.partition(":")
+    if not (user or password):
+        raise Denied("batch and token are missing (HTTP Basic)")
+    return user, password
+
+
+async def _signing_request(request: Request) -> str:
+    """The signing request of the body, which is base64 whatever its headers say (RFC 8951)."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != REQUEST_TYPE:
+        raise UnknownMediaType(REQUEST_TYPE)
+    body = await read_body(request, BODY_LIMIT)
+    try:
+        der = base64.b64decode(b"".join(body.split()), validate=True)
+        return x509.load_der_x509_csr(der).public_bytes(Encoding.PEM).decode()
+    except (ValueError, x509.InvalidVersion) as error:
+        raise Invalid("", "the body is not a PKCS#10 signing request in base64") from error
+
+
+def _common_name(csr: str) -> str:
+    names = x509.load_pem_x509_csr(csr.encode()).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""
+
+
+def _certs_only(pem: str) -> Response:
+    """The certificates of *pem* as CMS with nothing else in it, base64 (4.1.3, 4.2.3)."""
+    certificates = x509.load_pem_x509_certificates(pem.encode())
+    der = pkcs7.serialize_certificates(certificates, Encoding.DER)
+    answer = bytes_response(base64.encodebytes(der), media_type=CERTS_ONLY)
+    answer.headers["Content-Transfer-Encoding"] = "base64"
+    return answer
