@@ -34,6 +34,7 @@ from broker.limits import HubLimits
 from certs.files import ensure_server_certificate, load_or_create_authority
 from certs.tls import node_listener_context, open_listener_context, server_context
 from cloud.config import BadSettings, Settings
+from cloud.core.audit import Head
 from cloud.core.installation import install_command
 from cloud.core.renewal import RATE as RENEWAL_RATE
 from cloud.http.limits import Limiter
@@ -48,12 +49,14 @@ from cloud.link.renewal import Renewals
 from cloud.link.revocations import RevocationLists
 from cloud.link.sync import sync_app
 from cloud.operations.admission import may_connect
+from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
 from cloud.rest.auth import CallLimits
 from cloud.store.interface import Store
 from cloud.store.rekeying import settle_key
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
+from cloud.store.witness import load_or_create_witness
 
 logger = logging.getLogger(__name__)
 
@@ -156,9 +159,12 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
     async with contextlib.AsyncExitStack() as stack:
         settle_key(data / "edgesync.db", data / "secrets.key")
         sealer = load_or_create_sealer(data / "secrets.key")
+        witness = load_or_create_witness(data)
+        noted = witness.head()
         store = await stack.enter_async_context(
-            open_sqlite_store(data / "edgesync.db", sealer=sealer)
+            open_sqlite_store(data / "edgesync.db", sealer=sealer, witness=witness)
         )
+        await _start_log(store, noted, version)
         authority = load_or_create_authority(data / "ca", now=now)
         digest = _admin_token_digest(token_file)
         names, addresses = _server_names(settings)
@@ -243,6 +249,15 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
             pusher=Pusher(hub, store, now_utc),
             revocations=revocations,
             sockets=listeners,
+        )
+
+
+async def _start_log(store: Store, noted: Head | None, version: str) -> None:
+    if not await store.write(lambda tx: start_log(tx, noted, version=version, now=now_utc())):
+        logger.error(
+            "the audit log ends before entry %d, which was in it: the database is an older copy,"
+            " or somebody cut it; an entry says so from now on",
+            noted.number if noted else 0,
         )
 
 

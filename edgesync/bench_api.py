@@ -24,6 +24,7 @@ from cloud.rest.app import rest_app
 from cloud.store.interface import Store, Transaction
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
+from cloud.store.witness import load_or_create_witness
 
 MAX_NODES = 1_000_000
 _NAMESPACE = "default"
@@ -96,7 +97,10 @@ async def measure(directory: Path, nodes: int) -> tuple[Rates, list[Result]]:
     """Fill a store and make the calls."""
     sealer = load_or_create_sealer(directory / "secrets.key")
     numbers = itertools.count()
-    async with open_sqlite_store(directory / "edgesync.db", sealer=sealer) as store:
+    witness = load_or_create_witness(directory)
+    async with open_sqlite_store(
+        directory / "edgesync.db", sealer=sealer, witness=witness
+    ) as store:
         rates = await fill(store, nodes)
         report = read_report({"apps": [], "node": {"n": {"hostname": "n"}}}, Order())
         await store.write(

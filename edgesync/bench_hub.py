@@ -38,6 +38,7 @@ from cloud.link.inbox import Inbox
 from cloud.store.interface import Transaction
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
+from cloud.store.witness import load_or_create_witness
 from edgesync.bench_certificates import (
     ROOT,
     SERVER,
@@ -140,7 +141,9 @@ async def embedded(directory: Path, nodes: int) -> AsyncIterator[tuple[int, Comm
 
     sealer = load_or_create_sealer(directory / "secrets.key")
     async with (
-        open_sqlite_store(directory / "edgesync.db", sealer=sealer) as store,
+        open_sqlite_store(
+            directory / "edgesync.db", sealer=sealer, witness=load_or_create_witness(directory)
+        ) as store,
         open_embedded_hub(
             host="127.0.0.1", port=0, tls=server_context(directory), gate=gate
         ) as hub,

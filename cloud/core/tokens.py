@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from cloud.core.audit import ADMINISTRATOR, Actor
 from cloud.core.names import check_namespace
 from cloud.errors import Forbidden
 
@@ -60,10 +61,11 @@ class ApiToken:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who showed a valid token: its role, and its namespace or EVERYWHERE."""
+    """Who showed a valid token: its role, its namespace or EVERYWHERE, and who that is."""
 
     role: Role
     namespace: str
+    actor: Actor = ADMINISTRATOR
 
     def check_role(self, needed: Role) -> None:
         """Forbidden for who may not do what takes the role *needed*."""

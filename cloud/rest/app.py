@@ -48,7 +48,6 @@ def rest_app(
     where they show no token; *trusted_proxies* are believed about addresses.
     """
     api = Api(
-        store,
         clock,
         new_id,
         default_namespace,
@@ -60,7 +59,11 @@ def rest_app(
         continuations=Continuations(list_key),
     )
     routes = [
-        Route(route.path, endpoint(api, route.handler, needs=route.role), methods=[route.method])
+        Route(
+            route.path,
+            endpoint(api, store, route.handler, needs=route.role, action=route.action),
+            methods=[route.method],
+        )
         for route in ROUTES
     ]
     return http_app(

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from cloud.core.audit import Actor, ActorKind
 from cloud.core.tokens import EVERYWHERE, Caller, Role
 from cloud.errors import Denied, Unavailable
 from cloud.http.limits import UNLIMITED, Limiter
@@ -95,7 +96,8 @@ class TokenGate:
             except Unavailable as error:
                 # A full disk is no reason to keep people from looking.
                 logger.warning("cannot record the use of token %s: %s", found.name, error.reason)
-        return Caller(found.role, found.namespace)
+        actor = Actor(ActorKind.TOKEN, found.name, found.namespace)
+        return Caller(found.role, found.namespace, actor)
 
 
 def _token(authorization: str) -> str:

@@ -9,6 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cloud.core.audit import Action
 from cloud.core.decoding import check_depth, convert
 from cloud.core.entity_tag import Precondition, Resource, entity_tag, read_tags
 from cloud.core.listing import ListOptions, Page, PageOptions
@@ -16,6 +17,7 @@ from cloud.core.tokens import Role
 from cloud.errors import Invalid, PreconditionFailed, UnknownMediaType
 from cloud.http.answers import JSON, MERGE_PATCH, json_response, not_modified_response
 from cloud.http.requests import read_json
+from cloud.rest.audited import AuditedStore, attempt_of
 from cloud.rest.auth import caller_of
 from cloud.rest.continuation import Continuations
 from cloud.rest.views import View, list_view
@@ -35,7 +37,6 @@ _NUMBER_DIGITS = 9
 class Api:
     """What all handlers share."""
 
-    store: Store
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
     default_namespace: str
@@ -55,11 +56,8 @@ class Call:
     request: Request
     namespace: str
     now: datetime
-
-    @property
-    def store(self) -> Store:
-        """Where everything is kept."""
-        return self.api.store
+    # Where everything is kept; what this call changes there, it leaves an entry of.
+    store: Store
 
     def path(self, parameter: str) -> str:
         """Value of a `{parameter}` of the route's path."""
@@ -166,16 +164,21 @@ def take_name(content: dict[str, Any]) -> str:
 
 
 def endpoint(
-    api: Api, handler: Handler, *, needs: Role
+    api: Api, store: Store, handler: Handler, *, needs: Role, action: Action | None
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Make of *handler* what Starlette calls; Forbidden for callers without the role it *needs*."""
+    """Make of *handler* what Starlette calls; Forbidden for callers without the role it *needs*.
+
+    *action* is what the audit log calls what it does.
+    """
 
     async def answer(request: Request) -> Response:
         caller = caller_of(request)
         caller.check_role(needs)
         asked = request.headers.get(NAMESPACE_HEADER)
         namespace = caller.namespace_of_call(NAMESPACE_HEADER, asked, api.default_namespace)
-        call = Call(api, request, namespace, api.clock())
+        now = api.clock()
+        attempt = attempt_of(request, action, namespace, now) if action else None
+        call = Call(api, request, namespace, now, AuditedStore(store, attempt))
         result = await handler(call)
         if isinstance(result, Response):
             return result

@@ -9,6 +9,7 @@ import msgspec
 
 from cloud.core.names import NAME_PATTERN, NAMESPACE_PATTERN
 from cloud.http.answers import JSON, MERGE_PATCH
+from cloud.rest.audited import REASON_HEADER
 from cloud.rest.call import NAMESPACE_HEADER
 from cloud.rest.described import LISTED, Body, Name, Parameter
 from cloud.rest.routes import ApiRoute
@@ -146,6 +147,13 @@ def _parameters(route: ApiRoute) -> Iterator[Schema]:
         "description": "the namespace, where it is not the server's own",
         "schema": {"type": "string", "maxLength": 32, "pattern": f"^{NAMESPACE_PATTERN}$"},
     }
+    if route.action is not None:
+        yield {
+            "name": REASON_HEADER,
+            "in": "header",
+            "description": "why, in your words, for the audit log; what is too long is cut",
+            "schema": {"type": "string"},
+        }
 
 
 def _parameter_schema(parameter: Parameter) -> Schema:

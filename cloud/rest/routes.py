@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cloud.core.app import AppSpec
+from cloud.core.audit import Action
 from cloud.core.batch import BatchSpec
 from cloud.core.config import ConfigSpec
 from cloud.core.core_configuration import CoreConfiguration
@@ -72,6 +73,35 @@ class ApiRoute:
     def role(self) -> Role:
         """Least role of who may ask: a viewer reads, an operator changes."""
         return self.needs or (Role.VIEWER if self.method == "GET" else Role.OPERATOR)
+
+    @property
+    def action(self) -> Action | None:
+        """What the audit log calls it, by method and path; None for a look at what is no secret.
+
+        ValueError for a route that changes or shows what the log has no word for.
+        """
+        if self.role is not Role.OPERATOR and self.method == "GET":
+            return None
+        words = tuple(part for part in self.path.split("/")[2:] if not part.startswith("{"))
+        if words in _KINDS:
+            return Action(f"{_KINDS[words]}.{_VERBS[self.method]}")
+        return Action(f"{_KINDS.get(words[:-1])}.{words[-1]}")
+
+
+_VERBS = {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
+_KINDS = {
+    ("nodes",): "node",
+    ("nodes", "properties"): "properties",
+    ("nodes", "mode"): "node",
+    ("nodes", "core", "configs"): "node",
+    ("apps",): "app",
+    ("configs",): "config",
+    ("secrets",): "secret",
+    ("registries",): "registry",
+    ("register",): "batch",
+    ("register", "record"): "record",
+    ("tokens",): "token",
+}
 
 
 ROUTES: Sequence[ApiRoute] = (

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from cloud.core.app import App, UseKind
+from cloud.core.audit import Anchor, AuditFilter, Entry, Head, Link
 from cloud.core.batch import Batch, Record
 from cloud.core.certificate import NodeCertificate
 from cloud.core.config import Config
@@ -235,6 +236,27 @@ class Transaction(Protocol):
 
     def take_stale(self, limit: int) -> Sequence[tuple[str, str]]:
         """Take up to *limit* noted nodes (namespace, name) off the list; no two callers get one."""
+        ...
+
+    # the audit log
+    def append_audit(self, entry: Entry) -> Link:
+        """Put *entry* at the end of the log; the last thing a transaction does."""
+        ...
+
+    def audit_head(self) -> Head: ...
+    def audit_anchor(self) -> Anchor: ...
+    def audit_link(self, number: int) -> Link | None: ...
+    def audit_links(self, wanted: AuditFilter, *, below: int, limit: int) -> Sequence[Link]:
+        """Up to *limit* entries with a number *below* that, newest first."""
+        ...
+
+    def count_audit(self, wanted: AuditFilter) -> int: ...
+    def first_audit_since(self, since: datetime) -> int:
+        """Number of the first entry that is not older; past the end where all are."""
+        ...
+
+    def prune_audit(self, number: int) -> None:
+        """Forget all entries up to that *number*, which has to be there; the log begins after."""
         ...
 
 

@@ -229,6 +229,66 @@ _USES = (
     """,
 )
 
+_AUDIT = (
+    """
+    CREATE TABLE audit_entry (
+        number INTEGER NOT NULL PRIMARY KEY,
+        time INTEGER NOT NULL,
+        actor_kind TEXT NOT NULL,
+        actor_name TEXT NOT NULL,
+        actor_namespace TEXT NOT NULL,
+        action TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        address TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        before TEXT NOT NULL,
+        after TEXT NOT NULL,
+        also TEXT NOT NULL,
+        code TEXT NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX audit_entry_of_thing ON audit_entry (namespace, name, number)",
+    "CREATE INDEX audit_entry_of_actor ON audit_entry (actor_name, number)",
+    # The last entry, and the last of those that are gone: `number` and `gone`.
+    """
+    CREATE TABLE audit_head (
+        id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+        number INTEGER NOT NULL,
+        code TEXT NOT NULL,
+        gone INTEGER NOT NULL,
+        gone_code TEXT NOT NULL,
+        seal TEXT NOT NULL
+    ) STRICT
+    """,
+    "INSERT INTO audit_head (id, number, code, gone, gone_code, seal) VALUES (1, 0, '', 0, '', '')",
+    """
+    CREATE TRIGGER audit_entry_never_changes BEFORE UPDATE ON audit_entry
+    BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END
+    """,
+    """
+    CREATE TRIGGER audit_entry_goes_by_age BEFORE DELETE ON audit_entry
+    WHEN old.number > (SELECT gone FROM audit_head)
+    BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END
+    """,
+    """
+    CREATE TRIGGER audit_entry_comes_last BEFORE INSERT ON audit_entry
+    WHEN new.number <> (SELECT number FROM audit_head)
+    BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END
+    """,
+    """
+    CREATE TRIGGER audit_head_goes_up BEFORE UPDATE ON audit_head
+    WHEN new.number < old.number OR new.gone < old.gone OR new.gone > new.number
+    BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END
+    """,
+    """
+    CREATE TRIGGER audit_head_stays BEFORE DELETE ON audit_head
+    BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END
+    """,
+)
+
 
 STEPS: tuple[Step, ...] = (
     ("0001_first_tables", _FIRST_TABLES),
@@ -239,6 +299,7 @@ STEPS: tuple[Step, ...] = (
     ("0006_properties", _PROPERTIES),
     ("0007_revocation", _REVOCATION),
     ("0008_uses", _USES),
+    ("0009_audit", _AUDIT),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from cloud.core.audit import Actor, Attempt, Entry, Link
 from cloud.core.batch import Record
 from cloud.core.certificate import NodeCertificate
 from cloud.core.core_configuration import CoreConfiguration, Mode
@@ -175,6 +176,46 @@ def api_token_row(token: ApiToken) -> Parameters:
         "created": micros(token.created),
         "expires": _micros_or_none(token.expires),
         "last_used": _micros_or_none(token.last_used),
+    }
+
+
+def link_of(row: Row) -> Link:
+    """The entry of a row of `sql.AUDIT_LINK`, in its place."""
+    number, time, kind, actor, own, action, namespace, name, address, request, reason, *rest = row
+    outcome, before, after, also, code = rest
+    attempt = Attempt(
+        Actor(kind, actor, own),
+        action,
+        moment(time),
+        namespace,
+        name,
+        address,
+        request,
+        reason,
+    )
+    return Link(number, Entry(attempt, outcome, before, after, also), code)
+
+
+def link_row(link: Link) -> Parameters:
+    """Parameters of `sql.PUT_AUDIT_ENTRY`."""
+    entry, attempt = link.entry, link.entry.attempt
+    return {
+        "number": link.number,
+        "time": micros(attempt.time),
+        "actor_kind": attempt.actor.kind,
+        "actor_name": attempt.actor.name,
+        "actor_namespace": attempt.actor.namespace,
+        "action": attempt.action,
+        "namespace": attempt.namespace,
+        "name": attempt.name,
+        "address": attempt.address,
+        "request_id": attempt.request_id,
+        "reason": attempt.reason,
+        "outcome": entry.outcome,
+        "before": entry.before,
+        "after": entry.after,
+        "also": entry.also,
+        "code": link.code,
     }
 
 

@@ -309,3 +309,45 @@ WHERE kind = :kind AND namespace = :namespace AND name = :name
 """
 RESEAL_BATCH = "UPDATE batch SET document = :document WHERE namespace = :namespace AND name = :name"
 PUT_SEALED_CHECK = "INSERT INTO sealing (id, sealed) VALUES (1, :sealed)"
+
+# the audit log
+NEXT_AUDIT_NUMBER = "UPDATE audit_head SET number = number + 1 WHERE id = 1 RETURNING number, code"
+PUT_AUDIT_ENTRY = """
+INSERT INTO audit_entry (number, time, actor_kind, actor_name, actor_namespace, action, namespace,
+    name, address, request_id, reason, outcome, before, after, also, code)
+VALUES (:number, :time, :actor_kind, :actor_name, :actor_namespace, :action, :namespace,
+    :name, :address, :request_id, :reason, :outcome, :before, :after, :also, :code)
+"""
+PUT_AUDIT_HEAD = "UPDATE audit_head SET code = :code WHERE id = 1"
+AUDIT_HEAD = "SELECT number, code, gone, gone_code, seal FROM audit_head WHERE id = 1"
+PUT_AUDIT_ANCHOR = """
+UPDATE audit_head SET gone = :gone, gone_code = :gone_code, seal = :seal WHERE id = 1
+"""
+DELETE_AUDIT_ENTRIES = "DELETE FROM audit_entry WHERE number <= :gone"
+AUDIT_LINK = """
+SELECT number, time, actor_kind, actor_name, actor_namespace, action, namespace, name, address,
+    request_id, reason, outcome, before, after, also, code FROM audit_entry WHERE number = :number
+"""
+AUDIT_LINKS_IN_ORDER = """
+SELECT number, time, actor_kind, actor_name, actor_namespace, action, namespace, name, address,
+    request_id, reason, outcome, before, after, also, code FROM audit_entry ORDER BY number
+"""
+FIRST_AUDIT_ENTRY_SINCE = """
+SELECT number FROM audit_entry WHERE time >= :since ORDER BY number LIMIT 1
+"""
+
+# fragments of statements that filter the audit log: a beginning, conditions, an end
+AUDIT_LINKS = """
+SELECT number, time, actor_kind, actor_name, actor_namespace, action, namespace, name, address,
+    request_id, reason, outcome, before, after, also, code FROM audit_entry WHERE number < :below
+"""
+COUNT_AUDIT_ENTRIES = "SELECT count(*) FROM audit_entry WHERE number > 0"
+AUDIT_OF_NAMESPACE = " AND namespace = :namespace"
+AUDIT_OF_ACTOR = " AND (actor_name = :actor OR actor_kind = :actor)"
+AUDIT_OF_ACTION = " AND action = :action"
+AUDIT_OF_KIND = " AND action > :kind_from AND action < :kind_to"
+AUDIT_OF_NAME = " AND name = :name"
+AUDIT_OF_REQUEST = " AND request_id = :request_id"
+AUDIT_SINCE = " AND time >= :since"
+AUDIT_UNTIL = " AND time < :until"
+AUDIT_NEWEST_FIRST = " ORDER BY number DESC LIMIT :limit"

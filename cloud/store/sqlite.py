@@ -14,6 +14,7 @@ from cloud.store.ownership import Ownership
 from cloud.store.parts.part import Run
 from cloud.store.sealing import Sealer, sync_directory
 from cloud.store.threads import ThreadedStore
+from cloud.store.witness import Witness
 
 READERS = 4
 """Threads that read."""
@@ -24,14 +25,14 @@ LOCK_WAIT = timedelta(seconds=5)
 
 @contextlib.asynccontextmanager
 async def open_sqlite_store(
-    path: Path, *, sealer: Sealer, lock_wait: timedelta = LOCK_WAIT
+    path: Path, *, sealer: Sealer, witness: Witness, lock_wait: timedelta = LOCK_WAIT
 ) -> AsyncIterator["SqliteStore"]:
     """Open the database in the file *path*, made if it is not there, and close it at the end.
 
     Unavailable if another server uses it, if it was sealed with another key, if a newer version has
     written it, or if it is no database.
     """
-    store = SqliteStore(path, sealer=sealer, lock_wait=lock_wait)
+    store = SqliteStore(path, sealer=sealer, witness=witness, lock_wait=lock_wait)
     try:
         await store.open()
         yield store
@@ -46,9 +47,12 @@ class SqliteStore(ThreadedStore):
     is what callers await, no more.
     """
 
-    def __init__(self, path: Path, *, sealer: Sealer, lock_wait: timedelta) -> None:
+    def __init__(
+        self, path: Path, *, sealer: Sealer, witness: Witness, lock_wait: timedelta
+    ) -> None:
         super().__init__(
             sealer=sealer,
+            witness=witness,
             writers=[Connection(path, lock_wait=lock_wait, read_only=False)],
             readers=[Connection(path, lock_wait=lock_wait, read_only=True) for _ in range(READERS)],
         )

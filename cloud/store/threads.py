@@ -16,6 +16,7 @@ from cloud.store.memory import Memory
 from cloud.store.parts.part import Run
 from cloud.store.sealing import CHECK_PLACE, Sealer
 from cloud.store.transaction import SqlTransaction
+from cloud.store.witness import Witness
 
 T = TypeVar("T")
 
@@ -61,9 +62,15 @@ class ThreadedStore(ABC):
     """A `Store` over connections that block; used from one event loop."""
 
     def __init__(
-        self, *, sealer: Sealer, writers: Sequence[Connection], readers: Sequence[Connection]
+        self,
+        *,
+        sealer: Sealer,
+        witness: Witness,
+        writers: Sequence[Connection],
+        readers: Sequence[Connection],
     ) -> None:
         self._sealer = sealer
+        self._witness = witness
         self._memory = Memory()
         self._writing = _Pool(writers, "store-writer")
         self._reading = _Pool(readers, "store-reader")
@@ -137,28 +144,35 @@ class ThreadedStore(ABC):
             self._sealer.unseal(found[0][0], *CHECK_PLACE)
         else:
             run(sql.PUT_SEALED_CHECK, {"sealed": self._sealer.seal(b"edgesync", *CHECK_PLACE)})
-        SqlTransaction(run, self._sealer, self._memory).label_all()
+        tx = self._transaction(run)
+        tx.label_all()
+        tx.begin_audit()
         return bool(run(sql.ANY_STALE, {}))
 
     def _write(self, work: Callable[[Transaction], T]) -> T:
-        def carry_out(run: Run) -> tuple[T, bool]:
-            result, marked_stale = self._carry_out(work, run)
-            if marked_stale:
+        def carry_out(run: Run) -> tuple[T, SqlTransaction]:
+            result, tx = self._carry_out(work, run)
+            if tx.marked_stale:
                 self._announce(run)
-            return result, marked_stale
+            return result, tx
 
-        result, marked_stale = self._writing.in_transaction(carry_out)
-        if marked_stale:
+        result, tx = self._writing.in_transaction(carry_out)
+        if tx.marked_stale:
             self._wake()
+        if tx.appended is not None:
+            self._witness.note(tx.appended)
         return result
 
     def _read(self, work: Callable[[Transaction], T]) -> T:
         return self._reading.in_transaction(lambda run: self._carry_out(work, run))[0]
 
-    def _carry_out(self, work: Callable[[Transaction], T], run: Run) -> tuple[T, bool]:
-        tx = SqlTransaction(run, self._sealer, self._memory)
+    def _transaction(self, run: Run) -> SqlTransaction:
+        return SqlTransaction(run, self._sealer, self._memory, self._witness.chain)
+
+    def _carry_out(self, work: Callable[[Transaction], T], run: Run) -> tuple[T, SqlTransaction]:
+        tx = self._transaction(run)
         try:
-            return work(tx), tx.marked_stale
+            return work(tx), tx
         except StopIteration as error:
             # No future can carry it: whoever awaits would wait for ever.
             raise RuntimeError("work raised StopIteration") from error

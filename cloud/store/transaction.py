@@ -1,10 +1,19 @@
 """The transaction of `interface`, over anything that runs the statements of `sql`."""
 
+from cloud.core.audit import Chain
+from cloud.store.memory import Memory
+from cloud.store.parts.audit import AuditPart
 from cloud.store.parts.batches import BatchPart
 from cloud.store.parts.credentials import CredentialPart
+from cloud.store.parts.part import Run
 from cloud.store.parts.reports import ReportPart
 from cloud.store.parts.resources import ResourcePart
+from cloud.store.sealing import Sealer
 
 
-class SqlTransaction(ResourcePart, BatchPart, CredentialPart, ReportPart):
+class SqlTransaction(ResourcePart, BatchPart, CredentialPart, ReportPart, AuditPart):
     """A `Transaction` between its begin and its end, which are the caller's business."""
+
+    def __init__(self, run: Run, sealer: Sealer, memory: Memory, chain: Chain) -> None:
+        super().__init__(run, sealer, memory)
+        self._chain = chain

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
+from cloud.core.audit import Actor, ActorKind
 from cloud.core.installation import digest_of
 from cloud.core.tokens import Caller, Role
 from cloud.errors import Denied, Unavailable
@@ -228,7 +229,7 @@ async def test_people_can_look_while_no_use_can_be_recorded(world: World) -> Non
     gate = TokenGate(app, admin_digest=b"", store=store, clock=world.clock, limits=NO_LIMITS)
     scope = scope_with_token(await made(world, "viewer", "one"))
     await gate(scope, nothing_comes, nothing_goes)
-    assert callers == [Caller(Role.VIEWER, "one")]
+    assert callers == [Caller(Role.VIEWER, "one", Actor(ActorKind.TOKEN, "viewer", "one"))]
     with pytest.raises(Denied):
         await gate(scope_with_token("another"), nothing_comes, nothing_goes)
 

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from cloud.core.audit import Chain
 from cloud.errors import Unavailable
 from cloud.store.interface import Transaction
 from cloud.store.sealing import KEY_BYTES, Sealer
 from cloud.store.sqlite import READERS, SqliteStore, open_sqlite_store
+from cloud.store.witness import Witness
 from tests.builders import open_store
 from tests.store.conftest import NOW, node, report
 
@@ -27,8 +29,15 @@ WAIT = 20.0
 def open_in(directory: Path) -> contextlib.AbstractAsyncContextManager[SqliteStore]:
     sealer = Sealer(bytes(KEY_BYTES))
     return open_sqlite_store(
-        directory / "edgesync.db", sealer=sealer, lock_wait=timedelta(milliseconds=20)
+        directory / "edgesync.db",
+        sealer=sealer,
+        witness=witness_in(directory),
+        lock_wait=timedelta(milliseconds=20),
     )
+
+
+def witness_in(directory: Path) -> Witness:
+    return Witness(Chain(bytes(KEY_BYTES)), directory / "audit.head")
 
 
 @pytest.fixture
@@ -319,7 +328,9 @@ async def test_a_store_that_could_not_be_opened_is_free_for_the_next(tmp_path: P
         pass
     wrong = Sealer(bytes([1]) * KEY_BYTES)
     with pytest.raises(Unavailable):
-        async with open_sqlite_store(tmp_path / "edgesync.db", sealer=wrong):
+        async with open_sqlite_store(
+            tmp_path / "edgesync.db", sealer=wrong, witness=witness_in(tmp_path)
+        ):
             pass
     async with open_in(tmp_path):
         pass

@@ -1,0 +1,294 @@
+"""The audit log: who did what to which thing, in a chain that shows whether it was touched.
+
+Every entry bears a code over itself and the code of the one before (HMAC-SHA-256): who has the
+entries and not the key can neither change, remove, put in nor reorder one. What is cut off at the
+end shows against a head that was noted elsewhere.
+"""
+
+import hmac
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import msgspec
+
+TEXT_LIMIT = 200
+"""Characters of a text that somebody else chose: a name, an address, a reason."""
+
+DONE = "done"
+"""Outcome of what was done; everything else is the code of the refusal."""
+
+
+class ActorKind(StrEnum):
+    """What kind of somebody it was."""
+
+    ADMINISTRATOR = "administrator"
+    TOKEN = "token"  # noqa: S105
+    NODE = "node"
+    DEVICE = "device"
+    COMMAND = "command"
+    SERVER = "server"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who it was, an `ActorKind`, as far as that is known.
+
+    Of a token its name and namespace, of a node the same, of a command line the user's name; of a
+    device there is only the address it came from.
+    """
+
+    kind: str
+    name: str = ""
+    namespace: str = ""
+
+
+ADMINISTRATOR = Actor(ActorKind.ADMINISTRATOR)
+DEVICE = Actor(ActorKind.DEVICE)
+SERVER = Actor(ActorKind.SERVER)
+UNKNOWN = Actor(ActorKind.UNKNOWN)
+
+
+class Action(StrEnum):
+    """What can be done, as `{kind}.{verb}`; there is nothing else in the log."""
+
+    NODE_CREATE = "node.create"
+    NODE_UPDATE = "node.update"
+    NODE_DELETE = "node.delete"
+    NODE_INIT = "node.init"
+    NODE_REVOKE = "node.revoke"
+    NODE_CONNECT = "node.connect"
+    PROPERTIES_UPDATE = "properties.update"
+    APP_CREATE = "app.create"
+    APP_UPDATE = "app.update"
+    APP_DELETE = "app.delete"
+    CONFIG_CREATE = "config.create"
+    CONFIG_UPDATE = "config.update"
+    CONFIG_DELETE = "config.delete"
+    SECRET_READ = "secret.read"  # noqa: S105
+    SECRET_CREATE = "secret.create"  # noqa: S105
+    SECRET_UPDATE = "secret.update"  # noqa: S105
+    SECRET_DELETE = "secret.delete"  # noqa: S105
+    REGISTRY_CREATE = "registry.create"
+    REGISTRY_UPDATE = "registry.update"
+    REGISTRY_DELETE = "registry.delete"
+    REGISTRY_REFRESH = "registry.refresh"
+    BATCH_READ = "batch.read"
+    BATCH_CREATE = "batch.create"
+    BATCH_UPDATE = "batch.update"
+    BATCH_DELETE = "batch.delete"
+    BATCH_INIT = "batch.init"
+    BATCH_GENERATE = "batch.generate"
+    RECORD_CREATE = "record.create"
+    RECORD_UPDATE = "record.update"
+    RECORD_DELETE = "record.delete"
+    RECORD_RESET = "record.reset"
+    RECORD_ACTIVATE = "record.activate"
+    TOKEN_CREATE = "token.create"  # noqa: S105
+    TOKEN_DELETE = "token.delete"  # noqa: S105
+    API_AUTHENTICATE = "api.authenticate"
+    API_READ = "api.read"
+    SERVER_START = "server.start"
+    SERVER_REKEY = "server.rekey"
+    LOG_PRUNE = "log.prune"
+    LOG_CUT = "log.cut"
+
+
+def kind_of(action: str) -> str:
+    """The kind of thing that *action* is done to."""
+    return action.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What somebody sets out to do, an `Action`; *namespace* `*` is no namespace in particular.
+
+    *reason* is what the caller gave as one. *name* may be completed by what is done.
+    """
+
+    actor: Actor
+    action: str
+    time: datetime
+    namespace: str = "*"
+    name: str = ""
+    address: str = ""
+    request_id: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the log.
+
+    *before* and *after* hold, as JSON, what differs; secret values are masked. *also* counts, as
+    JSON, what else was changed by the way, or how often the like was left out.
+    """
+
+    attempt: Attempt
+    outcome: str = DONE
+    before: str = ""
+    after: str = ""
+    also: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far the log goes: the number of its last entry, and the code of that; 0 for none."""
+
+    number: int = 0
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """Where the log begins: after *head*, which is gone. *seal* says that this was our doing."""
+
+    head: Head
+    seal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An entry in its place; counted from 1, without gaps."""
+
+    number: int
+    entry: Entry
+    code: str
+
+    @property
+    def head(self) -> Head:
+        """The head of a log that ends here."""
+        return Head(self.number, self.code)
+
+
+class Chain:
+    """Owns the key of a log."""
+
+    def __init__(self, key: bytes) -> None:
+        self._entry_key = hmac.digest(key, b"edgesync audit entry", "sha256")
+        self._anchor_key = hmac.digest(key, b"edgesync audit anchor", "sha256")
+
+    def link(self, head: Head, entry: Entry) -> Link:
+        """Put *entry* behind *head*."""
+        number = head.number + 1
+        text = head.code.encode() + b"\n" + canonical(number, entry)
+        return Link(number, entry, hmac.digest(self._entry_key, text, "sha256").hex())
+
+    def anchor(self, head: Head) -> Anchor:
+        """Let a log begin after *head*."""
+        text = f"{head.number} {head.code}".encode()
+        return Anchor(head, hmac.digest(self._anchor_key, text, "sha256").hex())
+
+
+def canonical(number: int, entry: Entry) -> bytes:
+    """Bytes that stand for the entry in its place: a JSON list, always the same for the same."""
+    attempt = entry.attempt
+    return msgspec.json.encode(
+        [
+            number,
+            attempt.time.astimezone(UTC).isoformat(timespec="microseconds"),
+            attempt.actor.kind,
+            attempt.actor.name,
+            attempt.actor.namespace,
+            attempt.action,
+            attempt.namespace,
+            attempt.name,
+            attempt.address,
+            attempt.request_id,
+            attempt.reason,
+            entry.outcome,
+            entry.before,
+            entry.after,
+            entry.also,
+        ]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries are wanted; what is empty or None leaves all in.
+
+    *namespace* `*` is every one. *actor* is a name or an `ActorKind`. From *since* on, before
+    *until*.
+    """
+
+    namespace: str
+    actor: str = ""
+    action: str = ""
+    kind: str = ""
+    name: str = ""
+    request_id: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a look at the whole log found.
+
+    *head* is that of the part that is as it was written; *broken* is the number of the first entry
+    that is not (0: none), and *reason* says what is wrong with it.
+    """
+
+    checked: int
+    head: Head
+    broken: int = 0
+    reason: str = ""
+
+
+def verify(
+    chain: Chain,
+    anchor: Anchor,
+    links: Iterable[Link],
+    head: Head,
+    *,
+    noted: Iterable[Head] = (),
+    known_cuts: frozenset[int] = frozenset(),
+) -> Verdict:
+    """Check that *links*, in the order of their numbers, are what was written, all of it.
+
+    *head* is what the log itself says of its end; *noted* are heads it is known to have had.
+    Entries that say that some before them are missing count as wrong, but for *known_cuts*.
+    """
+    checked, last, noted = 0, anchor.head, set(noted)
+    if not _same(anchor.seal, chain.anchor(anchor.head).seal):
+        return Verdict(0, last, last.number + 1, "the beginning of the log was moved")
+    for link in links:
+        number = min(link.number, last.number + 1)
+        reason = _what_is_wrong(link, chain, last, noted)
+        if not reason and link.entry.attempt.action == Action.LOG_CUT:
+            reason = "" if number in known_cuts else "it says that entries before it were missing"
+        if reason:
+            return Verdict(checked, last, number, reason)
+        checked, last = checked + 1, link.head
+    lost = max(one.number for one in {head, *noted})
+    if lost > last.number:
+        reason = f"the end is missing: the log went up to entry {lost}"
+        return Verdict(checked, last, last.number + 1, reason)
+    if head != last:
+        return Verdict(checked, last, last.number, "the log ends elsewhere than it says")
+    return Verdict(checked, last)
+
+
+def _what_is_wrong(link: Link, chain: Chain, last: Head, noted: Collection[Head]) -> str:
+    """What is wrong with *link* behind *last*; "" if nothing is."""
+    expected = chain.link(last, link.entry)
+    if link.number > expected.number:
+        return "it is missing"
+    if link.number < expected.number or not _same(link.code, expected.code):
+        return "it was changed, moved or put in"
+    if any(one.number == link.number and one.code != link.code for one in noted):
+        return "it is not the one that was noted outside of the database"
+    return ""
+
+
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode())
+
+
+def clean(text: str) -> str:
+    """*text* as it may stand in the log, whoever chose it: one line of printable characters."""
+    shown = "".join(char if char.isprintable() else "?" for char in text[: TEXT_LIMIT + 1])
+    return shown if len(shown) <= TEXT_LIMIT else f"{shown[: TEXT_LIMIT - 3]}..."

@@ -1,0 +1,121 @@
+"""What differs between two states of a thing, and how that looks without its secret values."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from cloud.core.app import App
+from cloud.core.batch import Batch, Record
+from cloud.core.config import Config
+from cloud.core.node import Node
+from cloud.core.objects import MASK
+from cloud.core.properties import Properties
+from cloud.core.registry import Registry
+from cloud.core.secret import Secret
+from cloud.core.tokens import ApiToken
+
+MEMBER_LIMIT = 4096
+"""Bytes of one member, as JSON, that are kept; of more only how many, and their SHA-256."""
+
+Noun = App | Config | Secret | Registry | Node | Properties | Batch | Record | ApiToken
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A value that takes part in comparisons and is never shown."""
+
+    value: Any = field(repr=False)
+
+
+def described(noun: Noun) -> Mapping[str, Any]:
+    """What people say of *noun*; whatever is encrypted where it is kept for its own sake, hidden.
+
+    All values of a config are hidden: a config is kept encrypted, the log is not.
+    """
+    match noun:
+        case Node():
+            return {**_plain(noun.spec), "mode": noun.mode, "core": msgspec.to_builtins(noun.core)}
+        case Properties():
+            return {"desire": noun.desire}
+        case App():
+            return {**_plain(noun.spec), "version": noun.version}
+        case Config():
+            data = {item.key: Hidden(item.value) for item in noun.spec.data}
+            return {**_plain(noun.spec), "data": data, "version": noun.version}
+        case Secret():
+            data = {key: Hidden(value) for key, value in noun.spec.data.items()}
+            return {**_plain(noun.spec), "data": data, "version": noun.version}
+        case Registry():
+            password = Hidden(noun.spec.password)
+            return {**_plain(noun.spec), "password": password, "version": noun.version}
+        case Batch():
+            return {**_plain(noun.spec), "securityKey": Hidden(noun.spec.security_key)}
+        case Record():
+            return {
+                "fingerprintValue": noun.fingerprint,
+                "nodeName": noun.node_name,
+                "active": int(noun.active),
+                "activeIp": noun.active_ip,
+            }
+        case ApiToken():
+            return {"role": noun.role, "expires": noun.expires}
+
+
+def difference(before: Noun | None, after: Noun | None) -> tuple[str, str]:
+    """What is other in *before* and in *after*, each as JSON; "" where there was, or is, nothing.
+
+    Maps are compared member by member. A value that must not be seen is masked on both sides: that
+    it is there says that it changed.
+    """
+    was = None if before is None else described(before)
+    now = None if after is None else described(after)
+    if was is not None and now is not None:
+        was, now = _differing(was, now)
+    return _shown(was), _shown(now)
+
+
+def _plain(spec: msgspec.Struct) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(spec)
+    return found
+
+
+def _differing(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    was: dict[str, Any] = {}
+    now: dict[str, Any] = {}
+    for key in {**before, **after}:
+        if key not in after:
+            was[key] = before[key]
+        elif key not in before:
+            now[key] = after[key]
+        elif before[key] != after[key]:
+            was[key], now[key] = before[key], after[key]
+            if isinstance(was[key], Mapping) and isinstance(now[key], Mapping):
+                was[key], now[key] = _differing(was[key], now[key])
+    return was, now
+
+
+def _shown(state: Mapping[str, Any] | None) -> str:
+    if state is None:
+        return ""
+    members = {key: _cut(_masked(value)) for key, value in state.items()}
+    return msgspec.json.encode(members, order="sorted").decode()
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, Hidden):
+        return MASK
+    if isinstance(value, Mapping):
+        return {key: _masked(inner) for key, inner in value.items()}
+    return value
+
+
+def _cut(value: Any) -> Any:
+    text = msgspec.json.encode(value, order="sorted")
+    if len(text) <= MEMBER_LIMIT:
+        return value
+    return {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}

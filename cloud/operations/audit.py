@@ -1,0 +1,138 @@
+"""Writing the audit log, and reading it.
+
+`carry_out` does something and its entry in one transaction: neither is there without the other.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+
+from cloud.core.audit import (
+    DONE,
+    SERVER,
+    Action,
+    Attempt,
+    AuditFilter,
+    Entry,
+    Head,
+    Link,
+    clean,
+    kind_of,
+)
+from cloud.core.changes import difference
+from cloud.core.listing import Page, Place
+from cloud.errors import CloudError
+from cloud.operations.watching import Watched
+from cloud.store.interface import Transaction
+
+T = TypeVar("T")
+
+PAGE_LIMIT = 500
+"""Entries on a page, at most; also where no limit is given."""
+
+PRUNED_AT_A_TIME = 5000
+"""Entries forgotten in one transaction, at most."""
+
+_FAR = 2**63 - 1
+
+
+def carry_out(tx: Transaction, attempt: Attempt, work: Callable[[Transaction], T]) -> T:
+    """Do *work* and put down that it was done: what it was done to, before and after.
+
+    Changes of other things than those of the action's kind are counted. Where *work* raises there
+    is no entry, as there is no change; see `refuse`.
+    """
+    watched = Watched(tx, kind_of(attempt.action))
+    result = work(watched.transaction)
+    also: dict[str, int] = dict(watched.others)
+    before = after = ""
+    change = watched.the_change()
+    if change is not None:
+        (namespace, *name), was, now = change
+        attempt = replace(attempt, namespace=namespace, name="/".join(name))
+        before, after = difference(was, now)
+    elif watched.count:
+        also[kind_of(attempt.action)] = watched.count
+    tx.append_audit(Entry(_cleaned(attempt), DONE, before, after, _json(also)))
+    return result
+
+
+def put_down(tx: Transaction, attempt: Attempt, *, also: Mapping[str, int | str] = {}) -> None:
+    """Put down that something was done that changes nothing here."""
+    tx.append_audit(Entry(_cleaned(attempt), DONE, also=_json(also)))
+
+
+def refuse(tx: Transaction, attempt: Attempt, error: CloudError, *, left_out: int = 0) -> None:
+    """Put down that it was refused, and how many of the like were left out before."""
+    also = {"leftOut": left_out} if left_out else {}
+    tx.append_audit(Entry(_cleaned(attempt), error.code, also=_json(also)))
+
+
+def start_log(tx: Transaction, noted: Head | None, *, version: str, now: datetime) -> bool:
+    """Put down that the server starts; say whether the log is all there, up to the head *noted*.
+
+    Where it is not an entry says so for ever: the database is an older copy, or somebody cut it.
+    """
+    found = None if noted is None else tx.audit_link(noted.number)
+    is_whole = noted is None or (
+        found.head == noted if found else noted.number <= tx.audit_anchor().head.number
+    )
+    if noted is not None and not is_whole:
+        lost = {"noted": noted.number, "found": tx.audit_head().number}
+        put_down(tx, Attempt(SERVER, Action.LOG_CUT, now), also=lost)
+    put_down(tx, Attempt(SERVER, Action.SERVER_START, now), also={"version": version})
+    return is_whole
+
+
+def prune(tx: Transaction, *, keep: int, oldest: datetime, now: datetime) -> int:
+    """Forget entries from before *oldest* and all but the last *keep*; how many there were.
+
+    PRUNED_AT_A_TIME at most. That they are gone is put down.
+    """
+    first, last = tx.audit_anchor().head.number, tx.audit_head().number
+    end = max(tx.first_audit_since(oldest) - 1, last - keep)
+    end = min(end, first + PRUNED_AT_A_TIME)
+    if end <= first:
+        return 0
+    tx.prune_audit(end)
+    put_down(tx, Attempt(SERVER, Action.LOG_PRUNE, now), also={"upTo": end})
+    return end - first
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Some of the log, newest first, and how far all of it goes."""
+
+    page: Page[Link]
+    head: Head
+
+
+def list_entries(
+    tx: Transaction, wanted: AuditFilter, *, limit: int, after: Place | None
+) -> AuditPage:
+    """List what was done; a page begins below the number that the place *after* is named by."""
+    limit = min(limit or PAGE_LIMIT, PAGE_LIMIT)
+    below = int(after[1]) if after else _FAR
+    found = tx.audit_links(wanted, below=below, limit=limit + 1)
+    shown, total = found[:limit], tx.count_audit(wanted)
+    end = None
+    if len(found) > limit:
+        end = (shown[-1].entry.attempt.time, str(shown[-1].number))
+    return AuditPage(Page(shown, total, end), tx.audit_head())
+
+
+def _cleaned(attempt: Attempt) -> Attempt:
+    return replace(
+        attempt,
+        name=clean(attempt.name),
+        address=clean(attempt.address),
+        request_id=clean(attempt.request_id),
+        reason=clean(attempt.reason),
+    )
+
+
+def _json(counts: Mapping[str, int | str]) -> str:
+    return msgspec.json.encode(counts, order="sorted").decode() if counts else ""

@@ -1,0 +1,123 @@
+"""What a transaction changes, seen from outside of the work that changes it."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from cloud.core.batch import Record
+from cloud.core.changes import Noun
+from cloud.store.interface import Transaction
+
+CHANGES: Mapping[str, str] = {
+    "put_node": "node",
+    "delete_node": "node",
+    "put_properties": "properties",
+    "put_app": "app",
+    "delete_app": "app",
+    "put_config": "config",
+    "delete_config": "config",
+    "put_secret": "secret",
+    "delete_secret": "secret",
+    "put_registry": "registry",
+    "delete_registry": "registry",
+    "put_batch": "batch",
+    "delete_batch": "batch",
+    "put_record": "record",
+    "delete_record": "record",
+    "put_api_token": "token",
+    "delete_api_token": "token",
+    "put_certificate": "certificate",
+    "revoke_certificates": "certificate",
+    "put_install_token": "installToken",
+    "delete_install_token": "installToken",
+    "delete_install_tokens": "installToken",
+}
+"""Kind of what each method of a transaction changes; those of no interest here are left out."""
+
+_Key = tuple[str, ...]
+
+
+class Watched:
+    """A transaction that remembers how things of one *kind* were, and counts all others.
+
+    Only what is changed is looked up, once.
+    """
+
+    def __init__(self, tx: Transaction, kind: str) -> None:
+        self._tx = tx
+        self._kind = kind
+        # Each thing of the kind that was changed, as it was before (None: it was not there).
+        self._before: dict[_Key, Noun | None] = {}
+        # How often things of other kinds were changed.
+        self.others: Counter[str] = Counter()
+
+    @property
+    def transaction(self) -> Transaction:
+        """What work is given."""
+        return cast(Transaction, self)
+
+    def __getattr__(self, name: str) -> Any:
+        """The method of the transaction itself, watched if it changes something."""
+        method = getattr(self._tx, name)
+        kind = CHANGES.get(name)
+        if kind is None:
+            return method
+
+        def change(*arguments: Any) -> Any:
+            key = _key(arguments)
+            if kind == self._kind and key not in self._before:
+                self._before[key] = _find(self._tx, kind, key)
+            result = method(*arguments)
+            if kind != self._kind:
+                self.others[kind] += 1 if result is None else int(result)
+            return result
+
+        return change
+
+    def the_change(self) -> tuple[_Key, Noun | None, Noun | None] | None:
+        """Namespace and name of the one thing of the kind that was changed, before and after.
+
+        None if there was none, or more than one.
+        """
+        if len(self._before) != 1:
+            return None
+        ((key, before),) = self._before.items()
+        return key, before, _find(self._tx, self._kind, key)
+
+    @property
+    def count(self) -> int:
+        """How many things of the kind were changed."""
+        return len(self._before)
+
+
+def _key(arguments: tuple[Any, ...]) -> _Key:
+    """What a thing is found by again: from the thing itself, or as it was given."""
+    noun = arguments[0]
+    if isinstance(noun, str):
+        return tuple(part for part in arguments if isinstance(part, str))
+    if isinstance(noun, Record):
+        return noun.namespace, noun.batch, noun.name
+    return getattr(noun, "namespace", ""), getattr(noun, "name", "")
+
+
+def _find(tx: Transaction, kind: str, key: _Key) -> Noun | None:
+    find = _FINDERS.get(kind)
+    return None if find is None else find(tx, key)
+
+
+def _token(tx: Transaction, key: _Key) -> Noun | None:
+    namespace, name = key
+    return next((token for token in tx.api_tokens(namespace) if token.name == name), None)
+
+
+_FINDERS: Mapping[str, Callable[[Transaction, _Key], Noun | None]] = {
+    "node": lambda tx, key: tx.node(*key),
+    "properties": lambda tx, key: tx.properties(*key),
+    "app": lambda tx, key: tx.app(*key),
+    "config": lambda tx, key: tx.config(*key),
+    "secret": lambda tx, key: tx.secret(*key),
+    "registry": lambda tx, key: tx.registry(*key),
+    "batch": lambda tx, key: tx.batch(*key),
+    "record": lambda tx, key: tx.record(*key),
+    "token": _token,
+}

@@ -1,0 +1,66 @@
+"""The store as one call may use it: what the call changes leaves an entry in the audit log."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from cloud.core.audit import Action, Attempt
+from cloud.http.requests import address_of, request_id
+from cloud.operations.audit import carry_out
+from cloud.rest.auth import caller_of
+from cloud.store.interface import Store, Transaction
+
+T = TypeVar("T")
+
+REASON_HEADER = "X-Edgesync-Reason"
+"""Why somebody does something, in their own words; it stands in the audit log."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedStore:
+    """A `Store` for one call: every change is an entry, in one transaction, or a defect.
+
+    So is a look, where the route is one that shows secrets. *attempt* None: a route that changes
+    nothing and shows none.
+    """
+
+    store: Store
+    attempt: Attempt | None
+
+    def write(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
+        """As in `Store`."""
+        attempt = self.attempt
+        if attempt is None:
+            raise RuntimeError("a route that changes something is no action of the audit log")
+        return self.store.write(lambda tx: carry_out(tx, attempt, work))
+
+    def read(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
+        """As in `Store`."""
+        if self.attempt is not None and self.attempt.action in _LOOKS:
+            return self.write(work)
+        return self.store.read(work)
+
+    async def wait_for_stale(self) -> None:
+        """As in `Store`."""
+        await self.store.wait_for_stale()
+
+
+_LOOKS = {Action.SECRET_READ, Action.BATCH_READ}
+
+
+def attempt_of(request: Request, action: Action, namespace: str, now: datetime) -> Attempt:
+    """What the caller sets out to do; the thing's name as far as the path says it."""
+    reason = request.headers.get(REASON_HEADER, "").encode("latin-1")
+    return Attempt(
+        caller_of(request).actor,
+        action,
+        now,
+        namespace,
+        "/".join(request.path_params.values()),
+        address_of(request.scope),
+        request_id(request),
+        reason.decode(errors="replace"),
+    )

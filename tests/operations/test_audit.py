@@ -1,0 +1,176 @@
+"""A change and its entry are one; what is long past goes, and is said to be gone."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from cloud.core.audit import ADMINISTRATOR, Action, Attempt, AuditFilter, Head, Link
+from cloud.core.batch import Batch, BatchSpec, Record
+from cloud.core.listing import Place
+from cloud.core.node import Node, NodeSpec
+from cloud.core.tokens import EVERYWHERE
+from cloud.errors import Denied, NotFound
+from cloud.operations.audit import (
+    PAGE_LIMIT,
+    PRUNED_AT_A_TIME,
+    AuditPage,
+    carry_out,
+    list_entries,
+    prune,
+    put_down,
+    refuse,
+)
+from cloud.operations.watching import CHANGES
+from cloud.store.interface import Store, Transaction
+from tests.operations.conftest import NOW
+
+NO_CHANGE_OF_A_THING = {
+    # How far the published list of certificates is.
+    "put_revocation_state",
+    # What nodes say, and what they have to be told.
+    "put_report",
+    "put_usage",
+    # By the way, of tokens that open nothing any more.
+    "delete_expired_install_tokens",
+    # The log itself.
+    "prune_audit",
+}
+
+
+def attempt(action: Action = Action.NODE_CREATE, name: str = "asked") -> Attempt:
+    return Attempt(ADMINISTRATOR, action, NOW, "default", name)
+
+
+def node(name: str) -> Node:
+    return Node("default", name, NodeSpec(), NOW, NOW)
+
+
+async def log(store: Store) -> list[Link]:
+    return list(
+        await store.read(
+            lambda tx: tx.audit_links(AuditFilter(EVERYWHERE), below=2**62, limit=10**6)
+        )
+    )
+
+
+def test_every_change_of_a_thing_is_watched() -> None:
+    verbs = ("put_", "delete_", "revoke_", "reset_", "prune_")
+    methods = {name for name in dir(Transaction) if name.startswith(verbs)}
+    assert methods - NO_CHANGE_OF_A_THING == set(CHANGES)
+
+
+async def test_the_one_thing_that_was_changed_is_named(store: Store) -> None:
+    def change(tx: Transaction) -> str:
+        tx.put_node(node("a"))
+        tx.put_node(replace(node("a"), spec=NodeSpec(description="d")))
+        return "result"
+
+    result = await store.write(lambda tx: carry_out(tx, attempt(), change))
+    (link,) = await log(store)
+    assert (result, link.entry.attempt.name, link.entry.before) == ("result", "a", "")
+    assert '"description":"d"' in link.entry.after
+    assert link.entry.also == ""
+
+
+async def test_several_things_are_counted(store: Store) -> None:
+    def change(tx: Transaction) -> None:
+        tx.put_batch(Batch("default", "b", BatchSpec(), NOW, NOW))
+        for name in ("r1", "r2", "r3"):
+            tx.put_record(Record("default", "b", name, name, name, NOW, NOW))
+        for name in ("a", "b"):
+            tx.put_node(node(name))
+        tx.delete_record("default", "b", "r1")
+        tx.delete_record("default", "b", "gone")
+
+    await store.write(lambda tx: carry_out(tx, attempt(), change))
+    (link,) = await log(store)
+    assert link.entry.also == '{"batch":1,"node":2,"record":4}'
+    assert (link.entry.attempt.name, link.entry.before, link.entry.after) == ("asked", "", "")
+
+
+async def test_what_fails_is_neither_done_nor_put_down(store: Store) -> None:
+    def change(tx: Transaction) -> None:
+        tx.put_node(node("a"))
+        raise NotFound("node", "b")
+
+    with pytest.raises(NotFound):
+        await store.write(lambda tx: carry_out(tx, attempt(), change))
+    assert await log(store) == []
+    assert await store.read(lambda tx: tx.node("default", "a")) is None
+
+
+async def test_a_refusal_says_its_code_and_what_was_left_out(store: Store) -> None:
+    await store.write(lambda tx: refuse(tx, attempt(name="a\nb" * 100), Denied("no")))
+    await store.write(lambda tx: refuse(tx, attempt(), Denied("no"), left_out=7))
+    second, first = await log(store)
+    assert first.entry.outcome == second.entry.outcome == "RequestAccessDenied"
+    assert (first.entry.also, second.entry.also) == ("", '{"leftOut":7}')
+    assert first.entry.attempt.name.startswith("a?ba?b")
+    assert len(first.entry.attempt.name) == 200
+
+
+async def fill(store: Store, count: int) -> None:
+    def work(tx: Transaction) -> None:
+        for number in range(count):
+            put_down(tx, replace(attempt(), time=NOW + timedelta(minutes=number)))
+
+    await store.write(work)
+
+
+async def pruned(store: Store, *, keep: int, oldest: int) -> int:
+    """How many entries go where those from before a minute, or beyond the last few, are to."""
+    moment = NOW + timedelta(minutes=oldest)
+    return await store.write(lambda tx: prune(tx, keep=keep, oldest=moment, now=NOW))
+
+
+async def test_old_entries_go_and_are_said_to_be_gone(store: Store) -> None:
+    await fill(store, 10)
+    assert await pruned(store, keep=100, oldest=0) == 0
+    assert await pruned(store, keep=100, oldest=3) == 3
+    newest, *_, oldest = await log(store)
+    assert newest.entry.attempt.action == Action.LOG_PRUNE
+    assert newest.entry.also == '{"upTo":3}'
+    assert oldest.number == 4
+    assert await pruned(store, keep=5, oldest=3) == 3
+    assert [link.number for link in await log(store)] == [12, 11, 10, 9, 8, 7]
+
+
+async def test_a_clock_that_went_back_keeps_what_came_after(store: Store) -> None:
+    """An entry goes only where all before it may go too."""
+    for minute in (5, 0, 6):
+        moment = NOW + timedelta(minutes=minute)
+        await store.write(lambda tx: put_down(tx, replace(attempt(), time=moment)))  # noqa: B023
+    assert await pruned(store, keep=100, oldest=3) == 0
+
+
+async def test_much_is_pruned_bit_by_bit(store: Store) -> None:
+    await fill(store, PRUNED_AT_A_TIME + 10)
+    assert await pruned(store, keep=5, oldest=0) == PRUNED_AT_A_TIME
+    assert await pruned(store, keep=5, oldest=0) == 6
+    assert await pruned(store, keep=5, oldest=0) == 1
+
+
+async def page(store: Store, *, limit: int, after: Place | None = None) -> AuditPage:
+    wanted = AuditFilter("default")
+    return await store.read(lambda tx: list_entries(tx, wanted, limit=limit, after=after))
+
+
+async def test_pages_lead_from_the_newest_to_the_oldest(store: Store) -> None:
+    assert (await page(store, limit=3)).head == Head()
+    await fill(store, 5)
+    first = await page(store, limit=3)
+    assert [link.number for link in first.page.items] == [5, 4, 3]
+    assert (first.page.total, first.head.number) == (5, 5)
+    await fill(store, 1)
+    second = await page(store, limit=3, after=first.page.after)
+    assert [link.number for link in second.page.items] == [2, 1]
+    assert second.page.after is None
+
+
+async def test_a_page_is_bounded_whatever_is_asked(store: Store) -> None:
+    await fill(store, PAGE_LIMIT + 1)
+    for limit in (0, PAGE_LIMIT + 1):
+        found = await page(store, limit=limit)
+        assert len(found.page.items) == PAGE_LIMIT
+        assert found.page.after is not None

@@ -1,0 +1,187 @@
+"""What calls leave in the audit log: every change and every look at a secret, once, no secret."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cloud.core.audit import ADMINISTRATOR, Action, Actor, ActorKind, Attempt, AuditFilter, Link
+from cloud.core.tokens import EVERYWHERE
+from cloud.errors import Unavailable
+from cloud.rest.audited import AuditedStore
+from cloud.rest.routes import ROUTES, ApiRoute
+from cloud.store.interface import Transaction
+from tests.rest.conftest import APP, NODE, REQUEST_ID, SECRET, World, describe
+from tests.rest.test_golden import STEPS, _describe_again, _receive, _shape
+from tests.rest.test_tokens import bearer, made
+
+SECRET_VALUES = ("öpen", "password of the hub", "another", "open sesame", "a token of the batch")
+
+
+async def entries(world: World, *, above: int = 0) -> list[Link]:
+    """The log, oldest first."""
+    found = await world.store.read(
+        lambda tx: tx.audit_links(AuditFilter(EVERYWHERE), below=2**63 - 1, limit=10_000)
+    )
+    return [link for link in reversed(found) if link.number > above]
+
+
+async def last(world: World) -> Link:
+    return (await entries(world))[-1]
+
+
+def route_of(method: str, path: str) -> ApiRoute | None:
+    shape = _shape(path)
+    return next((one for one in ROUTES if one.method == method and _shape(one.path) == shape), None)
+
+
+async def test_every_route_that_changes_something_leaves_exactly_one_entry(world: World) -> None:
+    acted: set[Action | None] = set()
+    for name, method, path, body in STEPS:
+        if name == "report":
+            await world.store.write(_receive(body, world))
+            continue
+        if name == "configs-delete":
+            await world.client.call("PUT", "/v1/apps/web", {})
+        if name == "nodes-patch":
+            await _describe_again(world)
+        before = len(await entries(world))
+        answer = await world.client.send(method, path, body)
+        found = await entries(world, above=before)
+        route = route_of(method, path)
+        action = route.action if route and answer.status_code == 200 else None
+        assert [link.entry.attempt.action for link in found] == ([action] if action else []), name
+        for link in found:
+            attempt = link.entry.attempt
+            assert attempt.actor == ADMINISTRATOR
+            assert attempt.request_id == REQUEST_ID
+            assert attempt.address == "127.0.0.1"
+            assert attempt.time == world.clock.now
+            assert attempt.namespace == "default"
+            assert attempt.name, name
+            assert link.entry.outcome == "done"
+        acted.add(action)
+        world.clock.advance(1)
+    assert acted - {None} == {route.action for route in ROUTES} - {None}
+    told = "\n".join(repr(link) for link in await entries(world))
+    assert [value for value in (*SECRET_VALUES, "token1", "token2") if value in told] == []
+
+
+def test_every_change_and_every_look_at_a_secret_is_an_action() -> None:
+    for route in ROUTES:
+        if route.method != "GET":
+            assert route.action is not None, route
+    looks = {route.path: route.action for route in ROUTES if route.method == "GET" and route.action}
+    assert looks == {
+        "/v1/nodes/{name}/init": Action.NODE_INIT,
+        "/v1/secrets/{name}": Action.SECRET_READ,
+        "/v1/register/{batch}": Action.BATCH_READ,
+        "/v1/register/{batch}/init": Action.BATCH_INIT,
+    }
+    with pytest.raises(ValueError, match=r"node\.explode"):
+        _ = replace(ROUTES[1], path="/v1/nodes/{name}/explode").action
+
+
+async def test_a_route_that_is_no_action_cannot_change_anything(world: World) -> None:
+    with pytest.raises(RuntimeError, match="no action"):
+        await AuditedStore(world.store, None).write(lambda tx: tx.next_version())
+
+
+async def test_an_entry_shows_what_differs(world: World) -> None:
+    await describe(world.client)
+    await world.client.call("PUT", "/v1/apps/web", {**APP, "selector": "role=camera"})
+    found = (await last(world)).entry
+    assert json.loads(found.before) == {"selector": "role=gateway", "version": "3"}
+    assert json.loads(found.after) == {"selector": "role=camera", "version": "4"}
+    await world.client.call("PATCH", "/v1/secrets/password", {"data": {"pin": "4711"}})
+    found = (await last(world)).entry
+    assert json.loads(found.before) == {"data": {}, "version": "2"}
+    assert json.loads(found.after) == {"data": {"pin": "********"}, "version": "5"}
+    assert found.also == '{"app":1}'
+    await world.client.call("DELETE", "/v1/nodes/n1")
+    found = (await last(world)).entry
+    assert json.loads(found.before)["labels"] == NODE["labels"]
+    assert (found.attempt.name, found.after) == ("n1", "")
+
+
+async def test_the_same_put_again_is_an_entry_without_a_difference(world: World) -> None:
+    await describe(world.client)
+    await world.client.call("PUT", "/v1/nodes/n1", {k: v for k, v in NODE.items() if k != "name"})
+    found = (await last(world)).entry
+    assert (found.attempt.action, found.attempt.name) == (Action.NODE_UPDATE, "n1")
+    assert (found.before, found.after, found.also) == ("", "", "")
+
+
+async def test_many_records_are_one_entry_with_a_count(world: World) -> None:
+    await world.client.call("POST", "/v1/register", {"name": "line", "quotaNum": 50})
+    await world.client.call("POST", "/v1/register/line/generate", {"num": 50})
+    found = (await last(world)).entry
+    assert (found.attempt.action, found.attempt.name) == (Action.BATCH_GENERATE, "line")
+    assert found.also == '{"record":50}'
+    assert len(await entries(world)) == 2
+
+
+async def test_a_record_and_a_batch_of_no_name_are_named_as_they_were_made(world: World) -> None:
+    batch = (await world.client.call("POST", "/v1/register", {}))["name"]
+    assert (await last(world)).entry.attempt.name == batch
+    await world.client.call("POST", f"/v1/register/{batch}/record", {"fingerprintValue": "SN-1"})
+    assert (await last(world)).entry.attempt.name == f"{batch}/sn-1"
+
+
+async def test_a_token_acts_under_its_name_with_its_reason(world: World) -> None:
+    token = await made(world, "operator", "shop", "ci")
+    assert (await last(world)).entry.attempt.namespace == "shop"
+    async with bearer(world, token) as client:
+        reason = {b"X-Edgesync-Reason": f"Störung 17\t{'x' * 500}".encode()}
+        await client.http.post("/v1/secrets", json=SECRET, headers=reason)
+    attempt = (await last(world)).entry.attempt
+    assert attempt.actor == Actor(ActorKind.TOKEN, "ci", "shop")
+    assert attempt.namespace == "shop"
+    assert attempt.reason.startswith("Störung 17?xxx")
+    assert len(attempt.reason) == 200
+
+
+async def test_what_is_refused_leaves_nothing_that_says_done(world: World) -> None:
+    await describe(world.client)
+    before = await entries(world)
+    for method, path, body in (
+        ("POST", "/v1/nodes", NODE),
+        ("PUT", "/v1/nodes/n1", {"labels": {"a b": "c"}}),
+        ("DELETE", "/v1/configs/site", None),
+        ("DELETE", "/v1/nodes/gone", None),
+    ):
+        assert (await world.client.send(method, path, body)).status_code >= 400
+    stale = world.client.saying(**{"If-Match": '"0"'})
+    assert (await stale.send("DELETE", "/v1/apps/web")).status_code == 412
+    done = [link for link in await entries(world) if link.entry.outcome == "done"]
+    assert done == before
+
+
+async def test_a_change_whose_entry_cannot_be_written_is_not_done(world: World) -> None:
+    class Full:
+        """A transaction on a disk that is full when the entry comes."""
+
+        def __init__(self, tx: Transaction) -> None:
+            self._tx = tx
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "append_audit":
+                raise Unavailable("the disk is full")
+            return getattr(self._tx, name)
+
+    class OnFullDisk:
+        def __init__(self) -> None:
+            self.read = world.store.read
+
+        async def write(self, work: Any) -> Any:
+            return await world.store.write(lambda tx: work(Full(tx)))
+
+        async def wait_for_stale(self) -> None: ...
+
+    attempt = Attempt(ADMINISTRATOR, Action.APP_DELETE, world.clock.now)
+    await describe(world.client)
+    store = AuditedStore(OnFullDisk(), attempt)
+    with pytest.raises(Unavailable):
+        await store.write(lambda tx: tx.delete_app("default", "web"))
+    await world.client.call("GET", "/v1/apps/web")
