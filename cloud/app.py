@@ -234,7 +234,11 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
         )
         url_lifetime = timedelta(seconds=settings.object_url_seconds)
         exchange = Exchange(
-            store, now_utc, renew=renewals.over_mqtt, presign=presigner(url_lifetime)
+            store,
+            now_utc,
+            renew=renewals.over_mqtt,
+            presign=presigner(url_lifetime),
+            deploys_kept=settings.deploys_kept,
         )
         tls = server_context(certificate.certificate_file, certificate.key_file)
         open_tls = open_listener_context(
@@ -246,7 +250,7 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
             activation=_web_server(devices, open_tls),
             sync=_web_server(sync_app(exchange, new_id=_new_id), nodes_tls),
             inbox=Inbox(hub, exchange),
-            pusher=Pusher(hub, store, now_utc),
+            pusher=Pusher(hub, store, now_utc, deploys_kept=settings.deploys_kept),
             revocations=revocations,
             sockets=listeners,
         )

@@ -128,6 +128,9 @@ class Settings:
             "File that always holds the list of revoked certificates, PEM, for brokers."
         ),
     )
+    deploys_kept: int = field(
+        default=20, metadata=_help("Deploys of each node that are kept; the oldest go first.")
+    )
     ready_file: Path | None = field(
         default=None,
         metadata=_help("File to write the addresses to, as JSON, once the server is ready."),
@@ -161,6 +164,8 @@ class Settings:
         for limit in ("requests_per_second", "denials_per_minute"):
             if getattr(self, limit) < 0:
                 raise BadSettings(f"{limit}: is less than 0")
+        if not 1 <= self.deploys_kept <= 1000:
+            raise BadSettings("deploys_kept: is not between 1 and 1000")
         if self.max_connections < 1:
             raise BadSettings("max_connections: is less than 1")
 
@@ -216,6 +221,7 @@ _KINDS: Mapping[str, type] = {
     "requests_per_second": int,
     "denials_per_minute": int,
     "max_connections": int,
+    "deploys_kept": int,
     "server_generated_keys": bool,
 }
 

@@ -24,8 +24,8 @@ def diff(reported: Reported, desired: Desired) -> Delta:
     """
     if _same(reported.apps, desired.apps) and _same_system(reported.sysapps, desired.sysapps):
         return {}
-    delta = {"apps": _listed(desired.apps)}
-    return {**delta, "sysapps": _listed(desired.sysapps)} if desired.sysapps else delta
+    delta = {"apps": listed(desired.apps)}
+    return {**delta, "sysapps": listed(desired.sysapps)} if desired.sysapps else delta
 
 
 def apply(reported: Reported, delta: Delta) -> Reported:
@@ -46,5 +46,6 @@ def _same(reported: Apps | None, desired: Apps) -> bool:
     return reported == desired or sorted(reported) == sorted(desired)
 
 
-def _listed(apps: Apps) -> list[dict[str, str]]:
+def listed(apps: Apps) -> list[dict[str, str]]:
+    """*apps* as deltas and answers hold them."""
     return [{"name": app.name, "version": app.version} for app in apps]

@@ -1,6 +1,6 @@
 """A report: a node's own account of what it is and runs (docs/protocol.md, "Report")."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -42,17 +42,30 @@ class Order:
         )
 
 
+class AppStats(msgspec.Struct):
+    """How a node says one of its apps does."""
+
+    name: str
+    # Stock agents leave it out of what they could not even begin to run.
+    version: str = ""
+    status: str = ""
+    cause: str | None = None
+    instances: dict[str, Any] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """A report that has been checked; *document* is all of it, as JSON text.
 
-    *properties* is its `nodeprops`; None where the node does not say.
+    *properties* is its `nodeprops`, *stats* how its apps do; None where the node does not say. A
+    report from the store has no *stats*.
     """
 
     document: bytes
     reported: Reported
     order: Order
     properties: Mapping[str, Any] | None = None
+    stats: Sequence[AppStats] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +76,7 @@ class Reporter:
     last: Order | None
     mode: Mode = Mode.CLOUD
     properties: Properties = NO_PROPERTIES
+    has_open_deploy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +98,6 @@ class StoredReport:
         return max(self.received, self.usage_received or self.received)
 
 
-class _AppStats(msgspec.Struct):
-    name: str
-    # Stock agents leave it out of what they could not even begin to run.
-    version: str = ""
-    status: str = ""
-    cause: str | None = None
-    instances: dict[str, Any] | None = None
-
-
 class _Content(msgspec.Struct):
     """What the server reads of a report; all else is kept as it came."""
 
@@ -101,8 +106,8 @@ class _Content(msgspec.Struct):
     nodestats: dict[str, Any] | None = None
     apps: list[AppVersion] | None = None
     sysapps: list[AppVersion] | None = None
-    appstats: list[_AppStats] | None = None
-    sysappstats: list[_AppStats] | None = None
+    appstats: list[AppStats] | None = None
+    sysappstats: list[AppStats] | None = None
     nodeprops: dict[str, Any] | None = None
 
 
@@ -121,7 +126,10 @@ def read_report(content: Any, order: Order) -> Report:
     reported = Reported(_versions(read.apps), _versions(read.sysapps))
     if read.nodeprops is not None:
         check_count("content.nodeprops", read.nodeprops)
-    return Report(_document(content), reported, order, read.nodeprops)
+    stats = None
+    if read.appstats is not None:
+        stats = (*read.appstats, *(read.sysappstats or ()))
+    return Report(_document(content), reported, order, read.nodeprops, stats)
 
 
 def read_usage(content: Any) -> bytes:

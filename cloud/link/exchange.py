@@ -13,6 +13,7 @@ from typing import Any
 
 from broker.messages import REQUEST_ID, Encoding, Kind, Message
 from broker.topics import Channel
+from cloud.core.deploys import DEPLOYS_KEPT
 from cloud.core.objects import Presign, cannot_sign
 from cloud.core.report import read_order, read_report, read_usage
 from cloud.errors import CloudError, Invalid, Unavailable
@@ -74,11 +75,13 @@ class Exchange:
         *,
         renew: Renew = cannot_renew,
         presign: Presign = cannot_sign,
+        deploys_kept: int = DEPLOYS_KEPT,
     ) -> None:
         self.clock = clock
         self._store = store
         self._renew = renew
         self._presign = presign
+        self._deploys_kept = deploys_kept
         self._waiting: list[Question] = []
         self._turn = asyncio.Lock()
 
@@ -142,7 +145,9 @@ class Exchange:
         report = read_report(message.content, read_order(meta))
 
         def store_report(tx: Transaction) -> Message:
-            answer = receive_report(tx, node_id, report, encoding.value, now=now)
+            answer = receive_report(
+                tx, node_id, report, encoding.value, now=now, deploys_kept=self._deploys_kept
+            )
             return report_answer(answer.delta, answer.warning, now, meta=meta)
 
         return store_report

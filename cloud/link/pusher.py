@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 from broker.hub import Hub
 from broker.messages import Encoding, encode_message
 from broker.topics import Channel
+from cloud.core.deploys import DEPLOYS_KEPT
 from cloud.core.names import node_id
 from cloud.errors import Unavailable
 from cloud.link.wire import pushed_delta
-from cloud.operations.reports import deltas_for
+from cloud.operations.reports import deltas_for, note_told
 from cloud.store.interface import Store
 
 logger = logging.getLogger(__name__)
@@ -31,10 +32,18 @@ POLL_EVERY = timedelta(seconds=5)
 class Pusher:
     """Owns the way from the list of stale nodes to the hub."""
 
-    def __init__(self, hub: Hub, store: Store, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        store: Store,
+        clock: Callable[[], datetime],
+        *,
+        deploys_kept: int = DEPLOYS_KEPT,
+    ) -> None:
         self._hub = hub
         self._store = store
         self._clock = clock
+        self._deploys_kept = deploys_kept
         # How often what happened: `pushed`, `not_connected`.
         self.counts: Counter[str] = Counter()
 
@@ -59,7 +68,14 @@ class Pusher:
         self.counts["not_connected"] += len(taken) - len(here)
         if here:
             now = self._clock()
-            for push in await self._store.read(lambda tx: deltas_for(tx, here)):
+            pushes = await self._store.read(lambda tx: deltas_for(tx, here))
+            if pushes:
+                # Before the node hears of it: its answer has to find that it was told.
+                kept = self._deploys_kept
+                await self._store.write(
+                    lambda tx: note_told(tx, pushes, now=now, deploys_kept=kept)
+                )
+            for push in pushes:
                 payload = encode_message(pushed_delta(push.delta, now), Encoding(push.encoding))
                 if self._hub.push(push.node_id, Channel.DELTA, payload):
                     self.counts["pushed"] += 1

@@ -1,14 +1,17 @@
 """What a node says of itself."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from cloud.core.core_configuration import Mode
 from cloud.core.delta import Delta, diff
-from cloud.core.desired import Catalog
+from cloud.core.deploys import DEPLOYS_KEPT
+from cloud.core.desired import Catalog, Desired
 from cloud.core.names import split_node_id
 from cloud.core.report import Report, Reported
 from cloud.errors import NotFound
+from cloud.operations.deploys import note_push, note_report
 from cloud.operations.properties import keep_properties
 from cloud.store.interface import Transaction
 
@@ -28,10 +31,18 @@ class Push:
     node_id: str
     encoding: str
     delta: Delta
+    reported: Reported
+    desired: Desired
 
 
 def receive_report(
-    tx: Transaction, node_id: str, report: Report, encoding: str, *, now: datetime
+    tx: Transaction,
+    node_id: str,
+    report: Report,
+    encoding: str,
+    *,
+    now: datetime,
+    deploys_kept: int = DEPLOYS_KEPT,
 ) -> ReportAnswer:
     """Keep *report*, unless it is older than the one kept, and say what the node should change.
 
@@ -41,13 +52,19 @@ def receive_report(
     reporter = tx.reporter(namespace, name)
     if reporter is None:
         raise NotFound("node", name)
-    if reporter.last is None or not report.order.is_older_than(reporter.last):
+    is_new = reporter.last is None or not report.order.is_older_than(reporter.last)
+    if is_new:
         tx.put_report(namespace, name, report, encoding, now)
         if report.properties is not None:
             keep_properties(tx, namespace, name, reporter.properties, report.properties, now=now)
     catalog = tx.catalog(namespace)
     desired = catalog.desired_state(reporter.labels)
     delta = diff(report.reported, desired) if reporter.mode is Mode.CLOUD else {}
+    if is_new and (delta or reporter.has_open_deploy):
+        is_told = bool(delta)
+        note_report(
+            tx, namespace, name, report, desired, is_told=is_told, now=now, kept=deploys_kept
+        )
     return ReportAnswer(delta, _unknown_app(report.reported, catalog))
 
 
@@ -73,8 +90,21 @@ def deltas_for(tx: Transaction, nodes: list[tuple[str, str]]) -> list[Push]:
             continue
         desired = tx.catalog(namespace).desired_state(node.labels)
         if delta := diff(stored.report.reported, desired):
-            pushes.append(Push(node.id, stored.encoding, delta))
+            pushes.append(Push(node.id, stored.encoding, delta, stored.report.reported, desired))
     return pushes
+
+
+def note_told(
+    tx: Transaction,
+    pushes: Sequence[Push],
+    *,
+    now: datetime,
+    deploys_kept: int = DEPLOYS_KEPT,
+) -> None:
+    """Keep that the nodes of *pushes* are told; one that is gone is left out."""
+    for push in pushes:
+        namespace, name = split_node_id(push.node_id)
+        note_push(tx, namespace, name, push.reported, push.desired, now=now, kept=deploys_kept)
 
 
 def _unknown_app(reported: Reported, catalog: Catalog) -> str:

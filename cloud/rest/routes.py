@@ -18,6 +18,7 @@ from cloud.operations.tokens import TokenDraft
 from cloud.rest import (
     apps,
     configs,
+    deploys,
     installation,
     nodes,
     properties,
@@ -40,6 +41,7 @@ from cloud.rest.shapes import (
     ConfigSummary,
     CoreAnswer,
     CoreVersionsAnswer,
+    DeploysAnswer,
     FingerprintsAnswer,
     Listed,
     ModeAnswer,
@@ -149,6 +151,12 @@ ROUTES: Sequence[ApiRoute] = (
         installation.node_command,
         Described("Command that brings in a node", CommandAnswer),
         needs=Role.OPERATOR,
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/nodes/{name}/deploys",
+        deploys.list_deploys,
+        Described("What a node was told to run, and what came of it", DeploysAnswer),
     ),
     ApiRoute(
         "GET",

@@ -12,6 +12,8 @@ from cloud.core.app import AppType, Service, Volume
 from cloud.core.batch import Fingerprint, SecurityType
 from cloud.core.config import ConfigItem
 from cloud.core.core_configuration import LogLevel, Mode
+from cloud.core.deploys import Outcome
+from cloud.core.desired import AppVersion
 from cloud.core.tokens import Role
 
 T = TypeVar("T")
@@ -131,6 +133,27 @@ class CoreVersionsAnswer(_Answer):
     """The version of its agent that a node reports, and the one it is to have."""
 
     versions: list[str]
+
+
+class DeployAnswer(_Answer):
+    """One change of what a node should run, and how it ended; times are null until they are."""
+
+    number: int
+    apps: list[AppVersion]
+    sysapps: list[AppVersion]
+    outcome: Outcome
+    cause: str
+    wanted_time: str
+    told_time: str
+    acknowledged_time: str | None
+    end_time: str | None
+
+
+class DeploysAnswer(_Answer):
+    """What a node was told to run, the newest first."""
+
+    total: int
+    items: list[DeployAnswer]
 
 
 class CommandAnswer(_Answer):

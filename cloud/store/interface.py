@@ -14,6 +14,7 @@ from cloud.core.audit import Anchor, AuditFilter, Entry, Head, Link
 from cloud.core.batch import Batch, Record
 from cloud.core.certificate import NodeCertificate
 from cloud.core.config import Config
+from cloud.core.deploys import Deploy
 from cloud.core.desired import Catalog
 from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.listing import ListOptions, NumberedPage, Page, PageOptions
@@ -220,6 +221,23 @@ class Transaction(Protocol):
 
     def put_properties(self, namespace: str, name: str, properties: Properties) -> None:
         """NotFound if there is no such node."""
+        ...
+
+    # deploys
+    def deploys(self, namespace: str, name: str, limit: int | None = None) -> Sequence[Deploy]:
+        """Those of the node, the newest first."""
+        ...
+
+    def open_deploy(self, namespace: str, name: str) -> Deploy | None:
+        """The one whose end is waited for, if there is one."""
+        ...
+
+    def put_deploy(self, namespace: str, name: str, deploy: Deploy, *, is_open: bool) -> None:
+        """NotFound if there is no such node."""
+        ...
+
+    def delete_old_deploys(self, namespace: str, name: str, number: int) -> None:
+        """Forget those of the node up to *number*."""
         ...
 
     # nodes to be told

@@ -289,6 +289,20 @@ _AUDIT = (
     """,
 )
 
+_DEPLOYS = (
+    """
+    CREATE TABLE deploy (
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        document TEXT NOT NULL,
+        PRIMARY KEY (namespace, name, number),
+        FOREIGN KEY (namespace, name) REFERENCES node (namespace, name) ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID
+    """,
+    "ALTER TABLE node ADD COLUMN open_deploy INTEGER",
+)
+
 
 STEPS: tuple[Step, ...] = (
     ("0001_first_tables", _FIRST_TABLES),
@@ -300,6 +314,7 @@ STEPS: tuple[Step, ...] = (
     ("0007_revocation", _REVOCATION),
     ("0008_uses", _USES),
     ("0009_audit", _AUDIT),
+    ("0010_deploys", _DEPLOYS),
 )
 """Every migration there ever was, by its id, in their order."""
 

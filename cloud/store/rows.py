@@ -74,10 +74,16 @@ def properties_of(text: str | None) -> Properties:
 
 def reporter_of(name: str, row: Row) -> Reporter:
     """The reporter of a row of `sql.REPORTER`; `run` is null where there is no report."""
-    text, mode, properties, run, sequence = row
+    text, mode, properties, open_deploy, run, sequence = row
     labels = effective_labels(name, _NODE_SPEC.decode(text).labels)
     last = None if run is None else Order(run, sequence)
-    return Reporter(labels, last, Mode(mode), properties_of(properties))
+    return Reporter(
+        labels,
+        last,
+        Mode(mode),
+        properties_of(properties),
+        has_open_deploy=open_deploy is not None,
+    )
 
 
 def record_of(row: Row) -> Record:

@@ -30,6 +30,28 @@ UPDATE node SET properties = :properties WHERE namespace = :namespace AND name =
 RETURNING name
 """
 
+# deploys; which one of a node is open stands with the node
+DEPLOYS = """
+SELECT document FROM deploy WHERE namespace = :namespace AND name = :name
+ORDER BY number DESC LIMIT :limit
+"""
+OPEN_DEPLOY = """
+SELECT deploy.document FROM node JOIN deploy ON deploy.namespace = node.namespace
+    AND deploy.name = node.name AND deploy.number = node.open_deploy
+WHERE node.namespace = :namespace AND node.name = :name
+"""
+PUT_DEPLOY = """
+INSERT INTO deploy (namespace, name, number, document)
+VALUES (:namespace, :name, :number, :document)
+ON CONFLICT (namespace, name, number) DO UPDATE SET document = excluded.document
+"""
+SET_OPEN_DEPLOY = """
+UPDATE node SET open_deploy = :number WHERE namespace = :namespace AND name = :name
+"""
+DELETE_OLD_DEPLOYS = """
+DELETE FROM deploy WHERE namespace = :namespace AND name = :name AND number <= :number
+"""
+
 # labels of everything that is listed by selector, and how often those of a kind have changed
 LABELS = """
 SELECT key, value, created FROM label
@@ -263,7 +285,7 @@ SELECT document, run, sequence, encoding, received, usage, usage_received FROM r
 WHERE namespace = :namespace AND name = :name
 """
 REPORTER = """
-SELECT node.document, node.mode, node.properties, report.run, report.sequence
+SELECT node.document, node.mode, node.properties, node.open_deploy, report.run, report.sequence
 FROM node LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
 WHERE node.namespace = :namespace AND node.name = :name
 """

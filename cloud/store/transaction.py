@@ -5,13 +5,14 @@ from cloud.store.memory import Memory
 from cloud.store.parts.audit import AuditPart
 from cloud.store.parts.batches import BatchPart
 from cloud.store.parts.credentials import CredentialPart
+from cloud.store.parts.deploys import DeployPart
 from cloud.store.parts.part import Run
 from cloud.store.parts.reports import ReportPart
 from cloud.store.parts.resources import ResourcePart
 from cloud.store.sealing import Sealer
 
 
-class SqlTransaction(ResourcePart, BatchPart, CredentialPart, ReportPart, AuditPart):
+class SqlTransaction(ResourcePart, BatchPart, CredentialPart, ReportPart, AuditPart, DeployPart):
     """A `Transaction` between its begin and its end, which are the caller's business."""
 
     def __init__(self, run: Run, sealer: Sealer, memory: Memory, chain: Chain) -> None:

@@ -193,6 +193,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("record-patch", "PATCH", "/v1/register/line-8/record/sn-1", {"nodeName": "n8"}),
     ("record-reset", "POST", "/v1/register/line-8/record/sn-1/reset", None),
     ("report", "", "", {"core": {"binVersion": "v2.4.2"}, "nodeprops": {"a": "0"}}),
+    ("deploys-list", "GET", "/v1/nodes/n1/deploys", None),
     ("properties-put", "PUT", "/v1/nodes/n1/properties", {"state": {"desire": {"a": "1"}}}),
     (
         "properties-patch",
@@ -221,6 +222,9 @@ async def test_every_route_answers_as_it_did(world: World) -> None:
             await world.client.call("PUT", "/v1/apps/web", {})
         if name == "nodes-patch":
             await _describe_again(world)
+        if name == "deploys-list":
+            await world.client.call("PATCH", "/v1/nodes/n1", {"labels": {"role": "gateway"}})
+            await world.store.write(_receive({"apps": []}, world))
         response = await world.client.send(method, path, body)
         answers[name] = {
             "request": {"method": method, "path": path, "body": body},
@@ -264,6 +268,7 @@ def _shape(path: str) -> str:
     words = {"stats", "refresh", "apps", "record", "init", "generate", "download", "reset"}
     words |= {"properties", "mode", "core", "configs", "versions"}
     words |= {"revoke"}
+    words |= {"deploys"}
     parts = path.partition("?")[0].split("/")[3:]
     return "/".join(
         [path.split("/")[2].partition("?")[0], *(p if p in words else "{}" for p in parts)]

@@ -22,6 +22,7 @@ TABLES = {
     "app_use",
     "batch",
     "certificate",
+    "deploy",
     "label",
     "label_revision",
     "node",

@@ -1,0 +1,128 @@
+"""A deploy: one change of what a node should run, from being told to how it ended."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from cloud.core.delta import diff
+from cloud.core.desired import AppVersion, Desired
+from cloud.core.report import AppStats, Report, Reported
+
+EXPIRES_AFTER = timedelta(days=7)
+"""How long a node that was told may take; after that nobody waits for it any more."""
+
+DEPLOYS_KEPT = 20
+"""Deploys of one node that are kept where nobody says another number."""
+
+CAUSE_LIMIT = 500
+"""Characters that are kept of why an app failed."""
+
+_RUNNING = frozenset({"Running", "Succeeded"})
+_FAILED = "Failed"
+
+
+class Outcome(StrEnum):
+    """How a deploy stands.
+
+    A node that *failed* may still get there: then it has converged. All others but *pending* stay.
+    """
+
+    PENDING = "pending"
+    CONVERGED = "converged"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+
+
+class Deploy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one node should run from some moment on, and what came of it.
+
+    *number* counts those of a node. *wanted*: when what the node should run was changed, as far as
+    that is known; *told*: when the node was first sent it; *acknowledged*: when a report first
+    named exactly these apps; *ended*: since when *outcome* is what it is.
+    """
+
+    number: int
+    wanted: datetime
+    told: datetime
+    apps: tuple[AppVersion, ...] = ()
+    sysapps: tuple[AppVersion, ...] = ()
+    acknowledged: datetime | None = None
+    ended: datetime | None = None
+    outcome: Outcome = Outcome.PENDING
+    cause: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether a report of the node may still change it."""
+        return self.outcome in {Outcome.PENDING, Outcome.FAILED}
+
+    def is_of(self, desired: Desired) -> bool:
+        """Say whether this is what the node should run still."""
+        return (self.apps, self.sysapps) == (desired.apps, desired.sysapps)
+
+    def superseded(self, now: datetime) -> "Deploy":
+        """This once the node should run something else; what failed stays so."""
+        if self.outcome is Outcome.PENDING:
+            return self._ended(Outcome.SUPERSEDED, now)
+        return self
+
+    def at(self, now: datetime) -> "Deploy":
+        """This as it stands at *now* where no report came since."""
+        end = self.told + EXPIRES_AFTER
+        is_late = self.outcome is Outcome.PENDING and now >= end
+        return self._ended(Outcome.EXPIRED, end) if is_late else self
+
+    def after(self, report: Report, now: datetime) -> "Deploy":
+        """This once *report* has come."""
+        if not self.is_open or not runs(report.reported, Desired(self.apps, self.sysapps)):
+            return self
+        taken = self
+        if self.acknowledged is None:
+            taken = msgspec.structs.replace(self, acknowledged=now)
+        stats = _by_name(report)
+        if cause := self._trouble(stats):
+            if self.outcome is Outcome.FAILED:
+                return taken
+            return taken._ended(Outcome.FAILED, now, cause)
+        if all(_is_up(app, stats) for app in (*self.apps, *self.sysapps)):
+            return taken._ended(Outcome.CONVERGED, now)
+        return taken
+
+    def _ended(self, outcome: Outcome, when: datetime, cause: str = "") -> "Deploy":
+        return msgspec.structs.replace(self, outcome=outcome, ended=when, cause=cause)
+
+    def _trouble(self, stats: Mapping[str, AppStats] | None) -> str:
+        """Why the first app that failed did; empty where none did."""
+        for app in (*self.apps, *self.sysapps):
+            own = stats.get(app.name) if stats else None
+            if own and own.version in {app.version, ""} and own.status == _FAILED:
+                return f"{app.name}: {own.cause or 'no cause was given'}"[:CAUSE_LIMIT]
+        return ""
+
+
+def runs(reported: Reported, desired: Desired) -> bool:
+    """Say whether a node that reported this has taken over what is desired, nothing else asked."""
+    return not diff(
+        Reported(reported.apps, reported.sysapps), Desired(desired.apps, desired.sysapps)
+    )
+
+
+def _by_name(report: Report) -> Mapping[str, AppStats] | None:
+    """What the node says of its apps; None where it is one that says nothing of any."""
+    return {own.name: own for own in report.stats} if report.stats is not None else None
+
+
+def _is_up(app: AppVersion, stats: Mapping[str, AppStats] | None) -> bool:
+    """Say whether the app runs; who says nothing of any app is believed to run what it named."""
+    if stats is None:
+        return True
+    own = stats.get(app.name)
+    return own is not None and own.version == app.version and own.status in _RUNNING
+
+
+def wanted_at(changes: Sequence[datetime], now: datetime) -> datetime:
+    """When the last of *changes* was, if any is known; else *now*, when it was noticed."""
+    return min(max(changes), now) if changes else now

@@ -1,0 +1,93 @@
+"""The history of what nodes were told to run, and what came of it.
+
+Written only when there is something new: a report of a node that was told nothing, or said nothing
+new about it, writes nothing here. Of each node as many are *kept* as the caller says.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from cloud.core.deploys import Deploy, runs, wanted_at
+from cloud.core.desired import Desired
+from cloud.core.report import Report, Reported
+from cloud.operations.nodes import existing_node
+from cloud.store.interface import Transaction
+
+
+def note_report(
+    tx: Transaction,
+    namespace: str,
+    name: str,
+    report: Report,
+    desired: Desired,
+    *,
+    is_told: bool,
+    now: datetime,
+    kept: int,
+) -> None:
+    """Keep what *report* says of the open deploy, and begin one where *is_told* something new."""
+    current = tx.open_deploy(namespace, name)
+    if current is not None:
+        after = current.at(now).after(report, now)
+        if after.is_open and not after.is_of(desired):
+            after, is_open = after.superseded(now), False
+        else:
+            is_open = after.is_open
+        if after != current or not is_open:
+            tx.put_deploy(namespace, name, after, is_open=is_open)
+        if is_open:
+            return
+    if is_told and not runs(report.reported, desired):
+        _begin(tx, namespace, name, report.reported, desired, now, kept)
+
+
+def note_push(
+    tx: Transaction,
+    namespace: str,
+    name: str,
+    reported: Reported,
+    desired: Desired,
+    *,
+    now: datetime,
+    kept: int,
+) -> None:
+    """Begin a deploy, unless the node was told of *desired* before or runs it, or is gone."""
+    current = tx.open_deploy(namespace, name)
+    if current is not None and current.is_of(desired):
+        return
+    if current is not None:
+        tx.put_deploy(namespace, name, current.at(now).superseded(now), is_open=False)
+    if tx.node(namespace, name) is not None and not runs(reported, desired):
+        _begin(tx, namespace, name, reported, desired, now, kept)
+
+
+def deploys_of_node(
+    tx: Transaction, namespace: str, name: str, *, now: datetime
+) -> Sequence[Deploy]:
+    """Every deploy of the node that is kept, the newest first, as it stands at *now*."""
+    existing_node(tx, namespace, name)
+    return [deploy.at(now) for deploy in tx.deploys(namespace, name)]
+
+
+def _begin(
+    tx: Transaction,
+    namespace: str,
+    name: str,
+    reported: Reported,
+    desired: Desired,
+    now: datetime,
+    kept: int,
+) -> None:
+    node = existing_node(tx, namespace, name)
+    apps, held = tx.catalog(namespace).apps, set(reported.apps or ())
+    changes = [apps[app.name].updated for app in desired.apps if app not in held]
+    before = tx.deploys(namespace, name, 1)
+    deploy = Deploy(
+        number=before[0].number + 1 if before else 1,
+        wanted=wanted_at([*changes, node.updated] if changes else [], now),
+        told=now,
+        apps=desired.apps,
+        sysapps=desired.sysapps,
+    )
+    tx.put_deploy(namespace, name, deploy, is_open=True)
+    tx.delete_old_deploys(namespace, name, deploy.number - kept)

@@ -1,0 +1,294 @@
+"""The history of what a node was told: when it was, and how it ended."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cloud.core.core_configuration import Mode
+from cloud.core.deploys import EXPIRES_AFTER, Deploy, Outcome
+from cloud.core.node import NodeSpec
+from cloud.core.report import Order, read_report
+from cloud.errors import NotFound
+from cloud.operations import apps, deploys, nodes
+from cloud.operations.properties import set_mode
+from cloud.operations.reports import deltas_for, note_told, receive_report
+from cloud.store.interface import Store, Transaction
+from tests.operations.conftest import NAMESPACE, NOW, add_nodes, app_spec
+
+NODE = f"{NAMESPACE}.n1"
+SECOND = timedelta(seconds=1)
+NO_ORDER = Order()
+
+
+class Site:
+    """One node and its server; a second passes before each thing that happens."""
+
+    def __init__(self, tx: Transaction, *, kept: int = 20) -> None:
+        self.tx = tx
+        self.kept = kept
+        self.now = NOW
+        add_nodes(tx, n1="gateway")
+
+    def put(self, name: str = "web", image: str = "nginx:1") -> dict[str, str]:
+        """The app as a node names it."""
+        now = self._tick()
+        put = apps.update_app if self.tx.app(NAMESPACE, name) else apps.create_app
+        app = put(self.tx, NAMESPACE, name, app_spec(image=image), now=now)
+        return {"name": app.name, "version": app.version}
+
+    def report(self, *held: dict[str, str], status: str = "Running", cause: str = "") -> Any:
+        """The delta that answers a report of a node which holds these apps."""
+        stats = [{**app, "status": status, "cause": cause} for app in held]
+        return self.say({"apps": list(held), "appstats": stats})
+
+    def say(self, content: dict[str, Any], order: Order = NO_ORDER) -> Any:
+        now = self._tick()
+        report = read_report(content, order)
+        answer = receive_report(self.tx, NODE, report, "json", now=now, deploys_kept=self.kept)
+        return answer.delta
+
+    def push(self) -> int:
+        """How many nodes are told without having asked."""
+        now = self._tick()
+        pushes = deltas_for(self.tx, list(self.tx.take_stale(100)))
+        note_told(self.tx, pushes, now=now, deploys_kept=self.kept)
+        return len(pushes)
+
+    def history(self) -> list[Deploy]:
+        return list(deploys.deploys_of_node(self.tx, NAMESPACE, "n1", now=self.now))
+
+    def only(self) -> Deploy:
+        (deploy,) = self.history()
+        return deploy
+
+    def outcomes(self) -> list[str]:
+        return [deploy.outcome.value for deploy in self.history()]
+
+    def _tick(self) -> datetime:
+        self.now += SECOND
+        return self.now
+
+
+async def test_a_change_is_told_then_taken_over_then_runs(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        site = Site(tx)
+        web = site.put()
+        wanted = site.now
+        site.report()
+        told = site.now
+        assert site.only().outcome is Outcome.PENDING
+        site.report()
+        site.report(web, status="Pending")
+        taken = site.now
+        assert site.only().acknowledged == taken
+        site.report(web)
+        deploy = site.only()
+        assert (deploy.wanted, deploy.told) == (wanted, told)
+        assert (deploy.acknowledged, deploy.ended) == (taken, site.now)
+        assert (deploy.outcome, deploy.number) == (Outcome.CONVERGED, 1)
+        assert [app.name for app in deploy.apps] == ["web"]
+        assert tx.open_deploy(NAMESPACE, "n1") is None
+
+    await store.write(work)
+
+
+async def test_a_push_tells_once(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        site = Site(tx)
+        site.report()
+        site.put()
+        assert site.push() == 1
+        told = site.now
+        site.report()
+        tx.mark_stale([nodes.existing_node(tx, NAMESPACE, "n1")])
+        assert site.push() == 1
+        assert site.only().told == told
+
+    await store.write(work)
+
+
+async def test_what_fails_says_why_and_may_still_get_there(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        site = Site(tx)
+        web = site.put()
+        site.report()
+        site.report(web, status="Failed", cause="no such image")
+        failed = site.only()
+        assert (failed.outcome, failed.ended) == (Outcome.FAILED, site.now)
+        assert failed.cause == "web: no such image"
+        site.report(web, status="Pending")
+        site.report(web, status="Failed", cause="again")
+        assert site.only() == failed
+        site.report(web)
+        deploy = site.only()
+        assert (deploy.outcome, deploy.cause) == (Outcome.CONVERGED, "")
+        assert (deploy.ended, deploy.acknowledged) == (site.now, failed.acknowledged)
+        site.report(web, status="Failed")
+        assert site.only() == deploy
+
+    await store.write(work)
+
+
+async def test_the_failure_of_an_earlier_version_is_not_this_one(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        site = Site(tx)
+        web = site.put()
+        site.report()
+        old = {"name": "web", "version": "0", "status": "Failed"}
+        site.say({"apps": [web], "appstats": [old]})
+        assert site.only().outcome is Outcome.PENDING
+        site.say({"apps": [web], "appstats": [{"name": "web", "status": "Failed"}]})
+        assert site.only().outcome is Outcome.FAILED
+
+    await store.write(work)
+
+
+@pytest.mark.parametrize(("status", "outcome"), [("Pending", "superseded"), ("Failed", "failed")])
+async def test_what_comes_after_ends_what_was_open(store: Store, status: str, outcome: str) -> None:
+    def work(tx: Transaction) -> None:
+        site = Site(tx)
+        site.report()
+        web = site.put()
+        assert site.push() == 1
+        site.report(web, status=status)
+        site.put(image="nginx:2")
+        assert site.push() == 1
+        assert site.outcomes() == ["pending", outcome]
+        newer, older = site.history()
+        if outcome == "superseded":
+            assert older.ended == newer.told
+        assert newer.number == 2
+
+    await store.write(work)
+
+
+async def test_a_change_taken_back_is_superseded_by_what_ran_before(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        site = Site(tx)
+        web = site.put()
+        site.report()
+        site.report(web)
+        site.put("other")
+        site.push()
+        apps.delete_app(tx, NAMESPACE, "other")
+        assert site.push() == 0
+        assert site.report(web) == {}
+        assert site.outcomes() == ["superseded", "converged"]
+        assert tx.open_deploy(NAMESPACE, "n1") is None
+
+    await store.write(work)
+
+
+async def test_who_takes_too_long_is_no_longer_waited_for(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        site = Site(tx)
+        web = site.put()
+        site.report()
+        told = site.now
+        site.now = told + EXPIRES_AFTER - SECOND
+        assert site.outcomes() == ["pending"]
+        site.now += SECOND
+        assert site.outcomes() == ["expired"]
+        assert site.only().ended == told + EXPIRES_AFTER
+        site.report()
+        assert site.outcomes() == ["pending", "expired"]
+        site.report(web)
+        assert site.outcomes() == ["converged", "expired"]
+
+    await store.write(work)
+
+
+async def test_a_node_that_says_nothing_of_its_apps_is_believed(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        site = Site(tx)
+        web = site.put()
+        site.say({})
+        site.say({"apps": [web]})
+        assert site.only().outcome is Outcome.CONVERGED
+
+    await store.write(work)
+
+
+async def test_a_report_that_was_overtaken_changes_no_history(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        site = Site(tx)
+        web = site.put()
+        site.say({"apps": []}, Order("r", 2))
+        stats = [{**web, "status": "Failed"}]
+        site.say({"apps": [web], "appstats": stats}, Order("r", 1))
+        assert site.only().outcome is Outcome.PENDING
+        assert site.only().acknowledged is None
+
+    await store.write(work)
+
+
+async def test_a_node_that_runs_what_it_should_has_no_history(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        site = Site(tx)
+        web = site.put()
+        assert site.report(web) == {}
+        assert site.history() == []
+        with pytest.raises(NotFound):
+            deploys.deploys_of_node(tx, NAMESPACE, "n2", now=NOW)
+
+    await store.write(work)
+
+
+async def test_the_change_of_a_label_is_when_it_was_wanted(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        site = Site(tx)
+        site.put()
+        nodes.update_node(tx, NAMESPACE, "n1", NodeSpec(), now=site.now)
+        site.report()
+        assert site.history() == []
+        site.now += timedelta(days=1)
+        again = site.now
+        nodes.update_node(tx, NAMESPACE, "n1", NodeSpec({"role": "gateway"}), now=again)
+        site.report()
+        assert site.only().wanted == again
+        assert site.only().told == again + SECOND
+
+    await store.write(work)
+
+
+async def test_the_oldest_go_when_there_are_too_many(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        site = Site(tx, kept=3)
+        for image in range(5):
+            web = site.put(image=f"nginx:{image}")
+            site.report()
+            site.report(web)
+        assert [deploy.number for deploy in site.history()] == [5, 4, 3]
+        nodes.delete_node(tx, NAMESPACE, "n1", now=site.now)
+        assert tx.deploys(NAMESPACE, "n1") == []
+        with pytest.raises(NotFound):
+            tx.put_deploy(NAMESPACE, "n1", Deploy(1, NOW, NOW), is_open=True)
+
+    await store.write(work)
+
+
+async def test_a_node_in_local_mode_begins_no_deploy(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        site = Site(tx)
+        site.put()
+        site.report()
+        set_mode(tx, nodes.existing_node(tx, NAMESPACE, "n1"), Mode.LOCAL, now=site.now)
+        site.put(image="nginx:2")
+        site.report()
+        assert site.outcomes() == ["superseded"]
+
+    await store.write(work)
+
+
+async def test_a_node_that_is_gone_is_not_told(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        site = Site(tx)
+        site.report()
+        site.put()
+        pushes = deltas_for(tx, [(NAMESPACE, "n1")])
+        nodes.delete_node(tx, NAMESPACE, "n1", now=site.now)
+        note_told(tx, pushes, now=site.now)
+        assert tx.deploys(NAMESPACE, "n1") == []
+
+    await store.write(work)
