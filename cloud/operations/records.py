@@ -79,8 +79,8 @@ def generate_records(
     *,
     now: datetime,
     new_id: Callable[[], str],
-) -> Sequence[Record]:
-    """Add *count* devices at once, each with name, fingerprint and node of one new id.
+) -> Sequence[str]:
+    """Add *count* devices at once; the new id of each, its name, fingerprint and node's name.
 
     QuotaExceeded, and none added, if the batch cannot take them all.
     """
@@ -89,12 +89,11 @@ def generate_records(
         raise Invalid("num", "is less than 1")
     if tx.count_records(namespace, batch) + count > quota:
         raise QuotaExceeded(batch, quota)
-    made = []
-    for _ in range(count):
-        name = new_id()
-        made.append(checked_record(Record(namespace, batch, name, name, name, now, now)))
-        tx.put_record(made[-1])
-    return made
+    names = [new_id() for _ in range(count)]
+    for name in names:
+        checked_record(Record(namespace, batch, name, name, name, now, now))
+    tx.add_records(namespace, batch, names, now)
+    return names
 
 
 def update_record(
@@ -157,7 +156,7 @@ def list_records(
 def fingerprints_of(tx: Transaction, namespace: str, batch: str) -> Sequence[str]:
     """Fingerprint of each record of the batch, oldest first."""
     existing_batch(tx, namespace, batch)
-    return [record.fingerprint for record in tx.records(namespace, batch)]
+    return tx.fingerprints(namespace, batch)
 
 
 def existing_record(tx: Transaction, namespace: str, batch: str, name: str) -> Record:

@@ -106,7 +106,7 @@ async def generate_records(call: Call) -> View:
             tx, call.namespace, batch, count, now=call.now, new_id=call.api.new_id
         )
     )
-    return {"total": len(made), "items": [record.fingerprint for record in made]}
+    return {"total": len(made), "items": made}
 
 
 async def download_records(call: Call) -> Response:

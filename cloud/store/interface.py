@@ -113,6 +113,10 @@ class Transaction(Protocol):
         ...
 
     def records(self, namespace: str, batch: str) -> Sequence[Record]: ...
+    def fingerprints(self, namespace: str, batch: str) -> Sequence[str]:
+        """The fingerprint of each record."""
+        ...
+
     def list_records(
         self, namespace: str, batch: str, options: PageOptions
     ) -> NumberedPage[Record]:
@@ -131,6 +135,14 @@ class Transaction(Protocol):
         """Conflict if another record of the batch has the same normalised fingerprint.
 
         NotFound if there is no such batch.
+        """
+        ...
+
+    def add_records(self, namespace: str, batch: str, names: Sequence[str], now: datetime) -> None:
+        """Put a new record for each name, with the name as its fingerprint and as its node's.
+
+        Conflict if one of the names or its normalised fingerprint is taken, NotFound if there is no
+        such batch.
         """
         ...
 

@@ -303,6 +303,12 @@ _DEPLOYS = (
     "ALTER TABLE node ADD COLUMN open_deploy INTEGER",
 )
 
+_RECORD_NAMES = (
+    # A part of a name or of a fingerprint is looked for in the index alone.
+    "DROP INDEX record_by_age",
+    "CREATE INDEX record_by_age ON record (namespace, batch, created, name, normalised)",
+)
+
 
 STEPS: tuple[Step, ...] = (
     ("0001_first_tables", _FIRST_TABLES),
@@ -315,6 +321,7 @@ STEPS: tuple[Step, ...] = (
     ("0008_uses", _USES),
     ("0009_audit", _AUDIT),
     ("0010_deploys", _DEPLOYS),
+    ("0011_record_names", _RECORD_NAMES),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -171,15 +171,26 @@ SELECT namespace, batch, name, fingerprint, node_name, created, updated,
     active, active_ip, active_time FROM record
 WHERE namespace = :namespace AND batch = :batch ORDER BY created, name
 """
-COUNT_RECORDS_NAMED = """
-SELECT count(*) FROM record WHERE namespace = :namespace AND batch = :batch
-    AND (instr(name, :part) > 0 OR instr(normalised, :part) > 0)
+FINGERPRINTS = """
+SELECT fingerprint FROM record
+WHERE namespace = :namespace AND batch = :batch ORDER BY created, name
 """
+COUNT_RECORDS = "SELECT count(*) FROM record WHERE namespace = :namespace AND batch = :batch"
 NEWEST_RECORDS = """
 SELECT namespace, batch, name, fingerprint, node_name, created, updated,
     active, active_ip, active_time FROM record
 WHERE namespace = :namespace AND batch = :batch
-    AND (instr(name, :part) > 0 OR instr(normalised, :part) > 0)
+ORDER BY created DESC, name DESC LIMIT :limit OFFSET :skipped
+"""
+COUNT_RECORDS_NAMED = """
+SELECT count(*) FROM record WHERE namespace = :namespace AND batch = :batch
+    AND (instr(normalised, :part) > 0 OR (name <> normalised AND instr(name, :part) > 0))
+"""
+NEWEST_RECORDS_NAMED = """
+SELECT namespace, batch, name, fingerprint, node_name, created, updated,
+    active, active_ip, active_time FROM record
+WHERE namespace = :namespace AND batch = :batch
+    AND (instr(normalised, :part) > 0 OR (name <> normalised AND instr(name, :part) > 0))
 ORDER BY created DESC, name DESC LIMIT :limit OFFSET :skipped
 """
 RECORDS_OF_NODE = """
@@ -187,7 +198,6 @@ SELECT namespace, batch, name, fingerprint, node_name, created, updated,
     active, active_ip, active_time FROM record
 WHERE namespace = :namespace AND node_name = :node_name ORDER BY created, name, batch
 """
-COUNT_RECORDS = "SELECT count(*) FROM record WHERE namespace = :namespace AND batch = :batch"
 PUT_RECORD = """
 INSERT INTO record (namespace, batch, name, fingerprint, normalised, node_name, created, updated,
     active, active_ip, active_time)
@@ -197,6 +207,12 @@ ON CONFLICT (namespace, batch, name) DO UPDATE SET
     fingerprint = excluded.fingerprint, normalised = excluded.normalised,
     node_name = excluded.node_name, created = excluded.created, updated = excluded.updated,
     active = excluded.active, active_ip = excluded.active_ip, active_time = excluded.active_time
+"""
+ADD_RECORDS = """
+INSERT INTO record (namespace, batch, name, fingerprint, normalised, node_name, created, updated,
+    active, active_ip, active_time)
+SELECT :namespace, :batch, given.key, given.key, given.value, given.key, :now, :now, 0, '', NULL
+FROM json_each(:names) AS given
 """
 DELETE_RECORD = """
 DELETE FROM record WHERE namespace = :namespace AND batch = :batch AND name = :name RETURNING name

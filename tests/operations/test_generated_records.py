@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cloud.core.batch import BatchSpec
+from cloud.core.batch import BatchSpec, Record
 from cloud.errors import Conflict, Invalid, NotFound, QuotaExceeded
 from cloud.operations import batches, records
 from cloud.operations.records import RecordDraft
@@ -27,9 +27,10 @@ async def batch(store: Store) -> str:
 async def generate(store: Store, batch: str, count: int, new_id: Callable[[], str]) -> list[str]:
     def work(tx: Transaction) -> list[str]:
         made = records.generate_records(tx, NAMESPACE, batch, count, now=NOW, new_id=new_id)
-        assert all(one.name == one.fingerprint == one.node_name for one in made)
-        assert not any(one.active for one in made)
-        return [one.fingerprint for one in made]
+        kept = {one.name: one for one in tx.records(NAMESPACE, batch)}
+        for one in (kept[name] for name in made):
+            assert one == Record(NAMESPACE, batch, one.name, one.name, one.name, NOW, NOW)
+        return list(made)
 
     return await store.write(work)
 
@@ -77,14 +78,18 @@ async def test_where_one_cannot_be_added_none_is(store: Store, batch: str) -> No
     ids = iter(["a", "b", "SAME", "same"])
     with pytest.raises(Invalid):
         await generate(store, batch, 4, lambda: next(ids))
-    ids = iter(["a", "b", "c"])
+    ids = iter(["a", "b", "a"])
+    with pytest.raises(Conflict):
+        await generate(store, batch, 3, lambda: next(ids))
     await store.write(
         lambda tx: records.create_record(
             tx, NAMESPACE, batch, RecordDraft("other", "C"), now=NOW, new_id=lambda: "x"
         )
     )
-    with pytest.raises(Conflict):
-        await generate(store, batch, 3, lambda: next(ids))
+    for taken in ("other", "c"):
+        ids = iter(["a", "b", taken])
+        with pytest.raises(Conflict):
+            await generate(store, batch, 3, lambda: next(ids))  # noqa: B023
     assert await downloaded(store, batch) == ["C"]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from cloud.core.batch import Record
 from cloud.core.certificate import NodeCertificate
 from cloud.core.report import Order, Report, Reporter
 from cloud.errors import Conflict, HasRecords, NotFound
@@ -64,6 +65,33 @@ async def test_a_fingerprint_is_there_once_in_a_batch_however_it_is_spelled(stor
     await store.write(put_alike)
     kept = await store.read(lambda tx: tx.records("default", "b"))
     assert [(one.name, one.fingerprint) for one in kept] == [("r1", "SN-1"), ("r2", "sn-2")]
+
+
+async def test_records_are_added_by_name_all_or_none(store: Store) -> None:
+    def put(tx: Transaction) -> None:
+        tx.put_batch(batch())
+        tx.put_batch(batch("other"))
+        tx.put_record(record("taken", "SPELLED", batch="b"))
+        tx.add_records("default", "other", ["z", "a", "taken"], NOW)
+
+    async def added(*names: str, to: str = "b") -> None:
+        await store.write(lambda tx: tx.add_records("default", to, names, LATER))
+
+    await store.write(put)
+    for names in (("new", "taken"), ("new", "spelled"), ("new", "new")):
+        with pytest.raises(Conflict):
+            await added(*names)
+    with pytest.raises(NotFound):
+        await added("new", to="none")
+    assert await store.read(lambda tx: tx.fingerprints("default", "b")) == ["SPELLED"]
+    await added("y", "x")
+    assert await store.read(lambda tx: tx.fingerprints("default", "b")) == ["SPELLED", "x", "y"]
+    kept = await store.read(lambda tx: tx.records("default", "other"))
+    assert kept == [
+        Record("default", "other", name, name, name, NOW, NOW) for name in ("a", "taken", "z")
+    ]
+    found = await store.read(lambda tx: tx.record_by_fingerprint("default", "other", " Z"))
+    assert found == kept[2]
 
 
 async def test_a_record_may_take_a_fingerprint_that_was_given_up(store: Store) -> None:

@@ -2,6 +2,7 @@
 # ruff: noqa: D102  # `interface` says what each method promises
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -20,12 +21,14 @@ from cloud.store.parts.part import (
 from cloud.store.rows import (
     Parameters,
     Row,
+    micros,
     moment,
     record_of,
     record_row,
 )
 
 _BATCH = "batch"
+_ADDED_AT_ONCE = 10_000
 _BATCH_SPEC = msgspec.json.Decoder(BatchSpec)
 
 
@@ -66,12 +69,22 @@ class BatchPart(Part):
         found = self._run(sql.RECORDS, {"namespace": namespace, "batch": batch})
         return [record_of(row) for row in found]
 
+    def fingerprints(self, namespace: str, batch: str) -> Sequence[str]:
+        found = self._run(sql.FINGERPRINTS, {"namespace": namespace, "batch": batch})
+        return [fingerprint for (fingerprint,) in found]
+
     def list_records(
         self, namespace: str, batch: str, options: PageOptions
     ) -> NumberedPage[Record]:
         key = {"namespace": namespace, "batch": batch, "part": options.name.lower()}
-        total: int = self._run(sql.COUNT_RECORDS_NAMED, key)[0][0]
-        found = self._run(sql.NEWEST_RECORDS, {**key, **_numbered(options)})
+        if options.name:
+            count, newest = sql.COUNT_RECORDS_NAMED, sql.NEWEST_RECORDS_NAMED
+        else:
+            count, newest = sql.COUNT_RECORDS, sql.NEWEST_RECORDS
+        total: int = self._run(count, key)[0][0]
+        where = _numbered(options)
+        # Where nothing is left to be found, it is not looked for through all records.
+        found = self._run(newest, {**key, **where}) if where["skipped"] < total else ()
         records = [record_of(row) for row in found]
         return NumberedPage(records, total, options.number, options.size)
 
@@ -91,6 +104,21 @@ class BatchPart(Part):
         except BrokenReference as error:
             raise NotFound("batch", record.batch) from error
 
+    def add_records(self, namespace: str, batch: str, names: Sequence[str], now: datetime) -> None:
+        if len(set(names)) < len(names):
+            raise Conflict("batch", batch)
+        row: Parameters = {"namespace": namespace, "batch": batch, "now": micros(now)}
+        # In the order of the indexes, so that each of their pages is written once.
+        ordered = sorted(names)
+        for start in range(0, len(ordered), _ADDED_AT_ONCE):
+            own = {name: normalised(name) for name in ordered[start : start + _ADDED_AT_ONCE]}
+            try:
+                self._run(sql.ADD_RECORDS, {**row, "names": msgspec.json.encode(own).decode()})
+            except DuplicateKey as error:
+                raise Conflict("batch", batch) from error
+            except BrokenReference as error:
+                raise NotFound("batch", batch) from error
+
     def delete_record(self, namespace: str, batch: str, name: str) -> bool:
         key = {"namespace": namespace, "batch": batch, "name": name}
         return bool(self._run(sql.DELETE_RECORD, key))
@@ -101,5 +129,5 @@ class BatchPart(Part):
         return Batch(namespace, name, spec, moment(created), moment(updated))
 
 
-def _numbered(options: PageOptions) -> Parameters:
+def _numbered(options: PageOptions) -> dict[str, int]:
     return {"limit": options.size, "skipped": (options.number - 1) * options.size}
