@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs import profiles
 from certs.errors import AuthorityNotValid
-from certs.keys import PublicKey, new_private_key
+from certs.keys import PublicKey, SigningKey, new_private_key
 from certs.profiles import Issuer
 from certs.revocation import LIFETIME, Revoked, revocation_list
 
@@ -51,29 +51,41 @@ class IssuedCertificate:
 
 
 @dataclass(frozen=True, slots=True)
+class Signer:
+    """An intermediate and its key."""
+
+    certificate: x509.Certificate
+    key: SigningKey = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Authority:
-    """Signs for servers and nodes with the intermediate; the root's key stays with its files."""
+    """Signs for servers and nodes with the intermediate; the root's key stays with its files.
+
+    The *retired* intermediates sign nothing but lists of what was revoked; what they signed before
+    is valid until it ends.
+    """
 
     root: x509.Certificate
     intermediate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey = field(repr=False)
+    key: SigningKey = field(repr=False)
+    retired: tuple[Signer, ...] = ()
 
     @classmethod
     def create(
         cls, label: str, *, now: datetime, serials: tuple[int, int]
     ) -> tuple[Self, ec.EllipticCurvePrivateKey]:
         """A new authority, and the root's key, which it does not need until it is renewed."""
-        root_key, key = new_private_key(), new_private_key()
+        root_key = new_private_key()
         root_builder = profiles.root(root_key.public_key(), label, now=now, serial=serials[0])
         root = root_builder.sign(root_key, hashes.SHA256())
-        builder = profiles.intermediate(
-            key.public_key(),
-            label,
-            Issuer(root.subject, root_key.public_key(), root.not_valid_after_utc),
-            now=now,
-            serial=serials[1],
-        )
-        return cls(root, builder.sign(root_key, hashes.SHA256()), key), root_key
+        signer = new_signer(root, root_key, label, now=now, serial=serials[1])
+        return cls(root, signer.certificate, signer.key), root_key
+
+    def succeeded_by(self, signer: Signer) -> "Authority":
+        """The authority once *signer* signs, and the intermediate of now is retired."""
+        own = Signer(self.intermediate, self.key)
+        return Authority(self.root, signer.certificate, signer.key, (own, *self.retired))
 
     @property
     def root_pem(self) -> str:
@@ -82,8 +94,9 @@ class Authority:
 
     @property
     def trusted_pem(self) -> str:
-        """Root and intermediate, to verify a node that sends its own certificate only."""
-        return _pem(self.root) + _pem(self.intermediate)
+        """Root and intermediates, to verify a node that sends its own certificate only."""
+        signers = (self.intermediate, *(signer.certificate for signer in self.retired))
+        return "".join(map(_pem, (self.root, *signers)))
 
     def issue_node(
         self, public_key: PublicKey, node_id: str, *, now: datetime, serial: int
@@ -116,25 +129,49 @@ class Authority:
     def revocation_lists(
         self, revoked: Iterable[Revoked], *, number: int, issued: datetime, now: datetime
     ) -> list[x509.CertificateRevocationList]:
-        """What was taken back, signed by the intermediate; usable for LIFETIME from *now*.
+        """What was taken back, usable for LIFETIME from *now*; one of each intermediate.
 
+        First that of the one which issues, then of those retired that are still valid: a verifier
+        wants the list of whoever signed. All name all, as no serial number is given out twice.
         AuthorityNotValid as for `issue_node`.
         """
-        ends = min(now + LIFETIME, self._issuer(now).ends)
+        self._issuer(now)
+        entries = list(revoked)
         return [
             revocation_list(
-                self.intermediate, self.key, revoked, number=number, issued=issued, ends=ends
+                signer.certificate,
+                signer.key,
+                entries,
+                number=number,
+                issued=issued,
+                ends=min(now + LIFETIME, signer.certificate.not_valid_after_utc),
             )
+            for signer in (Signer(self.intermediate, self.key), *self.retired)
+            if now < signer.certificate.not_valid_after_utc
         ]
 
     def _issuer(self, now: datetime) -> Issuer:
         begins, ends = self.intermediate.not_valid_before_utc, self.intermediate.not_valid_after_utc
         if not begins <= now < ends:
             raise AuthorityNotValid(begins, ends)
-        return Issuer(self.intermediate.subject, self.key.public_key(), ends)
+        return Issuer.of(self.intermediate)
 
     def _issue(self, builder: x509.CertificateBuilder) -> IssuedCertificate:
         return IssuedCertificate(builder.sign(self.key, hashes.SHA256()), self.intermediate)
+
+
+def new_signer(
+    root: x509.Certificate, root_key: SigningKey, label: str, *, now: datetime, serial: int
+) -> Signer:
+    """A new intermediate under *root*; AuthorityNotValid if that is not valid at *now*."""
+    begins, ends = root.not_valid_before_utc, root.not_valid_after_utc
+    if not begins <= now < ends:
+        raise AuthorityNotValid(begins, ends)
+    key = new_private_key()
+    builder = profiles.intermediate(
+        key.public_key(), label, Issuer.of(root), now=now, serial=serial
+    )
+    return Signer(builder.sign(root_key, hashes.SHA256()), key)
 
 
 def _pem(certificate: x509.Certificate) -> str:

@@ -4,6 +4,8 @@ CertError
 ├── BadSigningRequest   what a device sent cannot be certified; the reason is safe to send back
 ├── AuthorityNotValid   the authority's own certificate has expired or not yet begun
 ├── BadAuthority        the files of an authority are incomplete, or do not belong together
+│   └── BadPassphrase   a key is encrypted and cannot be opened, or is plain and should not be
+├── NotAnAuthority      a certificate that somebody brought cannot sign for nodes and servers
 └── UnsafePermissions   a private key can be read by others
 """
 
@@ -39,6 +41,18 @@ class BadAuthority(CertError):
         self.path = path
         self.reason = reason
         super().__init__(f"{path}: {reason}")
+
+
+class BadPassphrase(BadAuthority):
+    """The passphrase and the key in *path* do not go together."""
+
+
+class NotAnAuthority(CertError):
+    """A certificate that cannot be an authority's; *reason* says why, also how to make it one."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
 
 
 class UnsafePermissions(CertError):

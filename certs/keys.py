@@ -14,6 +14,9 @@ PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublic
 SigningKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 """What an authority may sign with: its own is ECDSA, an operator's may be RSA."""
 
+ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
+"""How a key under a passphrase begins (RFC 7468, 11)."""
+
 RSA_BITS = range(2048, 4097)
 CURVES = (ec.SECP256R1, ec.SECP384R1)
 
@@ -44,6 +47,6 @@ def new_private_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def key_pem(key: SigningKey) -> bytes:
     """PKCS#8, PEM, not encrypted."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

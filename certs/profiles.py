@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Self, cast
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -24,11 +25,26 @@ ORGANISATION = "edgesync"
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Who signs: its name, the key its certificates point to, and the last moment it is valid."""
+    """Who signs: its name, how its key is called, and the last moment it is valid."""
 
     name: x509.Name
-    public_key: PublicKey
+    key: x509.AuthorityKeyIdentifier
     ends: datetime
+
+    @classmethod
+    def of(cls, certificate: x509.Certificate) -> Self:
+        """The owner of *certificate*; its key is called what that says, however it was derived."""
+        try:
+            own = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+            key = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+        except x509.ExtensionNotFound:
+            key = key_identifier(cast(PublicKey, certificate.public_key()))
+        return cls(certificate.subject, key, certificate.not_valid_after_utc)
+
+
+def key_identifier(key: PublicKey) -> x509.AuthorityKeyIdentifier:
+    """What certificates call the *key* that signed them (RFC 5280, 4.2.1.2)."""
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
 
 
 def root(
@@ -36,17 +52,21 @@ def root(
 ) -> x509.CertificateBuilder:
     """Anchor of trust; *label* tells one installation's root from another's."""
     name = _name(f"edgesync root {label}")
-    builder = _base(
-        name, Issuer(name, public_key, now + ROOT_LIFETIME), public_key, ROOT_LIFETIME, now, serial
-    )
+    itself = Issuer(name, key_identifier(public_key), now + ROOT_LIFETIME)
+    builder = _base(name, itself, public_key, ROOT_LIFETIME, now, serial)
     return _certificate_authority(builder, path_length=1)
+
+
+def intermediate_name(label: str) -> x509.Name:
+    """Name of an intermediate; each has its own, so that lists and paths are never mixed up."""
+    return _name(f"edgesync intermediate {label}")
 
 
 def intermediate(
     public_key: PublicKey, label: str, issuer: Issuer, *, now: datetime, serial: int
 ) -> x509.CertificateBuilder:
     """Signs servers and nodes, and no further authority."""
-    name = _name(f"edgesync intermediate {label}")
+    name = intermediate_name(label)
     builder = _base(name, issuer, public_key, INTERMEDIATE_LIFETIME, now, serial)
     return _certificate_authority(builder, path_length=0)
 
@@ -96,7 +116,6 @@ def _base(
     now: datetime,
     serial: int,
 ) -> x509.CertificateBuilder:
-    authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -106,7 +125,7 @@ def _base(
         .not_valid_before(now - BACKDATE)
         .not_valid_after(min(now + lifetime, issuer.ends))  # worth nothing without its issuer
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        .add_extension(authority_key, critical=False)
+        .add_extension(issuer.key, critical=False)
     )
 
 

@@ -8,6 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from certs.keys import SigningKey
+from certs.profiles import Issuer
 
 LIFETIME = timedelta(days=30)
 """How long after it was made a list may be used; then brokers refuse everybody."""
@@ -41,8 +42,6 @@ def revocation_list(
         .last_update(issued)
         .next_update(ends)
         .add_extension(x509.CRLNumber(number), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False
-        )
+        .add_extension(Issuer.of(issuer).key, critical=False)
         .sign(key, hashes.SHA256())
     )

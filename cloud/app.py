@@ -124,14 +124,24 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(settings: Settings, *, version: str, announce: Callable[[str], None]) -> None:
-    """Run a server until SIGTERM or SIGINT; *announce* gets the one line that says it is ready."""
+async def serve(
+    settings: Settings,
+    *,
+    version: str,
+    announce: Callable[[str], None],
+    ca_passphrase: bytes | None = None,
+) -> None:
+    """Run a server until SIGTERM or SIGINT; *announce* gets the one line that says it is ready.
+
+    *ca_passphrase* opens the authority's keys; None where they are plain.
+    """
     os.umask(0o077)  # what is written is the owner's alone
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with open_cloud(settings, version=version) as cloud, asyncio.TaskGroup() as tasks:
+    opening = open_cloud(settings, version=version, ca_passphrase=ca_passphrase)
+    async with opening as cloud, asyncio.TaskGroup() as tasks:
         workers = [
             tasks.create_task(cloud.inbox.run(), name="inbox"),
             tasks.create_task(cloud.pusher.run(), name="pusher"),
@@ -150,7 +160,9 @@ async def serve(settings: Settings, *, version: str, announce: Callable[[str], N
 
 
 @contextlib.asynccontextmanager
-async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud]:
+async def open_cloud(
+    settings: Settings, *, version: str, ca_passphrase: bytes | None = None
+) -> AsyncIterator[Cloud]:
     """Everything opened, ports taken; closed in reverse at the end."""
     now = now_utc()
     data = settings.data_dir
@@ -165,7 +177,7 @@ async def open_cloud(settings: Settings, *, version: str) -> AsyncIterator[Cloud
             open_sqlite_store(data / "edgesync.db", sealer=sealer, witness=witness)
         )
         await _start_log(store, noted, version)
-        authority = load_or_create_authority(data / "ca", now=now)
+        authority = load_or_create_authority(data / "ca", now=now, passphrase=ca_passphrase)
         digest = _admin_token_digest(token_file)
         names, addresses = _server_names(settings)
         certificate = ensure_server_certificate(data / "ca", authority, names, addresses, now=now)

@@ -19,7 +19,8 @@ from cloud.http.addresses import Network
 PREFIX = "EDGESYNC_"
 
 NOT_SETTINGS = frozenset(
-    f"EDGESYNC_{name}" for name in ("CONFIG", "HOME", "INPUT", "URL", "CA", "TOKEN", "TOKEN_FILE")
+    f"EDGESYNC_{name}"
+    for name in ("CONFIG", "HOME", "INPUT", "URL", "CA", "CA_PASSPHRASE", "TOKEN", "TOKEN_FILE")
 )
 """Variables with the prefix that are read elsewhere; `EDGESYNC_SIM_*` and `EDGESYNC_TEST_*` too."""
 
@@ -122,6 +123,13 @@ class Settings:
     max_connections: int = field(
         default=10_000, metadata=_help("Nodes connected at the same time, at most.")
     )
+    ca_passphrase_file: Path | None = field(
+        default=None,
+        metadata=_help(
+            "File with the passphrase of the authority's keys; EDGESYNC_CA_PASSPHRASE can hold it"
+            " too."
+        ),
+    )
     crl_file: Path | None = field(
         default=None,
         metadata=_help(
@@ -207,6 +215,7 @@ def _networks(entries: Sequence[str]) -> Sequence[Network]:
 
 _KINDS: Mapping[str, type] = {
     "data_dir": Path,
+    "ca_passphrase_file": Path,
     "crl_file": Path,
     "ready_file": Path,
     "server_names": tuple,

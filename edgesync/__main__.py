@@ -23,6 +23,7 @@ from cloud.store.rekeying import rekey as seal_anew
 from edgesync import __version__
 from edgesync.bench_api import command as bench_api
 from edgesync.bench_hub import command as bench_hub
+from edgesync.ca_command import ca, passphrase_of
 from edgesync.demo import demo
 from edgesync.token_command import token
 
@@ -46,7 +47,7 @@ def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
     for setting in reversed(fields(Settings)):
         flag = _REPEATED.get(setting.name, "--" + setting.name.replace("_", "-"))
         options: dict[str, Any] = {"help": _help_of(setting.metadata, setting.default)}
-        if setting.name in {"data_dir", "crl_file", "ready_file"}:
+        if setting.name in {"data_dir", "crl_file", "ca_passphrase_file", "ready_file"}:
             options["type"] = click.Path(path_type=Path)
         elif setting.name in _REPEATED:
             options["multiple"] = True
@@ -79,6 +80,7 @@ def serve(file: Path | None, **flags: Any) -> None:
         settings = load_settings(given, os.environ, file)
     except CloudError as error:
         raise click.UsageError(str(error)) from error
+    passphrase = passphrase_of(settings.ca_passphrase_file, os.environ)
     to_stderr = logging.StreamHandler(sys.stderr)
     to_stderr.addFilter(RequestIdFilter())
     logging.basicConfig(level=settings.log_level.upper(), format=LOG_FORMAT, handlers=[to_stderr])
@@ -86,7 +88,14 @@ def serve(file: Path | None, **flags: Any) -> None:
     logging.getLogger("amqtt").setLevel(logging.WARNING)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_server(settings, version=__version__, announce=click.echo))
+            runner.run(
+                run_server(
+                    settings,
+                    version=__version__,
+                    announce=click.echo,
+                    ca_passphrase=passphrase,
+                )
+            )
     except Unavailable as error:
         raise click.ClickException(error.reason) from error
     except (CloudError, BrokerError, CertError, OSError) as error:
@@ -119,6 +128,7 @@ def bench() -> None:
 main.add_command(sim)
 main.add_command(demo)
 main.add_command(token)
+main.add_command(ca)
 bench.add_command(bench_hub, "hub")
 bench.add_command(bench_api, "api")
 

@@ -76,8 +76,11 @@ class Server:
 
 
 @contextmanager
-def running_server(data_dir: Path, *arguments: str) -> Iterator[Server]:
-    """Start `edgesync serve` on free ports; killed at the end if it still runs."""
+def running_server(data_dir: Path, *arguments: str, **variables: str) -> Iterator[Server]:
+    """Start `edgesync serve` on free ports; killed at the end if it still runs.
+
+    *variables* are set in its environment.
+    """
     data_dir.mkdir(parents=True, exist_ok=True)
     ready = data_dir / "ready.json"
     ready.unlink(missing_ok=True)
@@ -85,6 +88,7 @@ def running_server(data_dir: Path, *arguments: str) -> Iterator[Server]:
     command += ["--api-port", "0", "--activation-port", "0", "--mqtt-port", "0", "--sync-port", "0"]
     command += ["--ready-file", str(ready), *arguments]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("EDGESYNC_")}
+    environment |= variables
     log_file = data_dir / "test-server.log"
     with log_file.open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
