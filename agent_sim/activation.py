@@ -85,11 +85,12 @@ async def activate(
         reason = str(error) or type(error).__name__
         raise ActivationUnanswered(str(client.base_url), reason) from error
     if response.status_code != httpx.codes.OK:
-        raise _refused(response)
+        raise refused(response)
     return _identity(response.content, key)
 
 
-def _refused(response: httpx.Response) -> ActivationRefused:
+def refused(response: httpx.Response) -> ActivationRefused:
+    """Read the refusal in *response*."""
     try:
         refusal = msgspec.json.decode(response.content, type=_Refusal)
     except (msgspec.MsgspecError, ValueError):
@@ -108,10 +109,11 @@ def _identity(content: bytes, key: ec.EllipticCurvePrivateKey) -> Identity:
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if not is_node_id_level(node_id) or [name.value for name in names] != [node_id]:
         raise ActivationUnreadable(f"the certificate is not of {node_id}")
-    if _public(certificate.public_key()) != _public(key.public_key()):
+    if public_bytes(certificate.public_key()) != public_bytes(key.public_key()):
         raise ActivationUnreadable("the certificate is of another key")
     return Identity(node_id, answer.mqtt_cert.cert, answer.mqtt_cert.ca)
 
 
-def _public(key: CertificatePublicKeyTypes) -> bytes:
+def public_bytes(key: CertificatePublicKeyTypes) -> bytes:
+    """Write *key* as certificates hold it."""
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

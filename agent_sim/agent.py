@@ -40,10 +40,11 @@ from agent_sim.events import (
 from agent_sim.facts import Source
 from agent_sim.link import Address, Link, open_link
 from agent_sim.model import App
-from agent_sim.state import NodeDirectory
+from agent_sim.renewal import Pauses, Renewer
+from agent_sim.state import Identity, NodeDirectory
 from broker.errors import BrokerError
 from broker.messages import Encoding, decode_message, encode_message
-from broker.topics import TO_NODE, parse_topic, topic_for
+from broker.topics import TO_NODE, Channel, parse_topic, topic_for
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class AgentSettings:
     activation_pause: float = 45.0
     first_pause: float = 1.0
     longest_pause: float = 180.0
+    renewal: Pauses = field(default_factory=Pauses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,16 @@ class Agent:
         self._network = network
         self._random = random
         self._clock = clock
+        self._renewer = Renewer(
+            directory,
+            network.activation,
+            network.activations,
+            publish=lambda message: self._publish(Publish(Channel.RENEW, message, qos=1)),
+            on_renewed=self._connect_anew,
+            pauses=settings.renewal,
+            clock=clock,
+            random=random,
+        )
         # Set once activated, or read from the directory.
         self.node_id: str | None = None
         self.state = State(run=new_run(), facts=source.facts(), pace=settings.pace)
@@ -155,7 +167,8 @@ class Agent:
 
     async def run(self) -> None:
         """Activate if need be, then live until cancelled."""
-        self.node_id = await asyncio.to_thread(self._directory.node_id) or await self._activate()
+        identity = await asyncio.to_thread(self._directory.identity) or await self._activate()
+        self.node_id = identity.node_id
         apps = await asyncio.to_thread(self._directory.apps)
         self.state = State(
             run=new_run(),
@@ -167,11 +180,12 @@ class Agent:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._live(), name=f"{self.name} live")
                 tasks.create_task(self._stay_connected(self.node_id), name=f"{self.name} link")
+                tasks.create_task(self._renewer.run(identity), name=f"{self.name} renewal")
         finally:
             for handle in (*self._timers.values(), *self._applying):
                 handle.cancel()
 
-    async def _activate(self) -> str:
+    async def _activate(self) -> Identity:
         key = await asyncio.to_thread(self._directory.key)
         while True:
             try:
@@ -184,17 +198,19 @@ class Agent:
             else:
                 await asyncio.to_thread(self._directory.save_identity, identity)
                 logger.info("%s activated as %s", self.name, identity.node_id)
-                return identity.node_id
+                return identity
 
     # -- the connection -------------------------------------------------------------------------
 
     async def _stay_connected(self, node_id: str) -> None:
         settings, loop = self._settings, asyncio.get_running_loop()
-        tls = await asyncio.to_thread(self._directory.tls)
         backoff = Backoff(settings.first_pause, settings.longest_pause, self._random)
         topics = [topic_for(node_id, channel) for channel in sorted(TO_NODE)]
+        failures = 0
         while True:
             began, reason = loop.time(), ""
+            # What does not work with the last certificate may with the one before.
+            tls = await asyncio.to_thread(self._directory.tls, previous=failures % 2 == 1)
             try:
                 async with open_link(
                     node_id,
@@ -206,9 +222,13 @@ class Agent:
                 ) as link:
                     began = loop.time()
                     self._on_connected(link)
+                    if failures % 2 == 0:
+                        await asyncio.to_thread(self._directory.forget_previous)
+                    failures = 0
                     reason = await link.wait_lost()
             except LinkLost as error:
-                reason = error.reason
+                reason, failures = error.reason, failures + 1
+                self._renewer.failed()
             finally:
                 self._link = None
             self._events.put_nowait(Disconnected())
@@ -216,9 +236,14 @@ class Agent:
             logger.warning("%s not connected: %s; again in %.1f s", self.name, reason, pause)
             await asyncio.sleep(pause)
 
+    def _connect_anew(self) -> None:
+        if self._link is not None:
+            self._link.end("there is another certificate")
+
     def _on_connected(self, link: Link) -> None:
         self._link = link
         self.connections += 1
+        self._renewer.connected()
         self._events.put_nowait(Connected())
         logger.info("%s connected", self.name)
 
@@ -249,7 +274,10 @@ class Agent:
             self.bad_messages += 1
             logger.warning("%s cannot read a message on %s: %s", self.name, raw.topic, error)
             return
-        await self._happen(MessageReceived(channel, message))
+        if channel is Channel.RENEW_RESPONSE:
+            self._renewer.answered(message)
+        else:
+            await self._happen(MessageReceived(channel, message))
 
     async def _happen(self, event: Event) -> None:
         self.state, actions = step(self.state, event, self._clock())
@@ -278,13 +306,16 @@ class Agent:
             case _:
                 assert_never(action)
 
-    def _publish(self, action: Publish) -> None:
+    def _publish(self, action: Publish) -> bool:
+        """Hand a message to the connection, if there is one; say whether it took it."""
         if self._link is None or self.node_id is None:
-            return
+            return False
         payload = encode_message(action.message, self._settings.encoding)
         topic = topic_for(self.node_id, action.channel)
-        if not self._link.publish(topic, payload, action.qos):
-            logger.warning("%s could not send a %s", self.name, action.channel)
+        if self._link.publish(topic, payload, action.qos):
+            return True
+        logger.warning("%s could not send a %s", self.name, action.channel)
+        return False
 
     def _apply(self, apps: Sequence[App]) -> None:
         """Pretend to start *apps*: it takes a while, and works."""

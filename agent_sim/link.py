@@ -144,6 +144,10 @@ class Link:
         """Wait for the end of the connection; the reason for it."""
         return await asyncio.shield(self._lost)
 
+    def end(self, reason: str) -> None:
+        """Let `wait_lost` return, so that whoever opened the connection closes it."""
+        _settle(self._lost, reason)
+
     def close(self) -> None:
         """Say goodbye if that is possible at once, and close; may be repeated."""
         self._is_closed = True

@@ -2,7 +2,8 @@
 
 Every file is replaced as a whole (written beside, synced, renamed), so that whoever is killed
 leaves the old or the new one. `node.json` is written last of an identity: without it there is none.
-`seq` is not kept, since a node chooses a new `run` at each start (docs/protocol.md, "A node in one
+The certificate before the last is kept until the last has connected; the key is that of both. `seq`
+is not kept, since a node chooses a new `run` at each start (docs/protocol.md, "A node in one
 page").
 
 The directory is for its owner alone (0700), and so is each file (0600): held secrets are in
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -31,6 +33,7 @@ from agent_sim.model import App
 from broker.topics import is_node_id_level
 
 KEY, CERTIFICATE, CA, NODE, APPS = "key.pem", "cert.pem", "ca.pem", "node.json", "apps.json"
+PREVIOUS = "cert.old.pem"
 
 T = TypeVar("T")
 
@@ -86,6 +89,32 @@ class NodeDirectory:
         self._write(CERTIFICATE, identity.certificate.encode())
         self._write(NODE, msgspec.json.encode(_Node(identity.node_id)))
 
+    def identity(self) -> Identity | None:
+        """What the node has; None until it was activated."""
+        node_id = self.node_id()
+        if node_id is None:
+            return None
+        texts = [self._read(name) for name in (CERTIFICATE, CA)]
+        if None in texts:
+            raise StateError(self.path / NODE, f"there is no {CERTIFICATE}, or no {CA}")
+        certificate, ca = (text.decode("utf-8", "replace") for text in texts if text is not None)
+        try:
+            x509.load_pem_x509_certificate(certificate.encode())
+        except ValueError as error:
+            raise StateError(self.path / CERTIFICATE, "not a certificate in PEM") from error
+        return Identity(node_id, certificate, ca)
+
+    def save_renewed(self, certificate: str) -> None:
+        """Keep another certificate for the same key, and the one before beside it."""
+        before = self._read(CERTIFICATE)
+        if before is not None:
+            self._write(PREVIOUS, before)
+        self._write(CERTIFICATE, certificate.encode())
+
+    def forget_previous(self) -> None:
+        """Let the certificate before the last go, if it is there."""
+        (self.path / PREVIOUS).unlink(missing_ok=True)
+
     def node_id(self) -> str | None:
         """Who the node is; None until it was activated."""
         node = self._decode(NODE, _Node)
@@ -95,8 +124,14 @@ class NodeDirectory:
             raise StateError(self.path / NODE, "not a node id")
         return node.node_id
 
-    def tls(self) -> ssl.SSLContext:
-        """Context for MQTT: trusts the `ca` of the activation alone, shows the certificate."""
+    def tls(self, *, previous: bool = False) -> ssl.SSLContext:
+        """Context for MQTT: trusts the `ca` of the activation alone, shows the certificate.
+
+        With *previous* it shows the one before, where that is still there.
+        """
+        certificate = self.path / CERTIFICATE
+        if previous and (self.path / PREVIOUS).exists():
+            certificate = self.path / PREVIOUS
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
@@ -104,10 +139,10 @@ class NodeDirectory:
         except (OSError, ssl.SSLError) as error:
             raise StateError(self.path / CA, f"no certificate to trust: {error}") from error
         try:
-            context.load_cert_chain(self.path / CERTIFICATE, self.path / KEY)
+            context.load_cert_chain(certificate, self.path / KEY)
         except (OSError, ssl.SSLError) as error:
             reason = f"no certificate for the key in {KEY}: {error}"
-            raise StateError(self.path / CERTIFICATE, reason) from error
+            raise StateError(certificate, reason) from error
         return context
 
     def save_apps(self, apps: Iterable[App]) -> None:
