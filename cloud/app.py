@@ -1,8 +1,8 @@
 """The wiring: opens everything in order, runs it side by side, closes it in reverse.
 
-Nothing else constructs anything. The servers, the inbox and the pusher are siblings in one
-TaskGroup: a death nobody expected ends the process with its traceback, and what supervises it
-starts it again.
+Nothing else constructs anything. The servers, the inbox, the pusher and the sender of callbacks are
+siblings in one TaskGroup: a death nobody expected ends the process with its traceback, and what
+supervises it starts it again.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import ipaddress
 import json
 import logging
 import os
+import random
 import secrets
 import signal
 import socket
@@ -39,6 +40,7 @@ from cloud.core.installation import install_command
 from cloud.core.renewal import RATE as RENEWAL_RATE
 from cloud.http.limits import Limiter
 from cloud.http.peer import PeerProtocol
+from cloud.link.callbacks import CallbackSender, open_callback_client
 from cloud.link.exchange import Exchange
 from cloud.link.http import activation_app
 from cloud.link.inbox import Inbox
@@ -94,6 +96,7 @@ class Cloud:
     inbox: Inbox
     pusher: Pusher
     revocations: RevocationLists
+    callbacks: CallbackSender
     sockets: tuple[socket.socket, socket.socket, socket.socket]
 
     @property
@@ -146,6 +149,7 @@ async def serve(
             tasks.create_task(cloud.inbox.run(), name="inbox"),
             tasks.create_task(cloud.pusher.run(), name="pusher"),
             tasks.create_task(cloud.revocations.run(), name="revocation lists"),
+            tasks.create_task(cloud.callbacks.run(), name="callbacks"),
         ]
         for server, listener in zip(cloud.web_servers, cloud.sockets, strict=True):
             tasks.create_task(server.serve(sockets=[listener]), name="web server")
@@ -192,6 +196,8 @@ async def open_cloud(
             certificate.certificate_file, certificate.key_file, authority.trusted_pem
         )
         hub = await stack.enter_async_context(_open_hub(settings, nodes_tls, _gate(store)))
+        client = await stack.enter_async_context(open_callback_client())
+        callbacks = CallbackSender(store, client, now_utc, random.random)
         install_address = _install_address(settings, listeners[1], hub)
         revocations = RevocationLists(store, authority, now_utc, settings.crl_file)
 
@@ -206,6 +212,7 @@ async def open_cloud(
             admin_token_digest=digest,
             default_namespace=settings.namespace,
             on_revoked=cut_off,
+            wake_callbacks=callbacks.wake,
             checks={"database": _database_check(store)},
             version=version,
             new_token=_new_token,
@@ -242,6 +249,7 @@ async def open_cloud(
             renewals=renewals,
             trusted_proxies=settings.proxies,
             disconnect=cut_off,
+            wake_callbacks=callbacks.wake,
             public=revocations.routes(),
         )
         url_lifetime = timedelta(seconds=settings.object_url_seconds)
@@ -264,6 +272,7 @@ async def open_cloud(
             inbox=Inbox(hub, exchange),
             pusher=Pusher(hub, store, now_utc, deploys_kept=settings.deploys_kept),
             revocations=revocations,
+            callbacks=callbacks,
             sockets=listeners,
         )
 

@@ -12,6 +12,7 @@ CloudError
 ├── NotFound            the thing is not there (or not the caller's)
 ├── InUse               the thing is there and something needs it to stay as it is
 │   ├── HasRecords      a batch that still has records
+│   ├── CallbackInUse   a callback that batches name
 │   └── Activated       a record whose device has been activated
 │       └── OtherKey    and this is another device, or it has lost its key
 ├── Conflict            somebody else changed it first
@@ -20,6 +21,7 @@ CloudError
 └── Unavailable         the store cannot answer now; the same call may succeed later
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -150,6 +152,16 @@ class HasRecords(InUse):
 
     def __init__(self, name: str) -> None:
         super().__init__("batch", name, "records that are still in it")
+
+
+class CallbackInUse(InUse):
+    """The callback *name* cannot go while *batches* name it."""
+
+    code = "RegisterDeleteCallback"
+
+    def __init__(self, name: str, batches: Sequence[str]) -> None:
+        shown = ", ".join(batches[:5]) + (" and others" if len(batches) > 5 else "")
+        super().__init__("callback", name, f"the batches {shown}")
 
 
 class Activated(InUse):

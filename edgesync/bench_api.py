@@ -113,6 +113,7 @@ async def measure(directory: Path, nodes: int) -> tuple[Rates, list[Result]]:
             admin_token_digest=hashlib.sha256(_TOKEN.encode()).digest(),
             default_namespace=_NAMESPACE,
             on_revoked=lambda _node: None,
+            wake_callbacks=lambda: None,
             checks={},
             version="",
             new_token=lambda: "",

@@ -86,6 +86,11 @@ class Action(StrEnum):
     RECORD_DELETE = "record.delete"
     RECORD_RESET = "record.reset"
     RECORD_ACTIVATE = "record.activate"
+    CALLBACK_READ = "callback.read"
+    CALLBACK_CREATE = "callback.create"
+    CALLBACK_UPDATE = "callback.update"
+    CALLBACK_DELETE = "callback.delete"
+    CALLBACK_RETRY = "callback.retry"
     TOKEN_CREATE = "token.create"  # noqa: S105
     TOKEN_DELETE = "token.delete"  # noqa: S105
     API_AUTHENTICATE = "api.authenticate"

@@ -84,8 +84,6 @@ def checked_batch_spec(name: str, spec: BatchSpec) -> BatchSpec:
         raise Invalid("quotaNum", f"is not between 1 and {QUOTA_LIMIT}")
     if spec.enable_whitelist not in {0, 1}:
         raise Invalid("enableWhitelist", "is neither 0 nor 1")
-    if spec.callback_name:
-        raise Invalid("callbackName", f"no callback {spec.callback_name!r}")
     if spec.security_type is SecurityType.TOKEN and not spec.security_key:
         raise Invalid("securityKey", "is empty")
     _check_fingerprint_source(spec.fingerprint)

@@ -9,6 +9,7 @@ import msgspec
 
 from cloud.core.app import App
 from cloud.core.batch import Batch, Record
+from cloud.core.callback import Callback
 from cloud.core.config import Config
 from cloud.core.node import Node
 from cloud.core.objects import MASK
@@ -20,7 +21,13 @@ from cloud.core.tokens import ApiToken
 MEMBER_LIMIT = 4096
 """Bytes of one member, as JSON, that are kept; of more only how many, and their SHA-256."""
 
-Noun = App | Config | Secret | Registry | Node | Properties | Batch | Record | ApiToken
+Noun = App | Config | Secret | Registry | Node | Properties | Batch | Record | Callback | ApiToken
+
+_HIDDEN: Mapping[type, tuple[str, ...]] = {
+    Batch: ("securityKey",),
+    # Where it leads, and what with, can be what opens the receiver's door.
+    Callback: ("url", "params", "header", "body", "secret"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +58,9 @@ def described(noun: Noun) -> Mapping[str, Any]:
         case Registry():
             password = Hidden(noun.spec.password)
             return {**_plain(noun.spec), "password": password, "version": noun.version}
-        case Batch():
-            return {**_plain(noun.spec), "securityKey": Hidden(noun.spec.security_key)}
+        case Batch() | Callback():
+            plain = _plain(noun.spec)
+            return {**plain, **{name: Hidden(plain[name]) for name in _HIDDEN[type(noun)]}}
         case Record():
             return {
                 "fingerprintValue": noun.fingerprint,

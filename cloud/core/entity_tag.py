@@ -13,13 +13,14 @@ import msgspec
 
 from cloud.core.app import App
 from cloud.core.batch import Batch, Record
+from cloud.core.callback import Callback
 from cloud.core.config import Config
 from cloud.core.node import Node
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret
 from cloud.errors import Invalid, PreconditionFailed
 
-Resource = App | Config | Secret | Registry | Node | Batch | Record
+Resource = App | Config | Secret | Registry | Node | Batch | Record | Callback
 
 _DIGEST_DIGITS = 32
 _ELEMENT = re.compile(r'[ \t]*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")?[ \t]*(?:,|$)')
@@ -37,6 +38,8 @@ def entity_tag(resource: Resource) -> str:
         case Batch():
             # The token cannot change, and a tag is no place for what follows from it.
             return _digest(resource, msgspec.structs.replace(resource.spec, security_key=""))
+        case Callback():
+            return _digest(resource, msgspec.structs.replace(resource.spec, secret=""))
         case Record():
             return _digest(
                 resource,
@@ -51,7 +54,7 @@ def entity_tag(resource: Resource) -> str:
             return f'"{resource.version}"'
 
 
-def _digest(resource: Node | Batch | Record, content: object) -> str:
+def _digest(resource: Node | Batch | Record | Callback, content: object) -> str:
     whole = [resource.created, resource.updated, content]
     text = msgspec.json.encode(whole, order="sorted")
     return f'"{hashlib.sha256(text).hexdigest()[:_DIGEST_DIGITS]}"'

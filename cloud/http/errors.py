@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from cloud.errors import (
     Activated,
+    CallbackInUse,
     CloudError,
     Conflict,
     Denied,
@@ -40,6 +41,7 @@ STATUSES: Mapping[type[CloudError], int] = {
     NotFound: 404,
     InUse: 403,
     HasRecords: 400,
+    CallbackInUse: 400,
     Activated: 400,
     Conflict: 409,
     PreconditionFailed: 412,

@@ -49,6 +49,7 @@ def activation_app(
     address: ServerAddress,
     public: Sequence[Route],
     disconnect: Callable[[str], None],
+    wake_callbacks: Callable[[], None],
     limiter: Limiter,
     renewals: Renewals,
     trusted_proxies: Sequence[Network] = (),
@@ -57,8 +58,9 @@ def activation_app(
 
     Takes `/v1/active`, renewals and EST, and who has an install token gets the installer and the
     agent, which are told *address*. *disconnect* is called with the id of a node whose certificates
-    were taken back. *limiter* counts the requests of each address; *trusted_proxies* are believed
-    about addresses. *public* is what else everybody may ask for.
+    were taken back, *wake_callbacks* when there may be something to tell them. *limiter* counts the
+    requests of each address; *trusted_proxies* are believed about addresses. *public* is what else
+    everybody may ask for.
     """
 
     async def active(request: Request) -> Response:
@@ -72,12 +74,14 @@ def activation_app(
 
     async def activated(request: Request, claim: Claim, public_key: Any) -> Activation:
         claim = _in_namespace(claim, default_namespace)
-        now, serial = clock(), new_serial()
+        now, serial, delivery_id = clock(), new_serial(), new_id()
         peer = address_of(request.scope)
         device = Device(public_key, key_digest(public_key), peer)
         try:
             activation = await store.write(
-                lambda tx: activate(tx, authority, claim, device, now=now, serial=serial)
+                lambda tx: activate(
+                    tx, authority, claim, device, now=now, serial=serial, delivery_id=delivery_id
+                )
             )
         except NotLetIn as error:
             logger.warning(
@@ -86,6 +90,7 @@ def activation_app(
             raise
         if activation.has_replaced:
             disconnect(activation.node_id)
+        wake_callbacks()
         return activation
 
     async def installer(request: Request) -> Response:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from cloud.core.batch import Batch, Record, SecurityType, checked_record
+from cloud.core.callback import Delivery, activation_content
 from cloud.core.certificate import NodeCertificate
 from cloud.core.fingerprint import is_same, normalised
 from cloud.core.installation import InstallToken, TargetKind
@@ -111,6 +112,7 @@ def activate(
     *,
     now: datetime,
     serial: int,
+    delivery_id: str,
 ) -> Activation:
     """Make the device of *claim* a node and certify its key.
 
@@ -120,6 +122,7 @@ def activate(
     Invalid when the name it would get belongs to another device. An install token says which node
     or batch, stands for the batch's token, and is used up unless activation fails; a node's is an
     operator's word that this is the device now, and takes the certificates of another key back.
+    What the batch's callback is told of it is put in the queue as *delivery_id*.
     """
     token = offered(tx, claim.install_token, now=now) if claim.install_token else None
     if token is not None:
@@ -141,6 +144,8 @@ def activate(
     tx.put_record(
         replace(record, active=True, active_ip=device.address, active_time=now, updated=now)
     )
+    if batch.spec.callback_name:
+        _tell_callback(tx, batch, record, claim, device, now, delivery_id)
     return certify(tx, authority, record.namespace, record.node_name, device, now, serial)
 
 
@@ -236,6 +241,30 @@ def _check_key(tx: Transaction, record: Record, device: Device) -> None:
         return
     if keys or record.active:
         raise OtherKey(record.name)
+
+
+def _tell_callback(
+    tx: Transaction,
+    batch: Batch,
+    record: Record,
+    claim: Claim,
+    device: Device,
+    now: datetime,
+    delivery_id: str,
+) -> None:
+    facts = {
+        "namespace": record.namespace,
+        "nodeName": record.node_name,
+        "batchName": record.batch,
+        "recordName": record.name,
+        "fingerprintValue": record.fingerprint,
+        "activeIp": device.address,
+        "isFirst": record.active_time is None,
+    }
+    content = activation_content(claim.penetrate_data, facts, now)
+    tx.put_delivery(
+        Delivery(delivery_id, batch.namespace, batch.spec.callback_name, content, now, now)
+    )
 
 
 def _ensure_node(tx: Transaction, batch: Batch, record: Record, now: datetime) -> None:

@@ -32,6 +32,7 @@ def create_batch(
     if spec.security_type is SecurityType.TOKEN and not spec.security_key:
         spec = msgspec.structs.replace(spec, security_key=new_id())
     checked = checked_batch_spec(name, spec)
+    _check_callback(tx, namespace, checked)
     if tx.batch(namespace, name) is not None:
         raise Invalid("name", "this name is already in use")
     batch = Batch(namespace, name, checked, now, now)
@@ -57,6 +58,7 @@ def update_batch(
     spec = checked_batch_spec(name, convert(wanted, BatchSpec))
     if spec == before.spec:
         return before
+    _check_callback(tx, namespace, spec)
     after = replace(before, spec=spec, updated=now)
     tx.put_batch(after)
     return after
@@ -82,3 +84,8 @@ def existing_batch(tx: Transaction, namespace: str, name: str) -> Batch:
     if batch is None:
         raise NotFound("batch", name)
     return batch
+
+
+def _check_callback(tx: Transaction, namespace: str, spec: BatchSpec) -> None:
+    if spec.callback_name and tx.callback(namespace, spec.callback_name) is None:
+        raise Invalid("callbackName", f"there is no callback {spec.callback_name[:80]!r}")

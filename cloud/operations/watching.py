@@ -24,6 +24,9 @@ CHANGES: Mapping[str, str] = {
     "delete_batch": "batch",
     "put_record": "record",
     "delete_record": "record",
+    "put_callback": "callback",
+    "delete_callback": "callback",
+    "retry_given_up": "delivery",
     "put_api_token": "token",
     "delete_api_token": "token",
     "put_certificate": "certificate",
@@ -119,5 +122,6 @@ _FINDERS: Mapping[str, Callable[[Transaction, _Key], Noun | None]] = {
     "registry": lambda tx, key: tx.registry(*key),
     "batch": lambda tx, key: tx.batch(*key),
     "record": lambda tx, key: tx.record(*key),
+    "callback": lambda tx, key: tx.callback(*key),
     "token": _token,
 }

@@ -26,6 +26,7 @@ def rest_app(
     admin_token_digest: bytes,
     default_namespace: str,
     on_revoked: Callable[[str], None],
+    wake_callbacks: Callable[[], None],
     checks: Mapping[str, Check],
     version: str,
     new_token: Callable[[], str],
@@ -40,9 +41,10 @@ def rest_app(
 
     *new_id* makes ids without dashes; *admin_token_digest* is the SHA-256 of the token that may do
     everything, beside those in the store; *on_revoked* is called with a node's id after its
-    certificates were taken back; *checks* are what `/readyz` asks, by name. *new_token* makes
-    secrets: tokens, and those that *install_command* makes a command of, to be pasted into the
-    shell of a machine. *function_runtimes* maps the runtimes of functions to their images;
+    certificates were taken back, *wake_callbacks* when there is something to tell them; *checks*
+    are what `/readyz` asks, by name. *new_token* makes secrets: tokens, and those that
+    *install_command* makes a command of, to be pasted into the shell of a machine.
+    *function_runtimes* maps the runtimes of functions to their images;
     *can_sign* says whether nodes can be given URLs of objects that need keys.
     *list_key* signs the tokens that lead from page to page. *limits* count callers, by address
     where they show no token; *trusted_proxies* are believed about addresses.
@@ -52,6 +54,7 @@ def rest_app(
         new_id,
         default_namespace,
         on_revoked,
+        wake_callbacks,
         new_token=new_token,
         install_command=install_command,
         function_runtimes=function_runtimes,

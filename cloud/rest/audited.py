@@ -48,7 +48,7 @@ class AuditedStore:
         await self.store.wait_for_stale()
 
 
-_LOOKS = {Action.SECRET_READ, Action.BATCH_READ}
+_LOOKS = {Action.SECRET_READ, Action.BATCH_READ, Action.CALLBACK_READ}
 
 
 def attempt_of(request: Request, action: Action, namespace: str, now: datetime) -> Attempt:

@@ -41,6 +41,7 @@ class Api:
     new_id: Callable[[], str]
     default_namespace: str
     on_revoked: Callable[[str], None]
+    wake_callbacks: Callable[[], None]
     new_token: Callable[[], str]
     install_command: Callable[[str], str]
     function_runtimes: Mapping[str, str]

@@ -12,7 +12,7 @@ from cloud.http.answers import JSON, MERGE_PATCH
 from cloud.rest.audited import REASON_HEADER
 from cloud.rest.call import NAMESPACE_HEADER
 from cloud.rest.described import LISTED, Body, Name, Parameter
-from cloud.rest.routes import ApiRoute
+from cloud.rest.route import ApiRoute
 from cloud.rest.shapes import ErrorAnswer
 
 REFERENCE = "#/components/schemas/"

@@ -1,11 +1,10 @@
 """The whole API as one table."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cloud.core.app import AppSpec
-from cloud.core.audit import Action
 from cloud.core.batch import BatchSpec
+from cloud.core.callback import CallbackSpec
 from cloud.core.config import ConfigSpec
 from cloud.core.core_configuration import CoreConfiguration
 from cloud.core.node import NodeSpec
@@ -17,6 +16,7 @@ from cloud.operations.registries import NewPassword, RegistryChange
 from cloud.operations.tokens import TokenDraft
 from cloud.rest import (
     apps,
+    callbacks,
     configs,
     deploys,
     installation,
@@ -27,15 +27,17 @@ from cloud.rest import (
     secrets,
     tokens,
 )
-from cloud.rest.call import Handler
 from cloud.rest.described import COPIED, LISTED, NUMBERED, TOKENS, Body, Described, Name
 from cloud.rest.properties import ModeDraft, PropertiesDraft
 from cloud.rest.register import RecordCount
+from cloud.rest.route import ApiRoute
 from cloud.rest.shapes import (
     AppAnswer,
     AppSummary,
     BatchAnswer,
     BatchSummary,
+    CallbackAnswer,
+    CallbackSummary,
     CommandAnswer,
     ConfigAnswer,
     ConfigSummary,
@@ -56,55 +58,6 @@ from cloud.rest.shapes import (
     SecretSummary,
     TokensAnswer,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ApiRoute:
-    """One row: who answers *method* on *path*, and what the OpenAPI document says of it.
-
-    *needs* is the least role of who may ask, where it is not that of all such methods.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    described: Described
-    needs: Role | None = None
-
-    @property
-    def role(self) -> Role:
-        """Least role of who may ask: a viewer reads, an operator changes."""
-        return self.needs or (Role.VIEWER if self.method == "GET" else Role.OPERATOR)
-
-    @property
-    def action(self) -> Action | None:
-        """What the audit log calls it, by method and path; None for a look at what is no secret.
-
-        ValueError for a route that changes or shows what the log has no word for.
-        """
-        if self.role is not Role.OPERATOR and self.method == "GET":
-            return None
-        words = tuple(part for part in self.path.split("/")[2:] if not part.startswith("{"))
-        if words in _KINDS:
-            return Action(f"{_KINDS[words]}.{_VERBS[self.method]}")
-        return Action(f"{_KINDS.get(words[:-1])}.{words[-1]}")
-
-
-_VERBS = {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
-_KINDS = {
-    ("nodes",): "node",
-    ("nodes", "properties"): "properties",
-    ("nodes", "mode"): "node",
-    ("nodes", "core", "configs"): "node",
-    ("apps",): "app",
-    ("configs",): "config",
-    ("secrets",): "secret",
-    ("registries",): "registry",
-    ("register",): "batch",
-    ("register", "record"): "record",
-    ("tokens",): "token",
-}
-
 
 ROUTES: Sequence[ApiRoute] = (
     ApiRoute(
@@ -459,6 +412,55 @@ ROUTES: Sequence[ApiRoute] = (
         "/v1/register/{batch}/record/{record}/reset",
         register.reset_record,
         Described("Free a record for another device", RecordAnswer),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/callback",
+        callbacks.list_callbacks,
+        Described("List callbacks", Numbered[CallbackSummary], query=NUMBERED),
+    ),
+    ApiRoute(
+        "POST",
+        "/v1/callback",
+        callbacks.create_callback,
+        Described("Create a callback", CallbackAnswer, Body(CallbackSpec, Name.REQUIRED)),
+        needs=Role.ADMIN,
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/callback/{name}",
+        callbacks.get_callback,
+        Described("Get a callback and how it did", CallbackAnswer),
+        needs=Role.OPERATOR,
+    ),
+    ApiRoute(
+        "PUT",
+        "/v1/callback/{name}",
+        callbacks.update_callback,
+        Described("Update a callback", CallbackAnswer, Body(CallbackSpec, Name.IGNORED)),
+        needs=Role.ADMIN,
+    ),
+    ApiRoute(
+        "PATCH",
+        "/v1/callback/{name}",
+        callbacks.patch_callback,
+        Described(
+            "Patch a callback", CallbackAnswer, Body(CallbackSpec, Name.IGNORED, is_patch=True)
+        ),
+        needs=Role.ADMIN,
+    ),
+    ApiRoute(
+        "DELETE",
+        "/v1/callback/{name}",
+        callbacks.delete_callback,
+        Described("Delete a callback"),
+        needs=Role.ADMIN,
+    ),
+    ApiRoute(
+        "POST",
+        "/v1/callback/{name}/retry",
+        callbacks.retry_callback,
+        Described("Try again what a callback could not be told", CallbackAnswer),
     ),
     ApiRoute(
         "GET",

@@ -10,6 +10,7 @@ import msgspec
 
 from cloud.core.app import AppType, Service, Volume
 from cloud.core.batch import Fingerprint, SecurityType
+from cloud.core.callback import Method
 from cloud.core.config import ConfigItem
 from cloud.core.core_configuration import LogLevel, Mode
 from cloud.core.deploys import Outcome
@@ -280,6 +281,60 @@ class FingerprintsAnswer(_Answer):
 
     total: int
     items: list[str]
+
+
+class CallbackState(_Answer):
+    """How a callback did: deliveries that wait or were given up, and what came of it last."""
+
+    pending: int
+    given_up: int
+    last_success_time: str | None
+    last_error: str
+    last_error_time: str | None
+
+
+class CallbackSummary(_Answer):
+    """A callback in a list: without where it leads."""
+
+    name: str
+    namespace: str
+    description: str
+    state: CallbackState
+    create_time: str
+    update_time: str
+
+
+class DeadLetter(_Answer):
+    """What a callback could not be told; `id` is the `webhook-id` it was sent with."""
+
+    id: str
+    create_time: str
+    attempts: int
+    error: str
+    content: str
+
+
+class CallbackDetail(CallbackState):
+    """How a callback did, with the newest of what it could not be told."""
+
+    dead_letters: list[DeadLetter]
+
+
+class CallbackAnswer(_Answer):
+    """A callback; its secret is masked."""
+
+    name: str
+    namespace: str
+    description: str
+    url: str
+    method: Method
+    params: dict[str, str]
+    header: dict[str, str]
+    body: dict[str, str]
+    secret: str
+    state: CallbackDetail
+    create_time: str
+    update_time: str
 
 
 class TokenAnswer(_Answer):

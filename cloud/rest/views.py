@@ -4,8 +4,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
+import msgspec
+
 from cloud.core.app import App
 from cloud.core.batch import Batch, Record
+from cloud.core.callback import Delivery, masked
 from cloud.core.config import Config, masked_config_spec
 from cloud.core.listing import ListOptions, NumberedPage, Page
 from cloud.core.node import Node
@@ -15,6 +18,7 @@ from cloud.core.registry import Registry
 from cloud.core.secret import Secret
 from cloud.core.times import time_text
 from cloud.core.tokens import ApiToken
+from cloud.operations.callbacks import SeenCallback
 
 T = TypeVar("T")
 
@@ -163,6 +167,46 @@ def record_view(record: Record) -> View:
     }
 
 
+def callback_summary(seen: SeenCallback) -> View:
+    """A callback in a list: without where it leads, since that can be a secret."""
+    callback, outcome = seen.callback, seen.outcome
+    return {
+        "name": callback.name,
+        "namespace": callback.namespace,
+        "description": callback.spec.description,
+        "state": {
+            "pending": outcome.pending,
+            "givenUp": outcome.given_up,
+            "lastSuccessTime": _time_or_none(outcome.last_success),
+            "lastError": outcome.last_error,
+            "lastErrorTime": _time_or_none(outcome.last_error_time),
+        },
+        "createTime": time_text(callback.created),
+        "updateTime": time_text(callback.updated),
+    }
+
+
+def callback_view(seen: SeenCallback) -> View:
+    """A callback: its secret is masked; with the newest of what it could not be told."""
+    summary, spec = callback_summary(seen), masked(seen.callback.spec)
+    dead = [_dead_letter_view(delivery) for delivery in seen.dead_letters]
+    return {
+        **summary,
+        **msgspec.to_builtins(spec),
+        "state": {**summary["state"], "deadLetters": dead},
+    }
+
+
+def _dead_letter_view(delivery: Delivery) -> View:
+    return {
+        "id": delivery.id,
+        "createTime": time_text(delivery.created),
+        "attempts": delivery.attempts,
+        "error": delivery.error,
+        "content": delivery.content,
+    }
+
+
 def token_view(token: ApiToken) -> View:
     """A token, alone or in a list: without the token itself, and without its digest."""
     return {
@@ -170,8 +214,8 @@ def token_view(token: ApiToken) -> View:
         "namespace": token.namespace,
         "role": token.role,
         "createTime": time_text(token.created),
-        "expires": time_text(token.expires) if token.expires else None,
-        "lastUsedTime": time_text(token.last_used) if token.last_used else None,
+        "expires": _time_or_none(token.expires),
+        "lastUsedTime": _time_or_none(token.last_used),
     }
 
 
@@ -197,3 +241,7 @@ def numbered_list_view(page: NumberedPage[T], view: Callable[[T], View]) -> View
         "pageSize": page.size,
         "items": [view(item) for item in page.items],
     }
+
+
+def _time_or_none(moment: datetime | None) -> str | None:
+    return None if moment is None else time_text(moment)

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 from cloud.core.app import App, UseKind
 from cloud.core.audit import Anchor, AuditFilter, Entry, Head, Link
 from cloud.core.batch import Batch, Record
+from cloud.core.callback import Callback, Delivery, Outcome
 from cloud.core.certificate import NodeCertificate
 from cloud.core.config import Config
 from cloud.core.deploys import Deploy
@@ -147,6 +148,62 @@ class Transaction(Protocol):
         ...
 
     def delete_record(self, namespace: str, batch: str, name: str) -> bool: ...
+
+    # callbacks
+    def callback(self, namespace: str, name: str) -> Callback | None:
+        """Unavailable if it cannot be unsealed with this server's key."""
+        ...
+
+    def list_callbacks(self, namespace: str, options: PageOptions) -> NumberedPage[Callback]:
+        """The page that *options* asks for, newest first; past the end it is empty."""
+        ...
+
+    def put_callback(self, callback: Callback) -> None:
+        """What is known of how it did stays."""
+        ...
+
+    def delete_callback(self, namespace: str, name: str) -> bool:
+        """Forget the callback, how it did and what it was still to be told."""
+        ...
+
+    def callback_outcome(self, namespace: str, name: str) -> Outcome: ...
+    def note_success(self, namespace: str, name: str, now: datetime) -> None: ...
+    def note_error(self, namespace: str, name: str, error: str, now: datetime) -> None: ...
+
+    # what callbacks have yet to be told
+    def put_delivery(self, delivery: Delivery) -> None:
+        """Put in the queue, or note what became of an attempt; what it says never changes.
+
+        NotFound if there is no such callback.
+        """
+        ...
+
+    def delete_delivery(self, delivery_id: str) -> bool: ...
+    def due_callbacks(self, now: datetime) -> Sequence[tuple[str, str]]:
+        """Each callback (namespace, name) that is to be told something at *now*, once."""
+        ...
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """When the next thing after *now* is to be told; None if there is nothing."""
+        ...
+
+    def due_deliveries(
+        self, namespace: str, name: str, now: datetime, limit: int
+    ) -> Sequence[Delivery]:
+        """What the callback is to be told at *now*, what is due longest first."""
+        ...
+
+    def given_up(self, namespace: str, name: str, limit: int) -> Sequence[Delivery]:
+        """What the callback could not be told, newest first."""
+        ...
+
+    def retry_given_up(self, namespace: str, name: str, now: datetime) -> int:
+        """Put all of that back in the queue, as if it were of *now*; how much it was."""
+        ...
+
+    def forget_given_up(self, before: datetime) -> int:
+        """Drop what was given up and is older than *before*; how much it was."""
+        ...
 
     # certificates
     def certificate(self, serial: int) -> NodeCertificate | None: ...

@@ -201,6 +201,38 @@ _PROPERTIES = (
     "ALTER TABLE node ADD COLUMN core TEXT NOT NULL DEFAULT '{}'",
     "ALTER TABLE node ADD COLUMN properties TEXT",
 )
+_CALLBACKS = (
+    """
+    CREATE TABLE callback (
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        document TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        updated INTEGER NOT NULL,
+        last_success INTEGER,
+        last_error TEXT NOT NULL DEFAULT '',
+        last_error_time INTEGER,
+        PRIMARY KEY (namespace, name)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE delivery (
+        id TEXT NOT NULL PRIMARY KEY,
+        namespace TEXT NOT NULL,
+        callback TEXT NOT NULL,
+        content_type TEXT NOT NULL,
+        content TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        due INTEGER,
+        attempts INTEGER NOT NULL,
+        error TEXT NOT NULL,
+        FOREIGN KEY (namespace, callback) REFERENCES callback (namespace, name) ON DELETE CASCADE
+    ) STRICT
+    """,
+    "CREATE INDEX delivery_by_due ON delivery (due, namespace, callback)",
+    "CREATE INDEX delivery_of_callback ON delivery (namespace, callback, due, created)",
+)
+
 
 _USES = (
     """
@@ -322,6 +354,7 @@ STEPS: tuple[Step, ...] = (
     ("0009_audit", _AUDIT),
     ("0010_deploys", _DEPLOYS),
     ("0011_record_names", _RECORD_NAMES),
+    ("0012_callbacks", _CALLBACKS),
 )
 """Every migration there ever was, by its id, in their order."""
 

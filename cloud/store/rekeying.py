@@ -27,6 +27,12 @@ from cloud.store.sealing import (
 
 T = TypeVar("T")
 
+_TABLES = (
+    ("batch", sql.ALL_BATCHES, sql.BATCH, sql.RESEAL_BATCH),
+    ("callback", sql.ALL_CALLBACKS, sql.CALLBACK, sql.RESEAL_CALLBACK),
+)
+"""Kinds that have a table of their own: what names all of them, reads one and writes its text."""
+
 _LOCK_WAIT = timedelta(seconds=5)
 
 
@@ -86,17 +92,21 @@ def _reseal(run: Run, old: Sealer, new: Sealer) -> int:
         raise Unavailable("the database has never been opened by a server")
     plain = old.unseal(check[0][0], *CHECK_PLACE)
     run(sql.RESEAL_CHECK, {"sealed": new.seal(plain, *CHECK_PLACE)})
-    resources, batches = run(sql.SEALED_RESOURCES, {}), run(sql.ALL_BATCHES, {})
+    resources = run(sql.SEALED_RESOURCES, {})
     for kind, namespace, name in resources:
         row = {"kind": kind, "namespace": namespace, "name": name}
         text = run(sql.RESOURCE, row)[0][2]
         text = _resealed(text, old, new, kind, namespace, name)
         run(sql.RESEAL_RESOURCE, {**row, "document": text})
-    for namespace, name in batches:
-        row = {"namespace": namespace, "name": name}
-        text = _resealed(run(sql.BATCH, row)[0][2], old, new, "batch", namespace, name)
-        run(sql.RESEAL_BATCH, {**row, "document": text})
-    return len(resources) + len(batches)
+    count = len(resources)
+    for kind, every, one, reseal in _TABLES:
+        found = run(every, {})
+        for namespace, name in found:
+            row = {"namespace": namespace, "name": name}
+            text = _resealed(run(one, row)[0][2], old, new, kind, namespace, name)
+            run(reseal, {**row, "document": text})
+        count += len(found)
+    return count
 
 
 def _resealed(text: str, old: Sealer, new: Sealer, *place: str) -> str:

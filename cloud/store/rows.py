@@ -8,6 +8,7 @@ import msgspec
 
 from cloud.core.audit import Actor, Attempt, Entry, Link
 from cloud.core.batch import Record
+from cloud.core.callback import Delivery
 from cloud.core.certificate import NodeCertificate
 from cloud.core.core_configuration import CoreConfiguration, Mode
 from cloud.core.desired import AppVersion
@@ -99,7 +100,7 @@ def record_of(row: Row) -> Record:
         moment(updated),
         active=bool(active),
         active_ip=ip,
-        active_time=_moment_or_none(time),
+        active_time=moment_or_none(time),
     )
 
 
@@ -124,7 +125,7 @@ def certificate_of(row: Row) -> NodeCertificate:
     """The certificate of a row of `sql.CERTIFICATE`."""
     serial, node_id, created, expires, revoked, key = row
     return NodeCertificate(
-        int(serial), node_id, moment(created), moment(expires), _moment_or_none(revoked), key
+        int(serial), node_id, moment(created), moment(expires), moment_or_none(revoked), key
     )
 
 
@@ -167,8 +168,8 @@ def api_token_of(row: Row) -> ApiToken:
         digest,
         Role(role),
         moment(created),
-        _moment_or_none(expires),
-        _moment_or_none(last_used),
+        moment_or_none(expires),
+        moment_or_none(last_used),
     )
 
 
@@ -235,7 +236,7 @@ def stored_report_of(row: Row) -> StoredReport:
         encoding,
         moment(received),
         None if usage is None else usage.encode(),
-        _moment_or_none(usage_received),
+        moment_or_none(usage_received),
     )
 
 
@@ -243,7 +244,39 @@ def _each_once(apps: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
     return None if apps is None else tuple(dict.fromkeys(apps))
 
 
-def _moment_or_none(count: int | None) -> datetime | None:
+def delivery_of(row: Row) -> Delivery:
+    """The delivery of a row of `sql.DUE_DELIVERIES`."""
+    own_id, namespace, callback, content_type, content, created, due, attempts, error = row
+    return Delivery(
+        own_id,
+        namespace,
+        callback,
+        content,
+        moment(created),
+        moment_or_none(due),
+        content_type,
+        attempts,
+        error,
+    )
+
+
+def delivery_row(delivery: Delivery) -> Parameters:
+    """Parameters of `sql.PUT_DELIVERY`."""
+    return {
+        "id": delivery.id,
+        "namespace": delivery.namespace,
+        "callback": delivery.callback,
+        "content_type": delivery.content_type,
+        "content": delivery.content,
+        "created": micros(delivery.created),
+        "due": _micros_or_none(delivery.due),
+        "attempts": delivery.attempts,
+        "error": delivery.error,
+    }
+
+
+def moment_or_none(count: int | None) -> datetime | None:
+    """As `moment`, where there may be none."""
     return None if count is None else moment(count)
 
 

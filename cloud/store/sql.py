@@ -218,6 +218,69 @@ DELETE_RECORD = """
 DELETE FROM record WHERE namespace = :namespace AND batch = :batch AND name = :name RETURNING name
 """
 
+# callbacks
+CALLBACK = """
+SELECT namespace, name, document, created, updated FROM callback
+WHERE namespace = :namespace AND name = :name
+"""
+COUNT_CALLBACKS = """
+SELECT count(*) FROM callback WHERE namespace = :namespace AND instr(name, :part) > 0
+"""
+NEWEST_CALLBACKS = """
+SELECT namespace, name, document, created, updated FROM callback
+WHERE namespace = :namespace AND instr(name, :part) > 0
+ORDER BY created DESC, name DESC LIMIT :limit OFFSET :skipped
+"""
+PUT_CALLBACK = """
+INSERT INTO callback (namespace, name, document, created, updated)
+VALUES (:namespace, :name, :document, :created, :updated)
+ON CONFLICT (namespace, name) DO UPDATE SET
+    document = excluded.document, created = excluded.created, updated = excluded.updated
+"""
+DELETE_CALLBACK = """
+DELETE FROM callback WHERE namespace = :namespace AND name = :name RETURNING name
+"""
+CALLBACK_OUTCOME = """
+SELECT last_success, last_error, last_error_time,
+    (SELECT count(*) FROM delivery WHERE delivery.namespace = callback.namespace
+        AND delivery.callback = callback.name AND due IS NOT NULL),
+    (SELECT count(*) FROM delivery WHERE delivery.namespace = callback.namespace
+        AND delivery.callback = callback.name AND due IS NULL)
+FROM callback WHERE namespace = :namespace AND name = :name
+"""
+NOTE_SUCCESS = """
+UPDATE callback SET last_success = :now WHERE namespace = :namespace AND name = :name
+"""
+NOTE_ERROR = """
+UPDATE callback SET last_error = :error, last_error_time = :now
+WHERE namespace = :namespace AND name = :name
+"""
+
+# what callbacks have yet to be told
+PUT_DELIVERY = """
+INSERT INTO delivery (id, namespace, callback, content_type, content, created, due, attempts, error)
+VALUES (:id, :namespace, :callback, :content_type, :content, :created, :due, :attempts, :error)
+ON CONFLICT (id) DO UPDATE SET
+    due = excluded.due, attempts = excluded.attempts, error = excluded.error
+"""
+DELETE_DELIVERY = "DELETE FROM delivery WHERE id = :id RETURNING id"
+DUE_CALLBACKS = "SELECT DISTINCT namespace, callback FROM delivery WHERE due <= :now"
+NEXT_DUE = "SELECT min(due) FROM delivery WHERE due > :now"
+DUE_DELIVERIES = """
+SELECT id, namespace, callback, content_type, content, created, due, attempts, error FROM delivery
+WHERE namespace = :namespace AND callback = :name AND due <= :now ORDER BY due, id LIMIT :limit
+"""
+GIVEN_UP = """
+SELECT id, namespace, callback, content_type, content, created, due, attempts, error FROM delivery
+WHERE namespace = :namespace AND callback = :name AND due IS NULL
+ORDER BY created DESC, id DESC LIMIT :limit
+"""
+RETRY_GIVEN_UP = """
+UPDATE delivery SET due = :now, created = :now
+WHERE namespace = :namespace AND callback = :name AND due IS NULL RETURNING id
+"""
+FORGET_GIVEN_UP = "DELETE FROM delivery WHERE due IS NULL AND created < :before RETURNING id"
+
 # certificates
 CERTIFICATE = """
 SELECT serial, node_id, created, expires, revoked, key FROM certificate WHERE serial = :serial
@@ -341,11 +404,15 @@ SEALED_CHECK = "SELECT sealed FROM sealing WHERE id = 1"
 RESEAL_CHECK = "UPDATE sealing SET sealed = :sealed WHERE id = 1"
 SEALED_RESOURCES = "SELECT kind, namespace, name FROM resource WHERE kind <> 'app'"
 ALL_BATCHES = "SELECT namespace, name FROM batch"
+ALL_CALLBACKS = "SELECT namespace, name FROM callback"
 RESEAL_RESOURCE = """
 UPDATE resource SET document = :document
 WHERE kind = :kind AND namespace = :namespace AND name = :name
 """
 RESEAL_BATCH = "UPDATE batch SET document = :document WHERE namespace = :namespace AND name = :name"
+RESEAL_CALLBACK = """
+UPDATE callback SET document = :document WHERE namespace = :namespace AND name = :name
+"""
 PUT_SEALED_CHECK = "INSERT INTO sealing (id, sealed) VALUES (1, :sealed)"
 
 # the audit log

@@ -4,6 +4,7 @@ from cloud.core.audit import Chain
 from cloud.store.memory import Memory
 from cloud.store.parts.audit import AuditPart
 from cloud.store.parts.batches import BatchPart
+from cloud.store.parts.callbacks import CallbackPart
 from cloud.store.parts.credentials import CredentialPart
 from cloud.store.parts.deploys import DeployPart
 from cloud.store.parts.part import Run
@@ -12,7 +13,9 @@ from cloud.store.parts.resources import ResourcePart
 from cloud.store.sealing import Sealer
 
 
-class SqlTransaction(ResourcePart, BatchPart, CredentialPart, ReportPart, AuditPart, DeployPart):
+class SqlTransaction(
+    ResourcePart, BatchPart, CallbackPart, CredentialPart, ReportPart, AuditPart, DeployPart
+):
     """A `Transaction` between its begin and its end, which are the caller's business."""
 
     def __init__(self, run: Run, sealer: Sealer, memory: Memory, chain: Chain) -> None:

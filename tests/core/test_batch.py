@@ -68,7 +68,6 @@ def test_a_checked_batch_is_not_changed_by_checking_it_again() -> None:
         ({"quotaNum": "200"}, "quotaNum"),
         ({"enableWhitelist": 2}, "enableWhitelist"),
         ({"enableWhitelist": True}, "enableWhitelist"),
-        ({"callbackName": "c1"}, "callbackName"),
         ({"securityKey": ""}, "securityKey"),
         ({"securityType": "Cert"}, "securityType"),
         ({"labels": {"a b": ""}}, "labels"),

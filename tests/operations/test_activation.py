@@ -55,7 +55,9 @@ async def use(
 ) -> Activation:
     device = Device(key, f"digest of {key}", "192.0.2.1")
     return await store.write(
-        lambda tx: activate(tx, Authority(), claim, device, now=NOW, serial=serial)
+        lambda tx: activate(
+            tx, Authority(), claim, device, now=NOW, serial=serial, delivery_id=f"d{serial}"
+        )
     )
 
 

@@ -75,7 +75,9 @@ async def use(
     said = Claim(namespace=NAMESPACE, install_token=token, **claim)
     device = Device(key, f"digest of {key}", "192.0.2.1")
     return await store.write(
-        lambda tx: activate(tx, Authority(), said, device, now=now, serial=serial)
+        lambda tx: activate(
+            tx, Authority(), said, device, now=now, serial=serial, delivery_id=f"d{serial}"
+        )
     )
 
 

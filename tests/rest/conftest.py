@@ -92,6 +92,7 @@ class World:
     clock: Clock
     cut_off: list[str] = field(default_factory=list)
     checks: dict[str, Any] = field(default_factory=dict)
+    woken: list[str] = field(default_factory=list)
 
 
 def caller(url: str, headers: Mapping[str, str] | None = None) -> httpx.AsyncClient:
@@ -111,6 +112,7 @@ async def open_world(
     """A server with an empty store."""
     clock, numbers, tokens = Clock(), count(1), count(1)
     cut_off: list[str] = []
+    woken: list[str] = []
     checks: dict[str, Any] = {}
     async with open_store(tmp_path) as store:
         app = rest_app(
@@ -120,6 +122,7 @@ async def open_world(
             admin_token_digest=hashlib.sha256(TOKEN.encode()).digest(),
             default_namespace="default",
             on_revoked=cut_off.append,
+            wake_callbacks=lambda: woken.append("callbacks"),
             checks=checks,
             version="1.2.3",
             function_runtimes={"python36": "runtimes/python:3.6"},
@@ -132,7 +135,7 @@ async def open_world(
         )
         headers = {"Authorization": f"Bearer {TOKEN}", "x-bce-request-id": REQUEST_ID}
         async with serving(app) as url, caller(url, headers) as http:
-            yield World(Client(http), url, store, clock, cut_off, checks)
+            yield World(Client(http), url, store, clock, cut_off, checks, woken)
 
 
 @pytest.fixture
@@ -202,6 +205,15 @@ REGISTRY = {
     "username": "puller",
     "password": "password of the hub",
     "description": "our images",
+}
+CALLBACK = {
+    "name": "crm",
+    "description": "tells who keeps the book",
+    "url": "https://crm.example.com/activations",
+    "method": "POST",
+    "params": {"from": "edgesync"},
+    "header": {"X-Site": "north", "Authorization": "Bearer of the crm"},
+    "body": {"site": "north"},
 }
 NODE = {
     "name": "n1",

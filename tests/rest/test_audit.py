@@ -10,13 +10,21 @@ from cloud.core.audit import ADMINISTRATOR, Action, Actor, ActorKind, Attempt, A
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Unavailable
 from cloud.rest.audited import AuditedStore
-from cloud.rest.routes import ROUTES, ApiRoute
+from cloud.rest.route import ApiRoute
+from cloud.rest.routes import ROUTES
 from cloud.store.interface import Transaction
 from tests.rest.conftest import APP, NODE, REQUEST_ID, SECRET, World, describe
 from tests.rest.test_golden import STEPS, _describe_again, _receive, _shape
 from tests.rest.test_tokens import bearer, made
 
-SECRET_VALUES = ("öpen", "password of the hub", "another", "open sesame", "a token of the batch")
+SECRET_VALUES = (
+    "öpen",
+    "password of the hub",
+    "another",
+    "open sesame",
+    "a token of the batch",
+    "of the crm",
+)
 
 
 async def entries(world: World, *, above: int = 0) -> list[Link]:
@@ -78,6 +86,7 @@ def test_every_change_and_every_look_at_a_secret_is_an_action() -> None:
         "/v1/secrets/{name}": Action.SECRET_READ,
         "/v1/register/{batch}": Action.BATCH_READ,
         "/v1/register/{batch}/init": Action.BATCH_INIT,
+        "/v1/callback/{name}": Action.CALLBACK_READ,
     }
     with pytest.raises(ValueError, match=r"node\.explode"):
         _ = replace(ROUTES[1], path="/v1/nodes/{name}/explode").action

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.rest.conftest import REGISTRY, TOKEN, describe, open_world
+from tests.rest.conftest import CALLBACK, REGISTRY, TOKEN, describe, open_world
 from tests.rest.test_document import DOCUMENT
 
 SHAPE = [
@@ -34,6 +34,7 @@ EXISTING = {
     "/v1/configs": {"name": "site"},
     "/v1/secrets": {"name": "password"},
     "/v1/registries": {"name": "hub"},
+    "/v1/callback": {"name": "crm"},
     "/v1/register": {"batch": "b1", "record": "r1"},
 }
 
@@ -55,6 +56,7 @@ async def serving_all_there_is(folder: Path) -> AsyncIterator[str]:
     async with open_world(folder) as world:
         await describe(world.client)
         await world.client.call("POST", "/v1/registries", REGISTRY)
+        await world.client.call("POST", "/v1/callback", CALLBACK)
         await world.client.call("POST", "/v1/register", {"name": "b1"})
         await world.client.call("POST", "/v1/register/b1/record", {"name": "r1"})
         yield world.url

@@ -14,7 +14,7 @@ from cloud.core.report import Order, read_report
 from cloud.operations.reports import receive_report
 from cloud.rest.routes import ROUTES
 from cloud.store.interface import Transaction
-from tests.rest.conftest import APP, CONFIG, NODE, REGISTRY, SECRET, World, describe
+from tests.rest.conftest import APP, CALLBACK, CONFIG, NODE, REGISTRY, SECRET, World, describe
 
 FOLDER = Path(__file__).parent.parent / "golden" / "rest"
 
@@ -209,6 +209,13 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("core-get", "GET", "/v1/nodes/n1/core/configs", None),
     ("core-versions", "GET", "/v1/nodes/n1/core/versions", None),
     ("nodes-revoke", "POST", "/v1/nodes/n1/revoke", None),
+    ("callback-create", "POST", "/v1/callback", CALLBACK),
+    ("callback-list", "GET", "/v1/callback?name=cr", None),
+    ("callback-get", "GET", "/v1/callback/crm", None),
+    ("callback-update", "PUT", "/v1/callback/crm", {"url": "https://crm.example.com/v2"}),
+    ("callback-patch", "PATCH", "/v1/callback/crm", {"header": {"X-Site": None}}),
+    ("callback-retry", "POST", "/v1/callback/crm/retry", None),
+    ("callback-delete", "DELETE", "/v1/callback/crm", None),
 ]
 
 
@@ -268,7 +275,7 @@ def _shape(path: str) -> str:
     words = {"stats", "refresh", "apps", "record", "init", "generate", "download", "reset"}
     words |= {"properties", "mode", "core", "configs", "versions"}
     words |= {"revoke"}
-    words |= {"deploys"}
+    words |= {"deploys", "retry"}
     parts = path.partition("?")[0].split("/")[3:]
     return "/".join(
         [path.split("/")[2].partition("?")[0], *(p if p in words else "{}" for p in parts)]

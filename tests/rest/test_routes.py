@@ -8,7 +8,7 @@ import pytest
 from cloud.core.certificate import NodeCertificate
 from cloud.core.report import Order, read_report
 from cloud.store.interface import Transaction
-from tests.rest.conftest import APP, CONFIG, NODE, SECRET, Client, World, describe
+from tests.rest.conftest import APP, CALLBACK, CONFIG, NODE, SECRET, Client, World, describe
 
 BATCH = {"name": "b", "description": "x", "labels": {"line": "7"}}
 RECORD = {"name": "r", "fingerprintValue": "F", "nodeName": "n7"}
@@ -26,9 +26,10 @@ async def test_what_was_read_can_be_put_back_and_changes_nothing(world: World) -
     await describe(world.client)
     for path, body in COLLECTIONS[4:]:
         await world.client.call("POST", path, body)
+    await world.client.call("POST", "/v1/callback", CALLBACK)
     await world.store.write(lambda tx: tx.take_stale(100))
     world.clock.advance(10)
-    for path, body in COLLECTIONS:
+    for path, body in (*COLLECTIONS, ("/v1/callback", CALLBACK)):
         one = f"{path}/{body['name']}"
         before = await world.client.call("GET", one)
         assert await world.client.call("PUT", one, before) == before

@@ -19,12 +19,15 @@ from cloud.core.installation import digest_of
 from cloud.core.tokens import Caller, Role
 from cloud.errors import Denied, Unavailable
 from cloud.http.requests import set_address
+from cloud.rest import callbacks
 from cloud.rest.auth import NO_LIMITS, TokenGate, caller_of
-from cloud.rest.routes import ROUTES, ApiRoute
+from cloud.rest.route import ApiRoute
+from cloud.rest.routes import ROUTES
 from cloud.store.interface import Store, Transaction
 from edgesync.__main__ import main
 from tests.rest.conftest import (
     APP,
+    CALLBACK,
     CONFIG,
     NODE,
     REGISTRY,
@@ -47,6 +50,13 @@ HANDS_OUT_CREDENTIALS = {
     "/v1/register/{batch}/init",
     "/v1/register/{batch}",
     "/v1/secrets/{name}",
+    "/v1/callback/{name}",
+}
+SAYS_WHERE_TO_SEND = {
+    callbacks.create_callback,
+    callbacks.update_callback,
+    callbacks.patch_callback,
+    callbacks.delete_callback,
 }
 CREATIONS: list[tuple[str, dict[str, Any]]] = [
     ("/v1/nodes", NODE),
@@ -56,6 +66,7 @@ CREATIONS: list[tuple[str, dict[str, Any]]] = [
     ("/v1/apps", {**APP, "registries": [{"name": "hub"}]}),
     ("/v1/register", {"name": "batch"}),
     ("/v1/register/batch/record", {"name": "record", "fingerprintValue": "F"}),
+    ("/v1/callback", CALLBACK),
     ("/v1/tokens", {"name": "spare", "role": "viewer"}),
 ]
 NAMES = {
@@ -64,6 +75,7 @@ NAMES = {
     "secrets": "password",
     "registries": "hub",
     "apps": "web",
+    "callback": "crm",
     "tokens": "spare",
 }
 
@@ -94,6 +106,8 @@ def path_of(route: ApiRoute) -> str:
 
 def expected_role(route: ApiRoute) -> Role:
     if route.path.startswith("/v1/tokens"):
+        return Role.ADMIN
+    if route.handler in SAYS_WHERE_TO_SEND:
         return Role.ADMIN
     reads = route.method == "GET" and route.path not in HANDS_OUT_CREDENTIALS
     return Role.VIEWER if reads else Role.OPERATOR

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cloud.core.batch import Batch, BatchSpec
+from cloud.core.callback import Callback, CallbackSpec
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
 from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.secret import Secret, SecretSpec
@@ -24,6 +25,7 @@ CONFIG = Config("other", "conf", ConfigSpec(data=(ConfigItem("a", KeyValue("b"))
 HUB = RegistrySpec("hub.example.com", "puller", "open sesame")
 REGISTRY = Registry("default", "hub", HUB, "3", NOW, NOW)
 BATCH = Batch("default", "line", BatchSpec(security_key="token"), NOW, NOW)
+HOOK = Callback("default", "hook", CallbackSpec("https://h", secret="hidden"), NOW, NOW)
 
 PROCESS = Path(__file__).parent / "rekey_process.py"
 ROOT = PROCESS.parent.parent.parent
@@ -34,6 +36,7 @@ def put_all(tx: Transaction) -> None:
     tx.put_config(CONFIG)
     tx.put_registry(REGISTRY)
     tx.put_batch(BATCH)
+    tx.put_callback(HOOK)
 
 
 def got(tx: Transaction) -> object:
@@ -42,10 +45,11 @@ def got(tx: Transaction) -> object:
         tx.config("other", "conf"),
         tx.registry("default", "hub"),
         tx.batch("default", "line"),
+        tx.callback("default", "hook"),
     )
 
 
-ALL = (SECRET, CONFIG, REGISTRY, BATCH)
+ALL = (SECRET, CONFIG, REGISTRY, BATCH, HOOK)
 
 
 @pytest.fixture
@@ -66,7 +70,10 @@ def database_files(directory: Path) -> list[Path]:
 def documents(directory: Path) -> set[str]:
     connection = sqlite3.connect(directory / "edgesync.db")
     try:
-        query = "SELECT document FROM resource UNION SELECT document FROM batch"
+        query = (
+            "SELECT document FROM resource UNION SELECT document FROM batch"
+            " UNION SELECT document FROM callback"
+        )
         return {row[0] for row in connection.execute(query)}
     finally:
         connection.close()

@@ -17,6 +17,7 @@ from cloud.store.parts.part import (
     Part,
     described,
     first,
+    numbered,
 )
 from cloud.store.rows import (
     Parameters,
@@ -44,7 +45,7 @@ class BatchPart(Part):
     def list_batches(self, namespace: str, options: PageOptions) -> NumberedPage[Batch]:
         key = {"namespace": namespace, "part": options.name.lower()}
         total: int = self._run(sql.COUNT_BATCHES, key)[0][0]
-        found = self._run(sql.NEWEST_BATCHES, {**key, **_numbered(options)})
+        found = self._run(sql.NEWEST_BATCHES, {**key, **numbered(options)})
         batches = [self._batch(row) for row in found]
         return NumberedPage(batches, total, options.number, options.size)
 
@@ -82,7 +83,7 @@ class BatchPart(Part):
         else:
             count, newest = sql.COUNT_RECORDS, sql.NEWEST_RECORDS
         total: int = self._run(count, key)[0][0]
-        where = _numbered(options)
+        where = numbered(options)
         # Where nothing is left to be found, it is not looked for through all records.
         found = self._run(newest, {**key, **where}) if where["skipped"] < total else ()
         records = [record_of(row) for row in found]
@@ -127,7 +128,3 @@ class BatchPart(Part):
         namespace, name, text, created, updated = row
         spec = _BATCH_SPEC.decode(self._sealer.unseal(text, _BATCH, namespace, name))
         return Batch(namespace, name, spec, moment(created), moment(updated))
-
-
-def _numbered(options: PageOptions) -> dict[str, int]:
-    return {"limit": options.size, "skipped": (options.number - 1) * options.size}

@@ -7,7 +7,9 @@ import msgspec
 
 from cloud.core.app import App
 from cloud.core.batch import Batch
+from cloud.core.callback import Callback
 from cloud.core.config import Config
+from cloud.core.listing import PageOptions
 from cloud.core.node import Node
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret
@@ -52,12 +54,12 @@ class Part:
         """Refuse all use from now on."""
         self._run = _ended
 
-    def _sealed(self, kind: str, noun: Config | Secret | Registry | Batch) -> str:
+    def _sealed(self, kind: str, noun: Config | Secret | Registry | Batch | Callback) -> str:
         plain = msgspec.json.encode(noun.spec)
         return self._sealer.seal(plain, kind, noun.namespace, noun.name)
 
 
-def described(noun: Node | Resource | Batch, text: str) -> Parameters:
+def described(noun: Node | Resource | Batch | Callback, text: str) -> Parameters:
     """The columns that every noun with a document has; *text* is the document."""
     return {
         "namespace": noun.namespace,
@@ -66,6 +68,11 @@ def described(noun: Node | Resource | Batch, text: str) -> Parameters:
         "created": micros(noun.created),
         "updated": micros(noun.updated),
     }
+
+
+def numbered(options: PageOptions) -> dict[str, int]:
+    """Which rows are on the page that *options* asks for."""
+    return {"limit": options.size, "skipped": (options.number - 1) * options.size}
 
 
 def first(make: Callable[[Row], T], rows: Sequence[Row]) -> T | None:

@@ -1,0 +1,163 @@
+"""What people do with callbacks, and what becomes of what they have to be told."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from cloud.core.callback import (
+    KEPT,
+    Callback,
+    CallbackSpec,
+    Delivery,
+    Outcome,
+    after_failure,
+    check_callback_name,
+    checked_callback_spec,
+    new_secret,
+)
+from cloud.core.decoding import convert
+from cloud.core.listing import NumberedPage, PageOptions
+from cloud.core.objects import MASK
+from cloud.errors import CallbackInUse, Invalid, NotFound
+from cloud.store.interface import Transaction
+
+DEAD_LETTERS = 20
+"""Deliveries that were given up and are shown, the newest."""
+
+GROUP = 8
+"""Deliveries that one callback is told at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenCallback:
+    """A callback, how it did, and the newest of what it could not be told."""
+
+    callback: Callback
+    outcome: Outcome
+    dead_letters: Sequence[Delivery] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One delivery that was tried; *error* is empty if it was taken."""
+
+    delivery: Delivery
+    error: str = ""
+
+
+def create_callback(
+    tx: Transaction,
+    namespace: str,
+    name: str,
+    spec: CallbackSpec,
+    *,
+    now: datetime,
+    new_token: Callable[[], str],
+) -> Callback:
+    """Add a callback; a secret that is not given is made of *new_token*."""
+    name = check_callback_name(name)
+    if not spec.secret:
+        spec = msgspec.structs.replace(spec, secret=new_secret(new_token()))
+    checked = checked_callback_spec(spec)
+    if tx.callback(namespace, name) is not None:
+        raise Invalid("name", "this name is already in use")
+    callback = Callback(namespace, name, checked, now, now)
+    tx.put_callback(callback)
+    return callback
+
+
+def update_callback(
+    tx: Transaction, namespace: str, name: str, changes: Mapping[str, Any], *, now: datetime
+) -> Callback:
+    """Change what *changes* names and leave the rest; a masked secret stands for the stored one."""
+    before = existing_callback(tx, namespace, name)
+    current: dict[str, Any] = msgspec.to_builtins(before.spec)
+    wanted = {**current, **changes}
+    if wanted["secret"] in {"", MASK}:
+        wanted["secret"] = before.spec.secret
+    spec = checked_callback_spec(convert(wanted, CallbackSpec))
+    if spec == before.spec:
+        return before
+    after = replace(before, spec=spec, updated=now)
+    tx.put_callback(after)
+    return after
+
+
+def delete_callback(tx: Transaction, namespace: str, name: str) -> None:
+    """Remove the callback and what it has yet to be told; CallbackInUse while a batch names it."""
+    existing_callback(tx, namespace, name)
+    users = [b.name for b in tx.batches(namespace) if b.spec.callback_name == name]
+    if users:
+        raise CallbackInUse(name, users)
+    tx.delete_callback(namespace, name)
+
+
+def see_callback(tx: Transaction, namespace: str, name: str) -> SeenCallback:
+    """Look at a callback and at how it did."""
+    callback = existing_callback(tx, namespace, name)
+    outcome = tx.callback_outcome(namespace, name)
+    return SeenCallback(callback, outcome, tx.given_up(namespace, name, DEAD_LETTERS))
+
+
+def list_callbacks(
+    tx: Transaction, namespace: str, options: PageOptions
+) -> NumberedPage[SeenCallback]:
+    """List the callbacks of the namespace."""
+    page = tx.list_callbacks(namespace, options)
+    return NumberedPage(
+        [SeenCallback(each, tx.callback_outcome(namespace, each.name)) for each in page.items],
+        page.total,
+        page.number,
+        page.size,
+    )
+
+
+def retry_callback(tx: Transaction, namespace: str, name: str, *, now: datetime) -> SeenCallback:
+    """Try again, for another three days, what was given up."""
+    existing_callback(tx, namespace, name)
+    tx.retry_given_up(namespace, name, now)
+    return see_callback(tx, namespace, name)
+
+
+def existing_callback(tx: Transaction, namespace: str, name: str) -> Callback:
+    """The callback of that name; NotFound if there is none."""
+    callback = tx.callback(namespace, name)
+    if callback is None:
+        raise NotFound("callback", name)
+    return callback
+
+
+def next_group(
+    tx: Transaction, namespace: str, name: str, *, now: datetime
+) -> tuple[Callback, Sequence[Delivery]] | None:
+    """What the callback is to be told now, what has waited longest first; None without callback."""
+    callback = tx.callback(namespace, name)
+    if callback is None:
+        return None
+    return callback, tx.due_deliveries(namespace, name, now, GROUP)
+
+
+def note_attempts(
+    tx: Transaction, attempts: Sequence[Attempt], *, now: datetime, jitter: Callable[[], float]
+) -> Sequence[Delivery]:
+    """Forget what was taken, put off what was not; what was given up with that.
+
+    Nothing is noted of a callback that was deleted meanwhile.
+    """
+    given_up = []
+    for attempt in attempts:
+        delivery = attempt.delivery
+        if not attempt.error:
+            tx.delete_delivery(delivery.id)
+            tx.note_success(delivery.namespace, delivery.callback, now)
+        elif tx.callback(delivery.namespace, delivery.callback) is not None:
+            after = after_failure(delivery, attempt.error, now=now, jitter=jitter())
+            tx.put_delivery(after)
+            tx.note_error(delivery.namespace, delivery.callback, after.error, now)
+            given_up += [after] if after.due is None else []
+    if given_up:
+        tx.forget_given_up(now - KEPT)
+    return given_up

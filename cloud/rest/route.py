@@ -1,0 +1,57 @@
+"""A row of the table of routes."""
+
+from dataclasses import dataclass
+
+from cloud.core.audit import Action
+from cloud.core.tokens import Role
+from cloud.rest.call import Handler
+from cloud.rest.described import Described
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRoute:
+    """One row: who answers *method* on *path*, and what the OpenAPI document says of it.
+
+    *needs* is the least role of who may ask, where it is not that of all such methods.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    described: Described
+    needs: Role | None = None
+
+    @property
+    def role(self) -> Role:
+        """Least role of who may ask: a viewer reads, an operator changes."""
+        return self.needs or (Role.VIEWER if self.method == "GET" else Role.OPERATOR)
+
+    @property
+    def action(self) -> Action | None:
+        """What the audit log calls it, by method and path; None for a look at what is no secret.
+
+        ValueError for a route that changes or shows what the log has no word for.
+        """
+        if self.role is not Role.OPERATOR and self.method == "GET":
+            return None
+        words = tuple(part for part in self.path.split("/")[2:] if not part.startswith("{"))
+        if words in _KINDS:
+            return Action(f"{_KINDS[words]}.{_VERBS[self.method]}")
+        return Action(f"{_KINDS.get(words[:-1])}.{words[-1]}")
+
+
+_VERBS = {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
+_KINDS = {
+    ("nodes",): "node",
+    ("nodes", "properties"): "properties",
+    ("nodes", "mode"): "node",
+    ("nodes", "core", "configs"): "node",
+    ("apps",): "app",
+    ("configs",): "config",
+    ("secrets",): "secret",
+    ("registries",): "registry",
+    ("register",): "batch",
+    ("register", "record"): "record",
+    ("callback",): "callback",
+    ("tokens",): "token",
+}

@@ -1,0 +1,192 @@
+"""What is in the queue reaches the receiver, signed, until it is taken."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cloud.core.callback import LIFETIME, Callback, CallbackSpec, Delivery, Outcome
+from cloud.link.callbacks import CallbackSender, open_callback_client
+from cloud.store.interface import Store, Transaction
+from tests.link.receiver import Receiver, receiving
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+DEADLINE = 20.0
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as there:
+        yield there
+
+
+class Clock:
+    """The true time, and what a test adds to it."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+class World:
+    """A sender at work, and what is put before it."""
+
+    def __init__(self, store: Store, sender: CallbackSender, clock: Clock) -> None:
+        self.store = store
+        self.sender = sender
+        self.clock = clock
+
+    async def describe(self, url: str, name: str = "hook", **fields: Any) -> None:
+        now = self.clock()
+        spec = CallbackSpec(url=url, secret=SECRET, **fields)
+        callback = Callback("default", name, spec, now, now)
+        await self.store.write(lambda tx: tx.put_callback(callback))
+
+    async def tell(self, *ids: str, name: str = "hook", content: str = '{"site":"n"}') -> None:
+        now = self.clock()
+
+        def put(tx: Transaction) -> None:
+            for one in ids:
+                tx.put_delivery(Delivery(one, "default", name, content, now, now))
+
+        await self.store.write(put)
+        self.sender.wake()
+
+    async def outcome(self, name: str = "hook") -> Outcome:
+        return await self.store.read(lambda tx: tx.callback_outcome("default", name))
+
+    async def wait_for(self, is_so: Callable[[Outcome], bool], name: str = "hook") -> Outcome:
+        async with asyncio.timeout(DEADLINE):
+            while not is_so(outcome := await self.outcome(name)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        return outcome
+
+
+@pytest.fixture
+async def world(store: Store) -> AsyncIterator[World]:
+    clock = Clock()
+    async with open_callback_client() as client:
+        sender = CallbackSender(store, client, clock, lambda: 0.5)
+        running = asyncio.create_task(sender.run())
+        yield World(store, sender, clock)
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+def is_told(outcome: Outcome) -> bool:
+    return outcome.pending == 0 and outcome.last_success is not None
+
+
+async def test_the_receiver_gets_what_was_put_and_can_check_who_says_it(
+    world: World, receiver: Receiver
+) -> None:
+    await world.describe(
+        f"{receiver.url}/a?b=c",
+        method="PUT",
+        params={"d": "e f"},
+        header={"Authorization": "Bearer x"},
+        body={"team": "a", "site": "nowhere"},
+    )
+    await world.tell("msg-1")
+    await world.wait_for(is_told)
+    (got,) = receiver.got
+    assert (got.method, got.path, got.id) == ("PUT", "/a?b=c&d=e+f", "msg-1")
+    assert got.json == {"team": "a", "site": "n"}
+    assert got.headers["authorization"] == "Bearer x"
+    assert got.headers["content-type"] == "application/json"
+    assert got.is_signed_with(SECRET)
+    assert not got.is_signed_with("whsec_" + "A" * 32)
+    assert abs(int(got.headers["webhook-timestamp"]) - world.clock().timestamp()) < DEADLINE
+
+
+async def test_what_is_refused_is_told_again_with_the_same_id(
+    world: World, receiver: Receiver
+) -> None:
+    receiver.status = 503
+    await world.describe(receiver.url)
+    await world.tell("msg-1")
+    outcome = await world.wait_for(lambda o: bool(o.last_error))
+    assert (outcome.last_error, outcome.pending) == ("answered 503", 1)
+    receiver.status = 200
+    outcome = await world.wait_for(is_told)
+    assert outcome.given_up == 0
+    assert {got.id for got in receiver.got} == {"msg-1"}
+    assert len(receiver.got) >= 2
+
+
+async def test_who_is_not_there_is_told_once_he_is(world: World) -> None:
+    with receiving() as gone:
+        port = int(gone.url.rpartition(":")[2])
+    await world.describe(gone.url)
+    await world.tell("msg-1")
+    outcome = await world.wait_for(lambda o: bool(o.last_error))
+    assert outcome.last_error.startswith("ConnectError")
+    with receiving(port) as back:
+        await world.wait_for(is_told)
+        assert [got.id for got in back.got] == ["msg-1"]
+
+
+async def test_redirects_are_not_followed(world: World, receiver: Receiver) -> None:
+    with receiving() as inner:
+        receiver.status, receiver.headers = 307, {"Location": inner.url}
+        await world.describe(receiver.url)
+        await world.tell("msg-1")
+        outcome = await world.wait_for(lambda o: bool(o.last_error))
+        assert outcome.last_error == "answered 307"
+        assert inner.got == []
+
+
+async def test_what_is_too_old_is_given_up_and_can_be_seen(
+    world: World, receiver: Receiver
+) -> None:
+    receiver.status = 500
+    await world.describe(receiver.url)
+    await world.tell("msg-1")
+    await world.wait_for(lambda o: bool(o.last_error))
+    world.clock.ahead = LIFETIME
+    world.sender.wake()
+    outcome = await world.wait_for(lambda o: o.given_up == 1)
+    assert outcome.pending == 0
+    (dead,) = await world.store.read(lambda tx: tx.given_up("default", "hook", 9))
+    assert (dead.id, dead.error) == ("msg-1", "answered 500")
+
+
+async def test_who_is_slow_holds_up_nobody_else(world: World, receiver: Receiver) -> None:
+    with receiving() as slow:
+        slow.delay = 2
+        await world.describe(slow.url, "slow")
+        await world.tell(*(f"slow-{n}" for n in range(20)), name="slow")
+        await world.describe(receiver.url)
+        await world.tell("msg-1")
+        await world.wait_for(is_told)
+        assert (await world.outcome("slow")).last_success is None
+
+
+async def test_many_are_all_told(world: World, receiver: Receiver) -> None:
+    await world.describe(receiver.url)
+    wanted = [f"msg-{number}" for number in range(50)]
+    await world.tell(*wanted)
+    await world.wait_for(is_told)
+    assert sorted(got.id for got in receiver.got) == sorted(wanted)
+
+
+async def test_a_callback_that_is_deleted_on_the_way_ends_quietly(
+    world: World, receiver: Receiver
+) -> None:
+    receiver.delay, receiver.status = 0.2, 500
+    await world.describe(receiver.url)
+    await world.tell("msg-1")
+    async with asyncio.timeout(DEADLINE):
+        while not receiver.got:  # noqa: ASYNC110  # it is a thread
+            await asyncio.sleep(0.01)
+    await world.store.write(lambda tx: tx.delete_callback("default", "hook"))
+    with receiving() as other:
+        await world.describe(other.url, "other")
+        await world.tell("msg-2", name="other")
+        await world.wait_for(is_told, "other")

@@ -1,0 +1,129 @@
+"""What every store promises of callbacks and of what they have yet to be told."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from cloud.core.callback import Callback, CallbackSpec, Delivery, Outcome
+from cloud.core.listing import PageOptions
+from cloud.errors import NotFound
+from cloud.store.interface import Store, Transaction
+from tests.store.conftest import LATER, NOW, StoreFactory
+
+SPEC = CallbackSpec(url="https://example.com", secret="open sesame", header={"A": "hidden"})
+SOON = NOW + timedelta(microseconds=1)
+
+
+def callback(name: str = "c", namespace: str = "default") -> Callback:
+    return Callback(namespace, name, SPEC, NOW, NOW)
+
+
+def delivery(own_id: str = "d", name: str = "c", namespace: str = "default") -> Delivery:
+    return Delivery(own_id, namespace, name, '{"a":"b"}', NOW, NOW)
+
+
+def put(*things: Callback | Delivery) -> Callable[[Transaction], None]:
+    def work(tx: Transaction) -> None:
+        for thing in things:
+            if isinstance(thing, Callback):
+                tx.put_callback(thing)
+            else:
+                tx.put_delivery(thing)
+
+    return work
+
+
+def bytes_in(directory: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in directory.glob("edgesync.db*"))
+
+
+async def test_a_callback_is_got_as_it_was_put(store: Store) -> None:
+    await store.write(put(callback()))
+    assert await store.read(lambda tx: tx.callback("default", "c")) == callback()
+    assert await store.read(lambda tx: tx.callback("other", "c")) is None
+    changed = replace(callback(), spec=CallbackSpec(url="http://x"), updated=LATER)
+    await store.write(put(changed))
+    assert await store.read(lambda tx: tx.callback("default", "c")) == changed
+    assert await store.write(lambda tx: tx.delete_callback("default", "c"))
+    assert not await store.write(lambda tx: tx.delete_callback("default", "c"))
+
+
+async def test_callbacks_are_listed_newest_first_by_part_of_their_name(store: Store) -> None:
+    older = replace(callback("crm"), created=NOW - timedelta(1))
+    await store.write(put(older, callback("crm-2"), callback("erp"), callback("crm", "other")))
+    page = await store.read(lambda tx: tx.list_callbacks("default", PageOptions(name="crm")))
+    assert ([one.name for one in page.items], page.total) == (["crm-2", "crm"], 2)
+
+
+async def test_nothing_of_a_callback_can_be_read_in_the_file(
+    open_again: StoreFactory, tmp_path: Path
+) -> None:
+    async with open_again(tmp_path) as store:
+        await store.write(put(callback()))
+    kept = bytes_in(tmp_path)
+    for secret in (b"open sesame", b"hidden", b"example.com"):
+        assert secret not in kept
+
+
+async def test_how_a_callback_did_stays_when_it_is_put_again(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        put(callback(), delivery("d1"), delivery("d2"), replace(delivery("d3"), due=None))(tx)
+        tx.note_success("default", "c", NOW)
+        tx.note_error("default", "c", "answered 500", LATER)
+        tx.put_callback(callback())
+
+    await store.write(work)
+    outcome = await store.read(lambda tx: tx.callback_outcome("default", "c"))
+    assert outcome == Outcome(NOW, "answered 500", LATER, pending=2, given_up=1)
+    assert await store.read(lambda tx: tx.callback_outcome("default", "x")) == Outcome()
+
+
+async def test_what_is_due_is_found_longest_first_and_by_callback(store: Store) -> None:
+    due_soon = replace(delivery("b"), due=SOON)
+    due_later = replace(delivery("c"), due=LATER)
+    dead = replace(delivery("d"), due=None)
+    other = replace(delivery("e", "c2"), due=NOW, content_type="text/plain", attempts=3, error="x")
+    await store.write(
+        put(callback(), callback("c2"), due_later, due_soon, delivery("a"), dead, other)
+    )
+
+    def look(tx: Transaction) -> None:
+        assert sorted(tx.due_callbacks(NOW)) == [("default", "c"), ("default", "c2")]
+        assert tx.due_callbacks(NOW - timedelta(1)) == []
+        assert tx.due_deliveries("default", "c", NOW, 9) == [delivery("a")]
+        assert tx.due_deliveries("default", "c", LATER, 2) == [delivery("a"), due_soon]
+        assert tx.due_deliveries("default", "c2", NOW, 9) == [other]
+        assert tx.next_due(NOW) == SOON
+        assert tx.next_due(SOON) == LATER
+        assert tx.next_due(LATER) is None
+        assert tx.given_up("default", "c", 9) == [dead]
+
+    await store.read(look)
+    assert await store.write(lambda tx: tx.delete_delivery("a"))
+    assert not await store.write(lambda tx: tx.delete_delivery("a"))
+
+
+async def test_what_was_given_up_is_tried_again_or_forgotten(store: Store) -> None:
+    dead = [replace(delivery(f"d{n}"), due=None, created=NOW + timedelta(n)) for n in range(3)]
+    await store.write(put(callback(), *dead))
+    assert await store.write(lambda tx: tx.forget_given_up(NOW + timedelta(1))) == 1
+    assert await store.read(lambda tx: tx.given_up("default", "c", 1)) == [dead[2]]
+    assert await store.write(lambda tx: tx.retry_given_up("default", "c", LATER)) == 2
+    again = await store.read(lambda tx: tx.due_deliveries("default", "c", LATER, 9))
+    assert [(one.id, one.created, one.due) for one in again] == [
+        ("d1", LATER, LATER),
+        ("d2", LATER, LATER),
+    ]
+    assert await store.write(lambda tx: tx.forget_given_up(LATER + timedelta(9))) == 0
+
+
+async def test_what_a_callback_was_to_be_told_goes_with_it(store: Store) -> None:
+    await store.write(put(callback(), callback("c", "other"), delivery()))
+    await store.write(put(delivery("d2", "c", "other")))
+    await store.write(lambda tx: tx.delete_callback("default", "c"))
+    assert await store.read(lambda tx: tx.due_callbacks(NOW)) == [("other", "c")]
+    with pytest.raises(NotFound):
+        await store.write(put(delivery()))
