@@ -24,6 +24,7 @@ SEQUENCE = "seq"
 RUN = "run"
 SYNC = "sync"
 NAME = "name"
+SOURCE = "source"
 WARNING = "warning"
 
 MAX_DEPTH = 64

@@ -5,12 +5,29 @@ from dataclasses import replace
 from typing import Any
 
 from cloud.core.desired import AppVersion, Desired
-from cloud.core.report import Reported
+from cloud.core.properties import Properties
+from cloud.core.report import Report, Reported
 
 Delta = Mapping[str, Any]
 """A JSON merge patch (RFC 7396) against the report: `{}`, or the whole desired state."""
 
+PROPERTIES = "nodeprops"
+"""Key of properties in a delta, as in a report."""
+
 Apps = tuple[AppVersion, ...]
+
+
+def delta_for(report: Report, desired: Desired, properties: Properties) -> Delta:
+    """As `diff`, with the wanted *properties* of the node: they too are told whole or not at all.
+
+    They are there once any were wanted, and equal when the node says the very same.
+    """
+    apps = diff(report.reported, desired)
+    if not properties.is_managed:
+        return apps
+    if not apps and properties.desire == (report.properties or {}):
+        return {}
+    return {**everything(desired), PROPERTIES: properties.desire}
 
 
 def diff(reported: Reported, desired: Desired) -> Delta:
@@ -24,6 +41,11 @@ def diff(reported: Reported, desired: Desired) -> Delta:
     """
     if _same(reported.apps, desired.apps) and _same_system(reported.sysapps, desired.sysapps):
         return {}
+    return everything(desired)
+
+
+def everything(desired: Desired) -> Delta:
+    """All that a node should run, as a delta says it."""
     delta = {"apps": listed(desired.apps)}
     return {**delta, "sysapps": listed(desired.sysapps)} if desired.sysapps else delta
 
@@ -32,7 +54,8 @@ def apply(reported: Reported, delta: Delta) -> Reported:
     """What a node reports once it has obeyed *delta*; the inverse of `diff`."""
     if not delta:
         return reported
-    lists = {key: tuple(AppVersion(**app) for app in delta[key]) for key in delta}
+    keys = delta.keys() - {PROPERTIES}
+    lists = {key: tuple(AppVersion(**app) for app in delta[key]) for key in keys}
     return replace(reported, **lists)
 
 

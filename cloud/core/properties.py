@@ -25,20 +25,24 @@ VALUE_LIMIT = 4096
 class Properties(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is wanted (*desire*) and what the node said last (*report*).
 
-    The times say when the value of each key became what it is, by the server's clock.
+    The times say when the value of each key became what it is, by the server's clock. *is_managed*
+    once anything was wanted: from then on the node is told also that nothing is.
     """
 
     desire: dict[str, str] = {}
     report: dict[str, Any] = {}
     desire_times: dict[str, datetime] = {}
     report_times: dict[str, datetime] = {}
+    is_managed: bool = False
 
     def desiring(self, desire: Mapping[str, str], now: datetime) -> "Properties":
         """These with *desire* wanted instead; the same object where that changes nothing."""
         if desire == self.desire:
             return self
         times = _times(self.desire, self.desire_times, desire, now)
-        return msgspec.structs.replace(self, desire=dict(desire), desire_times=times)
+        return msgspec.structs.replace(
+            self, is_managed=True, desire=dict(desire), desire_times=times
+        )
 
     def reporting(self, report: Mapping[str, Any], now: datetime) -> "Properties":
         """These once the node said *report*; the same object where that is nothing new."""

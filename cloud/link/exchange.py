@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from broker.messages import REQUEST_ID, Encoding, Kind, Message
+from broker.messages import REQUEST_ID, SOURCE, Encoding, Kind, Message
 from broker.topics import Channel
 from cloud.core.deploys import DEPLOYS_KEPT
 from cloud.core.objects import Presign, cannot_sign
@@ -143,10 +143,17 @@ class Exchange:
     def _report(self, node_id: str, message: Message, encoding: Encoding, now: datetime) -> Work:
         meta = message.meta
         report = read_report(message.content, read_order(meta))
+        source = str(meta.get(SOURCE, ""))
 
         def store_report(tx: Transaction) -> Message:
             answer = receive_report(
-                tx, node_id, report, encoding.value, now=now, deploys_kept=self._deploys_kept
+                tx,
+                node_id,
+                report,
+                encoding.value,
+                now=now,
+                source=source,
+                deploys_kept=self._deploys_kept,
             )
             return report_answer(answer.delta, answer.warning, now, meta=meta)
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from broker.errors import MalformedMessage
-from broker.messages import Encoding, Kind, Message, decode_content, encode_json
+from broker.messages import SOURCE, Encoding, Kind, Message, decode_content, encode_json
 from broker.topics import Channel
 from cloud.core.names import split_node_id
 from cloud.errors import Denied, Invalid
@@ -35,7 +35,7 @@ PATHS: Mapping[str, tuple[Channel, Kind]] = {
     "/v1/sync/desire": (Channel.DESIRE, Kind.DESIRE),
 }
 
-_META = ("source",)
+_META = (SOURCE,)
 """Headers that say of a message what `meta` says in an envelope."""
 
 

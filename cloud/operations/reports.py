@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cloud.core.core_configuration import Mode
-from cloud.core.delta import Delta, diff
+from cloud.core.delta import Delta, delta_for
 from cloud.core.deploys import DEPLOYS_KEPT
 from cloud.core.desired import Catalog, Desired
 from cloud.core.names import split_node_id
 from cloud.core.report import Report, Reported
+from cloud.core.sources import CORE, INIT, lacks_core, with_core_of, with_system_apps_of
 from cloud.errors import NotFound
 from cloud.operations.deploys import note_push, note_report
 from cloud.operations.properties import keep_properties
@@ -42,10 +43,12 @@ def receive_report(
     encoding: str,
     *,
     now: datetime,
+    source: str = "",
     deploys_kept: int = DEPLOYS_KEPT,
 ) -> ReportAnswer:
     """Keep *report*, unless it is older than the one kept, and say what the node should change.
 
+    *source* is the process of a stock agent that reports (`core.sources`), empty for native nodes.
     NotFound if the node was deleted; nothing is kept then.
     """
     namespace, name = split_node_id(node_id)
@@ -53,13 +56,20 @@ def receive_report(
     if reporter is None:
         raise NotFound("node", name)
     is_new = reporter.last is None or not report.order.is_older_than(reporter.last)
-    if is_new:
+    if source == INIT:
+        is_new = False
+        _keep_system_apps(tx, namespace, name, report)
+    elif is_new:
+        if source == CORE and lacks_core(report) and (last := tx.report(namespace, name)):
+            report = with_core_of(last.report, report)
         tx.put_report(namespace, name, report, encoding, now)
         if report.properties is not None:
             keep_properties(tx, namespace, name, reporter.properties, report.properties, now=now)
     catalog = tx.catalog(namespace)
     desired = catalog.desired_state(reporter.labels)
-    delta = diff(report.reported, desired) if reporter.mode is Mode.CLOUD else {}
+    delta: Delta = {}
+    if reporter.mode is Mode.CLOUD:
+        delta = delta_for(report, desired, reporter.properties)
     if is_new and (delta or reporter.has_open_deploy):
         is_told = bool(delta)
         note_report(
@@ -89,7 +99,7 @@ def deltas_for(tx: Transaction, nodes: list[tuple[str, str]]) -> list[Push]:
         if node is None or stored is None or node.mode is Mode.LOCAL:
             continue
         desired = tx.catalog(namespace).desired_state(node.labels)
-        if delta := diff(stored.report.reported, desired):
+        if delta := delta_for(stored.report, desired, tx.properties(namespace, name)):
             pushes.append(Push(node.id, stored.encoding, delta, stored.report.reported, desired))
     return pushes
 
@@ -105,6 +115,16 @@ def note_told(
     for push in pushes:
         namespace, name = split_node_id(push.node_id)
         note_push(tx, namespace, name, push.reported, push.desired, now=now, kept=deploys_kept)
+
+
+def _keep_system_apps(tx: Transaction, namespace: str, name: str, init: Report) -> None:
+    """Keep what *init* says of system apps beside the last report of the core, which stays as old.
+
+    Nothing is kept before the first report of the core.
+    """
+    if last := tx.report(namespace, name):
+        report = with_system_apps_of(init, last.report)
+        tx.put_report(namespace, name, report, last.encoding, last.received)
 
 
 def _unknown_app(reported: Reported, catalog: Catalog) -> str:

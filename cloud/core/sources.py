@@ -1,0 +1,66 @@
+"""Which process of a stock Baetyl agent a report comes from, and what it cannot know.
+
+Two processes of a node report: `baetyl-core` looks after all apps but itself, `baetyl-init` after
+`baetyl-core` alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from cloud.core.desired import AppVersion
+from cloud.core.report import Report
+
+CORE = "baetyl-core"
+INIT = "baetyl-init"
+
+_SYSTEM_KEYS = ("sysapps", "sysappstats")
+
+
+def lacks_core(report: Report) -> bool:
+    """Say whether *report* names no system app that is the core."""
+    return not any(CORE in app.name for app in report.reported.sysapps or ())
+
+
+def with_core_of(last: Report, report: Report) -> Report:
+    """*report* of the core, with what *last* said of the core where it says nothing.
+
+    While it is replaced by another version the core does not see itself.
+    """
+    if CORE.encode() not in last.document:
+        return report
+    before, after = _map_of(last), _map_of(report)
+    changed = dict(after)
+    for key in _SYSTEM_KEYS:
+        entries = after.get(key) or []
+        known = [entry for entry in before.get(key) or [] if _is_core(entry)]
+        if known and not any(_is_core(entry) for entry in entries):
+            changed[key] = [*entries, *known]
+    return _said_anew(report, changed) if changed != after else report
+
+
+def with_system_apps_of(init: Report, last: Report) -> Report:
+    """*last* report of the core, with what *init* says of system apps."""
+    said = _map_of(init)
+    system = {key: said[key] for key in _SYSTEM_KEYS if said.get(key) is not None}
+    return _said_anew(last, {**_map_of(last), **system})
+
+
+def _is_core(entry: Mapping[str, Any]) -> bool:
+    return CORE in entry["name"]
+
+
+def _map_of(report: Report) -> dict[str, Any]:
+    return msgspec.json.decode(report.document, type=dict[str, Any])
+
+
+def _said_anew(report: Report, content: Mapping[str, Any]) -> Report:
+    sysapps = content.get("sysapps")
+    known = None if sysapps is None else tuple(msgspec.convert(sysapps, list[AppVersion]))
+    return replace(
+        report,
+        document=msgspec.json.encode(content),
+        reported=replace(report.reported, sysapps=known),
+    )

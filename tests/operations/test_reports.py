@@ -1,0 +1,99 @@
+"""Reports of stock agents: who says them, and what is wanted of properties."""
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from cloud.core.app import AppSpec, Service
+from cloud.core.delta import Delta
+from cloud.core.node import NodeSpec
+from cloud.core.report import Order, read_report
+from cloud.operations.apps import create_app
+from cloud.operations.nodes import create_node
+from cloud.operations.properties import want_properties
+from cloud.operations.reports import deltas_for, receive_report
+from cloud.store.interface import Store, Transaction
+from tests.operations.conftest import NOW
+
+CORE = {"name": "baetyl-core-x1", "version": "1"}
+
+
+def describe(tx: Transaction) -> None:
+    create_node(tx, "default", "n1", NodeSpec(), now=NOW)
+    spec = AppSpec(selector="baetyl-node-name=n1", services=(Service("web", image="nginx:1"),))
+    create_app(tx, "default", "web", spec, now=NOW)
+
+
+def say(tx: Transaction, content: Any, source: str = "baetyl-core", *, later: int = 0) -> Delta:
+    now = NOW + timedelta(seconds=later)
+    report = read_report(content, Order())
+    return receive_report(tx, "default.n1", report, "json", now=now, source=source).delta
+
+
+def kept(tx: Transaction) -> Any:
+    stored = tx.report("default", "n1")
+    return stored and (msgspec.json.decode(stored.report.document), stored.received)
+
+
+def want(tx: Transaction, **desire: str) -> None:
+    want_properties(tx, "default", "n1", lambda _: desire, now=NOW)
+
+
+async def test_a_report_of_init_keeps_the_time_and_all_but_the_system_apps(store: Store) -> None:
+    def story(tx: Transaction) -> None:
+        describe(tx)
+        assert say(tx, {"sysapps": [CORE]}, "baetyl-init")
+        assert kept(tx) is None
+        say(tx, {"apps": [], "node": {"hostname": "h"}})
+        init = {"apps": None, "sysapps": [CORE], "nodeprops": {"a": "of init"}}
+        assert [app["name"] for app in say(tx, init, "baetyl-init", later=50)["apps"]] == ["web"]
+        document = {"apps": [], "node": {"hostname": "h"}, "sysapps": [CORE]}
+        assert kept(tx) == (document, NOW)
+        assert tx.properties("default", "n1").report == {}
+
+    await store.write(story)
+
+
+async def test_the_core_that_does_not_see_itself_keeps_what_was_known_of_it(store: Store) -> None:
+    def story(tx: Transaction) -> None:
+        describe(tx)
+        say(tx, {"sysapps": [CORE]})
+        say(tx, {"sysapps": []}, later=20)
+        assert kept(tx) == ({"sysapps": [CORE]}, NOW + timedelta(seconds=20))
+        say(tx, {"sysapps": []}, "", later=40)
+        assert kept(tx)[0] == {"sysapps": []}
+
+    await store.write(story)
+
+
+async def test_wanted_properties_are_told_until_the_node_says_the_same(store: Store) -> None:
+    def story(tx: Transaction) -> None:
+        describe(tx)
+        held = say(tx, {"apps": []})
+        assert "nodeprops" not in held
+        assert say(tx, held) == {}
+        want(tx, a="1", b="2")
+        everything = {**held, "nodeprops": {"a": "1", "b": "2"}}
+        [push] = deltas_for(tx, [("default", "n1")])
+        assert push.delta == say(tx, held) == everything
+        assert say(tx, {**held, "nodeprops": {"a": "1"}}) == everything
+        assert say(tx, everything) == {}
+        assert say(tx, {"apps": [], "nodeprops": {"a": "1", "b": "2"}}) == everything
+        assert deltas_for(tx, [("default", "n1")]) != []
+        say(tx, everything)
+        assert deltas_for(tx, [("default", "n1")]) == []
+
+    await store.write(story)
+
+
+async def test_a_node_is_told_that_nothing_is_wanted_any_more(store: Store) -> None:
+    def story(tx: Transaction) -> None:
+        describe(tx)
+        held = say(tx, {"apps": []})
+        want(tx, a="1")
+        want(tx)
+        assert say(tx, {**held, "nodeprops": {"a": "1"}}) == {**held, "nodeprops": {}}
+        assert say(tx, held) == {}
+
+    await store.write(story)
