@@ -1,0 +1,158 @@
+"""Bodies as the agent's structs hold them: a field of another type would be lost on the way."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+
+class Struct(msgspec.Struct, rename="camel", kw_only=True):
+    """Fields it does not name are ignored, as by encoding/json."""
+
+
+class Reference(Struct):
+    name: str = ""
+    version: str = ""
+
+
+class HostPath(Struct):
+    path: str = ""
+    type: str = ""
+
+
+class EmptyDir(Struct):
+    medium: str = ""
+    size_limit: str = ""
+
+
+class Volume(Struct):
+    name: str = ""
+    host_path: HostPath | None = None
+    config: Reference | None = None
+    secret: Reference | None = None
+    empty_dir: EmptyDir | None = None
+
+
+class VolumeMount(Struct):
+    name: str = ""
+    mount_path: str = ""
+    sub_path: str = ""
+    read_only: bool = False
+    immutable: bool = False
+
+
+class Port(Struct):
+    host_port: int = 0
+    container_port: int = 0
+    protocol: str = ""
+    host_ip: str = msgspec.field(name="hostIP", default="")
+    service_type: str = ""
+    node_port: int = 0
+
+
+class Device(Struct):
+    device_path: str = ""
+    policy: str = ""
+    description: str = ""
+
+
+class Variable(Struct):
+    name: str = ""
+    value: str = ""
+
+
+class Resources(Struct):
+    limits: dict[str, str] = {}
+    requests: dict[str, str] = {}
+
+
+class Security(Struct):
+    privileged: bool = False
+
+
+class FunctionConfig(Struct):
+    name: str = ""
+    runtime: str = ""
+
+
+class Function(Struct):
+    name: str = ""
+    handler: str = ""
+    codedir: str = ""
+
+
+class Service(Struct):
+    name: str = ""
+    image: str = ""
+    hostname: str = ""
+    replica: int = 0
+    volume_mounts: list[VolumeMount] | None = None
+    ports: list[Port] | None = None
+    devices: list[Device] | None = None
+    args: list[str] | None = None
+    command: list[str] | None = None
+    working_dir: str = ""
+    env: list[Variable] | None = None
+    resources: Resources | None = None
+    runtime: str = ""
+    labels: dict[str, str] | None = None
+    security: Security | None = None
+    host_network: bool = False
+    function_config: FunctionConfig | None = None
+    functions: list[Function] | None = None
+    type: str = ""
+
+
+class Application(Struct):
+    name: str = ""
+    type: str = ""
+    mode: str = ""
+    labels: dict[str, str] | None = None
+    namespace: str = ""
+    create_time: datetime | None = None
+    version: str = ""
+    selector: str = ""
+    node_selector: str = ""
+    services: list[Service] | None = None
+    init_services: list[Service] | None = None
+    volumes: list[Volume] | None = None
+    description: str = ""
+    system: bool = False
+    replica: int = 0
+    workload: str = ""
+    host_network: bool = False
+
+
+class Configuration(Struct):
+    name: str = ""
+    namespace: str = ""
+    labels: dict[str, str] | None = None
+    data: dict[str, str] | None = None
+    create_time: datetime | None = None
+    description: str = ""
+    version: str = ""
+    system: bool = False
+
+
+class Secret(Struct):
+    name: str = ""
+    namespace: str = ""
+    labels: dict[str, str] | None = None
+    data: dict[str, bytes] | None = None
+    create_time: datetime | None = None
+    description: str = ""
+    version: str = ""
+    system: bool = False
+
+
+class Value(Struct):
+    """One entry of a desire response."""
+
+    kind: str = ""
+    name: str = ""
+    version: str = ""
+    value: Any = None
+
+
+class Values(Struct):
+    values: list[Value] | None = None
