@@ -1,18 +1,25 @@
-"""How long calls of the API take with many nodes, beside how fast the store reads and writes rows.
+"""How long calls of the API take with many nodes, each beside what the store alone takes.
 
 The calls go through the real API in this process, without a network between; the store is on disk
-(WAL, synchronous=FULL). The raw rates are those of nodes got and put by key, in the same run.
+(WAL, synchronous=FULL). Beside each call, one after the other in the same run, the store gets by
+key the rows that the answer shows, and nothing else: the ratio is what all the rest costs. A list
+is measured twice: page after page, while no label changes, and with a node labelled anew before
+each call, so that no total is remembered. An app for all nodes stands beside the time in which the
+store puts a row for each node.
 """
 
 import asyncio
 import hashlib
 import itertools
+import json
+import os
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 import httpx
@@ -27,9 +34,26 @@ from cloud.store.sqlite import open_sqlite_store
 from cloud.store.witness import load_or_create_witness
 
 MAX_NODES = 1_000_000
+MAX_CALLS = 100_000
+
+SELECTORS = (
+    "",
+    "site=s7",
+    "fleet=bench",
+    "fleet=bench,site=s7",
+    "site in (s1,s2),rack>3",
+    "rack>3",
+    "rack!=3",
+    "!spare",
+    "fleet=bench,rack!=3",
+    "fleet=bench,rack>3",
+)
+"""Shapes of lists: of few nodes and of nearly all, with an index's help and without."""
+
 _NAMESPACE = "default"
 _TOKEN = "the token of the benchmark"  # noqa: S105
 _GROUP = 1000
+_PAGE = 100
 _APP = {
     "type": "container",
     "selector": "fleet=bench",
@@ -41,12 +65,18 @@ Call = Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one kind of call took, in milliseconds."""
+    """What one kind of call took, in milliseconds, and the store alone beside it."""
 
     name: str
-    count: int
+    calls: int
     p50_ms: float
     p99_ms: float
+    store_p50_ms: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long as the store alone the call took."""
+        return self.p50_ms / self.store_p50_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +87,19 @@ class Rates:
     got: float
 
 
+def labels_of(number: int) -> dict[str, str]:
+    """Labels of the node of that number: one fleet, 100 sites, 16 racks."""
+    return {"fleet": "bench", "site": f"s{number % 100}", "rack": str(number % 16)}
+
+
 async def fill(store: Store, nodes: int) -> Rates:
     """Put all nodes, then get some of them back."""
     now = datetime.now(UTC)
 
     def put(tx: Transaction, start: int) -> None:
         for number in range(start, min(start + _GROUP, nodes)):
-            own = {"fleet": "bench", "site": f"s{number % 100}", "rack": str(number % 16)}
-            tx.put_node(Node(_NAMESPACE, f"n{number}", NodeSpec(labels=own), now, now))
+            spec = NodeSpec(labels=labels_of(number))
+            tx.put_node(Node(_NAMESPACE, f"n{number}", spec, now, now))
 
     def get(tx: Transaction) -> int:
         return sum(
@@ -80,21 +115,125 @@ async def fill(store: Store, nodes: int) -> Rates:
     return Rates(nodes / put_seconds, count / (time.perf_counter() - began))
 
 
-async def timed(name: str, count: int, call: Call) -> Result:
-    """Call again and again, one after the other."""
-    took = []
-    for _ in range(count):
-        began = time.perf_counter()
-        await call()
-        took.append((time.perf_counter() - began) * 1000)
-    took.sort()
-    return Result(
-        name, count, took[len(took) // 2], took[min(len(took) - 1, len(took) * 99 // 100)]
-    )
+async def timed(call: Call) -> float:
+    """Milliseconds that *call* takes."""
+    began = time.perf_counter()
+    await call()
+    return (time.perf_counter() - began) * 1000
 
 
-async def measure(directory: Path, nodes: int) -> tuple[Rates, list[Result]]:
-    """Fill a store and make the calls."""
+async def beside(
+    name: str, calls: int, call: Call, raw: Call, *, before: Call | None = None
+) -> Result:
+    """Make the *call* and the *raw* one again and again, by turns; *before* each is not timed."""
+    took, raw_took = [], []
+    for _ in range(calls):
+        if before is not None:
+            await before()
+        took.append(await timed(call))
+        raw_took.append(await timed(raw))
+    return Result(name, calls, _part(took, 50), _part(took, 99), _part(raw_took, 50))
+
+
+def _part(took: list[float], percent: int) -> float:
+    ordered = sorted(took)
+    return ordered[min(len(ordered) * percent // 100, len(ordered) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The API of a store that is filled with *nodes*, and the store."""
+
+    client: httpx.AsyncClient
+    store: Store
+    nodes: int
+    rates: Rates
+    calls: int
+
+    async def results(self) -> list[Result]:
+        """Everything there is to measure."""
+        body = {**_APP, "name": "bench", "selector": ""}
+        (await self.client.post("/v1/apps", json=body)).raise_for_status()
+        results = [
+            await beside(
+                "get a node",
+                self.calls,
+                lambda: self._get("/v1/nodes/n0"),
+                lambda: self.store.read(lambda tx: tx.node(_NAMESPACE, "n0")),
+            ),
+            await beside(
+                "stats of a node",
+                self.calls,
+                lambda: self._get("/v1/nodes/n0/stats"),
+                lambda: self.store.read(lambda tx: tx.report(_NAMESPACE, "n0")),
+            ),
+        ]
+        for selector in SELECTORS:
+            results += await self._listed(selector)
+        results.append(await self._put_app())
+        return results
+
+    async def _get(self, path: str, **query: str) -> dict[str, Any]:
+        answer = (await self.client.get(path, params=query)).raise_for_status()
+        content: dict[str, Any] = answer.json()
+        return content
+
+    async def _listed(self, selector: str) -> list[Result]:
+        query = {"limit": str(_PAGE), "selector": selector}
+        names: list[str] = []
+        following = ""
+
+        async def first_page() -> None:
+            answer = await self._get("/v1/nodes", **query)
+            names[:] = [item["name"] for item in answer["items"]]
+
+        async def next_page() -> None:
+            nonlocal following
+            more = {"continue": following} if following else {}
+            following = (await self._get("/v1/nodes", **query, **more)).get("continue", "")
+
+        async def rows() -> None:
+            await self.store.read(lambda tx: [tx.node(_NAMESPACE, name) for name in names])
+
+        async def relabel() -> None:
+            now = datetime.now(UTC)
+            spec = NodeSpec(labels={"changed": str(time.perf_counter_ns())})
+            await self.store.write(
+                lambda tx: tx.put_node(Node(_NAMESPACE, "one-more", spec, now, now))
+            )
+
+        await first_page()
+        name = f"list {_PAGE}, {selector or 'all'}"
+        return [
+            await beside(name, self.calls, next_page, rows),
+            await beside(f"{name}, labels changed", self.calls, first_page, rows, before=relabel),
+        ]
+
+    async def _put_app(self) -> Result:
+        """Each put has to tell every node; RuntimeError if it tells others."""
+
+        async def put() -> None:
+            body = {**_APP, "description": str(time.perf_counter_ns())}
+            (await self.client.put("/v1/apps/bench", json=body)).raise_for_status()
+
+        async def taken() -> int:
+            count = 0
+            while found := await self.store.write(lambda tx: tx.take_stale(_GROUP * 10)):
+                count += len(found)
+            return count
+
+        took = []
+        await taken()
+        for _ in range(min(self.calls, 5)):
+            took.append(await timed(put))
+            if (count := await taken()) != self.nodes:
+                raise RuntimeError(f"{count} nodes were told, not {self.nodes}")
+        raw = self.nodes / self.rates.put * 1000
+        return Result("put an app for all nodes", len(took), _part(took, 50), _part(took, 99), raw)
+
+
+async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[Result]]:
+    """Fill a store in *directory* and make the calls, each kind *calls* times."""
     sealer = load_or_create_sealer(directory / "secrets.key")
     numbers = itertools.count()
     witness = load_or_create_witness(directory)
@@ -127,49 +266,52 @@ async def measure(directory: Path, nodes: int) -> tuple[Rates, list[Result]]:
             headers={"Authorization": f"Bearer {_TOKEN}"},
             timeout=None,  # noqa: S113
         ) as client:
-            return rates, await _calls(client, store)
-
-
-async def _calls(client: httpx.AsyncClient, store: Store) -> list[Result]:
-    async def get(path: str) -> None:
-        (await client.get(path)).raise_for_status()
-
-    async def put() -> None:
-        body = {**_APP, "description": str(time.perf_counter_ns())}
-        (await client.put("/v1/apps/bench", json=body)).raise_for_status()
-
-    async def taken() -> None:
-        while await store.write(lambda tx: tx.take_stale(_GROUP * 10)):
-            pass
-
-    async def put_and_take() -> Result:
-        result = await timed("put an app for all nodes", 1, put)
-        await taken()
-        return result
-
-    body = {**_APP, "name": "bench", "selector": ""}
-    (await client.post("/v1/apps", json=body)).raise_for_status()
-    results = [
-        await timed("get a node", 500, lambda: get("/v1/nodes/n0")),
-        await timed("stats of a node", 500, lambda: get("/v1/nodes/n0/stats")),
-    ]
-    for selector in ("site=s7", "fleet=bench", "site in (s1,s2),rack>3", "rack!=3"):
-        path = f"/v1/nodes?limit=100&selector={selector.replace('>', '%3E')}"
-        results.append(await timed(f"list 100, {selector}", 100, lambda: get(path)))  # noqa: B023
-    puts = sorted([(await put_and_take()).p50_ms for _ in range(5)])
-    results.append(Result("put an app for all nodes", len(puts), puts[2], puts[-1]))
-    return results
+            return rates, await Bench(client, store, nodes, rates, calls).results()
 
 
 @click.command()
 @click.option("--nodes", type=click.IntRange(1, MAX_NODES), default=100_000, show_default=True)
-def command(nodes: int) -> None:
+@click.option(
+    "--calls",
+    type=click.IntRange(1, MAX_CALLS),
+    default=200,
+    show_default=True,
+    help="How often each call is made; an app is put five times at most.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def command(nodes: int, calls: int, *, as_json: bool) -> None:
     """Measure calls of the API with many nodes."""
     with tempfile.TemporaryDirectory(prefix="edgesync-bench-") as name:
-        click.echo(f"{nodes} nodes ...", err=True)
+        click.echo(f"{nodes} nodes, load {os.getloadavg()[0]:.1f} ...", err=True)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            rates, results = runner.run(measure(Path(name), nodes))
-    click.echo(f"the store alone: {rates.put:.0f} nodes/s put, {rates.got:.0f} nodes/s got")
-    click.echo(f"{'':36} {'calls':>6} {'p50 ms':>8} {'p99 ms':>8}")
-    for r in results:
-        click.echo(f"{r.name:36} {r.count:6} {r.p50_ms:8.1f} {r.p99_ms:8.1f}")
+            rates, results = runner.run(measure(Path(name), nodes, calls))
+    click.echo(_as_json(nodes, rates, results) if as_json else _as_text(rates, results))
+
+
+def _as_json(nodes: int, rates: Rates, results: list[Result]) -> str:
+    lines = [
+        {
+            "name": one.name,
+            "calls": one.calls,
+            "p50_ms": round(one.p50_ms, 3),
+            "p99_ms": round(one.p99_ms, 3),
+            "store_p50_ms": round(one.store_p50_ms, 3),
+            "ratio": round(one.ratio, 3),
+        }
+        for one in results
+    ]
+    put, got = round(rates.put), round(rates.got)
+    return json.dumps(
+        {"nodes": nodes, "put_nodes_per_second": put, "got_nodes_per_second": got, "calls": lines}
+    )
+
+
+def _as_text(rates: Rates, results: list[Result]) -> str:
+    head = f"{'':48} {'calls':>6} {'p50 ms':>9} {'p99 ms':>9} {'store ms':>9} {'ratio':>7}"
+    lines = [
+        f"{one.name:48} {one.calls:6} {one.p50_ms:9.2f} {one.p99_ms:9.2f}"
+        f" {one.store_p50_ms:9.2f} {one.ratio:7.2f}"
+        for one in results
+    ]
+    rate = f"the store alone: {rates.put:.0f} nodes/s put, {rates.got:.0f} nodes/s got"
+    return "\n".join((rate, head, *lines))

@@ -1,0 +1,42 @@
+"""The benchmark of the API runs through, and says all that is asked of it."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from edgesync.bench_api import SELECTORS, command
+
+NODES, CALLS = 120, 1
+LINES = [
+    "get a node",
+    "stats of a node",
+    *(
+        f"list 100, {selector or 'all'}{change}"
+        for selector in SELECTORS
+        for change in ("", ", labels changed")
+    ),
+    "put an app for all nodes",
+]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_every_call_is_measured_beside_the_store(*, as_json: bool) -> None:
+    options = ["--nodes", str(NODES), "--calls", str(CALLS), *(["--json"] if as_json else [])]
+    result = CliRunner().invoke(command, options, catch_exceptions=False)
+    assert result.exit_code == 0
+    if as_json:
+        said = json.loads(result.stdout)
+        assert said["nodes"] == NODES
+        assert min(said["put_nodes_per_second"], said["got_nodes_per_second"]) > 0
+        assert [one["name"] for one in said["calls"]] == LINES
+        for one in said["calls"]:
+            assert one["calls"] == CALLS
+            assert 0 < one["p50_ms"] <= one["p99_ms"]
+            assert one["ratio"] == pytest.approx(one["p50_ms"] / one["store_p50_ms"], rel=0.05)
+    else:
+        rate, head, *lines = result.stdout.splitlines()
+        assert rate.startswith("the store alone: ")
+        assert head.split() == ["calls", "p50", "ms", "p99", "ms", "store", "ms", "ratio"]
+        assert [line[:48].rstrip() for line in lines] == LINES
+        assert all(len(line[48:].split()) == 5 for line in lines)
