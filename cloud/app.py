@@ -39,6 +39,7 @@ from cloud.core.audit import Head
 from cloud.core.installation import install_command
 from cloud.core.renewal import RATE as RENEWAL_RATE
 from cloud.http.limits import Limiter
+from cloud.http.metrics import Metrics
 from cloud.http.peer import PeerProtocol
 from cloud.link.callbacks import CallbackSender, open_callback_client
 from cloud.link.exchange import Exchange
@@ -54,6 +55,7 @@ from cloud.operations.admission import may_connect
 from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
 from cloud.rest.auth import CallLimits
+from cloud.rest.metrics import add_certificate_metrics
 from cloud.store.interface import Store
 from cloud.store.rekeying import settle_key
 from cloud.store.sealing import load_or_create_sealer
@@ -205,6 +207,17 @@ async def open_cloud(
             hub.disconnect(node_id)
             revocations.wake()
 
+        metrics = Metrics()
+        server = x509.load_pem_x509_certificate(certificate.certificate_file.read_bytes())
+        ends = {
+            name: own.not_valid_after_utc
+            for name, own in (
+                ("root", authority.root),
+                ("intermediate", authority.intermediate),
+                ("server", server),
+            )
+        }
+        add_certificate_metrics(metrics, store, now_utc, lambda: ends)
         people = rest_app(
             store,
             clock=now_utc,
@@ -213,6 +226,7 @@ async def open_cloud(
             default_namespace=settings.namespace,
             on_revoked=cut_off,
             wake_callbacks=callbacks.wake,
+            metrics=metrics,
             checks={"database": _database_check(store)},
             version=version,
             new_token=_new_token,

@@ -27,6 +27,7 @@ import uvloop
 
 from cloud.core.node import Node, NodeSpec
 from cloud.core.report import Order, read_report
+from cloud.http.metrics import Metrics
 from cloud.rest.app import rest_app
 from cloud.store.interface import Store, Transaction
 from cloud.store.sealing import load_or_create_sealer
@@ -253,6 +254,7 @@ async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[
             default_namespace=_NAMESPACE,
             on_revoked=lambda _node: None,
             wake_callbacks=lambda: None,
+            metrics=Metrics(),
             checks={},
             version="",
             new_token=lambda: "",

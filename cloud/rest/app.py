@@ -9,11 +9,13 @@ from starlette.routing import Route
 
 from cloud.http.addresses import Network
 from cloud.http.app import http_app
+from cloud.http.metrics import Metrics
 from cloud.rest.auth import NO_LIMITS, CallLimits, TokenGate
 from cloud.rest.call import Api, endpoint
 from cloud.rest.continuation import Continuations
 from cloud.rest.docs import docs_routes
 from cloud.rest.health import Check, health_routes
+from cloud.rest.metrics import metrics_route
 from cloud.rest.routes import ROUTES
 from cloud.store.interface import Store
 
@@ -34,6 +36,7 @@ def rest_app(
     function_runtimes: Mapping[str, str],
     list_key: bytes,
     limits: CallLimits = NO_LIMITS,
+    metrics: Metrics,
     trusted_proxies: Sequence[Network] = (),
     can_sign: bool = True,
 ) -> Starlette:
@@ -47,7 +50,8 @@ def rest_app(
     *function_runtimes* maps the runtimes of functions to their images;
     *can_sign* says whether nodes can be given URLs of objects that need keys.
     *list_key* signs the tokens that lead from page to page. *limits* count callers, by address
-    where they show no token; *trusted_proxies* are believed about addresses.
+    where they show no token; *trusted_proxies* are believed about addresses. *metrics* are what
+    `/metrics` tells.
     """
     api = Api(
         clock,
@@ -70,7 +74,12 @@ def rest_app(
         for route in ROUTES
     ]
     return http_app(
-        [*routes, *docs_routes(version=version), *health_routes(checks, version=version)],
+        [
+            *routes,
+            *docs_routes(version=version),
+            *health_routes(checks, version=version),
+            metrics_route(metrics),
+        ],
         new_id=new_id,
         trusted_proxies=trusted_proxies,
         middleware=[

@@ -108,4 +108,4 @@ def _token(authorization: str) -> str:
 
 
 def _is_guarded(path: str) -> bool:
-    return path == "/v1" or path.startswith("/v1/")
+    return path in {"/v1", "/metrics"} or path.startswith("/v1/")

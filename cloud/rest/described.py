@@ -67,4 +67,8 @@ COPIED = (
     Parameter("from", "an app; what the body leaves out is taken from it"),
     Parameter("base", "an app; its services and volumes stand before those of the body"),
 )
+ENDING = (
+    Parameter("endsBefore", "RFC 3339; what ends before, by default in 30 days"),
+    *LISTED[2:],
+)
 TOKENS = (Parameter("namespace", "a namespace, or * for tokens that are for all of them"),)

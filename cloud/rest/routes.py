@@ -17,6 +17,7 @@ from cloud.operations.tokens import TokenDraft
 from cloud.rest import (
     apps,
     callbacks,
+    certificates,
     configs,
     deploys,
     installation,
@@ -27,7 +28,7 @@ from cloud.rest import (
     secrets,
     tokens,
 )
-from cloud.rest.described import COPIED, LISTED, NUMBERED, TOKENS, Body, Described, Name
+from cloud.rest.described import COPIED, ENDING, LISTED, NUMBERED, TOKENS, Body, Described, Name
 from cloud.rest.properties import ModeDraft, PropertiesDraft
 from cloud.rest.register import RecordCount
 from cloud.rest.route import ApiRoute
@@ -38,6 +39,7 @@ from cloud.rest.shapes import (
     BatchSummary,
     CallbackAnswer,
     CallbackSummary,
+    CertificateAnswer,
     CommandAnswer,
     ConfigAnswer,
     ConfigSummary,
@@ -461,6 +463,12 @@ ROUTES: Sequence[ApiRoute] = (
         "/v1/callback/{name}/retry",
         callbacks.retry_callback,
         Described("Try again what a callback could not be told", CallbackAnswer),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/certificates",
+        certificates.list_certificates,
+        Described("List certificates of nodes that end", Listed[CertificateAnswer], query=ENDING),
     ),
     ApiRoute(
         "GET",

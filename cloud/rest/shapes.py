@@ -376,6 +376,17 @@ class ListOptionsAnswer(_Answer):
     continue_: str = msgspec.field(name="continue")
 
 
+class CertificateAnswer(_Answer):
+    """A node and the end of its last certificate; `lastSeen` null: it never reported."""
+
+    node: str
+    namespace: str
+    serial: str
+    not_after: str
+    last_seen: str | None
+    ready: bool
+
+
 class Listed(_Answer, Generic[T]):
     """One page of a list; `total` counts all pages."""
 

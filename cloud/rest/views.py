@@ -19,6 +19,7 @@ from cloud.core.secret import Secret
 from cloud.core.times import time_text
 from cloud.core.tokens import ApiToken
 from cloud.operations.callbacks import SeenCallback
+from cloud.operations.expiry import EndingNode
 
 T = TypeVar("T")
 
@@ -204,6 +205,19 @@ def _dead_letter_view(delivery: Delivery) -> View:
         "attempts": delivery.attempts,
         "error": delivery.error,
         "content": delivery.content,
+    }
+
+
+def certificate_view(ending: EndingNode, now: datetime) -> View:
+    """A node and the end of its last certificate; the serial number as `openssl` shows it."""
+    node, last_seen = ending.seen.node, ending.seen.last_seen
+    return {
+        "node": node.name,
+        "namespace": node.namespace,
+        "serial": f"{ending.end.serial:X}",
+        "notAfter": time_text(ending.end.expires),
+        "lastSeen": time_text(last_seen) if last_seen else None,
+        "ready": is_ready(last_seen, now, every=node.core.report_every),
     }
 
 

@@ -17,6 +17,7 @@ from cloud.core.certificate import NodeCertificate
 from cloud.core.config import Config
 from cloud.core.deploys import Deploy
 from cloud.core.desired import Catalog
+from cloud.core.expiry import CertificateEnd
 from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.listing import ListOptions, NumberedPage, Page, PageOptions
 from cloud.core.node import Node
@@ -225,6 +226,22 @@ class Transaction(Protocol):
 
     def revoked_certificates(self, after: datetime) -> Sequence[NodeCertificate]:
         """What was taken back and ends later than *after*, in the order they end."""
+        ...
+
+    def list_certificate_ends(
+        self, namespace: str, before: datetime, options: ListOptions
+    ) -> Page[CertificateEnd]:
+        """Of nodes whose last certificate ends before *before*; the first to end first.
+
+        Selectors are not looked at; the place of a page is an end and a node's name.
+        """
+        ...
+
+    def count_certificate_ends(self, bounds: Sequence[datetime | None]) -> Sequence[int]:
+        """How many nodes, of all namespaces, have their last certificate end by each of *bounds*.
+
+        None is no bound.
+        """
         ...
 
     def revocation_state(self) -> RevocationState: ...

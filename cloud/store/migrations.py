@@ -341,6 +341,31 @@ _RECORD_NAMES = (
     "CREATE INDEX record_by_age ON record (namespace, batch, created, name, normalised)",
 )
 
+_LAST_CERTIFICATES = (
+    # Of each node the certificate that ends last, among those that were not taken back.
+    """
+    CREATE TABLE last_certificate (
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        serial TEXT NOT NULL,
+        expires INTEGER NOT NULL,
+        PRIMARY KEY (namespace, name),
+        FOREIGN KEY (namespace, name) REFERENCES node (namespace, name) ON DELETE CASCADE
+    ) STRICT
+    """,
+    "CREATE INDEX last_certificate_by_end ON last_certificate (namespace, expires, name)",
+    "CREATE INDEX last_certificate_by_end_of_all ON last_certificate (expires)",
+    """
+    INSERT INTO last_certificate (namespace, name, serial, expires)
+    SELECT node.namespace, node.name, own.serial, own.expires
+    FROM node JOIN certificate AS own ON own.node_id = node.namespace || '.' || node.name
+    WHERE own.revoked IS NULL AND NOT EXISTS (
+        SELECT 1 FROM certificate AS later WHERE later.node_id = own.node_id
+        AND later.revoked IS NULL AND (later.expires, later.serial) > (own.expires, own.serial)
+    )
+    """,
+)
+
 
 STEPS: tuple[Step, ...] = (
     ("0001_first_tables", _FIRST_TABLES),
@@ -355,6 +380,7 @@ STEPS: tuple[Step, ...] = (
     ("0010_deploys", _DEPLOYS),
     ("0011_record_names", _RECORD_NAMES),
     ("0012_callbacks", _CALLBACKS),
+    ("0013_last_certificates", _LAST_CERTIFICATES),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -306,6 +306,24 @@ REVOKED_CERTIFICATES = """
 SELECT serial, node_id, created, expires, revoked, key FROM certificate
 WHERE revoked IS NOT NULL AND expires > :after ORDER BY expires, serial
 """
+NOTE_LAST_CERTIFICATE = """
+INSERT INTO last_certificate (namespace, name, serial, expires)
+SELECT namespace, name, :serial, :expires FROM node WHERE namespace = :namespace AND name = :name
+ON CONFLICT (namespace, name) DO UPDATE SET serial = excluded.serial, expires = excluded.expires
+WHERE excluded.expires >= last_certificate.expires
+"""
+NO_LAST_CERTIFICATE = """
+DELETE FROM last_certificate WHERE namespace = :namespace AND name = :name
+"""
+CERTIFICATE_ENDS = """
+SELECT namespace, name, serial, expires FROM last_certificate
+WHERE namespace = :namespace AND expires < :before AND (expires, name) > (:after, :after_name)
+ORDER BY expires, name LIMIT :limit
+"""
+COUNT_CERTIFICATE_ENDS = """
+SELECT count(*) FROM last_certificate WHERE namespace = :namespace AND expires < :before
+"""
+COUNT_ALL_CERTIFICATE_ENDS = "SELECT count(*) FROM last_certificate WHERE expires <= :before"
 REVOCATION_STATE = "SELECT changes, number, issued FROM revocation WHERE id = 1"
 PUT_REVOCATION_STATE = "UPDATE revocation SET number = :number, issued = :issued WHERE id = 1"
 REVOCATIONS_CHANGED = "UPDATE revocation SET changes = changes + 1 WHERE id = 1"

@@ -14,8 +14,10 @@ import httpx
 import pytest
 
 from cloud.http.addresses import Network
+from cloud.http.metrics import Metrics
 from cloud.rest.app import rest_app
 from cloud.rest.auth import NO_LIMITS, CallLimits
+from cloud.rest.metrics import add_certificate_metrics
 from cloud.store.interface import Store
 from tests.builders import open_store
 from tests.serving import serving
@@ -115,6 +117,9 @@ async def open_world(
     woken: list[str] = []
     checks: dict[str, Any] = {}
     async with open_store(tmp_path) as store:
+        metrics = Metrics()
+        ends = {"root": clock.now + timedelta(days=1000)}
+        add_certificate_metrics(metrics, store, clock, lambda: ends)
         app = rest_app(
             store,
             clock=clock,
@@ -129,6 +134,7 @@ async def open_world(
             list_key=b"a key for tests",
             can_sign=can_sign,
             limits=limits,
+            metrics=metrics,
             trusted_proxies=trusted_proxies,
             new_token=lambda: f"token{next(tokens)}",
             install_command=lambda token: f"install with {token}",

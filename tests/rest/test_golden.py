@@ -5,11 +5,13 @@ To write the files anew: EDGESYNC_TEST_UPDATE_GOLDEN=1 pytest tests/rest/test_go
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from cloud.core.certificate import NodeCertificate
 from cloud.core.report import Order, read_report
 from cloud.operations.reports import receive_report
 from cloud.rest.routes import ROUTES
@@ -216,6 +218,8 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("callback-patch", "PATCH", "/v1/callback/crm", {"header": {"X-Site": None}}),
     ("callback-retry", "POST", "/v1/callback/crm/retry", None),
     ("callback-delete", "DELETE", "/v1/callback/crm", None),
+    ("certificate", "", "", None),
+    ("certificates-list", "GET", "/v1/certificates?endsBefore=2026-03-01T00:00:00Z&limit=9", None),
 ]
 
 
@@ -224,6 +228,9 @@ async def test_every_route_answers_as_it_did(world: World) -> None:
     for name, method, path, body in STEPS:
         if name == "report":
             await world.store.write(_receive(body, world))
+            continue
+        if name == "certificate":
+            await world.store.write(_certify)
             continue
         if name == "configs-delete":
             await world.client.call("PUT", "/v1/apps/web", {})
@@ -255,6 +262,11 @@ async def _describe_again(world: World) -> None:
     await describe(world.client)
     await world.client.call("POST", "/v1/registries", REGISTRY)
     await world.client.call("POST", "/v1/register/line-8/record", {"fingerprintValue": "SN-1"})
+
+
+def _certify(tx: Transaction) -> None:
+    ends = datetime(2026, 2, 1, tzinfo=UTC)
+    tx.put_certificate(NodeCertificate(0xC0FFEE, "default.n1", ends, ends))
 
 
 def _receive(content: Any, world: World) -> Any:

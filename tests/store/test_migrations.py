@@ -26,6 +26,7 @@ TABLES = {
     "delivery",
     "deploy",
     "label",
+    "last_certificate",
     "label_revision",
     "node",
     "record",
@@ -158,3 +159,33 @@ async def test_what_an_older_server_put_is_found_by_its_labels_and_uses(tmp_path
 
 def test_ids_are_numbered_in_their_order() -> None:
     assert [int(name[:4]) for name, _ in STEPS] == list(range(1, len(STEPS) + 1))
+
+
+def test_the_last_certificate_of_each_node_of_before_is_found(
+    connection: sqlite3.Connection,
+) -> None:
+    names = [name for name, _ in STEPS]
+    migrate(connection, STEPS[: names.index("0013_last_certificates")])
+    for name in ("n1", "n2", "n3"):
+        connection.execute(
+            "INSERT INTO node (namespace, name, document, created, updated)"
+            " VALUES ('default', ?, '{}', 1, 1)",
+            (name,),
+        )
+    for serial, name, expires, revoked in (
+        ("11", "n1", 5, None),
+        ("12", "n1", 9, None),
+        ("13", "n1", 20, 3),
+        ("14", "n2", 7, 3),
+        ("15", "n3", 7, None),
+        ("16", "n3", 7, None),
+        ("17", "gone", 7, None),
+    ):
+        connection.execute(
+            "INSERT INTO certificate (serial, node_id, created, expires, revoked)"
+            " VALUES (?, ?, 1, ?, ?)",
+            (serial, f"default.{name}", expires, revoked),
+        )
+    migrate(connection)
+    found = connection.execute("SELECT name, serial, expires FROM last_certificate ORDER BY name")
+    assert found.fetchall() == [("n1", "12", 9), ("n3", "16", 7)]

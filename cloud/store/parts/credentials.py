@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cloud.core.certificate import NodeCertificate
+from cloud.core.expiry import CertificateEnd
 from cloud.core.installation import InstallToken, TargetKind
+from cloud.core.listing import ListOptions, Page
 from cloud.core.revocation import RevocationState
 from cloud.core.tokens import ApiToken
 from cloud.errors import Conflict
@@ -28,6 +30,9 @@ from cloud.store.rows import (
     moment,
 )
 
+FAR = 2**63 - 1
+"""Later than any time and more than any count."""
+
 
 class CredentialPart(Part):
     """Certificates and tokens."""
@@ -41,7 +46,12 @@ class CredentialPart(Part):
         return [certificate_of(row) for row in found]
 
     def put_certificate(self, certificate: NodeCertificate) -> None:
-        self._run(sql.PUT_CERTIFICATE, certificate_row(certificate))
+        row = certificate_row(certificate)
+        self._run(sql.PUT_CERTIFICATE, row)
+        if certificate.revoked is None:
+            place = _place(certificate.node_id)
+            noted = {key: row[key] for key in ("serial", "expires")}
+            self._run(sql.NOTE_LAST_CERTIFICATE, {**place, **noted})
 
     def live_keys(self, node_id: str) -> frozenset[str]:
         return frozenset(key for (key,) in self._run(sql.LIVE_KEYS, {"node_id": node_id}))
@@ -51,11 +61,37 @@ class CredentialPart(Part):
         count = len(self._run(sql.REVOKE_CERTIFICATES, key))
         if count:
             self._run(sql.REVOCATIONS_CHANGED, NOTHING)
+            self._run(sql.NO_LAST_CERTIFICATE, _place(node_id))
         return count
 
     def revoked_certificates(self, after: datetime) -> Sequence[NodeCertificate]:
         found = self._run(sql.REVOKED_CERTIFICATES, {"after": micros(after)})
         return [certificate_of(row) for row in found]
+
+    def list_certificate_ends(
+        self, namespace: str, before: datetime, options: ListOptions
+    ) -> Page[CertificateEnd]:
+        key: Parameters = {"namespace": namespace, "before": micros(before)}
+        total: int = self._run(sql.COUNT_CERTIFICATE_ENDS, key)[0][0]
+        place = (micros(options.after[0]), options.after[1]) if options.after else (-FAR, "")
+        limit = options.limit
+        bounds: Parameters = {
+            "after": place[0],
+            "after_name": place[1],
+            "limit": limit + 1 if limit else FAR,
+        }
+        found = [
+            CertificateEnd(row[0], row[1], int(row[2]), moment(row[3]))
+            for row in self._run(sql.CERTIFICATE_ENDS, {**key, **bounds})
+        ]
+        if not limit or len(found) <= limit:
+            return Page(found, total)
+        last = found[limit - 1]
+        return Page(found[:limit], total, (last.expires, last.name))
+
+    def count_certificate_ends(self, bounds: Sequence[datetime | None]) -> Sequence[int]:
+        ends = (FAR if bound is None else micros(bound) for bound in bounds)
+        return [self._run(sql.COUNT_ALL_CERTIFICATE_ENDS, {"before": end})[0][0] for end in ends]
 
     def revocation_state(self) -> RevocationState:
         changes, number, issued = self._run(sql.REVOCATION_STATE, NOTHING)[0]
@@ -106,3 +142,8 @@ class CredentialPart(Part):
     def delete_api_token(self, namespace: str, name: str) -> bool:
         key = {"namespace": namespace, "name": name}
         return bool(self._run(sql.DELETE_API_TOKEN, key))
+
+
+def _place(node_id: str) -> Parameters:
+    namespace, _, name = node_id.partition(".")
+    return {"namespace": namespace, "name": name}

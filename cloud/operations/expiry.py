@@ -1,0 +1,39 @@
+"""Which certificates of nodes end, and when."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from cloud.core.expiry import CertificateEnd, bounds_from, buckets
+from cloud.core.listing import ListOptions, Page
+from cloud.operations.nodes import SeenNode, existing_node
+from cloud.store.interface import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class EndingNode:
+    """A node, and the end of its last certificate."""
+
+    seen: SeenNode
+    end: CertificateEnd
+
+
+def list_ending(
+    tx: Transaction, namespace: str, before: datetime, options: ListOptions
+) -> Page[EndingNode]:
+    """Nodes whose last certificate ends before *before*, the first to end first.
+
+    Nodes without a certificate, as none was given out or all were revoked, are not among them.
+    """
+
+    def seen(end: CertificateEnd) -> EndingNode:
+        node = existing_node(tx, end.namespace, end.name)
+        return EndingNode(SeenNode(node, tx.last_seen(end.namespace, end.name)), end)
+
+    return tx.list_certificate_ends(namespace, before, options).each(seen)
+
+
+def forecast(tx: Transaction, *, now: datetime) -> Mapping[str, int]:
+    """How many nodes of all namespaces have how much time left (`core.expiry.BOUNDS`)."""
+    *counts, total = tx.count_certificate_ends([*bounds_from(now), None])
+    return buckets(counts, total)
