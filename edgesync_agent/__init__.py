@@ -5,8 +5,8 @@ It needs Python 3.8 and nothing else, imports nothing of the server, and is put 
 does), `mqtt` and `link` (how it speaks), then `agent` and `__main__`.
 
 It runs no containers and says so: it fetches each app it should run, with its configs and secrets,
-writes those as files, and reports the app as Pending. Its certificate is valid for 90 days and is
-not renewed by itself: run a new installation command before it ends.
+writes those as files, and reports the app as Pending. It
+renews its certificate by itself, also a while after that has ended.
 """
 
 VERSION = "edgesync-agent 1"

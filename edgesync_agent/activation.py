@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
+from edgesync_agent.certificate import run_openssl
 from edgesync_agent.errors import Trouble
 from edgesync_agent.files import replace_folder, write_private
 from edgesync_agent.link import trusting
@@ -29,7 +29,7 @@ def keep_key(folder: Path, before: Path, openssl: str | None) -> Path:
         write_private(beside, before.read_bytes())
     elif openssl:
         make = [openssl, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(beside)]
-        _run(make)
+        run_openssl(make)
     else:
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import ec
@@ -48,7 +48,7 @@ def signing_request(key: Path, openssl: str | None) -> str:
         config.write_text("[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=edgesync node\n")
         ask = [openssl, "req", "-new", "-sha256", "-key", str(key), "-config", str(config)]
         try:
-            return _run(ask).decode()
+            return run_openssl(ask).decode()
         finally:
             config.unlink()
     from cryptography import x509
@@ -70,13 +70,6 @@ def openssl_command() -> str | None:
     return found
 
 
-def _run(command: list[str]) -> bytes:
-    try:
-        return subprocess.run(command, check=True, capture_output=True).stdout
-    except subprocess.CalledProcessError as error:
-        raise Trouble(f"openssl failed: {error.stderr.decode(errors='replace')}") from error
-
-
 def activate(home: Path, ca: Path, settings: dict[str, Any]) -> str:
     """Become a node and keep key and certificate in *home*; the node's id.
 
@@ -95,6 +88,7 @@ def activate(home: Path, ca: Path, settings: dict[str, Any]) -> str:
     answer = ask_to_activate(settings["activation"], ca, claim)
     identity = {
         "nodeId": f"{answer['namespace']}.{answer['nodeName']}",
+        "activation": settings["activation"],
         "mqttHost": settings["mqttHost"],
         "mqttPort": settings["mqttPort"],
     }
@@ -117,13 +111,13 @@ def ask_to_activate(url: str, ca: Path, claim: dict[str, Any]) -> dict[str, Any]
     except urllib.error.HTTPError as error:
         shown = claim.get("fingerprintValue")
         of = f" This machine's fingerprint: {shown}." if shown else ""
-        reason = f"the server does not activate this machine: {_reason(error)}.{of}"
+        reason = f"the server does not activate this machine: {reason_of(error)}.{of}"
         raise Trouble(reason) from error
     except (OSError, ValueError) as error:
         raise Trouble(f"the server cannot be reached: {error}") from error
 
 
-def _reason(error: urllib.error.HTTPError) -> str:
+def reason_of(error: urllib.error.HTTPError) -> str:
     """What the server says, with the id under which its log says more."""
     try:
         said = json.load(error)

@@ -17,6 +17,7 @@ from edgesync_agent.files import write_private
 from edgesync_agent.link import Link
 from edgesync_agent.machine import Usage, facts
 from edgesync_agent.node import Node
+from edgesync_agent.renewal import Renewal
 
 INTERVAL = 20.0  # seconds from report to report
 BACK_OFF_LIMIT = 180.0  # seconds between attempts to connect
@@ -41,11 +42,14 @@ def run(home: Path) -> None:
         node.forget_files()
         log(f"this is node {identity['nodeId']}")
         delay, usage = 1.0, Usage()
+        renewal = Renewal(home / "identity", identity, log)
         while True:
             try:
-                _stay_connected(home, identity, node, usage)
+                _stay_connected(home, identity, node, usage, renewal)
             except (Lost, OSError) as error:
                 log(f"not connected: {error}")
+                if not node.answered:
+                    renewal.failed(time.monotonic())
             delay = 1.0 if node.answered else delay
             node.answered = False
             time.sleep(delay * (0.5 + random.random() / 2))  # noqa: S311
@@ -78,9 +82,11 @@ def wait(home: Path) -> str:
     return (home / "reported").read_text()
 
 
-def _stay_connected(home: Path, identity: dict[str, Any], node: Node, usage: Usage) -> None:
-    """One connection, until it is Lost."""
-    link = Link(home, identity)
+def _stay_connected(
+    home: Path, identity: dict[str, Any], node: Node, usage: Usage, renewal: Renewal
+) -> None:
+    """One connection, until it is Lost or there is another certificate to connect with."""
+    link = Link(home, identity, renewal.certificate())
 
     def send(channel: str, kind: str, meta: dict[str, Any], content: dict[str, Any]) -> None:
         message = {"kind": kind, "meta": meta, "content": content}
@@ -89,9 +95,10 @@ def _stay_connected(home: Path, identity: dict[str, Any], node: Node, usage: Usa
     try:
         link.open(identity["nodeId"])
         log("connected")
+        renewal.connected()
         node.fetching.clear()
         report_due = stats_due = 0.0
-        while True:
+        while not renewal.tend(send, time.monotonic()):
             now = time.monotonic()
             if now >= report_due or node.changed:
                 node.report(send, facts(link.address), usage.stats())
@@ -100,7 +107,10 @@ def _stay_connected(home: Path, identity: dict[str, Any], node: Node, usage: Usa
                 send("stats", "stats", {}, {"nodestats": {"usage": usage.stats().get("usage", {})}})
                 stats_due = report_due + INTERVAL / 2
             for channel, payload in link.receive(min(report_due, stats_due) - now):
-                node.take(channel, payload, send, time.monotonic())
+                if channel != "renew-response":
+                    node.take(channel, payload, send, time.monotonic())
+                elif renewal.take(payload, time.monotonic()):
+                    return
             if node.answered and not (home / "reported").exists():
                 write_private(home / "reported", identity["nodeId"].encode())
     finally:

@@ -27,6 +27,18 @@ def write_private(path: Path, data: bytes) -> None:
         os.fsync(number)
 
 
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file that nobody else can read; a crash leaves the old one or the new one, whole."""
+    beside = path.with_name(f".new-{path.name}")
+    write_private(beside, data)
+    os.replace(beside, path)
+    number = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
 def replace_folder(new: Path, place: Path) -> None:
     """Put *new* at *place*; what was there is removed."""
     old = place.with_name(f".old-{place.name}")

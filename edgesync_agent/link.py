@@ -36,13 +36,13 @@ def trusting(ca: Path) -> ssl.SSLContext:
 class Link:
     """One connection to the server's hub: TLS on both sides, subscribed, ready to report."""
 
-    def __init__(self, home: Path, identity: dict[str, Any]) -> None:
+    def __init__(self, home: Path, identity: dict[str, Any], certificate: Path) -> None:
         self.prefix = f"edge/v1/{identity['nodeId']}/"
         self.splitter = Splitter()
         self.number = 1  # of the last packet that is to be acknowledged
         self.waiting: list[tuple[int, bytes]] = []  # packets that came and were not looked at
         context = trusting(home / "identity" / "ca.pem")
-        context.load_cert_chain(home / "identity" / "cert.pem", home / "identity" / "key.pem")
+        context.load_cert_chain(certificate, home / "identity" / "key.pem")
         host, port = identity["mqttHost"], identity["mqttPort"]
         plain = socket.create_connection((host, port), timeout=PATIENCE)
         try:
@@ -61,7 +61,8 @@ class Link:
             raise Lost("the server refuses this node: deleted, or its certificate is taken back")
         if code:
             raise Lost(f"the server refuses the connection (code {code})")
-        self.write(subscribe_packet(1, [self.prefix + "delta", self.prefix + "desire-response"]))
+        channels = ("delta", "desire-response", "renew-response")
+        self.write(subscribe_packet(1, [self.prefix + channel for channel in channels]))
         if 0x80 in self._expect(0x90)[2:]:
             raise Lost("the server refuses the subscription")
 

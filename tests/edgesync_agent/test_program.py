@@ -50,7 +50,7 @@ def test_the_program_runs_by_itself(tmp_path: Path) -> None:
 
     told = run("--help").stdout
     assert "runs no containers" in told
-    assert "not renewed" in told.replace("\n", " ")
+    assert "renews its certificate" in told.replace("\n", " ")
     for command in ("run", "activate"):
         refused = run(command, "--home", str(tmp_path))
         assert refused.returncode == 1

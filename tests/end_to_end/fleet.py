@@ -3,7 +3,9 @@
 import itertools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from certs.files import load_or_create_authority
@@ -46,3 +48,18 @@ def keep(
     (folder / "cert.pem").write_text(certificate)
     (folder / "ca.pem").write_text(ca)
     return Identity(name, folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
+
+
+async def age_certificate(data: Path, pem: str, age: int) -> str:
+    """A certificate for the node and key of *pem*, given out so many days ago."""
+    old = x509.load_pem_x509_certificate(pem.encode())
+    [name] = old.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    namespace, _, node = str(name.value).partition(".")
+    authority = load_or_create_authority(data / "ca", now=datetime.now(UTC))
+    key: Any = old.public_key()
+    device, at = Device(key, key_digest(key), ""), datetime.now(UTC) - age * DAY
+    async with open_store(data) as store:
+        issued = await store.write(
+            lambda tx: certify(tx, authority, namespace, node, device, at, next(SERIALS))
+        )
+    return issued.certificate_pem

@@ -11,14 +11,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
+from cryptography import x509
 
 from tests.end_to_end.conftest import UNIT, Server, kv, make_app, make_csr, running_server, wait_for
+from tests.end_to_end.fleet import age_certificate, make_past
 
 TOOLS = (
     *("sh", "curl", "openssl", "nohup", "mktemp", "rm", "mkdir", "chmod", "mv", "cat", "id"),
@@ -373,3 +377,29 @@ def test_the_installer_and_the_agent_are_for_who_has_a_token(
     database = (server.data_dir / "edgesync.db-wal").read_bytes()
     assert token.encode() not in database + (server.data_dir / "edgesync.db").read_bytes()
     assert token not in server.log()
+
+
+def test_an_agent_renews_when_it_is_time_and_when_it_is_too_late(
+    tmp_path: Path, machine: Machine
+) -> None:
+    """Its certificate is changed for one of the same key that is as old as the test wants it."""
+    data = tmp_path / "data"
+    anyio.run(make_past, data, {})
+    with running_server(data) as server, server.client() as api:
+        api.post("/v1/nodes", json={"name": "gate"})
+        installed(machine.run(command_for(api, "nodes/gate")))
+        ports = ["--activation-port", server.activation.rpartition(":")[2]]
+        ports += ["--mqtt-port", str(server.mqtt_port)]
+    file = machine.state / "identity" / "cert.pem"
+    for age in (85, 95):
+        machine.agent("stop")
+        aged = anyio.run(age_certificate, data, file.read_text(), age)
+        file.write_text(aged)
+        with running_server(data, *ports):
+            start = f"nohup python3 {machine.state}/agent.pyz run > {machine.state}/log 2>&1 &"
+            installed(machine.run(start))
+            assert "reports in" in installed(machine.agent("wait"))
+            wait_for(lambda: file.read_text() != aged, "another certificate")  # noqa: B023
+            certificate = x509.load_pem_x509_certificate(file.read_bytes())
+            assert (certificate.not_valid_after_utc - datetime.now(UTC)).days == 89
+            wait_for(lambda: not file.with_name("cert.old.pem").exists(), "the end of the old one")
