@@ -43,6 +43,7 @@ from cloud.http.metrics import Metrics
 from cloud.http.peer import PeerProtocol
 from cloud.link.callbacks import CallbackSender, open_callback_client
 from cloud.link.exchange import Exchange
+from cloud.link.guard import Guard
 from cloud.link.http import activation_app
 from cloud.link.inbox import Inbox
 from cloud.link.installer import ServerAddress
@@ -260,6 +261,7 @@ async def open_cloud(
             server_generated_keys=settings.server_generated_keys,
             address=install_address,
             limiter=Limiter(settings.request_rate, time.monotonic),
+            guard=Guard(store, settings.denial_rate, time.monotonic),
             renewals=renewals,
             trusted_proxies=settings.proxies,
             disconnect=cut_off,

@@ -1,6 +1,5 @@
 """The activation port: what a device can do before it has a certificate, and when that ends."""
 
-import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -17,21 +16,20 @@ from certs.keys import key_digest, key_pem, new_private_key
 from cloud.core.installation import AGENT_PATH, INSTALLER_PATH
 from cloud.core.names import check_namespace
 from cloud.core.times import time_text
-from cloud.errors import Invalid, NotLetIn
+from cloud.errors import Invalid
 from cloud.http.addresses import Network
 from cloud.http.answers import bytes_response, json_response
 from cloud.http.app import http_app
 from cloud.http.limits import AddressGate, Limiter
-from cloud.http.requests import address_of, read_json, request_id
+from cloud.http.requests import address_key_of, address_of, read_json
 from cloud.link.certificate import certificate_map, requested_key
 from cloud.link.est import est_routes
+from cloud.link.guard import Guard
 from cloud.link.installer import ServerAddress, agent_program, installer_script
 from cloud.link.renewal import Renewals
 from cloud.operations.activation import Activation, Claim, Device, activate
 from cloud.operations.installation import install_target, offered
 from cloud.store.interface import Store
-
-logger = logging.getLogger(__name__)
 
 BODY_LIMIT = 64 * 1024
 """Bytes of an activation request (docs/protocol.md, "Limits")."""
@@ -51,6 +49,7 @@ def activation_app(
     disconnect: Callable[[str], None],
     wake_callbacks: Callable[[], None],
     limiter: Limiter,
+    guard: Guard,
     renewals: Renewals,
     trusted_proxies: Sequence[Network] = (),
 ) -> Starlette:
@@ -59,8 +58,8 @@ def activation_app(
     Takes `/v1/active`, renewals and EST, and who has an install token gets the installer and the
     agent, which are told *address*. *disconnect* is called with the id of a node whose certificates
     were taken back, *wake_callbacks* when there may be something to tell them. *limiter* counts the
-    requests of each address; *trusted_proxies* are believed about addresses. *public* is what else
-    everybody may ask for.
+    requests of each address, *guard* its wrong guesses; *trusted_proxies* are believed about
+    addresses. *public* is what else everybody may ask for.
     """
 
     async def active(request: Request) -> Response:
@@ -77,17 +76,12 @@ def activation_app(
         now, serial, delivery_id = clock(), new_serial(), new_id()
         peer = address_of(request.scope)
         device = Device(public_key, key_digest(public_key), peer)
-        try:
+        async with guard.watching(claim, device, address_key_of(request.scope)):
             activation = await store.write(
                 lambda tx: activate(
                     tx, authority, claim, device, now=now, serial=serial, delivery_id=delivery_id
                 )
             )
-        except NotLetIn as error:
-            logger.warning(
-                "request %s from %s: not let in: %s", request_id(request), peer, error.cause
-            )
-            raise
         if activation.has_replaced:
             disconnect(activation.node_id)
         wake_callbacks()

@@ -149,6 +149,27 @@ def activate(
     return certify(tx, authority, record.namespace, record.node_name, device, now, serial)
 
 
+def guess_of(claim: Claim) -> str:
+    """What of a claim somebody could guess, as one text."""
+    return msgspec.json.encode(
+        (
+            claim.namespace,
+            normalised(claim.fingerprint_value),
+            claim.security_type,
+            claim.security_value,
+            claim.install_token,
+        )
+    ).decode()
+
+
+def is_known_device(tx: Transaction, claim: Claim, device: Device) -> bool:
+    """Say whether the device is active and has the key of its node, whatever else it says."""
+    record = tx.record_by_fingerprint(claim.namespace, claim.batch_name, claim.fingerprint_value)
+    if record is None or not record.active:
+        return False
+    return device.key_digest in tx.live_keys(node_id(record.namespace, record.node_name))
+
+
 def certify(
     tx: Transaction,
     authority: Authority,

@@ -1,6 +1,8 @@
 """A device becomes a node, over real HTTPS."""
 
+import re
 import ssl
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -156,16 +158,59 @@ def test_a_fingerprint_cannot_take_over_a_node_that_is_there(
     )
 
 
-def test_two_at_the_same_moment_do_not_overrun_the_quota(server: Server, api: httpx.Client) -> None:
-    batch = make_batch(api, quotaNum=3)
-    _, csr = make_csr()
-    claims = [claim_for(batch, f"sn-{number}", csr) for number in range(12)]
-    with ThreadPoolExecutor(12) as threads:
-        answers = list(threads.map(lambda claim: post(server, claim), claims))
-    statuses = sorted(answer.status_code for answer in answers)
-    assert statuses == [200] * 3 + [400] * 9
-    assert {a.json()["code"] for a in answers if a.status_code == 400} == {"RegisterQuotaNumOut"}
-    assert api.get("/v1/register/b1/record").json()["total"] == 3
+def test_who_guesses_is_locked_out_and_a_site_is_not(tmp_path: Path) -> None:
+    """All of them come from one address; who forges another in a header is still the same."""
+    forged = {"X-Forwarded-For": "192.0.2.9", "Forwarded": "for=192.0.2.9"}
+    with (
+        running_server(tmp_path / "data", "--denials-per-minute", "3") as server,
+        server.client() as api,
+        server.devices() as devices,
+    ):
+        batch = make_batch(api, enableWhitelist=1)
+        api.post("/v1/register/b1/record", json={"fingerprintValue": "own"})
+        other = make_batch(api, "b2")
+        (_, csr), (_, waiting_csr) = make_csr(), make_csr()
+        own, waiting = claim_for(batch, "own", csr), claim_for(batch, "waits", waiting_csr)
+        assert devices.post("/v1/active", json=own).status_code == 200
+        assert devices.post("/v1/active", json=waiting).status_code == 401
+        answers = [
+            devices.post("/v1/active", json=claim_for(batch, f"g-{n}", csr), headers=forged)
+            for n in range(6)
+        ]
+        assert {answer.status_code for answer in answers[:2]} == {401}
+        assert_refused(answers[-1], 429, "TooManyRequests")
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 20
+        assert devices.post("/v1/active", json=own).status_code == 200
+        assert devices.post("/v1/active", json=waiting).status_code == 401
+        api.post("/v1/register/b1/record", json={"fingerprintValue": "waits"})
+        assert devices.post("/v1/active", json=waiting).status_code == 200
+        assert devices.post("/v1/active", json=claim_for(other, "new", csr)).status_code == 200
+        command = api.get("/v1/register/b1/init").json()["cmd"]
+        token = re.search(r"token=([\w-]+)", command)
+        assert token is not None
+        api.post("/v1/register/b1/record", json={"fingerprintValue": "brought"})
+        brought = {"installToken": token[1], "fingerprintValue": "brought", "csr": csr}
+        assert devices.post("/v1/active", json=brought).status_code == 200
+        assert api.get("/v1/register/b1/record/own").json()["activeIp"] == "127.0.0.1"
+
+
+def test_a_thousand_at_once_do_not_overrun_a_quota_of_five_hundred(tmp_path: Path) -> None:
+    with (
+        running_server(tmp_path / "data", "--requests-per-second", "0") as server,
+        server.client() as api,
+        server.devices() as devices,
+        ThreadPoolExecutor(32) as threads,
+    ):
+        batch = make_batch(api, quotaNum=500)
+        _, csr = make_csr()
+        claims = [claim_for(batch, f"sn-{number}", csr) for number in range(1000)]
+        answers = list(threads.map(lambda claim: devices.post("/v1/active", json=claim), claims))
+        statuses = Counter(answer.status_code for answer in answers)
+        assert statuses == {200: 500, 400: 500}
+        codes = {answer.json()["code"] for answer in answers if answer.status_code == 400}
+        assert codes == {"RegisterQuotaNumOut"}
+        assert api.get("/v1/register/b1/record").json()["total"] == 500
+        assert api.get("/v1/nodes?limit=1").json()["total"] == 500
 
 
 def test_the_endpoint_is_tls_only_and_its_certificate_is_checked(server: Server) -> None:

@@ -1,0 +1,47 @@
+"""Who tries to activate, and how often it may be wrong."""
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+
+from cloud.core.guesses import Guesses
+from cloud.core.rate import Rate
+from cloud.errors import Denied, NotLetIn, OtherKey, TooManyRequests
+from cloud.operations.activation import Claim, Device, guess_of, is_known_device
+from cloud.store.interface import Store
+
+logger = logging.getLogger(__name__)
+
+
+class Guard:
+    """Owns the count of wrong claims; *rate* is that of one address at one batch, None for any."""
+
+    def __init__(self, store: Store, rate: Rate | None, timer: Callable[[], float]) -> None:
+        self._store = store
+        self._guesses = Guesses(rate)
+        self._timer = timer
+
+    @contextlib.asynccontextmanager
+    async def watching(self, claim: Claim, device: Device, caller: str) -> AsyncIterator[None]:
+        """Watch one claim of *caller*; TooManyRequests, and it is not looked at, after many wrong.
+
+        An installation token cannot be guessed, and a device that is active proves itself by its
+        key: both are always looked at.
+        """
+        batch, guess = f"{claim.namespace}/{claim.batch_name}", guess_of(claim)
+        wait = self._guesses.wait(caller, batch, guess, self._timer())
+        if wait is not None and not await self._is_trusted(claim, device):
+            logger.warning("%s is locked out of %s for %.0f s", caller, batch[:120], wait)
+            raise TooManyRequests(wait)
+        try:
+            yield
+        except (Denied, OtherKey) as error:
+            self._guesses.note_wrong(caller, batch, guess, self._timer())
+            cause = error.cause if isinstance(error, NotLetIn) else str(error)
+            logger.warning("%s is not let in: %s", device.address, cause)
+            raise
+
+    async def _is_trusted(self, claim: Claim, device: Device) -> bool:
+        if claim.install_token:
+            return True
+        return await self._store.read(lambda tx: is_known_device(tx, claim, device))
