@@ -25,6 +25,7 @@ from edgesync.bench_api import command as bench_api
 from edgesync.bench_hub import command as bench_hub
 from edgesync.ca_command import ca, passphrase_of
 from edgesync.demo import demo
+from edgesync.import_command import imports
 from edgesync.token_command import token
 
 
@@ -129,6 +130,7 @@ main.add_command(sim)
 main.add_command(demo)
 main.add_command(token)
 main.add_command(ca)
+main.add_command(imports)
 bench.add_command(bench_hub, "hub")
 bench.add_command(bench_api, "api")
 

@@ -2,6 +2,7 @@
 
 import os
 import ssl
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,12 @@ from cloud.config import LOOPBACK
 
 SECONDS = 30
 """How long an answer may take."""
+
+TOO_MANY = 429
+"""Status of an answer to who asks too often (RFC 6585, section 4)."""
+
+TRIES = 10
+"""How often a server that was asked too often is asked again."""
 
 
 class Refused(click.ClickException):
@@ -63,13 +70,24 @@ class Server:
     def call(
         self, method: str, path: str, *, body: Any = None, query: Mapping[str, str] | None = None
     ) -> Any:
-        """Answer of one call; Refused if the server says no, ClickException if there is none."""
+        """Answer of one call; Refused if the server says no, ClickException if there is none.
+
+        Who asks too often waits as long as the server says, and asks again.
+        """
         try:
             answer = self._client.request(method, path, json=body, params=query)
-            content = answer.json()
+            for _ in range(TRIES):
+                if answer.status_code != TOO_MANY:
+                    break
+                time.sleep(_pause(answer))
+                answer = self._client.request(method, path, json=body, params=query)
         except httpx.HTTPError as error:
             raise click.ClickException(f"{self.url}: {error}") from error
+        try:
+            content = answer.json()
         except ValueError as error:
+            if answer.is_error:
+                raise Refused(answer.status_code, "", _first_line(answer)) from error
             raise click.ClickException(f"{self.url}: its answer is not that of an API") from error
         if answer.is_success:
             return content
@@ -78,34 +96,56 @@ class Server:
         raise Refused(answer.status_code, str(said.get("code", "")), message)
 
 
+def _first_line(answer: httpx.Response) -> str:
+    """What to say of an answer that some other server gave in this one's place."""
+    text = answer.text.strip().partition("\n")[0]
+    return f"{answer.status_code}: {text[:200]}"
+
+
+def _pause(answer: httpx.Response) -> float:
+    """Seconds the server wants to be left alone for, a minute at most."""
+    said = answer.headers.get("retry-after", "1")
+    return min(float(said), 60.0) if said.isascii() and said.isdigit() else 1.0
+
+
 def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give *command* the options that `access` makes a server of: `url`, `ca`, `token_file`."""
-    for option in reversed(
-        (
-            click.option(
-                "--url",
-                default="http://127.0.0.1:9004",
-                envvar="EDGESYNC_URL",
-                show_default=True,
-                help="REST API of the server.",
-            ),
-            click.option(
-                "--ca",
-                type=readable_file(),
-                envvar="EDGESYNC_CA",
-                help="Certificate of the server's authority (ca/root.pem)."
-                "  [default: those of the system]",
-            ),
-            click.option(
-                "--token-file",
-                type=readable_file(),
-                envvar="EDGESYNC_TOKEN_FILE",
-                help="File with the token to ask with; without it EDGESYNC_TOKEN holds the token.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+    return prefixed_server_options("")(command)
+
+
+def prefixed_server_options(prefix: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """As `server_options`, with *prefix* before the name of each option."""
+
+    def give(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(
+            (
+                click.option(
+                    f"--{prefix}url",
+                    default="http://127.0.0.1:9004",
+                    envvar="EDGESYNC_URL",
+                    show_default=True,
+                    help="REST API of the server.",
+                ),
+                click.option(
+                    f"--{prefix}ca",
+                    type=readable_file(),
+                    envvar="EDGESYNC_CA",
+                    help="Certificate of the server's authority (ca/root.pem)."
+                    "  [default: those of the system]",
+                ),
+                click.option(
+                    f"--{prefix}token-file",
+                    type=readable_file(),
+                    envvar="EDGESYNC_TOKEN_FILE",
+                    help="File with the token to ask with; without it EDGESYNC_TOKEN holds the"
+                    " token.",
+                ),
+            )
+        ):
+            command = option(command)
+        return command
+
+    return give
 
 
 def readable_file() -> click.Path:
@@ -113,11 +153,11 @@ def readable_file() -> click.Path:
     return click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-def access(url: str, ca: Path | None, token_file: Path | None) -> Access:
+def access(url: str, ca: Path | None, token_file: Path | None, *, prefix: str = "") -> Access:
     """What the options of `server_options` say; UsageError names the one that cannot be used."""
-    address = checked_url("--url", url)
-    check_is_private("--url", address)
-    return Access(address, trust("--ca", ca), _token(token_file))
+    address = checked_url(f"--{prefix}url", url)
+    check_is_private(f"--{prefix}url", address)
+    return Access(address, trust(f"--{prefix}ca", ca), _token(token_file, f"--{prefix}token-file"))
 
 
 def checked_url(option: str, text: str) -> httpx.URL:
@@ -152,10 +192,10 @@ def token_in(file: Path) -> str:
     return _sendable(file.read_text(encoding="utf-8", errors="replace"))
 
 
-def _token(file: Path | None) -> str:
+def _token(file: Path | None, option: str) -> str:
     token = _sendable(os.environ.get("EDGESYNC_TOKEN", "")) if file is None else token_in(file)
     if not token:
-        raise click.UsageError("name a file with --token-file, or set EDGESYNC_TOKEN to a token")
+        raise click.UsageError(f"name a file with {option}, or set EDGESYNC_TOKEN to a token")
     return token
 
 

@@ -1,0 +1,196 @@
+"""`edgesync import baetyl`, from a server that answers as baetyl-cloud does, into a real one."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cloud.core.node import NodeSpec
+from cloud.operations.nodes import create_node
+from edgesync.__main__ import main
+from tests.rest.baetyl_cloud import BaetylCloud, furnished
+from tests.rest.conftest import TOKEN, World
+from tests.serving import serving
+
+KINDS = ("secrets", "registries", "configs", "batches", "records", "nodes", "apps")
+
+
+async def run(world: World, cloud: BaetylCloud, *words: str) -> Result:
+    env = {"EDGESYNC_URL": world.url, "EDGESYNC_TOKEN": TOKEN}
+    async with serving(cloud.app) as url:
+        command = ["import", "baetyl", "--url", url, *words]
+        return await asyncio.to_thread(CliRunner(env=env).invoke, main, command)
+
+
+def table(result: Result) -> dict[str, list[int]]:
+    """Of each kind: created, updated, same, not taken over."""
+    pattern = rf"^({'|'.join(KINDS)}) +(\d+) +(\d+) +(\d+) +(\d+)$"
+    found = re.findall(pattern, result.stdout, flags=re.M)
+    return {kind: [int(number) for number in numbers] for kind, *numbers in found}
+
+
+async def everything(world: World) -> dict[str, Any]:
+    """All that the server shows, but for what passes with time."""
+    shown: dict[str, Any] = {}
+    for kind in ("secrets", "registries", "configs", "register", "nodes", "apps"):
+        for item in (await world.client.call("GET", f"/v1/{kind}"))["items"]:
+            path = f"/v1/{kind}/{item['name']}"
+            shown[path] = await world.client.call("GET", path)
+    return shown
+
+
+@pytest.mark.parametrize("is_early", [True, False], ids=["early", "late"])
+async def test_all_that_can_be_is_taken_over_and_a_second_time_changes_nothing(
+    world: World, *, is_early: bool
+) -> None:
+    cloud = furnished(is_early=is_early)
+    result = await run(world, cloud)
+    assert result.exit_code == 0, result.output
+    register = {"batches": [1, 0, 0, 0], "records": [2, 0, 0, 0]}
+    none = {"batches": [0, 0, 0, 0], "records": [0, 0, 0, 0]}
+    assert table(result) == {
+        "secrets": [1, 0, 0, 0],
+        "registries": [1, 0, 0, 0],
+        "configs": [2, 0, 0, 0],
+        **(register if is_early else none),
+        "nodes": [1, 0, 0, 0],
+        "apps": [2, 0, 0, 0],
+    }
+    before = await everything(world)
+    world.clock.advance(60)
+    again = await run(world, cloud)
+    assert again.exit_code == 0, again.output
+    assert [sum(numbers[:2]) for numbers in table(again).values()] == [0] * len(KINDS)
+    assert await everything(world) == before
+
+
+async def test_what_is_taken_over_means_what_it_meant(world: World) -> None:
+    result = await run(world, furnished(is_early=True))
+    shown = await everything(world)
+    assert shown["/v1/secrets/password"]["data"] == {"password": "open"}
+    assert shown["/v1/configs/conf"]["data"][0]["value"]["value"] == "listener 1883\n"
+    assert shown["/v1/configs/code"]["data"][0]["value"]["object"] == "fn.zip"
+    node = shown["/v1/nodes/gate-7"]
+    assert node["labels"] == {"role": "gateway", "baetyl-node-name": "gate-7"}
+    app = shown["/v1/apps/broker"]
+    assert app["selector"] == "role=gateway"
+    assert [registry["name"] for registry in app["registries"]] == ["hub"]
+    (service,) = app["services"]
+    assert (service["image"], service["replica"]) == ("eclipse-mosquitto:2", 2)
+    assert service["hostNetwork"] is True
+    assert [mount["name"] for mount in service["volumeMounts"]] == ["conf", "users"]
+    batch = shown["/v1/register/line-7"]
+    assert (batch["enableWhitelist"], batch["quotaNum"]) == (0, 10)
+    assert batch["securityKey"] == "a token of the batch"
+    record = await world.client.call("GET", "/v1/register/line-7/record/sn-2")
+    assert (record["active"], record["nodeName"]) == (0, "gate-9")
+    assert "1 records were active there" in result.output
+    where = "/v1/nodes/gate-7"
+    assert (await world.client.call("GET", f"{where}/mode")) == {"mode": "local"}
+    assert (await world.client.call("GET", f"{where}/core/configs"))["frequency"] == 60
+    properties = await world.client.call("GET", f"{where}/properties")
+    assert properties["state"] == {"report": {}, "desire": {"a": "1"}}
+
+    def passwords(tx: Any) -> list[str]:
+        return [registry.spec.password for registry in tx.registries("default")]
+
+    assert await world.store.read(passwords) == ["sesame"]
+
+
+async def test_what_cannot_be_taken_over_is_named_and_the_rest_goes_on(world: World) -> None:
+    cloud = furnished(is_early=False)
+    del cloud.things["registry-secrets"]
+    cloud.add("secrets", "masked")
+    cloud.add("nodes", "camera", labels={"-": "no label"}, accelerator="nvidia")
+    cloud.add("nodes", "gate-9", labels={}, accelerator="nvidia", sysApps=["baetyl-rule"])
+    cloud.add("apps", "chart", type="helm")
+    cloud.add("apps", "later", cronStatus=1, selector="a=b")
+    cloud.add("apps", "sealed", volumes=[{"name": "c", "certificate": {"name": "c"}}])
+    cloud.add("apps", "prepared", initServices=[{"name": "i", "image": "i"}])
+    result = await run(world, cloud)
+    assert result.exit_code == 1, result.output
+    _, _, rest = result.output.partition("Not taken over:\n")
+    said = {line.split(":")[0].strip(): line for line in rest.splitlines()}
+    assert "password is not shown" in said["registries hub"]
+    assert "not shown" in said["secrets masked"]
+    assert "labels" in said["nodes camera"]
+    assert "(hub) is not found" in said["apps broker"]
+    assert "helm" in said["apps chart"]
+    assert "cronTime" in said["apps later"]
+    assert "certificate" in said["apps sealed"]
+    assert "initServices" in said["apps prepared"]
+    assert set(said) == {
+        "registries hub",
+        "secrets masked",
+        "nodes camera",
+        *(f"apps {name}" for name in ("broker", "chart", "later", "sealed", "prepared")),
+    }
+    assert "nodes gate-9: accelerator, sysApps" in result.output
+    assert table(result)["apps"] == [1, 0, 0, 5]
+    assert table(result)["nodes"] == [2, 0, 0, 1]
+
+
+async def test_a_dry_run_writes_nothing(world: World) -> None:
+    create = lambda tx: create_node(tx, "default", "gate-7", NodeSpec(), now=world.clock.now)  # noqa: E731
+    await world.store.write(create)
+    before = await everything(world)
+    result = await run(world, furnished(is_early=True), "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "Nothing was written" in result.output
+    assert table(result)["nodes"] == [0, 1, 0, 0]
+    assert table(result)["apps"] == [2, 0, 0, 0]
+    assert await everything(world) == before
+
+
+async def test_one_thing_that_the_server_fails_at_does_not_end_the_rest(world: World) -> None:
+    cloud = furnished(is_early=False)
+    cloud.failing = {"/v1/configs/conf"}
+    cloud.busy = 2
+    result = await run(world, cloud)
+    assert result.exit_code == 1
+    assert "configs conf: 502: bad gateway" in result.output
+    assert table(result)["configs"] == [1, 0, 0, 1]
+    assert table(result)["nodes"] == [1, 0, 0, 0]
+
+
+async def test_many_pages_are_read_to_the_end(world: World) -> None:
+    cloud = BaetylCloud()
+    for number in range(401):
+        cloud.add("nodes", f"n{number}", labels={})
+    result = await run(world, cloud, "--dry-run")
+    assert table(result)["nodes"] == [401, 0, 0, 0], result.output
+    assert cloud.asked.count("/v1/nodes") == 3
+
+
+async def test_a_namespace_and_a_token_are_sent_where_they_belong(
+    world: World, tmp_path: Path
+) -> None:
+    cloud = furnished(is_early=False)
+    cloud.token = "for baetyl"
+    file = tmp_path / "token"
+    file.write_text("for baetyl\n")
+    refused = await run(world, cloud)
+    assert (refused.exit_code, "access is denied" in refused.output) == (1, True)
+    result = await run(world, cloud, "--token-file", str(file), "--to-namespace", "shop")
+    assert result.exit_code == 0, result.output
+    assert (await world.client.call("GET", "/v1/nodes"))["total"] == 0
+    assert (await world.client.within("shop").call("GET", "/v1/nodes"))["total"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--url", "baetyl"], "--url: baetyl is no address"),
+        (["--url", "http://127.0.0.1:1"], "127.0.0.1:1"),
+        (["--url", "http://127.0.0.1:1", "--to-url", "http://sync.example.com"], "--to-url"),
+        (["--url", "http://10.0.0.5:9004", "--token-file", __file__], "https only"),
+    ],
+)
+def test_it_says_why_it_cannot_begin(words: list[str], said: str) -> None:
+    env = {"EDGESYNC_TOKEN": "t", "EDGESYNC_URL": "http://127.0.0.1:1"}
+    result = CliRunner(env=env).invoke(main, ["import", "baetyl", *words])
+    assert result.exit_code != 0
+    assert said in result.output
