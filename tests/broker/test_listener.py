@@ -14,6 +14,7 @@ from tests.broker.node import (
     DEADLINE,
     Node,
     connect_packet,
+    receive_all,
     until,
 )
 
@@ -252,3 +253,22 @@ async def test_the_log_says_which_client_id_a_refused_node_needs(
     assert NODE in record.getMessage()
     assert "my-edge" in record.getMessage()
     assert len(record.getMessage()) < 300
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_a_client_that_waits_for_no_answer_is_served_in_order(
+    hub: EmbeddedHub, authority: Authority, qos: int
+) -> None:
+    """As stock agents begin: CONNECT and SUBSCRIBE at once, perhaps without keep alive."""
+    node = await Node.open(hub.port, authority.client_context(NODE))
+    node.send(connect_packet(NODE, keep_alive=0, clean=False))
+    node.subscribe(DELTA, topic_for(NODE, Channel.DESIRE_RESPONSE), qos=qos)
+    node.publish(REPORT, b"{}", qos=qos, packet_id=7)
+    assert await node.connack() == 0
+    assert await node.read() == (0x90, bytes((0, 1, qos, qos)))
+    [report] = await receive_all(hub, 1)
+    assert (report.node_id, report.channel, report.payload) == (NODE, Channel.REPORT, b"{}")
+    assert await node.acked(qos) == [7] * qos
+    assert hub.push(NODE, Channel.DELTA, b"{}")
+    assert (await node.read())[0] == 0x30
+    await node.close()

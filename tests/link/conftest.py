@@ -2,29 +2,36 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from broker.hub import Inbound
 from broker.messages import Encoding, Message, decode_message, encode_message
 from broker.topics import Channel
 from cloud.core.app import AppSpec, Ref, Service, Volume
+from cloud.core.certificate import NodeCertificate
 from cloud.core.config import ConfigItem, ConfigSpec, KeyValue
 from cloud.core.node import NodeSpec
 from cloud.core.registry import RegistrySpec
 from cloud.core.secret import SecretSpec
+from cloud.link.exchange import Exchange
+from cloud.link.sync import sync_app
 from cloud.operations.apps import create_app
 from cloud.operations.configs import create_config
 from cloud.operations.nodes import create_node
 from cloud.operations.registries import create_registry
 from cloud.operations.secrets import create_secret
 from cloud.store.interface import Store, Transaction
+from tests.broker.authority import Authority
 from tests.builders import open_store
+from tests.serving import serving
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+NODE = "default.n1"
 
 
 @dataclass
@@ -33,6 +40,7 @@ class FakeHub:
 
     connected: set[str] = field(default_factory=set)
     pushed: list[tuple[str, Channel, Message, Encoding]] = field(default_factory=list)
+    payloads: list[bytes] = field(default_factory=list)
     acked: list[Any] = field(default_factory=list)
 
     async def receive(self, limit: int) -> Sequence[Inbound]:
@@ -41,6 +49,7 @@ class FakeHub:
     def push(self, node_id: str, channel: Channel, payload: bytes) -> bool:
         encoding = Encoding.JSON if payload[:1] == b"{" else Encoding.MSGPACK
         self.pushed.append((node_id, channel, decode_message(payload), encoding))
+        self.payloads.append(payload)
         return node_id in self.connected
 
     def is_connected(self, node_id: str) -> bool:
@@ -97,3 +106,47 @@ def describe(tx: Transaction) -> None:
         registries=(Ref("hub"),),
     )
     create_app(tx, "default", "web", spec, now=NOW)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    made = Authority(tmp_path_factory.mktemp("authority"))
+    for name in (NODE, "default.n2"):
+        made.issue(name, [name])
+    return made
+
+
+@dataclass
+class Link:
+    """A server of the link, and how to reach it as some node."""
+
+    url: str
+    authority: Authority
+    exchange: Exchange
+    store: Store
+    now: datetime = NOW
+
+    def client(self, name: str | None = NODE) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, verify=self.authority.client_context(name))
+
+    async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
+        async with self.client() as client:
+            return await client.post(path, json=body, headers=headers)
+
+
+@pytest.fixture
+async def link(authority: Authority, store: Store) -> AsyncIterator[Link]:
+    await store.write(describe)
+    await store.write(lambda tx: admit(tx, authority))
+    here = Link("", authority, Exchange(store, lambda: here.now), store)
+    app = sync_app(here.exchange, new_id=lambda: "id")
+    async with serving(app, authority.server_context()) as url:
+        here.url = url
+        yield here
+
+
+def admit(tx: Transaction, authority: Authority) -> None:
+    create_node(tx, "default", "n2", NodeSpec(), now=NOW)
+    ends = NOW + timedelta(days=90)
+    for name in (NODE, "default.n2"):
+        tx.put_certificate(NodeCertificate(authority.serials[name], name, NOW, ends))

@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,63 +12,15 @@ import pytest
 from broker.messages import Message
 from broker.topics import Channel
 from cloud.core.certificate import NodeCertificate
-from cloud.core.node import NodeSpec
-from cloud.link.exchange import Exchange
 from cloud.link.inbox import Inbox
-from cloud.link.sync import BODY_LIMIT, sync_app
-from cloud.operations.nodes import create_node, delete_node
-from cloud.store.interface import Store, Transaction
+from cloud.link.sync import BODY_LIMIT
+from cloud.operations.nodes import delete_node
+from cloud.store.interface import Transaction
 from tests.broker.authority import Authority
-from tests.link.conftest import NOW, FakeHub, describe
-from tests.serving import serving
+from tests.link.conftest import NODE, NOW, FakeHub, Link
 
 REPORT = "/v1/sync/report"
 DESIRE = "/v1/sync/desire"
-NODE = "default.n1"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    made = Authority(tmp_path_factory.mktemp("authority"))
-    for name in (NODE, "default.n2"):
-        made.issue(name, [name])
-    return made
-
-
-@dataclass
-class Link:
-    """A server of the link, and how to reach it as some node."""
-
-    url: str
-    authority: Authority
-    exchange: Exchange
-    store: Store
-    now: datetime = NOW
-
-    def client(self, name: str | None = NODE) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, verify=self.authority.client_context(name))
-
-    async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
-        async with self.client() as client:
-            return await client.post(path, json=body, headers=headers)
-
-
-@pytest.fixture
-async def link(authority: Authority, store: Store) -> AsyncIterator[Link]:
-    await store.write(describe)
-    await store.write(lambda tx: admit(tx, authority))
-    here = Link("", authority, Exchange(store, lambda: here.now), store)
-    app = sync_app(here.exchange, new_id=lambda: "id")
-    async with serving(app, authority.server_context()) as url:
-        here.url = url
-        yield here
-
-
-def admit(tx: Transaction, authority: Authority) -> None:
-    create_node(tx, "default", "n2", NodeSpec(), now=NOW)
-    ends = NOW + timedelta(days=90)
-    for name in (NODE, "default.n2"):
-        tx.put_certificate(NodeCertificate(authority.serials[name], name, NOW, ends))
 
 
 def infos(*named: tuple[str, str]) -> dict[str, Any]:
