@@ -61,13 +61,17 @@ PUT_LABEL = """
 INSERT INTO label (kind, namespace, name, key, value, number, created)
 VALUES (:kind, :namespace, :name, :key, :value, :number, :created)
 """
-DELETE_LABELS = "DELETE FROM label WHERE kind = :kind AND namespace = :namespace AND name = :name"
+DELETE_LABELS = """
+DELETE FROM label WHERE kind = :kind AND namespace = :namespace AND name = :name
+RETURNING key, value
+"""
 LABELS_REVISION = """
 SELECT revision FROM label_revision WHERE kind = :kind AND namespace = :namespace
 """
 LABELS_CHANGED = """
 INSERT INTO label_revision (kind, namespace, revision) VALUES (:kind, :namespace, 1)
 ON CONFLICT (kind, namespace) DO UPDATE SET revision = label_revision.revision + 1
+RETURNING revision
 """
 UNLABELLED = "SELECT kind, namespace, name FROM unlabelled"
 ALL_LABELLED = "DELETE FROM unlabelled"

@@ -157,6 +157,7 @@ class ThreadedStore(ABC):
             return result, tx
 
         result, tx = self._writing.in_transaction(carry_out)
+        tx.remember()
         if tx.marked_stale:
             self._wake()
         if tx.appended is not None:

@@ -1,18 +1,18 @@
 """What is labelled, and listed by its labels."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from cloud.core.app import App, UseKind, uses_of
 from cloud.core.listing import ListOptions, Page, parse_field_selector
 from cloud.core.node import Node
-from cloud.core.selectors import integer_of, parse_selector
+from cloud.core.selectors import Selector, integer_of, matches, parse_selector
 from cloud.store import sql
-from cloud.store.memory import Memory
+from cloud.store.memory import LabelChange, LabelsPlace, Memory
 from cloud.store.parts.part import Part, Resource, Run
 from cloud.store.rows import Parameters, micros, moment
 from cloud.store.sealing import Sealer
-from cloud.store.selection import ALL, Selection
+from cloud.store.selection import ALL, NODE, Selection
 
 T = TypeVar("T")
 
@@ -23,32 +23,42 @@ class ListedPart(Part):
     def __init__(self, run: Run, sealer: Sealer, memory: Memory) -> None:
         super().__init__(run, sealer)
         self._memory = memory
-        # Kind and namespace of the labels this transaction changed: totals of them are its own.
-        self._relabelled: set[tuple[str, str]] = set()
+        # The labels this transaction changed, and the revision that they have by this: their totals
+        # are its own until it is committed.
+        self._relabelled: dict[LabelsPlace, tuple[int, list[LabelChange]]] = {}
 
     def _label(self, kind: str, noun: Node | Resource, labels: Mapping[str, str]) -> None:
         key = {"kind": kind, "namespace": noun.namespace, "name": noun.name}
         created = micros(noun.created)
-        before = self._run(sql.LABELS, key)
-        after = {(label, value, created) for label, value in labels.items()}
+        found = self._run(sql.LABELS, key)
+        before = {label: value for label, value, _ in found}
         # Nothing says whether something that has no labels has been there before.
-        if after and after == {(label, value, age) for label, value, age in before}:
+        if before and before == labels and all(age == created for _, _, age in found):
             return
         if before:
             self._run(sql.DELETE_LABELS, key)
         for label, value in labels.items():
             own: Parameters = {"key": label, "value": value, "number": integer_of(value)}
             self._run(sql.PUT_LABEL, {**key, **own, "created": created})
-        self._note_relabelled(kind, noun.namespace)
+        self._note_relabelled((kind, noun.namespace), LabelChange(before or None, labels))
 
     def _unlabel(self, kind: str, namespace: str, name: str) -> None:
-        self._run(sql.DELETE_LABELS, {"kind": kind, "namespace": namespace, "name": name})
-        self._note_relabelled(kind, namespace)
+        key = {"kind": kind, "namespace": namespace, "name": name}
+        before = {label: value for label, value in self._run(sql.DELETE_LABELS, key)}  # noqa: C416
+        self._note_relabelled((kind, namespace), LabelChange(before, None))
 
-    def _note_relabelled(self, kind: str, namespace: str) -> None:
-        if (kind, namespace) not in self._relabelled:
-            self._run(sql.LABELS_CHANGED, {"kind": kind, "namespace": namespace})
-            self._relabelled.add((kind, namespace))
+    def _note_relabelled(self, place: LabelsPlace, change: LabelChange) -> None:
+        if place not in self._relabelled:
+            key = {"kind": place[0], "namespace": place[1]}
+            self._relabelled[place] = (self._run(sql.LABELS_CHANGED, key)[0][0], [])
+        self._relabelled[place][1].append(change)
+
+    def remember(self) -> None:
+        """Let later totals go on from what this transaction changed; for after its commit."""
+        for place, (revision, changes) in self._relabelled.items():
+            # Of resources nothing says whether one without labels was there before.
+            if place[0] == NODE:
+                self._memory.changes.note(place, revision, changes)
 
     def _note_uses(self, app: App) -> None:
         key = {"namespace": app.namespace, "name": app.name}
@@ -69,7 +79,10 @@ class ListedPart(Part):
         selector = parse_selector(options.selector)
         fields = parse_field_selector(options.field_selector)
         selection = Selection(self._run, kind, namespace, selector, fields, used=used)
-        total = selection.total() if used else self._total(kind, namespace, options, selection)
+        if used is None and not fields:
+            total = self._total((kind, namespace), options.selector, selection)
+        else:
+            total = selection.total()
         limit = options.limit
         found = selection.page(options.after, limit + 1 if limit else ALL, total)
         shown = found[:limit] if limit else found
@@ -79,10 +92,29 @@ class ListedPart(Part):
         name, created = shown[-1]
         return Page(things, total, (moment(created), name))
 
-    def _total(self, kind: str, namespace: str, options: ListOptions, selection: Selection) -> int:
-        """The total of *selection*, counted once for as long as no label of its kind changes."""
-        if (kind, namespace) in self._relabelled:
+    def _total(self, place: LabelsPlace, text: str, selection: Selection) -> int:
+        """The total of *selection*, counted once and from then on with the labels that change."""
+        if place in self._relabelled:
             return selection.total()
-        found = self._run(sql.LABELS_REVISION, {"kind": kind, "namespace": namespace})
-        key = (kind, namespace, options.selector, options.field_selector)
-        return self._memory.totals.value(key, found[0][0] if found else 0, selection.total)
+        found = self._run(sql.LABELS_REVISION, {"kind": place[0], "namespace": place[1]})
+        revision: int = found[0][0] if found else 0
+
+        def make(kept: tuple[int, int] | None) -> int:
+            if kept is None:
+                return selection.total()
+            before, total = kept
+            changes = self._memory.changes.between(place, before, revision)
+            if changes is None:
+                return selection.total()
+            return total + _gained(parse_selector(text), changes)
+
+        return self._memory.totals.value((*place, text), revision, make)
+
+
+def _gained(selector: Selector, changes: Iterable[LabelChange]) -> int:
+    """How many more satisfy *selector* after *changes*."""
+    return sum(
+        (change.after is not None and matches(selector, change.after))
+        - (change.before is not None and matches(selector, change.before))
+        for change in changes
+    )

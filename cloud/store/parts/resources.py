@@ -184,11 +184,11 @@ class ResourcePart(ListedPart):
         self._catalogs.clear()
 
     def _find_catalog(self, namespace: str) -> Catalog:
-        def build() -> Catalog:
+        def build(_kept: tuple[int, Catalog] | None) -> Catalog:
             return Catalog(self.apps(namespace))
 
         if self._changed_resources:
-            return build()
+            return build(None)
         revision: int = self._run(sql.RESOURCES_REVISION, NOTHING)[0][0]
         return self._memory.catalogs.value(namespace, revision, build)
 
