@@ -1,5 +1,9 @@
-"""A Mosquitto that takes nodes of a server's authority, and checks its list of revoked ones."""
+"""A Mosquitto for nodes of a server's authority, with the configuration that edgesync writes.
 
+And `connack`, which knocks at a broker or hub with nothing but a socket.
+"""
+
+import os
 import shutil
 import signal
 import socket
@@ -10,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.configuration import BrokerSettings, mosquitto_files
 from tests.broker.node import connect_packet
 from tests.end_to_end.conftest import UNIT, Identity, wait_for
 
@@ -28,43 +33,45 @@ class Mosquitto:
         self.process.send_signal(signal.SIGHUP)
 
 
+@contextmanager
+def running_mosquitto(folder: Path, ca: Path, trusted: str) -> Iterator[Mosquitto]:
+    """Run it with the server certificate in *ca*; it trusts *trusted*.
+
+    It checks against `crl.pem` in *folder*, which has to be there.
+    """
+    ports = [free_port(), free_port()]
+    settings = BrokerSettings(
+        directory=folder,
+        node_address="127.0.0.1",
+        node_port=ports[0],
+        server_port=ports[1],
+        user="root" if os.geteuid() == 0 else "",
+    )
+    (folder / "state").mkdir()
+    for name, text in {**mosquitto_files(settings), "ca.pem": trusted}.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o600)
+    for name in ("server.pem", "server.key"):
+        shutil.copy(ca / name, folder / name)
+    assert PROGRAM is not None
+    log = folder / "log"
+    with log.open("wb") as output:
+        command = [PROGRAM, "-c", str(folder / "mosquitto.conf")]
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        wait_for(lambda: _listens(ports[0]) or process.poll() is not None, "Mosquitto to listen")
+        assert process.poll() is None, log.read_text()
+        yield Mosquitto(process, ports[0])
+    finally:
+        process.kill()
+        process.wait()
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-@contextmanager
-def running_mosquitto(folder: Path, ca: Path, trusted: str, crl: Path) -> Iterator[Mosquitto]:
-    """Run it with the server certificate in *ca*; it trusts *trusted* and checks against *crl*."""
-    folder.mkdir()
-    port = free_port()
-    (folder / "trusted.pem").write_text(trusted)
-    config = folder / "mosquitto.conf"
-    config.write_text(
-        f"""
-listener {port} 127.0.0.1
-cafile {folder}/trusted.pem
-certfile {ca}/server.pem
-keyfile {ca}/server.key
-crlfile {crl}
-require_certificate true
-use_identity_as_username true
-user root
-"""
-    )
-    assert PROGRAM is not None
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen([PROGRAM, "-c", str(config)], stdout=output, stderr=output)
-    try:
-        wait_for(lambda: _listens(port) or process.poll() is not None, "Mosquitto to listen")
-        assert process.poll() is None, log.read_text()
-        yield Mosquitto(process, port)
-    finally:
-        process.kill()
-        process.wait()
 
 
 def lets_in(port: int, identity: Identity) -> bool:
@@ -76,16 +83,26 @@ def connack(
     port: int, context: ssl.SSLContext, client_id: str, session: ssl.SSLSession | None = None
 ) -> int | None:
     """Return code of a CONNECT; None where TLS or the connection ended before there was one."""
+    answer = exchange(port, context, connect_packet(client_id), session)[0]
+    return answer[3] if len(answer) >= 4 else None
+
+
+def exchange(
+    port: int, context: ssl.SSLContext, request: bytes, session: ssl.SSLSession | None = None
+) -> tuple[bytes, ssl.SSLSession | None]:
+    """The first bytes of the answer to *request*, none where there is no answer; and the session.
+
+    A *session* of before is offered to the server.
+    """
     try:
         with (
             socket.create_connection(("127.0.0.1", port), timeout=10 * UNIT) as plain,
             context.wrap_socket(plain, server_hostname="localhost", session=session) as secure,
         ):
-            secure.sendall(connect_packet(client_id))
-            answer = secure.recv(4)
-            return answer[3] if len(answer) == 4 else None
+            secure.sendall(request)
+            return secure.recv(4096), secure.session
     except OSError:
-        return None
+        return b"", None
 
 
 def _listens(port: int) -> bool:

@@ -120,12 +120,11 @@ def test_mosquitto_with_the_file_refuses_who_is_revoked_and_takes_the_others(
     api: httpx.Client,
     nodes: dict[str, Identity],
     crl_file: Path,
-    tmp_path: Path,
 ) -> None:
     """Two are revoked within a second: each list has to be newer than the one before."""
     ca = Path(server.ca).parent
     trusted = (ca / "root.pem").read_text() + (ca / "intermediate.pem").read_text()
-    with running_mosquitto(tmp_path / "mosquitto", ca, trusted, crl_file) as broker:
+    with running_mosquitto(crl_file.parent, ca, trusted) as broker:
         assert lets_in(broker.port, nodes["n3"])
         assert lets_in(broker.port, nodes["n4"])
         for identity in (nodes["n3"], nodes["n4"]):
