@@ -3,20 +3,17 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_type_hints
 
-import msgspec
-
-from cloud.core.names import NAME_PATTERN, NAMESPACE_PATTERN
-from cloud.http.answers import JSON, MERGE_PATCH
+from cloud.core.names import NAMESPACE_PATTERN
+from cloud.http.answers import JSON, MERGE_PATCH, PROBLEM
+from cloud.http.requests import REQUEST_ID_HEADER
 from cloud.rest.audited import REASON_HEADER
-from cloud.rest.call import NAMESPACE_HEADER
-from cloud.rest.described import LISTED, Body, Name, Parameter
+from cloud.rest.call import NAMESPACE_HEADER, Shown
+from cloud.rest.described import LISTED, Parameter
 from cloud.rest.route import ApiRoute
-from cloud.rest.shapes import ErrorAnswer
-
-REFERENCE = "#/components/schemas/"
-Schema = dict[str, Any]
+from cloud.rest.schemas import Schema, Schemas
+from cloud.rest.shapes import ErrorAnswer, NodeAnswer, ProblemAnswer
 
 _ABOUT = (
     "The open API of Baetyl Cloud, as edgesync speaks it. Every call bears the header "
@@ -24,6 +21,7 @@ _ABOUT = (
 )
 _ALWAYS = (400, 401, 403, 429, 503)
 _REASONS = {
+    304: "It is as the caller knows it: `If-None-Match` holds its entity tag.",
     400: "Something in the request is wrong; the message names the field.",
     401: "The token is missing or not valid.",
     403: (
@@ -39,14 +37,72 @@ _REASONS = {
     429: "There are too many requests by this token, or without one from this address; try again.",
     503: "The store cannot answer now; try again.",
 }
+_ANSWER_HEADERS: Mapping[str, Schema] = {
+    "ETag": {
+        "description": "Entity tag: stands for the resource as it is now.",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^"[^"]*"$'},
+    },
+    "Retry-After": {
+        "description": "For how many seconds to wait.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWW-Authenticate": {
+        "description": "How to prove who one is.",
+        "required": True,
+        "schema": {"const": "Bearer"},
+    },
+    "Accept-Patch": {
+        "description": "What is understood here.",
+        "required": True,
+        "schema": {"const": MERGE_PATCH},
+    },
+    REQUEST_ID_HEADER: {
+        "description": "Id of the request: the caller's own, or one that was made.",
+        "required": True,
+        "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+    },
+}
+_HEADERS_OF: Mapping[int, str] = {
+    304: "ETag",
+    401: "WWW-Authenticate",
+    415: "Accept-Patch",
+    429: "Retry-After",
+    503: "Retry-After",
+}
+_CALL_HEADERS: Mapping[str, Schema] = {
+    NAMESPACE_HEADER: {
+        "description": "the namespace, where it is not the server's own",
+        "schema": {"type": "string", "maxLength": 32, "pattern": f"^{NAMESPACE_PATTERN}$"},
+    },
+    REQUEST_ID_HEADER: {
+        "description": "an id for the request: up to 128 letters, digits and `._~:/+=@-`",
+        "schema": {"type": "string"},
+    },
+    REASON_HEADER: {
+        "description": "why, in your words, for the audit log; what is too long is cut",
+        "schema": {"type": "string"},
+    },
+    "If-Match": {
+        "description": "entity tags, or *: only if the resource is in one of these states",
+        "schema": {"type": "string"},
+    },
+    "If-None-Match": {
+        "description": "entity tags, or *: only if the resource is in none of these states",
+        "schema": {"type": "string"},
+    },
+}
 
 
 def openapi_document(routes: Sequence[ApiRoute], *, version: str) -> Schema:
     """Describe *routes*; InvalidSchema, by msgspec, for a type that JSON Schema cannot express."""
-    schemas = _Schemas(routes)
+    schemas = Schemas(_kinds(routes))
     paths: dict[str, Schema] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+        conditional = any(_reads(one, route) for one in routes)
+        operation = _operation(route, schemas, is_conditional=conditional)
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "edgesync", "version": version, "description": _ABOUT},
@@ -55,6 +111,11 @@ def openapi_document(routes: Sequence[ApiRoute], *, version: str) -> Schema:
         "paths": paths,
         "components": {
             "schemas": schemas.components,
+            "headers": _ANSWER_HEADERS,
+            "parameters": {
+                name: {"name": name, "in": "header", **header}
+                for name, header in _CALL_HEADERS.items()
+            },
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -65,66 +126,93 @@ def tag_of(route: ApiRoute) -> str:
     return route.path.split("/")[2]
 
 
-class _Schemas:
-    """The types of all routes as schemas that refer to each other."""
-
-    def __init__(self, routes: Sequence[ApiRoute]) -> None:
-        kinds: list[Any] = [ErrorAnswer]
-        for route in routes:
-            kinds += [route.described.body.kind] if route.described.body else []
-            kinds += [route.described.answer] if route.described.answer is not None else []
-        schemas, components = msgspec.json.schema_components(
-            kinds, ref_template=REFERENCE + "{name}"
-        )
-        # The `components/schemas` of the document.
-        self.components: dict[str, Schema] = components
-        self._references = list(zip(kinds, schemas, strict=True))
-
-    def of(self, kind: Any) -> Schema:
-        """A reference to the schema of *kind*."""
-        return next(dict(schema) for known, schema in self._references if known == kind)
-
-    def resolved(self, kind: Any) -> Schema:
-        """The schema of *kind* itself."""
-        name: str = self.of(kind)["$ref"].removeprefix(REFERENCE)
-        return self.components[name]
+def _kinds(routes: Sequence[ApiRoute]) -> Iterator[Any]:
+    yield from (ErrorAnswer, ProblemAnswer)
+    for route in routes:
+        if route.described.body:
+            yield route.described.body.kind
+        if route.described.answer is not None:
+            yield route.described.answer
 
 
-def _operation(route: ApiRoute, schemas: _Schemas) -> Schema:
+def _is_tagged(route: ApiRoute) -> bool:
+    """Say whether answers bear an entity tag: those of a handler that shows one resource do."""
+    return get_type_hints(route.handler)["return"] is Shown
+
+
+def _reads(reader: ApiRoute, route: ApiRoute) -> bool:
+    """Say whether *reader* reads the resource that *route* is about.
+
+    That is what is read at the same path, or at the path that an action is below of and answers.
+    """
+    if reader.method != "GET" or not _is_tagged(reader):
+        return False
+    is_action = route.path.rpartition("/")[0] == reader.path
+    same_answer = route.described.answer == reader.described.answer
+    return route.path == reader.path or (is_action and same_answer)
+
+
+def _operation(route: ApiRoute, schemas: Schemas, *, is_conditional: bool) -> Schema:
     described = route.described
     operation: Schema = {
         "operationId": "_".join([route.method.lower(), *re.findall(r"\w+", route.path)[1:]]),
         "summary": described.summary,
         "description": f"For tokens with the role `{route.role}` or a higher one.",
         "tags": [tag_of(route)],
-        "parameters": [*_parameters(route)],
-        "responses": {"200": {"description": "Done.", "content": _answer(route, schemas)}},
+        "parameters": [*_parameters(route), *_call_headers(route, is_conditional=is_conditional)],
+        "responses": {"200": _answer(route, schemas)},
     }
     if described.body:
-        media_type = MERGE_PATCH if described.body.is_patch else JSON
-        content = {media_type: {"schema": _body_schema(described.body, described.answer, schemas)}}
+        media_types = [MERGE_PATCH, JSON] if described.body.is_patch else [JSON]
+        schema = schemas.body(described.body, described.answer)
+        content = {media_type: {"schema": schema} for media_type in media_types}
         operation["requestBody"] = {"required": True, "content": content}
-    error = {JSON: {"schema": schemas.of(ErrorAnswer)}}
-    for status in _refusals(route):
-        reason = _REASONS.get(status, f"{HTTPStatus(status).phrase}.")
-        operation["responses"][str(status)] = {"description": reason, "content": error}
+    for status in _refusals(route, is_conditional=is_conditional):
+        operation["responses"][str(status)] = _refusal(status, schemas)
     return operation
 
 
-def _answer(route: ApiRoute, schemas: _Schemas) -> Schema:
+def _answer(route: ApiRoute, schemas: Schemas) -> Schema:
     kind = route.described.answer
-    if kind is None:
-        return {"application/octet-stream": {"schema": {"type": "string"}}}
-    return {JSON: {"schema": schemas.of(kind)}}
+    media_type, schema = "application/octet-stream", {"type": "string"}
+    if kind is not None:
+        media_type, schema = JSON, schemas.of(kind)
+    return {
+        "description": "Done.",
+        "headers": _answer_headers("ETag" if _is_tagged(route) else None),
+        "content": {media_type: {"schema": schema}},
+    }
 
 
-def _refusals(route: ApiRoute) -> list[int]:
+def _refusal(status: int, schemas: Schemas) -> Schema:
+    answer = {
+        "description": _REASONS.get(status, f"{HTTPStatus(status).phrase}."),
+        "headers": _answer_headers(_HEADERS_OF.get(status)),
+    }
+    if status >= 400:
+        answer["content"] = {
+            JSON: {"schema": schemas.of(ErrorAnswer)},
+            PROBLEM: {"schema": schemas.of(ProblemAnswer)},
+        }
+    return answer
+
+
+def _answer_headers(own: str | None) -> Schema:
+    names = [REQUEST_ID_HEADER, own] if own else [REQUEST_ID_HEADER]
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _refusals(route: ApiRoute, *, is_conditional: bool) -> list[int]:
     """Statuses other than 200: of every route, of its kind, and its own."""
+    is_read = route.method == "GET"
     statuses = {*_ALWAYS, *route.described.refusals}
     statuses |= {404} if "{" in route.path else set()
-    statuses |= {409} if route.method != "GET" else set()
+    statuses |= {409} if not is_read else set()
     statuses |= {415} if route.method == "PATCH" else set()
-    statuses |= {412} if "{" in route.path else set()
+    statuses |= {412} if is_conditional else set()
+    # A node's tag does not say whether the node is ready: it is always shown.
+    can_be_known = is_conditional and is_read and route.described.answer != NodeAnswer
+    statuses |= {304} if can_be_known else set()
     statuses |= {410} if route.described.query == LISTED else set()
     statuses |= {413} if route.described.body else set()
     return sorted(statuses)
@@ -141,19 +229,14 @@ def _parameters(route: ApiRoute) -> Iterator[Schema]:
             "description": parameter.summary,
             "schema": _parameter_schema(parameter),
         }
-    yield {
-        "name": NAMESPACE_HEADER,
-        "in": "header",
-        "description": "the namespace, where it is not the server's own",
-        "schema": {"type": "string", "maxLength": 32, "pattern": f"^{NAMESPACE_PATTERN}$"},
-    }
-    if route.action is not None:
-        yield {
-            "name": REASON_HEADER,
-            "in": "header",
-            "description": "why, in your words, for the audit log; what is too long is cut",
-            "schema": {"type": "string"},
-        }
+
+
+def _call_headers(route: ApiRoute, *, is_conditional: bool) -> Iterator[Schema]:
+    for name in _CALL_HEADERS:
+        is_left_out = name.startswith("If-") and not is_conditional
+        is_left_out |= name == REASON_HEADER and route.action is None
+        if not is_left_out:
+            yield {"$ref": f"#/components/parameters/{name}"}
 
 
 def _parameter_schema(parameter: Parameter) -> Schema:
@@ -161,22 +244,3 @@ def _parameter_schema(parameter: Parameter) -> Schema:
         return {"type": "string"}
     number = {"type": "integer", "minimum": 0, "maximum": parameter.limit}
     return {"anyOf": [number, {"const": "", "description": "as if it were left out"}]}
-
-
-def _body_schema(body: Body, answer: Any, schemas: _Schemas) -> Schema:
-    if body.is_patch:
-        return {"type": "object", "description": "RFC 7396: null takes a field away."}
-    if body.name is None:
-        return schemas.of(body.kind)
-    own = schemas.resolved(body.kind)
-    properties: dict[str, Any] = dict(own["properties"])
-    required: list[str] = [*own.get("required", ())]
-    ignored: Mapping[str, Any] = schemas.resolved(answer)["properties"]
-    for field in ignored:
-        properties.setdefault(field, {"description": "Ignored: the server's to set."})
-    if body.name is not Name.IGNORED:
-        pattern = NAME_PATTERN if body.name is Name.REQUIRED else f"({NAME_PATTERN})?"
-        properties["name"] = {"type": "string", "maxLength": 63, "pattern": f"^{pattern}$"}
-    if body.name is Name.REQUIRED:
-        required.append("name")
-    return {**own, "properties": properties, "required": required}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
-from cloud.rest.document import REFERENCE
+from cloud.rest.schemas import REFERENCE
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --link: light-dark(#06c, #7bf) }
@@ -55,7 +55,7 @@ def html_page(document: Mapping[str, Any]) -> str:
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 if operation["tags"] == [tag]:
-                    parts.extend(_operation(method, path, operation))
+                    parts.extend(_operation(method, path, operation, document["components"]))
     parts.append('<h2 id="types">types</h2>')
     for name, schema in document["components"]["schemas"].items():
         parts.extend(_type(name, schema))
@@ -63,26 +63,32 @@ def html_page(document: Mapping[str, Any]) -> str:
     return "".join(parts)
 
 
-def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator[str]:
+def _operation(
+    method: str, path: str, operation: Mapping[str, Any], components: Mapping[str, Any]
+) -> Iterator[str]:
     yield f'<details id="{escape(operation["operationId"])}"><summary>'
     yield f'<b class="method">{method.upper()}</b> <code>{escape(path)}</code>'
     yield f"<span>{_text(operation['summary'])}</span></summary><div>"
     yield f"<p>{_text(operation['description'])}</p>"
-    rows = [
-        (parameter["name"], parameter["in"], _text(parameter.get("description", "")))
-        for parameter in operation["parameters"]
+    shared = components["parameters"]
+    parameters = [
+        shared[one["$ref"].rpartition("/")[2]] if "$ref" in one else one
+        for one in operation["parameters"]
     ]
+    rows = [(one["name"], one["in"], _text(one.get("description", ""))) for one in parameters]
     yield _table("Parameters", rows)
     if "requestBody" in operation:
-        for content in operation["requestBody"]["content"].values():
-            yield _schema("Body", content["schema"])
+        # One schema, whatever the type of the body is called.
+        media_types, (content, *_) = zip(*operation["requestBody"]["content"].items(), strict=True)
+        yield _schema(f"Body: {' or '.join(media_types)}", content["schema"])
     yield _table("Answers", [_answer(*item) for item in operation["responses"].items()])
     yield "</div></details>"
 
 
 def _answer(status: str, response: Mapping[str, Any]) -> tuple[str, str, str]:
     kinds = [_kind(content["schema"]) for content in response.get("content", {}).values()]
-    return status, ", ".join(kinds), _text(response["description"])
+    headers = " ".join(f"`{name}`" for name in response.get("headers", {}))
+    return status, " or ".join(kinds), _text(f"{response['description']} {headers}")
 
 
 def _type(name: str, schema: Mapping[str, Any]) -> Iterator[str]:

@@ -26,7 +26,7 @@ class PropertiesDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is wanted of a node, in `state.desire`; what it says cannot be set and is ignored."""
 
     state: _State = _State()
-    metadata: dict[str, Any] = {}
+    metadata: Any = None
 
 
 class ModeDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

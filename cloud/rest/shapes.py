@@ -410,3 +410,14 @@ class ErrorAnswer(_Answer):
     code: str
     message: str
     request_id: str = msgspec.field(name="request-id")
+
+
+class ProblemAnswer(_Answer):
+    """The same as a problem (RFC 9457), for who asks for it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str = msgspec.field(name="request-id")

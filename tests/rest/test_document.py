@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,11 @@ def complaints(schema: Any, value: Any) -> list[str]:
 
 
 def schema_of_answer(operation: Any, status: int) -> Any:
-    ((kind, content),) = operation["responses"][str(status)]["content"].items()
+    contents = operation["responses"][str(status)]["content"]
+    kind = next(iter(contents))
     assert kind in {"application/json", "application/octet-stream"}
-    return content["schema"]
+    assert len(contents) == (2 if status >= 400 else 1)
+    return contents[kind]["schema"]
 
 
 def test_the_document_describes_every_route_once() -> None:
@@ -66,8 +69,8 @@ def test_every_golden_answer_is_as_the_document_says(file: Path) -> None:
         return
     assert complaints(schema_of_answer(operation, golden["status"]), golden["answer"]) == []
     if request["body"] is not None and golden["status"] == 200:
-        ((_, body),) = operation["requestBody"]["content"].items()
-        assert complaints(body["schema"], request["body"]) == []
+        for body in operation["requestBody"]["content"].values():
+            assert complaints(body["schema"], request["body"]) == []
 
 
 def test_an_answer_that_lacks_a_field_or_has_another_is_seen() -> None:
@@ -77,11 +80,15 @@ def test_an_answer_that_lacks_a_field_or_has_another_is_seen() -> None:
     assert complaints(schema, {key: value for key, value in answer.items() if key != "ready"})
 
 
-def test_every_reference_leads_to_a_schema() -> None:
-    text = json.dumps(DOCUMENT)
-    for name in DOCUMENT["components"]["schemas"]:
-        text = text.replace(f'"$ref": "#/components/schemas/{name}"', "")
-    assert "$ref" not in text
+def test_every_reference_leads_to_something() -> None:
+    referred = set(re.findall(r'"\$ref": "#/components/([^"]*)"', json.dumps(DOCUMENT)))
+    there = {
+        f"{kind}/{name}"
+        for kind, components in DOCUMENT["components"].items()
+        for name in components
+        if kind != "securitySchemes"
+    }
+    assert referred <= there
 
 
 async def test_the_document_and_the_page_need_no_token(world: World) -> None:

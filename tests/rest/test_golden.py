@@ -5,6 +5,7 @@ To write the files anew: EDGESYNC_TEST_UPDATE_GOLDEN=1 pytest tests/rest/test_go
 
 import json
 import os
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -223,8 +224,8 @@ STEPS: list[tuple[str, str, str, Any]] = [
 ]
 
 
-async def test_every_route_answers_as_it_did(world: World) -> None:
-    answers: dict[str, Any] = {}
+async def steps(world: World) -> AsyncIterator[tuple[str, str, str, Any]]:
+    """Requests to make, each in the state that the ones before led to."""
     for name, method, path, body in STEPS:
         if name == "report":
             await world.store.write(_receive(body, world))
@@ -239,13 +240,19 @@ async def test_every_route_answers_as_it_did(world: World) -> None:
         if name == "deploys-list":
             await world.client.call("PATCH", "/v1/nodes/n1", {"labels": {"role": "gateway"}})
             await world.store.write(_receive({"apps": []}, world))
+        yield name, method, path, body
+        world.clock.advance(1)
+
+
+async def test_every_route_answers_as_it_did(world: World) -> None:
+    answers: dict[str, Any] = {}
+    async for name, method, path, body in steps(world):
         response = await world.client.send(method, path, body)
         answers[name] = {
             "request": {"method": method, "path": path, "body": body},
             "status": response.status_code,
             "answer": _content(response),
         }
-        world.clock.advance(1)
     if os.environ.get("EDGESYNC_TEST_UPDATE_GOLDEN"):
         _write(answers)
     kept = {file.stem: json.loads(file.read_text("utf-8")) for file in FOLDER.glob("*.json")}
