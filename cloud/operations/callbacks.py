@@ -75,10 +75,10 @@ def update_callback(
     """Change what *changes* names and leave the rest; a masked secret stands for the stored one."""
     before = existing_callback(tx, namespace, name)
     current: dict[str, Any] = msgspec.to_builtins(before.spec)
-    wanted = {**current, **changes}
-    if wanted["secret"] in {"", MASK}:
-        wanted["secret"] = before.spec.secret
-    spec = checked_callback_spec(convert(wanted, CallbackSpec))
+    wanted = convert({**current, **changes}, CallbackSpec)
+    if wanted.secret in {"", MASK}:
+        wanted = msgspec.structs.replace(wanted, secret=before.spec.secret)
+    spec = checked_callback_spec(wanted)
     if spec == before.spec:
         return before
     after = replace(before, spec=spec, updated=now)

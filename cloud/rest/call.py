@@ -138,12 +138,13 @@ class Shown:
     """One resource and how it looks.
 
     *is_whole* where its entity tag stands for everything that is shown, so that who has the tag
-    need not be sent it again.
+    need not be sent it again. *is_secret* where caches must not keep it.
     """
 
     view: Mapping[str, Any]
     resource: Resource
     is_whole: bool = True
+    is_secret: bool = False
 
 
 Handler = Callable[[Call], Awaitable[Mapping[str, Any] | Shown | Response]]
@@ -198,4 +199,5 @@ def _resource_response(call: Call, shown: Shown) -> Response:
             raise PreconditionFailed(type(shown.resource).__name__.lower(), shown.resource.name)
         if shown.is_whole and precondition.knows(tag):
             return not_modified_response(tag)
-    return json_response(shown.view, headers={"ETag": tag})
+    headers = {"Cache-Control": "no-store"} if shown.is_secret else {}
+    return json_response(shown.view, headers={"ETag": tag, **headers})

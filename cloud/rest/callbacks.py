@@ -4,13 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
 
 from cloud.core.callback import Callback, CallbackSpec
 from cloud.core.decoding import convert
-from cloud.core.entity_tag import entity_tag
 from cloud.core.merge_patch import merged
-from cloud.http.answers import json_response
 from cloud.operations import callbacks
 from cloud.operations.callbacks import SeenCallback
 from cloud.rest.call import DONE, Call, Shown, take_name
@@ -20,7 +17,7 @@ from cloud.store.interface import Transaction
 _READ_ONLY = frozenset({"namespace", "createTime", "updateTime", "state"})
 
 
-async def create_callback(call: Call) -> Response:
+async def create_callback(call: Call) -> Shown:
     """`POST /v1/callback`."""
     content = await call.content(ignored=_READ_ONLY)
     name, spec = take_name(content), convert(content, CallbackSpec)
@@ -33,8 +30,7 @@ async def create_callback(call: Call) -> Response:
 
     seen = await call.store.write(create)
     view = {**callback_view(seen), "secret": seen.callback.spec.secret}
-    headers = {"ETag": entity_tag(seen.callback), "Cache-Control": "no-store"}
-    return json_response(view, headers=headers)
+    return Shown(view, seen.callback, is_whole=False, is_secret=True)
 
 
 async def update_callback(call: Call) -> Shown:
@@ -96,10 +92,13 @@ async def delete_callback(call: Call) -> View:
 
 async def retry_callback(call: Call) -> Shown:
     """`POST /v1/callback/{name}/retry`: what was given up is tried again."""
-    name = call.path("name")
-    seen = await call.store.write(
-        lambda tx: callbacks.retry_callback(tx, call.namespace, name, now=call.now)
-    )
+    name, precondition = call.path("name"), call.precondition()
+
+    def retry(tx: Transaction) -> SeenCallback:
+        precondition.check(lambda: callbacks.existing_callback(tx, call.namespace, name))
+        return callbacks.retry_callback(tx, call.namespace, name, now=call.now)
+
+    seen = await call.store.write(retry)
     call.api.wake_callbacks()
     return _shown(seen)
 

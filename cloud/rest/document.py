@@ -13,7 +13,7 @@ from cloud.rest.call import NAMESPACE_HEADER, Shown
 from cloud.rest.described import LISTED, Parameter
 from cloud.rest.route import ApiRoute
 from cloud.rest.schemas import Schema, Schemas
-from cloud.rest.shapes import ErrorAnswer, NodeAnswer, ProblemAnswer
+from cloud.rest.shapes import CallbackAnswer, ErrorAnswer, NodeAnswer, ProblemAnswer
 
 _ABOUT = (
     "The open API of Baetyl Cloud, as edgesync speaks it. Every call bears the header "
@@ -37,6 +37,9 @@ _REASONS = {
     429: "There are too many requests by this token, or without one from this address; try again.",
     503: "The store cannot answer now; try again.",
 }
+_ALWAYS_SHOWN = (NodeAnswer, CallbackAnswer)
+"""What tags say only a part of: not whether a node is ready, not how a callback did."""
+
 _ANSWER_HEADERS: Mapping[str, Schema] = {
     "ETag": {
         "description": "Entity tag: stands for the resource as it is now.",
@@ -210,8 +213,7 @@ def _refusals(route: ApiRoute, *, is_conditional: bool) -> list[int]:
     statuses |= {409} if not is_read else set()
     statuses |= {415} if route.method == "PATCH" else set()
     statuses |= {412} if is_conditional else set()
-    # A node's tag does not say whether the node is ready: it is always shown.
-    can_be_known = is_conditional and is_read and route.described.answer != NodeAnswer
+    can_be_known = is_conditional and is_read and route.described.answer not in _ALWAYS_SHOWN
     statuses |= {304} if can_be_known else set()
     statuses |= {410} if route.described.query == LISTED else set()
     statuses |= {413} if route.described.body else set()
