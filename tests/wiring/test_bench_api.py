@@ -14,7 +14,7 @@ LINES = [
     *(
         f"list 100, {selector or 'all'}{change}"
         for selector in SELECTORS
-        for change in ("", ", labels changed")
+        for change in ("", ", labels changed", ", first time")
     ),
     "put an app for all nodes",
 ]
