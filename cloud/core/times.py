@@ -8,3 +8,8 @@ from functools import lru_cache
 def time_text(moment: datetime) -> str:
     """RFC 3339 in UTC to the second, as the contract shows it: `2020-07-22T06:25:05Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def precise_time_text(moment: datetime) -> str:
+    """As `time_text`, to the microsecond: `2020-07-22T06:25:05.000001Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

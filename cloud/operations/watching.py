@@ -23,6 +23,7 @@ CHANGES: Mapping[str, str] = {
     "put_batch": "batch",
     "delete_batch": "batch",
     "put_record": "record",
+    "add_records": "record",
     "delete_record": "record",
     "put_callback": "callback",
     "delete_callback": "callback",
@@ -66,13 +67,13 @@ class Watched:
         if kind is None:
             return method
 
-        def change(*arguments: Any) -> Any:
+        def change(*arguments: Any, **named: Any) -> Any:
             key = _key(arguments)
             if kind == self._kind and key not in self._before:
                 self._before[key] = _find(self._tx, kind, key)
-            result = method(*arguments)
+            result = method(*arguments, **named)
             if kind != self._kind:
-                self.others[kind] += 1 if result is None else int(result)
+                self.others[kind] += _count(arguments) if result is None else int(result)
             return result
 
         return change
@@ -101,6 +102,11 @@ def _key(arguments: tuple[Any, ...]) -> _Key:
     if isinstance(noun, Record):
         return noun.namespace, noun.batch, noun.name
     return getattr(noun, "namespace", ""), getattr(noun, "name", "")
+
+
+def _count(arguments: tuple[Any, ...]) -> int:
+    """How many things are changed at once: as many as were given."""
+    return next((len(one) for one in arguments if isinstance(one, list | tuple)), 1)
 
 
 def _find(tx: Transaction, kind: str, key: _Key) -> Noun | None:

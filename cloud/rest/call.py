@@ -31,6 +31,10 @@ PAGE_SIZE = 20
 """Items on a numbered page where the caller does not say."""
 
 _NUMBER_DIGITS = 9
+_SELECTING = (
+    *("selector", "fieldSelector"),
+    *("namespace", "actor", "action", "kind", "name", "requestId", "since", "until"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ class Call:
     @property
     def _list(self) -> tuple[str, ...]:
         """What says which things a list shows."""
-        selectors = (self.query("selector"), self.query("fieldSelector"))
+        selectors = (self.query(parameter) for parameter in _SELECTING)
         return (self.namespace, self.request.url.path, *selectors)
 
     def page_options(self) -> PageOptions:

@@ -71,4 +71,16 @@ ENDING = (
     Parameter("endsBefore", "RFC 3339; what ends before, by default in 30 days"),
     *LISTED[2:],
 )
+AUDITED = (
+    Parameter("namespace", "where it was done; * is everywhere, and what is in no namespace"),
+    Parameter("actor", "who did it: the name of a token, a node or a user, or a kind of actor"),
+    Parameter("action", "what was done, like app.update"),
+    Parameter("kind", "the kind of thing it was done to, like app"),
+    Parameter("name", "the name of the thing"),
+    Parameter("requestId", "the id of the request"),
+    Parameter("since", "from then on (RFC 3339)"),
+    Parameter("until", "before that (RFC 3339)"),
+    Parameter("limit", "items on a page; 500 at most, also where it is 0", _NUMBER_LIMIT),
+    Parameter("continue", "where the page before ended: the token that it gave"),
+)
 TOKENS = (Parameter("namespace", "a namespace, or * for tokens that are for all of them"),)

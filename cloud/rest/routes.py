@@ -13,7 +13,6 @@ from cloud.core.secret import SecretSpec
 from cloud.core.tokens import Role
 from cloud.operations.records import RecordChange, RecordDraft
 from cloud.operations.registries import NewPassword, RegistryChange
-from cloud.operations.tokens import TokenDraft
 from cloud.rest import (
     apps,
     callbacks,
@@ -26,9 +25,17 @@ from cloud.rest import (
     register,
     registries,
     secrets,
-    tokens,
 )
-from cloud.rest.described import COPIED, ENDING, LISTED, NUMBERED, TOKENS, Body, Described, Name
+from cloud.rest.access import ACCESS_ROUTES
+from cloud.rest.described import (
+    COPIED,
+    ENDING,
+    LISTED,
+    NUMBERED,
+    Body,
+    Described,
+    Name,
+)
 from cloud.rest.properties import ModeDraft, PropertiesDraft
 from cloud.rest.register import RecordCount
 from cloud.rest.route import ApiRoute
@@ -49,7 +56,6 @@ from cloud.rest.shapes import (
     FingerprintsAnswer,
     Listed,
     ModeAnswer,
-    NewTokenAnswer,
     NodeAnswer,
     NodeStatsAnswer,
     Numbered,
@@ -58,7 +64,6 @@ from cloud.rest.shapes import (
     RegistryAnswer,
     SecretAnswer,
     SecretSummary,
-    TokensAnswer,
 )
 
 ROUTES: Sequence[ApiRoute] = (
@@ -470,25 +475,5 @@ ROUTES: Sequence[ApiRoute] = (
         certificates.list_certificates,
         Described("List certificates of nodes that end", Listed[CertificateAnswer], query=ENDING),
     ),
-    ApiRoute(
-        "GET",
-        "/v1/tokens",
-        tokens.list_tokens,
-        Described("List tokens", TokensAnswer, query=TOKENS),
-        needs=Role.ADMIN,
-    ),
-    ApiRoute(
-        "POST",
-        "/v1/tokens",
-        tokens.create_token,
-        Described("Create a token", NewTokenAnswer, Body(TokenDraft)),
-        needs=Role.ADMIN,
-    ),
-    ApiRoute(
-        "DELETE",
-        "/v1/tokens/{name}",
-        tokens.revoke_token,
-        Described("Revoke a token", query=TOKENS),
-        needs=Role.ADMIN,
-    ),
+    *ACCESS_ROUTES,
 )

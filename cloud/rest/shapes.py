@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from cloud.core.app import AppType, Service, Volume
+from cloud.core.audit import Action, ActorKind
 from cloud.core.batch import Fingerprint, SecurityType
 from cloud.core.callback import Method
 from cloud.core.config import ConfigItem
@@ -393,6 +394,53 @@ class Listed(_Answer, Generic[T]):
     total: int
     list_options: ListOptionsAnswer | None
     items: list[T]
+
+
+class ActorAnswer(_Answer):
+    """Who it was; the name is that of a token, a node or a user, where there is one."""
+
+    kind: ActorKind
+    name: str
+    namespace: str
+
+
+class EntryAnswer(_Answer):
+    """One entry of the audit log.
+
+    `outcome` is `done`, or the code of the refusal. `before` and `after` hold what differs, secret
+    values masked; `also` counts what else was changed by the way.
+    """
+
+    number: int
+    time: str
+    actor: ActorAnswer
+    action: Action
+    kind: str
+    namespace: str
+    name: str
+    address: str
+    request_id: str
+    reason: str
+    outcome: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    also: dict[str, int | str] | None
+
+
+class HeadAnswer(_Answer):
+    """Where the audit log ends; kept elsewhere it shows what is cut off later."""
+
+    number: int
+    code: str
+
+
+class AuditAnswer(_Answer):
+    """One page of the audit log, newest first; `total` counts all pages."""
+
+    total: int
+    list_options: ListOptionsAnswer
+    items: list[EntryAnswer]
+    head: HeadAnswer
 
 
 class Numbered(_Answer, Generic[T]):

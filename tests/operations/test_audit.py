@@ -28,12 +28,26 @@ from tests.operations.conftest import NOW
 NO_CHANGE_OF_A_THING = {
     # How far the published list of certificates is.
     "put_revocation_state",
+    # What became of what nodes were told.
+    "put_deploy",
+    "delete_old_deploys",
+    # What callbacks were told, and what came of it.
+    "put_delivery",
+    "delete_delivery",
+    "note_success",
+    "note_error",
+    "forget_given_up",
     # What nodes say, and what they have to be told.
     "put_report",
     "put_usage",
     # By the way, of tokens that open nothing any more.
     "delete_expired_install_tokens",
+    # The nodes that are to be told.
+    "mark_stale",
+    "mark_selected_stale",
+    "take_stale",
     # The log itself.
+    "append_audit",
     "prune_audit",
 }
 
@@ -55,8 +69,20 @@ async def log(store: Store) -> list[Link]:
 
 
 def test_every_change_of_a_thing_is_watched() -> None:
-    verbs = ("put_", "delete_", "revoke_", "reset_", "prune_")
-    methods = {name for name in dir(Transaction) if name.startswith(verbs)}
+    verbs = {"put", "add", "delete", "revoke", "reset", "prune", "append", "mark", "take"}
+    verbs |= {
+        "retry",
+        "set",
+        "change",
+        "move",
+        "replace",
+        "clear",
+        "forget",
+        "note",
+        "keep",
+        "insert",
+    }
+    methods = {name for name in dir(Transaction) if name.partition("_")[0] in verbs}
     assert methods - NO_CHANGE_OF_A_THING == set(CHANGES)
 
 

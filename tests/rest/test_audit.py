@@ -1,21 +1,37 @@
 """What calls leave in the audit log: every change and every look at a secret, once, no secret."""
 
+import asyncio
+import contextlib
 import json
+import sqlite3
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
-from cloud.core.audit import ADMINISTRATOR, Action, Actor, ActorKind, Attempt, AuditFilter, Link
+from cloud.core.audit import (
+    ADMINISTRATOR,
+    SERVER,
+    Action,
+    Actor,
+    ActorKind,
+    Attempt,
+    AuditFilter,
+    Link,
+)
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Unavailable
+from cloud.operations.audit import PAGE_LIMIT, put_down
 from cloud.rest.audited import AuditedStore
 from cloud.rest.route import ApiRoute
 from cloud.rest.routes import ROUTES
 from cloud.store.interface import Transaction
-from tests.rest.conftest import APP, NODE, REQUEST_ID, SECRET, World, describe
-from tests.rest.test_golden import STEPS, _describe_again, _receive, _shape
-from tests.rest.test_tokens import bearer, made
+from edgesync.__main__ import main
+from tests.rest.conftest import APP, NODE, REQUEST_ID, SECRET, TOKEN, Client, World, describe
+from tests.rest.test_golden import _shape, steps
+from tests.rest.test_tokens import INVALID, bearer, made
 
 SECRET_VALUES = (
     "öpen",
@@ -46,14 +62,7 @@ def route_of(method: str, path: str) -> ApiRoute | None:
 
 async def test_every_route_that_changes_something_leaves_exactly_one_entry(world: World) -> None:
     acted: set[Action | None] = set()
-    for name, method, path, body in STEPS:
-        if name == "report":
-            await world.store.write(_receive(body, world))
-            continue
-        if name == "configs-delete":
-            await world.client.call("PUT", "/v1/apps/web", {})
-        if name == "nodes-patch":
-            await _describe_again(world)
+    async for name, method, path, body in steps(world):
         before = len(await entries(world))
         answer = await world.client.send(method, path, body)
         found = await entries(world, above=before)
@@ -70,7 +79,6 @@ async def test_every_route_that_changes_something_leaves_exactly_one_entry(world
             assert attempt.name, name
             assert link.entry.outcome == "done"
         acted.add(action)
-        world.clock.advance(1)
     assert acted - {None} == {route.action for route in ROUTES} - {None}
     told = "\n".join(repr(link) for link in await entries(world))
     assert [value for value in (*SECRET_VALUES, "token1", "token2") if value in told] == []
@@ -194,3 +202,140 @@ async def test_a_change_whose_entry_cannot_be_written_is_not_done(world: World) 
     with pytest.raises(Unavailable):
         await store.write(lambda tx: tx.delete_app("default", "web"))
     await world.client.call("GET", "/v1/apps/web")
+
+
+async def listed(client: Client, query: str = "") -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = (await client.call("GET", f"/v1/audit{query}"))["items"]
+    return items
+
+
+async def test_an_admin_of_one_namespace_sees_what_was_done_there(world: World) -> None:
+    one = await made(world, "admin", "one")
+    two = await made(world, "operator", "two")
+    async with bearer(world, two) as client:
+        await client.call("POST", "/v1/nodes", NODE)
+        await client.refused("GET", "/v1/audit", status=403, code="RequestForbidden")
+    async with bearer(world, one) as client:
+        await client.call("POST", "/v1/nodes", NODE)
+        found = await listed(client)
+        assert [(entry["action"], entry["actor"]["name"]) for entry in found] == [
+            ("node.create", "admin"),
+            ("token.create", ""),
+        ]
+        for other in ("two", "*"):
+            path = f"/v1/audit?namespace={other}"
+            await client.refused("GET", path, status=403, code="RequestForbidden")
+    assert len(await listed(world.client, "?namespace=two")) == 2
+    assert len(await listed(world.client, "?namespace=*")) == 4
+    assert await listed(world.client) == []
+
+
+async def test_the_log_is_asked_for_what_is_wanted(world: World) -> None:
+    await describe(world.client)
+    world.clock.advance(60)
+    await world.client.call("DELETE", "/v1/apps/web")
+    actions = {
+        "?kind=app": ["app.delete", "app.create"],
+        "?action=node.create": ["node.create"],
+        "?name=password": ["secret.create"],
+        "?actor=administrator&kind=app&name=web": ["app.delete", "app.create"],
+        "?actor=nobody": [],
+        f"?requestId={REQUEST_ID}&limit=1": ["app.delete"],
+        "?requestId=other": [],
+        "?since=2026-01-02T03:05:05Z": ["app.delete"],
+        "?until=2026-01-02T04:05:05%2B01:00&kind=app": ["app.create"],
+    }
+    for query, wanted in actions.items():
+        assert [entry["action"] for entry in await listed(world.client, query)] == wanted, query
+
+
+async def test_the_log_is_read_page_by_page_while_it_grows(world: World) -> None:
+    await describe(world.client)
+    first = await world.client.call("GET", "/v1/audit?limit=3")
+    assert [entry["number"] for entry in first["items"]] == [4, 3, 2]
+    assert (first["total"], first["head"]["number"]) == (4, 4)
+    await world.client.call("DELETE", "/v1/apps/web")
+    token = first["listOptions"]["continue"]
+    second = await world.client.call("GET", f"/v1/audit?limit=3&continue={token}")
+    assert [entry["number"] for entry in second["items"]] == [1]
+    assert second["listOptions"]["continue"] == ""
+    for other in ("&kind=app", "&namespace=*"):
+        path = f"/v1/audit?limit=3&continue={token}{other}"
+        await world.client.refused("GET", path, **INVALID)
+    world.clock.advance(3600)
+    path = f"/v1/audit?limit=3&continue={token}"
+    await world.client.refused("GET", path, status=410, code="ResourceExpired")
+
+
+@pytest.mark.parametrize(
+    "query", ["since=yesterday", "until=2026-01-02T03:04:05", "namespace=No%20One", "limit=x"]
+)
+async def test_what_cannot_be_asked_is_named(world: World, query: str) -> None:
+    message = await world.client.refused("GET", f"/v1/audit?{query}", **INVALID)
+    assert query.partition("=")[0] in message
+
+
+async def run(world: World, *words: str) -> Result:
+    env = {"EDGESYNC_URL": world.url, "EDGESYNC_TOKEN": TOKEN}
+    return await asyncio.to_thread(CliRunner(env=env).invoke, main, ["audit", *words])
+
+
+async def test_the_command_shows_the_log(world: World) -> None:
+    await describe(world.client)
+    await made(world, "viewer", "one")
+    shown = await run(world, "list", "--namespace", "*", "--limit", "2")
+    assert shown.exit_code == 0, shown.output
+    time = "2026-01-02T03:04:05.678901Z"
+    assert [line.split() for line in shown.output.splitlines()] == [
+        ["NUMBER", "TIME", "ACTOR", "ACTION", "NAMESPACE", "NAME", "OUTCOME", "FROM"],
+        ["5", time, "administrator", "token.create", "one", "viewer", "done", "127.0.0.1"],
+        ["4", time, "administrator", "app.create", "default", "web", "done", "127.0.0.1"],
+    ]
+    asked = await run(world, "list", "--kind", "node", "--request-id", "other", "--json")
+    assert asked.output == "[]\n"
+    asked = await run(world, "list", "--kind", "node", "--since", "2026-01-01T00:00:00Z", "--json")
+    assert [entry["after"]["labels"] for entry in json.loads(asked.output)] == [NODE["labels"]]
+
+
+async def test_the_command_reads_on_where_a_page_ends(world: World) -> None:
+    def fill(tx: Transaction) -> None:
+        for number in range(PAGE_LIMIT + 5):
+            put_down(
+                tx, Attempt(SERVER, Action.APP_UPDATE, world.clock.now, "default", str(number))
+            )
+
+    await world.store.write(fill)
+    shown = await run(world, "list", "--limit", str(PAGE_LIMIT + 2), "--json")
+    assert [entry["name"] for entry in json.loads(shown.output)] == [
+        str(number) for number in range(PAGE_LIMIT + 4, 2, -1)
+    ]
+
+
+async def test_the_command_verifies_the_log_of_a_running_server(
+    world: World, tmp_path: Path
+) -> None:
+    await describe(world.client)
+    head = (await world.client.call("GET", "/v1/audit"))["head"]
+    shown = f"{head['number']}:{head['code']}"
+    found = await run(world, "verify", "--data-dir", str(tmp_path), "--head", shown)
+    assert (found.exit_code, shown in found.output) == (0, True), found.output
+    assert found.output.startswith("4 entries are as they were written.")
+    for forged in (f"3:{head['code']}", f"9:{head['code']}"):
+        found = await run(world, "verify", "--data-dir", str(tmp_path), "--head", forged)
+        assert (found.exit_code, "entry " in found.output) == (1, True), found.output
+    found = await run(world, "verify", "--data-dir", str(tmp_path), "--head", "3")
+    assert (found.exit_code, "NUMBER:CODE" in found.output) == (2, True)
+    found = await run(world, "verify", "--data-dir", str(tmp_path / "gone"))
+    assert (found.exit_code, "edgesync.db" in found.output) == (1, True)
+
+
+async def test_the_command_names_the_first_entry_that_was_changed(
+    world: World, tmp_path: Path
+) -> None:
+    await describe(world.client)
+    with contextlib.closing(sqlite3.connect(tmp_path / "edgesync.db")) as database, database:
+        database.execute("DROP TRIGGER audit_entry_never_changes")
+        database.execute("UPDATE audit_entry SET actor_name = 'somebody' WHERE number = 3")
+    found = await run(world, "verify", "--data-dir", str(tmp_path))
+    assert found.exit_code == 1
+    assert "entry 3: it was changed, moved or put in; the 2 entries before" in found.output
