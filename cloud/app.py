@@ -20,7 +20,7 @@ import socket
 import ssl
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,7 +32,9 @@ from starlette.types import ASGIApp
 from broker.embedded import EmbeddedHub, open_embedded_hub
 from broker.hub import Gate
 from broker.limits import HubLimits
-from certs.files import ensure_server_certificate, load_or_create_authority
+from certs.authority import Authority
+from certs.files import ServerCertificate, ensure_server_certificate, load_or_create_authority
+from certs.pem_files import read_certificate
 from certs.tls import node_listener_context, open_listener_context, server_context
 from cloud.config import BadSettings, Settings
 from cloud.core.audit import Head
@@ -70,6 +72,10 @@ BACKLOG = 2048
 
 GRACE_SECONDS = 5
 """How long requests under way may take once the server is told to stop."""
+
+
+ROTATION_DUE = timedelta(days=180)
+"""What may be left of root and intermediate without a warning at each start; nodes take 90 days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,16 +215,9 @@ async def open_cloud(
             revocations.wake()
 
         metrics = Metrics()
-        server = x509.load_pem_x509_certificate(certificate.certificate_file.read_bytes())
-        ends = {
-            name: own.not_valid_after_utc
-            for name, own in (
-                ("root", authority.root),
-                ("intermediate", authority.intermediate),
-                ("server", server),
-            )
-        }
-        add_certificate_metrics(metrics, store, now_utc, lambda: ends)
+        ends = functools.partial(_ends, authority, certificate)
+        _warn_of_ends(ends(), now)
+        add_certificate_metrics(metrics, store, now_utc, ends)
         people = rest_app(
             store,
             clock=now_utc,
@@ -339,6 +338,23 @@ async def _open_hub(
             where = f"{settings.host}:{settings.mqtt_port}"
             raise BadSettings(f"mqtt_port: cannot listen on {where}: {error.strerror}") from error
         yield hub
+
+
+def _ends(authority: Authority, server: ServerCertificate) -> Mapping[str, datetime]:
+    """When each certificate of this server ends; its own may be renewed while it runs."""
+    return {
+        "root": authority.root.not_valid_after_utc,
+        "intermediate": authority.intermediate.not_valid_after_utc,
+        "server": read_certificate(server.certificate_file).not_valid_after_utc,
+    }
+
+
+def _warn_of_ends(ends: Mapping[str, datetime], now: datetime) -> None:
+    for name in ("root", "intermediate"):
+        if ends[name] - now < ROTATION_DUE:
+            logger.warning(
+                "the %s of the authority ends at %s; see `edgesync ca`", name, ends[name]
+            )
 
 
 def _gate(store: Store) -> Gate:
