@@ -17,6 +17,7 @@ from pathlib import Path
 import edgesync_agent
 from edgesync_agent import agent
 from edgesync_agent.activation import activate
+from edgesync_agent.clock import Clock
 from edgesync_agent.errors import Trouble
 
 
@@ -42,7 +43,7 @@ def _carry_out(command: str, home: Path, ca: Path | None) -> None:
     if command == "activate":
         if ca is None:
             raise Trouble("activate needs --ca")
-        print(f"edgesync: this machine is node {activate(home, ca, json.load(sys.stdin))}")
+        print(f"edgesync: this machine is node {activate(home, ca, json.load(sys.stdin), Clock())}")
     elif command == "run":
         agent.run(home)
     elif command == "stop":

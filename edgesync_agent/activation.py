@@ -6,14 +6,14 @@ import importlib.util
 import json
 import shutil
 import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 from edgesync_agent.certificate import run_openssl
+from edgesync_agent.clock import Clock
 from edgesync_agent.errors import Trouble
 from edgesync_agent.files import replace_folder, write_private
-from edgesync_agent.link import trusting
+from edgesync_agent.https import post
 from edgesync_agent.machine import fingerprint
 
 
@@ -70,7 +70,7 @@ def openssl_command() -> str | None:
     return found
 
 
-def activate(home: Path, ca: Path, settings: dict[str, Any]) -> str:
+def activate(home: Path, ca: Path, settings: dict[str, Any], clock: Clock) -> str:
     """Become a node and keep key and certificate in *home*; the node's id.
 
     Whoever tries again in the same *home*, because the answer was lost or the machine is brought in
@@ -85,7 +85,7 @@ def activate(home: Path, ca: Path, settings: dict[str, Any]) -> str:
     if settings["kind"] == "batch":
         claim["batchName"] = settings["name"]
         claim["fingerprintValue"] = fingerprint(settings["fingerprint"])
-    answer = ask_to_activate(settings["activation"], ca, claim)
+    answer = ask_to_activate(settings["activation"], ca, claim, clock)
     identity = {
         "nodeId": f"{answer['namespace']}.{answer['nodeName']}",
         "activation": settings["activation"],
@@ -99,15 +99,10 @@ def activate(home: Path, ca: Path, settings: dict[str, Any]) -> str:
     return str(identity["nodeId"])
 
 
-def ask_to_activate(url: str, ca: Path, claim: dict[str, Any]) -> dict[str, Any]:
+def ask_to_activate(url: str, ca: Path, claim: dict[str, Any], clock: Clock) -> dict[str, Any]:
     """The server's answer to *claim*; Trouble carries its reason."""
-    request = urllib.request.Request(
-        url + "/v1/active", json.dumps(claim).encode(), {"Content-Type": "application/json"}
-    )
     try:
-        with urllib.request.urlopen(request, timeout=60, context=trusting(ca)) as answer:
-            content: dict[str, Any] = json.load(answer)
-            return content
+        return post(url + "/v1/active", ca, claim, clock)
     except urllib.error.HTTPError as error:
         shown = claim.get("fingerprintValue")
         of = f" This machine's fingerprint: {shown}." if shown else ""

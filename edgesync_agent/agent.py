@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 from typing import Any, Iterator
 
+from edgesync_agent.clock import Clock, WrongTime
 from edgesync_agent.errors import Lost, Trouble
 from edgesync_agent.files import write_private
+from edgesync_agent.https import learn_time
 from edgesync_agent.link import Link
 from edgesync_agent.machine import Usage, facts
 from edgesync_agent.node import Node
@@ -31,6 +33,7 @@ def log(line: str) -> None:
 
 def run(home: Path) -> None:
     """Be the node of *home* until SIGTERM; Trouble if there is none, or if it runs already."""
+    clock = Clock()
     try:
         identity = json.loads((home / "identity" / "identity.json").read_text())
     except (OSError, ValueError) as error:
@@ -38,16 +41,18 @@ def run(home: Path) -> None:
     signal.signal(signal.SIGTERM, _end)
     with _only_one(home):
         _forget_report(home)
-        node = Node(home / "apps", os.urandom(8).hex(), log)
+        node = Node(home / "apps", os.urandom(8).hex(), log, clock)
         node.forget_files()
         log(f"this is node {identity['nodeId']}")
         delay, usage = 1.0, Usage()
-        renewal = Renewal(home / "identity", identity, log)
+        renewal = Renewal(home / "identity", identity, log, clock)
         while True:
             try:
                 _stay_connected(home, identity, node, usage, renewal)
-            except (Lost, OSError) as error:
+            except (Lost, OSError, WrongTime) as error:
                 log(f"not connected: {error}")
+                if isinstance(error, WrongTime):
+                    _learn_time(home, identity, clock)
                 if not node.answered:
                     renewal.failed(time.monotonic())
             delay = 1.0 if node.answered else delay
@@ -86,7 +91,7 @@ def _stay_connected(
     home: Path, identity: dict[str, Any], node: Node, usage: Usage, renewal: Renewal
 ) -> None:
     """One connection, until it is Lost or there is another certificate to connect with."""
-    link = Link(home, identity, renewal.certificate())
+    link = Link(home, identity, renewal.certificate(), renewal.clock)
 
     def send(channel: str, kind: str, meta: dict[str, Any], content: dict[str, Any]) -> None:
         message = {"kind": kind, "meta": meta, "content": content}
@@ -115,6 +120,15 @@ def _stay_connected(
                 write_private(home / "reported", identity["nodeId"].encode())
     finally:
         link.close()
+
+
+def _learn_time(home: Path, identity: dict[str, Any], clock: Clock) -> None:
+    """Ask the server what time it is; nothing changes if it cannot be believed."""
+    try:
+        learn_time(identity["activation"], home / "identity" / "ca.pem", clock)
+        log(f"the server's clock is used; this machine's is off by {-clock.skew:.0f} s")
+    except (OSError, ValueError, KeyError) as error:
+        log(f"cannot find out what time it is: {error}")
 
 
 @contextlib.contextmanager

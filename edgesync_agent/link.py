@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, Iterator
 
+from edgesync_agent.clock import NO_CHECK_TIME, Clock, WrongTime
 from edgesync_agent.errors import Lost
 from edgesync_agent.mqtt import (
     DISCONNECT,
@@ -26,17 +27,23 @@ PATIENCE = 20  # seconds for the server to take or answer what is needed to go o
 
 
 def trusting(ca: Path) -> ssl.SSLContext:
-    """TLS that trusts the server's own authority and nothing else."""
+    """TLS that trusts the server's own authority and nothing else; dates are for `Clock.check`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_flags = ssl.VerifyFlags(context.verify_flags | NO_CHECK_TIME)
     context.load_verify_locations(cafile=str(ca))
     return context
 
 
 class Link:
-    """One connection to the server's hub: TLS on both sides, subscribed, ready to report."""
+    """One connection to the server's hub: TLS on both sides, subscribed, ready to report.
 
-    def __init__(self, home: Path, identity: dict[str, Any], certificate: Path) -> None:
+    Raises OSError, and WrongTime where the server's certificate is not valid now.
+    """
+
+    def __init__(
+        self, home: Path, identity: dict[str, Any], certificate: Path, clock: Clock
+    ) -> None:
         self.prefix = f"edge/v1/{identity['nodeId']}/"
         self.splitter = Splitter()
         self.number = 1  # of the last packet that is to be acknowledged
@@ -49,6 +56,11 @@ class Link:
             self.socket = context.wrap_socket(plain, server_hostname=host)
         except BaseException:
             plain.close()
+            raise
+        try:
+            clock.check(self.socket.getpeercert())
+        except WrongTime:
+            self.socket.close()
             raise
         self.sent = self.heard = time.monotonic()
         self.address = str(self.socket.getsockname()[0])

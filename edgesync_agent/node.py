@@ -6,11 +6,13 @@ import base64
 import json
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
 
 from edgesync_agent import VERSION
+from edgesync_agent.clock import Clock
 from edgesync_agent.files import replace_folder, safe, write_private
 
 ANSWER_WAIT = 30.0  # seconds until a body is asked for again
@@ -35,10 +37,11 @@ class _Fetch:
 class Node:
     """Knows what is wanted, fetches it into *folder* and says what is there."""
 
-    def __init__(self, folder: Path, run: str, note: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, run: str, note: Callable[[str], None], clock: Clock) -> None:
         self.folder = folder
         self.run = run  # changes with every start, since the counting starts anew
         self.note = note  # takes lines for the log
+        self.clock = clock
         self.sequence = 0
         self.held: dict[str, str] = {}  # version of each app whose files are there
         self.failed: dict[str, tuple[str, str]] = {}  # version and cause of what cannot be taken
@@ -54,6 +57,7 @@ class Node:
         known = {name: ("Pending", version, CAUSE) for name, version in self.held.items()}
         failed = {name: ("Failed", version, why) for name, (version, why) in self.failed.items()}
         content: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.clock.read())),
             "core": {"binVersion": VERSION},
             "node": node,
             "nodestats": stats,
@@ -72,6 +76,7 @@ class Node:
         try:
             message = json.loads(payload)
             kind, meta, content = message["kind"], message["meta"], message["content"]
+            self.clock.hear(meta.get("time"))
             request = str(meta.get("x-baetyl-request-id", ""))
             if kind == "error":
                 self.fetching.pop(request, None)

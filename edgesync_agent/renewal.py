@@ -6,22 +6,20 @@ a machine whose certificate has ended can still prove who it is (docs/protocol.m
 
 from __future__ import annotations
 
-import calendar
 import contextlib
 import hashlib
 import json
 import random
-import time
 import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any, Callable
 
 from edgesync_agent.activation import openssl_command, reason_of, signing_request
 from edgesync_agent.certificate import check, dates, now_text
+from edgesync_agent.clock import Clock
 from edgesync_agent.errors import Trouble
 from edgesync_agent.files import replace_file
-from edgesync_agent.link import trusting
+from edgesync_agent.https import post
 
 FIRST_PAUSE = 60.0  # seconds after an attempt that failed; doubled each time
 LONGEST_PAUSE = 3600.0
@@ -45,12 +43,14 @@ def renewal_time(node_id: str, begins: float, ends: float) -> float:
 class Renewal:
     """Knows when the certificate in *folder* has to be followed by another, and sees to it."""
 
-    def __init__(self, folder: Path, identity: dict[str, Any], note: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, identity: dict[str, Any], note: Callable[[str], None], clock: Clock
+    ) -> None:
         self.folder = folder
         self.identity = identity
         self.note = note  # takes lines for the log
         self.openssl = openssl_command()
-        self.skew = 0.0  # the server's clock less ours, once it is known
+        self.clock = clock
         self.failures = 0  # attempts to connect since the last that worked
         self.may_help = True  # another certificate, where connecting fails
         self.asked: float | None = None  # when, on a clock that does not go back; None: not waiting
@@ -73,7 +73,7 @@ class Renewal:
     def failed(self, now: float) -> None:
         """An attempt to connect has failed; where the certificate may be at fault, renew it."""
         self.failures += 1
-        has_ended = time.time() + self.skew >= self.ends
+        has_ended = self.clock.now() >= self.ends
         if (has_ended or self.failures >= FAILURES) and self.may_help and now >= self.not_before:
             self._by_key(now)
 
@@ -89,7 +89,7 @@ class Renewal:
 
     def is_due(self) -> bool:
         """Say whether it is time, by the server's clock as far as that is known."""
-        return time.time() + self.skew >= self.due
+        return self.clock.now() >= self.due
 
     def take(self, payload: bytes, now: float) -> bool:
         """Handle the answer to `tend`; say whether another certificate is there now."""
@@ -116,14 +116,8 @@ class Renewal:
             raise Trouble("this node does not know where: run a new installation command")
         url = self.identity["activation"] + "/v1/renew"
         body = {"csr": self._request(), "certificate": (self.folder / "cert.pem").read_text()}
-        request = urllib.request.Request(
-            url, json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
-        trust = trusting(self.folder / "ca.pem")
         try:
-            with urllib.request.urlopen(request, timeout=60, context=trust) as answer:
-                content: dict[str, Any] = json.load(answer)
-                return content
+            return post(url, self.folder / "ca.pem", body, self.clock)
         except urllib.error.HTTPError as error:
             raise Trouble(f"the server refuses: {reason_of(error)}") from error
         except OSError as error:
@@ -134,15 +128,14 @@ class Renewal:
 
     def _put(self, content: dict[str, Any], told: Any) -> None:
         """Check what was given and put it in the place of what is there; Trouble if it is not."""
-        with contextlib.suppress(ValueError, TypeError):
-            self.skew = calendar.timegm(time.strptime(told, "%Y-%m-%dT%H:%M:%SZ")) - time.time()
+        self.clock.hear(told)
         place = self.folder / "cert.pem"
         new = check(
             content["certificate"],
             self.identity["nodeId"],
             self.folder / "key.pem",
             self.folder / "ca.pem",
-            time.time() + self.skew,
+            self.clock.now(),
             self.openssl,
         )
         replace_file(self.folder / "cert.old.pem", place.read_bytes())

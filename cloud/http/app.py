@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -22,7 +23,13 @@ from cloud.http.errors import (
     unknown_route_response,
 )
 from cloud.http.logs import log_under
-from cloud.http.requests import REQUEST_ID_HEADER, request_id, set_address, set_request_id
+from cloud.http.requests import (
+    REQUEST_ID_HEADER,
+    said_in,
+    set_address,
+    set_request_id,
+    set_said,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -33,18 +40,20 @@ def http_app(
     new_id: Callable[[], str],
     trusted_proxies: Sequence[Network] = (),
     middleware: Sequence[Middleware] = (),
+    clock: Callable[[], datetime] | None = None,
 ) -> Starlette:
     """Build a server of *routes*; handlers and *middleware* just raise a CloudError.
 
     Every answer bears the request's id (`new_id` makes one where the caller sent none);
     *trusted_proxies* are believed where a request came from. A path or
     method that is not there is a 404 in the shape of all errors; what nobody expected is logged
-    and a 500 without details.
+    and a 500 without details. Where there is a *clock* errors say the time, for callers that do not
+    know it.
     """
     app = Starlette(
         routes=routes,
         middleware=[
-            Middleware(_Answering, new_id=new_id, trusted_proxies=trusted_proxies),
+            Middleware(_Answering, new_id=new_id, trusted_proxies=trusted_proxies, clock=clock),
             *middleware,
         ],
         exception_handlers={HTTPException: _refused_by_framework},
@@ -56,9 +65,9 @@ def http_app(
 async def _refused_by_framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     if error.status_code in {404, 405}:
-        return unknown_route_response(request_id(request), request.headers)
+        return unknown_route_response(said_in(request.scope), request.headers)
     return bad_request_response(
-        error.status_code, error.detail, request_id(request), request.headers
+        error.status_code, error.detail, said_in(request.scope), request.headers
     )
 
 
@@ -72,11 +81,16 @@ class _Answering:
     """Gives each request its id and address, and an answer whatever happens to it."""
 
     def __init__(
-        self, app: ASGIApp, new_id: Callable[[], str], trusted_proxies: Sequence[Network]
+        self,
+        app: ASGIApp,
+        new_id: Callable[[], str],
+        trusted_proxies: Sequence[Network],
+        clock: Callable[[], datetime] | None,
     ) -> None:
         self.app = app
         self.new_id = new_id
         self.trusted_proxies = trusted_proxies
+        self.clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -86,6 +100,7 @@ class _Answering:
         log_under(identity)
         set_address(scope, self.trusted_proxies)
         headers = Headers(scope=scope)
+        said = set_said(scope, self.clock)
         started = False
 
         async def send_with_id(message: Message) -> None:
@@ -106,9 +121,9 @@ class _Answering:
                 raise
             if status_of(error) >= 500:
                 logger.warning("%r", error, exc_info=error)
-            await error_response(error, identity, headers)(scope, receive, send_with_id)
+            await error_response(error, said, headers)(scope, receive, send_with_id)
         except Exception:
             logger.exception("%s %r failed", scope["method"], scope["path"])
             if started:
                 raise
-            await unknown_error_response(identity, headers)(scope, receive, send_with_id)
+            await unknown_error_response(said, headers)(scope, receive, send_with_id)

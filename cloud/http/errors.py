@@ -31,6 +31,9 @@ from cloud.errors import (
 from cloud.http.answers import MERGE_PATCH, PROBLEM, json_response
 from cloud.http.negotiation import prefers_problem
 
+Said = Mapping[str, str]
+"""What every error of a server says: its `request-id`, perhaps also the `time`."""
+
 STATUSES: Mapping[type[CloudError], int] = {
     Invalid: 400,
     TooLarge: 413,
@@ -62,32 +65,32 @@ def status_of(error: CloudError) -> int:
     return next((STATUSES[base] for base in type(error).__mro__ if base in STATUSES), 500)
 
 
-def error_response(error: CloudError, request_id: str, headers: Headers) -> Response:
+def error_response(error: CloudError, said: Said, headers: Headers) -> Response:
     """Answer that says what was wrong, in the form that the request's *headers* ask for."""
-    response = _response(status_of(error), error.code, str(error), request_id, headers)
+    response = _response(status_of(error), error.code, str(error), said, headers)
     if isinstance(error, TooManyRequests):
         # Whole seconds (RFC 9110, section 10.2.3), and never too early.
         response.headers["Retry-After"] = str(math.ceil(error.wait))
     return response
 
 
-def unknown_route_response(request_id: str, headers: Headers) -> Response:
+def unknown_route_response(said: Said, headers: Headers) -> Response:
     """Answer to a path or a method that does not exist."""
     reason = "There is no such path, or not with this method."
-    return _response(404, "RequestMethodNotFound", reason, request_id, headers)
+    return _response(404, "RequestMethodNotFound", reason, said, headers)
 
 
-def bad_request_response(status: int, reason: str, request_id: str, headers: Headers) -> Response:
+def bad_request_response(status: int, reason: str, said: Said, headers: Headers) -> Response:
     """Answer to a request the framework could not make sense of."""
-    return _response(status, Invalid.code, reason, request_id, headers)
+    return _response(status, Invalid.code, reason, said, headers)
 
 
-def unknown_error_response(request_id: str, headers: Headers) -> Response:
+def unknown_error_response(said: Said, headers: Headers) -> Response:
     """Answer when the server itself is at fault; the reason is in its log, by request id."""
-    return _response(500, CloudError.code, "The server could not do this.", request_id, headers)
+    return _response(500, CloudError.code, "The server could not do this.", said, headers)
 
 
-def _response(status: int, code: str, message: str, request_id: str, headers: Headers) -> Response:
+def _response(status: int, code: str, message: str, said: Said, headers: Headers) -> Response:
     sent = {"Vary": "Accept", **_HEADERS.get(status, {})}
     if prefers_problem(headers.getlist("accept")):
         problem = {
@@ -96,8 +99,8 @@ def _response(status: int, code: str, message: str, request_id: str, headers: He
             "status": status,
             "detail": message,
             "code": code,
-            "request-id": request_id,
+            **said,
         }
         return json_response(problem, status=status, headers=sent, media_type=PROBLEM)
-    body = {"code": code, "message": message, "request-id": request_id}
+    body = {"code": code, "message": message, **said}
     return json_response(body, status=status, headers=sent)

@@ -1,7 +1,8 @@
 """What comes in."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from starlette.datastructures import Headers
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from cloud.core.decoding import decode_json
+from cloud.core.times import time_text
 from cloud.errors import TooLarge
 from cloud.http.addresses import Network, caller_key, client_address
 
@@ -18,6 +20,7 @@ BODY_LIMIT = 8 * 1024 * 1024
 REQUEST_ID_HEADER = "x-bce-request-id"
 
 _SCOPE_KEY = "edgesync.request_id"
+_SAID_KEY = "edgesync.said"
 _ADDRESS_KEY = "edgesync.address"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
 
@@ -40,6 +43,21 @@ def set_request_id(scope: Scope, new_id: Callable[[], str]) -> str:
 def _sent_request_id(scope: Scope) -> str:
     sent = Headers(scope=scope).getlist(REQUEST_ID_HEADER)
     return sent[0] if len(sent) == 1 and _REQUEST_ID.fullmatch(sent[0]) else ""
+
+
+def set_said(scope: Scope, clock: Callable[[], datetime] | None) -> Mapping[str, str]:
+    """Note what an error about this request says of it: its id, and the time by *clock*."""
+    said = {"request-id": scope[_SCOPE_KEY]}
+    if clock is not None:
+        said["time"] = time_text(clock())
+    scope[_SAID_KEY] = said
+    return said
+
+
+def said_in(scope: Scope) -> Mapping[str, str]:
+    """What `set_said` noted."""
+    said: Mapping[str, str] = scope[_SAID_KEY]
+    return said
 
 
 def address_of(scope: Scope) -> str:

@@ -105,6 +105,7 @@ def activation_app(
         new_id=new_id,
         trusted_proxies=trusted_proxies,
         middleware=[Middleware(AddressGate, limiter=limiter)],
+        clock=clock,
     )
 
 

@@ -9,6 +9,7 @@ from cloud.core.decoding import convert
 from cloud.core.merge_patch import merged
 from cloud.core.node import Node, NodeSpec
 from cloud.core.readiness import is_ready
+from cloud.core.skew import clock_condition
 from cloud.core.stats import report_view
 from cloud.operations import nodes
 from cloud.rest.call import DONE, Call, Shown, take_name
@@ -111,6 +112,7 @@ async def get_stats(call: Call) -> View:
     return {
         **node_view(found.node, found.last_seen, call.now),
         "report": report_view(found.report, ready=ready),
+        "conditions": [clock_condition(found.report)],
     }
 
 

@@ -86,10 +86,20 @@ class ReportAnswer(msgspec.Struct):
     sysappstats: list[AppStatsAnswer]
 
 
+class ConditionAnswer(_Answer):
+    """Something about a node that may want looking at: `True`, `False` or `Unknown`."""
+
+    type: str
+    status: str
+    skew_seconds: int | None
+    message: str
+
+
 class NodeStatsAnswer(NodeAnswer):
-    """A node and what it reported."""
+    """A node, what it reported, and what follows from that."""
 
     report: ReportAnswer
+    conditions: list[ConditionAnswer]
 
 
 class PropertiesState(_Answer):

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from certs.signing_requests import read_signing_request
 from edgesync_agent.activation import activate, ask_to_activate, keep_key, signing_request
+from edgesync_agent.clock import Clock
 from edgesync_agent.errors import Trouble
 
 OPENSSL = pytest.mark.parametrize("openssl", ["openssl", None])
@@ -50,10 +51,10 @@ def test_what_fails_leaves_the_key_for_the_next_attempt_and_nothing_else(tmp_pat
     keys = set()
     for _ in range(2):
         with pytest.raises(Trouble, match="cannot be reached"):
-            activate(home, ca, settings)
+            activate(home, ca, settings, Clock())
         (kept,) = (path for path in home.rglob("*") if path.is_file())
         assert kept == home / "activating" / "key.pem"
         keys.add(kept.read_bytes())
     assert len(keys) == 1
     with pytest.raises(Trouble, match="cannot be reached"):
-        ask_to_activate("https://127.0.0.1:9", ca, {})
+        ask_to_activate("https://127.0.0.1:9", ca, {}, Clock())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from edgesync_agent.clock import Clock
 from edgesync_agent.node import INFO_LIMIT, Node
 
 
@@ -55,7 +56,7 @@ def server() -> Server:
 
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
-    return Node(tmp_path / "apps", "run", lambda line: None)
+    return Node(tmp_path / "apps", "run", lambda line: None, Clock())
 
 
 def tell(node: Node, server: Server, content: Any, *, now: float = 0, **meta: Any) -> None:

@@ -1,0 +1,54 @@
+"""How far a node's clock is from the server's, as its last report tells."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from cloud.core.report import StoredReport
+
+LIMIT = timedelta(seconds=60)
+"""What a report may take to arrive, and clocks may differ, without a word."""
+
+
+class Said(msgspec.Struct):
+    """What a report says of the node's clock."""
+
+    time: Any = None
+
+
+_SAID = msgspec.json.Decoder(Said)
+
+
+def skew_of(stored: StoredReport | None) -> timedelta | None:
+    """The node's clock less the server's when the report came; None where the node did not say.
+
+    The time that the report was on its way counts as lateness.
+    """
+    if stored is None:
+        return None
+    said = _SAID.decode(stored.report.document).time
+    try:
+        moment = datetime.fromisoformat(said)
+    except (TypeError, ValueError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return moment - stored.received
+
+
+def clock_condition(stored: StoredReport | None) -> dict[str, Any]:
+    """The condition `ClockSkew` of a node: `True` where its clock is off by more than a minute."""
+    skew = skew_of(stored)
+    if skew is None:
+        return _condition("Unknown", None, "the node has not said what time it is")
+    seconds = round(skew.total_seconds())
+    if abs(skew) <= LIMIT:
+        return _condition("False", seconds, "")
+    direction = "ahead of" if seconds > 0 else "behind"
+    message = f"the node's clock is {abs(seconds)} s {direction} the server's"
+    return _condition("True", seconds, message)
+
+
+def _condition(status: str, seconds: int | None, message: str) -> dict[str, Any]:
+    return {"type": "ClockSkew", "status": status, "skewSeconds": seconds, "message": message}

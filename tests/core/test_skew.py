@@ -1,0 +1,47 @@
+"""Whose clock is off, and by how much."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from cloud.core.report import Order, StoredReport, read_report
+from cloud.core.skew import clock_condition
+
+RECEIVED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def stored(**content: Any) -> StoredReport:
+    return StoredReport(read_report(content, Order()), "json", RECEIVED, None, None)
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "seconds"),
+    [
+        ("2026-01-02T03:04:04Z", "False", -1),
+        ("2026-01-02T03:05:05Z", "False", 60),
+        ("2026-01-02T03:05:06Z", "True", 61),
+        ("2026-01-02T03:03:04.5+00:00", "True", -60),
+        ("2026-01-02T03:04:05.123456789Z", "False", 0),
+        ("2026-01-02T04:04:05+01:00", "False", 0),
+        ("2026-01-02T03:04:05", "False", 0),
+        ("1970-01-01T00:00:00Z", "True", -1767323045),
+        ("2040-01-01T00:00:00Z", "True", 441665755),
+    ],
+)
+def test_a_clock_may_be_off_by_a_minute(said: str, status: str, seconds: int) -> None:
+    found = clock_condition(stored(time=said))
+    assert (found["type"], found["status"]) == ("ClockSkew", status)
+    assert found["skewSeconds"] == seconds
+    assert bool(found["message"]) == (status == "True")
+
+
+def test_what_is_wrong_is_said_for_people() -> None:
+    found = clock_condition(stored(time="2026-01-02T03:00:00Z"))
+    assert found["message"] == "the node's clock is 245 s behind the server's"
+
+
+@pytest.mark.parametrize("content", [{}, {"time": 7}, {"time": "noon"}, {"time": ""}, {"time": []}])
+def test_who_does_not_say_the_time_is_not_judged(content: dict[str, Any]) -> None:
+    assert clock_condition(stored(**content))["status"] == "Unknown"
+    assert clock_condition(None)["status"] == "Unknown"
