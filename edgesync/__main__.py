@@ -22,6 +22,7 @@ from cloud.http.logs import LOG_FORMAT, RequestIdFilter
 from cloud.store.rekeying import rekey as seal_anew
 from edgesync import __version__
 from edgesync.audit_command import audit
+from edgesync.bench_activations import command as bench_activations
 from edgesync.bench_api import command as bench_api
 from edgesync.bench_hub import command as bench_hub
 from edgesync.ca_command import ca, passphrase_of
@@ -135,6 +136,7 @@ main.add_command(imports)
 main.add_command(audit)
 bench.add_command(bench_hub, "hub")
 bench.add_command(bench_api, "api")
+bench.add_command(bench_activations, "activations")
 
 if __name__ == "__main__":
     main()

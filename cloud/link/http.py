@@ -24,6 +24,7 @@ from cloud.http.limits import AddressGate, Limiter
 from cloud.http.requests import address_key_of, address_of, read_json
 from cloud.link.certificate import certificate_map, requested_key
 from cloud.link.est import est_routes
+from cloud.link.gathering import Gathering
 from cloud.link.guard import Guard
 from cloud.link.installer import ServerAddress, agent_program, installer_script
 from cloud.link.renewal import Renewals
@@ -62,6 +63,8 @@ def activation_app(
     addresses. *public* is what else everybody may ask for.
     """
 
+    together = Gathering(store)
+
     async def active(request: Request) -> Response:
         claim = await read_json(request, Claim, limit=BODY_LIMIT)
         public_key, private_pem = _key_of(claim, server_generated_keys=server_generated_keys)
@@ -77,7 +80,7 @@ def activation_app(
         peer = address_of(request.scope)
         device = Device(public_key, key_digest(public_key), peer)
         async with guard.watching(claim, device, address_key_of(request.scope)):
-            activation = await store.write(
+            activation = await together.write(
                 lambda tx: activate(
                     tx, authority, claim, device, now=now, serial=serial, delivery_id=delivery_id
                 )
