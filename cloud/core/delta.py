@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from cloud.core.desired import AppVersion, Desired
-from cloud.core.properties import Properties
+from cloud.core.properties import NO_PROPERTIES, Properties
 from cloud.core.report import Report, Reported
 
 Delta = Mapping[str, Any]
@@ -23,11 +23,8 @@ def delta_for(report: Report, desired: Desired, properties: Properties) -> Delta
     They are there once any were wanted, and equal when the node says the very same.
     """
     apps = diff(report.reported, desired)
-    if not properties.is_managed:
-        return apps
-    if not apps and properties.desire == (report.properties or {}):
-        return {}
-    return {**everything(desired), PROPERTIES: properties.desire}
+    is_same = not properties.is_managed or properties.desire == (report.properties or {})
+    return {} if is_same and not apps else everything(desired, properties)
 
 
 def diff(reported: Reported, desired: Desired) -> Delta:
@@ -44,10 +41,14 @@ def diff(reported: Reported, desired: Desired) -> Delta:
     return everything(desired)
 
 
-def everything(desired: Desired) -> Delta:
-    """All that a node should run, as a delta says it."""
-    delta = {"apps": listed(desired.apps)}
-    return {**delta, "sysapps": listed(desired.sysapps)} if desired.sysapps else delta
+def everything(desired: Desired, properties: Properties = NO_PROPERTIES) -> Delta:
+    """All that is wanted of a node, as a delta says it."""
+    delta: dict[str, Any] = {"apps": listed(desired.apps)}
+    if desired.sysapps:
+        delta["sysapps"] = listed(desired.sysapps)
+    if properties.is_managed:
+        delta[PROPERTIES] = properties.desire
+    return delta
 
 
 def apply(reported: Reported, delta: Delta) -> Reported:

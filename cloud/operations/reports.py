@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cloud.core.core_configuration import Mode
-from cloud.core.delta import Delta, delta_for
+from cloud.core.delta import Delta, delta_for, everything
 from cloud.core.deploys import DEPLOYS_KEPT
 from cloud.core.desired import Catalog, Desired
 from cloud.core.names import split_node_id
+from cloud.core.properties import Properties
 from cloud.core.report import Report, Reported
 from cloud.core.sources import CORE, INIT, lacks_core, with_core_of, with_system_apps_of
 from cloud.errors import NotFound
@@ -70,6 +71,8 @@ def receive_report(
     delta: Delta = {}
     if reporter.mode is Mode.CLOUD:
         delta = delta_for(report, desired, reporter.properties)
+        if not delta and reporter.has_open_deploy:
+            delta = _unsaid(tx, namespace, name, desired, reporter.properties)
     if is_new and (delta or reporter.has_open_deploy):
         is_told = bool(delta)
         note_report(
@@ -99,7 +102,9 @@ def deltas_for(tx: Transaction, nodes: list[tuple[str, str]]) -> list[Push]:
         if node is None or stored is None or node.mode is Mode.LOCAL:
             continue
         desired = tx.catalog(namespace).desired_state(node.labels)
-        if delta := delta_for(stored.report, desired, tx.properties(namespace, name)):
+        properties = tx.properties(namespace, name)
+        delta = delta_for(stored.report, desired, properties)
+        if delta := delta or _unsaid(tx, namespace, name, desired, properties):
             pushes.append(Push(node.id, stored.encoding, delta, stored.report.reported, desired))
     return pushes
 
@@ -115,6 +120,17 @@ def note_told(
     for push in pushes:
         namespace, name = split_node_id(push.node_id)
         note_push(tx, namespace, name, push.reported, push.desired, now=now, kept=deploys_kept)
+
+
+def _unsaid(
+    tx: Transaction, namespace: str, name: str, desired: Desired, properties: Properties
+) -> Delta:
+    """What takes back a delta that the node has not obeyed yet, once it is wanted no more.
+
+    By its report there is nothing to change; stock agents would go on trying, and fail for ever.
+    """
+    told = tx.open_deploy(namespace, name)
+    return everything(desired, properties) if told and not told.is_of(desired) else {}
 
 
 def _keep_system_apps(tx: Transaction, namespace: str, name: str, init: Report) -> None:

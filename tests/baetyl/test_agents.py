@@ -1,5 +1,6 @@
 """Stock agents against a real server, over both of their links."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -29,15 +30,21 @@ def mine(identity: Identity) -> str:
 
 
 def settle(agent: Agent, link: AnyLink) -> None:
-    """Report and obey until the server has nothing more to say; three rounds have to do."""
-    for _ in range(3):
+    """Report and obey until the server has nothing more to say."""
+
+    def is_settled() -> bool:
         link.sync(agent)
-        agent.tick()
-    before = dict(agent.desire)
-    agent.desire = {"apps": "kept if the answer is empty"}
-    link.sync(agent)
-    assert agent.desire == {"apps": "kept if the answer is empty"}
-    agent.desire = before
+        with contextlib.suppress(Failed):
+            agent.tick()
+        desire, nothing_told = agent.desire, dict[str, Any]()
+        agent.desire = nothing_told
+        link.sync(agent)
+        if agent.desire is not nothing_told:
+            return False
+        agent.desire = desire
+        return True
+
+    wait_for(is_settled, "the server to be content")
 
 
 @LINKS
@@ -143,6 +150,25 @@ def test_a_change_between_delta_and_bodies_is_not_applied_in_part(
         settle(agent, link)
     assert agent.files == {f"{name}-conf": {"a": b"2"}}
     assert len(agent.applied) == 1
+
+
+@LINKS
+def test_what_was_wanted_and_is_no_more_does_not_hold_an_agent_up(
+    cloud: Cloud, connect: Connect
+) -> None:
+    identity, stem = cloud.node(), cloud.name("app")
+    cloud.app(f"{stem}-kept", mine(identity))
+    with connect(cloud.server, identity) as link:
+        agent = Agent(link)
+        settle(agent, link)
+        cloud.app(f"{stem}-brief", mine(identity))
+        link.sync(agent)
+        assert len(agent.desire["apps"]) == 2
+        cloud.call("DELETE", f"/v1/apps/{stem}-brief")
+        settle(agent, link)
+        agent.tick()
+    assert [app["name"] for app in agent.desire["apps"]] == [f"{stem}-kept"]
+    assert list(agent.running["apps"]) == [f"{stem}-kept"]
 
 
 def test_an_agent_may_change_its_link_at_any_time(cloud: Cloud) -> None:

@@ -172,7 +172,7 @@ async def test_a_change_taken_back_is_superseded_by_what_ran_before(store: Store
         site.put("other")
         site.push()
         apps.delete_app(tx, NAMESPACE, "other")
-        assert site.push() == 0
+        assert site.push() == 1  # a stock agent would go on trying
         assert site.report(web) == {}
         assert site.outcomes() == ["superseded", "converged"]
         assert tx.open_deploy(NAMESPACE, "n1") is None

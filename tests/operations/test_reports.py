@@ -9,7 +9,7 @@ from cloud.core.app import AppSpec, Service
 from cloud.core.delta import Delta
 from cloud.core.node import NodeSpec
 from cloud.core.report import Order, read_report
-from cloud.operations.apps import create_app
+from cloud.operations.apps import create_app, delete_app
 from cloud.operations.nodes import create_node
 from cloud.operations.properties import want_properties
 from cloud.operations.reports import deltas_for, receive_report
@@ -95,5 +95,26 @@ async def test_a_node_is_told_that_nothing_is_wanted_any_more(store: Store) -> N
         want(tx)
         assert say(tx, {**held, "nodeprops": {"a": "1"}}) == {**held, "nodeprops": {}}
         assert say(tx, held) == {}
+
+    await store.write(story)
+
+
+async def test_a_node_is_told_that_what_it_has_not_obeyed_yet_is_wanted_no_more(
+    store: Store,
+) -> None:
+    def story(tx: Transaction) -> None:
+        describe(tx)
+        held = say(tx, {"apps": []})
+        assert say(tx, held) == {}
+        selector = "baetyl-node-name=n1"
+        more = AppSpec(selector=selector, services=(Service("more", image="nginx:1"),))
+        create_app(tx, "default", "more", more, now=NOW)
+        assert [app["name"] for app in say(tx, held)["apps"]] == ["more", "web"]  # of one moment
+        delete_app(tx, "default", "more")
+        [push] = deltas_for(tx, [("default", "n1")])
+        assert push.delta == held
+        assert say(tx, held) == held
+        assert say(tx, held) == {}
+        assert deltas_for(tx, [("default", "n1")]) == []
 
     await store.write(story)
