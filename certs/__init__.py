@@ -4,7 +4,10 @@ Read `profiles` (what each certificate contains), `signing_requests` (what a nod
 `keys` (make private keys), `revocation` (what was taken back), `authority` (issue), `files` (the
 authority on disk), `tls` (contexts made of it). `errors` has every error in one tree.
 
-    root, 20 years, its key needed for nothing after the first start
+How it lives on: `succession` (one intermediate after another), `acceptance` (what an operator may
+bring), `encryption` (keys under a passphrase); on disk by `pem_files` and `changes`.
+
+    root, 20 years, its key needed for a new intermediate alone
     └── intermediate, 10 years, signs everything below
         ├── server, 397 days
         └── node, 90 days
