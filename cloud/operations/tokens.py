@@ -1,12 +1,12 @@
 """Tokens that open the API: made, shown, used and taken back."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
 
 from cloud.core.installation import digest_of
+from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_name, check_namespace
 from cloud.core.tokens import EVERYWHERE, LONGEST_LIFETIME, ApiToken, Role
 from cloud.errors import Denied, Invalid, NotFound
@@ -36,10 +36,12 @@ def create_token(
     return token
 
 
-def list_tokens(tx: Transaction, namespace: str) -> Sequence[ApiToken]:
+def list_tokens(tx: Transaction, namespace: str, options: ListOptions) -> Page[ApiToken]:
     """Tokens of the namespace, those that have expired too; EVERYWHERE shows all there are."""
     check_token_namespace("namespace", namespace)
-    return tx.all_api_tokens() if namespace == EVERYWHERE else tx.api_tokens(namespace)
+    if options.selector or options.field_selector:
+        raise Invalid("selector" if options.selector else "fieldSelector", "tokens have none")
+    return tx.list_api_tokens(namespace, options)
 
 
 def revoke_token(tx: Transaction, namespace: str, name: str) -> None:

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from cloud.core.tokens import Role
 from cloud.operations.tokens import TokenDraft
 from cloud.rest import audit, tokens
-from cloud.rest.described import AUDITED, TOKENS, Body, Described
+from cloud.rest.described import AUDITED, PAGED, TOKENS, Body, Described
 from cloud.rest.route import ApiRoute
-from cloud.rest.shapes import AuditAnswer, NewTokenAnswer, TokensAnswer
+from cloud.rest.shapes import AuditAnswer, Listed, NewTokenAnswer, TokenAnswer
 
 ACCESS_ROUTES: Sequence[ApiRoute] = (
     ApiRoute(
         "GET",
         "/v1/tokens",
         tokens.list_tokens,
-        Described("List tokens", TokensAnswer, query=TOKENS),
+        Described("List tokens", Listed[TokenAnswer], query=(*TOKENS, *PAGED)),
         needs=Role.ADMIN,
     ),
     ApiRoute(

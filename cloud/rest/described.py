@@ -52,11 +52,12 @@ class Described:
 
 _NUMBER_LIMIT = 999_999_999
 
+CONTINUE = Parameter("continue", "where the page before ended: the token that it gave")
+PAGED = (Parameter("limit", "items on a page; 0 is all of them", _NUMBER_LIMIT), CONTINUE)
 LISTED = (
     Parameter("selector", "labels that what is listed has to have, as in Kubernetes"),
     Parameter("fieldSelector", "metadata.name or metadata.namespace, compared with = or !="),
-    Parameter("limit", "items on a page; 0 is all of them", _NUMBER_LIMIT),
-    Parameter("continue", "where the page before ended: the token that it gave"),
+    *PAGED,
 )
 NUMBERED = (
     Parameter("pageNo", "which page, counted from 1", _NUMBER_LIMIT),
@@ -69,7 +70,7 @@ COPIED = (
 )
 ENDING = (
     Parameter("endsBefore", "RFC 3339; what ends before, by default in 30 days"),
-    *LISTED[2:],
+    *PAGED,
 )
 AUDITED = (
     Parameter("namespace", "where it was done; * is everywhere, and what is in no namespace"),

@@ -10,7 +10,7 @@ from cloud.http.answers import JSON, MERGE_PATCH, PROBLEM
 from cloud.http.requests import REQUEST_ID_HEADER
 from cloud.rest.audited import REASON_HEADER
 from cloud.rest.call import NAMESPACE_HEADER, Shown
-from cloud.rest.described import LISTED, Parameter
+from cloud.rest.described import CONTINUE, Parameter
 from cloud.rest.route import ApiRoute
 from cloud.rest.schemas import Schema, Schemas
 from cloud.rest.shapes import CallbackAnswer, ErrorAnswer, NodeAnswer, ProblemAnswer
@@ -215,7 +215,7 @@ def _refusals(route: ApiRoute, *, is_conditional: bool) -> list[int]:
     statuses |= {412} if is_conditional else set()
     can_be_known = is_conditional and is_read and route.described.answer not in _ALWAYS_SHOWN
     statuses |= {304} if can_be_known else set()
-    statuses |= {410} if route.described.query == LISTED else set()
+    statuses |= {410} if CONTINUE in route.described.query else set()
     statuses |= {413} if route.described.body else set()
     return sorted(statuses)
 

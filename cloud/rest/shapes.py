@@ -365,13 +365,6 @@ class NewTokenAnswer(TokenAnswer):
     token: str
 
 
-class TokensAnswer(_Answer):
-    """Tokens of a namespace, or of all."""
-
-    total: int
-    items: list[TokenAnswer]
-
-
 class DoneAnswer(_Answer):
     """There is nothing to show."""
 

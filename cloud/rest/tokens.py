@@ -1,5 +1,7 @@
 """Handlers: tokens. The namespace they are about may be `*`, for who acts in all of them."""
 
+from dataclasses import replace
+
 from starlette.responses import Response
 
 from cloud.core.decoding import convert
@@ -24,9 +26,10 @@ async def create_token(call: Call) -> Response:
 
 async def list_tokens(call: Call) -> View:
     """`GET /v1/tokens`; `?namespace=*` shows those of all namespaces."""
-    namespace = _namespace(call, call.query("namespace") or None)
-    found = await call.store.read(lambda tx: tokens.list_tokens(tx, namespace))
-    return {"total": len(found), "items": [token_view(token) for token in found]}
+    call = replace(call, namespace=_namespace(call, call.query("namespace") or None))
+    options = call.list_options()
+    page = await call.store.read(lambda tx: tokens.list_tokens(tx, call.namespace, options))
+    return call.list_view(page, options, token_view)
 
 
 async def revoke_token(call: Call) -> View:

@@ -267,8 +267,8 @@ class Transaction(Protocol):
     # tokens that open the API
     def api_token(self, digest: str) -> ApiToken | None: ...
     def api_tokens(self, namespace: str) -> Sequence[ApiToken]: ...
-    def all_api_tokens(self) -> Sequence[ApiToken]:
-        """Those of every namespace, by namespace first."""
+    def list_api_tokens(self, namespace: str, options: ListOptions) -> Page[ApiToken]:
+        """Oldest first; EVERYWHERE stands for those of every namespace. No selectors."""
         ...
 
     def put_api_token(self, token: ApiToken) -> None:

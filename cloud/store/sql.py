@@ -365,9 +365,14 @@ API_TOKENS = """
 SELECT namespace, name, digest, role, created, expires, last_used FROM api_token
 WHERE namespace = :namespace ORDER BY created, name
 """
-ALL_API_TOKENS = """
+API_TOKENS_PAGE = """
 SELECT namespace, name, digest, role, created, expires, last_used FROM api_token
-ORDER BY namespace, created, name
+WHERE (:namespace = '*' OR namespace = :namespace)
+    AND (created, namespace || '/' || name) > (:after, :after_name)
+ORDER BY created, namespace || '/' || name LIMIT :limit
+"""
+COUNT_API_TOKENS = """
+SELECT count(*) FROM api_token WHERE :namespace = '*' OR namespace = :namespace
 """
 PUT_API_TOKEN = """
 INSERT INTO api_token (namespace, name, digest, role, created, expires, last_used)

@@ -58,14 +58,17 @@ class Server:
     def token(self) -> str:
         return Path(self.admin_token_file).read_text().strip()
 
+    def context(self) -> ssl.SSLContext:
+        """Trust in this server's CA and nothing else."""
+        return ssl.create_default_context(cafile=self.ca)
+
     def client(self) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token}"}
         return httpx.Client(base_url=self.api, headers=headers, timeout=30 * UNIT)
 
     def devices(self) -> httpx.Client:
         """Client of the activation endpoint that trusts this server's CA and nothing else."""
-        context = ssl.create_default_context(cafile=self.ca)
-        return httpx.Client(base_url=self.activation, verify=context, timeout=30 * UNIT)
+        return httpx.Client(base_url=self.activation, verify=self.context(), timeout=30 * UNIT)
 
     def log(self) -> str:
         return (self.data_dir / "test-server.log").read_text(errors="replace")

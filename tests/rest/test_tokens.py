@@ -332,6 +332,25 @@ async def test_an_admin_of_one_namespace_has_no_say_over_tokens_of_others(world:
             await client.refused("DELETE", path, **FORBIDDEN)
 
 
+async def test_tokens_are_listed_page_by_page(world: World) -> None:
+    for namespace in ("one", "two", "*"):
+        await made(world, "viewer", namespace, "t")
+        world.clock.advance(1)
+    first = await world.client.call("GET", "/v1/tokens?namespace=*&limit=2")
+    assert [token["namespace"] for token in first["items"]] == ["one", "two"]
+    assert first["total"] == 3
+    onward = first["listOptions"]["continue"]
+    last = await world.client.call("GET", f"/v1/tokens?namespace=*&limit=2&continue={onward}")
+    assert [token["namespace"] for token in last["items"]] == ["*"]
+    assert last["listOptions"]["continue"] == ""
+    for other in ("one", "two"):
+        path = f"/v1/tokens?namespace={other}&continue={onward}"
+        message = await world.client.refused("GET", path, **INVALID)
+        assert "(continue: " in message
+    for selector in ("selector=a", "fieldSelector=metadata.name=t"):
+        await world.client.refused("GET", f"/v1/tokens?{selector}", **INVALID)
+
+
 async def test_the_command_makes_shows_and_revokes_tokens(world: World, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(TOKEN + "\n")

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from cloud.core.listing import ListOptions, Page
 from cloud.core.tokens import EVERYWHERE, ApiToken, Role
 from cloud.errors import Conflict
 from cloud.store.interface import Store, Transaction
@@ -43,7 +44,8 @@ async def test_a_deleted_token_is_gone_and_others_stay(store: Store) -> None:
     assert await store.write(lambda tx: tx.delete_api_token("default", "ci"))
     assert not await store.write(lambda tx: tx.delete_api_token("default", "ci"))
     assert await store.read(lambda tx: tx.api_token("d1")) is None
-    assert await store.read(lambda tx: tx.all_api_tokens()) == [other]
+    assert await store.read(lambda tx: tx.api_tokens("default")) == []
+    assert await store.read(lambda tx: tx.api_tokens("other")) == [other]
 
 
 async def test_tokens_are_listed_oldest_first_for_one_namespace_or_all(store: Store) -> None:
@@ -53,11 +55,43 @@ async def test_tokens_are_listed_oldest_first_for_one_namespace_or_all(store: St
     await put(store, late, early, everywhere)
     assert await store.read(lambda tx: tx.api_tokens("default")) == [early, late]
     assert await store.read(lambda tx: tx.api_tokens(EVERYWHERE)) == [everywhere]
-    assert await store.read(lambda tx: tx.all_api_tokens()) == [everywhere, early, late]
+    for namespace, expected in (
+        ("default", [early, late]),
+        ("other", []),
+        (EVERYWHERE, [everywhere, early, late]),
+    ):
+        assert await listed(store, namespace, ListOptions()) == Page(expected, len(expected))
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+async def test_pages_of_tokens_neither_repeat_nor_skip_any(store: Store, limit: int) -> None:
+    tokens = [
+        replace(token(name, namespace, f"{namespace} {name}"), created=created)
+        for created in (NOW, LATER)
+        for namespace in ("one", "two")
+        for name in (f"a{created.timestamp():.0f}", f"b{created.timestamp():.0f}")
+    ]
+    await put(store, *reversed(tokens))
+    seen: list[ApiToken] = []
+    options = ListOptions(limit=limit)
+    while True:
+        page = await listed(store, EVERYWHERE, options)
+        assert page.total == len(tokens)
+        assert len(page.items) == min(limit, len(tokens) - len(seen))
+        seen += page.items
+        if page.after is None:
+            break
+        options = ListOptions(limit=limit, after=page.after)
+    by_age = sorted(tokens, key=lambda one: (one.created, f"{one.namespace}/{one.name}"))
+    assert seen == by_age
+
+
+async def listed(store: Store, namespace: str, options: ListOptions) -> Page[ApiToken]:
+    return await store.read(lambda tx: tx.list_api_tokens(namespace, options))
 
 
 async def test_no_two_tokens_have_one_digest(store: Store) -> None:
     await put(store, token())
     with pytest.raises(Conflict):
         await put(store, token("other"))
-    assert await store.read(lambda tx: tx.all_api_tokens()) == [token()]
+    assert await store.read(lambda tx: tx.api_tokens("default")) == [token()]

@@ -1,13 +1,14 @@
 """What opens the server: certificates of nodes, tokens of machines and of people."""
 # ruff: noqa: D102  # `interface` says what each method promises
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from cloud.core.certificate import NodeCertificate
 from cloud.core.expiry import CertificateEnd
 from cloud.core.installation import InstallToken, TargetKind
-from cloud.core.listing import ListOptions, Page
+from cloud.core.listing import ListOptions, Page, Place
 from cloud.core.revocation import RevocationState
 from cloud.core.tokens import ApiToken
 from cloud.errors import Conflict
@@ -29,6 +30,8 @@ from cloud.store.rows import (
     micros,
     moment,
 )
+
+T = TypeVar("T")
 
 FAR = 2**63 - 1
 """Later than any time and more than any count."""
@@ -73,21 +76,11 @@ class CredentialPart(Part):
     ) -> Page[CertificateEnd]:
         key: Parameters = {"namespace": namespace, "before": micros(before)}
         total: int = self._run(sql.COUNT_CERTIFICATE_ENDS, key)[0][0]
-        place = (micros(options.after[0]), options.after[1]) if options.after else (-FAR, "")
-        limit = options.limit
-        bounds: Parameters = {
-            "after": place[0],
-            "after_name": place[1],
-            "limit": limit + 1 if limit else FAR,
-        }
         found = [
             CertificateEnd(row[0], row[1], int(row[2]), moment(row[3]))
-            for row in self._run(sql.CERTIFICATE_ENDS, {**key, **bounds})
+            for row in self._run(sql.CERTIFICATE_ENDS, {**key, **_bounds(options)})
         ]
-        if not limit or len(found) <= limit:
-            return Page(found, total)
-        last = found[limit - 1]
-        return Page(found[:limit], total, (last.expires, last.name))
+        return _page(found, total, options.limit, lambda end: (end.expires, end.name))
 
     def count_certificate_ends(self, bounds: Sequence[datetime | None]) -> Sequence[int]:
         ends = (FAR if bound is None else micros(bound) for bound in bounds)
@@ -130,8 +123,16 @@ class CredentialPart(Part):
         found = self._run(sql.API_TOKENS, {"namespace": namespace})
         return [api_token_of(row) for row in found]
 
-    def all_api_tokens(self) -> Sequence[ApiToken]:
-        return [api_token_of(row) for row in self._run(sql.ALL_API_TOKENS, NOTHING)]
+    def list_api_tokens(self, namespace: str, options: ListOptions) -> Page[ApiToken]:
+        key = {"namespace": namespace}
+        rows = self._run(sql.API_TOKENS_PAGE, {**key, **_bounds(options)})
+        total: int = self._run(sql.COUNT_API_TOKENS, key)[0][0]
+        return _page(
+            [api_token_of(row) for row in rows],
+            total,
+            options.limit,
+            lambda token: (token.created, f"{token.namespace}/{token.name}"),
+        )
 
     def put_api_token(self, token: ApiToken) -> None:
         try:
@@ -142,6 +143,22 @@ class CredentialPart(Part):
     def delete_api_token(self, namespace: str, name: str) -> bool:
         key = {"namespace": namespace, "name": name}
         return bool(self._run(sql.DELETE_API_TOKEN, key))
+
+
+def _bounds(options: ListOptions) -> Parameters:
+    """Where a page begins, and one more than it holds: that says whether there is another."""
+    limit = options.limit + 1 if options.limit else FAR
+    if options.after is None:
+        return {"after": -FAR, "after_name": "", "limit": limit}
+    moment, name = options.after
+    return {"after": micros(moment), "after_name": name, "limit": limit}
+
+
+def _page(found: Sequence[T], total: int, limit: int, place_of: Callable[[T], Place]) -> Page[T]:
+    """The page that `_bounds` led to."""
+    if not limit or len(found) <= limit:
+        return Page(found, total)
+    return Page(found[:limit], total, place_of(found[limit - 1]))
 
 
 def _place(node_id: str) -> Parameters:
