@@ -26,6 +26,17 @@ class Property(IntFlag):
 
 ALL = 63
 HEX_DIGITS = 40
+PLACEHOLDERS = frozenset(
+    {
+        "uninitialized",
+        "not settable",
+        "not applicable",
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        "03000200-0400-0500-0006-000700080009",
+    }
+)
+"""What makers and images leave where an id should be: it tells no machine from another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,4 +108,6 @@ def _first_line(name: str, path: Path) -> str:
 def _not_empty(name: str, source: str, value: str) -> str:
     if not value.strip():
         raise FingerprintError(name, source, "empty")
+    if value.strip().lower() in PLACEHOLDERS:
+        raise FingerprintError(name, source, f"{value.strip()!r} stands there on many machines")
     return value.strip()

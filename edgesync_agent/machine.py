@@ -9,9 +9,21 @@ import platform
 import re
 import socket
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
 
 from edgesync_agent.errors import Trouble
+
+PLACEHOLDERS = frozenset(
+    {
+        "uninitialized",
+        "not settable",
+        "not applicable",
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        "03000200-0400-0500-0006-000700080009",
+    }
+)
+"""What makers and images leave where an id should be: it tells no machine from another."""
 
 
 def first_line(path: str) -> str:
@@ -77,30 +89,56 @@ class Usage:
         return sum(ticks) - idle, sum(ticks)
 
 
-def fingerprint(batch: dict[str, Any]) -> str:
-    """Who this machine is to its batch (docs/protocol.md, "Fingerprint"); Trouble if unknown."""
-    sources: list[tuple[int, str, Callable[[], str]]] = [
-        (1, f"sn: no first line in {batch['snPath']}", lambda: first_line(batch["snPath"])),
+def fingerprint(
+    batch: dict[str, Any],
+    root: Path = Path("/"),
+    variables: Mapping[str, str] = os.environ,
+) -> str:
+    """Who this machine is to its batch (docs/protocol.md, "Fingerprint").
+
+    Trouble names the first property that is not there, where it was looked for, and what helps.
+    *root* stands in for `/` before everything but the batch's own file.
+    """
+    boot, board = root / "proc/sys/kernel/random/boot_id", root / "sys/class/dmi/id/product_uuid"
+    typed = f"the variable EDGESYNC_INPUT ({batch['inputField']})"
+    sources: list[tuple[int, str, str, Callable[[], str]]] = [
+        (1, "sn", batch["snPath"], lambda: _only_line(Path(batch["snPath"]))),
+        (2, "input", typed, lambda: variables.get("EDGESYNC_INPUT", "")),
+        (4, "hostname", "the host name", socket.gethostname),
+        (8, "bootid", str(boot), lambda: _only_line(boot)),
+        (16, "systemuuid", str(board), lambda: _only_line(board)),
         (
-            2,
-            f"input ({batch['inputField']}): put it into the variable EDGESYNC_INPUT",
-            lambda: os.environ.get("EDGESYNC_INPUT", "").strip(),
+            32,
+            "machineid",
+            str(root / "etc/machine-id"),
+            lambda: _only_line(root / "etc/machine-id"),
         ),
-        (4, "hostname: this machine has none", lambda: socket.gethostname().strip()),
-        (8, "bootid: no boot_id", lambda: first_line("/proc/sys/kernel/random/boot_id")),
-        (
-            16,
-            "systemuuid: cannot read product_uuid (only root can)",
-            lambda: first_line("/sys/class/dmi/id/product_uuid"),
-        ),
-        (32, "machineid: no /etc/machine-id", lambda: first_line("/etc/machine-id")),
     ]
     values = []
-    for bit, lacking, value in sources:
+    for bit, name, place, read in sources:
         if batch["type"] & bit:
-            values.append(value())
-            if not values[-1]:
-                raise Trouble(f"the fingerprint is not complete: {lacking}")
+            values.append(_value(name, place, read))
     if len(values) == 1:
         return values[0]
     return hashlib.sha256("\n".join(v.lower() for v in values).encode()).hexdigest()[:40]
+
+
+def _value(name: str, place: str, read: Callable[[], str]) -> str:
+    try:
+        value = read().strip()
+    except PermissionError:
+        why = "this user may not read it; run the command as root"
+    except UnicodeDecodeError:
+        why = "it is no text"
+    except OSError as error:
+        why = error.strerror or str(error)
+    else:
+        if value and value.lower() not in PLACEHOLDERS:
+            return value
+        why = f"{value!r} stands there on many machines" if value else "it is empty"
+    raise Trouble(f"the fingerprint is not complete: no {name} from {place}: {why}")
+
+
+def _only_line(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return lines[0] if lines else ""

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from agent_sim import fingerprint as simulated
+from agent_sim.errors import FingerprintError
 from edgesync_agent.errors import Trouble
 from edgesync_agent.machine import Usage, facts, fingerprint
 
@@ -43,6 +45,68 @@ def test_several_are_joined_in_the_order_of_their_bits(batch: dict[str, Any]) ->
 def test_what_lacks_is_named(batch: dict[str, Any], kind: int, word: str) -> None:
     with pytest.raises(Trouble, match=word):
         fingerprint({**batch, "snPath": "/nowhere/sn", "type": kind})
+
+
+FILES = {
+    "proc/sys/kernel/random/boot_id": "BOOT-ID\n",
+    "sys/class/dmi/id/product_uuid": "System-UUID\n",
+    "etc/machine-id": "0123abcd\n",
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    for name, text in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+def test_every_combination_is_what_the_simulator_makes_of_it(
+    batch: dict[str, Any], root: Path
+) -> None:
+    said = {"EDGESYNC_INPUT": " typed "}
+    sources = simulated.Sources(Path(batch["snPath"]), " typed ", root)
+    made = {kind: fingerprint({**batch, "type": kind}, root, said) for kind in range(1, 64)}
+    assert made == {kind: simulated.fingerprint(kind, sources) for kind in range(1, 64)}
+    assert len(set(made.values())) == 63
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "text", "why"),
+    [
+        (8, "proc/sys/kernel/random/boot_id", None, "No such file"),
+        (16, "sys/class/dmi/id/product_uuid", None, "No such file"),
+        (16, "sys/class/dmi/id/product_uuid", b"\n", "it is empty"),
+        (16, "sys/class/dmi/id/product_uuid", b"03000200-0400-0500-0006-000700080009\n", "many"),
+        (16, "sys/class/dmi/id/product_uuid", b"FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF\n", "many"),
+        (32, "etc/machine-id", None, "No such file"),
+        (32, "etc/machine-id", b"uninitialized\n", "many machines"),
+        (32, "etc/machine-id", b"\xff\xfe", "no text"),
+        (32, "etc/machine-id", b"", "it is empty"),
+    ],
+)
+def test_what_is_not_there_is_named_with_its_place_and_why(
+    batch: dict[str, Any], root: Path, kind: int, name: str, text: bytes | None, why: str
+) -> None:
+    if text is None:
+        (root / name).unlink()
+    else:
+        (root / name).write_bytes(text)
+    for combined in (kind, kind | 1):
+        with pytest.raises(Trouble, match=why) as caught:
+            fingerprint({**batch, "type": combined}, root)
+        assert str(root / name) in str(caught.value)
+        with pytest.raises(FingerprintError):
+            simulated.fingerprint(combined, simulated.Sources(Path(batch["snPath"]), "", root))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_who_may_not_read_it_is_told_who_may(batch: dict[str, Any], root: Path) -> None:
+    (root / "sys/class/dmi/id/product_uuid").chmod(0)
+    with pytest.raises(Trouble, match="as root"):
+        fingerprint({**batch, "type": 16}, root)
 
 
 def test_facts_are_those_of_this_machine() -> None:

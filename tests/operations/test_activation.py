@@ -122,6 +122,13 @@ async def test_the_same_device_with_its_key_is_the_same_node(
     assert first.revoked is None
 
 
+async def test_a_batch_without_list_and_token_takes_whoever_comes(world: Store) -> None:
+    said = Claim("open", "Sn.9", NAMESPACE)
+    assert (await use(world, said)).node_name == "sn.9"
+    with pytest.raises(NotLetIn):
+        await use(world, Claim("open", "sn-8", NAMESPACE, "Token", ""), serial=2)
+
+
 async def test_an_active_record_is_not_given_to_another_key_until_it_is_reset(
     world: Store,
 ) -> None:
