@@ -375,6 +375,14 @@ class Store(Protocol):
         """Run *work* with the right to change things; one at a time."""
         ...
 
+    def write_apart(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
+        """As `write`, for work that relies on nothing but what it changes itself.
+
+        Such is what nodes say about themselves. Where several servers share a database it runs
+        beside what others write.
+        """
+        ...
+
     def read(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
         """Run *work* with the right to look; others may write meanwhile."""
         ...

@@ -67,12 +67,15 @@ class ThreadedStore(ABC):
         sealer: Sealer,
         witness: Witness,
         writers: Sequence[Connection],
+        apart_writers: Sequence[Connection] = (),
         readers: Sequence[Connection],
     ) -> None:
+        """*apart_writers* run what is written apart; without them *writers* do."""
         self._sealer = sealer
         self._witness = witness
         self._memory = Memory()
         self._writing = _Pool(writers, "store-writer")
+        self._apart = _Pool(apart_writers, "store-apart") if apart_writers else self._writing
         self._reading = _Pool(readers, "store-reader")
         # Set after the commit of a transaction that marked nodes stale.
         self._stale = asyncio.Event()
@@ -87,7 +90,11 @@ class ThreadedStore(ABC):
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """As in `Store`."""
-        return await self._submit(self._writing, lambda: self._write(work))
+        return await self._submit(self._writing, lambda: self._write(self._writing, work))
+
+    async def write_apart(self, work: Callable[[Transaction], T]) -> T:
+        """As in `Store`."""
+        return await self._submit(self._apart, lambda: self._write(self._apart, work))
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """As in `Store`."""
@@ -149,14 +156,14 @@ class ThreadedStore(ABC):
         tx.begin_audit()
         return bool(run(sql.ANY_STALE, {}))
 
-    def _write(self, work: Callable[[Transaction], T]) -> T:
+    def _write(self, pool: _Pool, work: Callable[[Transaction], T]) -> T:
         def carry_out(run: Run) -> tuple[T, SqlTransaction]:
             result, tx = self._carry_out(work, run)
             if tx.marked_stale:
                 self._announce(run)
             return result, tx
 
-        result, tx = self._writing.in_transaction(carry_out)
+        result, tx = pool.in_transaction(carry_out)
         tx.remember()
         if tx.marked_stale:
             self._wake()
@@ -182,6 +189,6 @@ class ThreadedStore(ABC):
 
     def _finish(self) -> None:
         with self._closing:
-            self._reading.close()
-            self._writing.close()
+            for pool in (self._reading, self._apart, self._writing):
+                pool.close()
             self._release()

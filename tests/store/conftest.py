@@ -16,7 +16,11 @@ from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.report import Order, Report, read_report
 from cloud.core.secret import Secret, SecretSpec
 from cloud.store.interface import Store
+from cloud.store.postgres import open_postgres_store
+from cloud.store.sealing import load_or_create_sealer
+from cloud.store.witness import load_or_create_witness
 from tests.builders import open_store
+from tests.postgres import NEEDS_POSTGRES, Postgres
 
 StoreFactory = Callable[[Path], AbstractAsyncContextManager[Store]]
 """Opens the store that is kept in a directory."""
@@ -40,10 +44,20 @@ async def result_of(answer: Awaitable[T]) -> T:
     return await answer
 
 
-@pytest.fixture(params=[pytest.param(open_store, id="sqlite")])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=NEEDS_POSTGRES)])
 def open_again(request: pytest.FixtureRequest) -> StoreFactory:
-    factory: StoreFactory = request.param
-    return factory
+    """Every kind of store."""
+    if request.param == "sqlite":
+        return open_store
+    postgres: Postgres = request.getfixturevalue("postgres")
+
+    def open_on_postgres(directory: Path) -> AbstractAsyncContextManager[Store]:
+        sealer = load_or_create_sealer(directory / "secrets.key")
+        witness = load_or_create_witness(directory)
+        url = postgres.schema_of(directory)
+        return open_postgres_store(url, sealer=sealer, witness=witness)
+
+    return open_on_postgres
 
 
 @pytest.fixture

@@ -1,0 +1,187 @@
+"""The store on PostgreSQL: any number of servers on one database.
+
+Writes are one at a time among all servers, as on SQLite, so that what work has looked at stays as
+it was until it has written. What nodes say about themselves is written apart, beside everything
+else: of two that change the same row the later one is run again. `NOTIFY` wakes other servers.
+"""
+
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+
+import psycopg
+
+from cloud.errors import Unavailable
+from cloud.store.dialect import definition
+from cloud.store.migrations import STEPS, Step, refuse_unknown
+from cloud.store.parts.part import Run
+from cloud.store.postgres_connection import (
+    APART,
+    LOCKS,
+    READ,
+    WRITE,
+    PostgresConnection,
+    open_connection,
+)
+from cloud.store.sealing import Sealer
+from cloud.store.threads import ThreadedStore
+from cloud.store.witness import Witness
+
+logger = logging.getLogger(__name__)
+
+WRITERS = 2
+"""Threads that write: while one waits for the disk the other prepares."""
+
+APART_WRITERS = 4
+"""Threads that write what nodes say."""
+
+READERS = 4
+"""Threads that read."""
+
+PATIENCE = timedelta(seconds=10)
+"""How long work is tried again while others are faster."""
+
+CHANNEL = "edgesync_stale"
+"""Where servers tell each other that nodes have become stale."""
+
+_NOTIFY = f"SELECT pg_notify('{CHANNEL}', :server)"
+_LISTEN_SECONDS = 0.25
+_RECONNECT_SECONDS = 1.0
+_ONE_MIGRATES = f"SELECT pg_advisory_xact_lock({LOCKS}, 1)"
+_ONE_OF_MANY = f"SELECT pg_try_advisory_lock_shared({LOCKS}, 2)"
+_THE_ONLY_ONE = f"SELECT pg_try_advisory_lock({LOCKS}, 2)"
+_MIGRATIONS = """
+CREATE TABLE IF NOT EXISTS migration (name TEXT COLLATE "C" NOT NULL PRIMARY KEY)
+"""
+
+
+@contextlib.asynccontextmanager
+async def open_postgres_store(
+    url: str,
+    *,
+    sealer: Sealer,
+    witness: Witness,
+    alone: bool = False,
+    patience: timedelta = PATIENCE,
+) -> AsyncIterator["PostgresStore"]:
+    """Open the database at *url* (libpq's URI), which has to be there, and close it at the end.
+
+    *alone* keeps other servers out, for as long as this one is connected. Unavailable if they are
+    there already or want to be alone, if the database cannot be reached, was sealed with another
+    key, was written by a newer version or does not keep text as UTF-8.
+    """
+    store = PostgresStore(url, sealer=sealer, witness=witness, alone=alone, patience=patience)
+    try:
+        await store.open()
+        yield store
+    finally:
+        await store.close()
+
+
+class PostgresStore(ThreadedStore):
+    """A `Store` that any number of servers can have; made by `open_postgres_store`."""
+
+    def __init__(
+        self, url: str, *, sealer: Sealer, witness: Witness, alone: bool, patience: timedelta
+    ) -> None:
+        def connections(count: int, begin: Sequence[str]) -> list[PostgresConnection]:
+            return [PostgresConnection(url, begin, patience=patience) for _ in range(count)]
+
+        super().__init__(
+            sealer=sealer,
+            witness=witness,
+            writers=connections(WRITERS, WRITE),
+            apart_writers=connections(APART_WRITERS, APART),
+            readers=connections(READERS, READ),
+        )
+        self._url = url
+        self._ownership = _THE_ONLY_ONE if alone else _ONE_OF_MANY
+        # Holds the right to use the database, and hears of stale nodes.
+        self._listening: psycopg.Connection | None = None
+        self._listener = threading.Thread(target=self._listen, name="store-listener", daemon=True)
+        self._ended = threading.Event()
+        # Tells this server from the others on the database.
+        self._number = 0
+
+    def _prepare(self) -> None:
+        try:
+            self._listening = self._take_part()
+            with (
+                contextlib.closing(open_connection(self._url)) as connection,
+                connection.transaction(),
+            ):
+                migrate(connection)
+        except psycopg.Error as error:
+            raise Unavailable(f"the database cannot be opened: {str(error).strip()}") from error
+        self._listener.start()
+
+    def _release(self) -> None:
+        self._ended.set()
+        if self._listener.is_alive():
+            self._listener.join()
+        if self._listening is not None:
+            self._listening.close()
+
+    def _announce(self, run: Run) -> None:
+        run(_NOTIFY, {"server": str(self._number)})
+
+    def _take_part(self) -> psycopg.Connection:
+        connection = open_connection(self._url)
+        try:
+            _check_encoding(connection)
+            _own(connection, self._ownership)
+            connection.execute(f"LISTEN {CHANNEL}".encode())
+            self._number = connection.info.backend_pid
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _listen(self) -> None:
+        """Wake who waits for stale nodes whenever another server says so; connect again and again.
+
+        What is missed meanwhile is found by who asks without being woken.
+        """
+        while not self._ended.is_set():
+            try:
+                if self._listening is None:
+                    self._listening = self._take_part()
+                    self._wake()
+                for notice in self._listening.notifies(timeout=_LISTEN_SECONDS):
+                    if notice.payload != str(self._number):
+                        self._wake()
+            except (psycopg.Error, Unavailable) as error:
+                logger.warning("cannot hear of other servers, trying again: %s", error)
+                if self._listening is not None:
+                    self._listening.close()
+                    self._listening = None
+                self._ended.wait(_RECONNECT_SECONDS)
+
+
+def _check_encoding(connection: psycopg.Connection) -> None:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise Unavailable(f"the database keeps text as {encoding}, not as UTF8")
+
+
+def _own(connection: psycopg.Connection, ownership: str) -> None:
+    if connection.execute(ownership.encode()).fetchall() != [(True,)]:
+        raise Unavailable("another server is using the database, and one of them is to be alone")
+
+
+def migrate(connection: psycopg.Connection, steps: tuple[Step, ...] = STEPS) -> None:
+    """Take the steps the database has not taken yet, all in the transaction that is open.
+
+    One server at a time does. Unavailable as for SQLite.
+    """
+    connection.execute(_ONE_MIGRATES.encode())
+    connection.execute(_MIGRATIONS)
+    taken = {name for (name,) in connection.execute("SELECT name FROM migration").fetchall()}
+    refuse_unknown(taken, steps)
+    for name, statements in steps:
+        if name not in taken:
+            for statement in statements:
+                connection.execute(definition(statement).encode())
+            connection.execute("INSERT INTO migration (name) VALUES (%s)", (name,))

@@ -1,0 +1,197 @@
+"""One connection to PostgreSQL that speaks our errors and heals after trouble."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+import psycopg
+from psycopg import errors
+from psycopg.pq import TransactionStatus
+
+from cloud.errors import Invalid, Unavailable
+from cloud.store import dialect
+from cloud.store.parts.part import BrokenReference, DuplicateKey, Run
+from cloud.store.rows import Parameters, Row
+
+T = TypeVar("T")
+
+LOCKS = 0x65646773
+"""The class of this program's advisory locks: "edgs"."""
+
+logger = logging.getLogger(__name__)
+
+_NOTHING: Parameters = {}
+READ = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",)
+"""How a transaction begins that only looks: it sees one moment."""
+
+APART = ("BEGIN ISOLATION LEVEL REPEATABLE READ",)
+"""How one begins that runs beside others: it sees one moment; what two change one changes again."""
+
+WRITE = ("BEGIN ISOLATION LEVEL READ COMMITTED", f"SELECT pg_advisory_xact_lock({LOCKS}, 3)")
+"""How one begins that nobody else of this sort runs beside; each statement looks after the lock."""
+
+
+class Interrupted(Exception):
+    """Another transaction was faster: nothing was done, and the same may be tried again."""
+
+
+class _NeedsSavepoints(Exception):
+    """A statement failed that the work may go on after, which PostgreSQL has to be told before."""
+
+
+class PostgresConnection:
+    """Owns a connection to the database at *url*; used by one thread at a time.
+
+    It is opened when it is first needed. After trouble (server gone, disk full) it is closed, and
+    opened anew when it is next needed.
+    """
+
+    def __init__(self, url: str, begin: Sequence[str], *, patience: timedelta) -> None:
+        self._url = url
+        self._begin = begin
+        self._patience = patience
+        # None until it is needed, and after trouble.
+        self._open: psycopg.Connection | None = None
+
+    def in_transaction(self, work: Callable[[Run], T]) -> T:
+        """Commit what *work* ran, then return its result; roll back if it raises.
+
+        Work is run again when another transaction was faster, until it succeeds or patience ends:
+        then Unavailable. It is also run again after a statement that met a constraint, so that it
+        can go on after that: every statement is then a little transaction of its own. Trouble that
+        *work* met is raised in any case, even if it went on regardless.
+        """
+        savepoints = False
+        pauses = _pauses(self._patience)
+        while True:
+            try:
+                return self._once(work, savepoints=savepoints)
+            except _NeedsSavepoints:
+                savepoints = True
+            except Interrupted as error:
+                pause = next(pauses, None)
+                if pause is None:
+                    raise Unavailable(f"the database is busy: {error}") from error
+                time.sleep(pause)
+
+    def _once(self, work: Callable[[Run], T], *, savepoints: bool) -> T:
+        try:
+            connection = self._opened()
+        except psycopg.Error as error:
+            raise _translated(error) from error
+        run = _Statements(connection, savepoints=savepoints)
+        try:
+            for statement in self._begin:
+                run(statement, _NOTHING)
+            result = work(run)
+            run("COMMIT", _NOTHING)
+        except BaseException:
+            self._undo(connection, for_good=isinstance(run.trouble, Unavailable))
+            raise
+        return result
+
+    def close(self) -> None:
+        """Close it, if it is open; used again it would be opened again."""
+        if self._open is not None:
+            connection, self._open = self._open, None
+            with contextlib.suppress(psycopg.Error):
+                connection.close()
+
+    def _opened(self) -> psycopg.Connection:
+        if self._open is None:
+            self._open = open_connection(self._url)
+        return self._open
+
+    def _undo(self, connection: psycopg.Connection, *, for_good: bool) -> None:
+        try:
+            if connection.info.transaction_status is not TransactionStatus.IDLE:
+                connection.execute("ROLLBACK")
+        except psycopg.Error as error:
+            logger.warning("cannot roll back, connecting to the database anew: %s", error)
+            for_good = True
+        if for_good:
+            self.close()
+
+
+class _Statements:
+    """The `Run` of one transaction."""
+
+    def __init__(self, connection: psycopg.Connection, *, savepoints: bool) -> None:
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self._savepoints = savepoints
+        # What ended the transaction, whether or not the work has noticed.
+        self.trouble: Exception | None = None
+
+    def __call__(self, statement: str, parameters: Parameters, /) -> Sequence[Row]:
+        if self.trouble is not None:
+            raise self.trouble
+        try:
+            return self._attempt(dialect.statement(statement), parameters)
+        except psycopg.Error as error:
+            ours = _translated(error)
+            if isinstance(ours, (DuplicateKey, BrokenReference)) and not self._savepoints:
+                ours = _NeedsSavepoints()
+            if isinstance(ours, (Unavailable, Interrupted, _NeedsSavepoints)):
+                self.trouble = ours
+            if ours is error:
+                raise
+            raise ours from error
+
+    def _attempt(self, statement: str, parameters: Parameters) -> Sequence[Row]:
+        if not self._savepoints or self._status is not TransactionStatus.INTRANS:
+            return self._execute(statement, parameters)
+        self._execute("SAVEPOINT statement", _NOTHING)
+        try:
+            rows = self._execute(statement, parameters)
+        except errors.IntegrityError:
+            self._execute("ROLLBACK TO SAVEPOINT statement", _NOTHING)
+            self._execute("RELEASE SAVEPOINT statement", _NOTHING)
+            raise
+        if self._status is TransactionStatus.INTRANS:
+            self._execute("RELEASE SAVEPOINT statement", _NOTHING)
+        return rows
+
+    def _execute(self, statement: str, parameters: Parameters) -> Sequence[Row]:
+        self._cursor.execute(statement.encode(), parameters)
+        return self._cursor.fetchall() if self._cursor.description is not None else []
+
+    @property
+    def _status(self) -> TransactionStatus:
+        return self._connection.info.transaction_status
+
+
+def _pauses(patience: timedelta) -> Iterator[float]:
+    """Seconds to wait between attempts: a little more each time, *patience* in all."""
+    left, pause = patience.total_seconds(), 0.001
+    while left > 0:
+        yield pause
+        left -= pause
+        pause = min(pause * 1.5, 0.25)
+
+
+def open_connection(url: str) -> psycopg.Connection:
+    """A connection whose transactions are begun and ended by statements."""
+    return psycopg.connect(url, autocommit=True, connect_timeout=10, application_name="edgesync")
+
+
+def _translated(error: psycopg.Error) -> Exception:
+    """What *error* is to the rest of the server; defects stay what they are."""
+    match error:
+        case errors.UniqueViolation():
+            return DuplicateKey(str(error))
+        case errors.ForeignKeyViolation():
+            return BrokenReference(str(error))
+        case errors.SerializationFailure() | errors.DeadlockDetected():
+            return Interrupted(str(error))
+        case errors.ReadOnlySqlTransaction():
+            return RuntimeError("work that only reads may not change anything")
+        case psycopg.DataError() if "NUL" in str(error):
+            return Invalid("", "a zero character (U+0000) cannot be stored")
+        case psycopg.OperationalError() | psycopg.InterfaceError():
+            return Unavailable(f"the database cannot be used: {str(error).strip()}")
+        case _:
+            return error

@@ -1,0 +1,118 @@
+"""A real PostgreSQL of the tests' own: one cluster for a run, a schema for each that asks."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+USER = "edgesync"
+
+
+def _programs() -> Path | None:
+    """The directory of initdb and postgres; Debian keeps it off the path."""
+    found = shutil.which("initdb")
+    if found is not None:
+        return Path(found).resolve().parent
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return installed[-1].parent if installed else None
+
+
+NEEDS_POSTGRES = [
+    pytest.mark.postgres,
+    pytest.mark.skipif(
+        _programs() is None and "CI" not in os.environ, reason="PostgreSQL is not installed"
+    ),
+]
+
+
+@dataclass(slots=True)
+class Postgres:
+    """One cluster on a free port."""
+
+    directory: Path
+    port: int
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def url(self, database: str) -> str:
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
+
+    def schema_of(self, directory: Path) -> str:
+        """URL of what belongs to *directory* alone: a schema, far cheaper than a database."""
+        name = f"t_{hashlib.sha256(str(directory).encode()).hexdigest()[:20]}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name}".encode())
+        return f"{self.url('postgres')}?options=-csearch_path%3D{name}"
+
+    def start(self) -> None:
+        programs = _programs()
+        assert programs is not None, "PostgreSQL is not installed"
+        self.process = subprocess.Popen(
+            [
+                programs / "postgres", "-D", self.directory / "data", "-p", str(self.port),
+                "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+                "-c", "fsync=off", "-c", "max_connections=200", "-c", "shared_buffers=32MB",
+            ],
+            stderr=subprocess.DEVNULL,
+            cwd=self.directory,
+            user=_owner(),
+        )  # fmt: skip
+        for _ in range(3000):
+            with contextlib.suppress(psycopg.OperationalError):
+                psycopg.connect(self.url("postgres"), connect_timeout=5).close()
+                return
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.02)
+                break
+        raise AssertionError("PostgreSQL does not start")
+
+    def stop(self) -> None:
+        """End it as a crash would; it recovers when it is started again."""
+        process, self.process = self.process, None
+        if process is not None:
+            process.send_signal(signal.SIGQUIT)  # "immediate": what was committed stays
+            process.wait(20)
+
+
+@contextlib.contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """A cluster in a directory of its own, which its owner can get to whoever runs the tests."""
+    programs, owner = _programs(), _owner()
+    assert programs is not None, "PostgreSQL is not installed"
+    with tempfile.TemporaryDirectory(prefix="edgesync-postgres-") as name:
+        directory = Path(name)
+        if owner is not None:
+            shutil.chown(directory, owner)
+        subprocess.run(
+            [
+                programs / "initdb", "-D", directory / "data", "-U", USER,
+                "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync",
+            ],
+            check=True,
+            capture_output=True,
+            cwd=directory,
+            user=owner,
+        )  # fmt: skip
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        postgres = Postgres(directory, port)
+        try:
+            postgres.start()
+            yield postgres
+        finally:
+            postgres.stop()
+
+
+def _owner() -> str | None:
+    """Whom PostgreSQL runs as: it refuses to be root."""
+    return "postgres" if os.geteuid() == 0 else None
