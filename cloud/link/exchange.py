@@ -34,7 +34,9 @@ _KINDS = {
     Channel.DESIRE: Kind.DESIRE,
     Channel.RENEW: Kind.RENEW,
 }
-_WRITING = frozenset({Channel.REPORT, Channel.STATS, Channel.RENEW})
+_APART = frozenset({Channel.REPORT, Channel.STATS})
+_WRITING = _APART | {Channel.RENEW}
+_READING = frozenset({Channel.DESIRE})
 _REQUEST_ID_LIMIT = 128
 
 Work = Callable[[Transaction], Message | None]
@@ -119,10 +121,12 @@ class Exchange:
         Unavailable if the store cannot answer now: those that are not settled may be tried again.
         """
         todo = [question for question in questions if not question.is_done]
-        writing = [question for question in todo if question.channel in _WRITING]
-        reading = [question for question in todo if question.channel not in _WRITING]
-        await _carry_out(self._store.write, writing)
-        await _carry_out(self._store.read, reading)
+        for run, channels in (
+            (self._store.write_apart, _APART),
+            (self._store.write, _WRITING - _APART),
+            (self._store.read, _READING),
+        ):
+            await _carry_out(run, [one for one in todo if one.channel in channels])
 
     async def _ask_together(self, question: Question) -> None:
         """Whoever gets the turn carries out all that waited for it."""

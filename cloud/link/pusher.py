@@ -63,7 +63,7 @@ class Pusher:
 
     async def push_some(self) -> bool:
         """Tell the next nodes on the list; False when it is empty."""
-        taken = await self._store.write(lambda tx: list(tx.take_stale(GROUP)))
+        taken = await self._store.write_apart(lambda tx: list(tx.take_stale(GROUP)))
         here = [node for node in taken if self._hub.is_connected(node_id(*node))]
         self.counts["not_connected"] += len(taken) - len(here)
         if here:

@@ -78,20 +78,34 @@ class PostgresConnection:
                 time.sleep(pause)
 
     def _once(self, work: Callable[[Run], T], *, savepoints: bool) -> T:
+        connection, run = self._begun(savepoints=savepoints)
         try:
-            connection = self._opened()
-        except psycopg.Error as error:
-            raise _translated(error) from error
-        run = _Statements(connection, savepoints=savepoints)
-        try:
-            for statement in self._begin:
-                run(statement, _NOTHING)
             result = work(run)
             run("COMMIT", _NOTHING)
         except BaseException:
             self._undo(connection, for_good=isinstance(run.trouble, Unavailable))
             raise
         return result
+
+    def _begun(self, *, savepoints: bool) -> tuple[psycopg.Connection, "_Statements"]:
+        """A transaction that has begun; a connection that broke while it was idle is replaced."""
+        while True:
+            was_idle = self._open is not None
+            try:
+                connection = self._opened()
+            except psycopg.Error as error:
+                raise _translated(error) from error
+            run = _Statements(connection, savepoints=savepoints)
+            try:
+                for statement in self._begin:
+                    run(statement, _NOTHING)
+            except BaseException as error:
+                broke = isinstance(error, Unavailable)
+                self._undo(connection, for_good=broke)
+                if not (broke and was_idle):
+                    raise
+            else:
+                return connection, run
 
     def close(self) -> None:
         """Close it, if it is open; used again it would be opened again."""

@@ -27,6 +27,8 @@ class CountingStore:
         self.transactions += 1
         return await self.store.write(work)
 
+    write_apart = write
+
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self.store.read(work)
 

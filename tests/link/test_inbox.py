@@ -237,6 +237,8 @@ class FailingStore:
             raise self._errors.pop(0)
         return await self._store.write(work)
 
+    write_apart = write
+
     async def read(self, work: Callable[[Transaction], Any]) -> Any:
         return await self._store.read(work)
 

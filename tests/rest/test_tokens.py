@@ -236,6 +236,8 @@ class _Full:
     async def write(self, work: Callable[[Transaction], T]) -> T:
         raise Unavailable("the disk is full")
 
+    write_apart = write
+
 
 async def test_people_can_look_while_no_use_can_be_recorded(world: World) -> None:
     callers: list[Caller] = []

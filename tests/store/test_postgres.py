@@ -1,0 +1,255 @@
+"""The store on PostgreSQL where it promises more: several servers on one database."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cloud.core.node import Node
+from cloud.core.report import Order
+from cloud.errors import Invalid, NotFound, Unavailable
+from cloud.store.dialect import definition
+from cloud.store.interface import Store, Transaction
+from cloud.store.migrations import STEPS
+from cloud.store.migrations import migrate as migrate_sqlite
+from cloud.store.postgres import migrate, open_postgres_store
+from cloud.store.sealing import load_or_create_sealer
+from cloud.store.witness import load_or_create_witness
+from tests.postgres import NEEDS_POSTGRES, Postgres, running_postgres
+from tests.store.conftest import NOW, WAIT, batch, node, record, report, result_of
+
+pytestmark = NEEDS_POSTGRES
+
+Open = Callable[..., AbstractAsyncContextManager[Store]]
+
+
+@pytest.fixture
+def open_server(postgres: Postgres, tmp_path: Path) -> Open:
+    """Opens the store of one more server on the same database."""
+
+    def opened(
+        url: str | None = None, *, alone: bool = False
+    ) -> AbstractAsyncContextManager[Store]:
+        return open_postgres_store(
+            url or postgres.schema_of(tmp_path),
+            sealer=load_or_create_sealer(tmp_path / "secrets.key"),
+            witness=load_or_create_witness(tmp_path),
+            alone=alone,
+        )
+
+    return opened
+
+
+@pytest.fixture
+async def servers(open_server: Open) -> AsyncIterator[tuple[Store, Store]]:
+    async with open_server() as one, open_server() as two:
+        yield one, two
+
+
+async def put_nodes(store: Store, nodes: Sequence[Node]) -> None:
+    def put(tx: Transaction) -> None:
+        for one in nodes:
+            tx.put_node(one)
+
+    await store.write(put)
+
+
+async def test_writes_of_all_servers_are_one_at_a_time(servers: tuple[Store, Store]) -> None:
+    """Activations on two servers, against one quota."""
+    quota = 7
+
+    def take_place(name: str) -> Callable[[Transaction], bool]:
+        def work(tx: Transaction) -> bool:
+            if tx.count_records("default", "b") >= quota:
+                return False
+            tx.put_record(record(name, name))
+            return True
+
+        return work
+
+    await servers[0].write(lambda tx: tx.put_batch(batch()))
+    async with asyncio.TaskGroup() as tasks:
+        taking = [
+            tasks.create_task(result_of(servers[number % 2].write(take_place(f"r{number}"))))
+            for number in range(40)
+        ]
+    assert sum(task.result() for task in taking) == quota
+
+
+async def test_no_two_servers_give_one_version(servers: tuple[Store, Store]) -> None:
+    async def take(store: Store) -> list[int]:
+        return [int(await store.write(lambda tx: tx.next_version())) for _ in range(10)]
+
+    first, second = await asyncio.gather(*map(take, servers))
+    assert first == sorted(first)
+    assert second == sorted(second)
+    assert len({*first, *second}) == 20
+
+
+async def test_what_nodes_say_is_written_by_all_at_once_and_the_newest_stays(
+    servers: tuple[Store, Store],
+) -> None:
+    """Each server gets every second report of each node, in groups that overlap."""
+    names = [f"n{number}" for number in range(20)]
+    await put_nodes(servers[0], [node(name) for name in names])
+
+    def say(tx: Transaction, sequence: int) -> None:
+        for name in names:
+            reporter = tx.reporter("default", name)
+            assert reporter is not None
+            last = reporter.last
+            if last is None or (last.sequence or 0) < sequence:
+                tx.put_report("default", name, report(Order("run", sequence)), "json", NOW)
+
+    async def half(store: Store, first: int) -> None:
+        for sequence in range(first, 21, 2):
+            await store.write_apart(lambda tx, now=sequence: say(tx, now))  # type: ignore[misc]
+
+    await asyncio.gather(half(servers[0], 1), half(servers[1], 2))
+
+    def last(tx: Transaction) -> set[Order | None]:
+        known = [tx.reporter("default", name) for name in names]
+        return {one.last for one in known if one is not None}
+
+    assert await servers[0].read(last) == {Order("run", 20)}
+
+
+async def test_no_two_servers_take_one_stale_node(servers: tuple[Store, Store]) -> None:
+    nodes = [node(f"n{number:03}") for number in range(100)]
+    await put_nodes(servers[0], nodes)
+    await servers[0].write(lambda tx: tx.mark_stale(nodes))
+    taken: list[str] = []
+
+    async def take(store: Store) -> None:
+        while some := await store.write_apart(lambda tx: tx.take_stale(3)):
+            taken.extend(name for _, name in some)
+
+    await asyncio.gather(*(take(store) for store in servers for _ in range(3)))
+    assert sorted(taken) == sorted(one.name for one in nodes)
+
+
+async def test_every_server_is_woken_by_a_change_of_one(servers: tuple[Store, Store]) -> None:
+    one, two = servers
+    await one.write(lambda tx: tx.put_node(node()))
+    await one.write(lambda tx: tx.mark_stale([node()]))
+    async with asyncio.timeout(WAIT):
+        await two.wait_for_stale()
+        await one.wait_for_stale()
+
+
+async def test_a_server_with_nodes_of_its_own_is_alone(open_server: Open) -> None:
+    async with open_server(alone=True):
+        for alone in (False, True):
+            with pytest.raises(Unavailable) as caught:
+                async with open_server(alone=alone):
+                    pass
+            assert "alone" in caught.value.reason
+    async with open_server():
+        with pytest.raises(Unavailable):
+            async with open_server(alone=True):
+                pass
+
+
+async def test_servers_that_start_together_migrate_once(open_server: Open) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        stores = await asyncio.gather(*(stack.enter_async_context(open_server()) for _ in range(4)))
+        for store in stores:
+            assert await store.read(lambda tx: tx.nodes("default")) == []
+
+
+async def test_work_goes_on_after_a_constraint_that_it_met(servers: tuple[Store, Store]) -> None:
+    """A group of reports, one of a node that has just gone."""
+
+    def work(tx: Transaction) -> bool:
+        tx.put_node(node("there"))
+        with pytest.raises(NotFound):
+            tx.put_report("default", "gone", report(), "json", NOW)
+        tx.put_report("default", "there", report(), "json", NOW)
+        return True
+
+    assert await servers[0].write(work)
+    assert await servers[1].read(lambda tx: tx.report("default", "there")) is not None
+
+
+async def test_what_cannot_be_stored_is_refused(servers: tuple[Store, Store]) -> None:
+    await servers[0].write(lambda tx: tx.put_batch(batch()))
+    with pytest.raises(Invalid):
+        await servers[0].write(lambda tx: tx.put_record(record("r", "a\0b")))
+
+
+async def test_a_database_that_is_not_there_is_said(open_server: Open, postgres: Postgres) -> None:
+    for url in (postgres.url("nothing"), "postgresql://127.0.0.1:1/edgesync", "no url"):
+        with pytest.raises(Unavailable):
+            async with open_server(url):
+                pass
+
+
+async def test_a_store_heals_when_the_database_comes_back(tmp_path: Path) -> None:
+    with running_postgres() as postgres:
+        async with open_postgres_store(
+            postgres.schema_of(tmp_path),
+            sealer=load_or_create_sealer(tmp_path / "secrets.key"),
+            witness=load_or_create_witness(tmp_path),
+        ) as store:
+            await store.write(lambda tx: tx.put_node(node()))
+            postgres.stop()
+            with pytest.raises(Unavailable):
+                await store.write(lambda tx: tx.put_node(node("lost")))
+            with pytest.raises(Unavailable):
+                await store.read(lambda tx: tx.nodes("default"))
+            postgres.start()
+            assert [one.name for one in await store.read(lambda tx: tx.nodes("default"))] == ["n"]
+            await store.write(lambda tx: tx.put_node(node("later")))
+            await store.write(lambda tx: tx.mark_stale([node("later")]))
+            async with asyncio.timeout(WAIT):
+                await store.wait_for_stale()
+
+
+def test_both_databases_have_the_same_tables(postgres: Postgres, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate_sqlite(connection)
+        wanted = {
+            table: sorted(
+                (name, "bigint" if kind == "INTEGER" else "text", bool(required), bool(key))
+                for _, name, kind, required, _, key in connection.execute(
+                    f"PRAGMA table_info({table})"
+                )
+            )
+            for (table,) in connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table'"
+                " AND name NOT LIKE 'sqlite%' AND name NOT LIKE '\\_%' ESCAPE '\\'"
+                " AND sql NOT LIKE 'CREATE VIRTUAL%'"
+            )
+        }
+    url = postgres.schema_of(tmp_path)
+    with contextlib.closing(psycopg.connect(url, autocommit=True)) as connection:
+        with connection.transaction():
+            migrate(connection)
+        found: dict[str, list[tuple[str, str, bool, bool]]] = {}
+        for table, name, kind, nullable, key in connection.execute(
+            """
+            SELECT c.table_name, c.column_name, c.data_type, c.is_nullable, k.column_name
+            FROM information_schema.columns c LEFT JOIN (
+                SELECT u.table_name, u.column_name FROM information_schema.key_column_usage u
+                JOIN information_schema.table_constraints t
+                    ON t.constraint_name = u.constraint_name AND t.table_schema = u.table_schema
+                WHERE t.constraint_type = 'PRIMARY KEY' AND t.table_schema = current_schema()
+            ) k ON k.table_name = c.table_name AND k.column_name = c.column_name
+            WHERE c.table_schema = current_schema() AND c.table_name <> 'migration'
+            """
+        ):
+            row = (name, kind, nullable == "NO", key is not None)
+            found.setdefault(table, []).append(row)
+    assert {table: sorted(rows) for table, rows in found.items()} == wanted
+
+
+def test_every_text_sorts_bytewise() -> None:
+    for _, statements in STEPS:
+        for statement in map(definition, statements):
+            if statement.lstrip().startswith(("CREATE TABLE", "ALTER TABLE")):
+                assert statement.count("TEXT") == statement.count('TEXT COLLATE "C"')
