@@ -132,7 +132,10 @@ class Transaction(Protocol):
         """Records of any batch that stand for the node of that name."""
         ...
 
-    def count_records(self, namespace: str, batch: str) -> int: ...
+    def count_records(self, namespace: str, batch: str) -> int:
+        """How many there are, at no cost: activation asks for it."""
+        ...
+
     def put_record(self, record: Record) -> None:
         """Conflict if another record of the batch has the same normalised fingerprint.
 

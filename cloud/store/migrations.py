@@ -366,6 +366,16 @@ _LAST_CERTIFICATES = (
     """,
 )
 
+_RECORD_COUNTS = (
+    "ALTER TABLE batch ADD COLUMN records INTEGER NOT NULL DEFAULT 0",
+    """
+    UPDATE batch SET records = (
+        SELECT count(*) FROM record
+        WHERE record.namespace = batch.namespace AND record.batch = batch.name
+    )
+    """,
+)
+
 
 STEPS: tuple[Step, ...] = (
     ("0001_first_tables", _FIRST_TABLES),
@@ -381,6 +391,7 @@ STEPS: tuple[Step, ...] = (
     ("0011_record_names", _RECORD_NAMES),
     ("0012_callbacks", _CALLBACKS),
     ("0013_last_certificates", _LAST_CERTIFICATES),
+    ("0014_record_counts", _RECORD_COUNTS),
 )
 """Every migration there ever was, by its id, in their order."""
 

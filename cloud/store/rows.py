@@ -105,7 +105,7 @@ def record_of(row: Row) -> Record:
 
 
 def record_row(record: Record) -> Parameters:
-    """Parameters of `sql.PUT_RECORD`."""
+    """Parameters of `sql.ADD_RECORD`."""
     return {
         "namespace": record.namespace,
         "batch": record.batch,

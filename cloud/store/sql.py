@@ -179,7 +179,10 @@ FINGERPRINTS = """
 SELECT fingerprint FROM record
 WHERE namespace = :namespace AND batch = :batch ORDER BY created, name
 """
-COUNT_RECORDS = "SELECT count(*) FROM record WHERE namespace = :namespace AND batch = :batch"
+COUNT_RECORDS = "SELECT records FROM batch WHERE namespace = :namespace AND name = :batch"
+RECORDS_ADDED = """
+UPDATE batch SET records = records + :added WHERE namespace = :namespace AND name = :batch
+"""
 NEWEST_RECORDS = """
 SELECT namespace, batch, name, fingerprint, node_name, created, updated,
     active, active_ip, active_time FROM record
@@ -202,15 +205,17 @@ SELECT namespace, batch, name, fingerprint, node_name, created, updated,
     active, active_ip, active_time FROM record
 WHERE namespace = :namespace AND node_name = :node_name ORDER BY created, name, batch
 """
-PUT_RECORD = """
+UPDATE_RECORD = """
+UPDATE record SET fingerprint = :fingerprint, normalised = :normalised, node_name = :node_name,
+    created = :created, updated = :updated,
+    active = :active, active_ip = :active_ip, active_time = :active_time
+WHERE namespace = :namespace AND batch = :batch AND name = :name RETURNING name
+"""
+ADD_RECORD = """
 INSERT INTO record (namespace, batch, name, fingerprint, normalised, node_name, created, updated,
     active, active_ip, active_time)
 VALUES (:namespace, :batch, :name, :fingerprint, :normalised, :node_name, :created, :updated,
     :active, :active_ip, :active_time)
-ON CONFLICT (namespace, batch, name) DO UPDATE SET
-    fingerprint = excluded.fingerprint, normalised = excluded.normalised,
-    node_name = excluded.node_name, created = excluded.created, updated = excluded.updated,
-    active = excluded.active, active_ip = excluded.active_ip, active_time = excluded.active_time
 """
 ADD_RECORDS = """
 INSERT INTO record (namespace, batch, name, fingerprint, normalised, node_name, created, updated,

@@ -1,14 +1,18 @@
 """What every store promises of records, certificates and reports."""
 
+import contextlib
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cloud.core.batch import Record
 from cloud.core.certificate import NodeCertificate
+from cloud.core.listing import PageOptions
 from cloud.core.report import Order, Report, Reporter
 from cloud.errors import Conflict, HasRecords, NotFound
 from cloud.store.interface import Store, Transaction
@@ -65,6 +69,42 @@ async def test_a_fingerprint_is_there_once_in_a_batch_however_it_is_spelled(stor
     await store.write(put_alike)
     kept = await store.read(lambda tx: tx.records("default", "b"))
     assert [(one.name, one.fingerprint) for one in kept] == [("r1", "SN-1"), ("r2", "sn-2")]
+
+
+steps = st.tuples(
+    st.sampled_from(["put", "add", "delete"]), st.sampled_from("abc"), st.sampled_from("xyz")
+)
+
+
+@some_examples
+@given(steps=st.lists(steps, max_size=10))
+async def test_records_are_counted_whatever_comes_and_goes(
+    store: Store, steps: list[tuple[str, str, str]]
+) -> None:
+    def step(tx: Transaction, what: str, name: str, fingerprint: str) -> None:
+        if what == "put":
+            tx.put_record(record(name, fingerprint))
+        elif what == "add":
+            tx.add_records("default", "b", [name, fingerprint], NOW)
+        else:
+            tx.delete_record("default", "b", name)
+
+    def begin(tx: Transaction) -> None:
+        tx.put_batch(batch())
+        for one in tx.records("default", "b"):
+            tx.delete_record("default", "b", one.name)
+
+    def counted(tx: Transaction) -> list[int]:
+        listed = tx.list_records("default", "b", PageOptions())
+        return [tx.count_records("default", "b"), listed.total, len(tx.records("default", "b"))]
+
+    await store.write(begin)
+    for one in steps:
+        with contextlib.suppress(Conflict):
+            await store.write(partial(step, what=one[0], name=one[1], fingerprint=one[2]))
+        await store.write(lambda tx: tx.put_batch(batch(key="another")))
+        count, *same = await store.read(counted)
+        assert same == [count, count]
 
 
 async def test_records_are_added_by_name_all_or_none(store: Store) -> None:

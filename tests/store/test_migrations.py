@@ -15,7 +15,7 @@ from cloud.errors import Unavailable
 from cloud.store.interface import Transaction
 from cloud.store.migrations import STEPS, migrate
 from tests.builders import open_store
-from tests.store.conftest import app, config, node, registry, secret
+from tests.store.conftest import NOW, app, batch, config, node, record, registry, secret
 
 TABLES = {
     "api_token",
@@ -155,6 +155,25 @@ async def test_what_an_older_server_put_is_found_by_its_labels_and_uses(tmp_path
     for _ in range(2):
         async with open_store(tmp_path) as store:
             assert await store.read(listed) == [1, 1, 1, 1, 1, 1, 1]
+
+
+async def test_the_records_an_older_server_put_are_counted(tmp_path: Path) -> None:
+    def put(tx: Transaction) -> None:
+        for name in ("one", "two", "none"):
+            tx.put_batch(batch(name))
+        tx.add_records("default", "two", ["x", "y"], NOW)
+        tx.put_record(record(batch="one"))
+
+    def counted(tx: Transaction) -> list[int]:
+        return [tx.count_records("default", name) for name in ("none", "one", "two")]
+
+    async with open_store(tmp_path) as store:
+        await store.write(put)
+    with closing(sqlite3.connect(tmp_path / "edgesync.db", isolation_level=None)) as connection:
+        connection.execute("ALTER TABLE batch DROP COLUMN records")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name = '0014_record_counts'")
+    async with open_store(tmp_path) as store:
+        assert await store.read(counted) == [0, 1, 2]
 
 
 def test_ids_are_numbered_in_their_order() -> None:

@@ -79,10 +79,11 @@ class BatchPart(Part):
     ) -> NumberedPage[Record]:
         key = {"namespace": namespace, "batch": batch, "part": options.name.lower()}
         if options.name:
-            count, newest = sql.COUNT_RECORDS_NAMED, sql.NEWEST_RECORDS_NAMED
+            newest = sql.NEWEST_RECORDS_NAMED
+            total: int = self._run(sql.COUNT_RECORDS_NAMED, key)[0][0]
         else:
-            count, newest = sql.COUNT_RECORDS, sql.NEWEST_RECORDS
-        total: int = self._run(count, key)[0][0]
+            newest = sql.NEWEST_RECORDS
+            total = self.count_records(namespace, batch)
         where = numbered(options)
         # Where nothing is left to be found, it is not looked for through all records.
         found = self._run(newest, {**key, **where}) if where["skipped"] < total else ()
@@ -94,12 +95,16 @@ class BatchPart(Part):
         return [record_of(row) for row in found]
 
     def count_records(self, namespace: str, batch: str) -> int:
-        count: int = self._run(sql.COUNT_RECORDS, {"namespace": namespace, "batch": batch})[0][0]
+        found = self._run(sql.COUNT_RECORDS, {"namespace": namespace, "batch": batch})
+        count: int = found[0][0] if found else 0
         return count
 
     def put_record(self, record: Record) -> None:
+        row = record_row(record)
         try:
-            self._run(sql.PUT_RECORD, record_row(record))
+            if not self._run(sql.UPDATE_RECORD, row):
+                self._run(sql.ADD_RECORD, row)
+                self._count_added(record.namespace, record.batch, 1)
         except DuplicateKey as error:
             raise Conflict("record", record.name) from error
         except BrokenReference as error:
@@ -119,10 +124,17 @@ class BatchPart(Part):
                 raise Conflict("batch", batch) from error
             except BrokenReference as error:
                 raise NotFound("batch", batch) from error
+        self._count_added(namespace, batch, len(ordered))
 
     def delete_record(self, namespace: str, batch: str, name: str) -> bool:
         key = {"namespace": namespace, "batch": batch, "name": name}
-        return bool(self._run(sql.DELETE_RECORD, key))
+        there = bool(self._run(sql.DELETE_RECORD, key))
+        if there:
+            self._count_added(namespace, batch, -1)
+        return there
+
+    def _count_added(self, namespace: str, batch: str, added: int) -> None:
+        self._run(sql.RECORDS_ADDED, {"namespace": namespace, "batch": batch, "added": added})
 
     def _batch(self, row: Row) -> Batch:
         namespace, name, text, created, updated = row
