@@ -64,6 +64,8 @@ class Action(StrEnum):
     APP_CREATE = "app.create"
     APP_UPDATE = "app.update"
     APP_DELETE = "app.delete"
+    SYSAPPS_READ = "sysapps.read"
+    SYSAPPS_UPDATE = "sysapps.update"
     CONFIG_CREATE = "config.create"
     CONFIG_UPDATE = "config.update"
     CONFIG_DELETE = "config.delete"

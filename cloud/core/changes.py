@@ -16,12 +16,14 @@ from cloud.core.objects import MASK
 from cloud.core.properties import Properties
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret
+from cloud.core.system_apps import SystemApps
 from cloud.core.tokens import ApiToken
 
 MEMBER_LIMIT = 4096
 """Bytes of one member, as JSON, that are kept; of more only how many, and their SHA-256."""
 
-Noun = App | Config | Secret | Registry | Node | Properties | Batch | Record | Callback | ApiToken
+_Sealed = Config | Secret | Registry | SystemApps
+Noun = App | _Sealed | Node | Properties | Batch | Record | Callback | ApiToken
 
 _HIDDEN: Mapping[type, tuple[str, ...]] = {
     Batch: ("securityKey",),
@@ -49,15 +51,8 @@ def described(noun: Noun) -> Mapping[str, Any]:
             return {"desire": noun.desire}
         case App():
             return {**_plain(noun.spec), "version": noun.version}
-        case Config():
-            data = {item.key: Hidden(item.value) for item in noun.spec.data}
-            return {**_plain(noun.spec), "data": data, "version": noun.version}
-        case Secret():
-            data = {key: Hidden(value) for key, value in noun.spec.data.items()}
-            return {**_plain(noun.spec), "data": data, "version": noun.version}
-        case Registry():
-            password = Hidden(noun.spec.password)
-            return {**_plain(noun.spec), "password": password, "version": noun.version}
+        case Config() | Secret() | Registry() | SystemApps():
+            return {**_plain(noun.spec), **_hidden_of(noun), "version": noun.version}
         case Batch() | Callback():
             plain = _plain(noun.spec)
             return {**plain, **{name: Hidden(plain[name]) for name in _HIDDEN[type(noun)]}}
@@ -70,6 +65,22 @@ def described(noun: Noun) -> Mapping[str, Any]:
             }
         case ApiToken():
             return {"role": noun.role, "expires": noun.expires}
+
+
+def _hidden_of(noun: _Sealed) -> Mapping[str, Any]:
+    """Those members of its description that hold something to hide, with that hidden."""
+    match noun:
+        case Config():
+            return {"data": {item.key: Hidden(item.value) for item in noun.spec.data}}
+        case Secret():
+            return {"data": {key: Hidden(value) for key, value in noun.spec.data.items()}}
+        case Registry():
+            return {"password": Hidden(noun.spec.password)}
+        case SystemApps():
+            return {
+                "modules": {one.name.value: one.image for one in noun.spec.modules},
+                "configs": {one.name.value: Hidden(one.config) for one in noun.spec.modules},
+            }
 
 
 def difference(before: Noun | None, after: Noun | None) -> tuple[str, str]:

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from cloud.core.app import App
 from cloud.core.selectors import matches
+
+if TYPE_CHECKING:
+    from cloud.core.system_apps import SystemApps
 
 _MEMO_LIMIT = 100_000
 
@@ -44,8 +48,10 @@ class Catalog:
     Answers are remembered: a catalog never changes, so they cannot become wrong.
     """
 
-    def __init__(self, apps: Iterable[App]) -> None:
+    def __init__(self, apps: Iterable[App], system: "SystemApps | None" = None) -> None:
         self.apps: Mapping[str, App] = {app.name: app for app in apps}
+        # What nodes are given beside them; None where nobody said anything.
+        self.system = system
         # Labels that some selector looks at; nodes that agree in these run the same.
         self._keys = {term.key for app in self.apps.values() for term in app.selector}
         # What nodes asked for so far should run, by those of their labels.

@@ -16,7 +16,9 @@ from cloud.core.names import split_node_id
 from cloud.core.objects import Presign
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret
+from cloud.core.system_apps import is_system
 from cloud.errors import Invalid, NotFound
+from cloud.operations.system_apps import system_parts
 from cloud.store.interface import Transaction
 
 T = TypeVar("T")
@@ -69,13 +71,16 @@ def deliver(
     if node is None:
         raise NotFound("node", name)
     catalog = tx.catalog(namespace)
+    system, parts = system_parts(tx, node)
     wanted = [catalog.apps[app.name] for app in catalog.desired_state(node.labels).apps]
+    wanted.extend(system)
     bodies = _Bodies(
         tx,
         namespace,
         {app.name: app for app in wanted},
         {(use.kind, use.name) for app in wanted for use in uses_of(app.spec)},
-        {config.name: config for app in wanted for config in function_configs(app)},
+        {config.name: config for app in wanted for config in function_configs(app)}
+        | {config.name: config for config in parts},
         presign,
     )
     return {"values": [bodies.value(info) for info in infos]}
@@ -109,7 +114,10 @@ class _Bodies:
 
     def _app(self, name: str) -> dict[str, Any] | None:
         app = self.apps.get(name)
-        return app_value(app, self._version_of) if app else None
+        if app is None:
+            return None
+        body = app_value(app, self._version_of)
+        return {**body, "system": True} if is_system(name) else body
 
     def _config(self, name: str) -> dict[str, Any] | None:
         config = self.parts.get(name) or self._find(UseKind.CONFIG, name, self.tx.config)

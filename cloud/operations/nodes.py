@@ -11,6 +11,7 @@ from cloud.core.node import Node, NodeSpec, checked_node_spec
 from cloud.core.report import StoredReport
 from cloud.errors import Invalid, NotFound
 from cloud.operations.revocation import take_back
+from cloud.operations.system_apps import given_system_apps
 from cloud.store.interface import Transaction
 
 
@@ -100,11 +101,11 @@ def list_nodes(tx: Transaction, namespace: str, options: ListOptions) -> Page[Se
 
 
 def apps_of_node(tx: Transaction, namespace: str, name: str) -> Sequence[App]:
-    """Every app the node should run."""
+    """Every app the node should run, the system apps that it is given first."""
     node = existing_node(tx, namespace, name)
     catalog = tx.catalog(namespace)
     desired = catalog.desired_state(node.labels)
-    return [catalog.apps[app.name] for app in (*desired.sysapps, *desired.apps)]
+    return [*given_system_apps(tx, node), *(catalog.apps[app.name] for app in desired.apps)]
 
 
 def existing_node(tx: Transaction, namespace: str, name: str) -> Node:

@@ -15,6 +15,7 @@ from cloud.core.sources import CORE, INIT, lacks_core, with_core_of, with_system
 from cloud.errors import NotFound
 from cloud.operations.deploys import note_push, note_report
 from cloud.operations.properties import keep_properties
+from cloud.operations.system_apps import desired_of
 from cloud.store.interface import Transaction
 
 
@@ -67,7 +68,7 @@ def receive_report(
         if report.properties is not None:
             keep_properties(tx, namespace, name, reporter.properties, report.properties, now=now)
     catalog = tx.catalog(namespace)
-    desired = catalog.desired_state(reporter.labels)
+    desired = desired_of(tx, namespace, name, reporter.labels, report.reported.sysapps)
     delta: Delta = {}
     if reporter.mode is Mode.CLOUD:
         delta = delta_for(report, desired, reporter.properties)
@@ -101,7 +102,8 @@ def deltas_for(tx: Transaction, nodes: list[tuple[str, str]]) -> list[Push]:
         node, stored = tx.node(namespace, name), tx.report(namespace, name)
         if node is None or stored is None or node.mode is Mode.LOCAL:
             continue
-        desired = tx.catalog(namespace).desired_state(node.labels)
+        sysapps = stored.report.reported.sysapps
+        desired = desired_of(tx, namespace, name, node.labels, sysapps)
         properties = tx.properties(namespace, name)
         delta = delta_for(stored.report, desired, properties)
         if delta := delta or _unsaid(tx, namespace, name, desired, properties):

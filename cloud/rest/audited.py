@@ -8,6 +8,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from cloud.core.audit import Action, Attempt
+from cloud.core.system_apps import SYSTEM_APPS
 from cloud.http.requests import address_of, request_id
 from cloud.operations.audit import carry_out
 from cloud.rest.auth import caller_of
@@ -52,7 +53,10 @@ class AuditedStore:
         await self.store.wait_for_stale()
 
 
-_LOOKS = {Action.SECRET_READ, Action.BATCH_READ, Action.CALLBACK_READ}
+_LOOKS = {Action.SECRET_READ, Action.BATCH_READ, Action.CALLBACK_READ, Action.SYSAPPS_READ}
+
+_ALONE = {Action.SYSAPPS_READ: SYSTEM_APPS, Action.SYSAPPS_UPDATE: SYSTEM_APPS}
+"""Names of things of which there is one in a namespace."""
 
 
 def attempt_of(request: Request, action: Action, namespace: str, now: datetime) -> Attempt:
@@ -63,7 +67,7 @@ def attempt_of(request: Request, action: Action, namespace: str, now: datetime) 
         action,
         now,
         namespace,
-        "/".join(request.path_params.values()),
+        "/".join(request.path_params.values()) or _ALONE.get(action, ""),
         address_of(request.scope),
         request_id(request),
         reason.decode(errors="replace"),

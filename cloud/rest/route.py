@@ -47,6 +47,7 @@ _KINDS = {
     ("nodes", "mode"): "node",
     ("nodes", "core", "configs"): "node",
     ("apps",): "app",
+    ("sysapps",): "sysapps",
     ("configs",): "config",
     ("secrets",): "secret",
     ("registries",): "registry",

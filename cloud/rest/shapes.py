@@ -16,6 +16,7 @@ from cloud.core.config import ConfigItem
 from cloud.core.core_configuration import LogLevel, Mode
 from cloud.core.deploys import Outcome
 from cloud.core.desired import AppVersion
+from cloud.core.system_apps import SystemModule
 from cloud.core.tokens import Role
 
 T = TypeVar("T")
@@ -166,6 +167,15 @@ class DeploysAnswer(_Answer):
 
     total: int
     items: list[DeployAnswer]
+
+
+class SystemAppsAnswer(_Answer):
+    """The parts of an agent that the nodes of a namespace are given."""
+
+    modules: list[SystemModule]
+    selector: str
+    address: str
+    host_path: str
 
 
 class CommandAnswer(_Answer):

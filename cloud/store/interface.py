@@ -27,6 +27,7 @@ from cloud.core.report import Report, Reporter, StoredReport
 from cloud.core.revocation import RevocationState
 from cloud.core.secret import Secret
 from cloud.core.selectors import Selector
+from cloud.core.system_apps import SystemApps
 from cloud.core.tokens import ApiToken
 
 T = TypeVar("T")
@@ -69,6 +70,15 @@ class Transaction(Protocol):
     def catalog(self, namespace: str) -> Catalog:
         """The apps of the namespace; the same object as long as no resource has changed."""
         ...
+
+    def system_apps(self, namespace: str) -> SystemApps | None:
+        """What the nodes of the namespace are given; None where nobody said anything.
+
+        Unavailable as for `config`.
+        """
+        ...
+
+    def put_system_apps(self, system: SystemApps) -> None: ...
 
     def config(self, namespace: str, name: str) -> Config | None:
         """Unavailable if it cannot be unsealed with this server's key."""

@@ -267,3 +267,34 @@ def test_an_agent_gets_its_key_and_one_certificate_where_it_looks_for_them(
         assert answer[key]["insecureSkipVerify"] is False
         assert answer[key]["clientAuthType"] == 0
     assert answer["certificate"] == answer["mqttCert"]
+
+
+def test_system_apps_that_are_listed_replace_those_of_the_same_name(cloud: Cloud) -> None:
+    identity = cloud.node()
+    installed = {"baetyl-core-x1": "1", "baetyl-init-x1": "1"}
+    image = "example.com/baetyl:v2.4.3"
+    modules = [{"name": name, "image": image} for name in ("baetyl-core", "baetyl-init")]
+    listed = {
+        "modules": modules,
+        "address": "https://sync.example.com:9005",
+        "selector": f"baetyl-node-name={identity.name}",
+    }
+    with https_link(cloud.server, identity) as link:
+        core, init = Agent(link), Agent(link, service=INIT)
+        for agent in (core, init):
+            agent.running["sysapps"] = dict(installed)
+            agent.tick()
+        link.sync(core)
+        cloud.call("PUT", "/v1/sysapps", listed)
+        for _ in range(2):
+            for agent in (core, init):
+                link.sync(agent)
+                agent.tick()
+        cloud.call("PUT", "/v1/sysapps", {})
+        for agent in (core, init):
+            link.sync(agent)
+            agent.tick()
+    assert core.deleted == init.deleted == []
+    assert [name for name, _ in core.applied] == ["baetyl-init-x1"]
+    assert [name for name, _ in init.applied] == ["baetyl-core-x1"]
+    assert b"sync.example.com" in init.files["baetyl-core-conf-x1"]["conf.yml"]

@@ -92,6 +92,7 @@ def test_every_change_and_every_look_at_a_secret_is_an_action() -> None:
     assert looks == {
         "/v1/nodes/{name}/init": Action.NODE_INIT,
         "/v1/secrets/{name}": Action.SECRET_READ,
+        "/v1/sysapps": Action.SYSAPPS_READ,
         "/v1/register/{batch}": Action.BATCH_READ,
         "/v1/register/{batch}/init": Action.BATCH_INIT,
         "/v1/callback/{name}": Action.CALLBACK_READ,

@@ -212,6 +212,13 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("core-patch", "PATCH", "/v1/nodes/n1/core/configs", {"frequency": None, "apiport": 30060}),
     ("core-get", "GET", "/v1/nodes/n1/core/configs", None),
     ("core-versions", "GET", "/v1/nodes/n1/core/versions", None),
+    (
+        "sysapps-put",
+        "PUT",
+        "/v1/sysapps",
+        {"modules": [{"name": "baetyl-broker", "image": "example.com/broker:v2"}]},
+    ),
+    ("sysapps-get", "GET", "/v1/sysapps", None),
     ("nodes-revoke", "POST", "/v1/nodes/n1/revoke", None),
     ("callback-create", "POST", "/v1/callback", CALLBACK),
     ("callback-list", "GET", "/v1/callback?name=cr", None),

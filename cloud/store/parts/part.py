@@ -13,12 +13,15 @@ from cloud.core.listing import PageOptions
 from cloud.core.node import Node
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret
+from cloud.core.system_apps import SystemApps
 from cloud.store.rows import Parameters, Row, micros
 from cloud.store.sealing import Sealer
 
 T = TypeVar("T")
 
-Resource = App | Config | Secret | Registry
+Resource = App | Config | Secret | Registry | SystemApps
+
+Sealed = Config | Secret | Registry | SystemApps | Batch | Callback
 
 NOTHING: Parameters = {}
 """For a statement without parameters."""
@@ -54,8 +57,9 @@ class Part:
         """Refuse all use from now on."""
         self._run = _ended
 
-    def _sealed(self, kind: str, noun: Config | Secret | Registry | Batch | Callback) -> str:
-        plain = msgspec.json.encode(noun.spec)
+    def _sealed(self, kind: str, noun: Sealed) -> str:
+        spec = noun.history if isinstance(noun, SystemApps) else noun.spec
+        plain = msgspec.json.encode(spec)
         return self._sealer.seal(plain, kind, noun.namespace, noun.name)
 
 

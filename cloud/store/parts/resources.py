@@ -14,6 +14,7 @@ from cloud.core.registry import LABELS as REGISTRY_LABELS
 from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.secret import LABELS as SECRET_LABELS
 from cloud.core.secret import Secret, SecretSpec
+from cloud.core.system_apps import SYSTEM_APPS, SystemApps, SystemAppsHistory
 from cloud.store import sql
 from cloud.store.memory import Memory
 from cloud.store.parts.listed import ListedPart
@@ -23,6 +24,8 @@ from cloud.store.sealing import Sealer, is_plain
 from cloud.store.selection import NODE
 
 _APP, _CONFIG, _SECRET, _REGISTRY = "app", "config", "secret", "registry"
+_SYSTEM = "system"
+_SYSTEM_SPEC = msgspec.json.Decoder(SystemAppsHistory)
 _APP_SPEC = msgspec.json.Decoder(AppSpec)
 _CONFIG_SPEC = msgspec.json.Decoder(ConfigSpec)
 _SECRET_SPEC = msgspec.json.Decoder(SecretSpec)
@@ -91,6 +94,12 @@ class ResourcePart(ListedPart):
         if known is None:
             known = self._catalogs[namespace] = self._find_catalog(namespace)
         return known
+
+    def system_apps(self, namespace: str) -> SystemApps | None:
+        return first(self._system_apps, self._resource(_SYSTEM, namespace, SYSTEM_APPS))
+
+    def put_system_apps(self, system: SystemApps) -> None:
+        self._put_resource(_SYSTEM, system, self._sealed(_SYSTEM, system), {})
 
     def config(self, namespace: str, name: str) -> Config | None:
         return first(self._config, self._resource(_CONFIG, namespace, name))
@@ -185,7 +194,7 @@ class ResourcePart(ListedPart):
 
     def _find_catalog(self, namespace: str) -> Catalog:
         def build(_kept: tuple[int, Catalog] | None) -> Catalog:
-            return Catalog(self.apps(namespace))
+            return Catalog(self.apps(namespace), self.system_apps(namespace))
 
         if self._changed_resources:
             return build(None)
@@ -196,6 +205,11 @@ class ResourcePart(ListedPart):
         namespace, name, text, version, created, updated = row
         spec = _APP_SPEC.decode(text)
         return App(namespace, name, spec, version, moment(created), moment(updated))
+
+    def _system_apps(self, row: Row) -> SystemApps:
+        namespace, name, text, version, _, updated = row
+        spec = _SYSTEM_SPEC.decode(self._sealer.unseal(text, _SYSTEM, namespace, name))
+        return SystemApps(namespace, spec, version, moment(updated))
 
     def _config(self, row: Row) -> Config:
         namespace, name, text, version, created, updated = row

@@ -1,0 +1,99 @@
+"""System apps: what is listed for a namespace reaches its nodes, and nobody else."""
+
+from typing import Any
+
+from cloud.core.objects import cannot_sign
+from cloud.core.report import Order, read_report
+from cloud.operations.desires import deliver, read_infos
+from cloud.operations.reports import receive_report
+from cloud.store.interface import Transaction
+from tests.rest.conftest import NODE, Client, World
+
+PATH = "/v1/sysapps"
+LIST = {
+    "modules": [
+        {"name": "baetyl-core", "image": "example.com/baetyl:v2.4.3"},
+        {"name": "baetyl-broker", "image": "example.com/broker:v2", "config": "listeners: []"},
+    ],
+    "address": "https://sync.example.com:9005",
+}
+
+
+async def sync(world: World, *held: str) -> Any:
+    """What a node that has system apps of these names is told."""
+    sysapps = [{"name": name, "version": "1"} for name in held]
+    report = read_report({"apps": [], "sysapps": sysapps}, Order())
+    answer = await world.store.write(
+        lambda tx: receive_report(tx, "default.n1", report, "json", now=world.clock.now)
+    )
+    return answer.delta
+
+
+async def body(world: World, kind: str, name: str) -> Any:
+    infos = read_infos({"infos": [{"kind": kind, "name": name, "version": ""}]})
+
+    def work(tx: Transaction) -> Any:
+        return deliver(tx, "default.n1", infos, presign=cannot_sign)["values"][0]["value"]
+
+    return await world.store.read(work)
+
+
+async def test_nodes_are_given_none_until_some_are_listed(world: World) -> None:
+    await world.client.call("POST", "/v1/nodes", NODE)
+    before = await world.client.call("GET", PATH)
+    assert before["modules"] == []
+    assert await sync(world, "baetyl-core-x1") == {}
+    await world.store.write(lambda tx: tx.take_stale(10))
+    listed = await world.client.call("PUT", PATH, LIST)
+    assert listed == await world.client.call("GET", PATH)
+    assert await world.store.write(lambda tx: tx.take_stale(10)) == [("default", "n1")]
+    told = (await sync(world, "baetyl-core-x1"))["sysapps"]
+    assert told[0]["name"] == "baetyl-core-x1"
+    assert len(told) == 2
+    core = await body(world, "application", "baetyl-core-x1")
+    assert core["system"] is True
+    assert core["version"] == told[0]["version"]
+    (config,) = [volume["config"] for volume in core["volumes"] if "config" in volume]
+    assert config == {"name": "baetyl-core-conf-x1", "version": core["version"]}
+    found = await body(world, "configuration", config["name"])
+    assert LIST["address"] in found["data"]["conf.yml"]
+    shown = (await world.client.call("GET", "/v1/nodes/n1/apps"))["items"]
+    assert [item["name"] for item in shown] == [app["name"] for app in told]
+    assert (await world.client.call("GET", "/v1/apps"))["items"] == []
+    assert (await world.client.call("GET", "/v1/configs"))["items"] == []
+
+
+async def test_the_same_list_again_disturbs_nobody(world: World) -> None:
+    await world.client.call("POST", "/v1/nodes", NODE)
+    await world.client.call("PUT", PATH, LIST)
+    told = await sync(world)
+    await world.store.write(lambda tx: tx.take_stale(10))
+    await world.client.call("PUT", PATH, LIST)
+    assert await world.store.write(lambda tx: tx.take_stale(10)) == []
+    assert await sync(world) == told
+    await world.client.call("PUT", "/v1/nodes/n1/core/configs", {"frequency": 60})
+    assert await sync(world) != told
+
+
+async def test_a_node_that_has_another_is_left_alone(world: World) -> None:
+    await world.client.call("POST", "/v1/nodes", NODE)
+    await world.client.call("PUT", PATH, LIST)
+    assert await sync(world, "baetyl-core-x1", "baetyl-rule-x1") == {}
+    assert await sync(world, "baetyl-core-x1", "baetyl-core-x2") == {}
+    await world.client.call("PUT", PATH, {})
+    assert await sync(world, "baetyl-core-x1", "baetyl-broker-x1") == {}
+
+
+async def test_each_namespace_has_its_own_list(client: Client) -> None:
+    await client.call("PUT", PATH, LIST)
+    assert (await client.within("other").call("GET", PATH))["modules"] == []
+
+
+async def test_what_cannot_be_listed_is_named(client: Client) -> None:
+    for wrong, field in (
+        ({"modules": [{"name": "web", "image": "w"}]}, "modules"),
+        ({"modules": [{"name": "baetyl-core", "image": "c"}]}, "address"),
+        ({"module": []}, "module"),
+    ):
+        message = await client.refused("PUT", PATH, wrong, status=400, code="RequestParamInvalid")
+        assert f"({field}" in message
