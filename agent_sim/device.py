@@ -63,6 +63,8 @@ class State:
     pace: Pace = field(default_factory=Pace)
     usage: Usage = Usage("0", "0")  # noqa: RUF009  # frozen
     held: Mapping[str, App] = field(default_factory=dict)
+    # What people want of it, taken over at once; None until they want any.
+    properties: Mapping[str, str] | None = None
     fetches: tuple[Fetch, ...] = ()
     request: Request | None = None
     # Infos of a request that failed as a whole; see `next_infos`.
@@ -123,7 +125,7 @@ def _report(state: State, now: datetime) -> tuple[State, Actions]:
         return state, ()
     state = replace(state, seq=state.seq + 1)
     held = state.held.values()
-    content = report_content(state.facts, state.usage, held, state.fetches, now)
+    content = report_content(state.facts, state.usage, held, state.fetches, now, state.properties)
     message = Message(Kind.REPORT, content, {SEQUENCE: state.seq, RUN: state.run})
     publish = Publish(Channel.REPORT, message, qos=1)
     return state, (publish, StartTimer(Timer.REPORT, state.pace.interval))
@@ -199,15 +201,18 @@ def _delta(state: State, message: Message, now: datetime) -> tuple[State, Action
     fetches = fetches_for(wanted, state.held, state.fetches)
     still = all_missing(fetches)
     useful = state.request is not None and not set(still).isdisjoint(state.request.infos)
+    properties = _properties(message.content, state.properties)
+    is_new = properties != state.properties
     state = replace(
         state,
+        properties=properties,
         held={name: app for name, app in state.held.items() if name in names},
         fetches=fetches,
         request=state.request if useful else None,
         suspects=state.suspects.intersection(still),
         is_agreed=message.content == {} and answers in (None, state.seq),
     )
-    if not stopped:
+    if not stopped and not is_new:
         return state, ()
     notes = tuple(Note(f"stopped {name}") for name in stopped)
     state, report = _report(state, now)
@@ -218,6 +223,17 @@ def _sequence(value: Any) -> int | None:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         return int(value)
     return value if type(value) is int else None
+
+
+def _properties(
+    content: Mapping[str, Any], before: Mapping[str, str] | None
+) -> Mapping[str, str] | None:
+    """All that is wanted of the node; as *before* where the delta does not say."""
+    match content.get("nodeprops"):
+        case dict(wanted):
+            return {str(key): str(value) for key, value in wanted.items()}
+        case _:
+            return before
 
 
 def _wanted(content: Any, held: Mapping[str, App]) -> tuple[Wanted, ...] | None:

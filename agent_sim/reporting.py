@@ -1,6 +1,6 @@
 """What a node says of itself: the contents of `report` and `stats`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,10 +15,15 @@ CORE = {"goVersion": "", "binVersion": "agent_sim", "gitRevision": ""}
 
 
 def report_content(
-    facts: Facts, usage: Usage, apps: Iterable[App], fetches: Iterable[Fetch], now: datetime
+    facts: Facts,
+    usage: Usage,
+    apps: Iterable[App],
+    fetches: Iterable[Fetch],
+    now: datetime,
+    properties: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Build a snapshot of everything; what could not be fetched is Failed, unless an older
-    version of it is still held."""
+    version of it is still held. Of *properties* nothing is said where they are None."""
     held = sorted(apps, key=lambda app: app.name)
     names = {app.name for app in held}
     lost = [f for f in fetches if f.cause and f.wanted.name not in names]
@@ -34,6 +39,8 @@ def report_content(
         content[f"{prefix}appstats"] = [_app_stats(app) for app in mine] + [
             _lost_stats(fetch) for fetch in lost if fetch.wanted.is_system is is_system
         ]
+    if properties is not None:
+        content["nodeprops"] = dict(properties)
     return content
 
 

@@ -13,10 +13,11 @@ from typing import Any, Callable
 
 from edgesync_agent import VERSION
 from edgesync_agent.clock import Clock
-from edgesync_agent.files import replace_folder, safe, write_private
+from edgesync_agent.files import replace_file, replace_folder, safe, write_private
 
 ANSWER_WAIT = 30.0  # seconds until a body is asked for again
 INFO_LIMIT = 100  # bodies in one request
+PROPERTIES = "properties.json"  # beside the folder of the apps
 CAUSE = "this agent runs no containers"
 
 Send = Callable[[str, str, "dict[str, Any]", "dict[str, Any]"], None]
@@ -47,6 +48,7 @@ class Node:
         self.failed: dict[str, tuple[str, str]] = {}  # version and cause of what cannot be taken
         self.wanted: dict[str, str] | None = None  # None until the server has said
         self.fetching: dict[str, _Fetch] = {}
+        self.properties: dict[str, str] | None = None  # None until the server wants any
         self.answered = False  # whether a report of this run was answered
         self.changed = True  # whether there is something to report at once
 
@@ -69,6 +71,8 @@ class Node:
             ],
             "sysappstats": [],
         }
+        if self.properties is not None:
+            content["nodeprops"] = self.properties
         send("report", "report", {"seq": self.sequence, "run": self.run}, content)
 
     def take(self, channel: str, payload: bytes, send: Send, now: float) -> None:
@@ -93,6 +97,7 @@ class Node:
         if "apps" not in content:
             return
         self.wanted = {safe(app["name"]): str(app["version"]) for app in content["apps"]}
+        self._take_properties(content.get("nodeprops"))
         for name in [name for name in self.held if name not in self.wanted]:
             del self.held[name]
             shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -107,6 +112,14 @@ class Node:
             if self.held.get(name) != version and name not in self.failed:
                 self.fetching[name] = _Fetch(version, now)
                 self._ask(send, name, [{"kind": "application", "name": name, "version": version}])
+
+    def _take_properties(self, wanted: dict[str, str] | None) -> None:
+        """Keep what people want of this node in a file for its programs, and say so."""
+        if wanted is None or wanted == self.properties:
+            return
+        replace_file(self.folder.with_name(PROPERTIES), json.dumps(wanted, indent=1).encode())
+        self.properties = wanted
+        self.changed = True
 
     def _ask(self, send: Send, name: str, infos: list[dict[str, str]]) -> None:
         send("desire", "desire", {"x-baetyl-request-id": name}, {"infos": infos})

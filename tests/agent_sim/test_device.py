@@ -280,3 +280,16 @@ def test_a_list_that_a_delta_leaves_out_stays(node: Node, server: ServerModel) -
     node.obey(server)
     node.hear(Channel.DELTA, {"sysapps": []})
     assert set(node.state.held) == {"web"}
+
+
+def test_wanted_properties_are_taken_over_and_said_at_once(node: Node, server: ServerModel) -> None:
+    node.obey(server)
+    assert "nodeprops" not in published(node.done, Channel.REPORT)[-1].content
+    node.hear(Channel.DELTA, {"apps": [], "nodeprops": {"door": "shut"}})
+    assert published(node.done, Channel.REPORT)[-1].content["nodeprops"] == {"door": "shut"}
+    count = len(published(node.done, Channel.REPORT))
+    node.hear(Channel.DELTA, {"apps": [], "nodeprops": {"door": "shut"}})
+    node.hear(Channel.DELTA, {})
+    assert len(published(node.done, Channel.REPORT)) == count
+    node.hear(Channel.DELTA, {"apps": [], "nodeprops": {}})
+    assert published(node.done, Channel.REPORT)[-1].content["nodeprops"] == {}

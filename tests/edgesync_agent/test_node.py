@@ -217,3 +217,14 @@ def test_what_cannot_be_understood_does_no_harm(node: Node, server: Server, payl
         node.take(channel, payload, server.send, 0)
     assert not server.said
     assert reported(node, server)["apps"] == []
+
+
+def test_wanted_properties_are_kept_for_programs_and_said(node: Node, server: Server) -> None:
+    assert "nodeprops" not in reported(node, server)
+    wanted = {"door": "shut"}
+    tell(node, server, {**server.delta(), "nodeprops": wanted})
+    assert json.loads(node.folder.with_name("properties.json").read_text()) == wanted
+    assert node.changed
+    assert reported(node, server)["nodeprops"] == wanted
+    tell(node, server, {**server.delta(), "nodeprops": wanted})
+    assert not node.changed
