@@ -7,7 +7,7 @@ list of what is revoked.
 import json
 import os
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -54,6 +54,7 @@ class World:
 
     server: Server
     mosquitto: Mosquitto | None
+    crl: Path
     folder: Path
     authority: Authority
     nodes: dict[str, Identity]
@@ -71,6 +72,18 @@ class World:
             case _:
                 body = json.dumps({"csr": make_csr()[1]}).encode()
                 return partial(https, port_of(self.server.activation), "/v1/renew", body)
+
+    def have_broker_read(self, revoked: Sequence[Identity]) -> None:
+        """Wait until Mosquitto knows that these are."""
+        assert self.mosquitto is not None
+        door, serials = self.door("mosquitto"), {serial_of(node) for node in revoked}
+        wait_for(lambda: serials <= serials_of(self.crl), "the list")
+        self.mosquitto.reload()
+
+        def are_refused() -> bool:
+            return not any(door(node.context(), node.node_id) for node in revoked)
+
+        wait_for(are_refused, "the broker to read it")
 
     def context(self, certificate: bytes, key: bytes, name: str = "attacker") -> ssl.SSLContext:
         """Of a client with these, PEM, that trusts the server."""
@@ -125,7 +138,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             nodes = {name: activate(server, batch, name) for name in names}
         ca = Path(server.ca).parent
         authority = load_authority(ca)
-        made = World(server, None, folder, authority, nodes)
+        made = World(server, None, crl, folder, authority, nodes)
         wait_for(crl.exists, "the list")
         if PROGRAM is None:
             take_back(made)
@@ -133,12 +146,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             return
         with running_mosquitto(broker, ca, authority.trusted_pem) as made.mosquitto:
             take_back(made)
-            listed = {serial_of(nodes[name]) for name in ("gone", "shut")}
-            wait_for(lambda: listed <= serials_of(crl), "the list")
-            made.mosquitto.reload()
-            door = made.door("mosquitto")
-            shut = nodes["shut"]
-            wait_for(lambda: not door(shut.context(), shut.node_id), "the broker to read it")
+            made.have_broker_read([nodes["gone"], nodes["shut"]])
             yield made
 
 
@@ -261,11 +269,11 @@ def test_another_nodes_certificate_is_no_way_to_a_client_id(world: World) -> Non
 
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-RESUMED_AT = ["hub", "sync", "activation"]
 
 
 def resumers() -> list[str]:
-    return [resumer(door, version) for door in RESUMED_AT for version in VERSIONS]
+    doors = ("hub", "sync", "activation", "mosquitto")
+    return [resumer(door, version) for door in doors for version in VERSIONS]
 
 
 def resumer(door: str, version: str) -> str:
@@ -273,7 +281,7 @@ def resumer(door: str, version: str) -> str:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("door", RESUMED_AT)
+@pytest.mark.parametrize("door", DOORS)
 def test_a_session_of_before_is_no_way_in_after_revocation(
     world: World, door: str, version: str
 ) -> None:
@@ -282,7 +290,7 @@ def test_a_session_of_before_is_no_way_in_after_revocation(
     context.minimum_version = context.maximum_version = VERSIONS[version]
     knock = world.door(door)
     assert isinstance(knock, partial)
-    if door == "hub":
+    if door in {"hub", "mosquitto"}:
         ask = partial(mqtt_answer, knock.args[0], context, node.node_id)
     else:
         ask = partial(exchange, knock.args[0], context, request(*knock.args[1:]))
@@ -290,6 +298,8 @@ def test_a_session_of_before_is_no_way_in_after_revocation(
     assert is_welcome(answer)
     with world.server.client() as api:
         api.post(f"/v1/nodes/{node.name}/revoke")
+    if door == "mosquitto":
+        world.have_broker_read([node])
     assert session is not None
     assert not is_welcome(ask(session=session)[0])
 
