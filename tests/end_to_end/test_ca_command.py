@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from click.testing import CliRunner
 from cryptography import x509
 
+from certs.files import load_or_create_authority
+from certs.profiles import INTERMEDIATE_LIFETIME
 from edgesync.__main__ import main
 from tests.end_to_end.conftest import activate, make_batch, running_server
 from tests.end_to_end.mosquitto import lets_in
@@ -99,6 +102,32 @@ def test_an_operators_own_authority_is_imported_and_served(tmp_path: Path) -> No
         identity = activate(server, make_batch(api), "n1")
         assert lets_in(server.mqtt_port, identity)
     assert shown(data)["root"]["key"] == "away"
+
+
+def test_a_server_warns_while_its_authority_ends_and_a_rotation_helps_after(
+    tmp_path: Path,
+) -> None:
+    data, now = tmp_path / "data", datetime.now(UTC)
+    load_or_create_authority(data / "ca", now=now - INTERMEDIATE_LIFETIME + timedelta(days=20))
+    with running_server(data) as server, server.client() as api:
+        identity = activate(server, make_batch(api), "n1")
+        assert "the intermediate of the authority ends at" in server.log()
+        assert "the root of the authority ends at" not in server.log()
+    days = shown(data)["intermediate"]["days_left"]
+    assert days in {19, 20}
+    issued = x509.load_pem_x509_certificate(identity.cert.read_bytes())
+    assert issued.not_valid_after_utc - now < timedelta(days=21), "worth nothing without its issuer"
+
+    ended = tmp_path / "ended"
+    load_or_create_authority(ended / "ca", now=now - INTERMEDIATE_LIFETIME - timedelta(days=20))
+    done = CliRunner().invoke(main, ["serve", "--data-dir", str(ended)])
+    assert done.exit_code == 1
+    assert "the authority is valid from" in done.output
+    run("rotate", "--data-dir", ended)
+    with running_server(ended) as server, server.client() as api:
+        assert lets_in(server.mqtt_port, activate(server, make_batch(api), "n1"))
+        with server.devices() as client:
+            assert client.get("/crl.pem").text.count("BEGIN X509 CRL") == 1
 
 
 @pytest.mark.parametrize(
