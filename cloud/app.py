@@ -39,6 +39,7 @@ from certs.tls import node_listener_context, open_listener_context, server_conte
 from cloud.config import BadSettings, Settings
 from cloud.core.audit import Head
 from cloud.core.installation import install_command
+from cloud.core.names import is_host_name
 from cloud.core.renewal import RATE as RENEWAL_RATE
 from cloud.http.limits import Limiter
 from cloud.http.metrics import Metrics
@@ -49,6 +50,7 @@ from cloud.link.guard import Guard
 from cloud.link.http import activation_app
 from cloud.link.inbox import Inbox
 from cloud.link.installer import ServerAddress
+from cloud.link.own_certificate import OwnCertificate
 from cloud.link.presigning import CAN_SIGN, presigner
 from cloud.link.pusher import Pusher
 from cloud.link.renewal import Renewals
@@ -106,6 +108,7 @@ class Cloud:
     pusher: Pusher
     revocations: RevocationLists
     callbacks: CallbackSender
+    own_certificate: OwnCertificate
     sockets: tuple[socket.socket, socket.socket, socket.socket]
 
     @property
@@ -159,6 +162,7 @@ async def serve(
             tasks.create_task(cloud.pusher.run(), name="pusher"),
             tasks.create_task(cloud.revocations.run(), name="revocation lists"),
             tasks.create_task(cloud.callbacks.run(), name="callbacks"),
+            tasks.create_task(cloud.own_certificate.run(), name="own certificate"),
         ]
         for server, listener in zip(cloud.web_servers, cloud.sockets, strict=True):
             tasks.create_task(server.serve(sockets=[listener]), name="web server")
@@ -193,7 +197,10 @@ async def open_cloud(
         authority = load_or_create_authority(data / "ca", now=now, passphrase=ca_passphrase)
         digest = _admin_token_digest(token_file)
         names, addresses = _server_names(settings)
-        certificate = ensure_server_certificate(data / "ca", authority, names, addresses, now=now)
+        ensure = functools.partial(
+            ensure_server_certificate, data / "ca", authority, names, addresses
+        )
+        certificate = ensure(now=now)
         listeners = (
             stack.enter_context(_listen(settings.host, settings.api_port, "api_port")),
             stack.enter_context(
@@ -288,6 +295,9 @@ async def open_cloud(
             pusher=Pusher(hub, store, now_utc, deploys_kept=settings.deploys_kept),
             revocations=revocations,
             callbacks=callbacks,
+            own_certificate=OwnCertificate(
+                lambda now: ensure(now=now), (tls, open_tls, nodes_tls), now_utc
+            ),
             sockets=listeners,
         )
 
@@ -409,8 +419,10 @@ def _admin_token_digest(file: Path) -> bytes:
 
 def _server_names(settings: Settings) -> tuple[list[str], list[str]]:
     """Host names and addresses the server certificate is for."""
-    names = {"localhost", socket.gethostname().lower()}
-    addresses = {"127.0.0.1", "::1"}
+    names, addresses = {"localhost"}, {"127.0.0.1", "::1"}
+    own = socket.gethostname().lower()
+    if is_host_name(own):
+        names.add(own)
     for name in (*settings.server_names, settings.host):
         try:
             address = ipaddress.ip_address(name)

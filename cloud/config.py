@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from cloud.core.names import check_namespace
+from cloud.core.names import check_namespace, is_host_name
 from cloud.core.rate import Rate
 from cloud.errors import CloudError, Invalid
 from cloud.http.addresses import Network
@@ -154,6 +154,9 @@ class Settings:
             if not runtime.strip() or not image.strip():
                 raise BadSettings(f"function_runtimes: {entry!r} is not RUNTIME=IMAGE")
         _networks(self.trusted_proxies)
+        for name in self.server_names:
+            if not (_is_address(name) or is_host_name(name)):
+                raise BadSettings(f"server_names: {name!r} is neither a host name nor an address")
         if self.log_level not in {"debug", "info", "warning", "error"}:
             raise BadSettings(f"log_level: {self.log_level!r} is no level")
         try:
@@ -204,6 +207,14 @@ class Settings:
     def is_on_loopback(self) -> bool:
         """Say whether nobody but this machine can reach the ports."""
         return self.host in LOOPBACK
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _networks(entries: Sequence[str]) -> Sequence[Network]:

@@ -25,9 +25,19 @@ NAMESPACE_PATTERN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 
 _NAME = re.compile(NAME_PATTERN)
 _NAMESPACE = re.compile(NAMESPACE_PATTERN)
+_HOST_LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?")
 _LABEL_PART = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _DATA_KEY = re.compile(r"[-._a-zA-Z0-9]+")
 _FINGERPRINT = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?")
+
+
+def is_host_name(text: str) -> bool:
+    """Say whether *text* is a host name, which a certificate can be for (RFC 1123, section 2.1).
+
+    Without a dot at the end; a wildcard is none.
+    """
+    labels = text.split(".")
+    return len(text) <= 253 and all(map(_HOST_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
 
 
 def check_name(field: str, name: str) -> str:

@@ -137,3 +137,18 @@ def test_a_certificate_that_ended_is_not_renewed_for_ever(days: int) -> None:
         Settings(renewal_grace_days=days)
     assert "renewal_grace_days" in str(caught.value)
     assert Settings(renewal_grace_days=0).renewal_grace_days == 0
+
+
+NO_NAMES = ("a b", "", "-a", "a-", "a..b", "a.", "*.a.example", "a_b", "https://a", "a:1", "ä")
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_a_name_that_no_certificate_can_be_for_is_refused(name: str) -> None:
+    with pytest.raises(BadSettings) as caught:
+        Settings(server_names=("good.example.com", name))
+    assert str(caught.value).startswith(f"server_names: {name!r}")
+
+
+def test_names_and_addresses_are_taken() -> None:
+    names = ("Sync-1.example.com", "gate", "192.0.2.1", "2001:db8::1", "a" * 63, "xn--bcher-kva.de")
+    assert Settings(server_names=names).server_names == names
