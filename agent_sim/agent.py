@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from random import Random
 from typing import assert_never
 
@@ -42,6 +42,7 @@ from agent_sim.link import Address, Link, open_link
 from agent_sim.model import App
 from agent_sim.renewal import Pauses, Renewer
 from agent_sim.state import Identity, NodeDirectory
+from agent_sim.watch import Watch
 from broker.errors import BrokerError
 from broker.messages import Encoding, decode_message, encode_message
 from broker.topics import TO_NODE, Channel, parse_topic, topic_for
@@ -52,11 +53,6 @@ MAX_WAITING = 256
 """Messages not looked at yet; more are dropped, as QoS 0 allows."""
 
 Clock = Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    """Read the clock."""
-    return datetime.now(UTC)
 
 
 def new_run() -> str:
@@ -85,6 +81,7 @@ class Network:
     activation: httpx.AsyncClient
     activations: asyncio.Semaphore
     connectors: Executor
+    watch: Watch
 
 
 @dataclass(slots=True)
@@ -124,7 +121,7 @@ class Agent:
         network: Network,
         *,
         random: Random,
-        clock: Clock = utc_now,
+        clock: Clock | None = None,
     ) -> None:
         self._claim = claim
         self._settings = settings
@@ -132,7 +129,8 @@ class Agent:
         self._source = source
         self._network = network
         self._random = random
-        self._clock = clock
+        # The machine's own clock: it goes into reports as it is.
+        self._clock = clock or network.watch.read
         self._renewer = Renewer(
             directory,
             network.activation,
@@ -140,7 +138,7 @@ class Agent:
             publish=lambda message: self._publish(Publish(Channel.RENEW, message, qos=1)),
             on_renewed=self._connect_anew,
             pauses=settings.renewal,
-            clock=clock,
+            clock=clock or network.watch.now,
             random=random,
         )
         # Set once activated, or read from the directory.
@@ -192,6 +190,8 @@ class Agent:
                 async with self._network.activations:
                     identity = await activate(self._network.activation, self._claim, key)
             except ActivationError as error:
+                if await self._learned_time():
+                    continue
                 pause = self._settings.activation_pause * self._random.uniform(1.0, 4 / 3)
                 logger.warning("%s not activated: %s; again in %.0f s", self.name, error, pause)
                 await asyncio.sleep(pause)
@@ -199,6 +199,19 @@ class Agent:
                 await asyncio.to_thread(self._directory.save_identity, identity)
                 logger.info("%s activated as %s", self.name, identity.node_id)
                 return identity
+
+    async def _learned_time(self) -> bool:
+        """Say whether dates were wrong, and the server has now said what time it is."""
+        watch = self._network.watch
+        if not watch.is_doubtful:
+            return False
+        try:
+            await watch.learn()
+        except ActivationError as error:
+            logger.warning("%s %s", self.name, error)
+            return False
+        logger.warning("%s: this clock is off by %.0f s", self.name, -watch.skew.total_seconds())
+        return True
 
     # -- the connection -------------------------------------------------------------------------
 
@@ -219,6 +232,7 @@ class Agent:
                     self._network.connectors,
                     subscribe=topics,
                     on_message=self._on_message,
+                    check=self._network.watch.check,
                 ) as link:
                     began = loop.time()
                     self._on_connected(link)
@@ -228,7 +242,8 @@ class Agent:
                     reason = await link.wait_lost()
             except LinkLost as error:
                 reason, failures = error.reason, failures + 1
-                self._renewer.failed()
+                if not await self._learned_time():
+                    self._renewer.failed()
             finally:
                 self._link = None
             self._events.put_nowait(Disconnected())

@@ -10,6 +10,7 @@ import ssl
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,6 +28,7 @@ from agent_sim.fingerprint import ALL, Property, Sources, fingerprint
 from agent_sim.fleet import Fleet, FleetResult, Member, open_network
 from agent_sim.link import Address
 from agent_sim.state import read_ca
+from agent_sim.watch import utc_now
 from broker.messages import Encoding
 
 SPARE_FILES = 200
@@ -81,6 +83,7 @@ class _Options:
     fingerprint_type: int
     sn_path: Path | None
     input_value: str
+    clock_offset: float
     duration: float
     quiet: bool
 
@@ -121,6 +124,9 @@ class _Options:
 )
 @click.option("--sn-path", type=_PATH, help="File with the serial number of the host node.")
 @click.option("--input-value", default="", help="What the installer of the host node typed.")
+@click.option(
+    "--clock-offset", default=0.0, help="Let the nodes' clocks be ahead by this, or behind."
+)
 @click.option("--duration", type=_SECONDS, default=0.0, help="Stop after this; 0 goes on.")
 @click.option("--quiet", is_flag=True, help="Say only what goes wrong.")
 @click.pass_context
@@ -153,8 +159,13 @@ async def _run(options: _Options, trust: ssl.SSLContext, members: Sequence[Membe
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     random = Random(options.seed)  # noqa: S311  # jitter
+    offset = timedelta(seconds=options.clock_offset)
+
+    def clock() -> datetime:
+        return utc_now() + offset
+
     try:
-        async with open_network(options.activation, trust) as network:
+        async with open_network(options.activation, trust, clock) as network:
             return await Fleet(members, network, random).run(stop, options.duration)
     except BaseExceptionGroup as group:
         expected, bugs = group.split(SimError)

@@ -14,9 +14,10 @@ from pathlib import Path
 from random import Random
 
 from agent_sim.activation import Claim, open_client
-from agent_sim.agent import Agent, AgentSettings, Network
+from agent_sim.agent import Agent, AgentSettings, Clock, Network
 from agent_sim.facts import Source
 from agent_sim.state import NodeDirectory
+from agent_sim.watch import Watch, utc_now
 
 CONNECTING = 16
 """Nodes that connect, or activate, at the same moment."""
@@ -56,12 +57,18 @@ class FleetResult:
 
 
 @asynccontextmanager
-async def open_network(url: str, trust: ssl.SSLContext) -> AsyncIterator[Network]:
-    """Open what agents share; threads still busy connecting are left to their time limit."""
+async def open_network(
+    url: str, trust: ssl.SSLContext, clock: Clock = utc_now
+) -> AsyncIterator[Network]:
+    """Open what agents share, *clock* too.
+
+    Threads still busy connecting are left to their time limit.
+    """
     executor = ThreadPoolExecutor(CONNECTING, thread_name_prefix="connect")
     try:
-        async with open_client(url, trust) as client:
-            yield Network(client, asyncio.Semaphore(CONNECTING), executor)
+        watch = Watch(url, trust, clock)
+        async with open_client(url, watch.over(trust)) as client:
+            yield Network(client, asyncio.Semaphore(CONNECTING), executor, watch)
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
 

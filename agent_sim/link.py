@@ -26,6 +26,7 @@ MAX_QUEUED = 100
 """QoS 1 publishes that wait for a PUBACK or for their turn; more are refused."""
 
 OnMessage = Callable[[str, bytes], None]
+Check = Callable[[Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +37,19 @@ class Address:
     port: int
 
 
-class _Socket(ssl.SSLSocket):
-    """Closes itself when its handshake fails; paho leaves that to the garbage collector."""
+def _socket_class(check: Check) -> type[ssl.SSLSocket]:
+    class Socket(ssl.SSLSocket):
+        """Closes itself when its handshake fails; paho leaves that to the garbage collector."""
 
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  # not our name
-        try:
-            super().do_handshake(block)
-        except BaseException:
-            self.close()
-            raise
+        def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  # not our name
+            try:
+                super().do_handshake(block)
+                check(self.getpeercert())
+            except BaseException:
+                self.close()
+                raise
+
+    return Socket
 
 
 @contextlib.asynccontextmanager
@@ -56,15 +61,17 @@ async def open_link(
     *,
     subscribe: Sequence[str],
     on_message: OnMessage,
+    check: Check = lambda _: None,
     patience: float = 5.0,
 ) -> AsyncIterator["Link"]:
     """Connect and subscribe; the body runs with both granted. LinkLost if that fails.
 
-    *on_message* is called in the event loop with topic and payload. *patience* is how many seconds
-    each step may take: TCP, TLS, then CONNACK and SUBACK together; the wait for a free thread of
-    *executor* is not counted.
+    *on_message* is called in the event loop with topic and payload; *check* is shown the server's
+    certificate, as `getpeercert` gives it, and may refuse it by an OSError. *patience* is how many
+    seconds each step may take: TCP, TLS, then CONNACK and SUBACK together; the wait for a free
+    thread of *executor* is not counted.
     """
-    tls.sslsocket_class = _Socket
+    tls.sslsocket_class = _socket_class(check)
     link = Link(client_id, tls, on_message)
     try:
         try:

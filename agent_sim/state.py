@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from agent_sim.errors import StateError
 from agent_sim.model import App
+from agent_sim.watch import leave_dates
 from broker.topics import is_node_id_level
 
 KEY, CERTIFICATE, CA, NODE, APPS = "key.pem", "cert.pem", "ca.pem", "node.json", "apps.json"
@@ -127,6 +128,8 @@ class NodeDirectory:
     def tls(self, *, previous: bool = False) -> ssl.SSLContext:
         """Context for MQTT: trusts the `ca` of the activation alone, shows the certificate.
 
+        Dates are for `Watch.check`.
+
         With *previous* it shows the one before, where that is still there.
         """
         certificate = self.path / CERTIFICATE
@@ -134,6 +137,7 @@ class NodeDirectory:
             certificate = self.path / PREVIOUS
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        leave_dates(context)
         try:
             context.load_verify_locations(self.path / CA)
         except (OSError, ssl.SSLError) as error:

@@ -14,13 +14,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from agent_sim.activation import Claim
-from agent_sim.agent import Agent, AgentSettings, utc_now
+from agent_sim.agent import Agent, AgentSettings
 from agent_sim.facts import SimulatedSource
 from agent_sim.fleet import open_network
 from agent_sim.link import Address
 from agent_sim.renewal import Pauses
 from agent_sim.state import CERTIFICATE, PREVIOUS, NodeDirectory, read_ca
 from agent_sim.state import Identity as Given
+from agent_sim.watch import utc_now
 from tests.end_to_end.conftest import UNIT, Identity, Server, running_server
 from tests.end_to_end.fleet import make_past
 

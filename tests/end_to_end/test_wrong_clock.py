@@ -5,10 +5,13 @@ import http.server
 import json
 import re
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ from edgesync_agent.errors import Trouble
 from edgesync_agent.https import learn_time, post
 from edgesync_agent.link import Link
 from edgesync_agent.node import Node
-from tests.end_to_end.conftest import Server, wait_for
+from tests.end_to_end.conftest import Server, make_batch, wait_for
 
 YEAR = 365 * 86400.0
 
@@ -71,6 +74,10 @@ def test_a_node_with_a_wrong_clock_activates_connects_and_is_shown_to_have_one(
     if year == "1970":
         assert condition["skewSeconds"] < -50 * YEAR
         assert "behind" in condition["message"]
+
+
+def _is_ready(api: httpx.Client, name: str) -> bool:
+    return bool(api.get(f"/v1/nodes/{name}").json().get("ready"))
 
 
 def _stats_of_a_report(api: httpx.Client) -> Any:
@@ -158,3 +165,23 @@ def test_what_a_wrong_clock_comes_to_is_told_to_people(tmp_path: Path) -> None:
         settings = {"kind": "node", "token": "t", "activation": url}
         with pytest.raises(Trouble, match="certificate is valid from"):
             activate(tmp_path / "home", tmp_path / "ca.pem", settings, Clock())
+
+
+@pytest.mark.parametrize("offset", [-1_770_000_000, 500_000_000])
+def test_simulated_nodes_with_wrong_clocks_become_ready(
+    server: Server, api: httpx.Client, tmp_path: Path, offset: int
+) -> None:
+    batch = make_batch(api)
+    command = [sys.executable, "-m", "edgesync", "sim", "--count", "2", "--batch", "b1"]
+    command += ["--activation", server.activation, "--ca", server.ca, "--mqtt"]
+    command += [f"localhost:{server.mqtt_port}", "--token", batch["securityKey"]]
+    command += ["--state-dir", str(tmp_path / "nodes"), "--clock-offset", str(offset)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as fleet:
+        try:
+            for name in ("sim-0001", "sim-0002"):
+                wait_for(partial(_is_ready, api, name), name)
+                (condition,) = api.get(f"/v1/nodes/{name}/stats").json()["conditions"]
+                assert condition["status"] == "True"
+                assert abs(condition["skewSeconds"] - offset) < 60
+        finally:
+            fleet.terminate()
