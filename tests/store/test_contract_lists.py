@@ -19,7 +19,6 @@ from cloud.core.node import Node, NodeSpec
 from cloud.core.selectors import LENGTH_LIMIT
 from cloud.errors import Invalid
 from cloud.store.interface import Store, Transaction
-from cloud.store.selection import SORTED_AT_MOST
 from tests.core.strategies import labels, selectors
 from tests.store.conftest import NOW, Refused, app, batch, config, node, record, registry, secret
 from tests.store.list_model import page_of
@@ -231,24 +230,6 @@ async def test_exactly_the_nodes_that_an_app_is_for_are_marked(
 
     expected = {one.name for one in fleet if selects(changed, one.labels)}
     assert await store.write(work) == expected
-
-
-async def test_a_page_is_the_same_however_much_there_is(store: Store) -> None:
-    """What an index does not have in order is sorted only where it is little."""
-    few, many = 10, SORTED_AT_MOST + 10
-
-    def put(tx: Transaction, start: int, end: int) -> None:
-        for number in range(start, end):
-            tx.put_node(labelled(f"n{number}", {"a": str(number % 2)}, number))
-
-    async def listed(options: ListOptions) -> Page[Node]:
-        return await store.read(lambda tx: tx.list_nodes("default", options))
-
-    for start, end in ((0, few), (few, many)):
-        await store.write(partial(put, start=start, end=end))
-        for selector in ("a in (0,1)", "a", "a<2", "a!=2", "a in (0,1),a"):
-            page = await listed(ListOptions(selector, limit=3))
-            assert ([one.name for one in page.items], page.total) == (["n0", "n1", "n2"], end)
 
 
 async def test_a_list_with_more_terms_than_sqlite_nests_is_read(store: Store) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from cloud.core.listing import ListOptions
 from cloud.core.node import Node
 from cloud.core.report import Order
 from cloud.errors import Invalid, NotFound, Unavailable
@@ -89,6 +90,19 @@ async def test_no_two_servers_give_one_version(servers: tuple[Store, Store]) -> 
     assert first == sorted(first)
     assert second == sorted(second)
     assert len({*first, *second}) == 20
+
+
+async def test_a_total_counts_what_other_servers_have_changed(
+    servers: tuple[Store, Store],
+) -> None:
+    def total(tx: Transaction) -> int:
+        return tx.list_nodes("default", ListOptions("role=gateway,!spare")).total
+
+    one, two = servers
+    for number, store in enumerate((one, two, two, one, two, one, one)):
+        await put_nodes(store, [node(f"n{number}")])
+        for other in servers[: 1 + number % 2]:
+            assert await other.read(total) == number + 1
 
 
 async def test_what_nodes_say_is_written_by_all_at_once_and_the_newest_stays(
