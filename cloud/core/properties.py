@@ -1,7 +1,7 @@
 """Properties of a node: pairs that people want and that its applications say, each by its key.
 
 What is wanted travels to the node as `nodeprops` of a delta, what is said comes as `nodeprops` of a
-report (docs/protocol.md, "Properties").
+report (docs/protocol.md, "Report" and "Delta").
 """
 
 from collections.abc import Mapping
