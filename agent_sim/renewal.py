@@ -135,6 +135,7 @@ class Renewer:
         self._pauses = pauses
         self._clock = clock
         self._random = random
+        self._skew = timedelta()  # the server's clock less ours, once a renewal has told
         self._failures = 0  # attempts to connect since the last that worked
         self._may_help = True  # another certificate, where connecting fails
         self._wake = asyncio.Event()
@@ -164,10 +165,10 @@ class Renewer:
         while True:
             begins, ends = _validity(identity)
             due = renewal_time(identity.node_id, begins, ends)
-            while self._clock() < due and not (self._failures >= FAILURES and self._may_help):
-                await self._sleep((due - self._clock()).total_seconds())
+            while self._now() < due and not (self._failures >= FAILURES and self._may_help):
+                await self._sleep((due - self._now()).total_seconds())
             try:
-                identity = await self._renew(identity, has_ended=self._clock() >= ends)
+                identity = await self._renew(identity, has_ended=self._now() >= ends)
             except ActivationError as error:
                 pause = min(pause * 2 or self._pauses.first, self._pauses.longest)
                 logger.warning("%s not renewed: %s", identity.node_id, error)
@@ -176,6 +177,10 @@ class Renewer:
                 logger.info("%s has its next certificate", identity.node_id)
                 self._on_renewed()
             await asyncio.sleep(pause * self._random.uniform(0.5, 1.0))
+
+    def _now(self) -> datetime:
+        """The time by the server's clock, as far as that is known: certificates go by it."""
+        return self._clock() + self._skew
 
     async def _sleep(self, seconds: float) -> None:
         self._wake.clear()
@@ -187,13 +192,16 @@ class Renewer:
 
     async def _renew(self, identity: Identity, *, has_ended: bool) -> Identity:
         key = await asyncio.to_thread(self._directory.key)
-        content, at = None, self._clock()
+        content = None
         if not self._failures and not has_ended:
             content = await self._ask_over_mqtt(signing_request(key, identity.node_id))
         if content is None:
             async with self._turn:
                 content = await renew_by_key(self._client, identity, key)
-        certificate = checked(content, identity, key, _server_time(content) or at)
+        told = _server_time(content)
+        if told is not None:
+            self._skew = told - self._clock()
+        certificate = checked(content, identity, key, self._now())
         await asyncio.to_thread(self._directory.save_renewed, certificate)
         return Identity(identity.node_id, certificate, identity.ca)
 
@@ -221,8 +229,9 @@ def _validity(identity: Identity) -> tuple[datetime, datetime]:
 
 
 def _server_time(content: Mapping[str, Any]) -> datetime | None:
-    """When the server says it answered; by its clock certificates begin and end."""
+    """When the server says it answered."""
     try:
-        return datetime.fromisoformat(str(content.get("time")))
+        told = datetime.fromisoformat(str(content.get("time")))
     except ValueError:
         return None
+    return told if told.tzinfo else None

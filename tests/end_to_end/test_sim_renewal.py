@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
@@ -25,7 +25,7 @@ from agent_sim.watch import utc_now
 from tests.end_to_end.conftest import UNIT, Identity, Server, running_server
 from tests.end_to_end.fleet import make_past
 
-AGES = {"young": 1, "old": 80, "away": 250, "lost-in-time": 250, "forgotten": 300}
+AGES = {"young": 1, "old": 80, "away": 250, "lost-in-time": 250, "ahead": 20, "forgotten": 300}
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +137,18 @@ async def test_a_node_whose_clock_has_stopped_comes_back_too(
     then = ends(directory).replace(year=ends(directory).year - 1)
     async with running(server, directory, clock=lambda: then) as agent:
         await eventually(lambda: agent.state.answered)
+    assert days_left(directory) == 89
+
+
+async def test_a_node_whose_clock_is_years_ahead_renews_once(
+    server: Server, nodes: dict[str, Identity], tmp_path: Path
+) -> None:
+    directory = directory_of(nodes["ahead"], tmp_path)
+    ahead = timedelta(days=14 * 365)
+    async with running(server, directory, clock=lambda: utc_now() + ahead, first=0.0) as agent:
+        await eventually(lambda: agent.connections == 2 and agent.state.answered >= 2)
+        await eventually(lambda: not (tmp_path / PREVIOUS).exists())
+        assert agent.connections == 2
     assert days_left(directory) == 89
 
 
