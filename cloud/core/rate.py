@@ -5,7 +5,7 @@ from collections import OrderedDict
 import msgspec
 
 KEYS = 16_384
-"""Buckets in a table, at most: about 3 MB."""
+"""Buckets in a table, at most: about 4 MB."""
 
 
 class Rate(msgspec.Struct, frozen=True):

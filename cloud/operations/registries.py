@@ -8,10 +8,10 @@ import msgspec
 
 from cloud.core.app import App, UseKind
 from cloud.core.listing import ListOptions, Page
-from cloud.core.names import check_own_name
 from cloud.core.registry import Registry, RegistrySpec, checked_registry_spec
 from cloud.errors import Invalid, NotFound
 from cloud.operations.apps import check_unused, roll_apps_using
+from cloud.operations.secrets import check_secret_name_is_free
 from cloud.store.interface import Transaction
 
 
@@ -42,11 +42,9 @@ class NewPassword(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def create_registry(
     tx: Transaction, namespace: str, name: str, spec: RegistrySpec, *, now: datetime
 ) -> Registry:
-    """Add a registry; Invalid if the name is taken, by a secret too: nodes get both as secrets."""
-    check_own_name("name", name)
+    """Add a registry; Invalid if the name is not free."""
+    check_secret_name_is_free(tx, namespace, name)
     checked_registry_spec(spec)
-    if tx.registry(namespace, name) is not None or tx.secret(namespace, name) is not None:
-        raise Invalid("name", "this name is already in use by a registry or a secret")
     registry = Registry(namespace, name, spec, tx.next_version(), now, now)
     tx.put_registry(registry)
     return registry
@@ -65,12 +63,7 @@ def describe_registry(
         if given is not None and given != getattr(before.spec, field):
             raise Invalid(field, "cannot change")
     spec = msgspec.structs.replace(before.spec, description=change.description)
-    if spec == before.spec:
-        return before
-    checked_registry_spec(spec)
-    after = replace(before, spec=spec, version=tx.next_version(), updated=now)
-    tx.put_registry(after)
-    return after
+    return _kept(tx, before, spec, now)
 
 
 def refresh_registry(
@@ -78,12 +71,19 @@ def refresh_registry(
 ) -> Registry:
     """Take another password; every app that uses the registry gets a new version."""
     before = existing_registry(tx, namespace, name)
-    spec = checked_registry_spec(msgspec.structs.replace(before.spec, password=password))
-    if spec == before.spec:
+    spec = msgspec.structs.replace(before.spec, password=password)
+    after = _kept(tx, before, spec, now)
+    if after is not before:
+        roll_apps_using(tx, namespace, UseKind.REGISTRY, name, now=now)
+    return after
+
+
+def _kept(tx: Transaction, before: Registry, spec: RegistrySpec, now: datetime) -> Registry:
+    """The registry with *spec*, which makes a new version unless nothing changes."""
+    if checked_registry_spec(spec) == before.spec:
         return before
     after = replace(before, spec=spec, version=tx.next_version(), updated=now)
     tx.put_registry(after)
-    roll_apps_using(tx, namespace, UseKind.REGISTRY, name, now=now)
     return after
 
 

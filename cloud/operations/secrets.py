@@ -15,14 +15,19 @@ from cloud.store.interface import Transaction
 def create_secret(
     tx: Transaction, namespace: str, name: str, spec: SecretSpec, *, now: datetime
 ) -> Secret:
-    """Add a secret; Invalid if the name is taken, by a registry too: nodes get both as secrets."""
-    check_own_name("name", name)
+    """Add a secret; Invalid if the name is not free."""
+    check_secret_name_is_free(tx, namespace, name)
     checked_secret_spec(spec)
-    if tx.secret(namespace, name) is not None or tx.registry(namespace, name) is not None:
-        raise Invalid("name", "this name is already in use by a secret or a registry")
     secret = Secret(namespace, name, spec, tx.next_version(), now, now)
     tx.put_secret(secret)
     return secret
+
+
+def check_secret_name_is_free(tx: Transaction, namespace: str, name: str) -> None:
+    """Invalid for no name, or one that is taken; by a registry too: nodes get both as secrets."""
+    check_own_name("name", name)
+    if tx.secret(namespace, name) is not None or tx.registry(namespace, name) is not None:
+        raise Invalid("name", "this name is already in use by a secret or a registry")
 
 
 def update_secret(
