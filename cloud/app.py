@@ -37,13 +37,16 @@ from certs.files import ServerCertificate, ensure_server_certificate, load_or_cr
 from certs.pem_files import read_certificate
 from certs.tls import node_listener_context, open_listener_context, server_context
 from cloud.config import BadSettings, Settings
-from cloud.core.audit import Head
+from cloud.core.audit import Action, Actor, ActorKind, Attempt, Head
 from cloud.core.installation import install_command
 from cloud.core.names import is_host_name
 from cloud.core.renewal import RATE as RENEWAL_RATE
+from cloud.errors import Denied
 from cloud.http.limits import Limiter
 from cloud.http.metrics import Metrics
 from cloud.http.peer import PeerProtocol
+from cloud.http.refusals import RefusalLog
+from cloud.http.retention import Retention
 from cloud.link.callbacks import CallbackSender, open_callback_client
 from cloud.link.exchange import Exchange
 from cloud.link.guard import Guard
@@ -109,6 +112,7 @@ class Cloud:
     revocations: RevocationLists
     callbacks: CallbackSender
     own_certificate: OwnCertificate
+    retention: Retention
     sockets: tuple[socket.socket, socket.socket, socket.socket]
 
     @property
@@ -163,6 +167,7 @@ async def serve(
             tasks.create_task(cloud.revocations.run(), name="revocation lists"),
             tasks.create_task(cloud.callbacks.run(), name="callbacks"),
             tasks.create_task(cloud.own_certificate.run(), name="own certificate"),
+            tasks.create_task(cloud.retention.run(), name="retention"),
         ]
         for server, listener in zip(cloud.web_servers, cloud.sockets, strict=True):
             tasks.create_task(server.serve(sockets=[listener]), name="web server")
@@ -189,11 +194,10 @@ async def open_cloud(
         settle_key(data / "edgesync.db", data / "secrets.key")
         sealer = load_or_create_sealer(data / "secrets.key")
         witness = load_or_create_witness(data)
-        noted = witness.head()
         store = await stack.enter_async_context(
             open_sqlite_store(data / "edgesync.db", sealer=sealer, witness=witness)
         )
-        await _start_log(store, noted, version)
+        await _start_log(store, witness.head(), version)
         authority = load_or_create_authority(data / "ca", now=now, passphrase=ca_passphrase)
         digest = _admin_token_digest(token_file)
         names, addresses = _server_names(settings)
@@ -211,7 +215,10 @@ async def open_cloud(
         nodes_tls = node_listener_context(
             certificate.certificate_file, certificate.key_file, authority.trusted_pem
         )
-        hub = await stack.enter_async_context(_open_hub(settings, nodes_tls, _gate(store)))
+        refusals = RefusalLog(store, time.monotonic)
+        hub = await stack.enter_async_context(
+            _open_hub(settings, nodes_tls, _gate(store, refusals))
+        )
         client = await stack.enter_async_context(open_callback_client())
         callbacks = CallbackSender(store, client, now_utc, random.random)
         install_address = _install_address(settings, listeners[1], hub)
@@ -246,6 +253,7 @@ async def open_cloud(
                 Limiter(settings.request_rate, time.monotonic),
                 Limiter(settings.denial_rate, time.monotonic),
             ),
+            refusals=refusals,
             trusted_proxies=settings.proxies,
             can_sign=CAN_SIGN,
         )
@@ -256,6 +264,7 @@ async def open_cloud(
             new_serial=x509.random_serial_number,
             grace=timedelta(days=settings.renewal_grace_days),
             count=Limiter(RENEWAL_RATE, time.monotonic).take,
+            refusals=refusals,
         )
         devices = activation_app(
             store,
@@ -268,6 +277,7 @@ async def open_cloud(
             address=install_address,
             limiter=Limiter(settings.request_rate, time.monotonic),
             guard=Guard(store, settings.denial_rate, time.monotonic),
+            refusals=refusals,
             renewals=renewals,
             trusted_proxies=settings.proxies,
             disconnect=cut_off,
@@ -297,6 +307,9 @@ async def open_cloud(
             callbacks=callbacks,
             own_certificate=OwnCertificate(
                 lambda now: ensure(now=now), (tls, open_tls, nodes_tls), now_utc
+            ),
+            retention=Retention(
+                store, now_utc, timedelta(days=settings.audit_days), settings.audit_entries
             ),
             sockets=listeners,
         )
@@ -367,11 +380,16 @@ def _warn_of_ends(ends: Mapping[str, datetime], now: datetime) -> None:
             )
 
 
-def _gate(store: Store) -> Gate:
+def _gate(store: Store, refusals: RefusalLog) -> Gate:
     async def gate(node_id: str, certificate_serial: int) -> bool:
-        return await store.read(
-            lambda tx: may_connect(tx, node_id, certificate_serial, now=now_utc())
-        )
+        now = now_utc()
+        welcome = await store.read(lambda tx: may_connect(tx, node_id, certificate_serial, now=now))
+        if not welcome:
+            namespace, _, name = node_id.partition(".")
+            actor = Actor(ActorKind.NODE, name, namespace)
+            attempt = Attempt(actor, Action.NODE_CONNECT, now, namespace, name)
+            await refusals.note(attempt, Denied("the certificate does not admit"))
+        return welcome
 
     return gate
 

@@ -39,6 +39,8 @@ GRACE_LIMIT = 3650
 SIGNATURE_LIMIT = 7 * 24 * 3600
 """Seconds for which object stores accept a signature."""
 
+_MOST = {"audit_days": 36_500, "audit_entries": 1_000_000_000, "deploys_kept": 1000}
+
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -136,6 +138,12 @@ class Settings:
             "File that always holds the list of revoked certificates, PEM, for brokers."
         ),
     )
+    audit_days: int = field(
+        default=400, metadata=_help("How many days entries of the audit log are kept.")
+    )
+    audit_entries: int = field(
+        default=1_000_000, metadata=_help("How many entries of the audit log are kept, at most.")
+    )
     deploys_kept: int = field(
         default=20, metadata=_help("Deploys of each node that are kept; the oldest go first.")
     )
@@ -175,8 +183,9 @@ class Settings:
         for limit in ("requests_per_second", "denials_per_minute"):
             if getattr(self, limit) < 0:
                 raise BadSettings(f"{limit}: is less than 0")
-        if not 1 <= self.deploys_kept <= 1000:
-            raise BadSettings("deploys_kept: is not between 1 and 1000")
+        for setting, most in _MOST.items():
+            if not 1 <= getattr(self, setting) <= most:
+                raise BadSettings(f"{setting}: is not between 1 and {most}")
         if self.max_connections < 1:
             raise BadSettings("max_connections: is less than 1")
 
@@ -242,6 +251,8 @@ _KINDS: Mapping[str, type] = {
     "denials_per_minute": int,
     "max_connections": int,
     "deploys_kept": int,
+    "audit_days": int,
+    "audit_entries": int,
     "server_generated_keys": bool,
 }
 

@@ -28,6 +28,7 @@ import uvloop
 from cloud.core.node import Node, NodeSpec
 from cloud.core.report import Order, read_report
 from cloud.http.metrics import Metrics
+from cloud.http.refusals import RefusalLog
 from cloud.rest.app import rest_app
 from cloud.store.interface import Store, Transaction
 from cloud.store.sealing import load_or_create_sealer
@@ -267,6 +268,7 @@ async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[
             install_command=lambda token: token,
             function_runtimes={},
             list_key=sealer.list_key,
+            refusals=RefusalLog(store, time.monotonic),
         )
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),

@@ -77,6 +77,7 @@ class Action(StrEnum):
     REGISTRY_UPDATE = "registry.update"
     REGISTRY_DELETE = "registry.delete"
     REGISTRY_REFRESH = "registry.refresh"
+    CERTIFICATE_RENEW = "certificate.renew"
     BATCH_READ = "batch.read"
     BATCH_CREATE = "batch.create"
     BATCH_UPDATE = "batch.update"

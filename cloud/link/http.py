@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from certs.authority import Authority
 from certs.keys import key_digest, key_pem, new_private_key
+from cloud.core.audit import DEVICE, Action, Attempt
 from cloud.core.installation import AGENT_PATH, INSTALLER_PATH
 from cloud.core.names import check_namespace
 from cloud.core.times import time_text
@@ -21,7 +22,8 @@ from cloud.http.addresses import Network
 from cloud.http.answers import bytes_response, json_response
 from cloud.http.app import http_app
 from cloud.http.limits import AddressGate, Limiter
-from cloud.http.requests import address_key_of, address_of, read_json
+from cloud.http.refusals import RefusalLog
+from cloud.http.requests import address_key_of, address_of, read_json, request_id
 from cloud.link.certificate import certificate_map, requested_key
 from cloud.link.est import est_routes
 from cloud.link.gathering import Gathering
@@ -29,8 +31,9 @@ from cloud.link.guard import Guard
 from cloud.link.installer import ServerAddress, agent_program, installer_script
 from cloud.link.renewal import Renewals
 from cloud.operations.activation import Activation, Claim, Device, activate
+from cloud.operations.audit import carry_out
 from cloud.operations.installation import install_target, offered
-from cloud.store.interface import Store
+from cloud.store.interface import Store, Transaction
 
 BODY_LIMIT = 64 * 1024
 """Bytes of an activation request (docs/protocol.md, "Limits")."""
@@ -51,6 +54,7 @@ def activation_app(
     wake_callbacks: Callable[[], None],
     limiter: Limiter,
     guard: Guard,
+    refusals: RefusalLog,
     renewals: Renewals,
     trusted_proxies: Sequence[Network] = (),
 ) -> Starlette:
@@ -59,7 +63,8 @@ def activation_app(
     Takes `/v1/active`, renewals and EST, and who has an install token gets the installer and the
     agent, which are told *address*. *disconnect* is called with the id of a node whose certificates
     were taken back, *wake_callbacks* when there may be something to tell them. *limiter* counts the
-    requests of each address, *guard* its wrong guesses; *trusted_proxies* are believed about
+    requests of each address, *guard* its wrong guesses, and *refusals* go into the audit log;
+    *trusted_proxies* are believed about
     addresses. *public* is what else everybody may ask for.
     """
 
@@ -67,23 +72,44 @@ def activation_app(
 
     async def active(request: Request) -> Response:
         claim = await read_json(request, Claim, limit=BODY_LIMIT)
-        public_key, private_pem = _key_of(claim, server_generated_keys=server_generated_keys)
-        activation = await activated(request, claim, public_key)
+        attempt = attempt_of(request, claim)
+        async with refusals.noting(attempt):
+            public_key, private_pem = _key_of(claim, server_generated_keys=server_generated_keys)
+            activation = await activated(request, attempt, claim, public_key)
         return json_response(_answer(activation, authority.root_pem, private_pem, clock()))
 
     async def enrol(request: Request, claim: Claim) -> Activation:
-        return await activated(request, claim, requested_key(claim.csr, field=""))
+        attempt = attempt_of(request, claim)
+        async with refusals.noting(attempt):
+            return await activated(request, attempt, claim, requested_key(claim.csr, field=""))
 
-    async def activated(request: Request, claim: Claim, public_key: Any) -> Activation:
+    def attempt_of(request: Request, claim: Claim) -> Attempt:
+        name = "/".join(part for part in (claim.batch_name, claim.fingerprint_value) if part)
+        return Attempt(
+            DEVICE,
+            Action.RECORD_ACTIVATE,
+            clock(),
+            claim.namespace or default_namespace,
+            name,
+            address_of(request.scope),
+            request_id(request),
+        )
+
+    async def activated(
+        request: Request, attempt: Attempt, claim: Claim, public_key: Any
+    ) -> Activation:
         claim = _in_namespace(claim, default_namespace)
-        now, serial, delivery_id = clock(), new_serial(), new_id()
-        peer = address_of(request.scope)
-        device = Device(public_key, key_digest(public_key), peer)
+        now, serial, delivery_id = attempt.time, new_serial(), new_id()
+        device = Device(public_key, key_digest(public_key), attempt.address)
+
+        def work(tx: Transaction) -> Activation:
+            return activate(
+                tx, authority, claim, device, now=now, serial=serial, delivery_id=delivery_id
+            )
+
         async with guard.watching(claim, device, address_key_of(request.scope)):
             activation = await together.write(
-                lambda tx: activate(
-                    tx, authority, claim, device, now=now, serial=serial, delivery_id=delivery_id
-                )
+                lambda tx: carry_out(tx, attempt, work, named=lambda made: made.node_name)
             )
         if activation.has_replaced:
             disconnect(activation.node_id)

@@ -19,15 +19,19 @@ from starlette.routing import Route
 from broker.messages import Message
 from certs.authority import Authority
 from certs.keys import PublicKey, key_digest
+from cloud.core.audit import DEVICE, Action, Actor, ActorKind, Attempt
 from cloud.core.decoding import convert
 from cloud.core.times import time_text
-from cloud.errors import Invalid
+from cloud.core.tokens import EVERYWHERE
+from cloud.errors import CloudError, Invalid, Unavailable
 from cloud.http.answers import json_response
 from cloud.http.peer import PeerCertificate, peer_certificate
-from cloud.http.requests import address_key_of, address_of, read_json
+from cloud.http.refusals import RefusalLog
+from cloud.http.requests import address_key_of, address_of, read_json, request_id
 from cloud.link.certificate import certificate_map, requested_key
 from cloud.link.wire import Meta, renewal_answer
 from cloud.operations.activation import Activation, Device
+from cloud.operations.audit import carry_out, refuse
 from cloud.operations.renewal import come_back, renew, renew_shown, returning_node
 from cloud.store.interface import Store, Transaction
 
@@ -64,6 +68,7 @@ class Renewals:
         new_serial: Callable[[], int],
         grace: timedelta,
         count: Callable[[str], None],
+        refusals: RefusalLog,
     ) -> None:
         self._store = store
         self._authority = authority
@@ -71,6 +76,7 @@ class Renewals:
         self._new_serial = new_serial
         self._grace = grace
         self._count = count
+        self._refusals = refusals
 
     def routes(self) -> list[Route]:
         """The paths of the activation port."""
@@ -85,8 +91,21 @@ class Renewals:
         device = _device(requested_key(question.csr, field="content.csr"), "")
         serial = self._new_serial()
 
+        attempt = _attempt(node_id, now)
+
         def work(tx: Transaction) -> Message:
-            renewed = renew(tx, self._authority, node_id, device, now=now, serial=serial)
+            try:
+                renewed = carry_out(
+                    tx,
+                    attempt,
+                    lambda tx: renew(tx, self._authority, node_id, device, now=now, serial=serial),
+                )
+            except Unavailable:
+                raise
+            except CloudError as error:
+                # How often a node asks is counted already.
+                refuse(tx, attempt, error)
+                raise
             return renewal_answer(self._answer(renewed), now, meta=meta)
 
         return work
@@ -99,21 +118,30 @@ class Renewals:
         authority, now, serial = self._authority, self._clock(), self._new_serial()
         device = _device(key, address_of(request.scope))
         node_id, shown = peer.node_id, peer.serial
-        return await self._store.write(
-            lambda tx: renew_shown(tx, authority, node_id, shown, device, now=now, serial=serial)
+        return await self._renewed(
+            _attempt(node_id, now, request),
+            lambda tx: renew_shown(tx, authority, node_id, shown, device, now=now, serial=serial),
         )
 
     async def _come_back(self, request: Request, ended: int, key: PublicKey) -> Activation:
         authority, now, serial = self._authority, self._clock(), self._new_serial()
         device, grace = _device(key, address_of(request.scope)), self._grace
-        node_id = await self._store.read(
-            lambda tx: returning_node(tx, ended, device.key_digest, grace=grace, now=now)
-        )
+        async with self._refusals.noting(_attempt("", now, request)):
+            node_id = await self._store.read(
+                lambda tx: returning_node(tx, ended, device.key_digest, grace=grace, now=now)
+            )
         # A signing request can be sent again by who has seen it; that must not use up the node's.
         self._count(f"{node_id} from {address_key_of(request.scope)}")
-        return await self._store.write(
-            lambda tx: come_back(tx, authority, ended, device, grace=grace, now=now, serial=serial)
+        return await self._renewed(
+            _attempt(node_id, now, request),
+            lambda tx: come_back(tx, authority, ended, device, grace=grace, now=now, serial=serial),
         )
+
+    async def _renewed(
+        self, attempt: Attempt, work: Callable[[Transaction], Activation]
+    ) -> Activation:
+        async with self._refusals.noting(attempt):
+            return await self._store.write(lambda tx: carry_out(tx, attempt, work))
 
     async def _over_https(self, request: Request) -> Response:
         question = await read_json(request, _Question, limit=BODY_LIMIT)
@@ -131,6 +159,20 @@ class Renewals:
             "namespace": renewed.namespace,
             "certificate": certificate_map(renewed, self._authority.root_pem),
         }
+
+
+def _attempt(node_id: str, now: datetime, request: Request | None = None) -> Attempt:
+    """What the audit log says of a renewal; *node_id* is empty where it is not known whose."""
+    namespace, _, name = node_id.partition(".")
+    return Attempt(
+        Actor(ActorKind.NODE, name, namespace) if node_id else DEVICE,
+        Action.CERTIFICATE_RENEW,
+        now,
+        namespace or EVERYWHERE,
+        name,
+        address_of(request.scope) if request else "",
+        request_id(request) if request else "",
+    )
 
 
 def _device(key: PublicKey, address: str) -> Device:

@@ -24,7 +24,7 @@ from cloud.core.audit import (
 )
 from cloud.core.changes import difference
 from cloud.core.listing import Page, Place
-from cloud.errors import CloudError
+from cloud.errors import CloudError, NotLetIn
 from cloud.operations.watching import Watched
 from cloud.store.interface import Transaction
 
@@ -39,11 +39,18 @@ PRUNED_AT_A_TIME = 5000
 _FAR = 2**63 - 1
 
 
-def carry_out(tx: Transaction, attempt: Attempt, work: Callable[[Transaction], T]) -> T:
+def carry_out(
+    tx: Transaction,
+    attempt: Attempt,
+    work: Callable[[Transaction], T],
+    *,
+    named: Callable[[T], str] | None = None,
+) -> T:
     """Do *work* and put down that it was done: what it was done to, before and after.
 
     Changes of other things than those of the action's kind are counted. Where *work* raises there
-    is no entry, as there is no change; see `refuse`.
+    is no entry, as there is no change; see `refuse`. *named* says what the thing is called where
+    nothing of the kind was changed.
     """
     watched = Watched(tx, kind_of(attempt.action))
     result = work(watched.transaction)
@@ -54,7 +61,9 @@ def carry_out(tx: Transaction, attempt: Attempt, work: Callable[[Transaction], T
         (namespace, *name), was, now = change
         attempt = replace(attempt, namespace=namespace, name="/".join(name))
         before, after = difference(was, now)
-    elif watched.count:
+    elif named is not None:
+        attempt = replace(attempt, name=named(result))
+    if change is None and watched.count:
         also[kind_of(attempt.action)] = watched.count
     tx.append_audit(Entry(_cleaned(attempt), DONE, before, after, _json(also)))
     return result
@@ -66,8 +75,13 @@ def put_down(tx: Transaction, attempt: Attempt, *, also: Mapping[str, int | str]
 
 
 def refuse(tx: Transaction, attempt: Attempt, error: CloudError, *, left_out: int = 0) -> None:
-    """Put down that it was refused, and how many of the like were left out before."""
-    also = {"leftOut": left_out} if left_out else {}
+    """Put down that it was refused, and how many of the like were left out before.
+
+    Where the caller is not told the cause, the log is.
+    """
+    also: dict[str, int | str] = {"leftOut": left_out} if left_out else {}
+    if isinstance(error, NotLetIn):
+        also["cause"] = clean(error.cause)
     tx.append_audit(Entry(_cleaned(attempt), error.code, also=_json(also)))
 
 
@@ -90,10 +104,12 @@ def start_log(tx: Transaction, noted: Head | None, *, version: str, now: datetim
 def prune(tx: Transaction, *, keep: int, oldest: datetime, now: datetime) -> int:
     """Forget entries from before *oldest* and all but the last *keep*; how many there were.
 
-    PRUNED_AT_A_TIME at most. That they are gone is put down.
+    PRUNED_AT_A_TIME at most. That they are gone is put down, and that is one of those to *keep*.
     """
     first, last = tx.audit_anchor().head.number, tx.audit_head().number
-    end = max(tx.first_audit_since(oldest) - 1, last - keep)
+    end = tx.first_audit_since(oldest) - 1
+    if last - first > keep:
+        end = max(end, last + 1 - max(keep, 1))
     end = min(end, first + PRUNED_AT_A_TIME)
     if end <= first:
         return 0
@@ -127,6 +143,7 @@ def list_entries(
 def _cleaned(attempt: Attempt) -> Attempt:
     return replace(
         attempt,
+        namespace=clean(attempt.namespace),
         name=clean(attempt.name),
         address=clean(attempt.address),
         request_id=clean(attempt.request_id),

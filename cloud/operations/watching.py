@@ -84,7 +84,7 @@ class Watched:
 
         None if there was none, or more than one.
         """
-        if len(self._before) != 1:
+        if len(self._before) != 1 or self._kind not in _FINDERS:
             return None
         ((key, before),) = self._before.items()
         return key, before, _find(self._tx, self._kind, key)

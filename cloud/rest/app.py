@@ -10,6 +10,7 @@ from starlette.routing import Route
 from cloud.http.addresses import Network
 from cloud.http.app import http_app
 from cloud.http.metrics import Metrics
+from cloud.http.refusals import RefusalLog
 from cloud.rest.auth import NO_LIMITS, CallLimits, TokenGate
 from cloud.rest.call import Api, endpoint
 from cloud.rest.continuation import Continuations
@@ -36,6 +37,7 @@ def rest_app(
     function_runtimes: Mapping[str, str],
     list_key: bytes,
     limits: CallLimits = NO_LIMITS,
+    refusals: RefusalLog,
     metrics: Metrics,
     trusted_proxies: Sequence[Network] = (),
     can_sign: bool = True,
@@ -50,8 +52,8 @@ def rest_app(
     *function_runtimes* maps the runtimes of functions to their images;
     *can_sign* says whether nodes can be given URLs of objects that need keys.
     *list_key* signs the tokens that lead from page to page. *limits* count callers, by address
-    where they show no token; *trusted_proxies* are believed about addresses. *metrics* are what
-    `/metrics` tells.
+    where they show no token; *refusals* go into the audit log; *trusted_proxies* are
+    believed about addresses. *metrics* are what `/metrics` tells.
     """
     api = Api(
         clock,
@@ -68,7 +70,9 @@ def rest_app(
     routes = [
         Route(
             route.path,
-            endpoint(api, store, route.handler, needs=route.role, action=route.action),
+            endpoint(
+                api, store, route.handler, needs=route.role, action=route.action, refusals=refusals
+            ),
             methods=[route.method],
         )
         for route in ROUTES
@@ -89,6 +93,7 @@ def rest_app(
                 store=store,
                 clock=clock,
                 limits=limits,
+                refusals=refusals,
             )
         ],
     )

@@ -8,6 +8,7 @@ import msgspec
 from cloud.core.audit import AuditFilter, Link, kind_of
 from cloud.core.decoding import convert
 from cloud.core.times import precise_time_text
+from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Invalid
 from cloud.operations.audit import list_entries
 from cloud.operations.tokens import check_token_namespace
@@ -17,12 +18,16 @@ from cloud.rest.views import View
 
 
 async def list_audit(call: Call) -> View:
-    """`GET /v1/audit`, newest first; `?namespace=*` shows what was done in any, or in none."""
+    """`GET /v1/audit`, newest first; `?namespace=*` shows what was done in any, or in none.
+
+    How far the log goes is shown to who may see all of it.
+    """
     wanted, options = _filter(call), call.list_options()
     found = await call.store.read(
         lambda tx: list_entries(tx, wanted, limit=options.limit, after=options.after)
     )
-    head = {"number": found.head.number, "code": found.head.code}
+    everything = caller_of(call.request).namespace == EVERYWHERE
+    head = {"number": found.head.number, "code": found.head.code} if everything else None
     return {**call.list_view(found.page, options, _view), "head": head}
 
 

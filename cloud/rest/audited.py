@@ -62,12 +62,14 @@ _ALONE = {Action.SYSAPPS_READ: SYSTEM_APPS, Action.SYSAPPS_UPDATE: SYSTEM_APPS}
 def attempt_of(request: Request, action: Action, namespace: str, now: datetime) -> Attempt:
     """What the caller sets out to do; the thing's name as far as the path says it."""
     reason = request.headers.get(REASON_HEADER, "").encode("latin-1")
+    path = f"{request.method} {request.url.path}"
+    named = "/".join(request.path_params.values()) or _ALONE.get(action, "")
     return Attempt(
         caller_of(request).actor,
         action,
         now,
         namespace,
-        "/".join(request.path_params.values()) or _ALONE.get(action, ""),
+        path if action is Action.API_READ else named,
         address_of(request.scope),
         request_id(request),
         reason.decode(errors="replace"),

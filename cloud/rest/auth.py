@@ -11,11 +11,12 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cloud.core.audit import Actor, ActorKind
+from cloud.core.audit import UNKNOWN, Action, Actor, ActorKind, Attempt
 from cloud.core.tokens import EVERYWHERE, Caller, Role
 from cloud.errors import Denied, Unavailable
 from cloud.http.limits import UNLIMITED, Limiter
-from cloud.http.requests import address_key_of
+from cloud.http.refusals import RefusalLog
+from cloud.http.requests import address_key_of, address_of, request_id
 from cloud.operations.tokens import record_use, valid_token
 from cloud.store.interface import Store
 
@@ -58,6 +59,7 @@ class TokenGate:
         store: Store,
         clock: Callable[[], datetime],
         limits: CallLimits,
+        refusals: RefusalLog,
     ) -> None:
         self.app = app
         # SHA-256 of the administrator's token; the token itself is not kept.
@@ -65,6 +67,7 @@ class TokenGate:
         self.store = store
         self.clock = clock
         self.limits = limits
+        self.refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its caller, Denied, or TooManyRequests."""
@@ -80,10 +83,21 @@ class TokenGate:
             token = _token(Headers(scope=scope).get("authorization", ""))
             digest = hashlib.sha256(token.encode()).digest()
             scope[_SCOPE_KEY] = await self._caller(token, digest)
-        except Denied:
+        except Denied as error:
+            await self.refusals.note(self._attempt(scope), error)
             self.limits.denials.take(address_key_of(scope))
             raise
         self.limits.calls.take(digest.hex())
+
+    def _attempt(self, scope: Scope) -> Attempt:
+        return Attempt(
+            UNKNOWN,
+            Action.API_AUTHENTICATE,
+            self.clock(),
+            name=f"{scope['method']} {scope['path']}",
+            address=address_of(scope),
+            request_id=request_id(Request(scope)),
+        )
 
     async def _caller(self, token: str, digest: bytes) -> Caller:
         if hmac.compare_digest(digest, self.admin_digest):

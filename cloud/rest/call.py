@@ -13,9 +13,10 @@ from cloud.core.audit import Action
 from cloud.core.decoding import check_depth, convert
 from cloud.core.entity_tag import Precondition, Resource, entity_tag, read_tags
 from cloud.core.listing import ListOptions, Page, PageOptions
-from cloud.core.tokens import Role
-from cloud.errors import Invalid, PreconditionFailed, UnknownMediaType
+from cloud.core.tokens import Caller, Role
+from cloud.errors import Forbidden, Invalid, PreconditionFailed, UnknownMediaType
 from cloud.http.answers import JSON, MERGE_PATCH, json_response, not_modified_response
+from cloud.http.refusals import RefusalLog
 from cloud.http.requests import read_json
 from cloud.rest.audited import AuditedStore, attempt_of
 from cloud.rest.auth import caller_of
@@ -170,19 +171,30 @@ def take_name(content: dict[str, Any]) -> str:
 
 
 def endpoint(
-    api: Api, store: Store, handler: Handler, *, needs: Role, action: Action | None
+    api: Api,
+    store: Store,
+    handler: Handler,
+    *,
+    needs: Role,
+    action: Action | None,
+    refusals: RefusalLog,
 ) -> Callable[[Request], Awaitable[Response]]:
     """Make of *handler* what Starlette calls; Forbidden for callers without the role it *needs*.
 
-    *action* is what the audit log calls what it does.
+    *action* is what the audit log calls what it does; what its caller may not do goes into the log
+    by way of *refusals*.
     """
 
     async def answer(request: Request) -> Response:
-        caller = caller_of(request)
+        caller, now = caller_of(request), api.clock()
+        asked_for = attempt_of(request, action or Action.API_READ, caller.namespace, now)
+        async with refusals.noting(asked_for, Forbidden):
+            return await admitted(request, caller, now)
+
+    async def admitted(request: Request, caller: Caller, now: datetime) -> Response:
         caller.check_role(needs)
         asked = request.headers.get(NAMESPACE_HEADER)
         namespace = caller.namespace_of_call(NAMESPACE_HEADER, asked, api.default_namespace)
-        now = api.clock()
         attempt = attempt_of(request, action, namespace, now) if action else None
         call = Call(api, request, namespace, now, AuditedStore(store, attempt))
         result = await handler(call)

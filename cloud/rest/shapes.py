@@ -448,12 +448,15 @@ class HeadAnswer(_Answer):
 
 
 class AuditAnswer(_Answer):
-    """One page of the audit log, newest first; `total` counts all pages."""
+    """One page of the audit log, newest first; `total` counts all pages.
+
+    `head` is for who may see every namespace.
+    """
 
     total: int
     list_options: ListOptionsAnswer
     items: list[EntryAnswer]
-    head: HeadAnswer
+    head: HeadAnswer | None
 
 
 class Numbered(_Answer, Generic[T]):

@@ -36,6 +36,7 @@ from certs.succession import rotate
 from cloud.core.node import NodeSpec
 from cloud.core.renewal import RATE
 from cloud.http.limits import UNLIMITED, Limiter
+from cloud.http.refusals import RefusalLog
 from cloud.link.exchange import Exchange
 from cloud.link.guard import Guard
 from cloud.link.http import activation_app
@@ -72,6 +73,7 @@ class Server:
             new_serial=x509.random_serial_number,
             grace=GRACE,
             count=Limiter(RATE, lambda: self.now.timestamp()).take,
+            refusals=RefusalLog(self.store, lambda: self.now.timestamp()),
         )
         self.exchange = Exchange(self.store, self.clock, renew=renewals.over_mqtt)
         app = activation_app(
@@ -88,6 +90,7 @@ class Server:
             wake_callbacks=lambda: None,
             limiter=UNLIMITED,
             guard=Guard(self.store, None, lambda: 0.0),
+            refusals=RefusalLog(self.store, lambda: self.now.timestamp()),
             renewals=renewals,
         )
         self.client = httpx.AsyncClient(

@@ -13,8 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
+from cloud.core.rate import Rate
 from cloud.http.addresses import Network
 from cloud.http.metrics import Metrics
+from cloud.http.refusals import RefusalLog
 from cloud.rest.app import rest_app
 from cloud.rest.auth import NO_LIMITS, CallLimits
 from cloud.rest.metrics import add_certificate_metrics
@@ -138,6 +140,7 @@ async def open_world(
             list_key=b"a key for tests",
             can_sign=can_sign,
             limits=limits,
+            refusals=RefusalLog(store, lambda: clock.now.timestamp(), rate=Rate(3, 0.01)),
             metrics=metrics,
             trusted_proxies=trusted_proxies,
             new_token=lambda: f"token{next(tokens)}",

@@ -5,6 +5,7 @@ import contextlib
 import json
 import sqlite3
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from cloud.core.audit import (
     Link,
 )
 from cloud.core.tokens import EVERYWHERE
-from cloud.errors import Unavailable
-from cloud.operations.audit import PAGE_LIMIT, put_down
+from cloud.errors import Forbidden, Unavailable
+from cloud.http.refusals import RefusalLog
+from cloud.http.retention import Retention
+from cloud.operations.audit import PAGE_LIMIT, PRUNED_AT_A_TIME, put_down
 from cloud.rest.audited import AuditedStore
 from cloud.rest.route import ApiRoute
 from cloud.rest.routes import ROUTES
@@ -31,7 +34,7 @@ from cloud.store.interface import Transaction
 from edgesync.__main__ import main
 from tests.rest.conftest import APP, NODE, REQUEST_ID, SECRET, TOKEN, Client, World, describe
 from tests.rest.test_golden import _shape, steps
-from tests.rest.test_tokens import INVALID, bearer, made
+from tests.rest.test_tokens import DENIED, FORBIDDEN, INVALID, bearer, made
 
 SECRET_VALUES = (
     "öpen",
@@ -221,6 +224,7 @@ async def test_an_admin_of_one_namespace_sees_what_was_done_there(world: World) 
     async with bearer(world, one) as client:
         await client.call("POST", "/v1/nodes", NODE)
         found = await listed(client)
+        assert (await client.call("GET", "/v1/audit"))["head"] is None
         assert [(entry["action"], entry["actor"]["name"]) for entry in found] == [
             ("node.create", "admin"),
             ("token.create", ""),
@@ -228,8 +232,8 @@ async def test_an_admin_of_one_namespace_sees_what_was_done_there(world: World) 
         for other in ("two", "*"):
             path = f"/v1/audit?namespace={other}"
             await client.refused("GET", path, status=403, code="RequestForbidden")
-    assert len(await listed(world.client, "?namespace=two")) == 2
-    assert len(await listed(world.client, "?namespace=*")) == 4
+    assert len(await listed(world.client, "?namespace=two&kind=node")) == 1
+    assert len(await listed(world.client, "?namespace=*&kind=node")) == 2
     assert await listed(world.client) == []
 
 
@@ -342,3 +346,77 @@ async def test_the_command_names_the_first_entry_that_was_changed(
     found = await run(world, "verify", "--data-dir", str(tmp_path))
     assert found.exit_code == 1
     assert "entry 3: it was changed, moved or put in; the 2 entries before" in found.output
+
+
+async def refused_in(world: World) -> list[tuple[str, str, str, str, str]]:
+    return [
+        (one.action, link.entry.outcome, one.actor.kind, one.name, link.entry.also)
+        for link in await entries(world)
+        for one in [link.entry.attempt]
+        if link.entry.outcome != "done"
+    ]
+
+
+async def test_who_may_not_is_written_down(world: World) -> None:
+    async with bearer(world, await made(world, "viewer", "one")) as client:
+        await client.refused("DELETE", "/v1/apps/web", **FORBIDDEN)
+        await client.refused("GET", "/v1/audit", **FORBIDDEN)
+        await client.within("two").refused("GET", "/v1/nodes", **FORBIDDEN)
+        await client.refused("GET", "/v1/apps/gone", status=404, code="ResourceNotFound")
+    async with bearer(world, "no token at all") as client:
+        await client.refused("GET", "/v1/nodes?selector=x", **DENIED)
+    assert await refused_in(world) == [
+        ("app.delete", "RequestForbidden", "token", "web", ""),
+        ("api.read", "RequestForbidden", "token", "GET /v1/audit", ""),
+        ("api.read", "RequestForbidden", "token", "GET /v1/nodes", ""),
+        ("api.authenticate", "RequestAccessDenied", "unknown", "GET /v1/nodes", ""),
+    ]
+    refused = await listed(world.client, "?namespace=one&kind=api")
+    assert [entry["actor"]["namespace"] for entry in refused] == ["one", "one"]
+    told = "\n".join(repr(link) for link in await entries(world))
+    assert "no token at all" not in told
+
+
+async def test_who_keeps_trying_cannot_fill_the_log(world: World) -> None:
+    async with bearer(world, "wrong") as client:
+        for _ in range(10):
+            await client.refused("GET", "/v1/nodes", **DENIED)
+        assert len(await refused_in(world)) == 3
+        world.clock.advance(100)
+        await client.refused("GET", "/v1/nodes", **DENIED)
+    found = await refused_in(world)
+    assert len(found) == 4
+    assert found[-1][-1] == '{"leftOut":7}'
+
+
+async def test_what_cannot_be_written_down_now_is_counted_later(world: World) -> None:
+    def down(_work: Any) -> Any:
+        raise Unavailable("the disk is full")
+
+    class Failing:
+        write = staticmethod(down)
+
+    attempt = Attempt(ADMINISTRATOR, Action.API_READ, world.clock.now)
+    store: Any = Failing()
+    log = RefusalLog(store, lambda: 0.0)
+    await log.note(attempt, Forbidden("no"))
+    store.write = world.store.write
+    await log.note(attempt, Forbidden("no"))
+    assert [also for *_, also in await refused_in(world)] == ['{"leftOut":1}']
+
+
+async def test_what_is_old_or_too_much_goes_at_once_and_the_rest_stays(world: World) -> None:
+    def fill(tx: Transaction) -> None:
+        for number in range(PRUNED_AT_A_TIME + 100):
+            put_down(tx, Attempt(SERVER, Action.APP_UPDATE, world.clock(), name=str(number)))
+
+    await world.store.write(fill)
+    by_count = Retention(world.store, world.clock, timedelta(days=1), 50)
+    assert await by_count.prune() == PRUNED_AT_A_TIME + 52
+    left = await entries(world)
+    assert len(left) == 50
+    assert {link.entry.attempt.action for link in left} == {Action.APP_UPDATE, Action.LOG_PRUNE}
+    assert await by_count.prune() == 0
+    world.clock.advance(2 * 24 * 3600)
+    assert await by_count.prune() == 50
+    assert [link.entry.attempt.action for link in await entries(world)] == [Action.LOG_PRUNE]

@@ -1,0 +1,62 @@
+"""Refusals on their way into the audit log: all that matter, but not as many as somebody likes."""
+
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+
+from cloud.core.audit import Attempt
+from cloud.core.rate import Buckets, Rate
+from cloud.errors import CloudError, Unavailable
+from cloud.operations.audit import refuse
+from cloud.store.interface import Store
+
+logger = logging.getLogger(__name__)
+
+REFUSAL_RATE = Rate(burst=1000, per_second=1)
+"""Refused attempts of one action that are written down: some 35 MB a day if somebody tries."""
+
+
+class RefusalLog:
+    """Writes refused attempts down, each in a transaction of its own, up to *rate* for each action.
+
+    What is beyond that is counted, and the number stands in the next entry of the action.
+    """
+
+    def __init__(
+        self, store: Store, timer: Callable[[], float], *, rate: Rate = REFUSAL_RATE
+    ) -> None:
+        self._store = store
+        self._timer = timer
+        self._buckets = Buckets(rate)
+        # How many of each action were left out since its last entry.
+        self._left_out: Counter[str] = Counter()
+
+    async def note(self, attempt: Attempt, error: CloudError) -> None:
+        """Write down that *attempt* was refused with *error*; never raises a CloudError."""
+        action = attempt.action
+        if self._buckets.take(action, self._timer()) is not None:
+            self._left_out[action] += 1
+            return
+        left_out = self._left_out.pop(action, 0)
+        try:
+            await self._store.write(lambda tx: refuse(tx, attempt, error, left_out=left_out))
+        except Unavailable as trouble:
+            self._left_out[action] += left_out + 1
+            logger.warning("cannot write a refused %s down: %s", action, trouble.reason)
+
+    @contextlib.asynccontextmanager
+    async def noting(
+        self, attempt: Attempt, kind: type[CloudError] = CloudError
+    ) -> AsyncIterator[None]:
+        """Note what the block is refused with, if it is an error of that *kind*.
+
+        That the store cannot answer is no refusal.
+        """
+        try:
+            yield
+        except Unavailable:
+            raise
+        except kind as error:
+            await self.note(attempt, error)
+            raise
