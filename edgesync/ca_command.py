@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -20,7 +21,9 @@ from certs.files import RETIRED
 from certs.keys import ENCRYPTED
 from certs.pem_files import read_certificate
 from certs.succession import drop, encrypt, import_intermediate, request_intermediate, rotate
+from certs.tls import client_context
 from cloud.core.times import time_text
+from edgesync.client import SECONDS
 
 PASSPHRASE = "EDGESYNC_CA_PASSPHRASE"  # noqa: S105  # the name of a variable
 
@@ -212,11 +215,22 @@ def encrypt_command(
 
 @ca.command()
 @_data_option
-@click.argument("what", type=click.Choice(["root", "trusted"]))
-def export(data_dir: Path, what: str) -> None:
-    """Print the root, or all that brokers have to trust to take nodes: root and intermediates."""
+@click.argument("what", type=click.Choice(["root", "trusted", "crl"]))
+@click.option(
+    "--activation-url",
+    default="https://localhost:9003",
+    show_default=True,
+    help="Activation port of the running server, which makes the list.",
+)
+def export(data_dir: Path, what: str, activation_url: str) -> None:
+    """Print PEM: the root, all that brokers have to trust, or the list of what is revoked (crl)."""
     directory = data_dir / "ca"
     files = [directory / "root.pem"]
+    if what == "crl":
+        with _refusals():
+            root = read_certificate(files[0]).public_bytes(Encoding.PEM).decode()
+        click.echo(_list_from(activation_url, root), nl=False)
+        return
     if what == "trusted":
         files += [directory / "intermediate.pem", *sorted((directory / RETIRED).glob("*.pem"))]
     with _refusals():
@@ -234,6 +248,15 @@ def certificates_of(directory: Path, now: datetime) -> Iterator[Shown]:
             yield _shown(name, file, now)
     for file in sorted((directory / RETIRED).glob("*.pem")):
         yield _shown("retired", file, now)
+
+
+def _list_from(url: str, root_pem: str) -> str:
+    try:
+        with httpx.Client(verify=client_context(root_pem), timeout=SECONDS) as client:
+            answer = client.get(f"{url.rstrip('/')}/crl.pem").raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise click.ClickException(f"{url}: {error}") from error
+    return answer.text
 
 
 def _shown(role: str, file: Path, now: datetime) -> Shown:

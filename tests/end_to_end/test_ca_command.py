@@ -46,6 +46,9 @@ def test_nodes_stay_through_a_rotation_and_new_ones_come(tmp_path: Path) -> None
             assert lets_in(server.mqtt_port, identity), identity.name
         with server.devices() as client:
             lists = client.get("/crl.pem").text
+        export = ("export", "crl", "--data-dir", data, "--activation-url")
+        assert run(*export, server.activation) == lists
+        assert "Error" in run(*export, server.mqtt.replace("mqtts", "https"), fails=True)
         assert lists.count("BEGIN X509 CRL") == 2
     after = shown(data)
     assert after["root"] == before["root"]
