@@ -113,7 +113,8 @@ def activation_app(
             )
         if activation.has_replaced:
             disconnect(activation.node_id)
-        wake_callbacks()
+        if activation.has_callback:
+            wake_callbacks()
         return activation
 
     async def installer(request: Request) -> Response:

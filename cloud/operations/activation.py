@@ -90,6 +90,7 @@ class Activation:
     """What the device is told: who it is, its certificate, and that of who signed it.
 
     *has_replaced* another device, whose certificates were taken back: its connection has to end.
+    *has_callback* that there is something to deliver.
     """
 
     namespace: str
@@ -97,6 +98,7 @@ class Activation:
     certificate_pem: str
     issuer_pem: str
     has_replaced: bool = False
+    has_callback: bool = False
 
     @property
     def node_id(self) -> str:
@@ -146,7 +148,8 @@ def activate(
     )
     if batch.spec.callback_name:
         _tell_callback(tx, batch, record, claim, device, now, delivery_id)
-    return certify(tx, authority, record.namespace, record.node_name, device, now, serial)
+    activation = certify(tx, authority, record.namespace, record.node_name, device, now, serial)
+    return replace(activation, has_callback=bool(batch.spec.callback_name))
 
 
 def guess_of(claim: Claim) -> str:
