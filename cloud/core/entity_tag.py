@@ -16,11 +16,24 @@ from cloud.core.batch import Batch, Record
 from cloud.core.callback import Callback
 from cloud.core.config import Config
 from cloud.core.node import Node
+from cloud.core.properties import WantedProperties
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret
+from cloud.core.system_apps import SystemApps
 from cloud.errors import Invalid, PreconditionFailed
 
-Resource = App | Config | Secret | Registry | Node | Batch | Record | Callback
+Resource = (
+    App
+    | Config
+    | Secret
+    | Registry
+    | SystemApps
+    | Node
+    | WantedProperties
+    | Batch
+    | Record
+    | Callback
+)
 
 _DIGEST_DIGITS = 32
 _ELEMENT = re.compile(r'[ \t]*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")?[ \t]*(?:,|$)')
@@ -50,13 +63,18 @@ def entity_tag(resource: Resource) -> str:
                     resource.active_ip,
                 ],
             )
-        case App() | Config() | Secret() | Registry():
+        case WantedProperties(name=name, properties=wanted):
+            return _tag([name, wanted.desire, wanted.desire_times])
+        case App() | Config() | Secret() | Registry() | SystemApps():
             return f'"{resource.version}"'
 
 
 def _digest(resource: Node | Batch | Record | Callback, content: object) -> str:
-    whole = [resource.created, resource.updated, content]
-    text = msgspec.json.encode(whole, order="sorted")
+    return _tag([resource.created, resource.updated, content])
+
+
+def _tag(content: object) -> str:
+    text = msgspec.json.encode(content, order="sorted")
     return f'"{hashlib.sha256(text).hexdigest()[:_DIGEST_DIGITS]}"'
 
 

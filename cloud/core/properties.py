@@ -5,6 +5,7 @@ report (docs/protocol.md, "Report" and "Delta").
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -50,6 +51,14 @@ class Properties(msgspec.Struct, frozen=True, omit_defaults=True):
             return self
         times = _times(self.report, self.report_times, report, now)
         return msgspec.structs.replace(self, report=dict(report), report_times=times)
+
+
+@dataclass(frozen=True, slots=True)
+class WantedProperties:
+    """What is wanted of the node *name*: the state that people change; the rest the node says."""
+
+    name: str
+    properties: Properties
 
 
 NO_PROPERTIES = Properties()

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from cloud.core.app import App
 from cloud.core.config import Config
 from cloud.core.desired import AppVersion, Desired
+from cloud.core.names import NODE_NAME_LABEL
 from cloud.core.node import Node
 from cloud.core.selectors import parse_selector
 from cloud.core.system_apps import (
     SystemApps,
+    SystemAppsHistory,
     SystemAppsSpec,
     checked_system_apps,
     held_apps,
@@ -20,25 +22,27 @@ from cloud.core.system_apps import (
 )
 from cloud.store.interface import Transaction
 
-_EVERY_NODE = "baetyl-node-name"
+_EVERY_NODE = NODE_NAME_LABEL
+_NOTHING = SystemAppsHistory(SystemAppsSpec())
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def read_system_apps(tx: Transaction, namespace: str) -> SystemAppsSpec:
+def read_system_apps(tx: Transaction, namespace: str) -> SystemApps:
     """What nodes are given; nothing where nobody said anything."""
-    system = tx.system_apps(namespace)
-    return system.spec if system else SystemAppsSpec()
+    return tx.system_apps(namespace) or SystemApps(namespace, _NOTHING, "0", _NEVER)
 
 
 def put_system_apps(
     tx: Transaction, namespace: str, spec: SystemAppsSpec, *, now: datetime
-) -> SystemAppsSpec:
+) -> SystemApps:
     """Give the nodes of the namespace *spec*; who has what it does not list is left alone."""
-    checked, before = checked_system_apps(spec), tx.system_apps(namespace)
-    if checked != (before.spec if before else SystemAppsSpec()):
-        history = listed_anew(before, checked)
-        tx.put_system_apps(SystemApps(namespace, history, tx.next_version(), now))
-        tx.mark_selected_stale(namespace, parse_selector(_EVERY_NODE))
-    return checked
+    checked, before = checked_system_apps(spec), read_system_apps(tx, namespace)
+    if checked == before.spec:
+        return before
+    after = SystemApps(namespace, listed_anew(before, checked), tx.next_version(), now)
+    tx.put_system_apps(after)
+    tx.mark_selected_stale(namespace, parse_selector(_EVERY_NODE))
+    return after
 
 
 def desired_of(

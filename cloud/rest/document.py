@@ -13,7 +13,13 @@ from cloud.rest.call import NAMESPACE_HEADER, Shown
 from cloud.rest.described import CONTINUE, Parameter
 from cloud.rest.route import ApiRoute
 from cloud.rest.schemas import Schema, Schemas
-from cloud.rest.shapes import CallbackAnswer, ErrorAnswer, NodeAnswer, ProblemAnswer
+from cloud.rest.shapes import (
+    CallbackAnswer,
+    ErrorAnswer,
+    NodeAnswer,
+    ProblemAnswer,
+    PropertiesAnswer,
+)
 
 _ABOUT = (
     "The open API of Baetyl Cloud, as edgesync speaks it. Every call bears the header "
@@ -37,8 +43,10 @@ _REASONS = {
     429: "There are too many requests by this token, or without one from this address; try again.",
     503: "The store cannot answer now; try again.",
 }
-_ALWAYS_SHOWN = (NodeAnswer, CallbackAnswer)
-"""What tags say only a part of: not whether a node is ready, not how a callback did."""
+_ALWAYS_SHOWN = (NodeAnswer, CallbackAnswer, PropertiesAnswer)
+"""What tags say only a part of: not whether a node is ready or what it says, nor of a callback how
+it did.
+"""
 
 _ANSWER_HEADERS: Mapping[str, Schema] = {
     "ETag": {

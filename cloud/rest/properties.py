@@ -9,6 +9,7 @@ from cloud.core.core_configuration import CoreConfiguration, Mode
 from cloud.core.decoding import convert
 from cloud.core.merge_patch import merged
 from cloud.core.node import Node
+from cloud.core.properties import Properties, WantedProperties
 from cloud.operations import nodes, properties
 from cloud.rest.call import Call, Shown
 from cloud.rest.views import View, properties_view
@@ -35,21 +36,22 @@ class ModeDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: Mode
 
 
-async def get_properties(call: Call) -> View:
+async def get_properties(call: Call) -> Shown:
     """`GET /v1/nodes/{name}/properties`."""
     name = call.path("name")
-    return properties_view(
-        await call.store.read(lambda tx: properties.read_properties(tx, call.namespace, name))
+    return _shown(
+        name,
+        await call.store.read(lambda tx: properties.read_properties(tx, call.namespace, name)),
     )
 
 
-async def put_properties(call: Call) -> View:
+async def put_properties(call: Call) -> Shown:
     """`PUT /v1/nodes/{name}/properties`: all that is wanted of the node."""
     draft = convert(await call.content(ignored=_READ_ONLY), PropertiesDraft)
     return await _want(call, lambda _: draft.state.desire)
 
 
-async def patch_properties(call: Call) -> View:
+async def patch_properties(call: Call) -> Shown:
     """`PATCH /v1/nodes/{name}/properties`: null takes a property away."""
     patch = await call.patch(ignored=_READ_ONLY)
 
@@ -60,13 +62,20 @@ async def patch_properties(call: Call) -> View:
     return await _want(call, wanted)
 
 
-async def _want(call: Call, wanted: Callable[[Mapping[str, str]], Mapping[str, str]]) -> View:
-    name = call.path("name")
-    return properties_view(
-        await call.store.write(
-            lambda tx: properties.want_properties(tx, call.namespace, name, wanted, now=call.now)
-        )
-    )
+async def _want(call: Call, wanted: Callable[[Mapping[str, str]], Mapping[str, str]]) -> Shown:
+    name, precondition = call.path("name"), call.precondition()
+
+    def want(tx: Transaction) -> Properties:
+        before = properties.read_properties(tx, call.namespace, name)
+        precondition.check(lambda: WantedProperties(name, before))
+        return properties.want_properties(tx, call.namespace, name, wanted, now=call.now)
+
+    return _shown(name, await call.store.write(want))
+
+
+def _shown(name: str, found: Properties) -> Shown:
+    """Their tag says nothing of what the node says."""
+    return Shown(properties_view(found), WantedProperties(name, found), is_whole=False)
 
 
 async def get_mode(call: Call) -> Shown:

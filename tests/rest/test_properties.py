@@ -98,6 +98,16 @@ async def test_who_saw_another_state_changes_no_core_configuration(client: Clien
         await late.refused("PUT", path, body, status=412, code="PreconditionFailed")
 
 
+async def test_who_saw_something_else_wanted_changes_nothing(world: World) -> None:
+    tag = (await world.client.send("GET", PATH)).headers["etag"]
+    seen = world.client.saying(**{"If-Match": tag})
+    await say(world, {"nodeprops": {"door": "open"}})
+    await seen.call("PUT", PATH, wanting(door="shut"))
+    for method in ("PUT", "PATCH"):
+        await seen.refused(method, PATH, wanting(), status=412, code="PreconditionFailed")
+    assert (await world.client.call("GET", PATH))["state"]["desire"] == {"door": "shut"}
+
+
 async def test_a_node_that_reports_seldom_is_ready_in_between(world: World) -> None:
     await say(world, {})
     world.clock.advance(60)

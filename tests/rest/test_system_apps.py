@@ -89,6 +89,13 @@ async def test_each_namespace_has_its_own_list(client: Client) -> None:
     assert (await client.within("other").call("GET", PATH))["modules"] == []
 
 
+async def test_who_saw_another_list_changes_nothing(client: Client) -> None:
+    seen = client.saying(**{"If-Match": (await client.send("GET", PATH)).headers["etag"]})
+    await seen.call("PUT", PATH, LIST)
+    await seen.refused("PUT", PATH, {}, status=412, code="PreconditionFailed")
+    assert (await client.call("GET", PATH))["modules"] != []
+
+
 async def test_what_cannot_be_listed_is_named(client: Client) -> None:
     for wrong, field in (
         ({"modules": [{"name": "web", "image": "w"}]}, "modules"),
