@@ -18,6 +18,9 @@ from typing import Any
 import httpx
 import pytest
 
+from agent_sim.errors import ActivationUnanswered
+from agent_sim.state import read_ca
+from agent_sim.watch import Watch
 from certs.authority import Authority
 from certs.keys import key_pem, new_private_key
 from edgesync_agent.activation import activate
@@ -185,3 +188,21 @@ def test_simulated_nodes_with_wrong_clocks_become_ready(
                 assert abs(condition["skewSeconds"] - offset) < 60
         finally:
             fleet.terminate()
+
+
+@pytest.mark.parametrize("year", ["1970", "now"])
+async def test_a_simulated_node_does_not_believe_a_certificate_that_has_ended(
+    tmp_path: Path, year: str
+) -> None:
+    now = datetime.now(UTC)
+    issued = now - timedelta(days=1000)
+    authority, _ = Authority.create("test", now=issued, serials=(1, 2))
+    (tmp_path / "ca.pem").write_text(authority.root_pem)
+    clock = clock_at(year)
+    told = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    with serving(authority, tmp_path, issued=issued, says=told) as url:
+        trust = read_ca(tmp_path / "ca.pem")
+        watch = Watch(url, trust, lambda: datetime.fromtimestamp(clock.read(), UTC))
+        with pytest.raises(ActivationUnanswered, match="the certificate is valid from"):
+            await watch.learn()
+    assert watch.skew == timedelta()
