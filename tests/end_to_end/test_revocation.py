@@ -102,6 +102,34 @@ def test_a_revoked_device_comes_back_when_an_operator_resets_its_record(
     assert not lets_in(server.mqtt_port, identity), "the old certificate stays revoked"
 
 
+def test_resetting_a_record_ends_the_connection_of_its_node(
+    server: Server, api: httpx.Client
+) -> None:
+    identity = activate(server, make_batch(api, "b3"), "reset")
+    with connected(server, identity) as node:
+        assert api.post("/v1/register/b3/record/reset/reset").status_code == 200
+        assert node.disconnected.wait(UNIT)
+        node.client.loop_stop()
+    assert not lets_in(server.mqtt_port, identity)
+    with server.devices() as client:
+        assert serial_of(identity) in serials_of(client.get("/crl.pem").content)
+
+
+def test_an_open_https_connection_is_refused_at_its_next_request(
+    server: Server, api: httpx.Client
+) -> None:
+    identity = activate(server, make_batch(api, "b4"), "kept")
+    with httpx.Client(base_url=server.sync, verify=identity.context()) as client:
+        statuses, connections = [], set()
+        for before in (lambda: None, lambda: api.post("/v1/nodes/kept/revoke")):
+            before()
+            answer = client.post("/v1/sync/report", json={"apps": []})
+            statuses.append(answer.status_code)
+            connections.add(answer.extensions["network_stream"].get_extra_info("client_addr"))
+    assert statuses == [200, 401]
+    assert len(connections) == 1, "the same connection"
+
+
 def number_of(revoked: x509.CertificateRevocationList) -> int:
     return revoked.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
 
