@@ -113,6 +113,9 @@ def openapi_document(routes: Sequence[ApiRoute], *, version: str) -> Schema:
     for route in routes:
         conditional = any(_reads(one, route) for one in routes)
         operation = _operation(route, schemas, is_conditional=conditional)
+        links = {_id(one): _link(one) for one in routes if _leads_to(route, one)}
+        if links:
+            operation["responses"]["200"]["links"] = links
         paths.setdefault(route.path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
@@ -163,10 +166,29 @@ def _reads(reader: ApiRoute, route: ApiRoute) -> bool:
     return route.path == reader.path or (is_action and same_answer)
 
 
+def _id(route: ApiRoute) -> str:
+    return "_".join([route.method.lower(), *re.findall(r"\w+", route.path)[1:]])
+
+
+def _leads_to(route: ApiRoute, other: ApiRoute) -> bool:
+    """Say whether *other* is about the one thing that *route* has just made."""
+    return route.method == "POST" and bool(re.fullmatch(route.path + r"/{\w+}", other.path))
+
+
+def _link(route: ApiRoute) -> Schema:
+    """How the thing that was made is found: by its name, below what it was made in."""
+    *above, own = re.findall(r"{(\w+)}", route.path)
+    parameters = {name: f"$request.path.{name}" for name in above}
+    return {
+        "operationId": _id(route),
+        "parameters": {**parameters, own: "$response.body#/name"},
+    }
+
+
 def _operation(route: ApiRoute, schemas: Schemas, *, is_conditional: bool) -> Schema:
     described = route.described
     operation: Schema = {
-        "operationId": "_".join([route.method.lower(), *re.findall(r"\w+", route.path)[1:]]),
+        "operationId": _id(route),
         "summary": described.summary,
         "description": f"For tokens with the role `{route.role}` or a higher one.",
         "tags": [tag_of(route)],

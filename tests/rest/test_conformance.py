@@ -44,6 +44,7 @@ EXISTING = {
 }
 
 
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 session = requests.Session()
 session.trust_env = False  # what proxies there are is asked for each call
 
@@ -51,6 +52,13 @@ session.trust_env = False  # what proxies there are is asked for each call
 def loaded(**settings: Any) -> BaseSchema:
     settings["checks"] = {"negative_data_rejection": REFUSED}
     return schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig.from_dict(settings))
+
+
+def makes_something(path: str) -> bool:
+    """Say whether all that can be done with one thing is linked from where it is made."""
+    links = DOCUMENT["paths"][path].get("post", {}).get("responses", {}).get("200", {})
+    # No text that is made up is the URL of a callback.
+    return len(links.get("links", {})) == 4 and path != "/v1/callback"
 
 
 def examples(count: int) -> hypothesis.settings:
@@ -69,6 +77,11 @@ valid = (
     loaded(generation={"mode": "positive"}, phases={"coverage": {"enabled": False}})
     .exclude(method="DELETE")
     .include(path_regex="{")
+)
+
+
+making = loaded(generation={"mode": "positive"}, phases={"coverage": {"enabled": False}}).include(
+    method="POST", path=[path for path in DOCUMENT["paths"] if makes_something(path)]
 )
 
 
@@ -91,21 +104,64 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield where
 
 
-def call(case: Any, url: str, checks: list[Any]) -> None:
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    case.call_and_validate(base_url=url, headers=headers, checks=checks, session=session)
+def call(case: Any, url: str, checks: list[Any]) -> Any:
+    return case.call_and_validate(base_url=url, headers=HEADERS, checks=checks, session=session)
 
 
-@valid.parametrize()
-@examples(12)
-def test_what_is_there_is_answered_as_the_document_says(case: Any, url: str) -> None:
+def to_what_is_there(case: Any) -> None:
+    """Let the call be about what there is, in whatever state it is."""
     names = EXISTING.get("/".join(case.path.split("/")[:3]), {})
     case.path_parameters = {
         name: names.get(name, value) for name, value in case.path_parameters.items()
     }
     for header in ("X-Edgesync-Namespace", "If-Match", "If-None-Match"):
         case.headers.pop(header, None)
+
+
+@valid.parametrize()
+@examples(12)
+def test_what_is_there_is_answered_as_the_document_says(case: Any, url: str) -> None:
+    to_what_is_there(case)
     call(case, url, SHAPE)
+
+
+@making.parametrize()
+@examples(8)
+def test_what_is_made_is_where_its_links_lead_until_it_is_deleted(case: Any, url: str) -> None:
+    to_what_is_there(case)
+    made = call(case, url, SHAPE)
+    if made.status_code != 200:
+        return
+    where = {
+        link["operationId"].partition("_")[0]: path_of(link, made.json(), case.path_parameters)
+        for link in DOCUMENT["paths"][case.path]["post"]["responses"]["200"]["links"].values()
+    }
+    calls: list[tuple[str, Any, int]] = [
+        ("get", None, 200),
+        ("patch", {}, 200),
+        ("delete", None, 200),
+        ("get", None, 404),
+    ]
+    for method, body, status in calls:
+        answer = session.request(method, url + where[method], json=body, headers=HEADERS)
+        assert answer.status_code == status, (method, where[method], answer.text)
+        if (method, status) == ("get", 200):
+            assert answer.json()["name"] == made.json()["name"]
+
+
+def path_of(link: Any, answer: Any, path_parameters: Any) -> str:
+    """Where *link* leads from the *answer* to a call with these parameters."""
+    values = {
+        name: answer["name"] if found == "$response.body#/name" else path_parameters[name]
+        for name, found in link["parameters"].items()
+    }
+    (path,) = [
+        path
+        for path, methods in DOCUMENT["paths"].items()
+        for operation in methods.values()
+        if operation["operationId"] == link["operationId"]
+    ]
+    return str(path.format(**values))
 
 
 @anything.parametrize()
