@@ -17,6 +17,7 @@ from broker.errors import BrokerError
 from certs.errors import CertError
 from cloud.app import serve as run_server
 from cloud.config import NAMES, Settings, load_settings
+from cloud.core.audit import Action
 from cloud.errors import CloudError, Unavailable
 from cloud.http.logs import LOG_FORMAT, RequestIdFilter
 from cloud.store.rekeying import rekey as seal_anew
@@ -26,6 +27,7 @@ from edgesync.bench_activations import command as bench_activations
 from edgesync.bench_api import command as bench_api
 from edgesync.bench_hub import command as bench_hub
 from edgesync.ca_command import ca, passphrase_of
+from edgesync.command_entry import command_entry
 from edgesync.demo import demo
 from edgesync.import_command import imports
 from edgesync.token_command import token
@@ -117,7 +119,11 @@ def serve(file: Path | None, **flags: Any) -> None:
 def rekey(data_dir: Path) -> None:
     """Make a new key for what is encrypted in the database, and encrypt all of it anew."""
     try:
-        count = seal_anew(data_dir / "edgesync.db", data_dir / "secrets.key")
+        count = seal_anew(
+            data_dir / "edgesync.db",
+            data_dir / "secrets.key",
+            entry=command_entry(Action.SERVER_REKEY),
+        )
     except Unavailable as error:
         raise click.ClickException(error.reason) from error
     click.echo(f"{count} documents are encrypted with a new key; keep a copy of it.")

@@ -22,8 +22,10 @@ from certs.keys import ENCRYPTED
 from certs.pem_files import read_certificate
 from certs.succession import drop, encrypt, import_intermediate, request_intermediate, rotate
 from certs.tls import client_context
+from cloud.core.audit import Action
 from cloud.core.times import time_text
 from edgesync.client import SECONDS
+from edgesync.command_entry import note_command
 
 PASSPHRASE = "EDGESYNC_CA_PASSPHRASE"  # noqa: S105  # the name of a variable
 
@@ -133,6 +135,7 @@ def rotate_command(data_dir: Path, passphrase_file: Path | None, root_key: Path 
             passphrase=passphrase_of(passphrase_file, os.environ),
             root_key=root_key,
         )
+    note_command(data_dir, Action.AUTHORITY_ROTATE, _serial(authority.intermediate))
     _tell(authority.intermediate)
 
 
@@ -176,6 +179,7 @@ def import_command(
             root_file=root,
             passphrase=passphrase_of(passphrase_file, os.environ),
         )
+    note_command(data_dir, Action.AUTHORITY_IMPORT, _serial(authority.intermediate))
     _tell(authority.intermediate)
 
 
@@ -190,6 +194,7 @@ def drop_command(data_dir: Path, serial: str) -> None:
         raise click.UsageError(f"{serial!r} is no serial number as `show` prints it") from error
     with _refusals():
         drop(data_dir / "ca", number)
+    note_command(data_dir, Action.AUTHORITY_DROP, f"{number:x}")
     click.echo(f"{serial} is not trusted any more. Start the server again.")
 
 
@@ -210,6 +215,7 @@ def encrypt_command(
             old=passphrase_of(passphrase_file, os.environ),
             new=passphrase_of(new_passphrase_file, {}),
         )
+    note_command(data_dir, Action.AUTHORITY_ENCRYPT)
     click.echo(f"{count} keys are {'plain' if plain else 'under the new passphrase'}.")
 
 
@@ -269,12 +275,16 @@ def _shown(role: str, file: Path, now: datetime) -> Shown:
     return Shown(
         role,
         certificate.subject.rfc4514_string(),
-        f"{certificate.serial_number:x}",
+        _serial(certificate),
         time_text(ends),
         math.floor((ends - now) / timedelta(days=1)),
         kept,
         certificate.fingerprint(hashes.SHA256()).hex(),
     )
+
+
+def _serial(certificate: x509.Certificate) -> str:
+    return f"{certificate.serial_number:x}"
 
 
 def _tell(intermediate: x509.Certificate) -> None:

@@ -100,6 +100,10 @@ class Action(StrEnum):
     API_READ = "api.read"
     SERVER_START = "server.start"
     SERVER_REKEY = "server.rekey"
+    AUTHORITY_ROTATE = "authority.rotate"
+    AUTHORITY_IMPORT = "authority.import"
+    AUTHORITY_DROP = "authority.drop"
+    AUTHORITY_ENCRYPT = "authority.encrypt"
     LOG_PRUNE = "log.prune"
     LOG_CUT = "log.cut"
 

@@ -7,14 +7,14 @@ two is the key is said by the database alone: its check can be opened by one of 
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from cloud.core.audit import Entry, Head
 from cloud.errors import Unavailable
 from cloud.store import sql
-from cloud.store.connection import Connection, open_connection
-from cloud.store.migrations import migrate
+from cloud.store.command_log import append_with
+from cloud.store.connection import open_connection
 from cloud.store.ownership import Ownership
 from cloud.store.parts.part import Run
 from cloud.store.sealing import (
@@ -24,6 +24,8 @@ from cloud.store.sealing import (
     load_or_create_sealer,
     sync_directory,
 )
+from cloud.store.upkeep import LOCK_WAIT, in_transaction
+from cloud.store.witness import load_or_create_witness
 
 T = TypeVar("T")
 
@@ -33,13 +35,17 @@ _TABLES = (
 )
 """Kinds that have a table of their own: what names all of them, reads one and writes its text."""
 
-_LOCK_WAIT = timedelta(seconds=5)
-
 
 def rekey(
-    database: Path, key: Path, *, reached: Callable[[str], None] = lambda _point: None
+    database: Path,
+    key: Path,
+    *,
+    entry: Entry | None = None,
+    reached: Callable[[str], None] = lambda _point: None,
 ) -> int:
     """Make a new key and seal all documents of *database* with it; how many there are.
+
+    *entry* says so in the audit log, in the same transaction.
 
     Unavailable while a server uses the database, and if *key* is not the key of it. *reached* is
     told each point at which a crash would leave something else behind.
@@ -52,12 +58,17 @@ def rekey(
         old, new = load_or_create_sealer(key), load_or_create_sealer(_beside(key))
         reached("key made")
 
-        def reseal(run: Run) -> int:
-            count = _reseal(run, old, new)
-            reached("sealed")
-            return count
+        witness = load_or_create_witness(database.parent)
 
-        count = _in_transaction(database, reseal)
+        def reseal(run: Run) -> tuple[int, Head | None]:
+            count = _reseal(run, old, new)
+            head = None if entry is None else append_with(run, new, witness, entry)
+            reached("sealed")
+            return count, head
+
+        count, head = in_transaction(database, reseal)
+        if head is not None:
+            witness.note(head)
         reached("committed")
         _put_in_place(key)
         reached("in place")
@@ -76,7 +87,7 @@ def _settle(database: Path, key: Path) -> None:
     beside = _beside(key)
     if not beside.exists():
         return
-    found = _in_transaction(database, lambda run: run(sql.SEALED_CHECK, {}))
+    found = in_transaction(database, lambda run: run(sql.SEALED_CHECK, {}))
     try:
         load_or_create_sealer(beside).unseal(found[0][0] if found else "", *CHECK_PLACE)
     except Unavailable:
@@ -132,23 +143,9 @@ def _owned(database: Path) -> Iterator[None]:
         ownership.release()
 
 
-def _in_transaction(database: Path, work: Callable[[Run], T]) -> T:
-    """Run *work* on a database that is there and up to date."""
-    prepared = open_connection(database, lock_wait=_LOCK_WAIT)
-    try:
-        migrate(prepared)
-    finally:
-        prepared.close()
-    connection = Connection(database, lock_wait=_LOCK_WAIT, read_only=False)
-    try:
-        return connection.in_transaction(work)
-    finally:
-        connection.close()
-
-
 def _clean(database: Path) -> None:
     """Leave nothing in the file that the old key could open."""
-    connection = open_connection(database, lock_wait=_LOCK_WAIT)
+    connection = open_connection(database, lock_wait=LOCK_WAIT)
     try:
         connection.execute("VACUUM")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

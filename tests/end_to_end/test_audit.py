@@ -92,6 +92,31 @@ def test_a_renewal_and_a_node_that_is_refused_are_written_down(shared: Server) -
     assert {(one["name"], one["outcome"]) for one in found} == {("sn-9", "RequestAccessDenied")}
 
 
+def test_commands_write_down_what_they_do_beside_the_server(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_server(data) as server:
+        run(data, "ca", "rotate")
+        with server.client() as api:
+            assert api.post("/v1/nodes", json={"name": "n1"}).status_code == 200
+        assert check_log(data).broken == 0
+        found = entries(server, kind="authority")
+        assert [(one["action"], one["actor"]["kind"]) for one in found] == [
+            ("authority.rotate", "command")
+        ]
+        assert found[0]["actor"]["name"]
+        server.stop()
+    run(data, "rekey")
+    verdict = check_log(data)
+    with running_server(data) as again:
+        (found_again,) = entries(again, action="server.rekey")
+    assert (verdict.broken, verdict.head.number) == (0, found_again["number"])
+
+
+def run(data: Path, *words: str) -> None:
+    arguments = [sys.executable, "-m", "edgesync", *words, "--data-dir", str(data)]
+    subprocess.run(arguments, check=True, capture_output=True, timeout=120)
+
+
 def test_kill_9_under_load_leaves_a_whole_log(tmp_path: Path) -> None:
     data = tmp_path / "data"
     acknowledged: list[str] = []
