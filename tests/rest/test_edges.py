@@ -55,7 +55,7 @@ UNKNOWN = [
     ("POST", "/v1/nodes/n1"),
     ("TRACE", "/v1/nodes"),
     ("GET", "/v1/register/b/generate"),
-    ("GET", "/v1/nodes/n1/deploys"),
+    ("GET", "/v1/nodes/n1/start"),
     ("POST", "/health"),
 ]
 

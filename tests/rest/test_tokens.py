@@ -47,6 +47,7 @@ FORBIDDEN: dict[str, Any] = {"status": 403, "code": "RequestForbidden"}
 INVALID: dict[str, Any] = {"status": 400, "code": "RequestParamInvalid"}
 
 HANDS_OUT_CREDENTIALS = {
+    "/v1/sysapps",
     "/v1/nodes/{name}/init",
     "/v1/register/{batch}/init",
     "/v1/register/{batch}",
