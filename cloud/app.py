@@ -239,6 +239,7 @@ async def open_cloud(
             admin_token_digest=digest,
             default_namespace=settings.namespace,
             on_revoked=cut_off,
+            is_connected=hub.is_connected,
             wake_callbacks=callbacks.wake,
             metrics=metrics,
             checks={"database": _database_check(store)},

@@ -260,6 +260,7 @@ async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[
             admin_token_digest=hashlib.sha256(_TOKEN.encode()).digest(),
             default_namespace=_NAMESPACE,
             on_revoked=lambda _node: None,
+            is_connected=lambda _node: None,
             wake_callbacks=lambda: None,
             metrics=Metrics(),
             checks={},

@@ -1,14 +1,132 @@
-"""Whether a node is there, from when it last said something."""
+"""Whether a node is there: from when it last said something, and how often it does.
 
+How long a node may be silent follows from its own interval, so that one late report is no alarm and
+a node that reports once an hour is not missed after a minute. What is told of a node is the same
+from every server, as nothing but what is stored counts; connections are evidence beside it.
+"""
+
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
-PATIENCE = timedelta(seconds=20)
-"""How late the next message of a node may be."""
+QUIET = 3
+"""Intervals of silence after which a node is stale."""
+
+GONE = 6
+"""Intervals of silence after which it is offline."""
+
+LEAST_INTERVAL = timedelta(seconds=10)
+LONGEST_INTERVAL = timedelta(days=1)
+"""Who reports less often than once a day is not waited for longer than who does."""
+
+_FORGETTING = 16
+"""A gap counts for a sixteenth less with each report after it."""
 
 
-def is_ready(last_seen: datetime | None, now: datetime, *, every: timedelta) -> bool:
-    """Say whether a node heard from at *last_seen* (None: never) counts as connected at *now*.
+class State(StrEnum):
+    """How a node stands, from the best to what says least."""
 
-    *every* is the time between two of its reports.
+    ONLINE = "online"
+    STALE = "stale"
+    OFFLINE = "offline"
+    NEVER = "never"
+
+
+REASONS = {
+    State.ONLINE: f"heard within {QUIET} intervals",
+    State.STALE: f"silent for {QUIET} intervals",
+    State.OFFLINE: f"silent for {GONE} intervals",
+    State.NEVER: "never reported",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a node reports, as far as it has shown.
+
+    *longest* is the longest gap between two reports, and *interval* the next longest, as one
+    outage says nothing; both fade. *since* is when the node was last heard after it had been
+    missed; None where that was with the report this belongs to.
     """
-    return last_seen is not None and now - last_seen < every + PATIENCE
+
+    interval: timedelta = timedelta(seconds=20)
+    longest: timedelta = timedelta()
+    since: datetime | None = None
+
+
+USUAL_PACE = Pace()
+"""That of a node of which nothing else is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """When a node said something last, by the server's clock: in a report, in stats."""
+
+    report: datetime
+    stats: datetime | None = None
+    pace: Pace = USUAL_PACE
+
+    @property
+    def last(self) -> datetime:
+        """The later of both."""
+        return max(self.report, self.stats or self.report)
+
+    @property
+    def since(self) -> datetime:
+        """When it was last heard after it had been missed."""
+        return self.pace.since or self.report
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The state of a node, and since when it is that; None: since it was made."""
+
+    state: State
+    since: datetime | None
+
+    @property
+    def is_ready(self) -> bool:
+        """Say whether the node counts as connected."""
+        return self.state is State.ONLINE
+
+
+def standing(heard: Heard | None, now: datetime) -> Standing:
+    """How a node stands at *now* that was *heard* like this (None: never)."""
+    if heard is None:
+        return Standing(State.NEVER, None)
+    quiet, gone = (heard.last + times * heard.pace.interval for times in (QUIET, GONE))
+    if now < quiet:
+        return Standing(State.ONLINE, heard.since)
+    if now < gone:
+        return Standing(State.STALE, quiet)
+    return Standing(State.OFFLINE, gone)
+
+
+def next_pace(heard: Heard | None, now: datetime, *, told: timedelta) -> Pace:
+    """The pace of a node that reports at *now*, after it was *heard* like this (None: never).
+
+    *told* is the time between reports that it was told to keep, or says it keeps: it is never
+    expected sooner.
+    """
+    least = max(told, LEAST_INTERVAL)
+    if heard is None:
+        return Pace(min(least, LONGEST_INTERVAL), since=now)
+    gap = max(now - heard.report, timedelta())
+    was_missed = now - heard.last >= QUIET * heard.pace.interval
+    gaps = sorted((gap, *_faded(heard.pace, gap, least)))
+    interval = min(max(gaps[1], least), LONGEST_INTERVAL)
+    return Pace(interval, max(gaps[2], interval), now if was_missed else heard.since)
+
+
+def _faded(pace: Pace, gap: timedelta, least: timedelta) -> tuple[timedelta, timedelta]:
+    """The gaps of *pace* after another *gap*.
+
+    What comes sooner than expected, as an app has changed, makes forget no more than its time.
+    """
+    if gap >= least:
+        return (
+            pace.longest - pace.longest // _FORGETTING,
+            pace.interval - pace.interval // _FORGETTING,
+        )
+    kept = 1 - gap / least / _FORGETTING
+    return pace.longest * kept, pace.interval * kept

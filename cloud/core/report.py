@@ -2,19 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from cloud.core.core_configuration import Mode
+from cloud.core.core_configuration import USUAL_CORE, CoreConfiguration, Mode
 from cloud.core.decoding import DEPTH_LIMIT, check_depth, convert
 from cloud.core.desired import AppVersion
 from cloud.core.properties import NO_PROPERTIES, Properties, check_count
+from cloud.core.readiness import Heard
 from cloud.errors import Invalid
 
 RUN_LIMIT = 64
 """Characters in the `run` of a report."""
+
+INTERVAL_LIMIT = 7 * 86_400
+"""Seconds between reports that a node may say it keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ class Reporter:
     mode: Mode = Mode.CLOUD
     properties: Properties = NO_PROPERTIES
     has_open_deploy: bool = False
+    core: CoreConfiguration = USUAL_CORE
+    heard: Heard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +97,6 @@ class StoredReport:
     received: datetime
     usage: bytes | None = None
     usage_received: datetime | None = None
-
-    @property
-    def last_seen(self) -> datetime:
-        """When the node last said anything, by the server's clock."""
-        return max(self.received, self.usage_received or self.received)
 
 
 class _Content(msgspec.Struct):
@@ -155,6 +156,16 @@ def read_order(meta: Mapping[str, str | int]) -> Order:
     if sequence is not None and not 0 <= sequence < 2**63:
         raise Invalid("meta.seq", "is not between 0 and 2^63 - 1")
     return Order(run, sequence)
+
+
+def read_interval(meta: Mapping[str, str | int]) -> timedelta | None:
+    """The `interval` of a report's meta, None where it says none; Invalid if it cannot be read."""
+    seconds = meta.get("interval")
+    if seconds is None:
+        return None
+    if not isinstance(seconds, int) or not 1 <= seconds <= INTERVAL_LIMIT:
+        raise Invalid("meta.interval", f"is not a number of seconds from 1 to {INTERVAL_LIMIT}")
+    return timedelta(seconds=seconds)
 
 
 def _versions(entries: list[AppVersion] | None) -> tuple[AppVersion, ...] | None:

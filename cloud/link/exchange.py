@@ -15,7 +15,7 @@ from broker.messages import REQUEST_ID, SOURCE, Encoding, Kind, Message
 from broker.topics import Channel
 from cloud.core.deploys import DEPLOYS_KEPT
 from cloud.core.objects import Presign, cannot_sign
-from cloud.core.report import read_order, read_report, read_usage
+from cloud.core.report import read_interval, read_order, read_report, read_usage
 from cloud.errors import CloudError, Invalid, Unavailable
 from cloud.link.renewal import Renew, cannot_renew
 from cloud.link.wire import Meta, desire_answer, report_answer
@@ -147,7 +147,7 @@ class Exchange:
     def _report(self, node_id: str, message: Message, encoding: Encoding, now: datetime) -> Work:
         meta = message.meta
         report = read_report(message.content, read_order(meta))
-        source = str(meta.get(SOURCE, ""))
+        interval, source = read_interval(meta), str(meta.get(SOURCE, ""))
 
         def store_report(tx: Transaction) -> Message:
             answer = receive_report(
@@ -157,6 +157,7 @@ class Exchange:
                 encoding.value,
                 now=now,
                 source=source,
+                interval=interval,
                 deploys_kept=self._deploys_kept,
             )
             return report_answer(answer.delta, answer.warning, now, meta=meta)

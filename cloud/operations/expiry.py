@@ -6,7 +6,7 @@ from datetime import datetime
 
 from cloud.core.expiry import CertificateEnd, bounds_from, buckets
 from cloud.core.listing import ListOptions, Page
-from cloud.operations.nodes import SeenNode, existing_node
+from cloud.operations.nodes import SeenNode, read_node
 from cloud.store.interface import Transaction
 
 
@@ -26,11 +26,10 @@ def list_ending(
     Nodes without a certificate, as none was given out or all were revoked, are not among them.
     """
 
-    def seen(end: CertificateEnd) -> EndingNode:
-        node = existing_node(tx, end.namespace, end.name)
-        return EndingNode(SeenNode(node, tx.last_seen(end.namespace, end.name)), end)
+    def ending(end: CertificateEnd) -> EndingNode:
+        return EndingNode(read_node(tx, end.namespace, end.name), end)
 
-    return tx.list_certificate_ends(namespace, before, options).each(seen)
+    return tx.list_certificate_ends(namespace, before, options).each(ending)
 
 
 def forecast(tx: Transaction, *, now: datetime) -> Mapping[str, int]:

@@ -8,6 +8,7 @@ from cloud.core.app import App
 from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_node_name
 from cloud.core.node import Node, NodeSpec, checked_node_spec
+from cloud.core.readiness import Heard
 from cloud.core.report import StoredReport
 from cloud.errors import Invalid, NotFound
 from cloud.operations.revocation import take_back
@@ -17,23 +18,17 @@ from cloud.store.interface import Transaction
 
 @dataclass(frozen=True, slots=True)
 class SeenNode:
-    """A node, and when it was last heard (None: never)."""
+    """A node, and when it was heard (None: never)."""
 
     node: Node
-    last_seen: datetime | None
+    heard: Heard | None
 
 
 @dataclass(frozen=True, slots=True)
-class ReportedNode:
+class ReportedNode(SeenNode):
     """A node, and the last it said of itself."""
 
-    node: Node
     report: StoredReport | None
-
-    @property
-    def last_seen(self) -> datetime | None:
-        """When it was last heard; None: never."""
-        return self.report.last_seen if self.report else None
 
 
 def create_node(
@@ -57,11 +52,11 @@ def update_node(
     before = existing_node(tx, namespace, name)
     after = replace(before, spec=checked_node_spec(name, spec), updated=now)
     if after.spec == before.spec:
-        return _seen(tx, before)
+        return seen(tx, before)
     tx.put_node(after)
     if after.labels != before.labels:
         tx.mark_stale([after])
-    return _seen(tx, after)
+    return seen(tx, after)
 
 
 def delete_node(tx: Transaction, namespace: str, name: str, *, now: datetime) -> Node:
@@ -89,15 +84,21 @@ def revoke_node(tx: Transaction, namespace: str, name: str, *, now: datetime) ->
     return node
 
 
-def read_node(tx: Transaction, namespace: str, name: str) -> ReportedNode:
+def read_node(tx: Transaction, namespace: str, name: str) -> SeenNode:
     """Look at one node."""
-    return ReportedNode(existing_node(tx, namespace, name), tx.report(namespace, name))
+    return seen(tx, existing_node(tx, namespace, name))
+
+
+def read_reported_node(tx: Transaction, namespace: str, name: str) -> ReportedNode:
+    """Look at one node, and at the last it said of itself."""
+    node = existing_node(tx, namespace, name)
+    return ReportedNode(node, tx.heard(namespace, name), tx.report(namespace, name))
 
 
 def list_nodes(tx: Transaction, namespace: str, options: ListOptions) -> Page[SeenNode]:
     """List the nodes of the namespace."""
     page = tx.list_nodes(namespace, options)
-    return page.each(lambda node: SeenNode(node, tx.last_seen(namespace, node.name)))
+    return page.each(lambda node: seen(tx, node))
 
 
 def apps_of_node(tx: Transaction, namespace: str, name: str) -> Sequence[App]:
@@ -116,6 +117,6 @@ def existing_node(tx: Transaction, namespace: str, name: str) -> Node:
     return node
 
 
-def _seen(tx: Transaction, node: Node) -> SeenNode:
-    report = tx.report(node.namespace, node.name)
-    return SeenNode(node, report.last_seen if report else None)
+def seen(tx: Transaction, node: Node) -> SeenNode:
+    """*node*, and when it was heard."""
+    return SeenNode(node, tx.heard(node.namespace, node.name))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cloud.core.core_configuration import Mode
 from cloud.core.delta import Delta, delta_for, everything
@@ -10,6 +10,7 @@ from cloud.core.deploys import DEPLOYS_KEPT
 from cloud.core.desired import Catalog, Desired
 from cloud.core.names import split_node_id
 from cloud.core.properties import Properties
+from cloud.core.readiness import USUAL_PACE, next_pace
 from cloud.core.report import Report, Reported
 from cloud.core.sources import CORE, INIT, lacks_core, with_core_of, with_system_apps_of
 from cloud.errors import NotFound
@@ -46,11 +47,13 @@ def receive_report(
     *,
     now: datetime,
     source: str = "",
+    interval: timedelta | None = None,
     deploys_kept: int = DEPLOYS_KEPT,
 ) -> ReportAnswer:
     """Keep *report*, unless it is older than the one kept, and say what the node should change.
 
-    *source* is the process of a stock agent that reports (`core.sources`), empty for native nodes.
+    *source* is the process of a stock agent that reports (`core.sources`), empty for native nodes,
+    *interval* the time between its reports, where it says that.
     NotFound if the node was deleted; nothing is kept then.
     """
     namespace, name = split_node_id(node_id)
@@ -64,7 +67,9 @@ def receive_report(
     elif is_new:
         if source == CORE and lacks_core(report) and (last := tx.report(namespace, name)):
             report = with_core_of(last.report, report)
-        tx.put_report(namespace, name, report, encoding, now)
+        told = interval or reporter.core.report_every
+        pace = next_pace(reporter.heard, now, told=told)
+        tx.put_report(namespace, name, report, encoding, now, pace)
         if report.properties is not None:
             keep_properties(tx, namespace, name, reporter.properties, report.properties, now=now)
     catalog = tx.catalog(namespace)
@@ -142,7 +147,8 @@ def _keep_system_apps(tx: Transaction, namespace: str, name: str, init: Report) 
     """
     if last := tx.report(namespace, name):
         report = with_system_apps_of(init, last.report)
-        tx.put_report(namespace, name, report, last.encoding, last.received)
+        pace = heard.pace if (heard := tx.heard(namespace, name)) else USUAL_PACE
+        tx.put_report(namespace, name, report, last.encoding, last.received, pace)
 
 
 def _unknown_app(reported: Reported, catalog: Catalog) -> str:

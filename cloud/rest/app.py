@@ -29,6 +29,7 @@ def rest_app(
     admin_token_digest: bytes,
     default_namespace: str,
     on_revoked: Callable[[str], None],
+    is_connected: Callable[[str], bool | None],
     wake_callbacks: Callable[[], None],
     checks: Mapping[str, Check],
     version: str,
@@ -46,8 +47,9 @@ def rest_app(
 
     *new_id* makes ids without dashes; *admin_token_digest* is the SHA-256 of the token that may do
     everything, beside those in the store; *on_revoked* is called with a node's id after its
-    certificates were taken back, *wake_callbacks* when there is something to tell them; *checks*
-    are what `/readyz` asks, by name. *new_token* makes secrets: tokens, and those that
+    certificates were taken back, *wake_callbacks* when there is something to tell them;
+    *is_connected* says of a node's id whether it has a connection, None where nobody knows;
+    *checks* are what `/readyz` asks, by name. *new_token* makes secrets: tokens, and those that
     *install_command* makes a command of, to be pasted into the shell of a machine.
     *function_runtimes* maps the runtimes of functions to their images;
     *can_sign* says whether nodes can be given URLs of objects that need keys.
@@ -60,6 +62,7 @@ def rest_app(
         new_id,
         default_namespace,
         on_revoked,
+        is_connected,
         wake_callbacks,
         new_token=new_token,
         install_command=install_command,

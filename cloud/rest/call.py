@@ -46,6 +46,7 @@ class Api:
     new_id: Callable[[], str]
     default_namespace: str
     on_revoked: Callable[[str], None]
+    is_connected: Callable[[str], bool | None]
     wake_callbacks: Callable[[], None]
     new_token: Callable[[], str]
     install_command: Callable[[str], str]

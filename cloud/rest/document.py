@@ -11,15 +11,10 @@ from cloud.http.requests import REQUEST_ID_HEADER
 from cloud.rest.audited import REASON_HEADER
 from cloud.rest.call import NAMESPACE_HEADER, Shown
 from cloud.rest.described import CONTINUE, Parameter
+from cloud.rest.node_shapes import NodeAnswer, PropertiesAnswer
 from cloud.rest.route import ApiRoute
 from cloud.rest.schemas import Schema, Schemas
-from cloud.rest.shapes import (
-    CallbackAnswer,
-    ErrorAnswer,
-    NodeAnswer,
-    ProblemAnswer,
-    PropertiesAnswer,
-)
+from cloud.rest.shapes import CallbackAnswer, ErrorAnswer, ProblemAnswer
 
 _ABOUT = (
     "The open API of Baetyl Cloud, as edgesync speaks it. Every call bears the header "

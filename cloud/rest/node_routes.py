@@ -8,21 +8,19 @@ from cloud.core.system_apps import SystemAppsSpec
 from cloud.core.tokens import Role
 from cloud.rest import deploys, installation, nodes, properties, system_apps
 from cloud.rest.described import LISTED, Body, Described, Name
-from cloud.rest.properties import ModeDraft, PropertiesDraft
-from cloud.rest.route import ApiRoute
-from cloud.rest.shapes import (
-    AppSummary,
-    CommandAnswer,
+from cloud.rest.node_shapes import (
     CoreAnswer,
     CoreVersionsAnswer,
     DeploysAnswer,
-    Listed,
     ModeAnswer,
     NodeAnswer,
     NodeStatsAnswer,
     PropertiesAnswer,
     SystemAppsAnswer,
 )
+from cloud.rest.properties import ModeDraft, PropertiesDraft
+from cloud.rest.route import ApiRoute
+from cloud.rest.shapes import AppSummary, CommandAnswer, Listed
 
 NODE_ROUTES: Sequence[ApiRoute] = (
     ApiRoute(

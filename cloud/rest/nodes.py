@@ -8,7 +8,7 @@ import msgspec
 from cloud.core.decoding import convert
 from cloud.core.merge_patch import merged
 from cloud.core.node import Node, NodeSpec
-from cloud.core.readiness import is_ready
+from cloud.core.readiness import standing
 from cloud.core.skew import clock_condition
 from cloud.core.stats import report_view
 from cloud.operations import nodes
@@ -16,7 +16,7 @@ from cloud.rest.call import DONE, Call, Shown, take_name
 from cloud.rest.views import View, app_summary, node_view
 from cloud.store.interface import Transaction
 
-_READ_ONLY = frozenset({"namespace", "ready", "createTime"})
+_READ_ONLY = frozenset({"namespace", "ready", "state", "createTime"})
 
 
 async def create_node(call: Call) -> Shown:
@@ -60,9 +60,13 @@ def _spelt(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def _shown(call: Call, seen: nodes.SeenNode | nodes.ReportedNode) -> Shown:
-    """A node's tag says nothing of `ready`."""
-    return Shown(node_view(seen.node, seen.last_seen, call.now), seen.node, is_whole=False)
+def _shown(call: Call, seen: nodes.SeenNode) -> Shown:
+    """A node's tag says nothing of `ready` and `state`."""
+    return Shown(_view(call, seen), seen.node, is_whole=False)
+
+
+def _view(call: Call, seen: nodes.SeenNode) -> View:
+    return node_view(seen, call.now, connected=call.api.is_connected(seen.node.id))
 
 
 async def get_node(call: Call) -> Shown:
@@ -76,9 +80,7 @@ async def list_nodes(call: Call) -> View:
     """`GET /v1/nodes`."""
     options = call.list_options()
     page = await call.store.read(lambda tx: nodes.list_nodes(tx, call.namespace, options))
-    return call.list_view(
-        page, options, lambda seen: node_view(seen.node, seen.last_seen, call.now)
-    )
+    return call.list_view(page, options, lambda seen: _view(call, seen))
 
 
 async def delete_node(call: Call) -> View:
@@ -107,10 +109,10 @@ async def revoke_node(call: Call) -> View:
 async def get_stats(call: Call) -> View:
     """`GET /v1/nodes/{name}/stats`."""
     name = call.path("name")
-    found = await call.store.read(lambda tx: nodes.read_node(tx, call.namespace, name))
-    ready = is_ready(found.last_seen, call.now, every=found.node.core.report_every)
+    found = await call.store.read(lambda tx: nodes.read_reported_node(tx, call.namespace, name))
+    ready = standing(found.heard, call.now).is_ready
     return {
-        **node_view(found.node, found.last_seen, call.now),
+        **_view(call, found),
         "report": report_view(found.report, ready=ready),
         "conditions": [clock_condition(found.report)],
     }

@@ -13,178 +13,22 @@ from cloud.core.audit import Action, ActorKind
 from cloud.core.batch import Fingerprint, SecurityType
 from cloud.core.callback import Method
 from cloud.core.config import ConfigItem
-from cloud.core.core_configuration import LogLevel, Mode
-from cloud.core.deploys import Outcome
-from cloud.core.desired import AppVersion
-from cloud.core.system_apps import SystemModule
 from cloud.core.tokens import Role
 
 T = TypeVar("T")
 
-Quantity = str | int | float
-"""As the server shows it: cpu in cores, memory in bytes; as it came where it cannot be read."""
 
-
-class _Answer(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+class Answer(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     """An answer has these fields, all of them and no others."""
 
 
-class NodeAnswer(_Answer):
-    """A node; `ready` says that it reported lately."""
-
-    name: str
-    namespace: str
-    description: str
-    ready: bool
-    create_time: str
-    labels: dict[str, str]
-    annotations: dict[str, str]
-
-
-class HostAnswer(msgspec.Struct, rename="camel", omit_defaults=True):
-    """The machine, as its node reports it; several machines are a map by host name."""
-
-    hostname: str = ""
-    address: str = ""
-    arch: str = ""
-    kernel_ver: str = ""
-    os: str = ""
-    container_runtime: str = ""
-    machine_id: str = msgspec.field(name="machineID", default="")
-    boot_id: str = msgspec.field(name="bootID", default="")
-    system_uuid: str = msgspec.field(name="systemUUID", default="")
-    os_image: str = ""
-
-
-class HostStatsAnswer(msgspec.Struct):
-    """What the machine has and uses, `percent` from 0 to 1; several are a map by host name."""
-
-    usage: dict[str, Quantity] = {}
-    capacity: dict[str, Quantity] = {}
-    percent: dict[str, Any] = {}
-
-
-class AppStatsAnswer(msgspec.Struct):
-    """How an app does on the node; `instances` is a map by instance name."""
-
-    name: str = ""
-    version: str = ""
-    status: str = ""
-    cause: str = ""
-    instances: dict[str, Any] = {}
-
-
-class ReportAnswer(msgspec.Struct):
-    """The node's last report; what the contract does not name is passed on as it came."""
-
-    time: str
-    node: HostAnswer
-    nodestats: HostStatsAnswer
-    core: dict[str, Any]
-    apps: list[Any]
-    sysapps: list[Any]
-    appstats: list[AppStatsAnswer]
-    sysappstats: list[AppStatsAnswer]
-
-
-class ConditionAnswer(_Answer):
-    """Something about a node that may want looking at: `True`, `False` or `Unknown`."""
-
-    type: str
-    status: str
-    skew_seconds: int | None
-    message: str
-
-
-class NodeStatsAnswer(NodeAnswer):
-    """A node, what it reported, and what follows from that."""
-
-    report: ReportAnswer
-    conditions: list[ConditionAnswer]
-
-
-class PropertiesState(_Answer):
-    """What a node says of its properties, and what is wanted of it."""
-
-    report: dict[str, Any]
-    desire: dict[str, str]
-
-
-class PropertiesTimes(_Answer):
-    """Since when each value is what it is."""
-
-    report: dict[str, str]
-    desire: dict[str, str]
-
-
-class PropertiesAnswer(_Answer):
-    """Properties of a node."""
-
-    state: PropertiesState
-    metadata: PropertiesTimes
-
-
-class ModeAnswer(_Answer):
-    """Who has the say over a node."""
-
-    mode: Mode
-
-
-class CoreAnswer(_Answer):
-    """How the agent of a node works; `version` is empty for the usual one."""
-
-    version: str
-    frequency: int
-    apiport: int
-    agentport: int
-    log_level: LogLevel
-    byte_unit: str
-    speed_limit: int
-
-
-class CoreVersionsAnswer(_Answer):
-    """The version of its agent that a node reports, and the one it is to have."""
-
-    versions: list[str]
-
-
-class DeployAnswer(_Answer):
-    """One change of what a node should run, and how it ended; times are null until they are."""
-
-    number: int
-    apps: list[AppVersion]
-    sysapps: list[AppVersion]
-    outcome: Outcome
-    cause: str
-    wanted_time: str
-    told_time: str
-    acknowledged_time: str | None
-    end_time: str | None
-
-
-class DeploysAnswer(_Answer):
-    """What a node was told to run, the newest first."""
-
-    total: int
-    items: list[DeployAnswer]
-
-
-class SystemAppsAnswer(_Answer):
-    """The parts of an agent that the nodes of a namespace are given."""
-
-    modules: list[SystemModule]
-    selector: str
-    address: str
-    host_path: str
-
-
-class CommandAnswer(_Answer):
+class CommandAnswer(Answer):
     """A line to paste into a shell; it works once, and for an hour."""
 
     cmd: str
 
 
-class AppSummary(_Answer):
+class AppSummary(Answer):
     """An app in a list."""
 
     name: str
@@ -198,7 +42,7 @@ class AppSummary(_Answer):
     update_time: str
 
 
-class AppRegistry(_Answer):
+class AppRegistry(Answer):
     """A registry an app names."""
 
     name: str
@@ -213,7 +57,7 @@ class AppAnswer(AppSummary):
     registries: list[AppRegistry]
 
 
-class ConfigSummary(_Answer):
+class ConfigSummary(Answer):
     """A config in a list."""
 
     name: str
@@ -231,7 +75,7 @@ class ConfigAnswer(ConfigSummary):
     data: list[ConfigItem]
 
 
-class SecretSummary(_Answer):
+class SecretSummary(Answer):
     """A secret in a list: without its values."""
 
     name: str
@@ -248,7 +92,7 @@ class SecretAnswer(SecretSummary):
     data: dict[str, str]
 
 
-class RegistryAnswer(_Answer):
+class RegistryAnswer(Answer):
     """A registry; nothing shows its password."""
 
     name: str
@@ -261,7 +105,7 @@ class RegistryAnswer(_Answer):
     update_time: str
 
 
-class BatchSummary(_Answer):
+class BatchSummary(Answer):
     """A batch in a list: without its token."""
 
     name: str
@@ -283,7 +127,7 @@ class BatchAnswer(BatchSummary):
     fingerprint: Fingerprint
 
 
-class RecordAnswer(_Answer):
+class RecordAnswer(Answer):
     """A record of a batch; `active` is 1 once its device has been given a certificate."""
 
     name: str
@@ -297,14 +141,14 @@ class RecordAnswer(_Answer):
     update_time: str
 
 
-class FingerprintsAnswer(_Answer):
+class FingerprintsAnswer(Answer):
     """Fingerprints of the records that were made."""
 
     total: int
     items: list[str]
 
 
-class CallbackState(_Answer):
+class CallbackState(Answer):
     """How a callback did: deliveries that wait or were given up, and what came of it last."""
 
     pending: int
@@ -314,7 +158,7 @@ class CallbackState(_Answer):
     last_error_time: str | None
 
 
-class CallbackSummary(_Answer):
+class CallbackSummary(Answer):
     """A callback in a list: without where it leads."""
 
     name: str
@@ -325,7 +169,7 @@ class CallbackSummary(_Answer):
     update_time: str
 
 
-class DeadLetter(_Answer):
+class DeadLetter(Answer):
     """What a callback could not be told; `id` is the `webhook-id` it was sent with."""
 
     id: str
@@ -341,7 +185,7 @@ class CallbackDetail(CallbackState):
     dead_letters: list[DeadLetter]
 
 
-class CallbackAnswer(_Answer):
+class CallbackAnswer(Answer):
     """A callback; its secret is masked."""
 
     name: str
@@ -358,7 +202,7 @@ class CallbackAnswer(_Answer):
     update_time: str
 
 
-class TokenAnswer(_Answer):
+class TokenAnswer(Answer):
     """A token, without what opens the door."""
 
     name: str
@@ -375,13 +219,13 @@ class NewTokenAnswer(TokenAnswer):
     token: str
 
 
-class DoneAnswer(_Answer):
+class DoneAnswer(Answer):
     """There is nothing to show."""
 
     success: bool
 
 
-class ListOptionsAnswer(_Answer):
+class ListOptionsAnswer(Answer):
     """What was asked of a list; `continue` leads to the next page, empty on the last."""
 
     selector: str
@@ -390,7 +234,7 @@ class ListOptionsAnswer(_Answer):
     continue_: str = msgspec.field(name="continue")
 
 
-class CertificateAnswer(_Answer):
+class CertificateAnswer(Answer):
     """A node and the end of its last certificate; `lastSeen` null: it never reported."""
 
     node: str
@@ -401,7 +245,7 @@ class CertificateAnswer(_Answer):
     ready: bool
 
 
-class Listed(_Answer, Generic[T]):
+class Listed(Answer, Generic[T]):
     """One page of a list; `total` counts all pages."""
 
     total: int
@@ -409,7 +253,7 @@ class Listed(_Answer, Generic[T]):
     items: list[T]
 
 
-class ActorAnswer(_Answer):
+class ActorAnswer(Answer):
     """Who it was; the name is that of a token, a node or a user, where there is one."""
 
     kind: ActorKind
@@ -417,7 +261,7 @@ class ActorAnswer(_Answer):
     namespace: str
 
 
-class EntryAnswer(_Answer):
+class EntryAnswer(Answer):
     """One entry of the audit log.
 
     `outcome` is `done`, or the code of the refusal. `before` and `after` hold what differs, secret
@@ -440,14 +284,14 @@ class EntryAnswer(_Answer):
     also: dict[str, int | str] | None
 
 
-class HeadAnswer(_Answer):
+class HeadAnswer(Answer):
     """Where the audit log ends; kept elsewhere it shows what is cut off later."""
 
     number: int
     code: str
 
 
-class AuditAnswer(_Answer):
+class AuditAnswer(Answer):
     """One page of the audit log, newest first; `total` counts all pages.
 
     `head` is for who may see every namespace.
@@ -459,7 +303,7 @@ class AuditAnswer(_Answer):
     head: HeadAnswer | None
 
 
-class Numbered(_Answer, Generic[T]):
+class Numbered(Answer, Generic[T]):
     """One numbered page of a list; `total` counts all pages."""
 
     total: int
@@ -468,7 +312,7 @@ class Numbered(_Answer, Generic[T]):
     items: list[T]
 
 
-class ErrorAnswer(_Answer):
+class ErrorAnswer(Answer):
     """Why it was refused; programs tell errors apart by `code`."""
 
     code: str
@@ -476,7 +320,7 @@ class ErrorAnswer(_Answer):
     request_id: str = msgspec.field(name="request-id")
 
 
-class ProblemAnswer(_Answer):
+class ProblemAnswer(Answer):
     """The same as a problem (RFC 9457), for who asks for it."""
 
     type: str

@@ -11,28 +11,41 @@ from cloud.core.batch import Batch, Record
 from cloud.core.callback import Delivery, masked
 from cloud.core.config import Config, masked_config_spec
 from cloud.core.listing import ListOptions, NumberedPage, Page
-from cloud.core.node import Node
 from cloud.core.properties import Properties
-from cloud.core.readiness import is_ready
+from cloud.core.readiness import REASONS, standing
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret
 from cloud.core.times import time_text
 from cloud.core.tokens import ApiToken
 from cloud.operations.callbacks import SeenCallback
 from cloud.operations.expiry import EndingNode
+from cloud.operations.nodes import SeenNode
 
 T = TypeVar("T")
 
 View = Mapping[str, Any]
 
 
-def node_view(node: Node, last_seen: datetime | None, now: datetime) -> View:
-    """A node, alone or in a list; its labels are those that selectors see."""
+def node_view(seen: SeenNode, now: datetime, *, connected: bool | None) -> View:
+    """A node, alone or in a list; its labels are those that selectors see.
+
+    *connected*: whether it has a connection, None where nobody knows.
+    """
+    node, heard, stands = seen.node, seen.heard, standing(seen.heard, now)
     return {
         "name": node.name,
         "namespace": node.namespace,
         "description": node.spec.description,
-        "ready": is_ready(last_seen, now, every=node.core.report_every),
+        "ready": stands.is_ready,
+        "state": {
+            "name": stands.state,
+            "reason": REASONS[stands.state],
+            "since": time_text(stands.since or node.created),
+            "lastReport": _time_or_none(heard.report if heard else None),
+            "lastStats": _time_or_none(heard.stats if heard else None),
+            "interval": heard.pace.interval.total_seconds() if heard else None,
+            "connected": connected,
+        },
         "createTime": time_text(node.created),
         "labels": dict(node.labels),
         "annotations": node.spec.annotations,
@@ -210,14 +223,14 @@ def _dead_letter_view(delivery: Delivery) -> View:
 
 def certificate_view(ending: EndingNode, now: datetime) -> View:
     """A node and the end of its last certificate; the serial number as `openssl` shows it."""
-    node, last_seen = ending.seen.node, ending.seen.last_seen
+    node, heard = ending.seen.node, ending.seen.heard
     return {
         "node": node.name,
         "namespace": node.namespace,
         "serial": f"{ending.end.serial:X}",
         "notAfter": time_text(ending.end.expires),
-        "lastSeen": time_text(last_seen) if last_seen else None,
-        "ready": is_ready(last_seen, now, every=node.core.report_every),
+        "lastSeen": _time_or_none(heard.last if heard else None),
+        "ready": standing(heard, now).is_ready,
     }
 
 

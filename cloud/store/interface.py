@@ -5,7 +5,7 @@ Everything read is a value; changing it means putting another one. Times are awa
 microsecond. A `put` inserts or replaces; a `delete` says whether something was there.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -22,6 +22,7 @@ from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.listing import ListOptions, NumberedPage, Page, PageOptions
 from cloud.core.node import Node
 from cloud.core.properties import Properties
+from cloud.core.readiness import Heard, Pace, State
 from cloud.core.registry import Registry
 from cloud.core.report import Report, Reporter, StoredReport
 from cloud.core.revocation import RevocationState
@@ -292,14 +293,29 @@ class Transaction(Protocol):
 
     # reports
     def report(self, namespace: str, name: str) -> StoredReport | None: ...
-    def last_seen(self, namespace: str, name: str) -> datetime | None:
-        """When the node was last heard; None if it never reported."""
+    def heard(self, namespace: str, name: str) -> Heard | None:
+        """When the node was heard, and how often it reports; None if it never did."""
+        ...
+
+    def count_states(self, now: datetime) -> Mapping[State, int]:
+        """How many nodes, of all namespaces, stand how at *now*.
+
+        Looks at every report: 0.1 s or more of 100,000 nodes.
+        """
         ...
 
     def put_report(
-        self, namespace: str, name: str, report: Report, encoding: str, now: datetime
+        self,
+        namespace: str,
+        name: str,
+        report: Report,
+        encoding: str,
+        now: datetime,
+        pace: Pace = ...,
     ) -> None:
         """Replace the node's last report, and drop the usage that came after the one before.
+
+        *pace* is the node's by this report; the usual one where it is left out.
 
         NotFound if there is no such node.
         """

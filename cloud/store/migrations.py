@@ -376,6 +376,12 @@ _RECORD_COUNTS = (
     """,
 )
 
+_PACE = (
+    "ALTER TABLE report ADD COLUMN report_interval INTEGER NOT NULL DEFAULT 20000000",
+    "ALTER TABLE report ADD COLUMN longest_gap INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE report ADD COLUMN online_since INTEGER",
+)
+
 
 STEPS: tuple[Step, ...] = (
     ("0001_first_tables", _FIRST_TABLES),
@@ -392,6 +398,7 @@ STEPS: tuple[Step, ...] = (
     ("0012_callbacks", _CALLBACKS),
     ("0013_last_certificates", _LAST_CERTIFICATES),
     ("0014_record_counts", _RECORD_COUNTS),
+    ("0015_pace", _PACE),
 )
 """Every migration there ever was, by its id, in their order."""
 

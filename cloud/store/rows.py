@@ -16,6 +16,7 @@ from cloud.core.fingerprint import normalised
 from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.node import Node, NodeSpec, effective_labels
 from cloud.core.properties import NO_PROPERTIES, Properties
+from cloud.core.readiness import Heard, Pace
 from cloud.core.report import Order, Report, Reported, Reporter, StoredReport
 from cloud.core.tokens import ApiToken, Role
 
@@ -34,6 +35,7 @@ class _Kept(msgspec.Struct):
 _KEPT = msgspec.json.Decoder(_Kept)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NODE_SPEC = msgspec.json.Decoder(NodeSpec)
+_MICROSECOND = timedelta(microseconds=1)
 _CORE = msgspec.json.Decoder(CoreConfiguration)
 _PROPERTIES = msgspec.json.Decoder(Properties)
 
@@ -74,8 +76,8 @@ def properties_of(text: str | None) -> Properties:
 
 
 def reporter_of(name: str, row: Row) -> Reporter:
-    """The reporter of a row of `sql.REPORTER`; `run` is null where there is no report."""
-    text, mode, properties, open_deploy, run, sequence = row
+    """The reporter of a row of `report_sql.REPORTER`; `run` is null where there is no report."""
+    text, mode, core, properties, open_deploy, run, sequence, *heard = row
     labels = effective_labels(name, _NODE_SPEC.decode(text).labels)
     last = None if run is None else Order(run, sequence)
     return Reporter(
@@ -84,7 +86,27 @@ def reporter_of(name: str, row: Row) -> Reporter:
         Mode(mode),
         properties_of(properties),
         has_open_deploy=open_deploy is not None,
+        core=_CORE.decode(core),
+        heard=None if run is None else heard_of(heard),
     )
+
+
+def heard_of(row: Row) -> Heard:
+    """When a node was heard, of a row of `report_sql.HEARD`."""
+    received, usage_received, interval, longest, since = row
+    pace = Pace(
+        timedelta(microseconds=interval), timedelta(microseconds=longest), moment_or_none(since)
+    )
+    return Heard(moment(received), moment_or_none(usage_received), pace)
+
+
+def pace_row(pace: Pace) -> Parameters:
+    """The parameters of `report_sql.PUT_REPORT` that say how often a node reports."""
+    return {
+        "report_interval": pace.interval // _MICROSECOND,
+        "longest_gap": pace.longest // _MICROSECOND,
+        "online_since": _micros_or_none(pace.since),
+    }
 
 
 def record_of(row: Row) -> Record:
@@ -227,7 +249,7 @@ def link_row(link: Link) -> Parameters:
 
 
 def stored_report_of(row: Row) -> StoredReport:
-    """The report of a row of `sql.REPORT`."""
+    """The report of a row of `report_sql.REPORT`."""
     text, run, sequence, encoding, received, usage, usage_received = row
     kept = _KEPT.decode(text)
     reported = Reported(_each_once(kept.apps), _each_once(kept.sysapps))

@@ -390,34 +390,6 @@ DELETE_API_TOKEN = """
 DELETE FROM api_token WHERE namespace = :namespace AND name = :name RETURNING name
 """  # noqa: S105
 
-# reports
-REPORT = """
-SELECT document, run, sequence, encoding, received, usage, usage_received FROM report
-WHERE namespace = :namespace AND name = :name
-"""
-REPORTER = """
-SELECT node.document, node.mode, node.properties, node.open_deploy, report.run, report.sequence
-FROM node LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
-WHERE node.namespace = :namespace AND node.name = :name
-"""
-LAST_SEEN = """
-SELECT CASE WHEN usage_received > received THEN usage_received ELSE received END FROM report
-WHERE namespace = :namespace AND name = :name
-"""
-PUT_REPORT = """
-INSERT INTO report (namespace, name, run, sequence, encoding, received, usage_received, document,
-    usage)
-VALUES (:namespace, :name, :run, :sequence, :encoding, :received, NULL, :document, NULL)
-ON CONFLICT (namespace, name) DO UPDATE SET
-    run = excluded.run, sequence = excluded.sequence, encoding = excluded.encoding,
-    received = excluded.received, document = excluded.document,
-    usage = NULL, usage_received = NULL
-"""
-PUT_USAGE = """
-UPDATE report SET usage = :usage, usage_received = :now
-WHERE namespace = :namespace AND name = :name RETURNING name
-"""
-
 # nodes to be told
 MARK_STALE = """
 INSERT INTO stale_node (namespace, name)

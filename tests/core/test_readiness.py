@@ -1,32 +1,182 @@
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
-from hypothesis import given
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cloud.core.readiness import is_ready
+from cloud.core.readiness import (
+    GONE,
+    LEAST_INTERVAL,
+    LONGEST_INTERVAL,
+    QUIET,
+    Heard,
+    Pace,
+    Standing,
+    State,
+    next_pace,
+    standing,
+)
 from tests.core.strategies import START
 
 USUAL = timedelta(seconds=20)
+HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)
+FROM_BEST = (State.ONLINE, State.STALE, State.OFFLINE)
+
+spans = st.timedeltas(timedelta(0), timedelta(days=10))
+intervals = st.timedeltas(LEAST_INTERVAL, LONGEST_INTERVAL)
+paces = st.builds(Pace, intervals, spans, st.just(START) | st.none())
+ages = st.builds(Heard, st.just(START), st.none() | spans.map(lambda span: START + span), paces)
+
+
+def reporting(
+    moments: Sequence[datetime], *, told: timedelta = USUAL, heard: Heard | None = None
+) -> Heard:
+    """A node that reported at *moments*."""
+    for now in moments:
+        heard = Heard(now, None, next_pace(heard, now, told=told))
+    assert heard is not None
+    return heard
+
+
+def every(interval: timedelta, count: int, start: datetime = START) -> list[datetime]:
+    return [start + number * interval for number in range(count)]
 
 
 def test_a_node_that_never_said_anything_is_not_ready() -> None:
-    assert not is_ready(None, START, every=USUAL)
+    assert standing(None, START) == Standing(State.NEVER, None)
+    assert not standing(None, START).is_ready
 
 
-def test_a_node_is_ready_for_40_seconds_after_its_last_message() -> None:
-    end = START + timedelta(seconds=40)
-    assert is_ready(START, START, every=USUAL)
-    assert is_ready(START, end - MICROSECOND, every=USUAL)
-    assert not is_ready(START, end, every=USUAL)
+def test_the_usual_node_is_online_for_a_minute_and_offline_after_two() -> None:
+    heard = reporting([START])
+    quiet, gone = START + timedelta(seconds=60), START + timedelta(seconds=120)
+    assert standing(heard, quiet - MICROSECOND) == Standing(State.ONLINE, START)
+    assert standing(heard, quiet) == Standing(State.STALE, quiet)
+    assert standing(heard, gone - MICROSECOND) == Standing(State.STALE, quiet)
+    assert standing(heard, gone) == Standing(State.OFFLINE, gone)
+    assert [standing(heard, moment).is_ready for moment in (START, quiet, gone)] == [1, 0, 0]
 
 
-def test_a_node_that_reports_less_often_is_waited_for() -> None:
-    end = START + timedelta(seconds=320)
-    assert is_ready(START, end - MICROSECOND, every=timedelta(seconds=300))
-    assert not is_ready(START, end, every=timedelta(seconds=300))
+def test_a_node_that_reports_once_an_hour_is_waited_for_once_that_has_shown() -> None:
+    heard = reporting(every(HOUR, 4))
+    assert standing(heard, heard.report + 2 * HOUR).state is State.ONLINE
+    assert standing(heard, heard.report + 7 * HOUR).state is State.OFFLINE
 
 
-@given(st.timedeltas(timedelta(0), timedelta(days=1)))
+def test_a_node_that_says_so_is_waited_for_at_once() -> None:
+    heard = reporting([START], told=HOUR)
+    assert standing(heard, START + 3 * HOUR - MICROSECOND).state is State.ONLINE
+
+
+def test_what_it_was_told_counts_from_the_next_report() -> None:
+    told = timedelta(seconds=300)
+    heard = reporting([START + USUAL], told=told, heard=reporting([START]))
+    assert heard.pace.interval == told
+
+
+def test_one_outage_is_no_interval() -> None:
+    back = START + timedelta(days=3)
+    heard = reporting([back], heard=reporting(every(USUAL, 9)))
+    assert heard.pace.interval == USUAL
+    assert heard.since == back
+
+
+def test_nights_that_a_node_is_off_are_forgotten_during_the_day() -> None:
+    night, heard = timedelta(hours=14), None
+    for day in range(5):
+        start = START + day * timedelta(days=1)
+        heard = reporting(every(USUAL, 10 * 180, start), heard=heard)
+        assert standing(heard, heard.report + timedelta(minutes=2)).state is State.OFFLINE
+    assert heard is not None
+    assert standing(heard, heard.report + night).state is State.OFFLINE
+
+
+def test_a_burst_of_reports_does_not_hurry_the_next() -> None:
+    heard = reporting(every(HOUR, 5))
+    burst = every(timedelta(milliseconds=200), 50, heard.report)
+    heard = reporting(burst, heard=heard)
+    assert standing(heard, heard.report + 2 * HOUR).state is State.ONLINE
+
+
+def test_a_node_that_reports_more_often_is_soon_expected_as_often() -> None:
+    heard = reporting(every(HOUR, 5))
+    heard = reporting(every(USUAL, 200, heard.report + USUAL), heard=heard)
+    assert heard.pace.interval == USUAL
+
+
+def test_stats_are_a_sign_of_life() -> None:
+    stats = START + timedelta(minutes=5)
+    heard = Heard(START, stats, Pace(USUAL, since=START))
+    assert standing(heard, stats + USUAL).state is State.ONLINE
+    assert heard.last == stats
+    assert Heard(stats, START).last == stats
+
+
+def test_who_comes_back_is_online_since_then() -> None:
+    heard = reporting(every(USUAL, 5))
+    assert heard.since == START
+    late = heard.report + QUIET * USUAL - MICROSECOND
+    assert reporting([late], heard=heard).since == START
+    missed = heard.report + QUIET * USUAL
+    assert reporting([missed], heard=heard).since == missed
+
+
+@given(ages, spans, spans)
+def test_more_silence_is_never_a_better_state(
+    heard: Heard, silence: timedelta, more: timedelta
+) -> None:
+    first, later = (
+        FROM_BEST.index(standing(heard, START + span).state) for span in (silence, silence + more)
+    )
+    assert first <= later
+
+
+@given(ages, spans)
+def test_a_state_has_begun_when_it_says(heard: Heard, silence: timedelta) -> None:
+    now = heard.last + silence
+    found = standing(heard, now)
+    assert found.since is not None
+    assert found.since <= now
+    if not found.is_ready:
+        assert standing(heard, found.since) == found
+        assert standing(heard, found.since - MICROSECOND).state is not found.state
+
+
+@given(
+    interval=st.timedeltas(USUAL, timedelta(hours=20)),
+    delays=st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=60),
+)
+@example(interval=HOUR, delays=[0.99, 0.0] * 30)
+@example(interval=HOUR, delays=[0.0, 0.99, 0.3, 0.0] * 15)
+def test_reports_that_are_late_by_less_than_an_interval_are_no_alarm(
+    interval: timedelta, delays: list[float]
+) -> None:
+    moments = every(interval, 3)
+    heard = reporting(moments)
+    for number, delay in enumerate(delays, start=3):
+        now = START + number * interval + delay * interval
+        assert standing(heard, now).is_ready, heard
+        heard = reporting([now], heard=heard)
+
+
+@given(st.lists(spans, max_size=30), st.timedeltas(timedelta(seconds=1), timedelta(days=3)))
+def test_the_interval_stays_between_its_bounds(gaps: list[timedelta], told: timedelta) -> None:
+    moments = [START]
+    for gap in gaps:
+        moments.append(moments[-1] + gap)
+    pace = reporting(moments, told=told).pace
+    assert min(max(told, LEAST_INTERVAL), LONGEST_INTERVAL) <= pace.interval <= LONGEST_INTERVAL
+    assert pace.interval <= max(pace.longest, told, LEAST_INTERVAL)
+
+
+@pytest.mark.parametrize("step", [timedelta(seconds=1), timedelta(days=1)])
 def test_a_clock_that_was_set_back_makes_no_node_unready(step: timedelta) -> None:
-    assert is_ready(START, START - step, every=USUAL)
+    heard = reporting(every(USUAL, 5))
+    assert standing(heard, heard.report - step).is_ready
+    assert reporting([heard.report - step], heard=heard).pace.interval == USUAL
+
+
+def test_a_node_is_stale_before_it_is_offline() -> None:
+    assert 2 < QUIET < GONE

@@ -13,14 +13,14 @@ from cloud.core.report import (
     Order,
     Report,
     Reported,
-    StoredReport,
+    read_interval,
     read_order,
     read_report,
     read_usage,
 )
 from cloud.errors import Invalid
 from tests.core.refusals import field_refused, is_taken
-from tests.core.strategies import START, nested, plain_data
+from tests.core.strategies import nested, plain_data
 
 FULL = {
     "time": "2026-11-23T12:00:00Z",
@@ -200,11 +200,13 @@ def test_a_report_is_older_only_within_its_run() -> None:
     assert not Order("a", 1).is_older_than(Order("a", None))
 
 
-def test_a_node_was_last_seen_with_its_latest_message() -> None:
-    report, later = read({}), START + timedelta(seconds=5)
-    assert StoredReport(report, "json", START).last_seen == START
-    assert StoredReport(report, "json", START, b"{}", later).last_seen == later
-    assert StoredReport(report, "json", later, b"{}", START).last_seen == later
+def test_a_node_may_say_how_often_it_reports() -> None:
+    assert read_interval({}) is None
+    assert read_interval({"interval": 3600}) == timedelta(hours=1)
+    for bad in (0, -1, 7 * 86_400 + 1, "20", ""):
+        with pytest.raises(Invalid) as caught:
+            read_interval({"interval": bad})
+        assert caught.value.field == "meta.interval"
 
 
 def test_reading_does_not_change_what_was_read() -> None:

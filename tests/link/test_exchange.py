@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from broker.messages import Encoding, Message
 from broker.topics import Channel
-from cloud.errors import CloudError, NotFound, Unavailable
+from cloud.errors import CloudError, Invalid, NotFound, Unavailable
 from cloud.link.exchange import GROUP, Exchange, Question
 from cloud.store.interface import Store, Transaction
 from tests.link.conftest import NOW, describe
@@ -113,3 +114,20 @@ async def test_who_goes_away_while_it_has_the_turn_leaves_it_to_the_next(slow: S
         await first
     [third] = await asked(exchange, reported(exchange))
     assert (await third).kind == "report"
+
+
+async def test_a_node_that_says_how_often_it_reports_is_expected_as_often(store: Store) -> None:
+    await store.write(describe)
+    exchange = Exchange(store, lambda: NOW)
+
+    def report(interval: object) -> Question:
+        message = Message("report", {}, {"interval": interval})  # type: ignore[dict-item]
+        return exchange.read("default.n1", Channel.REPORT, message, Encoding.JSON, NOW)
+
+    await exchange.ask(report(3600))
+    heard = await store.read(lambda tx: tx.heard("default", "n1"))
+    assert heard is not None
+    assert heard.pace.interval == timedelta(hours=1)
+    with pytest.raises(Invalid) as caught:
+        report("often")
+    assert caught.value.field == "meta.interval"

@@ -7,6 +7,7 @@ import pytest
 from cloud.core.certificate import NodeCertificate
 from cloud.core.listing import ListOptions
 from cloud.core.node import NodeSpec
+from cloud.core.readiness import Heard
 from cloud.core.report import Order, read_report
 from cloud.errors import Invalid, NotFound
 from cloud.operations import nodes
@@ -19,12 +20,13 @@ SPEC = NodeSpec(labels={"role": "gateway"}, annotations={"brand": "x"}, descript
 
 async def test_a_created_node_is_kept_as_described_and_never_seen(store: Store) -> None:
     seen = await store.write(lambda tx: nodes.create_node(tx, NAMESPACE, "n1", SPEC, now=NOW))
-    assert seen.last_seen is None
+    assert seen.heard is None
     assert seen.node.spec == SPEC
     assert (seen.node.created, seen.node.updated) == (NOW, NOW)
     found = await store.read(lambda tx: nodes.read_node(tx, NAMESPACE, "n1"))
     assert found.node == seen.node
-    assert found.report is None
+    reported = await store.read(lambda tx: nodes.read_reported_node(tx, NAMESPACE, "n1"))
+    assert (reported.node, reported.heard, reported.report) == (seen.node, None, None)
 
 
 async def test_the_name_of_a_node_is_given_once(store: Store) -> None:
@@ -111,11 +113,11 @@ async def test_a_node_is_seen_when_it_reports(store: Store) -> None:
 
     await store.write(prepare)
     page = await store.read(lambda tx: nodes.list_nodes(tx, NAMESPACE, ListOptions()))
-    assert {seen.node.name: seen.last_seen for seen in page.items} == {"n1": LATER, "n2": None}
+    assert {seen.node.name: seen.heard for seen in page.items} == {"n1": Heard(LATER), "n2": None}
     updated = await store.write(
         lambda tx: nodes.update_node(tx, NAMESPACE, "n1", NodeSpec(), now=LATER)
     )
-    assert updated.last_seen == LATER
+    assert updated.heard == Heard(LATER)
 
 
 async def test_nodes_are_listed_by_label_and_by_their_own_name(store: Store) -> None:

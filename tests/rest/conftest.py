@@ -97,6 +97,7 @@ class World:
     cut_off: list[str] = field(default_factory=list)
     checks: dict[str, Any] = field(default_factory=dict)
     woken: list[str] = field(default_factory=list)
+    connected: set[str] = field(default_factory=set)
 
 
 def caller(url: str, headers: Mapping[str, str] | None = None) -> httpx.AsyncClient:
@@ -117,6 +118,7 @@ async def open_world(
     clock, numbers, tokens = Clock(), count(1), count(1)
     cut_off: list[str] = []
     woken: list[str] = []
+    connected: set[str] = set()
     checks: dict[str, Any] = {}
     # The codes of the audit log are in golden answers too.
     key = tmp_path / "audit.key"
@@ -133,6 +135,7 @@ async def open_world(
             admin_token_digest=hashlib.sha256(TOKEN.encode()).digest(),
             default_namespace="default",
             on_revoked=cut_off.append,
+            is_connected=lambda node_id: node_id in connected,
             wake_callbacks=lambda: woken.append("callbacks"),
             checks=checks,
             version="1.2.3",
@@ -148,7 +151,7 @@ async def open_world(
         )
         headers = {"Authorization": f"Bearer {TOKEN}", "x-bce-request-id": REQUEST_ID}
         async with serving(app) as url, caller(url, headers) as http:
-            yield World(Client(http), url, store, clock, cut_off, checks, woken)
+            yield World(Client(http), url, store, clock, cut_off, checks, woken, connected)
 
 
 @pytest.fixture

@@ -113,6 +113,8 @@ async def test_a_node_that_reports_seldom_is_ready_in_between(world: World) -> N
     world.clock.advance(60)
     assert not (await world.client.call("GET", "/v1/nodes/n1"))["ready"]
     await world.client.call("PUT", CORE, {"frequency": 60})
+    await say(world, {})
+    world.clock.advance(179)
     assert (await world.client.call("GET", "/v1/nodes/n1"))["ready"]
     assert (await world.client.call("GET", "/v1/nodes"))["items"][0]["ready"]
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from cloud.core.certificate import NodeCertificate
-from cloud.core.report import Order, read_report
+from cloud.core.report import Order, read_report, read_usage
+from cloud.operations.reports import receive_report, receive_usage
 from cloud.store.interface import Transaction
 from tests.rest.conftest import APP, CALLBACK, CONFIG, NODE, SECRET, Client, World, describe
 
@@ -201,10 +202,57 @@ async def test_a_node_is_ready_while_it_reports(world: World) -> None:
 
     await world.store.write(receive)
     assert await seen() == (True, True, "Running")
-    world.clock.advance(39)
+    world.clock.advance(59)
     assert await seen() == (True, True, "Running")
     world.clock.advance(2)
     assert await seen() == (False, False, "Unknown")
+
+
+async def test_a_node_says_how_it_stands_and_since_when(world: World) -> None:
+    await describe(world.client)
+
+    async def state() -> dict[str, Any]:
+        one = await world.client.call("GET", "/v1/nodes/n1")
+        stats = await world.client.call("GET", "/v1/nodes/n1/stats")
+        (listed,) = (await world.client.call("GET", "/v1/nodes"))["items"]
+        assert one["state"] == listed["state"] == stats["state"]
+        return dict(one["state"])
+
+    assert await state() == {
+        "name": "never",
+        "reason": "never reported",
+        "since": "2026-01-02T03:04:05Z",
+        "lastReport": None,
+        "lastStats": None,
+        "interval": None,
+        "connected": False,
+    }
+    world.connected.add("default.n1")
+    report = read_report({}, Order())
+    hourly, told = timedelta(hours=1), world.clock.now
+    await world.store.write(
+        lambda tx: receive_report(tx, "default.n1", report, "json", now=told, interval=hourly)
+    )
+    world.clock.advance(60)
+    usage = read_usage({"nodestats": {}})
+    now = world.clock.now
+    await world.store.write(lambda tx: receive_usage(tx, "default.n1", usage, now=now))
+    online = {
+        "name": "online",
+        "reason": "heard within 3 intervals",
+        "since": "2026-01-02T03:04:05Z",
+        "lastReport": "2026-01-02T03:04:05Z",
+        "lastStats": "2026-01-02T03:05:05Z",
+        "interval": 3600.0,
+        "connected": True,
+    }
+    assert await state() == online
+    world.clock.advance(3 * 3600)
+    stale = {"name": "stale", "reason": "silent for 3 intervals", "since": "2026-01-02T06:05:05Z"}
+    assert await state() == {**online, **stale}
+    world.clock.advance(3 * 3600)
+    gone = {"name": "offline", "reason": "silent for 6 intervals", "since": "2026-01-02T09:05:05Z"}
+    assert await state() == {**online, **gone}
 
 
 async def test_a_deleted_node_is_cut_off(world: World) -> None:

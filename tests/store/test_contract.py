@@ -202,7 +202,7 @@ async def test_a_deleted_node_leaves_its_certificates_and_nothing_else(store: St
     reporter = await store.read(lambda tx: tx.reporter("default", "n"))
     assert reporter is not None
     assert reporter.last is None
-    assert await store.read(lambda tx: tx.last_seen("default", "n")) is None
+    assert await store.read(lambda tx: tx.heard("default", "n")) is None
     assert await store.write(lambda tx: tx.take_stale(10)) == []
     assert await store.read(lambda tx: tx.certificate(1)) == given_out
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cloud.core.batch import Record
 from cloud.core.certificate import NodeCertificate
 from cloud.core.listing import PageOptions
+from cloud.core.readiness import Heard
 from cloud.core.report import Order, Report, Reporter
 from cloud.errors import Conflict, HasRecords, NotFound
 from cloud.store.interface import Store, Transaction
@@ -241,8 +242,7 @@ async def test_a_report_is_got_as_it_was_put(
     assert kept is not None
     assert (kept.report, kept.encoding, kept.received) == (report, encoding, now)
     reporter = await store.read(lambda tx: tx.reporter("default", "n"))
-    assert reporter == Reporter(node().labels, report.order)
-    assert await store.read(lambda tx: tx.last_seen("default", "n")) == now
+    assert reporter == Reporter(node().labels, report.order, heard=Heard(now))
 
 
 async def test_a_node_that_never_reported_has_nothing_to_show(store: Store) -> None:
@@ -266,27 +266,14 @@ async def test_usage_stands_beside_the_report_until_the_next_one(store: Store) -
     kept = await store.read(lambda tx: tx.report("default", "n"))
     assert kept is not None
     assert (kept.usage, kept.usage_received, kept.received) == (b'{"x":1}', LATER, NOW)
-    assert await store.read(lambda tx: tx.last_seen("default", "n")) == LATER
+    assert await store.read(lambda tx: tx.heard("default", "n")) == Heard(NOW, LATER)
 
     await store.write(lambda tx: tx.put_report("default", "n", report(), "msgpack", NOW))
     kept = await store.read(lambda tx: tx.report("default", "n"))
     assert kept is not None
     assert (kept.usage, kept.usage_received, kept.encoding) == (None, None, "msgpack")
     reporter = await store.read(lambda tx: tx.reporter("default", "n"))
-    assert reporter == Reporter(node().labels, Order())
-    assert await store.read(lambda tx: tx.last_seen("default", "n")) == NOW
-
-
-async def test_usage_from_before_the_report_does_not_turn_the_clock_back(store: Store) -> None:
-    def put_both(tx: Transaction) -> None:
-        tx.put_node(node())
-        tx.put_report("default", "n", report(), "json", LATER)
-        tx.put_usage("default", "n", b"{}", NOW)
-
-    await store.write(put_both)
-    stored = await store.read(lambda tx: tx.report("default", "n"))
-    assert stored is not None
-    assert await store.read(lambda tx: tx.last_seen("default", "n")) == stored.last_seen
+    assert reporter == Reporter(node().labels, Order(), heard=Heard(NOW))
 
 
 async def test_a_report_needs_its_node(store: Store) -> None:

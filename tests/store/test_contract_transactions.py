@@ -48,7 +48,7 @@ def everything(tx: Transaction) -> tuple[object, ...]:
         tx.batches("default"),
         tx.records("default", "b"),
         tx.certificate(1),
-        tx.last_seen("default", "n"),
+        tx.heard("default", "n"),
     )
 
 

@@ -1,15 +1,16 @@
 """What nodes said last, and which of them have to be told something."""
 # ruff: noqa: D102  # `interface` says what each method promises
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from cloud.core.node import Node
 from cloud.core.properties import Properties
+from cloud.core.readiness import GONE, QUIET, USUAL_PACE, Heard, Pace, State
 from cloud.core.report import Report, Reporter, StoredReport
 from cloud.core.selectors import Selector
 from cloud.errors import NotFound
-from cloud.store import sql
+from cloud.store import report_sql, sql
 from cloud.store.parts.part import (
     BrokenReference,
     Part,
@@ -19,8 +20,9 @@ from cloud.store.parts.part import (
 from cloud.store.rows import (
     Parameters,
     document,
+    heard_of,
     micros,
-    moment,
+    pace_row,
     properties_of,
     reporter_of,
     stored_report_of,
@@ -39,15 +41,31 @@ class ReportPart(Part):
 
     # reports
     def report(self, namespace: str, name: str) -> StoredReport | None:
-        found = self._run(sql.REPORT, {"namespace": namespace, "name": name})
+        found = self._run(report_sql.REPORT, {"namespace": namespace, "name": name})
         return first(stored_report_of, found)
 
-    def last_seen(self, namespace: str, name: str) -> datetime | None:
-        found = self._run(sql.LAST_SEEN, {"namespace": namespace, "name": name})
-        return moment(found[0][0]) if found else None
+    def heard(self, namespace: str, name: str) -> Heard | None:
+        found = self._run(report_sql.HEARD, {"namespace": namespace, "name": name})
+        return first(heard_of, found)
+
+    def count_states(self, now: datetime) -> Mapping[State, int]:
+        moments: Parameters = {"now": micros(now), "quiet": QUIET, "gone": GONE}
+        nodes, heard, online, not_gone = map(int, self._run(report_sql.COUNT_STATES, moments)[0])
+        return {
+            State.ONLINE: online,
+            State.STALE: not_gone - online,
+            State.OFFLINE: heard - not_gone,
+            State.NEVER: nodes - heard,
+        }
 
     def put_report(
-        self, namespace: str, name: str, report: Report, encoding: str, now: datetime
+        self,
+        namespace: str,
+        name: str,
+        report: Report,
+        encoding: str,
+        now: datetime,
+        pace: Pace = USUAL_PACE,
     ) -> None:
         row: Parameters = {
             "namespace": namespace,
@@ -57,19 +75,20 @@ class ReportPart(Part):
             "sequence": report.order.sequence,
             "encoding": encoding,
             "received": micros(now),
+            **pace_row(pace),
         }
         try:
-            self._run(sql.PUT_REPORT, row)
+            self._run(report_sql.PUT_REPORT, row)
         except BrokenReference as error:
             raise NotFound("node", name) from error
 
     def put_usage(self, namespace: str, name: str, usage: bytes, now: datetime) -> bool:
         key = {"namespace": namespace, "name": name}
-        row: Parameters = {**key, "usage": usage.decode(), "now": micros(now)}
-        return bool(self._run(sql.PUT_USAGE, row))
+        row: Parameters = {**key, "usage": usage.decode(), "now": micros(now), "quiet": QUIET}
+        return bool(self._run(report_sql.PUT_USAGE, row))
 
     def reporter(self, namespace: str, name: str) -> Reporter | None:
-        found = self._run(sql.REPORTER, {"namespace": namespace, "name": name})
+        found = self._run(report_sql.REPORTER, {"namespace": namespace, "name": name})
         return reporter_of(name, found[0]) if found else None
 
     # properties

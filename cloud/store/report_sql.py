@@ -1,0 +1,45 @@
+"""The statements about reports, as those of `sql`."""
+
+REPORT = """
+SELECT document, run, sequence, encoding, received, usage, usage_received FROM report
+WHERE namespace = :namespace AND name = :name
+"""
+REPORTER = """
+SELECT node.document, node.mode, node.core, node.properties, node.open_deploy, report.run,
+    report.sequence, report.received, report.usage_received, report.report_interval,
+    report.longest_gap, report.online_since
+FROM node LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
+WHERE node.namespace = :namespace AND node.name = :name
+"""
+HEARD = """
+SELECT received, usage_received, report_interval, longest_gap, online_since FROM report
+WHERE namespace = :namespace AND name = :name
+"""
+COUNT_STATES = """
+SELECT (SELECT count(*) FROM node), count(*),
+    coalesce(sum(CASE WHEN silence < :quiet * report_interval THEN 1 ELSE 0 END), 0),
+    coalesce(sum(CASE WHEN silence < :gone * report_interval THEN 1 ELSE 0 END), 0)
+FROM (
+    SELECT report_interval,
+        :now - CASE WHEN usage_received > received THEN usage_received ELSE received END AS silence
+    FROM report
+) AS heard
+"""
+PUT_REPORT = """
+INSERT INTO report (namespace, name, run, sequence, encoding, received, usage_received, document,
+    usage, report_interval, longest_gap, online_since)
+VALUES (:namespace, :name, :run, :sequence, :encoding, :received, NULL, :document, NULL,
+    :report_interval, :longest_gap, :online_since)
+ON CONFLICT (namespace, name) DO UPDATE SET
+    run = excluded.run, sequence = excluded.sequence, encoding = excluded.encoding,
+    received = excluded.received, document = excluded.document,
+    usage = NULL, usage_received = NULL, report_interval = excluded.report_interval,
+    longest_gap = excluded.longest_gap, online_since = excluded.online_since
+"""
+PUT_USAGE = """
+UPDATE report SET usage = :usage, usage_received = :now, online_since = CASE
+    WHEN :now - received < :quiet * report_interval
+        OR :now - usage_received < :quiet * report_interval
+    THEN online_since ELSE :now END
+WHERE namespace = :namespace AND name = :name RETURNING name
+"""

@@ -1,0 +1,85 @@
+"""What every store knows of when nodes were heard; what follows from it is `core.readiness`."""
+
+from datetime import datetime, timedelta
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cloud.core.readiness import GONE, QUIET, Heard, Pace, State, standing
+from cloud.store.interface import Store, Transaction
+from tests.store.conftest import NOW, node, report
+
+USUAL = timedelta(seconds=20)
+DAY = timedelta(days=1)
+MICROSECOND = timedelta(microseconds=1)
+
+some_examples = settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+moments = st.integers(0, 2 * 10**11).map(lambda micros: NOW + timedelta(microseconds=micros))
+intervals = st.integers(10**7, 86_400 * 10**6).map(lambda micros: timedelta(microseconds=micros))
+paces = st.builds(Pace, intervals, intervals, st.none() | moments)
+
+
+@some_examples
+@given(heard=st.builds(Heard, moments, st.none(), paces))
+async def test_the_pace_of_a_node_is_got_as_it_was_put(store: Store, heard: Heard) -> None:
+    def put(tx: Transaction) -> None:
+        tx.put_node(node())
+        tx.put_report("default", "n", report(), "json", heard.report, heard.pace)
+
+    await store.write(put)
+    assert await store.read(lambda tx: tx.heard("default", "n")) == heard
+    reporter = await store.read(lambda tx: tx.reporter("default", "n"))
+    assert reporter is not None
+    assert reporter.heard == heard
+
+
+@some_examples
+@given(
+    nodes=st.lists(st.none() | st.tuples(moments, paces, st.none() | moments), max_size=8),
+    now=moments,
+)
+async def test_nodes_are_counted_by_the_state_they_are_in(
+    store: Store, nodes: list[tuple[datetime, Pace, datetime | None] | None], now: datetime
+) -> None:
+    def put(tx: Transaction) -> list[Heard | None]:
+        for old in tx.nodes("default"):
+            tx.delete_node("default", old.name)
+        for number, said in enumerate(nodes):
+            name = f"n{number}"
+            tx.put_node(node(name))
+            if said is not None:
+                moment, pace, stats = said
+                tx.put_report("default", name, report(), "json", moment, pace)
+                if stats is not None:
+                    tx.put_usage("default", name, b"{}", stats)
+        return [tx.heard("default", f"n{number}") for number in range(len(nodes))]
+
+    each = [standing(heard, now).state for heard in await store.write(put)]
+    counts = await store.read(lambda tx: tx.count_states(now))
+    assert counts == {state: each.count(state) for state in State}
+
+
+async def test_stats_say_since_when_a_missed_node_is_back(store: Store) -> None:
+    since = NOW - DAY
+
+    def put(tx: Transaction) -> None:
+        tx.put_node(node())
+        tx.put_report("default", "n", report(), "json", NOW, Pace(USUAL, since=since))
+
+    async def stats_at(moment: datetime) -> Heard | None:
+        await store.write(lambda tx: tx.put_usage("default", "n", b"{}", moment))
+        return await store.read(lambda tx: tx.heard("default", "n"))
+
+    await store.write(put)
+    in_time = NOW + QUIET * USUAL - MICROSECOND
+    assert await stats_at(in_time) == Heard(NOW, in_time, Pace(USUAL, since=since))
+    again = in_time + QUIET * USUAL - MICROSECOND
+    assert await stats_at(again) == Heard(NOW, again, Pace(USUAL, since=since))
+    missed = again + QUIET * USUAL
+    assert await stats_at(missed) == Heard(NOW, missed, Pace(USUAL, since=missed))
+    gone = missed + GONE * USUAL
+    assert await stats_at(gone) == Heard(NOW, gone, Pace(USUAL, since=gone))
