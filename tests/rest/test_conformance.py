@@ -51,7 +51,9 @@ session.trust_env = False  # what proxies there are is asked for each call
 
 def loaded(**settings: Any) -> BaseSchema:
     settings["checks"] = {"negative_data_rejection": REFUSED}
-    return schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig.from_dict(settings))
+    # Each call bears a token, so that one made up without is not wrong.
+    document = {**DOCUMENT, "security": []}
+    return schemathesis.openapi.from_dict(document, config=SchemathesisConfig.from_dict(settings))
 
 
 def makes_something(path: str) -> bool:
