@@ -1,8 +1,8 @@
 """The hub in this process, on amqtt hardened (docs/decisions/0001-embedded-hub-on-amqtt.md).
 
-From the socket inwards: `listener` (TCP, TLS, who comes in), `connection` (packets and limits)
-with `wire`, `outlet` and `silence`, `handler` (what amqtt does), `inbox` (what `receive` reads),
-`roster` (who is here); `limits` holds every bound and the names of what is refused.
+From the socket inwards: `listener` (TCP, TLS, who comes in) with `arrivals` (whose turn it is),
+`connection` (packets and limits) with `wire`, `outlet` and `silence`, `handler` (what amqtt does),
+`inbox` (what `receive` reads), `roster` (who is here); `limits` holds every bound and the names of what is refused.
 """
 
 import asyncio

@@ -12,7 +12,12 @@ class HubLimits:
     max_connections: int = 10_000
     """Open connections, admitted or not; one more is closed at once."""
     max_connecting: int = 1_024
-    """Connections that have not been admitted yet; one more is closed at once."""
+    """Connections that have not been admitted yet; one more takes the place of one that has said
+    nothing, else it is not accepted until one of them is through."""
+    max_connecting_per_address: int = 512
+    """The same of one address (IPv6: of one /64); where all have spoken one more is closed."""
+    handshakes_per_second: int = 300
+    """TLS handshakes begun; the others wait. Two thirds of what one core can do (measured)."""
     handshake_timeout: timedelta = timedelta(seconds=10)
     """From TCP accept to the end of the TLS handshake."""
     connect_timeout: timedelta = timedelta(seconds=3)
@@ -39,6 +44,9 @@ class Refusal(StrEnum):
     """Why the hub closed or turned away a connection; the keys of its counters."""
 
     TOO_MANY_CONNECTIONS = "too_many_connections"
+    TOO_MANY_FROM_ADDRESS = "too_many_from_address"
+    CROWDED_OUT = "crowded_out"
+    """It had not said anything when another came and there was no room."""
     TLS_FAILED = "tls_failed"
     NO_CONNECT = "no_connect"
     """The first packet was not a CONNECT."""
@@ -64,3 +72,12 @@ class Refusal(StrEnum):
     """Answered with 0x80; the connection stays."""
     INTERNAL_ERROR = "internal_error"
     """A defect of the hub; the log has the trace."""
+
+
+class Refused(Exception):
+    """A connection that does not become a node; *code* is that of the CONNACK, if there is one."""
+
+    def __init__(self, reason: Refusal, code: int | None = None) -> None:
+        self.reason = reason
+        self.code = code
+        super().__init__(reason)

@@ -7,6 +7,7 @@ import ssl
 from collections import Counter
 from typing import Any
 
+from broker.arrivals import Arrival, Arrivals
 from broker.connection import NodeConnection
 from broker.errors import MalformedPacket
 from broker.handler import (
@@ -22,7 +23,7 @@ from broker.handler import (
 )
 from broker.hub import Gate
 from broker.inbox import Inbox
-from broker.limits import HubLimits, Refusal
+from broker.limits import HubLimits, Refusal, Refused
 from broker.roster import Roster
 from broker.topics import is_node_id_level
 
@@ -31,15 +32,6 @@ logger = logging.getLogger(__name__)
 _BACKLOG = 1_024
 _SHOWN_CHARACTERS = 80  # of what a client sent, in the log
 _PAUSE_SECONDS = 0.5  # when the system has no file descriptor left for one more connection
-
-
-class Refused(Exception):
-    """A connection that does not become a node; *code* is that of the CONNACK, if there is one."""
-
-    def __init__(self, reason: Refusal, code: int | None = None) -> None:
-        self.reason = reason
-        self.code = code
-        super().__init__(reason)
 
 
 class Listener:
@@ -65,6 +57,7 @@ class Listener:
         self._group = group
         self._plugins = no_plugins()
         self._connections: set[NodeConnection] = set()  # from TCP accept to the end
+        self._arrivals = Arrivals(limits)
         self._admissions: set[asyncio.Task[None]] = set()
         self._accepted = 0
 
@@ -73,21 +66,19 @@ class Listener:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                accepted, _ = await loop.sock_accept(listening)
+                accepted, peer = await loop.sock_accept(listening)
             except OSError as error:
                 logger.warning("cannot accept connections for now: %s", error)
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
-            if not self._has_room():
-                self._counters[Refusal.TOO_MANY_CONNECTIONS] += 1
+            try:
+                await self._arrivals.room()
+                self._take_in(accepted, peer)
+            except BaseException as error:
                 accepted.close()
-                continue
-            self._accepted += 1
-            task = self._group.create_task(
-                self._admit(accepted, self._accepted), name=f"admit connection {self._accepted}"
-            )
-            self._admissions.add(task)
-            task.add_done_callback(self._admissions.discard)
+                if not isinstance(error, Refused):
+                    raise
+                self._counters[error.reason] += 1
 
     async def close(self) -> None:
         """Close every connection and wait until the last is gone; `accept_forever` has ended."""
@@ -101,13 +92,18 @@ class Listener:
         for connection in open_ones:
             await connection.lost
 
-    def _has_room(self) -> bool:
-        return (
-            len(self._connections) < self._limits.max_connections
-            and len(self._admissions) < self._limits.max_connecting
+    def _take_in(self, accepted: socket.socket, peer: object) -> None:
+        if len(self._connections) >= self._limits.max_connections:
+            raise Refused(Refusal.TOO_MANY_CONNECTIONS)
+        arrival = self._arrivals.add(accepted, peer)
+        self._accepted += 1
+        task = self._group.create_task(
+            self._admit(arrival, self._accepted), name=f"admit connection {self._accepted}"
         )
+        self._admissions.add(task)
+        task.add_done_callback(self._admissions.discard)
 
-    async def _admit(self, accepted: socket.socket, number: int) -> None:
+    async def _admit(self, arrival: Arrival, number: int) -> None:
         connection = NodeConnection(
             number,
             inbox=self._inbox,
@@ -118,7 +114,7 @@ class Listener:
         self._connections.add(connection)
         connection.lost.add_done_callback(lambda _: self._connections.discard(connection))
         try:
-            await self._secure(accepted, connection)
+            await self._secure(arrival, connection)
             await self._let_in(connection)
         except Refused as refusal:
             self._turn_away(connection, refusal)
@@ -129,6 +125,7 @@ class Listener:
             logger.exception("admitting connection %d failed", number)
             self._turn_away(connection, Refused(Refusal.INTERNAL_ERROR))
         finally:
+            self._arrivals.remove(arrival)
             if not connection.is_connected:
                 self._connections.discard(connection)
 
@@ -137,13 +134,18 @@ class Listener:
             connection.send(connack(refusal.code))
         connection.refuse(refusal.reason)
 
-    async def _secure(self, accepted: socket.socket, connection: NodeConnection) -> None:
+    async def _secure(self, arrival: Arrival, connection: NodeConnection) -> None:
+        try:
+            left = await self._arrivals.wait_for_turn(arrival)
+        except BaseException:
+            arrival.socket.close()
+            raise
         try:  # both event loops set TCP_NODELAY
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection,
-                accepted,
+                arrival.socket,
                 ssl=self._tls,
-                ssl_handshake_timeout=self._limits.handshake_timeout.total_seconds(),
+                ssl_handshake_timeout=left,
                 ssl_shutdown_timeout=self._limits.close_timeout.total_seconds(),
             )
         except OSError as error:  # ssl.SSLError and timeouts are such

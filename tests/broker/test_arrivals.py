@@ -1,0 +1,136 @@
+"""Many at the same moment: who waits, who makes room, and who is served meanwhile."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from broker.arrivals import site_of
+from broker.embedded import EmbeddedHub, HubLimits, Refusal
+from tests.broker.authority import Authority
+from tests.broker.conftest import Connect, OpenHub
+from tests.broker.node import DEADLINE, Node, until
+
+NODE = "default.gate-7"
+OTHER = "default.gate-8"
+FIRST_BYTE = b"\x16"  # of a TLS handshake; then nothing more
+OTHER_ADDRESS = "127.0.0.2"
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Knocking:
+    """Sockets that never become nodes; closed when the test ends."""
+
+    def __init__(self, stack: AsyncExitStack, hub: EmbeddedHub) -> None:
+        self._stack = stack
+        self._hub = hub
+
+    async def knock(self, said: bytes = b"", address: str = "127.0.0.1") -> Streams:
+        streams = await asyncio.open_connection(
+            "127.0.0.1", self._hub.port, local_addr=(address, 0)
+        )
+        self._stack.callback(streams[1].close)
+        streams[1].write(said)
+        return streams
+
+
+async def closed(streams: Streams) -> bool:
+    async with asyncio.timeout(DEADLINE):
+        return await streams[0].read() == b""
+
+
+@pytest.mark.parametrize("of_one_address", [4, 1000])
+async def test_silent_sockets_hold_nobody_off(
+    open_hub: OpenHub, connect: Connect, of_one_address: int
+) -> None:
+    limits = HubLimits(max_connecting=4, max_connecting_per_address=of_one_address)
+    async with open_hub(limits=limits) as hub, AsyncExitStack() as stack:
+        knocking = Knocking(stack, hub)
+        silent = [await knocking.knock() for _ in range(4)]
+        for node_id in (NODE, OTHER):
+            await connect(hub, node_id)
+        assert await closed(silent[0])  # the oldest makes room
+        assert hub.counters[Refusal.CROWDED_OUT] >= 1
+        assert hub.connection_count == 2
+
+
+async def test_one_address_leaves_room_for_others(open_hub: OpenHub, connect: Connect) -> None:
+    limits = HubLimits(max_connecting=4, max_connecting_per_address=2)
+    async with open_hub(limits=limits) as hub, AsyncExitStack() as stack:
+        knocking = Knocking(stack, hub)
+        async with asyncio.timeout(DEADLINE):
+            while not hub.counters[Refusal.TOO_MANY_FROM_ADDRESS]:
+                await knocking.knock(FIRST_BYTE, OTHER_ADDRESS)
+        for node_id in (NODE, OTHER):
+            await connect(hub, node_id)
+        assert await closed(await knocking.knock(FIRST_BYTE, OTHER_ADDRESS))
+
+
+async def test_where_all_speak_others_wait_until_one_is_through(
+    open_hub: OpenHub, authority: Authority, connect: Connect
+) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def gate(node_id: str, serial: int) -> bool:
+        if node_id == NODE:
+            asked.set()
+            await go_on.wait()
+        return True
+
+    async with open_hub(gate=gate, limits=HubLimits(max_connecting=1)) as hub:
+        inside = await connect(hub, "default.inside")
+        first = await Node.open(hub.port, authority.client_context(NODE))
+        first.connect(NODE)
+        async with asyncio.timeout(DEADLINE):
+            await asked.wait()
+        async with asyncio.TaskGroup() as tasks:
+            second = tasks.create_task(connect(hub, OTHER))
+            for _ in range(50):
+                assert await inside.is_alive()
+            assert not second.done()
+            go_on.set()
+            assert await first.connack() == 0
+        assert hub.connection_count == 3
+        assert not hub.counters
+        await first.close()
+
+
+async def test_handshakes_begin_one_after_another(open_hub: OpenHub, connect: Connect) -> None:
+    loop = asyncio.get_running_loop()
+    async with open_hub(limits=HubLimits(handshakes_per_second=20)) as hub:
+        began = loop.time()
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(6):
+                tasks.create_task(connect(hub, f"default.n{number}"))
+        assert loop.time() - began >= 5 / 20
+        assert hub.connection_count == 6
+
+
+async def test_who_ends_without_a_word_takes_nobodys_turn(
+    open_hub: OpenHub, connect: Connect
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with open_hub(limits=HubLimits(handshakes_per_second=1)) as hub:
+        async with AsyncExitStack() as stack:
+            knocking = Knocking(stack, hub)
+            for _ in range(20):
+                await knocking.knock()
+        await until(lambda: hub.counters[Refusal.TLS_FAILED] == 20)
+        began = loop.time()
+        await connect(hub, NODE)
+        assert loop.time() - began < DEADLINE
+
+
+@pytest.mark.parametrize(
+    ("address", "site"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2::7", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::7", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_an_ipv6_address_is_counted_with_its_network(address: str, site: str) -> None:
+    assert site_of(address) == site
