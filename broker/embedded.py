@@ -2,7 +2,8 @@
 
 From the socket inwards: `listener` (TCP, TLS, who comes in) with `arrivals` (whose turn it is),
 `connection` (packets and limits) with `wire`, `outlet` and `silence`, `handler` (what amqtt does),
-`inbox` (what `receive` reads), `roster` (who is here); `limits` holds every bound and the names of what is refused.
+`inbox` (what `receive` reads), `roster` (who is here); `limits` holds every bound and the names of
+what is refused.
 """
 
 import asyncio

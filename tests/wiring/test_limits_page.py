@@ -1,0 +1,166 @@
+"""docs/limits.md says what the program does: no number on it is anybody's memory."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from datetime import timedelta
+
+import pytest
+
+from broker.limits import HubLimits, Refusal
+from broker.wire import CONNECT_BYTE, MAX_CONTROL_BYTES, SUBSCRIBE_BYTE, UNSUBSCRIBE_BYTE
+from certs import signing_requests
+from cloud.config import Settings
+from cloud.core import (
+    batch,
+    callback,
+    changes,
+    config,
+    deploys,
+    installation,
+    properties,
+    registry,
+    renewal,
+    secret,
+    selectors,
+)
+from cloud.core import rate as callers
+from cloud.core.decoding import DEPTH_LIMIT
+from cloud.core.names import (
+    NODE_ID_LIMIT,
+    check_data_key,
+    check_fingerprint,
+    check_label_key,
+    check_label_value,
+    check_name,
+    check_namespace,
+)
+from cloud.errors import Invalid
+from cloud.http.errors import STATUSES
+from cloud.http.requests import BODY_LIMIT
+from cloud.link import http, sync
+from cloud.link import renewal as renewals
+from cloud.operations.audit import PAGE_LIMIT
+from cloud.operations.desires import INFO_LIMIT
+from tests.repo.tracked import ROOT, text_of
+
+HUB = HubLimits()
+SET = Settings()
+
+
+def size(count: int) -> str:
+    """Bytes, in the largest unit that needs no fraction."""
+    for unit, name in ((2**20, "MiB"), (2**10, "KiB")):
+        if count % unit == 0:
+            return f"{count // unit} {name}"
+    return f"{count} bytes"
+
+
+def span(time: timedelta) -> str:
+    """A time, in the largest unit that needs no fraction."""
+    for unit, name in ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
+        count, rest = divmod(time.total_seconds(), unit)
+        if not rest:
+            return f"{count:.0f} {name}{'' if count == 1 else 's'}"
+    raise ValueError(time)
+
+
+def longest(check: Callable[[str, str], object]) -> str:
+    """Characters of the longest text that *check* takes."""
+    for length in range(1, 1000):
+        try:
+            check("", "a" * length)
+        except Invalid:
+            return characters(length - 1)
+    raise AssertionError(check)
+
+
+def characters(count: int) -> str:
+    return f"{count:,} characters"
+
+
+LIMITS: Mapping[str, str] = {
+    "body of a request of the API": size(BODY_LIMIT),
+    "configuration, as JSON": size(config.SIZE_LIMIT),
+    "secret, as JSON": size(secret.SIZE_LIMIT),
+    "registry, as JSON": size(registry.SIZE_LIMIT),
+    "callback, as JSON": size(callback.SIZE_LIMIT),
+    "URL of a callback": characters(callback.URL_LIMIT),
+    "name of an app, configuration, secret, ...": longest(check_name),
+    "namespace": longest(check_namespace),
+    "node id: namespace, dot and name": characters(NODE_ID_LIMIT),
+    "key of a label, without its prefix": longest(check_label_key),
+    "value of a label": longest(check_label_value),
+    "key of a configuration's or secret's data": longest(check_data_key),
+    "selector": characters(selectors.LENGTH_LIMIT),
+    "lists and maps inside each other": f"{DEPTH_LIMIT}",
+    "properties wanted of a node": f"{properties.COUNT_LIMIT:,}",
+    "key of a property": characters(properties.KEY_LIMIT),
+    "value of a property": characters(properties.VALUE_LIMIT),
+    "fingerprint of a record": longest(check_fingerprint),
+    "`quotaNum` of a batch": f"{batch.QUOTA_LIMIT:,}",
+    "installation commands of one node or batch at a time": f"{installation.LIVE_LIMIT}",
+    "life of an installation command": span(installation.LIFETIME),
+    "requests by one token, or one address without": f"{SET.requests_per_second} a second",
+    "requests without a valid token from one address": f"{SET.denials_per_minute} a minute",
+    "callers that are counted": f"{callers.KEYS:,}",
+    "body of an activation or a renewal": size(http.BODY_LIMIT),
+    "signing request": size(signing_requests.SIZE_LIMIT),
+    "entries of one page of the audit log": f"{PAGE_LIMIT}",
+    "nodes connected": f"{HUB.max_connections:,}",
+    "connections that are not admitted yet": f"{HUB.max_connecting:,}",
+    "the same, from one address": f"{HUB.max_connecting_per_address}",
+    "TLS handshakes begun": f"{HUB.handshakes_per_second} a second",
+    "from TCP accept to the end of the TLS handshake": span(HUB.handshake_timeout),
+    "from there to a whole CONNECT": span(HUB.connect_timeout),
+    "silence, whatever keep alive was asked for": span(HUB.max_silence),
+    "MQTT packet of a node": size(HUB.max_packet_bytes),
+    "CONNECT": size(MAX_CONTROL_BYTES[CONNECT_BYTE]),
+    "SUBSCRIBE, UNSUBSCRIBE": size(MAX_CONTROL_BYTES[SUBSCRIBE_BYTE]),
+    "body of a report or desire over HTTPS": size(sync.BODY_LIMIT),
+    "messages of one node that are not acknowledged": f"{HUB.max_unacked}",
+    "messages that wait to be stored": f"{HUB.max_queued:,}",
+    "the same, in bytes": size(HUB.max_queued_bytes),
+    "bytes that wait for a node to read them": size(HUB.max_buffered_bytes),
+    "bodies in one desire request": f"{INFO_LIMIT:,}",
+    "lists and maps inside each other in a report": f"{DEPTH_LIMIT}",
+    "properties said by a node": f"{properties.COUNT_LIMIT:,}",
+    "keys that one node may change to by renewal": f"{renewal.KEY_LIMIT}",
+    "entries of the audit log": f"{SET.audit_entries:,}",
+    "age of an entry of the audit log": f"{SET.audit_days} days",
+    "member of what was changed, in an entry": size(changes.MEMBER_LIMIT),
+    "deploys of one node": f"{SET.deploys_kept}",
+    "how long a node may take to obey before its deploy has expired": span(deploys.EXPIRES_AFTER),
+    "reports of one node": "1",
+    "attempts to deliver a callback": span(callback.LIFETIME),
+    "callbacks given up": span(callback.KEPT),
+    "validity of the URL of an object": span(timedelta(seconds=SET.object_url_seconds)),
+    "renewal of a certificate after its end": f"{SET.renewal_grace_days} days",
+}
+
+
+def rows() -> list[list[str]]:
+    """Cells of every row but the heads of tables."""
+    lines = re.findall(r"^\| (?!what \|)(.*?) *\|$", text_of(ROOT / "docs/limits.md"), flags=re.M)
+    return [[cell.strip() for cell in line.split("|")] for line in lines]
+
+
+def test_every_limit_on_the_page_is_the_programs() -> None:
+    assert {what: limit for what, limit, _, _ in rows()} == LIMITS
+    assert len(rows()) == len(LIMITS)
+
+
+def test_limits_that_share_a_row_are_the_same() -> None:
+    assert http.BODY_LIMIT == renewals.BODY_LIMIT
+    assert MAX_CONTROL_BYTES[SUBSCRIBE_BYTE] == MAX_CONTROL_BYTES[UNSUBSCRIBE_BYTE]
+    assert SET.max_connections == HUB.max_connections
+    assert SET.deploys_kept == deploys.DEPLOYS_KEPT
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])
+def test_settings_and_errors_on_the_page_are_there(row: list[str]) -> None:
+    _, _, beyond, setting = row
+    known = {f"{status} `{error.code}`" for error, status in STATUSES.items()}
+    assert set(re.findall(r"\d{3} `\w+`", beyond)) <= known
+    assert set(re.findall(r"`([a-z]+_[a-z_]+)`", beyond)) <= set(Refusal)
+    assert set(re.findall(r"`(\w+)`", setting)) <= {one.name for one in fields(Settings)}
