@@ -2,64 +2,33 @@
 
 Servers share the messages of all nodes by shared subscriptions (MQTT 5.0, 4.8.2), each with a
 persistent session under its own client id: what a server has not acknowledged when it dies waits
-for it. The network thread of paho-mqtt brings messages in; all else happens on the event loop.
+for it, or for another server that adopts its session.
 """
 
 import asyncio
 import logging
-import socket
-import ssl
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
 
-from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.client import MQTTMessage, MQTTMessageInfo
+from paho.mqtt.enums import MQTTErrorCode
 
+from broker.client_session import TAKEN_OVER, Broker, ClientLimits, Session, new_client
 from broker.errors import HubClosed, MalformedTopic
 from broker.hub import Inbound
 from broker.topics import FROM_NODE, Channel, parse_topic, shared_filter, topic_for
 
+__all__ = ["Broker", "ClientHub", "ClientLimits", "open_client_hub"]
+
 logger = logging.getLogger(__name__)
 
+IDLE_SECONDS = 1.0
+"""An adopted session from which nothing came for this long is empty."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Broker:
-    """Where the broker is, and who this server is to it."""
-
-    host: str
-    port: int
-    client_id: str
-    """Stable, and of no other server: the broker keeps a session for it."""
-    tls: ssl.SSLContext | None
-    """None: plain TCP, for tests and sidecars."""
-    username: str | None = None
-    password: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ClientLimits:
-    """Bounds of what is on its way between broker and server."""
-
-    max_unacked: int = 1_000
-    """Messages of QoS 1 that are not acknowledged yet: receive maximum (MQTT 5.0, 3.1.2.11.3)."""
-    max_queued: int = 8_192
-    """Messages waiting for `receive`; then nothing is read from the broker."""
-    max_unwritten: int = 10_000
-    """Pushes that wait for the broker to read them; further ones are not made."""
-    max_packet_bytes: int = 1024 * 1024 + 1024
-    """Longest packet taken from the broker (MQTT 5.0, 3.1.2.11.4)."""
-    session_expiry: timedelta = timedelta(days=1)
-    """How long the broker keeps what came while this server was away."""
-    keep_alive: timedelta = timedelta(seconds=15)
-    reconnect_least: timedelta = timedelta(seconds=1)
-    reconnect_most: timedelta = timedelta(seconds=30)
+_LOOK_SECONDS = 0.1
+_FILTERS = [shared_filter(channel) for channel in sorted(FROM_NODE)]
 
 
 class ClientHub:
@@ -77,21 +46,20 @@ class ClientHub:
         self._room = threading.Semaphore(limits.max_queued)
         self._changed = asyncio.Event()
         self._unwritten: deque[MQTTMessageInfo] = deque()
-        # Counts connections; an ack of an earlier one could hit another message now.
-        self._connection = 0
-        self._connection_lock = threading.Lock()
         self._is_attached = False
         self._is_closed = False
-        self._client = self._new_client(broker.client_id)
-        self._client.on_connect = self._on_connect
-        self._client.on_connect_fail = self._on_connect_fail
-        self._client.on_disconnect = self._on_disconnect
-        self._client.on_socket_close = self._on_socket_close
-        self._client.on_message = self._on_message
+        self._session = Session(
+            broker,
+            broker.client_id,
+            limits,
+            deliver=self._deliver,
+            on_attached=self._on_attached,
+            on_detached=self._on_detached,
+        )
 
     @property
     def is_attached(self) -> bool:
-        """Say whether the broker is there and has taken the subscriptions."""
+        """Say whether the broker is there and was asked for the messages of nodes."""
         return self._is_attached
 
     @property
@@ -124,7 +92,7 @@ class ClientHub:
             unwritten.popleft()
         if not self._is_attached or len(unwritten) >= self._limits.max_unwritten:
             return False
-        info = self._client.publish(topic_for(node_id, channel), payload, qos=0)
+        info = self._session.client.publish(topic_for(node_id, channel), payload, qos=0)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             return False
         unwritten.append(info)
@@ -144,8 +112,49 @@ class ClientHub:
         thread = threading.Thread(target=self._take_over, args=(node_id,), daemon=True)
         thread.start()
 
+    async def adopt(self, client_id: str) -> bool:
+        """Receive what the broker keeps for the server *client_id*, which is gone, and end that.
+
+        The broker sends it nothing more. Comes back once all is acknowledged: True. False if the
+        server came back meanwhile, which then has its session, or if the broker is not there.
+        """
+        adoption = _Adoption(self._loop)
+        session = Session(
+            self._broker,
+            client_id,
+            self._limits,
+            deliver=adoption.counted(self._deliver),
+            on_attached=adoption.on_attached,
+            on_detached=adoption.on_detached,
+        )
+        session.start()
+        try:
+            await adoption.ended.wait()
+            quiet = 0.0
+            while quiet < IDLE_SECONDS and not adoption.is_over:
+                before = adoption.count
+                await asyncio.sleep(_LOOK_SECONDS)
+                is_quiet = adoption.count == before and not session.unacked_count
+                quiet = quiet + _LOOK_SECONDS if is_quiet else 0.0
+        finally:
+            done = not adoption.is_over
+            await asyncio.to_thread(session.stop, for_good=done)
+        return done
+
+    def attach(self) -> None:
+        """Begin to connect, again and again until `detach`."""
+        self._session.start()
+
+    def detach(self) -> None:
+        """Leave the broker, which keeps the session; blocks until the network thread has ended."""
+        self._is_closed = True
+        self._changed.set()
+        self._room.release(self._limits.max_queued)  # whoever waits for room goes on and ends
+        self._session.stop()
+
+    # on a thread of its own
     def _take_over(self, node_id: str) -> None:
-        client = self._new_client(node_id)
+        client = new_client(self._broker, node_id)
         client.on_connect = lambda client, *_: client.disconnect()
         try:
             client.connect(self._broker.host, self._broker.port, clean_start=True)
@@ -153,77 +162,24 @@ class ClientHub:
         except OSError as error:
             logger.warning("cannot end the connection of %s: %s", node_id, error)
 
-    def attach(self) -> None:
-        """Begin to connect, again and again until `detach`."""
-        limits = self._limits
-        wanted = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        wanted.SessionExpiryInterval = int(limits.session_expiry.total_seconds())
-        wanted.ReceiveMaximum = limits.max_unacked
-        wanted.MaximumPacketSize = limits.max_packet_bytes
-        self._client.reconnect_delay_set(
-            max(1, int(limits.reconnect_least.total_seconds())),
-            int(limits.reconnect_most.total_seconds()),
-        )
-        self._client.connect_async(
-            self._broker.host,
-            self._broker.port,
-            keepalive=int(limits.keep_alive.total_seconds()),
-            clean_start=False,
-            properties=wanted,
-        )
-        self._client.loop_start()
-
-    def detach(self) -> None:
-        """Leave the broker, which keeps the session; blocks until the network thread has ended."""
-        self._is_closed = True
-        self._changed.set()
-        self._room.release(self._limits.max_queued)  # whoever waits for room goes on and ends
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def _new_client(self, client_id: str) -> Client:
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            protocol=MQTTProtocolVersion.MQTTv5,
-            manual_ack=True,
-        )
-        if self._broker.tls is not None:
-            client.tls_set_context(self._broker.tls)
-        if self._broker.username is not None:
-            client.username_pw_set(self._broker.username, self._broker.password)
-        client.on_socket_open = _without_delay
-        return client
-
-    # All below runs on the network thread.
-    def _on_connect(
-        self, client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any
-    ) -> None:
-        if reason.is_failure:
-            logger.error("the broker refuses this server: %s", reason)
-            return
-        filters = [(shared_filter(channel), 1) for channel in sorted(FROM_NODE)]
-        client.subscribe(filters)
+    # on the network thread
+    def _on_attached(self, session: Session, _was_there: bool) -> None:  # noqa: FBT001
+        session.client.subscribe([(each, 1) for each in _FILTERS])
         self._is_attached = True
-        logger.info("connected to the broker at %s:%s", self._broker.host, self._broker.port)
+        logger.info("connected to the broker at %s", self._broker.place)
 
-    def _on_connect_fail(self, _client: Client, _data: Any) -> None:
-        logger.warning("cannot reach the broker at %s:%s", self._broker.host, self._broker.port)
-
-    def _on_disconnect(
-        self, _client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any
-    ) -> None:
+    def _on_detached(self, _session: Session, reason: int | None) -> None:
         self._is_attached = False
-        if not self._is_closed:
-            logger.warning("the connection to the broker has ended: %s", reason)
+        if reason == TAKEN_OVER:
+            logger.error(
+                "another server comes to the broker as %s; each needs a server_id of its own",
+                self._broker.client_id,
+            )
+        elif reason is not None and not self._is_closed:
+            logger.warning("the connection to the broker has ended (%s)", reason)
 
-    def _on_socket_close(self, _client: Client, _data: Any, _socket: Any) -> None:
-        self._is_attached = False
-        with self._connection_lock:
-            self._connection += 1
-
-    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        ack = self._ack_of(message)
+    def _deliver(self, session: Session, message: MQTTMessage, connection: int) -> None:
+        ack = _Ack(session, connection, message.mid).send if message.qos else _nothing
         try:
             node_id, channel = parse_topic(message.topic)
         except (MalformedTopic, UnicodeDecodeError):
@@ -236,40 +192,56 @@ class ClientHub:
         if not self._changed.is_set():
             self._loop.call_soon_threadsafe(self._changed.set)
 
-    def _ack_of(self, message: MQTTMessage) -> Callable[[], None]:
-        if message.qos == 0:
-            return _nothing
-        return _Ack(self, self._connection, message.mid).send
 
-    def acknowledge(self, connection: int, mid: int) -> None:
-        """Send a PUBACK, if the connection the message came on is still there."""
-        with self._connection_lock:
-            if connection == self._connection:
-                self._client.ack(mid, 1)
+class _Adoption:
+    """How far the adoption of a session has come."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        # Set when the broker has ended the subscriptions, or the connection.
+        self.ended = asyncio.Event()
+        self.is_over = False
+        self.count = 0
+
+    def counted(
+        self, deliver: Callable[[Session, MQTTMessage, int], None]
+    ) -> Callable[[Session, MQTTMessage, int], None]:
+        def counting(session: Session, message: MQTTMessage, connection: int) -> None:
+            self.count += 1
+            deliver(session, message, connection)
+
+        return counting
+
+    def on_attached(self, session: Session, _was_there: bool) -> None:  # noqa: FBT001
+        session.client.on_unsubscribe = lambda *_: self._tell()
+        session.client.unsubscribe(_FILTERS)
+
+    def on_detached(self, _session: Session, _reason: int | None) -> None:
+        self.is_over = True
+        self._tell()
+
+    def _tell(self) -> None:
+        self._loop.call_soon_threadsafe(self.ended.set)
 
 
 class _Ack:
     """The `ack` of one Inbound; only its first call counts."""
 
-    __slots__ = ("_connection", "_hub", "_mid")
+    __slots__ = ("_connection", "_mid", "_session")
 
-    def __init__(self, hub: ClientHub, connection: int, mid: int) -> None:
-        self._hub: ClientHub | None = hub
+    def __init__(self, session: Session, connection: int, mid: int) -> None:
+        self._session: Session | None = session
         self._connection = connection
         self._mid = mid
 
     def send(self) -> None:
-        hub, self._hub = self._hub, None
-        if hub is not None:
-            hub.acknowledge(self._connection, self._mid)
+        session, self._session = self._session, None
+        if session is not None:
+            session.acknowledge(self._connection, self._mid)
 
 
 def _nothing() -> None:
     """Acknowledge a message of QoS 0."""
-
-
-def _without_delay(_client: Client, _data: Any, connection: Any) -> None:
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 @asynccontextmanager

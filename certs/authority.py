@@ -126,6 +126,16 @@ class Authority:
             profiles.server(public_key, dns_names, ip_addresses, issuer, now=now, serial=serial)
         )
 
+    def issue_broker_client(
+        self, public_key: PublicKey, name: str, *, now: datetime, serial: int
+    ) -> IssuedCertificate:
+        """Certify that *public_key* is that of a server, which a broker is to know as *name*.
+
+        AuthorityNotValid as for `issue_node`.
+        """
+        issuer = self._issuer(now)
+        return self._issue(profiles.broker_client(public_key, name, issuer, now=now, serial=serial))
+
     def revocation_lists(
         self, revoked: Iterable[Revoked], *, number: int, issued: datetime, now: datetime
     ) -> list[x509.CertificateRevocationList]:

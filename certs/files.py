@@ -95,6 +95,23 @@ def ensure_server_certificate(
     return files
 
 
+def new_broker_certificate(
+    directory: Path, authority: Authority, name: str, *, now: datetime
+) -> ServerCertificate:
+    """A new key and certificate with which a server comes to a broker as *name*.
+
+    The authority's signature is what the broker looks at, so nothing is lost with the old ones.
+    """
+    files = ServerCertificate(directory / "broker.pem", directory / "broker.key")
+    key = new_private_key()
+    issued = authority.issue_broker_client(
+        key.public_key(), name, now=now, serial=x509.random_serial_number()
+    )
+    write_file(files.key_file, key_pem(key))
+    write_file(files.certificate_file, issued.chain_pem.encode())
+    return files
+
+
 def _create(directory: Path, now: datetime, passphrase: bytes | None) -> None:
     """Make all files under another name, then give them theirs in one step."""
     partial = directory.with_name(f"{directory.name}.new")

@@ -89,6 +89,14 @@ def server(
     return _end_entity(builder, ExtendedKeyUsageOID.SERVER_AUTH)
 
 
+def broker_client(
+    public_key: PublicKey, name: str, issuer: Issuer, *, now: datetime, serial: int
+) -> x509.CertificateBuilder:
+    """A server where it is a client: of the broker that nodes connect to, under that *name*."""
+    builder = _base(_name(name), issuer, public_key, SERVER_LIFETIME, now, serial)
+    return _end_entity(builder, ExtendedKeyUsageOID.CLIENT_AUTH)
+
+
 def node(
     public_key: PublicKey, node_id: str, issuer: Issuer, *, now: datetime, serial: int
 ) -> x509.CertificateBuilder:

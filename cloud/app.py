@@ -29,9 +29,7 @@ import uvicorn
 from cryptography import x509
 from starlette.types import ASGIApp
 
-from broker.embedded import EmbeddedHub, open_embedded_hub
 from broker.hub import Gate
-from broker.limits import HubLimits
 from certs.authority import Authority
 from certs.files import ServerCertificate, ensure_server_certificate, load_or_create_authority
 from certs.pem_files import read_certificate
@@ -59,6 +57,7 @@ from cloud.link.pusher import Pusher
 from cloud.link.renewal import Renewals
 from cloud.link.revocations import RevocationLists
 from cloud.link.sync import sync_app
+from cloud.opening import OpenedHub, open_hub, open_store
 from cloud.operations.admission import may_connect
 from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
@@ -67,7 +66,6 @@ from cloud.rest.metrics import add_certificate_metrics
 from cloud.store.interface import Store
 from cloud.store.rekeying import settle_key
 from cloud.store.sealing import load_or_create_sealer
-from cloud.store.sqlite import open_sqlite_store
 from cloud.store.witness import load_or_create_witness
 
 logger = logging.getLogger(__name__)
@@ -195,7 +193,7 @@ async def open_cloud(
         sealer = load_or_create_sealer(data / "secrets.key")
         witness = load_or_create_witness(data)
         store = await stack.enter_async_context(
-            open_sqlite_store(data / "edgesync.db", sealer=sealer, witness=witness)
+            open_store(settings, sealer=sealer, witness=witness)
         )
         await _start_log(store, witness.head(), version)
         authority = load_or_create_authority(data / "ca", now=now, passphrase=ca_passphrase)
@@ -216,16 +214,17 @@ async def open_cloud(
             certificate.certificate_file, certificate.key_file, authority.trusted_pem
         )
         refusals = RefusalLog(store, time.monotonic)
-        hub = await stack.enter_async_context(
-            _open_hub(settings, nodes_tls, _gate(store, refusals))
+        gate = _gate(store, refusals)
+        opened = await stack.enter_async_context(
+            open_hub(settings, authority, nodes_tls, gate, listeners[0].getsockname()[1], now=now)
         )
         client = await stack.enter_async_context(open_callback_client())
         callbacks = CallbackSender(store, client, now_utc, random.random)
-        install_address = _install_address(settings, listeners[1], hub)
+        install_address = _install_address(settings, listeners[1], opened)
         revocations = RevocationLists(store, authority, now_utc, settings.crl_file)
 
         def cut_off(node_id: str) -> None:
-            hub.disconnect(node_id)
+            opened.hub.disconnect(node_id)
             revocations.wake()
 
         metrics = Metrics()
@@ -239,10 +238,10 @@ async def open_cloud(
             admin_token_digest=digest,
             default_namespace=settings.namespace,
             on_revoked=cut_off,
-            is_connected=hub.is_connected,
+            is_connected=opened.is_connected,
             wake_callbacks=callbacks.wake,
             metrics=metrics,
-            checks={"database": _database_check(store)},
+            checks={"database": _database_check(store), **opened.checks},
             version=version,
             new_token=_new_token,
             install_command=functools.partial(
@@ -298,12 +297,12 @@ async def open_cloud(
             certificate.certificate_file, certificate.key_file, authority.trusted_pem
         )
         yield Cloud(
-            addresses=_addresses(settings, listeners, hub, data),
+            addresses=_addresses(settings, listeners, opened, data),
             api=_web_server(people, None if settings.is_on_loopback else tls),
             activation=_web_server(devices, open_tls),
             sync=_web_server(sync_app(exchange, new_id=_new_id), nodes_tls),
-            inbox=Inbox(hub, exchange),
-            pusher=Pusher(hub, store, now_utc, deploys_kept=settings.deploys_kept),
+            inbox=Inbox(opened.hub, exchange),
+            pusher=Pusher(opened.hub, store, now_utc, deploys_kept=settings.deploys_kept),
             revocations=revocations,
             callbacks=callbacks,
             own_certificate=OwnCertificate(
@@ -342,26 +341,6 @@ def _web_server(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Server:
     config.load()
     config.ssl = tls
     return _Server(config)
-
-
-@contextlib.asynccontextmanager
-async def _open_hub(
-    settings: Settings, tls: ssl.SSLContext, gate: Gate
-) -> AsyncIterator[EmbeddedHub]:
-    async with contextlib.AsyncExitStack() as stack:
-        opening = open_embedded_hub(
-            host=settings.host,
-            port=settings.mqtt_port,
-            tls=tls,
-            gate=gate,
-            limits=HubLimits(max_connections=settings.max_connections),
-        )
-        try:
-            hub = await stack.enter_async_context(opening)
-        except OSError as error:
-            where = f"{settings.host}:{settings.mqtt_port}"
-            raise BadSettings(f"mqtt_port: cannot listen on {where}: {error.strerror}") from error
-        yield hub
 
 
 def _ends(authority: Authority, server: ServerCertificate) -> Mapping[str, datetime]:
@@ -454,7 +433,7 @@ def _server_names(settings: Settings) -> tuple[list[str], list[str]]:
 
 
 def _addresses(
-    settings: Settings, listeners: tuple[socket.socket, ...], hub: EmbeddedHub, data: Path
+    settings: Settings, listeners: tuple[socket.socket, ...], opened: OpenedHub, data: Path
 ) -> Addresses:
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
     if ":" in host and not host.startswith("["):
@@ -463,7 +442,7 @@ def _addresses(
     return Addresses(
         api=f"{'http' if settings.is_on_loopback else 'https'}://{host}:{api}",
         activation=f"https://{host}:{activation}",
-        mqtt=f"mqtts://{host}:{hub.port}",
+        mqtt=settings.broker_for_nodes or f"mqtts://{host}:{opened.port}",
         sync=f"https://{host}:{sync}",
         ca=str((data / "ca" / "root.pem").resolve()),
         admin_token_file=str((data / "admin.token").resolve()),
@@ -471,7 +450,7 @@ def _addresses(
 
 
 def _install_address(
-    settings: Settings, activation: socket.socket, hub: EmbeddedHub
+    settings: Settings, activation: socket.socket, opened: OpenedHub
 ) -> ServerAddress:
     """What a machine is told to reach this server by; its certificate is for all these names."""
     host = settings.server_names[0] if settings.server_names else settings.host
@@ -479,7 +458,7 @@ def _install_address(
         host = socket.gethostname().lower()
     in_url = f"[{host}]" if ":" in host else host
     port = activation.getsockname()[1]
-    return ServerAddress(f"https://{in_url}:{port}", host, hub.port)
+    return ServerAddress(f"https://{in_url}:{port}", *(opened.address or (host, opened.port)))
 
 
 def _tell_ready(addresses: Addresses, file: Path | None, announce: Callable[[str], None]) -> None:

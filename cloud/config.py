@@ -5,11 +5,13 @@ all follow from it. An unknown key is an error wherever it stands.
 """
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cloud.core.names import check_namespace, is_host_name
 from cloud.core.rate import Rate
@@ -40,6 +42,9 @@ SIGNATURE_LIMIT = 7 * 24 * 3600
 """Seconds for which object stores accept a signature."""
 
 _MOST = {"audit_days": 36_500, "audit_entries": 1_000_000_000, "deploys_kept": 1000}
+
+SERVER_ID = re.compile(r"[A-Za-z0-9._-]{0,64}")
+"""Ids of servers; as client id each broker takes them."""
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -76,6 +81,30 @@ class Settings:
     sync_port: int = field(
         default=9005,
         metadata=_help("Port for agents that report over HTTPS; 0 takes a free one."),
+    )
+    database: str = field(
+        default="",
+        metadata=_help(
+            "PostgreSQL to keep everything in, as postgresql://user@host/name; without it a file in"
+            " data_dir."
+        ),
+    )
+    broker: str = field(
+        default="",
+        metadata=_help(
+            "MQTT 5 broker for servers, as mqtts://host:8884; without it this process is the hub."
+        ),
+    )
+    broker_for_nodes: str = field(
+        default="",
+        metadata=_help("Where nodes reach that broker, as mqtts://host:8883."),
+    )
+    server_id: str = field(
+        default="",
+        metadata=_help(
+            "Name of this server to the broker, of no other and always the same; without it host"
+            " name and API port."
+        ),
     )
     namespace: str = field(default="default", metadata=_help("Namespace where none is given."))
     server_generated_keys: bool = field(
@@ -165,12 +194,24 @@ class Settings:
         for name in self.server_names:
             if not (_is_address(name) or is_host_name(name)):
                 raise BadSettings(f"server_names: {name!r} is neither a host name nor an address")
+        self._check_fleet()
         if self.log_level not in {"debug", "info", "warning", "error"}:
             raise BadSettings(f"log_level: {self.log_level!r} is no level")
         try:
             check_namespace("namespace", self.namespace)
         except Invalid as error:
             raise BadSettings(f"namespace: {error.reason}") from error
+
+    def _check_fleet(self) -> None:
+        if self.database and urlsplit(self.database).scheme not in {"postgresql", "postgres"}:
+            raise BadSettings("database: begins with neither postgresql:// nor postgres://")
+        if bool(self.broker) != bool(self.broker_for_nodes):
+            raise BadSettings("broker and broker_for_nodes: each needs the other")
+        for name in ("broker", "broker_for_nodes"):
+            if getattr(self, name):
+                broker_address(name, getattr(self, name))
+        if not SERVER_ID.fullmatch(self.server_id):
+            raise BadSettings("server_id: is not made of up to 64 letters, digits, . _ and -")
 
     def _check_numbers(self) -> None:
         for port in ("api_port", "activation_port", "mqtt_port", "sync_port"):
@@ -224,6 +265,14 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def broker_address(setting: str, url: str) -> tuple[str, int]:
+    """Host and port of *url*; BadSettings unless it is mqtts://HOST:PORT."""
+    found = re.fullmatch(r"mqtts://(\[[0-9a-fA-F:.]+\]|[^\s/:@\[\]?#]+):(\d{1,5})", url)
+    if found is None or not 0 < int(found[2]) <= 65535:
+        raise BadSettings(f"{setting}: {url!r} is not mqtts://HOST:PORT")
+    return found[1].strip("[]"), int(found[2])
 
 
 def _networks(entries: Sequence[str]) -> Sequence[Network]:

@@ -26,6 +26,7 @@ from edgesync.audit_command import audit
 from edgesync.bench_activations import command as bench_activations
 from edgesync.bench_api import command as bench_api
 from edgesync.bench_hub import command as bench_hub
+from edgesync.broker_command import broker
 from edgesync.ca_command import ca, passphrase_of
 from edgesync.command_entry import command_entry
 from edgesync.demo import demo
@@ -138,6 +139,7 @@ main.add_command(sim)
 main.add_command(demo)
 main.add_command(token)
 main.add_command(ca)
+main.add_command(broker)
 main.add_command(imports)
 main.add_command(audit)
 bench.add_command(bench_hub, "hub")

@@ -25,6 +25,10 @@ NEEDS_MOSQUITTO = [
 ]
 
 
+class PortTaken(Exception):
+    """It ended at once; somebody else listens there."""
+
+
 @dataclass(slots=True)
 class Mosquitto:
     """One broker on two free ports; its state survives a restart."""
@@ -50,9 +54,10 @@ class Mosquitto:
             program, "-c", str(self.directory / "mosquitto.conf"), stderr=asyncio.subprocess.DEVNULL
         )
         async with asyncio.timeout(DEADLINE):
-            for port in (self.port, self.server_port):
-                while not _answers(port):  # noqa: ASYNC110  # it tells nobody
-                    await asyncio.sleep(0.01 * UNIT_SECONDS)
+            while not (_answers(self.port) and _answers(self.server_port)):
+                if self.process.returncode is not None:
+                    raise PortTaken
+                await asyncio.sleep(0.01 * UNIT_SECONDS)
 
     async def stop(self, *, kill: bool = False) -> None:
         process, self.process = self.process, None
@@ -65,28 +70,36 @@ class Mosquitto:
 @contextlib.asynccontextmanager
 async def running_mosquitto(directory: Path, authority: Authority) -> AsyncIterator[Mosquitto]:
     (directory / "state").mkdir()
-    ports = _free_ports(2)
-    settings = BrokerSettings(
-        directory=directory,
-        node_address="127.0.0.1",
-        node_port=ports[0],
-        server_port=ports[1],
-        revocation_list=False,
-        user="root" if os.geteuid() == 0 else "",
-    )
-    for name, text in mosquitto_files(settings).items():
-        (directory / name).write_text(text)
-        (directory / name).chmod(0o600)
     (directory / "ca.pem").write_bytes(authority.root_file.read_bytes())
     pair = authority.issue("server", ["localhost"], is_server=True).read_bytes()
     for name in ("server.pem", "server.key"):
         (directory / name).write_bytes(pair)
-    mosquitto = Mosquitto(directory, authority, port=ports[0], server_port=ports[1])
+    mosquitto = await _started(directory, authority)
     try:
-        await mosquitto.start()
         yield mosquitto
     finally:
         await mosquitto.stop()
+
+
+async def _started(directory: Path, authority: Authority) -> Mosquitto:
+    """On ports that were free a moment ago; on others if somebody was faster."""
+    while True:
+        ports = _free_ports(2)
+        settings = BrokerSettings(
+            directory=directory,
+            node_address="127.0.0.1",
+            node_port=ports[0],
+            server_port=ports[1],
+            revocation_list=False,
+            user="root" if os.geteuid() == 0 else "",
+        )
+        for name, text in mosquitto_files(settings).items():
+            (directory / name).write_text(text)
+            (directory / name).chmod(0o600)
+        mosquitto = Mosquitto(directory, authority, port=ports[0], server_port=ports[1])
+        with contextlib.suppress(PortTaken):
+            await mosquitto.start()
+            return mosquitto
 
 
 def _free_ports(count: int) -> list[int]:

@@ -87,7 +87,7 @@ class Node:
 
     async def subscribe_all(self, node_id: str) -> None:
         self.subscribe(*(topic_for(node_id, channel) for channel in TO_NODE))
-        assert await self.read() == (0x90, b"\x00\x01\x01\x01")
+        assert await self.read() == (0x90, b"\x00\x01" + b"\x01" * len(TO_NODE))
 
     async def read(self) -> tuple[int, bytes]:
         """First byte and body of the next packet."""

@@ -16,7 +16,11 @@ from tests.broker.conftest import Connect
 from tests.broker.mosquitto import NEEDS_MOSQUITTO, Mosquitto
 from tests.broker.node import DEADLINE, Node, until
 
-pytestmark = NEEDS_MOSQUITTO
+pytestmark = [
+    *NEEDS_MOSQUITTO,
+    # paho-mqtt leaves a socket to the garbage collector when its handshake fails.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 NODE = "default.gate-7"
 OTHER = "default.gate-8"
@@ -248,3 +252,56 @@ def test_the_table_has_both_sides() -> None:
     assert {topic for topic in TOPICS if may_subscribe(NODE, topic)} == {
         topic_for(NODE, channel) for channel in TO_NODE
     }
+
+
+async def test_a_server_adopts_what_another_left_behind(
+    mosquitto: Mosquitto, connect: Connect
+) -> None:
+    node = await connect(mosquitto, NODE)
+    async with open_client_hub(mosquitto.broker("server-1")) as gone:
+        await attached(gone)
+    for number in range(30):
+        node.publish(REPORT, b"%d" % number, packet_id=number + 1)
+    await node.acked(30)
+    async with open_client_hub(mosquitto.broker("server-2")) as hub, asyncio.TaskGroup() as tasks:
+        await attached(hub)
+        adoption = tasks.create_task(hub.adopt("server-1"))
+        taken = await take(hub, 30)
+        assert not adoption.done()  # nothing is acknowledged yet
+        for message in taken:
+            message.ack()
+        assert await adoption
+        assert [message.payload for message in taken] == [b"%d" % n for n in range(30)]
+        # From now on all is for the one that is there.
+        for number in range(10):
+            node.publish(REPORT, b"%d" % number, packet_id=number + 1)
+        assert len(await take(hub, 10)) == 10
+    async with open_client_hub(mosquitto.broker("server-1")) as back:
+        await attached(back)
+        assert back.queued_count == 0
+
+
+async def test_a_server_that_comes_back_has_its_session(
+    mosquitto: Mosquitto, connect: Connect
+) -> None:
+    node = await connect(mosquitto, NODE)
+    async with open_client_hub(mosquitto.broker("server-1")) as gone:
+        await attached(gone)
+    node.publish(REPORT, b"1", packet_id=1)
+    await node.acked(1)
+    async with open_client_hub(mosquitto.broker("server-2")) as hub, asyncio.TaskGroup() as tasks:
+        await attached(hub)
+        adoption = tasks.create_task(hub.adopt("server-1"))
+        (message,) = await take(hub, 1)
+        async with open_client_hub(mosquitto.broker("server-1")) as back:
+            assert not await adoption
+            message.ack()  # too late: it is not on that connection any more
+            assert [again.payload for again in await take(back, 1)] == [b"1"]
+
+
+async def test_without_a_broker_nothing_is_adopted(mosquitto: Mosquitto) -> None:
+    async with open_client_hub(mosquitto.broker("server-2")) as hub, asyncio.TaskGroup() as tasks:
+        await attached(hub)
+        adoption = tasks.create_task(hub.adopt("server-1"))
+        await mosquitto.stop()
+        assert not await adoption

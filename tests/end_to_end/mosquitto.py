@@ -59,7 +59,7 @@ def running_mosquitto(folder: Path, ca: Path, trusted: str) -> Iterator[Mosquitt
         command = [PROGRAM, "-c", str(folder / "mosquitto.conf")]
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
-        wait_for(lambda: _listens(ports[0]) or process.poll() is not None, "Mosquitto to listen")
+        wait_for(lambda: listens(ports[0]) or process.poll() is not None, "Mosquitto to listen")
         assert process.poll() is None, log.read_text()
         yield Mosquitto(process, ports[0])
     finally:
@@ -105,7 +105,8 @@ def exchange(
         return b"", None
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Say whether somebody takes connections there."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.config import BadSettings, Settings, load_settings
+from cloud.config import BadSettings, Settings, broker_address, load_settings
 from cloud.core.rate import Rate
 
 
@@ -152,3 +152,40 @@ def test_a_name_that_no_certificate_can_be_for_is_refused(name: str) -> None:
 def test_names_and_addresses_are_taken() -> None:
     names = ("Sync-1.example.com", "gate", "192.0.2.1", "2001:db8::1", "a" * 63, "xn--bcher-kva.de")
     assert Settings(server_names=names).server_names == names
+
+
+@pytest.mark.parametrize(
+    "url", ["mqtts://localhost:8884", "mqtts://broker.example.com:1", "mqtts://[::1]:65535"]
+)
+def test_a_broker_is_named_by_host_and_port(url: str) -> None:
+    settings = Settings(broker=url, broker_for_nodes=url, server_id="edge-1.a_b")
+    host, port = broker_address("broker", settings.broker)
+    assert url in {f"mqtts://{host}:{port}", f"mqtts://[{host}]:{port}"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"broker": "mqtts://localhost:8884"},
+        {"broker_for_nodes": "mqtts://localhost:8883"},
+        *(
+            {"broker": url, "broker_for_nodes": "mqtts://localhost:8883"}
+            for url in (
+                "mqtt://localhost:1883",
+                "mqtts://localhost",
+                "mqtts://localhost:0",
+                "mqtts://localhost:65536",
+                "mqtts://me@localhost:1",
+                "mqtts://localhost:1/topic",
+                "localhost:1",
+            )
+        ),
+        {"database": "mysql://localhost/edgesync"},
+        {"server_id": "a b"},
+        {"server_id": "x" * 65},
+    ],
+)
+def test_what_cannot_be_a_fleet_is_refused(given: dict[str, str]) -> None:
+    with pytest.raises(BadSettings) as caught:
+        Settings(**given)  # type: ignore[arg-type]
+    assert any(name in str(caught.value) for name in given)

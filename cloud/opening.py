@@ -1,0 +1,113 @@
+"""What the settings choose between: the database, and the hub that nodes connect to.
+
+Embedded by default: SQLite and a hub in this process. PostgreSQL and a broker make this one of many
+servers that are all alike (docs/operations.md, "More than one server").
+"""
+
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+
+from broker.client import Broker, ClientHub, open_client_hub
+from broker.configuration import SERVER_NAME
+from broker.embedded import open_embedded_hub
+from broker.hub import Gate, Hub
+from broker.limits import HubLimits
+from certs.authority import Authority
+from certs.files import new_broker_certificate
+from certs.tls import client_context
+from cloud.config import BadSettings, Settings, broker_address
+from cloud.errors import Unavailable
+from cloud.store.interface import Store
+from cloud.store.sealing import Sealer
+from cloud.store.sqlite import open_sqlite_store
+from cloud.store.witness import Witness
+
+Check = Callable[[], Awaitable[None]]
+"""Raises Unavailable while something is not ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedHub:
+    """A hub, where nodes reach it, and what has to be true for it to be ready."""
+
+    hub: Hub
+    address: tuple[str, int] | None
+    """Host and port; None for a hub at this server's own names."""
+    port: int
+    checks: dict[str, Check]
+    is_connected: Callable[[str], bool | None]
+    """Whether a node has a connection; None where only the broker knows."""
+
+
+def open_store(
+    settings: Settings, *, sealer: Sealer, witness: Witness
+) -> AbstractAsyncContextManager[Store]:
+    """The database that the settings name; BadSettings if it needs what is not installed."""
+    if not settings.database:
+        file = settings.data_dir / "edgesync.db"
+        return open_sqlite_store(file, sealer=sealer, witness=witness)
+    try:
+        from cloud.store.postgres import open_postgres_store
+    except ImportError as error:
+        raise BadSettings("database: PostgreSQL needs edgesync[postgres]") from error
+    # With a hub of its own a server cannot reach the nodes of another: then it is the only one.
+    return open_postgres_store(
+        settings.database, sealer=sealer, witness=witness, alone=not settings.broker
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_hub(
+    settings: Settings,
+    authority: Authority,
+    tls: ssl.SSLContext,
+    gate: Gate,
+    api_port: int,
+    *,
+    now: datetime,
+) -> AsyncIterator[OpenedHub]:
+    """The hub that the settings name; *tls* and *gate* are for one in this process."""
+    if settings.broker:
+        broker = _broker(settings, authority, api_port, now)
+        host, port = broker_address("broker_for_nodes", settings.broker_for_nodes)
+        async with open_client_hub(broker) as hub:
+            yield OpenedHub(hub, (host, port), port, {"broker": _attachment(hub)}, lambda _: None)
+        return
+    async with contextlib.AsyncExitStack() as stack:
+        opening = open_embedded_hub(
+            host=settings.host,
+            port=settings.mqtt_port,
+            tls=tls,
+            gate=gate,
+            limits=HubLimits(max_connections=settings.max_connections),
+        )
+        try:
+            embedded = await stack.enter_async_context(opening)
+        except OSError as error:
+            where = f"{settings.host}:{settings.mqtt_port}"
+            raise BadSettings(f"mqtt_port: cannot listen on {where}: {error.strerror}") from error
+        yield OpenedHub(embedded, None, embedded.port, {}, embedded.is_connected)
+
+
+def _broker(settings: Settings, authority: Authority, api_port: int, now: datetime) -> Broker:
+    host, port = broker_address("broker", settings.broker)
+    files = new_broker_certificate(settings.data_dir / "ca", authority, SERVER_NAME, now=now)
+    return Broker(
+        host=host,
+        port=port,
+        client_id=settings.server_id or f"edgesync-{socket.gethostname().lower()}-{api_port}",
+        tls=client_context(authority.root_pem, files.certificate_file, files.key_file),
+    )
+
+
+def _attachment(hub: ClientHub) -> Check:
+    async def check() -> None:
+        if not hub.is_attached:
+            raise Unavailable("the broker is not connected")
+
+    return check

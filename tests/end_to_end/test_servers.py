@@ -1,0 +1,224 @@
+"""Two servers on one PostgreSQL and one Mosquitto, and what happens when a part of it dies."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.broker.mosquitto import NEEDS_MOSQUITTO
+from tests.end_to_end.conftest import (
+    UNIT,
+    Identity,
+    Server,
+    activate,
+    make_app,
+    make_batch,
+    running_server,
+    wait_for,
+)
+from tests.end_to_end.mosquitto import PROGRAM, free_port, lets_in, listens
+from tests.end_to_end.node import connected
+from tests.postgres import NEEDS_POSTGRES, Postgres
+
+pytestmark = [*NEEDS_MOSQUITTO, *NEEDS_POSTGRES, pytest.mark.timeout(180)]
+
+NODES = 12
+
+
+@dataclass
+class Fleet:
+    """All its parts; servers can be started again."""
+
+    folder: Path
+    url: str
+    ports: tuple[int, int]
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def broker(self) -> str:
+        return f"mqtts://localhost:{self.ports[1]}"
+
+    @contextmanager
+    def server(self, name: str) -> Iterator[Server]:
+        """A server with a copy of the first one's keys."""
+        data = self.folder / name
+        if not data.exists():
+            data.mkdir()
+            for file in ("secrets.key", "audit.key", "admin.token"):
+                shutil.copy(self.folder / "one" / file, data / file)
+            shutil.copytree(self.folder / "one" / "ca", data / "ca")
+        with running_server(
+            data,
+            *("--broker", self.broker, "--broker-for-nodes", f"mqtts://localhost:{self.ports[0]}"),
+            *("--server-id", name, "--crl-file", str(self.folder / "broker" / "crl.pem")),
+            EDGESYNC_DATABASE=self.url,
+        ) as server:
+            wait_for(lambda: httpx.get(f"{server.api}/readyz").status_code == 200, "the broker")
+            yield server
+
+    def start_broker(self) -> None:
+        assert PROGRAM is not None
+        command = [PROGRAM, "-c", str(self.folder / "broker" / "mosquitto.conf")]
+        log = (self.folder / "broker.log").open("ab")
+        with log:
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_for(lambda: listens(self.ports[0]) or process.poll() is not None, "Mosquitto")
+        assert process.poll() is None, (self.folder / "broker.log").read_text()
+        self.process = process
+
+    def signal_broker(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def stop_broker(self) -> None:
+        """As an operator does: it saves what it holds."""
+        self.signal_broker(signal.SIGTERM)
+        assert self.process is not None
+        self.process.wait(20 * UNIT)
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, postgres: Postgres) -> Iterator[Fleet]:
+    """Configured by the command, as an operator does; the broker runs, no server does."""
+    made = Fleet(tmp_path, postgres.schema_of(tmp_path), (free_port(), free_port()))
+    command = [sys.executable, "-m", "edgesync", "broker", "config", "mosquitto"]
+    command += ["--data-dir", str(tmp_path / "one"), "--out", str(tmp_path / "broker")]
+    command += ["--node-address", "127.0.0.1", "--node-port", str(made.ports[0])]
+    command += ["--server-port", str(made.ports[1])]
+    if os.geteuid() == 0:
+        command += ["--user", "root"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60 * UNIT, check=False)
+    assert done.returncode == 0, done.stderr
+    made.start_broker()
+    yield made
+    made.stop_broker()
+
+
+@contextmanager
+def simulated(server: Server, fleet: Fleet, batch: dict[str, Any]) -> Iterator[None]:
+    command = [sys.executable, "-m", "edgesync", "sim", "--quiet", "--count", str(NODES)]
+    command += ["--batch", batch["name"], "--activation", server.activation, "--ca", server.ca]
+    command += [
+        "--mqtt",
+        f"localhost:{fleet.ports[0]}",
+        "--interval",
+        "1",
+        "--apply-delay",
+        "0",
+        "--state-dir",
+        str(fleet.folder / "sim"),
+    ]
+    command += ["--token", batch["securityKey"]]
+    log = fleet.folder / "sim.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def running(api: httpx.Client, name: str, version: str) -> int:
+    """How many nodes say that they run the app in that version."""
+    count = 0
+    for node in api.get("/v1/nodes").json()["items"]:
+        stats = api.get(f"/v1/nodes/{node['name']}/stats").json()
+        apps = stats["report"].get("apps") or []
+        count += {"name": name, "version": version} in [
+            {"name": app["name"], "version": app["version"]} for app in apps
+        ]
+    return count
+
+
+def put_image(api: httpx.Client, image: str) -> str:
+    app = api.get("/v1/apps/web").json()
+    app["services"][0]["image"] = image
+    answer = api.put("/v1/apps/web", json=app)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["version"])
+
+
+def test_servers_share_a_fleet_and_one_dies(fleet: Fleet) -> None:
+    with ExitStack() as stack:
+        one = stack.enter_context(fleet.server("one"))
+        two = stack.enter_context(fleet.server("two"))
+        first, second = (stack.enter_context(server.client()) for server in (one, two))
+        batch = make_batch(first, labels={"site": "a"})
+        version = make_app(second, selector="site=a")["version"]
+        stack.enter_context(simulated(one, fleet, batch))
+        wait_for(lambda: running(second, "web", version) == NODES, "all nodes", units=60)
+
+        version = put_image(second, "nginx:2")  # pushed by either, through the broker
+        wait_for(lambda: running(first, "web", version) == NODES, "the update", units=60)
+
+        one.process.kill()
+        one.process.wait()
+        version = put_image(second, "nginx:3")
+        wait_for(lambda: running(second, "web", version) == NODES, "one server alone", units=60)
+
+        with fleet.server("one") as again, again.client() as api:
+            version = put_image(api, "nginx:4")
+            wait_for(lambda: running(api, "web", version) == NODES, "both again", units=60)
+
+
+def test_nothing_acknowledged_is_lost_when_every_server_dies(fleet: Fleet) -> None:
+    """The broker has acknowledged it; a server that comes back takes it from there."""
+    with fleet.server("one") as one, one.client() as api:
+        identity = activate(one, make_batch(api), "n1")
+        one.process.kill()
+        one.process.wait()
+    report = {"kind": "report", "meta": {"seq": 1}, "content": {"node": {"hostname": "kept"}}}
+    send(fleet, identity, report)
+    with fleet.server("one") as again, again.client() as api:
+        wait_for(lambda: hostname(api) == "kept", "the report that was acknowledged")
+
+
+def test_a_broker_that_restarts_is_found_again(fleet: Fleet) -> None:
+    with fleet.server("one") as one, one.client() as api:
+        identity = activate(one, make_batch(api), "n1")
+        report = {"kind": "report", "meta": {"seq": 1}, "content": {"node": {"hostname": "one"}}}
+        send(fleet, identity, report)
+        wait_for(lambda: hostname(api) == "one", "the first report")
+        fleet.stop_broker()
+        wait_for(lambda: httpx.get(f"{one.api}/readyz").status_code == 503, "it to be noticed")
+        fleet.start_broker()
+        wait_for(lambda: httpx.get(f"{one.api}/readyz").status_code == 200, "it to be found")
+        report["meta"], report["content"] = {"seq": 2}, {"node": {"hostname": "two"}}
+        send(fleet, identity, report)
+        wait_for(lambda: hostname(api) == "two", "the second report")
+
+
+def test_a_revoked_node_is_out_at_the_broker_too(fleet: Fleet) -> None:
+    with fleet.server("one") as one, one.client() as api:
+        identity = activate(one, make_batch(api), "n1")
+        # Its address is that of the broker, which a ready server names as its own.
+        with connected(one, identity) as node:
+            assert api.delete("/v1/nodes/n1").status_code == 200
+            assert node.disconnected.wait(20 * UNIT), "still connected"
+        fleet.signal_broker(signal.SIGHUP)
+        wait_for(lambda: not lets_in(fleet.ports[0], identity), "the list to be read")
+
+
+def send(fleet: Fleet, identity: Identity, report: dict[str, Any]) -> None:
+    """Publish a report and wait for the broker's acknowledgement."""
+    command = ["mosquitto_pub", "-h", "localhost", "-p", str(fleet.ports[0]), "-q", "1"]
+    command += ["-i", identity.node_id, "-t", identity.topic("report"), "-m", json.dumps(report)]
+    command += ["--cafile", str(identity.ca), "--cert", str(identity.cert)]
+    command += ["--key", str(identity.key)]
+    subprocess.run(command, check=True, timeout=30 * UNIT)
+
+
+def hostname(api: httpx.Client) -> str:
+    node: dict[str, Any] = api.get("/v1/nodes/n1/stats").json()["report"].get("node") or {}
+    return str(node.get("hostname", ""))
