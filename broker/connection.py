@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from broker.access import may_publish
+from broker.deadlines import Deadlines
 from broker.errors import MalformedPacket
 from broker.hub import Inbound
 from broker.inbox import Inbox
 from broker.limits import HubLimits, Refusal
 from broker.outlet import Ack, Outlet
-from broker.silence import SilenceWatch
 from broker.topics import Channel, parse_topic
 from broker.wire import (
     CONNECT_BYTE,
@@ -74,7 +74,7 @@ class NodeConnection(asyncio.Protocol):
         self._channels: dict[bytes, Channel] = {}  # topics found allowed, as on the wire
         self._subscriptions: dict[Channel, bytes] = {}  # the topic as `publish_bytes` wants it
         self._outlet = Outlet(limits.max_buffered_bytes)
-        self._silence: SilenceWatch | None = None  # set by `open`
+        self._deadlines: Deadlines | None = None  # set by `open`
 
     # What the listener and the hub call
 
@@ -90,13 +90,27 @@ class NodeConnection(asyncio.Protocol):
         """Say whether there is a transport whose end has not come."""
         return self._transport is not None and not self.lost.done()
 
-    def open(self, handler: ControlHandler, keep_alive_seconds: int) -> None:
-        """Let packets in; what came behind the CONNECT is read now."""
+    def open(
+        self,
+        handler: ControlHandler,
+        keep_alive_seconds: int,
+        *,
+        certificate_left: Callable[[], float],
+    ) -> None:
+        """Let packets in; what came behind the CONNECT is read now.
+
+        It ends when none of the seconds that *certificate_left* counts are left.
+        """
         self._handler = handler
         longest = self._limits.max_silence.total_seconds()
         wanted = keep_alive_seconds * 1.5  # 3.1.2.10
         seconds = min(wanted, longest) if wanted else longest
-        self._silence = SilenceWatch(seconds, lambda: self.refuse(Refusal.SILENT))
+        self._deadlines = Deadlines(
+            seconds,
+            lambda: self.refuse(Refusal.SILENT),
+            left=certificate_left,
+            on_end=lambda: self.refuse(Refusal.CERTIFICATE_ENDED),
+        )
         self.proceed()
 
     def subscribe(self, topic: str) -> None:
@@ -156,8 +170,8 @@ class NodeConnection(asyncio.Protocol):
         if self.is_closed or self._unacked >= self._limits.max_unacked:
             return
         self._is_held = False
-        if self._silence is not None:
-            self._silence.resume()
+        if self._deadlines is not None:
+            self._deadlines.resume()
         data = bytes(self._buffer)
         self._buffer.clear()
         self._read_packets(data)
@@ -177,8 +191,8 @@ class NodeConnection(asyncio.Protocol):
         """Read packets, or keep the bytes until they are wanted."""
         if self.is_closed:
             return
-        if self._silence is not None:
-            self._silence.heard()
+        if self._deadlines is not None:
+            self._deadlines.heard()
         if self._buffer or self._is_held:
             self._buffer += data
             if self._is_held or len(self._buffer) < self._wanted:
@@ -287,8 +301,8 @@ class NodeConnection(asyncio.Protocol):
     def _hold(self) -> None:
         if not self._is_held and not self.is_closed and not self.transport.is_closing():
             self._is_held = True
-            if self._silence is not None:
-                self._silence.pause()
+            if self._deadlines is not None:
+                self._deadlines.pause()
             self.transport.pause_reading()
 
     def acknowledge(self, packet_id: int) -> None:
@@ -315,8 +329,8 @@ class NodeConnection(asyncio.Protocol):
         if self.is_closed:
             return
         self.is_closed = True
-        if self._silence is not None:
-            self._silence.stop()
+        if self._deadlines is not None:
+            self._deadlines.stop()
         if not self.connect.done():
             self.connect.set_result(None)
         self._buffer.clear()

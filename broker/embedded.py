@@ -1,16 +1,17 @@
 """The hub in this process, on amqtt hardened (docs/decisions/0001-embedded-hub-on-amqtt.md).
 
 From the socket inwards: `listener` (TCP, TLS, who comes in) with `arrivals` (whose turn it is),
-`connection` (packets and limits) with `wire`, `outlet` and `silence`, `handler` (what amqtt does),
-`inbox` (what `receive` reads), `roster` (who is here); `limits` holds every bound and the names of
-what is refused.
+`connection` (packets and limits) with `wire`, `outlet` and `deadlines`, `handler` (what amqtt
+does), `inbox` (what `receive` reads), `roster` (who is here); `limits` holds every
+bound and the names of what is refused.
 """
 
 import asyncio
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from types import TracebackType
 
 from broker.hub import Gate, Inbound
@@ -73,12 +74,14 @@ async def open_embedded_hub(
     port: int,
     tls: ssl.SSLContext,
     gate: Gate,
+    clock: Callable[[], datetime],
     limits: HubLimits | None = None,
 ) -> AsyncIterator[EmbeddedHub]:
     """Listen for nodes until the block is left; OSError when the port is taken.
 
     *tls* has to require a certificate of the client. Its session tickets should be off
     (`num_tickets = 0`, `OP_NO_TICKET`): a resumed session does not look at dates again.
+    A connection ends with its certificate, by *clock*.
     """
     if tls.verify_mode is not ssl.CERT_REQUIRED:
         raise ValueError("the TLS context does not require a certificate of the node")
@@ -90,6 +93,7 @@ async def open_embedded_hub(
             listener = Listener(
                 tls,
                 gate=gate,
+                clock=clock,
                 limits=limits,
                 inbox=inbox,
                 roster=roster,

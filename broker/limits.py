@@ -62,6 +62,8 @@ class Refusal(StrEnum):
     DISCONNECTED = "disconnected"
     """The server asked for it."""
     SILENT = "silent"
+    CERTIFICATE_ENDED = "certificate_ended"
+    """The certificate that the node connected with ended while it was here."""
     SLOW_READER = "slow_reader"
     MALFORMED = "malformed"
     OVERSIZE = "oversize"

@@ -5,6 +5,8 @@ import logging
 import socket
 import ssl
 from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from broker.arrivals import Arrival, Arrivals
@@ -42,6 +44,7 @@ class Listener:
         tls: ssl.SSLContext,
         *,
         gate: Gate,
+        clock: Callable[[], datetime],
         limits: HubLimits,
         inbox: Inbox,
         roster: Roster,
@@ -50,6 +53,7 @@ class Listener:
     ) -> None:
         self._tls = tls
         self._gate = gate
+        self._clock = clock
         self._limits = limits
         self._inbox = inbox
         self._roster = roster
@@ -176,7 +180,12 @@ class Listener:
         finally:
             self._roster.forget(node_id, connection)
         connection.send(connack(ACCEPTED))
-        connection.open(handler, session.keep_alive)
+        ends = certificate_end(connection.transport)
+        connection.open(
+            handler,
+            session.keep_alive,
+            certificate_left=lambda: (ends - self._clock()).total_seconds(),
+        )
 
     async def _first_packet(self, connection: NodeConnection) -> bytes | None:
         try:
@@ -251,3 +260,9 @@ def certificate_identity(transport: asyncio.BaseTransport) -> tuple[str, int] | 
     if len(names) != 1 or not is_node_id_level(names[0]):
         return None
     return names[0], int(certificate["serialNumber"], 16)
+
+
+def certificate_end(transport: asyncio.BaseTransport) -> datetime:
+    """Last moment the peer's certificate is valid; the handshake has required one."""
+    certificate: Any = transport.get_extra_info("ssl_object").getpeercert()
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)

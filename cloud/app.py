@@ -214,9 +214,11 @@ async def open_cloud(
             certificate.certificate_file, certificate.key_file, authority.trusted_pem
         )
         refusals = RefusalLog(store, time.monotonic)
-        gate = _gate(store, refusals)
+        api_port = listeners[0].getsockname()[1]
         opened = await stack.enter_async_context(
-            open_hub(settings, authority, nodes_tls, gate, listeners[0].getsockname()[1], now=now)
+            open_hub(
+                settings, authority, nodes_tls, _gate(store, refusals), api_port, clock=now_utc
+            )
         )
         client = await stack.enter_async_context(open_callback_client())
         callbacks = CallbackSender(store, client, now_utc, random.random)

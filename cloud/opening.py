@@ -69,11 +69,11 @@ async def open_hub(
     gate: Gate,
     api_port: int,
     *,
-    now: datetime,
+    clock: Callable[[], datetime],
 ) -> AsyncIterator[OpenedHub]:
     """The hub that the settings name; *tls* and *gate* are for one in this process."""
     if settings.broker:
-        broker = _broker(settings, authority, api_port, now)
+        broker = _broker(settings, authority, api_port, clock())
         host, port = broker_address("broker_for_nodes", settings.broker_for_nodes)
         async with open_client_hub(broker) as hub:
             yield OpenedHub(hub, (host, port), port, {"broker": _attachment(hub)}, lambda _: None)
@@ -84,6 +84,7 @@ async def open_hub(
             port=settings.mqtt_port,
             tls=tls,
             gate=gate,
+            clock=clock,
             limits=HubLimits(max_connections=settings.max_connections),
         )
         try:

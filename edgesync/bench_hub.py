@@ -145,7 +145,11 @@ async def embedded(directory: Path, nodes: int) -> AsyncIterator[tuple[int, Comm
             directory / "edgesync.db", sealer=sealer, witness=load_or_create_witness(directory)
         ) as store,
         open_embedded_hub(
-            host="127.0.0.1", port=0, tls=server_context(directory), gate=gate
+            host="127.0.0.1",
+            port=0,
+            tls=server_context(directory),
+            gate=gate,
+            clock=lambda: datetime.now(UTC),
         ) as hub,
         asyncio.TaskGroup() as group,
     ):

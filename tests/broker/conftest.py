@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -61,6 +62,10 @@ def foreign_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("foreign"))
 
 
+def now_utc() -> datetime:
+    return datetime.now(UTC)
+
+
 async def let_in(node_id: str, serial: int) -> bool:
     return True
 
@@ -74,8 +79,8 @@ def server_tls(authority: Authority) -> ssl.SSLContext:
 def open_hub(server_tls: ssl.SSLContext) -> OpenHub:
     @asynccontextmanager
     async def opened(*, gate: Gate = let_in, **settings: Any) -> AsyncIterator[EmbeddedHub]:
-        arguments = {"host": "127.0.0.1", "port": 0, "tls": server_tls, **settings}
-        async with open_embedded_hub(gate=gate, **arguments) as hub:
+        settings = {"host": "127.0.0.1", "port": 0, "tls": server_tls, **settings}
+        async with open_embedded_hub(gate=gate, **{"clock": now_utc, **settings}) as hub:
             yield hub
 
     return opened

@@ -9,7 +9,7 @@ import pytest
 from broker.embedded import EmbeddedHub, HubLimits, Refusal, open_embedded_hub
 from broker.topics import Channel, topic_for
 from tests.broker.authority import Authority
-from tests.broker.conftest import Connect, OpenHub, let_in
+from tests.broker.conftest import Connect, OpenHub, let_in, now_utc
 from tests.broker.node import (
     DEADLINE,
     Node,
@@ -189,7 +189,9 @@ async def test_a_context_that_asks_for_no_certificate_is_not_accepted(
 ) -> None:
     server_tls.verify_mode = ssl.CERT_OPTIONAL
     with pytest.raises(ValueError, match="certificate"):
-        async with open_embedded_hub(host="127.0.0.1", port=0, tls=server_tls, gate=let_in):
+        async with open_embedded_hub(
+            host="127.0.0.1", port=0, tls=server_tls, gate=let_in, clock=now_utc
+        ):
             pass
 
 

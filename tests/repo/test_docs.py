@@ -68,3 +68,11 @@ def test_changes_stand_under_the_usual_headings() -> None:
     assert re.search(r"^## .*$", changelog, flags=re.M)
     assert re.findall(r"^## (.*)$", changelog, flags=re.M)[0] == "Unreleased"
     assert set(re.findall(r"^### (.*)$", changelog, flags=re.M)) <= HEADINGS
+
+
+def test_each_decision_has_a_number_of_its_own_that_it_begins_with() -> None:
+    pages = sorted((ROOT / "docs/decisions").glob("*.md"))
+    numbers = [int(page.name.partition("-")[0]) for page in pages]
+    assert numbers == list(range(1, len(pages) + 1))
+    titles = [text_of(page).partition(".")[0] for page in pages]
+    assert titles == [f"# {number}" for number in numbers]
