@@ -56,9 +56,10 @@ from cloud.link.presigning import CAN_SIGN, presigner
 from cloud.link.pusher import Pusher
 from cloud.link.renewal import Renewals
 from cloud.link.revocations import RevocationLists
+from cloud.link.servers import Servers
 from cloud.link.sync import sync_app
 from cloud.opening import OpenedHub, open_hub, open_store
-from cloud.operations.admission import may_connect
+from cloud.operations.admission import check_speaker, may_connect
 from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
 from cloud.rest.auth import CallLimits
@@ -111,6 +112,7 @@ class Cloud:
     callbacks: CallbackSender
     own_certificate: OwnCertificate
     retention: Retention
+    servers: Servers | None
     sockets: tuple[socket.socket, socket.socket, socket.socket]
 
     @property
@@ -166,6 +168,7 @@ async def serve(
             tasks.create_task(cloud.callbacks.run(), name="callbacks"),
             tasks.create_task(cloud.own_certificate.run(), name="own certificate"),
             tasks.create_task(cloud.retention.run(), name="retention"),
+            *([tasks.create_task(cloud.servers.run(), name="servers")] if cloud.servers else []),
         ]
         for server, listener in zip(cloud.web_servers, cloud.sockets, strict=True):
             tasks.create_task(server.serve(sockets=[listener]), name="web server")
@@ -303,7 +306,8 @@ async def open_cloud(
             api=_web_server(people, None if settings.is_on_loopback else tls),
             activation=_web_server(devices, open_tls),
             sync=_web_server(sync_app(exchange, new_id=_new_id), nodes_tls),
-            inbox=Inbox(opened.hub, exchange),
+            inbox=Inbox(opened.hub, exchange, admission=check_speaker if opened.client else None),
+            servers=_servers(opened, store),
             pusher=Pusher(opened.hub, store, now_utc, deploys_kept=settings.deploys_kept),
             revocations=revocations,
             callbacks=callbacks,
@@ -343,6 +347,13 @@ def _web_server(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Server:
     config.load()
     config.ssl = tls
     return _Server(config)
+
+
+def _servers(opened: OpenedHub, store: Store) -> Servers | None:
+    """This server among others; None where it has a hub of its own and is alone."""
+    if opened.client is None:
+        return None
+    return Servers(opened.server_id, opened.client, store, now_utc)
 
 
 def _ends(authority: Authority, server: ServerCertificate) -> Mapping[str, datetime]:

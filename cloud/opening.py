@@ -42,6 +42,9 @@ class OpenedHub:
     checks: dict[str, Check]
     is_connected: Callable[[str], bool | None]
     """Whether a node has a connection; None where only the broker knows."""
+    client: ClientHub | None = None
+    """The hub where it is a client of a broker, under the name *server_id*."""
+    server_id: str = ""
 
 
 def open_store(
@@ -76,7 +79,15 @@ async def open_hub(
         broker = _broker(settings, authority, api_port, clock())
         host, port = broker_address("broker_for_nodes", settings.broker_for_nodes)
         async with open_client_hub(broker) as hub:
-            yield OpenedHub(hub, (host, port), port, {"broker": _attachment(hub)}, lambda _: None)
+            yield OpenedHub(
+                hub,
+                (host, port),
+                port,
+                {"broker": _attachment(hub)},
+                lambda _: None,
+                client=hub,
+                server_id=broker.client_id,
+            )
         return
     async with contextlib.AsyncExitStack() as stack:
         opening = open_embedded_hub(

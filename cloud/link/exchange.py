@@ -62,6 +62,16 @@ class Question:
     outcome: Outcome = None
     is_done: bool = False
 
+    def require(self, check: Callable[[Transaction], None]) -> None:
+        """Have *check* run before the work, in its transaction; what it raises is the outcome."""
+        work = self.work
+
+        def checked(tx: Transaction) -> Message | None:
+            check(tx)
+            return work(tx)
+
+        self.work = checked
+
     def settle(self, outcome: Outcome) -> None:
         """Keep what came of it."""
         self.outcome, self.is_done = outcome, True

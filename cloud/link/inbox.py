@@ -20,8 +20,12 @@ from broker.topics import Channel
 from cloud.errors import CloudError, Invalid, Unavailable
 from cloud.link.exchange import GROUP, Exchange, Failed, Question
 from cloud.link.wire import error_for
+from cloud.store.interface import Transaction
 
 logger = logging.getLogger(__name__)
+
+Admission = Callable[[Transaction, str, datetime], None]
+"""Raises what a node is refused with that may not speak now."""
 
 RETRY_SECONDS = 1.0
 """Pause before a group is tried again when the store is unavailable."""
@@ -59,10 +63,13 @@ class Inbox:
         hub: Hub,
         exchange: Exchange,
         *,
+        admission: Admission | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._hub = hub
         self._exchange = exchange
+        # Asked of each message where the hub cannot refuse at the door.
+        self._admission = admission
         self._pause = pause
         # How often what happened: by channel once handled, and `malformed`, `refused`, `failed`.
         self.counts: Counter[str] = Counter()
@@ -93,6 +100,8 @@ class Inbox:
             received.question = self._exchange.read(
                 inbound.node_id, inbound.channel, message, received.encoding, now
             )
+            if (admission := self._admission) is not None:
+                received.question.require(lambda tx: admission(tx, inbound.node_id, now))
         except MalformedMessage as error:
             self.counts["malformed"] += 1
             received.error = Invalid("", error.reason)

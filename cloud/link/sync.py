@@ -73,13 +73,11 @@ async def _read_message(request: Request, kind: Kind) -> Message:
 
 def _only_if_admitted(question: Question, peer: PeerCertificate, now: datetime) -> None:
     """Let *question* be carried out only while the certificate of *peer* opens the door."""
-    work = question.work
 
-    def checked(tx: Transaction) -> Message | None:
+    def check(tx: Transaction) -> None:
         if not may_connect(tx, peer.node_id, peer.serial, now=now):
             # Deleted: in the words that agents look for.
             existing_node(tx, *split_node_id(peer.node_id))
             raise Denied("the certificate was taken back or is not known here")
-        return work(tx)
 
-    question.work = checked
+    question.require(check)

@@ -3,8 +3,20 @@
 from datetime import datetime
 
 from cloud.core.names import split_node_id
-from cloud.errors import Invalid
+from cloud.errors import Denied, Invalid
+from cloud.operations.nodes import existing_node
 from cloud.store.interface import Transaction
+
+
+def check_speaker(tx: Transaction, node_id: str, now: datetime) -> None:
+    """Refuse a node that a broker vouches for, but that has no valid certificate any more.
+
+    Brokers hear later that certificates were taken back. NotFound for one that is not there, in the
+    words that agents look for; Denied for any other.
+    """
+    if not tx.live_certificates(node_id, now):
+        existing_node(tx, *split_node_id(node_id))
+        raise Denied("the node has no valid certificate")
 
 
 def may_connect(tx: Transaction, node_id: str, certificate_serial: int, *, now: datetime) -> bool:

@@ -392,6 +392,24 @@ class Transaction(Protocol):
         """Forget all entries up to that *number*, which has to be there; the log begins after."""
         ...
 
+    # servers that share the database
+    def note_server(self, server_id: str, now: datetime) -> None:
+        """Remember that the server was there at *now*."""
+        ...
+
+    def claim_server(self, since: datetime, now: datetime) -> str | None:
+        """One of the servers not noted since *since*, noted again at *now*: no two callers get it.
+
+        None: there is none.
+        """
+        ...
+
+    def keep_server(self, server_id: str, now: datetime) -> None:
+        """As `note_server`, but for one that was forgotten."""
+        ...
+
+    def forget_server(self, server_id: str) -> None: ...
+
 
 class Store(Protocol):
     """Runs work off the event loop, each piece in a transaction of its own.

@@ -383,6 +383,15 @@ _PACE = (
 )
 
 
+_SERVERS = (
+    """
+    CREATE TABLE server (
+        id TEXT NOT NULL PRIMARY KEY,
+        seen INTEGER NOT NULL
+    ) STRICT
+    """,
+)
+
 STEPS: tuple[Step, ...] = (
     ("0001_first_tables", _FIRST_TABLES),
     ("0002_install_tokens", _INSTALL_TOKENS),
@@ -399,6 +408,7 @@ STEPS: tuple[Step, ...] = (
     ("0013_last_certificates", _LAST_CERTIFICATES),
     ("0014_record_counts", _RECORD_COUNTS),
     ("0015_pace", _PACE),
+    ("0016_servers", _SERVERS),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -10,11 +10,19 @@ from cloud.store.parts.deploys import DeployPart
 from cloud.store.parts.part import Run
 from cloud.store.parts.reports import ReportPart
 from cloud.store.parts.resources import ResourcePart
+from cloud.store.parts.servers import ServerPart
 from cloud.store.sealing import Sealer
 
 
 class SqlTransaction(
-    ResourcePart, BatchPart, CallbackPart, CredentialPart, ReportPart, AuditPart, DeployPart
+    ResourcePart,
+    BatchPart,
+    CallbackPart,
+    CredentialPart,
+    ReportPart,
+    AuditPart,
+    DeployPart,
+    ServerPart,
 ):
     """A `Transaction` between its begin and its end, which are the caller's business."""
 
