@@ -75,7 +75,9 @@ def activation_app(
         attempt = attempt_of(request, claim)
         async with refusals.noting(attempt):
             public_key, private_pem = _key_of(claim, server_generated_keys=server_generated_keys)
-            activation = await activated(request, attempt, claim, public_key)
+            activation = await activated(
+                request, attempt, claim, public_key, is_given_key=bool(private_pem)
+            )
         return json_response(_answer(activation, authority.root_pem, private_pem, clock()))
 
     async def enrol(request: Request, claim: Claim) -> Activation:
@@ -96,11 +98,17 @@ def activation_app(
         )
 
     async def activated(
-        request: Request, attempt: Attempt, claim: Claim, public_key: Any
+        request: Request,
+        attempt: Attempt,
+        claim: Claim,
+        public_key: Any,
+        *,
+        is_given_key: bool = False,
     ) -> Activation:
         claim = _in_namespace(claim, default_namespace)
         now, serial, delivery_id = attempt.time, new_serial(), new_id()
-        device = Device(public_key, key_digest(public_key), attempt.address)
+        digest = key_digest(public_key)
+        device = Device(public_key, digest, attempt.address, is_given_key=is_given_key)
 
         def work(tx: Transaction) -> Activation:
             return activate(

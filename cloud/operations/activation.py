@@ -83,6 +83,8 @@ class Device:
     key_digest: str
     """What the key is known by: see `certs.keys.key_digest`."""
     address: str
+    is_given_key: bool = False
+    """Whether the server made the key for it, as it sent none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,10 @@ def activate(
 ) -> Activation:
     """Make the device of *claim* a node and certify its key.
 
-    The same fingerprint always becomes the same node, and stays with the key it came with first.
+    The same fingerprint always becomes the same node, and stays with the key it came with first. A
+    device that is given its key gets another one while nothing was heard of its node: the answer
+    was lost, and the certificates of before are taken back.
+
     NotLetIn for a wrong token, an unknown batch or a fingerprint that is not on its list alike,
     OtherKey for an active device with a key it did not have, QuotaExceeded when the batch is full,
     Invalid when the name it would get belongs to another device. An install token says which node
@@ -141,7 +146,9 @@ def activate(
         record = _new_record(tx, batch, claim, now)
     if not record.active:
         _check_not_taken(tx, record)
-    _check_key(tx, record, device)
+    has_replaced = _replaces(tx, record, device, now)
+    if has_replaced:
+        tx.revoke_certificates(node_id(record.namespace, record.node_name), now)
     _ensure_node(tx, batch, record, now)
     tx.put_record(
         replace(record, active=True, active_ip=device.address, active_time=now, updated=now)
@@ -149,7 +156,8 @@ def activate(
     if batch.spec.callback_name:
         _tell_callback(tx, batch, record, claim, device, now, delivery_id)
     activation = certify(tx, authority, record.namespace, record.node_name, device, now, serial)
-    return replace(activation, has_callback=bool(batch.spec.callback_name))
+    has_callback = bool(batch.spec.callback_name)
+    return replace(activation, has_replaced=has_replaced, has_callback=has_callback)
 
 
 def guess_of(claim: Claim) -> str:
@@ -254,17 +262,36 @@ def _check_not_taken(tx: Transaction, record: Record) -> None:
             raise Invalid("fingerprintValue", "its node name belongs to another device")
 
 
-def _check_key(tx: Transaction, record: Record, device: Device) -> None:
+def _replaces(tx: Transaction, record: Record, device: Device, now: datetime) -> bool:
     """Refuse (OtherKey) whoever comes with a key the node does not have; a reset frees it.
 
+    Say whether it is one that the server makes anew, because nobody has used the one before.
     Certificates of before keys were noted do not say whose they are: the first key that comes after
     them is the node's.
     """
     keys = tx.live_keys(node_id(record.namespace, record.node_name))
     if device.key_digest in keys or keys == {""}:
-        return
+        return False
+    if device.is_given_key and _is_unheard(tx, record, now):
+        return True
     if keys or record.active:
         raise OtherKey(record.name)
+    return False
+
+
+def _is_unheard(tx: Transaction, record: Record, now: datetime) -> bool:
+    """Say whether nothing came of the certificate that was given out when the record was activated.
+
+    It is valid, the node was given no other one since, and was not heard.
+    """
+    activated = record.active_time
+    if not record.active or activated is None:
+        return False
+    live = tx.live_certificates(node_id(record.namespace, record.node_name), now)
+    if not live or any(certificate.created > activated for certificate in live):
+        return False
+    heard = tx.heard(record.namespace, record.node_name)
+    return heard is None or heard.last < activated
 
 
 def _tell_callback(

@@ -1,7 +1,6 @@
 """A device becomes a node, over real HTTPS."""
 
 import re
-import ssl
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.end_to_end.conftest import (
     UNIT,
+    Identity,
     Server,
     activate,
     claim_for,
@@ -100,11 +100,25 @@ def test_without_a_signing_request_there_is_no_key_unless_it_is_switched_on(
     with running_server(tmp_path / "other", "--server-generated-keys") as generous:
         with generous.client() as other:
             claim = claim_for(make_batch(other), "sn-1", "")
-        body = post(generous, claim).json()
-        folder = tmp_path / "generated"
-        folder.mkdir()
-        (folder / "pair.pem").write_text(body["certificate"]["key"] + body["certificate"]["cert"])
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(folder / "pair.pem")
+        # The first answer is lost; the agent tries again until it has one.
+        lost = given(generous, claim, tmp_path / "lost")
+        with connected(generous, lost) as somebody:
+            kept = given(generous, claim, tmp_path / "kept")
+            assert somebody.disconnected.wait(5 * UNIT)
+        with connected(generous, kept) as node:
+            node.report(apps=[])
+            assert_refused(post(generous, claim), 400, "RegisterRecordActivated", "reset")
+            node.report(apps=[])
+
+
+def given(server: Server, claim: dict[str, Any], folder: Path) -> Identity:
+    """What a device that has the server make its key is given."""
+    answer = post(server, claim)
+    assert answer.status_code == 200, answer.text
+    folder.mkdir()
+    for part in ("ca", "cert", "key"):
+        (folder / part).write_text(answer.json()["certificate"][part])
+    return Identity(answer.json()["nodeName"], folder / "ca", folder / "cert", folder / "key")
 
 
 def test_what_does_not_prove_itself_is_refused_and_leaves_nothing(

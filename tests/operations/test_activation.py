@@ -9,10 +9,12 @@ import pytest
 from cloud.core.batch import BatchSpec, SecurityType
 from cloud.core.certificate import NodeCertificate
 from cloud.core.node import NodeSpec
+from cloud.core.report import Order, read_report
 from cloud.errors import Invalid, NotLetIn, OtherKey
 from cloud.operations import batches, nodes, records
 from cloud.operations.activation import Activation, Claim, Device, activate
 from cloud.operations.records import RecordDraft
+from cloud.operations.reports import receive_report
 from cloud.store.interface import Store, Transaction
 from tests.operations.conftest import LATER, NAMESPACE, NOW
 
@@ -47,16 +49,25 @@ async def world(store: Store) -> Store:
     return store
 
 
+LOST = timedelta(seconds=45)
+"""After so long an agent tries again."""
+
 CLAIM = Claim("listed", "SN-1", NAMESPACE, "Token", "k")
 
 
 async def use(
-    store: Store, claim: Claim = CLAIM, *, key: str = "key", serial: int = 1
+    store: Store,
+    claim: Claim = CLAIM,
+    *,
+    key: str = "key",
+    serial: int = 1,
+    now: datetime = NOW,
+    is_given_key: bool = False,
 ) -> Activation:
-    device = Device(key, f"digest of {key}", "192.0.2.1")
+    device = Device(key, f"digest of {key}", "192.0.2.1", is_given_key=is_given_key)
     return await store.write(
         lambda tx: activate(
-            tx, Authority(), claim, device, now=NOW, serial=serial, delivery_id=f"d{serial}"
+            tx, Authority(), claim, device, now=now, serial=serial, delivery_id=f"d{serial}"
         )
     )
 
@@ -190,6 +201,62 @@ async def test_the_first_key_after_certificates_without_one_is_the_nodes(world: 
     assert (await use(world, key="other", serial=2)).node_name == "n1"
     with pytest.raises(OtherKey):
         await use(world, key="third", serial=3)
+
+
+async def given(store: Store, serial: int, *, after: timedelta = timedelta(0)) -> Activation:
+    """Activate as an agent does that has the server make its key, another one each time."""
+    key = f"made {serial}"
+    return await use(store, key=key, serial=serial, now=NOW + after, is_given_key=True)
+
+
+async def hear(store: Store, *, after: timedelta) -> None:
+    await store.write(
+        lambda tx: receive_report(
+            tx, "default.n1", read_report({}, Order()), "json", now=NOW + after
+        )
+    )
+
+
+async def test_a_device_that_never_got_the_key_it_was_given_gets_another(world: Store) -> None:
+    assert not (await given(world, 1)).has_replaced
+    for serial in (2, 3):
+        again = await given(world, serial, after=serial * LOST)
+        assert (again.node_name, again.has_replaced) == ("n1", True)
+    certificates = [await certificate(world, serial) for serial in (1, 2, 3)]
+    assert [one.revoked for one in certificates] == [NOW + 2 * LOST, NOW + 3 * LOST, None]
+    await hear(world, after=4 * LOST)
+    with pytest.raises(OtherKey):
+        await given(world, 4, after=5 * LOST)
+    assert (await certificate(world, 3)).revoked is None
+
+
+async def test_what_was_heard_of_the_device_before_does_not_count(world: Store) -> None:
+    await given(world, 1)
+    await hear(world, after=LOST)
+    await reset(world)
+    since = LATER - NOW + LOST
+    await given(world, 2, after=since)
+    assert (await given(world, 3, after=since + LOST)).has_replaced
+
+
+@pytest.mark.parametrize("case", ["own key", "revoked", "renewed", "ended"])
+async def test_otherwise_a_key_that_was_given_binds_as_any(world: Store, case: str) -> None:
+    await given(world, 1)
+    after = timedelta(days=100) if case == "ended" else LOST
+    if case == "revoked":
+        await world.write(lambda tx: nodes.revoke_node(tx, NAMESPACE, "n1", now=NOW))
+    if case == "renewed":
+        later, ends = NOW + LOST / 2, NOW + timedelta(days=90)
+        other = NodeCertificate(9, "default.n1", later, ends, key="digest of made 1")
+        await world.write(lambda tx: tx.put_certificate(other))
+    with pytest.raises(OtherKey):
+        await use(world, key="new", serial=2, now=NOW + after, is_given_key=case != "own key")
+
+
+async def certificate(store: Store, serial: int) -> NodeCertificate:
+    found = await store.read(lambda tx: tx.certificate(serial))
+    assert found is not None
+    return found
 
 
 async def reset(store: Store) -> Any:
