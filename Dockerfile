@@ -1,5 +1,5 @@
-FROM python:3.13-slim
-RUN useradd --system --uid 10001 --home-dir /data edgesync && install -d -o edgesync -m 700 /data
+FROM python:3.13.9-slim-bookworm
+RUN groupadd --system --gid 10001 edgesync && useradd --system --uid 10001 --gid 10001 --home-dir /data edgesync && install -d -o edgesync -m 700 /data /broker
 WORKDIR /src
 COPY pyproject.toml README.md ./
 COPY cloud cloud
@@ -8,7 +8,7 @@ COPY certs certs
 COPY agent_sim agent_sim
 COPY edgesync edgesync
 COPY edgesync_agent edgesync_agent
-RUN pip install --no-cache-dir '.[objects]' && rm -rf /src/*
+RUN pip install --no-cache-dir '.[objects,postgres]' && rm -rf /src/*
 USER edgesync
 WORKDIR /data
 VOLUME /data
