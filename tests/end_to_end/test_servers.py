@@ -1,11 +1,14 @@
 """Two servers on one PostgreSQL and one Mosquitto, and what happens when a part of it dies."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,8 +30,8 @@ from tests.end_to_end.conftest import (
     wait_for,
 )
 from tests.end_to_end.mosquitto import PROGRAM, free_port, lets_in, listens
-from tests.end_to_end.node import connected
-from tests.postgres import NEEDS_POSTGRES, Postgres
+from tests.end_to_end.node import Node, connected
+from tests.postgres import NEEDS_POSTGRES, Postgres, running_postgres
 
 pytestmark = [*NEEDS_MOSQUITTO, *NEEDS_POSTGRES, pytest.mark.timeout(180)]
 
@@ -197,6 +200,99 @@ def test_a_broker_that_restarts_is_found_again(fleet: Fleet) -> None:
         report["meta"], report["content"] = {"seq": 2}, {"node": {"hostname": "two"}}
         send(fleet, identity, report)
         wait_for(lambda: hostname(api) == "two", "the second report")
+
+
+def test_what_comes_while_the_database_is_away_is_stored_later(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    with running_postgres() as postgres:
+        fleet.url = postgres.schema_of(tmp_path)
+        with fleet.server("one") as one, one.client() as api:
+            identity = activate(one, make_batch(api), "n1")
+            postgres.stop()
+            report = {"kind": "report", "meta": {"seq": 1}, "content": {"node": {"hostname": "in"}}}
+            send(fleet, identity, report)
+            assert api.get("/v1/nodes").status_code == 503
+            postgres.start()
+            wait_for(lambda: api.get("/v1/nodes").status_code == 200, "the database")
+            wait_for(lambda: hostname(api) == "in", "the report that was acknowledged")
+            assert one.process.poll() is None
+
+
+def test_a_node_that_is_cut_off_converges_when_the_network_is_back(fleet: Fleet) -> None:
+    with fleet.server("one") as one, one.client() as api, Cable(fleet.ports[0]) as cable:
+        identity = activate(one, make_batch(api), "n1")
+        version = make_app(api, selector="baetyl-node-name=n1")["version"]
+        node = Node(identity)
+        node.client.reconnect_delay_set(1, 1)
+        node.client.connect("localhost", cable.port, keepalive=5)
+        node.client.loop_start()
+        try:
+            assert node.subscribed.wait(20 * UNIT)
+            assert node.report(apps=[])["content"]["apps"] == [{"name": "web", "version": version}]
+            cable.cut()
+            assert node.disconnected.wait(30 * UNIT), "the node does not notice"
+            version = put_image(api, "nginx:2")
+            node.subscribed.clear()
+            cable.mend()
+            assert node.subscribed.wait(30 * UNIT), "the node does not come back"
+            assert node.report(apps=[])["content"]["apps"] == [{"name": "web", "version": version}]
+        finally:
+            node.client.disconnect()
+            node.client.loop_stop()
+
+
+class Cable:
+    """Carries bytes between a node and the broker, until it is cut."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._is_cut = threading.Event()
+        self._ends: list[socket.socket] = []
+
+    def __enter__(self) -> "Cable":
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+        self._drop()
+
+    def cut(self) -> None:
+        """Nothing gets through, and whoever comes is sent away."""
+        self._is_cut.set()
+        self._drop()
+
+    def mend(self) -> None:
+        self._is_cut.clear()
+
+    def _drop(self) -> None:
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self._ends.clear()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                if self._is_cut.is_set():
+                    near.close()
+                    continue
+                far = socket.create_connection(("127.0.0.1", self._target))
+                self._ends += [near, far]
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=_carry, args=pair, daemon=True).start()
+
+
+def _carry(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
 
 
 def test_a_revoked_node_is_out_at_the_broker_too(fleet: Fleet) -> None:
