@@ -4,8 +4,9 @@ Implemented by `broker.embedded`; one contract test (tests/broker/test_hub_contr
 every implementation.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from broker.topics import Channel
@@ -27,6 +28,8 @@ class Inbound:
     channel: Channel
     payload: bytes
     ack: Callable[[], None]
+    received: float = field(default_factory=time.monotonic, compare=False)
+    """When it came, by `time.monotonic`."""
 
 
 class Hub(Protocol):

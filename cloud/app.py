@@ -41,7 +41,6 @@ from cloud.core.names import is_host_name
 from cloud.core.renewal import RATE as RENEWAL_RATE
 from cloud.errors import Denied
 from cloud.http.limits import Limiter
-from cloud.http.metrics import Metrics
 from cloud.http.peer import PeerProtocol
 from cloud.http.refusals import RefusalLog
 from cloud.http.retention import Retention
@@ -58,12 +57,11 @@ from cloud.link.renewal import Renewals
 from cloud.link.revocations import RevocationLists
 from cloud.link.servers import Servers
 from cloud.link.sync import sync_app
-from cloud.opening import OpenedHub, open_hub, open_store
+from cloud.opening import OpenedHub, open_hub, open_metrics, open_store
 from cloud.operations.admission import check_speaker, may_connect
 from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
 from cloud.rest.auth import CallLimits
-from cloud.rest.metrics import add_certificate_metrics
 from cloud.store.interface import Store
 from cloud.store.rekeying import settle_key
 from cloud.store.sealing import load_or_create_sealer
@@ -232,10 +230,9 @@ async def open_cloud(
             opened.hub.disconnect(node_id)
             revocations.wake()
 
-        metrics = Metrics()
         ends = functools.partial(_ends, authority, certificate)
         _warn_of_ends(ends(), now)
-        add_certificate_metrics(metrics, store, now_utc, ends)
+        measures = open_metrics(opened, store, clock=now_utc, timer=time.monotonic, ends=ends)
         people = rest_app(
             store,
             clock=now_utc,
@@ -245,7 +242,7 @@ async def open_cloud(
             on_revoked=cut_off,
             is_connected=opened.is_connected,
             wake_callbacks=callbacks.wake,
-            metrics=metrics,
+            metrics=measures.metrics,
             checks={"database": _database_check(store), **opened.checks},
             version=version,
             new_token=_new_token,
@@ -270,6 +267,7 @@ async def open_cloud(
             grace=timedelta(days=settings.renewal_grace_days),
             count=Limiter(RENEWAL_RATE, time.monotonic).take,
             refusals=refusals,
+            measures=measures,
         )
         devices = activation_app(
             store,
@@ -288,6 +286,7 @@ async def open_cloud(
             disconnect=cut_off,
             wake_callbacks=callbacks.wake,
             public=revocations.routes(),
+            measures=measures,
         )
         url_lifetime = timedelta(seconds=settings.object_url_seconds)
         exchange = Exchange(
@@ -296,6 +295,7 @@ async def open_cloud(
             renew=renewals.over_mqtt,
             presign=presigner(url_lifetime),
             deploys_kept=settings.deploys_kept,
+            measures=measures,
         )
         tls = server_context(certificate.certificate_file, certificate.key_file)
         open_tls = open_listener_context(
@@ -306,9 +306,16 @@ async def open_cloud(
             api=_web_server(people, None if settings.is_on_loopback else tls),
             activation=_web_server(devices, open_tls),
             sync=_web_server(sync_app(exchange, new_id=_new_id), nodes_tls),
-            inbox=Inbox(opened.hub, exchange, admission=check_speaker if opened.client else None),
+            inbox=Inbox(
+                opened.hub,
+                exchange,
+                admission=check_speaker if opened.client else None,
+                measures=measures,
+            ),
             servers=_servers(opened, store),
-            pusher=Pusher(opened.hub, store, now_utc, deploys_kept=settings.deploys_kept),
+            pusher=Pusher(
+                opened.hub, store, now_utc, deploys_kept=settings.deploys_kept, measures=measures
+            ),
             revocations=revocations,
             callbacks=callbacks,
             own_certificate=OwnCertificate(

@@ -7,10 +7,11 @@ servers that are all alike (docs/operations.md, "More than one server").
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from broker.client import Broker, ClientHub, open_client_hub
 from broker.configuration import SERVER_NAME
@@ -22,6 +23,9 @@ from certs.files import new_broker_certificate
 from certs.tls import client_context
 from cloud.config import BadSettings, Settings, broker_address
 from cloud.errors import Unavailable
+from cloud.http.metrics import Metrics
+from cloud.link.measures import Measures, add_connection_metrics, add_hub_metrics
+from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
 from cloud.store.interface import Store
 from cloud.store.sealing import Sealer
 from cloud.store.sqlite import open_sqlite_store
@@ -42,6 +46,8 @@ class OpenedHub:
     checks: dict[str, Check]
     is_connected: Callable[[str], bool | None]
     """Whether a node has a connection; None where only the broker knows."""
+    add_metrics: Callable[[Metrics], None]
+    """Has the hub tell what it knows."""
     client: ClientHub | None = None
     """The hub where it is a client of a broker, under the name *server_id*."""
     server_id: str = ""
@@ -85,6 +91,7 @@ async def open_hub(
                 port,
                 {"broker": _attachment(hub)},
                 lambda _: None,
+                partial(add_hub_metrics, queued=lambda: hub.queued_count),
                 client=hub,
                 server_id=broker.client_id,
             )
@@ -103,7 +110,31 @@ async def open_hub(
         except OSError as error:
             where = f"{settings.host}:{settings.mqtt_port}"
             raise BadSettings(f"mqtt_port: cannot listen on {where}: {error.strerror}") from error
-        yield OpenedHub(embedded, None, embedded.port, {}, embedded.is_connected)
+
+        def add_embedded_metrics(metrics: Metrics) -> None:
+            add_hub_metrics(metrics, lambda: embedded.queued_count)
+            add_connection_metrics(metrics, lambda: embedded.connection_count, embedded.counters)
+
+        yield OpenedHub(
+            embedded, None, embedded.port, {}, embedded.is_connected, add_embedded_metrics
+        )
+
+
+def open_metrics(
+    opened: OpenedHub,
+    store: Store,
+    *,
+    clock: Callable[[], datetime],
+    timer: Callable[[], float],
+    ends: Callable[[], Mapping[str, datetime]],
+) -> Measures:
+    """All metrics of a server, and what the links count on them; *timer* does not go back."""
+    metrics = Metrics()
+    metrics.add_process()
+    opened.add_metrics(metrics)
+    add_certificate_metrics(metrics, store, clock, ends)
+    add_store_metrics(metrics, store, clock, timer)
+    return Measures(metrics)
 
 
 def _broker(settings: Settings, authority: Authority, api_port: int, now: datetime) -> Broker:

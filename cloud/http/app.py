@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud.errors import CloudError
@@ -23,6 +23,7 @@ from cloud.http.errors import (
     unknown_route_response,
 )
 from cloud.http.logs import log_under
+from cloud.http.metrics import Measured, Metrics
 from cloud.http.requests import (
     REQUEST_ID_HEADER,
     said_in,
@@ -35,12 +36,14 @@ logger = logging.getLogger(__name__)
 
 
 def http_app(
-    routes: Sequence[BaseRoute],
+    routes: Sequence[Route],
     *,
     new_id: Callable[[], str],
     trusted_proxies: Sequence[Network] = (),
     middleware: Sequence[Middleware] = (),
     clock: Callable[[], datetime] | None = None,
+    metrics: Metrics | None = None,
+    listener: str = "",
 ) -> Starlette:
     """Build a server of *routes*; handlers and *middleware* just raise a CloudError.
 
@@ -48,11 +51,16 @@ def http_app(
     *trusted_proxies* are believed where a request came from. A path or
     method that is not there is a 404 in the shape of all errors; what nobody expected is logged
     and a 500 without details. Where there is a *clock* errors say the time, for callers that do not
-    know it.
+    know it. Requests are counted in *metrics*, as those of *listener*.
     """
+    paths = {route.endpoint: route.path for route in reversed(routes)}
+    measured = (
+        [Middleware(Measured, metrics=metrics, listener=listener, routes=paths)] if metrics else []
+    )
     app = Starlette(
         routes=routes,
         middleware=[
+            *measured,
             Middleware(_Answering, new_id=new_id, trusted_proxies=trusted_proxies, clock=clock),
             *middleware,
         ],

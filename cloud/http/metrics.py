@@ -1,17 +1,40 @@
 """Metrics in the text format of Prometheus: a registry of this server's own.
 
 Whoever has something to tell makes its metrics on `registry`; what has to be looked up when
-somebody asks, and not before, is a source.
+somebody asks, and not before, is a source. What is counted anyway is read where it is counted.
 """
 
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    Metric,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Source = Callable[[], Awaitable[None]]
 """Sets metrics to what is true now."""
+
+Counted = Callable[[], Mapping[str, float]]
+"""What is true now, by the value of the one label; where there is no label the key is empty."""
+
+# Beside each counter and histogram when it was made, which nobody asks for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 
 
 class Metrics:
@@ -21,13 +44,93 @@ class Metrics:
         self.registry = CollectorRegistry(auto_describe=True)
         # Asked one after the other, in the order they were added, each time somebody asks.
         self._sources: list[Source] = []
+        self.requests = Counter(
+            "edgesync_http_requests",
+            "Requests by the route that answered, and the class of the status.",
+            ["listener", "method", "route", "status"],
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "edgesync_http_request_seconds",
+            "Time from the head of a request to the end of its answer.",
+            ["listener", "route"],
+            buckets=REQUEST_BUCKETS,
+            registry=self.registry,
+        )
+
+    def add_process(self) -> None:
+        """Tell memory, CPU time and open files of this process, under the names everybody uses."""
+        ProcessCollector(registry=self.registry)
 
     def add_source(self, source: Source) -> None:
         """Have *source* asked before each answer; what it raises is the answer's error."""
         self._sources.append(source)
+
+    def add_counter(self, name: str, text: str, counted: Counted, *, label: str = "") -> None:
+        """Tell what is counted elsewhere, and only rises; *name* without `_total`."""
+        self.registry.register(_Told(CounterMetricFamily, name, text, label, counted))
+
+    def add_gauge(self, name: str, text: str, counted: Counted, *, label: str = "") -> None:
+        """Tell what is known elsewhere."""
+        self.registry.register(_Told(GaugeMetricFamily, name, text, label, counted))
 
     async def response(self) -> Response:
         """All metrics as of now."""
         for source in self._sources:
             await source()
         return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+class _Told(Collector):
+    """A family of metrics that is made when somebody asks."""
+
+    def __init__(self, kind: Any, name: str, text: str, label: str, counted: Counted) -> None:
+        self._kind = kind
+        self._name = name
+        self._text = text
+        self._label = label
+        self._counted = counted
+
+    def collect(self) -> Iterable[Metric]:
+        """The family, of one metric for each value of the label."""
+        family = self._kind(self._name, self._text, labels=[self._label] if self._label else [])
+        for value, count in self._counted().items():
+            family.add_metric([value] if self._label else [], count)
+        yield family
+
+
+class Measured:
+    """Counts and times the requests of one *listener* by their routes.
+
+    A path that leads nowhere has no route: what callers make up is no label.
+    """
+
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, listener: str, routes: Mapping[Any, str]
+    ) -> None:
+        self.app = app
+        self.metrics = metrics
+        self.listener = listener
+        self.routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, then count it; one whose caller went away has the status 499."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status, began = 499, time.perf_counter()
+
+        async def send_noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noting)
+        finally:
+            seconds = time.perf_counter() - began
+            route = self.routes.get(scope.get("endpoint"), "")
+            method = scope["method"] if scope["method"] in _METHODS else ""
+            self.metrics.requests.labels(self.listener, method, route, f"{status // 100}xx").inc()
+            self.metrics.request_seconds.labels(self.listener, route).observe(seconds)

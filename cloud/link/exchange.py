@@ -13,10 +13,11 @@ from typing import Any
 
 from broker.messages import REQUEST_ID, SOURCE, Encoding, Kind, Message
 from broker.topics import Channel
-from cloud.core.deploys import DEPLOYS_KEPT
+from cloud.core.deploys import DEPLOYS_KEPT, Deploy
 from cloud.core.objects import Presign, cannot_sign
 from cloud.core.report import read_interval, read_order, read_report, read_usage
 from cloud.errors import CloudError, Invalid, Unavailable
+from cloud.link.measures import Measures
 from cloud.link.renewal import Renew, cannot_renew
 from cloud.link.wire import Meta, desire_answer, report_answer
 from cloud.operations.desires import deliver, read_infos
@@ -39,7 +40,16 @@ _WRITING = _APART | {Channel.RENEW}
 _READING = frozenset({Channel.DESIRE})
 _REQUEST_ID_LIMIT = 128
 
-Work = Callable[[Transaction], Message | None]
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The answer to a report, and the deploy that it ended, if it did."""
+
+    message: Message
+    ended: Deploy | None
+
+
+Work = Callable[[Transaction], Message | Told | None]
 """What a question asks for; returns the answer, if there is one. Raises before it writes."""
 
 Outcome = Message | CloudError | None
@@ -60,13 +70,15 @@ class Question:
     channel: Channel
     work: Work
     outcome: Outcome = None
+    # How the deploy ended that the question, a report, is the end of.
+    ended: Deploy | None = None
     is_done: bool = False
 
     def require(self, check: Callable[[Transaction], None]) -> None:
         """Have *check* run before the work, in its transaction; what it raises is the outcome."""
         work = self.work
 
-        def checked(tx: Transaction) -> Message | None:
+        def checked(tx: Transaction) -> Message | Told | None:
             check(tx)
             return work(tx)
 
@@ -88,12 +100,14 @@ class Exchange:
         renew: Renew = cannot_renew,
         presign: Presign = cannot_sign,
         deploys_kept: int = DEPLOYS_KEPT,
+        measures: Measures | None = None,
     ) -> None:
         self.clock = clock
         self._store = store
         self._renew = renew
         self._presign = presign
         self._deploys_kept = deploys_kept
+        self.measures = measures or Measures()
         self._waiting: list[Question] = []
         self._turn = asyncio.Lock()
 
@@ -136,7 +150,19 @@ class Exchange:
             (self._store.write, _WRITING - _APART),
             (self._store.read, _READING),
         ):
-            await _carry_out(run, [one for one in todo if one.channel in channels])
+            group = [one for one in todo if one.channel in channels]
+            try:
+                await _carry_out(run, group)
+            finally:
+                self._count([one for one in group if one.is_done])
+
+    def _count(self, settled: Sequence[Question]) -> None:
+        for question in settled:
+            if question.ended is not None:
+                self.measures.ended(question.ended)
+            if question.channel is Channel.RENEW:
+                outcome = question.outcome
+                self.measures.renewed(outcome if isinstance(outcome, CloudError) else None)
 
     async def _ask_together(self, question: Question) -> None:
         """Whoever gets the turn carries out all that waited for it."""
@@ -159,7 +185,7 @@ class Exchange:
         report = read_report(message.content, read_order(meta))
         interval, source = read_interval(meta), str(meta.get(SOURCE, ""))
 
-        def store_report(tx: Transaction) -> Message:
+        def store_report(tx: Transaction) -> Told:
             answer = receive_report(
                 tx,
                 node_id,
@@ -170,7 +196,8 @@ class Exchange:
                 interval=interval,
                 deploys_kept=self._deploys_kept,
             )
-            return report_answer(answer.delta, answer.warning, now, meta=meta)
+            told = report_answer(answer.delta, answer.warning, now, meta=meta)
+            return Told(told, answer.ended)
 
         return store_report
 
@@ -226,8 +253,12 @@ async def _carry_out(
 def _outcome_of(question: Question, tx: Transaction) -> Outcome:
     """Do the work; what is refused becomes the outcome, as the work refuses before it writes."""
     try:
-        return question.work(tx)
+        answer: Told | Outcome = question.work(tx)
     except Unavailable:
         raise
     except CloudError as error:
-        return error
+        answer = error
+    if isinstance(answer, Told):
+        question.ended = answer.ended
+        return answer.message
+    return answer

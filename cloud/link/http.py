@@ -1,6 +1,7 @@
 """The activation port: what a device can do before it has a certificate, and when that ends."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +30,7 @@ from cloud.link.est import est_routes
 from cloud.link.gathering import Gathering
 from cloud.link.guard import Guard
 from cloud.link.installer import ServerAddress, agent_program, installer_script
+from cloud.link.measures import Measures
 from cloud.link.renewal import Renewals
 from cloud.operations.activation import Activation, Claim, Device, activate
 from cloud.operations.audit import carry_out
@@ -56,6 +58,7 @@ def activation_app(
     guard: Guard,
     refusals: RefusalLog,
     renewals: Renewals,
+    measures: Measures,
     trusted_proxies: Sequence[Network] = (),
 ) -> Starlette:
     """The activation endpoint; takes a client certificate and needs none.
@@ -73,7 +76,7 @@ def activation_app(
     async def active(request: Request) -> Response:
         claim = await read_json(request, Claim, limit=BODY_LIMIT)
         attempt = attempt_of(request, claim)
-        async with refusals.noting(attempt):
+        async with _trying(attempt, refusals, measures):
             public_key, private_pem = _key_of(claim, server_generated_keys=server_generated_keys)
             activation = await activated(
                 request, attempt, claim, public_key, is_given_key=bool(private_pem)
@@ -82,7 +85,7 @@ def activation_app(
 
     async def enrol(request: Request, claim: Claim) -> Activation:
         attempt = attempt_of(request, claim)
-        async with refusals.noting(attempt):
+        async with _trying(attempt, refusals, measures):
             return await activated(request, attempt, claim, requested_key(claim.csr, field=""))
 
     def attempt_of(request: Request, claim: Claim) -> Attempt:
@@ -144,7 +147,19 @@ def activation_app(
         trusted_proxies=trusted_proxies,
         middleware=[Middleware(AddressGate, limiter=limiter)],
         clock=clock,
+        metrics=measures.metrics,
+        listener="activation",
     )
+
+
+@contextlib.asynccontextmanager
+async def _trying(
+    attempt: Attempt, refusals: RefusalLog, measures: Measures
+) -> AsyncIterator[None]:
+    """Count what the block comes to, and write it down if it is refused."""
+    with measures.activation():
+        async with refusals.noting(attempt):
+            yield
 
 
 def _in_namespace(claim: Claim, default: str) -> Claim:

@@ -7,6 +7,7 @@ store is slow. Order is kept for each node.
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from broker.messages import Encoding, Message, decode_message, encode_message, e
 from broker.topics import Channel
 from cloud.errors import CloudError, Invalid, Unavailable
 from cloud.link.exchange import GROUP, Exchange, Failed, Question
+from cloud.link.measures import FAILED, MALFORMED, OK, REFUSED, Measures
 from cloud.link.wire import error_for
 from cloud.store.interface import Transaction
 
@@ -46,6 +48,17 @@ class _Received:
     meta: dict[str, Any] = field(default_factory=dict)
     question: Question | None = None
     error: CloudError | None = None
+    was_read: bool = True
+
+    @property
+    def result(self) -> str:
+        """What became of it, once its question is carried out, as `measures` counts it."""
+        outcome = self.question.outcome if self.question else self.error
+        if isinstance(outcome, Failed):
+            return FAILED
+        if isinstance(outcome, CloudError):
+            return REFUSED if self.was_read else MALFORMED
+        return OK
 
     def answer(self, now: datetime) -> Message | None:
         """What it is answered, once its question is carried out."""
@@ -64,6 +77,7 @@ class Inbox:
         exchange: Exchange,
         *,
         admission: Admission | None = None,
+        measures: Measures | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._hub = hub
@@ -71,7 +85,8 @@ class Inbox:
         # Asked of each message where the hub cannot refuse at the door.
         self._admission = admission
         self._pause = pause
-        # How often what happened: by channel once handled, and `malformed`, `refused`, `failed`.
+        self._measures = measures or Measures()
+        # How many were handled, by channel.
         self.counts: Counter[str] = Counter()
 
     async def run(self) -> None:
@@ -84,6 +99,8 @@ class Inbox:
         now = self._exchange.clock()
         received = [self._read(inbound, now) for inbound in group]
         await self._carry_out([each.question for each in received if each.question])
+        lag = time.monotonic() - min(inbound.received for inbound in group)
+        self._measures.group(((each.inbound.channel, each.result) for each in received), lag)
         for each in received:
             each.inbound.ack()
             self.counts[each.inbound.channel.value] += 1
@@ -103,10 +120,8 @@ class Inbox:
             if (admission := self._admission) is not None:
                 received.question.require(lambda tx: admission(tx, inbound.node_id, now))
         except MalformedMessage as error:
-            self.counts["malformed"] += 1
-            received.error = Invalid("", error.reason)
+            received.error, received.was_read = Invalid("", error.reason), False
         except CloudError as error:
-            self.counts["refused"] += 1
             received.error = error
         return received
 
@@ -120,7 +135,6 @@ class Inbox:
                 await self._pause(RETRY_SECONDS)
                 continue
             break
-        self.counts["failed"] += sum(isinstance(each.outcome, Failed) for each in questions)
 
     def _send(self, inbound: Inbound, payload: bytes) -> None:
         channel = _ANSWERED_ON.get(inbound.channel, Channel.DELTA)

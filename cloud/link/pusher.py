@@ -6,7 +6,6 @@ list by a process that died, is healed by the node's next report.
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -16,6 +15,7 @@ from broker.topics import Channel
 from cloud.core.deploys import DEPLOYS_KEPT
 from cloud.core.names import node_id
 from cloud.errors import Unavailable
+from cloud.link.measures import NOT_CONNECTED, NOT_SENT, SENT, Measures
 from cloud.link.wire import pushed_delta
 from cloud.operations.reports import deltas_for, note_told
 from cloud.store.interface import Store
@@ -39,13 +39,13 @@ class Pusher:
         clock: Callable[[], datetime],
         *,
         deploys_kept: int = DEPLOYS_KEPT,
+        measures: Measures | None = None,
     ) -> None:
         self._hub = hub
         self._store = store
         self._clock = clock
         self._deploys_kept = deploys_kept
-        # How often what happened: `pushed`, `not_connected`.
-        self.counts: Counter[str] = Counter()
+        self._measures = measures or Measures()
 
     async def run(self) -> None:
         """Push until cancelled."""
@@ -65,7 +65,7 @@ class Pusher:
         """Tell the next nodes on the list; False when it is empty."""
         taken = await self._store.write_apart(lambda tx: list(tx.take_stale(GROUP)))
         here = [node for node in taken if self._hub.is_connected(node_id(*node))]
-        self.counts["not_connected"] += len(taken) - len(here)
+        self._measures.pushed(NOT_CONNECTED, len(taken) - len(here))
         if here:
             now = self._clock()
             pushes = await self._store.read(lambda tx: deltas_for(tx, here))
@@ -77,6 +77,6 @@ class Pusher:
                 )
             for push in pushes:
                 payload = encode_message(pushed_delta(push.delta, now), Encoding(push.encoding))
-                if self._hub.push(push.node_id, Channel.DELTA, payload):
-                    self.counts["pushed"] += 1
+                is_sent = self._hub.push(push.node_id, Channel.DELTA, payload)
+                self._measures.pushed(SENT if is_sent else NOT_SENT)
         return bool(taken)

@@ -29,6 +29,7 @@ from cloud.http.peer import PeerCertificate, peer_certificate
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import address_key_of, address_of, read_json, request_id
 from cloud.link.certificate import certificate_map, requested_key
+from cloud.link.measures import Measures
 from cloud.link.wire import Meta, renewal_answer
 from cloud.operations.activation import Activation, Device
 from cloud.operations.audit import carry_out, refuse
@@ -69,6 +70,7 @@ class Renewals:
         grace: timedelta,
         count: Callable[[str], None],
         refusals: RefusalLog,
+        measures: Measures | None = None,
     ) -> None:
         self._store = store
         self._authority = authority
@@ -77,6 +79,7 @@ class Renewals:
         self._grace = grace
         self._count = count
         self._refusals = refusals
+        self._measures = measures or Measures()
 
     def routes(self) -> list[Route]:
         """The paths of the activation port."""
@@ -114,6 +117,12 @@ class Renewals:
         self, request: Request, peer: PeerCertificate, key: PublicKey
     ) -> Activation:
         """Certify *key* for the node of *peer*; errors as of the operation."""
+        with self._measures.renewal():
+            return await self._renew_shown(request, peer, key)
+
+    async def _renew_shown(
+        self, request: Request, peer: PeerCertificate, key: PublicKey
+    ) -> Activation:
         self._count(peer.node_id)
         authority, now, serial = self._authority, self._clock(), self._new_serial()
         device = _device(key, address_of(request.scope))
@@ -150,7 +159,8 @@ class Renewals:
         if peer is not None:
             renewed = await self.renew_shown(request, peer, key)
         else:
-            renewed = await self._come_back(request, _serial_of(question.certificate), key)
+            with self._measures.renewal():
+                renewed = await self._come_back(request, _serial_of(question.certificate), key)
         return json_response({**self._answer(renewed), "time": time_text(self._clock())})
 
     def _answer(self, renewed: Activation) -> dict[str, Any]:

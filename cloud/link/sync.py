@@ -46,18 +46,19 @@ def sync_app(exchange: Exchange, *, new_id: Callable[[], str]) -> Starlette:
         peer = peer_certificate(request)
         if peer is None:
             raise Denied("a client certificate of a node is needed")
-        message = await _read_message(request, kind)
-        now = exchange.clock()
-        question = exchange.read(peer.node_id, channel, message, Encoding.JSON, now)
-        _only_if_admitted(question, peer, now)
-        told = await exchange.ask(question)
+        with exchange.measures.request(channel):
+            message = await _read_message(request, kind)
+            now = exchange.clock()
+            question = exchange.read(peer.node_id, channel, message, Encoding.JSON, now)
+            _only_if_admitted(question, peer, now)
+            told = await exchange.ask(question)
         return json_text_response(encode_json(told.content if told else None))
 
     routes = [
         Route(path, partial(answer, channel=channel, kind=kind), methods=["POST"])
         for path, (channel, kind) in PATHS.items()
     ]
-    return http_app(routes, new_id=new_id)
+    return http_app(routes, new_id=new_id, metrics=exchange.measures.metrics, listener="sync")
 
 
 async def _read_message(request: Request, kind: Kind) -> Message:

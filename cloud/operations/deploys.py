@@ -7,11 +7,13 @@ new about it, writes nothing here. Of each node as many are *kept* as the caller
 from collections.abc import Sequence
 from datetime import datetime
 
-from cloud.core.deploys import Deploy, runs, wanted_at
+from cloud.core.deploys import Deploy, Outcome, runs, wanted_at
 from cloud.core.desired import Desired
 from cloud.core.report import Report, Reported
 from cloud.operations.nodes import existing_node
 from cloud.store.interface import Transaction
+
+_REPORTED = frozenset({Outcome.CONVERGED, Outcome.FAILED})
 
 
 def note_report(
@@ -24,11 +26,16 @@ def note_report(
     is_told: bool,
     now: datetime,
     kept: int,
-) -> None:
-    """Keep what *report* says of the open deploy, and begin one where *is_told* something new."""
-    current = tx.open_deploy(namespace, name)
+) -> Deploy | None:
+    """Keep what *report* says of the open deploy, and begin one where *is_told* something new.
+
+    Returns the deploy that has converged or failed with this report, if one has.
+    """
+    current, ended = tx.open_deploy(namespace, name), None
     if current is not None:
         after = current.at(now).after(report, now)
+        if after.outcome is not current.outcome and after.outcome in _REPORTED:
+            ended = after
         if after.is_open and not after.is_of(desired):
             after, is_open = after.superseded(now), False
         else:
@@ -36,9 +43,10 @@ def note_report(
         if after != current or not is_open:
             tx.put_deploy(namespace, name, after, is_open=is_open)
         if is_open:
-            return
+            return ended
     if is_told and not runs(report.reported, desired):
         _begin(tx, namespace, name, report.reported, desired, now, kept)
+    return ended
 
 
 def note_push(

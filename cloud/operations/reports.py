@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from cloud.core.core_configuration import Mode
 from cloud.core.delta import Delta, delta_for, everything
-from cloud.core.deploys import DEPLOYS_KEPT
+from cloud.core.deploys import DEPLOYS_KEPT, Deploy
 from cloud.core.desired import Catalog, Desired
 from cloud.core.names import split_node_id
 from cloud.core.properties import Properties
@@ -22,10 +22,14 @@ from cloud.store.interface import Transaction
 
 @dataclass(frozen=True, slots=True)
 class ReportAnswer:
-    """What a report is answered: the delta, and what in the report the server does not know."""
+    """What a report is answered: the delta, and what in the report the server does not know.
+
+    *ended* is the deploy that has converged or failed with it.
+    """
 
     delta: Delta
     warning: str = ""
+    ended: Deploy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +83,13 @@ def receive_report(
         delta = delta_for(report, desired, reporter.properties)
         if not delta and reporter.has_open_deploy:
             delta = _unsaid(tx, namespace, name, desired, reporter.properties)
+    ended = None
     if is_new and (delta or reporter.has_open_deploy):
         is_told = bool(delta)
-        note_report(
+        ended = note_report(
             tx, namespace, name, report, desired, is_told=is_told, now=now, kept=deploys_kept
         )
-    return ReportAnswer(delta, _unknown_app(report.reported, catalog))
+    return ReportAnswer(delta, _unknown_app(report.reported, catalog), ended)
 
 
 def receive_usage(tx: Transaction, node_id: str, usage: bytes, *, now: datetime) -> None:

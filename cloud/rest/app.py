@@ -89,6 +89,8 @@ def rest_app(
         ],
         new_id=new_id,
         trusted_proxies=trusted_proxies,
+        metrics=metrics,
+        listener="api",
         middleware=[
             Middleware(
                 TokenGate,

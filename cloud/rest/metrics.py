@@ -1,5 +1,6 @@
 """`/metrics`: for whoever watches the server, with a token for all namespaces."""
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
@@ -15,6 +16,9 @@ from cloud.rest.auth import caller_of
 from cloud.store.interface import Store
 
 PATH = "/metrics"
+
+REMEMBERED = 15.0
+"""Seconds that a count of the nodes by state is told again: it takes 0.2 s of 100,000 nodes."""
 
 
 def metrics_route(metrics: Metrics) -> Route:
@@ -56,5 +60,50 @@ def add_certificate_metrics(
             nodes.labels(left).set(count)
         for name, moment in ends().items():
             own.labels(name).set(moment.timestamp())
+
+    metrics.add_source(look)
+
+
+def add_store_metrics(
+    metrics: Metrics, store: Store, clock: Callable[[], datetime], timer: Callable[[], float]
+) -> None:
+    """Nodes by state, what waits in the database, and the length of the audit log.
+
+    States are counted anew when the last count is older than REMEMBERED, by *timer*: it looks at
+    every report.
+    """
+    nodes = Gauge(
+        "edgesync_nodes",
+        f"Nodes of all namespaces by state, as of {REMEMBERED:.0f} seconds ago at most.",
+        ["state"],
+        registry=metrics.registry,
+    )
+    to_tell = Gauge(
+        "edgesync_push_queue_nodes",
+        "Nodes for which something has changed, that no server has looked at since.",
+        registry=metrics.registry,
+    )
+    deliveries = Gauge(
+        "edgesync_callback_queue_deliveries",
+        "Calls of callbacks that are still to be made.",
+        registry=metrics.registry,
+    )
+    entries = {"": 0.0}
+    metrics.add_counter(
+        "edgesync_audit_entries", "Entries that the audit log ever had.", lambda: entries
+    )
+    counted = -math.inf
+
+    async def look() -> None:
+        nonlocal counted
+        if timer() - counted >= REMEMBERED:
+            counted, now = timer(), clock()
+            counts = await store.read(lambda tx: tx.count_states(now))
+            for state, count in counts.items():
+                nodes.labels(state.value).set(count)
+        waiting, head = await store.read(lambda tx: (tx.count_waiting(), tx.audit_head()))
+        to_tell.set(waiting.nodes)
+        deliveries.set(waiting.deliveries)
+        entries[""] = head.number
 
     metrics.add_source(look)

@@ -6,6 +6,7 @@ microsecond. A `put` inserts or replaces; a `delete` says whether something was 
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -32,6 +33,14 @@ from cloud.core.system_apps import SystemApps
 from cloud.core.tokens import ApiToken
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many nodes are to be told of changes, how many calls of callbacks to be made."""
+
+    nodes: int
+    deliveries: int
 
 
 class Transaction(Protocol):
@@ -361,6 +370,10 @@ class Transaction(Protocol):
 
         Nodes that are not there are left out.
         """
+        ...
+
+    def count_waiting(self) -> Waiting:
+        """How much there is of what servers have yet to do, for all namespaces."""
         ...
 
     def mark_selected_stale(self, namespace: str, selector: Selector) -> None:

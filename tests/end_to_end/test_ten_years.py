@@ -41,6 +41,7 @@ from cloud.link.exchange import Exchange
 from cloud.link.guard import Guard
 from cloud.link.http import activation_app
 from cloud.link.installer import ServerAddress
+from cloud.link.measures import Measures
 from cloud.link.renewal import Renewals
 from cloud.operations.admission import may_connect
 from cloud.operations.installation import offer_node
@@ -92,6 +93,7 @@ class Server:
             guard=Guard(self.store, None, lambda: 0.0),
             refusals=RefusalLog(self.store, lambda: self.now.timestamp()),
             renewals=renewals,
+            measures=Measures(),
         )
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=False),

@@ -11,8 +11,10 @@ import pytest
 from broker.messages import Encoding, Message
 from broker.topics import Channel
 from cloud.errors import Unavailable
+from cloud.http.metrics import Metrics
 from cloud.link.exchange import Exchange
 from cloud.link.inbox import Inbox
+from cloud.link.measures import Measures
 from cloud.operations.nodes import delete_node
 from cloud.store.interface import Store, Transaction
 from tests.link.conftest import NOW, FakeHub, describe
@@ -21,9 +23,24 @@ REPORT = Message("report", {"apps": [], "node": {"hostname": "h"}}, {"seq": 1, "
 
 
 @pytest.fixture
-async def inbox(hub: FakeHub, store: Store) -> Inbox:
+def metrics() -> Metrics:
+    return Metrics()
+
+
+def messages(metrics: Metrics) -> dict[tuple[str, str], float]:
+    """How many messages came over MQTT, by channel and what became of them."""
+    return {
+        (sample.labels["channel"], sample.labels["outcome"]): sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "edgesync_messages_total" and sample.value
+    }
+
+
+@pytest.fixture
+async def inbox(hub: FakeHub, store: Store, metrics: Metrics) -> Inbox:
     await store.write(describe)
-    return Inbox(hub, Exchange(store, lambda: NOW))
+    return Inbox(hub, Exchange(store, lambda: NOW), measures=Measures(metrics))
 
 
 def desire(*infos: tuple[str, str]) -> Message:
@@ -127,14 +144,22 @@ async def test_an_unknown_app_in_a_report_is_named_and_dropped_by_the_delta(
     ],
 )
 async def test_malformed_input_is_answered_with_an_error_that_names_the_field(
-    inbox: Inbox, hub: FakeHub, store: Store, channel: Channel, message: bytes, field: str
+    inbox: Inbox,
+    hub: FakeHub,
+    store: Store,
+    metrics: Metrics,
+    channel: Channel,
+    message: bytes,
+    field: str,
 ) -> None:
     answer = await ask(inbox, hub, channel, message)
     assert answer.kind == "error"
     assert answer.meta["code"] == "RequestParamInvalid"
     assert field in answer.content
     assert hub.acked == [message]
-    assert inbox.counts["malformed"] + inbox.counts["refused"] == 1
+    [((counted, outcome), count)] = messages(metrics).items()
+    assert (counted, count) == (channel.value, 1)
+    assert outcome in {"malformed", "refused"}
     assert await store.read(lambda tx: tx.report("default", "n1")) is None
 
 
@@ -265,15 +290,15 @@ async def test_nothing_is_acknowledged_before_the_store_is_back(
 
 
 async def test_a_message_that_makes_the_server_fail_takes_no_other_with_it(
-    hub: FakeHub, store: Store, caplog: pytest.LogCaptureFixture
+    hub: FakeHub, store: Store, metrics: Metrics, caplog: pytest.LogCaptureFixture
 ) -> None:
     await store.write(describe)
     failing = FailingStore(store, [RuntimeError("first"), RuntimeError("second")])
-    inbox = Inbox(hub, Exchange(failing, lambda: NOW))
+    inbox = Inbox(hub, Exchange(failing, lambda: NOW), measures=Measures(metrics))
     group = [hub.inbound(Channel.REPORT, REPORT), hub.inbound(Channel.REPORT, REPORT)]
     await inbox.handle(group)
     first, second = (message for _, _, message, _ in hub.pushed)
     assert (first.kind, first.meta["code"]) == ("error", "UnknownError")
     assert second.kind == "report"
-    assert inbox.counts["failed"] == 1
+    assert messages(metrics) == {("report", "failed"): 1, ("report", "ok"): 1}
     assert "second" not in first.content

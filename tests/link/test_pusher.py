@@ -5,8 +5,10 @@ from collections.abc import Callable
 from broker.messages import Encoding, Message
 from broker.topics import Channel
 from cloud.core.app import AppSpec, Service
+from cloud.http.metrics import Metrics
 from cloud.link.exchange import Exchange
 from cloud.link.inbox import Inbox
+from cloud.link.measures import Measures
 from cloud.link.pusher import Pusher
 from cloud.operations.apps import update_app
 from cloud.store.interface import Store, Transaction
@@ -54,14 +56,17 @@ async def test_nodes_that_are_away_or_never_reported_are_left_to_their_next_repo
     hub: FakeHub, store: Store
 ) -> None:
     await store.write(describe)
-    pusher = Pusher(hub, store, lambda: NOW)
+    metrics = Metrics()
+    pusher = Pusher(hub, store, lambda: NOW, measures=Measures(metrics))
     await push_all(pusher)
     assert hub.pushed == []
     await report_again(hub, store)
     hub.connected.clear()
     await push_all(pusher)
     assert hub.pushed == []
-    assert pusher.counts["not_connected"] == 1
+    count = metrics.registry.get_sample_value
+    assert count("edgesync_pushes_total", {"outcome": "not_connected"}) == 1
+    assert count("edgesync_pushes_total", {"outcome": "sent"}) == 0
 
 
 async def report_again(hub: FakeHub, store: Store) -> None:

@@ -19,7 +19,7 @@ from cloud.http.metrics import Metrics
 from cloud.http.refusals import RefusalLog
 from cloud.rest.app import rest_app
 from cloud.rest.auth import NO_LIMITS, CallLimits
-from cloud.rest.metrics import add_certificate_metrics
+from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
 from cloud.store.interface import Store
 from tests.builders import open_store
 from tests.serving import serving
@@ -128,6 +128,7 @@ async def open_world(
         metrics = Metrics()
         ends = {"root": clock.now + timedelta(days=1000)}
         add_certificate_metrics(metrics, store, clock, lambda: ends)
+        add_store_metrics(metrics, store, clock, lambda: clock.now.timestamp())
         app = rest_app(
             store,
             clock=clock,

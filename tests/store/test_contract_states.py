@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cloud.core.callback import Callback, CallbackSpec, Delivery
 from cloud.core.readiness import GONE, QUIET, Heard, Pace, State, standing
-from cloud.store.interface import Store, Transaction
+from cloud.store.interface import Store, Transaction, Waiting
 from tests.store.conftest import NOW, node, report
 
 USUAL = timedelta(seconds=20)
@@ -83,3 +84,20 @@ async def test_stats_say_since_when_a_missed_node_is_back(store: Store) -> None:
     assert await stats_at(missed) == Heard(NOW, missed, Pace(USUAL, since=missed))
     gone = missed + GONE * USUAL
     assert await stats_at(gone) == Heard(NOW, gone, Pace(USUAL, since=gone))
+
+
+async def test_what_servers_have_yet_to_do_is_counted(store: Store) -> None:
+    assert await store.read(lambda tx: tx.count_waiting()) == Waiting(0, 0)
+
+    def put(tx: Transaction) -> None:
+        for name in ("n", "m"):
+            tx.put_node(node(name))
+        tx.mark_stale([node("n"), node("m"), node("n")])
+        tx.put_callback(Callback("default", "c", CallbackSpec(url="https://x.example"), NOW, NOW))
+        tx.put_delivery(Delivery("due", "default", "c", "{}", NOW, NOW + DAY))
+        tx.put_delivery(Delivery("given up", "default", "c", "{}", NOW, None))
+
+    await store.write(put)
+    assert await store.read(lambda tx: tx.count_waiting()) == Waiting(2, 1)
+    await store.write(lambda tx: tx.take_stale(1))
+    assert await store.read(lambda tx: tx.count_waiting()) == Waiting(1, 1)

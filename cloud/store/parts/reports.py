@@ -11,7 +11,9 @@ from cloud.core.report import Report, Reporter, StoredReport
 from cloud.core.selectors import Selector
 from cloud.errors import NotFound
 from cloud.store import report_sql, sql
+from cloud.store.interface import Waiting
 from cloud.store.parts.part import (
+    NOTHING,
     BrokenReference,
     Part,
     Run,
@@ -106,6 +108,10 @@ class ReportPart(Part):
         for node in nodes:
             self._run(sql.MARK_STALE, {"namespace": node.namespace, "name": node.name})
             self.marked_stale = True
+
+    def count_waiting(self) -> Waiting:
+        nodes, deliveries = self._run(report_sql.COUNT_WAITING, NOTHING)[0]
+        return Waiting(nodes, deliveries)
 
     def mark_selected_stale(self, namespace: str, selector: Selector) -> None:
         if selector:

@@ -1,0 +1,175 @@
+"""What the links to nodes count and time, for `/metrics`.
+
+A message is counted once it is settled, after what it says is stored; nothing is counted for each
+node. Both links, the pusher and the activation port share one of these.
+"""
+
+import contextlib
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
+
+from prometheus_client import Counter, Histogram
+
+from broker.limits import Refusal
+from broker.topics import Channel
+from cloud.core.deploys import Deploy
+from cloud.core.deploys import Outcome as DeployOutcome
+from cloud.errors import CloudError, Unavailable
+from cloud.http.metrics import Metrics
+
+OK, REFUSED, FAILED, MALFORMED = "ok", "refused", "failed", "malformed"
+SENT, NOT_CONNECTED, NOT_SENT = "sent", "not_connected", "not_sent"
+
+_GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_CONVERGENCE_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 3600, 6 * 3600, 86_400)
+
+
+class Measures:
+    """Owns the metrics of the links; without *metrics* nobody sees them."""
+
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self.metrics = metrics or Metrics()
+        registry = self.metrics.registry
+        self._messages = Counter(
+            "edgesync_messages",
+            "Messages of nodes, by what became of them.",
+            ["link", "channel", "outcome"],
+            registry=registry,
+        )
+        self._group = Histogram(
+            "edgesync_ingest_group_messages",
+            "Messages of MQTT that were stored together.",
+            buckets=_GROUP_BUCKETS,
+            registry=registry,
+        )
+        self._lag = Histogram(
+            "edgesync_ingest_lag_seconds",
+            "From the arrival of the oldest message of a group until all of it was stored.",
+            buckets=_LAG_BUCKETS,
+            registry=registry,
+        )
+        self._pushes = Counter(
+            "edgesync_pushes",
+            "Nodes that were to be told of a change without having asked.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._deploys = Counter(
+            "edgesync_deploys",
+            "Changes that nodes reported to be running, or to have failed at.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._convergence = Histogram(
+            "edgesync_convergence_seconds",
+            "From telling a node of a change until it reported that all of it runs.",
+            buckets=_CONVERGENCE_BUCKETS,
+            registry=registry,
+        )
+        self._activations = Counter(
+            "edgesync_activations",
+            "Attempts to activate, by `ok` or the code of the error.",
+            ["result"],
+            registry=registry,
+        )
+        self._renewals = Counter(
+            "edgesync_renewals",
+            "Attempts to renew a certificate, by `ok` or the code of the error.",
+            ["link", "result"],
+            registry=registry,
+        )
+        # What is looked at for alerts is there from the start, as 0.
+        for outcome in (SENT, NOT_CONNECTED, NOT_SENT):
+            self._pushes.labels(outcome)
+        for ended in (DeployOutcome.CONVERGED, DeployOutcome.FAILED):
+            self._deploys.labels(ended.value)
+        for outcome in (OK, REFUSED, FAILED, MALFORMED):
+            self._messages.labels("mqtt", Channel.REPORT.value, outcome)
+        self._activations.labels(OK)
+        self._renewals.labels("https", OK)
+        self._renewals.labels("mqtt", OK)
+
+    def group(self, settled: Iterable[tuple[Channel, str]], lag: float) -> None:
+        """Note a group of MQTT: channel and outcome of each message; *lag* in seconds."""
+        tally = Tally(settled)
+        for (channel, outcome), count in tally.items():
+            self._messages.labels("mqtt", channel.value, outcome).inc(count)
+        self._group.observe(tally.total())
+        self._lag.observe(lag)
+
+    @contextlib.contextmanager
+    def request(self, channel: Channel) -> Iterator[None]:
+        """Note what becomes of a message over HTTPS in the block."""
+        outcome = FAILED
+        try:
+            yield
+            outcome = OK
+        except Unavailable:
+            raise
+        except CloudError:
+            outcome = REFUSED
+            raise
+        finally:
+            self._messages.labels("https", channel.value, outcome).inc()
+
+    def pushed(self, outcome: str, count: int = 1) -> None:
+        """Note that *count* nodes were to be told."""
+        self._pushes.labels(outcome).inc(count)
+
+    def ended(self, deploy: Deploy) -> None:
+        """Note how *deploy* ended, by a report of its node."""
+        self._deploys.labels(deploy.outcome.value).inc()
+        if deploy.outcome is DeployOutcome.CONVERGED and deploy.ended is not None:
+            seconds = (deploy.ended - deploy.told) / timedelta(seconds=1)
+            self._convergence.observe(max(seconds, 0.0))
+
+    @contextlib.contextmanager
+    def activation(self) -> Iterator[None]:
+        """Note what the block comes to, an attempt to activate."""
+        with _resulting(self._activations):
+            yield
+
+    @contextlib.contextmanager
+    def renewal(self) -> Iterator[None]:
+        """Note what the block comes to, an attempt to renew over HTTPS."""
+        with _resulting(self._renewals, "https"):
+            yield
+
+    def renewed(self, error: CloudError | None) -> None:
+        """Note that a renewal over MQTT ended, with *error* if it did not succeed."""
+        self._renewals.labels("mqtt", error.code if error else OK).inc()
+
+
+@contextlib.contextmanager
+def _resulting(counter: Counter, *labels: str) -> Iterator[None]:
+    result = CloudError.code
+    try:
+        yield
+        result = OK
+    except CloudError as error:
+        result = error.code
+        raise
+    finally:
+        counter.labels(*labels, result).inc()
+
+
+def add_hub_metrics(metrics: Metrics, queued: Callable[[], int]) -> None:
+    """Tell how many messages of MQTT wait to be stored."""
+    text = "Messages of MQTT that wait to be stored."
+    metrics.add_gauge("edgesync_ingest_queue_messages", text, lambda: {"": queued()})
+
+
+def add_connection_metrics(
+    metrics: Metrics, connected: Callable[[], int], refused: Mapping[str, int]
+) -> None:
+    """Tell of the connections that this process itself holds; a broker tells of its own."""
+    text = "Nodes that are connected to this server."
+    metrics.add_gauge("edgesync_connections", text, lambda: {"": connected()})
+    metrics.add_counter(
+        "edgesync_connections_refused",
+        "Connections that were turned away or closed, and subscriptions refused, by the reason.",
+        lambda: {reason.value: refused.get(reason, 0) for reason in Refusal},
+        label="reason",
+    )

@@ -1,0 +1,153 @@
+"""What a running server tells at `/metrics`, and that docs, dashboard and alerts speak of that."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.end_to_end.conftest import Server, activate, make_batch, running_server
+
+DOCS = Path(__file__).parents[2] / "docs"
+MONITORING = DOCS / "monitoring"
+
+_SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+_ASKED = re.compile(r"\b((?:edgesync|process)_[a-z_]+)\b(\{[^}]*\})?")
+_OF_THE_SYSTEM = frozenset({"le", "job", "instance"})
+
+
+@pytest.fixture(scope="module")
+def families(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Metric]:
+    """What a server tells after a device has activated, and a stranger has not."""
+    with running_server(tmp_path_factory.mktemp("metrics") / "data") as server:
+        return _told_after_an_activation(server)
+
+
+def _told_after_an_activation(server: Server) -> Mapping[str, Metric]:
+    with server.client() as api:
+        activate(server, make_batch(api), "F1")
+        with server.devices() as devices:
+            refused = devices.post("/v1/active", json={"batchName": "b1", "fingerprintValue": "F9"})
+            assert refused.status_code != 200
+        answer = api.get("/metrics")
+        assert answer.status_code == 200
+        return {family.name: family for family in text_string_to_metric_families(answer.text)}
+
+
+def names_of(family: Metric) -> Iterator[str]:
+    """Every name that a query can use for *family*."""
+    for suffix in _SUFFIXES.get(family.type, ("",)):
+        yield family.name + suffix
+
+
+def value(families: Mapping[str, Metric], sample: str, **labels: str) -> float:
+    (found,) = (
+        each.value
+        for family in families.values()
+        for each in family.samples
+        if each.name == sample and each.labels == labels
+    )
+    return found
+
+
+def test_what_happened_is_told(families: Mapping[str, Metric]) -> None:
+    assert value(families, "edgesync_nodes", state="never") == 1
+    assert value(families, "edgesync_activations_total", result="ok") == 1
+    assert value(families, "edgesync_connections") == 0
+    assert value(families, "edgesync_node_certificates", left="90d") == 1
+    assert value(families, "process_resident_memory_bytes") > 1e7
+    route = {"listener": "activation", "method": "POST", "route": "/v1/active", "status": "2xx"}
+    assert value(families, "edgesync_http_requests_total", **route) == 1
+    results = {sample.labels.get("result") for sample in families["edgesync_activations"].samples}
+    assert len(results - {None, "ok"}) == 1
+
+
+def test_the_table_in_the_docs_has_every_metric_with_its_labels(
+    families: Mapping[str, Metric],
+) -> None:
+    page = (DOCS / "operations.md").read_text(encoding="utf-8")
+    _, _, section = page.partition("\n## Metrics\n")
+    section, _, _ = section.partition("\n## ")
+    rows = re.findall(r"^\| `([a-z_]+)(?:\{([a-z_, ]+)\})?` \| (\w+) \|", section, flags=re.M)
+    documented = {name: (kind, set(labels.split(", ")) - {""}) for name, labels, kind in rows}
+    assert len(documented) == len(rows)
+    told = {}
+    for family in families.values():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        told[name] = family.type
+        labels = {label for sample in family.samples for label in sample.labels} - _OF_THE_SYSTEM
+        if family.samples:
+            assert documented[name][1] == labels, name
+    assert {name: kind for name, (kind, _) in documented.items()} == told
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Each query of the alerts and of the dashboard, under the name of what it is for."""
+    rules: Any = yaml.safe_load((MONITORING / "alerts.yaml").read_text(encoding="utf-8"))
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            yield rule["alert"], rule["expr"]
+    dashboard: Any = json.loads((MONITORING / "grafana.json").read_text(encoding="utf-8"))
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            yield panel["title"], target["expr"]
+    for variable in dashboard["templating"]["list"]:
+        if variable["type"] == "query":
+            yield variable["name"], variable["definition"]
+
+
+def test_alerts_and_dashboard_ask_for_metrics_and_labels_that_there_are(
+    families: Mapping[str, Metric],
+) -> None:
+    known = {name: family for family in families.values() for name in names_of(family)}
+    asked = set()
+    for title, expression in expressions():
+        for name, selector in _ASKED.findall(expression):
+            asked.add(name)
+            assert name in known, (title, name)
+            labels = set(re.findall(r"([a-z_]+)\s*(?:=~|!~|!=|=)", selector)) - _OF_THE_SYSTEM
+            have = {label for sample in known[name].samples for label in sample.labels}
+            assert labels <= have, (title, name)
+    left_out = {
+        family.name
+        for family in families.values()
+        if family.name.startswith("edgesync_") and asked.isdisjoint(names_of(family))
+    }
+    assert left_out == set()
+
+
+def test_the_page_on_monitoring_explains_every_alert() -> None:
+    page = (MONITORING / "README.md").read_text(encoding="utf-8")
+    rules: Any = yaml.safe_load((MONITORING / "alerts.yaml").read_text(encoding="utf-8"))
+    alerts = [rule for group in rules["groups"] for rule in group["rules"]]
+    for rule in alerts:
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert rule["annotations"]["summary"]
+    named = re.findall(r"^\| `(Edgesync\w+)` \|", page, flags=re.M)
+    assert named == [rule["alert"] for rule in alerts]
+
+
+def test_the_dashboard_can_be_imported_with_any_data_source() -> None:
+    dashboard: Any = json.loads((MONITORING / "grafana.json").read_text(encoding="utf-8"))
+    assert dashboard["title"]
+    variables = {variable["name"]: variable for variable in dashboard["templating"]["list"]}
+    assert variables["datasource"]["type"] == "datasource"
+    own = {"type": "prometheus", "uid": "${datasource}"}
+    panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    assert all(panel["datasource"] == own for panel in panels)
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def test_metrics_name_no_node(families: Mapping[str, Metric]) -> None:
+    values = {
+        text
+        for family in families.values()
+        for sample in family.samples
+        for text in sample.labels.values()
+    }
+    assert not {text for text in values if "F1" in text or "F9" in text or "127.0.0.1" in text}
