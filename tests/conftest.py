@@ -1,11 +1,21 @@
 """What every test needs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests.postgres import Postgres, running_postgres
+from cloud.store.interface import Store
+from cloud.store.postgres import open_postgres_store
+from cloud.store.sealing import load_or_create_sealer
+from cloud.store.witness import load_or_create_witness
+from tests.builders import open_store
+from tests.postgres import NEEDS_POSTGRES, Postgres, running_postgres
+
+StoreFactory = Callable[[Path], AbstractAsyncContextManager[Store]]
+"""Opens the store that is kept in a directory."""
 
 # Examples take as long as a busy machine needs; pytest's timeout ends what hangs.
 settings.register_profile("edgesync", deadline=None)
@@ -22,3 +32,19 @@ def postgres() -> Iterator[Postgres]:
     """A cluster for all tests that have a database of their own in it."""
     with running_postgres() as running:
         yield running
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=NEEDS_POSTGRES)])
+def open_again(request: pytest.FixtureRequest) -> StoreFactory:
+    """Every kind of store."""
+    if request.param == "sqlite":
+        return open_store
+    postgres: Postgres = request.getfixturevalue("postgres")
+
+    def open_on_postgres(directory: Path) -> AbstractAsyncContextManager[Store]:
+        sealer = load_or_create_sealer(directory / "secrets.key")
+        witness = load_or_create_witness(directory)
+        url = postgres.schema_of(directory)
+        return open_postgres_store(url, sealer=sealer, witness=witness)
+
+    return open_on_postgres

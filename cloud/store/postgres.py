@@ -47,7 +47,7 @@ CHANNEL = "edgesync_stale"
 """Where servers tell each other that nodes have become stale."""
 
 _NOTIFY = f"SELECT pg_notify('{CHANNEL}', :server)"
-_LISTEN_SECONDS = 0.25
+_LISTEN_SECONDS = 0.05
 _RECONNECT_SECONDS = 1.0
 _ONE_MIGRATES = f"SELECT pg_advisory_xact_lock({LOCKS}, 1)"
 _ONE_OF_MANY = f"SELECT pg_try_advisory_lock_shared({LOCKS}, 2)"

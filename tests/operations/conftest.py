@@ -13,7 +13,7 @@ from cloud.core.config import ConfigItem, ConfigSpec, KeyValue
 from cloud.core.node import NodeSpec
 from cloud.operations.nodes import create_node
 from cloud.store.interface import Store, Transaction
-from tests.builders import open_store
+from tests.conftest import StoreFactory
 
 T = TypeVar("T")
 
@@ -23,8 +23,8 @@ LATER = NOW + timedelta(minutes=1)
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with open_store(tmp_path) as opened:
+async def store(open_again: StoreFactory, tmp_path: Path) -> AsyncIterator[Store]:
+    async with open_again(tmp_path) as opened:
         yield opened
 
 

@@ -1,7 +1,6 @@
 """The stores the contract is tried on, and a few nouns to put into them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -16,14 +15,7 @@ from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.report import Order, Report, read_report
 from cloud.core.secret import Secret, SecretSpec
 from cloud.store.interface import Store
-from cloud.store.postgres import open_postgres_store
-from cloud.store.sealing import load_or_create_sealer
-from cloud.store.witness import load_or_create_witness
-from tests.builders import open_store
-from tests.postgres import NEEDS_POSTGRES, Postgres
-
-StoreFactory = Callable[[Path], AbstractAsyncContextManager[Store]]
-"""Opens the store that is kept in a directory."""
+from tests.conftest import StoreFactory
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=20)
@@ -42,22 +34,6 @@ class Refused(Exception):
 async def result_of(answer: Awaitable[T]) -> T:
     """As a task wants it."""
     return await answer
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=NEEDS_POSTGRES)])
-def open_again(request: pytest.FixtureRequest) -> StoreFactory:
-    """Every kind of store."""
-    if request.param == "sqlite":
-        return open_store
-    postgres: Postgres = request.getfixturevalue("postgres")
-
-    def open_on_postgres(directory: Path) -> AbstractAsyncContextManager[Store]:
-        sealer = load_or_create_sealer(directory / "secrets.key")
-        witness = load_or_create_witness(directory)
-        url = postgres.schema_of(directory)
-        return open_postgres_store(url, sealer=sealer, witness=witness)
-
-    return open_on_postgres
 
 
 @pytest.fixture
