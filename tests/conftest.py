@@ -39,12 +39,16 @@ def open_again(request: pytest.FixtureRequest) -> StoreFactory:
     """Every kind of store."""
     if request.param == "sqlite":
         return open_store
-    postgres: Postgres = request.getfixturevalue("postgres")
+    return open_on(request.getfixturevalue("postgres"))
 
-    def open_on_postgres(directory: Path) -> AbstractAsyncContextManager[Store]:
+
+def open_on(postgres: Postgres) -> StoreFactory:
+    """Opens stores on *postgres*, each in a schema of its own."""
+
+    def open_there(directory: Path) -> AbstractAsyncContextManager[Store]:
         sealer = load_or_create_sealer(directory / "secrets.key")
         witness = load_or_create_witness(directory)
         url = postgres.schema_of(directory)
         return open_postgres_store(url, sealer=sealer, witness=witness)
 
-    return open_on_postgres
+    return open_there

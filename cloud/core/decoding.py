@@ -77,6 +77,13 @@ def invalid_from(error: msgspec.ValidationError, *, under: str = "") -> Invalid:
     return Invalid(field, reason)
 
 
+def check_text(field: str, text: str) -> str:
+    """Return *text* if every database can keep it as it is: without U+0000."""
+    if "\0" in text:
+        raise Invalid(field, "holds a zero character (U+0000)")
+    return text
+
+
 def check_depth(field: str, content: Any) -> None:
     """Refuse *content* that readers with less room on their stack could not decode again."""
     level = [content]

@@ -59,7 +59,7 @@ class PageOptions:
 
 
 _FIELD_TERM = re.compile(
-    r"metadata\.(?P<field>name|namespace)\s*(?P<operator>==|=|!=)\s*(?P<value>\S*)"
+    r"metadata\.(?P<field>name|namespace)\s*(?P<operator>==|=|!=)\s*(?P<value>[^\s\0]*)"
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from cloud.core.core_configuration import USUAL_CORE, CoreConfiguration, Mode
-from cloud.core.decoding import DEPTH_LIMIT, check_depth, convert
+from cloud.core.decoding import DEPTH_LIMIT, check_depth, check_text, convert
 from cloud.core.desired import AppVersion
 from cloud.core.properties import NO_PROPERTIES, Properties, check_count
 from cloud.core.readiness import Heard
@@ -149,6 +149,7 @@ def read_order(meta: Mapping[str, str | int]) -> Order:
     run, sequence = meta.get("run", ""), meta.get("seq")
     if not isinstance(run, str) or len(run) > RUN_LIMIT:
         raise Invalid("meta.run", f"is not a string of at most {RUN_LIMIT} characters")
+    check_text("meta.run", run)
     if isinstance(sequence, str):
         if not (sequence.isascii() and sequence.isdigit() and len(sequence) <= 19):
             raise Invalid("meta.seq", "is not a number")

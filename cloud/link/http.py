@@ -15,6 +15,7 @@ from starlette.routing import Route
 from certs.authority import Authority
 from certs.keys import key_digest, key_pem, new_private_key
 from cloud.core.audit import DEVICE, Action, Attempt
+from cloud.core.decoding import check_text
 from cloud.core.installation import AGENT_PATH, INSTALLER_PATH
 from cloud.core.names import check_namespace
 from cloud.core.times import time_text
@@ -109,6 +110,8 @@ def activation_app(
         is_given_key: bool = False,
     ) -> Activation:
         claim = _in_namespace(claim, default_namespace)
+        check_text("batchName", claim.batch_name)
+        check_text("fingerprintValue", claim.fingerprint_value)
         now, serial, delivery_id = attempt.time, new_serial(), new_id()
         digest = key_digest(public_key)
         device = Device(public_key, digest, attempt.address, is_given_key=is_given_key)

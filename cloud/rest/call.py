@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cloud.core.audit import Action
-from cloud.core.decoding import check_depth, convert
+from cloud.core.decoding import check_depth, check_text, convert
 from cloud.core.entity_tag import Precondition, Resource, entity_tag, read_tags
 from cloud.core.listing import ListOptions, Page, PageOptions
 from cloud.core.tokens import Caller, Role
-from cloud.errors import Forbidden, Invalid, PreconditionFailed, UnknownMediaType
+from cloud.errors import Forbidden, Invalid, NotFound, PreconditionFailed, UnknownMediaType
 from cloud.http.answers import JSON, MERGE_PATCH, json_response, not_modified_response
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import read_json
@@ -67,8 +67,10 @@ class Call:
     store: Store
 
     def path(self, parameter: str) -> str:
-        """Value of a `{parameter}` of the route's path."""
+        """Value of a `{parameter}` of the route's path; NotFound if nothing can be called that."""
         value: str = self.request.path_params[parameter]
+        if "\0" in value:
+            raise NotFound(parameter, value)
         return value
 
     async def content(self, *, ignored: frozenset[str]) -> dict[str, Any]:
@@ -98,7 +100,7 @@ class Call:
         values = self.request.query_params.getlist(parameter)
         if len(values) > 1:
             raise Invalid(parameter, "is there more than once")
-        return values[0] if values else ""
+        return check_text(parameter, values[0]) if values else ""
 
     def list_options(self) -> ListOptions:
         """What the query asks of a list; Invalid if it is not to be read, Expired if too late."""

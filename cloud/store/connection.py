@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cloud.errors import Unavailable
-from cloud.store.parts.part import BrokenReference, DuplicateKey, Run
+from cloud.store.parts.part import BrokenReference, DuplicateKey, Run, check_parameters
 from cloud.store.rows import Parameters, Row
 
 T = TypeVar("T")
@@ -60,6 +60,7 @@ class Connection:
             if trouble:
                 # SQLite may have rolled back: what comes now would be committed on its own.
                 raise trouble[0]
+            check_parameters(parameters)
             try:
                 return execute(statement, parameters).fetchall()
             except sqlite3.Error as error:

@@ -11,9 +11,9 @@ import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
-from cloud.errors import Invalid, Unavailable
+from cloud.errors import Unavailable
 from cloud.store import dialect
-from cloud.store.parts.part import BrokenReference, DuplicateKey, Run
+from cloud.store.parts.part import BrokenReference, DuplicateKey, Run, check_parameters
 from cloud.store.rows import Parameters, Row
 
 T = TypeVar("T")
@@ -143,6 +143,7 @@ class _Statements:
     def __call__(self, statement: str, parameters: Parameters, /) -> Sequence[Row]:
         if self.trouble is not None:
             raise self.trouble
+        check_parameters(parameters)
         try:
             return self._attempt(dialect.statement(statement), parameters)
         except psycopg.Error as error:
@@ -203,8 +204,6 @@ def _translated(error: psycopg.Error) -> Exception:
             return Interrupted(str(error))
         case errors.ReadOnlySqlTransaction():
             return RuntimeError("work that only reads may not change anything")
-        case psycopg.DataError() if "NUL" in str(error):
-            return Invalid("", "a zero character (U+0000) cannot be stored")
         case psycopg.OperationalError() | psycopg.InterfaceError():
             return Unavailable(f"the database cannot be used: {str(error).strip()}")
         case _:

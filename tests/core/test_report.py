@@ -151,7 +151,10 @@ def test_stats_without_usage_are_refused(content: Any, field: str) -> None:
     assert field_refused(read_usage, content) == field
 
 
-@given(st.integers(0, 2**63 - 1), st.text(max_size=RUN_LIMIT))
+runs = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=RUN_LIMIT)
+
+
+@given(st.integers(0, 2**63 - 1), runs)
 def test_an_order_is_read_from_numbers_and_from_their_digits(sequence: int, run: str) -> None:
     order = Order(run, sequence)
     assert read_order({"run": run, "seq": sequence}) == order
@@ -176,6 +179,7 @@ def test_an_order_may_be_left_out() -> None:
         ({"seq": "1" * 5000}, "meta.seq"),
         ({"run": 1}, "meta.run"),
         ({"run": "x" * (RUN_LIMIT + 1)}, "meta.run"),
+        ({"run": "a\0b"}, "meta.run"),
     ],
 )
 def test_an_order_that_cannot_be_read_is_refused(meta: dict[str, Any], field: str) -> None:

@@ -146,6 +146,8 @@ def test_what_does_not_prove_itself_is_refused_and_leaves_nothing(
     assert_refused(post(server, {**good, "csr": "x"}), 400, invalid, "csr")
     assert_refused(post(server, {**good, "namespace": "a.b"}), 400, invalid, "namespace")
     assert_refused(post(server, {**good, "fingerprintValue": 3}), 400, invalid, "fingerprintValue")
+    for field in ("batchName", "fingerprintValue", "namespace"):
+        assert_refused(post(server, {**good, field: "a\0b"}), 400, invalid, field)
     assert_refused(post(server, []), 400, invalid)
     assert_refused(post(server, {**good, "mode": "x" * 70_000}), 413, "RequestTooLarge")
     with server.devices() as client:

@@ -22,6 +22,7 @@ from cloud.rest.auth import NO_LIMITS, CallLimits
 from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
 from cloud.store.interface import Store
 from tests.builders import open_store
+from tests.conftest import StoreFactory
 from tests.serving import serving
 
 TOKEN = "a token for tests"
@@ -113,6 +114,7 @@ async def open_world(
     can_sign: bool = True,
     limits: CallLimits = NO_LIMITS,
     trusted_proxies: Sequence[Network] = (),
+    open_store: StoreFactory = open_store,
 ) -> AsyncIterator[World]:
     """A server with an empty store."""
     clock, numbers, tokens = Clock(), count(1), count(1)

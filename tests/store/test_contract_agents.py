@@ -19,7 +19,8 @@ from cloud.core.system_apps import (
 )
 from cloud.errors import NotFound
 from cloud.store.interface import Store, Transaction
-from tests.store.conftest import LATER, NOW, StoreFactory, node
+from tests.conftest import StoreFactory
+from tests.store.conftest import LATER, NOW, node
 
 KEY = ("default", "n")
 

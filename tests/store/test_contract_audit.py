@@ -24,7 +24,8 @@ from cloud.core.audit import (
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import NotFound
 from cloud.store.interface import Store, Transaction
-from tests.store.conftest import LATER, NOW, Refused, StoreFactory, node
+from tests.conftest import StoreFactory
+from tests.store.conftest import LATER, NOW, Refused, node
 
 ALL = AuditFilter(EVERYWHERE)
 FAR = 2**63 - 1

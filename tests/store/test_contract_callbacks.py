@@ -11,7 +11,8 @@ from cloud.core.callback import Callback, CallbackSpec, Delivery, Outcome
 from cloud.core.listing import PageOptions
 from cloud.errors import NotFound
 from cloud.store.interface import Store, Transaction
-from tests.store.conftest import LATER, NOW, StoreFactory
+from tests.conftest import StoreFactory
+from tests.store.conftest import LATER, NOW
 
 SPEC = CallbackSpec(url="https://example.com", secret="open sesame", header={"A": "hidden"})
 SOON = NOW + timedelta(microseconds=1)

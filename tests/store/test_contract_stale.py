@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from cloud.store.interface import Store, Transaction
+from tests.conftest import StoreFactory
 from tests.store.conftest import (
     LATER,
     WAIT,
     Refused,
-    StoreFactory,
     node,
     result_of,
 )

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from cloud.core.certificate import NodeCertificate
+from cloud.errors import Invalid
 from cloud.store.interface import Store, Transaction
+from tests.conftest import StoreFactory
 from tests.store.conftest import (
     LATER,
     NOW,
     WAIT,
     Refused,
-    StoreFactory,
     app,
     batch,
     config,
@@ -69,6 +70,14 @@ async def test_what_work_returns_and_raises_reaches_the_caller_unchanged(
     with pytest.raises(Refused) as caught:
         await run(refuse)
     assert caught.value is raised
+
+
+async def test_what_not_every_database_can_keep_is_refused(store: Store) -> None:
+    await store.write(lambda tx: tx.put_batch(batch()))
+    with pytest.raises(Invalid):
+        await store.write(lambda tx: tx.put_record(record("r", "a\0b")))
+    with pytest.raises(Invalid):
+        await store.read(lambda tx: tx.record("default", "b", "\0"))
 
 
 async def test_work_that_raises_changes_nothing_at_all(store: Store) -> None:

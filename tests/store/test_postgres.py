@@ -13,7 +13,7 @@ import pytest
 from cloud.core.listing import ListOptions
 from cloud.core.node import Node
 from cloud.core.report import Order
-from cloud.errors import Invalid, NotFound, Unavailable
+from cloud.errors import NotFound, Unavailable
 from cloud.store.dialect import definition
 from cloud.store.interface import Store, Transaction
 from cloud.store.migrations import STEPS
@@ -188,12 +188,6 @@ async def test_work_goes_on_after_a_constraint_that_it_met(servers: tuple[Store,
 
     assert await servers[0].write(work)
     assert await servers[1].read(lambda tx: tx.report("default", "there")) is not None
-
-
-async def test_what_cannot_be_stored_is_refused(servers: tuple[Store, Store]) -> None:
-    await servers[0].write(lambda tx: tx.put_batch(batch()))
-    with pytest.raises(Invalid):
-        await servers[0].write(lambda tx: tx.put_record(record("r", "a\0b")))
 
 
 async def test_a_database_that_is_not_there_is_said(open_server: Open, postgres: Postgres) -> None:

@@ -9,6 +9,7 @@ from cloud.core.app import App
 from cloud.core.batch import Batch
 from cloud.core.callback import Callback
 from cloud.core.config import Config
+from cloud.core.decoding import check_text
 from cloud.core.listing import PageOptions
 from cloud.core.node import Node
 from cloud.core.registry import Registry
@@ -44,6 +45,13 @@ class Run(Protocol):
         Raises DuplicateKey, BrokenReference or cloud.errors.Unavailable.
         """
         ...
+
+
+def check_parameters(parameters: Parameters) -> None:
+    """Refuse, as Invalid, what not every database can keep; who knows the field does before."""
+    for value in parameters.values():
+        if isinstance(value, str):
+            check_text("", value)
 
 
 class Part:
