@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cloud.core.names import check_namespace, is_host_name
+from cloud.core.names import check_namespace, is_address, is_host_name
 from cloud.core.rate import Rate
 from cloud.errors import CloudError, Invalid
 from cloud.http.addresses import Network
@@ -192,7 +192,7 @@ class Settings:
                 raise BadSettings(f"function_runtimes: {entry!r} is not RUNTIME=IMAGE")
         _networks(self.trusted_proxies)
         for name in self.server_names:
-            if not (_is_address(name) or is_host_name(name)):
+            if not (is_address(name) or is_host_name(name)):
                 raise BadSettings(f"server_names: {name!r} is neither a host name nor an address")
         self._check_fleet()
         if self.log_level not in {"debug", "info", "warning", "error"}:
@@ -257,14 +257,6 @@ class Settings:
     def is_on_loopback(self) -> bool:
         """Say whether nobody but this machine can reach the ports."""
         return self.host in LOOPBACK
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def broker_address(setting: str, url: str) -> tuple[str, int]:

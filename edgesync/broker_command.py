@@ -1,6 +1,5 @@
 """`edgesync broker`: complete configurations for the brokers that nodes connect to."""
 
-import ipaddress
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from certs.errors import CertError
 from certs.files import load_or_create_authority
 from certs.keys import key_pem, new_private_key
 from certs.pem_files import write_file
+from cloud.core.names import is_address, is_host_name
 from edgesync.ca_command import passphrase_of
 
 _RENDER: Mapping[str, Callable[[BrokerSettings], Mapping[str, str]]] = {
@@ -110,7 +110,10 @@ def _certificates(
     authority: Authority, names: tuple[str, ...], now: datetime
 ) -> Mapping[str, bytes]:
     key = new_private_key()
-    addresses = [name for name in names if _is_address(name)]
+    for name in names:
+        if not (is_address(name) or is_host_name(name)):
+            raise click.UsageError(f"--name: {name!r} is neither a host name nor an address")
+    addresses = [name for name in names if is_address(name)]
     issued = authority.issue_server(
         key.public_key(),
         [name for name in names if name not in addresses],
@@ -126,11 +129,3 @@ def _certificates(
         "server.key": key_pem(key),
         "crl.pem": b"".join(one.public_bytes(Encoding.PEM) for one in lists),
     }
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

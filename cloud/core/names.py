@@ -1,5 +1,6 @@
 """Valid names and node ids: one rule for REST paths, topics and certificates."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 
@@ -38,6 +39,15 @@ def is_host_name(text: str) -> bool:
     """
     labels = text.split(".")
     return len(text) <= 253 and all(map(_HOST_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
+
+
+def is_address(text: str) -> bool:
+    """Say whether *text* is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check_name(field: str, name: str) -> str:

@@ -19,6 +19,7 @@ from cloud.core.names import (
     check_node_name,
     check_own_name,
     check_service_name,
+    is_address,
     node_id,
     split_node_id,
 )
@@ -179,3 +180,11 @@ def test_no_path_can_be_built_from_a_data_key(key: str) -> None:
 def test_hostile_length_is_refused_at_once_and_not_echoed(check: Check, text: str) -> None:
     assert field_refused(check, "name", text * 50_000) == "name"
     assert field_refused(check, "name", text * 50_000 + "!") == "name"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("192.0.2.1", True), ("2001:db8::1", True), ("192.0.2", False), ("gate", False), ("", False)],
+)
+def test_addresses(text: str, expected: bool) -> None:  # noqa: FBT001
+    assert is_address(text) is expected
