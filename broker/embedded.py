@@ -37,6 +37,11 @@ class EmbeddedHub:
         self._roster = roster
 
     @property
+    def is_attached(self) -> bool:
+        """True: nodes come here."""
+        return True
+
+    @property
     def connection_count(self) -> int:
         """How many nodes are connected."""
         return len(self._roster)

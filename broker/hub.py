@@ -46,6 +46,11 @@ class Hub(Protocol):
         """Send to a node at once, QoS 0; say whether it went to a live, subscribed connection."""
         ...
 
+    @property
+    def is_attached(self) -> bool:
+        """Say whether nodes can be reached at all; `is_connected` says it of one."""
+        ...
+
     def is_connected(self, node_id: str) -> bool:
         """Say whether the node has a live connection here."""
         ...

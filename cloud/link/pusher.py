@@ -1,12 +1,14 @@
 """Tell nodes what changed for them: stale nodes in, deltas out.
 
 Level-triggered: what is pushed is computed at that moment. A push that is lost, or taken off the
-list by a process that died, is healed by the node's next report.
+list by a process that died, is healed by the node's next report. While no node can be reached at
+all nothing is taken off the list: others may reach them, and when they can be reached again those
+who wait are told first.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from broker.hub import Hub
@@ -18,7 +20,7 @@ from cloud.errors import Unavailable
 from cloud.link.measures import NOT_CONNECTED, NOT_SENT, SENT, Measures
 from cloud.link.wire import pushed_delta
 from cloud.operations.reports import deltas_for, note_told
-from cloud.store.interface import Store
+from cloud.store.interface import Store, Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,9 @@ GROUP = 200
 
 POLL_EVERY = timedelta(seconds=5)
 """A wake-up that was lost costs this much at most."""
+
+LOOK_SECONDS = 0.1
+"""How often it is looked whether nodes can be reached again."""
 
 
 class Pusher:
@@ -55,6 +60,8 @@ class Pusher:
                     await self._store.wait_for_stale()
             except TimeoutError:
                 pass
+            while not self._hub.is_attached:  # noqa: ASYNC110  # it tells nobody
+                await asyncio.sleep(LOOK_SECONDS)
             try:
                 while await self.push_some():
                     pass
@@ -62,21 +69,38 @@ class Pusher:
                 logger.warning("cannot read which nodes to tell, trying again: %s", error.reason)
 
     async def push_some(self) -> bool:
-        """Tell the next nodes on the list; False when it is empty."""
+        """Tell the next nodes on the list; False when it is empty or nobody can be told now."""
+        if not self._hub.is_attached:
+            return False
         taken = await self._store.write_apart(lambda tx: list(tx.take_stale(GROUP)))
-        here = [node for node in taken if self._hub.is_connected(node_id(*node))]
-        self._measures.pushed(NOT_CONNECTED, len(taken) - len(here))
-        if here:
-            now = self._clock()
-            pushes = await self._store.read(lambda tx: deltas_for(tx, here))
-            if pushes:
-                # Before the node hears of it: its answer has to find that it was told.
-                kept = self._deploys_kept
-                await self._store.write(
-                    lambda tx: note_told(tx, pushes, now=now, deploys_kept=kept)
-                )
-            for push in pushes:
-                payload = encode_message(pushed_delta(push.delta, now), Encoding(push.encoding))
-                is_sent = self._hub.push(push.node_id, Channel.DELTA, payload)
-                self._measures.pushed(SENT if is_sent else NOT_SENT)
+        told = await self._tell(taken)
+        if not self._hub.is_attached:
+            rest = [node for node in taken if node_id(*node) not in told]
+            await self._store.write_apart(lambda tx: _mark_again(tx, rest))
+            return False
         return bool(taken)
+
+    async def _tell(self, nodes: Sequence[tuple[str, str]]) -> set[str]:
+        """Push to those of *nodes* that are connected and should change; to which it went."""
+        here = [node for node in nodes if self._hub.is_connected(node_id(*node))]
+        self._measures.pushed(NOT_CONNECTED, len(nodes) - len(here))
+        if not here:
+            return set()
+        now = self._clock()
+        pushes = await self._store.read(lambda tx: deltas_for(tx, here))
+        if pushes:
+            # Before the node hears of it: its answer has to find that it was told.
+            kept = self._deploys_kept
+            await self._store.write(lambda tx: note_told(tx, pushes, now=now, deploys_kept=kept))
+        told = set()
+        for push in pushes:
+            payload = encode_message(pushed_delta(push.delta, now), Encoding(push.encoding))
+            is_sent = self._hub.push(push.node_id, Channel.DELTA, payload)
+            self._measures.pushed(SENT if is_sent else NOT_SENT)
+            if is_sent:
+                told.add(push.node_id)
+        return told
+
+
+def _mark_again(tx: Transaction, nodes: Sequence[tuple[str, str]]) -> None:
+    tx.mark_stale([node for name in nodes if (node := tx.node(*name)) is not None])

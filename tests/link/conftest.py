@@ -42,11 +42,16 @@ class FakeHub:
     pushed: list[tuple[str, Channel, Message, Encoding]] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
     acked: list[Any] = field(default_factory=list)
+    is_attached: bool = True
+    losing: bool = False  # the next push finds that nodes cannot be reached
 
     async def receive(self, limit: int) -> Sequence[Inbound]:
         raise AssertionError("tests hand messages to the inbox")
 
     def push(self, node_id: str, channel: Channel, payload: bytes) -> bool:
+        if self.losing:
+            self.losing = self.is_attached = False
+            return False
         encoding = Encoding.JSON if payload[:1] == b"{" else Encoding.MSGPACK
         self.pushed.append((node_id, channel, decode_message(payload), encoding))
         self.payloads.append(payload)

@@ -1,17 +1,25 @@
 """What nodes are told without having asked."""
 
+import asyncio
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from broker.messages import Encoding, Message
 from broker.topics import Channel
 from cloud.core.app import AppSpec, Service
+from cloud.core.node import NodeSpec
 from cloud.http.metrics import Metrics
 from cloud.link.exchange import Exchange
 from cloud.link.inbox import Inbox
 from cloud.link.measures import Measures
 from cloud.link.pusher import Pusher
 from cloud.operations.apps import update_app
+from cloud.operations.nodes import create_node
 from cloud.store.interface import Store, Transaction
+from tests.broker.node import DEADLINE, until
+from tests.builders import open_store
 from tests.link.conftest import NOW, FakeHub, describe
 
 
@@ -75,3 +83,93 @@ async def report_again(hub: FakeHub, store: Store) -> None:
     hub.pushed.clear()
 
     await store.write(update("nginx:2"))
+
+
+def wanted(store: Store) -> "asyncio.Future[list[dict[str, str]]]":
+    """What n1 should run now, as a delta says it."""
+
+    def read(tx: Transaction) -> list[dict[str, str]]:
+        app = tx.app("default", "web")
+        assert app is not None
+        return [{"name": "web", "version": app.version}]
+
+    return asyncio.ensure_future(store.read(read))
+
+
+async def say(hub: FakeHub, store: Store, apps: list[dict[str, str]], seq: int, node: str) -> None:
+    """Report, and forget what went before the answer."""
+    hub.pushed.clear()
+    message = Message("report", {"apps": apps}, {"seq": seq})
+    inbox = Inbox(hub, Exchange(store, lambda: NOW))
+    await inbox.handle([hub.inbound(Channel.REPORT, message, node_id=node)])
+
+
+async def test_only_nodes_that_should_change_are_told(hub: FakeHub, store: Store) -> None:
+    await store.write(describe)
+    for name, role in (("n2", "gateway"), ("n3", "camera")):
+        spec = NodeSpec(labels={"role": role})
+        await store.write(lambda tx, n=name, s=spec: create_node(tx, "default", n, s, now=NOW))  # type: ignore[misc]
+    hub.connected = {"default.n1", "default.n2", "default.n3"}
+    for node in sorted(hub.connected):
+        await say(hub, store, [], 1, node)
+    await push_all(pusher := Pusher(hub, store, lambda: NOW))
+
+    await store.write(update("nginx:2"))
+    await say(hub, store, await wanted(store), 2, "default.n2")  # it was faster than the push
+    hub.pushed.clear()
+    await push_all(pusher)
+    assert [node for node, *_ in hub.pushed] == ["default.n1"]
+
+
+async def test_a_node_that_was_away_is_told_once_when_it_is_back(
+    hub: FakeHub, store: Store
+) -> None:
+    await report(hub, store, Encoding.JSON)
+    pusher = Pusher(hub, store, lambda: NOW)
+    hub.connected.clear()
+    for number in range(3):
+        await store.write(update(f"nginx:{number}"))
+        await push_all(pusher)
+    assert hub.pushed == []
+
+    hub.connected.add("default.n1")
+    await say(hub, store, [], 2, "default.n1")
+    await push_all(pusher)
+    assert [message.content["apps"] for _, _, message, _ in hub.pushed] == [await wanted(store)]
+
+    await say(hub, store, await wanted(store), 3, "default.n1")
+    await push_all(pusher)
+    assert [message.content for _, _, message, _ in hub.pushed] == [{}]
+
+
+@pytest.mark.parametrize("loses_it", [False, True], ids=["no broker", "broker lost meanwhile"])
+async def test_who_cannot_be_reached_now_stays_on_the_list(
+    hub: FakeHub, store: Store, *, loses_it: bool
+) -> None:
+    await report(hub, store, Encoding.JSON)
+    pusher = Pusher(hub, store, lambda: NOW)
+    hub.is_attached, hub.losing = loses_it, loses_it
+    await store.write(update("nginx:2"))
+    await push_all(pusher)
+    assert (hub.pushed, hub.is_attached) == ([], False)
+
+    hub.is_attached = True
+    await push_all(pusher)
+    assert [message.content["apps"] for _, _, message, _ in hub.pushed] == [await wanted(store)]
+
+
+async def test_after_a_restart_who_waits_is_told_as_soon_as_nodes_can_be_reached(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    async with open_store(tmp_path) as store:
+        await report(hub, store, Encoding.JSON)
+        await store.write(update("nginx:2"))
+    hub.is_attached = False
+    async with open_store(tmp_path) as store, asyncio.timeout(DEADLINE):
+        pusher = asyncio.create_task(Pusher(hub, store, lambda: NOW).run())
+        await store.read(lambda tx: tx.node("default", "n1"))
+        assert hub.pushed == []
+        hub.is_attached = True
+        await until(lambda: len(hub.pushed) == 1)
+        assert hub.pushed[0][2].content["apps"] == await wanted(store)
+        pusher.cancel()
