@@ -18,10 +18,11 @@ from cloud.store.interface import Transaction
 
 @dataclass(frozen=True, slots=True)
 class SeenNode:
-    """A node, and when it was heard (None: never)."""
+    """A node, when it was heard (None: never), and whether all its certificates were revoked."""
 
     node: Node
     heard: Heard | None
+    is_revoked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def create_node(
     node = Node(namespace, name, checked, now, now)
     tx.put_node(node)
     tx.mark_stale([node])
-    return SeenNode(node, None)
+    return SeenNode(node, None, is_revoked=False)
 
 
 def update_node(
@@ -92,7 +93,8 @@ def read_node(tx: Transaction, namespace: str, name: str) -> SeenNode:
 def read_reported_node(tx: Transaction, namespace: str, name: str) -> ReportedNode:
     """Look at one node, and at the last it said of itself."""
     node = existing_node(tx, namespace, name)
-    return ReportedNode(node, tx.heard(namespace, name), tx.report(namespace, name))
+    now_seen = seen(tx, node)
+    return ReportedNode(node, now_seen.heard, now_seen.is_revoked, tx.report(namespace, name))
 
 
 def list_nodes(tx: Transaction, namespace: str, options: ListOptions) -> Page[SeenNode]:
@@ -118,5 +120,6 @@ def existing_node(tx: Transaction, namespace: str, name: str) -> Node:
 
 
 def seen(tx: Transaction, node: Node) -> SeenNode:
-    """*node*, and when it was heard."""
-    return SeenNode(node, tx.heard(node.namespace, node.name))
+    """*node*, and what else is known of it; certificates of one of its name before do not count."""
+    is_revoked = tx.is_cut_off(node.id, node.created)
+    return SeenNode(node, tx.heard(node.namespace, node.name), is_revoked)

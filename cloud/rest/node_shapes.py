@@ -28,6 +28,7 @@ class StateAnswer(Answer):
     last_stats: str | None
     interval: float | None
     connected: bool | None
+    revoked: bool
 
 
 class NodeAnswer(Answer):

@@ -45,6 +45,7 @@ def node_view(seen: SeenNode, now: datetime, *, connected: bool | None) -> View:
             "lastStats": _time_or_none(heard.stats if heard else None),
             "interval": heard.pace.interval.total_seconds() if heard else None,
             "connected": connected,
+            "revoked": seen.is_revoked,
         },
         "createTime": time_text(node.created),
         "labels": dict(node.labels),

@@ -243,6 +243,10 @@ class Transaction(Protocol):
         """
         ...
 
+    def is_cut_off(self, node_id: str, since: datetime) -> bool:
+        """Whether every certificate of the node was taken back, one from *since* on among them."""
+        ...
+
     def revoke_certificates(self, node_id: str, now: datetime) -> int:
         """Take back every certificate of the node that is not yet; how many there were."""
         ...

@@ -301,6 +301,12 @@ WHERE node_id = :node_id AND revoked IS NULL AND expires > :now ORDER BY created
 LIVE_KEYS = """
 SELECT DISTINCT key FROM certificate WHERE node_id = :node_id AND revoked IS NULL
 """
+IS_CUT_OFF = """
+SELECT EXISTS (
+    SELECT 1 FROM certificate
+    WHERE node_id = :node_id AND revoked IS NOT NULL AND created >= :since
+) AND NOT EXISTS (SELECT 1 FROM certificate WHERE node_id = :node_id AND revoked IS NULL)
+"""
 PUT_CERTIFICATE = """
 INSERT INTO certificate (serial, node_id, created, expires, revoked, key)
 VALUES (:serial, :node_id, :created, :expires, :revoked, :key)

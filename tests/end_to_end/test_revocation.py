@@ -72,7 +72,10 @@ def test_within_a_second_a_revoked_node_is_off_the_line_and_on_the_list(
     assert der.headers["content-type"] == "application/pkix-crl"
     assert {one.serial_number for one in x509.load_der_x509_crl(der.content)} == {serial_of(mine)}
     assert lets_in(server.mqtt_port, other)
-    assert api.get("/v1/nodes/n1").status_code == 200
+    listed = api.get("/v1/nodes").json()["items"]
+    shown = {node["name"]: node["state"]["revoked"] for node in listed}
+    assert shown == {"n1": True, "n2": False, "n3": False, "n4": False, "n5": False}
+    assert api.get("/v1/nodes/n1").json()["state"]["revoked"] is True
 
 
 def test_a_deleted_node_is_on_the_list_too_and_numbers_only_grow(

@@ -111,3 +111,20 @@ async def test_changes_are_counted_and_the_last_list_is_remembered(store: Store)
         assert await store.write(lambda tx: tx.revoke_certificates("default.n1", NOW)) == count
     found = await store.read(lambda tx: tx.revocation_state())
     assert found == RevocationState(1, 5, LATER)
+
+
+async def test_who_is_cut_off_had_certificates_and_all_of_them_were_taken_back(
+    store: Store,
+) -> None:
+    async def is_cut_off(since: datetime = NOW) -> bool:
+        return await store.read(lambda tx: tx.is_cut_off("default.n1", since))
+
+    await store.write(put((2, "default.n10", FAR), revoked=LATER))
+    assert not await is_cut_off()
+    await store.write(put((1, "default.n1", NOW + DAY)))
+    assert not await is_cut_off()
+    await store.write(lambda tx: tx.revoke_certificates("default.n1", LATER))
+    assert await is_cut_off()
+    assert not await is_cut_off(LATER), "of a node of that name before"
+    await store.write(put((3, "default.n1", NOW + DAY)))
+    assert not await is_cut_off()

@@ -59,6 +59,10 @@ class CredentialPart(Part):
     def live_keys(self, node_id: str) -> frozenset[str]:
         return frozenset(key for (key,) in self._run(sql.LIVE_KEYS, {"node_id": node_id}))
 
+    def is_cut_off(self, node_id: str, since: datetime) -> bool:
+        key: Parameters = {"node_id": node_id, "since": micros(since)}
+        return any(found for (found,) in self._run(sql.IS_CUT_OFF, key))
+
     def revoke_certificates(self, node_id: str, now: datetime) -> int:
         key: Parameters = {"node_id": node_id, "now": micros(now)}
         count = len(self._run(sql.REVOKE_CERTIFICATES, key))
