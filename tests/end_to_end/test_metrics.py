@@ -11,7 +11,15 @@ import yaml
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.end_to_end.conftest import Server, activate, make_batch, running_server
+from tests.end_to_end.conftest import (
+    Identity,
+    Server,
+    activate,
+    make_app,
+    make_batch,
+    running_server,
+)
+from tests.end_to_end.node import connected
 
 DOCS = Path(__file__).parents[2] / "docs"
 MONITORING = DOCS / "monitoring"
@@ -23,17 +31,24 @@ _OF_THE_SYSTEM = frozenset({"le", "job", "instance"})
 
 @pytest.fixture(scope="module")
 def families(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Metric]:
-    """What a server tells after a device has activated, and a stranger has not."""
+    """What a server tells while a node runs what it was told to, and a stranger was not let in."""
     with running_server(tmp_path_factory.mktemp("metrics") / "data") as server:
-        return _told_after_an_activation(server)
-
-
-def _told_after_an_activation(server: Server) -> Mapping[str, Metric]:
-    with server.client() as api:
-        activate(server, make_batch(api), "F1")
+        with server.client() as api:
+            identity = activate(server, make_batch(api, labels={"site": "a"}), "F1")
+            make_app(api, selector="site=a")
         with server.devices() as devices:
             refused = devices.post("/v1/active", json={"batchName": "b1", "fingerprintValue": "F9"})
             assert refused.status_code != 200
+        with connected(server, identity) as node:
+            (app,) = node.report(apps=[])["content"]["apps"]
+            node.report(apps=[app], appstats=[{**app, "status": "Running"}])
+            return _told(server, identity)
+
+
+def _told(server: Server, identity: Identity) -> Mapping[str, Metric]:
+    with server.client() as api:
+        state = api.get(f"/v1/nodes/{identity.name}").json()["state"]
+        assert (state["name"], state["connected"]) == ("online", True)
         answer = api.get("/metrics")
         assert answer.status_code == 200
         return {family.name: family for family in text_string_to_metric_families(answer.text)}
@@ -56,9 +71,14 @@ def value(families: Mapping[str, Metric], sample: str, **labels: str) -> float:
 
 
 def test_what_happened_is_told(families: Mapping[str, Metric]) -> None:
-    assert value(families, "edgesync_nodes", state="never") == 1
+    assert value(families, "edgesync_nodes", state="online") == 1
+    assert value(families, "edgesync_connections") == 1
+    reports = {"link": "mqtt", "channel": "report", "outcome": "ok"}
+    assert value(families, "edgesync_messages_total", **reports) == 2
+    assert value(families, "edgesync_ingest_lag_seconds_count") == 2
+    assert value(families, "edgesync_deploys_total", outcome="converged") == 1
+    assert 0 < value(families, "edgesync_convergence_seconds_sum") < 60
     assert value(families, "edgesync_activations_total", result="ok") == 1
-    assert value(families, "edgesync_connections") == 0
     assert value(families, "edgesync_node_certificates", left="90d") == 1
     assert value(families, "process_resident_memory_bytes") > 1e7
     route = {"listener": "activation", "method": "POST", "route": "/v1/active", "status": "2xx"}

@@ -193,6 +193,11 @@ def test_a_broker_that_restarts_is_found_again(fleet: Fleet) -> None:
         report = {"kind": "report", "meta": {"seq": 1}, "content": {"node": {"hostname": "one"}}}
         send(fleet, identity, report)
         wait_for(lambda: hostname(api) == "one", "the first report")
+        # Only the broker knows who is connected.
+        assert api.get("/v1/nodes/n1").json()["state"]["connected"] is None
+        told = api.get("/metrics").text
+        assert "edgesync_ingest_queue_messages 0.0" in told
+        assert "edgesync_connections" not in told
         fleet.stop_broker()
         wait_for(lambda: httpx.get(f"{one.api}/readyz").status_code == 503, "it to be noticed")
         fleet.start_broker()
