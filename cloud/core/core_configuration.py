@@ -24,6 +24,9 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+_SECOND = timedelta(seconds=1)
+
+
 class CoreConfiguration(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 ):
@@ -43,7 +46,7 @@ class CoreConfiguration(
     @property
     def report_every(self) -> timedelta:
         """Time between two reports of the node."""
-        return timedelta(seconds=self.frequency)
+        return self.frequency * _SECOND
 
 
 USUAL_CORE = CoreConfiguration()

@@ -5,9 +5,10 @@ a node that reports once an hour is not missed after a minute. What is told of a
 from every server, as nothing but what is stored counts; connections are evidence beside it.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+import msgspec
 
 QUIET = 3
 """Intervals of silence after which a node is stale."""
@@ -19,6 +20,10 @@ LEAST_INTERVAL = timedelta(seconds=10)
 LONGEST_INTERVAL = timedelta(days=1)
 """Who reports less often than once a day is not waited for longer than who does."""
 
+_ON_TIME = 4
+"""A report that is late by less than a fourth of the time that was told came when it should."""
+
+_NO_TIME = timedelta()
 _FORGETTING = 16
 """A gap counts for a sixteenth less with each report after it."""
 
@@ -40,8 +45,7 @@ REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(msgspec.Struct, frozen=True):
     """How often a node reports, as far as it has shown.
 
     *longest* is the longest gap between two reports, and *interval* the next longest, as one
@@ -58,8 +62,7 @@ USUAL_PACE = Pace()
 """That of a node of which nothing else is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(msgspec.Struct, frozen=True):
     """When a node said something last, by the server's clock: in a report, in stats."""
 
     report: datetime
@@ -77,8 +80,7 @@ class Heard:
         return self.pace.since or self.report
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """The state of a node, and since when it is that; None: since it was made."""
 
     state: State
@@ -111,9 +113,13 @@ def next_pace(heard: Heard | None, now: datetime, *, told: timedelta) -> Pace:
     least = max(told, LEAST_INTERVAL)
     if heard is None:
         return Pace(min(least, LONGEST_INTERVAL), since=now)
-    gap = max(now - heard.report, timedelta())
-    was_missed = now - heard.last >= QUIET * heard.pace.interval
-    gaps = sorted((gap, *_faded(heard.pace, gap, least)))
+    pace, gap = heard.pace, now - heard.report
+    if gap <= least + least // _ON_TIME:
+        if pace.interval == pace.longest == least and pace.since is not None:
+            return pace  # nearly every report is such a one
+        gap = min(max(gap, _NO_TIME), least)
+    was_missed = now - heard.last >= QUIET * pace.interval
+    gaps = sorted((gap, *_faded(pace, gap, least)))
     interval = min(max(gaps[1], least), LONGEST_INTERVAL)
     return Pace(interval, max(gaps[2], interval), now if was_missed else heard.since)
 

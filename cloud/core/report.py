@@ -11,13 +11,13 @@ from cloud.core.core_configuration import USUAL_CORE, CoreConfiguration, Mode
 from cloud.core.decoding import DEPTH_LIMIT, check_depth, check_text, convert
 from cloud.core.desired import AppVersion
 from cloud.core.properties import NO_PROPERTIES, Properties, check_count
-from cloud.core.readiness import Heard
+from cloud.core.readiness import LONGEST_INTERVAL, Heard
 from cloud.errors import Invalid
 
 RUN_LIMIT = 64
 """Characters in the `run` of a report."""
 
-INTERVAL_LIMIT = 7 * 86_400
+INTERVAL_LIMIT = LONGEST_INTERVAL // timedelta(seconds=1)
 """Seconds between reports that a node may say it keeps."""
 
 

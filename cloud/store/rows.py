@@ -48,7 +48,7 @@ def micros(moment: datetime) -> int:
 
 def moment(count: int) -> datetime:
     """The moment that `micros` made *count* of, in UTC."""
-    return _EPOCH + timedelta(microseconds=count)
+    return _EPOCH + count * _MICROSECOND
 
 
 def document(spec: msgspec.Struct) -> str:
@@ -94,9 +94,7 @@ def reporter_of(name: str, row: Row) -> Reporter:
 def heard_of(row: Row) -> Heard:
     """When a node was heard, of a row of `report_sql.HEARD`."""
     received, usage_received, interval, longest, since = row
-    pace = Pace(
-        timedelta(microseconds=interval), timedelta(microseconds=longest), moment_or_none(since)
-    )
+    pace = Pace(interval * _MICROSECOND, longest * _MICROSECOND, moment_or_none(since))
     return Heard(moment(received), moment_or_none(usage_received), pace)
 
 

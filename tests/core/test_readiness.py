@@ -180,3 +180,12 @@ def test_a_clock_that_was_set_back_makes_no_node_unready(step: timedelta) -> Non
 
 def test_a_node_is_stale_before_it_is_offline() -> None:
     assert 2 < QUIET < GONE
+
+
+def test_reports_that_come_when_they_should_change_nothing() -> None:
+    heard = reporting(every(USUAL, 200))
+    assert next_pace(heard, heard.report + 1.25 * USUAL, told=USUAL) == heard.pace
+    later = next_pace(heard, heard.report + 1.26 * USUAL, told=USUAL)
+    assert later.longest == 1.26 * USUAL
+    restarted = Heard(START, None, Pace(USUAL, USUAL))
+    assert next_pace(restarted, START + USUAL, told=USUAL).since == START

@@ -35,6 +35,7 @@ from cloud.core.names import (
     check_name,
     check_namespace,
 )
+from cloud.core.readiness import LONGEST_INTERVAL
 from cloud.errors import Invalid
 from cloud.http.errors import STATUSES
 from cloud.http.requests import BODY_LIMIT
@@ -125,6 +126,7 @@ LIMITS: Mapping[str, str] = {
     "bodies in one desire request": f"{INFO_LIMIT:,}",
     "lists and maps inside each other in a report": f"{DEPTH_LIMIT}",
     "properties said by a node": f"{properties.COUNT_LIMIT:,}",
+    "interval between reports that a node says it keeps": span(LONGEST_INTERVAL),
     "keys that one node may change to by renewal": f"{renewal.KEY_LIMIT}",
     "entries of the audit log": f"{SET.audit_entries:,}",
     "age of an entry of the audit log": f"{SET.audit_days} days",
