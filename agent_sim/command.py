@@ -144,7 +144,7 @@ def sim(context: click.Context, /, **given: Any) -> None:
     try:
         trust = read_ca(options.ca)
         members = _members(options, names)
-        _allow_files(options.count + SPARE_FILES)
+        allow_files(options.count + SPARE_FILES)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             result = runner.run(_run(options, trust, members))
     except SimError as error:
@@ -230,7 +230,7 @@ def _directory(name: str) -> str:
     return "node-" + hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
-def _allow_files(count: int) -> None:
+def allow_files(count: int) -> None:
     """Raise the soft limit of open files towards *count*, as far as the hard one lets us."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)

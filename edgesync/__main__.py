@@ -25,6 +25,7 @@ from edgesync import __version__
 from edgesync.audit_command import audit
 from edgesync.bench_activations import command as bench_activations
 from edgesync.bench_api import command as bench_api
+from edgesync.bench_fleet import command as bench_fleet
 from edgesync.bench_hub import command as bench_hub
 from edgesync.broker_command import broker
 from edgesync.ca_command import ca, passphrase_of
@@ -145,6 +146,7 @@ main.add_command(audit)
 bench.add_command(bench_hub, "hub")
 bench.add_command(bench_api, "api")
 bench.add_command(bench_activations, "activations")
+bench.add_command(bench_fleet, "fleet")
 
 if __name__ == "__main__":
     main()

@@ -7,21 +7,17 @@ before the clock starts. Signing alone is the authority's, in this process, in t
 
 import asyncio
 import json
-import os
 import ssl
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 import httpx
-import psutil
 import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -29,9 +25,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.authority import Authority
+from certs.keys import key_pem
 from certs.signing_requests import read_signing_request
+from edgesync.bench_site import Server, start_server
 
 MAX_DEVICES = 20_000
+SPARE = 1000
+"""Devices for which the batch has room beside those that are activated."""
+
 _PATIENCE = 60.0
 
 
@@ -52,12 +53,45 @@ class Result:
     """Certificates that one core signs, and does nothing else."""
 
 
-def signing_requests(count: int) -> list[str]:
-    """One for each device; all with one key, which the server cannot know."""
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device that has no certificate yet, in PEM."""
+
+    key: bytes
+    csr: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one activation."""
+
+    seconds: float
+    raw: bytes
+
+    @property
+    def is_refused(self) -> bool:
+        """Say whether there is no certificate in it."""
+        return not self.raw.startswith(b"HTTP/1.1 200 ")
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Its JSON."""
+        content: dict[str, Any] = json.loads(self.raw.partition(b"\r\n\r\n")[2])
+        return content
+
+
+def make_devices(count: int) -> list[Device]:
+    """As many as are wanted; some share a key, which the server cannot know."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bench")])
     builder = x509.CertificateSigningRequestBuilder().subject_name(name)
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(min(count, 64))]
-    made = [builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode() for key in keys]
+    made = [
+        Device(
+            key_pem(key),
+            builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode(),
+        )
+        for key in keys
+    ]
     return [made[number % len(made)] for number in range(count)]
 
 
@@ -73,35 +107,11 @@ def signing_rate(csr: str, seconds: float = 1.0) -> float:
     return count / (time.perf_counter() - began)
 
 
-@contextmanager
-def server(directory: Path) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
-    """Run a server on free ports; its process and its ready file."""
-    ready = directory / "ready.json"
-    ports = [f"--{name}-port=0" for name in ("api", "activation", "mqtt", "sync")]
-    limits = ["--requests-per-second=0", "--denials-per-minute=0"]
-    command = [sys.executable, "-m", "edgesync", "serve", f"--data-dir={directory / 'data'}"]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("EDGESYNC_")}
-    process = subprocess.Popen(  # noqa: S603  # ourselves
-        [*command, *ports, *limits, f"--ready-file={ready}", "--log-level=warning"],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + _PATIENCE
-        while not ready.exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise click.ClickException("the server did not start")
-            time.sleep(0.02)
-        yield psutil.Process(process.pid), json.loads(ready.read_text())
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def make_batch(ready: dict[str, str], devices: int) -> dict[str, str]:
     """A batch for all of them; what each has to say to be activated in it."""
     token = Path(ready["admin_token_file"]).read_text().strip()
-    body = {"name": "bench", "enableWhitelist": 0, "quotaNum": devices}
+    labels = {"fleet": "bench"}
+    body = {"name": "bench", "enableWhitelist": 0, "quotaNum": devices, "labels": labels}
     answer = httpx.post(
         f"{ready['api']}/v1/register", json=body, headers={"Authorization": f"Bearer {token}"}
     )
@@ -114,16 +124,24 @@ def make_batch(ready: dict[str, str], devices: int) -> dict[str, str]:
     }
 
 
+def bodies_for(claim: dict[str, str], devices: Sequence[Device]) -> list[bytes]:
+    """What each of *devices* says in the batch of *claim*; the n-th is `sn-n`."""
+    return [
+        json.dumps({**claim, "fingerprintValue": f"sn-{number}", "csr": device.csr}).encode()
+        for number, device in enumerate(devices)
+    ]
+
+
 async def activate_all(
-    url: str, trust: ssl.SSLContext, bodies: list[bytes], parallel: int
-) -> tuple[list[float], int]:
-    """Activate all, so many at a time; seconds of each, and how many were refused."""
+    url: str, trust: ssl.SSLContext, bodies: Sequence[bytes], parallel: int
+) -> list[Answer]:
+    """Activate all, so many at a time; the answers in the order of *bodies*."""
     host, port = url.removeprefix("https://").rsplit(":", 1)
-    waiting, took, refused = iter(bodies), [], 0
+    waiting = iter(enumerate(bodies))
+    answers = dict[int, Answer]()
 
     async def device() -> None:
-        nonlocal refused
-        for body in waiting:
+        for number, body in waiting:
             began = time.perf_counter()
             reader, writer = await asyncio.open_connection(
                 host, int(port), ssl=trust, ssl_handshake_timeout=_PATIENCE
@@ -133,54 +151,54 @@ async def activate_all(
                 b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
                 % (len(body), body)
             )
-            answer = await reader.read()
+            raw = await reader.read()
             writer.close()
-            took.append(time.perf_counter() - began)
-            refused += not answer.startswith(b"HTTP/1.1 200 ")
+            answers[number] = Answer(time.perf_counter() - began, raw)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(parallel):
             group.create_task(device())
-    return took, refused
+    return [answers[number] for number in range(len(bodies))]
 
 
 def main(devices: int, parallel: int) -> Result:
     """Measure one server."""
-    requests = signing_requests(devices)
-    signed = signing_rate(requests[0])
-    with (
-        tempfile.TemporaryDirectory(prefix="edgesync-bench-") as name,
-        server(Path(name)) as (process, ready),
-    ):
-        claim = make_batch(ready, devices)
-        bodies = [
-            json.dumps({**claim, "fingerprintValue": f"sn-{number}", "csr": csr}).encode()
-            for number, csr in enumerate(requests)
-        ]
-        trust = ssl.create_default_context(cafile=ready["ca"])
-        before, own = _cpu(process), time.process_time()
-        began = time.perf_counter()
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            took, refused = runner.run(activate_all(ready["activation"], trust, bodies, parallel))
-        seconds = time.perf_counter() - began
-        cpu, own = _cpu(process) - before, time.process_time() - own
-    took.sort()
-    return Result(
-        devices=devices,
+    with tempfile.TemporaryDirectory(prefix="edgesync-bench-") as name:
+        running = start_server(Path(name) / "data")
+        try:
+            running.wait_until_ready()
+            return measure(running, make_devices(devices), parallel)[0]
+        finally:
+            running.stop()
+
+
+def measure(
+    running: Server, devices: Sequence[Device], parallel: int
+) -> tuple[Result, list[Answer]]:
+    """Activate *devices* at a server that *running* is; what it took, and what each was told."""
+    signed = signing_rate(devices[0].csr)
+    bodies = bodies_for(make_batch(running.ready, len(devices) + SPARE), devices)
+    trust = ssl.create_default_context(cafile=running.ready["ca"])
+    before, own = running.cpu_seconds, time.process_time()
+    began = time.perf_counter()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        answers = runner.run(activate_all(running.ready["activation"], trust, bodies, parallel))
+    seconds = time.perf_counter() - began
+    cpu, own = running.cpu_seconds - before, time.process_time() - own
+    took = sorted(answer.seconds for answer in answers)
+    refused = sum(answer.is_refused for answer in answers)
+    result = Result(
+        devices=len(devices),
         parallel=parallel,
-        activations_per_second=(devices - refused) / seconds,
+        activations_per_second=(len(devices) - refused) / seconds,
         p50_ms=took[len(took) // 2] * 1000,
         p99_ms=took[min(len(took) - 1, len(took) * 99 // 100)] * 1000,
         refused=refused,
-        server_cpu_ms=cpu * 1000 / devices,
-        load_cpu_ms=own * 1000 / devices,
+        server_cpu_ms=cpu * 1000 / len(devices),
+        load_cpu_ms=own * 1000 / len(devices),
         signed_per_second=signed,
     )
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+    return result, answers
 
 
 @click.command()

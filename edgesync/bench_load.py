@@ -42,7 +42,7 @@ class LoadNode(asyncio.Protocol):
         before, after = report_template(self._node_id)
         self._before, self._after = before, after
         length = len(topic) + 2 + len(before) + 4 + len(after)
-        self._head = b"\x32" + _length_bytes(length) + topic
+        self._head = b"\x32" + length_bytes(length) + topic
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -56,8 +56,8 @@ class LoadNode(asyncio.Protocol):
         )
         subscribe = b"\x00\x01" + filters
         self._transport.write(
-            b"\x10" + _length_bytes(len(connect)) + connect + b"\x82"
-            + _length_bytes(len(subscribe)) + subscribe
+            b"\x10" + length_bytes(len(connect)) + connect + b"\x82"
+            + length_bytes(len(subscribe)) + subscribe
         )  # fmt: skip
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -183,10 +183,14 @@ def _tell(**numbers: float) -> None:
     click.echo(json.dumps(numbers))
 
 
-def _length_bytes(length: int) -> bytes:
-    if length < 128:
-        return bytes((length,))
-    return bytes((length & 0x7F | 0x80, length >> 7))
+def length_bytes(length: int) -> bytes:
+    """Write the remaining length of a packet (2.2.3)."""
+    written = bytearray()
+    while length > 127:
+        written.append(length & 0x7F | 0x80)
+        length >>= 7
+    written.append(length)
+    return bytes(written)
 
 
 @click.command()

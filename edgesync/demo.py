@@ -60,6 +60,10 @@ class Api:
             base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=30
         )
 
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Answer of one call; ClickException with the server's own words if it refuses."""
         answer = self._client.request(method, path, json=body)

@@ -1,0 +1,101 @@
+"""The benchmark of a fleet runs through, everywhere it can, and says all that is asked of it."""
+
+import json
+from typing import Any, ClassVar
+
+import pytest
+from click.testing import CliRunner
+
+from broker.messages import Encoding, Message, decode_message, encode_message
+from edgesync.bench_fleet import OTHERS, command, measurable
+from edgesync.bench_nodes import Flood, report_content
+from edgesync.bench_site import Layout
+from tests.broker.mosquitto import NEEDS_MOSQUITTO
+from tests.postgres import NEEDS_POSTGRES
+
+TINY = ["--nodes", "3", "--seconds", "0.3", "--full-nodes", "1", "--interval", "1", "--json"]
+FIGURES = [
+    "activations with CSR",
+    "memory of the server for an idle node",
+    "PUT of an app until 99 % of the nodes report it",
+    "activation to first app running",
+    "reports answered, each after its commit",
+    "nodes back and reconciled after kill -9",
+]
+
+
+def figures(*options: str) -> tuple[list[dict[str, Any]], list[str]]:
+    result = CliRunner().invoke(command, [*TINY, *options], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert said["machine"]["cores"] > 0
+    return said["figures"], said["skipped"]
+
+
+def check(found: list[dict[str, Any]], layout: Layout) -> None:
+    assert [one["name"] for one in found] == FIGURES
+    for one in found:
+        assert one["layout"] == str(layout)
+        assert one["value"] > 0, one
+        assert one["beside_value"] > 0, one
+        assert one["unit"]
+        assert one["load_cores"] >= 0
+        assert one["nodes"] == (1 if "first app" in one["name"] else 3)
+    details = {one["name"]: one["details"] for one in found}
+    assert details[FIGURES[4]]["never answered"] == 0
+    assert details[FIGURES[2]]["50 % s"] <= found[2]["value"]
+    storm = details[FIGURES[5]]
+    assert 0 < storm["of which restart s"] <= storm["all back s"] + 1
+    assert storm["API calls"] > 0
+    assert 0 < storm["API p50 ms"] <= storm["API p99 ms"]
+
+
+@pytest.mark.timeout(180)
+def test_every_figure_is_measured_on_one_server() -> None:
+    found, skipped = figures("--no-others")
+    check(found, Layout())
+    assert skipped == []
+
+
+class TestFleet:
+    pytestmark: ClassVar = [*NEEDS_MOSQUITTO, *NEEDS_POSTGRES]
+
+    @pytest.mark.timeout(240)
+    def test_every_figure_is_measured_on_two_servers_and_a_broker(self) -> None:
+        options = ("--broker", "mosquitto", "--database", "postgresql", "--servers", "2")
+        found, skipped = figures(*options, "--no-others")
+        check(found, Layout("mosquitto", "postgresql", 2))
+        assert skipped == []
+
+
+def test_reports_are_measured_on_other_layouts_too_or_it_is_said_why_not() -> None:
+    layouts, skipped = measurable(OTHERS, path="")
+    assert layouts == [Layout()]
+    assert len(skipped) == len(OTHERS) - 1
+    assert all(reason.endswith("mosquitto is not installed") for reason in skipped)
+    assert measurable([Layout(database="postgresql")], path="") == (
+        [],
+        ["embedded hub, PostgreSQL, 1 server: PostgreSQL is not installed"],
+    )
+
+
+def test_servers_that_cannot_be_alike_are_refused() -> None:
+    result = CliRunner().invoke(command, ["--servers", "2"])
+    assert result.exit_code == 2
+    assert "--broker mosquitto" in result.output
+
+
+def test_a_report_has_the_size_that_is_asked_for() -> None:
+    content = report_content("n", {"bench": "1"}, 2000)
+    size = len(encode_message(Message("report", content), Encoding.MSGPACK))
+    assert 1850 <= size <= 2100
+
+
+def test_no_two_reports_of_a_flood_say_the_same() -> None:
+    flood = Flood("default.n", "run", report_content("n", {"bench": "1"}, 400), window=2)
+    packets = [flood.more(1, number) for number in (7, 8)]
+    messages = [decode_message(packet[packet.index(b"\x83\xa4kind") :]) for packet in packets]
+    assert [message.meta["seq"] for message in messages] == [7, 8]
+    first, second = (message.content["nodestats"]["usage"] for message in messages)
+    assert first["memory"] != second["memory"]
+    assert flood.sent == 2
