@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -261,3 +263,33 @@ def test_every_text_sorts_bytewise() -> None:
         for statement in map(definition, statements):
             if statement.lstrip().startswith(("CREATE TABLE", "ALTER TABLE")):
                 assert statement.count("TEXT") == statement.count('TEXT COLLATE "C"')
+
+
+async def test_a_report_that_says_nothing_new_is_not_written_again(
+    open_server: Open, postgres: Postgres, tmp_path: Path
+) -> None:
+    def place() -> list[tuple[int]]:
+        """Where the long documents lie (PostgreSQL, "TOAST")."""
+        with psycopg.connect(postgres.schema_of(tmp_path)) as connection:
+            [(table,)] = connection.execute(
+                "SELECT reltoastrelid::regclass::text FROM pg_class WHERE oid = 'report'::regclass"
+            ).fetchall()
+            wanted = f"SELECT DISTINCT chunk_id FROM {table}"  # noqa: S608  # named by PostgreSQL
+            return connection.execute(wanted.encode()).fetchall()
+
+    def put(text: str, sequence: int) -> Callable[[Transaction], None]:
+        said = replace(report(Order("run", sequence)), document=text.encode())
+        return lambda tx: tx.put_report("default", "n", said, "json", NOW)
+
+    first, second = (f'{{"node": "{os.urandom(10_000).hex()}"}}' for _ in range(2))
+    async with open_server() as store:
+        await put_nodes(store, [node()])
+        await store.write(put(first, 1))
+        before = place()
+        await store.write(put(first, 2))
+        assert place() == before != []
+        await store.write(put(second, 3))
+        assert place() != before
+        stored = await store.read(lambda tx: tx.report("default", "n"))
+        assert stored is not None
+        assert (stored.report.document.decode(), stored.report.order.sequence) == (second, 3)
