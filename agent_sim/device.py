@@ -5,6 +5,7 @@ are given; a Save has to be on disk before the Publish after it. Send Started on
 StartTimer replaces a timer of the same name. Timers that are late, early or doubled do no harm.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -41,8 +42,10 @@ from agent_sim.fetching import (
 )
 from agent_sim.model import App, Facts, Info, Status, Usage
 from agent_sim.reporting import report_content, stats_content
-from broker.messages import REQUEST_ID, RUN, SEQUENCE, SYNC, Kind, Message
+from broker.messages import INTERVAL, REQUEST_ID, RUN, SEQUENCE, SYNC, Kind, Message, MetaValue
 from broker.topics import Channel
+
+_LONGEST_INTERVAL = 86_400  # seconds that may be said (docs/protocol.md, "Report")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,9 @@ def _report(state: State, now: datetime) -> tuple[State, Actions]:
     state = replace(state, seq=state.seq + 1)
     held = state.held.values()
     content = report_content(state.facts, state.usage, held, state.fetches, now, state.properties)
-    message = Message(Kind.REPORT, content, {SEQUENCE: state.seq, RUN: state.run})
+    interval = min(max(math.ceil(state.pace.interval), 1), _LONGEST_INTERVAL)
+    meta: dict[str, MetaValue] = {SEQUENCE: state.seq, RUN: state.run, INTERVAL: interval}
+    message = Message(Kind.REPORT, content, meta)
     publish = Publish(Channel.REPORT, message, qos=1)
     return state, (publish, StartTimer(Timer.REPORT, state.pace.interval))
 

@@ -22,6 +22,7 @@ from broker.errors import MalformedMessage
 REQUEST_ID = "x-baetyl-request-id"
 SEQUENCE = "seq"
 RUN = "run"
+INTERVAL = "interval"
 SYNC = "sync"
 NAME = "name"
 SOURCE = "source"

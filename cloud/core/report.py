@@ -72,8 +72,7 @@ class Report:
     stats: Sequence[AppStats] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reporter:
+class Reporter(msgspec.Struct, frozen=True):
     """A node as far as taking its report goes: what selectors see, and its last report if any."""
 
     labels: Mapping[str, str]

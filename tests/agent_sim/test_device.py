@@ -26,7 +26,7 @@ from tests.agent_sim.server_model import ServerModel
 def test_a_report_follows_the_connection_at_once() -> None:
     actions = Node().happen(Started(), Measured(Usage("0.5", "1000")), Connected())
     [report] = published(actions, Channel.REPORT)
-    assert report.meta == {"seq": 1, "run": "r1"}
+    assert report.meta == {"seq": 1, "run": "r1", "interval": 20}
     assert report.content["apps"] == []
     assert report.content["nodestats"]["usage"] == {"cpu": "0.5", "memory": "1000"}
     assert report.content["time"] == "2026-11-23T12:00:00Z"
