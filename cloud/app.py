@@ -57,7 +57,7 @@ from cloud.link.renewal import Renewals
 from cloud.link.revocations import RevocationLists
 from cloud.link.servers import Servers
 from cloud.link.sync import sync_app
-from cloud.opening import OpenedHub, open_hub, open_metrics, open_store
+from cloud.opening import OpenedHub, database_of, open_hub, open_metrics, open_store
 from cloud.operations.admission import check_speaker, may_connect
 from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
@@ -190,7 +190,7 @@ async def open_cloud(
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     token_file = data / "admin.token"
     async with contextlib.AsyncExitStack() as stack:
-        settle_key(data / "edgesync.db", data / "secrets.key")
+        settle_key(database_of(data, settings.database), data / "secrets.key")
         sealer = load_or_create_sealer(data / "secrets.key")
         witness = load_or_create_witness(data)
         store = await stack.enter_async_context(

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 from broker.client import Broker, ClientHub, open_client_hub
 from broker.configuration import SERVER_NAME
@@ -29,6 +30,7 @@ from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
 from cloud.store.interface import Store
 from cloud.store.sealing import Sealer
 from cloud.store.sqlite import open_sqlite_store
+from cloud.store.upkeep import Database, SqliteDatabase
 from cloud.store.witness import Witness
 
 Check = Callable[[], Awaitable[None]]
@@ -68,6 +70,17 @@ def open_store(
     return open_postgres_store(
         settings.database, sealer=sealer, witness=witness, alone=not settings.broker
     )
+
+
+def database_of(data_dir: Path, url: str) -> Database:
+    """The same database, to who is no server; BadSettings as in `open_store`."""
+    if not url:
+        return SqliteDatabase(data_dir / "edgesync.db")
+    try:
+        from cloud.store.postgres_upkeep import PostgresDatabase
+    except ImportError as error:
+        raise BadSettings("database: PostgreSQL needs edgesync[postgres]") from error
+    return PostgresDatabase(url)
 
 
 @contextlib.asynccontextmanager

@@ -31,6 +31,7 @@ from edgesync.bench_hub import command as bench_hub
 from edgesync.broker_command import broker
 from edgesync.ca_command import ca, passphrase_of
 from edgesync.command_entry import command_entry
+from edgesync.database_option import chosen_database, database_option
 from edgesync.demo import demo
 from edgesync.import_command import imports
 from edgesync.token_command import token
@@ -129,13 +130,14 @@ def _collect_rarely() -> None:
     default=Path("data"),
     envvar="EDGESYNC_DATA_DIR",
     show_default=True,
-    help="Directory of a server that is stopped.",
+    help="Directory of a server that is stopped, as are all others on its database.",
 )
-def rekey(data_dir: Path) -> None:
+@database_option
+def rekey(data_dir: Path, database: str) -> None:
     """Make a new key for what is encrypted in the database, and encrypt all of it anew."""
     try:
         count = seal_anew(
-            data_dir / "edgesync.db",
+            chosen_database(data_dir, database),
             data_dir / "secrets.key",
             entry=command_entry(Action.SERVER_REKEY),
         )

@@ -1,4 +1,4 @@
-"""`edgesync audit`: the audit log of a running server, and whether the one on disk was touched."""
+"""`edgesync audit`: the audit log of a running server, and whether somebody touched it."""
 
 import json
 import re
@@ -13,6 +13,7 @@ from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Unavailable
 from cloud.store.log_check import check_log
 from edgesync.client import Server, access, server_options, show_table
+from edgesync.database_option import chosen_database, database_option
 
 _HEAD = re.compile(r"(?P<number>[0-9]{1,18}):(?P<code>[0-9a-f]{64})")
 _PAGE = 500
@@ -54,6 +55,7 @@ def list_audit(
 
 
 @audit.command()
+@database_option
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
@@ -77,11 +79,14 @@ def list_audit(
     metavar="NUMBER",
     help="An entry log.cut that is accounted for, say by a restored backup. Can be repeated.",
 )
-def verify(data_dir: Path, heads: tuple[str, ...], known_cuts: tuple[int, ...]) -> None:
+def verify(
+    *, data_dir: Path, database: str, heads: tuple[str, ...], known_cuts: tuple[int, ...]
+) -> None:
     """Say whether every entry is as it was written; else name the first that is not (exit 1)."""
     noted = [_head(text) for text in heads]
     try:
-        verdict = check_log(data_dir, noted=noted, known_cuts=frozenset(known_cuts))
+        kept = chosen_database(data_dir, database)
+        verdict = check_log(kept, data_dir, noted=noted, known_cuts=frozenset(known_cuts))
     except Unavailable as error:
         raise click.ClickException(error.reason) from error
     if verdict.broken:

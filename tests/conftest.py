@@ -35,9 +35,20 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=NEEDS_POSTGRES)])
-def open_again(request: pytest.FixtureRequest) -> StoreFactory:
-    """Every kind of store."""
+def database_url(request: pytest.FixtureRequest) -> Callable[[Path], str]:
+    """Where what belongs to a directory is kept: a URL, or "" for a file in the directory."""
     if request.param == "sqlite":
+        return lambda _directory: ""
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return postgres.schema_of
+
+
+@pytest.fixture
+def open_again(
+    request: pytest.FixtureRequest, database_url: Callable[[Path], str], tmp_path: Path
+) -> StoreFactory:
+    """Every kind of store."""
+    if not database_url(tmp_path):
         return open_store
     return open_on(request.getfixturevalue("postgres"))
 

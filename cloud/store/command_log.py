@@ -7,21 +7,22 @@ from cloud.store.memory import Memory
 from cloud.store.parts.part import Run
 from cloud.store.sealing import Sealer, load_or_create_sealer
 from cloud.store.transaction import SqlTransaction
-from cloud.store.upkeep import in_transaction
+from cloud.store.upkeep import Database
 from cloud.store.witness import Witness, load_or_create_witness
 
 
-def append_entry(directory: Path, entry: Entry) -> bool:
-    """Put *entry* at the end of the log in a data directory; False if there is no database yet.
+def append_entry(database: Database, directory: Path, entry: Entry) -> bool:
+    """Put *entry* at the end of the log in *database*; False if there is none yet.
+
+    *directory* is the data directory of a server that uses it.
 
     Unavailable if the database cannot be written now.
     """
-    database = directory / "edgesync.db"
-    if not database.exists():
+    if database.missing():
         return False
     witness = load_or_create_witness(directory)
     sealer = load_or_create_sealer(directory / "secrets.key")
-    head = in_transaction(database, lambda run: append_with(run, sealer, witness, entry))
+    head = database.in_transaction(lambda run: append_with(run, sealer, witness, entry))
     witness.note(head)
     return True
 

@@ -1,8 +1,6 @@
-"""Look at the whole audit log of a data directory, also while a server writes to it."""
+"""Look at the whole audit log of a database, also while servers write to it."""
 
-import contextlib
-import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from cloud.core.audit import UNKNOWN as NOBODY
@@ -10,60 +8,47 @@ from cloud.core.audit import Anchor, Attempt, Entry, Head, Link, Verdict, verify
 from cloud.errors import Unavailable
 from cloud.store import sql
 from cloud.store.rows import Row, link_of, moment
+from cloud.store.upkeep import Database, Rows
 from cloud.store.witness import KEY_FILE, load_or_create_witness
 
 _UNREADABLE = Entry(Attempt(NOBODY, "", moment(0)))
 
 
 def check_log(
+    database: Database,
     directory: Path,
     *,
-    database: str = "edgesync.db",
     noted: Iterable[Head] = (),
     known_cuts: frozenset[int] = frozenset(),
 ) -> Verdict:
-    """What `core.audit.verify` says of the log in *directory*; nothing is changed.
+    """What `core.audit.verify` says of the log in *database*; nothing is changed.
 
-    *noted* are heads that somebody kept elsewhere, beside the one in the directory. Unavailable if
+    Its key is in *directory*. *noted* are heads that somebody kept elsewhere, beside the one there.
+    Unavailable if
     there is no database, no key, or no log in it.
     """
-    path = directory / database
-    for needed in (path, directory / KEY_FILE):
-        if not needed.exists():
-            raise Unavailable(f"there is no {needed}")
+    key = directory / KEY_FILE
+    if missing := database.missing() or (None if key.exists() else key):
+        raise Unavailable(f"there is no {missing}")
     witness = load_or_create_witness(directory)
     # Before the database: what is noted is never ahead of it.
     known = witness.head()
     try:
-        with contextlib.closing(_connection(path)) as connection:
-            connection.execute("BEGIN")
-            head, anchor = _ends(connection)
-            links = _links(connection)
+        with database.look() as rows:
+            head, anchor = _ends(rows)
+            links = map(_link, rows(sql.AUDIT_LINKS_IN_ORDER))
             heads = [*noted, *([known] if known else [])]
             return verify(witness.chain, anchor, links, head, noted=heads, known_cuts=known_cuts)
-    except sqlite3.Error as error:
-        raise Unavailable(f"there is no audit log that can be read in {path}: {error}") from error
+    except Unavailable as error:
+        raise Unavailable(f"there is no audit log that can be read: {error.reason}") from error
 
 
-def _connection(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
-    )
-    connection.text_factory = lambda text: text.decode(errors="replace")
-    return connection
-
-
-def _ends(connection: sqlite3.Connection) -> tuple[Head, Anchor]:
-    row = connection.execute(sql.AUDIT_HEAD).fetchone()
-    if row is None:
+def _ends(rows: Rows) -> tuple[Head, Anchor]:
+    found = list(rows(sql.AUDIT_HEAD))
+    if not found:
         raise Unavailable("the audit log has lost its head: the row of audit_head is gone")
-    number, code, gone, gone_code, seal = row
+    number, code, gone, gone_code, seal = found[0]
     return Head(number, code), Anchor(Head(gone, gone_code), seal)
-
-
-def _links(connection: sqlite3.Connection) -> Iterator[Link]:
-    for row in connection.execute(sql.AUDIT_LINKS_IN_ORDER):
-        yield _link(row)
 
 
 def _link(row: Row) -> Link:

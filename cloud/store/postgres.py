@@ -97,7 +97,7 @@ class PostgresStore(ThreadedStore):
             readers=connections(READERS, READ),
         )
         self._url = url
-        self._ownership = _THE_ONLY_ONE if alone else _ONE_OF_MANY
+        self._alone = alone
         # Holds the right to use the database, and hears of stale nodes.
         self._listening: psycopg.Connection | None = None
         self._listener = threading.Thread(target=self._listen, name="store-listener", daemon=True)
@@ -108,11 +108,7 @@ class PostgresStore(ThreadedStore):
     def _prepare(self) -> None:
         try:
             self._listening = self._take_part()
-            with (
-                contextlib.closing(open_connection(self._url)) as connection,
-                connection.transaction(),
-            ):
-                migrate(connection)
+            bring_up_to_date(self._url)
         except psycopg.Error as error:
             raise Unavailable(f"the database cannot be opened: {str(error).strip()}") from error
         self._listener.start()
@@ -128,10 +124,8 @@ class PostgresStore(ThreadedStore):
         run(_NOTIFY, {"server": str(self._number)})
 
     def _take_part(self) -> psycopg.Connection:
-        connection = open_connection(self._url)
+        connection = take_part(self._url, alone=self._alone)
         try:
-            _check_encoding(connection)
-            _own(connection, self._ownership)
             connection.execute(f"LISTEN {CHANNEL}".encode())
             self._number = connection.info.backend_pid
         except BaseException:
@@ -158,6 +152,27 @@ class PostgresStore(ThreadedStore):
                     self._listening.close()
                     self._listening = None
                 self._ended.wait(_RECONNECT_SECONDS)
+
+
+def take_part(url: str, *, alone: bool) -> psycopg.Connection:
+    """A connection that holds the right to use the database, for as long as it is open.
+
+    Unavailable if others do and one of them wants to be *alone*, or if text is not kept as UTF-8.
+    """
+    connection = open_connection(url)
+    try:
+        _check_encoding(connection)
+        _own(connection, _THE_ONLY_ONE if alone else _ONE_OF_MANY)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def bring_up_to_date(url: str) -> None:
+    """Take the steps that the database has not taken yet."""
+    with contextlib.closing(open_connection(url)) as connection, connection.transaction():
+        migrate(connection)
 
 
 def _check_encoding(connection: psycopg.Connection) -> None:

@@ -193,6 +193,15 @@ def open_connection(url: str) -> psycopg.Connection:
     return psycopg.connect(url, autocommit=True, connect_timeout=10, application_name="edgesync")
 
 
+@contextlib.contextmanager
+def speaking_our_errors() -> Iterator[None]:
+    """Raise Unavailable for whatever the database says."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise Unavailable(f"the database cannot be used: {str(error).strip()}") from error
+
+
 def _translated(error: psycopg.Error) -> Exception:
     """What *error* is to the rest of the server; defects stay what they are."""
     match error:

@@ -4,9 +4,8 @@ The new key lies beside the old one, in a file of its own, until all is sealed w
 two is the key is said by the database alone: its check can be opened by one of them only.
 """
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,8 +13,6 @@ from cloud.core.audit import Entry, Head
 from cloud.errors import Unavailable
 from cloud.store import sql
 from cloud.store.command_log import append_with
-from cloud.store.connection import open_connection
-from cloud.store.ownership import Ownership
 from cloud.store.parts.part import Run
 from cloud.store.sealing import (
     CHECK_PLACE,
@@ -24,7 +21,7 @@ from cloud.store.sealing import (
     load_or_create_sealer,
     sync_directory,
 )
-from cloud.store.upkeep import LOCK_WAIT, in_transaction
+from cloud.store.upkeep import Database
 from cloud.store.witness import load_or_create_witness
 
 T = TypeVar("T")
@@ -37,7 +34,7 @@ _TABLES = (
 
 
 def rekey(
-    database: Path,
+    database: Database,
     key: Path,
     *,
     entry: Entry | None = None,
@@ -50,15 +47,14 @@ def rekey(
     Unavailable while a server uses the database, and if *key* is not the key of it. *reached* is
     told each point at which a crash would leave something else behind.
     """
-    for path in (database, key):
-        if not path.exists():
-            raise Unavailable(f"there is no {path}")
-    with _owned(database):
+    if missing := database.missing() or (None if key.exists() else key):
+        raise Unavailable(f"there is no {missing}")
+    with database.held(alone=True):
         _settle(database, key)
         old, new = load_or_create_sealer(key), load_or_create_sealer(_beside(key))
         reached("key made")
 
-        witness = load_or_create_witness(database.parent)
+        witness = load_or_create_witness(key.parent)
 
         def reseal(run: Run) -> tuple[int, Head | None]:
             count = _reseal(run, old, new)
@@ -66,28 +62,29 @@ def rekey(
             reached("sealed")
             return count, head
 
-        count, head = in_transaction(database, reseal)
+        count, head = database.in_transaction(reseal)
         if head is not None:
             witness.note(head)
         reached("committed")
         _put_in_place(key)
         reached("in place")
-        _clean(database)
+        database.wipe()
         return count
 
 
-def settle_key(database: Path, key: Path) -> None:
+def settle_key(database: Database, key: Path) -> None:
     """Finish a re-keying that was cut short, or undo it; to be called before *key* is read."""
     if _beside(key).exists():
-        with _owned(database):
+        # Whoever changes the key is alone; other servers may be there.
+        with database.held(alone=False):
             _settle(database, key)
 
 
-def _settle(database: Path, key: Path) -> None:
+def _settle(database: Database, key: Path) -> None:
     beside = _beside(key)
     if not beside.exists():
         return
-    found = in_transaction(database, lambda run: run(sql.SEALED_CHECK, {}))
+    found = database.in_transaction(lambda run: run(sql.SEALED_CHECK, {}))
     try:
         load_or_create_sealer(beside).unseal(found[0][0] if found else "", *CHECK_PLACE)
     except Unavailable:
@@ -132,22 +129,3 @@ def _put_in_place(key: Path) -> None:
 
 def _beside(key: Path) -> Path:
     return key.with_name(f"{key.name}.new")
-
-
-@contextlib.contextmanager
-def _owned(database: Path) -> Iterator[None]:
-    ownership = Ownership(database)
-    try:
-        yield
-    finally:
-        ownership.release()
-
-
-def _clean(database: Path) -> None:
-    """Leave nothing in the file that the old key could open."""
-    connection = open_connection(database, lock_wait=LOCK_WAIT)
-    try:
-        connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    finally:
-        connection.close()

@@ -1,29 +1,96 @@
-"""Transactions of who is no server."""
+"""A database, to somebody who is no server."""
 
-from collections.abc import Callable
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+from cloud.errors import Unavailable
 from cloud.store.connection import Connection, open_connection
 from cloud.store.migrations import migrate
+from cloud.store.ownership import Ownership
 from cloud.store.parts.part import Run
+from cloud.store.rows import Row
 
 T = TypeVar("T")
 
 LOCK_WAIT = timedelta(seconds=5)
 """How long to wait while somebody else locks the database."""
 
+Rows = Callable[[str], Iterable[Row]]
+"""All rows of a statement without parameters, a few at a time."""
 
-def in_transaction(database: Path, work: Callable[[Run], T]) -> T:
-    """Run *work* on a database that is there, brought up to date first."""
-    prepared = open_connection(database, lock_wait=LOCK_WAIT)
-    try:
-        migrate(prepared)
-    finally:
-        prepared.close()
-    connection = Connection(database, lock_wait=LOCK_WAIT, read_only=False)
-    try:
-        return connection.in_transaction(work)
-    finally:
-        connection.close()
+
+class Database(Protocol):
+    """Where a server keeps everything; Unavailable from any method that cannot get to it."""
+
+    def missing(self) -> Path | None:
+        """The file that is not there; None if there is nothing of the kind to miss."""
+        ...
+
+    def held(self, *, alone: bool) -> AbstractContextManager[None]:
+        """Keep out who wants to be alone, or everybody; Unavailable if somebody is there so."""
+        ...
+
+    def in_transaction(self, work: Callable[[Run], T]) -> T:
+        """Run *work* on the database, brought up to date first."""
+        ...
+
+    def look(self) -> AbstractContextManager[Rows]:
+        """Read what is there at one moment and change nothing, also while servers write."""
+        ...
+
+    def wipe(self) -> None:
+        """Leave nothing in it of what was replaced or removed."""
+        ...
+
+
+class SqliteDatabase:
+    """A `Database` in the file *path*."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def missing(self) -> Path | None:
+        """As in `Database`."""
+        return None if self._path.exists() else self._path
+
+    @contextlib.contextmanager
+    def held(self, *, alone: bool) -> Iterator[None]:
+        """As in `Database`; nobody shares a file."""
+        ownership = Ownership(self._path)
+        try:
+            yield
+        finally:
+            ownership.release()
+
+    def in_transaction(self, work: Callable[[Run], T]) -> T:
+        """As in `Database`."""
+        with contextlib.closing(open_connection(self._path, lock_wait=LOCK_WAIT)) as prepared:
+            migrate(prepared)
+        connection = Connection(self._path, lock_wait=LOCK_WAIT, read_only=False)
+        with contextlib.closing(connection):
+            return connection.in_transaction(work)
+
+    @contextlib.contextmanager
+    def look(self) -> Iterator[Rows]:
+        """As in `Database`; text that is none has replacement characters in it."""
+        uri = f"{self._path.absolute().as_uri()}?mode=ro"
+        try:
+            with contextlib.closing(
+                sqlite3.connect(uri, uri=True, isolation_level=None)
+            ) as connection:
+                connection.text_factory = lambda text: text.decode(errors="replace")
+                connection.execute("BEGIN")
+                yield connection.execute
+        except sqlite3.Error as error:
+            raise Unavailable(f"{self._path} cannot be read: {error}") from error
+
+    def wipe(self) -> None:
+        """As in `Database`."""
+        with contextlib.closing(open_connection(self._path, lock_wait=LOCK_WAIT)) as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

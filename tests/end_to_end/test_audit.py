@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from cloud.opening import database_of
 from cloud.store.log_check import check_log
 from tests.end_to_end.conftest import (
     Server,
@@ -98,7 +99,7 @@ def test_commands_write_down_what_they_do_beside_the_server(tmp_path: Path) -> N
         run(data, "ca", "rotate")
         with server.client() as api:
             assert api.post("/v1/nodes", json={"name": "n1"}).status_code == 200
-        assert check_log(data).broken == 0
+        assert check_log(database_of(data, ""), data).broken == 0
         found = entries(server, kind="authority")
         assert [(one["action"], one["actor"]["kind"]) for one in found] == [
             ("authority.rotate", "command")
@@ -106,7 +107,7 @@ def test_commands_write_down_what_they_do_beside_the_server(tmp_path: Path) -> N
         assert found[0]["actor"]["name"]
         server.stop()
     run(data, "rekey")
-    verdict = check_log(data)
+    verdict = check_log(database_of(data, ""), data)
     with running_server(data) as again:
         (found_again,) = entries(again, action="server.rekey")
     assert (verdict.broken, verdict.head.number) == (0, found_again["number"])
@@ -141,7 +142,7 @@ def test_kill_9_under_load_leaves_a_whole_log(tmp_path: Path) -> None:
         server.stop(signal.SIGKILL)
         for worker in workers:
             worker.join()
-    before = check_log(data)
+    before = check_log(database_of(data, ""), data)
     assert before.broken == 0, before
     with running_server(data) as again:
         verified = subprocess.run(

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from cloud.errors import Unavailable
 from cloud.operations.audit import prune, start_log
 from cloud.store.interface import Store
 from cloud.store.log_check import check_log
+from cloud.store.upkeep import SqliteDatabase
 from tests.builders import open_store
 from tests.store.conftest import LATER, NOW
 
@@ -33,6 +35,10 @@ async def append(store: Store, count: int) -> Head:
     for number in range(count):
         head = await store.write(work(number))
     return head
+
+
+def checked(directory: Path, **known: Any) -> Verdict:
+    return check_log(SqliteDatabase(directory / "edgesync.db"), directory, **known)
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +74,13 @@ def tamper(directory: Path, *statements: str) -> None:
 def refused(directory: Path) -> str:
     """Why the log cannot be checked."""
     with pytest.raises(Unavailable) as error:
-        check_log(directory)
+        checked(directory)
     return error.value.reason
 
 
 def test_a_log_nobody_touched_is_whole(directory: Path) -> None:
-    assert check_log(directory) == Verdict(COUNT, check_log(directory).head)
-    assert check_log(directory).head.number == COUNT
+    assert checked(directory) == Verdict(COUNT, checked(directory).head)
+    assert checked(directory).head.number == COUNT
 
 
 @pytest.mark.parametrize(
@@ -102,25 +108,25 @@ def test_the_database_itself_refuses_all_but_growth(directory: Path, statement: 
 )
 def test_any_changed_text_is_found(directory: Path, column: str) -> None:
     tamper(directory, f"UPDATE audit_entry SET {column} = {column} || 'x' WHERE number = 3")  # noqa: S608
-    verdict = check_log(directory)
+    verdict = checked(directory)
     assert (verdict.broken, verdict.checked, verdict.head.number) == (3, 2, 2)
 
 
 @pytest.mark.parametrize("time", ["time + 1", "9223372036854775807", "-9223372036854775808"])
 def test_any_changed_time_is_found(directory: Path, time: str) -> None:
     tamper(directory, f"UPDATE audit_entry SET time = {time} WHERE number = 3")  # noqa: S608
-    assert check_log(directory).broken == 3
+    assert checked(directory).broken == 3
 
 
 def test_text_that_is_none_is_found(directory: Path) -> None:
     tamper(directory, "UPDATE audit_entry SET name = CAST(x'ff' AS TEXT) WHERE number = 3")
-    assert check_log(directory).broken == 3
+    assert checked(directory).broken == 3
 
 
 def test_a_removed_entry_is_found(directory: Path) -> None:
     tamper(directory, "DELETE FROM audit_entry WHERE number = 3")
-    assert check_log(directory).broken == 3
-    assert check_log(directory).reason == "it is missing"
+    assert checked(directory).broken == 3
+    assert checked(directory).reason == "it is missing"
 
 
 def test_an_entry_whose_gap_was_closed_is_found(directory: Path) -> None:
@@ -130,7 +136,7 @@ def test_an_entry_whose_gap_was_closed_is_found(directory: Path) -> None:
         "UPDATE audit_entry SET number = number - 1 WHERE number > 3",
         "UPDATE audit_head SET number = 5",
     )
-    assert check_log(directory).broken == 3
+    assert checked(directory).broken == 3
 
 
 def test_an_entry_that_was_put_in_is_found(directory: Path) -> None:
@@ -143,7 +149,7 @@ def test_an_entry_that_was_put_in_is_found(directory: Path) -> None:
         " FROM audit_entry WHERE number = 3",
         "UPDATE audit_head SET number = 7",
     )
-    assert check_log(directory).broken == 4
+    assert checked(directory).broken == 4
 
 
 def test_an_entry_that_was_put_in_front_or_behind_is_found(directory: Path) -> None:
@@ -153,11 +159,11 @@ def test_an_entry_that_was_put_in_front_or_behind_is_found(directory: Path) -> N
         " FROM audit_entry WHERE number = 1"
     )
     tamper(directory, copied.format(0))
-    assert check_log(directory).broken == 0 + check_log(directory).head.number
+    assert checked(directory).broken == 0 + checked(directory).head.number
     tamper(directory, "DELETE FROM audit_entry WHERE number = 0")
-    assert check_log(directory).broken == 0
+    assert checked(directory).broken == 0
     tamper(directory, copied.format(COUNT + 1))
-    assert check_log(directory).broken == COUNT + 1
+    assert checked(directory).broken == COUNT + 1
 
 
 def test_entries_that_changed_places_are_found(directory: Path) -> None:
@@ -167,18 +173,18 @@ def test_entries_that_changed_places_are_found(directory: Path) -> None:
         "UPDATE audit_entry SET number = 3 WHERE number = 4",
         "UPDATE audit_entry SET number = 4 WHERE number = -3",
     )
-    assert check_log(directory).broken == 3
+    assert checked(directory).broken == 3
 
 
 def test_an_end_that_was_cut_off_is_found(directory: Path) -> None:
     tamper(directory, "DELETE FROM audit_entry WHERE number = 6")
-    assert check_log(directory).broken == 6
+    assert checked(directory).broken == 6
     tamper(
         directory,
         "DELETE FROM audit_entry WHERE number > 4",
         "UPDATE audit_head SET number = 4, code = (SELECT code FROM audit_entry WHERE number = 4)",
     )
-    verdict = check_log(directory)
+    verdict = checked(directory)
     assert (verdict.broken, verdict.head.number) == (5, 4)
     assert "up to entry 6" in verdict.reason
 
@@ -189,14 +195,14 @@ def test_a_log_that_was_emptied_is_found(directory: Path) -> None:
         "DELETE FROM audit_entry",
         "UPDATE audit_head SET number = 0, code = '', gone = 0, gone_code = ''",
     )
-    assert check_log(directory).broken == 1
+    assert checked(directory).broken == 1
 
 
 def test_a_beginning_that_was_cut_off_is_found(directory: Path) -> None:
     tamper(directory, "DELETE FROM audit_entry WHERE number <= 3")
-    assert check_log(directory).broken == 1
+    assert checked(directory).broken == 1
     tamper(directory, "UPDATE audit_head SET gone = 3")
-    assert check_log(directory).broken == 4
+    assert checked(directory).broken == 4
 
 
 def test_a_lost_head_is_found(directory: Path) -> None:
@@ -223,7 +229,7 @@ async def test_the_log_is_checked_while_it_grows(tmp_path: Path) -> None:
 
     def check() -> None:
         while not done.is_set():
-            verdicts.append(check_log(tmp_path))
+            verdicts.append(checked(tmp_path))
 
     async with open_store(tmp_path) as store:
         await append(store, 1)
@@ -236,7 +242,7 @@ async def test_the_log_is_checked_while_it_grows(tmp_path: Path) -> None:
         head = await store.read(lambda tx: tx.audit_head())
     assert {verdict.broken for verdict in verdicts} == {0}
     assert len({verdict.head for verdict in verdicts}) > 1
-    assert check_log(tmp_path).head == head
+    assert checked(tmp_path).head == head
 
 
 async def test_a_pruned_log_is_whole(directory: Path) -> None:
@@ -244,20 +250,20 @@ async def test_a_pruned_log_is_whole(directory: Path) -> None:
         gone = await store.write(lambda tx: prune(tx, keep=2, oldest=NOW, now=LATER))
         assert gone == COUNT - 1
         assert await store.write(lambda tx: prune(tx, keep=3, oldest=NOW, now=LATER)) == 0
-        assert check_log(directory).checked == 2
+        assert checked(directory).checked == 2
         await append(store, 2)
         assert await store.write(lambda tx: prune(tx, keep=99, oldest=LATER, now=LATER)) == 1
-    verdict = check_log(directory)
+    verdict = checked(directory)
     assert (verdict.broken, verdict.head.number) == (0, COUNT + 4)
 
 
 async def test_a_head_that_was_kept_elsewhere_is_asked_for(directory: Path) -> None:
-    kept = check_log(directory).head
+    kept = checked(directory).head
     async with open_store(directory) as store:
         await append(store, 1)
-    assert check_log(directory, noted=[kept]).broken == 0
-    assert check_log(directory, noted=[Head(kept.number, "0" * 64)]).broken == kept.number
-    assert check_log(directory, noted=[Head(COUNT + 5, "0" * 64)]).broken == COUNT + 2
+    assert checked(directory, noted=[kept]).broken == 0
+    assert checked(directory, noted=[Head(kept.number, "0" * 64)]).broken == kept.number
+    assert checked(directory, noted=[Head(COUNT + 5, "0" * 64)]).broken == COUNT + 2
 
 
 async def test_a_server_that_starts_says_that_the_log_was_cut(directory: Path) -> None:
@@ -272,9 +278,9 @@ async def test_a_server_that_starts_says_that_the_log_was_cut(directory: Path) -
     assert link is not None
     assert link.entry.attempt.action == Action.LOG_CUT
     assert link.entry.also == '{"found":6,"noted":8}'
-    verdict = check_log(directory)
+    verdict = checked(directory)
     assert verdict.broken == COUNT + 1
-    assert check_log(directory, known_cuts=frozenset({COUNT + 1})).broken == 0
+    assert checked(directory, known_cuts=frozenset({COUNT + 1})).broken == 0
 
 
 async def test_a_log_that_was_written_anew_is_cut_too(directory: Path) -> None:

@@ -3,10 +3,12 @@
 import sqlite3
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from cloud.core.batch import Batch, BatchSpec
@@ -15,9 +17,12 @@ from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
 from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.secret import Secret, SecretSpec
 from cloud.errors import Unavailable
+from cloud.opening import database_of
 from cloud.store.interface import Transaction
 from cloud.store.rekeying import rekey, settle_key
-from tests.builders import open_store
+from cloud.store.upkeep import Database
+from tests.conftest import StoreFactory
+from tests.postgres import NEEDS_POSTGRES, Postgres
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SECRET = Secret("default", "password", SecretSpec({"k": "v"}), "1", NOW, NOW)
@@ -52,134 +57,176 @@ def got(tx: Transaction) -> object:
 ALL = (SECRET, CONFIG, REGISTRY, BATCH, HOOK)
 
 
-@pytest.fixture
-async def directory(tmp_path: Path) -> Path:
-    async with open_store(tmp_path) as store:
-        await store.write(put_all)
-    return tmp_path
+@dataclass(frozen=True)
+class Kept:
+    """A data directory, and the database of the server that had it."""
 
+    directory: Path
+    url: str
+    open: StoreFactory
 
-def files(directory: Path) -> tuple[Path, Path]:
-    return directory / "edgesync.db", directory / "secrets.key"
+    @property
+    def database(self) -> Database:
+        return database_of(self.directory, self.url)
 
+    @property
+    def key(self) -> Path:
+        return self.directory / "secrets.key"
 
-def database_files(directory: Path) -> list[Path]:
-    return sorted(directory.glob("edgesync.db*"))
-
-
-def documents(directory: Path) -> set[str]:
-    connection = sqlite3.connect(directory / "edgesync.db")
-    try:
+    def documents(self) -> set[str]:
         query = (
             "SELECT document FROM resource UNION SELECT document FROM batch"
             " UNION SELECT document FROM callback"
         )
-        return {row[0] for row in connection.execute(query)}
-    finally:
-        connection.close()
+        with self.database.look() as rows:
+            return {row[0] for row in rows(query)}
+
+    def change(self, statement: str) -> None:
+        self.database.in_transaction(lambda run: run(statement, {}))
 
 
-def die_at(point: str, directory: Path) -> None:
-    command = [sys.executable, str(PROCESS), str(directory), point]
+@pytest.fixture
+async def kept(
+    tmp_path: Path, open_again: StoreFactory, database_url: Callable[[Path], str]
+) -> Kept:
+    async with open_again(tmp_path) as store:
+        await store.write(put_all)
+    return Kept(tmp_path, database_url(tmp_path), open_again)
+
+
+def die_at(point: str, kept: Kept) -> None:
+    command = [sys.executable, str(PROCESS), str(kept.directory), kept.url, point]
     died = subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=False)
     assert died.returncode == 9
 
 
-async def read_all(directory: Path) -> object:
-    async with open_store(directory) as store:
+async def read_all(kept: Kept) -> object:
+    async with kept.open(kept.directory) as store:
         return await store.read(got)
 
 
-async def test_all_is_there_under_a_new_key(directory: Path) -> None:
-    database, key = files(directory)
-    old_key, before = key.read_bytes(), documents(directory)
+async def test_all_is_there_under_a_new_key(kept: Kept) -> None:
+    database, key = kept.database, kept.key
+    old_key, before = key.read_bytes(), kept.documents()
     assert rekey(database, key) == len(ALL)
     assert key.read_bytes() != old_key
-    assert documents(directory).isdisjoint(before)
-    assert await read_all(directory) == ALL
-    assert not (directory / "secrets.key.new").exists()
+    assert kept.documents().isdisjoint(before)
+    assert await read_all(kept) == ALL
+    assert not (kept.directory / "secrets.key.new").exists()
 
 
-async def test_nothing_that_the_old_key_could_open_is_left(directory: Path) -> None:
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_nothing_that_the_old_key_could_open_is_left(kept: Kept) -> None:
     long = replace(SECRET, name="long", spec=SecretSpec({"k": "v" * 30_000}))
-    async with open_store(directory) as store:
+    async with kept.open(kept.directory) as store:
         await store.write(lambda tx: tx.put_secret(long))
-    parts = {text[-100:].encode() for text in documents(directory)}
-    connection = sqlite3.connect(directory / "edgesync.db")
+    parts = {text[-100:].encode() for text in kept.documents()}
+    connection = sqlite3.connect(kept.directory / "edgesync.db")
     connection.execute("PRAGMA secure_delete = OFF")  # as where SQLite was built without it
     with connection:
         connection.execute("DELETE FROM resource WHERE name = 'long'")
     connection.close()
-    rekey(*files(directory))
-    left = b"".join(path.read_bytes() for path in database_files(directory))
+    rekey(kept.database, kept.key)
+    files = sorted(kept.directory.glob("edgesync.db*"))
+    left = b"".join(path.read_bytes() for path in files)
     assert not [part for part in parts if part in left]
 
 
-async def test_the_old_key_opens_nothing_any_more(directory: Path) -> None:
-    database, key = files(directory)
+@pytest.mark.parametrize(
+    "database_url", [pytest.param("postgres", marks=NEEDS_POSTGRES)], indirect=True
+)
+async def test_postgres_keeps_no_row_that_the_old_key_could_open(
+    kept: Kept, postgres: Postgres
+) -> None:
+    parts = {text[-40:].encode() for text in kept.documents()}
+
+    def found() -> list[bytes]:
+        with psycopg.connect(kept.url, autocommit=True) as connection:
+            connection.execute("CHECKPOINT")
+        tables = (postgres.directory / "data" / "base").rglob("*")
+        content = b"".join(path.read_bytes() for path in tables if path.is_file())
+        return [part for part in parts if part in content]
+
+    assert found()
+    rekey(kept.database, kept.key)
+    assert not found()
+
+
+async def test_the_old_key_opens_nothing_any_more(kept: Kept) -> None:
+    database, key = kept.database, kept.key
     old_key = key.read_bytes()
     rekey(database, key)
     key.write_bytes(old_key)
     with pytest.raises(Unavailable):
-        await read_all(directory)
+        await read_all(kept)
 
 
 @pytest.mark.parametrize("point", ["key made", "sealed", "committed", "in place"])
-async def test_a_crash_at_any_point_loses_nothing(directory: Path, point: str) -> None:
-    database, key = files(directory)
+async def test_a_crash_at_any_point_loses_nothing(kept: Kept, point: str) -> None:
+    database, key = kept.database, kept.key
     old_key = key.read_bytes()
-    die_at(point, directory)
+    die_at(point, kept)
     settle_key(database, key)
-    assert not (directory / "secrets.key.new").exists()
+    assert not (kept.directory / "secrets.key.new").exists()
     assert (key.read_bytes() == old_key) is (point in {"key made", "sealed"})
-    assert await read_all(directory) == ALL
+    assert await read_all(kept) == ALL
     assert rekey(database, key) == len(ALL)
-    assert await read_all(directory) == ALL
+    assert await read_all(kept) == ALL
 
 
-async def test_a_crash_can_be_followed_by_another_try(directory: Path) -> None:
+async def test_a_crash_can_be_followed_by_another_try(kept: Kept) -> None:
     for point in ("key made", "sealed", "committed", "in place"):
-        die_at(point, directory)
-    rekey(*files(directory))
-    assert await read_all(directory) == ALL
+        die_at(point, kept)
+    rekey(kept.database, kept.key)
+    assert await read_all(kept) == ALL
 
 
-async def test_a_database_in_use_is_left_alone(directory: Path) -> None:
-    database, key = files(directory)
+async def test_a_database_in_use_is_left_alone(kept: Kept) -> None:
+    database, key = kept.database, kept.key
     old_key = key.read_bytes()
-    async with open_store(directory) as store:
+    async with kept.open(kept.directory) as store:
         with pytest.raises(Unavailable):
             rekey(database, key)
         assert await store.read(got) == ALL
     assert key.read_bytes() == old_key
-    assert not (directory / "secrets.key.new").exists()
+    assert not (kept.directory / "secrets.key.new").exists()
 
 
-async def test_another_key_changes_nothing(directory: Path) -> None:
-    database, key = files(directory)
-    right, before = key.read_bytes(), documents(directory)
+async def test_a_server_that_runs_does_not_keep_another_from_settling(kept: Kept) -> None:
+    """Two servers on one database: one was being re-keyed, in vain, when the other started."""
+    if not kept.url:
+        return
+    die_at("sealed", kept)
+    async with kept.open(kept.directory):
+        settle_key(kept.database, kept.key)
+        assert not (kept.directory / "secrets.key.new").exists()
+
+
+async def test_another_key_changes_nothing(kept: Kept) -> None:
+    database, key = kept.database, kept.key
+    right, before = key.read_bytes(), kept.documents()
     key.write_bytes(b"A" * 43 + b"=\n")
     with pytest.raises(Unavailable):
         rekey(database, key)
-    assert documents(directory) == before
+    assert kept.documents() == before
     key.write_bytes(right)
     settle_key(database, key)
-    assert await read_all(directory) == ALL
+    assert await read_all(kept) == ALL
 
 
-def test_there_is_nothing_to_do_where_nothing_is(tmp_path: Path) -> None:
+def test_there_is_nothing_to_do_where_nothing_is(
+    tmp_path: Path, database_url: Callable[[Path], str]
+) -> None:
+    key = tmp_path / "secrets.key"
     with pytest.raises(Unavailable):
-        rekey(*files(tmp_path))
-    settle_key(*files(tmp_path))
+        rekey(database_of(tmp_path, database_url(tmp_path)), key)
+    settle_key(database_of(tmp_path, database_url(tmp_path)), key)
     assert not list(tmp_path.iterdir())
 
 
-async def test_a_config_of_an_older_version_is_sealed_too(directory: Path) -> None:
-    connection = sqlite3.connect(directory / "edgesync.db")
-    with connection:
-        plain = '{"data":[{"key":"a","value":{"type":"kv","value":"b"}}]}'
-        connection.execute("UPDATE resource SET document = ? WHERE kind = 'config'", (plain,))
-    connection.close()
-    rekey(*files(directory))
-    assert all(text.startswith("sealed:") for text in documents(directory))
-    assert await read_all(directory) == ALL
+async def test_a_config_of_an_older_version_is_sealed_too(kept: Kept) -> None:
+    plain = '{"data":[{"key":"a","value":{"type":"kv","value":"b"}}]}'
+    kept.change(f"UPDATE resource SET document = '{plain}' WHERE kind = 'config'")  # noqa: S608
+    rekey(kept.database, kept.key)
+    assert all(text.startswith("sealed:") for text in kept.documents())
+    assert await read_all(kept) == ALL

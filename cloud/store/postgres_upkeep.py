@@ -1,0 +1,68 @@
+"""A PostgreSQL database, to somebody who is no server: a `Database` as in `upkeep`."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from cloud.store.parts.part import Run
+from cloud.store.postgres import PATIENCE, bring_up_to_date, take_part
+from cloud.store.postgres_connection import (
+    READ,
+    WRITE,
+    PostgresConnection,
+    open_connection,
+    speaking_our_errors,
+)
+from cloud.store.rows import Row
+from cloud.store.upkeep import Rows
+
+T = TypeVar("T")
+
+_FETCHED = 2000
+"""Rows of a look that are in memory."""
+
+
+class PostgresDatabase:
+    """A `Database` at *url* (libpq's URI)."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def missing(self) -> Path | None:
+        """As in `Database`: every use says why not."""
+        return None
+
+    @contextlib.contextmanager
+    def held(self, *, alone: bool) -> Iterator[None]:
+        """As in `Database`."""
+        with speaking_our_errors():
+            taken = take_part(self._url, alone=alone)
+        with contextlib.closing(taken):
+            yield
+
+    def in_transaction(self, work: Callable[[Run], T]) -> T:
+        """As in `Database`."""
+        with speaking_our_errors():
+            bring_up_to_date(self._url)
+        connection = PostgresConnection(self._url, WRITE, patience=PATIENCE)
+        with contextlib.closing(connection):
+            return connection.in_transaction(work)
+
+    @contextlib.contextmanager
+    def look(self) -> Iterator[Rows]:
+        """As in `Database`."""
+        with speaking_our_errors(), contextlib.closing(open_connection(self._url)) as connection:
+            connection.execute(READ[0].encode())
+
+            def rows(statement: str) -> Iterator[Row]:
+                with connection.cursor("look") as cursor:
+                    cursor.itersize = _FETCHED
+                    yield from cursor.execute(statement.encode())
+
+            yield rows
+
+    def wipe(self) -> None:
+        """As in `Database`; what the log of PostgreSQL itself holds goes in its time."""
+        with speaking_our_errors(), contextlib.closing(open_connection(self._url)) as connection:
+            connection.execute("VACUUM (FULL) resource, batch, callback, sealing")

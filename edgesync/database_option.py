@@ -1,0 +1,34 @@
+"""Which database a command is about, for those that work beside a server."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from cloud.errors import CloudError
+from cloud.opening import database_of
+from cloud.store.upkeep import Database
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+VARIABLE = "EDGESYNC_DATABASE"
+
+
+def database_option(command: C) -> C:
+    """Give *command* the option `--database`, with the variable that servers read it from, too."""
+    return click.option(
+        "--database",
+        default="",
+        envvar=VARIABLE,
+        metavar="URL",
+        help="PostgreSQL that the server uses; without it the file in its directory.",
+    )(command)
+
+
+def chosen_database(data_dir: Path, url: str) -> Database:
+    """The database that the options say."""
+    try:
+        return database_of(data_dir, url)
+    except CloudError as error:
+        raise click.UsageError(str(error)) from error
