@@ -75,7 +75,6 @@ BACKLOG = 2048
 GRACE_SECONDS = 5
 """How long requests under way may take once the server is told to stop."""
 
-
 ROTATION_DUE = timedelta(days=180)
 """What may be left of root and intermediate without a warning at each start; nodes take 90 days."""
 
@@ -288,15 +287,15 @@ async def open_cloud(
             public=revocations.routes(),
             measures=measures,
         )
-        url_lifetime = timedelta(seconds=settings.object_url_seconds)
         exchange = Exchange(
             store,
             now_utc,
             renew=renewals.over_mqtt,
-            presign=presigner(url_lifetime),
+            presign=presigner(timedelta(seconds=settings.object_url_seconds)),
             deploys_kept=settings.deploys_kept,
             measures=measures,
         )
+        per_node = Limiter(settings.request_rate, time.monotonic)
         tls = server_context(certificate.certificate_file, certificate.key_file)
         open_tls = open_listener_context(
             certificate.certificate_file, certificate.key_file, authority.trusted_pem
@@ -305,7 +304,9 @@ async def open_cloud(
             addresses=_addresses(settings, listeners, opened, data),
             api=_web_server(people, None if settings.is_on_loopback else tls),
             activation=_web_server(devices, open_tls),
-            sync=_web_server(sync_app(exchange, new_id=_new_id), nodes_tls),
+            sync=_web_server(
+                sync_app(exchange, new_id=_new_id, refusals=refusals, limiter=per_node), nodes_tls
+            ),
             inbox=Inbox(
                 opened.hub,
                 exchange,

@@ -94,6 +94,7 @@ class Action(StrEnum):
     CALLBACK_UPDATE = "callback.update"
     CALLBACK_DELETE = "callback.delete"
     CALLBACK_RETRY = "callback.retry"
+    INSTALLER_READ = "installer.read"
     TOKEN_CREATE = "token.create"  # noqa: S105
     TOKEN_DELETE = "token.delete"  # noqa: S105
     API_AUTHENTICATE = "api.authenticate"

@@ -32,13 +32,22 @@ class RefusalLog:
         # How many of each action were left out since its last entry.
         self._left_out: Counter[str] = Counter()
 
+    def turn(self, action: str) -> int | None:
+        """How many of *action* were left out before the one that may be written down now.
+
+        None, and it is counted, where that is one too many.
+        """
+        if self._buckets.take(action, self._timer()) is not None:
+            self._left_out[action] += 1
+            return None
+        return self._left_out.pop(action, 0)
+
     async def note(self, attempt: Attempt, error: CloudError) -> None:
         """Write down that *attempt* was refused with *error*; never raises a CloudError."""
         action = attempt.action
-        if self._buckets.take(action, self._timer()) is not None:
-            self._left_out[action] += 1
+        left_out = self.turn(action)
+        if left_out is None:
             return
-        left_out = self._left_out.pop(action, 0)
         try:
             await self._store.write(lambda tx: refuse(tx, attempt, error, left_out=left_out))
         except Unavailable as trouble:

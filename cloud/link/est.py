@@ -9,6 +9,7 @@ and no more than that: who it becomes is the server's to say, here as everywhere
 import base64
 import binascii
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import wraps
 
 from cryptography import x509
@@ -37,10 +38,15 @@ CERTS_ONLY = "application/pkcs7-mime; smime-type=certs-only"
 Enrol = Callable[[Request, Claim], Awaitable[Activation]]
 """Makes who claims to be a device a node; what is refused is raised."""
 
+Noting = Callable[[Request, Claim], AbstractAsyncContextManager[None]]
+"""Writes down what the block refuses who claims so much."""
+
 _Handler = Callable[[Request], Awaitable[Response]]
 
 
-def est_routes(authority: Authority, renewals: Renewals, enrol: Enrol) -> list[Route]:
+def est_routes(
+    authority: Authority, renewals: Renewals, enrol: Enrol, noting: Noting
+) -> list[Route]:
     """The three operations that RFC 7030 demands of a server (3.2.2)."""
 
     async def ca_certificates(_: Request) -> Response:
@@ -48,9 +54,11 @@ def est_routes(authority: Authority, renewals: Renewals, enrol: Enrol) -> list[R
 
     @_challenging
     async def enroll(request: Request) -> Response:
-        user, password = _credentials(request.headers)
-        csr = await _signing_request(request)
+        async with noting(request, Claim()):
+            user, password = _credentials(request.headers)
         namespace, _, batch = user.rpartition("/")
+        async with noting(request, Claim(batch_name=batch, namespace=namespace)):
+            csr = await _signing_request(request)
         token, secret = ("", password) if user else (password, "")
         kind = SecurityType.TOKEN if secret else SecurityType.NONE
         claim = Claim(

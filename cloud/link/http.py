@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any
 
@@ -131,19 +132,12 @@ def activation_app(
             wake_callbacks()
         return activation
 
-    async def installer(request: Request) -> Response:
-        token, now = request.query_params.get("token", ""), clock()
-        target = await store.read(lambda tx: install_target(tx, token, now=now))
-        return bytes_response(installer_script(address, token, target))
-
-    async def agent(request: Request) -> Response:
-        token, now = request.query_params.get("token", ""), clock()
-        await store.read(lambda tx: offered(tx, token, now=now))
-        return bytes_response(agent_program())
+    def noting(request: Request, claim: Claim) -> AbstractAsyncContextManager[None]:
+        return refusals.noting(attempt_of(request, claim))
 
     routes = [Route(path, active, methods=["POST"]) for path in ("/v1/active", "/v1/active/")]
-    routes += [Route(INSTALLER_PATH, installer), Route(AGENT_PATH, agent)]
-    routes += [*renewals.routes(), *est_routes(authority, renewals, enrol)]
+    routes += _downloads(store, clock, address, refusals)
+    routes += [*renewals.routes(), *est_routes(authority, renewals, enrol, noting)]
     return http_app(
         [*routes, *public],
         new_id=new_id,
@@ -153,6 +147,33 @@ def activation_app(
         metrics=measures.metrics,
         listener="activation",
     )
+
+
+def _downloads(
+    store: Store, clock: Callable[[], datetime], address: ServerAddress, refusals: RefusalLog
+) -> list[Route]:
+    """The installer and the agent, for who has an install token."""
+
+    def noting(request: Request, now: datetime) -> AbstractAsyncContextManager[None]:
+        caller = address_of(request.scope)
+        action = Action.INSTALLER_READ
+        return refusals.noting(
+            Attempt(DEVICE, action, now, address=caller, request_id=request_id(request))
+        )
+
+    async def installer(request: Request) -> Response:
+        token, now = request.query_params.get("token", ""), clock()
+        async with noting(request, now):
+            target = await store.read(lambda tx: install_target(tx, token, now=now))
+        return bytes_response(installer_script(address, token, target))
+
+    async def agent(request: Request) -> Response:
+        token, now = request.query_params.get("token", ""), clock()
+        async with noting(request, now):
+            await store.read(lambda tx: offered(tx, token, now=now))
+        return bytes_response(agent_program())
+
+    return [Route(INSTALLER_PATH, installer), Route(AGENT_PATH, agent)]
 
 
 @contextlib.asynccontextmanager

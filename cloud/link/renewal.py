@@ -23,7 +23,7 @@ from cloud.core.audit import DEVICE, Action, Actor, ActorKind, Attempt
 from cloud.core.decoding import convert
 from cloud.core.times import time_text
 from cloud.core.tokens import EVERYWHERE
-from cloud.errors import CloudError, Invalid, Unavailable
+from cloud.errors import CloudError, Invalid, TooManyRequests, Unavailable
 from cloud.http.answers import json_response
 from cloud.http.peer import PeerCertificate, peer_certificate
 from cloud.http.refusals import RefusalLog
@@ -89,12 +89,14 @@ class Renewals:
         self, node_id: str, content: Any, now: datetime, *, meta: Meta
     ) -> Callable[[Transaction], Message]:
         """What is to be done about a renew message of the node; Invalid names what is wrong."""
-        self._count(node_id)
+        attempt = _attempt(node_id, now)
+        try:
+            self._count(node_id)
+        except TooManyRequests as error:
+            return self._refusing(attempt, error)
         question = convert(content, _Question, under="content")
         device = _device(requested_key(question.csr, field="content.csr"), "")
         serial = self._new_serial()
-
-        attempt = _attempt(node_id, now)
 
         def work(tx: Transaction) -> Message:
             try:
@@ -113,6 +115,16 @@ class Renewals:
 
         return work
 
+    def _refusing(self, attempt: Attempt, error: CloudError) -> Callable[[Transaction], Message]:
+        left_out = self._refusals.turn(attempt.action)
+
+        def work(tx: Transaction) -> Message:
+            if left_out is not None:
+                refuse(tx, attempt, error, left_out=left_out)
+            raise error
+
+        return work
+
     async def renew_shown(
         self, request: Request, peer: PeerCertificate, key: PublicKey
     ) -> Activation:
@@ -123,12 +135,12 @@ class Renewals:
     async def _renew_shown(
         self, request: Request, peer: PeerCertificate, key: PublicKey
     ) -> Activation:
-        self._count(peer.node_id)
         authority, now, serial = self._authority, self._clock(), self._new_serial()
         device = _device(key, address_of(request.scope))
         node_id, shown = peer.node_id, peer.serial
         return await self._renewed(
             _attempt(node_id, now, request),
+            node_id,
             lambda tx: renew_shown(tx, authority, node_id, shown, device, now=now, serial=serial),
         )
 
@@ -140,16 +152,17 @@ class Renewals:
                 lambda tx: returning_node(tx, ended, device.key_digest, grace=grace, now=now)
             )
         # A signing request can be sent again by who has seen it; that must not use up the node's.
-        self._count(f"{node_id} from {address_key_of(request.scope)}")
         return await self._renewed(
             _attempt(node_id, now, request),
+            f"{node_id} from {address_key_of(request.scope)}",
             lambda tx: come_back(tx, authority, ended, device, grace=grace, now=now, serial=serial),
         )
 
     async def _renewed(
-        self, attempt: Attempt, work: Callable[[Transaction], Activation]
+        self, attempt: Attempt, counted: str, work: Callable[[Transaction], Activation]
     ) -> Activation:
         async with self._refusals.noting(attempt):
+            self._count(counted)
             return await self._store.write(lambda tx: carry_out(tx, attempt, work))
 
     async def _over_https(self, request: Request) -> Response:

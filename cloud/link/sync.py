@@ -16,12 +16,16 @@ from starlette.routing import Route
 from broker.errors import MalformedMessage
 from broker.messages import SOURCE, Encoding, Kind, Message, decode_content, encode_json
 from broker.topics import Channel
+from cloud.core.audit import DEVICE, Action, Actor, ActorKind, Attempt
 from cloud.core.names import split_node_id
-from cloud.errors import Denied, Invalid
+from cloud.core.tokens import EVERYWHERE
+from cloud.errors import Denied, Invalid, NotFound, TooManyRequests
 from cloud.http.answers import json_text_response
 from cloud.http.app import http_app
+from cloud.http.limits import UNLIMITED, Limiter
 from cloud.http.peer import PeerCertificate, peer_certificate
-from cloud.http.requests import read_body
+from cloud.http.refusals import RefusalLog
+from cloud.http.requests import address_of, read_body, request_id
 from cloud.link.exchange import Exchange, Question
 from cloud.operations.admission import may_connect
 from cloud.operations.nodes import existing_node
@@ -39,19 +43,33 @@ _META = (SOURCE,)
 """Headers that say of a message what `meta` says in an envelope."""
 
 
-def sync_app(exchange: Exchange, *, new_id: Callable[[], str]) -> Starlette:
-    """The link over HTTPS, behind a listener that requires the certificate of a node."""
+def sync_app(
+    exchange: Exchange,
+    *,
+    new_id: Callable[[], str],
+    refusals: RefusalLog,
+    limiter: Limiter = UNLIMITED,
+) -> Starlette:
+    """The link over HTTPS, behind a listener that requires the certificate of a node.
+
+    *limiter* counts the requests of each node; who is not let in goes into *refusals*.
+    """
 
     async def answer(request: Request, channel: Channel, kind: Kind) -> Response:
         peer = peer_certificate(request)
-        if peer is None:
-            raise Denied("a client certificate of a node is needed")
-        with exchange.measures.request(channel):
-            message = await _read_message(request, kind)
-            now = exchange.clock()
-            question = exchange.read(peer.node_id, channel, message, Encoding.JSON, now)
-            _only_if_admitted(question, peer, now)
-            told = await exchange.ask(question)
+        now = exchange.clock()
+        try:
+            shown = _of_a_node(peer)
+            with exchange.measures.request(channel):
+                limiter.take(shown.node_id)
+                message = await _read_message(request, kind)
+                question = exchange.read(shown.node_id, channel, message, Encoding.JSON, now)
+                _only_if_admitted(question, shown, now)
+                told = await exchange.ask(question)
+        except (Denied, TooManyRequests, NotFound) as error:
+            if not isinstance(error, NotFound) or error.kind == "node":
+                await refusals.note(_attempt(request, peer, now), error)
+            raise
         return json_text_response(encode_json(told.content if told else None))
 
     routes = [
@@ -59,6 +77,26 @@ def sync_app(exchange: Exchange, *, new_id: Callable[[], str]) -> Starlette:
         for path, (channel, kind) in PATHS.items()
     ]
     return http_app(routes, new_id=new_id, metrics=exchange.measures.metrics, listener="sync")
+
+
+def _of_a_node(peer: PeerCertificate | None) -> PeerCertificate:
+    if peer is None:
+        raise Denied("a client certificate of a node is needed")
+    return peer
+
+
+def _attempt(request: Request, peer: PeerCertificate | None, now: datetime) -> Attempt:
+    """What the audit log says of a request that is refused because of who sent it."""
+    namespace, _, name = (peer.node_id if peer else "").partition(".")
+    return Attempt(
+        Actor(ActorKind.NODE, name, namespace) if peer else DEVICE,
+        Action.NODE_CONNECT,
+        now,
+        namespace or EVERYWHERE,
+        name,
+        address_of(request.scope),
+        request_id(request),
+    )
 
 
 async def _read_message(request: Request, kind: Kind) -> Message:

@@ -14,6 +14,7 @@ from broker.client import open_client_hub
 from cloud.core.app import AppSpec, Service
 from cloud.core.certificate import NodeCertificate
 from cloud.core.node import NodeSpec
+from cloud.http.refusals import RefusalLog
 from cloud.link.exchange import Exchange
 from cloud.link.inbox import Inbox
 from cloud.link.pusher import Pusher
@@ -101,7 +102,7 @@ async def test_a_mixed_fleet_converges_over_a_broker_that_stands_by_itself(tmp_p
         await store.write(lambda tx: describe(tx, authority))
         await until(lambda: hub.is_attached)
         exchange = Exchange(store, now)
-        app = sync_app(exchange, new_id=lambda: "id")
+        app = sync_app(exchange, new_id=lambda: "id", refusals=RefusalLog(store, lambda: 0.0))
         ports: Any = Ports(mosquitto.port)
         context = over_https.context()
         async with (

@@ -22,7 +22,7 @@ from tests.end_to_end.conftest import (
     running_server,
     wait_for,
 )
-from tests.end_to_end.node import Node
+from tests.end_to_end.node import Node, connected
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +91,43 @@ def test_a_renewal_and_a_node_that_is_refused_are_written_down(shared: Server) -
     found = wait_for(lambda: entries(shared, action="node.connect"), "the refusal")
     node.client.loop_stop()
     assert {(one["name"], one["outcome"]) for one in found} == {("sn-9", "RequestAccessDenied")}
+
+
+def test_what_is_refused_before_anybody_is_known_is_written_down(shared: Server) -> None:
+    with shared.devices() as devices:
+        enroll = "/.well-known/est/simpleenroll"
+        assert devices.post(enroll).status_code == 401
+        assert devices.post(enroll, auth=("other/b7", "a token")).status_code == 415
+        for path in ("/v1/init/install.sh", "/v1/init/agent.pyz"):
+            assert devices.get(path, params={"token": "a wrong guess"}).status_code == 401
+    found = entries(shared, kind="record")[-2:] + entries(shared, kind="installer")
+    assert [(one["action"], one["namespace"], one["name"], one["outcome"]) for one in found] == [
+        ("record.activate", "default", "", "RequestAccessDenied"),
+        ("record.activate", "other", "b7", "UnsupportedMediaType"),
+        ("installer.read", "*", "", "RequestAccessDenied"),
+        ("installer.read", "*", "", "RequestAccessDenied"),
+    ]
+    assert {one["actor"]["kind"] for one in found} == {"device"}
+    assert {one["address"] for one in found} == {"127.0.0.1"}
+    assert "a wrong guess" not in str(found)
+    assert "a token" not in str(found)
+
+
+def test_a_renewal_too_many_is_written_down_whichever_way_it_came(shared: Server) -> None:
+    with shared.client() as api:
+        batch = make_batch(api, "eager")
+        shown, over_mqtt = (activate(shared, batch, name) for name in ("sn-20", "sn-21"))
+    body = {"csr": make_csr()[1]}
+    with httpx.Client(base_url=shared.activation, verify=shown.context()) as renewing:
+        codes = [renewing.post("/v1/renew", json=body).status_code for _ in range(7)]
+    assert codes == [200] * 6 + [429]
+    with connected(shared, over_mqtt) as node:
+        for _ in range(7):
+            node.send("renew", "renew", body)
+            node.next("renew-response")
+    for name in ("sn-20", "sn-21"):
+        found = entries(shared, action="certificate.renew", name=name)
+        assert [one["outcome"] for one in found] == ["done"] * 6 + ["TooManyRequests"]
 
 
 def test_commands_write_down_what_they_do_beside_the_server(tmp_path: Path) -> None:

@@ -16,8 +16,11 @@ from cloud.core.app import AppSpec, Ref, Service, Volume
 from cloud.core.certificate import NodeCertificate
 from cloud.core.config import ConfigItem, ConfigSpec, KeyValue
 from cloud.core.node import NodeSpec
+from cloud.core.rate import Rate
 from cloud.core.registry import RegistrySpec
 from cloud.core.secret import SecretSpec
+from cloud.http.limits import Limiter
+from cloud.http.refusals import RefusalLog
 from cloud.link.exchange import Exchange
 from cloud.link.sync import sync_app
 from cloud.operations.apps import create_app
@@ -144,7 +147,9 @@ async def link(authority: Authority, store: Store) -> AsyncIterator[Link]:
     await store.write(describe)
     await store.write(lambda tx: admit(tx, authority))
     here = Link("", authority, Exchange(store, lambda: here.now), store)
-    app = sync_app(here.exchange, new_id=lambda: "id")
+    refusals = RefusalLog(store, lambda: 0.0, rate=Rate(2, 1))
+    limiter = Limiter(Rate(10, 1), lambda: 0.0)
+    app = sync_app(here.exchange, new_id=lambda: "id", refusals=refusals, limiter=limiter)
     async with serving(app, authority.server_context()) as url:
         here.url = url
         yield here

@@ -11,7 +11,9 @@ import pytest
 
 from broker.messages import Message
 from broker.topics import Channel
+from cloud.core.audit import AuditFilter
 from cloud.core.certificate import NodeCertificate
+from cloud.core.tokens import EVERYWHERE
 from cloud.link.inbox import Inbox
 from cloud.link.sync import BODY_LIMIT
 from cloud.operations.nodes import delete_node
@@ -204,3 +206,36 @@ async def test_a_certificate_that_is_no_nodes_is_refused(link: Link) -> None:
 async def test_there_is_nothing_else_here(link: Link, method: str, path: str) -> None:
     async with link.client() as client:
         assert (await client.request(method, path)).status_code == 404
+
+
+async def refused(link: Link) -> list[tuple[str, str, str, str]]:
+    found = await link.store.read(
+        lambda tx: tx.audit_links(AuditFilter(EVERYWHERE), below=2**63 - 1, limit=100)
+    )
+    return [
+        (entry.attempt.action, entry.attempt.name, entry.outcome, entry.attempt.address)
+        for entry in (one.entry for one in reversed(found))
+    ]
+
+
+async def test_who_is_refused_is_written_down_at_a_bounded_rate(link: Link) -> None:
+    assert (await link.post(DESIRE, infos(("secret", "gone")))).status_code == 404
+    await link.store.write(lambda tx: revoked(tx, link.authority))
+    assert (await link.post(REPORT, {"apps": []})).status_code == 401
+    await link.store.write(lambda tx: deleted(tx, link.authority))
+    for _ in range(3):
+        assert (await link.post(REPORT, {"apps": []})).status_code == 404
+    assert await refused(link) == [
+        ("node.connect", "n1", "RequestAccessDenied", "127.0.0.1"),
+        ("node.connect", "n1", "ResourceNotFound", "127.0.0.1"),
+    ]
+
+
+async def test_one_node_that_asks_too_often_is_told_so_and_no_other(link: Link) -> None:
+    async with link.client() as client:
+        answers = [await client.post(REPORT, json={"apps": []}) for _ in range(11)]
+    assert [answer.status_code for answer in answers] == [200] * 10 + [429]
+    assert answers[-1].headers["retry-after"] == "1"
+    assert await refused(link) == [("node.connect", "n1", "TooManyRequests", "127.0.0.1")]
+    async with link.client("default.n2") as client:
+        assert (await client.post(REPORT, json={"apps": []})).status_code == 200

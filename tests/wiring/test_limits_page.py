@@ -102,7 +102,9 @@ LIMITS: Mapping[str, str] = {
     "`quotaNum` of a batch": f"{batch.QUOTA_LIMIT:,}",
     "installation commands of one node or batch at a time": f"{installation.LIVE_LIMIT}",
     "life of an installation command": span(installation.LIFETIME),
-    "requests by one token, or one address without": f"{SET.requests_per_second} a second",
+    "requests by one token, one node on the HTTPS link, or one address without": (
+        f"{SET.requests_per_second} a second"
+    ),
     "requests without a valid token from one address": f"{SET.denials_per_minute} a minute",
     "callers that are counted": f"{callers.KEYS:,}",
     "body of an activation or a renewal": size(http.BODY_LIMIT),
