@@ -173,6 +173,20 @@ async def test_taking_all_certificates_back_does_not_open_the_record(world: Stor
             await use(world, key=key, serial=2)
 
 
+async def test_a_key_that_a_renewal_has_replaced_is_still_the_devices_until_it_is_taken_back(
+    world: Store,
+) -> None:
+    await use(world)
+    renewed = NodeCertificate(9, "default.n1", LATER, LATER + LOST, key="digest of next")
+    await world.write(lambda tx: tx.put_certificate(renewed))
+    for serial, key in ((2, "key"), (3, "next")):
+        assert (await use(world, key=key, serial=serial)).node_name == "n1"
+    await reset(world)
+    await use(world, key="next", serial=4)
+    with pytest.raises(OtherKey):
+        await use(world, serial=5)
+
+
 async def test_a_deleted_node_may_come_back_with_another_key(world: Store) -> None:
     await use(world)
     await world.write(lambda tx: nodes.delete_node(tx, NAMESPACE, "n1", now=LATER))
