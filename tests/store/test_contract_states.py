@@ -101,3 +101,16 @@ async def test_what_servers_have_yet_to_do_is_counted(store: Store) -> None:
     assert await store.read(lambda tx: tx.count_waiting()) == Waiting(2, 1)
     await store.write(lambda tx: tx.take_stale(1))
     assert await store.read(lambda tx: tx.count_waiting()) == Waiting(1, 1)
+
+
+async def test_nodes_are_counted_by_the_later_of_report_and_stats(store: Store) -> None:
+    def put(tx: Transaction) -> None:
+        for name, stats in (("n", NOW + GONE * USUAL), ("m", NOW - DAY), ("o", None)):
+            tx.put_node(node(name))
+            tx.put_report("default", name, report(), "json", NOW, Pace(USUAL))
+            if stats is not None:
+                tx.put_usage("default", name, b"{}", stats)
+
+    await store.write(put)
+    counts = await store.read(lambda tx: tx.count_states(NOW + GONE * USUAL - MICROSECOND))
+    assert counts == {State.ONLINE: 1, State.STALE: 2, State.OFFLINE: 0, State.NEVER: 0}
