@@ -7,6 +7,7 @@ measured, and what limits it: docs/performance.md.
 
 import asyncio
 import json
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -422,6 +423,7 @@ def command(
 
     Starts what it needs on free ports of this machine, and removes it again.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end what was started, too
     layout = Layout(broker, database, servers)
     if servers > 1 and (broker, database) != ("mosquitto", "postgresql"):
         raise click.UsageError("more than one server needs --broker mosquitto, and postgresql")
