@@ -40,6 +40,10 @@ NO_CHANGE_OF_A_THING = {
     # What nodes say, and what they have to be told.
     "put_report",
     "put_usage",
+    # Which servers are there; nobody asks them to.
+    "note_server",
+    "keep_server",
+    "forget_server",
     # By the way, of tokens that open nothing any more.
     "delete_expired_install_tokens",
     # The nodes that are to be told.
