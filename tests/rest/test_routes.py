@@ -226,6 +226,7 @@ async def test_a_node_says_how_it_stands_and_since_when(world: World) -> None:
         "lastStats": None,
         "interval": None,
         "connected": False,
+        "revoked": False,
     }
     world.connected.add("default.n1")
     report = read_report({}, Order())
