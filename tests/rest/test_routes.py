@@ -246,6 +246,7 @@ async def test_a_node_says_how_it_stands_and_since_when(world: World) -> None:
         "lastStats": "2026-01-02T03:05:05Z",
         "interval": 3600.0,
         "connected": True,
+        "revoked": False,
     }
     assert await state() == online
     world.clock.advance(3 * 3600)
