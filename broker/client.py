@@ -163,7 +163,7 @@ class ClientHub:
             logger.warning("cannot end the connection of %s: %s", node_id, error)
 
     # on the network thread
-    def _on_attached(self, session: Session, _was_there: bool) -> None:  # noqa: FBT001
+    def _on_attached(self, session: Session) -> None:
         session.client.subscribe([(each, 1) for each in _FILTERS])
         self._is_attached = True
         logger.info("connected to the broker at %s", self._broker.place)
@@ -212,7 +212,7 @@ class _Adoption:
 
         return counting
 
-    def on_attached(self, session: Session, _was_there: bool) -> None:  # noqa: FBT001
+    def on_attached(self, session: Session) -> None:
         session.client.on_unsubscribe = lambda *_: self._tell()
         session.client.unsubscribe(_FILTERS)
 

@@ -64,7 +64,7 @@ class Session:
     """Owns a connection under *client_id* that comes back by itself.
 
     Each message goes to *deliver*, on the network thread, with the number of the connection it came
-    on. *on_attached* is called there after each connect, with whether the broker had the session;
+    on. *on_attached* is called there after each connect;
     *on_detached* when a connection ends, with the reason, or when there was none to end: None.
     """
 
@@ -75,7 +75,7 @@ class Session:
         limits: ClientLimits,
         *,
         deliver: Callable[["Session", MQTTMessage, int], None],
-        on_attached: Callable[["Session", bool], None],
+        on_attached: Callable[["Session"], None],
         on_detached: Callable[["Session", int | None], None],
     ) -> None:
         self._broker = broker
@@ -136,12 +136,12 @@ class Session:
                 self._unacked -= 1
                 self.client.ack(mid, 1)
 
-    def _on_connect(self, _client: Client, _data: Any, flags: Any, reason: Any, _: Any) -> None:
+    def _on_connect(self, _client: Client, _data: Any, _flags: Any, reason: Any, _: Any) -> None:
         if reason.is_failure:
             logger.error("the broker refuses this server: %s", reason)
             self._on_detached(self, None)
             return
-        self._on_attached(self, bool(flags.session_present))
+        self._on_attached(self)
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
         logger.warning("cannot reach the broker at %s", self._broker.place)
