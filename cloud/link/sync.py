@@ -17,7 +17,6 @@ from broker.errors import MalformedMessage
 from broker.messages import SOURCE, Encoding, Kind, Message, decode_content, encode_json
 from broker.topics import Channel
 from cloud.core.audit import DEVICE, Action, Actor, ActorKind, Attempt
-from cloud.core.names import split_node_id
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Denied, Invalid, NotFound, TooManyRequests
 from cloud.http.answers import json_text_response
@@ -27,8 +26,7 @@ from cloud.http.peer import PeerCertificate, peer_certificate
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import address_of, read_body, request_id
 from cloud.link.exchange import Exchange, Question
-from cloud.operations.admission import may_connect
-from cloud.operations.nodes import existing_node
+from cloud.operations.admission import check_certificate
 from cloud.store.interface import Transaction
 
 BODY_LIMIT = 1024 * 1024
@@ -114,9 +112,6 @@ def _only_if_admitted(question: Question, peer: PeerCertificate, now: datetime) 
     """Let *question* be carried out only while the certificate of *peer* opens the door."""
 
     def check(tx: Transaction) -> None:
-        if not may_connect(tx, peer.node_id, peer.serial, now=now):
-            # Deleted: in the words that agents look for.
-            existing_node(tx, *split_node_id(peer.node_id))
-            raise Denied("the certificate was taken back or is not known here")
+        check_certificate(tx, peer.node_id, peer.serial, now=now)
 
     question.require(check)

@@ -1,6 +1,7 @@
 """Who may connect."""
 
 from datetime import datetime
+from typing import NoReturn
 
 from cloud.core.names import split_node_id
 from cloud.errors import Denied, Invalid
@@ -15,8 +16,20 @@ def check_speaker(tx: Transaction, node_id: str, now: datetime) -> None:
     words that agents look for; Denied for any other.
     """
     if not tx.live_certificates(node_id, now):
-        existing_node(tx, *split_node_id(node_id))
-        raise Denied("the node has no valid certificate")
+        _refuse(tx, node_id, "the node has no valid certificate")
+
+
+def check_certificate(
+    tx: Transaction, node_id: str, certificate_serial: int, *, now: datetime
+) -> None:
+    """Refuse what `may_connect` does not let in; the errors are those of `check_speaker`."""
+    if not may_connect(tx, node_id, certificate_serial, now=now):
+        _refuse(tx, node_id, "the certificate was taken back or is not known here")
+
+
+def _refuse(tx: Transaction, node_id: str, reason: str) -> NoReturn:
+    existing_node(tx, *split_node_id(node_id))
+    raise Denied(reason)
 
 
 def may_connect(tx: Transaction, node_id: str, certificate_serial: int, *, now: datetime) -> bool:
