@@ -9,25 +9,21 @@ import asyncio
 import contextlib
 import functools
 import hashlib
-import ipaddress
-import json
 import logging
 import os
 import random
 import secrets
 import signal
 import socket
-import ssl
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import uvicorn
 from cryptography import x509
-from starlette.types import ASGIApp
 
 from broker.hub import Gate
 from certs.authority import Authority
@@ -37,11 +33,9 @@ from certs.tls import node_listener_context, open_listener_context, server_conte
 from cloud.config import BadSettings, Settings
 from cloud.core.audit import Action, Actor, ActorKind, Attempt, Head
 from cloud.core.installation import install_command
-from cloud.core.names import is_host_name
 from cloud.core.renewal import RATE as RENEWAL_RATE
 from cloud.errors import Denied
 from cloud.http.limits import Limiter
-from cloud.http.peer import PeerProtocol
 from cloud.http.refusals import RefusalLog
 from cloud.http.retention import Retention
 from cloud.link.callbacks import CallbackSender, open_callback_client
@@ -49,7 +43,6 @@ from cloud.link.exchange import Exchange
 from cloud.link.guard import Guard
 from cloud.link.http import activation_app
 from cloud.link.inbox import Inbox
-from cloud.link.installer import ServerAddress
 from cloud.link.own_certificate import OwnCertificate
 from cloud.link.presigning import CAN_SIGN, presigner
 from cloud.link.pusher import Pusher
@@ -57,6 +50,15 @@ from cloud.link.renewal import Renewals
 from cloud.link.revocations import RevocationLists
 from cloud.link.servers import Servers
 from cloud.link.sync import sync_app
+from cloud.listening import (
+    Addresses,
+    addresses_of,
+    install_address_of,
+    listen,
+    server_names,
+    tell_ready,
+    web_server,
+)
 from cloud.opening import OpenedHub, database_of, open_hub, open_metrics, open_store
 from cloud.operations.admission import check_speaker, may_connect
 from cloud.operations.audit import start_log
@@ -69,30 +71,8 @@ from cloud.store.witness import load_or_create_witness
 
 logger = logging.getLogger(__name__)
 
-BACKLOG = 2048
-"""Connections that wait to be accepted, at most."""
-
-GRACE_SECONDS = 5
-"""How long requests under way may take once the server is told to stop."""
-
 ROTATION_DUE = timedelta(days=180)
 """What may be left of root and intermediate without a warning at each start; nodes take 90 days."""
-
-
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """Where a running server is reached, and by what it is trusted; the ready file holds this."""
-
-    api: str
-    activation: str
-    mqtt: str
-    sync: str
-    ca: str
-    admin_token_file: str
-
-    def as_json(self) -> str:
-        """The ready file's text."""
-        return json.dumps({name: getattr(self, name) for name in self.__slots__}, indent=2) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +111,6 @@ def _new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-class _Server(uvicorn.Server):
-    """A web server as one task among others: signals are not its business."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to `serve`."""
-        yield
-
-
 async def serve(
     settings: Settings,
     *,
@@ -169,7 +140,7 @@ async def serve(
         ]
         for server, listener in zip(cloud.web_servers, cloud.sockets, strict=True):
             tasks.create_task(server.serve(sockets=[listener]), name="web server")
-        _tell_ready(cloud.addresses, settings.ready_file, announce)
+        tell_ready(cloud.addresses, settings.ready_file, announce)
         await stop.wait()
         logger.info("stopping")
         for server in cloud.web_servers:
@@ -198,17 +169,15 @@ async def open_cloud(
         await _start_log(store, witness.head(), version)
         authority = load_or_create_authority(data / "ca", now=now, passphrase=ca_passphrase)
         digest = _admin_token_digest(token_file)
-        names, addresses = _server_names(settings)
+        names, addresses = server_names(settings)
         ensure = functools.partial(
             ensure_server_certificate, data / "ca", authority, names, addresses
         )
         certificate = ensure(now=now)
         listeners = (
-            stack.enter_context(_listen(settings.host, settings.api_port, "api_port")),
-            stack.enter_context(
-                _listen(settings.host, settings.activation_port, "activation_port")
-            ),
-            stack.enter_context(_listen(settings.host, settings.sync_port, "sync_port")),
+            stack.enter_context(listen(settings.host, settings.api_port, "api_port")),
+            stack.enter_context(listen(settings.host, settings.activation_port, "activation_port")),
+            stack.enter_context(listen(settings.host, settings.sync_port, "sync_port")),
         )
         nodes_tls = node_listener_context(
             certificate.certificate_file, certificate.key_file, authority.trusted_pem
@@ -222,7 +191,7 @@ async def open_cloud(
         )
         client = await stack.enter_async_context(open_callback_client())
         callbacks = CallbackSender(store, client, now_utc, random.random)
-        install_address = _install_address(settings, listeners[1], opened)
+        install_address = install_address_of(settings, listeners[1], opened)
         revocations = RevocationLists(store, authority, now_utc, settings.crl_file)
 
         def cut_off(node_id: str) -> None:
@@ -301,10 +270,10 @@ async def open_cloud(
             certificate.certificate_file, certificate.key_file, authority.trusted_pem
         )
         yield Cloud(
-            addresses=_addresses(settings, listeners, opened, data),
-            api=_web_server(people, None if settings.is_on_loopback else tls),
-            activation=_web_server(devices, open_tls),
-            sync=_web_server(
+            addresses=addresses_of(settings, listeners, opened, data),
+            api=web_server(people, None if settings.is_on_loopback else tls),
+            activation=web_server(devices, open_tls),
+            sync=web_server(
                 sync_app(exchange, new_id=_new_id, refusals=refusals, limiter=per_node), nodes_tls
             ),
             inbox=Inbox(
@@ -336,25 +305,6 @@ async def _start_log(store: Store, noted: Head | None, version: str) -> None:
             " or somebody cut it; an entry says so from now on",
             noted.number if noted else 0,
         )
-
-
-def _web_server(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Server:
-    config = uvicorn.Config(
-        app,
-        loop="none",
-        http=PeerProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    config.load()
-    config.ssl = tls
-    return _Server(config)
 
 
 def _servers(opened: OpenedHub, store: Store) -> Servers | None:
@@ -402,24 +352,6 @@ def _database_check(store: Store) -> Callable[[], Awaitable[None]]:
     return check
 
 
-@contextlib.contextmanager
-def _listen(host: str, port: int, setting: str) -> Iterator[socket.socket]:
-    """Take the port now, so that a taken one is a clear error and 0 a known number."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio sets TCP_NODELAY on what it accepts.
-    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-            listener.listen(BACKLOG)
-        except OSError as error:
-            raise BadSettings(
-                f"{setting}: cannot listen on {host}:{port}: {error.strerror}"
-            ) from error
-        listener.setblocking(False)  # noqa: FBT003
-        yield listener
-
-
 def _admin_token_digest(file: Path) -> bytes:
     """SHA-256 of the administrator's token; made at first start, readable by its owner alone."""
     if not file.exists():
@@ -434,62 +366,3 @@ def _admin_token_digest(file: Path) -> bytes:
     if len(token) < 16:
         raise BadSettings(f"{file}: holds no token; remove it to have a new one made")
     return hashlib.sha256(token.encode()).digest()
-
-
-def _server_names(settings: Settings) -> tuple[list[str], list[str]]:
-    """Host names and addresses the server certificate is for."""
-    names, addresses = {"localhost"}, {"127.0.0.1", "::1"}
-    own = socket.gethostname().lower()
-    if is_host_name(own):
-        names.add(own)
-    for name in (*settings.server_names, settings.host):
-        try:
-            address = ipaddress.ip_address(name)
-        except ValueError:
-            names.add(name.lower())
-            continue
-        if not address.is_unspecified:
-            addresses.add(str(address))
-    return sorted(names), sorted(addresses)
-
-
-def _addresses(
-    settings: Settings, listeners: tuple[socket.socket, ...], opened: OpenedHub, data: Path
-) -> Addresses:
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
-    if ":" in host and not host.startswith("["):
-        host = f"[{host}]"
-    api, activation, sync = (listener.getsockname()[1] for listener in listeners)
-    return Addresses(
-        api=f"{'http' if settings.is_on_loopback else 'https'}://{host}:{api}",
-        activation=f"https://{host}:{activation}",
-        mqtt=settings.broker_for_nodes or f"mqtts://{host}:{opened.port}",
-        sync=f"https://{host}:{sync}",
-        ca=str((data / "ca" / "root.pem").resolve()),
-        admin_token_file=str((data / "admin.token").resolve()),
-    )
-
-
-def _install_address(
-    settings: Settings, activation: socket.socket, opened: OpenedHub
-) -> ServerAddress:
-    """What a machine is told to reach this server by; its certificate is for all these names."""
-    host = settings.server_names[0] if settings.server_names else settings.host
-    if host in {"0.0.0.0", "::"}:  # noqa: S104
-        host = socket.gethostname().lower()
-    in_url = f"[{host}]" if ":" in host else host
-    port = activation.getsockname()[1]
-    return ServerAddress(f"https://{in_url}:{port}", *(opened.address or (host, opened.port)))
-
-
-def _tell_ready(addresses: Addresses, file: Path | None, announce: Callable[[str], None]) -> None:
-    """Say once where everything is, to people and, whole or not at all, to the ready file."""
-    if file is not None:
-        partial = file.with_name(file.name + ".new")
-        partial.write_text(addresses.as_json(), encoding="utf-8")
-        partial.rename(file)
-    announce(
-        f"edgesync is ready: API {addresses.api}, activation {addresses.activation},"
-        f" MQTT {addresses.mqtt}, sync {addresses.sync}, CA {addresses.ca}, administrator token in"
-        f" {addresses.admin_token_file}"
-    )

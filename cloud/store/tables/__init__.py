@@ -1,0 +1,1 @@
+"""What each step of `migrations` tells the database, by the noun it is for."""
