@@ -28,9 +28,9 @@ from cryptography import x509
 from broker.hub import Gate
 from certs.authority import Authority
 from certs.files import ServerCertificate, ensure_server_certificate, load_or_create_authority
-from certs.pem_files import read_certificate
+from certs.pem_files import read_certificate, write_file
 from certs.tls import node_listener_context, open_listener_context, server_context
-from cloud.config import BadSettings, Settings
+from cloud.config import BadSettings, Settings, settings_text
 from cloud.core.audit import Action, Actor, ActorKind, Attempt, Head
 from cloud.core.installation import install_command
 from cloud.core.renewal import RATE as RENEWAL_RATE
@@ -64,6 +64,7 @@ from cloud.operations.admission import check_speaker, may_connect
 from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
 from cloud.rest.auth import CallLimits
+from cloud.store.backup import SETTINGS_FILE
 from cloud.store.interface import Store
 from cloud.store.rekeying import settle_key
 from cloud.store.sealing import load_or_create_sealer
@@ -166,6 +167,7 @@ async def open_cloud(
         store = await stack.enter_async_context(
             open_store(settings, sealer=sealer, witness=witness)
         )
+        write_file(data / SETTINGS_FILE, settings_text(settings).encode())
         await _start_log(store, witness.head(), version)
         authority = load_or_create_authority(data / "ca", now=now, passphrase=ca_passphrase)
         digest = _admin_token_digest(token_file)

@@ -5,6 +5,7 @@ all follow from it. An unknown key is an error wherever it stands.
 """
 
 import ipaddress
+import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,10 @@ PREFIX = "EDGESYNC_"
 
 NOT_SETTINGS = frozenset(
     f"EDGESYNC_{name}"
-    for name in ("CONFIG", "HOME", "INPUT", "URL", "CA", "CA_PASSPHRASE", "TOKEN", "TOKEN_FILE")
+    for name in (
+        *("CONFIG", "HOME", "INPUT", "URL", "CA", "CA_PASSPHRASE", "TOKEN", "TOKEN_FILE"),
+        *("BACKUP_PASSPHRASE", "BACKUP_PASSPHRASE_FILE"),
+    )
 )
 """Variables with the prefix that are read elsewhere; `EDGESYNC_SIM_*` and `EDGESYNC_TEST_*` too."""
 
@@ -313,6 +317,20 @@ def load_settings(
     values.update(_from_environment(environ))
     values.update(flags)
     return Settings(**values)
+
+
+def settings_text(settings: Settings) -> str:
+    """*settings* as a TOML file that `load_settings` reads: what is not as usual, and can move.
+
+    The data directory is where the file lies; who waits for the ready file says so each time.
+    """
+    values = {
+        setting.name: getattr(settings, setting.name)
+        for setting in fields(Settings)
+        if setting.name not in {"data_dir", "ready_file"}
+        and getattr(settings, setting.name) != setting.default
+    }
+    return "".join(f"{name} = {json.dumps(value, default=str)}\n" for name, value in values.items())
 
 
 def _from_file(file: Path) -> dict[str, Any]:

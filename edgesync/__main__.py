@@ -24,6 +24,7 @@ from cloud.http.logs import LOG_FORMAT, RequestIdFilter
 from cloud.store.rekeying import rekey as seal_anew
 from edgesync import __version__
 from edgesync.audit_command import audit
+from edgesync.backup_command import backup, restore_backup, verify_backup
 from edgesync.bench_activations import command as bench_activations
 from edgesync.bench_api import command as bench_api
 from edgesync.bench_fleet import command as bench_fleet
@@ -156,6 +157,9 @@ main.add_command(demo)
 main.add_command(token)
 main.add_command(ca)
 main.add_command(broker)
+main.add_command(backup)
+main.add_command(verify_backup)
+main.add_command(restore_backup)
 main.add_command(imports)
 main.add_command(audit)
 bench.add_command(bench_hub, "hub")

@@ -101,6 +101,8 @@ class Action(StrEnum):
     API_READ = "api.read"
     SERVER_START = "server.start"
     SERVER_REKEY = "server.rekey"
+    SERVER_BACKUP = "server.backup"
+    SERVER_RESTORE = "server.restore"
     AUTHORITY_ROTATE = "authority.rotate"
     AUTHORITY_IMPORT = "authority.import"
     AUTHORITY_DROP = "authority.drop"

@@ -26,6 +26,8 @@ _FETCHED = 2000
 class PostgresDatabase:
     """A `Database` at *url* (libpq's URI)."""
 
+    steps = "SELECT name FROM migration ORDER BY name"
+
     def __init__(self, url: str) -> None:
         self._url = url
 

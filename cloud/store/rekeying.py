@@ -5,7 +5,7 @@ two is the key is said by the database alone: its check can be opened by one of 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from cloud.errors import Unavailable
 from cloud.store import sql
 from cloud.store.command_log import append_with
 from cloud.store.parts.part import Run
+from cloud.store.rows import Parameters
 from cloud.store.sealing import (
     CHECK_PLACE,
     Sealer,
@@ -100,21 +101,37 @@ def _reseal(run: Run, old: Sealer, new: Sealer) -> int:
         raise Unavailable("the database has never been opened by a server")
     plain = old.unseal(check[0][0], *CHECK_PLACE)
     run(sql.RESEAL_CHECK, {"sealed": new.seal(plain, *CHECK_PLACE)})
-    resources = run(sql.SEALED_RESOURCES, {})
-    for kind, namespace, name in resources:
+    count = 0
+    for place, text, put in _documents(run):
+        put(_resealed(text, old, new, *place))
+        count += 1
+    return count
+
+
+def check_sealed(run: Run, sealer: Sealer) -> int:
+    """Open everything that is sealed; how many documents. Unavailable for the first that is not."""
+    count = 0
+    for place, text, _ in _documents(run):
+        if not is_plain(text):
+            sealer.unseal(text, *place)
+        count += 1
+    return count
+
+
+def _documents(run: Run) -> Iterator[tuple[tuple[str, ...], str, Callable[[str], object]]]:
+    """Each document that is sealed, or is to be: its place, its text and what puts another."""
+    for kind, namespace, name in run(sql.SEALED_RESOURCES, {}):
         row = {"kind": kind, "namespace": namespace, "name": name}
         text = run(sql.RESOURCE, row)[0][2]
-        text = _resealed(text, old, new, kind, namespace, name)
-        run(sql.RESEAL_RESOURCE, {**row, "document": text})
-    count = len(resources)
+        yield (kind, namespace, name), text, _putting(run, sql.RESEAL_RESOURCE, row)
     for kind, every, one, reseal in _TABLES:
-        found = run(every, {})
-        for namespace, name in found:
+        for namespace, name in run(every, {}):
             row = {"namespace": namespace, "name": name}
-            text = _resealed(run(one, row)[0][2], old, new, kind, namespace, name)
-            run(reseal, {**row, "document": text})
-        count += len(found)
-    return count
+            yield (kind, namespace, name), run(one, row)[0][2], _putting(run, reseal, row)
+
+
+def _putting(run: Run, statement: str, row: Parameters) -> Callable[[str], object]:
+    return lambda text: run(statement, {**row, "document": text})
 
 
 def _resealed(text: str, old: Sealer, new: Sealer, *place: str) -> str:

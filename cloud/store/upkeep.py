@@ -27,6 +27,9 @@ Rows = Callable[[str], Iterable[Row]]
 class Database(Protocol):
     """Where a server keeps everything; Unavailable from any method that cannot get to it."""
 
+    steps: str
+    """Statement that reads the ids of the migrations that were made, in their order."""
+
     def missing(self) -> Path | None:
         """The file that is not there; None if there is nothing of the kind to miss."""
         ...
@@ -50,6 +53,8 @@ class Database(Protocol):
 
 class SqliteDatabase:
     """A `Database` in the file *path*."""
+
+    steps = "SELECT name FROM _sqlite_migrations ORDER BY name"
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,6 +1,7 @@
 """The stores the contract is tried on, and a few nouns to put into them."""
 
-from collections.abc import AsyncIterator, Awaitable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +15,7 @@ from cloud.core.node import Node, NodeSpec
 from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.report import Order, Report, read_report
 from cloud.core.secret import Secret, SecretSpec
+from cloud.errors import Unavailable
 from cloud.store.interface import Store
 from tests.conftest import StoreFactory
 
@@ -34,6 +36,14 @@ class Refused(Exception):
 async def result_of(answer: Awaitable[T]) -> T:
     """As a task wants it."""
     return await answer
+
+
+@contextlib.contextmanager
+def unavailable(because: str) -> Iterator[None]:
+    """Something that is Unavailable, for a reason in which *because* stands."""
+    with pytest.raises(Unavailable) as caught:
+        yield
+    assert because in caught.value.reason
 
 
 @pytest.fixture

@@ -1,0 +1,276 @@
+"""Everything a server needs to be the same server elsewhere: its database, keys and settings.
+
+The database is taken row by row at one moment, while servers write to it, and put back the same
+way: what was in SQLite can be put into PostgreSQL, and the other way round.
+"""
+
+import contextlib
+import itertools
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from cloud.core.times import time_text
+from cloud.errors import Unavailable
+from cloud.store import sql
+from cloud.store.archive import Part
+from cloud.store.migrations import STEPS, migrate
+from cloud.store.parts.part import NOTHING, Run
+from cloud.store.rows import Row
+from cloud.store.sealing import CHECK_PLACE, load_or_create_sealer, sync_directory
+from cloud.store.upkeep import Database, Rows
+
+FORMAT = 1
+
+VERSIONS_SKIPPED = 1_000_000
+"""Versions that are left out after a restore.
+
+What was changed after the backup was taken had versions that nodes may hold still; none of them may
+come again and mean something else.
+"""
+
+SETTINGS_FILE = "settings.toml"
+"""What a server was started with, in its data directory."""
+
+_FILES = ("secrets.key", "secrets.key.new", "audit.key", "audit.head", "admin.token", SETTINGS_FILE)
+_CA = "ca"
+_LEFT_OUT = frozenset({"server"})
+"""Tables that say something of the servers that run now."""
+
+_FIRST, _LAST = "backup.json", "end.json"
+_CHUNK = 1 << 20
+_ANYTHING = "SELECT 1 FROM sealing"
+_SKIP_VERSIONS = "UPDATE revision SET version = version + :skipped, resources = resources + 1"
+_SKIP_REVOCATIONS = "UPDATE revocation SET number = number + :skipped, changes = changes + 1"
+_LOG = "audit_entry"
+_ORDER = {_LOG: " ORDER BY number"}
+_HEAD_IS = "UPDATE audit_head SET number = :number WHERE id = 1"
+
+
+class Begin(msgspec.Struct, forbid_unknown_fields=True):
+    """The first part: what made the backup, and when."""
+
+    format: int
+    version: str
+    created: str
+    steps: list[str]
+
+
+class End(msgspec.Struct, forbid_unknown_fields=True):
+    """The last part: how many rows of each table there were."""
+
+    rows: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table and its columns, in order."""
+
+    name: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was put back."""
+
+    begin: Begin
+    rows: int
+
+
+def tables() -> list[Table]:
+    """All tables of this version that are kept; one that refers to another stands behind it."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection)
+        names = [
+            name
+            for (name,) in connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+            )
+            if not name.startswith(("sqlite_", "_sqlite_")) and name not in _LEFT_OUT
+        ]
+        found: list[Table] = []
+        waiting = {
+            name: {row[2] for row in connection.execute(f"PRAGMA foreign_key_list({name})")}
+            for name in names
+        }
+        while waiting:
+            placed = {table.name for table in found}
+            ready = [name for name, needs in waiting.items() if needs <= placed | {name}]
+            for name in ready:
+                columns = connection.execute(f"PRAGMA table_info({name})").fetchall()
+                found.append(Table(name, tuple(column[1] for column in columns)))
+                del waiting[name]
+    return found
+
+
+def backup_parts(
+    database: Database, directory: Path, *, version: str, now: datetime
+) -> Iterator[Part]:
+    """Everything of the server whose data is in *directory* and *database*, as it is now.
+
+    Unavailable if there is none, if another version of this program made the database, or if the
+    key beside it is not its key.
+    """
+    if missing := database.missing() or _missing_key(directory):
+        raise Unavailable(f"there is no {missing}")
+    # Before the database: how far the log goes is never noted ahead of it.
+    files = dict(_files(directory))
+    with database.look() as rows:
+        steps = [name for (name,) in rows(database.steps)]
+        known = [name for name, _ in STEPS]
+        if steps != known:
+            raise Unavailable(
+                "the database is of another version of this program: use the one that serves it"
+            )
+        _check_key(rows, directory)
+        yield _FIRST, msgspec.json.encode(Begin(FORMAT, version, time_text(now), known))
+        for name, content in files.items():
+            yield f"files/{name}", content
+        counts = {}
+        for table in tables():
+            counts[table.name] = 0
+            for count, chunk in _chunks(_rows_of(rows, table)):
+                yield f"tables/{table.name}", chunk
+                counts[table.name] += count
+    yield _LAST, msgspec.json.encode(End(counts))
+
+
+def restore(parts: Iterator[Part], database: Database, directory: Path) -> Restored:
+    """Put *parts* into *directory*, which is empty, and *database*, where no server ever was.
+
+    The database is changed whole or not at all; files may be left over. Unavailable if there was a
+    server, if the backup was not made by this version, or if it is not whole.
+    """
+    begin = _begin(parts)
+    if missing := database.missing():
+        missing.touch(mode=0o600)
+    first: Part | None = None
+    for name, content in parts:
+        if not name.startswith("files/"):
+            first = (name, content)
+            break
+        _put_file(directory, name.removeprefix("files/"), content)
+    sync_directory(directory)
+    if first is None:
+        raise Unavailable("the backup ends before its end")
+    beginning = first
+
+    def fill(run: Run) -> int:
+        if run(_ANYTHING, NOTHING):
+            raise Unavailable("the database is in use: restore into a new one")
+        return _fill(run, beginning, parts)
+
+    return Restored(begin, database.in_transaction(fill))
+
+
+def _begin(parts: Iterator[Part]) -> Begin:
+    name, content = next(parts, ("", b""))
+    try:
+        if name != _FIRST:
+            raise Unavailable(f"the backup does not begin with {_FIRST}")
+        begin = msgspec.json.decode(content, type=Begin)
+    except msgspec.MsgspecError as error:
+        raise Unavailable(f"the backup is of a kind that is not known here: {error}") from error
+    if begin.format != FORMAT or begin.steps != [name for name, _ in STEPS]:
+        raise Unavailable(
+            f"version {begin.version} made the backup: restore it with that version, then upgrade"
+        )
+    return begin
+
+
+def _fill(run: Run, first: Part, rest: Iterable[Part]) -> int:
+    """Put all rows; how many there are. Unavailable if they are not those that were said."""
+    known = {table.name: table for table in tables()}
+    # The migrations made the only row of these.
+    alone = {name for name in known if run(f"SELECT 1 FROM {name} LIMIT 1", NOTHING)}  # noqa: S608
+    counts = dict.fromkeys(known, 0)
+    end: End | None = None
+    for name, content in itertools.chain([first], rest):
+        if name == _LAST:
+            end = msgspec.json.decode(content, type=End)
+            continue
+        table = known.get(name.removeprefix("tables/"))
+        if table is None or end is not None:
+            raise Unavailable(f"the backup holds {name!r}, which is not known here")
+        statement = _updating(table) if table.name in alone else _inserting(table)
+        for line in content.splitlines():
+            row = dict(zip(table.columns, msgspec.json.decode(line), strict=True))
+            if table.name == _LOG:
+                # The log only grows, and an entry is the last when it comes.
+                run(_HEAD_IS, {"number": row["number"]})
+            run(statement, row)
+            counts[table.name] += 1
+    if end is None or end.rows != counts:
+        raise Unavailable("the backup is not whole")
+    run(_SKIP_VERSIONS, {"skipped": VERSIONS_SKIPPED})
+    run(_SKIP_REVOCATIONS, {"skipped": VERSIONS_SKIPPED})
+    return sum(counts.values())
+
+
+def _inserting(table: Table) -> str:
+    values = ", ".join(f":{name}" for name in table.columns)
+    return f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({values})"  # noqa: S608
+
+
+def _updating(table: Table) -> str:
+    changes = ", ".join(f"{name} = :{name}" for name in table.columns)
+    return f"UPDATE {table.name} SET {changes}"  # noqa: S608
+
+
+def _chunks(rows: Iterable[Row]) -> Iterator[tuple[int, bytes]]:
+    """The rows as lines of JSON, so many at a time as make about a megabyte; how many they are."""
+    lines: list[bytes] = []
+    size = 0
+    for row in rows:
+        lines.append(msgspec.json.encode(row))
+        size += len(lines[-1])
+        if size >= _CHUNK:
+            yield len(lines), b"\n".join(lines)
+            lines, size = [], 0
+    if lines:
+        yield len(lines), b"\n".join(lines)
+
+
+def _rows_of(rows: Rows, table: Table) -> Iterable[Row]:
+    return rows(f"SELECT {', '.join(table.columns)} FROM {table.name}{_ORDER.get(table.name, '')}")  # noqa: S608
+
+
+def _missing_key(directory: Path) -> Path | None:
+    key = directory / "secrets.key"
+    return None if key.exists() else key
+
+
+def _check_key(rows: Rows, directory: Path) -> None:
+    found = list(rows(sql.SEALED_CHECK))
+    if not found:
+        raise Unavailable("the database has never been opened by a server")
+    load_or_create_sealer(directory / "secrets.key").unseal(found[0][0], *CHECK_PLACE)
+
+
+def _files(directory: Path) -> Iterator[Part]:
+    """What is in *directory* beside the database; no link is followed."""
+    for name in _FILES:
+        if (directory / name).is_file():
+            yield name, (directory / name).read_bytes()
+    for path in sorted((directory / _CA).rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            yield str(path.relative_to(directory)), path.read_bytes()
+
+
+def _put_file(directory: Path, name: str, content: bytes) -> None:
+    parts = Path(name).parts
+    if not parts or ".." in parts or Path(name).is_absolute():
+        raise Unavailable(f"the backup holds a file {name!r}")
+    path = directory / name
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(number, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,90 @@
+"""A file of parts under a passphrase is opened whole, or not at all."""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cloud.errors import Unavailable
+from cloud.store.archive import Part, open_archive, write_archive
+from tests.store.conftest import unavailable
+
+PARTS = [("a", b""), ("files/b", b"secret" * 1000), ("c", os.urandom(300_000))]
+PASSPHRASE = "open sesame, please"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("archive") / "backup"
+    write_archive(path, iter(PARTS), PASSPHRASE)
+    return path
+
+
+def parts_of(path: Path, passphrase: str = PASSPHRASE) -> list[Part]:
+    with open_archive(path, passphrase) as parts:
+        return list(parts)
+
+
+def test_what_was_written_is_read(archive: Path) -> None:
+    assert parts_of(archive) == PARTS
+
+
+def test_it_is_a_tar_file_of_two_things_that_age_knows_for_its_owner_alone(archive: Path) -> None:
+    assert archive.stat().st_mode & 0o077 == 0
+    with tarfile.open(archive, "r:") as tar:
+        assert tar.getnames() == ["key.age", "content.tar.gz.age"]
+        for member in tar:
+            content = tar.extractfile(member)
+            assert content is not None
+            assert content.read(22) == b"age-encryption.org/v1\n"
+
+
+def test_another_passphrase_does_not_open_it(archive: Path) -> None:
+    with unavailable("passphrase"):
+        parts_of(archive, "open sesame, please!")
+
+
+@pytest.mark.parametrize("place", [-2000, -200_000])
+def test_one_changed_bit_is_noticed(archive: Path, tmp_path: Path, place: int) -> None:
+    content = bytearray(archive.read_bytes())
+    content[place] ^= 1
+    changed = tmp_path / "changed"
+    changed.write_bytes(content)
+    with unavailable("changed or is not whole"):
+        parts_of(changed)
+
+
+def test_a_cut_is_noticed(archive: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
+    # Where one encrypted chunk of the content ends, so that nothing but the end is missing.
+    cut.write_bytes(archive.read_bytes()[: -100_000 - 100_000 % 512])
+    with unavailable("changed or is not whole"):
+        parts_of(cut)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", bytes(4096)])
+def test_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(content)
+    with unavailable("cannot be read"):
+        parts_of(other)
+
+
+def test_parts_that_fail_leave_nothing_behind_and_what_was_there_stays(tmp_path: Path) -> None:
+    def failing() -> Iterator[Part]:
+        yield "a", b"content"
+        raise Unavailable("the disk is gone")
+
+    (tmp_path / "backup").write_text("the one before")
+    with unavailable("the disk is gone"):
+        write_archive(tmp_path / "backup", failing(), PASSPHRASE)
+    assert [path.name for path in tmp_path.iterdir()] == ["backup"]
+    assert (tmp_path / "backup").read_text() == "the one before"
+
+
+def test_who_stops_reading_leaves_no_thread_behind(archive: Path) -> None:
+    with open_archive(archive, PASSPHRASE) as parts:
+        assert next(parts) == PARTS[0]
+        parts.close()  # type: ignore[attr-defined]

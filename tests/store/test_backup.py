@@ -1,0 +1,188 @@
+"""A backup of either database is the same server in either database."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cloud.core.audit import SERVER, Action, Attempt
+from cloud.opening import database_of
+from cloud.operations.audit import carry_out, prune
+from cloud.store.archive import Part
+from cloud.store.backup import VERSIONS_SKIPPED, Table, backup_parts, restore, tables
+from cloud.store.interface import Transaction
+from cloud.store.log_check import check_log
+from cloud.store.upkeep import Database, SqliteDatabase
+from tests.conftest import StoreFactory, open_on
+from tests.postgres import NEEDS_POSTGRES, Postgres
+from tests.store.conftest import (
+    NOW,
+    app,
+    batch,
+    config,
+    node,
+    record,
+    registry,
+    report,
+    secret,
+    unavailable,
+)
+
+CHANGED = {"revision", "revocation"}
+"""Tables in which numbers are skipped."""
+
+
+def fill(tx: Transaction) -> None:
+    attempt = Attempt(SERVER, Action.NODE_CREATE, NOW)
+    for number in range(6):
+        carry_out(tx, attempt, lambda tx, number=number: tx.put_node(node(f"n{number}")))  # type: ignore[misc]
+    tx.put_config(config(text="{{ä\n\u2028}}" * 50_000))
+    tx.put_secret(secret())
+    tx.put_registry(registry())
+    tx.put_app(replace(app(), version=tx.next_version()))
+    tx.put_batch(batch())
+    tx.put_record(record())
+    tx.put_report("default", "n1", report(node={"hostname": "h"}), "json", NOW)
+    prune(tx, keep=4, oldest=NOW, now=NOW)
+
+
+@pytest.fixture
+async def kept(
+    open_again: StoreFactory, database_url: Callable[[Path], str], tmp_path: Path
+) -> AsyncIterator[tuple[Path, Database]]:
+    """A directory and a database with something in every place."""
+    async with open_again(tmp_path) as store:
+        await store.write(fill)
+        # A server has it all the time.
+        yield tmp_path, database_of(tmp_path, database_url(tmp_path))
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=NEEDS_POSTGRES)])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Database, StoreFactory]:
+    """Somewhere else."""
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    if request.param == "sqlite":
+        from tests.builders import open_store
+
+        return place, SqliteDatabase(place / "edgesync.db"), open_store
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return place, database_of(place, postgres.schema_of(place)), open_on(postgres)
+
+
+def parts_of(directory: Path, database: Database) -> list[Part]:
+    return list(backup_parts(database, directory, version="1.2.3", now=NOW))
+
+
+def rows_of(database: Database, table: Table) -> list[str]:
+    columns = ", ".join(table.columns)
+    with database.look() as rows:
+        return sorted(map(str, rows(f"SELECT {columns} FROM {table.name}")))  # noqa: S608
+
+
+async def test_what_is_restored_is_what_was_there(
+    kept: tuple[Path, Database], target: tuple[Path, Database, StoreFactory]
+) -> None:
+    directory, database = kept
+    place, elsewhere, open_there = target
+    restored = restore(iter(parts_of(directory, database)), elsewhere, place)
+    assert (restored.begin.version, restored.begin.created) == ("1.2.3", "2026-01-02T03:04:05Z")
+    for table in tables():
+        if table.name not in CHANGED:
+            assert rows_of(elsewhere, table) == rows_of(database, table), table.name
+    assert restored.rows == sum(len(rows_of(database, table)) for table in tables())
+    assert (place / "secrets.key").read_bytes() == (directory / "secrets.key").read_bytes()
+    assert (place / "secrets.key").stat().st_mode & 0o777 == 0o600
+    assert not check_log(elsewhere, place).broken
+    async with open_there(place) as store:
+        assert await store.read(lambda tx: tx.secret("default", "password")) == secret()
+        version = await store.write(lambda tx: tx.next_version())
+    assert int(version) == VERSIONS_SKIPPED + 2
+
+
+def test_every_table_stands_behind_those_it_refers_to() -> None:
+    names = [table.name for table in tables()]
+    assert len(set(names)) == len(names) > 20
+    assert names.index("node") < names.index("report")
+    assert names.index("batch") < names.index("record")
+    assert "server" not in names
+
+
+async def test_a_database_that_is_in_use_is_not_restored_into(
+    kept: tuple[Path, Database], tmp_path: Path
+) -> None:
+    directory, database = kept
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    parts = parts_of(directory, database)
+    with unavailable("in use"):
+        restore(iter(parts), database, place)
+
+
+async def test_another_key_beside_the_database_is_noticed(kept: tuple[Path, Database]) -> None:
+    directory, database = kept
+    (directory / "secrets.key").write_text("A" * 43 + "=\n")
+    with unavailable("another key"):
+        parts_of(directory, database)
+
+
+@pytest.fixture
+async def parts(tmp_path: Path) -> list[Part]:
+    from tests.builders import open_store
+
+    async with open_store(tmp_path) as store:
+        await store.write(fill)
+        return parts_of(tmp_path, SqliteDatabase(tmp_path / "edgesync.db"))
+
+
+def fresh(tmp_path: Path) -> tuple[Path, Database]:
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    return place, SqliteDatabase(place / "edgesync.db")
+
+
+def without(parts: list[Part], position: int) -> Iterator[Part]:
+    return iter(parts[:position] + parts[position + 1 :])
+
+
+async def test_a_part_that_is_missing_is_noticed_and_nothing_is_there_then(
+    parts: list[Part], tmp_path: Path
+) -> None:
+    place, database = fresh(tmp_path)
+    somewhere = next(i for i, (name, _) in enumerate(parts) if name == "tables/label")
+    with unavailable("not whole"):
+        restore(without(parts, somewhere), database, place)
+    with database.look() as rows:
+        assert list(rows("SELECT name FROM node")) == []
+
+
+async def test_a_backup_without_its_end_is_not_whole(parts: list[Part], tmp_path: Path) -> None:
+    place, database = fresh(tmp_path)
+    with unavailable("not whole"):
+        restore(without(parts, len(parts) - 1), database, place)
+
+
+async def test_a_backup_of_another_version_is_refused_with_that_version(
+    parts: list[Part], tmp_path: Path
+) -> None:
+    begin = msgspec.json.decode(parts[0][1])
+    begin["steps"].append("9999_of_the_future")
+    place, database = fresh(tmp_path)
+    with unavailable("version 1.2.3 made the backup"):
+        restore(iter([(parts[0][0], msgspec.json.encode(begin)), *parts[1:]]), database, place)
+
+
+@pytest.mark.parametrize("name", ["files/../evil", "files//etc/evil", "files/"])
+async def test_files_stay_within_the_directory(
+    parts: list[Part], tmp_path: Path, name: str
+) -> None:
+    place, database = fresh(tmp_path)
+    with unavailable("holds a file"):
+        restore(iter([parts[0], (name, b""), *parts[1:]]), database, place)
+
+
+def test_where_there_is_no_server_there_is_no_backup(tmp_path: Path) -> None:
+    with unavailable("there is no"):
+        parts_of(tmp_path, SqliteDatabase(tmp_path / "edgesync.db"))
