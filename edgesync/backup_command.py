@@ -214,7 +214,7 @@ def _passphrase(file: Path | None, *, is_new: bool = False) -> str:
     if text is None:
         raise click.UsageError(f"name a file with --passphrase-file, or set {PASSPHRASE}")
     text = text.rstrip("\r\n")
-    if is_new and len(text) < SHORTEST:
+    if is_new and len(text.strip()) < SHORTEST:
         raise click.UsageError(f"the passphrase has fewer than {SHORTEST} characters")
     return text
 

@@ -7,6 +7,7 @@ two members, `key.age` (a key of age, age-encryption.org/v1, under the passphras
 
 import contextlib
 import io
+import itertools
 import os
 import tarfile
 import threading
@@ -30,10 +31,13 @@ _KEY_LIMIT = 4096
 
 
 def write_archive(path: Path, parts: Iterable[Part], passphrase: str) -> None:
-    """Make the file *path* of *parts*, whole or not at all, for its owner alone.
+    """Make the file *path* of *parts*, one or more, whole or not at all, for its owner alone.
 
     What *parts* raises is raised. OSError where it cannot be written.
     """
+    waiting = iter(parts)
+    # What has no beginning shall not cost the making of a key.
+    parts = itertools.chain([next(waiting)], waiting)
     partial = path.with_name(f"{path.name}.new")
     partial.unlink(missing_ok=True)
     number = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

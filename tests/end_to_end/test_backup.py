@@ -1,0 +1,132 @@
+"""A backup taken under load and restored elsewhere: nothing acknowledged is lost, nodes go on."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.end_to_end.conftest import (
+    Server,
+    kv,
+    make_app,
+    make_batch,
+    running_server,
+    wait_for,
+)
+
+NODES = ("sim-0001", "sim-0002")
+PASSPHRASE = "a passphrase of some length"
+
+
+def edgesync(*arguments: str) -> str:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("EDGESYNC_")}
+    environment["EDGESYNC_BACKUP_PASSPHRASE"] = PASSPHRASE
+    command = [sys.executable, "-m", "edgesync", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@contextmanager
+def simulated(server: Server, batch: dict[str, Any], folder: Path) -> Iterator[None]:
+    """The nodes run meanwhile, whatever becomes of the server."""
+    command = [sys.executable, "-m", "edgesync", "sim", "--count", str(len(NODES))]
+    command += ["--batch", batch["name"], "--token", batch["securityKey"], "--ca", server.ca]
+    command += ["--activation", server.activation, "--mqtt", f"127.0.0.1:{server.mqtt_port}"]
+    command += ["--state-dir", str(folder), "--apply-delay", "0", "--interval", "0.5"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def changing(server: Server) -> Iterator[list[int]]:
+    """Somebody changes a config meanwhile, as fast as it goes; the last number acknowledged."""
+    acknowledged, is_over = [0], threading.Event()
+
+    def change() -> None:
+        with server.client() as api:
+            while not is_over.is_set():
+                data = [kv("n", str(acknowledged[0] + 1))]
+                try:
+                    answer = api.put("/v1/configs/counted", json={"data": data})
+                except httpx.HTTPError:
+                    return
+                assert answer.status_code == 200, answer.text
+                acknowledged[0] += 1
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        yield acknowledged
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def all_run(api: httpx.Client, version: str) -> bool:
+    for name in NODES:
+        stats = api.get(f"/v1/nodes/{name}/stats").json()
+        running = [(app["name"], app["version"]) for app in stats.get("report", {}).get("apps", [])]
+        if not stats.get("ready") or ("web", version) not in running:
+            return False
+    return True
+
+
+def port(address: str) -> str:
+    return address.rpartition(":")[2]
+
+
+def test_a_server_restored_elsewhere_is_the_same_to_its_nodes(tmp_path: Path) -> None:
+    file = tmp_path / "backup"
+    with running_server(tmp_path / "data") as server, server.client() as api:
+        batch = make_batch(api, labels={"role": "gateway"})
+        api.post("/v1/configs", json={"name": "counted", "data": [kv("n", "0")]})
+        app = make_app(api, selector="role=gateway")
+        ca = tmp_path / "ca.pem"
+        shutil.copy(server.ca, ca)
+        server.ca, token = str(ca), server.token
+        with simulated(server, batch, tmp_path / "nodes"):
+            wait_for(lambda: all_run(api, app["version"]), "the nodes to run the app")
+            with changing(server) as acknowledged:
+                wait_for(lambda: acknowledged[0] >= 20, "changes")
+                before = acknowledged[0]
+                edgesync("backup", str(file), "--data-dir", str(server.data_dir))
+                wait_for(lambda: acknowledged[0] > before, "changes to go on")
+                server.stop(signal.SIGKILL)
+            shutil.rmtree(server.data_dir)
+
+            assert " is whole: " in edgesync("verify", str(file))
+            elsewhere = tmp_path / "elsewhere"
+            said = edgesync("restore", str(file), "--data-dir", str(elsewhere))
+            assert f"edgesync serve --data-dir {elsewhere}" in said
+            settings = ("--config", str(elsewhere / "settings.toml"))
+            ports = ("--mqtt-port", str(server.mqtt_port), "--activation-port")
+            with (
+                running_server(elsewhere, *settings, *ports, port(server.activation)) as again,
+                again.client() as there,
+            ):
+                assert again.token == token
+                data = there.get("/v1/configs/counted").json()["data"]
+                assert int(data[0]["value"]["value"]) >= before
+                wait_for(lambda: all_run(there, app["version"]), "the nodes to be back", units=40)
+                changed = there.patch(
+                    "/v1/apps/web",
+                    json={"description": "changed after the restore"},
+                    headers={"Content-Type": "application/merge-patch+json"},
+                ).json()
+                assert int(changed["version"]) > int(app["version"]) + 1_000_000
+                wait_for(lambda: all_run(there, changed["version"]), "the nodes to follow")
+                log = edgesync("audit", "verify", "--data-dir", str(elsewhere))
+                assert "are as they were written" in log
