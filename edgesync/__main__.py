@@ -1,171 +1,58 @@
-"""The command line: `edgesync serve | rekey | sim | demo | bench | settings`."""
-
-import asyncio
-import gc
-import logging
-import os
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import fields
-from pathlib import Path
-from typing import Any
+"""The command line: which commands there are. Each is imported when it is run."""
 
 import click
-import uvloop
 
-from agent_sim.command import sim
-from broker.errors import BrokerError
-from certs.errors import CertError
-from cloud.app import serve as run_server
-from cloud.config import NAMES, Settings, load_settings
-from cloud.core.audit import Action
-from cloud.errors import CloudError, Unavailable
-from cloud.http.logs import LOG_FORMAT, RequestIdFilter
-from cloud.store.rekeying import rekey as seal_anew
 from edgesync import __version__
-from edgesync.audit_command import audit
-from edgesync.backup_command import backup, restore_backup, verify_backup
-from edgesync.bench_activations import command as bench_activations
-from edgesync.bench_api import command as bench_api
-from edgesync.bench_fleet import command as bench_fleet
-from edgesync.bench_hub import command as bench_hub
-from edgesync.broker_command import broker
-from edgesync.ca_command import ca, passphrase_of
-from edgesync.command_entry import command_entry
-from edgesync.database_option import chosen_database, database_option
-from edgesync.demo import demo
-from edgesync.import_command import imports
-from edgesync.token_command import token
+from edgesync.lazy_group import LazyGroup
+
+BENCHES = {
+    "activations": "edgesync.bench_activations:command",
+    "api": "edgesync.bench_api:command",
+    "fleet": "edgesync.bench_fleet:command",
+    "hub": "edgesync.bench_hub:command",
+}
+
+COMMANDS = {
+    # What runs on the machine of a server.
+    "serve": "edgesync.serve_command:serve",
+    "rekey": "edgesync.rekey_command:rekey",
+    "ca": "edgesync.ca_command:ca",
+    "broker": "edgesync.broker_command:broker",
+    "backup": "edgesync.backup_command:backup",
+    "verify": "edgesync.backup_command:verify_backup",
+    "restore": "edgesync.backup_command:restore_backup",
+    # Over its REST API.
+    "login": "edgesync.verbs.login:login",
+    "context": "edgesync.verbs.login:context",
+    "get": "edgesync.verbs.get:get",
+    "describe": "edgesync.verbs.get:describe",
+    "export": "edgesync.verbs.get:export",
+    "apply": "edgesync.verbs.apply:apply",
+    "delete": "edgesync.verbs.delete:delete",
+    "edit": "edgesync.verbs.edit:edit",
+    "label": "edgesync.verbs.edit:label",
+    "token": "edgesync.token_command:token",
+    "audit": "edgesync.audit_command:audit",
+    "import": "edgesync.import_command:imports",
+    # Without a server, or with one of their own.
+    "sim": "agent_sim.command:sim",
+    "demo": "edgesync.demo:demo",
+    "completion": "edgesync.verbs.completion:completion",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="edgesync")
 def main() -> None:
     """Edge-to-cloud sync: describe nodes, apps, configs and secrets; nodes converge to them."""
 
 
-_REPEATED = {
-    "server_names": "--server-name",
-    "function_runtimes": "--function-runtime",
-    "trusted_proxies": "--trusted-proxy",
-}
-"""Flags of settings that are lists; given once for each entry."""
-
-
-def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give *command* one option for each setting."""
-    for setting in reversed(fields(Settings)):
-        flag = _REPEATED.get(setting.name, "--" + setting.name.replace("_", "-"))
-        options: dict[str, Any] = {"help": _help_of(setting.metadata, setting.default)}
-        if setting.name in {"data_dir", "crl_file", "ca_passphrase_file", "ready_file"}:
-            options["type"] = click.Path(path_type=Path)
-        elif setting.name in _REPEATED:
-            options["multiple"] = True
-        elif isinstance(setting.default, bool):
-            flag = f"{flag}/--no-{flag[2:]}"
-        else:
-            options["type"] = type(setting.default)
-        command = click.option(flag, setting.name, default=None, **options)(command)
-    return command
-
-
-def _help_of(metadata: Mapping[str, str], default: object) -> str:
-    shown = default not in (None, (), False)
-    return metadata["help"] + (f"  [default: {default}]" if shown else "")
-
-
-@main.command()
-@click.option(
-    "--config",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    envvar="EDGESYNC_CONFIG",
-    help="TOML file with settings; a flag or an EDGESYNC_ variable wins over it.",
-)
-@_settings_options
-def serve(file: Path | None, **flags: Any) -> None:
-    """Run the server: REST API, activation endpoint and MQTT hub in one process."""
-    given = {name: flags[name] for name in NAMES if flags[name] not in (None, ())}
-    try:
-        settings = load_settings(given, os.environ, file)
-    except CloudError as error:
-        raise click.UsageError(str(error)) from error
-    passphrase = passphrase_of(settings.ca_passphrase_file, os.environ)
-    to_stderr = logging.StreamHandler(sys.stderr)
-    to_stderr.addFilter(RequestIdFilter())
-    logging.basicConfig(level=settings.log_level.upper(), format=LOG_FORMAT, handlers=[to_stderr])
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its starts and stops are ours
-    logging.getLogger("amqtt").setLevel(logging.WARNING)
-    _collect_rarely()
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(
-                run_server(
-                    settings,
-                    version=__version__,
-                    announce=click.echo,
-                    ca_passphrase=passphrase,
-                )
-            )
-    except Unavailable as error:
-        raise click.ClickException(error.reason) from error
-    except (CloudError, BrokerError, CertError, OSError) as error:
-        raise click.ClickException(str(error)) from error
-
-
-def _collect_rarely() -> None:
-    """Have garbage looked for less often: what is read from messages has no cycles.
-
-    By default it is looked for every 700 containers, that is every few reports, which took a third
-    of their CPU (docs/performance.md).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-
-
-@main.command()
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data"),
-    envvar="EDGESYNC_DATA_DIR",
-    show_default=True,
-    help="Directory of a server that is stopped, as are all others on its database.",
-)
-@database_option
-def rekey(data_dir: Path, database: str) -> None:
-    """Make a new key for what is encrypted in the database, and encrypt all of it anew."""
-    try:
-        count = seal_anew(
-            chosen_database(data_dir, database),
-            data_dir / "secrets.key",
-            entry=command_entry(Action.SERVER_REKEY),
-        )
-    except Unavailable as error:
-        raise click.ClickException(error.reason) from error
-    click.echo(f"{count} documents are encrypted with a new key; keep a copy of it.")
-
-
-@main.group()
+@main.group(cls=LazyGroup, places=BENCHES)
 def bench() -> None:
     """Measure on this machine, beside something known in the same run."""
 
-
-main.add_command(sim)
-main.add_command(demo)
-main.add_command(token)
-main.add_command(ca)
-main.add_command(broker)
-main.add_command(backup)
-main.add_command(verify_backup)
-main.add_command(restore_backup)
-main.add_command(imports)
-main.add_command(audit)
-bench.add_command(bench_hub, "hub")
-bench.add_command(bench_api, "api")
-bench.add_command(bench_activations, "activations")
-bench.add_command(bench_fleet, "fleet")
 
 if __name__ == "__main__":
     main()

@@ -41,11 +41,18 @@ def audit() -> None:
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most.")
 @click.option("--json", "as_json", is_flag=True, help="Whole entries, as JSON.")
 def list_audit(
-    *, url: str, ca: Path | None, token_file: Path | None, limit: int, as_json: bool, **wanted: str
+    *,
+    url: str | None,
+    ca: Path | None,
+    token_file: Path | None,
+    context_name: str | None,
+    limit: int,
+    as_json: bool,
+    **wanted: str,
 ) -> None:
     """Show what was done, newest first."""
     query = {_in_query(name): value for name, value in wanted.items() if value is not None}
-    with Server(access(url, ca, token_file)) as server:
+    with Server(access(url, ca, token_file, context_name)) as server:
         found = _entries(server, query, limit)
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))

@@ -3,8 +3,9 @@
 import os
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +15,8 @@ import httpx
 
 from certs.tls import client_context
 from cloud.config import LOOPBACK
+from edgesync.contexts import Context, chosen_context
+from edgesync.hints import hint_for, hint_for_lost
 
 SECONDS = 30
 """How long an answer may take."""
@@ -24,6 +27,11 @@ TOO_MANY = 429
 TRIES = 10
 """How often a server that was asked too often is asked again."""
 
+DEFAULT_URL = "http://127.0.0.1:9004"
+"""Where a server on this machine is."""
+
+NAMESPACE_HEADER = "X-Edgesync-Namespace"
+
 
 class Refused(click.ClickException):
     """The server says no, in its own words; *status* is that of HTTP, *code* for programs."""
@@ -33,14 +41,30 @@ class Refused(click.ClickException):
         self.status = status
         self.code = code
 
+    def format_message(self) -> str:
+        """The server's words, and what to do next where that is known."""
+        return "\n".join(part for part in (self.message, hint_for(self.status, self.code)) if part)
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to reach a server: where it is, what it is trusted by, and who asks (empty: nobody)."""
+    """How to reach a server: where it is, what it is trusted by, and who asks (empty: nobody).
+
+    *namespace* is the one that calls are about, empty for the token's own.
+    """
 
     url: httpx.URL
     trust: ssl.SSLContext
-    token: str
+    token: str = field(repr=False)
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call came to: the *content*, and the entity *tag* it has (empty: none)."""
+
+    content: Any
+    tag: str = ""
 
 
 class Server:
@@ -49,9 +73,10 @@ class Server:
     def __init__(self, access: Access, *, headers: Mapping[str, str] | None = None) -> None:
         self.url = access.url
         said = {"Authorization": f"Bearer {access.token}"} if access.token else {}
+        said |= {NAMESPACE_HEADER: access.namespace} if access.namespace else {}
         self._client = httpx.Client(
             base_url=access.url,
-            headers={**said, **(headers or {})},
+            headers=httpx.Headers({**said, **(headers or {})}, encoding="utf-8"),
             verify=access.trust,
             timeout=SECONDS,
         )
@@ -68,21 +93,61 @@ class Server:
         self._client.close()
 
     def call(
-        self, method: str, path: str, *, body: Any = None, query: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
+        """Content of the answer of `ask`."""
+        return self.ask(method, path, body=body, query=query, headers=headers).content
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
         """Answer of one call; Refused if the server says no, ClickException if there is none.
 
         Who asks too often waits as long as the server says, and asks again.
         """
         try:
-            answer = self._client.request(method, path, json=body, params=query)
+            answer = self._client.request(method, path, json=body, params=query, headers=headers)
             for _ in range(TRIES):
                 if answer.status_code != TOO_MANY:
                     break
                 time.sleep(_pause(answer))
-                answer = self._client.request(method, path, json=body, params=query)
+                answer = self._client.request(
+                    method, path, json=body, params=query, headers=headers
+                )
         except httpx.HTTPError as error:
-            raise click.ClickException(f"{self.url}: {error}") from error
+            raise self._lost(error) from error
+        return self._read(answer)
+
+    @contextmanager
+    def stream(
+        self, path: str, *, query: Mapping[str, str], headers: Mapping[str, str], silence: float
+    ) -> Iterator[Iterator[str]]:
+        """Lines of an answer that goes on; httpx.HTTPError when it ends or is silent too long.
+
+        *silence* is in seconds. Refused if the server says no.
+        """
+        limits = httpx.Timeout(SECONDS, read=silence)
+        with self._client.stream(
+            "GET", path, params=query, headers=headers, timeout=limits
+        ) as answer:
+            if not answer.is_success:
+                answer.read()
+                self._read(answer)
+            yield answer.iter_lines()
+
+    def _read(self, answer: httpx.Response) -> Answer:
         try:
             content = answer.json()
         except ValueError as error:
@@ -90,10 +155,13 @@ class Server:
                 raise Refused(answer.status_code, "", _first_line(answer)) from error
             raise click.ClickException(f"{self.url}: its answer is not that of an API") from error
         if answer.is_success:
-            return content
+            return Answer(content, answer.headers.get("etag", ""))
         said = content if isinstance(content, dict) else {}
         message = str(said.get("message", answer.text))
         raise Refused(answer.status_code, str(said.get("code", "")), message)
+
+    def _lost(self, error: httpx.HTTPError) -> click.ClickException:
+        return click.ClickException(f"{self.url}: {error}\n{hint_for_lost(error)}".rstrip())
 
 
 def _first_line(answer: httpx.Response) -> str:
@@ -109,7 +177,7 @@ def _pause(answer: httpx.Response) -> float:
 
 
 def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give *command* the options that `access` makes a server of: `url`, `ca`, `token_file`."""
+    """Give *command* what `access` makes a server of: `url`, `ca`, `token_file`, `context_name`."""
     return prefixed_server_options("")(command)
 
 
@@ -121,24 +189,30 @@ def prefixed_server_options(prefix: str) -> Callable[[Callable[..., Any]], Calla
             (
                 click.option(
                     f"--{prefix}url",
-                    default="http://127.0.0.1:9004",
                     envvar="EDGESYNC_URL",
-                    show_default=True,
-                    help="REST API of the server.",
+                    help="REST API of the server."
+                    f"  [default: that of the context, else {DEFAULT_URL}]",
                 ),
                 click.option(
                     f"--{prefix}ca",
                     type=readable_file(),
                     envvar="EDGESYNC_CA",
                     help="Certificate of the server's authority (ca/root.pem)."
-                    "  [default: those of the system]",
+                    "  [default: that of the context, else those of the system]",
                 ),
                 click.option(
                     f"--{prefix}token-file",
                     type=readable_file(),
                     envvar="EDGESYNC_TOKEN_FILE",
                     help="File with the token to ask with; without it EDGESYNC_TOKEN holds the"
-                    " token.",
+                    " token, or the context.",
+                ),
+                click.option(
+                    f"--{prefix}context",
+                    f"{prefix.replace('-', '_')}context_name",
+                    envvar="EDGESYNC_CONTEXT",
+                    help="Server to ask, by the name it has in the contexts file"
+                    " (`edgesync login`).  [default: the current one]",
                 ),
             )
         ):
@@ -153,11 +227,36 @@ def readable_file() -> click.Path:
     return click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-def access(url: str, ca: Path | None, token_file: Path | None, *, prefix: str = "") -> Access:
-    """What the options of `server_options` say; UsageError names the one that cannot be used."""
-    address = checked_url(f"--{prefix}url", url)
+def access(
+    url: str | None,
+    ca: Path | None,
+    token_file: Path | None,
+    context_name: str | None = None,
+    *,
+    namespace: str | None = None,
+    prefix: str = "",
+) -> Access:
+    """What the options of `server_options` say; UsageError names the one that cannot be used.
+
+    What they leave open the context says, unless they name another server than it: its token is
+    for no other.
+    """
+    context = chosen_context(context_name)
+    if context and url and not _is_same(httpx.URL(context.url), checked_url(f"--{prefix}url", url)):
+        context = None
+    context = context or Context(url or DEFAULT_URL)
+    address = checked_url(f"--{prefix}url", url or context.url)
     check_is_private(f"--{prefix}url", address)
-    return Access(address, trust(f"--{prefix}ca", ca), _token(token_file, f"--{prefix}token-file"))
+    return Access(
+        address,
+        trust(f"--{prefix}ca", ca or (Path(context.ca) if context.ca else None)),
+        _token(token_file, context, f"--{prefix}token-file"),
+        context.namespace if namespace is None else namespace,
+    )
+
+
+def _is_same(one: httpx.URL, other: httpx.URL) -> bool:
+    return str(one).rstrip("/") == str(other).rstrip("/")
 
 
 def checked_url(option: str, text: str) -> httpx.URL:
@@ -192,10 +291,19 @@ def token_in(file: Path) -> str:
     return _sendable(file.read_text(encoding="utf-8", errors="replace"))
 
 
-def _token(file: Path | None, option: str) -> str:
-    token = _sendable(os.environ.get("EDGESYNC_TOKEN", "")) if file is None else token_in(file)
+def _token(file: Path | None, context: Context, option: str) -> str:
+    given = "" if file else _sendable(os.environ.get("EDGESYNC_TOKEN", ""))
+    if file is None and not given and context.token_file:
+        file = Path(context.token_file)
+    try:
+        token = token_in(file) if file else given or _sendable(context.token)
+    except OSError as error:
+        raise click.UsageError(f"the token's file cannot be read: {error}") from error
     if not token:
-        raise click.UsageError(f"name a file with {option}, or set EDGESYNC_TOKEN to a token")
+        raise click.UsageError(
+            f"there is no token: log in with `edgesync login`, name a file with {option},"
+            " or set EDGESYNC_TOKEN to a token"
+        )
     return token
 
 

@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from edgesync.resources import Resource, example_resources
+from edgesync.manifests import Document
+from edgesync.resources import example_resources
 
 BATCH = "demo"
 START_DEADLINE_SECONDS = 30
@@ -71,13 +72,13 @@ class Api:
             return answer.json()
         raise click.ClickException(f"{method} {path}: {answer.json().get('message', answer.text)}")
 
-    def put(self, resource: Resource) -> None:
+    def put(self, resource: Document) -> None:
         """Create or replace *resource*."""
-        names = [item["name"] for item in self.call("GET", resource.collection)["items"]]
+        names = [item["name"] for item in self.call("GET", resource.kind.path)["items"]]
         if resource.name in names:
-            self.call("PUT", resource.path, resource.body)
+            self.call("PUT", resource.url, resource.body)
         else:
-            self.call("POST", resource.collection, resource.body)
+            self.call("POST", resource.kind.path, resource.body)
 
     def rows(self) -> list[Row]:
         """Every app on every node, wanted and running."""
@@ -177,7 +178,7 @@ def _has_machine_id() -> bool:
     return file.exists() and bool(file.read_text(encoding="ascii").strip())
 
 
-def _change(config: Resource) -> None:
+def _change(config: Document) -> None:
     for item in config.body["data"]:
         item["value"]["value"] = item["value"]["value"].replace(*CHANGED_LINE)
 

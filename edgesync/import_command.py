@@ -59,9 +59,10 @@ def baetyl(
     url: str,
     token_file: Path | None,
     ca: Path | None,
-    to_url: str,
+    to_url: str | None,
     to_ca: Path | None,
     to_token_file: Path | None,
+    to_context_name: str | None,
     to_namespace: str,
     *,
     dry_run: bool,
@@ -74,11 +75,12 @@ def baetyl(
     token = token_in(token_file) if token_file else ""
     if token:
         check_is_private("--url", source)
-    target = access(to_url, to_ca, to_token_file, prefix="to-")
-    headers = {"X-Edgesync-Namespace": to_namespace} if to_namespace else {}
+    target = access(
+        to_url, to_ca, to_token_file, to_context_name, namespace=to_namespace or None, prefix="to-"
+    )
     with (
         Server(Access(source, trust("--ca", ca), token)) as there,
-        Server(target, headers=headers) as here,
+        Server(target) as here,
     ):
         run = _Import(_Baetyl(there), here, writes=not dry_run)
         run.everything()

@@ -1,7 +1,7 @@
 """`edgesync token`: tokens of a running server, over its REST API."""
 
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import click
@@ -13,11 +13,11 @@ from edgesync.client import Server, access, server_options, show_table
 @click.group()
 @server_options
 @click.pass_context
-def token(context: click.Context, url: str, ca: Path | None, token_file: Path | None) -> None:
+def token(context: click.Context, /, **server: Any) -> None:
     """Tokens that open the REST API."""
 
     def connect() -> Server:
-        return context.with_resource(Server(access(url, ca, token_file)))
+        return context.with_resource(Server(access(**server)))
 
     # Not before a command needs it: --help needs nothing.
     context.obj = connect

@@ -44,7 +44,7 @@ def test_being_told_to_end_it_leaves_no_process_behind(tmp_path: Path) -> None:
 
 def test_the_examples_mount_a_configuration_and_a_secret_each() -> None:
     for name in ("mosquitto", "telegraf"):
-        resources = {resource.kind: resource for resource in example_resources(name)}
+        resources = {resource.kind.word: resource for resource in example_resources(name)}
         volumes = json.dumps(resources["app"].body["volumes"])
         assert resources["config"].name in volumes
         assert resources["secret"].name in volumes

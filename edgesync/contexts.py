@@ -1,0 +1,133 @@
+"""The contexts file: servers by name, how each is trusted, and what to ask it with.
+
+It may hold tokens, so nobody but its owner may read it.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+VARIABLE = "EDGESYNC_CONTEXTS"
+"""Environment variable that says where the file is."""
+
+_FIELDS = {
+    "url": "url",
+    "ca": "ca",
+    "token": "token",
+    "tokenFile": "token_file",
+    "namespace": "namespace",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One server: *token*, or *token_file* that holds it; what is empty is left to the server."""
+
+    url: str
+    ca: str = ""
+    token: str = field(default="", repr=False)
+    token_file: str = ""
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """What the file says: contexts by name, and which is meant where none is named ("": none)."""
+
+    current: str = ""
+    known: Mapping[str, Context] = field(default_factory=dict)
+
+    def with_context(self, name: str, context: Context) -> "Contexts":
+        """The same with *context*, which becomes the current one."""
+        return Contexts(name, {**self.known, name: context})
+
+    def without(self, name: str) -> "Contexts":
+        """The same without the context *name*; no other becomes current in its place."""
+        known = {key: self.known[key] for key in self.known if key != name}
+        return Contexts("" if self.current == name else self.current, known)
+
+    def using(self, name: str) -> "Contexts":
+        """The same with another current one."""
+        return replace(self, current=name)
+
+
+def contexts_file() -> Path:
+    """Where the contexts of whoever runs the command are kept."""
+    given = os.environ.get(VARIABLE, "")
+    if given:
+        return Path(given)
+    home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(home).expanduser() / "edgesync" / "contexts.yaml"
+
+
+def read_contexts(file: Path | None = None) -> Contexts:
+    """What *file* says, nothing if there is none; ClickException if it cannot be used."""
+    file = file or contexts_file()
+    try:
+        with file.open(encoding="utf-8") as opened:
+            if os.fstat(opened.fileno()).st_mode & 0o077:
+                raise click.ClickException(f"{file} may hold tokens: do `chmod 600 {file}` first")
+            content = yaml.safe_load(opened)
+    except FileNotFoundError:
+        return Contexts()
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise click.ClickException(f"{file} cannot be read: {error}") from error
+    content = {"contexts": {}} if content is None else content
+    if not isinstance(content, dict) or not isinstance(content.get("contexts"), dict):
+        raise click.ClickException(f"{file} has no contexts; move it away and log in anew")
+    known = {str(name): _context(file, name, one) for name, one in content["contexts"].items()}
+    return Contexts(str(content.get("current") or ""), known)
+
+
+def write_contexts(contexts: Contexts, file: Path | None = None) -> None:
+    """Keep *contexts*, for the owner's eyes alone; whoever reads meanwhile reads old or new."""
+    file = file or contexts_file()
+    content = {
+        "current": contexts.current,
+        "contexts": {name: _shown(context) for name, context in contexts.known.items()},
+    }
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Made readable to nobody else before anything is in it.
+        number, name = tempfile.mkstemp(dir=file.parent, prefix=file.name)
+        with os.fdopen(number, "w", encoding="utf-8") as opened:
+            yaml.safe_dump(content, opened, sort_keys=False, allow_unicode=True)
+        Path(name).replace(file)
+    except OSError as error:
+        raise click.ClickException(f"{file} cannot be written: {error}") from error
+
+
+def chosen_context(name: str | None) -> Context | None:
+    """The context *name*, else the current one, else None; UsageError if it is not there."""
+    contexts = read_contexts()
+    wanted = name or contexts.current
+    if not wanted:
+        return None
+    return named_context(contexts, wanted)
+
+
+def named_context(contexts: Contexts, name: str) -> Context:
+    """The context *name*; UsageError says which there are."""
+    found = contexts.known.get(name)
+    if found is None:
+        there = ", ".join(contexts.known) or "none; `edgesync login URL` makes one"
+        raise click.UsageError(f"there is no context {name!r} (there is: {there})")
+    return found
+
+
+def _context(file: Path, name: Any, content: Any) -> Context:
+    if not isinstance(content, dict) or not set(content) <= set(_FIELDS) or "url" not in content:
+        fields = ", ".join(_FIELDS)
+        raise click.ClickException(f"{file}: context {name} needs a url, and may have: {fields}")
+    return Context(**{_FIELDS[key]: str(value or "") for key, value in content.items()})
+
+
+def _shown(context: Context) -> dict[str, str]:
+    values = {key: getattr(context, attribute) for key, attribute in _FIELDS.items()}
+    return {key: value for key, value in values.items() if value}

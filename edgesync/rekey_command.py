@@ -1,0 +1,34 @@
+"""`edgesync rekey`: a new key for what is encrypted in the database."""
+
+from pathlib import Path
+
+import click
+
+from cloud.core.audit import Action
+from cloud.errors import Unavailable
+from cloud.store.rekeying import rekey as seal_anew
+from edgesync.command_entry import command_entry
+from edgesync.database_option import chosen_database, database_option
+
+
+@click.command()
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data"),
+    envvar="EDGESYNC_DATA_DIR",
+    show_default=True,
+    help="Directory of a server that is stopped, as are all others on its database.",
+)
+@database_option
+def rekey(data_dir: Path, database: str) -> None:
+    """Make a new key for what is encrypted in the database, and encrypt all of it anew."""
+    try:
+        count = seal_anew(
+            chosen_database(data_dir, database),
+            data_dir / "secrets.key",
+            entry=command_entry(Action.SERVER_REKEY),
+        )
+    except Unavailable as error:
+        raise click.ClickException(error.reason) from error
+    click.echo(f"{count} documents are encrypted with a new key; keep a copy of it.")

@@ -1,0 +1,111 @@
+"""`edgesync apply`: make what manifests describe, change what differs, take away what is gone."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import click
+
+from edgesync.applying import Outcome, write
+from edgesync.client import Refused, Server
+from edgesync.kinds import KINDS
+from edgesync.manifests import OWNER_LABEL, Document, read_manifests
+from edgesync.showing import is_agreed, note, progress, show_change
+from edgesync.things import listed
+from edgesync.verbs.delete import delete_one
+from edgesync.verbs.options import Target, asks_server, files_option, reason_option
+
+_OWNED = [kind for kind in KINDS if kind.has_labels]
+
+
+@click.command()
+@asks_server
+@files_option
+@click.option(
+    "--owner",
+    metavar="NAME",
+    help=f"Label nodes, apps and configs {OWNER_LABEL}=NAME, so that --prune knows them.",
+)
+@click.option(
+    "--prune",
+    is_flag=True,
+    help="Delete nodes, apps and configs of the same owner that are not in the files.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before pruning.")
+@click.option("--confirm", is_flag=True, help="Go on where a guard wants to be sure.")
+@reason_option
+def apply(
+    server: Server,
+    *,
+    files: Sequence[str],
+    owner: str | None,
+    prune: bool,
+    yes: bool,
+    confirm: bool,
+) -> None:
+    """Create what is missing and change what differs; what is the same stays as it is.
+
+    What apps name is made before them. Goes on after an error, and ends with 1. Never pruned are
+    secrets, registries, records and callbacks, which have no labels, and batches, which give
+    theirs to nodes.
+    """
+    if prune and not owner:
+        raise click.UsageError("--prune needs --owner: whose things may go")
+    documents = [_owned(document, owner) for document in read_manifests(files)]
+    query = {"confirm": "true"} if confirm else {}
+    counts: Counter[Outcome] = Counter()
+    failed = 0
+    with progress() as shown:
+        for document in shown.track(documents, description="apply"):
+            try:
+                outcome = write(server, document, query).outcome
+            except click.ClickException as error:
+                failed += 1
+                note(_complaint(document, error))
+                if not isinstance(error, Refused):
+                    break  # there is no server
+                continue
+            counts[outcome] += 1
+            show_change(outcome, document.title)
+    if failed:
+        note(f"{failed} of {len(documents)} failed.")
+        raise click.exceptions.Exit(1)
+    if prune and owner:
+        _prune(server, documents, owner, yes=yes)
+
+
+def _owned(document: Document, owner: str | None) -> Document:
+    if owner is None or document.kind not in _OWNED:
+        return document
+    labels = {**(document.body.get("labels") or {}), OWNER_LABEL: owner}
+    body = {**document.body, "labels": labels}
+    return Document(document.kind, body, document.namespace, document.place)
+
+
+def _prune(server: Server, documents: Sequence[Document], owner: str, *, yes: bool) -> None:
+    there = {(document.kind, document.name) for document in documents}
+    gone = [
+        Target(kind, thing["name"])
+        for kind in reversed(_OWNED)
+        for thing in listed(server, kind, selector=f"{OWNER_LABEL}={owner}")
+        if (kind, thing["name"]) not in there
+    ]
+    if not gone:
+        return
+    for target in gone:
+        note(f"not in the files: {target.title}")
+    if not is_agreed(f"Delete these {len(gone)} things of owner {owner}?", yes=yes):
+        raise click.Abort
+    for target in gone:
+        show_change(*delete_one(server, target, "", ignore_not_found=True))
+
+
+def _complaint(document: Document, error: click.ClickException) -> str:
+    """What went wrong, and in which line where that is known."""
+    return f"{document.title}: {error.format_message()} ({document.place.of(field_of(error))})"
+
+
+def field_of(error: click.ClickException) -> str:
+    """Path of the field that the server complains of, empty if it says none."""
+    _, _, detail = error.message.partition("(")
+    field, colon, _ = detail.partition(": ")
+    return field if colon and " " not in field else ""
