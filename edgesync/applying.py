@@ -20,6 +20,14 @@ _PASSING = frozenset({"ready", "state"})
 """What a thing shows and changes by itself."""
 
 
+class Masked(click.ClickException):
+    """The *field* of a document has stars, and nothing is there that they could stand for."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{field} is masked, and the server has no value for it: put it in")
+        self.field = field
+
+
 class Outcome(StrEnum):
     """What became of a thing."""
 
@@ -39,7 +47,7 @@ class Written:
 
 
 def write(server: Server, document: Document, query: Mapping[str, str]) -> Written:
-    """Create the thing, or change it where it differs; Refused if the server says no."""
+    """Create the thing, or change it where it differs; Refused if the server says no, or Masked."""
     before = _before(server, document)
     ready = _ready(document, before)
     answers = []
@@ -82,11 +90,7 @@ def _ready(document: Document, before: Mapping[str, Any] | None) -> Document:
     try:
         body = unmasked(document.kind, document.body, before)
     except ValueError as error:
-        path = str(error)
-        raise click.ClickException(
-            f"{document.place.of(path)}: {document.title}: {path} is masked, and the server has"
-            " no value for it: put it in"
-        ) from error
+        raise Masked(str(error)) from error
     return Document(document.kind, body, document.namespace, document.place)
 
 

@@ -46,6 +46,10 @@ class Refused(click.ClickException):
         return "\n".join(part for part in (self.message, hint_for(self.status, self.code)) if part)
 
 
+class Lost(click.ClickException):
+    """No answer came; the same call may have been carried out, and may succeed later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """How to reach a server: where it is, what it is trusted by, and who asks (empty: nobody).
@@ -113,7 +117,7 @@ class Server:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Answer of one call; Refused if the server says no, ClickException if there is none.
+        """Answer of one call; Refused if the server says no, Lost if none says anything.
 
         Who asks too often waits as long as the server says, and asks again.
         """
@@ -160,8 +164,8 @@ class Server:
         message = str(said.get("message", answer.text))
         raise Refused(answer.status_code, str(said.get("code", "")), message)
 
-    def _lost(self, error: httpx.HTTPError) -> click.ClickException:
-        return click.ClickException(f"{self.url}: {error}\n{hint_for_lost(error)}".rstrip())
+    def _lost(self, error: httpx.HTTPError) -> Lost:
+        return Lost(f"{self.url}: {error}\n{hint_for_lost(error)}".rstrip())
 
 
 def _first_line(answer: httpx.Response) -> str:

@@ -5,14 +5,20 @@ from collections.abc import Sequence
 
 import click
 
-from edgesync.applying import Outcome, write
-from edgesync.client import Refused, Server
+from edgesync.applying import Masked, Outcome, write
+from edgesync.client import Lost, Server
 from edgesync.kinds import KINDS
-from edgesync.manifests import OWNER_LABEL, Document, read_manifests
+from edgesync.manifests import OWNER_LABEL, Document
 from edgesync.showing import is_agreed, note, progress, show_change
 from edgesync.things import listed
 from edgesync.verbs.delete import delete_one
-from edgesync.verbs.options import Target, asks_server, files_option, reason_option
+from edgesync.verbs.options import (
+    Target,
+    asks_server,
+    documents_of,
+    files_option,
+    reason_option,
+)
 
 _OWNED = [kind for kind in KINDS if kind.has_labels]
 
@@ -50,7 +56,7 @@ def apply(
     """
     if prune and not owner:
         raise click.UsageError("--prune needs --owner: whose things may go")
-    documents = [_owned(document, owner) for document in read_manifests(files)]
+    documents = [_owned(document, owner) for document in documents_of(files)]
     query = {"confirm": "true"} if confirm else {}
     counts: Counter[Outcome] = Counter()
     failed = 0
@@ -61,8 +67,8 @@ def apply(
             except click.ClickException as error:
                 failed += 1
                 note(_complaint(document, error))
-                if not isinstance(error, Refused):
-                    break  # there is no server
+                if isinstance(error, Lost):
+                    break
                 continue
             counts[outcome] += 1
             show_change(outcome, document.title)
@@ -105,7 +111,9 @@ def _complaint(document: Document, error: click.ClickException) -> str:
 
 
 def field_of(error: click.ClickException) -> str:
-    """Path of the field that the server complains of, empty if it says none."""
+    """Path of the field that is complained of, empty if none is named."""
+    if isinstance(error, Masked):
+        return error.field
     _, _, detail = error.message.partition("(")
     field, colon, _ = detail.partition(": ")
     return field if colon and " " not in field else ""

@@ -7,13 +7,13 @@ import click
 from edgesync.applying import Outcome
 from edgesync.client import Refused, Server
 from edgesync.kinds import KINDS, NODE
-from edgesync.manifests import read_manifests
 from edgesync.showing import is_agreed, note, show_change
 from edgesync.things import NOT_FOUND, listed, within
 from edgesync.verbs.options import (
     Target,
     asks_server,
     check_selects,
+    documents_of,
     reason_option,
     selector_option,
     targets_argument,
@@ -88,7 +88,7 @@ def _found(
         raise click.UsageError("-l goes with a kind, not with -f")
     check_selects(selector, [target.kind for target in targets])
     found: list[tuple[Target, str]] = []
-    for document in read_manifests(files) if files else ():
+    for document in documents_of(files) if files else ():
         if document.kind.is_single:
             note(f"{document.title}: stays; apply an empty one instead")
         else:

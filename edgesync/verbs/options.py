@@ -10,6 +10,7 @@ import click
 
 from edgesync.client import Server, access, server_options
 from edgesync.kinds import KINDS, Kind, kind_called, kind_words
+from edgesync.manifests import Document, read_manifests
 from edgesync.showing import FORMATS
 
 REASON_HEADER = "X-Edgesync-Reason"
@@ -95,6 +96,17 @@ def files_option(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Path(),
         help="Manifests: a file, all files of a directory, or standard input. Can be repeated.",
     )(command)
+
+
+def documents_of(files: Sequence[str]) -> list[Document]:
+    """The documents of *files*, none of which may be for another namespace than `-n` says."""
+    documents = read_manifests(files)
+    namespace = click.get_current_context().params.get("namespace")
+    for document in documents:
+        if namespace and document.namespace not in {"", namespace}:
+            place = document.place.of("namespace")
+            raise click.ClickException(f"{place}: is for another namespace than -n {namespace}")
+    return documents
 
 
 def targets_argument(needs: str = "", *, required: bool = True) -> Decorator:

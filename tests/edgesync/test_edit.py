@@ -1,0 +1,105 @@
+import sys
+
+import pytest
+
+from tests.edgesync.conftest import Shell
+from tests.rest.conftest import describe
+
+
+@pytest.fixture
+async def described(shell: Shell) -> Shell:
+    await describe(shell.world.client)
+    return shell
+
+
+def editor(shell: Shell, script: str) -> None:
+    """Let $EDITOR be a program that does *script* to `text`."""
+    body = (
+        "import pathlib, sys\nfile = pathlib.Path(sys.argv[1])\ntext = file.read_text()\n"
+        f"{script}\nfile.write_text(text)\n"
+    )
+    program = shell.file("editor.py", body)
+    shell.env["EDITOR"] = f"{sys.executable} {program}"
+
+
+async def test_what_is_saved_is_what_is_there(described: Shell) -> None:
+    editor(described, "text = text.replace('by the door', 'by the window')")
+    assert await described.lines("edit", "node", "n1") == [["changed", "node/n1"]]
+    node = await described.world.client.call("GET", "/v1/nodes/n1")
+    assert node["description"] == "by the window"
+    assert node["labels"] == {"role": "gateway", "baetyl-node-name": "n1"}
+    assert "stays as it is" in (await described.run("edit", "node", "n1")).stdout
+
+
+async def test_a_secret_is_edited_without_being_seen(described: Shell) -> None:
+    editor(described, "assert 'öpen' not in text\ntext = text.replace('data:', 'data:\\n  b: c')")
+    await described.run("edit", "secret/password")
+    secret = await described.world.client.call("GET", "/v1/secrets/password")
+    assert secret["data"] == {"password": "öpen", "b": "c"}
+
+
+async def test_what_is_wrong_is_said_in_the_file_and_can_be_mended(described: Shell) -> None:
+    editor(
+        described,
+        "text = text.replace('# your text, document 1, line 2: labels.bad', 'x')\n"
+        "if 'unknown field' in text: text = text.replace('wrong:', 'description:')\n"
+        "else: text = text.replace('description:', 'wrong:').replace('door', 'window')",
+    )
+    assert await described.lines("edit", "node", "n1") == [["changed", "node/n1"]]
+    node = await described.world.client.call("GET", "/v1/nodes/n1")
+    assert node["description"] == "by the window"
+
+
+async def test_what_cannot_be_saved_is_kept(described: Shell) -> None:
+    editor(described, "text = text.replace('description:', 'wrong:')")
+    refused = await described.run("edit", "node", "n1", code=1)
+    assert "unknown field" in refused.stderr
+    assert "What you wrote is in " in refused.stderr
+    editor(described, "text = text.replace('name: n1', 'name: n2')")
+    assert "about node/n1" in (await described.run("edit", "node", "n1", code=1)).stderr
+
+
+async def test_nobody_elses_change_is_overwritten(described: Shell) -> None:
+    await described.run("get", "nodes")
+    url, token = described.env["EDGESYNC_URL"], described.env["EDGESYNC_TOKEN"]
+    editor(
+        described,
+        "import httpx\n"
+        f"client = httpx.Client(base_url={url!r}, headers={{'Authorization': 'Bearer {token}'}})\n"
+        "client.put('/v1/nodes/n1', json={'description': 'theirs'})\n"
+        "text = text.replace('by the door', 'mine')",
+    )
+    refused = await described.run("edit", "node", "n1", code=1)
+    assert "Somebody changed it meanwhile" in refused.stderr
+    node = await described.world.client.call("GET", "/v1/nodes/n1")
+    assert node["description"] == "theirs"
+
+
+async def test_labels_are_set_taken_off_and_not_overwritten_by_mistake(described: Shell) -> None:
+    assert await described.lines("label", "node", "n1", "site=north") == [["changed", "node/n1"]]
+    assert await described.lines("label", "node", "n1", "site=north") == [["unchanged", "node/n1"]]
+    refused = await described.run("label", "node", "n1", "site=south", code=1)
+    assert "--overwrite" in refused.stderr
+    await described.run("label", "node", "n1", "site=south", "role-", "--overwrite")
+    node = await described.world.client.call("GET", "/v1/nodes/n1")
+    assert node["labels"] == {"site": "south", "baetyl-node-name": "n1"}
+    await described.run("label", "nodes", "-l", "site=south", "a=b", code=2)
+    lines = await described.lines("label", "nodes", "-l", "site=south", "a=b", "--yes")
+    assert lines == [["changed", "node/n1"]]
+    for words in (["node", "n1"], ["node", "a=b"], ["secret", "password", "a=b"]):
+        await described.run("label", *words, code=2)
+
+
+async def test_what_labels_choose_is_deleted_only_after_asking(described: Shell) -> None:
+    await described.run("delete", "nodes", "-l", "role=gateway", code=2)
+    for words in ([], ["nodes"], ["node", "n1", "-l", "a"], ["node", "n1", "-f", "x"], ["sysapps"]):
+        await described.run("delete", *words, code=2)
+    gone = await described.lines("delete", "nodes", "-l", "role=gateway", "--yes")
+    assert gone == [["deleted", "node/n1", "shut", "out"]]
+    refused = await described.run("delete", "config", "site", code=1)
+    assert "Take it out of what uses it" in refused.stderr
+
+
+@pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
+async def test_shells_are_told_how_to_complete(shell: Shell, shell_name: str) -> None:
+    assert "_EDGESYNC_COMPLETE" in (await shell.run("completion", shell_name)).stdout
