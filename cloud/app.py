@@ -35,9 +35,10 @@ from cloud.core.audit import Action, Actor, ActorKind, Attempt, Head
 from cloud.core.installation import install_command
 from cloud.core.renewal import RATE as RENEWAL_RATE
 from cloud.errors import Denied
+from cloud.http.event_feed import EventFeed
 from cloud.http.limits import Limiter
 from cloud.http.refusals import RefusalLog
-from cloud.http.retention import Retention
+from cloud.http.retention import Kept, Retention
 from cloud.link.callbacks import CallbackSender, open_callback_client
 from cloud.link.exchange import Exchange
 from cloud.link.guard import Guard
@@ -64,6 +65,7 @@ from cloud.operations.admission import check_speaker, may_connect
 from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
 from cloud.rest.auth import CallLimits
+from cloud.rest.event_stream import EventStreams
 from cloud.store.backup import SETTINGS_FILE
 from cloud.store.interface import Store
 from cloud.store.rekeying import settle_key
@@ -88,6 +90,7 @@ class Cloud:
     pusher: Pusher
     revocations: RevocationLists
     callbacks: CallbackSender
+    feed: EventFeed
     own_certificate: OwnCertificate
     retention: Retention
     servers: Servers | None
@@ -135,6 +138,7 @@ async def serve(
             tasks.create_task(cloud.pusher.run(), name="pusher"),
             tasks.create_task(cloud.revocations.run(), name="revocation lists"),
             tasks.create_task(cloud.callbacks.run(), name="callbacks"),
+            tasks.create_task(cloud.feed.run(), name="events"),
             tasks.create_task(cloud.own_certificate.run(), name="own certificate"),
             tasks.create_task(cloud.retention.run(), name="retention"),
             *([tasks.create_task(cloud.servers.run(), name="servers")] if cloud.servers else []),
@@ -144,6 +148,7 @@ async def serve(
         tell_ready(cloud.addresses, settings.ready_file, announce)
         await stop.wait()
         logger.info("stopping")
+        cloud.feed.close()
         for server in cloud.web_servers:
             server.should_exit = True
         for worker in workers:
@@ -171,9 +176,8 @@ async def open_cloud(
         await _start_log(store, witness.head(), version)
         authority = load_or_create_authority(data / "ca", now=now, passphrase=ca_passphrase)
         digest = _admin_token_digest(token_file)
-        names, addresses = server_names(settings)
         ensure = functools.partial(
-            ensure_server_certificate, data / "ca", authority, names, addresses
+            ensure_server_certificate, data / "ca", authority, *server_names(settings)
         )
         certificate = ensure(now=now)
         listeners = (
@@ -193,6 +197,7 @@ async def open_cloud(
         )
         client = await stack.enter_async_context(open_callback_client())
         callbacks = CallbackSender(store, client, now_utc, random.random)
+        feed = EventFeed(store, wake_callbacks=callbacks.wake)
         install_address = install_address_of(settings, listeners[1], opened)
         revocations = RevocationLists(store, authority, now_utc, settings.crl_file)
 
@@ -226,6 +231,7 @@ async def open_cloud(
                 Limiter(settings.denial_rate, time.monotonic),
             ),
             refusals=refusals,
+            streams=EventStreams(feed),
             trusted_proxies=settings.proxies,
             can_sign=CAN_SIGN,
         )
@@ -290,11 +296,15 @@ async def open_cloud(
             ),
             revocations=revocations,
             callbacks=callbacks,
+            feed=feed,
             own_certificate=OwnCertificate(
                 lambda now: ensure(now=now), (tls, open_tls, nodes_tls), now_utc
             ),
             retention=Retention(
-                store, now_utc, timedelta(days=settings.audit_days), settings.audit_entries
+                store,
+                now_utc,
+                Kept(timedelta(days=settings.audit_days), settings.audit_entries),
+                Kept(timedelta(days=settings.events_days), settings.events_kept),
             ),
             sockets=listeners,
         )

@@ -45,7 +45,13 @@ GRACE_LIMIT = 3650
 SIGNATURE_LIMIT = 7 * 24 * 3600
 """Seconds for which object stores accept a signature."""
 
-_MOST = {"audit_days": 36_500, "audit_entries": 1_000_000_000, "deploys_kept": 1000}
+_MOST = {
+    "audit_days": 36_500,
+    "audit_entries": 1_000_000_000,
+    "deploys_kept": 1000,
+    "events_days": 36_500,
+    "events_kept": 1_000_000_000,
+}
 
 SERVER_ID = re.compile(r"[A-Za-z0-9._-]{0,64}")
 """Ids of servers; as client id each broker takes them."""
@@ -180,6 +186,10 @@ class Settings:
     deploys_kept: int = field(
         default=20, metadata=_help("Deploys of each node that are kept; the oldest go first.")
     )
+    events_days: int = field(default=30, metadata=_help("How many days events are kept."))
+    events_kept: int = field(
+        default=100_000, metadata=_help("How many events are kept, at most; the oldest go first.")
+    )
     ready_file: Path | None = field(
         default=None,
         metadata=_help("File to write the addresses to, as JSON, once the server is ready."),
@@ -298,6 +308,8 @@ _KINDS: Mapping[str, type] = {
     "deploys_kept": int,
     "audit_days": int,
     "audit_entries": int,
+    "events_days": int,
+    "events_kept": int,
     "server_generated_keys": bool,
 }
 

@@ -27,7 +27,7 @@ from cloud.errors import Unavailable
 from cloud.http.metrics import Metrics
 from cloud.link.measures import Measures, add_connection_metrics, add_hub_metrics
 from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
-from cloud.store.interface import Store
+from cloud.store.interface import Store, WakingStore
 from cloud.store.sealing import Sealer
 from cloud.store.sqlite import open_sqlite_store
 from cloud.store.upkeep import Database, SqliteDatabase
@@ -57,7 +57,7 @@ class OpenedHub:
 
 def open_store(
     settings: Settings, *, sealer: Sealer, witness: Witness
-) -> AbstractAsyncContextManager[Store]:
+) -> AbstractAsyncContextManager[WakingStore]:
     """The database that the settings name; BadSettings if it needs what is not installed."""
     if not settings.database:
         file = settings.data_dir / "edgesync.db"

@@ -27,9 +27,11 @@ import uvloop
 
 from cloud.core.node import Node, NodeSpec
 from cloud.core.report import Order, read_report
+from cloud.http.event_feed import EventFeed
 from cloud.http.metrics import Metrics
 from cloud.http.refusals import RefusalLog
 from cloud.rest.app import rest_app
+from cloud.rest.event_stream import EventStreams
 from cloud.store.interface import Store, Transaction
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
@@ -263,6 +265,7 @@ async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[
             is_connected=lambda _node: None,
             wake_callbacks=lambda: None,
             metrics=Metrics(),
+            streams=EventStreams(EventFeed(store, wake_callbacks=lambda: None)),
             checks={},
             version="",
             new_token=lambda: "",

@@ -73,7 +73,10 @@ class Report:
 
 
 class Reporter(msgspec.Struct, frozen=True):
-    """A node as far as taking its report goes: what selectors see, and its last report if any."""
+    """A node as far as taking its report goes: what selectors see, and its last report if any.
+
+    *is_ready*: it was said to be there, and not to be lost since.
+    """
 
     labels: Mapping[str, str]
     last: Order | None
@@ -82,6 +85,7 @@ class Reporter(msgspec.Struct, frozen=True):
     has_open_deploy: bool = False
     core: CoreConfiguration = USUAL_CORE
     heard: Heard | None = None
+    is_ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)

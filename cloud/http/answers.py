@@ -9,6 +9,7 @@ from starlette.responses import Response
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 PROBLEM = "application/problem+json"
+EVENT_STREAM = "text/event-stream"
 
 
 def json_response(

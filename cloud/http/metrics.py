@@ -20,8 +20,11 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cloud.http.answers import EVENT_STREAM
 
 Source = Callable[[], Awaitable[None]]
 """Sets metrics to what is true now."""
@@ -119,17 +122,20 @@ class Measured:
             await self.app(scope, receive, send)
             return
         status, began = 499, time.perf_counter()
+        ended: float | None = None
 
         async def send_noting(message: Message) -> None:
-            nonlocal status
+            nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if Headers(raw=message["headers"]).get("content-type", "") == EVENT_STREAM:
+                    ended = time.perf_counter()  # it lasts as long as somebody follows
             await send(message)
 
         try:
             await self.app(scope, receive, send_noting)
         finally:
-            seconds = time.perf_counter() - began
+            seconds = (ended or time.perf_counter()) - began
             route = self.routes.get(scope.get("endpoint"), "")
             method = scope["method"] if scope["method"] in _METHODS else ""
             self.metrics.requests.labels(self.listener, method, route, f"{status // 100}xx").inc()

@@ -5,16 +5,19 @@ uvicorn tells applications nothing of it. The protocol class here adds the ASGI 
 """
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography import x509
 from starlette.requests import Request
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from broker.listener import certificate_identity
 
 _KEY = "edgesync.peer"
+_ABORT_KEY = "edgesync.abort"
 _TLS_VERSIONS = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 
 
@@ -35,6 +38,13 @@ def peer_certificate(request: Request) -> PeerCertificate | None:
     """
     found: PeerCertificate | None = request.scope.get(_KEY)
     return found
+
+
+def abort(scope: Scope) -> None:
+    """End the connection at once, whatever waits to be sent; nothing where it cannot be."""
+    end: Callable[[], None] | None = scope.get(_ABORT_KEY)
+    if end is not None:
+        end()
 
 
 class PeerProtocol(HttpToolsProtocol):
@@ -68,7 +78,8 @@ class PeerProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin the scope of a request."""
         super().on_message_begin()
+        scope: Any = self.scope
+        scope[_ABORT_KEY] = self.transport.abort
         if self._extensions is not None:
-            scope: Any = self.scope
             scope["extensions"] = self._extensions
             scope[_KEY] = self._peer

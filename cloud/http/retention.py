@@ -1,4 +1,4 @@
-"""The audit log does not grow for ever."""
+"""The audit log does not grow for ever, nor does what is told of what happened."""
 
 import asyncio
 import logging
@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from cloud.errors import Unavailable
 from cloud.operations.audit import prune
+from cloud.operations.events import prune_events
 from cloud.store.interface import Store, Transaction
 
 logger = logging.getLogger(__name__)
@@ -17,33 +18,54 @@ EVERY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """How old something may get, and how much of it there may be."""
+
+    age: timedelta
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
-    """Forgets entries that are older than *age*, and all but the last *count*."""
+    """Forgets entries of the log and events that are too old, and all but the last of each."""
 
     store: Store
     clock: Callable[[], datetime]
-    age: timedelta
-    count: int
+    entries: Kept
+    events: Kept
 
     async def run(self) -> None:
         """Prune at once and from time to time, until cancelled."""
         while True:
             try:
-                gone = await self.prune()
+                gone, events = await self.prune(), await self.prune_events()
             except Unavailable as error:
-                logger.warning("cannot prune the audit log, trying again: %s", error.reason)
+                logger.warning("cannot forget what is old, trying again: %s", error.reason)
             else:
                 if gone:
                     logger.info("%d entries of the audit log were old enough to go", gone)
+                if events:
+                    logger.info("%d events were old enough to go", events)
             await asyncio.sleep(EVERY.total_seconds())
 
     async def prune(self) -> int:
-        """Forget all that may go, in several transactions if it is much; how much it was."""
+        """Forget all entries that may go, in several transactions if need be; how much it was."""
         gone = 0
         while some := await self.store.write(self._prune):
             gone += some
         return gone
 
+    async def prune_events(self) -> int:
+        """As `prune`, for events."""
+        gone = 0
+        while some := await self.store.write(self._prune_events):
+            gone += some
+        return gone
+
     def _prune(self, tx: Transaction) -> int:
-        now = self.clock()
-        return prune(tx, keep=self.count, oldest=now - self.age, now=now)
+        now, kept = self.clock(), self.entries
+        return prune(tx, keep=kept.count, oldest=now - kept.age, now=now)
+
+    def _prune_events(self, tx: Transaction) -> int:
+        kept = self.events
+        return prune_events(tx, keep=kept.count, oldest=self.clock() - kept.age)

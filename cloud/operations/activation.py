@@ -16,6 +16,7 @@ from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.names import check_fingerprint, check_node_name, node_id
 from cloud.core.node import Node, NodeSpec, checked_node_spec
 from cloud.errors import Invalid, NotLetIn, OtherKey, QuotaExceeded
+from cloud.operations.events import note_activation
 from cloud.operations.installation import offered
 from cloud.operations.nodes import existing_node
 from cloud.store.interface import Transaction
@@ -139,6 +140,8 @@ def activate(
         has_replaced = bool(tx.live_keys(node.id) - {device.key_digest})
         if has_replaced:
             tx.revoke_certificates(node.id, now)
+        facts = {"address": device.address, "hasReplaced": has_replaced}
+        note_activation(tx, node.namespace, node.name, now=now, facts=facts)
         activation = certify(tx, authority, node.namespace, node.name, device, now, serial)
         return replace(activation, has_replaced=has_replaced)
     batch, record = _let_in(tx, claim, token)
@@ -152,6 +155,19 @@ def activate(
     _ensure_node(tx, batch, record, now)
     tx.put_record(
         replace(record, active=True, active_ip=device.address, active_time=now, updated=now)
+    )
+    note_activation(
+        tx,
+        record.namespace,
+        record.node_name,
+        now=now,
+        facts={
+            "batch": record.batch,
+            "record": record.name,
+            "isFirst": record.active_time is None,
+            "address": device.address,
+            "hasReplaced": has_replaced,
+        },
     )
     if batch.spec.callback_name:
         _tell_callback(tx, batch, record, claim, device, now, delivery_id)

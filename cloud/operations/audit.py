@@ -25,6 +25,7 @@ from cloud.core.audit import (
 from cloud.core.changes import difference
 from cloud.core.listing import Page, Place
 from cloud.errors import CloudError, NotLetIn
+from cloud.operations.events import note_change, note_revocation
 from cloud.operations.watching import Watched
 from cloud.store.interface import Transaction
 
@@ -48,9 +49,9 @@ def carry_out(
 ) -> T:
     """Do *work* and put down that it was done: what it was done to, before and after.
 
-    Changes of other things than those of the action's kind are counted. Where *work* raises there
-    is no entry, as there is no change; see `refuse`. *named* says what the thing is called where
-    nothing of the kind was changed.
+    It is an event, too. Changes of other things than those of the action's kind are counted. Where
+    *work* raises there is no entry, as there is no change; see `refuse`. *named* says what
+    the thing is called where nothing of the kind was changed.
     """
     watched = Watched(tx, kind_of(attempt.action))
     result = work(watched.transaction)
@@ -61,10 +62,13 @@ def carry_out(
         (namespace, *name), was, now = change
         attempt = replace(attempt, namespace=namespace, name="/".join(name))
         before, after = difference(was, now)
+        note_change(tx, attempt, attempt.name, was, now)
     elif named is not None:
         attempt = replace(attempt, name=named(result))
     if change is None and watched.count:
         also[kind_of(attempt.action)] = watched.count
+    if attempt.action == Action.NODE_REVOKE:
+        note_revocation(tx, attempt)
     tx.append_audit(Entry(_cleaned(attempt), DONE, before, after, _json(also)))
     return result
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from cloud.core.deploys import Deploy, Outcome, runs, wanted_at
 from cloud.core.desired import Desired
 from cloud.core.report import Report, Reported
+from cloud.operations.events import note_ended
 from cloud.operations.nodes import existing_node
 from cloud.store.interface import Transaction
 
@@ -36,6 +37,7 @@ def note_report(
         after = current.at(now).after(report, now)
         if after.outcome is not current.outcome and after.outcome in _REPORTED:
             ended = after
+            note_ended(tx, namespace, name, ended, now=now)
         if after.is_open and not after.is_of(desired):
             after, is_open = after.superseded(now), False
         else:

@@ -15,6 +15,7 @@ from cloud.core.report import Report, Reported
 from cloud.core.sources import CORE, INIT, lacks_core, with_core_of, with_system_apps_of
 from cloud.errors import NotFound
 from cloud.operations.deploys import note_push, note_report
+from cloud.operations.events import note_heard
 from cloud.operations.properties import keep_properties
 from cloud.operations.system_apps import desired_of
 from cloud.store.interface import Transaction
@@ -74,6 +75,8 @@ def receive_report(
         told = interval or reporter.core.report_every
         pace = next_pace(reporter.heard, now, told=told)
         tx.put_report(namespace, name, report, encoding, now, pace)
+        if not reporter.is_ready:
+            note_heard(tx, namespace, name, pace, now=now)
         if report.properties is not None:
             keep_properties(tx, namespace, name, reporter.properties, report.properties, now=now)
     catalog = tx.catalog(namespace)

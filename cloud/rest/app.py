@@ -15,6 +15,7 @@ from cloud.rest.auth import NO_LIMITS, CallLimits, TokenGate
 from cloud.rest.call import Api, endpoint
 from cloud.rest.continuation import Continuations
 from cloud.rest.docs import docs_routes
+from cloud.rest.event_stream import EventStreams
 from cloud.rest.health import Check, health_routes
 from cloud.rest.metrics import metrics_route
 from cloud.rest.routes import ROUTES
@@ -40,6 +41,7 @@ def rest_app(
     limits: CallLimits = NO_LIMITS,
     refusals: RefusalLog,
     metrics: Metrics,
+    streams: EventStreams,
     trusted_proxies: Sequence[Network] = (),
     can_sign: bool = True,
 ) -> Starlette:
@@ -55,7 +57,7 @@ def rest_app(
     *can_sign* says whether nodes can be given URLs of objects that need keys.
     *list_key* signs the tokens that lead from page to page. *limits* count callers, by address
     where they show no token; *refusals* go into the audit log; *trusted_proxies* are
-    believed about addresses. *metrics* are what `/metrics` tells.
+    believed about addresses. *metrics* are what `/metrics` tells, *streams* those of events.
     """
     api = Api(
         clock,
@@ -69,6 +71,7 @@ def rest_app(
         function_runtimes=function_runtimes,
         can_sign=can_sign,
         continuations=Continuations(list_key),
+        streams=streams,
     )
     routes = [
         Route(

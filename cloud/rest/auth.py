@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -23,6 +24,7 @@ from cloud.store.interface import Store
 logger = logging.getLogger(__name__)
 
 _SCOPE_KEY = "edgesync.caller"
+_AGAIN_KEY = "edgesync.caller_again"
 _ADMINISTRATOR = Caller(Role.ADMIN, EVERYWHERE)
 
 
@@ -30,6 +32,11 @@ def caller_of(request: Request) -> Caller:
     """Who sent the request, as `TokenGate` found out."""
     caller: Caller = request.scope[_SCOPE_KEY]
     return caller
+
+
+async def check_again(request: Request) -> None:
+    """Denied if what the request was let in with has ended meanwhile."""
+    await request.scope[_AGAIN_KEY]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,7 @@ class TokenGate:
         try:
             token = _token(Headers(scope=scope).get("authorization", ""))
             digest = hashlib.sha256(token.encode()).digest()
+            scope[_AGAIN_KEY] = partial(self._caller, token, digest)
             scope[_SCOPE_KEY] = await self._caller(token, digest)
         except Denied as error:
             await self.refusals.note(self._attempt(scope), error)

@@ -21,6 +21,7 @@ from cloud.http.requests import read_json
 from cloud.rest.audited import AuditedStore, attempt_of
 from cloud.rest.auth import caller_of
 from cloud.rest.continuation import Continuations
+from cloud.rest.event_stream import EventStreams
 from cloud.rest.views import View, list_view
 from cloud.store.interface import Store
 
@@ -34,7 +35,7 @@ PAGE_SIZE = 20
 _NUMBER_DIGITS = 9
 _SELECTING = (
     *("selector", "fieldSelector"),
-    *("namespace", "actor", "action", "kind", "name", "requestId", "since", "until"),
+    *("type", "namespace", "actor", "action", "kind", "name", "requestId", "since", "until"),
 )
 
 
@@ -53,6 +54,7 @@ class Api:
     function_runtimes: Mapping[str, str]
     can_sign: bool
     continuations: Continuations
+    streams: EventStreams
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,13 +41,17 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What people read of a route; *answer* None is a file of lines."""
+    """What people read of a route; *answer* None is a file of lines.
+
+    *stream* is the media type under which the same can be followed.
+    """
 
     summary: str
     answer: Any = DoneAnswer
     body: Body | None = None
     query: tuple[Parameter, ...] = ()
     refusals: tuple[int, ...] = ()
+    stream: str = ""
 
 
 _NUMBER_LIMIT = 999_999_999
@@ -83,5 +87,15 @@ AUDITED = (
     Parameter("until", "before that (RFC 3339)"),
     Parameter("limit", "items on a page; 500 at most, also where it is 0", _NUMBER_LIMIT),
     Parameter("continue", "where the page before ended: the token that it gave"),
+)
+FOLLOWED = (
+    Parameter("type", "types like node.lost and families like node.*, separated by commas"),
+    Parameter("namespace", "where it happened; * is everywhere"),
+    Parameter("kind", "the kind of thing it happened to, like node"),
+    Parameter("name", "the name of the thing"),
+    Parameter("since", "from then on (RFC 3339), or after the event with that id"),
+    Parameter("limit", "items on a page; 500 at most, also where it is 0", _NUMBER_LIMIT),
+    CONTINUE,
+    Parameter("lastEventId", "of a stream: after that event; as the header Last-Event-ID"),
 )
 TOKENS = (Parameter("namespace", "a namespace, or * for tokens that are for all of them"),)

@@ -208,8 +208,13 @@ def _answer(route: ApiRoute, schemas: Schemas) -> Schema:
     return {
         "description": "Done.",
         "headers": _answer_headers("ETag" if _is_tagged(route) else None),
-        "content": {media_type: {"schema": schema}},
+        "content": {media_type: {"schema": schema}, **_stream(route)},
     }
+
+
+def _stream(route: ApiRoute) -> Schema:
+    stream = route.described.stream
+    return {stream: {"schema": {"type": "string"}}} if stream else {}
 
 
 def _refusal(status: int, schemas: Schemas) -> Schema:

@@ -31,6 +31,7 @@ from cloud.rest.described import (
     Described,
     Name,
 )
+from cloud.rest.event_routes import EVENT_ROUTES
 from cloud.rest.node_routes import NODE_ROUTES
 from cloud.rest.register import RecordCount
 from cloud.rest.route import ApiRoute
@@ -349,5 +350,6 @@ ROUTES: Sequence[ApiRoute] = (
         certificates.list_certificates,
         Described("List certificates of nodes that end", Listed[CertificateAnswer], query=ENDING),
     ),
+    *EVENT_ROUTES,
     *ACCESS_ROUTES,
 )

@@ -47,6 +47,11 @@ _CHUNK = 1 << 20
 _ANYTHING = "SELECT 1 FROM sealing"
 _SKIP_VERSIONS = "UPDATE revision SET version = version + :skipped, resources = resources + 1"
 _SKIP_REVOCATIONS = "UPDATE revocation SET number = number + :skipped, changes = changes + 1"
+# Nobody who saw an event since may take another one for it.
+_SKIP_EVENTS = "UPDATE event_head SET number = number + :skipped"
+# What has no number yet stands before what is noted from now on, whose ids begin anew.
+_COME_FIRST = "UPDATE new_event SET id = id - :skipped"
+_FAR = 2**53
 _LOG = "audit_entry"
 _ORDER = {_LOG: " ORDER BY number"}
 _HEAD_IS = "UPDATE audit_head SET number = :number WHERE id = 1"
@@ -210,6 +215,8 @@ def _fill(run: Run, first: Part, rest: Iterable[Part]) -> int:
         raise Unavailable("the backup is not whole")
     run(_SKIP_VERSIONS, {"skipped": VERSIONS_SKIPPED})
     run(_SKIP_REVOCATIONS, {"skipped": VERSIONS_SKIPPED})
+    run(_SKIP_EVENTS, {"skipped": VERSIONS_SKIPPED})
+    run(_COME_FIRST, {"skipped": _FAR})
     return sum(counts.values())
 
 

@@ -8,7 +8,7 @@ microsecond. A `put` inserts or replaces; a `delete` says whether something was 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from cloud.core.app import App, UseKind
 from cloud.core.audit import Anchor, AuditFilter, Entry, Head, Link
@@ -31,6 +31,7 @@ from cloud.core.secret import Secret
 from cloud.core.selectors import Selector
 from cloud.core.system_apps import SystemApps
 from cloud.core.tokens import ApiToken
+from cloud.store.event_interface import EventVerbs, ReadinessVerbs
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ class Waiting:
     deliveries: int
 
 
-class Transaction(Protocol):
+class Transaction(EventVerbs, ReadinessVerbs, Protocol):
     """All reads see one moment; all writes happen together or not at all."""
 
     def next_version(self) -> str:
@@ -453,4 +454,16 @@ class Store(Protocol):
 
     async def wait_for_stale(self) -> None:
         """Return when nodes may have been noted as stale since the last call."""
+        ...
+
+
+@runtime_checkable
+class WakingStore(Store, Protocol):
+    """A store that says when events were noted."""
+
+    async def wait_for_events(self) -> None:
+        """Return when events may have been noted here, or numbered elsewhere, since the last call.
+
+        A notice of other servers may be lost; whoever waits looks from time to time.
+        """
         ...

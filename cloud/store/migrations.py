@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from sqlite_utils import Database, Migrations
 
 from cloud.errors import Unavailable
-from cloud.store.tables import first
+from cloud.store.tables import events, first
 
 Step = tuple[str, tuple[str, ...]]
 """An id, and the statements of the step, for SQLite; `dialect.definition` makes PostgreSQL's."""
@@ -32,6 +32,7 @@ STEPS: tuple[Step, ...] = (
     ("0014_record_counts", first.RECORD_COUNTS),
     ("0015_pace", first.PACE),
     ("0016_servers", first.SERVERS),
+    ("0018_events", events.EVENTS),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -26,7 +26,7 @@ from cloud.store.postgres_connection import (
     open_connection,
 )
 from cloud.store.sealing import Sealer
-from cloud.store.threads import ThreadedStore
+from cloud.store.threads import EVENTS, STALE, ThreadedStore
 from cloud.store.witness import Witness
 
 logger = logging.getLogger(__name__)
@@ -43,10 +43,11 @@ READERS = 4
 PATIENCE = timedelta(seconds=10)
 """How long work is tried again while others are faster."""
 
-CHANNEL = "edgesync_stale"
-"""Where servers tell each other that nodes have become stale."""
+CHANNELS = {STALE: "edgesync_stale", EVENTS: "edgesync_events"}
+"""Where servers tell each other that nodes have become stale, that events have a number."""
 
-_NOTIFY = f"SELECT pg_notify('{CHANNEL}', :server)"
+_NOTIFY = "SELECT pg_notify(:channel, :server)"
+_WHAT = {channel: what for what, channel in CHANNELS.items()}
 _LISTEN_SECONDS = 0.05
 _RECONNECT_SECONDS = 1.0
 _ONE_MIGRATES = f"SELECT pg_advisory_xact_lock({LOCKS}, 1)"
@@ -120,13 +121,14 @@ class PostgresStore(ThreadedStore):
         if self._listening is not None:
             self._listening.close()
 
-    def _announce(self, run: Run) -> None:
-        run(_NOTIFY, {"server": str(self._number)})
+    def _announce(self, run: Run, what: str) -> None:
+        run(_NOTIFY, {"channel": CHANNELS[what], "server": str(self._number)})
 
     def _take_part(self) -> psycopg.Connection:
         connection = take_part(self._url, alone=self._alone)
         try:
-            connection.execute(f"LISTEN {CHANNEL}".encode())
+            for channel in CHANNELS.values():
+                connection.execute(f"LISTEN {channel}".encode())
             self._number = connection.info.backend_pid
         except BaseException:
             connection.close()
@@ -134,7 +136,7 @@ class PostgresStore(ThreadedStore):
         return connection
 
     def _listen(self) -> None:
-        """Wake who waits for stale nodes whenever another server says so; connect again and again.
+        """Wake who waits for something whenever another server says so; connect again and again.
 
         What is missed meanwhile is found by who asks without being woken.
         """
@@ -142,10 +144,11 @@ class PostgresStore(ThreadedStore):
             try:
                 if self._listening is None:
                     self._listening = self._take_part()
-                    self._wake()
+                    for what in CHANNELS:
+                        self._wake(what)
                 for notice in self._listening.notifies(timeout=_LISTEN_SECONDS):
                     if notice.payload != str(self._number):
-                        self._wake()
+                        self._wake(_WHAT[notice.channel])
             except (psycopg.Error, Unavailable) as error:
                 logger.warning("cannot hear of other servers, trying again: %s", error)
                 if self._listening is not None:

@@ -7,8 +7,10 @@ WHERE namespace = :namespace AND name = :name
 REPORTER = """
 SELECT node.document, node.mode, node.core, node.properties, node.open_deploy, report.run,
     report.sequence, report.received, report.usage_received, report.report_interval,
-    report.longest_gap, report.online_since
+    report.longest_gap, report.online_since, ready_node.name
 FROM node LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
+    LEFT JOIN ready_node
+        ON ready_node.namespace = node.namespace AND ready_node.name = node.name
 WHERE node.namespace = :namespace AND node.name = :name
 """
 HEARD = """

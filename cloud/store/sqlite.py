@@ -75,7 +75,7 @@ class SqliteStore(ThreadedStore):
         except OSError as error:
             raise Unavailable(f"the database cannot be opened: {error}") from error
 
-    def _announce(self, run: Run) -> None:
+    def _announce(self, run: Run, what: str) -> None:
         """There are no other servers."""
 
     def _release(self) -> None:

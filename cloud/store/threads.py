@@ -20,6 +20,10 @@ from cloud.store.witness import Witness
 
 T = TypeVar("T")
 
+STALE = "stale"
+EVENTS = "events"
+"""What servers tell each other that there is: nodes to be told, events that have a number."""
+
 
 class Connection(Protocol):
     """Runs work in a transaction; used by one thread at a time."""
@@ -79,6 +83,8 @@ class ThreadedStore(ABC):
         self._reading = _Pool(readers, "store-reader")
         # Set after the commit of a transaction that marked nodes stale.
         self._stale = asyncio.Event()
+        # Set after the commit of one that noted events.
+        self._events = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         # No more work is taken once this is set.
         self._closed = False
@@ -104,6 +110,11 @@ class ThreadedStore(ABC):
         """As in `Store`; at once after opening a database that has such nodes."""
         await self._stale.wait()
         self._stale.clear()
+
+    async def wait_for_events(self) -> None:
+        """As in `WakingStore`."""
+        await self._events.wait()
+        self._events.clear()
 
     async def close(self) -> None:
         """Take no more work, finish what was taken, let go of the database; may be repeated."""
@@ -132,12 +143,13 @@ class ThreadedStore(ABC):
         """Undo `_prepare`, as far as it got; may be repeated."""
 
     @abstractmethod
-    def _announce(self, run: Run) -> None:
-        """Tell other servers, with the commit, that nodes have become stale."""
+    def _announce(self, run: Run, what: str) -> None:
+        """Tell other servers, with the commit, that there is something: STALE or EVENTS."""
 
-    def _wake(self) -> None:
-        """Let `wait_for_stale` return."""
-        self._loop.call_soon_threadsafe(self._stale.set)
+    def _wake(self, what: str = STALE) -> None:
+        """Let `wait_for_stale` or `wait_for_events` return."""
+        woken = self._stale if what == STALE else self._events
+        self._loop.call_soon_threadsafe(woken.set)
 
     def _open(self) -> None:
         self._prepare()
@@ -160,13 +172,17 @@ class ThreadedStore(ABC):
         def carry_out(run: Run) -> tuple[T, SqlTransaction]:
             result, tx = self._carry_out(work, run)
             if tx.marked_stale:
-                self._announce(run)
+                self._announce(run, STALE)
+            if tx.numbered_events:
+                self._announce(run, EVENTS)
             return result, tx
 
         result, tx = pool.in_transaction(carry_out)
         tx.remember()
         if tx.marked_stale:
-            self._wake()
+            self._wake(STALE)
+        if tx.noted_events:
+            self._wake(EVENTS)
         if tx.appended is not None:
             self._witness.note(tx.appended)
         return result

@@ -7,6 +7,7 @@ from cloud.store.parts.batches import BatchPart
 from cloud.store.parts.callbacks import CallbackPart
 from cloud.store.parts.credentials import CredentialPart
 from cloud.store.parts.deploys import DeployPart
+from cloud.store.parts.events import EventPart
 from cloud.store.parts.part import Run
 from cloud.store.parts.reports import ReportPart
 from cloud.store.parts.resources import ResourcePart
@@ -23,6 +24,7 @@ class SqlTransaction(
     AuditPart,
     DeployPart,
     ServerPart,
+    EventPart,
 ):
     """A `Transaction` between its begin and its end, which are the caller's business."""
 

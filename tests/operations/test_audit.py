@@ -50,6 +50,12 @@ NO_CHANGE_OF_A_THING = {
     "mark_stale",
     "mark_selected_stale",
     "take_stale",
+    # What is told of what happens, and what is remembered of that.
+    "note_event",
+    "prune_events",
+    "note_ready",
+    "take_lost",
+    "take_ends",
     # The log itself.
     "append_audit",
     "prune_audit",

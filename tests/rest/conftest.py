@@ -15,18 +15,21 @@ import pytest
 
 from cloud.core.rate import Rate
 from cloud.http.addresses import Network
+from cloud.http.event_feed import EventFeed
 from cloud.http.metrics import Metrics
 from cloud.http.refusals import RefusalLog
 from cloud.rest.app import rest_app
 from cloud.rest.auth import NO_LIMITS, CallLimits
+from cloud.rest.event_stream import EventStreams, StreamLimits
 from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
-from cloud.store.interface import Store
+from cloud.store.interface import Store, WakingStore
 from tests.builders import open_store
 from tests.conftest import StoreFactory
 from tests.serving import serving
 
 TOKEN = "a token for tests"
 REQUEST_ID = "a-request-id"
+STREAM_LIMITS = StreamLimits()
 
 
 @dataclass
@@ -99,6 +102,7 @@ class World:
     checks: dict[str, Any] = field(default_factory=dict)
     woken: list[str] = field(default_factory=list)
     connected: set[str] = field(default_factory=set)
+    feed: EventFeed = field(kw_only=True)
 
 
 def caller(url: str, headers: Mapping[str, str] | None = None) -> httpx.AsyncClient:
@@ -115,6 +119,7 @@ async def open_world(
     limits: CallLimits = NO_LIMITS,
     trusted_proxies: Sequence[Network] = (),
     open_store: StoreFactory = open_store,
+    stream_limits: StreamLimits = STREAM_LIMITS,
 ) -> AsyncIterator[World]:
     """A server with an empty store."""
     clock, numbers, tokens = Clock(), count(1), count(1)
@@ -127,6 +132,8 @@ async def open_world(
     key.write_text("A" * 43 + "=")
     key.chmod(0o600)
     async with open_store(tmp_path) as store:
+        assert isinstance(store, WakingStore)
+        feed = EventFeed(store, wake_callbacks=lambda: woken.append("callbacks"))
         metrics = Metrics()
         ends = {"root": clock.now + timedelta(days=1000)}
         add_certificate_metrics(metrics, store, clock, lambda: ends)
@@ -148,13 +155,16 @@ async def open_world(
             limits=limits,
             refusals=RefusalLog(store, lambda: clock.now.timestamp(), rate=Rate(3, 0.01)),
             metrics=metrics,
+            streams=EventStreams(feed, stream_limits),
             trusted_proxies=trusted_proxies,
             new_token=lambda: f"token{next(tokens)}",
             install_command=lambda token: f"install with {token}",
         )
         headers = {"Authorization": f"Bearer {TOKEN}", "x-bce-request-id": REQUEST_ID}
         async with serving(app) as url, caller(url, headers) as http:
-            yield World(Client(http), url, store, clock, cut_off, checks, woken, connected)
+            yield World(
+                Client(http), url, store, clock, cut_off, checks, woken, connected, feed=feed
+            )
 
 
 @pytest.fixture

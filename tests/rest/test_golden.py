@@ -124,6 +124,7 @@ FUNCTIONS = {
 STEPS: list[tuple[str, str, str, Any]] = [
     ("nodes-create", "POST", "/v1/nodes", NODE),
     ("audit-list", "GET", "/v1/audit?kind=node&limit=2&since=2026-01-01T00:00:00Z", None),
+    ("events-list", "GET", "/v1/events?kind=node&limit=2", None),
     ("configs-create", "POST", "/v1/configs", CONFIG),
     ("secrets-create", "POST", "/v1/secrets", SECRET),
     ("apps-create", "POST", "/v1/apps", APP),
@@ -241,6 +242,8 @@ async def steps(world: World) -> AsyncIterator[tuple[str, str, str, Any]]:
         if name == "certificate":
             await world.store.write(_certify)
             continue
+        if name == "events-list":
+            await world.feed.round()
         if name == "configs-delete":
             await world.client.call("PUT", "/v1/apps/web", {})
         if name == "nodes-patch":
@@ -249,8 +252,8 @@ async def steps(world: World) -> AsyncIterator[tuple[str, str, str, Any]]:
             await world.client.call("PATCH", "/v1/nodes/n1", {"labels": {"role": "gateway"}})
             await world.store.write(_receive({"apps": []}, world))
         yield name, method, path, body
-        # A look at the log takes no time, so that it could be put in first.
-        if name != "audit-list":
+        # A look at what was done takes no time, so that it could be put in first.
+        if name not in {"audit-list", "events-list"}:
             world.clock.advance(1)
 
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from cloud.core.audit import SERVER, Action, Attempt
+from cloud.core.event import Event
 from cloud.opening import database_of
 from cloud.operations.audit import carry_out, prune
 from cloud.store.archive import Part
@@ -30,7 +31,7 @@ from tests.store.conftest import (
     unavailable,
 )
 
-CHANGED = {"revision", "revocation"}
+CHANGED = {"revision", "revocation", "event_head", "new_event"}
 """Tables in which numbers are skipped."""
 
 
@@ -99,7 +100,12 @@ async def test_what_is_restored_is_what_was_there(
     async with open_there(place) as store:
         assert await store.read(lambda tx: tx.secret("default", "password")) == secret()
         version = await store.write(lambda tx: tx.next_version())
+        last = Event("node.ready", "default", "node", "last", NOW, "")
+        await store.write(lambda tx: tx.note_event(last))
+        events = await store.write(lambda tx: tx.number_events(9))
     assert int(version) == VERSIONS_SKIPPED + 2
+    assert [one.event.name for one in events] == [*(f"n{number}" for number in range(6)), "last"]
+    assert events[0].number == VERSIONS_SKIPPED + 1
 
 
 def test_every_table_stands_behind_those_it_refers_to() -> None:

@@ -17,6 +17,7 @@ from cloud.core import (
     changes,
     config,
     deploys,
+    event,
     installation,
     properties,
     registry,
@@ -41,8 +42,10 @@ from cloud.http.errors import STATUSES
 from cloud.http.requests import BODY_LIMIT
 from cloud.link import http, sync
 from cloud.link import renewal as renewals
+from cloud.operations import events
 from cloud.operations.audit import PAGE_LIMIT
 from cloud.operations.desires import INFO_LIMIT
+from cloud.rest.event_stream import StreamLimits
 from tests.repo.tracked import ROOT, text_of
 
 HUB = HubLimits()
@@ -132,6 +135,14 @@ LIMITS: Mapping[str, str] = {
     "keys that one node may change to by renewal": f"{renewal.KEY_LIMIT}",
     "entries of the audit log": f"{SET.audit_entries:,}",
     "age of an entry of the audit log": f"{SET.audit_days} days",
+    "events of one page": f"{events.PAGE_LIMIT}",
+    "types in one filter of events": f"{event.TYPES_LIMIT}",
+    "streams of events": f"{StreamLimits().total}",
+    "the same, of one token": f"{StreamLimits().of_one}",
+    "time in which a stream takes nothing": span(StreamLimits().patience),
+    "events": f"{SET.events_kept:,}",
+    "age of an event": f"{SET.events_days} days",
+    "apps that one event names": f"{events.APPS_NAMED}",
     "member of what was changed, in an entry": size(changes.MEMBER_LIMIT),
     "deploys of one node": f"{SET.deploys_kept}",
     "how long a node may take to obey before its deploy has expired": span(deploys.EXPIRES_AFTER),

@@ -1,0 +1,139 @@
+"""What happened: to whom, when, by whom, in words and in numbers.
+
+An event says that something is so from now on; what it is can be asked for. It never holds what a
+config or a secret says.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from cloud.core.audit import Actor
+from cloud.core.tokens import EVERYWHERE
+from cloud.errors import Invalid
+
+ACTIVATED = "node.activated"
+READY = "node.ready"
+LOST = "node.lost"
+REVOKED = "node.revoked"
+CONVERGED = "node.converged"
+FAILED = "node.failed"
+ENDING = "certificate.ending"
+
+CREATED, UPDATED, DELETED = "created", "updated", "deleted"
+
+CHANGING_KINDS = frozenset(
+    {
+        *("node", "properties", "app", "sysapps", "config", "secret", "registry"),
+        *("batch", "record", "callback"),
+    }
+)
+"""Kinds of things of which it is told that they are made, changed and removed."""
+
+TYPES = frozenset(
+    {
+        *(ACTIVATED, READY, LOST, REVOKED, CONVERGED, FAILED, ENDING),
+        *(f"{kind}.{verb}" for kind in CHANGING_KINDS for verb in (CREATED, UPDATED, DELETED)),
+    }
+)
+"""Every type there is, as `{family}.{verb}`."""
+
+FAMILIES = frozenset(one.partition(".")[0] for one in TYPES)
+
+TYPES_LIMIT = 100
+"""Types and families in one filter, at most."""
+
+
+def family_of(event_type: str) -> str:
+    """What stands before the dot."""
+    return event_type.partition(".")[0]
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something that happened to the thing of that *kind* and *name*; *data* can be JSON.
+
+    *actor* is None where nobody did it.
+    """
+
+    type: str
+    namespace: str
+    kind: str
+    name: str
+    time: datetime
+    message: str
+    data: Mapping[str, Any] = {}
+    actor: Actor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedEvent:
+    """An event in its place: who has seen a number has seen all events with a lower one."""
+
+    number: int
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class EventRange:
+    """Which numbers are kept: those above *gone*, up to *last*."""
+
+    gone: int = 0
+    last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EventTypes:
+    """Some types, and all of some families; neither: every type."""
+
+    types: frozenset[str] = frozenset()
+    families: frozenset[str] = frozenset()
+
+    def __contains__(self, event_type: str) -> bool:
+        if not self.types and not self.families:
+            return True
+        return event_type in self.types or family_of(event_type) in self.families
+
+
+def event_types(field: str, words: Iterable[str]) -> EventTypes:
+    """Read types, families (`node.*`) and `*`; Invalid names *field* for what there is not."""
+    types, families = set[str](), set[str]()
+    for word in words:
+        family, _, verb = word.partition(".")
+        if word == "*":
+            return EventTypes()
+        if verb == "*" and family in FAMILIES:
+            families.add(family)
+        elif word in TYPES:
+            types.add(word)
+        else:
+            raise Invalid(field, f"{word[:60]!r} is no type of event, nor a family like node.*")
+    if len(types) + len(families) > TYPES_LIMIT:
+        raise Invalid(field, f"more than {TYPES_LIMIT} types")
+    return EventTypes(frozenset(types), frozenset(families))
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events are wanted; what is empty or None leaves all in.
+
+    *namespace* `*` is every one. From *since* on.
+    """
+
+    namespace: str
+    types: EventTypes = EventTypes()
+    kind: str = ""
+    name: str = ""
+    since: datetime | None = None
+
+    def admits(self, event: Event) -> bool:
+        """Say whether *event* is wanted."""
+        return (
+            self.namespace in (EVERYWHERE, event.namespace)
+            and event.type in self.types
+            and self.kind in ("", event.kind)
+            and self.name in ("", event.name)
+            and (self.since is None or event.time >= self.since)
+        )

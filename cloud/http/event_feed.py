@@ -1,0 +1,120 @@
+"""Where events get their numbers, and from where they are followed as they come.
+
+Every server does this: one transaction after the other gives numbers, whichever server it is on, so
+nobody who has seen a number misses one below it. The newest are kept in memory for all who follow;
+whoever is further behind reads on in the database.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from cloud.core.event import EventFilter, NumberedEvent
+from cloud.core.tokens import EVERYWHERE
+from cloud.errors import Unavailable
+from cloud.operations.events import follow_events, number_events
+from cloud.store.interface import Transaction, WakingStore
+
+logger = logging.getLogger(__name__)
+
+GROUP = 200
+"""Events that get their numbers in one transaction, at most."""
+
+KEPT = 1000
+"""The newest events, kept in memory."""
+
+POLL_EVERY = timedelta(seconds=2)
+"""What another server noted and died over waits as long as this, as does a notice that was lost."""
+
+GATHER_SECONDS = 0.05
+"""Pause between two rounds, in which events gather."""
+
+_EVERYTHING = EventFilter(EVERYWHERE)
+
+
+class EventFeed:
+    """Owns the numbering of events, and the newest of them."""
+
+    def __init__(self, store: WakingStore, *, wake_callbacks: Callable[[], None]) -> None:
+        self._store = store
+        self._wake_callbacks = wake_callbacks
+        # The newest events without a gap, those after `_begin` up to `_last`; None: not read yet.
+        self._newest: deque[NumberedEvent] = deque(maxlen=KEPT)
+        self._last: int | None = None
+        # Set, and replaced, when there is news.
+        self._news = asyncio.Event()
+        # Whoever follows is to go.
+        self.is_closed = False
+        # How many events this server gave numbers, by type.
+        self.counts: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Give numbers and read what is new until cancelled."""
+        while True:
+            try:
+                while await self.round():  # noqa: ASYNC110  # it is no waiting
+                    await asyncio.sleep(GATHER_SECONDS)
+            except Unavailable as error:
+                logger.warning("cannot tell of events, trying again: %s", error.reason)
+            try:
+                async with asyncio.timeout(POLL_EVERY.total_seconds()):
+                    await self._store.wait_for_events()
+            except TimeoutError:
+                pass
+
+    async def round(self) -> bool:
+        """Give some events their numbers and read what is new; say whether there was any."""
+        numbered: Sequence[NumberedEvent] = ()
+        if await self._store.read(lambda tx: tx.has_new_events()):
+            numbered = await self._store.write(lambda tx: number_events(tx, limit=GROUP))
+            for each in numbered:
+                self.counts[each.event.type] = self.counts.get(each.event.type, 0) + 1
+            self._wake_callbacks()
+        return await self._read() or bool(numbered)
+
+    async def _read(self) -> bool:
+        last = self._last
+        if last is None:
+            self._last = (await self._store.read(lambda tx: tx.event_range())).last
+            self._tell()
+            return False
+
+        def look(tx: Transaction) -> tuple[Sequence[NumberedEvent], int]:
+            found = follow_events(tx, _EVERYTHING, last, limit=KEPT)
+            return found.events, found.number
+
+        events, number = await self._store.read(look)
+        if number == last:
+            return False
+        if events and events[0].number != last + 1:
+            self._newest.clear()  # those between were forgotten already
+        self._newest.extend(events)
+        self._last = number
+        self._tell()
+        return True
+
+    def _tell(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    def after(self, number: int) -> Sequence[NumberedEvent] | None:
+        """The events after *number*, oldest first; None where they have to be read."""
+        if self._last is None or number > self._last:
+            return None
+        if number == self._last:
+            return ()
+        if not self._newest or self._newest[0].number > number + 1:
+            return None
+        return [each for each in self._newest if each.number > number]
+
+    async def wait(self, number: int) -> None:
+        """Return once there are events after *number*, or the feed is closed."""
+        while not self.is_closed and (self._last is None or self._last <= number):
+            await self._news.wait()
+
+    def close(self) -> None:
+        """Have all go who follow."""
+        self.is_closed = True
+        self._news.set()

@@ -1,0 +1,168 @@
+"""What is told of what happens: noted in the transaction in which it does, numbered after that."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cloud.core import event as types
+from cloud.core.audit import DEVICE, Action, Attempt, kind_of
+from cloud.core.changes import Noun
+from cloud.core.deploys import Deploy, Outcome
+from cloud.core.desired import AppVersion
+from cloud.core.event import Event, EventFilter, EventRange, NumberedEvent
+from cloud.core.listing import Page, Place
+from cloud.core.readiness import QUIET, Pace
+from cloud.errors import Expired
+from cloud.store.event_interface import FIRST, LAST
+from cloud.store.interface import Transaction
+
+PAGE_LIMIT = 500
+"""Events on a page, at most; also where no limit is given."""
+
+PRUNED_AT_A_TIME = 5000
+"""Events forgotten in one transaction, at most."""
+
+APPS_NAMED = 50
+"""Apps that one event names, at most."""
+
+
+def note_change(
+    tx: Transaction,
+    attempt: Attempt,
+    name: str,
+    before: Noun | None,
+    after: Noun | None,
+) -> None:
+    """Note that a thing of the kind of the *attempt* was made, changed or removed, if it was."""
+    kind = kind_of(attempt.action)
+    if kind not in types.CHANGING_KINDS or before == after:
+        return
+    if attempt.action == Action.RECORD_ACTIVATE:
+        return  # `note_activation` says it
+    verb = types.UPDATED
+    if before is None or after is None:
+        verb = types.CREATED if before is None else types.DELETED
+    version = getattr(after, "version", None)
+    data = {"version": version} if isinstance(version, str) else {}
+    _note_done(tx, attempt, f"{kind}.{verb}", name, f"{kind} {name} was {verb}", data)
+
+
+def note_revocation(tx: Transaction, attempt: Attempt) -> None:
+    """Note that the node of the *attempt* was shut out."""
+    name = attempt.name
+    _note_done(tx, attempt, types.REVOKED, name, f"certificates of {name} were taken back", {})
+
+
+def _note_done(
+    tx: Transaction,
+    attempt: Attempt,
+    event_type: str,
+    name: str,
+    message: str,
+    data: Mapping[str, Any],
+) -> None:
+    kind = kind_of(attempt.action)
+    tx.note_event(
+        Event(event_type, attempt.namespace, kind, name, attempt.time, message, data, attempt.actor)
+    )
+
+
+def note_activation(
+    tx: Transaction,
+    namespace: str,
+    name: str,
+    *,
+    now: datetime,
+    facts: Mapping[str, Any],
+) -> None:
+    """Note that a device became that node; *facts* say how."""
+    message = f"a device was activated as {name}"
+    event = Event(types.ACTIVATED, namespace, "node", name, now, message, facts, DEVICE)
+    tx.note_event(event)
+
+
+def note_ended(
+    tx: Transaction, namespace: str, name: str, deploy: Deploy, *, now: datetime
+) -> None:
+    """Note that the node has converged or failed with *deploy*."""
+    data: dict[str, Any] = {
+        "deploy": deploy.number,
+        "apps": _named(deploy.apps),
+        "seconds": max((now - deploy.told).total_seconds(), 0.0),
+    }
+    event_type, message = types.CONVERGED, f"{name} runs all that it was told to"
+    if deploy.outcome is Outcome.FAILED:
+        event_type, message = types.FAILED, f"{name} failed: {deploy.cause}"
+        data["cause"] = deploy.cause
+    tx.note_event(Event(event_type, namespace, "node", name, now, message, data))
+
+
+def _named(apps: Sequence[AppVersion]) -> list[dict[str, str]]:
+    return [{"name": app.name, "version": app.version} for app in apps[:APPS_NAMED]]
+
+
+def note_heard(tx: Transaction, namespace: str, name: str, pace: Pace, *, now: datetime) -> None:
+    """Note that the node is ready, unless it was said before and not taken back since."""
+    if tx.note_ready(namespace, name, now + QUIET * pace.interval):
+        tx.note_event(Event(types.READY, namespace, "node", name, now, f"{name} reports"))
+
+
+def number_events(tx: Transaction, *, limit: int) -> Sequence[NumberedEvent]:
+    """Give up to *limit* events that were noted their numbers; for one transaction at a time."""
+    return tx.number_events(limit)
+
+
+def list_events(
+    tx: Transaction, wanted: EventFilter, *, limit: int, above: int, after: Place | None
+) -> Page[NumberedEvent]:
+    """List what happened with a number *above* that; the place *after* is named by a number.
+
+    Expired where what would follow, or was between, is not kept any more.
+    """
+    limit = min(limit or PAGE_LIMIT, PAGE_LIMIT)
+    below = int(after[1]) if after else LAST
+    gone = tx.event_range().gone
+    if below <= gone + 1:
+        raise Expired("continue")
+    if FIRST < above < gone:
+        raise Expired("since")
+    found = tx.newest_events(wanted, above=above, below=below, limit=limit + 1)
+    shown, total = found[:limit], tx.count_events(wanted, above=above)
+    end = (shown[-1].event.time, str(shown[-1].number)) if len(found) > limit else None
+    return Page(shown, total, end)
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What comes after some number, oldest first, and up to which *number* that is all there is.
+
+    They begin after *begin*: another number where what came in between is not kept any more, or
+    where the one that was asked for was never given.
+    """
+
+    events: Sequence[NumberedEvent]
+    number: int
+    begin: int
+
+
+def follow_events(tx: Transaction, wanted: EventFilter, number: int, *, limit: int) -> Followed:
+    """What comes after *number*; one that was never given stands for the last one that was."""
+    kept: EventRange = tx.event_range()
+    begin = kept.last if number > kept.last else max(number, kept.gone)
+    found = tx.next_events(wanted, above=begin, limit=limit)
+    return Followed(found, found[-1].number if len(found) == limit else kept.last, begin)
+
+
+def prune_events(tx: Transaction, *, keep: int, oldest: datetime) -> int:
+    """Forget events from before *oldest* and all but the last *keep*; how many there were.
+
+    PRUNED_AT_A_TIME at most.
+    """
+    kept = tx.event_range()
+    end = max(tx.first_event_since(oldest) - 1, tx.event_beyond(keep))
+    end = min(end, kept.gone + PRUNED_AT_A_TIME)
+    if end <= kept.gone:
+        return 0
+    tx.prune_events(end)
+    return end - kept.gone

@@ -1,0 +1,181 @@
+"""Events as they come: server-sent events (https://html.spec.whatwg.org/#server-sent-events).
+
+A stream remembers the number it is at, and nothing else: who is slow costs no memory, and whoever
+comes back with the id of the last event it saw goes on from there. Who takes nothing for too long
+is cut off.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from cloud.core.audit import Actor
+from cloud.core.event import EventFilter, NumberedEvent
+from cloud.errors import Denied, TooManyRequests, Unavailable
+from cloud.http.answers import EVENT_STREAM
+from cloud.http.event_feed import EventFeed
+from cloud.http.peer import abort
+from cloud.operations.events import follow_events
+from cloud.rest.event_shapes import event_view
+from cloud.store.interface import Store
+
+PAGE = 200
+"""Events that are read, or sent, at a time."""
+
+GAP = "gap"
+"""What a stream calls it where events that were asked for are not kept any more."""
+
+_OPENING = b"retry: 2000\n"
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """How many streams there may be, in *total* and *of_one* caller, and how they are kept up.
+
+    Each *heartbeat* it is looked whether the caller may still see it; *patience* is how long it may
+    take nothing.
+    """
+
+    total: int = 200
+    of_one: int = 20
+    heartbeat: timedelta = timedelta(seconds=15)
+    patience: timedelta = timedelta(seconds=20)
+
+
+class EventStreams:
+    """Owns the streams that are open."""
+
+    def __init__(self, feed: EventFeed, limits: StreamLimits = StreamLimits()) -> None:
+        self.feed = feed
+        self.limits = limits
+        # How many each caller has open.
+        self._open: Counter[Actor] = Counter()
+
+    @contextlib.contextmanager
+    def place(self, caller: Actor) -> Iterator[None]:
+        """One stream more in the block; TooManyRequests if there are too many."""
+        if self._open.total() >= self.limits.total or self._open[caller] >= self.limits.of_one:
+            raise TooManyRequests(self.limits.heartbeat.total_seconds())
+        self._open[caller] += 1
+        try:
+            yield
+        finally:
+            self._open[caller] -= 1
+            self._open += Counter()  # forgets who has none
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """Who follows which events, after what *number* (None: from now on); *check* may be Denied."""
+
+    caller: Actor
+    wanted: EventFilter
+    number: int | None
+    check: Callable[[], Awaitable[None]]
+
+
+class EventStreamResponse(StreamingResponse):
+    """What happens, for as long as somebody listens and may."""
+
+    def __init__(self, streams: EventStreams, store: Store, follower: Follower) -> None:
+        super().__init__(_followed(streams, store, follower), headers=_HEADERS)
+        # Without the charset that text gets: the type has one encoding.
+        self.headers["Content-Type"] = EVENT_STREAM
+        self._streams = streams
+        self._caller = follower.caller
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the caller goes, may not see it any more, or takes nothing for too long."""
+        patience = self._streams.limits.patience.total_seconds()
+
+        async def send_in_time(message: Message) -> None:
+            try:
+                async with asyncio.timeout(patience):
+                    await send(message)
+            except TimeoutError:
+                abort(scope)
+
+        with self._streams.place(self._caller):
+            await super().__call__(scope, receive, send_in_time)
+
+
+async def _followed(
+    streams: EventStreams, store: Store, follower: Follower
+) -> AsyncIterator[bytes]:
+    """The stream, piece by piece."""
+    feed, heartbeat = streams.feed, streams.limits.heartbeat.total_seconds()
+    time = asyncio.get_running_loop().time
+    number = follower.number
+    if number is None:
+        number = (await store.read(lambda tx: tx.event_range())).last
+    yield _OPENING + _place(number)
+    checked = time()
+    while not feed.is_closed:
+        found, number, text = await _next(feed, store, follower.wanted, number)
+        if text:
+            yield text
+        if not found:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(checked + heartbeat - time(), 0)):
+                    await feed.wait(number)
+        if time() - checked >= heartbeat:
+            if not await _may_go_on(follower):
+                return
+            checked = time()
+            yield b":\n" + _place(number)
+
+
+async def _next(
+    feed: EventFeed, store: Store, wanted: EventFilter, number: int
+) -> tuple[bool, int, bytes]:
+    """Whether there was something after *number*, up to where, and what of it is *wanted*."""
+    newest = feed.after(number)
+    if newest is not None:
+        some = newest[:PAGE]
+        chosen = [each for each in some if wanted.admits(each.event)]
+        return bool(some), some[-1].number if some else number, _messages(chosen)
+    try:
+        followed = await store.read(lambda tx: follow_events(tx, wanted, number, limit=PAGE))
+    except Unavailable:
+        return False, number, b""
+    text = _messages(followed.events)
+    if followed.begin != number:
+        gap = {"after": str(number), "from": str(followed.begin)}
+        text = _message(str(followed.begin), GAP, gap) + text
+    return followed.number != number, followed.number, text
+
+
+async def _may_go_on(follower: Follower) -> bool:
+    try:
+        await follower.check()
+    except Denied:
+        return False
+    except Unavailable:
+        pass  # nobody can say now
+    return True
+
+
+def _messages(events: Sequence[NumberedEvent]) -> bytes:
+    return b"".join(
+        _message(str(each.number), each.event.type, event_view(each)) for each in events
+    )
+
+
+def _message(identity: str, kind: str, data: Any) -> bytes:
+    """One message; JSON has no line breaks."""
+    text = msgspec.json.encode(data)
+    return f"id: {identity}\nevent: {kind}\ndata: ".encode() + text + b"\n\n"
+
+
+def _place(number: int) -> bytes:
+    """Where the stream is: an id without data, of which nobody is told and that is remembered."""
+    return f"id: {number}\n\n".encode()
