@@ -234,6 +234,7 @@ async def open_cloud(
             streams=EventStreams(feed),
             trusted_proxies=settings.proxies,
             can_sign=CAN_SIGN,
+            usage_step=settings.usage_step,
         )
         renewals = Renewals(
             store,
@@ -270,6 +271,7 @@ async def open_cloud(
             renew=renewals.over_mqtt,
             presign=presigner(timedelta(seconds=settings.object_url_seconds)),
             deploys_kept=settings.deploys_kept,
+            usage_step=settings.usage_step,
             measures=measures,
         )
         per_node = Limiter(settings.request_rate, time.monotonic)

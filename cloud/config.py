@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,6 +53,8 @@ _MOST = {
     "events_days": 36_500,
     "events_kept": 1_000_000_000,
 }
+
+_DAY = 24 * 3600
 
 SERVER_ID = re.compile(r"[A-Za-z0-9._-]{0,64}")
 """Ids of servers; as client id each broker takes them."""
@@ -190,6 +193,12 @@ class Settings:
     events_kept: int = field(
         default=100_000, metadata=_help("How many events are kept, at most; the oldest go first.")
     )
+    usage_step_seconds: int = field(
+        default=300,
+        metadata=_help(
+            "Seconds between two points of what a node used, kept for a day; 60 to 86400, 0: none."
+        ),
+    )
     ready_file: Path | None = field(
         default=None,
         metadata=_help("File to write the addresses to, as JSON, once the server is ready."),
@@ -209,6 +218,8 @@ class Settings:
             if not (is_address(name) or is_host_name(name)):
                 raise BadSettings(f"server_names: {name!r} is neither a host name nor an address")
         self._check_fleet()
+        if self.usage_step_seconds and not 60 <= self.usage_step_seconds <= _DAY:
+            raise BadSettings(f"usage_step_seconds: is neither 0 nor between 60 and {_DAY}")
         if self.log_level not in {"debug", "info", "warning", "error"}:
             raise BadSettings(f"log_level: {self.log_level!r} is no level")
         try:
@@ -249,6 +260,11 @@ class Settings:
         """Image of each runtime that functions can have."""
         given = (entry.partition("=") for entry in self.function_runtimes)
         return {**RUNTIMES, **{runtime.strip(): image.strip() for runtime, _, image in given}}
+
+    @property
+    def usage_step(self) -> timedelta:
+        """Time between two points of usage; none if no usage is kept."""
+        return timedelta(seconds=self.usage_step_seconds)
 
     @property
     def proxies(self) -> Sequence[Network]:
@@ -306,6 +322,7 @@ _KINDS: Mapping[str, type] = {
     "denials_per_minute": int,
     "max_connections": int,
     "deploys_kept": int,
+    "usage_step_seconds": int,
     "audit_days": int,
     "audit_entries": int,
     "events_days": int,

@@ -8,7 +8,7 @@ import msgspec
 
 from cloud.core.delta import diff
 from cloud.core.desired import AppVersion, Desired
-from cloud.core.report import AppStats, Report, Reported
+from cloud.core.report import FAILED, UP, AppStats, Report, Reported
 
 EXPIRES_AFTER = timedelta(days=7)
 """How long a node that was told may take; after that nobody waits for it any more."""
@@ -18,9 +18,6 @@ DEPLOYS_KEPT = 20
 
 CAUSE_LIMIT = 500
 """Characters that are kept of why an app failed."""
-
-_RUNNING = frozenset({"Running", "Succeeded"})
-_FAILED = "Failed"
 
 
 class Outcome(StrEnum):
@@ -98,7 +95,7 @@ class Deploy(msgspec.Struct, frozen=True, omit_defaults=True):
         """Why the first app that failed did; empty where none did."""
         for app in (*self.apps, *self.sysapps):
             own = stats.get(app.name) if stats else None
-            if own and own.version in {app.version, ""} and own.status == _FAILED:
+            if own and own.version in {app.version, ""} and own.status == FAILED:
                 return f"{app.name}: {own.cause or 'no cause was given'}"[:CAUSE_LIMIT]
         return ""
 
@@ -120,7 +117,7 @@ def _is_up(app: AppVersion, stats: Mapping[str, AppStats] | None) -> bool:
     if stats is None:
         return True
     own = stats.get(app.name)
-    return own is not None and own.version == app.version and own.status in _RUNNING
+    return own is not None and own.version == app.version and own.status in UP
 
 
 def wanted_at(changes: Sequence[datetime], now: datetime) -> datetime:

@@ -17,6 +17,12 @@ from cloud.errors import Invalid
 RUN_LIMIT = 64
 """Characters in the `run` of a report."""
 
+UP = frozenset({"Running", "Succeeded"})
+"""What a node says of the status of an app that does what it should."""
+
+FAILED = "Failed"
+"""And of one that does not, and will not by itself."""
+
 INTERVAL_LIMIT = LONGEST_INTERVAL // timedelta(seconds=1)
 """Seconds between reports that a node may say it keeps."""
 
@@ -76,6 +82,8 @@ class Reporter(msgspec.Struct, frozen=True):
     """A node as far as taking its report goes: what selectors see, and its last report if any.
 
     *is_ready*: it was said to be there, and not to be lost since.
+    *running* and *usage_step* say what was noted of its reports: `running.digest_of` what it runs,
+    and the number of the last step that has a point of usage.
     """
 
     labels: Mapping[str, str]
@@ -86,6 +94,8 @@ class Reporter(msgspec.Struct, frozen=True):
     core: CoreConfiguration = USUAL_CORE
     heard: Heard | None = None
     is_ready: bool = False
+    running: str = ""
+    usage_step: int = 0
 
 
 @dataclass(frozen=True, slots=True)

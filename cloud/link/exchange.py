@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from broker.messages import REQUEST_ID, SOURCE, Encoding, Kind, Message
@@ -16,6 +16,7 @@ from broker.topics import Channel
 from cloud.core.deploys import DEPLOYS_KEPT, Deploy
 from cloud.core.objects import Presign, cannot_sign
 from cloud.core.report import read_interval, read_order, read_report, read_usage
+from cloud.core.usage import USUAL_STEP
 from cloud.errors import CloudError, Invalid, Unavailable
 from cloud.link.measures import Measures
 from cloud.link.renewal import Renew, cannot_renew
@@ -100,6 +101,7 @@ class Exchange:
         renew: Renew = cannot_renew,
         presign: Presign = cannot_sign,
         deploys_kept: int = DEPLOYS_KEPT,
+        usage_step: timedelta = USUAL_STEP,
         measures: Measures | None = None,
     ) -> None:
         self.clock = clock
@@ -107,6 +109,7 @@ class Exchange:
         self._renew = renew
         self._presign = presign
         self._deploys_kept = deploys_kept
+        self._usage_step = usage_step
         self.measures = measures or Measures()
         self._waiting: list[Question] = []
         self._turn = asyncio.Lock()
@@ -195,6 +198,7 @@ class Exchange:
                 source=source,
                 interval=interval,
                 deploys_kept=self._deploys_kept,
+                usage_step=self._usage_step,
             )
             told = report_answer(answer.delta, answer.warning, now, meta=meta)
             return Told(told, answer.ended)
@@ -203,7 +207,8 @@ class Exchange:
 
     def _stats(self, node_id: str, message: Message, _encoding: Encoding, now: datetime) -> Work:
         usage = read_usage(message.content)
-        return lambda tx: receive_usage(tx, node_id, usage, now=now)
+        step = self._usage_step
+        return lambda tx: receive_usage(tx, node_id, usage, now=now, usage_step=step)
 
     def _renewal(self, node_id: str, message: Message, _encoding: Encoding, now: datetime) -> Work:
         _check_request_id(message.meta)

@@ -19,6 +19,7 @@ from cloud.errors import Invalid, NotLetIn, OtherKey, QuotaExceeded
 from cloud.operations.events import note_activation
 from cloud.operations.installation import offered
 from cloud.operations.nodes import existing_node
+from cloud.operations.running import note_running_anew
 from cloud.store.interface import Transaction
 
 
@@ -343,6 +344,7 @@ def _ensure_node(tx: Transaction, batch: Batch, record: Record, now: datetime) -
     elif not record.active:
         labels = {**batch.spec.labels, **node.spec.labels}
         if labels != node.spec.labels:
-            tx.put_node(
-                replace(node, spec=msgspec.structs.replace(node.spec, labels=labels), updated=now)
-            )
+            spec = msgspec.structs.replace(node.spec, labels=labels)
+            relabelled = replace(node, spec=spec, updated=now)
+            tx.put_node(relabelled)
+            note_running_anew(tx, relabelled)

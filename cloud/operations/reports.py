@@ -13,11 +13,14 @@ from cloud.core.properties import Properties
 from cloud.core.readiness import USUAL_PACE, next_pace
 from cloud.core.report import Report, Reported
 from cloud.core.sources import CORE, INIT, lacks_core, with_core_of, with_system_apps_of
+from cloud.core.usage import USUAL_STEP
 from cloud.errors import NotFound
 from cloud.operations.deploys import note_push, note_report
 from cloud.operations.events import note_heard
 from cloud.operations.properties import keep_properties
+from cloud.operations.running import note_running
 from cloud.operations.system_apps import desired_of
+from cloud.operations.usage import note_usage
 from cloud.store.interface import Transaction
 
 
@@ -54,11 +57,13 @@ def receive_report(
     source: str = "",
     interval: timedelta | None = None,
     deploys_kept: int = DEPLOYS_KEPT,
+    usage_step: timedelta = USUAL_STEP,
 ) -> ReportAnswer:
     """Keep *report*, unless it is older than the one kept, and say what the node should change.
 
     *source* is the process of a stock agent that reports (`core.sources`), empty for native nodes,
-    *interval* the time between its reports, where it says that.
+    *interval* the time between its reports, where it says that. What it uses is noted once in a
+    *usage_step*.
     NotFound if the node was deleted; nothing is kept then.
     """
     namespace, name = split_node_id(node_id)
@@ -81,6 +86,10 @@ def receive_report(
             keep_properties(tx, namespace, name, reporter.properties, report.properties, now=now)
     catalog = tx.catalog(namespace)
     desired = desired_of(tx, namespace, name, reporter.labels, report.reported.sysapps)
+    if is_new:
+        note_running(tx, namespace, name, report, desired.apps, reporter.running)
+        noted, said = reporter.usage_step, report.document
+        note_usage(tx, namespace, name, said, noted=noted, now=now, step=usage_step)
     delta: Delta = {}
     if reporter.mode is Mode.CLOUD:
         delta = delta_for(report, desired, reporter.properties)
@@ -95,13 +104,23 @@ def receive_report(
     return ReportAnswer(delta, _unknown_app(report.reported, catalog), ended)
 
 
-def receive_usage(tx: Transaction, node_id: str, usage: bytes, *, now: datetime) -> None:
+def receive_usage(
+    tx: Transaction,
+    node_id: str,
+    usage: bytes,
+    *,
+    now: datetime,
+    usage_step: timedelta = USUAL_STEP,
+) -> None:
     """Keep *usage* beside the node's last report; dropped before the first one.
 
     NotFound if the node was deleted.
     """
     namespace, name = split_node_id(node_id)
-    if not tx.put_usage(namespace, name, usage, now) and tx.node(namespace, name) is None:
+    noted = tx.put_usage(namespace, name, usage, now)
+    if noted is not None:
+        note_usage(tx, namespace, name, usage, noted=noted, now=now, step=usage_step)
+    elif tx.node(namespace, name) is None:
         raise NotFound("node", name)
 
 

@@ -1,12 +1,13 @@
 """The API server."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
+from cloud.core.usage import USUAL_STEP
 from cloud.http.addresses import Network
 from cloud.http.app import http_app
 from cloud.http.metrics import Metrics
@@ -44,6 +45,7 @@ def rest_app(
     streams: EventStreams,
     trusted_proxies: Sequence[Network] = (),
     can_sign: bool = True,
+    usage_step: timedelta = USUAL_STEP,
 ) -> Starlette:
     """Build the server of the open API, of what describes it, and of `/health` and its like.
 
@@ -57,7 +59,8 @@ def rest_app(
     *can_sign* says whether nodes can be given URLs of objects that need keys.
     *list_key* signs the tokens that lead from page to page. *limits* count callers, by address
     where they show no token; *refusals* go into the audit log; *trusted_proxies* are
-    believed about addresses. *metrics* are what `/metrics` tells, *streams* those of events.
+    believed about addresses. *metrics* are what `/metrics` tells, *streams* those of events;
+    *usage_step* is the time between points of usage.
     """
     api = Api(
         clock,
@@ -72,6 +75,7 @@ def rest_app(
         can_sign=can_sign,
         continuations=Continuations(list_key),
         streams=streams,
+        usage_step=usage_step,
     )
     routes = [
         Route(

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -55,6 +55,7 @@ class Api:
     can_sign: bool
     continuations: Continuations
     streams: EventStreams
+    usage_step: timedelta
 
 
 @dataclass(frozen=True, slots=True)

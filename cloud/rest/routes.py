@@ -33,6 +33,7 @@ from cloud.rest.described import (
 )
 from cloud.rest.event_routes import EVENT_ROUTES
 from cloud.rest.node_routes import NODE_ROUTES
+from cloud.rest.overview_routes import OVERVIEW_ROUTES
 from cloud.rest.register import RecordCount
 from cloud.rest.route import ApiRoute
 from cloud.rest.shapes import (
@@ -351,5 +352,6 @@ ROUTES: Sequence[ApiRoute] = (
         Described("List certificates of nodes that end", Listed[CertificateAnswer], query=ENDING),
     ),
     *EVENT_ROUTES,
+    *OVERVIEW_ROUTES,
     *ACCESS_ROUTES,
 )

@@ -6,7 +6,6 @@ microsecond. A `put` inserts or replaces; a `delete` says whether something was 
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -32,19 +31,12 @@ from cloud.core.selectors import Selector
 from cloud.core.system_apps import SystemApps
 from cloud.core.tokens import ApiToken
 from cloud.store.event_interface import EventVerbs, ReadinessVerbs
+from cloud.store.usage_interface import FleetVerbs, Waiting
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """How many nodes are to be told of changes, how many calls of callbacks to be made."""
-
-    nodes: int
-    deliveries: int
-
-
-class Transaction(EventVerbs, ReadinessVerbs, Protocol):
+class Transaction(EventVerbs, ReadinessVerbs, FleetVerbs, Protocol):
     """All reads see one moment; all writes happen together or not at all."""
 
     def next_version(self) -> str:
@@ -335,8 +327,11 @@ class Transaction(EventVerbs, ReadinessVerbs, Protocol):
         """
         ...
 
-    def put_usage(self, namespace: str, name: str, usage: bytes, now: datetime) -> bool:
-        """Keep usage beside the node's report; False, and nothing kept, where there is none."""
+    def put_usage(self, namespace: str, name: str, usage: bytes, now: datetime) -> int | None:
+        """Keep usage beside the node's report; None, and nothing kept, where there is none.
+
+        Returns the number of the last step that has a point of usage.
+        """
         ...
 
     def reporter(self, namespace: str, name: str) -> Reporter | None:

@@ -6,8 +6,8 @@ WHERE namespace = :namespace AND name = :name
 """
 REPORTER = """
 SELECT node.document, node.mode, node.core, node.properties, node.open_deploy, report.run,
-    report.sequence, report.received, report.usage_received, report.report_interval,
-    report.longest_gap, report.online_since, ready_node.name
+    report.sequence, report.running, report.usage_step, report.received, report.usage_received,
+    report.report_interval, report.longest_gap, report.online_since, ready_node.name
 FROM node LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
     LEFT JOIN ready_node
         ON ready_node.namespace = node.namespace AND ready_node.name = node.name
@@ -46,7 +46,7 @@ UPDATE report SET usage = :usage, usage_received = :now, online_since = CASE
     WHEN :now - received < :quiet * report_interval
         OR :now - usage_received < :quiet * report_interval
     THEN online_since ELSE :now END
-WHERE namespace = :namespace AND name = :name RETURNING name
+WHERE namespace = :namespace AND name = :name RETURNING usage_step
 """
 COUNT_WAITING = """
 SELECT (SELECT count(*) FROM stale_node), (SELECT count(*) FROM delivery WHERE due IS NOT NULL)

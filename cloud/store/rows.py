@@ -77,7 +77,7 @@ def properties_of(text: str | None) -> Properties:
 
 def reporter_of(name: str, row: Row) -> Reporter:
     """The reporter of a row of `report_sql.REPORTER`; `run` is null where there is no report."""
-    text, mode, core, properties, open_deploy, run, sequence, *heard, ready = row
+    text, mode, core, properties, open_deploy, run, sequence, running, step, *heard, ready = row
     labels = effective_labels(name, _NODE_SPEC.decode(text).labels)
     last = None if run is None else Order(run, sequence)
     return Reporter(
@@ -89,6 +89,8 @@ def reporter_of(name: str, row: Row) -> Reporter:
         core=_CORE.decode(core),
         heard=None if run is None else heard_of(heard),
         is_ready=ready is not None,
+        running=running or "",
+        usage_step=step or 0,
     )
 
 

@@ -88,6 +88,12 @@ class Selection:
             total -= self._count((*self._positive, _opposite(term)), self._negative[:place])
         return total
 
+    def count_where(self, conditions: Sequence[str], values: Parameters) -> int:
+        """How many there are satisfying *conditions* too, fragments with *values* of their own."""
+        among = self._among(self._rarest(self._positive), self._positive, self._negative)
+        statement = sql.COUNT + among + _all_of(conditions)
+        return int(self._run(statement, {**self._values, **values})[0][0])
+
     def page(self, after: Place | None, limit: int, total: int) -> Sequence[Row]:
         """Name and age, oldest first, of up to *limit* things, of the *total* that there are."""
         began, name = after or _LONG_AGO

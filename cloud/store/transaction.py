@@ -12,6 +12,7 @@ from cloud.store.parts.part import Run
 from cloud.store.parts.reports import ReportPart
 from cloud.store.parts.resources import ResourcePart
 from cloud.store.parts.servers import ServerPart
+from cloud.store.parts.usage import UsagePart
 from cloud.store.sealing import Sealer
 
 
@@ -25,6 +26,7 @@ class SqlTransaction(
     DeployPart,
     ServerPart,
     EventPart,
+    UsagePart,
 ):
     """A `Transaction` between its begin and its end, which are the caller's business."""
 

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.end_to_end.conftest import UNIT, Server, make_batch, running_server, wait_for
+from tests.end_to_end.conftest import UNIT, Server, make_app, make_batch, running_server, wait_for
 from tests.link.object_server import object_server
 
 KEYS = {"the-id-of-a-key": "the-secret-of-a-key"}
@@ -62,8 +62,18 @@ def simulated(server: Server, batch: dict[str, Any], folder: Path) -> Iterator[N
 
 
 @pytest.fixture(scope="module")
+def batch(api: httpx.Client) -> dict[str, Any]:
+    return make_batch(api, labels={"role": "gateway"})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("nodes")
+
+
+@pytest.fixture(scope="module")
 def held(
-    server: Server, api: httpx.Client, store: str, tmp_path_factory: pytest.TempPathFactory
+    server: Server, api: httpx.Client, store: str, batch: dict[str, Any], folder: Path
 ) -> dict[str, Any]:
     """What each node holds once it runs a function app with its code in the object store."""
     code = {
@@ -85,8 +95,7 @@ def held(
     }
     app = {"name": "fn", "type": "function", "selector": "role=gateway", "services": [service]}
     post(api, "/v1/apps", {**app, "labels": {}, "description": ""})
-    folder = tmp_path_factory.mktemp("nodes")
-    with simulated(server, make_batch(api, labels={"role": "gateway"}), folder):
+    with simulated(server, batch, folder):
         for node in NODES:
             wait_for(partial(runs, api, node, "fn"), f"{node} to run the app")
     found = {node: json.loads((folder / node / "apps.json").read_text()) for node in NODES}
@@ -148,3 +157,26 @@ def test_a_function_app_brings_its_code_and_the_image_of_its_runtime(
         if part["info"]["name"] == volume["config"]["name"]
     ]
     assert "index.handler" in "".join(functions.values())
+
+
+@pytest.mark.usefixtures("held")
+def test_a_rollout_goes_from_pending_to_running(
+    server: Server, api: httpx.Client, batch: dict[str, Any], folder: Path
+) -> None:
+    version = make_app(api, "later", selector="role=gateway")["version"]
+
+    def rollout() -> Any:
+        return api.get("/v1/apps/later/rollout").json()
+
+    told = {"name": "later", "version": version, "selected": 2, "failed": 0, "offline": 0}
+    before = {"running": 0, "pending": 2, "versions": []}
+    after = {"running": 2, "pending": 0, "versions": [{"version": version, "nodes": 2}]}
+    assert rollout() == {**told, **before}
+    with simulated(server, batch, folder):
+        wait_for(lambda: rollout()["pending"] == 0, "both nodes to run the app")
+    assert rollout() == {**told, **after}
+    change = api.get("/v1/overview").json()["lastChange"]
+    assert (change["app"], change["converged"], change["pending"]) == ("later", 2, 0)
+    for node in NODES:
+        (point,) = api.get(f"/v1/nodes/{node}/usage").json()["items"][:1]
+        assert 0 < point["memoryPercent"] < 1

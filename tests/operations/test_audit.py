@@ -40,6 +40,9 @@ NO_CHANGE_OF_A_THING = {
     # What nodes say, and what they have to be told.
     "put_report",
     "put_usage",
+    "put_running",
+    "put_usage_point",
+    "set_usage_step",
     # Which servers are there; nobody asks them to.
     "note_server",
     "keep_server",

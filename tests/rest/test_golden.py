@@ -134,6 +134,9 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("nodes-stats-before-a-report", "GET", "/v1/nodes/n1/stats", None),
     ("report", "", "", REPORT),
     ("nodes-stats", "GET", "/v1/nodes/n1/stats", None),
+    ("usage", "GET", "/v1/nodes/n1/usage", None),
+    ("overview", "GET", "/v1/overview", None),
+    ("rollout", "GET", "/v1/apps/web/rollout", None),
     ("nodes-update", "PUT", "/v1/nodes/n1", {"labels": {"role": "gateway", "floor": "2"}}),
     ("apps-get", "GET", "/v1/apps/web", None),
     ("apps-list", "GET", "/v1/apps", None),
@@ -233,6 +236,10 @@ STEPS: list[tuple[str, str, str, Any]] = [
 ]
 
 
+TIMELESS = {"audit-list", "events-list", "usage", "overview", "rollout"}
+"""Looks that take no time, so that they can be put in between."""
+
+
 async def steps(world: World) -> AsyncIterator[tuple[str, str, str, Any]]:
     """Requests to make, each in the state that the ones before led to."""
     for name, method, path, body in STEPS:
@@ -252,8 +259,7 @@ async def steps(world: World) -> AsyncIterator[tuple[str, str, str, Any]]:
             await world.client.call("PATCH", "/v1/nodes/n1", {"labels": {"role": "gateway"}})
             await world.store.write(_receive({"apps": []}, world))
         yield name, method, path, body
-        # A look at what was done takes no time, so that it could be put in first.
-        if name not in {"audit-list", "events-list"}:
+        if name not in TIMELESS:
             world.clock.advance(1)
 
 
@@ -307,7 +313,7 @@ def _shape(path: str) -> str:
     words = {"stats", "refresh", "apps", "record", "init", "generate", "download", "reset"}
     words |= {"properties", "mode", "core", "configs", "versions"}
     words |= {"revoke"}
-    words |= {"deploys", "retry"}
+    words |= {"deploys", "retry", "usage", "rollout"}
     parts = path.partition("?")[0].split("/")[3:]
     return "/".join(
         [path.split("/")[2].partition("?")[0], *(p if p in words else "{}" for p in parts)]

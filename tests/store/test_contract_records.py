@@ -252,7 +252,7 @@ async def test_a_node_that_never_reported_has_nothing_to_show(store: Store) -> N
     assert reporter == Reporter(node().labels, None)
     assert await store.read(lambda tx: tx.reporter("default", "other")) is None
     assert await store.read(lambda tx: tx.reporter("other", "n")) is None
-    assert await store.write(lambda tx: tx.put_usage("default", "n", b"{}", NOW)) is False
+    assert await store.write(lambda tx: tx.put_usage("default", "n", b"{}", NOW)) is None
     assert await store.read(lambda tx: tx.report("default", "n")) is None
 
 
@@ -262,7 +262,7 @@ async def test_usage_stands_beside_the_report_until_the_next_one(store: Store) -
         tx.put_report("default", "n", report(Order("a", 1)), "json", NOW)
 
     await store.write(put_report)
-    assert await store.write(lambda tx: tx.put_usage("default", "n", b'{"x":1}', LATER)) is True
+    assert await store.write(lambda tx: tx.put_usage("default", "n", b'{"x":1}', LATER)) == 0
     kept = await store.read(lambda tx: tx.report("default", "n"))
     assert kept is not None
     assert (kept.usage, kept.usage_received, kept.received) == (b'{"x":1}', LATER, NOW)

@@ -63,6 +63,8 @@ def test_an_unknown_key_is_an_error_wherever_it_stands(tmp_path: Path) -> None:
         ("deploys_kept = 1001", "deploys_kept"),
         ("events_days = 0", "events_days: is not between 1 and 36500"),
         ("events_kept = 0", "events_kept"),
+        ("usage_step_seconds = 59", "usage_step_seconds"),
+        ("usage_step_seconds = 86401", "usage_step_seconds"),
         ("requests_per_second = -1", "requests_per_second: is less than 0"),
         ("denials_per_minute = -1", "denials_per_minute: is less than 0"),
         ("trusted_proxies = ['10.0.0.1/8']", "trusted_proxies: 10.0.0.1/8 has host bits set"),

@@ -22,8 +22,10 @@ from cloud.core import (
     properties,
     registry,
     renewal,
+    running,
     secret,
     selectors,
+    usage,
 )
 from cloud.core import rate as callers
 from cloud.core.decoding import DEPTH_LIMIT
@@ -146,6 +148,8 @@ LIMITS: Mapping[str, str] = {
     "member of what was changed, in an entry": size(changes.MEMBER_LIMIT),
     "deploys of one node": f"{SET.deploys_kept}",
     "how long a node may take to obey before its deploy has expired": span(deploys.EXPIRES_AFTER),
+    "usage of one node": span(usage.DAY),
+    "apps of one node that are counted in rollouts": f"{running.APPS_AT_MOST}",
     "reports of one node": "1",
     "attempts to deliver a callback": span(callback.LIFETIME),
     "callbacks given up": span(callback.KEPT),
@@ -170,6 +174,7 @@ def test_limits_that_share_a_row_are_the_same() -> None:
     assert MAX_CONTROL_BYTES[SUBSCRIBE_BYTE] == MAX_CONTROL_BYTES[UNSUBSCRIBE_BYTE]
     assert SET.max_connections == HUB.max_connections
     assert SET.deploys_kept == deploys.DEPLOYS_KEPT
+    assert SET.usage_step == usage.USUAL_STEP
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])

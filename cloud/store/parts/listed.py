@@ -60,6 +60,15 @@ class ListedPart(Part):
             if place[0] == NODE:
                 self._memory.changes.note(place, revision, changes)
 
+    def count_selected(self, namespace: str, selector: str) -> int:
+        """As in `usage_interface`."""
+        terms = parse_selector(selector)
+        if not terms:
+            return 0
+        return self._total(
+            (NODE, namespace), selector, Selection(self._run, NODE, namespace, terms)
+        )
+
     def _note_uses(self, app: App) -> None:
         key = {"namespace": app.namespace, "name": app.name}
         self._run(sql.DELETE_USES, key)

@@ -11,7 +11,6 @@ from cloud.core.report import Report, Reporter, StoredReport
 from cloud.core.selectors import Selector
 from cloud.errors import NotFound
 from cloud.store import report_sql, sql
-from cloud.store.interface import Waiting
 from cloud.store.parts.part import (
     NOTHING,
     BrokenReference,
@@ -21,6 +20,7 @@ from cloud.store.parts.part import (
 )
 from cloud.store.rows import (
     Parameters,
+    Row,
     document,
     heard_of,
     micros,
@@ -31,6 +31,7 @@ from cloud.store.rows import (
 )
 from cloud.store.sealing import Sealer
 from cloud.store.selection import NODE, Selection
+from cloud.store.usage_interface import Waiting
 
 
 class ReportPart(Part):
@@ -52,13 +53,7 @@ class ReportPart(Part):
 
     def count_states(self, now: datetime) -> Mapping[State, int]:
         moments: Parameters = {"now": micros(now), "quiet": QUIET, "gone": GONE}
-        nodes, heard, online, not_gone = map(int, self._run(report_sql.COUNT_STATES, moments)[0])
-        return {
-            State.ONLINE: online,
-            State.STALE: not_gone - online,
-            State.OFFLINE: heard - not_gone,
-            State.NEVER: nodes - heard,
-        }
+        return states_of(self._run(report_sql.COUNT_STATES, moments)[0])
 
     def put_report(
         self,
@@ -84,10 +79,10 @@ class ReportPart(Part):
         except BrokenReference as error:
             raise NotFound("node", name) from error
 
-    def put_usage(self, namespace: str, name: str, usage: bytes, now: datetime) -> bool:
+    def put_usage(self, namespace: str, name: str, usage: bytes, now: datetime) -> int | None:
         key = {"namespace": namespace, "name": name}
         row: Parameters = {**key, "usage": usage.decode(), "now": micros(now), "quiet": QUIET}
-        return bool(self._run(report_sql.PUT_USAGE, row))
+        return first(lambda found: int(found[0]), self._run(report_sql.PUT_USAGE, row))
 
     def reporter(self, namespace: str, name: str) -> Reporter | None:
         found = self._run(report_sql.REPORTER, {"namespace": namespace, "name": name})
@@ -121,3 +116,14 @@ class ReportPart(Part):
     def take_stale(self, limit: int) -> Sequence[tuple[str, str]]:
         taken = self._run(sql.TAKE_STALE, {"limit": max(limit, 0)})
         return [(namespace, name) for namespace, name in taken]
+
+
+def states_of(row: Row) -> Mapping[State, int]:
+    """How many nodes stand how, of a row of `report_sql.COUNT_STATES`."""
+    nodes, heard, online, not_gone = map(int, row)
+    return {
+        State.ONLINE: online,
+        State.STALE: not_gone - online,
+        State.OFFLINE: heard - not_gone,
+        State.NEVER: nodes - heard,
+    }

@@ -1,0 +1,44 @@
+"""How far a version of an app has come, counted over the nodes that it is for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cloud.core.app import App
+from cloud.core.running import RunState
+
+VERSIONS_SHOWN = 20
+"""Versions of one app that are told apart; the rarest are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """*app* as it is wanted now: for how many nodes, and what those said of it.
+
+    *versions* counts all nodes that report the app, by what they report, the most first.
+    """
+
+    app: App
+    selected: int
+    running: int
+    failed: int
+    versions: Sequence[tuple[str, int]]
+
+    @property
+    def pending(self) -> int:
+        """Nodes that have neither."""
+        return max(self.selected - self.running - self.failed, 0)
+
+
+def rollout_of(app: App, selected: int, counts: Mapping[tuple[str, str], int]) -> Rollout:
+    """The rollout of *app*, for *selected* nodes; *counts* are reports by version and state."""
+    versions: dict[str, int] = {}
+    for (version, _), count in counts.items():
+        versions[version] = versions.get(version, 0) + count
+    most_first = sorted(versions.items(), key=lambda each: (-each[1], each[0]))
+    return Rollout(
+        app,
+        selected,
+        counts.get((app.version, RunState.RUNNING), 0),
+        counts.get((app.version, RunState.FAILED), 0),
+        most_first[:VERSIONS_SHOWN],
+    )

@@ -1,0 +1,127 @@
+"""How much of its machines a node uses over a day: a ring of points, a step apart.
+
+A point is noted with the first message of a step that says something of usage. Where it lies in
+the ring follows from its time alone, so that the ring never grows.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from cloud.core.quantities import parse_quantity
+from cloud.core.report import StoredReport
+
+DAY = timedelta(days=1)
+"""How far back the ring goes."""
+
+USUAL_STEP = timedelta(minutes=5)
+"""What one point stands for where nobody says otherwise."""
+
+_STATS_KEYS = frozenset({"usage", "capacity", "percent"})
+_LARGEST = 2**62
+_ALL = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class UsagePoint:
+    """What a node used at *time*; None where that is not known.
+
+    *cpu* is thousandths of a core, *memory* bytes, the parts are ten-thousandths of what there is.
+    """
+
+    time: datetime
+    cpu: int | None = None
+    memory: int | None = None
+    cpu_part: int | None = None
+    memory_part: int | None = None
+
+
+class _Stats(msgspec.Struct):
+    nodestats: dict[str, Any] | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Stats)
+
+
+def step_of(now: datetime, step: timedelta) -> int:
+    """The number of the step that *now* is in; 0 if there is no history."""
+    return int(now.timestamp() // step.total_seconds()) if step else 0
+
+
+def slot_of(number: int, step: timedelta) -> int:
+    """Where in the ring the point of the step of that *number* lies."""
+    return number % (DAY // step)
+
+
+def usage_point(stored: StoredReport, now: datetime) -> UsagePoint | None:
+    """What *stored* says of usage, as of *now*; None if it says nothing.
+
+    Several machines of one node count as one: what they use and have is added up.
+    """
+    machines = _machines(_DECODER.decode(stored.report.document).nodestats)
+    later = _machines(_DECODER.decode(stored.usage).nodestats) if stored.usage else {}
+    if len(machines) == len(later) == 1:
+        # A machine may be called by its name in one message and by none in the other.
+        later = dict(zip(machines, later.values(), strict=True))
+    known = [_merged(machines.get(name), later.get(name)) for name in {**machines, **later}]
+    if not known:
+        return None
+    cpu, cpus = _sum(known, "usage", "cpu"), _sum(known, "capacity", "cpu")
+    memory, memories = _sum(known, "usage", "memory"), _sum(known, "capacity", "memory")
+    if cpu is None and memory is None:
+        return None
+    return UsagePoint(
+        now, _whole(cpu, 1000), _whole(memory), _part(cpu, cpus), _part(memory, memories)
+    )
+
+
+def _machines(nodestats: Mapping[str, Any] | None) -> Mapping[str, Mapping[str, Any]]:
+    """By name; the only one may have none."""
+    if not nodestats:
+        return {}
+    if not _STATS_KEYS.isdisjoint(nodestats):
+        return {"": nodestats}
+    return {name: own for name, own in nodestats.items() if isinstance(own, Mapping)}
+
+
+def _merged(
+    stats: Mapping[str, Any] | None, later: Mapping[str, Any] | None
+) -> Mapping[str, Mapping[str, Any]]:
+    return {
+        part: {**_mapping((stats or {}).get(part)), **_mapping((later or {}).get(part))}
+        for part in ("usage", "capacity")
+    }
+
+
+def _sum(
+    machines: Iterable[Mapping[str, Mapping[str, Any]]], part: str, key: str
+) -> Decimal | None:
+    """None where a machine does not say it: a part of the sum would pass for the whole."""
+    total = Decimal()
+    for machine in machines:
+        value = machine[part].get(key)
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            return None
+        quantity = parse_quantity(str(value))
+        if quantity is None:
+            return None
+        total += quantity
+    return total
+
+
+def _whole(quantity: Decimal | None, times: int = 1) -> int | None:
+    return None if quantity is None else min(int(quantity * times), _LARGEST)
+
+
+def _part(used: Decimal | None, whole: Decimal | None) -> int | None:
+    if used is None or not whole:
+        return None
+    return min(int(used * _ALL / whole), _ALL)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,78 @@
+"""A namespace at a glance: how its nodes stand, and how far its apps have come."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cloud.core.app import App
+from cloud.core.readiness import State
+from cloud.core.rollout import Rollout, rollout_of
+from cloud.operations.apps import existing_app
+from cloud.store.interface import Transaction
+from cloud.store.usage_interface import Waiting
+
+APPS_SHOWN = 20
+"""Apps of an overview: those that changed last."""
+
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+_LEFT = (timedelta(), _DAY, 7 * _DAY, 30 * _DAY)
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """How many nodes have no certificate any more, and how many end within so long from now.
+
+    Each but *ended* has those before it in it.
+    """
+
+    ended: int
+    day: int
+    week: int
+    month: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What there is to see of a namespace; of its *apps* those that changed last, newest first."""
+
+    states: Mapping[State, int]
+    apps: Sequence[Rollout]
+    activations_of_day: int
+    activations_of_hour: int
+    ends: Ends
+    waiting: Waiting
+
+
+def rollout_of_app(
+    tx: Transaction, namespace: str, name: str, *, now: datetime
+) -> tuple[Rollout, int]:
+    """How far the app has come, and how many of the nodes that do not run it are offline."""
+    app = existing_app(tx, namespace, name)
+    rollout = _rollout(tx, app)
+    if rollout.running == rollout.selected:
+        return rollout, 0
+    return rollout, tx.count_away(namespace, app.spec.selector, name, app.version, now)
+
+
+def overview(tx: Transaction, namespace: str, *, now: datetime) -> Overview:
+    """Look at *namespace* as it is at *now*."""
+    apps = sorted(tx.catalog(namespace).apps.values(), key=_change, reverse=True)
+    ended, *ending = tx.count_ends_in(namespace, [now + left for left in _LEFT])
+    return Overview(
+        states=tx.count_states_in(namespace, now),
+        apps=[_rollout(tx, app) for app in apps[:APPS_SHOWN]],
+        activations_of_day=tx.count_activations(namespace, now - _DAY),
+        activations_of_hour=tx.count_activations(namespace, now - _HOUR),
+        ends=Ends(ended, *(count - ended for count in ending)),
+        waiting=tx.count_waiting_in(namespace),
+    )
+
+
+def _rollout(tx: Transaction, app: App) -> Rollout:
+    selected = tx.count_selected(app.namespace, app.spec.selector)
+    return rollout_of(app, selected, tx.count_running(app.namespace, app.name))
+
+
+def _change(app: App) -> tuple[int, str]:
+    """Versions are numbers that only grow."""
+    return len(app.version), app.version

@@ -1,0 +1,75 @@
+"""What a report says of apps, as it is counted."""
+
+from typing import Any
+
+import msgspec
+
+from cloud.core.desired import AppVersion
+from cloud.core.report import Order, Report, read_report
+from cloud.core.running import APPS_AT_MOST, TEXT_LIMIT, digest_of, running_apps
+
+WANTED = [AppVersion("web", "2"), AppVersion("logs", "7")]
+
+
+def report(apps: list[tuple[str, str]], stats: Any = None) -> Report:
+    content: dict[str, Any] = {"apps": [{"name": name, "version": own} for name, own in apps]}
+    if stats is not None:
+        content["appstats"] = stats
+    return read_report(content, Order())
+
+
+def states(said: Report) -> list[tuple[str, str, str]]:
+    return [msgspec.structs.astuple(app) for app in running_apps(said, WANTED)]
+
+
+def test_an_app_does_as_its_status_says() -> None:
+    for status, state in [
+        ("Running", "running"),
+        ("Succeeded", "running"),
+        ("Failed", "failed"),
+        ("Pending", "pending"),
+        ("", "pending"),
+        ("Unknown", "pending"),
+    ]:
+        said = report([("web", "2")], [{"name": "web", "version": "2", "status": status}])
+        assert states(said) == [("web", "2", state)]
+
+
+def test_what_is_said_of_another_version_counts_only_as_that_of_no_version() -> None:
+    other = {"name": "web", "version": "1", "status": "Failed"}
+    assert states(report([("web", "2")], [other])) == [("web", "2", "pending")]
+    without = {"name": "web", "status": "Failed"}
+    assert states(report([("web", "2")], [without])) == [("web", "2", "failed")]
+
+
+def test_who_says_of_no_app_how_it_does_runs_what_it_names() -> None:
+    assert states(report([("web", "1")])) == [("web", "1", "running")]
+    assert states(report([("web", "1")], [])) == [("web", "1", "pending")]
+
+
+def test_an_app_that_is_not_wanted_is_told_apart() -> None:
+    assert states(report([("old", "1"), ("logs", "6")])) == [
+        ("old", "1", "unselected"),
+        ("logs", "6", "running"),
+    ]
+
+
+def test_what_no_app_of_this_server_is_called_is_not_counted() -> None:
+    names = ["a" * (TEXT_LIMIT + 1), "\0", "ä", "a\nb"]
+    assert states(report([*((name, "1") for name in names), ("web", "x" * 200)])) == []
+    many = report([(f"a{number}", "1") for number in range(APPS_AT_MOST + 1)])
+    assert len(states(many)) == APPS_AT_MOST
+
+
+def test_the_digest_is_another_for_whatever_is_counted() -> None:
+    web = ("web", "2")
+    apps = [
+        running_apps(report([]), WANTED),
+        running_apps(report([web]), WANTED),
+        running_apps(report([web]), []),
+        running_apps(report([web], []), WANTED),
+        running_apps(report([("web", "22")]), WANTED),
+        running_apps(report([web, ("logs", "7")]), WANTED),
+    ]
+    assert len({digest_of(each) for each in apps}) == len(apps)
+    assert digest_of(()) == ""
