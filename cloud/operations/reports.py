@@ -11,7 +11,7 @@ from cloud.core.desired import Catalog, Desired
 from cloud.core.names import split_node_id
 from cloud.core.properties import Properties
 from cloud.core.readiness import USUAL_PACE, next_pace
-from cloud.core.report import Report, Reported
+from cloud.core.report import Report, Reported, Reporter
 from cloud.core.sources import CORE, INIT, lacks_core, with_core_of, with_system_apps_of
 from cloud.core.usage import USUAL_STEP
 from cloud.errors import NotFound
@@ -90,11 +90,7 @@ def receive_report(
         note_running(tx, namespace, name, report, desired.apps, reporter.running)
         noted, said = reporter.usage_step, report.document
         note_usage(tx, namespace, name, said, noted=noted, now=now, step=usage_step)
-    delta: Delta = {}
-    if reporter.mode is Mode.CLOUD:
-        delta = delta_for(report, desired, reporter.properties)
-        if not delta and reporter.has_open_deploy:
-            delta = _unsaid(tx, namespace, name, desired, reporter.properties)
+    delta = _delta(tx, namespace, name, reporter, report, desired)
     ended = None
     if is_new and (delta or reporter.has_open_deploy):
         is_told = bool(delta)
@@ -154,6 +150,23 @@ def note_told(
     for push in pushes:
         namespace, name = split_node_id(push.node_id)
         note_push(tx, namespace, name, push.reported, push.desired, now=now, kept=deploys_kept)
+
+
+def _delta(
+    tx: Transaction,
+    namespace: str,
+    name: str,
+    reporter: Reporter,
+    report: Report,
+    desired: Desired,
+) -> Delta:
+    """What *report* is answered; nothing in local mode."""
+    if reporter.mode is Mode.LOCAL:
+        return {}
+    delta = delta_for(report, desired, reporter.properties)
+    if not delta and reporter.has_open_deploy:
+        return _unsaid(tx, namespace, name, desired, reporter.properties)
+    return delta
 
 
 def _unsaid(
