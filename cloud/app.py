@@ -51,6 +51,7 @@ from cloud.link.renewal import Renewals
 from cloud.link.revocations import RevocationLists
 from cloud.link.servers import Servers
 from cloud.link.sync import sync_app
+from cloud.link.watcher import Watcher
 from cloud.listening import (
     Addresses,
     addresses_of,
@@ -91,6 +92,7 @@ class Cloud:
     revocations: RevocationLists
     callbacks: CallbackSender
     feed: EventFeed
+    watcher: Watcher
     own_certificate: OwnCertificate
     retention: Retention
     servers: Servers | None
@@ -139,6 +141,7 @@ async def serve(
             tasks.create_task(cloud.revocations.run(), name="revocation lists"),
             tasks.create_task(cloud.callbacks.run(), name="callbacks"),
             tasks.create_task(cloud.feed.run(), name="events"),
+            tasks.create_task(cloud.watcher.run(), name="watcher"),
             tasks.create_task(cloud.own_certificate.run(), name="own certificate"),
             tasks.create_task(cloud.retention.run(), name="retention"),
             *([tasks.create_task(cloud.servers.run(), name="servers")] if cloud.servers else []),
@@ -197,7 +200,6 @@ async def open_cloud(
         )
         client = await stack.enter_async_context(open_callback_client())
         callbacks = CallbackSender(store, client, now_utc, random.random)
-        feed = EventFeed(store, wake_callbacks=callbacks.wake)
         install_address = install_address_of(settings, listeners[1], opened)
         revocations = RevocationLists(store, authority, now_utc, settings.crl_file)
 
@@ -208,6 +210,7 @@ async def open_cloud(
         ends = functools.partial(_ends, authority, certificate)
         _warn_of_ends(ends(), now)
         measures = open_metrics(opened, store, clock=now_utc, timer=time.monotonic, ends=ends)
+        feed = EventFeed(store, now_utc, wake_callbacks=callbacks.wake, metrics=measures.metrics)
         people = rest_app(
             store,
             clock=now_utc,
@@ -299,6 +302,7 @@ async def open_cloud(
             revocations=revocations,
             callbacks=callbacks,
             feed=feed,
+            watcher=Watcher(store, now_utc, lambda: opened.hub.is_attached),
             own_certificate=OwnCertificate(
                 lambda now: ensure(now=now), (tls, open_tls, nodes_tls), now_utc
             ),

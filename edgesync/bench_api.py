@@ -255,6 +255,7 @@ async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[
         await store.write(
             lambda tx: tx.put_report(_NAMESPACE, "n0", report, "json", datetime.now(UTC))
         )
+        feed = EventFeed(store, lambda: datetime.now(UTC), wake_callbacks=lambda: None)
         app = rest_app(
             store,
             clock=lambda: datetime.now(UTC),
@@ -265,7 +266,7 @@ async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[
             is_connected=lambda _node: None,
             wake_callbacks=lambda: None,
             metrics=Metrics(),
-            streams=EventStreams(EventFeed(store, wake_callbacks=lambda: None)),
+            streams=EventStreams(feed),
             checks={},
             version="",
             new_token=lambda: "",

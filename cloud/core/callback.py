@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from cloud.core.event import event_types
 from cloud.core.names import check_name
 from cloud.core.objects import MASK
 from cloud.core.times import time_text
@@ -44,6 +45,9 @@ FACTS = "edgesync"
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(hours=1)
+WAITING_LIMIT = 10_000
+"""Deliveries of one callback that wait, at most, before it is told of events no more."""
+
 LIFETIME = timedelta(days=3)
 """How long delivery is tried."""
 
@@ -84,7 +88,9 @@ class Method(StrEnum):
 
 
 class CallbackSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What an administrator says of a callback; the fields are those of Baetyl and a *secret*."""
+    """What an administrator says of a callback: the fields of Baetyl, a *secret*, and of which
+    *events* it is told, types or families.
+    """
 
     url: str = ""
     method: Method = Method.POST
@@ -93,6 +99,7 @@ class CallbackSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
     body: dict[str, str] = {}
     description: str = ""
     secret: str = ""
+    events: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"CallbackSpec(method={self.method})"
@@ -152,6 +159,7 @@ def checked_callback_spec(spec: CallbackSpec) -> CallbackSpec:
     if FACTS in spec.body:
         raise Invalid(f"body.{FACTS}", "is set by the server")
     secret_key(spec.secret)
+    event_types("events", spec.events)
     size = len(msgspec.json.encode(spec))
     if size > SIZE_LIMIT:
         raise Invalid("", f"{size} bytes as JSON, more than the limit of {SIZE_LIMIT}")

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from cloud.core.audit import Actor
+from cloud.core.times import precise_time_text
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Invalid
 
@@ -42,6 +43,11 @@ TYPES = frozenset(
 """Every type there is, as `{family}.{verb}`."""
 
 FAMILIES = frozenset(one.partition(".")[0] for one in TYPES)
+
+CLOUD_EVENTS = "application/cloudevents+json"
+"""Content type of what `cloud_event` makes."""
+
+CLOUD_EVENT_PREFIX = "io.edgesync."
 
 TYPES_LIMIT = 100
 """Types and families in one filter, at most."""
@@ -95,6 +101,39 @@ class EventTypes:
         if not self.types and not self.families:
             return True
         return event_type in self.types or family_of(event_type) in self.families
+
+
+def event_value(numbered: NumberedEvent) -> dict[str, Any]:
+    """The event as it is shown, in JSON."""
+    event = numbered.event
+    by = event.actor
+    return {
+        "id": str(numbered.number),
+        "time": precise_time_text(event.time),
+        "type": event.type,
+        "namespace": event.namespace,
+        "subject": {"kind": event.kind, "name": event.name},
+        "actor": {"kind": by.kind, "name": by.name} if by else None,
+        "message": event.message,
+        "data": event.data,
+    }
+
+
+def cloud_event(numbered: NumberedEvent) -> str:
+    """The event as one of CloudEvents 1.0 in the structured mode (cloudevents.io), JSON."""
+    event = numbered.event
+    return msgspec.json.encode(
+        {
+            "specversion": "1.0",
+            "id": str(numbered.number),
+            "source": f"/edgesync/{event.namespace}",
+            "type": f"{CLOUD_EVENT_PREFIX}{event.type}",
+            "subject": f"{event.kind}/{event.name}",
+            "time": precise_time_text(event.time),
+            "datacontenttype": "application/json",
+            "data": event_value(numbered),
+        }
+    ).decode()
 
 
 def event_types(field: str, words: Iterable[str]) -> EventTypes:

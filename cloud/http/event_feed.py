@@ -9,11 +9,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from cloud.core.event import EventFilter, NumberedEvent
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Unavailable
+from cloud.http.metrics import Metrics
 from cloud.operations.events import follow_events, number_events
 from cloud.store.interface import Transaction, WakingStore
 
@@ -37,8 +38,16 @@ _EVERYTHING = EventFilter(EVERYWHERE)
 class EventFeed:
     """Owns the numbering of events, and the newest of them."""
 
-    def __init__(self, store: WakingStore, *, wake_callbacks: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: WakingStore,
+        clock: Callable[[], datetime],
+        *,
+        wake_callbacks: Callable[[], None],
+        metrics: Metrics | None = None,
+    ) -> None:
         self._store = store
+        self._clock = clock
         self._wake_callbacks = wake_callbacks
         # The newest events without a gap, those after `_begin` up to `_last`; None: not read yet.
         self._newest: deque[NumberedEvent] = deque(maxlen=KEPT)
@@ -48,7 +57,10 @@ class EventFeed:
         # Whoever follows is to go.
         self.is_closed = False
         # How many events this server gave numbers, by type.
-        self.counts: dict[str, float] = {}
+        self._counts: dict[str, float] = {}
+        if metrics is not None:
+            text = "Events that this server gave their numbers."
+            metrics.add_counter("edgesync_events", text, lambda: self._counts, label="type")
 
     async def run(self) -> None:
         """Give numbers and read what is new until cancelled."""
@@ -66,13 +78,16 @@ class EventFeed:
 
     async def round(self) -> bool:
         """Give some events their numbers and read what is new; say whether there was any."""
-        numbered: Sequence[NumberedEvent] = ()
+        has_more = False
         if await self._store.read(lambda tx: tx.has_new_events()):
-            numbered = await self._store.write(lambda tx: number_events(tx, limit=GROUP))
-            for each in numbered:
-                self.counts[each.event.type] = self.counts.get(each.event.type, 0) + 1
-            self._wake_callbacks()
-        return await self._read() or bool(numbered)
+            now = self._clock()
+            numbered = await self._store.write(lambda tx: number_events(tx, limit=GROUP, now=now))
+            has_more = bool(numbered.events)
+            for each in numbered.events:
+                self._counts[each.event.type] = self._counts.get(each.event.type, 0) + 1
+            if numbered.has_deliveries:
+                self._wake_callbacks()
+        return await self._read() or has_more
 
     async def _read(self) -> bool:
         last = self._last

@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from cloud.core import event as types
 from cloud.core.audit import DEVICE, Action, Attempt, kind_of
+from cloud.core.callback import WAITING_LIMIT, Callback, Delivery
 from cloud.core.changes import Noun
 from cloud.core.deploys import Deploy, Outcome
 from cloud.core.desired import AppVersion
 from cloud.core.event import Event, EventFilter, EventRange, NumberedEvent
-from cloud.core.listing import Page, Place
+from cloud.core.listing import Page, PageOptions, Place
 from cloud.core.readiness import QUIET, Pace
+from cloud.core.times import precise_time_text
 from cloud.errors import Expired
 from cloud.store.event_interface import FIRST, LAST
 from cloud.store.interface import Transaction
@@ -22,6 +24,18 @@ PAGE_LIMIT = 500
 
 PRUNED_AT_A_TIME = 5000
 """Events forgotten in one transaction, at most."""
+
+LOST_AT_A_TIME = 500
+"""Nodes that are lost in one transaction, at most."""
+
+ENDING_WITHIN = timedelta(days=14)
+"""How long before the end of a certificate it is told of: 16 days after a node should have renewed.
+"""
+
+ENDS_AT_A_TIME = 1000
+"""Certificates that are told to end in one look, at most."""
+
+_ALL_CALLBACKS = PageOptions(size=1_000_000)
 
 APPS_NAMED = 50
 """Apps that one event names, at most."""
@@ -108,9 +122,77 @@ def note_heard(tx: Transaction, namespace: str, name: str, pace: Pace, *, now: d
         tx.note_event(Event(types.READY, namespace, "node", name, now, f"{name} reports"))
 
 
-def number_events(tx: Transaction, *, limit: int) -> Sequence[NumberedEvent]:
-    """Give up to *limit* events that were noted their numbers; for one transaction at a time."""
-    return tx.number_events(limit)
+def note_lost(tx: Transaction, *, now: datetime, listening: datetime) -> int:
+    """Note which nodes are lost that were said to be ready; how many, LOST_AT_A_TIME at most.
+
+    Silence counts from *listening* on: since then they can be heard.
+    """
+    tx.look_later(now, listening)
+    lost = tx.take_lost(now, LOST_AT_A_TIME)
+    for namespace, name in lost:
+        heard = tx.heard(namespace, name)
+        last = precise_time_text(heard.last) if heard else None
+        data = {"lastHeard": last, "interval": heard.pace.interval.total_seconds()} if heard else {}
+        message = f"nothing was heard of {name} since {last}"
+        tx.note_event(Event(types.LOST, namespace, "node", name, now, message, data))
+    return len(lost)
+
+
+def note_ends(tx: Transaction, *, now: datetime) -> int:
+    """Note that certificates of nodes end within ENDING_WITHIN, each once; how many."""
+    ends = tx.take_ends(now, now + ENDING_WITHIN, ENDS_AT_A_TIME)
+    for end in ends:
+        when = precise_time_text(end.expires)
+        message = f"the certificate of {end.name} ends at {when}"
+        data = {"expires": when, "serial": f"{end.serial:X}"}
+        tx.note_event(Event(types.ENDING, end.namespace, "node", end.name, now, message, data))
+    return len(ends)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """Events that have got their numbers, and whether callbacks are to be told of some."""
+
+    events: Sequence[NumberedEvent]
+    has_deliveries: bool
+
+
+def number_events(tx: Transaction, *, limit: int, now: datetime) -> Numbered:
+    """Give up to *limit* events their numbers, and put them in the queues of who wants them.
+
+    For one transaction at a time. A callback for which WAITING_LIMIT wait is not told of more, and
+    that shows.
+    """
+    events = tx.number_events(limit)
+    queued = False
+    for namespace in sorted({each.event.namespace for each in events}):
+        own = [each for each in events if each.event.namespace == namespace]
+        for callback in tx.list_callbacks(namespace, _ALL_CALLBACKS).items:
+            if callback.spec.events:
+                queued |= _queue(tx, callback, own, now)
+    return Numbered(events, queued)
+
+
+def _queue(
+    tx: Transaction, callback: Callback, events: Sequence[NumberedEvent], now: datetime
+) -> bool:
+    wanted = types.event_types("events", callback.spec.events)
+    chosen = [each for each in events if each.event.type in wanted]
+    namespace, name = callback.namespace, callback.name
+    if not chosen:
+        return False
+    room = max(WAITING_LIMIT - tx.callback_outcome(namespace, name).pending, 0)
+    if len(chosen) > room:
+        error = f"{WAITING_LIMIT} calls wait; of later events it is not told"
+        tx.note_error(namespace, name, error, now)
+    for each in chosen[:room]:
+        # The same event is another delivery to another callback.
+        identity = f"event-{each.number}-{name}"
+        content = types.cloud_event(each)
+        tx.put_delivery(
+            Delivery(identity, namespace, name, content, now, now, content_type=types.CLOUD_EVENTS)
+        )
+    return room > 0
 
 
 def list_events(

@@ -18,13 +18,12 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from cloud.core.audit import Actor
-from cloud.core.event import EventFilter, NumberedEvent
+from cloud.core.event import EventFilter, NumberedEvent, event_value
 from cloud.errors import Denied, TooManyRequests, Unavailable
 from cloud.http.answers import EVENT_STREAM
 from cloud.http.event_feed import EventFeed
 from cloud.http.peer import abort
 from cloud.operations.events import follow_events
-from cloud.rest.event_shapes import event_view
 from cloud.store.interface import Store
 
 PAGE = 200
@@ -166,7 +165,7 @@ async def _may_go_on(follower: Follower) -> bool:
 
 def _messages(events: Sequence[NumberedEvent]) -> bytes:
     return b"".join(
-        _message(str(each.number), each.event.type, event_view(each)) for each in events
+        _message(str(each.number), each.event.type, event_value(each)) for each in events
     )
 
 

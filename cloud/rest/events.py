@@ -5,14 +5,13 @@ from datetime import datetime
 from starlette.responses import Response
 
 from cloud.core.decoding import convert
-from cloud.core.event import EventFilter, EventTypes, event_types
+from cloud.core.event import EventFilter, EventTypes, event_types, event_value
 from cloud.errors import Invalid
 from cloud.http.answers import EVENT_STREAM
 from cloud.operations import events
 from cloud.operations.tokens import check_token_namespace
 from cloud.rest.auth import caller_of, check_again
 from cloud.rest.call import Call
-from cloud.rest.event_shapes import event_view
 from cloud.rest.event_stream import EventStreamResponse, Follower
 from cloud.rest.views import View
 from cloud.store.event_interface import FIRST
@@ -39,7 +38,7 @@ async def list_events(call: Call) -> View | Response:
             tx, wanted, limit=options.limit, above=above, after=options.after
         )
     )
-    return call.list_view(page, options, event_view)
+    return call.list_view(page, options, event_value)
 
 
 def _stream(call: Call, wanted: EventFilter) -> Response:

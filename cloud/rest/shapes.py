@@ -197,6 +197,7 @@ class CallbackAnswer(Answer):
     header: dict[str, str]
     body: dict[str, str]
     secret: str
+    events: list[str]
     state: CallbackDetail
     create_time: str
     update_time: str

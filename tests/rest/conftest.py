@@ -133,7 +133,7 @@ async def open_world(
     key.chmod(0o600)
     async with open_store(tmp_path) as store:
         assert isinstance(store, WakingStore)
-        feed = EventFeed(store, wake_callbacks=lambda: woken.append("callbacks"))
+        feed = EventFeed(store, clock, wake_callbacks=lambda: woken.append("callbacks"))
         metrics = Metrics()
         ends = {"root": clock.now + timedelta(days=1000)}
         add_certificate_metrics(metrics, store, clock, lambda: ends)

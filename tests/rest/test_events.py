@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from cloud.core.callback import WAITING_LIMIT, Delivery
 from cloud.core.event import Event
 from cloud.core.report import Order, read_report
 from cloud.core.tokens import Role
@@ -346,3 +347,74 @@ def _much(tx: Transaction, world: World) -> None:
         data = {"text": "x" * 4000}
         tx.note_event(Event("node.lost", "default", "node", "n", world.clock.now, "", data))
     tx.number_events(5000)
+
+
+# to callbacks
+
+HOOK = {"name": "hook", "url": "https://example.com/hook", "events": ["app.*", "node.created"]}
+
+
+async def queue_of(world: World, name: str = "hook") -> list[Delivery]:
+    return list(
+        await world.store.read(lambda tx: tx.due_deliveries("default", name, world.clock.now, 99))
+    )
+
+
+async def test_a_callback_is_told_of_the_events_it_asked_for(world: World) -> None:
+    assert (await world.client.call("POST", "/v1/callback", HOOK))["events"] == HOOK["events"]
+    await world.client.call("POST", "/v1/callback", {**HOOK, "name": "none", "events": []})
+    world.woken.clear()
+    await add_node(world, "other", "other")
+    assert (await queue_of(world), world.woken) == ([], [])
+    await describe(world.client)
+    await world.feed.round()
+    assert world.woken == ["callbacks"]
+    queue = await queue_of(world)
+    assert [json.loads(one.content)["type"] for one in queue] == [
+        "io.edgesync.node.created",
+        "io.edgesync.app.created",
+    ]
+    told = json.loads(queue[1].content)
+    (event,) = (await world.client.call("GET", "/v1/events?type=app.created"))["items"]
+    assert told == {
+        "specversion": "1.0",
+        "id": event["id"],
+        "source": "/edgesync/default",
+        "type": "io.edgesync.app.created",
+        "subject": "app/web",
+        "time": event["time"],
+        "datacontenttype": "application/json",
+        "data": event,
+    }
+    assert queue[1].content_type == "application/cloudevents+json"
+    assert await queue_of(world, "none") == []
+
+
+async def test_what_there_is_no_event_of_is_refused_and_the_rest_stays(world: World) -> None:
+    await world.client.call("POST", "/v1/callback", HOOK)
+    for events in (["node.made"], ["nodes.*"], [""]):
+        message = await world.client.refused(
+            "PUT", "/v1/callback/hook", {"events": events}, status=400, code="RequestParamInvalid"
+        )
+        assert "(events: " in message
+    after = await world.client.call("PUT", "/v1/callback/hook", {"description": "x"})
+    assert after["events"] == HOOK["events"]
+    assert (await world.client.call("PATCH", "/v1/callback/hook", {"events": ["*"]}))["events"]
+
+
+async def test_a_callback_that_takes_nothing_is_told_of_no_more_than_fits(world: World) -> None:
+    await world.client.call("POST", "/v1/callback", HOOK)
+
+    now = world.clock.now
+
+    def wait(tx: Transaction) -> None:
+        for number in range(WAITING_LIMIT - 1):
+            tx.put_delivery(Delivery(f"d{number}", "default", "hook", "{}", now, now))
+
+    await world.store.write(wait)
+    for name in "ab":
+        await world.client.call("POST", "/v1/nodes", {"name": name})
+    await world.feed.round()
+    state = (await world.client.call("GET", "/v1/callback/hook"))["state"]
+    assert state["pending"] == WAITING_LIMIT
+    assert state["lastError"] == f"{WAITING_LIMIT} calls wait; of later events it is not told"

@@ -152,6 +152,7 @@ LIMITS: Mapping[str, str] = {
     "apps of one node that are counted in rollouts": f"{running.APPS_AT_MOST}",
     "reports of one node": "1",
     "attempts to deliver a callback": span(callback.LIFETIME),
+    "calls of one callback that wait": f"{callback.WAITING_LIMIT:,}",
     "callbacks given up": span(callback.KEPT),
     "validity of the URL of an object": span(timedelta(seconds=SET.object_url_seconds)),
     "renewal of a certificate after its end": f"{SET.renewal_grace_days} days",
