@@ -65,7 +65,7 @@ from cloud.opening import OpenedHub, database_of, open_hub, open_metrics, open_s
 from cloud.operations.admission import check_speaker, may_connect
 from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
-from cloud.rest.auth import CallLimits
+from cloud.rest.callers import CallLimits
 from cloud.rest.event_stream import EventStreams
 from cloud.store.backup import SETTINGS_FILE
 from cloud.store.interface import Store
@@ -229,6 +229,7 @@ async def open_cloud(
             ),
             function_runtimes=settings.runtimes,
             list_key=sealer.list_key,
+            session_key=sealer.session_key,
             limits=CallLimits(
                 Limiter(settings.request_rate, time.monotonic),
                 Limiter(settings.denial_rate, time.monotonic),

@@ -273,6 +273,7 @@ async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[
             install_command=lambda token: token,
             function_runtimes={},
             list_key=sealer.list_key,
+            session_key=bytes(32),
             refusals=RefusalLog(store, time.monotonic),
         )
         async with httpx.AsyncClient(

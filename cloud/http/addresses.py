@@ -33,6 +33,12 @@ def client_address(peer: str, forwarded: Iterable[str], trusted: Sequence[Networ
     return str(found)
 
 
+def is_in(peer: str, networks: Sequence[Network]) -> bool:
+    """Say whether *peer* is an address in one of *networks*."""
+    found = _address(peer)
+    return found is not None and any(found in network for network in networks)
+
+
 def caller_key(address: str) -> str:
     """What stands for *address* where callers are counted: an IPv6 address is one of its /64."""
     found = _address(address)

@@ -1,7 +1,7 @@
 """A web server: routes in, an application out that answers every request in the same way."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from starlette.applications import Starlette
@@ -34,6 +34,15 @@ from cloud.http.requests import (
 
 logger = logging.getLogger(__name__)
 
+PROTECTION: Mapping[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""What answers that a browser may see tell it: to take them as what they are, and keep others out.
+"""
+
 
 def http_app(
     routes: Sequence[Route],
@@ -44,6 +53,7 @@ def http_app(
     clock: Callable[[], datetime] | None = None,
     metrics: Metrics | None = None,
     listener: str = "",
+    headers: Mapping[str, str] | None = None,
 ) -> Starlette:
     """Build a server of *routes*; handlers and *middleware* just raise a CloudError.
 
@@ -51,7 +61,8 @@ def http_app(
     *trusted_proxies* are believed where a request came from. A path or
     method that is not there is a 404 in the shape of all errors; what nobody expected is logged
     and a 500 without details. Where there is a *clock* errors say the time, for callers that do not
-    know it. Requests are counted in *metrics*, as those of *listener*.
+    know it. Requests are counted in *metrics*, as those of *listener*. Every answer bears *headers*
+    too, unless it has one of that name itself.
     """
     paths = {route.endpoint: route.path for route in reversed(routes)}
     measured = (
@@ -61,7 +72,13 @@ def http_app(
         routes=routes,
         middleware=[
             *measured,
-            Middleware(_Answering, new_id=new_id, trusted_proxies=trusted_proxies, clock=clock),
+            Middleware(
+                _Answering,
+                new_id=new_id,
+                trusted_proxies=trusted_proxies,
+                clock=clock,
+                headers=headers or {},
+            ),
             *middleware,
         ],
         exception_handlers={HTTPException: _refused_by_framework},
@@ -94,8 +111,11 @@ class _Answering:
         new_id: Callable[[], str],
         trusted_proxies: Sequence[Network],
         clock: Callable[[], datetime] | None,
+        headers: Mapping[str, str],
     ) -> None:
         self.app = app
+        # What each answer bears, encoded; names in lower case.
+        self.headers = [(name.lower().encode(), text.encode()) for name, text in headers.items()]
         self.new_id = new_id
         self.trusted_proxies = trusted_proxies
         self.clock = clock
@@ -116,8 +136,11 @@ class _Answering:
             if message["type"] == "http.response.start":
                 started = True
                 _log_answer(scope, message["status"])
+                own = list(message.get("headers", ()))
+                names = {name for name, _ in own}
+                more = [header for header in self.headers if header[0] not in names]
                 header = (REQUEST_ID_HEADER.encode(), identity.encode())
-                message["headers"] = [*message.get("headers", ()), header]
+                message["headers"] = [*own, *more, header]
             await send(message)
 
         try:

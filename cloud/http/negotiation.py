@@ -1,9 +1,10 @@
-"""Which of the forms that an error can have a caller wants (RFC 9110, section 12.5.1)."""
+"""Which of the forms that an answer can have a caller wants (RFC 9110, section 12.5.1)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from cloud.http.answers import JSON, PROBLEM
+from cloud.http.yaml_text import MEDIA_TYPES
 
 _WEIGHT = re.compile(r"[ \t]*[qQ]=([01](?:\.[0-9]{0,3})?)[ \t]*")
 
@@ -14,11 +15,20 @@ def prefers_problem(accept: Sequence[str]) -> bool:
     Wildcards alone do not ask for it; where `application/json` is wanted as much, it is taken.
     What cannot be read counts as not sent.
     """
+    return _prefers(accept, {PROBLEM})
+
+
+def prefers_yaml(accept: Sequence[str]) -> bool:
+    """Say whether the lines of an Accept header name YAML, and want it, as `prefers_problem`."""
+    return _prefers(accept, MEDIA_TYPES)
+
+
+def _prefers(accept: Sequence[str], media_types: Set[str]) -> bool:
     weights: dict[str, float] = {}
     for element in ",".join(accept).split(","):
         media_type, *parameters = element.split(";")
         weights[media_type.strip().lower()] = _weight(parameters)
-    wanted = weights.get(PROBLEM, 0.0)
+    wanted = max(weights.get(media_type, 0.0) for media_type in media_types)
     if not wanted:
         return False
     named = (weights[name] for name in (JSON, "application/*", "*/*") if name in weights)

@@ -9,17 +9,21 @@ from starlette.routing import Route
 
 from cloud.core.usage import USUAL_STEP
 from cloud.http.addresses import Network
-from cloud.http.app import http_app
+from cloud.http.app import PROTECTION, http_app
 from cloud.http.metrics import Metrics
 from cloud.http.refusals import RefusalLog
-from cloud.rest.auth import NO_LIMITS, CallLimits, TokenGate
+from cloud.rest.auth import TokenGate
 from cloud.rest.call import Api, endpoint
+from cloud.rest.callers import NO_LIMITS, Callers, CallLimits
 from cloud.rest.continuation import Continuations
+from cloud.rest.dashboard.served import dashboard_routes
 from cloud.rest.docs import docs_routes
 from cloud.rest.event_stream import EventStreams
 from cloud.rest.health import Check, health_routes
 from cloud.rest.metrics import metrics_route
 from cloud.rest.routes import ROUTES
+from cloud.rest.session import session_routes
+from cloud.rest.sessions import Sessions
 from cloud.store.interface import Store
 
 
@@ -39,6 +43,7 @@ def rest_app(
     install_command: Callable[[str], str],
     function_runtimes: Mapping[str, str],
     list_key: bytes,
+    session_key: bytes,
     limits: CallLimits = NO_LIMITS,
     refusals: RefusalLog,
     metrics: Metrics,
@@ -57,7 +62,8 @@ def rest_app(
     *install_command* makes a command of, to be pasted into the shell of a machine.
     *function_runtimes* maps the runtimes of functions to their images;
     *can_sign* says whether nodes can be given URLs of objects that need keys.
-    *list_key* signs the tokens that lead from page to page. *limits* count callers, by address
+    *list_key* signs the tokens that lead from page to page, *session_key* (32 bytes) seals the
+    cookies of who signs in. *limits* count callers, by address
     where they show no token; *refusals* go into the audit log; *trusted_proxies* are
     believed about addresses. *metrics* are what `/metrics` tells, *streams* those of events;
     *usage_step* is the time between points of usage.
@@ -77,6 +83,8 @@ def rest_app(
         streams=streams,
         usage_step=usage_step,
     )
+    callers = Callers(admin_token_digest, store, clock, limits, refusals)
+    sessions = Sessions(session_key)
     routes = [
         Route(
             route.path,
@@ -92,20 +100,19 @@ def rest_app(
             *routes,
             *docs_routes(version=version),
             *health_routes(checks, version=version),
+            *session_routes(
+                callers,
+                sessions,
+                default_namespace=default_namespace,
+                trusted_proxies=trusted_proxies,
+            ),
+            *dashboard_routes(),
             metrics_route(metrics),
         ],
         new_id=new_id,
         trusted_proxies=trusted_proxies,
         metrics=metrics,
         listener="api",
-        middleware=[
-            Middleware(
-                TokenGate,
-                admin_digest=admin_token_digest,
-                store=store,
-                clock=clock,
-                limits=limits,
-                refusals=refusals,
-            )
-        ],
+        middleware=[Middleware(TokenGate, callers=callers, sessions=sessions)],
+        headers=PROTECTION,
     )

@@ -1,31 +1,19 @@
 """Who is calling."""
 
-import hashlib
-import hmac
-import logging
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cloud.core.audit import UNKNOWN, Action, Actor, ActorKind, Attempt
-from cloud.core.tokens import EVERYWHERE, Caller, Role
-from cloud.errors import Denied, Unavailable
-from cloud.http.limits import UNLIMITED, Limiter
-from cloud.http.refusals import RefusalLog
-from cloud.http.requests import address_key_of, address_of, request_id
-from cloud.operations.tokens import record_use, valid_token
-from cloud.store.interface import Store
-
-logger = logging.getLogger(__name__)
+from cloud.core.tokens import Caller
+from cloud.errors import Denied
+from cloud.http.requests import address_key_of
+from cloud.rest.callers import Callers
+from cloud.rest.sessions import Sessions, check_own_page
 
 _SCOPE_KEY = "edgesync.caller"
 _AGAIN_KEY = "edgesync.caller_again"
-_ADMINISTRATOR = Caller(Role.ADMIN, EVERYWHERE)
 
 
 def caller_of(request: Request) -> Caller:
@@ -39,42 +27,18 @@ async def check_again(request: Request) -> None:
     await request.scope[_AGAIN_KEY]()
 
 
-@dataclass(frozen=True, slots=True)
-class CallLimits:
-    """How often one token, or one address where none is needed, may call; and one be denied."""
-
-    calls: Limiter = UNLIMITED
-    denials: Limiter = UNLIMITED
-
-
-NO_LIMITS = CallLimits()
-"""Everybody may call as often as they like."""
-
-
 class TokenGate:
     """Lets requests below `/v1`, whether there is such a path or not, in with a token alone.
 
-    Tokens are looked up for each request: one that was revoked is refused from then on. An address
-    that keeps coming without a valid one is told TooManyRequests; who has one is let in from there.
+    The token is in the header, or in the cookie of a session; with the cookie only our own page may
+    change something. An address that keeps coming without a valid token is told TooManyRequests;
+    who has one is let in from there.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        admin_digest: bytes,
-        store: Store,
-        clock: Callable[[], datetime],
-        limits: CallLimits,
-        refusals: RefusalLog,
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, callers: Callers, sessions: Sessions) -> None:
         self.app = app
-        # SHA-256 of the administrator's token; the token itself is not kept.
-        self.admin_digest = admin_digest
-        self.store = store
-        self.clock = clock
-        self.limits = limits
-        self.refusals = refusals
+        self.callers = callers
+        self.sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its caller, Denied, or TooManyRequests."""
@@ -84,45 +48,26 @@ class TokenGate:
 
     async def _admit(self, scope: Scope) -> None:
         if not _is_guarded(scope["path"]):
-            self.limits.calls.take(address_key_of(scope))
+            self.callers.limits.calls.take(address_key_of(scope))
             return
-        try:
-            token = _token(Headers(scope=scope).get("authorization", ""))
-            digest = hashlib.sha256(token.encode()).digest()
-            scope[_AGAIN_KEY] = partial(self._caller, token, digest)
-            scope[_SCOPE_KEY] = await self._caller(token, digest)
-        except Denied as error:
-            await self.refusals.note(self._attempt(scope), error)
-            self.limits.denials.take(address_key_of(scope))
-            raise
-        self.limits.calls.take(digest.hex())
+        async with self.callers.noting_denials(scope):
+            scope[_AGAIN_KEY] = partial(self._look_up, scope)
+            scope[_SCOPE_KEY] = await self.callers.caller(self._token(scope))
 
-    def _attempt(self, scope: Scope) -> Attempt:
-        return Attempt(
-            UNKNOWN,
-            Action.API_AUTHENTICATE,
-            self.clock(),
-            name=f"{scope['method']} {scope['path']}",
-            address=address_of(scope),
-            request_id=request_id(Request(scope)),
-        )
+    async def _look_up(self, scope: Scope) -> None:
+        await self.callers.look_up(self._token(scope))
 
-    async def _caller(self, token: str, digest: bytes) -> Caller:
-        if hmac.compare_digest(digest, self.admin_digest):
-            return _ADMINISTRATOR
-        now = self.clock()
-        found = await self.store.read(lambda tx: valid_token(tx, token, now=now))
-        if found.is_use_due(now):
-            try:
-                await self.store.write(lambda tx: record_use(tx, token, now=now))
-            except Unavailable as error:
-                # A full disk is no reason to keep people from looking.
-                logger.warning("cannot record the use of token %s: %s", found.name, error.reason)
-        actor = Actor(ActorKind.TOKEN, found.name, found.namespace)
-        return Caller(found.role, found.namespace, actor)
+    def _token(self, scope: Scope) -> str:
+        headers = Headers(scope=scope)
+        authorization = headers.get("authorization")
+        if authorization is not None or not self.sessions.has_cookie(headers):
+            return _bearer(authorization or "")
+        token = self.sessions.token(headers, self.callers.clock())
+        check_own_page(scope["method"], headers)
+        return token
 
 
-def _token(authorization: str) -> str:
+def _bearer(authorization: str) -> str:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Denied("send the header Authorization: Bearer <token>")

@@ -1,5 +1,6 @@
 """One request of the API, and what a handler needs to answer it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,8 +17,10 @@ from cloud.core.listing import ListOptions, Page, PageOptions
 from cloud.core.tokens import Caller, Role
 from cloud.errors import Forbidden, Invalid, NotFound, PreconditionFailed, UnknownMediaType
 from cloud.http.answers import JSON, MERGE_PATCH, json_response, not_modified_response
+from cloud.http.negotiation import prefers_yaml
 from cloud.http.refusals import RefusalLog
-from cloud.http.requests import read_json
+from cloud.http.requests import media_type_of, read_object
+from cloud.http.yaml_text import MEDIA_TYPES, YAML, encode_yaml
 from cloud.rest.audited import AuditedStore, attempt_of
 from cloud.rest.auth import caller_of
 from cloud.rest.continuation import Continuations
@@ -78,13 +81,12 @@ class Call:
 
     async def content(self, *, ignored: frozenset[str]) -> dict[str, Any]:
         """The body, an object, without the fields that the server sets itself."""
-        body = await read_json(self.request, dict[str, Any])
+        body = await read_object(self.request)
         return {key: value for key, value in body.items() if key not in ignored}
 
     async def patch(self, *, ignored: frozenset[str]) -> dict[str, Any]:
-        """The body, a JSON merge patch, without the fields that the server sets itself."""
-        media_type = self.request.headers.get("content-type", "").partition(";")[0]
-        if media_type.strip().lower() not in {MERGE_PATCH, JSON}:
+        """The body, a merge patch, without the fields that the server sets itself."""
+        if media_type_of(self.request) not in {MERGE_PATCH, JSON, *MEDIA_TYPES}:
             raise UnknownMediaType(MERGE_PATCH, JSON)
         patch = await self.content(ignored=ignored)
         check_depth("", patch)
@@ -207,13 +209,13 @@ def endpoint(
         if isinstance(result, Response):
             return result
         if isinstance(result, Shown):
-            return _resource_response(call, result)
-        return json_response(result)
+            return await _resource_response(call, result)
+        return await _response(request, result)
 
     return answer
 
 
-def _resource_response(call: Call, shown: Shown) -> Response:
+async def _resource_response(call: Call, shown: Shown) -> Response:
     tag = entity_tag(shown.resource)
     if call.request.method in {"GET", "HEAD"}:
         precondition = call.precondition()
@@ -222,4 +224,14 @@ def _resource_response(call: Call, shown: Shown) -> Response:
         if shown.is_whole and precondition.knows(tag):
             return not_modified_response(tag)
     headers = {"Cache-Control": "no-store"} if shown.is_secret else {}
-    return json_response(shown.view, headers={"ETag": tag, **headers})
+    return await _response(call.request, shown.view, headers={"ETag": tag, **headers})
+
+
+async def _response(
+    request: Request, view: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> Response:
+    """*view* in the form that the caller asks for: JSON, or YAML where that is named."""
+    if not prefers_yaml(request.headers.getlist("accept")):
+        return json_response(view, headers=headers)
+    text = await asyncio.to_thread(encode_yaml, view)
+    return Response(text, headers={**(headers or {}), "Vary": "Accept"}, media_type=YAML)

@@ -17,11 +17,7 @@ def docs_routes(*, version: str) -> list[Route]:
     """`/openapi.json` and `/docs`, both made once from the route table."""
     document = openapi_document(ROUTES, version=version)
     page = html_page(document)
-    headers = {
-        "Content-Security-Policy": content_security_policy(),
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-    }
+    headers = {"Content-Security-Policy": content_security_policy()}
 
     async def for_programs(_: Request) -> Response:
         return json_response(document)

@@ -18,7 +18,8 @@ from cloud.rest.shapes import CallbackAnswer, ErrorAnswer, ProblemAnswer
 
 _ABOUT = (
     "The open API of Baetyl Cloud, as edgesync speaks it. Every call bears the header "
-    "`Authorization: Bearer <token>`."
+    "`Authorization: Bearer <token>`. Each body may be YAML too (`Content-Type: application/yaml`),"
+    " and each answer is where `Accept` names that; errors are JSON."
 )
 _ALWAYS = (400, 401, 403, 429, 503)
 _REASONS = {

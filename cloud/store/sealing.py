@@ -39,6 +39,8 @@ class Sealer:
 
         # Signs the tokens of lists; says nothing of the key it is made from.
         self.list_key = hmac.digest(key, b"edgesync list tokens", "sha256")
+        # Seals the cookies of sessions; as little.
+        self.session_key = hmac.digest(key, b"edgesync sessions", "sha256")
 
     def __repr__(self) -> str:
         return f"Sealer({self._key_id})"

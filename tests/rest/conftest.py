@@ -19,7 +19,7 @@ from cloud.http.event_feed import EventFeed
 from cloud.http.metrics import Metrics
 from cloud.http.refusals import RefusalLog
 from cloud.rest.app import rest_app
-from cloud.rest.auth import NO_LIMITS, CallLimits
+from cloud.rest.callers import NO_LIMITS, CallLimits
 from cloud.rest.event_stream import EventStreams, StreamLimits
 from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
 from cloud.store.interface import Store, WakingStore
@@ -151,6 +151,7 @@ async def open_world(
             version="1.2.3",
             function_runtimes={"python36": "runtimes/python:3.6"},
             list_key=b"a key for tests",
+            session_key=b"32 bytes: a key of sessions here",
             can_sign=can_sign,
             limits=limits,
             refusals=RefusalLog(store, lambda: clock.now.timestamp(), rate=Rate(3, 0.01)),

@@ -40,7 +40,7 @@ async def test_nobody_gets_in_without_the_token(world: World, authorization: str
 
 
 UNKNOWN = [
-    ("GET", "/"),
+    ("GET", "/nothing"),
     ("GET", "/v1"),
     ("GET", "/v2/nodes"),
     ("GET", "/v1/nothing"),

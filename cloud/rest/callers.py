@@ -1,0 +1,98 @@
+"""Who a token stands for, and what becomes of those who show none that is valid."""
+
+import contextlib
+import hashlib
+import hmac
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.requests import Request
+from starlette.types import Scope
+
+from cloud.core.audit import UNKNOWN, Action, Actor, ActorKind, Attempt
+from cloud.core.installation import digest_of
+from cloud.core.tokens import EVERYWHERE, Caller, Role
+from cloud.errors import Denied, Forbidden, Unavailable
+from cloud.http.limits import UNLIMITED, Limiter
+from cloud.http.refusals import RefusalLog
+from cloud.http.requests import address_key_of, address_of, request_id
+from cloud.operations.tokens import record_use, valid_token
+from cloud.store.interface import Store
+
+logger = logging.getLogger(__name__)
+
+_ADMINISTRATOR = Caller(Role.ADMIN, EVERYWHERE)
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """How often one token, or one address where none is needed, may call; and one be denied."""
+
+    calls: Limiter = UNLIMITED
+    denials: Limiter = UNLIMITED
+
+
+NO_LIMITS = CallLimits()
+"""Everybody may call as often as they like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """Looks tokens up, each time anew: one that was revoked is refused from then on."""
+
+    # SHA-256 of the administrator's token; the token itself is not kept.
+    admin_digest: bytes
+    store: Store
+    clock: Callable[[], datetime]
+    limits: CallLimits
+    refusals: RefusalLog
+
+    async def caller(self, token: str) -> Caller:
+        """Who shows *token*; Denied if it opens nothing, TooManyRequests if it comes too often."""
+        caller = await self.look_up(token)
+        self.limits.calls.take(digest_of(token))
+        return caller
+
+    async def look_up(self, token: str) -> Caller:
+        """As `caller`, and it is not counted."""
+        digest = hashlib.sha256(token.encode()).digest()
+        if hmac.compare_digest(digest, self.admin_digest):
+            return _ADMINISTRATOR
+        now = self.clock()
+        found = await self.store.read(lambda tx: valid_token(tx, token, now=now))
+        if found.is_use_due(now):
+            try:
+                await self.store.write(lambda tx: record_use(tx, token, now=now))
+            except Unavailable as error:
+                # A full disk is no reason to keep people from looking.
+                logger.warning("cannot record the use of token %s: %s", found.name, error.reason)
+        actor = Actor(ActorKind.TOKEN, found.name, found.namespace)
+        return Caller(found.role, found.namespace, actor)
+
+    @contextlib.asynccontextmanager
+    async def noting_denials(self, scope: Scope) -> AsyncIterator[None]:
+        """Write down and count what the block is refused with, if that is Denied or Forbidden.
+
+        An address that keeps being denied is told TooManyRequests instead.
+        """
+        try:
+            yield
+        except Forbidden as error:
+            await self.refusals.note(self._attempt(scope), error)
+            raise
+        except Denied as error:
+            await self.refusals.note(self._attempt(scope), error)
+            self.limits.denials.take(address_key_of(scope))
+            raise
+
+    def _attempt(self, scope: Scope) -> Attempt:
+        return Attempt(
+            UNKNOWN,
+            Action.API_AUTHENTICATE,
+            self.clock(),
+            name=f"{scope['method']} {scope['path']}",
+            address=address_of(scope),
+            request_id=request_id(Request(scope)),
+        )

@@ -1,0 +1,89 @@
+"""Signing in with a token, for browsers: `/session`."""
+
+from collections.abc import Sequence
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from cloud.core.times import time_text
+from cloud.errors import Denied
+from cloud.http.addresses import Network, is_in
+from cloud.http.answers import json_response
+from cloud.http.requests import read_json
+from cloud.rest.callers import Callers
+from cloud.rest.sessions import Sessions, check_own_page
+
+_BODY_LIMIT = 4096
+
+
+class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a person signs in with."""
+
+    token: str
+
+
+def session_routes(
+    callers: Callers,
+    sessions: Sessions,
+    *,
+    default_namespace: str,
+    trusted_proxies: Sequence[Network],
+) -> list[Route]:
+    """POST begins a session, DELETE ends it, GET says whose it is; none needs one before."""
+
+    async def begin(request: Request) -> Response:
+        sent = await read_json(request, SignIn, _BODY_LIMIT)
+        async with callers.noting_denials(request.scope):
+            check_own_page(request.method, request.headers)
+            token = sent.token.strip()
+            if not token:
+                raise Denied("the token is empty")
+            await callers.caller(token)
+        cookie = sessions.cookie(token, callers.clock(), is_secure=secure(request))
+        return _answer({"success": True}, cookie)
+
+    async def end(request: Request) -> Response:
+        check_own_page(request.method, request.headers)
+        return _answer({"success": True}, sessions.no_cookie(is_secure=secure(request)))
+
+    async def tell(request: Request) -> Response:
+        """Who is signed in: no error where nobody is, since to ask is how one finds out."""
+        if not sessions.has_cookie(request.headers):
+            return _answer({"signedIn": False, "reason": ""})
+        now = callers.clock()
+        try:
+            caller = await callers.caller(sessions.token(request.headers, now))
+        except Denied as error:
+            left = sessions.no_cookie(is_secure=secure(request))
+            return _answer({"signedIn": False, "reason": error.reason}, left)
+        return _answer(
+            {
+                "signedIn": True,
+                "name": caller.actor.name,
+                "role": caller.role,
+                "namespace": caller.namespace,
+                "defaultNamespace": default_namespace,
+                "endTime": time_text(sessions.end(request.headers, now)),
+            }
+        )
+
+    def secure(request: Request) -> bool:
+        """Say whether the browser came over TLS, as a proxy before us says where there is one."""
+        if request.url.scheme == "https":
+            return True
+        peer = request.client.host if request.client else ""
+        forwarded = request.headers.get("x-forwarded-proto", "")
+        return forwarded.strip().lower() == "https" and is_in(peer, trusted_proxies)
+
+    return [
+        Route("/session", begin, methods=["POST"]),
+        Route("/session", end, methods=["DELETE"]),
+        Route("/session", tell, methods=["GET"]),
+    ]
+
+
+def _answer(value: object, cookie: str = "") -> Response:
+    headers = {"Cache-Control": "no-store"} | ({"Set-Cookie": cookie} if cookie else {})
+    return json_response(value, headers=headers)

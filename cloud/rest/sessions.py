@@ -1,0 +1,116 @@
+"""The cookie that stands for a token in a browser.
+
+It holds the token, sealed with a key of the server's, and its own end: nothing is kept here, each
+server with the key can open it, and a token that is revoked ends its sessions at once. See
+docs/decisions for why.
+"""
+
+import base64
+import binascii
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from starlette.datastructures import Headers
+
+from cloud.errors import Denied, Forbidden
+
+COOKIE = "edgesync_session"
+CSRF_HEADER = "X-Edgesync-CSRF"
+LIFETIME = timedelta(hours=12)
+"""How long who signed in stays so; then the token is asked for again."""
+
+_BOUND_TO = b"edgesync session 1"
+_NONCE_BYTES = 12
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class _Sealed(msgspec.Struct, frozen=True, array_like=True):
+    """What is in the cookie: seconds since 1970, and a token."""
+
+    ends: int
+    token: str
+
+
+class Sessions:
+    """Owns the key; *random* makes that many bytes."""
+
+    def __init__(self, key: bytes, *, random: Callable[[int], bytes] = os.urandom) -> None:
+        self._cipher = AESGCM(key)
+        self._random = random
+
+    def cookie(self, token: str, now: datetime, *, is_secure: bool) -> str:
+        """The header Set-Cookie that begins a session of who has *token*."""
+        ends = int((now + LIFETIME).timestamp())
+        nonce = self._random(_NONCE_BYTES)
+        plain = msgspec.json.encode(_Sealed(ends, token))
+        sealed = nonce + self._cipher.encrypt(nonce, plain, _BOUND_TO)
+        value = base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+        return _set_cookie(value, int(LIFETIME.total_seconds()), is_secure=is_secure)
+
+    def no_cookie(self, *, is_secure: bool) -> str:
+        """The header Set-Cookie that ends a session."""
+        return _set_cookie("", 0, is_secure=is_secure)
+
+    def has_cookie(self, headers: Headers) -> bool:
+        """Say whether a request claims to belong to a session."""
+        return bool(_cookie_in(headers))
+
+    def token(self, headers: Headers, now: datetime) -> str:
+        """The token that the cookie of a request stands for; Denied where it is not ours or old."""
+        return self._opened(headers, now).token
+
+    def end(self, headers: Headers, now: datetime) -> datetime:
+        """When the session of a request ends; Denied as by `token`."""
+        return datetime.fromtimestamp(self._opened(headers, now).ends, UTC)
+
+    def _opened(self, headers: Headers, now: datetime) -> _Sealed:
+        value = _cookie_in(headers)
+        try:
+            sealed = base64.b64decode(value + "=" * (-len(value) % 4), b"-_", validate=True)
+            nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+            plain = self._cipher.decrypt(nonce, ciphertext, _BOUND_TO)
+        except (binascii.Error, ValueError, InvalidTag) as error:
+            raise Denied("the session is not one of this server, sign in again") from error
+        session = msgspec.json.decode(plain, type=_Sealed)
+        if session.ends <= now.timestamp():
+            raise Denied("the session has ended, sign in again")
+        return session
+
+
+def check_own_page(method: str, headers: Headers) -> None:
+    """Forbidden for a request with a cookie that another site may have made a browser send.
+
+    The header cannot be set across origins without asking; where it comes from the browser says.
+    """
+    site = headers.get("sec-fetch-site")
+    if site not in (None, "same-origin", "none"):
+        raise Forbidden("with a session, requests come from the page of this server alone")
+    if method in _READING:
+        return
+    if headers.get(CSRF_HEADER) != "1":
+        raise Forbidden(f"with a session, a change needs the header {CSRF_HEADER}: 1")
+    origin = headers.get("origin")
+    if site == "same-origin" or (origin and urlsplit(origin).netloc == headers.get("host")):
+        return
+    raise Forbidden("with a session, changes come from the page of this server alone")
+
+
+def _cookie_in(headers: Headers) -> str:
+    """Value of the cookie; empty where there is none, or more than one that differ."""
+    values = set()
+    for line in headers.getlist("cookie"):
+        for part in line.split(";"):
+            name, _, value = part.strip().partition("=")
+            if name == COOKIE:
+                values.add(value)
+    return values.pop() if len(values) == 1 else ""
+
+
+def _set_cookie(value: str, max_age: int, *, is_secure: bool) -> str:
+    secure = "; Secure" if is_secure else ""
+    return f"{COOKIE}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Strict{secure}"
