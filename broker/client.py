@@ -11,9 +11,15 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Any
 
-from paho.mqtt.client import MQTTMessage, MQTTMessageInfo
+from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
 from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from broker.client_session import TAKEN_OVER, Broker, ClientLimits, Session, new_client
 from broker.errors import HubClosed, MalformedTopic
@@ -26,6 +32,12 @@ logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
 """An adopted session from which nothing came for this long is empty."""
+
+ANSWER_SECONDS = 5.0
+"""How long the broker has to say whether a node listens."""
+
+NO_SUBSCRIBER = 0x10
+"""Nobody has subscribed to the topic (MQTT 5.0, 3.4.2.1)."""
 
 _LOOK_SECONDS = 0.1
 _FILTERS = [shared_filter(channel) for channel in sorted(FROM_NODE)]
@@ -46,6 +58,9 @@ class ClientHub:
         self._room = threading.Semaphore(limits.max_queued)
         self._changed = asyncio.Event()
         self._unwritten: deque[MQTTMessageInfo] = deque()
+        # How many messages are being sent, and the answers to them that are waited for.
+        self._sending = 0
+        self._answers: dict[int, asyncio.Future[bool]] = {}
         self._is_attached = False
         self._is_closed = False
         self._session = Session(
@@ -56,6 +71,7 @@ class ClientHub:
             on_attached=self._on_attached,
             on_detached=self._on_detached,
         )
+        self._session.client.on_publish = self._on_published
 
     @property
     def is_attached(self) -> bool:
@@ -97,6 +113,31 @@ class ClientHub:
             return False
         unwritten.append(info)
         return True
+
+    async def send(
+        self, node_id: str, channel: Channel, payload: bytes, lifetime: timedelta
+    ) -> bool:
+        """Give a message to the broker, QoS 1; say whether anybody listens to it (MQTT 5.0, 3.4.2).
+
+        Where the broker does not answer it may have been sent.
+        """
+        if not self._is_attached:
+            return False
+        wanted = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        wanted.MessageExpiryInterval = max(1, int(lifetime.total_seconds()))
+        topic, answer = topic_for(node_id, channel), self._loop.create_future()
+        self._sending += 1
+        try:
+            info = self._session.client.publish(topic, payload, qos=1, properties=wanted)
+            self._answers[info.mid] = answer
+            async with asyncio.timeout(ANSWER_SECONDS):
+                is_heard: bool = await answer
+        except TimeoutError:
+            return True
+        finally:
+            self._sending -= 1
+            self._answers = {mid: one for mid, one in self._answers.items() if one is not answer}
+        return is_heard
 
     def is_connected(self, node_id: str) -> bool:
         """Say whether a push can be tried: only the broker knows which nodes are there."""
@@ -162,7 +203,22 @@ class ClientHub:
         except OSError as error:
             logger.warning("cannot end the connection of %s: %s", node_id, error)
 
+    def _settle(self, mid: int, *, is_heard: bool) -> None:
+        answer = self._answers.get(mid)
+        if answer is not None and not answer.done():
+            answer.set_result(is_heard)
+
     # on the network thread
+    def _on_published(
+        self, _client: Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any
+    ) -> None:
+        if not self._sending:
+            return  # a push, whose way ends here
+        if reason.is_failure:
+            logger.warning("the broker refuses what is sent to a node: %s", reason)
+        is_heard = reason.value != NO_SUBSCRIBER and not reason.is_failure
+        self._loop.call_soon_threadsafe(partial(self._settle, mid, is_heard=is_heard))
+
     def _on_attached(self, session: Session) -> None:
         session.client.subscribe([(each, 1) for each in _FILTERS])
         self._is_attached = True

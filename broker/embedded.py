@@ -11,7 +11,7 @@ import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 
 from broker.hub import Gate, Inbound
@@ -62,6 +62,12 @@ class EmbeddedHub:
         """Send to a node at once, QoS 0; say whether it went to a live, subscribed connection."""
         connection = self._roster.get(node_id)
         return connection is not None and connection.push(channel, payload)
+
+    async def send(
+        self, node_id: str, channel: Channel, payload: bytes, lifetime: timedelta
+    ) -> bool:
+        """As `push`, which knows."""
+        return self.push(node_id, channel, payload)
 
     def is_connected(self, node_id: str) -> bool:
         """Say whether the node has a live connection here."""

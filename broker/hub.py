@@ -7,6 +7,7 @@ every implementation.
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Protocol
 
 from broker.topics import Channel
@@ -44,6 +45,15 @@ class Hub(Protocol):
 
     def push(self, node_id: str, channel: Channel, payload: bytes) -> bool:
         """Send to a node at once, QoS 0; say whether it went to a live, subscribed connection."""
+        ...
+
+    async def send(
+        self, node_id: str, channel: Channel, payload: bytes, lifetime: timedelta
+    ) -> bool:
+        """As `push`, but False says for certain that the node was not there, or does not listen.
+
+        True: it was sent, or may have been. It is not delivered later than *lifetime* from now.
+        """
         ...
 
     @property

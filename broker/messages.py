@@ -35,12 +35,14 @@ MetaValue = str | int
 
 
 class Kind(StrEnum):
-    """What a message is about; the values stock Baetyl agents use, plus `stats` and `renew`."""
+    """What a message is about; the values stock Baetyl agents use, plus `stats`, `renew` and
+    `command`."""
 
     REPORT = "report"
     STATS = "stats"
     DESIRE = "desire"
     RENEW = "renew"
+    COMMAND = "command"
     ERROR = "error"
 
 

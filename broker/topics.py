@@ -23,16 +23,22 @@ class Channel(StrEnum):
     STATS = "stats"
     DESIRE = "desire"
     RENEW = "renew"
+    COMMAND_RESPONSE = "command-response"
     DELTA = "delta"
     DESIRE_RESPONSE = "desire-response"
     RENEW_RESPONSE = "renew-response"
+    COMMAND = "command"
 
 
 SHARE = "edgesync"
 """Name under which servers share the messages of nodes (MQTT 5.0, 4.8.2)."""
 
-FROM_NODE = frozenset({Channel.REPORT, Channel.STATS, Channel.DESIRE, Channel.RENEW})
-TO_NODE = frozenset({Channel.DELTA, Channel.DESIRE_RESPONSE, Channel.RENEW_RESPONSE})
+FROM_NODE = frozenset(
+    {Channel.REPORT, Channel.STATS, Channel.DESIRE, Channel.RENEW, Channel.COMMAND_RESPONSE}
+)
+TO_NODE = frozenset(
+    {Channel.DELTA, Channel.DESIRE_RESPONSE, Channel.RENEW_RESPONSE, Channel.COMMAND}
+)
 
 _RESERVED = frozenset("/+#$\0")
 _CHANNELS = frozenset(channel.value for channel in Channel)

@@ -40,6 +40,7 @@ from cloud.http.limits import Limiter
 from cloud.http.refusals import RefusalLog
 from cloud.http.retention import Kept, Retention
 from cloud.link.callbacks import CallbackSender, open_callback_client
+from cloud.link.commands import CommandSender
 from cloud.link.exchange import Exchange
 from cloud.link.guard import Guard
 from cloud.link.http import activation_app
@@ -93,6 +94,7 @@ class Cloud:
     callbacks: CallbackSender
     feed: EventFeed
     watcher: Watcher
+    commands: CommandSender
     own_certificate: OwnCertificate
     retention: Retention
     servers: Servers | None
@@ -142,6 +144,7 @@ async def serve(
             tasks.create_task(cloud.callbacks.run(), name="callbacks"),
             tasks.create_task(cloud.feed.run(), name="events"),
             tasks.create_task(cloud.watcher.run(), name="watcher"),
+            tasks.create_task(cloud.commands.run(), name="commands"),
             tasks.create_task(cloud.own_certificate.run(), name="own certificate"),
             tasks.create_task(cloud.retention.run(), name="retention"),
             *([tasks.create_task(cloud.servers.run(), name="servers")] if cloud.servers else []),
@@ -152,6 +155,7 @@ async def serve(
         await stop.wait()
         logger.info("stopping")
         cloud.feed.close()
+        cloud.commands.wakes.close()
         for server in cloud.web_servers:
             server.should_exit = True
         for worker in workers:
@@ -167,7 +171,6 @@ async def open_cloud(
     now = now_utc()
     data = settings.data_dir
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    token_file = data / "admin.token"
     async with contextlib.AsyncExitStack() as stack:
         settle_key(database_of(data, settings.database), data / "secrets.key")
         sealer = load_or_create_sealer(data / "secrets.key")
@@ -178,7 +181,7 @@ async def open_cloud(
         write_file(data / SETTINGS_FILE, settings_text(settings).encode())
         await _start_log(store, witness.head(), version)
         authority = load_or_create_authority(data / "ca", now=now, passphrase=ca_passphrase)
-        digest = _admin_token_digest(token_file)
+        digest = _admin_token_digest(data / "admin.token")
         ensure = functools.partial(
             ensure_server_certificate, data / "ca", authority, *server_names(settings)
         )
@@ -200,6 +203,7 @@ async def open_cloud(
         )
         client = await stack.enter_async_context(open_callback_client())
         callbacks = CallbackSender(store, client, now_utc, random.random)
+        commands = CommandSender(opened.hub, store, now_utc)
         install_address = install_address_of(settings, listeners[1], opened)
         revocations = RevocationLists(store, authority, now_utc, settings.crl_file)
 
@@ -220,6 +224,8 @@ async def open_cloud(
             on_revoked=cut_off,
             is_connected=opened.is_connected,
             wake_callbacks=callbacks.wake,
+            wake_commands=commands.wake,
+            wakes=commands.wakes,
             metrics=measures.metrics,
             checks={"database": _database_check(store), **opened.checks},
             version=version,
@@ -276,6 +282,7 @@ async def open_cloud(
             presign=presigner(timedelta(seconds=settings.object_url_seconds)),
             deploys_kept=settings.deploys_kept,
             usage_step=settings.usage_step,
+            on_answered=commands.wakes.wake,
             measures=measures,
         )
         per_node = Limiter(settings.request_rate, time.monotonic)
@@ -294,6 +301,7 @@ async def open_cloud(
                 opened.hub,
                 exchange,
                 admission=check_speaker if opened.client else None,
+                on_heard=commands.heard,
                 measures=measures,
             ),
             servers=_servers(opened, store),
@@ -304,6 +312,7 @@ async def open_cloud(
             callbacks=callbacks,
             feed=feed,
             watcher=Watcher(store, now_utc, lambda: opened.hub.is_attached),
+            commands=commands,
             own_certificate=OwnCertificate(
                 lambda now: ensure(now=now), (tls, open_tls, nodes_tls), now_utc
             ),

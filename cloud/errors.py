@@ -16,6 +16,7 @@ CloudError
 │   └── Activated       a record whose device has been activated
 │       └── OtherKey    and this is another device, or it has lost its key
 ├── Conflict            somebody else changed it first
+│   ├── TooManyCommands   a node has as many commands to answer as it may
 │   └── PreconditionFailed  the caller had said which state it wanted to change
 ├── TooManyRequests     the caller does it too often; the same call may succeed later
 └── Unavailable         the store cannot answer now; the same call may succeed later
@@ -199,6 +200,16 @@ class PreconditionFailed(Conflict):
     """The thing is no longer (or not) as the caller said it had to be for the change."""
 
     code = "PreconditionFailed"
+
+
+class TooManyCommands(Conflict):
+    """The node *name* has *limit* commands already that wait for their end."""
+
+    code = "TooManyCommands"
+
+    def __init__(self, name: str, limit: int) -> None:
+        super().__init__("node", name)
+        self.args = (f"The node ({name}) has {limit} commands already that wait for their end.",)
 
 
 class TooManyRequests(CloudError):

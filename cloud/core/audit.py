@@ -60,6 +60,8 @@ class Action(StrEnum):
     NODE_INIT = "node.init"
     NODE_REVOKE = "node.revoke"
     NODE_CONNECT = "node.connect"
+    COMMAND_CREATE = "command.create"
+    COMMAND_READ = "command.read"
     PROPERTIES_UPDATE = "properties.update"
     APP_CREATE = "app.create"
     APP_UPDATE = "app.update"

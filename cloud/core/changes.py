@@ -10,6 +10,7 @@ import msgspec
 from cloud.core.app import App
 from cloud.core.batch import Batch, Record
 from cloud.core.callback import Callback
+from cloud.core.commands import Command
 from cloud.core.config import Config
 from cloud.core.node import Node
 from cloud.core.objects import MASK
@@ -23,7 +24,7 @@ MEMBER_LIMIT = 4096
 """Bytes of one member, as JSON, that are kept; of more only how many, and their SHA-256."""
 
 _Sealed = Config | Secret | Registry | SystemApps
-Noun = App | _Sealed | Node | Properties | Batch | Record | Callback | ApiToken
+Noun = App | _Sealed | Node | Properties | Batch | Record | Callback | ApiToken | Command
 
 _HIDDEN: Mapping[type, tuple[str, ...]] = {
     Batch: ("securityKey",),
@@ -63,6 +64,8 @@ def described(noun: Noun) -> Mapping[str, Any]:
                 "active": int(noun.active),
                 "activeIp": noun.active_ip,
             }
+        case Command():
+            return {"command": noun.command, "app": noun.app, "lines": noun.lines}
         case ApiToken():
             return {"role": noun.role, "expires": noun.expires}
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from broker.messages import REQUEST_ID, SOURCE, Encoding, Kind, Message
 from broker.topics import Channel
+from cloud.core.commands import read_answer
 from cloud.core.deploys import DEPLOYS_KEPT, Deploy
 from cloud.core.objects import Presign, cannot_sign
 from cloud.core.report import read_interval, read_order, read_report, read_usage
@@ -21,6 +22,7 @@ from cloud.errors import CloudError, Invalid, Unavailable
 from cloud.link.measures import Measures
 from cloud.link.renewal import Renew, cannot_renew
 from cloud.link.wire import Meta, desire_answer, report_answer
+from cloud.operations.commands import receive_answer
 from cloud.operations.desires import deliver, read_infos
 from cloud.operations.reports import receive_report, receive_usage
 from cloud.store.interface import Store, Transaction
@@ -35,8 +37,9 @@ _KINDS = {
     Channel.STATS: Kind.STATS,
     Channel.DESIRE: Kind.DESIRE,
     Channel.RENEW: Kind.RENEW,
+    Channel.COMMAND_RESPONSE: Kind.COMMAND,
 }
-_APART = frozenset({Channel.REPORT, Channel.STATS})
+_APART = frozenset({Channel.REPORT, Channel.STATS, Channel.COMMAND_RESPONSE})
 _WRITING = _APART | {Channel.RENEW}
 _READING = frozenset({Channel.DESIRE})
 _REQUEST_ID_LIMIT = 128
@@ -102,6 +105,7 @@ class Exchange:
         presign: Presign = cannot_sign,
         deploys_kept: int = DEPLOYS_KEPT,
         usage_step: timedelta = USUAL_STEP,
+        on_answered: Callable[[str], None] = lambda _: None,
         measures: Measures | None = None,
     ) -> None:
         self.clock = clock
@@ -110,6 +114,8 @@ class Exchange:
         self._presign = presign
         self._deploys_kept = deploys_kept
         self._usage_step = usage_step
+        # Told which node has answered a command, once that is stored.
+        self._on_answered = on_answered
         self.measures = measures or Measures()
         self._waiting: list[Question] = []
         self._turn = asyncio.Lock()
@@ -126,6 +132,7 @@ class Exchange:
             Channel.STATS: self._stats,
             Channel.DESIRE: self._desire,
             Channel.RENEW: self._renewal,
+            Channel.COMMAND_RESPONSE: self._answer,
         }[channel]
         return Question(node_id, channel, read(node_id, message, encoding, now))
 
@@ -163,6 +170,8 @@ class Exchange:
         for question in settled:
             if question.ended is not None:
                 self.measures.ended(question.ended)
+            if question.channel is Channel.COMMAND_RESPONSE:
+                self._on_answered(question.node_id)
             if question.channel is Channel.RENEW:
                 outcome = question.outcome
                 self.measures.renewed(outcome if isinstance(outcome, CloudError) else None)
@@ -213,6 +222,10 @@ class Exchange:
     def _renewal(self, node_id: str, message: Message, _encoding: Encoding, now: datetime) -> Work:
         _check_request_id(message.meta)
         return self._renew(node_id, message.content, now, meta=message.meta)
+
+    def _answer(self, node_id: str, message: Message, _encoding: Encoding, now: datetime) -> Work:
+        command_id, answer = read_answer(message.content)
+        return lambda tx: receive_answer(tx, node_id, command_id, answer, now=now)
 
     def _desire(self, node_id: str, message: Message, _encoding: Encoding, now: datetime) -> Work:
         meta: Meta = message.meta

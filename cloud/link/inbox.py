@@ -35,6 +35,7 @@ RETRY_SECONDS = 1.0
 _ANSWERED_ON = {
     Channel.DESIRE: Channel.DESIRE_RESPONSE,
     Channel.RENEW: Channel.RENEW_RESPONSE,
+    Channel.COMMAND_RESPONSE: Channel.COMMAND,
 }
 """Where an answer goes, unless on `delta`."""
 
@@ -77,6 +78,7 @@ class Inbox:
         exchange: Exchange,
         *,
         admission: Admission | None = None,
+        on_heard: Callable[[str], None] = lambda _: None,
         measures: Measures | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -84,6 +86,8 @@ class Inbox:
         self._exchange = exchange
         # Asked of each message where the hub cannot refuse at the door.
         self._admission = admission
+        # Told who has said something, once it is stored and answered.
+        self._on_heard = on_heard
         self._pause = pause
         self._measures = measures or Measures()
         # How many were handled, by channel.
@@ -107,6 +111,7 @@ class Inbox:
             answer = each.answer(now)
             if answer is not None:
                 self._send(each.inbound, encode_message(answer, each.encoding))
+            self._on_heard(each.inbound.node_id)
 
     def _read(self, inbound: Inbound, now: datetime) -> _Received:
         received = _Received(inbound)

@@ -15,6 +15,7 @@ from broker.messages import (
     Message,
     MetaValue,
 )
+from cloud.core.commands import Command
 from cloud.core.delta import Delta
 from cloud.core.times import time_text
 from cloud.errors import CloudError
@@ -43,6 +44,11 @@ def desire_answer(values: Mapping[str, Any], now: datetime, *, meta: Meta) -> Me
 def renewal_answer(content: Mapping[str, Any], now: datetime, *, meta: Meta) -> Message:
     """The answer to the renew message with *meta*."""
     return Message(Kind.RENEW.value, dict(content), _meta(meta, now))
+
+
+def command_message(command: Command, now: datetime) -> Message:
+    """What a node is asked for."""
+    return Message(Kind.COMMAND.value, command.content(now), _meta({}, now))
 
 
 def error_message(code: str, text: str, now: datetime, *, meta: Meta) -> Message:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from cloud.core.batch import Record
 from cloud.core.changes import Noun
+from cloud.core.commands import Command
 from cloud.store.interface import Transaction
 
 CHANGES: Mapping[str, str] = {
@@ -31,6 +32,7 @@ CHANGES: Mapping[str, str] = {
     "retry_given_up": "delivery",
     "put_api_token": "token",
     "delete_api_token": "token",
+    "add_command": "command",
     "put_certificate": "certificate",
     "revoke_certificates": "certificate",
     "put_install_token": "installToken",
@@ -102,6 +104,8 @@ def _key(arguments: tuple[Any, ...]) -> _Key:
         return tuple(part for part in arguments if isinstance(part, str))
     if isinstance(noun, Record):
         return noun.namespace, noun.batch, noun.name
+    if isinstance(noun, Command):
+        return noun.namespace, noun.name, noun.id
     return getattr(noun, "namespace", ""), getattr(noun, "name", "")
 
 
@@ -131,5 +135,6 @@ _FINDERS: Mapping[str, Callable[[Transaction, _Key], Noun | None]] = {
     "batch": lambda tx, key: tx.batch(*key),
     "record": lambda tx, key: tx.record(*key),
     "callback": lambda tx, key: tx.callback(*key),
+    "command": lambda tx, key: tx.command(*key),
     "token": _token,
 }

@@ -20,6 +20,7 @@ from cloud.http.answers import JSON, MERGE_PATCH, json_response, not_modified_re
 from cloud.http.negotiation import prefers_yaml
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import media_type_of, read_object
+from cloud.http.wakes import Wakes
 from cloud.http.yaml_text import MEDIA_TYPES, YAML, encode_yaml
 from cloud.rest.audited import AuditedStore, attempt_of
 from cloud.rest.auth import caller_of
@@ -52,6 +53,8 @@ class Api:
     on_revoked: Callable[[str], None]
     is_connected: Callable[[str], bool | None]
     wake_callbacks: Callable[[], None]
+    wake_commands: Callable[[], None]
+    wakes: Wakes
     new_token: Callable[[], str]
     install_command: Callable[[str], str]
     function_runtimes: Mapping[str, str]
@@ -70,7 +73,7 @@ class Call:
     namespace: str
     now: datetime
     # Where everything is kept; what this call changes there, it leaves an entry of.
-    store: Store
+    store: AuditedStore
 
     def path(self, parameter: str) -> str:
         """Value of a `{parameter}` of the route's path; NotFound if nothing can be called that."""
@@ -136,6 +139,13 @@ class Call:
             size=self._number("pageSize", PAGE_SIZE) or PAGE_SIZE,
             name=self.query("name"),
         )
+
+    def seconds(self, parameter: str, most: int) -> int:
+        """How long the query says, 0 if it does not; Invalid for more than *most*."""
+        seconds = self._number(parameter, 0)
+        if seconds > most:
+            raise Invalid(parameter, f"is more than {most}")
+        return seconds
 
     def _number(self, parameter: str, default: int) -> int:
         text = self.query(parameter)
@@ -210,7 +220,7 @@ def endpoint(
             return result
         if isinstance(result, Shown):
             return await _resource_response(call, result)
-        return await _response(request, result)
+        return await view_response(request, result)
 
     return answer
 
@@ -224,10 +234,10 @@ async def _resource_response(call: Call, shown: Shown) -> Response:
         if shown.is_whole and precondition.knows(tag):
             return not_modified_response(tag)
     headers = {"Cache-Control": "no-store"} if shown.is_secret else {}
-    return await _response(call.request, shown.view, headers={"ETag": tag, **headers})
+    return await view_response(call.request, shown.view, headers={"ETag": tag, **headers})
 
 
-async def _response(
+async def view_response(
     request: Request, view: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> Response:
     """*view* in the form that the caller asks for: JSON, or YAML where that is named."""

@@ -4,12 +4,13 @@ from typing import Any
 
 import msgspec
 
+from cloud.core.commands import CommandKind, CommandStatus
 from cloud.core.core_configuration import LogLevel, Mode
 from cloud.core.deploys import Outcome
 from cloud.core.desired import AppVersion
 from cloud.core.readiness import State
 from cloud.core.system_apps import SystemModule
-from cloud.rest.shapes import Answer
+from cloud.rest.shapes import ActorAnswer, Answer
 
 Quantity = str | int | float
 """As the server shows it: cpu in cores, memory in bytes; as it came where it cannot be read."""
@@ -170,6 +171,27 @@ class DeploysAnswer(Answer):
 
     total: int
     items: list[DeployAnswer]
+
+
+class NodeCommandAnswer(Answer):
+    """A command to a node; `output` is null in lists and until the command has ended.
+
+    `cut` says that the beginning of the output is missing. Times are null until they are.
+    """
+
+    id: str
+    command: CommandKind
+    app: str
+    lines: int
+    status: CommandStatus
+    create_time: str
+    deadline: str
+    sent_time: str | None
+    end_time: str | None
+    actor: ActorAnswer
+    output: str | None
+    cut: bool
+    cause: str
 
 
 class SystemAppsAnswer(Answer):

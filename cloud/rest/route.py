@@ -43,6 +43,7 @@ class ApiRoute:
 _VERBS = {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
 _KINDS = {
     ("nodes",): "node",
+    ("nodes", "commands"): "command",
     ("nodes", "properties"): "properties",
     ("nodes", "mode"): "node",
     ("nodes", "core", "configs"): "node",

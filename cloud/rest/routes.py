@@ -22,6 +22,7 @@ from cloud.rest import (
     secrets,
 )
 from cloud.rest.access import ACCESS_ROUTES
+from cloud.rest.command_routes import COMMAND_ROUTES
 from cloud.rest.described import (
     COPIED,
     ENDING,
@@ -58,6 +59,7 @@ from cloud.rest.shapes import (
 
 ROUTES: Sequence[ApiRoute] = (
     *NODE_ROUTES,
+    *COMMAND_ROUTES,
     ApiRoute(
         "GET", "/v1/apps", apps.list_apps, Described("List apps", Listed[AppSummary], query=LISTED)
     ),

@@ -30,13 +30,14 @@ from cloud.core.secret import Secret
 from cloud.core.selectors import Selector
 from cloud.core.system_apps import SystemApps
 from cloud.core.tokens import ApiToken
+from cloud.store.command_interface import CommandTransaction
 from cloud.store.event_interface import EventVerbs, ReadinessVerbs
 from cloud.store.usage_interface import FleetVerbs, Waiting
 
 T = TypeVar("T")
 
 
-class Transaction(EventVerbs, ReadinessVerbs, FleetVerbs, Protocol):
+class Transaction(CommandTransaction, EventVerbs, ReadinessVerbs, FleetVerbs, Protocol):
     """All reads see one moment; all writes happen together or not at all."""
 
     def next_version(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from sqlite_utils import Database, Migrations
 
 from cloud.errors import Unavailable
-from cloud.store.tables import events, first, usage
+from cloud.store.tables import commands, events, first, usage
 
 Step = tuple[str, tuple[str, ...]]
 """An id, and the statements of the step, for SQLite; `dialect.definition` makes PostgreSQL's."""
@@ -34,6 +34,7 @@ STEPS: tuple[Step, ...] = (
     ("0016_servers", first.SERVERS),
     ("0018_events", events.EVENTS),
     ("0019_usage", usage.USAGE),
+    ("0020_commands", commands.COMMANDS),
 )
 """Every migration there ever was, by its id, in their order."""
 

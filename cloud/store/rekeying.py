@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from cloud.core.audit import Entry, Head
 from cloud.errors import Unavailable
-from cloud.store import sql
+from cloud.store import command_sql, sql
 from cloud.store.command_log import append_with
+from cloud.store.parts.commands import PLACE
 from cloud.store.parts.part import Run
 from cloud.store.rows import Parameters
 from cloud.store.sealing import (
@@ -128,6 +129,9 @@ def _documents(run: Run) -> Iterator[tuple[tuple[str, ...], str, Callable[[str],
         for namespace, name in run(every, {}):
             row = {"namespace": namespace, "name": name}
             yield (kind, namespace, name), run(one, row)[0][2], _putting(run, reseal, row)
+    for namespace, name, own_id, text in run(command_sql.ALL_OUTPUTS, {}):
+        put = _putting(run, command_sql.RESEAL_OUTPUT, {"id": own_id})
+        yield (PLACE, namespace, name, own_id), text, put
 
 
 def _putting(run: Run, statement: str, row: Parameters) -> Callable[[str], object]:

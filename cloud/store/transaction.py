@@ -5,6 +5,7 @@ from cloud.store.memory import Memory
 from cloud.store.parts.audit import AuditPart
 from cloud.store.parts.batches import BatchPart
 from cloud.store.parts.callbacks import CallbackPart
+from cloud.store.parts.commands import CommandPart
 from cloud.store.parts.credentials import CredentialPart
 from cloud.store.parts.deploys import DeployPart
 from cloud.store.parts.events import EventPart
@@ -27,6 +28,7 @@ class SqlTransaction(
     ServerPart,
     EventPart,
     UsagePart,
+    CommandPart,
 ):
     """A `Transaction` between its begin and its end, which are the caller's business."""
 

@@ -1,9 +1,11 @@
 """Every promise of `broker.hub.Hub`; another implementation is one more parameter of `site`."""
 
 import asyncio
+from datetime import timedelta
 
 from broker.topics import Channel, topic_for
 from tests.broker.conftest import Connect, Site
+from tests.broker.node import DEADLINE
 
 NODE = "default.gate-7"
 OTHER = "default.gate-8"
@@ -13,7 +15,7 @@ REPORT = topic_for(NODE, Channel.REPORT)
 async def test_a_message_comes_out_as_it_was_published(site: Site, connect: Connect) -> None:
     hub = site.hub
     node = await connect(site, NODE)
-    for channel in (Channel.REPORT, Channel.STATS, Channel.DESIRE):
+    for channel in (Channel.REPORT, Channel.STATS, Channel.DESIRE, Channel.COMMAND_RESPONSE):
         node.publish(topic_for(NODE, channel), channel.encode() + b"\x00\xff", packet_id=7)
         (message,) = await hub.receive(10)
         assert message.node_id == NODE
@@ -65,6 +67,51 @@ async def test_a_push_reaches_no_other_node(site: Site, connect: Connect) -> Non
         assert body.endswith(b"/delta" + name.encode())
     for node in nodes.values():
         assert await node.is_alive()
+
+
+async def test_what_is_sent_reaches_the_node_and_no_other(site: Site, connect: Connect) -> None:
+    node = await connect(site, NODE, subscribe=True)
+    other = await connect(site, OTHER, subscribe=True)
+    assert await site.hub.send(NODE, Channel.COMMAND, b"do", timedelta(seconds=30))
+    first, body = await node.read()
+    topic = topic_for(NODE, Channel.COMMAND).encode()
+    assert first & 0xF0 == 0x30
+    assert body[2 : 2 + len(topic)] == topic
+    assert body.endswith(b"do")
+    assert await other.is_alive()
+
+
+async def test_what_nobody_listens_to_is_not_sent(site: Site, connect: Connect) -> None:
+    async def is_sent() -> bool:
+        return await site.hub.send(NODE, Channel.COMMAND, b"do", timedelta(seconds=30))
+
+    assert not await is_sent()
+    node = await connect(site, NODE)
+    node.subscribe(topic_for(NODE, Channel.DELTA))
+    assert await node.read() == (0x90, b"\x00\x01\x01")
+    assert not await is_sent()
+    node.subscribe(topic_for(NODE, Channel.COMMAND))
+    await node.read()
+    assert await is_sent()
+    await node.close()
+    async with asyncio.timeout(DEADLINE):
+        while await is_sent():  # noqa: ASYNC110  # the hub tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_a_node_hears_no_command_to_another_and_answers_for_nobody_else(
+    site: Site, connect: Connect
+) -> None:
+    node = await connect(site, NODE, subscribe=True)
+    other = await connect(site, OTHER)
+    other.subscribe(topic_for(NODE, Channel.COMMAND))
+    await other.read()  # refused, or granted and never served
+    assert await site.hub.send(NODE, Channel.COMMAND, b"do", timedelta(seconds=30))
+    assert await other.is_alive()
+    other.publish(topic_for(NODE, Channel.COMMAND_RESPONSE), b"false", packet_id=2)
+    node.publish(topic_for(NODE, Channel.COMMAND_RESPONSE), b"true", packet_id=2)
+    (message,) = await site.hub.receive(10)
+    assert (message.node_id, message.payload) == (NODE, b"true")
 
 
 async def test_disconnect_ends_the_connection(site: Site, connect: Connect) -> None:

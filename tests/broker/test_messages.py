@@ -65,6 +65,22 @@ EXAMPLES = {
         {"values": [{"kind": "application", **APP, "value": {"services": [], "replica": 1}}]},
         {"x-baetyl-request-id": "0d6c", "sync": "true", "time": "2026-11-23T12:00:00Z"},
     ),
+    "command": Message(
+        Kind.COMMAND,
+        {
+            "id": "7f3a",
+            "command": "logs",
+            "seconds": 30,
+            "deadline": "2026-11-23T12:00:30Z",
+            "app": "mosquitto",
+            "lines": 100,
+        },
+        {"time": "2026-11-23T12:00:00Z"},
+    ),
+    "command-response": Message(
+        Kind.COMMAND,
+        {"id": "7f3a", "status": "done", "output": "mosquitto version 2.0 running\n", "cut": True},
+    ),
     "error": Message(
         Kind.ERROR,
         "The request parameter is invalid. (content.apps: expected an array)",

@@ -44,6 +44,7 @@ class FakeHub:
     connected: set[str] = field(default_factory=set)
     pushed: list[tuple[str, Channel, Message, Encoding]] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
+    lifetimes: list[timedelta] = field(default_factory=list)
     acked: list[Any] = field(default_factory=list)
     is_attached: bool = True
     losing: bool = False  # the next push finds that nodes cannot be reached
@@ -59,6 +60,12 @@ class FakeHub:
         self.pushed.append((node_id, channel, decode_message(payload), encoding))
         self.payloads.append(payload)
         return node_id in self.connected
+
+    async def send(
+        self, node_id: str, channel: Channel, payload: bytes, lifetime: timedelta
+    ) -> bool:
+        self.lifetimes.append(lifetime)
+        return self.push(node_id, channel, payload)
 
     def is_connected(self, node_id: str) -> bool:
         return node_id in self.connected

@@ -18,6 +18,7 @@ from cloud.http.addresses import Network
 from cloud.http.event_feed import EventFeed
 from cloud.http.metrics import Metrics
 from cloud.http.refusals import RefusalLog
+from cloud.http.wakes import Wakes
 from cloud.rest.app import rest_app
 from cloud.rest.callers import NO_LIMITS, CallLimits
 from cloud.rest.event_stream import EventStreams, StreamLimits
@@ -102,6 +103,7 @@ class World:
     checks: dict[str, Any] = field(default_factory=dict)
     woken: list[str] = field(default_factory=list)
     connected: set[str] = field(default_factory=set)
+    wakes: Wakes = field(default_factory=Wakes)
     feed: EventFeed = field(kw_only=True)
 
 
@@ -126,6 +128,7 @@ async def open_world(
     cut_off: list[str] = []
     woken: list[str] = []
     connected: set[str] = set()
+    wakes = Wakes()
     checks: dict[str, Any] = {}
     # The codes of the audit log are in golden answers too.
     key = tmp_path / "audit.key"
@@ -147,6 +150,8 @@ async def open_world(
             on_revoked=cut_off.append,
             is_connected=lambda node_id: node_id in connected,
             wake_callbacks=lambda: woken.append("callbacks"),
+            wake_commands=lambda: woken.append("commands"),
+            wakes=wakes,
             checks=checks,
             version="1.2.3",
             function_runtimes={"python36": "runtimes/python:3.6"},
@@ -163,9 +168,8 @@ async def open_world(
         )
         headers = {"Authorization": f"Bearer {TOKEN}", "x-bce-request-id": REQUEST_ID}
         async with serving(app) as url, caller(url, headers) as http:
-            yield World(
-                Client(http), url, store, clock, cut_off, checks, woken, connected, feed=feed
-            )
+            said = (cut_off, checks, woken, connected, wakes)
+            yield World(Client(http), url, store, clock, *said, feed=feed)
 
 
 @pytest.fixture

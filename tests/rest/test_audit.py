@@ -94,6 +94,7 @@ def test_every_change_and_every_look_at_a_secret_is_an_action() -> None:
     looks = {route.path: route.action for route in ROUTES if route.method == "GET" and route.action}
     assert looks == {
         "/v1/nodes/{name}/init": Action.NODE_INIT,
+        "/v1/nodes/{name}/commands/{id}": Action.COMMAND_READ,
         "/v1/secrets/{name}": Action.SECRET_READ,
         "/v1/sysapps": Action.SYSAPPS_READ,
         "/v1/register/{batch}": Action.BATCH_READ,

@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 
 from cloud.core.certificate import NodeCertificate
+from cloud.core.commands import read_answer
 from cloud.core.report import Order, read_report
+from cloud.operations.commands import receive_answer
 from cloud.operations.reports import receive_report
 from cloud.rest.routes import ROUTES
 from cloud.store.interface import Transaction
@@ -233,6 +235,10 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("callback-delete", "DELETE", "/v1/callback/crm", None),
     ("certificate", "", "", None),
     ("certificates-list", "GET", "/v1/certificates?endsBefore=2026-03-01T00:00:00Z&limit=9", None),
+    ("commands-create", "POST", "/v1/nodes/n1/commands", {"command": "logs", "app": "web"}),
+    ("commands-list", "GET", "/v1/nodes/n1/commands", None),
+    ("answer", "", "", None),
+    ("commands-get", "GET", "/v1/nodes/n1/commands/id5?wait=1", None),
 ]
 
 
@@ -251,6 +257,9 @@ async def steps(world: World) -> AsyncIterator[tuple[str, str, str, Any]]:
             continue
         if name == "events-list":
             await world.feed.round()
+        if name == "answer":
+            await world.store.write(_answer(world))
+            continue
         if name == "configs-delete":
             await world.client.call("PUT", "/v1/apps/web", {})
         if name == "nodes-patch":
@@ -290,6 +299,16 @@ async def _describe_again(world: World) -> None:
     await world.client.call("POST", "/v1/register/line-8/record", {"fingerprintValue": "SN-1"})
 
 
+def _answer(world: World) -> Any:
+    def work(tx: Transaction) -> None:
+        (command,) = tx.claim_commands("default", "n1", world.clock.now)
+        content = {"id": command.id, "status": "done", "output": "listening on :80\n"}
+        own_id, answer = read_answer(content)
+        receive_answer(tx, "default.n1", own_id, answer, now=world.clock.now)
+
+    return work
+
+
 def _certify(tx: Transaction) -> None:
     ends = datetime(2026, 2, 1, tzinfo=UTC)
     tx.put_certificate(NodeCertificate(0xC0FFEE, "default.n1", ends, ends))
@@ -313,7 +332,7 @@ def _shape(path: str) -> str:
     words = {"stats", "refresh", "apps", "record", "init", "generate", "download", "reset"}
     words |= {"properties", "mode", "core", "configs", "versions"}
     words |= {"revoke"}
-    words |= {"deploys", "retry", "usage", "rollout"}
+    words |= {"deploys", "retry", "usage", "rollout", "commands"}
     parts = path.partition("?")[0].split("/")[3:]
     return "/".join(
         [path.split("/")[2].partition("?")[0], *(p if p in words else "{}" for p in parts)]

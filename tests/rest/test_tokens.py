@@ -51,6 +51,7 @@ INVALID: dict[str, Any] = {"status": 400, "code": "RequestParamInvalid"}
 HANDS_OUT_CREDENTIALS = {
     "/v1/sysapps",
     "/v1/nodes/{name}/init",
+    "/v1/nodes/{name}/commands/{id}",
     "/v1/register/{batch}/init",
     "/v1/register/{batch}",
     "/v1/secrets/{name}",
@@ -71,6 +72,7 @@ CREATIONS: list[tuple[str, dict[str, Any]]] = [
     ("/v1/register", {"name": "batch"}),
     ("/v1/register/batch/record", {"name": "record", "fingerprintValue": "F"}),
     ("/v1/callback", CALLBACK),
+    ("/v1/nodes/n1/commands", {"command": "report"}),
     ("/v1/tokens", {"name": "spare", "role": "viewer"}),
 ]
 NAMES = {
@@ -105,10 +107,11 @@ def database_text(directory: Path) -> str:
 def path_of(route: ApiRoute) -> str:
     """The route's path for what `CREATIONS` makes."""
     name = NAMES.get(route.path.split("/")[2], "")
-    return route.path.format(name=name, batch="batch", record="record")
+    return route.path.format(name=name, batch="batch", record="record", id=COMMAND)
 
 
 AUDIT = "/v1/audit"
+COMMAND = "the-newest"
 
 
 def expected_role(route: ApiRoute) -> Role:
@@ -156,6 +159,11 @@ async def fill(client: Client, mark: str) -> None:
         await client.call("POST", path, {**body, **marked})
 
 
+async def newest_command(client: Client) -> str:
+    listed = (await client.send("GET", "/v1/nodes/n1/commands")).json()
+    return str(listed["items"][0]["id"]) if "items" in listed else COMMAND
+
+
 async def seen(client: Client) -> dict[str, Any]:
     """What every route that reads and changes nothing shows; looks may be audited themselves."""
     shown = {}
@@ -163,7 +171,8 @@ async def seen(client: Client) -> dict[str, Any]:
         if route.method == "GET" and not route.path.endswith("/init"):
             # To look at a secret is an entry of the log too.
             query = "?kind=node" if route.path == AUDIT else ""
-            response = await client.send("GET", path_of(route) + query)
+            path = path_of(route).replace(COMMAND, await newest_command(client))
+            response = await client.send("GET", path + query)
             shown[route.path] = (response.status_code, response.text.replace(REQUEST_ID, ""))
     return shown
 

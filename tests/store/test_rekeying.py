@@ -5,15 +5,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from cloud.core.audit import ADMINISTRATOR
 from cloud.core.batch import Batch, BatchSpec
 from cloud.core.callback import Callback, CallbackSpec
+from cloud.core.commands import Answer, Command, CommandKind, CommandStatus
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
+from cloud.core.node import Node, NodeSpec
 from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.secret import Secret, SecretSpec
 from cloud.errors import Unavailable
@@ -31,6 +34,16 @@ HUB = RegistrySpec("hub.example.com", "puller", "open sesame")
 REGISTRY = Registry("default", "hub", HUB, "3", NOW, NOW)
 BATCH = Batch("default", "line", BatchSpec(security_key="token"), NOW, NOW)
 HOOK = Callback("default", "hook", CallbackSpec("https://h", secret="hidden"), NOW, NOW)
+COMMAND = Command(
+    id="c",
+    namespace="default",
+    name="gate",
+    command=CommandKind.LOGS,
+    actor=ADMINISTRATOR,
+    created=NOW,
+    deadline=NOW + timedelta(seconds=30),
+)
+ANSWER = Answer(CommandStatus.DONE, "what the log said")
 
 PROCESS = Path(__file__).parent / "rekey_process.py"
 ROOT = PROCESS.parent.parent.parent
@@ -42,6 +55,9 @@ def put_all(tx: Transaction) -> None:
     tx.put_registry(REGISTRY)
     tx.put_batch(BATCH)
     tx.put_callback(HOOK)
+    tx.put_node(Node("default", "gate", NodeSpec(), NOW, NOW))
+    tx.add_command(COMMAND)
+    tx.end_command("default", "gate", "c", ANSWER, NOW)
 
 
 def got(tx: Transaction) -> object:
@@ -51,10 +67,12 @@ def got(tx: Transaction) -> object:
         tx.registry("default", "hub"),
         tx.batch("default", "line"),
         tx.callback("default", "hook"),
+        tx.command("default", "gate", "c"),
     )
 
 
-ALL = (SECRET, CONFIG, REGISTRY, BATCH, HOOK)
+ENDED = replace(COMMAND, status=ANSWER.status, ended=NOW, output=ANSWER.output)
+ALL = (SECRET, CONFIG, REGISTRY, BATCH, HOOK, ENDED)
 
 
 @dataclass(frozen=True)
@@ -76,7 +94,7 @@ class Kept:
     def documents(self) -> set[str]:
         query = (
             "SELECT document FROM resource UNION SELECT document FROM batch"
-            " UNION SELECT document FROM callback"
+            " UNION SELECT document FROM callback UNION SELECT output FROM node_command"
         )
         with self.database.look() as rows:
             return {row[0] for row in rows(query)}

@@ -15,6 +15,7 @@ from cloud.core import (
     batch,
     callback,
     changes,
+    commands,
     config,
     deploys,
     event,
@@ -107,6 +108,10 @@ LIMITS: Mapping[str, str] = {
     "`quotaNum` of a batch": f"{batch.QUOTA_LIMIT:,}",
     "installation commands of one node or batch at a time": f"{installation.LIVE_LIMIT}",
     "life of an installation command": span(installation.LIFETIME),
+    "time for a node to answer a command": span(timedelta(seconds=commands.SECONDS_LIMIT)),
+    "lines of a log that a command can ask for": f"{commands.LINES_LIMIT:,}",
+    "commands of one node that wait for their end": f"{commands.OPEN_LIMIT}",
+    "wait for the end of a command in one request": span(timedelta(seconds=commands.WAIT_LIMIT)),
     "requests by one token, one node on the HTTPS link, or one address without": (
         f"{SET.requests_per_second} a second"
     ),
@@ -151,6 +156,9 @@ LIMITS: Mapping[str, str] = {
     "usage of one node": span(usage.DAY),
     "apps of one node that are counted in rollouts": f"{running.APPS_AT_MOST}",
     "reports of one node": "1",
+    "commands of one node": f"{commands.COMMANDS_KEPT}",
+    "age of a command and its output": span(commands.KEPT_FOR),
+    "output of a command": size(commands.OUTPUT_LIMIT),
     "attempts to deliver a callback": span(callback.LIFETIME),
     "calls of one callback that wait": f"{callback.WAITING_LIMIT:,}",
     "callbacks given up": span(callback.KEPT),

@@ -1,0 +1,200 @@
+"""Commands to a node, and what came of them.
+
+A command has an effect once at most: it is noted as sent before it is sent, nobody sends it again,
+and what a node answers counts once, before the deadline.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from cloud.core.audit import Actor, clean
+from cloud.core.decoding import convert
+from cloud.core.names import check_name
+from cloud.core.times import time_text
+from cloud.errors import Invalid
+
+SECONDS = 30
+"""How long an answer is waited for where the caller does not say."""
+
+SECONDS_LIMIT = 3600
+"""The same, at most."""
+
+LINES = 100
+"""Lines of a log where the caller does not say."""
+
+LINES_LIMIT = 1000
+"""The same, at most."""
+
+OUTPUT_LIMIT = 64 * 1024
+"""Bytes of an output that are kept, as UTF-8: its end."""
+
+OPEN_LIMIT = 10
+"""Commands of one node that wait for their end."""
+
+COMMANDS_KEPT = 20
+"""Commands of one node that are kept, the newest."""
+
+KEPT_FOR = timedelta(days=7)
+"""How long a command and its output are kept."""
+
+WAIT_LIMIT = 60
+"""Seconds that a caller can wait for the end of a command in one request."""
+
+ID_LIMIT = 64
+"""Characters of the id in an answer; those that the server gives have fewer."""
+
+NOT_THERE = (
+    "The node could not be told before the deadline: it was not connected over MQTT, or it does not"
+    " listen for commands."
+)
+NO_ANSWER = "The node was told and did not answer before the deadline."
+
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_UNPRINTABLE = {code: "\ufffd" for code in (*range(32), *range(0x7F, 0xA0)) if code not in (9, 10)}
+
+
+class CommandKind(StrEnum):
+    """What a node can be asked for."""
+
+    LOGS = "logs"
+    RESTART = "restart"
+    REPORT = "report"
+
+
+class CommandStatus(StrEnum):
+    """How far a command has come; the first two are open, the others are its end."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+
+
+OPEN = frozenset({CommandStatus.WAITING, CommandStatus.SENT})
+ANSWERS = frozenset({CommandStatus.DONE, CommandStatus.FAILED, CommandStatus.REFUSED})
+
+
+class CommandDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What somebody asks a node for; checked by `checked_draft`."""
+
+    command: CommandKind
+    app: str = ""
+    lines: int = 0
+    seconds: int = SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a node says came of a command."""
+
+    status: CommandStatus
+    output: str = ""
+    cause: str = ""
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command to the node *name*; *app* is empty and *lines* 0 where they say nothing."""
+
+    id: str
+    namespace: str
+    name: str
+    command: CommandKind
+    actor: Actor
+    created: datetime
+    deadline: datetime
+    app: str = ""
+    lines: int = 0
+    status: CommandStatus = CommandStatus.WAITING
+    sent: datetime | None = None
+    ended: datetime | None = None
+    output: str = ""
+    cause: str = ""
+    is_cut: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether its end is still to come."""
+        return self.status in OPEN
+
+    def at(self, now: datetime) -> "Command":
+        """The command as it stands at *now*: an open one expires at its deadline."""
+        if not self.is_open or now < self.deadline:
+            return self
+        cause = NO_ANSWER if self.status is CommandStatus.SENT else NOT_THERE
+        return replace(self, status=CommandStatus.EXPIRED, ended=self.deadline, cause=cause)
+
+    def content(self, now: datetime) -> dict[str, Any]:
+        """What the node is sent at *now* (docs/protocol.md, "Commands")."""
+        left = max(1, int((self.deadline - now).total_seconds()))
+        content: dict[str, Any] = {
+            "id": self.id,
+            "command": self.command.value,
+            "seconds": left,
+            "deadline": time_text(self.deadline),
+        }
+        if self.app:
+            content["app"] = self.app
+        if self.lines:
+            content["lines"] = self.lines
+        return content
+
+
+def checked_draft(draft: CommandDraft) -> CommandDraft:
+    """*draft* with what it leaves out; Invalid names the field that is wrong."""
+    kind = draft.command
+    if draft.app:
+        check_name("app", draft.app)
+    if kind is CommandKind.RESTART and not draft.app:
+        raise Invalid("app", "which app to restart is missing")
+    if kind is CommandKind.REPORT and draft.app:
+        raise Invalid("app", "a report is about the whole node")
+    if kind is not CommandKind.LOGS and draft.lines:
+        raise Invalid("lines", "only logs have lines")
+    if not 0 <= draft.lines <= LINES_LIMIT:
+        raise Invalid("lines", f"is not between 0 and {LINES_LIMIT}")
+    if not 1 <= draft.seconds <= SECONDS_LIMIT:
+        raise Invalid("seconds", f"is not between 1 and {SECONDS_LIMIT}")
+    if kind is CommandKind.LOGS and not draft.lines:
+        return msgspec.structs.replace(draft, lines=LINES)
+    return draft
+
+
+class _AnswerContent(msgspec.Struct):
+    id: str
+    status: str
+    output: str = ""
+    cause: str = ""
+    cut: bool = False
+
+
+def read_answer(content: Any) -> tuple[str, Answer]:
+    """Id of the command and what the node says came of it; Invalid names the field."""
+    said = convert(content, _AnswerContent, under="content")
+    if not 1 <= len(said.id) <= ID_LIMIT:
+        raise Invalid("content.id", f"does not have between 1 and {ID_LIMIT} characters")
+    if said.status not in ANSWERS:
+        raise Invalid("content.status", f"is none of {', '.join(sorted(ANSWERS))}")
+    output, is_cut = shown_output(said.output)
+    status = CommandStatus(said.status)
+    return said.id, Answer(status, output, clean(said.cause), is_cut or said.cut)
+
+
+def shown_output(text: str) -> tuple[str, bool]:
+    """The end of *text* that is kept, and whether anything is missing before it.
+
+    No part of it does anything to a terminal: colours go, other control characters are replaced.
+    """
+    text = _ESCAPES.sub("", text).replace("\r\n", "\n").translate(_UNPRINTABLE)
+    data = text.encode(errors="replace")
+    if len(data) <= OUTPUT_LIMIT:
+        return data.decode(), False
+    return data[-OUTPUT_LIMIT:].decode(errors="ignore"), True

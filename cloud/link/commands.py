@@ -1,0 +1,110 @@
+"""Send nodes the commands that wait for them: once, and only while somebody listens.
+
+A command is noted as sent before it is sent, in a transaction that no two servers win; one that
+certainly reached nobody is given back. Whatever server hears a node that could not be told sends it
+what waits. What a server that died had not noted is sent by whoever looks next.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from broker.hub import Hub
+from broker.messages import Encoding, encode_message
+from broker.topics import Channel
+from cloud.core.commands import KEPT_FOR, Command
+from cloud.core.names import node_id
+from cloud.errors import Unavailable
+from cloud.http.wakes import Wakes
+from cloud.link.wire import command_message
+from cloud.store.interface import Store, Transaction
+
+logger = logging.getLogger(__name__)
+
+GROUP = 1000
+"""Nodes that are looked at in one round."""
+
+POLL_EVERY = timedelta(seconds=2)
+"""How late a command is sent at most that another server took, and died or cannot send."""
+
+FORGET_EVERY = timedelta(hours=1)
+"""How often commands that are old enough to go are looked for."""
+
+
+class CommandSender:
+    """Owns the way from the table of commands to the hub."""
+
+    def __init__(self, hub: Hub, store: Store, clock: Callable[[], datetime]) -> None:
+        self._hub = hub
+        self._store = store
+        self._clock = clock
+        # Requests that wait for what a node answers; keys are ids of nodes.
+        self.wakes = Wakes()
+        self._changed = asyncio.Event()
+        # Nodes that a command waits for and that did not listen when it was tried.
+        self._away: set[str] = set()
+
+    def wake(self) -> None:
+        """Look now: there is a new command."""
+        self._changed.set()
+
+    def heard(self, node: str) -> None:
+        """Try again if something waits for the node with that id, which has just said something."""
+        if node in self._away:
+            self._away.discard(node)
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Send, and forget what is old, until cancelled."""
+        forget_at = self._clock()
+        while True:
+            self._changed.clear()
+            try:
+                await self.send_waiting()
+                if (now := self._clock()) >= forget_at:
+                    await self._store.write_apart(lambda tx: tx.forget_commands(now - KEPT_FOR))
+                    forget_at = now + FORGET_EVERY
+            except Unavailable as error:
+                logger.warning("cannot read what commands to send: %s", error.reason)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_EVERY.total_seconds()):
+                    await self._changed.wait()
+
+    async def send_waiting(self) -> None:
+        """Send all that waits for nodes that were not found away."""
+        now = self._clock()
+        nodes = await self._store.read(lambda tx: tx.nodes_to_command(now, GROUP))
+        self._away &= {node_id(*node) for node in nodes}
+        for namespace, name in nodes:
+            node = node_id(namespace, name)
+            if node in self._away:
+                continue
+            if not self._hub.is_connected(node) or not await self._send_to(namespace, name):
+                self._away.add(node)
+
+    async def _send_to(self, namespace: str, name: str) -> bool:
+        """Send what waits for the node; False if it did not listen."""
+        now = self._clock()
+
+        def claim(tx: Transaction) -> tuple[list[Command], str | None]:
+            claimed = list(tx.claim_commands(namespace, name, now))
+            return claimed, tx.encoding_of_node(namespace, name)
+
+        claimed, encoding = await self._store.write_apart(claim)
+        node, written = node_id(namespace, name), Encoding(encoding or Encoding.JSON)
+        for number, command in enumerate(claimed):
+            payload = encode_message(command_message(command, now), written)
+            if not await self._hub.send(node, Channel.COMMAND, payload, command.deadline - now):
+                await self._give_back(claimed[number:])
+                return False
+            logger.info("told %s to %s (%s)", node, command.command.value, command.id)
+        return True
+
+    async def _give_back(self, commands: list[Command]) -> None:
+        def work(tx: Transaction) -> None:
+            for command in commands:
+                tx.give_back_command(command.id)
+
+        await self._store.write_apart(work)
