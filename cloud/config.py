@@ -26,7 +26,7 @@ NOT_SETTINGS = frozenset(
     f"EDGESYNC_{name}"
     for name in (
         *("CONFIG", "HOME", "INPUT", "URL", "CA", "CA_PASSPHRASE", "TOKEN", "TOKEN_FILE"),
-        *("BACKUP_PASSPHRASE", "BACKUP_PASSPHRASE_FILE"),
+        *("BACKUP_PASSPHRASE", "BACKUP_PASSPHRASE_FILE", "CONTEXT", "CONTEXTS"),
     )
 )
 """Variables with the prefix that are read elsewhere; `EDGESYNC_SIM_*` and `EDGESYNC_TEST_*` too."""

@@ -137,19 +137,22 @@ class Server:
     @contextmanager
     def stream(
         self, path: str, *, query: Mapping[str, str], headers: Mapping[str, str], silence: float
-    ) -> Iterator[Iterator[str]]:
-        """Lines of an answer that goes on; httpx.HTTPError when it ends or is silent too long.
+    ) -> Iterator[Iterator[bytes]]:
+        """An answer that goes on, as it comes; Lost when it breaks or is silent for so long (s).
 
-        *silence* is in seconds. Refused if the server says no.
+        Refused if the server says no.
         """
         limits = httpx.Timeout(SECONDS, read=silence)
-        with self._client.stream(
-            "GET", path, params=query, headers=headers, timeout=limits
-        ) as answer:
-            if not answer.is_success:
-                answer.read()
-                self._read(answer)
-            yield answer.iter_lines()
+        try:
+            with self._client.stream(
+                "GET", path, params=query, headers=headers, timeout=limits
+            ) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    self._read(answer)
+                yield answer.iter_bytes()
+        except httpx.HTTPError as error:
+            raise self._lost(error) from error
 
     def _read(self, answer: httpx.Response) -> Answer:
         try:

@@ -119,7 +119,7 @@ def read_manifests(sources: Sequence[str]) -> list[Document]:
                 )
             found.append(one)
     if not found:
-        raise click.ClickException(f"there is nothing in {', '.join(sources)}")
+        raise click.ClickException(f"no manifests (.yaml, .yml, .json) in {', '.join(sources)}")
     return sorted(found, key=lambda one: KINDS.index(one.kind))
 
 

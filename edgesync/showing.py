@@ -146,15 +146,21 @@ def show_change(verb: str, title: str, note: str = "") -> None:
     click.echo(f"{line}  {note}" if note else line)
 
 
-def progress() -> Progress:
-    """How far long work is: on standard error, and only if that is a terminal."""
+def progress(*, beside_output: bool = False) -> Progress:
+    """How far long work is: on standard error, and only if that is a terminal.
+
+    Work that prints *beside_output* as it goes on shows itself how far it is, on a terminal.
+    """
+    is_seen = sys.stderr.isatty() and not (beside_output and sys.stdout.isatty())
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
+        disable=not is_seen,
+        redirect_stdout=False,
+        redirect_stderr=False,
         transient=True,
     )
 

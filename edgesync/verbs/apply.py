@@ -1,11 +1,10 @@
 """`edgesync apply`: make what manifests describe, change what differs, take away what is gone."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 import click
 
-from edgesync.applying import Masked, Outcome, write
+from edgesync.applying import Masked, write
 from edgesync.client import Lost, Server
 from edgesync.kinds import KINDS
 from edgesync.manifests import OWNER_LABEL, Document
@@ -58,20 +57,18 @@ def apply(
         raise click.UsageError("--prune needs --owner: whose things may go")
     documents = [_owned(document, owner) for document in documents_of(files)]
     query = {"confirm": "true"} if confirm else {}
-    counts: Counter[Outcome] = Counter()
     failed = 0
-    with progress() as shown:
+    with progress(beside_output=True) as shown:
         for document in shown.track(documents, description="apply"):
             try:
                 outcome = write(server, document, query).outcome
+            except Lost:
+                raise
             except click.ClickException as error:
                 failed += 1
                 note(_complaint(document, error))
-                if isinstance(error, Lost):
-                    break
-                continue
-            counts[outcome] += 1
-            show_change(outcome, document.title)
+            else:
+                show_change(outcome, document.title)
     if failed:
         note(f"{failed} of {len(documents)} failed.")
         raise click.exceptions.Exit(1)
@@ -87,14 +84,19 @@ def _owned(document: Document, owner: str | None) -> Document:
     return Document(document.kind, body, document.namespace, document.place)
 
 
-def _prune(server: Server, documents: Sequence[Document], owner: str, *, yes: bool) -> None:
+def _gone(server: Server, documents: Sequence[Document], owner: str) -> list[Target]:
+    """What *owner* has and does not describe any more, in the order in which it can go."""
     there = {(document.kind, document.name) for document in documents}
-    gone = [
+    return [
         Target(kind, thing["name"])
         for kind in reversed(_OWNED)
         for thing in listed(server, kind, selector=f"{OWNER_LABEL}={owner}")
         if (kind, thing["name"]) not in there
     ]
+
+
+def _prune(server: Server, documents: Sequence[Document], owner: str, *, yes: bool) -> None:
+    gone = _gone(server, documents, owner)
     if not gone:
         return
     for target in gone:
@@ -106,8 +108,8 @@ def _prune(server: Server, documents: Sequence[Document], owner: str, *, yes: bo
 
 
 def _complaint(document: Document, error: click.ClickException) -> str:
-    """What went wrong, and in which line where that is known."""
-    return f"{document.title}: {error.format_message()} ({document.place.of(field_of(error))})"
+    """In which line what went wrong."""
+    return f"{document.place.of(field_of(error))}: {document.title}: {error.format_message()}"
 
 
 def field_of(error: click.ClickException) -> str:

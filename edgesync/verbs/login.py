@@ -1,12 +1,15 @@
 """`edgesync login` and `edgesync context`: servers by name, and which of them is asked."""
 
+import time
 from pathlib import Path
 
 import click
+import httpx
 
 from edgesync.client import (
     DEFAULT_URL,
     Access,
+    Lost,
     Server,
     check_is_private,
     checked_url,
@@ -23,9 +26,11 @@ from edgesync.contexts import (
 )
 from edgesync.showing import show_rows, yaml_of
 
+LOOK_EVERY_SECONDS = 0.2
+
 
 @click.command()
-@click.argument("url", required=False)
+@click.argument("url", required=False, envvar="EDGESYNC_URL")
 @click.option("--ca", type=readable_file(), help="Certificate of the server's authority.")
 @click.option(
     "--token-file",
@@ -34,11 +39,18 @@ from edgesync.showing import show_rows, yaml_of
 )
 @click.option(
     "--data-dir",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False),
     help="Data of a server on this machine: its administrator's token, and its authority.",
 )
 @click.option("--context", "name", default="default", show_default=True, help="What to call it.")
 @click.option("-n", "--namespace", default="", help="Namespace to be in.")
+@click.option(
+    "--wait",
+    "patience",
+    type=click.FloatRange(0),
+    default=0.0,
+    help="Seconds to wait for a server that is about to start.",
+)
 def login(
     url: str | None,
     ca: Path | None,
@@ -46,6 +58,7 @@ def login(
     data_dir: Path | None,
     name: str,
     namespace: str,
+    patience: float,
 ) -> None:
     """Remember the server at URL and a token for it, once the server has taken the token.
 
@@ -56,23 +69,38 @@ def login(
         ca = ca or data_dir / "ca" / "root.pem"
     address = checked_url("URL", url or DEFAULT_URL)
     check_is_private("URL", address)
-    ca = ca if address.scheme == "https" else None
-    try:
-        token = token_in(token_file) if token_file else click.prompt("Token", hide_input=True)
-    except OSError as error:
-        raise click.ClickException(f"{token_file}: {error.strerror}") from error
-    reached = Access(address, trust("--ca", ca), token.strip(), namespace)
-    with Server(reached) as server:
-        server.call("GET", "/v1/nodes", query={"limit": "1"})
     context = Context(
         url=str(address),
-        ca=str(ca.resolve()) if ca else "",
-        token="" if token_file else token.strip(),
+        ca=str(ca.resolve()) if ca and address.scheme == "https" else "",
+        token="" if token_file else click.prompt("Token", hide_input=True).strip(),
         token_file=str(token_file.resolve()) if token_file else "",
         namespace=namespace,
     )
+    deadline = time.monotonic() + patience
+    while not _lets_in(context, is_last=time.monotonic() >= deadline):
+        time.sleep(LOOK_EVERY_SECONDS)
     write_contexts(read_contexts().with_context(name, context))
     click.echo(f"{address} takes the token; context {name} is the current one.")
+
+
+def _lets_in(context: Context, *, is_last: bool) -> bool:
+    """Say whether the server takes the token; the *last* time the reason why not is raised."""
+    try:
+        token = token_in(Path(context.token_file)) if context.token_file else context.token
+        ca = Path(context.ca) if context.ca else None
+        reached = Access(httpx.URL(context.url), trust("--ca", ca), token, context.namespace)
+        with Server(reached) as server:
+            server.call("GET", "/v1/nodes", query={"limit": "1"})
+    except OSError as error:
+        if is_last:
+            reason = error.strerror or str(error)
+            raise click.ClickException(f"{context.token_file}: {reason}") from error
+    except (Lost, click.UsageError):
+        if is_last:
+            raise
+    else:
+        return True
+    return False
 
 
 @click.group()

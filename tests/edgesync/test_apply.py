@@ -131,8 +131,7 @@ async def test_nothing_is_sent_of_files_of_which_one_is_wrong(shell: Shell) -> N
 async def test_what_the_server_refuses_is_found_in_the_file(shell: Shell) -> None:
     bad = "kind: App\nname: web\nservices:\n- name: a\n  image: x\n- name: a\n  image: y\n"
     refused = await shell.run("apply", "-f", shell.file("f.yaml", bad), code=1)
-    assert "(" in refused.stderr
-    assert "f.yaml, document 1, line 6)" in refused.stderr
+    assert "f.yaml, document 1, line 6: app/web: " in refused.stderr
 
 
 async def test_pruning_takes_what_the_owner_no_longer_describes_and_nothing_else(

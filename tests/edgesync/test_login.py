@@ -69,9 +69,11 @@ async def test_a_token_that_the_server_does_not_take_is_not_kept(stranger: Shell
 
 
 async def test_a_data_directory_is_enough(stranger: Shell) -> None:
-    stranger.file("data/admin.token", TOKEN)
     data = str(stranger.folder / "data")
-    await stranger.run("login", stranger.world.url, "--data-dir", data)
+    refused = await stranger.run("login", stranger.world.url, "--data-dir", data, code=1)
+    assert "admin.token" in refused.stderr
+    stranger.file("data/admin.token", TOKEN)
+    await stranger.run("login", stranger.world.url, "--data-dir", data, "--wait", "5")
     assert content(kept(stranger))["contexts"]["default"] == {
         "url": stranger.world.url,
         "tokenFile": f"{data}/admin.token",

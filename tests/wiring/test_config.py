@@ -43,7 +43,11 @@ def test_an_unknown_key_is_an_error_wherever_it_stands(tmp_path: Path) -> None:
     assert "EDGESYNC_API_PROT" in refusal({}, {"EDGESYNC_API_PROT": "1"})
     others = {"EDGESYNC_TEST_UNIT": "2", "EDGESYNC_CONFIG": "x", "EDGESYNC_SIM_TOKEN": "t"}
     others |= dict.fromkeys(
-        ("EDGESYNC_TOKEN", "EDGESYNC_TOKEN_FILE", "EDGESYNC_URL", "EDGESYNC_CA"), "x"
+        (
+            *("EDGESYNC_TOKEN", "EDGESYNC_TOKEN_FILE", "EDGESYNC_URL", "EDGESYNC_CA"),
+            *("EDGESYNC_CONTEXT", "EDGESYNC_CONTEXTS"),
+        ),
+        "x",
     )
     assert load_settings({}, others, None) == Settings()
 

@@ -1,0 +1,80 @@
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from edgesync.event_stream import Event, events_in
+from tests.edgesync.conftest import Shell
+from tests.rest.conftest import describe
+from tests.serving import serving
+
+STREAM = (
+    ": a comment\nid: 7\n\nid: 8\nevent: a\ndata: {\u2028}\r\n\r\n:\nevent: b\ndata: 1\ndata:2\n\n"
+    "event: broken off"
+).encode()
+EVENTS = [Event("7", "", ""), Event("8", "a", "{\u2028}"), Event("8", "b", "1\n2")]
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=8))
+def test_it_does_not_matter_in_which_pieces_a_stream_comes(places: list[int]) -> None:
+    ends = sorted({0, *places, len(STREAM)})
+    chunks = [STREAM[begin:end] for begin, end in pairwise(ends)]
+    assert list(events_in(chunks)) == EVENTS
+
+
+@pytest.fixture
+async def described(shell: Shell) -> Shell:
+    await describe(shell.world.client)
+    await shell.world.feed.round()
+    return shell
+
+
+async def test_what_happened_is_listed_and_watched(described: Shell) -> None:
+    lines = await described.lines("events")
+    assert [words[1:3] for words in lines] == [
+        ["node.created", "node/n1"],
+        ["config.created", "config/site"],
+        ["secret.created", "secret/password"],
+        ["app.created", "app/web"],
+    ]
+    assert await described.lines("watch", "--since", "0", "--count", "4") == lines
+    (only,) = await described.lines("watch", "app/web", "--since", "0", "--count", "1")
+    assert only == lines[3]
+    (typed,) = await described.lines("events", "--type", "node.*")
+    assert typed == lines[0]
+    shown = await described.run("events", "app", "-o", "json")
+    assert json.loads(shown.stdout)["type"] == "app.created"
+    await described.run("watch", "node/a", "node/b", code=2)
+
+
+async def test_after_a_loss_it_goes_on_where_it_was(shell: Shell) -> None:
+    asked: list[str | None] = []
+
+    async def stream(request: Request) -> Response:
+        asked.append(request.headers.get("last-event-id"))
+        number = len(asked)
+        if number == 2:
+            return Response(status_code=503)
+        event = {"id": str(number), "type": "t", "subject": {"kind": "node", "name": f"n{number}"}}
+        text = f"id: {number}\nevent: t\ndata: {json.dumps(event)}\n\nid: {number}9\n\n"
+        return Response(text, media_type="text/event-stream")
+
+    async with serving(Starlette(routes=[Route("/v1/events", stream)])) as url:
+        shell.env["EDGESYNC_URL"] = url
+        result = await shell.run("watch", "--count", "2")
+    assert asked == [None, "19", "19"]
+    assert ["n1" in line for line in result.stdout.splitlines()] == [True, False]
+    assert "trying again" in result.stderr
+
+
+async def test_who_may_not_watch_is_told_at_once(shell: Shell) -> None:
+    shell.env["EDGESYNC_TOKEN"] = "wrong"
+    assert "edgesync login" in (await shell.run("watch", code=1)).stderr
+    shell.env["EDGESYNC_URL"] = "http://127.0.0.1:9"
+    assert "Is it running" in (await shell.run("watch", code=1)).stderr
