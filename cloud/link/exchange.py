@@ -77,6 +77,7 @@ class Question:
     # How the deploy ended that the question, a report, is the end of.
     ended: Deploy | None = None
     is_done: bool = False
+    is_checked: bool = False
 
     def require(self, check: Callable[[Transaction], None]) -> None:
         """Have *check* run before the work, in its transaction; what it raises is the outcome."""
@@ -86,7 +87,7 @@ class Question:
             check(tx)
             return work(tx)
 
-        self.work = checked
+        self.work, self.is_checked = checked, True
 
     def settle(self, outcome: Outcome) -> None:
         """Keep what came of it."""
@@ -194,7 +195,7 @@ class Exchange:
 
     def _report(self, node_id: str, message: Message, encoding: Encoding, now: datetime) -> Work:
         meta = message.meta
-        report = read_report(message.content, read_order(meta))
+        report = read_report(message.content, read_order(meta), depth=message.depth)
         interval, source = read_interval(meta), str(meta.get(SOURCE, ""))
 
         def store_report(tx: Transaction) -> Told:
@@ -252,10 +253,13 @@ async def _carry_out(
     if not todo:
         return
     try:
-        outcomes = await run(lambda tx: [_outcome_of(question, tx) for question in todo])
+        outcomes = await run(lambda tx: _outcomes_of(todo, tx))
     except Unavailable:
         raise
-    except Exception:
+    except Exception as error:
+        if len(todo) == 1 and isinstance(error, CloudError):
+            todo[0].settle(error)
+            return
         if len(todo) == 1:
             logger.exception("a message of %s failed", todo[0].node_id)
             todo[0].settle(Failed())
@@ -266,6 +270,17 @@ async def _carry_out(
         return
     for question, outcome in zip(todo, outcomes, strict=True):
         question.settle(outcome)
+
+
+def _outcomes_of(questions: Sequence[Question], tx: Transaction) -> list[Outcome]:
+    of_reporters = {
+        (namespace, name)
+        for question in questions
+        if question.channel in _APART or question.is_checked
+        for namespace, _, name in [question.node_id.partition(".")]
+    }
+    tx.foresee(of_reporters)
+    return [_outcome_of(question, tx) for question in questions]
 
 
 def _outcome_of(question: Question, tx: Transaction) -> Outcome:

@@ -15,7 +15,9 @@ def check_speaker(tx: Transaction, node_id: str, now: datetime) -> None:
     Brokers hear later that certificates were taken back. NotFound for one that is not there, in the
     words that agents look for; Denied for any other.
     """
-    if not tx.live_certificates(node_id, now):
+    namespace, name = split_node_id(node_id)
+    speaker = tx.reporter(namespace, name)
+    if speaker is None or speaker.certified is None or speaker.certified <= now:
         _refuse(tx, node_id, "the node has no valid certificate")
 
 

@@ -42,39 +42,17 @@ class Connection:
 
         Trouble that *work* met is raised in any case, even if it went on regardless.
         """
-        trouble: list[Unavailable] = []
-
-        def failed(error: sqlite3.Error) -> Exception:
-            ours = self._translated(error)
-            if isinstance(ours, Unavailable):
-                trouble.append(ours)
-            return ours
-
         try:
             connection = self._opened()
         except sqlite3.Error as error:
-            raise failed(error) from error
-        execute = connection.execute
-
-        def run(statement: str, parameters: Parameters, /) -> Sequence[Row]:
-            if trouble:
-                # SQLite may have rolled back: what comes now would be committed on its own.
-                raise trouble[0]
-            check_parameters(parameters)
-            try:
-                return execute(statement, parameters).fetchall()
-            except sqlite3.Error as error:
-                ours = failed(error)
-                if ours is error:
-                    raise
-                raise ours from error
-
+            raise self._translated(error) from error
+        run = _Statements(connection, self._translated)
         try:
             run("BEGIN" if self._read_only else "BEGIN IMMEDIATE", _NOTHING)
             result = work(run)
             run("COMMIT", _NOTHING)
         except BaseException:
-            self._undo(connection, for_good=bool(trouble))
+            self._undo(connection, for_good=run.trouble is not None)
             raise
         return result
 
@@ -112,6 +90,47 @@ class Connection:
         if code == sqlite3.SQLITE_READONLY and self._read_only:
             return RuntimeError("work that only reads may not change anything")
         return trouble_of(error) or error
+
+
+class _Statements:
+    """The `Run` of one transaction."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, translated: Callable[[sqlite3.Error], Exception]
+    ) -> None:
+        self._connection = connection
+        self._translated = translated
+        # What ended the transaction, whether or not the work has noticed: SQLite may have rolled
+        # back, and what comes then would be committed on its own.
+        self.trouble: Unavailable | None = None
+
+    def __call__(self, statement: str, parameters: Parameters, /) -> Sequence[Row]:
+        """As in `Run`."""
+        self._check(parameters)
+        try:
+            return self._connection.execute(statement, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise self._noted(error) from error
+
+    def each(self, statement: str, rows: Sequence[Parameters], /) -> None:
+        """As in `Run`; one call for all: each would let go of the interpreter several times."""
+        for row in rows:
+            self._check(row)
+        try:
+            self._connection.executemany(statement, rows)
+        except sqlite3.Error as error:
+            raise self._noted(error) from error
+
+    def _check(self, parameters: Parameters) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+        check_parameters(parameters)
+
+    def _noted(self, error: sqlite3.Error) -> Exception:
+        ours = self._translated(error)
+        if isinstance(ours, Unavailable):
+            self.trouble = ours
+        return ours
 
 
 def trouble_of(error: sqlite3.Error) -> Unavailable | None:

@@ -1,6 +1,6 @@
 """What SQLite is told, as PostgreSQL wants to hear it; pure.
 
-Statements are written once, in `sql` and `migrations`. This turns what differs: parameters, three
+Statements are written once, in `sql` and `migrations`. This turns what differs: parameters, some
 functions, types, and the collation that makes text sort bytewise on both.
 """
 
@@ -11,6 +11,7 @@ _NAME = r"[a-z_][a-z_0-9]*"
 _PARAMETER = re.compile(rf"(?<![:\w]):({_NAME})")
 _INSTR = re.compile(r"\binstr\(")
 _JSON_EACH = re.compile(rf"\bjson_each\((:{_NAME})\) AS ({_NAME})")
+_JSON_MADE = {"json_group_array(": "json_agg(", "json_array(": "json_build_array("}
 _EXISTS = re.compile(r"\bEXISTS \(")
 _TAKEN = "ORDER BY namespace, name LIMIT :limit)"
 _ANY_NUMBER = re.compile(r"\bLIMIT :limit\b")
@@ -45,6 +46,8 @@ def statement(text: str) -> str:
         text = _JSON_EACH.sub(r"json_each_text(CAST(\1 AS json)) AS \2(key, value)", text)
     else:
         text = _JSON_EACH.sub(r"json_array_elements_text(CAST(\1 AS json)) AS \2(value)", text)
+    for ours, theirs in _JSON_MADE.items():
+        text = text.replace(ours, theirs)
     text = _INSTR.sub("strpos(", text)
     # Not as a join: the planner would think for minutes about an order of several hundred.
     text = _EXISTS.sub("TRUE = EXISTS (", text)

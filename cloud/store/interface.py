@@ -339,6 +339,10 @@ class Transaction(CommandTransaction, EventVerbs, ReadinessVerbs, FleetVerbs, Pr
         """What taking a report of that node needs to know, in one look; None: no such node."""
         ...
 
+    def foresee(self, nodes: Iterable[tuple[str, str]]) -> None:
+        """Look at all *nodes* (namespace, name) at once, for `reporter` to be asked of each."""
+        ...
+
     # properties
     def properties(self, namespace: str, name: str) -> Properties:
         """Those of the node, none where there is no such node."""

@@ -141,11 +141,30 @@ class _Statements:
         self.trouble: Exception | None = None
 
     def __call__(self, statement: str, parameters: Parameters, /) -> Sequence[Row]:
+        """As in `Run`."""
         if self.trouble is not None:
             raise self.trouble
         check_parameters(parameters)
-        try:
+        with self._speaking_our_errors():
             return self._attempt(dialect.statement(statement), parameters)
+
+    def each(self, statement: str, rows: Sequence[Parameters], /) -> None:
+        """As in `Run`; all are on their way before the first is answered."""
+        if self._savepoints:
+            for row in rows:
+                self(statement, row)
+            return
+        if self.trouble is not None:
+            raise self.trouble
+        for row in rows:
+            check_parameters(row)
+        with self._speaking_our_errors():
+            self._cursor.executemany(dialect.statement(statement).encode(), rows)
+
+    @contextlib.contextmanager
+    def _speaking_our_errors(self) -> Iterator[None]:
+        try:
+            yield
         except psycopg.Error as error:
             ours = _translated(error)
             if isinstance(ours, (DuplicateKey, BrokenReference)) and not self._savepoints:

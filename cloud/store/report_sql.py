@@ -4,14 +4,22 @@ REPORT = """
 SELECT document, run, sequence, encoding, received, usage, usage_received FROM report
 WHERE namespace = :namespace AND name = :name
 """
-REPORTER = """
-SELECT node.document, node.mode, node.core, node.properties, node.open_deploy, report.run,
-    report.sequence, report.running, report.usage_step, report.received, report.usage_received,
-    report.report_interval, report.longest_gap, report.online_since, ready_node.name
-FROM node LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
-    LEFT JOIN ready_node
-        ON ready_node.namespace = node.namespace AND ready_node.name = node.name
-WHERE node.namespace = :namespace AND node.name = :name
+# As one row, JSON text: each row that is fetched lets go of the interpreter and waits for it. A
+# cross join is done in the order it is written in; else SQLite would look at every node for each.
+REPORTERS = """
+SELECT CAST(json_group_array(json_array(node.name, node.document, node.mode, node.core,
+    node.properties, node.open_deploy, (
+        SELECT max(certificate.expires) FROM certificate
+        WHERE certificate.node_id = node.namespace || '.' || node.name
+            AND certificate.revoked IS NULL
+    ), report.run, report.sequence, report.running, report.usage_step, report.received,
+    report.usage_received, report.report_interval, report.longest_gap, report.online_since,
+    ready_node.name)) AS TEXT)
+FROM json_each(:names) AS given CROSS JOIN node
+LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
+LEFT JOIN ready_node
+    ON ready_node.namespace = node.namespace AND ready_node.name = node.name
+WHERE node.namespace = :namespace AND node.name = given.value
 """
 HEARD = """
 SELECT received, usage_received, report_interval, longest_gap, online_since FROM report

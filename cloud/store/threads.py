@@ -196,10 +196,13 @@ class ThreadedStore(ABC):
     def _carry_out(self, work: Callable[[Transaction], T], run: Run) -> tuple[T, SqlTransaction]:
         tx = self._transaction(run)
         try:
-            return work(tx), tx
+            result = work(tx)
+            tx.finish()
         except StopIteration as error:
             # No future can carry it: whoever awaits would wait for ever.
             raise RuntimeError("work raised StopIteration") from error
+        else:
+            return result, tx
         finally:
             tx.end()
 

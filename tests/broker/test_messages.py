@@ -255,3 +255,14 @@ def test_the_reason_names_the_field() -> None:
 
 def test_unknown_keys_are_ignored() -> None:
     assert decode_message(b'{"kind":"report","more":[1]}') == Message("report")
+
+
+@pytest.mark.parametrize("encoding", Encoding)
+@pytest.mark.parametrize("depth", [0, 1, 7, 8, 9, 33, MAX_DEPTH])
+def test_content_is_no_deeper_than_is_said(depth: int, encoding: Encoding) -> None:
+    content: Any = "leaf"
+    for level in range(depth):
+        content = [content] if level % 2 else {"in": content}
+    decoded = decode_message(encode_message(Message("report", content), encoding))
+    assert decoded.content == content
+    assert decoded.depth >= depth

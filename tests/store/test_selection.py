@@ -31,6 +31,22 @@ def connection() -> Iterator[sqlite3.Connection]:
         yield opened
 
 
+class Recorded:
+    """The `Run` of *connection* that remembers what it was asked."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.statements: list[str] = []
+
+    def __call__(self, statement: str, parameters: Parameters, /) -> Sequence[Row]:
+        self.statements.append(statement)
+        return self._connection.execute(statement, parameters).fetchall()
+
+    def each(self, statement: str, rows: Sequence[Parameters], /) -> None:
+        for row in rows:
+            self(statement, row)
+
+
 @pytest.mark.parametrize(
     ("selector", "names"),
     [
@@ -48,15 +64,10 @@ def test_a_page_is_the_same_however_much_there_is(
     connection: sqlite3.Connection, selector: str, names: list[str]
 ) -> None:
     """What an index does not have in order is sorted where it is little, else met in order."""
-    statements: list[str] = []
-
-    def run(statement: str, parameters: Parameters, /) -> Sequence[Row]:
-        statements.append(statement)
-        return connection.execute(statement, parameters).fetchall()
-
+    run = Recorded(connection)
     selection = Selection(run, NODE, "default", parse_selector(selector))
     for total in (selection.total(), SORTED_AT_MOST + 1):
         assert [name for name, _ in selection.page(None, 3, total)] == names
     if selector in {"number", "number>4"}:
-        few, many = (one for one in statements if one.startswith(sql.NAMES))
+        few, many = (one for one in run.statements if one.startswith(sql.NAMES))
         assert few != many

@@ -46,6 +46,10 @@ class Run(Protocol):
         """
         ...
 
+    def each(self, statement: str, rows: Sequence[Parameters], /) -> None:
+        """Run *statement*, which gives back nothing, with each of *rows*; raises the same."""
+        ...
+
 
 def check_parameters(parameters: Parameters) -> None:
     """Refuse, as Invalid, what not every database can keep; who knows the field does before."""
@@ -63,7 +67,7 @@ class Part:
 
     def end(self) -> None:
         """Refuse all use from now on."""
-        self._run = _ended
+        self._run = _ENDED
 
     def _sealed(self, kind: str, noun: Sealed) -> str:
         spec = noun.history if isinstance(noun, SystemApps) else noun.spec
@@ -92,5 +96,14 @@ def first(make: Callable[[Row], T], rows: Sequence[Row]) -> T | None:
     return make(rows[0]) if rows else None
 
 
-def _ended(_statement: str, _parameters: Parameters, /) -> Sequence[Row]:
-    raise RuntimeError("the transaction has ended; work must not keep it")
+class _Ended:
+    """The `Run` of a transaction that has ended."""
+
+    def __call__(self, _statement: str, _parameters: Parameters, /) -> Sequence[Row]:
+        raise RuntimeError("the transaction has ended; work must not keep it")
+
+    def each(self, statement: str, _rows: Sequence[Parameters], /) -> None:
+        self(statement, NOTHING)
+
+
+_ENDED = _Ended()

@@ -4,6 +4,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+import msgspec
+
 from cloud.core.node import Node
 from cloud.core.properties import Properties
 from cloud.core.readiness import GONE, QUIET, USUAL_PACE, Heard, Pace, State
@@ -11,13 +13,8 @@ from cloud.core.report import Report, Reporter, StoredReport
 from cloud.core.selectors import Selector
 from cloud.errors import NotFound
 from cloud.store import report_sql, sql
-from cloud.store.parts.part import (
-    NOTHING,
-    BrokenReference,
-    Part,
-    Run,
-    first,
-)
+from cloud.store.parts.part import NOTHING, Part, Run, first
+from cloud.store.parts.reporters import Reporters
 from cloud.store.rows import (
     Parameters,
     Row,
@@ -26,7 +23,6 @@ from cloud.store.rows import (
     micros,
     pace_row,
     properties_of,
-    reporter_of,
     stored_report_of,
 )
 from cloud.store.sealing import Sealer
@@ -38,7 +34,8 @@ class ReportPart(Part):
     """Reports, usage and stale nodes."""
 
     def __init__(self, run: Run, sealer: Sealer) -> None:
-        super().__init__(run, sealer)
+        self._reporters = Reporters(run)
+        super().__init__(self._reporters, sealer)
         # Whether there may be more stale nodes after the commit.
         self.marked_stale = False
 
@@ -64,6 +61,10 @@ class ReportPart(Part):
         now: datetime,
         pace: Pace = USUAL_PACE,
     ) -> None:
+        place = namespace, name
+        before = self._reporters.reporter(place)
+        if before is None:
+            raise NotFound("node", name)
         row: Parameters = {
             "namespace": namespace,
             "name": name,
@@ -74,10 +75,8 @@ class ReportPart(Part):
             "received": micros(now),
             **pace_row(pace),
         }
-        try:
-            self._run(report_sql.PUT_REPORT, row)
-        except BrokenReference as error:
-            raise NotFound("node", name) from error
+        after = msgspec.structs.replace(before, last=report.order, heard=Heard(now, None, pace))
+        self._reporters.put(place, row, after)
 
     def put_usage(self, namespace: str, name: str, usage: bytes, now: datetime) -> int | None:
         key = {"namespace": namespace, "name": name}
@@ -85,8 +84,14 @@ class ReportPart(Part):
         return first(lambda found: int(found[0]), self._run(report_sql.PUT_USAGE, row))
 
     def reporter(self, namespace: str, name: str) -> Reporter | None:
-        found = self._run(report_sql.REPORTER, {"namespace": namespace, "name": name})
-        return reporter_of(name, found[0]) if found else None
+        return self._reporters.reporter((namespace, name))
+
+    def foresee(self, nodes: Iterable[tuple[str, str]]) -> None:
+        self._reporters.look_up(nodes)
+
+    def finish(self) -> None:
+        """Write what is not written yet; to be called before the commit."""
+        self._reporters.write()
 
     # properties
     def properties(self, namespace: str, name: str) -> Properties:

@@ -1,0 +1,111 @@
+"""What a transaction knows of nodes that report by the hundred, whatever it wrote meanwhile."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cloud.core.certificate import NodeCertificate
+from cloud.core.node import NodeSpec
+from cloud.core.readiness import State
+from cloud.core.report import Order, Report, Reporter
+from cloud.store.interface import Store, Transaction
+from tests.store.conftest import LATER, NOW, node, report
+
+NAMES = ["a", "b", "c"]
+PLACES = [("default", name) for name in NAMES]
+
+
+async def put_nodes(store: Store) -> None:
+    def put(tx: Transaction) -> None:
+        for name in NAMES:
+            tx.put_node(node(name))
+
+    await store.write(put)
+
+
+def one_by_one(tx: Transaction, places: Sequence[tuple[str, str]]) -> list[Reporter | None]:
+    return [tx.reporter(*place) for place in places]
+
+
+async def test_nodes_that_are_foreseen_are_those_that_are_looked_up(store: Store) -> None:
+    await put_nodes(store)
+    await store.write(lambda tx: tx.put_report("default", "a", report(Order("r", 1)), "json", NOW))
+    certificate = NodeCertificate(5, "default.b", NOW, LATER)
+    await store.write(lambda tx: tx.put_certificate(certificate))
+    wanted = [*PLACES, ("default", "gone"), ("other", "a"), ("", "")]
+
+    def foreseen(tx: Transaction) -> list[Reporter | None]:
+        tx.foresee(wanted)
+        return one_by_one(tx, wanted)
+
+    found = await store.read(lambda tx: one_by_one(tx, wanted))
+    assert await store.read(foreseen) == found
+    a, b, c, *nobody = found
+    assert nobody == [None, None, None]
+    assert a is not None
+    assert b is not None
+    assert c is not None
+    assert (a.last, b.last, c.last) == (Order("r", 1), None, None)
+    assert (a.certified, b.certified, c.certified) == (None, LATER, None)
+
+
+async def test_a_revoked_certificate_certifies_nobody(store: Store) -> None:
+    await put_nodes(store)
+
+    def change(tx: Transaction) -> list[bool]:
+        tx.put_certificate(NodeCertificate(5, "default.b", NOW, LATER))
+        tx.foresee(PLACES)
+        before = tx.reporter("default", "b")
+        tx.revoke_certificates("default.b", NOW)
+        after = tx.reporter("default", "b")
+        return [one is not None and one.certified is not None for one in (before, after)]
+
+    assert await store.write(change) == [True, False]
+
+
+async def test_what_a_transaction_writes_changes_what_it_foresaw(store: Store) -> None:
+    await put_nodes(store)
+
+    def change(tx: Transaction) -> list[Reporter | None]:
+        tx.foresee(PLACES)
+        for number in (1, 2):
+            tx.put_report("default", "a", report(Order("r", number)), "json", NOW)
+        tx.put_node(replace(node("b"), spec=NodeSpec(labels={"new": "label"})))
+        tx.delete_node("default", "c")
+        return one_by_one(tx, PLACES)
+
+    a, b, c = await store.write(change)
+    assert a is not None
+    assert a.last == Order("r", 2)
+    assert b is not None
+    assert b.labels["new"] == "label"
+    assert c is None
+    assert await store.read(lambda tx: one_by_one(tx, PLACES)) == [a, b, c]
+
+
+async def test_reports_are_seen_in_the_transaction_that_puts_them(store: Store) -> None:
+    await put_nodes(store)
+    said: list[Report] = [report(Order("r", number)) for number in range(len(NAMES))]
+
+    def change(tx: Transaction) -> tuple[list[Report | None], int, bool]:
+        tx.foresee(PLACES)
+        for place, one in zip(PLACES, said, strict=True):
+            tx.put_report(*place, one, "json", NOW)
+        kept = [tx.report(*place) for place in PLACES]
+        for place in PLACES:
+            tx.put_report(*place, report(), "msgpack", LATER)
+        had_one = tx.put_usage("default", "a", b"{}", LATER)
+        online = tx.count_states(LATER)[State.ONLINE]
+        return [one.report if one else None for one in kept], online, had_one
+
+    assert await store.write(change) == (said, len(NAMES), True)
+
+
+async def test_a_node_may_be_deleted_with_its_report(store: Store) -> None:
+    await put_nodes(store)
+
+    def change(tx: Transaction) -> None:
+        tx.put_report("default", "a", report(), "json", NOW)
+        tx.delete_node("default", "a")
+
+    await store.write(change)
+    assert await store.read(lambda tx: tx.report("default", "a")) is None
