@@ -93,7 +93,7 @@ async def test_reports_are_seen_in_the_transaction_that_puts_them(store: Store) 
         kept = [tx.report(*place) for place in PLACES]
         for place in PLACES:
             tx.put_report(*place, report(), "msgpack", LATER)
-        had_one = tx.put_usage("default", "a", b"{}", LATER)
+        had_one = tx.put_usage("default", "a", b"{}", LATER) is not None
         online = tx.count_states(LATER)[State.ONLINE]
         return [one.report if one else None for one in kept], online, had_one
 
