@@ -245,6 +245,7 @@ async def open_cloud(
             trusted_proxies=settings.proxies,
             can_sign=CAN_SIGN,
             usage_step=settings.usage_step,
+            revisions_kept=settings.revisions_kept,
         )
         renewals = Renewals(
             store,

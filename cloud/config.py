@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from cloud.core.names import check_namespace, is_address, is_host_name
 from cloud.core.rate import Rate
+from cloud.core.revisions import REVISIONS_KEPT
 from cloud.errors import CloudError, Invalid
 from cloud.http.addresses import Network
 
@@ -52,6 +53,7 @@ _MOST = {
     "deploys_kept": 1000,
     "events_days": 36_500,
     "events_kept": 1_000_000_000,
+    "revisions_kept": 1000,
 }
 
 _DAY = 24 * 3600
@@ -199,6 +201,13 @@ class Settings:
             "Seconds between two points of what a node used, kept for a day; 60 to 86400, 0: none."
         ),
     )
+    revisions_kept: int = field(
+        default=REVISIONS_KEPT,
+        metadata=_help(
+            "Revisions of each app, configuration, secret and registry that are kept; the oldest go"
+            " first."
+        ),
+    )
     ready_file: Path | None = field(
         default=None,
         metadata=_help("File to write the addresses to, as JSON, once the server is ready."),
@@ -323,6 +332,7 @@ _KINDS: Mapping[str, type] = {
     "max_connections": int,
     "deploys_kept": int,
     "usage_step_seconds": int,
+    "revisions_kept": int,
     "audit_days": int,
     "audit_entries": int,
     "events_days": int,

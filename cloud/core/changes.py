@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -33,11 +32,19 @@ _HIDDEN: Mapping[type, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Hidden:
-    """A value that takes part in comparisons and is never shown."""
+    """A value that takes part in comparisons and is never shown; nothing encodes it."""
 
-    value: Any = field(repr=False)
+    __slots__ = ("_value",)
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Hidden) and bool(self._value == other._value)
+
+    def __hash__(self) -> int:
+        return hash(Hidden)
 
 
 def described(noun: Noun) -> Mapping[str, Any]:
@@ -124,19 +131,23 @@ def _differing(
 def _shown(state: Mapping[str, Any] | None) -> str:
     if state is None:
         return ""
-    members = {key: _cut(_masked(value)) for key, value in state.items()}
+    members = {key: cut(masked(value)) for key, value in state.items()}
     return msgspec.json.encode(members, order="sorted").decode()
 
 
-def _masked(value: Any) -> Any:
+def masked(value: Any) -> Any:
+    """*value* as it may be shown, whatever is hidden in it."""
     if isinstance(value, Hidden):
         return MASK
     if isinstance(value, Mapping):
-        return {key: _masked(inner) for key, inner in value.items()}
+        return {key: masked(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked(inner) for inner in value]
     return value
 
 
-def _cut(value: Any) -> Any:
+def cut(value: Any) -> Any:
+    """*value*, or only how many bytes it has as JSON, and their SHA-256, if they are many."""
     text = msgspec.json.encode(value, order="sorted")
     if len(text) <= MEMBER_LIMIT:
         return value

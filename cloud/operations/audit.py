@@ -24,8 +24,10 @@ from cloud.core.audit import (
 )
 from cloud.core.changes import difference
 from cloud.core.listing import Page, Place
+from cloud.core.revisions import REVISIONS_KEPT
 from cloud.errors import CloudError, NotLetIn
 from cloud.operations.events import note_change, note_revocation
+from cloud.operations.revisions import keep_revision
 from cloud.operations.watching import Watched
 from cloud.store.interface import Transaction
 
@@ -46,18 +48,26 @@ def carry_out(
     work: Callable[[Transaction], T],
     *,
     named: Callable[[T], str] | None = None,
+    revisions_kept: int = REVISIONS_KEPT,
 ) -> T:
     """Do *work* and put down that it was done: what it was done to, before and after.
 
-    It is an event, too. Changes of other things than those of the action's kind are counted. Where
-    *work* raises there is no entry, as there is no change; see `refuse`. *named* says what
-    the thing is called where nothing of the kind was changed.
+    It is an event, too, and what has revisions gets another one; the newest *revisions_kept* of a
+    thing are kept.
+
+    Changes of other things than those of the action's kind are counted. Where *work* raises there
+    is no entry, as there is no change; see `refuse`. *named* says what the thing is called where
+    nothing of the kind was changed.
     """
+    attempt = _cleaned(attempt)
     watched = Watched(tx, kind_of(attempt.action))
     result = work(watched.transaction)
+    changes = watched.changes()
+    for _, was, now in changes:
+        keep_revision(tx, attempt, was, now, kept=revisions_kept)
     also: dict[str, int] = dict(watched.others)
     before = after = ""
-    change = watched.the_change()
+    change = changes[0] if len(changes) == 1 else None
     if change is not None:
         (namespace, *name), was, now = change
         attempt = replace(attempt, namespace=namespace, name="/".join(name))

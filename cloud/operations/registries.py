@@ -78,6 +78,23 @@ def refresh_registry(
     return after
 
 
+def restore_registry(
+    tx: Transaction, namespace: str, name: str, spec: RegistrySpec, *, now: datetime
+) -> Registry:
+    """Take description and password of *spec*; with another password all apps that use it roll.
+
+    Invalid for an address or a user name that is another one: they cannot change.
+    """
+    before = existing_registry(tx, namespace, name)
+    for field in ("address", "username"):
+        if getattr(spec, field) != getattr(before.spec, field):
+            raise Invalid(field, "cannot change")
+    after = _kept(tx, before, spec, now)
+    if after.spec.password != before.spec.password:
+        roll_apps_using(tx, namespace, UseKind.REGISTRY, name, now=now)
+    return after
+
+
 def _kept(tx: Transaction, before: Registry, spec: RegistrySpec, now: datetime) -> Registry:
     """The registry with *spec*, which makes a new version unless nothing changes."""
     if checked_registry_spec(spec) == before.spec:

@@ -1,7 +1,7 @@
 """What a transaction changes, seen from outside of the work that changes it."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from cloud.core.batch import Record
@@ -81,15 +81,16 @@ class Watched:
 
         return change
 
-    def the_change(self) -> tuple[_Key, Noun | None, Noun | None] | None:
-        """Namespace and name of the one thing of the kind that was changed, before and after.
+    def changes(self) -> Sequence[tuple[_Key, Noun | None, Noun | None]]:
+        """Namespace and name of each thing of the kind that was changed, before and after.
 
-        None if there was none, or more than one.
+        None of kinds that cannot be looked up; see `count`.
         """
-        if len(self._before) != 1 or self._kind not in _FINDERS:
-            return None
-        ((key, before),) = self._before.items()
-        return key, before, _find(self._tx, self._kind, key)
+        if self._kind not in _FINDERS:
+            return []
+        return [
+            (key, before, _find(self._tx, self._kind, key)) for key, before in self._before.items()
+        ]
 
     @property
     def count(self) -> int:

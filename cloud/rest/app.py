@@ -7,6 +7,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
+from cloud.core.revisions import REVISIONS_KEPT
 from cloud.core.usage import USUAL_STEP
 from cloud.http.addresses import Network
 from cloud.http.app import PROTECTION, http_app
@@ -54,6 +55,7 @@ def rest_app(
     trusted_proxies: Sequence[Network] = (),
     can_sign: bool = True,
     usage_step: timedelta = USUAL_STEP,
+    revisions_kept: int = REVISIONS_KEPT,
 ) -> Starlette:
     """Build the server of the open API, of what describes it, and of `/health` and its like.
 
@@ -66,6 +68,7 @@ def rest_app(
     *install_command* makes a command of, to be pasted into the shell of a machine.
     *function_runtimes* maps the runtimes of functions to their images;
     *can_sign* says whether nodes can be given URLs of objects that need keys.
+    *revisions_kept* says how many each thing has that has any.
     *list_key* signs the tokens that lead from page to page, *session_key* (32 bytes) seals the
     cookies of who signs in. *limits* count callers, by address
     where they show no token; *refusals* go into the audit log; *trusted_proxies* are
@@ -88,6 +91,7 @@ def rest_app(
         continuations=Continuations(list_key),
         streams=streams,
         usage_step=usage_step,
+        revisions_kept=revisions_kept,
     )
     callers = Callers(admin_token_digest, store, clock, limits, refusals)
     sessions = Sessions(session_key)

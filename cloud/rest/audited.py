@@ -8,6 +8,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from cloud.core.audit import Action, Attempt
+from cloud.core.revisions import REVISIONS_KEPT
 from cloud.core.system_apps import SYSTEM_APPS
 from cloud.http.requests import address_of, request_id
 from cloud.operations.audit import carry_out
@@ -25,18 +26,21 @@ class AuditedStore:
     """A `Store` for one call: every change is an entry, in one transaction, or a defect.
 
     So is a look, where the route is one that shows secrets. *attempt* None: a route that changes
-    nothing and shows none.
+    nothing and shows none. Of what has revisions the newest *revisions_kept* are kept.
     """
 
     store: Store
     attempt: Attempt | None
+    revisions_kept: int = REVISIONS_KEPT
 
     def write(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
         """As in `Store`."""
         attempt = self.attempt
         if attempt is None:
             raise RuntimeError("a route that changes something is no action of the audit log")
-        return self.store.write(lambda tx: carry_out(tx, attempt, work))
+        return self.store.write(
+            lambda tx: carry_out(tx, attempt, work, revisions_kept=self.revisions_kept)
+        )
 
     def write_apart(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
         """As `write`: the log is one chain."""

@@ -62,6 +62,7 @@ class Api:
     continuations: Continuations
     streams: EventStreams
     usage_step: timedelta
+    revisions_kept: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,13 @@ class Call:
         """The body, an object, without the fields that the server sets itself."""
         body = await read_object(self.request)
         return {key: value for key, value in body.items() if key not in ignored}
+
+    async def optional_content(self) -> dict[str, Any]:
+        """The body, an object; an empty one where nothing was sent."""
+        headers = self.request.headers
+        if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+            return {}
+        return await self.content(ignored=frozenset())
 
     async def patch(self, *, ignored: frozenset[str]) -> dict[str, Any]:
         """The body, a merge patch, without the fields that the server sets itself."""
@@ -116,7 +124,7 @@ class Call:
         return ListOptions(
             selector=self.query("selector"),
             field_selector=self.query("fieldSelector"),
-            limit=self._number("limit", 0),
+            limit=self.number("limit", 0),
             after=self.api.continuations.place(token, self._list, self.now) if token else None,
         )
 
@@ -135,19 +143,20 @@ class Call:
     def page_options(self) -> PageOptions:
         """Which numbered page the query asks for; what is below 1 stands for the default."""
         return PageOptions(
-            number=self._number("pageNo", 1) or 1,
-            size=self._number("pageSize", PAGE_SIZE) or PAGE_SIZE,
+            number=self.number("pageNo", 1) or 1,
+            size=self.number("pageSize", PAGE_SIZE) or PAGE_SIZE,
             name=self.query("name"),
         )
 
     def seconds(self, parameter: str, most: int) -> int:
         """How long the query says, 0 if it does not; Invalid for more than *most*."""
-        seconds = self._number(parameter, 0)
+        seconds = self.number(parameter, 0)
         if seconds > most:
             raise Invalid(parameter, f"is more than {most}")
         return seconds
 
-    def _number(self, parameter: str, default: int) -> int:
+    def number(self, parameter: str, default: int) -> int:
+        """What the query says of *parameter*, else *default*; Invalid if it is no number."""
         text = self.query(parameter)
         if not text:
             return default
@@ -214,7 +223,7 @@ def endpoint(
         asked = request.headers.get(NAMESPACE_HEADER)
         namespace = caller.namespace_of_call(NAMESPACE_HEADER, asked, api.default_namespace)
         attempt = attempt_of(request, action, namespace, now) if action else None
-        call = Call(api, request, namespace, now, AuditedStore(store, attempt))
+        call = Call(api, request, namespace, now, AuditedStore(store, attempt, api.revisions_kept))
         result = await handler(call)
         if isinstance(result, Response):
             return result

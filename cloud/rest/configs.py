@@ -22,13 +22,18 @@ _READ_ONLY = frozenset({"namespace", "version", "createTime", "updateTime"})
 def _spec(call: Call, content: Mapping[str, Any]) -> ConfigSpec:
     """Read what is to be kept; Invalid where no node could be given what it names."""
     spec = convert(content, ConfigSpec)
+    check_can_sign(call, spec)
+    return spec
+
+
+def check_can_sign(call: Call, spec: ConfigSpec) -> None:
+    """Invalid where the config names objects whose URLs this server cannot sign."""
     for index, item in enumerate(spec.data):
         if not call.api.can_sign and not isinstance(item.value, KeyValue) and item.value.ak:
             raise Invalid(
                 f"data[{index}].value.ak",
                 "this server cannot sign URLs of objects; it needs edgesync[objects]",
             )
-    return spec
 
 
 async def create_config(call: Call) -> Shown:

@@ -21,13 +21,15 @@ class Name(Enum):
 class Body:
     """A request's body: what its handler decodes.
 
-    A patch is a JSON merge patch of it: null takes a field away.
-    With a *name* it may also hold what the answer shows and the caller cannot set; that is ignored.
+    A patch is a JSON merge patch of it: null takes a field away. One that *may_lack* need not be
+    sent. With a *name* it may also hold what the answer shows and the caller cannot set; that is
+    ignored.
     """
 
     kind: type[msgspec.Struct]
     name: Name | None = None
     is_patch: bool = False
+    may_lack: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +56,28 @@ class Described:
     stream: str = ""
 
 
-_NUMBER_LIMIT = 999_999_999
+NUMBER_LIMIT = 999_999_999
+"""Largest number that a query may hold."""
 
 CONTINUE = Parameter("continue", "where the page before ended: the token that it gave")
-PAGED = (Parameter("limit", "items on a page; 0 is all of them", _NUMBER_LIMIT), CONTINUE)
+PAGED = (Parameter("limit", "items on a page; 0 is all of them", NUMBER_LIMIT), CONTINUE)
 LISTED = (
     Parameter("selector", "labels that what is listed has to have, as in Kubernetes"),
     Parameter("fieldSelector", "metadata.name or metadata.namespace, compared with = or !="),
     *PAGED,
 )
 NUMBERED = (
-    Parameter("pageNo", "which page, counted from 1", _NUMBER_LIMIT),
-    Parameter("pageSize", "items on a page", _NUMBER_LIMIT),
+    Parameter("pageNo", "which page, counted from 1", NUMBER_LIMIT),
+    Parameter("pageSize", "items on a page", NUMBER_LIMIT),
     Parameter("name", "a part of the names wanted"),
 )
 COPIED = (
     Parameter("from", "an app; what the body leaves out is taken from it"),
     Parameter("base", "an app; its services and volumes stand before those of the body"),
+)
+COMPARED = (
+    Parameter("from", "a revision; by default the one before the other", NUMBER_LIMIT),
+    Parameter("to", "a revision; by default the newest", NUMBER_LIMIT),
 )
 ENDING = (
     Parameter("endsBefore", "RFC 3339; what ends before, by default in 30 days"),
@@ -85,7 +92,7 @@ AUDITED = (
     Parameter("requestId", "the id of the request"),
     Parameter("since", "from then on (RFC 3339)"),
     Parameter("until", "before that (RFC 3339)"),
-    Parameter("limit", "items on a page; 500 at most, also where it is 0", _NUMBER_LIMIT),
+    Parameter("limit", "items on a page; 500 at most, also where it is 0", NUMBER_LIMIT),
     Parameter("continue", "where the page before ended: the token that it gave"),
 )
 FOLLOWED = (
@@ -94,7 +101,7 @@ FOLLOWED = (
     Parameter("kind", "the kind of thing it happened to, like node"),
     Parameter("name", "the name of the thing"),
     Parameter("since", "from then on (RFC 3339), or after the event with that id"),
-    Parameter("limit", "items on a page; 500 at most, also where it is 0", _NUMBER_LIMIT),
+    Parameter("limit", "items on a page; 500 at most, also where it is 0", NUMBER_LIMIT),
     CONTINUE,
     Parameter("lastEventId", "of a stream: after that event; as the header Last-Event-ID"),
 )

@@ -195,7 +195,7 @@ def _operation(route: ApiRoute, schemas: Schemas, *, is_conditional: bool) -> Sc
         media_types = [MERGE_PATCH, JSON] if described.body.is_patch else [JSON]
         schema = schemas.body(described.body, described.answer)
         content = {media_type: {"schema": schema} for media_type in media_types}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": not described.body.may_lack, "content": content}
     for status in _refusals(route, is_conditional=is_conditional):
         operation["responses"][str(status)] = _refusal(status, schemas)
     return operation

@@ -36,6 +36,7 @@ from cloud.rest.event_routes import EVENT_ROUTES
 from cloud.rest.node_routes import NODE_ROUTES
 from cloud.rest.overview_routes import OVERVIEW_ROUTES
 from cloud.rest.register import RecordCount
+from cloud.rest.revision_routes import REVISION_ROUTES
 from cloud.rest.route import ApiRoute
 from cloud.rest.shapes import (
     AppAnswer,
@@ -355,5 +356,6 @@ ROUTES: Sequence[ApiRoute] = (
     ),
     *EVENT_ROUTES,
     *OVERVIEW_ROUTES,
+    *REVISION_ROUTES,
     *ACCESS_ROUTES,
 )

@@ -32,12 +32,15 @@ from cloud.core.system_apps import SystemApps
 from cloud.core.tokens import ApiToken
 from cloud.store.command_interface import CommandTransaction
 from cloud.store.event_interface import EventVerbs, ReadinessVerbs
+from cloud.store.revision_interface import RevisionTransaction
 from cloud.store.usage_interface import FleetVerbs, Waiting
 
 T = TypeVar("T")
 
 
-class Transaction(CommandTransaction, EventVerbs, ReadinessVerbs, FleetVerbs, Protocol):
+class Transaction(
+    CommandTransaction, EventVerbs, ReadinessVerbs, FleetVerbs, RevisionTransaction, Protocol
+):
     """All reads see one moment; all writes happen together or not at all."""
 
     def next_version(self) -> str:

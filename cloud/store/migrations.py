@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from sqlite_utils import Database, Migrations
 
 from cloud.errors import Unavailable
-from cloud.store.tables import commands, events, first, usage
+from cloud.store.tables import commands, events, first, revisions, usage
 
 Step = tuple[str, tuple[str, ...]]
 """An id, and the statements of the step, for SQLite; `dialect.definition` makes PostgreSQL's."""
@@ -32,6 +32,7 @@ STEPS: tuple[Step, ...] = (
     ("0014_record_counts", first.RECORD_COUNTS),
     ("0015_pace", first.PACE),
     ("0016_servers", first.SERVERS),
+    ("0017_revisions", revisions.REVISIONS),
     ("0018_events", events.EVENTS),
     ("0019_usage", usage.USAGE),
     ("0020_commands", commands.COMMANDS),

@@ -67,4 +67,6 @@ class PostgresDatabase:
     def wipe(self) -> None:
         """As in `Database`; what the log of PostgreSQL itself holds goes in its time."""
         with speaking_our_errors(), contextlib.closing(open_connection(self._url)) as connection:
-            connection.execute("VACUUM (FULL) resource, batch, callback, sealing, node_command")
+            connection.execute(
+                "VACUUM (FULL) resource, resource_revision, batch, callback, sealing, node_command"
+            )

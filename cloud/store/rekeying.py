@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from cloud.core.audit import Entry, Head
 from cloud.errors import Unavailable
-from cloud.store import command_sql, sql
+from cloud.store import command_sql, revision_sql, sql
 from cloud.store.command_log import append_with
 from cloud.store.parts.commands import PLACE
 from cloud.store.parts.part import Run
@@ -125,6 +125,10 @@ def _documents(run: Run) -> Iterator[tuple[tuple[str, ...], str, Callable[[str],
         row = {"kind": kind, "namespace": namespace, "name": name}
         text = run(sql.RESOURCE, row)[0][2]
         yield (kind, namespace, name), text, _putting(run, sql.RESEAL_RESOURCE, row)
+    for kind, namespace, name, number in run(revision_sql.SEALED_REVISIONS, {}):
+        key: Parameters = {"kind": kind, "namespace": namespace, "name": name, "number": number}
+        text = run(revision_sql.REVISION, key)[0][-1]
+        yield (kind, namespace, name), text, _putting(run, revision_sql.RESEAL_REVISION, key)
     for kind, every, one, reseal in _TABLES:
         for namespace, name in run(every, {}):
             row = {"namespace": namespace, "name": name}

@@ -12,6 +12,7 @@ from cloud.store.parts.events import EventPart
 from cloud.store.parts.part import Run
 from cloud.store.parts.reports import ReportPart
 from cloud.store.parts.resources import ResourcePart
+from cloud.store.parts.revisions import RevisionPart
 from cloud.store.parts.servers import ServerPart
 from cloud.store.parts.usage import UsagePart
 from cloud.store.sealing import Sealer
@@ -19,6 +20,7 @@ from cloud.store.sealing import Sealer
 
 class SqlTransaction(
     ResourcePart,
+    RevisionPart,
     BatchPart,
     CallbackPart,
     CredentialPart,

@@ -59,6 +59,10 @@ NO_CHANGE_OF_A_THING = {
     "note_ready",
     "take_lost",
     "take_ends",
+    # What things were, kept with each change of them.
+    "put_revision",
+    "delete_old_revisions",
+    "forget_deleted",
     # The log itself.
     "append_audit",
     "prune_audit",

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from cloud.core.rate import Rate
+from cloud.core.revisions import REVISIONS_KEPT
 from cloud.http.addresses import Network
 from cloud.http.event_feed import EventFeed
 from cloud.http.metrics import Metrics
@@ -122,6 +123,7 @@ async def open_world(
     trusted_proxies: Sequence[Network] = (),
     open_store: StoreFactory = open_store,
     stream_limits: StreamLimits = STREAM_LIMITS,
+    revisions_kept: int = REVISIONS_KEPT,
 ) -> AsyncIterator[World]:
     """A server with an empty store."""
     clock, numbers, tokens = Clock(), count(1), count(1)
@@ -158,6 +160,7 @@ async def open_world(
             list_key=b"a key for tests",
             session_key=b"32 bytes: a key of sessions here",
             can_sign=can_sign,
+            revisions_kept=revisions_kept,
             limits=limits,
             refusals=RefusalLog(store, lambda: clock.now.timestamp(), rate=Rate(3, 0.01)),
             metrics=metrics,

@@ -5,6 +5,7 @@ To write the files anew: EDGESYNC_TEST_UPDATE_GOLDEN=1 pytest tests/rest/test_go
 
 import json
 import os
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -143,13 +144,22 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("apps-get", "GET", "/v1/apps/web", None),
     ("apps-list", "GET", "/v1/apps", None),
     ("apps-update", "PUT", "/v1/apps/web", {"selector": "role=camera"}),
+    ("apps-revisions", "GET", "/v1/apps/web/revisions", None),
+    ("apps-revisions-get", "GET", "/v1/apps/web/revisions/1", None),
+    ("apps-diff", "GET", "/v1/apps/web/diff", None),
     ("configs-get", "GET", "/v1/configs/site", None),
     ("configs-list", "GET", "/v1/configs?fieldSelector=metadata.name%3Dsite", None),
     ("configs-update", "PUT", "/v1/configs/site", {"labels": {"team": "b"}, "data": []}),
+    ("configs-revisions", "GET", "/v1/configs/site/revisions", None),
+    ("configs-revisions-get", "GET", "/v1/configs/site/revisions/1", None),
+    ("configs-diff", "GET", "/v1/configs/site/diff", None),
     ("configs-apps", "GET", "/v1/configs/site/apps", None),
     ("secrets-get", "GET", "/v1/secrets/password", None),
     ("secrets-list", "GET", "/v1/secrets", None),
     ("secrets-update", "PUT", "/v1/secrets/password", {"data": {"password": "new"}}),
+    ("secrets-revisions", "GET", "/v1/secrets/password/revisions", None),
+    ("secrets-revisions-get", "GET", "/v1/secrets/password/revisions/1", None),
+    ("secrets-diff", "GET", "/v1/secrets/password/diff?from=1&to=2", None),
     ("secrets-apps", "GET", "/v1/secrets/password/apps", None),
     ("registries-create", "POST", "/v1/registries", REGISTRY),
     ("apps-update-registries", "PUT", "/v1/apps/web", {"registries": [{"name": "hub"}]}),
@@ -157,6 +167,9 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("registries-list", "GET", "/v1/registries", None),
     ("registries-update", "PUT", "/v1/registries/hub", {"description": "images"}),
     ("registries-refresh", "POST", "/v1/registries/hub/refresh", {"password": "another"}),
+    ("registries-revisions", "GET", "/v1/registries/hub/revisions", None),
+    ("registries-revisions-get", "GET", "/v1/registries/hub/revisions/3", None),
+    ("registries-diff", "GET", "/v1/registries/hub/diff?from=1", None),
     ("registries-apps", "GET", "/v1/registries/hub/apps", None),
     ("error-in-use", "DELETE", "/v1/registries/hub", None),
     ("configs-delete", "DELETE", "/v1/configs/site", None),
@@ -239,6 +252,10 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("commands-list", "GET", "/v1/nodes/n1/commands", None),
     ("answer", "", "", None),
     ("commands-get", "GET", "/v1/nodes/n1/commands/id5?wait=1", None),
+    ("registries-undo", "POST", "/v1/registries/hub/undo", None),
+    ("secrets-undo", "POST", "/v1/secrets/password/undo", {}),
+    ("configs-undo", "POST", "/v1/configs/site/undo", {"revision": 1}),
+    ("apps-undo", "POST", "/v1/apps/web/undo", {"revision": 1}),
 ]
 
 
@@ -268,7 +285,7 @@ async def steps(world: World) -> AsyncIterator[tuple[str, str, str, Any]]:
             await world.client.call("PATCH", "/v1/nodes/n1", {"labels": {"role": "gateway"}})
             await world.store.write(_receive({"apps": []}, world))
         yield name, method, path, body
-        if name not in TIMELESS:
+        if name not in TIMELESS and not re.search(r"/(diff|revisions)\b", path):
             world.clock.advance(1)
 
 
@@ -333,6 +350,7 @@ def _shape(path: str) -> str:
     words |= {"properties", "mode", "core", "configs", "versions"}
     words |= {"revoke"}
     words |= {"deploys", "retry", "usage", "rollout", "commands"}
+    words |= {"revisions", "diff", "undo"}
     parts = path.partition("?")[0].split("/")[3:]
     return "/".join(
         [path.split("/")[2].partition("?")[0], *(p if p in words else "{}" for p in parts)]

@@ -12,7 +12,7 @@ from tests.rest.test_document import DOCUMENT, complaints, operation_for
 from tests.rest.test_golden import steps
 
 HEADERS = set(DOCUMENT["components"]["headers"])
-NAMES = {"batch": "b1", "record": "r1"}
+NAMES = {"batch": "b1", "record": "r1", "revision": "1"}
 THINGS = {
     "nodes": "n1",
     "apps": "web",

@@ -107,7 +107,7 @@ def database_text(directory: Path) -> str:
 def path_of(route: ApiRoute) -> str:
     """The route's path for what `CREATIONS` makes."""
     name = NAMES.get(route.path.split("/")[2], "")
-    return route.path.format(name=name, batch="batch", record="record", id=COMMAND)
+    return route.path.format(name=name, batch="batch", record="record", id=COMMAND, revision="1")
 
 
 AUDIT = "/v1/audit"

@@ -11,13 +11,20 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from cloud.core.audit import ADMINISTRATOR
+from cloud.core.audit import ADMINISTRATOR, UNKNOWN
 from cloud.core.batch import Batch, BatchSpec
 from cloud.core.callback import Callback, CallbackSpec
 from cloud.core.commands import Answer, Command, CommandKind, CommandStatus
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
 from cloud.core.node import Node, NodeSpec
 from cloud.core.registry import Registry, RegistrySpec
+from cloud.core.revisions import (
+    KeptRevision,
+    RevisedKind,
+    Revision,
+    RevisionAction,
+    Thing,
+)
 from cloud.core.secret import Secret, SecretSpec
 from cloud.errors import Unavailable
 from cloud.opening import database_of
@@ -44,6 +51,8 @@ COMMAND = Command(
     deadline=NOW + timedelta(seconds=30),
 )
 ANSWER = Answer(CommandStatus.DONE, "what the log said")
+OLDER = Thing(RevisedKind.SECRET, "default", "older")
+MADE = Revision(1, "1", NOW, UNKNOWN, "", RevisionAction.CREATE)
 
 PROCESS = Path(__file__).parent / "rekey_process.py"
 ROOT = PROCESS.parent.parent.parent
@@ -58,6 +67,7 @@ def put_all(tx: Transaction) -> None:
     tx.put_node(Node("default", "gate", NodeSpec(), NOW, NOW))
     tx.add_command(COMMAND)
     tx.end_command("default", "gate", "c", ANSWER, NOW)
+    tx.put_revision(OLDER, MADE, SECRET.spec)
 
 
 def got(tx: Transaction) -> object:
@@ -68,11 +78,12 @@ def got(tx: Transaction) -> object:
         tx.batch("default", "line"),
         tx.callback("default", "hook"),
         tx.command("default", "gate", "c"),
+        tx.revision(OLDER, 1),
     )
 
 
 ENDED = replace(COMMAND, status=ANSWER.status, ended=NOW, output=ANSWER.output)
-ALL = (SECRET, CONFIG, REGISTRY, BATCH, HOOK, ENDED)
+ALL = (SECRET, CONFIG, REGISTRY, BATCH, HOOK, ENDED, KeptRevision(MADE, SECRET.spec))
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,7 @@ class Kept:
         query = (
             "SELECT document FROM resource UNION SELECT document FROM batch"
             " UNION SELECT document FROM callback UNION SELECT output FROM node_command"
+            " UNION SELECT document FROM resource_revision"
         )
         with self.database.look() as rows:
             return {row[0] for row in rows(query)}

@@ -69,6 +69,8 @@ def test_an_unknown_key_is_an_error_wherever_it_stands(tmp_path: Path) -> None:
         ("events_kept = 0", "events_kept"),
         ("usage_step_seconds = 59", "usage_step_seconds"),
         ("usage_step_seconds = 86401", "usage_step_seconds"),
+        ("revisions_kept = 0", "revisions_kept"),
+        ("revisions_kept = 1001", "revisions_kept"),
         ("requests_per_second = -1", "requests_per_second: is less than 0"),
         ("denials_per_minute = -1", "denials_per_minute: is less than 0"),
         ("trusted_proxies = ['10.0.0.1/8']", "trusted_proxies: 10.0.0.1/8 has host bits set"),

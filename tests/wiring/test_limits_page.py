@@ -16,6 +16,7 @@ from cloud.core import (
     callback,
     changes,
     commands,
+    comparison,
     config,
     deploys,
     event,
@@ -23,6 +24,7 @@ from cloud.core import (
     properties,
     registry,
     renewal,
+    revisions,
     running,
     secret,
     selectors,
@@ -152,6 +154,12 @@ LIMITS: Mapping[str, str] = {
     "apps that one event names": f"{events.APPS_NAMED}",
     "member of what was changed, in an entry": size(changes.MEMBER_LIMIT),
     "deploys of one node": f"{SET.deploys_kept}",
+    "revisions of one app, configuration, secret or registry": f"{SET.revisions_kept}",
+    "deleted ones, of one kind and namespace, whose revisions are kept": (
+        f"{revisions.DELETED_KEPT:,}"
+    ),
+    "revision that is compared line by line, as JSON": size(comparison.TEXT_LIMIT),
+    "the same, in lines of YAML": f"{comparison.LINE_LIMIT:,}",
     "how long a node may take to obey before its deploy has expired": span(deploys.EXPIRES_AFTER),
     "usage of one node": span(usage.DAY),
     "apps of one node that are counted in rollouts": f"{running.APPS_AT_MOST}",

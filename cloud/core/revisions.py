@@ -1,0 +1,112 @@
+"""Revisions: every state a thing had, who made it so, when and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from cloud.core.app import App, AppSpec
+from cloud.core.audit import UNKNOWN, Actor, Attempt
+from cloud.core.config import Config, ConfigSpec
+from cloud.core.registry import Registry, RegistrySpec
+from cloud.core.secret import Secret, SecretSpec
+
+REVISIONS_KEPT = 20
+"""Revisions of one thing that are kept where nobody says otherwise, the newest."""
+
+DELETED_KEPT = 1000
+"""Things of one kind and namespace that were deleted and whose revisions are kept, the newest."""
+
+Revised = App | Config | Secret | Registry
+Spec = AppSpec | ConfigSpec | SecretSpec | RegistrySpec
+
+
+class RevisedKind(StrEnum):
+    """Kind of a thing that has revisions, as the audit log and the database call it."""
+
+    APP = "app"
+    CONFIG = "config"
+    SECRET = "secret"  # noqa: S105
+    REGISTRY = "registry"
+
+
+KIND_OF: Mapping[type, RevisedKind] = {
+    App: RevisedKind.APP,
+    Config: RevisedKind.CONFIG,
+    Secret: RevisedKind.SECRET,
+    Registry: RevisedKind.REGISTRY,
+}
+"""Of everything that has revisions; what is not here has none."""
+
+
+class RevisionAction(StrEnum):
+    """What made a state; a thing that was deleted and comes back is created, or an undo."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    UNDO = "undo"
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """What revisions are revisions of; it need not be there any more."""
+
+    kind: RevisedKind
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One state of a thing, counted from 1; a name that is given anew goes on counting.
+
+    *version* is the one that the thing got by it, empty where it was deleted.
+    """
+
+    number: int
+    version: str
+    time: datetime
+    actor: Actor
+    reason: str
+    action: RevisionAction
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRevision:
+    """A revision with what the thing was; None where it was deleted."""
+
+    revision: Revision
+    spec: Spec | None
+
+
+def first_revision(thing: Revised) -> Revision:
+    """What *thing* is, where nobody kept how it became so."""
+    return Revision(1, thing.version, thing.updated, UNKNOWN, "", RevisionAction.CREATE)
+
+
+def next_revision(
+    newest: int, before: Revised | None, after: Revised | None, attempt: Attempt
+) -> Revision | None:
+    """What *attempt* made of a thing after the revision *newest*; None if it is as it was before.
+
+    An app that is only given a new version, as what it uses has changed, is as it was before.
+    """
+    if (before and before.spec) == (after and after.spec):
+        return None
+    return Revision(
+        newest + 1,
+        after.version if after else "",
+        attempt.time,
+        attempt.actor,
+        attempt.reason,
+        _action(before, after, attempt),
+    )
+
+
+def _action(before: Revised | None, after: Revised | None, attempt: Attempt) -> RevisionAction:
+    if after is None:
+        return RevisionAction.DELETE
+    if attempt.action.endswith(".undo"):
+        return RevisionAction.UNDO
+    return RevisionAction.UPDATE if before else RevisionAction.CREATE
