@@ -1,0 +1,93 @@
+"""`edgesync history` and `edgesync undo`: what a thing was before, and back to that."""
+
+from typing import Any
+
+import click
+
+from edgesync.client import Server
+from edgesync.showing import age, json_of, printable, show_change, show_rows, yaml_of
+from edgesync.verbs.options import (
+    Target,
+    asks_server,
+    output_option,
+    reason_option,
+    target_argument,
+)
+
+_REVISION = click.IntRange(1)
+
+
+@click.command()
+@asks_server
+@target_argument("has_revisions")
+@click.option("--revision", type=_REVISION, help="Show what it was at that revision.")
+@click.option("--from", "start", type=_REVISION, help="Show what changed since that revision.")
+@click.option("--to", "end", type=_REVISION, help="Show what changed until that revision.")
+@output_option("table", "json", "yaml")
+def history(
+    server: Server,
+    *,
+    target: Target,
+    revision: int | None,
+    start: int | None,
+    end: int | None,
+    output: str,
+) -> None:
+    """Show who changed an app, config, secret or registry, when and why; and what.
+
+    Also of what was deleted. Values of secrets are never shown; that they differ is.
+    """
+    if revision is not None and (start or end):
+        raise click.UsageError("say either --revision or --from and --to")
+    if revision is not None:
+        _print(server.call("GET", f"{target.url}/revisions/{revision}"), output)
+    elif start or end:
+        ends = {"from": start, "to": end}
+        query = {key: str(number) for key, number in ends.items() if number}
+        difference = server.call("GET", f"{target.url}/diff", query=query)
+        if output == "table":
+            click.echo(printable(difference["text"]), nl=False)
+        else:
+            _print(difference, output)
+    else:
+        _list(server.call("GET", f"{target.url}/revisions"), output)
+
+
+@click.command()
+@asks_server
+@target_argument("has_revisions")
+@click.option(
+    "--to", "revision", type=_REVISION, help="Revision to go back to.  [default: the one before]"
+)
+@click.option("--confirm", is_flag=True, help="Go on where a guard wants to be sure.")
+@reason_option
+def undo(server: Server, *, target: Target, revision: int | None, confirm: bool) -> None:
+    """Take the last change back, or all since a revision; what was deleted comes back, too.
+
+    That is a change as any other: it is in the history, and can be taken back.
+    """
+    body = {"revision": revision} if revision else {}
+    query = {"confirm": "true"} if confirm else {}
+    after = server.call("POST", f"{target.url}/undo", body=body, query=query)
+    show_change("undone", target.title, f"is version {after['version']} now")
+
+
+def _list(answer: Any, output: str) -> None:
+    if output != "table":
+        _print(answer["items"], output)
+        return
+    show_rows(
+        ["REVISION", "VERSION", "AGE", "ACTION", "BY", "REASON", ""],
+        [
+            [
+                *(one["revision"], one["version"], age(one["time"]), one["action"]),
+                *(one["actor"]["name"] or one["actor"]["kind"], one["reason"]),
+                "current" if one["current"] else " ",
+            ]
+            for one in answer["items"]
+        ],
+    )
+
+
+def _print(content: Any, output: str) -> None:
+    click.echo(json_of(content) if output == "json" else yaml_of(content).rstrip())
