@@ -106,3 +106,4 @@ FOLLOWED = (
     Parameter("lastEventId", "of a stream: after that event; as the header Last-Event-ID"),
 )
 TOKENS = (Parameter("namespace", "a namespace, or * for tokens that are for all of them"),)
+EXPLAINED = (Parameter("app", "only that app, also one that is not for the node"),)

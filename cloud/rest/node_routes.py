@@ -6,8 +6,9 @@ from cloud.core.core_configuration import CoreConfiguration
 from cloud.core.node import NodeSpec
 from cloud.core.system_apps import SystemAppsSpec
 from cloud.core.tokens import Role
-from cloud.rest import deploys, installation, nodes, properties, system_apps
-from cloud.rest.described import LISTED, Body, Described, Name
+from cloud.rest import deploys, explain, installation, nodes, properties, system_apps
+from cloud.rest.described import EXPLAINED, LISTED, Body, Described, Name
+from cloud.rest.explain_shapes import ExplanationAnswer
 from cloud.rest.node_shapes import (
     CoreAnswer,
     CoreVersionsAnswer,
@@ -67,6 +68,12 @@ NODE_ROUTES: Sequence[ApiRoute] = (
         installation.node_command,
         Described("Command that brings in a node", CommandAnswer),
         needs=Role.OPERATOR,
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/nodes/{name}/explain",
+        explain.get_explanation,
+        Described("Why a node runs what it runs", ExplanationAnswer, query=EXPLAINED),
     ),
     ApiRoute(
         "GET",

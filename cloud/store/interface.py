@@ -388,6 +388,10 @@ class Transaction(
         """As `mark_stale` for the nodes that an app with *selector* is for; without terms: none."""
         ...
 
+    def is_stale(self, namespace: str, name: str) -> bool:
+        """Say whether the node is noted."""
+        ...
+
     def take_stale(self, limit: int) -> Sequence[tuple[str, str]]:
         """Take up to *limit* noted nodes (namespace, name) off the list; no two callers get one."""
         ...

@@ -56,6 +56,7 @@ UPDATE report SET usage = :usage, usage_received = :now, online_since = CASE
     THEN online_since ELSE :now END
 WHERE namespace = :namespace AND name = :name RETURNING usage_step
 """
+IS_STALE = "SELECT 1 FROM stale_node WHERE namespace = :namespace AND name = :name"
 COUNT_WAITING = """
 SELECT (SELECT count(*) FROM stale_node), (SELECT count(*) FROM delivery WHERE due IS NOT NULL)
 """

@@ -216,6 +216,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("record-patch", "PATCH", "/v1/register/line-8/record/sn-1", {"nodeName": "n8"}),
     ("record-reset", "POST", "/v1/register/line-8/record/sn-1/reset", None),
     ("report", "", "", {"core": {"binVersion": "v2.4.2"}, "nodeprops": {"a": "0"}}),
+    ("explain-get", "GET", "/v1/nodes/n1/explain", None),
     ("deploys-list", "GET", "/v1/nodes/n1/deploys", None),
     ("properties-put", "PUT", "/v1/nodes/n1/properties", {"state": {"desire": {"a": "1"}}}),
     (
@@ -259,7 +260,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
 ]
 
 
-TIMELESS = {"audit-list", "events-list", "usage", "overview", "rollout"}
+TIMELESS = {"explain-get", "audit-list", "events-list", "usage", "overview", "rollout"}
 """Looks that take no time, so that they can be put in between."""
 
 

@@ -39,6 +39,18 @@ async def test_stale_nodes_are_taken_once_and_at_most_as_many_as_asked_for(store
     assert await store.write(lambda tx: tx.take_stale(2)) == []
 
 
+async def test_a_node_is_stale_until_it_is_taken(store: Store) -> None:
+    def work(tx: Transaction) -> list[bool]:
+        tx.put_node(node("n1"))
+        seen = [tx.is_stale("default", "n1")]
+        tx.mark_stale([node("n1")])
+        seen += [tx.is_stale("default", "n1"), tx.is_stale("other", "n1")]
+        tx.take_stale(1)
+        return [*seen, tx.is_stale("default", "n1")]
+
+    assert await store.write(work) == [False, True, False, False]
+
+
 async def test_a_node_that_is_not_there_is_not_stale(store: Store) -> None:
     await store.write(lambda tx: tx.mark_stale([node("gone")]))
     assert await store.write(lambda tx: tx.take_stale(2)) == []

@@ -118,6 +118,9 @@ class ReportPart(Part):
             Selection(self._run, NODE, namespace, selector).mark_stale()
             self.marked_stale = True
 
+    def is_stale(self, namespace: str, name: str) -> bool:
+        return bool(self._run(report_sql.IS_STALE, {"namespace": namespace, "name": name}))
+
     def take_stale(self, limit: int) -> Sequence[tuple[str, str]]:
         taken = self._run(sql.TAKE_STALE, {"limit": max(limit, 0)})
         return [(namespace, name) for namespace, name in taken]

@@ -1,0 +1,381 @@
+"""Why an app is where it is on one node: what is wanted, what was said, and what that means.
+
+`explained` looks at each app that the node should run or says it runs. The first rule that holds
+gives the reason; what the node itself says of an app goes before what is known of the node.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from cloud.core.app import App
+from cloud.core.core_configuration import Mode
+from cloud.core.delta import delta_for
+from cloud.core.deploys import EXPIRES_AFTER, Deploy, Outcome
+from cloud.core.desired import AppVersion, Desired
+from cloud.core.node import Node
+from cloud.core.properties import Properties
+from cloud.core.readiness import Heard, Standing, State
+from cloud.core.report import FAILED, UP, AppStats, Report
+from cloud.core.selectors import Operator, Term
+
+_LABELS_SHOWN = 20
+
+
+class Reason(StrEnum):
+    """What keeps an app from running as wanted, or that nothing does."""
+
+    RUNNING = "Running"
+    OFFLINE_SINCE = "OfflineSince"
+    REPORT_OLDER_THAN_PUSH = "ReportOlderThanPush"
+    NOT_TOLD = "NotTold"
+    FETCHING = "Fetching"
+    APP_FAILED = "AppFailed"
+    STARTING = "Starting"
+    SELECTOR_MISMATCH = "SelectorMismatch"
+    LOCAL_MODE = "LocalMode"
+    NEVER_ACTIVATED = "NeverActivated"
+    REVOKED = "Revoked"
+    EXPIRED = "Expired"
+    REMOVING = "Removing"
+
+
+class AppOutcome(StrEnum):
+    """How an app stands on a node."""
+
+    CONVERGED = "converged"
+    PENDING = "pending"
+    FAILED = "failed"
+    REMOVING = "removing"
+    UNSELECTED = "unselected"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that is known of one node at *now*.
+
+    *report* is its last one, with its stats; *heard* and *report* are None where it never reported.
+    *changed* says when each wanted app was changed last. *deploys* are the newest first, as they
+    stand at *now*; *is_stale*: it is noted as one that may have to be told something.
+    """
+
+    node: Node
+    now: datetime
+    standing: Standing
+    heard: Heard | None
+    is_revoked: bool
+    desired: Desired
+    properties: Properties
+    changed: Mapping[str, datetime]
+    report: Report | None
+    deploys: Sequence[Deploy]
+    is_stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AppExplanation:
+    """One app on one node; versions and times are None where there are none."""
+
+    name: str
+    is_system: bool
+    wanted: str | None
+    reported: str | None
+    status: str
+    cause: str
+    outcome: AppOutcome
+    wanted_at: datetime | None
+    told: datetime | None
+    acknowledged: datetime | None
+    reported_at: datetime | None
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All apps of one node, and in words how it stands as a whole.
+
+    *is_converged*: there is nothing to tell the node, and all that it should run does run.
+    """
+
+    is_converged: bool
+    message: str
+    apps: Sequence[AppExplanation]
+
+
+def explained(facts: Facts) -> Explanation:
+    """Explain every app that the node should run or says it runs; the wanted ones come first."""
+    apps = [
+        *_explained(facts, facts.desired.apps, is_system=False),
+        *_explained(facts, facts.desired.sysapps, is_system=True),
+    ]
+    is_told = facts.report is not None and not delta_for(
+        facts.report, facts.desired, facts.properties
+    )
+    is_converged = is_told and all(app.outcome is AppOutcome.CONVERGED for app in apps)
+    return Explanation(is_converged, _summary(facts, apps, is_converged=is_converged), apps)
+
+
+def unselected(facts: Facts, app: App) -> AppExplanation:
+    """Explain an app that the node should not run and does not."""
+    return AppExplanation(
+        name=app.name,
+        is_system=False,
+        wanted=None,
+        reported=None,
+        status="",
+        cause="",
+        outcome=AppOutcome.UNSELECTED,
+        wanted_at=app.updated,
+        told=None,
+        acknowledged=None,
+        reported_at=None,
+        reason=Reason.SELECTOR_MISMATCH,
+        message=mismatch(app, facts.node.labels),
+    )
+
+
+def mismatch(app: App, labels: Mapping[str, str]) -> str:
+    """Why *app* is not for a node with *labels*, in words; every term that does not match."""
+    if not app.selector:
+        return f"{app.name} has no selector: it is for no node"
+    wrong = [_term_mismatch(term, labels) for term in app.selector if not term.holds_for(labels)]
+    if not wrong:
+        return f"{app.name} is for this node"
+    shown = [f"{key}={value}" for key, value in sorted(labels.items())]
+    more = ", ..." if len(shown) > _LABELS_SHOWN else ""
+    return (
+        f"{app.name} is not for this node: {'; '.join(wrong)}."
+        f" The node's labels are {', '.join(shown[:_LABELS_SHOWN])}{more}"
+    )
+
+
+def _term_mismatch(term: Term, labels: Mapping[str, str]) -> str:
+    has = f"the node's is {labels[term.key]!r}" if term.key in labels else "the node has none"
+    return f"its selector asks for {_term_text(term)}, and {has}"
+
+
+def _term_text(term: Term) -> str:
+    values = ", ".join(term.values)
+    match term.operator:
+        case Operator.IN if len(term.values) == 1:
+            return f"{term.key}={values}"
+        case Operator.IN:
+            return f"{term.key} in ({values})"
+        case Operator.NOT_IN if len(term.values) == 1:
+            return f"{term.key}!={values}"
+        case Operator.NOT_IN:
+            return f"{term.key} notin ({values})"
+        case Operator.EXISTS:
+            return f"a label {term.key}"
+        case Operator.MISSING:
+            return f"no label {term.key}"
+        case Operator.GREATER:
+            return f"{term.key}>{values}"
+        case Operator.LESS:
+            return f"{term.key}<{values}"
+
+
+def _explained(
+    facts: Facts, wanted: Sequence[AppVersion], *, is_system: bool
+) -> Iterator[AppExplanation]:
+    report = facts.report
+    said = report.reported if report else None
+    reported = (said.sysapps if is_system else said.apps) if said else None
+    held: dict[str, list[str]] = {}
+    for app in reported or ():
+        held.setdefault(app.name, []).append(app.version)
+    for app in wanted:
+        yield _wanted(facts, app, held.pop(app.name, []), is_system=is_system)
+    if is_system and not wanted:
+        return  # what an agent came with is left alone
+    for name, versions in held.items():
+        yield _unwanted(facts, name, versions[0], is_system=is_system)
+
+
+def _wanted(
+    facts: Facts, app: AppVersion, held: Sequence[str], *, is_system: bool
+) -> AppExplanation:
+    stats = _stats_of(facts, app.name)
+    told = [deploy for deploy in facts.deploys if app in (*deploy.apps, *deploy.sysapps)]
+    # Only what the node was told last may still come about.
+    is_told = bool(told) and told[0] is facts.deploys[0]
+    outcome, reason, message = _verdict(facts, app, held, stats, told[0] if is_told else None)
+    # Told of an app that does not change, a node is not told anew: the first time counts.
+    first = told[-1] if is_told else None
+    acknowledged = [deploy.acknowledged for deploy in told if deploy.acknowledged]
+    return AppExplanation(
+        app.name,
+        is_system,
+        app.version,
+        app.version if app.version in held else next(iter(held), None),
+        stats.status if stats else "",
+        (stats.cause or "") if stats else "",
+        outcome,
+        facts.changed.get(app.name),
+        first.told if first else None,
+        acknowledged[-1] if acknowledged and is_told else None,
+        facts.heard.report if facts.heard and held else None,
+        reason,
+        message,
+    )
+
+
+_Verdict = tuple[AppOutcome, Reason, str]
+
+
+def _verdict(
+    facts: Facts,
+    app: AppVersion,
+    held: Sequence[str],
+    stats: AppStats | None,
+    deploy: Deploy | None,
+) -> _Verdict:
+    has_taken_over = list(held) == [app.version]
+    if has_taken_over and _is_up(facts, app, stats):
+        return AppOutcome.CONVERGED, Reason.RUNNING, _running(facts)
+    if has_taken_over and stats and stats.status == FAILED and stats.version in {app.version, ""}:
+        cause = stats.cause or "no cause was given"
+        return AppOutcome.FAILED, Reason.APP_FAILED, f"the node says that it failed: {cause}"
+    reason, message = (
+        _hindered(facts, _when(facts, app.name), deploy)
+        or _expired(facts, deploy)
+        or _under_way(facts, deploy, has_taken_over=has_taken_over)
+    )
+    return AppOutcome.PENDING, reason, message
+
+
+def _unwanted(facts: Facts, name: str, version: str, *, is_system: bool) -> AppExplanation:
+    stats = _stats_of(facts, name)
+    hindered = _hindered(facts, "it is not wanted any more", None)
+    reason, message = hindered or (
+        Reason.REMOVING,
+        "it is not wanted any more; the node still names it in its report of"
+        f" {_time(facts, facts.heard.report if facts.heard else None)}",
+    )
+    return AppExplanation(
+        name,
+        is_system,
+        None,
+        version,
+        stats.status if stats else "",
+        (stats.cause or "") if stats else "",
+        AppOutcome.REMOVING,
+        None,
+        None,
+        None,
+        facts.heard.report if facts.heard else None,
+        reason,
+        message,
+    )
+
+
+def _hindered(facts: Facts, change: str, deploy: Deploy | None) -> tuple[Reason, str] | None:
+    """What of the node itself keeps everything from happening."""
+    if facts.is_revoked:
+        return Reason.REVOKED, f"the node's certificates were taken back: it is shut out; {change}"
+    if facts.heard is None:
+        return (
+            Reason.NEVER_ACTIVATED,
+            "the node has never reported: it is not activated, or could not connect since",
+        )
+    if facts.node.mode is Mode.LOCAL:
+        return (
+            Reason.LOCAL_MODE,
+            f"the node is in local mode: it is told nothing until that ends; {change}",
+        )
+    if facts.standing.is_ready:
+        return None
+    state = "offline" if facts.standing.state is State.OFFLINE else "silent"
+    since = _time(facts, facts.standing.since)
+    last = _time(facts, facts.heard.last)
+    if deploy is None:
+        rest = "it will be told when it returns"
+    elif deploy.outcome is Outcome.EXPIRED:
+        rest = (
+            f"it was told at {_time(facts, deploy.told)}, which nobody waits for any more since"
+            f" {_time(facts, deploy.ended)}; it will be told again when it returns"
+        )
+    else:
+        rest = f"it was told at {_time(facts, deploy.told)}, and has not said what came of it"
+    message = f"{state} since {since} (heard last at {last}), {change}; {rest}"
+    return Reason.OFFLINE_SINCE, message
+
+
+def _expired(facts: Facts, deploy: Deploy | None) -> tuple[Reason, str] | None:
+    if deploy is None or deploy.outcome is not Outcome.EXPIRED:
+        return None
+    return (
+        Reason.EXPIRED,
+        f"the node was told at {_time(facts, deploy.told)} and has not got there in"
+        f" {EXPIRES_AFTER.days} days; nobody waits for it any more since"
+        f" {_time(facts, deploy.ended)}, though it reports",
+    )
+
+
+def _under_way(facts: Facts, deploy: Deploy | None, *, has_taken_over: bool) -> tuple[Reason, str]:
+    """How far a node has come that is there and may be told."""
+    last = facts.heard.report if facts.heard else None
+    if has_taken_over:
+        return (
+            Reason.STARTING,
+            f"the node has taken it over and does not say yet that it runs (report of"
+            f" {_time(facts, last)})",
+        )
+    if deploy is None:
+        how = "it is next in the queue" if facts.is_stale else "with its next report"
+        return Reason.NOT_TOLD, f"the node has not been told yet: {how}"
+    if last is not None and last <= deploy.told:
+        return (
+            Reason.REPORT_OLDER_THAN_PUSH,
+            f"the node was told at {_time(facts, deploy.told)}; its last report came before that,"
+            f" at {_time(facts, last)}",
+        )
+    return (
+        Reason.FETCHING,
+        f"the node was told at {_time(facts, deploy.told)} and has reported since, at"
+        f" {_time(facts, last)}, without it: it is fetching it, or cannot",
+    )
+
+
+def _running(facts: Facts) -> str:
+    if facts.standing.is_ready or facts.heard is None:
+        return "runs as wanted"
+    return f"ran as wanted when the node was heard last, at {_time(facts, facts.heard.last)}"
+
+
+def _is_up(facts: Facts, app: AppVersion, stats: AppStats | None) -> bool:
+    """Who says nothing of any app is believed to run what it named, as for deploys."""
+    if facts.report is None or facts.report.stats is None:
+        return True
+    return stats is not None and stats.version == app.version and stats.status in UP
+
+
+def _stats_of(facts: Facts, name: str) -> AppStats | None:
+    said = (facts.report.stats if facts.report else None) or ()
+    return next((own for own in said if own.name == name), None)
+
+
+def _when(facts: Facts, name: str) -> str:
+    changed = facts.changed.get(name)
+    return f"the change was made at {_time(facts, changed)}" if changed else "it is wanted"
+
+
+def _time(facts: Facts, moment: datetime | None) -> str:
+    if moment is None:
+        return "some time"
+    today = moment.date() == facts.now.date()
+    return f"{moment:%H:%M:%S}" if today else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _summary(facts: Facts, apps: Sequence[AppExplanation], *, is_converged: bool) -> str:
+    if is_converged:
+        return "runs all that is wanted" if apps else "nothing is wanted of it, and it runs nothing"
+    open_ones = [app for app in apps if app.outcome is not AppOutcome.CONVERGED]
+    if not open_ones:
+        hindered = _hindered(facts, "its properties are not as wanted", None)
+        return hindered[1] if hindered else "its properties are not as wanted yet"
+    first = min(open_ones, key=lambda app: app.outcome is not AppOutcome.FAILED)
+    done = len(apps) - len(open_ones)
+    return f"{done} of {len(apps)} apps are as wanted; {first.name}: {first.message}"

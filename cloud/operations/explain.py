@@ -1,0 +1,78 @@
+"""What is known of one node, put together so that it explains itself."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import msgspec
+
+from cloud.core.explain import AppOutcome, Explanation, Facts, explained, mismatch, unselected
+from cloud.core.readiness import standing
+from cloud.core.report import Report, StoredReport, read_report
+from cloud.errors import NotFound
+from cloud.operations.deploys import deploys_of_node
+from cloud.operations.nodes import SeenNode, read_node
+from cloud.operations.system_apps import desired_of
+from cloud.store.interface import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedNode:
+    """A node, and why its apps are where they are."""
+
+    seen: SeenNode
+    explanation: Explanation
+
+
+def explain_node(
+    tx: Transaction, namespace: str, name: str, *, now: datetime, app: str = ""
+) -> ExplainedNode:
+    """Explain all apps of the node, or only *app*, whether it is for the node or not.
+
+    NotFound if there is no such node; or no such app, and the node names none.
+    """
+    facts, seen = _facts(tx, namespace, name, now)
+    explanation = explained(facts)
+    return ExplainedNode(seen, _only(tx, facts, explanation, app) if app else explanation)
+
+
+def _facts(tx: Transaction, namespace: str, name: str, now: datetime) -> tuple[Facts, SeenNode]:
+    seen, stored = read_node(tx, namespace, name), tx.report(namespace, name)
+    held = stored.report.reported.sysapps if stored else None
+    desired = desired_of(tx, namespace, name, seen.node.labels, held)
+    catalog = tx.catalog(namespace)
+    changed = {app.name: catalog.apps[app.name].updated for app in desired.apps}
+    if catalog.system is not None:
+        changed |= {app.name: catalog.system.updated for app in desired.sysapps}
+    facts = Facts(
+        seen.node,
+        now,
+        standing(seen.heard, now),
+        seen.heard,
+        seen.is_revoked,
+        desired,
+        tx.properties(namespace, name),
+        changed,
+        _whole(stored) if stored else None,
+        deploys_of_node(tx, namespace, name, now=now),
+        tx.is_stale(namespace, name),
+    )
+    return facts, seen
+
+
+def _whole(stored: StoredReport) -> Report:
+    """The report as it came: what is kept of it apart leaves out how its apps do."""
+    report = read_report(msgspec.json.decode(stored.report.document), stored.report.order)
+    return replace(report, reported=stored.report.reported)
+
+
+def _only(tx: Transaction, facts: Facts, explanation: Explanation, name: str) -> Explanation:
+    app = tx.catalog(facts.node.namespace).apps.get(name)
+    found = [one for one in explanation.apps if one.name == name]
+    if not found and app is not None:
+        found = [unselected(facts, app)]
+    if not found:
+        raise NotFound("app", name)
+    if app is not None and found[0].outcome is AppOutcome.REMOVING:
+        why = mismatch(app, facts.node.labels)
+        found = [replace(found[0], message=f"{found[0].message}; {why}")]
+    return replace(explanation, apps=found, message=found[0].message)

@@ -1,0 +1,236 @@
+"""Why an app is where it is: each reason once, and what holds of all explanations."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud.core.app import App, AppSpec
+from cloud.core.core_configuration import Mode
+from cloud.core.delta import delta_for
+from cloud.core.deploys import EXPIRES_AFTER, Deploy
+from cloud.core.desired import AppVersion, Desired
+from cloud.core.explain import AppOutcome, Facts, Reason, explained, mismatch, unselected
+from cloud.core.node import Node, NodeSpec
+from cloud.core.properties import NO_PROPERTIES
+from cloud.core.readiness import Heard, standing
+from cloud.core.report import Order, read_report
+
+NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+WEB = AppVersion("web", "3")
+OLD = AppVersion("web", "2")
+NODE = Node("default", "n1", NodeSpec(labels={"role": "shop"}), NOON - DAY, NOON - DAY)
+TOLD = Deploy(1, NOON, NOON + MINUTE, (WEB,))
+
+
+def report(*held: AppVersion, status: str = "Running", cause: str = "") -> Any:
+    apps = [{"name": app.name, "version": app.version} for app in held]
+    stats = [{**app, "status": status, "cause": cause} for app in apps]
+    return read_report({"apps": apps, "appstats": stats}, Order())
+
+
+def facts(**known: Any) -> Facts:
+    """A node that is there, should run `web` in version 3 and has reported something older."""
+    now, heard = known.pop("now", NOON + 3 * MINUTE), known.pop("heard", NOON + 3 * MINUTE)
+    last = Heard(heard) if heard else None
+    given = {
+        "node": NODE,
+        "is_revoked": False,
+        "desired": Desired((WEB,)),
+        "properties": NO_PROPERTIES,
+        "changed": {"web": NOON},
+        "report": report(OLD) if heard else None,
+        "deploys": (),
+        "is_stale": False,
+        **known,
+    }
+    return Facts(now=now, standing=standing(last, now), heard=last, **given)
+
+
+EXPIRED = TOLD.at(TOLD.told + EXPIRES_AFTER)
+TABLE: list[tuple[Reason, AppOutcome, str, dict[str, Any]]] = [
+    (Reason.RUNNING, AppOutcome.CONVERGED, "runs as wanted", {"report": report(WEB)}),
+    (
+        Reason.RUNNING,
+        AppOutcome.CONVERGED,
+        "ran as wanted when the node was heard last, at 11:00:00",
+        {"report": report(WEB), "heard": NOON - 60 * MINUTE},
+    ),
+    (
+        Reason.APP_FAILED,
+        AppOutcome.FAILED,
+        "no such image",
+        {"report": report(WEB, status="Failed", cause="no such image"), "deploys": (TOLD,)},
+    ),
+    (
+        Reason.STARTING,
+        AppOutcome.PENDING,
+        "does not say yet that it runs",
+        {"report": report(WEB, status="Pending"), "deploys": (TOLD,)},
+    ),
+    (
+        Reason.OFFLINE_SINCE,
+        AppOutcome.PENDING,
+        "offline since 11:02:00 (heard last at 11:00:00), the change was made at 12:00:00;"
+        " it will be told when it returns",
+        {"heard": NOON - 60 * MINUTE},
+    ),
+    (
+        Reason.OFFLINE_SINCE,
+        AppOutcome.PENDING,
+        "it was told at 12:01:00, and has not said what came of it",
+        {"heard": NOON - 60 * MINUTE, "deploys": (TOLD,)},
+    ),
+    (
+        Reason.OFFLINE_SINCE,
+        AppOutcome.PENDING,
+        "which nobody waits for any more since 2026-01-09 12:01:00",
+        {"heard": NOON, "deploys": (EXPIRED,), "now": NOON + 9 * DAY},
+    ),
+    (
+        Reason.EXPIRED,
+        AppOutcome.PENDING,
+        "has not got there in 7 days",
+        {"heard": NOON + 9 * DAY, "deploys": (EXPIRED,), "now": NOON + 9 * DAY},
+    ),
+    (Reason.NOT_TOLD, AppOutcome.PENDING, "with its next report", {}),
+    (Reason.NOT_TOLD, AppOutcome.PENDING, "next in the queue", {"is_stale": True}),
+    (
+        Reason.NOT_TOLD,
+        AppOutcome.PENDING,
+        "has not been told yet",
+        {"deploys": (Deploy(2, NOON, NOON, ()), TOLD)},
+    ),
+    (
+        Reason.REPORT_OLDER_THAN_PUSH,
+        AppOutcome.PENDING,
+        "told at 12:01:00; its last report came before that, at 12:00:50",
+        {"deploys": (TOLD,), "heard": NOON + 50 * MINUTE / 60, "now": NOON + MINUTE},
+    ),
+    (
+        Reason.FETCHING,
+        AppOutcome.PENDING,
+        "told at 12:01:00 and has reported since, at 12:03:00, without it",
+        {"deploys": (TOLD,)},
+    ),
+    (
+        Reason.LOCAL_MODE,
+        AppOutcome.PENDING,
+        "in local mode",
+        {"node": replace(NODE, mode=Mode.LOCAL)},
+    ),
+    (Reason.NEVER_ACTIVATED, AppOutcome.PENDING, "has never reported", {"heard": None}),
+    (Reason.REVOKED, AppOutcome.PENDING, "is shut out", {"is_revoked": True}),
+    (Reason.REMOVING, AppOutcome.REMOVING, "not wanted any more", {"desired": Desired()}),
+    (
+        Reason.OFFLINE_SINCE,
+        AppOutcome.REMOVING,
+        "it will be told when it returns",
+        {"desired": Desired(), "heard": NOON - 60 * MINUTE},
+    ),
+]
+
+
+@pytest.mark.parametrize(("reason", "outcome", "words", "known"), TABLE)
+def test_each_reason_is_said_in_words(
+    reason: Reason, outcome: AppOutcome, words: str, known: dict[str, Any]
+) -> None:
+    found = explained(facts(**known))
+    (app,) = found.apps
+    assert (app.reason, app.outcome) == (reason, outcome), app.message
+    assert words in app.message
+    assert found.is_converged is (outcome is AppOutcome.CONVERGED)
+
+
+def test_all_reasons_are_in_the_table() -> None:
+    assert {reason for reason, *_ in TABLE} | {Reason.SELECTOR_MISMATCH} == set(Reason)
+
+
+@pytest.mark.parametrize(
+    ("selector", "words"),
+    [
+        ("", "has no selector"),
+        ("role=gateway", "asks for role=gateway, and the node's is 'shop'"),
+        ("role in (a,b)", "role in (a, b), and the node's is 'shop'"),
+        ("role!=shop", "role!=shop, and the node's is 'shop'"),
+        ("role notin (shop,b)", "role notin (shop, b), and"),
+        ("site", "a label site, and the node has none"),
+        ("!role", "no label role, and the node's is 'shop'"),
+        ("cores>2", "cores>2, and the node has none"),
+        ("cores<2", "cores<2, and the node has none"),
+        ("role=shop,site=a", "asks for site=a, and the node has none. The node's labels are"),
+    ],
+)
+def test_an_app_that_is_not_for_the_node_says_which_term_does_not_match(
+    selector: str, words: str
+) -> None:
+    app = App("default", "web", AppSpec(selector=selector), "3", NOON, NOON)
+    found = unselected(facts(), app)
+    assert (found.outcome, found.reason) == (AppOutcome.UNSELECTED, Reason.SELECTOR_MISMATCH)
+    assert words in found.message
+    assert "role=shop," not in found.message.partition("The node's labels")[0]
+
+
+def test_of_an_app_that_is_for_the_node_no_term_is_wrong() -> None:
+    app = App("default", "web", AppSpec(selector="role=shop"), "3", NOON, NOON)
+    assert mismatch(app, NODE.labels) == "web is for this node"
+
+
+def test_times_are_those_of_the_first_time_that_the_node_was_told() -> None:
+    first = replace_told(TOLD, number=1, told=NOON + MINUTE, acknowledged=NOON + 2 * MINUTE)
+    second = replace_told(TOLD, number=2, told=NOON + 3 * MINUTE, apps=(WEB, AppVersion("db", "5")))
+    (app,) = explained(facts(deploys=(second, first), report=report(WEB))).apps
+    assert (app.wanted_at, app.told) == (NOON, NOON + MINUTE)
+    assert (app.acknowledged, app.reported_at) == (NOON + 2 * MINUTE, NOON + 3 * MINUTE)
+
+
+def test_system_apps_that_nobody_lists_are_left_alone() -> None:
+    held = read_report({"apps": [], "sysapps": [{"name": "core", "version": "1"}]}, Order())
+    found = explained(facts(desired=Desired(), report=held))
+    assert (found.is_converged, found.apps) == (True, [])
+
+
+versions = st.builds(AppVersion, st.sampled_from(["a", "b", "c"]), st.sampled_from(["1", "2"]))
+app_lists = st.lists(versions, max_size=3, unique_by=lambda app: app.name).map(tuple)
+
+
+@given(
+    wanted=app_lists,
+    held=app_lists,
+    statuses=st.lists(
+        st.sampled_from(["Running", "Succeeded", "Failed", "Pending", ""]), max_size=3
+    ),
+    silence=st.sampled_from([timedelta(), DAY]),
+    mode=st.sampled_from(Mode),
+    is_revoked=st.booleans(),
+)
+def test_a_node_has_converged_if_and_only_if_nothing_is_to_be_told_and_all_run(
+    wanted: Any, held: Any, statuses: Any, silence: Any, mode: Any, is_revoked: Any
+) -> None:
+    apps = [{"name": app.name, "version": app.version} for app in held]
+    stats = [{**app, "status": status} for app, status in zip(apps, statuses, strict=False)]
+    said = read_report({"apps": apps, "appstats": stats}, Order())
+    up = {own["name"] for own in stats if own["status"] in {"Running", "Succeeded"}}
+    found = explained(
+        facts(
+            desired=Desired(wanted),
+            report=said,
+            heard=NOON - silence,
+            now=NOON,
+            node=replace(NODE, mode=mode),
+            is_revoked=is_revoked,
+        )
+    )
+    is_whole = not delta_for(said, Desired(wanted), NO_PROPERTIES)
+    assert found.is_converged == (is_whole and all(app.name in up for app in wanted))
+    assert {app.name for app in found.apps} == {app.name for app in (*wanted, *held)}
+    assert found.message
+    assert all(app.message for app in found.apps)
+
+
+def replace_told(deploy: Deploy, **other: Any) -> Deploy:
+    return Deploy(**{name: getattr(deploy, name) for name in deploy.__struct_fields__} | other)

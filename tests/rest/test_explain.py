@@ -1,0 +1,102 @@
+"""`GET /v1/nodes/{name}/explain`: one node after the other, through the whole server."""
+
+from typing import Any
+
+from cloud.core.report import Order, read_report
+from cloud.operations.reports import deltas_for, note_told, receive_report
+from cloud.store.interface import Transaction
+from tests.rest.conftest import World
+
+APP = {"name": "web", "selector": "role=gateway", "services": [{"name": "w", "image": "nginx:1"}]}
+
+
+class Fleet:
+    """Nodes of the default namespace that report what a test says."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def node(self, name: str, role: str = "gateway") -> None:
+        await self.world.client.call("POST", "/v1/nodes", {"name": name, "labels": {"role": role}})
+
+    async def report(self, name: str, version: str = "", **stats: str) -> Any:
+        apps = [{"name": "web", "version": version}] if version else []
+        content = {"apps": apps, "appstats": [{**app, **stats} for app in apps]}
+
+        def receive(tx: Transaction) -> Any:
+            report, now = read_report(content, Order()), self.world.clock.now
+            return receive_report(tx, f"default.{name}", report, "json", now=now).delta
+
+        return await self.world.store.write(receive)
+
+    async def push(self) -> None:
+        def push(tx: Transaction) -> None:
+            pushes = deltas_for(tx, list(tx.take_stale(100)))
+            note_told(tx, pushes, now=self.world.clock.now)
+
+        await self.world.store.write(push)
+
+    async def explain(self, name: str, query: str = "") -> Any:
+        return await self.world.client.call("GET", f"/v1/nodes/{name}/explain{query}")
+
+
+async def test_each_node_says_why_it_is_not_where_it_should_be(world: World) -> None:
+    fleet = Fleet(world)
+    for name in ("away", "bad", "good", "new"):
+        await fleet.node(name)
+    await fleet.node("shop", "shop")
+    for name in ("away", "bad", "good", "shop"):
+        await fleet.report(name)
+    world.clock.advance(600)
+    for name in ("bad", "good", "shop"):
+        await fleet.report(name)
+    version = (await world.client.call("POST", "/v1/apps", APP))["version"]
+    world.clock.advance(1)
+    assert await reason(fleet, "good") == ("pending", "NotTold")
+    assert await reason(fleet, "away") == ("pending", "OfflineSince")
+    await fleet.push()
+    assert await reason(fleet, "good") == ("pending", "ReportOlderThanPush")
+    world.clock.advance(1)
+    await fleet.report("good")
+    assert await reason(fleet, "good") == ("pending", "Fetching")
+    await fleet.report("good", version, status="Running")
+    await fleet.report("bad", version, status="Failed", cause="no such image")
+
+    good = await fleet.explain("good")
+    assert (good["converged"], good["message"]) == (True, "runs all that is wanted")
+    assert good["state"] == (await world.client.call("GET", "/v1/nodes/good"))["state"]
+    (app,) = good["apps"]
+    assert (app["wanted"], app["reported"], app["status"]) == (version, version, "Running")
+    assert app["wantedTime"] < app["toldTime"] < app["acknowledgedTime"] == app["reportedTime"]
+    bad = await fleet.explain("bad")
+    assert (bad["converged"], bad["apps"][0]["cause"]) == (False, "no such image")
+    assert bad["message"].startswith("0 of 1 apps are as wanted; web: the node says that it failed")
+    assert await reason(fleet, "new") == ("pending", "NeverActivated")
+    shop = await fleet.explain("shop")
+    assert (shop["converged"], shop["apps"]) == (True, [])
+    (app,) = (await fleet.explain("shop", "?app=web"))["apps"]
+    assert (app["outcome"], app["reason"]) == ("unselected", "SelectorMismatch")
+    assert "asks for role=gateway, and the node's is 'shop'" in app["message"]
+
+    await world.client.call("PATCH", "/v1/nodes/good", {"labels": {"role": "shop"}})
+    (app,) = (await fleet.explain("good", "?app=web"))["apps"]
+    assert (app["outcome"], app["reason"], app["wanted"]) == ("removing", "Removing", None)
+    assert "asks for role=gateway" in app["message"]
+
+
+async def test_what_is_not_there_cannot_be_explained(world: World) -> None:
+    fleet = Fleet(world)
+    await fleet.node("n1")
+    for path in ("n2/explain", "n1/explain?app=web"):
+        await world.client.refused("GET", f"/v1/nodes/{path}", status=404, code="ResourceNotFound")
+
+
+async def test_nodes_of_others_are_not_explained(world: World) -> None:
+    await Fleet(world).node("n1")
+    other = world.client.within("other")
+    await other.refused("GET", "/v1/nodes/n1/explain", status=404, code="ResourceNotFound")
+
+
+async def reason(fleet: Fleet, name: str) -> tuple[str, str]:
+    (app,) = (await fleet.explain(name))["apps"]
+    return app["outcome"], app["reason"]
