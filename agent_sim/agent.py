@@ -17,6 +17,7 @@ from typing import assert_never
 import httpx
 
 from agent_sim.activation import Claim, activate
+from agent_sim.commands import Asked
 from agent_sim.device import Pace, State, step
 from agent_sim.errors import ActivationError, LinkLost
 from agent_sim.events import (
@@ -52,6 +53,9 @@ logger = logging.getLogger(__name__)
 MAX_WAITING = 256
 """Messages not looked at yet; more are dropped, as QoS 0 allows."""
 
+OPTIONAL = frozenset({Channel.COMMAND})
+"""What a server may refuse a subscription to: one that knows no commands does."""
+
 Clock = Callable[[], datetime]
 
 
@@ -72,6 +76,7 @@ class AgentSettings:
     first_pause: float = 1.0
     longest_pause: float = 180.0
     renewal: Pauses = field(default_factory=Pauses)
+    refuses_commands: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,7 @@ class Agent:
         )
         # Set once activated, or read from the directory.
         self.node_id: str | None = None
-        self.state = State(run=new_run(), facts=source.facts(), pace=settings.pace)
+        self.state = self._new_state()
         # How many connections were made, and how many messages could not be read or were dropped.
         self.connections = 0
         self.bad_messages = 0
@@ -168,12 +173,7 @@ class Agent:
         identity = await asyncio.to_thread(self._directory.identity) or await self._activate()
         self.node_id = identity.node_id
         apps = await asyncio.to_thread(self._directory.apps)
-        self.state = State(
-            run=new_run(),
-            facts=self._source.facts(),
-            pace=self._settings.pace,
-            held={app.name: app for app in apps},
-        )
+        self.state = self._new_state(apps)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._live(), name=f"{self.name} live")
@@ -182,6 +182,15 @@ class Agent:
         finally:
             for handle in (*self._timers.values(), *self._applying):
                 handle.cancel()
+
+    def _new_state(self, apps: Sequence[App] = ()) -> State:
+        return State(
+            run=new_run(),
+            facts=self._source.facts(),
+            pace=self._settings.pace,
+            held={app.name: app for app in apps},
+            asked=Asked(refuses=self._settings.refuses_commands),
+        )
 
     async def _activate(self) -> Identity:
         key = await asyncio.to_thread(self._directory.key)
@@ -218,7 +227,8 @@ class Agent:
     async def _stay_connected(self, node_id: str) -> None:
         settings, loop = self._settings, asyncio.get_running_loop()
         backoff = Backoff(settings.first_pause, settings.longest_pause, self._random)
-        topics = [topic_for(node_id, channel) for channel in sorted(TO_NODE)]
+        topics = [topic_for(node_id, channel) for channel in sorted(TO_NODE - OPTIONAL)]
+        optional = [topic_for(node_id, channel) for channel in sorted(OPTIONAL)]
         failures = 0
         while True:
             began, reason = loop.time(), ""
@@ -231,6 +241,7 @@ class Agent:
                     tls,
                     self._network.connectors,
                     subscribe=topics,
+                    optional=optional,
                     on_message=self._on_message,
                     check=self._network.watch.check,
                 ) as link:

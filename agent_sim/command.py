@@ -84,6 +84,7 @@ class _Options:
     sn_path: Path | None
     input_value: str
     clock_offset: float
+    refuse_commands: bool
     duration: float
     quiet: bool
 
@@ -127,6 +128,7 @@ class _Options:
 @click.option(
     "--clock-offset", default=0.0, help="Let the nodes' clocks be ahead by this, or behind."
 )
+@click.option("--refuse-commands", is_flag=True, help="Do nothing that an operator asks for.")
 @click.option("--duration", type=_SECONDS, default=0.0, help="Stop after this; 0 goes on.")
 @click.option("--quiet", is_flag=True, help="Say only what goes wrong.")
 @click.pass_context
@@ -216,6 +218,7 @@ def _member(
         encoding=encodings[index % len(encodings)],
         pace=Pace(options.interval, options.stats_interval),
         apply_delay=options.apply_delay,
+        refuses_commands=options.refuse_commands,
     )
     claim = Claim(
         batch=options.batch, fingerprint=name, namespace=options.namespace, token=options.token

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from agent_sim.bodies import why_not_runnable
+from agent_sim.commands import DONE, FAILED, REFUSED, Asked, Command, answer, read_command
 from agent_sim.events import (
     Actions,
     Apply,
@@ -80,6 +81,7 @@ class State:
     # The server has nothing to change about what was reported last.
     is_agreed: bool = False
     errors: int = 0
+    asked: Asked = Asked()  # noqa: RUF009  # frozen
 
     @property
     def is_converged(self) -> bool:
@@ -109,7 +111,10 @@ def step(state: State, event: Event, now: datetime) -> tuple[State, Actions]:
         case _:
             assert_never(event)
     state, request = _ask(state)
-    return state, actions + request
+    asked, answers = state.asked.settled(state.held)
+    actions += request + answers
+    asked = asked.noting(actions, now)
+    return (state if asked is state.asked else replace(state, asked=asked)), actions
 
 
 def _connected(state: State, now: datetime) -> tuple[State, Actions]:
@@ -170,7 +175,12 @@ def _ask(state: State) -> tuple[State, Actions]:
 
 def _received(state: State, event: MessageReceived, now: datetime) -> tuple[State, Actions]:
     message = event.message
+    state = replace(state, asked=state.asked.hearing(message, now))
     match event.channel, message.kind:
+        case Channel.COMMAND, Kind.COMMAND:
+            return _command(state, message, now)
+        case Channel.COMMAND, Kind.ERROR:
+            return _trouble(state, f"error: {_code(message)} {message.content}")
         case Channel.DELTA, Kind.REPORT:
             return _delta(state, message, now)
         case Channel.DELTA, Kind.ERROR:
@@ -181,6 +191,46 @@ def _received(state: State, event: MessageReceived, now: datetime) -> tuple[Stat
             return _refused(state, message)
         case _:
             return _trouble(state, f"odd kind {message.kind!r} on {event.channel}")
+
+
+def _command(state: State, message: Message, now: datetime) -> tuple[State, Actions]:
+    """Do what is asked, once and in time, and answer."""
+    command = read_command(message.content)
+    if command is None:
+        return _trouble(state, "the command cannot be read")
+    if command.id in state.asked.taken:
+        return state, ()
+    state = replace(state, asked=state.asked.taking(command))
+    if state.asked.is_late(command, now):
+        return state, (Note(f"dropped the command {command.name}: it came too late"),)
+    note = Note(f"asked to {' '.join(filter(None, (command.name, command.app)))}")
+    if state.asked.refuses:
+        return state, (note, answer(command.id, REFUSED, cause="commands are switched off here"))
+    if command.app and command.app not in state.held:
+        return state, (note, answer(command.id, FAILED, cause="there is no such app here"))
+    actions: Actions
+    match command.name:
+        case "logs":
+            actions = (answer(command.id, DONE, output=state.asked.log(command)),)
+        case "report":
+            state, report = _report(state, now)
+            actions = (*report, answer(command.id, DONE))
+        case "restart" if command.app:
+            state, actions = _restart(state, command, now)
+        case _:
+            actions = (answer(command.id, REFUSED, cause="this node knows no such command"),)
+    return state, (note, *actions)
+
+
+def _restart(state: State, command: Command, now: datetime) -> tuple[State, Actions]:
+    """Start an app again; `Asked.settled` answers once it runs, or cannot."""
+    state = replace(state, asked=state.asked.restarted(command))
+    app = state.held[command.app]
+    if app.status is not Status.RUNNING:
+        return state, ()
+    app = replace(app, status=Status.PENDING, started=None)
+    state, report = _report(replace(state, held={**state.held, app.name: app}), now)
+    return state, (Save(tuple(state.held.values())), *report, Apply((app,)))
 
 
 def _trouble(state: State, text: str) -> tuple[State, Actions]:

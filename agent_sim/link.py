@@ -60,11 +60,14 @@ async def open_link(
     executor: Executor,
     *,
     subscribe: Sequence[str],
+    optional: Sequence[str] = (),
     on_message: OnMessage,
     check: Check = lambda _: None,
     patience: float = 5.0,
 ) -> AsyncIterator["Link"]:
     """Connect and subscribe; the body runs with both granted. LinkLost if that fails.
+
+    A subscription to what is *optional* may be refused.
 
     *on_message* is called in the event loop with topic and payload; *check* is shown the server's
     certificate, as `getpeercert` gives it, and may refuse it by an OSError. *patience* is how many
@@ -77,7 +80,7 @@ async def open_link(
         try:
             await link.connect(address, executor, patience)
             async with asyncio.timeout(patience):
-                await link.subscribe(subscribe)
+                await link.subscribe(subscribe, optional)
         except TimeoutError as error:
             raise LinkLost("no answer in time") from error
         yield link
@@ -97,6 +100,8 @@ class Link:
         # Done when the connection has ended: why.
         self._lost: asyncio.Future[str] = self._loop.create_future()
         self._is_closed = False
+        # How many subscriptions have to be granted.
+        self._required = 0
         # The socket the loop watches; None before and after.
         self._socket: Any = None
         self._is_writing = False
@@ -135,10 +140,11 @@ class Link:
         if self._is_closed:
             self._abandon()
 
-    async def subscribe(self, topics: Sequence[str]) -> None:
+    async def subscribe(self, topics: Sequence[str], optional: Sequence[str] = ()) -> None:
         """Wait to be let in, subscribe, wait for the SUBACK; LinkLost if either is refused."""
         await self._wait(self._accepted)
-        self._client.subscribe([(topic, 0) for topic in topics])
+        self._required = len(topics)
+        self._client.subscribe([(topic, 0) for topic in (*topics, *optional)])
         await self._wait(self._granted)
 
     def publish(self, topic: str, payload: bytes, qos: int) -> bool:
@@ -242,7 +248,7 @@ class Link:
     def _subscribed(
         self, _: Client, __: Any, ___: int, reasons: list[ReasonCode], ____: Properties | None
     ) -> None:
-        refused = any(reason.is_failure for reason in reasons)
+        refused = any(reason.is_failure for reason in reasons[: self._required])
         _settle(self._granted, "refused a subscription" if refused else "")
 
     def _message(self, _: Client, __: Any, message: MQTTMessage) -> None:

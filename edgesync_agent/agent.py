@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import fcntl
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 from edgesync_agent.clock import Clock, WrongTime
+from edgesync_agent.commands import Commands
 from edgesync_agent.errors import Lost, Trouble
 from edgesync_agent.files import write_private
 from edgesync_agent.https import learn_time
@@ -23,36 +25,45 @@ from edgesync_agent.renewal import Renewal
 
 INTERVAL = 20.0  # seconds from report to report
 BACK_OFF_LIMIT = 180.0  # seconds between attempts to connect
+LINES_KEPT = 200  # of the log, for an operator who asks
 PATIENCE = 30.0  # seconds that `wait` and `stop` have
 
 
-def log(line: str) -> None:
-    """One line for whoever reads the log; never anything secret."""
-    print(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), line, flush=True)
+class Log:
+    """Lines for whoever reads the log, and the last of them; never anything secret."""
+
+    def __init__(self) -> None:
+        self.lines: collections.deque[str] = collections.deque(maxlen=LINES_KEPT)
+
+    def __call__(self, line: str) -> None:
+        """Print a line with the time."""
+        self.lines.append(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}")
+        print(self.lines[-1], flush=True)
 
 
 def run(home: Path) -> None:
     """Be the node of *home* until SIGTERM; Trouble if there is none, or if it runs already."""
-    clock = Clock()
+    clock, log = Clock(), Log()
     try:
         identity = json.loads((home / "identity" / "identity.json").read_text())
     except (OSError, ValueError) as error:
         raise Trouble(f"there is no node in {home}: run an installation command") from error
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: _end(log))
     with _only_one(home):
         _forget_report(home)
         node = Node(home / "apps", os.urandom(8).hex(), log, clock)
         node.forget_files()
+        commands = Commands(home, log.lines, node.report_soon, clock)
         log(f"this is node {identity['nodeId']}")
         delay, usage = 1.0, Usage()
         renewal = Renewal(home / "identity", identity, log, clock)
         while True:
             try:
-                _stay_connected(home, identity, node, usage, renewal)
+                _stay_connected(home, identity, node, usage, renewal, commands)
             except (Lost, OSError, WrongTime) as error:
                 log(f"not connected: {error}")
                 if isinstance(error, WrongTime):
-                    _learn_time(home, identity, clock)
+                    _learn_time(home, identity, clock, log)
                 if not node.answered:
                     renewal.failed(time.monotonic())
             delay = 1.0 if node.answered else delay
@@ -88,7 +99,12 @@ def wait(home: Path) -> str:
 
 
 def _stay_connected(
-    home: Path, identity: dict[str, Any], node: Node, usage: Usage, renewal: Renewal
+    home: Path,
+    identity: dict[str, Any],
+    node: Node,
+    usage: Usage,
+    renewal: Renewal,
+    commands: Commands,
 ) -> None:
     """One connection, until it is Lost or there is another certificate to connect with."""
     link = Link(home, identity, renewal.certificate(), renewal.clock)
@@ -99,7 +115,7 @@ def _stay_connected(
 
     try:
         link.open(identity["nodeId"])
-        log("connected")
+        node.note("connected")
         renewal.connected()
         node.fetching.clear()
         report_due = stats_due = 0.0
@@ -112,7 +128,9 @@ def _stay_connected(
                 send("stats", "stats", {}, {"nodestats": {"usage": usage.stats().get("usage", {})}})
                 stats_due = report_due + INTERVAL / 2
             for channel, payload in link.receive(min(report_due, stats_due) - now):
-                if channel != "renew-response":
+                if channel == "command":
+                    node.note(commands.take(payload, send))
+                elif channel != "renew-response":
                     node.take(channel, payload, send, time.monotonic())
                 elif renewal.take(payload, time.monotonic()):
                     return
@@ -122,7 +140,7 @@ def _stay_connected(
         link.close()
 
 
-def _learn_time(home: Path, identity: dict[str, Any], clock: Clock) -> None:
+def _learn_time(home: Path, identity: dict[str, Any], clock: Clock, log: Log) -> None:
     """Ask the server what time it is; nothing changes if it cannot be believed."""
     try:
         learn_time(identity["activation"], home / "identity" / "ca.pem", clock)
@@ -159,6 +177,6 @@ def _is_running(home: Path) -> bool:
     return False
 
 
-def _end(_number: int, _frame: object) -> None:
+def _end(log: Log) -> None:
     log("ending")
     raise SystemExit(0)

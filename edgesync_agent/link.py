@@ -77,6 +77,9 @@ class Link:
         self.write(subscribe_packet(1, [self.prefix + channel for channel in channels]))
         if 0x80 in self._expect(0x90)[2:]:
             raise Lost("the server refuses the subscription")
+        # A server that knows no commands refuses this; then there are none.
+        self.write(subscribe_packet(2, [f"{self.prefix}command"]))
+        self._expect(0x90)
 
     def close(self) -> None:
         """Say good-bye, if it is still heard."""

