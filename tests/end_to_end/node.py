@@ -29,6 +29,7 @@ class Node:
             "delta": queue.Queue(),
             "desire-response": queue.Queue(),
             "renew-response": queue.Queue(),
+            "command": queue.Queue(),
         }
         self.client = mqtt.Client(
             CallbackAPIVersion.VERSION2,

@@ -300,6 +300,21 @@ def _carry(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
+def test_a_command_of_a_server_that_died_is_sent_by_one_that_is_left(fleet: Fleet) -> None:
+    with fleet.server("one") as one, one.client() as api:
+        identity = activate(one, make_batch(api), "n1")
+        given = api.post("/v1/nodes/n1/commands", json={"command": "report", "seconds": 600}).json()
+        one.process.kill()
+        one.process.wait()
+    with fleet.server("two") as two, two.client() as api, connected(two, identity) as node:
+        node.report(apps=[])
+        content = node.next("command")["content"]
+        assert (content["id"], content["command"]) == (given["id"], "report")
+        node.send("command-response", "command", {"id": given["id"], "status": "done"})
+        answer = api.get(f"/v1/nodes/n1/commands/{given['id']}?wait=20").json()
+        assert answer["status"] == "done", answer
+
+
 def test_a_revoked_node_is_out_at_the_broker_too(fleet: Fleet) -> None:
     with fleet.server("one") as one, one.client() as api:
         identity = activate(one, make_batch(api), "n1")

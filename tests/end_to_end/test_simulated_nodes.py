@@ -45,13 +45,15 @@ def api(server: Server) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def simulated(server: Server, batch: dict[str, Any], folder: Path) -> Iterator[None]:
+def simulated(
+    server: Server, batch: dict[str, Any], folder: Path, *arguments: str
+) -> Iterator[None]:
     """Both nodes run meanwhile; what each holds is in a directory of its own below *folder*."""
     command = [sys.executable, "-m", "edgesync", "sim", "--count", str(len(NODES))]
     command += ["--batch", batch["name"], "--token", batch["securityKey"], "--ca", server.ca]
     command += ["--activation", server.activation, "--mqtt", f"127.0.0.1:{server.mqtt_port}"]
     command += ["--state-dir", str(folder), "--apply-delay", "0", "--interval", "0.5"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL)
     try:
         yield
         process.send_signal(signal.SIGTERM)
