@@ -319,8 +319,10 @@ class Agent:
                 earlier = self._timers.pop(action.timer, None)
                 if earlier is not None:
                     earlier.cancel()
+                # Those that were not answered together are not to report again together.
+                more = self._random.uniform(1.0, 1.5) if action.timer is Timer.ANSWER else 1.0
                 self._timers[action.timer] = loop.call_later(
-                    action.seconds, self._events.put_nowait, TimerDue(action.timer)
+                    action.seconds * more, self._events.put_nowait, TimerDue(action.timer)
                 )
             case Apply():
                 self._apply(action.apps)

@@ -56,6 +56,8 @@ class Pace:
     interval: float = 20.0
     stats_interval: float = 5.0
     request_timeout: float = 30.0
+    # For the answer to a report, before it is sent again; doubled while none comes.
+    answer_timeout: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,8 @@ class State:
     seq: int = 0
     # The highest seq an answer came for.
     answered: int = 0
+    # How many reports in a row were sent again, as nobody had answered.
+    unanswered: int = 0
     requests: int = 0
     # The server has nothing to change about what was reported last.
     is_agreed: bool = False
@@ -138,7 +142,12 @@ def _report(state: State, now: datetime) -> tuple[State, Actions]:
     meta: dict[str, MetaValue] = {SEQUENCE: state.seq, RUN: state.run, INTERVAL: interval}
     message = Message(Kind.REPORT, content, meta)
     publish = Publish(Channel.REPORT, message, qos=1)
-    return state, (publish, StartTimer(Timer.REPORT, state.pace.interval))
+    return state, (publish, StartTimer(Timer.REPORT, state.pace.interval), *_answer_timer(state))
+
+
+def _answer_timer(state: State) -> Actions:
+    seconds = state.pace.answer_timeout * 2**state.unanswered
+    return (StartTimer(Timer.ANSWER, seconds),) if seconds < state.pace.interval else ()
 
 
 def _timer_due(state: State, timer: Timer, now: datetime) -> tuple[State, Actions]:
@@ -147,6 +156,10 @@ def _timer_due(state: State, timer: Timer, now: datetime) -> tuple[State, Action
     match timer:
         case Timer.REPORT:
             return _report(state, now)
+        case Timer.ANSWER if state.answered >= state.seq:
+            return state, ()
+        case Timer.ANSWER:
+            return _report(replace(state, unanswered=state.unanswered + 1), now)
         case Timer.STATS:
             stats = Message(Kind.STATS, stats_content(state.usage))
             return state, (Publish(Channel.STATS, stats, qos=0), *_stats_timer(state))
@@ -184,6 +197,9 @@ def _received(state: State, event: MessageReceived, now: datetime) -> tuple[Stat
         case Channel.DELTA, Kind.REPORT:
             return _delta(state, message, now)
         case Channel.DELTA, Kind.ERROR:
+            answers = _sequence(message.meta.get(SEQUENCE))
+            if answers == state.seq and message.meta.get(RUN, state.run) == state.run:
+                state = replace(state, answered=answers, unanswered=0)
             return _trouble(state, f"error: {_code(message)} {message.content}")
         case Channel.DESIRE_RESPONSE, Kind.DESIRE:
             return _values(state, message, now)
@@ -247,7 +263,7 @@ def _delta(state: State, message: Message, now: datetime) -> tuple[State, Action
     if answers is not None:
         if message.meta.get(RUN, state.run) != state.run or answers < state.answered:
             return state, ()
-        state = replace(state, answered=answers)
+        state = replace(state, answered=answers, unanswered=0)
     wanted = _wanted(message.content, state.held)
     if wanted is None:
         return _trouble(state, "the delta cannot be read")

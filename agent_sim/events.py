@@ -13,6 +13,7 @@ class Timer(StrEnum):
     """What a node waits for."""
 
     REPORT = "report"
+    ANSWER = "answer"
     STATS = "stats"
     REQUEST = "request"
 

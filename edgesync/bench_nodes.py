@@ -36,6 +36,7 @@ MAX_SECONDS = 120
 _RAMP = 64  # connections made at the same time, where it is not a storm
 _HANDSHAKE_SECONDS = 60
 _KEEP_ALIVE = 400
+_ANSWER_SECONDS = 5.0
 _CONNACK, _PUBLISH, _SUBACK = 0x20, 0x30, 0x90
 _SEQUENCE_MARK = 0xFEDC_BA98
 _USAGE_MARK = "9876543210"
@@ -117,6 +118,8 @@ class LightNode(asyncio.Protocol):
         self.settled_at = 0.0  # when it was last told that there is nothing to change
         self.settled_connection = 0  # on which of its connections that was
         self.reported_at = 0.0
+        self.is_waiting = False  # for the answer to its last report
+        self.patience = _ANSWER_SECONDS  # until it is sent again
         self.flood: Flood | None = None
         self.lost: asyncio.Future[None] | None = None  # done when the connection is
         self._settled = settled
@@ -175,7 +178,14 @@ class LightNode(asyncio.Protocol):
         usage = f"{self._sequence:010d}"
         content = report_content(self.node_id, self.held, self._size, usage)
         self._publish(Channel.REPORT, Message(Kind.REPORT, content, self._next_meta()))
-        self.reported_at = time.monotonic()
+        self.reported_at, self.is_waiting = time.monotonic(), True
+
+    def report_again(self, interval: float) -> None:
+        """Report if the last one was not answered in time, or is an *interval* ago."""
+        due = min(self.patience, interval) if self.is_waiting else interval
+        if self.is_connected and time.monotonic() - self.reported_at > due:
+            self.patience = min(2 * self.patience, interval)
+            self.report()
 
     def begin_flood(self, window: int) -> None:
         """Keep *window* reports unanswered until `end_flood`."""
@@ -210,6 +220,8 @@ class LightNode(asyncio.Protocol):
             self.report()
 
     def _obey(self, message: Message) -> None:
+        if message.meta.get("seq") == self._sequence:
+            self.is_waiting, self.patience = False, _ANSWER_SECONDS
         if "apps" in message.content:
             kind = "application"
             infos = [{"kind": kind, **app} for app in message.content["apps"]]
@@ -245,7 +257,7 @@ class NodeFleet:
         self.nodes = [LightNode(node_id, size=size, settled=self._note) for node_id in ids]
         self._contexts = [_context(directory, number) for number in range(len(ids))]
         self._group = group
-        self._interval = interval  # without an answer for so long, a node reports again
+        self._interval = interval  # a node that is waited for reports again
         self._ramp = asyncio.Semaphore(_RAMP)
         self._links: list[asyncio.Task[None]] = []
         self._open: set[LightNode] = set()
@@ -368,11 +380,9 @@ class NodeFleet:
         }
 
     def _report_again(self) -> None:
-        """As nodes do that got no answer: at their next interval."""
-        due = time.monotonic() - self._interval
-        for node in self._open:
-            if node.is_connected and node.reported_at < due:
-                node.report()
+        """As nodes do that got no answer, or are due."""
+        for node in tuple(self._open):
+            node.report_again(self._interval)
 
     async def _stay_connected(
         self, node: LightNode, context: ssl.SSLContext, port: int, random: Random

@@ -24,6 +24,7 @@ from edgesync_agent.node import Node
 from edgesync_agent.renewal import Renewal
 
 INTERVAL = 20.0  # seconds from report to report
+ANSWER_WAIT = 5.0  # seconds until a report is sent again that nobody answers; then twice as many
 BACK_OFF_LIMIT = 180.0  # seconds between attempts to connect
 LINES_KEPT = 200  # of the log, for an operator who asks
 PATIENCE = 30.0  # seconds that `wait` and `stop` have
@@ -118,16 +119,21 @@ def _stay_connected(
         node.note("connected")
         renewal.connected()
         node.fetching.clear()
-        report_due = stats_due = 0.0
+        report_due = stats_due = again_due = 0.0
+        pause = ANSWER_WAIT
         while not renewal.tend(send, time.monotonic()):
             now = time.monotonic()
-            if now >= report_due or node.changed:
+            is_missing = node.waiting and now >= again_due
+            if now >= report_due or node.changed or is_missing:
+                pause = min(2 * pause, INTERVAL) if is_missing else ANSWER_WAIT
                 node.report(send, facts(link.address), usage.stats())
                 report_due, stats_due = now + INTERVAL, now + INTERVAL / 2
+                again_due = now + pause * (1 + random.random() / 2)  # noqa: S311
             elif now >= stats_due:
                 send("stats", "stats", {}, {"nodestats": {"usage": usage.stats().get("usage", {})}})
                 stats_due = report_due + INTERVAL / 2
-            for channel, payload in link.receive(min(report_due, stats_due) - now):
+            due = min(report_due, stats_due, again_due if node.waiting else report_due)
+            for channel, payload in link.receive(max(due - now, 0)):
                 if channel == "command":
                     node.note(commands.take(payload, send))
                 elif channel != "renew-response":

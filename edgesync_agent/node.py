@@ -50,12 +50,14 @@ class Node:
         self.fetching: dict[str, _Fetch] = {}
         self.properties: dict[str, str] | None = None  # None until the server wants any
         self.answered = False  # whether a report of this run was answered
+        self.waiting = False  # whether the last report was not answered yet
         self.changed = True  # whether there is something to report at once
 
     def report(self, send: Send, node: dict[str, str], stats: dict[str, Any]) -> None:
         """Say all there is to say."""
         self.sequence += 1
         self.changed = False
+        self.waiting = True
         known = {name: ("Pending", version, CAUSE) for name, version in self.held.items()}
         failed = {name: ("Failed", version, why) for name, (version, why) in self.failed.items()}
         content: dict[str, Any] = {
@@ -86,6 +88,8 @@ class Node:
             kind, meta, content = message["kind"], message["meta"], message["content"]
             self.clock.hear(meta.get("time"))
             request = str(meta.get("x-baetyl-request-id", ""))
+            if channel == "delta" and meta.get("seq") == self.sequence:
+                self.waiting = False
             if kind == "error":
                 self.fetching.pop(request, None)
                 self.note(f"the server answers with an error: {content}")

@@ -30,7 +30,11 @@ def test_a_report_follows_the_connection_at_once() -> None:
     assert report.content["apps"] == []
     assert report.content["nodestats"]["usage"] == {"cpu": "0.5", "memory": "1000"}
     assert report.content["time"] == "2026-11-23T12:00:00Z"
-    assert of(actions, StartTimer) == [StartTimer(Timer.REPORT, 20), StartTimer(Timer.STATS, 5)]
+    assert of(actions, StartTimer) == [
+        StartTimer(Timer.REPORT, 20),
+        StartTimer(Timer.ANSWER, 5),
+        StartTimer(Timer.STATS, 5),
+    ]
 
 
 def test_the_sequence_goes_up_by_one_and_on_over_connections(node: Node) -> None:
@@ -58,7 +62,32 @@ def test_stats_go_on_by_themselves(node: Node) -> None:
 
 def test_stats_can_be_off() -> None:
     actions = Node(State(run="r", pace=Pace(20, 0))).happen(Connected())
-    assert of(actions, StartTimer) == [StartTimer(Timer.REPORT, 20)]
+    assert of(actions, StartTimer) == [StartTimer(Timer.REPORT, 20), StartTimer(Timer.ANSWER, 5)]
+
+
+def test_a_report_that_nobody_answers_is_sent_again_less_and_less_often(
+    server: ServerModel,
+) -> None:
+    node = Node(State(run="r", pace=Pace(30, 0)))
+    first = node.happen(Connected())
+    again = [node.happen(TimerDue(Timer.ANSWER)) for _ in range(3)]
+    pauses = [timer.seconds for one in again for timer in of(one, StartTimer)]
+    assert pauses == [30, 10, 30, 20, 30]  # the last time the interval is over first
+    assert [published(one, Channel.REPORT)[0].meta["seq"] for one in again] == [2, 3, 4]
+    assert of(first, StartTimer)[-1] == StartTimer(Timer.ANSWER, 5)
+
+    answer = server.answer(Channel.REPORT, published(node.done, Channel.REPORT)[-1])
+    assert answer is not None
+    node.happen(MessageReceived(*answer))
+    assert node.happen(TimerDue(Timer.ANSWER)) == []
+    assert StartTimer(Timer.ANSWER, 5) in node.happen(TimerDue(Timer.REPORT))
+
+
+def test_a_report_that_is_refused_is_not_sent_again(node: Node) -> None:
+    [report] = published(node.happen(TimerDue(Timer.REPORT)), Channel.REPORT)
+    refused = error("RequestParamInvalid", seq=report.meta["seq"], run="r1")
+    node.happen(MessageReceived(Channel.DELTA, refused))
+    assert node.happen(TimerDue(Timer.ANSWER)) == []
 
 
 # -- deltas and fetching ---------------------------------------------------------------------------

@@ -228,3 +228,21 @@ def test_wanted_properties_are_kept_for_programs_and_said(node: Node, server: Se
     assert reported(node, server)["nodeprops"] == wanted
     tell(node, server, {**server.delta(), "nodeprops": wanted})
     assert not node.changed
+
+
+def test_only_the_answer_to_the_last_report_ends_the_wait_for_it(
+    node: Node, server: Server
+) -> None:
+    assert not node.waiting
+    for _ in range(2):
+        reported(node, server)
+    tell(node, server, {}, seq=1, run="run")
+    tell(node, server, {})  # pushed
+    assert node.waiting
+    tell(node, server, {}, seq=2, run="run")
+    assert not node.waiting
+    reported(node, server)
+    assert node.waiting
+    error = {"kind": "error", "meta": {"seq": 3}, "content": "no"}
+    node.take("delta", json.dumps(error).encode(), server.send, 0)
+    assert not node.waiting

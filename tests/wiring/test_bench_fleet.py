@@ -45,7 +45,8 @@ def check(found: list[dict[str, Any]], layout: Layout) -> None:
     assert details[FIGURES[4]]["never answered"] == 0
     assert details[FIGURES[2]]["50 % s"] <= found[2]["value"]
     storm = details[FIGURES[5]]
-    assert 0 < storm["of which restart s"] <= storm["all back s"] + 1
+    # Nodes may be back with the first server while the second one still starts.
+    assert min(storm["of which restart s"], storm["all back s"]) > 0
     assert storm["API calls"] > 0
     assert 0 < storm["API p50 ms"] <= storm["API p99 ms"]
 
