@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import queue
 import shutil
 import signal
 import socket
@@ -83,6 +84,12 @@ class Fleet:
         assert self.process is not None
         self.process.send_signal(number)
 
+    def kill_broker(self) -> None:
+        """As a crash does."""
+        self.signal_broker(signal.SIGKILL)
+        assert self.process is not None
+        self.process.wait(20 * UNIT)
+
     def stop_broker(self) -> None:
         """As an operator does: it saves what it holds."""
         self.signal_broker(signal.SIGTERM)
@@ -108,14 +115,16 @@ def fleet(tmp_path: Path, postgres: Postgres) -> Iterator[Fleet]:
 
 
 @contextmanager
-def simulated(server: Server, fleet: Fleet, batch: dict[str, Any]) -> Iterator[None]:
+def simulated(
+    server: Server, fleet: Fleet, batch: dict[str, Any], *, interval: int = 1
+) -> Iterator[None]:
     command = [sys.executable, "-m", "edgesync", "sim", "--quiet", "--count", str(NODES)]
     command += ["--batch", batch["name"], "--activation", server.activation, "--ca", server.ca]
     command += [
         "--mqtt",
         f"localhost:{fleet.ports[0]}",
         "--interval",
-        "1",
+        str(interval),
         "--apply-delay",
         "0",
         "--state-dir",
@@ -205,6 +214,62 @@ def test_a_broker_that_restarts_is_found_again(fleet: Fleet) -> None:
         report["meta"], report["content"] = {"seq": 2}, {"node": {"hostname": "two"}}
         send(fleet, identity, report)
         wait_for(lambda: hostname(api) == "two", "the second report")
+
+
+def test_nothing_answered_is_lost_when_the_broker_is_killed(fleet: Fleet) -> None:
+    """It forgets what it held; what it had acknowledged nodes report again, as nobody answered."""
+    with fleet.server("one") as one, one.client() as api:
+        batch = make_batch(api, labels={"site": "a"})
+        identity = activate(one, make_batch(api, "b2"), "n1")
+        version = make_app(api, selector="site=a")["version"]
+        # Nobody may wait for an interval.
+        with simulated(one, fleet, batch, interval=3600), Talker(one, identity) as talker:
+            wait_for(lambda: running(api, "web", version) == NODES, "all nodes", units=60)
+            wait_for(lambda: talker.answered >= 20, "answers")
+            fleet.kill_broker()
+            answered = talker.answered
+            version = put_image(api, "nginx:2")
+            fleet.start_broker()
+            wait_for(lambda: talker.answered > answered, "answers again", units=60)
+            assert int(hostname(api)) >= answered
+            wait_for(lambda: running(api, "web", version) == NODES, "the update", units=60)
+        assert int(hostname(api)) >= talker.answered
+
+
+class Talker:
+    """A node that says the number of its report in it, and reports as soon as it is answered.
+
+    It reports again where no answer comes, as docs/protocol.md has it.
+    """
+
+    def __init__(self, server: Server, identity: Identity) -> None:
+        self.answered = 0
+        self._node = Node(identity)
+        self._node.client.reconnect_delay_set(1, 1)
+        self._port = server.mqtt_port
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._talk, daemon=True)
+
+    def __enter__(self) -> "Talker":
+        self._node.client.connect("localhost", self._port)
+        self._node.client.loop_start()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+        self._node.client.disconnect()
+        self._node.client.loop_stop()
+
+    def _talk(self) -> None:
+        node = self._node
+        while not self._is_over.is_set():
+            node.sequence += 1
+            content = {"node": {"hostname": str(node.sequence)}}
+            node.send("report", "report", content, seq=node.sequence, run="r")
+            with contextlib.suppress(queue.Empty):
+                self.answered = node.told["delta"].get(timeout=1)["meta"]["seq"]
 
 
 def test_what_comes_while_the_database_is_away_is_stored_later(

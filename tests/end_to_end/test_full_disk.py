@@ -1,0 +1,80 @@
+"""A disk that is full for a while: what the server says, what it keeps, and that it goes on."""
+
+import queue
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from tests.end_to_end.conftest import Server, activate, kv, make_app, make_batch, wait_for
+from tests.end_to_end.node import Node, connected
+
+LIMIT = 4096
+"""No file may grow beyond it; SQLite needs more for a single page of its log."""
+
+
+@contextmanager
+def full_disk(server: Server) -> Iterator[None]:
+    """As the server sees it: whoever owns the process may limit the size of its files."""
+    pid, which = server.process.pid, resource.RLIMIT_FSIZE
+    before = resource.prlimit(pid, which)
+    resource.prlimit(pid, which, (LIMIT, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, which, before)
+
+
+def say(node: Node, hostname: str) -> int:
+    """Publish a report and wait for nothing; its number."""
+    node.sequence += 1
+    node.send("report", "report", {"node": {"hostname": hostname}}, seq=node.sequence, run="r")
+    return node.sequence
+
+
+def answers(node: Node) -> Iterator[dict[str, Any]]:
+    while True:
+        try:
+            yield node.told["delta"].get_nowait()
+        except queue.Empty:
+            return
+
+
+def hostname(api: httpx.Client) -> str:
+    return str(api.get("/v1/nodes/n1/stats").json()["report"]["node"]["hostname"])
+
+
+def test_a_full_disk_loses_nothing_that_was_acknowledged(server: Server, api: httpx.Client) -> None:
+    identity = activate(server, make_batch(api), "n1")
+    config = {"name": "kept", "data": [kv("a", "b")]}
+    with connected(server, identity) as node:
+        answer = node.report(node={"hostname": "before"})
+        acked = node.acked.get(timeout=10)
+        with full_disk(server):
+            said = say(node, "while it was full")
+            refused = wait_for(
+                lambda: (answer := api.post("/v1/configs", json=config)).is_error and answer,
+                "the API to notice",
+            )
+            assert refused.status_code == 503
+            assert refused.json()["code"] == "ServiceUnavailable"
+            said_why = "cannot store messages, trying again: the database cannot be used"
+            wait_for(lambda: said_why in server.log(), "the inbox")
+            # What is there can be read; nothing that is not stored is acknowledged or answered.
+            assert hostname(api) == "before"
+            assert api.get("/v1/configs/kept").status_code == 404
+            assert list(answers(node)) == []
+            assert node.acked.empty()
+            assert server.process.poll() is None
+
+        answer = node.next()
+        assert answer["meta"]["seq"] == said
+        assert node.acked.get(timeout=10) > acked
+        assert hostname(api) == "while it was full"
+        assert api.post("/v1/configs", json=config).status_code == 200
+        version = make_app(api, selector="baetyl-node-name=n1")["version"]
+        wanted = {"apps": [{"name": "web", "version": version}]}
+        assert node.report(apps=[])["content"]["apps"] == wanted["apps"]
+        assert node.report(**wanted)["content"] == {}
