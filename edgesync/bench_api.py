@@ -4,7 +4,9 @@ The calls go through the real API in this process, without a network between; th
 (WAL, synchronous=FULL). Beside each call, one after the other in the same run, the store gets by
 key the rows that the answer shows, and nothing else: the ratio is what all the rest costs. A list
 is measured in three ways: page after page, while no label changes; with a node labelled anew before
-each call; and spelt otherwise each time, so that the total is counted and not remembered. An app
+each call; and spelt otherwise each time, so that the total is counted and not remembered. For
+the overview and a rollout every node has said that it runs each of a few apps, every second one but
+for the one whose rollout is asked for. An app
 for all nodes stands beside the time in which the store puts a row for each node.
 """
 
@@ -30,6 +32,7 @@ from cloud.core.report import Order, read_report
 from cloud.http.event_feed import EventFeed
 from cloud.http.metrics import Metrics
 from cloud.http.refusals import RefusalLog
+from cloud.operations.reports import receive_report
 from cloud.rest.app import rest_app
 from cloud.rest.event_stream import EventStreams
 from cloud.store.interface import Store, Transaction
@@ -63,6 +66,17 @@ _APP = {
     "selector": "fleet=bench",
     "services": [{"name": "main", "image": "image", "replica": 1}],
 }
+
+_APPS = 5
+_INSTANCES = {"i": {"serviceName": "main", "extension": "x" * 300}}
+_REPORT = {
+    "node": {"hostname": "n", "arch": "amd64", "os": "linux", "machineID": "0" * 32},
+    "nodestats": {
+        "usage": {"cpu": "0.7", "memory": "1200Mi"},
+        "capacity": {"cpu": "4", "memory": "8Gi"},
+    },
+}
+"""2 kB with what is said of the apps."""
 
 Call = Callable[[], Awaitable[object]]
 
@@ -174,6 +188,7 @@ class Bench:
         ]
         for selector in SELECTORS:
             results += await self._listed(selector)
+        results += await self._rolled_out()
         results.append(await self._put_app())
         return results
 
@@ -217,6 +232,41 @@ class Bench:
             await beside(name, self.calls, next_page, rows),
             await beside(f"{name}, labels changed", self.calls, first_page, rows, before=relabel),
             await beside(f"{name}, first time", self.calls, new_list, rows),
+        ]
+
+    async def _rolled_out(self) -> list[Result]:
+        names = [f"app{number}" for number in range(_APPS)]
+        versions: dict[str, str] = {}
+        for name in names:
+            answer = await self.client.post("/v1/apps", json={**_APP, "name": name})
+            versions[name] = answer.raise_for_status().json()["version"]
+
+        def report(tx: Transaction, start: int) -> None:
+            for number in range(start, min(start + _GROUP, self.nodes)):
+                apps = [
+                    {"name": name, "version": versions[name]}
+                    for name in names[: _APPS - number % 2]
+                ]
+                stats = [{**app, "status": "Running", "instances": _INSTANCES} for app in apps]
+                said = read_report({**_REPORT, "apps": apps, "appstats": stats}, Order())
+                receive_report(tx, f"{_NAMESPACE}.n{number}", said, "json", now=datetime.now(UTC))
+
+        for start in range(0, self.nodes, _GROUP):
+            await self.store.write(lambda tx, start=start: report(tx, start))  # type: ignore[misc]
+        last = names[-1]
+        return [
+            await beside(
+                "overview",
+                self.calls,
+                lambda: self._get("/v1/overview"),
+                lambda: self.store.read(lambda tx: [tx.app(_NAMESPACE, name) for name in names]),
+            ),
+            await beside(
+                "rollout",
+                self.calls,
+                lambda: self._get(f"/v1/apps/{last}/rollout"),
+                lambda: self.store.read(lambda tx: tx.app(_NAMESPACE, last)),
+            ),
         ]
 
     async def _put_app(self) -> Result:

@@ -1,11 +1,10 @@
 """A namespace at a glance: how its nodes stand, and how far its apps have come."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cloud.core.app import App
-from cloud.core.readiness import State
 from cloud.core.rollout import Rollout, rollout_of
 from cloud.operations.apps import existing_app
 from cloud.store.interface import Transaction
@@ -33,9 +32,11 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What there is to see of a namespace; of its *apps* those that changed last, newest first."""
+    """What there is to see of a namespace beside its nodes.
 
-    states: Mapping[State, int]
+    *apps* are those that changed last, newest first.
+    """
+
     apps: Sequence[Rollout]
     activations_of_day: int
     activations_of_hour: int
@@ -59,7 +60,6 @@ def overview(tx: Transaction, namespace: str, *, now: datetime) -> Overview:
     apps = sorted(tx.catalog(namespace).apps.values(), key=_change, reverse=True)
     ended, *ending = tx.count_ends_in(namespace, [now + left for left in _LEFT])
     return Overview(
-        states=tx.count_states_in(namespace, now),
         apps=[_rollout(tx, app) for app in apps[:APPS_SHOWN]],
         activations_of_day=tx.count_activations(namespace, now - _DAY),
         activations_of_hour=tx.count_activations(namespace, now - _HOUR),

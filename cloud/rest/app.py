@@ -26,6 +26,7 @@ from cloud.rest.metrics import metrics_route
 from cloud.rest.routes import ROUTES
 from cloud.rest.session import session_routes
 from cloud.rest.sessions import Sessions
+from cloud.rest.state_counts import StateCounts
 from cloud.store.interface import Store
 
 
@@ -92,6 +93,7 @@ def rest_app(
         streams=streams,
         usage_step=usage_step,
         revisions_kept=revisions_kept,
+        states=StateCounts(clock),
     )
     callers = Callers(admin_token_digest, store, clock, limits, refusals)
     sessions = Sessions(session_key)

@@ -26,6 +26,7 @@ from cloud.rest.audited import AuditedStore, attempt_of
 from cloud.rest.auth import caller_of
 from cloud.rest.continuation import Continuations
 from cloud.rest.event_stream import EventStreams
+from cloud.rest.state_counts import StateCounts
 from cloud.rest.views import View, list_view
 from cloud.store.interface import Store
 
@@ -63,6 +64,7 @@ class Api:
     streams: EventStreams
     usage_step: timedelta
     revisions_kept: int
+    states: StateCounts
 
 
 @dataclass(frozen=True, slots=True)

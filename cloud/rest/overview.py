@@ -14,11 +14,12 @@ from cloud.rest.views import View
 async def get_overview(call: Call) -> View:
     """`GET /v1/overview`."""
     seen = await call.store.read(lambda tx: overview.overview(tx, call.namespace, now=call.now))
+    states = await call.api.states.of(call.namespace, call.store)
     ends = seen.ends
     return {
         "nodes": {
-            "total": sum(seen.states.values()),
-            **{state.value: count for state, count in seen.states.items()},
+            "total": sum(states.values()),
+            **{state.value: count for state, count in states.items()},
         },
         "apps": [_rollout_view(rollout) for rollout in seen.apps],
         "lastChange": _change_view(seen.apps),

@@ -16,6 +16,8 @@ LINES = [
         for selector in SELECTORS
         for change in ("", ", labels changed", ", first time")
     ),
+    "overview",
+    "rollout",
     "put an app for all nodes",
 ]
 

@@ -1,0 +1,45 @@
+"""How often nodes are counted."""
+
+from datetime import timedelta
+from typing import Any
+
+from cloud.core.readiness import State
+from cloud.rest.state_counts import StateCounts
+from tests.rest.conftest import Clock
+
+
+class Slow:
+    """A store in which counting takes so many seconds, and finds one node more each time."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self.clock, self.seconds, self.count = clock, seconds, 0
+
+    async def read(self, _work: object) -> Any:
+        self.clock.advance(self.seconds)
+        self.count += 1
+        return {State.NEVER: self.count}
+
+
+async def test_a_count_is_told_for_as_long_as_it_was_worth() -> None:
+    clock = Clock()
+    counts = StateCounts(clock)
+    quick: Any = Slow(clock, 0.0)
+    slow: Any = Slow(clock, 0.04)
+
+    async def told(store: Any, namespace: str = "default") -> int:
+        return (await counts.of(namespace, store))[State.NEVER]
+
+    assert [await told(quick) for _ in range(3)] == [1, 2, 3]
+    assert await told(slow) == 1
+    clock.advance(3.9)
+    assert await told(slow) == 1
+    assert await told(slow, "other") == 2
+    clock.advance(0.1)
+    assert await told(slow) == 3
+    clock.now -= timedelta(hours=1)
+    assert await told(slow) == 4
+    slow.seconds = 10
+    clock.advance(5)
+    assert await told(slow) == 5
+    clock.advance(15)
+    assert await told(slow) == 6
