@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from cloud.core.quantities import parse_quantity
-from cloud.core.report import StoredReport
 
 DAY = timedelta(days=1)
 """How far back the ring goes."""
@@ -47,6 +47,7 @@ class _Stats(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Stats)
 
 
+@lru_cache(maxsize=16)
 def step_of(now: datetime, step: timedelta) -> int:
     """The number of the step that *now* is in; 0 if there is no history."""
     return int(now.timestamp() // step.total_seconds()) if step else 0
@@ -57,17 +58,18 @@ def slot_of(number: int, step: timedelta) -> int:
     return number % (DAY // step)
 
 
-def usage_point(stored: StoredReport, now: datetime) -> UsagePoint | None:
-    """What *stored* says of usage, as of *now*; None if it says nothing.
+def usage_point(report: bytes, later: bytes | None, now: datetime) -> UsagePoint | None:
+    """What a *report* and the usage that came *later*, if any, say, as of *now*; None: nothing.
 
-    Several machines of one node count as one: what they use and have is added up.
+    Both are documents as they are kept. Several machines of one node count as one: what they use
+    and have is added up.
     """
-    machines = _machines(_DECODER.decode(stored.report.document).nodestats)
-    later = _machines(_DECODER.decode(stored.usage).nodestats) if stored.usage else {}
-    if len(machines) == len(later) == 1:
+    machines = _machines(_DECODER.decode(report).nodestats)
+    newer = _machines(_DECODER.decode(later).nodestats) if later else {}
+    if len(machines) == len(newer) == 1:
         # A machine may be called by its name in one message and by none in the other.
-        later = dict(zip(machines, later.values(), strict=True))
-    known = [_merged(machines.get(name), later.get(name)) for name in {**machines, **later}]
+        newer = dict(zip(machines, newer.values(), strict=True))
+    known = [_merged(machines.get(name), newer.get(name)) for name in {**machines, **newer}]
     if not known:
         return None
     cpu, cpus = _sum(known, "usage", "cpu"), _sum(known, "capacity", "cpu")

@@ -88,8 +88,8 @@ def receive_report(
     desired = desired_of(tx, namespace, name, reporter.labels, report.reported.sysapps)
     if is_new:
         note_running(tx, namespace, name, report, desired.apps, reporter.running)
-        noted, said = reporter.usage_step, report.document
-        note_usage(tx, namespace, name, said, noted=noted, now=now, step=usage_step)
+        noted = reporter.usage_step
+        note_usage(tx, namespace, name, report.document, noted=noted, now=now, step=usage_step)
     delta = _delta(tx, namespace, name, reporter, report, desired)
     ended = None
     if is_new and (delta or reporter.has_open_deploy):
@@ -115,7 +115,7 @@ def receive_usage(
     namespace, name = split_node_id(node_id)
     noted = tx.put_usage(namespace, name, usage, now)
     if noted is not None:
-        note_usage(tx, namespace, name, usage, noted=noted, now=now, step=usage_step)
+        note_usage(tx, namespace, name, None, usage, noted=noted, now=now, step=usage_step)
     elif tx.node(namespace, name) is None:
         raise NotFound("node", name)
 

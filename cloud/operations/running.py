@@ -1,6 +1,6 @@
 """What nodes say they run, noted beside their reports; written only when it is something new."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 
 import msgspec
 
@@ -16,14 +16,13 @@ def note_running(
     namespace: str,
     name: str,
     report: Report,
-    wanted: Collection[AppVersion],
+    wanted: Sequence[AppVersion],
     noted: str,
 ) -> None:
     """Note what *report* says the node runs; *noted* is the digest of what was noted before."""
-    apps = running_apps(report, wanted)
-    digest = digest_of(apps)
+    digest = digest_of(report, wanted)
     if digest != noted:
-        tx.put_running(namespace, name, apps, digest)
+        tx.put_running(namespace, name, running_apps(report, wanted), digest)
 
 
 def note_running_anew(tx: Transaction, node: Node) -> None:
@@ -33,5 +32,5 @@ def note_running_anew(tx: Transaction, node: Node) -> None:
         return
     report = read_report(msgspec.json.decode(stored.report.document), stored.report.order)
     wanted = tx.catalog(node.namespace).desired_state(node.labels).apps
-    apps = running_apps(report, wanted)
-    tx.put_running(node.namespace, node.name, apps, digest_of(apps))
+    apps, digest = running_apps(report, wanted), digest_of(report, wanted)
+    tx.put_running(node.namespace, node.name, apps, digest)

@@ -14,22 +14,25 @@ def note_usage(
     tx: Transaction,
     namespace: str,
     name: str,
-    message: bytes,
+    report: bytes | None,
+    later: bytes | None = None,
     *,
     noted: int,
     now: datetime,
     step: timedelta,
 ) -> None:
-    """Note what the node uses, where *message*, just kept, is the first in its step to say so.
+    """Note what the node uses, where what it just said is the first in its step to tell.
 
-    *noted* is the number of the last step that has a point.
+    That is a *report*, or stats that came *later*; *noted* is the number of the last step that
+    has a point.
     """
     number = step_of(now, step)
-    if number == noted or _USAGE not in message:
+    if number == noted or _USAGE not in (later or report or b""):
         return
     tx.set_usage_step(namespace, name, number)
-    stored = tx.report(namespace, name)
-    point = usage_point(stored, now) if stored else None
+    if report is None and (stored := tx.report(namespace, name)):
+        report = stored.report.document
+    point = usage_point(report or b"{}", later, now)
     if point is not None:
         tx.put_usage_point(namespace, name, slot_of(number, step), point)
 

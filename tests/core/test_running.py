@@ -63,13 +63,17 @@ def test_what_no_app_of_this_server_is_called_is_not_counted() -> None:
 
 def test_the_digest_is_another_for_whatever_is_counted() -> None:
     web = ("web", "2")
-    apps = [
-        running_apps(report([]), WANTED),
-        running_apps(report([web]), WANTED),
-        running_apps(report([web]), []),
-        running_apps(report([web], []), WANTED),
-        running_apps(report([("web", "22")]), WANTED),
-        running_apps(report([web, ("logs", "7")]), WANTED),
+    failed = [{"name": "web", "version": "2", "status": "Failed"}]
+    digests = [
+        digest_of(report([]), WANTED),
+        digest_of(report([web]), WANTED),
+        digest_of(report([web]), []),
+        digest_of(report([web], []), WANTED),
+        digest_of(report([web], failed), WANTED),
+        digest_of(report([("web", "22")]), WANTED),
+        digest_of(report([web, ("logs", "7")]), WANTED),
     ]
-    assert len({digest_of(each) for each in apps}) == len(apps)
-    assert digest_of(()) == ""
+    assert len(set(digests)) == len(digests)
+    assert digests[0] == ""
+    busy = {**failed[0], "instances": {"i": {"usage": {"cpu": "1"}}}}
+    assert digest_of(report([web], [busy]), WANTED) == digests[4]

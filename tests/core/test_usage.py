@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.core.report import Order, StoredReport, read_report
+from cloud.core.report import Order, read_report
 from cloud.core.usage import DAY, UsagePoint, slot_of, step_of, usage_point
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -22,7 +22,7 @@ GIB = 2**30
 def point(nodestats: Any, later: Any = None) -> UsagePoint | None:
     report = read_report({"nodestats": nodestats}, Order())
     usage = None if later is None else msgspec.json.encode({"nodestats": later})
-    return usage_point(StoredReport(report, "json", NOW, usage), NOW)
+    return usage_point(report.document, usage, NOW)
 
 
 def test_usage_is_that_of_the_machine() -> None:
