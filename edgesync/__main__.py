@@ -35,6 +35,7 @@ COMMANDS = {
     "watch": "edgesync.verbs.events:watch",
     "wait": "edgesync.verbs.wait:wait",
     "top": "edgesync.verbs.top:top",
+    "explain": "edgesync.verbs.explain:explain",
     "history": "edgesync.verbs.history:history",
     "undo": "edgesync.verbs.history:undo",
     "logs": "edgesync.verbs.remote:logs",

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from edgesync.client import Server
-from edgesync.showing import age, json_of, printable, show_change, show_rows, yaml_of
+from edgesync.showing import age, coloured, json_of, printable, show_change, show_rows, yaml_of
 from edgesync.verbs.options import (
     Target,
     asks_server,
@@ -46,7 +46,8 @@ def history(
         query = {key: str(number) for key, number in ends.items() if number}
         difference = server.call("GET", f"{target.url}/diff", query=query)
         if output == "table":
-            click.echo(printable(difference["text"]), nl=False)
+            for line in printable(difference["text"]).splitlines():
+                click.echo(coloured(line, line[:1]))
         else:
             _print(difference, output)
     else:

@@ -83,5 +83,5 @@ def _carried_out(server: Server, node: str, wanted: Mapping[str, Any]) -> Mappin
         note(command["output"])
     cause = command.get("cause") or "the node did not answer in time"
     raise click.ClickException(
-        f"{command['status']}: {printable(cause)}\n`edgesync describe node {node}` says how it is."
+        f"{command['status']}: {printable(cause)}\n`edgesync explain node {node}` says how it is."
     )

@@ -85,7 +85,8 @@ def _why_not_converged(server: Server, target: Target) -> str:
     if target.kind is APP:
         return _why_app_has_not(server.call("GET", f"{target.url}/rollout"))
     if target.kind is NODE:
-        return _why_node_has_not(server, target)
+        explained = server.call("GET", f"{target.url}/explain")
+        return "" if explained["converged"] else in_line(explained["message"])
     if not target.kind.has_revisions:
         raise click.UsageError(f"{target.kind.plural} do not converge")
     apps = server.call("GET", f"{target.url}/apps")["items"]
@@ -102,24 +103,6 @@ def _why_app_has_not(rollout: Mapping[str, Any]) -> str:
     ]
     version = rollout["version"]
     return f"{running} of {selected} nodes run version {version} ({', '.join(parts)})"
-
-
-def _why_node_has_not(server: Server, target: Target) -> str:
-    wanted = server.call("GET", f"{target.url}/apps")["items"]
-    stats = server.call("GET", f"{target.url}/stats")
-    report = stats.get("report") or {}
-    running = {
-        (one.get("name"), one.get("version"))
-        for one in report.get("appstats") or ()
-        if one.get("status") == "Running"
-    }
-    missing = [one["name"] for one in wanted if (one["name"], one["version"]) not in running]
-    extra = {name for name, _ in running} - {one["name"] for one in wanted}
-    if not stats["ready"]:
-        return f"is {stats['state']['name']}: {in_line(stats['state']['reason'])}"
-    if missing:
-        return f"does not run what it should of {', '.join(missing)}"
-    return f"runs {', '.join(sorted(map(str, extra)))} still" if extra else ""
 
 
 def _why_not_ready(server: Server, target: Target) -> str:
