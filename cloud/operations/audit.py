@@ -78,7 +78,7 @@ def carry_out(
     if change is None and watched.count:
         also[kind_of(attempt.action)] = watched.count
     if attempt.action == Action.NODE_REVOKE:
-        note_revocation(tx, attempt)
+        note_revocation(tx, attempt, attempt.name)
     tx.append_audit(Entry(_cleaned(attempt), DONE, before, after, _json(also)))
     return result
 

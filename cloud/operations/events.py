@@ -7,6 +7,7 @@ from typing import Any
 
 from cloud.core import event as types
 from cloud.core.audit import DEVICE, Action, Attempt, kind_of
+from cloud.core.batch import Record
 from cloud.core.callback import WAITING_LIMIT, Callback, Delivery
 from cloud.core.changes import Noun
 from cloud.core.deploys import Deploy, Outcome
@@ -59,27 +60,22 @@ def note_change(
         verb = types.CREATED if before is None else types.DELETED
     version = getattr(after, "version", None)
     data = {"version": version} if isinstance(version, str) else {}
-    _note_done(tx, attempt, f"{kind}.{verb}", name, f"{kind} {name} was {verb}", data)
-
-
-def note_revocation(tx: Transaction, attempt: Attempt) -> None:
-    """Note that the node of the *attempt* was shut out."""
-    name = attempt.name
-    _note_done(tx, attempt, types.REVOKED, name, f"certificates of {name} were taken back", {})
-
-
-def _note_done(
-    tx: Transaction,
-    attempt: Attempt,
-    event_type: str,
-    name: str,
-    message: str,
-    data: Mapping[str, Any],
-) -> None:
-    kind = kind_of(attempt.action)
-    tx.note_event(
-        Event(event_type, attempt.namespace, kind, name, attempt.time, message, data, attempt.actor)
+    message, time = f"{kind} {name} was {verb}", attempt.time
+    event = Event(
+        f"{kind}.{verb}", attempt.namespace, kind, name, time, message, data, attempt.actor
     )
+    tx.note_event(event)
+    if attempt.action == Action.RECORD_RESET and isinstance(after, Record):
+        note_revocation(tx, attempt, after.node_name)
+
+
+def note_revocation(tx: Transaction, attempt: Attempt, name: str) -> None:
+    """Note that the *attempt* has shut the node of that *name* out."""
+    message, time = f"certificates of {name} were taken back", attempt.time
+    event = Event(
+        types.REVOKED, attempt.namespace, "node", name, time, message, actor=attempt.actor
+    )
+    tx.note_event(event)
 
 
 def note_activation(

@@ -74,11 +74,11 @@ class EventStreams:
 
 @dataclass(frozen=True, slots=True)
 class Follower:
-    """Who follows which events, after what *number* (None: from now on); *check* may be Denied."""
+    """Who follows which events, after what *number*; *check* may be Denied."""
 
     caller: Actor
     wanted: EventFilter
-    number: int | None
+    number: int
     check: Callable[[], Awaitable[None]]
 
 
@@ -114,8 +114,6 @@ async def _followed(
     feed, heartbeat = streams.feed, streams.limits.heartbeat.total_seconds()
     time = asyncio.get_running_loop().time
     number = follower.number
-    if number is None:
-        number = (await store.read(lambda tx: tx.event_range())).last
     yield _OPENING + _place(number)
     checked = time()
     while not feed.is_closed:

@@ -30,8 +30,9 @@ async def list_events(call: Call) -> View | Response:
         call.query("name"),
         None if above or not since else _moment("since", since),
     )
-    if EVENT_STREAM in call.request.headers.get("accept", ""):
-        return _stream(call, wanted)
+    accept = call.request.headers.get("accept", "")
+    if EVENT_STREAM in accept and call.request.method == "GET":
+        return await _stream(call, wanted)
     options = call.list_options()
     page = await call.store.read(
         lambda tx: events.list_events(
@@ -41,10 +42,13 @@ async def list_events(call: Call) -> View | Response:
     return call.list_view(page, options, event_value)
 
 
-def _stream(call: Call, wanted: EventFilter) -> Response:
-    last = call.query("lastEventId") or call.request.headers.get("last-event-id", "")
-    number = _number("lastEventId", last) if last else None
+async def _stream(call: Call, wanted: EventFilter) -> Response:
     request = call.request
+    last = call.query("lastEventId") or request.headers.get("last-event-id", "")
+    if last:
+        number = _number("lastEventId", last)
+    else:
+        number = (await call.store.read(lambda tx: tx.event_range())).last
     follower = Follower(caller_of(request).actor, wanted, number, lambda: check_again(request))
     return EventStreamResponse(call.api.streams, call.store, follower)
 

@@ -61,6 +61,16 @@ async def test_who_follows_events_misses_none_on_any_server(
         assert own == [f"n{writer}-{number}" for number in range(EACH)]
 
 
+async def test_other_servers_hear_of_it_at_once(postgres: Postgres, tmp_path: Path) -> None:
+    open_there = open_on(postgres)
+    event = Event("node.ready", "default", "node", "n", NOW, "")
+    async with open_there(tmp_path) as one, open_there(tmp_path) as two:
+        await one.write_apart(lambda tx: tx.note_event(event))
+        await one.write(lambda tx: tx.number_events(9))
+        async with asyncio.timeout(WAIT):
+            await two.wait_for_events()
+
+
 async def test_what_a_server_left_without_numbers_gets_them_from_the_next(tmp_path: Path) -> None:
     from tests.builders import open_store
 

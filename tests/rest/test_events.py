@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,26 @@ async def test_a_shut_out_node_is_told_of(world: World) -> None:
     await world.feed.round()
     (revoked, _) = (await world.client.call("GET", "/v1/events?type=node.*"))["items"]
     assert (revoked["type"], revoked["subject"]["name"]) == ("node.revoked", "n1")
+
+
+async def test_a_record_that_is_reset_shuts_its_node_out(world: World) -> None:
+    await world.client.call("POST", "/v1/register", {"name": "b"})
+    record = {"name": "r", "fingerprintValue": "F", "nodeName": "n7"}
+    await world.client.call("POST", "/v1/register/b/record", record)
+
+    def activate(tx: Transaction) -> None:
+        found = tx.record("default", "b", "r")
+        assert found is not None
+        tx.put_record(replace(found, active=True))
+
+    await world.store.write(activate)
+    await world.client.call("POST", "/v1/register/b/record/r/reset")
+    await world.feed.round()
+    items = (await world.client.call("GET", "/v1/events?limit=2"))["items"]
+    assert [(one["type"], one["subject"]["name"]) for one in items] == [
+        ("node.revoked", "n7"),
+        ("record.updated", "b/r"),
+    ]
 
 
 async def test_what_was_refused_did_not_happen(world: World) -> None:
@@ -343,10 +364,10 @@ async def test_who_takes_nothing_is_cut_off(tmp_path: Path) -> None:
 
 
 def _much(tx: Transaction, world: World) -> None:
-    for _ in range(5000):
+    for _ in range(3000):
         data = {"text": "x" * 4000}
         tx.note_event(Event("node.lost", "default", "node", "n", world.clock.now, "", data))
-    tx.number_events(5000)
+    tx.number_events(3000)
 
 
 # to callbacks
