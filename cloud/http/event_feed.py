@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 
 from cloud.core.event import EventFilter, NumberedEvent
 from cloud.core.tokens import EVERYWHERE
@@ -122,7 +123,7 @@ class EventFeed:
             return ()
         if not self._newest or self._newest[0].number > number + 1:
             return None
-        return [each for each in self._newest if each.number > number]
+        return list(islice(self._newest, number + 1 - self._newest[0].number, None))
 
     async def wait(self, number: int) -> None:
         """Return once there are events after *number*, or the feed is closed."""

@@ -21,7 +21,7 @@ from cloud.core.audit import Actor
 from cloud.core.event import EventFilter, NumberedEvent, event_value
 from cloud.errors import Denied, TooManyRequests, Unavailable
 from cloud.http.answers import EVENT_STREAM
-from cloud.http.event_feed import EventFeed
+from cloud.http.event_feed import KEPT, EventFeed
 from cloud.http.peer import abort
 from cloud.operations.events import follow_events
 from cloud.store.interface import Store
@@ -58,6 +58,21 @@ class EventStreams:
         self.limits = limits
         # How many each caller has open.
         self._open: Counter[Actor] = Counter()
+        # The newest events as they are sent, made once for all streams.
+        self._messages: dict[int, bytes] = {}
+
+    def messages(self, events: Sequence[NumberedEvent]) -> bytes:
+        """What is sent of *events*."""
+        return b"".join(map(self._message, events))
+
+    def _message(self, event: NumberedEvent) -> bytes:
+        if event.number not in self._messages:
+            if len(self._messages) >= KEPT:
+                self._messages.clear()
+            self._messages[event.number] = _message(
+                str(event.number), event.event.type, event_value(event)
+            )
+        return self._messages[event.number]
 
     @contextlib.contextmanager
     def place(self, caller: Actor) -> Iterator[None]:
@@ -117,7 +132,7 @@ async def _followed(
     yield _OPENING + _place(number)
     checked = time()
     while not feed.is_closed:
-        found, number, text = await _next(feed, store, follower.wanted, number)
+        found, number, text = await _next(streams, store, follower.wanted, number)
         if text:
             yield text
         if not found:
@@ -132,19 +147,19 @@ async def _followed(
 
 
 async def _next(
-    feed: EventFeed, store: Store, wanted: EventFilter, number: int
+    streams: EventStreams, store: Store, wanted: EventFilter, number: int
 ) -> tuple[bool, int, bytes]:
     """Whether there was something after *number*, up to where, and what of it is *wanted*."""
-    newest = feed.after(number)
+    newest = streams.feed.after(number)
     if newest is not None:
         some = newest[:PAGE]
         chosen = [each for each in some if wanted.admits(each.event)]
-        return bool(some), some[-1].number if some else number, _messages(chosen)
+        return bool(some), some[-1].number if some else number, streams.messages(chosen)
     try:
         followed = await store.read(lambda tx: follow_events(tx, wanted, number, limit=PAGE))
     except Unavailable:
         return False, number, b""
-    text = _messages(followed.events)
+    text = streams.messages(followed.events)
     if followed.begin != number:
         gap = {"after": str(number), "from": str(followed.begin)}
         text = _message(str(followed.begin), GAP, gap) + text
@@ -159,12 +174,6 @@ async def _may_go_on(follower: Follower) -> bool:
     except Unavailable:
         pass  # nobody can say now
     return True
-
-
-def _messages(events: Sequence[NumberedEvent]) -> bytes:
-    return b"".join(
-        _message(str(each.number), each.event.type, event_value(each)) for each in events
-    )
 
 
 def _message(identity: str, kind: str, data: Any) -> bytes:

@@ -16,6 +16,7 @@ from cloud.core.callback import WAITING_LIMIT, Delivery
 from cloud.core.event import Event
 from cloud.core.report import Order, read_report
 from cloud.core.tokens import Role
+from cloud.http.retention import Kept, Retention
 from cloud.operations.events import prune_events
 from cloud.operations.reports import receive_report
 from cloud.rest.event_stream import StreamLimits
@@ -151,6 +152,21 @@ async def test_a_place_that_is_not_kept_any_more_has_expired(world: World) -> No
         path = f"/v1/events?{query}"
         await world.client.refused("GET", path, status=410, code="ResourceExpired")
     assert len((await world.client.call("GET", "/v1/events?since=3"))["items"]) == 1
+
+
+async def test_what_is_old_or_too_much_goes(world: World) -> None:
+    kept = Kept(timedelta(days=1), 2)
+    retention = Retention(world.store, world.clock, kept, kept)
+    await describe(world.client)
+    await world.feed.round()
+    assert await retention.prune_events() == 2
+    assert await retention.prune_events() == 0
+    world.clock.advance(24 * 3600 + 1)
+    await world.client.call("POST", "/v1/nodes", {"name": "late"})
+    await world.feed.round()
+    assert await retention.prune_events() == 2
+    (left,) = (await world.client.call("GET", "/v1/events"))["items"]
+    assert left["subject"]["name"] == "late"
 
 
 async def test_a_node_is_told_to_be_ready_when_it_first_reports_and_then_no_more(

@@ -25,7 +25,8 @@ EVENTS = (
         document TEXT NOT NULL
     ) STRICT
     """,
-    "CREATE INDEX event_of_namespace ON event (namespace, number)",
+    # All that filters look at but names, so that few rows are read of many that are counted.
+    "CREATE INDEX event_of_namespace ON event (namespace, number, type, family, kind, time)",
     "CREATE INDEX event_of_thing ON event (namespace, kind, name, number)",
     # The last number that was given, and the last of those that are gone.
     """
