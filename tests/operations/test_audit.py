@@ -63,6 +63,9 @@ NO_CHANGE_OF_A_THING = {
     "put_revision",
     "delete_old_revisions",
     "forget_deleted",
+    # Commands that are over, by age and number.
+    "delete_old_commands",
+    "forget_commands",
     # The log itself.
     "append_audit",
     "prune_audit",
