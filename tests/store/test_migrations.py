@@ -11,6 +11,7 @@ import pytest
 from cloud.core.app import AppSpec, Ref, UseKind, Volume
 from cloud.core.config import ConfigSpec
 from cloud.core.listing import ListOptions
+from cloud.core.revisions import KeptRevision, RevisedKind, Thing, first_revision
 from cloud.errors import Unavailable
 from cloud.store.interface import Transaction
 from cloud.store.migrations import STEPS, migrate
@@ -209,3 +210,31 @@ def test_the_last_certificate_of_each_node_of_before_is_found(
     migrate(connection)
     found = connection.execute("SELECT name, serial, expires FROM last_certificate ORDER BY name")
     assert found.fetchall() == [("n1", "12", 9), ("n3", "16", 7)]
+
+
+async def test_what_an_older_server_put_begins_with_what_it_is(tmp_path: Path) -> None:
+    def put(tx: Transaction) -> None:
+        tx.put_app(app("a", version="7"))
+        tx.put_config(config("c"))
+        tx.put_secret(secret("s"))
+        tx.put_registry(registry("r"))
+        tx.put_node(node("n"))
+
+    def begun(tx: Transaction) -> None:
+        for kind, noun in (
+            (RevisedKind.APP, app("a", version="7")),
+            (RevisedKind.CONFIG, config("c")),
+            (RevisedKind.SECRET, secret("s")),
+            (RevisedKind.REGISTRY, registry("r")),
+        ):
+            thing = Thing(kind, "default", noun.name)
+            assert tx.revision(thing, 1) == KeptRevision(first_revision(noun), noun.spec)
+            assert tx.count_revisions(thing) == 1
+
+    async with open_store(tmp_path) as store:
+        await store.write(put)
+    with closing(sqlite3.connect(tmp_path / "edgesync.db", isolation_level=None)) as connection:
+        connection.execute("DROP TABLE resource_revision")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name = '0017_revisions'")
+    async with open_store(tmp_path) as store:
+        await store.read(begun)
