@@ -32,6 +32,13 @@ def list_ending(
     return tx.list_certificate_ends(namespace, before, options).each(ending)
 
 
+def ending_of(tx: Transaction, namespace: str, name: str) -> Page[EndingNode]:
+    """The one that `list_ending` has of the node, if any, whenever it ends."""
+    node, end = read_node(tx, namespace, name), tx.certificate_end(namespace, name)
+    found = [EndingNode(node, end)] if end else []
+    return Page(found, len(found))
+
+
 def forecast(tx: Transaction, *, now: datetime) -> Mapping[str, int]:
     """How many nodes of all namespaces have how much time left (`core.expiry.BOUNDS`)."""
     *counts, total = tx.count_certificate_ends([*bounds_from(now), None])

@@ -81,6 +81,7 @@ COMPARED = (
 )
 ENDING = (
     Parameter("endsBefore", "RFC 3339; what ends before, by default in 30 days"),
+    Parameter("node", "the name of a node: its own alone, whenever that ends"),
     *PAGED,
 )
 AUDITED = (

@@ -261,6 +261,10 @@ class Transaction(
         """
         ...
 
+    def certificate_end(self, namespace: str, name: str) -> CertificateEnd | None:
+        """The same of one node, whenever it ends."""
+        ...
+
     def count_certificate_ends(self, bounds: Sequence[datetime | None]) -> Sequence[int]:
         """How many nodes, of all namespaces, have their last certificate end by each of *bounds*.
 

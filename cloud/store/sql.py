@@ -335,6 +335,10 @@ SELECT namespace, name, serial, expires FROM last_certificate
 WHERE namespace = :namespace AND expires < :before AND (expires, name) > (:after, :after_name)
 ORDER BY expires, name LIMIT :limit
 """
+CERTIFICATE_END = """
+SELECT namespace, name, serial, expires FROM last_certificate
+WHERE namespace = :namespace AND name = :name
+"""
 COUNT_CERTIFICATE_ENDS = """
 SELECT count(*) FROM last_certificate WHERE namespace = :namespace AND expires < :before
 """

@@ -55,6 +55,16 @@ async def test_what_ends_is_listed_first_things_first_and_in_pages(world: World)
     assert soon["items"][0]["ready"] is False
 
 
+async def test_the_certificate_of_one_node_is_found_by_its_name(world: World) -> None:
+    await add(world, ("n1", 85), ("n2", 3))
+    await world.client.call("POST", "/v1/nodes", {"name": "bare"})
+    (one,) = (await listed(world, "?node=n1"))["items"]
+    assert (one["node"], one["notAfter"]) == ("n1", days_from(world.clock.now, 85))
+    assert (await listed(world, "?node=bare"))["items"] == []
+    path = "/v1/certificates?node=nobody"
+    await world.client.refused("GET", path, status=404, code="ResourceNotFound")
+
+
 async def test_a_node_goes_from_the_list_when_it_renews_is_revoked_or_deleted(
     world: World,
 ) -> None:

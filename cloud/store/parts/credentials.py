@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cloud.core.certificate import NodeCertificate
 from cloud.core.expiry import CertificateEnd
@@ -80,11 +80,13 @@ class CredentialPart(Part):
     ) -> Page[CertificateEnd]:
         key: Parameters = {"namespace": namespace, "before": micros(before)}
         total: int = self._run(sql.COUNT_CERTIFICATE_ENDS, key)[0][0]
-        found = [
-            CertificateEnd(row[0], row[1], int(row[2]), moment(row[3]))
-            for row in self._run(sql.CERTIFICATE_ENDS, {**key, **_bounds(options)})
-        ]
+        rows = self._run(sql.CERTIFICATE_ENDS, {**key, **_bounds(options)})
+        found = [_end_of(row) for row in rows]
         return _page(found, total, options.limit, lambda end: (end.expires, end.name))
+
+    def certificate_end(self, namespace: str, name: str) -> CertificateEnd | None:
+        rows = self._run(sql.CERTIFICATE_END, {"namespace": namespace, "name": name})
+        return _end_of(rows[0]) if rows else None
 
     def count_certificate_ends(self, bounds: Sequence[datetime | None]) -> Sequence[int]:
         ends = (FAR if bound is None else micros(bound) for bound in bounds)
@@ -147,6 +149,10 @@ class CredentialPart(Part):
     def delete_api_token(self, namespace: str, name: str) -> bool:
         key = {"namespace": namespace, "name": name}
         return bool(self._run(sql.DELETE_API_TOKEN, key))
+
+
+def _end_of(row: Any) -> CertificateEnd:
+    return CertificateEnd(row[0], row[1], int(row[2]), moment(row[3]))
 
 
 def _bounds(options: ListOptions) -> Parameters:

@@ -1,0 +1,85 @@
+// The API as the pages ask it: with the cookie of the session, in the namespace that was chosen.
+
+const state = { namespace: "" };
+const signedOut = new Set();
+
+/** The answer was an error; `message` is the server's own. */
+export class ApiError extends Error {
+  constructor(status, code, message, requestId) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.requestId = requestId;
+  }
+}
+
+export const setNamespace = (namespace) => {
+  state.namespace = namespace;
+};
+export const getNamespace = () => state.namespace;
+
+/** Call *listener* with a reason when the server no longer knows us. */
+export const onSignedOut = (listener) => {
+  signedOut.add(listener);
+  return () => signedOut.delete(listener);
+};
+
+/** A path with a query, without what is empty. */
+export function path(base, query = {}) {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  return given.length ? `${base}?${new URLSearchParams(given)}` : base;
+}
+
+export const segment = encodeURIComponent;
+
+async function send(method, target, { body, yaml, accept, headers = {}, signal } = {}) {
+  const sent = { Accept: accept || "application/json", ...headers };
+  if (state.namespace) sent["X-Edgesync-Namespace"] = state.namespace;
+  if (method !== "GET") sent["X-Edgesync-CSRF"] = "1";
+  if (yaml !== undefined) sent["Content-Type"] = "application/yaml";
+  else if (body !== undefined) sent["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(target, {
+      method,
+      headers: sent,
+      body: yaml !== undefined ? yaml : body === undefined ? undefined : JSON.stringify(body),
+      signal,
+      credentials: "same-origin",
+      cache: "no-store",
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, "Unreachable", "The server cannot be reached. Is it running, and is this machine on the network?", "");
+  }
+  if (response.ok) return response;
+  const text = await response.text();
+  let said = {};
+  try {
+    said = JSON.parse(text);
+  } catch {
+    /* a proxy in between answers in its own way */
+  }
+  const error = new ApiError(
+    response.status,
+    said.code || "",
+    said.message || `The server answered ${response.status}.`,
+    said["request-id"] || response.headers.get("x-bce-request-id") || "",
+  );
+  if (response.status === 401 && !target.startsWith("/session")) signedOut.forEach((tell) => tell(error.message));
+  throw error;
+}
+
+export const get = async (target, options) => (await send("GET", target, options)).json();
+export const post = async (target, body, options) => (await send("POST", target, { body, ...options })).json();
+export const put = async (target, body, options) => (await send("PUT", target, { body, ...options })).json();
+export const remove = async (target, options) => (await send("DELETE", target, options)).json();
+
+/** A resource as YAML, and its entity tag. */
+export async function getYaml(target, options) {
+  const response = await send("GET", target, { accept: "application/yaml", ...options });
+  return { text: await response.text(), tag: response.headers.get("etag") };
+}
+
+/** Send YAML with *method*; the answer. */
+export const sendYaml = async (method, target, yaml, options) => (await send(method, target, { yaml, ...options })).json();

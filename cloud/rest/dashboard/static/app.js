@@ -1,0 +1,193 @@
+// The frame around the pages, and who is signed in.
+import { html, render, useEffect, useState } from "./html.js";
+import { get, getNamespace, onSignedOut, post, remove, setNamespace } from "./api.js";
+import { startLive, stopLive, useIsLive } from "./live.js";
+import { go, link, useRoute } from "./route.js";
+import { Empty, Icon, Title } from "./ui.js";
+import { SignIn } from "./sign_in.js";
+import { Overview } from "./overview.js";
+import { Nodes } from "./nodes.js";
+import { Node } from "./node.js";
+import { KINDS } from "./kinds.js";
+import { NewThing, Thing, Things } from "./things.js";
+import { Audit, Certificates, Events } from "./logs.js";
+
+const PLACES = [
+  ["", "Overview", "overview"],
+  ["nodes", "Nodes", "nodes"],
+  ["apps", "Apps", "apps"],
+  ["configs", "Configs", "configs"],
+  ["secrets", "Secrets", "secrets"],
+  ["registries", "Registries", "registries"],
+  ["batches", "Batches", "batches"],
+  ["certificates", "Certificates", "certificates"],
+  ["events", "Events", "events"],
+  ["audit", "Audit", "audit"],
+];
+
+const store = {
+  read(key) {
+    try {
+      return localStorage.getItem(`edgesync.${key}`) || "";
+    } catch {
+      return "";
+    }
+  },
+  write(key, value) {
+    try {
+      if (value) localStorage.setItem(`edgesync.${key}`, value);
+      else localStorage.removeItem(`edgesync.${key}`);
+    } catch {
+      /* storage is off: it is asked again next time */
+    }
+  },
+};
+
+function ThemeSwitch() {
+  const [theme, setTheme] = useState(document.documentElement.dataset.theme || "");
+  const choose = (event) => {
+    const value = event.currentTarget.value;
+    if (value) document.documentElement.dataset.theme = value;
+    else delete document.documentElement.dataset.theme;
+    store.write("theme", value);
+    setTheme(value);
+  };
+  return html`<label class="field-inline"><span><${Icon} name="theme" />Theme</span>
+    <select value=${theme} onChange=${choose}>
+      <option value="">System</option><option value="light">Light</option><option value="dark">Dark</option>
+    </select>
+  </label>`;
+}
+
+function NamespaceField({ session, onChange }) {
+  const [text, setText] = useState(getNamespace());
+  if (session.namespace !== "*") return html`<p class="field-inline"><span>Namespace</span><b>${session.namespace}</b></p>`;
+  const submit = (event) => {
+    event.preventDefault();
+    onChange(text.trim() || session.defaultNamespace);
+  };
+  return html`<form class="field-inline" onSubmit=${submit}>
+    <label for="namespace">Namespace</label>
+    <input id="namespace" value=${text} spellcheck=${false} autocapitalize="off" onInput=${(event) => setText(event.currentTarget.value)} onBlur=${submit} />
+  </form>`;
+}
+
+function Live() {
+  const isLive = useIsLive();
+  return html`<span class=${`live ${isLive ? "on" : ""}`} role="status"><i></i>${isLive ? "Live" : "Connecting…"}</span>`;
+}
+
+function Page({ route, session }) {
+  const [place = "", name, more] = route.parts;
+  const shared = { session, query: route.query };
+  if (place === "") return html`<${Overview} ...${shared} />`;
+  if (place === "nodes" && !name) return html`<${Nodes} ...${shared} />`;
+  if (place === "nodes") return html`<${Node} key=${name} name=${name} ...${shared} />`;
+  if (place === "events") return html`<${Events} ...${shared} />`;
+  if (place === "audit") return html`<${Audit} ...${shared} />`;
+  if (place === "certificates") return html`<${Certificates} ...${shared} />`;
+  const kind = KINDS[place];
+  if (kind && !name) return html`<${Things} key=${place} kind=${kind} ...${shared} />`;
+  if (kind && name === "+") return html`<${NewThing} key=${place} kind=${kind} ...${shared} />`;
+  if (kind && !more) return html`<${Thing} key=${`${place}/${name}`} kind=${kind} name=${name} ...${shared} />`;
+  return html`<${Title}>Not found<//><${Empty} title="There is no such page."><p><a href="#/">Go to the overview</a></p><//>`;
+}
+
+function Frame({ session, onLeave }) {
+  const route = useRoute();
+  const [isOpen, setOpen] = useState(false);
+  const [namespace, choose] = useState(getNamespace());
+  const place = route.parts[0] || "";
+  useEffect(() => setOpen(false), [route]);
+  useEffect(() => {
+    startLive();
+    return stopLive;
+  }, [namespace]);
+  const change = (value) => {
+    if (value === getNamespace()) return;
+    setNamespace(value);
+    store.write("namespace", value);
+    choose(value);
+    if (route.parts.length > 1) go([place]);
+  };
+  const skip = (event) => {
+    event.preventDefault();
+    document.querySelector("main h1")?.focus();
+  };
+  const places = PLACES.filter(([key]) => key !== "audit" || session.role === "admin");
+  return html`
+    <a class="skip" href="#main" onClick=${skip}>Skip to the page</a>
+    <div class="frame">
+      <header class="top">
+        <button type="button" class="bare menu-button" aria-expanded=${isOpen} aria-controls="menu" aria-label="Menu" onClick=${() => setOpen(!isOpen)}><${Icon} name=${isOpen ? "close" : "menu"} /></button>
+        <a class="brand" href="#/"><img src="/dashboard/icon.svg" alt="" width="26" height="26" />edgesync</a>
+        <${Live} />
+      </header>
+      <div id="menu" class=${`side ${isOpen ? "open" : ""}`}>
+        <nav aria-label="Pages of the dashboard">
+          <ul>
+            ${places.map(
+              ([key, name, icon]) => html`<li key=${key}>
+                <a href=${link(key ? [key] : [])} aria-current=${key === place ? "page" : undefined}><${Icon} name=${icon} />${name}</a>
+              </li>`,
+            )}
+          </ul>
+        </nav>
+        <div class="side-foot">
+          <${NamespaceField} session=${session} onChange=${change} />
+          <${ThemeSwitch} />
+          <p class="field-inline"><span>Signed in</span><b title=${`Role ${session.role}`}>${session.name || "admin.token"}</b></p>
+          <div class="side-links">
+            <a href="/docs">API</a>
+            <button type="button" class="bare" onClick=${onLeave}><${Icon} name="out" />Sign out</button>
+          </div>
+        </div>
+      </div>
+      <main id="main"><${Page} key=${namespace} route=${route} session=${session} /></main>
+    </div>
+  `;
+}
+
+function App() {
+  const [session, setSession] = useState(null);
+  const [failure, setFailure] = useState(null);
+  const [reason, setReason] = useState("");
+  const ask = async (why = "") => {
+    try {
+      const told = await get("/session");
+      if (told.signedIn) {
+        const chosen = told.namespace === "*" ? store.read("namespace") || told.defaultNamespace : told.namespace;
+        setNamespace(chosen);
+      }
+      setReason(told.reason || why);
+      setSession(told);
+      setFailure(null);
+    } catch (error) {
+      setFailure(error);
+    }
+  };
+  useEffect(() => {
+    ask();
+    return onSignedOut((why) => ask(why));
+  }, []);
+  if (failure)
+    return html`<div class="boot" role="alert"><p>${failure.message}</p><button type="button" onClick=${() => ask()}>Try again</button></div>`;
+  if (!session) return html`<p class="boot" role="status">Loading the dashboard…</p>`;
+  if (!session.signedIn) {
+    const enter = async (token) => {
+      await post("/session", { token });
+      await ask();
+    };
+    return html`<${SignIn} reason=${reason} onEnter=${enter} />`;
+  }
+  const leave = async () => {
+    await remove("/session");
+    stopLive();
+    await ask("You have signed out.");
+  };
+  return html`<${Frame} session=${session} onLeave=${leave} />`;
+}
+
+const root = document.getElementById("app");
+root.textContent = "";
+render(html`<${App} />`, root);

@@ -1,0 +1,136 @@
+// Change something: write YAML, see what it would do, say why, do it.
+import { html, useEffect, useRef, useState } from "./html.js";
+import { path, segment, sendYaml } from "./api.js";
+import { bytes, count, percent, plural } from "./format.js";
+import { Changes, Dialog, Failure, Skeleton } from "./ui.js";
+
+const SHOWN_CHANGES = 30;
+
+function Plan({ plan }) {
+  const { nodes, apps = [], changes = [] } = plan;
+  if (plan.action === "none") return html`<p><strong>Nothing changes.</strong> It is so already.</p>`;
+  return html`
+    <p class="lead">${plan.message}</p>
+    <dl class="facts plan" data-testid="plan">
+      <div><dt>Nodes touched</dt><dd>${count(nodes.touched)} of ${count(nodes.total)} (${percent(nodes.touched, nodes.total)} %)</dd></div>
+      <div><dt>Offline now</dt><dd>${count(nodes.offline)}</dd></div>
+      ${plan.bytes > 0 && html`<div><dt>To be sent</dt><dd>${bytes(plan.bytes)}</dd></div>`}
+      ${apps.length > 0 && html`<div><dt>Apps</dt><dd>${apps.map((app) => `${app.name} ${app.before ? `v${app.before}` : "new"} → ${app.after === null ? "gone" : app.after ? `v${app.after}` : "a new version"} (${plural(app.nodes, "node")})`).join(", ")}</dd></div>`}
+      ${nodes.names?.length > 0 && html`<div><dt>Among them</dt><dd>${nodes.names.join(", ")}</dd></div>`}
+    </dl>
+    ${changes.length > 0 && html`<h3>What changes</h3><${Changes} changes=${changes.slice(0, SHOWN_CHANGES)} />${changes.length > SHOWN_CHANGES && html`<p class="quiet">and ${changes.length - SHOWN_CHANGES} more</p>`}`}
+  `;
+}
+
+/**
+ * What *send(query, headers)* would do; on consent it is sent for good. *onInvalid* gets what the
+ * server finds wrong with it, where there is somebody to mend it.
+ */
+export function PlanDialog({ title, label, send, onDone, onClose, onInvalid, isDanger }) {
+  const [plan, setPlan] = useState(null);
+  const [error, setError] = useState(null);
+  const [isBusy, setBusy] = useState(false);
+  const [mustConfirm, setMustConfirm] = useState(false);
+  const [isConfirmed, confirm] = useState(false);
+  const reason = useRef();
+  useEffect(() => {
+    let isOpen = true;
+    send({ dryRun: "true" }, {})
+      .then((answer) => {
+        if (!isOpen) return;
+        if (!answer.dryRun) {
+          // A server that cannot plan has done it already.
+          onDone(answer);
+          return;
+        }
+        setPlan(answer);
+        setMustConfirm(Boolean(answer.confirm));
+      })
+      .catch((failed) => {
+        if (!isOpen) return;
+        if (onInvalid && (failed.status === 400 || failed.status === 413)) onInvalid(failed);
+        else setError(failed);
+      });
+    return () => {
+      isOpen = false;
+    };
+  }, []);
+  const act = async (event) => {
+    event.preventDefault();
+    setBusy(true);
+    setError(null);
+    try {
+      const words = reason.current.value.trim();
+      const headers = words ? { "X-Edgesync-Reason": encodeWords(words) } : {};
+      onDone(await send(isConfirmed ? { confirm: "true" } : {}, headers));
+    } catch (failed) {
+      if (failed.code === "ConfirmationRequired") setMustConfirm(true);
+      setError(failed);
+      setBusy(false);
+    }
+  };
+  const isNothing = plan?.action === "none";
+  return html`<${Dialog} title=${title} onClose=${onClose} wide
+    actions=${html`<button type="button" onClick=${onClose}>${isNothing ? "Close" : "Cancel"}</button>
+      ${!isNothing && html`<button type="submit" form="plan-form" class=${isDanger ? "danger" : "main"} disabled=${isBusy || !plan || (mustConfirm && !isConfirmed)}>${isBusy ? "Sending…" : label}</button>`}`}>
+    <form id="plan-form" onSubmit=${act}>
+      ${plan ? html`<${Plan} plan=${plan} />` : !error && html`<${Skeleton} lines=${4} />`}
+      ${error && html`<${Failure} error=${error} />`}
+      ${mustConfirm && html`<label class="check confirm"><input type="checkbox" checked=${isConfirmed} onChange=${(event) => confirm(event.currentTarget.checked)} /> This touches more nodes than the guard of the namespace allows. I mean it.</label>`}
+      ${plan && !isNothing && html`<label class="stacked">Why, for the audit log and the history <input ref=${reason} maxlength="200" autocomplete="off" /></label>`}
+    </form>
+  <//>`;
+}
+
+/** Headers hold bytes: words go as UTF-8. */
+const encodeWords = (words) => String.fromCharCode(...new TextEncoder().encode(words));
+
+/** Where the server says the text is wrong. */
+function placeOf(message) {
+  const found = /line (\d+), column (\d+)/.exec(message);
+  return found && { line: Number(found[1]), column: Number(found[2]) };
+}
+
+export function Editor({ text, kind, name, tag, onSaved, onCancel }) {
+  const field = useRef();
+  const [value, setValue] = useState(text);
+  const [error, setError] = useState(null);
+  const [isPlanned, setPlanned] = useState(false);
+  const method = name ? "PUT" : "POST";
+  const target = name ? `${kind.path}/${segment(name)}` : kind.path;
+  const send = (query, headers) =>
+    sendYaml(method, path(target, query), value, { headers: { ...headers, ...(tag && name ? { "If-Match": tag } : {}) } });
+  const refuse = (failed) => {
+    setPlanned(false);
+    setError(failed);
+  };
+  useEffect(() => {
+    if (!error || isPlanned) return;
+    const element = field.current;
+    const place = placeOf(error.message);
+    element.focus();
+    if (!place) return;
+    const lines = element.value.split("\n");
+    const start = lines.slice(0, place.line - 1).reduce((sum, line) => sum + line.length + 1, 0);
+    element.setSelectionRange(start, start + (lines[place.line - 1] || "").length);
+  }, [error, isPlanned]);
+  const review = (event) => {
+    event.preventDefault();
+    setError(null);
+    setPlanned(true);
+  };
+  const keys = (event) => {
+    if ((event.metaKey || event.ctrlKey) && event.key === "Enter") review(event);
+  };
+  return html`
+    <form class="editor" onSubmit=${review}>
+      <label for="editor-text">${name ? `Definition of ${name}, in YAML` : `The new ${kind.one}, in YAML`}</label>
+      <textarea id="editor-text" ref=${field} value=${value} rows=${Math.min(32, Math.max(12, value.split("\n").length + 1))} spellcheck=${false} autocapitalize="off" autocomplete="off" wrap="off"
+        aria-invalid=${error ? "true" : undefined} aria-describedby="editor-help" onKeyDown=${keys} onInput=${(event) => setValue(event.currentTarget.value)}></textarea>
+      <p id="editor-help" class="quiet">YAML or JSON. Nothing is saved before you have seen what it would do. <kbd>Ctrl</kbd>+<kbd>Enter</kbd> reviews.</p>
+      ${error && html`<${Failure} error=${error} />`}
+      <div class="actions start"><button type="submit" class="main">Review</button><button type="button" onClick=${onCancel}>Cancel</button></div>
+    </form>
+    ${isPlanned && html`<${PlanDialog} title=${name ? `Change ${kind.one} ${name}` : `Create ${kind.one}`} label=${name ? "Save" : "Create"} send=${send} onDone=${onSaved} onInvalid=${refuse} onClose=${() => setPlanned(false)} />`}
+  `;
+}

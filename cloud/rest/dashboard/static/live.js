@@ -1,0 +1,83 @@
+// What happens, as the server tells it. One stream for all pages; the browser takes it up again
+// where it broke off (Last-Event-ID).
+import { getNamespace, path } from "./api.js";
+import { useEffect, useRef, useState } from "./html.js";
+
+const listeners = new Set();
+const watchers = new Set();
+let source = null;
+let isLive = false;
+let timer = 0;
+
+const FAMILIES = ["node", "certificate", "app", "config", "secret", "registry", "batch", "record", "sysapps", "properties", "callback"];
+const VERBS = {
+  node: ["activated", "ready", "lost", "revoked", "converged", "failed", "created", "updated", "deleted"],
+  certificate: ["ending"],
+};
+const CHANGES = ["created", "updated", "deleted"];
+
+function setLive(value) {
+  if (isLive === value) return;
+  isLive = value;
+  watchers.forEach((tell) => tell(value));
+}
+
+export function stopLive() {
+  clearTimeout(timer);
+  if (source) source.close();
+  source = null;
+  setLive(false);
+}
+
+/** Begin, or begin anew in another namespace. */
+export function startLive() {
+  stopLive();
+  source = new EventSource(path("/v1/events", { namespace: getNamespace() }));
+  source.onopen = () => setLive(true);
+  source.onerror = () => {
+    setLive(false);
+    // Closed for good by an answer that is no stream: ask again later.
+    if (source && source.readyState === EventSource.CLOSED) timer = setTimeout(startLive, 10000);
+  };
+  const hear = (message) => {
+    const event = JSON.parse(message.data);
+    listeners.forEach((tell) => tell(event));
+  };
+  for (const family of FAMILIES)
+    for (const verb of VERBS[family] || CHANGES) source.addEventListener(`${family}.${verb}`, hear);
+}
+
+/** Say whether the stream is open. */
+export function useIsLive() {
+  const [value, setValue] = useState(isLive);
+  useEffect(() => {
+    watchers.add(setValue);
+    setValue(isLive);
+    return () => watchers.delete(setValue);
+  }, []);
+  return value;
+}
+
+/** Call *act* after events that *matches* says matter: soon, and not more often than every *pause*. */
+export function useLive(matches, act, pause = 1500) {
+  const latest = useRef();
+  latest.current = { matches, act };
+  useEffect(() => {
+    let waiting = 0;
+    let last = 0;
+    const hear = (event) => {
+      if (waiting || !latest.current.matches(event)) return;
+      const wait = Math.max(150, last + pause - Date.now());
+      waiting = setTimeout(() => {
+        waiting = 0;
+        last = Date.now();
+        latest.current.act();
+      }, wait);
+    };
+    listeners.add(hear);
+    return () => {
+      clearTimeout(waiting);
+      listeners.delete(hear);
+    };
+  }, [pause]);
+}

@@ -1,0 +1,137 @@
+"""One server with a few nodes, and a browser, for all tests of the dashboard."""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+
+from tests.dashboard.chromium import chromium
+from tests.end_to_end.conftest import UNIT, Server, make_batch, running_server, wait_for
+
+NODES = 4
+SECONDS = 10 * UNIT
+"""For anything to show."""
+
+
+@dataclass
+class Fleet:
+    """A running server and who reports to it."""
+
+    server: Server
+    api: httpx.Client
+
+    def put(self, method: str, path: str, body: Any) -> Any:
+        answer = self.api.request(method, path, json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@dataclass
+class Tab:
+    """A page that is watched: what the browser complains of, and whom it asks."""
+
+    page: Page
+    url: str
+    complaints: list[str] = field(default_factory=list)
+    # Complaints with one of these in them are what the test is about.
+    expected: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.set_default_timeout(SECONDS * 1000)
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("request", self._asked)
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(f"{message.type}: {message.text} {message.location['url']}")
+
+    def _asked(self, request: Request) -> None:
+        if not request.url.startswith((self.url, "data:")):
+            self.complaints.append(f"asked {request.url}")
+
+    def go(self, place: str) -> None:
+        """Open a page of the dashboard and wait until it stands."""
+        self.page.goto(f"{self.url}/#{place}")
+        self.page.locator("main h1").wait_for()
+        self.page.locator(".skeleton").first.wait_for(state="detached")
+
+    def check(self) -> None:
+        """Nothing was complained of that was not expected."""
+        unexpected = [
+            text for text in self.complaints if not any(part in text for part in self.expected)
+        ]
+        assert unexpected == []
+
+
+def sign_in(page: Page, token: str) -> None:
+    page.get_by_label("Token", exact=True).fill(token)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="Overview").wait_for()
+
+
+@pytest.fixture(scope="package")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    folder = tmp_path_factory.mktemp("dashboard")
+    with running_server(folder / "data") as server, server.client() as api:
+        batch = make_batch(api, labels={"role": "gateway"}, securityType="Token", quotaNum=50)
+        command = [sys.executable, "-m", "edgesync", "sim", "--count", str(NODES)]
+        command += ["--batch", batch["name"], "--token", batch["securityKey"], "--quiet"]
+        command += ["--activation", server.activation, "--ca", server.ca]
+        command += ["--mqtt", f"127.0.0.1:{server.mqtt_port}", "--state-dir", str(folder / "sim")]
+        command += ["--interval", "1", "--apply-delay", "0"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            fleet = Fleet(server, api)
+            wait_for(lambda: online(api) == NODES, "the nodes to be online")
+            yield fleet
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def online(api: httpx.Client) -> int:
+    count: int = api.get("/v1/overview").json()["nodes"]["online"]
+    return count
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="package")
+def session(fleet: Fleet, browser: Browser) -> Any:
+    """The cookie of who has signed in once."""
+    with contextlib.closing(browser.new_context()) as context:
+        page = context.new_page()
+        page.goto(fleet.server.api)
+        sign_in(page, fleet.server.token)
+        return context.storage_state()
+
+
+@pytest.fixture
+def context(browser: Browser, session: Any) -> Iterator[BrowserContext]:
+    """A browser whose owner is signed in."""
+    with contextlib.closing(browser.new_context(storage_state=session)) as context:
+        yield context
+
+
+@pytest.fixture
+def tab(fleet: Fleet, context: BrowserContext) -> Iterator[Tab]:
+    tab = Tab(context.new_page(), fleet.server.api)
+    yield tab
+    tab.check()
+
+
+def axe_source() -> str:
+    """The checker of accessibility, as it comes with its package."""
+    return (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")

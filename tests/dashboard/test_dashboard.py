@@ -1,0 +1,313 @@
+"""The dashboard in a real browser, beside a real server and nodes that report to it."""
+
+import contextlib
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from cloud.rest.routes import ROUTES
+from tests.dashboard.chromium import NEEDS_CHROMIUM
+from tests.dashboard.conftest import NODES, SECONDS, Fleet, Tab, axe_source, sign_in
+from tests.end_to_end.conftest import activate, make_batch
+from tests.end_to_end.node import connected
+
+pytestmark = NEEDS_CHROMIUM
+expect.set_options(timeout=SECONDS * 1000)
+
+HAS_PLANS = any(one.name == "dryRun" for route in ROUTES for one in route.described.query)
+NEEDS_PLANS = pytest.mark.skipif(not HAS_PLANS, reason="the server cannot plan")
+ALL_RUN = f"{NODES} of {NODES} nodes run version"
+CONFIG = """name: page
+data:
+  - key: index.html
+    value: {type: kv, value: "first"}
+"""
+APP = """name: site
+selector: role=gateway
+type: container
+services:
+  - name: site
+    image: nginx:1.29
+    volumeMounts: [{name: html, mountPath: /usr/share/nginx/html}]
+volumes:
+  - name: html
+    config: {name: page}
+"""
+PAGES = {
+    "overview": "/",
+    "nodes": "/nodes",
+    "node": "/nodes/sim-0001",
+    "apps": "/apps",
+    "app": "/apps/site",
+    "history": "/apps/site?tab=history",
+    "new": "/apps/+",
+    "configs": "/configs",
+    "config": "/configs/page",
+    "secrets": "/secrets",
+    "registries": "/registries",
+    "batches": "/batches",
+    "batch": "/batches/b1",
+    "certificates": "/certificates",
+    "events": "/events",
+    "audit": "/audit",
+    "nothing": "/nothing",
+}
+
+
+def create(tab: Tab, place: str, text: str, *, reason: str = "") -> None:
+    """Write a thing, look at what it would do, and create it."""
+    tab.go(f"/{place}/+")
+    tab.page.get_by_label(re.compile("in YAML")).fill(text)
+    tab.page.get_by_role("button", name="Review").click()
+    dialog = tab.page.get_by_role("dialog")
+    expect(dialog.get_by_test_id("plan")).to_be_visible()
+    dialog.get_by_label(re.compile("Why")).fill(reason)
+    dialog.get_by_role("button", name="Create", exact=True).click()
+    expect(dialog).to_have_count(0)
+
+
+def test_a_wrong_token_is_refused_in_the_servers_words_and_a_right_one_is_not(
+    fleet: Fleet, browser: Browser
+) -> None:
+    with contextlib.closing(browser.new_context()) as context:
+        tab = Tab(context.new_page(), fleet.server.api, expected=["401"])
+        tab.page.goto(tab.url)
+        tab.page.get_by_label("Token", exact=True).fill("a guess")
+        tab.page.get_by_role("button", name="Sign in").click()
+        expect(tab.page.get_by_role("alert")).to_contain_text("the token is not valid")
+        sign_in(tab.page, fleet.server.token)
+        assert tab.page.evaluate("document.cookie") == ""
+        (cookie,) = context.cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+        tab.page.get_by_role("button", name="Sign out").click()
+        expect(tab.page.get_by_role("heading", name="Sign in")).to_be_visible()
+        assert context.cookies() == []
+        tab.check()
+
+
+@NEEDS_PLANS
+def test_an_app_is_made_watched_changed_and_taken_back(tab: Tab, fleet: Fleet) -> None:
+    page = tab.page
+    create(tab, "configs", CONFIG)
+    expect(page.get_by_role("heading", name="page", exact=True)).to_be_visible()
+    create(tab, "apps", APP, reason="a site for the door, öffentlich €")
+    expect(page.get_by_role("heading", name="site", exact=True)).to_be_visible()
+    # It is told as it happens: nobody loads the page again.
+    expect(page.get_by_text(ALL_RUN)).to_be_visible()
+    expect(page.get_by_test_id("rollout")).to_contain_text("100 %")
+    before = fleet.api.get("/v1/apps/site").json()["version"]
+
+    tab.go("/configs/page")
+    page.get_by_role("button", name="Edit").click()
+    field = page.get_by_label(re.compile("in YAML"))
+    field.fill(field.input_value().replace("first", "second"))
+    page.get_by_role("button", name="Review").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_test_id("plan")).to_contain_text(f"{NODES} of {NODES}")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_label("Definition")).to_contain_text("second")
+
+    page.get_by_role("link", name="History").click()
+    page.get_by_role("button", name="Compare revision 2 with the one before").click()
+    expect(page.get_by_label("Difference")).to_contain_text("second")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Go back to revision 1").click()
+    dialog.get_by_role("button", name="Go back", exact=True).click()
+    expect(page.get_by_text("undo", exact=True)).to_be_visible()
+    tab.go("/apps/site")
+    expect(page.get_by_text(ALL_RUN)).to_be_visible()
+    after = fleet.api.get("/v1/apps/site").json()["version"]
+    assert after != before
+    assert "first" in fleet.api.get("/v1/configs/page").text
+    log = fleet.api.get("/v1/audit?action=app.create&name=site").json()
+    assert [one["reason"] for one in log["items"]] == ["a site for the door, öffentlich €"]
+
+
+def test_the_overview_follows_what_happens(tab: Tab, fleet: Fleet) -> None:
+    tab.go("/")
+    tab.page.evaluate("window.isTheSamePage = true")
+    app = {"name": "live", "selector": "role=gateway", "type": "container", "services": []}
+    fleet.put("POST", "/v1/apps", app)
+    change = tab.page.get_by_role("region", name="Last change")
+    expect(change).to_contain_text("live")
+    expect(change).to_contain_text("all nodes run it")
+    assert tab.page.evaluate("window.isTheSamePage") is True
+    fleet.api.delete("/v1/apps/live")
+
+
+def test_what_is_wrong_is_said_where_it_is(tab: Tab) -> None:
+    tab.expected.append("400")
+    tab.go("/configs/+")
+    field = tab.page.get_by_label(re.compile("in YAML"))
+    for text, words in [
+        ("name: x\ndata: []\nname: y\n", "line 3, column 1"),
+        ("name: x\ndata: 5\n", "data: "),
+        ("name: NOT GOOD\ndata: []\n", "name: "),
+    ]:
+        field.fill(text)
+        tab.page.get_by_role("button", name="Review").click()
+        alert = tab.page.get_by_role("alert")
+        expect(alert).to_contain_text(words)
+        expect(alert).to_contain_text("request ")
+        expect(field).to_be_focused()
+
+
+def test_a_failing_node_is_explained(tab: Tab, fleet: Fleet) -> None:
+    batch = make_batch(fleet.api, "b2", labels={"role": "till"})
+    app = {"name": "till", "selector": "role=till", "type": "container", "services": []}
+    version = fleet.put("POST", "/v1/apps", app)["version"]
+    stats = {"name": "till", "version": version, "status": "Failed", "cause": "no such image"}
+    with connected(fleet.server, activate(fleet.server, batch, "till-1")) as node:
+        tab.go("/nodes/till-1")
+        expect(tab.page.get_by_test_id("why-till")).to_be_visible()
+        node.report(apps=[{"name": "till", "version": version}], appstats=[stats])
+        row = tab.page.get_by_role("row").filter(has=tab.page.get_by_test_id("why-till"))
+        expect(row).to_contain_text("failed")
+        expect(row).to_contain_text("no such image")
+        expect(tab.page.get_by_text("not converged")).to_be_visible()
+
+
+def test_a_node_answers_what_it_is_asked(tab: Tab) -> None:
+    tab.go("/nodes/sim-0001")
+    for name in ("Facts", "Usage", "Certificate", "Timeline"):
+        expect(tab.page.get_by_role("region", name=name)).to_be_visible()
+    expect(tab.page.get_by_role("region", name="Certificate")).to_contain_text("in 89 days")
+    tab.page.get_by_role("button", name="Ask the node").click()
+    dialog = tab.page.get_by_role("dialog")
+    dialog.get_by_label("What").select_option("report")
+    dialog.get_by_role("button", name="Ask", exact=True).click()
+    expect(dialog.get_by_text("done", exact=True)).to_be_visible()
+
+
+@NEEDS_PLANS
+def test_a_guard_asks_once_more(tab: Tab, fleet: Fleet) -> None:
+    fleet.put("PUT", "/v1/guard", {"maxShare": 0.1, "minNodes": 1})
+    try:
+        tab.go("/apps/+")
+        text = "name: wide\nselector: role=gateway\ntype: container\nservices: []\n"
+        tab.page.get_by_label(re.compile("in YAML")).fill(text)
+        tab.page.get_by_role("button", name="Review").click()
+        dialog = tab.page.get_by_role("dialog")
+        consent = dialog.get_by_role("button", name="Create", exact=True)
+        expect(dialog.get_by_label(re.compile("I mean it"))).to_be_visible()
+        expect(consent).to_be_disabled()
+        dialog.get_by_label(re.compile("I mean it")).check()
+        consent.click()
+        expect(tab.page.get_by_role("heading", name="wide", exact=True)).to_be_visible()
+    finally:
+        fleet.put("PUT", "/v1/guard", {"maxShare": 1, "minNodes": 0})
+        fleet.api.delete("/v1/apps/wide")
+
+
+def press_until(page: Page, key: str, name: str) -> None:
+    """Move the focus with *key* until it is on what has this name."""
+    for _ in range(60):
+        page.keyboard.press(key)
+        focused = page.evaluate(
+            "() => { const one = document.activeElement;"
+            " return (one.labels?.[0] || one).textContent.trim() || one.ariaLabel || '' }"
+        )
+        if focused.startswith(name):
+            return
+    pytest.fail(f"the keyboard does not lead to {name}")
+
+
+@NEEDS_PLANS
+def test_everything_is_done_by_keyboard(tab: Tab) -> None:
+    page = tab.page
+    tab.go("/")
+    press_until(page, "Tab", "Secrets")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Secrets")).to_be_focused()
+    press_until(page, "Tab", "New secret")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="New secret")).to_be_focused()
+    press_until(page, "Tab", "The new secret")
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text("name: by-hand\ndata: {word: sesame}\n")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_test_id("plan")).to_be_visible()
+    press_until(page, "Tab", "Create")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="by-hand")).to_be_focused()
+    # Its value is not shown before somebody asks for it.
+    assert "sesame" not in page.content()
+    page.go_back()
+    expect(page.get_by_role("heading", name="Secrets")).to_be_visible()
+    press_until(page, "Shift+Tab", "Skip to the page")
+
+
+def test_a_revoked_token_ends_the_session_and_the_page_says_so(
+    fleet: Fleet, browser: Browser
+) -> None:
+    draft = {"name": "visitor", "role": "viewer"}
+    token = fleet.put("POST", "/v1/tokens", draft)["token"]
+    with contextlib.closing(browser.new_context()) as context:
+        tab = Tab(context.new_page(), fleet.server.api, expected=["401"])
+        tab.page.goto(tab.url)
+        sign_in(tab.page, token)
+        tab.go("/apps")
+        expect(tab.page.get_by_role("link", name="New app")).to_have_count(0)
+        expect(tab.page.get_by_role("link", name="Audit")).to_have_count(0)
+        fleet.api.delete("/v1/tokens/visitor")
+        tab.page.get_by_role("link", name="Nodes").click()
+        expect(tab.page.get_by_role("heading", name="Sign in")).to_be_visible()
+        expect(tab.page.get_by_text("the token is not valid")).to_be_visible()
+        tab.check()
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways(tab: Tab) -> None:
+    tab.page.set_viewport_size({"width": 360, "height": 740})
+    for place in PAGES.values():
+        tab.expected = ["404"]
+        tab.go(place)
+        width = tab.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 360, place
+    tab.go("/")
+    tab.page.get_by_role("button", name="Menu").click()
+    tab.page.get_by_role("link", name="Nodes").click()
+    expect(tab.page.get_by_role("heading", name="Nodes")).to_be_visible()
+    expect(tab.page.get_by_role("link", name="sim-0001")).to_be_visible()
+
+
+def violations(page: Page, rules: list[str]) -> list[Any]:
+    """What the checker finds that is serious: by these rules, or by all where none is named."""
+    found = page.evaluate(
+        "async (rules) => (await axe.run(document, {resultTypes: ['violations'],"
+        " ...(rules.length ? {runOnly: rules} : {})})).violations"
+        ".filter((one) => ['serious', 'critical'].includes(one.impact))"
+        ".map((one) => [one.id, one.nodes.map((node) => node.html).slice(0, 3)])",
+        rules,
+    )
+    return list(found)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_seriously_hard_to_use(
+    fleet: Fleet, browser: Browser, session: Any, scheme: Any
+) -> None:
+    # The checker is a script of ours in a page that allows none: for it alone the policy is off.
+    context = browser.new_context(
+        storage_state=session, bypass_csp=True, color_scheme=scheme, reduced_motion="reduce"
+    )
+    with contextlib.closing(context):
+        context.add_init_script(axe_source())
+        tab = Tab(context.new_page(), fleet.server.api)
+        # What is dark differs in its colours alone.
+        rules = ["color-contrast"] if scheme == "dark" else []
+        found = {}
+        for name, place in PAGES.items():
+            tab.go(place)
+            found[name] = violations(tab.page, rules)
+        if HAS_PLANS:
+            tab.go("/configs/+")
+            tab.page.get_by_role("button", name="Review").click()
+            tab.page.get_by_test_id("plan").wait_for()
+            found["plan"] = violations(tab.page, rules)
+        context.clear_cookies()
+        tab.page.goto(f"{tab.url}/?again")
+        tab.page.get_by_label("Token", exact=True).wait_for()
+        found["sign-in"] = violations(tab.page, rules)
+        assert {name: one for name, one in found.items() if one} == {}
