@@ -38,7 +38,7 @@ ENDS_AT_A_TIME = 1000
 
 _ALL_CALLBACKS = PageOptions(size=1_000_000)
 
-APPS_NAMED = 50
+APPS_NAMED = 20
 """Apps that one event names, at most."""
 
 
