@@ -18,6 +18,7 @@ CloudError
 ├── Conflict            somebody else changed it first
 │   ├── TooManyCommands   a node has as many commands to answer as it may
 │   └── PreconditionFailed  the caller had said which state it wanted to change
+├── ConfirmationRequired  so many nodes would be touched that the caller has to say it is meant
 ├── TooManyRequests     the caller does it too often; the same call may succeed later
 └── Unavailable         the store cannot answer now; the same call may succeed later
 """
@@ -210,6 +211,20 @@ class TooManyCommands(Conflict):
     def __init__(self, name: str, limit: int) -> None:
         super().__init__("node", name)
         self.args = (f"The node ({name}) has {limit} commands already that wait for their end.",)
+
+
+class ConfirmationRequired(CloudError):
+    """A change would touch *touched* of *total* nodes, more than the part *share* of them."""
+
+    code = "ConfirmationRequired"
+
+    def __init__(self, touched: int, total: int, share: float) -> None:
+        self.touched = touched
+        self.total = total
+        super().__init__(
+            f"This touches {touched} of {total} nodes, and the guard of the namespace lets no more"
+            f" than {share:.0%} through: look at it with dryRun=true, send it with confirm=true.",
+        )
 
 
 class TooManyRequests(CloudError):

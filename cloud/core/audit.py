@@ -69,6 +69,7 @@ class Action(StrEnum):
     APP_UNDO = "app.undo"
     SYSAPPS_READ = "sysapps.read"
     SYSAPPS_UPDATE = "sysapps.update"
+    GUARD_UPDATE = "guard.update"
     CONFIG_CREATE = "config.create"
     CONFIG_UPDATE = "config.update"
     CONFIG_DELETE = "config.delete"

@@ -11,6 +11,7 @@ from cloud.core.batch import Batch, Record
 from cloud.core.callback import Callback
 from cloud.core.commands import Command
 from cloud.core.config import Config
+from cloud.core.guard import Guard
 from cloud.core.node import Node
 from cloud.core.objects import MASK
 from cloud.core.properties import Properties
@@ -23,7 +24,9 @@ MEMBER_LIMIT = 4096
 """Bytes of one member, as JSON, that are kept; of more only how many, and their SHA-256."""
 
 _Sealed = Config | Secret | Registry | SystemApps
-Noun = App | _Sealed | Node | Properties | Batch | Record | Callback | ApiToken | Command
+Noun = (
+    App | _Sealed | Guard | Node | Properties | Batch | Record | Callback | ApiToken | Command
+)
 
 _HIDDEN: Mapping[type, tuple[str, ...]] = {
     Batch: ("securityKey",),
@@ -55,6 +58,8 @@ def described(noun: Noun) -> Mapping[str, Any]:
     match noun:
         case Node():
             return {**_plain(noun.spec), "mode": noun.mode, "core": msgspec.to_builtins(noun.core)}
+        case Guard():
+            return _plain(noun.spec)
         case Properties():
             return {"desire": noun.desire}
         case App():

@@ -14,6 +14,7 @@ from cloud.errors import (
     Activated,
     CallbackInUse,
     CloudError,
+    ConfirmationRequired,
     Conflict,
     Denied,
     Expired,
@@ -50,6 +51,7 @@ STATUSES: Mapping[type[CloudError], int] = {
     Conflict: 409,
     TooManyCommands: 409,
     PreconditionFailed: 412,
+    ConfirmationRequired: 409,
     TooManyRequests: 429,
     Unavailable: 503,
 }

@@ -27,6 +27,7 @@ from cloud.core.listing import Page, Place
 from cloud.core.revisions import REVISIONS_KEPT
 from cloud.errors import CloudError, NotLetIn
 from cloud.operations.events import note_change, note_revocation
+from cloud.operations.plans import guarded
 from cloud.operations.revisions import keep_revision
 from cloud.operations.watching import Watched
 from cloud.store.interface import Transaction
@@ -49,8 +50,12 @@ def carry_out(
     *,
     named: Callable[[T], str] | None = None,
     revisions_kept: int = REVISIONS_KEPT,
+    is_confirmed: bool = False,
 ) -> T:
     """Do *work* and put down that it was done: what it was done to, before and after.
+
+    ConfirmationRequired where it touches more nodes than the guard of the namespace lets through,
+    unless it *is_confirmed*; then the entry says how many it touched.
 
     It is an event, too, and what has revisions gets another one; the newest *revisions_kept* of a
     thing are kept.
@@ -61,11 +66,13 @@ def carry_out(
     """
     attempt = _cleaned(attempt)
     watched = Watched(tx, kind_of(attempt.action))
-    result = work(watched.transaction)
+    result, confirmed = guarded(tx, attempt, watched, work, is_confirmed=is_confirmed)
     changes = watched.changes()
     for _, was, now in changes:
         keep_revision(tx, attempt, was, now, kept=revisions_kept)
     also: dict[str, int] = dict(watched.others)
+    if confirmed:
+        also["confirmed"] = confirmed
     before = after = ""
     change = changes[0] if len(changes) == 1 else None
     if change is not None:

@@ -22,10 +22,12 @@ from cloud.http.refusals import RefusalLog
 from cloud.http.requests import media_type_of, read_object
 from cloud.http.wakes import Wakes
 from cloud.http.yaml_text import MEDIA_TYPES, YAML, encode_yaml
+from cloud.operations.plans import Rehearsed
 from cloud.rest.audited import AuditedStore, attempt_of
 from cloud.rest.auth import caller_of
 from cloud.rest.continuation import Continuations
 from cloud.rest.event_stream import EventStreams
+from cloud.rest.plans import plan_view
 from cloud.rest.state_counts import StateCounts
 from cloud.rest.views import View, list_view
 from cloud.store.interface import Store
@@ -33,6 +35,12 @@ from cloud.store.interface import Store
 T = TypeVar("T")
 
 NAMESPACE_HEADER = "X-Edgesync-Namespace"
+
+DRY_RUN = "dryRun"
+"""Parameter of calls that change something: say what would change, and change nothing."""
+
+CONFIRM = "confirm"
+"""Parameter of the same: whoever asks knows how many nodes are touched."""
 
 PAGE_SIZE = 20
 """Items on a numbered page where the caller does not say."""
@@ -225,8 +233,21 @@ def endpoint(
         asked = request.headers.get(NAMESPACE_HEADER)
         namespace = caller.namespace_of_call(NAMESPACE_HEADER, asked, api.default_namespace)
         attempt = attempt_of(request, action, namespace, now) if action else None
-        call = Call(api, request, namespace, now, AuditedStore(store, attempt, api.revisions_kept))
-        result = await handler(call)
+        is_write = request.method not in {"GET", "HEAD"}
+        audited = AuditedStore(
+            store,
+            attempt,
+            api.revisions_kept,
+            is_rehearsal=is_write and _flag(request, DRY_RUN),
+            is_confirmed=is_write and _flag(request, CONFIRM),
+        )
+        call = Call(api, request, namespace, now, audited)
+        try:
+            result = await handler(call)
+        except Rehearsed as rehearsed:
+            return await view_response(request, plan_view(rehearsed.plan))
+        if audited.is_rehearsal:
+            raise Invalid(DRY_RUN, "this changes nothing that could be tried out")
         if isinstance(result, Response):
             return result
         if isinstance(result, Shown):
@@ -234,6 +255,16 @@ def endpoint(
         return await view_response(request, result)
 
     return answer
+
+
+def _flag(request: Request, parameter: str) -> bool:
+    """Whether the query says so; Invalid unless it says true or false, once."""
+    said = request.query_params.getlist(parameter)
+    if said in (["true"], [""]):
+        return True
+    if said not in ([], ["false"]):
+        raise Invalid(parameter, "is neither true nor false")
+    return False
 
 
 async def _resource_response(call: Call, shown: Shown) -> Response:

@@ -34,11 +34,12 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """Something the query may say; *limit* makes a number of it."""
+    """Something the query may say; *limit* makes a number of it, *is_flag* true or false."""
 
     name: str
     summary: str
     limit: int | None = None
+    is_flag: bool = False
 
 
 @dataclass(frozen=True, slots=True)

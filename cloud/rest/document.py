@@ -9,9 +9,10 @@ from cloud.core.names import NAMESPACE_PATTERN
 from cloud.http.answers import JSON, MERGE_PATCH, PROBLEM
 from cloud.http.requests import REQUEST_ID_HEADER
 from cloud.rest.audited import REASON_HEADER
-from cloud.rest.call import NAMESPACE_HEADER, Shown
+from cloud.rest.call import CONFIRM, DRY_RUN, NAMESPACE_HEADER, Shown
 from cloud.rest.described import CONTINUE, Parameter
 from cloud.rest.node_shapes import NodeAnswer, PropertiesAnswer
+from cloud.rest.plans import PlanAnswer
 from cloud.rest.route import ApiRoute
 from cloud.rest.schemas import Schema, Schemas
 from cloud.rest.shapes import CallbackAnswer, ErrorAnswer, ProblemAnswer
@@ -78,6 +79,18 @@ _HEADERS_OF: Mapping[int, str] = {
     429: "Retry-After",
     503: "Retry-After",
 }
+_TRIED = (
+    Parameter(
+        DRY_RUN,
+        "true: change nothing, and say what would be changed, and on which nodes",
+        is_flag=True,
+    ),
+    Parameter(
+        CONFIRM,
+        "true: go on although it touches more nodes than the guard lets through",
+        is_flag=True,
+    ),
+)
 _CALL_HEADERS: Mapping[str, Schema] = {
     NAMESPACE_HEADER: {
         "description": "the namespace, where it is not the server's own",
@@ -137,7 +150,7 @@ def tag_of(route: ApiRoute) -> str:
 
 
 def _kinds(routes: Sequence[ApiRoute]) -> Iterator[Any]:
-    yield from (ErrorAnswer, ProblemAnswer)
+    yield from (ErrorAnswer, ProblemAnswer, PlanAnswer)
     for route in routes:
         if route.described.body:
             yield route.described.body.kind
@@ -203,9 +216,11 @@ def _operation(route: ApiRoute, schemas: Schemas, *, is_conditional: bool) -> Sc
 
 def _answer(route: ApiRoute, schemas: Schemas) -> Schema:
     kind = route.described.answer
-    media_type, schema = "application/octet-stream", {"type": "string"}
+    media_type, schema = "application/octet-stream", Schema(type="string")
     if kind is not None:
         media_type, schema = JSON, schemas.of(kind)
+        if route.method != "GET":
+            schema = {"anyOf": [schema, schemas.of(PlanAnswer)]}
     return {
         "description": "Done.",
         "headers": _answer_headers("ETag" if _is_tagged(route) else None),
@@ -255,7 +270,8 @@ def _parameters(route: ApiRoute) -> Iterator[Schema]:
     for name in re.findall(r"{(\w+)}", route.path):
         schema: Schema = {"type": "string", "minLength": 1}
         yield {"name": name, "in": "path", "required": True, "schema": schema}
-    for parameter in route.described.query:
+    written = () if route.method == "GET" else _TRIED
+    for parameter in (*route.described.query, *written):
         yield {
             "name": parameter.name,
             "in": "query",
@@ -273,6 +289,8 @@ def _call_headers(route: ApiRoute, *, is_conditional: bool) -> Iterator[Schema]:
 
 
 def _parameter_schema(parameter: Parameter) -> Schema:
+    if parameter.is_flag:
+        return {"enum": ["true", "false"], "default": "false"}
     if parameter.limit is None:
         return {"type": "string"}
     number = {"type": "integer", "minimum": 0, "maximum": parameter.limit}

@@ -49,6 +49,7 @@ _KINDS = {
     ("nodes", "core", "configs"): "node",
     ("apps",): "app",
     ("sysapps",): "sysapps",
+    ("guard",): "guard",
     ("configs",): "config",
     ("secrets",): "secret",
     ("registries",): "registry",

@@ -33,6 +33,7 @@ from cloud.rest.described import (
     Name,
 )
 from cloud.rest.event_routes import EVENT_ROUTES
+from cloud.rest.guard import GUARD_ROUTES
 from cloud.rest.node_routes import NODE_ROUTES
 from cloud.rest.overview_routes import OVERVIEW_ROUTES
 from cloud.rest.register import RecordCount
@@ -61,6 +62,7 @@ from cloud.rest.shapes import (
 ROUTES: Sequence[ApiRoute] = (
     *NODE_ROUTES,
     *COMMAND_ROUTES,
+    *GUARD_ROUTES,
     ApiRoute(
         "GET", "/v1/apps", apps.list_apps, Described("List apps", Listed[AppSummary], query=LISTED)
     ),

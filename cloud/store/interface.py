@@ -32,6 +32,7 @@ from cloud.core.system_apps import SystemApps
 from cloud.core.tokens import ApiToken
 from cloud.store.command_interface import CommandTransaction
 from cloud.store.event_interface import EventVerbs, ReadinessVerbs
+from cloud.store.plan_interface import PlanTransaction
 from cloud.store.revision_interface import RevisionTransaction
 from cloud.store.usage_interface import FleetVerbs, Waiting
 
@@ -39,7 +40,13 @@ T = TypeVar("T")
 
 
 class Transaction(
-    CommandTransaction, EventVerbs, ReadinessVerbs, FleetVerbs, RevisionTransaction, Protocol
+    CommandTransaction,
+    EventVerbs,
+    ReadinessVerbs,
+    FleetVerbs,
+    RevisionTransaction,
+    PlanTransaction,
+    Protocol,
 ):
     """All reads see one moment; all writes happen together or not at all."""
 

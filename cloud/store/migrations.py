@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from sqlite_utils import Database, Migrations
 
 from cloud.errors import Unavailable
-from cloud.store.tables import commands, events, first, revisions, usage
+from cloud.store.tables import commands, events, first, guard, revisions, usage
 
 Step = tuple[str, tuple[str, ...]]
 """An id, and the statements of the step, for SQLite; `dialect.definition` makes PostgreSQL's."""
@@ -36,6 +36,7 @@ STEPS: tuple[Step, ...] = (
     ("0018_events", events.EVENTS),
     ("0019_usage", usage.USAGE),
     ("0020_commands", commands.COMMANDS),
+    ("0021_guard", guard.GUARD),
 )
 """Every migration there ever was, by its id, in their order."""
 

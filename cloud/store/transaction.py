@@ -10,6 +10,7 @@ from cloud.store.parts.credentials import CredentialPart
 from cloud.store.parts.deploys import DeployPart
 from cloud.store.parts.events import EventPart
 from cloud.store.parts.part import Run
+from cloud.store.parts.plans import PlanPart
 from cloud.store.parts.reports import ReportPart
 from cloud.store.parts.resources import ResourcePart
 from cloud.store.parts.revisions import RevisionPart
@@ -31,6 +32,7 @@ class SqlTransaction(
     EventPart,
     UsagePart,
     CommandPart,
+    PlanPart,
 ):
     """A `Transaction` between its begin and its end, which are the caller's business."""
 

@@ -239,6 +239,8 @@ STEPS: list[tuple[str, str, str, Any]] = [
         {"modules": [{"name": "baetyl-broker", "image": "example.com/broker:v2"}]},
     ),
     ("sysapps-get", "GET", "/v1/sysapps", None),
+    ("guard-put", "PUT", "/v1/guard", {"maxShare": 0.25, "minNodes": 50}),
+    ("guard-get", "GET", "/v1/guard", None),
     ("nodes-revoke", "POST", "/v1/nodes/n1/revoke", None),
     ("callback-create", "POST", "/v1/callback", CALLBACK),
     ("callback-list", "GET", "/v1/callback?name=cr", None),

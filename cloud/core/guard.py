@@ -1,0 +1,49 @@
+"""The guard of a namespace: how many of its nodes one change may touch without being confirmed."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+
+from cloud.errors import Invalid
+
+NODES_LIMIT = 1_000_000
+
+
+class GuardSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """What an administrator says: what touches more than *max_share* of all nodes is confirmed.
+
+    1 is off. What touches fewer than *min_nodes* goes through whatever its share.
+    """
+
+    max_share: float = 1.0
+    min_nodes: Annotated[int, msgspec.Meta(ge=0, le=NODES_LIMIT)] = 0
+
+    @property
+    def is_on(self) -> bool:
+        """Say whether it ever asks."""
+        return self.max_share < 1
+
+    def asks(self, touched: int, total: int) -> bool:
+        """Say whether a change of *touched* of *total* nodes has to be confirmed."""
+        return self.is_on and touched >= max(self.min_nodes, 1) and touched > self.max_share * total
+
+
+OFF = GuardSpec()
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The guard of a namespace, as it is kept."""
+
+    namespace: str
+    spec: GuardSpec
+
+    name = "guard"
+
+
+def checked_guard_spec(spec: GuardSpec) -> GuardSpec:
+    """Return *spec*; Invalid unless its share is one."""
+    if not 0 <= spec.max_share <= 1:
+        raise Invalid("maxShare", f"{spec.max_share} is not between 0 and 1")
+    return spec

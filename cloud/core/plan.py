@@ -1,0 +1,87 @@
+"""A plan: what a change would do, to what and to whom, before anybody is told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cloud.core.comparison import Change
+
+NAMES_SHOWN = 10
+"""Nodes that a plan names."""
+
+
+class PlanAction(StrEnum):
+    """What would become of the thing."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How many of the *total* nodes of a namespace would be told something else.
+
+    *offline* of them are not there now (core/readiness) and get it when they return. *names* are a
+    few of them.
+    """
+
+    touched: int
+    offline: int
+    total: int
+    names: Sequence[str] = ()
+
+    @property
+    def share(self) -> float:
+        """Part of all nodes that are touched, from 0 to 1."""
+        return self.touched / self.total if self.total else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AppChange:
+    """An app that changes on so many *nodes*: its version *before* and *after*; None: not there.
+
+    A version that is not given yet is empty.
+    """
+
+    name: str
+    before: str | None
+    after: str | None
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one change would do. *size* is bytes of JSON that nodes would fetch, all together."""
+
+    kind: str
+    name: str
+    action: PlanAction
+    changes: Sequence[Change]
+    reach: Reach
+    apps: Sequence[AppChange]
+    size: int
+    asks: bool
+
+    @property
+    def message(self) -> str:
+        """The same in a sentence."""
+        if self.action is PlanAction.NONE and not self.reach.touched:
+            return f"{self._thing} is like that already: nothing would change."
+        reach = self.reach
+        if not reach.touched:
+            return f"Would {self.action} {self._thing}; no node runs anything else by that."
+        said = (
+            f"Would {self.action} {self._thing} and change what {reach.touched} of {reach.total}"
+            f" nodes run"
+        )
+        if reach.offline:
+            said += f"; {reach.offline} of them are not there now and get it when they return"
+        if self.asks:
+            said += ". That is more than the guard lets through unconfirmed"
+        return f"{said}."
+
+    @property
+    def _thing(self) -> str:
+        return f"{self.kind} {self.name}".strip()

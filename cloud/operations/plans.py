@@ -1,0 +1,254 @@
+"""What a change would do, found out by doing it in a transaction that is taken back.
+
+So a plan and the change it is of cannot disagree. Whom it reaches is read off the list of nodes to
+be told, which the change itself writes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+
+from cloud.core.app import App, Use, UseKind, uses_of
+from cloud.core.audit import Attempt, kind_of
+from cloud.core.changes import Noun, described
+from cloud.core.comparison import changes_between, content_of
+from cloud.core.delivery import app_value, config_value, registry_value, secret_value
+from cloud.core.desired import Catalog
+from cloud.core.guard import OFF, Guard, GuardSpec, checked_guard_spec
+from cloud.core.node import Node
+from cloud.core.plan import NAMES_SHOWN, AppChange, Plan, PlanAction, Reach
+from cloud.core.readiness import Heard, standing
+from cloud.core.revisions import Revised
+from cloud.errors import ConfirmationRequired
+from cloud.operations.watching import Watched
+from cloud.store.interface import Transaction
+
+T = TypeVar("T")
+
+Work = Callable[[Transaction], T]
+Changes = Sequence[tuple[tuple[str, ...], Noun | None, Noun | None]]
+
+_NODE = "node"
+
+
+class Rehearsed(Exception):  # nothing went wrong
+    """Raised to have everything taken back, once the *plan* is known."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.plan = plan
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What work did, and what was there before."""
+
+    tx: Transaction
+    namespace: str
+    kind: str
+    before: Catalog
+    heard: Heard | None
+    """When the one node was heard, where the work is about one."""
+    changes: Changes
+
+    @property
+    def after(self) -> Catalog:
+        return self.tx.catalog(self.namespace)
+
+    @property
+    def change(self) -> tuple[Noun | None, Noun | None]:
+        """The one thing of the kind that was changed, before and after."""
+        return self.changes[0][1:] if len(self.changes) == 1 else (None, None)
+
+
+def rehearse(tx: Transaction, attempt: Attempt, work: Work[object]) -> NoReturn:
+    """Do *work* and raise Rehearsed with what it did, or whatever it is refused with."""
+    watched = Watched(tx, kind_of(attempt.action))
+    done, _ = _carried_out(tx, attempt, watched, work)
+    reach = _reach(done, attempt.time)
+    apps, size = _of_node(done) if done.kind == _NODE else _of_apps(done)
+    was, now = done.change
+    name = "/".join(done.changes[0][0][1:]) if len(done.changes) == 1 else attempt.name
+    raise Rehearsed(
+        Plan(
+            done.kind,
+            name,
+            _action(attempt, watched, was, now),
+            changes_between(_content(was), _content(now)),
+            reach,
+            apps,
+            size,
+            asks=_guard_of(tx, attempt.namespace).asks(reach.touched, reach.total),
+        )
+    )
+
+
+def guarded(
+    tx: Transaction, attempt: Attempt, watched: Watched, work: Work[T], *, is_confirmed: bool
+) -> tuple[T, int]:
+    """Do *work*, unless it touches more nodes than the guard of its namespace lets through.
+
+    Its result, and how many nodes it touched where the guard asked and it was *confirmed*, else 0.
+    ConfirmationRequired where it was not.
+    """
+    guard = _guard_of(tx, attempt.namespace)
+    if not guard.is_on:
+        return work(watched.transaction), 0
+    aside = tx.set_stale_aside(attempt.namespace)
+    done, result = _carried_out(tx, attempt, watched, work)
+    reach = _reach(done, attempt.time)
+    tx.put_stale_back(attempt.namespace, aside)
+    if not guard.asks(reach.touched, reach.total):
+        return result, 0
+    if not is_confirmed:
+        raise ConfirmationRequired(reach.touched, reach.total, guard.max_share)
+    return result, reach.touched
+
+
+def read_guard(tx: Transaction, namespace: str) -> Guard:
+    """The guard of the namespace; one that is off where nobody said anything."""
+    return tx.guard(namespace) or Guard(namespace, OFF)
+
+
+def put_guard(tx: Transaction, namespace: str, spec: GuardSpec) -> Guard:
+    """Have changes of more nodes than *spec* says confirmed."""
+    guard = Guard(namespace, checked_guard_spec(spec))
+    tx.put_guard(guard)
+    return guard
+
+
+def _guard_of(tx: Transaction, namespace: str) -> GuardSpec:
+    return read_guard(tx, namespace).spec
+
+
+def _carried_out(
+    tx: Transaction, attempt: Attempt, watched: Watched, work: Work[T]
+) -> tuple[_Done, T]:
+    kind, namespace = kind_of(attempt.action), attempt.namespace
+    before = tx.catalog(namespace)
+    heard = tx.heard(namespace, attempt.name) if kind == _NODE else None
+    tx.set_stale_aside(namespace)
+    result = work(watched.transaction)
+    return _Done(tx, namespace, kind, before, heard, watched.changes()), result
+
+
+def _reach(done: _Done, now: datetime) -> Reach:
+    """Who would be told something else: who is on the list by now, or the one node that changed."""
+    reach = done.tx.stale_reach(done.namespace, now=now, names=NAMES_SHOWN)
+    was, became = done.change
+    node = was or became
+    if not isinstance(node, Node):
+        return reach
+    total = reach.total + (became is None)
+    if _runs_the_same(done, was, became):
+        return Reach(0, 0, total)
+    return Reach(1, int(not standing(done.heard, now).is_ready), total, [node.name])
+
+
+def _runs_the_same(done: _Done, was: Noun | None, became: Noun | None) -> bool:
+    if not (isinstance(was, Node) and isinstance(became, Node)):
+        return False
+    ways = [(node.mode, node.core) for node in (was, became)]
+    return ways[0] == ways[1] and _desired(done.before, was) == _desired(done.after, became)
+
+
+def _desired(catalog: Catalog, node: Noun | None) -> Mapping[str, str]:
+    """Version by name of each app that the node should run."""
+    if not isinstance(node, Node):
+        return {}
+    return {app.name: app.version for app in catalog.desired_state(node.labels).apps}
+
+
+def _of_node(done: _Done) -> tuple[list[AppChange], int]:
+    """What one node gains and loses, and how large that is."""
+    was, became = done.change
+    before, after = _desired(done.before, was), _desired(done.after, became)
+    sizes = _Sizes(done, frozenset())
+    apps = [
+        AppChange(name, before.get(name), after.get(name), 1)
+        for name in {**before, **after}
+        if before.get(name) != after.get(name)
+    ]
+    gained = [done.after.apps[app.name] for app in apps if app.after is not None]
+    return apps, sum(sizes.of_app(app, None) for app in gained)
+
+
+def _of_apps(done: _Done) -> tuple[list[AppChange], int]:
+    """Which apps change, on how many nodes, and how much those have to fetch for it."""
+    count, size = done.tx.count_matching, 0
+    sizes = _Sizes(done, frozenset((done.kind, key[-1]) for key, _, _ in done.changes))
+    apps = []
+    for name in {**done.before.apps, **done.after.apps}:
+        was, now = done.before.apps.get(name), done.after.apps.get(name)
+        if was is not None and now is not None and was.version == now.version:
+            continue
+        old, new = (app.selector if app else () for app in (was, now))
+        had = count(done.namespace, old)
+        gets = had if new == old else count(done.namespace, new)
+        both = had if new == old else count(done.namespace, (*old, *new)) if old and new else 0
+        # What is not kept yet has no version that would be true.
+        versions = (was.version if was else None, "" if now else None)
+        apps.append(AppChange(name, *versions, had + gets - both))
+        if now is not None:
+            size += both * sizes.of_app(now, was) + (gets - both) * sizes.of_app(now, None)
+    return apps, size
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """Bytes, as JSON, of what a node fetches; of objects in other stores their addresses alone."""
+
+    done: _Done
+    changed: Set[tuple[str, str]]
+    """Kind and name of what apps use and nodes have to fetch anew."""
+
+    def of_app(self, app: App, held: App | None) -> int:
+        """All that a node fetches to run *app*, where it holds the version *held* of it."""
+        uses = set(uses_of(app.spec))
+        if held is not None:
+            known = set(uses_of(held.spec))
+            uses = {use for use in uses if use not in known or self._is_changed(use)}
+        return _bytes(app_value(app, lambda _kind, _name: "")) + sum(map(self._of_use, uses))
+
+    def _is_changed(self, use: Use) -> bool:
+        return (use.kind.value, use.name) in self.changed
+
+    def _of_use(self, use: Use) -> int:
+        tx, key = self.done.tx, (self.done.namespace, use.name)
+        match use.kind:
+            case UseKind.CONFIG:
+                config = tx.config(*key)
+                return _bytes(config_value(config, lambda _: "")) if config else 0
+            case UseKind.SECRET:
+                secret = tx.secret(*key)
+                return _bytes(secret_value(secret)) if secret else 0
+            case UseKind.REGISTRY:
+                registry = tx.registry(*key)
+                return _bytes(registry_value(registry)) if registry else 0
+
+
+def _bytes(value: object) -> int:
+    return len(msgspec.json.encode(value))
+
+
+def _content(noun: Noun | None) -> Mapping[str, Any] | None:
+    """What people say of *noun*, with all that is secret in it hidden."""
+    if noun is None:
+        return None
+    return content_of(noun.spec) if isinstance(noun, Revised) else described(noun)
+
+
+def _action(attempt: Attempt, watched: Watched, was: Noun | None, now: Noun | None) -> PlanAction:
+    if was is not None or now is not None:
+        if was is None:
+            return PlanAction.CREATE
+        if now is None:
+            return PlanAction.DELETE
+        return PlanAction.NONE if _content(was) == _content(now) else PlanAction.UPDATE
+    if not watched.count and not watched.others:
+        return PlanAction.NONE
+    verb = attempt.action.partition(".")[2]
+    return PlanAction(verb) if verb in set(PlanAction) else PlanAction.UPDATE

@@ -1,0 +1,77 @@
+"""How plans look in JSON."""
+
+from typing import Any
+
+from cloud.core.plan import Plan
+from cloud.rest.shapes import Answer
+from cloud.rest.views import View
+
+
+class ChangeAnswer(Answer):
+    """What would differ at a path; null where there was, or is, nothing."""
+
+    path: str
+    before: Any
+    after: Any
+
+
+class PlanNodesAnswer(Answer):
+    """Nodes that would be told something else; `share` is their part of all, from 0 to 1."""
+
+    total: int
+    touched: int
+    offline: int
+    share: float
+    names: list[str]
+
+
+class PlanAppAnswer(Answer):
+    """An app that would change on so many nodes; an empty version is not given yet."""
+
+    name: str
+    before: str | None
+    after: str | None
+    nodes: int
+
+
+class PlanAnswer(Answer):
+    """What a call would do; nothing was changed. `confirm`: it would have to be confirmed."""
+
+    dry_run: bool
+    kind: str
+    name: str
+    action: str
+    changes: list[ChangeAnswer]
+    nodes: PlanNodesAnswer
+    apps: list[PlanAppAnswer]
+    bytes: int
+    confirm: bool
+    message: str
+
+
+def plan_view(plan: Plan) -> View:
+    """A plan as `PlanAnswer`."""
+    reach = plan.reach
+    return {
+        "dryRun": True,
+        "kind": plan.kind,
+        "name": plan.name,
+        "action": plan.action,
+        "changes": [
+            {"path": one.path, "before": one.before, "after": one.after} for one in plan.changes
+        ],
+        "nodes": {
+            "total": reach.total,
+            "touched": reach.touched,
+            "offline": reach.offline,
+            "share": round(reach.share, 4),
+            "names": list(reach.names),
+        },
+        "apps": [
+            {"name": one.name, "before": one.before, "after": one.after, "nodes": one.nodes}
+            for one in plan.apps
+        ],
+        "bytes": plan.size,
+        "confirm": plan.asks,
+        "message": plan.message,
+    }

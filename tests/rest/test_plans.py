@@ -1,0 +1,231 @@
+"""Looking before changing: what a call would do is told, and nothing is done."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud.core.report import Order, read_report
+from cloud.operations.reports import receive_report
+from cloud.store.interface import Transaction
+from tests.rest.conftest import APP, CONFIG, NODE, REGISTRY, SECRET, Client, World, describe
+from tests.rest.test_golden import steps
+
+
+def tables(directory: Path) -> dict[str, list[Any]]:
+    """All that is in the database."""
+    with sqlite3.connect(f"file:{directory / 'edgesync.db'}?mode=ro", uri=True) as database:
+        names = [
+            n for (n,) in database.execute("SELECT name FROM sqlite_master WHERE type='table'")
+        ]
+        return {name: database.execute(f"SELECT * FROM {name}").fetchall() for name in names}  # noqa: S608
+
+
+def tried(path: str) -> str:
+    return f"{path}{'&' if '?' in path else '?'}dryRun=true"
+
+
+async def test_no_route_changes_anything_in_a_dry_run_and_each_is_refused_as_ever(
+    world: World, tmp_path: Path
+) -> None:
+    kinds = set()
+    async for name, method, path, body in steps(world):
+        if method == "GET":
+            await world.client.send(method, path, body)
+            continue
+        before, woken, cut = tables(tmp_path), list(world.woken), list(world.cut_off)
+        found = await world.client.send(method, tried(path), body)
+        assert tables(tmp_path) == before, name
+        assert (world.woken, world.cut_off) == (woken, cut), name
+        answer = await world.client.send(method, path, body)
+        assert found.status_code == answer.status_code, name
+        if answer.status_code == 200:
+            assert found.json()["dryRun"] is True, name
+            kinds.add(found.json()["kind"])
+        else:
+            assert found.json()["code"] == answer.json()["code"], name
+    assert kinds >= {"node", "app", "config", "secret", "registry", "batch", "record", "token"}
+
+
+async def plan(client: Client, method: str, path: str, body: object = None) -> Any:
+    return await client.call(method, tried(path), body)
+
+
+def reports(world: World, name: str, **content: Any) -> Any:
+    def receive(tx: Transaction) -> None:
+        report = read_report(content, Order())
+        receive_report(tx, f"default.{name}", report, "json", now=world.clock.now)
+
+    return world.store.write(receive)
+
+
+async def gateways(world: World, *names: str) -> None:
+    for name in names:
+        await world.client.call("POST", "/v1/nodes", {"name": name, "labels": {"role": "gateway"}})
+
+
+async def test_a_plan_says_whom_an_app_reaches_and_who_is_not_there(world: World) -> None:
+    client = world.client
+    await describe(client)
+    await gateways(world, "n2", "n3")
+    await client.call("POST", "/v1/nodes", {"name": "camera", "labels": {"role": "camera"}})
+    await reports(world, "n2")
+    services = [{**APP["services"][0], "image": "nginx:2"}]  # type: ignore[index]
+    found = await plan(client, "PATCH", "/v1/apps/web", {"services": services})
+    assert (found["kind"], found["name"], found["action"]) == ("app", "web", "update")
+    assert found["changes"] == [
+        {"path": "services[web].image", "before": "nginx:1", "after": "nginx:2"}
+    ]
+    assert found["nodes"] == {
+        "total": 4, "touched": 3, "offline": 2, "share": 0.75, "names": ["n1", "n2", "n3"],
+    }  # fmt: skip
+    assert found["apps"] == [{"name": "web", "before": "3", "after": "", "nodes": 3}]
+    assert "3 of 4 nodes" in found["message"]
+    assert "2 of them are not there now" in found["message"]
+
+
+async def test_a_plan_is_what_then_happens(world: World) -> None:
+    client = world.client
+    await describe(client)
+    await gateways(world, "n2")
+    await client.call("POST", "/v1/nodes", {"name": "camera", "labels": {"role": "camera"}})
+    for method, path, body in (
+        ("PATCH", "/v1/configs/site", {"description": "new"}),
+        ("PUT", "/v1/secrets/password", {"data": {"password": "other"}}),
+        ("PATCH", "/v1/apps/web", {"selector": "role in (gateway, camera)"}),
+        ("PATCH", "/v1/apps/web", {"selector": "role=camera"}),
+        ("PATCH", "/v1/nodes/n1", {"labels": {"role": "camera"}}),
+        ("PATCH", "/v1/nodes/n2", {"labels": {"other": "label"}}),
+        ("DELETE", "/v1/apps/web", None),
+    ):
+        before = await desired(client)
+        found = await plan(client, method, path, body)
+        await client.call(method, path, body)
+        after = await desired(client)
+        differ = [name for name in before if before[name] != after[name]]
+        assert found["nodes"]["names"] == differ, path
+        assert found["nodes"]["touched"] == len(differ)
+
+
+async def desired(client: Client) -> dict[str, Any]:
+    names = [node["name"] for node in (await client.call("GET", "/v1/nodes"))["items"]]
+    apps = {name: (await client.call("GET", f"/v1/nodes/{name}/apps"))["items"] for name in names}
+    return {name: [(app["name"], app["version"]) for app in apps[name]] for name in sorted(apps)}
+
+
+async def test_bytes_are_those_of_what_nodes_do_not_hold(world: World) -> None:
+    client = world.client
+    await client.call("POST", "/v1/secrets", SECRET)
+    large = {**CONFIG, "data": [{"key": "a", "value": {"type": "kv", "value": "x" * 10_000}}]}
+    await client.call("POST", "/v1/configs", large)
+    await gateways(world, "n1", "n2")
+    made = await plan(client, "POST", "/v1/apps", APP)
+    await client.call("POST", "/v1/apps", APP)
+    same_config = await plan(client, "PATCH", "/v1/apps/web", {"description": "another"})
+    new_config = await plan(client, "PATCH", "/v1/configs/site", {"description": "another"})
+    new_node = await plan(client, "POST", "/v1/nodes", {**NODE, "name": "n3"})
+    assert 20_000 < made["bytes"] < 26_000
+    assert same_config["bytes"] < 6_000
+    assert 20_000 < new_config["bytes"] < 26_000
+    assert 10_000 < new_node["bytes"] < 13_000
+    assert new_node["apps"] == [{"name": "web", "before": None, "after": "3", "nodes": 1}]
+
+
+async def test_nothing_to_change_is_said(world: World) -> None:
+    await describe(world.client)
+    found = await plan(world.client, "PATCH", "/v1/apps/web", {"selector": "role=gateway"})
+    assert (found["action"], found["changes"], found["nodes"]["touched"]) == ("none", [], 0)
+    assert found["message"] == "app web is like that already: nothing would change."
+
+
+async def test_a_plan_shows_no_secret(world: World) -> None:
+    await describe(world.client)
+    await world.client.call("POST", "/v1/registries", REGISTRY)
+    for method, path, body in (
+        ("PUT", "/v1/secrets/password", {"data": {"password": "open sesame"}}),
+        ("POST", "/v1/registries/hub/refresh", {"password": "open sesame"}),
+        ("POST", "/v1/secrets", {"name": "other", "data": {"password": "open sesame"}}),
+    ):
+        answer = await world.client.send(method, tried(path), body)
+        assert answer.status_code == 200
+        assert "changes" in answer.text
+        assert "sesame" not in answer.text
+        assert "öpen" not in answer.text
+
+
+@pytest.mark.parametrize("query", ["dryRun=maybe", "dryRun=true&dryRun=true", "confirm=1"])
+async def test_what_is_neither_yes_nor_no_changes_nothing(client: Client, query: str) -> None:
+    await client.refused("POST", f"/v1/nodes?{query}", NODE, status=400, code="RequestParamInvalid")
+    assert (await client.call("GET", "/v1/nodes"))["total"] == 0
+
+
+async def test_a_guard_has_large_changes_confirmed(world: World) -> None:
+    client = world.client
+    await describe(client)
+    await gateways(world, "n2", "n3")
+    assert await client.call("GET", "/v1/guard") == {"maxShare": 1.0, "minNodes": 0}
+    await client.call("PUT", "/v1/guard", {"maxShare": 0.5, "minNodes": 2})
+    change = {"selector": "role!=none"}
+    said = await client.refused(
+        "PATCH", "/v1/apps/web", change, status=409, code="ConfirmationRequired"
+    )
+    assert "3 of 3 nodes" in said
+    assert (await client.call("GET", "/v1/apps/web"))["selector"] == "role=gateway"
+    assert (await plan(client, "PATCH", "/v1/apps/web", change))["confirm"] is True
+    await client.call("PATCH", "/v1/apps/web?confirm=true", change)
+    entry = (await client.call("GET", "/v1/audit?limit=1"))["items"][0]
+    assert (entry["action"], entry["also"]["confirmed"]) == ("app.update", 3)
+    await client.call("PATCH", "/v1/apps/web", change)
+
+
+async def test_a_guard_lets_small_changes_through_and_is_of_one_namespace(world: World) -> None:
+    client = world.client
+    await describe(client)
+    await gateways(world, "n2", "n3")
+    await client.call("PUT", "/v1/guard", {"maxShare": 0.5})
+    await client.call("PATCH", "/v1/nodes/n2", {"labels": {"role": "camera"}})
+    await client.call("DELETE", "/v1/nodes/n2")
+    other = client.within("other")
+    await describe(other)
+    await other.call("PATCH", "/v1/configs/site", {"description": "new"})
+    said = await client.refused(
+        "PATCH",
+        "/v1/configs/site",
+        {"description": "new"},
+        status=409,
+        code="ConfirmationRequired",
+    )
+    assert "2 of 2 nodes" in said
+
+
+async def test_nodes_that_wait_to_be_told_are_no_part_of_a_change_and_go_on_waiting(
+    world: World,
+) -> None:
+    client = world.client
+    await describe(client)
+    await gateways(world, "n2")
+    await client.call("PUT", "/v1/guard", {"maxShare": 0.9})
+    before = await world.store.read(lambda tx: tx.count_waiting())
+    assert before.nodes == 2
+    await client.call("PATCH", "/v1/nodes/n2", {"labels": {"role": "camera"}})
+    assert (await plan(client, "DELETE", "/v1/nodes/n2"))["nodes"]["touched"] == 1
+    assert await world.store.read(lambda tx: tx.count_waiting()) == before
+
+
+async def test_of_two_at_the_same_time_none_slips_by_the_guard(world: World) -> None:
+    client = world.client
+    await describe(client)
+    await client.call("PUT", "/v1/guard", {"maxShare": 0.5})
+    answers = await asyncio.gather(
+        *(client.send("PATCH", "/v1/configs/site", {"description": str(i)}) for i in range(8))
+    )
+    assert {answer.status_code for answer in answers} == {409}
+
+
+@pytest.mark.parametrize(
+    "body", [{"maxShare": 1.5}, {"maxShare": -0.1}, {"minNodes": -1}, {"x": 1}]
+)
+async def test_a_guard_that_makes_no_sense_is_refused(client: Client, body: Any) -> None:
+    await client.refused("PUT", "/v1/guard", body, status=400, code="RequestParamInvalid")
