@@ -24,9 +24,7 @@ MEMBER_LIMIT = 4096
 """Bytes of one member, as JSON, that are kept; of more only how many, and their SHA-256."""
 
 _Sealed = Config | Secret | Registry | SystemApps
-Noun = (
-    App | _Sealed | Guard | Node | Properties | Batch | Record | Callback | ApiToken | Command
-)
+Noun = App | _Sealed | Guard | Node | Properties | Batch | Record | Callback | ApiToken | Command
 
 _HIDDEN: Mapping[type, tuple[str, ...]] = {
     Batch: ("securityKey",),

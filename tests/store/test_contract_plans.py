@@ -55,9 +55,9 @@ async def test_a_selector_is_counted_and_none_selects_nobody(store: Store) -> No
     def work(tx: Transaction) -> tuple[int, int, int]:
         some_nodes(tx)
         return (
-            tx.count_selected("default", ROLE),
-            tx.count_selected("default", (*ROLE, *parse_selector("role=camera"))),
-            tx.count_selected("default", ()),
+            tx.count_matching("default", ROLE),
+            tx.count_matching("default", (*ROLE, *parse_selector("role=camera"))),
+            tx.count_matching("default", ()),
         )
 
     assert await store.write(work) == (3, 0, 0)
