@@ -53,6 +53,8 @@ NO_CHANGE_OF_A_THING = {
     "mark_stale",
     "mark_selected_stale",
     "take_stale",
+    "set_stale_aside",
+    "put_stale_back",
     # What is told of what happens, and what is remembered of that.
     "note_event",
     "prune_events",
@@ -64,6 +66,7 @@ NO_CHANGE_OF_A_THING = {
     "delete_old_revisions",
     "forget_deleted",
     # Commands that are over, by age and number.
+    # Commands that have ended, once they are old.
     "delete_old_commands",
     "forget_commands",
     # The log itself.

@@ -23,6 +23,7 @@ from cloud.http.requests import set_address, set_request_id
 from cloud.rest import callbacks
 from cloud.rest.auth import TokenGate, caller_of
 from cloud.rest.callers import NO_LIMITS, Callers
+from cloud.rest.guard import put_guard
 from cloud.rest.route import ApiRoute
 from cloud.rest.routes import ROUTES
 from cloud.rest.sessions import Sessions
@@ -117,7 +118,7 @@ COMMAND = "the-newest"
 def expected_role(route: ApiRoute) -> Role:
     if route.path.startswith(("/v1/tokens", AUDIT)):
         return Role.ADMIN
-    if route.handler in SAYS_WHERE_TO_SEND:
+    if route.handler in SAYS_WHERE_TO_SEND or route.handler is put_guard:
         return Role.ADMIN
     reads = route.method == "GET" and route.path not in HANDS_OUT_CREDENTIALS
     return Role.VIEWER if reads else Role.OPERATOR
