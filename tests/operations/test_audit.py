@@ -66,7 +66,6 @@ NO_CHANGE_OF_A_THING = {
     "delete_old_revisions",
     "forget_deleted",
     # Commands that are over, by age and number.
-    # Commands that have ended, once they are old.
     "delete_old_commands",
     "forget_commands",
     # The log itself.
