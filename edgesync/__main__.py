@@ -28,6 +28,7 @@ COMMANDS = {
     "describe": "edgesync.verbs.get:describe",
     "export": "edgesync.verbs.get:export",
     "apply": "edgesync.verbs.apply:apply",
+    "diff": "edgesync.verbs.diff:diff",
     "delete": "edgesync.verbs.delete:delete",
     "edit": "edgesync.verbs.edit:edit",
     "label": "edgesync.verbs.edit:label",

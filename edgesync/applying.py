@@ -46,7 +46,7 @@ class Written:
     answers: tuple[Any, ...]
 
 
-def write(server: Server, document: Document, query: Mapping[str, str]) -> Written:
+def write(server: Server, document: Document, query: Mapping[str, str] | None = None) -> Written:
     """Create the thing, or change it where it differs; Refused if the server says no, or Masked."""
     before = _before(server, document)
     ready = _ready(document, before)

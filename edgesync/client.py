@@ -74,8 +74,16 @@ class Answer:
 class Server:
     """One server's REST API, for as long as it is open; its connection is kept between calls."""
 
-    def __init__(self, access: Access, *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        access: Access,
+        *,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> None:
         self.url = access.url
+        # Goes with every call that changes something.
+        self._query = query or {}
         said = {"Authorization": f"Bearer {access.token}"} if access.token else {}
         said |= {NAMESPACE_HEADER: access.namespace} if access.namespace else {}
         self._client = httpx.Client(
@@ -121,6 +129,7 @@ class Server:
 
         Who asks too often waits as long as the server says, and asks again.
         """
+        query = query if method == "GET" else {**self._query, **(query or {})}
         try:
             answer = self._client.request(method, path, json=body, params=query, headers=headers)
             for _ in range(TRIES):

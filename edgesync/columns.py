@@ -8,6 +8,7 @@ from edgesync.kinds import (
     BATCH,
     CALLBACK,
     CONFIG,
+    GUARD,
     NODE,
     RECORD,
     REGISTRY,
@@ -73,6 +74,10 @@ _TABLES: Mapping[Kind, Sequence[Column]] = {
         ("GIVEN UP", lambda callback: callback["state"]["givenUp"]),
         ("LAST SUCCESS", lambda callback: age(callback["state"]["lastSuccessTime"])),
         ("LAST ERROR", lambda callback: callback["state"]["lastError"]),
+    ),
+    GUARD: (
+        ("MAX SHARE", lambda guard: f"{guard['maxShare']:.0%}"),
+        _field("MIN NODES", "minNodes"),
     ),
     SYSTEM_APPS: (
         ("MODULES", lambda apps: ",".join(module["name"] for module in apps["modules"])),

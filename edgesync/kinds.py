@@ -15,6 +15,7 @@ from cloud.core.app import AppSpec
 from cloud.core.batch import BatchSpec
 from cloud.core.callback import CallbackSpec
 from cloud.core.config import ConfigSpec
+from cloud.core.guard import GuardSpec
 from cloud.core.names import BATCH_LABEL, NODE_NAME_LABEL
 from cloud.core.node import NodeSpec
 from cloud.core.registry import RegistrySpec
@@ -81,6 +82,7 @@ class Kind:
         return f"{body.get('batchName', '')}/{name}" if self is RECORD else name
 
 
+GUARD = Kind("Guard", "guards", "/v1/guard", GuardSpec, is_single=True)
 SYSTEM_APPS = Kind("SystemApps", "systemapps", "/v1/sysapps", SystemAppsSpec, is_single=True)
 CALLBACK = Kind(
     "Callback",
@@ -121,7 +123,7 @@ NODE = Kind(
 )
 APP = Kind("App", "apps", "/v1/apps", AppSpec, has_labels=True, has_revisions=True)
 
-KINDS = (CALLBACK, REGISTRY, SECRET, CONFIG, BATCH, RECORD, NODE, APP, SYSTEM_APPS)
+KINDS = (GUARD, CALLBACK, REGISTRY, SECRET, CONFIG, BATCH, RECORD, NODE, APP, SYSTEM_APPS)
 
 _SHORT = {"no": NODE, "sysapps": SYSTEM_APPS}
 _BY_WORD = {kind.word: kind for kind in KINDS} | {kind.plural: kind for kind in KINDS} | _SHORT

@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ from edgesync.kinds import BATCH, KINDS, RECORD, SECRET, Kind, kind_called
 STDIN = "-"
 OWNER_LABEL = "edgesync.io/owner"
 """Label of what a set of files keeps: `apply --owner NAME` sets it, `--prune` goes by it."""
+
+OWNED = tuple(kind for kind in KINDS if kind.has_labels)
+"""Kinds that can have an owner."""
 
 _SUFFIXES = {".yaml", ".yml", ".json"}
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
@@ -101,6 +104,13 @@ class Document:
             for key in self.body
             if self.kind is not RECORD or key != "batchName"
         }
+
+    def owned_by(self, owner: str | None) -> "Document":
+        """The same with the label of its *owner*, where there is one and the kind can have it."""
+        if owner is None or self.kind not in OWNED:
+            return self
+        labels = {**(self.body.get("labels") or {}), OWNER_LABEL: owner}
+        return replace(self, body={**self.body, "labels": labels})
 
 
 def read_manifests(sources: Sequence[str]) -> list[Document]:

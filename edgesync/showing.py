@@ -27,6 +27,7 @@ _COLOURS = {
     **dict.fromkeys(("stale", "pending", "changed", "Starting", "waiting", "sent"), "yellow"),
     **dict.fromkeys(("offline", "Failed", "failed", "deleted", "refused", "expired", "-"), "red"),
 }
+_EMPTY = "-"
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -61,7 +62,7 @@ def printable(text: str) -> str:
 def in_line(value: Any) -> str:
     """*value* as one line: `-` for nothing."""
     if value is None or value == "":
-        return "-"
+        return _EMPTY
     if isinstance(value, bool):
         return "true" if value else "false"
     return _NEW_LINES.sub(" ", printable(str(value)))
@@ -115,7 +116,7 @@ def _is_able() -> bool:
 
 def coloured(text: str, word: str = "") -> str:
     """*text* in the colour of what it, or *word*, says; as it is where nobody sees colours."""
-    colour = _COLOURS.get(word or text.strip())
+    colour = _COLOURS.get(word or text)
     return click.style(text, fg=colour) if colour and has_colour() else text
 
 
@@ -125,7 +126,11 @@ def show_rows(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     widths = [max(map(_width, column)) for column in zip(titles, *lines, strict=True)]
     click.echo(_line(titles, widths, lambda text: text))
     for line in lines:
-        click.echo(_line(line, widths, coloured))
+        click.echo(_line(line, widths, _state))
+
+
+def _state(cell: str) -> str:
+    return cell if cell == _EMPTY else coloured(cell)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], paint: Callable[[str], str]) -> str:

@@ -6,37 +6,35 @@ import click
 
 from edgesync.applying import Masked, write
 from edgesync.client import Lost, Server
-from edgesync.kinds import KINDS
-from edgesync.manifests import OWNER_LABEL, Document
+from edgesync.manifests import OWNED, OWNER_LABEL, Document
+from edgesync.plans import show_plans
 from edgesync.showing import is_agreed, note, progress, show_change
 from edgesync.things import listed
-from edgesync.verbs.delete import delete_one
+from edgesync.verbs.delete import delete_one, deletions_planned
+from edgesync.verbs.diff import plans_of
 from edgesync.verbs.options import (
     Target,
     asks_server,
+    confirm_option,
     documents_of,
     files_option,
+    owner_option,
     reason_option,
 )
-
-_OWNED = [kind for kind in KINDS if kind.has_labels]
 
 
 @click.command()
 @asks_server
 @files_option
-@click.option(
-    "--owner",
-    metavar="NAME",
-    help=f"Label nodes, apps and configs {OWNER_LABEL}=NAME, so that --prune knows them.",
-)
+@owner_option
 @click.option(
     "--prune",
     is_flag=True,
     help="Delete nodes, apps and configs of the same owner that are not in the files.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before pruning.")
-@click.option("--confirm", is_flag=True, help="Go on where a guard wants to be sure.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and whom it reaches.")
+@confirm_option
 @reason_option
 def apply(
     server: Server,
@@ -45,7 +43,7 @@ def apply(
     owner: str | None,
     prune: bool,
     yes: bool,
-    confirm: bool,
+    dry_run: bool,
 ) -> None:
     """Create what is missing and change what differs; what is the same stays as it is.
 
@@ -55,13 +53,15 @@ def apply(
     """
     if prune and not owner:
         raise click.UsageError("--prune needs --owner: whose things may go")
-    documents = [_owned(document, owner) for document in documents_of(files)]
-    query = {"confirm": "true"} if confirm else {}
+    documents = [one.owned_by(owner) for one in documents_of(files)]
+    if dry_run:
+        _say_what_would_be(server, documents, owner if prune else None)
+        return
     failed = 0
     with progress(beside_output=True) as shown:
         for document in shown.track(documents, description="apply"):
             try:
-                outcome = write(server, document, query).outcome
+                outcome = write(server, document).outcome
             except Lost:
                 raise
             except click.ClickException as error:
@@ -76,12 +76,15 @@ def apply(
         _prune(server, documents, owner, yes=yes)
 
 
-def _owned(document: Document, owner: str | None) -> Document:
-    if owner is None or document.kind not in _OWNED:
-        return document
-    labels = {**(document.body.get("labels") or {}), OWNER_LABEL: owner}
-    body = {**document.body, "labels": labels}
-    return Document(document.kind, body, document.namespace, document.place)
+def _say_what_would_be(
+    server: Server, documents: Sequence[Document], pruned_owner: str | None
+) -> None:
+    plans = plans_of(server, documents)
+    if pruned_owner:
+        plans += deletions_planned(server, _gone(server, documents, pruned_owner))
+    show_plans(plans, all_of_them=True)
+    if any(plan.error for plan in plans):
+        raise click.exceptions.Exit(1)
 
 
 def _gone(server: Server, documents: Sequence[Document], owner: str) -> list[Target]:
@@ -89,7 +92,7 @@ def _gone(server: Server, documents: Sequence[Document], owner: str) -> list[Tar
     there = {(document.kind, document.name) for document in documents}
     return [
         Target(kind, thing["name"])
-        for kind in reversed(_OWNED)
+        for kind in reversed(OWNED)
         for thing in listed(server, kind, selector=f"{OWNER_LABEL}={owner}")
         if (kind, thing["name"]) not in there
     ]

@@ -7,12 +7,14 @@ import click
 from edgesync.applying import Outcome
 from edgesync.client import Refused, Server
 from edgesync.kinds import KINDS, NODE
+from edgesync.plans import Planned, rehearsed, show_plans
 from edgesync.showing import is_agreed, note, show_change
 from edgesync.things import NOT_FOUND, listed, within
 from edgesync.verbs.options import (
     Target,
     asks_server,
     check_selects,
+    confirm_option,
     documents_of,
     reason_option,
     selector_option,
@@ -34,6 +36,8 @@ from edgesync.verbs.options import (
 @selector_option
 @click.option("--ignore-not-found", is_flag=True, help="What is not there is no error.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and whom it reaches.")
+@confirm_option
 @reason_option
 def delete(
     server: Server,
@@ -43,12 +47,17 @@ def delete(
     selector: str,
     ignore_not_found: bool,
     yes: bool,
+    dry_run: bool,
 ) -> None:
     """Delete things, what names others before what is named. Goes on after an error, ends with 1.
 
     Asks before it deletes what -l chooses. A node that is deleted is shut out at once.
     """
     found = _found(server, targets, files, selector)
+    if dry_run:
+        plans = deletions_planned(server, [target for target, _ in found])
+        show_plans(plans, all_of_them=True)
+        return
     if selector and found:
         names = ", ".join(target.title for target, _ in found[:10])
         more = f" and {len(found) - 10} more" if len(found) > 10 else ""
@@ -63,6 +72,11 @@ def delete(
             note(f"{target.title}: {refusal.format_message()}")
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def deletions_planned(server: Server, targets: Sequence[Target]) -> list[Planned]:
+    """What deleting them would come to, each as if it were alone."""
+    return [Planned(target.title, (rehearsed(server, "DELETE", target.url),)) for target in targets]
 
 
 def delete_one(

@@ -17,6 +17,7 @@ from edgesync.things import found, listed, manifest, masked, unmasked
 from edgesync.verbs.options import (
     Target,
     asks_server,
+    confirm_option,
     reason_option,
     selector_option,
     target_argument,
@@ -31,6 +32,7 @@ _HELP = (
 @click.command()
 @asks_server
 @target_argument()
+@confirm_option
 @reason_option
 def edit(server: Server, *, target: Target) -> None:
     """Open one thing in $EDITOR as YAML, and change it to what is saved.
@@ -97,6 +99,7 @@ def _kept(text: str) -> Path:
 @selector_option
 @click.option("--overwrite", is_flag=True, help="Change a label that has another value.")
 @click.option("--yes", is_flag=True, help="Do not ask before changing what -l chooses.")
+@confirm_option
 @reason_option
 def label(
     server: Server, *, targets: Sequence[Target], selector: str, overwrite: bool, yes: bool

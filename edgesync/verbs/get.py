@@ -7,7 +7,7 @@ import click
 
 from edgesync.client import Refused, Server
 from edgesync.columns import show_table_of
-from edgesync.kinds import CONFIG, KINDS, NODE, REGISTRY, SECRET, SYSTEM_APPS, Kind
+from edgesync.kinds import CONFIG, KINDS, NODE, REGISTRY, SECRET, Kind
 from edgesync.showing import (
     age,
     json_of,
@@ -93,9 +93,10 @@ def export(
     for kind in chosen:
         try:
             for thing in _shown(server, Target(kind), selector=selector, whole=True):
-                if kind is SYSTEM_APPS and not thing["modules"]:
-                    continue
-                documents.append(manifest(kind, thing if show_secrets else masked(kind, thing)))
+                document = manifest(kind, thing if show_secrets else masked(kind, thing))
+                if kind.is_single and list(document) == ["kind"]:
+                    continue  # it is as if nobody had said anything
+                documents.append(document)
         except Refused as refusal:
             left.append(f"{kind.plural} are left out: {refusal.message}")
     _print_documents(documents, output, is_one=False)

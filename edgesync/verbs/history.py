@@ -5,10 +5,12 @@ from typing import Any
 import click
 
 from edgesync.client import Server
+from edgesync.plans import Planned, rehearsed, show_plans
 from edgesync.showing import age, coloured, json_of, printable, show_change, show_rows, yaml_of
 from edgesync.verbs.options import (
     Target,
     asks_server,
+    confirm_option,
     output_option,
     reason_option,
     target_argument,
@@ -60,16 +62,20 @@ def history(
 @click.option(
     "--to", "revision", type=_REVISION, help="Revision to go back to.  [default: the one before]"
 )
-@click.option("--confirm", is_flag=True, help="Go on where a guard wants to be sure.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and whom it reaches.")
+@confirm_option
 @reason_option
-def undo(server: Server, *, target: Target, revision: int | None, confirm: bool) -> None:
+def undo(server: Server, *, target: Target, revision: int | None, dry_run: bool) -> None:
     """Take the last change back, or all since a revision; what was deleted comes back, too.
 
     That is a change as any other: it is in the history, and can be taken back.
     """
     body = {"revision": revision} if revision else {}
-    query = {"confirm": "true"} if confirm else {}
-    after = server.call("POST", f"{target.url}/undo", body=body, query=query)
+    if dry_run:
+        plan = Planned(target.title, (rehearsed(server, "POST", f"{target.url}/undo", body),))
+        show_plans([plan], all_of_them=True)
+        return
+    after = server.call("POST", f"{target.url}/undo", body=body)
     show_change("undone", target.title, f"is version {after['version']} now")
 
 

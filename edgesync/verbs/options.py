@@ -1,5 +1,6 @@
 """What verbs share: whom they ask, what they are about, and how it is shown."""
 
+import errno
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import click
 
 from edgesync.client import Server, access, server_options
 from edgesync.kinds import KINDS, Kind, kind_called, kind_words
-from edgesync.manifests import Document, read_manifests
+from edgesync.manifests import OWNER_LABEL, Document, read_manifests
 from edgesync.showing import FORMATS
 
 REASON_HEADER = "X-Edgesync-Reason"
@@ -54,8 +55,14 @@ def asks_server(command: Callable[..., Any]) -> Callable[..., Any]:
         reached = access(url, ca, token_file, context_name, namespace=namespace)
         reason = rest.pop("reason", None)
         headers = {REASON_HEADER: reason} if reason else {}
-        with Server(reached, headers=headers) as server:
-            return command(server, **rest)
+        query = {"confirm": "true"} if rest.pop("confirm", False) else {}
+        with Server(reached, headers=headers, query=query) as server:
+            try:
+                return command(server, **rest)
+            except OSError as error:
+                if error.errno == errno.EPIPE:  # nobody reads on, as click knows
+                    raise
+                raise click.ClickException(str(error)) from error
 
     return run
 
@@ -63,6 +70,13 @@ def asks_server(command: Callable[..., Any]) -> Callable[..., Any]:
 def reason_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let *command* take `--reason`; below `asks_server`, which sends it."""
     return click.option("--reason", help="Why, for the audit log and the history.")(command)
+
+
+def confirm_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let *command* take `--confirm`, which `asks_server` makes part of its calls."""
+    return click.option(
+        "--confirm", is_flag=True, help="It is meant, however many nodes it touches (for a guard)."
+    )(command)
 
 
 def output_option(*formats: str, default: str = "table") -> Decorator:
@@ -107,6 +121,15 @@ def documents_of(files: Sequence[str]) -> list[Document]:
             place = document.place.of("namespace")
             raise click.ClickException(f"{place}: is for another namespace than -n {namespace}")
     return documents
+
+
+def owner_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* `--owner`, for `Document.owned_by`."""
+    return click.option(
+        "--owner",
+        metavar="NAME",
+        help=f"Label nodes, apps and configs {OWNER_LABEL}=NAME, so that --prune knows them.",
+    )(command)
 
 
 def targets_argument(needs: str = "", *, required: bool = True) -> Decorator:

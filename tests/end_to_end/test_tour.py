@@ -27,9 +27,10 @@ def blocks() -> Iterator[tuple[str, str]]:
 
 
 def steady(text: str) -> str:
-    """What is printed, without what is another each time: times, ages, and how wide columns are."""
+    """What is printed, without what is another each time: times, sizes, widths of columns."""
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", text)
     text = re.sub(r"\b\d+[dhms](\d+[hms])?(?= |$|,)", "AGE", text, flags=re.M)
+    text = re.sub(r"\b[\d.]+ (B|[KMG]iB)\b", "SIZE", text)
     return re.sub(r" {2,}", "  ", text)
 
 

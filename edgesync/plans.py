@@ -1,0 +1,202 @@
+"""What manifests would change, as the server sees it: asked document by document, summed up here.
+
+Nothing is kept meanwhile, so what one document would make is not there for the next one.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from cloud.core.app import AppSpec, UseKind, uses_of
+from cloud.core.decoding import convert
+from edgesync.applying import Outcome, write
+from edgesync.client import Lost, Refused, Server
+from edgesync.kinds import APP, BATCH, CALLBACK, CONFIG, GUARD, RECORD, REGISTRY, SECRET, Kind
+from edgesync.manifests import Document
+from edgesync.showing import coloured, in_line, printable, show_change, size
+from edgesync.things import NOT_FOUND, within
+
+DRY_RUN = {"dryRun": "true"}
+
+Json = Mapping[str, Any]
+
+_USED = {UseKind.CONFIG: CONFIG, UseKind.SECRET: SECRET, UseKind.REGISTRY: REGISTRY}
+_OUTCOMES = {"create": Outcome.CREATED, "update": Outcome.CHANGED, "delete": Outcome.DELETED}
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What would become of one thing: *answers* of the server, or why it would not say (*error*).
+
+    *needs* names what other documents make first, without which the server cannot say it.
+    """
+
+    title: str
+    answers: tuple[Json, ...] = ()
+    error: click.ClickException | None = None
+    needs: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """What would become of it; what needs something new is new or changed itself."""
+        if self.needs:
+            return Outcome.CHANGED
+        actions = (_OUTCOMES.get(answer["action"]) for answer in self.answers)
+        return next((one for one in actions if one), Outcome.UNCHANGED)
+
+    @property
+    def is_guarded(self) -> bool:
+        """Say whether a guard would refuse it unless it is confirmed."""
+        return any(answer["confirm"] for answer in self.answers)
+
+
+def rehearsed(
+    server: Server, method: str, path: str, body: Any = None, *, namespace: str = ""
+) -> Json:
+    """What that call would do."""
+    check_rehearses(server)
+    answer: Json = server.call(method, path, body=body, query=DRY_RUN, headers=within(namespace))
+    return answer
+
+
+def check_rehearses(server: Server) -> None:
+    """ClickException for a server that would not rehearse a call but carry it out: an older one."""
+    try:
+        server.call("GET", GUARD.path)
+    except Refused as refusal:
+        if refusal.status != NOT_FOUND:
+            raise
+        raise click.ClickException(
+            "this server is too old to say what would change; nothing was sent"
+        ) from refusal
+
+
+def planned(server: Server, documents: Sequence[Document]) -> Iterator[Planned]:
+    """What would become of each document's thing; Lost if there is no server."""
+    check_rehearses(server)
+    made: set[tuple[Kind, str]] = set()
+    for document in documents:
+        try:
+            answers = write(server, document, DRY_RUN).answers
+        except Lost:
+            raise
+        except click.ClickException as error:
+            needed = tuple(
+                f"{kind.word}/{name}" for kind, name in _needs(document) if (kind, name) in made
+            )
+            if needed and isinstance(error, Refused):
+                made.add((document.kind, document.name))
+                yield Planned(document.title, needs=needed)
+            else:
+                yield Planned(document.title, error=error)
+            continue
+        plan = Planned(document.title, answers)
+        if plan.outcome is Outcome.CREATED:
+            made.add((document.kind, document.name))
+        yield plan
+
+
+def _needs(document: Document) -> Iterator[tuple[Kind, str]]:
+    """What has to be there before the document's thing can be."""
+    body = document.body
+    if document.kind is APP:
+        spec = {key: body[key] for key in body if key != "name"}
+        for use in uses_of(convert(spec, AppSpec)):
+            yield _USED[use.kind], use.name
+    elif document.kind is BATCH and body.get("callbackName"):
+        yield CALLBACK, str(body["callbackName"])
+    elif document.kind is RECORD:
+        yield BATCH, str(body["batchName"])
+
+
+def show_plans(plans: Sequence[Planned], *, all_of_them: bool) -> None:
+    """Print what would change, and *all_of_them* what would not; then the sum."""
+    known = [plan for plan in plans if not plan.error]
+    shown = [plan for plan in known if all_of_them or plan.outcome is not Outcome.UNCHANGED]
+    for plan in shown:
+        _show(plan)
+    if shown:
+        click.echo()
+    _show_sum(known)
+
+
+def _show(plan: Planned) -> None:
+    """Print what would become of one thing, change by change."""
+    if plan.needs:
+        needed = ", ".join(plan.needs)
+        show_change(plan.outcome, plan.title, f"once {needed} is there; it reaches who it is for")
+        return
+    show_change(plan.outcome, plan.title)
+    if plan.outcome is not Outcome.CHANGED:
+        return
+    for answer in plan.answers:
+        for change in answer["changes"]:
+            for line in _lines(change):
+                click.echo(f"    {line}")
+
+
+def _show_sum(plans: Sequence[Planned]) -> None:
+    """Print what all of it comes to."""
+    counts = {outcome: sum(plan.outcome is outcome for plan in plans) for outcome in Outcome}
+    said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+    click.echo(f"{said or 'nothing'}: {_sum_of(plans)}.")
+    if any(plan.is_guarded for plan in plans):
+        click.echo("The guard refuses this unless it is confirmed (--confirm).")
+    click.echo("Nothing was changed.")
+
+
+def _sum_of(plans: Sequence[Planned]) -> str:
+    """Nodes touched and offline, apps and bytes of all *plans*, in words."""
+    answers = [answer for plan in plans for answer in plan.answers]
+    nodes = [answer["nodes"] for answer in answers if answer.get("nodes")]
+    touched = [one for one in nodes if one["touched"]]
+    if not touched:
+        unknown = any(plan.needs for plan in plans)
+        return "nodes are touched by what is not there yet" if unknown else "no node is touched"
+    total = max(one["total"] for one in nodes)
+    apps = sorted({app["name"] for answer in answers for app in answer["apps"]})
+    parts = [
+        f"{_union(touched, 'touched', total)} of {total} nodes touched",
+        f"{_span([one['offline'] for one in touched], total)} of them offline now",
+        f"apps {', '.join(map(in_line, apps))}" if apps else "no app changes",
+        f"{size(sum(answer['bytes'] for answer in answers))} to send",
+    ]
+    return ", ".join(parts)
+
+
+def _union(nodes: Sequence[Json], key: str, total: int) -> str:
+    """How many nodes that are together: exactly where all names are known, else from and to."""
+    names = {name for one in nodes for name in one["names"]}
+    if all(len(one["names"]) == one[key] for one in nodes):
+        return str(len(names))
+    return _span([one[key] for one in nodes], total)
+
+
+def _span(counts: Sequence[int], total: int) -> str:
+    least, most = max(counts), min(sum(counts), total)
+    return str(least) if least == most else f"{least} to {most}"
+
+
+def _lines(change: Json) -> Iterator[str]:
+    """One change: its path, what was there and what will be."""
+    path, before, after = change["path"], change.get("before"), change.get("after")
+    if isinstance(before, str) and isinstance(after, str) and "\n" in before + after:
+        yield f"{in_line(path)}:"
+        for line in _compared(before.splitlines(), after.splitlines()):
+            yield f"  {coloured(printable(line), line[:1])}"
+        return
+    yield f"{in_line(path)}: {_value(before)} -> {_value(after)}"
+
+
+def _compared(before: Sequence[str], after: Sequence[str]) -> Iterable[str]:
+    """What differs between texts, with two lines around it."""
+    return list(difflib.unified_diff(before, after, n=2, lineterm=""))[2:]
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "(none)"
+    return in_line(value) if isinstance(value, str) and value else in_line(repr(value))
