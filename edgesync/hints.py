@@ -6,6 +6,7 @@ import httpx
 
 _BY_CODE = {
     "ConfirmationRequired": "See whom it reaches with --dry-run, then repeat it with --confirm.",
+    "RequestMethodNotFound": "This server does not know that; it may be older than this command.",
     "PreconditionFailed": "Somebody changed it meanwhile: look at it again and repeat.",
     "ResourceHasBeenUsed": "Take it out of what uses it first; `edgesync describe` names that.",
 }
@@ -15,7 +16,6 @@ _BY_STATUS = {
     403: "This takes a token with another role or namespace; `edgesync context show` says which"
     " server is asked.",
     404: "`edgesync get KIND` lists what is there; -n says in which namespace.",
-    405: "This server cannot do that; it may be older than this command.",
     503: "The server cannot answer now; the same call may succeed later.",
 }
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 import yaml
@@ -29,18 +29,40 @@ OWNED = tuple(kind for kind in KINDS if kind.has_labels)
 
 _SUFFIXES = {".yaml", ".yml", ".json"}
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
-_PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null")}
+_TAG = "tag:yaml.org,2002:"
+_PLAIN = {f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null")}
 _LIST = "list"
 _BESIDE = frozenset({"kind", "name", "namespace"})
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Reads plain data; a date is text, as in JSON."""
+    """Reads plain words as the server does, by YAML 1.2: `no` is a word."""
 
-    yaml_implicit_resolvers = {  # noqa: RUF012  # the name is PyYAML's
-        first: [(tag, pattern) for tag, pattern in pairs if not tag.endswith(":timestamp")]
-        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}
+
+
+for _name, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+):
+    _Loader.add_implicit_resolver(
+        f"{_TAG}{_name}", re.compile(f"^(?:{_pattern})$"), ["" if c == "\0" else c for c in _first]
+    )
+
+
+def _integer(loader: Any, node: yaml.ScalarNode) -> int:
+    text: str = loader.construct_scalar(node)
+    return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
+
+
+_Loader.add_constructor(f"{_TAG}int", _integer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +302,8 @@ def _check_keys(node: yaml.MappingNode, place: Place) -> None:
         if key.value in seen:
             raise _wrong_at(place, key, f"{key.value[:80]!r} is there twice")
         seen.add(key.value)
+        if key.tag in _PLAIN:
+            key.tag = f"{_TAG}str"  # a key is text, whatever it looks like
 
 
 def _is_endless(text: str) -> bool:

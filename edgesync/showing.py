@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-import yaml
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from cloud.http.yaml_text import encode_yaml
 
 FORMATS = ("table", "wide", "json", "yaml", "name")
 
@@ -32,21 +33,9 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-class _Dumper(yaml.SafeDumper):
-    """Writes text of several lines as such."""
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-    style = "|" if "\n" in value else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-
-_Dumper.add_representer(str, _text)
-
-
 def yaml_of(content: Any) -> str:
     """*content* as a YAML document, its fields in their order."""
-    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return encode_yaml(content).decode()
 
 
 def json_of(content: Any) -> str:

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud.http.yaml_text import decode_yaml
 from edgesync.kinds import APP, CONFIG, NODE, SECRET
 from edgesync.manifests import read_manifests, read_text
+from edgesync.showing import yaml_of
 
 APP_TEXT = """\
 # a comment
@@ -88,9 +90,12 @@ def test_what_the_server_shows_beside_is_left_out() -> None:
     assert one.body == {"name": "a"}
 
 
-def test_dates_stay_text() -> None:
-    (one,) = read_text("kind: Node\nname: a\nlabels: {since: 2026-01-01}\n", "f")
-    assert one.body["labels"] == {"since": "2026-01-01"}
+def test_words_mean_what_they_mean_to_the_server() -> None:
+    said = "{since: 2026-01-01, country: no, at: 12:30, 7: seven, <<: x}"
+    (one,) = read_text(f"kind: Node\nname: a\nlabels: {said}\n", "f")
+    assert one.body["labels"] == decode_yaml(said.replace("<<", "'<<'").encode())
+    (two,) = read_text("kind: Guard\nmaxShare: 5e-1\nminNodes: 010\n", "f")
+    assert two.body == {"maxShare": 0.5, "minNodes": 10}
 
 
 @given(
@@ -100,5 +105,7 @@ def test_json_says_what_it_says(data: dict[str, str]) -> None:
     content = {"kind": "Secret", "name": "s", "data": data}
     (one,) = read_text(json.dumps(content), "f")
     assert one.body["data"] == data
+    (as_yaml,) = read_text(yaml_of(content), "f")
+    assert as_yaml == one
     (listed,) = read_text(json.dumps({"kind": "List", "items": [content]}), "f")
     assert listed == one

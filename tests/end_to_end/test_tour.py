@@ -34,7 +34,7 @@ def steady(text: str) -> str:
     return re.sub(r" {2,}", "  ", text)
 
 
-@pytest.mark.timeout(60 * UNIT)
+@pytest.mark.timeout(120 * UNIT)
 def test_the_tour_is_true(tmp_path: Path) -> None:
     ports = {old: str(free_port()) for old in ("9004", "9003", "8883", "9005")}
     environment = {key: os.environ[key] for key in os.environ if not key.startswith("EDGESYNC_")}
