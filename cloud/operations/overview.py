@@ -44,15 +44,14 @@ class Overview:
     waiting: Waiting
 
 
-def rollout_of_app(
-    tx: Transaction, namespace: str, name: str, *, now: datetime
-) -> tuple[Rollout, int]:
-    """How far the app has come, and how many of the nodes that do not run it are offline."""
-    app = existing_app(tx, namespace, name)
-    rollout = _rollout(tx, app)
-    if rollout.running == rollout.selected:
-        return rollout, 0
-    return rollout, tx.count_away(namespace, app.spec.selector, name, app.version, now)
+def rollout_of_app(tx: Transaction, namespace: str, name: str) -> Rollout:
+    """How far the app has come."""
+    return _rollout(tx, existing_app(tx, namespace, name))
+
+
+def count_offline(tx: Transaction, app: App, *, now: datetime) -> int:
+    """How many of the nodes that should run *app* and do not are offline; looks at each of them."""
+    return tx.count_away(app.namespace, app.spec.selector, app.name, app.version, now)
 
 
 def overview(tx: Transaction, namespace: str, *, now: datetime) -> Overview:

@@ -18,6 +18,7 @@ from cloud.rest.auth import TokenGate
 from cloud.rest.call import Api, endpoint
 from cloud.rest.callers import NO_LIMITS, Callers, CallLimits
 from cloud.rest.continuation import Continuations
+from cloud.rest.costly import Costly
 from cloud.rest.dashboard.served import dashboard_routes
 from cloud.rest.docs import docs_routes
 from cloud.rest.event_stream import EventStreams
@@ -26,7 +27,6 @@ from cloud.rest.metrics import metrics_route
 from cloud.rest.routes import ROUTES
 from cloud.rest.session import session_routes
 from cloud.rest.sessions import Sessions
-from cloud.rest.state_counts import StateCounts
 from cloud.store.interface import Store
 
 
@@ -93,7 +93,7 @@ def rest_app(
         streams=streams,
         usage_step=usage_step,
         revisions_kept=revisions_kept,
-        states=StateCounts(clock),
+        costly=Costly(clock),
     )
     callers = Callers(admin_token_digest, store, clock, limits, refusals)
     sessions = Sessions(session_key)

@@ -26,9 +26,9 @@ from cloud.operations.plans import Rehearsed
 from cloud.rest.audited import AuditedStore, attempt_of
 from cloud.rest.auth import caller_of
 from cloud.rest.continuation import Continuations
+from cloud.rest.costly import Costly
 from cloud.rest.event_stream import EventStreams
 from cloud.rest.plans import plan_view
-from cloud.rest.state_counts import StateCounts
 from cloud.rest.views import View, list_view
 from cloud.store.interface import Store
 
@@ -72,7 +72,7 @@ class Api:
     streams: EventStreams
     usage_step: timedelta
     revisions_kept: int
-    states: StateCounts
+    costly: Costly
 
 
 @dataclass(frozen=True, slots=True)

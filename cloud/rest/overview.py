@@ -14,7 +14,9 @@ from cloud.rest.views import View
 async def get_overview(call: Call) -> View:
     """`GET /v1/overview`."""
     seen = await call.store.read(lambda tx: overview.overview(tx, call.namespace, now=call.now))
-    states = await call.api.states.of(call.namespace, call.store)
+    states = await call.api.costly.count(
+        call.namespace, call.store, lambda tx, now: tx.count_states_in(call.namespace, now)
+    )
     ends = seen.ends
     return {
         "nodes": {
@@ -38,10 +40,18 @@ async def get_overview(call: Call) -> View:
 async def get_rollout(call: Call) -> View:
     """`GET /v1/apps/{name}/rollout`."""
     name = call.path("name")
-    rollout, offline = await call.store.read(
-        lambda tx: overview.rollout_of_app(tx, call.namespace, name, now=call.now)
-    )
-    return {**_rollout_view(rollout), "offline": offline}
+    rollout = await call.store.read(lambda tx: overview.rollout_of_app(tx, call.namespace, name))
+    app, offline = rollout.app, 0
+    if rollout.running < rollout.selected:
+        offline = await call.api.costly.count(
+            (app.namespace, app.name, app.version),
+            call.store,
+            lambda tx, now: overview.count_offline(tx, app, now=now),
+        )
+    return {
+        **_rollout_view(rollout),
+        "offline": min(offline, rollout.selected - rollout.running),
+    }
 
 
 async def get_usage(call: Call) -> View:

@@ -107,7 +107,7 @@ def check(tx: Transaction) -> None:
     assert set(seen) == set(apps)
     for app in apps.values():
         selected = [n.name for n in tx.nodes(NAMESPACE) if matches(app.selector, n.labels)]
-        rollout, _ = rollout_of_app(tx, NAMESPACE, app.name, now=NOW)
+        rollout = rollout_of_app(tx, NAMESPACE, app.name)
         assert rollout == seen[app.name]
         assert rollout.selected == len(selected)
         for state, counted in (("running", rollout.running), ("failed", rollout.failed)):

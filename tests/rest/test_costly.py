@@ -1,15 +1,14 @@
-"""How often nodes are counted."""
+"""How often is counted what takes long."""
 
 from datetime import timedelta
 from typing import Any
 
-from cloud.core.readiness import State
-from cloud.rest.state_counts import StateCounts
+from cloud.rest.costly import Costly
 from tests.rest.conftest import Clock
 
 
 class Slow:
-    """A store in which counting takes so many seconds, and finds one node more each time."""
+    """A store in which counting takes so many seconds, and finds one more each time."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self.clock, self.seconds, self.count = clock, seconds, 0
@@ -17,17 +16,17 @@ class Slow:
     async def read(self, _work: object) -> Any:
         self.clock.advance(self.seconds)
         self.count += 1
-        return {State.NEVER: self.count}
+        return self.count
 
 
 async def test_a_count_is_told_for_as_long_as_it_was_worth() -> None:
     clock = Clock()
-    counts = StateCounts(clock)
+    costly = Costly(clock)
     quick: Any = Slow(clock, 0.0)
     slow: Any = Slow(clock, 0.04)
 
-    async def told(store: Any, namespace: str = "default") -> int:
-        return (await counts.of(namespace, store))[State.NEVER]
+    async def told(store: Any, key: str = "default") -> int:
+        return await costly.count(key, store, lambda _tx, _now: 0)
 
     assert [await told(quick) for _ in range(3)] == [1, 2, 3]
     assert await told(slow) == 1
