@@ -50,21 +50,25 @@ async def get_command(call: Call) -> Response:
     def read(tx: Transaction) -> Command:
         return commands.read_command(tx, call.namespace, name, own_id, now=call.api.clock())
 
-    await _wait_for_end(call, node_id(call.namespace, name), read)
+    command = await _wait_for_end(call, node_id(call.namespace, name), read)
+    if command.is_open:
+        return await view_response(call.request, _view(command))
     command = await call.store.read(read)
-    view = {**_view(command), "output": None if command.is_open else command.output}
+    view = {**_view(command), "output": command.output}
     return await view_response(call.request, view, headers={"Cache-Control": "no-store"})
 
 
-async def _wait_for_end(call: Call, node: str, read: Callable[[Transaction], Command]) -> None:
-    """Wait until it has ended, for as long as the caller asks, or until the server stops."""
+async def _wait_for_end(call: Call, node: str, read: Callable[[Transaction], Command]) -> Command:
+    """The command once it has ended, or as it is after so long, or when the server stops."""
     loop, wakes = asyncio.get_running_loop(), call.api.wakes
     until = loop.time() + call.seconds("wait", WAIT_LIMIT)
     with wakes.listening(node) as told:
-        while (left := until - loop.time()) > 0 and not wakes.is_closed:
+        while True:
             told.clear()
-            if not (await call.store.peek(read)).is_open:
-                return
+            command = await call.store.peek(read)
+            left = until - loop.time()
+            if not command.is_open or left <= 0 or wakes.is_closed:
+                return command
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(left, POLL_SECONDS)):
                     await told.wait()

@@ -192,6 +192,21 @@ async def test_a_command_is_an_entry_of_the_log_with_its_reason(world: World) ->
     assert entry["after"] == {"command": "restart", "app": "web", "lines": 0}
 
 
+async def test_a_look_at_an_output_is_an_entry_and_a_look_for_one_is_none(world: World) -> None:
+    given = await give(world)
+    one = f"{COMMANDS}/{given['id']}"
+
+    async def looks() -> int:
+        return int((await world.client.call("GET", "/v1/audit?action=command.read"))["total"])
+
+    await world.client.call("GET", one)
+    await world.client.call("GET", COMMANDS)
+    assert await looks() == 0
+    await answer(world, given["id"])
+    await world.client.call("GET", one)
+    assert await looks() == 1
+
+
 async def test_commands_go_with_their_node(world: World) -> None:
     given = await give(world)
     await world.client.call("DELETE", "/v1/nodes/n1")
