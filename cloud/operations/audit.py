@@ -26,7 +26,7 @@ from cloud.core.changes import difference
 from cloud.core.listing import Page, Place
 from cloud.core.revisions import REVISIONS_KEPT
 from cloud.errors import CloudError, NotLetIn
-from cloud.operations.events import note_change, note_revocation
+from cloud.operations.events import note_change, note_records, note_revocation
 from cloud.operations.plans import guarded
 from cloud.operations.revisions import keep_revision
 from cloud.operations.watching import Watched
@@ -68,8 +68,10 @@ def carry_out(
     watched = Watched(tx, kind_of(attempt.action))
     result, confirmed = guarded(tx, attempt, watched, work, is_confirmed=is_confirmed)
     changes = watched.changes()
-    for _, was, now in changes:
+    for (namespace, *name), was, now in changes:
         keep_revision(tx, attempt, was, now, kept=revisions_kept)
+        own = replace(attempt, namespace=namespace, name="/".join(name))
+        note_change(tx, own, was, now)
     also: dict[str, int] = dict(watched.others)
     if confirmed:
         also["confirmed"] = confirmed
@@ -79,13 +81,14 @@ def carry_out(
         (namespace, *name), was, now = change
         attempt = replace(attempt, namespace=namespace, name="/".join(name))
         before, after = difference(was, now)
-        note_change(tx, attempt, attempt.name, was, now)
     elif named is not None:
         attempt = replace(attempt, name=named(result))
     if change is None and watched.count:
         also[kind_of(attempt.action)] = watched.count
     if attempt.action == Action.NODE_REVOKE:
         note_revocation(tx, attempt, attempt.name)
+    if attempt.action == Action.BATCH_GENERATE:
+        note_records(tx, attempt, watched.others["record"])
     tx.append_audit(Entry(_cleaned(attempt), DONE, before, after, _json(also)))
     return result
 

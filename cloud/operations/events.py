@@ -45,12 +45,11 @@ APPS_NAMED = 20
 def note_change(
     tx: Transaction,
     attempt: Attempt,
-    name: str,
     before: Noun | None,
     after: Noun | None,
 ) -> None:
-    """Note that a thing of the kind of the *attempt* was made, changed or removed, if it was."""
-    kind = kind_of(attempt.action)
+    """Note that the thing of the *attempt* was made, changed or removed, if it was."""
+    kind, name = kind_of(attempt.action), attempt.name
     if kind not in types.CHANGING_KINDS or before == after:
         return
     if attempt.action == Action.RECORD_ACTIVATE:
@@ -74,6 +73,16 @@ def note_revocation(tx: Transaction, attempt: Attempt, name: str) -> None:
     message, time = f"certificates of {name} were taken back", attempt.time
     event = Event(
         types.REVOKED, attempt.namespace, "node", name, time, message, actor=attempt.actor
+    )
+    tx.note_event(event)
+
+
+def note_records(tx: Transaction, attempt: Attempt, count: int) -> None:
+    """Note that the batch of the *attempt* got so many records at once."""
+    name, by = attempt.name, attempt.actor
+    message, data = f"batch {name} got {count} records", {"records": count}
+    event = Event(
+        "batch.updated", attempt.namespace, "batch", name, attempt.time, message, data, by
     )
     tx.note_event(event)
 

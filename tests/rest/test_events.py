@@ -20,8 +20,9 @@ from cloud.http.retention import Kept, Retention
 from cloud.operations.events import prune_events
 from cloud.operations.reports import receive_report
 from cloud.rest.event_stream import StreamLimits
+from cloud.rest.sessions import LIFETIME
 from cloud.store.interface import Transaction
-from tests.rest.conftest import APP, CONFIG, NODE, World, caller, describe, open_world
+from tests.rest.conftest import APP, CONFIG, NODE, TOKEN, World, caller, describe, open_world
 
 SECONDS = 20.0
 
@@ -89,8 +90,19 @@ async def test_a_record_that_is_reset_shuts_its_node_out(world: World) -> None:
     ]
 
 
+async def test_records_that_are_generated_are_one_event_of_their_batch(world: World) -> None:
+    await world.client.call("POST", "/v1/register", {"name": "b"})
+    await world.client.call("POST", "/v1/register/b/generate", {"num": 3})
+    await world.feed.round()
+    (event, _) = (await world.client.call("GET", "/v1/events"))["items"]
+    assert (event["type"], event["subject"]["name"]) == ("batch.updated", "b")
+    assert event["data"] == {"records": 3}
+
+
 async def test_what_was_refused_did_not_happen(world: World) -> None:
     await world.client.send("POST", "/v1/apps", APP)  # names a config that is not there
+    planned = await world.client.call("POST", "/v1/nodes?dryRun=true", NODE)
+    assert planned["action"] == "create"
     await world.feed.round()
     assert (await world.client.call("GET", "/v1/events"))["total"] == 0
 
@@ -335,6 +347,18 @@ async def test_a_stream_beats_and_ends_with_its_token(tmp_path: Path) -> None:
             assert await stream.next() == {"id": "0"}
             assert stream.comments == 1
             await world.client.call("DELETE", "/v1/tokens/v?namespace=default")
+            while await stream.next():
+                pass
+
+
+async def test_a_browser_follows_by_its_session_until_that_has_ended(tmp_path: Path) -> None:
+    async with open_world(tmp_path, stream_limits=QUICK) as world, caller(world.url) as http:
+        own = {"X-Edgesync-CSRF": "1", "Origin": world.url}
+        assert (await http.post("/session", json={"token": TOKEN}, headers=own)).status_code == 200
+        async with following(world, http=http) as stream:
+            await add_node(world, "a")
+            assert (await stream.event())["subject"]["name"] == "a"
+            world.clock.advance(LIFETIME.total_seconds())
             while await stream.next():
                 pass
 
