@@ -51,8 +51,8 @@ export function Ring({ parts, figure, caption, label }) {
   `;
 }
 
-const WIDE = 640;
-const HIGH = 190;
+const WIDE = 460;
+const HIGH = 170;
 const EDGE = { left: 40, right: 12, top: 12, bottom: 26 };
 
 /** Parts of 1 (or null where unknown) over the last day; a gap where nothing is known. */

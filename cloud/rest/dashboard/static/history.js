@@ -9,7 +9,7 @@ const SIZE = 20;
 
 function Compare({ kind, name, from, to, onClose }) {
   const state = useData((signal) => get(path(`${kind.path}/${segment(name)}/diff`, { from, to }), { signal }), [from, to]);
-  return html`<${Dialog} title=${`${name}: revision ${from || "before"} to ${to}`} onClose=${onClose} wide>
+  return html`<${Dialog} title=${`${name}: what revision ${to} changed`} onClose=${onClose} wide>
     <${Loaded} state=${state} show=${(diff) => html`
       ${diff.text || !diff.changes.length ? html`<${Diff} text=${diff.text} />` : html`<${Changes} changes=${diff.changes} />`}
     `} />
