@@ -16,8 +16,8 @@ from edgesync.applying import Outcome, write
 from edgesync.client import Lost, Refused, Server
 from edgesync.kinds import APP, BATCH, CALLBACK, CONFIG, GUARD, RECORD, REGISTRY, SECRET, Kind
 from edgesync.manifests import Document
-from edgesync.showing import coloured, in_line, printable, show_change, size
-from edgesync.things import NOT_FOUND, within
+from edgesync.showing import coloured, in_line, note, printable, show_change, size
+from edgesync.things import NOT_FOUND, seen_before, within
 
 DRY_RUN = {"dryRun": "true"}
 
@@ -31,19 +31,21 @@ _OUTCOMES = {"create": Outcome.CREATED, "update": Outcome.CHANGED, "delete": Out
 class Planned:
     """What would become of one thing: *answers* of the server, or why it would not say (*error*).
 
-    *needs* names what other documents make first, without which the server cannot say it.
+    Where the server can say it only once something else of the set is done, *waits* says for what,
+    and *expected* what it comes to then.
     """
 
     title: str
     answers: tuple[Json, ...] = ()
     error: click.ClickException | None = None
-    needs: tuple[str, ...] = ()
+    waits: str = ""
+    expected: Outcome = Outcome.UNCHANGED
 
     @property
     def outcome(self) -> Outcome:
-        """What would become of it; what needs something new is new or changed itself."""
-        if self.needs:
-            return Outcome.CHANGED
+        """What would become of it."""
+        if self.waits:
+            return self.expected
         actions = (_OUTCOMES.get(answer["action"]) for answer in self.answers)
         return next((one for one in actions if one), Outcome.UNCHANGED)
 
@@ -84,12 +86,13 @@ def planned(server: Server, documents: Sequence[Document]) -> Iterator[Planned]:
         except Lost:
             raise
         except click.ClickException as error:
-            needed = tuple(
+            needed = [
                 f"{kind.word}/{name}" for kind, name in _needs(document) if (kind, name) in made
-            )
+            ]
             if needed and isinstance(error, Refused):
                 made.add((document.kind, document.name))
-                yield Planned(document.title, needs=needed)
+                waits = f"once there is {' and '.join(needed)}"
+                yield Planned(document.title, waits=waits, expected=_expected(server, document))
             else:
                 yield Planned(document.title, error=error)
             continue
@@ -97,6 +100,15 @@ def planned(server: Server, documents: Sequence[Document]) -> Iterator[Planned]:
         if plan.outcome is Outcome.CREATED:
             made.add((document.kind, document.name))
         yield plan
+
+
+def _expected(server: Server, document: Document) -> Outcome:
+    kind, name = document.kind, document.name
+    try:
+        before = seen_before(server, kind, name, namespace=document.namespace)
+    except Refused:  # its batch is not there either
+        before = None
+    return Outcome.CREATED if before is None else Outcome.CHANGED
 
 
 def _needs(document: Document) -> Iterator[tuple[Kind, str]]:
@@ -118,6 +130,9 @@ def show_plans(plans: Sequence[Planned], *, all_of_them: bool) -> None:
     shown = [plan for plan in known if all_of_them or plan.outcome is not Outcome.UNCHANGED]
     for plan in shown:
         _show(plan)
+    for plan in plans:
+        if plan.error:
+            note(f"{plan.title}: {plan.error.format_message()}")
     if shown:
         click.echo()
     _show_sum(known)
@@ -125,11 +140,7 @@ def show_plans(plans: Sequence[Planned], *, all_of_them: bool) -> None:
 
 def _show(plan: Planned) -> None:
     """Print what would become of one thing, change by change."""
-    if plan.needs:
-        needed = ", ".join(plan.needs)
-        show_change(plan.outcome, plan.title, f"once {needed} is there; it reaches who it is for")
-        return
-    show_change(plan.outcome, plan.title)
+    show_change(plan.outcome, plan.title, plan.waits)
     if plan.outcome is not Outcome.CHANGED:
         return
     for answer in plan.answers:
@@ -143,6 +154,8 @@ def _show_sum(plans: Sequence[Planned]) -> None:
     counts = {outcome: sum(plan.outcome is outcome for plan in plans) for outcome in Outcome}
     said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
     click.echo(f"{said or 'nothing'}: {_sum_of(plans)}.")
+    if any(plan.waits for plan in plans):
+        click.echo("Whom that reaches which waits for something nobody can say yet.")
     if any(plan.is_guarded for plan in plans):
         click.echo("The guard refuses this unless it is confirmed (--confirm).")
     click.echo("Nothing was changed.")
@@ -154,8 +167,7 @@ def _sum_of(plans: Sequence[Planned]) -> str:
     nodes = [answer["nodes"] for answer in answers if answer.get("nodes")]
     touched = [one for one in nodes if one["touched"]]
     if not touched:
-        unknown = any(plan.needs for plan in plans)
-        return "nodes are touched by what is not there yet" if unknown else "no node is touched"
+        return "no node is touched"
     total = max(one["total"] for one in nodes)
     apps = sorted({app["name"] for answer in answers for app in answer["apps"]})
     parts = [

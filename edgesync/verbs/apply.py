@@ -81,7 +81,8 @@ def _say_what_would_be(
 ) -> None:
     plans = plans_of(server, documents)
     if pruned_owner:
-        plans += deletions_planned(server, _gone(server, documents, pruned_owner))
+        gone = _gone(server, documents, pruned_owner)
+        plans += deletions_planned(server, [(target, "") for target in gone])
     show_plans(plans, all_of_them=True)
     if any(plan.error for plan in plans):
         raise click.exceptions.Exit(1)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import click
 
+from cloud.errors import CallbackInUse, HasRecords, InUse
 from edgesync.applying import Outcome
 from edgesync.client import Refused, Server
 from edgesync.kinds import KINDS, NODE
@@ -20,6 +21,8 @@ from edgesync.verbs.options import (
     selector_option,
     targets_argument,
 )
+
+_IN_USE = frozenset({InUse.code, HasRecords.code, CallbackInUse.code})
 
 
 @click.command()
@@ -55,8 +58,10 @@ def delete(
     """
     found = _found(server, targets, files, selector)
     if dry_run:
-        plans = deletions_planned(server, [target for target, _ in found])
+        plans = deletions_planned(server, found)
         show_plans(plans, all_of_them=True)
+        if any(plan.error for plan in plans):
+            raise click.exceptions.Exit(1)
         return
     if selector and found:
         names = ", ".join(target.title for target, _ in found[:10])
@@ -74,9 +79,21 @@ def delete(
         raise click.exceptions.Exit(1)
 
 
-def deletions_planned(server: Server, targets: Sequence[Target]) -> list[Planned]:
-    """What deleting them would come to, each as if it were alone."""
-    return [Planned(target.title, (rehearsed(server, "DELETE", target.url),)) for target in targets]
+def deletions_planned(server: Server, found: Sequence[tuple[Target, str]]) -> list[Planned]:
+    """What deleting these would come to, each in its namespace and as if it were alone."""
+    plans: list[Planned] = []
+    for target, namespace in found:
+        try:
+            answer = rehearsed(server, "DELETE", target.url, namespace=namespace)
+        except Refused as refusal:
+            if refusal.code in _IN_USE and plans:
+                waits = "once nothing uses it any more"
+                plans.append(Planned(target.title, waits=waits, expected=Outcome.DELETED))
+            else:
+                plans.append(Planned(target.title, error=refusal))
+        else:
+            plans.append(Planned(target.title, (answer,)))
+    return plans
 
 
 def delete_one(

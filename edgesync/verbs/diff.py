@@ -42,6 +42,9 @@ def diff(server: Server, *, files: Sequence[str], owner: str | None, output: str
         raise _Undecided(error.format_message()) from error
     if output == "json":
         click.echo(json_of([answer for plan in plans for answer in plan.answers]))
+        for plan in plans:
+            if plan.error:
+                note(f"{plan.title}: {plan.error.format_message()}")
     else:
         show_plans(plans, all_of_them=False)
     if any(plan.error for plan in plans):
@@ -51,12 +54,9 @@ def diff(server: Server, *, files: Sequence[str], owner: str | None, output: str
 
 
 def plans_of(server: Server, documents: Sequence[Document]) -> list[Planned]:
-    """What would become of each document's thing; what is wrong with some is said."""
+    """What would become of each document's thing."""
     plans = []
     with progress() as shown:
         for plan in shown.track(planned(server, documents), len(documents), description="plan"):
             plans.append(plan)
-    for plan in plans:
-        if plan.error:
-            note(f"{plan.title}: {plan.error.format_message()}")
     return plans

@@ -24,9 +24,7 @@ from edgesync.verbs.options import (
     targets_argument,
 )
 
-_HELP = (
-    "# Save to change it; lines that begin with # are left out, and nothing changed is nothing.\n"
-)
+_HELP = "# Lines that begin with # are left out. Saved as it is, nothing changes.\n"
 
 
 @click.command()

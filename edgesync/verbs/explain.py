@@ -33,10 +33,12 @@ def explain(server: Server, *, target: Target, app: str | None, output: str) -> 
 def _show(explained: Mapping[str, Any], *, wide: bool) -> None:
     state = explained["state"]
     word = "converged" if explained["converged"] else "pending"
-    click.echo(
-        f"{in_line(explained['name'])} is {coloured(in_line(state['name']))}"
-        f" for {age(state['since'])}, last report {age(state['lastReport'])}"
-    )
+    name, seen = in_line(explained["name"]), in_line(state["name"])
+    if state["lastReport"]:
+        since, last = age(state["since"]), age(state["lastReport"])
+        click.echo(f"{name} is {coloured(seen)} for {since}, last report {last}")
+    else:
+        click.echo(f"{name} has never reported")
     click.echo(coloured(in_line(explained["message"]), word))
     apps = explained["apps"]
     if not apps:

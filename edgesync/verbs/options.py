@@ -29,6 +29,8 @@ class Target:
     @property
     def title(self) -> str:
         """Kind and name, as commands take them."""
+        if self.kind.is_single:
+            return self.kind.word
         return f"{self.kind.word}/{self.name}" if self.name else self.kind.plural
 
     @property

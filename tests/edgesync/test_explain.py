@@ -16,7 +16,7 @@ async def described(shell: Shell) -> Shell:
 async def test_it_is_said_why_a_node_is_not_where_it_should_be(described: Shell) -> None:
     shown = (await described.run("explain", "node", "n1")).stdout
     first, _, _, titles, app = shown.splitlines()
-    assert first.startswith("n1 is never for ")
+    assert first == "n1 has never reported"
     assert titles.split()[:2] == ["APP", "WANTED"]
     assert app.split()[0] == "web"
     assert "NeverActivated" in app

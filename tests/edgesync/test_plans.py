@@ -68,9 +68,10 @@ async def test_what_cannot_be_compared_is_neither_the_same_nor_different(describ
 async def test_of_what_needs_what_is_not_there_yet_that_is_said(shell: Shell) -> None:
     result = await shell.run("apply", "--dry-run", "-f", shell.file("f.yaml", text(*FLEET)))
     said = result.stdout
-    assert "once config/site, secret/password, registry/hub is there" in said
-    assert "once batch/b1 is there" in said
-    assert "once callback/crm is there" in said
+    assert "created    app/web  once there is config/site and secret/password and registry" in said
+    assert "created    record/b1/r1  once there is batch/b1" in said
+    assert "created    batch/b1  once there is callback/crm" in said
+    assert "nobody can say yet" in said
     assert (await shell.world.client.call("GET", "/v1/configs"))["total"] == 0
     alone = shell.file("app.yaml", text({"kind": "App", **APP}))
     assert "app/web" in (await shell.run("diff", "-f", alone, code=2)).stderr
@@ -88,6 +89,10 @@ async def test_deleting_undoing_and_pruning_are_tried_out_too(described: Shell) 
     gone = await described.run("delete", "app/web", "node/n1", "--dry-run")
     assert "deleted    app/web" in gone.stdout
     assert "1 of 1 nodes touched" in gone.stdout
+    all_of_it = manifests(described)
+    waiting = await described.run("delete", "-f", all_of_it, "--dry-run")
+    assert "deleted    config/site  once nothing uses it any more" in waiting.stdout
+    await described.run("delete", "config/site", "--dry-run", code=1)
     await described.run("label", "app", "web", "edgesync.io/owner=a")
     node = described.file("n.yaml", text({"kind": "Node", **NODE}))
     pruned = await described.run("apply", "-f", node, "--owner", "a", "--prune", "--dry-run")
