@@ -23,8 +23,8 @@ from cloud.store.interface import Store, Transaction
 
 logger = logging.getLogger(__name__)
 
-GROUP = 1000
-"""Nodes that are looked at in one round."""
+GROUP = 100_000
+"""Nodes that are looked at in one round; who is away takes nobody's place."""
 
 POLL_EVERY = timedelta(seconds=2)
 """How late a command is sent at most that another server took, and died or cannot send."""
@@ -45,6 +45,9 @@ class CommandSender:
         self._changed = asyncio.Event()
         # Nodes that a command waits for and that did not listen when it was tried.
         self._away: set[str] = set()
+        # The node that is being tried, and whether it said something meanwhile.
+        self._tried = ""
+        self._was_heard = False
 
     def wake(self) -> None:
         """Look now: there is a new command."""
@@ -55,6 +58,8 @@ class CommandSender:
         if node in self._away:
             self._away.discard(node)
             self._changed.set()
+        elif node == self._tried:
+            self._was_heard = True
 
     async def run(self) -> None:
         """Send, and forget what is old, until cancelled."""
@@ -81,7 +86,12 @@ class CommandSender:
             node = node_id(namespace, name)
             if node in self._away:
                 continue
-            if not self._hub.is_connected(node) or not await self._send_to(namespace, name):
+            self._tried, self._was_heard = node, False
+            is_here = self._hub.is_connected(node) and await self._send_to(namespace, name)
+            self._tried = ""
+            if not is_here and self._was_heard:
+                self._changed.set()  # it has come while it was not found
+            elif not is_here:
                 self._away.add(node)
 
     async def _send_to(self, namespace: str, name: str) -> bool:

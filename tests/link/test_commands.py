@@ -68,13 +68,17 @@ class Site:
         return [one for _, channel, one, _ in self.hub.pushed if channel is Channel.COMMAND]
 
 
-@pytest.fixture
-async def site(hub: FakeHub, store: Store) -> Site:
-    await store.write(describe)
+def site_of(hub: FakeHub, store: Store) -> Site:
     sender = CommandSender(hub, store, lambda: made.now)
     exchange = Exchange(store, lambda: made.now, on_answered=sender.wakes.wake)
     made = Site(hub, store, sender, Inbox(hub, exchange, on_heard=sender.heard))
     return made
+
+
+@pytest.fixture
+async def site(hub: FakeHub, store: Store) -> Site:
+    await store.write(describe)
+    return site_of(hub, store)
 
 
 async def test_a_command_is_sent_once_to_a_node_that_is_there(site: Site) -> None:
@@ -135,6 +139,31 @@ async def test_a_node_that_does_not_listen_is_tried_again_when_it_is_heard(
     site.sender.heard(NODE)
     await site.sender.send_waiting()
     assert await site.status() == "sent"
+
+
+class LateHub(FakeHub):
+    """Tells its server of a message of a node at the moment in which it does not listen yet."""
+
+    site: Site
+
+    async def send(
+        self, node_id: str, channel: Channel, payload: bytes, lifetime: timedelta
+    ) -> bool:
+        is_first = not self.lifetimes
+        await super().send(node_id, channel, payload, lifetime)
+        if is_first:
+            self.site.sender.heard(node_id)
+        return not is_first
+
+
+async def test_a_node_that_is_heard_while_it_is_tried_is_tried_again(store: Store) -> None:
+    await store.write(describe)
+    hub = LateHub(connected={NODE})
+    hub.site = site_of(hub, store)
+    await hub.site.give()
+    await hub.site.sender.send_waiting()
+    await hub.site.sender.send_waiting()
+    assert await hub.site.status() == "sent"
 
 
 async def test_of_two_servers_one_sends_it(site: Site) -> None:
