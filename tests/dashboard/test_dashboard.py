@@ -246,7 +246,7 @@ def test_a_revoked_token_ends_the_session_and_the_page_says_so(
         expect(tab.page.get_by_role("link", name="New app")).to_have_count(0)
         expect(tab.page.get_by_role("link", name="Audit")).to_have_count(0)
         fleet.api.delete("/v1/tokens/visitor")
-        tab.page.get_by_role("link", name="Nodes").click()
+        tab.page.evaluate("location.hash = '#/nodes'")
         expect(tab.page.get_by_role("heading", name="Sign in")).to_be_visible()
         expect(tab.page.get_by_text("the token is not valid")).to_be_visible()
         tab.check()
@@ -268,6 +268,8 @@ def test_a_phone_shows_everything_without_scrolling_sideways(tab: Tab) -> None:
 
 ALIKE = {"apps", "configs", "registries", "batches", "config", "nothing", "events"}
 """Pages that are made as others are."""
+COLOURED = {"overview", "node", "history", "new", "audit"}
+"""Pages that have all colours there are."""
 
 
 def violations(page: Page, rules: list[str]) -> list[Any]:
@@ -296,7 +298,7 @@ def test_nothing_is_seriously_hard_to_use(
         # What is dark differs in its colours alone.
         rules = ["color-contrast"] if scheme == "dark" else []
         found = {}
-        for name in PAGES.keys() - ALIKE:
+        for name in COLOURED if scheme == "dark" else PAGES.keys() - ALIKE:
             tab.go(PAGES[name])
             found[name] = violations(tab.page, rules)
         tab.go("/configs/+")

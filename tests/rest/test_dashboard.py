@@ -1,12 +1,15 @@
 """The files of the dashboard, as a browser asks for them."""
 
 import re
+import tomllib
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.repo.tracked import ROOT
 from tests.rest.conftest import World, caller
 
 STATIC = resources.files("cloud.rest.dashboard") / "static"
@@ -71,6 +74,15 @@ def test_nothing_is_written_that_the_policy_forbids() -> None:
         if not name.endswith(".txt"):
             links = set(re.findall(r"https?://[^\s\"'`)]+", text))
             assert all("w3.org" in link or "example.com" in link for link in links), name
+
+
+def test_every_file_is_in_the_package_that_is_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["cloud.rest.dashboard"]
+    left_out = [
+        name for name in names() if not any(Path("static", name).match(one) for one in patterns)
+    ]
+    assert left_out == []
 
 
 @pytest.mark.parametrize(

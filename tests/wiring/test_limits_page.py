@@ -51,6 +51,7 @@ from cloud.link import renewal as renewals
 from cloud.operations import events
 from cloud.operations.audit import PAGE_LIMIT
 from cloud.operations.desires import INFO_LIMIT
+from cloud.rest import sessions
 from cloud.rest.event_stream import StreamLimits
 from tests.repo.tracked import ROOT, text_of
 
@@ -120,6 +121,7 @@ LIMITS: Mapping[str, str] = {
         f"{SET.requests_per_second} a second"
     ),
     "requests without a valid token from one address": f"{SET.denials_per_minute} a minute",
+    "life of a session of a browser": span(sessions.LIFETIME),
     "callers that are counted": f"{callers.KEYS:,}",
     "body of an activation or a renewal": size(http.BODY_LIMIT),
     "signing request": size(signing_requests.SIZE_LIMIT),

@@ -1,6 +1,6 @@
 // What happens, as the server tells it. One stream for all pages; the browser takes it up again
 // where it broke off (Last-Event-ID).
-import { getNamespace, path } from "./api.js";
+import { get, getNamespace, path } from "./api.js";
 import { useEffect, useRef, useState } from "./html.js";
 
 const listeners = new Set();
@@ -14,6 +14,7 @@ const VERBS = {
   node: ["activated", "ready", "lost", "revoked", "converged", "failed", "created", "updated", "deleted"],
   certificate: ["ending"],
 };
+const PAUSE = 3000;
 const CHANGES = ["created", "updated", "deleted"];
 
 function setLive(value) {
@@ -29,6 +30,16 @@ export function stopLive() {
   setLive(false);
 }
 
+async function tryAgain() {
+  const mine = source;
+  try {
+    await get(path("/v1/events", { limit: 1 }));
+  } catch {
+    /* told by then, or the server is away */
+  }
+  if (source === mine && mine) startLive();
+}
+
 /** Begin, or begin anew in another namespace. */
 export function startLive() {
   stopLive();
@@ -36,8 +47,9 @@ export function startLive() {
   source.onopen = () => setLive(true);
   source.onerror = () => {
     setLive(false);
-    // Closed for good by an answer that is no stream: ask again later.
-    if (source && source.readyState === EventSource.CLOSED) timer = setTimeout(startLive, 10000);
+    // Closed for good by an answer that is no stream. Whether we are still signed in another call
+    // says, to all who listen; if we are, the stream is tried again.
+    if (source && source.readyState === EventSource.CLOSED) timer = setTimeout(tryAgain, PAUSE);
   };
   const hear = (message) => {
     const event = JSON.parse(message.data);
