@@ -38,11 +38,6 @@ export function PlanDialog({ title, label, send, onDone, onClose, onInvalid, isD
     send({ dryRun: "true" }, {})
       .then((answer) => {
         if (!isOpen) return;
-        if (!answer.dryRun) {
-          // A server that cannot plan has done it already.
-          onDone(answer);
-          return;
-        }
         setPlan(answer);
         setMustConfirm(Boolean(answer.confirm));
       })

@@ -6,6 +6,7 @@ import { ago, bytes, when } from "./format.js";
 import { useLive } from "./live.js";
 import { go, link } from "./route.js";
 import { Badge, Dialog, Empty, Failure, Labels, Loaded, Table, Time, Title, useData } from "./ui.js";
+import { PlanDialog } from "./editor.js";
 import { EventList } from "./logs.js";
 import { ownLabels } from "./nodes.js";
 
@@ -170,10 +171,6 @@ function Seen({ name, node, session, reload }) {
     close();
     again();
   };
-  const destroy = async () => {
-    await remove(base);
-    go(["nodes"], {}, { replace: true });
-  };
   return html`
     <div class="under-title">
       <p><${Badge} word=${node.state.revoked ? "revoked" : node.state.name} /> ${node.state.reason} <span class="quiet">since <${Time} at=${node.state.since} /></span>${node.description && html`<br />${node.description}`}</p>
@@ -206,7 +203,8 @@ function Seen({ name, node, session, reload }) {
     </section>
     ${open === "ask" && html`<${Commands} name=${name} apps=${apps} onClose=${close} />`}
     ${open === "revoke" && html`<${Danger} title=${`Revoke ${name}?`} label="Revoke" act=${revoke} onClose=${close} words="Its certificates are taken back and its connection ends now. It stays in the list; to come back it has to be activated anew." />`}
-    ${open === "delete" && html`<${Danger} title=${`Delete ${name}?`} label="Delete" act=${destroy} onClose=${close} words="The node and what is known of it are gone, its certificates are taken back and its connection ends now." />`}
+    ${open === "delete" && html`<${PlanDialog} title=${`Delete node ${name}`} label="Delete" isDanger
+      send=${(query, headers) => remove(path(base, query), { headers })} onDone=${() => go(["nodes"], {}, { replace: true })} onClose=${close} />`}
   `;
 }
 

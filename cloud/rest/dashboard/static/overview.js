@@ -78,8 +78,8 @@ function Seen({ data, events }) {
       <section class="card" aria-labelledby="card-more">
         <h2 id="card-more">Coming and going</h2>
         <dl class="facts">
-          <div><dt>Activated in the last hour</dt><dd>${count(activations(data).hour)}</dd></div>
-          <div><dt>Activated in the last day</dt><dd>${count(activations(data).day)}</dd></div>
+          <div><dt>Activated, last hour</dt><dd>${count(activations(data).hour)}</dd></div>
+          <div><dt>Activated, last day</dt><dd>${count(activations(data).day)}</dd></div>
           <div><dt>Nodes to be told</dt><dd>${count(data.waiting)}</dd></div>
           <div><dt>Callbacks to be told</dt><dd>${count(data.deliveries)}</dd></div>
         </dl>
