@@ -17,6 +17,9 @@ import pytest
 
 USER = "edgesync"
 
+ROOM = 8 * 2**30
+"""Bytes that have to be free: a run of all tests makes some thousand schemas, of 2 MB each."""
+
 
 def _programs() -> Path | None:
     """The directory of initdb and postgres; Debian keeps it off the path."""
@@ -88,7 +91,7 @@ def running_postgres() -> Iterator[Postgres]:
     """A cluster in a directory of its own, which its owner can get to whoever runs the tests."""
     programs, owner = _programs(), _owner()
     assert programs is not None, "PostgreSQL is not installed"
-    with tempfile.TemporaryDirectory(prefix="edgesync-postgres-") as name:
+    with tempfile.TemporaryDirectory(prefix="edgesync-postgres-", dir=_in_memory()) as name:
         directory = Path(name)
         if owner is not None:
             shutil.chown(directory, owner)
@@ -111,6 +114,13 @@ def running_postgres() -> Iterator[Postgres]:
             yield postgres
         finally:
             postgres.stop()
+
+
+def _in_memory() -> Path | None:
+    """A file system in memory with room for the thousands of small files; None: a usual one."""
+    memory = Path("/dev/shm")  # noqa: S108
+    has_room = memory.is_dir() and shutil.disk_usage(memory).free > ROOM
+    return memory if has_room else None
 
 
 def _owner() -> str | None:
