@@ -265,7 +265,7 @@ def access(
     check_is_private(f"--{prefix}url", address)
     return Access(
         address,
-        trust(f"--{prefix}ca", ca or (Path(context.ca) if context.ca else None)),
+        trust(f"--{prefix}ca", ca or (Path(context.ca) if context.ca else None), address),
         _token(token_file, context, f"--{prefix}token-file"),
         context.namespace if namespace is None else namespace,
     )
@@ -292,8 +292,13 @@ def check_is_private(option: str, url: httpx.URL) -> None:
         raise click.UsageError(f"{option}: a token is sent to other machines by https only")
 
 
-def trust(option: str, ca: Path | None) -> ssl.SSLContext:
-    """Trust in the authority whose certificate is in the file *ca*, else in those of the system."""
+def trust(option: str, ca: Path | None, url: httpx.URL) -> ssl.SSLContext:
+    """Trust in the authority whose certificate is in the file *ca*, else in those of the system.
+
+    For a *url* without TLS those are not read: that takes as long as a call.
+    """
+    if ca is None and url.scheme == "http":
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if ca is None:
         return ssl.create_default_context()
     try:

@@ -79,7 +79,7 @@ def baetyl(
         to_url, to_ca, to_token_file, to_context_name, namespace=to_namespace or None, prefix="to-"
     )
     with (
-        Server(Access(source, trust("--ca", ca), token)) as there,
+        Server(Access(source, trust("--ca", ca, source), token)) as there,
         Server(target) as here,
     ):
         run = _Import(_Baetyl(there), here, writes=not dry_run)

@@ -88,7 +88,8 @@ def _lets_in(context: Context, *, is_last: bool) -> bool:
     try:
         token = token_in(Path(context.token_file)) if context.token_file else context.token
         ca = Path(context.ca) if context.ca else None
-        reached = Access(httpx.URL(context.url), trust("--ca", ca), token, context.namespace)
+        url = httpx.URL(context.url)
+        reached = Access(url, trust("--ca", ca, url), token, context.namespace)
         with Server(reached) as server:
             server.call("GET", "/v1/nodes", query={"limit": "1"})
     except OSError as error:
