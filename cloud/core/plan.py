@@ -71,11 +71,8 @@ class Plan:
             return f"{self._thing} is like that already: nothing would change."
         reach = self.reach
         if not reach.touched:
-            return f"Would {self.action} {self._thing}; no node runs anything else by that."
-        said = (
-            f"Would {self.action} {self._thing} and change what {reach.touched} of {reach.total}"
-            f" nodes run"
-        )
+            return f"Would {self.action} {self._thing}; no node is told anything else by that."
+        said = f"Would {self.action} {self._thing} and touch {reach.touched} of {reach.total} nodes"
         if reach.offline:
             said += f"; {reach.offline} of them are not there now and get it when they return"
         if self.asks:

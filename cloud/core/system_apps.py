@@ -116,6 +116,16 @@ def is_system(name: str) -> bool:
     return any(_is_of(module, name) for module in Module)
 
 
+def module_of(name: str) -> Module:
+    """The part that a system app of that name is of."""
+    return next(module for module in Module if _is_of(module, name))
+
+
+def is_for(system: SystemApps, node: Node) -> bool:
+    """Say whether *node* is among those that are given the list, as far as its labels go."""
+    return _selects(system.spec.selector, node.labels)
+
+
 def checked_system_apps(spec: SystemAppsSpec) -> SystemAppsSpec:
     """Return *spec* if agents could run it; Invalid names the field."""
     parse_selector(spec.selector)

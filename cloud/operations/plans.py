@@ -4,8 +4,9 @@ So a plan and the change it is of cannot disagree. Whom it reaches is read off t
 be told, which the change itself writes.
 """
 
-from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
@@ -13,15 +14,23 @@ import msgspec
 
 from cloud.core.app import App, Use, UseKind, uses_of
 from cloud.core.audit import Attempt, kind_of
+from cloud.core.batch import Record
 from cloud.core.changes import Noun, described
 from cloud.core.comparison import changes_between, content_of
 from cloud.core.delivery import app_value, config_value, registry_value, secret_value
-from cloud.core.desired import Catalog
+from cloud.core.desired import AppVersion, Catalog
 from cloud.core.guard import OFF, Guard, GuardSpec, checked_guard_spec
 from cloud.core.node import Node
 from cloud.core.plan import NAMES_SHOWN, AppChange, Plan, PlanAction, Reach
 from cloud.core.readiness import Heard, standing
 from cloud.core.revisions import Revised
+from cloud.core.system_apps import (
+    SystemApps,
+    is_for,
+    module_of,
+    system_apps,
+    system_config,
+)
 from cloud.errors import ConfirmationRequired
 from cloud.operations.watching import Watched
 from cloud.store.interface import Transaction
@@ -32,6 +41,11 @@ Work = Callable[[Transaction], T]
 Changes = Sequence[tuple[tuple[str, ...], Noun | None, Noun | None]]
 
 _NODE = "node"
+_SYSTEM = "sysapps"
+_CERTIFICATE = "certificate"
+
+_Given = Mapping[str, Sequence[tuple[AppChange, int]]]
+"""By name of the node: which system apps change, and bytes of each."""
 
 
 class Rehearsed(Exception):  # nothing went wrong
@@ -53,6 +67,8 @@ class _Done:
     heard: Heard | None
     """When the one node was heard, where the work is about one."""
     changes: Changes
+    shut_out: str
+    """Name of the node whose certificates were taken back; empty where none were."""
 
     @property
     def after(self) -> Catalog:
@@ -68,8 +84,12 @@ def rehearse(tx: Transaction, attempt: Attempt, work: Work[object]) -> NoReturn:
     """Do *work* and raise Rehearsed with what it did, or whatever it is refused with."""
     watched = Watched(tx, kind_of(attempt.action))
     done, _ = _carried_out(tx, attempt, watched, work)
-    reach = _reach(done, attempt.time)
-    apps, size = _of_node(done) if done.kind == _NODE else _of_apps(done)
+    if done.kind == _SYSTEM:
+        given = _of_system(done)
+        reach, apps, size = _reached(done, given, attempt.time), *_told(given)
+    else:
+        reach = _reach(done, attempt.time)
+        apps, size = _of_node(done) if done.kind == _NODE else _of_apps(done)
     was, now = done.change
     name = "/".join(done.changes[0][0][1:]) if len(done.changes) == 1 else attempt.name
     raise Rehearsed(
@@ -132,27 +152,109 @@ def _carried_out(
     heard = tx.heard(namespace, attempt.name) if kind == _NODE else None
     tx.set_stale_aside(namespace)
     result = work(watched.transaction)
-    return _Done(tx, namespace, kind, before, heard, watched.changes()), result
+    changes = watched.changes()
+    shut_out = _shut_out(tx, attempt, watched, changes)
+    return _Done(tx, namespace, kind, before, heard, changes, shut_out), result
+
+
+def _shut_out(tx: Transaction, attempt: Attempt, watched: Watched, changes: Changes) -> str:
+    """The node that loses its certificates and stays: revoked, or its record reset."""
+    if not watched.others[_CERTIFICATE]:
+        return ""
+    record = changes[0][1] if len(changes) == 1 else None
+    name = record.node_name if isinstance(record, Record) else attempt.name
+    return name if tx.node(attempt.namespace, name) is not None else ""
 
 
 def _reach(done: _Done, now: datetime) -> Reach:
     """Who would be told something else: who is on the list by now, or the one node that changed."""
+    if done.kind == _SYSTEM:
+        return _reached(done, _of_system(done), now)
     reach = done.tx.stale_reach(done.namespace, now=now, names=NAMES_SHOWN)
     was, became = done.change
     node = was or became
     if not isinstance(node, Node):
-        return reach
+        return _reached(done, [done.shut_out], now) if done.shut_out else reach
     total = reach.total + (became is None)
     if _runs_the_same(done, was, became):
         return Reach(0, 0, total)
     return Reach(1, int(not standing(done.heard, now).is_ready), total, [node.name])
 
 
+def _reached(done: _Done, names: Collection[str], now: datetime) -> Reach:
+    """The nodes of these names."""
+    tx, namespace = done.tx, done.namespace
+    away = sum(not standing(tx.heard(namespace, name), now).is_ready for name in names)
+    total = tx.stale_reach(namespace, now=now, names=0).total
+    return Reach(len(names), away, total, sorted(names)[:NAMES_SHOWN])
+
+
+def _of_system(done: _Done) -> _Given:
+    """What another list of system apps means to each node that it means something to.
+
+    It follows from what each node has already, so that every node that is given any is looked at.
+    """
+    was, now = done.before.system, done.after.system
+    given: dict[str, Sequence[tuple[AppChange, int]]] = {}
+    for node in done.tx.nodes(done.namespace):
+        if any(system is not None and is_for(system, node) for system in (was, now)):
+            changes = _system_changes(done, node, node)
+            if changes:
+                given[node.name] = changes
+    return given
+
+
+def _system_changes(done: _Done, was: Node, became: Node) -> Sequence[tuple[AppChange, int]]:
+    """What one node gains and loses of system apps, each with its bytes."""
+    if done.before.system is None and done.after.system is None:
+        return ()
+    stored = done.tx.report(became.namespace, became.name)
+    held = stored.report.reported.sysapps if stored else None
+    before = _system_apps_of(done.before.system, was, held)
+    after = _system_apps_of(done.after.system, became, held)
+    return [
+        _system_change(done.after.system, became, before.get(name), after.get(name))
+        for name in {**before, **after}
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _system_apps_of(
+    system: SystemApps | None, node: Node, held: Sequence[AppVersion] | None
+) -> Mapping[str, App]:
+    return {} if system is None else {app.name: app for app in system_apps(system, node, held)}
+
+
+def _system_change(
+    system: SystemApps | None, node: Node, was: App | None, now: App | None
+) -> tuple[AppChange, int]:
+    """One system app of one node, called as its part is: each node has it by another name."""
+    name = next(module_of(app.name).value for app in (was, now) if app is not None)
+    change = AppChange(name, was.version if was else None, "" if now else None, 1)
+    if system is None or now is None:
+        return change, 0
+    config = system_config(system, node, now)
+    size = _bytes(config_value(config, lambda _: "")) if config else 0
+    return change, size + _bytes(app_value(now, lambda _kind, _name: ""))
+
+
+def _told(given: _Given) -> tuple[list[AppChange], int]:
+    """The same over all nodes."""
+    alike: Counter[AppChange] = Counter()
+    size = 0
+    for changes in given.values():
+        for change, own in changes:
+            alike[change] += 1
+            size += own
+    return [replace(change, nodes=count) for change, count in alike.items()], size
+
+
 def _runs_the_same(done: _Done, was: Noun | None, became: Noun | None) -> bool:
     if not (isinstance(was, Node) and isinstance(became, Node)):
         return False
     ways = [(node.mode, node.core) for node in (was, became)]
-    return ways[0] == ways[1] and _desired(done.before, was) == _desired(done.after, became)
+    is_same = ways[0] == ways[1] and _desired(done.before, was) == _desired(done.after, became)
+    return is_same and not _system_changes(done, was, became)
 
 
 def _desired(catalog: Catalog, node: Noun | None) -> Mapping[str, str]:
@@ -173,7 +275,11 @@ def _of_node(done: _Done) -> tuple[list[AppChange], int]:
         if before.get(name) != after.get(name)
     ]
     gained = [done.after.apps[app.name] for app in apps if app.after is not None]
-    return apps, sum(sizes.of_app(app, None) for app in gained)
+    size = sum(sizes.of_app(app, None) for app in gained)
+    if isinstance(was, Node) and isinstance(became, Node):
+        more, own = _told({became.name: _system_changes(done, was, became)})
+        return [*apps, *more], size + own
+    return apps, size
 
 
 def _of_apps(done: _Done) -> tuple[list[AppChange], int]:

@@ -234,6 +234,8 @@ def endpoint(
         namespace = caller.namespace_of_call(NAMESPACE_HEADER, asked, api.default_namespace)
         attempt = attempt_of(request, action, namespace, now) if action else None
         is_write = request.method not in {"GET", "HEAD"}
+        if not is_write and _flag(request, DRY_RUN):
+            raise Invalid(DRY_RUN, "this changes nothing that could be tried out")
         audited = AuditedStore(
             store,
             attempt,
@@ -260,7 +262,7 @@ def endpoint(
 def _flag(request: Request, parameter: str) -> bool:
     """Whether the query says so; Invalid unless it says true or false, once."""
     said = request.query_params.getlist(parameter)
-    if said in (["true"], [""]):
+    if said == ["true"]:
         return True
     if said not in ([], ["false"]):
         raise Invalid(parameter, "is neither true nor false")

@@ -2,11 +2,15 @@
 
 import asyncio
 import sqlite3
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cloud.core.certificate import NodeCertificate
+from cloud.core.installation import TargetKind
 from cloud.core.report import Order, read_report
 from cloud.operations.reports import receive_report
 from cloud.store.interface import Transaction
@@ -155,7 +159,9 @@ async def test_a_plan_shows_no_secret(world: World) -> None:
         assert "öpen" not in answer.text
 
 
-@pytest.mark.parametrize("query", ["dryRun=maybe", "dryRun=true&dryRun=true", "confirm=1"])
+@pytest.mark.parametrize(
+    "query", ["dryRun=maybe", "dryRun=true&dryRun=true", "confirm=1", "confirm=", "dryRun"]
+)
 async def test_what_is_neither_yes_nor_no_changes_nothing(client: Client, query: str) -> None:
     await client.refused("POST", f"/v1/nodes?{query}", NODE, status=400, code="RequestParamInvalid")
     assert (await client.call("GET", "/v1/nodes"))["total"] == 0
@@ -229,3 +235,67 @@ async def test_of_two_at_the_same_time_none_slips_by_the_guard(world: World) -> 
 )
 async def test_a_guard_that_makes_no_sense_is_refused(client: Client, body: Any) -> None:
     await client.refused("PUT", "/v1/guard", body, status=400, code="RequestParamInvalid")
+
+
+BROKER = {"modules": [{"name": "baetyl-broker", "image": "b:1"}], "selector": "role=gateway"}
+
+
+async def test_system_apps_touch_only_who_is_given_any(world: World) -> None:
+    client = world.client
+    await gateways(world, "n1", "n2", "n3")
+    await client.call("POST", "/v1/nodes", {"name": "camera", "labels": {"role": "camera"}})
+    for name in ("n1", "n2", "camera"):
+        await reports(world, name, apps=[], sysapps=[])
+    await client.call("PUT", "/v1/guard", {"maxShare": 0.5})
+    found = await plan(client, "PUT", "/v1/sysapps", BROKER)
+    assert (found["nodes"]["touched"], found["nodes"]["names"]) == (2, ["n1", "n2"])
+    assert found["apps"] == [{"name": "baetyl-broker", "before": None, "after": "", "nodes": 2}]
+    assert found["bytes"] > 0
+    await client.call("PUT", "/v1/sysapps", BROKER)
+    moved = await plan(client, "PATCH", "/v1/nodes/n1", {"labels": {"role": "camera"}})
+    assert moved["nodes"]["names"] == ["n1"]
+    assert [(app["name"], app["after"]) for app in moved["apps"]] == [("baetyl-broker", None)]
+    for name in ("n3", "camera"):
+        await client.call("PATCH", f"/v1/nodes/{name}", {"labels": {"role": "gateway"}})
+    more = {**BROKER, "modules": [{"name": "baetyl-broker", "image": "b:2"}]}
+    refused = await client.refused(
+        "PUT", "/v1/sysapps", more, status=409, code="ConfirmationRequired"
+    )
+    assert "3 of 4 nodes" in refused
+
+
+async def test_a_node_that_is_shut_out_is_touched(world: World) -> None:
+    client = world.client
+    await gateways(world, "n1", "n2")
+    await client.call("POST", "/v1/register", {"name": "b1"})
+    draft = {"name": "r1", "fingerprintValue": "sn-1", "nodeName": "n2"}
+    await client.call("POST", "/v1/register/b1/record", draft)
+
+    def activated(tx: Transaction) -> None:
+        for serial, name in enumerate(("n1", "n2"), start=1):
+            ends = world.clock.now + timedelta(days=9)
+            certificate = NodeCertificate(serial, f"default.{name}", world.clock.now, ends)
+            tx.put_certificate(certificate)
+        record = tx.record("default", "b1", "r1")
+        assert record is not None
+        tx.put_record(replace(record, active=True))
+
+    await world.store.write(activated)
+    await client.call("PUT", "/v1/guard", {"maxShare": 0.4})
+    for path, name in (("nodes/n1/revoke", "n1"), ("register/b1/record/r1/reset", "n2")):
+        found = await plan(client, "POST", f"/v1/{path}")
+        assert (found["nodes"]["names"], found["confirm"]) == ([name], True), path
+        await client.refused("POST", f"/v1/{path}", status=409, code="ConfirmationRequired")
+        await client.call("POST", f"/v1/{path}?confirm=true")
+        assert (await plan(client, "POST", f"/v1/{path}"))["nodes"]["touched"] == 0, path
+
+
+async def test_what_is_only_looked_at_cannot_be_planned_and_gives_no_command_away(
+    world: World,
+) -> None:
+    await gateways(world, "n1")
+    for path in ("nodes", "nodes/n1/init"):
+        path = f"/v1/{path}?dryRun=true"
+        await world.client.refused("GET", path, status=400, code="RequestParamInvalid")
+    tokens = await world.store.read(lambda tx: tx.install_tokens("default", TargetKind.NODE, "n1"))
+    assert tokens == []
