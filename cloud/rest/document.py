@@ -223,9 +223,18 @@ def _answer(route: ApiRoute, schemas: Schemas) -> Schema:
             schema = {"anyOf": [schema, schemas.of(PlanAnswer)]}
     return {
         "description": "Done.",
-        "headers": _answer_headers("ETag" if _is_tagged(route) else None),
+        "headers": _answer_headers(None) | _tag_of_answer(route),
         "content": {media_type: {"schema": schema}, **_stream(route)},
     }
+
+
+def _tag_of_answer(route: ApiRoute) -> Schema:
+    """The entity tag, where answers bear one; a plan, which writes can be asked for, does not."""
+    if not _is_tagged(route):
+        return {}
+    if route.method == "GET":
+        return {"ETag": {"$ref": "#/components/headers/ETag"}}
+    return {"ETag": {**_ANSWER_HEADERS["ETag"], "required": False}}
 
 
 def _stream(route: ApiRoute) -> Schema:
