@@ -108,7 +108,8 @@ def test_what_happens_to_a_node_is_told_once_each_whatever_dies(tmp_path: Path) 
             wait_for(lambda: len(follower.events) >= len(events), "all events")
             about_nodes = [one for one in follower.events if one["type"].startswith("node.")]
             wait_for(lambda: len(ids(receiver.got)) >= len(about_nodes), "the callback")
-            assert api.get("/v1/callback/hook").json()["state"]["pending"] == 0
+            kept = "/v1/callback/hook"
+            wait_for(lambda: not api.get(kept).json()["state"]["pending"], "nothing left to tell")
             assert server.stop() == 0
     assert follower.told(first) == ["node.created", *arrived]
     assert follower.told(second) == ["node.created", *arrived, "node.lost", "node.ready"]

@@ -43,7 +43,9 @@ def broker_config(arguments: list[str]) -> Mapping[str, Any]:
     """What `edgesync` understands by *arguments*, which name a command of a command."""
     command: click.Command = main
     while isinstance(command, click.Group):
-        command, arguments = command.commands[arguments[0]], arguments[1:]
+        found = command.get_command(click.Context(command), arguments[0])
+        assert found is not None, arguments[0]
+        command, arguments = found, arguments[1:]
     return command.make_context("config", list(arguments)).params
 
 
