@@ -13,6 +13,7 @@ from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Unavailable
 from cloud.store.log_check import check_log
 from edgesync.client import Server, access, server_options, show_table
+from edgesync.data_dir_option import data_dir_option
 from edgesync.database_option import chosen_database, database_option
 
 _HEAD = re.compile(r"(?P<number>[0-9]{1,18}):(?P<code>[0-9a-f]{64})")
@@ -63,14 +64,7 @@ def list_audit(
 
 @audit.command()
 @database_option
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data"),
-    envvar="EDGESYNC_DATA_DIR",
-    show_default=True,
-    help="Directory of a server; it may be running, and nothing is changed.",
-)
+@data_dir_option("Directory of a server; it may be running, and nothing is changed.")
 @click.option(
     "--head",
     "heads",

@@ -30,6 +30,7 @@ from cloud.store.upkeep import SqliteDatabase
 from edgesync import __version__
 from edgesync.ca_command import passphrase_of
 from edgesync.command_entry import command_entry
+from edgesync.data_dir_option import data_dir_option
 from edgesync.database_option import chosen_database, database_option
 
 PASSPHRASE = "EDGESYNC_BACKUP_PASSPHRASE"  # noqa: S105  # the name of a variable
@@ -49,23 +50,12 @@ def _passphrase_option(command: C) -> C:
     )(command)
 
 
-def _data_option(command: C) -> C:
-    return click.option(
-        "--data-dir",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path("data"),
-        envvar="EDGESYNC_DATA_DIR",
-        show_default=True,
-        help="Directory of the server.",
-    )(command)
-
-
 _file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 
 
 @click.command()
 @_file
-@_data_option
+@data_dir_option()
 @database_option
 @_passphrase_option
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
@@ -132,7 +122,7 @@ def verify_backup(
 
 @click.command("restore")
 @_file
-@_data_option
+@data_dir_option()
 @database_option
 @_passphrase_option
 def restore_backup(

@@ -17,6 +17,7 @@ from certs.keys import key_pem, new_private_key
 from certs.pem_files import write_file
 from cloud.core.names import is_address, is_host_name
 from edgesync.ca_command import passphrase_of
+from edgesync.data_dir_option import data_dir_option
 
 _RENDER: Mapping[str, Callable[[BrokerSettings], Mapping[str, str]]] = {
     "mosquitto": mosquitto_files,
@@ -51,14 +52,7 @@ def broker() -> None:
 @click.option("--server-port", default=8884, show_default=True, help="Where servers connect.")
 @click.option("--max-connections", default=10_000, show_default=True)
 @click.option("--user", default="", help="Whom Mosquitto becomes when root starts it.")
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data"),
-    envvar="EDGESYNC_DATA_DIR",
-    show_default=True,
-    help="Directory of a server: its authority signs the broker's certificate.",
-)
+@data_dir_option("Directory of a server: its authority signs the broker's certificate.")
 @click.option(
     "--ca-passphrase-file",
     "passphrase_file",

@@ -26,6 +26,7 @@ from cloud.core.audit import Action
 from cloud.core.times import time_text
 from edgesync.client import SECONDS
 from edgesync.command_entry import note_command
+from edgesync.data_dir_option import data_dir_option
 
 PASSPHRASE = "EDGESYNC_CA_PASSPHRASE"  # noqa: S105  # the name of a variable
 
@@ -78,17 +79,6 @@ def ca() -> None:
     """
 
 
-def _data_option(command: _F) -> _F:
-    return click.option(
-        "--data-dir",
-        type=click.Path(path_type=Path, file_okay=False),
-        default=Path("data"),
-        envvar="EDGESYNC_DATA_DIR",
-        show_default=True,
-        help="Directory of the server.",
-    )(command)
-
-
 def _passphrase_option(command: _F) -> _F:
     return click.option(
         "--ca-passphrase-file",
@@ -100,7 +90,7 @@ def _passphrase_option(command: _F) -> _F:
 
 
 @ca.command()
-@_data_option
+@data_dir_option()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(data_dir: Path, *, as_json: bool) -> None:
     """Show each certificate: whose it is, how long it lasts, how its key is kept."""
@@ -118,7 +108,7 @@ def show(data_dir: Path, *, as_json: bool) -> None:
 
 
 @ca.command("rotate")
-@_data_option
+@data_dir_option()
 @_passphrase_option
 @click.option(
     "--root-key",
@@ -140,7 +130,7 @@ def rotate_command(data_dir: Path, passphrase_file: Path | None, root_key: Path 
 
 
 @ca.command()
-@_data_option
+@data_dir_option()
 @_passphrase_option
 def request(data_dir: Path, passphrase_file: Path | None) -> None:
     """Make a key for a new intermediate, and print a request for whoever has the root's key.
@@ -157,7 +147,7 @@ def request(data_dir: Path, passphrase_file: Path | None) -> None:
 
 
 @ca.command("import")
-@_data_option
+@data_dir_option()
 @_passphrase_option
 @click.option("--certificate", type=_FILE, required=True, help="The intermediate, PEM.")
 @click.option("--key", type=_FILE, help="Its key, PEM.  [default: the one last requested]")
@@ -184,7 +174,7 @@ def import_command(
 
 
 @ca.command("drop")
-@_data_option
+@data_dir_option()
 @click.argument("serial")
 def drop_command(data_dir: Path, serial: str) -> None:
     """Trust a retired intermediate no longer, nor any certificate it signed."""
@@ -199,7 +189,7 @@ def drop_command(data_dir: Path, serial: str) -> None:
 
 
 @ca.command("encrypt")
-@_data_option
+@data_dir_option()
 @_passphrase_option
 @click.option("--new-passphrase-file", type=_FILE, help="File with the passphrase to be.")
 @click.option("--plain", is_flag=True, help="Keep the keys without a passphrase from now on.")
@@ -220,7 +210,7 @@ def encrypt_command(
 
 
 @ca.command()
-@_data_option
+@data_dir_option()
 @click.argument("what", type=click.Choice(["root", "trusted", "crl"]))
 @click.option(
     "--activation-url",

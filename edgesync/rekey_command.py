@@ -8,18 +8,12 @@ from cloud.core.audit import Action
 from cloud.errors import Unavailable
 from cloud.store.rekeying import rekey as seal_anew
 from edgesync.command_entry import command_entry
+from edgesync.data_dir_option import data_dir_option
 from edgesync.database_option import chosen_database, database_option
 
 
 @click.command()
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data"),
-    envvar="EDGESYNC_DATA_DIR",
-    show_default=True,
-    help="Directory of a server that is stopped, as are all others on its database.",
-)
+@data_dir_option("Directory of a server that is stopped, as are all others on its database.")
 @database_option
 def rekey(data_dir: Path, database: str) -> None:
     """Make a new key for what is encrypted in the database, and encrypt all of it anew."""

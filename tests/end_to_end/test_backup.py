@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -21,6 +20,7 @@ from tests.end_to_end.conftest import (
     running_server,
     wait_for,
 )
+from tests.end_to_end.sim import simulated
 
 NODES = ("sim-0001", "sim-0002")
 PASSPHRASE = "a passphrase of some length"
@@ -33,21 +33,6 @@ def edgesync(*arguments: str) -> str:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-@contextmanager
-def simulated(server: Server, batch: dict[str, Any], folder: Path) -> Iterator[None]:
-    """The nodes run meanwhile, whatever becomes of the server."""
-    command = [sys.executable, "-m", "edgesync", "sim", "--count", str(len(NODES))]
-    command += ["--batch", batch["name"], "--token", batch["securityKey"], "--ca", server.ca]
-    command += ["--activation", server.activation, "--mqtt", f"127.0.0.1:{server.mqtt_port}"]
-    command += ["--state-dir", str(folder), "--apply-delay", "0", "--interval", "0.5"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 @contextmanager
@@ -97,7 +82,7 @@ def test_a_server_restored_elsewhere_is_the_same_to_its_nodes(tmp_path: Path) ->
         ca = tmp_path / "ca.pem"
         shutil.copy(server.ca, ca)
         server.ca, token = str(ca), server.token
-        with simulated(server, batch, tmp_path / "nodes"):
+        with simulated(server, batch, tmp_path / "nodes", len(NODES), interval=0.5):
             wait_for(lambda: all_run(api, app["version"]), "the nodes to run the app")
             with changing(server) as acknowledged:
                 wait_for(lambda: acknowledged[0] >= 20, "changes")

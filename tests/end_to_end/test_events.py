@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,26 +12,12 @@ import httpx
 import pytest
 
 from tests.end_to_end.conftest import Server, make_batch, running_server, wait_for
+from tests.end_to_end.sim import simulated
 from tests.link.receiver import Got, receiving
 
 pytestmark = pytest.mark.timeout(180)
 
 PREFIX = "io.edgesync."
-
-
-@contextmanager
-def simulated(server: Server, batch: dict[str, Any], folder: Path, count: int) -> Iterator[None]:
-    """The first *count* nodes run meanwhile, and then are gone from one moment to the next."""
-    command = [sys.executable, "-m", "edgesync", "sim", "--count", str(count)]
-    command += ["--batch", batch["name"], "--token", batch["securityKey"], "--ca", server.ca]
-    command += ["--activation", server.activation, "--mqtt", f"127.0.0.1:{server.mqtt_port}"]
-    command += ["--state-dir", str(folder), "--apply-delay", "0", "--interval", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 class Follower:
@@ -94,15 +78,15 @@ def test_what_happens_to_a_node_is_told_once_each_whatever_dies(tmp_path: Path) 
                 api.post("/v1/register/b1/record", json=record)
             app = {"name": "web", "selector": "role=x", "services": [{"name": "web", "image": "i"}]}
             assert api.post("/v1/apps", json=app).status_code == 200
-            with simulated(server, batch, folder, 2):
+            with simulated(server, batch, folder, 2, interval=1):
                 wait_for(
                     lambda: all("node.converged" in follower.told(one) for one in both), "both"
                 )
             server.stop(signal.SIGKILL)
         with running_server(data) as server, server.client() as api, follower.following(server):
-            with simulated(server, batch, folder, 1):
+            with simulated(server, batch, folder, 1, interval=1):
                 wait_for(lambda: "node.lost" in follower.told(second), "the loss", units=60)
-            with simulated(server, batch, folder, 2):
+            with simulated(server, batch, folder, 2, interval=1):
                 wait_for(lambda: follower.told(second)[-1] == "node.ready", "the return")
                 events = api.get("/v1/events").json()["items"]
             wait_for(lambda: len(follower.events) >= len(events), "all events")
