@@ -38,8 +38,10 @@ async def _put_reports(directory: Path, url: str, nodes: int, size: int, seconds
             tx.put_node(Node(_NAMESPACE, f"n{number}", NodeSpec(), now, now))
 
     def put(tx: Transaction, start: int) -> None:
-        for number, report in enumerate(reports, start):
-            tx.put_report(_NAMESPACE, f"n{number % nodes}", report, "msgpack", now)
+        names = [f"n{number % nodes}" for number in range(start, start + GROUP)]
+        tx.foresee([(_NAMESPACE, name) for name in names])
+        for name, report in zip(names, reports, strict=True):
+            tx.put_report(_NAMESPACE, name, report, "msgpack", now)
 
     async with open_store(
         Settings(data_dir=directory, database=url),
