@@ -120,6 +120,7 @@ class LightNode(asyncio.Protocol):
         self.reported_at = 0.0
         self.is_waiting = False  # for the answer to its last report
         self.patience = _ANSWER_SECONDS  # until it is sent again
+        self._counts_from = 0  # the first report on this connection that said what is held now
         self.flood: Flood | None = None
         self.lost: asyncio.Future[None] | None = None  # done when the connection is
         self._settled = settled
@@ -164,6 +165,7 @@ class LightNode(asyncio.Protocol):
             elif kind == _PUBLISH:
                 self._take(data, *frame)
             elif kind == _SUBACK:
+                self.patience, self._counts_from = _ANSWER_SECONDS, self._sequence + 1
                 self.report()
             elif kind == _CONNACK and data[frame[0] + 1]:
                 self.close()
@@ -217,16 +219,19 @@ class LightNode(asyncio.Protocol):
         elif channel is Channel.DESIRE_RESPONSE and message.kind == Kind.DESIRE:
             bodies = [value["value"] for value in message.content["values"]]
             self.held = {body["name"]: body["version"] for body in bodies}
+            self._counts_from = self._sequence + 1
             self.report()
 
     def _obey(self, message: Message) -> None:
-        if message.meta.get("seq") == self._sequence:
+        # One that was sent again is answered twice; the first answer will do.
+        is_answer = int(message.meta.get("seq", 0)) >= self._counts_from
+        if is_answer:
             self.is_waiting, self.patience = False, _ANSWER_SECONDS
         if "apps" in message.content:
             kind = "application"
             infos = [{"kind": kind, **app} for app in message.content["apps"]]
             self._publish(Channel.DESIRE, Message(Kind.DESIRE, {"infos": infos}, self._next_meta()))
-        elif message.meta.get("seq") == self._sequence:
+        elif is_answer:
             self.settled_at, self.settled_connection = time.monotonic(), self.connections
             self.agreed = self.held
             self._settled(self)
