@@ -163,11 +163,12 @@ def _parts(file: BinaryIO, identity: pyrage.x25519.Identity, path: Path) -> Iter
     failed: list[Exception] = []
 
     def decrypt() -> None:
-        with os.fdopen(sink, "wb") as out:
-            try:
+        # Who stops reading is met by the last write, which is that of closing.
+        try:
+            with os.fdopen(sink, "wb") as out:
                 pyrage.decrypt_io(_Limited(file, size), out, [identity])
-            except (pyrage.DecryptError, OSError) as error:
-                failed.append(error)
+        except (pyrage.DecryptError, OSError) as error:
+            failed.append(error)
 
     thread = threading.Thread(target=decrypt, name="decrypt", daemon=True)
     thread.start()
