@@ -69,6 +69,8 @@ class _Done:
     changes: Changes
     shut_out: str
     """Name of the node whose certificates were taken back; empty where none were."""
+    aside: Sequence[str]
+    """Nodes that had to be told something before."""
 
     @property
     def after(self) -> Catalog:
@@ -117,10 +119,9 @@ def guarded(
     guard = _guard_of(tx, attempt.namespace)
     if not guard.is_on:
         return work(watched.transaction), 0
-    aside = tx.set_stale_aside(attempt.namespace)
     done, result = _carried_out(tx, attempt, watched, work)
     reach = _reach(done, attempt.time)
-    tx.put_stale_back(attempt.namespace, aside)
+    tx.put_stale_back(attempt.namespace, done.aside)
     if not guard.asks(reach.touched, reach.total):
         return result, 0
     if not is_confirmed:
@@ -150,11 +151,11 @@ def _carried_out(
     kind, namespace = kind_of(attempt.action), attempt.namespace
     before = tx.catalog(namespace)
     heard = tx.heard(namespace, attempt.name) if kind == _NODE else None
-    tx.set_stale_aside(namespace)
+    aside = tx.set_stale_aside(namespace)
     result = work(watched.transaction)
     changes = watched.changes()
     shut_out = _shut_out(tx, attempt, watched, changes)
-    return _Done(tx, namespace, kind, before, heard, changes, shut_out), result
+    return _Done(tx, namespace, kind, before, heard, changes, shut_out, aside), result
 
 
 def _shut_out(tx: Transaction, attempt: Attempt, watched: Watched, changes: Changes) -> str:
