@@ -40,11 +40,48 @@ REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 
 
+class LimitRefusals:
+    """Counts what was refused because of a limit, by the name of the bound in docs/limits.md."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, float] = {}
+        # Counted elsewhere, by the name of the bound.
+        self._sources: list[Counted] = []
+
+    def declare(self, *bounds: str) -> None:
+        """Report each of *bounds* from the start, as 0."""
+        for bound in bounds:
+            self._counts.setdefault(bound, 0)
+
+    def count(self, bound: str, amount: int = 1) -> None:
+        """Count *amount* refusals at *bound*."""
+        self._counts[bound] = self._counts.get(bound, 0) + amount
+
+    def add_source(self, counted: Counted) -> None:
+        """Add counts that are kept elsewhere."""
+        self._sources.append(counted)
+
+    def counts(self) -> Mapping[str, float]:
+        """All refusals so far, by bound."""
+        total = dict(self._counts)
+        for counted in self._sources:
+            for bound, count in counted().items():
+                total[bound] = total.get(bound, 0) + count
+        return total
+
+
 class Metrics:
     """What the server tells of itself; no label may have a value for each node."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
+        self.limits = LimitRefusals()
+        self.add_counter(
+            "edgesync_limits_refusals",
+            "Refusals because of a limit, by the bound as docs/limits.md names it.",
+            self.limits.counts,
+            label="bound",
+        )
         # Asked one after the other, in the order they were added, each time somebody asks.
         self._sources: list[Source] = []
         self.requests = Counter(

@@ -92,3 +92,15 @@ async def test_a_process_tells_what_it_takes(metrics: Metrics) -> None:
     found = await told(metrics)
     assert found["process_resident_memory_bytes",] > 1e6
     assert found["process_cpu_seconds_total",] > 0
+
+
+async def test_refusals_at_a_limit_are_counted_by_bound_wherever_they_are_kept(
+    metrics: Metrics,
+) -> None:
+    metrics.limits.declare("head_bytes")
+    metrics.limits.count("body_bytes", 2)
+    metrics.limits.add_source(lambda: {"body_bytes": 3, "silent": 1})
+    families = await told(metrics)
+    name = "edgesync_limits_refusals_total"
+    counts = {key[1]: value for key, value in families.items() if key[0] == name}
+    assert counts == {"head_bytes": 0, "body_bytes": 5, "silent": 1}
