@@ -106,6 +106,13 @@ def test_the_table_in_the_docs_has_every_metric_with_its_labels(
     assert {name: kind for name, (kind, _) in documented.items()} == told
 
 
+def test_every_bound_that_is_counted_stands_in_the_docs(families: Mapping[str, Metric]) -> None:
+    page = (DOCS / "limits.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"\|([^|]*)\|$", page, flags=re.M))))
+    bounds = {sample.labels["bound"] for sample in families["edgesync_limits_refusals"].samples}
+    assert bounds <= named
+
+
 def expressions() -> Iterator[tuple[str, str]]:
     """Each query of the alerts and of the dashboard, under the name of what it is for."""
     rules: Any = yaml.safe_load((MONITORING / "alerts.yaml").read_text(encoding="utf-8"))

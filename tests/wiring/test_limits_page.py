@@ -53,7 +53,7 @@ from cloud.operations.audit import PAGE_LIMIT
 from cloud.operations.desires import INFO_LIMIT
 from cloud.rest import sessions
 from cloud.rest.event_stream import StreamLimits
-from tests.repo.tracked import ROOT, text_of
+from tests.repo.tracked import ROOT, text_of, tracked_files
 
 HUB = HubLimits()
 SET = Settings()
@@ -186,7 +186,7 @@ def rows() -> list[list[str]]:
 
 
 def test_every_limit_on_the_page_is_the_programs() -> None:
-    assert {what: limit for what, limit, _, _ in rows()} == LIMITS
+    assert {what: limit for what, limit, *_ in rows()} == LIMITS
     assert len(rows()) == len(LIMITS)
 
 
@@ -200,8 +200,29 @@ def test_limits_that_share_a_row_are_the_same() -> None:
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])
 def test_settings_and_errors_on_the_page_are_there(row: list[str]) -> None:
-    _, _, beyond, setting = row
+    _, _, beyond, setting, _ = row
     known = {f"{status} `{error.code}`" for error, status in STATUSES.items()}
     assert set(re.findall(r"\d{3} `\w+`", beyond)) <= known
     assert set(re.findall(r"`([a-z]+_[a-z_]+)`", beyond)) <= set(Refusal)
     assert set(re.findall(r"`(\w+)`", setting)) <= {one.name for one in fields(Settings)}
+
+
+def code() -> str:
+    """Everything that the server is made of."""
+    return "\n".join(
+        text_of(file)
+        for file in tracked_files()
+        if file.suffix == ".py" and file.relative_to(ROOT).parts[0] in {"broker", "cloud"}
+    )
+
+
+def test_bounds_that_are_counted_stand_on_the_page() -> None:
+    calls = re.findall(r"\blimits\.(?:count|declare)\(([^)]*)\)", code())
+    counted = {name for call in calls for name in re.findall(r'"(\w+)"', call)}
+    assert counted <= {name for row in rows() for name in re.findall(r"`(\w+)`", row[4])}
+
+
+def test_bounds_on_the_page_are_counted_by_the_program() -> None:
+    names = {name for row in rows() for name in re.findall(r"`(\w+)`", row[4])}
+    text = code()
+    assert [name for name in names if f'"{name}"' not in text] == []
