@@ -18,6 +18,8 @@ ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 """How a key under a passphrase begins (RFC 7468, 11)."""
 
 RSA_BITS = range(2048, 4097)
+RSA_EXPONENTS = range(65537, 2**32)
+"""A greater one would make each check of a signature as slow as its sender likes."""
 CURVES = (ec.SECP256R1, ec.SECP384R1)
 
 
@@ -28,8 +30,10 @@ def weakness_of(key: object) -> str:
             good = isinstance(key.curve, CURVES)
             return "" if good else f"the curve {key.curve.name} is neither P-256 nor P-384"
         case rsa.RSAPublicKey():
-            good = key.key_size in RSA_BITS and key.public_numbers().e >= 65537
-            return "" if good else f"an RSA key of {key.key_size} bits is not between 2048 and 4096"
+            if key.key_size not in RSA_BITS:
+                return f"an RSA key of {key.key_size} bits is not between 2048 and 4096"
+            good = key.public_numbers().e in RSA_EXPONENTS
+            return "" if good else "the public exponent of the RSA key is not usual"
         case ed25519.Ed25519PublicKey():
             return ""
         case _:

@@ -10,8 +10,10 @@ import base64
 import binascii
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from functools import wraps
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import NameOID
@@ -21,6 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from certs.authority import Authority
+from certs.keys import PublicKey
 from cloud.core.batch import SecurityType
 from cloud.errors import Denied, Invalid, UnknownMediaType
 from cloud.http.answers import bytes_response
@@ -35,8 +38,32 @@ PREFIX = "/.well-known/est"
 REQUEST_TYPE = "application/pkcs10"
 CERTS_ONLY = "application/pkcs7-mime; smime-type=certs-only"
 
-Enrol = Callable[[Request, Claim], Awaitable[Activation]]
-"""Makes who claims to be a device a node; what is refused is raised."""
+
+@dataclass(frozen=True, slots=True)
+class SigningRequest:
+    """A body as it came, base64 whatever its headers say (RFC 8951); not looked at yet."""
+
+    body: bytes
+
+    def read(self, claim: Claim) -> tuple[PublicKey, Claim]:
+        """The key, and *claim* with the common name as its fingerprint; else Invalid says why."""
+        try:
+            der = base64.b64decode(b"".join(self.body.split()), validate=True)
+            request = x509.load_der_x509_csr(der)
+            csr = request.public_bytes(Encoding.PEM).decode()
+        except (ValueError, x509.InvalidVersion) as error:
+            raise Invalid("", "the body is not a PKCS#10 signing request in base64") from error
+        key = requested_key(csr, field="")
+        try:
+            names = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        except ValueError as error:
+            raise Invalid("", "the subject of the signing request cannot be read") from error
+        name = str(names[0].value) if names else ""
+        return key, msgspec.structs.replace(claim, fingerprint_value=name)
+
+
+Enrol = Callable[[Request, Claim, SigningRequest], Awaitable[Activation]]
+"""Makes who claims to be a device a node; what is refused is raised, a wrong token first."""
 
 Noting = Callable[[Request, Claim], AbstractAsyncContextManager[None]]
 """Writes down what the block refuses who claims so much."""
@@ -64,20 +91,18 @@ def est_routes(
         claim = Claim(
             batch_name=batch,
             namespace=namespace,
-            fingerprint_value=_common_name(csr),
             security_type=kind.value,
             security_value=secret,
             install_token=token,
-            csr=csr,
         )
-        return _certs_only((await enrol(request, claim)).certificate_pem)
+        return _certs_only((await enrol(request, claim, csr)).certificate_pem)
 
     @_challenging
     async def reenroll(request: Request) -> Response:
         peer = peer_certificate(request)
         if peer is None:
             raise Denied("show the node's certificate in the TLS handshake")
-        key = requested_key(await _signing_request(request), field="")
+        key, _ = (await _signing_request(request)).read(Claim())
         return _certs_only((await renewals.renew_shown(request, peer, key)).certificate_pem)
 
     return [
@@ -117,22 +142,11 @@ def _credentials(headers: Headers) -> tuple[str, str]:
     return user, password
 
 
-async def _signing_request(request: Request) -> str:
-    """The signing request of the body, which is base64 whatever its headers say (RFC 8951)."""
+async def _signing_request(request: Request) -> SigningRequest:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != REQUEST_TYPE:
         raise UnknownMediaType(REQUEST_TYPE)
-    body = await read_body(request, BODY_LIMIT)
-    try:
-        der = base64.b64decode(b"".join(body.split()), validate=True)
-        return x509.load_der_x509_csr(der).public_bytes(Encoding.PEM).decode()
-    except (ValueError, x509.InvalidVersion) as error:
-        raise Invalid("", "the body is not a PKCS#10 signing request in base64") from error
-
-
-def _common_name(csr: str) -> str:
-    names = x509.load_pem_x509_csr(csr.encode()).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if names else ""
+    return SigningRequest(await read_body(request, BODY_LIMIT))
 
 
 def _certs_only(pem: str) -> Response:

@@ -3,11 +3,12 @@
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 
 from cloud.core.guesses import Guesses
 from cloud.core.rate import Rate
-from cloud.errors import Denied, NotLetIn, OtherKey, TooManyRequests
-from cloud.operations.activation import Claim, Device, guess_of, is_known_device
+from cloud.errors import Denied, Invalid, NotLetIn, OtherKey, TooManyRequests
+from cloud.operations.activation import Claim, Device, check_token, guess_of, is_known_device
 from cloud.store.interface import Store
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,16 @@ class Guard:
             self._guesses.note_wrong(caller, batch, guess, self._timer())
             cause = error.cause if isinstance(error, NotLetIn) else str(error)
             logger.warning("%s is not let in: %s", device.address, cause)
+            raise
+
+    @contextlib.asynccontextmanager
+    async def token_first(self, claim: Claim, caller: str, now: datetime) -> AsyncIterator[None]:
+        """Raise the block's Invalid only if the token of *claim* is right; else as `watching`."""
+        try:
+            yield
+        except Invalid:
+            async with self.watching(claim, Device(None, "", caller), caller):
+                await self._store.read(lambda tx: check_token(tx, claim, now=now))
             raise
 
     async def _is_trusted(self, claim: Claim, device: Device) -> bool:

@@ -28,7 +28,7 @@ from cloud.http.limits import AddressGate, Limiter
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import address_key_of, address_of, read_json, request_id
 from cloud.link.certificate import certificate_map, requested_key
-from cloud.link.est import est_routes
+from cloud.link.est import SigningRequest, est_routes
 from cloud.link.gathering import Gathering
 from cloud.link.guard import Guard
 from cloud.link.installer import ServerAddress, agent_program, installer_script
@@ -79,16 +79,29 @@ def activation_app(
         claim = await read_json(request, Claim, limit=BODY_LIMIT)
         attempt = attempt_of(request, claim)
         async with _trying(attempt, refusals, measures):
-            public_key, private_pem = _key_of(claim, server_generated_keys=server_generated_keys)
+            async with token_first(request, attempt, claim):
+                public_key, private_pem = _key_of(
+                    claim, server_generated_keys=server_generated_keys
+                )
             activation = await activated(
                 request, attempt, claim, public_key, is_given_key=bool(private_pem)
             )
         return json_response(_answer(activation, authority.root_pem, private_pem, clock()))
 
-    async def enrol(request: Request, claim: Claim) -> Activation:
-        attempt = attempt_of(request, claim)
-        async with _trying(attempt, refusals, measures):
-            return await activated(request, attempt, claim, requested_key(claim.csr, field=""))
+    async def enrol(request: Request, claim: Claim, csr: SigningRequest) -> Activation:
+        with measures.activation():
+            attempt = attempt_of(request, claim)
+            async with refusals.noting(attempt), token_first(request, attempt, claim):
+                key, claim = csr.read(claim)
+            attempt = attempt_of(request, claim)
+            async with refusals.noting(attempt):
+                return await activated(request, attempt, claim, key)
+
+    def token_first(
+        request: Request, attempt: Attempt, claim: Claim
+    ) -> AbstractAsyncContextManager[None]:
+        there = _in_namespace(claim, default_namespace)
+        return guard.token_first(there, address_key_of(request.scope), attempt.time)
 
     def attempt_of(request: Request, claim: Claim) -> Attempt:
         name = "/".join(part for part in (claim.batch_name, claim.fingerprint_value) if part)

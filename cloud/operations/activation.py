@@ -177,6 +177,19 @@ def activate(
     return replace(activation, has_replaced=has_replaced, has_callback=has_callback)
 
 
+def check_token(tx: Transaction, claim: Claim, *, now: datetime) -> None:
+    """NotLetIn unless *claim* shows the token of its batch, or an install token.
+
+    For a claim whose device cannot be told: fingerprint and key are not looked at.
+    """
+    if claim.install_token:
+        offered(tx, claim.install_token, now=now)
+        return
+    batch = tx.batch(claim.namespace, claim.batch_name)
+    if not _shows_key(claim, batch) or batch is None:
+        raise NotLetIn(f"there is no batch {claim.batch_name[:80]!r} with that token")
+
+
 def guess_of(claim: Claim) -> str:
     """What of a claim somebody could guess, as one text."""
     return msgspec.json.encode(

@@ -1,6 +1,7 @@
 """EST (RFC 7030), asked by curl and openssl alone."""
 
 import base64
+import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from tests.end_to_end.conftest import Identity, Server, make_batch, running_server, wait_for
@@ -179,3 +183,74 @@ def test_what_is_no_signing_request_is_refused(device: Device, api: httpx.Client
     plain = ["--data-binary", "@request.der", "-H", "Content-Type: text/plain"]
     assert device.curl("/simpleenroll", *plain, "-u", "open2:")[0] == 415
     assert device.curl("/csrattrs")[0] == 404
+
+
+def der(tag: int, *parts: bytes) -> bytes:
+    content = b"".join(parts)
+    assert len(content) < 65536
+    length = len(content).to_bytes(2, "big")
+    return bytes([tag, 0x82]) + length + content
+
+
+def request_with_subject(common_name: bytes, key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A request signed by *key* whose common name is that TLV."""
+    oid = bytes.fromhex("0603550403")
+    subject = der(0x30, der(0x31, der(0x30, oid, common_name)))
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    info = der(0x30, b"\x02\x01\x00", subject, public, b"\xa0\x00")
+    signature = key.sign(info, ec.ECDSA(hashes.SHA256()))
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")
+    return base64.b64encode(der(0x30, info, algorithm, der(0x03, b"\x00", signature)))
+
+
+ODD_NAMES = {
+    "not UTF-8": b"\x0c\x02\xff\xfe",
+    "half a character": b"\x1e\x03\xd8\x00\x41",
+    "an integer": b"\x02\x01\x05",
+    "a control character": b"\x0c\x03a\x00b",
+    "nothing": b"\x0c\x00",
+    "long": der(0x0C, b"n" * 9000),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_NAMES)
+def test_a_common_name_that_cannot_be_read_is_refused_after_the_token(
+    kind: str, api: httpx.Client, server: Server
+) -> None:
+    batch = f"odd{list(ODD_NAMES).index(kind)}"
+    token = make_batch(api, batch)["securityKey"]
+    key = ec.generate_private_key(ec.SECP256R1())
+    body = request_with_subject(ODD_NAMES[kind], key)
+    headers = {"Content-Type": "application/pkcs10"}
+    with server.devices() as devices:
+        for password, status in (("wrong", 401), (token, 400)):
+            answer = devices.post(
+                f"{BASE}/simpleenroll", content=body, headers=headers, auth=(batch, password)
+            )
+            assert answer.status_code == status, answer.text
+    assert "Traceback" not in server.log()
+
+
+def test_a_bad_signing_request_is_refused_after_the_token_in_activation_too(
+    api: httpx.Client, server: Server
+) -> None:
+    token = make_batch(api, "odd-active")["securityKey"]
+    weak = rsa.generate_private_key(65537, 1024)  # noqa: S505
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    small = builder.sign(weak, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+    with server.devices() as devices:
+        for csr in ("nonsense", "\ud800", "-----BEGIN", small, "é" * 10):
+            for password, status in (("wrong", 401), (token, 400)):
+                claim = {
+                    "batchName": "odd-active",
+                    "fingerprintValue": "SN-1",
+                    "securityType": "Token",
+                    "securityValue": password,
+                    "csr": csr,
+                }
+                answer = devices.post("/v1/active", content=json.dumps(claim))
+                assert answer.status_code == status or csr == "\ud800", (csr, answer.text)
+                assert answer.status_code < 500, (csr, answer.text)
+            renewal = devices.post("/v1/renew", content=json.dumps({"csr": csr}))
+            assert renewal.status_code == 400, (csr, renewal.text)
+    assert "Traceback" not in server.log()
