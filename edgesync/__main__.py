@@ -42,6 +42,8 @@ COMMANDS = {
     "logs": "edgesync.verbs.remote:logs",
     "restart": "edgesync.verbs.remote:restart",
     "report": "edgesync.verbs.remote:report",
+    "diagnose": "edgesync.verbs.remote:diagnose",
+    "update-agent": "edgesync.verbs.remote:update_agent",
     "token": "edgesync.token_command:token",
     "audit": "edgesync.audit_command:audit",
     "import": "edgesync.import_command:imports",

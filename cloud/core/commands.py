@@ -33,6 +33,15 @@ LINES_LIMIT = 1000
 OUTPUT_LIMIT = 64 * 1024
 """Bytes of an output that are kept, as UTF-8: its end."""
 
+SINCE_LIMIT = 7 * 24 * 3600
+"""Seconds back that a log can be asked for."""
+
+PART_LIMIT = 2**31 - 1
+"""Number of the last part of an answer, at most."""
+
+OUTPUT_END_LIMIT = 999_999_999
+"""Characters of a followed output that a caller can leave out."""
+
 OPEN_LIMIT = 10
 """Commands of one node that wait for their end."""
 
@@ -64,6 +73,8 @@ class CommandKind(StrEnum):
     LOGS = "logs"
     RESTART = "restart"
     REPORT = "report"
+    DIAGNOSE = "diagnose"
+    UPDATE = "update"
 
 
 class CommandStatus(StrEnum):
@@ -77,8 +88,11 @@ class CommandStatus(StrEnum):
     EXPIRED = "expired"
 
 
+_OF_NODE = frozenset({CommandKind.REPORT, CommandKind.DIAGNOSE, CommandKind.UPDATE})
 OPEN = frozenset({CommandStatus.WAITING, CommandStatus.SENT})
 ANSWERS = frozenset({CommandStatus.DONE, CommandStatus.FAILED, CommandStatus.REFUSED})
+PARTIAL = "running"
+"""What a node says instead in a part of an answer that is not the last."""
 
 
 class CommandDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,21 +102,32 @@ class CommandDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     app: str = ""
     lines: int = 0
     seconds: int = SECONDS
+    since_seconds: int = msgspec.field(name="sinceSeconds", default=0)
+    follow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a node says came of a command."""
+    """What a node says came of a command; still SENT in a part that is not the last.
+
+    *part* counts the parts of an answer from 1; 0 where the answer is in one piece.
+    """
 
     status: CommandStatus
     output: str = ""
     cause: str = ""
     is_cut: bool = False
+    part: int = 0
+    # Characters sent so far, `output` being their end; 0 where `output` is all of them.
+    output_end: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A command to the node *name*; *app* is empty and *lines* 0 where they say nothing."""
+    """A command to the node *name*; *app* is empty, *lines* and *since_seconds* 0 if not given.
+
+    *output* is the end of the *output_end* characters that the node has sent in *part* parts.
+    """
 
     id: str
     namespace: str
@@ -119,6 +144,10 @@ class Command:
     output: str = ""
     cause: str = ""
     is_cut: bool = False
+    since_seconds: int = 0
+    is_following: bool = False
+    part: int = 0
+    output_end: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -145,7 +174,32 @@ class Command:
             content["app"] = self.app
         if self.lines:
             content["lines"] = self.lines
+        if self.since_seconds:
+            content["sinceSeconds"] = self.since_seconds
+        if self.is_following:
+            content["follow"] = True
         return content
+
+    def output_after(self, place: int) -> tuple[str, bool]:
+        """The output behind its first *place* characters, and whether some of it is missing."""
+        start = self.output_end - len(self.output)
+        return self.output[max(0, place - start) :], self.is_cut if not place else place < start
+
+    def with_part(self, answer: Answer) -> Answer | None:
+        """*answer* behind what came before; None if its part came before or too late.
+
+        A part that is missing in between marks the output as cut.
+        """
+        if answer.part <= self.part:
+            return None
+        output, is_cut = shown_output(self.output + answer.output)
+        is_missing = answer.part != self.part + 1
+        return replace(
+            answer,
+            output=output,
+            is_cut=self.is_cut or answer.is_cut or is_cut or is_missing,
+            output_end=self.output_end + len(answer.output),
+        )
 
 
 def checked_draft(draft: CommandDraft) -> CommandDraft:
@@ -155,17 +209,26 @@ def checked_draft(draft: CommandDraft) -> CommandDraft:
         check_name("app", draft.app)
     if kind is CommandKind.RESTART and not draft.app:
         raise Invalid("app", "which app to restart is missing")
-    if kind is CommandKind.REPORT and draft.app:
-        raise Invalid("app", "a report is about the whole node")
-    if kind is not CommandKind.LOGS and draft.lines:
-        raise Invalid("lines", "only logs have lines")
-    if not 0 <= draft.lines <= LINES_LIMIT:
-        raise Invalid("lines", f"is not between 0 and {LINES_LIMIT}")
+    if kind in _OF_NODE and draft.app:
+        raise Invalid("app", f"{kind.value} is about the whole node")
+    _check_log_fields(draft)
     if not 1 <= draft.seconds <= SECONDS_LIMIT:
         raise Invalid("seconds", f"is not between 1 and {SECONDS_LIMIT}")
     if kind is CommandKind.LOGS and not draft.lines:
         return msgspec.structs.replace(draft, lines=LINES)
     return draft
+
+
+def _check_log_fields(draft: CommandDraft) -> None:
+    for name, given, limit in (
+        ("lines", draft.lines, LINES_LIMIT),
+        ("sinceSeconds", draft.since_seconds, SINCE_LIMIT),
+        ("follow", int(draft.follow), 1),
+    ):
+        if given and draft.command is not CommandKind.LOGS:
+            raise Invalid(name, "belongs to logs")
+        if not 0 <= given <= limit:
+            raise Invalid(name, f"is not between 0 and {limit}")
 
 
 class _AnswerContent(msgspec.Struct):
@@ -174,6 +237,7 @@ class _AnswerContent(msgspec.Struct):
     output: str = ""
     cause: str = ""
     cut: bool = False
+    part: int = 0
 
 
 def read_answer(content: Any) -> tuple[str, Answer]:
@@ -181,11 +245,14 @@ def read_answer(content: Any) -> tuple[str, Answer]:
     said = convert(content, _AnswerContent, under="content")
     if not 1 <= len(said.id) <= ID_LIMIT:
         raise Invalid("content.id", f"does not have between 1 and {ID_LIMIT} characters")
-    if said.status not in ANSWERS:
-        raise Invalid("content.status", f"is none of {', '.join(sorted(ANSWERS))}")
+    if said.status not in ANSWERS | {PARTIAL}:
+        raise Invalid("content.status", f"is none of {', '.join([PARTIAL, *sorted(ANSWERS)])}")
+    is_partial = said.status == PARTIAL
+    if not is_partial <= said.part <= PART_LIMIT:
+        raise Invalid("content.part", f"is not between {int(is_partial)} and {PART_LIMIT}")
     output, is_cut = shown_output(said.output)
-    status = CommandStatus(said.status)
-    return said.id, Answer(status, output, clean(said.cause), is_cut or said.cut)
+    status = CommandStatus.SENT if is_partial else CommandStatus(said.status)
+    return said.id, Answer(status, output, clean(said.cause), is_cut or said.cut, said.part)
 
 
 def shown_output(text: str) -> tuple[str, bool]:

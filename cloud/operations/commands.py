@@ -45,6 +45,8 @@ def give_command(
         deadline=now + timedelta(seconds=wanted.seconds),
         app=wanted.app,
         lines=wanted.lines,
+        since_seconds=wanted.since_seconds,
+        is_following=wanted.follow,
     )
     tx.add_command(command)
     return command
@@ -79,5 +81,15 @@ def list_commands(
 def receive_answer(
     tx: Transaction, node_id: str, command_id: str, answer: Answer, *, now: datetime
 ) -> None:
-    """Keep what the node answers; what comes late or twice, or was never asked, changes nothing."""
-    tx.end_command(*split_node_id(node_id), command_id, answer, now)
+    """Keep what the node answers; what comes late or twice, or was never asked, changes nothing.
+
+    A part is put behind the parts before it: the command stays open until the last.
+    """
+    namespace, name = split_node_id(node_id)
+    if answer.part:
+        command = tx.command(namespace, name, command_id)
+        whole = command.with_part(answer) if command and command.is_following else None
+        if whole is None:
+            return
+        answer = whole
+    tx.end_command(namespace, name, command_id, answer, now)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cloud.core.commands import WAIT_LIMIT, CommandDraft
+from cloud.core.commands import OUTPUT_END_LIMIT, WAIT_LIMIT, CommandDraft
 from cloud.core.tokens import Role
 from cloud.rest import commands
 from cloud.rest.described import PAGED, Body, Described, Parameter
@@ -16,7 +16,7 @@ COMMAND_ROUTES: Sequence[ApiRoute] = (
         "/v1/nodes/{name}/commands",
         commands.give_command,
         Described(
-            "Ask a node for its log, for a report, or to restart an app",
+            "Send a command to a node: logs, restart, report, diagnose or update",
             NodeCommandAnswer,
             Body(CommandDraft),
             refusals=(404, 409),
@@ -35,7 +35,12 @@ COMMAND_ROUTES: Sequence[ApiRoute] = (
         Described(
             "Get a command and what came of it",
             NodeCommandAnswer,
-            query=(Parameter("wait", "seconds to wait for its end", WAIT_LIMIT),),
+            query=(
+                Parameter("wait", "seconds to wait for its end, or for more output", WAIT_LIMIT),
+                Parameter(
+                    "after", "characters of the output to leave out (`outputEnd`)", OUTPUT_END_LIMIT
+                ),
+            ),
         ),
         needs=Role.OPERATOR,
     ),

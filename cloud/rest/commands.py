@@ -44,22 +44,34 @@ async def list_commands(call: Call) -> View:
 
 
 async def get_command(call: Call) -> Response:
-    """`GET /v1/nodes/{name}/commands/{id}`; waits for its end if the caller does."""
+    """`GET /v1/nodes/{name}/commands/{id}`; waits for its end if the caller does.
+
+    Of a log that is followed the caller gets what came after the place it names, or waits for it.
+    """
     name, own_id = call.path("name"), call.path("id")
+    after = call.number("after", 0)
 
     def read(tx: Transaction) -> Command:
         return commands.read_command(tx, call.namespace, name, own_id, now=call.api.clock())
 
-    command = await _wait_for_end(call, node_id(call.namespace, name), read)
-    if command.is_open:
+    command = await _wait_for_end(call, node_id(call.namespace, name), read, after)
+    if command.is_open and not command.is_following:
         return await view_response(call.request, _view(command))
-    command = await call.store.read(read)
-    view = {**_view(command), "output": command.output}
+    # The entry of the command says already that its own caller follows the log.
+    is_entered = command.is_following and command.actor == caller_of(call.request).actor
+    command = await (call.store.peek if is_entered else call.store.read)(read)
+    output, is_cut = command.output_after(after)
+    view = {**_view(command), "output": output, "cut": is_cut}
     return await view_response(call.request, view, headers={"Cache-Control": "no-store"})
 
 
-async def _wait_for_end(call: Call, node: str, read: Callable[[Transaction], Command]) -> Command:
-    """The command once it has ended, or as it is after so long, or when the server stops."""
+async def _wait_for_end(
+    call: Call, node: str, read: Callable[[Transaction], Command], after: int
+) -> Command:
+    """The command once it has ended, or has more output than *after* characters if it is followed.
+
+    As it is after so long, or when the server stops.
+    """
     loop, wakes = asyncio.get_running_loop(), call.api.wakes
     until = loop.time() + call.seconds("wait", WAIT_LIMIT)
     with wakes.listening(node) as told:
@@ -67,7 +79,8 @@ async def _wait_for_end(call: Call, node: str, read: Callable[[Transaction], Com
             told.clear()
             command = await call.store.peek(read)
             left = until - loop.time()
-            if not command.is_open or left <= 0 or wakes.is_closed:
+            has_more = command.is_following and command.output_end > after
+            if has_more or not command.is_open or left <= 0 or wakes.is_closed:
                 return command
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(left, POLL_SECONDS)):
@@ -80,6 +93,8 @@ def _view(command: Command) -> View:
         "command": command.command,
         "app": command.app,
         "lines": command.lines,
+        "sinceSeconds": command.since_seconds,
+        "follow": command.is_following,
         "status": command.status,
         "createTime": time_text(command.created),
         "deadline": time_text(command.deadline),
@@ -91,6 +106,7 @@ def _view(command: Command) -> View:
             "namespace": command.actor.namespace,
         },
         "output": None,
+        "outputEnd": command.output_end,
         "cut": command.is_cut,
         "cause": command.cause,
     }

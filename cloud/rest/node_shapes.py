@@ -174,15 +174,18 @@ class DeploysAnswer(Answer):
 
 
 class NodeCommandAnswer(Answer):
-    """A command to a node; `output` is null in lists and until the command has ended.
+    """A command to a node; `output` is null in lists and, unless followed, until it has ended.
 
-    `cut` says that the beginning of the output is missing. Times are null until they are.
+    `outputEnd` is the number of characters sent so far; `cut` says that some before the output are
+    missing. Times are null until they are.
     """
 
     id: str
     command: CommandKind
     app: str
     lines: int
+    since_seconds: int
+    follow: bool
     status: CommandStatus
     create_time: str
     deadline: str
@@ -190,6 +193,7 @@ class NodeCommandAnswer(Answer):
     end_time: str | None
     actor: ActorAnswer
     output: str | None
+    output_end: int
     cut: bool
     cause: str
 

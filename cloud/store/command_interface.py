@@ -44,7 +44,10 @@ class CommandTransaction(Protocol):
     def end_command(
         self, namespace: str, name: str, command_id: str, answer: Answer, now: datetime
     ) -> bool:
-        """Keep what the node answers; False, and nothing changes, if that is not waited for."""
+        """Keep what the node answers; False, and nothing changes, if that is not waited for.
+
+        The command stays open where the answer is one of its parts; a part counts once.
+        """
         ...
 
     def encoding_of_node(self, namespace: str, name: str) -> str | None:

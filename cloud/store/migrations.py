@@ -37,6 +37,7 @@ STEPS: tuple[Step, ...] = (
     ("0019_usage", usage.USAGE),
     ("0020_commands", commands.COMMANDS),
     ("0021_guard", guard.GUARD),
+    ("0022_command_parts", commands.COMMAND_PARTS),
 )
 """Every migration there ever was, by its id, in their order."""
 

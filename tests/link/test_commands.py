@@ -202,6 +202,50 @@ async def test_only_the_node_that_was_asked_can_answer_and_only_once(site: Site)
     assert len(site.hub.acked) == 5
 
 
+FOLLOWED = CommandDraft(CommandKind.LOGS, "web", since_seconds=60, follow=True)
+
+
+async def test_a_log_is_followed_in_parts_until_the_last(site: Site) -> None:
+    await site.give(FOLLOWED)
+    await site.sender.send_waiting()
+    (message,) = site.commands()
+    assert (message.content["sinceSeconds"], message.content["follow"]) == (60, True)
+    for part, output in ((1, "one\n"), (1, "twice\n"), (2, "two\n")):
+        await site.answer("running", part=part, output=output)
+    after = await site.found()
+    assert (after.status, after.output, after.output_end) == ("sent", "one\ntwo\n", 8)
+    assert after.ended is None
+    assert not after.is_cut
+    assert after.output_after(4) == ("two\n", False)
+    await site.answer("running", part=5, output="five\n")
+    await site.answer("running", part=4, output="late\n")
+    await site.answer("done", part=6)
+    after = await site.found()
+    assert (after.status, after.output) == ("done", "one\ntwo\nfive\n")
+    assert after.is_cut, "parts are missing"
+    await site.answer("running", part=7, output="after all")
+    assert await site.found() == after
+
+
+async def test_of_a_log_that_is_followed_the_end_is_kept(site: Site) -> None:
+    await site.give(FOLLOWED)
+    for part in (1, 2, 3):
+        await site.answer("running", part=part, output=f"{part}" * (OUTPUT_LIMIT // 2))
+    after = await site.found()
+    half = OUTPUT_LIMIT // 2
+    assert (after.output, after.output_end) == ("2" * half + "3" * half, 3 * half)
+    assert after.output_after(half - 1) == (after.output, True)
+    assert after.output_after(half) == (after.output, False)
+    assert after.output_after(3 * half) == ("", False)
+
+
+async def test_parts_of_what_is_not_followed_change_nothing(site: Site) -> None:
+    await site.give()
+    before = await site.found()
+    await site.answer("running", part=1, output="one")
+    assert await site.found() == before
+
+
 async def test_of_a_huge_output_the_end_is_kept(site: Site) -> None:
     await site.give()
     text = "\x1b[31mred\x1b[0m \0\x07 öäü\r\n" * 9000 + "the end"
@@ -229,6 +273,10 @@ async def test_what_a_node_cuts_itself_is_marked_too(site: Site) -> None:
         {"id": "c" * 65, "status": "done"},
         {"id": "c1", "status": "expired"},
         {"id": "c1", "status": "done", "output": ["x"]},
+        {"id": "c1", "status": "running"},
+        {"id": "c1", "status": "running", "part": 0},
+        {"id": "c1", "status": "running", "part": 2**31},
+        {"id": "c1", "status": "done", "part": -1},
     ],
 )
 async def test_an_answer_that_cannot_be_read_is_an_error_and_changes_nothing(

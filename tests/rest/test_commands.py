@@ -96,6 +96,45 @@ async def test_who_waits_is_told_after_so_long(world: World) -> None:
     assert after == given
 
 
+async def test_a_followed_log_is_waited_for_behind_what_is_known(world: World) -> None:
+    given = await give(world, {"command": "logs", "follow": True, "sinceSeconds": 60})
+    assert (given["follow"], given["sinceSeconds"], given["outputEnd"]) == (True, 60, 0)
+    one = f"{COMMANDS}/{given['id']}"
+    part = Answer(CommandStatus.SENT, "one\n", part=1)
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(world.client.call("GET", f"{one}?wait=60&after=0"))
+        await until(lambda: bool(world.wakes.count))
+        await answer(world, given["id"], part)
+    shown = waiting.result()
+    assert (shown["status"], shown["output"], shown["outputEnd"]) == ("sent", "one\n", 4)
+    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(world.client.call("GET", f"{one}?wait=60&after=4"))
+        await until(lambda: bool(world.wakes.count))
+        await answer(world, given["id"], Answer(CommandStatus.DONE, "two\n", part=2))
+    shown = waiting.result()
+    assert (shown["status"], shown["output"], shown["cut"]) == ("done", "two\n", False)
+    assert (await world.client.call("GET", one))["output"] == "one\ntwo\n"
+    await world.client.refused("GET", f"{one}?after=x", status=400, code="RequestParamInvalid")
+
+
+async def test_who_gave_a_command_follows_its_log_without_an_entry_for_each_look(
+    world: World,
+) -> None:
+    given = await give(world, {"command": "logs", "follow": True})
+    await answer(world, given["id"], Answer(CommandStatus.SENT, "one\n", part=1))
+    one = f"{COMMANDS}/{given['id']}"
+
+    async def looks() -> int:
+        entries = (await world.client.call("GET", "/v1/audit?limit=100"))["items"]
+        return sum(entry["action"] == "command.read" for entry in entries)
+
+    await world.client.call("GET", f"{one}?after=4")
+    assert await looks() == 0
+    async with bearer(world, await made(world, "operator", "default")) as operator:
+        await operator.call("GET", f"{one}?after=1")
+    assert await looks() == 1
+
+
 async def test_viewers_see_no_output_and_give_no_commands(world: World) -> None:
     given = await give(world)
     await answer(world, given["id"])
@@ -169,6 +208,12 @@ async def test_the_newest_commands_are_kept_and_listed_in_pages(world: World) ->
         ({"command": "logs", "seconds": 0}, "seconds"),
         ({"command": "logs", "seconds": 3601}, "seconds"),
         ({"command": "logs", "shell": "rm"}, "shell"),
+        ({"command": "restart", "app": "web", "follow": True}, "follow"),
+        ({"command": "report", "sinceSeconds": 1}, "sinceSeconds"),
+        ({"command": "logs", "sinceSeconds": -1}, "sinceSeconds"),
+        ({"command": "logs", "sinceSeconds": 604801}, "sinceSeconds"),
+        ({"command": "diagnose", "app": "web"}, "app"),
+        ({"command": "update", "app": "web"}, "app"),
     ],
 )
 async def test_what_cannot_be_asked_is_refused_by_field(

@@ -97,8 +97,30 @@ async def test_an_answer_counts_once_before_the_deadline_from_its_own_node(store
     await store.write(work)
     found = await store.read(lambda tx: tx.command("default", "n", "c"))
     ended = replace(command(), status=CommandStatus.DONE, sent=NOW, ended=LATER, is_cut=True)
+    ended = replace(ended, output_end=len(DONE.output))
     assert found == replace(ended, output=DONE.output)
     assert await store.read(lambda tx: tx.commands("default", "n")) == [ended]
+
+
+async def test_parts_count_once_in_their_order_and_leave_the_command_open(store: Store) -> None:
+    followed = replace(command(), since_seconds=60, is_following=True)
+    first = Answer(CommandStatus.SENT, "one\n", part=2, output_end=4)
+
+    def work(tx: Transaction) -> None:
+        add(tx, followed)
+        tx.claim_commands("default", "n", NOW)
+        assert tx.end_command("default", "n", "c", first, LATER)
+        assert not tx.end_command("default", "n", "c", replace(first, part=1), LATER)
+        assert not tx.end_command("default", "n", "c", first, LATER)
+        sent = replace(followed, status=CommandStatus.SENT, sent=NOW, part=2, output_end=4)
+        assert tx.command("default", "n", "c") == replace(sent, output="one\n")
+        assert tx.commands("default", "n") == [sent]
+        last = Answer(CommandStatus.DONE, "one\ntwo\n", part=3, output_end=8)
+        assert tx.end_command("default", "n", "c", last, LATER)
+        ended = replace(sent, status=CommandStatus.DONE, ended=LATER, part=3, output_end=8)
+        assert tx.command("default", "n", "c") == replace(ended, output="one\ntwo\n")
+
+    await store.write(work)
 
 
 async def test_a_node_that_answers_before_it_is_noted_as_told_is_heard(store: Store) -> None:

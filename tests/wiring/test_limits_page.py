@@ -115,6 +115,7 @@ LIMITS: Mapping[str, str] = {
     "life of an installation command": span(installation.LIFETIME),
     "time for a node to answer a command": span(timedelta(seconds=commands.SECONDS_LIMIT)),
     "lines of a log that a command can ask for": f"{commands.LINES_LIMIT:,}",
+    "age of lines of a log that a command can ask for": f"{commands.SINCE_LIMIT // 86400} days",
     "commands of one node that wait for their end": f"{commands.OPEN_LIMIT}",
     "wait for the end of a command in one request": span(timedelta(seconds=commands.WAIT_LIMIT)),
     "requests by one token, one node on the HTTPS link, or one address without": (

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cloud.core.audit import Actor
-from cloud.core.commands import Answer, Command, CommandKind, CommandStatus
+from cloud.core.commands import OPEN, Answer, Command, CommandKind, CommandStatus
 from cloud.errors import NotFound
 from cloud.store import command_sql
 from cloud.store.parts.part import BrokenReference, Part, first
@@ -32,6 +32,8 @@ class CommandPart(Part):
             "created": micros(command.created),
             "deadline": micros(command.deadline),
             "status": command.status.value,
+            "since_seconds": command.since_seconds,
+            "follow": int(command.is_following),
         }
         try:
             self._run(command_sql.ADD_COMMAND, row)
@@ -74,9 +76,12 @@ class CommandPart(Part):
             "id": command_id,
             "status": answer.status.value,
             "now": micros(now),
+            "ended": None if answer.status in OPEN else micros(now),
             "output": output,
             "cause": answer.cause,
             "cut": int(answer.is_cut),
+            "part": answer.part,
+            "output_end": answer.output_end or len(answer.output),
         }
         return bool(self._run(command_sql.END_COMMAND, row))
 
@@ -93,7 +98,8 @@ class CommandPart(Part):
 
     def _command(self, row: Row) -> Command:
         own_id, namespace, name, kind, app, lines, actor, actor_name, actor_namespace, *rest = row
-        created, deadline, status, sent, ended, output, cause, cut = rest
+        created, deadline, status, sent, ended, output, cause, cut, *rest = rest
+        since_seconds, follow, part, output_end = rest
         if output:
             output = self._sealer.unseal(output, PLACE, namespace, name, own_id).decode()
         return Command(
@@ -112,4 +118,8 @@ class CommandPart(Part):
             output=output,
             cause=cause,
             is_cut=bool(cut),
+            since_seconds=since_seconds,
+            is_following=bool(follow),
+            part=part,
+            output_end=output_end,
         )

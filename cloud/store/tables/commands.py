@@ -26,3 +26,10 @@ COMMANDS = (
     "CREATE INDEX node_command_of_node ON node_command (namespace, name, created)",
     "CREATE INDEX node_command_waiting ON node_command (deadline) WHERE status = 'waiting'",
 )
+
+COMMAND_PARTS = (
+    "ALTER TABLE node_command ADD COLUMN since_seconds INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE node_command ADD COLUMN follow INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE node_command ADD COLUMN part INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE node_command ADD COLUMN output_end INTEGER NOT NULL DEFAULT 0",
+)
