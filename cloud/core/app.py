@@ -9,9 +9,20 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from cloud.core.names import check_name, check_service_name
-from cloud.core.quantities import check_cpu, check_memory
+from cloud.core.bounds import check_description, check_label_bounds, check_size
+from cloud.core.names import check_labels, check_name, check_service_name
 from cloud.core.selectors import Selector, parse_selector
+from cloud.core.service_values import (
+    check_backoff,
+    check_device_policy,
+    check_host_ip,
+    check_host_path_type,
+    check_hostname,
+    check_quantities,
+    check_restart_policy,
+    check_sub_path,
+    check_variable_name,
+)
 from cloud.errors import Invalid
 
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
@@ -20,6 +31,9 @@ Duration = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 PORT_LIMIT = 65535
+
+SIZE_LIMIT = 1024 * 1024
+"""Bytes of one app, written as JSON."""
 
 FUNCTION_CONFIG_PREFIX = "baetyl-function-config-"
 """Begins the names of configs that are a part of a function app and nowhere else."""
@@ -234,6 +248,9 @@ def is_part(config: Ref) -> bool:
 def checked_app_spec(spec: AppSpec) -> AppSpec:
     """Return *spec* if a node could run it; Invalid names the field."""
     parse_selector(spec.selector)
+    check_description(spec.description)
+    check_label_bounds(spec.labels)
+    check_size("", spec, SIZE_LIMIT)
     _check_volumes(spec.volumes)
     volumes = {volume.name for volume in spec.volumes}
     names: set[str] = set()
@@ -259,6 +276,7 @@ def _check_volumes(volumes: tuple[Volume, ...]) -> None:
             raise Invalid(field, "needs exactly one of hostPath, config, secret and emptyDir")
         if isinstance(volume.host_path, HostPath):
             _check_present(f"{field}.hostPath.path", volume.host_path.path)
+            check_host_path_type(f"{field}.hostPath.type", volume.host_path.type)
 
 
 def _check_registries(registries: tuple[Ref, ...], volumes: set[str]) -> None:
@@ -271,24 +289,37 @@ def _check_registries(registries: tuple[Ref, ...], volumes: set[str]) -> None:
 def _check_service(field: str, service: Service, volumes: set[str]) -> None:
     if not service.image.strip():
         raise Invalid(f"{field}.image", "a container application needs an image")
+    check_labels(f"{field}.labels", service.labels)
+    check_hostname(f"{field}.hostname", service.hostname)
+    _check_mounts(field, service.volume_mounts, volumes)
+    for index, variable in enumerate(service.env):
+        check_variable_name(f"{field}.env[{index}].name", variable.name)
+    for index, device in enumerate(service.devices):
+        _check_present(f"{field}.devices[{index}].devicePath", device.device_path)
+        check_device_policy(f"{field}.devices[{index}].policy", device.policy)
+    if isinstance(service.resources, Resources):
+        check_quantities(f"{field}.resources.limits", service.resources.limits)
+        check_quantities(f"{field}.resources.requests", service.resources.requests)
+    if isinstance(service.restart, Restart):
+        _check_restart(f"{field}.restart", service.restart)
+
+
+def _check_mounts(field: str, mounts: tuple[VolumeMount, ...], volumes: set[str]) -> None:
     paths: set[str] = set()
-    for index, mount in enumerate(service.volume_mounts):
+    for index, mount in enumerate(mounts):
         mounted = f"{field}.volumeMounts[{index}]"
         if mount.name not in volumes:
             raise Invalid(f"{mounted}.name", f"no volume {mount.name[:80]!r}")
         _check_present(f"{mounted}.mountPath", mount.mount_path)
         _check_unique(f"{mounted}.mountPath", mount.mount_path, paths)
-    for index, variable in enumerate(service.env):
-        _check_present(f"{field}.env[{index}].name", variable.name)
-    for index, device in enumerate(service.devices):
-        _check_present(f"{field}.devices[{index}].devicePath", device.device_path)
-    if isinstance(service.resources, Resources):
-        for part in ("limits", "requests"):
-            quantities: dict[str, str] = getattr(service.resources, part)
-            for key, quantity in quantities.items():
-                check = {"cpu": check_cpu, "memory": check_memory}.get(key)
-                if check is not None:
-                    check(f"{field}.resources.{part}.{key}", quantity)
+        check_sub_path(f"{mounted}.subPath", mount.sub_path)
+
+
+def _check_restart(field: str, restart: Restart) -> None:
+    check_restart_policy(f"{field}.policy", restart.policy)
+    if isinstance(restart.backoff, Backoff):
+        backoff = restart.backoff
+        check_backoff(f"{field}.backoff", backoff.min, backoff.max, backoff.factor)
 
 
 def _check_functions(field: str, service: Service, kind: AppType) -> None:
@@ -331,6 +362,7 @@ def _check_port(field: str, port: Port) -> None:
         raise Invalid(f"{field}.hostPort", f"is not between 0 and {PORT_LIMIT}")
     if port.protocol.upper() not in {"TCP", "UDP"}:
         raise Invalid(f"{field}.protocol", f"{port.protocol[:80]!r} is neither TCP nor UDP")
+    check_host_ip(f"{field}.hostIP", port.host_ip)
 
 
 def _check_present(field: str, text: str) -> None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from cloud.core.bounds import check_description, check_label_bounds, check_length, check_size
 from cloud.core.fingerprint import ALL_TYPES
 from cloud.core.names import (
     BATCH_LABEL,
@@ -18,6 +19,12 @@ from cloud.core.names import (
 from cloud.errors import Invalid
 
 QUOTA_LIMIT = 1_000_000
+
+SIZE_LIMIT = 64 * 1024
+"""Bytes of one batch, written as JSON."""
+
+_SOURCE_LIMIT = 4096
+"""Characters of a path or field a fingerprint is read from; Linux has no longer paths."""
 
 
 class SecurityType(StrEnum):
@@ -87,6 +94,9 @@ def checked_batch_spec(name: str, spec: BatchSpec) -> BatchSpec:
     if spec.security_type is SecurityType.TOKEN and not spec.security_key:
         raise Invalid("securityKey", "is empty")
     _check_fingerprint_source(spec.fingerprint)
+    check_description(spec.description)
+    check_label_bounds(spec.labels)
+    check_size("", spec, SIZE_LIMIT)
     labels = {**spec.labels, BATCH_LABEL: name}
     if spec.labels.get(BATCH_LABEL, name) != name:
         raise Invalid(f"labels.{BATCH_LABEL}", "is set by the server to the batch's name")
@@ -107,6 +117,8 @@ def checked_record(record: Record) -> Record:
 def _check_fingerprint_source(fingerprint: Fingerprint) -> None:
     if not 1 <= fingerprint.type <= ALL_TYPES:
         raise Invalid("fingerprint.type", f"is not between 1 and {ALL_TYPES}")
+    check_length("fingerprint.snPath", fingerprint.sn_path, _SOURCE_LIMIT)
+    check_length("fingerprint.inputField", fingerprint.input_field, _SOURCE_LIMIT)
     if not fingerprint.sn_path.startswith("/"):
         raise Invalid("fingerprint.snPath", "is not an absolute path")
     if not fingerprint.input_field:

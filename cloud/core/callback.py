@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from cloud.core.bounds import check_description, check_size
 from cloud.core.event import event_types
 from cloud.core.names import check_name
 from cloud.core.objects import MASK
@@ -160,9 +161,8 @@ def checked_callback_spec(spec: CallbackSpec) -> CallbackSpec:
         raise Invalid(f"body.{FACTS}", "is set by the server")
     secret_key(spec.secret)
     event_types("events", spec.events)
-    size = len(msgspec.json.encode(spec))
-    if size > SIZE_LIMIT:
-        raise Invalid("", f"{size} bytes as JSON, more than the limit of {SIZE_LIMIT}")
+    check_description(spec.description)
+    check_size("", spec, SIZE_LIMIT)
     return spec
 
 

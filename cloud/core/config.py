@@ -5,6 +5,7 @@ from datetime import datetime
 
 import msgspec
 
+from cloud.core.bounds import check_description, check_label_bounds, check_size
 from cloud.core.names import check_data_key
 from cloud.core.objects import (
     KEY_PREFIX,
@@ -69,9 +70,9 @@ def checked_config_spec(spec: ConfigSpec) -> ConfigSpec:
         if item.key in seen:
             raise Invalid(field, f"{item.key!r} is there twice")
         seen.add(item.key)
-    size = len(msgspec.json.encode(spec))
-    if size > SIZE_LIMIT:
-        raise Invalid("data", f"{size} bytes as JSON, more than the limit of {SIZE_LIMIT}")
+    check_description(spec.description)
+    check_label_bounds(spec.labels)
+    check_size("data", spec, SIZE_LIMIT)
     return spec
 
 

@@ -20,6 +20,18 @@ _FIELD = re.compile(
     r"Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`", re.S
 )
 _TYPE = re.compile(r"`(?P<types>[a-z]+(?: \| [a-z]+)*)`")
+_PLAIN_KEY = re.compile(r"[-._/a-zA-Z0-9]{1,80}")
+_GOT = re.compile(r", got `(?P<type>[a-z]+)`")
+_STEP = re.compile(r"([^.\[\]]+)(?!\])|\[(\d+)\]")
+_TYPES = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "array": list,
+    "object": dict,
+    "null": type(None),
+}
 _WORDS = {
     "str": "a string",
     "int": "an integer",
@@ -35,7 +47,7 @@ def convert(content: Any, kind: type[T], *, under: str = "") -> T:
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
-        raise invalid_from(error, under=under) from error
+        raise invalid_from(error, under=under, content=content) from error
     except RecursionError as error:
         raise Invalid(under, "nested too deeply") from error
     except UnicodeEncodeError as error:
@@ -54,14 +66,17 @@ def decode_json(body: bytes, kind: type[T]) -> T:
         raise Invalid("", "nested too deeply") from error
 
 
-def invalid_from(error: msgspec.ValidationError, *, under: str = "") -> Invalid:
+def invalid_from(
+    error: msgspec.ValidationError, *, under: str = "", content: Any = None
+) -> Invalid:
     """The same complaint as *error*, with the field taken out of its text and in plain words.
 
-    A value in a map counts as the map: what the caller chose as its key is not repeated.
+    A value in a map is named with its key where *content* shows which one it is, else as the map.
     """
     text = str(error)
     at = _PATH.search(text)
-    path = at["path"].replace("[...]", "").strip(".") if at else ""
+    path = at["path"].strip(".") if at else ""
+    path = _with_key(path, text, content).replace("[...]", "").strip(".")
     reason = text[: at.start()] if at else text
     name = ""
     if found := _FIELD.fullmatch(reason):
@@ -74,6 +89,27 @@ def invalid_from(error: msgspec.ValidationError, *, under: str = "") -> Invalid:
         reason = f"in a key: {reason}"
     field = ".".join(part for part in (under, path, name) if part).replace(".[", "[")
     return Invalid(field, reason)
+
+
+def _with_key(path: str, text: str, content: Any) -> str:
+    """*path* with the key of the wrong value in place of `[...]` at its end, if that is known.
+
+    Maps are read in order, so it is the first value of the type that was found instead.
+    """
+    found = _GOT.search(text)
+    if found is None or not path.endswith("[...]") or path.count("[...]") > 1:
+        return path
+    above = path.removesuffix("[...]")
+    for name, index in _STEP.findall(above):
+        try:
+            content = content[name or int(index)]
+        except (KeyError, IndexError, TypeError):
+            return path
+    if isinstance(content, dict):
+        for key, value in content.items():
+            if type(value) is _TYPES.get(found["type"]):
+                return f"{above}.{key}" if _PLAIN_KEY.fullmatch(str(key)) else path
+    return path
 
 
 def check_text(field: str, text: str) -> str:

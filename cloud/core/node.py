@@ -6,9 +6,13 @@ from datetime import datetime
 
 import msgspec
 
+from cloud.core.bounds import check_description, check_label_bounds, check_size
 from cloud.core.core_configuration import USUAL_CORE, CoreConfiguration, Mode
 from cloud.core.names import NODE_NAME_LABEL, check_labels, node_id
 from cloud.errors import Invalid
+
+SIZE_LIMIT = 64 * 1024
+"""Bytes of one node's description, written as JSON."""
 
 
 class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,6 +53,9 @@ def effective_labels(name: str, labels: Mapping[str, str]) -> Mapping[str, str]:
 
 def checked_node_spec(name: str, spec: NodeSpec) -> NodeSpec:
     """Return *spec* as it is to be kept: valid labels, the node's own name not among them."""
+    check_description(spec.description)
+    check_label_bounds(spec.labels)
+    check_size("", spec, SIZE_LIMIT)
     check_labels("labels", spec.labels)
     labels = dict(spec.labels)
     if labels.pop(NODE_NAME_LABEL, name) != name:

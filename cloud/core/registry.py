@@ -5,6 +5,7 @@ from datetime import datetime
 
 import msgspec
 
+from cloud.core.bounds import check_description, check_size
 from cloud.errors import Invalid
 
 SIZE_LIMIT = 64 * 1024
@@ -43,7 +44,6 @@ def checked_registry_spec(spec: RegistrySpec) -> RegistrySpec:
     for name in ("address", "username", "password"):
         if not getattr(spec, name).strip():
             raise Invalid(name, "is empty")
-    size = len(msgspec.json.encode(spec))
-    if size > SIZE_LIMIT:
-        raise Invalid("", f"{size} bytes as JSON, more than the limit of {SIZE_LIMIT}")
+    check_description(spec.description)
+    check_size("", spec, SIZE_LIMIT)
     return spec

@@ -5,8 +5,8 @@ from datetime import datetime
 
 import msgspec
 
+from cloud.core.bounds import check_description, check_size
 from cloud.core.names import check_data_key
-from cloud.errors import Invalid
 
 SIZE_LIMIT = 64 * 1024
 """Bytes of one secret, written as JSON."""
@@ -41,7 +41,6 @@ def checked_secret_spec(spec: SecretSpec) -> SecretSpec:
     """Return *spec* if it can be kept and delivered; Invalid names the field, never the value."""
     for key in spec.data:
         check_data_key("data", key)
-    size = len(msgspec.json.encode(spec))
-    if size > SIZE_LIMIT:
-        raise Invalid("data", f"{size} bytes as JSON, more than the limit of {SIZE_LIMIT}")
+    check_description(spec.description)
+    check_size("data", spec, SIZE_LIMIT)
     return spec

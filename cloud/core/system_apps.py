@@ -25,6 +25,7 @@ from cloud.core.app import (
     Volume,
     VolumeMount,
 )
+from cloud.core.bounds import check_length
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
 from cloud.core.core_configuration import USUAL_CORE
 from cloud.core.desired import AppVersion
@@ -40,6 +41,9 @@ SYSTEM_APPS = "sysapps"
 """Name of the list in its namespace."""
 
 _SUFFIX_DIGITS = 9
+_IMAGE_LIMIT = 512
+_ADDRESS_LIMIT = 2048
+_PATH_LIMIT = 4096
 _CONFIG_LIMIT = 64 * 1024
 
 
@@ -139,6 +143,9 @@ def checked_system_apps(spec: SystemAppsSpec) -> SystemAppsSpec:
             raise Invalid(f"{where}.image", "is missing")
         if len(module.config) > _CONFIG_LIMIT:
             raise Invalid(f"{where}.config", f"has more than {_CONFIG_LIMIT} characters")
+        check_length(f"{where}.image", module.image, _IMAGE_LIMIT)
+    check_length("address", spec.address, _ADDRESS_LIMIT)
+    check_length("hostPath", spec.host_path, _PATH_LIMIT)
     if not spec.host_path.startswith("/"):
         raise Invalid("hostPath", "is not an absolute path")
     if any(module.name in _AGENTS and not module.config for module in spec.modules):

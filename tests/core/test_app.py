@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from cloud.core.app import App, AppSpec, Use, UseKind, checked_app_spec, uses_of
+from cloud.core.app import SIZE_LIMIT, App, AppSpec, Use, UseKind, checked_app_spec, uses_of
+from cloud.core.bounds import DESCRIPTION_LIMIT, LABEL_LENGTH_LIMIT, LABELS_LIMIT
 from cloud.core.decoding import convert
 from cloud.core.selectors import parse_selector
 from tests.core.refusals import field_refused
@@ -54,7 +55,7 @@ def test_an_app_may_say_all_that_the_contract_knows() -> None:
                 command=["nginx"],
                 workingDir="/",
                 env=[{"name": "A", "value": "1"}, {"name": "A"}],
-                resources={"limits": {"cpu": "0.5", "memory": "50Mi", "gpu": "any"}},
+                resources={"limits": {"cpu": "0.5", "memory": "50Mi", "gpu": "1"}},
                 runtime="runc",
                 restart={
                     "retry": {"max": 3},
@@ -131,6 +132,7 @@ def test_a_volume_is_there_once() -> None:
     [
         ([{"name": "a/b", "emptyDir": {}}], "volumes[0].name"),
         ([{"name": "v", "hostPath": {"path": " "}}], "volumes[0].hostPath.path"),
+        ([{"name": "v", "hostPath": {"path": "/", "type": "Dir"}}], "volumes[0].hostPath.type"),
     ],
 )
 def test_a_volume_that_no_node_could_mount_is_refused(volumes: Any, field: str) -> None:
@@ -143,6 +145,8 @@ def test_a_volume_that_no_node_could_mount_is_refused(volumes: Any, field: str) 
         ([{"name": "x", "mountPath": "/a"}], "[0].name"),
         ([{"name": "x" * 100_000, "mountPath": "/a"}], "[0].name"),
         ([{"name": "tmp", "mountPath": ""}], "[0].mountPath"),
+        ([{"name": "tmp", "mountPath": "/a", "subPath": "../b"}], "[0].subPath"),
+        ([{"name": "tmp", "mountPath": "/a", "subPath": "/b"}], "[0].subPath"),
         (
             [{"name": "tmp", "mountPath": "/a"}, {"name": "data", "mountPath": "/a"}],
             "[1].mountPath",
@@ -158,6 +162,22 @@ def test_a_mount_is_of_a_volume_and_has_a_place_of_its_own(mounts: Any, field: s
     ("fields", "field"),
     [
         ({"env": [{"name": "A"}, {"name": ""}]}, "env[1].name"),
+        ({"env": [{"name": "A=B"}]}, "env[0].name"),
+        ({"labels": {"a": "no label"}}, "labels.a"),
+        ({"hostname": "no_host"}, "hostname"),
+        ({"hostname": "h" * 64}, "hostname"),
+        ({"devices": [{"devicePath": "/dev/a", "policy": "rx"}]}, "devices[0].policy"),
+        ({"devices": [{"devicePath": "/dev/a", "policy": "rr"}]}, "devices[0].policy"),
+        ({"ports": ports({"hostIP": "10.0.0.256"})}, "ports[0].hostIP"),
+        ({"ports": ports({"hostIP": "localhost"})}, "ports[0].hostIP"),
+        ({"restart": {"policy": "always"}}, "restart.policy"),
+        ({"restart": {"policy": "Sometimes" * 1000}}, "restart.policy"),
+        ({"restart": {"backoff": {"min": 2, "max": 1, "factor": 2}}}, "restart.backoff.max"),
+        ({"restart": {"backoff": {"min": 1, "max": 2, "factor": 0.5}}}, "restart.backoff.factor"),
+        ({"resources": {"limits": {"cpu": 0.5}}}, "resources.limits.cpu"),
+        ({"resources": {"limits": {"memory": "1", "cpu": None}}}, "resources.limits.cpu"),
+        ({"resources": {"limits": {"gpu": "any"}}}, "resources.limits.gpu"),
+        ({"resources": {"requests": {str(n): "1" for n in range(33)}}}, "resources.requests"),
         ({"devices": [{"devicePath": " "}]}, "devices[0].devicePath"),
         ({"resources": {"limits": {"cpu": "much"}}}, "resources.limits.cpu"),
         ({"resources": {"requests": {"memory": "-1"}}}, "resources.requests.memory"),
@@ -220,7 +240,7 @@ def test_two_services_cannot_have_one_port_of_the_node(
 
 
 def test_very_many_ports_are_checked_at_once() -> None:
-    many = [{"hostPort": 1, "hostIP": f"10.{n}"} for n in range(100_000)]
+    many = [{"hostPort": 1, "hostIP": f"10.0.{n // 250}.{n % 250}"} for n in range(10_000)]
     checked(services=[service(ports=ports(*many))])
 
 
@@ -228,3 +248,25 @@ def test_very_many_ports_are_checked_at_once() -> None:
 def test_a_registry_is_there_once_and_no_volume_has_its_name(name: str) -> None:
     registries = [{"name": "hub"}, {"name": name}]
     assert refused(volumes=VOLUMES, registries=registries) == "registries[1].name"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"restart": {"policy": "OnFailure"}},
+        {"restart": {"policy": "Never", "backoff": {"min": 1, "max": 1, "factor": 1}}},
+        {"devices": [{"devicePath": "/dev/a", "policy": policy} for policy in ("", "w", "rwm")]},
+        {"ports": ports({"hostIP": "::1"}, {"hostIP": ""})},
+        {"hostname": "web-1.example"},
+        {"resources": {"limits": {"nvidia.com/gpu": "1", "cpu": "1"}}},
+    ],
+)
+def test_values_of_the_contract_are_taken(fields: dict[str, Any]) -> None:
+    checked(services=[service(**fields)])
+
+
+def test_no_part_of_an_app_is_without_a_bound() -> None:
+    assert refused(description="d" * (DESCRIPTION_LIMIT + 1)) == "description"
+    assert refused(labels={f"l{n}": "" for n in range(LABELS_LIMIT + 1)}) == "labels"
+    assert refused(labels={"a": "v" * (LABEL_LENGTH_LIMIT + 1)}) == "labels.a"
+    assert refused(services=[service(args=["a" * SIZE_LIMIT])]) == ""

@@ -5,12 +5,14 @@ import pytest
 
 from cloud.core.batch import (
     QUOTA_LIMIT,
+    SIZE_LIMIT,
     BatchSpec,
     Record,
     SecurityType,
     checked_batch_spec,
     checked_record,
 )
+from cloud.core.bounds import DESCRIPTION_LIMIT, LABELS_LIMIT
 from cloud.core.decoding import convert
 from cloud.core.names import BATCH_LABEL, NODE_NAME_LABEL
 from cloud.core.node import NodeSpec, checked_node_spec
@@ -116,3 +118,17 @@ def test_a_record_that_a_device_can_activate_as_is_taken() -> None:
 )
 def test_a_record_that_no_device_can_activate_as_is_refused(record: Record, field: str) -> None:
     assert field_refused(checked_record, record) == field
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"description": "d" * (DESCRIPTION_LIMIT + 1)}, "description"),
+        ({"labels": {f"l{n}": "" for n in range(LABELS_LIMIT + 1)}}, "labels"),
+        ({"securityKey": "k" * SIZE_LIMIT}, ""),
+        ({"fingerprint": {"snPath": "/" * 5000}}, "fingerprint.snPath"),
+        ({"fingerprint": {"inputField": "f" * 5000}}, "fingerprint.inputField"),
+    ],
+)
+def test_no_part_of_a_batch_is_without_a_bound(fields: dict[str, Any], field: str) -> None:
+    assert refused(**fields) == field

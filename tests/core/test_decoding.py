@@ -76,7 +76,6 @@ def test_the_path_of_a_wrong_field_is_named_at_any_depth(
 @pytest.mark.parametrize(
     ("content", "field"),
     [
-        ({"leaf": {"word": "x"}, "words": {"a": 1}}, "words"),
         ({"leaf": {"word": "x"}, "words": {"a` - at `$.b`": None}}, "words"),
         ({"leaf": {"word": "x"}, "by_name": {"a": {"word": 1}}}, "by_name.word"),
         ({"leaf": {"word": "x"}, "by_name": {"a": {}}}, "by_name.word"),
@@ -85,6 +84,15 @@ def test_the_path_of_a_wrong_field_is_named_at_any_depth(
 def test_a_wrong_value_in_a_map_is_named_by_the_map(content: Any, field: str) -> None:
     assert field_refused(convert, content, Tree) == field
     assert field_refused(decode_json, msgspec.json.encode(content), Tree) == field
+
+
+def test_a_wrong_value_of_a_map_of_words_is_named_with_its_key() -> None:
+    words = {"a": "b", "nvidia.com/gpu": 1, "c": 2}
+    assert field_refused(convert, {"leaf": {"word": "x"}, "words": words}, Tree) == (
+        "words.nvidia.com/gpu"
+    )
+    content = {"leaf": {"word": "x"}, "branches": [{"leaf": {"word": "x"}, "words": {"k": None}}]}
+    assert field_refused(convert, content, Tree) == "branches[0].words.k"
 
 
 @pytest.mark.parametrize("key", [1, None, 1.5, ("a",), b"a"])

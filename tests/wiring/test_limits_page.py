@@ -12,7 +12,9 @@ from broker.wire import CONNECT_BYTE, MAX_CONTROL_BYTES, SUBSCRIBE_BYTE, UNSUBSC
 from certs import signing_requests
 from cloud.config import Settings
 from cloud.core import (
+    app,
     batch,
+    bounds,
     callback,
     changes,
     commands,
@@ -22,6 +24,7 @@ from cloud.core import (
     event,
     guard,
     installation,
+    node,
     properties,
     registry,
     renewal,
@@ -29,6 +32,7 @@ from cloud.core import (
     running,
     secret,
     selectors,
+    service_values,
     usage,
 )
 from cloud.core import rate as callers
@@ -94,12 +98,19 @@ LIMITS: Mapping[str, str] = {
     "body of a request of the API": size(BODY_LIMIT),
     "configuration, as JSON": size(config.SIZE_LIMIT),
     "secret, as JSON": size(secret.SIZE_LIMIT),
+    "app, as JSON": size(app.SIZE_LIMIT),
+    "node, as JSON": size(node.SIZE_LIMIT),
+    "batch, as JSON": size(batch.SIZE_LIMIT),
     "registry, as JSON": size(registry.SIZE_LIMIT),
     "callback, as JSON": size(callback.SIZE_LIMIT),
     "URL of a callback": characters(callback.URL_LIMIT),
     "name of an app, configuration, secret, ...": longest(check_name),
     "namespace": longest(check_namespace),
     "node id: namespace, dot and name": characters(NODE_ID_LIMIT),
+    "description": characters(bounds.DESCRIPTION_LIMIT),
+    "labels of one resource": f"{bounds.LABELS_LIMIT}",
+    "key or value of a label of an app or configuration": characters(bounds.LABEL_LENGTH_LIMIT),
+    "resources that the `limits` of a service name": f"{service_values.RESOURCES_LIMIT}",
     "key of a label, without its prefix": longest(check_label_key),
     "value of a label": longest(check_label_value),
     "key of a configuration's or secret's data": longest(check_data_key),
