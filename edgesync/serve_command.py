@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -18,7 +19,7 @@ from certs.errors import CertError
 from cloud.app import serve as run_server
 from cloud.config import NAMES, Settings, load_settings
 from cloud.errors import CloudError, Unavailable
-from cloud.http.logs import LOG_FORMAT, RequestIdFilter
+from cloud.http.logs import LOG_FORMAT, BoundedFormatter, LogBudget, RequestIdFilter
 from edgesync import __version__
 from edgesync.ca_command import passphrase_of
 
@@ -71,7 +72,9 @@ def serve(file: Path | None, **flags: Any) -> None:
     passphrase = passphrase_of(settings.ca_passphrase_file, os.environ)
     to_stderr = logging.StreamHandler(sys.stderr)
     to_stderr.addFilter(RequestIdFilter())
-    logging.basicConfig(level=settings.log_level.upper(), format=LOG_FORMAT, handlers=[to_stderr])
+    to_stderr.addFilter(LogBudget(time.monotonic))
+    to_stderr.setFormatter(BoundedFormatter(LOG_FORMAT))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[to_stderr])
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its starts and stops are ours
     logging.getLogger("amqtt").setLevel(logging.WARNING)
     _collect_rarely()

@@ -22,10 +22,11 @@ from cloud.http.errors import (
     unknown_error_response,
     unknown_route_response,
 )
-from cloud.http.logs import log_under
+from cloud.http.logs import log_under, shown
 from cloud.http.metrics import Measured, Metrics
 from cloud.http.requests import (
     REQUEST_ID_HEADER,
+    address_key_of,
     said_in,
     set_address,
     set_request_id,
@@ -99,7 +100,7 @@ async def _refused_by_framework(request: Request, error: Exception) -> Response:
 def _log_answer(scope: Scope, status: int) -> None:
     """One line for each answer; at INFO where the caller may come and ask why."""
     level = logging.INFO if status >= 400 else logging.DEBUG
-    logger.log(level, "%s %r answered %d", scope["method"], scope["path"], status)
+    logger.log(level, "%s '%s' answered %d", scope["method"], shown(scope["path"]), status)
 
 
 class _Answering:
@@ -125,8 +126,8 @@ class _Answering:
             await self.app(scope, receive, send)
             return
         identity = set_request_id(scope, self.new_id)
-        log_under(identity)
         set_address(scope, self.trusted_proxies)
+        log_under(identity, address_key_of(scope))
         headers = Headers(scope=scope)
         said = set_said(scope, self.clock)
         started = False
@@ -154,7 +155,7 @@ class _Answering:
                 logger.warning("%r", error, exc_info=error)
             await error_response(error, said, headers)(scope, receive, send_with_id)
         except Exception:
-            logger.exception("%s %r failed", scope["method"], scope["path"])
+            logger.exception("%s '%s' failed", scope["method"], shown(scope["path"]))
             if started:
                 raise
             await unknown_error_response(said, headers)(scope, receive, send_with_id)

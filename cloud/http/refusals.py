@@ -1,4 +1,4 @@
-"""Refusals on their way into the audit log: all that matter, but not as many as somebody likes."""
+"""Refusals on their way into the audit log and the log: all that matter, but bounded in number."""
 
 import contextlib
 import logging
@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from cloud.core.audit import Attempt
 from cloud.core.rate import Buckets, Rate
 from cloud.errors import CloudError, Unavailable
+from cloud.http.logs import shown
 from cloud.operations.audit import refuse
 from cloud.store.interface import Store
 
@@ -20,7 +21,8 @@ REFUSAL_RATE = Rate(burst=1000, per_second=1)
 class RefusalLog:
     """Writes refused attempts down, each in a transaction of its own, up to *rate* for each action.
 
-    What is beyond that is counted, and the number stands in the next entry of the action.
+    Each is a line of the log as well. What is beyond that is counted, and the number stands in the
+    next entry of the action.
     """
 
     def __init__(
@@ -48,6 +50,14 @@ class RefusalLog:
         left_out = self.turn(action)
         if left_out is None:
             return
+        logger.info(
+            "refused %s of %s from %s: %s%s",
+            action,
+            shown("/".join(part for part in (attempt.namespace, attempt.name) if part)),
+            attempt.address or "nowhere",
+            shown(str(error)),
+            f" ({left_out} more were left out)" if left_out else "",
+        )
         try:
             await self._store.write(lambda tx: refuse(tx, attempt, error, left_out=left_out))
         except Unavailable as trouble:

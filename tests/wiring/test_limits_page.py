@@ -48,6 +48,7 @@ from cloud.core.names import (
 )
 from cloud.core.readiness import LONGEST_INTERVAL
 from cloud.errors import Invalid
+from cloud.http import logs
 from cloud.http.errors import STATUSES
 from cloud.http.requests import BODY_LIMIT
 from cloud.link import http, sync
@@ -94,6 +95,10 @@ def characters(count: int) -> str:
     return f"{count:,} characters"
 
 
+def pace(rate: callers.Rate) -> str:
+    return f"{rate.burst} at once, {rate.per_second * 60:.0f} a minute"
+
+
 LIMITS: Mapping[str, str] = {
     "body of a request of the API": size(BODY_LIMIT),
     "configuration, as JSON": size(config.SIZE_LIMIT),
@@ -138,6 +143,11 @@ LIMITS: Mapping[str, str] = {
     "body of an activation or a renewal": size(http.BODY_LIMIT),
     "signing request": size(signing_requests.SIZE_LIMIT),
     "entries of one page of the audit log": f"{PAGE_LIMIT}",
+    "path or other text of a caller, in a line of the log": characters(logs.TEXT_LIMIT),
+    "line of the log": characters(logs.LINE_LIMIT),
+    "traceback in the log": size(logs.TRACE_LIMIT),
+    "lines of one kind because of one address": pace(logs.CALLER_RATE),
+    "lines of one kind": pace(logs.PLACE_RATE),
     "nodes connected": f"{HUB.max_connections:,}",
     "connections that are not admitted yet": f"{HUB.max_connecting:,}",
     "the same, from one address": f"{HUB.max_connecting_per_address}",
