@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test check bench clean
+.PHONY: demo serve test check bench lock sbom clean
 
 demo: $(VENV)/.run
 	$(BIN)/edgesync demo $(ARGS)
@@ -20,14 +20,22 @@ check: $(VENV)/.dev
 bench: $(VENV)/.run
 	$(BIN)/edgesync bench hub $(ARGS)
 
-$(VENV)/.run: pyproject.toml
+# Exact versions for what pyproject.toml asks for; `make lock ARGS=--upgrade` takes the newest.
+lock: $(VENV)/.dev
+	scripts/lock $(ARGS)
+
+# What is in the image, as CycloneDX.
+sbom: $(VENV)/.dev
+	$(BIN)/python scripts/sbom build/edgesync.cdx.json
+
+$(VENV)/.run: pyproject.toml requirements/run.txt
 	scripts/make-venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	scripts/install $(VENV) run
 	touch $@
 
-$(VENV)/.dev: pyproject.toml
+$(VENV)/.dev: pyproject.toml requirements/dev.txt
 	scripts/make-venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	scripts/install $(VENV) dev
 	touch $@ $(VENV)/.run
 
 clean:

@@ -75,7 +75,23 @@ def test_the_image_is_not_root_and_can_reach_postgres() -> None:
     assert lines.index("USER edgesync") < next(
         number for number, line in enumerate(lines) if line.startswith("ENTRYPOINT")
     )
-    assert any("postgres" in line for line in lines if line.startswith("RUN pip install"))
+    installs = [line for line in lines if line.startswith("RUN pip install")]
+    assert "--require-hashes -r requirements/image.txt" in installs[0]
+    assert all("--no-deps --no-build-isolation" in line for line in installs[1:])
+    assert "psycopg-binary==" in text_of(ROOT / "requirements/image.txt")
+
+
+def test_a_digest_can_be_given_for_each_base_image() -> None:
+    digest = "@sha256:" + "0" * 64
+    [base] = re.findall(r"^FROM (.*)$", text_of(ROOT / "Dockerfile"), flags=re.M)
+    assert re.fullmatch(r"[a-z]+:\d+\.\d+\.\d+[\w.-]*\$\{BASE_DIGEST\}", base)
+    text = text_of(ROOT / "docker-compose.yml")
+    given = yaml.safe_load(re.sub(r"\$\{\w+_DIGEST:-\}", digest, text))["services"]
+    for service in given.values():
+        if service["image"] == EDGESYNC:
+            assert service["build"]["args"] == {"BASE_DIGEST": digest}
+        else:
+            assert service["image"].endswith(digest)
 
 
 def test_nothing_but_the_one_service_starts_without_a_profile() -> None:
