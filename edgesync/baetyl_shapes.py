@@ -17,6 +17,7 @@ from cloud.core.config import ConfigItem
 from cloud.core.core_configuration import CoreConfiguration
 from cloud.core.node import NodeSpec
 from cloud.core.secret import SecretSpec
+from cloud.core.workload import AppMode, Workload
 from cloud.operations.records import RecordDraft
 
 Json = Mapping[str, Any]
@@ -42,7 +43,6 @@ _SILENT = frozenset(
         "appMode",
         "cronTime",
         "registries",
-        "jobConfig",
         "activeTime",
         "activeIP",
         "activeIp",
@@ -50,11 +50,18 @@ _SILENT = frozenset(
         "batchName",
     }
 )
+_APP_DEFAULTS: Mapping[str, tuple[object, ...]] = {
+    "mode": ("", AppMode.KUBE.value),
+    "workload": ("", Workload.DEPLOYMENT.value),
+    "replica": (0,),
+    "hostNetwork": (False,),
+    "initServices": ([],),
+}
+_EMPTY_IS_ABSENT = ("functions", "programConfig", "imagePullPolicy")
 # What is as if it were not there.
 _USUAL: Mapping[str, frozenset[object]] = {
     "mode": frozenset({"kube"}),
     "nodeMode": frozenset({"kube"}),
-    "workload": frozenset({"deployment"}),
     "dnsPolicy": frozenset({"ClusterFirst"}),
     "serviceType": frozenset({"ClusterIP"}),
     "cronStatus": frozenset({2}),
@@ -137,25 +144,39 @@ def app_of(app: Json) -> Taken:
     kind = app.get("type") or AppType.CONTAINER.value
     if kind not in set(AppType):
         raise CannotTake(f"its type is {kind}")
-    if app.get("initServices"):
-        raise CannotTake("it has initServices")
     if app.get("cronStatus") == 1:
         raise CannotTake("it waits for cronTime; here it would run at once")
     if any(volume.get("certificate") for volume in app.get("volumes") or []):
         raise CannotTake("it mounts a certificate")
     is_function = kind == AppType.FUNCTION.value
-    services = [_service(app, service, is_function) for service in app.get("services") or []]
+    if is_function and app.get("mode") == AppMode.NATIVE.value:
+        raise CannotTake("it runs functions in mode native; baetyl-cloud made their program")
+    services = [_service(app, one, is_function=is_function) for one in app.get("services") or []]
+    first = [_service(app, one) for one in app.get("initServices") or []]
     volumes = [volume for volume in app.get("volumes") or [] if not _is_generated(volume)]
-    body = {**app, "type": kind, "services": services, "volumes": volumes}
-    body.pop("replica", None)
-    body.pop("hostNetwork", None)
-    taken = _known({**body, "registries": None}, AppSpec)
+    body = {**app, "type": kind, "services": services, "initServices": first, "volumes": volumes}
+    taken = _known({**body, **_workload(app), "registries": None}, AppSpec)
     taken.body["registries"] = [{"name": one["name"]} for one in app.get("registries") or []]
-    native = ["mode"] if app.get("mode") not in {None, "", "kube"} else []
-    return Taken(taken.body, [*taken.lost, *native])
+    return Taken(_without_defaults(taken.body), taken.lost)
 
 
-def _service(app: Json, service: Json, is_function: bool) -> Json:  # noqa: FBT001
+def _workload(app: Json) -> dict[str, Any]:
+    """Kind of workload and job; editions before said both of each service."""
+    service: Json = next(iter(app.get("services") or ()), {})
+    workload = app.get("workload") or service.get("type")
+    job: Json = app.get("jobConfig") or {}
+    if not job.get("restartPolicy"):
+        job = service.get("jobConfig") or job
+    is_job = workload == Workload.JOB.value
+    return {"workload": workload, "jobConfig": job if is_job else None}
+
+
+def _without_defaults(app: dict[str, Any]) -> dict[str, Any]:
+    """*app* without what says no more than its absence."""
+    return {key: app[key] for key in app if app[key] not in _APP_DEFAULTS.get(key, ())}
+
+
+def _service(app: Json, service: Json, *, is_function: bool = False) -> Json:
     """A service with what a later edition says of the whole app."""
     mounts = [one for one in service.get("volumeMounts") or [] if not _is_generated(one)]
     said = {**service, "volumeMounts": mounts}
@@ -163,10 +184,11 @@ def _service(app: Json, service: Json, is_function: bool) -> Json:  # noqa: FBT0
         said["replica"] = app["replica"]
     if app.get("hostNetwork"):
         said["hostNetwork"] = True
+    dropped = {"type", "jobConfig"}
     if is_function:
-        # Follow from the runtime here too.
-        return {key: said[key] for key in said if key not in {"image", "ports"}}
-    return {key: said[key] for key in said if said[key] or key not in {"functions"}}
+        dropped |= {"image", "ports"}  # follow from the runtime here too
+    dropped |= {key for key in _EMPTY_IS_ABSENT if not said.get(key)}
+    return {key: said[key] for key in said if key not in dropped}
 
 
 def _is_generated(named: Json) -> bool:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 from msgspec import UNSET
 
@@ -37,9 +38,17 @@ from cloud.core.certificate import NodeCertificate
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue, checked_config_spec
 from cloud.core.names import RESERVED
 from cloud.core.node import Node, NodeSpec, checked_node_spec
+from cloud.core.probes import (
+    ExecAction,
+    HttpGetAction,
+    ServiceProbe,
+    TcpSocketAction,
+    UriScheme,
+)
 from cloud.core.registry import Registry, RegistrySpec, checked_registry_spec
 from cloud.core.report import Order, Report, read_report
 from cloud.core.secret import Secret, SecretSpec, checked_secret_spec
+from cloud.core.workload import AppMode, JobConfig, JobRestartPolicy, PullPolicy, Workload
 
 moments = st.datetimes(
     datetime(2000, 1, 1),  # noqa: DTZ001
@@ -87,6 +96,45 @@ _sources: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.builds(lambda name: {"config": Ref(name)}, names),
     st.builds(lambda name: {"secret": Ref(name)}, names),
     st.just({"empty_dir": {}}),
+    st.just({"empty_dir": {"medium": "Memory", "sizeLimit": "64Mi"}}),
+)
+
+
+def _maybe(given: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.just(UNSET) | given
+
+
+_port_numbers = st.integers(1, 65535)
+_actions: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    st.builds(lambda text: {"exec": ExecAction((text,))}, present_texts),
+    st.builds(lambda port: {"tcp_socket": TcpSocketAction(port)}, _port_numbers),
+    st.builds(
+        lambda port, path, scheme: {"http_get": HttpGetAction(port, path, scheme=scheme)},
+        _port_numbers,
+        _paths,
+        st.sampled_from(UriScheme),
+    ),
+)
+
+
+def _probes(most_successes: int = 1) -> st.SearchStrategy[Any]:
+    return _maybe(
+        st.builds(
+            lambda action, period, successes: ServiceProbe(
+                **action, period_seconds=period, success_threshold=successes
+            ),
+            _actions,
+            st.integers(0, 2**31 - 1),
+            st.integers(0, most_successes),
+        )
+    )
+
+
+_jobs = st.builds(
+    JobConfig,
+    completions=_maybe(st.integers(0, 9)),
+    backoff_limit=_maybe(st.integers(0, 9)),
+    restart_policy=st.sampled_from(JobRestartPolicy),
 )
 _resources = st.builds(
     Resources,
@@ -119,7 +167,12 @@ def services(draw: st.DrawFn, name: str, volumes: tuple[Volume, ...]) -> Service
         image=draw(present_texts),
         replica=draw(st.integers(0, 3)),
         volume_mounts=tuple(
-            VolumeMount(volume.name, f"/mnt/{index}", read_only=draw(st.booleans()))
+            VolumeMount(
+                volume.name,
+                f"/mnt/{index}",
+                read_only=draw(st.booleans()),
+                auto_clean=draw(_maybe(st.booleans())),
+            )
             for index, volume in enumerate(mounted)
         ),
         ports=tuple(draw(st.lists(_ports, max_size=2))),
@@ -130,6 +183,24 @@ def services(draw: st.DrawFn, name: str, volumes: tuple[Volume, ...]) -> Service
         restart=draw(st.just(UNSET) | _restarts),
         security=draw(st.just(UNSET) | st.builds(Security, st.booleans())),
         host_network=draw(st.booleans()),
+        image_pull_policy=draw(_maybe(st.sampled_from(PullPolicy))),
+        liveness_probe=draw(_probes()),
+        readiness_probe=draw(_probes(most_successes=9)),
+        startup_probe=draw(_probes()),
+    )
+
+
+@st.composite
+def programs(draw: st.DrawFn, name: str, volumes: tuple[Volume, ...]) -> Service:
+    """A service in mode native."""
+    service = draw(services(name, volumes))
+    return msgspec.structs.replace(service, image="", program_config=draw(names))
+
+
+def _first(service: Service) -> Service:
+    """*service* as one that runs first: without probes."""
+    return msgspec.structs.replace(
+        service, liveness_probe=UNSET, readiness_probe=UNSET, startup_probe=UNSET
     )
 
 
@@ -142,14 +213,25 @@ def app_specs(draw: st.DrawFn, selectors: st.SearchStrategy[str] = selectors()) 
     taken = {volume.name for volume in volumes}
     registry_names = st.lists(names.filter(lambda name: name not in taken), max_size=2, unique=True)
     service_names = draw(st.lists(simple_names, max_size=2, unique=True))
+    mode = draw(_maybe(st.sampled_from(AppMode)))
+    service = programs if mode is AppMode.NATIVE else services
+    first = draw(_maybe(simple_names.filter(lambda name: name not in service_names)))
     return checked_app_spec(
         AppSpec(
             selector=draw(selectors),
             labels=draw(labels),
             description=draw(texts),
-            services=tuple(draw(services(name, volumes)) for name in service_names),
+            services=tuple(draw(service(name, volumes)) for name in service_names),
             volumes=volumes,
             registries=tuple(map(Ref, draw(registry_names))),
+            mode=mode,
+            init_services=first if first is UNSET else (_first(draw(service(first, volumes))),),
+            replica=draw(_maybe(st.integers(0, 3))),
+            workload=draw(_maybe(st.sampled_from(Workload))),
+            job_config=draw(_maybe(_jobs)),
+            host_network=draw(_maybe(st.booleans())),
+            min_ready_seconds=draw(_maybe(st.integers(0, 599))),
+            progress_deadline_seconds=draw(_maybe(st.integers(600, 2**31 - 1))),
         )
     )
 

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from cloud.core.bounds import check_description, check_label_bounds, check_size
 from cloud.core.names import check_labels, check_name, check_service_name
+from cloud.core.probes import Number, ServiceProbe, check_probe
 from cloud.core.selectors import Selector, parse_selector
 from cloud.core.service_values import (
     check_backoff,
@@ -22,6 +23,14 @@ from cloud.core.service_values import (
     check_restart_policy,
     check_sub_path,
     check_variable_name,
+)
+from cloud.core.workload import (
+    AppMode,
+    JobConfig,
+    PullPolicy,
+    Workload,
+    check_deadlines,
+    check_empty_dir,
 )
 from cloud.errors import Invalid
 
@@ -37,6 +46,15 @@ SIZE_LIMIT = 1024 * 1024
 
 FUNCTION_CONFIG_PREFIX = "baetyl-function-config-"
 """Begins the names of configs that are a part of a function app and nowhere else."""
+
+PROGRAM_PREFIX = "baetyl-program-config-"
+"""Begins the name of the volume with the program of a service; the service's name follows."""
+
+_PROBES = {
+    "liveness_probe": "livenessProbe",
+    "readiness_probe": "readinessProbe",
+    "startup_probe": "startupProbe",
+}
 
 _EVERY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104  # said, not bound
 
@@ -65,7 +83,11 @@ class Volume(_Part, frozen=True):
     host_path: HostPath | UnsetType = UNSET
     config: Ref | UnsetType = UNSET
     secret: Ref | UnsetType = UNSET
-    empty_dir: dict[str, str] | UnsetType = UNSET
+    # Checked, not typed: what is stored already may have other keys.
+    empty_dir: (
+        Annotated[dict[str, str], Meta(description="`medium` (empty or Memory) and `sizeLimit`")]
+        | UnsetType
+    ) = UNSET
 
 
 class VolumeMount(_Part, frozen=True):
@@ -76,6 +98,7 @@ class VolumeMount(_Part, frozen=True):
     sub_path: str = ""
     read_only: bool = False
     immutable: bool = False
+    auto_clean: bool | UnsetType = UNSET
 
 
 class Port(_Part, frozen=True):
@@ -153,7 +176,7 @@ class Function(_Part, frozen=True):
 
 
 class Service(_Part, frozen=True):
-    """One container, or several alike (`replica`)."""
+    """One container, or several alike (`replica`); in mode native the program of a config."""
 
     name: str
     labels: dict[str, str] = {}
@@ -174,6 +197,11 @@ class Service(_Part, frozen=True):
     host_network: bool = False
     function_config: FunctionConfig | UnsetType = UNSET
     functions: tuple[Function, ...] | UnsetType = UNSET
+    program_config: str | UnsetType = UNSET
+    image_pull_policy: PullPolicy | UnsetType = UNSET
+    liveness_probe: ServiceProbe | UnsetType = UNSET
+    readiness_probe: ServiceProbe | UnsetType = UNSET
+    startup_probe: ServiceProbe | UnsetType = UNSET
 
 
 class AppType(StrEnum):
@@ -184,7 +212,13 @@ class AppType(StrEnum):
 
 
 class AppSpec(_Part, frozen=True):
-    """What an operator says of an app (contract, "Create Application")."""
+    """What an operator says of an app (contract, "Create Application").
+
+    What begins with `mode` is of present-day baetyl-cloud, the last two are edgesync's own.
+    `replica` and `host_network`, where given, hold for every service. *min_ready_seconds*: how long
+    an instance has to be ready before it counts as available; *progress_deadline_seconds*: how
+    long an update may make no progress before it has failed (0 and 600 where not given).
+    """
 
     selector: str = ""
     labels: dict[str, str] = {}
@@ -193,6 +227,14 @@ class AppSpec(_Part, frozen=True):
     services: tuple[Service, ...] = ()
     volumes: tuple[Volume, ...] = ()
     registries: tuple[Ref, ...] = ()
+    mode: AppMode | UnsetType = UNSET
+    init_services: tuple[Service, ...] | UnsetType = UNSET
+    replica: Count | UnsetType = UNSET
+    workload: Workload | UnsetType = UNSET
+    job_config: JobConfig | UnsetType = UNSET
+    host_network: bool | UnsetType = UNSET
+    min_ready_seconds: Number | UnsetType = UNSET
+    progress_deadline_seconds: Number | UnsetType = UNSET
 
 
 class UseKind(StrEnum):
@@ -238,6 +280,17 @@ def uses_of(spec: AppSpec) -> Iterator[Use]:
             yield Use(UseKind.SECRET, volume.secret.name, f"volumes[{index}].secret.name")
     for index, registry in enumerate(spec.registries):
         yield Use(UseKind.REGISTRY, registry.name, f"registries[{index}].name")
+    mounted = {volume.name for volume in spec.volumes}
+    for field, service in services_of(spec):
+        if service.program_config and PROGRAM_PREFIX + service.name not in mounted:
+            yield Use(UseKind.CONFIG, service.program_config, f"{field}.programConfig")
+
+
+def services_of(spec: AppSpec) -> Iterator[tuple[str, Service]]:
+    """Every service of *spec* with the field it stands in; those that run first come last."""
+    for name, services in (("services", spec.services), ("initServices", spec.init_services or ())):
+        for index, service in enumerate(services):
+            yield f"{name}[{index}]", service
 
 
 def is_part(config: Ref) -> bool:
@@ -254,12 +307,15 @@ def checked_app_spec(spec: AppSpec) -> AppSpec:
     _check_volumes(spec.volumes)
     volumes = {volume.name for volume in spec.volumes}
     names: set[str] = set()
-    for index, service in enumerate(spec.services):
-        field = f"services[{index}]"
+    for field, service in services_of(spec):
         _check_unique(f"{field}.name", check_service_name(f"{field}.name", service.name), names)
+        _check_program(field, service, spec.mode)
         _check_service(field, service, volumes)
-        _check_functions(field, service, spec.type)
-    _check_host_ports(spec.services)
+        is_init = not field.startswith("services")
+        _check_functions(field, service, AppType.CONTAINER if is_init else spec.type)
+        _check_probes(field, service, is_init=is_init)
+    _check_host_ports(spec)
+    check_deadlines(spec.min_ready_seconds, spec.progress_deadline_seconds)
     if spec.type is AppType.FUNCTION and spec.registries:
         raise Invalid("registries", "a function application has none")
     _check_registries(spec.registries, volumes)
@@ -277,6 +333,8 @@ def _check_volumes(volumes: tuple[Volume, ...]) -> None:
         if isinstance(volume.host_path, HostPath):
             _check_present(f"{field}.hostPath.path", volume.host_path.path)
             check_host_path_type(f"{field}.hostPath.type", volume.host_path.type)
+        if isinstance(volume.empty_dir, dict):
+            check_empty_dir(f"{field}.emptyDir", volume.empty_dir)
 
 
 def _check_registries(registries: tuple[Ref, ...], volumes: set[str]) -> None:
@@ -286,9 +344,27 @@ def _check_registries(registries: tuple[Ref, ...], volumes: set[str]) -> None:
         _check_unique(f"registries[{index}].name", registry.name, names)
 
 
-def _check_service(field: str, service: Service, volumes: set[str]) -> None:
+def _check_program(field: str, service: Service, mode: AppMode | UnsetType) -> None:
+    if mode is AppMode.NATIVE:
+        _check_present(f"{field}.programConfig", service.program_config or "")
+        return
+    if service.program_config:
+        raise Invalid(f"{field}.programConfig", "belongs to an application in mode native")
     if not service.image.strip():
         raise Invalid(f"{field}.image", "a container application needs an image")
+
+
+def _check_probes(field: str, service: Service, *, is_init: bool) -> None:
+    for attribute, name in _PROBES.items():
+        probe: ServiceProbe | UnsetType = getattr(service, attribute)
+        if isinstance(probe, UnsetType):
+            continue
+        if is_init:
+            raise Invalid(f"{field}.{name}", "a service that runs first has no probes")
+        check_probe(f"{field}.{name}", probe, is_readiness=attribute == "readiness_probe")
+
+
+def _check_service(field: str, service: Service, volumes: set[str]) -> None:
     check_labels(f"{field}.labels", service.labels)
     check_hostname(f"{field}.hostname", service.hostname)
     _check_mounts(field, service.volume_mounts, volumes)
@@ -338,15 +414,16 @@ def _check_functions(field: str, service: Service, kind: AppType) -> None:
             raise Invalid(f"{place}.codedir", "leads out of the code")
 
 
-def _check_host_ports(services: tuple[Service, ...]) -> None:
+def _check_host_ports(spec: AppSpec) -> None:
     taken: dict[tuple[str, int], set[str]] = {}
-    for index, service in enumerate(services):
+    for place, service in services_of(spec):
+        replica = service.replica if isinstance(spec.replica, UnsetType) else spec.replica
         for number, port in enumerate(service.ports):
-            field = f"services[{index}].ports[{number}]"
+            field = f"{place}.ports[{number}]"
             _check_port(field, port)
             if isinstance(port.host_port, UnsetType) or port.host_port == 0:
                 continue
-            if service.replica > 1:
+            if replica > 1:
                 raise Invalid(f"{field}.hostPort", "goes with a replica of 1 at most")
             address = "" if port.host_ip in _EVERY_ADDRESS else port.host_ip
             addresses = taken.setdefault((port.protocol.upper(), port.host_port), set())

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import UnsetType
 
-from cloud.core.app import App, Ref, UseKind, Volume
+from cloud.core.app import App, AppSpec, Ref, UseKind, Volume
 from cloud.core.config import Config, ConfigItem, KeyValue
 from cloud.core.objects import KEY_PREFIX, Presign, object_url
 from cloud.core.registry import Registry
@@ -24,9 +25,12 @@ VersionOf = Callable[[UseKind, str], str]
 def app_value(app: App, version_of: VersionOf) -> dict[str, Any]:
     """The app as a node gets it: its volumes name the versions they stand for.
 
-    Each registry is a secret volume of its own name, which no service mounts.
+    Each registry is a secret volume of its own name, which no service mounts. What holds for all
+    services is also said in each: agents look in one place or in the other.
     """
     value: dict[str, Any] = msgspec.to_builtins(app.spec)
+    for service in value["services"]:
+        service.update(_shared_by_services(app.spec))
     refs = [
         {"name": ref.name, "version": version_of(UseKind.REGISTRY, ref.name)}
         for ref in app.spec.registries
@@ -37,6 +41,15 @@ def app_value(app: App, version_of: VersionOf) -> dict[str, Any]:
         *({"name": ref["name"], "secret": ref} for ref in refs),
     ]
     return _headed(app.namespace, app.name, app.version, app.created, value)
+
+
+def _shared_by_services(spec: AppSpec) -> dict[str, Any]:
+    shared: dict[str, Any] = {}
+    if not isinstance(spec.replica, UnsetType):
+        shared["replica"] = spec.replica
+    if spec.host_network:
+        shared["hostNetwork"] = True
+    return shared
 
 
 def config_value(config: Config, presign: Presign) -> dict[str, Any]:

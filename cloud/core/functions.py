@@ -23,6 +23,7 @@ from cloud.core.app import (
 )
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
 from cloud.core.names import check_name
+from cloud.core.programs import VOLUME_NAME_LIMIT, with_programs
 from cloud.errors import Invalid, NotFound
 
 CODE_PREFIX = "baetyl-function-code-"
@@ -32,9 +33,6 @@ CODE_PATH = "/var/lib/baetyl/code"
 CONFIG_PATH = "/etc/baetyl"
 CONFIG_KEY = "conf.yml"
 
-VOLUME_NAME_LIMIT = 63
-"""Characters in the name of a volume."""
-
 NO_RUNTIMES: Mapping[str, str] = MappingProxyType({})
 """For where nothing can run functions."""
 
@@ -42,12 +40,16 @@ _SHOWN_LIMIT = 80
 
 
 def completed_app_spec(name: str, spec: AppSpec, runtimes: Mapping[str, str]) -> AppSpec:
-    """*spec* of the app *name* with all that a function app does not have to say.
+    """*spec* of the app *name* with all that its description leaves to the server.
 
-    That is image, mounts, volumes, and one port where none is given; what was added before is
-    replaced. *runtimes* maps runtime to image; NotFound for one that is not there. A container
-    app stays as it is.
+    For a function app that is image, mounts, volumes, and one port where none is given; in mode
+    native the programs. What was added before is replaced. *runtimes* maps runtime to image;
+    NotFound for one that is not there. Any other app stays as it is.
     """
+    return with_programs(_with_functions(name, spec, runtimes))
+
+
+def _with_functions(name: str, spec: AppSpec, runtimes: Mapping[str, str]) -> AppSpec:
     if spec.type is not AppType.FUNCTION:
         return spec
     volumes = {volume.name: volume for volume in spec.volumes if not _is_added(volume.name)}

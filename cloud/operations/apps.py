@@ -116,10 +116,12 @@ def roll_apps_using(
 def _on_top_of(base: AppSpec, spec: AppSpec) -> AppSpec:
     if spec.type is not base.type:
         raise Invalid("type", f"is {spec.type}, and that of the base is {base.type}")
+    first = (*(base.init_services or ()), *(spec.init_services or ()))
     return msgspec.structs.replace(
         spec,
         services=(*base.services, *spec.services),
         volumes=(*base.volumes, *(one for one in spec.volumes if one not in base.volumes)),
+        init_services=first or spec.init_services,
     )
 
 

@@ -7,6 +7,7 @@ missing here is as wrong as one that is missing there.
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from cloud.core.app import AppType, Service, Volume
 from cloud.core.audit import Action, ActorKind
@@ -14,6 +15,7 @@ from cloud.core.batch import Fingerprint, SecurityType
 from cloud.core.callback import Method
 from cloud.core.config import ConfigItem
 from cloud.core.tokens import Role
+from cloud.core.workload import AppMode, JobConfig, Workload
 
 T = TypeVar("T")
 
@@ -50,11 +52,19 @@ class AppRegistry(Answer):
 
 
 class AppAnswer(AppSummary):
-    """An app."""
+    """An app; what follows the registries is there where it was given."""
 
     services: list[Service]
     volumes: list[Volume]
     registries: list[AppRegistry]
+    mode: AppMode | UnsetType = UNSET
+    init_services: list[Service] | UnsetType = UNSET
+    replica: int | UnsetType = UNSET
+    workload: Workload | UnsetType = UNSET
+    job_config: JobConfig | UnsetType = UNSET
+    host_network: bool | UnsetType = UNSET
+    min_ready_seconds: int | UnsetType = UNSET
+    progress_deadline_seconds: int | UnsetType = UNSET
 
 
 class ConfigSummary(Answer):

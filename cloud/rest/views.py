@@ -84,8 +84,7 @@ def app_view(app: App, registry_versions: Mapping[str, str]) -> View:
     """An app; the registries it names with their versions."""
     return {
         **app_summary(app),
-        "services": app.spec.services,
-        "volumes": app.spec.volumes,
+        **msgspec.to_builtins(app.spec),
         "registries": [
             {"name": ref.name, "version": registry_versions.get(ref.name, "")}
             for ref in app.spec.registries

@@ -100,6 +100,62 @@ async def test_what_is_taken_over_means_what_it_meant(world: World) -> None:
     assert await world.store.read(passwords) == ["sesame"]
 
 
+async def test_an_app_of_the_later_edition_keeps_what_its_agents_read(world: World) -> None:
+    cloud = furnished(is_early=False)
+    probe = {"tcpSocket": {"port": 1883}, "periodSeconds": 5}
+    cloud.add(
+        "apps",
+        "counter",
+        type="container",
+        mode="native",
+        workload="job",
+        replica=1,
+        jobConfig={"completions": 3, "restartPolicy": "OnFailure"},
+        services=[
+            {
+                "name": "counter",
+                "programConfig": "conf",
+                "type": "job",
+                "replica": 1,
+                "livenessProbe": probe,
+                "imagePullPolicy": "",
+                "volumeMounts": [
+                    {"name": "baetyl-program-config-x7", "mountPath": "/var/lib/baetyl/bin"},
+                    {"name": "tmp", "mountPath": "/tmp", "autoClean": True},  # noqa: S108
+                ],
+            }
+        ],
+        initServices=[{"name": "prepare", "programConfig": "code"}],
+        volumes=[
+            {"name": "baetyl-program-config-x7", "config": {"name": "conf", "version": "1"}},
+            {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        ],
+    )
+    cloud.add(
+        "apps",
+        "old",
+        services=[{"name": "a", "image": "a", "type": "job", "jobConfig": {"backoffLimit": 2}}],
+    )
+    result = await run(world, cloud)
+    assert result.exit_code == 0, result.output
+    assert "without these fields" not in result.output
+    shown = await world.client.call("GET", "/v1/apps/counter")
+    assert (shown["mode"], shown["workload"], shown["replica"]) == ("native", "job", 1)
+    assert shown["jobConfig"] == {"completions": 3, "restartPolicy": "OnFailure"}
+    [service] = shown["services"]
+    assert (service["programConfig"], service["livenessProbe"]["periodSeconds"]) == ("conf", 5)
+    assert [mount["name"] for mount in service["volumeMounts"]] == [
+        *("tmp", "baetyl-program-config-counter")
+    ]
+    assert shown["initServices"][0]["programConfig"] == "code"
+    assert shown["volumes"][0]["emptyDir"] == {"medium": "Memory", "sizeLimit": "1Mi"}
+    old = await world.client.call("GET", "/v1/apps/old")
+    assert (old["workload"], old["jobConfig"]["backoffLimit"]) == ("job", 2)
+    plain = await world.client.call("GET", "/v1/apps/broker")
+    assert (plain["replica"], plain["hostNetwork"]) == (2, True)
+    assert {"mode", "workload", "jobConfig", "initServices"}.isdisjoint(plain)
+
+
 async def test_what_cannot_be_taken_over_is_named_and_the_rest_goes_on(world: World) -> None:
     cloud = furnished(is_early=False)
     del cloud.things["registry-secrets"]
@@ -109,7 +165,6 @@ async def test_what_cannot_be_taken_over_is_named_and_the_rest_goes_on(world: Wo
     cloud.add("apps", "chart", type="helm")
     cloud.add("apps", "later", cronStatus=1, selector="a=b")
     cloud.add("apps", "sealed", volumes=[{"name": "c", "certificate": {"name": "c"}}])
-    cloud.add("apps", "prepared", initServices=[{"name": "i", "image": "i"}])
     result = await run(world, cloud)
     assert result.exit_code == 1, result.output
     _, _, rest = result.output.partition("Not taken over:\n")
@@ -121,15 +176,14 @@ async def test_what_cannot_be_taken_over_is_named_and_the_rest_goes_on(world: Wo
     assert "helm" in said["apps chart"]
     assert "cronTime" in said["apps later"]
     assert "certificate" in said["apps sealed"]
-    assert "initServices" in said["apps prepared"]
     assert set(said) == {
         "registries hub",
         "secrets masked",
         "nodes camera",
-        *(f"apps {name}" for name in ("broker", "chart", "later", "sealed", "prepared")),
+        *(f"apps {name}" for name in ("broker", "chart", "later", "sealed")),
     }
     assert "nodes gate-9: accelerator, sysApps" in result.output
-    assert table(result)["apps"] == [1, 0, 0, 5]
+    assert table(result)["apps"] == [1, 0, 0, 4]
     assert table(result)["nodes"] == [2, 0, 0, 1]
 
 
