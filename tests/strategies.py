@@ -23,8 +23,8 @@ from cloud.core.app import (
     Service,
     Volume,
     VolumeMount,
-    checked_app_spec,
 )
+from cloud.core.app_checks import checked_app_spec
 from cloud.core.batch import (
     Batch,
     BatchSpec,

@@ -6,7 +6,8 @@ from datetime import datetime
 
 import msgspec
 
-from cloud.core.app import App, AppSpec, Use, UseKind, checked_app_spec, uses_of
+from cloud.core.app import App, AppSpec, Use, UseKind, uses_of
+from cloud.core.app_checks import checked_app_spec
 from cloud.core.functions import NO_RUNTIMES, completed_app_spec
 from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_own_name

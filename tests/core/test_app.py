@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from cloud.core.app import SIZE_LIMIT, App, AppSpec, Use, UseKind, checked_app_spec, uses_of
+from cloud.core.app import SIZE_LIMIT, App, AppSpec, Use, UseKind, uses_of
+from cloud.core.app_checks import checked_app_spec
 from cloud.core.bounds import DESCRIPTION_LIMIT, LABEL_LENGTH_LIMIT, LABELS_LIMIT
 from cloud.core.decoding import convert
 from cloud.core.selectors import parse_selector

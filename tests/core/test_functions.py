@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from cloud.core.app import App, AppSpec, UseKind, VolumeMount, checked_app_spec, uses_of
+from cloud.core.app import App, AppSpec, UseKind, VolumeMount, uses_of
+from cloud.core.app_checks import checked_app_spec
 from cloud.core.config import KeyValue
 from cloud.core.decoding import convert
 from cloud.core.functions import completed_app_spec, function_configs

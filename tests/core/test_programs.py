@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from cloud.core.app import AppSpec, VolumeMount, checked_app_spec, uses_of
+from cloud.core.app import AppSpec, VolumeMount, uses_of
+from cloud.core.app_checks import checked_app_spec
 from cloud.core.decoding import convert
 from cloud.core.functions import completed_app_spec
 from tests.core.refusals import field_refused

@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from cloud.core.app import App, AppSpec, UseKind, checked_app_spec, uses_of
+from cloud.core.app import App, AppSpec, UseKind, uses_of
+from cloud.core.app_checks import checked_app_spec
 from cloud.core.decoding import convert
 from cloud.core.delivery import app_value
 from tests.core.refusals import field_refused
