@@ -160,7 +160,8 @@ _ports = st.builds(
 def services(draw: st.DrawFn, name: str, volumes: tuple[Volume, ...]) -> Service:
     """A service that mounts some of *volumes*."""
     mounted = draw(st.lists(st.sampled_from(volumes), max_size=2)) if volumes else []
-    variables = st.builds(EnvironmentVariable, present_texts, texts)
+    names_of_variables = present_texts.filter(lambda name: "=" not in name)
+    variables = st.builds(EnvironmentVariable, names_of_variables, texts)
     return Service(
         name,
         labels=draw(labels),
