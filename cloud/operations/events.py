@@ -17,8 +17,8 @@ from cloud.core.listing import Page, PageOptions, Place
 from cloud.core.readiness import QUIET, Pace
 from cloud.core.times import precise_time_text
 from cloud.errors import Expired
-from cloud.store.event_interface import FIRST, LAST
 from cloud.store.interface import Transaction
+from cloud.store.parts.events import FIRST, LAST
 
 PAGE_LIMIT = 500
 """Events on a page, at most; also where no limit is given."""

@@ -8,7 +8,7 @@ from cloud.core.app import App
 from cloud.core.rollout import Rollout, rollout_of
 from cloud.operations.apps import existing_app
 from cloud.store.interface import Transaction
-from cloud.store.usage_interface import Waiting
+from cloud.store.parts.pending_nodes import Waiting
 
 APPS_SHOWN = 20
 """Apps of an overview: those that changed last."""

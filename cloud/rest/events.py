@@ -14,7 +14,7 @@ from cloud.rest.auth import caller_of, check_again
 from cloud.rest.call import Call
 from cloud.rest.event_stream import EventStreamResponse, Follower
 from cloud.rest.views import View
-from cloud.store.event_interface import FIRST
+from cloud.store.parts.events import FIRST
 
 _ID_DIGITS = 18
 

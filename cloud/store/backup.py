@@ -17,12 +17,12 @@ import msgspec
 
 from cloud.core.times import time_text
 from cloud.errors import Unavailable
-from cloud.store import sql
 from cloud.store.archive import Part
 from cloud.store.migrations import STEPS, migrate
 from cloud.store.parts.part import NOTHING, Run
 from cloud.store.rows import Row
-from cloud.store.sealing import CHECK_PLACE, load_or_create_sealer, sync_directory
+from cloud.store.sealing import CHECK_PLACE, SEALED_CHECK, load_or_create_sealer, sync_directory
+from cloud.store.statements import Statement, statement
 from cloud.store.upkeep import Database, Rows
 
 FORMAT = 1
@@ -44,17 +44,21 @@ _LEFT_OUT = frozenset({"server"})
 
 _FIRST, _LAST = "backup.json", "end.json"
 _CHUNK = 1 << 20
-_ANYTHING = "SELECT 1 FROM sealing"
-_SKIP_VERSIONS = "UPDATE revision SET version = version + :skipped, resources = resources + 1"
-_SKIP_REVOCATIONS = "UPDATE revocation SET number = number + :skipped, changes = changes + 1"
+_SKIP_VERSIONS = statement(
+    "UPDATE revision SET version = version + :skipped, resources = resources + 1",
+    writes={"revision"},
+)
+_SKIP_REVOCATIONS = statement(
+    "UPDATE revocation SET number = number + :skipped, changes = changes + 1", writes={"revocation"}
+)
 # Nobody who saw an event since may take another one for it.
-_SKIP_EVENTS = "UPDATE event_head SET number = number + :skipped"
+_SKIP_EVENTS = statement("UPDATE event_head SET number = number + :skipped", writes={"event_head"})
 # What has no number yet stands before what is noted from now on, whose ids begin anew.
-_COME_FIRST = "UPDATE new_event SET id = id - :skipped"
+_COME_FIRST = statement("UPDATE new_event SET id = id - :skipped", writes={"new_event"})
 _FAR = 2**53
 _LOG = "audit_entry"
 _ORDER = {_LOG: " ORDER BY number"}
-_HEAD_IS = "UPDATE audit_head SET number = :number WHERE id = 1"
+_HEAD_IS = statement("UPDATE audit_head SET number = :number WHERE id = 1", writes={"audit_head"})
 
 
 class Begin(msgspec.Struct, forbid_unknown_fields=True):
@@ -167,7 +171,7 @@ def restore(parts: Iterator[Part], database: Database, directory: Path) -> Resto
     beginning = first
 
     def fill(run: Run) -> int:
-        if run(_ANYTHING, NOTHING):
+        if run(SEALED_CHECK, NOTHING):
             raise Unavailable("the database is in use: restore into a new one")
         return _fill(run, beginning, parts)
 
@@ -193,7 +197,7 @@ def _fill(run: Run, first: Part, rest: Iterable[Part]) -> int:
     """Put all rows; how many there are. Unavailable if they are not those that were said."""
     known = {table.name: table for table in tables()}
     # The migrations made the only row of these.
-    alone = {name for name in known if run(f"SELECT 1 FROM {name} LIMIT 1", NOTHING)}  # noqa: S608
+    alone = {name for name in known if run(_any_of(name), NOTHING)}
     counts = dict.fromkeys(known, 0)
     end: End | None = None
     for name, content in itertools.chain([first], rest):
@@ -203,13 +207,13 @@ def _fill(run: Run, first: Part, rest: Iterable[Part]) -> int:
         table = known.get(name.removeprefix("tables/"))
         if table is None or end is not None:
             raise Unavailable(f"the backup holds {name!r}, which is not known here")
-        statement = _updating(table) if table.name in alone else _inserting(table)
+        putting = _updating(table) if table.name in alone else _inserting(table)
         for line in content.splitlines():
             row = dict(zip(table.columns, msgspec.json.decode(line), strict=True))
             if table.name == _LOG:
                 # The log only grows, and an entry is the last when it comes.
                 run(_HEAD_IS, {"number": row["number"]})
-            run(statement, row)
+            run(putting, row)
             counts[table.name] += 1
     if end is None or end.rows != counts:
         raise Unavailable("the backup is not whole")
@@ -220,14 +224,19 @@ def _fill(run: Run, first: Part, rest: Iterable[Part]) -> int:
     return sum(counts.values())
 
 
-def _inserting(table: Table) -> str:
-    values = ", ".join(f":{name}" for name in table.columns)
-    return f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({values})"  # noqa: S608
+def _any_of(table: str) -> Statement:
+    return statement(f"SELECT 1 FROM {table} LIMIT 1", reads={table})  # noqa: S608
 
 
-def _updating(table: Table) -> str:
+def _inserting(table: Table) -> Statement:
+    columns, values = ", ".join(table.columns), ", ".join(f":{name}" for name in table.columns)
+    text = f"INSERT INTO {table.name} ({columns}) VALUES ({values})"  # noqa: S608
+    return statement(text, writes={table.name})
+
+
+def _updating(table: Table) -> Statement:
     changes = ", ".join(f"{name} = :{name}" for name in table.columns)
-    return f"UPDATE {table.name} SET {changes}"  # noqa: S608
+    return statement(f"UPDATE {table.name} SET {changes}", writes={table.name})  # noqa: S608
 
 
 def _chunks(rows: Iterable[Row]) -> Iterator[tuple[int, bytes]]:
@@ -245,7 +254,8 @@ def _chunks(rows: Iterable[Row]) -> Iterator[tuple[int, bytes]]:
 
 
 def _rows_of(rows: Rows, table: Table) -> Iterable[Row]:
-    return rows(f"SELECT {', '.join(table.columns)} FROM {table.name}{_ORDER.get(table.name, '')}")  # noqa: S608
+    text = f"SELECT {', '.join(table.columns)} FROM {table.name}{_ORDER.get(table.name, '')}"  # noqa: S608
+    return rows(statement(text, reads={table.name}))
 
 
 def _missing_key(directory: Path) -> Path | None:
@@ -254,7 +264,7 @@ def _missing_key(directory: Path) -> Path | None:
 
 
 def _check_key(rows: Rows, directory: Path) -> None:
-    found = list(rows(sql.SEALED_CHECK))
+    found = list(rows(SEALED_CHECK))
     if not found:
         raise Unavailable("the database has never been opened by a server")
     load_or_create_sealer(directory / "secrets.key").unseal(found[0][0], *CHECK_PLACE)

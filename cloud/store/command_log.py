@@ -6,7 +6,7 @@ from cloud.core.audit import Entry, Head
 from cloud.store.memory import Memory
 from cloud.store.parts.part import Run
 from cloud.store.sealing import Sealer, load_or_create_sealer
-from cloud.store.transaction import SqlTransaction
+from cloud.store.transaction import Transaction
 from cloud.store.upkeep import Database
 from cloud.store.witness import Witness, load_or_create_witness
 
@@ -29,6 +29,6 @@ def append_entry(database: Database, directory: Path, entry: Entry) -> bool:
 
 def append_with(run: Run, sealer: Sealer, witness: Witness, entry: Entry) -> Head:
     """Put *entry* at the end of the log in the transaction of *run*; the head, once committed."""
-    tx = SqlTransaction(run, sealer, Memory(), witness.chain)
+    tx = Transaction(run, sealer, Memory(), witness.chain)
     tx.begin_audit()
     return tx.append_audit(entry).head

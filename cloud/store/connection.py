@@ -11,12 +11,12 @@ from typing import TypeVar
 from cloud.errors import Unavailable
 from cloud.store.parts.part import BrokenReference, DuplicateKey, Run, check_parameters
 from cloud.store.rows import Parameters, Row
+from cloud.store.statements import Statement
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-_NOTHING: Parameters = {}
 _STATEMENTS_KEPT = 256
 _READ_ONLY = "PRAGMA query_only = ON"
 _READ_AND_WRITE = "PRAGMA query_only = OFF"
@@ -48,9 +48,9 @@ class Connection:
             raise self._translated(error) from error
         run = _Statements(connection, self._translated)
         try:
-            run("BEGIN" if self._read_only else "BEGIN IMMEDIATE", _NOTHING)
+            run.control("BEGIN" if self._read_only else "BEGIN IMMEDIATE")
             result = work(run)
-            run("COMMIT", _NOTHING)
+            run.control("COMMIT")
         except BaseException:
             self._undo(connection, for_good=run.trouble is not None)
             raise
@@ -104,20 +104,28 @@ class _Statements:
         # back, and what comes then would be committed on its own.
         self.trouble: Unavailable | None = None
 
-    def __call__(self, statement: str, parameters: Parameters, /) -> Sequence[Row]:
-        """As in `Run`."""
-        self._check(parameters)
+    def control(self, text: str) -> None:
+        """Begin or end the transaction."""
+        self._check({})
         try:
-            return self._connection.execute(statement, parameters).fetchall()
+            self._connection.execute(text)
         except sqlite3.Error as error:
             raise self._noted(error) from error
 
-    def each(self, statement: str, rows: Sequence[Parameters], /) -> None:
+    def __call__(self, statement: Statement, parameters: Parameters, /) -> Sequence[Row]:
+        """As in `Run`."""
+        self._check(parameters)
+        try:
+            return self._connection.execute(statement.sqlite, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise self._noted(error) from error
+
+    def each(self, statement: Statement, rows: Sequence[Parameters], /) -> None:
         """As in `Run`; one call for all: each would let go of the interpreter several times."""
         for row in rows:
             self._check(row)
         try:
-            self._connection.executemany(statement, rows)
+            self._connection.executemany(statement.sqlite, rows)
         except sqlite3.Error as error:
             raise self._noted(error) from error
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from cloud.core.audit import UNKNOWN as NOBODY
 from cloud.core.audit import Anchor, Attempt, Entry, Head, Link, Verdict, verify
 from cloud.errors import Unavailable
-from cloud.store import sql
-from cloud.store.rows import Row, link_of, moment
+from cloud.store.parts.audit import AUDIT_HEAD, AUDIT_LINKS_IN_ORDER, link_of
+from cloud.store.rows import Row, moment
 from cloud.store.upkeep import Database, Rows
 from cloud.store.witness import KEY_FILE, load_or_create_witness
 
@@ -36,7 +36,7 @@ def check_log(
     try:
         with database.look() as rows:
             head, anchor = _ends(rows)
-            links = map(_link, rows(sql.AUDIT_LINKS_IN_ORDER))
+            links = map(_link, rows(AUDIT_LINKS_IN_ORDER))
             heads = [*noted, *([known] if known else [])]
             return verify(witness.chain, anchor, links, head, noted=heads, known_cuts=known_cuts)
     except Unavailable as error:
@@ -44,7 +44,7 @@ def check_log(
 
 
 def _ends(rows: Rows) -> tuple[Head, Anchor]:
-    found = list(rows(sql.AUDIT_HEAD))
+    found = list(rows(AUDIT_HEAD))
     if not found:
         raise Unavailable("the audit log has lost its head: the row of audit_head is gone")
     number, code, gone, gone_code, seal = found[0]

@@ -11,9 +11,10 @@ from sqlite_utils import Database, Migrations
 
 from cloud.errors import Unavailable
 from cloud.store.tables import commands, events, first, guard, revisions, usage
+from cloud.store.tables.definition import Definition
 
-Step = tuple[str, tuple[str, ...]]
-"""An id, and the statements of the step, for SQLite; `dialect.definition` makes PostgreSQL's."""
+Step = tuple[str, tuple[Definition, ...]]
+"""An id, and the definitions of the step."""
 
 STEPS: tuple[Step, ...] = (
     ("0001_first_tables", first.FIRST_TABLES),
@@ -48,8 +49,8 @@ def migrate(connection: sqlite3.Connection, steps: tuple[Step, ...] = STEPS) -> 
     Unavailable if it has taken one that is not among them: a newer server has written it.
     """
     migrations = Migrations("edgesync")
-    for name, statements in steps:
-        migrations(name=name)(_taking(statements))
+    for name, definitions in steps:
+        migrations(name=name)(_taking(definitions))
     db = Database(connection, execute_plugins=False)
     refuse_unknown({migration.name for migration in migrations.applied(db)}, steps)
     migrations.apply(db)
@@ -63,9 +64,9 @@ def refuse_unknown(taken: Iterable[str], steps: tuple[Step, ...] = STEPS) -> Non
         )
 
 
-def _taking(statements: tuple[str, ...]) -> Callable[[Database], None]:
+def _taking(definitions: tuple[Definition, ...]) -> Callable[[Database], None]:
     def take(db: Database) -> None:
-        for statement in statements:
-            db.execute(statement)
+        for definition in definitions:
+            db.execute(definition.sqlite)
 
     return take

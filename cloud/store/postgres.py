@@ -14,7 +14,6 @@ from datetime import timedelta
 import psycopg
 
 from cloud.errors import Unavailable
-from cloud.store.dialect import definition
 from cloud.store.migrations import STEPS, Step, refuse_unknown
 from cloud.store.parts.part import Run
 from cloud.store.postgres_connection import (
@@ -26,6 +25,7 @@ from cloud.store.postgres_connection import (
     open_connection,
 )
 from cloud.store.sealing import Sealer
+from cloud.store.statements import statement
 from cloud.store.threads import EVENTS, STALE, ThreadedStore
 from cloud.store.witness import Witness
 
@@ -46,7 +46,7 @@ PATIENCE = timedelta(seconds=10)
 CHANNELS = {STALE: "edgesync_stale", EVENTS: "edgesync_events"}
 """Where servers tell each other that nodes have become stale, that events have a number."""
 
-_NOTIFY = "SELECT pg_notify(:channel, :server)"
+_NOTIFY = statement("SELECT pg_notify(:channel, :server)")
 _WHAT = {channel: what for what, channel in CHANNELS.items()}
 _LISTEN_SECONDS = 0.05
 _RECONNECT_SECONDS = 1.0
@@ -198,8 +198,8 @@ def migrate(connection: psycopg.Connection, steps: tuple[Step, ...] = STEPS) -> 
     connection.execute(_MIGRATIONS)
     taken = {name for (name,) in connection.execute("SELECT name FROM migration").fetchall()}
     refuse_unknown(taken, steps)
-    for name, statements in steps:
+    for name, definitions in steps:
         if name not in taken:
-            for statement in statements:
-                connection.execute(definition(statement).encode())
+            for definition in definitions:
+                connection.execute(definition.postgres.encode())
             connection.execute("INSERT INTO migration (name) VALUES (%s)", (name,))

@@ -12,9 +12,9 @@ from psycopg import errors
 from psycopg.pq import TransactionStatus
 
 from cloud.errors import Unavailable
-from cloud.store import dialect
 from cloud.store.parts.part import BrokenReference, DuplicateKey, Run, check_parameters
 from cloud.store.rows import Parameters, Row
+from cloud.store.statements import Statement
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class PostgresConnection:
         connection, run = self._begun(savepoints=savepoints)
         try:
             result = work(run)
-            run("COMMIT", _NOTHING)
+            run.control("COMMIT")
         except BaseException:
             self._undo(connection, for_good=isinstance(run.trouble, Unavailable))
             raise
@@ -97,8 +97,8 @@ class PostgresConnection:
                 raise _translated(error) from error
             run = _Statements(connection, savepoints=savepoints)
             try:
-                for statement in self._begin:
-                    run(statement, _NOTHING)
+                for text in self._begin:
+                    run.control(text)
             except BaseException as error:
                 broke = isinstance(error, Unavailable)
                 self._undo(connection, for_good=broke)
@@ -140,15 +140,22 @@ class _Statements:
         # What ended the transaction, whether or not the work has noticed.
         self.trouble: Exception | None = None
 
-    def __call__(self, statement: str, parameters: Parameters, /) -> Sequence[Row]:
+    def control(self, text: str) -> None:
+        """Begin or end the transaction."""
+        if self.trouble is not None:
+            raise self.trouble
+        with self._speaking_our_errors():
+            self._attempt(text, _NOTHING)
+
+    def __call__(self, statement: Statement, parameters: Parameters, /) -> Sequence[Row]:
         """As in `Run`."""
         if self.trouble is not None:
             raise self.trouble
         check_parameters(parameters)
         with self._speaking_our_errors():
-            return self._attempt(dialect.statement(statement), parameters)
+            return self._attempt(statement.postgres, parameters)
 
-    def each(self, statement: str, rows: Sequence[Parameters], /) -> None:
+    def each(self, statement: Statement, rows: Sequence[Parameters], /) -> None:
         """As in `Run`; all are on their way before the first is answered."""
         if self._savepoints:
             for row in rows:
@@ -159,7 +166,7 @@ class _Statements:
         for row in rows:
             check_parameters(row)
         with self._speaking_our_errors():
-            self._cursor.executemany(dialect.statement(statement).encode(), rows)
+            self._cursor.executemany(statement.postgres.encode(), rows)
 
     @contextlib.contextmanager
     def _speaking_our_errors(self) -> Iterator[None]:
@@ -175,12 +182,12 @@ class _Statements:
                 raise
             raise ours from error
 
-    def _attempt(self, statement: str, parameters: Parameters) -> Sequence[Row]:
+    def _attempt(self, text: str, parameters: Parameters) -> Sequence[Row]:
         if not self._savepoints or self._status is not TransactionStatus.INTRANS:
-            return self._execute(statement, parameters)
+            return self._execute(text, parameters)
         self._execute("SAVEPOINT statement", _NOTHING)
         try:
-            rows = self._execute(statement, parameters)
+            rows = self._execute(text, parameters)
         except errors.IntegrityError:
             self._execute("ROLLBACK TO SAVEPOINT statement", _NOTHING)
             self._execute("RELEASE SAVEPOINT statement", _NOTHING)
@@ -189,8 +196,8 @@ class _Statements:
             self._execute("RELEASE SAVEPOINT statement", _NOTHING)
         return rows
 
-    def _execute(self, statement: str, parameters: Parameters) -> Sequence[Row]:
-        self._cursor.execute(statement.encode(), parameters)
+    def _execute(self, text: str, parameters: Parameters) -> Sequence[Row]:
+        self._cursor.execute(text.encode(), parameters)
         return self._cursor.fetchall() if self._cursor.description is not None else []
 
     @property

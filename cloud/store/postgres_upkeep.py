@@ -15,6 +15,7 @@ from cloud.store.postgres_connection import (
     speaking_our_errors,
 )
 from cloud.store.rows import Row
+from cloud.store.statements import Statement, statement
 from cloud.store.upkeep import Rows
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ _FETCHED = 2000
 class PostgresDatabase:
     """A `Database` at *url* (libpq's URI)."""
 
-    steps = "SELECT name FROM migration ORDER BY name"
+    steps = statement("SELECT name FROM migration ORDER BY name")
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -57,10 +58,10 @@ class PostgresDatabase:
         with speaking_our_errors(), contextlib.closing(open_connection(self._url)) as connection:
             connection.execute(READ[0].encode())
 
-            def rows(statement: str) -> Iterator[Row]:
+            def rows(statement: Statement) -> Iterator[Row]:
                 with connection.cursor("look") as cursor:
                     cursor.itersize = _FETCHED
-                    yield from cursor.execute(statement.encode())
+                    yield from cursor.execute(statement.postgres.encode())
 
             yield rows
 

@@ -11,26 +11,32 @@ from typing import TypeVar
 
 from cloud.core.audit import Entry, Head
 from cloud.errors import Unavailable
-from cloud.store import command_sql, revision_sql, sql
 from cloud.store.command_log import append_with
-from cloud.store.parts.commands import PLACE
-from cloud.store.parts.part import Run
+from cloud.store.parts.batches import ALL_BATCHES, BATCH, RESEAL_BATCH
+from cloud.store.parts.callbacks import ALL_CALLBACKS, CALLBACK, RESEAL_CALLBACK
+from cloud.store.parts.commands import ALL_OUTPUTS, PLACE, RESEAL_OUTPUT
+from cloud.store.parts.part import NOTHING, Run
+from cloud.store.parts.resources import FIND_RESOURCE, RESEAL_RESOURCE, SEALED_RESOURCES
+from cloud.store.parts.revisions import RESEAL_REVISION, REVISION, SEALED_REVISIONS
 from cloud.store.rows import Parameters
 from cloud.store.sealing import (
     CHECK_PLACE,
+    RESEAL_CHECK,
+    SEALED_CHECK,
     Sealer,
     is_plain,
     load_or_create_sealer,
     sync_directory,
 )
+from cloud.store.statements import Statement
 from cloud.store.upkeep import Database
 from cloud.store.witness import load_or_create_witness
 
 T = TypeVar("T")
 
 _TABLES = (
-    ("batch", sql.ALL_BATCHES, sql.BATCH, sql.RESEAL_BATCH),
-    ("callback", sql.ALL_CALLBACKS, sql.CALLBACK, sql.RESEAL_CALLBACK),
+    ("batch", ALL_BATCHES, BATCH, RESEAL_BATCH),
+    ("callback", ALL_CALLBACKS, CALLBACK, RESEAL_CALLBACK),
 )
 """Kinds that have a table of their own: what names all of them, reads one and writes its text."""
 
@@ -86,7 +92,7 @@ def _settle(database: Database, key: Path) -> None:
     beside = _beside(key)
     if not beside.exists():
         return
-    found = database.in_transaction(lambda run: run(sql.SEALED_CHECK, {}))
+    found = database.in_transaction(lambda run: run(SEALED_CHECK, NOTHING))
     try:
         load_or_create_sealer(beside).unseal(found[0][0] if found else "", *CHECK_PLACE)
     except Unavailable:
@@ -97,11 +103,11 @@ def _settle(database: Database, key: Path) -> None:
 
 
 def _reseal(run: Run, old: Sealer, new: Sealer) -> int:
-    check = run(sql.SEALED_CHECK, {})
+    check = run(SEALED_CHECK, NOTHING)
     if not check:
         raise Unavailable("the database has never been opened by a server")
     plain = old.unseal(check[0][0], *CHECK_PLACE)
-    run(sql.RESEAL_CHECK, {"sealed": new.seal(plain, *CHECK_PLACE)})
+    run(RESEAL_CHECK, {"sealed": new.seal(plain, *CHECK_PLACE)})
     count = 0
     for place, text, put in _documents(run):
         put(_resealed(text, old, new, *place))
@@ -121,24 +127,24 @@ def check_sealed(run: Run, sealer: Sealer) -> int:
 
 def _documents(run: Run) -> Iterator[tuple[tuple[str, ...], str, Callable[[str], object]]]:
     """Each document that is sealed, or is to be: its place, its text and what puts another."""
-    for kind, namespace, name in run(sql.SEALED_RESOURCES, {}):
+    for kind, namespace, name in run(SEALED_RESOURCES, NOTHING):
         row = {"kind": kind, "namespace": namespace, "name": name}
-        text = run(sql.RESOURCE, row)[0][2]
-        yield (kind, namespace, name), text, _putting(run, sql.RESEAL_RESOURCE, row)
-    for kind, namespace, name, number in run(revision_sql.SEALED_REVISIONS, {}):
+        text = run(FIND_RESOURCE, row)[0][2]
+        yield (kind, namespace, name), text, _putting(run, RESEAL_RESOURCE, row)
+    for kind, namespace, name, number in run(SEALED_REVISIONS, NOTHING):
         key: Parameters = {"kind": kind, "namespace": namespace, "name": name, "number": number}
-        text = run(revision_sql.REVISION, key)[0][-1]
-        yield (kind, namespace, name), text, _putting(run, revision_sql.RESEAL_REVISION, key)
+        text = run(REVISION, key)[0][-1]
+        yield (kind, namespace, name), text, _putting(run, RESEAL_REVISION, key)
     for kind, every, one, reseal in _TABLES:
-        for namespace, name in run(every, {}):
+        for namespace, name in run(every, NOTHING):
             row = {"namespace": namespace, "name": name}
             yield (kind, namespace, name), run(one, row)[0][2], _putting(run, reseal, row)
-    for namespace, name, own_id, text in run(command_sql.ALL_OUTPUTS, {}):
-        put = _putting(run, command_sql.RESEAL_OUTPUT, {"id": own_id})
+    for namespace, name, own_id, text in run(ALL_OUTPUTS, NOTHING):
+        put = _putting(run, RESEAL_OUTPUT, {"id": own_id})
         yield (PLACE, namespace, name, own_id), text, put
 
 
-def _putting(run: Run, statement: str, row: Parameters) -> Callable[[str], object]:
+def _putting(run: Run, statement: Statement, row: Parameters) -> Callable[[str], object]:
     return lambda text: run(statement, {**row, "document": text})
 
 

@@ -17,13 +17,22 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cloud.errors import Unavailable
+from cloud.store.statements import statement
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12
 _FORMAT = "sealed:1"
 
+# The text by which a database knows its key.
+SEALED_CHECK = statement("SELECT sealed FROM sealing WHERE id = 1", reads={"sealing"})
+PUT_SEALED_CHECK = statement(
+    "INSERT INTO sealing (id, sealed) VALUES (1, :sealed)",
+    writes={"sealing"},
+)
+RESEAL_CHECK = statement("UPDATE sealing SET sealed = :sealed WHERE id = 1", writes={"sealing"})
+
 CHECK_PLACE = ("check", "database", "key")
-"""Place of the text by which a database knows its key."""
+"""Place of that text."""
 
 
 class Sealer:

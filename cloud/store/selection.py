@@ -1,4 +1,4 @@
-"""Select by labels and fields, with statements put together from the constant fragments of `sql`.
+"""Select by labels and fields, with statements put together from constant fragments.
 
 Which fragments there are, and how many, follows from the shape of the selectors; keys, values and
 names are parameters only. What the terms mean is said by `core.selectors`. Figures are of 100,000
@@ -7,7 +7,7 @@ begins with the term that fewest satisfy, and those whom a negative term leaves 
 rather than those whom it leaves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -15,15 +15,12 @@ import msgspec
 from cloud.core.app import UseKind
 from cloud.core.listing import FieldTerm, Place
 from cloud.core.selectors import Operator, Selector, Term
-from cloud.store import sql
 from cloud.store.parts.part import Run
 from cloud.store.rows import Parameters, Row, micros
+from cloud.store.statements import Fragment, fragment, joined
 
 NODE = "node"
 """Kind of the labels of nodes; the other kinds are those of resources."""
-
-ALL = -1
-"""A limit that is none."""
 
 SORTED_AT_MOST = 10_000
 """Selected things that are rather found by a term's index and sorted, than met in order; 5 ms."""
@@ -35,12 +32,55 @@ _SUBTRACTED_AT_MOST = 8
 """Negative terms whose things are counted apart."""
 
 _GROUP = 32
+
+# fragments: a beginning, where, conditions, an end
+COUNT = fragment("SELECT count(*)")
+COUNT_SOME = fragment("SELECT count(*) FROM (SELECT place.name")
+UP_TO = fragment(" LIMIT :limit) AS counted")
+NAMES = fragment("SELECT place.name, place.created")
+MARK_PENDING_AMONG = fragment(
+    "INSERT INTO stale_node (namespace, name) SELECT place.namespace, place.name",
+    writes={"stale_node"},
+)
+AMONG_NODES = fragment(" FROM node AS place WHERE place.namespace = :namespace", reads={"node"})
+AMONG_RESOURCES = fragment(
+    " FROM resource AS place WHERE place.kind = :kind AND place.namespace = :namespace",
+    reads={"resource"},
+)
+AMONG_USERS = fragment(
+    """ FROM app_use AS place WHERE place.namespace = :namespace
+AND place.used_kind = :used_kind AND place.used_name = :used_name""",
+    reads={"app_use"},
+)
+AMONG_LABELS = fragment(
+    """ FROM label AS place
+WHERE place.kind = :kind AND place.namespace = :namespace AND place.key = :key_#""",
+    reads={"label"},
+)
+HAS_LABEL = fragment(
+    """{exists} (SELECT 1 FROM label AS own WHERE own.kind = :kind
+AND own.namespace = :namespace AND own.name = place.name AND own.key = :key_#""",
+    reads={"label"},
+)
+ONE_VALUE = fragment(" AND value = :value_#")
+VALUE_IN = fragment(" AND value IN (SELECT given.value FROM {elements[values_#]})")
+NUMBER_GREATER = fragment(" AND number > :bound_#")
+NUMBER_LESS = fragment(" AND number < :bound_#")
+NAME_IS = fragment("(place.name = :field_#)")
+NAMESPACE_IS = fragment("(place.namespace = :field_#)")
+IN_ORDER = fragment(
+    """ AND (place.created, place.name) > (:after, :after_name)
+ORDER BY place.created, place.name LIMIT :limit""",
+)
+ONCE = fragment(" ON CONFLICT (namespace, name) DO NOTHING")
+_AND, _NOT, _OPEN, _CLOSE = map(fragment, (" AND ", "NOT ", " AND (", ")"))
+_NO_TEST = fragment("")
 _LONG_AGO = (datetime(1, 1, 1, tzinfo=UTC), "")
 _TESTS = {
-    Operator.IN: sql.VALUE_IN,
-    Operator.EXISTS: "",
-    Operator.GREATER: sql.NUMBER_GREATER,
-    Operator.LESS: sql.NUMBER_LESS,
+    Operator.IN: VALUE_IN,
+    Operator.EXISTS: _NO_TEST,
+    Operator.GREATER: NUMBER_GREATER,
+    Operator.LESS: NUMBER_LESS,
 }
 _COMPARING = {Operator.GREATER, Operator.LESS}
 _OPPOSITES = {Operator.NOT_IN: Operator.IN, Operator.MISSING: Operator.EXISTS}
@@ -64,10 +104,10 @@ class Selection:
     ) -> None:
         self._run = run
         self._values: dict[str, str | int] = {"kind": kind, "namespace": namespace}
-        self._whole = sql.AMONG_NODES if kind == NODE else sql.AMONG_RESOURCES
+        self._whole = AMONG_NODES if kind == NODE else AMONG_RESOURCES
         self._is_whole_small = used is not None
         if used is not None:
-            self._whole = sql.AMONG_USERS
+            self._whole = AMONG_USERS
             self._values |= {"used_kind": used[0].value, "used_name": used[1]}
         self._fields = [self._field(term) for term in dict.fromkeys(fields)]
         # Of each term met so far: the number in the names of its parameters; how many satisfy it,
@@ -88,10 +128,10 @@ class Selection:
             total -= self._count((*self._positive, _opposite(term)), self._negative[:place])
         return total
 
-    def count_where(self, conditions: Sequence[str], values: Parameters) -> int:
+    def count_where(self, conditions: Sequence[Fragment], values: Parameters) -> int:
         """How many there are satisfying *conditions* too, fragments with *values* of their own."""
         among = self._among(self._rarest(self._positive), self._positive, self._negative)
-        statement = sql.COUNT + among + _all_of(conditions)
+        statement = joined(COUNT, *among, *_all_of(conditions))
         return int(self._run(statement, {**self._values, **values})[0][0])
 
     def page(self, after: Place | None, limit: int, total: int) -> Sequence[Row]:
@@ -103,18 +143,19 @@ class Selection:
             rarest = self._rarest(self._positive)
             if rarest is not None and self._size(rarest, SORTED_AT_MOST + 1) <= SORTED_AT_MOST:
                 first = rarest
-        statement = sql.NAMES + self._among(first, self._positive, self._negative) + sql.IN_ORDER
+        among = self._among(first, self._positive, self._negative)
+        statement = joined(NAMES, *among, IN_ORDER)
         where: Parameters = {"after": micros(began), "after_name": name, "limit": limit}
         return self._run(statement, {**self._values, **where})
 
     def mark_stale(self) -> None:
         """Note the selected nodes as stale."""
         among = self._among(self._rarest(self._positive), self._positive, self._negative)
-        self._run(sql.MARK_STALE_AMONG + among + sql.ONCE, self._values)
+        self._run(joined(MARK_PENDING_AMONG, *among, ONCE), self._values)
 
     def _count(self, positive: Sequence[Term], negative: Sequence[Term]) -> int:
         among = self._among(self._rarest(positive), positive, negative)
-        count: int = self._run(sql.COUNT + among, self._values)[0][0]
+        count: int = self._run(joined(COUNT, *among), self._values)[0][0]
         return count
 
     def _rarest(self, positive: Sequence[Term]) -> Term | None:
@@ -135,27 +176,30 @@ class Selection:
         """How many satisfy *term*; *limit* stands for more."""
         size, counted_up_to = self._sizes.get(term, (0, 0))
         if size == counted_up_to < limit:
-            statement = sql.COUNT_SOME + self._source(term) + sql.UP_TO
+            statement = joined(COUNT_SOME, *self._source(term), UP_TO)
             size = self._run(statement, {**self._values, "limit": limit})[0][0]
             self._sizes[term] = (size, limit)
         return min(size, limit)
 
-    def _among(self, first: Term | None, positive: Sequence[Term], negative: Sequence[Term]) -> str:
+    def _among(
+        self, first: Term | None, positive: Sequence[Term], negative: Sequence[Term]
+    ) -> Sequence[Fragment]:
         """Where they are found, beginning with the term *first*, and all that they satisfy."""
         conditions = list(self._fields)
         conditions += [self._has(term) for term in positive if term != first]
-        conditions += [f"NOT {self._has(_opposite(term))}" for term in negative]
-        return self._source(first) + _all_of(conditions)
+        conditions += [joined(_NOT, self._has(_opposite(term))) for term in negative]
+        return [*self._source(first), *_all_of(conditions)]
 
-    def _source(self, first: Term | None) -> str:
+    def _source(self, first: Term | None) -> Sequence[Fragment]:
         if first is None:
-            return self._whole
+            return [self._whole]
         is_one_value = first.operator is Operator.IN and len(set(first.values)) == 1
-        test = sql.ONE_VALUE if is_one_value else _TESTS[first.operator]
-        return _numbered(sql.AMONG_LABELS + test, self._number(first))
+        test = ONE_VALUE if is_one_value else _TESTS[first.operator]
+        number = self._number(first)
+        return [AMONG_LABELS.numbered(number), test.numbered(number)]
 
-    def _has(self, term: Term) -> str:
-        return _numbered(sql.HAS_LABEL + _TESTS[term.operator] + ")", self._number(term))
+    def _has(self, term: Term) -> Fragment:
+        return joined(HAS_LABEL, _TESTS[term.operator], _CLOSE).numbered(self._number(term))
 
     def _number(self, term: Term) -> int:
         number = self._numbers.get(term)
@@ -169,11 +213,11 @@ class Selection:
                 self._values[f"values_{number}"] = msgspec.json.encode(term.values).decode()
         return number
 
-    def _field(self, term: FieldTerm) -> str:
+    def _field(self, term: FieldTerm) -> Fragment:
         number = len(self._values)
         self._values[f"field_{number}"] = term.value
-        test = sql.NAME_IS if term.field == "name" else sql.NAMESPACE_IS
-        return _numbered(f"NOT {test}" if term.negated else test, number)
+        test = NAME_IS if term.field == "name" else NAMESPACE_IS
+        return (joined(_NOT, test) if term.negated else test).numbered(number)
 
 
 def _opposite(term: Term) -> Term:
@@ -181,12 +225,12 @@ def _opposite(term: Term) -> Term:
     return Term(term.key, _OPPOSITES[term.operator], term.values)
 
 
-def _numbered(fragment: str, number: int) -> str:
-    """A fragment with the names of its parameters made its own."""
-    return fragment.replace("_#", f"_{number}")
-
-
-def _all_of(conditions: Sequence[str]) -> str:
+def _all_of(conditions: Sequence[Fragment]) -> Iterator[Fragment]:
     """In groups: SQLite takes expressions up to a depth of 1000, and selectors can be longer."""
-    groups = [conditions[start : start + _GROUP] for start in range(0, len(conditions), _GROUP)]
-    return "".join(f" AND ({' AND '.join(group)})" for group in groups)
+    for start in range(0, len(conditions), _GROUP):
+        yield _OPEN
+        for place, condition in enumerate(conditions[start : start + _GROUP]):
+            if place:
+                yield _AND
+            yield condition
+        yield _CLOSE

@@ -10,12 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from cloud.errors import Unavailable
-from cloud.store import sql
-from cloud.store.interface import Transaction
 from cloud.store.memory import Memory
-from cloud.store.parts.part import Run
-from cloud.store.sealing import CHECK_PLACE, Sealer
-from cloud.store.transaction import SqlTransaction
+from cloud.store.parts.part import NOTHING, Run
+from cloud.store.parts.pending_nodes import ANY_PENDING
+from cloud.store.sealing import CHECK_PLACE, PUT_SEALED_CHECK, SEALED_CHECK, Sealer
+from cloud.store.transaction import Transaction
 from cloud.store.witness import Witness
 
 T = TypeVar("T")
@@ -158,18 +157,18 @@ class ThreadedStore(ABC):
 
     def _check(self, run: Run) -> bool:
         """Refuse another key than the first one, finish migrating; whether nodes are stale."""
-        found = run(sql.SEALED_CHECK, {})
+        found = run(SEALED_CHECK, NOTHING)
         if found:
             self._sealer.unseal(found[0][0], *CHECK_PLACE)
         else:
-            run(sql.PUT_SEALED_CHECK, {"sealed": self._sealer.seal(b"edgesync", *CHECK_PLACE)})
+            run(PUT_SEALED_CHECK, {"sealed": self._sealer.seal(b"edgesync", *CHECK_PLACE)})
         tx = self._transaction(run)
         tx.label_all()
         tx.begin_audit()
-        return bool(run(sql.ANY_STALE, {}))
+        return bool(run(ANY_PENDING, NOTHING))
 
     def _write(self, pool: _Pool, work: Callable[[Transaction], T]) -> T:
-        def carry_out(run: Run) -> tuple[T, SqlTransaction]:
+        def carry_out(run: Run) -> tuple[T, Transaction]:
             result, tx = self._carry_out(work, run)
             if tx.marked_stale:
                 self._announce(run, STALE)
@@ -190,10 +189,10 @@ class ThreadedStore(ABC):
     def _read(self, work: Callable[[Transaction], T]) -> T:
         return self._reading.in_transaction(lambda run: self._carry_out(work, run))[0]
 
-    def _transaction(self, run: Run) -> SqlTransaction:
-        return SqlTransaction(run, self._sealer, self._memory, self._witness.chain)
+    def _transaction(self, run: Run) -> Transaction:
+        return Transaction(run, self._sealer, self._memory, self._witness.chain)
 
-    def _carry_out(self, work: Callable[[Transaction], T], run: Run) -> tuple[T, SqlTransaction]:
+    def _carry_out(self, work: Callable[[Transaction], T], run: Run) -> tuple[T, Transaction]:
         tx = self._transaction(run)
         try:
             result = work(tx)

@@ -1,41 +1,82 @@
-"""The transaction of `interface`, over anything that runs the statements of `sql`."""
+"""The transaction: every verb of the store, each in the part of its noun."""
 
+from collections.abc import Callable, Mapping
+
+from cloud.core.app import App
 from cloud.core.audit import Chain
+from cloud.core.config import Config
+from cloud.core.node import Node
 from cloud.store.memory import Memory
+from cloud.store.parts.api_tokens import ApiTokenPart
 from cloud.store.parts.audit import AuditPart
 from cloud.store.parts.batches import BatchPart
 from cloud.store.parts.callbacks import CallbackPart
+from cloud.store.parts.certificates import CertificatePart
 from cloud.store.parts.commands import CommandPart
-from cloud.store.parts.credentials import CredentialPart
 from cloud.store.parts.deploys import DeployPart
 from cloud.store.parts.events import EventPart
-from cloud.store.parts.part import Run
-from cloud.store.parts.plans import PlanPart
+from cloud.store.parts.guards import GuardPart
+from cloud.store.parts.install_tokens import InstallTokenPart
+from cloud.store.parts.labels import ALL_LABELLED, UNLABELLED
+from cloud.store.parts.nodes import NodePart
+from cloud.store.parts.part import NOTHING, Run
+from cloud.store.parts.pending_nodes import PendingPart
+from cloud.store.parts.readiness import ReadinessPart
 from cloud.store.parts.reports import ReportPart
 from cloud.store.parts.resources import ResourcePart
 from cloud.store.parts.revisions import RevisionPart
+from cloud.store.parts.running_apps import RunningAppPart
 from cloud.store.parts.servers import ServerPart
 from cloud.store.parts.usage import UsagePart
 from cloud.store.sealing import Sealer
 
 
-class SqlTransaction(
+class Transaction(
+    NodePart,
     ResourcePart,
     RevisionPart,
     BatchPart,
     CallbackPart,
-    CredentialPart,
+    CertificatePart,
+    InstallTokenPart,
+    ApiTokenPart,
     ReportPart,
+    PendingPart,
+    GuardPart,
     AuditPart,
     DeployPart,
     ServerPart,
     EventPart,
+    ReadinessPart,
+    RunningAppPart,
     UsagePart,
     CommandPart,
-    PlanPart,
 ):
-    """A `Transaction` between its begin and its end, which are the caller's business."""
+    """All reads see one moment; all writes happen together or not at all.
+
+    Everything read is a value; changing it means putting another one. Times are aware UTC, kept to
+    the microsecond. A `put` inserts or replaces; a `delete` returns whether something was there.
+    Plain lists are oldest first, then by name; a `list_` method returns the page that its options
+    ask for, and nothing is loaded that is not on it. What is sealed raises Unavailable where it
+    cannot be unsealed with this server's key.
+    """
 
     def __init__(self, run: Run, sealer: Sealer, memory: Memory, chain: Chain) -> None:
         super().__init__(run, sealer, memory)
         self._chain = chain
+
+    def label_all(self) -> None:
+        """Fill in the labels, and the uses, of what an older version of the server has put."""
+        find: Mapping[str, Callable[[str, str], Node | App | Config | None]] = {
+            "node": self.node,
+            "app": self.app,
+            "config": self.config,
+        }
+        for kind, namespace, name in self._run(UNLABELLED, NOTHING):
+            noun = find[kind](namespace, name)
+            if noun is not None:
+                labels = noun.labels if isinstance(noun, Node) else noun.spec.labels
+                self._label(kind, noun, labels)
+            if isinstance(noun, App):
+                self._note_uses(noun)
+        self._run(ALL_LABELLED, NOTHING)

@@ -14,20 +14,21 @@ from cloud.store.migrations import migrate
 from cloud.store.ownership import Ownership
 from cloud.store.parts.part import Run
 from cloud.store.rows import Row
+from cloud.store.statements import Statement, statement
 
 T = TypeVar("T")
 
 LOCK_WAIT = timedelta(seconds=5)
 """How long to wait while somebody else locks the database."""
 
-Rows = Callable[[str], Iterable[Row]]
+Rows = Callable[[Statement], Iterable[Row]]
 """All rows of a statement without parameters, a few at a time."""
 
 
 class Database(Protocol):
     """Where a server keeps everything; Unavailable from any method that cannot get to it."""
 
-    steps: str
+    steps: Statement
     """Statement that reads the ids of the migrations that were made, in their order."""
 
     def missing(self) -> Path | None:
@@ -54,7 +55,7 @@ class Database(Protocol):
 class SqliteDatabase:
     """A `Database` in the file *path*."""
 
-    steps = "SELECT name FROM _sqlite_migrations ORDER BY name"
+    steps = statement("SELECT name FROM _sqlite_migrations ORDER BY name")
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -90,7 +91,7 @@ class SqliteDatabase:
             ) as connection:
                 connection.text_factory = lambda text: text.decode(errors="replace")
                 connection.execute("BEGIN")
-                yield connection.execute
+                yield lambda statement: connection.execute(statement.sqlite)
         except sqlite3.Error as error:
             raise Unavailable(f"{self._path} cannot be read: {error}") from error
 

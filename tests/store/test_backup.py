@@ -15,6 +15,7 @@ from cloud.store.archive import Part
 from cloud.store.backup import VERSIONS_SKIPPED, Table, backup_parts, restore, tables
 from cloud.store.interface import Transaction
 from cloud.store.log_check import check_log
+from cloud.store.statements import statement
 from cloud.store.upkeep import Database, SqliteDatabase
 from tests.conftest import StoreFactory, open_on
 from tests.postgres import NEEDS_POSTGRES, Postgres
@@ -80,7 +81,7 @@ def parts_of(directory: Path, database: Database) -> list[Part]:
 def rows_of(database: Database, table: Table) -> list[str]:
     columns = ", ".join(table.columns)
     with database.look() as rows:
-        return sorted(map(str, rows(f"SELECT {columns} FROM {table.name}")))  # noqa: S608
+        return sorted(map(str, rows(statement(f"SELECT {columns} FROM {table.name}"))))  # noqa: S608
 
 
 async def test_what_is_restored_is_what_was_there(
@@ -161,7 +162,7 @@ async def test_a_part_that_is_missing_is_noticed_and_nothing_is_there_then(
     with unavailable("not whole"):
         restore(without(parts, somewhere), database, place)
     with database.look() as rows:
-        assert list(rows("SELECT name FROM node")) == []
+        assert list(rows(statement("SELECT name FROM node"))) == []
 
 
 async def test_a_backup_without_its_end_is_not_whole(parts: list[Part], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from cloud.errors import Unavailable
 from cloud.store.connection import Connection, open_connection
 from cloud.store.parts.part import BrokenReference, DuplicateKey, Run
+from cloud.store.statements import statement
 
 WAIT = timedelta(milliseconds=20)
 
@@ -33,15 +34,15 @@ def connection(path: Path) -> Iterator[Connection]:
 
 
 def texts(run: Run) -> list[str]:
-    return [text for (text,) in run("SELECT text FROM text ORDER BY text", {})]
+    return [text for (text,) in run(statement("SELECT text FROM text ORDER BY text"), {})]
 
 
 def put(run: Run, text: str) -> None:
-    run("INSERT INTO text (text) VALUES (:text)", {"text": text})
+    run(statement("INSERT INTO text (text) VALUES (:text)"), {"text": text})
 
 
 def fill_the_disk(run: Run) -> None:
-    run("PRAGMA max_page_count = 1", {})
+    run(statement("PRAGMA max_page_count = 1"), {})
     put(run, "x" * 100_000)
 
 
@@ -67,7 +68,7 @@ def test_rows_that_break_a_rule_are_refused_and_the_work_may_go_on(connection: C
         with pytest.raises(DuplicateKey):
             put(run, "a")
         with pytest.raises(BrokenReference):
-            run("INSERT INTO reference (text) VALUES ('b')", {})
+            run(statement("INSERT INTO reference (text) VALUES ('b')"), {})
         put(run, "b")
 
     connection.in_transaction(work)
@@ -100,7 +101,7 @@ def test_a_transaction_that_ended_itself_is_trouble_and_nothing_hangs(
 ) -> None:
     def work(run: Run) -> None:
         put(run, "a")
-        run("ROLLBACK", {})
+        run(statement("ROLLBACK"), {})
 
     with pytest.raises(Unavailable):
         connection.in_transaction(work)
@@ -110,9 +111,9 @@ def test_a_transaction_that_ended_itself_is_trouble_and_nothing_hangs(
 
 def test_a_wrong_value_is_a_defect_and_not_trouble(connection: Connection) -> None:
     with pytest.raises(OverflowError):
-        connection.in_transaction(lambda run: run("SELECT :n", {"n": 2**63}))
+        connection.in_transaction(lambda run: run(statement("SELECT :n"), {"n": 2**63}))
     with pytest.raises(sqlite3.ProgrammingError):
-        connection.in_transaction(lambda run: run("SELECT :missing", {}))
+        connection.in_transaction(lambda run: run(statement("SELECT :missing"), {}))
     assert connection.in_transaction(texts) == []
 
 

@@ -1,4 +1,4 @@
-"""What a store promises to who wants to know whom a change reaches; see `plan_interface`."""
+"""What a store promises to who wants to know whom a change reaches."""
 
 import contextlib
 from datetime import timedelta
@@ -7,10 +7,10 @@ from pathlib import Path
 from cloud.core.guard import Guard, GuardSpec
 from cloud.core.plan import Reach
 from cloud.core.selectors import parse_selector
-from cloud.store import plan_sql
 from cloud.store.connection import open_connection
 from cloud.store.interface import Store, Transaction
 from cloud.store.migrations import migrate
+from cloud.store.parts.pending_nodes import RESTORE_PENDING
 from tests.store.conftest import LATER, NOW, node, report
 
 ROLE = parse_selector("role=gateway")
@@ -89,7 +89,7 @@ def test_putting_back_looks_each_node_up_rather_than_all_names_for_each_node(
     with contextlib.closing(open_connection(path, lock_wait=timedelta(seconds=1))) as database:
         migrate(database)
         parameters = {"namespace": "default", "names": "[]"}
-        steps = database.execute(f"EXPLAIN QUERY PLAN {plan_sql.PUT_STALE_BACK}", parameters)
+        steps = database.execute(f"EXPLAIN QUERY PLAN {RESTORE_PENDING.sqlite}", parameters)
         found = [step[3] for step in steps]
     assert found[0].startswith("SCAN given"), found
     assert any("SEARCH node" in step and "namespace=? AND name=?" in step for step in found), found

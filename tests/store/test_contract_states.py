@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cloud.core.callback import Callback, CallbackSpec, Delivery
 from cloud.core.readiness import GONE, QUIET, Heard, Pace, State, standing
 from cloud.store.interface import Store, Transaction
-from cloud.store.usage_interface import Waiting
+from cloud.store.parts.pending_nodes import Waiting
 from tests.store.conftest import NOW, node, report
 
 USUAL = timedelta(seconds=20)

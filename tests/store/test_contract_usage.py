@@ -12,7 +12,7 @@ from cloud.core.running import RunningApp
 from cloud.core.usage import UsagePoint
 from cloud.errors import NotFound
 from cloud.store.interface import Store, Transaction
-from cloud.store.usage_interface import Waiting
+from cloud.store.parts.pending_nodes import Waiting
 from tests.store.conftest import LATER, NOW, batch, node, report
 
 DAY = timedelta(days=1)

@@ -1,7 +1,6 @@
 """Golden pairs: what SQLite is told and what PostgreSQL hears."""
 
 import pytest
-
 from cloud.store.dialect import definition, statement
 
 

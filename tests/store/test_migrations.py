@@ -15,6 +15,7 @@ from cloud.core.revisions import KeptRevision, RevisedKind, Thing, first_revisio
 from cloud.errors import Unavailable
 from cloud.store.interface import Transaction
 from cloud.store.migrations import STEPS, migrate
+from cloud.store.tables.definition import definition
 from tests.builders import open_store
 from tests.store.conftest import NOW, app, batch, config, node, record, registry, secret
 
@@ -55,7 +56,7 @@ def tables_of(connection: sqlite3.Connection) -> set[str]:
     return {name for (name,) in found if not name.startswith(("_", "sqlite_"))}
 
 
-LATER = ("CREATE TABLE later (id INTEGER PRIMARY KEY)",)
+LATER = (definition("CREATE TABLE later (id INTEGER PRIMARY KEY)"),)
 
 
 def test_an_empty_database_gets_every_table(connection: sqlite3.Connection) -> None:
@@ -82,7 +83,7 @@ def test_an_older_database_gets_what_it_lacks(connection: sqlite3.Connection) ->
 def test_a_step_that_fails_is_undone_and_taken_the_next_time(
     connection: sqlite3.Connection,
 ) -> None:
-    fails = (*LATER, "no statement")
+    fails = (*LATER, definition("no statement"))
     migrate(connection)
     before = tables_of(connection)
     with pytest.raises(sqlite3.OperationalError):

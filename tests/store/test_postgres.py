@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -16,7 +17,6 @@ from cloud.core.listing import ListOptions
 from cloud.core.node import Node
 from cloud.core.report import Order
 from cloud.errors import NotFound, Unavailable
-from cloud.store.dialect import definition
 from cloud.store.interface import Store, Transaction
 from cloud.store.migrations import STEPS
 from cloud.store.migrations import migrate as migrate_sqlite
@@ -24,7 +24,7 @@ from cloud.store.postgres import migrate, open_postgres_store
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.witness import load_or_create_witness
 from tests.postgres import NEEDS_POSTGRES, Postgres, running_postgres
-from tests.store.conftest import NOW, WAIT, batch, node, record, report, result_of
+from tests.store.conftest import LATER, NOW, WAIT, batch, node, record, report, result_of
 
 pytestmark = NEEDS_POSTGRES
 
@@ -149,6 +149,49 @@ async def test_no_two_servers_take_one_stale_node(servers: tuple[Store, Store]) 
     assert sorted(taken) == sorted(one.name for one in nodes)
 
 
+CLAIMS: dict[str, Callable[[Transaction], object]] = {
+    "pending nodes": lambda tx: list(tx.take_stale(1)),
+    "lost nodes": lambda tx: list(tx.take_lost(LATER, 1)),
+    "expired servers": lambda tx: tx.claim_server(LATER, LATER),
+}
+
+
+@pytest.mark.parametrize("queue", CLAIMS)
+async def test_a_claim_does_not_wait_for_that_of_another_server(
+    servers: tuple[Store, Store], queue: str
+) -> None:
+    """FOR UPDATE SKIP LOCKED: each of two open transactions has an entry of its own."""
+    claim = CLAIMS[queue]
+
+    def fill(tx: Transaction) -> None:
+        for name in ("a", "b"):
+            tx.put_node(node(name))
+            tx.note_ready("default", name, NOW)
+            tx.note_server(name, NOW)
+        tx.mark_stale([node("a"), node("b")])
+
+    await servers[0].write(fill)
+    claimed, released = threading.Event(), threading.Event()
+
+    def hold(tx: Transaction) -> object:
+        found = claim(tx)
+        claimed.set()
+        assert released.wait(WAIT)
+        return found
+
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(result_of(servers[0].write_apart(hold)))
+        try:
+            assert await asyncio.to_thread(claimed.wait, WAIT)
+            async with asyncio.timeout(WAIT / 4):
+                second = await servers[1].write_apart(claim)
+        finally:
+            released.set()
+    assert second
+    assert first.result()
+    assert first.result() != second
+
+
 async def test_every_server_is_woken_by_a_change_of_one(servers: tuple[Store, Store]) -> None:
     one, two = servers
     await one.write(lambda tx: tx.put_node(node()))
@@ -259,8 +302,8 @@ def test_both_databases_have_the_same_tables(postgres: Postgres, tmp_path: Path)
 
 
 def test_every_text_sorts_bytewise() -> None:
-    for _, statements in STEPS:
-        for statement in map(definition, statements):
+    for _, definitions in STEPS:
+        for statement in (each.postgres for each in definitions):
             if statement.lstrip().startswith(("CREATE TABLE", "ALTER TABLE")):
                 assert statement.count("TEXT") == statement.count('TEXT COLLATE "C"')
 

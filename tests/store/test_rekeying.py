@@ -30,6 +30,7 @@ from cloud.errors import Unavailable
 from cloud.opening import database_of
 from cloud.store.interface import Transaction
 from cloud.store.rekeying import rekey, settle_key
+from cloud.store.statements import statement
 from cloud.store.upkeep import Database
 from tests.conftest import StoreFactory
 from tests.postgres import NEEDS_POSTGRES, Postgres
@@ -103,7 +104,7 @@ class Kept:
         return self.directory / "secrets.key"
 
     def documents(self) -> set[str]:
-        query = (
+        query = statement(
             "SELECT document FROM resource UNION SELECT document FROM batch"
             " UNION SELECT document FROM callback UNION SELECT output FROM node_command"
             " UNION SELECT document FROM resource_revision"
@@ -111,8 +112,8 @@ class Kept:
         with self.database.look() as rows:
             return {row[0] for row in rows(query)}
 
-    def change(self, statement: str) -> None:
-        self.database.in_transaction(lambda run: run(statement, {}))
+    def change(self, text: str) -> None:
+        self.database.in_transaction(lambda run: run(statement(text), {}))
 
 
 @pytest.fixture

@@ -7,10 +7,12 @@ from contextlib import closing
 import pytest
 
 from cloud.core.selectors import parse_selector
-from cloud.store import sql
 from cloud.store.migrations import migrate
+from cloud.store.parts.labels import PUT_LABEL
+from cloud.store.parts.nodes import PUT_NODE
 from cloud.store.rows import Parameters, Row
-from cloud.store.selection import NODE, SORTED_AT_MOST, Selection
+from cloud.store.selection import NAMES, NODE, SORTED_AT_MOST, Selection
+from cloud.store.statements import Statement
 
 NODES = 12
 
@@ -23,11 +25,11 @@ def connection() -> Iterator[sqlite3.Connection]:
         for number in range(NODES):
             key: Parameters = {"namespace": "default", "name": f"n{number}", "created": number}
             node: Parameters = {"document": "{}", "updated": 0, "mode": "cloud", "core": "{}"}
-            opened.execute(sql.PUT_NODE, {**key, **node})
+            opened.execute(PUT_NODE.sqlite, {**key, **node})
             labels = {"half": number % 2, "number": number}
             for label, value in (labels | ({"spare": 1} if number in {0, 4} else {})).items():
                 own: Parameters = {"key": label, "value": str(value), "number": value}
-                opened.execute(sql.PUT_LABEL, {**key, **own, "kind": NODE})
+                opened.execute(PUT_LABEL.sqlite, {**key, **own, "kind": NODE})
         yield opened
 
 
@@ -36,13 +38,13 @@ class Recorded:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self.statements: list[str] = []
+        self.statements: list[Statement] = []
 
-    def __call__(self, statement: str, parameters: Parameters, /) -> Sequence[Row]:
+    def __call__(self, statement: Statement, parameters: Parameters, /) -> Sequence[Row]:
         self.statements.append(statement)
-        return self._connection.execute(statement, parameters).fetchall()
+        return self._connection.execute(statement.sqlite, parameters).fetchall()
 
-    def each(self, statement: str, rows: Sequence[Parameters], /) -> None:
+    def each(self, statement: Statement, rows: Sequence[Parameters], /) -> None:
         for row in rows:
             self(statement, row)
 
@@ -69,5 +71,5 @@ def test_a_page_is_the_same_however_much_there_is(
     for total in (selection.total(), SORTED_AT_MOST + 1):
         assert [name for name, _ in selection.page(None, 3, total)] == names
     if selector in {"number", "number>4"}:
-        few, many = (one for one in run.statements if one.startswith(sql.NAMES))
+        few, many = (one for one in run.statements if one.sqlite.startswith(NAMES.sqlite))
         assert few != many

@@ -3,17 +3,94 @@
 Its head is one row, which every appending transaction changes: where several may write at a time
 they wait for each other there, from the append to the commit. It is the last thing they do.
 """
-# ruff: noqa: D102  # `interface` says what each method promises
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from cloud.core.audit import Anchor, AuditFilter, Chain, Entry, Head, Link
+from cloud.core.audit import Actor, Anchor, Attempt, AuditFilter, Chain, Entry, Head, Link
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import NotFound
-from cloud.store import sql
 from cloud.store.parts.part import NOTHING, Part, first
-from cloud.store.rows import Parameters, link_of, link_row, micros
+from cloud.store.rows import Parameters, Row, micros, moment
+from cloud.store.statements import Fragment, fragment, joined, statement
+
+NEXT_AUDIT_NUMBER = statement(
+    "UPDATE audit_head SET number = number + 1 WHERE id = 1 RETURNING number, code",
+    writes={"audit_head"},
+)
+PUT_AUDIT_ENTRY = statement(
+    """
+    INSERT INTO audit_entry (number, time, actor_kind, actor_name, actor_namespace, action,
+        namespace,
+        name, address, request_id, reason, outcome, before, after, also, code)
+    VALUES (:number, :time, :actor_kind, :actor_name, :actor_namespace, :action, :namespace,
+        :name, :address, :request_id, :reason, :outcome, :before, :after, :also, :code)
+    """,
+    reads={"audit_head"},
+    writes={"audit_entry"},
+)
+PUT_AUDIT_HEAD = statement(
+    "UPDATE audit_head SET code = :code WHERE id = 1",
+    writes={"audit_head"},
+)
+AUDIT_HEAD = statement(
+    "SELECT number, code, gone, gone_code, seal FROM audit_head WHERE id = 1",
+    reads={"audit_head"},
+)
+PUT_AUDIT_ANCHOR = statement(
+    """
+    UPDATE audit_head SET gone = :gone, gone_code = :gone_code, seal = :seal WHERE id = 1
+    """,
+    writes={"audit_head"},
+)
+DELETE_AUDIT_ENTRIES = statement(
+    "DELETE FROM audit_entry WHERE number <= :gone",
+    reads={"audit_head"},
+    writes={"audit_entry"},
+)
+AUDIT_LINK = statement(
+    """
+    SELECT number, time, actor_kind, actor_name, actor_namespace, action, namespace, name, address,
+        request_id, reason, outcome, before, after, also, code
+            FROM audit_entry WHERE number = :number
+    """,
+    reads={"audit_entry"},
+)
+AUDIT_LINKS_IN_ORDER = statement(
+    """
+    SELECT number, time, actor_kind, actor_name, actor_namespace, action, namespace, name, address,
+        request_id, reason, outcome, before, after, also, code FROM audit_entry ORDER BY number
+    """,
+    reads={"audit_entry"},
+)
+FIRST_AUDIT_ENTRY_SINCE = statement(
+    """
+    SELECT number FROM audit_entry WHERE time >= :since ORDER BY number LIMIT 1
+    """,
+    reads={"audit_entry"},
+)
+
+# fragments of statements that filter: a beginning, conditions, an end
+AUDIT_LINKS = fragment(
+    """
+SELECT number, time, actor_kind, actor_name, actor_namespace, action, namespace, name, address,
+    request_id, reason, outcome, before, after, also, code FROM audit_entry WHERE number < :below
+""",
+    reads={"audit_entry"},
+)
+COUNT_AUDIT_ENTRIES = fragment(
+    "SELECT count(*) FROM audit_entry WHERE number > 0",
+    reads={"audit_entry"},
+)
+OF_NAMESPACE = fragment(" AND namespace = :namespace")
+OF_ACTOR = fragment(" AND (actor_name = :actor OR actor_kind = :actor)")
+OF_ACTION = fragment(" AND action = :action")
+OF_KIND = fragment(" AND action > :kind_from AND action < :kind_to")
+OF_NAME = fragment(" AND name = :name")
+OF_REQUEST = fragment(" AND request_id = :request_id")
+SINCE = fragment(" AND time >= :since")
+UNTIL = fragment(" AND time < :until")
+NEWEST_FIRST = fragment(" ORDER BY number DESC LIMIT :limit")
 
 
 class AuditPart(Part):
@@ -25,46 +102,50 @@ class AuditPart(Part):
     appended: Head | None = None
 
     def append_audit(self, entry: Entry) -> Link:
-        number, code = self._run(sql.NEXT_AUDIT_NUMBER, NOTHING)[0]
+        """Put *entry* at the end of the log; the last thing a transaction does."""
+        number, code = self._run(NEXT_AUDIT_NUMBER, NOTHING)[0]
         link = self._chain.link(Head(number - 1, code), entry)
-        self._run(sql.PUT_AUDIT_ENTRY, link_row(link))
-        self._run(sql.PUT_AUDIT_HEAD, {"code": link.code})
+        self._run(PUT_AUDIT_ENTRY, _link_row(link))
+        self._run(PUT_AUDIT_HEAD, {"code": link.code})
         self.appended = link.head
         return link
 
     def audit_head(self) -> Head:
-        number, code, *_ = self._run(sql.AUDIT_HEAD, NOTHING)[0]
+        number, code, *_ = self._run(AUDIT_HEAD, NOTHING)[0]
         return Head(number, code)
 
     def audit_anchor(self) -> Anchor:
-        _, _, gone, gone_code, seal = self._run(sql.AUDIT_HEAD, NOTHING)[0]
+        _, _, gone, gone_code, seal = self._run(AUDIT_HEAD, NOTHING)[0]
         return Anchor(Head(gone, gone_code), seal)
 
     def audit_link(self, number: int) -> Link | None:
-        return first(link_of, self._run(sql.AUDIT_LINK, {"number": number}))
+        return first(link_of, self._run(AUDIT_LINK, {"number": number}))
 
     def audit_links(self, wanted: AuditFilter, *, below: int, limit: int) -> Sequence[Link]:
+        """Up to *limit* entries with a number *below* that, newest first."""
         where, parameters = _conditions(wanted)
-        statement = sql.AUDIT_LINKS + where + sql.AUDIT_NEWEST_FIRST
         page: Parameters = {"below": below, "limit": limit}
-        return [link_of(row) for row in self._run(statement, {**parameters, **page})]
+        found = self._run(joined(AUDIT_LINKS, *where, NEWEST_FIRST), {**parameters, **page})
+        return [link_of(row) for row in found]
 
     def count_audit(self, wanted: AuditFilter) -> int:
         where, parameters = _conditions(wanted)
-        count: int = self._run(sql.COUNT_AUDIT_ENTRIES + where, parameters)[0][0]
+        count: int = self._run(joined(COUNT_AUDIT_ENTRIES, *where), parameters)[0][0]
         return count
 
     def first_audit_since(self, since: datetime) -> int:
-        found = self._run(sql.FIRST_AUDIT_ENTRY_SINCE, {"since": micros(since)})
+        """Number of the first entry that is not older; past the end where all are."""
+        found = self._run(FIRST_AUDIT_ENTRY_SINCE, {"since": micros(since)})
         number: int = found[0][0] if found else self.audit_head().number + 1
         return number
 
     def prune_audit(self, number: int) -> None:
+        """Forget all entries up to that *number*, which has to be there; the log begins after."""
         last = self.audit_link(number)
         if last is None:
             raise NotFound("audit entry", str(number))
         self._anchor(self._chain.anchor(last.head))
-        self._run(sql.DELETE_AUDIT_ENTRIES, {"gone": number})
+        self._run(DELETE_AUDIT_ENTRIES, {"gone": number})
 
     def begin_audit(self) -> None:
         """Say, with the key, that an empty log begins at its beginning; once for a database."""
@@ -77,31 +158,71 @@ class AuditPart(Part):
             "gone_code": anchor.head.code,
             "seal": anchor.seal,
         }
-        self._run(sql.PUT_AUDIT_ANCHOR, row)
+        self._run(PUT_AUDIT_ANCHOR, row)
 
 
-def _conditions(wanted: AuditFilter) -> tuple[str, Parameters]:
+def link_of(row: Row) -> Link:
+    """The entry of a row of `AUDIT_LINK`, in its place."""
+    number, time, kind, actor, own, action, namespace, name, address, request, reason, *rest = row
+    outcome, before, after, also, code = rest
+    attempt = Attempt(
+        Actor(kind, actor, own),
+        action,
+        moment(time),
+        namespace,
+        name,
+        address,
+        request,
+        reason,
+    )
+    return Link(number, Entry(attempt, outcome, before, after, also), code)
+
+
+def _link_row(link: Link) -> Parameters:
+    """Parameters of `PUT_AUDIT_ENTRY`."""
+    entry, attempt = link.entry, link.entry.attempt
+    return {
+        "number": link.number,
+        "time": micros(attempt.time),
+        "actor_kind": attempt.actor.kind,
+        "actor_name": attempt.actor.name,
+        "actor_namespace": attempt.actor.namespace,
+        "action": attempt.action,
+        "namespace": attempt.namespace,
+        "name": attempt.name,
+        "address": attempt.address,
+        "request_id": attempt.request_id,
+        "reason": attempt.reason,
+        "outcome": entry.outcome,
+        "before": entry.before,
+        "after": entry.after,
+        "also": entry.also,
+        "code": link.code,
+    }
+
+
+def _conditions(wanted: AuditFilter) -> tuple[Sequence[Fragment], Parameters]:
     """What follows `WHERE ...`: constant fragments, and what was asked as parameters alone."""
-    conditions: list[tuple[str, Parameters]] = []
+    conditions: list[tuple[Fragment, Parameters]] = []
     if wanted.namespace != EVERYWHERE:
-        conditions.append((sql.AUDIT_OF_NAMESPACE, {"namespace": wanted.namespace}))
+        conditions.append((OF_NAMESPACE, {"namespace": wanted.namespace}))
     if wanted.actor:
-        conditions.append((sql.AUDIT_OF_ACTOR, {"actor": wanted.actor}))
+        conditions.append((OF_ACTOR, {"actor": wanted.actor}))
     if wanted.action:
-        conditions.append((sql.AUDIT_OF_ACTION, {"action": wanted.action}))
+        conditions.append((OF_ACTION, {"action": wanted.action}))
     if wanted.kind:
         # "/" follows "."
         kind = {"kind_from": f"{wanted.kind}.", "kind_to": f"{wanted.kind}/"}
-        conditions.append((sql.AUDIT_OF_KIND, kind))
+        conditions.append((OF_KIND, kind))
     if wanted.name:
-        conditions.append((sql.AUDIT_OF_NAME, {"name": wanted.name}))
+        conditions.append((OF_NAME, {"name": wanted.name}))
     if wanted.request_id:
-        conditions.append((sql.AUDIT_OF_REQUEST, {"request_id": wanted.request_id}))
+        conditions.append((OF_REQUEST, {"request_id": wanted.request_id}))
     if wanted.since is not None:
-        conditions.append((sql.AUDIT_SINCE, {"since": micros(wanted.since)}))
+        conditions.append((SINCE, {"since": micros(wanted.since)}))
     if wanted.until is not None:
-        conditions.append((sql.AUDIT_UNTIL, {"until": micros(wanted.until)}))
+        conditions.append((UNTIL, {"until": micros(wanted.until)}))
     parameters: dict[str, str | int | None] = {}
     for _, own in conditions:
         parameters.update(own)
-    return "".join(condition for condition, _ in conditions), parameters
+    return [condition for condition, _ in conditions], parameters

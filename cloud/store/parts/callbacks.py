@@ -1,5 +1,4 @@
-"""Callbacks, and what they have yet to be told."""
-# ruff: noqa: D102  # `interface` says what each method promises
+"""Callbacks and their deliveries."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,18 +6,133 @@ from datetime import datetime
 import msgspec
 
 from cloud.core.callback import Callback, CallbackSpec, Delivery, Outcome
-from cloud.core.listing import NumberedPage, PageOptions
+from cloud.core.listing import (
+    NumberedPage,
+    PageOptions,
+)
 from cloud.errors import NotFound
-from cloud.store import sql
 from cloud.store.parts.part import BrokenReference, Part, described, first, numbered
-from cloud.store.rows import (
-    Parameters,
-    Row,
-    delivery_of,
-    delivery_row,
-    micros,
-    moment,
-    moment_or_none,
+from cloud.store.rows import Parameters, Row, micros, micros_or_none, moment, moment_or_none
+from cloud.store.statements import statement
+
+CALLBACK = statement(
+    """
+    SELECT namespace, name, document, created, updated FROM callback
+    WHERE namespace = :namespace AND name = :name
+    """,
+    reads={"callback"},
+)
+COUNT_CALLBACKS = statement(
+    """
+    SELECT count(*) FROM callback WHERE namespace = :namespace AND {position}(name, :part) > 0
+    """,
+    reads={"callback"},
+)
+NEWEST_CALLBACKS = statement(
+    """
+    SELECT namespace, name, document, created, updated FROM callback
+    WHERE namespace = :namespace AND {position}(name, :part) > 0
+    ORDER BY created DESC, name DESC LIMIT :limit OFFSET :skipped
+    """,
+    reads={"callback"},
+)
+PUT_CALLBACK = statement(
+    """
+    INSERT INTO callback (namespace, name, document, created, updated)
+    VALUES (:namespace, :name, :document, :created, :updated)
+    ON CONFLICT (namespace, name) DO UPDATE SET
+        document = excluded.document, created = excluded.created, updated = excluded.updated
+    """,
+    writes={"callback"},
+)
+DELETE_CALLBACK = statement(
+    """
+    DELETE FROM callback WHERE namespace = :namespace AND name = :name RETURNING name
+    """,
+    writes={"callback", "delivery"},
+)
+CALLBACK_OUTCOME = statement(
+    """
+    SELECT last_success, last_error, last_error_time,
+        (SELECT count(*) FROM delivery WHERE delivery.namespace = callback.namespace
+            AND delivery.callback = callback.name AND due IS NOT NULL),
+        (SELECT count(*) FROM delivery WHERE delivery.namespace = callback.namespace
+            AND delivery.callback = callback.name AND due IS NULL)
+    FROM callback WHERE namespace = :namespace AND name = :name
+    """,
+    reads={"callback", "delivery"},
+)
+RECORD_SUCCESS = statement(
+    """
+    UPDATE callback SET last_success = :now WHERE namespace = :namespace AND name = :name
+    """,
+    writes={"callback"},
+)
+RECORD_ERROR = statement(
+    """
+    UPDATE callback SET last_error = :error, last_error_time = :now
+    WHERE namespace = :namespace AND name = :name
+    """,
+    writes={"callback"},
+)
+# For a new key.
+ALL_CALLBACKS = statement("SELECT namespace, name FROM callback", reads={"callback"})
+RESEAL_CALLBACK = statement(
+    """
+    UPDATE callback SET document = :document WHERE namespace = :namespace AND name = :name
+    """,
+    writes={"callback"},
+)
+
+PUT_DELIVERY = statement(
+    """
+    INSERT INTO delivery (id, namespace, callback, content_type, content, created, due, attempts,
+        error)
+    VALUES (:id, :namespace, :callback, :content_type, :content, :created, :due, :attempts, :error)
+    ON CONFLICT (id) DO UPDATE SET
+        due = excluded.due, attempts = excluded.attempts, error = excluded.error
+    """,
+    reads={"callback"},
+    writes={"delivery"},
+)
+DELETE_DELIVERY = statement(
+    "DELETE FROM delivery WHERE id = :id RETURNING id",
+    reads={"callback"},
+    writes={"delivery"},
+)
+DUE_CALLBACKS = statement(
+    "SELECT DISTINCT namespace, callback FROM delivery WHERE due <= :now",
+    reads={"delivery"},
+)
+NEXT_DUE = statement("SELECT min(due) FROM delivery WHERE due > :now", reads={"delivery"})
+DUE_DELIVERIES = statement(
+    """
+    SELECT id, namespace, callback, content_type, content, created, due, attempts, error
+        FROM delivery
+    WHERE namespace = :namespace AND callback = :name AND due <= :now ORDER BY due, id LIMIT :limit
+    """,
+    reads={"delivery"},
+)
+GIVEN_UP = statement(
+    """
+    SELECT id, namespace, callback, content_type, content, created, due, attempts, error
+        FROM delivery
+    WHERE namespace = :namespace AND callback = :name AND due IS NULL
+    ORDER BY created DESC, id DESC LIMIT :limit
+    """,
+    reads={"delivery"},
+)
+RETRY_GIVEN_UP = statement(
+    """
+    UPDATE delivery SET due = :now, created = :now
+    WHERE namespace = :namespace AND callback = :name AND due IS NULL RETURNING id
+    """,
+    writes={"delivery"},
+)
+FORGET_GIVEN_UP = statement(
+    "DELETE FROM delivery WHERE due IS NULL AND created < :before RETURNING id",
+    reads={"callback"},
+    writes={"delivery"},
 )
 
 _CALLBACK = "callback"
@@ -26,28 +140,32 @@ _CALLBACK_SPEC = msgspec.json.Decoder(CallbackSpec)
 
 
 class CallbackPart(Part):
-    """What is told to others."""
+    """Callbacks, how they did, and what is to be delivered to them."""
 
     def callback(self, namespace: str, name: str) -> Callback | None:
+        """Unavailable if it cannot be unsealed with this server's key."""
         key = {"namespace": namespace, "name": name}
-        return first(self._callback, self._run(sql.CALLBACK, key))
+        return first(self._callback, self._run(CALLBACK, key))
 
     def list_callbacks(self, namespace: str, options: PageOptions) -> NumberedPage[Callback]:
+        """The page that *options* asks for, newest first; past the end it is empty."""
         key = {"namespace": namespace, "part": options.name.lower()}
-        total: int = self._run(sql.COUNT_CALLBACKS, key)[0][0]
-        found = self._run(sql.NEWEST_CALLBACKS, {**key, **numbered(options)})
+        total: int = self._run(COUNT_CALLBACKS, key)[0][0]
+        found = self._run(NEWEST_CALLBACKS, {**key, **numbered(options)})
         callbacks = [self._callback(row) for row in found]
         return NumberedPage(callbacks, total, options.number, options.size)
 
     def put_callback(self, callback: Callback) -> None:
-        self._run(sql.PUT_CALLBACK, described(callback, self._sealed(_CALLBACK, callback)))
+        """What is known of how it did stays."""
+        self._run(PUT_CALLBACK, described(callback, self._sealed(_CALLBACK, callback)))
 
     def delete_callback(self, namespace: str, name: str) -> bool:
-        return bool(self._run(sql.DELETE_CALLBACK, {"namespace": namespace, "name": name}))
+        """Forget the callback, how it did and what it was still to be told."""
+        return bool(self._run(DELETE_CALLBACK, {"namespace": namespace, "name": name}))
 
     def callback_outcome(self, namespace: str, name: str) -> Outcome:
         key = {"namespace": namespace, "name": name}
-        found = self._run(sql.CALLBACK_OUTCOME, key)
+        found = self._run(CALLBACK_OUTCOME, key)
         if not found:
             return Outcome()
         success, error, error_time, pending, given_up = found[0]
@@ -56,49 +174,89 @@ class CallbackPart(Part):
         )
 
     def note_success(self, namespace: str, name: str, now: datetime) -> None:
-        self._run(sql.NOTE_SUCCESS, {"namespace": namespace, "name": name, "now": micros(now)})
+        self._run(RECORD_SUCCESS, {"namespace": namespace, "name": name, "now": micros(now)})
 
     def note_error(self, namespace: str, name: str, error: str, now: datetime) -> None:
         key = {"namespace": namespace, "name": name}
-        self._run(sql.NOTE_ERROR, {**key, "error": error, "now": micros(now)})
+        self._run(RECORD_ERROR, {**key, "error": error, "now": micros(now)})
 
-    # deliveries
     def put_delivery(self, delivery: Delivery) -> None:
+        """Put in the queue, or note what became of an attempt; what it says never changes.
+
+        NotFound if there is no such callback.
+        """
         try:
-            self._run(sql.PUT_DELIVERY, delivery_row(delivery))
+            self._run(PUT_DELIVERY, _delivery_row(delivery))
         except BrokenReference as error:
             raise NotFound("callback", delivery.callback) from error
 
     def delete_delivery(self, delivery_id: str) -> bool:
-        return bool(self._run(sql.DELETE_DELIVERY, {"id": delivery_id}))
+        return bool(self._run(DELETE_DELIVERY, {"id": delivery_id}))
 
     def due_callbacks(self, now: datetime) -> Sequence[tuple[str, str]]:
-        found = self._run(sql.DUE_CALLBACKS, {"now": micros(now)})
+        """Each callback (namespace, name) that is to be told something at *now*, once."""
+        found = self._run(DUE_CALLBACKS, {"now": micros(now)})
         return [(namespace, name) for namespace, name in found]
 
     def next_due(self, now: datetime) -> datetime | None:
-        (due,) = self._run(sql.NEXT_DUE, {"now": micros(now)})[0]
+        """When the next thing after *now* is to be told; None if there is nothing."""
+        (due,) = self._run(NEXT_DUE, {"now": micros(now)})[0]
         return moment_or_none(due)
 
     def due_deliveries(
         self, namespace: str, name: str, now: datetime, limit: int
     ) -> Sequence[Delivery]:
+        """What the callback is to be told at *now*, what is due longest first."""
         key = {"namespace": namespace, "name": name}
-        found = self._run(sql.DUE_DELIVERIES, {**key, "now": micros(now), "limit": limit})
-        return [delivery_of(row) for row in found]
+        found = self._run(DUE_DELIVERIES, {**key, "now": micros(now), "limit": limit})
+        return [_delivery_of(row) for row in found]
 
     def given_up(self, namespace: str, name: str, limit: int) -> Sequence[Delivery]:
+        """What the callback could not be told, newest first."""
         key: Parameters = {"namespace": namespace, "name": name, "limit": limit}
-        return [delivery_of(row) for row in self._run(sql.GIVEN_UP, key)]
+        return [_delivery_of(row) for row in self._run(GIVEN_UP, key)]
 
     def retry_given_up(self, namespace: str, name: str, now: datetime) -> int:
+        """Put all of that back in the queue, as if it were of *now*; how much it was."""
         key: Parameters = {"namespace": namespace, "name": name, "now": micros(now)}
-        return len(self._run(sql.RETRY_GIVEN_UP, key))
+        return len(self._run(RETRY_GIVEN_UP, key))
 
     def forget_given_up(self, before: datetime) -> int:
-        return len(self._run(sql.FORGET_GIVEN_UP, {"before": micros(before)}))
+        """Drop what was given up and is older than *before*; how much it was."""
+        return len(self._run(FORGET_GIVEN_UP, {"before": micros(before)}))
 
     def _callback(self, row: Row) -> Callback:
         namespace, name, text, created, updated = row
         spec = _CALLBACK_SPEC.decode(self._sealer.unseal(text, _CALLBACK, namespace, name))
         return Callback(namespace, name, spec, moment(created), moment(updated))
+
+
+def _delivery_of(row: Row) -> Delivery:
+    """The delivery of a row of `DUE_DELIVERIES`."""
+    own_id, namespace, callback, content_type, content, created, due, attempts, error = row
+    return Delivery(
+        own_id,
+        namespace,
+        callback,
+        content,
+        moment(created),
+        moment_or_none(due),
+        content_type,
+        attempts,
+        error,
+    )
+
+
+def _delivery_row(delivery: Delivery) -> Parameters:
+    """Parameters of `PUT_DELIVERY`."""
+    return {
+        "id": delivery.id,
+        "namespace": delivery.namespace,
+        "callback": delivery.callback,
+        "content_type": delivery.content_type,
+        "content": delivery.content,
+        "created": micros(delivery.created),
+        "due": micros_or_none(delivery.due),
+        "attempts": delivery.attempts,
+        "error": delivery.error,
+    }

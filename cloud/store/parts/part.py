@@ -1,4 +1,4 @@
-"""What all parts of a transaction stand on: statements to run, values to seal."""
+"""The base of all parts of a transaction: statements to run, values to seal, pages."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
@@ -10,13 +10,14 @@ from cloud.core.batch import Batch
 from cloud.core.callback import Callback
 from cloud.core.config import Config
 from cloud.core.decoding import check_text
-from cloud.core.listing import PageOptions
+from cloud.core.listing import ListOptions, Page, PageOptions, Place
 from cloud.core.node import Node
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret
 from cloud.core.system_apps import SystemApps
-from cloud.store.rows import Parameters, Row, micros
+from cloud.store.rows import ALL, Parameters, Row, micros
 from cloud.store.sealing import Sealer
+from cloud.store.statements import Statement
 
 T = TypeVar("T")
 
@@ -39,14 +40,14 @@ class BrokenReference(Exception):
 class Run(Protocol):
     """Runs statements."""
 
-    def __call__(self, statement: str, parameters: Parameters, /) -> Sequence[Row]:
+    def __call__(self, statement: Statement, parameters: Parameters, /) -> Sequence[Row]:
         """All rows of *statement*.
 
         Raises DuplicateKey, BrokenReference or cloud.errors.Unavailable.
         """
         ...
 
-    def each(self, statement: str, rows: Sequence[Parameters], /) -> None:
+    def each(self, statement: Statement, rows: Sequence[Parameters], /) -> None:
         """Run *statement*, which gives back nothing, with each of *rows*; raises the same."""
         ...
 
@@ -91,6 +92,22 @@ def numbered(options: PageOptions) -> dict[str, int]:
     return {"limit": options.size, "skipped": (options.number - 1) * options.size}
 
 
+def page_bounds(options: ListOptions) -> Parameters:
+    """Where a page begins, and one more than it holds: that shows whether there is another."""
+    limit = options.limit + 1 if options.limit else ALL
+    if options.after is None:
+        return {"after": -ALL, "after_name": "", "limit": limit}
+    moment, name = options.after
+    return {"after": micros(moment), "after_name": name, "limit": limit}
+
+
+def page_of(found: Sequence[T], total: int, limit: int, place_of: Callable[[T], Place]) -> Page[T]:
+    """The page of what was *found* with `page_bounds`."""
+    if not limit or len(found) <= limit:
+        return Page(found, total)
+    return Page(found[:limit], total, place_of(found[limit - 1]))
+
+
 def first(make: Callable[[Row], T], rows: Sequence[Row]) -> T | None:
     """What *make* makes of the first row, if there is one."""
     return make(rows[0]) if rows else None
@@ -99,10 +116,10 @@ def first(make: Callable[[Row], T], rows: Sequence[Row]) -> T | None:
 class _Ended:
     """The `Run` of a transaction that has ended."""
 
-    def __call__(self, _statement: str, _parameters: Parameters, /) -> Sequence[Row]:
+    def __call__(self, _statement: Statement, _parameters: Parameters, /) -> Sequence[Row]:
         raise RuntimeError("the transaction has ended; work must not keep it")
 
-    def each(self, statement: str, _rows: Sequence[Parameters], /) -> None:
+    def each(self, statement: Statement, _rows: Sequence[Parameters], /) -> None:
         self(statement, NOTHING)
 
 

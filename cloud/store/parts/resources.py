@@ -1,27 +1,87 @@
-"""Nodes, apps, configs, secrets and registries: what is labelled and listed by labels."""
-# ruff: noqa: D102  # `interface` says what each method promises
+"""Apps, configs, secrets, registries and the catalogs that are made of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from cloud.core.app import App, AppSpec, UseKind
 from cloud.core.config import Config, ConfigSpec
 from cloud.core.desired import Catalog
-from cloud.core.listing import ListOptions, Page
-from cloud.core.node import Node
+from cloud.core.listing import (
+    ListOptions,
+    Page,
+)
 from cloud.core.registry import LABELS as REGISTRY_LABELS
 from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.secret import LABELS as SECRET_LABELS
 from cloud.core.secret import Secret, SecretSpec
 from cloud.core.system_apps import SYSTEM_APPS, SystemApps, SystemAppsHistory
-from cloud.store import sql
 from cloud.store.memory import Memory
-from cloud.store.parts.listed import ListedPart
-from cloud.store.parts.part import NOTHING, Resource, Run, described, first
-from cloud.store.rows import Row, document, moment, node_of
+from cloud.store.parts.labels import DELETE_USES, LabelPart
+from cloud.store.parts.part import (
+    NOTHING,
+    Resource,
+    Run,
+    described,
+    first,
+)
+from cloud.store.rows import Row, document, moment
 from cloud.store.sealing import Sealer, is_plain
-from cloud.store.selection import NODE
+from cloud.store.statements import statement
+
+FIND_RESOURCE = statement(
+    """
+    SELECT namespace, name, document, version, created, updated FROM resource
+    WHERE kind = :kind AND namespace = :namespace AND name = :name
+    """,
+    reads={"resource"},
+)
+ALL_RESOURCES = statement(
+    """
+    SELECT namespace, name, document, version, created, updated FROM resource
+    WHERE kind = :kind AND namespace = :namespace ORDER BY created, name
+    """,
+    reads={"resource"},
+)
+PUT_RESOURCE = statement(
+    """
+    INSERT INTO resource (kind, namespace, name, document, version, created, updated)
+    VALUES (:kind, :namespace, :name, :document, :version, :created, :updated)
+    ON CONFLICT (kind, namespace, name) DO UPDATE SET
+        document = excluded.document, version = excluded.version,
+        created = excluded.created, updated = excluded.updated
+    """,
+    writes={"resource"},
+)
+DELETE_RESOURCE = statement(
+    """
+    DELETE FROM resource WHERE kind = :kind AND namespace = :namespace AND name = :name
+        RETURNING name
+    """,
+    writes={"resource"},
+)
+# How many versions were given, and how often resources were changed.
+NEXT_VERSION = statement(
+    "UPDATE revision SET version = version + 1 WHERE id = 1 RETURNING version",
+    writes={"revision"},
+)
+RESOURCES_REVISION = statement("SELECT resources FROM revision WHERE id = 1", reads={"revision"})
+RESOURCES_CHANGED = statement(
+    "UPDATE revision SET resources = resources + 1 WHERE id = 1",
+    writes={"revision"},
+)
+# For a new key.
+SEALED_RESOURCES = statement(
+    "SELECT kind, namespace, name FROM resource WHERE kind <> 'app'",
+    reads={"resource"},
+)
+RESEAL_RESOURCE = statement(
+    """
+    UPDATE resource SET document = :document
+    WHERE kind = :kind AND namespace = :namespace AND name = :name
+    """,
+    writes={"resource"},
+)
 
 _APP, _CONFIG, _SECRET, _REGISTRY = "app", "config", "secret", "registry"
 _SYSTEM = "system"
@@ -32,8 +92,8 @@ _SECRET_SPEC = msgspec.json.Decoder(SecretSpec)
 _REGISTRY_SPEC = msgspec.json.Decoder(RegistrySpec)
 
 
-class ResourcePart(ListedPart):
-    """What operators describe, and the catalogs made of it."""
+class ResourcePart(LabelPart):
+    """What operators describe."""
 
     def __init__(self, run: Run, sealer: Sealer, memory: Memory) -> None:
         super().__init__(run, sealer, memory)
@@ -43,30 +103,9 @@ class ResourcePart(ListedPart):
         self._changed_resources = False
 
     def next_version(self) -> str:
-        return str(self._run(sql.NEXT_VERSION, NOTHING)[0][0])
+        """A decimal number higher than any given before, also to things since deleted."""
+        return str(self._run(NEXT_VERSION, NOTHING)[0][0])
 
-    # nodes
-    def node(self, namespace: str, name: str) -> Node | None:
-        return first(node_of, self._run(sql.NODE, {"namespace": namespace, "name": name}))
-
-    def nodes(self, namespace: str) -> Sequence[Node]:
-        return [node_of(row) for row in self._run(sql.NODES, {"namespace": namespace})]
-
-    def put_node(self, node: Node) -> None:
-        row = described(node, document(node.spec))
-        self._run(sql.PUT_NODE, {**row, "mode": node.mode.value, "core": document(node.core)})
-        self._label(NODE, node, node.labels)
-
-    def list_nodes(self, namespace: str, options: ListOptions) -> Page[Node]:
-        return self._page(NODE, namespace, options, self.node)
-
-    def delete_node(self, namespace: str, name: str) -> bool:
-        there = bool(self._run(sql.DELETE_NODE, {"namespace": namespace, "name": name}))
-        if there:
-            self._unlabel(NODE, namespace, name)
-        return there
-
-    # apps, configs, secrets, registries
     def app(self, namespace: str, name: str) -> App | None:
         return first(self._app, self._resource(_APP, namespace, name))
 
@@ -86,22 +125,28 @@ class ResourcePart(ListedPart):
         self._note_uses(app)
 
     def delete_app(self, namespace: str, name: str) -> bool:
-        self._run(sql.DELETE_USES, {"namespace": namespace, "name": name})
+        self._run(DELETE_USES, {"namespace": namespace, "name": name})
         return self._delete_resource(_APP, namespace, name)
 
     def catalog(self, namespace: str) -> Catalog:
+        """The apps of the namespace; the same object as long as no resource has changed."""
         known = self._catalogs.get(namespace)
         if known is None:
             known = self._catalogs[namespace] = self._find_catalog(namespace)
         return known
 
     def system_apps(self, namespace: str) -> SystemApps | None:
+        """What the nodes of the namespace are given; None where nobody said anything.
+
+        Unavailable as for `config`.
+        """
         return first(self._system_apps, self._resource(_SYSTEM, namespace, SYSTEM_APPS))
 
     def put_system_apps(self, system: SystemApps) -> None:
         self._put_resource(_SYSTEM, system, self._sealed(_SYSTEM, system), {})
 
     def config(self, namespace: str, name: str) -> Config | None:
+        """Unavailable if it cannot be unsealed with this server's key."""
         return first(self._config, self._resource(_CONFIG, namespace, name))
 
     def configs(self, namespace: str) -> Sequence[Config]:
@@ -117,6 +162,7 @@ class ResourcePart(ListedPart):
         return self._delete_resource(_CONFIG, namespace, name)
 
     def secret(self, namespace: str, name: str) -> Secret | None:
+        """Unavailable if it cannot be unsealed with this server's key."""
         return first(self._secret, self._resource(_SECRET, namespace, name))
 
     def secrets(self, namespace: str) -> Sequence[Secret]:
@@ -132,6 +178,7 @@ class ResourcePart(ListedPart):
         return self._delete_resource(_SECRET, namespace, name)
 
     def registry(self, namespace: str, name: str) -> Registry | None:
+        """Unavailable if it cannot be unsealed with this server's key."""
         return first(self._registry, self._resource(_REGISTRY, namespace, name))
 
     def registries(self, namespace: str) -> Sequence[Registry]:
@@ -147,40 +194,24 @@ class ResourcePart(ListedPart):
     def delete_registry(self, namespace: str, name: str) -> bool:
         return self._delete_resource(_REGISTRY, namespace, name)
 
-    def label_all(self) -> None:
-        """Fill in the labels, and the uses, of what an older version of the server has put."""
-        find: Mapping[str, Callable[[str, str], Node | App | Config | None]] = {
-            NODE: self.node,
-            _APP: self.app,
-            _CONFIG: self.config,
-        }
-        for kind, namespace, name in self._run(sql.UNLABELLED, NOTHING):
-            noun = find[kind](namespace, name)
-            if noun is not None:
-                labels = noun.labels if isinstance(noun, Node) else noun.spec.labels
-                self._label(kind, noun, labels)
-            if isinstance(noun, App):
-                self._note_uses(noun)
-        self._run(sql.ALL_LABELLED, NOTHING)
-
     # the rows that several nouns share
     def _resource(self, kind: str, namespace: str, name: str) -> Sequence[Row]:
-        return self._run(sql.RESOURCE, {"kind": kind, "namespace": namespace, "name": name})
+        return self._run(FIND_RESOURCE, {"kind": kind, "namespace": namespace, "name": name})
 
     def _resources(self, kind: str, namespace: str) -> Sequence[Row]:
-        return self._run(sql.RESOURCES, {"kind": kind, "namespace": namespace})
+        return self._run(ALL_RESOURCES, {"kind": kind, "namespace": namespace})
 
     def _put_resource(
         self, kind: str, resource: Resource, text: str, labels: Mapping[str, str]
     ) -> None:
         row = {**described(resource, text), "kind": kind, "version": resource.version}
-        self._run(sql.PUT_RESOURCE, row)
+        self._run(PUT_RESOURCE, row)
         self._label(kind, resource, labels)
         self._note_change()
 
     def _delete_resource(self, kind: str, namespace: str, name: str) -> bool:
         key = {"kind": kind, "namespace": namespace, "name": name}
-        there = bool(self._run(sql.DELETE_RESOURCE, key))
+        there = bool(self._run(DELETE_RESOURCE, key))
         if there:
             self._unlabel(kind, namespace, name)
             self._note_change()
@@ -188,7 +219,7 @@ class ResourcePart(ListedPart):
 
     def _note_change(self) -> None:
         if not self._changed_resources:
-            self._run(sql.RESOURCES_CHANGED, NOTHING)
+            self._run(RESOURCES_CHANGED, NOTHING)
             self._changed_resources = True
         self._catalogs.clear()
 
@@ -198,7 +229,7 @@ class ResourcePart(ListedPart):
 
         if self._changed_resources:
             return build(None)
-        revision: int = self._run(sql.RESOURCES_REVISION, NOTHING)[0][0]
+        revision: int = self._run(RESOURCES_REVISION, NOTHING)[0][0]
         return self._memory.catalogs.value(namespace, revision, build)
 
     def _app(self, row: Row) -> App:

@@ -1,5 +1,4 @@
-"""Revisions of apps, configs, secrets and registries."""
-# ruff: noqa: D102  # `revision_interface` says what each method promises
+"""Revisions of apps, configs, secrets and registries; none is ever changed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,20 +9,86 @@ from cloud.core.app import AppSpec
 from cloud.core.audit import Actor
 from cloud.core.config import ConfigSpec
 from cloud.core.registry import RegistrySpec
-from cloud.core.revisions import (
-    KeptRevision,
-    RevisedKind,
-    Revision,
-    RevisionAction,
-    Spec,
-    Thing,
-)
+from cloud.core.revisions import KeptRevision, RevisedKind, Revision, RevisionAction, Spec, Thing
 from cloud.core.secret import SecretSpec
-from cloud.store import revision_sql
-from cloud.store.parts.part import Part, first
-from cloud.store.rows import Parameters, Row, document, micros, moment
+from cloud.store.parts.part import (
+    Part,
+    first,
+)
+from cloud.store.rows import ALL, Parameters, Row, document, micros, moment
 from cloud.store.sealing import is_plain
-from cloud.store.selection import ALL
+from cloud.store.statements import statement
+
+PUT_REVISION = statement(
+    """
+    INSERT INTO resource_revision (kind, namespace, name, number, version, time,
+        actor_kind, actor_name, actor_namespace, reason, action, document)
+    VALUES (:kind, :namespace, :name, :number, :version, :time,
+        :actor_kind, :actor_name, :actor_namespace, :reason, :action, :document)
+    """,
+    writes={"resource_revision"},
+)
+COUNT_REVISIONS = statement(
+    """
+    SELECT count(*) FROM resource_revision
+    WHERE kind = :kind AND namespace = :namespace AND name = :name
+    """,
+    reads={"resource_revision"},
+)
+REVISIONS = statement(
+    """
+    SELECT number, version, time, actor_kind, actor_name, actor_namespace, reason, action
+    FROM resource_revision
+    WHERE kind = :kind AND namespace = :namespace AND name = :name AND number < :below
+    ORDER BY number DESC LIMIT :limit
+    """,
+    reads={"resource_revision"},
+)
+REVISION = statement(
+    """
+    SELECT number, version, time, actor_kind, actor_name, actor_namespace, reason, action, document
+    FROM resource_revision
+    WHERE kind = :kind AND namespace = :namespace AND name = :name AND number = :number
+    """,
+    reads={"resource_revision"},
+)
+DELETE_OLD_REVISIONS = statement(
+    """
+    DELETE FROM resource_revision
+    WHERE kind = :kind AND namespace = :namespace AND name = :name AND number <= :number
+    """,
+    writes={"resource_revision"},
+)
+FORGET_DELETED = statement(
+    """
+    DELETE FROM resource_revision WHERE kind = :kind AND namespace = :namespace AND name IN (
+        SELECT gone.name FROM resource_revision AS gone
+        WHERE gone.kind = :kind AND gone.namespace = :namespace AND gone.action = 'delete'
+            AND NOT {exists} (
+                SELECT 1 FROM resource_revision AS later
+                WHERE later.kind = gone.kind AND later.namespace = gone.namespace
+                    AND later.name = gone.name AND later.number > gone.number
+            )
+        ORDER BY gone.time DESC, gone.name DESC LIMIT :limit OFFSET :kept
+    )
+    """,
+    writes={"resource_revision"},
+)
+# For a new key.
+SEALED_REVISIONS = statement(
+    """
+    SELECT kind, namespace, name, number FROM resource_revision
+    WHERE kind <> 'app' AND document IS NOT NULL
+    """,
+    reads={"resource_revision"},
+)
+RESEAL_REVISION = statement(
+    """
+    UPDATE resource_revision SET document = :document
+    WHERE kind = :kind AND namespace = :namespace AND name = :name AND number = :number
+    """,
+    writes={"resource_revision"},
+)
 
 _SPECS: Mapping[RevisedKind, msgspec.json.Decoder[Any]] = {
     RevisedKind.APP: msgspec.json.Decoder(AppSpec),
@@ -34,9 +99,10 @@ _SPECS: Mapping[RevisedKind, msgspec.json.Decoder[Any]] = {
 
 
 class RevisionPart(Part):
-    """What things were."""
+    """Revisions."""
 
     def put_revision(self, thing: Thing, revision: Revision, spec: Spec | None) -> None:
+        """Keep what the thing is from now on; its number is above all there were."""
         row: Parameters = {
             **_key(thing),
             "number": revision.number,
@@ -49,28 +115,33 @@ class RevisionPart(Part):
             "action": revision.action.value,
             "document": None if spec is None else self._text(thing, spec),
         }
-        self._run(revision_sql.PUT_REVISION, row)
+        self._run(PUT_REVISION, row)
 
     def count_revisions(self, thing: Thing) -> int:
-        count: int = self._run(revision_sql.COUNT_REVISIONS, _key(thing))[0][0]
+        """How many are kept."""
+        count: int = self._run(COUNT_REVISIONS, _key(thing))[0][0]
         return count
 
     def revisions(self, thing: Thing, *, below: int, limit: int) -> Sequence[Revision]:
+        """Up to *limit* with a number *below* that, newest first."""
         page: Parameters = {**_key(thing), "below": below, "limit": limit}
-        return [_revision(row) for row in self._run(revision_sql.REVISIONS, page)]
+        return [_revision(row) for row in self._run(REVISIONS, page)]
 
     def revision(self, thing: Thing, number: int) -> KeptRevision | None:
-        found = self._run(revision_sql.REVISION, {**_key(thing), "number": number})
+        """Unavailable if it cannot be unsealed with this server's key."""
+        found = self._run(REVISION, {**_key(thing), "number": number})
         return first(
             lambda row: KeptRevision(_revision(row[:-1]), self._spec(thing, row[-1])), found
         )
 
     def delete_old_revisions(self, thing: Thing, number: int) -> None:
-        self._run(revision_sql.DELETE_OLD_REVISIONS, {**_key(thing), "number": number})
+        """Forget those of the thing up to *number*."""
+        self._run(DELETE_OLD_REVISIONS, {**_key(thing), "number": number})
 
     def forget_deleted(self, kind: RevisedKind, namespace: str, kept: int) -> None:
+        """Forget all revisions of things that are deleted, but for the last *kept* of them."""
         which: Parameters = {"kind": kind.value, "namespace": namespace}
-        self._run(revision_sql.FORGET_DELETED, {**which, "kept": kept, "limit": ALL})
+        self._run(FORGET_DELETED, {**which, "kept": kept, "limit": ALL})
 
     def _text(self, thing: Thing, spec: Spec) -> str:
         text = document(spec)

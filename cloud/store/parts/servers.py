@@ -1,34 +1,49 @@
-"""Which servers share the database, and which of them is gone."""
-# ruff: noqa: D102  # `interface` says what each method promises
+"""Servers that share the database, and those that are gone."""
 
 from datetime import datetime
 
-from cloud.store.parts.part import Part
+from cloud.store.parts.part import (
+    Part,
+)
 from cloud.store.rows import micros
+from cloud.store.statements import statement
 
-NOTE_SERVER = """
-INSERT INTO server (id, seen) VALUES (:id, :now) ON CONFLICT (id) DO UPDATE SET seen = excluded.seen
-"""
-CLAIM_SERVER = """
-UPDATE server SET seen = :now WHERE id =
-    (SELECT id FROM server WHERE seen < :since ORDER BY seen, id LIMIT 1)
-AND seen < :since RETURNING id
-"""
-KEEP_SERVER = "UPDATE server SET seen = :now WHERE id = :id"
-FORGET_SERVER = "DELETE FROM server WHERE id = :id"
+RECORD_SERVER = statement(
+    """
+    INSERT INTO server (id, seen) VALUES (:id, :now) ON CONFLICT (id) DO UPDATE SET seen =
+        excluded.seen
+    """,
+    writes={"server"},
+)
+CLAIM_SERVER = statement(
+    """
+    UPDATE server SET seen = :now WHERE id =
+        (SELECT id FROM server WHERE seen < :since ORDER BY seen, id LIMIT 1 {skip_locked})
+    AND seen < :since RETURNING id
+    """,
+    writes={"server"},
+)
+KEEP_SERVER = statement("UPDATE server SET seen = :now WHERE id = :id", writes={"server"})
+FORGET_SERVER = statement("DELETE FROM server WHERE id = :id", writes={"server"})
 
 
 class ServerPart(Part):
-    """The servers."""
+    """Servers."""
 
     def note_server(self, server_id: str, now: datetime) -> None:
-        self._run(NOTE_SERVER, {"id": server_id, "now": micros(now)})
+        """Remember that the server was there at *now*."""
+        self._run(RECORD_SERVER, {"id": server_id, "now": micros(now)})
 
     def claim_server(self, since: datetime, now: datetime) -> str | None:
+        """One of the servers not noted since *since*, noted again at *now*: no two callers get it.
+
+        None: there is none.
+        """
         found = self._run(CLAIM_SERVER, {"since": micros(since), "now": micros(now)})
         return str(found[0][0]) if found else None
 
     def keep_server(self, server_id: str, now: datetime) -> None:
+        """As `note_server`, but for one that was forgotten."""
         self._run(KEEP_SERVER, {"id": server_id, "now": micros(now)})
 
     def forget_server(self, server_id: str) -> None:

@@ -1,64 +1,68 @@
 """The tables of events, and of what is remembered so that nothing is told twice."""
 
+from cloud.store.tables.definition import definition
+
 EVENTS = (
     # What happened and has no number yet; the id says in which order.
-    """
+    definition("""
     CREATE TABLE new_event (
-        id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
-        time INTEGER NOT NULL,
-        type TEXT NOT NULL,
-        namespace TEXT NOT NULL,
-        kind TEXT NOT NULL,
-        name TEXT NOT NULL,
-        document TEXT NOT NULL
-    ) STRICT
-    """,
-    """
+        id {integer} NOT NULL {counted_key},
+        time {integer} NOT NULL,
+        type {text} NOT NULL,
+        namespace {text} NOT NULL,
+        kind {text} NOT NULL,
+        name {text} NOT NULL,
+        document {text} NOT NULL
+    ){strict}
+    """),
+    definition("""
     CREATE TABLE event (
-        number INTEGER NOT NULL PRIMARY KEY,
-        time INTEGER NOT NULL,
-        type TEXT NOT NULL,
-        family TEXT NOT NULL,
-        namespace TEXT NOT NULL,
-        kind TEXT NOT NULL,
-        name TEXT NOT NULL,
-        document TEXT NOT NULL
-    ) STRICT
-    """,
+        number {integer} NOT NULL PRIMARY KEY,
+        time {integer} NOT NULL,
+        type {text} NOT NULL,
+        family {text} NOT NULL,
+        namespace {text} NOT NULL,
+        kind {text} NOT NULL,
+        name {text} NOT NULL,
+        document {text} NOT NULL
+    ){strict}
+    """),
     # All that filters look at but names, so that few rows are read of many that are counted.
-    "CREATE INDEX event_of_namespace ON event (namespace, number, type, family, kind, time)",
-    "CREATE INDEX event_of_thing ON event (namespace, kind, name, number)",
+    definition(
+        "CREATE INDEX event_of_namespace ON event (namespace, number, type, family, kind, time)"
+    ),
+    definition("CREATE INDEX event_of_thing ON event (namespace, kind, name, number)"),
     # The last number that was given, and the last of those that are gone.
-    """
+    definition("""
     CREATE TABLE event_head (
-        id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
-        number INTEGER NOT NULL,
-        gone INTEGER NOT NULL
-    ) STRICT
-    """,
-    "INSERT INTO event_head (id, number, gone) VALUES (1, 0, 0)",
+        id {integer} NOT NULL PRIMARY KEY CHECK (id = 1),
+        number {integer} NOT NULL,
+        gone {integer} NOT NULL
+    ){strict}
+    """),
+    definition("INSERT INTO event_head (id, number, gone) VALUES (1, 0, 0)"),
     # Nodes that were said to be ready; until `look` they need not be looked at.
-    """
+    definition("""
     CREATE TABLE ready_node (
-        namespace TEXT NOT NULL,
-        name TEXT NOT NULL,
-        look INTEGER NOT NULL,
+        namespace {text} NOT NULL,
+        name {text} NOT NULL,
+        look {integer} NOT NULL,
         PRIMARY KEY (namespace, name),
         FOREIGN KEY (namespace, name) REFERENCES node (namespace, name) ON DELETE CASCADE
-    ) STRICT
-    """,
-    "CREATE INDEX ready_node_by_look ON ready_node (look)",
+    ){strict}
+    """),
+    definition("CREATE INDEX ready_node_by_look ON ready_node (look)"),
     # Who was there when the server was there last need not be said to be ready again.
-    """
+    definition("""
     INSERT INTO ready_node (namespace, name, look)
     SELECT namespace, name, 0 FROM report
     WHERE received > (SELECT max(received) FROM report) - 3 * report_interval
-    """,
+    """),
     # Certificates of which it was told that they end.
-    """
+    definition("""
     CREATE TABLE ending_certificate (
-        serial TEXT NOT NULL PRIMARY KEY,
-        expires INTEGER NOT NULL
-    ) STRICT
-    """,
+        serial {text} NOT NULL PRIMARY KEY,
+        expires {integer} NOT NULL
+    ){strict}
+    """),
 )

@@ -1,12 +1,14 @@
 """The table of guards."""
 
+from cloud.store.tables.definition import definition
+
 GUARD = (
     # The share is a text: both databases give back just what was put in.
-    """
+    definition("""
     CREATE TABLE guard (
-        namespace TEXT NOT NULL PRIMARY KEY,
-        max_share TEXT NOT NULL,
-        min_nodes INTEGER NOT NULL
-    ) STRICT
-    """,
+        namespace {text} NOT NULL PRIMARY KEY,
+        max_share {text} NOT NULL,
+        min_nodes {integer} NOT NULL
+    ){strict}
+    """),
 )

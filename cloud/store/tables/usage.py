@@ -1,34 +1,36 @@
 """The tables of what nodes say they run, and of what they used over the last day."""
 
+from cloud.store.tables.definition import definition
+
 USAGE = (
     # A digest of the rows of `reported_app`, and the number of the last step with a usage point.
-    "ALTER TABLE report ADD COLUMN running TEXT NOT NULL DEFAULT ''",
-    "ALTER TABLE report ADD COLUMN usage_step INTEGER NOT NULL DEFAULT 0",
-    """
+    definition("ALTER TABLE report ADD COLUMN running {text} NOT NULL DEFAULT ''"),
+    definition("ALTER TABLE report ADD COLUMN usage_step {integer} NOT NULL DEFAULT 0"),
+    definition("""
     CREATE TABLE reported_app (
-        namespace TEXT NOT NULL,
-        name TEXT NOT NULL,
-        app TEXT NOT NULL,
-        version TEXT NOT NULL,
-        state TEXT NOT NULL,
+        namespace {text} NOT NULL,
+        name {text} NOT NULL,
+        app {text} NOT NULL,
+        version {text} NOT NULL,
+        state {text} NOT NULL,
         PRIMARY KEY (namespace, name, app, version),
         FOREIGN KEY (namespace, name) REFERENCES node (namespace, name) ON DELETE CASCADE
-    ) STRICT, WITHOUT ROWID
-    """,
-    "CREATE INDEX reported_app_by_app ON reported_app (namespace, app, version, state)",
-    """
+    ){strict_by_key}
+    """),
+    definition("CREATE INDEX reported_app_by_app ON reported_app (namespace, app, version, state)"),
+    definition("""
     CREATE TABLE usage_point (
-        namespace TEXT NOT NULL,
-        name TEXT NOT NULL,
-        slot INTEGER NOT NULL,
-        time INTEGER NOT NULL,
-        cpu INTEGER,
-        memory INTEGER,
-        cpu_part INTEGER,
-        memory_part INTEGER,
+        namespace {text} NOT NULL,
+        name {text} NOT NULL,
+        slot {integer} NOT NULL,
+        time {integer} NOT NULL,
+        cpu {integer},
+        memory {integer},
+        cpu_part {integer},
+        memory_part {integer},
         PRIMARY KEY (namespace, name, slot),
         FOREIGN KEY (namespace, name) REFERENCES node (namespace, name) ON DELETE CASCADE
-    ) STRICT, WITHOUT ROWID
-    """,
-    "CREATE INDEX record_by_activation ON record (namespace, active_time)",
+    ){strict_by_key}
+    """),
+    definition("CREATE INDEX record_by_activation ON record (namespace, active_time)"),
 )

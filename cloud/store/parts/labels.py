@@ -1,4 +1,4 @@
-"""What is labelled, and listed by its labels."""
+"""Labels, what apps use, and the lists that are made of both."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
@@ -7,18 +7,72 @@ from cloud.core.app import App, UseKind, uses_of
 from cloud.core.listing import ListOptions, Page, parse_field_selector
 from cloud.core.node import Node
 from cloud.core.selectors import Selector, integer_of, matches, parse_selector
-from cloud.store import sql
 from cloud.store.memory import LabelChange, LabelsPlace, Memory
-from cloud.store.parts.part import Part, Resource, Run
-from cloud.store.rows import Parameters, micros, moment
+from cloud.store.parts.part import (
+    Part,
+    Resource,
+    Run,
+)
+from cloud.store.rows import ALL, Parameters, micros, moment
 from cloud.store.sealing import Sealer
-from cloud.store.selection import ALL, NODE, Selection
+from cloud.store.selection import NODE, Selection
+from cloud.store.statements import statement
+
+LABELS = statement(
+    """
+    SELECT key, value, created FROM label
+    WHERE kind = :kind AND namespace = :namespace AND name = :name
+    """,
+    reads={"label"},
+)
+PUT_LABEL = statement(
+    """
+    INSERT INTO label (kind, namespace, name, key, value, number, created)
+    VALUES (:kind, :namespace, :name, :key, :value, :number, :created)
+    """,
+    writes={"label"},
+)
+DELETE_LABELS = statement(
+    """
+    DELETE FROM label WHERE kind = :kind AND namespace = :namespace AND name = :name
+    RETURNING key, value
+    """,
+    writes={"label"},
+)
+LABELS_REVISION = statement(
+    """
+    SELECT revision FROM label_revision WHERE kind = :kind AND namespace = :namespace
+    """,
+    reads={"label_revision"},
+)
+LABELS_CHANGED = statement(
+    """
+    INSERT INTO label_revision (kind, namespace, revision) VALUES (:kind, :namespace, 1)
+    ON CONFLICT (kind, namespace) DO UPDATE SET revision = label_revision.revision + 1
+    RETURNING revision
+    """,
+    writes={"label_revision"},
+)
+# What an older version of the server has put, whose labels and uses are to be filled in.
+UNLABELLED = statement("SELECT kind, namespace, name FROM unlabelled", reads={"unlabelled"})
+ALL_LABELLED = statement("DELETE FROM unlabelled", writes={"unlabelled"})
+PUT_USE = statement(
+    """
+    INSERT INTO app_use (namespace, name, used_kind, used_name, created)
+    VALUES (:namespace, :name, :used_kind, :used_name, :created)
+    """,
+    writes={"app_use"},
+)
+DELETE_USES = statement(
+    "DELETE FROM app_use WHERE namespace = :namespace AND name = :name",
+    writes={"app_use"},
+)
 
 T = TypeVar("T")
 
 
-class ListedPart(Part):
-    """Labels, what apps use, and the lists made of both."""
+class LabelPart(Part):
+    """What is labelled, and listed by its labels."""
 
     def __init__(self, run: Run, sealer: Sealer, memory: Memory) -> None:
         super().__init__(run, sealer)
@@ -27,32 +81,6 @@ class ListedPart(Part):
         # are its own until it is committed.
         self._relabelled: dict[LabelsPlace, tuple[int, list[LabelChange]]] = {}
 
-    def _label(self, kind: str, noun: Node | Resource, labels: Mapping[str, str]) -> None:
-        key = {"kind": kind, "namespace": noun.namespace, "name": noun.name}
-        created = micros(noun.created)
-        found = self._run(sql.LABELS, key)
-        before = {label: value for label, value, _ in found}
-        # Nothing says whether something that has no labels has been there before.
-        if before and before == labels and all(age == created for _, _, age in found):
-            return
-        if before:
-            self._run(sql.DELETE_LABELS, key)
-        for label, value in labels.items():
-            own: Parameters = {"key": label, "value": value, "number": integer_of(value)}
-            self._run(sql.PUT_LABEL, {**key, **own, "created": created})
-        self._note_relabelled((kind, noun.namespace), LabelChange(before or None, labels))
-
-    def _unlabel(self, kind: str, namespace: str, name: str) -> None:
-        key = {"kind": kind, "namespace": namespace, "name": name}
-        before = {label: value for label, value in self._run(sql.DELETE_LABELS, key)}  # noqa: C416
-        self._note_relabelled((kind, namespace), LabelChange(before, None))
-
-    def _note_relabelled(self, place: LabelsPlace, change: LabelChange) -> None:
-        if place not in self._relabelled:
-            key = {"kind": place[0], "namespace": place[1]}
-            self._relabelled[place] = (self._run(sql.LABELS_CHANGED, key)[0][0], [])
-        self._relabelled[place][1].append(change)
-
     def remember(self) -> None:
         """Let later totals go on from what this transaction changed; for after its commit."""
         for place, (revision, changes) in self._relabelled.items():
@@ -60,21 +88,38 @@ class ListedPart(Part):
             if place[0] == NODE:
                 self._memory.changes.note(place, revision, changes)
 
-    def count_selected(self, namespace: str, selector: str) -> int:
-        """As in `usage_interface`."""
-        terms = parse_selector(selector)
-        if not terms:
-            return 0
-        return self._total(
-            (NODE, namespace), selector, Selection(self._run, NODE, namespace, terms)
-        )
+    def _label(self, kind: str, noun: Node | Resource, labels: Mapping[str, str]) -> None:
+        key = {"kind": kind, "namespace": noun.namespace, "name": noun.name}
+        created = micros(noun.created)
+        found = self._run(LABELS, key)
+        before = {label: value for label, value, _ in found}
+        # Nothing says whether something that has no labels has been there before.
+        if before and before == labels and all(age == created for _, _, age in found):
+            return
+        if before:
+            self._run(DELETE_LABELS, key)
+        for label, value in labels.items():
+            own: Parameters = {"key": label, "value": value, "number": integer_of(value)}
+            self._run(PUT_LABEL, {**key, **own, "created": created})
+        self._note_relabelled((kind, noun.namespace), LabelChange(before or None, labels))
+
+    def _unlabel(self, kind: str, namespace: str, name: str) -> None:
+        key = {"kind": kind, "namespace": namespace, "name": name}
+        before = {label: value for label, value in self._run(DELETE_LABELS, key)}  # noqa: C416
+        self._note_relabelled((kind, namespace), LabelChange(before, None))
+
+    def _note_relabelled(self, place: LabelsPlace, change: LabelChange) -> None:
+        if place not in self._relabelled:
+            key = {"kind": place[0], "namespace": place[1]}
+            self._relabelled[place] = (self._run(LABELS_CHANGED, key)[0][0], [])
+        self._relabelled[place][1].append(change)
 
     def _note_uses(self, app: App) -> None:
         key = {"namespace": app.namespace, "name": app.name}
-        self._run(sql.DELETE_USES, key)
+        self._run(DELETE_USES, key)
         for kind, name in {(use.kind, use.name) for use in uses_of(app.spec)}:
             use = {"used_kind": kind.value, "used_name": name, "created": micros(app.created)}
-            self._run(sql.PUT_USE, {**key, **use})
+            self._run(PUT_USE, {**key, **use})
 
     def _page(
         self,
@@ -105,7 +150,7 @@ class ListedPart(Part):
         """The total of *selection*, counted once and from then on with the labels that change."""
         if place in self._relabelled:
             return selection.total()
-        found = self._run(sql.LABELS_REVISION, {"kind": place[0], "namespace": place[1]})
+        found = self._run(LABELS_REVISION, {"kind": place[0], "namespace": place[1]})
         revision: int = found[0][0] if found else 0
 
         def make(kept: tuple[int, int] | None) -> int:

@@ -1,0 +1,120 @@
+"""Tokens that open the API."""
+
+from collections.abc import Sequence
+
+from cloud.core.listing import (
+    ListOptions,
+    Page,
+)
+from cloud.core.tokens import ApiToken, Role
+from cloud.errors import Conflict
+from cloud.store.parts.part import DuplicateKey, Part, first, page_bounds, page_of
+from cloud.store.rows import Parameters, Row, micros, micros_or_none, moment, moment_or_none
+from cloud.store.statements import statement
+
+API_TOKEN = statement(
+    """
+    SELECT namespace, name, digest, role, created, expires, last_used FROM api_token
+    WHERE digest = :digest
+    """,
+    reads={"api_token"},
+)
+API_TOKENS = statement(
+    """
+    SELECT namespace, name, digest, role, created, expires, last_used FROM api_token
+    WHERE namespace = :namespace ORDER BY created, name
+    """,
+    reads={"api_token"},
+)
+API_TOKENS_PAGE = statement(
+    """
+    SELECT namespace, name, digest, role, created, expires, last_used FROM api_token
+    WHERE (:namespace = '*' OR namespace = :namespace)
+        AND (created, namespace || '/' || name) > (:after, :after_name)
+    ORDER BY created, namespace || '/' || name LIMIT :limit
+    """,
+    reads={"api_token"},
+)
+COUNT_API_TOKENS = statement(
+    """
+    SELECT count(*) FROM api_token WHERE :namespace = '*' OR namespace = :namespace
+    """,
+    reads={"api_token"},
+)
+PUT_API_TOKEN = statement(
+    """
+    INSERT INTO api_token (namespace, name, digest, role, created, expires, last_used)
+    VALUES (:namespace, :name, :digest, :role, :created, :expires, :last_used)
+    ON CONFLICT (namespace, name) DO UPDATE SET
+        digest = excluded.digest, role = excluded.role, created = excluded.created,
+        expires = excluded.expires, last_used = excluded.last_used
+    """,
+    writes={"api_token"},
+)
+DELETE_API_TOKEN = statement(
+    """
+    DELETE FROM api_token WHERE namespace = :namespace AND name = :name RETURNING name
+    """,
+    writes={"api_token"},
+)
+
+
+class ApiTokenPart(Part):
+    """Tokens of people and programs."""
+
+    def api_token(self, digest: str) -> ApiToken | None:
+        return first(_api_token_of, self._run(API_TOKEN, {"digest": digest}))
+
+    def api_tokens(self, namespace: str) -> Sequence[ApiToken]:
+        found = self._run(API_TOKENS, {"namespace": namespace})
+        return [_api_token_of(row) for row in found]
+
+    def list_api_tokens(self, namespace: str, options: ListOptions) -> Page[ApiToken]:
+        """Oldest first; EVERYWHERE stands for those of every namespace. No selectors."""
+        key = {"namespace": namespace}
+        rows = self._run(API_TOKENS_PAGE, {**key, **page_bounds(options)})
+        total: int = self._run(COUNT_API_TOKENS, key)[0][0]
+        return page_of(
+            [_api_token_of(row) for row in rows],
+            total,
+            options.limit,
+            lambda token: (token.created, f"{token.namespace}/{token.name}"),
+        )
+
+    def put_api_token(self, token: ApiToken) -> None:
+        """Conflict if a token of another name has the same digest."""
+        try:
+            self._run(PUT_API_TOKEN, _api_token_row(token))
+        except DuplicateKey as error:
+            raise Conflict("token", token.name) from error
+
+    def delete_api_token(self, namespace: str, name: str) -> bool:
+        key = {"namespace": namespace, "name": name}
+        return bool(self._run(DELETE_API_TOKEN, key))
+
+
+def _api_token_of(row: Row) -> ApiToken:
+    """The token of a row of `API_TOKEN`."""
+    namespace, name, digest, role, created, expires, last_used = row
+    return ApiToken(
+        namespace,
+        name,
+        digest,
+        Role(role),
+        moment(created),
+        moment_or_none(expires),
+        moment_or_none(last_used),
+    )
+
+
+def _api_token_row(token: ApiToken) -> Parameters:
+    """Parameters of `PUT_API_TOKEN`."""
+    return {
+        "namespace": token.namespace,
+        "name": token.name,
+        "digest": token.digest,
+        "role": token.role.value,
+        "created": micros(token.created),
+        "expires": micros_or_none(token.expires),
+        "last_used": micros_or_none(token.last_used),
+    }

@@ -1,0 +1,164 @@
+"""Nodes and their properties."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import msgspec
+
+from cloud.core.core_configuration import CoreConfiguration, Mode
+from cloud.core.listing import (
+    ListOptions,
+    Page,
+)
+from cloud.core.node import Node, NodeSpec, effective_labels
+from cloud.core.properties import NO_PROPERTIES, Properties
+from cloud.core.selectors import Selector, parse_selector
+from cloud.errors import NotFound
+from cloud.store.parts.labels import LabelPart
+from cloud.store.parts.part import (
+    described,
+    first,
+)
+from cloud.store.rows import Row, document, moment
+from cloud.store.selection import NODE, Selection
+from cloud.store.statements import statement
+
+FIND_NODE = statement(
+    """
+    SELECT namespace, name, document, created, updated, mode, core FROM node
+    WHERE namespace = :namespace AND name = :name
+    """,
+    reads={"node"},
+)
+ALL_NODES = statement(
+    """
+    SELECT namespace, name, document, created, updated, mode, core FROM node
+    WHERE namespace = :namespace ORDER BY created, name
+    """,
+    reads={"node"},
+)
+PUT_NODE = statement(
+    """
+    INSERT INTO node (namespace, name, document, created, updated, mode, core)
+    VALUES (:namespace, :name, :document, :created, :updated, :mode, :core)
+    ON CONFLICT (namespace, name) DO UPDATE SET
+        document = excluded.document, created = excluded.created, updated = excluded.updated,
+        mode = excluded.mode, core = excluded.core
+    """,
+    writes={"node"},
+)
+DELETE_NODE = statement(
+    "DELETE FROM node WHERE namespace = :namespace AND name = :name RETURNING name",
+    writes={
+        "deploy",
+        "last_certificate",
+        "node",
+        "node_command",
+        "ready_node",
+        "report",
+        "reported_app",
+        "stale_node",
+        "usage_point",
+    },
+)
+PROPERTIES = statement(
+    "SELECT properties FROM node WHERE namespace = :namespace AND name = :name",
+    reads={"node"},
+)
+PUT_PROPERTIES = statement(
+    """
+    UPDATE node SET properties = :properties WHERE namespace = :namespace AND name = :name
+    RETURNING name
+    """,
+    writes={"node"},
+)
+
+_NODE_SPEC = msgspec.json.Decoder(NodeSpec)
+_CORE = msgspec.json.Decoder(CoreConfiguration)
+_PROPERTIES = msgspec.json.Decoder(Properties)
+
+
+class NodePart(LabelPart):
+    """Nodes."""
+
+    def node(self, namespace: str, name: str) -> Node | None:
+        return first(node_of, self._run(FIND_NODE, {"namespace": namespace, "name": name}))
+
+    def nodes(self, namespace: str) -> Sequence[Node]:
+        """All nodes of the namespace, oldest first, then by name; so are all lists here."""
+        return [node_of(row) for row in self._run(ALL_NODES, {"namespace": namespace})]
+
+    def list_nodes(self, namespace: str, options: ListOptions) -> Page[Node]:
+        """The page that *options* asks for; so are all lists here.
+
+        Nothing is loaded that is not on it. Invalid for a selector that cannot be read.
+        """
+        return self._page(NODE, namespace, options, self.node)
+
+    def put_node(self, node: Node) -> None:
+        row = described(node, document(node.spec))
+        self._run(PUT_NODE, {**row, "mode": node.mode.value, "core": document(node.core)})
+        self._label(NODE, node, node.labels)
+
+    def delete_node(self, namespace: str, name: str) -> bool:
+        """Forget the node and its report; its certificates stay on record."""
+        there = bool(self._run(DELETE_NODE, {"namespace": namespace, "name": name}))
+        if there:
+            self._unlabel(NODE, namespace, name)
+        return there
+
+    def count_matching(self, namespace: str, selector: Selector) -> int:
+        """How many nodes an app with *selector* is for; without terms: none."""
+        return Selection(self._run, NODE, namespace, selector).total() if selector else 0
+
+    def count_selected(self, namespace: str, selector: str) -> int:
+        """How many nodes an app with *selector* is for; remembered, asking again is free."""
+        terms = parse_selector(selector)
+        if not terms:
+            return 0
+        return self._total(
+            (NODE, namespace), selector, Selection(self._run, NODE, namespace, terms)
+        )
+
+    def properties(self, namespace: str, name: str) -> Properties:
+        """Those of the node, none where there is no such node."""
+        found = self._run(PROPERTIES, {"namespace": namespace, "name": name})
+        return properties_of(found[0][0] if found else None)
+
+    def put_properties(self, namespace: str, name: str, properties: Properties) -> None:
+        """NotFound if there is no such node."""
+        row = {"namespace": namespace, "name": name, "properties": document(properties)}
+        if not self._run(PUT_PROPERTIES, row):
+            raise NotFound("node", name)
+
+
+def node_of(row: Row) -> Node:
+    """The node of a row of `FIND_NODE`."""
+    namespace, name, text, created, updated, mode, core = row
+    return Node(
+        namespace,
+        name,
+        _NODE_SPEC.decode(text),
+        moment(created),
+        moment(updated),
+        Mode(mode),
+        _CORE.decode(core),
+    )
+
+
+def properties_of(text: str | None) -> Properties:
+    """The properties in a row of `PROPERTIES`."""
+    return NO_PROPERTIES if text is None else _PROPERTIES.decode(text)
+
+
+# The same for report after report: reading them is a tenth of what taking a report costs.
+@lru_cache(maxsize=16_384)
+def labels_of(name: str, text: str) -> Mapping[str, str]:
+    """The effective labels of a node whose document is *text*."""
+    return effective_labels(name, _NODE_SPEC.decode(text).labels)
+
+
+@lru_cache(maxsize=1024)
+def core_of(text: str) -> CoreConfiguration:
+    """The core configuration in a row of `FIND_NODE`."""
+    return _CORE.decode(text)

@@ -1,0 +1,80 @@
+"""Nodes that are ready, and when each has to be looked at again."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from cloud.core.readiness import QUIET
+from cloud.errors import NotFound
+from cloud.store.parts.part import BrokenReference, Part
+from cloud.store.rows import Parameters, micros
+from cloud.store.statements import statement
+
+RECORD_READY = statement(
+    """
+    INSERT INTO ready_node (namespace, name, look) VALUES (:namespace, :name, :look)
+    ON CONFLICT (namespace, name) DO NOTHING RETURNING name
+    """,
+    reads={"node"},
+    writes={"ready_node"},
+)
+ANY_TO_LOOK_AT = statement(
+    "SELECT name FROM ready_node WHERE look <= :now LIMIT 1",
+    reads={"ready_node"},
+)
+# Whoever was heard since is looked at once that is too long ago.
+LOOK_LATER = statement(
+    """
+    UPDATE ready_node SET look = coalesce((
+        SELECT :quiet * report_interval + CASE
+            WHEN received >= :listening AND received >= coalesce(usage_received, 0) THEN received
+            WHEN usage_received >= :listening THEN usage_received
+            ELSE :listening END
+        FROM report AS own WHERE own.namespace = ready_node.namespace
+            AND own.name = ready_node.name
+    ), 0) WHERE look <= :now
+    """,
+    reads={"report"},
+    writes={"ready_node"},
+)
+TAKE_LOST = statement(
+    """
+    DELETE FROM ready_node WHERE (namespace, name) IN
+        (SELECT namespace, name FROM ready_node
+            WHERE look <= :now ORDER BY look LIMIT :limit {skip_locked})
+    RETURNING namespace, name
+    """,
+    reads={"node"},
+    writes={"ready_node"},
+)
+
+
+class ReadinessPart(Part):
+    """Ready nodes."""
+
+    def note_ready(self, namespace: str, name: str, look: datetime) -> bool:
+        """Keep that it is said; False if it was already. NotFound if there is no such node.
+
+        It need not be looked at again before *look*.
+        """
+        row: Parameters = {"namespace": namespace, "name": name, "look": micros(look)}
+        try:
+            return bool(self._run(RECORD_READY, row))
+        except BrokenReference as error:
+            raise NotFound("node", name) from error
+
+    def has_to_look(self, now: datetime) -> bool:
+        """Say whether there are nodes to look at."""
+        return bool(self._run(ANY_TO_LOOK_AT, {"now": micros(now)}))
+
+    def look_later(self, now: datetime, listening: datetime) -> None:
+        """Put looking at nodes off until they have been silent for too long.
+
+        Silence counts from *listening* on, or from when the node was heard, if that is later.
+        """
+        moments: Parameters = {"now": micros(now), "listening": micros(listening)}
+        self._run(LOOK_LATER, {**moments, "quiet": QUIET})
+
+    def take_lost(self, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
+        """Take up to *limit* nodes that are to be looked at off those said to be ready."""
+        taken = self._run(TAKE_LOST, {"now": micros(now), "limit": limit})
+        return sorted((namespace, name) for namespace, name in taken)

@@ -1,0 +1,113 @@
+"""Apps that nodes report as running; counted by indexes, no report is read for it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from cloud.core.readiness import GONE
+from cloud.core.running import RunningApp
+from cloud.core.selectors import parse_selector
+from cloud.store.parts.part import Part
+from cloud.store.rows import Parameters, micros
+from cloud.store.selection import NODE, Selection
+from cloud.store.statements import fragment, statement
+
+RUNNING_APPS = statement(
+    """
+    SELECT app, version, state FROM reported_app WHERE namespace = :namespace AND name = :name
+    ORDER BY app, version
+    """,
+    reads={"reported_app"},
+)
+PUT_RUNNING_APP = statement(
+    """
+    INSERT INTO reported_app (namespace, name, app, version, state)
+    VALUES (:namespace, :name, :app, :version, :state)
+    ON CONFLICT (namespace, name, app, version) DO UPDATE SET state = excluded.state
+    """,
+    reads={"node"},
+    writes={"reported_app"},
+)
+DELETE_RUNNING_APP = statement(
+    """
+    DELETE FROM reported_app
+    WHERE namespace = :namespace AND name = :name AND app = :app AND version = :version
+    """,
+    reads={"node"},
+    writes={"reported_app"},
+)
+SET_RUNNING = statement(
+    """
+    UPDATE report SET running = :running WHERE namespace = :namespace AND name = :name
+    """,
+    writes={"report"},
+)
+COUNT_RUNNING = statement(
+    """
+    SELECT version, state, count(*) FROM reported_app WHERE namespace = :namespace AND app = :app
+    GROUP BY version, state
+    """,
+    reads={"reported_app"},
+)
+
+# fragments of a statement that `selection` puts together
+LACKS = fragment(
+    """NOT {exists} (SELECT 1 FROM reported_app AS said WHERE said.namespace = :namespace
+AND said.name = place.name AND said.app = :app AND said.version = :version
+AND said.state = 'running')""",
+    reads={"reported_app"},
+)
+IS_AWAY = fragment(
+    """NOT {exists} (SELECT 1 FROM report WHERE report.namespace = :namespace
+AND report.name = place.name AND :now - CASE WHEN usage_received > received
+THEN usage_received ELSE received END < :gone * report_interval)""",
+    reads={"report"},
+)
+
+
+class RunningAppPart(Part):
+    """Reported apps."""
+
+    def running_apps(self, namespace: str, name: str) -> Sequence[RunningApp]:
+        """What the node was last noted to run, in the order of names and versions."""
+        found = self._run(RUNNING_APPS, {"namespace": namespace, "name": name})
+        return [RunningApp(*row) for row in found]
+
+    def put_running(
+        self, namespace: str, name: str, apps: Sequence[RunningApp], digest: str
+    ) -> None:
+        """Note what the node runs, and the *digest* of it; only what differs is written.
+
+        The node has to have a report.
+        """
+        key: Parameters = {"namespace": namespace, "name": name}
+        # First, so that whoever notes the same node at the same time waits here.
+        self._run(SET_RUNNING, {**key, "running": digest})
+        before = set(self.running_apps(namespace, name))
+        kept = {(app.name, app.version) for app in apps}
+        for app in sorted(before):
+            if (app.name, app.version) not in kept:
+                own: Parameters = {"app": app.name, "version": app.version}
+                self._run(DELETE_RUNNING_APP, {**key, **own})
+        for app in apps:
+            if app not in before:
+                own = {"app": app.name, "version": app.version, "state": app.state}
+                self._run(PUT_RUNNING_APP, {**key, **own})
+
+    def count_running(self, namespace: str, app: str) -> Mapping[tuple[str, str], int]:
+        """How many nodes report *app*, by version and `RunState`."""
+        found = self._run(COUNT_RUNNING, {"namespace": namespace, "app": app})
+        return {(version, state): count for version, state, count in found}
+
+    def count_away(
+        self, namespace: str, selector: str, app: str, version: str, now: datetime
+    ) -> int:
+        """How many of the selected nodes do not run *app* at *version*, and are offline at *now*.
+
+        So are those that never reported. Looks at each selected node.
+        """
+        terms = parse_selector(selector)
+        if not terms:
+            return 0
+        values: Parameters = {"app": app, "version": version, "now": micros(now), "gone": GONE}
+        selection = Selection(self._run, NODE, namespace, terms)
+        return selection.count_where((LACKS, IS_AWAY), values)

@@ -1,0 +1,113 @@
+"""A statement: its text for each database, and the tables that it reads and writes.
+
+A text is written once, with named parameters (`:name`) and with a marker wherever SQLite and
+PostgreSQL differ; an unknown marker is a KeyError at import. Nothing else about a text matters to
+the code that runs it: not its words, not its line breaks.
+
+| marker | meaning |
+|---|---|
+| `{skip_locked}` | rows that another transaction has claimed are left to it |
+| `{position}` | the function that finds a text in a text; 0: not found |
+| `{exists}` | EXISTS that the planner does not turn into a join |
+| `{elements[p]}` | `given (value)`: the elements of the JSON array in parameter *p* |
+| `{members[p]}` | `given (key, value)`: the members of the JSON object in parameter *p* |
+| `{json_array}`, `{json_group_array}` | functions that build JSON of a row, of many rows |
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z_0-9#]*)")
+
+
+class _Given:
+    """The marker of a table that is made of a parameter."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __getitem__(self, parameter: str) -> str:
+        return self._text.replace("?", f":{parameter}")
+
+
+_SQLITE: Mapping[str, object] = {
+    "skip_locked": "",
+    "position": "instr",
+    "exists": "EXISTS",
+    "elements": _Given("json_each(?) AS given"),
+    "members": _Given("json_each(?) AS given"),
+    "json_array": "json_array",
+    "json_group_array": "json_group_array",
+}
+_POSTGRES: Mapping[str, object] = {
+    # Of several servers that claim at the same time each gets other rows, and none waits.
+    "skip_locked": "FOR UPDATE SKIP LOCKED",
+    "position": "strpos",
+    # Not as a join: the planner would spend minutes on the order of several hundred joins.
+    "exists": "TRUE = EXISTS",
+    "elements": _Given("json_array_elements_text(CAST(? AS json)) AS given (value)"),
+    "members": _Given("json_each_text(CAST(? AS json)) AS given (key, value)"),
+    "json_array": "json_build_array",
+    "json_group_array": "json_agg",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A piece of a statement."""
+
+    # The text with parameters as sqlite3 reads them.
+    sqlite: str
+    # The text with parameters as psycopg reads them.
+    postgres: str
+    # Tables that are read, beside those that are written.
+    reads: frozenset[str]
+    # Tables in which rows are added, changed or deleted, also by a foreign key.
+    writes: frozenset[str]
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """All tables that the statement has to do with."""
+        return self.reads | self.writes
+
+    def numbered(self, number: int) -> "Fragment":
+        """The same with parameters of its own: `_#` in their names becomes *number*."""
+        own = f"_{number}"
+        return Fragment(
+            self.sqlite.replace("_#", own),
+            self.postgres.replace("_#", own),
+            self.reads,
+            self.writes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Statement(Fragment):
+    """A whole statement."""
+
+
+def fragment(text: str, *, reads: Collection[str] = (), writes: Collection[str] = ()) -> Fragment:
+    """A piece of a statement; *text* as described above."""
+    return Fragment(
+        text.format_map(_SQLITE),
+        _PARAMETER.sub(r"%(\1)s", text.format_map(_POSTGRES).replace("%", "%%")),
+        frozenset(reads),
+        frozenset(writes),
+    )
+
+
+def statement(text: str, *, reads: Collection[str] = (), writes: Collection[str] = ()) -> Statement:
+    """A whole statement; *text* as described above."""
+    return joined(fragment(text, reads=reads, writes=writes))
+
+
+def joined(*fragments: Fragment) -> Statement:
+    """The statement made of *fragments*, in their order."""
+    writes = frozenset[str]().union(*(each.writes for each in fragments))
+    return Statement(
+        "".join([each.sqlite for each in fragments]),
+        "".join([each.postgres for each in fragments]),
+        frozenset[str]().union(*(each.reads for each in fragments)) - writes,
+        writes,
+    )
