@@ -83,7 +83,13 @@ def got(tx: Transaction) -> object:
     )
 
 
-ENDED = replace(COMMAND, status=ANSWER.status, ended=NOW, output=ANSWER.output)
+ENDED = replace(
+    COMMAND,
+    status=ANSWER.status,
+    ended=NOW,
+    output=ANSWER.output,
+    output_end=len(ANSWER.output),
+)
 ALL = (SECRET, CONFIG, REGISTRY, BATCH, HOOK, ENDED, KeptRevision(MADE, SECRET.spec))
 
 
