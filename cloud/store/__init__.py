@@ -1,5 +1,7 @@
-"""Where everything is kept.
+"""Persistence, the same on SQLite and PostgreSQL.
 
-Read `interface` (what the rest of the server sees), then `sql` (every statement), `migrations`
-(the tables) and `sqlite` (threads and transactions); `sealing` keeps secrets unreadable.
+Read `interface` (a `Store` runs work in transactions), `transaction` and a module of `parts` (for
+each noun: its statements, its rows and the verbs of a transaction), `statements` (a text for each
+database, and the tables it touches), then `tables` with `migrations`, and `threads` with `sqlite`
+or `postgres`; `sealing` keeps secrets unreadable.
 """

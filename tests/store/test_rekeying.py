@@ -30,7 +30,7 @@ from cloud.errors import Unavailable
 from cloud.opening import database_of
 from cloud.store.interface import Transaction
 from cloud.store.rekeying import rekey, settle_key
-from cloud.store.statements import statement
+from cloud.store.statements import Statement, statement
 from cloud.store.upkeep import Database
 from tests.conftest import StoreFactory
 from tests.postgres import NEEDS_POSTGRES, Postgres
@@ -119,7 +119,8 @@ class Kept:
             return {row[0] for row in rows(query)}
 
     def change(self, text: str) -> None:
-        self.database.in_transaction(lambda run: run(statement(text), {}))
+        as_it_is = Statement(text, text, frozenset(), frozenset())
+        self.database.in_transaction(lambda run: run(as_it_is, {}))
 
 
 @pytest.fixture

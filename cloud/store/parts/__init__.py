@@ -1,1 +1,1 @@
-"""What a transaction is made of: one part for each group of nouns."""
+"""The parts of a transaction, one for each noun: its statements, rows and verbs."""

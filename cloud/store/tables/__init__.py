@@ -1,1 +1,1 @@
-"""What each step of `migrations` tells the database, by the noun it is for."""
+"""The definitions that the steps of `migrations` take, by noun."""
