@@ -36,7 +36,6 @@ class Policy:
     images: _List = None  # beginnings of names of images
     commands: _List = None
     updates: bool = True  # of the agent itself
-    user: str = ""  # of host processes, where the agent is root; empty: its own
     broken: str = ""
 
     def refusal(self, app: AppDefinition) -> str:

@@ -47,7 +47,7 @@ from edgesync_agent.situation import (
     slot_key,
     spec_digest,
 )
-from edgesync_agent.spec import JOB, AppDefinition, ServiceDefinition
+from edgesync_agent.spec import JOB, NATIVE, AppDefinition, ServiceDefinition
 from edgesync_agent.verdict import Judge, restart_rule
 
 STEADY, VERIFY, PREPARE, FETCH = "steady", "verify", "prepare", "fetch"
@@ -66,9 +66,15 @@ def can_run_twice(app: AppDefinition, service: ServiceDefinition) -> bool:
     """Whether a trial of *service* may run beside the old one: nothing is shared that is written.
 
     One that needs the node's network, a device or all rights, or writes to a path of the node could
-    be in the way of the other. A `statefulset` never runs twice (Kubernetes).
+    be in the way of the other, and so could a host process. A `statefulset` never runs twice
+    (Kubernetes).
     """
-    if app.workload == "statefulset" or service.host_network or service.devices:
+    if (
+        app.mode == NATIVE
+        or app.workload == "statefulset"
+        or service.host_network
+        or service.devices
+    ):
         return False
     writes = any(
         app.volume(mount.volume).kind == "hostPath" and not mount.read_only

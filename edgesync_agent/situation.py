@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Mapping, Sequence
 
 from edgesync_agent.runtime import INIT, LIVE, Instance, Slot, Step
-from edgesync_agent.spec import JOB, AppDefinition, ServiceDefinition
+from edgesync_agent.spec import JOB, NATIVE, PROGRAM_PATH, AppDefinition, ServiceDefinition
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,8 @@ def spec_digest(app: AppDefinition, service: ServiceDefinition) -> str:
     """Text that is another one wherever the instance has to be made anew.
 
     Probes, replicas and the content of configs and secrets are not part of it: those change
-    without a restart. A file mounted by its path in a volume cannot be switched, so its version is.
+    without a restart. A file mounted by its path in a volume cannot be switched, and neither can
+    the program of a host process, so the version of those is.
     """
     parts = asdict(service)
     for name in ("startup", "liveness", "readiness", "replicas", "pull_policy"):
@@ -138,7 +139,7 @@ def spec_digest(app: AppDefinition, service: ServiceDefinition) -> str:
     volumes = {}
     for mount in service.mounts:
         volume = asdict(app.volume(mount.volume))
-        if not mount.sub_path:
+        if not mount.sub_path and not (app.mode == NATIVE and mount.path == PROGRAM_PATH):
             del volume["version"]
         volumes[mount.volume] = volume
     text = json.dumps([app.mode, app.workload, parts, volumes], sort_keys=True)

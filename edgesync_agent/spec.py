@@ -9,6 +9,7 @@ Pairs = Tuple[Tuple[str, str], ...]
 """A map of text, in the order of its keys."""
 
 CONTAINERS, NATIVE = "kube", "native"  # `mode` of an app
+PROGRAM_PATH = "/var/lib/baetyl/bin"  # where a host process mounts the config of its program
 SERVICES, JOB = "deployment", "job"  # `workload` of an app that can run here
 WORKLOADS = ("deployment", "daemonset", "statefulset", "job")
 SOURCES = ("config", "secret", "hostPath", "emptyDir")

@@ -1,0 +1,60 @@
+"""What Linux says of processes: `/proc`, read without a cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Iterator, NamedTuple
+
+PROC = Path("/proc")
+
+
+class ProcessStatus(NamedTuple):
+    """A process: *started* in clock ticks since boot, which with the number names it for good.
+
+    *ticks* is the CPU time used so far, *memory* the resident bytes.
+    """
+
+    number: int
+    session: int
+    state: str
+    started: int
+    ticks: int
+    memory: int
+
+
+def process_status(number: int) -> ProcessStatus | None:
+    """The process of that number; None if there is none."""
+    try:
+        text = (PROC / str(number) / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    pages = int(fields[21])
+    ticks = int(fields[11]) + int(fields[12])
+    memory = pages * os.sysconf("SC_PAGE_SIZE")
+    return ProcessStatus(number, int(fields[3]), fields[0], int(fields[19]), ticks, memory)
+
+
+def processes() -> Iterator[ProcessStatus]:
+    """Every process of this machine."""
+    for name in os.listdir(PROC):
+        if name.isdigit():
+            status = process_status(int(name))
+            if status is not None:
+                yield status
+
+
+def environment_of(number: int) -> dict[str, str]:
+    """The variables a process was started with; none where it may not be looked at."""
+    try:
+        data = (PROC / str(number) / "environ").read_bytes()
+    except OSError:
+        return {}
+    pairs = (entry.partition("=") for entry in data.decode(errors="replace").split("\0"))
+    return {name: value for name, sign, value in pairs if sign}
+
+
+def boot_id() -> str:
+    """Text that is another one after each start of the machine."""
+    return (PROC / "sys/kernel/random/boot_id").read_text().strip()
