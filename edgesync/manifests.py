@@ -35,7 +35,7 @@ _LIST = "list"
 _BESIDE = frozenset({"kind", "name", "namespace"})
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class YamlLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Reads plain words as the server does, by YAML 1.2: `no` is a word."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}
@@ -52,7 +52,7 @@ for _name, _pattern, _first in (
         "-+.0123456789",
     ),
 ):
-    _Loader.add_implicit_resolver(
+    YamlLoader.add_implicit_resolver(
         f"{_TAG}{_name}", re.compile(f"^(?:{_pattern})$"), ["" if c == "\0" else c for c in _first]
     )
 
@@ -62,7 +62,7 @@ def _integer(loader: Any, node: yaml.ScalarNode) -> int:
     return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
 
 
-_Loader.add_constructor(f"{_TAG}int", _integer)
+YamlLoader.add_constructor(f"{_TAG}int", _integer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +246,7 @@ def _contents(text: str, source: str) -> Iterator[tuple[Any, Place]]:
             yield found, Place(source, 1, nodes)
             return
     try:
-        loader = _Loader(text)
+        loader = YamlLoader(text)
         number = 0
         while loader.check_node():
             number += 1
@@ -270,7 +270,7 @@ def _json(text: str) -> Any:
 
 def _nodes_or_none(text: str) -> yaml.Node | None:
     try:
-        node: yaml.Node | None = yaml.compose(text, Loader=_Loader)
+        node: yaml.Node | None = yaml.compose(text, Loader=YamlLoader)
     except (yaml.YAMLError, RecursionError):
         return None
     return node
