@@ -50,6 +50,7 @@ COMMANDS = {
     # Without a server, or with one of their own.
     "sim": "agent_sim.command:sim",
     "demo": "edgesync.demo:demo",
+    "conformance": "edgesync.conformance.command:conformance",
     "convert": "edgesync.convert_command:convert",
     "completion": "edgesync.verbs.completion:completion",
 }
