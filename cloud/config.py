@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cloud.core.names import check_namespace, is_address, is_host_name
+from cloud.core.names import LOOPBACK, check_namespace, is_address, is_host_name
 from cloud.core.rate import Rate
 from cloud.core.revisions import REVISIONS_KEPT
 from cloud.errors import CloudError, Invalid
@@ -60,8 +60,6 @@ _DAY = 24 * 3600
 
 SERVER_ID = re.compile(r"[A-Za-z0-9._-]{0,64}")
 """Ids of servers; as client id each broker takes them."""
-
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class BadSettings(CloudError):

@@ -1,4 +1,7 @@
-"""The command line: which commands there are. Each is imported when it is run."""
+"""The command line: each command with its module and its help. A module is imported when it is run.
+
+The help stands here too, so that `edgesync --help` imports no command.
+"""
 
 import click
 
@@ -6,53 +9,176 @@ from edgesync import __version__
 from edgesync.lazy_group import LazyGroup
 
 BENCHES = {
-    "activations": "edgesync.bench_activations:command",
-    "api": "edgesync.bench_api:command",
-    "fleet": "edgesync.bench_fleet:command",
-    "hub": "edgesync.bench_hub:command",
+    "activations": (
+        "edgesync.bench_activations:command",
+        "Measure activations end to end, beside signing alone.",
+    ),
+    "api": (
+        "edgesync.bench_api:command",
+        "Measure calls of the API with many nodes.",
+    ),
+    "fleet": (
+        "edgesync.bench_fleet:command",
+        "Measure what a fleet of nodes costs: reconnects, updates, activations, memory, reports.",
+    ),
+    "hub": (
+        "edgesync.bench_hub:command",
+        "Measure the embedded hub beside plain amqtt.",
+    ),
 }
 
 COMMANDS = {
     # What runs on the machine of a server.
-    "serve": "edgesync.serve_command:serve",
-    "rekey": "edgesync.rekey_command:rekey",
-    "ca": "edgesync.ca_command:ca",
-    "broker": "edgesync.broker_command:broker",
-    "backup": "edgesync.backup_command:backup",
-    "verify": "edgesync.backup_command:verify_backup",
-    "restore": "edgesync.backup_command:restore_backup",
+    "serve": (
+        "edgesync.serve_command:serve",
+        "Run the server: REST API, activation endpoint and MQTT hub in one process.",
+    ),
+    "rekey": (
+        "edgesync.rekey_command:rekey",
+        "Make a new key for what is encrypted in the database, and encrypt all of it anew.",
+    ),
+    "ca": (
+        "edgesync.ca_command:ca",
+        "Inspect, rotate or replace the certificate authority.",
+    ),
+    "broker": (
+        "edgesync.broker_command:broker",
+        "Brokers that stand by themselves: where one server is not enough.",
+    ),
+    "backup": (
+        "edgesync.backup_command:backup",
+        "Write everything of a server into FILE, while it serves: database, keys and settings.",
+    ),
+    "verify": (
+        "edgesync.backup_command:verify_backup",
+        "Restore the backup FILE into a temporary place and check all of it.",
+    ),
+    "restore": (
+        "edgesync.backup_command:restore_backup",
+        "Put the backup FILE into a new data directory, and with --database into a new PostgreSQL.",
+    ),
     # Over its REST API.
-    "login": "edgesync.verbs.login:login",
-    "context": "edgesync.verbs.login:context",
-    "get": "edgesync.verbs.get:get",
-    "describe": "edgesync.verbs.get:describe",
-    "export": "edgesync.verbs.get:export",
-    "apply": "edgesync.verbs.apply:apply",
-    "diff": "edgesync.verbs.diff:diff",
-    "delete": "edgesync.verbs.delete:delete",
-    "edit": "edgesync.verbs.edit:edit",
-    "label": "edgesync.verbs.edit:label",
-    "events": "edgesync.verbs.events:events",
-    "watch": "edgesync.verbs.events:watch",
-    "wait": "edgesync.verbs.wait:wait",
-    "top": "edgesync.verbs.top:top",
-    "explain": "edgesync.verbs.explain:explain",
-    "history": "edgesync.verbs.history:history",
-    "undo": "edgesync.verbs.history:undo",
-    "logs": "edgesync.verbs.remote:logs",
-    "restart": "edgesync.verbs.remote:restart",
-    "report": "edgesync.verbs.remote:report",
-    "diagnose": "edgesync.verbs.remote:diagnose",
-    "update-agent": "edgesync.verbs.remote:update_agent",
-    "token": "edgesync.token_command:token",
-    "audit": "edgesync.audit_command:audit",
-    "import": "edgesync.import_command:imports",
+    "login": (
+        "edgesync.verbs.login:login",
+        "Remember the server at URL and a token for it, once the server has taken the token.",
+    ),
+    "context": (
+        "edgesync.verbs.login:context",
+        "Servers that were logged in to, and which of them is asked.",
+    ),
+    "get": (
+        "edgesync.verbs.get:get",
+        "Show things: all of a kind, some by their labels, or those that are named.",
+    ),
+    "describe": (
+        "edgesync.verbs.get:describe",
+        "Show all there is to know of one thing, and what belongs to it.",
+    ),
+    "export": (
+        "edgesync.verbs.get:export",
+        "Print what there is as manifests that `edgesync apply -f` takes.",
+    ),
+    "apply": (
+        "edgesync.verbs.apply:apply",
+        "Create what is missing and change what differs; what is the same stays as it is.",
+    ),
+    "diff": (
+        "edgesync.verbs.diff:diff",
+        "Say what `apply` would change, and whom that reaches; nothing is changed.",
+    ),
+    "delete": (
+        "edgesync.verbs.delete:delete",
+        "Delete things, what names others before what is named.",
+    ),
+    "edit": (
+        "edgesync.verbs.edit:edit",
+        "Open one thing in $EDITOR as YAML, and change it to what is saved.",
+    ),
+    "label": (
+        "edgesync.verbs.edit:label",
+        "Set labels of nodes, apps and configs: `label node n1 role=gateway old-`.",
+    ),
+    "events": (
+        "edgesync.verbs.events:events",
+        "Show what happened last, the newest at the end: to all, to a kind, or to one thing.",
+    ),
+    "watch": (
+        "edgesync.verbs.events:watch",
+        "Show events as they happen: of everything, of a kind, or of one thing.",
+    ),
+    "wait": (
+        "edgesync.verbs.wait:wait",
+        "Wait until nodes run what they should, are online, or something is gone.",
+    ),
+    "top": (
+        "edgesync.verbs.top:top",
+        "The fleet at a glance (`top fleet`), or what its nodes use (`top nodes`).",
+    ),
+    "explain": (
+        "edgesync.verbs.explain:explain",
+        "Say why a node does not run what it should: `explain node NAME`.",
+    ),
+    "history": (
+        "edgesync.verbs.history:history",
+        "Show who changed an app, config, secret or registry, when and why; and what.",
+    ),
+    "undo": (
+        "edgesync.verbs.history:undo",
+        "Take the last change back, or all since a revision; what was deleted comes back, too.",
+    ),
+    "logs": (
+        "edgesync.verbs.remote:logs",
+        "Print the end of a node's log, or of an app's; with -f also what comes.",
+    ),
+    "restart": (
+        "edgesync.verbs.remote:restart",
+        "Restart an app on a node.",
+    ),
+    "report": (
+        "edgesync.verbs.remote:report",
+        "Have a node report now.",
+    ),
+    "diagnose": (
+        "edgesync.verbs.remote:diagnose",
+        "Fetch one archive with what a node knows of itself: its state, log ends, disk, engine.",
+    ),
+    "update-agent": (
+        "edgesync.verbs.remote:update_agent",
+        "Replace a node's agent by the server's; a new one that does not connect is not kept.",
+    ),
+    "token": (
+        "edgesync.token_command:token",
+        "Tokens that open the REST API.",
+    ),
+    "audit": (
+        "edgesync.audit_command:audit",
+        "Who did what, when and from where; and whether somebody changed what is written of it.",
+    ),
+    "import": (
+        "edgesync.import_command:imports",
+        "Take over what another server manages.",
+    ),
     # Without a server, or with one of their own.
-    "sim": "agent_sim.command:sim",
-    "demo": "edgesync.demo:demo",
-    "conformance": "edgesync.conformance.command:conformance",
-    "convert": "edgesync.convert_command:convert",
-    "completion": "edgesync.verbs.completion:completion",
+    "sim": (
+        "agent_sim.command:sim",
+        "Activate simulated nodes, connect them and let them run what the server says.",
+    ),
+    "demo": (
+        "edgesync.demo:demo",
+        "Start a server and simulated nodes, deploy two apps, change one, watch them converge.",
+    ),
+    "conformance": (
+        "edgesync.conformance.command:conformance",
+        "Play the server to a device under test, and print what it did wrong.",
+    ),
+    "convert": (
+        "edgesync.convert_command:convert",
+        "Turn other descriptions into manifests, without a server.",
+    ),
+    "completion": (
+        "edgesync.verbs.completion:completion",
+        'Print what makes SHELL complete commands: `eval "$(edgesync completion bash)"`.',
+    ),
 }
 
 

@@ -94,9 +94,9 @@ def backup(
 def verify_backup(
     *, file: Path, passphrase_file: Path | None, ca_passphrase_file: Path | None
 ) -> None:
-    """Restore the backup FILE into a place of its own, look at all of it, and take it away again.
+    """Restore the backup FILE into a temporary place and check all of it.
 
-    Looked at are: that the file is whole, that the key opens what is encrypted, that the audit log
+    Checked are: that the file is whole, that the key opens what is encrypted, that the audit log
     is as it was written, and that the authority's keys are those of its certificates.
     """
     passphrase = _passphrase(passphrase_file)

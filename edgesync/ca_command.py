@@ -73,7 +73,7 @@ def passphrase_of(file: Path | None, environ: Mapping[str, str]) -> bytes | None
 
 @click.group()
 def ca() -> None:
-    """The certificate authority: look at it, let it live on, bring your own.
+    """Inspect, rotate or replace the certificate authority.
 
     A server that runs goes on with what it has read; start it again to have it take a change up.
     """

@@ -11,12 +11,12 @@ from types import TracebackType
 from typing import Any
 
 import click
-import httpx
 
 from certs.tls import client_context
-from cloud.config import LOOPBACK
+from cloud.core.names import LOOPBACK
 from edgesync.contexts import Context, chosen_context
 from edgesync.hints import hint_for, hint_for_lost
+from edgesync.http_client import httpx
 
 SECONDS = 30
 """How long an answer may take."""

@@ -71,7 +71,8 @@ def read_contexts(file: Path | None = None) -> Contexts:
     file = file or contexts_file()
     try:
         with file.open(encoding="utf-8") as opened:
-            if os.fstat(opened.fileno()).st_mode & 0o077:
+            # Windows keeps who may read a file elsewhere than in its mode.
+            if os.name == "posix" and os.fstat(opened.fileno()).st_mode & 0o077:
                 raise click.ClickException(f"{file} may hold tokens: do `chmod 600 {file}` first")
             content = yaml.safe_load(opened)
     except FileNotFoundError:

@@ -2,7 +2,7 @@
 
 import ssl
 
-import httpx
+from edgesync.http_client import httpx
 
 _BY_CODE = {
     "ConfirmationRequired": "See whom it reaches with --dry-run, then repeat it with --confirm.",

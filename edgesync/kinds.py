@@ -5,22 +5,14 @@ The order of `KINDS` is that in which they are made: what others name comes befo
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any
 from urllib.parse import quote
 
 import click
 import msgspec
 
-from cloud.core.app import AppSpec
-from cloud.core.batch import BatchSpec
-from cloud.core.callback import CallbackSpec
-from cloud.core.config import ConfigSpec
-from cloud.core.guard import GuardSpec
 from cloud.core.names import BATCH_LABEL, NODE_NAME_LABEL
-from cloud.core.node import NodeSpec
-from cloud.core.registry import RegistrySpec
-from cloud.core.secret import SecretSpec
-from cloud.core.system_apps import SystemAppsSpec
 
 _TIMES = frozenset({"namespace", "createTime", "updateTime"})
 _VERSIONED = _TIMES | {"version"}
@@ -38,21 +30,28 @@ class RecordSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
 class Kind:
     """One kind: what it is called, and where it is.
 
-    *name* is that of manifests. *spec* is what the API takes, *read_only* what it shows beside
-    that. *own_label* is set by the server to a thing's name. One that *is_single* exists once in a
-    namespace, and has no name.
+    *name* is that of manifests. *spec_place* says where the type is that the API takes; it is
+    imported when it is asked for. *read_only* is what the API shows beside that. *own_label* is set
+    by the server to a thing's name. One that *is_single* exists once in a namespace, without a
+    name.
     """
 
     name: str
     plural: str
     path: str
-    spec: type[msgspec.Struct]
+    spec_place: str
     read_only: frozenset[str] = _VERSIONED
     has_labels: bool = False
     has_revisions: bool = False
     is_single: bool = False
     is_numbered: bool = False
     own_label: str = ""
+
+    @property
+    def spec(self) -> type[msgspec.Struct]:
+        """The type of what the API takes."""
+        spec: type[msgspec.Struct] = resolve_name(self.spec_place)
+        return spec
 
     @property
     def word(self) -> str:
@@ -82,24 +81,45 @@ class Kind:
         return f"{body.get('batchName', '')}/{name}" if self is RECORD else name
 
 
-GUARD = Kind("Guard", "guards", "/v1/guard", GuardSpec, is_single=True)
-SYSTEM_APPS = Kind("SystemApps", "systemapps", "/v1/sysapps", SystemAppsSpec, is_single=True)
+GUARD = Kind("Guard", "guards", "/v1/guard", "cloud.core.guard:GuardSpec", is_single=True)
+SYSTEM_APPS = Kind(
+    "SystemApps",
+    "systemapps",
+    "/v1/sysapps",
+    "cloud.core.system_apps:SystemAppsSpec",
+    is_single=True,
+)
 CALLBACK = Kind(
     "Callback",
     "callbacks",
     "/v1/callback",
-    CallbackSpec,
+    "cloud.core.callback:CallbackSpec",
     _TIMES | {"state"},
     is_numbered=True,
 )
-REGISTRY = Kind("Registry", "registries", "/v1/registries", RegistrySpec, has_revisions=True)
-SECRET = Kind("Secret", "secrets", "/v1/secrets", SecretSpec, has_revisions=True)
-CONFIG = Kind("Config", "configs", "/v1/configs", ConfigSpec, has_labels=True, has_revisions=True)
+REGISTRY = Kind(
+    "Registry",
+    "registries",
+    "/v1/registries",
+    "cloud.core.registry:RegistrySpec",
+    has_revisions=True,
+)
+SECRET = Kind(
+    "Secret", "secrets", "/v1/secrets", "cloud.core.secret:SecretSpec", has_revisions=True
+)
+CONFIG = Kind(
+    "Config",
+    "configs",
+    "/v1/configs",
+    "cloud.core.config:ConfigSpec",
+    has_labels=True,
+    has_revisions=True,
+)
 BATCH = Kind(
     "Batch",
     "batches",
     "/v1/register",
-    BatchSpec,
+    "cloud.core.batch:BatchSpec",
     _TIMES,
     is_numbered=True,
     own_label=BATCH_LABEL,
@@ -108,7 +128,7 @@ RECORD = Kind(
     "Record",
     "records",
     "/v1/register",
-    RecordSpec,
+    "edgesync.kinds:RecordSpec",
     _TIMES | {"active", "activeIp"},
     is_numbered=True,
 )
@@ -116,12 +136,12 @@ NODE = Kind(
     "Node",
     "nodes",
     "/v1/nodes",
-    NodeSpec,
+    "cloud.core.node:NodeSpec",
     frozenset({"namespace", "ready", "state", "createTime"}),
     has_labels=True,
     own_label=NODE_NAME_LABEL,
 )
-APP = Kind("App", "apps", "/v1/apps", AppSpec, has_labels=True, has_revisions=True)
+APP = Kind("App", "apps", "/v1/apps", "cloud.core.app:AppSpec", has_labels=True, has_revisions=True)
 
 KINDS = (GUARD, CALLBACK, REGISTRY, SECRET, CONFIG, BATCH, RECORD, NODE, APP, SYSTEM_APPS)
 

@@ -10,14 +10,15 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.cells import cell_len
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cloud.http.yaml_text import encode_yaml
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 FORMATS = ("table", "wide", "json", "yaml", "name")
 
@@ -140,11 +141,21 @@ def show_change(verb: str, title: str, note: str = "") -> None:
     click.echo(f"{line}  {note}" if note else line)
 
 
-def progress(*, beside_output: bool = False) -> Progress:
+def progress(*, beside_output: bool = False) -> "Progress":
     """How far long work is: on standard error, and only if that is a terminal.
 
     Work that prints *beside_output* as it goes on shows itself how far it is, on a terminal.
     """
+    # Imported when it is used: most commands show no progress, and it takes as long as a call.
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
     is_seen = sys.stderr.isatty() and not (beside_output and sys.stdout.isatty())
     return Progress(
         TextColumn("{task.description}"),

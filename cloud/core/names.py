@@ -18,6 +18,9 @@ BATCH_LABEL = "baetyl-batch"
 RESERVED = "baetyl"
 """Part of a name that operators may not use for apps, configs and secrets."""
 
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+"""Hosts that only this machine reaches."""
+
 NAME_PATTERN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 """Regular expression of a whole name (DNS subdomain); it has at most 63 characters besides."""
 

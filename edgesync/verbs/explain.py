@@ -17,7 +17,7 @@ from edgesync.verbs.options import Target, asks_server, output_option, target_ar
 @click.option("--app", help="Only this app, also one that is not for the node.")
 @output_option("table", "wide", "json", "yaml")
 def explain(server: Server, *, target: Target, app: str | None, output: str) -> None:
-    """Say of a node what it should run, what it runs, and why that differs: `explain node NAME`."""
+    """Say why a node does not run what it should: `explain node NAME`."""
     if target.kind is not NODE:
         raise click.UsageError(
             f"nodes are explained; `edgesync wait {target.title}` says how far it is"

@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 import click
-import httpx
 
 from edgesync.client import (
     DEFAULT_URL,
@@ -24,6 +23,7 @@ from edgesync.contexts import (
     read_contexts,
     write_contexts,
 )
+from edgesync.http_client import httpx
 from edgesync.showing import show_rows, yaml_of
 
 LOOK_EVERY_SECONDS = 0.2

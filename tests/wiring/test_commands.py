@@ -1,7 +1,10 @@
 """The table of commands, and what importing one of them brings in."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import click
 import pytest
@@ -25,10 +28,49 @@ def test_every_benchmark_is_there() -> None:
     assert bench.get_command(click.Context(bench), "nothing") is None
 
 
-def test_who_asks_a_server_need_not_wait_for_what_a_server_needs() -> None:
+@pytest.mark.parametrize(
+    ("group", "places"), [("", COMMANDS), ("bench", BENCHES)], ids=["edgesync", "bench"]
+)
+def test_the_help_in_the_table_is_that_of_the_commands(
+    group: str, places: Mapping[str, tuple[str, str]]
+) -> None:
+    holder = main.get_command(click.Context(main), group) if group else main
+    assert isinstance(holder, click.Group)
+    for name, (_, text) in places.items():
+        command = holder.get_command(click.Context(holder), name)
+        assert command is not None
+        assert text == command.get_short_help_str(200)
+
+
+SERVER_PACKAGES = {
+    *("uvloop", "uvicorn", "starlette", "amqtt", "paho", "cryptography", "sqlite_utils", "psutil"),
+    *("cloud.app", "cloud.operations", "cloud.store", "cloud.rest", "cloud.link", "broker"),
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        (["--help"], {"httpx", "rich", "msgspec", "yaml", "cloud"}),
+        (["get", "nodes"], {"httpx._main", "rich.console", "cloud.core.app"}),
+        (["apply", "--help"], {"httpx._main", "rich.console"}),
+        (["explain", "--help"], {"httpx._main", "rich.console"}),
+    ],
+)
+def test_a_command_that_asks_a_server_loads_no_part_of_one(
+    words: list[str], more: set[str], tmp_path: Path
+) -> None:
     code = (
-        "import sys, edgesync.__main__ as m, click;"
-        "m.main.get_command(click.Context(m.main), 'get');"
-        "sys.exit(bool({'uvloop', 'starlette', 'amqtt', 'cloud.app'} & set(sys.modules)))"
+        "import atexit, sys; sys.argv[:] = ['edgesync', *sys.argv[1:]];"
+        "atexit.register(lambda: print(*(k for k, v in sys.modules.items() if v), sep=chr(10)));"
+        "from edgesync.__main__ import main; main()"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    # A closed port: the call itself is made and lost.
+    env = {**os.environ, "EDGESYNC_URL": "http://127.0.0.1:9", "EDGESYNC_TOKEN": "x"}
+    env["EDGESYNC_CONTEXTS"] = str(tmp_path / "contexts.yaml")
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *words], env=env, capture_output=True, text=True, check=False
+    )
+    loaded = set(ran.stdout.splitlines())
+    assert "edgesync.lazy_group" in loaded, ran.stderr
+    assert loaded & (SERVER_PACKAGES | more) == set()
