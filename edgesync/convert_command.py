@@ -25,6 +25,7 @@ def convert() -> None:
 
 @convert.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("services", nargs=-1, metavar="[SERVICE]...")
 @click.option("--name", default="", help="Name of the app.  [default: the project's]")
 @click.option("--selector", default="", help="Nodes that run the app, such as role=gateway.")
 @click.option("--profile", "profiles", multiple=True, help="Profile to switch on; * for all.")
@@ -42,6 +43,7 @@ def convert() -> None:
 @click.option("--strict", is_flag=True, help="End with 1 if anything is not carried over.")
 def compose(
     file: Path,
+    services: tuple[str, ...],
     name: str,
     selector: str,
     profiles: tuple[str, ...],
@@ -52,7 +54,7 @@ def compose(
 ) -> None:
     """Print the manifests that a docker-compose FILE becomes.
 
-    One app with all services, and the configs and secrets they mount. What cannot be carried over,
+    One app with all services, or with each SERVICE and what it depends on, and the configs and secrets they mount. What cannot be carried over,
     or means something else in a detail, is listed on standard error with its line.
     """
     try:
@@ -63,6 +65,7 @@ def compose(
             app=valid_name(name or str(source.data.get("name") or file.resolve().parent.name)),
             selector=selector,
             profiles=frozenset(profiles),
+            only=services,
             volumes_folder=volumes_folder,
             variables=variables,
         )

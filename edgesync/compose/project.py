@@ -37,11 +37,13 @@ def convert_project(
     app: str,
     selector: str,
     profiles: frozenset[str],
+    only: Sequence[str] = (),
     volumes_folder: str,
     variables: Mapping[str, str],
 ) -> Project:
     """Convert the services of *source* that *profiles* switch on into the app *app*.
 
+    Where there are names in *only*, just those services and what they depend on.
     ComposeError, with the line, for what cannot be read.
     """
     for key in source.data:
@@ -55,7 +57,10 @@ def convert_project(
     if not services:
         raise source.error(("services",), "no service is switched on; choose one with --profile")
     needs = {name: _needs(source, name, services) for name in services}
-    order = _ordered(source, needs)
+    for name in set(only) - set(services):
+        raise source.error(("services",), f"no service {name!r}, or it is not switched on")
+    order = _ordered(source, needs, only or list(needs))
+    services, needs = {n: services[n] for n in order}, {n: needs[n] for n in order}
     files = Files(source, app, volumes_folder.rstrip("/"), variables)
     convert = ServiceConverter(source, files, variables)
     once = _run_once(services, needs)
@@ -117,8 +122,8 @@ def _needs(source: Source, name: str, services: Mapping[str, Any]) -> _Needs:
     return _Needs(conditions)
 
 
-def _ordered(source: Source, needs: Mapping[str, _Needs]) -> list[str]:
-    """Names so that each follows those it depends on."""
+def _ordered(source: Source, needs: Mapping[str, _Needs], names: Sequence[str]) -> list[str]:
+    """*names* and those they depend on, so that each follows those it depends on."""
     found: dict[str, None] = {}
     visiting: set[str] = set()
 
@@ -132,7 +137,7 @@ def _ordered(source: Source, needs: Mapping[str, _Needs]) -> list[str]:
             visit(one)
         found[name] = None
 
-    for name in needs:
+    for name in names:
         visit(name)
     return list(found)
 

@@ -37,7 +37,10 @@ def complaint(text: str) -> str:
         ("kind: Node\nname: a\n---\nname: b\n", "f.yaml, document 2, line 4: needs a kind"),
         ("[1]", "f.yaml, document 1, line 1: needs a kind"),
         (APP_TEXT, "f.yaml, document 1, line 8: services[0].replicas: unknown field"),
-        ("kind: Node\nname: a\nlabels:\n  a: 1\n", "line 3: labels: expected a string, got an int"),
+        (
+            "kind: Node\nname: a\nlabels:\n  a: 1\n",
+            "line 4: labels.a: expected a string, got an int",
+        ),
         ("kind: Node\nname: a\nnamespace: ''\n", "line 3: namespace: "),
         ("kind: Node\nname: a\nname: b\n", "line 3: 'name' is there twice"),
         ("kind: Node\nname: a\nlabels: &l {}\nannotations: *l\n", "line 3: is referred to by an"),
