@@ -54,8 +54,9 @@ def compose(
 ) -> None:
     """Print the manifests that a docker-compose FILE becomes.
 
-    One app with all services, or with each SERVICE and what it depends on, and the configs and secrets they mount. What cannot be carried over,
-    or means something else in a detail, is listed on standard error with its line.
+    One app with all services, or with each SERVICE and what it depends on, and the configs and
+    secrets they mount. What cannot be carried over, or means something else in a detail, is listed
+    on standard error with its line.
     """
     try:
         variables = _variables(file, env_file)

@@ -10,6 +10,9 @@ from typing import Any
 
 import click
 
+_NOT_ON_WINDOWS = frozenset({"uvloop", "fcntl", "resource", "pwd"})
+"""Modules that servers and simulated nodes need; commands that ask a server do without."""
+
 
 class LazyGroup(click.Group):
     """Has the commands of *places* too: by name, `MODULE:ATTRIBUTE` and one line of help each."""
@@ -30,7 +33,12 @@ class LazyGroup(click.Group):
         if place is None:
             return super().get_command(ctx, cmd_name)
         module, _, attribute = place[0].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        try:
+            command: click.Command = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if error.name not in _NOT_ON_WINDOWS:
+                raise
+            raise click.ClickException(f"{cmd_name} runs on Linux and macOS only") from error
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

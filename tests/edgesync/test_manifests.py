@@ -39,7 +39,7 @@ def complaint(text: str) -> str:
         (APP_TEXT, "f.yaml, document 1, line 8: services[0].replicas: unknown field"),
         (
             "kind: Node\nname: a\nlabels:\n  a: 1\n",
-            "line 4: labels.a: expected a string, got an int",
+            "line 4: labels.a: expected a string, ",
         ),
         ("kind: Node\nname: a\nnamespace: ''\n", "line 3: namespace: "),
         ("kind: Node\nname: a\nname: b\n", "line 3: 'name' is there twice"),
