@@ -17,7 +17,7 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,10 @@ from cryptography import x509
 
 from broker.hub import Gate
 from certs.authority import Authority
-from certs.files import ServerCertificate, ensure_server_certificate, load_or_create_authority
+from certs.files import (
+    ServerCertificate,
+    ensure_server_certificate,
+)
 from certs.pem_files import read_certificate, write_file
 from certs.tls import node_listener_context, open_listener_context, server_context
 from cloud.config import BadSettings, Settings, settings_text
@@ -62,17 +65,14 @@ from cloud.listening import (
     tell_ready,
     web_server,
 )
-from cloud.opening import OpenedHub, database_of, open_hub, open_metrics, open_store
+from cloud.opening import OpenedHub, open_hub, open_keys, open_metrics, open_store
 from cloud.operations.admission import check_speaker, may_connect
 from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
 from cloud.rest.callers import CallLimits
 from cloud.rest.event_stream import EventStreams
 from cloud.store.backup import SETTINGS_FILE
-from cloud.store.interface import Store
-from cloud.store.rekeying import settle_key
-from cloud.store.sealing import load_or_create_sealer
-from cloud.store.witness import load_or_create_witness
+from cloud.store.interface import Store, Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -170,17 +170,14 @@ async def open_cloud(
     """Everything opened, ports taken; closed in reverse at the end."""
     now = now_utc()
     data = settings.data_dir
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keys = open_keys(settings, now=now, ca_passphrase=ca_passphrase)
+    sealer, witness, authority = keys.sealer, keys.witness, keys.authority
     async with contextlib.AsyncExitStack() as stack:
-        settle_key(database_of(data, settings.database), data / "secrets.key")
-        sealer = load_or_create_sealer(data / "secrets.key")
-        witness = load_or_create_witness(data)
         store = await stack.enter_async_context(
             open_store(settings, sealer=sealer, witness=witness)
         )
         write_file(data / SETTINGS_FILE, settings_text(settings).encode())
-        await _start_log(store, witness.head(), version)
-        authority = load_or_create_authority(data / "ca", now=now, passphrase=ca_passphrase)
+        await _start_log(store, witness.head(), version, keys.made_anew)
         digest = _admin_token_digest(data / "admin.token")
         ensure = functools.partial(
             ensure_server_certificate, data / "ca", authority, *server_names(settings)
@@ -327,8 +324,19 @@ async def open_cloud(
         )
 
 
-async def _start_log(store: Store, noted: Head | None, version: str) -> None:
-    if not await store.write(lambda tx: start_log(tx, noted, version=version, now=now_utc())):
+async def _start_log(
+    store: Store, noted: Head | None, version: str, new_keys: Sequence[str]
+) -> None:
+    if new_keys:
+        logger.error(
+            "%s: lost, and made anew as --replace-lost-keys says; take that flag away",
+            ", ".join(new_keys),
+        )
+
+    def work(tx: Transaction) -> bool:
+        return start_log(tx, noted, version=version, now=now_utc(), new_keys=new_keys)
+
+    if not await store.write(work):
         logger.error(
             "the audit log ends before entry %d, which was in it: the database is an older copy,"
             " or somebody cut it; an entry says so from now on",
@@ -388,7 +396,7 @@ def _admin_token_digest(file: Path) -> bytes:
         partial.write_text(secrets.token_urlsafe(32) + "\n", encoding="ascii")
         partial.chmod(0o600)
         partial.rename(file)
-        logger.info("wrote an administrator token to %s", file)
+        logger.warning("there was no %s: made an administrator token", file)
     if file.stat().st_mode & 0o077:
         raise BadSettings(f"{file}: others may read it; chmod 600 {file}")
     token = file.read_text(encoding="ascii").strip()

@@ -20,6 +20,7 @@ from cloud.core.rate import Rate
 from cloud.core.revisions import REVISIONS_KEPT
 from cloud.errors import CloudError, Invalid
 from cloud.http.addresses import Network
+from cloud.store.permissions import secret_file_trouble, written_file_trouble
 
 PREFIX = "EDGESYNC_"
 
@@ -206,6 +207,13 @@ class Settings:
             " first."
         ),
     )
+    replace_lost_keys: bool = field(
+        default=False,
+        metadata=_help(
+            "Make a new audit.key or authority where it is missing although the database has been"
+            " in use; what it proved or signed is lost."
+        ),
+    )
     ready_file: Path | None = field(
         default=None,
         metadata=_help("File to write the addresses to, as JSON, once the server is ready."),
@@ -336,6 +344,7 @@ _KINDS: Mapping[str, type] = {
     "events_days": int,
     "events_kept": int,
     "server_generated_keys": bool,
+    "replace_lost_keys": bool,
 }
 
 NAMES = tuple(setting.name for setting in fields(Settings))
@@ -351,6 +360,7 @@ def load_settings(
     values: dict[str, Any] = {}
     if file is not None:
         values.update(_from_file(file))
+        _check_config_file(file, values)
     values.update(_from_environment(environ))
     values.update(flags)
     return Settings(**values)
@@ -359,12 +369,12 @@ def load_settings(
 def settings_text(settings: Settings) -> str:
     """*settings* as a TOML file that `load_settings` reads: what is not as usual, and can move.
 
-    The data directory is where the file lies; who waits for the ready file says so each time.
+    The data directory is where the file lies; the ready file and lost keys are of one start.
     """
     values = {
         setting.name: getattr(settings, setting.name)
         for setting in fields(Settings)
-        if setting.name not in {"data_dir", "ready_file"}
+        if setting.name not in {"data_dir", "ready_file", "replace_lost_keys"}
         and getattr(settings, setting.name) != setting.default
     }
     return "".join(f"{name} = {json.dumps(value, default=str)}\n" for name, value in values.items())
@@ -381,6 +391,14 @@ def _from_file(file: Path) -> dict[str, Any]:
         key: _read(f"{file}: {key}", _known(f"{file}: {key}", key), value)
         for key, value in content.items()
     }
+
+
+def _check_config_file(file: Path, values: Mapping[str, Any]) -> None:
+    """Refuse one that others can write to, or read where it holds a password."""
+    holds_secret = bool(urlsplit(values.get("database", "")).password)
+    trouble = secret_file_trouble(file) if holds_secret else written_file_trouble(file)
+    if trouble:
+        raise BadSettings(trouble)
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

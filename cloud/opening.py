@@ -7,7 +7,7 @@ servers that are all alike (docs/operations.md, "More than one server").
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ from broker.embedded import open_embedded_hub
 from broker.hub import Gate, Hub
 from broker.limits import HubLimits
 from certs.authority import Authority
-from certs.files import new_broker_certificate
+from certs.files import RETIRED, load_or_create_authority, new_broker_certificate
 from certs.tls import client_context
 from cloud.config import BadSettings, Settings, broker_address
 from cloud.errors import Unavailable
@@ -28,10 +28,13 @@ from cloud.http.metrics import Metrics
 from cloud.link.measures import Measures, add_connection_metrics, add_hub_metrics
 from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
 from cloud.store.interface import Store, WakingStore
-from cloud.store.sealing import Sealer
+from cloud.store.lost_keys import AUTHORITY, SEALING_KEY, check_lost, lost_keys
+from cloud.store.permissions import directory_trouble
+from cloud.store.rekeying import settle_key
+from cloud.store.sealing import Sealer, load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
 from cloud.store.upkeep import Database, SqliteDatabase
-from cloud.store.witness import Witness
+from cloud.store.witness import KEY_FILE, Witness, load_or_create_witness
 
 Check = Callable[[], Awaitable[None]]
 """Raises Unavailable while something is not ready."""
@@ -53,6 +56,40 @@ class OpenedHub:
     client: ClientHub | None = None
     """The hub where it is a client of a broker, under the name *server_id*."""
     server_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a data directory holds beside the database."""
+
+    sealer: Sealer
+    witness: Witness
+    authority: Authority
+    made_anew: Sequence[str]
+    """Names of those that were lost and took their place, as the settings allow."""
+
+
+def open_keys(settings: Settings, *, now: datetime, ca_passphrase: bytes | None) -> Keys:
+    """The keys in the data directory, made where the database is new.
+
+    BadSettings if others can change the directory, Unavailable if a key is lost or cannot be used,
+    and what `certs.files.load_or_create_authority` raises.
+    """
+    data = settings.data_dir
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for directory in (data, data / AUTHORITY, data / AUTHORITY / RETIRED):
+        if directory.exists() and (trouble := directory_trouble(directory)):
+            raise BadSettings(trouble)
+    database = database_of(data, settings.database)
+    settle_key(database, data / SEALING_KEY)
+    lost = lost_keys(database, data)
+    check_lost(lost, data, may_replace=settings.replace_lost_keys)
+    return Keys(
+        load_or_create_sealer(data / SEALING_KEY),
+        load_or_create_witness(data, has_new_key=KEY_FILE in lost),
+        load_or_create_authority(data / AUTHORITY, now=now, passphrase=ca_passphrase),
+        lost,
+    )
 
 
 def open_store(

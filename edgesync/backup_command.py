@@ -32,6 +32,7 @@ from edgesync.ca_command import passphrase_of
 from edgesync.command_entry import command_entry
 from edgesync.data_dir_option import data_dir_option
 from edgesync.database_option import chosen_database, database_option
+from edgesync.secret_file import read_secret_file
 
 PASSPHRASE = "EDGESYNC_BACKUP_PASSPHRASE"  # noqa: S105  # the name of a variable
 SHORTEST = 12
@@ -195,10 +196,7 @@ def _passphrase(file: Path | None, *, is_new: bool = False) -> str:
     if file is not None and text is not None:
         raise click.UsageError(f"the passphrase is in {file} and in {PASSPHRASE}; leave one away")
     if file is not None:
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise click.UsageError(f"--passphrase-file: {file}: {error}") from error
+        text = read_secret_file("--passphrase-file", file)
     if text is None and sys.stdin.isatty():
         text = click.prompt("Passphrase", hide_input=True, confirmation_prompt=is_new)
     if text is None:

@@ -27,6 +27,7 @@ from cloud.core.times import time_text
 from edgesync.client import SECONDS
 from edgesync.command_entry import note_command
 from edgesync.data_dir_option import data_dir_option
+from edgesync.secret_file import read_secret_file
 
 PASSPHRASE = "EDGESYNC_CA_PASSPHRASE"  # noqa: S105  # the name of a variable
 
@@ -53,16 +54,13 @@ class Shown:
 def passphrase_of(file: Path | None, environ: Mapping[str, str]) -> bytes | None:
     """The passphrase of the authority's keys, from *file* or the environment; None: there is none.
 
-    UsageError if both say something, or if what is said is empty.
+    UsageError if both say something, if what is said is empty, or if others can use *file*.
     """
     text = environ.get(PASSPHRASE)
     if file is not None and text is not None:
         raise click.UsageError(f"the passphrase is in {file} and in {PASSPHRASE}; leave one away")
     if file is not None:
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise click.UsageError(f"ca_passphrase_file: {file}: {error}") from error
+        text = read_secret_file("ca_passphrase_file", file)
     if text is None:
         return None
     passphrase = text.rstrip("\r\n").encode()

@@ -3,7 +3,7 @@
 `carry_out` does something and its entry in one transaction: neither is there without the other.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
@@ -109,10 +109,18 @@ def refuse(tx: Transaction, attempt: Attempt, error: CloudError, *, left_out: in
     tx.append_audit(Entry(_cleaned(attempt), error.code, also=_json(also)))
 
 
-def start_log(tx: Transaction, noted: Head | None, *, version: str, now: datetime) -> bool:
+def start_log(
+    tx: Transaction,
+    noted: Head | None,
+    *,
+    version: str,
+    now: datetime,
+    new_keys: Sequence[str] = (),
+) -> bool:
     """Put down that the server starts; say whether the log is all there, up to the head *noted*.
 
     Where it is not an entry says so for ever: the database is an older copy, or somebody cut it.
+    *new_keys* are the keys that took the place of lost ones.
     """
     found = None if noted is None else tx.audit_link(noted.number)
     is_whole = noted is None or (
@@ -121,7 +129,10 @@ def start_log(tx: Transaction, noted: Head | None, *, version: str, now: datetim
     if noted is not None and not is_whole:
         lost = {"noted": noted.number, "found": tx.audit_head().number}
         put_down(tx, Attempt(SERVER, Action.LOG_CUT, now), also=lost)
-    put_down(tx, Attempt(SERVER, Action.SERVER_START, now), also={"version": version})
+    also: dict[str, int | str] = {"version": version}
+    if new_keys:
+        also["newKeys"] = ", ".join(new_keys)
+    put_down(tx, Attempt(SERVER, Action.SERVER_START, now), also=also)
     return is_whole
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cloud.core.audit import Entry, Head
+from cloud.store.lost_keys import check_log_keys
 from cloud.store.memory import Memory
 from cloud.store.parts.part import Run
 from cloud.store.sealing import Sealer, load_or_create_sealer
@@ -16,10 +17,11 @@ def append_entry(database: Database, directory: Path, entry: Entry) -> bool:
 
     *directory* is the data directory of a server that uses it.
 
-    Unavailable if the database cannot be written now.
+    Unavailable if the database cannot be written now, or a key of it is missing there.
     """
     if database.missing():
         return False
+    check_log_keys(database, directory)
     witness = load_or_create_witness(directory)
     sealer = load_or_create_sealer(directory / "secrets.key")
     head = database.in_transaction(lambda run: append_with(run, sealer, witness, entry))
@@ -31,4 +33,5 @@ def append_with(run: Run, sealer: Sealer, witness: Witness, entry: Entry) -> Hea
     """Put *entry* at the end of the log in the transaction of *run*; the head, once committed."""
     tx = Transaction(run, sealer, Memory(), witness.chain)
     tx.begin_audit()
+    tx.check_audit_key(is_new=False)
     return tx.append_audit(entry).head

@@ -28,6 +28,7 @@ class PostgresDatabase:
     """A `Database` at *url* (libpq's URI)."""
 
     steps = statement("SELECT name FROM migration ORDER BY name")
+    tables = statement("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
 
     def __init__(self, url: str) -> None:
         self._url = url

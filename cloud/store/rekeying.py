@@ -12,6 +12,7 @@ from typing import TypeVar
 from cloud.core.audit import Entry, Head
 from cloud.errors import Unavailable
 from cloud.store.command_log import append_with
+from cloud.store.lost_keys import check_log_keys
 from cloud.store.parts.batches import ALL_BATCHES, BATCH, RESEAL_BATCH
 from cloud.store.parts.callbacks import ALL_CALLBACKS, CALLBACK, RESEAL_CALLBACK
 from cloud.store.parts.commands import ALL_OUTPUTS, PLACE, RESEAL_OUTPUT
@@ -59,6 +60,7 @@ def rekey(
         raise Unavailable(f"there is no {missing}")
     with database.held(alone=True):
         _settle(database, key)
+        check_log_keys(database, key.parent)
         old, new = load_or_create_sealer(key), load_or_create_sealer(_beside(key))
         reached("key made")
 

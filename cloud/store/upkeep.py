@@ -31,6 +31,9 @@ class Database(Protocol):
     steps: Statement
     """Statement that reads the ids of the migrations that were made, in their order."""
 
+    tables: Statement
+    """Statement that reads the names of all tables."""
+
     def missing(self) -> Path | None:
         """The file that is not there; None if there is nothing of the kind to miss."""
         ...
@@ -56,6 +59,7 @@ class SqliteDatabase:
     """A `Database` in the file *path*."""
 
     steps = statement("SELECT name FROM _sqlite_migrations ORDER BY name")
+    tables = statement("SELECT name FROM sqlite_master WHERE type = 'table'")
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -25,8 +25,10 @@ class Witness:
     Safe to use from several threads.
     """
 
-    def __init__(self, chain: Chain, head_file: Path) -> None:
+    def __init__(self, chain: Chain, head_file: Path, *, has_new_key: bool = False) -> None:
         self.chain = chain
+        # Whether the log was written with another key, which is lost.
+        self.has_new_key = has_new_key
         self._head_file = head_file
         self._noting = threading.Lock()
         # Number of the head that was noted last, by this server.
@@ -61,10 +63,11 @@ class Witness:
             file.write(text.ljust(_LENGTH - 1).encode() + b"\n")
 
 
-def load_or_create_witness(directory: Path) -> Witness:
+def load_or_create_witness(directory: Path, *, has_new_key: bool = False) -> Witness:
     """The witness whose files are in *directory*, made at the first time; see `load_or_create_key`.
 
-    Who has the database alone has neither; that is what they are for.
+    Who has the database alone has neither; that is what they are for. *has_new_key* has a log go on
+    whose key is lost.
     """
     key = load_or_create_key(directory / KEY_FILE)
-    return Witness(Chain(key), directory / HEAD_FILE)
+    return Witness(Chain(key), directory / HEAD_FILE, has_new_key=has_new_key)

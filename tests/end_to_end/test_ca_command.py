@@ -65,6 +65,7 @@ def test_nodes_stay_through_a_rotation_and_new_ones_come(tmp_path: Path) -> None
 def test_a_server_with_encrypted_keys_starts_with_the_passphrase_alone(tmp_path: Path) -> None:
     data, file = tmp_path / "data", tmp_path / "passphrase"
     file.write_text("a passphrase\n")
+    file.chmod(0o600)
     with running_server(data, "--ca-passphrase-file", str(file)) as server, server.client() as api:
         identity = activate(server, make_batch(api), "n1")
         assert lets_in(server.mqtt_port, identity)

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from cloud.core.audit import Actor, Anchor, Attempt, AuditFilter, Chain, Entry, Head, Link
 from cloud.core.tokens import EVERYWHERE
-from cloud.errors import NotFound
+from cloud.errors import NotFound, Unavailable
 from cloud.store.parts.part import NOTHING, Part, first
 from cloud.store.rows import Parameters, Row, micros, moment
 from cloud.store.statements import Fragment, fragment, joined, statement
@@ -151,6 +151,19 @@ class AuditPart(Part):
         """Say, with the key, that an empty log begins at its beginning; once for a database."""
         if not self.audit_anchor().seal and self.audit_head() == Head():
             self._anchor(self._chain.anchor(Head()))
+
+    def check_audit_key(self, *, is_new: bool) -> None:
+        """Unavailable if the log was begun with another key; one that *is_new* takes its place."""
+        anchor = self.audit_anchor()
+        known = self._chain.anchor(anchor.head)
+        if is_new:
+            self._anchor(known)
+        elif anchor.seal and anchor != known:
+            raise Unavailable(
+                "audit.key is not the key of this database's audit log, or where the log begins was"
+                " changed; bring the key back from a backup, or from another server on the same"
+                " database"
+            )
 
     def _anchor(self, anchor: Anchor) -> None:
         row: Parameters = {

@@ -1,0 +1,19 @@
+"""Files that hold a passphrase."""
+
+from pathlib import Path
+
+import click
+
+from cloud.store.permissions import secret_file_trouble
+
+
+def read_secret_file(option: str, file: Path) -> str:
+    """What *file* says; UsageError names *option* where it cannot be read, or others can use it."""
+    try:
+        trouble = secret_file_trouble(file)
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{option}: {file}: {error}") from error
+    if trouble:
+        raise click.UsageError(f"{option}: {trouble}")
+    return text
