@@ -8,13 +8,16 @@ import msgspec
 
 from cloud.core.delta import diff
 from cloud.core.desired import AppVersion, Desired
-from cloud.core.report import FAILED, UP, AppStats, Report, Reported
+from cloud.core.report import UP, AppStats, Report, Reported, failure_of, refusal_of
 
 EXPIRES_AFTER = timedelta(days=7)
 """How long a node that was told may take; after that nobody waits for it any more."""
 
 DEPLOYS_KEPT = 20
 """Deploys of one node that are kept where nobody says another number."""
+
+APPLY_TICK = timedelta(seconds=10)
+"""How often stock agents try to apply what they should run."""
 
 CAUSE_LIMIT = 500
 """Characters that are kept of why an app failed."""
@@ -38,7 +41,8 @@ class Deploy(msgspec.Struct, frozen=True, omit_defaults=True):
 
     *number* counts those of a node. *wanted*: when what the node should run was changed, as far as
     that is known; *told*: when the node was first sent it; *acknowledged*: when a report first
-    named exactly these apps; *ended*: since when *outcome* is what it is.
+    named exactly these apps; *ended*: since when *outcome* is what it is. *after_failure*: the
+    deploy before had failed, so that the node may go on about that one for a moment.
     """
 
     number: int
@@ -50,6 +54,7 @@ class Deploy(msgspec.Struct, frozen=True, omit_defaults=True):
     ended: datetime | None = None
     outcome: Outcome = Outcome.PENDING
     cause: str = ""
+    after_failure: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -74,30 +79,50 @@ class Deploy(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def after(self, report: Report, now: datetime) -> "Deploy":
         """This once *report* has come."""
-        if not self.is_open or not runs(report.reported, Desired(self.apps, self.sysapps)):
+        if not self.is_open:
             return self
-        taken = self
-        if self.acknowledged is None:
+        taken, stats = self, _by_name(report)
+        is_taken = runs(report.reported, Desired(self.apps, self.sysapps))
+        if is_taken and self.acknowledged is None:
             taken = msgspec.structs.replace(self, acknowledged=now)
-        stats = _by_name(report)
-        if cause := self._trouble(stats):
+        if cause := self._trouble(report, now):
             if self.outcome is Outcome.FAILED:
                 return taken
             return taken._ended(Outcome.FAILED, now, cause)
-        if all(_is_up(app, stats) for app in (*self.apps, *self.sysapps)):
+        if is_taken and all(_is_up(app, stats) for app in (*self.apps, *self.sysapps)):
             return taken._ended(Outcome.CONVERGED, now)
         return taken
 
     def _ended(self, outcome: Outcome, when: datetime, cause: str = "") -> "Deploy":
         return msgspec.structs.replace(self, outcome=outcome, ended=when, cause=cause)
 
-    def _trouble(self, stats: Mapping[str, AppStats] | None) -> str:
+    def _trouble(self, report: Report, now: datetime) -> str:
         """Why the first app that failed did; empty where none did."""
+        stats, refused = _by_name(report), self.refused(report, now)
+        held = {*(report.reported.apps or ()), *(report.reported.sysapps or ())}
         for app in (*self.apps, *self.sysapps):
-            own = stats.get(app.name) if stats else None
-            if own and own.version in {app.version, ""} and own.status == FAILED:
-                return f"{app.name}: {own.cause or 'no cause was given'}"[:CAUSE_LIMIT]
+            cause = refused.get(app.name, "")
+            if app in held and stats:
+                cause = failure_of(app, stats.get(app.name))
+            if cause:
+                return f"{app.name}: {cause}"[:CAUSE_LIMIT]
         return ""
+
+    def refused(self, report: Report, received: datetime) -> Mapping[str, str]:
+        """Name and cause of each app that the node could not take over by *report*.
+
+        What it says within APPLY_TICK may be of the deploy before, where that had failed.
+        """
+        if not report.stats or (self.after_failure and received < self.told + APPLY_TICK):
+            return {}
+        held = {*(report.reported.apps or ()), *(report.reported.sysapps or ())}
+        stats = {own.name: own for own in report.stats}
+        found = (
+            (app.name, refusal_of(app, stats.get(app.name)))
+            for app in (*self.apps, *self.sysapps)
+            if app not in held
+        )
+        return {name: cause for name, cause in found if cause}
 
 
 def runs(reported: Reported, desired: Desired) -> bool:

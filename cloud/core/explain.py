@@ -17,7 +17,7 @@ from cloud.core.desired import AppVersion, Desired
 from cloud.core.node import Node
 from cloud.core.properties import Properties
 from cloud.core.readiness import Heard, Standing, State
-from cloud.core.report import FAILED, UP, AppStats, Report
+from cloud.core.report import UP, AppStats, Report, failure_of
 from cloud.core.selectors import Operator, Term
 
 _LABELS_SHOWN = 20
@@ -235,15 +235,25 @@ def _verdict(
     has_taken_over = list(held) == [app.version]
     if has_taken_over and _is_up(facts, app, stats):
         return AppOutcome.CONVERGED, Reason.RUNNING, _running(facts)
-    if has_taken_over and stats and stats.status == FAILED and stats.version in {app.version, ""}:
-        cause = stats.cause or "no cause was given"
-        return AppOutcome.FAILED, Reason.APP_FAILED, f"the node says that it failed: {cause}"
+    if cause := failure_of(app, stats) if has_taken_over else _refusal(facts, app, deploy):
+        words = "the node says that it failed" if has_taken_over else "the node cannot apply it"
+        still = f"; it runs version {held[0]} still" if held and not has_taken_over else ""
+        return AppOutcome.FAILED, Reason.APP_FAILED, f"{words}: {cause}{still}"
     reason, message = (
         _hindered(facts, _when(facts, app.name), deploy)
         or _expired(facts, deploy)
         or _under_way(facts, deploy, has_taken_over=has_taken_over)
     )
     return AppOutcome.PENDING, reason, message
+
+
+def _refusal(facts: Facts, app: AppVersion, deploy: Deploy | None) -> str:
+    """Why the node could not take *app* over, as far as it was told of it and has said so since."""
+    if deploy is None or facts.report is None or facts.heard is None:
+        return ""
+    if not deploy.is_open or facts.heard.report <= deploy.told:
+        return ""
+    return deploy.refused(facts.report, facts.heard.report).get(app.name, "")
 
 
 def _unwanted(facts: Facts, name: str, version: str, *, is_system: bool) -> AppExplanation:

@@ -23,6 +23,11 @@ UP = frozenset({"Running", "Succeeded"})
 FAILED = "Failed"
 """And of one that does not, and will not by itself."""
 
+NO_CAUSE = "no cause was given"
+
+_INDEFINITE = frozenset({"", "Unknown"})
+"""Statuses that leave it to a cause to say that an app failed."""
+
 INTERVAL_LIMIT = LONGEST_INTERVAL // timedelta(seconds=1)
 """Seconds between reports that a node may say it keeps."""
 
@@ -61,6 +66,37 @@ class AppStats(msgspec.Struct):
     status: str = ""
     cause: str | None = None
     instances: dict[str, Any] | None = None
+
+
+def failure_of(app: AppVersion, stats: AppStats | None) -> str:
+    """Why an *app* that the node has taken over failed; empty where the node says nothing such.
+
+    *stats* are those of the app's name. A cause without a definite status is a failure: so stock
+    agents say it of what they cannot look after, in the app or in an instance.
+    """
+    if stats is None or stats.version not in {app.version, ""}:
+        return ""
+    if stats.status == FAILED:
+        return _cause_of(stats) or NO_CAUSE
+    return _cause_of(stats) if stats.status in _INDEFINITE else ""
+
+
+def refusal_of(app: AppVersion, stats: AppStats | None) -> str:
+    """Why the node could not take *app* over; empty where it says nothing such.
+
+    For an app that the node does not name in this version. Stock agents then give a cause beside
+    the version before, which goes on running, or beside no version.
+    """
+    if stats is None or stats.version == app.version:
+        return ""
+    if stats.version and stats.status == FAILED:
+        return ""  # it is of the version before
+    return stats.cause or (NO_CAUSE if stats.status == FAILED else "")
+
+
+def _cause_of(stats: AppStats) -> str:
+    causes = (one.get("cause") for one in (stats.instances or {}).values() if type(one) is dict)
+    return stats.cause or next((cause for cause in causes if cause and type(cause) is str), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,23 @@ from dataclasses import dataclass
 from cloud.core.app import App
 from cloud.core.running import RunState
 
+NOT_UP = (RunState.FAILED, RunState.REFUSED)
+"""States of a version that does not run on a node, and will not by itself."""
+
 VERSIONS_SHOWN = 20
 """Versions of one app that are told apart; the rarest are left out."""
+
+
+FAILURES_SHOWN = 5
+"""Nodes that failed with a version, and why, that are shown of a rollout."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFailure:
+    """A node that failed with the wanted version of an app, and what it says of that."""
+
+    node: str
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +47,14 @@ class Rollout:
 def rollout_of(app: App, selected: int, counts: Mapping[tuple[str, str], int]) -> Rollout:
     """The rollout of *app*, for *selected* nodes; *counts* are reports by version and state."""
     versions: dict[str, int] = {}
-    for (version, _), count in counts.items():
-        versions[version] = versions.get(version, 0) + count
+    for (version, state), count in counts.items():
+        if state != RunState.REFUSED:
+            versions[version] = versions.get(version, 0) + count
     most_first = sorted(versions.items(), key=lambda each: (-each[1], each[0]))
     return Rollout(
         app,
         selected,
         counts.get((app.version, RunState.RUNNING), 0),
-        counts.get((app.version, RunState.FAILED), 0),
+        sum(counts.get((app.version, state), 0) for state in NOT_UP),
         most_first[:VERSIONS_SHOWN],
     )

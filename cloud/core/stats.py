@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from cloud.core.quantities import cpu_text, memory_text, parse_quantity
-from cloud.core.report import StoredReport
+from cloud.core.report import FAILED, StoredReport
 from cloud.core.times import time_text
 
 _TEXT = {"cpu": cpu_text, "memory": memory_text}
@@ -109,9 +109,11 @@ def _quantity(value: Any) -> Decimal | None:
 
 def _app_stats_view(entry: Mapping[str, Any], *, ready: bool) -> dict[str, Any]:
     instances = _mapping(entry.get("instances"))
+    # Stock agents give no status to what they could not apply.
+    status = entry.get("status") or (FAILED if entry.get("cause") else "")
     return {
         **entry,
-        "status": entry.get("status", "") if ready else UNKNOWN,
+        "status": status if ready else UNKNOWN,
         "cause": entry.get("cause") or "",
         "instances": {name: _instance_view(instance) for name, instance in instances.items()},
     }

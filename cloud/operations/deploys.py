@@ -98,6 +98,7 @@ def _begin(
         told=now,
         apps=desired.apps,
         sysapps=desired.sysapps,
+        after_failure=bool(before) and before[0].outcome is Outcome.FAILED,
     )
     tx.put_deploy(namespace, name, deploy, is_open=True)
     tx.delete_old_deploys(namespace, name, deploy.number - kept)

@@ -4,8 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
+
 from cloud.core.app import App
-from cloud.core.rollout import Rollout, rollout_of
+from cloud.core.deploys import CAUSE_LIMIT
+from cloud.core.desired import AppVersion
+from cloud.core.report import failure_of, read_report, refusal_of
+from cloud.core.rollout import FAILURES_SHOWN, NodeFailure, Rollout, rollout_of
 from cloud.operations.apps import existing_app
 from cloud.store.interface import Transaction
 from cloud.store.parts.pending_nodes import Waiting
@@ -47,6 +52,22 @@ class Overview:
 def rollout_of_app(tx: Transaction, namespace: str, name: str) -> Rollout:
     """How far the app has come."""
     return _rollout(tx, existing_app(tx, namespace, name))
+
+
+def failures_of_app(tx: Transaction, app: App) -> Sequence[NodeFailure]:
+    """The first nodes by name that failed with the wanted version of *app*, with their causes."""
+    names = tx.failed_nodes(app.namespace, app.name, app.version, FAILURES_SHOWN)
+    return [NodeFailure(name, _cause(tx, app, name)) for name in names]
+
+
+def _cause(tx: Transaction, app: App, node: str) -> str:
+    stored = tx.report(app.namespace, node)
+    if stored is None:
+        return ""
+    wanted = AppVersion(app.name, app.version)
+    said = read_report(msgspec.json.decode(stored.report.document), stored.report.order).stats
+    own = next((one for one in said or () if one.name == app.name), None)
+    return (failure_of(wanted, own) or refusal_of(wanted, own))[:CAUSE_LIMIT]
 
 
 def count_offline(tx: Transaction, app: App, *, now: datetime) -> int:

@@ -87,7 +87,9 @@ def receive_report(
     catalog = tx.catalog(namespace)
     desired = desired_of(tx, namespace, name, reporter.labels, report.reported.sysapps)
     if is_new:
-        note_running(tx, namespace, name, report, desired.apps, reporter.running)
+        deploy = tx.open_deploy(namespace, name) if reporter.has_open_deploy else None
+        refused = deploy.refused(report, now) if deploy and deploy.is_of(desired) else ()
+        note_running(tx, namespace, name, report, desired.apps, reporter.running, refused)
         noted = reporter.usage_step
         note_usage(tx, namespace, name, report.document, noted=noted, now=now, step=usage_step)
     delta = _delta(tx, namespace, name, reporter, report, desired)

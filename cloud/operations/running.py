@@ -1,6 +1,6 @@
 """What nodes say they run, noted beside their reports; written only when it is something new."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -18,11 +18,15 @@ def note_running(
     report: Report,
     wanted: Sequence[AppVersion],
     noted: str,
+    refused: Collection[str] = (),
 ) -> None:
-    """Note what *report* says the node runs; *noted* is the digest of what was noted before."""
-    digest = digest_of(report, wanted)
+    """Note what *report* says the node runs, and what of *wanted* it has *refused*.
+
+    *noted* is the digest of what was noted before.
+    """
+    digest = digest_of(report, wanted, refused)
     if digest != noted:
-        tx.put_running(namespace, name, running_apps(report, wanted), digest)
+        tx.put_running(namespace, name, running_apps(report, wanted, refused), digest)
 
 
 def note_running_anew(tx: Transaction, node: Node) -> None:
@@ -32,5 +36,7 @@ def note_running_anew(tx: Transaction, node: Node) -> None:
         return
     report = read_report(msgspec.json.decode(stored.report.document), stored.report.order)
     wanted = tx.catalog(node.namespace).desired_state(node.labels).apps
-    apps, digest = running_apps(report, wanted), digest_of(report, wanted)
+    told = tx.open_deploy(node.namespace, node.name)
+    refused = told.refused(report, stored.received) if told else ()
+    apps, digest = running_apps(report, wanted, refused), digest_of(report, wanted, refused)
     tx.put_running(node.namespace, node.name, apps, digest)

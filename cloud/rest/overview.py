@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-from cloud.core.rollout import Rollout
+from cloud.core.rollout import NodeFailure, Rollout
 from cloud.core.times import time_text
 from cloud.core.usage import UsagePoint
 from cloud.operations import overview, usage
 from cloud.rest.call import Call
 from cloud.rest.views import View
+from cloud.store.interface import Transaction
 
 
 async def get_overview(call: Call) -> View:
@@ -40,7 +41,12 @@ async def get_overview(call: Call) -> View:
 async def get_rollout(call: Call) -> View:
     """`GET /v1/apps/{name}/rollout`."""
     name = call.path("name")
-    rollout = await call.store.read(lambda tx: overview.rollout_of_app(tx, call.namespace, name))
+
+    def read(tx: Transaction) -> tuple[Rollout, Sequence[NodeFailure]]:
+        found = overview.rollout_of_app(tx, call.namespace, name)
+        return found, overview.failures_of_app(tx, found.app) if found.failed else ()
+
+    rollout, failures = await call.store.read(read)
     app, offline = rollout.app, 0
     if rollout.running < rollout.selected:
         offline = await call.api.costly.count(
@@ -51,6 +57,7 @@ async def get_rollout(call: Call) -> View:
     return {
         **_rollout_view(rollout),
         "offline": min(offline, rollout.selected - rollout.running),
+        "failures": [{"node": one.node, "cause": one.cause} for one in failures],
     }
 
 

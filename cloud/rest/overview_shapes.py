@@ -35,10 +35,21 @@ class AppProgress(Answer):
     versions: list[VersionCount]
 
 
+class FailureAnswer(Answer):
+    """A node that failed with the wanted version, and what it says of that."""
+
+    node: str
+    cause: str
+
+
 class RolloutAnswer(AppProgress):
-    """How far an app has come; `offline` counts nodes that do not run it and are not there."""
+    """How far an app has come; `offline` counts nodes that do not run it and are not there.
+
+    `failures` has the first five nodes by name that failed.
+    """
 
     offline: int
+    failures: list[FailureAnswer]
 
 
 class LastChange(Answer):

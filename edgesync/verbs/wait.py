@@ -102,7 +102,9 @@ def _why_app_has_not(rollout: Mapping[str, Any]) -> str:
         f"{rollout[state]} {state}" for state in ("failed", "pending", "offline") if rollout[state]
     ]
     version = rollout["version"]
-    return f"{running} of {selected} nodes run version {version} ({', '.join(parts)})"
+    failed = [f"; {in_line(one['node'])}: {in_line(one['cause'])}" for one in rollout["failures"]]
+    shown = "".join(failed[:1])
+    return f"{running} of {selected} nodes run version {version} ({', '.join(parts)}){shown}"
 
 
 def _why_not_ready(server: Server, target: Target) -> str:

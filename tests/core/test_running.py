@@ -42,6 +42,29 @@ def test_what_is_said_of_another_version_counts_only_as_that_of_no_version() -> 
     assert states(report([("web", "2")], [without])) == [("web", "2", "failed")]
 
 
+def test_a_cause_without_a_definite_status_is_a_failure() -> None:
+    instance = {"w-1": {"status": "Unknown", "cause": "service not installed"}}
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"status": "Unknown", "instances": instance}, "failed"),
+        ({"status": "Unknown", "cause": "gone"}, "failed"),
+        ({"cause": "gone"}, "failed"),
+        ({"status": "Pending", "cause": "pulling"}, "pending"),
+        ({"status": "Running", "cause": "restarted once"}, "running"),
+        ({"status": "Unknown", "instances": {"w-1": 1}}, "pending"),
+    ]
+    for said, state in cases:
+        own = report([("web", "2")], [{"name": "web", "version": "2", **said}])
+        assert states(own) == [("web", "2", state)], said
+
+
+def test_what_the_node_could_not_take_over_is_counted_beside_what_it_runs() -> None:
+    said = report([("web", "1")], [{"name": "web", "version": "1", "status": "Running"}])
+    refused = running_apps(said, WANTED, {"web"})
+    assert {(app.version, app.state) for app in refused} == {("2", "refused"), ("1", "running")}
+    assert digest_of(said, WANTED, {"web"}) != digest_of(said, WANTED)
+    assert digest_of(report([]), WANTED, {"logs"}) != ""
+
+
 def test_who_says_of_no_app_how_it_does_runs_what_it_names() -> None:
     assert states(report([("web", "1")])) == [("web", "1", "running")]
     assert states(report([("web", "1")], [])) == [("web", "1", "pending")]

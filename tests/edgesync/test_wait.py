@@ -1,5 +1,11 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
+from cloud.core.report import Order, read_report
+from cloud.operations.reports import receive_report
+from cloud.store.interface import Transaction
 from tests.edgesync.conftest import Shell
 from tests.rest.conftest import describe
 
@@ -34,6 +40,26 @@ async def test_what_has_not_converged_is_waited_for_and_said(described: Shell) -
     # For nobody it has arrived everywhere.
     assert await described.lines("wait", "app/web") == [["app/web", "converged"]]
     await described.run("wait", "batches", "b", code=2)
+
+
+async def test_a_node_that_could_not_apply_an_app_is_named_with_its_cause(described: Shell) -> None:
+    world = described.world
+
+    def say(content: dict[str, Any]) -> Callable[[Transaction], object]:
+        report = read_report(content, Order())
+        return lambda tx: receive_report(tx, "default.n1", report, "json", now=world.clock.now)
+
+    await world.store.write(say({"apps": [], "appstats": []}))
+    world.clock.advance(20)
+    await world.store.write(
+        say({"apps": [], "appstats": [{"name": "web", "cause": "no program.yml"}]})
+    )
+    refused = await described.run("wait", "app/web", "--timeout", "0", code=1)
+    assert "(1 failed); n1: no program.yml" in refused.stderr
+    refused = await described.run("wait", "node/n1", "--timeout", "0", code=1)
+    assert "no program.yml" in refused.stderr
+    stats = await world.client.call("GET", "/v1/nodes/n1/stats")
+    assert stats["report"]["appstats"][0]["status"] == "Failed"
 
 
 async def test_the_fleet_is_shown_at_a_glance(described: Shell) -> None:

@@ -3,14 +3,19 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from cloud.core.core_configuration import Mode
-from cloud.core.deploys import EXPIRES_AFTER, Deploy, Outcome
+from cloud.core.deploys import APPLY_TICK, EXPIRES_AFTER, Deploy, Outcome
+from cloud.core.explain import AppOutcome, Reason
 from cloud.core.node import NodeSpec
 from cloud.core.report import Order, read_report
+from cloud.core.rollout import NodeFailure
 from cloud.errors import NotFound
 from cloud.operations import apps, deploys, nodes
+from cloud.operations.explain import explain_node
+from cloud.operations.overview import failures_of_app, rollout_of_app
 from cloud.operations.properties import set_mode
 from cloud.operations.reports import deltas_for, note_told, receive_report
 from cloud.store.interface import Store, Transaction
@@ -140,6 +145,86 @@ async def test_the_failure_of_an_earlier_version_is_not_this_one(store: Store) -
         assert site.only().outcome is Outcome.PENDING
         site.say({"apps": [web], "appstats": [{"name": "web", "status": "Failed"}]})
         assert site.only().outcome is Outcome.FAILED
+
+    await store.write(work)
+
+
+REFUSALS: list[dict[str, Any]] = [
+    {"apps": [], "appstats": [{"name": "web", "cause": "no such image"}]},
+    {
+        "apps": [{"name": "web", "version": "0"}],
+        "appstats": [
+            {"name": "web", "version": "0", "status": "Running", "cause": "no such image"}
+        ],
+    },
+    {
+        "apps": [{"name": "web", "version": "1"}],
+        "appstats": [
+            {
+                "name": "web",
+                "version": "1",
+                "status": "Unknown",
+                "instances": {"web-1": {"status": "Unknown", "cause": "no such image"}},
+            }
+        ],
+    },
+]
+
+
+def wanted_in(content: dict[str, Any], web: dict[str, str]) -> dict[str, Any]:
+    """*content* with the version of *web* where it stands for the wanted one."""
+    text = msgspec.json.encode(content).decode()
+    named = text.replace('"version":"1"', f'"version":"{web["version"]}"')
+    return msgspec.json.decode(named, type=dict[str, Any])
+
+
+@pytest.mark.parametrize("content", REFUSALS, ids=["new", "version before", "instance"])
+async def test_what_stock_agents_could_not_apply_has_failed_everywhere(
+    store: Store, content: dict[str, Any]
+) -> None:
+    def work(tx: Transaction) -> None:
+        site = Site(tx)
+        site.say({"apps": [], "appstats": []})
+        web = site.put()
+        assert site.push() == 1
+        said = wanted_in(content, web)
+        site.say(said)
+        deploy = site.only()
+        assert (deploy.outcome, deploy.cause) == (Outcome.FAILED, "web: no such image")
+        rollout = rollout_of_app(tx, NAMESPACE, "web")
+        assert (rollout.selected, rollout.failed, rollout.pending) == (1, 1, 0)
+        assert failures_of_app(tx, rollout.app) == [NodeFailure("n1", "no such image")]
+        reported = {app["version"] for app in said["apps"]}
+        assert {version for version, _ in rollout.versions} == reported
+        [shown] = explain_node(tx, NAMESPACE, "n1", now=site.now).explanation.apps
+        assert (shown.outcome, shown.reason) == (AppOutcome.FAILED, Reason.APP_FAILED)
+        assert "no such image" in shown.message
+        site.report(web)
+        assert site.only().outcome is Outcome.CONVERGED
+        assert rollout_of_app(tx, NAMESPACE, "web").running == 1
+
+    await store.write(work)
+
+
+async def test_a_cause_of_the_version_before_does_not_fail_the_next(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        site = Site(tx)
+        web = site.put()
+        site.report()
+        refused = {"apps": [], "appstats": [{"name": "web", "cause": "no such image"}]}
+        site.say(refused)
+        web = site.put(image="nginx:2")
+        assert rollout_of_app(tx, NAMESPACE, "web").failed == 0
+        assert site.push() == 1
+        site.say(refused)
+        assert site.outcomes() == ["pending", "failed"]
+        assert rollout_of_app(tx, NAMESPACE, "web").failed == 0
+        site.now += APPLY_TICK
+        site.say(refused)
+        assert site.outcomes() == ["failed", "failed"]
+        assert rollout_of_app(tx, NAMESPACE, "web").failed == 1
+        site.report(web)
+        assert site.outcomes() == ["converged", "failed"]
 
     await store.write(work)
 

@@ -58,6 +58,7 @@ async def test_a_rollout_is_followed_from_report_to_report(world: World) -> None
         "pending": 3,
         "offline": 0,
         "versions": [{"version": old, "nodes": 3}],
+        "failures": [],
     }
     await say(world, "n1", "Running", web=new)
     await say(world, "n2", "Failed", web=new)
@@ -70,6 +71,7 @@ async def test_a_rollout_is_followed_from_report_to_report(world: World) -> None
         "pending": 1,
         "offline": 2,
         "versions": [{"version": new, "nodes": 2}, {"version": old, "nodes": 1}],
+        "failures": [{"node": "n2", "cause": "no cause was given"}],
     }
 
 

@@ -66,6 +66,20 @@ async def test_what_nodes_run_is_counted_by_version_and_state(store: Store) -> N
     assert await store.read(lambda tx: tx.count_running("default", "other")) == {}
 
 
+async def test_the_first_nodes_that_failed_are_named(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        add(tx, "n", "m", "o")
+        tx.put_running("default", "n", [RunningApp("web", "2", "failed")], "a")
+        refused = [RunningApp("web", "1", "running"), RunningApp("web", "2", "refused")]
+        tx.put_running("default", "m", refused, "b")
+        tx.put_running("default", "o", [RunningApp("web", "2", "running")], "c")
+        assert tx.failed_nodes("default", "web", "2", 5) == ["m", "n"]
+        assert tx.failed_nodes("default", "web", "2", 1) == ["m"]
+        assert tx.failed_nodes("default", "web", "1", 5) == []
+
+    await store.write(work)
+
+
 async def test_nodes_that_an_app_is_for_are_counted_as_they_change(store: Store) -> None:
     def selected(tx: Transaction) -> tuple[int, int]:
         return tx.count_selected("default", SELECTOR), tx.count_selected("default", "")

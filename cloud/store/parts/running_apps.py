@@ -49,6 +49,15 @@ COUNT_RUNNING = statement(
     reads={"reported_app"},
 )
 
+FAILED_NODES = statement(
+    """
+    SELECT name FROM reported_app
+    WHERE namespace = :namespace AND app = :app AND version = :version
+    AND state IN ('failed', 'refused') ORDER BY name LIMIT :limit
+    """,
+    reads={"reported_app"},
+)
+
 # fragments of a statement that `selection` puts together
 LACKS = fragment(
     """NOT {exists} (SELECT 1 FROM reported_app AS said WHERE said.namespace = :namespace
@@ -97,6 +106,11 @@ class RunningAppPart(Part):
         """How many nodes report *app*, by version and `RunState`."""
         found = self._run(COUNT_RUNNING, {"namespace": namespace, "app": app})
         return {(version, state): count for version, state, count in found}
+
+    def failed_nodes(self, namespace: str, app: str, version: str, limit: int) -> Sequence[str]:
+        """The first nodes by name that failed with *app* at *version*, up to *limit*."""
+        key: Parameters = {"namespace": namespace, "app": app, "version": version}
+        return [name for (name,) in self._run(FAILED_NODES, {**key, "limit": limit})]
 
     def count_away(
         self, namespace: str, selector: str, app: str, version: str, now: datetime
