@@ -27,7 +27,7 @@ from cloud.errors import Unavailable
 from cloud.http.metrics import Metrics
 from cloud.link.measures import Measures, add_connection_metrics, add_hub_metrics
 from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
-from cloud.store.interface import Store, WakingStore
+from cloud.store.interface import NotifyingStore, Store
 from cloud.store.lost_keys import AUTHORITY, SEALING_KEY, check_lost, lost_keys
 from cloud.store.permissions import directory_trouble
 from cloud.store.rekeying import settle_key
@@ -94,7 +94,7 @@ def open_keys(settings: Settings, *, now: datetime, ca_passphrase: bytes | None)
 
 def open_store(
     settings: Settings, *, sealer: Sealer, witness: Witness
-) -> AbstractAsyncContextManager[WakingStore]:
+) -> AbstractAsyncContextManager[NotifyingStore]:
     """The database that the settings name; BadSettings if it needs what is not installed."""
     if not settings.database:
         file = settings.data_dir / "edgesync.db"

@@ -278,7 +278,7 @@ class Bench:
 
         async def taken() -> int:
             count = 0
-            while found := await self.store.write(lambda tx: tx.take_stale(_GROUP * 10)):
+            while found := await self.store.write(lambda tx: tx.take_pending(_GROUP * 10)):
                 count += len(found)
             return count
 

@@ -39,7 +39,7 @@ async def _put_reports(directory: Path, url: str, nodes: int, size: int, seconds
 
     def put(tx: Transaction, start: int) -> None:
         names = [f"n{number % nodes}" for number in range(start, start + GROUP)]
-        tx.foresee([(_NAMESPACE, name) for name in names])
+        tx.prefetch_reporters([(_NAMESPACE, name) for name in names])
         for name, report in zip(names, reports, strict=True):
             tx.put_report(_NAMESPACE, name, report, "msgpack", now)
 
@@ -51,6 +51,6 @@ async def _put_reports(directory: Path, url: str, nodes: int, size: int, seconds
         await store.write(describe)
         began, count = time.perf_counter(), 0
         while (took := time.perf_counter() - began) < seconds:
-            await store.write_apart(lambda tx, start=count: put(tx, start))  # type: ignore[misc]
+            await store.write_concurrent(lambda tx, start=count: put(tx, start))  # type: ignore[misc]
             count += GROUP
         return count / took

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from cloud.store.interface import WakingStore
+from cloud.store.interface import NotifyingStore
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
 from cloud.store.upkeep import SqliteDatabase
@@ -14,7 +14,7 @@ from cloud.store.witness import load_or_create_witness
 
 
 @contextlib.asynccontextmanager
-async def open_store(directory: Path) -> AsyncIterator[WakingStore]:
+async def open_store(directory: Path) -> AsyncIterator[NotifyingStore]:
     """A store whose database and key are in *directory*; opened there again, it is the same."""
     file = directory / "edgesync.db"
     if not file.exists():

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from cloud.store.interface import WakingStore
+from cloud.store.interface import NotifyingStore
 from cloud.store.postgres import open_postgres_store
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.witness import load_or_create_witness
 from tests.builders import open_store
 from tests.postgres import NEEDS_POSTGRES, Postgres, running_postgres
 
-StoreFactory = Callable[[Path], AbstractAsyncContextManager[WakingStore]]
+StoreFactory = Callable[[Path], AbstractAsyncContextManager[NotifyingStore]]
 """Opens the store that is kept in a directory."""
 
 # Examples take as long as a busy machine needs; pytest's timeout ends what hangs.
@@ -56,7 +56,7 @@ def open_again(
 def open_on(postgres: Postgres) -> StoreFactory:
     """Opens stores on *postgres*, each in a schema of its own."""
 
-    def open_there(directory: Path) -> AbstractAsyncContextManager[WakingStore]:
+    def open_there(directory: Path) -> AbstractAsyncContextManager[NotifyingStore]:
         sealer = load_or_create_sealer(directory / "secrets.key")
         witness = load_or_create_witness(directory)
         url = postgres.schema_of(directory)

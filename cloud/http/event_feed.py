@@ -17,7 +17,7 @@ from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Unavailable
 from cloud.http.metrics import Metrics
 from cloud.operations.events import follow_events, number_events
-from cloud.store.interface import Transaction, WakingStore
+from cloud.store.interface import NotifyingStore, Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class EventFeed:
 
     def __init__(
         self,
-        store: WakingStore,
+        store: NotifyingStore,
         clock: Callable[[], datetime],
         *,
         wake_callbacks: Callable[[], None],

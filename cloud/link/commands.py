@@ -69,7 +69,9 @@ class CommandSender:
             try:
                 await self.send_waiting()
                 if (now := self._clock()) >= forget_at:
-                    await self._store.write_apart(lambda tx: tx.forget_commands(now - KEPT_FOR))
+                    await self._store.write_concurrent(
+                        lambda tx: tx.forget_commands(now - KEPT_FOR)
+                    )
                     forget_at = now + FORGET_EVERY
             except Unavailable as error:
                 logger.warning("cannot read what commands to send: %s", error.reason)
@@ -102,7 +104,7 @@ class CommandSender:
             claimed = list(tx.claim_commands(namespace, name, now))
             return claimed, tx.encoding_of_node(namespace, name)
 
-        claimed, encoding = await self._store.write_apart(claim)
+        claimed, encoding = await self._store.write_concurrent(claim)
         node, written = node_id(namespace, name), Encoding(encoding or Encoding.JSON)
         for number, command in enumerate(claimed):
             payload = encode_message(command_message(command, now), written)
@@ -117,4 +119,4 @@ class CommandSender:
             for command in commands:
                 tx.give_back_command(command.id)
 
-        await self._store.write_apart(work)
+        await self._store.write_concurrent(work)

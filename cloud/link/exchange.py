@@ -157,7 +157,7 @@ class Exchange:
         """
         todo = [question for question in questions if not question.is_done]
         for run, channels in (
-            (self._store.write_apart, _APART),
+            (self._store.write_concurrent, _APART),
             (self._store.write, _WRITING - _APART),
             (self._store.read, _READING),
         ):
@@ -279,7 +279,7 @@ def _outcomes_of(questions: Sequence[Question], tx: Transaction) -> list[Outcome
         if question.channel in _APART or question.is_checked
         for namespace, _, name in [question.node_id.partition(".")]
     }
-    tx.foresee(of_reporters)
+    tx.prefetch_reporters(of_reporters)
     return [_outcome_of(question, tx) for question in questions]
 
 

@@ -20,7 +20,7 @@ from cloud.errors import Unavailable
 from cloud.link.measures import NOT_CONNECTED, NOT_SENT, SENT, Measures
 from cloud.link.wire import pushed_delta
 from cloud.operations.reports import deltas_for, note_told
-from cloud.store.interface import Store, Transaction
+from cloud.store.interface import NotifyingStore, Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Pusher:
     def __init__(
         self,
         hub: Hub,
-        store: Store,
+        store: NotifyingStore,
         clock: Callable[[], datetime],
         *,
         deploys_kept: int = DEPLOYS_KEPT,
@@ -57,7 +57,7 @@ class Pusher:
         while True:
             try:
                 async with asyncio.timeout(POLL_EVERY.total_seconds()):
-                    await self._store.wait_for_stale()
+                    await self._store.wait_for_pending()
             except TimeoutError:
                 pass
             while not self._hub.is_attached:  # noqa: ASYNC110  # it tells nobody
@@ -72,11 +72,11 @@ class Pusher:
         """Tell the next nodes on the list; False when it is empty or nobody can be told now."""
         if not self._hub.is_attached:
             return False
-        taken = await self._store.write_apart(lambda tx: list(tx.take_stale(GROUP)))
+        taken = await self._store.write_concurrent(lambda tx: list(tx.take_pending(GROUP)))
         told = await self._tell(taken)
         if not self._hub.is_attached:
             rest = [node for node in taken if node_id(*node) not in told]
-            await self._store.write_apart(lambda tx: _mark_again(tx, rest))
+            await self._store.write_concurrent(lambda tx: _mark_again(tx, rest))
             return False
         return bool(taken)
 
@@ -103,4 +103,4 @@ class Pusher:
 
 
 def _mark_again(tx: Transaction, nodes: Sequence[tuple[str, str]]) -> None:
-    tx.mark_stale([node for name in nodes if (node := tx.node(*name)) is not None])
+    tx.mark_pending([node for name in nodes if (node := tx.node(*name)) is not None])

@@ -70,9 +70,9 @@ class Servers:
     async def _beat(self, adopted: str) -> str | None:
         """Note this server, and the one it is adopting; else find one that is gone."""
         now = self._clock()
-        await self._store.write_apart(lambda tx: tx.note_server(self._id, now))
+        await self._store.write_concurrent(lambda tx: tx.record_server(self._id, now))
         if adopted:
-            await self._store.write_apart(lambda tx: tx.keep_server(adopted, now))
+            await self._store.write_concurrent(lambda tx: tx.renew_server(adopted, now))
             return None
         return await self._store.write(lambda tx: tx.claim_server(now - GONE_AFTER, now))
 

@@ -56,7 +56,7 @@ class Watcher:
         """Note who is lost by now, and of which certificates the end is near."""
         now = self._clock()
         listening = self._listens_since(now)
-        if listening is not None and await self._store.read(lambda tx: tx.has_to_look(now)):
+        if listening is not None and await self._store.read(lambda tx: tx.has_due_checks(now)):
             while (
                 await self._store.write(lambda tx: note_lost(tx, now=now, listening=listening))
                 == LOST_AT_A_TIME

@@ -111,7 +111,7 @@ def roll_apps_using(
     for app in tx.list_apps_using(namespace, kind, name, ListOptions()).items:
         after = replace(app, version=tx.next_version(), updated=now)
         tx.put_app(after)
-        tx.mark_selected_stale(namespace, after.selector)
+        tx.mark_selected_pending(namespace, after.selector)
 
 
 def _on_top_of(base: AppSpec, spec: AppSpec) -> AppSpec:
@@ -129,7 +129,7 @@ def _on_top_of(base: AppSpec, spec: AppSpec) -> AppSpec:
 def _tell(tx: Transaction, namespace: str, before: App | None, after: App | None) -> None:
     selectors = {app.selector for app in (before, after) if app is not None}
     for selector in selectors:
-        tx.mark_selected_stale(namespace, selector)
+        tx.mark_selected_pending(namespace, selector)
 
 
 def _check_spec(tx: Transaction, namespace: str, spec: AppSpec) -> None:

@@ -152,11 +152,11 @@ def note_attempts(
         delivery = attempt.delivery
         if not attempt.error:
             tx.delete_delivery(delivery.id)
-            tx.note_success(delivery.namespace, delivery.callback, now)
+            tx.record_success(delivery.namespace, delivery.callback, now)
         elif tx.callback(delivery.namespace, delivery.callback) is not None:
             after = after_failure(delivery, attempt.error, now=now, jitter=jitter())
             tx.put_delivery(after)
-            tx.note_error(delivery.namespace, delivery.callback, after.error, now)
+            tx.record_error(delivery.namespace, delivery.callback, after.error, now)
             given_up += [after] if after.due is None else []
     if given_up:
         tx.forget_given_up(now - KEPT)

@@ -63,7 +63,7 @@ def note_change(
     event = Event(
         f"{kind}.{verb}", attempt.namespace, kind, name, time, message, data, attempt.actor
     )
-    tx.note_event(event)
+    tx.record_event(event)
     if attempt.action == Action.RECORD_RESET and isinstance(after, Record):
         note_revocation(tx, attempt, after.node_name)
 
@@ -74,7 +74,7 @@ def note_revocation(tx: Transaction, attempt: Attempt, name: str) -> None:
     event = Event(
         types.REVOKED, attempt.namespace, "node", name, time, message, actor=attempt.actor
     )
-    tx.note_event(event)
+    tx.record_event(event)
 
 
 def note_records(tx: Transaction, attempt: Attempt, count: int) -> None:
@@ -84,7 +84,7 @@ def note_records(tx: Transaction, attempt: Attempt, count: int) -> None:
     event = Event(
         "batch.updated", attempt.namespace, "batch", name, attempt.time, message, data, by
     )
-    tx.note_event(event)
+    tx.record_event(event)
 
 
 def note_activation(
@@ -98,7 +98,7 @@ def note_activation(
     """Note that a device became that node; *facts* say how."""
     message = f"a device was activated as {name}"
     event = Event(types.ACTIVATED, namespace, "node", name, now, message, facts, DEVICE)
-    tx.note_event(event)
+    tx.record_event(event)
 
 
 def note_ended(
@@ -114,7 +114,7 @@ def note_ended(
     if deploy.outcome is Outcome.FAILED:
         event_type, message = types.FAILED, f"{name} failed: {deploy.cause}"
         data["cause"] = deploy.cause
-    tx.note_event(Event(event_type, namespace, "node", name, now, message, data))
+    tx.record_event(Event(event_type, namespace, "node", name, now, message, data))
 
 
 def _named(apps: Sequence[AppVersion]) -> list[dict[str, str]]:
@@ -123,8 +123,8 @@ def _named(apps: Sequence[AppVersion]) -> list[dict[str, str]]:
 
 def note_heard(tx: Transaction, namespace: str, name: str, pace: Pace, *, now: datetime) -> None:
     """Note that the node is ready, unless it was said before and not taken back since."""
-    if tx.note_ready(namespace, name, now + QUIET * pace.interval):
-        tx.note_event(Event(types.READY, namespace, "node", name, now, f"{name} reports"))
+    if tx.record_ready(namespace, name, now + QUIET * pace.interval):
+        tx.record_event(Event(types.READY, namespace, "node", name, now, f"{name} reports"))
 
 
 def note_lost(tx: Transaction, *, now: datetime, listening: datetime) -> int:
@@ -132,14 +132,14 @@ def note_lost(tx: Transaction, *, now: datetime, listening: datetime) -> int:
 
     Silence counts from *listening* on: since then they can be heard.
     """
-    tx.look_later(now, listening)
+    tx.postpone_checks(now, listening)
     lost = tx.take_lost(now, LOST_AT_A_TIME)
     for namespace, name in lost:
         heard = tx.heard(namespace, name)
         last = precise_time_text(heard.last) if heard else None
         data = {"lastHeard": last, "interval": heard.pace.interval.total_seconds()} if heard else {}
         message = f"nothing was heard of {name} since {last}"
-        tx.note_event(Event(types.LOST, namespace, "node", name, now, message, data))
+        tx.record_event(Event(types.LOST, namespace, "node", name, now, message, data))
     return len(lost)
 
 
@@ -150,7 +150,7 @@ def note_ends(tx: Transaction, *, now: datetime) -> int:
         when = precise_time_text(end.expires)
         message = f"the certificate of {end.name} ends at {when}"
         data = {"expires": when, "serial": f"{end.serial:X}"}
-        tx.note_event(Event(types.ENDING, end.namespace, "node", end.name, now, message, data))
+        tx.record_event(Event(types.ENDING, end.namespace, "node", end.name, now, message, data))
     return len(ends)
 
 
@@ -189,7 +189,7 @@ def _queue(
     room = max(WAITING_LIMIT - tx.callback_outcome(namespace, name).pending, 0)
     if len(chosen) > room:
         error = f"{WAITING_LIMIT} calls wait; of later events it is not told"
-        tx.note_error(namespace, name, error, now)
+        tx.record_error(namespace, name, error, now)
     for each in chosen[:room]:
         # The same event is another delivery to another callback.
         identity = f"event-{each.number}-{name}"

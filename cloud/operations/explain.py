@@ -54,7 +54,7 @@ def _facts(tx: Transaction, namespace: str, name: str, now: datetime) -> tuple[F
         changed,
         _whole(stored) if stored else None,
         deploys_of_node(tx, namespace, name, now=now),
-        tx.is_stale(namespace, name),
+        tx.is_pending(namespace, name),
     )
     return facts, seen
 

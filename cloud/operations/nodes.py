@@ -43,7 +43,7 @@ def create_node(
         raise Invalid("name", "this name is already in use")
     node = Node(namespace, name, checked, now, now)
     tx.put_node(node)
-    tx.mark_stale([node])
+    tx.mark_pending([node])
     return SeenNode(node, None, is_revoked=False)
 
 
@@ -58,7 +58,7 @@ def update_node(
     tx.put_node(after)
     if after.labels != before.labels:
         note_running_anew(tx, after)
-        tx.mark_stale([after])
+        tx.mark_pending([after])
     return seen(tx, after)
 
 

@@ -121,7 +121,7 @@ def guarded(
         return work(watched.transaction), 0
     done, result = _carried_out(tx, attempt, watched, work)
     reach = _reach(done, attempt.time)
-    tx.put_stale_back(attempt.namespace, done.aside)
+    tx.restore_pending(attempt.namespace, done.aside)
     if not guard.asks(reach.touched, reach.total):
         return result, 0
     if not is_confirmed:
@@ -151,7 +151,7 @@ def _carried_out(
     kind, namespace = kind_of(attempt.action), attempt.namespace
     before = tx.catalog(namespace)
     heard = tx.heard(namespace, attempt.name) if kind == _NODE else None
-    aside = tx.set_stale_aside(namespace)
+    aside = tx.hold_pending(namespace)
     result = work(watched.transaction)
     changes = watched.changes()
     shut_out = _shut_out(tx, attempt, watched, changes)
@@ -171,7 +171,7 @@ def _reach(done: _Done, now: datetime) -> Reach:
     """Who would be told something else: who is on the list by now, or the one node that changed."""
     if done.kind == _SYSTEM:
         return _reached(done, _of_system(done), now)
-    reach = done.tx.stale_reach(done.namespace, now=now, names=NAMES_SHOWN)
+    reach = done.tx.pending_reach(done.namespace, now=now, names=NAMES_SHOWN)
     was, became = done.change
     node = was or became
     if not isinstance(node, Node):
@@ -186,7 +186,7 @@ def _reached(done: _Done, names: Collection[str], now: datetime) -> Reach:
     """The nodes of these names."""
     tx, namespace = done.tx, done.namespace
     away = sum(not standing(tx.heard(namespace, name), now).is_ready for name in names)
-    total = tx.stale_reach(namespace, now=now, names=0).total
+    total = tx.pending_reach(namespace, now=now, names=0).total
     return Reach(len(names), away, total, sorted(names)[:NAMES_SHOWN])
 
 

@@ -51,7 +51,7 @@ def want_properties(
     after = before.desiring(desire, now)
     if after is not before:
         tx.put_properties(namespace, name, after)
-        tx.mark_stale([node])
+        tx.mark_pending([node])
     return after
 
 
@@ -76,7 +76,7 @@ def set_mode(tx: Transaction, node: Node, mode: Mode, *, now: datetime) -> Node:
         return node
     after = replace(node, mode=mode, updated=now)
     tx.put_node(after)
-    tx.mark_stale([after])
+    tx.mark_pending([after])
     return after
 
 
@@ -87,7 +87,7 @@ def configure_core(tx: Transaction, node: Node, core: CoreConfiguration, *, now:
         return node
     after = replace(node, core=checked, updated=now)
     tx.put_node(after)
-    tx.mark_stale([after])
+    tx.mark_pending([after])
     return after
 
 

@@ -41,7 +41,7 @@ def put_system_apps(
         return before
     after = SystemApps(namespace, listed_anew(before, checked), tx.next_version(), now)
     tx.put_system_apps(after)
-    tx.mark_selected_stale(namespace, parse_selector(_EVERY_NODE))
+    tx.mark_selected_pending(namespace, parse_selector(_EVERY_NODE))
     return after
 
 

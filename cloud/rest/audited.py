@@ -56,7 +56,7 @@ class AuditedStore:
             )
         )
 
-    def write_apart(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
+    def write_concurrent(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
         """As `write`: the log is one chain."""
         return self.write(work)
 
@@ -69,10 +69,6 @@ class AuditedStore:
     def peek(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
         """As in `Store.read`, for a look that the caller is shown nothing of."""
         return self.store.read(work)
-
-    async def wait_for_stale(self) -> None:
-        """As in `Store`."""
-        await self.store.wait_for_stale()
 
 
 _LOOKS = {

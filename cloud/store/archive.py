@@ -2,7 +2,7 @@
 
 It is made of standard things alone, so that it can be opened without this program: a tar file of
 two members, `key.age` (a key of age, age-encryption.org/v1, under the passphrase) and
-`content.tar.gz.age` (encrypted to that key). Whoever changes a byte of it, or cuts it, is noticed.
+`content.tar.gz.age` (encrypted to that key). A changed byte, or a cut, is noticed.
 """
 
 import contextlib
@@ -57,7 +57,7 @@ def open_archive(path: Path, passphrase: str) -> Iterator[Iterator[Part]]:
     """The parts of the file *path*, in their order, one at a time.
 
     Unavailable, from here or from the parts, if it is no such file, was changed or cut, or is under
-    another passphrase; who has seen the last part has seen a whole file.
+    another passphrase; after the last part the file is known to be whole.
     """
     try:
         with path.open("rb") as file:
@@ -163,7 +163,7 @@ def _parts(file: BinaryIO, identity: pyrage.x25519.Identity, path: Path) -> Iter
     failed: list[Exception] = []
 
     def decrypt() -> None:
-        # Who stops reading is met by the last write, which is that of closing.
+        # A reader that stops is met by the last write, which is that of closing.
         try:
             with os.fdopen(sink, "wb") as out:
                 pyrage.decrypt_io(_Limited(file, size), out, [identity])

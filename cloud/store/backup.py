@@ -40,7 +40,7 @@ SETTINGS_FILE = "settings.toml"
 _FILES = ("secrets.key", "secrets.key.new", "audit.key", "audit.head", "admin.token", SETTINGS_FILE)
 _CA = "ca"
 _LEFT_OUT = frozenset({"server"})
-"""Tables that say something of the servers that run now."""
+"""Tables about the servers that run now."""
 
 _FIRST, _LAST = "backup.json", "end.json"
 _CHUNK = 1 << 20
@@ -51,9 +51,9 @@ _SKIP_VERSIONS = statement(
 _SKIP_REVOCATIONS = statement(
     "UPDATE revocation SET number = number + :skipped, changes = changes + 1", writes={"revocation"}
 )
-# Nobody who saw an event since may take another one for it.
+# No number of an event that was seen since may be given to another one.
 _SKIP_EVENTS = statement("UPDATE event_head SET number = number + :skipped", writes={"event_head"})
-# What has no number yet stands before what is noted from now on, whose ids begin anew.
+# Events without a number come before those recorded from now on, whose ids begin anew.
 _COME_FIRST = statement("UPDATE new_event SET id = id - :skipped", writes={"new_event"})
 _FAR = 2**53
 _LOG = "audit_entry"
@@ -128,7 +128,7 @@ def backup_parts(
     """
     if missing := database.missing() or _missing_key(directory):
         raise Unavailable(f"there is no {missing}")
-    # Before the database: how far the log goes is never noted ahead of it.
+    # Before the database: the recorded head of the log is never ahead of it.
     files = dict(_files(directory))
     with database.look() as rows:
         steps = [name for (name,) in rows(database.steps)]
@@ -194,7 +194,7 @@ def _begin(parts: Iterator[Part]) -> Begin:
 
 
 def _fill(run: Run, first: Part, rest: Iterable[Part]) -> int:
-    """Put all rows; how many there are. Unavailable if they are not those that were said."""
+    """Put all rows; how many there are. Unavailable if the counts of the backup differ."""
     known = {table.name: table for table in tables()}
     # The migrations made the only row of these.
     alone = {name for name in known if run(_any_of(name), NOTHING)}

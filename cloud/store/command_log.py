@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from cloud.core.audit import Entry, Head
+from cloud.store.cache import StoreCache
 from cloud.store.lost_keys import check_log_keys
-from cloud.store.memory import Memory
 from cloud.store.parts.part import Run
 from cloud.store.sealing import Sealer, load_or_create_sealer
 from cloud.store.transaction import Transaction
@@ -31,7 +31,7 @@ def append_entry(database: Database, directory: Path, entry: Entry) -> bool:
 
 def append_with(run: Run, sealer: Sealer, witness: Witness, entry: Entry) -> Head:
     """Put *entry* at the end of the log in the transaction of *run*; the head, once committed."""
-    tx = Transaction(run, sealer, Memory(), witness.chain)
+    tx = Transaction(run, sealer, StoreCache(), witness.chain)
     tx.begin_audit()
     tx.check_audit_key(is_new=False)
     return tx.append_audit(entry).head

@@ -142,7 +142,7 @@ class _Statements:
 
 
 def trouble_of(error: sqlite3.Error) -> Unavailable | None:
-    """Unavailable, if *error* says something of the disk or the file; None if of our statements."""
+    """Unavailable, if *error* is about the disk or the file; None if about a statement."""
     if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
         return Unavailable(f"the database cannot be used: {error}")
     return None

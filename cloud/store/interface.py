@@ -8,13 +8,13 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from cloud.store.transaction import Transaction
 
-__all__ = ["Store", "Transaction", "WakingStore"]
+__all__ = ["NotifyingStore", "Store", "Transaction"]
 
 T = TypeVar("T")
 
 
 class Store(Protocol):
-    """Runs work off the event loop, each piece in a transaction of its own.
+    """Runs work off the event loop, each piece in a transaction of its own; two databases do.
 
     Commits when the work returns, rolls back when it raises; what was returned is durable.
     Cancelling the wait does not undo the work: afterwards it is unknown whether it was done.
@@ -24,11 +24,11 @@ class Store(Protocol):
         """Run *work* with the right to change things; one at a time."""
         ...
 
-    def write_apart(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
-        """As `write`, for work that relies on nothing but what it changes itself.
+    def write_concurrent(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
+        """As `write`, for work that relies on nothing but the rows that it changes itself.
 
-        Such is what nodes say about themselves. Where several servers share a database it runs
-        beside what others write.
+        So do reports of nodes. On PostgreSQL it runs concurrently with other writes, and again
+        where another one has changed the same rows.
         """
         ...
 
@@ -36,18 +36,18 @@ class Store(Protocol):
         """Run *work* with the right to look; others may write meanwhile."""
         ...
 
-    async def wait_for_stale(self) -> None:
-        """Return when nodes may have been noted as stale since the last call."""
-        ...
-
 
 @runtime_checkable
-class WakingStore(Store, Protocol):
-    """A store that says when events were noted."""
+class NotifyingStore(Store, Protocol):
+    """A store with notices of commits, its own and those of other servers."""
+
+    async def wait_for_pending(self) -> None:
+        """Return when nodes may have been marked as pending since the last call."""
+        ...
 
     async def wait_for_events(self) -> None:
-        """Return when events may have been noted here, or numbered elsewhere, since the last call.
+        """Return when events may have been recorded here, or numbered elsewhere, since then.
 
-        A notice of other servers may be lost; whoever waits looks from time to time.
+        A notice of another server may be lost: look from time to time without one.
         """
         ...

@@ -23,7 +23,7 @@ def check_log(
 ) -> Verdict:
     """What `core.audit.verify` says of the log in *database*; nothing is changed.
 
-    Its key is in *directory*. *noted* are heads that somebody kept elsewhere, beside the one there.
+    Its key is in *directory*. *noted* are heads that were kept elsewhere, beside the one there.
     Unavailable if
     there is no database, no key, or no log in it.
     """
@@ -31,7 +31,7 @@ def check_log(
     if missing := database.missing() or (None if key.exists() else key):
         raise Unavailable(f"there is no {missing}")
     witness = load_or_create_witness(directory)
-    # Before the database: what is noted is never ahead of it.
+    # Before the database: the recorded head is never ahead of it.
     known = witness.head()
     try:
         with database.look() as rows:

@@ -1,8 +1,8 @@
 """The store on PostgreSQL: any number of servers on one database.
 
 Writes are one at a time among all servers, as on SQLite, so that what work has looked at stays as
-it was until it has written. What nodes say about themselves is written apart, beside everything
-else: of two that change the same row the later one is run again. `NOTIFY` wakes other servers.
+it was until it has written. Reports of nodes are written concurrently (`write_concurrent`): of two
+writes that change the same row the later one is run again. `NOTIFY` wakes other servers.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from cloud.errors import Unavailable
 from cloud.store.migrations import STEPS, Step, refuse_unknown
 from cloud.store.parts.part import Run
 from cloud.store.postgres_connection import (
-    APART,
+    CONCURRENT,
     LOCKS,
     READ,
     WRITE,
@@ -26,7 +26,7 @@ from cloud.store.postgres_connection import (
 )
 from cloud.store.sealing import Sealer
 from cloud.store.statements import statement
-from cloud.store.threads import EVENTS, STALE, ThreadedStore
+from cloud.store.threads import EVENTS, PENDING, ThreadedStore
 from cloud.store.witness import Witness
 
 logger = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 WRITERS = 2
 """Threads that write: while one waits for the disk the other prepares."""
 
-APART_WRITERS = 4
-"""Threads that write what nodes say."""
+CONCURRENT_WRITERS = 4
+"""Threads of `write_concurrent`."""
 
 READERS = 4
 """Threads that read."""
@@ -43,8 +43,8 @@ READERS = 4
 PATIENCE = timedelta(seconds=10)
 """How long work is tried again while others are faster."""
 
-CHANNELS = {STALE: "edgesync_stale", EVENTS: "edgesync_events"}
-"""Where servers tell each other that nodes have become stale, that events have a number."""
+CHANNELS = {PENDING: "edgesync_stale", EVENTS: "edgesync_events"}
+"""Channels of the notices between servers; their names are those of older versions."""
 
 _NOTIFY = statement("SELECT pg_notify(:channel, :server)")
 _WHAT = {channel: what for what, channel in CHANNELS.items()}
@@ -94,12 +94,12 @@ class PostgresStore(ThreadedStore):
             sealer=sealer,
             witness=witness,
             writers=connections(WRITERS, WRITE),
-            apart_writers=connections(APART_WRITERS, APART),
+            concurrent_writers=connections(CONCURRENT_WRITERS, CONCURRENT),
             readers=connections(READERS, READ),
         )
         self._url = url
         self._alone = alone
-        # Holds the right to use the database, and hears of stale nodes.
+        # Holds the right to use the database, and receives notices.
         self._listening: psycopg.Connection | None = None
         self._listener = threading.Thread(target=self._listen, name="store-listener", daemon=True)
         self._ended = threading.Event()
@@ -136,9 +136,9 @@ class PostgresStore(ThreadedStore):
         return connection
 
     def _listen(self) -> None:
-        """Wake who waits for something whenever another server says so; connect again and again.
+        """Pass on the notices of other servers; connect again and again.
 
-        What is missed meanwhile is found by who asks without being woken.
+        Notices that are missed meanwhile are made up for by polling.
         """
         while not self._ended.is_set():
             try:

@@ -25,13 +25,13 @@ logger = logging.getLogger(__name__)
 
 _NOTHING: Parameters = {}
 READ = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",)
-"""How a transaction begins that only looks: it sees one moment."""
+"""How a transaction begins that only reads: it sees one moment."""
 
-APART = ("BEGIN ISOLATION LEVEL REPEATABLE READ",)
-"""How one begins that runs beside others: it sees one moment; what two change one changes again."""
+CONCURRENT = ("BEGIN ISOLATION LEVEL REPEATABLE READ",)
+"""How a concurrent one begins: it sees one moment; of two that change one row one is run again."""
 
 WRITE = ("BEGIN ISOLATION LEVEL READ COMMITTED", f"SELECT pg_advisory_xact_lock({LOCKS}, 3)")
-"""How one begins that nobody else of this sort runs beside; each statement looks after the lock."""
+"""How a serial one begins: one at a time; each statement sees what was committed before it."""
 
 
 class Interrupted(Exception):
@@ -39,7 +39,7 @@ class Interrupted(Exception):
 
 
 class _NeedsSavepoints(Exception):
-    """A statement failed that the work may go on after, which PostgreSQL has to be told before."""
+    """A statement met a constraint that the work may go on after; that takes savepoints."""
 
 
 class PostgresConnection:
@@ -221,7 +221,7 @@ def open_connection(url: str) -> psycopg.Connection:
 
 @contextlib.contextmanager
 def speaking_our_errors() -> Iterator[None]:
-    """Raise Unavailable for whatever the database says."""
+    """Raise Unavailable for every error of the database."""
     try:
         yield
     except psycopg.Error as error:

@@ -1,4 +1,4 @@
-"""Seal what must not be readable where it is kept: AES-256-GCM, bound to its place.
+"""Encrypt secrets at rest: AES-256-GCM, bound to their place.
 
 A sealed text is `sealed:1:{key id}:{base64 of nonce and ciphertext}`: what is in it can be opened
 only with that key, and only as the thing (kind, namespace, name) it was sealed as.
@@ -43,10 +43,10 @@ class Sealer:
             raise Unavailable(f"a sealing key has {KEY_BYTES} bytes, not {len(key)}")
         self._cipher = AESGCM(key)
         self._random = random
-        # Says which key a sealed text needs; tells nothing else about it.
+        # Identifies the key that a sealed text needs; reveals nothing else.
         self._key_id = hmac.digest(key, b"edgesync key id", "sha256")[:8].hex()
 
-        # Signs the tokens of lists; says nothing of the key it is made from.
+        # Signs the tokens of lists; reveals nothing of the key.
         self.list_key = hmac.digest(key, b"edgesync list tokens", "sha256")
         # Seals the cookies of sessions; as little.
         self.session_key = hmac.digest(key, b"edgesync sessions", "sha256")
@@ -78,7 +78,7 @@ class Sealer:
 
 
 def is_plain(text: str) -> bool:
-    """Say whether *text* is an object in JSON; no sealed text is."""
+    """Whether *text* is an object in JSON; no sealed text is."""
     return text.startswith("{")
 
 
@@ -108,7 +108,7 @@ def load_or_create_key(path: Path) -> bytes:
 
 
 def _create(path: Path, content: bytes) -> None:
-    """Put the whole file there at once, unless somebody else just did."""
+    """Put the whole file there at once, unless another process just did."""
     number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(number, "wb") as file:

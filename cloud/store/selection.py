@@ -1,10 +1,10 @@
 """Select by labels and fields, with statements put together from constant fragments.
 
 Which fragments there are, and how many, follows from the shape of the selectors; keys, values and
-names are parameters only. What the terms mean is said by `core.selectors`. Figures are of 100,000
+names are parameters only. `core.selectors` defines what terms mean. Figures are of 100,000
 nodes: a label is looked up in about 1.4 µs, an index counted along in 0.1 µs a row. So a statement
-begins with the term that fewest satisfy, and those whom a negative term leaves out are counted
-rather than those whom it leaves.
+begins with the term that fewest satisfy, and things that a negative term excludes are counted
+rather than those that it leaves.
 """
 
 from collections.abc import Iterator, Sequence
@@ -124,7 +124,7 @@ class Selection:
             return self._count(self._positive, self._negative)
         total = self._count(self._positive, ())
         for place, term in enumerate(self._negative):
-            # Those whom this term is the first to leave out.
+            # Those that this term is the first to exclude.
             total -= self._count((*self._positive, _opposite(term)), self._negative[:place])
         return total
 
@@ -148,8 +148,8 @@ class Selection:
         where: Parameters = {"after": micros(began), "after_name": name, "limit": limit}
         return self._run(statement, {**self._values, **where})
 
-    def mark_stale(self) -> None:
-        """Note the selected nodes as stale."""
+    def mark_pending(self) -> None:
+        """Mark the selected nodes as pending."""
         among = self._among(self._rarest(self._positive), self._positive, self._negative)
         self._run(joined(MARK_PENDING_AMONG, *among, ONCE), self._values)
 

@@ -84,7 +84,7 @@ class SqliteStore(ThreadedStore):
 
 
 def _make_private_file(path: Path) -> None:
-    """Let nobody but the owner use the database; SQLite gives its other files the same mode."""
+    """Let only the owner use the database; SQLite gives its other files the same mode."""
     number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.fchmod(number, 0o600)

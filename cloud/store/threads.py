@@ -1,4 +1,4 @@
-"""What stores have in common: work goes to threads, each with a connection of its own."""
+"""The base of both stores: work goes to threads, each with a connection of its own."""
 
 import asyncio
 import contextvars
@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from cloud.errors import Unavailable
-from cloud.store.memory import Memory
+from cloud.store.cache import StoreCache
 from cloud.store.parts.part import NOTHING, Run
 from cloud.store.parts.pending_nodes import ANY_PENDING
 from cloud.store.sealing import CHECK_PLACE, PUT_SEALED_CHECK, SEALED_CHECK, Sealer
@@ -19,9 +19,9 @@ from cloud.store.witness import Witness
 
 T = TypeVar("T")
 
-STALE = "stale"
+PENDING = "pending"
 EVENTS = "events"
-"""What servers tell each other that there is: nodes to be told, events that have a number."""
+"""Notices between servers: there are pending nodes; events have been numbered."""
 
 
 class Connection(Protocol):
@@ -70,19 +70,21 @@ class ThreadedStore(ABC):
         sealer: Sealer,
         witness: Witness,
         writers: Sequence[Connection],
-        apart_writers: Sequence[Connection] = (),
+        concurrent_writers: Sequence[Connection] = (),
         readers: Sequence[Connection],
     ) -> None:
-        """*apart_writers* run what is written apart; without them *writers* do."""
+        """*concurrent_writers* run `write_concurrent`; without them *writers* do."""
         self._sealer = sealer
         self._witness = witness
-        self._memory = Memory()
+        self._cache = StoreCache()
         self._writing = _Pool(writers, "store-writer")
-        self._apart = _Pool(apart_writers, "store-apart") if apart_writers else self._writing
+        self._concurrent = (
+            _Pool(concurrent_writers, "store-concurrent") if concurrent_writers else self._writing
+        )
         self._reading = _Pool(readers, "store-reader")
-        # Set after the commit of a transaction that marked nodes stale.
-        self._stale = asyncio.Event()
-        # Set after the commit of one that noted events.
+        # Set after the commit of a transaction that marked nodes as pending.
+        self._pending = asyncio.Event()
+        # Set after the commit of one that recorded events.
         self._events = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         # No more work is taken once this is set.
@@ -97,21 +99,21 @@ class ThreadedStore(ABC):
         """As in `Store`."""
         return await self._submit(self._writing, lambda: self._write(self._writing, work))
 
-    async def write_apart(self, work: Callable[[Transaction], T]) -> T:
+    async def write_concurrent(self, work: Callable[[Transaction], T]) -> T:
         """As in `Store`."""
-        return await self._submit(self._apart, lambda: self._write(self._apart, work))
+        return await self._submit(self._concurrent, lambda: self._write(self._concurrent, work))
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """As in `Store`."""
         return await self._submit(self._reading, lambda: self._read(work))
 
-    async def wait_for_stale(self) -> None:
-        """As in `Store`; at once after opening a database that has such nodes."""
-        await self._stale.wait()
-        self._stale.clear()
+    async def wait_for_pending(self) -> None:
+        """As in `NotifyingStore`; at once after opening a database that has such nodes."""
+        await self._pending.wait()
+        self._pending.clear()
 
     async def wait_for_events(self) -> None:
-        """As in `WakingStore`."""
+        """As in `NotifyingStore`."""
         await self._events.wait()
         self._events.clear()
 
@@ -143,11 +145,11 @@ class ThreadedStore(ABC):
 
     @abstractmethod
     def _announce(self, run: Run, what: str) -> None:
-        """Tell other servers, with the commit, that there is something: STALE or EVENTS."""
+        """Send a notice, PENDING or EVENTS, to other servers with the commit."""
 
-    def _wake(self, what: str = STALE) -> None:
-        """Let `wait_for_stale` or `wait_for_events` return."""
-        woken = self._stale if what == STALE else self._events
+    def _wake(self, what: str = PENDING) -> None:
+        """Let `wait_for_pending` or `wait_for_events` return."""
+        woken = self._pending if what == PENDING else self._events
         self._loop.call_soon_threadsafe(woken.set)
 
     def _open(self) -> None:
@@ -156,7 +158,7 @@ class ThreadedStore(ABC):
             self._wake()
 
     def _check(self, run: Run) -> bool:
-        """Refuse another key than the first one, finish migrating; whether nodes are stale."""
+        """Refuse another key than the first one, finish migrating; whether nodes are pending."""
         found = run(SEALED_CHECK, NOTHING)
         if found:
             self._sealer.unseal(found[0][0], *CHECK_PLACE)
@@ -171,17 +173,17 @@ class ThreadedStore(ABC):
     def _write(self, pool: _Pool, work: Callable[[Transaction], T]) -> T:
         def carry_out(run: Run) -> tuple[T, Transaction]:
             result, tx = self._carry_out(work, run)
-            if tx.marked_stale:
-                self._announce(run, STALE)
+            if tx.marked_pending:
+                self._announce(run, PENDING)
             if tx.numbered_events:
                 self._announce(run, EVENTS)
             return result, tx
 
         result, tx = pool.in_transaction(carry_out)
         tx.remember()
-        if tx.marked_stale:
-            self._wake(STALE)
-        if tx.noted_events:
+        if tx.marked_pending:
+            self._wake(PENDING)
+        if tx.recorded_events:
             self._wake(EVENTS)
         if tx.appended is not None:
             self._witness.note(tx.appended)
@@ -191,7 +193,7 @@ class ThreadedStore(ABC):
         return self._reading.in_transaction(lambda run: self._carry_out(work, run))[0]
 
     def _transaction(self, run: Run) -> Transaction:
-        return Transaction(run, self._sealer, self._memory, self._witness.chain)
+        return Transaction(run, self._sealer, self._cache, self._witness.chain)
 
     def _carry_out(self, work: Callable[[Transaction], T], run: Run) -> tuple[T, Transaction]:
         tx = self._transaction(run)
@@ -199,7 +201,7 @@ class ThreadedStore(ABC):
             result = work(tx)
             tx.finish()
         except StopIteration as error:
-            # No future can carry it: whoever awaits would wait for ever.
+            # No future can carry it: the caller would wait for ever.
             raise RuntimeError("work raised StopIteration") from error
         else:
             return result, tx
@@ -208,6 +210,6 @@ class ThreadedStore(ABC):
 
     def _finish(self) -> None:
         with self._closing:
-            for pool in (self._reading, self._apart, self._writing):
+            for pool in (self._reading, self._concurrent, self._writing):
                 pool.close()
             self._release()

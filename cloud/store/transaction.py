@@ -6,7 +6,7 @@ from cloud.core.app import App
 from cloud.core.audit import Chain
 from cloud.core.config import Config
 from cloud.core.node import Node
-from cloud.store.memory import Memory
+from cloud.store.cache import StoreCache
 from cloud.store.parts.api_tokens import ApiTokenPart
 from cloud.store.parts.audit import AuditPart
 from cloud.store.parts.batches import BatchPart
@@ -61,8 +61,8 @@ class Transaction(
     cannot be unsealed with this server's key.
     """
 
-    def __init__(self, run: Run, sealer: Sealer, memory: Memory, chain: Chain) -> None:
-        super().__init__(run, sealer, memory)
+    def __init__(self, run: Run, sealer: Sealer, cache: StoreCache, chain: Chain) -> None:
+        super().__init__(run, sealer, cache)
         self._chain = chain
 
     def label_all(self) -> None:
@@ -78,5 +78,5 @@ class Transaction(
                 labels = noun.labels if isinstance(noun, Node) else noun.spec.labels
                 self._label(kind, noun, labels)
             if isinstance(noun, App):
-                self._note_uses(noun)
+                self._put_uses(noun)
         self._run(ALL_LABELLED, NOTHING)

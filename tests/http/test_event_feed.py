@@ -6,7 +6,7 @@ from pathlib import Path
 from cloud.core.event import Event, EventFilter
 from cloud.http.event_feed import EventFeed
 from cloud.operations.events import follow_events
-from cloud.store.interface import Store, WakingStore
+from cloud.store.interface import NotifyingStore, Store
 from tests.conftest import open_on
 from tests.postgres import NEEDS_POSTGRES, Postgres
 from tests.store.conftest import NOW, WAIT
@@ -19,7 +19,7 @@ WRITERS, EACH = 8, 30
 async def note(store: Store, writer: int) -> None:
     for number in range(EACH):
         event = Event("node.ready", "default", "node", f"n{writer}-{number}", NOW, "")
-        await store.write_apart(lambda tx, event=event: tx.note_event(event))  # type: ignore[misc]
+        await store.write_concurrent(lambda tx, event=event: tx.record_event(event))  # type: ignore[misc]
 
 
 async def follow(store: Store, feed: EventFeed) -> list[tuple[int, str]]:
@@ -41,7 +41,7 @@ async def test_who_follows_events_misses_none_on_any_server(
 ) -> None:
     open_there = open_on(postgres)
     async with open_there(tmp_path) as one, open_there(tmp_path) as two:
-        stores: list[WakingStore] = [one, two]
+        stores: list[NotifyingStore] = [one, two]
         feeds = [EventFeed(store, lambda: NOW, wake_callbacks=lambda: None) for store in stores]
         async with asyncio.timeout(WAIT), asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(feed.run()) for feed in feeds]
@@ -65,7 +65,7 @@ async def test_other_servers_hear_of_it_at_once(postgres: Postgres, tmp_path: Pa
     open_there = open_on(postgres)
     event = Event("node.ready", "default", "node", "n", NOW, "")
     async with open_there(tmp_path) as one, open_there(tmp_path) as two:
-        await one.write_apart(lambda tx: tx.note_event(event))
+        await one.write_concurrent(lambda tx: tx.record_event(event))
         await one.write(lambda tx: tx.number_events(9))
         async with asyncio.timeout(WAIT):
             await two.wait_for_events()
@@ -76,7 +76,7 @@ async def test_what_a_server_left_without_numbers_gets_them_from_the_next(tmp_pa
 
     event = Event("node.ready", "default", "node", "n", NOW, "")
     async with open_store(tmp_path) as store:
-        await store.write_apart(lambda tx: tx.note_event(event))
+        await store.write_concurrent(lambda tx: tx.record_event(event))
     async with open_store(tmp_path) as store:
         feed = EventFeed(store, lambda: NOW, wake_callbacks=lambda: None)
         async with asyncio.timeout(WAIT), asyncio.TaskGroup() as tasks:

@@ -31,13 +31,10 @@ class SlowStore:
             raise self._errors.pop(0)
         return await self._store.write(work)
 
-    write_apart = write
+    write_concurrent = write
 
     async def read(self, work: Callable[[Transaction], Any]) -> Any:
         return await self._store.read(work)
-
-    async def wait_for_stale(self) -> None:
-        await self._store.wait_for_stale()
 
 
 def reported(exchange: Exchange, node_id: str = "default.n1") -> Question:

@@ -27,12 +27,12 @@ class CountingStore:
         self.transactions += 1
         return await self.store.write(work)
 
-    write_apart = write
+    write_concurrent = write
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self.store.read(work)
 
-    async def wait_for_stale(self) -> None:
+    async def wait_for_pending(self) -> None:
         raise AssertionError("nobody waits here")
 
 

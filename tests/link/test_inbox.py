@@ -262,13 +262,10 @@ class FailingStore:
             raise self._errors.pop(0)
         return await self._store.write(work)
 
-    write_apart = write
+    write_concurrent = write
 
     async def read(self, work: Callable[[Transaction], Any]) -> Any:
         return await self._store.read(work)
-
-    async def wait_for_stale(self) -> None:
-        await self._store.wait_for_stale()
 
 
 async def test_nothing_is_acknowledged_before_the_store_is_back(

@@ -66,12 +66,11 @@ async def test_what_is_not_stored_is_not_counted(store: Store, metrics: Metrics)
         """A store that cannot be written."""
 
         read = store.read
-        wait_for_stale = store.wait_for_stale
 
         async def write(self, work: Any) -> Any:
             raise Unavailable("full")
 
-        write_apart = write
+        write_concurrent = write
 
     exchange = Exchange(Full(), lambda: NOW, measures=Measures(metrics))
     message = Message("report", {"apps": []})

@@ -17,7 +17,7 @@ from cloud.link.measures import Measures
 from cloud.link.pusher import Pusher
 from cloud.operations.apps import update_app
 from cloud.operations.nodes import create_node
-from cloud.store.interface import Store, Transaction
+from cloud.store.interface import NotifyingStore, Transaction
 from tests.broker.node import DEADLINE, until
 from tests.builders import open_store
 from tests.link.conftest import NOW, FakeHub, describe
@@ -28,7 +28,7 @@ def update(image: str) -> Callable[[Transaction], object]:
     return lambda tx: update_app(tx, "default", "web", spec, now=NOW)
 
 
-async def report(hub: FakeHub, store: Store, encoding: Encoding) -> None:
+async def report(hub: FakeHub, store: NotifyingStore, encoding: Encoding) -> None:
     await store.write(describe)
     inbox = Inbox(hub, Exchange(store, lambda: NOW))
     message = Message("report", {"apps": []}, {"seq": 1})
@@ -41,7 +41,9 @@ async def push_all(pusher: Pusher) -> None:
         pass
 
 
-async def test_ten_changes_are_one_push_of_the_last_version(hub: FakeHub, store: Store) -> None:
+async def test_ten_changes_are_one_push_of_the_last_version(
+    hub: FakeHub, store: NotifyingStore
+) -> None:
     await report(hub, store, Encoding.MSGPACK)
     pusher = Pusher(hub, store, lambda: NOW)
     await push_all(pusher)
@@ -49,7 +51,7 @@ async def test_ten_changes_are_one_push_of_the_last_version(hub: FakeHub, store:
 
     for number in range(10):
         await store.write(update(f"nginx:{number}"))
-    await store.wait_for_stale()
+    await store.wait_for_pending()
     await push_all(pusher)
     [(node_id, channel, message, encoding)] = hub.pushed
     app = await store.read(lambda tx: tx.app("default", "web"))
@@ -61,7 +63,7 @@ async def test_ten_changes_are_one_push_of_the_last_version(hub: FakeHub, store:
 
 
 async def test_nodes_that_are_away_or_never_reported_are_left_to_their_next_report(
-    hub: FakeHub, store: Store
+    hub: FakeHub, store: NotifyingStore
 ) -> None:
     await store.write(describe)
     metrics = Metrics()
@@ -77,7 +79,7 @@ async def test_nodes_that_are_away_or_never_reported_are_left_to_their_next_repo
     assert count("edgesync_pushes_total", {"outcome": "sent"}) == 0
 
 
-async def report_again(hub: FakeHub, store: Store) -> None:
+async def report_again(hub: FakeHub, store: NotifyingStore) -> None:
     inbox = Inbox(hub, Exchange(store, lambda: NOW))
     await inbox.handle([hub.inbound(Channel.REPORT, Message("report", {"apps": []}, {"seq": 1}))])
     hub.pushed.clear()
@@ -85,7 +87,7 @@ async def report_again(hub: FakeHub, store: Store) -> None:
     await store.write(update("nginx:2"))
 
 
-def wanted(store: Store) -> "asyncio.Future[list[dict[str, str]]]":
+def wanted(store: NotifyingStore) -> "asyncio.Future[list[dict[str, str]]]":
     """What n1 should run now, as a delta says it."""
 
     def read(tx: Transaction) -> list[dict[str, str]]:
@@ -96,7 +98,9 @@ def wanted(store: Store) -> "asyncio.Future[list[dict[str, str]]]":
     return asyncio.ensure_future(store.read(read))
 
 
-async def say(hub: FakeHub, store: Store, apps: list[dict[str, str]], seq: int, node: str) -> None:
+async def say(
+    hub: FakeHub, store: NotifyingStore, apps: list[dict[str, str]], seq: int, node: str
+) -> None:
     """Report, and forget what went before the answer."""
     hub.pushed.clear()
     message = Message("report", {"apps": apps}, {"seq": seq})
@@ -104,7 +108,7 @@ async def say(hub: FakeHub, store: Store, apps: list[dict[str, str]], seq: int, 
     await inbox.handle([hub.inbound(Channel.REPORT, message, node_id=node)])
 
 
-async def test_only_nodes_that_should_change_are_told(hub: FakeHub, store: Store) -> None:
+async def test_only_nodes_that_should_change_are_told(hub: FakeHub, store: NotifyingStore) -> None:
     await store.write(describe)
     for name, role in (("n2", "gateway"), ("n3", "camera")):
         spec = NodeSpec(labels={"role": role})
@@ -122,7 +126,7 @@ async def test_only_nodes_that_should_change_are_told(hub: FakeHub, store: Store
 
 
 async def test_a_node_that_was_away_is_told_once_when_it_is_back(
-    hub: FakeHub, store: Store
+    hub: FakeHub, store: NotifyingStore
 ) -> None:
     await report(hub, store, Encoding.JSON)
     pusher = Pusher(hub, store, lambda: NOW)
@@ -144,7 +148,7 @@ async def test_a_node_that_was_away_is_told_once_when_it_is_back(
 
 @pytest.mark.parametrize("loses_it", [False, True], ids=["no broker", "broker lost meanwhile"])
 async def test_who_cannot_be_reached_now_stays_on_the_list(
-    hub: FakeHub, store: Store, *, loses_it: bool
+    hub: FakeHub, store: NotifyingStore, *, loses_it: bool
 ) -> None:
     await report(hub, store, Encoding.JSON)
     pusher = Pusher(hub, store, lambda: NOW)

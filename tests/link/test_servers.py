@@ -52,7 +52,7 @@ class World:
         await self.paused.wait()
 
     async def seen(self, server_id: str, now: datetime) -> None:
-        await self.store.write(lambda tx: tx.note_server(server_id, now))
+        await self.store.write(lambda tx: tx.record_server(server_id, now))
 
     async def gone(self) -> str | None:
         """Who would be adopted now."""
@@ -105,7 +105,7 @@ async def test_a_server_that_came_back_is_not_forgotten(world: World) -> None:
 
 async def test_no_two_servers_claim_the_same_one(store: Store) -> None:
     for name in ("a", "b", "c"):
-        await store.write(lambda tx, name=name: tx.note_server(name, NOW))  # type: ignore[misc]
+        await store.write(lambda tx, name=name: tx.record_server(name, NOW))  # type: ignore[misc]
     later = NOW + 2 * GONE_AFTER
     claimed = [
         await store.write(lambda tx: tx.claim_server(later - GONE_AFTER, later)) for _ in range(4)
@@ -119,8 +119,7 @@ async def test_no_two_servers_claim_the_same_one(store: Store) -> None:
 async def test_a_database_that_is_away_ends_nothing(world: World) -> None:
     class Away:
         def __init__(self) -> None:
-            self.read = self.write = self.write_apart = self._fail
-            self.wait_for_stale = world.store.wait_for_stale
+            self.read = self.write = self.write_concurrent = self._fail
 
         async def _fail(self, _work: object) -> None:
             raise Unavailable("it is away")

@@ -62,15 +62,15 @@ def add_nodes(tx: Transaction, **roles: str) -> None:
     """Nodes by name, each with its label `role`; nothing is stale afterwards."""
     for name, role in roles.items():
         create_node(tx, NAMESPACE, name, NodeSpec(labels={"role": role}), now=NOW)
-    tx.take_stale(10_000)
+    tx.take_pending(10_000)
 
 
 async def stale_after(store: Store, work: Callable[[Transaction], object]) -> set[str]:
     """Names of the nodes that *work* marks stale."""
 
     def run(tx: Transaction) -> set[str]:
-        tx.take_stale(10_000)
+        tx.take_pending(10_000)
         work(tx)
-        return {name for _, name in tx.take_stale(10_000)}
+        return {name for _, name in tx.take_pending(10_000)}
 
     return await store.write(run)

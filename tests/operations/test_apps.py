@@ -275,12 +275,12 @@ async def test_every_node_whose_desired_state_changed_is_marked_stale(
     for change in changes:
 
         def step(tx: Transaction, change: tuple[str, ...] = change) -> None:
-            tx.take_stale(10_000)
+            tx.take_pending(10_000)
             before = _wanted(tx, namespace)
             _apply(tx, namespace, change)
             after = _wanted(tx, namespace)
             changed = {name for name, wanted in after.items() if wanted != before.get(name)}
-            stale = {name for _, name in tx.take_stale(10_000)}
+            stale = {name for _, name in tx.take_pending(10_000)}
             assert changed <= stale
             catalog = tx.catalog(namespace)
             for node in tx.nodes(namespace):
@@ -303,11 +303,11 @@ async def test_the_same_put_twice_is_one_version_and_marks_nobody(
         def step(tx: Transaction, change: tuple[str, ...] = change) -> None:
             _apply(tx, namespace, change)
             if change[0].startswith("put"):
-                tx.take_stale(10_000)
+                tx.take_pending(10_000)
                 before = _content(tx, namespace)
                 _apply(tx, namespace, change)
                 assert _content(tx, namespace) == before
-                assert not tx.take_stale(10_000)
+                assert not tx.take_pending(10_000)
 
         try:
             await store.write(step)

@@ -34,8 +34,8 @@ NO_CHANGE_OF_A_THING = {
     # What callbacks were told, and what came of it.
     "put_delivery",
     "delete_delivery",
-    "note_success",
-    "note_error",
+    "record_success",
+    "record_error",
     "forget_given_up",
     # What nodes say, and what they have to be told.
     "put_report",
@@ -44,21 +44,21 @@ NO_CHANGE_OF_A_THING = {
     "put_usage_point",
     "set_usage_step",
     # Which servers are there; nobody asks them to.
-    "note_server",
-    "keep_server",
+    "record_server",
+    "renew_server",
     "forget_server",
     # By the way, of tokens that open nothing any more.
     "delete_expired_install_tokens",
     # The nodes that are to be told.
-    "mark_stale",
-    "mark_selected_stale",
-    "take_stale",
-    "set_stale_aside",
-    "put_stale_back",
+    "mark_pending",
+    "mark_selected_pending",
+    "take_pending",
+    "hold_pending",
+    "restore_pending",
     # What is told of what happens, and what is remembered of that.
-    "note_event",
+    "record_event",
     "prune_events",
-    "note_ready",
+    "record_ready",
     "take_lost",
     "take_ends",
     # What things were, kept with each change of them.
@@ -68,6 +68,10 @@ NO_CHANGE_OF_A_THING = {
     # Commands that are over, by age and number.
     "delete_old_commands",
     "forget_commands",
+    "postpone_checks",
+    # Looks at records of batches.
+    "record",
+    "record_by_fingerprint",
     # The log itself.
     "append_audit",
     "prune_audit",
@@ -100,8 +104,11 @@ def test_every_change_of_a_thing_is_watched() -> None:
         "replace",
         "clear",
         "forget",
-        "note",
-        "keep",
+        "record",
+        "renew",
+        "hold",
+        "restore",
+        "postpone",
         "insert",
     }
     methods = {name for name in dir(Transaction) if name.partition("_")[0] in verbs}

@@ -56,7 +56,7 @@ class Site:
     def push(self) -> int:
         """How many nodes are told without having asked."""
         now = self._tick()
-        pushes = deltas_for(self.tx, list(self.tx.take_stale(100)))
+        pushes = deltas_for(self.tx, list(self.tx.take_pending(100)))
         note_told(self.tx, pushes, now=now, deploys_kept=self.kept)
         return len(pushes)
 
@@ -106,7 +106,7 @@ async def test_a_push_tells_once(store: Store) -> None:
         assert site.push() == 1
         told = site.now
         site.report()
-        tx.mark_stale([nodes.existing_node(tx, NAMESPACE, "n1")])
+        tx.mark_pending([nodes.existing_node(tx, NAMESPACE, "n1")])
         assert site.push() == 1
         assert site.only().told == told
 

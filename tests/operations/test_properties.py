@@ -78,9 +78,9 @@ async def test_a_node_in_local_mode_is_told_nothing_until_it_is_back(store: Stor
         assert say(tx, {"apps": []}) == {}
         assert tx.report(NAMESPACE, "n1") is not None
         assert deltas_for(tx, [(NAMESPACE, "n1")]) == []
-        tx.take_stale(100)
+        tx.take_pending(100)
         properties.set_mode(tx, local, Mode.CLOUD, now=LATER)
-        assert tx.take_stale(100) == [(NAMESPACE, "n1")]
+        assert tx.take_pending(100) == [(NAMESPACE, "n1")]
         assert len(deltas_for(tx, [(NAMESPACE, "n1")])) == 1
         assert say(tx, {"apps": []}, sequence=2)["apps"][0]["name"] == "web"
 

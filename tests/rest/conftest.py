@@ -24,7 +24,7 @@ from cloud.rest.app import rest_app
 from cloud.rest.callers import NO_LIMITS, CallLimits
 from cloud.rest.event_stream import EventStreams, StreamLimits
 from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
-from cloud.store.interface import Store, WakingStore
+from cloud.store.interface import NotifyingStore, Store
 from tests.builders import open_store
 from tests.conftest import StoreFactory
 from tests.serving import serving
@@ -137,7 +137,7 @@ async def open_world(
     key.write_text("A" * 43 + "=")
     key.chmod(0o600)
     async with open_store(tmp_path) as store:
-        assert isinstance(store, WakingStore)
+        assert isinstance(store, NotifyingStore)
         feed = EventFeed(store, clock, wake_callbacks=lambda: woken.append("callbacks"))
         metrics = Metrics()
         ends = {"root": clock.now + timedelta(days=1000)}

@@ -199,9 +199,9 @@ async def test_a_change_whose_entry_cannot_be_written_is_not_done(world: World) 
         async def write(self, work: Any) -> Any:
             return await world.store.write(lambda tx: work(Full(tx)))
 
-        write_apart = write
+        write_concurrent = write
 
-        async def wait_for_stale(self) -> None: ...
+        async def wait_for_pending(self) -> None: ...
 
     attempt = Attempt(ADMINISTRATOR, Action.APP_DELETE, world.clock.now)
     await describe(world.client)

@@ -96,8 +96,8 @@ async def test_how_it_did_is_shown_and_what_was_given_up_tried_again(world: Worl
     def happen(tx: Transaction) -> None:
         for delivery in (waiting, dead):
             tx.put_delivery(delivery)
-        tx.note_success("default", "crm", now)
-        tx.note_error("default", "crm", "answered 500", now)
+        tx.record_success("default", "crm", now)
+        tx.record_error("default", "crm", "answered 500", now)
 
     await world.store.write(happen)
     state = (await world.client.call("GET", ONE))["state"]

@@ -186,7 +186,7 @@ async def test_a_node_is_told_to_be_ready_when_it_first_reports_and_then_no_more
 ) -> None:
     await world.client.call("POST", "/v1/nodes", NODE)
     for number in range(3):
-        await world.store.write_apart(report(world, number))
+        await world.store.write_concurrent(report(world, number))
     await world.feed.round()
     types = [one["type"] for one in (await world.client.call("GET", "/v1/events"))["items"]]
     assert types == ["node.ready", "node.created"]
@@ -278,7 +278,7 @@ async def test_a_long_past_is_told_in_full_before_what_comes(world: World) -> No
     def many(tx: Transaction) -> None:
         for number in range(1500):
             name = f"n{number}"
-            tx.note_event(Event("node.lost", "default", "node", name, world.clock.now, "x"))
+            tx.record_event(Event("node.lost", "default", "node", name, world.clock.now, "x"))
         tx.number_events(1500)
 
     await world.store.write(many)
@@ -406,7 +406,7 @@ async def test_who_takes_nothing_is_cut_off(tmp_path: Path) -> None:
 def _much(tx: Transaction, world: World) -> None:
     for _ in range(3000):
         data = {"text": "x" * 4000}
-        tx.note_event(Event("node.lost", "default", "node", "n", world.clock.now, "", data))
+        tx.record_event(Event("node.lost", "default", "node", "n", world.clock.now, "", data))
     tx.number_events(3000)
 
 

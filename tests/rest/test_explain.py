@@ -31,7 +31,7 @@ class Fleet:
 
     async def push(self) -> None:
         def push(tx: Transaction) -> None:
-            pushes = deltas_for(tx, list(tx.take_stale(100)))
+            pushes = deltas_for(tx, list(tx.take_pending(100)))
             note_told(tx, pushes, now=self.world.clock.now)
 
         await self.world.store.write(push)

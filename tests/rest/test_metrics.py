@@ -60,7 +60,7 @@ async def test_what_waits_is_counted_and_the_log_is_as_long_as_it_ever_was(world
     assert found["edgesync_callback_queue_deliveries",] == 1
     entries = found["edgesync_audit_entries_total",]
     assert entries >= 2
-    await world.store.write(lambda tx: tx.take_stale(10))
+    await world.store.write(lambda tx: tx.take_pending(10))
     await world.client.call("POST", "/v1/configs", CONFIG)
     found = await told(world)
     assert found["edgesync_push_queue_nodes",] == 0

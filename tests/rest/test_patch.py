@@ -18,12 +18,12 @@ NULLED = {"description": None}
 async def test_what_was_read_is_a_patch_that_changes_nothing(world: World, kind: Kind) -> None:
     await create_all(world.client)
     world.clock.advance(10)
-    await world.store.write(lambda tx: tx.take_stale(100))
+    await world.store.write(lambda tx: tx.take_pending(100))
     before = await world.client.call("GET", kind.path)
     nothing: dict[str, Any] = {}
     for patch in (before, nothing):
         assert await world.client.call("PATCH", kind.path, patch) == before
-    assert not await world.store.write(lambda tx: tx.take_stale(100))
+    assert not await world.store.write(lambda tx: tx.take_pending(100))
 
 
 @each_kind
@@ -69,9 +69,9 @@ async def test_labels_and_values_are_changed_one_by_one(client: Client) -> None:
 
 async def test_a_patched_label_reaches_the_nodes_it_is_about(world: World) -> None:
     await describe(world.client)
-    await world.store.write(lambda tx: tx.take_stale(100))
+    await world.store.write(lambda tx: tx.take_pending(100))
     await world.client.call("PATCH", "/v1/nodes/n1", {"labels": {"role": "camera"}})
-    assert await world.store.write(lambda tx: list(tx.take_stale(100))) == [("default", "n1")]
+    assert await world.store.write(lambda tx: list(tx.take_pending(100))) == [("default", "n1")]
     assert (await world.client.call("GET", "/v1/nodes/n1/apps"))["items"] == []
 
 

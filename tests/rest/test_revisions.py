@@ -180,10 +180,10 @@ async def test_what_is_so_already_is_not_undone_again(world: World, kind: Kind) 
     client = world.client
     await create(client, kind)
     now = await change(client, kind)
-    await world.store.write(lambda tx: tx.take_stale(100))
+    await world.store.write(lambda tx: tx.take_pending(100))
     assert await client.call("POST", f"{kind.own}/undo", {"revision": 2}) == now
     assert await history(client, kind.own) == [(2, "update", True), (1, "create", False)]
-    assert not await world.store.write(lambda tx: tx.take_stale(100))
+    assert not await world.store.write(lambda tx: tx.take_pending(100))
 
 
 @each_kind
@@ -235,7 +235,7 @@ async def test_an_undone_app_is_checked_and_its_nodes_are_told(world: World) -> 
     client = world.client
     await describe(client)
     await client.call("PUT", "/v1/apps/web", {"selector": "role=camera"})
-    await world.store.write(lambda tx: tx.take_stale(100))
+    await world.store.write(lambda tx: tx.take_pending(100))
     await client.call("DELETE", "/v1/configs/site")
     message = await client.refused(
         "POST", "/v1/apps/web/undo", {}, status=404, code="ResourceNotFound"
@@ -244,7 +244,7 @@ async def test_an_undone_app_is_checked_and_its_nodes_are_told(world: World) -> 
     assert [one[0] for one in await history(client, "/v1/apps/web")] == [2, 1]
     await client.call("POST", "/v1/configs/site/undo", {"revision": 1})
     await client.call("POST", "/v1/apps/web/undo", {})
-    assert await world.store.write(lambda tx: tx.take_stale(100)) == [("default", NODE["name"])]
+    assert await world.store.write(lambda tx: tx.take_pending(100)) == [("default", NODE["name"])]
 
 
 async def test_an_undone_config_rolls_its_apps_and_that_is_no_revision_of_theirs(
@@ -254,10 +254,10 @@ async def test_an_undone_config_rolls_its_apps_and_that_is_no_revision_of_theirs
     await describe(client)
     before = await client.call("GET", "/v1/apps/web")
     await client.call("PUT", "/v1/configs/site", {"data": []})
-    await world.store.write(lambda tx: tx.take_stale(100))
+    await world.store.write(lambda tx: tx.take_pending(100))
     await client.call("POST", "/v1/configs/site/undo", {})
     assert (await client.call("GET", "/v1/apps/web"))["version"] != before["version"]
-    assert await world.store.write(lambda tx: tx.take_stale(100))
+    assert await world.store.write(lambda tx: tx.take_pending(100))
     assert await history(client, "/v1/apps/web") == [(1, "create", True)]
 
 

@@ -28,14 +28,14 @@ async def test_what_was_read_can_be_put_back_and_changes_nothing(world: World) -
     for path, body in COLLECTIONS[4:]:
         await world.client.call("POST", path, body)
     await world.client.call("POST", "/v1/callback", CALLBACK)
-    await world.store.write(lambda tx: tx.take_stale(100))
+    await world.store.write(lambda tx: tx.take_pending(100))
     world.clock.advance(10)
     for path, body in (*COLLECTIONS, ("/v1/callback", CALLBACK)):
         one = f"{path}/{body['name']}"
         before = await world.client.call("GET", one)
         assert await world.client.call("PUT", one, before) == before
         assert await world.client.call("GET", one) == before
-    assert not await world.store.write(lambda tx: tx.take_stale(100))
+    assert not await world.store.write(lambda tx: tx.take_pending(100))
 
 
 async def test_what_is_created_is_answered_as_it_is_read(client: Client) -> None:

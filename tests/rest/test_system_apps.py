@@ -43,10 +43,10 @@ async def test_nodes_are_given_none_until_some_are_listed(world: World) -> None:
     before = await world.client.call("GET", PATH)
     assert before["modules"] == []
     assert await sync(world, "baetyl-core-x1") == {}
-    await world.store.write(lambda tx: tx.take_stale(10))
+    await world.store.write(lambda tx: tx.take_pending(10))
     listed = await world.client.call("PUT", PATH, LIST)
     assert listed == await world.client.call("GET", PATH)
-    assert await world.store.write(lambda tx: tx.take_stale(10)) == [("default", "n1")]
+    assert await world.store.write(lambda tx: tx.take_pending(10)) == [("default", "n1")]
     told = (await sync(world, "baetyl-core-x1"))["sysapps"]
     assert told[0]["name"] == "baetyl-core-x1"
     assert len(told) == 2
@@ -67,9 +67,9 @@ async def test_the_same_list_again_disturbs_nobody(world: World) -> None:
     await world.client.call("POST", "/v1/nodes", NODE)
     await world.client.call("PUT", PATH, LIST)
     told = await sync(world)
-    await world.store.write(lambda tx: tx.take_stale(10))
+    await world.store.write(lambda tx: tx.take_pending(10))
     await world.client.call("PUT", PATH, LIST)
-    assert await world.store.write(lambda tx: tx.take_stale(10)) == []
+    assert await world.store.write(lambda tx: tx.take_pending(10)) == []
     assert await sync(world) == told
     await world.client.call("PUT", "/v1/nodes/n1/core/configs", {"frequency": 60})
     assert await sync(world) != told

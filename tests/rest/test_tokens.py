@@ -247,12 +247,11 @@ class _Full:
 
     def __init__(self, store: Store) -> None:
         self.read = store.read
-        self.wait_for_stale = store.wait_for_stale
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         raise Unavailable("the disk is full")
 
-    write_apart = write
+    write_concurrent = write
 
 
 async def test_people_can_look_while_no_use_can_be_recorded(world: World) -> None:

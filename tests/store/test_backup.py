@@ -102,7 +102,7 @@ async def test_what_is_restored_is_what_was_there(
         assert await store.read(lambda tx: tx.secret("default", "password")) == secret()
         version = await store.write(lambda tx: tx.next_version())
         last = Event("node.ready", "default", "node", "last", NOW, "")
-        await store.write(lambda tx: tx.note_event(last))
+        await store.write(lambda tx: tx.record_event(last))
         events = await store.write(lambda tx: tx.number_events(9))
     assert int(version) == VERSIONS_SKIPPED + 2
     assert [one.event.name for one in events] == [*(f"n{number}" for number in range(6)), "last"]

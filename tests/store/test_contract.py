@@ -192,7 +192,7 @@ async def test_a_deleted_node_leaves_its_certificates_and_nothing_else(store: St
     def put_all(tx: Transaction) -> None:
         tx.put_node(node())
         tx.put_report("default", "n", report(), "json", NOW)
-        tx.mark_stale([node()])
+        tx.mark_pending([node()])
         tx.put_certificate(given_out)
         assert tx.delete_node("default", "n")
 
@@ -203,7 +203,7 @@ async def test_a_deleted_node_leaves_its_certificates_and_nothing_else(store: St
     assert reporter is not None
     assert reporter.last is None
     assert await store.read(lambda tx: tx.heard("default", "n")) is None
-    assert await store.write(lambda tx: tx.take_stale(10)) == []
+    assert await store.write(lambda tx: tx.take_pending(10)) == []
     assert await store.read(lambda tx: tx.certificate(1)) == given_out
 
 

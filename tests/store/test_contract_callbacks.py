@@ -72,8 +72,8 @@ async def test_nothing_of_a_callback_can_be_read_in_the_file(
 async def test_how_a_callback_did_stays_when_it_is_put_again(store: Store) -> None:
     def work(tx: Transaction) -> None:
         put(callback(), delivery("d1"), delivery("d2"), replace(delivery("d3"), due=None))(tx)
-        tx.note_success("default", "c", NOW)
-        tx.note_error("default", "c", "answered 500", LATER)
+        tx.record_success("default", "c", NOW)
+        tx.record_error("default", "c", "answered 500", LATER)
         tx.put_callback(callback())
 
     await store.write(work)

@@ -15,7 +15,7 @@ from cloud.core.event import Event, EventFilter, EventRange, EventTypes, Numbere
 from cloud.core.expiry import CertificateEnd
 from cloud.core.readiness import Pace
 from cloud.errors import NotFound
-from cloud.store.interface import Store, Transaction, WakingStore
+from cloud.store.interface import NotifyingStore, Store, Transaction
 from tests.conftest import StoreFactory
 from tests.store.conftest import NOW, WAIT, node, report
 
@@ -29,13 +29,13 @@ def event(name: str = "n", namespace: str = "default", **changes: object) -> Eve
 
 
 async def put_noted(store: Store, one: Event) -> None:
-    await store.write_apart(lambda tx: tx.note_event(one))
+    await store.write_concurrent(lambda tx: tx.record_event(one))
 
 
 async def put(store: Store, *events: Event) -> None:
     def work(tx: Transaction) -> None:
         for one in events:
-            tx.note_event(one)
+            tx.record_event(one)
         tx.number_events(1000)
 
     await store.write(work)
@@ -48,7 +48,7 @@ async def test_an_event_is_shown_as_it_was_noted_once_it_has_a_number(store: Sto
         actor=Actor("token", "ci", "default"),
         kind="app",
     )
-    await store.write_apart(lambda tx: tx.note_event(told))
+    await store.write_concurrent(lambda tx: tx.record_event(told))
     assert await store.read(lambda tx: tx.has_new_events())
     assert await store.read(lambda tx: tx.newest_events(EVERYTHING, limit=9)) == []
     assert await store.read(lambda tx: tx.event_range()) == EventRange()
@@ -75,7 +75,7 @@ async def test_events_get_numbers_in_the_order_they_were_noted(store: Store) -> 
 
 async def test_an_event_that_was_rolled_back_did_not_happen(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        tx.note_event(event())
+        tx.record_event(event())
         raise NotFound("node", "n")
 
     with pytest.raises(NotFound):
@@ -132,11 +132,11 @@ async def test_whoever_waits_is_woken_by_events_alone(
     open_again: StoreFactory, tmp_path: Path
 ) -> None:
     async with open_again(tmp_path) as store, asyncio.timeout(WAIT), asyncio.TaskGroup() as tasks:
-        assert isinstance(store, WakingStore)
+        assert isinstance(store, NotifyingStore)
         waiting = tasks.create_task(store.wait_for_events())
         await store.write(lambda tx: tx.put_node(node()))
         assert not waiting.done()
-        await store.write_apart(lambda tx: tx.note_event(event()))
+        await store.write_concurrent(lambda tx: tx.record_event(event()))
         await waiting
 
 
@@ -146,15 +146,15 @@ async def test_a_node_is_said_to_be_ready_once(store: Store) -> None:
     reporter = await store.read(lambda tx: tx.reporter("default", "n"))
     assert reporter is not None
     assert not reporter.is_ready
-    assert await store.write_apart(lambda tx: tx.note_ready("default", "n", NOW))
-    assert not await store.write_apart(lambda tx: tx.note_ready("default", "n", NOW))
+    assert await store.write_concurrent(lambda tx: tx.record_ready("default", "n", NOW))
+    assert not await store.write_concurrent(lambda tx: tx.record_ready("default", "n", NOW))
     reporter = await store.read(lambda tx: tx.reporter("default", "n"))
     assert reporter is not None
     assert reporter.is_ready
     with pytest.raises(NotFound):
-        await store.write(lambda tx: tx.note_ready("default", "x", NOW))
+        await store.write(lambda tx: tx.record_ready("default", "x", NOW))
     await store.write(lambda tx: tx.delete_node("default", "n"))
-    assert not await store.read(lambda tx: tx.has_to_look(NOW))
+    assert not await store.read(lambda tx: tx.has_due_checks(NOW))
 
 
 @pytest.mark.parametrize(
@@ -175,17 +175,17 @@ async def test_a_node_is_lost_after_three_intervals_from_when_it_could_be_heard(
     def prepare(tx: Transaction) -> None:
         tx.put_node(node())
         tx.put_report("default", "n", report(), "json", heard, pace)
-        tx.note_ready("default", "n", look)
+        tx.record_ready("default", "n", look)
         if stats is not None:
             tx.put_usage("default", "n", b"{}", stats)
 
     await store.write(prepare)
     lost = due + timedelta(seconds=30)
     before = lost - timedelta(microseconds=1)
-    assert await store.read(lambda tx: tx.has_to_look(lost))
+    assert await store.read(lambda tx: tx.has_due_checks(lost))
 
     def looked(tx: Transaction, now: datetime) -> list[tuple[str, str]]:
-        tx.look_later(now, listening)
+        tx.postpone_checks(now, listening)
         return list(tx.take_lost(now, 9))
 
     assert await store.write(lambda tx: looked(tx, before)) == []

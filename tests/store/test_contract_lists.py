@@ -38,7 +38,7 @@ def fleet_of(*own: Mapping[str, str]) -> list[Node]:
 def clear(tx: Transaction) -> None:
     for old in tx.nodes("default"):
         tx.delete_node("default", old.name)
-    tx.take_stale(1000)
+    tx.take_pending(1000)
 
 
 def labelled_app(name: str, own: Mapping[str, str], seconds: int) -> App:
@@ -225,8 +225,8 @@ async def test_exactly_the_nodes_that_an_app_is_for_are_marked(
         clear(tx)
         for one in fleet:
             tx.put_node(one)
-        tx.mark_selected_stale("default", changed.selector)
-        return {name for _, name in tx.take_stale(1000)}
+        tx.mark_selected_pending("default", changed.selector)
+        return {name for _, name in tx.take_pending(1000)}
 
     expected = {one.name for one in fleet if selects(changed, one.labels)}
     assert await store.write(work) == expected

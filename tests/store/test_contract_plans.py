@@ -28,9 +28,9 @@ async def test_who_is_on_the_list_is_counted_with_those_that_are_not_there(store
     def work(tx: Transaction) -> tuple[Reach, Reach]:
         some_nodes(tx)
         tx.put_usage("default", "n1", b"{}", LATER + timedelta(minutes=10))
-        tx.mark_selected_stale("default", ROLE)
+        tx.mark_selected_pending("default", ROLE)
         late = LATER + timedelta(minutes=10)
-        reaches = [tx.stale_reach("default", now=now, names=2) for now in (LATER, late)]
+        reaches = [tx.pending_reach("default", now=now, names=2) for now in (LATER, late)]
         return reaches[0], reaches[1]
 
     soon, late = await store.write(work)
@@ -41,14 +41,14 @@ async def test_who_is_on_the_list_is_counted_with_those_that_are_not_there(store
 async def test_who_was_set_aside_is_put_back_unless_it_is_gone(store: Store) -> None:
     def work(tx: Transaction) -> tuple[list[str], Reach, list[tuple[str, str]]]:
         some_nodes(tx)
-        tx.mark_selected_stale("default", ROLE)
-        tx.mark_stale([node("n1", "other")])
-        aside = tx.set_stale_aside("default")
+        tx.mark_selected_pending("default", ROLE)
+        tx.mark_pending([node("n1", "other")])
+        aside = tx.hold_pending("default")
         tx.delete_node("default", "n3")
-        tx.mark_stale([node("n2")])
-        reach = tx.stale_reach("default", now=LATER, names=10)
-        tx.put_stale_back("default", aside)
-        return sorted(aside), reach, list(tx.take_stale(10))
+        tx.mark_pending([node("n2")])
+        reach = tx.pending_reach("default", now=LATER, names=10)
+        tx.restore_pending("default", aside)
+        return sorted(aside), reach, list(tx.take_pending(10))
 
     aside, reach, taken = await store.write(work)
     assert aside == ["n1", "n2", "n3"]

@@ -93,14 +93,14 @@ async def test_what_servers_have_yet_to_do_is_counted(store: Store) -> None:
     def put(tx: Transaction) -> None:
         for name in ("n", "m"):
             tx.put_node(node(name))
-        tx.mark_stale([node("n"), node("m"), node("n")])
+        tx.mark_pending([node("n"), node("m"), node("n")])
         tx.put_callback(Callback("default", "c", CallbackSpec(url="https://x.example"), NOW, NOW))
         tx.put_delivery(Delivery("due", "default", "c", "{}", NOW, NOW + DAY))
         tx.put_delivery(Delivery("given up", "default", "c", "{}", NOW, None))
 
     await store.write(put)
     assert await store.read(lambda tx: tx.count_waiting()) == Waiting(2, 1)
-    await store.write(lambda tx: tx.take_stale(1))
+    await store.write(lambda tx: tx.take_pending(1))
     assert await store.read(lambda tx: tx.count_waiting()) == Waiting(1, 1)
 
 

@@ -36,7 +36,7 @@ def put_everything(tx: Transaction) -> None:
     tx.put_batch(batch())
     tx.put_record(record())
     tx.put_certificate(NodeCertificate(1, "default.n", NOW, LATER))
-    tx.mark_stale([node()])
+    tx.mark_pending([node()])
 
 
 def everything(tx: Transaction) -> tuple[object, ...]:
@@ -89,13 +89,13 @@ async def test_work_that_raises_changes_nothing_at_all(store: Store) -> None:
     with pytest.raises(Refused):
         await store.write(put_and_refuse)
     assert await store.read(everything) == nothing
-    assert await store.write(lambda tx: tx.take_stale(10)) == []
+    assert await store.write(lambda tx: tx.take_pending(10)) == []
 
     await store.write(put_everything)
     before = await store.read(everything)
 
     def delete_and_refuse(tx: Transaction) -> None:
-        tx.take_stale(1)
+        tx.take_pending(1)
         tx.delete_record("default", "b", "r")
         tx.delete_batch("default", "b")
         tx.delete_node("default", "n")
@@ -106,7 +106,7 @@ async def test_work_that_raises_changes_nothing_at_all(store: Store) -> None:
     with pytest.raises(Refused):
         await store.write(delete_and_refuse)
     assert await store.read(everything) == before
-    assert await store.write(lambda tx: tx.take_stale(10)) == [("default", "n")]
+    assert await store.write(lambda tx: tx.take_pending(10)) == [("default", "n")]
 
 
 async def test_a_write_sees_what_it_has_written(store: Store) -> None:

@@ -159,7 +159,7 @@ async def test_the_figures_of_a_namespace_are_its_own(store: Store) -> None:
         add(tx, "n", "m")
         add(tx, "n", "m", "o", namespace="other")
         tx.put_node(node("never"))
-        tx.mark_stale([node("n"), node("n", "other"), node("m", "other")])
+        tx.mark_pending([node("n"), node("n", "other"), node("m", "other")])
         for name, namespace, ends in (("n", "default", DAY), ("m", "default", 5 * DAY)):
             serial = len(name + namespace) + ends.days
             tx.put_certificate(NodeCertificate(serial, f"{namespace}.{name}", NOW, NOW + ends))

@@ -17,7 +17,7 @@ from cloud.core.listing import ListOptions
 from cloud.core.node import Node
 from cloud.core.report import Order
 from cloud.errors import NotFound, Unavailable
-from cloud.store.interface import Store, Transaction
+from cloud.store.interface import NotifyingStore, Transaction
 from cloud.store.migrations import STEPS
 from cloud.store.migrations import migrate as migrate_sqlite
 from cloud.store.postgres import migrate, open_postgres_store
@@ -28,7 +28,7 @@ from tests.store.conftest import LATER, NOW, WAIT, batch, node, record, report, 
 
 pytestmark = NEEDS_POSTGRES
 
-Open = Callable[..., AbstractAsyncContextManager[Store]]
+Open = Callable[..., AbstractAsyncContextManager[NotifyingStore]]
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def open_server(postgres: Postgres, tmp_path: Path) -> Open:
 
     def opened(
         url: str | None = None, *, alone: bool = False
-    ) -> AbstractAsyncContextManager[Store]:
+    ) -> AbstractAsyncContextManager[NotifyingStore]:
         return open_postgres_store(
             url or postgres.schema_of(tmp_path),
             sealer=load_or_create_sealer(tmp_path / "secrets.key"),
@@ -49,12 +49,12 @@ def open_server(postgres: Postgres, tmp_path: Path) -> Open:
 
 
 @pytest.fixture
-async def servers(open_server: Open) -> AsyncIterator[tuple[Store, Store]]:
+async def servers(open_server: Open) -> AsyncIterator[tuple[NotifyingStore, NotifyingStore]]:
     async with open_server() as one, open_server() as two:
         yield one, two
 
 
-async def put_nodes(store: Store, nodes: Sequence[Node]) -> None:
+async def put_nodes(store: NotifyingStore, nodes: Sequence[Node]) -> None:
     def put(tx: Transaction) -> None:
         for one in nodes:
             tx.put_node(one)
@@ -62,7 +62,9 @@ async def put_nodes(store: Store, nodes: Sequence[Node]) -> None:
     await store.write(put)
 
 
-async def test_writes_of_all_servers_are_one_at_a_time(servers: tuple[Store, Store]) -> None:
+async def test_writes_of_all_servers_are_one_at_a_time(
+    servers: tuple[NotifyingStore, NotifyingStore],
+) -> None:
     """Activations on two servers, against one quota."""
     quota = 7
 
@@ -84,8 +86,10 @@ async def test_writes_of_all_servers_are_one_at_a_time(servers: tuple[Store, Sto
     assert sum(task.result() for task in taking) == quota
 
 
-async def test_no_two_servers_give_one_version(servers: tuple[Store, Store]) -> None:
-    async def take(store: Store) -> list[int]:
+async def test_no_two_servers_give_one_version(
+    servers: tuple[NotifyingStore, NotifyingStore],
+) -> None:
+    async def take(store: NotifyingStore) -> list[int]:
         return [int(await store.write(lambda tx: tx.next_version())) for _ in range(10)]
 
     first, second = await asyncio.gather(*map(take, servers))
@@ -95,7 +99,7 @@ async def test_no_two_servers_give_one_version(servers: tuple[Store, Store]) -> 
 
 
 async def test_a_total_counts_what_other_servers_have_changed(
-    servers: tuple[Store, Store],
+    servers: tuple[NotifyingStore, NotifyingStore],
 ) -> None:
     def total(tx: Transaction) -> int:
         return tx.list_nodes("default", ListOptions("role=gateway,!spare")).total
@@ -108,7 +112,7 @@ async def test_a_total_counts_what_other_servers_have_changed(
 
 
 async def test_what_nodes_say_is_written_by_all_at_once_and_the_newest_stays(
-    servers: tuple[Store, Store],
+    servers: tuple[NotifyingStore, NotifyingStore],
 ) -> None:
     """Each server gets every second report of each node, in groups that overlap."""
     names = [f"n{number}" for number in range(20)]
@@ -122,9 +126,9 @@ async def test_what_nodes_say_is_written_by_all_at_once_and_the_newest_stays(
             if last is None or (last.sequence or 0) < sequence:
                 tx.put_report("default", name, report(Order("run", sequence)), "json", NOW)
 
-    async def half(store: Store, first: int) -> None:
+    async def half(store: NotifyingStore, first: int) -> None:
         for sequence in range(first, 21, 2):
-            await store.write_apart(lambda tx, now=sequence: say(tx, now))  # type: ignore[misc]
+            await store.write_concurrent(lambda tx, now=sequence: say(tx, now))  # type: ignore[misc]
 
     await asyncio.gather(half(servers[0], 1), half(servers[1], 2))
 
@@ -135,14 +139,16 @@ async def test_what_nodes_say_is_written_by_all_at_once_and_the_newest_stays(
     assert await servers[0].read(last) == {Order("run", 20)}
 
 
-async def test_no_two_servers_take_one_stale_node(servers: tuple[Store, Store]) -> None:
+async def test_no_two_servers_take_one_stale_node(
+    servers: tuple[NotifyingStore, NotifyingStore],
+) -> None:
     nodes = [node(f"n{number:03}") for number in range(100)]
     await put_nodes(servers[0], nodes)
-    await servers[0].write(lambda tx: tx.mark_stale(nodes))
+    await servers[0].write(lambda tx: tx.mark_pending(nodes))
     taken: list[str] = []
 
-    async def take(store: Store) -> None:
-        while some := await store.write_apart(lambda tx: tx.take_stale(3)):
+    async def take(store: NotifyingStore) -> None:
+        while some := await store.write_concurrent(lambda tx: tx.take_pending(3)):
             taken.extend(name for _, name in some)
 
     await asyncio.gather(*(take(store) for store in servers for _ in range(3)))
@@ -150,7 +156,7 @@ async def test_no_two_servers_take_one_stale_node(servers: tuple[Store, Store]) 
 
 
 CLAIMS: dict[str, Callable[[Transaction], object]] = {
-    "pending nodes": lambda tx: list(tx.take_stale(1)),
+    "pending nodes": lambda tx: list(tx.take_pending(1)),
     "lost nodes": lambda tx: list(tx.take_lost(LATER, 1)),
     "expired servers": lambda tx: tx.claim_server(LATER, LATER),
 }
@@ -158,7 +164,7 @@ CLAIMS: dict[str, Callable[[Transaction], object]] = {
 
 @pytest.mark.parametrize("queue", CLAIMS)
 async def test_a_claim_does_not_wait_for_that_of_another_server(
-    servers: tuple[Store, Store], queue: str
+    servers: tuple[NotifyingStore, NotifyingStore], queue: str
 ) -> None:
     """FOR UPDATE SKIP LOCKED: each of two open transactions has an entry of its own."""
     claim = CLAIMS[queue]
@@ -166,9 +172,9 @@ async def test_a_claim_does_not_wait_for_that_of_another_server(
     def fill(tx: Transaction) -> None:
         for name in ("a", "b"):
             tx.put_node(node(name))
-            tx.note_ready("default", name, NOW)
-            tx.note_server(name, NOW)
-        tx.mark_stale([node("a"), node("b")])
+            tx.record_ready("default", name, NOW)
+            tx.record_server(name, NOW)
+        tx.mark_pending([node("a"), node("b")])
 
     await servers[0].write(fill)
     claimed, released = threading.Event(), threading.Event()
@@ -180,11 +186,11 @@ async def test_a_claim_does_not_wait_for_that_of_another_server(
         return found
 
     async with asyncio.TaskGroup() as tasks:
-        first = tasks.create_task(result_of(servers[0].write_apart(hold)))
+        first = tasks.create_task(result_of(servers[0].write_concurrent(hold)))
         try:
             assert await asyncio.to_thread(claimed.wait, WAIT)
             async with asyncio.timeout(WAIT / 4):
-                second = await servers[1].write_apart(claim)
+                second = await servers[1].write_concurrent(claim)
         finally:
             released.set()
     assert second
@@ -192,13 +198,15 @@ async def test_a_claim_does_not_wait_for_that_of_another_server(
     assert first.result() != second
 
 
-async def test_every_server_is_woken_by_a_change_of_one(servers: tuple[Store, Store]) -> None:
+async def test_every_server_is_woken_by_a_change_of_one(
+    servers: tuple[NotifyingStore, NotifyingStore],
+) -> None:
     one, two = servers
     await one.write(lambda tx: tx.put_node(node()))
-    await one.write(lambda tx: tx.mark_stale([node()]))
+    await one.write(lambda tx: tx.mark_pending([node()]))
     async with asyncio.timeout(WAIT):
-        await two.wait_for_stale()
-        await one.wait_for_stale()
+        await two.wait_for_pending()
+        await one.wait_for_pending()
 
 
 async def test_a_server_with_nodes_of_its_own_is_alone(open_server: Open) -> None:
@@ -221,7 +229,9 @@ async def test_servers_that_start_together_migrate_once(open_server: Open) -> No
             assert await store.read(lambda tx: tx.nodes("default")) == []
 
 
-async def test_work_goes_on_after_a_constraint_that_it_met(servers: tuple[Store, Store]) -> None:
+async def test_work_goes_on_after_a_constraint_that_it_met(
+    servers: tuple[NotifyingStore, NotifyingStore],
+) -> None:
     """A group of reports, one of a node that has just gone."""
 
     def work(tx: Transaction) -> bool:
@@ -258,9 +268,9 @@ async def test_a_store_heals_when_the_database_comes_back(tmp_path: Path) -> Non
             postgres.start()
             assert [one.name for one in await store.read(lambda tx: tx.nodes("default"))] == ["n"]
             await store.write(lambda tx: tx.put_node(node("later")))
-            await store.write(lambda tx: tx.mark_stale([node("later")]))
+            await store.write(lambda tx: tx.mark_pending([node("later")]))
             async with asyncio.timeout(WAIT):
-                await store.wait_for_stale()
+                await store.wait_for_pending()
 
 
 def test_both_databases_have_the_same_tables(postgres: Postgres, tmp_path: Path) -> None:

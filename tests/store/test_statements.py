@@ -19,7 +19,7 @@ from cloud.core.audit import AuditFilter, Chain
 from cloud.core.event import EventFilter, EventTypes
 from cloud.core.listing import parse_field_selector
 from cloud.core.selectors import parse_selector
-from cloud.store.memory import Memory
+from cloud.store.cache import StoreCache
 from cloud.store.migrations import migrate
 from cloud.store.parts.reporters import PUT_REPORT, REPORTERS
 from cloud.store.postgres import migrate as migrate_postgres
@@ -64,8 +64,8 @@ def composed_statements() -> Sequence[Statement]:
         Selection(
             run, "app", "default", parse_selector(selector), used=(UseKind.CONFIG, "c")
         ).total()
-        Selection(run, NODE, "default", parse_selector(selector)).mark_stale()
-    tx = Transaction(run, Sealer(bytes(KEY_BYTES)), Memory(), Chain(b"key"))
+        Selection(run, NODE, "default", parse_selector(selector)).mark_pending()
+    tx = Transaction(run, Sealer(bytes(KEY_BYTES)), StoreCache(), Chain(b"key"))
     tx.count_away("default", terms, "app", "1", NOW)
     audit = AuditFilter("default", "actor", "create", "node", "n", "id", NOW, NOW)
     tx.audit_links(audit, below=9, limit=9)

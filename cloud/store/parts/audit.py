@@ -148,7 +148,7 @@ class AuditPart(Part):
         self._run(DELETE_AUDIT_ENTRIES, {"gone": number})
 
     def begin_audit(self) -> None:
-        """Say, with the key, that an empty log begins at its beginning; once for a database."""
+        """Anchor an empty log at its beginning; once for a database."""
         if not self.audit_anchor().seal and self.audit_head() == Head():
             self._anchor(self._chain.anchor(Head()))
 

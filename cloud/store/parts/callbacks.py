@@ -156,11 +156,11 @@ class CallbackPart(Part):
         return NumberedPage(callbacks, total, options.number, options.size)
 
     def put_callback(self, callback: Callback) -> None:
-        """What is known of how it did stays."""
+        """Its outcome stays."""
         self._run(PUT_CALLBACK, described(callback, self._sealed(_CALLBACK, callback)))
 
     def delete_callback(self, namespace: str, name: str) -> bool:
-        """Forget the callback, how it did and what it was still to be told."""
+        """Delete the callback with its outcome and its deliveries."""
         return bool(self._run(DELETE_CALLBACK, {"namespace": namespace, "name": name}))
 
     def callback_outcome(self, namespace: str, name: str) -> Outcome:
@@ -173,15 +173,15 @@ class CallbackPart(Part):
             moment_or_none(success), error, moment_or_none(error_time), pending, given_up
         )
 
-    def note_success(self, namespace: str, name: str, now: datetime) -> None:
+    def record_success(self, namespace: str, name: str, now: datetime) -> None:
         self._run(RECORD_SUCCESS, {"namespace": namespace, "name": name, "now": micros(now)})
 
-    def note_error(self, namespace: str, name: str, error: str, now: datetime) -> None:
+    def record_error(self, namespace: str, name: str, error: str, now: datetime) -> None:
         key = {"namespace": namespace, "name": name}
         self._run(RECORD_ERROR, {**key, "error": error, "now": micros(now)})
 
     def put_delivery(self, delivery: Delivery) -> None:
-        """Put in the queue, or note what became of an attempt; what it says never changes.
+        """Queue the delivery, or record the result of an attempt; its content never changes.
 
         NotFound if there is no such callback.
         """
@@ -194,35 +194,35 @@ class CallbackPart(Part):
         return bool(self._run(DELETE_DELIVERY, {"id": delivery_id}))
 
     def due_callbacks(self, now: datetime) -> Sequence[tuple[str, str]]:
-        """Each callback (namespace, name) that is to be told something at *now*, once."""
+        """Each callback (namespace, name) with a delivery due at *now*, once."""
         found = self._run(DUE_CALLBACKS, {"now": micros(now)})
         return [(namespace, name) for namespace, name in found]
 
     def next_due(self, now: datetime) -> datetime | None:
-        """When the next thing after *now* is to be told; None if there is nothing."""
+        """When the next delivery after *now* is due; None if there is none."""
         (due,) = self._run(NEXT_DUE, {"now": micros(now)})[0]
         return moment_or_none(due)
 
     def due_deliveries(
         self, namespace: str, name: str, now: datetime, limit: int
     ) -> Sequence[Delivery]:
-        """What the callback is to be told at *now*, what is due longest first."""
+        """Deliveries of the callback due at *now*, the longest overdue first."""
         key = {"namespace": namespace, "name": name}
         found = self._run(DUE_DELIVERIES, {**key, "now": micros(now), "limit": limit})
         return [_delivery_of(row) for row in found]
 
     def given_up(self, namespace: str, name: str, limit: int) -> Sequence[Delivery]:
-        """What the callback could not be told, newest first."""
+        """Deliveries of the callback that were given up, newest first."""
         key: Parameters = {"namespace": namespace, "name": name, "limit": limit}
         return [_delivery_of(row) for row in self._run(GIVEN_UP, key)]
 
     def retry_given_up(self, namespace: str, name: str, now: datetime) -> int:
-        """Put all of that back in the queue, as if it were of *now*; how much it was."""
+        """Queue all of them again, as if created at *now*; how many there were."""
         key: Parameters = {"namespace": namespace, "name": name, "now": micros(now)}
         return len(self._run(RETRY_GIVEN_UP, key))
 
     def forget_given_up(self, before: datetime) -> int:
-        """Drop what was given up and is older than *before*; how much it was."""
+        """Delete what was given up and is older than *before*; how many there were."""
         return len(self._run(FORGET_GIVEN_UP, {"before": micros(before)}))
 
     def _callback(self, row: Row) -> Callback:

@@ -129,7 +129,7 @@ NEXT_ENDS = statement(
     """
     SELECT namespace, name, serial, expires FROM last_certificate AS own
     WHERE expires > :now AND expires <= :before AND NOT {exists} (
-        SELECT 1 FROM ending_certificate AS told WHERE told.serial = own.serial
+        SELECT 1 FROM ending_certificate AS recorded WHERE recorded.serial = own.serial
     ) ORDER BY expires, namespace, name LIMIT :limit
     """,
     reads={"ending_certificate", "last_certificate"},
@@ -151,7 +151,7 @@ class CertificatePart(Part):
         return first(_certificate_of, self._run(CERTIFICATE, {"serial": str(serial)}))
 
     def live_certificates(self, node_id: str, now: datetime) -> Sequence[NodeCertificate]:
-        """Those of the node that were not taken back and have not ended, oldest first."""
+        """Those of the node that are neither revoked nor expired, oldest first."""
         found = self._run(LIVE_CERTIFICATES, {"node_id": node_id, "now": micros(now)})
         return [_certificate_of(row) for row in found]
 
@@ -160,23 +160,23 @@ class CertificatePart(Part):
         self._run(PUT_CERTIFICATE, row)
         if certificate.revoked is None:
             place = _place(certificate.node_id)
-            noted = {key: row[key] for key in ("serial", "expires")}
-            self._run(PUT_LAST_CERTIFICATE, {**place, **noted})
+            last = {key: row[key] for key in ("serial", "expires")}
+            self._run(PUT_LAST_CERTIFICATE, {**place, **last})
 
     def live_keys(self, node_id: str) -> frozenset[str]:
-        """Digests of the keys of the node's certificates, expired or not, that are not taken back.
+        """Digests of the keys of the node's certificates, expired or not, that are not revoked.
 
-        The empty one stands for certificates whose key was not noted.
+        The empty one stands for certificates whose key is unknown.
         """
         return frozenset(key for (key,) in self._run(LIVE_KEYS, {"node_id": node_id}))
 
     def is_cut_off(self, node_id: str, since: datetime) -> bool:
-        """Whether every certificate of the node was taken back, one from *since* on among them."""
+        """Whether every certificate of the node is revoked, one from *since* on among them."""
         key: Parameters = {"node_id": node_id, "since": micros(since)}
         return any(found for (found,) in self._run(IS_CUT_OFF, key))
 
     def revoke_certificates(self, node_id: str, now: datetime) -> int:
-        """Take back every certificate of the node that is not yet; how many there were."""
+        """Revoke every certificate of the node that is not yet; how many there were."""
         key: Parameters = {"node_id": node_id, "now": micros(now)}
         count = len(self._run(REVOKE_CERTIFICATES, key))
         if count:
@@ -185,7 +185,7 @@ class CertificatePart(Part):
         return count
 
     def revoked_certificates(self, after: datetime) -> Sequence[NodeCertificate]:
-        """What was taken back and ends later than *after*, in the order they end."""
+        """Revoked ones that expire later than *after*, in the order of their expiry."""
         found = self._run(REVOKED_CERTIFICATES, {"after": micros(after)})
         return [_certificate_of(row) for row in found]
 
@@ -237,7 +237,7 @@ class CertificatePart(Part):
         return RevocationState(changes, number, moment(issued))
 
     def put_revocation_state(self, state: RevocationState) -> None:
-        """Note *state*, but for its changes, which are counted here."""
+        """Record *state*, but for its changes, which are counted here."""
         row: Parameters = {"number": state.number, "issued": micros(state.issued)}
         self._run(PUT_REVOCATION_STATE, row)
 

@@ -101,23 +101,23 @@ class EventPart(Part):
     def __init__(self, run: Run, sealer: Sealer) -> None:
         super().__init__(run, sealer)
         # Whether there are events without a number after the commit, and new ones with one.
-        self.noted_events = False
+        self.recorded_events = False
         self.numbered_events = False
 
     # events
-    def note_event(self, event: Event) -> None:
-        """Keep that it happened; it is shown once it has a number."""
+    def record_event(self, event: Event) -> None:
+        """Record that it happened; it is shown once it has a number."""
         self._run(RECORD_EVENT, _row_of(event))
-        self.noted_events = True
+        self.recorded_events = True
 
     def has_new_events(self) -> bool:
-        """Say whether some have no number yet."""
+        """Whether some have no number yet."""
         return bool(self._run(ANY_NEW_EVENT, NOTHING))
 
     def number_events(self, limit: int) -> Sequence[NumberedEvent]:
-        """Give up to *limit* of them numbers, in the order they were noted.
+        """Give up to *limit* of them numbers, in the order they were recorded.
 
-        For work of `Store.write` alone: so whoever sees a number sees all lower ones.
+        For work of `Store.write` alone: so a reader that sees a number sees all lower ones.
         """
         taken = sorted(self._run(TAKE_NEW_EVENTS, {"limit": limit}), key=lambda row: row[0])
         if not taken:

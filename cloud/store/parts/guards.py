@@ -22,7 +22,7 @@ class GuardPart(Part):
     """Guards."""
 
     def guard(self, namespace: str) -> Guard | None:
-        """None where nobody said anything."""
+        """None where there is none."""
         found = self._run(GUARD, {"namespace": namespace})
         if not found:
             return None

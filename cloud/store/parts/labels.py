@@ -7,7 +7,7 @@ from cloud.core.app import App, UseKind, uses_of
 from cloud.core.listing import ListOptions, Page, parse_field_selector
 from cloud.core.node import Node
 from cloud.core.selectors import Selector, integer_of, matches, parse_selector
-from cloud.store.memory import LabelChange, LabelsPlace, Memory
+from cloud.store.cache import LabelChange, LabelsPlace, StoreCache
 from cloud.store.parts.part import (
     Part,
     Resource,
@@ -74,9 +74,9 @@ T = TypeVar("T")
 class LabelPart(Part):
     """What is labelled, and listed by its labels."""
 
-    def __init__(self, run: Run, sealer: Sealer, memory: Memory) -> None:
+    def __init__(self, run: Run, sealer: Sealer, cache: StoreCache) -> None:
         super().__init__(run, sealer)
-        self._memory = memory
+        self._cache = cache
         # The labels this transaction changed, and the revision that they have by this: their totals
         # are its own until it is committed.
         self._relabelled: dict[LabelsPlace, tuple[int, list[LabelChange]]] = {}
@@ -84,16 +84,16 @@ class LabelPart(Part):
     def remember(self) -> None:
         """Let later totals go on from what this transaction changed; for after its commit."""
         for place, (revision, changes) in self._relabelled.items():
-            # Of resources nothing says whether one without labels was there before.
+            # A resource without labels may or may not have been there before.
             if place[0] == NODE:
-                self._memory.changes.note(place, revision, changes)
+                self._cache.changes.record(place, revision, changes)
 
     def _label(self, kind: str, noun: Node | Resource, labels: Mapping[str, str]) -> None:
         key = {"kind": kind, "namespace": noun.namespace, "name": noun.name}
         created = micros(noun.created)
         found = self._run(LABELS, key)
         before = {label: value for label, value, _ in found}
-        # Nothing says whether something that has no labels has been there before.
+        # Without labels there is no telling whether the thing was there before.
         if before and before == labels and all(age == created for _, _, age in found):
             return
         if before:
@@ -101,20 +101,20 @@ class LabelPart(Part):
         for label, value in labels.items():
             own: Parameters = {"key": label, "value": value, "number": integer_of(value)}
             self._run(PUT_LABEL, {**key, **own, "created": created})
-        self._note_relabelled((kind, noun.namespace), LabelChange(before or None, labels))
+        self._record_relabelled((kind, noun.namespace), LabelChange(before or None, labels))
 
     def _unlabel(self, kind: str, namespace: str, name: str) -> None:
         key = {"kind": kind, "namespace": namespace, "name": name}
         before = {label: value for label, value in self._run(DELETE_LABELS, key)}  # noqa: C416
-        self._note_relabelled((kind, namespace), LabelChange(before, None))
+        self._record_relabelled((kind, namespace), LabelChange(before, None))
 
-    def _note_relabelled(self, place: LabelsPlace, change: LabelChange) -> None:
+    def _record_relabelled(self, place: LabelsPlace, change: LabelChange) -> None:
         if place not in self._relabelled:
             key = {"kind": place[0], "namespace": place[1]}
             self._relabelled[place] = (self._run(LABELS_CHANGED, key)[0][0], [])
         self._relabelled[place][1].append(change)
 
-    def _note_uses(self, app: App) -> None:
+    def _put_uses(self, app: App) -> None:
         key = {"namespace": app.namespace, "name": app.name}
         self._run(DELETE_USES, key)
         for kind, name in {(use.kind, use.name) for use in uses_of(app.spec)}:
@@ -157,12 +157,12 @@ class LabelPart(Part):
             if kept is None:
                 return selection.total()
             before, total = kept
-            changes = self._memory.changes.between(place, before, revision)
+            changes = self._cache.changes.between(place, before, revision)
             if changes is None:
                 return selection.total()
             return total + _gained(parse_selector(text), changes)
 
-        return self._memory.totals.value((*place, text), revision, make)
+        return self._cache.totals.value((*place, text), revision, make)
 
 
 def _gained(selector: Selector, changes: Iterable[LabelChange]) -> int:

@@ -53,7 +53,7 @@ class Run(Protocol):
 
 
 def check_parameters(parameters: Parameters) -> None:
-    """Refuse, as Invalid, what not every database can keep; who knows the field does before."""
+    """Refuse, as Invalid, what not every database can store; callers check their fields before."""
     for value in parameters.values():
         if isinstance(value, str):
             check_text("", value)

@@ -104,46 +104,46 @@ class PendingPart(Part):
 
     def __init__(self, run: Run, sealer: Sealer) -> None:
         super().__init__(run, sealer)
-        # Whether there may be more stale nodes after the commit.
-        self.marked_stale = False
+        # Whether there may be more pending nodes after the commit.
+        self.marked_pending = False
 
-    def mark_stale(self, nodes: Iterable[Node]) -> None:
-        """Note that these nodes may have to be told something; wakes the pusher after commit.
+    def mark_pending(self, nodes: Iterable[Node]) -> None:
+        """Queue updates for these nodes; wakes the pusher after the commit.
 
         Nodes that are not there are left out.
         """
         for node in nodes:
             self._run(MARK_PENDING, {"namespace": node.namespace, "name": node.name})
-            self.marked_stale = True
+            self.marked_pending = True
 
-    def mark_selected_stale(self, namespace: str, selector: Selector) -> None:
-        """As `mark_stale` for the nodes that an app with *selector* is for; without terms: none."""
+    def mark_selected_pending(self, namespace: str, selector: Selector) -> None:
+        """As `mark_pending`, for the nodes that *selector* is satisfied by; without terms: none."""
         if selector:
-            Selection(self._run, NODE, namespace, selector).mark_stale()
-            self.marked_stale = True
+            Selection(self._run, NODE, namespace, selector).mark_pending()
+            self.marked_pending = True
 
-    def is_stale(self, namespace: str, name: str) -> bool:
-        """Say whether the node is noted."""
+    def is_pending(self, namespace: str, name: str) -> bool:
+        """Whether an update is pending for the node."""
         return bool(self._run(IS_PENDING, {"namespace": namespace, "name": name}))
 
-    def take_stale(self, limit: int) -> Sequence[tuple[str, str]]:
-        """Take up to *limit* noted nodes (namespace, name) off the list; no two callers get one."""
+    def take_pending(self, limit: int) -> Sequence[tuple[str, str]]:
+        """Claim up to *limit* pending nodes (namespace, name); no two callers get the same."""
         taken = self._run(TAKE_PENDING, {"limit": max(limit, 0)})
         return [(namespace, name) for namespace, name in taken]
 
-    def set_stale_aside(self, namespace: str) -> Sequence[str]:
-        """Take all nodes of the namespace off the list, to see who is put there from now on."""
+    def hold_pending(self, namespace: str) -> Sequence[str]:
+        """Take all pending nodes of the namespace off the queue; see `restore_pending`."""
         found = self._run(HOLD_PENDING, {"namespace": namespace})
         return [name for (name,) in found]
 
-    def put_stale_back(self, namespace: str, names: Sequence[str]) -> None:
-        """Put those that were set aside on the list again; who is there, or gone, stays so."""
+    def restore_pending(self, namespace: str, names: Sequence[str]) -> None:
+        """Queue held nodes again, except those that were deleted meanwhile."""
         if names:
             given = msgspec.json.encode(names).decode()
             self._run(RESTORE_PENDING, {"namespace": namespace, "names": given})
 
-    def stale_reach(self, namespace: str, *, now: datetime, names: int) -> Reach:
-        """Who of the namespace is on the list, up to *names* of them by name."""
+    def pending_reach(self, namespace: str, *, now: datetime, names: int) -> Reach:
+        """How many nodes of the namespace are pending, with up to *names* of their names."""
         key = {"namespace": namespace}
         touched, offline, total = self._run(
             PENDING_REACH, {**key, "now": micros(now), "quiet": QUIET}
@@ -152,7 +152,7 @@ class PendingPart(Part):
         return Reach(touched, offline, total, [name for (name,) in some])
 
     def count_waiting(self) -> Waiting:
-        """How much there is of what servers have yet to do, for all namespaces."""
+        """How many nodes and deliveries are pending, in all namespaces."""
         nodes, deliveries = self._run(COUNT_WAITING, NOTHING)[0]
         return Waiting(nodes, deliveries)
 

@@ -21,7 +21,7 @@ ANY_TO_LOOK_AT = statement(
     "SELECT name FROM ready_node WHERE look <= :now LIMIT 1",
     reads={"ready_node"},
 )
-# Whoever was heard since is looked at once that is too long ago.
+# A node that was heard since is checked once that is too long ago.
 LOOK_LATER = statement(
     """
     UPDATE ready_node SET look = coalesce((
@@ -51,10 +51,10 @@ TAKE_LOST = statement(
 class ReadinessPart(Part):
     """Ready nodes."""
 
-    def note_ready(self, namespace: str, name: str, look: datetime) -> bool:
-        """Keep that it is said; False if it was already. NotFound if there is no such node.
+    def record_ready(self, namespace: str, name: str, look: datetime) -> bool:
+        """Record that the node is ready; False if it was already. NotFound: no such node.
 
-        It need not be looked at again before *look*.
+        It need not be checked before *look*.
         """
         row: Parameters = {"namespace": namespace, "name": name, "look": micros(look)}
         try:
@@ -62,12 +62,12 @@ class ReadinessPart(Part):
         except BrokenReference as error:
             raise NotFound("node", name) from error
 
-    def has_to_look(self, now: datetime) -> bool:
-        """Say whether there are nodes to look at."""
+    def has_due_checks(self, now: datetime) -> bool:
+        """Whether nodes are due to be checked."""
         return bool(self._run(ANY_TO_LOOK_AT, {"now": micros(now)}))
 
-    def look_later(self, now: datetime, listening: datetime) -> None:
-        """Put looking at nodes off until they have been silent for too long.
+    def postpone_checks(self, now: datetime, listening: datetime) -> None:
+        """Postpone the checks of nodes until they have been silent for too long.
 
         Silence counts from *listening* on, or from when the node was heard, if that is later.
         """
@@ -75,6 +75,6 @@ class ReadinessPart(Part):
         self._run(LOOK_LATER, {**moments, "quiet": QUIET})
 
     def take_lost(self, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
-        """Take up to *limit* nodes that are to be looked at off those said to be ready."""
+        """Claim up to *limit* nodes that are due: they are no longer recorded as ready."""
         taken = self._run(TAKE_LOST, {"now": micros(now), "limit": limit})
         return sorted((namespace, name) for namespace, name in taken)

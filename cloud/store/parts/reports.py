@@ -89,8 +89,6 @@ class ReportPart(Part):
     def __init__(self, run: Run, sealer: Sealer) -> None:
         self._reporters = Reporters(run)
         super().__init__(self._reporters, sealer)
-        # Whether there may be more stale nodes after the commit.
-        self.marked_stale = False
 
     def report(self, namespace: str, name: str) -> StoredReport | None:
         found = self._run(REPORT, {"namespace": namespace, "name": name})
@@ -102,7 +100,7 @@ class ReportPart(Part):
         return first(heard_of, found)
 
     def count_states(self, now: datetime) -> Mapping[State, int]:
-        """How many nodes, of all namespaces, stand how at *now*.
+        """How many nodes, of all namespaces, are in which state at *now*.
 
         Looks at every report: 0.1 s or more of 100,000 nodes.
         """
@@ -157,10 +155,10 @@ class ReportPart(Part):
         return first(lambda found: int(found[0]), self._run(PUT_USAGE, row))
 
     def reporter(self, namespace: str, name: str) -> Reporter | None:
-        """What taking a report of that node needs to know, in one look; None: no such node."""
+        """The node's state that taking a report depends on, in one look; None: no such node."""
         return self._reporters.reporter((namespace, name))
 
-    def foresee(self, nodes: Iterable[tuple[str, str]]) -> None:
+    def prefetch_reporters(self, nodes: Iterable[tuple[str, str]]) -> None:
         """Look at all *nodes* (namespace, name) at once, for `reporter` to be asked of each."""
         self._reporters.look_up(nodes)
 
@@ -181,7 +179,7 @@ def states_of(row: Row) -> Mapping[State, int]:
 
 
 def _pace_row(pace: Pace) -> Parameters:
-    """The parameters of `PUT_REPORT` that say how often a node reports."""
+    """The parameters of `PUT_REPORT` for how often a node reports."""
     return {
         "report_interval": pace.interval // _MICROSECOND,
         "longest_gap": pace.longest // _MICROSECOND,

@@ -16,7 +16,7 @@ from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.secret import LABELS as SECRET_LABELS
 from cloud.core.secret import Secret, SecretSpec
 from cloud.core.system_apps import SYSTEM_APPS, SystemApps, SystemAppsHistory
-from cloud.store.memory import Memory
+from cloud.store.cache import StoreCache
 from cloud.store.parts.labels import DELETE_USES, LabelPart
 from cloud.store.parts.part import (
     NOTHING,
@@ -95,11 +95,11 @@ _REGISTRY_SPEC = msgspec.json.Decoder(RegistrySpec)
 class ResourcePart(LabelPart):
     """What operators describe."""
 
-    def __init__(self, run: Run, sealer: Sealer, memory: Memory) -> None:
-        super().__init__(run, sealer, memory)
+    def __init__(self, run: Run, sealer: Sealer, cache: StoreCache) -> None:
+        super().__init__(run, sealer, cache)
         # Catalogs as this transaction sees them now.
         self._catalogs: dict[str, Catalog] = {}
-        # Whether this transaction changed resources: then its catalogs are nobody else's.
+        # Whether this transaction changed resources: then its catalogs are its own.
         self._changed_resources = False
 
     def next_version(self) -> str:
@@ -122,7 +122,7 @@ class ResourcePart(LabelPart):
 
     def put_app(self, app: App) -> None:
         self._put_resource(_APP, app, document(app.spec), app.spec.labels)
-        self._note_uses(app)
+        self._put_uses(app)
 
     def delete_app(self, namespace: str, name: str) -> bool:
         self._run(DELETE_USES, {"namespace": namespace, "name": name})
@@ -136,7 +136,7 @@ class ResourcePart(LabelPart):
         return known
 
     def system_apps(self, namespace: str) -> SystemApps | None:
-        """What the nodes of the namespace are given; None where nobody said anything.
+        """The system apps of all nodes of the namespace; None where there are none.
 
         Unavailable as for `config`.
         """
@@ -207,17 +207,17 @@ class ResourcePart(LabelPart):
         row = {**described(resource, text), "kind": kind, "version": resource.version}
         self._run(PUT_RESOURCE, row)
         self._label(kind, resource, labels)
-        self._note_change()
+        self._record_change()
 
     def _delete_resource(self, kind: str, namespace: str, name: str) -> bool:
         key = {"kind": kind, "namespace": namespace, "name": name}
         there = bool(self._run(DELETE_RESOURCE, key))
         if there:
             self._unlabel(kind, namespace, name)
-            self._note_change()
+            self._record_change()
         return there
 
-    def _note_change(self) -> None:
+    def _record_change(self) -> None:
         if not self._changed_resources:
             self._run(RESOURCES_CHANGED, NOTHING)
             self._changed_resources = True
@@ -230,7 +230,7 @@ class ResourcePart(LabelPart):
         if self._changed_resources:
             return build(None)
         revision: int = self._run(RESOURCES_REVISION, NOTHING)[0][0]
-        return self._memory.catalogs.value(namespace, revision, build)
+        return self._cache.catalogs.value(namespace, revision, build)
 
     def _app(self, row: Row) -> App:
         namespace, name, text, version, created, updated = row

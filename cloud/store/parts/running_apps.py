@@ -60,9 +60,9 @@ FAILED_NODES = statement(
 
 # fragments of a statement that `selection` puts together
 LACKS = fragment(
-    """NOT {exists} (SELECT 1 FROM reported_app AS said WHERE said.namespace = :namespace
-AND said.name = place.name AND said.app = :app AND said.version = :version
-AND said.state = 'running')""",
+    """NOT {exists} (SELECT 1 FROM reported_app AS own WHERE own.namespace = :namespace
+AND own.name = place.name AND own.app = :app AND own.version = :version
+AND own.state = 'running')""",
     reads={"reported_app"},
 )
 IS_AWAY = fragment(
@@ -77,19 +77,19 @@ class RunningAppPart(Part):
     """Reported apps."""
 
     def running_apps(self, namespace: str, name: str) -> Sequence[RunningApp]:
-        """What the node was last noted to run, in the order of names and versions."""
+        """Apps that the node reported last as running, by name and version."""
         found = self._run(RUNNING_APPS, {"namespace": namespace, "name": name})
         return [RunningApp(*row) for row in found]
 
     def put_running(
         self, namespace: str, name: str, apps: Sequence[RunningApp], digest: str
     ) -> None:
-        """Note what the node runs, and the *digest* of it; only what differs is written.
+        """Record what the node runs, and its *digest*; only differences are written.
 
         The node has to have a report.
         """
         key: Parameters = {"namespace": namespace, "name": name}
-        # First, so that whoever notes the same node at the same time waits here.
+        # First, so that concurrent writes of the same node wait here.
         self._run(SET_RUNNING, {**key, "running": digest})
         before = set(self.running_apps(namespace, name))
         kept = {(app.name, app.version) for app in apps}

@@ -30,20 +30,20 @@ FORGET_SERVER = statement("DELETE FROM server WHERE id = :id", writes={"server"}
 class ServerPart(Part):
     """Servers."""
 
-    def note_server(self, server_id: str, now: datetime) -> None:
-        """Remember that the server was there at *now*."""
+    def record_server(self, server_id: str, now: datetime) -> None:
+        """Record that the server was seen at *now*."""
         self._run(RECORD_SERVER, {"id": server_id, "now": micros(now)})
 
     def claim_server(self, since: datetime, now: datetime) -> str | None:
-        """One of the servers not noted since *since*, noted again at *now*: no two callers get it.
+        """A server that was not seen since *since*, seen again at *now*; no two callers get it.
 
         None: there is none.
         """
         found = self._run(CLAIM_SERVER, {"since": micros(since), "now": micros(now)})
         return str(found[0][0]) if found else None
 
-    def keep_server(self, server_id: str, now: datetime) -> None:
-        """As `note_server`, but for one that was forgotten."""
+    def renew_server(self, server_id: str, now: datetime) -> None:
+        """As `record_server`, if the server is not forgotten."""
         self._run(KEEP_SERVER, {"id": server_id, "now": micros(now)})
 
     def forget_server(self, server_id: str) -> None:

@@ -60,7 +60,7 @@ class UsagePart(Part):
             raise NotFound("node", name) from error
 
     def set_usage_step(self, namespace: str, name: str, number: int) -> None:
-        """Note that the step of that *number* has had its point."""
+        """Record that the step of that *number* has its point."""
         row: Parameters = {"namespace": namespace, "name": name, "step": number}
         self._run(SET_USAGE_STEP, row)
 

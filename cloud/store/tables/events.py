@@ -1,4 +1,4 @@
-"""The tables of events, and of what is remembered so that nothing is told twice."""
+"""The tables of events, of ready nodes and of certificates whose end was announced."""
 
 from cloud.store.tables.definition import definition
 
@@ -41,7 +41,7 @@ EVENTS = (
     ){strict}
     """),
     definition("INSERT INTO event_head (id, number, gone) VALUES (1, 0, 0)"),
-    # Nodes that were said to be ready; until `look` they need not be looked at.
+    # Nodes that are ready; they are checked at `look`.
     definition("""
     CREATE TABLE ready_node (
         namespace {text} NOT NULL,
@@ -52,13 +52,13 @@ EVENTS = (
     ){strict}
     """),
     definition("CREATE INDEX ready_node_by_look ON ready_node (look)"),
-    # Who was there when the server was there last need not be said to be ready again.
+    # Nodes that were online when the server last ran are ready already.
     definition("""
     INSERT INTO ready_node (namespace, name, look)
     SELECT namespace, name, 0 FROM report
     WHERE received > (SELECT max(received) FROM report) - 3 * report_interval
     """),
-    # Certificates of which it was told that they end.
+    # Certificates whose end was announced by an event.
     definition("""
     CREATE TABLE ending_certificate (
         serial {text} NOT NULL PRIMARY KEY,

@@ -138,7 +138,7 @@ LABELS = (
     definition("CREATE INDEX resource_by_age ON resource (kind, namespace, created, name)"),
     definition("CREATE INDEX batch_by_age ON batch (namespace, created, name)"),
     definition("CREATE INDEX record_by_age ON record (namespace, batch, created, name)"),
-    # Nouns of before, whose labels are to be filled in by who has the key.
+    # Older nouns, whose labels are filled in when the store opens, with its key.
     definition("""
     CREATE TABLE unlabelled (
         kind {text} NOT NULL,

@@ -25,7 +25,7 @@ REVISIONS = (
     CREATE INDEX resource_revision_deleted ON resource_revision (kind, namespace, time, name)
     WHERE action = 'delete'
     """),
-    # What was there before begins with what it is now; who made it so is not known.
+    # Things of older versions begin with their present state, by an unknown actor.
     definition("""
     INSERT INTO resource_revision (kind, namespace, name, number, version, time,
         actor_kind, actor_name, actor_namespace, reason, action, document)

@@ -1,4 +1,4 @@
-"""The tables of what nodes say they run, and of what they used over the last day."""
+"""The tables of reported apps and of points of usage."""
 
 from cloud.store.tables.definition import definition
 

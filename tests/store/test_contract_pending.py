@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.store.interface import Store, Transaction
+from cloud.store.interface import NotifyingStore, Transaction
 from tests.conftest import StoreFactory
 from tests.store.conftest import (
     LATER,
@@ -23,46 +23,48 @@ def mark(*names: str) -> Callable[[Transaction], None]:
         nodes = [node(name) for name in names]
         for one in nodes:
             tx.put_node(one)
-        tx.mark_stale(nodes)
+        tx.mark_pending(nodes)
 
     return work
 
 
-async def test_stale_nodes_are_taken_once_and_at_most_as_many_as_asked_for(store: Store) -> None:
+async def test_stale_nodes_are_taken_once_and_at_most_as_many_as_asked_for(
+    store: NotifyingStore,
+) -> None:
     await store.write(mark("a", "b", "c"))
     await store.write(mark("a"))
-    assert await store.write(lambda tx: tx.take_stale(0)) == []
-    some = await store.write(lambda tx: tx.take_stale(2))
-    rest = await store.write(lambda tx: tx.take_stale(2))
+    assert await store.write(lambda tx: tx.take_pending(0)) == []
+    some = await store.write(lambda tx: tx.take_pending(2))
+    rest = await store.write(lambda tx: tx.take_pending(2))
     assert (len(some), len(rest)) == (2, 1)
     assert sorted([*some, *rest]) == [("default", name) for name in "abc"]
-    assert await store.write(lambda tx: tx.take_stale(2)) == []
+    assert await store.write(lambda tx: tx.take_pending(2)) == []
 
 
-async def test_a_node_is_stale_until_it_is_taken(store: Store) -> None:
+async def test_a_node_is_stale_until_it_is_taken(store: NotifyingStore) -> None:
     def work(tx: Transaction) -> list[bool]:
         tx.put_node(node("n1"))
-        seen = [tx.is_stale("default", "n1")]
-        tx.mark_stale([node("n1")])
-        seen += [tx.is_stale("default", "n1"), tx.is_stale("other", "n1")]
-        tx.take_stale(1)
-        return [*seen, tx.is_stale("default", "n1")]
+        seen = [tx.is_pending("default", "n1")]
+        tx.mark_pending([node("n1")])
+        seen += [tx.is_pending("default", "n1"), tx.is_pending("other", "n1")]
+        tx.take_pending(1)
+        return [*seen, tx.is_pending("default", "n1")]
 
     assert await store.write(work) == [False, True, False, False]
 
 
-async def test_a_node_that_is_not_there_is_not_stale(store: Store) -> None:
-    await store.write(lambda tx: tx.mark_stale([node("gone")]))
-    assert await store.write(lambda tx: tx.take_stale(2)) == []
+async def test_a_node_that_is_not_there_is_not_stale(store: NotifyingStore) -> None:
+    await store.write(lambda tx: tx.mark_pending([node("gone")]))
+    assert await store.write(lambda tx: tx.take_pending(2)) == []
 
 
-async def test_no_two_of_twenty_callers_take_the_same_node(store: Store) -> None:
+async def test_no_two_of_twenty_callers_take_the_same_node(store: NotifyingStore) -> None:
     names = [f"n{number:03}" for number in range(200)]
     await store.write(mark(*names))
     taken: list[tuple[str, str]] = []
 
     async def take_all() -> None:
-        while some := await store.write(lambda tx: tx.take_stale(3)):
+        while some := await store.write(lambda tx: tx.take_pending(3)):
             taken.extend(some)
 
     async with asyncio.TaskGroup() as tasks:
@@ -72,45 +74,45 @@ async def test_no_two_of_twenty_callers_take_the_same_node(store: Store) -> None
 
 
 async def test_the_pusher_is_woken_after_a_commit_and_not_after_anything_else(
-    store: Store,
+    store: NotifyingStore,
 ) -> None:
     def mark_and_refuse(tx: Transaction) -> None:
         mark("a")(tx)
         raise Refused
 
     async with asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(store.wait_for_stale())
+        waiting = tasks.create_task(store.wait_for_pending())
         with pytest.raises(Refused):
             await store.write(mark_and_refuse)
         await store.write(lambda tx: tx.put_node(node()))
-        await store.write(lambda tx: tx.mark_stale([]))
+        await store.write(lambda tx: tx.mark_pending([]))
         await store.read(lambda tx: tx.nodes("default"))
         assert not waiting.done()
         await store.write(mark("a"))
         async with asyncio.timeout(WAIT):
             await waiting
-        again = tasks.create_task(store.wait_for_stale())
+        again = tasks.create_task(store.wait_for_pending())
         await store.read(lambda tx: tx.nodes("default"))
         assert not again.done()
         again.cancel()
 
 
-async def test_a_wake_up_nobody_waits_for_is_kept(store: Store) -> None:
+async def test_a_wake_up_nobody_waits_for_is_kept(store: NotifyingStore) -> None:
     await store.write(mark("a"))
     await store.write(mark("b"))
     async with asyncio.timeout(WAIT):
-        await store.wait_for_stale()
-    assert len(await store.write(lambda tx: tx.take_stale(10))) == 2
+        await store.wait_for_pending()
+    assert len(await store.write(lambda tx: tx.take_pending(10))) == 2
 
 
-async def test_every_node_that_is_marked_is_taken_by_one_who_waits(store: Store) -> None:
+async def test_every_node_that_is_marked_is_taken_by_one_who_waits(store: NotifyingStore) -> None:
     names = {f"n{number}" for number in range(30)}
     taken: set[str] = set()
 
     async def push() -> None:
         while taken != names:
-            await store.wait_for_stale()
-            while some := await store.write(lambda tx: tx.take_stale(2)):
+            await store.wait_for_pending()
+            while some := await store.write(lambda tx: tx.take_pending(2)):
                 taken.update(name for _, name in some)
 
     async with asyncio.timeout(WAIT), asyncio.TaskGroup() as tasks:
@@ -127,15 +129,15 @@ async def test_stale_nodes_of_the_last_run_wake_the_pusher(
         await store.write(mark("a"))
     async with open_again(tmp_path) as store:
         async with asyncio.timeout(WAIT):
-            await store.wait_for_stale()
-        assert await store.write(lambda tx: tx.take_stale(10)) == [("default", "a")]
+            await store.wait_for_pending()
+        assert await store.write(lambda tx: tx.take_pending(10)) == [("default", "a")]
 
 
-async def test_a_changed_node_can_be_marked_in_the_same_transaction(store: Store) -> None:
+async def test_a_changed_node_can_be_marked_in_the_same_transaction(store: NotifyingStore) -> None:
     def change(tx: Transaction) -> None:
         tx.put_node(node())
         tx.put_node(replace(node(), updated=LATER))
-        tx.mark_stale(tx.nodes("default"))
+        tx.mark_pending(tx.nodes("default"))
 
     await store.write(change)
-    assert await store.write(lambda tx: tx.take_stale(1)) == [("default", "n")]
+    assert await store.write(lambda tx: tx.take_pending(1)) == [("default", "n")]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.store.memory import CHANGES_AT_MOST, Kept, LabelChange, LabelChanges
+from cloud.store.cache import CHANGES_AT_MOST, LabelChange, LabelChanges, RevisionCache
 
 PLACE = ("node", "default")
 CHANGE = LabelChange(None, {"a": "1"})
@@ -15,7 +15,7 @@ def change(number: int) -> LabelChange:
 
 
 def test_a_value_is_made_once_for_each_revision_from_the_one_before() -> None:
-    kept: Kept[str] = Kept()
+    kept: RevisionCache[str] = RevisionCache()
     assert kept.value("k", 1, lambda before: f"{before} 1") == "None 1"
     assert kept.value("k", 1, lambda _: "another") == "None 1"
     assert kept.value("k", 3, lambda before: f"{before} 3") == "(1, 'None 1') 3"
@@ -33,7 +33,7 @@ def test_changes_are_all_there_or_not_known(noted: list[int], start: int, end: i
     """In whatever order revisions come, and whichever do not: other servers may make some."""
     changes = LabelChanges()
     for revision in noted:
-        changes.note(PLACE, revision, [change(revision), change(-revision)])
+        changes.record(PLACE, revision, [change(revision), change(-revision)])
     expected = [
         change(number) for revision in range(start + 1, end + 1) for number in (revision, -revision)
     ]
@@ -47,13 +47,13 @@ def test_changes_are_all_there_or_not_known(noted: list[int], start: int, end: i
 @pytest.mark.parametrize("count", [1, CHANGES_AT_MOST, CHANGES_AT_MOST + 1])
 def test_no_more_changes_are_kept_than_are_worth_it(count: int) -> None:
     changes = LabelChanges()
-    changes.note(PLACE, 1, [CHANGE])
-    changes.note(PLACE, 2, [CHANGE] * count)
-    changes.note(("node", "other"), 9, [CHANGE])
+    changes.record(PLACE, 1, [CHANGE])
+    changes.record(PLACE, 2, [CHANGE] * count)
+    changes.record(("node", "other"), 9, [CHANGE])
     found = changes.between(PLACE, 1, 2)
     if count > CHANGES_AT_MOST:
         assert found is None
-        changes.note(PLACE, 3, [CHANGE])
+        changes.record(PLACE, 3, [CHANGE])
         assert changes.between(PLACE, 2, 3) == [CHANGE]
     else:
         assert found == [CHANGE] * count

@@ -1,4 +1,4 @@
-"""What is kept from one transaction to the next, as long as what it was made of has not changed."""
+"""Values that outlive a transaction, each valid as long as its source has not changed."""
 
 import threading
 from collections import deque
@@ -18,8 +18,8 @@ CHANGES_AT_MOST = 500
 """Changes of labels remembered at most, of a kind and namespace; 2 ms to look through."""
 
 
-class Kept(Generic[T]):
-    """Owns values of one sort, each with the revision it was made at; for several threads."""
+class RevisionCache(Generic[T]):
+    """Owns values of one sort, each with the revision it was made at; safe for threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -63,39 +63,39 @@ class LabelChanges:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         # Revisions follow each other without a gap.
-        self._noted: dict[LabelsPlace, deque[tuple[int, Sequence[LabelChange]]]] = {}
+        self._recorded: dict[LabelsPlace, deque[tuple[int, Sequence[LabelChange]]]] = {}
 
-    def note(self, place: LabelsPlace, revision: int, changes: Sequence[LabelChange]) -> None:
-        """Keep what a committed transaction has changed; what is not noted here is a gap."""
+    def record(self, place: LabelsPlace, revision: int, changes: Sequence[LabelChange]) -> None:
+        """Record what a committed transaction has changed; what is not recorded is a gap."""
         with self._lock:
-            if place not in self._noted and len(self._noted) >= _LIMIT:
-                self._noted.clear()
-            noted = self._noted.setdefault(place, deque())
-            last = noted[-1][0] if noted else revision - 1
+            if place not in self._recorded and len(self._recorded) >= _LIMIT:
+                self._recorded.clear()
+            recorded = self._recorded.setdefault(place, deque())
+            last = recorded[-1][0] if recorded else revision - 1
             if revision > last + 1:
-                noted.clear()
+                recorded.clear()
             if revision > last:
-                noted.append((revision, changes))
-            while sum(len(changes) for _, changes in noted) > CHANGES_AT_MOST:
-                noted.popleft()
+                recorded.append((revision, changes))
+            while sum(len(changes) for _, changes in recorded) > CHANGES_AT_MOST:
+                recorded.popleft()
 
     def between(self, place: LabelsPlace, start: int, end: int) -> Sequence[LabelChange] | None:
         """All that made *end* of the revision *start*; None if that is not known."""
         with self._lock:
-            noted = self._noted.get(place)
-            first = noted[0][0] if noted else 0
-            if not noted or not first - 1 <= start <= end <= noted[-1][0]:
+            recorded = self._recorded.get(place)
+            first = recorded[0][0] if recorded else 0
+            if not recorded or not first - 1 <= start <= end <= recorded[-1][0]:
                 return None
-            found = islice(noted, start + 1 - first, end + 1 - first)
+            found = islice(recorded, start + 1 - first, end + 1 - first)
             return [change for _, changes in found for change in changes]
 
 
-class Memory:
-    """All that the transactions of one store have in common beside the database."""
+class StoreCache:
+    """The values that the transactions of one store share."""
 
     def __init__(self) -> None:
         # By namespace, at a revision of the resources.
-        self.catalogs: Kept[Catalog] = Kept()
+        self.catalogs: RevisionCache[Catalog] = RevisionCache()
         # Of what a list selects: by kind, namespace and selectors, at a revision of the labels.
-        self.totals: Kept[int] = Kept()
+        self.totals: RevisionCache[int] = RevisionCache()
         self.changes = LabelChanges()
