@@ -12,8 +12,17 @@ from typing import Protocol
 
 from broker.topics import Channel
 
-Gate = Callable[[str, int], Awaitable[bool]]
-"""Asked with node id and certificate serial number at each connect: may this node come in?"""
+
+@dataclass(frozen=True, slots=True)
+class ShownCertificate:
+    """The certificate that a client proved to own in the handshake; *der* is all of it."""
+
+    serial: int
+    der: bytes
+
+
+Gate = Callable[[str, ShownCertificate], Awaitable[bool]]
+"""Asked with node id and certificate at each connect: may this node come in?"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from broker.handler import (
     no_plugins,
     read_connect,
 )
-from broker.hub import Gate
+from broker.hub import Gate, ShownCertificate
 from broker.inbox import Inbox
 from broker.limits import HubLimits, Refusal, Refused
 from broker.roster import Roster
@@ -166,11 +166,11 @@ class Listener:
             raise Refused(Refusal.PROTOCOL_VERSION, WRONG_VERSION) from error
         except MalformedPacket as error:
             raise Refused(Refusal.MALFORMED) from error
-        node_id, serial = _identity(connection.transport, session.client_id or "")
+        node_id, shown = _identity(connection.transport, session.client_id or "")
         # Known before the gate reads: a `disconnect` that follows a change finds it in any case.
         self._roster.expect(node_id, connection)
         try:
-            await self._ask_gate(node_id, serial)
+            await self._ask_gate(node_id, shown)
             if connection.is_closed:
                 return
             handler.serve(connection, session)
@@ -194,10 +194,10 @@ class Listener:
         except TimeoutError as error:
             raise Refused(Refusal.CONNECT_TIMEOUT) from error
 
-    async def _ask_gate(self, node_id: str, serial: int) -> None:
+    async def _ask_gate(self, node_id: str, shown: ShownCertificate) -> None:
         try:
             async with asyncio.timeout(self._limits.gate_timeout.total_seconds()):
-                is_welcome = await self._gate(node_id, serial)
+                is_welcome = await self._gate(node_id, shown)
         except TimeoutError as error:
             raise Refused(Refusal.GATE_FAILED, UNAVAILABLE) from error
         except Exception as error:
@@ -225,8 +225,8 @@ async def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _identity(transport: asyncio.BaseTransport, client_id: str) -> tuple[str, int]:
-    """Node id and certificate serial of a client; the certificate says who it is, not *client_id*.
+def _identity(transport: asyncio.BaseTransport, client_id: str) -> tuple[str, ShownCertificate]:
+    """Node id and certificate of a client; the certificate says who it is, not *client_id*.
 
     They have to agree, so that an operator who mixed up two nodes is told at once.
     """
@@ -242,7 +242,8 @@ def _identity(transport: asyncio.BaseTransport, client_id: str) -> tuple[str, in
             identity[0],
         )
         raise Refused(Refusal.IDENTITY, WRONG_IDENTITY)
-    return identity
+    der = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    return identity[0], ShownCertificate(identity[1], der)
 
 
 def certificate_identity(transport: asyncio.BaseTransport) -> tuple[str, int] | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -43,6 +44,12 @@ def weakness_of(key: object) -> str:
 def key_digest(key: PublicKey) -> str:
     """By what a key is known again: SHA-256 of its SubjectPublicKeyInfo (RFC 5280), hexadecimal."""
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()
+
+
+def certificate_key_digest(certificate: x509.Certificate) -> str:
+    """`key_digest` of the key that *certificate* is for, of whatever kind."""
+    der = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(der).hexdigest()
 
 

@@ -25,12 +25,13 @@ from pathlib import Path
 import uvicorn
 from cryptography import x509
 
-from broker.hub import Gate
+from broker.hub import Gate, ShownCertificate
 from certs.authority import Authority
 from certs.files import (
     ServerCertificate,
     ensure_server_certificate,
 )
+from certs.keys import certificate_key_digest
 from certs.pem_files import read_certificate, write_file
 from certs.tls import node_listener_context, open_listener_context, server_context
 from cloud.config import BadSettings, Settings, settings_text
@@ -66,7 +67,7 @@ from cloud.listening import (
     web_server,
 )
 from cloud.opening import OpenedHub, open_hub, open_keys, open_metrics, open_store
-from cloud.operations.admission import check_speaker, may_connect
+from cloud.operations.admission import bind_key, check_speaker, may_connect, needs_key
 from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
 from cloud.rest.callers import CallLimits
@@ -369,9 +370,20 @@ def _warn_of_ends(ends: Mapping[str, datetime], now: datetime) -> None:
 
 
 def _gate(store: Store, refusals: RefusalLog) -> Gate:
-    async def gate(node_id: str, certificate_serial: int) -> bool:
-        now = now_utc()
-        welcome = await store.read(lambda tx: may_connect(tx, node_id, certificate_serial, now=now))
+    async def gate(node_id: str, shown: ShownCertificate) -> bool:
+        now, serial = now_utc(), shown.serial
+        key = certificate_key_digest(x509.load_der_x509_certificate(shown.der))
+
+        def look(tx: Transaction) -> tuple[bool, bool]:
+            return may_connect(tx, node_id, serial, key, now=now), needs_key(tx, serial)
+
+        def bind(tx: Transaction) -> tuple[bool, bool]:
+            bind_key(tx, serial, key)
+            return look(tx)
+
+        welcome, is_unbound = await store.read(look)
+        if welcome and is_unbound:
+            welcome, _ = await store.write(bind)
         if not welcome:
             namespace, _, name = node_id.partition(".")
             actor = Actor(ActorKind.NODE, name, namespace)

@@ -28,6 +28,7 @@ import uvloop
 from sqlite_utils import Database
 
 from broker.embedded import open_embedded_hub
+from broker.hub import ShownCertificate
 from broker.messages import Encoding, Message, decode_message, encode_message
 from broker.stock import Publish, open_stock_broker
 from broker.topics import Channel, parse_topic, topic_for
@@ -136,7 +137,7 @@ async def serve_stock(
 async def embedded(directory: Path, nodes: int) -> AsyncIterator[tuple[int, Committed]]:
     """The server's own way of a report; gives the port and what is committed so far."""
 
-    async def gate(node_id: str, serial: int) -> bool:
+    async def gate(node_id: str, shown: ShownCertificate) -> bool:
         return True
 
     sealer = load_or_create_sealer(directory / "secrets.key")

@@ -19,9 +19,12 @@ class NodeCertificate:
     revoked: datetime | None = None
     key: str = ""
 
-    def admits(self, node_id: str, now: datetime) -> bool:
-        """Say whether this lets *node_id* in.
+    def admits(self, node_id: str, key: str, now: datetime) -> bool:
+        """Say whether this lets *node_id* in, which proved to own the key with the digest *key*.
 
-        The handshake checks the dates too, but not when a TLS 1.2 session is resumed.
+        Who has the authority's key can sign another certificate with this serial number. Where no
+        key is on record any is taken: bind the record to it then. The handshake checks the dates
+        too, but not when a TLS 1.2 session is resumed.
         """
-        return self.node_id == node_id and self.revoked is None and now < self.expires
+        is_key = self.key in {"", key}
+        return is_key and self.node_id == node_id and self.revoked is None and now < self.expires

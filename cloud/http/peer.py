@@ -15,6 +15,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from broker.listener import certificate_identity
+from certs.keys import certificate_key_digest
 
 _KEY = "edgesync.peer"
 _ABORT_KEY = "edgesync.abort"
@@ -23,10 +24,14 @@ _TLS_VERSIONS = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 
 @dataclass(frozen=True, slots=True)
 class PeerCertificate:
-    """A node's certificate, verified in the handshake; whether it still admits is not said."""
+    """A node's certificate, verified in the handshake; whether it still admits is not said.
+
+    *key* is the digest of its public key (`certs.keys.key_digest`).
+    """
 
     node_id: str
     serial: int
+    key: str
     certificate: x509.Certificate = field(repr=False)
 
 
@@ -63,7 +68,8 @@ class PeerProtocol(HttpToolsProtocol):
         certificate = x509.load_der_x509_certificate(der) if der else None
         identity = certificate_identity(transport)
         if certificate and identity:
-            self._peer = PeerCertificate(*identity, certificate)
+            key = certificate_key_digest(certificate)
+            self._peer = PeerCertificate(*identity, key, certificate)
         self._extensions = {
             "tls": {
                 "server_cert": None,

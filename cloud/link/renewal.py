@@ -137,7 +137,7 @@ class Renewals:
     ) -> Activation:
         authority, now, serial = self._authority, self._clock(), self._new_serial()
         device = _device(key, address_of(request.scope))
-        node_id, shown = peer.node_id, peer.serial
+        node_id, shown = peer.node_id, (peer.serial, peer.key)
         return await self._renewed(
             _attempt(node_id, now, request),
             node_id,

@@ -26,7 +26,7 @@ from cloud.http.peer import PeerCertificate, peer_certificate
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import address_of, read_body, request_id
 from cloud.link.exchange import Exchange, Question
-from cloud.operations.admission import check_certificate
+from cloud.operations.admission import bind_key, check_certificate, needs_key
 from cloud.store.interface import Transaction
 
 BODY_LIMIT = 1024 * 1024
@@ -110,8 +110,11 @@ async def _read_message(request: Request, kind: Kind) -> Message:
 
 def _only_if_admitted(question: Question, peer: PeerCertificate, now: datetime) -> None:
     """Let *question* be carried out only while the certificate of *peer* opens the door."""
+    binds = question.channel is Channel.REPORT  # other work only reads
 
     def check(tx: Transaction) -> None:
-        check_certificate(tx, peer.node_id, peer.serial, now=now)
+        check_certificate(tx, peer.node_id, peer.serial, peer.key, now=now)
+        if binds and needs_key(tx, peer.serial):
+            bind_key(tx, peer.serial, peer.key)
 
     question.require(check)

@@ -1,5 +1,6 @@
 """Who may connect."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import NoReturn
 
@@ -22,10 +23,10 @@ def check_speaker(tx: Transaction, node_id: str, now: datetime) -> None:
 
 
 def check_certificate(
-    tx: Transaction, node_id: str, certificate_serial: int, *, now: datetime
+    tx: Transaction, node_id: str, serial: int, key: str, *, now: datetime
 ) -> None:
     """Refuse what `may_connect` does not let in; the errors are those of `check_speaker`."""
-    if not may_connect(tx, node_id, certificate_serial, now=now):
+    if not may_connect(tx, node_id, serial, key, now=now):
         _refuse(tx, node_id, "the certificate was taken back or is not known here")
 
 
@@ -34,15 +35,32 @@ def _refuse(tx: Transaction, node_id: str, reason: str) -> NoReturn:
     raise Denied(reason)
 
 
-def may_connect(tx: Transaction, node_id: str, certificate_serial: int, *, now: datetime) -> bool:
-    """Say whether the node is there and this certificate is one of its own, not taken back."""
+def may_connect(tx: Transaction, node_id: str, serial: int, key: str, *, now: datetime) -> bool:
+    """Say whether the node is there and this certificate is one of its own, not taken back.
+
+    *key* is the digest of the public key that it is for: one with a known serial number and another
+    key was not given out here.
+    """
     try:
         namespace, name = split_node_id(node_id)
     except Invalid:
         return False
-    certificate = tx.certificate(certificate_serial)
+    certificate = tx.certificate(serial)
     return (
         certificate is not None
-        and certificate.admits(node_id, now)
+        and certificate.admits(node_id, key, now)
         and tx.node(namespace, name) is not None
     )
+
+
+def needs_key(tx: Transaction, serial: int) -> bool:
+    """Say whether it is not on record which key that certificate is for: version 0.1.0 gave it."""
+    certificate = tx.certificate(serial)
+    return certificate is not None and not certificate.key
+
+
+def bind_key(tx: Transaction, serial: int, key: str) -> None:
+    """Put on record that the certificate is for *key*, if nothing is; any other is refused then."""
+    certificate = tx.certificate(serial)
+    if certificate is not None and not certificate.key:
+        tx.put_certificate(replace(certificate, key=key))

@@ -38,7 +38,7 @@ def renew_shown(
     tx: Transaction,
     authority: Authority,
     node_id: str,
-    shown_serial: int,
+    shown: tuple[int, str],
     device: Device,
     *,
     now: datetime,
@@ -46,9 +46,10 @@ def renew_shown(
 ) -> Activation:
     """As `renew`, for who showed one certificate of the node in the handshake just now.
 
-    Denied if that one does not admit (any more).
+    *shown* is its serial number, and the digest of its key. Denied if that one does not admit (any
+    more).
     """
-    if not may_connect(tx, node_id, shown_serial, now=now):
+    if not may_connect(tx, node_id, *shown, now=now):
         raise Denied("the certificate of this connection does not admit")
     return renew(tx, authority, node_id, device, now=now, serial=serial)
 

@@ -11,7 +11,7 @@ import pytest
 
 from broker.client import open_client_hub
 from broker.embedded import EmbeddedHub, open_embedded_hub
-from broker.hub import Gate, Hub
+from broker.hub import Gate, Hub, ShownCertificate
 from tests.broker.authority import Authority
 from tests.broker.mosquitto import NEEDS_MOSQUITTO, Mosquitto, running_mosquitto
 from tests.broker.node import Node, until
@@ -66,7 +66,7 @@ def now_utc() -> datetime:
     return datetime.now(UTC)
 
 
-async def let_in(node_id: str, serial: int) -> bool:
+async def let_in(node_id: str, shown: ShownCertificate) -> bool:
     return True
 
 

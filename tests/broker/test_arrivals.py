@@ -7,6 +7,7 @@ import pytest
 
 from broker.arrivals import site_of
 from broker.embedded import EmbeddedHub, HubLimits, Refusal
+from broker.hub import ShownCertificate
 from tests.broker.authority import Authority
 from tests.broker.conftest import Connect, OpenHub
 from tests.broker.node import DEADLINE, Node, until
@@ -72,7 +73,7 @@ async def test_where_all_speak_others_wait_until_one_is_through(
 ) -> None:
     asked, go_on = asyncio.Event(), asyncio.Event()
 
-    async def gate(node_id: str, serial: int) -> bool:
+    async def gate(node_id: str, shown: ShownCertificate) -> bool:
         if node_id == NODE:
             asked.set()
             await go_on.wait()

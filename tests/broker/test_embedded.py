@@ -12,6 +12,7 @@ import pytest
 
 from broker.embedded import EmbeddedHub, HubLimits, Refusal
 from broker.errors import HubClosed
+from broker.hub import ShownCertificate
 from broker.topics import Channel, topic_for
 from tests.broker.authority import Authority
 from tests.broker.conftest import Connect, OpenHub
@@ -140,7 +141,7 @@ async def test_d2_who_the_gate_refuses_does_not_touch_the_connected_node(
 ) -> None:
     answers = [True, False]
 
-    async def gate(node_id: str, serial: int) -> bool:
+    async def gate(node_id: str, shown: ShownCertificate) -> bool:
         return answers.pop(0)
 
     async with open_hub(gate=gate) as hub:

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from broker.embedded import EmbeddedHub, HubLimits, Refusal, open_embedded_hub
+from broker.hub import ShownCertificate
 from broker.topics import Channel, topic_for
 from tests.broker.authority import Authority
 from tests.broker.conftest import Connect, OpenHub, let_in, now_utc
@@ -55,8 +56,8 @@ async def test_the_gate_is_asked_with_name_and_serial_number(
 ) -> None:
     asked: list[tuple[str, int]] = []
 
-    async def gate(node_id: str, serial: int) -> bool:
-        asked.append((node_id, serial))
+    async def gate(node_id: str, shown: ShownCertificate) -> bool:
+        asked.append((node_id, shown.serial))
         return True
 
     async with open_hub(gate=gate) as hub:
@@ -67,7 +68,7 @@ async def test_the_gate_is_asked_with_name_and_serial_number(
 async def test_a_gate_that_raises_lets_nobody_in(
     open_hub: OpenHub, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def gate(node_id: str, serial: int) -> bool:
+    async def gate(node_id: str, shown: ShownCertificate) -> bool:
         raise LookupError
 
     async with open_hub(gate=gate) as hub:
@@ -82,7 +83,7 @@ async def test_a_gate_that_raises_lets_nobody_in(
 async def test_a_gate_that_does_not_answer_is_not_waited_for(
     open_hub: OpenHub, authority: Authority
 ) -> None:
-    async def gate(node_id: str, serial: int) -> bool:
+    async def gate(node_id: str, shown: ShownCertificate) -> bool:
         await asyncio.Event().wait()
         return True
 
@@ -98,7 +99,7 @@ async def test_disconnect_while_the_gate_is_asked_is_not_missed(
 ) -> None:
     read, go_on = asyncio.Event(), asyncio.Event()
 
-    async def gate(node_id: str, serial: int) -> bool:
+    async def gate(node_id: str, shown: ShownCertificate) -> bool:
         read.set()  # what it read says: welcome
         await go_on.wait()
         return True
@@ -120,7 +121,7 @@ async def test_of_two_connections_the_newer_one_stays_whoever_the_gate_answers_f
 ) -> None:
     gates: list[asyncio.Future[bool]] = []
 
-    async def gate(node_id: str, serial: int) -> bool:
+    async def gate(node_id: str, shown: ShownCertificate) -> bool:
         gates.append(asyncio.get_running_loop().create_future())
         return await gates[-1]
 

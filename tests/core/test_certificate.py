@@ -4,22 +4,29 @@ from datetime import timedelta
 from cloud.core.certificate import NodeCertificate
 from tests.core.strategies import START
 
-CERTIFICATE = NodeCertificate(2**150, "default.n1", START, START + timedelta(days=90))
+KEY, OTHER = "0f" * 32, "a1" * 32
+CERTIFICATE = NodeCertificate(2**150, "default.n1", START, START + timedelta(days=90), key=KEY)
 
 
 def test_a_certificate_admits_the_node_it_was_given_to() -> None:
-    assert CERTIFICATE.admits("default.n1", START)
+    assert CERTIFICATE.admits("default.n1", KEY, START)
 
 
 def test_a_certificate_admits_no_other_node() -> None:
     for other in ("default.n2", "other.n1", "default.n1.b", "DEFAULT.N1", "default.n", ""):
-        assert not CERTIFICATE.admits(other, START)
+        assert not CERTIFICATE.admits(other, KEY, START)
 
 
 def test_a_certificate_that_was_taken_back_admits_nobody() -> None:
-    assert not replace(CERTIFICATE, revoked=START).admits("default.n1", START)
+    assert not replace(CERTIFICATE, revoked=START).admits("default.n1", KEY, START)
 
 
 def test_a_certificate_admits_nobody_from_its_last_moment_on() -> None:
-    assert not CERTIFICATE.admits("default.n1", CERTIFICATE.expires)
-    assert CERTIFICATE.admits("default.n1", CERTIFICATE.expires - timedelta(seconds=1))
+    assert not CERTIFICATE.admits("default.n1", KEY, CERTIFICATE.expires)
+    assert CERTIFICATE.admits("default.n1", KEY, CERTIFICATE.expires - timedelta(seconds=1))
+
+
+def test_a_certificate_admits_no_other_key_and_any_where_none_is_on_record() -> None:
+    assert not CERTIFICATE.admits("default.n1", OTHER, START)
+    assert not CERTIFICATE.admits("default.n1", "", START)
+    assert replace(CERTIFICATE, key="").admits("default.n1", OTHER, START)

@@ -31,6 +31,7 @@ from broker.messages import Encoding, Message
 from broker.topics import Channel
 from certs.authority import Authority
 from certs.files import ensure_server_certificate, load_or_create_authority
+from certs.keys import certificate_key_digest
 from certs.profiles import NODE_LIFETIME
 from certs.succession import rotate
 from cloud.core.node import NodeSpec
@@ -119,8 +120,9 @@ class Server:
             verifier.verify(certificate, [])
         except VerificationError:
             return False
+        serial, key = certificate.serial_number, certificate_key_digest(certificate)
         return await self.store.read(
-            lambda tx: may_connect(tx, identity.node_id, certificate.serial_number, now=self.now)
+            lambda tx: may_connect(tx, identity.node_id, serial, key, now=self.now)
         )
 
 

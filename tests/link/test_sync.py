@@ -8,9 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
 
 from broker.messages import Message
 from broker.topics import Channel
+from certs.keys import certificate_key_digest
 from cloud.core.audit import AuditFilter
 from cloud.core.certificate import NodeCertificate
 from cloud.core.tokens import EVERYWHERE
@@ -152,6 +154,12 @@ def ended(tx: Transaction, authority: Authority) -> None:
     tx.put_certificate(NodeCertificate(authority.serials[NODE], NODE, NOW, NOW))
 
 
+def forged(tx: Transaction, authority: Authority) -> None:
+    """What is on record under this serial number is for another key."""
+    ends, serial = NOW + timedelta(days=1), authority.serials[NODE]
+    tx.put_certificate(NodeCertificate(serial, NODE, NOW, ends, key="0f" * 32))
+
+
 @pytest.mark.parametrize(
     ("change", "status", "words"),
     [
@@ -159,6 +167,7 @@ def ended(tx: Transaction, authority: Authority) -> None:
         (revoked, 401, "Access denied."),
         (unknown, 401, "Access denied."),
         (ended, 401, "Access denied."),
+        (forged, 401, "Access denied."),
     ],
 )
 async def test_who_may_not_connect_is_refused_from_the_next_request_on(
@@ -175,6 +184,20 @@ async def test_who_may_not_connect_is_refused_from_the_next_request_on(
             assert words in answer.json()["message"]
     after = await link.store.read(lambda tx: tx.report("default", "n1"))
     assert after == (None if change is deleted else before)
+
+
+async def test_a_certificate_of_before_is_bound_to_the_key_that_reports_with_it(link: Link) -> None:
+    serial = link.authority.serials[NODE]
+    for path, body in ((DESIRE, infos(("application", "web"))), (REPORT, {"apps": []})):
+        known = await link.store.read(lambda tx: tx.certificate(serial))
+        assert known is not None
+        assert known.key == ""
+        assert (await link.post(path, body)).status_code == 200
+    bound = await link.store.read(lambda tx: tx.certificate(serial))
+    assert bound is not None
+    pem = (link.authority.directory / f"{NODE}.pem").read_bytes()
+    assert bound.key == certificate_key_digest(x509.load_pem_x509_certificate(pem))
+    assert (await link.post(REPORT, {"apps": []})).status_code == 200
 
 
 async def test_a_node_gets_what_is_its_own_alone(link: Link) -> None:

@@ -104,13 +104,17 @@ async def test_what_was_shown_has_to_admit_even_where_another_would(store: Store
     await store.write(lambda tx: tx.revoke_certificates(NODE, NOW))
     good, other = await certified(store), await certified(store, name="n2")
 
-    async def shown(serial: int, at: datetime = NOW) -> None:
+    async def shown(serial: int, at: datetime = NOW, key: str = "") -> None:
         new = next(SERIALS)
+        recorded = await store.read(lambda tx: tx.certificate(serial))
+        own = key or (recorded.key if recorded else "")
         await store.write(
-            lambda tx: renew_shown(tx, AUTHORITY, NODE, serial, device(), now=at, serial=new)
+            lambda tx: renew_shown(tx, AUTHORITY, NODE, (serial, own), device(), now=at, serial=new)
         )
 
     await shown(good)
+    with pytest.raises(Denied):
+        await shown(good, key="another")
     for serial in (taken_back, other, 2**150):
         with pytest.raises(Denied):
             await shown(serial)

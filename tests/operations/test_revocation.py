@@ -9,7 +9,7 @@ from cloud.core.certificate import NodeCertificate
 from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.node import NodeSpec
 from cloud.core.revocation import KEPT_AFTER_EXPIRY, RevocationList
-from cloud.operations.admission import may_connect
+from cloud.operations.admission import bind_key, may_connect, needs_key
 from cloud.operations.nodes import create_node, delete_node, revoke_node
 from cloud.operations.revocation import next_list, take_back
 from cloud.store.interface import Store, Transaction
@@ -25,11 +25,30 @@ def add(tx: Transaction, name: str, *serials: int, ends: datetime = NOW + DAY) -
 
 
 async def comes_in(store: Store, node_id: str, serial: int) -> bool:
-    return await store.read(lambda tx: may_connect(tx, node_id, serial, now=LATER))
+    return await store.read(lambda tx: may_connect(tx, node_id, serial, "", now=LATER))
 
 
 async def listed(store: Store, now: datetime) -> RevocationList:
     return await store.write(lambda tx: next_list(tx, now=now))
+
+
+async def test_a_certificate_without_a_key_on_record_is_bound_to_the_first_that_comes(
+    store: Store,
+) -> None:
+    await store.write(lambda tx: add(tx, "n1", 1))
+    node = f"{NAMESPACE}.n1"
+
+    async def admits(key: str) -> bool:
+        return await store.read(lambda tx: may_connect(tx, node, 1, key, now=LATER))
+
+    assert await store.read(lambda tx: needs_key(tx, 1))
+    assert await admits("mine")
+    for key in ("mine", "another"):
+        await store.write(lambda tx, key=key: bind_key(tx, 1, key))  # type: ignore[misc]
+    assert not await store.read(lambda tx: needs_key(tx, 1))
+    assert (await admits("mine"), await admits("another")) == (True, False)
+    assert not await store.read(lambda tx: needs_key(tx, 2))
+    await store.write(lambda tx: bind_key(tx, 2, "mine"))
 
 
 @pytest.mark.parametrize(
