@@ -4,6 +4,7 @@ CloudError
 ├── Invalid             the caller sent something wrong; the message names the field
 │   ├── QuotaExceeded   a batch holds as many records as it may
 │   ├── TooLarge        the caller sent more bytes than are taken
+│   ├── TooManyValues   the body holds more values than are read
 │   └── UnknownMediaType  the caller sent something in a form that is not understood
 ├── Expired             what the caller goes on from was good once, but is too old
 ├── Denied              the caller did not prove who it is
@@ -67,6 +68,15 @@ class TooLarge(Invalid):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         super().__init__("", f"more than {limit} bytes")
+
+
+class TooManyValues(Invalid):
+    """The body holds more than *limit* values; *bound* is what the refusal is counted as."""
+
+    def __init__(self, bound: str, limit: int, where: str = "") -> None:
+        self.bound = bound
+        self.limit = limit
+        super().__init__("", f"the body holds more than {limit} values{where}")
 
 
 class UnknownMediaType(Invalid):

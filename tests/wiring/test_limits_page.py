@@ -20,6 +20,7 @@ from cloud.core import (
     commands,
     comparison,
     config,
+    decoding,
     deploys,
     event,
     guard,
@@ -51,6 +52,7 @@ from cloud.errors import Invalid
 from cloud.http import logs
 from cloud.http.errors import STATUSES
 from cloud.http.requests import BODY_LIMIT
+from cloud.http.yaml_text import EVENTS_LIMIT
 from cloud.link import http, sync
 from cloud.link import renewal as renewals
 from cloud.operations import events
@@ -101,6 +103,8 @@ def pace(rate: callers.Rate) -> str:
 
 LIMITS: Mapping[str, str] = {
     "body of a request of the API": size(BODY_LIMIT),
+    "values in a body of JSON: fields, items, lists and maps": f"{decoding.VALUES_LIMIT:,}",
+    "the same in YAML, with keys and ends of lists and maps": f"{EVENTS_LIMIT:,}",
     "configuration, as JSON": size(config.SIZE_LIMIT),
     "secret, as JSON": size(secret.SIZE_LIMIT),
     "app, as JSON": size(app.SIZE_LIMIT),
