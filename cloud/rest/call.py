@@ -112,10 +112,11 @@ class Call:
         content = dict(without_nulls(content, self.body.kind))
         for field in self.body.required:
             if field not in content:
-                # A field that is misspelt is the better reason.
-                convert(
-                    {name: one for name, one in content.items() if name != "name"}, self.body.kind
-                )
+                # What is wrong with the other fields is said first.
+                others = dict(content)
+                if self.body.name is not None:
+                    take_name(others)
+                convert(others, self.body.kind)
                 raise Invalid(field, "missing")
         return content
 
