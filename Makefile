@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test check bench lock sbom clean
+.PHONY: demo serve test test-fast check bench lock sbom clean
 
 demo: $(VENV)/.run
 	$(BIN)/edgesync demo $(ARGS)
@@ -13,6 +13,9 @@ serve: $(VENV)/.run
 test: $(VENV)/.dev
 	scripts/check
 	scripts/test $(ARGS)
+
+test-fast: $(VENV)/.dev
+	scripts/test-fast $(ARGS)
 
 check: $(VENV)/.dev
 	scripts/check $(ARGS)

@@ -30,6 +30,8 @@ from schemathesis.specs.openapi.checks import (
 from tests.rest.conftest import CALLBACK, REGISTRY, TOKEN, describe, open_world
 from tests.rest.test_document import DOCUMENT
 
+pytestmark = pytest.mark.slow
+
 SHAPE = [
     not_a_server_error,
     status_code_conformance,
