@@ -7,7 +7,7 @@ from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs import profiles
@@ -93,6 +93,11 @@ class Authority:
         return _pem(self.root)
 
     @property
+    def intermediate_pem(self) -> str:
+        """The certificate of what signs."""
+        return _pem(self.intermediate)
+
+    @property
     def trusted_pem(self) -> str:
         """Root and intermediates, to verify a node that sends its own certificate only."""
         signers = (self.intermediate, *(signer.certificate for signer in self.retired))
@@ -135,6 +140,12 @@ class Authority:
         """
         issuer = self._issuer(now)
         return self._issue(profiles.broker_client(public_key, name, issuer, now=now, serial=serial))
+
+    def sign(self, data: bytes) -> bytes:
+        """The intermediate's signature of *data* with SHA-256: ECDSA, or RSA (PKCS#1 v1.5)."""
+        if isinstance(self.key, rsa.RSAPrivateKey):
+            return self.key.sign(data, padding.PKCS1v15(), hashes.SHA256())
+        return self.key.sign(data, ec.ECDSA(hashes.SHA256()))
 
     def revocation_lists(
         self, revoked: Iterable[Revoked], *, number: int, issued: datetime, now: datetime

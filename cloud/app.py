@@ -15,7 +15,6 @@ import random
 import secrets
 import signal
 import socket
-import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -23,8 +22,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import uvicorn
 from cryptography import x509
-from starlette.types import ASGIApp
 
 from broker.hub import Gate, ShownCertificate
 from certs.authority import Authority
@@ -42,7 +41,6 @@ from cloud.core.renewal import RATE as RENEWAL_RATE
 from cloud.errors import Denied
 from cloud.http.event_feed import EventFeed
 from cloud.http.limits import Limiter
-from cloud.http.metrics import LimitRefusals
 from cloud.http.refusals import RefusalLog
 from cloud.http.retention import Kept, Retention
 from cloud.link.callbacks import CallbackSender, open_callback_client
@@ -61,16 +59,12 @@ from cloud.link.sync import sync_app
 from cloud.link.watcher import Watcher
 from cloud.listening import (
     Addresses,
-    WebServer,
     addresses_of,
     install_address_of,
     listen,
-    open_ports,
-    raise_descriptor_limit,
     server_names,
     tell_ready,
     web_server,
-    within_descriptors,
 )
 from cloud.opening import OpenedHub, open_hub, open_keys, open_metrics, open_store
 from cloud.operations.admission import bind_key, check_speaker, may_connect, needs_key
@@ -92,7 +86,9 @@ class Cloud:
     """An open server, not yet running."""
 
     addresses: Addresses
-    web_servers: Sequence[WebServer]
+    api: uvicorn.Server
+    activation: uvicorn.Server
+    sync: uvicorn.Server
     inbox: Inbox
     pusher: Pusher
     revocations: RevocationLists
@@ -104,7 +100,11 @@ class Cloud:
     retention: Retention
     servers: Servers | None
     sockets: tuple[socket.socket, socket.socket, socket.socket]
-    """Of API, activation and sync, as the servers are."""
+
+    @property
+    def web_servers(self) -> tuple[uvicorn.Server, uvicorn.Server, uvicorn.Server]:
+        """In the order of their sockets."""
+        return self.api, self.activation, self.sync
 
 
 def now_utc() -> datetime:
@@ -171,7 +171,6 @@ async def open_cloud(
     """Everything opened, ports taken; closed in reverse at the end."""
     now = now_utc()
     data = settings.data_dir
-    fitted = within_descriptors(settings, raise_descriptor_limit())
     keys = open_keys(settings, now=now, ca_passphrase=ca_passphrase)
     sealer, witness, authority = keys.sealer, keys.witness, keys.authority
     async with contextlib.AsyncExitStack() as stack:
@@ -194,14 +193,10 @@ async def open_cloud(
             certificate.certificate_file, certificate.key_file, authority.trusted_pem
         )
         refusals = RefusalLog(store, time.monotonic)
+        api_port = listeners[0].getsockname()[1]
         opened = await stack.enter_async_context(
             open_hub(
-                fitted,
-                authority,
-                nodes_tls,
-                _gate(store, refusals),
-                listeners[0].getsockname()[1],
-                clock=now_utc,
+                settings, authority, nodes_tls, _gate(store, refusals), api_port, clock=now_utc
             )
         )
         client = await stack.enter_async_context(open_callback_client())
@@ -289,25 +284,17 @@ async def open_cloud(
             on_answered=commands.wakes.wake,
             measures=measures,
         )
-        syncing = sync_app(
-            exchange,
-            new_id=_new_id,
-            refusals=refusals,
-            limiter=Limiter(settings.request_rate, time.monotonic),
-        )
+        per_node = Limiter(settings.request_rate, time.monotonic)
         tls = server_context(certificate.certificate_file, certificate.key_file)
         open_tls = open_listener_context(
             certificate.certificate_file, certificate.key_file, authority.trusted_pem
         )
         yield Cloud(
             addresses=addresses_of(settings, listeners, opened, data),
-            web_servers=_web_servers(
-                fitted,
-                measures.metrics.limits,
-                refusals,
-                (people, None if settings.is_on_loopback else tls),
-                (devices, open_tls),
-                (syncing, nodes_tls),
+            api=web_server(people, None if settings.is_on_loopback else tls),
+            activation=web_server(devices, open_tls),
+            sync=web_server(
+                sync_app(exchange, new_id=_new_id, refusals=refusals, limiter=per_node), nodes_tls
             ),
             inbox=Inbox(
                 opened.hub,
@@ -336,24 +323,6 @@ async def open_cloud(
             ),
             sockets=listeners,
         )
-
-
-def _web_servers(
-    settings: Settings,
-    counted: LimitRefusals,
-    refusals: RefusalLog,
-    *served: tuple[ASGIApp, ssl.SSLContext | None],
-) -> Sequence[WebServer]:
-    """Servers of what is *served* on the ports of API, activation and sync."""
-    ports = open_ports(
-        settings,
-        counted=counted,
-        new_id=_new_id,
-        on_refused_handshake=lambda address, reason: refusals.note_handshake(
-            address, reason, now_utc()
-        ),
-    )
-    return [web_server(app, tls, port) for (app, tls), port in zip(served, ports, strict=True)]
 
 
 async def _start_log(

@@ -63,22 +63,6 @@ SERVER_ID = re.compile(r"[A-Za-z0-9._-]{0,64}")
 """Ids of servers; as client id each broker takes them."""
 
 
-_POSITIVE = (
-    "max_connections",
-    "max_api_connections",
-    "max_activation_connections",
-    "max_sync_connections",
-    "max_connections_per_address",
-    "head_seconds",
-    "body_seconds",
-    "answer_seconds",
-)
-_LEAST: Mapping[str, int] = {
-    **dict.fromkeys(_POSITIVE, 1),
-    **dict.fromkeys(("requests_per_second", "denials_per_minute"), 0),
-}
-
-
 class BadSettings(CloudError):
     """Settings that cannot be used; the text names the key and where it stands."""
 
@@ -184,31 +168,6 @@ class Settings:
     max_connections: int = field(
         default=10_000, metadata=_help("Nodes connected at the same time, at most.")
     )
-    max_api_connections: int = field(
-        default=1_024, metadata=_help("Connections to the REST API at the same time, at most.")
-    )
-    max_activation_connections: int = field(
-        default=1_024, metadata=_help("The same of the activation endpoint.")
-    )
-    max_sync_connections: int = field(
-        default=4_096, metadata=_help("The same of agents that report over HTTPS.")
-    )
-    max_connections_per_address: int = field(
-        default=512,
-        metadata=_help("Connections of one address to one of these ports; trusted proxies aside."),
-    )
-    head_seconds: int = field(
-        default=10,
-        metadata=_help("Time for a TLS handshake, and for the headers of a request over HTTP."),
-    )
-    body_seconds: int = field(
-        default=30,
-        metadata=_help("Time for the body of a request, and a second more for each 8 KiB."),
-    )
-    answer_seconds: int = field(
-        default=20,
-        metadata=_help("Time in which a client has to read some of an answer over HTTP."),
-    )
     ca_passphrase_file: Path | None = field(
         default=None,
         metadata=_help(
@@ -302,12 +261,14 @@ class Settings:
             raise BadSettings(f"renewal_grace_days: is not between 0 and {GRACE_LIMIT}")
         if not 1 <= self.object_url_seconds <= SIGNATURE_LIMIT:
             raise BadSettings(f"object_url_seconds: is not between 1 and {SIGNATURE_LIMIT}")
+        for limit in ("requests_per_second", "denials_per_minute"):
+            if getattr(self, limit) < 0:
+                raise BadSettings(f"{limit}: is less than 0")
         for setting, most in _MOST.items():
             if not 1 <= getattr(self, setting) <= most:
                 raise BadSettings(f"{setting}: is not between 1 and {most}")
-        for limit, least in _LEAST.items():
-            if getattr(self, limit) < least:
-                raise BadSettings(f"{limit}: is less than {least}")
+        if self.max_connections < 1:
+            raise BadSettings("max_connections: is less than 1")
 
     @property
     def runtimes(self) -> Mapping[str, str]:
@@ -374,7 +335,7 @@ _KINDS: Mapping[str, type] = {
     "trusted_proxies": tuple,
     "requests_per_second": int,
     "denials_per_minute": int,
-    **dict.fromkeys(_POSITIVE, int),
+    "max_connections": int,
     "deploys_kept": int,
     "usage_step_seconds": int,
     "revisions_kept": int,

@@ -9,4 +9,4 @@ writes those as files, and reports the app as Pending. It
 renews its certificate by itself, also a while after that has ended.
 """
 
-VERSION = "edgesync-agent 1"
+VERSION = "edgesync-agent 2"

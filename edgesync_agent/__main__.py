@@ -3,6 +3,7 @@
 activate  become a node; what to become stands on standard input
 run       stay connected, report, take what is wanted
 stop      end the agent that runs there
+try       connect once and report nothing; status 0 if the server answers
 wait      wait until it has reported in
 """
 
@@ -19,6 +20,7 @@ from edgesync_agent import agent
 from edgesync_agent.activation import activate
 from edgesync_agent.clock import Clock
 from edgesync_agent.errors import Trouble
+from edgesync_agent.trial import try_to_connect
 
 
 def main() -> None:
@@ -28,7 +30,7 @@ def main() -> None:
         description=f"{__doc__}\n{edgesync_agent.__doc__}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=["activate", "run", "stop", "wait"])
+    parser.add_argument("command", choices=["activate", "run", "stop", "try", "wait"])
     parser.add_argument("--home", type=Path, default=Path.home() / ".edgesync", metavar="DIRECTORY")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="the server's root (activate)")
     arguments = parser.parse_args()
@@ -46,6 +48,9 @@ def _carry_out(command: str, home: Path, ca: Path | None) -> None:
         print(f"edgesync: this machine is node {activate(home, ca, json.load(sys.stdin), Clock())}")
     elif command == "run":
         agent.run(home)
+    elif command == "try":
+        try_to_connect(home, agent.read_identity(home))
+        print("edgesync: connected")
     elif command == "stop":
         print("edgesync: stopped" if agent.stop(home) else "edgesync: no agent was running")
     else:

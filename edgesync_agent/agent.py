@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import fcntl
 import json
@@ -13,64 +12,74 @@ import time
 from pathlib import Path
 from typing import Any, Iterator
 
+from edgesync_agent.agent_log import AgentLog
 from edgesync_agent.clock import Clock, WrongTime
-from edgesync_agent.commands import Commands
+from edgesync_agent.commands import Commands, Send, UpdateOffered
 from edgesync_agent.errors import Lost, Trouble
 from edgesync_agent.files import write_private
 from edgesync_agent.https import learn_time
 from edgesync_agent.link import Link
+from edgesync_agent.log_jobs import Sources
 from edgesync_agent.machine import Usage, facts
-from edgesync_agent.node import Node
+from edgesync_agent.node import CAUSE, Node
+from edgesync_agent.offers import Offer, fetch_offer
+from edgesync_agent.policy import PolicyFile, policy_file
 from edgesync_agent.renewal import Renewal
+from edgesync_agent.updates import Updates, own_program
 
 INTERVAL = 20.0  # seconds from report to report
 ANSWER_WAIT = 5.0  # seconds until a report is sent again that nobody answers; then twice as many
 BACK_OFF_LIMIT = 180.0  # seconds between attempts to connect
-LINES_KEPT = 200  # of the log, for an operator who asks
 PATIENCE = 30.0  # seconds that `wait` and `stop` have
 
 
-class Log:
-    """Lines for whoever reads the log, and the last of them; never anything secret."""
+class FetchedApps:
+    """The apps of a node that runs none, for `Commands`."""
 
-    def __init__(self) -> None:
-        self.lines: collections.deque[str] = collections.deque(maxlen=LINES_KEPT)
+    def __init__(self, node: Node) -> None:
+        self.node = node
 
-    def __call__(self, line: str) -> None:
-        """Print a line with the time."""
-        self.lines.append(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}")
-        print(self.lines[-1], flush=True)
+    def logs(self, app: str) -> Sources:
+        """There are none."""
+        raise LookupError(CAUSE)
+
+    def restart(self, app: str) -> None:
+        """There is nothing to restart."""
+        raise LookupError(CAUSE)
+
+    def describe(self) -> dict[str, Any]:
+        """Which apps are here."""
+        return {"held": self.node.held, "failed": self.node.failed}
+
+    def secrets(self) -> list[str]:
+        """None is known."""
+        return []
 
 
 def run(home: Path) -> None:
     """Be the node of *home* until SIGTERM; Trouble if there is none, or if it runs already."""
-    clock, log = Clock(), Log()
-    try:
-        identity = json.loads((home / "identity" / "identity.json").read_text())
-    except (OSError, ValueError) as error:
-        raise Trouble(f"there is no node in {home}: run an installation command") from error
+    log = AgentLog()
+    identity = read_identity(home)
     signal.signal(signal.SIGTERM, lambda _number, _frame: _end(log))
     with _only_one(home):
         _forget_report(home)
-        node = Node(home / "apps", os.urandom(8).hex(), log, clock)
-        node.forget_files()
-        commands = Commands(home, log.lines, node.report_soon, clock)
-        log(f"this is node {identity['nodeId']}")
-        delay, usage = 1.0, Usage()
-        renewal = Renewal(home / "identity", identity, log, clock)
-        while True:
-            try:
-                _stay_connected(home, identity, node, usage, renewal, commands)
-            except (Lost, OSError, WrongTime) as error:
-                log(f"not connected: {error}")
-                if isinstance(error, WrongTime):
-                    _learn_time(home, identity, clock, log)
-                if not node.answered:
-                    renewal.failed(time.monotonic())
-            delay = 1.0 if node.answered else delay
-            node.answered = False
-            time.sleep(delay * (0.5 + random.random() / 2))  # noqa: S311
-            delay = min(2 * delay, BACK_OFF_LIMIT)
+        updates = Updates(home, own_program(), log)
+        updates.begin(time.monotonic())
+        try:
+            _Session(home, identity, log, updates).run()
+        except Exception as error:
+            if updates.is_unconfirmed:
+                updates.go_back(f"it ended: {error!r}")
+            raise
+
+
+def read_identity(home: Path) -> dict[str, Any]:
+    """Who this node is; Trouble if there is none in *home*."""
+    try:
+        identity: dict[str, Any] = json.loads((home / "identity" / "identity.json").read_text())
+    except (OSError, ValueError) as error:
+        raise Trouble(f"there is no node in {home}: run an installation command") from error
+    return identity
 
 
 def stop(home: Path) -> bool:
@@ -99,54 +108,157 @@ def wait(home: Path) -> str:
     return (home / "reported").read_text()
 
 
-def _stay_connected(
-    home: Path,
-    identity: dict[str, Any],
-    node: Node,
-    usage: Usage,
-    renewal: Renewal,
-    commands: Commands,
-) -> None:
-    """One connection, until it is Lost or there is another certificate to connect with."""
-    link = Link(home, identity, renewal.certificate(), renewal.clock)
+class _Session:
+    """One run of the agent: connection after connection."""
 
-    def send(channel: str, kind: str, meta: dict[str, Any], content: dict[str, Any]) -> None:
-        message = {"kind": kind, "meta": meta, "content": content}
-        link.publish(channel, json.dumps(message).encode())
+    def __init__(
+        self, home: Path, identity: dict[str, Any], log: AgentLog, updates: Updates
+    ) -> None:
+        self.home = home
+        self.identity = identity
+        self.log = log
+        self.updates = updates
+        self.clock = Clock()
+        self.node = Node(
+            home / "apps", os.urandom(8).hex(), log, self.clock, revision=updates.digest[:12]
+        )
+        self.renewal = Renewal(home / "identity", identity, log, self.clock)
+        self.usage = Usage()
+        self.commands = Commands(
+            home,
+            log,
+            FetchedApps(self.node),
+            self.node.report_soon,
+            self.clock,
+            policy=PolicyFile(policy_file()).current,
+            offer=self._offer,
+        )
 
-    try:
-        link.open(identity["nodeId"])
-        node.note("connected")
-        renewal.connected()
-        node.fetching.clear()
-        report_due = stats_due = again_due = 0.0
-        pause = ANSWER_WAIT
-        while not renewal.tend(send, time.monotonic()):
-            now = time.monotonic()
-            is_missing = node.waiting and now >= again_due
-            if now >= report_due or node.changed or is_missing:
-                pause = min(2 * pause, INTERVAL) if is_missing else ANSWER_WAIT
-                node.report(send, facts(link.address), usage.stats())
-                report_due, stats_due = now + INTERVAL, now + INTERVAL / 2
-                again_due = now + pause * (1 + random.random() / 2)  # noqa: S311
-            elif now >= stats_due:
-                send("stats", "stats", {}, {"nodestats": {"usage": usage.stats().get("usage", {})}})
-                stats_due = report_due + INTERVAL / 2
-            due = min(report_due, stats_due, again_due if node.waiting else report_due)
-            for channel, payload in link.receive(max(due - now, 0)):
-                if channel == "command":
-                    node.note(commands.take(payload, send))
-                elif channel != "renew-response":
-                    node.take(channel, payload, send, time.monotonic())
-                elif renewal.take(payload, time.monotonic()):
-                    return
-            if node.answered and not (home / "reported").exists():
-                write_private(home / "reported", identity["nodeId"].encode())
-    finally:
-        link.close()
+    def run(self) -> None:
+        """Connect, again and again."""
+        self.node.forget_files()
+        self.log(f"this is node {self.identity['nodeId']}")
+        delay = 1.0
+        while True:
+            try:
+                self._stay_connected()
+            except UpdateOffered as error:
+                self.commands.forget()
+                self.updates.take(error.offer, error.command)
+            except (Lost, OSError, WrongTime) as error:
+                self._disconnected(error)
+            if self.updates.is_late(time.monotonic()):
+                self.updates.go_back("it did not report in time")
+            delay = 1.0 if self.node.answered else delay
+            self.node.answered = False
+            time.sleep(delay * (0.5 + random.random() / 2))  # noqa: S311
+            delay = min(2 * delay, BACK_OFF_LIMIT)
+
+    def _disconnected(self, error: Exception) -> None:
+        self.log(f"not connected: {error}")
+        self.commands.forget()
+        if isinstance(error, WrongTime):
+            _learn_time(self.home, self.identity, self.clock, self.log)
+        if not self.node.answered:
+            self.renewal.failed(time.monotonic())
+
+    def _stay_connected(self) -> None:
+        """One connection, until it is Lost or there is another certificate to connect with."""
+        link = Link(self.home, self.identity, self.renewal.certificate(), self.clock)
+
+        def send(channel: str, kind: str, meta: dict[str, Any], content: dict[str, Any]) -> None:
+            message = {"kind": kind, "meta": meta, "content": content}
+            link.publish(channel, json.dumps(message).encode())
+
+        try:
+            link.open(self.identity["nodeId"])
+            self.log("connected")
+            self.renewal.connected()
+            self.node.fetching.clear()
+            pace = _Pace()
+            while not self.renewal.tend(send, time.monotonic()):
+                now = time.monotonic()
+                self._speak(send, pace, link.address, now)
+                due = min(pace.due(self.node, now), self.commands.due(now))
+                for channel, payload in link.receive(max(due - now, 0)):
+                    if self._take(channel, payload, send):
+                        return
+                self._answered(send)
+        finally:
+            link.close()
+
+    def _speak(self, send: Send, pace: _Pace, address: str, now: float) -> None:
+        """Report, or say how much is in use, if it is time; and go on with commands."""
+        self.commands.tend(send, now)
+        if pace.is_report_due(self.node, now):
+            self.node.report(send, facts(address), self.usage.stats())
+            pace.reported(now)
+        elif pace.is_stats_due(now):
+            usage = self.usage.stats().get("usage", {})
+            send("stats", "stats", {}, {"nodestats": {"usage": usage}})
+
+    def _take(self, channel: str, payload: bytes, send: Send) -> bool:
+        """Handle a message; whether there is another certificate to connect with."""
+        now = time.monotonic()
+        if channel == "command":
+            self.log(self.commands.take(payload, send, now))
+        elif channel != "renew-response":
+            self.node.take(channel, payload, send, now)
+        else:
+            return self.renewal.take(payload, now)
+        return False
+
+    def _answered(self, send: Send) -> None:
+        """Do what waits for the first answer to a report."""
+        if not self.node.answered:
+            return
+        if not (self.home / "reported").exists():
+            write_private(self.home / "reported", self.identity["nodeId"].encode())
+        self.updates.confirm()
+        if self.updates.answer:
+            own_id, status, text = self.updates.answer
+            self.updates.answer = None
+            said = {"output" if status == "done" else "cause": text}
+            send("command-response", "command", {}, {"id": own_id, "status": status, **said})
+
+    def _offer(self) -> tuple[Offer, str]:
+        offer = fetch_offer(self.home, self.identity, self.clock)
+        return offer, self.updates.check(offer)
 
 
-def _learn_time(home: Path, identity: dict[str, Any], clock: Clock, log: Log) -> None:
+class _Pace:
+    """When to report on one connection, and when to say how much is in use."""
+
+    def __init__(self) -> None:
+        self.report_due = self.stats_due = self.again_due = 0.0
+        self.pause = ANSWER_WAIT
+        self.is_again = False
+
+    def is_report_due(self, node: Node, now: float) -> bool:
+        """Whether it is time, something has changed, or no answer has come to the last report."""
+        self.is_again = node.waiting and now >= self.again_due
+        return now >= self.report_due or node.changed or self.is_again
+
+    def reported(self, now: float) -> None:
+        """A report was sent."""
+        self.pause = min(2 * self.pause, INTERVAL) if self.is_again else ANSWER_WAIT
+        self.report_due, self.stats_due = now + INTERVAL, now + INTERVAL / 2
+        self.again_due = now + self.pause * (1 + random.random() / 2)  # noqa: S311
+
+    def is_stats_due(self, now: float) -> bool:
+        """Whether to say how much is in use; once between two reports."""
+        if now < self.stats_due:
+            return False
+        self.stats_due = self.report_due + INTERVAL / 2
+        return True
+
+    def due(self, node: Node, now: float) -> float:
+        """When the next of these is due."""
+        again = self.again_due if node.waiting else self.report_due
+        return min(self.report_due, self.stats_due, again)
+
+
+def _learn_time(home: Path, identity: dict[str, Any], clock: Clock, log: AgentLog) -> None:
     """Ask the server what time it is; nothing changes if it cannot be believed."""
     try:
         learn_time(identity["activation"], home / "identity" / "ca.pem", clock)
@@ -183,6 +295,6 @@ def _is_running(home: Path) -> bool:
     return False
 
 
-def _end(log: Log) -> None:
+def _end(log: AgentLog) -> None:
     log("ending")
     raise SystemExit(0)

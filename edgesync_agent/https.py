@@ -33,8 +33,10 @@ class _Connection(http.client.HTTPSConnection):
 
 
 class _Handler(urllib.request.HTTPSHandler):
-    def __init__(self, ca: Path, check: Check) -> None:
+    def __init__(self, ca: Path, check: Check, identity: Path | None) -> None:
         self._trust = trusting(ca)
+        if identity is not None:
+            self._trust.load_cert_chain(identity / "cert.pem", identity / "key.pem")
         super().__init__(context=self._trust)
         self._connection: Any = partial(_Connection, check=check)
 
@@ -51,12 +53,23 @@ def post(url: str, ca: Path, body: Any, clock: Clock) -> dict[str, Any]:
     request = urllib.request.Request(
         url, json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
+    return _ask(request, ca, clock, None)
+
+
+def get(url: str, identity: Path, clock: Clock) -> dict[str, Any]:
+    """The answer to who shows the certificate of the folder *identity*; errors as of `post`."""
+    return _ask(urllib.request.Request(url), identity / "ca.pem", clock, identity)
+
+
+def _ask(
+    request: urllib.request.Request, ca: Path, clock: Clock, identity: Path | None
+) -> dict[str, Any]:
     try:
-        return _open(request, ca, clock.check)
+        return _open(request, ca, clock.check, identity)
     except WrongTime:
-        learn_time(url, ca, clock)
+        learn_time(request.full_url, ca, clock)
     try:
-        return _open(request, ca, clock.check)
+        return _open(request, ca, clock.check, identity)
     except WrongTime as error:
         raise OSError(str(error)) from error
 
@@ -79,8 +92,10 @@ def learn_time(url: str, ca: Path, clock: Clock) -> None:
     clock.skew = told.skew
 
 
-def _open(request: urllib.request.Request, ca: Path, check: Check) -> dict[str, Any]:
-    opener = urllib.request.build_opener(_Handler(ca, check))
+def _open(
+    request: urllib.request.Request, ca: Path, check: Check, identity: Path | None = None
+) -> dict[str, Any]:
+    opener = urllib.request.build_opener(_Handler(ca, check, identity))
     with opener.open(request, timeout=PATIENCE) as answer:
         content: dict[str, Any] = json.load(answer)
         return content

@@ -38,8 +38,17 @@ class _Fetch:
 class Node:
     """Knows what is wanted, fetches it into *folder* and says what is there."""
 
-    def __init__(self, folder: Path, run: str, note: Callable[[str], None], clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        run: str,
+        note: Callable[[str], None],
+        clock: Clock,
+        *,
+        revision: str = "",
+    ) -> None:
         self.folder = folder
+        self.revision = revision  # which build of the agent this is
         self.run = run  # changes with every start, since the counting starts anew
         self.note = note  # takes lines for the log
         self.clock = clock
@@ -62,7 +71,7 @@ class Node:
         failed = {name: ("Failed", version, why) for name, (version, why) in self.failed.items()}
         content: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.clock.read())),
-            "core": {"binVersion": VERSION},
+            "core": {"binVersion": VERSION, "gitRevision": self.revision},
             "node": node,
             "nodestats": stats,
             "apps": [{"name": name, "version": v} for name, v in sorted(self.held.items())],

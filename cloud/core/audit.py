@@ -102,6 +102,7 @@ class Action(StrEnum):
     CALLBACK_DELETE = "callback.delete"
     CALLBACK_RETRY = "callback.retry"
     INSTALLER_READ = "installer.read"
+    AGENT_READ = "agent.read"
     TOKEN_CREATE = "token.create"  # noqa: S105
     TOKEN_DELETE = "token.delete"  # noqa: S105
     API_AUTHENTICATE = "api.authenticate"

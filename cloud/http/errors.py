@@ -20,7 +20,6 @@ from cloud.errors import (
     Expired,
     Forbidden,
     HasRecords,
-    HeadTooLarge,
     InUse,
     Invalid,
     NotFound,
@@ -28,7 +27,6 @@ from cloud.errors import (
     TooLarge,
     TooManyCommands,
     TooManyRequests,
-    TooSlow,
     Unavailable,
     UnknownMediaType,
 )
@@ -41,8 +39,6 @@ Said = Mapping[str, str]
 STATUSES: Mapping[type[CloudError], int] = {
     Invalid: 400,
     TooLarge: 413,
-    HeadTooLarge: 431,
-    TooSlow: 408,
     UnknownMediaType: 415,
     Expired: 410,
     Denied: 401,

@@ -26,7 +26,8 @@ from cloud.http.answers import bytes_response, json_response
 from cloud.http.app import http_app
 from cloud.http.limits import AddressGate, Limiter
 from cloud.http.refusals import RefusalLog
-from cloud.http.requests import address_key_of, address_of, check_query, read_json, request_id
+from cloud.http.requests import address_key_of, address_of, read_json, request_id
+from cloud.link.agent_updates import AgentUpdates
 from cloud.link.certificate import certificate_map, requested_key
 from cloud.link.est import SigningRequest, est_routes
 from cloud.link.gathering import Gathering
@@ -41,9 +42,6 @@ from cloud.store.interface import Store, Transaction
 
 BODY_LIMIT = 64 * 1024
 """Bytes of an activation request (docs/protocol.md, "Limits")."""
-
-_TOKEN = ("token",)
-"""Parameters of the downloads; nothing else here takes any."""
 
 
 def activation_app(
@@ -68,10 +66,11 @@ def activation_app(
 ) -> Starlette:
     """The activation endpoint; takes a client certificate and needs none.
 
-    Takes `/v1/active`, renewals and EST, and who has an install token gets the installer and the
-    agent, which are told *address*. *disconnect* is called with the id of a node whose certificates
-    were taken back, *wake_callbacks* when there may be something to tell them. *limiter* counts the
-    requests of each address, *guard* its wrong guesses, and *refusals* go into the audit log;
+    Takes `/v1/active`, renewals and EST and offers nodes the agent. Who has an install token gets
+    the installer and the agent, which are told *address*. *disconnect* is called with the id of a
+    node whose certificates were taken back, *wake_callbacks* when there may be something to tell
+    them. *limiter* counts the requests of each address, *guard* its wrong guesses, and *refusals*
+    go into the audit log;
     *trusted_proxies* are believed about
     addresses. *public* is what else everybody may ask for.
     """
@@ -153,6 +152,7 @@ def activation_app(
 
     routes = [Route(path, active, methods=["POST"]) for path in ("/v1/active", "/v1/active/")]
     routes += _downloads(store, clock, address, refusals)
+    routes += AgentUpdates(store, authority, clock=clock, refusals=refusals).routes()
     routes += [*renewals.routes(), *est_routes(authority, renewals, enrol, noting)]
     return http_app(
         [*routes, *public],
@@ -178,14 +178,12 @@ def _downloads(
         )
 
     async def installer(request: Request) -> Response:
-        check_query(request, _TOKEN)
         token, now = request.query_params.get("token", ""), clock()
         async with noting(request, now):
             target = await store.read(lambda tx: install_target(tx, token, now=now))
         return bytes_response(installer_script(address, token, target))
 
     async def agent(request: Request) -> Response:
-        check_query(request, _TOKEN)
         token, now = request.query_params.get("token", ""), clock()
         async with noting(request, now):
             await store.read(lambda tx: offered(tx, token, now=now))

@@ -8,7 +8,6 @@ import msgspec
 from cloud.core.decoding import convert
 from cloud.core.merge_patch import merged
 from cloud.core.node import Node, NodeSpec
-from cloud.core.nulls import without_nulls
 from cloud.core.readiness import standing
 from cloud.core.skew import clock_condition
 from cloud.core.stats import report_view
@@ -32,8 +31,7 @@ async def create_node(call: Call) -> Shown:
 
 async def update_node(call: Call) -> Shown:
     """`PUT /v1/nodes/{name}`; the page's `annotatins` is understood too."""
-    content = _spelt(await call.content(ignored=_READ_ONLY | {"name"}))
-    spec = convert(without_nulls(content, NodeSpec), NodeSpec)
+    spec = convert(_spelt(await call.content(ignored=_READ_ONLY | {"name"})), NodeSpec)
     return await _update(call, lambda _: spec)
 
 
