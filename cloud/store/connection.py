@@ -40,7 +40,8 @@ class Connection:
     def in_transaction(self, work: Callable[[Run], T]) -> T:
         """Commit what *work* ran, then return its result; roll back if it raises.
 
-        Trouble that *work* met is raised in any case, even if it went on regardless.
+        Trouble that *work* met is raised in any case, also if it went on regardless or raised
+        something else.
         """
         try:
             connection = self._opened()
@@ -51,8 +52,11 @@ class Connection:
             run.control("BEGIN" if self._read_only else "BEGIN IMMEDIATE")
             result = work(run)
             run.control("COMMIT")
-        except BaseException:
+        except BaseException as error:
             self._undo(connection, for_good=run.trouble is not None)
+            # Work may have made something else of it.
+            if run.trouble not in (None, error) and isinstance(error, Exception):
+                raise run.trouble from error
             raise
         return result
 

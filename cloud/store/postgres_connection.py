@@ -62,7 +62,7 @@ class PostgresConnection:
         Work is run again when another transaction was faster, until it succeeds or patience ends:
         then Unavailable. It is also run again after a statement that met a constraint, so that it
         can go on after that: every statement is then a little transaction of its own. Trouble that
-        *work* met is raised in any case, even if it went on regardless.
+        *work* met is raised in any case, also if it went on regardless or raised something else.
         """
         savepoints = False
         pauses = _pauses(self._patience)
@@ -82,8 +82,11 @@ class PostgresConnection:
         try:
             result = work(run)
             run.control("COMMIT")
-        except BaseException:
+        except BaseException as error:
             self._undo(connection, for_good=isinstance(run.trouble, Unavailable))
+            # Work may have made something else of it.
+            if run.trouble not in (None, error) and isinstance(error, Exception):
+                raise run.trouble from error
             raise
         return result
 

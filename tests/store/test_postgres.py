@@ -16,6 +16,7 @@ import pytest
 from cloud.core.listing import ListOptions
 from cloud.core.node import Node
 from cloud.core.report import Order
+from cloud.core.usage import UsagePoint
 from cloud.errors import NotFound, Unavailable
 from cloud.store.interface import NotifyingStore, Transaction
 from cloud.store.migrations import STEPS
@@ -243,6 +244,47 @@ async def test_work_goes_on_after_a_constraint_that_it_met(
 
     assert await servers[0].write(work)
     assert await servers[1].read(lambda tx: tx.report("default", "there")) is not None
+
+
+class Wrapped(Exception):
+    """What work makes of an error of the store."""
+
+
+async def test_work_that_wraps_an_error_of_the_store_is_run_again(
+    servers: tuple[NotifyingStore, NotifyingStore],
+) -> None:
+    """A constraint, and a row that another transaction has just changed."""
+    attempts = 0
+
+    def put(tx: Transaction, name: str) -> None:
+        nonlocal attempts
+        attempts += 1
+        try:
+            tx.put_usage_point("default", name, 1, UsagePoint(NOW, 1, 1, 1, 1))
+        except NotFound:
+            return
+        except Exception as error:
+            raise Wrapped from error
+
+    await servers[0].write_concurrent(lambda tx: put(tx, "gone"))
+    assert attempts == 2
+
+    await put_nodes(servers[0], [node("n")])
+    read, changed = threading.Event(), threading.Event()
+
+    def put_late(tx: Transaction) -> None:
+        tx.usage_points("default", "n", NOW)
+        read.set()
+        assert changed.wait(WAIT)
+        put(tx, "n")
+
+    async with asyncio.TaskGroup() as tasks:
+        late = tasks.create_task(result_of(servers[0].write_concurrent(put_late)))
+        assert await asyncio.to_thread(read.wait, WAIT)
+        await servers[1].write_concurrent(lambda tx: put(tx, "n"))
+        changed.set()
+    assert late.result() is None
+    assert attempts == 5
 
 
 async def test_a_database_that_is_not_there_is_said(open_server: Open, postgres: Postgres) -> None:
