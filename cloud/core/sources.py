@@ -24,6 +24,24 @@ def lacks_core(report: Report) -> bool:
     return not any(CORE in app.name for app in report.reported.sysapps or ())
 
 
+class _Hosts(msgspec.Struct):
+    node: dict[str, Any] | None = None
+
+
+_HOSTS = msgspec.json.Decoder(_Hosts)
+
+
+def runs_containers(report: Report) -> bool:
+    """Say whether *report* says that the agent runs containers on every host.
+
+    As baetyl-cloud knows it: in native mode a host has neither a container runtime nor a machine
+    id. Who says nothing of its hosts may be such an agent.
+    """
+    node = _HOSTS.decode(report.document).node or {}
+    hosts = [one for one in node.values() if type(one) is dict] or [node]
+    return all(host.get("containerRuntime") or host.get("machineID") for host in hosts)
+
+
 def with_core_of(last: Report, report: Report) -> Report:
     """*report* of the core, with what *last* said of the core where it says nothing.
 

@@ -74,13 +74,15 @@ class SystemAppsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, re
     """What the nodes that *selector* selects (empty: all) are given.
 
     *address* is where agents report to, over HTTPS; *host_path* the directory on the node that
-    holds what agents keep, certificate and key of the node in `node`.
+    holds what agents keep, certificate and key of the node in `node`. *include_native*: agents in
+    native mode are given them, too; their parts are programs, and images mean nothing to them.
     """
 
     modules: tuple[SystemModule, ...] = ()
     selector: str = ""
     address: str = ""
     host_path: str = "/var/lib/baetyl"
+    include_native: bool = False
 
 
 class SystemAppsHistory(msgspec.Struct, frozen=True):

@@ -37,8 +37,8 @@ def explain_node(
 
 def _facts(tx: Transaction, namespace: str, name: str, now: datetime) -> tuple[Facts, SeenNode]:
     seen, stored = read_node(tx, namespace, name), tx.report(namespace, name)
-    held = stored.report.reported.sysapps if stored else None
-    desired = desired_of(tx, namespace, name, seen.node.labels, held)
+    report = stored.report if stored else None
+    desired = desired_of(tx, namespace, name, seen.node.labels, report)
     catalog = tx.catalog(namespace)
     changed = {app.name: catalog.apps[app.name].updated for app in desired.apps}
     if catalog.system is not None:

@@ -18,7 +18,7 @@ from cloud.core.batch import Record
 from cloud.core.changes import Noun, described
 from cloud.core.comparison import changes_between, content_of
 from cloud.core.delivery import app_value, config_value, registry_value, secret_value
-from cloud.core.desired import AppVersion, Catalog
+from cloud.core.desired import Catalog
 from cloud.core.guard import OFF, Guard, GuardSpec, checked_guard_spec
 from cloud.core.node import Node
 from cloud.core.plan import NAMES_SHOWN, AppChange, Plan, PlanAction, Reach
@@ -28,10 +28,10 @@ from cloud.core.system_apps import (
     SystemApps,
     is_for,
     module_of,
-    system_apps,
     system_config,
 )
 from cloud.errors import ConfirmationRequired
+from cloud.operations.system_apps import system_apps_of
 from cloud.operations.watching import Watched
 from cloud.store.interface import Transaction
 
@@ -209,10 +209,8 @@ def _system_changes(done: _Done, was: Node, became: Node) -> Sequence[tuple[AppC
     """What one node gains and loses of system apps, each with its bytes."""
     if done.before.system is None and done.after.system is None:
         return ()
-    stored = done.tx.report(became.namespace, became.name)
-    held = stored.report.reported.sysapps if stored else None
-    before = _system_apps_of(done.before.system, was, held)
-    after = _system_apps_of(done.after.system, became, held)
+    before = _system_apps_of(done.tx, done.before.system, was)
+    after = _system_apps_of(done.tx, done.after.system, became)
     return [
         _system_change(done.after.system, became, before.get(name), after.get(name))
         for name in {**before, **after}
@@ -220,10 +218,8 @@ def _system_changes(done: _Done, was: Node, became: Node) -> Sequence[tuple[AppC
     ]
 
 
-def _system_apps_of(
-    system: SystemApps | None, node: Node, held: Sequence[AppVersion] | None
-) -> Mapping[str, App]:
-    return {} if system is None else {app.name: app for app in system_apps(system, node, held)}
+def _system_apps_of(tx: Transaction, system: SystemApps | None, node: Node) -> Mapping[str, App]:
+    return {} if system is None else {app.name: app for app in system_apps_of(tx, system, node)}
 
 
 def _system_change(

@@ -85,7 +85,7 @@ def receive_report(
         if report.properties is not None:
             keep_properties(tx, namespace, name, reporter.properties, report.properties, now=now)
     catalog = tx.catalog(namespace)
-    desired = desired_of(tx, namespace, name, reporter.labels, report.reported.sysapps)
+    desired = desired_of(tx, namespace, name, reporter.labels, report)
     if is_new:
         deploy = tx.open_deploy(namespace, name) if reporter.has_open_deploy else None
         refused = deploy.refused(report, now) if deploy and deploy.is_of(desired) else ()
@@ -132,8 +132,7 @@ def deltas_for(tx: Transaction, nodes: list[tuple[str, str]]) -> list[Push]:
         node, stored = tx.node(namespace, name), tx.report(namespace, name)
         if node is None or stored is None or node.mode is Mode.LOCAL:
             continue
-        sysapps = stored.report.reported.sysapps
-        desired = desired_of(tx, namespace, name, node.labels, sysapps)
+        desired = desired_of(tx, namespace, name, node.labels, stored.report)
         properties = tx.properties(namespace, name)
         delta = delta_for(stored.report, desired, properties)
         if delta := delta or _unsaid(tx, namespace, name, desired, properties):

@@ -9,7 +9,9 @@ from cloud.core.config import Config
 from cloud.core.desired import AppVersion, Desired
 from cloud.core.names import NODE_NAME_LABEL
 from cloud.core.node import Node
+from cloud.core.report import Report
 from cloud.core.selectors import parse_selector
+from cloud.core.sources import runs_containers
 from cloud.core.system_apps import (
     SystemApps,
     SystemAppsHistory,
@@ -50,9 +52,9 @@ def desired_of(
     namespace: str,
     name: str,
     labels: Mapping[str, str],
-    reported: Sequence[AppVersion] | None,
+    report: Report | None,
 ) -> Desired:
-    """All that the node with *labels* should run, which has the system apps *reported*.
+    """All that the node with *labels* should run, which has the system apps that *report* names.
 
     The node itself is looked at only where its namespace gives nodes system apps.
     """
@@ -61,7 +63,7 @@ def desired_of(
     node = tx.node(namespace, name) if catalog.system else None
     if catalog.system is None or node is None:
         return desired
-    given = system_apps(catalog.system, node, reported)
+    given = system_apps(catalog.system, node, _managed(catalog.system, report))
     return replace(desired, sysapps=tuple(AppVersion(app.name, app.version) for app in given))
 
 
@@ -70,19 +72,36 @@ def system_parts(tx: Transaction, node: Node) -> tuple[Sequence[App], Sequence[C
     system = tx.catalog(node.namespace).system
     if system is None:
         return (), ()
-    reported = _reported(tx, node)
-    apps = list(system_apps(system, node, reported))
+    apps = list(given_system_apps(tx, node))
     configs = [system_config(system, node, app) for app in apps]
-    held = apps or list(held_apps(system, node, reported))
+    report = _last_report(tx, node)
+    held = apps or list(held_apps(system, node, report.reported.sysapps if report else None))
     return held, [config for config in configs if config is not None]
 
 
 def given_system_apps(tx: Transaction, node: Node) -> Sequence[App]:
     """The system apps that the node is given."""
     system = tx.catalog(node.namespace).system
-    return list(system_apps(system, node, _reported(tx, node))) if system else ()
+    return system_apps_of(tx, system, node) if system else ()
 
 
-def _reported(tx: Transaction, node: Node) -> Sequence[AppVersion] | None:
+def system_apps_of(tx: Transaction, system: SystemApps, node: Node) -> Sequence[App]:
+    """The system apps that the list *system* gives the node, by its last report."""
+    managed = _managed(system, _last_report(tx, node))
+    return list(system_apps(system, node, managed))
+
+
+def _managed(system: SystemApps, report: Report | None) -> Sequence[AppVersion] | None:
+    """The system apps by *report*; None where the server has no say in those of the node.
+
+    An agent in native mode would take its own parts down for images that it cannot run.
+    """
+    if report is None:
+        return None
+    is_managed = system.spec.include_native or runs_containers(report)
+    return report.reported.sysapps if is_managed else None
+
+
+def _last_report(tx: Transaction, node: Node) -> Report | None:
     stored = tx.report(node.namespace, node.name)
-    return stored.report.reported.sysapps if stored else None
+    return stored.report if stored else None

@@ -205,3 +205,4 @@ class SystemAppsAnswer(Answer):
     selector: str
     address: str
     host_path: str
+    include_native: bool

@@ -103,6 +103,7 @@ class Agent:
         stats = [{**app, "deployType": "deployment", "status": "Running"} for app in apps]
         stats += [{"name": name, "cause": cause} for name, cause in self.causes.items()]
         host = {"hostname": "edge-1", "arch": "amd64", "os": "linux", "role": "master"}
+        host["containerRuntime"] = "containerd://1.7.2"
         usage = {"usage": {"cpu": "0.12", "memory": "812000000"}, "capacity": {"cpu": "2"}}
         self.report |= {
             "time": "2001-02-03T04:05:06.789Z",

@@ -30,7 +30,7 @@ NODE = Node("default", "gate-7", NodeSpec({"role": "gateway"}), START, START)
 ALL = tuple(SystemModule(module, f"example.com/{module.value}:v1") for module in Module)
 
 
-def listed(*modules: SystemModule, **fields: str) -> SystemApps:
+def listed(*modules: SystemModule, **fields: Any) -> SystemApps:
     spec = SystemAppsSpec(modules, address=ADDRESS, **fields)
     return SystemApps("default", listed_anew(None, checked_system_apps(spec)), "7", START)
 

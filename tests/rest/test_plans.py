@@ -245,7 +245,7 @@ async def test_system_apps_touch_only_who_is_given_any(world: World) -> None:
     await gateways(world, "n1", "n2", "n3")
     await client.call("POST", "/v1/nodes", {"name": "camera", "labels": {"role": "camera"}})
     for name in ("n1", "n2", "camera"):
-        await reports(world, name, apps=[], sysapps=[])
+        await reports(world, name, apps=[], sysapps=[], node={"containerRuntime": "c"})
     await client.call("PUT", "/v1/guard", {"maxShare": 0.5})
     found = await plan(client, "PUT", "/v1/sysapps", BROKER)
     assert (found["nodes"]["touched"], found["nodes"]["names"]) == (2, ["n1", "n2"])

@@ -19,10 +19,14 @@ LIST = {
 }
 
 
-async def sync(world: World, *held: str) -> Any:
-    """What a node that has system apps of these names is told."""
+NATIVE = {"hostname": "edge-1", "os": "linux", "containerRuntime": "", "machineID": ""}
+KUBE = {**NATIVE, "containerRuntime": "containerd://1.7", "machineID": "ec2d"}
+
+
+async def sync(world: World, *held: str, node: Any = KUBE) -> Any:
+    """What a node that has system apps of these names is told; *node* is what it says of itself."""
     sysapps = [{"name": name, "version": "1"} for name in held]
-    report = read_report({"apps": [], "sysapps": sysapps}, Order())
+    report = read_report({"apps": [], "sysapps": sysapps, "node": node}, Order())
     answer = await world.store.write(
         lambda tx: receive_report(tx, "default.n1", report, "json", now=world.clock.now)
     )
@@ -82,6 +86,26 @@ async def test_a_node_that_has_another_is_left_alone(world: World) -> None:
     assert await sync(world, "baetyl-core-x1", "baetyl-core-x2") == {}
     await world.client.call("PUT", PATH, {})
     assert await sync(world, "baetyl-core-x1", "baetyl-broker-x1") == {}
+
+
+async def test_an_agent_in_native_mode_is_left_alone_unless_it_is_asked_for(world: World) -> None:
+    await world.client.call("POST", "/v1/nodes", NODE)
+    await world.client.call("PUT", PATH, LIST)
+    held = "baetyl-core-x1"
+    for node in ({"edge-1": NATIVE}, NATIVE, {"edge-1": {"hostname": "edge-1"}}, {}, None):
+        assert await sync(world, held, node=node) == {}
+        items = (await world.client.call("GET", "/v1/nodes/n1/apps"))["items"]
+        assert items == []
+        explained = await world.client.call("GET", "/v1/nodes/n1/explain")
+        assert explained["converged"] is True
+    assert await body(world, "application", held)
+    for node in ({"edge-1": KUBE}, KUBE):
+        assert len((await sync(world, held, node=node))["sysapps"]) == 2
+    # What it was sent before is taken back; system apps are not named.
+    assert await sync(world, held, node={"edge-1": KUBE, "edge-2": NATIVE}) == {"apps": []}
+    listed = await world.client.call("PUT", PATH, {**LIST, "includeNative": True})
+    assert listed["includeNative"] is True
+    assert len((await sync(world, held, node={"edge-1": NATIVE}))["sysapps"]) == 2
 
 
 async def test_each_namespace_has_its_own_list(client: Client) -> None:
