@@ -40,9 +40,11 @@ from cloud.core.installation import install_command
 from cloud.core.renewal import RATE as RENEWAL_RATE
 from cloud.errors import Denied
 from cloud.http.event_feed import EventFeed
+from cloud.http.integrity import IntegrityCheck
 from cloud.http.limits import Limiter
 from cloud.http.refusals import RefusalLog
 from cloud.http.retention import Kept, Retention
+from cloud.http.write_check import WriteCheck
 from cloud.link.callbacks import CallbackSender, open_callback_client
 from cloud.link.commands import CommandSender
 from cloud.link.exchange import Exchange
@@ -66,7 +68,7 @@ from cloud.listening import (
     tell_ready,
     web_server,
 )
-from cloud.opening import OpenedHub, open_hub, open_keys, open_metrics, open_store
+from cloud.opening import OpenedHub, open_hub, open_integrity, open_keys, open_metrics, open_store
 from cloud.operations.admission import bind_key, check_speaker, may_connect, needs_key
 from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
@@ -98,6 +100,7 @@ class Cloud:
     commands: CommandSender
     own_certificate: OwnCertificate
     retention: Retention
+    integrity: IntegrityCheck
     servers: Servers | None
     sockets: tuple[socket.socket, socket.socket, socket.socket]
 
@@ -148,6 +151,7 @@ async def serve(
             tasks.create_task(cloud.commands.run(), name="commands"),
             tasks.create_task(cloud.own_certificate.run(), name="own certificate"),
             tasks.create_task(cloud.retention.run(), name="retention"),
+            tasks.create_task(cloud.integrity.run(), name="integrity"),
             *([tasks.create_task(cloud.servers.run(), name="servers")] if cloud.servers else []),
         ]
         for server, listener in zip(cloud.web_servers, cloud.sockets, strict=True):
@@ -213,6 +217,7 @@ async def open_cloud(
         _warn_of_ends(ends(), now)
         measures = open_metrics(opened, store, clock=now_utc, timer=time.monotonic, ends=ends)
         feed = EventFeed(store, now_utc, wake_callbacks=callbacks.wake, metrics=measures.metrics)
+        integrity = open_integrity(settings, measures.metrics, clock=now_utc)
         people = rest_app(
             store,
             clock=now_utc,
@@ -225,7 +230,12 @@ async def open_cloud(
             wake_commands=commands.wake,
             wakes=commands.wakes,
             metrics=measures.metrics,
-            checks={"database": _database_check(store), **opened.checks},
+            checks={
+                "database": _database_check(store),
+                "writes": WriteCheck(store, time.monotonic, metrics=measures.metrics).check,
+                **opened.checks,
+            },
+            reports={"integrity": integrity.report},
             version=version,
             new_token=_new_token,
             install_command=functools.partial(
@@ -315,6 +325,7 @@ async def open_cloud(
             own_certificate=OwnCertificate(
                 lambda now: ensure(now=now), (tls, open_tls, nodes_tls), now_utc
             ),
+            integrity=integrity,
             retention=Retention(
                 store,
                 now_utc,

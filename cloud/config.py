@@ -207,6 +207,10 @@ class Settings:
             " first."
         ),
     )
+    integrity_hours: int = field(
+        default=24,
+        metadata=_help("Hours between two integrity checks of the database; 0: none are made."),
+    )
     replace_lost_keys: bool = field(
         default=False,
         metadata=_help(
@@ -261,7 +265,7 @@ class Settings:
             raise BadSettings(f"renewal_grace_days: is not between 0 and {GRACE_LIMIT}")
         if not 1 <= self.object_url_seconds <= SIGNATURE_LIMIT:
             raise BadSettings(f"object_url_seconds: is not between 1 and {SIGNATURE_LIMIT}")
-        for limit in ("requests_per_second", "denials_per_minute"):
+        for limit in ("requests_per_second", "denials_per_minute", "integrity_hours"):
             if getattr(self, limit) < 0:
                 raise BadSettings(f"{limit}: is less than 0")
         for setting, most in _MOST.items():
@@ -343,6 +347,7 @@ _KINDS: Mapping[str, type] = {
     "audit_entries": int,
     "events_days": int,
     "events_kept": int,
+    "integrity_hours": int,
     "server_generated_keys": bool,
     "replace_lost_keys": bool,
 }

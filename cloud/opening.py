@@ -10,7 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from certs.files import RETIRED, load_or_create_authority, new_broker_certificat
 from certs.tls import client_context
 from cloud.config import BadSettings, Settings, broker_address
 from cloud.errors import Unavailable
+from cloud.http.integrity import IntegrityCheck
 from cloud.http.metrics import Metrics
 from cloud.link.measures import Measures, add_connection_metrics, add_hub_metrics
 from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
@@ -168,6 +169,14 @@ async def open_hub(
         yield OpenedHub(
             embedded, None, embedded.port, {}, embedded.is_connected, add_embedded_metrics
         )
+
+
+def open_integrity(
+    settings: Settings, metrics: Metrics, *, clock: Callable[[], datetime]
+) -> IntegrityCheck:
+    """The integrity check of the database that the settings name."""
+    database = database_of(settings.data_dir, settings.database)
+    return IntegrityCheck(database, clock, metrics, every=timedelta(hours=settings.integrity_hours))
 
 
 def open_metrics(

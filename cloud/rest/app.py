@@ -22,7 +22,7 @@ from cloud.rest.costly import Costly
 from cloud.rest.dashboard.served import dashboard_routes
 from cloud.rest.docs import docs_routes
 from cloud.rest.event_stream import EventStreams
-from cloud.rest.health import Check, health_routes
+from cloud.rest.health import Check, Report, health_routes
 from cloud.rest.metrics import metrics_route
 from cloud.rest.routes import ROUTES
 from cloud.rest.session import session_routes
@@ -41,6 +41,7 @@ def rest_app(
     is_connected: Callable[[str], bool | None],
     wake_callbacks: Callable[[], None],
     checks: Mapping[str, Check],
+    reports: Mapping[str, Report] = {},
     version: str,
     new_token: Callable[[], str],
     install_command: Callable[[str], str],
@@ -65,7 +66,8 @@ def rest_app(
     certificates were taken back, *wake_callbacks* when there is something to tell them,
     *wake_commands* when there is something to ask a node for; *wakes* ends the wait for its answer;
     *is_connected* says of a node's id whether it has a connection, None where nobody knows;
-    *checks* are what `/readyz` asks, by name. *new_token* makes secrets: tokens, and those that
+    *checks* are what `/readyz` asks, by name, *reports* what it also says when it is verbose.
+    *new_token* makes secrets: tokens, and those that
     *install_command* makes a command of, to be pasted into the shell of a machine.
     *function_runtimes* maps the runtimes of functions to their images;
     *can_sign* says whether nodes can be given URLs of objects that need keys.
@@ -111,7 +113,7 @@ def rest_app(
         [
             *routes,
             *docs_routes(version=version),
-            *health_routes(checks, version=version),
+            *health_routes(checks, version=version, reports=reports),
             *session_routes(
                 callers,
                 sessions,

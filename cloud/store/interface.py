@@ -6,6 +6,7 @@ Work is a plain function of a `Transaction`: it touches nothing else, and may be
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar, runtime_checkable
 
+from cloud.store.outcomes import WriteOutcomes
 from cloud.store.transaction import Transaction
 
 __all__ = ["NotifyingStore", "Store", "Transaction"]
@@ -39,7 +40,10 @@ class Store(Protocol):
 
 @runtime_checkable
 class NotifyingStore(Store, Protocol):
-    """A store with notices of commits, its own and those of other servers."""
+    """A store with notices of commits, its own and those of other servers, and of failures."""
+
+    outcomes: WriteOutcomes
+    """What came of the transactions that may write."""
 
     async def wait_for_pending(self) -> None:
         """Return when nodes may have been marked as pending since the last call."""

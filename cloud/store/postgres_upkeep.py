@@ -1,9 +1,13 @@
 """A PostgreSQL database, to somebody who is no server: a `Database` as in `upkeep`."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
+
+from psycopg import errors, sql
 
 from cloud.store.parts.part import Run
 from cloud.store.postgres import PATIENCE, bring_up_to_date, take_part
@@ -22,6 +26,10 @@ T = TypeVar("T")
 
 _FETCHED = 2000
 """Rows of a look that are in memory."""
+
+
+_READ_FOR = timedelta(minutes=1)
+_TIMEOUT = b"SELECT set_config('statement_timeout', %s, true)"
 
 
 class PostgresDatabase:
@@ -65,6 +73,31 @@ class PostgresDatabase:
                     yield from cursor.execute(statement.postgres.encode())
 
             yield rows
+
+    def table_names(self) -> Sequence[str]:
+        """As in `Database`."""
+        with self.look() as rows:
+            return sorted(row[0] for row in rows(self.tables))
+
+    def damage(self, table: str, stop: threading.Event) -> str:
+        """As in `Database`: each value of each row is read, whose checksums PostgreSQL then checks.
+
+        Only where the cluster has them (`data_checksums`); indexes are not looked at. What takes
+        longer than _READ_FOR is not looked at to its end.
+        """
+        if stop.is_set():
+            return ""
+        query = sql.SQL("SELECT sum(length(CAST(own AS text))) FROM {} AS own")
+        with contextlib.closing(open_connection(self._url)) as connection:
+            connection.execute(READ[0].encode())
+            connection.execute(_TIMEOUT, (f"{_READ_FOR.total_seconds():.0f}s",))
+            try:
+                connection.execute(query.format(sql.Identifier(table)))
+            except errors.QueryCanceled:
+                return ""
+            except (errors.DataCorrupted, errors.IndexCorrupted, errors.InternalError_) as error:
+                return str(error).strip()
+        return ""
 
     def wipe(self) -> None:
         """As in `Database`; what the log of PostgreSQL itself holds goes in its time."""

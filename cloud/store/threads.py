@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from cloud.errors import Unavailable
 from cloud.store.cache import StoreCache
+from cloud.store.outcomes import WriteOutcomes
 from cloud.store.parts.part import NOTHING, Run
 from cloud.store.parts.pending_nodes import ANY_PENDING
 from cloud.store.sealing import CHECK_PLACE, PUT_SEALED_CHECK, SEALED_CHECK, Sealer
@@ -82,6 +83,8 @@ class ThreadedStore(ABC):
             _Pool(concurrent_writers, "store-concurrent") if concurrent_writers else self._writing
         )
         self._reading = _Pool(readers, "store-reader")
+        # What came of the transactions that may write.
+        self.outcomes = WriteOutcomes()
         # Set after the commit of a transaction that marked nodes as pending.
         self._pending = asyncio.Event()
         # Set after the commit of one that recorded events.
@@ -179,7 +182,12 @@ class ThreadedStore(ABC):
                 self._announce(run, EVENTS)
             return result, tx
 
-        result, tx = pool.in_transaction(carry_out)
+        try:
+            result, tx = pool.in_transaction(carry_out)
+        except Unavailable as error:
+            self.outcomes.note(error.reason)
+            raise
+        self.outcomes.note()
         tx.remember()
         if tx.marked_pending:
             self._wake(PENDING)

@@ -21,6 +21,7 @@ from cloud.store.parts.labels import ALL_LABELLED, UNLABELLED
 from cloud.store.parts.nodes import NodePart
 from cloud.store.parts.part import NOTHING, Run
 from cloud.store.parts.pending_nodes import PendingPart
+from cloud.store.parts.probe import ProbePart
 from cloud.store.parts.readiness import ReadinessPart
 from cloud.store.parts.reports import ReportPart
 from cloud.store.parts.resources import ResourcePart
@@ -51,6 +52,7 @@ class Transaction(
     RunningAppPart,
     UsagePart,
     CommandPart,
+    ProbePart,
 ):
     """All reads see one moment; all writes happen together or not at all.
 

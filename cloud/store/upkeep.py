@@ -2,7 +2,8 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +24,11 @@ LOCK_WAIT = timedelta(seconds=5)
 
 Rows = Callable[[Statement], Iterable[Row]]
 """All rows of a statement without parameters, a few at a time."""
+
+
+_QUICK_CHECK = "SELECT quick_check FROM pragma_quick_check(?) LIMIT 3"
+_STEPS_TO_STOP = 10_000
+"""Steps of SQLite's machine between two looks at whether to stop: about a millisecond."""
 
 
 class Database(Protocol):
@@ -52,6 +58,17 @@ class Database(Protocol):
 
     def wipe(self) -> None:
         """Leave nothing in it of what was replaced or removed."""
+        ...
+
+    def table_names(self) -> Sequence[str]:
+        """Every table of the server's, and of its migrations."""
+        ...
+
+    def damage(self, table: str, stop: threading.Event) -> str:
+        """What is wrong with how *table* is stored; empty: nothing was found.
+
+        Nothing that writes waits for it. It ends early, and finds nothing, once *stop* is set.
+        """
         ...
 
 
@@ -98,6 +115,24 @@ class SqliteDatabase:
                 yield lambda statement: connection.execute(statement.sqlite)
         except sqlite3.Error as error:
             raise Unavailable(f"{self._path} cannot be read: {error}") from error
+
+    def table_names(self) -> Sequence[str]:
+        """As in `Database`."""
+        with self.look() as rows:
+            return sorted(row[0] for row in rows(self.tables))
+
+    def damage(self, table: str, stop: threading.Event) -> str:
+        """As in `Database`: PRAGMA quick_check of the table and its indexes."""
+        uri = f"{self._path.absolute().as_uri()}?mode=ro"
+        try:
+            with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+                connection.set_progress_handler(stop.is_set, _STEPS_TO_STOP)
+                found = connection.execute(_QUICK_CHECK, (table,)).fetchall()
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+                return ""
+            return str(error)
+        return "; ".join(row[0] for row in found if row[0] != "ok")
 
     def wipe(self) -> None:
         """As in `Database`."""

@@ -16,11 +16,11 @@ LIMIT = 32 * 1024
 
 
 @contextmanager
-def full_disk(server: Server) -> Iterator[None]:
+def full_disk(server: Server, limit: int = LIMIT) -> Iterator[None]:
     """As the server sees it: whoever owns the process may limit the size of its files."""
     pid, which = server.process.pid, resource.RLIMIT_FSIZE
     before = resource.prlimit(pid, which)
-    resource.prlimit(pid, which, (LIMIT, before[1]))
+    resource.prlimit(pid, which, (limit, before[1]))
     try:
         yield
     finally:
@@ -46,6 +46,21 @@ def hostname(api: httpx.Client) -> str:
     return str(api.get("/v1/nodes/n1/stats").json()["report"]["node"]["hostname"])
 
 
+def readiness(server: Server) -> tuple[int, str]:
+    answer = httpx.get(f"{server.api}/readyz", params={"verbose": ""})
+    assert set(answer.json()["seconds"]) == {"database", "writes"}
+    return answer.status_code, answer.json()["checks"]["writes"]
+
+
+def written(api: httpx.Client) -> dict[str, float]:
+    """The metrics of writes."""
+    lines = [line for line in api.get("/metrics").text.splitlines() if "edgesync_database" in line]
+    return {
+        name: float(value)
+        for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    }
+
+
 def test_a_full_disk_loses_nothing_that_was_acknowledged(server: Server, api: httpx.Client) -> None:
     identity = activate(server, make_batch(api), "n1")
     config = {"name": "kept", "data": [kv("a", "b")]}
@@ -68,6 +83,9 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(server: Server, api: ht
             assert list(answers(node)) == []
             assert node.acked.empty()
             assert server.process.poll() is None
+            assert readiness(server) == (503, "failed")
+            assert written(api)["edgesync_database_writable"] == 0
+            assert written(api)['edgesync_database_writes_total{outcome="failed"}'] > 0
 
         answer = node.next()
         assert answer["meta"]["seq"] == said
@@ -78,3 +96,12 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(server: Server, api: ht
         wanted = {"apps": [{"name": "web", "version": version}]}
         assert node.report(apps=[])["content"]["apps"] == wanted["apps"]
         assert node.report(**wanted)["content"] == {}
+        assert readiness(server) == (200, "ok")
+    assert written(api)["edgesync_database_writable"] == 1
+
+
+def test_a_full_disk_is_noticed_where_nothing_is_written(server: Server) -> None:
+    assert readiness(server) == (200, "ok")
+    with full_disk(server, 1024):
+        wait_for(lambda: readiness(server) == (503, "failed"), "the probe to fail")
+    wait_for(lambda: readiness(server) == (200, "ok"), "the probe to succeed")

@@ -1,0 +1,16 @@
+"""A write that means nothing, to see whether any can be made."""
+
+from cloud.store.parts.part import NOTHING, Part
+from cloud.store.statements import statement
+
+WRITE_PROBE = statement(
+    "UPDATE write_probe SET number = number + 1 WHERE id = 1", writes={"write_probe"}
+)
+
+
+class ProbePart(Part):
+    """The row that is written to see whether anything can be."""
+
+    def probe(self) -> None:
+        """Change the row; whether that is on disk is known once the transaction is committed."""
+        self._run(WRITE_PROBE, NOTHING)
