@@ -52,19 +52,20 @@ class TokenGate:
             return
         async with self.callers.noting_denials(scope):
             scope[_AGAIN_KEY] = partial(self._look_up, scope)
-            scope[_SCOPE_KEY] = await self.callers.caller(self._token(scope))
+            scope[_SCOPE_KEY] = await self.callers.caller(*self._shown(scope))
 
     async def _look_up(self, scope: Scope) -> None:
-        await self.callers.look_up(self._token(scope))
+        await self.callers.look_up(*self._shown(scope))
 
-    def _token(self, scope: Scope) -> str:
+    def _shown(self, scope: Scope) -> tuple[str, str]:
+        """The token, and the digest of the session that stands for it, empty without one."""
         headers = Headers(scope=scope)
         authorization = headers.get("authorization")
         if authorization is not None or not self.sessions.has_cookie(headers):
-            return _bearer(authorization or "")
+            return _bearer(authorization or ""), ""
         token = self.sessions.token(headers, self.callers.clock())
         check_own_page(scope["method"], headers)
-        return token
+        return token, self.sessions.digest(headers)
 
 
 def _bearer(authorization: str) -> str:

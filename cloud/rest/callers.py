@@ -49,14 +49,27 @@ class Callers:
     limits: CallLimits
     refusals: RefusalLog
 
-    async def caller(self, token: str) -> Caller:
-        """Who shows *token*; Denied if it opens nothing, TooManyRequests if it comes too often."""
-        caller = await self.look_up(token)
+    async def caller(self, token: str, session: str = "") -> Caller:
+        """Who shows *token*; Denied if it opens nothing, TooManyRequests if it comes too often.
+
+        *session* is the digest of the session that stands for it, empty without one; Denied too if
+        it was ended.
+        """
+        caller = await self.look_up(token, session)
         self.limits.calls.take(digest_of(token))
         return caller
 
-    async def look_up(self, token: str) -> Caller:
+    async def end_session(self, session: str, *, ends: datetime) -> None:
+        """Have every server refuse that session from now on; by itself it *ends* then."""
+        now = self.clock()
+        await self.store.write(lambda tx: tx.end_session(session, ends=ends, now=now))
+
+    async def look_up(self, token: str, session: str = "") -> Caller:
         """As `caller`, and it is not counted."""
+        if session:
+            has_ended: bool = await self.store.read(lambda tx: tx.has_ended_session(session))
+            if has_ended:
+                raise Denied("the session has ended, sign in again")
         digest = hashlib.sha256(token.encode()).digest()
         if hmac.compare_digest(digest, self.admin_digest):
             return _ADMINISTRATOR

@@ -1,5 +1,6 @@
 """Signing in with a token, for browsers: `/session`."""
 
+import contextlib
 from collections.abc import Sequence
 
 import msgspec
@@ -45,7 +46,12 @@ def session_routes(
         return _answer({"success": True}, cookie)
 
     async def end(request: Request) -> Response:
-        check_own_page(request.method, request.headers)
+        """Have every server refuse the cookie from now on, and the browser drop it."""
+        headers = request.headers
+        check_own_page(request.method, headers)
+        with contextlib.suppress(Denied):  # a cookie that opens nothing needs no end
+            ends = sessions.end(headers, callers.clock())
+            await callers.end_session(sessions.digest(headers), ends=ends)
         return _answer({"success": True}, sessions.no_cookie(is_secure=secure(request)))
 
     async def tell(request: Request) -> Response:
@@ -54,7 +60,8 @@ def session_routes(
             return _answer({"signedIn": False, "reason": ""})
         now = callers.clock()
         try:
-            caller = await callers.caller(sessions.token(request.headers, now))
+            token = sessions.token(request.headers, now)
+            caller = await callers.caller(token, sessions.digest(request.headers))
         except Denied as error:
             left = sessions.no_cookie(is_secure=secure(request))
             return _answer({"signedIn": False, "reason": error.reason}, left)

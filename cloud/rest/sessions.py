@@ -1,12 +1,13 @@
 """The cookie that stands for a token in a browser.
 
-It holds the token, sealed with a key of the server's, and its own end: nothing is kept here, each
-server with the key can open it, and a token that is revoked ends its sessions at once. See
-docs/decisions for why.
+It holds the token, sealed with a key of the server's, and its own end: each server with the key can
+open it, and a token that is revoked ends its sessions at once. What the database holds is which
+sessions were ended before their time, by their digests. See docs/decisions for why.
 """
 
 import base64
 import binascii
+import hashlib
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -67,6 +68,11 @@ class Sessions:
     def end(self, headers: Headers, now: datetime) -> datetime:
         """When the session of a request ends; Denied as by `token`."""
         return datetime.fromtimestamp(self._opened(headers, now).ends, UTC)
+
+    def digest(self, headers: Headers) -> str:
+        """What the session of a request is called in the database; empty where there is none."""
+        value = _cookie_in(headers)
+        return hashlib.sha256(value.encode()).hexdigest() if value else ""
 
     def _opened(self, headers: Headers, now: datetime) -> _Sealed:
         value = _cookie_in(headers)

@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterable
 from sqlite_utils import Database, Migrations
 
 from cloud.errors import Unavailable
-from cloud.store.tables import commands, events, first, guard, probe, revisions, usage
+from cloud.store.tables import (
+    commands,
+    events,
+    first,
+    guard,
+    probe,
+    revisions,
+    sessions,
+    usage,
+)
 from cloud.store.tables.definition import Definition
 
 Step = tuple[str, tuple[Definition, ...]]
@@ -40,6 +49,7 @@ STEPS: tuple[Step, ...] = (
     ("0021_guard", guard.GUARD),
     ("0022_command_parts", commands.COMMAND_PARTS),
     ("0023_write_probe", probe.PROBE),
+    ("0024_ended_sessions", sessions.ENDED_SESSIONS),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -28,6 +28,7 @@ from cloud.store.parts.resources import ResourcePart
 from cloud.store.parts.revisions import RevisionPart
 from cloud.store.parts.running_apps import RunningAppPart
 from cloud.store.parts.servers import ServerPart
+from cloud.store.parts.sessions import SessionPart
 from cloud.store.parts.usage import UsagePart
 from cloud.store.sealing import Sealer
 
@@ -53,6 +54,7 @@ class Transaction(
     UsagePart,
     CommandPart,
     ProbePart,
+    SessionPart,
 ):
     """All reads see one moment; all writes happen together or not at all.
 

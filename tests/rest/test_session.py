@@ -1,5 +1,6 @@
 """Signing in with a token, and what the cookie is good for."""
 
+import hashlib
 import ipaddress
 from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
@@ -13,6 +14,7 @@ from cloud.core.rate import Rate
 from cloud.http.limits import Limiter
 from cloud.rest.callers import CallLimits
 from cloud.rest.sessions import COOKIE, LIFETIME
+from tests.conftest import StoreFactory
 from tests.rest.conftest import NODE, TOKEN, World, caller, open_world
 
 NOTHING = {"signedIn": False, "reason": ""}
@@ -181,3 +183,62 @@ async def test_every_answer_protects_who_sees_it_in_a_browser(
         assert headers["referrer-policy"] == "no-referrer"
         assert headers["cross-origin-opener-policy"] == "same-origin"
         assert headers["cross-origin-resource-policy"] == "same-origin"
+
+
+async def test_a_session_that_was_ended_is_refused_on_every_server(
+    tmp_path: Path, open_again: StoreFactory
+) -> None:
+    async with open_world(tmp_path, open_store=open_again) as world, caller(world.url) as browser:
+        await sign_in(world, browser)
+        (cookie,) = browser.cookies.jar
+        kept = {"Cookie": f"{COOKIE}={cookie.value}"}
+        ended = await browser.delete("/session", headers=own_page(world))
+        assert ended.json() == {"success": True}
+        async with caller(world.url, kept) as thief:
+            await assert_has_ended(thief)
+        await sign_in(world, browser)
+        assert (await browser.get("/v1/nodes")).status_code == 200
+    # Another process with the same key and database.
+    async with (
+        open_world(tmp_path, open_store=open_again) as world,
+        caller(world.url, kept) as thief,
+    ):
+        await assert_has_ended(thief)
+        again = await thief.delete("/session", headers=own_page(world))
+        assert again.json() == {"success": True}
+
+
+async def assert_has_ended(http: httpx.AsyncClient) -> None:
+    refused = await http.get("/v1/nodes")
+    assert (refused.status_code, refused.json()["code"]) == (401, "RequestAccessDenied")
+    assert (await http.get("/session")).json() == {
+        "signedIn": False,
+        "reason": "the session has ended, sign in again",
+    }
+
+
+async def test_ending_sessions_leaves_nothing_once_they_would_have_ended_by_themselves(
+    world: World, browser: httpx.AsyncClient
+) -> None:
+    digests = []
+    for _ in range(2):
+        await sign_in(world, browser)
+        (cookie,) = browser.cookies.jar
+        digests.append(hashlib.sha256(str(cookie.value).encode()).hexdigest())
+        await browser.delete("/session", headers=own_page(world))
+        world.clock.advance(LIFETIME.total_seconds())
+
+    async def is_kept(digest: str) -> bool:
+        return await world.store.read(lambda tx: tx.has_ended_session(digest))
+
+    assert [await is_kept(digest) for digest in digests] == [False, True]
+
+
+async def test_a_cookie_that_is_not_ours_is_dropped_without_a_record(
+    world: World, browser: httpx.AsyncClient
+) -> None:
+    headers = {**own_page(world), "Cookie": f"{COOKIE}=made-up"}
+    ended = await browser.delete("/session", headers=headers)
+    assert (ended.status_code, "Max-Age=0" in ended.headers["set-cookie"]) == (200, True)
+    digest = hashlib.sha256(b"made-up").hexdigest()
+    assert not await world.store.read(lambda tx: tx.has_ended_session(digest))

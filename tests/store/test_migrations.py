@@ -27,6 +27,7 @@ TABLES = {
     "certificate",
     "delivery",
     "deploy",
+    "ended_session",
     "label",
     "last_certificate",
     "label_revision",
