@@ -30,7 +30,6 @@ from cloud.http.requests import address_key_of, address_of, read_json, request_i
 from cloud.link.agent_updates import AgentUpdates
 from cloud.link.certificate import certificate_map, requested_key
 from cloud.link.est import SigningRequest, est_routes
-from cloud.link.gathering import Gathering
 from cloud.link.guard import Guard
 from cloud.link.installer import ServerAddress, agent_program, installer_script
 from cloud.link.measures import Measures
@@ -38,6 +37,7 @@ from cloud.link.renewal import Renewals
 from cloud.operations.activation import Activation, Claim, Device, activate
 from cloud.operations.audit import carry_out
 from cloud.operations.installation import install_target, offered
+from cloud.store.group_commit import GroupWriter
 from cloud.store.interface import Store, Transaction
 
 BODY_LIMIT = 64 * 1024
@@ -75,7 +75,7 @@ def activation_app(
     addresses. *public* is what else everybody may ask for.
     """
 
-    together = Gathering(store)
+    together = GroupWriter(store)
 
     async def active(request: Request) -> Response:
         claim = await read_json(request, Claim, limit=BODY_LIMIT)
