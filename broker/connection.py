@@ -4,15 +4,16 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from broker.access import may_publish
+from broker.bounded_log import BoundedLog
 from broker.deadlines import Deadlines
 from broker.errors import MalformedPacket
 from broker.hub import Inbound
-from broker.inbox import Inbox
-from broker.limits import HubLimits, Refusal
-from broker.outlet import Ack, Outlet
+from broker.inbox import Ack, Inbox
+from broker.limits import READ_AHEAD_BYTES, HubLimits, Refusal
+from broker.read_buffers import ReadBuffers
 from broker.topics import Channel, parse_topic
 from broker.wire import (
     CONNECT_BYTE,
@@ -25,6 +26,7 @@ from broker.wire import (
     publish_bytes,
     read_publish,
 )
+from broker.write_buffer import WriteBudget, WriteBuffer
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +50,16 @@ class NodeConnection(asyncio.Protocol):
         number: int,
         *,
         inbox: Inbox,
+        buffers: ReadBuffers,
+        write_budget: WriteBudget,
+        log: BoundedLog,
         limits: HubLimits,
         counters: Counter[str],
         on_close: Callable[["NodeConnection"], None],
     ) -> None:
         self.number = number  # counts up: of two connections the newer one has the higher number
         self.node_id = ""  # set when admitted
+        self.claimed_id = ""  # by its certificate; set before the gate is asked
         self.is_closed = False
         loop = asyncio.get_running_loop()
         self.connect: asyncio.Future[bytes | None] = (
@@ -62,6 +68,8 @@ class NodeConnection(asyncio.Protocol):
         self.lost: asyncio.Future[None] = loop.create_future()  # done when the socket is gone
         self._loop = loop
         self._inbox = inbox
+        self._buffers = buffers
+        self._log = log
         self._limits = limits
         self._counters = counters
         self._on_close = on_close
@@ -70,10 +78,12 @@ class NodeConnection(asyncio.Protocol):
         self._buffer = bytearray()  # packets not looked at yet, the last one perhaps not whole
         self._wanted = 0  # with fewer bytes in the buffer there is no use in looking
         self._is_held = False  # not read, and the buffer not looked at
-        self._unacked = 0
+        self._timer: asyncio.TimerHandle | None = None  # set while its node is over its budget
         self._channels: dict[bytes, Channel] = {}  # topics found allowed, as on the wire
         self._subscriptions: dict[Channel, bytes] = {}  # the topic as `publish_bytes` wants it
-        self._outlet = Outlet(limits.max_buffered_bytes)
+        self._write_buffer = WriteBuffer(
+            limits.max_buffered_bytes, write_budget, self._give_up_writing
+        )
         self._deadlines: Deadlines | None = None  # set by `open`
 
     # What the listener and the hub call
@@ -135,10 +145,9 @@ class NodeConnection(asyncio.Protocol):
         """Write *data* at the end of this turn of the loop, together with all else."""
         if self.is_closed:
             return False
-        if self._outlet.put(data):
+        if self._write_buffer.put(data):
             return True
-        self._counters[Refusal.SLOW_READER] += 1
-        self.abort()
+        self._give_up_writing()
         return False
 
     def count(self, reason: Refusal) -> None:
@@ -154,7 +163,7 @@ class NodeConnection(asyncio.Protocol):
     def close(self) -> None:
         """Write what was sent and close; idempotent."""
         if not self.is_closed:
-            self._outlet.flush()
+            self._write_buffer.flush()
             self._end()
             if self._transport is not None:
                 self._transport.close()
@@ -165,9 +174,22 @@ class NodeConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def evict(self) -> None:
+        """Close: the bytes in its buffer have to make room for those of others."""
+        if not self.is_closed:
+            self._counters[Refusal.SLOW_WRITER] += 1
+        self.abort()
+
     def proceed(self) -> None:
-        """Read on, beginning with what is in the buffer; too much not acked: later."""
-        if self.is_closed or self._unacked >= self._limits.max_unacked:
+        """Read on, beginning with what is in the buffer; where its node sent too much: later."""
+        if self.is_closed:
+            return
+        self._timer = None
+        if wait := self._inbox.budgets.wait(self.node_id):
+            self._wait(wait)
+            return
+        if not self._inbox.may_read(self.node_id):
+            self._inbox.park(self)
             return
         self._is_held = False
         if self._deadlines is not None:
@@ -183,7 +205,8 @@ class NodeConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; the TLS handshake is done."""
         self._transport = cast(asyncio.Transport, transport)
-        self._outlet.open(self._transport)
+        cast(Any, transport).set_read_buffer_limits(high=READ_AHEAD_BYTES)
+        self._write_buffer.open(self._transport)
         if self.is_closed:
             self._transport.abort()
 
@@ -196,13 +219,22 @@ class NodeConnection(asyncio.Protocol):
         if self._buffer or self._is_held:
             self._buffer += data
             if self._is_held or len(self._buffer) < self._wanted:
+                self._buffers.set_size(self, len(self._buffer))
                 return
             data = bytes(self._buffer)
             self._buffer.clear()
         self._read_packets(data)
 
+    def pause_writing(self) -> None:
+        """Keep what is written: the transport is full."""
+        self._write_buffer.pause()
+
+    def resume_writing(self) -> None:
+        """Write on."""
+        self._write_buffer.resume()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """End; whole messages that had already been read are still put into the inbox."""
+        """End; whole messages that had already been read are still taken, if there is room."""
         if not self.is_closed and self._handler is not None:
             self._is_held = False
             self._read_packets(bytes(self._buffer), to_the_end=True)
@@ -225,6 +257,9 @@ class NodeConnection(asyncio.Protocol):
                 body, end = frame
                 if not self._is_allowed(data[start], end - body):
                     break
+                if data[start] >> 4 == PUBLISH and not self._inbox.may_read(self.node_id):
+                    self._park()
+                    break
                 if end > len(data):
                     self._wanted = end - start
                     break
@@ -233,8 +268,12 @@ class NodeConnection(asyncio.Protocol):
         except MalformedPacket as error:
             logger.debug("%s sent a malformed packet: %s", self.node_id, error.reason)
             self.refuse(Refusal.MALFORMED)
+        except Exception:  # noqa: BLE001  # it is this connection's failure, and is logged
+            self._log.exception(self.node_id, "a packet of %s failed", self.node_id)
+            self.refuse(Refusal.INTERNAL_ERROR)
         if not self.is_closed:
             self._buffer += data[start:]
+            self._buffers.set_size(self, len(self._buffer))
 
     def _is_allowed(self, first_byte: int, length: int) -> bool:
         # Decided from the header alone: a body that will not be used is never waited for.
@@ -280,13 +319,14 @@ class NodeConnection(asyncio.Protocol):
         if channel is None:
             self.refuse(Refusal.TOPIC)
             return
-        self._unacked += 1
-        self._inbox.put(Inbound(self.node_id, channel, payload, Ack(self, packet_id)))
-        if self._inbox.is_full:
+        node_id, size = self.node_id, len(payload)
+        ack = Ack(self._inbox, self, node_id, packet_id, size)
+        self._inbox.put(Inbound(node_id, channel, payload, ack))
+        if wait := self._inbox.budgets.charge(node_id, size):
             self._hold()
-            self._inbox.park(self)
-        elif self._unacked >= self._limits.max_unacked:
-            self._hold()
+            self._wait(wait)
+        elif not self._inbox.may_read(node_id):
+            self._park()
 
     def _channel_of(self, topic: bytes) -> Channel | None:
         try:
@@ -305,25 +345,27 @@ class NodeConnection(asyncio.Protocol):
                 self._deadlines.pause()
             self.transport.pause_reading()
 
-    def acknowledge(self, packet_id: int) -> None:
-        """Count one message as stored and send its PUBACK; *packet_id* 0 has none."""
-        self._unacked -= 1
-        if self.is_closed:
-            return
-        if packet_id:
-            self.send(puback_bytes(packet_id))
-        if self._is_held and self._unacked == self._limits.max_unacked // 2:
-            self._loop.call_soon(self._proceed_if_room)
+    def _park(self) -> None:
+        self._hold()
+        if not self.is_closed:
+            self._inbox.park(self)
 
-    def _proceed_if_room(self) -> None:
-        if self._is_held:
-            if self._inbox.is_full:
-                self._inbox.park(self)
-            else:
-                self._inbox.leave(self)
-                self.proceed()
+    def _wait(self, seconds: float) -> None:
+        """Read on in so many *seconds*: the node sends faster than its budget allows."""
+        if not self.is_closed and self._timer is None:
+            self._timer = self._loop.call_later(seconds, self.proceed)
+
+    def acknowledge(self, packet_id: int) -> None:
+        """Send the PUBACK of a message that is stored; *packet_id* 0 has none."""
+        if packet_id and not self.is_closed:
+            self.send(puback_bytes(packet_id))
 
     # Ending
+
+    def _give_up_writing(self) -> None:
+        if not self.is_closed:
+            self._counters[Refusal.SLOW_READER] += 1
+        self.abort()
 
     def _end(self) -> None:
         if self.is_closed:
@@ -333,8 +375,11 @@ class NodeConnection(asyncio.Protocol):
             self._deadlines.stop()
         if not self.connect.done():
             self.connect.set_result(None)
+        if self._timer is not None:
+            self._timer.cancel()
         self._buffer.clear()
-        self._outlet.close()
+        self._buffers.set_size(self, 0)
+        self._write_buffer.close()
         self._subscriptions.clear()
         self._inbox.leave(self)
         self._on_close(self)

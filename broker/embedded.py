@@ -1,9 +1,9 @@
 """The hub in this process, on amqtt hardened (docs/decisions/0001-embedded-hub-on-amqtt.md).
 
-From the socket inwards: `listener` (TCP, TLS, who comes in) with `arrivals` (whose turn it is),
-`connection` (packets and limits) with `wire`, `outlet` and `deadlines`, `handler` (what amqtt
-does), `inbox` (what `receive` reads), `roster` (who is here); `limits` holds every
-bound and the names of what is refused.
+From the socket inwards: `listener` (TCP, TLS, who comes in) with `handshakes` (whose turn it
+is), `connection` (packets and limits) with `wire`, `read_buffers`, `write_buffer` and `deadlines`,
+`handler` (what amqtt does), `inbox` (what `receive` reads) with `fair_queue` and `node_budgets`,
+`connection_registry` (who is here); `limits` holds every bound and the names of what is refused.
 """
 
 import asyncio
@@ -14,12 +14,14 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
 
-from broker.hub import Gate, Inbound
+from broker.connection_registry import ConnectionRegistry
+from broker.hub import Gate, Inbound, RefusedConnection
 from broker.inbox import Inbox
 from broker.limits import HubLimits, Refusal
 from broker.listener import Listener, bind
-from broker.roster import Roster
+from broker.read_buffers import ReadBuffers
 from broker.topics import Channel
+from broker.write_buffer import WriteBudget
 
 __all__ = ["EmbeddedHub", "HubLimits", "Refusal", "open_embedded_hub"]
 
@@ -30,11 +32,22 @@ class EmbeddedHub:
     Every method is to be called on the event loop the hub was opened on.
     """
 
-    def __init__(self, *, port: int, inbox: Inbox, roster: Roster, counters: Counter[str]) -> None:
+    def __init__(
+        self,
+        *,
+        port: int,
+        inbox: Inbox,
+        registry: ConnectionRegistry,
+        counters: Counter[str],
+        buffers: ReadBuffers,
+        write_budget: WriteBudget,
+    ) -> None:
         self.port = port  # the one listened on, also when any was asked for
         self.counters = counters  # what was refused, by the values of Refusal
         self._inbox = inbox
-        self._roster = roster
+        self._registry = registry
+        self._buffers = buffers
+        self._write_budget = write_budget
 
     @property
     def is_attached(self) -> bool:
@@ -44,12 +57,27 @@ class EmbeddedHub:
     @property
     def connection_count(self) -> int:
         """How many nodes are connected."""
-        return len(self._roster)
+        return len(self._registry)
 
     @property
     def queued_count(self) -> int:
         """How many messages wait for `receive`."""
         return len(self._inbox)
+
+    @property
+    def unstored_bytes(self) -> int:
+        """Bytes of messages that are not acked."""
+        return self._inbox.unstored_bytes
+
+    @property
+    def unparsed_bytes(self) -> int:
+        """Bytes read of packets that are not whole, or not taken yet."""
+        return self._buffers.used
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait for nodes to read them."""
+        return self._write_budget.used
 
     async def receive(self, limit: int) -> Sequence[Inbound]:
         """Wait for at least one message, then take up to *limit*, in the order of each node.
@@ -60,7 +88,7 @@ class EmbeddedHub:
 
     def push(self, node_id: str, channel: Channel, payload: bytes) -> bool:
         """Send to a node at once, QoS 0; say whether it went to a live, subscribed connection."""
-        connection = self._roster.get(node_id)
+        connection = self._registry.get(node_id)
         return connection is not None and connection.push(channel, payload)
 
     async def send(
@@ -71,11 +99,11 @@ class EmbeddedHub:
 
     def is_connected(self, node_id: str) -> bool:
         """Say whether the node has a live connection here."""
-        return self._roster.get(node_id) is not None
+        return self._registry.get(node_id) is not None
 
     def disconnect(self, node_id: str) -> None:
         """End the node's connection at once; nothing it sent and was not acked is acked later."""
-        self._roster.close(node_id, Refusal.DISCONNECTED)
+        self._registry.close(node_id, Refusal.DISCONNECTED)
 
 
 @asynccontextmanager
@@ -87,17 +115,21 @@ async def open_embedded_hub(
     gate: Gate,
     clock: Callable[[], datetime],
     limits: HubLimits | None = None,
+    on_refused: Callable[[RefusedConnection], None] = lambda _: None,
 ) -> AsyncIterator[EmbeddedHub]:
     """Listen for nodes until the block is left; OSError when the port is taken.
 
     *tls* has to require a certificate of the client. Its session tickets should be off
     (`num_tickets = 0`, `OP_NO_TICKET`): a resumed session does not look at dates again.
-    A connection ends with its certificate, by *clock*.
+    A connection ends with its certificate, by *clock*. *on_refused* hears of each that is not
+    admitted; it must not raise.
     """
     if tls.verify_mode is not ssl.CERT_REQUIRED:
         raise ValueError("the TLS context does not require a certificate of the node")
     limits = limits or HubLimits()
-    inbox, roster, counters = Inbox(limits), Roster(), Counter[str]()
+    inbox, registry, counters = Inbox(limits), ConnectionRegistry(), Counter[str]()
+    buffers = ReadBuffers(limits.max_unparsed_bytes)
+    write_budget = WriteBudget(limits.max_buffered_total_bytes)
     listening = await bind(host, port)
     try:
         async with _Group() as group:
@@ -107,14 +139,22 @@ async def open_embedded_hub(
                 clock=clock,
                 limits=limits,
                 inbox=inbox,
-                roster=roster,
+                registry=registry,
                 counters=counters,
+                buffers=buffers,
+                write_budget=write_budget,
                 group=group,
+                on_refused=on_refused,
             )
             accepting = group.create_task(listener.accept_forever(listening), name="accept nodes")
             try:
                 yield EmbeddedHub(
-                    port=listening.getsockname()[1], inbox=inbox, roster=roster, counters=counters
+                    port=listening.getsockname()[1],
+                    inbox=inbox,
+                    registry=registry,
+                    counters=counters,
+                    buffers=buffers,
+                    write_budget=write_budget,
                 )
             finally:
                 inbox.close()

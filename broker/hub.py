@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
+from broker.limits import Refusal
 from broker.topics import Channel
 
 
@@ -23,6 +24,17 @@ class ShownCertificate:
 
 Gate = Callable[[str, ShownCertificate], Awaitable[bool]]
 """Asked with node id and certificate at each connect: may this node come in?"""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedConnection:
+    """A connection that was not admitted: from where, as which node, and why."""
+
+    reason: Refusal
+    address: str
+    node_id: str = ""
+    """By its certificate; empty where that is not known, or no node's."""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

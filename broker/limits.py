@@ -12,15 +12,17 @@ class HubLimits:
     max_connections: int = 10_000
     """Open connections, admitted or not; one more is closed at once."""
     max_connecting: int = 1_024
-    """Connections that have not been admitted yet; one more takes the place of one that has said
-    nothing, else it is not accepted until one of them is through."""
+    """Connections that have not been admitted yet; one more takes the place of a stalled one, or of
+    one of the address that has the most, else it is not accepted until one of them is through."""
     max_connecting_per_address: int = 512
-    """The same of one address (IPv6: of one /64); where all have spoken one more is closed."""
+    """The same of one address (IPv6: of one /64); where none is stalled one more is closed."""
     handshakes_per_second: int = 200
     """TLS handshakes begun; the others wait. Each connection costs the server up to 4 ms of CPU
     until its CONNACK (measured), and one core carries everything else as well."""
     handshake_timeout: timedelta = timedelta(seconds=10)
     """From TCP accept to the end of the TLS handshake."""
+    handshake_patience: timedelta = timedelta(seconds=2)
+    """From the first answer of a TLS handshake; then it is stalled, and may have to make room."""
     connect_timeout: timedelta = timedelta(seconds=3)
     """From the end of the TLS handshake to a whole CONNECT."""
     gate_timeout: timedelta = timedelta(seconds=10)
@@ -29,14 +31,27 @@ class HubLimits:
     """Longest silence of a connection, whatever keep alive it asked for (0 means none)."""
     max_packet_bytes: int = 1024 * 1024
     """Longest PUBLISH, without its fixed header."""
-    max_unacked: int = 64
-    """Messages of one connection the server has not acked; then it is not read until some are."""
-    max_queued: int = 8_192
-    """Messages waiting for `receive`; then nobody is read until half of them are taken."""
-    max_queued_bytes: int = 64 * 1024 * 1024
+    node_messages_per_second: int = 50
+    """Messages of one node, ten seconds' worth at once; beyond it the node is not read for a while.
+    0: as many as it likes."""
+    node_bytes_per_second: int = 256 * 1024
     """The same, in bytes of payload."""
-    max_buffered_bytes: int = 4 * 1024 * 1024
+    max_unacked: int = 64
+    """Messages of one node the server has not acked; then it is not read until half are."""
+    max_unacked_bytes: int = 4 * 1024 * 1024
+    """The same, in bytes."""
+    max_queued: int = 8_192
+    """Messages waiting for `receive`; then no node is read until half of them are taken."""
+    max_queued_bytes: int = 64 * 1024 * 1024
+    """Bytes of messages that are not acked, whether their connections are there or not; then no
+    node is read until half of them are."""
+    max_unparsed_bytes: int = 32 * 1024 * 1024
+    """Bytes read of packets that are not whole yet, or not taken, of all connections; with more,
+    those that hold them longest are closed."""
+    max_buffered_bytes: int = 12 * 1024 * 1024
     """Bytes waiting for a node to read them; with more, the connection is closed."""
+    max_buffered_total_bytes: int = 256 * 1024 * 1024
+    """The same of all nodes; with more, those that have not read for longest are closed."""
     close_timeout: timedelta = timedelta(seconds=2)
     """For a peer to answer the end of TLS; then the socket is closed under it."""
 
@@ -47,7 +62,7 @@ class Refusal(StrEnum):
     TOO_MANY_CONNECTIONS = "too_many_connections"
     TOO_MANY_FROM_ADDRESS = "too_many_from_address"
     CROWDED_OUT = "crowded_out"
-    """It had not said anything when another came and there was no room."""
+    """It had said nothing, or its handshake stalled, when another came and there was no room."""
     TLS_FAILED = "tls_failed"
     NO_CONNECT = "no_connect"
     """The first packet was not a CONNECT."""
@@ -66,6 +81,8 @@ class Refusal(StrEnum):
     CERTIFICATE_ENDED = "certificate_ended"
     """The certificate that the node connected with ended while it was here."""
     SLOW_READER = "slow_reader"
+    SLOW_WRITER = "slow_writer"
+    """Bytes of its packets had to make room for those of others."""
     MALFORMED = "malformed"
     OVERSIZE = "oversize"
     RETAINED = "refused_retained"
@@ -78,9 +95,44 @@ class Refusal(StrEnum):
 
 
 class Refused(Exception):
-    """A connection that does not become a node; *code* is that of the CONNACK, if there is one."""
+    """A connection that does not become a node; *code* is that of the CONNACK, if there is one.
 
-    def __init__(self, reason: Refusal, code: int | None = None) -> None:
+    *detail* says more of the reason, for the log.
+    """
+
+    def __init__(self, reason: Refusal, code: int | None = None, *, detail: str = "") -> None:
         self.reason = reason
         self.code = code
+        self.detail = detail
         super().__init__(reason)
+
+
+RECEIVE_BYTES = 64 * 1024
+"""Receive buffer of a connection in the kernel, doubled by Linux: bounds one read."""
+
+READ_AHEAD_BYTES = 16 * 1024
+"""Bytes that a connection which is not read may hold undecrypted, beside one read."""
+
+CONNECTION_BYTES = 72 * 1024
+"""What an idle node's connection takes: its TLS session and its objects (docs/performance.md)."""
+
+_IN_TRANSIT = 2 * RECEIVE_BYTES + READ_AHEAD_BYTES  # one read as it came, and decrypted
+_WRITING = 4 * 32 * 1024  # windows of a write buffer: encrypted or not, here and in the transport
+
+
+def hub_memory_ceiling(limits: HubLimits, connections: int) -> int:
+    """Bytes that *connections* nodes can make the embedded hub hold, whatever they do.
+
+    Added up from *limits*: what is read and not stored, what waits to be read by nodes, and what
+    each connection takes by itself. One message and one read may be on top of each bound.
+    """
+    open_ones = min(connections, limits.max_connections) + limits.max_connecting
+    each = CONNECTION_BYTES + _IN_TRANSIT + _WRITING
+    together = (
+        limits.max_queued_bytes
+        + limits.max_unparsed_bytes
+        + limits.max_buffered_total_bytes
+        + 2 * limits.max_packet_bytes
+        + 2 * RECEIVE_BYTES
+    )
+    return open_ones * each + together

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from broker.arrivals import Arrival, Arrivals
+from broker.bounded_log import BoundedLog
 from broker.connection import NodeConnection
+from broker.connection_registry import ConnectionRegistry
 from broker.errors import MalformedPacket
 from broker.handler import (
     ACCEPTED,
@@ -23,16 +24,20 @@ from broker.handler import (
     no_plugins,
     read_connect,
 )
-from broker.hub import Gate, ShownCertificate
+from broker.handshakes import Handshake, HandshakeLimiter
+from broker.hub import Gate, RefusedConnection, ShownCertificate
 from broker.inbox import Inbox
-from broker.limits import HubLimits, Refusal, Refused
-from broker.roster import Roster
+from broker.limits import RECEIVE_BYTES, HubLimits, Refusal, Refused
+from broker.read_buffers import ReadBuffers
 from broker.topics import is_node_id_level
+from broker.write_buffer import WriteBudget
 
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 1_024
-_SHOWN_CHARACTERS = 80  # of what a client sent, in the log
+_REPORTED = frozenset(
+    {Refusal.TLS_FAILED, Refusal.PROTOCOL_VERSION, Refusal.IDENTITY, Refusal.GATE}
+)
 _PAUSE_SECONDS = 0.5  # when the system has no file descriptor left for one more connection
 
 
@@ -47,21 +52,28 @@ class Listener:
         clock: Callable[[], datetime],
         limits: HubLimits,
         inbox: Inbox,
-        roster: Roster,
+        registry: ConnectionRegistry,
         counters: Counter[str],
+        buffers: ReadBuffers,
+        write_budget: WriteBudget,
         group: asyncio.TaskGroup,
+        on_refused: Callable[[RefusedConnection], None],
     ) -> None:
         self._tls = tls
         self._gate = gate
         self._clock = clock
         self._limits = limits
         self._inbox = inbox
-        self._roster = roster
+        self._registry = registry
         self._counters = counters
         self._group = group
+        self._on_refused = on_refused
+        self._buffers = buffers
+        self._write_budget = write_budget
+        self._log = BoundedLog(logger)
         self._plugins = no_plugins()
         self._connections: set[NodeConnection] = set()  # from TCP accept to the end
-        self._arrivals = Arrivals(limits)
+        self._handshakes = HandshakeLimiter(limits)
         self._admissions: set[asyncio.Task[None]] = set()
         self._accepted = 0
 
@@ -76,7 +88,7 @@ class Listener:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             try:
-                await self._arrivals.room()
+                await self._handshakes.acquire_slot(peer)
                 self._take_in(accepted, peer)
             except BaseException as error:
                 accepted.close()
@@ -99,62 +111,76 @@ class Listener:
     def _take_in(self, accepted: socket.socket, peer: object) -> None:
         if len(self._connections) >= self._limits.max_connections:
             raise Refused(Refusal.TOO_MANY_CONNECTIONS)
-        arrival = self._arrivals.add(accepted, peer)
+        handshake = self._handshakes.add(accepted, peer)
         self._accepted += 1
         task = self._group.create_task(
-            self._admit(arrival, self._accepted), name=f"admit connection {self._accepted}"
+            self._admit(handshake, self._accepted), name=f"admit connection {self._accepted}"
         )
+        handshake.task = task
         self._admissions.add(task)
         task.add_done_callback(self._admissions.discard)
 
-    async def _admit(self, arrival: Arrival, number: int) -> None:
+    async def _admit(self, handshake: Handshake, number: int) -> None:
         connection = NodeConnection(
             number,
             inbox=self._inbox,
+            buffers=self._buffers,
+            write_budget=self._write_budget,
+            log=self._log,
             limits=self._limits,
             counters=self._counters,
-            on_close=self._roster.remove,
+            on_close=self._registry.remove,
         )
         self._connections.add(connection)
         connection.lost.add_done_callback(lambda _: self._connections.discard(connection))
         try:
-            await self._secure(arrival, connection)
+            await self._secure(handshake, connection)
             await self._let_in(connection)
         except Refused as refusal:
-            self._turn_away(connection, refusal)
+            self._turn_away(connection, refusal, handshake.address)
         except asyncio.CancelledError:
+            if handshake.is_evicted:
+                self._counters[Refusal.CROWDED_OUT] += 1
             connection.abort()
             raise
-        except Exception:
-            logger.exception("admitting connection %d failed", number)
-            self._turn_away(connection, Refused(Refusal.INTERNAL_ERROR))
+        except Exception:  # noqa: BLE001  # it is this connection's failure, and is logged
+            self._log.exception("", "admitting connection %d failed", number)
+            failed = Refused(Refusal.INTERNAL_ERROR)
+            self._turn_away(connection, failed, handshake.address)
         finally:
-            self._arrivals.remove(arrival)
+            self._handshakes.remove(handshake)
             if not connection.is_connected:
                 self._connections.discard(connection)
 
-    def _turn_away(self, connection: NodeConnection, refusal: Refused) -> None:
+    def _turn_away(self, connection: NodeConnection, refusal: Refused, address: str) -> None:
         if refusal.code is not None:
             connection.send(connack(refusal.code))
         connection.refuse(refusal.reason)
+        if refusal.reason not in _REPORTED:
+            return
+        node_id, detail = connection.claimed_id, refusal.detail or refusal.reason.value
+        who = f"node {node_id}" if node_id else "a client"
+        self._log.warning(node_id or address, "refused %s from %s: %s", who, address, detail)
+        self._on_refused(RefusedConnection(refusal.reason, address, node_id, detail))
 
-    async def _secure(self, arrival: Arrival, connection: NodeConnection) -> None:
+    async def _secure(self, handshake: Handshake, connection: NodeConnection) -> None:
         try:
-            left = await self._arrivals.wait_for_turn(arrival)
+            left = await self._handshakes.wait_for_turn(handshake)
         except BaseException:
-            arrival.socket.close()
+            handshake.socket.close()
             raise
         try:  # both event loops set TCP_NODELAY
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection,
-                arrival.socket,
+                handshake.socket,
                 ssl=self._tls,
                 ssl_handshake_timeout=left,
                 ssl_shutdown_timeout=self._limits.close_timeout.total_seconds(),
             )
         except OSError as error:  # ssl.SSLError and timeouts are such
-            logger.debug("TLS handshake failed: %s", error)
-            raise Refused(Refusal.TLS_FAILED) from error
+            reason = getattr(error, "verify_message", "") or getattr(error, "reason", "")
+            raise Refused(Refusal.TLS_FAILED, detail=str(reason or "")) from error
+        self._handshakes.secured(handshake)
 
     async def _let_in(self, connection: NodeConnection) -> None:
         body = await self._first_packet(connection)
@@ -166,19 +192,19 @@ class Listener:
             raise Refused(Refusal.PROTOCOL_VERSION, WRONG_VERSION) from error
         except MalformedPacket as error:
             raise Refused(Refusal.MALFORMED) from error
-        node_id, shown = _identity(connection.transport, session.client_id or "")
+        node_id, shown = _identity(connection, session.client_id or "")
         # Known before the gate reads: a `disconnect` that follows a change finds it in any case.
-        self._roster.expect(node_id, connection)
+        self._registry.expect(node_id, connection)
         try:
             await self._ask_gate(node_id, shown)
             if connection.is_closed:
                 return
             handler.serve(connection, session)
             connection.node_id = node_id
-            if not self._roster.admit(node_id, connection):
+            if not self._registry.admit(node_id, connection):
                 raise Refused(Refusal.REPLACED)
         finally:
-            self._roster.forget(node_id, connection)
+            self._registry.forget(node_id, connection)
         connection.send(connack(ACCEPTED))
         ends = certificate_end(connection.transport)
         connection.open(
@@ -201,7 +227,7 @@ class Listener:
         except TimeoutError as error:
             raise Refused(Refusal.GATE_FAILED, UNAVAILABLE) from error
         except Exception as error:
-            logger.exception("the gate failed for %s", node_id)
+            self._log.exception(node_id, "the gate failed for %s", node_id)
             raise Refused(Refusal.GATE_FAILED, DENIED) from error
         if not is_welcome:
             raise Refused(Refusal.GATE, DENIED)
@@ -216,6 +242,7 @@ async def bind(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)  # inherited
         listening.settimeout(0)
         listening.bind(address)
         listening.listen(_BACKLOG)
@@ -225,25 +252,22 @@ async def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _identity(transport: asyncio.BaseTransport, client_id: str) -> tuple[str, ShownCertificate]:
+def _identity(connection: NodeConnection, client_id: str) -> tuple[str, ShownCertificate]:
     """Node id and certificate of a client; the certificate says who it is, not *client_id*.
 
-    They have to agree, so that an operator who mixed up two nodes is told at once.
+    They have to agree, so that an operator who mixed up two nodes learns it at once.
     """
-    identity = certificate_identity(transport)
+    identity = certificate_identity(connection.transport)
     if identity is None:
-        logger.warning("refused a client whose certificate is not that of a node")
-        raise Refused(Refusal.IDENTITY, WRONG_IDENTITY)
+        detail = "the certificate is not that of a node"
+        raise Refused(Refusal.IDENTITY, WRONG_IDENTITY, detail=detail)
+    connection.claimed_id = identity[0]
     if identity[0] != client_id:
-        logger.warning(
-            "refused node %s: its MQTT client id is %r and has to be %r",
-            identity[0],
-            client_id[:_SHOWN_CHARACTERS],
-            identity[0],
-        )
-        raise Refused(Refusal.IDENTITY, WRONG_IDENTITY)
-    der = transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    return identity[0], ShownCertificate(identity[1], der)
+        detail = f"its MQTT client id is {client_id[:80]!r} and has to be {identity[0]!r}"
+        raise Refused(Refusal.IDENTITY, WRONG_IDENTITY, detail=detail)
+    tls_object: ssl.SSLObject = connection.transport.get_extra_info("ssl_object")
+    der = tls_object.getpeercert(binary_form=True)
+    return identity[0], ShownCertificate(identity[1], der or b"")
 
 
 def certificate_identity(transport: asyncio.BaseTransport) -> tuple[str, int] | None:

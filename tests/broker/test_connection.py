@@ -6,6 +6,7 @@ import pytest
 
 from broker.embedded import EmbeddedHub, HubLimits, Refusal
 from broker.hub import Inbound
+from broker.limits import RECEIVE_BYTES
 from broker.topics import Channel, topic_for
 from tests.broker.authority import Authority
 from tests.broker.conftest import Connect, OpenHub
@@ -206,11 +207,128 @@ async def test_pings_of_a_reader_that_does_not_read_are_bounded(
 async def test_what_was_read_of_a_node_that_breaks_off_comes_out(
     open_hub: OpenHub, connect: Connect
 ) -> None:
-    async with open_hub(limits=HubLimits(max_unacked=4)) as hub:
+    async with open_hub(limits=HubLimits(node_messages_per_second=1)) as hub:
         node = await connect(hub, NODE)
         node.send(b"".join(publish_packet(REPORT, b"%d" % n, packet_id=n + 1) for n in range(20)))
-        first = await receive_all(hub, 4, ack=False)
+        first = await receive_all(hub, 10, ack=False)  # then it is over its budget
         node.reset()
-        rest = await receive_all(hub, 16, ack=False)
+        rest = await receive_all(hub, 10, ack=False)
         assert [int(message.payload) for message in (*first, *rest)] == list(range(20))
         await until(lambda: not hub.is_connected(NODE))
+
+
+async def test_a_node_that_comes_back_has_no_more_room_than_before(
+    open_hub: OpenHub, connect: Connect
+) -> None:
+    async with open_hub(limits=HubLimits(max_unacked=4)) as hub:
+        flood = b"".join(publish_packet(REPORT, b"%d" % n, packet_id=n + 1) for n in range(20))
+        for _ in range(5):
+            node = await connect(hub, NODE)
+            node.send(flood)
+            node.send(b"\xc0\x00")
+            await until(lambda: hub.queued_count == 4)
+            node.reset()
+            await until(lambda: not hub.is_connected(NODE))
+        assert hub.queued_count == 4
+        held = await receive_all(hub, 4)
+        node = await connect(hub, NODE)
+        node.send(flood)
+        assert len(await receive_all(hub, 20)) == 20
+        assert [int(message.payload) for message in held] == [0, 1, 2, 3]
+
+
+async def test_nothing_is_read_while_the_queue_is_full(open_hub: OpenHub, connect: Connect) -> None:
+    async with open_hub(limits=HubLimits(max_queued_bytes=200_000)) as hub:
+        for number in range(20):
+            name = f"default.n{number}"
+            node = await connect(hub, name)
+            for packet_id in range(1, 5):
+                node.publish(topic_for(name, Channel.REPORT), b"x" * 50_000, packet_id=packet_id)
+        await until(lambda: hub.queued_count == 4)
+        assert not hub.unparsed_bytes
+        received = 0
+        while received < 80:
+            assert hub.unstored_bytes < 260_000
+            assert hub.unparsed_bytes <= 20 * 2 * RECEIVE_BYTES
+            received += len(await receive_all(hub, 1))
+
+
+async def test_packets_that_never_end_are_bounded_in_all(
+    open_hub: OpenHub, connect: Connect
+) -> None:
+    async with open_hub(limits=HubLimits(max_unparsed_bytes=100_000)) as hub:
+        nodes = []
+        for number in range(10):
+            name = f"default.n{number}"
+            nodes.append(await connect(hub, name))
+            whole = publish_packet(topic_for(name, Channel.REPORT), b"x" * 20_000, packet_id=1)
+            nodes[-1].send(whole[:-1])
+            await until(
+                lambda: (
+                    hub.unparsed_bytes >= 20_000 * min(len(nodes), 4)
+                    and hub.unparsed_bytes <= 100_000
+                )
+            )
+        await until(lambda: hub.counters[Refusal.SLOW_WRITER] >= 5)
+        assert await nodes[0].rest() == b""  # the oldest went
+        nodes[-1].send(b"x")
+        (message,) = await receive_all(hub, 1)
+        assert message.node_id == "default.n9"
+
+
+async def test_budgets_hold_a_node_and_lose_nothing(open_hub: OpenHub, connect: Connect) -> None:
+    loop = asyncio.get_running_loop()
+    async with open_hub(limits=HubLimits(node_messages_per_second=50)) as hub:
+        node, other = await connect(hub, NODE), await connect(hub, OTHER)
+        began = loop.time()
+        for number in range(510):
+            node.publish(REPORT, b"%d" % number, packet_id=number + 1)
+        other.publish(topic_for(OTHER, Channel.REPORT), b"other", packet_id=1)
+        taken = await receive_all(hub, 511)
+        assert loop.time() - began >= 9 / 50
+        numbers = [int(m.payload) for m in taken if m.node_id == NODE]
+        assert numbers == list(range(510))
+
+
+async def test_a_node_over_its_bytes_is_held_too(open_hub: OpenHub, connect: Connect) -> None:
+    loop = asyncio.get_running_loop()
+    async with open_hub(limits=HubLimits(node_bytes_per_second=100_000)) as hub:
+        node = await connect(hub, NODE)
+        began = loop.time()
+        for number in range(3):
+            node.publish(REPORT, b"x" * 520_000, packet_id=number + 1)
+        assert len(await receive_all(hub, 3)) == 3
+        assert loop.time() - began >= 0.35
+
+
+async def test_nodes_are_taken_in_turns(open_hub: OpenHub, connect: Connect) -> None:
+    async with open_hub() as hub:
+        flooding, other = await connect(hub, NODE), await connect(hub, OTHER)
+        for number in range(60):
+            flooding.publish(REPORT, b"%d" % number, packet_id=number + 1)
+        await until(lambda: hub.queued_count == 60)
+        other.publish(topic_for(OTHER, Channel.REPORT), b"other", packet_id=1)
+        await until(lambda: hub.queued_count == 61)
+        assert [m.node_id for m in await hub.receive(2)] == [NODE, OTHER]
+
+
+async def test_nodes_that_do_not_read_are_bounded_together(
+    open_hub: OpenHub, connect: Connect
+) -> None:
+    limits = HubLimits(max_buffered_bytes=600_000, max_buffered_total_bytes=1_000_000)
+    async with open_hub(limits=limits) as hub:
+        names = [f"default.n{number}" for number in range(4)]
+        for name in names:
+            node = await connect(hub, name, subscribe=True)
+            node.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        # What the system takes by itself does not wait here.
+        for name in (name for _ in range(100) for name in names):
+            if hub.counters[Refusal.SLOW_READER]:
+                break
+            hub.push(name, Channel.DELTA, b"x" * 300_000)
+            await asyncio.sleep(0)
+            assert hub.waiting_bytes <= 1_000_000
+        assert hub.counters[Refusal.SLOW_READER]
+        reader = await connect(hub, OTHER, subscribe=True)
+        assert hub.push(OTHER, Channel.DELTA, b"y" * 500_000)
+        assert (await reader.read())[1].endswith(b"y")

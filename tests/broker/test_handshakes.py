@@ -1,12 +1,15 @@
 """Many at the same moment: who waits, who makes room, and who is served meanwhile."""
 
 import asyncio
+import contextlib
+import ssl
 from contextlib import AsyncExitStack
+from datetime import timedelta
 
 import pytest
 
-from broker.arrivals import site_of
 from broker.embedded import EmbeddedHub, HubLimits, Refusal
+from broker.handshakes import site_of
 from broker.hub import ShownCertificate
 from tests.broker.authority import Authority
 from tests.broker.conftest import Connect, OpenHub
@@ -14,10 +17,23 @@ from tests.broker.node import DEADLINE, Node, until
 
 NODE = "default.gate-7"
 OTHER = "default.gate-8"
-FIRST_BYTE = b"\x16"  # of a TLS handshake; then nothing more
+PART_OF_HELLO = b"\x16"  # and then nothing more
 OTHER_ADDRESS = "127.0.0.2"
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def client_hello() -> bytes:
+    """A whole ClientHello, which nothing follows."""
+    outgoing = ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    connection = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        connection.do_handshake()
+    return outgoing.read()
+
+
+HELLO = client_hello()
 
 
 class Knocking:
@@ -38,17 +54,21 @@ class Knocking:
 
 async def closed(streams: Streams) -> bool:
     async with asyncio.timeout(DEADLINE):
-        return await streams[0].read() == b""
+        with contextlib.suppress(ConnectionResetError):
+            while await streams[0].read(65536):  # what the server says of TLS
+                pass
+        return True
 
 
+@pytest.mark.parametrize("said", [b"", PART_OF_HELLO])
 @pytest.mark.parametrize("of_one_address", [4, 1000])
 async def test_silent_sockets_hold_nobody_off(
-    open_hub: OpenHub, connect: Connect, of_one_address: int
+    open_hub: OpenHub, connect: Connect, of_one_address: int, said: bytes
 ) -> None:
     limits = HubLimits(max_connecting=4, max_connecting_per_address=of_one_address)
     async with open_hub(limits=limits) as hub, AsyncExitStack() as stack:
         knocking = Knocking(stack, hub)
-        silent = [await knocking.knock() for _ in range(4)]
+        silent = [await knocking.knock(said) for _ in range(4)]
         for node_id in (NODE, OTHER):
             await connect(hub, node_id)
         assert await closed(silent[0])  # the oldest makes room
@@ -61,11 +81,40 @@ async def test_one_address_leaves_room_for_others(open_hub: OpenHub, connect: Co
     async with open_hub(limits=limits) as hub, AsyncExitStack() as stack:
         knocking = Knocking(stack, hub)
         async with asyncio.timeout(DEADLINE):
-            while not hub.counters[Refusal.TOO_MANY_FROM_ADDRESS]:
-                await knocking.knock(FIRST_BYTE, OTHER_ADDRESS)
+            for _ in range(2):
+                assert await (await knocking.knock(HELLO, OTHER_ADDRESS))[0].read(1)
         for node_id in (NODE, OTHER):
             await connect(hub, node_id)
-        assert await closed(await knocking.knock(FIRST_BYTE, OTHER_ADDRESS))
+        assert await closed(await knocking.knock(HELLO, OTHER_ADDRESS))
+        assert hub.counters[Refusal.TOO_MANY_FROM_ADDRESS] == 1
+
+
+async def test_half_handshakes_from_several_addresses_hold_no_node_off(
+    open_hub: OpenHub, connect: Connect
+) -> None:
+    loop = asyncio.get_running_loop()
+    limits = HubLimits(max_connecting=16, max_connecting_per_address=6, handshakes_per_second=50)
+    async with open_hub(limits=limits) as hub, AsyncExitStack() as stack:
+        knocking = Knocking(stack, hub)
+        for number in range(24):
+            await knocking.knock(HELLO, f"127.0.0.{2 + number % 4}")
+        began = loop.time()
+        for node_id in (NODE, OTHER):
+            await connect(hub, node_id)
+        assert loop.time() - began < limits.handshake_patience.total_seconds()
+        assert hub.counters[Refusal.CROWDED_OUT] >= 1
+
+
+async def test_a_handshake_that_stalls_makes_room_after_a_while(
+    open_hub: OpenHub, connect: Connect
+) -> None:
+    limits = HubLimits(max_connecting=4, handshake_patience=timedelta(milliseconds=200))
+    async with open_hub(limits=limits) as hub, AsyncExitStack() as stack:
+        knocking = Knocking(stack, hub)
+        stalled = [await knocking.knock(HELLO, f"127.0.0.{2 + number}") for number in range(4)]
+        await connect(hub, NODE)
+        assert hub.counters[Refusal.CROWDED_OUT] == 1
+        assert await closed(stalled[0])
 
 
 async def test_where_all_speak_others_wait_until_one_is_through(

@@ -4,7 +4,7 @@ from broker.connection import NodeConnection
 from broker.limits import Refusal
 
 
-class Roster:
+class ConnectionRegistry:
     """The connections by node."""
 
     def __init__(self) -> None:

@@ -1,0 +1,48 @@
+"""Messages that wait, taken in turns: one of each node, then the next of each."""
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+
+from broker.hub import Inbound
+
+GROUP_BYTES = 512 * 1024
+"""Bytes of payload that are taken together, unless the first message alone is longer.
+
+A group is decoded and stored as one: this bounds how long everything else waits for it.
+"""
+
+
+class FairQueue:
+    """Round robin over nodes (RFC 970); the messages of one node stay in order."""
+
+    def __init__(self) -> None:
+        self._of_node: OrderedDict[str, deque[Inbound]] = OrderedDict()  # whose turn is next, first
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def put(self, message: Inbound) -> None:
+        """Append *message* to those of its node."""
+        waiting = self._of_node.get(message.node_id)
+        if waiting is None:
+            self._of_node[message.node_id] = waiting = deque()
+        waiting.append(message)
+        self._count += 1
+
+    def take(self, limit: int) -> Sequence[Inbound]:
+        """Up to *limit* messages, and up to `GROUP_BYTES` or one; none if the queue is empty."""
+        taken: list[Inbound] = []
+        size = 0
+        while self._of_node and len(taken) < limit:
+            node_id, waiting = self._of_node.popitem(last=False)
+            size += len(waiting[0].payload)
+            if taken and size > GROUP_BYTES:
+                self._of_node[node_id] = waiting
+                self._of_node.move_to_end(node_id, last=False)
+                break
+            taken.append(waiting.popleft())
+            if waiting:
+                self._of_node[node_id] = waiting
+        self._count -= len(taken)
+        return taken

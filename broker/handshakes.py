@@ -1,0 +1,246 @@
+"""Connections that are not admitted yet: how many, from where, and whose TLS handshake is next.
+
+Thousands may return at the same moment, and anybody may open sockets. So a handshake begins once
+the ClientHello has come, in turns between addresses, and never sooner after the one before than the
+rate allows: each turn of the loop begins one at most, however slow the machine, and what else is
+served here waits for one, not for all.
+
+Where all slots are taken a connection that stalls makes room for the next: one without a
+ClientHello at once, one that does not answer ours after `handshake_patience`; and one of the
+address that has the most for one of an address that has fewer. One of an address that has its share
+is closed then. Otherwise no more is accepted until one is through, and the operating system keeps
+the others waiting.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections import Counter, OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.limits import HubLimits, Refusal, Refused
+
+_IPV6_PREFIX = 64
+"""Bits of an IPv6 address that stand for one site: a host has all of the rest to choose from."""
+
+_HANDSHAKE = 22
+"""Type of a TLS record that holds a handshake message (RFC 8446, 5.1)."""
+
+_HEADER_BYTES = 5
+_RECORD_BYTES = 16_384
+"""Longest TLS record that is not encrypted (RFC 8446, 5.1)."""
+
+
+@dataclass(slots=True, eq=False)
+class Handshake:
+    """One connection, from TCP accept until it is admitted or gone."""
+
+    socket: socket.socket
+    address: str
+    deadline: float
+    """When its TLS handshake has to be done, on the loop's clock."""
+    hello: asyncio.Future[None]
+    """Done once its ClientHello has come; an exception when it ended, or has to go."""
+    task: asyncio.Task[None] | None = field(default=None)
+    """Admits it; cancelled when it has to go."""
+    began: float = float("inf")
+    """When its turn came, on the loop's clock."""
+    is_secured: bool = False
+    """TLS is done: what it waits for now is the server's own work, or its CONNECT."""
+    is_evicted: bool = False
+
+
+class HandshakeLimiter:
+    """Owns the list of them."""
+
+    def __init__(self, limits: HubLimits) -> None:
+        self._limits = limits
+        self._all: dict[Handshake, None] = {}  # the oldest first
+        self._silent: dict[Handshake, None] = {}  # no ClientHello yet; the oldest first
+        self._begun: dict[Handshake, None] = {}  # their turn has come; the oldest first
+        self._from: Counter[str] = Counter()  # how many of each address
+        self._left = asyncio.Event()  # set when one is gone
+        # Those whose ClientHello has come, by address; whose turn is next, first.
+        self._ready: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._next = 0.0  # when the next handshake may begin, on the loop's clock
+        self._is_pacing = False
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    async def acquire_slot(self, peer: Any) -> None:
+        """Wait until there is a slot for a connection from *peer*, evicting one where that may be.
+
+        Refused when too many of that address are here and none of them stalls; where all slots are
+        taken, an address has too many that has its share.
+        """
+        address = site_of(str(peer[0]))
+        if self._from[address] >= self._limits.max_connecting_per_address:
+            if not self._evict_stalled(address):
+                raise Refused(Refusal.TOO_MANY_FROM_ADDRESS)
+            return
+        while self._is_full:
+            count = self._from[address]
+            if self._evict_stalled() or self._evict_of_busiest(count):
+                return
+            if len(self._from) > 1 and count * len(self._from) >= len(self._all):
+                raise Refused(Refusal.TOO_MANY_FROM_ADDRESS)
+            self._left.clear()
+            try:
+                async with asyncio.timeout(self._patience / 4):
+                    await self._left.wait()
+            except TimeoutError:
+                pass
+
+    def add(self, accepted: socket.socket, peer: Any) -> Handshake:
+        """Take *accepted* in, from the address *peer*, for which there is a slot."""
+        address = site_of(str(peer[0]))
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._limits.handshake_timeout.total_seconds()
+        handshake = Handshake(accepted, address, deadline, loop.create_future())
+        self._all[handshake] = None
+        self._silent[handshake] = None
+        self._from[address] += 1
+        return handshake
+
+    async def wait_for_turn(self, handshake: Handshake) -> float:
+        """Return when it may begin, with the seconds that are left for it.
+
+        Refused if it ends, or its ClientHello does not come in time.
+        """
+        loop = asyncio.get_running_loop()
+        accepted = handshake.socket
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _HEADER_BYTES)
+        loop.add_reader(accepted, _look_for_hello, handshake)
+        try:
+            async with asyncio.timeout_at(handshake.deadline):
+                await handshake.hello
+        except TimeoutError as error:
+            raise Refused(Refusal.TLS_FAILED) from error
+        finally:
+            loop.remove_reader(accepted)
+            self._silent.pop(handshake, None)
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        await self._turn(handshake.address)
+        handshake.began = loop.time()
+        if handshake in self._all:
+            self._begun[handshake] = None
+        return max(handshake.deadline - loop.time(), 0.001)
+
+    def secured(self, handshake: Handshake) -> None:
+        """Say that its TLS handshake is done."""
+        handshake.is_secured = True
+        self._begun.pop(handshake, None)
+
+    def remove(self, handshake: Handshake) -> None:
+        """Forget one that is admitted or gone; idempotent."""
+        if handshake in self._all:
+            del self._all[handshake]
+            self._silent.pop(handshake, None)
+            self._begun.pop(handshake, None)
+            self._from[handshake.address] -= 1
+            if not self._from[handshake.address]:
+                del self._from[handshake.address]
+            self._left.set()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._all) >= self._limits.max_connecting
+
+    @property
+    def _patience(self) -> float:
+        return self._limits.handshake_patience.total_seconds()
+
+    async def _turn(self, address: str) -> None:
+        """Wait for a turn, which goes around between addresses."""
+        turn = asyncio.get_running_loop().create_future()
+        self._ready.setdefault(address, deque()).append(turn)
+        if not self._is_pacing:
+            self._is_pacing = True
+            self._pace()
+        await turn
+
+    def _pace(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._ready:
+            if (wait := self._next - loop.time()) > 0:
+                loop.call_later(wait, self._pace)
+                return
+            address, turns = self._ready.popitem(last=False)
+            turn = turns.popleft()
+            if turns:
+                self._ready[address] = turns
+            if not turn.done():
+                turn.set_result(None)
+                self._next = loop.time() + 1 / self._limits.handshakes_per_second
+        self._is_pacing = False
+
+    def _evict_stalled(self, address: str | None = None) -> bool:
+        """Evict the oldest that stalls, of *address* or of any; False: there is none."""
+        latest = asyncio.get_running_loop().time() - self._patience
+        for handshake in self._silent:
+            if address in {None, handshake.address}:
+                self._evict(handshake)
+                return True
+        for handshake in self._begun:
+            if handshake.began > latest:
+                return False
+            if address in {None, handshake.address}:
+                self._evict(handshake)
+                return True
+        return False
+
+    def _evict_of_busiest(self, count: int) -> bool:
+        """Evict one of the address that has the most, if that is more than *count* and one."""
+        address, most = self._from.most_common(1)[0]
+        if most <= count + 1:
+            return False
+        for handshake in self._all:
+            if handshake.address == address and not handshake.is_secured:
+                self._evict(handshake)
+                return True
+        return False
+
+    def _evict(self, handshake: Handshake) -> None:
+        handshake.is_evicted = True
+        self.remove(handshake)
+        if handshake.task is not None:
+            handshake.task.cancel()
+
+
+def _look_for_hello(handshake: Handshake) -> None:
+    """Settle `hello` if the first TLS record is there; else wait for so many bytes as it has.
+
+    The socket is readable with fewer bytes than were waited for only where its other side ended.
+    """
+    if handshake.hello.done():
+        return
+    accepted = handshake.socket
+    try:
+        seen = accepted.recv(_HEADER_BYTES + _RECORD_BYTES, socket.MSG_PEEK)
+    except BlockingIOError:
+        return
+    except OSError:
+        seen = b""
+    length = int.from_bytes(seen[3:_HEADER_BYTES])
+    wanted = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
+    if len(seen) < wanted:
+        handshake.hello.set_exception(Refused(Refusal.TLS_FAILED))
+    elif len(seen) >= _HEADER_BYTES + length or seen[0] != _HANDSHAKE or length > _RECORD_BYTES:
+        handshake.hello.set_result(None)  # TLS finds out whether it is a ClientHello
+    else:
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _HEADER_BYTES + length)
+
+
+def site_of(address: str) -> str:
+    """What *address* is counted as: an IPv6 address as its /64, an IPv4 one in IPv6 as itself."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.ip_network((int(found), _IPV6_PREFIX), strict=False))
+    return address

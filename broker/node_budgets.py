@@ -1,0 +1,76 @@
+"""How fast one node may send: a token bucket for messages and one for bytes."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+BURST_SECONDS = 10
+"""A bucket holds what its rate gives in this time."""
+
+NODES = 16_384
+"""Nodes whose buckets are kept; beyond that the least recently used is full again."""
+
+
+@dataclass(slots=True)
+class _Buckets:
+    """Tokens that are left, below 0 after a message that was larger than what was left."""
+
+    messages: float
+    bytes: float
+    since: float
+
+
+class NodeBudgets:
+    """At most *messages* and *bytes_* a second of each node, on average; 0: without a limit.
+
+    Whatever a node sends is taken, and then paid for: `wait` says when the next may be taken.
+    *timer* counts seconds and does not go back.
+    """
+
+    def __init__(
+        self, messages: int, bytes_: int, *, timer: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._messages = float(messages or 0)
+        self._bytes = float(bytes_ or 0)
+        self._timer = timer
+        self._buckets: OrderedDict[str, _Buckets] = OrderedDict()
+
+    def charge(self, node_id: str, size: int) -> float:
+        """Count a message of *size* bytes; seconds until the next one may be taken, 0 for now."""
+        if not self._messages and not self._bytes:
+            return 0.0
+        found = self._filled(node_id)
+        found.messages -= 1
+        found.bytes -= size
+        return self._wait(found)
+
+    def wait(self, node_id: str) -> float:
+        """Seconds until another message of the node may be taken; 0 for now."""
+        if node_id not in self._buckets:
+            return 0.0
+        return self._wait(self._filled(node_id))
+
+    def _filled(self, node_id: str) -> _Buckets:
+        now = self._timer()
+        most_messages, most_bytes = self._messages * BURST_SECONDS, self._bytes * BURST_SECONDS
+        found = self._buckets.get(node_id)
+        if found is None:
+            found = self._buckets[node_id] = _Buckets(most_messages, most_bytes, now)
+            if len(self._buckets) > NODES:
+                self._buckets.popitem(last=False)
+            return found
+        self._buckets.move_to_end(node_id)
+        passed, found.since = now - found.since, now
+        found.messages = min(most_messages, found.messages + passed * self._messages)
+        found.bytes = min(most_bytes, found.bytes + passed * self._bytes)
+        return found
+
+    def _wait(self, found: _Buckets) -> float:
+        """A message may be taken as long as there is a whole token for it, and any of bytes."""
+        waits = [0.0]
+        if self._messages:
+            waits.append((1 - found.messages) / self._messages)
+        if self._bytes:
+            waits.append(-found.bytes / self._bytes)
+        return max(waits)
