@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from broker.access import may_publish
-from broker.bounded_log import BoundedLog
 from broker.deadlines import Deadlines
 from broker.errors import MalformedPacket
 from broker.hub import Inbound
@@ -52,7 +51,6 @@ class NodeConnection(asyncio.Protocol):
         inbox: Inbox,
         buffers: ReadBuffers,
         write_budget: WriteBudget,
-        log: BoundedLog,
         limits: HubLimits,
         counters: Counter[str],
         on_close: Callable[["NodeConnection"], None],
@@ -69,7 +67,6 @@ class NodeConnection(asyncio.Protocol):
         self._loop = loop
         self._inbox = inbox
         self._buffers = buffers
-        self._log = log
         self._limits = limits
         self._counters = counters
         self._on_close = on_close
@@ -268,8 +265,8 @@ class NodeConnection(asyncio.Protocol):
         except MalformedPacket as error:
             logger.debug("%s sent a malformed packet: %s", self.node_id, error.reason)
             self.refuse(Refusal.MALFORMED)
-        except Exception:  # noqa: BLE001  # it is this connection's failure, and is logged
-            self._log.exception(self.node_id, "a packet of %s failed", self.node_id)
+        except Exception:
+            logger.exception("a packet of %s failed", self.node_id)
             self.refuse(Refusal.INTERNAL_ERROR)
         if not self.is_closed:
             self._buffer += data[start:]

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from broker.bounded_log import BoundedLog
 from broker.connection import NodeConnection
 from broker.connection_registry import ConnectionRegistry
 from broker.errors import MalformedPacket
@@ -70,7 +69,6 @@ class Listener:
         self._on_refused = on_refused
         self._buffers = buffers
         self._write_budget = write_budget
-        self._log = BoundedLog(logger)
         self._plugins = no_plugins()
         self._connections: set[NodeConnection] = set()  # from TCP accept to the end
         self._handshakes = HandshakeLimiter(limits)
@@ -126,7 +124,6 @@ class Listener:
             inbox=self._inbox,
             buffers=self._buffers,
             write_budget=self._write_budget,
-            log=self._log,
             limits=self._limits,
             counters=self._counters,
             on_close=self._registry.remove,
@@ -143,8 +140,8 @@ class Listener:
                 self._counters[Refusal.CROWDED_OUT] += 1
             connection.abort()
             raise
-        except Exception:  # noqa: BLE001  # it is this connection's failure, and is logged
-            self._log.exception("", "admitting connection %d failed", number)
+        except Exception:
+            logger.exception("admitting connection %d failed", number)
             failed = Refused(Refusal.INTERNAL_ERROR)
             self._turn_away(connection, failed, handshake.address)
         finally:
@@ -160,7 +157,7 @@ class Listener:
             return
         node_id, detail = connection.claimed_id, refusal.detail or refusal.reason.value
         who = f"node {node_id}" if node_id else "a client"
-        self._log.warning(node_id or address, "refused %s from %s: %s", who, address, detail)
+        logger.warning("refused %s from %s: %s", who, address, detail)
         self._on_refused(RefusedConnection(refusal.reason, address, node_id, detail))
 
     async def _secure(self, handshake: Handshake, connection: NodeConnection) -> None:
@@ -227,7 +224,7 @@ class Listener:
         except TimeoutError as error:
             raise Refused(Refusal.GATE_FAILED, UNAVAILABLE) from error
         except Exception as error:
-            self._log.exception(node_id, "the gate failed for %s", node_id)
+            logger.exception("the gate failed for %s", node_id)
             raise Refused(Refusal.GATE_FAILED, DENIED) from error
         if not is_welcome:
             raise Refused(Refusal.GATE, DENIED)
