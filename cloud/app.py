@@ -26,6 +26,7 @@ import uvicorn
 from cryptography import x509
 
 from broker.hub import Gate, ShownCertificate
+from broker.node_budgets import NodeBudgets
 from certs.authority import Authority
 from certs.files import (
     ServerCertificate,
@@ -205,7 +206,6 @@ async def open_cloud(
         )
         client = await stack.enter_async_context(open_callback_client())
         callbacks = CallbackSender(store, client, now_utc, random.random)
-        commands = CommandSender(opened.hub, store, now_utc)
         install_address = install_address_of(settings, listeners[1], opened)
         revocations = RevocationLists(store, authority, now_utc, settings.crl_file)
 
@@ -216,6 +216,7 @@ async def open_cloud(
         ends = functools.partial(_ends, authority, certificate)
         _warn_of_ends(ends(), now)
         measures = open_metrics(opened, store, clock=now_utc, timer=time.monotonic, ends=ends)
+        commands = CommandSender(opened.hub, store, now_utc, measures)
         feed = EventFeed(store, now_utc, wake_callbacks=callbacks.wake, metrics=measures.metrics)
         integrity = open_integrity(settings, measures.metrics, clock=now_utc)
         people = rest_app(
@@ -291,10 +292,11 @@ async def open_cloud(
             presign=presigner(timedelta(seconds=settings.object_url_seconds)),
             deploys_kept=settings.deploys_kept,
             usage_step=settings.usage_step,
+            answer_bytes=settings.answer_bytes,
             on_answered=commands.wakes.wake,
             measures=measures,
         )
-        per_node = Limiter(settings.request_rate, time.monotonic)
+        budgets = NodeBudgets(settings.node_messages_per_second, settings.node_bytes_per_second)
         tls = server_context(certificate.certificate_file, certificate.key_file)
         open_tls = open_listener_context(
             certificate.certificate_file, certificate.key_file, authority.trusted_pem
@@ -304,7 +306,7 @@ async def open_cloud(
             api=web_server(people, None if settings.is_on_loopback else tls),
             activation=web_server(devices, open_tls),
             sync=web_server(
-                sync_app(exchange, new_id=_new_id, refusals=refusals, limiter=per_node), nodes_tls
+                sync_app(exchange, new_id=_new_id, refusals=refusals, budgets=budgets), nodes_tls
             ),
             inbox=Inbox(
                 opened.hub,

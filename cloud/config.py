@@ -48,19 +48,29 @@ GRACE_LIMIT = 3650
 SIGNATURE_LIMIT = 7 * 24 * 3600
 """Seconds for which object stores accept a signature."""
 
-_MOST = {
-    "audit_days": 36_500,
-    "audit_entries": 1_000_000_000,
-    "deploys_kept": 1000,
-    "events_days": 36_500,
-    "events_kept": 1_000_000_000,
-    "revisions_kept": 1000,
+_BETWEEN = {
+    "answer_bytes": (64 * 1024, 64 * 1024 * 1024),
+    "audit_days": (1, 36_500),
+    "audit_entries": (1, 1_000_000_000),
+    "deploys_kept": (1, 1000),
+    "events_days": (1, 36_500),
+    "events_kept": (1, 1_000_000_000),
+    "object_url_seconds": (1, SIGNATURE_LIMIT),
+    "renewal_grace_days": (0, GRACE_LIMIT),
+    "revisions_kept": (1, 1000),
 }
 
 _DAY = 24 * 3600
 
 SERVER_ID = re.compile(r"[A-Za-z0-9._-]{0,64}")
 """Ids of servers; as client id each broker takes them."""
+
+
+_LEAST: Mapping[str, int] = {
+    "max_connections": 1,
+    **dict.fromkeys(("requests_per_second", "denials_per_minute", "integrity_hours"), 0),
+    **dict.fromkeys(("node_messages_per_second", "node_bytes_per_second"), 0),
+}
 
 
 class BadSettings(CloudError):
@@ -168,6 +178,18 @@ class Settings:
     max_connections: int = field(
         default=10_000, metadata=_help("Nodes connected at the same time, at most.")
     )
+    node_messages_per_second: int = field(
+        default=50,
+        metadata=_help("Messages of one node, ten seconds' worth at once; 0: without a limit."),
+    )
+    node_bytes_per_second: int = field(
+        default=256 * 1024,
+        metadata=_help("Bytes of messages of one node, the same; 0: without a limit."),
+    )
+    answer_bytes: int = field(
+        default=8 * 1024 * 1024,
+        metadata=_help("Bytes of one answer to a node's desire, at most; 65536 to 67108864."),
+    )
     ca_passphrase_file: Path | None = field(
         default=None,
         metadata=_help(
@@ -261,18 +283,12 @@ class Settings:
         for port in ("api_port", "activation_port", "mqtt_port", "sync_port"):
             if not 0 <= getattr(self, port) <= 65535:
                 raise BadSettings(f"{port}: {getattr(self, port)} is not between 0 and 65535")
-        if not 0 <= self.renewal_grace_days <= GRACE_LIMIT:
-            raise BadSettings(f"renewal_grace_days: is not between 0 and {GRACE_LIMIT}")
-        if not 1 <= self.object_url_seconds <= SIGNATURE_LIMIT:
-            raise BadSettings(f"object_url_seconds: is not between 1 and {SIGNATURE_LIMIT}")
-        for limit in ("requests_per_second", "denials_per_minute", "integrity_hours"):
-            if getattr(self, limit) < 0:
-                raise BadSettings(f"{limit}: is less than 0")
-        for setting, most in _MOST.items():
-            if not 1 <= getattr(self, setting) <= most:
-                raise BadSettings(f"{setting}: is not between 1 and {most}")
-        if self.max_connections < 1:
-            raise BadSettings("max_connections: is less than 1")
+        for setting, (least, most) in _BETWEEN.items():
+            if not least <= getattr(self, setting) <= most:
+                raise BadSettings(f"{setting}: is not between {least} and {most}")
+        for limit, least in _LEAST.items():
+            if getattr(self, limit) < least:
+                raise BadSettings(f"{limit}: is less than {least}")
 
     @property
     def runtimes(self) -> Mapping[str, str]:

@@ -37,6 +37,9 @@ from cloud.store.sqlite import open_sqlite_store
 from cloud.store.upkeep import Database, SqliteDatabase
 from cloud.store.witness import KEY_FILE, Witness, load_or_create_witness
 
+_BESIDE_ANSWER = 4 * 1024 * 1024
+"""Bytes that may wait for a node beside the largest answer."""
+
 Check = Callable[[], Awaitable[None]]
 """Raises Unavailable while something is not ready."""
 
@@ -154,7 +157,7 @@ async def open_hub(
             tls=tls,
             gate=gate,
             clock=clock,
-            limits=HubLimits(max_connections=settings.max_connections),
+            limits=hub_limits(settings),
         )
         try:
             embedded = await stack.enter_async_context(opening)
@@ -177,6 +180,16 @@ def open_integrity(
     """The integrity check of the database that the settings name."""
     database = database_of(settings.data_dir, settings.database)
     return IntegrityCheck(database, clock, metrics, every=timedelta(hours=settings.integrity_hours))
+
+
+def hub_limits(settings: Settings) -> HubLimits:
+    """The limits of the embedded hub that follow from *settings*."""
+    return HubLimits(
+        max_connections=settings.max_connections,
+        node_messages_per_second=settings.node_messages_per_second,
+        node_bytes_per_second=settings.node_bytes_per_second,
+        max_buffered_bytes=settings.answer_bytes + _BESIDE_ANSWER,
+    )
 
 
 def open_metrics(

@@ -17,6 +17,12 @@ from cloud.errors import Invalid
 RUN_LIMIT = 64
 """Characters in the `run` of a report."""
 
+APPS_LIMIT = 1000
+"""Apps that a report may name, and states of apps; each of the system's as well."""
+
+INSTANCES_LIMIT = 2000
+"""Instances of all apps in one report."""
+
 UP = frozenset({"Running", "Succeeded"})
 """What a node says of the status of an app that does what it should."""
 
@@ -183,6 +189,28 @@ def read_report(content: Any, order: Order, *, depth: int | None = None) -> Repo
     if read.appstats is not None:
         stats = (*read.appstats, *(read.sysappstats or ()))
     return Report(_document(content, depth), reported, order, read.nodeprops, stats)
+
+
+def check_counts(content: Any) -> None:
+    """Refuse the plain data of a report that has more entries than a node's; Invalid names them.
+
+    Where it is no report at all `read_report` says so.
+    """
+    if not isinstance(content, Mapping):
+        return
+    instances = 0
+    for field in ("apps", "sysapps", "appstats", "sysappstats"):
+        entries = content.get(field)
+        if not isinstance(entries, list):
+            continue
+        if len(entries) > APPS_LIMIT:
+            raise Invalid(f"content.{field}", f"{len(entries)} of them, more than {APPS_LIMIT}")
+        for index, entry in enumerate(entries):
+            of_app = entry.get("instances") if isinstance(entry, dict) else None
+            instances += len(of_app) if isinstance(of_app, dict) else 0
+            if instances > INSTANCES_LIMIT:
+                reason = f"more than {INSTANCES_LIMIT} of them in the report"
+                raise Invalid(f"content.{field}[{index}].instances", reason)
 
 
 def read_usage(content: Any) -> bytes:

@@ -18,6 +18,7 @@ from cloud.core.commands import KEPT_FOR, Command
 from cloud.core.names import node_id
 from cloud.errors import Unavailable
 from cloud.http.wakes import Wakes
+from cloud.link.measures import Measures, contained
 from cloud.link.wire import command_message
 from cloud.store.interface import Store, Transaction
 
@@ -36,7 +37,14 @@ FORGET_EVERY = timedelta(hours=1)
 class CommandSender:
     """Owns the way from the table of commands to the hub."""
 
-    def __init__(self, hub: Hub, store: Store, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        store: Store,
+        clock: Callable[[], datetime],
+        measures: Measures | None = None,
+    ) -> None:
+        self._measures = measures or Measures()
         self._hub = hub
         self._store = store
         self._clock = clock
@@ -67,17 +75,21 @@ class CommandSender:
         while True:
             self._changed.clear()
             try:
-                await self.send_waiting()
-                if (now := self._clock()) >= forget_at:
-                    await self._store.write_concurrent(
-                        lambda tx: tx.forget_commands(now - KEPT_FOR)
-                    )
-                    forget_at = now + FORGET_EVERY
+                with contained(self._measures, "commands", "several nodes"):
+                    await self.send_waiting()
+                    if self._clock() >= forget_at:
+                        forget_at = await self._forget()
             except Unavailable as error:
                 logger.warning("cannot read what commands to send: %s", error.reason)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_EVERY.total_seconds()):
                     await self._changed.wait()
+
+    async def _forget(self) -> datetime:
+        """Forget what is old; when to do it again."""
+        now = self._clock()
+        await self._store.write_concurrent(lambda tx: tx.forget_commands(now - KEPT_FOR))
+        return now + FORGET_EVERY
 
     async def send_waiting(self) -> None:
         """Send all that waits for nodes that were not found away."""
@@ -89,7 +101,9 @@ class CommandSender:
             if node in self._away:
                 continue
             self._tried, self._was_heard = node, False
-            is_here = self._hub.is_connected(node) and await self._send_to(namespace, name)
+            is_here = False
+            with contained(self._measures, "commands", node):
+                is_here = self._hub.is_connected(node) and await self._send_to(namespace, name)
             self._tried = ""
             if not is_here and self._was_heard:
                 self._changed.set()  # it has come while it was not found
@@ -107,11 +121,16 @@ class CommandSender:
         claimed, encoding = await self._store.write_concurrent(claim)
         node, written = node_id(namespace, name), Encoding(encoding or Encoding.JSON)
         for number, command in enumerate(claimed):
-            payload = encode_message(command_message(command, now), written)
-            if not await self._hub.send(node, Channel.COMMAND, payload, command.deadline - now):
+            is_here = True  # where sending fails, as it may have been sent
+            with contained(self._measures, "commands", node):
+                payload = encode_message(command_message(command, now), written)
+                left = command.deadline - now
+                is_here = await self._hub.send(node, Channel.COMMAND, payload, left)
+                if is_here:
+                    logger.info("sent %s to %s (%s)", command.command.value, node, command.id)
+            if not is_here:
                 await self._give_back(claimed[number:])
                 return False
-            logger.info("told %s to %s (%s)", node, command.command.value, command.id)
         return True
 
     async def _give_back(self, commands: list[Command]) -> None:

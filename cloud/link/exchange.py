@@ -16,14 +16,14 @@ from broker.topics import Channel
 from cloud.core.commands import read_answer
 from cloud.core.deploys import DEPLOYS_KEPT, Deploy
 from cloud.core.objects import Presign, cannot_sign
-from cloud.core.report import read_interval, read_order, read_report, read_usage
+from cloud.core.report import check_counts, read_interval, read_order, read_report, read_usage
 from cloud.core.usage import USUAL_STEP
 from cloud.errors import CloudError, Invalid, Unavailable
-from cloud.link.measures import Measures
+from cloud.link.measures import Measures, contained
 from cloud.link.renewal import Renew, cannot_renew
 from cloud.link.wire import Meta, desire_answer, report_answer
 from cloud.operations.commands import receive_answer
-from cloud.operations.desires import deliver, read_infos
+from cloud.operations.desires import ANSWER_LIMIT, deliver, read_infos
 from cloud.operations.reports import receive_report, receive_usage
 from cloud.store.interface import Store, Transaction
 
@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 GROUP = 256
 """Questions carried out in one transaction at most."""
+
+LONG_BYTES = 64 * 1024
+"""A message as long as this is read on a thread, so that others are served meanwhile."""
 
 _KINDS = {
     Channel.REPORT: Kind.REPORT,
@@ -43,17 +46,19 @@ _APART = frozenset({Channel.REPORT, Channel.STATS, Channel.COMMAND_RESPONSE})
 _WRITING = _APART | {Channel.RENEW}
 _READING = frozenset({Channel.DESIRE})
 _REQUEST_ID_LIMIT = 128
+_RETRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """The answer to a report, and the deploy that it ended, if it did."""
+class Reply:
+    """An answer, the deploy that ended with the report it is to, and its size, if it is large."""
 
     message: Message
-    ended: Deploy | None
+    ended: Deploy | None = None
+    size: int = 0
 
 
-Work = Callable[[Transaction], Message | Told | None]
+Work = Callable[[Transaction], Message | Reply | None]
 """What a question asks for; returns the answer, if there is one. Raises before it writes."""
 
 Outcome = Message | CloudError | None
@@ -83,11 +88,16 @@ class Question:
         """Have *check* run before the work, in its transaction; what it raises is the outcome."""
         work = self.work
 
-        def checked(tx: Transaction) -> Message | Told | None:
+        def checked(tx: Transaction) -> Message | Reply | None:
             check(tx)
             return work(tx)
 
         self.work, self.is_checked = checked, True
+
+    def release(self) -> None:
+        """Let go of a large answer, which was sent."""
+        if isinstance(self.outcome, Message):
+            self.outcome = None
 
     def settle(self, outcome: Outcome) -> None:
         """Keep what came of it."""
@@ -106,6 +116,7 @@ class Exchange:
         presign: Presign = cannot_sign,
         deploys_kept: int = DEPLOYS_KEPT,
         usage_step: timedelta = USUAL_STEP,
+        answer_bytes: int = ANSWER_LIMIT,
         on_answered: Callable[[str], None] = lambda _: None,
         measures: Measures | None = None,
     ) -> None:
@@ -115,6 +126,7 @@ class Exchange:
         self._presign = presign
         self._deploys_kept = deploys_kept
         self._usage_step = usage_step
+        self._answer_bytes = answer_bytes
         # Told which node has answered a command, once that is stored.
         self._on_answered = on_answered
         self.measures = measures or Measures()
@@ -153,7 +165,9 @@ class Exchange:
     async def carry_out(self, questions: Sequence[Question]) -> None:
         """Settle *questions* that are not yet; nothing is answered before all it says is stored.
 
-        Unavailable if the store cannot answer now: those that are not settled may be tried again.
+        Where their answers are so large that they should be sent first, some are left for the next
+        call; one at least is settled by each. Unavailable if the store cannot answer now: those
+        that are not settled may be tried again.
         """
         todo = [question for question in questions if not question.is_done]
         for run, channels in (
@@ -163,19 +177,20 @@ class Exchange:
         ):
             group = [one for one in todo if one.channel in channels]
             try:
-                await _carry_out(run, group)
+                await _carry_out(run, group, self._answer_bytes)
             finally:
                 self._count([one for one in group if one.is_done])
 
     def _count(self, settled: Sequence[Question]) -> None:
         for question in settled:
-            if question.ended is not None:
-                self.measures.ended(question.ended)
-            if question.channel is Channel.COMMAND_RESPONSE:
-                self._on_answered(question.node_id)
-            if question.channel is Channel.RENEW:
-                outcome = question.outcome
-                self.measures.renewed(outcome if isinstance(outcome, CloudError) else None)
+            with contained(self.measures, "exchange", question.node_id):
+                if question.ended is not None:
+                    self.measures.ended(question.ended)
+                if question.channel is Channel.COMMAND_RESPONSE:
+                    self._on_answered(question.node_id)
+                if question.channel is Channel.RENEW:
+                    outcome = question.outcome
+                    self.measures.renewed(outcome if isinstance(outcome, CloudError) else None)
 
     async def _ask_together(self, question: Question) -> None:
         """Whoever gets the turn carries out all that waited for it."""
@@ -195,10 +210,11 @@ class Exchange:
 
     def _report(self, node_id: str, message: Message, encoding: Encoding, now: datetime) -> Work:
         meta = message.meta
+        check_counts(message.content)
         report = read_report(message.content, read_order(meta), depth=message.depth)
         interval, source = read_interval(meta), str(meta.get(SOURCE, ""))
 
-        def store_report(tx: Transaction) -> Told:
+        def store_report(tx: Transaction) -> Reply:
             answer = receive_report(
                 tx,
                 node_id,
@@ -210,8 +226,7 @@ class Exchange:
                 deploys_kept=self._deploys_kept,
                 usage_step=self._usage_step,
             )
-            told = report_answer(answer.delta, answer.warning, now, meta=meta)
-            return Told(told, answer.ended)
+            return Reply(report_answer(answer.delta, answer.warning, now, meta=meta), answer.ended)
 
         return store_report
 
@@ -233,9 +248,10 @@ class Exchange:
         _check_request_id(meta)
         infos = read_infos(message.content)
 
-        def find_bodies(tx: Transaction) -> Message:
-            bodies = deliver(tx, node_id, infos, presign=self._presign)
-            return desire_answer(bodies, now, meta=meta)
+        def find_bodies(tx: Transaction) -> Reply:
+            limit = self._answer_bytes
+            bodies = deliver(tx, node_id, infos, presign=self._presign, limit=limit)
+            return Reply(desire_answer(bodies.content, now, meta=meta), size=bodies.size)
 
         return find_bodies
 
@@ -247,32 +263,57 @@ def _check_request_id(meta: Meta) -> None:
 
 
 async def _carry_out(
-    run: Callable[[Callable[[Transaction], Any]], Any], todo: list[Question]
+    run: Callable[[Callable[[Transaction], Any]], Any], todo: list[Question], answer_bytes: int
 ) -> None:
-    """Settle *todo* in one transaction that *run* runs."""
-    if not todo:
-        return
-    try:
-        outcomes = await run(lambda tx: _outcomes_of(todo, tx))
-    except Unavailable:
-        raise
-    except Exception as error:
-        if len(todo) == 1 and isinstance(error, CloudError):
-            todo[0].settle(error)
+    """Settle *todo* in one transaction that *run* runs, up to *answer_bytes* of answers or one.
+
+    Where the work of one fails, all of it is done again without that one; after `_RETRIES` of them,
+    and where the transaction itself fails, each is done alone.
+    """
+    for _ in range(_RETRIES):
+        if not todo:
             return
-        if len(todo) == 1:
-            logger.exception("a message of %s failed", todo[0].node_id)
-            todo[0].settle(Failed())
-            return
-        # One of them is at fault; alone, it cannot take the others with it.
-        for question in todo:
-            await _carry_out(run, [question])
+        try:
+            outcomes = await run(lambda tx: _outcomes_of(todo, tx, answer_bytes))  # noqa: B023
+        except Unavailable:
+            raise
+        except _WorkFailed as failed:
+            failed.question.settle(_outcome_for(failed.question, failed.error))
+            todo = [question for question in todo if not question.is_done]
+            continue
+        except Exception as error:  # noqa: BLE001  # it is logged with its question
+            if len(todo) == 1:
+                todo[0].settle(_outcome_for(todo[0], error))
+                return
+            break
+        for question, outcome in zip(todo, outcomes, strict=False):
+            question.settle(outcome)
         return
-    for question, outcome in zip(todo, outcomes, strict=True):
-        question.settle(outcome)
+    for question in todo:
+        await _carry_out(run, [question], answer_bytes)
 
 
-def _outcomes_of(questions: Sequence[Question], tx: Transaction) -> list[Outcome]:
+class _WorkFailed(Exception):
+    """The work of *question* raised *error*, which is no refusal."""
+
+    def __init__(self, question: Question, error: Exception) -> None:
+        super().__init__(str(error))
+        self.question = question
+        self.error = error
+
+
+def _outcome_for(question: Question, error: Exception) -> Outcome:
+    """What *question* comes to that failed with *error*; a failure of the server is logged."""
+    if isinstance(error, CloudError):
+        return error
+    logger.error("a message of %s failed", question.node_id, exc_info=error)
+    return Failed()
+
+
+def _outcomes_of(
+    questions: Sequence[Question], tx: Transaction, answer_bytes: int
+) -> list[Outcome]:
+    """The outcomes of the first of *questions*, of as many as have *answer_bytes* of answers."""
     of_reporters = {
         (namespace, name)
         for question in questions
@@ -280,18 +321,27 @@ def _outcomes_of(questions: Sequence[Question], tx: Transaction) -> list[Outcome
         for namespace, _, name in [question.node_id.partition(".")]
     }
     tx.prefetch_reporters(of_reporters)
-    return [_outcome_of(question, tx) for question in questions]
+    outcomes, size = [], 0
+    for question in questions:
+        outcome, of_answer = _outcome_of(question, tx)
+        outcomes.append(outcome)
+        size += of_answer
+        if size >= answer_bytes:
+            break
+    return outcomes
 
 
-def _outcome_of(question: Question, tx: Transaction) -> Outcome:
+def _outcome_of(question: Question, tx: Transaction) -> tuple[Outcome, int]:
     """Do the work; what is refused becomes the outcome, as the work refuses before it writes."""
     try:
-        answer: Told | Outcome = question.work(tx)
+        answer: Reply | Outcome = question.work(tx)
     except Unavailable:
         raise
     except CloudError as error:
         answer = error
-    if isinstance(answer, Told):
+    except Exception as error:
+        raise _WorkFailed(question, error) from error
+    if isinstance(answer, Reply):
         question.ended = answer.ended
-        return answer.message
-    return answer
+        return answer.message, answer.size
+    return answer, 0

@@ -19,8 +19,8 @@ from broker.hub import Hub, Inbound
 from broker.messages import Encoding, Message, decode_message, encode_message, encoding_of
 from broker.topics import Channel
 from cloud.errors import CloudError, Invalid, Unavailable
-from cloud.link.exchange import GROUP, Exchange, Failed, Question
-from cloud.link.measures import FAILED, MALFORMED, OK, REFUSED, Measures
+from cloud.link.exchange import GROUP, LONG_BYTES, Exchange, Failed, Question
+from cloud.link.measures import FAILED, MALFORMED, OK, REFUSED, Measures, contained
 from cloud.link.wire import error_for
 from cloud.store.interface import Transaction
 
@@ -50,6 +50,11 @@ class _Received:
     question: Question | None = None
     error: CloudError | None = None
     was_read: bool = True
+
+    @property
+    def is_settled(self) -> bool:
+        """Say whether there is an answer, or none to come."""
+        return self.question is None or self.question.is_done
 
     @property
     def result(self) -> str:
@@ -101,19 +106,49 @@ class Inbox:
     async def handle(self, group: Sequence[Inbound]) -> None:
         """Store what *group* says, then acknowledge and answer each message."""
         now = self._exchange.clock()
-        received = [self._read(inbound, now) for inbound in group]
-        await self._carry_out([each.question for each in received if each.question])
+        received = [await self._read(inbound, now) for inbound in group]
+        waiting: Sequence[_Received] = received
+        while waiting:
+            await self._carry_out([each.question for each in waiting if each.question])
+            for each in waiting:
+                if each.is_settled:
+                    self._answer(each, now)
+            waiting = [each for each in waiting if not each.is_settled]
         lag = time.monotonic() - min(inbound.received for inbound in group)
-        self._measures.group(((each.inbound.channel, each.result) for each in received), lag)
-        for each in received:
-            each.inbound.ack()
-            self.counts[each.inbound.channel.value] += 1
-            answer = each.answer(now)
-            if answer is not None:
-                self._send(each.inbound, encode_message(answer, each.encoding))
-            self._on_heard(each.inbound.node_id)
+        with contained(self._measures, "inbox", "a group"):
+            self._measures.group(((each.inbound.channel, each.result) for each in received), lag)
 
-    def _read(self, inbound: Inbound, now: datetime) -> _Received:
+    def _answer(self, received: _Received, now: datetime) -> None:
+        """Acknowledge and answer a message that is settled; what fails is this message's alone."""
+        inbound = received.inbound
+        with contained(self._measures, "inbox", inbound.node_id):
+            inbound.ack()
+        self.counts[inbound.channel.value] += 1
+        payload: bytes | None = None
+        try:
+            answer = received.answer(now)
+            payload = encode_message(answer, received.encoding) if answer is not None else None
+        except Exception:
+            logger.exception("the answer to a message of %s failed", inbound.node_id)
+            self._measures.failed("inbox")
+            received.error, received.question = Failed(), None
+            payload = encode_message(error_for(received.error, now, meta={}), received.encoding)
+        with contained(self._measures, "inbox", inbound.node_id):
+            if payload is not None:
+                channel = _ANSWERED_ON.get(inbound.channel, Channel.DELTA)
+                self._hub.push(inbound.node_id, channel, payload)
+        with contained(self._measures, "inbox", inbound.node_id):
+            self._on_heard(inbound.node_id)
+        if received.question is not None:
+            received.question.release()
+
+    async def _read(self, inbound: Inbound, now: datetime) -> _Received:
+        """Read one message, on a thread if it is long: others are served meanwhile."""
+        if len(inbound.payload) < LONG_BYTES or inbound.channel is Channel.RENEW:
+            return self._read_now(inbound, now)
+        return await asyncio.to_thread(self._read_now, inbound, now)
+
+    def _read_now(self, inbound: Inbound, now: datetime) -> _Received:
         received = _Received(inbound)
         try:
             received.encoding = encoding_of(inbound.payload)
@@ -128,6 +163,9 @@ class Inbox:
             received.error, received.was_read = Invalid("", error.reason), False
         except CloudError as error:
             received.error = error
+        except Exception:
+            logger.exception("reading a message of %s failed", inbound.node_id)
+            received.error = Failed()
         return received
 
     async def _carry_out(self, questions: Sequence[Question]) -> None:
@@ -139,8 +177,10 @@ class Inbox:
                 logger.warning("cannot store messages, trying again: %s", error.reason)
                 await self._pause(RETRY_SECONDS)
                 continue
+            except Exception:
+                logger.exception("a group of messages failed")
+                self._measures.failed("inbox")
+                for question in questions:
+                    if not question.is_done:
+                        question.settle(Failed())
             break
-
-    def _send(self, inbound: Inbound, payload: bytes) -> None:
-        channel = _ANSWERED_ON.get(inbound.channel, Channel.DELTA)
-        self._hub.push(inbound.node_id, channel, payload)

@@ -5,6 +5,7 @@ node. Both links, the pusher and the activation port share one of these.
 """
 
 import contextlib
+import logging
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
@@ -18,12 +19,29 @@ from cloud.core.deploys import Outcome as DeployOutcome
 from cloud.errors import CloudError, Unavailable
 from cloud.http.metrics import Metrics
 
+logger = logging.getLogger(__name__)
+
 OK, REFUSED, FAILED, MALFORMED = "ok", "refused", "failed", "malformed"
 SENT, NOT_CONNECTED, NOT_SENT = "sent", "not_connected", "not_sent"
+
+FAILURE_PLACES = ("inbox", "exchange", "commands", "pusher")
 
 _GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _LAG_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _CONVERGENCE_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 3600, 6 * 3600, 86_400)
+
+
+_BOUNDS = (
+    Refusal.TOO_MANY_CONNECTIONS,
+    Refusal.TOO_MANY_FROM_ADDRESS,
+    Refusal.CROWDED_OUT,
+    Refusal.CONNECT_TIMEOUT,
+    Refusal.SILENT,
+    Refusal.SLOW_READER,
+    Refusal.SLOW_WRITER,
+    Refusal.OVERSIZE,
+)
+"""Reasons of the hub that are limits, by their names in docs/limits.md."""
 
 
 class Measures:
@@ -80,7 +98,15 @@ class Measures:
             ["link", "result"],
             registry=registry,
         )
+        self._failures = Counter(
+            "edgesync_link_failures",
+            "Failures of the server itself at one message of a node, by where.",
+            ["place"],
+            registry=registry,
+        )
         # What is looked at for alerts is there from the start, as 0.
+        for place in FAILURE_PLACES:
+            self._failures.labels(place)
         for outcome in (SENT, NOT_CONNECTED, NOT_SENT):
             self._pushes.labels(outcome)
         for ended in (DeployOutcome.CONVERGED, DeployOutcome.FAILED):
@@ -114,6 +140,10 @@ class Measures:
         finally:
             self._messages.labels("https", channel.value, outcome).inc()
 
+    def failed(self, place: str) -> None:
+        """Note that the server failed at one message, at one of `FAILURE_PLACES`."""
+        self._failures.labels(place).inc()
+
     def pushed(self, outcome: str, count: int = 1) -> None:
         """Note that *count* nodes were to be told."""
         self._pushes.labels(outcome).inc(count)
@@ -143,6 +173,21 @@ class Measures:
 
 
 @contextlib.contextmanager
+def contained(measures: Measures, place: str, node_id: str) -> Iterator[None]:
+    """Log and count an exception of the block, which is about one message of *node_id*.
+
+    Unavailable passes: it is about the store, and the caller tries again.
+    """
+    try:
+        yield
+    except Unavailable:
+        raise
+    except Exception:
+        logger.exception("%s: a message of %s failed", place, node_id)
+        measures.failed(place)
+
+
+@contextlib.contextmanager
 def _resulting(counter: Counter, *labels: str) -> Iterator[None]:
     result = CloudError.code
     try:
@@ -165,6 +210,7 @@ def add_connection_metrics(
     metrics: Metrics, connected: Callable[[], int], refused: Mapping[str, int]
 ) -> None:
     """Tell of the connections that this process itself holds; a broker tells of its own."""
+    metrics.limits.add_source(lambda: {bound.value: refused.get(bound, 0) for bound in _BOUNDS})
     text = "Nodes that are connected to this server."
     metrics.add_gauge("edgesync_connections", text, lambda: {"": connected()})
     metrics.add_counter(

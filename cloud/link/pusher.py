@@ -17,9 +17,9 @@ from broker.topics import Channel
 from cloud.core.deploys import DEPLOYS_KEPT
 from cloud.core.names import node_id
 from cloud.errors import Unavailable
-from cloud.link.measures import NOT_CONNECTED, NOT_SENT, SENT, Measures
+from cloud.link.measures import NOT_CONNECTED, NOT_SENT, SENT, Measures, contained
 from cloud.link.wire import pushed_delta
-from cloud.operations.reports import deltas_for, note_told
+from cloud.operations.reports import Push, deltas_for, note_told
 from cloud.store.interface import NotifyingStore, Transaction
 
 logger = logging.getLogger(__name__)
@@ -63,8 +63,9 @@ class Pusher:
             while not self._hub.is_attached:  # noqa: ASYNC110  # it tells nobody
                 await asyncio.sleep(LOOK_SECONDS)
             try:
-                while await self.push_some():
-                    pass
+                with contained(self._measures, "pusher", "several nodes"):
+                    while await self.push_some():
+                        pass
             except Unavailable as error:
                 logger.warning("cannot read which nodes to tell, trying again: %s", error.reason)
 
@@ -87,19 +88,40 @@ class Pusher:
         if not here:
             return set()
         now = self._clock()
-        pushes = await self._store.read(lambda tx: deltas_for(tx, here))
-        if pushes:
-            # Before the node hears of it: its answer has to find that it was told.
-            kept = self._deploys_kept
-            await self._store.write(lambda tx: note_told(tx, pushes, now=now, deploys_kept=kept))
-        told = set()
-        for push in pushes:
-            payload = encode_message(pushed_delta(push.delta, now), Encoding(push.encoding))
-            is_sent = self._hub.push(push.node_id, Channel.DELTA, payload)
+        sent = set()
+        for push in await self._pushes_for(here, now):
+            is_sent = False
+            with contained(self._measures, "pusher", push.node_id):
+                payload = encode_message(pushed_delta(push.delta, now), Encoding(push.encoding))
+                is_sent = self._hub.push(push.node_id, Channel.DELTA, payload)
             self._measures.pushed(SENT if is_sent else NOT_SENT)
             if is_sent:
-                told.add(push.node_id)
-        return told
+                sent.add(push.node_id)
+        return sent
+
+    async def _pushes_for(self, nodes: Sequence[tuple[str, str]], now: datetime) -> Sequence[Push]:
+        """Compute what each of *nodes* should change, and record that it is being sent.
+
+        Where that fails each is done alone; the one at fault hears of it with its next report.
+        """
+        try:
+            pushes = await self._store.read(lambda tx: deltas_for(tx, nodes))
+            if pushes:
+                # Before the node hears of it: its answer has to find that it was sent.
+                kept = self._deploys_kept
+                await self._store.write(
+                    lambda tx: note_told(tx, pushes, now=now, deploys_kept=kept)
+                )
+        except Unavailable:
+            raise
+        except Exception:
+            if len(nodes) == 1:
+                logger.exception("computing what to push to %s failed", node_id(*nodes[0]))
+                self._measures.failed("pusher")
+                return []
+            alone = [await self._pushes_for([node], now) for node in nodes]
+            return [push for pushes in alone for push in pushes]
+        return pushes
 
 
 def _mark_again(tx: Transaction, nodes: Sequence[tuple[str, str]]) -> None:

@@ -4,6 +4,8 @@ Bodies are bare, without the envelope; who sends them is said by the client cert
 looked at again with each request, in the transaction that carries it out.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
@@ -15,22 +17,31 @@ from starlette.routing import Route
 
 from broker.errors import MalformedMessage
 from broker.messages import SOURCE, Encoding, Kind, Message, decode_content, encode_json
+from broker.node_budgets import NodeBudgets
 from broker.topics import Channel
 from cloud.core.audit import DEVICE, Action, Actor, ActorKind, Attempt
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Denied, Invalid, NotFound, TooManyRequests
-from cloud.http.answers import json_text_response
 from cloud.http.app import http_app
-from cloud.http.limits import UNLIMITED, Limiter
 from cloud.http.peer import PeerCertificate, peer_certificate
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import address_of, read_body, request_id
-from cloud.link.exchange import Exchange, Question
+from cloud.link.byte_budget import ByteBudget, CountedResponse
+from cloud.link.exchange import LONG_BYTES, Exchange, Question
 from cloud.operations.admission import bind_key, check_certificate, needs_key
 from cloud.store.interface import Transaction
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a body, as many as an MQTT packet may have (docs/protocol.md, "Limits")."""
+
+UNSTORED_LIMIT = 64 * 1024 * 1024
+"""Bytes of bodies that were read and not carried out yet, of all nodes."""
+
+ANSWERS_LIMIT = 128 * 1024 * 1024
+"""Bytes of answers that wait for nodes to read them, of all nodes."""
+
+ANSWERS_AT_ONCE = 4
+"""Answers to desires that are made at the same time: each may be as long as an answer can be."""
 
 PATHS: Mapping[str, tuple[Channel, Kind]] = {
     "/v1/sync/report": (Channel.REPORT, Kind.REPORT),
@@ -46,12 +57,30 @@ def sync_app(
     *,
     new_id: Callable[[], str],
     refusals: RefusalLog,
-    limiter: Limiter = UNLIMITED,
+    budgets: NodeBudgets | None = None,
+    answers_limit: int = ANSWERS_LIMIT,
 ) -> Starlette:
     """The link over HTTPS, behind a listener that requires the certificate of a node.
 
-    *limiter* counts the requests of each node; who is not let in goes into *refusals*.
+    *budgets* counts the requests of each node and their bytes; what is refused because of its
+    sender goes into *refusals*. At most *answers_limit* bytes of answers wait to be read.
     """
+    limits = exchange.measures.metrics.limits
+    limits.declare("node_budget", "unstored_bodies", "unread_answers")
+    budgets = budgets or NodeBudgets(0, 0)
+    bodies = ByteBudget(UNSTORED_LIMIT, lambda: limits.count("unstored_bodies"))
+    answers = ByteBudget(answers_limit, lambda: limits.count("unread_answers"))
+    making = asyncio.Semaphore(ANSWERS_AT_ONCE)
+
+    def spend(node_id: str) -> None:
+        if wait := budgets.wait(node_id):
+            limits.count("node_budget")
+            raise TooManyRequests(wait)
+
+    async def answered(question: Question) -> Response:
+        async with making if question.channel is Channel.DESIRE else contextlib.nullcontext():
+            message = await exchange.ask(question)
+            return CountedResponse(encode_json(message.content if message else None), answers)
 
     async def answer(request: Request, channel: Channel, kind: Kind) -> Response:
         peer = peer_certificate(request)
@@ -59,16 +88,24 @@ def sync_app(
         try:
             shown = _of_a_node(peer)
             with exchange.measures.request(channel):
-                limiter.take(shown.node_id)
-                message = await _read_message(request, kind)
-                question = exchange.read(shown.node_id, channel, message, Encoding.JSON, now)
-                _only_if_admitted(question, shown, now)
-                told = await exchange.ask(question)
+                spend(shown.node_id)
+                body = await read_body(request, BODY_LIMIT)
+                budgets.charge(shown.node_id, len(body))
+
+                def read() -> Question:
+                    message = _message(request, body, kind)
+                    return exchange.read(shown.node_id, channel, message, Encoding.JSON, now)
+
+                with bodies.holding(len(body)):
+                    # Others are served while a long one is read.
+                    is_long = len(body) >= LONG_BYTES
+                    question = await asyncio.to_thread(read) if is_long else read()
+                    _only_if_admitted(question, shown, now)
+                    return await answered(question)
         except (Denied, TooManyRequests, NotFound) as error:
             if not isinstance(error, NotFound) or error.kind == "node":
                 await refusals.note(_attempt(request, peer, now), error)
             raise
-        return json_text_response(encode_json(told.content if told else None))
 
     routes = [
         Route(path, partial(answer, channel=channel, kind=kind), methods=["POST"])
@@ -97,9 +134,8 @@ def _attempt(request: Request, peer: PeerCertificate | None, now: datetime) -> A
     )
 
 
-async def _read_message(request: Request, kind: Kind) -> Message:
+def _message(request: Request, body: bytes, kind: Kind) -> Message:
     """What an envelope would hold: agents send its parts as headers and body."""
-    body = await read_body(request, BODY_LIMIT)
     try:
         content = decode_content(body)
     except MalformedMessage as error:

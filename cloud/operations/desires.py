@@ -26,6 +26,9 @@ T = TypeVar("T")
 INFO_LIMIT = 1000
 """Bodies in one request: stock agents ask for all their apps in one."""
 
+ANSWER_LIMIT = 8 * 1024 * 1024
+"""Bytes of all bodies in one answer, as JSON, unless a setting says otherwise."""
+
 
 class InfoKind(StrEnum):
     """What a body can be of; agents use either word for the same."""
@@ -38,11 +41,19 @@ class InfoKind(StrEnum):
 
 
 class Info(msgspec.Struct, frozen=True):
-    """One body asked for; the version is what the node was told, and only echoed."""
+    """One body asked for; the version is the one that was sent to the node, and only echoed."""
 
     kind: InfoKind
     name: str
     version: str = ""
+
+    @property
+    def body(self) -> tuple[InfoKind, str]:
+        """What it asks for, whichever word it uses for the kind."""
+        return _SAME.get(self.kind, self.kind), self.name
+
+
+_SAME = {InfoKind.APP: InfoKind.APPLICATION, InfoKind.CONFIG: InfoKind.CONFIGURATION}
 
 
 class _Content(msgspec.Struct, frozen=True):
@@ -57,14 +68,28 @@ def read_infos(content: Any) -> Sequence[Info]:
     return infos
 
 
-def deliver(
-    tx: Transaction, node_id: str, infos: Sequence[Info], *, presign: Presign
-) -> dict[str, Any]:
-    """Bodies for *infos*, in their order, each at its current version.
+@dataclass(frozen=True, slots=True)
+class Bodies:
+    """What a desire is answered, and its *size* in bytes as JSON."""
 
-    NotFound for the whole request if one of them is not there or not for this node: a node gets
-    the apps it should run, and the configs, secrets and registries those use, and nothing else.
-    *presign* makes the URLs by which the node gets what lies in object stores.
+    content: dict[str, Any]
+    size: int
+
+
+def deliver(
+    tx: Transaction,
+    node_id: str,
+    infos: Sequence[Info],
+    *,
+    presign: Presign,
+    limit: int = ANSWER_LIMIT,
+) -> Bodies:
+    """Bodies for *infos*, in their order, each once and at its current version.
+
+    Invalid names the first one with which they have more than *limit* bytes. NotFound for the whole
+    request if one of them is not there or not for this node: a node gets the apps it should run,
+    and the configs, secrets and registries those use, and nothing else. *presign* makes the URLs by
+    which the node gets what lies in object stores.
     """
     namespace, name = split_node_id(node_id)
     node = tx.node(namespace, name)
@@ -83,7 +108,21 @@ def deliver(
         | {config.name: config for config in parts},
         presign,
     )
-    return {"values": [bodies.value(info) for info in infos]}
+    values, size, seen = [], 0, set()
+    for index, info in enumerate(infos):
+        if info.body in seen:
+            continue
+        seen.add(info.body)
+        value = bodies.value(info)
+        size += len(msgspec.json.encode(value))
+        if size > limit:
+            reason = (
+                f"with the {info.kind.value} {info.name[:80]!r} the answer has {size} bytes, more"
+                f" than {limit}"
+            )
+            raise Invalid(f"content.infos[{index}]", reason)
+        values.append(value)
+    return Bodies({"values": values}, size)
 
 
 @dataclass(frozen=True, slots=True)

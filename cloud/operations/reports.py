@@ -122,7 +122,7 @@ def receive_usage(
         raise NotFound("node", name)
 
 
-def deltas_for(tx: Transaction, nodes: list[tuple[str, str]]) -> list[Push]:
+def deltas_for(tx: Transaction, nodes: Sequence[tuple[str, str]]) -> list[Push]:
     """What each of *nodes* (namespace, name) should be told now, by its last report.
 
     A node that has nothing to change, is gone, never reported or is in local mode is left out.

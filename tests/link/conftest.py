@@ -11,6 +11,7 @@ import pytest
 
 from broker.hub import Inbound
 from broker.messages import Encoding, Message, decode_message, encode_message
+from broker.node_budgets import NodeBudgets
 from broker.topics import Channel
 from cloud.core.app import AppSpec, Ref, Service, Volume
 from cloud.core.certificate import NodeCertificate
@@ -19,7 +20,6 @@ from cloud.core.node import NodeSpec
 from cloud.core.rate import Rate
 from cloud.core.registry import RegistrySpec
 from cloud.core.secret import SecretSpec
-from cloud.http.limits import Limiter
 from cloud.http.refusals import RefusalLog
 from cloud.link.exchange import Exchange
 from cloud.link.sync import sync_app
@@ -155,8 +155,8 @@ async def link(authority: Authority, store: Store) -> AsyncIterator[Link]:
     await store.write(lambda tx: admit(tx, authority))
     here = Link("", authority, Exchange(store, lambda: here.now), store)
     refusals = RefusalLog(store, lambda: 0.0, rate=Rate(2, 1))
-    limiter = Limiter(Rate(10, 1), lambda: 0.0)
-    app = sync_app(here.exchange, new_id=lambda: "id", refusals=refusals, limiter=limiter)
+    budgets = NodeBudgets(1, 0, timer=lambda: 0.0)  # ten at once
+    app = sync_app(here.exchange, new_id=lambda: "id", refusals=refusals, budgets=budgets)
     async with serving(app, authority.server_context()) as url:
         here.url = url
         yield here

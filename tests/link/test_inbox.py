@@ -216,6 +216,55 @@ async def test_bodies_come_at_the_versions_the_app_names(inbox: Inbox, hub: Fake
     assert base64.b64decode(registry["data"]["password"]).decode() == "of hub"
 
 
+async def test_a_body_that_is_named_often_comes_once(inbox: Inbox, hub: FakeHub) -> None:
+    infos = [("config", "conf"), ("app", "web"), ("configuration", "conf")] * 300
+    answer = await ask(inbox, hub, Channel.DESIRE, desire(*infos))
+    found = [(value["kind"], value["name"]) for value in answer.content["values"]]
+    assert found == [("config", "conf"), ("app", "web")]
+
+
+async def test_an_answer_that_is_too_large_is_refused_before_it_is_made(
+    hub: FakeHub, store: Store
+) -> None:
+    await store.write(describe)
+    inbox = Inbox(hub, Exchange(store, lambda: NOW, answer_bytes=200))
+    answer = await ask(inbox, hub, Channel.DESIRE, desire(("secret", "password"), ("app", "web")))
+    assert answer.kind == "error"
+    assert answer.meta["code"] == "RequestParamInvalid"
+    assert "content.infos[1]: with the app 'web' the answer has" in answer.content
+    assert "more than 200" in answer.content
+
+
+async def test_large_answers_are_made_and_sent_a_few_at_a_time(hub: FakeHub, store: Store) -> None:
+    await store.write(describe)
+    inbox = Inbox(hub, Exchange(store, lambda: NOW, answer_bytes=1500))
+    message = desire(("app", "web"))
+    await inbox.handle([hub.inbound(Channel.DESIRE, message) for _ in range(5)])
+    assert [answer.kind for _, _, answer, _ in hub.pushed] == ["desire"] * 5
+    assert len(hub.acked) == 5
+
+
+@pytest.mark.parametrize(
+    ("field", "content"),
+    [
+        ("content.apps", {"apps": [{"name": "a", "version": "1"}] * 1001}),
+        ("content.appstats", {"appstats": [{"name": "a"}] * 1001}),
+        ("content.sysappstats", {"sysappstats": [{"name": "a"}] * 1001}),
+        (
+            "content.appstats[1].instances",
+            {"appstats": [{"name": "a", "instances": {f"i{n}": {} for n in range(1500)}}] * 2},
+        ),
+        ("content.nodeprops", {"nodeprops": {f"k{n}": "v" for n in range(1001)}}),
+    ],
+)
+async def test_a_report_with_too_many_entries_is_refused_by_name(
+    inbox: Inbox, hub: FakeHub, field: str, content: Any
+) -> None:
+    answer = await ask(inbox, hub, Channel.REPORT, Message("report", content))
+    assert answer.kind == "error"
+    assert f"({field}: " in answer.content
+
+
 @pytest.mark.parametrize(
     "info",
     [

@@ -30,7 +30,7 @@ NATIVE = {
 async def bodies(world: World, *names: tuple[str, str]) -> list[Any]:
     infos = read_infos({"infos": [{"kind": kind, "name": name} for kind, name in names]})
     found = await world.store.read(lambda tx: deliver(tx, "default.n1", infos, presign=cannot_sign))
-    return [value["value"] for value in found["values"]]
+    return [value["value"] for value in found.content["values"]]
 
 
 async def test_a_native_app_reaches_its_node_with_its_program(world: World) -> None:

@@ -37,7 +37,7 @@ async def body(world: World, kind: str, name: str) -> Any:
     infos = read_infos({"infos": [{"kind": kind, "name": name, "version": ""}]})
 
     def work(tx: Transaction) -> Any:
-        return deliver(tx, "default.n1", infos, presign=cannot_sign)["values"][0]["value"]
+        return deliver(tx, "default.n1", infos, presign=cannot_sign).content["values"][0]["value"]
 
     return await world.store.read(work)
 

@@ -28,6 +28,7 @@ from cloud.core import (
     properties,
     registry,
     renewal,
+    report,
     revisions,
     running,
     secret,
@@ -53,9 +54,10 @@ from cloud.http.errors import STATUSES
 from cloud.http.requests import BODY_LIMIT
 from cloud.link import http, sync
 from cloud.link import renewal as renewals
+from cloud.opening import hub_limits
 from cloud.operations import events
 from cloud.operations.audit import PAGE_LIMIT
-from cloud.operations.desires import INFO_LIMIT
+from cloud.operations.desires import ANSWER_LIMIT, INFO_LIMIT
 from cloud.rest import sessions
 from cloud.rest.event_stream import StreamLimits
 from tests.repo.tracked import ROOT, text_of, tracked_files
@@ -134,9 +136,7 @@ LIMITS: Mapping[str, str] = {
     "age of lines of a log that a command can ask for": f"{commands.SINCE_LIMIT // 86400} days",
     "commands of one node that wait for their end": f"{commands.OPEN_LIMIT}",
     "wait for the end of a command in one request": span(timedelta(seconds=commands.WAIT_LIMIT)),
-    "requests by one token, one node on the HTTPS link, or one address without": (
-        f"{SET.requests_per_second} a second"
-    ),
+    "requests by one token, or one address without": (f"{SET.requests_per_second} a second"),
     "requests without a valid token from one address": f"{SET.denials_per_minute} a minute",
     "life of a session of a browser": span(sessions.LIFETIME),
     "callers that are counted": f"{callers.KEYS:,}",
@@ -151,6 +151,9 @@ LIMITS: Mapping[str, str] = {
     "nodes connected": f"{HUB.max_connections:,}",
     "connections that are not admitted yet": f"{HUB.max_connecting:,}",
     "the same, from one address": f"{HUB.max_connecting_per_address}",
+    "time to go on with a TLS handshake, while others wait for its place": span(
+        HUB.handshake_patience
+    ),
     "TLS handshakes begun": f"{HUB.handshakes_per_second} a second",
     "from TCP accept to the end of the TLS handshake": span(HUB.handshake_timeout),
     "from there to a whole CONNECT": span(HUB.connect_timeout),
@@ -160,9 +163,20 @@ LIMITS: Mapping[str, str] = {
     "SUBSCRIBE, UNSUBSCRIBE": size(MAX_CONTROL_BYTES[SUBSCRIBE_BYTE]),
     "body of a report or desire over HTTPS": size(sync.BODY_LIMIT),
     "messages of one node that are not acknowledged": f"{HUB.max_unacked}",
+    "messages of one node": f"{HUB.node_messages_per_second} a second",
+    "the same, in bytes": f"{size(HUB.node_bytes_per_second)} a second",
+    "bytes of messages of one node that are not acknowledged": size(HUB.max_unacked_bytes),
     "messages that wait to be stored": f"{HUB.max_queued:,}",
-    "the same, in bytes": size(HUB.max_queued_bytes),
+    "bytes of messages that are not stored": size(HUB.max_queued_bytes),
+    "bytes read of packets that are not whole, of all nodes": size(HUB.max_unparsed_bytes),
     "bytes that wait for a node to read them": size(HUB.max_buffered_bytes),
+    "the same, of all nodes": size(HUB.max_buffered_total_bytes),
+    "bytes of bodies over HTTPS that are not stored": size(sync.UNSTORED_LIMIT),
+    "bytes of answers over HTTPS that wait to be read, of all nodes": size(sync.ANSWERS_LIMIT),
+    "answers to desires over HTTPS made at the same time": f"{sync.ANSWERS_AT_ONCE}",
+    "answer to one desire request": size(ANSWER_LIMIT),
+    "apps in a report, states of apps, and the same of the system's": f"{report.APPS_LIMIT:,}",
+    "instances of apps in a report": f"{report.INSTANCES_LIMIT:,}",
     "bodies in one desire request": f"{INFO_LIMIT:,}",
     "lists and maps inside each other in a report": f"{DEPTH_LIMIT}",
     "properties said by a node": f"{properties.COUNT_LIMIT:,}",
@@ -215,7 +229,8 @@ def test_every_limit_on_the_page_is_the_programs() -> None:
 def test_limits_that_share_a_row_are_the_same() -> None:
     assert http.BODY_LIMIT == renewals.BODY_LIMIT
     assert MAX_CONTROL_BYTES[SUBSCRIBE_BYTE] == MAX_CONTROL_BYTES[UNSUBSCRIBE_BYTE]
-    assert SET.max_connections == HUB.max_connections
+    assert hub_limits(SET) == HUB
+    assert SET.answer_bytes == ANSWER_LIMIT
     assert SET.deploys_kept == deploys.DEPLOYS_KEPT
     assert SET.usage_step == usage.USUAL_STEP
 
