@@ -227,12 +227,12 @@ async def test_an_answer_that_is_too_large_is_refused_before_it_is_made(
     hub: FakeHub, store: Store
 ) -> None:
     await store.write(describe)
-    inbox = Inbox(hub, Exchange(store, lambda: NOW, answer_bytes=200))
+    inbox = Inbox(hub, Exchange(store, lambda: NOW, answer_bytes=300))
     answer = await ask(inbox, hub, Channel.DESIRE, desire(("secret", "password"), ("app", "web")))
     assert answer.kind == "error"
     assert answer.meta["code"] == "RequestParamInvalid"
     assert "content.infos[1]: with the app 'web' the answer has" in answer.content
-    assert "more than 200" in answer.content
+    assert "more than 300" in answer.content
 
 
 async def test_large_answers_are_made_and_sent_a_few_at_a_time(hub: FakeHub, store: Store) -> None:
