@@ -191,43 +191,45 @@ async def test_the_pusher_leaves_out_whom_it_fails_at(
     assert failures(metrics, "pusher") == 1
 
 
+class FailingOnce:
+    """A store that fails at the first work of each of its ways."""
+
+    def __init__(self, store: NotifyingStore) -> None:
+        self.store = store
+        self.left = {"read", "write_concurrent"}
+        self.passed: set[str] = set()
+        self.went_on = asyncio.Event()
+
+    async def _do(self, name: str, work: Any) -> Any:
+        if name in self.left:
+            self.left.discard(name)
+            raise Defect
+        self.passed.add(name)
+        if len(self.passed) == 2:
+            self.went_on.set()
+        return await getattr(self.store, name)(work)
+
+    async def read(self, work: Any) -> Any:
+        return await self._do("read", work)
+
+    async def write_concurrent(self, work: Any) -> Any:
+        return await self._do("write_concurrent", work)
+
+    async def write(self, work: Any) -> Any:
+        return await self.store.write(work)
+
+    async def wait_for_pending(self) -> None:
+        await asyncio.sleep(0)
+
+    async def wait_for_events(self) -> None:
+        await asyncio.sleep(0)
+
+
 async def test_a_pusher_and_a_sender_go_on_when_the_store_fails(
     hub: FakeHub, store: NotifyingStore, metrics: Metrics
 ) -> None:
-    class FailingOnce:
-        """A store that fails at the first work of each of its ways."""
-
-        def __init__(self) -> None:
-            self.left = {"read", "write_concurrent"}
-            self.passed: set[str] = set()
-            self.went_on = asyncio.Event()
-
-        async def _do(self, name: str, work: Any) -> Any:
-            if name in self.left:
-                self.left.discard(name)
-                raise Defect
-            self.passed.add(name)
-            if len(self.passed) == 2:
-                self.went_on.set()
-            return await getattr(store, name)(work)
-
-        async def read(self, work: Any) -> Any:
-            return await self._do("read", work)
-
-        async def write_concurrent(self, work: Any) -> Any:
-            return await self._do("write_concurrent", work)
-
-        async def write(self, work: Any) -> Any:
-            return await store.write(work)
-
-        async def wait_for_pending(self) -> None:
-            await asyncio.sleep(0)
-
-        async def wait_for_events(self) -> None:
-            await asyncio.sleep(0)
-
     await store.write(describe)
-    failing = FailingOnce()
+    failing = FailingOnce(store)
     measures = Measures(metrics)
     sender = CommandSender(hub, failing, lambda: NOW, measures)
     pusher = Pusher(hub, failing, lambda: NOW, measures=measures)
