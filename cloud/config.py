@@ -340,32 +340,8 @@ def _networks(entries: Sequence[str]) -> Sequence[Network]:
 
 
 _KINDS: Mapping[str, type] = {
-    "data_dir": Path,
-    "ca_passphrase_file": Path,
-    "crl_file": Path,
-    "ready_file": Path,
-    "server_names": tuple,
-    "api_port": int,
-    "activation_port": int,
-    "mqtt_port": int,
-    "sync_port": int,
-    "renewal_grace_days": int,
-    "object_url_seconds": int,
-    "function_runtimes": tuple,
-    "trusted_proxies": tuple,
-    "requests_per_second": int,
-    "denials_per_minute": int,
-    "max_connections": int,
-    "deploys_kept": int,
-    "usage_step_seconds": int,
-    "revisions_kept": int,
-    "audit_days": int,
-    "audit_entries": int,
-    "events_days": int,
-    "events_kept": int,
-    "integrity_hours": int,
-    "server_generated_keys": bool,
-    "replace_lost_keys": bool,
+    **{one.name: type(one.default) for one in fields(Settings)},
+    **dict.fromkeys(("data_dir", "ca_passphrase_file", "crl_file", "ready_file"), Path),
 }
 
 NAMES = tuple(setting.name for setting in fields(Settings))
