@@ -196,6 +196,7 @@ class FailingOnce:
 
     def __init__(self, store: NotifyingStore) -> None:
         self.store = store
+        self.outcomes = store.outcomes
         self.left = {"read", "write_concurrent"}
         self.passed: set[str] = set()
         self.went_on = asyncio.Event()
