@@ -21,6 +21,7 @@ from cloud.core.report import UP, AppStats, Report, failure_of
 from cloud.core.selectors import Operator, Term
 
 _LABELS_SHOWN = 20
+_REVOKED = "the node's certificates were revoked: it is shut out"
 
 
 class Reason(StrEnum):
@@ -36,6 +37,7 @@ class Reason(StrEnum):
     SELECTOR_MISMATCH = "SelectorMismatch"
     LOCAL_MODE = "LocalMode"
     NEVER_ACTIVATED = "NeverActivated"
+    ONLY_INIT_REPORTS = "OnlyInitReports"
     REVOKED = "Revoked"
     EXPIRED = "Expired"
     REMOVING = "Removing"
@@ -57,7 +59,8 @@ class Facts:
 
     *report* is its last one, with its stats; *heard* and *report* are None where it never reported.
     *changed* says when each wanted app was changed last. *deploys* are the newest first, as they
-    stand at *now*; *is_stale*: it is noted as one that may have to be told something.
+    stand at *now*; *is_stale*: it is noted as one that may have to be told something. *init_heard*:
+    when the `baetyl-init` of a stock agent reported last while its core did not.
     """
 
     node: Node
@@ -71,6 +74,7 @@ class Facts:
     report: Report | None
     deploys: Sequence[Deploy]
     is_stale: bool
+    init_heard: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,8 @@ def explained(facts: Facts) -> Explanation:
     is_told = facts.report is not None and not delta_for(
         facts.report, facts.desired, facts.properties
     )
-    is_converged = is_told and all(app.outcome is AppOutcome.CONVERGED for app in apps)
+    is_up = all(app.outcome is AppOutcome.CONVERGED for app in apps)
+    is_converged = is_told and is_up and not facts.is_revoked
     return Explanation(is_converged, _summary(facts, apps, is_converged=is_converged), apps)
 
 
@@ -234,6 +239,8 @@ def _verdict(
 ) -> _Verdict:
     has_taken_over = list(held) == [app.version]
     if has_taken_over and _is_up(facts, app, stats):
+        if facts.is_revoked:
+            return AppOutcome.PENDING, Reason.REVOKED, f"{_REVOKED}; it {_running(facts)}"
         return AppOutcome.CONVERGED, Reason.RUNNING, _running(facts)
     if cause := failure_of(app, stats) if has_taken_over else _refusal(facts, app, deploy):
         words = "the node says that it failed" if has_taken_over else "the node cannot apply it"
@@ -284,7 +291,9 @@ def _unwanted(facts: Facts, name: str, version: str, *, is_system: bool) -> AppE
 def _hindered(facts: Facts, change: str, deploy: Deploy | None) -> tuple[Reason, str] | None:
     """What of the node itself keeps everything from happening."""
     if facts.is_revoked:
-        return Reason.REVOKED, f"the node's certificates were taken back: it is shut out; {change}"
+        return Reason.REVOKED, f"{_REVOKED}; {change}"
+    if only_init := _only_init(facts):
+        return Reason.ONLY_INIT_REPORTS, only_init
     if facts.heard is None:
         return (
             Reason.NEVER_ACTIVATED,
@@ -311,6 +320,20 @@ def _hindered(facts: Facts, change: str, deploy: Deploy | None) -> tuple[Reason,
         rest = f"it was told at {_time(facts, deploy.told)}, and has not said what came of it"
     message = f"{state} since {since} (heard last at {last}), {change}; {rest}"
     return Reason.OFFLINE_SINCE, message
+
+
+def _only_init(facts: Facts) -> str:
+    """What a stock agent lacks whose core does not report; empty where that is not so."""
+    if facts.init_heard is None or facts.standing.is_ready:
+        return ""
+    last = facts.heard.last if facts.heard else None
+    if last is not None and last >= facts.init_heard:
+        return ""
+    core = f"was heard last at {_time(facts, last)}" if last else "never has"
+    return (
+        f"only baetyl-init reports (last at {_time(facts, facts.init_heard)}); baetyl-core, which"
+        f" runs the apps, {core}: see its log on the machine"
+    )
 
 
 def _expired(facts: Facts, deploy: Deploy | None) -> tuple[Reason, str] | None:
@@ -383,6 +406,8 @@ def _summary(facts: Facts, apps: Sequence[AppExplanation], *, is_converged: bool
     if is_converged:
         return "runs all that is wanted" if apps else "nothing is wanted of it, and it runs nothing"
     open_ones = [app for app in apps if app.outcome is not AppOutcome.CONVERGED]
+    if not open_ones and facts.is_revoked:
+        return _REVOKED
     if not open_ones:
         hindered = _hindered(facts, "its properties are not as wanted", None)
         return hindered[1] if hindered else "its properties are not as wanted yet"

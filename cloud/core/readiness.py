@@ -44,6 +44,9 @@ REASONS = {
     State.NEVER: "never reported",
 }
 
+REVOKED = "its certificates were revoked"
+"""The reason of a node that cannot connect any more."""
+
 
 class Pace(msgspec.Struct, frozen=True):
     """How often a node reports, as far as it has shown.
@@ -92,10 +95,15 @@ class Standing(msgspec.Struct, frozen=True):
         return self.state is State.ONLINE
 
 
-def standing(heard: Heard | None, now: datetime) -> Standing:
-    """How a node stands at *now* that was *heard* like this (None: never)."""
+def standing(heard: Heard | None, now: datetime, *, is_revoked: bool = False) -> Standing:
+    """How a node stands at *now* that was *heard* like this (None: never).
+
+    One whose certificates are revoked is offline from when it was heard last: it cannot connect.
+    """
     if heard is None:
         return Standing(State.NEVER, None)
+    if is_revoked:
+        return Standing(State.OFFLINE, heard.last)
     quiet, gone = (heard.last + times * heard.pace.interval for times in (QUIET, GONE))
     if now < quiet:
         return Standing(State.ONLINE, heard.since)

@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from cloud.core.report import StoredReport
+from cloud.core.readiness import Heard
+from cloud.core.report import Order, StoredReport
 
 LIMIT = timedelta(seconds=60)
 """What a report may take to arrive, and clocks may differ, without a word."""
@@ -16,6 +17,11 @@ class Said(msgspec.Struct):
 
     time: Any = None
 
+
+_UNCOUNTED = Order()
+"""Of reports of stock agents, which have no numbers."""
+
+_FIRST = "its first report since it was missed may hold an older time: the next one will tell"
 
 _SAID = msgspec.json.Decoder(Said)
 
@@ -37,9 +43,18 @@ def skew_of(stored: StoredReport | None) -> timedelta | None:
     return moment - stored.received
 
 
-def clock_condition(stored: StoredReport | None) -> dict[str, Any]:
-    """The condition `ClockSkew` of a node: `True` where its clock is off by more than a minute."""
+def clock_condition(stored: StoredReport | None, heard: Heard | None) -> dict[str, Any]:
+    """The condition `ClockSkew` of a node: `True` where its clock is off by more than a minute.
+
+    Stock agents begin with a report from before they were restarted, and its time: after a node was
+    missed it is judged from its second report on, and lateness of an interval more is none.
+    """
     skew = skew_of(stored)
+    if skew is not None and stored and heard and stored.report.order == _UNCOUNTED:
+        if heard.since == heard.report:
+            return _condition("Unknown", None, _FIRST)
+        if -LIMIT - heard.pace.interval <= skew < -LIMIT:
+            return _condition("False", round(skew.total_seconds()), "")
     if skew is None:
         return _condition("Unknown", None, "the node has not said what time it is")
     seconds = round(skew.total_seconds())

@@ -46,7 +46,7 @@ def _facts(tx: Transaction, namespace: str, name: str, now: datetime) -> tuple[F
     facts = Facts(
         seen.node,
         now,
-        standing(seen.heard, now),
+        standing(seen.heard, now, is_revoked=seen.is_revoked),
         seen.heard,
         seen.is_revoked,
         desired,
@@ -55,6 +55,7 @@ def _facts(tx: Transaction, namespace: str, name: str, now: datetime) -> tuple[F
         _whole(stored) if stored else None,
         deploys_of_node(tx, namespace, name, now=now),
         tx.is_pending(namespace, name),
+        tx.init_heard(namespace, name),
     )
     return facts, seen
 

@@ -10,7 +10,7 @@ from cloud.core.deploys import DEPLOYS_KEPT, Deploy
 from cloud.core.desired import Catalog, Desired
 from cloud.core.names import split_node_id
 from cloud.core.properties import Properties
-from cloud.core.readiness import USUAL_PACE, next_pace
+from cloud.core.readiness import USUAL_PACE, next_pace, standing
 from cloud.core.report import Report, Reported, Reporter
 from cloud.core.sources import CORE, INIT, lacks_core, with_core_of, with_system_apps_of
 from cloud.core.usage import USUAL_STEP
@@ -74,6 +74,8 @@ def receive_report(
     if source == INIT:
         is_new = False
         _keep_system_apps(tx, namespace, name, report)
+        if not standing(reporter.heard, now).is_ready:
+            tx.put_init_heard(namespace, name, now)
     elif is_new:
         if source == CORE and lacks_core(report) and (last := tx.report(namespace, name)):
             report = with_core_of(last.report, report)

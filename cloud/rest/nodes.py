@@ -110,11 +110,11 @@ async def get_stats(call: Call) -> View:
     """`GET /v1/nodes/{name}/stats`."""
     name = call.path("name")
     found = await call.store.read(lambda tx: nodes.read_reported_node(tx, call.namespace, name))
-    ready = standing(found.heard, call.now).is_ready
+    ready = standing(found.heard, call.now, is_revoked=found.is_revoked).is_ready
     return {
         **_view(call, found),
         "report": report_view(found.report, ready=ready),
-        "conditions": [clock_condition(found.report)],
+        "conditions": [clock_condition(found.report, found.heard)],
     }
 
 

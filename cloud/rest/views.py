@@ -12,7 +12,7 @@ from cloud.core.callback import Delivery, masked
 from cloud.core.config import Config, masked_config_spec
 from cloud.core.listing import ListOptions, NumberedPage, Page
 from cloud.core.properties import Properties
-from cloud.core.readiness import REASONS, standing
+from cloud.core.readiness import REASONS, REVOKED, standing
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret
 from cloud.core.times import time_text
@@ -31,7 +31,8 @@ def node_view(seen: SeenNode, now: datetime, *, connected: bool | None) -> View:
 
     *connected*: whether it has a connection, None where nobody knows.
     """
-    node, heard, stands = seen.node, seen.heard, standing(seen.heard, now)
+    node, heard = seen.node, seen.heard
+    stands = standing(heard, now, is_revoked=seen.is_revoked)
     return {
         "name": node.name,
         "namespace": node.namespace,
@@ -39,7 +40,7 @@ def node_view(seen: SeenNode, now: datetime, *, connected: bool | None) -> View:
         "ready": stands.is_ready,
         "state": {
             "name": stands.state,
-            "reason": REASONS[stands.state],
+            "reason": REVOKED if seen.is_revoked else REASONS[stands.state],
             "since": time_text(stands.since or node.created),
             "lastReport": _time_or_none(heard.report if heard else None),
             "lastStats": _time_or_none(heard.stats if heard else None),
@@ -230,7 +231,7 @@ def certificate_view(ending: EndingNode, now: datetime) -> View:
         "serial": f"{ending.end.serial:X}",
         "notAfter": time_text(ending.end.expires),
         "lastSeen": _time_or_none(heard.last if heard else None),
-        "ready": standing(heard, now).is_ready,
+        "ready": standing(heard, now, is_revoked=ending.seen.is_revoked).is_ready,
     }
 
 

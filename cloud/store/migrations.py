@@ -11,6 +11,7 @@ from sqlite_utils import Database, Migrations
 
 from cloud.errors import Unavailable
 from cloud.store.tables import (
+    agents,
     commands,
     events,
     first,
@@ -50,6 +51,7 @@ STEPS: tuple[Step, ...] = (
     ("0022_command_parts", commands.COMMAND_PARTS),
     ("0023_write_probe", probe.PROBE),
     ("0024_ended_sessions", sessions.ENDED_SESSIONS),
+    ("0025_init_reports", agents.INIT_REPORTS),
 )
 """Every migration there ever was, by its id, in their order."""
 

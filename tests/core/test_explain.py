@@ -48,7 +48,8 @@ def facts(**known: Any) -> Facts:
         "is_stale": False,
         **known,
     }
-    return Facts(now=now, standing=standing(last, now), heard=last, **given)
+    stands = standing(last, now, is_revoked=given["is_revoked"])
+    return Facts(now=now, standing=stands, heard=last, **given)
 
 
 EXPIRED = TOLD.at(TOLD.told + EXPIRES_AFTER)
@@ -124,7 +125,37 @@ TABLE: list[tuple[Reason, AppOutcome, str, dict[str, Any]]] = [
         {"node": replace(NODE, mode=Mode.LOCAL)},
     ),
     (Reason.NEVER_ACTIVATED, AppOutcome.PENDING, "has never reported", {"heard": None}),
+    (
+        Reason.ONLY_INIT_REPORTS,
+        AppOutcome.PENDING,
+        "only baetyl-init reports (last at 12:02:00); baetyl-core, which runs the apps, never has",
+        {"heard": None, "init_heard": NOON + 2 * MINUTE},
+    ),
+    (
+        Reason.ONLY_INIT_REPORTS,
+        AppOutcome.PENDING,
+        "baetyl-core, which runs the apps, was heard last at 11:00:00",
+        {"heard": NOON - 60 * MINUTE, "init_heard": NOON + 2 * MINUTE},
+    ),
+    (
+        Reason.OFFLINE_SINCE,
+        AppOutcome.PENDING,
+        "offline since",
+        {"heard": NOON - 60 * MINUTE, "init_heard": NOON - 61 * MINUTE},
+    ),
+    (
+        Reason.NOT_TOLD,
+        AppOutcome.PENDING,
+        "with its next report",
+        {"init_heard": NOON + 4 * MINUTE},
+    ),
     (Reason.REVOKED, AppOutcome.PENDING, "is shut out", {"is_revoked": True}),
+    (
+        Reason.REVOKED,
+        AppOutcome.PENDING,
+        "is shut out; it ran as wanted when the node was heard last, at 12:03:00",
+        {"is_revoked": True, "report": report(WEB)},
+    ),
     (Reason.REMOVING, AppOutcome.REMOVING, "not wanted any more", {"desired": Desired()}),
     (
         Reason.OFFLINE_SINCE,
@@ -226,7 +257,8 @@ def test_a_node_has_converged_if_and_only_if_nothing_is_to_be_told_and_all_run(
         )
     )
     is_whole = not delta_for(said, Desired(wanted), NO_PROPERTIES)
-    assert found.is_converged == (is_whole and all(app.name in up for app in wanted))
+    is_up = all(app.name in up for app in wanted)
+    assert found.is_converged == (is_whole and is_up and not is_revoked)
     assert {app.name for app in found.apps} == {app.name for app in (*wanted, *held)}
     assert found.message
     assert all(app.message for app in found.apps)

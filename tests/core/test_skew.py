@@ -1,18 +1,23 @@
 """Whose clock is off, and by how much."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from cloud.core.readiness import Heard, Pace
 from cloud.core.report import Order, StoredReport, read_report
 from cloud.core.skew import clock_condition
 
 RECEIVED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def stored(**content: Any) -> StoredReport:
-    return StoredReport(read_report(content, Order()), "json", RECEIVED, None, None)
+HEARD = Heard(RECEIVED, pace=Pace(since=RECEIVED - timedelta(seconds=20)))
+COUNTED = Order("run", 7)
+
+
+def stored(order: Order = COUNTED, **content: Any) -> StoredReport:
+    return StoredReport(read_report(content, order), "json", RECEIVED, None, None)
 
 
 @pytest.mark.parametrize(
@@ -30,18 +35,43 @@ def stored(**content: Any) -> StoredReport:
     ],
 )
 def test_a_clock_may_be_off_by_a_minute(said: str, status: str, seconds: int) -> None:
-    found = clock_condition(stored(time=said))
+    found = clock_condition(stored(time=said), HEARD)
     assert (found["type"], found["status"]) == ("ClockSkew", status)
     assert found["skewSeconds"] == seconds
     assert bool(found["message"]) == (status == "True")
 
 
 def test_what_is_wrong_is_said_for_people() -> None:
-    found = clock_condition(stored(time="2026-01-02T03:00:00Z"))
+    found = clock_condition(stored(time="2026-01-02T03:00:00Z"), HEARD)
     assert found["message"] == "the node's clock is 245 s behind the server's"
 
 
 @pytest.mark.parametrize("content", [{}, {"time": 7}, {"time": "noon"}, {"time": ""}, {"time": []}])
 def test_who_does_not_say_the_time_is_not_judged(content: dict[str, Any]) -> None:
-    assert clock_condition(stored(**content))["status"] == "Unknown"
-    assert clock_condition(None)["status"] == "Unknown"
+    assert clock_condition(stored(**content), HEARD)["status"] == "Unknown"
+    assert clock_condition(None, None)["status"] == "Unknown"
+
+
+@pytest.mark.parametrize("since", [None, RECEIVED])
+def test_a_stock_agent_is_not_judged_by_its_first_report_after_a_restart(since: Any) -> None:
+    first = Heard(RECEIVED, pace=Pace(since=since))
+    old = {"time": "2026-01-02T02:00:00Z"}
+    found = clock_condition(stored(Order(), **old), first)
+    assert (found["status"], found["skewSeconds"]) == ("Unknown", None)
+    assert "next one" in found["message"]
+    assert clock_condition(stored(Order(), **old), HEARD)["status"] == "True"
+    # Reports that are counted are made when they are sent.
+    assert clock_condition(stored(COUNTED, **old), first)["status"] == "True"
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ("2026-01-02T03:02:45Z", "False"),
+        ("2026-01-02T03:02:44Z", "True"),
+        ("2026-01-02T03:05:06Z", "True"),
+    ],
+)
+def test_a_stock_agent_may_be_late_by_an_interval_more(said: str, status: str) -> None:
+    """Its restart may be so short that it was not missed."""
+    assert clock_condition(stored(Order(), time=said), HEARD)["status"] == status

@@ -1,7 +1,9 @@
 """`GET /v1/nodes/{name}/explain`: one node after the other, through the whole server."""
 
+from datetime import timedelta
 from typing import Any
 
+from cloud.core.certificate import NodeCertificate
 from cloud.core.report import Order, read_report
 from cloud.operations.reports import deltas_for, note_told, receive_report
 from cloud.store.interface import Transaction
@@ -100,3 +102,55 @@ async def test_nodes_of_others_are_not_explained(world: World) -> None:
 async def reason(fleet: Fleet, name: str) -> tuple[str, str]:
     (app,) = (await fleet.explain(name))["apps"]
     return app["outcome"], app["reason"]
+
+
+async def test_a_node_of_which_only_init_reports_says_so(world: World) -> None:
+    fleet = Fleet(world)
+    await fleet.node("edge")
+    await world.client.call("POST", "/v1/apps", APP)
+
+    async def of_init() -> None:
+        content = {"sysapps": [{"name": "baetyl-init-x1", "version": "1"}]}
+        report, now = read_report(content, Order()), world.clock.now
+        await world.store.write(
+            lambda tx: receive_report(
+                tx, "default.edge", report, "json", now=now, source="baetyl-init"
+            )
+        )
+
+    assert await reason(fleet, "edge") == ("pending", "NeverActivated")
+    await of_init()
+    assert await reason(fleet, "edge") == ("pending", "OnlyInitReports")
+    assert "baetyl-core" in (await fleet.explain("edge"))["message"]
+    world.clock.advance(1)
+    await fleet.report("edge")
+    assert await reason(fleet, "edge") == ("pending", "ReportOlderThanPush")
+    world.clock.advance(600)
+    await of_init()
+    assert await reason(fleet, "edge") == ("pending", "OnlyInitReports")
+    assert (await world.client.call("GET", "/v1/nodes/edge"))["ready"] is False
+
+
+async def test_a_revoked_node_says_so_and_is_not_ready(world: World) -> None:
+    fleet = Fleet(world)
+    await fleet.node("edge")
+    version = (await world.client.call("POST", "/v1/apps", APP))["version"]
+    ends = world.clock.now + timedelta(days=90)
+    certificate = NodeCertificate(7, "default.edge", world.clock.now, ends)
+    await world.store.write(lambda tx: tx.put_certificate(certificate))
+    await fleet.report("edge", version, status="Running")
+    assert (await fleet.explain("edge"))["converged"] is True
+    assert (await world.client.call("GET", "/v1/nodes/edge"))["ready"] is True
+    await world.client.call("POST", "/v1/nodes/edge/revoke")
+    explained = await fleet.explain("edge")
+    assert explained["converged"] is False
+    assert "certificates were revoked" in explained["message"]
+    assert await reason(fleet, "edge") == ("pending", "Revoked")
+    listed = (await world.client.call("GET", "/v1/nodes"))["items"]
+    ending = (await world.client.call("GET", "/v1/certificates?within=100"))["items"]
+    shown = await world.client.call("GET", "/v1/nodes/edge")
+    assert [one["ready"] for one in (shown, *listed, *ending)] == [False, False]
+    assert (shown["state"]["name"], shown["state"]["revoked"]) == ("offline", True)
+    assert shown["state"]["reason"] == "its certificates were revoked"
+    stats = await world.client.call("GET", "/v1/nodes/edge/stats")
+    assert stats["report"]["appstats"][0]["status"] == "Unknown"

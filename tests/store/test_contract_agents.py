@@ -123,3 +123,18 @@ async def test_system_apps_are_a_part_of_the_catalog(
         assert await store.read(lambda tx: tx.system_apps("default")) == system
     if (file := tmp_path / "edgesync.db").exists():
         assert b"sesame" not in file.read_bytes()
+
+
+async def test_when_init_reported_last_goes_with_its_node(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        tx.put_node(node())
+        assert tx.init_heard(*KEY) is None
+        for moment in (NOW, LATER):
+            tx.put_init_heard(*KEY, moment)
+            assert tx.init_heard(*KEY) == moment
+        assert tx.init_heard("other", "n") is None
+        tx.delete_node(*KEY)
+        tx.put_node(node())
+        assert tx.init_heard(*KEY) is None
+
+    await store.write(work)

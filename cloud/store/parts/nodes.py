@@ -51,6 +51,7 @@ DELETE_NODE = statement(
     "DELETE FROM node WHERE namespace = :namespace AND name = :name RETURNING name",
     writes={
         "deploy",
+        "init_report",
         "last_certificate",
         "node",
         "node_command",

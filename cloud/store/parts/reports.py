@@ -69,6 +69,19 @@ PUT_USAGE = statement(
     writes={"report"},
 )
 
+INIT_HEARD = statement(
+    "SELECT received FROM init_report WHERE namespace = :namespace AND name = :name",
+    reads={"init_report"},
+)
+PUT_INIT_HEARD = statement(
+    """
+    INSERT INTO init_report (namespace, name, received) VALUES (:namespace, :name, :now)
+    ON CONFLICT (namespace, name) DO UPDATE SET received = excluded.received
+    """,
+    reads={"node"},
+    writes={"init_report"},
+)
+
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -98,6 +111,15 @@ class ReportPart(Part):
         """When the node was heard, and how often it reports; None if it never did."""
         found = self._run(HEARD, {"namespace": namespace, "name": name})
         return first(heard_of, found)
+
+    def init_heard(self, namespace: str, name: str) -> datetime | None:
+        """When the node's `baetyl-init` reported last while its core did not; None if never."""
+        found = self._run(INIT_HEARD, {"namespace": namespace, "name": name})
+        return moment(found[0][0]) if found else None
+
+    def put_init_heard(self, namespace: str, name: str, now: datetime) -> None:
+        """Note that the `baetyl-init` of a node that is there reports, and its core does not."""
+        self._run(PUT_INIT_HEARD, {"namespace": namespace, "name": name, "now": micros(now)})
 
     def count_states(self, now: datetime) -> Mapping[State, int]:
         """How many nodes, of all namespaces, are in which state at *now*.
