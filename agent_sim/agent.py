@@ -19,7 +19,7 @@ import httpx
 from agent_sim.activation import Claim, activate
 from agent_sim.commands import Asked
 from agent_sim.device import Pace, State, step
-from agent_sim.errors import ActivationError, LinkLost
+from agent_sim.errors import ActivationError, LinkLost, UnreadableMessage
 from agent_sim.events import (
     Action,
     Apply,
@@ -44,8 +44,8 @@ from agent_sim.model import App
 from agent_sim.renewal import Pauses, Renewer
 from agent_sim.state import Identity, NodeDirectory
 from agent_sim.watch import Watch
-from broker.errors import BrokerError
-from broker.messages import Encoding, decode_message, encode_message
+from agent_sim.wire import WireFormat, decode, encode
+from broker.errors import MalformedTopic
 from broker.topics import TO_NODE, Channel, parse_topic, topic_for
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class AgentSettings:
     """How a node behaves; pauses in seconds (docs/protocol.md, "Activation", "Connection")."""
 
     broker: Address
-    encoding: Encoding = Encoding.JSON
+    encoding: WireFormat = WireFormat.JSON
     pace: Pace = field(default_factory=Pace)
     apply_delay: float = 2.0
     activation_pause: float = 45.0
@@ -295,8 +295,8 @@ class Agent:
     async def _read(self, raw: _Raw) -> None:
         try:
             _, channel = parse_topic(raw.topic)
-            message = decode_message(raw.payload)
-        except BrokerError as error:
+            message = decode(raw.payload)
+        except (MalformedTopic, UnreadableMessage) as error:
             self.bad_messages += 1
             logger.warning("%s cannot read a message on %s: %s", self.name, raw.topic, error)
             return
@@ -338,7 +338,7 @@ class Agent:
         """Hand a message to the connection, if there is one; say whether it took it."""
         if self._link is None or self.node_id is None:
             return False
-        payload = encode_message(action.message, self._settings.encoding)
+        payload = encode(action.message, self._settings.encoding)
         topic = topic_for(self.node_id, action.channel)
         if self._link.publish(topic, payload, action.qos):
             return True

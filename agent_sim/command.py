@@ -29,7 +29,7 @@ from agent_sim.fleet import Fleet, FleetResult, Member, open_network
 from agent_sim.link import Address
 from agent_sim.state import read_ca
 from agent_sim.watch import utc_now
-from broker.messages import Encoding
+from agent_sim.wire import WireFormat
 
 SPARE_FILES = 200
 """Open files beside one socket for each node."""
@@ -209,9 +209,9 @@ def _member(
     options: _Options, name: str, source: HostSource | SimulatedSource, index: int, directory: str
 ) -> Member:
     encodings = {
-        "json": (Encoding.JSON,),
-        "msgpack": (Encoding.MSGPACK,),
-        "mixed": (Encoding.JSON, Encoding.MSGPACK),
+        "json": (WireFormat.JSON,),
+        "msgpack": (WireFormat.MSGPACK,),
+        "mixed": (WireFormat.JSON, WireFormat.MSGPACK),
     }[options.encoding]
     settings = AgentSettings(
         broker=options.mqtt,

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent_sim.events import Actions, Note, Publish
 from agent_sim.model import App, Status, time_text
-from broker.messages import Kind, Message
+from agent_sim.wire import MessageKind, NodeMessage
 from broker.topics import Channel
 
 LINES_KEPT = 200
@@ -45,10 +45,10 @@ class Asked:
     # The server's clock less the node's own; None until the server has said.
     ahead: timedelta | None = None
 
-    def hearing(self, message: Message, now: datetime) -> "Asked":
+    def hearing(self, message: NodeMessage, now: datetime) -> "Asked":
         """With the server's clock as *message* says it; a command may have been on its way long."""
         told = _moment(message.meta.get("time"))
-        if told is None or message.kind == Kind.COMMAND:
+        if told is None or message.kind == MessageKind.COMMAND:
             return self
         return replace(self, ahead=told - now)
 
@@ -108,7 +108,7 @@ def read_command(content: Any) -> Command | None:
 def answer(own_id: str, status: str, *, output: str = "", cause: str = "") -> Publish:
     """Say what came of a command."""
     content = {"id": own_id, "status": status, "output": output, "cause": cause}
-    return Publish(Channel.COMMAND_RESPONSE, Message(Kind.COMMAND, content), qos=1)
+    return Publish(Channel.COMMAND_RESPONSE, NodeMessage(MessageKind.COMMAND, content), qos=1)
 
 
 def _moment(text: Any) -> datetime | None:

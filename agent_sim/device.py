@@ -43,7 +43,16 @@ from agent_sim.fetching import (
 )
 from agent_sim.model import App, Facts, Info, Status, Usage
 from agent_sim.reporting import report_content, stats_content
-from broker.messages import INTERVAL, REQUEST_ID, RUN, SEQUENCE, SYNC, Kind, Message, MetaValue
+from agent_sim.wire import (
+    INTERVAL,
+    REQUEST_ID,
+    RUN,
+    SEQUENCE,
+    SYNC,
+    MessageKind,
+    MetaValue,
+    NodeMessage,
+)
 from broker.topics import Channel
 
 _LONGEST_INTERVAL = 86_400  # seconds that may be said (docs/protocol.md, "Report")
@@ -140,7 +149,7 @@ def _report(state: State, now: datetime) -> tuple[State, Actions]:
     content = report_content(state.facts, state.usage, held, state.fetches, now, state.properties)
     interval = min(max(math.ceil(state.pace.interval), 1), _LONGEST_INTERVAL)
     meta: dict[str, MetaValue] = {SEQUENCE: state.seq, RUN: state.run, INTERVAL: interval}
-    message = Message(Kind.REPORT, content, meta)
+    message = NodeMessage(MessageKind.REPORT, content, meta)
     publish = Publish(Channel.REPORT, message, qos=1)
     return state, (publish, StartTimer(Timer.REPORT, state.pace.interval), *_answer_timer(state))
 
@@ -161,7 +170,7 @@ def _timer_due(state: State, timer: Timer, now: datetime) -> tuple[State, Action
         case Timer.ANSWER:
             return _report(replace(state, unanswered=state.unanswered + 1), now)
         case Timer.STATS:
-            stats = Message(Kind.STATS, stats_content(state.usage))
+            stats = NodeMessage(MessageKind.STATS, stats_content(state.usage))
             return state, (Publish(Channel.STATS, stats, qos=0), *_stats_timer(state))
         case Timer.REQUEST:
             return replace(state, request=None), ()
@@ -179,7 +188,7 @@ def _ask(state: State) -> tuple[State, Actions]:
     content = {
         "infos": [{"kind": i.kind.value, "name": i.name, "version": i.version} for i in infos]
     }
-    message = Message(Kind.DESIRE, content, {REQUEST_ID: request.id, SYNC: "true"})
+    message = NodeMessage(MessageKind.DESIRE, content, {REQUEST_ID: request.id, SYNC: "true"})
     return replace(state, requests=number, request=request), (
         Publish(Channel.DESIRE, message, qos=1),
         StartTimer(Timer.REQUEST, state.pace.request_timeout),
@@ -190,26 +199,26 @@ def _received(state: State, event: MessageReceived, now: datetime) -> tuple[Stat
     message = event.message
     state = replace(state, asked=state.asked.hearing(message, now))
     match event.channel, message.kind:
-        case Channel.COMMAND, Kind.COMMAND:
+        case Channel.COMMAND, MessageKind.COMMAND:
             return _command(state, message, now)
-        case Channel.COMMAND, Kind.ERROR:
+        case Channel.COMMAND, MessageKind.ERROR:
             return _trouble(state, f"error: {_code(message)} {message.content}")
-        case Channel.DELTA, Kind.REPORT:
+        case Channel.DELTA, MessageKind.REPORT:
             return _delta(state, message, now)
-        case Channel.DELTA, Kind.ERROR:
+        case Channel.DELTA, MessageKind.ERROR:
             answers = _sequence(message.meta.get(SEQUENCE))
             if answers == state.seq and message.meta.get(RUN, state.run) == state.run:
                 state = replace(state, answered=answers, unanswered=0)
             return _trouble(state, f"error: {_code(message)} {message.content}")
-        case Channel.DESIRE_RESPONSE, Kind.DESIRE:
+        case Channel.DESIRE_RESPONSE, MessageKind.DESIRE:
             return _values(state, message, now)
-        case Channel.DESIRE_RESPONSE, Kind.ERROR:
+        case Channel.DESIRE_RESPONSE, MessageKind.ERROR:
             return _refused(state, message)
         case _:
             return _trouble(state, f"odd kind {message.kind!r} on {event.channel}")
 
 
-def _command(state: State, message: Message, now: datetime) -> tuple[State, Actions]:
+def _command(state: State, message: NodeMessage, now: datetime) -> tuple[State, Actions]:
     """Do what is asked, once and in time, and answer."""
     command = read_command(message.content)
     if command is None:
@@ -253,11 +262,11 @@ def _trouble(state: State, text: str) -> tuple[State, Actions]:
     return replace(state, errors=state.errors + 1), (Note(text, is_trouble=True),)
 
 
-def _code(message: Message) -> str:
+def _code(message: NodeMessage) -> str:
     return str(message.meta.get("code", ""))
 
 
-def _delta(state: State, message: Message, now: datetime) -> tuple[State, Actions]:
+def _delta(state: State, message: NodeMessage, now: datetime) -> tuple[State, Actions]:
     """Obey a delta; an answer is obeyed unless a later report has been answered already."""
     answers = _sequence(message.meta.get(SEQUENCE))
     if answers is not None:
@@ -329,7 +338,7 @@ def _wanted(content: Any, held: Mapping[str, App]) -> tuple[Wanted, ...] | None:
     return tuple(result.values())
 
 
-def _values(state: State, message: Message, now: datetime) -> tuple[State, Actions]:
+def _values(state: State, message: NodeMessage, now: datetime) -> tuple[State, Actions]:
     request = state.request
     if request is None or message.meta.get(REQUEST_ID) != request.id:
         return state, ()
@@ -408,7 +417,7 @@ def _applied(state: State, outcomes: tuple[Outcome, ...], now: datetime) -> tupl
     return state, (Save(tuple(state.held.values())), *notes, *report)
 
 
-def _refused(state: State, message: Message) -> tuple[State, Actions]:
+def _refused(state: State, message: NodeMessage) -> tuple[State, Actions]:
     """Ask for each body alone after a request failed; give up, until the next delta, on one."""
     state, actions = _trouble(state, f"desire refused: {_code(message)} {message.content}")
     request = state.request

@@ -7,6 +7,7 @@ SimError
 │   ├── ActivationRefused    the server said no, and why
 │   ├── ActivationUnanswered the server did not say anything
 │   └── ActivationUnreadable the server said something else
+├── UnreadableMessage        the server said something that is no message of the protocol
 └── LinkLost                 no MQTT connection, or no longer
 """
 
@@ -63,6 +64,14 @@ class ActivationUnreadable(ActivationError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"unusable answer: {reason}")
+
+
+class UnreadableMessage(SimError):
+    """Bytes that are not a message of the protocol; *reason* names what is wrong."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
 
 
 class LinkLost(SimError):

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from agent_sim.model import App, Usage
-from broker.messages import Message
+from agent_sim.wire import NodeMessage
 from broker.topics import Channel
 
 
@@ -38,7 +38,7 @@ class MessageReceived:
     """The server said something."""
 
     channel: Channel
-    message: Message
+    message: NodeMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Publish:
     """Send *message*; drop it when there is no connection."""
 
     channel: Channel
-    message: Message
+    message: NodeMessage
     qos: int
 
 

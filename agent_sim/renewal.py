@@ -28,7 +28,7 @@ from agent_sim.errors import (
     ActivationUnreadable,
 )
 from agent_sim.state import Identity, NodeDirectory
-from broker.messages import REQUEST_ID, Kind, Message
+from agent_sim.wire import REQUEST_ID, MessageKind, NodeMessage
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class Renewer:
         client: httpx.AsyncClient,
         turn: asyncio.Semaphore,
         *,
-        publish: Callable[[Message], bool],
+        publish: Callable[[NodeMessage], bool],
         on_renewed: Callable[[], None],
         pauses: Pauses,
         clock: Callable[[], datetime],
@@ -139,7 +139,7 @@ class Renewer:
         self._failures = 0  # attempts to connect since the last that worked
         self._may_help = True  # another certificate, where connecting fails
         self._wake = asyncio.Event()
-        self._answer: asyncio.Future[Message] | None = None
+        self._answer: asyncio.Future[NodeMessage] | None = None
         self._questions = 0
 
     def connected(self) -> None:
@@ -153,7 +153,7 @@ class Renewer:
         self._failures += 1
         self._wake.set()
 
-    def answered(self, message: Message) -> None:
+    def answered(self, message: NodeMessage) -> None:
         """The server said something on `renew-response`."""
         mine = message.meta.get(REQUEST_ID) == str(self._questions)
         if mine and self._answer is not None and not self._answer.done():
@@ -210,14 +210,14 @@ class Renewer:
         self._questions += 1
         self._answer = asyncio.get_running_loop().create_future()
         meta = {REQUEST_ID: str(self._questions)}
-        if not self._publish(Message(Kind.RENEW, {"csr": csr}, meta)):
+        if not self._publish(NodeMessage(MessageKind.RENEW, {"csr": csr}, meta)):
             return None
         try:
             async with asyncio.timeout(self._pauses.patience):
                 message = await self._answer
         except TimeoutError:
             return None
-        if message.kind != Kind.RENEW or not isinstance(message.content, dict):
+        if message.kind != MessageKind.RENEW or not isinstance(message.content, dict):
             code = str(message.meta.get("code", ""))
             raise ActivationRefused(0, code, str(message.content))
         return {**message.content, "time": message.meta.get("time")}

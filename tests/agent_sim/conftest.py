@@ -26,7 +26,8 @@ from agent_sim.agent import Network
 from agent_sim.events import Connected, Started
 from agent_sim.state import read_ca
 from agent_sim.watch import Watch
-from broker.messages import Encoding, decode_message, encode_message, encoding_of
+from agent_sim.wire import NodeMessage
+from broker.messages import Encoding, Message, decode_message, encode_message, encoding_of
 from broker.topics import Channel, parse_topic, topic_for
 from tests.agent_sim.authority import Authority
 from tests.agent_sim.node import Node
@@ -215,10 +216,12 @@ class Responder:
         message = decode_message(payload)
         self.messages.append((node_id, channel, message))
         self.encodings[node_id] = encoding_of(payload)
-        answer = self.model.answer(channel, message)
+        heard = NodeMessage(message.kind, message.content, message.meta)
+        answer = self.model.answer(channel, heard)
         if answer is not None:
-            encoded = encode_message(answer[1], encoding_of(payload))
-            client.publish(topic_for(node_id, answer[0]), encoded)
+            where, said = answer
+            reply = Message(said.kind, said.content, said.meta)
+            client.publish(topic_for(node_id, where), encode_message(reply, encoding_of(payload)))
 
     def said(self, node_id: str, channel: Channel) -> list[Any]:
         return [m for who, where, m in list(self.messages) if (who, where) == (node_id, channel)]

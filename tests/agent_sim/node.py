@@ -13,7 +13,7 @@ from agent_sim.events import (
     Outcome,
     Publish,
 )
-from broker.messages import Kind, Message
+from agent_sim.wire import MessageKind, NodeMessage
 from broker.topics import Channel
 from tests.agent_sim.server_model import ServerModel
 
@@ -36,8 +36,8 @@ class Node:
         return self.done[begin:]
 
     def hear(self, channel: Channel, content: Any, **meta: Any) -> list[Action]:
-        kind = Kind.REPORT if channel is Channel.DELTA else Kind.DESIRE
-        return self.happen(MessageReceived(channel, Message(kind, content, meta)))
+        kind = MessageKind.REPORT if channel is Channel.DELTA else MessageKind.DESIRE
+        return self.happen(MessageReceived(channel, NodeMessage(kind, content, meta)))
 
     def obey(self, server: ServerModel) -> None:
         """Exchange messages with *server* and finish what is started, until nothing is left."""
@@ -57,7 +57,7 @@ def finished(action: Apply, cause: str = "") -> ApplyDone:
     return ApplyDone(tuple(Outcome(app.name, app.version, cause) for app in action.apps))
 
 
-def published(actions: list[Action], channel: Channel) -> list[Message]:
+def published(actions: list[Action], channel: Channel) -> list[NodeMessage]:
     return [a.message for a in actions if isinstance(a, Publish) and a.channel is channel]
 
 
@@ -65,8 +65,8 @@ def of(actions: list[Action], kind: type[Any]) -> list[Any]:
     return [action for action in actions if isinstance(action, kind)]
 
 
-def error(code: str, text: str = "no", **meta: Any) -> Message:
-    return Message(Kind.ERROR, text, {"code": code, **meta})
+def error(code: str, text: str = "no", **meta: Any) -> NodeMessage:
+    return NodeMessage(MessageKind.ERROR, text, {"code": code, **meta})
 
 
 def wanting(*apps: tuple[str, str]) -> dict[str, Any]:

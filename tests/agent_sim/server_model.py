@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from broker.messages import Kind, Message
+from agent_sim.wire import MessageKind, NodeMessage
 from broker.topics import Channel
 
 TIME = {"time": "2026-11-23T12:00:00Z"}
@@ -75,21 +75,21 @@ class ServerModel:
             return {}
         return {"apps": [{"name": n, "version": v} for n, v in self.versions.items()]}
 
-    def push(self) -> Message:
+    def push(self) -> NodeMessage:
         """What is pushed without a report: nothing of it is the node's, so all of it is told."""
         apps = [{"name": n, "version": v} for n, v in self.versions.items()]
-        return Message(Kind.REPORT, {"apps": apps}, TIME)
+        return NodeMessage(MessageKind.REPORT, {"apps": apps}, TIME)
 
-    def answer(self, channel: Channel, message: Message) -> tuple[Channel, Message] | None:
+    def answer(self, channel: Channel, message: NodeMessage) -> tuple[Channel, NodeMessage] | None:
         if channel is Channel.REPORT:
             reported = {app["name"]: app["version"] for app in message.content["apps"]}
             meta = {"seq": message.meta["seq"], "run": message.meta["run"], **TIME}
-            return Channel.DELTA, Message(Kind.REPORT, self.delta(reported), meta)
+            return Channel.DELTA, NodeMessage(MessageKind.REPORT, self.delta(reported), meta)
         if channel is Channel.DESIRE:
             return Channel.DESIRE_RESPONSE, self._desire(message)
         return None
 
-    def _desire(self, message: Message) -> Message:
+    def _desire(self, message: NodeMessage) -> NodeMessage:
         meta = {**message.meta, **TIME}
         allowed = {key for body in self.apps.values() for key in _mounted(body)}
         values = []
@@ -100,9 +100,11 @@ class ServerModel:
             else:
                 body = self.files.get((kind, name)) if (kind, name) in allowed else None
             if body is None:
-                return Message(Kind.ERROR, f"{name}?", {**meta, "code": "ResourceNotFound"})
+                return NodeMessage(
+                    MessageKind.ERROR, f"{name}?", {**meta, "code": "ResourceNotFound"}
+                )
             values.append({"kind": kind, "name": name, "version": body["version"], "value": body})
-        return Message(Kind.DESIRE, {"values": values}, meta)
+        return NodeMessage(MessageKind.DESIRE, {"values": values}, meta)
 
 
 def _mounted(body: Mapping[str, Any]) -> list[tuple[str, str]]:

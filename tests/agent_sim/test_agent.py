@@ -17,7 +17,7 @@ from agent_sim.errors import StateError
 from agent_sim.facts import SimulatedSource
 from agent_sim.link import Address
 from agent_sim.state import APPS, CERTIFICATE, NodeDirectory
-from broker.messages import Encoding
+from agent_sim.wire import WireFormat
 from broker.topics import Channel
 from tests.agent_sim.conftest import ActivationServer, Eventually, Mosquitto, Responder
 
@@ -29,7 +29,7 @@ def new_agent(
     network: Network,
     port: int,
     *,
-    encoding: Encoding = Encoding.JSON,
+    encoding: WireFormat = WireFormat.JSON,
     pace: Pace | None = None,
 ) -> Agent:
     settings = AgentSettings(
@@ -55,14 +55,14 @@ async def running(agent: Agent) -> AsyncIterator[Agent]:
 
 
 @pytest.mark.mosquitto
-@pytest.mark.parametrize("encoding", list(Encoding))
+@pytest.mark.parametrize("encoding", list(WireFormat))
 async def test_a_new_node_comes_to_run_what_it_should(
     tmp_path: Path,
     network: Network,
     mosquitto: Mosquitto,
     responder: Responder,
     eventually: Eventually,
-    encoding: Encoding,
+    encoding: WireFormat,
 ) -> None:
     responder.model.put_file("configuration", "conf")
     responder.model.put_app("web", ("configuration", "conf"), replica=2)

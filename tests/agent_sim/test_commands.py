@@ -9,7 +9,7 @@ from agent_sim.commands import IDS_KEPT, Asked
 from agent_sim.device import State
 from agent_sim.events import Apply, Connected, MessageReceived, Save, Started
 from agent_sim.model import Status, time_text
-from broker.messages import Kind, Message
+from agent_sim.wire import MessageKind, NodeMessage
 from broker.topics import Channel
 from tests.agent_sim.node import NOW, Node, finished, of, published
 from tests.agent_sim.server_model import ServerModel
@@ -17,13 +17,13 @@ from tests.agent_sim.server_model import ServerModel
 
 def ask(node: Node, command: str, own_id: str = "c1", **more: Any) -> list[Any]:
     content = {"id": own_id, "command": command, "seconds": 30, **more}
-    message = Message(Kind.COMMAND, content, {"time": time_text(NOW)})
+    message = NodeMessage(MessageKind.COMMAND, content, {"time": time_text(NOW)})
     return node.happen(MessageReceived(Channel.COMMAND, message))
 
 
 def answers(actions: list[Any]) -> list[dict[str, Any]]:
     messages = published(actions, Channel.COMMAND_RESPONSE)
-    assert {message.kind for message in messages} <= {Kind.COMMAND}
+    assert {message.kind for message in messages} <= {MessageKind.COMMAND}
     return [message.content for message in messages]
 
 
@@ -131,6 +131,8 @@ def test_a_command_that_comes_too_late_by_the_clock_of_the_server_is_dropped(nod
     [None, {}, {"id": 1, "command": "report"}, {"id": "c", "command": "logs", "lines": 0}],
 )
 def test_what_cannot_be_read_is_trouble(node: Node, content: Any) -> None:
-    node.happen(MessageReceived(Channel.COMMAND, Message(Kind.COMMAND, content)))
-    node.happen(MessageReceived(Channel.COMMAND, Message(Kind.ERROR, "no", {"code": "X"})))
+    node.happen(MessageReceived(Channel.COMMAND, NodeMessage(MessageKind.COMMAND, content)))
+    node.happen(
+        MessageReceived(Channel.COMMAND, NodeMessage(MessageKind.ERROR, "no", {"code": "X"}))
+    )
     assert node.state.errors == 2

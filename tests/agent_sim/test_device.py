@@ -15,7 +15,7 @@ from agent_sim.events import (
     TimerDue,
 )
 from agent_sim.model import Usage
-from broker.messages import REQUEST_ID
+from agent_sim.wire import REQUEST_ID
 from broker.topics import Channel
 from tests.agent_sim.node import Node, error, finished, of, published, wanting
 from tests.agent_sim.server_model import ServerModel

@@ -21,7 +21,7 @@ from agent_sim.events import (
     TimerDue,
 )
 from agent_sim.model import App
-from broker.messages import Message
+from agent_sim.wire import NodeMessage
 from broker.topics import Channel
 from tests.agent_sim.node import Node, finished
 from tests.agent_sim.server_model import ServerModel
@@ -39,8 +39,8 @@ class NodeAndServer(RuleBasedStateMachine):
         self.node = Node(State(run="r0"))
         self.starts = 0
         self.looked = 0
-        self.up: list[tuple[Channel, Message]] = []
-        self.down: list[tuple[Channel, Message]] = []
+        self.up: list[tuple[Channel, NodeMessage]] = []
+        self.down: list[tuple[Channel, NodeMessage]] = []
         self.applying: list[Apply] = []
         self.timers: set[Timer] = set()
         self.saved: tuple[App, ...] = ()
@@ -62,7 +62,7 @@ class NodeAndServer(RuleBasedStateMachine):
                 case Note():
                     pass
 
-    def check(self, channel: Channel, message: Message) -> None:
+    def check(self, channel: Channel, message: NodeMessage) -> None:
         if channel is Channel.DESIRE:
             assert 1 <= len(message.content["infos"]) <= 100
         if channel is not Channel.REPORT:

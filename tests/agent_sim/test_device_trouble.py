@@ -18,7 +18,7 @@ from agent_sim.events import (
     TimerDue,
 )
 from agent_sim.model import App, Status
-from broker.messages import REQUEST_ID, Message
+from agent_sim.wire import REQUEST_ID, NodeMessage
 from broker.topics import Channel
 from tests.agent_sim.node import Node, error, published, wanting
 from tests.agent_sim.server_model import ServerModel
@@ -53,7 +53,7 @@ def test_a_delta_that_cannot_be_read_changes_nothing(node: Node, content: Any) -
 def test_errors_are_counted_and_the_node_goes_on(node: Node, server: ServerModel) -> None:
     node.happen(MessageReceived(Channel.DELTA, error("RequestParamInvalid", seq=1)))
     node.happen(MessageReceived(Channel.DESIRE_RESPONSE, error("ResourceNotFound")))
-    node.happen(MessageReceived(Channel.DELTA, Message("mystery")))
+    node.happen(MessageReceived(Channel.DELTA, NodeMessage("mystery")))
     assert node.state.errors == 3
     node.obey(server)
     assert node.state.is_converged

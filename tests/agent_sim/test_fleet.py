@@ -15,7 +15,7 @@ from agent_sim.fleet import Fleet, FleetResult, Member
 from agent_sim.link import Address
 from agent_sim.model import Usage
 from agent_sim.state import read_ca
-from broker.messages import Encoding
+from agent_sim.wire import WireFormat
 from tests.agent_sim.authority import Authority
 from tests.agent_sim.conftest import ActivationServer, Eventually, Mosquitto, Responder
 
@@ -31,7 +31,7 @@ def members(count: int, path: Path, port: int) -> list[Member]:
     return [
         Member(
             Claim(batch="b", fingerprint=f"n{index}"),
-            replace(settings, encoding=list(Encoding)[index % 2]),
+            replace(settings, encoding=list(WireFormat)[index % 2]),
             SimulatedSource(index, 1),
             path / f"n{index}",
         )

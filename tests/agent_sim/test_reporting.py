@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from agent_sim.fetching import Fetch, Wanted
 from agent_sim.model import App, Facts, Status, Usage, time_text
 from agent_sim.reporting import report_content, stats_content
-from broker.messages import Encoding, Message, decode_message, encode_message
+from agent_sim.wire import NodeMessage, WireFormat, decode, encode
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 FACTS = Facts({"hostname": "h"}, Usage("4", "4096"))
@@ -49,9 +49,9 @@ def test_a_report_is_a_snapshot_of_everything() -> None:
 
 
 def test_a_report_survives_both_encodings() -> None:
-    message = Message("report", report_content(FACTS, Usage("1", "1"), [WEB], [], NOW))
-    for encoding in Encoding:
-        assert decode_message(encode_message(message, encoding)) == message
+    message = NodeMessage("report", report_content(FACTS, Usage("1", "1"), [WEB], [], NOW))
+    for encoding in WireFormat:
+        assert decode(encode(message, encoding)) == message
 
 
 def test_what_could_not_be_fetched_is_failed_but_not_among_the_apps() -> None:
