@@ -17,7 +17,7 @@ from cloud.core.listing import FieldTerm, Place
 from cloud.core.selectors import Operator, Selector, Term
 from cloud.store.parts.part import Run
 from cloud.store.rows import Parameters, Row, micros
-from cloud.store.statements import Fragment, fragment, joined
+from cloud.store.statements import Fragment, fragment, joined, numbered
 
 NODE = "node"
 """Kind of the labels of nodes; the other kinds are those of resources."""
@@ -196,10 +196,10 @@ class Selection:
         is_one_value = first.operator is Operator.IN and len(set(first.values)) == 1
         test = ONE_VALUE if is_one_value else _TESTS[first.operator]
         number = self._number(first)
-        return [AMONG_LABELS.numbered(number), test.numbered(number)]
+        return [numbered(AMONG_LABELS, number), numbered(test, number)]
 
     def _has(self, term: Term) -> Fragment:
-        return joined(HAS_LABEL, _TESTS[term.operator], _CLOSE).numbered(self._number(term))
+        return numbered(joined(HAS_LABEL, _TESTS[term.operator], _CLOSE), self._number(term))
 
     def _number(self, term: Term) -> int:
         number = self._numbers.get(term)
@@ -217,7 +217,7 @@ class Selection:
         number = len(self._values)
         self._values[f"field_{number}"] = term.value
         test = NAME_IS if term.field == "name" else NAMESPACE_IS
-        return (joined(_NOT, test) if term.negated else test).numbered(number)
+        return numbered(joined(_NOT, test) if term.negated else test, number)
 
 
 def _opposite(term: Term) -> Term:

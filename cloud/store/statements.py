@@ -17,6 +17,7 @@ the code that runs it: not its words, not its line breaks.
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z_0-9#]*)")
 
@@ -53,9 +54,9 @@ _POSTGRES: Mapping[str, object] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Fragment:
-    """A piece of a statement."""
+    """A piece of a statement; one is no other, whatever its text."""
 
     # The text with parameters as sqlite3 reads them.
     sqlite: str
@@ -71,18 +72,8 @@ class Fragment:
         """All tables that the statement has to do with."""
         return self.reads | self.writes
 
-    def numbered(self, number: int) -> "Fragment":
-        """The same with parameters of its own: `_#` in their names becomes *number*."""
-        own = f"_{number}"
-        return Fragment(
-            self.sqlite.replace("_#", own),
-            self.postgres.replace("_#", own),
-            self.reads,
-            self.writes,
-        )
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Statement(Fragment):
     """A whole statement."""
 
@@ -102,6 +93,16 @@ def statement(text: str, *, reads: Collection[str] = (), writes: Collection[str]
     return joined(fragment(text, reads=reads, writes=writes))
 
 
+@lru_cache(maxsize=4096)
+def numbered(piece: Fragment, number: int) -> Fragment:
+    """*piece* with parameters of its own: `_#` in their names becomes *number*."""
+    own = f"_{number}"
+    sqlite, postgres = piece.sqlite.replace("_#", own), piece.postgres.replace("_#", own)
+    return Fragment(sqlite, postgres, piece.reads, piece.writes)
+
+
+# The same fragments come again and again: what is selected differs in its parameters alone.
+@lru_cache(maxsize=256)
 def joined(*fragments: Fragment) -> Statement:
     """The statement made of *fragments*, in their order."""
     writes = frozenset[str]().union(*(each.writes for each in fragments))

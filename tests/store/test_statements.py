@@ -26,7 +26,7 @@ from cloud.store.postgres import migrate as migrate_postgres
 from cloud.store.rows import Parameters, Row
 from cloud.store.sealing import KEY_BYTES, Sealer
 from cloud.store.selection import NODE, Selection
-from cloud.store.statements import Statement, fragment, joined, statement
+from cloud.store.statements import Statement, fragment, joined, numbered, statement
 from cloud.store.tables.definition import definition, trigger
 from cloud.store.transaction import Transaction
 from tests.postgres import NEEDS_POSTGRES, Postgres
@@ -205,7 +205,7 @@ def test_an_unknown_marker_is_refused() -> None:
 def test_fragments_are_joined_with_their_tables_and_parameters_of_their_own() -> None:
     beginning = fragment("INSERT INTO a ", writes={"a"})
     part = fragment("SELECT b FROM b, a WHERE b = :b_#", reads={"a", "b"})
-    one = joined(beginning, part.numbered(7))
+    one = joined(beginning, numbered(part, 7))
     assert one.sqlite == "INSERT INTO a SELECT b FROM b, a WHERE b = :b_7"
     assert one.postgres == "INSERT INTO a SELECT b FROM b, a WHERE b = %(b_7)s"
     assert (one.reads, one.writes) == (frozenset("b"), frozenset("a"))
