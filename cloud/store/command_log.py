@@ -25,7 +25,7 @@ def append_entry(database: Database, directory: Path, entry: Entry) -> bool:
     witness = load_or_create_witness(directory)
     sealer = load_or_create_sealer(directory / "secrets.key")
     head = database.in_transaction(lambda run: append_with(run, sealer, witness, entry))
-    witness.note(head)
+    witness.record(head)
     return True
 
 

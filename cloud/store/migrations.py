@@ -12,6 +12,7 @@ from sqlite_utils import Database, Migrations
 from cloud.errors import Unavailable
 from cloud.store.tables import (
     agents,
+    audit,
     commands,
     events,
     first,
@@ -35,7 +36,7 @@ STEPS: tuple[Step, ...] = (
     ("0006_properties", first.PROPERTIES),
     ("0007_revocation", first.REVOCATION),
     ("0008_uses", first.USES),
-    ("0009_audit", first.AUDIT),
+    ("0009_audit", audit.AUDIT),
     ("0010_deploys", first.DEPLOYS),
     ("0011_record_names", first.RECORD_NAMES),
     ("0012_callbacks", first.CALLBACKS),

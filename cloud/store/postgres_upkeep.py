@@ -1,4 +1,4 @@
-"""A PostgreSQL database, to somebody who is no server: a `Database` as in `upkeep`."""
+"""A PostgreSQL database, as commands use it: a `Database` of `upkeep`."""
 
 import contextlib
 import threading
@@ -42,7 +42,7 @@ class PostgresDatabase:
         self._url = url
 
     def missing(self) -> Path | None:
-        """As in `Database`: every use says why not."""
+        """As in `Database`: every use raises Unavailable with the reason."""
         return None
 
     @contextlib.contextmanager

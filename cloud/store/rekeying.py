@@ -1,7 +1,7 @@
 """Seal everything with a new key, so that it can be opened at any moment, with whatever is there.
 
 The new key lies beside the old one, in a file of its own, until all is sealed with it. Which of the
-two is the key is said by the database alone: its check can be opened by one of them only.
+two is the key follows from the database: its check can be opened by one of them only.
 """
 
 import os
@@ -51,10 +51,10 @@ def rekey(
 ) -> int:
     """Make a new key and seal all documents of *database* with it; how many there are.
 
-    *entry* says so in the audit log, in the same transaction.
+    *entry* is appended to the audit log, in the same transaction.
 
     Unavailable while a server uses the database, and if *key* is not the key of it. *reached* is
-    told each point at which a crash would leave something else behind.
+    called with each point at which a crash would leave something else behind.
     """
     if missing := database.missing() or (None if key.exists() else key):
         raise Unavailable(f"there is no {missing}")
@@ -74,7 +74,7 @@ def rekey(
 
         count, head = database.in_transaction(reseal)
         if head is not None:
-            witness.note(head)
+            witness.record(head)
         reached("committed")
         _put_in_place(key)
         reached("in place")
@@ -85,7 +85,7 @@ def rekey(
 def settle_key(database: Database, key: Path) -> None:
     """Finish a re-keying that was cut short, or undo it; to be called before *key* is read."""
     if _beside(key).exists():
-        # Whoever changes the key is alone; other servers may be there.
+        # A change of the key takes an exclusive lock; other servers may be running here.
         with database.held(alone=False):
             _settle(database, key)
 

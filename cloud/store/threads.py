@@ -194,7 +194,7 @@ class ThreadedStore(ABC):
         if tx.recorded_events:
             self._wake(EVENTS)
         if tx.appended is not None:
-            self._witness.note(tx.appended)
+            self._witness.record(tx.appended)
         return result
 
     def _read(self, work: Callable[[Transaction], T]) -> T:

@@ -1,4 +1,4 @@
-"""A database, to somebody who is no server."""
+"""A database, as commands use it beside a server or without one."""
 
 import contextlib
 import sqlite3
@@ -20,7 +20,7 @@ from cloud.store.statements import Statement, statement
 T = TypeVar("T")
 
 LOCK_WAIT = timedelta(seconds=5)
-"""How long to wait while somebody else locks the database."""
+"""How long to wait while another process locks the database."""
 
 Rows = Callable[[Statement], Iterable[Row]]
 """All rows of a statement without parameters, a few at a time."""
@@ -45,7 +45,7 @@ class Database(Protocol):
         ...
 
     def held(self, *, alone: bool) -> AbstractContextManager[None]:
-        """Keep out who wants to be alone, or everybody; Unavailable if somebody is there so."""
+        """Hold a shared lock on the database, or an exclusive one; Unavailable if that fails."""
         ...
 
     def in_transaction(self, work: Callable[[Run], T]) -> T:
@@ -87,7 +87,7 @@ class SqliteDatabase:
 
     @contextlib.contextmanager
     def held(self, *, alone: bool) -> Iterator[None]:
-        """As in `Database`; nobody shares a file."""
+        """As in `Database`; the lock of a file is always exclusive."""
         ownership = Ownership(self._path)
         try:
             yield

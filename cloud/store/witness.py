@@ -30,12 +30,12 @@ class Witness:
         # Whether the log was written with another key, which is lost.
         self.has_new_key = has_new_key
         self._head_file = head_file
-        self._noting = threading.Lock()
-        # Number of the head that was noted last, by this server.
-        self._noted = 0
+        self._recording = threading.Lock()
+        # Number of the head that this server recorded last.
+        self._recorded = 0
 
     def head(self) -> Head | None:
-        """The head last noted; None if there never was one. Unavailable if it cannot be read."""
+        """The head recorded last; None if there never was one. Unavailable if it cannot be read."""
         try:
             number, code = self._head_file.read_text(encoding="ascii").split()
             return Head(int(number), code)
@@ -44,18 +44,18 @@ class Witness:
         except (OSError, ValueError) as error:
             raise Unavailable(f"{self._head_file} does not hold the head of a log") from error
 
-    def note(self, head: Head) -> None:
-        """Note a head that is committed: after a crash what is noted is never ahead of the log.
+    def record(self, head: Head) -> None:
+        """Record a head that is committed: after a crash the record is never ahead of the log.
 
         Where it cannot be written the next one stands for it.
         """
-        with self._noting:
-            if head.number > self._noted:
-                self._noted = head.number
+        with self._recording:
+            if head.number > self._recorded:
+                self._recorded = head.number
                 try:
                     self._write(f"{head.number} {head.code}")
                 except OSError as error:
-                    logger.warning("cannot note how far the audit log goes: %s", error)
+                    logger.warning("cannot record how far the audit log goes: %s", error)
 
     def _write(self, text: str) -> None:
         number = os.open(self._head_file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -66,7 +66,7 @@ class Witness:
 def load_or_create_witness(directory: Path, *, has_new_key: bool = False) -> Witness:
     """The witness whose files are in *directory*, made at the first time; see `load_or_create_key`.
 
-    Who has the database alone has neither; that is what they are for. *has_new_key* has a log go on
+    An attacker who has the database alone has neither. *has_new_key* has a log go on
     whose key is lost.
     """
     key = load_or_create_key(directory / KEY_FILE)
