@@ -217,7 +217,13 @@ async def open_cloud(
         _warn_of_ends(ends(), now)
         measures = open_metrics(opened, store, clock=now_utc, timer=time.monotonic, ends=ends)
         commands = CommandSender(opened.hub, store, now_utc, measures)
-        feed = EventFeed(store, now_utc, wake_callbacks=callbacks.wake, metrics=measures.metrics)
+        feed = EventFeed(
+            store,
+            now_utc,
+            wake_callbacks=callbacks.wake,
+            metrics=measures.metrics,
+            per_minute=settings.node_events_per_minute,
+        )
         integrity = open_integrity(settings, measures.metrics, clock=now_utc)
         people = rest_app(
             store,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cloud.core.folding import NODE_EVENTS_PER_MINUTE
 from cloud.core.names import LOOPBACK, check_namespace, is_address, is_host_name
 from cloud.core.rate import Rate
 from cloud.core.revisions import REVISIONS_KEPT
@@ -70,6 +71,7 @@ _LEAST: Mapping[str, int] = {
     "max_connections": 1,
     **dict.fromkeys(("requests_per_second", "denials_per_minute", "integrity_hours"), 0),
     **dict.fromkeys(("node_messages_per_second", "node_bytes_per_second"), 0),
+    "node_events_per_minute": 0,
 }
 
 
@@ -227,6 +229,13 @@ class Settings:
         metadata=_help(
             "Revisions of each app, configuration, secret and registry that are kept; the oldest go"
             " first."
+        ),
+    )
+    node_events_per_minute: int = field(
+        default=NODE_EVENTS_PER_MINUTE,
+        metadata=_help(
+            "Events of one node and type that are shown in a minute, before more are folded into"
+            " one; 0: no limit."
         ),
     )
     integrity_hours: int = field(

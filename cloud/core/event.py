@@ -61,7 +61,8 @@ def family_of(event_type: str) -> str:
 class Event(msgspec.Struct, frozen=True):
     """Something that happened to the thing of that *kind* and *name*; *data* can be JSON.
 
-    *actor* is None where nobody did it.
+    *actor* is None where nobody did it. Where *count* of the like were folded into one it is the
+    last of them, and *first_time* is when the first happened.
     """
 
     type: str
@@ -72,6 +73,8 @@ class Event(msgspec.Struct, frozen=True):
     message: str
     data: Mapping[str, Any] = {}
     actor: Actor | None = None
+    count: int = 1
+    first_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,8 @@ def event_value(numbered: NumberedEvent) -> dict[str, Any]:
         "actor": {"kind": by.kind, "name": by.name} if by else None,
         "message": event.message,
         "data": event.data,
+        "count": event.count,
+        "firstTime": precise_time_text(event.first_time or event.time),
     }
 
 

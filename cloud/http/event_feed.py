@@ -13,16 +13,24 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from cloud.core.event import EventFilter, NumberedEvent
+from cloud.core.folding import NODE_EVENTS_PER_MINUTE
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Unavailable
 from cloud.http.metrics import Metrics
-from cloud.operations.events import follow_events, number_events
+from cloud.operations.events import (
+    follow_events,
+    has_new_events,
+    number_events,
+)
 from cloud.store.interface import NotifyingStore, Transaction
 
 logger = logging.getLogger(__name__)
 
 GROUP = 200
 """Events that get their numbers in one transaction, at most."""
+
+FOLDED = "node_events"
+"""Name of the bound beyond which events are folded."""
 
 KEPT = 1000
 """The newest events, kept in memory."""
@@ -46,10 +54,15 @@ class EventFeed:
         *,
         wake_callbacks: Callable[[], None],
         metrics: Metrics | None = None,
+        per_minute: int = NODE_EVENTS_PER_MINUTE,
     ) -> None:
+        """*per_minute* is how many events of one node and type are shown before more are folded."""
         self._store = store
         self._clock = clock
         self._wake_callbacks = wake_callbacks
+        self._per_minute = per_minute
+        # Events that this server folded into others.
+        self._folded = 0.0
         # The newest events without a gap, those after `_begin` up to `_last`; None: not read yet.
         self._newest: deque[NumberedEvent] = deque(maxlen=KEPT)
         self._last: int | None = None
@@ -62,6 +75,7 @@ class EventFeed:
         if metrics is not None:
             text = "Events that this server gave their numbers."
             metrics.add_counter("edgesync_events", text, lambda: self._counts, label="type")
+            metrics.limits.add_source(lambda: {FOLDED: self._folded})
 
     async def run(self) -> None:
         """Give numbers and read what is new until cancelled."""
@@ -80,10 +94,13 @@ class EventFeed:
     async def round(self) -> bool:
         """Give some events their numbers and read what is new; say whether there was any."""
         has_more = False
-        if await self._store.read(lambda tx: tx.has_new_events()):
-            now = self._clock()
-            numbered = await self._store.write(lambda tx: number_events(tx, limit=GROUP, now=now))
-            has_more = bool(numbered.events)
+        now = self._clock()
+        if await self._store.read(lambda tx: has_new_events(tx, now=now)):
+            numbered = await self._store.write(
+                lambda tx: number_events(tx, limit=GROUP, now=now, per_minute=self._per_minute)
+            )
+            has_more = bool(numbered.taken)
+            self._folded += numbered.folded
             for each in numbered.events:
                 self._counts[each.event.type] = self._counts.get(each.event.type, 0) + 1
             if numbered.has_deliveries:

@@ -13,6 +13,7 @@ from cloud.core.changes import Noun
 from cloud.core.deploys import Deploy, Outcome
 from cloud.core.desired import AppVersion
 from cloud.core.event import Event, EventFilter, EventRange, NumberedEvent
+from cloud.core.folding import NODE_EVENTS_PER_MINUTE, after_showing, fold, key_of
 from cloud.core.listing import Page, PageOptions, Place
 from cloud.core.readiness import QUIET, Pace
 from cloud.core.times import precise_time_text
@@ -156,26 +157,57 @@ def note_ends(tx: Transaction, *, now: datetime) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """Events that have got their numbers, and whether callbacks are to be told of some."""
+    """Events that have got their numbers, and whether callbacks are to be told of some.
+
+    *taken* is how many were looked at, *folded* how many of the numbered ones are in others.
+    """
 
     events: Sequence[NumberedEvent]
     has_deliveries: bool
+    taken: int = 0
+    folded: int = 0
 
 
-def number_events(tx: Transaction, *, limit: int, now: datetime) -> Numbered:
+def has_new_events(tx: Transaction, *, now: datetime) -> bool:
+    """Say whether there is something for `number_events` to do."""
+    return tx.has_new_events() or tx.has_ended_folds(now)
+
+
+def number_events(
+    tx: Transaction, *, limit: int, now: datetime, per_minute: int = NODE_EVENTS_PER_MINUTE
+) -> Numbered:
     """Give up to *limit* events their numbers, and put them in the queues of who wants them.
 
-    For one transaction at a time. A callback for which WAITING_LIMIT wait is not told of more, and
-    that shows.
+    For one transaction at a time. Of one node and type *per_minute* are shown in a minute, others
+    are folded into one (0: none are). A callback for which WAITING_LIMIT wait is not told of more,
+    and that shows.
     """
-    events = tx.number_events(limit)
+    taken = 0
+
+    def admit(events: Sequence[Event]) -> Sequence[Event]:
+        nonlocal taken
+        ended = tx.take_ended_folds(now, limit)
+        folds = {
+            key: after_showing(one, now=now, limit=per_minute) for key, one in ended if one.folded
+        }
+        if folds:
+            tx.put_event_folds(folds)
+        shown, changed = fold(
+            events, tx.event_folds({key_of(one) for one in events}), now=now, limit=per_minute
+        )
+        if changed:
+            tx.put_event_folds(changed)
+        taken = len(events) + len(ended)
+        return [*(one.folded for _, one in ended if one.folded), *shown]
+
+    events = tx.number_events(limit, admit)
     queued = False
     for namespace in sorted({each.event.namespace for each in events}):
         own = [each for each in events if each.event.namespace == namespace]
         for callback in tx.list_callbacks(namespace, _ALL_CALLBACKS).items:
             if callback.spec.events:
                 queued |= _queue(tx, callback, own, now)
-    return Numbered(events, queued)
+    return Numbered(events, queued, taken, sum(each.event.count - 1 for each in events))
 
 
 def _queue(

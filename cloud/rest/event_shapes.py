@@ -21,7 +21,10 @@ class DoerAnswer(Answer):
 
 
 class EventAnswer(Answer):
-    """Something that happened; `actor` is null where nobody did it."""
+    """Something that happened; `actor` is null where nobody did it.
+
+    `count` is how often, from `firstTime` to `time`, where a node repeated it.
+    """
 
     id: str
     time: str
@@ -31,3 +34,5 @@ class EventAnswer(Answer):
     actor: DoerAnswer | None
     message: str
     data: dict[str, Any]
+    count: int
+    first_time: str

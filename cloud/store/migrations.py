@@ -53,6 +53,7 @@ STEPS: tuple[Step, ...] = (
     ("0023_write_probe", probe.PROBE),
     ("0024_ended_sessions", sessions.ENDED_SESSIONS),
     ("0025_init_reports", agents.INIT_REPORTS),
+    ("0026_event_folds", events.EVENT_FOLDS),
 )
 """Every migration there ever was, by its id, in their order."""
 

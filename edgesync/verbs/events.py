@@ -121,4 +121,8 @@ def _show(event: Mapping[str, Any], output: str) -> None:
         f"  {in_line(subject.get('kind'))}/{in_line(subject.get('name'))}"
         f"  {in_line(event.get('message'))}"
     )
+    count = event.get("count", 1)
+    if count != 1:
+        since = in_line(event.get("firstTime"))[:_TO_SECONDS]
+        line = f"{line}  ({in_line(count)} times since {since}Z)"
     click.echo(f"{line}  (by {in_line(actor)})" if actor else line)

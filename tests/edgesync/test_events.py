@@ -9,16 +9,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from edgesync.event_stream import Event, events_in
+from cloud.core.event import Event
+from cloud.core.folding import WINDOW
+from cloud.store.interface import Transaction
+from edgesync import event_stream
+from edgesync.event_stream import events_in
 from tests.edgesync.conftest import Shell
 from tests.rest.conftest import describe
 from tests.serving import serving
+from tests.store.conftest import NOW
 
 STREAM = (
     ": a comment\nid: 7\n\nid: 8\nevent: a\ndata: {\u2028}\r\n\r\n:\nevent: b\ndata: 1\ndata:2\n\n"
     "event: broken off"
 ).encode()
-EVENTS = [Event("7", "", ""), Event("8", "a", "{\u2028}"), Event("8", "b", "1\n2")]
+EVENTS = [
+    event_stream.Event("7", "", ""),
+    event_stream.Event("8", "a", "{\u2028}"),
+    event_stream.Event("8", "b", "1\n2"),
+]
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=8))
@@ -51,6 +60,21 @@ async def test_what_happened_is_listed_and_watched(described: Shell) -> None:
     shown = await described.run("events", "app", "-o", "json")
     assert json.loads(shown.stdout)["type"] == "app.created"
     await described.run("watch", "node/a", "node/b", code=2)
+
+
+async def test_folded_events_say_how_many_they_were(shell: Shell) -> None:
+    def flap(tx: Transaction) -> None:
+        for _ in range(20):
+            tx.record_event(Event("node.failed", "default", "node", "n1", NOW, "it failed"))
+
+    world = shell.world
+    await world.store.write(flap)
+    await world.feed.round()
+    world.clock.now += WINDOW
+    await world.feed.round()
+    lines = (await shell.run("events", "node/n1")).stdout.splitlines()
+    assert lines[-1].endswith("it failed  (10 times since 2026-01-02T03:04:05Z)")
+    assert lines[-2].endswith("it failed")
 
 
 async def test_after_a_loss_it_goes_on_where_it_was(shell: Shell) -> None:

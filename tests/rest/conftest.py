@@ -138,8 +138,10 @@ async def open_world(
     key.chmod(0o600)
     async with open_store(tmp_path) as store:
         assert isinstance(store, NotifyingStore)
-        feed = EventFeed(store, clock, wake_callbacks=lambda: woken.append("callbacks"))
         metrics = Metrics()
+        feed = EventFeed(
+            store, clock, wake_callbacks=lambda: woken.append("callbacks"), metrics=metrics
+        )
         ends = {"root": clock.now + timedelta(days=1000)}
         add_certificate_metrics(metrics, store, clock, lambda: ends)
         add_store_metrics(metrics, store, clock, lambda: clock.now.timestamp())

@@ -189,6 +189,7 @@ LIMITS: Mapping[str, str] = {
     "streams of events": f"{StreamLimits().total}",
     "the same, of one token": f"{StreamLimits().of_one}",
     "time in which a stream takes nothing": span(StreamLimits().patience),
+    "events of one node and type that are shown": f"{SET.node_events_per_minute} a minute",
     "events": f"{SET.events_kept:,}",
     "age of an event": f"{SET.events_days} days",
     "apps that one event names": f"{events.APPS_NAMED}",

@@ -1,12 +1,13 @@
 """Events: recorded where they happen, numbered one transaction after the other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 
 from cloud.core.audit import Actor
 from cloud.core.event import Event, EventFilter, EventRange, NumberedEvent, family_of
+from cloud.core.folding import Fold
 from cloud.core.tokens import EVERYWHERE
 from cloud.store.parts.part import NOTHING, Part, Run
 from cloud.store.rows import Parameters, Row, document, micros, moment
@@ -54,6 +55,30 @@ PUT_EVENTS_GONE = statement(
     "UPDATE event_head SET gone = :gone WHERE id = 1",
     writes={"event_head"},
 )
+EVENT_FOLDS = statement(
+    """
+    SELECT key, document FROM event_fold WHERE key IN (SELECT given.value FROM {elements[keys]})
+    """,
+    reads={"event_fold"},
+)
+PUT_EVENT_FOLD = statement(
+    """
+    INSERT INTO event_fold (key, ends, document) VALUES (:key, :ends, :document)
+    ON CONFLICT (key) DO UPDATE SET ends = excluded.ends, document = excluded.document
+    """,
+    writes={"event_fold"},
+)
+ANY_ENDED_FOLD = statement(
+    "SELECT key FROM event_fold WHERE ends <= :now LIMIT 1", reads={"event_fold"}
+)
+TAKE_ENDED_FOLDS = statement(
+    """
+    DELETE FROM event_fold WHERE key IN
+        (SELECT key FROM event_fold WHERE ends <= :now ORDER BY ends, key LIMIT :limit)
+    RETURNING key, document
+    """,
+    writes={"event_fold"},
+)
 DELETE_EVENTS = statement("DELETE FROM event WHERE number <= :gone", writes={"event"})
 
 # fragments of statements that filter: a beginning, conditions, an end
@@ -90,9 +115,13 @@ class _EventDocument(msgspec.Struct, omit_defaults=True):
     message: str
     data: dict[str, object] = {}
     actor: tuple[str, str, str] | None = None
+    count: int = 1
+    # Microseconds since 1970; 0: the time of the event.
+    first_time: int = 0
 
 
 _DOCUMENT = msgspec.json.Decoder(_EventDocument)
+_FOLD = msgspec.json.Decoder(Fold)
 
 
 class EventPart(Part):
@@ -114,24 +143,50 @@ class EventPart(Part):
         """Whether some have no number yet."""
         return bool(self._run(ANY_NEW_EVENT, NOTHING))
 
-    def number_events(self, limit: int) -> Sequence[NumberedEvent]:
-        """Give up to *limit* of them numbers, in the order they were recorded.
+    def number_events(
+        self, limit: int, admit: Callable[[Sequence[Event]], Sequence[Event]] = list
+    ) -> Sequence[NumberedEvent]:
+        """Take up to *limit* of them and give numbers to those that *admit* lets through, in order.
 
         For work of `Store.write` alone: so a reader that sees a number sees all lower ones.
         """
         taken = sorted(self._run(TAKE_NEW_EVENTS, {"limit": limit}), key=lambda row: row[0])
-        if not taken:
+        events = admit([_event_of(row[1:]) for row in taken])
+        if not events:
             return ()
-        last: int = self._run(NEXT_EVENT_NUMBERS, {"count": len(taken)})[0][0]
+        last: int = self._run(NEXT_EVENT_NUMBERS, {"count": len(events)})[0][0]
         numbered = [
-            NumberedEvent(number, _event_of(row[1:]))
-            for number, row in enumerate(taken, last + 1 - len(taken))
+            NumberedEvent(number, event)
+            for number, event in enumerate(events, last + 1 - len(events))
         ]
         for each in numbered:
             own: Parameters = {"number": each.number, "family": family_of(each.event.type)}
             self._run(PUT_EVENT, {**_row_of(each.event), **own})
         self.numbered_events = True
         return numbered
+
+    def event_folds(self, keys: Collection[str]) -> Mapping[str, Fold]:
+        """What is remembered under those of *keys* that are known."""
+        found = self._run(EVENT_FOLDS, {"keys": _json(sorted(keys))})
+        return {row[0]: _FOLD.decode(row[1]) for row in found}
+
+    def put_event_folds(self, folds: Mapping[str, Fold]) -> None:
+        """Remember *folds* by their keys."""
+        rows: list[Parameters] = [
+            {"key": key, "ends": micros(fold.ends), "document": document(fold)}
+            for key, fold in folds.items()
+        ]
+        self._run.each(PUT_EVENT_FOLD, rows)
+
+    def has_ended_folds(self, now: datetime) -> bool:
+        """Whether there are folds that have ended by *now*."""
+        return bool(self._run(ANY_ENDED_FOLD, {"now": micros(now)}))
+
+    def take_ended_folds(self, now: datetime, limit: int) -> Sequence[tuple[str, Fold]]:
+        """Forget up to *limit* folds that have ended by *now*, the first to end first."""
+        taken = self._run(TAKE_ENDED_FOLDS, {"now": micros(now), "limit": limit})
+        found = [(row[0], _FOLD.decode(row[1])) for row in taken]
+        return sorted(found, key=lambda each: (each[1].ends, each[0]))
 
     def event_range(self) -> EventRange:
         """Which numbers were given, and of which nothing is kept any more."""
@@ -192,7 +247,15 @@ def _row_of(event: Event) -> Parameters:
         "namespace": event.namespace,
         "kind": event.kind,
         "name": event.name,
-        "document": document(_EventDocument(event.message, dict(event.data), actor)),
+        "document": document(
+            _EventDocument(
+                event.message,
+                dict(event.data),
+                actor,
+                event.count,
+                micros(event.first_time) if event.first_time else 0,
+            )
+        ),
     }
 
 
@@ -201,7 +264,16 @@ def _event_of(row: Row) -> Event:
     content = _DOCUMENT.decode(text)
     actor = Actor(*content.actor) if content.actor else None
     return Event(
-        event_type, namespace, kind, name, moment(time), content.message, content.data, actor
+        event_type,
+        namespace,
+        kind,
+        name,
+        moment(time),
+        content.message,
+        content.data,
+        actor,
+        content.count,
+        moment(content.first_time) if content.first_time else None,
     )
 
 

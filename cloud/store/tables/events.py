@@ -66,3 +66,15 @@ EVENTS = (
     ){strict}
     """),
 )
+
+EVENT_FOLDS = (
+    # Events of one node and type that are shown as one, once `ends` is over.
+    definition("""
+    CREATE TABLE event_fold (
+        key {text} NOT NULL PRIMARY KEY,
+        ends {integer} NOT NULL,
+        document {text} NOT NULL
+    ){strict}
+    """),
+    definition("CREATE INDEX event_fold_by_end ON event_fold (ends)"),
+)

@@ -27,7 +27,7 @@ export const EventList = ({ items, isOfOne }) =>
         ${items.map(
           (event) => html`<li key=${event.id}>
             <${Badge} word=${event.type.split(".")[1]} />
-            <span class="event-text"><${About} event=${event} isOfOne=${isOfOne} />${event.actor && html` <span class="quiet">by ${event.actor.name || event.actor.kind}</span>`}</span>
+            <span class="event-text"><${About} event=${event} isOfOne=${isOfOne} />${event.actor && html` <span class="quiet">by ${event.actor.name || event.actor.kind}</span>`}${event.count > 1 && html` <span class="quiet" title=${`since ${when(event.firstTime)}`}>${event.count} times</span>`}</span>
             <time datetime=${event.time} title=${when(event.time)}>${ago(event.time)}</time>
           </li>`,
         )}
