@@ -15,6 +15,7 @@ import random
 import secrets
 import signal
 import socket
+import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -22,8 +23,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import uvicorn
 from cryptography import x509
+from starlette.types import ASGIApp
 
 from broker.hub import Gate, ShownCertificate
 from broker.node_budgets import NodeBudgets
@@ -43,6 +44,7 @@ from cloud.errors import Denied
 from cloud.http.event_feed import EventFeed
 from cloud.http.integrity import IntegrityCheck
 from cloud.http.limits import Limiter
+from cloud.http.metrics import LimitRefusals
 from cloud.http.refusals import RefusalLog
 from cloud.http.retention import Kept, Retention
 from cloud.http.write_check import WriteCheck
@@ -62,12 +64,16 @@ from cloud.link.sync import sync_app
 from cloud.link.watcher import Watcher
 from cloud.listening import (
     Addresses,
+    WebServer,
     addresses_of,
     install_address_of,
     listen,
+    open_ports,
+    raise_descriptor_limit,
     server_names,
     tell_ready,
     web_server,
+    within_descriptors,
 )
 from cloud.opening import OpenedHub, open_hub, open_integrity, open_keys, open_metrics, open_store
 from cloud.operations.admission import bind_key, check_speaker, may_connect, needs_key
@@ -89,9 +95,7 @@ class Cloud:
     """An open server, not yet running."""
 
     addresses: Addresses
-    api: uvicorn.Server
-    activation: uvicorn.Server
-    sync: uvicorn.Server
+    web_servers: Sequence[WebServer]
     inbox: Inbox
     pusher: Pusher
     revocations: RevocationLists
@@ -104,11 +108,7 @@ class Cloud:
     integrity: IntegrityCheck
     servers: Servers | None
     sockets: tuple[socket.socket, socket.socket, socket.socket]
-
-    @property
-    def web_servers(self) -> tuple[uvicorn.Server, uvicorn.Server, uvicorn.Server]:
-        """In the order of their sockets."""
-        return self.api, self.activation, self.sync
+    """Of API, activation and sync, as the servers are."""
 
 
 def now_utc() -> datetime:
@@ -176,6 +176,7 @@ async def open_cloud(
     """Everything opened, ports taken; closed in reverse at the end."""
     now = now_utc()
     data = settings.data_dir
+    fitted = within_descriptors(settings, raise_descriptor_limit())
     keys = open_keys(settings, now=now, ca_passphrase=ca_passphrase)
     sealer, witness, authority = keys.sealer, keys.witness, keys.authority
     async with contextlib.AsyncExitStack() as stack:
@@ -198,10 +199,14 @@ async def open_cloud(
             certificate.certificate_file, certificate.key_file, authority.trusted_pem
         )
         refusals = RefusalLog(store, time.monotonic)
-        api_port = listeners[0].getsockname()[1]
         opened = await stack.enter_async_context(
             open_hub(
-                settings, authority, nodes_tls, _gate(store, refusals), api_port, clock=now_utc
+                fitted,
+                authority,
+                nodes_tls,
+                _gate(store, refusals),
+                listeners[0].getsockname()[1],
+                clock=now_utc,
             )
         )
         client = await stack.enter_async_context(open_callback_client())
@@ -309,10 +314,16 @@ async def open_cloud(
         )
         yield Cloud(
             addresses=addresses_of(settings, listeners, opened, data),
-            api=web_server(people, None if settings.is_on_loopback else tls),
-            activation=web_server(devices, open_tls),
-            sync=web_server(
-                sync_app(exchange, new_id=_new_id, refusals=refusals, budgets=budgets), nodes_tls
+            web_servers=_web_servers(
+                fitted,
+                measures.metrics.limits,
+                refusals,
+                (people, None if settings.is_on_loopback else tls),
+                (devices, open_tls),
+                (
+                    sync_app(exchange, new_id=_new_id, refusals=refusals, budgets=budgets),
+                    nodes_tls,
+                ),
             ),
             inbox=Inbox(
                 opened.hub,
@@ -342,6 +353,24 @@ async def open_cloud(
             ),
             sockets=listeners,
         )
+
+
+def _web_servers(
+    settings: Settings,
+    counted: LimitRefusals,
+    refusals: RefusalLog,
+    *served: tuple[ASGIApp, ssl.SSLContext | None],
+) -> Sequence[WebServer]:
+    """Servers of what is *served* on the ports of API, activation and sync."""
+    ports = open_ports(
+        settings,
+        counted=counted,
+        new_id=_new_id,
+        on_refused_handshake=lambda address, reason: refusals.note_handshake(
+            address, reason, now_utc()
+        ),
+    )
+    return [web_server(app, tls, port) for (app, tls), port in zip(served, ports, strict=True)]
 
 
 async def _start_log(

@@ -67,8 +67,18 @@ SERVER_ID = re.compile(r"[A-Za-z0-9._-]{0,64}")
 """Ids of servers; as client id each broker takes them."""
 
 
+_POSITIVE = (
+    "max_connections",
+    "max_api_connections",
+    "max_activation_connections",
+    "max_sync_connections",
+    "max_connections_per_address",
+    "head_seconds",
+    "body_seconds",
+    "answer_seconds",
+)
 _LEAST: Mapping[str, int] = {
-    "max_connections": 1,
+    **dict.fromkeys(_POSITIVE, 1),
     **dict.fromkeys(("requests_per_second", "denials_per_minute", "integrity_hours"), 0),
     **dict.fromkeys(("node_messages_per_second", "node_bytes_per_second"), 0),
     "node_events_per_minute": 0,
@@ -191,6 +201,31 @@ class Settings:
     answer_bytes: int = field(
         default=8 * 1024 * 1024,
         metadata=_help("Bytes of one answer to a node's desire, at most; 65536 to 67108864."),
+    )
+    max_api_connections: int = field(
+        default=1_024, metadata=_help("Connections to the REST API at the same time, at most.")
+    )
+    max_activation_connections: int = field(
+        default=1_024, metadata=_help("The same of the activation endpoint.")
+    )
+    max_sync_connections: int = field(
+        default=4_096, metadata=_help("The same of agents that report over HTTPS.")
+    )
+    max_connections_per_address: int = field(
+        default=512,
+        metadata=_help("Connections of one address to one of these ports; trusted proxies aside."),
+    )
+    head_seconds: int = field(
+        default=10,
+        metadata=_help("Time for a TLS handshake, and for the headers of a request over HTTP."),
+    )
+    body_seconds: int = field(
+        default=30,
+        metadata=_help("Time for the body of a request, and a second more for each 8 KiB."),
+    )
+    answer_seconds: int = field(
+        default=20,
+        metadata=_help("Time in which a client has to read some of an answer over HTTP."),
     )
     ca_passphrase_file: Path | None = field(
         default=None,

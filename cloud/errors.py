@@ -4,6 +4,8 @@ CloudError
 ├── Invalid             the caller sent something wrong; the message names the field
 │   ├── QuotaExceeded   a batch holds as many records as it may
 │   ├── TooLarge        the caller sent more bytes than are taken
+│   │   └── HeadTooLarge  before the body
+│   ├── TooManyValues   the body holds more values than are read
 │   └── UnknownMediaType  the caller sent something in a form that is not understood
 ├── Expired             what the caller goes on from was good once, but is too old
 ├── Denied              the caller did not prove who it is
@@ -19,6 +21,7 @@ CloudError
 │   ├── TooManyCommands   a node has as many commands to answer as it may
 │   └── PreconditionFailed  the caller had said which state it wanted to change
 ├── ConfirmationRequired  so many nodes would be touched that the caller has to say it is meant
+├── TooSlow             the caller did not send the rest of its request in time
 ├── TooManyRequests     the caller does it too often; the same call may succeed later
 └── Unavailable         the store cannot answer now; the same call may succeed later
 """
@@ -67,6 +70,21 @@ class TooLarge(Invalid):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         super().__init__("", f"more than {limit} bytes")
+
+
+class TooManyValues(Invalid):
+    """The body holds more than *limit* values; *bound* is what the refusal is counted as."""
+
+    def __init__(self, bound: str, limit: int, where: str = "") -> None:
+        self.bound = bound
+        self.limit = limit
+        super().__init__("", f"the body holds more than {limit} values{where}")
+
+
+class HeadTooLarge(TooLarge):
+    """Request line and headers have more than *limit* bytes."""
+
+    code = "RequestHeadTooLarge"
 
 
 class UnknownMediaType(Invalid):
@@ -235,6 +253,15 @@ class TooManyRequests(CloudError):
     def __init__(self, wait: float) -> None:
         self.wait = wait
         super().__init__("There are too many requests from this caller, try again later.")
+
+
+class TooSlow(CloudError):
+    """The rest of the request did not come in time."""
+
+    code = "RequestTimeout"
+
+    def __init__(self) -> None:
+        super().__init__("The rest of the request did not come in time.")
 
 
 class Unavailable(CloudError):

@@ -1,22 +1,33 @@
 """Where a server listens, and by what addresses it is reached."""
 
+import asyncio
 import contextlib
+import functools
 import ipaddress
 import json
+import logging
+import resource
 import socket
 import ssl
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from cloud.config import BadSettings, Settings
 from cloud.core.names import is_host_name
-from cloud.http.peer import PeerProtocol
+from cloud.http.connection_limits import PORTS, ConnectionLimits, shares
+from cloud.http.metrics import LimitRefusals
+from cloud.http.port import Port, Refused
+from cloud.http.protocol import BoundedProtocol
 from cloud.link.installer import ServerAddress
 from cloud.opening import OpenedHub
+
+logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
 """Connections that wait to be accepted, at most."""
@@ -41,33 +52,131 @@ class Addresses:
         return json.dumps({name: getattr(self, name) for name in self.__slots__}, indent=2) + "\n"
 
 
-class _Server(uvicorn.Server):
-    """A web server as one task among others: signals are not its business."""
+class WebServer(uvicorn.Server):
+    """A web server as one task among others, on what *port* lets in."""
+
+    def __init__(self, config: uvicorn.Config, port: Port, tls: ssl.SSLContext | None) -> None:
+        super().__init__(config)
+        self._port = port
+        self._tls = tls
+        self._accepting: asyncio.Task[None] | None = None
+        self.servers = []  # uvicorn's own, which take whatever the system accepts
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to `serve`."""
         yield
 
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve whoever connects to *sockets* until `should_exit` is set."""
+        make = functools.partial(
+            BoundedProtocol, config=self.config, server_state=self.server_state, app_state={}
+        )
+        async with asyncio.TaskGroup() as group:
+            [listening] = sockets or []
+            self._accepting = group.create_task(
+                self._port.accept_forever(listening, self._tls, make), name="accept"
+            )
+            await super().serve(sockets)
 
-def web_server(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Server:
-    """A server of *app* that takes what `listen` opened; plain HTTP without *tls*."""
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accepting has begun already."""
+        await self.lifespan.startup()
+        self.started = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look at the connections, several times a second; say whether to exit."""
+        self._port.check()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nobody more, let requests under way finish, then end what is left."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.wait([self._accepting])
+        await super().shutdown(sockets)
+        self._port.close()
+
+
+def raise_descriptor_limit() -> int:
+    """Let the process have as many file descriptors as it may, and say how many these are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):  # macOS lets it be less than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
+def within_descriptors(settings: Settings, descriptors: int) -> Settings:
+    """*settings* with limits of connections that fit into so many file *descriptors*."""
+    names = [f"max_{port}_connections" for port in PORTS]
+    if not settings.broker:
+        names.append("max_connections")
+    wanted: dict[str, int] = {name: getattr(settings, name) for name in names}
+    given: Mapping[str, Any] = shares(wanted, descriptors)
+    logger.log(
+        logging.INFO if given == wanted else logging.WARNING,
+        "%s file descriptors for connections: %s%s",
+        "no end of" if descriptors == sys.maxsize else descriptors,
+        ", ".join(f"{name} {given[name]}" for name in names),
+        "" if given == wanted else "; fewer than are set, raise the limit of descriptors for more",
+    )
+    return replace(settings, **given)
+
+
+def open_ports(
+    settings: Settings,
+    *,
+    counted: LimitRefusals,
+    new_id: Callable[[], str],
+    on_refused_handshake: Refused,
+) -> tuple[Port, Port, Port]:
+    """The ports of API, activation and sync, with the limits that *settings* say."""
+
+    def port(name: str) -> Port:
+        return Port(
+            name,
+            connection_limits(settings, name),
+            counted=counted,
+            new_id=new_id,
+            trusted_proxies=settings.proxies,
+            on_refused_handshake=on_refused_handshake,
+        )
+
+    api, activation, sync = map(port, PORTS)
+    return api, activation, sync
+
+
+def connection_limits(settings: Settings, port: str) -> ConnectionLimits:
+    """What *settings* say of the connections of *port*, one of `PORTS`."""
+    return ConnectionLimits(
+        connections=getattr(settings, f"max_{port}_connections"),
+        per_address=settings.max_connections_per_address,
+        handshake_seconds=settings.head_seconds,
+        head_seconds=settings.head_seconds,
+        body_seconds=settings.body_seconds,
+        answer_seconds=settings.answer_seconds,
+    )
+
+
+def web_server(app: ASGIApp, tls: ssl.SSLContext | None, port: Port) -> WebServer:
+    """A server of *app* on what `listen` opened; plain HTTP without *tls*."""
     config = uvicorn.Config(
         app,
         loop="none",
-        http=PeerProtocol,
+        http=BoundedProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=30,
+        timeout_keep_alive=port.limits.idle_seconds,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     config.load()
-    config.ssl = tls
-    return _Server(config)
+    return WebServer(config, port, tls)
 
 
 @contextlib.contextmanager

@@ -141,7 +141,15 @@ NODE = Kind(
     has_labels=True,
     own_label=NODE_NAME_LABEL,
 )
-APP = Kind("App", "apps", "/v1/apps", "cloud.core.app:AppSpec", has_labels=True, has_revisions=True)
+APP = Kind(
+    "App",
+    "apps",
+    "/v1/apps",
+    "cloud.core.app:AppSpec",
+    _VERSIONED | {"select"},
+    has_labels=True,
+    has_revisions=True,
+)
 
 KINDS = (GUARD, CALLBACK, REGISTRY, SECRET, CONFIG, BATCH, RECORD, NODE, APP, SYSTEM_APPS)
 

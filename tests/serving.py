@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
-from cloud.http.peer import PeerProtocol
+from cloud.http.protocol import BoundedProtocol
 
 
 class _Server(uvicorn.Server):
@@ -37,7 +37,7 @@ async def serving(app: ASGIApp, tls: ssl.SSLContext | None = None) -> AsyncItera
         listener.listen()
         config = uvicorn.Config(
             app,
-            http=PeerProtocol,
+            http=BoundedProtocol,
             log_config=None,
             lifespan="off",
             ws="none",

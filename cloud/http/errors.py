@@ -20,6 +20,7 @@ from cloud.errors import (
     Expired,
     Forbidden,
     HasRecords,
+    HeadTooLarge,
     InUse,
     Invalid,
     NotFound,
@@ -27,6 +28,7 @@ from cloud.errors import (
     TooLarge,
     TooManyCommands,
     TooManyRequests,
+    TooSlow,
     Unavailable,
     UnknownMediaType,
 )
@@ -39,6 +41,8 @@ Said = Mapping[str, str]
 STATUSES: Mapping[type[CloudError], int] = {
     Invalid: 400,
     TooLarge: 413,
+    HeadTooLarge: 431,
+    TooSlow: 408,
     UnknownMediaType: 415,
     Expired: 410,
     Denied: 401,

@@ -1,18 +1,18 @@
 """Who is on the other side of TLS: the certificate that a caller proved to own.
 
-uvicorn tells applications nothing of it. The protocol class here adds the ASGI TLS extension
-(https://asgi.readthedocs.io/en/latest/specs/tls.html) to the scope of each request.
+uvicorn tells applications nothing of it. The protocol class adds `scope_of_peer` to the scope of
+each request, with the ASGI TLS extension
+(https://asgi.readthedocs.io/en/latest/specs/tls.html).
 """
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography import x509
 from starlette.requests import Request
 from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from broker.listener import certificate_identity
 from certs.keys import certificate_key_digest
@@ -39,7 +39,7 @@ def peer_certificate(request: Request) -> PeerCertificate | None:
     """The certificate the caller showed; None where it showed none, or none that is a node's.
 
     What it is verified against, and whether one is required, is up to the TLS context of the
-    listener. None for everybody where the listener does not speak `PeerProtocol`.
+    listener. None for everybody where the listener does not speak `BoundedProtocol`.
     """
     found: PeerCertificate | None = request.scope.get(_KEY)
     return found
@@ -52,40 +52,27 @@ def abort(scope: Scope) -> None:
         end()
 
 
-class PeerProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, with the peer's certificate in the scope; read once a connection."""
-
-    _peer: PeerCertificate | None = None
-    _extensions: dict[str, dict[object, object]] | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        """Look at the certificate; the handshake is done."""
-        super().connection_made(transport)
-        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-        if tls is None:
-            return
-        der = tls.getpeercert(binary_form=True)
-        certificate = x509.load_der_x509_certificate(der) if der else None
-        identity = certificate_identity(transport)
-        if certificate and identity:
-            key = certificate_key_digest(certificate)
-            self._peer = PeerCertificate(*identity, key, certificate)
-        self._extensions = {
-            "tls": {
-                "server_cert": None,
-                "client_cert_chain": [ssl.DER_cert_to_PEM_cert(der)] if der else [],
-                "client_cert_name": certificate.subject.rfc4514_string() if certificate else None,
-                "client_cert_error": None,
-                "tls_version": _TLS_VERSIONS.get(tls.version() or ""),
-                "cipher_suite": None,
-            }
+def scope_of_peer(transport: Any) -> Mapping[str, Any]:
+    """What the scope of each request on *transport* says of its other side, after the handshake."""
+    scope: dict[str, Any] = {_ABORT_KEY: transport.abort}
+    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    if tls is None:
+        return scope
+    der = tls.getpeercert(binary_form=True)
+    certificate = x509.load_der_x509_certificate(der) if der else None
+    identity = certificate_identity(transport)
+    scope[_KEY] = None
+    if certificate and identity:
+        key = certificate_key_digest(certificate)
+        scope[_KEY] = PeerCertificate(*identity, key, certificate)
+    scope["extensions"] = {
+        "tls": {
+            "server_cert": None,
+            "client_cert_chain": [ssl.DER_cert_to_PEM_cert(der)] if der else [],
+            "client_cert_name": certificate.subject.rfc4514_string() if certificate else None,
+            "client_cert_error": None,
+            "tls_version": _TLS_VERSIONS.get(tls.version() or ""),
+            "cipher_suite": None,
         }
-
-    def on_message_begin(self) -> None:
-        """Begin the scope of a request."""
-        super().on_message_begin()
-        scope: Any = self.scope
-        scope[_ABORT_KEY] = self.transport.abort
-        if self._extensions is not None:
-            scope["extensions"] = self._extensions
-            scope[_KEY] = self._peer
+    }
+    return scope

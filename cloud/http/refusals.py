@@ -4,10 +4,11 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 
-from cloud.core.audit import Attempt
+from cloud.core.audit import DEVICE, Action, Attempt
 from cloud.core.rate import Buckets, Rate
-from cloud.errors import CloudError, Unavailable
+from cloud.errors import CloudError, Denied, Unavailable
 from cloud.http.logs import shown
 from cloud.operations.audit import refuse
 from cloud.store.interface import Store
@@ -43,6 +44,11 @@ class RefusalLog:
             self._left_out[action] += 1
             return None
         return self._left_out.pop(action, 0)
+
+    async def note_handshake(self, address: str, reason: str, now: datetime) -> None:
+        """Write down that a TLS handshake of *address* was refused, and why, as `note` does."""
+        attempt = Attempt(DEVICE, Action.NODE_CONNECT, now, address=address)
+        await self.note(attempt, Denied(f"TLS handshake: {reason}"))
 
     async def note(self, attempt: Attempt, error: CloudError) -> None:
         """Write down that *attempt* was refused with *error*; never raises a CloudError."""

@@ -1,6 +1,7 @@
 """What comes in."""
 
 import asyncio
+import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -12,12 +13,18 @@ from starlette.types import Scope
 
 from cloud.core.decoding import convert, decode_json
 from cloud.core.times import time_text
-from cloud.errors import TooLarge
+from cloud.errors import Invalid, TooLarge
 from cloud.http.addresses import Network, caller_key, client_address
 from cloud.http.yaml_text import MEDIA_TYPES, decode_yaml
 
 BODY_LIMIT = 8 * 1024 * 1024
 """Bytes in a request's body, unless a handler says otherwise."""
+
+_NAME_SHOWN = 40
+"""Characters of a parameter's name that an error repeats."""
+
+_AT_ONCE = 64 * 1024
+"""Bytes of JSON that are read without a thread."""
 
 REQUEST_ID_HEADER = "x-bce-request-id"
 
@@ -101,10 +108,23 @@ async def read_json(request: Request, kind: type[T], limit: int = BODY_LIMIT) ->
 async def read_object(request: Request) -> dict[str, Any]:
     """Body of the request, an object in JSON, or in YAML where Content-Type says so."""
     body = await read_body(request)
-    if media_type_of(request) not in MEDIA_TYPES:
+    if media_type_of(request) in MEDIA_TYPES:
+        # Reading YAML takes long; others are answered meanwhile.
+        return convert(await asyncio.to_thread(decode_yaml, body), dict[str, Any])
+    if len(body) <= _AT_ONCE:
         return decode_json(body, dict[str, Any])
-    # Reading YAML takes hundreds of times as long as reading JSON; others are answered meanwhile.
-    return convert(await asyncio.to_thread(decode_yaml, body), dict[str, Any])
+    return await asyncio.to_thread(decode_json, body, dict[str, Any])
+
+
+def check_query(request: Request, known: Sequence[str]) -> None:
+    """Invalid for a query with a parameter that is not *known*; names the nearest that is."""
+    for name in request.query_params:
+        if name in known:
+            continue
+        spelt = {one.lower(): one for one in known}
+        near = difflib.get_close_matches(name[:_NAME_SHOWN].lower(), spelt, n=1)
+        hint = f"; did you mean {spelt[near[0]]!r}?" if near else ""
+        raise Invalid("", f"unknown query parameter {name[:_NAME_SHOWN]!r}{hint}")
 
 
 def media_type_of(request: Request) -> str:

@@ -26,7 +26,7 @@ from cloud.http.answers import bytes_response, json_response
 from cloud.http.app import http_app
 from cloud.http.limits import AddressGate, Limiter
 from cloud.http.refusals import RefusalLog
-from cloud.http.requests import address_key_of, address_of, read_json, request_id
+from cloud.http.requests import address_key_of, address_of, check_query, read_json, request_id
 from cloud.link.agent_updates import AgentUpdates
 from cloud.link.certificate import certificate_map, requested_key
 from cloud.link.est import SigningRequest, est_routes
@@ -42,6 +42,9 @@ from cloud.store.interface import Store, Transaction
 
 BODY_LIMIT = 64 * 1024
 """Bytes of an activation request (docs/protocol.md, "Limits")."""
+
+_TOKEN = ("token",)
+"""Parameters of the downloads; nothing else here takes any."""
 
 
 def activation_app(
@@ -178,12 +181,14 @@ def _downloads(
         )
 
     async def installer(request: Request) -> Response:
+        check_query(request, _TOKEN)
         token, now = request.query_params.get("token", ""), clock()
         async with noting(request, now):
             target = await store.read(lambda tx: install_target(tx, token, now=now))
         return bytes_response(installer_script(address, token, target))
 
     async def agent(request: Request) -> Response:
+        check_query(request, _TOKEN)
         token, now = request.query_params.get("token", ""), clock()
         async with noting(request, now):
             await store.read(lambda tx: offered(tx, token, now=now))

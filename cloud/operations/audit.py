@@ -25,7 +25,7 @@ from cloud.core.audit import (
 from cloud.core.changes import difference
 from cloud.core.listing import Page, Place
 from cloud.core.revisions import REVISIONS_KEPT
-from cloud.errors import CloudError, NotLetIn
+from cloud.errors import CloudError, Denied, NotLetIn
 from cloud.operations.events import note_change, note_records, note_revocation
 from cloud.operations.plans import guarded
 from cloud.operations.revisions import keep_revision
@@ -101,11 +101,13 @@ def put_down(tx: Transaction, attempt: Attempt, *, also: Mapping[str, int | str]
 def refuse(tx: Transaction, attempt: Attempt, error: CloudError, *, left_out: int = 0) -> None:
     """Put down that it was refused, and how many of the like were left out before.
 
-    Where the caller is not told the cause, the log is.
+    Where the caller is not told the cause, or there is no answer that could say it, the log does.
     """
     also: dict[str, int | str] = {"leftOut": left_out} if left_out else {}
     if isinstance(error, NotLetIn):
         also["cause"] = clean(error.cause)
+    elif isinstance(error, Denied) and attempt.action == Action.NODE_CONNECT:
+        also["cause"] = clean(error.reason)
     tx.append_audit(Entry(_cleaned(attempt), error.code, also=_json(also)))
 
 

@@ -97,13 +97,21 @@ def rest_app(
         revisions_kept=revisions_kept,
         costly=Costly(clock),
     )
+    metrics.limits.declare("json_values", "yaml_values")
     callers = Callers(admin_token_digest, store, clock, limits, refusals)
     sessions = Sessions(session_key)
     routes = [
         Route(
             route.path,
             endpoint(
-                api, store, route.handler, needs=route.role, action=route.action, refusals=refusals
+                api,
+                store,
+                route.handler,
+                described=route.described,
+                needs=route.role,
+                action=route.action,
+                refusals=refusals,
+                limits=metrics.limits,
             ),
             methods=[route.method],
         )

@@ -13,7 +13,7 @@ from cloud.rest.call import DONE, Call, Shown, take_name
 from cloud.rest.views import View, app_summary, app_view
 from cloud.store.interface import Transaction
 
-_READ_ONLY = frozenset({"namespace", "version", "createTime", "updateTime"})
+_READ_ONLY = frozenset({"namespace", "select", "version", "createTime", "updateTime"})
 
 
 async def create_app(call: Call) -> Shown:

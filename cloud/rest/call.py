@@ -14,12 +14,21 @@ from cloud.core.audit import Action
 from cloud.core.decoding import check_depth, check_text, convert
 from cloud.core.entity_tag import Precondition, Resource, entity_tag, read_tags
 from cloud.core.listing import ListOptions, Page, PageOptions
+from cloud.core.nulls import without_nulls
 from cloud.core.tokens import Caller, Role
-from cloud.errors import Forbidden, Invalid, NotFound, PreconditionFailed, UnknownMediaType
+from cloud.errors import (
+    Forbidden,
+    Invalid,
+    NotFound,
+    PreconditionFailed,
+    TooManyValues,
+    UnknownMediaType,
+)
 from cloud.http.answers import JSON, MERGE_PATCH, json_response, not_modified_response
+from cloud.http.metrics import LimitRefusals
 from cloud.http.negotiation import prefers_yaml
 from cloud.http.refusals import RefusalLog
-from cloud.http.requests import media_type_of, read_object
+from cloud.http.requests import check_query, media_type_of, read_object
 from cloud.http.wakes import Wakes
 from cloud.http.yaml_text import MEDIA_TYPES, YAML, encode_yaml
 from cloud.operations.plans import Rehearsed
@@ -27,6 +36,7 @@ from cloud.rest.audited import AuditedStore, attempt_of
 from cloud.rest.auth import caller_of
 from cloud.rest.continuation import Continuations
 from cloud.rest.costly import Costly
+from cloud.rest.described import CONFIRM, DRY_RUN, Body, Described
 from cloud.rest.event_stream import EventStreams
 from cloud.rest.plans import plan_view
 from cloud.rest.views import View, list_view
@@ -35,12 +45,6 @@ from cloud.store.interface import Store
 T = TypeVar("T")
 
 NAMESPACE_HEADER = "X-Edgesync-Namespace"
-
-DRY_RUN = "dryRun"
-"""Parameter of calls that change something: say what would change, and change nothing."""
-
-CONFIRM = "confirm"
-"""Parameter of the same: whoever asks knows how many nodes are touched."""
 
 PAGE_SIZE = 20
 """Items on a numbered page where the caller does not say."""
@@ -85,6 +89,8 @@ class Call:
     now: datetime
     # Where everything is kept; what this call changes there, it leaves an entry of.
     store: AuditedStore
+    # The body that the route's row describes, None where it has none.
+    body: Body | None = None
 
     def path(self, parameter: str) -> str:
         """Value of a `{parameter}` of the route's path; NotFound if nothing can be called that."""
@@ -94,9 +100,29 @@ class Call:
         return value
 
     async def content(self, *, ignored: frozenset[str]) -> dict[str, Any]:
-        """The body, an object, without the fields that the server sets itself."""
-        body = await read_object(self.request)
-        return {key: value for key, value in body.items() if key not in ignored}
+        """The body, an object, without fields that the server sets itself and fields that are null.
+
+        Invalid for one that lacks what the row of its route asks for.
+        """
+        content = await self._sent(ignored)
+        if self.body is None:
+            return content
+        if self.body.name is not None and content.get("name", "") is None:
+            del content["name"]
+        content = dict(without_nulls(content, self.body.kind))
+        for field in self.body.required:
+            if field not in content:
+                # What is wrong with the other fields is said first.
+                others = dict(content)
+                if self.body.name is not None:
+                    take_name(others)
+                convert(others, self.body.kind)
+                raise Invalid(field, "missing")
+        return content
+
+    async def _sent(self, ignored: frozenset[str]) -> dict[str, Any]:
+        sent = await read_object(self.request)
+        return {key: value for key, value in sent.items() if key not in ignored}
 
     async def optional_content(self) -> dict[str, Any]:
         """The body, an object; an empty one where nothing was sent."""
@@ -109,9 +135,15 @@ class Call:
         """The body, a merge patch, without the fields that the server sets itself."""
         if media_type_of(self.request) not in {MERGE_PATCH, JSON, *MEDIA_TYPES}:
             raise UnknownMediaType(MERGE_PATCH, JSON)
-        patch = await self.content(ignored=ignored)
+        patch = await self._sent(ignored)
         check_depth("", patch)
-        return patch
+        if self.body is None:
+            return patch
+        for field in self.body.required:
+            if patch.get(field, "") is None:
+                raise Invalid(field, "cannot be taken away")
+        cleaned: dict[str, Any] = without_nulls(patch, self.body.kind, is_patch=True)
+        return cleaned
 
     def precondition(self) -> Precondition:
         """Which state the caller means; Invalid if it is not to be read."""
@@ -212,21 +244,33 @@ def endpoint(
     store: Store,
     handler: Handler,
     *,
+    described: Described,
     needs: Role,
     action: Action | None,
     refusals: RefusalLog,
+    limits: LimitRefusals,
 ) -> Callable[[Request], Awaitable[Response]]:
     """Make of *handler* what Starlette calls; Forbidden for callers without the role it *needs*.
 
+    Invalid for a query that holds other parameters than those *described*.
     *action* is what the audit log calls what it does; what its caller may not do goes into the log
-    by way of *refusals*.
+    by way of *refusals*, and what is refused at a bound is counted in *limits*.
     """
+
+    known = {
+        changes: [one.name for one in described.parameters(changes=changes)]
+        for changes in (False, True)
+    }
 
     async def answer(request: Request) -> Response:
         caller, now = caller_of(request), api.clock()
         asked_for = attempt_of(request, action or Action.API_READ, caller.namespace, now)
         async with refusals.noting(asked_for, Forbidden):
-            return await admitted(request, caller, now)
+            try:
+                return await admitted(request, caller, now)
+            except TooManyValues as error:
+                limits.count(error.bound)
+                raise
 
     async def admitted(request: Request, caller: Caller, now: datetime) -> Response:
         caller.check_role(needs)
@@ -234,8 +278,7 @@ def endpoint(
         namespace = caller.namespace_of_call(NAMESPACE_HEADER, asked, api.default_namespace)
         attempt = attempt_of(request, action, namespace, now) if action else None
         is_write = request.method not in {"GET", "HEAD"}
-        if not is_write and _flag(request, DRY_RUN):
-            raise Invalid(DRY_RUN, "this changes nothing that could be tried out")
+        check_query(request, known[is_write])
         audited = AuditedStore(
             store,
             attempt,
@@ -243,7 +286,7 @@ def endpoint(
             is_rehearsal=is_write and _flag(request, DRY_RUN),
             is_confirmed=is_write and _flag(request, CONFIRM),
         )
-        call = Call(api, request, namespace, now, audited)
+        call = Call(api, request, namespace, now, audited, described.body)
         try:
             result = await handler(call)
         except Rehearsed as rehearsed:

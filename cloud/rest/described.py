@@ -21,15 +21,17 @@ class Name(Enum):
 class Body:
     """A request's body: what its handler decodes.
 
-    A patch is a JSON merge patch of it: null takes a field away. One that *may_lack* need not be
-    sent. With a *name* it may also hold what the answer shows and the caller cannot set; that is
-    ignored.
+    A patch is a JSON merge patch of it: null takes a field away; elsewhere null stands for a field
+    that is left out. A body that *may_lack* need not be sent. With a *name* it may also hold what
+    the answer shows and the caller cannot set; that is ignored. Fields in *required* have a default
+    in *kind*, and are asked for all the same: what they hold is not to be emptied unnoticed.
     """
 
     kind: type[msgspec.Struct]
     name: Name | None = None
     is_patch: bool = False
     may_lack: bool = False
+    required: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,32 @@ class Described:
     refusals: tuple[int, ...] = ()
     stream: str = ""
 
+    def parameters(self, *, changes: bool) -> tuple[Parameter, ...]:
+        """All that the query may hold; a call that *changes* something can also be rehearsed."""
+        return (*self.query, *REHEARSED) if changes else self.query
+
 
 NUMBER_LIMIT = 999_999_999
 """Largest number that a query may hold."""
 
+DRY_RUN = "dryRun"
+"""Parameter of calls that change something: say what would change, and change nothing."""
+
+CONFIRM = "confirm"
+"""Parameter of the same: whoever asks knows how many nodes are touched."""
+
+REHEARSED = (
+    Parameter(
+        DRY_RUN,
+        "true: change nothing, and say what would be changed, and on which nodes",
+        is_flag=True,
+    ),
+    Parameter(
+        CONFIRM,
+        "true: go on although it touches more nodes than the guard lets through",
+        is_flag=True,
+    ),
+)
 CONTINUE = Parameter("continue", "where the page before ended: the token that it gave")
 PAGED = (Parameter("limit", "items on a page; 0 is all of them", NUMBER_LIMIT), CONTINUE)
 LISTED = (

@@ -9,7 +9,7 @@ from cloud.core.names import NAMESPACE_PATTERN
 from cloud.http.answers import JSON, MERGE_PATCH, PROBLEM
 from cloud.http.requests import REQUEST_ID_HEADER
 from cloud.rest.audited import REASON_HEADER
-from cloud.rest.call import CONFIRM, DRY_RUN, NAMESPACE_HEADER, Shown
+from cloud.rest.call import NAMESPACE_HEADER, Shown
 from cloud.rest.described import CONTINUE, Parameter
 from cloud.rest.node_shapes import NodeAnswer, PropertiesAnswer
 from cloud.rest.plans import PlanAnswer
@@ -79,18 +79,6 @@ _HEADERS_OF: Mapping[int, str] = {
     429: "Retry-After",
     503: "Retry-After",
 }
-_TRIED = (
-    Parameter(
-        DRY_RUN,
-        "true: change nothing, and say what would be changed, and on which nodes",
-        is_flag=True,
-    ),
-    Parameter(
-        CONFIRM,
-        "true: go on although it touches more nodes than the guard lets through",
-        is_flag=True,
-    ),
-)
 _CALL_HEADERS: Mapping[str, Schema] = {
     NAMESPACE_HEADER: {
         "description": "the namespace, where it is not the server's own",
@@ -279,8 +267,7 @@ def _parameters(route: ApiRoute) -> Iterator[Schema]:
     for name in re.findall(r"{(\w+)}", route.path):
         schema: Schema = {"type": "string", "minLength": 1}
         yield {"name": name, "in": "path", "required": True, "schema": schema}
-    written = () if route.method == "GET" else _TRIED
-    for parameter in (*route.described.query, *written):
+    for parameter in route.described.parameters(changes=route.method != "GET"):
         yield {
             "name": parameter.name,
             "in": "query",

@@ -8,6 +8,7 @@ import msgspec
 from cloud.core.decoding import convert
 from cloud.core.merge_patch import merged
 from cloud.core.node import Node, NodeSpec
+from cloud.core.nulls import without_nulls
 from cloud.core.readiness import standing
 from cloud.core.skew import clock_condition
 from cloud.core.stats import report_view
@@ -31,7 +32,8 @@ async def create_node(call: Call) -> Shown:
 
 async def update_node(call: Call) -> Shown:
     """`PUT /v1/nodes/{name}`; the page's `annotatins` is understood too."""
-    spec = convert(_spelt(await call.content(ignored=_READ_ONLY | {"name"})), NodeSpec)
+    content = _spelt(await call.content(ignored=_READ_ONLY | {"name"}))
+    spec = convert(without_nulls(content, NodeSpec), NodeSpec)
     return await _update(call, lambda _: spec)
 
 

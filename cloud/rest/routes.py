@@ -77,13 +77,17 @@ ROUTES: Sequence[ApiRoute] = (
         "PUT",
         "/v1/apps/{name}",
         apps.update_app,
-        Described("Update an app", AppAnswer, Body(AppSpec, Name.IGNORED)),
+        Described("Update an app", AppAnswer, Body(AppSpec, Name.IGNORED, required=("services",))),
     ),
     ApiRoute(
         "PATCH",
         "/v1/apps/{name}",
         apps.patch_app,
-        Described("Patch an app", AppAnswer, Body(AppSpec, Name.IGNORED, is_patch=True)),
+        Described(
+            "Patch an app",
+            AppAnswer,
+            Body(AppSpec, Name.IGNORED, is_patch=True, required=("services",)),
+        ),
     ),
     ApiRoute("DELETE", "/v1/apps/{name}", apps.delete_app, Described("Delete an app")),
     ApiRoute(
@@ -105,13 +109,19 @@ ROUTES: Sequence[ApiRoute] = (
         "PUT",
         "/v1/configs/{name}",
         configs.update_config,
-        Described("Update a config", ConfigAnswer, Body(ConfigSpec, Name.IGNORED)),
+        Described(
+            "Update a config", ConfigAnswer, Body(ConfigSpec, Name.IGNORED, required=("data",))
+        ),
     ),
     ApiRoute(
         "PATCH",
         "/v1/configs/{name}",
         configs.patch_config,
-        Described("Patch a config", ConfigAnswer, Body(ConfigSpec, Name.IGNORED, is_patch=True)),
+        Described(
+            "Patch a config",
+            ConfigAnswer,
+            Body(ConfigSpec, Name.IGNORED, is_patch=True, required=("data",)),
+        ),
     ),
     ApiRoute("DELETE", "/v1/configs/{name}", configs.delete_config, Described("Delete a config")),
     ApiRoute(
@@ -130,7 +140,9 @@ ROUTES: Sequence[ApiRoute] = (
         "POST",
         "/v1/secrets",
         secrets.create_secret,
-        Described("Create a secret", SecretAnswer, Body(SecretSpec, Name.REQUIRED)),
+        Described(
+            "Create a secret", SecretAnswer, Body(SecretSpec, Name.REQUIRED, required=("data",))
+        ),
     ),
     ApiRoute(
         "GET",
@@ -143,13 +155,19 @@ ROUTES: Sequence[ApiRoute] = (
         "PUT",
         "/v1/secrets/{name}",
         secrets.update_secret,
-        Described("Update a secret", SecretAnswer, Body(SecretSpec, Name.IGNORED)),
+        Described(
+            "Update a secret", SecretAnswer, Body(SecretSpec, Name.IGNORED, required=("data",))
+        ),
     ),
     ApiRoute(
         "PATCH",
         "/v1/secrets/{name}",
         secrets.patch_secret,
-        Described("Patch a secret", SecretAnswer, Body(SecretSpec, Name.IGNORED, is_patch=True)),
+        Described(
+            "Patch a secret",
+            SecretAnswer,
+            Body(SecretSpec, Name.IGNORED, is_patch=True, required=("data",)),
+        ),
     ),
     ApiRoute("DELETE", "/v1/secrets/{name}", secrets.delete_secret, Described("Delete a secret")),
     ApiRoute(
@@ -354,7 +372,12 @@ ROUTES: Sequence[ApiRoute] = (
         "GET",
         "/v1/certificates",
         certificates.list_certificates,
-        Described("List certificates of nodes that end", Listed[CertificateAnswer], query=ENDING),
+        Described(
+            "List certificates of nodes that end",
+            Listed[CertificateAnswer],
+            query=ENDING,
+            refusals=(404,),
+        ),
     ),
     *EVENT_ROUTES,
     *OVERVIEW_ROUTES,

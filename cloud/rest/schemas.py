@@ -11,6 +11,9 @@ from cloud.rest.described import Body, Name
 REFERENCE = "#/components/schemas/"
 Schema = dict[str, Any]
 
+_SENT = "Sent"
+"""Ends the name of a component that says how a type may look in a request."""
+
 _NULL: Schema = {"type": "null"}
 
 
@@ -36,7 +39,49 @@ class Schemas:
     def body(self, body: Body, answer: Any) -> Schema:
         """Schema of a request's body; *answer* is the type of what it is answered with."""
         described = self._with_ignored(body, answer) if body.name else self.of(body.kind)
-        return self._patch(described) if body.is_patch else described
+        return self._patch(described) if body.is_patch else self._sent(described, body.required)
+
+    def _sent(self, schema: Schema, required: Iterable[str] = ()) -> Schema:
+        """*schema* as what is sent may look: null stands for a field that may be left out."""
+        if "$ref" in schema and not required:
+            return self._sent_component(schema)
+        sent = dict(self._resolved(schema))
+        if "properties" in sent:
+            sent["required"] = sorted({*sent.get("required", ()), *required})
+            sent["properties"] = {
+                name: self._sent(one) if name in sent["required"] else self._absent_or(one)
+                for name, one in sent["properties"].items()
+            }
+        for inner in ("items", "additionalProperties"):
+            if isinstance(sent.get(inner), Mapping):
+                sent[inner] = self._sent(sent[inner])
+        if "anyOf" in sent:
+            sent["anyOf"] = [self._sent(one) for one in sent["anyOf"]]
+        if "discriminator" in sent:
+            mapping = sent["discriminator"]["mapping"]
+            renamed = {tag: self._sent({"$ref": name})["$ref"] for tag, name in mapping.items()}
+            sent["discriminator"] = {**sent["discriminator"], "mapping": renamed}
+        return sent
+
+    def _sent_component(self, reference: Schema) -> Schema:
+        """The same reference to a component of its own, where what is sent may look differently."""
+        name = reference["$ref"].removeprefix(REFERENCE)
+        own = f"{name}{_SENT}"
+        if name.endswith(_SENT) or "properties" not in self.components[name]:
+            return reference
+        if own not in self.components:
+            self.components[own] = {}  # a type that holds itself ends here
+            self.components[own] = self._sent(self.components[name])
+        return {**reference, "$ref": REFERENCE + own}
+
+    def _absent_or(self, schema: Schema) -> Schema:
+        """*schema* or null, which is as good as nothing."""
+        sent = self._sent(schema)
+        apart: Schema = {key: sent[key] for key in ("default", "description") if key in sent}
+        own = {key: one for key, one in sent.items() if key not in apart}
+        if not own or _NULL in own.get("anyOf", ()):
+            return sent  # anything, or null already
+        return {"anyOf": [own, _NULL], **apart}
 
     def _resolved(self, schema: Schema) -> Schema:
         if "$ref" not in schema:
@@ -79,4 +124,4 @@ class Schemas:
         wanted = {key: value for key, value in schema.items() if key != "default"}
         if "type" not in wanted and "$ref" not in wanted:
             return wanted  # anything, or null already
-        return {"anyOf": [wanted, _NULL]}
+        return {"anyOf": [self._sent(wanted), _NULL]}

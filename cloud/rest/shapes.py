@@ -52,8 +52,12 @@ class AppRegistry(Answer):
 
 
 class AppAnswer(AppSummary):
-    """An app; what follows the registries is there where it was given."""
+    """An app; what follows the registries is there where it was given.
 
+    `select` is the selector again, as the page calls it in one place.
+    """
+
+    select: str
     services: list[Service]
     volumes: list[Volume]
     registries: list[AppRegistry]

@@ -85,6 +85,7 @@ def app_view(app: App, registry_versions: Mapping[str, str]) -> View:
     """An app; the registries it names with their versions."""
     return {
         **app_summary(app),
+        "select": app.spec.selector,
         **msgspec.to_builtins(app.spec),
         "registries": [
             {"name": ref.name, "version": registry_versions.get(ref.name, "")}

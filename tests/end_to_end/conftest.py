@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,15 +79,17 @@ class Server:
 
 
 @contextmanager
-def running_server(data_dir: Path, *arguments: str, **variables: str) -> Iterator[Server]:
+def running_server(
+    data_dir: Path, *arguments: str, wrapper: Sequence[str] = (), **variables: str
+) -> Iterator[Server]:
     """Start `edgesync serve` on free ports; killed at the end if it still runs.
 
-    *variables* are set in its environment.
+    *variables* are set in its environment; *wrapper* is a command that runs it in its place.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     ready = data_dir / "ready.json"
     ready.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "edgesync", "serve", "--data-dir", str(data_dir)]
+    command = [*wrapper, sys.executable, "-m", "edgesync", "serve", "--data-dir", str(data_dir)]
     command += ["--api-port", "0", "--activation-port", "0", "--mqtt-port", "0", "--sync-port", "0"]
     command += ["--ready-file", str(ready), *arguments]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("EDGESYNC_")}

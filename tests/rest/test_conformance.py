@@ -1,6 +1,7 @@
 """Calls that nobody thought of, made from the document, against a server with its real store."""
 
-from collections.abc import AsyncIterator, Iterator
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from anyio.from_thread import start_blocking_portal
 from hypothesis import Phase
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
+from schemathesis.core.result import Ok
+from schemathesis.generation.feedback import FeedbackSources
+from schemathesis.pytest._test_builder import build_operation_test
+from schemathesis.python._constants.orchestrator import make_constants_value_source
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -52,12 +57,9 @@ HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 session = requests.Session()
 session.trust_env = False  # what proxies there are is asked for each call
 
-
-def loaded(**settings: Any) -> BaseSchema:
-    settings["checks"] = {"negative_data_rejection": REFUSED}
-    # Each call bears a token, so that one made up without is not wrong.
-    document = {**DOCUMENT, "security": []}
-    return schemathesis.openapi.from_dict(document, config=SchemathesisConfig.from_dict(settings))
+# What breaks a schema in each way there is comes on top of the examples that are made up.
+ANYTHING = {"phases": {"coverage": {"generation": {"mode": "negative"}}}}
+VALID = {"generation": {"mode": "positive"}, "phases": {"coverage": {"enabled": False}}}
 
 
 def makes_something(path: str) -> bool:
@@ -65,6 +67,47 @@ def makes_something(path: str) -> bool:
     links = DOCUMENT["paths"][path].get("post", {}).get("responses", {}).get("200", {})
     # No text that is made up is the URL of a callback.
     return len(links.get("links", {})) == 4 and path != "/v1/callback"
+
+
+OPERATIONS = [
+    f"{method.upper()} {path}"
+    for path, methods in DOCUMENT["paths"].items()
+    for method in methods
+    if not re.search(SAME_FOR_ALL, path)
+]
+EXISTING_ONES = [one for one in OPERATIONS if "{" in one and not one.startswith("DELETE")]
+MAKING = [one for one in OPERATIONS if one.startswith("POST") and makes_something(one[5:])]
+
+
+def tried(
+    label: str, test: Callable[[Any], None], *, count: int, settings: Mapping[str, Any]
+) -> None:
+    """Run *test* with *count* calls of the operation *label*, and those that *settings* add.
+
+    Built when the test runs: Schemathesis' own decorator does it when tests are collected, which
+    took 5 s in each process.
+    """
+    method, _, path = label.partition(" ")
+    schema = loaded(**settings).include(method=method, path=path)
+    (found,) = schema.get_all_operations()
+    assert isinstance(found, Ok)
+    operation = found.ok()
+    feedback = FeedbackSources(constants_value_source=make_constants_value_source(schema))
+    run = build_operation_test(
+        config=schema.config,
+        operation=operation,
+        test_func=examples(count)(lambda case: test(case)),
+        given_kwargs={},
+        feedback=feedback,
+    )
+    run()
+
+
+def loaded(**settings: Any) -> BaseSchema:
+    settings["checks"] = {"negative_data_rejection": REFUSED}
+    # Each call bears a token, so that one made up without is not wrong.
+    document = {**DOCUMENT, "security": []}
+    return schemathesis.openapi.from_dict(document, config=SchemathesisConfig.from_dict(settings))
 
 
 def examples(count: int) -> hypothesis.settings:
@@ -75,23 +118,6 @@ def examples(count: int) -> hypothesis.settings:
         database=None,
         phases=[Phase.explicit, Phase.generate],
     )
-
-
-# What breaks a schema in each way there is comes on top of the examples that are made up.
-anything = loaded(phases={"coverage": {"generation": {"mode": "negative"}}}).exclude(
-    path_regex=SAME_FOR_ALL
-)
-valid = (
-    loaded(generation={"mode": "positive"}, phases={"coverage": {"enabled": False}})
-    .exclude(method="DELETE")
-    .exclude(path_regex=SAME_FOR_ALL)
-    .include(path_regex="{")
-)
-
-
-making = loaded(generation={"mode": "positive"}, phases={"coverage": {"enabled": False}}).include(
-    method="POST", path=[path for path in DOCUMENT["paths"] if makes_something(path)]
-)
 
 
 @asynccontextmanager
@@ -127,16 +153,21 @@ def to_what_is_there(case: Any) -> None:
         case.headers.pop(header, None)
 
 
-@valid.parametrize()
-@examples(12)
-def test_what_is_there_is_answered_as_the_document_says(case: Any, url: str) -> None:
-    to_what_is_there(case)
-    call(case, url, SHAPE)
+@pytest.mark.parametrize("operation", EXISTING_ONES)
+def test_what_is_there_is_answered_as_the_document_says(operation: str, url: str) -> None:
+    def test(case: Any) -> None:
+        to_what_is_there(case)
+        call(case, url, SHAPE)
+
+    tried(operation, test, count=12, settings=VALID)
 
 
-@making.parametrize()
-@examples(8)
-def test_what_is_made_is_where_its_links_lead_until_it_is_deleted(case: Any, url: str) -> None:
+@pytest.mark.parametrize("operation", MAKING)
+def test_what_is_made_is_where_its_links_lead_until_it_is_deleted(operation: str, url: str) -> None:
+    tried(operation, lambda case: made_and_deleted(case, url), count=8, settings=VALID)
+
+
+def made_and_deleted(case: Any, url: str) -> None:
     to_what_is_there(case)
     case.query.pop("dryRun", None)  # what is only planned is nowhere
     made = call(case, url, SHAPE)
@@ -174,7 +205,9 @@ def path_of(link: Any, answer: Any, path_parameters: Any) -> str:
     return str(path.format(**values))
 
 
-@anything.parametrize()
-@examples(8)
-def test_no_call_is_answered_otherwise_than_the_document_says(case: Any, url: str) -> None:
-    call(case, url, [*SHAPE, negative_data_rejection])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_no_call_is_answered_otherwise_than_the_document_says(operation: str, url: str) -> None:
+    def test(case: Any) -> None:
+        call(case, url, [*SHAPE, negative_data_rejection])
+
+    tried(operation, test, count=8, settings=ANYTHING)

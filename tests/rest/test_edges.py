@@ -193,10 +193,10 @@ async def test_a_refusal_is_logged_without_its_query(
     client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "cloud.http.app"):
-        await client.send("GET", "/v1/nodes/missing?token=hidden")
+        await client.send("GET", "/v1/nodes/missing/explain?app=hidden")
         await client.send("GET", "/v1/nodes")
     (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
-    assert line == "GET '/v1/nodes/missing' answered 404"
+    assert line == "GET '/v1/nodes/missing/explain' answered 404"
 
 
 @pytest.mark.parametrize(

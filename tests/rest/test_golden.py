@@ -143,7 +143,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("nodes-update", "PUT", "/v1/nodes/n1", {"labels": {"role": "gateway", "floor": "2"}}),
     ("apps-get", "GET", "/v1/apps/web", None),
     ("apps-list", "GET", "/v1/apps", None),
-    ("apps-update", "PUT", "/v1/apps/web", {"selector": "role=camera"}),
+    ("apps-update", "PUT", "/v1/apps/web", {"selector": "role=camera", "services": []}),
     ("apps-revisions", "GET", "/v1/apps/web/revisions", None),
     ("apps-revisions-get", "GET", "/v1/apps/web/revisions/1", None),
     ("apps-diff", "GET", "/v1/apps/web/diff", None),
@@ -162,7 +162,12 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("secrets-diff", "GET", "/v1/secrets/password/diff?from=1&to=2", None),
     ("secrets-apps", "GET", "/v1/secrets/password/apps", None),
     ("registries-create", "POST", "/v1/registries", REGISTRY),
-    ("apps-update-registries", "PUT", "/v1/apps/web", {"registries": [{"name": "hub"}]}),
+    (
+        "apps-update-registries",
+        "PUT",
+        "/v1/apps/web",
+        {"services": [], "registries": [{"name": "hub"}]},
+    ),
     ("registries-get", "GET", "/v1/registries/hub", None),
     ("registries-list", "GET", "/v1/registries", None),
     ("registries-update", "PUT", "/v1/registries/hub", {"description": "images"}),
@@ -281,7 +286,7 @@ async def steps(world: World) -> AsyncIterator[tuple[str, str, str, Any]]:
             await world.store.write(_answer(world))
             continue
         if name == "configs-delete":
-            await world.client.call("PUT", "/v1/apps/web", {})
+            await world.client.call("PUT", "/v1/apps/web", {"services": []})
         if name == "nodes-patch":
             await _describe_again(world)
         if name == "deploys-list":

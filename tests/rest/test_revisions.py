@@ -234,7 +234,7 @@ async def test_an_undo_is_in_the_audit_log(world: World, kind: Kind) -> None:
 async def test_an_undone_app_is_checked_and_its_nodes_are_told(world: World) -> None:
     client = world.client
     await describe(client)
-    await client.call("PUT", "/v1/apps/web", {"selector": "role=camera"})
+    await client.call("PUT", "/v1/apps/web", {"selector": "role=camera", "services": []})
     await world.store.write(lambda tx: tx.take_pending(100))
     await client.call("DELETE", "/v1/configs/site")
     message = await client.refused(
@@ -310,7 +310,7 @@ async def test_the_oldest_go_and_the_newest_stay(tmp_path: Path) -> None:
         client, own = world.client, "/v1/configs/site"
         await client.call("POST", "/v1/configs", CONFIG)
         for number in range(2, 7):
-            await client.call("PUT", own, {"description": f"{number}"})
+            await client.call("PUT", own, {"data": [], "description": f"{number}"})
         assert [one[0] for one in await history(client, own)] == [6, 5, 4]
         await client.refused("GET", f"{own}/revisions/3", status=404, code="ResourceNotFound")
         assert (await client.call("GET", f"{own}/diff?to=4"))["from"] == 0
@@ -325,7 +325,7 @@ async def test_the_oldest_go_and_the_newest_stay(tmp_path: Path) -> None:
 async def test_a_list_goes_on_where_the_page_before_ended(client: Client) -> None:
     await client.call("POST", "/v1/configs", CONFIG)
     for number in range(2, 6):
-        await client.call("PUT", "/v1/configs/site", {"description": f"{number}"})
+        await client.call("PUT", "/v1/configs/site", {"data": [], "description": f"{number}"})
     found, token = [], ""
     while True:
         page = await client.call("GET", f"/v1/configs/site/revisions?limit=2&continue={token}")
@@ -343,7 +343,7 @@ async def test_what_another_server_made_meanwhile_begins_with_what_it_was(world:
     older = Config("default", "site", ConfigSpec(description="older"), "7", now, now)
     await world.store.write(lambda tx: tx.put_config(older))
     assert await history(world.client, "/v1/configs/site") == []
-    await world.client.call("PUT", "/v1/configs/site", {"description": "newer"})
+    await world.client.call("PUT", "/v1/configs/site", {"data": [], "description": "newer"})
     listed = await world.client.call("GET", "/v1/configs/site/revisions")
     assert [(one["version"], one["actor"]["kind"]) for one in listed["items"]] == [
         ("1", "administrator"),
@@ -399,7 +399,7 @@ async def content(client: Client, kind: Kind) -> Any:
     answer = await client.send("GET", kind.own)
     if answer.status_code == 404:
         return None
-    set_by_server = {"name", "namespace", "version", "createTime", "updateTime"}
+    set_by_server = {"name", "namespace", "select", "version", "createTime", "updateTime"}
     shown = {key: value for key, value in answer.json().items() if key not in set_by_server}
     if kind.path == "/v1/secrets":
         shown["data"] = dict.fromkeys(shown["data"], MASK)

@@ -55,7 +55,7 @@ async def test_put_empties_what_is_left_out(client: Client) -> None:
     node = await client.call("PUT", "/v1/nodes/n1", {})
     assert node["labels"] == {"baetyl-node-name": "n1"}
     assert (node["annotations"], node["description"]) == ({}, "")
-    app = await client.call("PUT", "/v1/apps/web", {})
+    app = await client.call("PUT", "/v1/apps/web", {"services": []})
     assert (app["services"], app["volumes"], app["selector"]) == ([], [], "")
     assert app["type"] == "container"
 
@@ -87,7 +87,7 @@ async def test_an_unknown_field_is_refused_by_name(
         ("/v1/nodes", {"name": 1}, "name"),
         ("/v1/nodes", {}, "name"),
         ("/v1/nodes", {"name": "n", "labels": []}, "labels"),
-        ("/v1/nodes", {"name": "n", "labels": {"a": 1}}, "labels"),
+        ("/v1/nodes", {"name": "n", "labels": {"a": 1}}, "labels.a"),
         ("/v1/nodes", {"name": "n", "labels": {"a b": "1"}}, "labels"),
         ("/v1/nodes", {"name": "n/m"}, "name"),
         ("/v1/apps", {**APP, "selector": "a in b"}, "selector"),
@@ -98,7 +98,7 @@ async def test_an_unknown_field_is_refused_by_name(
         ("/v1/apps", {**APP, "name": "baetyl-core"}, "name"),
         ("/v1/configs", {"name": "c", "data": [{"key": "a"}]}, "data[0].value"),
         ("/v1/configs", {"name": "c", "data": [{"key": "a", "value": {}}]}, "data[0].value.type"),
-        ("/v1/secrets", {"name": "s", "data": {"a": 1}}, "data"),
+        ("/v1/secrets", {"name": "s", "data": {"a": 1}}, "data.a"),
         ("/v1/register", {"quotaNum": 1.5}, "quotaNum"),
         ("/v1/register", {"enableWhitelist": True}, "enableWhitelist"),
         ("/v1/register", {"securityType": "Cert"}, "securityType"),
@@ -344,7 +344,7 @@ async def test_what_is_not_there_is_not_found(
 ) -> None:
     if path.endswith("/record"):
         await client.call("POST", "/v1/register", BATCH)
-    update = {"nodeName": "x"} if path.endswith("/record") else {}
+    update = {"nodeName": "x"} if path.endswith("/record") else body
     for method, content in (("GET", None), ("PUT", update), ("DELETE", None)):
         message = await client.refused(
             method, f"{path}/missing", content, status=404, code="ResourceNotFound"

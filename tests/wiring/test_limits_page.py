@@ -20,6 +20,7 @@ from cloud.core import (
     commands,
     comparison,
     config,
+    decoding,
     deploys,
     event,
     guard,
@@ -50,10 +51,13 @@ from cloud.core.names import (
 from cloud.core.readiness import LONGEST_INTERVAL
 from cloud.errors import Invalid
 from cloud.http import logs
+from cloud.http.connection_limits import BOUNDS, PORTS, RESERVED_DESCRIPTORS, http_memory_ceiling
 from cloud.http.errors import STATUSES
 from cloud.http.requests import BODY_LIMIT
+from cloud.http.yaml_text import EVENTS_LIMIT
 from cloud.link import http, sync
 from cloud.link import renewal as renewals
+from cloud.listening import connection_limits
 from cloud.opening import hub_limits
 from cloud.operations import events
 from cloud.operations.audit import PAGE_LIMIT
@@ -64,6 +68,11 @@ from tests.repo.tracked import ROOT, text_of, tracked_files
 
 HUB = HubLimits()
 SET = Settings()
+HTTP = connection_limits(SET, "api")
+
+
+OF_PORTS = {f"{port}_{bound}" for port in PORTS for bound in BOUNDS}
+"""Counted for each port of HTTP."""
 
 
 def size(count: int) -> str:
@@ -97,12 +106,18 @@ def characters(count: int) -> str:
     return f"{count:,} characters"
 
 
+def seconds(count: float) -> str:
+    return span(timedelta(seconds=count))
+
+
 def pace(rate: callers.Rate) -> str:
     return f"{rate.burst} at once, {rate.per_second * 60:.0f} a minute"
 
 
 LIMITS: Mapping[str, str] = {
     "body of a request of the API": size(BODY_LIMIT),
+    "values in a body of JSON: fields, items, lists and maps": f"{decoding.VALUES_LIMIT:,}",
+    "the same in YAML, with keys and ends of lists and maps": f"{EVENTS_LIMIT:,}",
     "configuration, as JSON": size(config.SIZE_LIMIT),
     "secret, as JSON": size(secret.SIZE_LIMIT),
     "app, as JSON": size(app.SIZE_LIMIT),
@@ -143,6 +158,23 @@ LIMITS: Mapping[str, str] = {
     "body of an activation or a renewal": size(http.BODY_LIMIT),
     "signing request": size(signing_requests.SIZE_LIMIT),
     "entries of one page of the audit log": f"{PAGE_LIMIT}",
+    "connections to the API": f"{SET.max_api_connections:,}",
+    "connections to the activation endpoint": f"{SET.max_activation_connections:,}",
+    "connections of agents over HTTPS": f"{SET.max_sync_connections:,}",
+    "connections of one address to one port; trusted proxies have no such limit": (
+        f"{HTTP.per_address}"
+    ),
+    "TLS handshakes begun on one port": f"{HTTP.handshakes_per_second} a second",
+    "from TCP accept to the end of a TLS handshake over HTTP": seconds(HTTP.handshake_seconds),
+    "request line and headers": size(HTTP.head_bytes),
+    "chunk sizes and trailers, beyond a 16th of the body": size(HTTP.head_bytes),
+    "time for request line and headers": seconds(HTTP.head_seconds),
+    "time for the body; and a second more for each 8 KiB of it": seconds(HTTP.body_seconds),
+    "time in which nothing of an answer is read": seconds(HTTP.answer_seconds),
+    "silence between two requests": seconds(HTTP.idle_seconds),
+    "requests that are not answered and answers that are not read, of one port": size(
+        HTTP.held_bytes
+    ),
     "path or other text of a caller, in a line of the log": characters(logs.TEXT_LIMIT),
     "line of the log": characters(logs.LINE_LIMIT),
     "traceback in the log": size(logs.TRACE_LIMIT),
@@ -218,7 +250,8 @@ LIMITS: Mapping[str, str] = {
 
 def rows() -> list[list[str]]:
     """Cells of every row but the heads of tables."""
-    lines = re.findall(r"^\| (?!what \|)(.*?) *\|$", text_of(ROOT / "docs/limits.md"), flags=re.M)
+    page, _, _ = text_of(ROOT / "docs/limits.md").partition("\n## Memory ceiling")
+    lines = re.findall(r"^\| (?!what \|)(.*?) *\|$", page, flags=re.M)
     return [[cell.strip() for cell in line.split("|")] for line in lines]
 
 
@@ -256,11 +289,19 @@ def code() -> str:
 
 def test_bounds_that_are_counted_stand_on_the_page() -> None:
     calls = re.findall(r"\blimits\.(?:count|declare)\(([^)]*)\)", code())
-    counted = {name for call in calls for name in re.findall(r'"(\w+)"', call)}
+    counted = {name for call in calls for name in re.findall(r'"(\w+)"', call)} | OF_PORTS
     assert counted <= {name for row in rows() for name in re.findall(r"`(\w+)`", row[4])}
 
 
 def test_bounds_on_the_page_are_counted_by_the_program() -> None:
     names = {name for row in rows() for name in re.findall(r"`(\w+)`", row[4])}
     text = code()
-    assert [name for name in names if f'"{name}"' not in text] == []
+    assert [name for name in names - OF_PORTS if f'"{name}"' not in text] == []
+
+
+def test_the_memory_ceiling_is_what_the_limits_add_up_to() -> None:
+    _, _, section = text_of(ROOT / "docs/limits.md").partition("\n## Memory ceiling")
+    ceiling = http_memory_ceiling(connection_limits(SET, port) for port in PORTS)
+    assert f"| {ceiling / 2**20:,.0f} MiB |" in section
+    assert HTTP.body_rate == 8 * 2**10
+    assert f"{RESERVED_DESCRIPTORS} are set aside" in text_of(ROOT / "docs/limits.md")

@@ -126,7 +126,7 @@ function BringIn({ name }) {
   </section>`;
 }
 
-const SET_BY_SERVER = /^(name|namespace|version|createTime|updateTime):.*\n/gm;
+const SET_BY_SERVER = /^(name|namespace|select|version|createTime|updateTime):.*\n/gm;
 
 /** YAML of a thing without what is not its operator's to set. */
 export const editable = (text) => text.replace(SET_BY_SERVER, "");

@@ -1,0 +1,370 @@
+"""uvicorn's HTTP/1.1 with bounds.
+
+The protocol class gives uvicorn's parser one request at a time, cut out by `cloud.http.framing`,
+looks at the clock of each stage a connection goes through, and writes answers no faster than they
+are read (docs/decisions/0025). The scope of each request says who is on the other side.
+"""
+
+import contextlib
+import enum
+import logging
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import httptools
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from cloud.errors import CloudError, HeadTooLarge, Invalid, TooSlow
+from cloud.http.connection_limits import (
+    PIECE_BYTES,
+    READ_BYTES,
+    STALLED_BYTES,
+    ConnectionLimits,
+)
+from cloud.http.errors import error_response
+from cloud.http.framing import Framing, fault_of
+from cloud.http.logs import shown
+from cloud.http.peer import scope_of_peer
+
+logger = logging.getLogger(__name__)
+
+
+class Stage(enum.Enum):
+    """What a connection is at."""
+
+    IDLE = enum.auto()
+    """Between an answer and the next request."""
+    HEAD = enum.auto()
+    BODY = enum.auto()
+    ANSWER = enum.auto()
+    """The request is there, and not answered yet."""
+    END = enum.auto()
+    """Nothing is read any more."""
+
+
+class Watch(Protocol):
+    """What a protocol tells of its connection while it lasts."""
+
+    limits: ConnectionLimits
+
+    def opened(self, protocol: "BoundedProtocol") -> None:
+        """It is there: over TLS, after the handshake."""
+
+    def closed(self, protocol: "BoundedProtocol") -> None:
+        """It is gone."""
+
+    def held(self, protocol: "BoundedProtocol", count: int) -> None:
+        """It holds *count* bytes in all."""
+
+    def refused(self, bound: str) -> None:
+        """It went beyond *bound*."""
+
+    def new_id(self) -> str:
+        """An id for a request that is refused before it is one."""
+        ...
+
+
+class _Unwatched:
+    """For a connection that nobody counts."""
+
+    def __init__(self) -> None:
+        self.limits = ConnectionLimits()
+
+    def opened(self, protocol: "BoundedProtocol") -> None:
+        """Do nothing."""
+
+    def closed(self, protocol: "BoundedProtocol") -> None:
+        """Do nothing."""
+
+    def held(self, protocol: "BoundedProtocol", count: int) -> None:
+        """Do nothing."""
+
+    def refused(self, bound: str) -> None:
+        """Do nothing."""
+
+    def new_id(self) -> str:
+        """No id."""
+        return ""
+
+
+class _Flow(FlowControl):
+    """uvicorn's, which an application that waits for its caller to go cannot make read on."""
+
+    is_held = False
+
+    def resume_reading(self) -> None:
+        """Read on, unless a request waits that must not be read yet."""
+        if not self.is_held:
+            super().resume_reading()
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection; `check` is called now and then, and ends it when it is too slow."""
+
+    _bounded_flow: _Flow  # as `flow`, from the moment it is connected
+
+    def __init__(self, *arguments: Any, watch: Watch | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._watch: Watch = watch or _Unwatched()
+        self._limits = self._watch.limits
+        self._framing = Framing(self._limits.head_bytes)
+        self._inner_app = self.app
+        self.app: Any = self._in_pieces
+        self._peer_scope: Mapping[str, Any] = {}  # what the scope of each request says of the peer
+        self.stage = Stage.HEAD
+        self.since = 0.0  # when the stage began, on the loop's clock
+        self._fault: CloudError | None = None  # of the head that was just read
+        self._body_bytes = 0  # of the request that is being read or answered, and its head
+        self._held = 0  # bytes that came for requests which are not answered yet
+        self._discarded = 0  # bytes that came after the end
+        self._answer_bytes = 0  # of an answer that waits to be written
+        self._blocked_since: float | None = None  # when the client was last seen not to read
+
+    # What uvicorn and the event loop call
+
+    def connection_made(self, transport: Any) -> None:
+        """Look at the certificate; the handshake is done."""
+        super().connection_made(transport)
+        self.flow = self._bounded_flow = _Flow(transport)
+        transport.set_write_buffer_limits(high=PIECE_BYTES // 2)
+        if hasattr(transport, "set_read_buffer_limits"):
+            transport.set_read_buffer_limits(high=PIECE_BYTES)
+        self._enter(Stage.HEAD)
+        self._peer_scope = scope_of_peer(transport)
+        self._watch.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection; an application that waits for its caller ends."""
+        self.stage = Stage.END
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        self._watch.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, and begin what is complete."""
+        if self.stage is Stage.END:
+            self._discard(len(data))
+            return
+        self._unset_keepalive_if_required()
+        if self.stage is Stage.IDLE:
+            self._enter(Stage.HEAD)
+        self._framing.feed(data)
+        if self.stage is not Stage.BODY or not self.cycle.response_complete:
+            self._hold(len(data))
+        self._go_on()
+
+    def on_message_begin(self) -> None:
+        """Begin the scope of a request."""
+        super().on_message_begin()
+        self.scope.update(self._peer_scope)  # type: ignore[typeddict-item]
+
+    def on_headers_complete(self) -> None:
+        """Answer the request, unless its head is not in order."""
+        version, method = self.parser.get_http_version(), self.parser.get_method()
+        self._fault = fault_of(version, method, self.url, self.headers)
+        if self._fault is not None:
+            return
+        self.url = _origin_form(self.url)
+        self._framing.begin_body(self.headers)
+        self._enter(Stage.ANSWER if self._framing.is_between else Stage.BODY)
+        super().on_headers_complete()
+        self.headers = []  # what comes in a trailer is no header: RFC 9110, 6.5.1
+
+    def on_message_complete(self) -> None:
+        """Note the end of a request's body."""
+        if self._fault is not None:
+            return
+        super().on_message_complete()
+        self._enter(Stage.ANSWER)
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, once the answer can be written."""
+        super().on_response_complete()
+        if self.stage is Stage.ANSWER:
+            self._next()
+
+    def pause_writing(self) -> None:
+        """The client does not read fast enough."""
+        super().pause_writing()
+        self._blocked_since = self.loop.time()
+        self._hold(0)
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        super().resume_writing()
+        self._blocked_since = None
+        self._hold(0)
+        if self.stage is Stage.ANSWER and self.cycle.response_complete:
+            self._next()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End a connection that is idle."""
+        if self.stage is Stage.IDLE:
+            self._end()
+
+    # What is ours
+
+    def check(self, now: float) -> None:
+        """End the connection if it takes longer at something than it may."""
+        limits = self._limits
+        if self.transport.is_closing():
+            self._finish(now)
+        elif self._blocked_since and now - self._blocked_since > limits.answer_seconds:
+            self._watch.refused("answer_seconds")
+            self.transport.abort()
+        elif self.stage is Stage.HEAD and now - self.since > limits.head_seconds:
+            self._watch.refused("head_seconds")
+            if self._framing.held:
+                self._refuse(TooSlow())
+            else:
+                self._end()
+        elif self.stage is Stage.BODY:
+            allowed = limits.body_seconds + self._body_bytes / limits.body_rate
+            if now - self.since > allowed:
+                self._watch.refused("body_seconds")
+                self._refuse(TooSlow())
+        elif self.stage is Stage.END:
+            self._finish(now)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a whole request came that is not answered yet."""
+        return self.stage is Stage.ANSWER
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self.transport.abort()
+
+    def _finish(self, now: float) -> None:
+        """End at once what should have ended by now."""
+        if self.stage is not Stage.END:
+            self._enter(Stage.END)
+        elif now - self.since > self._limits.answer_seconds:
+            self.transport.abort()
+
+    def _go_on(self) -> None:
+        """Give the parser what it may have; begin no request before the last one is answered."""
+        try:
+            while self.stage in {Stage.HEAD, Stage.BODY}:
+                piece = self._framing.take()
+                if piece is None:
+                    break
+                self._feed(piece)
+                if self._fault is not None:
+                    raise self._fault
+        except CloudError as error:
+            if isinstance(error, HeadTooLarge):
+                self._watch.refused("head_bytes")
+            self._refuse(error)
+        except httptools.HttpParserError as error:
+            self._refuse(Invalid("", f"the request cannot be read: {shown(str(error))}"))
+        if self.stage is Stage.ANSWER and self.cycle.response_complete:
+            self._next()  # it was answered before it was complete
+        elif self.stage is Stage.ANSWER and self._framing.held:
+            self._bounded_flow.is_held = True
+            self.flow.pause_reading()
+            self._hold(0)
+
+    def _feed(self, piece: bytes) -> None:
+        if self.stage is Stage.BODY:
+            self._body_bytes += len(piece)
+        with contextlib.suppress(httptools.HttpParserUpgrade):  # CONNECT, which has a fault
+            self.parser.feed_data(piece)
+
+    def _discard(self, count: int) -> None:
+        """Leave in the socket what comes after the end, but for a little."""
+        self._discarded += count
+        if self._discarded > READ_BYTES:
+            self.flow.pause_reading()
+
+    def _next(self) -> None:
+        """Read the next request, if the answer before it was read."""
+        if self.transport.is_closing() or self._blocked_since is not None:
+            return
+        self._body_bytes = 0
+        self._bounded_flow.is_held = False
+        self._hold(0, anew=True)
+        if not self._framing.held:
+            self._enter(Stage.IDLE)
+            self.flow.resume_reading()
+            return
+        self._unset_keepalive_if_required()
+        self._enter(Stage.HEAD)
+        self._go_on()
+        if not self._bounded_flow.is_held:
+            self.flow.resume_reading()
+
+    def _refuse(self, error: CloudError) -> None:
+        """Answer with *error* if nothing was answered yet, and read nothing any more."""
+        begun = self.cycle is not None and not self.cycle.response_complete
+        if begun and self.cycle.response_started:
+            self.transport.abort()
+            return
+        self._enter(Stage.END)
+        logger.info("refused a request: %s", shown(str(error)))
+        said = {"request-id": self._watch.new_id()}
+        answer = error_response(error, said, Headers())
+        if begun:  # the application's answer is not wanted any more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        headers = [*self.server_state.default_headers, *answer.raw_headers]
+        head = [STATUS_LINE[answer.status_code], *(b"%s: %s\r\n" % header for header in headers)]
+        self.transport.write(b"".join([*head, b"connection: close\r\n\r\n", bytes(answer.body)]))
+        self._end()
+
+    def _end(self) -> None:
+        """End the connection once what is written was read; `check` sees to it that this is soon.
+
+        Without TLS what still comes is taken until then: to close now would be a reset, and the
+        client might not see the answer.
+        """
+        self._enter(Stage.END)
+        if self.transport.can_write_eof():
+            self._bounded_flow.is_held = True
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def _enter(self, stage: Stage) -> None:
+        self.stage = stage
+        self.since = self.loop.time()
+
+    def _hold(self, count: int, *, anew: bool = False) -> None:
+        self._held = (self._framing.held if anew else self._held) + count
+        stalled = self._blocked_since is not None or self._bounded_flow.is_held
+        count = self._held + self._answer_bytes + (STALLED_BYTES if stalled else 0)
+        self._watch.held(self, count)
+
+    async def _in_pieces(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application, whose answers are written in pieces."""
+
+        async def send_in_pieces(message: Message) -> None:
+            body = message.get("body", b"")
+            if len(body) <= PIECE_BYTES:
+                await send(message)
+                return
+            self._answer_bytes += len(body)
+            self._hold(0)
+            try:
+                for at in range(0, len(body), PIECE_BYTES):
+                    more = message.get("more_body", False) or at + PIECE_BYTES < len(body)
+                    piece = bytes(body[at : at + PIECE_BYTES])
+                    await send({**message, "body": piece, "more_body": more})
+            finally:
+                self._answer_bytes -= len(body)
+                self._hold(0)
+
+        await self._inner_app(scope, receive, send_in_pieces)
+
+
+def _origin_form(target: bytes) -> bytes:
+    """Path and query of a *target* that may name scheme and host as well (RFC 9112, 3.2.2)."""
+    if target.startswith((b"/", b"*")):
+        return target
+    rest = target.partition(b"://")[2]
+    ends = [at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0]
+    path = rest[min(ends, default=len(rest)) :]
+    return path if path.startswith(b"/") else b"/" + path
