@@ -4,12 +4,10 @@ What many ask at the same time is stored together, in one transaction. A questio
 does not take the others with it.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from broker.messages import REQUEST_ID, SOURCE, Encoding, Kind, Message
 from broker.topics import Channel
@@ -25,6 +23,7 @@ from cloud.link.wire import Meta, desire_answer, report_answer
 from cloud.operations.commands import receive_answer
 from cloud.operations.desires import ANSWER_LIMIT, deliver, read_infos
 from cloud.operations.reports import receive_report, receive_usage
+from cloud.store.group_commit import GroupCommit, PieceFailed, commit_group
 from cloud.store.interface import Store, Transaction
 
 logger = logging.getLogger(__name__)
@@ -42,11 +41,10 @@ _KINDS = {
     Channel.RENEW: Kind.RENEW,
     Channel.COMMAND_RESPONSE: Kind.COMMAND,
 }
-_APART = frozenset({Channel.REPORT, Channel.STATS, Channel.COMMAND_RESPONSE})
-_WRITING = _APART | {Channel.RENEW}
+_CONCURRENT = frozenset({Channel.REPORT, Channel.STATS, Channel.COMMAND_RESPONSE})
+_WRITING = _CONCURRENT | {Channel.RENEW}
 _READING = frozenset({Channel.DESIRE})
 _REQUEST_ID_LIMIT = 128
-_RETRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +128,7 @@ class Exchange:
         # Told which node has answered a command, once that is stored.
         self._on_answered = on_answered
         self.measures = measures or Measures()
-        self._waiting: list[Question] = []
-        self._turn = asyncio.Lock()
+        self._commit = GroupCommit(self._carry_out_waiting, limit=GROUP)
 
     def read(
         self, node_id: str, channel: Channel, message: Message, encoding: Encoding, now: datetime
@@ -157,7 +154,7 @@ class Exchange:
         if question.channel not in _WRITING:
             await self.carry_out([question])
         else:
-            await self._ask_together(question)
+            await self._commit.settle(question)
         if isinstance(question.outcome, CloudError):
             raise question.outcome
         return question.outcome
@@ -171,15 +168,41 @@ class Exchange:
         """
         todo = [question for question in questions if not question.is_done]
         for run, channels in (
-            (self._store.write_concurrent, _APART),
-            (self._store.write, _WRITING - _APART),
+            (self._store.write_concurrent, _CONCURRENT),
+            (self._store.write, _WRITING - _CONCURRENT),
             (self._store.read, _READING),
         ):
             group = [one for one in todo if one.channel in channels]
             try:
-                await _carry_out(run, group, self._answer_bytes)
+                await commit_group(
+                    run, group, self._outcomes_of, settle=Question.settle, fail=_settle_failed
+                )
             finally:
                 self._count([one for one in group if one.is_done])
+
+    def _outcomes_of(self, tx: Transaction, questions: Sequence[Question]) -> Sequence[Outcome]:
+        """Outcomes of the first of *questions*, of as many as the bytes of their answers allow."""
+        of_reporters = {
+            (namespace, name)
+            for question in questions
+            if question.channel in _CONCURRENT or question.is_checked
+            for namespace, _, name in [question.node_id.partition(".")]
+        }
+        tx.prefetch_reporters(of_reporters)
+        outcomes: list[Outcome] = []
+        size = 0
+        for place, question in enumerate(questions):
+            try:
+                outcome, of_answer = _outcome_of(question, tx)
+            except Unavailable:
+                raise
+            except Exception as error:
+                raise PieceFailed(place, error) from error
+            outcomes.append(outcome)
+            size += of_answer
+            if size >= self._answer_bytes:
+                break
+        return outcomes
 
     def _count(self, settled: Sequence[Question]) -> None:
         for question in settled:
@@ -192,21 +215,13 @@ class Exchange:
                     outcome = question.outcome
                     self.measures.renewed(outcome if isinstance(outcome, CloudError) else None)
 
-    async def _ask_together(self, question: Question) -> None:
-        """Whoever gets the turn carries out all that waited for it."""
-        self._waiting.append(question)
+    async def _carry_out_waiting(self, group: Sequence[Question]) -> None:
         try:
-            async with self._turn:
-                if question.is_done:
-                    return
-                group = self._waiting[:GROUP]
-                try:
-                    await self.carry_out(group)
-                except Unavailable as error:
-                    for each in group:
-                        each.settle(error)
-        finally:
-            self._waiting.remove(question)
+            await self.carry_out(group)
+        except Unavailable as error:
+            for question in group:
+                if not question.is_done:
+                    question.settle(error)
 
     def _report(self, node_id: str, message: Message, encoding: Encoding, now: datetime) -> Work:
         meta = message.meta
@@ -262,73 +277,12 @@ def _check_request_id(meta: Meta) -> None:
         raise Invalid(f"meta.{REQUEST_ID}", reason)
 
 
-async def _carry_out(
-    run: Callable[[Callable[[Transaction], Any]], Any], todo: list[Question], answer_bytes: int
-) -> None:
-    """Settle *todo* in one transaction that *run* runs, up to *answer_bytes* of answers or one.
-
-    Where the work of one fails, all of it is done again without that one; after `_RETRIES` of them,
-    and where the transaction itself fails, each is done alone.
-    """
-    for _ in range(_RETRIES):
-        if not todo:
-            return
-        try:
-            outcomes = await run(lambda tx: _outcomes_of(todo, tx, answer_bytes))  # noqa: B023
-        except Unavailable:
-            raise
-        except _WorkFailed as failed:
-            failed.question.settle(_outcome_for(failed.question, failed.error))
-            todo = [question for question in todo if not question.is_done]
-            continue
-        except Exception as error:  # noqa: BLE001  # it is logged with its question
-            if len(todo) == 1:
-                todo[0].settle(_outcome_for(todo[0], error))
-                return
-            break
-        for question, outcome in zip(todo, outcomes, strict=False):
-            question.settle(outcome)
-        return
-    for question in todo:
-        await _carry_out(run, [question], answer_bytes)
-
-
-class _WorkFailed(Exception):
-    """The work of *question* raised *error*, which is no refusal."""
-
-    def __init__(self, question: Question, error: Exception) -> None:
-        super().__init__(str(error))
-        self.question = question
-        self.error = error
-
-
-def _outcome_for(question: Question, error: Exception) -> Outcome:
-    """What *question* comes to that failed with *error*; a failure of the server is logged."""
-    if isinstance(error, CloudError):
-        return error
-    logger.error("a message of %s failed", question.node_id, exc_info=error)
-    return Failed()
-
-
-def _outcomes_of(
-    questions: Sequence[Question], tx: Transaction, answer_bytes: int
-) -> list[Outcome]:
-    """The outcomes of the first of *questions*, of as many as have *answer_bytes* of answers."""
-    of_reporters = {
-        (namespace, name)
-        for question in questions
-        if question.channel in _APART or question.is_checked
-        for namespace, _, name in [question.node_id.partition(".")]
-    }
-    tx.prefetch_reporters(of_reporters)
-    outcomes, size = [], 0
-    for question in questions:
-        outcome, of_answer = _outcome_of(question, tx)
-        outcomes.append(outcome)
-        size += of_answer
-        if size >= answer_bytes:
-            break
-    return outcomes
+def _settle_failed(question: Question, error: Exception) -> None:
+    """Settle *question*, whose work failed with *error*; a failure of the server is logged."""
+    if not isinstance(error, CloudError):
+        logger.error("a message of %s failed", question.node_id, exc_info=error)
+        error = Failed()
+    question.settle(error)
 
 
 def _outcome_of(question: Question, tx: Transaction) -> tuple[Outcome, int]:
@@ -339,8 +293,6 @@ def _outcome_of(question: Question, tx: Transaction) -> tuple[Outcome, int]:
         raise
     except CloudError as error:
         answer = error
-    except Exception as error:
-        raise _WorkFailed(question, error) from error
     if isinstance(answer, Reply):
         question.ended = answer.ended
         return answer.message, answer.size
