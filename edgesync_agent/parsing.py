@@ -195,7 +195,7 @@ def _port(fields: Fields) -> PortDefinition:
     path, number = fields.path, fields.plain("hostPort")
     port = PortDefinition(
         port_of(f"{path}.containerPort", fields.plain("containerPort")),
-        None if number is None else port_of(f"{path}.hostPort", number, least=0),
+        port_of(f"{path}.hostPort", number) if number else None,
         fields.choice("protocol", ("TCP", "UDP", "tcp", "udp"), "TCP").lower(),
         fields.text("hostIP"),
     )

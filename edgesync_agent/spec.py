@@ -47,7 +47,7 @@ class MountDefinition:
 
 @dataclass(frozen=True)
 class PortDefinition:
-    """A port of a service; *host_port* 0: any free port of the node, None: none."""
+    """A port of a service; *host_port* None: it is not reached from outside."""
 
     container_port: int
     host_port: int | None = None

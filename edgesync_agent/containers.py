@@ -1,0 +1,399 @@
+"""Apps as containers of Docker or Podman: the `Runtime` of apps in mode `kube`."""
+
+from __future__ import annotations
+
+import calendar
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Sequence
+
+from edgesync_agent import container_spec as naming
+from edgesync_agent.checks import check_http, check_tcp
+from edgesync_agent.engine import Engine, EngineRefusal, demultiplexed
+from edgesync_agent.fields import SpecError
+from edgesync_agent.images import Images
+from edgesync_agent.runtime import (
+    CREATED,
+    EXITED,
+    RESTARTING,
+    RUNNING,
+    TRIAL,
+    AppFiles,
+    Create,
+    Instance,
+    InstanceStep,
+    InstanceUsage,
+    Reason,
+    Remove,
+    RuntimeFailure,
+    Slot,
+    Start,
+    Stop,
+)
+from edgesync_agent.situation import service_of
+from edgesync_agent.spec import AppDefinition, ProbeDefinition, VolumeDefinition
+
+STATES = {
+    "created": CREATED,
+    "configured": CREATED,
+    "initialized": CREATED,
+    "running": RUNNING,
+    "paused": RUNNING,
+    "stopping": RUNNING,
+    "restarting": RESTARTING,
+    "exited": EXITED,
+    "stopped": EXITED,
+    "dead": EXITED,
+}
+CHANGE_SECONDS = 60.0  # for an engine to create, start or remove a container
+OUTPUT_LIMIT = 65536  # bytes of a check's output that are read
+FILE_TYPES = {
+    "Directory": os.path.isdir,
+    "File": os.path.isfile,
+    "Socket": os.path.exists,
+    "CharDevice": os.path.exists,
+    "BlockDevice": os.path.exists,
+}
+
+
+class Containers:
+    """Containers of *engine* that bear the labels of *node*; *folder* is the agent's own."""
+
+    def __init__(self, engine: Engine, node: str, folder: Path) -> None:
+        self.engine = engine
+        self.node = node
+        self.images = Images(engine, folder / "images.json")
+        self.version = engine.version()
+        self.is_rootless = engine.is_podman and self._is_rootless()
+        # What was seen of each container at the last look: how to reach it.
+        self.networks: dict[str, dict[str, Any]] = {}
+        # CPU seconds that each container had used, and when.
+        self.used: dict[str, tuple[float, float]] = {}
+
+    def describe(self) -> str:
+        """Name and version, as Kubernetes writes them."""
+        name = "podman" if self.engine.is_podman else "docker"
+        return f"{name}://{self.version.get('Version', '')}"
+
+    def observe(self) -> Sequence[Instance]:
+        """Every container of this node."""
+        query = {"all": True, "filters": {"label": [f"{naming.NODE}={self.node}"]}}
+        found = []
+        networks = {}
+        for one in self.engine.call("GET", "/containers/json", query=query) or ():
+            seen = self.engine.call("GET", f"/containers/{one['Id']}/json", allow=(404,))
+            instance = instance_of(seen) if seen else None
+            if instance is not None:
+                found.append(instance)
+                networks[instance.key] = seen
+        self.networks = networks
+        return found
+
+    def missing(self, app: AppDefinition) -> Sequence[str]:
+        """Images that are not here."""
+        images = {one.image for one in (*app.services, *app.init_services)}
+        return sorted(image for image in images if not self.images.id_of(image))
+
+    def fetch(self, app: AppDefinition, files: AppFiles) -> None:
+        """Pull its images; refuses before that what an engine cannot do."""
+        self._check(app, files)
+        credentials = files.credentials(app)
+        for service in (*app.services, *app.init_services):
+            self.images.bring(service.image, service.pull_policy, credentials)
+
+    def carry_out(self, step: InstanceStep, app: AppDefinition | None, files: AppFiles) -> None:
+        """Create, start, stop or remove a container."""
+        if isinstance(step, Create):
+            if app is None:
+                raise RuntimeFailure(Reason.ENGINE, "the version is not here")
+            self._create(step.slot, app, files)
+        elif isinstance(step, Start):
+            self._start(step.instance)
+        elif isinstance(step, Stop):
+            seconds = naming.STOP_SECONDS
+            path = f"/containers/{step.instance.key}/stop"
+            limit = CHANGE_SECONDS + seconds
+            query = {"t": seconds}
+            self.engine.call("POST", path, query=query, seconds=limit, allow=(304, 404))
+        elif isinstance(step, Remove):
+            self._remove(step.instance)
+
+    def forget(self, app: str) -> None:
+        """Remove network and volumes of an app."""
+        label = [f"{naming.NODE}={self.node}", f"{naming.APP}={app}"]
+        query = {"filters": {"label": label}}
+        for one in self.engine.call("GET", "/networks", query=query) or ():
+            if _is_of(one, self.node, app):
+                self.engine.call("DELETE", f"/networks/{one['Name']}", allow=(404,))
+        found = self.engine.call("GET", "/volumes", query=query) or {}
+        for one in found.get("Volumes") or ():
+            if _is_of(one, self.node, app):
+                self.engine.call("DELETE", f"/volumes/{one['Name']}", allow=(404,))
+
+    def check(self, instance: Instance, probe: ProbeDefinition) -> str:
+        """Carry out one check of a probe."""
+        if probe.kind == "exec":
+            return self._exec(instance, probe)
+        address, port = self._address(instance, probe)
+        if not address:
+            return "the container has no address"
+        if probe.kind == "tcpSocket":
+            return check_tcp(address, port, probe.timeout)
+        return check_http(address, port, probe)
+
+    def engine_health(self, instance: Instance) -> str:
+        """What the image's own HEALTHCHECK says: healthy, starting, unhealthy; empty for none."""
+        state = self.networks.get(instance.key, {}).get("State") or {}
+        found = state.get("Health") or state.get("Healthcheck") or {}
+        status = str(found.get("Status") or "")
+        return "" if status == "none" else status
+
+    def logs(
+        self, instance: Instance, *, lines: int, since: float = 0.0, follow: float = 0.0
+    ) -> Iterator[bytes]:
+        """The output of a container, both streams in the order in which they came."""
+        query = {"stdout": True, "stderr": True, "tail": lines, "follow": follow > 0}
+        if since:
+            query["since"] = int(since)
+        total = follow or CHANGE_SECONDS
+        path = f"/containers/{instance.key}/logs"
+        yield from demultiplexed(self.engine.stream("GET", path, query=query, total=total))
+
+    def usage(self, instances: Sequence[Instance]) -> Mapping[str, InstanceUsage]:
+        """CPU since the last call, and memory without the file cache."""
+        found, used = {}, {}
+        for one in instances:
+            if one.state != RUNNING:
+                continue
+            with contextlib.suppress(RuntimeFailure):
+                path = f"/containers/{one.key}/stats"
+                query = {"stream": False, "one-shot": True}
+                stats = self.engine.call("GET", path, query=query) or {}
+                seconds = stats.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage", 0)
+                now, total = time.monotonic(), seconds / 1e9
+                before = self.used.get(one.key, (total, now - 1))
+                used[one.key] = total, now
+                cpu = max(total - before[0], 0.0) / max(now - before[1], 0.001)
+                found[one.key] = InstanceUsage(cpu, _memory(stats.get("memory_stats", {})))
+        self.used = used
+        return found
+
+    def prune(self, apps: Sequence[AppDefinition]) -> None:
+        """Remove images that this agent pulled and no version needs."""
+        services = [one for app in apps for one in (*app.services, *app.init_services)]
+        self.images.prune(service.image for service in services)
+
+    # making containers
+
+    def _check(self, app: AppDefinition, files: AppFiles) -> None:
+        try:
+            naming.check_for_engine(app)
+            for slot in _all_slots(app):
+                self._body(app, slot, files)
+        except SpecError as error:
+            raise RuntimeFailure(Reason.REFUSED, str(error)) from error
+
+    def _body(self, app: AppDefinition, slot: Slot, files: AppFiles) -> dict[str, Any]:
+        def place(app: AppDefinition, volume: VolumeDefinition, stage: str) -> str:
+            if volume.kind == "hostPath":
+                return volume.source
+            if volume.kind == "emptyDir":
+                return self._volume_name(app.name, volume, stage)
+            return files.path(app, volume.name, stage)
+
+        return naming.container_body(
+            app,
+            slot,
+            self.node,
+            place,
+            is_podman=self.engine.is_podman,
+            is_rootless=self.is_rootless,
+        )
+
+    def _create(self, slot: Slot, app: AppDefinition, files: AppFiles) -> None:
+        name = naming.container_name(self.node, slot)
+        there = self.engine.call("GET", f"/containers/{name}/json", allow=(404,))
+        if there is not None:
+            found = instance_of(there)
+            labels = (there.get("Config") or {}).get("Labels") or {}
+            if found is not None and found.slot == slot and labels.get(naming.NODE) == self.node:
+                return
+            raise RuntimeFailure(Reason.ENGINE, f"another owner has a container {name}")
+        try:
+            body = self._body(app, slot, files)
+        except SpecError as error:
+            raise RuntimeFailure(Reason.REFUSED, str(error)) from error
+        service = service_of(app, slot)
+        for mount in service.mounts:
+            self._provide(app, app.volume(mount.volume), slot.stage)
+        if not service.host_network:
+            self._provide_network(app.name)
+        path = "/containers/create"
+        self.engine.call("POST", path, body, query={"name": name}, seconds=CHANGE_SECONDS)
+
+    def _provide(self, app: AppDefinition, volume: VolumeDefinition, stage: str) -> None:
+        """Have the source of a mount there; RuntimeFailure where it cannot be."""
+        if volume.kind == "hostPath":
+            _provide_host_path(volume)
+        if volume.kind != "emptyDir":
+            return
+        name = self._volume_name(app.name, volume, stage)
+        labels = {naming.NODE: self.node, naming.APP: app.name}
+        body: dict[str, Any] = {"Name": name, "Labels": labels, "Driver": "local"}
+        if volume.in_memory:
+            size = f",size={volume.size_limit}" if volume.size_limit else ""
+            body["DriverOpts"] = {"type": "tmpfs", "device": "tmpfs", "o": f"mode=1777{size}"}
+        made = self.engine.call("POST", "/volumes/create", body) or {}
+        if not volume.in_memory:  # any user of the containers may write, as in Kubernetes
+            with contextlib.suppress(OSError):
+                os.chmod(str(made.get("Mountpoint", "")), 0o777)  # noqa: S103
+
+    def _volume_name(self, app: str, volume: VolumeDefinition, stage: str) -> str:
+        part = f"{volume.name}-{TRIAL}" if stage == TRIAL else volume.name
+        if volume.in_memory:
+            part += f"-{volume.size_limit}"
+        return naming.app_object_name(self.node, app, part)
+
+    def _provide_network(self, app: str) -> None:
+        name = naming.app_object_name(self.node, app)
+        found = self.engine.call("GET", f"/networks/{name}", allow=(404,))
+        if found is None:
+            labels = {naming.NODE: self.node, naming.APP: app}
+            body = {"Name": name, "CheckDuplicate": True, "Driver": "bridge", "Labels": labels}
+            self.engine.call("POST", "/networks/create", body, allow=(409,))
+        elif not _is_of(found, self.node, app):
+            raise RuntimeFailure(Reason.ENGINE, f"another owner has a network {name}")
+
+    def _start(self, instance: Instance) -> None:
+        path = f"/containers/{instance.key}/start"
+        try:
+            self.engine.call("POST", path, seconds=CHANGE_SECONDS, allow=(304,))
+        except EngineRefusal as error:
+            reason = error.reason if error.reason == Reason.PORT else Reason.START
+            raise RuntimeFailure(reason, f"cannot start: {error}") from error
+
+    def _remove(self, instance: Instance) -> None:
+        path = f"/containers/{instance.key}"
+        query = {"force": True, "v": True}
+        self.engine.call("DELETE", path, query=query, seconds=CHANGE_SECONDS, allow=(404, 409))
+        if instance.slot.stage == TRIAL:
+            label = [f"{naming.NODE}={self.node}", f"{naming.APP}={instance.slot.app}"]
+            found = self.engine.call("GET", "/volumes", query={"filters": {"label": label}}) or {}
+            for one in found.get("Volumes") or ():
+                if f"-{TRIAL}" in one["Name"]:
+                    with contextlib.suppress(EngineRefusal):
+                        self.engine.call("DELETE", f"/volumes/{one['Name']}", allow=(404,))
+
+    # looking into containers
+
+    def _address(self, instance: Instance, probe: ProbeDefinition) -> tuple[str, int]:
+        seen = self.networks.get(instance.key, {})
+        if probe.host:
+            return probe.host, probe.port
+        if (seen.get("HostConfig") or {}).get("NetworkMode") == "host":
+            return "127.0.0.1", probe.port
+        settings = seen.get("NetworkSettings") or {}
+        if self.is_rootless:
+            for one in (settings.get("Ports") or {}).get(f"{probe.port}/tcp") or ():
+                return one.get("HostIp") or "127.0.0.1", int(one["HostPort"])
+        addresses = [one.get("IPAddress") for one in (settings.get("Networks") or {}).values()]
+        return next(filter(None, addresses), ""), probe.port
+
+    def _exec(self, instance: Instance, probe: ProbeDefinition) -> str:
+        body = {"Cmd": list(probe.command), "AttachStdout": True, "AttachStderr": True}
+        try:
+            made = self.engine.call("POST", f"/containers/{instance.key}/exec", body)
+            own = made["Id"]
+            started = {"Detach": False, "Tty": False}
+            output, began = b"", time.monotonic()
+            seconds = float(probe.timeout)
+            pieces = self.engine.stream(
+                "POST", f"/exec/{own}/start", started, seconds=seconds, total=seconds
+            )
+            for piece in demultiplexed(pieces):
+                output = (output + piece)[-OUTPUT_LIMIT:]
+            if time.monotonic() - began >= seconds:
+                return f"the command took longer than {probe.timeout} s"
+            code = (self.engine.call("GET", f"/exec/{own}/json") or {}).get("ExitCode")
+        except RuntimeFailure as error:
+            return str(error)
+        words = output.decode(errors="replace").strip()[-200:]
+        return "" if code == 0 else f"the command exited with code {code}: {words}".rstrip(": ")
+
+    def _is_rootless(self) -> bool:
+        options = (self.engine.call("GET", "/info") or {}).get("SecurityOptions") or ()
+        return any("rootless" in str(option) for option in options)
+
+
+def instance_of(seen: Mapping[str, Any]) -> Instance | None:
+    """The instance that an engine describes; None for one that is being removed, or is not ours."""
+    labels = (seen.get("Config") or {}).get("Labels") or {}
+    slot, state = naming.slot_in(labels), seen.get("State") or {}
+    word = STATES.get(str(state.get("Status", "")).lower())
+    if slot is None or word is None:
+        return None
+    return Instance(
+        key=str(seen["Id"]),
+        slot=slot,
+        version=str(labels.get(naming.VERSION, "")),
+        state=word,
+        created=moment_of(seen.get("Created")),
+        started=moment_of(state.get("StartedAt")),
+        finished=moment_of(state.get("FinishedAt")),
+        exit_code=int(state.get("ExitCode") or 0),
+        out_of_memory=bool(state.get("OOMKilled")),
+        error=str(state.get("Error") or "")[:500],
+        restarts=int(seen.get("RestartCount") or 0),
+    )
+
+
+def moment_of(text: Any) -> float:
+    """Seconds since 1970 of a time as engines write it; 0 for none."""
+    words = str(text or "")
+    try:
+        whole = float(calendar.timegm(time.strptime(words[:19], "%Y-%m-%dT%H:%M:%S")))
+    except ValueError:
+        return 0.0
+    fraction, rest = "", words[19:]
+    if rest.startswith("."):
+        digits = len(rest[1:]) - len(rest[1:].lstrip("0123456789"))
+        fraction, rest = rest[1 : 1 + digits], rest[1 + digits :]
+    if rest[:1] in {"+", "-"} and len(rest) >= 6:
+        offset = int(rest[1:3]) * 3600 + int(rest[4:6]) * 60
+        whole -= offset if rest[0] == "+" else -offset
+    return max(whole + float(f"0.{fraction or 0}"), 0.0)
+
+
+def _all_slots(app: AppDefinition) -> Iterator[Slot]:
+    for stage, services in (("live", app.services), ("init", app.init_services)):
+        for service in services:
+            yield Slot(app.name, service.name, 0, stage, "")
+
+
+def _is_of(one: Mapping[str, Any], node: str, app: str) -> bool:
+    labels = one.get("Labels") or {}
+    return labels.get(naming.NODE) == node and labels.get(naming.APP) == app
+
+
+def _memory(stats: Mapping[str, Any]) -> int:
+    """As `docker stats` counts: without the file cache that can be dropped (cgroups 1 and 2)."""
+    details = stats.get("stats") or {}
+    cache = details.get("total_inactive_file", details.get("inactive_file", 0)) or 0
+    return max(int(stats.get("usage") or 0) - int(cache), 0)
+
+
+def _provide_host_path(volume: VolumeDefinition) -> None:
+    path, kind = Path(volume.source), volume.path_type
+    try:
+        if kind in {"", "DirectoryOrCreate"} and not path.exists():
+            path.mkdir(mode=0o755, parents=True)
+        elif kind == "FileOrCreate" and not path.exists():
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            path.touch(mode=0o644)
+    except OSError as error:
+        raise RuntimeFailure(Reason.START, f"hostPath {path}: {error.strerror}") from error
+    is_right = FILE_TYPES.get(kind, os.path.exists)
+    if not is_right(volume.source):
+        raise RuntimeFailure(Reason.START, f"hostPath {path} is no {kind or 'path'} of the node")

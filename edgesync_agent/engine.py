@@ -1,0 +1,257 @@
+"""The Docker Engine API (v1.41) over a Unix socket, as Docker and Podman serve it.
+
+Every call has a deadline, and answers are read up to a limit. Reference:
+https://docs.docker.com/reference/api/engine/version/v1.41/
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any, Iterator, Mapping
+from urllib.parse import quote, urlencode
+
+from edgesync_agent.runtime import Reason, RuntimeFailure
+
+VERSION_PATH = "/v1.41"
+ANSWER_LIMIT = 16 * 1024 * 1024  # bytes of one answer
+LINE_LIMIT = 1024 * 1024  # bytes of one line of a stream
+PATIENCE = 20.0  # seconds for an answer
+KINDS = (  # words in the engines' messages, and what they mean for an app
+    ("port is already allocated", Reason.PORT),
+    ("address already in use", Reason.PORT),
+    ("no space left on device", Reason.DISK),
+    ("no such image", Reason.IMAGE),
+    ("image not known", Reason.IMAGE),
+    ("manifest unknown", Reason.IMAGE),
+    ("not found: manifest", Reason.IMAGE),
+    ("repository does not exist", Reason.REGISTRY),
+    ("unauthorized", Reason.REGISTRY),
+    ("authentication required", Reason.REGISTRY),
+    ("denied", Reason.REGISTRY),
+    ("no basic auth credentials", Reason.REGISTRY),
+)
+
+
+class EngineRefusal(RuntimeFailure):
+    """The engine answered with an error; *status* is that of HTTP."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(reason_in(message), message)
+        self.status = status
+
+
+def reason_in(message: str, default: str = Reason.ENGINE) -> str:
+    """The reason that an engine's words stand for."""
+    lower = message.lower()
+    return next((reason for words, reason in KINDS if words in lower), default)
+
+
+def socket_paths(variables: Mapping[str, str]) -> list[str]:
+    """Where engines listen, the preferred one first; DOCKER_HOST alone where it is set."""
+    chosen = variables.get("DOCKER_HOST", "")
+    if chosen:
+        return [chosen[len("unix://") :]] if chosen.startswith("unix://") else []
+    found = ["/var/run/docker.sock", "/run/podman/podman.sock"]
+    runtime = variables.get("XDG_RUNTIME_DIR", "")
+    if runtime:
+        found += [f"{runtime}/docker.sock", f"{runtime}/podman/podman.sock"]
+    return found
+
+
+def find_engine(variables: Mapping[str, str] = os.environ) -> Engine:
+    """The first engine that answers; RuntimeFailure says where none was found."""
+    paths, why = socket_paths(variables), []
+    for path in paths:
+        if not Path(path).exists():
+            continue
+        engine = Engine(path)
+        try:
+            engine.version()
+        except RuntimeFailure as error:
+            why.append(f"{path}: {error}")
+        else:
+            return engine
+    if variables.get("DOCKER_HOST") and not paths:
+        why.append("DOCKER_HOST is not a Unix socket")
+    details = f" ({'; '.join(why)})" if why else ""
+    raise RuntimeFailure(
+        Reason.NO_RUNTIME, f"no Docker or Podman socket found: install docker or podman{details}"
+    )
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket of the engine."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self.sock.settimeout(self.timeout)
+            self.sock.connect(self._path)
+        except OSError:
+            self.sock.close()
+            raise
+
+
+class Engine:
+    """An engine behind the socket at *path*; each call is a connection of its own."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._version: dict[str, Any] = {}  # as last asked for; empty before
+
+    def version(self) -> dict[str, Any]:
+        """What `/version` answers."""
+        self._version = self.call("GET", "/version", seconds=5.0)
+        return self._version
+
+    @property
+    def is_podman(self) -> bool:
+        """Whether it is Podman, by its version; `version` has to have been called."""
+        parts = self._version.get("Components") or []
+        return any("podman" in str(part.get("Name", "")).lower() for part in parts)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        seconds: float = PATIENCE,
+        allow: tuple[int, ...] = (),
+    ) -> Any:
+        """The answer as JSON, None where there is none; EngineRefusal from status 300 on.
+
+        *allow* names statuses that are no error; they give None.
+        """
+        connection, answer = self._send(method, path, body, query, seconds, {})
+        try:
+            content = answer.read(ANSWER_LIMIT + 1)
+            if len(content) > ANSWER_LIMIT:
+                raise RuntimeFailure(Reason.ENGINE, "the engine's answer is too long")
+        except (OSError, http.client.HTTPException) as error:
+            raise RuntimeFailure(Reason.ENGINE, f"the engine does not answer: {error}") from error
+        finally:
+            connection.close()
+        if answer.status in allow:
+            return None
+        if answer.status >= 300:
+            raise EngineRefusal(answer.status, _message(content))
+        try:
+            return json.loads(content) if content.strip() else None
+        except ValueError as error:
+            raise RuntimeFailure(Reason.ENGINE, "the engine's answer is no JSON") from error
+
+    def stream(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        seconds: float = PATIENCE,
+        total: float = PATIENCE,
+    ) -> Iterator[bytes]:
+        """What comes, in pieces; ends with the answer, or after *total* seconds.
+
+        RuntimeFailure where nothing comes for *seconds*, other than at the end of *total*.
+        """
+        deadline = time.monotonic() + total
+        connection, answer = self._send(method, path, body, query, seconds, headers or {})
+        try:
+            if answer.status >= 300:
+                raise EngineRefusal(answer.status, _message(answer.read(LINE_LIMIT)))
+            while time.monotonic() < deadline:
+                left = deadline - time.monotonic()
+                if connection.sock is not None:
+                    connection.sock.settimeout(max(min(seconds, left), 0.01))
+                piece = answer.read1(65536)
+                if not piece:
+                    return
+                yield piece
+        except socket.timeout as error:
+            if time.monotonic() < deadline:
+                why = f"nothing came from the engine for {seconds:.0f} s"
+                raise RuntimeFailure(Reason.ENGINE, why) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise RuntimeFailure(Reason.ENGINE, f"the engine ended: {error}") from error
+        finally:
+            connection.close()
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        query: Mapping[str, Any] | None,
+        seconds: float,
+        headers: Mapping[str, str],
+    ) -> tuple[_UnixConnection, http.client.HTTPResponse]:
+        target = VERSION_PATH + quote(path, safe="/:@")
+        if query:
+            target += "?" + urlencode({key: _text(value) for key, value in query.items()})
+        content = None if body is None else json.dumps(body).encode()
+        connection = _UnixConnection(self.path, seconds)
+        try:
+            sent = {"Content-Type": "application/json", **headers}
+            connection.request(method, target, content, sent)
+            return connection, connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise RuntimeFailure(Reason.ENGINE, f"the engine does not answer: {error}") from error
+
+
+def json_lines(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a stream of lines; what is none is left out."""
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        rest = rest[-LINE_LIMIT:]
+        for line in lines:
+            yield from _object(line)
+    yield from _object(rest)
+
+
+def demultiplexed(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The output in a stream whose frames have a head: kind, 3 zeros, length (attach, logs)."""
+    buffer = b""
+    for piece in pieces:
+        buffer += piece
+        while len(buffer) >= 8:
+            length = int.from_bytes(buffer[4:8], "big")
+            if len(buffer) < 8 + length:
+                break
+            yield buffer[8 : 8 + length]
+            buffer = buffer[8 + length :]
+
+
+def _object(line: bytes) -> Iterator[dict[str, Any]]:
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return
+    if isinstance(content, dict):
+        yield content
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+
+
+def _message(content: bytes) -> str:
+    try:
+        found = json.loads(content)
+        return str(found.get("message") or found.get("cause") or found)[:500]
+    except (ValueError, AttributeError):
+        return content.decode(errors="replace").strip()[:500] or "the engine gives no reason"
