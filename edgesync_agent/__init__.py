@@ -4,8 +4,8 @@ It needs Python 3.8 and nothing else, imports nothing of the server, and is put 
 `install.sh` as one file, a zip that Python runs (`cloud.link.installer`). Read `node` (what it
 does), `mqtt` and `link` (how it speaks), then `agent` and `__main__`.
 
-It runs no containers and says so: it fetches each app it should run, with its configs and secrets,
-writes those as files, and reports the app as Pending. It
+It runs apps as containers of Docker or Podman, or as host processes (`supervisor`), and says how
+they do; where neither engine is there, apps stay Pending with that cause. It
 renews its certificate by itself, also a while after that has ended.
 """
 

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any, Iterator
 
 from edgesync_agent.agent_log import AgentLog
+from edgesync_agent.apps import SupervisedApps, open_supervisor
 from edgesync_agent.clock import Clock, WrongTime
 from edgesync_agent.commands import Commands, Send, UpdateOffered
 from edgesync_agent.errors import Lost, Trouble
 from edgesync_agent.files import write_private
 from edgesync_agent.https import learn_time
 from edgesync_agent.link import Link
-from edgesync_agent.log_jobs import Sources
 from edgesync_agent.machine import Usage, facts
-from edgesync_agent.node import CAUSE, Node
+from edgesync_agent.node import Node
 from edgesync_agent.offers import Offer, fetch_offer
 from edgesync_agent.policy import PolicyFile, policy_file
 from edgesync_agent.renewal import Renewal
@@ -30,30 +30,8 @@ from edgesync_agent.updates import Updates, own_program
 INTERVAL = 20.0  # seconds from report to report
 ANSWER_WAIT = 5.0  # seconds until a report is sent again that nobody answers; then twice as many
 BACK_OFF_LIMIT = 180.0  # seconds between attempts to connect
+LOOK = 1.0  # seconds until what the apps do is reported
 PATIENCE = 30.0  # seconds that `wait` and `stop` have
-
-
-class FetchedApps:
-    """The apps of a node that runs none, for `Commands`."""
-
-    def __init__(self, node: Node) -> None:
-        self.node = node
-
-    def logs(self, app: str) -> Sources:
-        """There are none."""
-        raise LookupError(CAUSE)
-
-    def restart(self, app: str) -> None:
-        """There is nothing to restart."""
-        raise LookupError(CAUSE)
-
-    def describe(self) -> dict[str, Any]:
-        """Which apps are here."""
-        return {"held": self.node.held, "failed": self.node.failed}
-
-    def secrets(self) -> list[str]:
-        """None is known."""
-        return []
 
 
 def run(home: Path) -> None:
@@ -119,24 +97,32 @@ class _Session:
         self.log = log
         self.updates = updates
         self.clock = Clock()
+        policy = PolicyFile(policy_file()).current
+        self.apps = open_supervisor(home, identity["nodeId"], log, policy)
         self.node = Node(
-            home / "apps", os.urandom(8).hex(), log, self.clock, revision=updates.digest[:12]
+            self.apps.releases,
+            self.apps,
+            os.urandom(8).hex(),
+            log,
+            self.clock,
+            revision=updates.digest[:12],
         )
+        self.apps.changed = self.node.report_soon
         self.renewal = Renewal(home / "identity", identity, log, self.clock)
         self.usage = Usage()
         self.commands = Commands(
             home,
             log,
-            FetchedApps(self.node),
+            SupervisedApps(self.apps),
             self.node.report_soon,
             self.clock,
-            policy=PolicyFile(policy_file()).current,
+            policy=policy,
             offer=self._offer,
         )
 
     def run(self) -> None:
         """Connect, again and again."""
-        self.node.forget_files()
+        self.apps.start()
         self.log(f"this is node {self.identity['nodeId']}")
         delay = 1.0
         while True:
@@ -179,7 +165,8 @@ class _Session:
             while not self.renewal.tend(send, time.monotonic()):
                 now = time.monotonic()
                 self._speak(send, pace, link.address, now)
-                due = min(pace.due(self.node, now), self.commands.due(now))
+                # The apps change in threads of their own: look after them each second.
+                due = min(pace.due(self.node, now), self.commands.due(now), now + LOOK)
                 for channel, payload in link.receive(max(due - now, 0)):
                     if self._take(channel, payload, send):
                         return
@@ -190,8 +177,10 @@ class _Session:
     def _speak(self, send: Send, pace: _Pace, address: str, now: float) -> None:
         """Report, or say how much is in use, if it is time; and go on with commands."""
         self.commands.tend(send, now)
+        self.node.tend(send, now)
         if pace.is_report_due(self.node, now):
-            self.node.report(send, facts(address), self.usage.stats())
+            own = facts(address, self.apps.runtime_name())
+            self.node.report(send, own, self.usage.stats())
             pace.reported(now)
         elif pace.is_stats_due(now):
             usage = self.usage.stats().get("usage", {})

@@ -60,7 +60,14 @@ def slot_in(labels: Mapping[str, str]) -> Slot | None:
 
 
 def container_body(
-    app: AppDefinition, slot: Slot, node: str, place: Place, *, is_podman: bool, is_rootless: bool
+    app: AppDefinition,
+    slot: Slot,
+    node: str,
+    place: Place,
+    *,
+    is_podman: bool,
+    is_rootless: bool,
+    stop_seconds: int = STOP_SECONDS,
 ) -> dict[str, Any]:
     """The body that asks for the container of *slot*; SpecError names what cannot be done."""
     service = service_of(app, slot)
@@ -70,7 +77,7 @@ def container_body(
         "Env": environment,
         "Labels": {**dict(service.labels), **labels_of(node, slot, app.version)},
         "ExposedPorts": {f"{one.container_port}/{one.protocol}": {} for one in service.ports},
-        "StopTimeout": STOP_SECONDS,
+        "StopTimeout": stop_seconds,
         "HostConfig": _host_config(
             app, service, slot, place, is_podman=is_podman, is_rootless=is_rootless
         ),
@@ -104,7 +111,16 @@ def _host_config(
     is_rootless: bool,
 ) -> dict[str, Any]:
     config: dict[str, Any] = {
-        "Binds": [_bind(app, mount, slot.stage, place) for mount in service.mounts],
+        "Binds": [
+            _bind(app, mount, slot.stage, place)
+            for mount in service.mounts
+            if not is_own_memory(app, app.volume(mount.volume))
+        ],
+        "Tmpfs": {
+            mount.path: _memory_options(app.volume(mount.volume))
+            for mount in service.mounts
+            if is_own_memory(app, app.volume(mount.volume))
+        },
         "PortBindings": port_bindings(service, slot, is_rootless=is_rootless),
         "RestartPolicy": _restart_policy(app, service, slot),
         "LogConfig": _log_config(is_podman=is_podman),
@@ -155,6 +171,17 @@ def port_bindings(
     return found
 
 
+def is_own_memory(app: AppDefinition, volume: VolumeDefinition) -> bool:
+    """Whether it is memory that one service has to itself: a mount of each of its containers."""
+    services = (*app.services, *app.init_services)
+    users = [one for one in services if any(m.volume == volume.name for m in one.mounts)]
+    return volume.in_memory and len(users) == 1
+
+
+def _memory_options(volume: VolumeDefinition) -> str:
+    return f"mode=1777,size={volume.size_limit}" if volume.size_limit else "mode=1777"
+
+
 def _bind(app: AppDefinition, mount: MountDefinition, stage: str, place: Place) -> str:
     volume = app.volume(mount.volume)
     source = place(app, volume, stage)
@@ -195,12 +222,16 @@ def _log_config(*, is_podman: bool) -> dict[str, Any]:
     return {"Type": "json-file", "Config": {"max-size": LOG_SIZE, "max-file": LOG_FILES}}
 
 
-def check_for_engine(app: AppDefinition) -> None:
-    """Refuse by name what no engine can do; SpecError."""
+def check_for_engine(app: AppDefinition, *, is_podman: bool) -> None:
+    """Refuse by name what the engine cannot do; SpecError."""
     for index, volume in enumerate(app.volumes):
-        if volume.kind == "emptyDir" and volume.size_limit and not volume.in_memory:
-            field = f"volumes[{index}].emptyDir.sizeLimit"
+        if volume.kind != "emptyDir" or not volume.size_limit:
+            continue
+        field = f"volumes[{index}].emptyDir.sizeLimit"
+        if not volume.in_memory:
             raise SpecError(field, "an engine can only limit one with the medium Memory")
+        if is_podman and not is_own_memory(app, volume):
+            raise SpecError(field, "Podman can only limit one that a single service mounts")
     for index, service in enumerate(app.services):
         if service.program and not service.image:
             raise SpecError(f"services[{index}].programConfig", "belongs to mode native")

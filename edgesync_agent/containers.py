@@ -61,12 +61,15 @@ FILE_TYPES = {
 class Containers:
     """Containers of *engine* that bear the labels of *node*; *folder* is the agent's own."""
 
-    def __init__(self, engine: Engine, node: str, folder: Path) -> None:
+    def __init__(
+        self, engine: Engine, node: str, folder: Path, *, stop_seconds: int = naming.STOP_SECONDS
+    ) -> None:
         self.engine = engine
+        self.stop_seconds = stop_seconds  # from SIGTERM to SIGKILL
         self.node = node
         self.images = Images(engine, folder / "images.json")
         self.version = engine.version()
-        self.is_rootless = engine.is_podman and self._is_rootless()
+        self.is_rootless = os.stat(engine.path).st_uid != 0
         # What was seen of each container at the last look: how to reach it.
         self.networks: dict[str, dict[str, Any]] = {}
         # CPU seconds that each container had used, and when.
@@ -112,7 +115,7 @@ class Containers:
         elif isinstance(step, Start):
             self._start(step.instance)
         elif isinstance(step, Stop):
-            seconds = naming.STOP_SECONDS
+            seconds = self.stop_seconds
             path = f"/containers/{step.instance.key}/stop"
             limit = CHANGE_SECONDS + seconds
             query = {"t": seconds}
@@ -189,7 +192,7 @@ class Containers:
 
     def _check(self, app: AppDefinition, files: AppFiles) -> None:
         try:
-            naming.check_for_engine(app)
+            naming.check_for_engine(app, is_podman=self.engine.is_podman)
             for slot in _all_slots(app):
                 self._body(app, slot, files)
         except SpecError as error:
@@ -210,6 +213,7 @@ class Containers:
             place,
             is_podman=self.engine.is_podman,
             is_rootless=self.is_rootless,
+            stop_seconds=self.stop_seconds,
         )
 
     def _create(self, slot: Slot, app: AppDefinition, files: AppFiles) -> None:
@@ -237,7 +241,7 @@ class Containers:
         """Have the source of a mount there; RuntimeFailure where it cannot be."""
         if volume.kind == "hostPath":
             _provide_host_path(volume)
-        if volume.kind != "emptyDir":
+        if volume.kind != "emptyDir" or naming.is_own_memory(app, volume):
             return
         name = self._volume_name(app.name, volume, stage)
         labels = {naming.NODE: self.node, naming.APP: app.name}
@@ -321,10 +325,6 @@ class Containers:
             return str(error)
         words = output.decode(errors="replace").strip()[-200:]
         return "" if code == 0 else f"the command exited with code {code}: {words}".rstrip(": ")
-
-    def _is_rootless(self) -> bool:
-        options = (self.engine.call("GET", "/info") or {}).get("SecurityOptions") or ()
-        return any("rootless" in str(option) for option in options)
 
 
 def instance_of(seen: Mapping[str, Any]) -> Instance | None:

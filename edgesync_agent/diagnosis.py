@@ -37,7 +37,7 @@ def archive_of(home: Path, state: Mapping[str, Any], logs: Sources, secrets: Seq
 def _files(home: Path, state: Mapping[str, Any], logs: Sources, lines: int) -> dict[str, bytes]:
     disk = os.statvfs(home)
     machine = {
-        **facts(""),
+        **facts("", ""),
         "python": sys.version,
         "platform": platform.platform(),
         "usage": Usage().stats(),

@@ -15,6 +15,7 @@ from edgesync_agent.runtime import Reason, RuntimeFailure
 PULL_SECONDS = 1800.0  # for one image
 SILENCE_SECONDS = 120.0  # without any progress of a pull
 FREE_BYTES = 1024**3  # that a pull has to leave, or
+ID_PREFIX = "sha256:"
 FREE_PART = 0.1  # this part of the file system, whichever is less
 DEFAULT_REGISTRY = "docker.io"
 
@@ -55,9 +56,10 @@ class Images:
             if before and error.reason == Reason.ENGINE:
                 return
             raise
-        after = self.id_of(image)
-        if after != before:
-            self._write([*self._recorded(), image, *filter(None, [before, after])])
+        if self.id_of(image) != before:
+            recorded = self._recorded()
+            replaced = [before] if before and image in recorded else []
+            self._write([*recorded, image, *replaced])
 
     def prune(self, images: Iterable[str]) -> None:
         """Remove what this agent pulled and is not among *images*; what a container uses stays."""
@@ -65,18 +67,24 @@ class Images:
         recorded = self._recorded()
         if not recorded:
             return
-        used = {self.id_of(image) for image in wanted}
-        left = []
-        for one in recorded:
-            if one in wanted or one in used:
-                left.append(one)
-                continue
-            try:
-                self.engine.call("DELETE", f"/images/{one}", allow=(404,))
-            except EngineRefusal:
-                left.append(one)  # still used by a container, of whatever owner
+        left = [one for one in recorded if one in wanted or not self._is_removed(one)]
         if left != recorded:
             self._write(left)
+
+    def _is_removed(self, image: str) -> bool:
+        """Remove a name, or what a newer image left without one; whether it is done with.
+
+        The engine keeps what a container uses, of whatever owner.
+        """
+        try:
+            if image.startswith(ID_PREFIX):
+                found = self.engine.call("GET", f"/images/{image}/json", allow=(404,))
+                if found is None or found.get("RepoTags"):
+                    return True  # gone, or another owner's by now
+            self.engine.call("DELETE", f"/images/{image}", allow=(404,))
+        except EngineRefusal:
+            return False
+        return True
 
     def _pull(self, image: str, credentials: Sequence[Mapping[str, str]]) -> None:
         pieces = self.engine.stream(

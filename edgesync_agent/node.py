@@ -1,27 +1,46 @@
-"""What a node does with what it is told; the connection is somebody else's business."""
+"""The node's side of the protocol: what it reports, and how it takes over what is desired.
+
+It fetches bodies and keeps them (`releases`); running them is the business of its `Apps`.
+"""
 
 from __future__ import annotations
 
-import base64
 import json
-import shutil
-import tempfile
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Mapping, Protocol
 
 from edgesync_agent import VERSION
 from edgesync_agent.clock import Clock
-from edgesync_agent.files import replace_file, replace_folder, safe, write_private
+from edgesync_agent.files import replace_file, safe
+from edgesync_agent.releases import Releases
 
 ANSWER_WAIT = 30.0  # seconds until a body is asked for again
 INFO_LIMIT = 100  # bodies in one request
 PROPERTIES = "properties.json"  # beside the folder of the apps
-CAUSE = "this agent runs no containers"
 
 Send = Callable[[str, str, "dict[str, Any]", "dict[str, Any]"], None]
 """Publishes on a channel: kind, meta, content."""
+
+
+class RunningApps(Protocol):
+    """What runs the apps (`supervisor`); no call waits for an engine."""
+
+    def desire(self, versions: Mapping[str, str]) -> None:
+        """Take over what the server wants."""
+        ...
+
+    def arrived(self) -> None:
+        """A version is here now."""
+        ...
+
+    def statuses(self) -> list[dict[str, Any]]:
+        """The entries of `appstats`."""
+        ...
+
+    def take_stale(self) -> set[tuple[str, str]]:
+        """Versions whose bodies have to be asked for again."""
+        ...
 
 
 @dataclass
@@ -36,26 +55,29 @@ class _Fetch:
 
 
 class Node:
-    """Knows what is wanted, fetches it into *folder* and says what is there."""
+    """Knows what is desired, fetches it into *releases* and reports what is there."""
 
     def __init__(
         self,
-        folder: Path,
+        releases: Releases,
+        apps: RunningApps,
         run: str,
         note: Callable[[str], None],
         clock: Clock,
         *,
         revision: str = "",
     ) -> None:
-        self.folder = folder
         self.revision = revision  # which build of the agent this is
+        self.releases = releases
+        self.apps = apps
         self.run = run  # changes with every start, since the counting starts anew
         self.note = note  # takes lines for the log
         self.clock = clock
         self.sequence = 0
-        self.held: dict[str, str] = {}  # version of each app whose files are there
-        self.failed: dict[str, tuple[str, str]] = {}  # version and cause of what cannot be taken
-        self.wanted: dict[str, str] | None = None  # None until the server has said
+        self.wanted = releases.desired()  # None until the server has said, ever
+        # Version of each desired app that is on this machine.
+        self.held = {n: v for n, v in (self.wanted or {}).items() if releases.has(n, v)}
+        self.failed: dict[str, tuple[str, str]] = {}  # version and cause of what cannot be kept
         self.fetching: dict[str, _Fetch] = {}
         self.properties: dict[str, str] | None = None  # None until the server wants any
         self.answered = False  # whether a report of this run was answered
@@ -63,28 +85,34 @@ class Node:
         self.changed = True  # whether there is something to report at once
 
     def report(self, send: Send, node: dict[str, str], stats: dict[str, Any]) -> None:
-        """Say all there is to say."""
+        """Report everything; apps that are to go are named until they are gone."""
         self.sequence += 1
         self.changed = False
         self.waiting = True
-        known = {name: ("Pending", version, CAUSE) for name, version in self.held.items()}
-        failed = {name: ("Failed", version, why) for name, (version, why) in self.failed.items()}
+        entries = {str(entry["name"]): entry for entry in self.apps.statuses()}
+        for name, (version, why) in self.failed.items():
+            entries[name] = {"name": name, "version": version, "status": "Failed", "cause": why}
+        leaving = {n: str(e["version"]) for n, e in entries.items() if n not in (self.wanted or {})}
+        here = sorted({**leaving, **self.held}.items())
         content: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.clock.read())),
             "core": {"binVersion": VERSION, "gitRevision": self.revision},
             "node": node,
             "nodestats": stats,
-            "apps": [{"name": name, "version": v} for name, v in sorted(self.held.items())],
+            "apps": [{"name": name, "version": version} for name, version in here],
             "sysapps": [],
-            "appstats": [
-                {"name": name, "version": version, "status": status, "cause": cause}
-                for name, (status, version, cause) in sorted({**known, **failed}.items())
-            ],
+            "appstats": [entry for _, entry in sorted(entries.items())],
             "sysappstats": [],
         }
         if self.properties is not None:
             content["nodeprops"] = self.properties
         send("report", "report", {"seq": self.sequence, "run": self.run}, content)
+
+    def tend(self, send: Send, now: float) -> None:
+        """Ask again for versions whose files cannot be fetched any more: their URLs are too old."""
+        for name, version in self.apps.take_stale():
+            if (self.wanted or {}).get(name) == version and name not in self.fetching:
+                self._fetch(send, name, version, now)
 
     def report_soon(self) -> None:
         """Have the next report sent at once."""
@@ -117,9 +145,9 @@ class Node:
         self._take_properties(content.get("nodeprops"))
         for name in [name for name in self.held if name not in self.wanted]:
             del self.held[name]
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-            self.note(f"app {name} is no longer wanted")
+            self.note(f"app {name} is no longer desired")
             self.changed = True
+        self.apps.desire(self.wanted)
         self.failed = {n: f for n, f in self.failed.items() if self.wanted.get(n) == f[0]}
         for name, version in self.wanted.items():
             fetch = self.fetching.get(name)
@@ -127,14 +155,18 @@ class Node:
                 continue
             self.fetching.pop(name, None)
             if self.held.get(name) != version and name not in self.failed:
-                self.fetching[name] = _Fetch(version, now)
-                self._ask(send, name, [{"kind": "application", "name": name, "version": version}])
+                self._fetch(send, name, version, now)
+
+    def _fetch(self, send: Send, name: str, version: str, now: float) -> None:
+        self.fetching[name] = _Fetch(version, now)
+        self._ask(send, name, [{"kind": "application", "name": name, "version": version}])
 
     def _take_properties(self, wanted: dict[str, str] | None) -> None:
         """Keep what people want of this node in a file for its programs, and say so."""
         if wanted is None or wanted == self.properties:
             return
-        replace_file(self.folder.with_name(PROPERTIES), json.dumps(wanted, indent=1).encode())
+        place = self.releases.folder.with_name(PROPERTIES)
+        replace_file(place, json.dumps(wanted, indent=1).encode())
         self.properties = wanted
         self.changed = True
 
@@ -161,7 +193,7 @@ class Node:
             self._apply(name, fetch)
 
     def _apply(self, name: str, fetch: _Fetch) -> None:
-        """Write the files of an app, unless the world has moved on meanwhile."""
+        """Keep a version, unless something of it has changed meanwhile."""
         assert fetch.body is not None  # noqa: S101
         asked = {(i["kind"], i["name"]): i["version"] for i in _infos(fetch.body)}
         got = {(v["kind"], v["name"]): v["value"]["version"] for v in fetch.values}
@@ -169,25 +201,15 @@ class Node:
             self.note(f"app {name} has changed meanwhile")
             return
         self.changed = True
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
         try:
-            write_private(new / "app.json", json.dumps(fetch.body, indent=1).encode())
-            for value in fetch.values:
-                _write_files(new, value["kind"], value["value"])
-            replace_folder(new, self.folder / safe(name))
+            self.releases.put(fetch.body, fetch.values)
         except (OSError, ValueError) as error:
             self.failed[name] = fetch.version, f"its files cannot be written: {error}"
             self.note(f"app {name}: {self.failed[name][1]}")
         else:
             self.held[name] = fetch.version
-            self.note(f"app {name} version {fetch.version} is here; {CAUSE}")
-        finally:
-            shutil.rmtree(new, ignore_errors=True)
-
-    def forget_files(self) -> None:
-        """Remove what an earlier start left; all of it is fetched again."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+            self.note(f"app {name} version {fetch.version} is here")
+            self.apps.arrived()
 
 
 def _infos(app: dict[str, Any]) -> list[dict[str, str]]:
@@ -199,11 +221,3 @@ def _infos(app: dict[str, Any]) -> list[dict[str, str]]:
                 name, version = volume[key]["name"], volume[key]["version"]
                 found[kind, name] = {"kind": kind, "name": name, "version": version}
     return list(found.values())
-
-
-def _write_files(folder: Path, kind: str, value: dict[str, Any]) -> None:
-    place = folder / f"{kind}s" / safe(value["name"])
-    place.mkdir(mode=0o700, parents=True)
-    for key, data in (value.get("data") or {}).items():
-        content = base64.b64decode(data) if kind == "secret" else data.encode()
-        write_private(place / safe(key), content)

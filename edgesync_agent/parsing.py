@@ -49,7 +49,7 @@ def read_app(body: Any) -> AppDefinition:
     mode = fields.choice("mode", (CONTAINERS, NATIVE), CONTAINERS)
     workload = fields.choice("workload", WORKLOADS, SERVICES)
     fields.choice("dnsPolicy", ("ClusterFirst", "Default"), "ClusterFirst")
-    replicas = fields.count("replica", 1)
+    replicas = None if fields.content.get("replica") is None else fields.count("replica", 1)
     on_host = fields.flag("hostNetwork")
     volumes = tuple(_volume(one) for one in fields.maps("volumes"))
     known = {volume.name for volume in volumes}
@@ -122,7 +122,7 @@ def _volume(fields: Fields) -> VolumeDefinition:
 
 
 def _service(
-    fields: Fields, mode: str, volumes: set[str], replicas: int, *, on_host: bool
+    fields: Fields, mode: str, volumes: set[str], replicas: int | None, *, on_host: bool
 ) -> ServiceDefinition:
     fields.ignore("functionConfig", "functions", "type")  # the server has made image and mounts
     name, image = fields.name(), fields.text("image").strip()
@@ -133,13 +133,14 @@ def _service(
     privileged = security.flag("privileged") if security else False
     if security:
         security.end()
+    own_replicas = fields.count("replica", 1)
     service = ServiceDefinition(
         name=name,
         image=image,
         pull_policy=fields.choice("imagePullPolicy", PULL_POLICIES, _default_pull_policy(image)),
         program=fields.text("programConfig"),
         hostname=fields.text("hostname"),
-        replicas=fields.count("replica", 1) * replicas,
+        replicas=own_replicas if replicas is None else replicas,
         mounts=tuple(_mount(one, volumes) for one in fields.maps("volumeMounts")),
         ports=tuple(_port(one) for one in fields.maps("ports")),
         devices=tuple(_device(one) for one in fields.maps("devices")),

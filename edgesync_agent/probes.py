@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, Mapping
 
 from edgesync_agent.runtime import Instance, Reason
@@ -116,7 +115,7 @@ class Prober:
         self.lock = threading.Condition()
         self.tracks: dict[tuple[str, float], tuple[ProbeTrack, Instance, Check]] = {}
         self.is_ended = False
-        self.pool = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="check")
+        self.active = 0  # checks that are being carried out
         self.thread = threading.Thread(target=self._run, name="probes", daemon=True)
         self.thread.start()
 
@@ -141,24 +140,25 @@ class Prober:
         with self.lock:
             self.is_ended = True
             self.lock.notify_all()
-        self.pool.shutdown(wait=False)
 
     def _run(self) -> None:
         with self.lock:
             while not self.is_ended:
-                now, first = self.clock(), None
-                for run, (track, instance, check) in list(self.tracks.items()):
-                    found = track.next_due()
-                    if found is None:
-                        continue
-                    if found[1] <= now:
-                        probe = track.begin(found[0])
-                        arguments = (run, found[0], instance, probe, check)
-                        self.pool.submit(self._carry_out, *arguments)
-                        found = track.next_due()
-                    if found is not None:
-                        first = min(found[1], first) if first is not None else found[1]
-                self.lock.wait(None if first is None else max(first - now, 0.0))
+                self.lock.wait(self._begin_due())
+
+    def _begin_due(self) -> float | None:
+        """Begin the checks that are due; seconds until the next one, None without one."""
+        now, waits = self.clock(), []
+        for run, (track, instance, check) in list(self.tracks.items()):
+            found = track.next_due()
+            if found is not None and found[1] <= now and self.active < CHECKS_AT_ONCE:
+                self.active += 1
+                arguments = run, found[0], instance, track.begin(found[0]), check
+                threading.Thread(target=self._carry_out, args=arguments, daemon=True).start()
+                found = track.next_due()
+            if found is not None and (found[1] > now or self.active < CHECKS_AT_ONCE):
+                waits.append(max(found[1] - now, 0.0))
+        return min(waits) if waits else None
 
     def _carry_out(
         self,
@@ -172,13 +172,14 @@ class Prober:
             failure = check(instance, probe)
         except Exception as error:  # noqa: BLE001  # a defect of one check must not end the others
             failure = f"cannot be checked: {error!r}"
+        is_other = False
         with self.lock:
-            known = self.tracks.get(run)
-            if known is None:
-                return
-            before = known[0].health()
-            known[0].record(kind, failure, self.clock())
-            is_other = known[0].health() != before
+            self.active -= 1
             self.lock.notify_all()
+            known = self.tracks.get(run)
+            if known is not None:
+                before = known[0].health()
+                known[0].record(kind, failure, self.clock())
+                is_other = known[0].health() != before
         if is_other:
             self.changed()

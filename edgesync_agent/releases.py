@@ -93,6 +93,14 @@ class Releases:
             return {one.name: one.read_text(errors="replace") for one in place.iterdir()}
         return {}
 
+    def secret_values(self) -> list[str]:
+        """The texts of all secrets that are here."""
+        found = set()
+        for one in self.folder.glob("*/*/secret/*/*"):
+            with contextlib.suppress(OSError):
+                found.add(one.read_text(errors="replace"))
+        return sorted(found)
+
     def objects(self, app: AppDefinition) -> StoredObjects:
         """The files of a version that lie elsewhere."""
         place = self._place(app.name, app.version)

@@ -137,8 +137,7 @@ def _instance(
     usage: Mapping[str, InstanceUsage],
 ) -> tuple[str, dict[str, Any]]:
     attempts = plan.attempts.get(one.slot, Attempts())
-    stage = "" if one.slot.stage == LIVE else f"-{one.slot.stage}"
-    name = f"{one.slot.app}-{one.slot.service}-{one.slot.replica}{stage}-{one.slot.digest[:5]}"
+    name = instance_name(one)
     status, cause = PENDING_STATUS, attempts.message
     if one.state == RUNNING:
         health = situation.health.get(one.key, Health())
@@ -162,3 +161,18 @@ def _instance(
     if used is not None:
         shown["usage"] = {"cpu": f"{used.cpu:.3f}", "memory": str(used.memory)}
     return name, shown
+
+
+def instance_name(one: Instance) -> str:
+    """What people know an instance by."""
+    stage = "" if one.slot.stage == LIVE else f"-{one.slot.stage}"
+    return f"{one.slot.app}-{one.slot.service}-{one.slot.replica}{stage}-{one.slot.digest[:5]}"
+
+
+def essence(entry: Mapping[str, Any]) -> Any:
+    """What of an entry is worth a report at once: all but figures."""
+    instances = {
+        name: (one.get("status"), one.get("cause"), one.get("restarts"))
+        for name, one in (entry.get("instances") or {}).items()
+    }
+    return {**entry, "instances": instances}

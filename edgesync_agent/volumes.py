@@ -98,7 +98,6 @@ class Volumes:
         """Volumes whose files are the agent's business, and that something mounts."""
         services = (*app.services, *app.init_services)
         mounted = {mount.volume for service in services for mount in service.mounts}
-        mounted |= {service.program for service in services if service.program}
         return [
             one
             for one in app.volumes

@@ -110,7 +110,8 @@ def test_who_may_not_read_it_is_told_who_may(batch: dict[str, Any], root: Path) 
 
 
 def test_facts_are_those_of_this_machine() -> None:
-    found = facts("192.0.2.7")
+    found = facts("192.0.2.7", "docker://1")
+    assert found["containerRuntime"] == "docker://1"
     assert found["address"] == "192.0.2.7"
     assert found["hostname"] == socket.gethostname()
     assert found["kernelVer"] == os.uname().release

@@ -3,6 +3,7 @@
 import base64
 import json
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from edgesync_agent.clock import Clock
 from edgesync_agent.node import INFO_LIMIT, Node
+from edgesync_agent.releases import Releases
 
 
 class Server:
@@ -54,9 +56,42 @@ def server() -> Server:
     return Server()
 
 
+class Apps:
+    """What runs apps: all of them at once, and gone as soon as they are not desired."""
+
+    def __init__(self) -> None:
+        self.desired: dict[str, str] = {}
+        self.arrivals = 0
+        self.entries: list[dict[str, Any]] = []
+        self.stale: set[tuple[str, str]] = set()
+
+    def desire(self, versions: Mapping[str, str]) -> None:
+        self.desired = dict(versions)
+
+    def arrived(self) -> None:
+        self.arrivals += 1
+
+    def statuses(self) -> list[dict[str, Any]]:
+        return self.entries
+
+    def take_stale(self) -> set[tuple[str, str]]:
+        found, self.stale = self.stale, set()
+        return found
+
+
 @pytest.fixture
-def node(tmp_path: Path) -> Node:
-    return Node(tmp_path / "apps", "run", lambda line: None, Clock())
+def apps() -> Apps:
+    return Apps()
+
+
+@pytest.fixture
+def releases(tmp_path: Path) -> Releases:
+    return Releases(tmp_path / "apps")
+
+
+@pytest.fixture
+def node(releases: Releases, apps: Apps) -> Node:
+    return Node(releases, apps, "run", lambda line: None, Clock())
 
 
 def tell(node: Node, server: Server, content: Any, *, now: float = 0, **meta: Any) -> None:
@@ -80,7 +115,7 @@ def reported(node: Node, server: Server) -> dict[str, Any]:
     return content
 
 
-def test_an_app_becomes_files_and_is_reported_as_pending(node: Node, server: Server) -> None:
+def test_an_app_becomes_files_and_is_handed_over(node: Node, server: Server, apps: Apps) -> None:
     encoded = base64.b64encode(b"\x00secret").decode()
     server.add("web", "7", conf=("config", {"a.conf": "x"}), pw=("secret", {"pw": encoded}))
     assert reported(node, server)["apps"] == []
@@ -88,13 +123,15 @@ def test_an_app_becomes_files_and_is_reported_as_pending(node: Node, server: Ser
     assert node.answered
     converse(node, server)
     assert node.changed
+    assert apps.desired == {"web": "7"}
+    assert apps.arrivals == 1
+    apps.entries = [{"name": "web", "version": "7", "status": "Running", "cause": ""}]
     report = reported(node, server)
     assert report["apps"] == [{"name": "web", "version": "7"}]
-    (stats,) = report["appstats"]
-    assert (stats["status"], stats["cause"]) == ("Pending", "this agent runs no containers")
-    folder = node.folder / "web"
-    assert (folder / "configurations" / "conf" / "a.conf").read_text() == "x"
-    secret = folder / "secrets" / "pw" / "pw"
+    assert report["appstats"] == apps.entries
+    folder = node.releases.folder / "web" / "7"
+    assert (folder / "config" / "conf" / "a.conf").read_text() == "x"
+    secret = folder / "secret" / "pw" / "pw"
     assert secret.read_bytes() == b"\x00secret"
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     tell(node, server, {}, seq=2)
@@ -102,26 +139,45 @@ def test_an_app_becomes_files_and_is_reported_as_pending(node: Node, server: Ser
     assert not node.changed
 
 
-def test_what_is_no_longer_wanted_is_removed(node: Node, server: Server) -> None:
+def test_what_is_no_longer_desired_is_named_until_it_is_gone(
+    node: Node, server: Server, apps: Apps
+) -> None:
     server.add("web", "7", conf=("config", {"a.conf": "x"}))
     tell(node, server, server.delta())
     converse(node, server)
     server.apps.clear()
+    apps.entries = [{"name": "web", "version": "7", "status": "Running", "cause": ""}]
     tell(node, server, server.delta())
-    assert list(node.folder.iterdir()) == []
+    assert apps.desired == {}
+    assert reported(node, server)["apps"] == [{"name": "web", "version": "7"}]
+    apps.entries = []
     assert reported(node, server)["apps"] == []
 
 
-def test_a_new_version_replaces_all_of_the_old_one(node: Node, server: Server) -> None:
-    server.add("web", "7", conf=("config", {"a.conf": "x", "b.conf": "y"}))
+def test_what_was_fetched_is_known_after_a_start_without_a_server(
+    node: Node, server: Server, releases: Releases, apps: Apps
+) -> None:
+    server.add("web", "7", conf=("config", {"a.conf": "x"}))
     tell(node, server, server.delta())
     converse(node, server)
-    server.add("web", "8", conf=("config", {"a.conf": "z"}))
+    releases.keep_desired(apps.desired)
+    again = Node(Releases(releases.folder), apps, "run2", lambda line: None, Clock())
+    assert reported(again, server)["apps"] == [{"name": "web", "version": "7"}]
+    tell(again, server, server.delta())
+    assert not server.said
+
+
+def test_files_whose_urls_are_too_old_are_asked_for_again(
+    node: Node, server: Server, apps: Apps
+) -> None:
+    server.add("web", "7")
     tell(node, server, server.delta())
     converse(node, server)
-    folder = node.folder / "web" / "configurations" / "conf"
-    assert {path.name: path.read_text() for path in folder.iterdir()} == {"a.conf": "z"}
-    assert [path.name for path in node.folder.iterdir()] == ["web"]
+    apps.stale = {("web", "7"), ("gone", "1")}
+    node.tend(server.send, 100.0)
+    assert [meta["x-baetyl-request-id"] for _, meta, _ in server.said] == ["web"]
+    converse(node, server)
+    assert apps.arrivals == 2
 
 
 def test_a_world_that_has_moved_on_is_not_taken(node: Node, server: Server) -> None:
@@ -146,7 +202,8 @@ def test_many_bodies_are_asked_for_in_groups(node: Node, server: Server) -> None
     server.add("web", "7", **many)
     tell(node, server, server.delta())
     converse(node, server)
-    assert len(list((node.folder / "web" / "configurations").iterdir())) == INFO_LIMIT + 5
+    folder = node.releases.folder / "web" / "7" / "config"
+    assert len(list(folder.iterdir())) == INFO_LIMIT + 5
 
 
 def test_no_answer_means_asking_again_after_a_while(node: Node, server: Server) -> None:
@@ -175,10 +232,7 @@ def test_no_path_is_built_from_a_name(node: Node, server: Server, tmp_path: Path
     converse(node, server)
     report = reported(node, server)
     assert report["apps"] == [{"name": "good", "version": "8"}]
-    assert {one["name"]: one["status"] for one in report["appstats"]} == {
-        "good": "Pending",
-        "web": "Failed",
-    }
+    assert {one["name"]: one["status"] for one in report["appstats"]} == {"web": "Failed"}
     assert [path.name for path in tmp_path.iterdir()] == ["apps"]
     # The same again would fail again; another version is tried.
     tell(node, server, server.delta())
@@ -223,7 +277,7 @@ def test_wanted_properties_are_kept_for_programs_and_said(node: Node, server: Se
     assert "nodeprops" not in reported(node, server)
     wanted = {"door": "shut"}
     tell(node, server, {**server.delta(), "nodeprops": wanted})
-    assert json.loads(node.folder.with_name("properties.json").read_text()) == wanted
+    assert json.loads(node.releases.folder.with_name("properties.json").read_text()) == wanted
     assert node.changed
     assert reported(node, server)["nodeprops"] == wanted
     tell(node, server, {**server.delta(), "nodeprops": wanted})

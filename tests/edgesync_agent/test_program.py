@@ -49,7 +49,7 @@ def test_the_program_runs_by_itself(tmp_path: Path) -> None:
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
 
     told = run("--help").stdout
-    assert "runs no containers" in told
+    assert "containers of Docker or Podman" in told
     assert "renews its certificate" in told.replace("\n", " ")
     for command in ("run", "activate"):
         refused = run(command, "--home", str(tmp_path))

@@ -24,6 +24,7 @@ from agent_sim.watch import Watch
 from certs.authority import Authority
 from certs.keys import key_pem, new_private_key
 from edgesync_agent.activation import activate
+from edgesync_agent.apps import open_supervisor
 from edgesync_agent.clock import Clock, WrongTime
 from edgesync_agent.errors import Trouble
 from edgesync_agent.https import learn_time, post
@@ -64,12 +65,13 @@ def test_a_node_with_a_wrong_clock_activates_connects_and_is_shown_to_have_one(
     assert abs(clock.now() - time.time()) < 30
     link = Link(home, identity, certificate, clock)
     link.open("default.gate")
-    node = Node(tmp_path / "apps", "r", lambda line: None, clock)
+    apps = open_supervisor(home, "default.gate", lambda line: None)
+    node = Node(apps.releases, apps, "r", lambda line: None, clock)
 
     def send(channel: str, kind: str, meta: dict[str, Any], content: dict[str, Any]) -> None:
         link.publish(channel, json.dumps({"kind": kind, "meta": meta, "content": content}).encode())
 
-    with contextlib.closing(link):
+    with contextlib.closing(link), contextlib.closing(apps):
         node.report(send, {"hostname": "gate"}, {})
         stats = wait_for(lambda: _stats_of_a_report(api), "the report")
     (condition,) = stats["conditions"]

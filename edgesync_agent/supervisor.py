@@ -1,0 +1,421 @@
+"""Has this machine run what is desired: looks, asks `reconcile`, obeys; in threads of its own.
+
+One thread looks at the runtimes and takes the steps, a second one fetches (`fetching`: pulls take
+minutes), the probes have theirs (`probes`). The thread of the connection only says what is desired
+(`desire`) and asks how it goes (`statuses`), so that it is never held up.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Mapping, Sequence
+
+from edgesync_agent.attempts import charged
+from edgesync_agent.fetching import Fetcher
+from edgesync_agent.fields import SpecError
+from edgesync_agent.reconcile import reconcile
+from edgesync_agent.releases import Releases
+from edgesync_agent.runtime import (
+    LIVE,
+    RUNNING,
+    Create,
+    Fetch,
+    Forget,
+    Instance,
+    InstanceStep,
+    Reason,
+    Runtime,
+    RuntimeFailure,
+    Slot,
+    Start,
+    Step,
+    Stop,
+    SwitchFiles,
+)
+from edgesync_agent.runtimes import FindRuntime, Runtimes
+from edgesync_agent.situation import (
+    AppMemory,
+    Attempts,
+    Failure,
+    FetchState,
+    Plan,
+    Situation,
+    service_of,
+    slot_key,
+)
+from edgesync_agent.spec import AppDefinition
+from edgesync_agent.status import PENDING_STATUS, app_status, essence, without_instances
+from edgesync_agent.volumes import Volumes
+
+INTERVAL = 5.0  # seconds from look to look where nothing happens
+BUSY_INTERVAL = 0.5  # while a version is on its way
+PASSES = 25  # looks in a row, as long as steps were taken
+LOG_LINES, LOG_LIMIT = 20, 4000  # lines and characters of what failed, in the report
+
+Refuse = Callable[[AppDefinition], str]
+"""Why the owner of this machine does not want an app; empty where it may run."""
+
+
+class _App:
+    """What is known of an app as long as the agent runs."""
+
+    def __init__(self, memory: AppMemory) -> None:
+        self.memory = memory  # as it is on disk
+        self.attempts: Mapping[Slot, Attempts] = {}
+        self.phase, self.since = "", 0.0
+        self.entry: dict[str, Any] = {}  # of the report; empty: none
+        self.drift: dict[str, str] = {}  # the last instance that was gone, for the report
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The version to bring about, None for none; *refusal* says why it is not the desired one."""
+
+    app: AppDefinition | None
+    refusal: Failure | None = None
+
+
+class Supervisor:
+    """Runs apps by runtimes; *changed* is called when there is something to report at once."""
+
+    def __init__(
+        self,
+        releases: Releases,
+        volumes: Volumes,
+        finders: Mapping[str, FindRuntime],
+        note: Callable[[str], None],
+        *,
+        changed: Callable[[], None] = lambda: None,
+        refuse: Refuse = lambda _app: "",
+        settle: float = 3.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.releases = releases
+        self.volumes = volumes
+        self.note = note
+        self.changed = changed
+        self.refuse = refuse
+        self.settle = settle  # seconds that a service without probes has to run
+        self.clock = clock
+        self.restarts: queue.SimpleQueue[str] = queue.SimpleQueue()  # asked for by operators
+        self.woken = threading.Event()
+        self.is_ended = False
+        # None until the server has said, now or before an earlier start.
+        self.desired: dict[str, str] | None = releases.desired()
+        self.apps: dict[str, _App] = {}
+        self.runtimes = Runtimes(finders, note, self.woken.set, clock)
+        self.fetcher = Fetcher(releases, volumes, self.runtimes.found, note, self.woken.set, clock)
+        self.thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Begin; `close` ends it."""
+        self.fetcher.thread.start()
+        self.thread.start()
+
+    def close(self) -> None:
+        """End the threads; what runs goes on."""
+        self.is_ended = True
+        self.woken.set()
+        self.fetcher.close()
+        self.runtimes.close()
+
+    # for the thread of the connection
+
+    def desire(self, versions: Mapping[str, str]) -> None:
+        """Take over what the server wants; what is not here yet is waited for."""
+        if self.desired != dict(versions):
+            self.releases.keep_desired(versions)
+            self.desired = dict(versions)
+        self.woken.set()
+
+    def arrived(self) -> None:
+        """A version is here now."""
+        self.woken.set()
+
+    def statuses(self) -> list[dict[str, Any]]:
+        """The entries of the report's `appstats`, by name; also of apps that are to go."""
+        known = [app for _, app in sorted(dict(self.apps).items()) if app.entry]
+        return [{**app.entry, **({"drift": app.drift} if app.drift else {})} for app in known]
+
+    def take_stale(self) -> set[tuple[str, str]]:
+        """Versions whose bodies have to be asked for again, each once."""
+        return self.fetcher.take_stale()
+
+    def runtime_name(self) -> str:
+        """`containerRuntime` of the report."""
+        return self.runtimes.describe()
+
+    def restart(self, name: str) -> bool:
+        """Have an app started again, and a version that failed tried again; whether there is one.
+
+        It is done by the thread that looks after the apps, at its next look.
+        """
+        if name not in self.apps:
+            return False
+        self.restarts.put(name)
+        self.woken.set()
+        return True
+
+    def find(self, name: str, service: str = "") -> tuple[Runtime, Sequence[Instance]] | None:
+        """The instances of an app and what runs them; None where there are none."""
+        for mode, runtime in self.runtimes.found.items():
+            own = [one for one in self.runtimes.instances.get(mode, ()) if one.slot.app == name]
+            own = [one for one in own if service in {"", one.slot.service}]
+            if own:
+                return runtime, own
+        return None
+
+    def _restart(self, name: str) -> None:
+        app = self.apps.get(name)
+        if app is None:
+            return
+        live = [one for one in self.runtimes.instances_of(name) if one.slot.stage == LIVE]
+        keys = tuple(slot_key(one.slot) for one in live)
+        memory = replace(app.memory, failed="", failure=None, finished=(), held=keys)
+        self._remember(name, app, memory)
+        app.attempts = {}
+        self.fetcher.forget(name)
+        for one in reversed(live):
+            if one.state == RUNNING:
+                self._obey_step(name, app, Stop(one))
+
+    # one look
+
+    def _run(self) -> None:
+        while not self.is_ended:
+            pause = BUSY_INTERVAL
+            try:
+                pause = self.look()
+            except Exception as error:  # noqa: BLE001  # the apps have to be looked after
+                self.note(f"cannot look after the apps: {error!r}")
+            self.woken.wait(pause)
+            self.woken.clear()
+
+    def look(self) -> float:
+        """Look and take steps until there is nothing to do; seconds until the next look."""
+        wakes = [INTERVAL]
+        for _ in range(PASSES):
+            self.runtimes.observe(self._definition)
+            while not self.restarts.empty():
+                self._restart(self.restarts.get())
+                self.runtimes.observe(self._definition)
+            wakes, took = [INTERVAL], False
+            for name in self._names():
+                took = self._tend(name, wakes) or took
+            if not took:
+                break
+        self.runtimes.measure()
+        return max(min(wakes), 0.05)
+
+    def _names(self) -> list[str]:
+        if self.desired is None:
+            return []  # nothing is known yet: what runs goes on
+        names = {*self.desired, *self.apps, *self.releases.names()}
+        found = self.runtimes.instances.values()
+        return sorted(names | {one.slot.app for instances in found for one in instances})
+
+    def _definition(self, instance: Instance) -> AppDefinition | None:
+        """The version by which an instance is probed: the live one where it is part of that."""
+        name = instance.slot.app
+        live = self.apps[name].memory.live if name in self.apps else ""
+        desired = (self.desired or {}).get(name, "")
+        for version in filter(None, [live, instance.version, desired]):
+            try:
+                app = self.releases.app(name, version)
+                service_of(app, instance.slot)
+            except (SpecError, StopIteration):
+                continue
+            return app
+        return None
+
+    def _tend(self, name: str, wakes: list[float]) -> bool:
+        """Take the next steps of one app; whether there were any."""
+        app = self.apps.setdefault(name, _App(self.releases.memory(name)))
+        wanted = self._wanted(name, app)
+        version = (self.desired or {}).get(name, "")
+        if wanted.app is None and version:
+            found = wanted.refusal and without_instances(name, version, wanted.refusal)
+            self._report(app, found or {})
+            return False
+        mode = wanted.app.mode if wanted.app else self.runtimes.mode_of(name)
+        runtime = self.runtimes.found.get(mode)
+        if runtime is None and (wanted.app or self.runtimes.instances_of(name)):
+            failure = Failure(version, Reason.NO_RUNTIME, self.runtimes.why_absent(mode))
+            self._report(app, without_instances(name, version, failure, PENDING_STATUS))
+            return False
+        situation = self._situation(name, app, wanted.app)
+        plan = reconcile(situation)
+        self._accept(name, app, plan)
+        if plan.memory is not None:
+            entry = app_status(situation, plan, self.runtimes.used)
+            if wanted.refusal is not None:
+                refused = without_instances(name, version, wanted.refusal)
+                kept = {"instances": entry["instances"], "running": plan.memory.live}
+                entry = {**refused, **kept}
+            self._report(app, entry)
+        is_on_its_way = plan.phase.partition(" ")[0] in {"fetch", "prepare"}
+        wakes.append(BUSY_INTERVAL if is_on_its_way else INTERVAL)
+        if plan.wake is not None:
+            wakes.append(plan.wake - situation.now)
+        return self._obey(name, app, plan, wakes)
+
+    def _obey(self, name: str, app: _App, plan: Plan, wakes: list[float]) -> bool:
+        for step in plan.steps:
+            if not self._obey_step(name, app, step):
+                wakes.append(BUSY_INTERVAL)
+                return False
+        if plan.memory is None:
+            del self.apps[name]
+            self.changed()
+            return False
+        return any(not isinstance(step, Fetch) for step in plan.steps)
+
+    def _wanted(self, name: str, app: _App) -> _Wanted:
+        """The desired version; the live one while that is not here, or is refused."""
+        version = (self.desired or {}).get(name)
+        if version is None:
+            return _Wanted(None)
+        live = self._kept(name, app.memory.live)
+        if not self.releases.has(name, version):
+            return _Wanted(live)
+        try:
+            definition = self.releases.app(name, version)
+        except SpecError as error:
+            return _Wanted(live, Failure(version, Reason.REFUSED, str(error)))
+        why = self.refuse(definition)
+        if why:
+            return _Wanted(live, Failure(version, Reason.REFUSED, why))
+        return _Wanted(definition)
+
+    def _kept(self, name: str, version: str) -> AppDefinition | None:
+        try:
+            return self.releases.app(name, version) if version else None
+        except SpecError:
+            return None
+
+    def _situation(self, name: str, app: _App, definition: AppDefinition | None) -> Situation:
+        memory, releases = app.memory, {}
+        for version in (memory.live, memory.good):
+            kept = self._kept(name, version)
+            if kept is not None:
+                releases[version] = kept
+        if memory.live not in releases:  # what is lost from the disk cannot run
+            memory = replace(memory, live="")
+        if memory.good not in releases:
+            memory = replace(memory, good="")
+        if definition is not None:
+            releases[definition.version] = definition
+        fetches = self.fetcher.states_of(name)
+        if memory.live and memory.live not in fetches and self._has_all(releases[memory.live]):
+            fetches[memory.live] = FetchState(is_here=True)
+        return Situation(
+            name=name,
+            desired=definition,
+            releases=releases,
+            memory=memory,
+            instances=self.runtimes.instances_of(name),
+            now=self.clock(),
+            health=self.runtimes.health,
+            attempts=app.attempts,
+            fetches=fetches,
+            files=next((v for v, one in releases.items() if self.volumes.shown(one)), ""),
+            phase=app.phase,
+            since=app.since,
+            settle=self.settle,
+        )
+
+    def _has_all(self, app: AppDefinition) -> bool:
+        """Whether the live version could be made anew without fetching."""
+        if len(self.runtimes.instances_of(app.name)) >= sum(one.replicas for one in app.services):
+            return True  # nothing is missing: the engine is not asked
+        try:
+            return not self.runtimes.found[app.mode].missing(app)
+        except (RuntimeFailure, KeyError):
+            return False
+
+    def _accept(self, name: str, app: _App, plan: Plan) -> None:
+        """Remember a plan on disk, before its steps are taken."""
+        memory = plan.memory
+        if memory is not None and memory != app.memory:
+            failure, before = memory.failure, app.memory.failure
+            if failure is not None and (before is None or failure.message != before.message):
+                log = self.runtimes.log_tail(failure.instance, LOG_LINES, LOG_LIMIT)
+                memory = replace(memory, failure=replace(failure, log=log))
+            self._remember(name, app, memory)
+        app.attempts, app.phase, app.since = plan.attempts, plan.phase, plan.since
+        for line in plan.notes:
+            self.note(f"app {name}: {line}")
+        for service in plan.drift:
+            self.note(f"app {name}: an instance of {service} was gone; it is made again")
+            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            app.drift = {"service": service, "time": now}
+            self.changed()
+
+    def _remember(self, name: str, app: _App, memory: AppMemory) -> None:
+        if memory == app.memory:
+            return
+        self.releases.remember(name, memory)
+        is_settled = memory.live == memory.good != app.memory.good
+        app.memory = memory
+        if is_settled:
+            stays = sorted({memory.live, (self.desired or {}).get(name, "")} - {""})
+            self.releases.prune(name, stays)
+            self.volumes.prune(name, stays)
+            self.fetcher.prune(self._all_kept)
+
+    def _all_kept(self) -> Sequence[AppDefinition]:
+        """Every version that runs, may run again or is about to."""
+        versions = set((self.desired or {}).items())
+        for name, app in list(self.apps.items()):
+            versions |= {(name, app.memory.live), (name, app.memory.good)}
+        kept = [self._kept(name, version) for name, version in sorted(versions)]
+        return [app for app in kept if app is not None]
+
+    def _report(self, app: _App, entry: dict[str, Any]) -> None:
+        before, app.entry = app.entry, entry
+        if essence(before) != essence(entry):
+            self.changed()
+
+    # steps
+
+    def _obey_step(self, name: str, app: _App, step: Step) -> bool:
+        """Carry out one step; False where it failed, which is counted."""
+        try:
+            if isinstance(step, Fetch):
+                self.fetcher.begin(step.app, step.version)
+            elif isinstance(step, SwitchFiles):
+                self.volumes.switch(self.releases.app(step.app, step.version))
+            elif isinstance(step, Forget):
+                for runtime in list(self.runtimes.found.values()):
+                    runtime.forget(step.app)
+                self.volumes.forget(step.app)
+                self.releases.forget(step.app)
+                self.fetcher.prune(self._all_kept)
+            else:
+                self._change(step)
+        except (RuntimeFailure, SpecError, OSError) as error:
+            self._charge(name, app, step, error)
+            return False
+        return True
+
+    def _change(self, step: InstanceStep) -> None:
+        if not isinstance(step, Create):
+            runtime = self.runtimes.found[self.runtimes.mode_of(step.instance.slot.app)]
+            runtime.carry_out(step, None, self.volumes)
+            return
+        app = self.releases.app(step.slot.app, step.version)
+        self.volumes.prepare(app)
+        self.runtimes.found[app.mode].carry_out(step, app, self.volumes)
+
+    def _charge(self, name: str, app: _App, step: Step, error: Exception) -> None:
+        self.note(f"app {name}: {type(step).__name__.lower()} failed: {error}")
+        if not isinstance(step, (Create, Start)):
+            return
+        slot = step.slot if isinstance(step, Create) else step.instance.slot
+        reason = error.reason if isinstance(error, RuntimeFailure) else Reason.START
+        before = app.attempts.get(slot, Attempts())
+        failed = charged(before, self.clock(), reason, str(error))
+        app.attempts = {**app.attempts, slot: failed}
