@@ -53,12 +53,14 @@ class Pace(msgspec.Struct, frozen=True):
 
     *longest* is the longest gap between two reports, and *interval* the next longest, as one
     outage says nothing; both fade. *since* is when the node was last heard after it had been
-    missed; None where that was with the report this belongs to.
+    missed; None where that was with the report this belongs to. *said* is the interval that its
+    last report named, 0 where it named none.
     """
 
     interval: timedelta = timedelta(seconds=20)
     longest: timedelta = timedelta()
     since: datetime | None = None
+    said: timedelta = timedelta()
 
 
 USUAL_PACE = Pace()
@@ -112,24 +114,32 @@ def standing(heard: Heard | None, now: datetime, *, is_revoked: bool = False) ->
     return Standing(State.OFFLINE, gone)
 
 
-def next_pace(heard: Heard | None, now: datetime, *, told: timedelta) -> Pace:
+def next_pace(
+    heard: Heard | None, now: datetime, *, told: timedelta, said: timedelta | None = None
+) -> Pace:
     """The pace of a node that reports at *now*, after it was *heard* like this (None: never).
 
-    *told* is the time between reports that it was told to keep, or says it keeps: it is never
-    expected sooner.
+    *told* is the time between reports that it was told to keep, *said* what its report names, if
+    anything, which counts instead: it is never expected sooner. Saying less than before is believed
+    at once, whatever its gaps were; what it was told it may not do yet.
     """
-    least = max(told, LEAST_INTERVAL)
+    named = said or _NO_TIME
+    least = max(said or told, LEAST_INTERVAL)
     if heard is None:
-        return Pace(min(least, LONGEST_INTERVAL), since=now)
+        return Pace(min(least, LONGEST_INTERVAL), since=now, said=named)
     pace, gap = heard.pace, now - heard.report
     if gap <= least + least // _ON_TIME:
-        if pace.interval == pace.longest == least and pace.since is not None:
+        if (pace.interval == pace.longest == least and pace.said == named) and pace.since:
             return pace  # nearly every report is such a one
         gap = min(max(gap, _NO_TIME), least)
     was_missed = now - heard.last >= QUIET * pace.interval
+    since = now if was_missed else heard.since
+    if said and said < (pace.said or pace.interval):
+        believed = min(least, LONGEST_INTERVAL)
+        return Pace(believed, believed, since, named)
     gaps = sorted((gap, *_faded(pace, gap, least)))
     interval = min(max(gaps[1], least), LONGEST_INTERVAL)
-    return Pace(interval, max(gaps[2], interval), now if was_missed else heard.since)
+    return Pace(interval, max(gaps[2], interval), since, named)
 
 
 def _faded(pace: Pace, gap: timedelta, least: timedelta) -> tuple[timedelta, timedelta]:

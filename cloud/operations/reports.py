@@ -79,8 +79,8 @@ def receive_report(
     elif is_new:
         if source == CORE and lacks_core(report) and (last := tx.report(namespace, name)):
             report = with_core_of(last.report, report)
-        told = interval or reporter.core.report_every
-        pace = next_pace(reporter.heard, now, told=told)
+        told = reporter.core.report_every
+        pace = next_pace(reporter.heard, now, told=told, said=interval)
         tx.put_report(namespace, name, report, encoding, now, pace)
         if not reporter.is_ready:
             note_heard(tx, namespace, name, pace, now=now)

@@ -54,6 +54,7 @@ STEPS: tuple[Step, ...] = (
     ("0024_ended_sessions", sessions.ENDED_SESSIONS),
     ("0025_init_reports", agents.INIT_REPORTS),
     ("0026_event_folds", events.EVENT_FOLDS),
+    ("0027_said_intervals", first.SAID_INTERVALS),
 )
 """Every migration there ever was, by its id, in their order."""
 

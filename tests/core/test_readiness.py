@@ -31,11 +31,15 @@ ages = st.builds(Heard, st.just(START), st.none() | spans.map(lambda span: START
 
 
 def reporting(
-    moments: Sequence[datetime], *, told: timedelta = USUAL, heard: Heard | None = None
+    moments: Sequence[datetime],
+    *,
+    told: timedelta = USUAL,
+    said: timedelta | None = None,
+    heard: Heard | None = None,
 ) -> Heard:
-    """A node that reported at *moments*."""
+    """A node that reported at *moments*; *said* is the interval that its reports name."""
     for now in moments:
-        heard = Heard(now, None, next_pace(heard, now, told=told))
+        heard = Heard(now, None, next_pace(heard, now, told=told, said=said))
     assert heard is not None
     return heard
 
@@ -68,6 +72,27 @@ def test_a_node_that_reports_once_an_hour_is_waited_for_once_that_has_shown() ->
 def test_a_node_that_says_so_is_waited_for_at_once() -> None:
     heard = reporting([START], told=HOUR)
     assert standing(heard, START + 3 * HOUR - MICROSECOND).state is State.ONLINE
+
+
+def test_a_node_that_says_a_shorter_interval_is_believed_at_once() -> None:
+    slow = reporting(every(HOUR, 5), said=HOUR)
+    assert slow.pace.interval == HOUR
+    now = slow.report + HOUR
+    quick = reporting([now], said=USUAL, heard=slow)
+    assert (quick.pace.interval, quick.since) == (USUAL, START)
+    assert standing(quick, now + 3 * USUAL).state is State.STALE
+    first_word = reporting([now], said=USUAL, heard=reporting(every(HOUR, 5)))
+    assert first_word.pace.interval == USUAL
+
+
+def test_a_node_that_never_keeps_to_what_it_says_is_waited_for_as_it_has_shown() -> None:
+    heard = reporting(every(10 * USUAL, 10), said=USUAL)
+    assert heard.pace.interval > 9 * USUAL
+
+
+def test_what_a_node_was_told_is_not_yet_what_it_does() -> None:
+    slow = reporting(every(HOUR, 5), told=HOUR)
+    assert reporting([slow.report + HOUR], told=USUAL, heard=slow).pace.interval > 0.9 * HOUR
 
 
 def test_what_it_was_told_counts_from_the_next_report() -> None:

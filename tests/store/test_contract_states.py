@@ -1,5 +1,6 @@
 """What every store knows of when nodes were heard; what follows from it is `core.readiness`."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from hypothesis import HealthCheck, given, settings
@@ -63,6 +64,21 @@ async def test_nodes_are_counted_by_the_state_they_are_in(
     each = [standing(heard, now).state for heard in await store.write(put)]
     counts = await store.read(lambda tx: tx.count_states(now))
     assert counts == {state: each.count(state) for state in State}
+
+
+async def test_what_a_node_says_of_its_interval_is_kept_with_its_report(store: Store) -> None:
+    paces = [Pace(USUAL, since=NOW, said=USUAL), Pace(USUAL, since=NOW)]
+
+    def put(pace: Pace) -> Callable[[Transaction], None]:
+        return lambda tx: tx.put_report("default", "n", report(), "json", NOW, pace)
+
+    await store.write(lambda tx: tx.put_node(node()))
+    for pace in paces:
+        await store.write(put(pace))
+        assert await store.read(lambda tx: tx.heard("default", "n")) == Heard(NOW, None, pace)
+        reporter = await store.read(lambda tx: tx.reporter("default", "n"))
+        assert reporter is not None
+        assert reporter.heard == Heard(NOW, None, pace)
 
 
 async def test_stats_say_since_when_a_missed_node_is_back(store: Store) -> None:

@@ -33,7 +33,7 @@ REPORTERS = statement(
                 AND certificate.revoked IS NULL
         ), report.run, report.sequence, report.running, report.usage_step, report.received,
         report.usage_received, report.report_interval, report.longest_gap, report.online_since,
-        ready_node.name)) AS TEXT)
+        report.said_interval, ready_node.name)) AS TEXT)
     FROM {elements[names]} CROSS JOIN node
     LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
     LEFT JOIN ready_node
@@ -48,16 +48,17 @@ PUT_REPORT = statement(
     """
     INSERT INTO report (namespace, name, run, sequence, encoding, received, usage_received,
         document,
-        usage, report_interval, longest_gap, online_since)
+        usage, report_interval, longest_gap, online_since, said_interval)
     VALUES (:namespace, :name, :run, :sequence, :encoding, :received, NULL, :document, NULL,
-        :report_interval, :longest_gap, :online_since)
+        :report_interval, :longest_gap, :online_since, :said_interval)
     ON CONFLICT (namespace, name) DO UPDATE SET
         run = excluded.run, sequence = excluded.sequence, encoding = excluded.encoding,
         received = excluded.received, document = CASE
             WHEN report.document = excluded.document THEN report.document ELSE excluded.document
                 END,
         usage = NULL, usage_received = NULL, report_interval = excluded.report_interval,
-        longest_gap = excluded.longest_gap, online_since = excluded.online_since
+        longest_gap = excluded.longest_gap, online_since = excluded.online_since,
+        said_interval = excluded.said_interval
     """,
     reads={"node"},
     writes={"report"},
@@ -165,6 +166,11 @@ def _reporter_of(name: str, row: Row) -> Reporter:
 
 def heard_of(row: Row) -> Heard:
     """When a node was heard, of a row of `HEARD`."""
-    received, usage_received, interval, longest, since = row
-    pace = Pace(interval * _MICROSECOND, longest * _MICROSECOND, moment_or_none(since))
+    received, usage_received, interval, longest, since, said = row
+    pace = Pace(
+        interval * _MICROSECOND,
+        longest * _MICROSECOND,
+        moment_or_none(since),
+        said * _MICROSECOND,
+    )
     return Heard(moment(received), moment_or_none(usage_received), pace)

@@ -25,7 +25,8 @@ REPORT = statement(
 )
 HEARD = statement(
     """
-    SELECT received, usage_received, report_interval, longest_gap, online_since FROM report
+    SELECT received, usage_received, report_interval, longest_gap, online_since, said_interval
+    FROM report
     WHERE namespace = :namespace AND name = :name
     """,
     reads={"report"},
@@ -206,6 +207,7 @@ def _pace_row(pace: Pace) -> Parameters:
         "report_interval": pace.interval // _MICROSECOND,
         "longest_gap": pace.longest // _MICROSECOND,
         "online_since": micros_or_none(pace.since),
+        "said_interval": pace.said // _MICROSECOND,
     }
 
 

@@ -326,6 +326,10 @@ PACE = (
     definition("ALTER TABLE report ADD COLUMN online_since {integer}"),
 )
 
+SAID_INTERVALS = (
+    definition("ALTER TABLE report ADD COLUMN said_interval {integer} NOT NULL DEFAULT 0"),
+)
+
 
 SERVERS = (
     definition("""
