@@ -4,7 +4,7 @@ CloudError
 ├── Invalid             the caller sent something wrong; the message names the field
 │   ├── QuotaExceeded   a batch holds as many records as it may
 │   ├── TooLarge        the caller sent more bytes than are taken
-│   │   └── HeadTooLarge  before the body
+│   ├── HeadTooLarge    the same before the body
 │   ├── TooManyValues   the body holds more values than are read
 │   └── UnknownMediaType  the caller sent something in a form that is not understood
 ├── Expired             what the caller goes on from was good once, but is too old
@@ -81,10 +81,14 @@ class TooManyValues(Invalid):
         super().__init__("", f"the body holds more than {limit} values{where}")
 
 
-class HeadTooLarge(TooLarge):
-    """Request line and headers have more than *limit* bytes."""
+class HeadTooLarge(Invalid):
+    """Request line and headers are more than *limit* bytes, or headers, as *unit* says."""
 
     code = "RequestHeadTooLarge"
+
+    def __init__(self, limit: int, unit: str = "bytes") -> None:
+        self.limit = limit
+        super().__init__("", f"the head of the request has more than {limit} {unit}")
 
 
 class UnknownMediaType(Invalid):

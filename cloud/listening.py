@@ -36,6 +36,10 @@ GRACE_SECONDS = 5
 """How long requests under way may take once the server is told to stop."""
 
 
+TICKS_A_CHECK = 5
+"""uvicorn's, of 0.1 s, from one look at all connections to the next."""
+
+
 @dataclass(frozen=True, slots=True)
 class Addresses:
     """Where a running server is reached, and by what it is trusted; the ready file holds this."""
@@ -85,8 +89,9 @@ class WebServer(uvicorn.Server):
         self.started = True
 
     async def on_tick(self, counter: int) -> bool:
-        """Look at the connections, several times a second; say whether to exit."""
-        self._port.check()
+        """Look at the connections, twice a second; say whether to exit."""
+        if counter % TICKS_A_CHECK == 0:
+            self._port.check()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -41,6 +41,8 @@ class ConnectionLimits:
     """From TCP accept to the end of the TLS handshake, or to the first byte without TLS."""
     head_bytes: int = 32 * KIB
     """Request line and headers; chunk sizes and trailers of a body count again as much."""
+    head_fields: int = 100
+    """Headers of a request: each costs more than its bytes."""
     head_seconds: float = 10
     """From the first byte of a request, or the handshake, to the end of its headers."""
     body_seconds: float = 30
@@ -52,8 +54,8 @@ class ConnectionLimits:
     idle_seconds: int = 30
     """Between an answer and the next request."""
     held_bytes: int = 64 * MIB
-    """Requests that are not answered and answers that are not read; with more the connection that
-    has held some for longest is cut off."""
+    """Requests that are not answered and answers that are not read. One that would hold more is
+    refused, unless another has held some for `body_seconds`: then that one is cut off."""
 
 
 BOUNDS = (

@@ -11,6 +11,7 @@ import functools
 import logging
 import socket
 import ssl
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class _Caller:
     protocol: BoundedProtocol | None = None
     """From then on."""
     held: int = 0
+    holds_since: float = 0.0
 
 
 class _Watch:
@@ -75,9 +77,9 @@ class _Watch:
         """It is gone."""
         self._port.remove(self._caller)
 
-    def held(self, _: BoundedProtocol, count: int) -> None:
-        """It holds *count* bytes."""
-        self._port.hold(self._caller, count)
+    def held(self, _: BoundedProtocol, count: int) -> bool:
+        """It holds *count* bytes, if that is not too much."""
+        return self._port.hold(self._caller, count)
 
 
 class Port:
@@ -92,6 +94,7 @@ class Port:
         new_id: Callable[[], str],
         trusted_proxies: Sequence[Network] = (),
         on_refused_handshake: Refused = _write_nothing,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self.limits = limits
         self.new_id = new_id
@@ -105,6 +108,7 @@ class Port:
         # Those that hold something, in the order in which they began to; and how much in all.
         self._holding: dict[_Caller, None] = {}
         self._held = 0
+        self._timer = timer
         self._turns = Turns(limits.handshakes_per_second)
         counted.declare(*(f"{name}_{bound}" for bound in BOUNDS))
 
@@ -153,25 +157,34 @@ class Port:
     def remove(self, caller: _Caller) -> None:
         """Forget one that is gone; idempotent."""
         if caller in self._callers:
-            del self._callers[caller]
             self.hold(caller, 0)
+            del self._callers[caller]
             self._of_key[caller.key] -= 1
             if not self._of_key[caller.key]:
                 del self._of_key[caller.key]
 
-    def hold(self, caller: _Caller, count: int) -> None:
-        """Note that *caller* holds *count* bytes; where that is too much the oldest are cut off."""
+    def hold(self, caller: _Caller, count: int) -> bool:
+        """Note that *caller* holds *count* bytes; False, and it is not noted, if that is too much.
+
+        Where that is too much, those are cut off before that have held some for long.
+        """
         if caller not in self._callers:
-            count = 0
-        self._held += count - caller.held
+            return False
+        more = count - caller.held
+        while more > 0 and self._held + more > self.limits.held_bytes:
+            self.refused("held_bytes")
+            oldest = next(iter(self._holding), caller)
+            if oldest is caller or self._timer() - oldest.holds_since < self.limits.body_seconds:
+                return False
+            self._drop(oldest)
+        self._held += more
         caller.held = count
         if not count:
             self._holding.pop(caller, None)
-            return
-        self._holding[caller] = None
-        while self._held > self.limits.held_bytes:
-            self.refused("held_bytes")
-            self._drop(next(iter(self._holding)))
+        elif caller not in self._holding:
+            caller.holds_since = self._timer()
+            self._holding[caller] = None
+        return True
 
     def _take_in(self, accepted: socket.socket, peer: str, now: float) -> _Caller | None:
         """A place for *accepted*; None if there is none, and none can be made."""
@@ -191,7 +204,7 @@ class Port:
 
     def _make_room(self, key: str | None) -> bool:
         """Have one go, of *key* or of any; False if all have a request that is being answered."""
-        idle: _Caller | None = None
+        room: dict[str, _Caller] = {}
         for caller in self._callers:
             if key not in {None, caller.key}:
                 continue
@@ -199,11 +212,16 @@ class Port:
             if protocol is None or protocol.stage in {Stage.HEAD, Stage.BODY, Stage.END}:
                 self._drop(caller)
                 return True
-            if protocol.stage is Stage.IDLE and (idle is None or _is_longer_idle(protocol, idle)):
-                idle = caller
-        if idle is not None:
-            self._drop(idle)
-        return idle is not None
+            if protocol.is_stalled:
+                room.setdefault("stalled", caller)
+            elif protocol.stage is Stage.IDLE:
+                idle = room.setdefault("idle", caller).protocol
+                if idle is not None and protocol.since < idle.since:
+                    room["idle"] = caller
+        chosen = room.get("idle") or room.get("stalled")
+        if chosen is not None:
+            self._drop(chosen)
+        return chosen is not None
 
     def _drop(self, caller: _Caller) -> None:
         """End the connection at once."""
@@ -267,10 +285,6 @@ class Port:
             await self._on_refused_handshake(caller.address, shown(str(reason)))
         else:
             logger.debug("no TLS handshake with %s: %s", caller.address, error)
-
-
-def _is_longer_idle(protocol: BoundedProtocol, than: _Caller) -> bool:
-    return than.protocol is not None and protocol.since < than.protocol.since
 
 
 async def _first_bytes(accepted: socket.socket) -> None:

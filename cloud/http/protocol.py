@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from cloud.errors import CloudError, HeadTooLarge, Invalid, TooSlow
+from cloud.errors import CloudError, HeadTooLarge, Invalid, TooSlow, Unavailable
 from cloud.http.connection_limits import (
     PIECE_BYTES,
     READ_BYTES,
@@ -30,6 +30,9 @@ from cloud.http.logs import shown
 from cloud.http.peer import scope_of_peer
 
 logger = logging.getLogger(__name__)
+
+_FLOOD_SECONDS = 2
+"""For a client to see the answer that ends its connection, while it sends what nobody reads."""
 
 
 class Stage(enum.Enum):
@@ -56,8 +59,9 @@ class Watch(Protocol):
     def closed(self, protocol: "BoundedProtocol") -> None:
         """It is gone."""
 
-    def held(self, protocol: "BoundedProtocol", count: int) -> None:
-        """It holds *count* bytes in all."""
+    def held(self, protocol: "BoundedProtocol", count: int) -> bool:
+        """It holds *count* bytes in all; False, and they are not counted, if that is too much."""
+        ...
 
     def refused(self, bound: str) -> None:
         """It went beyond *bound*."""
@@ -79,8 +83,9 @@ class _Unwatched:
     def closed(self, protocol: "BoundedProtocol") -> None:
         """Do nothing."""
 
-    def held(self, protocol: "BoundedProtocol", count: int) -> None:
-        """Do nothing."""
+    def held(self, protocol: "BoundedProtocol", count: int) -> bool:
+        """As much as it likes."""
+        return True
 
     def refused(self, bound: str) -> None:
         """Do nothing."""
@@ -152,8 +157,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.stage is Stage.IDLE:
             self._enter(Stage.HEAD)
         self._framing.feed(data)
-        if self.stage is not Stage.BODY or not self.cycle.response_complete:
-            self._hold(len(data))
+        is_wanted = self.stage is not Stage.BODY or not self.cycle.response_complete
+        if is_wanted and not self._hold(len(data)):
+            self._refuse(Unavailable("too much is held for others"))
+            return
         self._go_on()
 
     def on_message_begin(self) -> None:
@@ -165,6 +172,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Answer the request, unless its head is not in order."""
         version, method = self.parser.get_http_version(), self.parser.get_method()
         self._fault = fault_of(version, method, self.url, self.headers)
+        if len(self.headers) > self._limits.head_fields:
+            self._fault = HeadTooLarge(self._limits.head_fields, "headers")
         if self._fault is not None:
             return
         self.url = _origin_form(self.url)
@@ -190,7 +199,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """The client does not read fast enough."""
         super().pause_writing()
         self._blocked_since = self.loop.time()
-        self._hold(0)
+        self._hold_or_abort()
 
     def resume_writing(self) -> None:
         """It has read."""
@@ -212,7 +221,7 @@ class BoundedProtocol(HttpToolsProtocol):
         limits = self._limits
         if self.transport.is_closing():
             self._finish(now)
-        elif self._blocked_since and now - self._blocked_since > limits.answer_seconds:
+        elif self._is_blocked(now):
             self._watch.refused("answer_seconds")
             self.transport.abort()
         elif self.stage is Stage.HEAD and now - self.since > limits.head_seconds:
@@ -222,17 +231,29 @@ class BoundedProtocol(HttpToolsProtocol):
             else:
                 self._end()
         elif self.stage is Stage.BODY:
-            allowed = limits.body_seconds + self._body_bytes / limits.body_rate
+            allowed = limits.body_seconds
+            if not self.cycle.response_complete:  # else nobody waits for the rest
+                allowed += self._body_bytes / limits.body_rate
             if now - self.since > allowed:
                 self._watch.refused("body_seconds")
-                self._refuse(TooSlow())
+                if self.cycle.response_complete:
+                    self.transport.abort()
+                else:
+                    self._refuse(TooSlow())
         elif self.stage is Stage.END:
             self._finish(now)
 
     @property
-    def is_complete(self) -> bool:
-        """Whether a whole request came that is not answered yet."""
-        return self.stage is Stage.ANSWER
+    def is_stalled(self) -> bool:
+        """Whether the client does not read its answer just now."""
+        return self._blocked_since is not None
+
+    def _is_blocked(self, now: float) -> bool:
+        """Say whether the client has not read for too long, or made TLS answer without end."""
+        if self.transport.get_write_buffer_size() > STALLED_BYTES:
+            return True
+        since = self._blocked_since
+        return since is not None and now - since > self._limits.answer_seconds
 
     def abort(self) -> None:
         """End the connection at once."""
@@ -242,7 +263,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """End at once what should have ended by now."""
         if self.stage is not Stage.END:
             self._enter(Stage.END)
-        elif now - self.since > self._limits.answer_seconds:
+            return
+        # Who sends on and on has had time to see that it ends.
+        linger = _FLOOD_SECONDS if self._discarded > READ_BYTES else self._limits.answer_seconds
+        if now - self.since > linger:
             self.transport.abort()
 
     def _go_on(self) -> None:
@@ -266,7 +290,7 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self.stage is Stage.ANSWER and self._framing.held:
             self._bounded_flow.is_held = True
             self.flow.pause_reading()
-            self._hold(0)
+            self._hold_or_abort()
 
     def _feed(self, piece: bytes) -> None:
         if self.stage is Stage.BODY:
@@ -304,6 +328,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
             return
         self._enter(Stage.END)
+        self._framing = Framing(self._limits.head_bytes)  # what came is not wanted any more
         logger.info("refused a request: %s", shown(str(error)))
         said = {"request-id": self._watch.new_id()}
         answer = error_response(error, said, Headers())
@@ -332,32 +357,64 @@ class BoundedProtocol(HttpToolsProtocol):
         self.stage = stage
         self.since = self.loop.time()
 
-    def _hold(self, count: int, *, anew: bool = False) -> None:
+    def _hold_or_abort(self) -> None:
+        if not self._hold(0):
+            self.transport.abort()
+
+    def _hold(self, count: int, *, anew: bool = False) -> bool:
+        """Count *count* bytes of requests more than before; False if that is too much."""
         self._held = (self._framing.held if anew else self._held) + count
         stalled = self._blocked_since is not None or self._bounded_flow.is_held
-        count = self._held + self._answer_bytes + (STALLED_BYTES if stalled else 0)
-        self._watch.held(self, count)
+        total = self._held + self._answer_bytes + (STALLED_BYTES if stalled else 0)
+        return self._watch.held(self, total)
 
     async def _in_pieces(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The application, whose answers are written in pieces."""
 
+        start: Message | None = None
+        is_refused = False
+
         async def send_in_pieces(message: Message) -> None:
-            body = message.get("body", b"")
-            if len(body) <= PIECE_BYTES:
-                await send(message)
+            nonlocal start, is_refused
+            if message["type"] == "http.response.start":
+                start = message
                 return
-            self._answer_bytes += len(body)
-            self._hold(0)
-            try:
-                for at in range(0, len(body), PIECE_BYTES):
-                    more = message.get("more_body", False) or at + PIECE_BYTES < len(body)
-                    piece = bytes(body[at : at + PIECE_BYTES])
-                    await send({**message, "body": piece, "more_body": more})
-            finally:
-                self._answer_bytes -= len(body)
-                self._hold(0)
+            body = message.get("body", b"")
+            if len(body) > PIECE_BYTES:
+                is_refused = not self._hold_answer(len(body)) or is_refused
+            if start is not None:
+                await (self._send_unavailable(send) if is_refused else send(start))
+                start = None
+            if is_refused:
+                self._hold_answer(0)
+            elif len(body) <= PIECE_BYTES:
+                await send(message)
+            else:
+                await self._send_pieces(message, body, send)
 
         await self._inner_app(scope, receive, send_in_pieces)
+
+    async def _send_pieces(self, message: Message, body: bytes, send: Send) -> None:
+        try:
+            for at in range(0, len(body), PIECE_BYTES):
+                end = at + PIECE_BYTES
+                more = message.get("more_body", False) or end < len(body)
+                await send({**message, "body": bytes(body[at:end]), "more_body": more})
+        finally:
+            self._hold_answer(0)
+
+    def _hold_answer(self, count: int) -> bool:
+        """Count *count* bytes of an answer, those that waited until now not any more."""
+        self._answer_bytes = count
+        return self._hold(0)
+
+    async def _send_unavailable(self, send: Send) -> None:
+        """Answer instead of what there is no room for."""
+        said = {"request-id": self._watch.new_id()}
+        error = error_response(Unavailable("too much is held for others"), said, Headers())
+        headers = [*error.raw_headers, (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": error.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": bytes(error.body)})
 
 
 def _origin_form(target: bytes) -> bytes:

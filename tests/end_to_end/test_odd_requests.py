@@ -1,6 +1,7 @@
 """Requests over HTTP that are not in order, or unusual: which are answered, and how they end."""
 
 import contextlib
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -135,3 +136,26 @@ def test_a_request_that_wants_another_protocol_keeps_its_body(server: Server) ->
     with server.client() as api:
         answer = api.post("/v1/configs", json={"name": "kept", "data": []}, headers=upgrade)
         assert answer.status_code == 200, answer.text
+
+
+def test_a_request_may_have_a_hundred_headers(server: Server) -> None:
+    for count, status in ((96, b"200"), (101, b"431")):
+        head = b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + b"X: 1\r\n" * count
+        found = answer_of(server, head + b"\r\n")
+        assert found.startswith(b"HTTP/1.1 " + status)
+
+
+def test_an_answered_request_whose_body_goes_on_ends(server: Server) -> None:
+    """Nobody waits for the rest of it, however fast it comes."""
+    with plain(server) as connection:
+        connection.sendall(
+            b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n"
+        )
+        assert connection.recv(65536).startswith(b"HTTP/1.1 404 ")
+        with pytest.raises(OSError, match=r"reset|pipe|aborted"):
+            send_for_ever(connection)
+
+
+def send_for_ever(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b"a" * 4096)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -279,6 +280,14 @@ def is_refused(url: str, context: ssl.SSLContext) -> bool:
         return True
 
 
+def node_entries(server: Server) -> list[dict[str, Any]]:
+    """What the audit log has of nodes, the newest first."""
+    with server.client() as api:
+        answer = api.get("/v1/audit", params={"namespace": "*", "kind": "node"})
+    items: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
+    return items
+
+
 def test_a_certificate_that_is_not_ours_leaves_one_line_and_one_entry(
     server: Server, tmp_path: Path
 ) -> None:
@@ -294,9 +303,21 @@ def test_a_certificate_that_is_not_ours_leaves_one_line_and_one_entry(
             context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
         assert is_refused(url, context)
     wait_for(lambda: server.log().count("TLS handshake") >= before + 3, "three lines")
+    wait_for(
+        lambda: sum("TLS handshake" in str(entry) for entry in node_entries(server)) == 3,
+        "three entries",
+    )
+
+
+def test_a_node_that_was_deleted_leaves_a_line_and_an_entry(server: Server) -> None:
     with server.client() as api:
-        entries = api.get("/v1/audit", params={"namespace": "*"}).json()["items"]
-    assert sum("TLS handshake" in str(entry) for entry in entries) == 3
+        identity = activate(server, make_batch(api, "gone"), "gone-1")
+        api.delete(f"/v1/nodes/{identity.name}").raise_for_status()
+        assert _report_over_https(server, identity) in {401, 404}
+        refused = f"refused node.connect of default/{identity.name} from 127.0.0.1: "
+        assert server.log().count(refused) == 1
+    refusals_of_nodes = [e for e in node_entries(server) if e["action"] == "node.connect"]
+    assert refusals_of_nodes[0]["name"] == identity.name
 
 
 CROWD = """

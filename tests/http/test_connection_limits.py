@@ -33,24 +33,42 @@ happenings = st.lists(st.tuples(st.integers(0, 30), st.integers(0, READ_BYTES)),
 def test_what_connections_hold_stays_below_the_ceiling_whatever_they_send(
     bounds: ConnectionLimits, happens: list[tuple[int, int]]
 ) -> None:
-    """Callers come from many addresses and hold more and more; the ceiling is never reached."""
-    port = Port("api", bounds, counted=LimitRefusals(), new_id=str)
+    """Callers come from many addresses and hold more and more, and time passes."""
+    now = 0.0
+    port = Port("api", bounds, counted=LimitRefusals(), new_id=str, timer=lambda: now)
     with socket.socket() as one:
         callers = {}
         for number, more in happens:
+            now += 1
             if number not in callers:
-                callers[number] = port._take_in(one, f"10.0.0.{number}", 0.0)
+                callers[number] = port._take_in(one, f"10.0.0.{number}", now)
             caller = callers[number]
-            if caller is None:
-                continue
-            before = port._held
-            port.hold(caller, caller.held + more)
+            if caller is not None and not port.hold(caller, caller.held + more):
+                port.remove(caller)
             assert port._held <= bounds.held_bytes
             assert port._held == sum(each.held for each in port._callers)
-            # Before the oldest were cut off there was as much as one read more.
-            at_most = port.count * CONNECTION_BYTES + 2 * (before + more)
-            assert at_most <= http_memory_ceiling([bounds])
             assert port.count <= bounds.connections
+            # What was just read is there before it is counted.
+            at_most = port.count * CONNECTION_BYTES + 2 * (port._held + READ_BYTES)
+            assert at_most <= http_memory_ceiling([bounds])
+
+
+def test_what_is_too_much_is_refused_until_another_has_held_some_for_long() -> None:
+    now = 0.0
+    bounds = ConnectionLimits(held_bytes=100, body_seconds=30)
+    counted = LimitRefusals()
+    port = Port("api", bounds, counted=counted, new_id=str, timer=lambda: now)
+    with socket.socket() as one:
+        slow, other = (port._take_in(one, f"10.0.0.{number}", now) for number in range(2))
+        assert slow is not None
+        assert other is not None
+        assert port.hold(slow, 90)
+        assert port.hold(other, 10)
+        assert not port.hold(other, 20)
+        now = 31.0
+        assert port.hold(other, 20)
+        assert (port.count, port._held) == (1, 20)
+    assert counted.counts()["api_held_bytes"] == 2
 
 
 @given(st.lists(limits, max_size=4), limits)

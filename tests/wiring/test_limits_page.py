@@ -167,6 +167,7 @@ LIMITS: Mapping[str, str] = {
     "TLS handshakes begun on one port": f"{HTTP.handshakes_per_second} a second",
     "from TCP accept to the end of a TLS handshake over HTTP": seconds(HTTP.handshake_seconds),
     "request line and headers": size(HTTP.head_bytes),
+    "headers of a request": f"{HTTP.head_fields}",
     "chunk sizes and trailers, beyond a 16th of the body": size(HTTP.head_bytes),
     "time for request line and headers": seconds(HTTP.head_seconds),
     "time for the body; and a second more for each 8 KiB of it": seconds(HTTP.body_seconds),
