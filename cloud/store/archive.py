@@ -2,7 +2,8 @@
 
 It is made of standard things alone, so that it can be opened without this program: a tar file of
 two members, `key.age` (a key of age, age-encryption.org/v1, under the passphrase) and
-`content.tar.gz.age` (encrypted to that key). A changed byte, or a cut, is noticed.
+`content.tar.gz.age` (encrypted to that key). A byte that is changed, cut off or appended is
+noticed.
 """
 
 import contextlib
@@ -61,8 +62,8 @@ def open_archive(path: Path, passphrase: str) -> Iterator[Iterator[Part]]:
     """
     try:
         with path.open("rb") as file:
-            identity = _identity(file, passphrase)
-            yield _parts(file, identity, path)
+            sealed, size = _frame(file)
+            yield _parts(file, size, _identity(sealed, passphrase), path)
     except (OSError, tarfile.TarError) as error:
         raise Unavailable(f"{path} cannot be read: {error}") from error
 
@@ -138,16 +139,37 @@ class _Reader:
         return taken
 
 
-def _identity(file: BinaryIO, passphrase: str) -> pyrage.x25519.Identity:
-    """The key in the first member; *file* then stands at the beginning of the content."""
-    key = tarfile.TarInfo.frombuf(file.read(tarfile.BLOCKSIZE), "ascii", "strict")
-    if key.name != _KEY or key.size > _KEY_LIMIT:
+def _frame(file: BinaryIO) -> tuple[bytes, int]:
+    """The first member, and how many bytes the second one has, where *file* then stands.
+
+    tarfile.TarError if any byte around the two is not as `write_archive` puts it.
+    """
+    size = _member(file, _KEY)
+    if size > _KEY_LIMIT:
         raise tarfile.TarError(f"begins with no {_KEY}")
-    sealed = file.read(key.size)
-    file.read(-key.size % tarfile.BLOCKSIZE)
-    content = tarfile.TarInfo.frombuf(file.read(tarfile.BLOCKSIZE), "ascii", "strict")
-    if content.name != _CONTENT:
-        raise tarfile.TarError(f"has no {_CONTENT}")
+    sealed = file.read(size)
+    if any(file.read(-size % tarfile.BLOCKSIZE)):
+        raise tarfile.TarError(f"something stands behind {_KEY}")
+    size = _member(file, _CONTENT)
+    begin = file.tell()
+    file.seek(begin + size)
+    padding = -size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE
+    if file.read(padding + 1) != bytes(padding):
+        raise tarfile.TarError(f"does not end behind {_CONTENT}")
+    file.seek(begin)
+    return sealed, size
+
+
+def _member(file: BinaryIO, name: str) -> int:
+    """The size that the next header says; tarfile.TarError if it is not that of *name*."""
+    block = file.read(tarfile.BLOCKSIZE)
+    found = tarfile.TarInfo.frombuf(block, "ascii", "strict")
+    if block != _header(name, found.size):
+        raise tarfile.TarError(f"has no {name} where it should be")
+    return found.size
+
+
+def _identity(sealed: bytes, passphrase: str) -> pyrage.x25519.Identity:
     try:
         plain = pyrage.passphrase.decrypt(sealed, passphrase)
     except pyrage.DecryptError as error:
@@ -155,10 +177,10 @@ def _identity(file: BinaryIO, passphrase: str) -> pyrage.x25519.Identity:
     return pyrage.x25519.Identity.from_str(plain.decode())
 
 
-def _parts(file: BinaryIO, identity: pyrage.x25519.Identity, path: Path) -> Iterator[Part]:
-    """Decrypt in a thread and read what comes out of it."""
-    file.seek(-tarfile.BLOCKSIZE, os.SEEK_CUR)
-    size = tarfile.TarInfo.frombuf(file.read(tarfile.BLOCKSIZE), "ascii", "strict").size
+def _parts(
+    file: BinaryIO, size: int, identity: pyrage.x25519.Identity, path: Path
+) -> Iterator[Part]:
+    """Decrypt *size* bytes in a thread and read what comes out of it."""
     source, sink = os.pipe()
     failed: list[Exception] = []
 

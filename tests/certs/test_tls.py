@@ -1,7 +1,9 @@
 """Handshakes, in memory: who is let in and who is not."""
 
+import contextlib
 import ssl
 import subprocess
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +12,12 @@ import pytest
 from certs.authority import Authority, IssuedCertificate
 from certs.files import ensure_server_certificate, load_or_create_authority
 from certs.keys import key_pem, new_private_key
-from certs.tls import client_context, node_listener_context, server_context
+from certs.tls import (
+    client_context,
+    node_listener_context,
+    open_listener_context,
+    server_context,
+)
 from tests.certs.conftest import NOW
 
 
@@ -135,3 +142,42 @@ def test_openssl_builds_the_same_path(tmp_path: Path, authority: Authority) -> N
     command += ["-CAfile", str(root), "-untrusted", str(intermediate), str(leaf)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("make", [node_listener_context, open_listener_context])
+def test_nodes_get_no_session_tickets(
+    tmp_path: Path,
+    directory: Path,
+    authority: Authority,
+    make: Callable[[Path, Path, str], ssl.SSLContext],
+    version: ssl.TLSVersion,
+) -> None:
+    files = ensure_server_certificate(directory, authority, ["localhost"], [], now=NOW)
+    server = make(files.certificate_file, files.key_file, authority.trusted_pem)
+    client = client_context(authority.root_pem, *node(tmp_path, authority))
+    client.minimum_version = client.maximum_version = version
+    session, _ = resumable(server, client)
+    assert session is None or not session.has_ticket
+    # With TLS 1.2 the server remembers a session by its id; docs/security.md says so.
+    _, was_resumed = resumable(server, client, session)
+    assert was_resumed == (version is ssl.TLSVersion.TLSv1_2)
+
+
+def resumable(
+    server: ssl.SSLContext, client: ssl.SSLContext, session: ssl.SSLSession | None = None
+) -> tuple[ssl.SSLSession | None, bool]:
+    """What the client could come back with, and whether it came back with *session*."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    left = client.wrap_bio(to_client, to_server, server_hostname="localhost", session=session)
+    right = server.wrap_bio(to_server, to_client, server_side=True)
+    for step in (left.do_handshake, right.do_handshake) * 3:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            step()
+    right.write(b"x")  # what a server may send after the handshake comes before it
+    assert left.read(1) == b"x"
+    for step in (left.unwrap, right.unwrap, left.unwrap):  # a broken connection is not remembered
+        with contextlib.suppress(ssl.SSLWantReadError):
+            step()
+    found = left.session
+    return (found if found and found.id else None), bool(left.session_reused)

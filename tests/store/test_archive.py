@@ -56,10 +56,58 @@ def test_one_changed_bit_is_noticed(archive: Path, tmp_path: Path, place: int) -
         parts_of(changed)
 
 
+def outside(archive: Path) -> list[int]:
+    """Places of all bytes that are not encrypted: of headers and padding."""
+    with tarfile.open(archive, "r:") as tar:
+        parts = [range(one.offset_data, one.offset_data + one.size) for one in tar]
+    size = archive.stat().st_size
+    return [place for place in range(size) if not any(place in part for part in parts)]
+
+
+def test_each_byte_around_what_is_encrypted_counts(archive: Path, tmp_path: Path) -> None:
+    content = archive.read_bytes()
+    places = outside(archive)
+    assert len(places) > 2 * tarfile.BLOCKSIZE
+    changed = tmp_path / "changed"
+    changed.write_bytes(content)
+    with changed.open("r+b", buffering=0) as file:
+        for place in places:
+            os.pwrite(file.fileno(), bytes([content[place] ^ 1]), place)
+            with pytest.raises(Unavailable):
+                parts_of(changed)
+            os.pwrite(file.fileno(), content[place : place + 1], place)
+    assert parts_of(changed) == PARTS
+
+
+@pytest.mark.parametrize("more", [b"\0", b"x", bytes(tarfile.BLOCKSIZE), b"x" * 20_000])
+def test_what_is_appended_is_noticed(archive: Path, tmp_path: Path, more: bytes) -> None:
+    longer = tmp_path / "longer"
+    longer.write_bytes(archive.read_bytes() + more)
+    with unavailable("cannot be read"):
+        parts_of(longer)
+
+
 def test_a_cut_is_noticed(archive: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut"
-    # Where one encrypted chunk of the content ends, so that nothing but the end is missing.
-    cut.write_bytes(archive.read_bytes()[: -100_000 - 100_000 % 512])
+    cut.write_bytes(archive.read_bytes()[:-1])
+    with unavailable("cannot be read"):
+        parts_of(cut)
+
+
+def test_a_cut_with_a_header_to_fit_is_noticed(archive: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
+    with tarfile.open(archive, "r:") as tar, cut.open("wb") as file:
+        for name in tar.getnames():
+            member = tar.extractfile(name)
+            assert member is not None
+            content = member.read()
+            if name == "content.tar.gz.age":
+                # Where an encrypted chunk ends, so that nothing but the end is missing.
+                content = content[: -(len(content) % 512) - 100_352]
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), 0o600
+            file.write(info.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512))
+        file.write(bytes(1024))
     with unavailable("changed or is not whole"):
         parts_of(cut)
 
