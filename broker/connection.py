@@ -185,9 +185,6 @@ class NodeConnection(asyncio.Protocol):
         if wait := self._inbox.budgets.wait(self.node_id):
             self._wait(wait)
             return
-        if not self._inbox.may_read(self.node_id):
-            self._inbox.park(self)
-            return
         self._is_held = False
         if self._deadlines is not None:
             self._deadlines.resume()

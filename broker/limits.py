@@ -35,7 +35,7 @@ class HubLimits:
     """Messages of one node, ten seconds' worth at once; beyond it the node is not read for a while.
     0: as many as it likes."""
     node_bytes_per_second: int = 256 * 1024
-    """The same, in bytes of payload."""
+    """The same, in bytes of payload, four seconds' worth at once."""
     max_unacked: int = 64
     """Messages of one node the server has not acked; then it is not read until half are."""
     max_unacked_bytes: int = 4 * 1024 * 1024

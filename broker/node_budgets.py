@@ -5,8 +5,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-BURST_SECONDS = 10
-"""A bucket holds what its rate gives in this time."""
+MESSAGES_SECONDS, BYTES_SECONDS = 10, 4
+"""The buckets hold what their rates give in this time."""
 
 NODES = 16_384
 """Nodes whose buckets are kept; beyond that the least recently used is full again."""
@@ -53,7 +53,8 @@ class NodeBudgets:
 
     def _filled(self, node_id: str) -> _Buckets:
         now = self._timer()
-        most_messages, most_bytes = self._messages * BURST_SECONDS, self._bytes * BURST_SECONDS
+        most_messages = self._messages * MESSAGES_SECONDS
+        most_bytes = self._bytes * BYTES_SECONDS
         found = self._buckets.get(node_id)
         if found is None:
             found = self._buckets[node_id] = _Buckets(most_messages, most_bytes, now)

@@ -196,7 +196,7 @@ class Settings:
     )
     node_bytes_per_second: int = field(
         default=256 * 1024,
-        metadata=_help("Bytes of messages of one node, the same; 0: without a limit."),
+        metadata=_help("Bytes of messages of one node, four seconds' worth at once; 0: no limit."),
     )
     answer_bytes: int = field(
         default=8 * 1024 * 1024,
