@@ -15,6 +15,9 @@ from urllib.parse import quote
 
 import click
 
+from cloud.core.core_configuration import CoreConfiguration, checked_core
+from cloud.core.decoding import convert
+from cloud.core.properties import checked_desire
 from edgesync import baetyl_shapes as shapes
 from edgesync.baetyl_shapes import CannotTake, Json, Taken
 from edgesync.client import (
@@ -30,6 +33,7 @@ from edgesync.client import (
     token_in,
     trust,
 )
+from edgesync.import_checks import Moves, Rehearsal
 
 PAGE = 200
 """Items asked for at a time; an edition that knows no pages answers with all."""
@@ -82,7 +86,7 @@ def baetyl(
         Server(Access(source, trust("--ca", ca, source), token)) as there,
         Server(target) as here,
     ):
-        run = _Import(_Baetyl(there), here, writes=not dry_run)
+        run = _Import(_Baetyl(there), here, Rehearsal(here) if dry_run else None)
         run.everything()
     run.summary.show(dry_run=dry_run)
     if run.summary.left:
@@ -140,6 +144,7 @@ class _Summary:
     )
     left: list[tuple[str, str, str]] = field(default_factory=list)
     lost: list[tuple[str, str, str]] = field(default_factory=list)
+    stops: list[tuple[str, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def show(self, *, dry_run: bool) -> None:
@@ -151,12 +156,13 @@ class _Summary:
         ]
         show_table(titles, rows)
         if dry_run:
-            click.echo("\nNothing was written; what is there already counts as updated.")
+            click.echo("\nNothing was written; the server has tried each call out.")
         for note in self.notes:
             click.echo(f"\n{note}")
         for heading, entries in (
             ("Taken over without these fields:", self.lost),
             ("Not taken over:", self.left),
+            ("Running there, and stopped by the move of their nodes:", self.stops),
         ):
             if entries:
                 click.echo(f"\n{heading}")
@@ -167,10 +173,12 @@ class _Summary:
 class _Import:
     """One run."""
 
-    def __init__(self, there: _Baetyl, here: Server, *, writes: bool) -> None:
+    def __init__(self, there: _Baetyl, here: Server, rehearsal: Rehearsal | None) -> None:
         self._there = there
         self._here = here
-        self._writes = writes
+        # None: each call is made in earnest.
+        self._rehearsal = rehearsal
+        self._moves = Moves()
         self.summary = _Summary()
 
     def everything(self) -> None:
@@ -182,6 +190,7 @@ class _Import:
         for name in _progress("nodes", self._names("nodes")):
             self._node(name)
         self._each("apps", lambda name: shapes.app_of(self._there.one("apps", name)))
+        self.summary.stops += [("apps", *stop) for stop in self._moves.stopped(self._here)]
 
     def _names(self, kind: str) -> Sequence[str]:
         return [str(item["name"]) for item in self._there.all(f"/v1/{kind}")]
@@ -194,6 +203,8 @@ class _Import:
             with self._watched(kind, name):
                 taken = take(name)
                 self._write(kind, name, f"/v1/{kind}", taken, put=put)
+                if kind == "apps":
+                    self._moves.see_app(name, str(taken.body.get("selector") or ""))
 
     def _registry(self, name: str) -> Taken:
         registry = self._there.one("registries", name)
@@ -236,22 +247,32 @@ class _Import:
     def _node(self, name: str) -> None:
         with self._watched("nodes", name):
             node = self._there.one("nodes", name)
-            self._write("nodes", name, "/v1/nodes", shapes.node_of(node))
-            if self._writes:
-                self._settings_of(name, node)
+            taken = shapes.node_of(node)
+            self._write("nodes", name, "/v1/nodes", taken)
+            self._moves.see_node(name, taken.body["labels"], node)
+            self._settings_of(name, node)
 
     def _settings_of(self, node: str, seen: Json) -> None:
         """What is wanted of the node, its mode and its core configuration, where they are shown."""
         with self._watched("nodes", f"{node} (settings)"):
             shown = self._there.one_or_none("nodes", node, "properties") or {}
             if desire := (shown.get("state") or {}).get("desire"):
-                body = {"state": {"desire": desire}}
-                self._here.call("PUT", _path("nodes", node, "properties"), body=body)
+                body: Json = {"state": {"desire": desire}}
+                wanted = lambda: checked_desire("state.desire", convert(desire, dict[str, str]))  # noqa: E731
+                self._configure(node, "properties", body, wanted)
             if seen.get("mode") == "local":
-                self._here.call("PUT", _path("nodes", node, "mode"), body={"mode": "local"})
+                self._configure(node, "mode", {"mode": "local"}, lambda: None)
             if core := self._there.one_or_none("nodes", node, "core", "configs"):
-                taken = shapes.core_of(core)
-                self._here.call("PUT", _path("nodes", node, "core", "configs"), body=taken.body)
+                body = shapes.core_of(core).body
+                settings = lambda: checked_core(convert(body, CoreConfiguration))  # noqa: E731
+                self._configure(node, "core/configs", body, settings)
+
+    def _configure(self, node: str, part: str, body: Json, check: Callable[[], object]) -> None:
+        path = f"{_path('nodes', node)}/{part}"
+        if self._rehearsal:
+            self._rehearsal.configure(node, path, body, check)
+        else:
+            self._here.call("PUT", path, body=body)
 
     def _write(
         self, kind: str, name: str, where: str, taken: Taken, *, put: Sequence[str] | None = None
@@ -260,15 +281,27 @@ class _Import:
         before = self._found(path)
         outcome = _CREATED if before is None else _UPDATED
         if before is None:
-            if self._writes:
-                self._here.call("POST", where, body={**taken.body, "name": name})
-        elif self._writes:
+            self._create(kind, name, where, {**taken.body, "name": name})
+        else:
             body = {key: taken.body[key] for key in taken.body if put is None or key in put}
-            after: Json = self._here.call("PUT", path, body=body) if body else before
-            outcome = _SAME if _compared(after) == _compared(before) else _UPDATED
+            is_changed = bool(body) and self._update(path, body, before)
+            outcome = _UPDATED if is_changed else _SAME
         self.summary.counts[kind][outcome] += 1
         if taken.lost:
             self.summary.lost.append((kind, name, ", ".join(taken.lost)))
+
+    def _create(self, kind: str, name: str, where: str, body: Json) -> None:
+        if self._rehearsal:
+            self._rehearsal.create(kind, name, where, body)
+        else:
+            self._here.call("POST", where, body=body)
+
+    def _update(self, path: str, body: Json, before: Json) -> bool:
+        """Whether it changes anything."""
+        if self._rehearsal:
+            return self._rehearsal.update(path, body)
+        after: Json = self._here.call("PUT", path, body=body)
+        return _compared(after) != _compared(before)
 
     def _found(self, path: str) -> Json | None:
         try:

@@ -199,6 +199,83 @@ async def test_a_dry_run_writes_nothing(world: World) -> None:
     assert await everything(world) == before
 
 
+def crooked() -> BaetylCloud:
+    """One with much that cannot be taken over."""
+    cloud = furnished(is_early=True)
+    del cloud.things["registry-secrets"]
+    cloud.add("nodes", "camera", labels={"-": "no label"})
+    cloud.add("nodes", "slow", labels={})
+    cloud.add("nodes/slow/core", "configs", frequency=301)
+    cloud.add("nodes", "odd", labels={})
+    cloud.add("nodes/odd", "properties", state={"desire": {"k" * 200: "1"}})
+    cloud.add("configs", "odd", data=[{"key": "/etc", "value": {"type": "kv", "value": "x"}}])
+    service = {"name": "w", "image": "w"}
+    cloud.add("apps", "selects", selector="a=,=", services=[service])
+    mounted = {name: [{"name": "c", "config": {"name": name}}] for name in ("-", "odd")}
+    cloud.add("apps", "mounts", services=[service], volumes=mounted["-"])
+    cloud.add("apps", "needs", services=[service], registries=[{"name": "hub"}])
+    cloud.add("apps", "uses", services=[service], volumes=mounted["odd"])
+    cobol = {"name": "fn", "functionConfig": {"name": "code", "runtime": "cobol"}}
+    cloud.add("apps", "cobol", type="function", services=[cobol])
+    cloud.add("apps", "blind", services=[{**service, "livenessProbe": {"periodSeconds": 5}}])
+    cloud.things["register"]["line-7"]["quotaNum"] = 3
+    for name, fingerprint in (("a", "sn-2"), ("b", "not/one"), ("c", "sn-3"), ("d", "sn-4")):
+        cloud.add("register/line-7/record", name, fingerprintValue=fingerprint, nodeName=name)
+    return cloud
+
+
+def not_taken(result: Result) -> list[str]:
+    _, _, rest = result.output.partition("Not taken over:\n")
+    return [line.strip() for line in rest.partition("\n\n")[0].splitlines()]
+
+
+@pytest.mark.parametrize("is_again", [False, True], ids=["first", "again"])
+async def test_a_dry_run_refuses_what_the_import_refuses(world: World, *, is_again: bool) -> None:
+    if is_again:
+        await run(world, crooked())
+    before = await everything(world)
+    tried = await run(world, crooked(), "--dry-run")
+    assert await everything(world) == before
+    result = await run(world, crooked())
+    assert (tried.exit_code, result.exit_code) == (1, 1)
+    assert not_taken(tried) == not_taken(result)
+    names = {line.split(":")[0] for line in not_taken(tried)}
+    assert names >= {
+        "registries hub",
+        "configs odd",
+        "nodes camera",
+        "nodes slow (settings)",
+        "nodes odd (settings)",
+        "records line-7/a",
+        "records line-7/b",
+        "records line-7/d",
+        *(f"apps {name}" for name in ("selects", "mounts", "needs", "uses", "cobol", "blind")),
+    }
+    assert table(tried) == table(result)
+
+
+@pytest.mark.parametrize("words", [("--dry-run",), ()], ids=["dry run", "import"])
+async def test_apps_that_a_move_would_stop_are_named(world: World, words: tuple[str, ...]) -> None:
+    cloud = furnished(is_early=False)
+    cloud.add("apps", "chart", type="helm", selector="role=gateway")
+    cloud.add("apps", "elsewhere", selector="role=camera", services=[])
+    running = [{"name": name, "version": "1"} for name in ("broker", "chart", "elsewhere", "own")]
+    running.append({"name": "baetyl-core-x1", "version": "1"})
+    gate = cloud.things["nodes"]["gate-7"]
+    gate["desire"] = {"apps": running[:2]}
+    gate["report"] = {"apps": running[1:]}
+    put = await world.client.call(
+        "POST", "/v1/apps", {"name": "own", "selector": "role=gateway", "services": []}
+    )
+    assert put["version"]
+    result = await run(world, cloud, *words)
+    _, _, rest = result.output.partition("stopped by the move of their nodes:\n")
+    assert [line.strip() for line in rest.splitlines()] == [
+        "apps chart: on gate-7: it is for no node here",
+        "apps elsewhere: on gate-7: its selector is 'role=camera'",
+    ]
+
+
 async def test_one_thing_that_the_server_fails_at_does_not_end_the_rest(world: World) -> None:
     cloud = furnished(is_early=False)
     cloud.failing = {"/v1/configs/conf"}
