@@ -47,6 +47,26 @@ def test_an_agent_over_mqtt_uses_the_topics_of_its_node() -> None:
         assert topic == topic_for(link["clientid"], channel)
 
 
+def test_an_import_reaches_the_server_as_it_was_started() -> None:
+    """On every address the API speaks TLS, with a certificate of the server's own authority."""
+    text = text_of(PAGE)
+    assert "edgesync serve --host 0.0.0.0" in text
+    commands = re.findall(r"^edgesync import baetyl .*$", text, flags=re.M)
+    assert len(commands) == 2
+    for command in commands:
+        assert "--to-url https://127.0.0.1:9004 --to-ca data/ca/root.pem" in command
+
+
+def test_the_files_that_are_copied_by_hand_are_those_of_the_node_agent() -> None:
+    copied = re.findall(r"^cp ~/\.edgesync/identity/(\S+) +(\S+)$", text_of(PAGE), flags=re.M)
+    source = text_of(ROOT / "edgesync_agent/activation.py")
+    for own, _ in copied:
+        assert f'"{own}"' in source
+    node = files()["baetyl-core, httplink"]["node"]
+    assert {target for _, target in copied} == set(node.values())
+    assert [own for own, _ in copied] == ["ca.pem", "cert.pem", "key.pem"]
+
+
 def test_no_agent_is_told_to_trust_everybody() -> None:
     def skips(value: Any) -> list[bool]:
         if not isinstance(value, dict):
