@@ -13,7 +13,7 @@ from cloud.core.report import failure_of, read_report, refusal_of
 from cloud.core.rollout import FAILURES_SHOWN, NodeFailure, Rollout, rollout_of
 from cloud.operations.apps import existing_app
 from cloud.store.interface import Transaction
-from cloud.store.parts.pending_nodes import Waiting
+from cloud.store.parts.pending_nodes import PendingCounts
 
 APPS_SHOWN = 20
 """Apps of an overview: those that changed last."""
@@ -46,7 +46,7 @@ class Overview:
     activations_of_day: int
     activations_of_hour: int
     ends: Ends
-    waiting: Waiting
+    waiting: PendingCounts
 
 
 def rollout_of_app(tx: Transaction, namespace: str, name: str) -> Rollout:

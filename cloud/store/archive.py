@@ -21,7 +21,7 @@ import pyrage
 
 from cloud.errors import Unavailable
 
-Part = tuple[str, bytes]
+ArchivePart = tuple[str, bytes]
 """Name and content."""
 
 _KEY = "key.age"
@@ -31,7 +31,7 @@ _GZIP = 31
 _KEY_LIMIT = 4096
 
 
-def write_archive(path: Path, parts: Iterable[Part], passphrase: str) -> None:
+def write_archive(path: Path, parts: Iterable[ArchivePart], passphrase: str) -> None:
     """Make the file *path* of *parts*, one or more, whole or not at all, for its owner alone.
 
     What *parts* raises is raised. OSError where it cannot be written.
@@ -54,7 +54,7 @@ def write_archive(path: Path, parts: Iterable[Part], passphrase: str) -> None:
 
 
 @contextlib.contextmanager
-def open_archive(path: Path, passphrase: str) -> Iterator[Iterator[Part]]:
+def open_archive(path: Path, passphrase: str) -> Iterator[Iterator[ArchivePart]]:
     """The parts of the file *path*, in their order, one at a time.
 
     Unavailable, from here or from the parts, if it is no such file, was changed or cut, or is under
@@ -68,7 +68,7 @@ def open_archive(path: Path, passphrase: str) -> Iterator[Iterator[Part]]:
         raise Unavailable(f"{path} cannot be read: {error}") from error
 
 
-def _write(file: BinaryIO, parts: Iterable[Part], passphrase: str) -> None:
+def _write(file: BinaryIO, parts: Iterable[ArchivePart], passphrase: str) -> None:
     identity = pyrage.x25519.Identity.generate()
     key = pyrage.passphrase.encrypt(str(identity).encode(), passphrase)
     for block in _entry(_KEY, key):
@@ -102,7 +102,7 @@ def _entry(name: str, content: bytes) -> Iterator[bytes]:
     yield bytes(-len(content) % tarfile.BLOCKSIZE)
 
 
-def _tar(parts: Iterable[Part]) -> Iterator[bytes]:
+def _tar(parts: Iterable[ArchivePart]) -> Iterator[bytes]:
     for name, content in parts:
         yield from _entry(name, content)
     yield bytes(2 * tarfile.BLOCKSIZE)
@@ -179,7 +179,7 @@ def _identity(sealed: bytes, passphrase: str) -> pyrage.x25519.Identity:
 
 def _parts(
     file: BinaryIO, size: int, identity: pyrage.x25519.Identity, path: Path
-) -> Iterator[Part]:
+) -> Iterator[ArchivePart]:
     """Decrypt *size* bytes in a thread and read what comes out of it."""
     source, sink = os.pipe()
     failed: list[Exception] = []

@@ -17,7 +17,7 @@ import msgspec
 
 from cloud.core.times import time_text
 from cloud.errors import Unavailable
-from cloud.store.archive import Part
+from cloud.store.archive import ArchivePart
 from cloud.store.migrations import STEPS, migrate
 from cloud.store.parts.part import NOTHING, Run
 from cloud.store.rows import Row
@@ -35,7 +35,7 @@ come again and mean something else.
 """
 
 SETTINGS_FILE = "settings.toml"
-"""What a server was started with, in its data directory."""
+"""The settings that a server was started with, in its data directory."""
 
 _FILES = ("secrets.key", "secrets.key.new", "audit.key", "audit.head", "admin.token", SETTINGS_FILE)
 _CA = "ca"
@@ -86,7 +86,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was put back."""
+    """The result of a restore."""
 
     begin: Begin
     rows: int
@@ -120,7 +120,7 @@ def tables() -> list[Table]:
 
 def backup_parts(
     database: Database, directory: Path, *, version: str, now: datetime
-) -> Iterator[Part]:
+) -> Iterator[ArchivePart]:
     """Everything of the server whose data is in *directory* and *database*, as it is now.
 
     Unavailable if there is none, if another version of this program made the database, or if the
@@ -150,7 +150,7 @@ def backup_parts(
     yield _LAST, msgspec.json.encode(End(counts))
 
 
-def restore(parts: Iterator[Part], database: Database, directory: Path) -> Restored:
+def restore(parts: Iterator[ArchivePart], database: Database, directory: Path) -> Restored:
     """Put *parts* into *directory*, which is empty, and *database*, where no server ever was.
 
     The database is changed whole or not at all; files may be left over. Unavailable if there was a
@@ -159,7 +159,7 @@ def restore(parts: Iterator[Part], database: Database, directory: Path) -> Resto
     begin = _begin(parts)
     if missing := database.missing():
         missing.touch(mode=0o600)
-    first: Part | None = None
+    first: ArchivePart | None = None
     for name, content in parts:
         if not name.startswith("files/"):
             first = (name, content)
@@ -178,7 +178,7 @@ def restore(parts: Iterator[Part], database: Database, directory: Path) -> Resto
     return Restored(begin, database.in_transaction(fill))
 
 
-def _begin(parts: Iterator[Part]) -> Begin:
+def _begin(parts: Iterator[ArchivePart]) -> Begin:
     name, content = next(parts, ("", b""))
     try:
         if name != _FIRST:
@@ -193,7 +193,7 @@ def _begin(parts: Iterator[Part]) -> Begin:
     return begin
 
 
-def _fill(run: Run, first: Part, rest: Iterable[Part]) -> int:
+def _fill(run: Run, first: ArchivePart, rest: Iterable[ArchivePart]) -> int:
     """Put all rows; how many there are. Unavailable if the counts of the backup differ."""
     known = {table.name: table for table in tables()}
     # The migrations made the only row of these.
@@ -270,8 +270,8 @@ def _check_key(rows: Rows, directory: Path) -> None:
     load_or_create_sealer(directory / "secrets.key").unseal(found[0][0], *CHECK_PLACE)
 
 
-def _files(directory: Path) -> Iterator[Part]:
-    """What is in *directory* beside the database; no link is followed."""
+def _files(directory: Path) -> Iterator[ArchivePart]:
+    """The files in *directory* beside the database; no link is followed."""
     for name in _FILES:
         if (directory / name).is_file():
             yield name, (directory / name).read_bytes()

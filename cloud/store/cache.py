@@ -51,7 +51,7 @@ LabelsPlace = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class LabelChange:
-    """What the labels of one thing were and are; None where it is not there."""
+    """The labels of one thing before and after a change; None where it is not there."""
 
     before: Mapping[str, str] | None
     after: Mapping[str, str] | None

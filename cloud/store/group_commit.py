@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Piece(Protocol):
-    """What one caller waits for."""
+    """The work of one caller, which waits for its result."""
 
     @property
     def is_done(self) -> bool:

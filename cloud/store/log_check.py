@@ -21,7 +21,7 @@ def check_log(
     noted: Iterable[Head] = (),
     known_cuts: frozenset[int] = frozenset(),
 ) -> Verdict:
-    """What `core.audit.verify` says of the log in *database*; nothing is changed.
+    """The verdict of `core.audit.verify` on the log in *database*; nothing is changed.
 
     Its key is in *directory*. *noted* are heads that were kept elsewhere, beside the one there.
     Unavailable if

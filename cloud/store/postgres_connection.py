@@ -1,4 +1,4 @@
-"""One connection to PostgreSQL that speaks our errors and heals after trouble."""
+"""One connection to PostgreSQL that translates errors and recovers after trouble."""
 
 import contextlib
 import logging
@@ -90,7 +90,7 @@ class PostgresConnection:
             raise
         return result
 
-    def _begun(self, *, savepoints: bool) -> tuple[psycopg.Connection, "_Statements"]:
+    def _begun(self, *, savepoints: bool) -> tuple[psycopg.Connection, "_PostgresRun"]:
         """A transaction that has begun; a connection that broke while it was idle is replaced."""
         while True:
             was_idle = self._open is not None
@@ -98,7 +98,7 @@ class PostgresConnection:
                 connection = self._opened()
             except psycopg.Error as error:
                 raise _translated(error) from error
-            run = _Statements(connection, savepoints=savepoints)
+            run = _PostgresRun(connection, savepoints=savepoints)
             try:
                 for text in self._begin:
                     run.control(text)
@@ -133,7 +133,7 @@ class PostgresConnection:
             self.close()
 
 
-class _Statements:
+class _PostgresRun:
     """The `Run` of one transaction."""
 
     def __init__(self, connection: psycopg.Connection, *, savepoints: bool) -> None:
@@ -147,7 +147,7 @@ class _Statements:
         """Begin or end the transaction."""
         if self.trouble is not None:
             raise self.trouble
-        with self._speaking_our_errors():
+        with self._translating_errors():
             self._attempt(text, _NOTHING)
 
     def __call__(self, statement: Statement, parameters: Parameters, /) -> Sequence[Row]:
@@ -155,7 +155,7 @@ class _Statements:
         if self.trouble is not None:
             raise self.trouble
         check_parameters(parameters)
-        with self._speaking_our_errors():
+        with self._translating_errors():
             return self._attempt(statement.postgres, parameters)
 
     def each(self, statement: Statement, rows: Sequence[Parameters], /) -> None:
@@ -168,11 +168,11 @@ class _Statements:
             raise self.trouble
         for row in rows:
             check_parameters(row)
-        with self._speaking_our_errors():
+        with self._translating_errors():
             self._cursor.executemany(statement.postgres.encode(), rows)
 
     @contextlib.contextmanager
-    def _speaking_our_errors(self) -> Iterator[None]:
+    def _translating_errors(self) -> Iterator[None]:
         try:
             yield
         except psycopg.Error as error:
@@ -223,7 +223,7 @@ def open_connection(url: str) -> psycopg.Connection:
 
 
 @contextlib.contextmanager
-def speaking_our_errors() -> Iterator[None]:
+def translating_errors() -> Iterator[None]:
     """Raise Unavailable for every error of the database."""
     try:
         yield
@@ -232,7 +232,7 @@ def speaking_our_errors() -> Iterator[None]:
 
 
 def _translated(error: psycopg.Error) -> Exception:
-    """What *error* is to the rest of the server; defects stay what they are."""
+    """*error* as the rest of the server knows it; defects stay as they are."""
     match error:
         case errors.UniqueViolation():
             return DuplicateKey(str(error))

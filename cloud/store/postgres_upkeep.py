@@ -16,7 +16,7 @@ from cloud.store.postgres_connection import (
     WRITE,
     PostgresConnection,
     open_connection,
-    speaking_our_errors,
+    translating_errors,
 )
 from cloud.store.rows import Row
 from cloud.store.statements import Statement, statement
@@ -48,14 +48,14 @@ class PostgresDatabase:
     @contextlib.contextmanager
     def held(self, *, alone: bool) -> Iterator[None]:
         """As in `Database`."""
-        with speaking_our_errors():
+        with translating_errors():
             taken = take_part(self._url, alone=alone)
         with contextlib.closing(taken):
             yield
 
     def in_transaction(self, work: Callable[[Run], T]) -> T:
         """As in `Database`."""
-        with speaking_our_errors():
+        with translating_errors():
             bring_up_to_date(self._url)
         connection = PostgresConnection(self._url, WRITE, patience=PATIENCE)
         with contextlib.closing(connection):
@@ -64,7 +64,7 @@ class PostgresDatabase:
     @contextlib.contextmanager
     def look(self) -> Iterator[Rows]:
         """As in `Database`."""
-        with speaking_our_errors(), contextlib.closing(open_connection(self._url)) as connection:
+        with translating_errors(), contextlib.closing(open_connection(self._url)) as connection:
             connection.execute(READ[0].encode())
 
             def rows(statement: Statement) -> Iterator[Row]:
@@ -101,7 +101,7 @@ class PostgresDatabase:
 
     def wipe(self) -> None:
         """As in `Database`; what the log of PostgreSQL itself holds goes in its time."""
-        with speaking_our_errors(), contextlib.closing(open_connection(self._url)) as connection:
+        with translating_errors(), contextlib.closing(open_connection(self._url)) as connection:
             connection.execute(
                 "VACUUM (FULL) resource, resource_revision, batch, callback, sealing, node_command"
             )

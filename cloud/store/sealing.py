@@ -61,7 +61,7 @@ class Sealer:
         return f"{_FORMAT}:{self._key_id}:{base64.b64encode(sealed).decode()}"
 
     def unseal(self, text: str, *place: str) -> bytes:
-        """What was sealed as *place*; Unavailable with another key, place or a changed text."""
+        """The plain bytes of *text*; Unavailable with another key, place or a changed text."""
         shown = "/".join(place)
         known, _, rest = text.rpartition(":")
         if known != f"{_FORMAT}:{self._key_id}":

@@ -87,7 +87,7 @@ _OPPOSITES = {Operator.NOT_IN: Operator.IN, Operator.MISSING: Operator.EXISTS}
 
 
 class Selection:
-    """What of one *kind* and namespace satisfies a selector and field terms.
+    """The things of one *kind* and namespace that satisfy a selector and field terms.
 
     With *used* only what uses that resource.
     """

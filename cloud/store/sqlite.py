@@ -8,11 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from cloud.errors import Unavailable
-from cloud.store.connection import Connection, open_connection, trouble_of
 from cloud.store.migrations import migrate
 from cloud.store.ownership import Ownership
 from cloud.store.parts.part import Run
 from cloud.store.sealing import Sealer, sync_directory
+from cloud.store.sqlite_connection import SqliteConnection, open_connection, trouble_of
 from cloud.store.threads import ThreadedStore
 from cloud.store.witness import Witness
 
@@ -53,8 +53,10 @@ class SqliteStore(ThreadedStore):
         super().__init__(
             sealer=sealer,
             witness=witness,
-            writers=[Connection(path, lock_wait=lock_wait, read_only=False)],
-            readers=[Connection(path, lock_wait=lock_wait, read_only=True) for _ in range(READERS)],
+            writers=[SqliteConnection(path, lock_wait=lock_wait, read_only=False)],
+            readers=[
+                SqliteConnection(path, lock_wait=lock_wait, read_only=True) for _ in range(READERS)
+            ],
         )
         self._path = path
         self._lock_wait = lock_wait

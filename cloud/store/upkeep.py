@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from cloud.errors import Unavailable
-from cloud.store.connection import Connection, open_connection
 from cloud.store.migrations import migrate
 from cloud.store.ownership import Ownership
 from cloud.store.parts.part import Run
 from cloud.store.rows import Row
+from cloud.store.sqlite_connection import SqliteConnection, open_connection
 from cloud.store.statements import Statement, statement
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ class SqliteDatabase:
         """As in `Database`."""
         with contextlib.closing(open_connection(self._path, lock_wait=LOCK_WAIT)) as prepared:
             migrate(prepared)
-        connection = Connection(self._path, lock_wait=LOCK_WAIT, read_only=False)
+        connection = SqliteConnection(self._path, lock_wait=LOCK_WAIT, read_only=False)
         with contextlib.closing(connection):
             return connection.in_transaction(work)
 

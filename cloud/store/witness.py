@@ -1,4 +1,4 @@
-"""What proves the audit log and is not in the database: its key, and how far it went."""
+"""The proof of the audit log outside the database: its key, and its last head."""
 
 import contextlib
 import logging

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloud.errors import Unavailable
-from cloud.store.archive import Part, open_archive, write_archive
+from cloud.store.archive import ArchivePart, open_archive, write_archive
 from tests.store.conftest import unavailable
 
 PARTS = [("a", b""), ("files/b", b"secret" * 1000), ("c", os.urandom(300_000))]
@@ -22,7 +22,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def parts_of(path: Path, passphrase: str = PASSPHRASE) -> list[Part]:
+def parts_of(path: Path, passphrase: str = PASSPHRASE) -> list[ArchivePart]:
     with open_archive(path, passphrase) as parts:
         return list(parts)
 
@@ -121,7 +121,7 @@ def test_something_else_is_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def test_parts_that_fail_leave_nothing_behind_and_what_was_there_stays(tmp_path: Path) -> None:
-    def failing() -> Iterator[Part]:
+    def failing() -> Iterator[ArchivePart]:
         yield "a", b"content"
         raise Unavailable("the disk is gone")
 

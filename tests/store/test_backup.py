@@ -11,7 +11,7 @@ from cloud.core.audit import SERVER, Action, Attempt
 from cloud.core.event import Event
 from cloud.opening import database_of
 from cloud.operations.audit import carry_out, prune
-from cloud.store.archive import Part
+from cloud.store.archive import ArchivePart
 from cloud.store.backup import VERSIONS_SKIPPED, Table, backup_parts, restore, tables
 from cloud.store.interface import Transaction
 from cloud.store.log_check import check_log
@@ -74,7 +74,7 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Databa
     return place, database_of(place, postgres.schema_of(place)), open_on(postgres)
 
 
-def parts_of(directory: Path, database: Database) -> list[Part]:
+def parts_of(directory: Path, database: Database) -> list[ArchivePart]:
     return list(backup_parts(database, directory, version="1.2.3", now=NOW))
 
 
@@ -136,7 +136,7 @@ async def test_another_key_beside_the_database_is_noticed(kept: tuple[Path, Data
 
 
 @pytest.fixture
-async def parts(tmp_path: Path) -> list[Part]:
+async def parts(tmp_path: Path) -> list[ArchivePart]:
     from tests.builders import open_store
 
     async with open_store(tmp_path) as store:
@@ -150,12 +150,12 @@ def fresh(tmp_path: Path) -> tuple[Path, Database]:
     return place, SqliteDatabase(place / "edgesync.db")
 
 
-def without(parts: list[Part], position: int) -> Iterator[Part]:
+def without(parts: list[ArchivePart], position: int) -> Iterator[ArchivePart]:
     return iter(parts[:position] + parts[position + 1 :])
 
 
 async def test_a_part_that_is_missing_is_noticed_and_nothing_is_there_then(
-    parts: list[Part], tmp_path: Path
+    parts: list[ArchivePart], tmp_path: Path
 ) -> None:
     place, database = fresh(tmp_path)
     somewhere = next(i for i, (name, _) in enumerate(parts) if name == "tables/label")
@@ -165,14 +165,16 @@ async def test_a_part_that_is_missing_is_noticed_and_nothing_is_there_then(
         assert list(rows(statement("SELECT name FROM node"))) == []
 
 
-async def test_a_backup_without_its_end_is_not_whole(parts: list[Part], tmp_path: Path) -> None:
+async def test_a_backup_without_its_end_is_not_whole(
+    parts: list[ArchivePart], tmp_path: Path
+) -> None:
     place, database = fresh(tmp_path)
     with unavailable("not whole"):
         restore(without(parts, len(parts) - 1), database, place)
 
 
 async def test_a_backup_of_another_version_is_refused_with_that_version(
-    parts: list[Part], tmp_path: Path
+    parts: list[ArchivePart], tmp_path: Path
 ) -> None:
     begin = msgspec.json.decode(parts[0][1])
     begin["steps"].append("9999_of_the_future")
@@ -183,7 +185,7 @@ async def test_a_backup_of_another_version_is_refused_with_that_version(
 
 @pytest.mark.parametrize("name", ["files/../evil", "files//etc/evil", "files/"])
 async def test_files_stay_within_the_directory(
-    parts: list[Part], tmp_path: Path, name: str
+    parts: list[ArchivePart], tmp_path: Path, name: str
 ) -> None:
     place, database = fresh(tmp_path)
     with unavailable("holds a file"):

@@ -7,10 +7,10 @@ from pathlib import Path
 from cloud.core.guard import Guard, GuardSpec
 from cloud.core.plan import Reach
 from cloud.core.selectors import parse_selector
-from cloud.store.connection import open_connection
 from cloud.store.interface import Store, Transaction
 from cloud.store.migrations import migrate
 from cloud.store.parts.pending_nodes import RESTORE_PENDING
+from cloud.store.sqlite_connection import open_connection
 from tests.store.conftest import LATER, NOW, node, report
 
 ROLE = parse_selector("role=gateway")

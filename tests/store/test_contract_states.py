@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cloud.core.callback import Callback, CallbackSpec, Delivery
 from cloud.core.readiness import GONE, QUIET, Heard, Pace, State, standing
 from cloud.store.interface import Store, Transaction
-from cloud.store.parts.pending_nodes import Waiting
+from cloud.store.parts.pending_nodes import PendingCounts
 from tests.store.conftest import NOW, node, report
 
 USUAL = timedelta(seconds=20)
@@ -104,7 +104,7 @@ async def test_stats_say_since_when_a_missed_node_is_back(store: Store) -> None:
 
 
 async def test_what_servers_have_yet_to_do_is_counted(store: Store) -> None:
-    assert await store.read(lambda tx: tx.count_waiting()) == Waiting(0, 0)
+    assert await store.read(lambda tx: tx.count_waiting()) == PendingCounts(0, 0)
 
     def put(tx: Transaction) -> None:
         for name in ("n", "m"):
@@ -115,9 +115,9 @@ async def test_what_servers_have_yet_to_do_is_counted(store: Store) -> None:
         tx.put_delivery(Delivery("given up", "default", "c", "{}", NOW, None))
 
     await store.write(put)
-    assert await store.read(lambda tx: tx.count_waiting()) == Waiting(2, 1)
+    assert await store.read(lambda tx: tx.count_waiting()) == PendingCounts(2, 1)
     await store.write(lambda tx: tx.take_pending(1))
-    assert await store.read(lambda tx: tx.count_waiting()) == Waiting(1, 1)
+    assert await store.read(lambda tx: tx.count_waiting()) == PendingCounts(1, 1)
 
 
 async def test_nodes_are_counted_by_the_later_of_report_and_stats(store: Store) -> None:

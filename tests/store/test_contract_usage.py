@@ -12,7 +12,7 @@ from cloud.core.running import RunningApp
 from cloud.core.usage import UsagePoint
 from cloud.errors import NotFound
 from cloud.store.interface import Store, Transaction
-from cloud.store.parts.pending_nodes import Waiting
+from cloud.store.parts.pending_nodes import PendingCounts
 from tests.store.conftest import LATER, NOW, batch, node, report
 
 DAY = timedelta(days=1)
@@ -193,7 +193,7 @@ async def test_the_figures_of_a_namespace_are_its_own(store: Store) -> None:
         assert tx.count_ends_in("default", [NOW, NOW + 2 * DAY, NOW + 9 * DAY]) == [0, 1, 2]
         assert tx.count_activations("default", NOW - DAY) == 2
         assert tx.count_activations("default", NOW) == 1
-        assert tx.count_waiting_in("default") == Waiting(1, 1)
-        assert tx.count_waiting_in("other") == Waiting(2, 0)
+        assert tx.count_waiting_in("default") == PendingCounts(1, 1)
+        assert tx.count_waiting_in("other") == PendingCounts(2, 0)
 
     await store.read(look)

@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,7 @@ from cloud.store.statements import Statement, statement
 from cloud.store.upkeep import Database
 from tests.conftest import StoreFactory
 from tests.postgres import NEEDS_POSTGRES, Postgres
+from tests.store.conftest import WAIT
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SECRET = Secret("default", "password", SecretSpec({"k": "v"}), "1", NOW, NOW)
@@ -136,6 +138,14 @@ def die_at(point: str, kept: Kept) -> None:
     command = [sys.executable, str(PROCESS), str(kept.directory), kept.url, point]
     died = subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=False)
     assert died.returncode == 9
+    # PostgreSQL notices a moment later, and then lets go of the locks.
+    deadline = time.monotonic() + WAIT
+    while True:
+        try:
+            with kept.database.held(alone=True):
+                return
+        except Unavailable:
+            assert time.monotonic() < deadline
 
 
 async def read_all(kept: Kept) -> object:

@@ -8,7 +8,7 @@ from cloud.core.listing import (
 )
 from cloud.core.tokens import ApiToken, Role
 from cloud.errors import Conflict
-from cloud.store.parts.part import DuplicateKey, Part, first, page_bounds, page_of
+from cloud.store.parts.part import DuplicateKey, TransactionPart, first, page_bounds, page_of
 from cloud.store.rows import Parameters, Row, micros, micros_or_none, moment, moment_or_none
 from cloud.store.statements import statement
 
@@ -59,7 +59,7 @@ DELETE_API_TOKEN = statement(
 )
 
 
-class ApiTokenPart(Part):
+class ApiTokenPart(TransactionPart):
     """Tokens of people and programs."""
 
     def api_token(self, digest: str) -> ApiToken | None:

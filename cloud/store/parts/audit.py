@@ -10,7 +10,7 @@ from datetime import datetime
 from cloud.core.audit import Actor, Anchor, Attempt, AuditFilter, Chain, Entry, Head, Link
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import NotFound, Unavailable
-from cloud.store.parts.part import NOTHING, Part, first
+from cloud.store.parts.part import NOTHING, TransactionPart, first
 from cloud.store.rows import Parameters, Row, micros, moment
 from cloud.store.statements import Fragment, fragment, joined, statement
 
@@ -93,7 +93,7 @@ UNTIL = fragment(" AND time < :until")
 NEWEST_FIRST = fragment(" ORDER BY number DESC LIMIT :limit")
 
 
-class AuditPart(Part):
+class AuditPart(TransactionPart):
     """Entries of the log."""
 
     # The key of the log.
@@ -215,7 +215,7 @@ def _link_row(link: Link) -> Parameters:
 
 
 def _conditions(wanted: AuditFilter) -> tuple[Sequence[Fragment], Parameters]:
-    """What follows `WHERE ...`: constant fragments, and what was asked as parameters alone."""
+    """Conditions to append to a `WHERE`: constant fragments, and their parameters."""
     conditions: list[tuple[Fragment, Parameters]] = []
     if wanted.namespace != EVERYWHERE:
         conditions.append((OF_NAMESPACE, {"namespace": wanted.namespace}))

@@ -9,7 +9,14 @@ from cloud.core.batch import Batch, BatchSpec, Record
 from cloud.core.fingerprint import normalised
 from cloud.core.listing import NumberedPage, PageOptions
 from cloud.errors import Conflict, HasRecords, NotFound
-from cloud.store.parts.part import BrokenReference, DuplicateKey, Part, described, first, numbered
+from cloud.store.parts.part import (
+    BrokenReference,
+    DuplicateKey,
+    TransactionPart,
+    described,
+    first,
+    numbered,
+)
 from cloud.store.rows import Parameters, Row, micros, micros_or_none, moment, moment_or_none
 from cloud.store.statements import statement
 
@@ -191,7 +198,7 @@ _ADDED_AT_ONCE = 10_000
 _BATCH_SPEC = msgspec.json.Decoder(BatchSpec)
 
 
-class BatchPart(Part):
+class BatchPart(TransactionPart):
     """How devices are known."""
 
     def batch(self, namespace: str, name: str) -> Batch | None:

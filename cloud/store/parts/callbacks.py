@@ -11,7 +11,7 @@ from cloud.core.listing import (
     PageOptions,
 )
 from cloud.errors import NotFound
-from cloud.store.parts.part import BrokenReference, Part, described, first, numbered
+from cloud.store.parts.part import BrokenReference, TransactionPart, described, first, numbered
 from cloud.store.rows import Parameters, Row, micros, micros_or_none, moment, moment_or_none
 from cloud.store.statements import statement
 
@@ -139,7 +139,7 @@ _CALLBACK = "callback"
 _CALLBACK_SPEC = msgspec.json.Decoder(CallbackSpec)
 
 
-class CallbackPart(Part):
+class CallbackPart(TransactionPart):
     """Callbacks, how they did, and what is to be delivered to them."""
 
     def callback(self, namespace: str, name: str) -> Callback | None:

@@ -11,7 +11,7 @@ from cloud.core.listing import (
     Page,
 )
 from cloud.core.revocation import RevocationState
-from cloud.store.parts.part import NOTHING, Part, first, page_bounds, page_of
+from cloud.store.parts.part import NOTHING, TransactionPart, first, page_bounds, page_of
 from cloud.store.rows import ALL, Parameters, Row, micros, micros_or_none, moment, moment_or_none
 from cloud.store.statements import statement
 
@@ -144,7 +144,7 @@ FORGET_ENDS = statement(
 )
 
 
-class CertificatePart(Part):
+class CertificatePart(TransactionPart):
     """Certificates."""
 
     def certificate(self, serial: int) -> NodeCertificate | None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from cloud.core.audit import Actor
 from cloud.core.commands import OPEN, Answer, Command, CommandKind, CommandStatus
 from cloud.errors import NotFound
-from cloud.store.parts.part import BrokenReference, Part, first
+from cloud.store.parts.part import BrokenReference, TransactionPart, first
 from cloud.store.rows import Parameters, Row, micros, moment, moment_or_none
 from cloud.store.statements import statement
 
@@ -113,7 +113,7 @@ PLACE = "command"
 """First part of the place that an output is sealed as; namespace, node and id follow."""
 
 
-class CommandPart(Part):
+class CommandPart(TransactionPart):
     """Commands."""
 
     def add_command(self, command: Command) -> None:

@@ -6,7 +6,7 @@ import msgspec
 
 from cloud.core.deploys import Deploy
 from cloud.errors import NotFound
-from cloud.store.parts.part import BrokenReference, Part, first
+from cloud.store.parts.part import BrokenReference, TransactionPart, first
 from cloud.store.rows import ALL, Parameters, Row, document
 from cloud.store.statements import statement
 
@@ -52,7 +52,7 @@ DELETE_OLD_DEPLOYS = statement(
 _DEPLOY = msgspec.json.Decoder(Deploy)
 
 
-class DeployPart(Part):
+class DeployPart(TransactionPart):
     """Deploys, the newest of each node."""
 
     def deploys(self, namespace: str, name: str, limit: int | None = None) -> Sequence[Deploy]:

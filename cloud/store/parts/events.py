@@ -9,7 +9,7 @@ from cloud.core.audit import Actor
 from cloud.core.event import Event, EventFilter, EventRange, NumberedEvent, family_of
 from cloud.core.folding import Fold
 from cloud.core.tokens import EVERYWHERE
-from cloud.store.parts.part import NOTHING, Part, Run
+from cloud.store.parts.part import NOTHING, Run, TransactionPart
 from cloud.store.rows import Parameters, Row, document, micros, moment
 from cloud.store.sealing import Sealer
 from cloud.store.statements import Fragment, fragment, joined, statement
@@ -110,7 +110,7 @@ LAST = 2**63 - 1
 
 
 class _EventDocument(msgspec.Struct, omit_defaults=True):
-    """What is kept of an event as one text."""
+    """The fields of an event that are stored as one document."""
 
     message: str
     data: dict[str, object] = {}
@@ -124,7 +124,7 @@ _DOCUMENT = msgspec.json.Decoder(_EventDocument)
 _FOLD = msgspec.json.Decoder(Fold)
 
 
-class EventPart(Part):
+class EventPart(TransactionPart):
     """Events."""
 
     def __init__(self, run: Run, sealer: Sealer) -> None:
@@ -278,7 +278,7 @@ def _event_of(row: Row) -> Event:
 
 
 def _conditions(wanted: EventFilter) -> tuple[Sequence[Fragment], Parameters]:
-    """What follows `WHERE ...`: constant fragments, and what was asked as parameters alone."""
+    """Conditions to append to a `WHERE`: constant fragments, and their parameters."""
     conditions: list[tuple[Fragment, Parameters]] = []
     if wanted.namespace != EVERYWHERE:
         conditions.append((OF_NAMESPACE, {"namespace": wanted.namespace}))

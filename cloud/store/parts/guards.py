@@ -1,7 +1,7 @@
 """Guards of namespaces."""
 
 from cloud.core.guard import Guard, GuardSpec
-from cloud.store.parts.part import Part
+from cloud.store.parts.part import TransactionPart
 from cloud.store.statements import statement
 
 GUARD = statement(
@@ -18,7 +18,7 @@ PUT_GUARD = statement(
 )
 
 
-class GuardPart(Part):
+class GuardPart(TransactionPart):
     """Guards."""
 
     def guard(self, namespace: str) -> Guard | None:

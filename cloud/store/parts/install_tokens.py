@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cloud.core.installation import InstallToken, TargetKind
-from cloud.store.parts.part import Part, first
+from cloud.store.parts.part import TransactionPart, first
 from cloud.store.rows import Parameters, Row, micros, moment
 from cloud.store.statements import statement
 
@@ -51,7 +51,7 @@ DELETE_EXPIRED_INSTALL_TOKENS = statement(
 )
 
 
-class InstallTokenPart(Part):
+class InstallTokenPart(TransactionPart):
     """Installation tokens."""
 
     def install_token(self, digest: str) -> InstallToken | None:

@@ -9,9 +9,9 @@ from cloud.core.node import Node
 from cloud.core.selectors import Selector, integer_of, matches, parse_selector
 from cloud.store.cache import LabelChange, LabelsPlace, StoreCache
 from cloud.store.parts.part import (
-    Part,
     Resource,
     Run,
+    TransactionPart,
 )
 from cloud.store.rows import ALL, Parameters, micros, moment
 from cloud.store.sealing import Sealer
@@ -71,8 +71,8 @@ DELETE_USES = statement(
 T = TypeVar("T")
 
 
-class LabelPart(Part):
-    """What is labelled, and listed by its labels."""
+class LabelPart(TransactionPart):
+    """Things that have labels, and lists of them by selector."""
 
     def __init__(self, run: Run, sealer: Sealer, cache: StoreCache) -> None:
         super().__init__(run, sealer)

@@ -59,7 +59,7 @@ def check_parameters(parameters: Parameters) -> None:
             check_text("", value)
 
 
-class Part:
+class TransactionPart:
     """A group of methods of a `Transaction`."""
 
     def __init__(self, run: Run, sealer: Sealer) -> None:
@@ -109,7 +109,7 @@ def page_of(found: Sequence[T], total: int, limit: int, place_of: Callable[[T], 
 
 
 def first(make: Callable[[Row], T], rows: Sequence[Row]) -> T | None:
-    """What *make* makes of the first row, if there is one."""
+    """*make* applied to the first row; None if there is none."""
     return make(rows[0]) if rows else None
 
 

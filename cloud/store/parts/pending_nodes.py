@@ -10,7 +10,7 @@ from cloud.core.node import Node
 from cloud.core.plan import Reach
 from cloud.core.readiness import QUIET
 from cloud.core.selectors import Selector
-from cloud.store.parts.part import NOTHING, Part, Run
+from cloud.store.parts.part import NOTHING, Run, TransactionPart
 from cloud.store.rows import micros
 from cloud.store.sealing import Sealer
 from cloud.store.selection import NODE, Selection
@@ -92,14 +92,14 @@ COUNT_WAITING_IN = statement(
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingCounts:
     """How many nodes have updates pending, and how many deliveries of callbacks are."""
 
     nodes: int
     deliveries: int
 
 
-class PendingPart(Part):
+class PendingPart(TransactionPart):
     """Pending nodes."""
 
     def __init__(self, run: Run, sealer: Sealer) -> None:
@@ -151,12 +151,12 @@ class PendingPart(Part):
         some = self._run(SOME_PENDING, {**key, "limit": names})
         return Reach(touched, offline, total, [name for (name,) in some])
 
-    def count_waiting(self) -> Waiting:
+    def count_waiting(self) -> PendingCounts:
         """How many nodes and deliveries are pending, in all namespaces."""
         nodes, deliveries = self._run(COUNT_WAITING, NOTHING)[0]
-        return Waiting(nodes, deliveries)
+        return PendingCounts(nodes, deliveries)
 
-    def count_waiting_in(self, namespace: str) -> Waiting:
+    def count_waiting_in(self, namespace: str) -> PendingCounts:
         """As `count_waiting`, of one namespace."""
         nodes, deliveries = self._run(COUNT_WAITING_IN, {"namespace": namespace})[0]
-        return Waiting(nodes, deliveries)
+        return PendingCounts(nodes, deliveries)

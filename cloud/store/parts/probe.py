@@ -1,6 +1,6 @@
 """A write that means nothing, to see whether any can be made."""
 
-from cloud.store.parts.part import NOTHING, Part
+from cloud.store.parts.part import NOTHING, TransactionPart
 from cloud.store.statements import statement
 
 WRITE_PROBE = statement(
@@ -8,7 +8,7 @@ WRITE_PROBE = statement(
 )
 
 
-class ProbePart(Part):
+class ProbePart(TransactionPart):
     """The row that is written to see whether anything can be."""
 
     def probe(self) -> None:

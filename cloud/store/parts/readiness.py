@@ -5,7 +5,7 @@ from datetime import datetime
 
 from cloud.core.readiness import QUIET
 from cloud.errors import NotFound
-from cloud.store.parts.part import BrokenReference, Part
+from cloud.store.parts.part import BrokenReference, TransactionPart
 from cloud.store.rows import Parameters, micros
 from cloud.store.statements import statement
 
@@ -48,7 +48,7 @@ TAKE_LOST = statement(
 )
 
 
-class ReadinessPart(Part):
+class ReadinessPart(TransactionPart):
     """Ready nodes."""
 
     def record_ready(self, namespace: str, name: str, look: datetime) -> bool:

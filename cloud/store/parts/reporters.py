@@ -114,7 +114,7 @@ class Reporters:
                 self._known[namespace, str(name)] = _reporter_of(str(name), row)
 
     def reporter(self, place: NodePlace) -> Reporter | None:
-        """What is known of the node, by the report that was put last."""
+        """The state of the node, by the report that was put last; None: no such node."""
         if place not in self._known:
             self.look_up([place])
         return self._known[place]

@@ -10,7 +10,7 @@ from cloud.core.desired import AppVersion
 from cloud.core.readiness import GONE, QUIET, USUAL_PACE, Heard, Pace, State
 from cloud.core.report import Order, Report, Reported, Reporter, StoredReport
 from cloud.errors import NotFound
-from cloud.store.parts.part import Part, Run, first
+from cloud.store.parts.part import Run, TransactionPart, first
 from cloud.store.parts.reporters import Reporters, heard_of
 from cloud.store.rows import Parameters, Row, micros, micros_or_none, moment, moment_or_none
 from cloud.store.sealing import Sealer
@@ -87,7 +87,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class _ReportDocument(msgspec.Struct):
-    """What `core.report.read_report` takes out of a report."""
+    """The fields of a stored report that `core.report.read_report` reads."""
 
     apps: tuple[AppVersion, ...] | None = None
     sysapps: tuple[AppVersion, ...] | None = None
@@ -97,7 +97,7 @@ class _ReportDocument(msgspec.Struct):
 _DOCUMENT = msgspec.json.Decoder(_ReportDocument)
 
 
-class ReportPart(Part):
+class ReportPart(TransactionPart):
     """Reports and usage."""
 
     def __init__(self, run: Run, sealer: Sealer) -> None:

@@ -93,7 +93,7 @@ _REGISTRY_SPEC = msgspec.json.Decoder(RegistrySpec)
 
 
 class ResourcePart(LabelPart):
-    """What operators describe."""
+    """Apps, configs, secrets, registries and system apps."""
 
     def __init__(self, run: Run, sealer: Sealer, cache: StoreCache) -> None:
         super().__init__(run, sealer, cache)

@@ -12,7 +12,7 @@ from cloud.core.registry import RegistrySpec
 from cloud.core.revisions import KeptRevision, RevisedKind, Revision, RevisionAction, Spec, Thing
 from cloud.core.secret import SecretSpec
 from cloud.store.parts.part import (
-    Part,
+    TransactionPart,
     first,
 )
 from cloud.store.rows import ALL, Parameters, Row, document, micros, moment
@@ -98,7 +98,7 @@ _SPECS: Mapping[RevisedKind, msgspec.json.Decoder[Any]] = {
 }
 
 
-class RevisionPart(Part):
+class RevisionPart(TransactionPart):
     """Revisions."""
 
     def put_revision(self, thing: Thing, revision: Revision, spec: Spec | None) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from cloud.core.readiness import GONE
 from cloud.core.running import RunningApp
 from cloud.core.selectors import parse_selector
-from cloud.store.parts.part import Part
+from cloud.store.parts.part import TransactionPart
 from cloud.store.rows import Parameters, micros
 from cloud.store.selection import NODE, Selection
 from cloud.store.statements import fragment, statement
@@ -73,7 +73,7 @@ THEN usage_received ELSE received END < :gone * report_interval)""",
 )
 
 
-class RunningAppPart(Part):
+class RunningAppPart(TransactionPart):
     """Reported apps."""
 
     def running_apps(self, namespace: str, name: str) -> Sequence[RunningApp]:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from cloud.store.parts.part import (
-    Part,
+    TransactionPart,
 )
 from cloud.store.rows import micros
 from cloud.store.statements import statement
@@ -27,7 +27,7 @@ KEEP_SERVER = statement("UPDATE server SET seen = :now WHERE id = :id", writes={
 FORGET_SERVER = statement("DELETE FROM server WHERE id = :id", writes={"server"})
 
 
-class ServerPart(Part):
+class ServerPart(TransactionPart):
     """Servers."""
 
     def record_server(self, server_id: str, now: datetime) -> None:

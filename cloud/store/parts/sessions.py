@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from cloud.store.parts.part import Part
+from cloud.store.parts.part import TransactionPart
 from cloud.store.rows import micros
 from cloud.store.statements import statement
 
@@ -23,7 +23,7 @@ DELETE_PAST_SESSIONS = statement(
 )
 
 
-class SessionPart(Part):
+class SessionPart(TransactionPart):
     """Sessions of browsers."""
 
     def has_ended_session(self, digest: str) -> bool:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from cloud.core.usage import UsagePoint
 from cloud.errors import NotFound
-from cloud.store.parts.part import BrokenReference, Part
+from cloud.store.parts.part import BrokenReference, TransactionPart
 from cloud.store.rows import Parameters, Row, micros, moment
 from cloud.store.statements import statement
 
@@ -34,7 +34,7 @@ SET_USAGE_STEP = statement(
 )
 
 
-class UsagePart(Part):
+class UsagePart(TransactionPart):
     """Usage points."""
 
     def usage_points(self, namespace: str, name: str, since: datetime) -> Sequence[UsagePoint]:

@@ -1,4 +1,4 @@
-"""One connection to SQLite that speaks our errors and heals after trouble."""
+"""One connection to SQLite that translates errors and recovers after trouble."""
 
 import contextlib
 import logging
@@ -23,7 +23,7 @@ _READ_AND_WRITE = "PRAGMA query_only = OFF"
 _UNIQUE = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
 
 
-class Connection:
+class SqliteConnection:
     """Owns a connection to the database *path*; used by one thread at a time.
 
     It is opened when it is first needed. After trouble (disk full, locked, corrupt) it is closed,
@@ -47,7 +47,7 @@ class Connection:
             connection = self._opened()
         except sqlite3.Error as error:
             raise self._translated(error) from error
-        run = _Statements(connection, self._translated)
+        run = _SqliteRun(connection, self._translated)
         try:
             run.control("BEGIN" if self._read_only else "BEGIN IMMEDIATE")
             result = work(run)
@@ -85,7 +85,7 @@ class Connection:
             self.close()
 
     def _translated(self, error: sqlite3.Error) -> Exception:
-        """What *error* is to the rest of the server; defects stay what they are."""
+        """*error* as the rest of the server knows it; defects stay as they are."""
         code = getattr(error, "sqlite_errorcode", None)
         if code in _UNIQUE:
             return DuplicateKey(str(error))
@@ -96,7 +96,7 @@ class Connection:
         return trouble_of(error) or error
 
 
-class _Statements:
+class _SqliteRun:
     """The `Run` of one transaction."""
 
     def __init__(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cloud.errors import Unavailable
-from cloud.store.connection import Connection, open_connection
 from cloud.store.parts.part import BrokenReference, DuplicateKey, Run
+from cloud.store.sqlite_connection import SqliteConnection, open_connection
 from cloud.store.statements import statement
 
 WAIT = timedelta(milliseconds=20)
@@ -27,8 +27,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def connection(path: Path) -> Iterator[Connection]:
-    opened = Connection(path, lock_wait=WAIT, read_only=False)
+def connection(path: Path) -> Iterator[SqliteConnection]:
+    opened = SqliteConnection(path, lock_wait=WAIT, read_only=False)
     yield opened
     opened.close()
 
@@ -58,11 +58,13 @@ def test_a_commit_is_on_disk_before_it_returns(path: Path) -> None:
 def test_a_file_that_is_gone_is_not_made_anew(path: Path) -> None:
     path.unlink()
     with pytest.raises(Unavailable):
-        Connection(path, lock_wait=WAIT, read_only=False).in_transaction(texts)
+        SqliteConnection(path, lock_wait=WAIT, read_only=False).in_transaction(texts)
     assert not path.exists()
 
 
-def test_rows_that_break_a_rule_are_refused_and_the_work_may_go_on(connection: Connection) -> None:
+def test_rows_that_break_a_rule_are_refused_and_the_work_may_go_on(
+    connection: SqliteConnection,
+) -> None:
     def work(run: Run) -> None:
         put(run, "a")
         with pytest.raises(DuplicateKey):
@@ -75,7 +77,7 @@ def test_rows_that_break_a_rule_are_refused_and_the_work_may_go_on(connection: C
     assert connection.in_transaction(texts) == ["a", "b"]
 
 
-def test_work_that_goes_on_after_trouble_is_not_committed(connection: Connection) -> None:
+def test_work_that_goes_on_after_trouble_is_not_committed(connection: SqliteConnection) -> None:
     def work(run: Run) -> str:
         put(run, "a")
         with contextlib.suppress(Unavailable):
@@ -89,7 +91,7 @@ def test_work_that_goes_on_after_trouble_is_not_committed(connection: Connection
     assert connection.in_transaction(texts) == []
 
 
-def test_after_trouble_the_next_transaction_starts_afresh(connection: Connection) -> None:
+def test_after_trouble_the_next_transaction_starts_afresh(connection: SqliteConnection) -> None:
     with pytest.raises(Unavailable):
         connection.in_transaction(fill_the_disk)
     connection.in_transaction(lambda run: put(run, "x" * 100_000))
@@ -97,7 +99,7 @@ def test_after_trouble_the_next_transaction_starts_afresh(connection: Connection
 
 
 def test_a_transaction_that_ended_itself_is_trouble_and_nothing_hangs(
-    connection: Connection,
+    connection: SqliteConnection,
 ) -> None:
     def work(run: Run) -> None:
         put(run, "a")
@@ -109,7 +111,7 @@ def test_a_transaction_that_ended_itself_is_trouble_and_nothing_hangs(
     assert connection.in_transaction(texts) == ["b"]
 
 
-def test_a_wrong_value_is_a_defect_and_not_trouble(connection: Connection) -> None:
+def test_a_wrong_value_is_a_defect_and_not_trouble(connection: SqliteConnection) -> None:
     with pytest.raises(OverflowError):
         connection.in_transaction(lambda run: run(statement("SELECT :n"), {"n": 2**63}))
     with pytest.raises(sqlite3.ProgrammingError):
@@ -118,14 +120,14 @@ def test_a_wrong_value_is_a_defect_and_not_trouble(connection: Connection) -> No
 
 
 def test_one_that_only_reads_cannot_write(path: Path) -> None:
-    reader = Connection(path, lock_wait=WAIT, read_only=True)
+    reader = SqliteConnection(path, lock_wait=WAIT, read_only=True)
     with pytest.raises(RuntimeError):
         reader.in_transaction(lambda run: put(run, "a"))
     assert reader.in_transaction(texts) == []
     reader.close()
 
 
-def test_closing_twice_is_closing_once(connection: Connection) -> None:
+def test_closing_twice_is_closing_once(connection: SqliteConnection) -> None:
     connection.in_transaction(texts)
     connection.close()
     connection.close()
