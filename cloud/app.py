@@ -185,7 +185,7 @@ async def open_cloud(
         )
         write_file(data / SETTINGS_FILE, settings_text(settings).encode())
         await _start_log(store, witness.head(), version, keys.made_anew)
-        digest = _admin_token_digest(data / "admin.token")
+        digest = _admin_token_digest(data / "admin.token", had_one=keys.has_run)
         ensure = functools.partial(
             ensure_server_certificate, data / "ca", authority, *server_names(settings)
         )
@@ -449,14 +449,18 @@ def _database_check(store: Store) -> Callable[[], Awaitable[None]]:
     return check
 
 
-def _admin_token_digest(file: Path) -> bytes:
-    """SHA-256 of the administrator's token; made at first start, readable by its owner alone."""
+def _admin_token_digest(file: Path, *, had_one: bool) -> bytes:
+    """SHA-256 of the administrator's token; made where there is none, for its owner alone.
+
+    *had_one* says that there should be one.
+    """
     if not file.exists():
         partial = file.with_suffix(".new")
         partial.write_text(secrets.token_urlsafe(32) + "\n", encoding="ascii")
         partial.chmod(0o600)
         partial.rename(file)
-        logger.warning("there was no %s: made an administrator token", file)
+        level = logging.WARNING if had_one else logging.INFO
+        logger.log(level, "there was no %s: made an administrator token", file)
     if file.stat().st_mode & 0o077:
         raise BadSettings(f"{file}: others may read it; chmod 600 {file}")
     token = file.read_text(encoding="ascii").strip()

@@ -35,7 +35,7 @@ from cloud.store.rekeying import settle_key
 from cloud.store.sealing import Sealer, load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
 from cloud.store.upkeep import Database, SqliteDatabase
-from cloud.store.witness import KEY_FILE, Witness, load_or_create_witness
+from cloud.store.witness import HEAD_FILE, KEY_FILE, Witness, load_or_create_witness
 
 _BESIDE_ANSWER = 4 * 1024 * 1024
 """Bytes that may wait for a node beside the largest answer."""
@@ -69,6 +69,8 @@ class Keys:
     sealer: Sealer
     witness: Witness
     authority: Authority
+    has_run: bool
+    """Whether a server has run in this directory before."""
     made_anew: Sequence[str]
     """Names of those that were lost and took their place, as the settings allow."""
 
@@ -87,11 +89,13 @@ def open_keys(settings: Settings, *, now: datetime, ca_passphrase: bytes | None)
     database = database_of(data, settings.database)
     settle_key(database, data / SEALING_KEY)
     lost = lost_keys(database, data)
+    has_run = (data / HEAD_FILE).exists()
     check_lost(lost, data, may_replace=settings.replace_lost_keys)
     return Keys(
         load_or_create_sealer(data / SEALING_KEY),
         load_or_create_witness(data, has_new_key=KEY_FILE in lost),
         load_or_create_authority(data / AUTHORITY, now=now, passphrase=ca_passphrase),
+        has_run,
         lost,
     )
 
