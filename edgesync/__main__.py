@@ -13,6 +13,10 @@ BENCHES = {
         "edgesync.bench_activations:command",
         "Measure activations end to end, beside signing alone.",
     ),
+    "agent": (
+        "edgesync.bench_agent:command",
+        "Measure the node agent at rest, beside a Python that sleeps.",
+    ),
     "api": (
         "edgesync.bench_api:command",
         "Measure calls of the API with many nodes.",

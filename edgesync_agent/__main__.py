@@ -1,10 +1,13 @@
 """The agent's commands.
 
-activate  become a node; what to become stands on standard input
-run       stay connected, report, take what is wanted
-stop      end the agent that runs there
-try       connect once and report nothing; status 0 if the server answers
-wait      wait until it has reported in
+activate   become a node; what to become stands on standard input
+check      say what is missing on this machine
+run        stay connected, report, run what is desired
+status     show the node, its connection, what runs apps here, and the apps
+stop       end the agent that runs there; apps go on
+try        connect once and report nothing; status 0 if the server answers
+uninstall  end and remove everything that the agent has made, and the agent
+wait       wait until it has reported in
 """
 
 from __future__ import annotations
@@ -14,13 +17,19 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Mapping
 
 import edgesync_agent
 from edgesync_agent import agent
 from edgesync_agent.activation import activate
+from edgesync_agent.apps import runtime_finders
 from edgesync_agent.clock import Clock
 from edgesync_agent.errors import Trouble
+from edgesync_agent.removal import remove_apps, remove_home, remove_unit
+from edgesync_agent.runtimes import FindRuntime
+from edgesync_agent.summary import missing_engine, summary
 from edgesync_agent.trial import try_to_connect
+from edgesync_agent.volumes import memory_folder
 
 
 def main() -> None:
@@ -30,31 +39,79 @@ def main() -> None:
         description=f"{__doc__}\n{edgesync_agent.__doc__}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=["activate", "run", "stop", "try", "wait"])
-    parser.add_argument("--home", type=Path, default=Path.home() / ".edgesync", metavar="DIRECTORY")
+    commands = {
+        "activate": _activate,
+        "check": _check,
+        "run": agent.run,
+        "status": _status,
+        "stop": _stop,
+        "try": _try,
+        "uninstall": _uninstall,
+        "wait": _wait,
+    }
+    parser.add_argument("command", choices=list(commands))
+    parser.add_argument("--home", type=Path, default=_default_home(), metavar="DIRECTORY")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="the server's root (activate)")
     arguments = parser.parse_args()
     os.umask(0o077)
+    home = arguments.home.absolute()
     try:
-        _carry_out(arguments.command, arguments.home, arguments.ca)
+        if arguments.command == "activate":
+            _activate(home, arguments.ca)
+        else:
+            commands[arguments.command](home)
     except Trouble as error:
         sys.exit(f"edgesync: {error}")
 
 
-def _carry_out(command: str, home: Path, ca: Path | None) -> None:
-    if command == "activate":
-        if ca is None:
-            raise Trouble("activate needs --ca")
-        print(f"edgesync: this machine is node {activate(home, ca, json.load(sys.stdin), Clock())}")
-    elif command == "run":
-        agent.run(home)
-    elif command == "try":
-        try_to_connect(home, agent.read_identity(home))
-        print("edgesync: connected")
-    elif command == "stop":
-        print("edgesync: stopped" if agent.stop(home) else "edgesync: no agent was running")
-    else:
-        print(f"edgesync: node {agent.wait(home)} reports in")
+def _default_home() -> Path:
+    state = os.environ.get("XDG_STATE_HOME")
+    return Path(state) / "edgesync" if state else Path.home() / ".edgesync"
+
+
+def _activate(home: Path, ca: Path | None = None) -> None:
+    if ca is None:
+        raise Trouble("activate needs --ca")
+    print(f"edgesync: this machine is node {activate(home, ca, json.load(sys.stdin), Clock())}")
+
+
+def _check(home: Path) -> None:
+    missing = missing_engine(_finders(home))
+    print(f"edgesync: {missing or 'a container engine answers'}")
+
+
+def _status(home: Path) -> None:
+    identity = agent.read_identity(home)
+    runs = agent.is_running(home)
+    for line in summary(home, identity, _finders(home), runs=runs):
+        print(line)
+
+
+def _stop(home: Path) -> None:
+    print("edgesync: stopped" if agent.stop(home) else "edgesync: no agent was running")
+
+
+def _try(home: Path) -> None:
+    try_to_connect(home, agent.read_identity(home))
+    print("edgesync: connected")
+
+
+def _uninstall(home: Path) -> None:
+    for line in remove_unit(home):
+        print(f"edgesync: {line}")
+    _stop(home)
+    for line in remove_apps(_finders(home)):
+        print(f"edgesync: {line}")
+    for line in remove_home(home, [memory_folder(home)]):
+        print(f"edgesync: {line}")
+
+
+def _wait(home: Path) -> None:
+    print(f"edgesync: node {agent.wait(home)} reports in")
+
+
+def _finders(home: Path) -> Mapping[str, FindRuntime]:
+    return runtime_finders(home, agent.read_identity(home)["nodeId"])
 
 
 if __name__ == "__main__":

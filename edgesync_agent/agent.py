@@ -25,6 +25,7 @@ from edgesync_agent.node import Node
 from edgesync_agent.offers import Offer, fetch_offer
 from edgesync_agent.policy import PolicyFile, policy_file
 from edgesync_agent.renewal import Renewal
+from edgesync_agent.summary import StateFile
 from edgesync_agent.updates import Updates, own_program
 
 INTERVAL = 20.0  # seconds from report to report
@@ -62,13 +63,13 @@ def read_identity(home: Path) -> dict[str, Any]:
 
 def stop(home: Path) -> bool:
     """End the agent of *home*; whether one ran."""
-    if not _is_running(home):
+    if not is_running(home):
         _forget_report(home)
         return False
     with contextlib.suppress(ProcessLookupError, ValueError):
         os.kill(int((home / "agent.pid").read_text()), signal.SIGTERM)
     deadline = time.monotonic() + PATIENCE
-    while _is_running(home):
+    while is_running(home):
         if time.monotonic() > deadline:
             raise Trouble("the agent does not end")
         time.sleep(0.05)
@@ -108,6 +109,7 @@ class _Session:
             revision=updates.digest[:12],
         )
         self.apps.changed = self.node.report_soon
+        self.state = StateFile(home)
         self.renewal = Renewal(home / "identity", identity, log, self.clock)
         self.usage = Usage()
         self.commands = Commands(
@@ -142,6 +144,7 @@ class _Session:
 
     def _disconnected(self, error: Exception) -> None:
         self.log(f"not connected: {error}")
+        self.state.write(f"down: {error}", self.apps.statuses())
         self.commands.forget()
         if isinstance(error, WrongTime):
             _learn_time(self.home, self.identity, self.clock, self.log)
@@ -159,6 +162,7 @@ class _Session:
         try:
             link.open(self.identity["nodeId"])
             self.log("connected")
+            self.state.write("up", self.apps.statuses())
             self.renewal.connected()
             self.node.fetching.clear()
             pace = _Pace()
@@ -181,6 +185,7 @@ class _Session:
         if pace.is_report_due(self.node, now):
             own = facts(address, self.apps.runtime_name())
             self.node.report(send, own, self.usage.stats())
+            self.state.write("up", self.apps.statuses())
             pace.reported(now)
         elif pace.is_stats_due(now):
             usage = self.usage.stats().get("usage", {})
@@ -273,7 +278,8 @@ def _forget_report(home: Path) -> None:
         (home / "reported").unlink()
 
 
-def _is_running(home: Path) -> bool:
+def is_running(home: Path) -> bool:
+    """Whether an agent runs in *home*."""
     if not home.is_dir():
         return False
     with open(home / "agent.lock", "w") as lock:

@@ -20,16 +20,21 @@ from edgesync_agent.supervisor import Supervisor
 from edgesync_agent.volumes import Volumes, memory_folder
 
 
+def runtime_finders(home: Path, node_id: str) -> dict[str, FindRuntime]:
+    """What runs apps of each mode for the node of *home*."""
+    return {
+        CONTAINERS: lambda: Containers(find_engine(), node_id, home),
+        NATIVE: lambda: HostProcesses(home / "processes", find_cgroups()),
+    }
+
+
 def open_supervisor(
     home: Path, node_id: str, note: Callable[[str], None], policy: Callable[[], Policy] = Policy
 ) -> Supervisor:
     """What runs the apps of the node of *home*, once it is started."""
     releases = Releases(home / "apps")
     volumes = Volumes(releases, home / "volumes", memory_folder(home))
-    finders: dict[str, FindRuntime] = {
-        CONTAINERS: lambda: Containers(find_engine(), node_id, home),
-        NATIVE: lambda: HostProcesses(home / "processes", find_cgroups()),
-    }
+    finders = runtime_finders(home, node_id)
     return Supervisor(releases, volumes, finders, note, refuse=lambda app: policy().refusal(app))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import collections
+import contextlib
 import json
 import threading
 import time
@@ -44,7 +45,7 @@ class Apps(Protocol):
         ...
 
     def describe(self) -> Mapping[str, Any]:
-        """The state of all, as JSON; nothing of it is secret."""
+        """The state of all as JSON, `apps` with the `name` of each; nothing of it is secret."""
         ...
 
     def secrets(self) -> Sequence[str]:
@@ -195,11 +196,13 @@ class Commands:
 
     def _diagnose(self, own_id: str, options: _Options, now: float) -> None:
         def collect() -> str:
-            names = self.apps.describe().get("apps", {})
-            logs: list[Any] = [("agent", self.log.logs)]
-            for app in names:
-                logs += [(f"{app}-{name}", reader) for name, reader in self.apps.logs(app)]
-            return archive_of(self.home, self.apps.describe(), logs, self.apps.secrets())
+            state = self.apps.describe()
+            logs: list[tuple[str, Any]] = [("agent", self.log.logs)]
+            for app in state["apps"]:
+                with contextlib.suppress(LookupError):
+                    found = self.apps.logs(app["name"])
+                    logs += [(f"{app['name']}-{name}", reader) for name, reader in found]
+            return archive_of(self.home, state, logs, self.apps.secrets())
 
         self._work(own_id, options, now, collect, lambda text: {"status": "done", "output": text})
 

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Brings this machine in as a node of an edgesync server.
 #
-#   sh install.sh CA_FILE [--service]
+#   sh install.sh CA_FILE [--background]
 #
-# Puts the node agent into ${EDGESYNC_HOME:-$HOME/.edgesync}, activates it and starts it: in the
-# background, or with --service as a systemd unit (root: of the system, others: of the user) where
-# systemd runs. An agent that runs there already is replaced. Needs curl and Python 3.8 or newer.
+# Puts the node agent into $EDGESYNC_HOME (otherwise $XDG_STATE_HOME/edgesync where that is set, or
+# $HOME/.edgesync), activates it and starts it: as a systemd unit where systemd runs (root: of the
+# system, others: of the user), else, or with --background, in the background. An agent that runs
+# there already is replaced. Needs curl and Python 3.8 or newer; no root.
 
 set -eu
 umask 077
@@ -19,10 +20,11 @@ fail() { say "$*" >&2; exit 1; }
 
 ca=${1:?usage: sh install.sh CA_FILE [--service]}
 shift
-service=
+service=yes
 for option in "$@"; do
     case $option in
-        --service) service=yes ;;
+        --service) ;;
+        --background) service= ;;
         *) fail "there is no option $option" ;;
     esac
 done
@@ -31,7 +33,8 @@ done
 command -v python3 > /dev/null || fail "needs python3 (3.8 or newer)"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 8))' || fail "needs Python 3.8 or newer"
 
-home=${EDGESYNC_HOME:-$HOME/.edgesync}
+home=${EDGESYNC_HOME:-${XDG_STATE_HOME:+$XDG_STATE_HOME/edgesync}}
+home=${home:-$HOME/.edgesync}
 mkdir -p "$home"
 chmod 700 "$home"
 home=$(cd "$home" && pwd)
@@ -41,6 +44,7 @@ curl -q -fsS --proto "=https" --cacert "$ca" --capath "${ca%/*}" -o "$agent.new"
     || fail "cannot get the agent from the server; nothing was changed"
 mv "$agent.new" "$agent"
 printf '%s' "$settings" | python3 "$agent" activate --home "$home" --ca "$ca"
+python3 "$agent" check --home "$home"
 
 start_in_background() {
     python3 "$agent" stop --home "$home"
@@ -49,6 +53,40 @@ start_in_background() {
     say "its log: $home/agent.log"
     say "to stop it: python3 $agent stop --home $home"
     say "to start it again: nohup python3 $agent run --home $home >> $home/agent.log 2>&1 &"
+}
+
+# Apps that are processes of the host run in this unit: they outlive the agent (KillMode), have
+# groups of their own (Delegate), and may write where their owner may.
+write_unit() {
+    cat << END
+[Unit]
+Description=edgesync node agent
+After=network-online.target docker.service podman.service
+Wants=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+ExecStart=$(command -v python3) $agent run --home $home
+Restart=always
+RestartSec=5
+KillMode=process
+Delegate=yes
+UMask=0077
+NoNewPrivileges=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+END
+    [ "$scope" = --user ] || cat << END
+ProtectSystem=full
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectHostname=yes
+END
+    cat << END
+
+[Install]
+WantedBy=$target
+END
 }
 
 start_as_service() {
@@ -61,19 +99,7 @@ start_as_service() {
         units=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user target=default.target
     fi
     mkdir -p "$units"
-    cat > "$units/edgesync-agent.service" << END
-[Unit]
-Description=edgesync node agent
-After=network-online.target
-
-[Service]
-ExecStart=$(command -v python3) $agent run --home $home
-Restart=always
-RestartSec=5
-
-[Install]
-WantedBy=$target
-END
+    write_unit > "$units/edgesync-agent.service"
     systemctl "$scope" stop edgesync-agent.service 2> /dev/null || true
     python3 "$agent" stop --home "$home"
     systemctl "$scope" daemon-reload
@@ -89,7 +115,8 @@ scope=--user
 if [ -n "$service" ] && systemctl "$scope" show-environment > /dev/null 2>&1; then
     start_as_service
 else
-    [ -z "$service" ] || say "systemd does not run here"
     start_in_background
 fi
 python3 "$agent" wait --home "$home"
+say "what it does: python3 $agent status --home $home"
+say "to remove it: python3 $agent uninstall --home $home"

@@ -67,7 +67,8 @@ class Web:
         self.restarted.append(app)
 
     def describe(self) -> Mapping[str, Any]:
-        return {"apps": {"web": {"status": "Running", "note": f"it is {SECRET}"}}}
+        web = {"name": "web", "status": "Running", "note": f"it is {SECRET}"}
+        return {"apps": [web, {"name": "gone", "status": "Pending"}]}
 
     def secrets(self) -> Sequence[str]:
         return [SECRET, "a"]

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import io
 import os
 import re
 import shutil
@@ -10,8 +9,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tarfile
-import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -24,7 +21,6 @@ import httpx
 import pytest
 from cryptography import x509
 
-from edgesync_agent import VERSION
 from tests.end_to_end.conftest import UNIT, Server, kv, make_app, make_csr, running_server, wait_for
 from tests.end_to_end.fleet import age_certificate, make_past
 
@@ -287,33 +283,80 @@ fi
 """
 
 
-def test_where_it_is_asked_for_the_agent_becomes_a_service(
+def test_where_systemd_runs_the_agent_becomes_a_hardened_unit(
     api: httpx.Client, machine: Machine
 ) -> None:
     machine.put("systemctl", SYSTEMCTL)
     machine.put("id", "echo 1000")
     api.post("/v1/nodes", json={"name": "gate"})
-    said = installed(machine.run(command_for(api, "nodes/gate") + " --service"))
+    said = installed(machine.run(command_for(api, "nodes/gate")))
     assert "systemctl --user disable --now edgesync-agent" in said
     asked = (machine.home / "systemctl.log").read_text().splitlines()
     assert asked[0] == "--user show-environment"
     assert asked[-2:] == ["--user daemon-reload", "--user enable --now edgesync-agent.service"]
     unit = machine.home / ".config" / "systemd" / "user" / "edgesync-agent.service"
     program = machine.state / "agent.pyz"
+    lines = unit.read_text().splitlines()
     line = f"ExecStart={machine.tools}/python3 {program} run --home {machine.state}"
-    assert line in unit.read_text().splitlines()
+    assert line in lines
+    assert {"KillMode=process", "Delegate=yes", "NoNewPrivileges=yes"} <= set(lines)
+    assert "ProtectSystem=full" not in lines, "a user's systemd cannot keep that"
     wait_for(is_ready(api, "gate"), "the node to be ready")
+    removed = installed(machine.agent("uninstall"))
+    assert f"removed the unit {unit}" in removed
+    assert not unit.exists()
+    asked = (machine.home / "systemctl.log").read_text().splitlines()
+    ended = ["--user disable --now edgesync-agent.service", "--user daemon-reload"]
+    assert asked[-2:] == ended
+    assert not machine.state.exists()
 
 
-def test_a_service_where_there_are_none_is_the_background(
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+@pytest.mark.parametrize("scope", ["--system", "--user"])
+def test_systemd_accepts_the_unit(tmp_path: Path, scope: str) -> None:
+    script = (files("edgesync_agent") / "install.sh").read_text()
+    function = script[script.index("write_unit() {") : script.index("start_as_service() {")]
+    setting = f"scope={scope} agent=/bin/true home=/tmp target=multi-user.target"
+    made = subprocess.run(
+        ["sh", "-c", f"{setting}\n{function}\nwrite_unit"], capture_output=True, text=True
+    )
+    unit = tmp_path / "edgesync-agent.service"
+    unit.write_text(made.stdout)
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True
+    )
+    about_us = [line for line in checked.stderr.splitlines() if "edgesync-agent" in line]
+    assert about_us == []
+    assert ("ProtectSystem=full" in made.stdout) == (scope == "--system")
+
+
+def test_where_it_is_asked_for_the_agent_runs_in_the_background(
     api: httpx.Client, machine: Machine
 ) -> None:
+    machine.put("systemctl", SYSTEMCTL)
     api.post("/v1/nodes", json={"name": "gate"})
-    said = installed(machine.run(command_for(api, "nodes/gate") + " --service"))
-    assert "systemd does not run here" in said
+    said = installed(machine.run(command_for(api, "nodes/gate") + " --background"))
+    assert "until the machine restarts" in said
+    assert not (machine.home / "systemctl.log").exists()
     refused = machine.run(command_for(api, "nodes/gate") + " --servce")
     assert refused.returncode != 0
     assert "--servce" in refused.stderr
+
+
+def test_the_state_of_an_agent_is_where_its_user_keeps_state(
+    api: httpx.Client, machine: Machine
+) -> None:
+    api.post("/v1/nodes", json={"name": "gate"})
+    state = machine.home / "state"
+    try:
+        said = installed(machine.run(command_for(api, "nodes/gate"), XDG_STATE_HOME=str(state)))
+        assert f"status --home {state}/edgesync" in said
+        assert (state / "edgesync" / "identity").is_dir()
+        assert not machine.state.exists()
+        shown = machine.run(f"python3 {state}/edgesync/agent.pyz status", XDG_STATE_HOME=str(state))
+        assert "default.gate" in installed(shown)
+    finally:
+        machine.run(f"python3 {state}/edgesync/agent.pyz uninstall --home {state}/edgesync")
 
 
 def test_the_agent_comes_back_when_the_server_does(tmp_path: Path, machine: Machine) -> None:
@@ -342,68 +385,6 @@ def test_the_installer_is_clean_to_shellcheck() -> None:
     script = files("edgesync_agent") / "install.sh"
     checked = subprocess.run(["shellcheck", str(script)], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout
-
-
-def test_an_agent_is_replaced_by_the_servers(api: httpx.Client, machine: Machine) -> None:
-    api.post("/v1/nodes", json={"name": "gate"})
-    installed(machine.run(command_for(api, "nodes/gate")))
-    program = machine.state / "agent.pyz"
-    current = program.read_bytes()
-    machine.agent("stop")
-    older = io.BytesIO(b"#!/usr/bin/env python3\n")
-    older.seek(0, io.SEEK_END)
-    with zipfile.ZipFile(io.BytesIO(current)) as source, zipfile.ZipFile(older, "a") as made:
-        for name in source.namelist():
-            content = source.read(name).replace(VERSION.encode(), b"edgesync-agent of old")
-            made.writestr(name, content)
-    program.write_bytes(older.getvalue())
-    installed(machine.run(f"nohup python3 {program} run >> {machine.state}/log 2>&1 &"))
-    installed(machine.agent("wait"))
-
-    def core() -> Any:
-        report = api.get("/v1/nodes/gate/stats").json()["report"]
-        return report and report["core"]
-
-    wait_for(lambda: core()["binVersion"] == "edgesync-agent of old", "the old agent's report")
-    number = int((machine.state / "agent.pid").read_text())
-    digest = hashlib.sha256(current).hexdigest()[:12]
-    for said in (f"{VERSION} ({digest}) runs", f"{VERSION} ({digest}) runs already"):
-        body = {"command": "update", "seconds": 120}
-        given = api.post("/v1/nodes/gate/commands", json=body).json()
-        ended = api.get(f"/v1/nodes/gate/commands/{given['id']}?wait=60").json()
-        assert ended["status"] == "done", (ended, (machine.state / "log").read_text())
-        assert ended["output"] == f"{said}\n"
-    assert program.read_bytes() == current
-    assert int((machine.state / "agent.pid").read_text()) == number
-    wait_for(lambda: core()["gitRevision"] == digest, "the new agent's report")
-    assert not (machine.state / "agent.old.pyz").exists()
-    assert not (machine.state / "update.json").exists()
-
-
-def test_the_log_of_an_agent_is_followed(api: httpx.Client, machine: Machine) -> None:
-    api.post("/v1/nodes", json={"name": "gate"})
-    installed(machine.run(command_for(api, "nodes/gate")))
-    commands = "/v1/nodes/gate/commands"
-    body = {"command": "logs", "follow": True, "seconds": 6}
-    given = api.post(commands, json=body).json()
-    first = api.get(f"{commands}/{given['id']}?wait=30&after=0").json()
-    assert "this is node default.gate" in first["output"]
-    api.post(commands, json={"command": "report"})
-    query = f"wait=30&after={first['outputEnd']}"
-    more = api.get(f"{commands}/{given['id']}?{query}").json()
-    assert "asked for report: done" in more["output"]
-    last = wait_for(lambda: _ended(api, f"{commands}/{given['id']}"), "the end of the log")
-    assert (last["status"], last["cut"]) == ("done", False)
-    assert last["output"].startswith(first["output"] + more["output"])
-    given = api.post(commands, json={"command": "diagnose"}).json()
-    ended = api.get(f"{commands}/{given['id']}?wait=30").json()
-    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(ended["output"]))) as archive:
-        assert "edgesync-diagnose/machine.json" in archive.getnames()
-
-
-def _ended(api: httpx.Client, path: str) -> Any:
-    command = api.get(path).json()
-    return command if command["status"] == "done" else None
 
 
 def test_without_the_tools_it_says_what_is_missing(api: httpx.Client, machine: Machine) -> None:

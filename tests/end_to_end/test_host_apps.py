@@ -1,0 +1,164 @@
+"""Apps that are processes of the machine, from the API to the kernel, and their agent's life."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from edgesync_agent.kernel import environment_of, processes
+from edgesync_agent.shims import MARK
+from tests.end_to_end.conftest import kv, running_server, wait_for
+from tests.end_to_end.test_install_command import Machine, command_for, installed
+
+SCRIPT = """#!/bin/sh
+trap 'exit 0' TERM
+echo "version $1 says $(cat etc/app/greeting)"
+while :; do sleep 0.2; done
+"""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    one = Machine(tmp_path / "machine")
+    yield one
+    if (one.state / "agent.pyz").exists():
+        one.agent("uninstall")
+    assert marked(one) == []
+
+
+def marked(machine: Machine) -> list[int]:
+    """Processes of the apps of that machine."""
+    root = str(machine.state)
+    found = [one for one in processes() if environment_of(one.number).get(MARK, "") > ""]
+    return [one.number for one in found if environment_of(one.number)[MARK].startswith(root)]
+
+
+def describe(api: httpx.Client, script: str = SCRIPT, **fields: Any) -> None:
+    """An app with a program and a file, for the node `gate`."""
+    api.post("/v1/nodes", json={"name": "gate", "labels": {"role": "gateway"}})
+    data = [kv("program.yml", "entry: run.sh"), kv("run.sh", script)]
+    assert api.post("/v1/configs", json={"name": "program", "data": data}).is_success
+    data = [kv("greeting", "hello")]
+    assert api.post("/v1/configs", json={"name": "greetings", "data": data}).is_success
+    answer = api.post("/v1/apps", json=app(**fields))
+    assert answer.is_success, answer.text
+
+
+def app(**fields: Any) -> dict[str, Any]:
+    service = {
+        "name": "main",
+        "programConfig": "program",
+        "args": ["1"],
+        "restart": {"policy": "Always", "backoff": {"min": 10**8, "max": 10**8, "factor": 1}},
+        "volumeMounts": [{"name": "files", "mountPath": "/etc/app", "readOnly": True}],
+    }
+    return {
+        "name": "talker",
+        "mode": "native",
+        "selector": "role=gateway",
+        "services": [{**service, **fields}],
+        "volumes": [{"name": "files", "config": {"name": "greetings"}}],
+        "progressDeadlineSeconds": 30,
+    }
+
+
+def status(api: httpx.Client) -> Any:
+    report = api.get("/v1/nodes/gate/stats").json()["report"] or {}
+    return next(iter(report.get("appstats") or []), {})
+
+
+def log_of(api: httpx.Client) -> str:
+    body = {"command": "logs", "app": "talker"}
+    given = api.post("/v1/nodes/gate/commands", json=body).json()
+    ended = api.get(f"/v1/nodes/gate/commands/{given['id']}?wait=30").json()
+    assert ended["status"] == "done", ended
+    output: str = ended["output"]
+    return output
+
+
+def is_running(api: httpx.Client) -> bool:
+    return bool(status(api).get("status") == "Running")
+
+
+def test_an_app_runs_on_through_all_that_happens_to_its_agent(
+    tmp_path: Path, machine: Machine
+) -> None:
+    with running_server(tmp_path / "data") as server, server.client() as api:
+        describe(api)
+        said = installed(machine.run(command_for(api, "nodes/gate")))
+        assert "no Docker or Podman" in said or "engine answers" in said
+        wait_for(lambda: is_running(api), "the app to run")
+        assert "version 1 says hello" in log_of(api)
+        before = marked(machine)
+        assert before
+
+        # The agent is killed: what it runs goes on, and the next agent takes it over.
+        agent = int((machine.state / "agent.pid").read_text())
+        os.kill(agent, signal.SIGKILL)
+        start = f"nohup python3 {machine.state}/agent.pyz run >> {machine.state}/log 2>&1 &"
+        installed(machine.run(start))
+        installed(machine.agent("wait"))
+        assert set(marked(machine)) & set(before)
+        shown = installed(machine.agent("status"))
+        assert "node         default.gate" in shown
+        assert "connection   up since" in shown
+        assert "certificate  ends 20" in shown
+        wait_for(lambda: "app          talker" in installed(machine.agent("status")), "its app")
+
+        # An operator has it started again.
+        body = {"command": "restart", "app": "talker"}
+        given = api.post("/v1/nodes/gate/commands", json=body).json()
+        ended = api.get(f"/v1/nodes/gate/commands/{given['id']}?wait=30").json()
+        assert ended["status"] == "done", ended
+        wait_for(lambda: log_of(api).count("says hello") == 2, "the app to start again")
+
+    # The machine goes down, and comes up without a server.
+    machine.agent("stop")
+    for number in marked(machine):
+        os.kill(number, signal.SIGKILL)
+    installed(machine.run(start))
+    wait_for(lambda: marked(machine), "the app to run without a server")
+    assert "connection   down" in wait_for(
+        lambda: "down" in (shown := installed(machine.agent("status"))) and shown, "the status"
+    )
+
+    removed = installed(machine.agent("uninstall"))
+    assert "removed talker/main" in removed
+    assert marked(machine) == []
+    assert not machine.state.exists()
+
+
+def test_a_version_that_does_not_run_goes_back_to_the_one_that_did(
+    api: httpx.Client, machine: Machine
+) -> None:
+    describe(api)
+    installed(machine.run(command_for(api, "nodes/gate")))
+    wait_for(lambda: is_running(api), "the app to run")
+    version = status(api)["version"]
+    data = [kv("program.yml", "entry: run.sh"), kv("run.sh", "#!/bin/sh\necho broken; exit 3\n")]
+    assert api.put("/v1/configs/program", json={"data": data}).is_success
+    failed = wait_for(
+        lambda: status(api).get("status") == "Failed" and status(api), "the new one to fail"
+    )
+    assert failed["version"] != version
+    assert "code 3" in failed["cause"]
+    wait_for(lambda: "says hello" in log_of(api).splitlines()[-1], "the old one to run again")
+    assert marked(machine)
+
+
+def test_what_the_owner_of_the_machine_refuses_does_not_run(
+    api: httpx.Client, machine: Machine
+) -> None:
+    describe(api)
+    policy = machine.home / "policy.toml"
+    policy.write_text("host-processes = false\n")
+    installed(machine.run(command_for(api, "nodes/gate"), EDGESYNC_POLICY=str(policy)))
+    failed = wait_for(lambda: status(api).get("status") == "Failed" and status(api), "the refusal")
+    assert "policy of this machine refuses host processes" in failed["cause"]
+    assert marked(machine) == []
+    policy.write_text("")
+    wait_for(lambda: is_running(api), "the app to run, once it may")
