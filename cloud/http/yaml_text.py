@@ -19,7 +19,7 @@ YAML = "application/yaml"
 MEDIA_TYPES = frozenset({YAML, "application/x-yaml", "text/yaml"})
 """Names of it: the registered one (RFC 9512), and those from before there was one."""
 
-EVENTS_LIMIT = 50_000
+EVENTS_LIMIT = 20_000
 """Keys, values and ends of lists and maps in one body; libyaml takes 3 us for each (measured)."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
