@@ -33,7 +33,7 @@ class Kind:
     *name* is that of manifests. *spec_place* says where the type is that the API takes; it is
     imported when it is asked for. *read_only* is what the API shows beside that. *own_label* is set
     by the server to a thing's name. One that *is_single* exists once in a namespace, without a
-    name.
+    name. Fields in *required* are sent with each PUT, empty ones too.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Kind:
     is_single: bool = False
     is_numbered: bool = False
     own_label: str = ""
+    required: tuple[str, ...] = ()
 
     @property
     def spec(self) -> type[msgspec.Struct]:
@@ -105,7 +106,12 @@ REGISTRY = Kind(
     has_revisions=True,
 )
 SECRET = Kind(
-    "Secret", "secrets", "/v1/secrets", "cloud.core.secret:SecretSpec", has_revisions=True
+    "Secret",
+    "secrets",
+    "/v1/secrets",
+    "cloud.core.secret:SecretSpec",
+    has_revisions=True,
+    required=("data",),
 )
 CONFIG = Kind(
     "Config",
@@ -114,6 +120,7 @@ CONFIG = Kind(
     "cloud.core.config:ConfigSpec",
     has_labels=True,
     has_revisions=True,
+    required=("data",),
 )
 BATCH = Kind(
     "Batch",
@@ -149,6 +156,7 @@ APP = Kind(
     _VERSIONED | {"select"},
     has_labels=True,
     has_revisions=True,
+    required=("services",),
 )
 
 KINDS = (GUARD, CALLBACK, REGISTRY, SECRET, CONFIG, BATCH, RECORD, NODE, APP, SYSTEM_APPS)

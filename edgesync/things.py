@@ -135,7 +135,8 @@ def manifest(kind: Kind, shown: Json) -> dict[str, Any]:
         body["labels"] = {key: labels[key] for key in labels if key != kind.own_label}
     # A newer server may show more than this command knows; all of it, then.
     with suppress(msgspec.ValidationError):
-        body = _without_defaults(msgspec.convert(body, kind.spec))
+        required = {field: body[field] for field in kind.required if field in body}
+        body = {**required, **_without_defaults(msgspec.convert(body, kind.spec))}
     name = {} if kind.is_single else {"name": shown["name"]}
     return {"kind": kind.name, **name, **body}
 

@@ -85,6 +85,21 @@ async def test_an_export_can_be_applied_and_changes_nothing_and_shows_no_secret(
     assert "öpen" in clear.stdout
 
 
+async def test_an_export_of_what_is_empty_can_be_changed_and_applied(shell: Shell) -> None:
+    for kind, path in (("Config", "configs"), ("App", "apps"), ("Secret", "secrets")):
+        empty: dict[str, Any] = (
+            {"services": []} if kind == "App" else {"data": [] if kind == "Config" else {}}
+        )
+        await shell.world.client.call("POST", f"/v1/{path}", {"name": "empty", **empty})
+    exported = await shell.run("export", "configs", "apps", "secrets")
+    changed = [
+        {**document, "description": "changed"} for document in yaml.safe_load_all(exported.stdout)
+    ]
+    assert len(changed) == 3
+    lines = await shell.lines("apply", "-f", "-", stdin=text(*changed))
+    assert {line[0] for line in lines} == {"changed"}
+
+
 async def test_stars_are_no_value_of_a_new_thing(shell: Shell, fleet: str) -> None:
     exported = (await shell.run("export")).stdout
     refused = await shell.run("apply", "-f", "-", "-n", "other", stdin=exported, code=1)

@@ -33,9 +33,9 @@ class Kind:
 
 KINDS = [
     Kind("/v1/nodes/n1", {"description": "1"}, {"description": "2"}),
-    Kind("/v1/apps/web", {"description": "1"}, {"description": "2"}),
-    Kind("/v1/configs/site", {"description": "1"}, {"description": "2"}),
-    Kind("/v1/secrets/password", {"description": "1"}, {"description": "2"}),
+    Kind("/v1/apps/web", {**APP, "description": "1"}, {**APP, "description": "2"}),
+    Kind("/v1/configs/site", {**CONFIG, "description": "1"}, {**CONFIG, "description": "2"}),
+    Kind("/v1/secrets/password", {**SECRET, "description": "1"}, {**SECRET, "description": "2"}),
     Kind("/v1/registries/hub", {"description": "1"}, {"description": "2"}),
     Kind("/v1/register/b", {"description": "1"}, {"description": "2"}),
     Kind("/v1/callback/crm", {"description": "1"}, {"description": "2"}),
@@ -156,7 +156,7 @@ async def test_a_password_is_changed_where_it_was_seen(client: Client) -> None:
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
 async def test_tags_that_cannot_be_read_are_refused_by_name(client: Client, header: str) -> None:
     await create_all(client)
-    for method, body in (("GET", None), ("PUT", {}), ("PATCH", {}), ("DELETE", None)):
+    for method, body in (("GET", None), ("PUT", SECRET), ("PATCH", {}), ("DELETE", None)):
         message = await client.saying(**{header: "7"}).refused(
             method, "/v1/secrets/password", body, status=400, code="RequestParamInvalid"
         )

@@ -1,6 +1,7 @@
 """What is particular to registries."""
 
 import logging
+from typing import Any
 
 import pytest
 
@@ -59,8 +60,9 @@ async def test_what_was_read_can_be_put_back(client: Client) -> None:
 async def test_a_secret_and_a_registry_are_not_found_as_each_other(client: Client) -> None:
     await client.call("POST", "/v1/registries", REGISTRY)
     await client.call("POST", "/v1/secrets", SECRET)
-    for method, body in (("GET", None), ("PUT", {}), ("DELETE", None)):
-        for path in ("/v1/secrets/hub", "/v1/registries/password"):
+    changes: dict[str, Any] = {"/v1/secrets/hub": {"data": {}}, "/v1/registries/password": {}}
+    for path, change in changes.items():
+        for method, body in (("GET", None), ("PUT", change), ("DELETE", None)):
             await client.refused(method, path, body, status=404, code="ResourceNotFound")
 
 
