@@ -44,14 +44,16 @@ def counted(before: Attempts | None, instance: Instance, now: float) -> Attempts
     is_over = instance.state in {EXITED, RESTARTING}
     if before is None:
         before = Attempts(run=("", 0.0, instance.restarts) if is_over else run)
+    unseen = max(instance.restarts - before.run[2] - 1, 0)  # the engine was quicker
     if is_over and not has_succeeded(instance) and before.run != run:
         after = charged(before, now, *exit_failure(instance), instance.exit_code)
-        return replace(after, run=run)
+        return replace(after, run=run, count=after.count + unseen)
     if instance.state != RUNNING:
         return before
     if instance.restarts > before.run[2]:
-        after = charged(before, now, Reason.EXIT, "ended and was started again by the engine")
-        return replace(after, run=run)
+        words = before.message or "ended and was started again by the engine"
+        after = charged(before, now, before.reason or Reason.EXIT, words, before.exit_code)
+        return replace(after, run=run, count=after.count + unseen)
     return Attempts(run=run) if before.count and now - before.at > RESET_AFTER else before
 
 

@@ -95,10 +95,13 @@ class Images:
             seconds=SILENCE_SECONDS,
             total=PULL_SECONDS,
         )
-        for line in json_lines(pieces):
-            if line.get("error"):
-                message = str(line["error"])[:500]
-                raise RuntimeFailure(reason_in(message), f"cannot pull {image}: {message}")
+        try:
+            errors = [str(line["error"]) for line in json_lines(pieces) if line.get("error")]
+        except RuntimeFailure as error:
+            raise RuntimeFailure(error.reason, f"cannot pull {image}: {error}") from error
+        if errors:
+            message = errors[0][:500]
+            raise RuntimeFailure(reason_in(message), f"cannot pull {image}: {message}")
         if not self.id_of(image):
             raise RuntimeFailure(Reason.IMAGE, f"cannot pull {image}: it did not arrive")
 

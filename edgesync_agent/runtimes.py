@@ -16,7 +16,7 @@ from edgesync_agent.runtime import (
 from edgesync_agent.situation import Health, service_of
 from edgesync_agent.spec import CONTAINERS, AppDefinition
 
-FIND_INTERVAL = 10.0  # seconds until a runtime that is not there is looked for again
+FIND_INTERVAL = 3.0  # seconds until a runtime that is not there is looked for again
 USAGE_INTERVAL = 15.0  # seconds between measurements
 
 FindRuntime = Callable[[], Runtime]

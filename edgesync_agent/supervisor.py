@@ -16,7 +16,7 @@ from typing import Any, Callable, Mapping, Sequence
 from edgesync_agent.attempts import charged
 from edgesync_agent.fetching import Fetcher
 from edgesync_agent.fields import SpecError
-from edgesync_agent.reconcile import reconcile
+from edgesync_agent.reconcile import STEADY, reconcile
 from edgesync_agent.releases import Releases
 from edgesync_agent.runtime import (
     LIVE,
@@ -43,7 +43,7 @@ from edgesync_agent.situation import (
     FetchState,
     Plan,
     Situation,
-    service_of,
+    live_slots,
     slot_key,
 )
 from edgesync_agent.spec import AppDefinition
@@ -91,6 +91,7 @@ class Supervisor:
         changed: Callable[[], None] = lambda: None,
         refuse: Refuse = lambda _app: "",
         settle: float = 3.0,
+        interval: float = INTERVAL,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.releases = releases
@@ -99,6 +100,7 @@ class Supervisor:
         self.changed = changed
         self.refuse = refuse
         self.settle = settle  # seconds that a service without probes has to run
+        self.interval = interval  # seconds from look to look where nothing happens
         self.clock = clock
         self.restarts: queue.SimpleQueue[str] = queue.SimpleQueue()  # asked for by operators
         self.woken = threading.Event()
@@ -196,13 +198,13 @@ class Supervisor:
 
     def look(self) -> float:
         """Look and take steps until there is nothing to do; seconds until the next look."""
-        wakes = [INTERVAL]
+        wakes = [self.interval]
         for _ in range(PASSES):
             self.runtimes.observe(self._definition)
             while not self.restarts.empty():
                 self._restart(self.restarts.get())
                 self.runtimes.observe(self._definition)
-            wakes, took = [INTERVAL], False
+            wakes, took = [self.interval], False
             for name in self._names():
                 took = self._tend(name, wakes) or took
             if not took:
@@ -221,14 +223,12 @@ class Supervisor:
         """The version by which an instance is probed: the live one where it is part of that."""
         name = instance.slot.app
         live = self.apps[name].memory.live if name in self.apps else ""
-        desired = (self.desired or {}).get(name, "")
-        for version in filter(None, [live, instance.version, desired]):
-            try:
-                app = self.releases.app(name, version)
-                service_of(app, instance.slot)
-            except (SpecError, StopIteration):
-                continue
-            return app
+        for version in (live, instance.version):
+            app = self._kept(name, version)
+            is_part = app is not None and instance.slot in live_slots(app)
+            if app is not None and (is_part or version == instance.version):
+                names = {one.name for one in (*app.services, *app.init_services)}
+                return app if instance.slot.service in names else None
         return None
 
     def _tend(self, name: str, wakes: list[float]) -> bool:
@@ -250,14 +250,16 @@ class Supervisor:
         plan = reconcile(situation)
         self._accept(name, app, plan)
         if plan.memory is not None:
+            plan = replace(plan, memory=app.memory)
+        if plan.memory is not None:
             entry = app_status(situation, plan, self.runtimes.used)
             if wanted.refusal is not None:
                 refused = without_instances(name, version, wanted.refusal)
                 kept = {"instances": entry["instances"], "running": plan.memory.live}
                 entry = {**refused, **kept}
             self._report(app, entry)
-        is_on_its_way = plan.phase.partition(" ")[0] in {"fetch", "prepare"}
-        wakes.append(BUSY_INTERVAL if is_on_its_way else INTERVAL)
+        is_on_its_way = not plan.phase.startswith(STEADY)
+        wakes.append(BUSY_INTERVAL if is_on_its_way else self.interval)
         if plan.wake is not None:
             wakes.append(plan.wake - situation.now)
         return self._obey(name, app, plan, wakes)

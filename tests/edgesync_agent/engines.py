@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def marks(kind: str) -> list[pytest.MarkDecorator]:
 
 
 ENGINES = [pytest.param(kind, marks=marks(kind)) for kind in ("docker", "podman")]
-NEEDS_DOCKER = marks("docker")
+NEEDS_DOCKER, NEEDS_PODMAN = marks("docker"), marks("podman")
 
 
 @dataclass
@@ -71,6 +72,7 @@ class RunningEngine:
 
     kind: str
     folder: Path
+    run: Path  # Podman wants a path of at most 50 characters
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -106,14 +108,14 @@ class RunningEngine:
         root, address = str(self.folder / "root"), f"unix://{self.path}"
         if self.kind == "docker":
             return [
-                *("dockerd", "--data-root", root, "--exec-root", str(self.folder / "exec")),
+                *("dockerd", "--data-root", root, "--exec-root", str(self.run)),
                 *("--pidfile", str(self.folder / "pid"), "-H", address, "--bridge", "none"),
                 *("--shutdown-timeout", "1", "--log-level", "warn"),
             ], {**os.environ, "SSL_CERT_DIR": str(self.folder / "trust")}
         settings = self.folder / "containers.conf"
         settings.write_text(_PODMAN.format(networks=self.folder / "networks"))
         return [
-            *("podman", "--root", root, "--runroot", str(self.folder / "exec")),
+            *("podman", "--root", root, "--runroot", str(self.run)),
             *("--log-level", "warn", "system", "service", "-t", "0", address),
         ], {
             **os.environ,
@@ -163,7 +165,8 @@ def running_engine(kind: str, folder: Path, registry: "RunningRegistry") -> Iter
     folder.mkdir(parents=True)
     (folder / "trust").mkdir()
     (folder / "trust" / "registry.pem").write_bytes(registry.certificate)
-    running = RunningEngine(kind, folder)
+    short = Path(tempfile.mkdtemp(prefix="es-"))
+    running = RunningEngine(kind, folder, short)
     running.start()
     try:
         import_image(running, IMAGE)
@@ -173,6 +176,8 @@ def running_engine(kind: str, folder: Path, registry: "RunningRegistry") -> Iter
             remove_all(running.engine)
         running.stop()
         _unmount(folder)
+        _unmount(short)
+        shutil.rmtree(short, ignore_errors=True)
 
 
 def remove_all(engine: Engine) -> None:
