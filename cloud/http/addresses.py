@@ -7,6 +7,7 @@ address that is not a trusted proxy's own may have been made up by the caller.
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -47,6 +48,7 @@ def caller_key(address: str) -> str:
     return address
 
 
+@lru_cache(maxsize=4096)
 def _address(text: str) -> _Address | None:
     try:
         found = ipaddress.ip_address(text)

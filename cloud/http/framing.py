@@ -80,7 +80,8 @@ class Framing:
         return piece
 
     def _head(self) -> bytes | None:
-        self._at = _EMPTY_LINES.match(self._buffer, self._at).end()
+        if self._buffer.startswith(b"\r\n", self._at):
+            self._at = _EMPTY_LINES.match(self._buffer, self._at).end()
         self._searched = max(self._searched, self._at)
         if not self.held or (self.held == 1 and self._buffer.endswith(b"\r")):
             return None
@@ -93,7 +94,9 @@ class Framing:
             self._searched = max(len(self._buffer) - 3, self._at)
             return None
         head = self._cut(size)
-        return _UPGRADE.sub(b"\r\nX-Upgrade:", head) if head else None
+        if head is not None and b"\r\nupgrade" in head.lower():
+            return _UPGRADE.sub(b"\r\nX-Upgrade:", head)
+        return head
 
     def _line(self) -> bytes | None:
         """The next chunk size, or line of the trailer."""
@@ -123,17 +126,16 @@ class Framing:
 
 def _check_line(buffer: bytes, at: int) -> None:
     """Invalid if it can be seen that the request line at *at* is none of HTTP/1."""
-    if not _FIRST.match(buffer, at):
-        raise Invalid("request line", "does not begin with a method")
-    end = buffer.find(b"\n", at)
-    if end < 0:
-        return
     found = _REQUEST_LINE.match(buffer, at)
     if found is not None:
         if found[3] not in {b"HTTP/1.1", b"HTTP/1.0"}:
             raise Invalid("request line", f"{found[3].decode()} is not spoken here; HTTP/1.1 is")
         if not found[0].endswith(b"\r\n"):
             raise Invalid("request line", "does not end with CR LF")
+        return
+    if not _FIRST.match(buffer, at):
+        raise Invalid("request line", "does not begin with a method")
+    if buffer.find(b"\n", at) < 0:
         return
     if _SIMPLE_REQUEST.match(buffer, at):
         raise Invalid("request line", "names no version: HTTP/0.9 is not spoken here; HTTP/1.1 is")
@@ -142,14 +144,20 @@ def _check_line(buffer: bytes, at: int) -> None:
 
 def fault_of(version: str, method: bytes, target: bytes, headers: Headers) -> Invalid | None:
     """What is wrong with a request's head; names in *headers* are lower case."""
-    hosts = [value for name, value in headers if name == b"host"]
+    hosts: list[bytes] = []
+    lengths: list[bytes] = []
+    codings: list[bytes] = []
+    kinds = {b"host": hosts, b"content-length": lengths, b"transfer-encoding": codings}
+    for name, value in headers:
+        if name in kinds:
+            kinds[name].append(value)
     if not hosts and version == "1.1":
         return Invalid("Host", "missing")
     if len(hosts) > 1:
         return Invalid("Host", "is there more than once")
     if hosts and not _HOST.fullmatch(hosts[0]):
         return Invalid("Host", "is not a host name with or without port")
-    return _fault_of_target(method, target) or _fault_of_body(version, headers)
+    return _fault_of_target(method, target) or _fault_of_body(version, lengths, codings)
 
 
 def _fault_of_target(method: bytes, target: bytes) -> Invalid | None:
@@ -161,9 +169,9 @@ def _fault_of_target(method: bytes, target: bytes) -> Invalid | None:
     return Invalid("request line", "the target begins with neither / nor http")
 
 
-def _fault_of_body(version: str, headers: Headers) -> Invalid | None:
-    lengths = [value for name, value in headers if name == b"content-length"]
-    codings = [value for name, value in headers if name == b"transfer-encoding"]
+def _fault_of_body(
+    version: str, lengths: Sequence[bytes], codings: Sequence[bytes]
+) -> Invalid | None:
     if codings and version == "1.0":
         return Invalid("Transfer-Encoding", "is not for HTTP/1.0")
     if codings and (len(codings) > 1 or codings[0].lower() != b"chunked"):

@@ -5,7 +5,6 @@ looks at the clock of each stage a connection goes through, and writes answers n
 are read (docs/decisions/0025). The scope of each request says who is on the other side.
 """
 
-import contextlib
 import enum
 import logging
 from collections.abc import Mapping
@@ -176,7 +175,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._fault = HeadTooLarge(self._limits.head_fields, "headers")
         if self._fault is not None:
             return
-        self.url = _origin_form(self.url)
+        if not self.url.startswith(b"/"):
+            self.url = _origin_form(self.url)
         self._framing.begin_body(self.headers)
         self._enter(Stage.ANSWER if self._framing.is_between else Stage.BODY)
         super().on_headers_complete()
@@ -187,7 +187,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._fault is not None:
             return
         super().on_message_complete()
-        self._enter(Stage.ANSWER)
+        if self.stage is Stage.BODY:
+            self._enter(Stage.ANSWER)
 
     def on_response_complete(self) -> None:
         """Go on with the next request, once the answer can be written."""
@@ -272,7 +273,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _go_on(self) -> None:
         """Give the parser what it may have; begin no request before the last one is answered."""
         try:
-            while self.stage in {Stage.HEAD, Stage.BODY}:
+            while self.stage is Stage.HEAD or self.stage is Stage.BODY:
                 piece = self._framing.take()
                 if piece is None:
                     break
@@ -295,8 +296,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def _feed(self, piece: bytes) -> None:
         if self.stage is Stage.BODY:
             self._body_bytes += len(piece)
-        with contextlib.suppress(httptools.HttpParserUpgrade):  # CONNECT, which has a fault
+        try:
             self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            assert self._fault is not None  # noqa: S101  # it was CONNECT
 
     def _discard(self, count: int) -> None:
         """Leave in the socket what comes after the end, but for a little."""

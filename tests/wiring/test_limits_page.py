@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from broker.limits import HubLimits, Refusal
+from broker.limits import HubLimits, Refusal, hub_memory_ceiling
 from broker.wire import CONNECT_BYTE, MAX_CONTROL_BYTES, SUBSCRIBE_BYTE, UNSUBSCRIBE_BYTE
 from certs import signing_requests
 from cloud.config import Settings
@@ -302,7 +302,9 @@ def test_bounds_on_the_page_are_counted_by_the_program() -> None:
 
 def test_the_memory_ceiling_is_what_the_limits_add_up_to() -> None:
     _, _, section = text_of(ROOT / "docs/limits.md").partition("\n## Memory ceiling")
-    ceiling = http_memory_ceiling(connection_limits(SET, port) for port in PORTS)
-    assert f"| {ceiling / 2**20:,.0f} MiB |" in section
+    over_http = http_memory_ceiling(connection_limits(SET, port) for port in PORTS)
+    over_mqtt = hub_memory_ceiling(hub_limits(SET), SET.max_connections)
+    for ceiling in (over_http, over_mqtt, over_http + over_mqtt):
+        assert f"| {ceiling / 2**20:,.0f} MiB |" in section
     assert HTTP.body_rate == 8 * 2**10
     assert f"{RESERVED_DESCRIPTORS} are set aside" in text_of(ROOT / "docs/limits.md")
