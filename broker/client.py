@@ -22,8 +22,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from broker.client_session import TAKEN_OVER, Broker, ClientLimits, Session, new_client
-from broker.errors import HubClosed, MalformedTopic
+from broker.errors import MalformedTopic
 from broker.hub import Inbound
+from broker.shared_queue import SharedQueue
 from broker.topics import FROM_NODE, Channel, parse_topic, shared_filter, topic_for
 
 __all__ = ["Broker", "ClientHub", "ClientLimits", "open_client_hub"]
@@ -54,9 +55,9 @@ class ClientHub:
         self._broker = broker
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[Inbound] = deque()
-        self._room = threading.Semaphore(limits.max_queued)
-        self._changed = asyncio.Event()
+        self._queue = SharedQueue(
+            self._loop, max_count=limits.max_queued, max_bytes=limits.max_queued_bytes
+        )
         self._unwritten: deque[MQTTMessageInfo] = deque()
         # How many messages are being sent, and the answers to them that are waited for.
         self._sending = 0
@@ -83,20 +84,17 @@ class ClientHub:
         """How many messages wait for `receive`."""
         return len(self._queue)
 
+    @property
+    def unstored_bytes(self) -> int:
+        """Bytes of messages that are not acked."""
+        return self._queue.unstored_bytes
+
     async def receive(self, limit: int) -> Sequence[Inbound]:
         """Wait for at least one message, then take up to *limit*, in the order of each node.
 
         HubClosed when the hub is closed and all that it held has been taken.
         """
-        while not self._queue:
-            if self._is_closed:
-                raise HubClosed
-            self._changed.clear()
-            if not self._queue:
-                await self._changed.wait()
-        taken = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
-        self._room.release(len(taken))
-        return taken
+        return await self._queue.take(limit)
 
     def push(self, node_id: str, channel: Channel, payload: bytes) -> bool:
         """Give a message to the broker, QoS 0; say whether it is on its way there.
@@ -189,8 +187,7 @@ class ClientHub:
     def detach(self) -> None:
         """Leave the broker, which keeps the session; blocks until the network thread has ended."""
         self._is_closed = True
-        self._changed.set()
-        self._room.release(self._limits.max_queued)  # whoever waits for room goes on and ends
+        self._queue.close()
         self._session.stop()
 
     # on a thread of its own
@@ -235,18 +232,15 @@ class ClientHub:
             logger.warning("the connection to the broker has ended (%s)", reason)
 
     def _deliver(self, session: Session, message: MQTTMessage, connection: int) -> None:
-        ack = _Ack(session, connection, message.mid).send if message.qos else _nothing
+        payload = bytes(message.payload)
+        ack = _Ack(session, connection, message.mid if message.qos else 0, self._queue, payload)
         try:
             node_id, channel = parse_topic(message.topic)
         except (MalformedTopic, UnicodeDecodeError):
-            ack()  # another's topic under ours; nobody here can do anything with it
+            if message.qos:  # a topic under ours that is not of a node
+                session.acknowledge(connection, message.mid)
             return
-        self._room.acquire()
-        if self._is_closed:
-            return
-        self._queue.append(Inbound(node_id, channel, bytes(message.payload), ack))
-        if not self._changed.is_set():
-            self._loop.call_soon_threadsafe(self._changed.set)
+        self._queue.put(Inbound(node_id, channel, payload, ack.send))
 
 
 class _Adoption:
@@ -281,23 +275,25 @@ class _Adoption:
 
 
 class _Ack:
-    """The `ack` of one Inbound; only its first call counts."""
+    """The `ack` of one Inbound, *mid* 0 at QoS 0; only its first call counts."""
 
-    __slots__ = ("_connection", "_mid", "_session")
+    __slots__ = ("_connection", "_mid", "_queue", "_session", "_size")
 
-    def __init__(self, session: Session, connection: int, mid: int) -> None:
+    def __init__(
+        self, session: Session, connection: int, mid: int, queue: SharedQueue, payload: bytes
+    ) -> None:
         self._session: Session | None = session
         self._connection = connection
         self._mid = mid
+        self._queue = queue
+        self._size = len(payload)
 
     def send(self) -> None:
         session, self._session = self._session, None
         if session is not None:
-            session.acknowledge(self._connection, self._mid)
-
-
-def _nothing() -> None:
-    """Acknowledge a message of QoS 0."""
+            self._queue.release(self._size)
+            if self._mid:
+                session.acknowledge(self._connection, self._mid)
 
 
 @asynccontextmanager

@@ -19,6 +19,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 logger = logging.getLogger(__name__)
+_PAHO = logging.getLogger(f"{__name__}.paho")
+_PAHO.setLevel(logging.ERROR)
 
 TAKEN_OVER = 0x8E
 """Somebody else came with the same client id (MQTT 5.0, 3.14.2.1)."""
@@ -49,6 +51,8 @@ class ClientLimits:
     """Messages of QoS 1 that are not acknowledged yet: receive maximum (MQTT 5.0, 3.1.2.11.3)."""
     max_queued: int = 8_192
     """Messages waiting for `receive`; then nothing is read from the broker."""
+    max_queued_bytes: int = 64 * 1024 * 1024
+    """Bytes of messages that are not acked; then nothing is read from the broker."""
     max_unwritten: int = 10_000
     """Pushes that wait for the broker to read them; further ones are not made."""
     max_packet_bytes: int = 1024 * 1024 + 1024
@@ -161,7 +165,13 @@ class Session:
         with self._lock:
             self._unacked += message.qos > 0
             connection = self._connection
-        self._deliver(self, message, connection)
+        try:
+            self._deliver(self, message, connection)
+        except Exception:
+            # It is this message's failure. The broker forgets it, else it came again for ever.
+            logger.exception("a message on %s failed", message.topic[:200])
+            if message.qos:
+                self.acknowledge(connection, message.mid)
 
 
 def new_client(broker: Broker, client_id: str) -> Client:
@@ -175,6 +185,8 @@ def new_client(broker: Broker, client_id: str) -> Client:
     if broker.tls is not None:
         client.tls_set_context(broker.tls)
     client.on_socket_open = _without_delay
+    client.suppress_exceptions = True  # one in a callback would end the network thread
+    client.enable_logger(_PAHO)
     return client
 
 

@@ -4,9 +4,11 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from paho.mqtt.client import MQTTMessage
 
 from broker.access import may_publish, may_subscribe
 from broker.client import ClientHub, ClientLimits, open_client_hub
+from broker.client_session import Session
 from broker.configuration import SERVER_NAME
 from broker.errors import HubClosed
 from broker.hub import Inbound
@@ -141,6 +143,59 @@ async def test_a_slow_server_slows_the_broker_and_loses_nothing(
                     taken.append(message.payload)
                     message.ack()
     assert taken == [b"%d" % number for number in range(500)]
+
+
+async def test_a_slow_server_holds_so_many_bytes_and_loses_nothing(
+    mosquitto: Mosquitto, connect: Connect
+) -> None:
+    limits = ClientLimits(max_queued_bytes=100_000, max_unacked=50)
+    node, other = await connect(mosquitto, NODE), await connect(mosquitto, OTHER)
+    async with open_client_hub(mosquitto.broker("server-1"), limits) as hub:
+        await attached(hub)
+        for number in range(12):
+            node.publish(REPORT, b"x" * 30_000, packet_id=number + 1)
+        assert len(await node.acked(12)) == 12
+        await until(lambda: hub.queued_count == 3)
+        other.publish(topic_for(OTHER, Channel.REPORT), b"other", packet_id=1)
+        received: list[Inbound] = []
+        async with asyncio.timeout(DEADLINE):
+            while len(received) < 13:
+                received += (taken := await hub.receive(100))
+                assert hub.unstored_bytes <= 100_000
+                for message in taken:
+                    message.ack()
+        assert not hub.unstored_bytes
+
+
+class FailingHub(ClientHub):
+    """Fails at one message."""
+
+    def _deliver(self, session: Session, message: MQTTMessage, connection: int) -> None:
+        if message.payload == b"1":
+            raise LookupError
+        super()._deliver(session, message, connection)
+
+
+async def test_a_message_that_the_server_fails_at_stops_no_other(
+    mosquitto: Mosquitto, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = await connect(mosquitto, NODE)
+    hub = FailingHub(mosquitto.broker("server-1"), ClientLimits(max_unacked=1))
+    hub.attach()
+    try:
+        await attached(hub)
+        for number in range(3):
+            node.publish(REPORT, b"%d" % number, packet_id=number + 1)
+        received: list[bytes] = []
+        async with asyncio.timeout(DEADLINE):
+            while len(received) < 2:
+                for message in await hub.receive(100):
+                    message.ack()
+                    received.append(message.payload)
+        assert received == [b"0", b"2"]
+        assert f"a message on {REPORT} failed" in caplog.text
+    finally:
+        await asyncio.to_thread(hub.detach)
 
 
 async def test_a_server_waits_for_its_broker_and_says_so(
