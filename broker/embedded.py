@@ -15,10 +15,10 @@ from datetime import datetime, timedelta
 from types import TracebackType
 
 from broker.connection_registry import ConnectionRegistry
-from broker.hub import Gate, Inbound, RefusedConnection
+from broker.hub import Gate, Inbound, OnRefused
 from broker.inbox import Inbox
 from broker.limits import HubLimits, Refusal
-from broker.listener import Listener, bind
+from broker.listener import Listener, bind, log_refusal
 from broker.read_buffers import ReadBuffers
 from broker.topics import Channel
 from broker.write_buffer import WriteBudget
@@ -115,14 +115,14 @@ async def open_embedded_hub(
     gate: Gate,
     clock: Callable[[], datetime],
     limits: HubLimits | None = None,
-    on_refused: Callable[[RefusedConnection], None] = lambda _: None,
+    on_refused: OnRefused = log_refusal,
 ) -> AsyncIterator[EmbeddedHub]:
     """Listen for nodes until the block is left; OSError when the port is taken.
 
     *tls* has to require a certificate of the client. Its session tickets should be off
     (`num_tickets = 0`, `OP_NO_TICKET`): a resumed session does not look at dates again.
     A connection ends with its certificate, by *clock*. *on_refused* hears of each that is not
-    admitted; it must not raise.
+    admitted because of what it is.
     """
     if tls.verify_mode is not ssl.CERT_REQUIRED:
         raise ValueError("the TLS context does not require a certificate of the node")

@@ -20,6 +20,8 @@ class ShownCertificate:
 
     serial: int
     der: bytes
+    address: str = ""
+    """Where the client connects from."""
 
 
 Gate = Callable[[str, ShownCertificate], Awaitable[bool]]
@@ -35,6 +37,10 @@ class RefusedConnection:
     node_id: str = ""
     """By its certificate; empty where that is not known, or no node's."""
     detail: str = ""
+
+
+OnRefused = Callable[[RefusedConnection], Awaitable[None]]
+"""Called after a connection was refused and closed; its slot is free already."""
 
 
 @dataclass(frozen=True, slots=True)

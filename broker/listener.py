@@ -24,7 +24,7 @@ from broker.handler import (
     read_connect,
 )
 from broker.handshakes import Handshake, HandshakeLimiter
-from broker.hub import Gate, RefusedConnection, ShownCertificate
+from broker.hub import Gate, OnRefused, RefusedConnection, ShownCertificate
 from broker.inbox import Inbox
 from broker.limits import RECEIVE_BYTES, HubLimits, Refusal, Refused
 from broker.read_buffers import ReadBuffers
@@ -34,9 +34,7 @@ from broker.write_buffer import WriteBudget
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 1_024
-_REPORTED = frozenset(
-    {Refusal.TLS_FAILED, Refusal.PROTOCOL_VERSION, Refusal.IDENTITY, Refusal.GATE}
-)
+_REPORTED = frozenset({Refusal.TLS_FAILED, Refusal.IDENTITY, Refusal.GATE})
 _PAUSE_SECONDS = 0.5  # when the system has no file descriptor left for one more connection
 
 
@@ -56,7 +54,7 @@ class Listener:
         buffers: ReadBuffers,
         write_budget: WriteBudget,
         group: asyncio.TaskGroup,
-        on_refused: Callable[[RefusedConnection], None],
+        on_refused: OnRefused,
     ) -> None:
         self._tls = tls
         self._gate = gate
@@ -130,11 +128,13 @@ class Listener:
         )
         self._connections.add(connection)
         connection.lost.add_done_callback(lambda _: self._connections.discard(connection))
+        refused: Refused | None = None
         try:
             await self._secure(handshake, connection)
             await self._let_in(connection)
         except Refused as refusal:
-            self._turn_away(connection, refusal, handshake.address)
+            refused = refusal
+            self._turn_away(connection, refusal)
         except asyncio.CancelledError:
             if handshake.is_evicted:
                 self._counters[Refusal.CROWDED_OUT] += 1
@@ -142,23 +142,26 @@ class Listener:
             raise
         except Exception:
             logger.exception("admitting connection %d failed", number)
-            failed = Refused(Refusal.INTERNAL_ERROR)
-            self._turn_away(connection, failed, handshake.address)
+            self._turn_away(connection, Refused(Refusal.INTERNAL_ERROR))
         finally:
             self._handshakes.remove(handshake)
             if not connection.is_connected:
                 self._connections.discard(connection)
+        if refused is not None and refused.reason in _REPORTED and refused.detail:
+            await self._report(handshake.address, connection.claimed_id, refused)
 
-    def _turn_away(self, connection: NodeConnection, refusal: Refused, address: str) -> None:
+    async def _report(self, address: str, node_id: str, refused: Refused) -> None:
+        try:
+            await self._on_refused(
+                RefusedConnection(refused.reason, address, node_id, refused.detail)
+            )
+        except Exception:
+            logger.exception("recording a refused connection failed")
+
+    def _turn_away(self, connection: NodeConnection, refusal: Refused) -> None:
         if refusal.code is not None:
             connection.send(connack(refusal.code))
         connection.refuse(refusal.reason)
-        if refusal.reason not in _REPORTED:
-            return
-        node_id, detail = connection.claimed_id, refusal.detail or refusal.reason.value
-        who = f"node {node_id}" if node_id else "a client"
-        logger.warning("refused %s from %s: %s", who, address, detail)
-        self._on_refused(RefusedConnection(refusal.reason, address, node_id, detail))
 
     async def _secure(self, handshake: Handshake, connection: NodeConnection) -> None:
         try:
@@ -227,7 +230,14 @@ class Listener:
             logger.exception("the gate failed for %s", node_id)
             raise Refused(Refusal.GATE_FAILED, DENIED) from error
         if not is_welcome:
-            raise Refused(Refusal.GATE, DENIED)
+            detail = "its certificate does not admit it"
+            raise Refused(Refusal.GATE, DENIED, detail=detail)
+
+
+async def log_refusal(refused: RefusedConnection) -> None:
+    """Write a refused connection into the log."""
+    who = f"node {refused.node_id}" if refused.node_id else "a client"
+    logger.warning("refused %s from %s: %s", who, refused.address, refused.detail)
 
 
 async def bind(host: str, port: int) -> socket.socket:
@@ -263,8 +273,9 @@ def _identity(connection: NodeConnection, client_id: str) -> tuple[str, ShownCer
         detail = f"its MQTT client id is {client_id[:80]!r} and has to be {identity[0]!r}"
         raise Refused(Refusal.IDENTITY, WRONG_IDENTITY, detail=detail)
     tls_object: ssl.SSLObject = connection.transport.get_extra_info("ssl_object")
+    peer = connection.transport.get_extra_info("peername") or ("",)
     der = tls_object.getpeercert(binary_form=True)
-    return identity[0], ShownCertificate(identity[1], der or b"")
+    return identity[0], ShownCertificate(identity[1], der or b"", str(peer[0]))
 
 
 def certificate_identity(transport: asyncio.BaseTransport) -> tuple[str, int] | None:

@@ -37,7 +37,7 @@ from certs.keys import certificate_key_digest
 from certs.pem_files import read_certificate, write_file
 from certs.tls import node_listener_context, open_listener_context, server_context
 from cloud.config import BadSettings, Settings, settings_text
-from cloud.core.audit import Action, Actor, ActorKind, Attempt, Head
+from cloud.core.audit import Head
 from cloud.core.installation import install_command
 from cloud.core.renewal import RATE as RENEWAL_RATE
 from cloud.errors import Denied
@@ -57,6 +57,7 @@ from cloud.link.inbox import Inbox
 from cloud.link.own_certificate import OwnCertificate
 from cloud.link.presigning import CAN_SIGN, presigner
 from cloud.link.pusher import Pusher
+from cloud.link.refused_connections import RefusedConnections, connect_attempt
 from cloud.link.renewal import Renewals
 from cloud.link.revocations import RevocationLists
 from cloud.link.servers import Servers
@@ -76,7 +77,7 @@ from cloud.listening import (
     within_descriptors,
 )
 from cloud.opening import OpenedHub, open_hub, open_integrity, open_keys, open_metrics, open_store
-from cloud.operations.admission import bind_key, check_speaker, may_connect, needs_key
+from cloud.operations.admission import bind_key, check_speaker, needs_key, reason_against
 from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
 from cloud.rest.callers import CallLimits
@@ -199,6 +200,7 @@ async def open_cloud(
             certificate.certificate_file, certificate.key_file, authority.trusted_pem
         )
         refusals = RefusalLog(store, time.monotonic)
+        refused = RefusedConnections(refusals, now_utc)
         opened = await stack.enter_async_context(
             open_hub(
                 fitted,
@@ -207,6 +209,7 @@ async def open_cloud(
                 _gate(store, refusals),
                 listeners[0].getsockname()[1],
                 clock=now_utc,
+                on_refused=refused.record,
             )
         )
         client = await stack.enter_async_context(open_callback_client())
@@ -422,22 +425,20 @@ def _gate(store: Store, refusals: RefusalLog) -> Gate:
         now, serial = now_utc(), shown.serial
         key = certificate_key_digest(x509.load_der_x509_certificate(shown.der))
 
-        def look(tx: Transaction) -> tuple[bool, bool]:
-            return may_connect(tx, node_id, serial, key, now=now), needs_key(tx, serial)
+        def look(tx: Transaction) -> tuple[str, bool]:
+            reason = reason_against(tx, node_id, serial, key, now=now)
+            return reason, needs_key(tx, serial)
 
-        def bind(tx: Transaction) -> tuple[bool, bool]:
+        def bind(tx: Transaction) -> tuple[str, bool]:
             bind_key(tx, serial, key)
             return look(tx)
 
-        welcome, is_unbound = await store.read(look)
-        if welcome and is_unbound:
-            welcome, _ = await store.write(bind)
-        if not welcome:
-            namespace, _, name = node_id.partition(".")
-            actor = Actor(ActorKind.NODE, name, namespace)
-            attempt = Attempt(actor, Action.NODE_CONNECT, now, namespace, name)
-            await refusals.note(attempt, Denied("the certificate does not admit"))
-        return welcome
+        reason, is_unbound = await store.read(look)
+        if not reason and is_unbound:
+            reason, _ = await store.write(bind)
+        if reason:
+            await refusals.note(connect_attempt(node_id, shown.address, now), Denied(reason))
+        return not reason
 
     return gate
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from broker.client import Broker, ClientHub, open_client_hub
 from broker.configuration import SERVER_NAME
 from broker.embedded import open_embedded_hub
-from broker.hub import Gate, Hub
+from broker.hub import Gate, Hub, OnRefused
 from broker.limits import HubLimits
 from certs.authority import Authority
 from certs.files import RETIRED, load_or_create_authority, new_broker_certificate
@@ -137,8 +137,9 @@ async def open_hub(
     api_port: int,
     *,
     clock: Callable[[], datetime],
+    on_refused: OnRefused,
 ) -> AsyncIterator[OpenedHub]:
-    """The hub that the settings name; *tls* and *gate* are for one in this process."""
+    """The hub that the settings name; *tls*, *gate*, *on_refused* are for one in this process."""
     if settings.broker:
         broker = _broker(settings, authority, api_port, clock())
         host, port = broker_address("broker_for_nodes", settings.broker_for_nodes)
@@ -162,6 +163,7 @@ async def open_hub(
             gate=gate,
             clock=clock,
             limits=hub_limits(settings),
+            on_refused=on_refused,
         )
         try:
             embedded = await stack.enter_async_context(opening)

@@ -20,11 +20,20 @@ class NodeCertificate:
     key: str = ""
 
     def admits(self, node_id: str, key: str, now: datetime) -> bool:
-        """Say whether this lets *node_id* in, which proved to own the key with the digest *key*.
+        """Say whether this lets *node_id* in, which proved to own the key with the digest *key*."""
+        return not self.reason_against(node_id, key, now)
+
+    def reason_against(self, node_id: str, key: str, now: datetime) -> str:
+        """Why this does not let *node_id* in; empty if it does.
 
         Who has the authority's key can sign another certificate with this serial number. Where no
         key is on record any is taken: bind the record to it then. The handshake checks the dates
         too, but not when a TLS 1.2 session is resumed.
         """
-        is_key = self.key in {"", key}
-        return is_key and self.node_id == node_id and self.revoked is None and now < self.expires
+        if self.node_id != node_id:
+            return "the certificate is of another node"
+        if self.key not in {"", key}:
+            return "the certificate is for another key than the one on record"
+        if self.revoked is not None:
+            return "the certificate was revoked"
+        return "" if now < self.expires else "the certificate has expired"

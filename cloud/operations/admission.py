@@ -26,8 +26,8 @@ def check_certificate(
     tx: Transaction, node_id: str, serial: int, key: str, *, now: datetime
 ) -> None:
     """Refuse what `may_connect` does not let in; the errors are those of `check_speaker`."""
-    if not may_connect(tx, node_id, serial, key, now=now):
-        _refuse(tx, node_id, "the certificate was taken back or is not known here")
+    if reason := reason_against(tx, node_id, serial, key, now=now):
+        _refuse(tx, node_id, reason)
 
 
 def _refuse(tx: Transaction, node_id: str, reason: str) -> NoReturn:
@@ -41,16 +41,21 @@ def may_connect(tx: Transaction, node_id: str, serial: int, key: str, *, now: da
     *key* is the digest of the public key that it is for: one with a known serial number and another
     key was not given out here.
     """
+    return not reason_against(tx, node_id, serial, key, now=now)
+
+
+def reason_against(tx: Transaction, node_id: str, serial: int, key: str, *, now: datetime) -> str:
+    """Why the node may not connect with that certificate, as in `may_connect`; empty if it may."""
     try:
         namespace, name = split_node_id(node_id)
     except Invalid:
-        return False
+        return "the certificate is not that of a node"
+    if tx.node(namespace, name) is None:
+        return "the node was deleted"
     certificate = tx.certificate(serial)
-    return (
-        certificate is not None
-        and certificate.admits(node_id, key, now)
-        and tx.node(namespace, name) is not None
-    )
+    if certificate is None:
+        return "the certificate is not known here"
+    return certificate.reason_against(node_id, key, now)
 
 
 def needs_key(tx: Transaction, serial: int) -> bool:

@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.broker.authority import Authority
+from tests.broker.node import Node
 from tests.end_to_end.conftest import (
     UNIT,
     Identity,
@@ -27,6 +29,7 @@ from tests.end_to_end.conftest import (
 from tests.end_to_end.pressure import MIB, Memory, Speaker, percentile, show, speaking
 from tests.end_to_end.test_full_disk import full_disk
 
+NOT_AUTHORIZED, IDENTIFIER_REJECTED = 5, 2
 CONFIG_BYTES = 300_000
 ANSWER_BYTES = 1 * MIB
 
@@ -331,3 +334,46 @@ class HalfHandshakes:
                 return
             else:
                 return
+
+
+async def refusal_code(server: Server, context: ssl.SSLContext, client_id: str) -> int:
+    """Code of the CONNACK that a node gets which says it is *client_id*."""
+    node = await Node.open(server.mqtt_port, context)
+    try:
+        node.connect(client_id)
+        return await node.connack()
+    finally:
+        await node.close()
+
+
+def test_a_refused_node_leaves_its_reason_in_the_log_and_the_audit_log(
+    server: Server, api: httpx.Client, identities: list[Identity], tmp_path: Path
+) -> None:
+    deleted, revoked, mixed_up = identities[:3]
+    assert api.delete(f"/v1/nodes/{deleted.name}").is_success
+    assert api.post(f"/v1/nodes/{revoked.name}/revoke").is_success
+    for identity in (deleted, revoked):
+        code = asyncio.run(refusal_code(server, identity.context(), identity.node_id))
+        assert code == NOT_AUTHORIZED
+    code = asyncio.run(refusal_code(server, mixed_up.context(), "default.other"))
+    assert code == IDENTIFIER_REJECTED
+    foreign = server.context()
+    foreign.load_cert_chain(Authority(tmp_path).issue("foreign", [mixed_up.node_id]))
+    with pytest.raises((OSError, asyncio.IncompleteReadError)):
+        asyncio.run(refusal_code(server, foreign, mixed_up.node_id))
+
+    def entries() -> list[str]:
+        answer = api.get("/v1/audit", params={"namespace": "*", "action": "node.connect"})
+        return [str(entry) for entry in answer.raise_for_status().json()["items"]]
+
+    assert wait_for(lambda: len(entries()) >= 4, "all entries")
+    reasons = {
+        deleted.name: "the node was deleted",
+        revoked.name: "the certificate was revoked",
+        mixed_up.name: "its MQTT client id is 'default.other'",
+        "127.0.0.1": "TLS handshake: ",
+    }
+    lines = server.log().splitlines()
+    for who, reason in reasons.items():
+        assert len([entry for entry in entries() if who in entry and reason in entry]) == 1
+        assert len([line for line in lines if who in line and reason in line]) == 1
