@@ -32,9 +32,9 @@ def charged(
 def exit_failure(instance: Instance) -> tuple[str, str]:
     """Reason and words for an instance that has ended."""
     if instance.out_of_memory:
-        return Reason.MEMORY, f"killed: out of memory (exit code {instance.exit_code})"
+        return Reason.MEMORY, f"was killed: out of memory (exit code {instance.exit_code})"
     if instance.error:
-        return Reason.START, instance.error
+        return Reason.START, f"cannot start: {instance.error}"
     return Reason.EXIT, f"exited with code {instance.exit_code}"
 
 

@@ -38,6 +38,10 @@ class RunningApps(Protocol):
         """The entries of `appstats`."""
         ...
 
+    def drift_reported(self, times: Mapping[str, str]) -> None:
+        """The server has a report that names what was gone, by app and time."""
+        ...
+
     def take_stale(self) -> set[tuple[str, str]]:
         """Versions whose bodies have to be asked for again."""
         ...
@@ -83,6 +87,7 @@ class Node:
         self.answered = False  # whether a report of this run was answered
         self.waiting = False  # whether the last report was not answered yet
         self.changed = True  # whether there is something to report at once
+        self.drifts: dict[str, str] = {}  # what the last report says was gone: app and time
 
     def report(self, send: Send, node: dict[str, str], stats: dict[str, Any]) -> None:
         """Report everything; apps that are to go are named until they are gone."""
@@ -90,6 +95,8 @@ class Node:
         self.changed = False
         self.waiting = True
         entries = {str(entry["name"]): entry for entry in self.apps.statuses()}
+        drifts = {name: entry["drift"] for name, entry in entries.items() if "drift" in entry}
+        self.drifts = {name: str(one["time"]) for name, one in drifts.items()}
         for name, (version, why) in self.failed.items():
             entries[name] = {"name": name, "version": version, "status": "Failed", "cause": why}
         leaving = {n: str(e["version"]) for n, e in entries.items() if n not in (self.wanted or {})}
@@ -127,6 +134,7 @@ class Node:
             request = str(meta.get("x-baetyl-request-id", ""))
             if channel == "delta" and meta.get("seq") == self.sequence:
                 self.waiting = False
+                self.apps.drift_reported(self.drifts if kind != "error" else {})
             if kind == "error":
                 self.fetching.pop(request, None)
                 self.note(f"the server answers with an error: {content}")

@@ -75,8 +75,8 @@ def without_instances(
 
 def failure_words(failure: Failure) -> str:
     """A failure as one line: what failed, how, after how long."""
-    who = f"service {failure.service}: " if failure.service else ""
-    after = f" after {failure.seconds} s" if failure.seconds else ""
+    who = f"service {failure.service} " if failure.service else ""
+    after = f", after {failure.seconds} s" if failure.seconds else ""
     return f"{who}{failure.message}{after}"
 
 
@@ -85,7 +85,8 @@ def _verdict(
 ) -> tuple[str, str]:
     if memory.failed == desired.version and memory.failure is not None:
         words = failure_words(memory.failure)
-        return FAILED_STATUS, f"version {desired.version} failed ({words}); runs {memory.live}"
+        again = f"version {memory.live} runs again"
+        return FAILED_STATUS, f"version {desired.version} failed: {words}; {again}"
     fetch = situation.fetches.get(desired.version, FetchState())
     if memory.live != desired.version:
         if fetch.failure is not None:

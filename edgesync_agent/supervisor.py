@@ -146,6 +146,13 @@ class Supervisor:
         """Versions whose bodies have to be asked for again, each once."""
         return self.fetcher.take_stale()
 
+    def drift_reported(self, times: Mapping[str, str]) -> None:
+        """The server knows what was gone, by app and time: it is not named again."""
+        for name, moment in times.items():
+            app = self.apps.get(name)
+            if app is not None and app.drift.get("time") == moment:
+                app.drift = {}
+
     def runtime_name(self) -> str:
         """`containerRuntime` of the report."""
         return self.runtimes.describe()
@@ -419,5 +426,6 @@ class Supervisor:
         slot = step.slot if isinstance(step, Create) else step.instance.slot
         reason = error.reason if isinstance(error, RuntimeFailure) else Reason.START
         before = app.attempts.get(slot, Attempts())
-        failed = charged(before, self.clock(), reason, str(error))
+        words = f"cannot be created: {error}" if isinstance(step, Create) else str(error)
+        failed = charged(before, self.clock(), reason, words)
         app.attempts = {**app.attempts, slot: failed}

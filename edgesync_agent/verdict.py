@@ -105,7 +105,7 @@ class Judge:
             if service_of(app, slot).readiness is not None:
                 attempts = Attempts(1, self.now, Reason.READINESS, message)
         if not attempts.count:
-            message = f"not ready after {app.progress_deadline} s"
+            message = "was not ready in time"
             attempts = Attempts(1, self.now, Reason.DEADLINE, message)
         return self.described(app, slot, attempts)
 

@@ -22,6 +22,7 @@ LOST = "node.lost"
 REVOKED = "node.revoked"
 CONVERGED = "node.converged"
 FAILED = "node.failed"
+DRIFTED = "node.drifted"
 ENDING = "certificate.ending"
 
 CREATED, UPDATED, DELETED = "created", "updated", "deleted"
@@ -36,7 +37,7 @@ CHANGING_KINDS = frozenset(
 
 TYPES = frozenset(
     {
-        *(ACTIVATED, READY, LOST, REVOKED, CONVERGED, FAILED, ENDING),
+        *(ACTIVATED, READY, LOST, REVOKED, CONVERGED, FAILED, DRIFTED, ENDING),
         *(f"{kind}.{verb}" for kind in CHANGING_KINDS for verb in (CREATED, UPDATED, DELETED)),
     }
 )

@@ -19,7 +19,10 @@ NODE_EVENTS_PER_MINUTE = 10
 """Events of one node and type that are shown in a WINDOW, where nothing else is set."""
 
 FOLDED_TYPES = frozenset(
-    {types.ACTIVATED, types.READY, types.LOST, types.CONVERGED, types.FAILED, types.ENDING}
+    {
+        *(types.ACTIVATED, types.READY, types.LOST, types.CONVERGED, types.FAILED),
+        *(types.DRIFTED, types.ENDING),
+    }
 )
 """Types that nodes cause by themselves."""
 

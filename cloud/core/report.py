@@ -1,6 +1,6 @@
 """A report: a node's own account of what it is and runs (docs/protocol.md, "Report")."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,9 @@ from cloud.errors import Invalid
 
 RUN_LIMIT = 64
 """Characters in the `run` of a report."""
+
+NAME_LIMIT = 80
+"""Characters of a name in a report that are shown."""
 
 APPS_LIMIT = 1000
 """Apps that a report may name, and states of apps; each of the system's as well."""
@@ -72,6 +75,17 @@ class AppStats(msgspec.Struct):
     status: str = ""
     cause: str | None = None
     instances: dict[str, Any] | None = None
+    # What was gone on the node without its agent's doing: an object with `service` and `time`.
+    drift: Any = None
+
+
+def drifts_of(stats: Iterable[AppStats]) -> Iterator[tuple[str, str, str]]:
+    """App, service and time of each instance that a node found gone and made again."""
+    for own in stats:
+        drift = own.drift if type(own.drift) is dict else {}
+        service, moment = drift.get("service"), drift.get("time")
+        if type(service) is str and type(moment) is str:
+            yield own.name[:NAME_LIMIT], service[:NAME_LIMIT], moment[:NAME_LIMIT]
 
 
 def failure_of(app: AppVersion, stats: AppStats | None) -> str:

@@ -1,8 +1,9 @@
 """What is told of what happens: noted in the transaction in which it does, numbered after that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from cloud.core import event as types
@@ -16,6 +17,7 @@ from cloud.core.event import Event, EventFilter, EventRange, NumberedEvent
 from cloud.core.folding import NODE_EVENTS_PER_MINUTE, after_showing, fold, key_of
 from cloud.core.listing import Page, PageOptions, Place
 from cloud.core.readiness import QUIET, Pace
+from cloud.core.report import AppStats, drifts_of
 from cloud.core.times import precise_time_text
 from cloud.errors import Expired
 from cloud.store.interface import Transaction
@@ -38,6 +40,9 @@ ENDS_AT_A_TIME = 1000
 """Certificates that are told to end in one look, at most."""
 
 _ALL_CALLBACKS = PageOptions(size=1_000_000)
+
+DRIFTS_NAMED = 20
+"""Events of one report about instances that were gone, at most."""
 
 APPS_NAMED = 20
 """Apps that one event names, at most."""
@@ -116,6 +121,16 @@ def note_ended(
         event_type, message = types.FAILED, f"{name} failed: {deploy.cause}"
         data["cause"] = deploy.cause
     tx.record_event(Event(event_type, namespace, "node", name, now, message, data))
+
+
+def note_drift(
+    tx: Transaction, namespace: str, name: str, stats: Iterable[AppStats], *, now: datetime
+) -> None:
+    """Note what the node found gone and made again, the first DRIFTS_NAMED of it."""
+    for app, service, moment in islice(drifts_of(stats), DRIFTS_NAMED):
+        message = f"an instance of service {service} of app {app} was gone; {name} made it again"
+        data = {"app": app, "service": service, "time": moment}
+        tx.record_event(Event(types.DRIFTED, namespace, "node", name, now, message, data))
 
 
 def _named(apps: Sequence[AppVersion]) -> list[dict[str, str]]:

@@ -16,7 +16,7 @@ from cloud.core.sources import CORE, INIT, lacks_core, with_core_of, with_system
 from cloud.core.usage import USUAL_STEP
 from cloud.errors import NotFound
 from cloud.operations.deploys import note_push, note_report
-from cloud.operations.events import note_heard
+from cloud.operations.events import note_drift, note_heard
 from cloud.operations.properties import keep_properties
 from cloud.operations.running import note_running
 from cloud.operations.system_apps import desired_of
@@ -84,6 +84,7 @@ def receive_report(
         tx.put_report(namespace, name, report, encoding, now, pace)
         if not reporter.is_ready:
             note_heard(tx, namespace, name, pace, now=now)
+        note_drift(tx, namespace, name, report.stats or (), now=now)
         if report.properties is not None:
             keep_properties(tx, namespace, name, reporter.properties, report.properties, now=now)
     catalog = tx.catalog(namespace)

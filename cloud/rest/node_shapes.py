@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from cloud.core.commands import CommandKind, CommandStatus
 from cloud.core.core_configuration import LogLevel, Mode
@@ -69,13 +70,19 @@ class HostStatsAnswer(msgspec.Struct):
 
 
 class AppStatsAnswer(msgspec.Struct):
-    """How an app does on the node; `instances` is a map by instance name."""
+    """How an app does on the node; `instances` is a map by instance name.
+
+    `running` is the version that runs where it is not `version`; `failure` says for programs why
+    `version` does not: version, reason, message, seconds, and service, exitCode, log where known.
+    """
 
     name: str = ""
     version: str = ""
     status: str = ""
     cause: str = ""
     instances: dict[str, Any] = {}
+    running: str | UnsetType = UNSET
+    failure: dict[str, Any] | UnsetType = UNSET
 
 
 class ReportAnswer(msgspec.Struct):

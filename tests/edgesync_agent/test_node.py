@@ -64,6 +64,7 @@ class Apps:
         self.arrivals = 0
         self.entries: list[dict[str, Any]] = []
         self.stale: set[tuple[str, str]] = set()
+        self.reported: dict[str, str] = {}
 
     def desire(self, versions: Mapping[str, str]) -> None:
         self.desired = dict(versions)
@@ -73,6 +74,9 @@ class Apps:
 
     def statuses(self) -> list[dict[str, Any]]:
         return self.entries
+
+    def drift_reported(self, times: Mapping[str, str]) -> None:
+        self.reported.update(times)
 
     def take_stale(self) -> set[tuple[str, str]]:
         found, self.stale = self.stale, set()
@@ -165,6 +169,18 @@ def test_what_was_fetched_is_known_after_a_start_without_a_server(
     assert reported(again, server)["apps"] == [{"name": "web", "version": "7"}]
     tell(again, server, server.delta())
     assert not server.said
+
+
+def test_what_was_gone_is_named_until_the_server_has_it(
+    node: Node, server: Server, apps: Apps
+) -> None:
+    drift = {"service": "s", "time": "2026-01-02T03:04:05Z"}
+    apps.entries = [{"name": "web", "version": "7", "status": "Running", "drift": drift}]
+    assert reported(node, server)["appstats"][0]["drift"] == drift
+    tell(node, server, server.delta())  # pushed: not an answer
+    assert apps.reported == {}
+    tell(node, server, {}, seq=1)
+    assert apps.reported == {"web": "2026-01-02T03:04:05Z"}
 
 
 def test_files_whose_urls_are_too_old_are_asked_for_again(

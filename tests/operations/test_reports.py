@@ -7,9 +7,11 @@ import msgspec
 
 from cloud.core.app import AppSpec, Service
 from cloud.core.delta import Delta
+from cloud.core.explain import Reason
 from cloud.core.node import NodeSpec
 from cloud.core.report import Order, read_report
 from cloud.operations.apps import create_app, delete_app
+from cloud.operations.explain import explain_node
 from cloud.operations.nodes import create_node
 from cloud.operations.properties import want_properties
 from cloud.operations.reports import deltas_for, receive_report
@@ -118,3 +120,37 @@ async def test_a_node_is_told_that_what_it_has_not_obeyed_yet_is_wanted_no_more(
         assert deltas_for(tx, [("default", "n1")]) == []
 
     await store.write(story)
+
+
+async def test_what_a_node_found_gone_is_an_event_and_garbage_is_none(store: Store) -> None:
+    def story(tx: Transaction) -> list[str]:
+        describe(tx)
+        drift = {"service": "s", "time": "2026-01-02T03:04:05Z"}
+        entries: list[dict[str, Any]] = [{"name": "web", "drift": drift}]
+        garbage: list[Any] = [1, [], {"service": 1}, None]
+        entries += [{"name": "other", "drift": wrong} for wrong in garbage]
+        say(tx, {"appstats": entries}, "")
+        numbered = tx.number_events(100, lambda events: events)
+        return [one.event.message for one in numbered if one.event.type == "node.drifted"]
+
+    assert await store.write(story) == [
+        "an instance of service s of app web was gone; n1 made it again"
+    ]
+
+
+async def test_a_version_that_was_taken_back_is_a_failure_in_words(store: Store) -> None:
+    cause = (
+        "version 2 failed: service s failed its readiness probe, after 30 s; version 1 runs again"
+    )
+
+    def story(tx: Transaction) -> str:
+        describe(tx)
+        (app,) = tx.catalog("default").apps.values()
+        taken = {"name": "web", "version": app.version}
+        stats = {**taken, "status": "Failed", "cause": cause, "running": "1", "failure": {}}
+        say(tx, {"apps": [taken], "appstats": [stats]}, "")
+        (explained,) = explain_node(tx, "default", "n1", now=NOW).explanation.apps
+        assert explained.reason is Reason.APP_FAILED
+        return explained.message
+
+    assert cause in await store.write(story)
