@@ -27,7 +27,7 @@ import psutil
 import uvloop
 from sqlite_utils import Database
 
-from broker.embedded import open_embedded_hub
+from broker.embedded import HubLimits, open_embedded_hub
 from broker.hub import ShownCertificate
 from broker.messages import Encoding, Message, decode_message, encode_message
 from broker.stock import Publish, open_stock_broker
@@ -151,6 +151,7 @@ async def embedded(directory: Path, nodes: int) -> AsyncIterator[tuple[int, Comm
             tls=server_context(directory),
             gate=gate,
             clock=lambda: datetime.now(UTC),
+            limits=HubLimits(node_messages_per_second=0, node_bytes_per_second=0),
         ) as hub,
         asyncio.TaskGroup() as group,
     ):

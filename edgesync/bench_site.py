@@ -137,6 +137,7 @@ def start_server(data: Path, *options: str, environment: Mapping[str, str] | Non
     ready.unlink(missing_ok=True)
     arguments = [f"--{name}-port=0" for name in _PORTS]
     arguments += ["--requests-per-second=0", "--denials-per-minute=0", "--log-level=warning"]
+    arguments += ["--node-messages-per-second=0", "--node-bytes-per-second=0"]
     arguments += [f"--data-dir={data}", f"--ready-file={ready}", *options]
     own = {name: value for name, value in os.environ.items() if not name.startswith("EDGESYNC_")}
     with (data / "server.log").open("ab") as log:
