@@ -41,6 +41,7 @@ NO_CHANGE_OF_A_THING = {
     "put_report",
     "put_usage",
     "put_running",
+    "put_init_heard",
     "put_usage_point",
     "set_usage_step",
     # Which servers are there; nobody asks them to.
@@ -57,6 +58,8 @@ NO_CHANGE_OF_A_THING = {
     "restore_pending",
     # What is told of what happens, and what is remembered of that.
     "record_event",
+    "put_event_folds",
+    "take_ended_folds",
     "prune_events",
     "record_ready",
     "take_lost",

@@ -71,6 +71,7 @@ function Rollout({ name }) {
         <p class="figure" data-testid="rollout">${percent(rollout.running, rollout.selected)} %<span>${count(rollout.running)} of ${plural(rollout.selected, "node")} run version ${rollout.version}${rollout.offline ? `, ${count(rollout.offline)} offline` : ""}</span></p>
         <${Bar} parts=${parts} label="Rollout" /><${Legend} parts=${parts} />
         ${rollout.versions.length > 0 && html`<p class="labels">${rollout.versions.map((one) => html`<span key=${one.version} class=${`label ${one.version === rollout.version ? "is-wanted" : ""}`}>v${one.version} <b>${count(one.nodes)}</b></span>`)}</p>`}
+        ${rollout.failures.length > 0 && html`<ul class="plain" data-testid="failures">${rollout.failures.map((one) => html`<li key=${one.node}><a href=${link(["nodes", one.node])}>${one.node}</a> ${one.cause}</li>`)}</ul>`}
       `;
     }} />
   </section>`;
