@@ -27,6 +27,8 @@ TOO_MANY = 100_000
 def test_each_node_says_why_it_is_where_it_is(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
+    with running_server(data):
+        pass  # makes the authority; a database in use has to have one
     asyncio.run(hear_an_hour_ago(data, "away"))
     with running_server(data) as server, server.client() as api:
         batch = make_batch(api, labels=GATEWAY)
