@@ -168,8 +168,8 @@ COMMANDS = {
         "Activate simulated nodes, connect them and let them run what the server says.",
     ),
     "demo": (
-        "edgesync.demo:demo",
-        "Start a server and simulated nodes, deploy two apps, change one, watch them converge.",
+        "edgesync.demo.command:demo",
+        "Start a server and nodes, deploy two apps, change one, watch them converge.",
     ),
     "conformance": (
         "edgesync.conformance.command:conformance",

@@ -14,7 +14,7 @@ import click
 import httpx
 
 from edgesync.bench_nodes import MAX_SECONDS, part
-from edgesync.demo import Api
+from edgesync.demo.api import Api
 
 _PROBE_PAUSE_SECONDS = 0.04
 

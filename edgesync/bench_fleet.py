@@ -36,7 +36,7 @@ from edgesync.bench_full_nodes import run_full_nodes
 from edgesync.bench_nodes import MAX_SECONDS, NODES_FILE, ROOT_FILE, part
 from edgesync.bench_site import Layout, Site, memory_bytes, open_site, search_path
 from edgesync.bench_store import reports_alone
-from edgesync.demo import Api
+from edgesync.demo.api import Api
 
 MAX_NODES = 10_000
 MAX_SERVERS = 4

@@ -2,6 +2,7 @@
 
 activate   become a node; what to become stands on standard input
 check      say what is missing on this machine
+engine     show the container engine that answers here; status 1 if there is none
 run        stay connected, report, run what is desired
 status     show the node, its connection, what runs apps here, and the apps
 stop       end the agent that runs there; apps go on
@@ -24,8 +25,11 @@ from edgesync_agent import agent
 from edgesync_agent.activation import activate
 from edgesync_agent.apps import runtime_finders
 from edgesync_agent.clock import Clock
+from edgesync_agent.containers import Containers
+from edgesync_agent.engine import find_engine
 from edgesync_agent.errors import Trouble
 from edgesync_agent.removal import remove_apps, remove_home, remove_unit
+from edgesync_agent.runtime import RuntimeFailure
 from edgesync_agent.runtimes import FindRuntime
 from edgesync_agent.summary import missing_engine, summary
 from edgesync_agent.trial import try_to_connect
@@ -42,6 +46,7 @@ def main() -> None:
     commands = {
         "activate": _activate,
         "check": _check,
+        "engine": _engine,
         "run": agent.run,
         "status": _status,
         "stop": _stop,
@@ -78,6 +83,13 @@ def _activate(home: Path, ca: Path | None = None) -> None:
 def _check(home: Path) -> None:
     missing = missing_engine(_finders(home))
     print(f"edgesync: {missing or 'a container engine answers'}")
+
+
+def _engine(home: Path) -> None:
+    try:
+        print(Containers(find_engine(), "", home).describe())
+    except RuntimeFailure as error:
+        raise Trouble(str(error)) from error
 
 
 def _status(home: Path) -> None:

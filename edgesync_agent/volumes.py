@@ -21,7 +21,10 @@ from edgesync_agent.runtime import TRIAL
 from edgesync_agent.spec import AppDefinition, VolumeDefinition
 
 DATA = "..data"
-CONFIG_MODE, SECRET_MODE = 0o644, 0o600
+CONFIG_MODE, SECRET_MODE = 0o644, 0o444
+"""Of files, for whichever user an instance runs as; the folder above secrets lets in the agent's
+user alone, so on the machine nobody else reads them."""
+
 MEMORY_PLACES = ("/run", "/dev/shm")  # noqa: S108
 
 

@@ -15,9 +15,10 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -106,26 +107,30 @@ class RunningEngine:
 
     def _command(self) -> tuple[list[str], dict[str, str]]:
         root, address = str(self.folder / "root"), f"unix://{self.path}"
+        # A closed port stands in for every registry outside of this machine.
+        environment = {
+            **os.environ,
+            "SSL_CERT_DIR": str(self.folder / "trust"),
+            "HTTPS_PROXY": "http://127.0.0.1:9",
+            "HTTP_PROXY": "http://127.0.0.1:9",
+            "NO_PROXY": "127.0.0.1,localhost",
+        }
         if self.kind == "docker":
             return [
                 *("dockerd", "--data-root", root, "--exec-root", str(self.run)),
                 *("--pidfile", str(self.folder / "pid"), "-H", address, "--bridge", "none"),
                 *("--shutdown-timeout", "1", "--log-level", "warn"),
-            ], {**os.environ, "SSL_CERT_DIR": str(self.folder / "trust")}
+            ], environment
         settings = self.folder / "containers.conf"
         settings.write_text(_PODMAN.format(networks=self.folder / "networks"))
         return [
             *("podman", "--root", root, "--runroot", str(self.run)),
             *("--log-level", "warn", "system", "service", "-t", "0", address),
-        ], {
-            **os.environ,
-            "CONTAINERS_CONF": str(settings),
-            "SSL_CERT_DIR": str(self.folder / "trust"),
-        }
+        ], {**environment, "CONTAINERS_CONF": str(settings)}
 
 
-def box() -> bytes:
-    """A file system with busybox, as `docker import` takes it."""
+def box(programs: Mapping[str, str] | None = None) -> bytes:
+    """A file system with busybox and scripts by name, as `docker import` takes it."""
     program = Path(shutil.which("busybox") or "").read_bytes()
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
@@ -140,14 +145,23 @@ def box() -> bytes:
             entry = tarfile.TarInfo(f"bin/{name}")
             entry.type, entry.linkname = tarfile.SYMTYPE, "busybox"
             archive.addfile(entry)
+        for name, script in (programs or {}).items():
+            text = f"#!/bin/sh\n{script}\n".encode()
+            entry = tarfile.TarInfo(f"bin/{name}")
+            entry.size, entry.mode = len(text), 0o755
+            archive.addfile(entry, io.BytesIO(text))
     return content.getvalue()
 
 
-def import_image(running: RunningEngine, name: str) -> None:
-    """Make an image of `box` in an engine."""
+def import_image(
+    running: RunningEngine, name: str, *, program: str = "", script: str = "", runs: bool = False
+) -> None:
+    """Make an image of `box` in an engine, with *program* as *script*, which it *runs*."""
     place = running.folder / "box.tar"
-    place.write_bytes(box())
+    place.write_bytes(box({program: script} if program else None))
     url = "http://localhost/v1.41/images/create?fromSrc=-"
+    if runs:
+        url += "&changes=" + quote(f'CMD ["/bin/{program}"]')
     command = ["curl", "-sS", "--fail", "--unix-socket", str(running.path), "-X", "POST"]
     command += ["-H", "Content-Type: application/x-tar", "--data-binary", f"@{place}", url]
     done = subprocess.run(command, check=True, capture_output=True, timeout=60)

@@ -11,7 +11,7 @@ import psutil
 from edgesync.resources import example_resources
 from tests.end_to_end.conftest import UNIT, wait_for
 
-COMMAND = [sys.executable, "-m", "edgesync", "demo"]
+COMMAND = [sys.executable, "-m", "edgesync", "demo", "--simulated"]
 
 
 def test_it_ends_with_0_once_every_node_runs_the_second_version(tmp_path: Path) -> None:

@@ -1,0 +1,103 @@
+"""`edgesync demo` on a machine with a container engine: its apps are containers to be seen."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.edgesync_agent.engines import NEEDS_DOCKER, RunningEngine, import_image
+from tests.end_to_end.conftest import UNIT, wait_for
+
+COMMAND = [sys.executable, "-m", "edgesync", "demo", "--nodes", "2"]
+BROKER, METRICS = "docker.io/library/eclipse-mosquitto:2.0.22", "docker.io/library/telegraf:1.36"
+SLEEP = "trap 'exit 0' TERM; while :; do sleep 1; done"
+
+
+def environment(running: RunningEngine, home: Path) -> dict[str, str]:
+    return {**os.environ, "DOCKER_HOST": f"unix://{running.path}", "HOME": str(home)}
+
+
+def containers(running: RunningEngine) -> list[Any]:
+    found: list[Any] = running.engine.call("GET", "/containers/json", query={"all": True}) or []
+    return found
+
+
+def test_this_machine_runs_the_apps_as_containers_until_the_demo_ends(
+    running: RunningEngine, tmp_path: Path
+) -> None:
+    import_image(running, BROKER, program="broker", script=SLEEP, runs=True)
+    import_image(running, METRICS, program="telegraf", script=SLEEP)
+    output = tmp_path / "output"
+    with output.open("wb") as opened:
+        demo = subprocess.Popen(
+            [*COMMAND, "--data-dir", str(tmp_path / "data")],
+            stdout=opened,
+            stderr=subprocess.STDOUT,
+            env=environment(running, tmp_path),
+        )
+
+    def said() -> str:
+        return output.read_text(errors="replace")
+
+    try:
+        wait_for(
+            lambda: "It goes on serving" in said() or demo.poll() is not None,
+            "the second version",
+            units=60,
+        )
+        assert demo.poll() is None, said()
+        assert "All 2 nodes run the second version." in said()
+        assert f"{running.kind}://" in said()
+        assert "mosquitto: image eclipse-mosquitto:2.0.22, port " in said()
+        assert "this machine" in said()
+        shown = {one["Labels"]["edgesync.app"]: one["State"] for one in containers(running)}
+        assert shown == {"mosquitto": "running", "telegraf": "running"}
+        for word in ("Dashboard  http://127.0.0.1:", "sign in with the token ", "edgesync login "):
+            assert word in said()
+    finally:
+        demo.send_signal(signal.SIGTERM)
+        demo.wait(60 * UNIT)
+    assert containers(running) == []
+    assert not (tmp_path / "data" / "agent").exists()
+
+
+@pytest.mark.parametrize("kind", [pytest.param("docker", marks=NEEDS_DOCKER)])
+def test_simulated_leaves_the_engine_alone(
+    kind: str, engines: dict[str, RunningEngine], tmp_path: Path
+) -> None:
+    running = engines[kind]
+    done = ended(running, tmp_path, "--simulated")
+    assert "2 simulated nodes: no app runs on this machine." in done
+    assert containers(running) == []
+
+
+@pytest.mark.parametrize("kind", [pytest.param("docker", marks=NEEDS_DOCKER)])
+def test_where_images_cannot_be_had_it_goes_on_with_simulated_nodes(
+    kind: str, engines: dict[str, RunningEngine], tmp_path: Path
+) -> None:
+    running = engines[kind]
+    for image in (BROKER, METRICS):
+        running.engine.call("DELETE", f"/images/{image}", allow=(404,))
+    done = ended(running, tmp_path)
+    assert "the demo goes on with simulated nodes" in done
+    assert "cannot pull" in done
+    assert "All 1 nodes run the second version." in done
+    assert containers(running) == []
+
+
+def ended(running: RunningEngine, folder: Path, *words: str) -> str:
+    """What a demo prints that ends once all nodes run the second version."""
+    done = subprocess.run(
+        [*COMMAND, "--exit-when-converged", *words],
+        env=environment(running, folder),
+        capture_output=True,
+        text=True,
+        timeout=50 * UNIT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return " ".join(done.stdout.split())
