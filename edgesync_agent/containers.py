@@ -47,6 +47,7 @@ STATES = {
     "stopped": EXITED,
     "dead": EXITED,
 }
+LOG_BEAT = 1.0  # seconds after which who follows a log is given a chance to end
 CHANGE_SECONDS = 60.0  # for an engine to create, start or remove a container
 OUTPUT_LIMIT = 65536  # bytes of a check's output that are read
 FILE_TYPES = {
@@ -162,7 +163,9 @@ class Containers:
             query["since"] = int(since)
         total = follow or CHANGE_SECONDS
         path = f"/containers/{instance.key}/logs"
-        yield from demultiplexed(self.engine.stream("GET", path, query=query, total=total))
+        beat = LOG_BEAT if follow else 0.0
+        pieces = self.engine.stream("GET", path, query=query, total=total, beat=beat)
+        yield from demultiplexed(pieces)
 
     def usage(self, instances: Sequence[Instance]) -> Mapping[str, InstanceUsage]:
         """CPU since the last call, and memory without the file cache."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import select
 import socket
 import time
 from pathlib import Path
@@ -160,9 +161,11 @@ class Engine:
         headers: Mapping[str, str] | None = None,
         seconds: float = PATIENCE,
         total: float = PATIENCE,
+        beat: float = 0.0,
     ) -> Iterator[bytes]:
         """What comes, in pieces; ends with the answer, or after *total* seconds.
 
+        With *beat* an empty piece comes after each so many seconds in which nothing else does.
         RuntimeFailure where nothing comes for *seconds*, other than at the end of *total*.
         """
         deadline = time.monotonic() + total
@@ -172,6 +175,9 @@ class Engine:
                 raise EngineRefusal(answer.status, _message(answer.read(LINE_LIMIT)))
             while time.monotonic() < deadline:
                 left = deadline - time.monotonic()
+                if beat and not _has_data(connection, answer, min(beat, left)):
+                    yield b""
+                    continue
                 if connection.sock is not None:
                     connection.sock.settimeout(max(min(seconds, left), 0.01))
                 piece = answer.read1(65536)
@@ -210,6 +216,20 @@ class Engine:
             raise RuntimeFailure(Reason.ENGINE, f"the engine does not answer: {error}") from error
 
 
+def _has_data(
+    connection: _UnixConnection, answer: http.client.HTTPResponse, seconds: float
+) -> bool:
+    """Whether a piece of *answer* can be read, now or within *seconds*."""
+    if connection.sock is None or answer.fp is None:
+        return True
+    connection.sock.settimeout(0)
+    buffered = answer.fp.peek(1)
+    # What ends a chunk (RFC 9112, 7.1) is in the buffer before the next one is on its way.
+    if buffered and buffered != b"\r\n":
+        return True
+    return bool(select.select([connection.sock], [], [], max(seconds, 0))[0])
+
+
 def json_lines(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
     """The JSON objects of a stream of lines; what is none is left out."""
     rest = b""
@@ -225,6 +245,8 @@ def demultiplexed(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """The output in a stream whose frames have a head: kind, 3 zeros, length (attach, logs)."""
     buffer = b""
     for piece in pieces:
+        if not piece:
+            yield b""
         buffer += piece
         while len(buffer) >= 8:
             length = int.from_bytes(buffer[4:8], "big")
