@@ -2,7 +2,7 @@
 
 The protocol class gives uvicorn's parser one request at a time, cut out by `cloud.http.framing`,
 looks at the clock of each stage a connection goes through, and writes answers no faster than they
-are read (docs/decisions/0025). The scope of each request says who is on the other side.
+are read (docs/decisions/0026). The scope of each request says who is on the other side.
 """
 
 import enum
