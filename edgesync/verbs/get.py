@@ -177,6 +177,10 @@ def _node(server: Server, target: Target) -> None:
     apps = server.call("GET", f"{target.url}/apps")["items"]
     report = server.call("GET", f"{target.url}/stats").get("report") or {}
     running = {one.get("name"): one for one in report.get("appstats") or ()}
+    core = report.get("core") or {}
+    agent = [str(core[key]) for key in ("binVersion", "gitRevision") if core.get(key)]
+    if agent:
+        click.echo(f"\nAgent: {printable(', '.join(agent))}")
     click.echo("\nApps:")
     rows = []
     for app in apps:

@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from cloud.core.report import Order, read_report
+from cloud.operations.reports import receive_report
 from tests.edgesync.conftest import Shell
 from tests.rest.conftest import CONFIG, NODE, SECRET, describe
 
@@ -62,6 +64,17 @@ async def test_lists_longer_than_a_page_are_whole(described: Shell) -> None:
     await described.world.client.call("POST", "/v1/register", batch)
     await described.world.client.call("POST", "/v1/register/b/generate", {"num": 1001})
     assert len(await described.lines("get", "records", "-o", "name")) == 1001
+
+
+async def test_the_description_of_a_node_names_its_agent(described: Shell) -> None:
+    world = described.world
+    core = {"binVersion": "edgesync-agent 2", "gitRevision": "9f2c01aa"}
+    report = read_report({"core": core, "apps": []}, Order())
+    await world.store.write(
+        lambda tx: receive_report(tx, "default.n1", report, "json", now=world.clock.now)
+    )
+    node = (await described.run("describe", "node/n1")).stdout
+    assert "Agent: edgesync-agent 2, 9f2c01aa\n" in node
 
 
 async def test_a_description_says_what_belongs_to_a_thing(described: Shell) -> None:
