@@ -200,8 +200,10 @@ def test_long_values_are_not_repeated_in_the_answer() -> None:
     assert field_refused(decode_json, b'{"type":"' + b"x" * 100_000 + b'"}', AppSpec) == "type"
 
 
-def test_the_last_of_two_equal_keys_counts() -> None:
-    assert decode_json(b'{"description":"a","description":"b"}', NodeSpec).description == "b"
+def test_a_member_that_is_there_twice_is_refused_by_its_path() -> None:
+    with pytest.raises(Invalid) as refused:
+        decode_json(b'{"labels":{"a":"1","a":"2"}}', NodeSpec)
+    assert refused.value.field == "labels.a"
 
 
 @given(st.integers(2, 2 * DEPTH_LIMIT))
