@@ -19,6 +19,7 @@ from edgesync_agent.commands import Commands, Send, UpdateOffered
 from edgesync_agent.errors import Lost, Trouble
 from edgesync_agent.files import write_private
 from edgesync_agent.https import learn_time
+from edgesync_agent.kernel import reap_children
 from edgesync_agent.link import Link
 from edgesync_agent.machine import Usage, facts
 from edgesync_agent.node import Node
@@ -37,6 +38,7 @@ PATIENCE = 30.0  # seconds that `wait` and `stop` have
 
 def run(home: Path) -> None:
     """Be the node of *home* until SIGTERM; Trouble if there is none, or if it runs already."""
+    reap_children()
     log = AgentLog()
     identity = read_identity(home)
     signal.signal(signal.SIGTERM, lambda _number, _frame: _end(log))

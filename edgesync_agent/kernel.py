@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Iterator, NamedTuple
@@ -53,6 +54,16 @@ def environment_of(number: int) -> dict[str, str]:
         return {}
     pairs = (entry.partition("=") for entry in data.decode(errors="replace").split("\0"))
     return {name: value for name, sign, value in pairs if sign}
+
+
+def reap_children() -> None:
+    """Wait for children that have ended; those of the agent before this one, in its process.
+
+    Call it before anything else is started: it takes the exit code of any child.
+    """
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def boot_id() -> str:

@@ -54,6 +54,22 @@ def until(is_true: Callable[[], Any], what: str) -> None:
         time.sleep(0.02)
 
 
+REAPER = """
+import os, sys
+from edgesync_agent.kernel import process_status, reap_children
+number = os.spawnv(os.P_NOWAIT, "/bin/true", ["true"])
+os.waitid(os.P_PID, number, os.WEXITED | os.WNOWAIT)
+assert process_status(number).state == "Z"
+reap_children()
+assert process_status(number) is None
+reap_children()
+"""
+
+
+def test_children_of_the_agent_before_are_waited_for() -> None:
+    assert subprocess.run([sys.executable, "-c", REAPER], check=False).returncode == 0
+
+
 class Files:
     """Volumes of apps as directories of their name."""
 

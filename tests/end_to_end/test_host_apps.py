@@ -1,7 +1,9 @@
 """Apps that are processes of the machine, from the API to the kernel, and their agent's life."""
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from edgesync_agent.kernel import environment_of, processes
 from edgesync_agent.shims import MARK
 from tests.end_to_end.conftest import kv, running_server, wait_for
 from tests.end_to_end.test_install_command import Machine, command_for, installed
+
+NOBODY = 65534
 
 SCRIPT = """#!/bin/sh
 trap 'exit 0' TERM
@@ -162,3 +166,34 @@ def test_what_the_owner_of_the_machine_refuses_does_not_run(
     assert marked(machine) == []
     policy.write_text("")
     wait_for(lambda: is_running(api), "the app to run, once it may")
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("setpriv") or not Path("/usr/bin/python3").exists(),
+    reason="needs root, to be another user, and setpriv and Python of the system",
+)
+def test_an_agent_needs_no_root(api: httpx.Client) -> None:
+    describe(api)
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        os.chmod(folder, 0o755)  # noqa: S103  # another user has to enter it
+        machine = Machine(Path(folder) / "machine")
+        (machine.tools / "python3").unlink()
+        (machine.tools / "python3").symlink_to("/usr/bin/python3")
+        for path in (machine.home.parent, machine.home, machine.tools):
+            os.chown(path, NOBODY, NOBODY)
+
+        def run(command: str) -> str:
+            whole = f"{shutil.which('setpriv')} --reuid={NOBODY} --regid={NOBODY} --clear-groups"
+            return installed(machine.run(f"exec {whole} sh -c '{command}'"))
+
+        agent = f"python3 {machine.state}/agent.pyz"
+        try:
+            run(command_for(api, "nodes/gate").replace("'", "'\\''"))
+            wait_for(lambda: is_running(api), "the app to run")
+            assert {os.stat(f"/proc/{number}").st_uid for number in marked(machine)} == {NOBODY}
+            assert "version 1 says hello" in log_of(api)
+            assert "talker" in run(f"{agent} status")
+        finally:
+            removed = run(f"{agent} uninstall")
+        assert "removed talker/main" in removed
+        assert marked(machine) == []
