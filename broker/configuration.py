@@ -1,6 +1,7 @@
 """Complete configurations for brokers that edgesync works with, made from the one access table.
 
-Pure: settings in, texts of files out. `edgesync broker config` writes them (docs/operations.md).
+Pure: settings in, texts of files out. `edgesync broker config` writes them
+(docs/operations/several-servers.md).
 """
 
 from collections.abc import Mapping

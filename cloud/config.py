@@ -1,7 +1,7 @@
 """Settings: from flags, then `EDGESYNC_*` in the environment, then a TOML file, then defaults.
 
-`Settings` is the one list: flags, variables, keys of the file and the table in docs/operations.md
-all follow from it. An unknown key is an error wherever it stands.
+`Settings` is the one list: flags, variables, keys of the file and the table in
+docs/operations/configure.md all follow from it. An unknown key is an error wherever it stands.
 """
 
 import ipaddress

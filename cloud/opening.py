@@ -1,7 +1,7 @@
 """What the settings choose between: the database, and the hub that nodes connect to.
 
 Embedded by default: SQLite and a hub in this process. PostgreSQL and a broker make this one of many
-servers that are all alike (docs/operations.md, "More than one server").
+servers that are all alike (docs/operations/several-servers.md).
 """
 
 import contextlib

@@ -90,7 +90,7 @@ def test_what_happened_is_told(families: Mapping[str, Metric]) -> None:
 def test_the_table_in_the_docs_has_every_metric_with_its_labels(
     families: Mapping[str, Metric],
 ) -> None:
-    page = (DOCS / "operations.md").read_text(encoding="utf-8")
+    page = (DOCS / "operations/monitor.md").read_text(encoding="utf-8")
     _, _, section = page.partition("\n## Metrics\n")
     section, _, _ = section.partition("\n## ")
     rows = re.findall(r"^\| `([a-z_]+)(?:\{([a-z_, ]+)\})?` \| (\w+) \|", section, flags=re.M)

@@ -230,7 +230,7 @@ async def test_after_ten_years_every_node_is_connected(tmp_path: Path) -> None:
         first = server.authority.intermediate
         for day in range(3650):
             server.now = BEGIN + day * DAY
-            if day == 2920:  # two years before the intermediate ends, as docs/operations.md says
+            if day == 2920:  # two years before the intermediate ends
                 rotate(server.folder, now=server.now, serial=x509.random_serial_number())
                 server.start()
             for node in nodes:

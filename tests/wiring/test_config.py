@@ -100,7 +100,7 @@ def test_lists_and_truth_are_read_from_the_environment() -> None:
 
 
 def test_every_setting_is_in_the_table_of_the_docs() -> None:
-    text = Path("docs/operations.md").read_text()
+    text = Path("docs/operations/configure.md").read_text()
     for setting in fields(Settings):
         assert re.search(rf"`EDGESYNC_{setting.name.upper()}`", text), setting.name
         assert f"`{setting.name}`" in text
