@@ -315,11 +315,11 @@ class NodeConnection(asyncio.Protocol):
             return
         node_id, size = self.node_id, len(payload)
         ack = Ack(self._inbox, self, node_id, packet_id, size)
-        self._inbox.put(Inbound(node_id, channel, payload, ack))
+        is_room = self._inbox.put(Inbound(node_id, channel, payload, ack))
         if wait := self._inbox.budgets.charge(node_id, size):
             self._hold()
             self._wait(wait)
-        elif not self._inbox.may_read(node_id):
+        elif not is_room:
             self._park()
 
     def _channel_of(self, topic: bytes) -> Channel | None:

@@ -77,8 +77,8 @@ class Inbox:
             unstored.count < limits.max_unacked and unstored.bytes < limits.max_unacked_bytes
         )
 
-    def put(self, message: Inbound) -> None:
-        """Append *message*; its `ack` has to be an `Ack` of this inbox."""
+    def put(self, message: Inbound) -> bool:
+        """Append *message*, whose `ack` has to be an `Ack` of this inbox; as `may_read` then."""
         size = len(message.payload) + MESSAGE_BYTES
         unstored = self._unstored.get(message.node_id)
         if unstored is None:
@@ -92,6 +92,9 @@ class Inbox:
         limits = self._limits
         if len(self._queue) >= limits.max_queued or self.unstored_bytes >= limits.max_queued_bytes:
             self._is_full = True
+        return not self._is_full and (
+            unstored.count < limits.max_unacked and unstored.bytes < limits.max_unacked_bytes
+        )
 
     def acked(self, node_id: str, payload_bytes: int) -> None:
         """Count one message less: it is stored, or was refused."""

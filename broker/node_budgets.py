@@ -31,8 +31,8 @@ class NodeBudgets:
     def __init__(
         self, messages: int, bytes_: int, *, timer: Callable[[], float] = time.monotonic
     ) -> None:
-        self._messages = float(messages or 0)
-        self._bytes = float(bytes_ or 0)
+        self._messages = float(messages)
+        self._bytes = float(bytes_)
         self._timer = timer
         self._buckets: OrderedDict[str, _Buckets] = OrderedDict()
 
@@ -53,25 +53,26 @@ class NodeBudgets:
 
     def _filled(self, node_id: str) -> _Buckets:
         now = self._timer()
-        most_messages = self._messages * MESSAGES_SECONDS
-        most_bytes = self._bytes * BYTES_SECONDS
         found = self._buckets.get(node_id)
         if found is None:
-            found = self._buckets[node_id] = _Buckets(most_messages, most_bytes, now)
+            most_messages = self._messages * MESSAGES_SECONDS
+            found = _Buckets(most_messages, self._bytes * BYTES_SECONDS, now)
+            self._buckets[node_id] = found
             if len(self._buckets) > NODES:
                 self._buckets.popitem(last=False)
             return found
         self._buckets.move_to_end(node_id)
         passed, found.since = now - found.since, now
-        found.messages = min(most_messages, found.messages + passed * self._messages)
-        found.bytes = min(most_bytes, found.bytes + passed * self._bytes)
+        messages, size = self._messages, self._bytes
+        found.messages = min(messages * MESSAGES_SECONDS, found.messages + passed * messages)
+        found.bytes = min(size * BYTES_SECONDS, found.bytes + passed * size)
         return found
 
     def _wait(self, found: _Buckets) -> float:
         """A message may be taken as long as there is a whole token for it, and any of bytes."""
-        waits = [0.0]
-        if self._messages:
-            waits.append((1 - found.messages) / self._messages)
-        if self._bytes:
-            waits.append(-found.bytes / self._bytes)
-        return max(waits)
+        wait = 0.0
+        if self._messages and found.messages < 1:
+            wait = (1 - found.messages) / self._messages
+        if self._bytes and found.bytes < 0:
+            wait = max(wait, -found.bytes / self._bytes)
+        return wait
