@@ -17,7 +17,7 @@ from cloud.core.objects import Presign, cannot_sign
 from cloud.core.report import check_counts, read_interval, read_order, read_report, read_usage
 from cloud.core.usage import USUAL_STEP
 from cloud.errors import CloudError, Invalid, Unavailable
-from cloud.link.measures import Measures, contained
+from cloud.link.measures import Measures
 from cloud.link.renewal import Renew, cannot_renew
 from cloud.link.wire import Meta, desire_answer, report_answer
 from cloud.operations.commands import receive_answer
@@ -206,14 +206,19 @@ class Exchange:
 
     def _count(self, settled: Sequence[Question]) -> None:
         for question in settled:
-            with contained(self.measures, "exchange", question.node_id):
-                if question.ended is not None:
-                    self.measures.ended(question.ended)
-                if question.channel is Channel.COMMAND_RESPONSE:
-                    self._on_answered(question.node_id)
-                if question.channel is Channel.RENEW:
-                    outcome = question.outcome
-                    self.measures.renewed(outcome if isinstance(outcome, CloudError) else None)
+            try:
+                self._count_one(question)
+            except Exception:  # noqa: BLE001  # logged as this message's failure
+                self.measures.log_failure("exchange", question.node_id)
+
+    def _count_one(self, question: Question) -> None:
+        if question.ended is not None:
+            self.measures.ended(question.ended)
+        if question.channel is Channel.COMMAND_RESPONSE:
+            self._on_answered(question.node_id)
+        if question.channel is Channel.RENEW:
+            outcome = question.outcome
+            self.measures.renewed(outcome if isinstance(outcome, CloudError) else None)
 
     async def _carry_out_waiting(self, group: Sequence[Question]) -> None:
         try:

@@ -106,7 +106,13 @@ class Inbox:
     async def handle(self, group: Sequence[Inbound]) -> None:
         """Store what *group* says, then acknowledge and answer each message."""
         now = self._exchange.clock()
-        received = [await self._read(inbound, now) for inbound in group]
+        received = [
+            # A long one on a thread: others are served meanwhile.
+            await asyncio.to_thread(self._read, inbound, now)
+            if len(inbound.payload) >= LONG_BYTES and inbound.channel is not Channel.RENEW
+            else self._read(inbound, now)
+            for inbound in group
+        ]
         waiting: Sequence[_Received] = received
         while waiting:
             await self._carry_out([each.question for each in waiting if each.question])
@@ -120,35 +126,36 @@ class Inbox:
 
     def _answer(self, received: _Received, now: datetime) -> None:
         """Acknowledge and answer a message that is settled; what fails is this message's alone."""
-        inbound = received.inbound
-        with contained(self._measures, "inbox", inbound.node_id):
-            inbound.ack()
-        self.counts[inbound.channel.value] += 1
-        payload: bytes | None = None
+        inbound, node_id = received.inbound, received.inbound.node_id
         try:
-            answer = received.answer(now)
-            payload = encode_message(answer, received.encoding) if answer is not None else None
-        except Exception:
-            logger.exception("the answer to a message of %s failed", inbound.node_id)
-            self._measures.failed("inbox")
-            received.error, received.question = Failed(), None
-            payload = encode_message(error_for(received.error, now, meta={}), received.encoding)
-        with contained(self._measures, "inbox", inbound.node_id):
-            if payload is not None:
+            inbound.ack()
+        except Exception:  # noqa: BLE001  # logged as this message's failure
+            self._measures.log_failure("inbox", node_id)
+        self.counts[inbound.channel.value] += 1
+        try:
+            if (payload := self._payload(received, now)) is not None:
                 channel = _ANSWERED_ON.get(inbound.channel, Channel.DELTA)
-                self._hub.push(inbound.node_id, channel, payload)
-        with contained(self._measures, "inbox", inbound.node_id):
-            self._on_heard(inbound.node_id)
+                self._hub.push(node_id, channel, payload)
+        except Exception:  # noqa: BLE001  # logged as this message's failure
+            self._measures.log_failure("inbox", node_id)
+        try:
+            self._on_heard(node_id)
+        except Exception:  # noqa: BLE001  # logged as this message's failure
+            self._measures.log_failure("inbox", node_id)
         if received.question is not None:
             received.question.release()
 
-    async def _read(self, inbound: Inbound, now: datetime) -> _Received:
-        """Read one message, on a thread if it is long: others are served meanwhile."""
-        if len(inbound.payload) < LONG_BYTES or inbound.channel is Channel.RENEW:
-            return self._read_now(inbound, now)
-        return await asyncio.to_thread(self._read_now, inbound, now)
+    def _payload(self, received: _Received, now: datetime) -> bytes | None:
+        """The answer as bytes; an error where it cannot be written."""
+        try:
+            answer = received.answer(now)
+            return encode_message(answer, received.encoding) if answer is not None else None
+        except Exception:  # noqa: BLE001  # logged as this message's failure
+            self._measures.log_failure("inbox", received.inbound.node_id)
+        received.error, received.question = Failed(), None
+        return encode_message(error_for(received.error, now, meta={}), received.encoding)
 
-    def _read_now(self, inbound: Inbound, now: datetime) -> _Received:
+    def _read(self, inbound: Inbound, now: datetime) -> _Received:
         received = _Received(inbound)
         try:
             received.encoding = encoding_of(inbound.payload)
@@ -163,7 +170,7 @@ class Inbox:
             received.error, received.was_read = Invalid("", error.reason), False
         except CloudError as error:
             received.error = error
-        except Exception:
+        except Exception:  # logged as this message's failure
             logger.exception("reading a message of %s failed", inbound.node_id)
             received.error = Failed()
         return received
@@ -177,9 +184,8 @@ class Inbox:
                 logger.warning("cannot store messages, trying again: %s", error.reason)
                 await self._pause(RETRY_SECONDS)
                 continue
-            except Exception:
-                logger.exception("a group of messages failed")
-                self._measures.failed("inbox")
+            except Exception:  # noqa: BLE001  # logged as this message's failure
+                self._measures.log_failure("inbox", "several nodes")
                 for question in questions:
                     if not question.is_done:
                         question.settle(Failed())

@@ -6,6 +6,7 @@ node. Both links, the pusher and the activation port share one of these.
 
 import contextlib
 import logging
+import sys
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
@@ -140,8 +141,9 @@ class Measures:
         finally:
             self._messages.labels("https", channel.value, outcome).inc()
 
-    def failed(self, place: str) -> None:
-        """Note that the server failed at one message, at one of `FAILURE_PLACES`."""
+    def log_failure(self, place: str, node_id: str) -> None:
+        """Log and count the exception that is being handled, at one of `FAILURE_PLACES`."""
+        logger.error("%s: a message of %s failed", place, node_id, exc_info=sys.exc_info())
         self._failures.labels(place).inc()
 
     def pushed(self, outcome: str, count: int = 1) -> None:
@@ -182,9 +184,8 @@ def contained(measures: Measures, place: str, node_id: str) -> Iterator[None]:
         yield
     except Unavailable:
         raise
-    except Exception:
-        logger.exception("%s: a message of %s failed", place, node_id)
-        measures.failed(place)
+    except Exception:  # noqa: BLE001  # it is logged
+        measures.log_failure(place, node_id)
 
 
 @contextlib.contextmanager

@@ -114,10 +114,9 @@ class Pusher:
                 )
         except Unavailable:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001  # logged as this message's failure
             if len(nodes) == 1:
-                logger.exception("computing what to push to %s failed", node_id(*nodes[0]))
-                self._measures.failed("pusher")
+                self._measures.log_failure("pusher", node_id(*nodes[0]))
                 return []
             alone = [await self._pushes_for([node], now) for node in nodes]
             return [push for pushes in alone for push in pushes]
