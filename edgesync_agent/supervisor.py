@@ -52,7 +52,7 @@ from edgesync_agent.volumes import Volumes
 
 INTERVAL = 5.0  # seconds from look to look where nothing happens
 BUSY_INTERVAL = 0.5  # while a version is on its way
-PASSES = 25  # looks in a row, as long as steps were taken
+APPS_AT_ONCE = 4  # whose steps are being taken
 LOG_LINES, LOG_LIMIT = 20, 4000  # lines and characters of what failed, in the report
 
 Refuse = Callable[[AppDefinition], str]
@@ -67,6 +67,8 @@ class _App:
         self.attempts: Mapping[Slot, Attempts] = {}
         self.phase, self.since = "", 0.0
         self.entry: dict[str, Any] = {}  # of the report; empty: none
+        self.is_busy = False  # whether steps are being taken
+        self.changed_at = -1.0  # when the last of them was
         self.drift: dict[str, str] = {}  # the last instance that was gone, for the report
 
 
@@ -103,6 +105,8 @@ class Supervisor:
         self.interval = interval  # seconds from look to look where nothing happens
         self.clock = clock
         self.restarts: queue.SimpleQueue[str] = queue.SimpleQueue()  # asked for by operators
+        self.observed_at = 0.0  # when the last look at the runtimes began
+        self.hands = threading.Semaphore(APPS_AT_ONCE)
         self.woken = threading.Event()
         self.is_ended = False
         # None until the server has said, now or before an earlier start.
@@ -187,9 +191,7 @@ class Supervisor:
         self._remember(name, app, memory)
         app.attempts = {}
         self.fetcher.forget(name)
-        for one in reversed(live):
-            if one.state == RUNNING:
-                self._obey_step(name, app, Stop(one))
+        self._begin(name, app, [Stop(one) for one in reversed(live) if one.state == RUNNING])
 
     # one look
 
@@ -204,18 +206,21 @@ class Supervisor:
             self.woken.clear()
 
     def look(self) -> float:
-        """Look and take steps until there is nothing to do; seconds until the next look."""
+        """Look at everything and begin what is to be done; seconds until the next look.
+
+        Steps are taken in threads: one app that ends slowly holds up no other.
+        """
+        self.observed_at = self.clock()
+        self.runtimes.observe(self._definition)
+        for _ in range(self.restarts.qsize()):
+            name = self.restarts.get()
+            if name in self.apps and self.apps[name].is_busy:
+                self.restarts.put(name)
+            else:
+                self._restart(name)
         wakes = [self.interval]
-        for _ in range(PASSES):
-            self.runtimes.observe(self._definition)
-            while not self.restarts.empty():
-                self._restart(self.restarts.get())
-                self.runtimes.observe(self._definition)
-            wakes, took = [self.interval], False
-            for name in self._names():
-                took = self._tend(name, wakes) or took
-            if not took:
-                break
+        for name in self._names():
+            self._tend(name, wakes)
         self.runtimes.measure()
         return max(min(wakes), 0.05)
 
@@ -238,49 +243,42 @@ class Supervisor:
                 return app if instance.slot.service in names else None
         return None
 
-    def _tend(self, name: str, wakes: list[float]) -> bool:
-        """Take the next steps of one app; whether there were any."""
-        app = self.apps.setdefault(name, _App(self.releases.memory(name)))
+    def _tend(self, name: str, wakes: list[float]) -> None:
+        """Begin the next steps of one app, unless some are being taken."""
+        app = self.apps.get(name)
+        if app is None:
+            app = self.apps[name] = _App(self.releases.memory(name))
+        if app.is_busy or app.changed_at >= self.observed_at:
+            wakes.append(BUSY_INTERVAL)  # what was seen of it is older than what was done
+            return
         wanted = self._wanted(name, app)
         version = (self.desired or {}).get(name, "")
         if wanted.app is None and version:
             found = wanted.refusal and without_instances(name, version, wanted.refusal)
             self._report(app, found or {})
-            return False
+            return
         mode = wanted.app.mode if wanted.app else self.runtimes.mode_of(name)
         runtime = self.runtimes.found.get(mode)
         if runtime is None and (wanted.app or self.runtimes.instances_of(name)):
             failure = Failure(version, Reason.NO_RUNTIME, self.runtimes.why_absent(mode))
             self._report(app, without_instances(name, version, failure, PENDING_STATUS))
-            return False
+            return
         situation = self._situation(name, app, wanted.app)
         plan = reconcile(situation)
         self._accept(name, app, plan)
         if plan.memory is not None:
             plan = replace(plan, memory=app.memory)
-        if plan.memory is not None:
             entry = app_status(situation, plan, self.runtimes.used)
             if wanted.refusal is not None:
                 refused = without_instances(name, version, wanted.refusal)
-                kept = {"instances": entry["instances"], "running": plan.memory.live}
+                kept = {"instances": entry["instances"], "running": app.memory.live}
                 entry = {**refused, **kept}
             self._report(app, entry)
         is_on_its_way = not plan.phase.startswith(STEADY)
         wakes.append(BUSY_INTERVAL if is_on_its_way else self.interval)
         if plan.wake is not None:
             wakes.append(plan.wake - situation.now)
-        return self._obey(name, app, plan, wakes)
-
-    def _obey(self, name: str, app: _App, plan: Plan, wakes: list[float]) -> bool:
-        for step in plan.steps:
-            if not self._obey_step(name, app, step):
-                wakes.append(BUSY_INTERVAL)
-                return False
-        if plan.memory is None:
-            del self.apps[name]
-            self.changed()
-            return False
-        return any(not isinstance(step, Fetch) for step in plan.steps)
+        self._begin(name, app, plan.steps, is_last=plan.memory is None)
 
     def _wanted(self, name: str, app: _App) -> _Wanted:
         """The desired version; the live one while that is not here, or is refused."""
@@ -389,6 +387,47 @@ class Supervisor:
             self.changed()
 
     # steps
+
+    def _begin(self, name: str, app: _App, steps: Sequence[Step], *, is_last: bool = False) -> None:
+        """Have steps taken in a thread; with the last ones the app is forgotten."""
+        if steps:
+            app.is_busy = True
+            arguments = (name, app, steps, is_last)
+            threading.Thread(target=self._obey, args=arguments, daemon=True).start()
+
+    def _obey(self, name: str, app: _App, steps: Sequence[Step], is_last: bool) -> None:  # noqa: FBT001
+        try:
+            with self.hands:
+                is_done = self._end_together(name, app, steps)
+                rest = [step for step in steps if not isinstance(step, Stop)]
+                for step in rest if is_done else ():
+                    is_done = is_done and self._obey_step(name, app, step)
+            if is_done and is_last:
+                self.apps.pop(name, None)
+                self.changed()
+        except Exception as error:  # noqa: BLE001  # the app has to be looked after again
+            self.note(f"app {name}: {error!r}")
+        finally:
+            app.changed_at = self.clock()
+            app.is_busy = False
+            self.woken.set()
+
+    def _end_together(self, name: str, app: _App, steps: Sequence[Step]) -> bool:
+        """End what is to be ended, all at a time: each may take until SIGKILL."""
+        results: list[bool] = []
+        threads = [
+            threading.Thread(
+                target=lambda step=step: results.append(self._obey_step(name, app, step)),
+                daemon=True,
+            )
+            for step in steps
+            if isinstance(step, Stop)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return len(results) == len(threads) and all(results)
 
     def _obey_step(self, name: str, app: _App, step: Step) -> bool:
         """Carry out one step; False where it failed, which is counted."""
