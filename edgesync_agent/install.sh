@@ -55,6 +55,14 @@ start_in_background() {
     say "to start it again: nohup python3 $agent run --home $home >> $home/agent.log 2>&1 &"
 }
 
+# A line of the unit for a variable of this shell that the agent reads, if it is set.
+unit_variable() {
+    case $2 in
+        *[!A-Za-z0-9:/._-]*) fail "a service needs $1 without special characters: $2" ;;
+        ?*) printf 'Environment=%s=%s\n' "$1" "$2" ;;
+    esac
+}
+
 # Apps that are processes of the host run in this unit: they outlive the agent (KillMode), have
 # groups of their own (Delegate), and may write where their owner may.
 write_unit() {
@@ -73,6 +81,7 @@ KillMode=process
 Delegate=yes
 UMask=0077
 NoNewPrivileges=yes
+$variables
 RestrictSUIDSGID=yes
 LockPersonality=yes
 END
@@ -98,6 +107,10 @@ start_as_service() {
     else
         units=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user target=default.target
     fi
+    variables=$(
+        unit_variable DOCKER_HOST "${DOCKER_HOST:-}"
+        unit_variable EDGESYNC_POLICY "${EDGESYNC_POLICY:-}"
+    )
     mkdir -p "$units"
     write_unit > "$units/edgesync-agent.service"
     systemctl "$scope" stop edgesync-agent.service 2> /dev/null || true

@@ -49,6 +49,10 @@ def remove_apps(finders: Mapping[str, FindRuntime]) -> Iterator[str]:
                 runtime.forget(app)
             except RuntimeFailure as error:
                 yield f"cannot remove what is left of {app}: {error}"
+        try:
+            runtime.prune(())
+        except RuntimeFailure as error:
+            yield f"cannot remove what was fetched: {error}"
 
 
 def remove_unit(home: Path) -> Iterator[str]:

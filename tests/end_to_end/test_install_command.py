@@ -289,7 +289,8 @@ def test_where_systemd_runs_the_agent_becomes_a_hardened_unit(
     machine.put("systemctl", SYSTEMCTL)
     machine.put("id", "echo 1000")
     api.post("/v1/nodes", json={"name": "gate"})
-    said = installed(machine.run(command_for(api, "nodes/gate")))
+    variables = {"DOCKER_HOST": "unix:///run/none.sock"}
+    said = installed(machine.run(command_for(api, "nodes/gate"), **variables))
     assert "systemctl --user disable --now edgesync-agent" in said
     asked = (machine.home / "systemctl.log").read_text().splitlines()
     assert asked[0] == "--user show-environment"
@@ -299,9 +300,13 @@ def test_where_systemd_runs_the_agent_becomes_a_hardened_unit(
     lines = unit.read_text().splitlines()
     line = f"ExecStart={machine.tools}/python3 {program} run --home {machine.state}"
     assert line in lines
+    assert "Environment=DOCKER_HOST=unix:///run/none.sock" in lines
     assert {"KillMode=process", "Delegate=yes", "NoNewPrivileges=yes"} <= set(lines)
     assert "ProtectSystem=full" not in lines, "a user's systemd cannot keep that"
     wait_for(is_ready(api, "gate"), "the node to be ready")
+    refused = machine.run(command_for(api, "nodes/gate"), EDGESYNC_POLICY="/etc/my policy.toml")
+    assert refused.returncode != 0
+    assert "EDGESYNC_POLICY without special characters" in refused.stderr
     removed = installed(machine.agent("uninstall"))
     assert f"removed the unit {unit}" in removed
     assert not unit.exists()
@@ -316,9 +321,11 @@ def test_where_systemd_runs_the_agent_becomes_a_hardened_unit(
 def test_systemd_accepts_the_unit(tmp_path: Path, scope: str) -> None:
     script = (files("edgesync_agent") / "install.sh").read_text()
     function = script[script.index("write_unit() {") : script.index("start_as_service() {")]
-    setting = f"scope={scope} agent=/bin/true home=/tmp target=multi-user.target"
+    setting = f"scope={scope} agent=/bin/true home=/tmp target=multi-user.target variables="
     made = subprocess.run(
-        ["sh", "-c", f"{setting}\n{function}\nwrite_unit"], capture_output=True, text=True
+        ["sh", "-c", f"{setting}\n{function}\nwrite_unit"],
+        capture_output=True,
+        text=True,
     )
     unit = tmp_path / "edgesync-agent.service"
     unit.write_text(made.stdout)
