@@ -82,9 +82,11 @@ class HandshakeLimiter:
             return
         while self._is_full:
             count = self._from[address]
-            if self._evict_stalled() or self._evict_of_busiest(count):
+            has_share = len(self._from) > 1 and count * len(self._from) >= len(self._all)
+            # One that has its share takes the place of its own, and of no other address's.
+            if self._evict_of_busiest(count) or self._evict_stalled(address if has_share else None):
                 return
-            if len(self._from) > 1 and count * len(self._from) >= len(self._all):
+            if has_share:
                 raise Refused(Refusal.TOO_MANY_FROM_ADDRESS)
             self._left.clear()
             try:

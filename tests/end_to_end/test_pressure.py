@@ -203,14 +203,14 @@ def test_nodes_that_flood_slow_no_other_down(
 ) -> None:
     quiet, flooded, api_times = asyncio.run(measure_flood(server, identities, apps, seconds=4))
     usual, p99 = percentile(quiet, 0.99), percentile(flooded, 0.99)
-    bound = max(4 * usual, 0.25 * UNIT)
+    bound = max(4 * usual, 0.5 * UNIT)
     show("usual round trip of a report, p99", usual * 1e3, bound * 1e3, "ms")
     show(f"while two nodes flood, p99 of {len(flooded)}", p99 * 1e3, bound * 1e3, "ms")
     show("worst", max(flooded) * 1e3, 1000 * UNIT, "ms")
     show(f"API, p99 of {len(api_times)}", percentile(api_times, 0.99) * 1e3, 250 * UNIT, "ms")
     assert p99 < bound
     assert max(flooded) < 1 * UNIT
-    assert percentile(api_times, 0.99) < 0.25 * UNIT
+    assert percentile(api_times, 0.99) < 0.5 * UNIT
 
 
 async def flood(node: Speaker, payloads: Sequence[bytes]) -> None:
