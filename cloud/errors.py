@@ -40,13 +40,18 @@ class CloudError(Exception):
 
 
 class Invalid(CloudError):
-    """Bad input: *field* is the path of what is wrong ("" for the whole), *reason* says why."""
+    """Bad input: *field* is the path of what is wrong ("" for the whole), *reason* says why.
+
+    *line* and *column* say where it stands in a body of YAML, counted from 1; 0 where unknown.
+    """
 
     code = "RequestParamInvalid"
 
-    def __init__(self, field: str, reason: str) -> None:
+    def __init__(self, field: str, reason: str, *, line: int = 0, column: int = 0) -> None:
         self.field = field
         self.reason = reason
+        self.line = line
+        self.column = column
         detail = f"{field}: {reason}" if field else reason
         super().__init__(f"The request parameter is invalid. ({detail})")
 
@@ -146,13 +151,17 @@ class Forbidden(CloudError):
 
 
 class NotFound(CloudError):
-    """Nothing of that *kind* and *name* is there for this caller."""
+    """Nothing of that *kind* and *name* is there for this caller.
+
+    *field* is the path in the body that names it, "" where something else does.
+    """
 
     code = "ResourceNotFound"
 
-    def __init__(self, kind: str, name: str) -> None:
+    def __init__(self, kind: str, name: str, *, field: str = "") -> None:
         self.kind = kind
         self.name = name
+        self.field = field
         super().__init__(f"The ({kind}) resource ({name}) is not found.")
 
 

@@ -34,12 +34,16 @@ NAMESPACE_HEADER = "X-Edgesync-Namespace"
 
 
 class Refused(click.ClickException):
-    """The server says no, in its own words; *status* is that of HTTP, *code* for programs."""
+    """The server says no, in its own words; *status* is that of HTTP, *code* for programs.
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    *field* is the path of what is wrong in the request, empty where no single field is.
+    """
+
+    def __init__(self, status: int, code: str, message: str, *, field: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.field = field
 
     def format_message(self) -> str:
         """The server's words, and what to do next where that is known."""
@@ -174,7 +178,8 @@ class Server:
             return Answer(content, answer.headers.get("etag", ""))
         said = content if isinstance(content, dict) else {}
         message = str(said.get("message", answer.text))
-        raise Refused(answer.status_code, str(said.get("code", "")), message)
+        code, field = str(said.get("code", "")), str(said.get("field", ""))
+        raise Refused(answer.status_code, code, message, field=field)
 
     def _lost(self, error: httpx.HTTPError) -> Lost:
         return Lost(f"{self.url}: {error}\n{hint_for_lost(error)}".rstrip())

@@ -68,7 +68,7 @@ class Rehearsal:
     def _awaits(self, kind: str, where: str, body: Json, refusal: Refused) -> bool:
         """Whether all that the server lacks for this would have been made before."""
         if kind == "apps":
-            return "(runtime)" not in refusal.message and self._has_all(body)
+            return not refusal.field.endswith(".runtime") and self._has_all(body)
         batch = where.split("/")[-2] if kind == "records" else ""
         if ("batches", batch) not in self._made:
             return False

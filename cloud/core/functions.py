@@ -59,7 +59,11 @@ def _with_functions(name: str, spec: AppSpec, runtimes: Mapping[str, str]) -> Ap
         if not isinstance(service.function_config, FunctionConfig):
             raise Invalid(f"{field}.functionConfig", "a service of a function application needs it")
         code, config = _volumes(field, name, service.name, service.function_config)
-        services.append(_completed(service, service.function_config, code, config, runtimes))
+        image = runtimes.get(service.function_config.runtime)
+        if image is None:
+            runtime = service.function_config.runtime[:_SHOWN_LIMIT]
+            raise NotFound("runtime", runtime, field=f"{field}.functionConfig.runtime")
+        services.append(_completed(service, image, code, config))
         volumes |= {code.name: code, config.name: config}
     return msgspec.structs.replace(spec, services=tuple(services), volumes=tuple(volumes.values()))
 
@@ -102,16 +106,7 @@ def _volumes(
     )
 
 
-def _completed(
-    service: Service,
-    functions: FunctionConfig,
-    code: Volume,
-    config: Volume,
-    runtimes: Mapping[str, str],
-) -> Service:
-    image = runtimes.get(functions.runtime)
-    if image is None:
-        raise NotFound("runtime", functions.runtime[:_SHOWN_LIMIT])
+def _completed(service: Service, image: str, code: Volume, config: Volume) -> Service:
     mounts = [mount for mount in service.volume_mounts if not _is_added(mount.name)]
     for volume, path in ((code, CODE_PATH), (config, CONFIG_PATH)):
         mounts.append(VolumeMount(volume.name, path, read_only=True, immutable=True))

@@ -1,5 +1,7 @@
 """Errors as answers: `{"code", "message", "request-id"}` and a status.
 
+Where it is known what in the request is wrong `field` has its path; `line` and `column` say where
+that stands in a body of YAML.
 Who asks for `application/problem+json` gets the same as a problem (RFC 9457).
 """
 
@@ -35,7 +37,7 @@ from cloud.errors import (
 from cloud.http.answers import MERGE_PATCH, PROBLEM, json_response
 from cloud.http.negotiation import prefers_problem
 
-Said = Mapping[str, str]
+Said = Mapping[str, str | int]
 """What every error of a server says: its `request-id`, perhaps also the `time`."""
 
 STATUSES: Mapping[type[CloudError], int] = {
@@ -75,7 +77,8 @@ def status_of(error: CloudError) -> int:
 
 def error_response(error: CloudError, said: Said, headers: Headers) -> Response:
     """Answer that says what was wrong, in the form that the request's *headers* ask for."""
-    response = _response(status_of(error), error.code, str(error), said, headers)
+    members = {**_place_of(error), **said}
+    response = _response(status_of(error), error.code, str(error), members, headers)
     if isinstance(error, TooManyRequests):
         # Whole seconds (RFC 9110, section 10.2.3), and never too early.
         response.headers["Retry-After"] = str(math.ceil(error.wait))
@@ -96,6 +99,16 @@ def bad_request_response(status: int, reason: str, said: Said, headers: Headers)
 def unknown_error_response(said: Said, headers: Headers) -> Response:
     """Answer when the server itself is at fault; the reason is in its log, by request id."""
     return _response(500, CloudError.code, "The server could not do this.", said, headers)
+
+
+def _place_of(error: CloudError) -> Mapping[str, str | int]:
+    """Members that say what in the request is wrong, as far as that is known."""
+    known = {
+        "field": getattr(error, "field", ""),
+        "line": getattr(error, "line", 0),
+        "column": getattr(error, "column", 0),
+    }
+    return {name: value for name, value in known.items() if value}
 
 
 def _response(status: int, code: str, message: str, said: Said, headers: Headers) -> Response:

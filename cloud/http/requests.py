@@ -15,7 +15,7 @@ from cloud.core.decoding import convert, decode_json
 from cloud.core.times import time_text
 from cloud.errors import Invalid, TooLarge
 from cloud.http.addresses import Network, caller_key, client_address
-from cloud.http.yaml_text import MEDIA_TYPES, decode_yaml
+from cloud.http.yaml_text import MEDIA_TYPES, decode_yaml, place_in_yaml
 
 BODY_LIMIT = 8 * 1024 * 1024
 """Bytes in a request's body, unless a handler says otherwise."""
@@ -30,6 +30,7 @@ REQUEST_ID_HEADER = "x-bce-request-id"
 
 _SCOPE_KEY = "edgesync.request_id"
 _SAID_KEY = "edgesync.said"
+_YAML_KEY = "edgesync.yaml"
 _ADDRESS_KEY = "edgesync.address"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
 
@@ -109,11 +110,22 @@ async def read_object(request: Request) -> dict[str, Any]:
     """Body of the request, an object in JSON, or in YAML where Content-Type says so."""
     body = await read_body(request)
     if media_type_of(request) in MEDIA_TYPES:
+        request.scope[_YAML_KEY] = body
         # Reading YAML takes long; others are answered meanwhile.
         return convert(await asyncio.to_thread(decode_yaml, body), dict[str, Any])
     if len(body) <= _AT_ONCE:
         return decode_json(body, dict[str, Any])
     return await asyncio.to_thread(decode_json, body, dict[str, Any])
+
+
+async def locate(request: Request, error: Invalid) -> None:
+    """Set line and column of what *error* is about, where *request* has a body in YAML."""
+    body: bytes | None = request.scope.get(_YAML_KEY)
+    if body is None or error.line or not error.field:
+        return
+    place = await asyncio.to_thread(place_in_yaml, body, error.field)
+    if place is not None:
+        error.line, error.column = place
 
 
 def check_query(request: Request, known: Sequence[str]) -> None:

@@ -30,6 +30,7 @@ _WORDS = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_INDEX = re.compile(r"\[([0-9]{1,9})\]")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _OTHER_BASE = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -59,6 +60,36 @@ def encode_yaml(value: Any) -> bytes:
         plain, Dumper=_Writer, sort_keys=False, allow_unicode=True, encoding="utf-8", width=100
     )
     return text
+
+
+def place_in_yaml(body: bytes, field: str) -> tuple[int, int] | None:
+    """Line and column, from 1, of the *field* of a *body* that `decode_yaml` has read.
+
+    Of a field that is missing those of the nearest one around it; None where there is none.
+    """
+    node = yaml.compose(body, Loader=_Loader)
+    place = None
+    while field and (found := _inside(node, field)):
+        mark, node, field = found
+        place = mark.line + 1, mark.column + 1
+    return place
+
+
+def _inside(node: Any, field: str) -> tuple[Any, Any, str] | None:
+    """Mark and node of the first part of *field*, and the rest of it."""
+    if isinstance(node, yaml.SequenceNode):
+        index = _INDEX.match(field)
+        if index is None or int(index[1]) >= len(node.value):
+            return None
+        item = node.value[int(index[1])]
+        return item.start_mark, item, field[index.end() :].removeprefix(".")
+    if isinstance(node, yaml.MappingNode):
+        # Keys can have dots: the longest one that fits is meant.
+        for key, value in sorted(node.value, key=lambda pair: -len(pair[0].value)):
+            rest = field.removeprefix(key.value)
+            if field.startswith(key.value) and rest[:1] in ("", ".", "["):
+                return key.start_mark, value, rest.removeprefix(".")
+    return None
 
 
 def _counted(events: Iterable[Any]) -> Iterator[Any]:
@@ -176,5 +207,8 @@ _Writer.add_representer(str, _written_text)
 
 
 def _wrong(mark: Any, reason: str) -> Invalid:
-    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    return Invalid("", f"the body is not understood: {where}{reason}")
+    if mark is None:
+        return Invalid("", f"the body is not understood: {reason}")
+    line, column = mark.line + 1, mark.column + 1
+    where = f"line {line}, column {column}: "
+    return Invalid("", f"the body is not understood: {where}{reason}", line=line, column=column)

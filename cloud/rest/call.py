@@ -28,7 +28,7 @@ from cloud.http.answers import JSON, MERGE_PATCH, json_response, not_modified_re
 from cloud.http.metrics import LimitRefusals
 from cloud.http.negotiation import prefers_yaml
 from cloud.http.refusals import RefusalLog
-from cloud.http.requests import check_query, media_type_of, read_object
+from cloud.http.requests import check_query, locate, media_type_of, read_object
 from cloud.http.wakes import Wakes
 from cloud.http.yaml_text import MEDIA_TYPES, YAML, encode_yaml
 from cloud.operations.plans import Rehearsed
@@ -270,6 +270,9 @@ def endpoint(
                 return await admitted(request, caller, now)
             except TooManyValues as error:
                 limits.count(error.bound)
+                raise
+            except Invalid as error:
+                await locate(request, error)
                 raise
 
     async def admitted(request: Request, caller: Caller, now: datetime) -> Response:

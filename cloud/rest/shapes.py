@@ -328,11 +328,18 @@ class Numbered(Answer, Generic[T]):
 
 
 class ErrorAnswer(Answer):
-    """Why it was refused; programs tell errors apart by `code`."""
+    """Why it was refused; programs tell errors apart by `code`.
+
+    `field` is the path of what is wrong in the request, where one field is; `line` and `column` say
+    where that stands in a body of YAML, counted from 1.
+    """
 
     code: str
     message: str
     request_id: str = msgspec.field(name="request-id")
+    field: str | UnsetType = UNSET
+    line: int | UnsetType = UNSET
+    column: int | UnsetType = UNSET
 
 
 class ProblemAnswer(Answer):
@@ -344,3 +351,6 @@ class ProblemAnswer(Answer):
     detail: str
     code: str
     request_id: str = msgspec.field(name="request-id")
+    field: str | UnsetType = UNSET
+    line: int | UnsetType = UNSET
+    column: int | UnsetType = UNSET

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from edgesync.applying import Masked, write
-from edgesync.client import Lost, Server
+from edgesync.client import Lost, Refused, Server
 from edgesync.manifests import OWNED, OWNER_LABEL, Document
 from edgesync.plans import show_plans
 from edgesync.showing import is_agreed, note, progress, show_change
@@ -113,13 +113,5 @@ def _prune(server: Server, documents: Sequence[Document], owner: str, *, yes: bo
 
 def _complaint(document: Document, error: click.ClickException) -> str:
     """In which line what went wrong."""
-    return f"{document.place.of(field_of(error))}: {document.title}: {error.format_message()}"
-
-
-def field_of(error: click.ClickException) -> str:
-    """Path of the field that is complained of, empty if none is named."""
-    if isinstance(error, Masked):
-        return error.field
-    _, _, detail = error.message.partition("(")
-    field, colon, _ = detail.partition(": ")
-    return field if colon and " " not in field else ""
+    field = error.field if isinstance(error, Masked | Refused) else ""
+    return f"{document.place.of(field)}: {document.title}: {error.format_message()}"

@@ -56,14 +56,16 @@ async def test_a_problem_says_what_an_error_says(
     assert problem.headers["content-type"] == PROBLEM
     assert plain.headers["vary"] == problem.headers["vary"] == "Accept"
     assert problem.headers["x-bce-request-id"] == REQUEST_ID
+    members = plain.json()
+    assert members.get("field") == {400: "limit", 415: "Content-Type"}.get(status)
     assert problem.json() == {
         "type": "about:blank",
         "title": title,
         "status": status,
-        "detail": plain.json()["message"],
-        "code": code,
-        "request-id": REQUEST_ID,
+        "detail": members.pop("message"),
+        **members,
     }
+    assert (members["code"], members["request-id"]) == (code, REQUEST_ID)
 
 
 async def test_strangers_are_told_in_the_same_form(world: World) -> None:

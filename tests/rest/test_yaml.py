@@ -45,16 +45,24 @@ async def test_json_is_answered_to_who_does_not_name_yaml(client: Client) -> Non
 
 
 async def test_what_is_wrong_in_yaml_is_refused_by_its_place(client: Client) -> None:
-    for text, place in [
-        ("name: a\nname: b\n", "line 2, column 1"),
-        ("name: &a b\ndata: [*a]\n", "line 1, column 7"),
-        ("- 1\n", "an object"),
-        ("name: c\ndata: 5\n", "data: "),
-        ("name: c\nspec: {}\n", "spec: unknown field"),
+    for text, words, place in [
+        ("name: a\nname: b\n", "line 2, column 1", (None, 2, 1)),
+        ("name: &a b\ndata: [*a]\n", "line 1, column 7", (None, 1, 7)),
+        ("- 1\n", "an object", (None, None, None)),
+        ("name: c\ndata: 5\n", "data: ", ("data", 2, 1)),
+        ("name: c\nspec: {}\n", "spec: unknown field", ("spec", 2, 1)),
+        (
+            "name: c\ndata:\n- key: a\n  value: {type: kv, value: x}\n- key: b\n",
+            "missing",
+            ("data[1].value", 5, 3),
+        ),
+        ("name: c\ndata: []\nlabels:\n  a.b/c: 5\n", "labels.a.b/c", ("labels.a.b/c", 4, 3)),
     ]:
         answer = await sent(client, "POST", "/v1/configs", text)
-        assert (answer.status_code, answer.json()["code"]) == (400, "RequestParamInvalid")
-        assert place in answer.json()["message"]
+        error = answer.json()
+        assert (answer.status_code, error["code"]) == (400, "RequestParamInvalid")
+        assert words in error["message"]
+        assert tuple(error.get(name) for name in ("field", "line", "column")) == place
 
 
 async def test_yaml_that_is_not_called_so_is_refused(client: Client) -> None:
