@@ -137,7 +137,7 @@ def test_apps_run_change_and_go_back_on_a_machine_with_docker(
         (key,) = [one["Id"] for one in _containers(docker, "fn")]
         docker.engine.call("DELETE", f"/containers/{key}", query={"force": True})
         wait_for(lambda: api.get("/v1/events?type=node.drifted").json()["items"], "the event")
-        assert len(_containers(docker, "fn")) == 1
+        wait_for(lambda: len(_containers(docker, "fn")) == 1, "the container")
         # What is deleted goes.
         for name in ("web", "fn"):
             assert api.delete(f"/v1/apps/{name}").status_code == 200
