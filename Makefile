@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test test-fast check bench lock sbom clean
+.PHONY: demo serve test test-fast check bench docs lock sbom clean
 
 demo: $(VENV)/.run
 	$(BIN)/edgesync demo $(ARGS)
@@ -23,6 +23,10 @@ check: $(VENV)/.dev
 bench: $(VENV)/.run
 	$(BIN)/edgesync bench hub $(ARGS)
 
+# The site of docs/, with search: build/docs/index.html. A link without a target is an error.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build $(ARGS)
+
 # Exact versions for what pyproject.toml asks for; `make lock ARGS=--upgrade` takes the newest.
 lock: $(VENV)/.dev
 	scripts/lock $(ARGS)
@@ -39,6 +43,11 @@ $(VENV)/.run: pyproject.toml requirements/run.txt
 $(VENV)/.dev: pyproject.toml requirements/dev.txt
 	scripts/make-venv $(VENV)
 	scripts/install $(VENV) dev
+	touch $@ $(VENV)/.run
+
+$(VENV)/.docs: pyproject.toml requirements/docs.txt
+	scripts/make-venv $(VENV)
+	scripts/install $(VENV) docs
 	touch $@ $(VENV)/.run
 
 clean:

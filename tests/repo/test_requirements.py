@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from tests.repo.tracked import ROOT, text_of
 
 MEND = "run `make lock` and commit requirements/"
-EXTRAS = {"run": (), "image": ("objects", "postgres"), "dev": ("dev",)}
+EXTRAS = {"run": (), "image": ("objects", "postgres"), "dev": ("dev",), "docs": ("docs",)}
 PROJECT = tomllib.loads(text_of(ROOT / "pyproject.toml"))
 
 
