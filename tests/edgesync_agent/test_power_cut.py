@@ -136,9 +136,8 @@ def _recover(home: Path, version: str) -> None:
     root = home / "processes" / instance.key / "root"
     assert (root / "etc/files/a.conf").read_text() == version
     assert (root / "etc/password/key").read_text() == "secret"
-    marked = [one for one in processes() if environment_of(one.number).get(MARK, "") > ""]
-    leaders = [one for one in marked if one.number == one.session and one.state != "Z"]
-    own = [environment_of(one.number)[MARK] for one in leaders]
+    leaders = [one for one in processes() if one.number == one.session and one.state != "Z"]
+    own = [environment_of(one.number).get(MARK, "") for one in leaders]
     assert [mark for mark in own if mark.startswith(str(home))] == [str(root.parent)]
 
 

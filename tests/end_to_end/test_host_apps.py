@@ -37,8 +37,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 def marked(machine: Machine) -> list[int]:
     """Processes of the apps of that machine."""
     root = str(machine.state)
-    found = [one for one in processes() if environment_of(one.number).get(MARK, "") > ""]
-    return [one.number for one in found if environment_of(one.number)[MARK].startswith(root)]
+    marks = [(one.number, environment_of(one.number).get(MARK, "")) for one in processes()]
+    return [number for number, mark in marks if mark.startswith(root)]
 
 
 def describe(api: httpx.Client, script: str = SCRIPT, **fields: Any) -> None:
