@@ -10,23 +10,23 @@ from edgesync.lazy_group import LazyGroup
 
 BENCHES = {
     "activations": (
-        "edgesync.bench_activations:command",
+        "edgesync.bench.activations:command",
         "Measure activations end to end, beside signing alone.",
     ),
     "agent": (
-        "edgesync.bench_agent:command",
+        "edgesync.bench.agent:command",
         "Measure the node agent at rest, beside a Python that sleeps.",
     ),
     "api": (
-        "edgesync.bench_api:command",
+        "edgesync.bench.api:command",
         "Measure calls of the API with many nodes.",
     ),
     "fleet": (
-        "edgesync.bench_fleet:command",
+        "edgesync.bench.fleet:command",
         "Measure what a fleet of nodes costs: reconnects, updates, activations, memory, reports.",
     ),
     "hub": (
-        "edgesync.bench_hub:command",
+        "edgesync.bench.hub:command",
         "Measure the embedded hub beside plain amqtt.",
     ),
 }
@@ -34,132 +34,132 @@ BENCHES = {
 COMMANDS = {
     # What runs on the machine of a server.
     "serve": (
-        "edgesync.serve_command:serve",
+        "edgesync.admin.serve:serve",
         "Run the server: REST API, activation endpoint and MQTT hub in one process.",
     ),
     "rekey": (
-        "edgesync.rekey_command:rekey",
+        "edgesync.admin.rekey:rekey",
         "Make a new key for what is encrypted in the database, and encrypt all of it anew.",
     ),
     "ca": (
-        "edgesync.ca_command:ca",
+        "edgesync.admin.ca:ca",
         "Inspect, rotate or replace the certificate authority.",
     ),
     "broker": (
-        "edgesync.broker_command:broker",
+        "edgesync.admin.broker:broker",
         "Brokers that stand by themselves: where one server is not enough.",
     ),
     "backup": (
-        "edgesync.backup_command:backup",
+        "edgesync.admin.backup:backup",
         "Write everything of a server into FILE, while it serves: database, keys and settings.",
     ),
     "verify": (
-        "edgesync.backup_command:verify_backup",
+        "edgesync.admin.backup:verify_backup",
         "Restore the backup FILE into a temporary place and check all of it.",
     ),
     "restore": (
-        "edgesync.backup_command:restore_backup",
+        "edgesync.admin.backup:restore_backup",
         "Put the backup FILE into a new data directory, and with --database into a new PostgreSQL.",
     ),
     # Over its REST API.
     "login": (
-        "edgesync.verbs.login:login",
+        "edgesync.cli.login:login",
         "Remember the server at URL and a token for it, once the server has taken the token.",
     ),
     "context": (
-        "edgesync.verbs.login:context",
+        "edgesync.cli.login:context",
         "Servers that were logged in to, and which of them is asked.",
     ),
     "get": (
-        "edgesync.verbs.get:get",
+        "edgesync.cli.get:get",
         "Show things: all of a kind, some by their labels, or those that are named.",
     ),
     "describe": (
-        "edgesync.verbs.get:describe",
+        "edgesync.cli.get:describe",
         "Show all there is to know of one thing, and what belongs to it.",
     ),
     "export": (
-        "edgesync.verbs.get:export",
+        "edgesync.cli.get:export",
         "Print what there is as manifests that `edgesync apply -f` takes.",
     ),
     "apply": (
-        "edgesync.verbs.apply:apply",
+        "edgesync.cli.apply:apply",
         "Create what is missing and change what differs; what is the same stays as it is.",
     ),
     "diff": (
-        "edgesync.verbs.diff:diff",
+        "edgesync.cli.diff:diff",
         "Say what `apply` would change, and whom that reaches; nothing is changed.",
     ),
     "delete": (
-        "edgesync.verbs.delete:delete",
+        "edgesync.cli.delete:delete",
         "Delete things, what names others before what is named.",
     ),
     "edit": (
-        "edgesync.verbs.edit:edit",
+        "edgesync.cli.edit:edit",
         "Open one thing in $EDITOR as YAML, and change it to what is saved.",
     ),
     "label": (
-        "edgesync.verbs.edit:label",
+        "edgesync.cli.edit:label",
         "Set labels of nodes, apps and configs: `label node n1 role=gateway old-`.",
     ),
     "events": (
-        "edgesync.verbs.events:events",
+        "edgesync.cli.events:events",
         "Show what happened last, the newest at the end: to all, to a kind, or to one thing.",
     ),
     "watch": (
-        "edgesync.verbs.events:watch",
+        "edgesync.cli.events:watch",
         "Show events as they happen: of everything, of a kind, or of one thing.",
     ),
     "wait": (
-        "edgesync.verbs.wait:wait",
+        "edgesync.cli.wait:wait",
         "Wait until nodes run what they should, are online, or something is gone.",
     ),
     "top": (
-        "edgesync.verbs.top:top",
+        "edgesync.cli.top:top",
         "The fleet at a glance (`top fleet`), or what its nodes use (`top nodes`).",
     ),
     "explain": (
-        "edgesync.verbs.explain:explain",
+        "edgesync.cli.explain:explain",
         "Say why a node does not run what it should: `explain node NAME`.",
     ),
     "history": (
-        "edgesync.verbs.history:history",
+        "edgesync.cli.history:history",
         "Show who changed an app, config, secret or registry, when and why; and what.",
     ),
     "undo": (
-        "edgesync.verbs.history:undo",
+        "edgesync.cli.history:undo",
         "Take the last change back, or all since a revision; what was deleted comes back, too.",
     ),
     "logs": (
-        "edgesync.verbs.remote:logs",
+        "edgesync.cli.remote:logs",
         "Print the end of a node's log, or of an app's; with -f also what comes.",
     ),
     "restart": (
-        "edgesync.verbs.remote:restart",
+        "edgesync.cli.remote:restart",
         "Restart an app on a node.",
     ),
     "report": (
-        "edgesync.verbs.remote:report",
+        "edgesync.cli.remote:report",
         "Have a node report now.",
     ),
     "diagnose": (
-        "edgesync.verbs.remote:diagnose",
+        "edgesync.cli.remote:diagnose",
         "Fetch one archive with what a node knows of itself: its state, log ends, disk, engine.",
     ),
     "update-agent": (
-        "edgesync.verbs.remote:update_agent",
+        "edgesync.cli.remote:update_agent",
         "Replace a node's agent by the server's; a new one that does not connect is not kept.",
     ),
     "token": (
-        "edgesync.token_command:token",
+        "edgesync.cli.token:token",
         "Tokens that open the REST API.",
     ),
     "audit": (
-        "edgesync.audit_command:audit",
+        "edgesync.admin.audit:audit",
         "Who did what, when and from where; and whether somebody changed what is written of it.",
     ),
     "import": (
-        "edgesync.import_command:imports",
+        "edgesync.admin.import_baetyl:imports",
         "Take over what another server manages.",
     ),
     # Without a server, or with one of their own.
@@ -176,11 +176,11 @@ COMMANDS = {
         "Play the server to a device under test, and print what it did wrong.",
     ),
     "convert": (
-        "edgesync.convert_command:convert",
+        "edgesync.compose.command:convert",
         "Turn other descriptions into manifests, without a server.",
     ),
     "completion": (
-        "edgesync.verbs.completion:completion",
+        "edgesync.cli.completion:completion",
         'Print what makes SHELL complete commands: `eval "$(edgesync completion bash)"`.',
     ),
 }

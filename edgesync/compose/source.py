@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from edgesync.manifests import YamlLoader
+from edgesync.cli.resources.manifests import YamlLoader
 
 NODE_LIMIT = 100_000
 """Values in one file, aliases expanded; more is refused (an alias can be repeated without end)."""

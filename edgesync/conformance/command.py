@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from certs.files import load_or_create_authority
+from edgesync.cli.output import printable
 from edgesync.conformance.checks import Finding, Findings, Result
 from edgesync.conformance.played import Played, now
 from edgesync.conformance.scenario import Scenario
@@ -25,7 +26,6 @@ from edgesync.conformance.server import (
     listens_to_impostor,
     running_server,
 )
-from edgesync.showing import printable
 
 DEFAULT_PATIENCE = 60
 END_SECONDS = 5

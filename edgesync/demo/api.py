@@ -7,7 +7,7 @@ from typing import Any
 import click
 import httpx
 
-from edgesync.manifests import Document
+from edgesync.cli.resources.manifests import Document
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from edgesync.cli.resources.manifests import Document
 from edgesync.demo.api import Api, Row
 from edgesync.demo.machine import (
     Machine,
@@ -22,9 +23,8 @@ from edgesync.demo.machine import (
     real_apps,
 )
 from edgesync.demo.processes import BATCH, SN, Fleet, running_fleet, running_server
+from edgesync.demo.resources import example_resources
 from edgesync.demo.screen import fleet_table
-from edgesync.manifests import Document
-from edgesync.resources import example_resources
 
 API_PORT = 9004
 CONVERGE_DEADLINE_SECONDS = 120

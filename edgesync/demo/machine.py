@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgesync.cli.resources.manifests import Document
 from edgesync.demo.api import Api
-from edgesync.manifests import Document
 
 AGENT_SECONDS = 60
 """That a command of the agent has: it waits for its first report, and for containers to stop."""

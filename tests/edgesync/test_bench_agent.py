@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from edgesync.bench_agent import CPU_GOAL, MEMORY_GOAL, command
+from edgesync.bench.agent import CPU_GOAL, MEMORY_GOAL, command
 
 
 @pytest.mark.parametrize("arguments", [["--json"], []])

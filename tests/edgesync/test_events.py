@@ -12,8 +12,8 @@ from starlette.routing import Route
 from cloud.core.event import Event
 from cloud.core.folding import WINDOW
 from cloud.store.interface import Transaction
-from edgesync import event_stream
-from edgesync.event_stream import events_in
+from edgesync.cli.api import event_stream
+from edgesync.cli.api.event_stream import events_in
 from tests.edgesync.conftest import Shell
 from tests.rest.conftest import describe
 from tests.serving import serving

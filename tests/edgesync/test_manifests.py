@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.http.yaml_text import decode_yaml
-from edgesync.kinds import APP, CONFIG, NODE, SECRET
-from edgesync.manifests import read_manifests, read_text
-from edgesync.showing import yaml_of
+from edgesync.cli.output import yaml_of
+from edgesync.cli.resources.kinds import APP, CONFIG, NODE, SECRET
+from edgesync.cli.resources.manifests import read_manifests, read_text
 
 APP_TEXT = """\
 # a comment

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from edgesync.resources import example_resources
+from edgesync.demo.resources import example_resources
 from tests.end_to_end.conftest import UNIT, wait_for
 
 COMMAND = [sys.executable, "-m", "edgesync", "demo", "--simulated"]

@@ -19,7 +19,7 @@ COMMON = {"--url", "--ca", "--token-file", "--context", "--namespace", "--help"}
 def asking() -> Iterator[tuple[str, click.Command]]:
     """Commands that ask a server, those of groups by their whole name."""
     for name, (place, _) in COMMANDS.items():
-        if "edgesync.verbs." not in place and name not in {"token", "audit"}:
+        if "edgesync.cli." not in place and name != "audit":
             continue
         command = main.get_command(click.Context(main), name)
         assert command is not None

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from cloud.app import open_cloud
 from cloud.config import Settings, load_settings, settings_text
 from edgesync.__main__ import main
-from edgesync.backup_command import PASSPHRASE
+from edgesync.admin.backup import PASSPHRASE
 
 WORDS = "a passphrase of some length"
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from edgesync.bench_activations import command
+from edgesync.bench.activations import command
 
 
 @pytest.mark.parametrize("as_json", [True, False])

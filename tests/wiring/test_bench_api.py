@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from edgesync.bench_api import SELECTORS, command
+from edgesync.bench.api import SELECTORS, command
 
 NODES, CALLS = 120, 1
 LINES = [

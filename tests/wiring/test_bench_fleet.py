@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from broker.messages import Encoding, Message, decode_message, encode_message
-from edgesync.bench_fleet import OTHERS, command, measurable
-from edgesync.bench_nodes import Flood, report_content
-from edgesync.bench_site import Layout
+from edgesync.bench.fleet import OTHERS, command, measurable
+from edgesync.bench.nodes import Flood, report_content
+from edgesync.bench.site import Layout
 from tests.broker.mosquitto import NEEDS_MOSQUITTO
 from tests.postgres import NEEDS_POSTGRES
 

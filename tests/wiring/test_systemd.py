@@ -13,7 +13,7 @@ import click
 import httpx
 import pytest
 
-from edgesync.serve_command import serve
+from edgesync.admin.serve import serve
 from tests.end_to_end.conftest import running_server
 from tests.repo.tracked import ROOT, text_of
 

@@ -1,0 +1,1 @@
+"""Commands for the administrator of a server: its process, keys, backups, audit log, imports."""

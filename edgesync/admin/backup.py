@@ -1,0 +1,218 @@
+"""`edgesync backup`, `verify` and `restore`: all of a server in one encrypted file."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from certs.errors import CertError
+from certs.files import load_authority
+from certs.keys import ENCRYPTED
+from cloud.app import now_utc
+from cloud.config import BadSettings, load_settings, settings_text
+from cloud.core.audit import Action
+from cloud.errors import Unavailable
+from cloud.opening import database_of
+from cloud.store.archive import open_archive, write_archive
+from cloud.store.backup import SETTINGS_FILE, Restored, backup_parts, restore
+from cloud.store.command_log import append_entry
+from cloud.store.log_check import check_log
+from cloud.store.rekeying import check_sealed
+from cloud.store.sealing import load_or_create_sealer
+from cloud.store.upkeep import SqliteDatabase
+from edgesync import __version__
+from edgesync.admin.ca import passphrase_of
+from edgesync.admin.command_entry import command_entry
+from edgesync.admin.data_dir_option import data_dir_option
+from edgesync.admin.database_option import chosen_database, database_option
+from edgesync.admin.secret_file import read_secret_file
+
+PASSPHRASE = "EDGESYNC_BACKUP_PASSPHRASE"  # noqa: S105  # the name of a variable
+SHORTEST = 12
+"""Characters of a passphrase, at least: who has the file has all the time to guess."""
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def _passphrase_option(command: C) -> C:
+    return click.option(
+        "--passphrase-file",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        envvar="EDGESYNC_BACKUP_PASSPHRASE_FILE",
+        help=f"File with the passphrase of the backup; without it {PASSPHRASE} may hold it, and a"
+        " terminal is asked.",
+    )(command)
+
+
+_file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+
+
+@click.command()
+@_file
+@data_dir_option()
+@database_option
+@_passphrase_option
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+def backup(
+    *, file: Path, data_dir: Path, database: str, passphrase_file: Path | None, force: bool
+) -> None:
+    """Write everything of a server into FILE, while it serves: database, keys and settings.
+
+    What was acknowledged before the command began is in it.
+    """
+    if file.exists() and not force:
+        raise click.UsageError(f"{file} is there; choose another name, or --force")
+    passphrase = _passphrase(passphrase_file, is_new=True)
+    kept = chosen_database(data_dir, database)
+    now = now_utc()
+    with _refusals():
+        try:
+            append_entry(kept, data_dir, command_entry(Action.SERVER_BACKUP, file.name))
+        except Unavailable as error:
+            click.echo(f"Warning: this is not in the audit log: {error.reason}", err=True)
+        parts = backup_parts(kept, data_dir, version=__version__, now=now)
+        write_archive(file, parts, passphrase)
+    click.echo(f"{file}: {file.stat().st_size} bytes. `edgesync verify {file}` tries it out.")
+
+
+@click.command("verify")
+@_file
+@_passphrase_option
+@click.option(
+    "--ca-passphrase-file",
+    "ca_passphrase_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    envvar="EDGESYNC_CA_PASSPHRASE_FILE",
+    help="File with the passphrase of the authority's keys, where they have one.",
+)
+def verify_backup(
+    *, file: Path, passphrase_file: Path | None, ca_passphrase_file: Path | None
+) -> None:
+    """Restore the backup FILE into a temporary place and check all of it.
+
+    Checked are: that the file is whole, that the key opens what is encrypted, that the audit log
+    is as it was written, and that the authority's keys are those of its certificates.
+    """
+    passphrase = _passphrase(passphrase_file)
+    with _refusals(), tempfile.TemporaryDirectory(prefix="edgesync-verify-") as place:
+        directory = Path(place)
+        database = SqliteDatabase(directory / "edgesync.db")
+        with open_archive(file, passphrase) as parts:
+            restored = restore(parts, database, directory)
+        sealer = load_or_create_sealer(directory / "secrets.key")
+        opened = database.in_transaction(lambda run: check_sealed(run, sealer))
+        verdict = check_log(database, directory)
+        if verdict.broken:
+            raise click.ClickException(
+                f"the audit log in it is broken at entry {verdict.broken}: {verdict.reason}"
+            )
+        authority = _checked_authority(directory / "ca", ca_passphrase_file)
+    click.echo(
+        f"{file} is whole: made at {restored.begin.created} by version {restored.begin.version},"
+        f" {restored.rows} rows, {opened} encrypted documents that open, {verdict.checked} entries"
+        f" of the audit log as they were written. {authority}"
+    )
+
+
+@click.command("restore")
+@_file
+@data_dir_option()
+@database_option
+@_passphrase_option
+def restore_backup(
+    *, file: Path, data_dir: Path, database: str, passphrase_file: Path | None
+) -> None:
+    """Put the backup FILE into a new data directory, and with --database into a new PostgreSQL.
+
+    A backup of either database can be put into the other. The server it was taken of must not run
+    any more: nodes would be told by two.
+    """
+    if data_dir.exists() and any(data_dir.iterdir()):
+        raise click.UsageError(f"--data-dir: {data_dir} is not empty; restore into a new one")
+    passphrase = _passphrase(passphrase_file)
+    with _refusals():
+        data_dir.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{data_dir.name}.", dir=data_dir.parent))
+        try:
+            restored = _restore(file, passphrase, partial, database)
+            if data_dir.exists():
+                data_dir.rmdir()
+            partial.rename(data_dir)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+    click.echo(
+        f"{data_dir} is as it was at {restored.begin.created}: {restored.rows} rows. Start it:\n"
+        f"edgesync serve --data-dir {data_dir} --config {data_dir / SETTINGS_FILE}"
+    )
+
+
+def _restore(file: Path, passphrase: str, directory: Path, url: str) -> Restored:
+    database = database_of(directory, url)
+    with database.held(alone=True):
+        with open_archive(file, passphrase) as parts:
+            restored = restore(parts, database, directory)
+        _settle_settings(directory / SETTINGS_FILE, url)
+        entry = command_entry(Action.SERVER_RESTORE, restored.begin.created)
+        append_entry(database, directory, entry)
+    return restored
+
+
+def _settle_settings(file: Path, url: str) -> None:
+    """Have the settings name the database that was restored into."""
+    try:
+        settings = load_settings({}, {}, file) if file.exists() else load_settings({}, {}, None)
+        text = settings_text(replace(settings, database=url))
+    except BadSettings as error:
+        click.echo(f"Warning: look through {file.name}: {error}", err=True)
+        return
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o600)
+
+
+def _checked_authority(directory: Path, passphrase_file: Path | None) -> str:
+    """What was seen of the authority; CertError if it could not sign."""
+    keys = sorted(directory.rglob("*.key"))
+    if not any(ENCRYPTED in key.read_bytes() for key in keys):
+        load_authority(directory)
+        return "The authority's keys fit."
+    passphrase = passphrase_of(passphrase_file, os.environ)
+    if passphrase is None:
+        return "The authority's keys were not tried: --ca-passphrase-file opens them."
+    load_authority(directory, passphrase=passphrase)
+    return "The authority's keys fit."
+
+
+def _passphrase(file: Path | None, *, is_new: bool = False) -> str:
+    """The passphrase of the backup; a new one has to be long enough."""
+    text = os.environ.get(PASSPHRASE)
+    if file is not None and text is not None:
+        raise click.UsageError(f"the passphrase is in {file} and in {PASSPHRASE}; leave one away")
+    if file is not None:
+        text = read_secret_file("--passphrase-file", file)
+    if text is None and sys.stdin.isatty():
+        text = click.prompt("Passphrase", hide_input=True, confirmation_prompt=is_new)
+    if text is None:
+        raise click.UsageError(f"name a file with --passphrase-file, or set {PASSPHRASE}")
+    text = text.rstrip("\r\n")
+    if is_new and len(text.strip()) < SHORTEST:
+        raise click.UsageError(f"the passphrase has fewer than {SHORTEST} characters")
+    return text
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Say what went wrong in one line."""
+    try:
+        yield
+    except Unavailable as error:
+        raise click.ClickException(error.reason) from error
+    except (CertError, OSError) as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,38 @@
+"""What a command says of itself in the audit log."""
+
+import getpass
+import os
+from pathlib import Path
+
+import click
+
+from cloud.app import now_utc
+from cloud.core.audit import Action, Actor, ActorKind, Attempt, Entry, clean
+from cloud.errors import Unavailable
+from cloud.store.command_log import append_entry
+from cloud.store.upkeep import Database
+from edgesync.admin.database_option import VARIABLE, chosen_database
+
+
+def command_entry(action: Action, name: str = "") -> Entry:
+    """The entry that says that who runs this command did *action*."""
+    return Entry(Attempt(Actor(ActorKind.COMMAND, clean(_user())), action, now_utc(), name=name))
+
+
+def note_command(data_dir: Path, action: Action, name: str = "") -> None:
+    """Put down what was just done to files of *data_dir*; warn where that cannot be."""
+    try:
+        append_entry(_database(data_dir), data_dir, command_entry(action, name))
+    except Unavailable as error:
+        click.echo(f"Warning: this is done, and not in the audit log: {error.reason}", err=True)
+
+
+def _database(data_dir: Path) -> Database:
+    return chosen_database(data_dir, os.environ.get(VARIABLE, ""))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())

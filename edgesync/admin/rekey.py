@@ -1,0 +1,28 @@
+"""`edgesync rekey`: a new key for what is encrypted in the database."""
+
+from pathlib import Path
+
+import click
+
+from cloud.core.audit import Action
+from cloud.errors import Unavailable
+from cloud.store.rekeying import rekey as seal_anew
+from edgesync.admin.command_entry import command_entry
+from edgesync.admin.data_dir_option import data_dir_option
+from edgesync.admin.database_option import chosen_database, database_option
+
+
+@click.command()
+@data_dir_option("Directory of a server that is stopped, as are all others on its database.")
+@database_option
+def rekey(data_dir: Path, database: str) -> None:
+    """Make a new key for what is encrypted in the database, and encrypt all of it anew."""
+    try:
+        count = seal_anew(
+            chosen_database(data_dir, database),
+            data_dir / "secrets.key",
+            entry=command_entry(Action.SERVER_REKEY),
+        )
+    except Unavailable as error:
+        raise click.ClickException(error.reason) from error
+    click.echo(f"{count} documents are encrypted with a new key; keep a copy of it.")

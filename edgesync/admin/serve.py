@@ -1,0 +1,115 @@
+"""`edgesync serve`: the server, with a flag for each setting."""
+
+import asyncio
+import gc
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import uvloop
+
+from broker.errors import BrokerError
+from certs.errors import CertError
+from cloud.app import serve as run_server
+from cloud.config import NAMES, Settings, load_settings
+from cloud.errors import CloudError, Unavailable
+from cloud.http.logs import LOG_FORMAT, BoundedFormatter, LogBudget, RequestIdFilter
+from edgesync import __version__
+from edgesync.admin.ca import passphrase_of
+
+_REPEATED = {
+    "server_names": "--server-name",
+    "function_runtimes": "--function-runtime",
+    "trusted_proxies": "--trusted-proxy",
+}
+"""Flags of settings that are lists; given once for each entry."""
+
+
+def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give *command* one option for each setting."""
+    for setting in reversed(fields(Settings)):
+        flag = _REPEATED.get(setting.name, "--" + setting.name.replace("_", "-"))
+        options: dict[str, Any] = {"help": _help_of(setting.metadata, setting.default)}
+        if setting.name in {"data_dir", "crl_file", "ca_passphrase_file", "ready_file"}:
+            options["type"] = click.Path(path_type=Path)
+        elif setting.name in _REPEATED:
+            options["multiple"] = True
+        elif isinstance(setting.default, bool):
+            flag = f"{flag}/--no-{flag[2:]}"
+        else:
+            options["type"] = type(setting.default)
+        command = click.option(flag, setting.name, default=None, **options)(command)
+    return command
+
+
+def _help_of(metadata: Mapping[str, str], default: object) -> str:
+    shown = default not in (None, (), False)
+    return metadata["help"] + (f"  [default: {default}]" if shown else "")
+
+
+@click.command()
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="EDGESYNC_CONFIG",
+    help="TOML file with settings; a flag or an EDGESYNC_ variable wins over it.",
+)
+@_settings_options
+def serve(file: Path | None, **flags: Any) -> None:
+    """Run the server: REST API, activation endpoint and MQTT hub in one process."""
+    given = {name: flags[name] for name in NAMES if flags[name] not in (None, ())}
+    try:
+        settings = load_settings(given, os.environ, file)
+    except CloudError as error:
+        raise click.UsageError(str(error)) from error
+    passphrase = passphrase_of(settings.ca_passphrase_file, os.environ)
+    to_stderr = logging.StreamHandler(sys.stderr)
+    to_stderr.addFilter(RequestIdFilter())
+    to_stderr.addFilter(LogBudget(time.monotonic))
+    to_stderr.setFormatter(BoundedFormatter(LOG_FORMAT))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[to_stderr])
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its starts and stops are ours
+    logging.getLogger("amqtt").setLevel(logging.WARNING)
+    _collect_rarely()
+    _take_turns_quickly()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(
+                run_server(
+                    settings,
+                    version=__version__,
+                    announce=click.echo,
+                    ca_passphrase=passphrase,
+                )
+            )
+    except Unavailable as error:
+        raise click.ClickException(error.reason) from error
+    except (CloudError, BrokerError, CertError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _collect_rarely() -> None:
+    """Have garbage looked for less often: what is read from messages has no cycles.
+
+    By default it is looked for every 700 containers, that is every few reports, which took a third
+    of their CPU (docs/performance.md).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+def _take_turns_quickly() -> None:
+    """Let the store's threads have the interpreter soon after they ask for it.
+
+    Each row that SQLite has put lets go of it, and a busy event loop gives it back after 5 ms by
+    default: a group of 256 reports could wait for a second (docs/performance.md).
+    """
+    sys.setswitchinterval(0.000_5)

@@ -1,0 +1,1 @@
+"""`edgesync bench`: load generators and measurements, beside a known baseline."""

@@ -1,0 +1,346 @@
+"""What commands that ask a server over its REST API have in common: its address, trust, a token."""
+
+import os
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import click
+
+from certs.tls import client_context
+from cloud.core.names import LOOPBACK
+from edgesync.cli.api.contexts import Context, chosen_context
+from edgesync.cli.api.hints import hint_for, hint_for_lost
+from edgesync.cli.api.http_client import httpx
+
+SECONDS = 30
+"""How long an answer may take."""
+
+TOO_MANY = 429
+"""Status of an answer to who asks too often (RFC 6585, section 4)."""
+
+TRIES = 10
+"""How often a server that was asked too often is asked again."""
+
+DEFAULT_URL = "http://127.0.0.1:9004"
+"""Where a server on this machine is."""
+
+NAMESPACE_HEADER = "X-Edgesync-Namespace"
+
+
+class Refused(click.ClickException):
+    """The server says no, in its own words; *status* is that of HTTP, *code* for programs.
+
+    *field* is the path of what is wrong in the request, empty where no single field is.
+    """
+
+    def __init__(self, status: int, code: str, message: str, *, field: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.field = field
+
+    def format_message(self) -> str:
+        """The server's words, and what to do next where that is known."""
+        return "\n".join(part for part in (self.message, hint_for(self.status, self.code)) if part)
+
+
+class Lost(click.ClickException):
+    """No answer came; the same call may have been carried out, and may succeed later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach a server: where it is, what it is trusted by, and who asks (empty: nobody).
+
+    *namespace* is the one that calls are about, empty for the token's own.
+    """
+
+    url: httpx.URL
+    trust: ssl.SSLContext
+    token: str = field(repr=False)
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call came to: the *content*, and the entity *tag* it has (empty: none)."""
+
+    content: Any
+    tag: str = ""
+
+
+class Server:
+    """One server's REST API, for as long as it is open; its connection is kept between calls."""
+
+    def __init__(
+        self,
+        access: Access,
+        *,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> None:
+        self.url = access.url
+        # Goes with every call that changes something.
+        self._query = query or {}
+        said = {"Authorization": f"Bearer {access.token}"} if access.token else {}
+        said |= {NAMESPACE_HEADER: access.namespace} if access.namespace else {}
+        self._client = httpx.Client(
+            base_url=access.url,
+            headers=httpx.Headers({**said, **(headers or {})}, encoding="utf-8"),
+            verify=access.trust,
+            timeout=SECONDS,
+        )
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Content of the answer of `ask`."""
+        return self.ask(method, path, body=body, query=query, headers=headers).content
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Answer of one call; Refused if the server says no, Lost if none says anything.
+
+        Who asks too often waits as long as the server says, and asks again.
+        """
+        query = query if method == "GET" else {**self._query, **(query or {})}
+        try:
+            answer = self._client.request(method, path, json=body, params=query, headers=headers)
+            for _ in range(TRIES):
+                if answer.status_code != TOO_MANY:
+                    break
+                time.sleep(_pause(answer))
+                answer = self._client.request(
+                    method, path, json=body, params=query, headers=headers
+                )
+        except httpx.HTTPError as error:
+            raise self._lost(error) from error
+        return self._read(answer)
+
+    @contextmanager
+    def stream(
+        self, path: str, *, query: Mapping[str, str], headers: Mapping[str, str], silence: float
+    ) -> Iterator[Iterator[bytes]]:
+        """An answer that goes on, as it comes; Lost when it breaks or is silent for so long (s).
+
+        Refused if the server says no.
+        """
+        limits = httpx.Timeout(SECONDS, read=silence)
+        try:
+            with self._client.stream(
+                "GET", path, params=query, headers=headers, timeout=limits
+            ) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    self._read(answer)
+                yield answer.iter_bytes()
+        except httpx.HTTPError as error:
+            raise self._lost(error) from error
+
+    def _read(self, answer: httpx.Response) -> Answer:
+        try:
+            content = answer.json()
+        except ValueError as error:
+            if answer.is_error:
+                raise Refused(answer.status_code, "", _first_line(answer)) from error
+            raise click.ClickException(f"{self.url}: its answer is not that of an API") from error
+        if answer.is_success:
+            return Answer(content, answer.headers.get("etag", ""))
+        said = content if isinstance(content, dict) else {}
+        message = str(said.get("message", answer.text))
+        code, field = str(said.get("code", "")), str(said.get("field", ""))
+        raise Refused(answer.status_code, code, message, field=field)
+
+    def _lost(self, error: httpx.HTTPError) -> Lost:
+        return Lost(f"{self.url}: {error}\n{hint_for_lost(error)}".rstrip())
+
+
+def _first_line(answer: httpx.Response) -> str:
+    """What to say of an answer that some other server gave in this one's place."""
+    text = answer.text.strip().partition("\n")[0]
+    return f"{answer.status_code}: {text[:200]}"
+
+
+def _pause(answer: httpx.Response) -> float:
+    """Seconds the server wants to be left alone for, a minute at most."""
+    said = answer.headers.get("retry-after", "1")
+    return min(float(said), 60.0) if said.isascii() and said.isdigit() else 1.0
+
+
+def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* what `access` makes a server of: `url`, `ca`, `token_file`, `context_name`."""
+    return prefixed_server_options("")(command)
+
+
+def prefixed_server_options(prefix: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """As `server_options`, with *prefix* before the name of each option."""
+
+    def give(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(
+            (
+                click.option(
+                    f"--{prefix}url",
+                    envvar="EDGESYNC_URL",
+                    help="REST API of the server."
+                    f"  [default: that of the context, else {DEFAULT_URL}]",
+                ),
+                click.option(
+                    f"--{prefix}ca",
+                    type=readable_file(),
+                    envvar="EDGESYNC_CA",
+                    help="Certificate of the server's authority (ca/root.pem)."
+                    "  [default: that of the context, else those of the system]",
+                ),
+                click.option(
+                    f"--{prefix}token-file",
+                    type=readable_file(),
+                    envvar="EDGESYNC_TOKEN_FILE",
+                    help="File with the token to ask with; without it EDGESYNC_TOKEN holds the"
+                    " token, or the context.",
+                ),
+                click.option(
+                    f"--{prefix}context",
+                    f"{prefix.replace('-', '_')}context_name",
+                    envvar="EDGESYNC_CONTEXT",
+                    help="Server to ask, by the name it has in the contexts file"
+                    " (`edgesync login`).  [default: the current one]",
+                ),
+            )
+        ):
+            command = option(command)
+        return command
+
+    return give
+
+
+def readable_file() -> click.Path:
+    """An option's value that names a file."""
+    return click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+def access(
+    url: str | None,
+    ca: Path | None,
+    token_file: Path | None,
+    context_name: str | None = None,
+    *,
+    namespace: str | None = None,
+    prefix: str = "",
+) -> Access:
+    """What the options of `server_options` say; UsageError names the one that cannot be used.
+
+    What they leave open the context says, unless they name another server than it: its token is
+    for no other.
+    """
+    context = chosen_context(context_name)
+    if context and url and not _is_same(httpx.URL(context.url), checked_url(f"--{prefix}url", url)):
+        context = None
+    context = context or Context(url or DEFAULT_URL)
+    address = checked_url(f"--{prefix}url", url or context.url)
+    check_is_private(f"--{prefix}url", address)
+    return Access(
+        address,
+        trust(f"--{prefix}ca", ca or (Path(context.ca) if context.ca else None), address),
+        _token(token_file, context, f"--{prefix}token-file"),
+        context.namespace if namespace is None else namespace,
+    )
+
+
+def _is_same(one: httpx.URL, other: httpx.URL) -> bool:
+    return str(one).rstrip("/") == str(other).rstrip("/")
+
+
+def checked_url(option: str, text: str) -> httpx.URL:
+    """The address of a REST API; UsageError if *text* is none."""
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise click.UsageError(f"{option}: {error}") from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise click.UsageError(f"{option}: {text} is no address of a REST API")
+    return url
+
+
+def check_is_private(option: str, url: httpx.URL) -> None:
+    """Refuse what would show a token to whoever listens."""
+    if url.scheme == "http" and url.host not in LOOPBACK:
+        raise click.UsageError(f"{option}: a token is sent to other machines by https only")
+
+
+def trust(option: str, ca: Path | None, url: httpx.URL) -> ssl.SSLContext:
+    """Trust in the authority whose certificate is in the file *ca*, else in those of the system.
+
+    For a *url* without TLS those are not read: that takes as long as a call.
+    """
+    if ca is None and url.scheme == "http":
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca is None:
+        return ssl.create_default_context()
+    try:
+        return client_context(ca.read_text(encoding="ascii"))
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise click.UsageError(f"{option}: {ca} is not a certificate: {error}") from error
+
+
+def token_in(file: Path) -> str:
+    """The token that is alone in *file*; empty if there is none that can be sent."""
+    return _sendable(file.read_text(encoding="utf-8", errors="replace"))
+
+
+def _token(file: Path | None, context: Context, option: str) -> str:
+    given = "" if file else _sendable(os.environ.get("EDGESYNC_TOKEN", ""))
+    if file is None and not given and context.token_file:
+        file = Path(context.token_file)
+    try:
+        token = token_in(file) if file else given or _sendable(context.token)
+    except OSError as error:
+        raise click.UsageError(f"the token's file cannot be read: {error}") from error
+    if not token:
+        raise click.UsageError(
+            f"there is no token: log in with `edgesync login`, name a file with {option},"
+            " or set EDGESYNC_TOKEN to a token"
+        )
+    return token
+
+
+def _sendable(text: str) -> str:
+    text = text.strip()
+    return text if text.isascii() else ""
+
+
+def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print *rows* below *titles*, each column as wide as it has to be."""
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    for row in (titles, *rows):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())

@@ -1,0 +1,117 @@
+"""`edgesync apply`: make what manifests describe, change what differs, take away what is gone."""
+
+from collections.abc import Sequence
+
+import click
+
+from edgesync.cli.api.client import Lost, Refused, Server
+from edgesync.cli.delete import delete_one, deletions_planned
+from edgesync.cli.diff import plans_of
+from edgesync.cli.options import (
+    Target,
+    asks_server,
+    confirm_option,
+    documents_of,
+    files_option,
+    owner_option,
+    reason_option,
+)
+from edgesync.cli.output import is_agreed, note, progress, show_change
+from edgesync.cli.resources.access import listed
+from edgesync.cli.resources.applying import Masked, write
+from edgesync.cli.resources.manifests import OWNED, OWNER_LABEL, Document
+from edgesync.cli.resources.plans import show_plans
+
+
+@click.command()
+@asks_server
+@files_option
+@owner_option
+@click.option(
+    "--prune",
+    is_flag=True,
+    help="Delete nodes, apps and configs of the same owner that are not in the files.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before pruning.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and whom it reaches.")
+@confirm_option
+@reason_option
+def apply(
+    server: Server,
+    *,
+    files: Sequence[str],
+    owner: str | None,
+    prune: bool,
+    yes: bool,
+    dry_run: bool,
+) -> None:
+    """Create what is missing and change what differs; what is the same stays as it is.
+
+    What apps name is made before them. Goes on after an error, and ends with 1. Never pruned are
+    secrets, registries, records and callbacks, which have no labels, and batches, which give
+    theirs to nodes.
+    """
+    if prune and not owner:
+        raise click.UsageError("--prune needs --owner: whose things may go")
+    documents = [one.owned_by(owner) for one in documents_of(files)]
+    if dry_run:
+        _say_what_would_be(server, documents, owner if prune else None)
+        return
+    failed = 0
+    with progress(beside_output=True) as shown:
+        for document in shown.track(documents, description="apply"):
+            try:
+                outcome = write(server, document).outcome
+            except Lost:
+                raise
+            except click.ClickException as error:
+                failed += 1
+                note(_complaint(document, error))
+            else:
+                show_change(outcome, document.title)
+    if failed:
+        note(f"{failed} of {len(documents)} failed.")
+        raise click.exceptions.Exit(1)
+    if prune and owner:
+        _prune(server, documents, owner, yes=yes)
+
+
+def _say_what_would_be(
+    server: Server, documents: Sequence[Document], pruned_owner: str | None
+) -> None:
+    plans = plans_of(server, documents)
+    if pruned_owner:
+        gone = _gone(server, documents, pruned_owner)
+        plans += deletions_planned(server, [(target, "") for target in gone])
+    show_plans(plans, all_of_them=True)
+    if any(plan.error for plan in plans):
+        raise click.exceptions.Exit(1)
+
+
+def _gone(server: Server, documents: Sequence[Document], owner: str) -> list[Target]:
+    """What *owner* has and does not describe any more, in the order in which it can go."""
+    there = {(document.kind, document.name) for document in documents}
+    return [
+        Target(kind, thing["name"])
+        for kind in reversed(OWNED)
+        for thing in listed(server, kind, selector=f"{OWNER_LABEL}={owner}")
+        if (kind, thing["name"]) not in there
+    ]
+
+
+def _prune(server: Server, documents: Sequence[Document], owner: str, *, yes: bool) -> None:
+    gone = _gone(server, documents, owner)
+    if not gone:
+        return
+    for target in gone:
+        note(f"not in the files: {target.title}")
+    if not is_agreed(f"Delete these {len(gone)} things of owner {owner}?", yes=yes):
+        raise click.Abort
+    for target in gone:
+        show_change(*delete_one(server, target, "", ignore_not_found=True))
+
+
+def _complaint(document: Document, error: click.ClickException) -> str:
+    """In which line what went wrong."""
+    field = error.field if isinstance(error, Masked | Refused) else ""
+    return f"{document.place.of(field)}: {document.title}: {error.format_message()}"

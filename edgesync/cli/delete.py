@@ -1,0 +1,139 @@
+"""`edgesync delete`: things by name, by their labels, or those that manifests describe."""
+
+from collections.abc import Sequence
+
+import click
+
+from cloud.errors import CallbackInUse, HasRecords, InUse
+from edgesync.cli.api.client import Refused, Server
+from edgesync.cli.options import (
+    Target,
+    asks_server,
+    check_selects,
+    confirm_option,
+    documents_of,
+    reason_option,
+    selector_option,
+    targets_argument,
+)
+from edgesync.cli.output import is_agreed, note, show_change
+from edgesync.cli.resources.access import NOT_FOUND, listed, within
+from edgesync.cli.resources.applying import Outcome
+from edgesync.cli.resources.kinds import KINDS, NODE
+from edgesync.cli.resources.plans import Planned, rehearsed, show_plans
+
+_IN_USE = frozenset({InUse.code, HasRecords.code, CallbackInUse.code})
+
+
+@click.command()
+@asks_server
+@targets_argument(required=False)
+@click.option(
+    "-f",
+    "--filename",
+    "files",
+    multiple=True,
+    metavar="FILE|DIR|-",
+    help="What these manifests describe.",
+)
+@selector_option
+@click.option("--ignore-not-found", is_flag=True, help="What is not there is no error.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and whom it reaches.")
+@confirm_option
+@reason_option
+def delete(
+    server: Server,
+    *,
+    targets: Sequence[Target],
+    files: Sequence[str],
+    selector: str,
+    ignore_not_found: bool,
+    yes: bool,
+    dry_run: bool,
+) -> None:
+    """Delete things, what names others before what is named. Goes on after an error, ends with 1.
+
+    Asks before it deletes what -l chooses. A node that is deleted is shut out at once.
+    """
+    found = _found(server, targets, files, selector)
+    if dry_run:
+        plans = deletions_planned(server, found)
+        show_plans(plans, all_of_them=True)
+        if any(plan.error for plan in plans):
+            raise click.exceptions.Exit(1)
+        return
+    if selector and found:
+        names = ", ".join(target.title for target, _ in found[:10])
+        more = f" and {len(found) - 10} more" if len(found) > 10 else ""
+        if not is_agreed(f"Delete {names}{more}?", yes=yes):
+            raise click.Abort
+    failed = False
+    for target, namespace in found:
+        try:
+            show_change(*delete_one(server, target, namespace, ignore_not_found=ignore_not_found))
+        except Refused as refusal:
+            failed = True
+            note(f"{target.title}: {refusal.format_message()}")
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def deletions_planned(server: Server, found: Sequence[tuple[Target, str]]) -> list[Planned]:
+    """What deleting these would come to, each in its namespace and as if it were alone."""
+    plans: list[Planned] = []
+    for target, namespace in found:
+        try:
+            answer = rehearsed(server, "DELETE", target.url, namespace=namespace)
+        except Refused as refusal:
+            if refusal.code in _IN_USE and plans:
+                waits = "once nothing uses it any more"
+                plans.append(Planned(target.title, waits=waits, expected=Outcome.DELETED))
+            else:
+                plans.append(Planned(target.title, error=refusal))
+        else:
+            plans.append(Planned(target.title, (answer,)))
+    return plans
+
+
+def delete_one(
+    server: Server, target: Target, namespace: str, *, ignore_not_found: bool
+) -> tuple[Outcome, str, str]:
+    """Delete a thing; what became of it, and of which."""
+    try:
+        server.call("DELETE", target.url, headers=within(namespace))
+    except Refused as refusal:
+        if refusal.status == NOT_FOUND and ignore_not_found:
+            return Outcome.ABSENT, target.title, ""
+        raise
+    return Outcome.DELETED, target.title, "shut out" if target.kind is NODE else ""
+
+
+def _found(
+    server: Server, targets: Sequence[Target], files: Sequence[str], selector: str
+) -> list[tuple[Target, str]]:
+    """What to delete, and in which namespace, in the order in which it can go."""
+    if bool(files) == bool(targets):
+        raise click.UsageError("say what to delete: KIND NAME, KIND -l SELECTOR, or -f FILE")
+    if files and selector:
+        raise click.UsageError("-l goes with a kind, not with -f")
+    check_selects(selector, [target.kind for target in targets])
+    found: list[tuple[Target, str]] = []
+    for document in documents_of(files) if files else ():
+        if document.kind.is_single:
+            note(f"{document.title}: stays; apply an empty one instead")
+        else:
+            found.append((Target(document.kind, document.name), document.namespace))
+    for target in targets:
+        if target.kind.is_single:
+            raise click.UsageError(f"{target.kind.plural} cannot be deleted; apply an empty one")
+        if target.name and selector:
+            raise click.UsageError("say either names or -l")
+        if target.name:
+            found.append((target, ""))
+        elif selector:
+            things = listed(server, target.kind, selector=selector)
+            found += [(Target(target.kind, thing["name"]), "") for thing in things]
+        else:
+            raise click.UsageError(f"name the {target.kind.plural} to delete, or choose with -l")
+    return sorted(found, key=lambda one: -KINDS.index(one[0].kind))

@@ -1,0 +1,62 @@
+"""`edgesync diff`: what applying manifests would change."""
+
+from collections.abc import Sequence
+
+import click
+
+from edgesync.cli.api.client import Server
+from edgesync.cli.options import (
+    asks_server,
+    documents_of,
+    files_option,
+    output_option,
+    owner_option,
+)
+from edgesync.cli.output import json_of, note, progress
+from edgesync.cli.resources.applying import Outcome
+from edgesync.cli.resources.manifests import Document
+from edgesync.cli.resources.plans import Planned, planned, show_plans
+
+SAME, DIFFERS, WRONG = 0, 1, 2
+
+
+class _Undecided(click.ClickException):
+    """Nobody can say whether anything differs."""
+
+    exit_code = WRONG
+
+
+@click.command()
+@asks_server
+@files_option
+@owner_option
+@output_option("table", "json")
+def diff(server: Server, *, files: Sequence[str], owner: str | None, output: str) -> None:
+    """Say what `apply` would change, and whom that reaches; nothing is changed.
+
+    Ends with 0 if nothing would, with 1 if something would, with 2 if that cannot be said.
+    """
+    try:
+        plans = plans_of(server, [one.owned_by(owner) for one in documents_of(files)])
+    except click.ClickException as error:
+        raise _Undecided(error.format_message()) from error
+    if output == "json":
+        click.echo(json_of([answer for plan in plans for answer in plan.answers]))
+        for plan in plans:
+            if plan.error:
+                note(f"{plan.title}: {plan.error.format_message()}")
+    else:
+        show_plans(plans, all_of_them=False)
+    if any(plan.error for plan in plans):
+        raise click.exceptions.Exit(WRONG)
+    if any(plan.outcome is not Outcome.UNCHANGED for plan in plans):
+        raise click.exceptions.Exit(DIFFERS)
+
+
+def plans_of(server: Server, documents: Sequence[Document]) -> list[Planned]:
+    """What would become of each document's thing."""
+    plans = []
+    with progress() as shown:
+        for plan in shown.track(planned(server, documents), len(documents), description="plan"):
+            plans.append(plan)
+    return plans

@@ -1,0 +1,162 @@
+"""`edgesync edit` and `edgesync label`: change what is there."""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgesync.cli.api.client import Refused, Server
+from edgesync.cli.options import (
+    Target,
+    asks_server,
+    confirm_option,
+    reason_option,
+    selector_option,
+    target_argument,
+    targets_argument,
+)
+from edgesync.cli.output import is_agreed, show_change, yaml_of
+from edgesync.cli.resources.access import found, listed, manifest, masked, unmasked
+from edgesync.cli.resources.applying import Outcome
+from edgesync.cli.resources.kinds import REGISTRY
+from edgesync.cli.resources.manifests import Document, read_text
+
+_HELP = "# Lines that begin with # are left out. Saved as it is, nothing changes.\n"
+
+
+@click.command()
+@asks_server
+@target_argument()
+@confirm_option
+@reason_option
+def edit(server: Server, *, target: Target) -> None:
+    """Open one thing in $EDITOR as YAML, and change it to what is saved.
+
+    What is wrong is said in the file, which is opened again. Nothing is overwritten that somebody
+    else changed meanwhile.
+    """
+    answer = found(server, target.kind, target.name)
+    if answer is None:
+        raise Refused(404, "ResourceNotFound", f"There is no {target.title}.")
+    original = yaml_of(manifest(target.kind, masked(target.kind, answer.content)))
+    text, complaint = original, ""
+    while True:
+        shown = _HELP + "".join(f"# {line}\n" for line in complaint.splitlines()) + text
+        edited = _content(click.edit(shown, extension=".yaml"), text)
+        if edited == original:
+            click.echo(f"{target.title} stays as it is.")
+            return
+        if complaint and edited == text:
+            raise click.ClickException(f"{complaint}\nWhat you wrote is in {_kept(edited)}.")
+        text = edited
+        try:
+            _save(server, target, edited, answer.content, answer.tag)
+        except Refused as refusal:
+            if refusal.code == "PreconditionFailed":
+                raise click.ClickException(
+                    f"{refusal.format_message()}\nWhat you wrote is in {_kept(edited)}."
+                ) from refusal
+            complaint = refusal.format_message()
+        except click.ClickException as error:
+            complaint = error.format_message()
+        else:
+            show_change(Outcome.CHANGED, target.title)
+            return
+
+
+def _content(saved: str | None, before: str) -> str:
+    if saved is None:  # left without saving
+        return before
+    return "".join(line for line in saved.splitlines(keepends=True) if not line.startswith("#"))
+
+
+def _save(server: Server, target: Target, text: str, current: Mapping[str, Any], tag: str) -> None:
+    documents = list(read_text(text, "your text"))
+    if len(documents) != 1 or (documents[0].kind, documents[0].name) != (target.kind, target.name):
+        raise click.ClickException(f"this has to be one document about {target.title}")
+    body = unmasked(target.kind, documents[0].body, current)
+    document = Document(target.kind, body)
+    if target.kind is REGISTRY and "password" in body:
+        raise click.ClickException("password: `edgesync apply` changes it")
+    server.call("PUT", target.url, body=document.put_body, headers={"If-Match": tag} if tag else {})
+
+
+def _kept(text: str) -> Path:
+    number, name = tempfile.mkstemp(prefix="edgesync-edit-", suffix=".yaml")
+    with os.fdopen(number, "w", encoding="utf-8") as file:
+        file.write(text)
+    return Path(name)
+
+
+@click.command()
+@asks_server
+@targets_argument("has_labels")
+@selector_option
+@click.option("--overwrite", is_flag=True, help="Change a label that has another value.")
+@click.option("--yes", is_flag=True, help="Do not ask before changing what -l chooses.")
+@confirm_option
+@reason_option
+def label(
+    server: Server, *, targets: Sequence[Target], selector: str, overwrite: bool, yes: bool
+) -> None:
+    """Set labels of nodes, apps and configs: `label node n1 role=gateway old-`.
+
+    KEY=VALUE sets a label, KEY- takes it off. Apps follow the labels of nodes at once.
+    """
+    words = [target for target in targets if _is_change(target.name)]
+    changes = dict(_change(target.name) for target in words)
+    if not changes:
+        raise click.UsageError("say which labels: KEY=VALUE sets one, KEY- takes it off")
+    kind = targets[0].kind
+    names = [target.name for target in targets if target not in words and target.name]
+    if bool(names) == bool(selector):
+        raise click.UsageError(f"name the {kind.plural}, or choose them with -l")
+    things = (
+        list(listed(server, kind, selector=selector)) if selector else _named(server, kind, names)
+    )
+    if selector and not is_agreed(f"Change labels of {len(things)} {kind.plural}?", yes=yes):
+        raise click.Abort
+    for thing in things:
+        _label(server, Target(kind, thing["name"]), thing["labels"], changes, overwrite=overwrite)
+
+
+def _named(server: Server, kind: Any, names: Sequence[str]) -> list[Mapping[str, Any]]:
+    things = []
+    for name in names:
+        answer = found(server, kind, name)
+        if answer is None:
+            raise Refused(404, "ResourceNotFound", f"There is no {kind.word}/{name}.")
+        things.append(answer.content)
+    return things
+
+
+def _label(
+    server: Server,
+    target: Target,
+    before: Mapping[str, str],
+    changes: Mapping[str, str | None],
+    *,
+    overwrite: bool,
+) -> None:
+    for key, value in changes.items():
+        if value is not None and before.get(key, value) != value and not overwrite:
+            raise click.ClickException(
+                f"{target.title} has {key}={before[key]}; --overwrite changes it"
+            )
+    if all(before.get(key) == value for key, value in changes.items()):
+        show_change(Outcome.UNCHANGED, target.title)
+        return
+    server.call("PATCH", target.url, body={"labels": dict(changes)})
+    show_change(Outcome.CHANGED, target.title)
+
+
+def _is_change(word: str) -> bool:
+    return "=" in word or word.endswith("-")
+
+
+def _change(word: str) -> tuple[str, str | None]:
+    key, equals, value = word.partition("=")
+    return (key, value) if equals else (word.removesuffix("-"), None)

@@ -1,0 +1,128 @@
+"""`edgesync events` and `edgesync watch`: what happened, and what happens."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+from edgesync.cli.api.client import Lost, Refused, Server
+from edgesync.cli.api.event_stream import Event, events_in
+from edgesync.cli.options import Target, asks_server, output_option, targets_argument
+from edgesync.cli.output import in_line, note
+from edgesync.cli.resources.kinds import SYSTEM_APPS
+
+SILENCE_SECONDS = 45
+"""The server says something every 15 s; what is silent for three times that is lost."""
+
+LONGEST_PAUSE_SECONDS = 15
+_PASSING = frozenset({429, 503})
+"""Statuses of a server that may answer later."""
+
+_GAP = "gap"
+_TO_SECONDS = len("2026-01-02T03:04:05")
+
+_types_option = click.option("--type", "types", help="Types of events, like node.*,app.updated.")
+
+
+@click.command()
+@asks_server
+@targets_argument(required=False)
+@_types_option
+@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True)
+@output_option("table", "json")
+def events(
+    server: Server, *, targets: Sequence[Target], types: str | None, limit: int, output: str
+) -> None:
+    """Show what happened last, the newest at the end: to all, to a kind, or to one thing."""
+    query = {**_query(targets, types), "limit": str(limit)}
+    for event in reversed(server.call("GET", "/v1/events", query=query)["items"]):
+        _show(event, output)
+
+
+@click.command()
+@asks_server
+@targets_argument(required=False)
+@_types_option
+@click.option("--since", metavar="ID", help="Begin after this event, not now.")
+@click.option("--count", type=click.IntRange(1), help="End after so many.")
+@output_option("table", "json")
+def watch(
+    server: Server,
+    *,
+    targets: Sequence[Target],
+    types: str | None,
+    since: str | None,
+    count: int | None,
+    output: str,
+) -> None:
+    """Show events as they happen: of everything, of a kind, or of one thing. Ctrl-C ends it.
+
+    Connects again where the connection is lost, and shows what happened meanwhile.
+    """
+    shown = 0
+    try:
+        for event in _events(server, _query(targets, types), since or ""):
+            _show(json.loads(event.data), output)
+            shown += 1
+            if shown == count:
+                return
+    except KeyboardInterrupt:
+        return
+
+
+def _query(targets: Sequence[Target], types: str | None) -> dict[str, str]:
+    if len(targets) > 1:
+        raise click.UsageError("name one thing, one kind or nothing")
+    query = {"type": types} if types else {}
+    for target in targets:
+        kind = "sysapps" if target.kind is SYSTEM_APPS else target.kind.word
+        query |= {"kind": kind} | ({"name": target.name} if target.name else {})
+    return query
+
+
+def _events(server: Server, query: Mapping[str, str], after: str) -> Iterator[Event]:
+    """Events without end; after a loss those that were missed come first."""
+    failures, was_there = 0, False
+    while True:
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
+        try:
+            with server.stream(
+                "/v1/events", query=query, headers=headers, silence=SILENCE_SECONDS
+            ) as chunks:
+                was_there, failures = True, 0
+                for event in events_in(chunks):
+                    after = event.id or after
+                    if event.type == _GAP:
+                        note("Some of what happened is not kept any more.")
+                    elif event.data:
+                        yield event
+        except Lost:
+            if not was_there:
+                raise
+        except Refused as refusal:
+            if not was_there or refusal.status not in _PASSING:
+                raise
+        pause = min(0.5 * 2**failures, LONGEST_PAUSE_SECONDS)
+        failures += 1
+        note(f"The connection is lost; trying again in {pause:g} s.")
+        time.sleep(pause)
+
+
+def _show(event: Mapping[str, Any], output: str) -> None:
+    if output == "json":
+        click.echo(json.dumps(event, ensure_ascii=True))
+        return
+    subject = event.get("subject") or {}
+    actor = (event.get("actor") or {}).get("name")
+    line = (
+        f"{in_line(event.get('time'))[:_TO_SECONDS]}Z  {in_line(event.get('type')):<22}"
+        f"  {in_line(subject.get('kind'))}/{in_line(subject.get('name'))}"
+        f"  {in_line(event.get('message'))}"
+    )
+    count = event.get("count", 1)
+    if count != 1:
+        since = in_line(event.get("firstTime"))[:_TO_SECONDS]
+        line = f"{line}  ({in_line(count)} times since {since}Z)"
+    click.echo(f"{line}  (by {in_line(actor)})" if actor else line)

@@ -1,0 +1,214 @@
+"""`edgesync get`, `describe` and `export`: what there is, for people, programs and `apply`."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+from edgesync.cli.api.client import Refused, Server
+from edgesync.cli.options import (
+    Target,
+    asks_server,
+    check_selects,
+    kinds_named,
+    output_option,
+    selector_option,
+    target_argument,
+    targets_argument,
+)
+from edgesync.cli.output import (
+    age,
+    json_of,
+    note,
+    printable,
+    progress,
+    show_rows,
+    yaml_of,
+)
+from edgesync.cli.resources.access import found, is_whole_in_lists, listed, manifest, masked
+from edgesync.cli.resources.columns import show_table_of
+from edgesync.cli.resources.kinds import CONFIG, KINDS, NODE, REGISTRY, SECRET, Kind
+
+Json = Mapping[str, Any]
+
+_secrets_option = click.option(
+    "--show-secrets", is_flag=True, help="Values of secrets and tokens too, not stars."
+)
+_batch_option = click.option("--batch", default="", help="Of records: the batch they are in.")
+
+
+@click.command()
+@asks_server
+@targets_argument()
+@selector_option
+@_batch_option
+@output_option()
+@_secrets_option
+def get(
+    server: Server,
+    *,
+    targets: Sequence[Target],
+    selector: str,
+    batch: str,
+    output: str,
+    show_secrets: bool,
+) -> None:
+    """Show things: all of a kind, some by their labels, or those that are named."""
+    check_selects(selector, [target.kind for target in targets])
+    if selector and targets[0].name:
+        raise click.UsageError("say either names or -l")
+    whole = output in {"json", "yaml"}
+    things = [
+        (target.kind, thing if show_secrets else masked(target.kind, thing))
+        for target in targets
+        for thing in _shown(server, target, selector=selector, batch=batch, whole=whole)
+    ]
+    if whole:
+        documents = [{"kind": kind.name, **thing} for kind, thing in things]
+        is_one = len(targets) == 1 and bool(targets[0].name or targets[0].kind.is_single)
+        _print_documents(documents, output, is_one=is_one)
+    elif output == "name":
+        for kind, thing in things:
+            click.echo(printable(f"{kind.word}/{kind.name_of(thing)}"))
+    else:
+        _print_tables(things, wide=output == "wide")
+
+
+@click.command()
+@asks_server
+@click.argument("kinds", nargs=-1, metavar="[KIND]...")
+@selector_option
+@output_option("yaml", "json", default="yaml")
+@_secrets_option
+def export(
+    server: Server, *, kinds: Sequence[str], selector: str, output: str, show_secrets: bool
+) -> None:
+    """Print what there is as manifests that `edgesync apply -f` takes.
+
+    Values of secrets are stars, which apply takes for "as it is". Ends with 1 if the token may not
+    see everything.
+    """
+    chosen = _chosen(kinds, selector)
+    documents, left = [], []
+    for kind in chosen:
+        try:
+            for thing in _shown(server, Target(kind), selector=selector, whole=True):
+                document = manifest(kind, thing if show_secrets else masked(kind, thing))
+                if kind.is_single and list(document) == ["kind"]:
+                    continue  # it is as if nobody had said anything
+                documents.append(document)
+        except Refused as refusal:
+            left.append(f"{kind.plural} are left out: {refusal.message}")
+    _print_documents(documents, output, is_one=False)
+    for line in left:
+        note(line)
+    if left:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@asks_server
+@target_argument()
+def describe(server: Server, *, target: Target) -> None:
+    """Show all there is to know of one thing, and what belongs to it."""
+    answer = found(server, target.kind, target.name)
+    if answer is None:
+        raise Refused(404, "ResourceNotFound", f"There is no {target.title}.")
+    click.echo(printable(yaml_of(masked(target.kind, answer.content))), nl=False)
+    section = _SECTIONS.get(target.kind)
+    if section:
+        section(server, target)
+
+
+def _shown(
+    server: Server, target: Target, *, selector: str = "", batch: str = "", whole: bool
+) -> Iterator[Json]:
+    """Things as lists show them, or *whole* and all that belongs to them."""
+    if target.name:
+        answer = found(server, target.kind, target.name)
+        if answer is None:
+            raise Refused(404, "ResourceNotFound", f"There is no {target.title}.")
+        yield answer.content
+        return
+    things = listed(server, target.kind, selector=selector, batch=batch)
+    if not whole or is_whole_in_lists(target.kind):
+        yield from things
+        return
+    with progress() as shown:
+        for thing in shown.track(list(things), description=target.kind.plural):
+            answer = found(server, target.kind, target.kind.name_of(thing))
+            if answer is not None:  # else it went meanwhile
+                yield answer.content
+
+
+def _chosen(words: Sequence[str], selector: str) -> list[Kind]:
+    kinds = kinds_named(words) or [kind for kind in KINDS if kind.has_labels or not selector]
+    check_selects(selector, kinds)
+    return sorted(kinds, key=KINDS.index)
+
+
+def _print_documents(documents: Sequence[Json], output: str, *, is_one: bool) -> None:
+    if output == "json":
+        shown = documents[0] if is_one else {"kind": "List", "items": documents}
+        click.echo(json_of(shown))
+        return
+    click.echo("---\n".join(yaml_of(document) for document in documents), nl=False)
+
+
+def _print_tables(things: Sequence[tuple[Kind, Json]], *, wide: bool) -> None:
+    if not things:
+        note("There is nothing.")
+    kinds = list(dict.fromkeys(kind for kind, _ in things))
+    for index, kind in enumerate(kinds):
+        if index:
+            click.echo()
+        show_table_of(kind, [thing for each, thing in things if each is kind], wide=wide)
+
+
+def _uses(server: Server, target: Target) -> None:
+    apps = server.call("GET", f"{target.url}/apps")["items"]
+    click.echo("\nApps that use it:")
+    show_rows(
+        ["NAME", "VERSION", "SELECTOR"], [[a["name"], a["version"], a["selector"]] for a in apps]
+    )
+
+
+def _node(server: Server, target: Target) -> None:
+    apps = server.call("GET", f"{target.url}/apps")["items"]
+    report = server.call("GET", f"{target.url}/stats").get("report") or {}
+    running = {one.get("name"): one for one in report.get("appstats") or ()}
+    core = report.get("core") or {}
+    agent = [str(core[key]) for key in ("binVersion", "gitRevision") if core.get(key)]
+    if agent:
+        click.echo(f"\nAgent: {printable(', '.join(agent))}")
+    click.echo("\nApps:")
+    rows = []
+    for app in apps:
+        seen = running.get(app["name"], {})
+        rows.append(
+            [
+                app["name"],
+                app["version"],
+                seen.get("version"),
+                seen.get("status"),
+                seen.get("cause"),
+            ]
+        )
+    show_rows(["NAME", "WANTED", "RUNNING", "STATUS", "CAUSE"], rows)
+    deploys = server.call("GET", f"{target.url}/deploys")["items"][:5]
+    click.echo("\nLast changes:")
+    show_rows(
+        ["NUMBER", "TOLD", "OUTCOME", "ENDED", "CAUSE"],
+        [
+            [d["number"], age(d["toldTime"]), d["outcome"], age(d["endTime"]), d["cause"]]
+            for d in deploys
+        ],
+    )
+
+
+_SECTIONS: Mapping[Kind, Callable[[Server, Target], None]] = {
+    CONFIG: _uses,
+    SECRET: _uses,
+    REGISTRY: _uses,
+    NODE: _node,
+}

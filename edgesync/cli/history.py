@@ -1,0 +1,100 @@
+"""`edgesync history` and `edgesync undo`: what a thing was before, and back to that."""
+
+from typing import Any
+
+import click
+
+from edgesync.cli.api.client import Server
+from edgesync.cli.options import (
+    Target,
+    asks_server,
+    confirm_option,
+    output_option,
+    reason_option,
+    target_argument,
+)
+from edgesync.cli.output import age, coloured, json_of, printable, show_change, show_rows, yaml_of
+from edgesync.cli.resources.plans import Planned, rehearsed, show_plans
+
+_REVISION = click.IntRange(1)
+
+
+@click.command()
+@asks_server
+@target_argument("has_revisions")
+@click.option("--revision", type=_REVISION, help="Show what it was at that revision.")
+@click.option("--from", "start", type=_REVISION, help="Show what changed since that revision.")
+@click.option("--to", "end", type=_REVISION, help="Show what changed until that revision.")
+@output_option("table", "json", "yaml")
+def history(
+    server: Server,
+    *,
+    target: Target,
+    revision: int | None,
+    start: int | None,
+    end: int | None,
+    output: str,
+) -> None:
+    """Show who changed an app, config, secret or registry, when and why; and what.
+
+    Also of what was deleted. Values of secrets are never shown; that they differ is.
+    """
+    if revision is not None and (start or end):
+        raise click.UsageError("say either --revision or --from and --to")
+    if revision is not None:
+        _print(server.call("GET", f"{target.url}/revisions/{revision}"), output)
+    elif start or end:
+        ends = {"from": start, "to": end}
+        query = {key: str(number) for key, number in ends.items() if number}
+        difference = server.call("GET", f"{target.url}/diff", query=query)
+        if output == "table":
+            for line in printable(difference["text"]).splitlines():
+                click.echo(coloured(line, line[:1]))
+        else:
+            _print(difference, output)
+    else:
+        _list(server.call("GET", f"{target.url}/revisions"), output)
+
+
+@click.command()
+@asks_server
+@target_argument("has_revisions")
+@click.option(
+    "--to", "revision", type=_REVISION, help="Revision to go back to.  [default: the one before]"
+)
+@click.option("--dry-run", is_flag=True, help="Say what would change, and whom it reaches.")
+@confirm_option
+@reason_option
+def undo(server: Server, *, target: Target, revision: int | None, dry_run: bool) -> None:
+    """Take the last change back, or all since a revision; what was deleted comes back, too.
+
+    That is a change as any other: it is in the history, and can be taken back.
+    """
+    body = {"revision": revision} if revision else {}
+    if dry_run:
+        plan = Planned(target.title, (rehearsed(server, "POST", f"{target.url}/undo", body),))
+        show_plans([plan], all_of_them=True)
+        return
+    after = server.call("POST", f"{target.url}/undo", body=body)
+    show_change("undone", target.title, f"is version {after['version']} now")
+
+
+def _list(answer: Any, output: str) -> None:
+    if output != "table":
+        _print(answer["items"], output)
+        return
+    show_rows(
+        ["REVISION", "VERSION", "AGE", "ACTION", "BY", "REASON", ""],
+        [
+            [
+                *(one["revision"], one["version"], age(one["time"]), one["action"]),
+                *(one["actor"]["name"] or one["actor"]["kind"], one["reason"]),
+                "current" if one["current"] else " ",
+            ]
+            for one in answer["items"]
+        ],
+    )
+
+
+def _print(content: Any, output: str) -> None:
+    click.echo(json_of(content) if output == "json" else yaml_of(content).rstrip())

@@ -1,0 +1,163 @@
+"""`edgesync login` and `edgesync context`: servers by name, and which of them is asked."""
+
+import time
+from pathlib import Path
+
+import click
+
+from edgesync.cli.api.client import (
+    DEFAULT_URL,
+    Access,
+    Lost,
+    Server,
+    check_is_private,
+    checked_url,
+    readable_file,
+    token_in,
+    trust,
+)
+from edgesync.cli.api.contexts import (
+    Context,
+    contexts_file,
+    named_context,
+    read_contexts,
+    write_contexts,
+)
+from edgesync.cli.api.http_client import httpx
+from edgesync.cli.output import show_rows, yaml_of
+
+LOOK_EVERY_SECONDS = 0.2
+
+
+@click.command()
+@click.argument("url", required=False, envvar="EDGESYNC_URL")
+@click.option("--ca", type=readable_file(), help="Certificate of the server's authority.")
+@click.option(
+    "--token-file",
+    type=readable_file(),
+    help="File that holds the token; it is read anew each time.  [default: you are asked]",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Data of a server on this machine: its administrator's token, and its authority.",
+)
+@click.option("--context", "name", default="default", show_default=True, help="What to call it.")
+@click.option("-n", "--namespace", default="", help="Namespace to be in.")
+@click.option(
+    "--wait",
+    "patience",
+    type=click.FloatRange(0),
+    default=0.0,
+    help="Seconds to wait for a server that is about to start.",
+)
+def login(
+    url: str | None,
+    ca: Path | None,
+    token_file: Path | None,
+    data_dir: Path | None,
+    name: str,
+    namespace: str,
+    patience: float,
+) -> None:
+    """Remember the server at URL and a token for it, once the server has taken the token.
+
+    `edgesync login --data-dir data` is enough on the machine of the server.
+    """
+    if data_dir is not None:
+        token_file = token_file or data_dir / "admin.token"
+        ca = ca or data_dir / "ca" / "root.pem"
+    address = checked_url("URL", url or DEFAULT_URL)
+    check_is_private("URL", address)
+    context = Context(
+        url=str(address),
+        ca=str(ca.resolve()) if ca and address.scheme == "https" else "",
+        token="" if token_file else click.prompt("Token", hide_input=True).strip(),
+        token_file=str(token_file.resolve()) if token_file else "",
+        namespace=namespace,
+    )
+    deadline = time.monotonic() + patience
+    while not _lets_in(context, is_last=time.monotonic() >= deadline):
+        time.sleep(LOOK_EVERY_SECONDS)
+    write_contexts(read_contexts().with_context(name, context))
+    click.echo(f"{address} takes the token; context {name} is the current one.")
+
+
+def _lets_in(context: Context, *, is_last: bool) -> bool:
+    """Say whether the server takes the token; the *last* time the reason why not is raised."""
+    try:
+        token = token_in(Path(context.token_file)) if context.token_file else context.token
+        ca = Path(context.ca) if context.ca else None
+        url = httpx.URL(context.url)
+        reached = Access(url, trust("--ca", ca, url), token, context.namespace)
+        with Server(reached) as server:
+            server.call("GET", "/v1/nodes", query={"limit": "1"})
+    except OSError as error:
+        if is_last:
+            reason = error.strerror or str(error)
+            raise click.ClickException(f"{context.token_file}: {reason}") from error
+    except (Lost, click.UsageError):
+        if is_last:
+            raise
+    else:
+        return True
+    return False
+
+
+@click.group()
+def context() -> None:
+    """Servers that were logged in to, and which of them is asked."""
+
+
+@context.command("list")
+def list_contexts() -> None:
+    """Show all; the current one has a star."""
+    contexts = read_contexts()
+    show_rows(
+        ["", "NAME", "URL", "NAMESPACE"],
+        [
+            ["*" if name == contexts.current else " ", name, one.url, one.namespace]
+            for name, one in contexts.known.items()
+        ],
+    )
+
+
+def _complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in read_contexts().known if name.startswith(incomplete)]
+
+
+@context.command()
+@click.argument("name", shell_complete=_complete)
+def use(name: str) -> None:
+    """Ask the server NAME from now on."""
+    contexts = read_contexts()
+    named_context(contexts, name)
+    write_contexts(contexts.using(name))
+    click.echo(f"Context {name} is the current one.")
+
+
+@context.command()
+@click.argument("name", required=False, shell_complete=_complete)
+def show(name: str | None) -> None:
+    """Show one, without its token, and the file it is in."""
+    contexts = read_contexts()
+    one = named_context(contexts, name or contexts.current)
+    shown = {
+        "name": name or contexts.current,
+        "url": one.url,
+        "ca": one.ca or "that of the system",
+        "token": f"in {one.token_file}" if one.token_file else "kept here",
+        "namespace": one.namespace or "that of the token",
+        "file": str(contexts_file()),
+    }
+    click.echo(yaml_of(shown), nl=False)
+
+
+@context.command()
+@click.argument("name", shell_complete=_complete)
+def delete(name: str) -> None:
+    """Forget NAME and its token; the token itself goes on until it is revoked."""
+    contexts = read_contexts()
+    named_context(contexts, name)
+    write_contexts(contexts.without(name))
+    click.echo(f"Context {name} is forgotten.")

@@ -1,0 +1,204 @@
+"""What verbs share: whom they ask, what they are about, and how it is shown."""
+
+import errno
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgesync.cli.api.client import Server, access, server_options
+from edgesync.cli.output import FORMATS
+from edgesync.cli.resources.kinds import KINDS, Kind, kind_called, kind_words
+from edgesync.cli.resources.manifests import OWNER_LABEL, Document, read_manifests
+
+REASON_HEADER = "X-Edgesync-Reason"
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A thing, or with an empty *name* all things of its kind."""
+
+    kind: Kind
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """Kind and name, as commands take them."""
+        if self.kind.is_single:
+            return self.kind.word
+        return f"{self.kind.word}/{self.name}" if self.name else self.kind.plural
+
+    @property
+    def url(self) -> str:
+        """Path of the thing."""
+        return self.kind.url(self.name)
+
+
+def asks_server(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Call *command* with the Server that options, environment and context name, first."""
+
+    @server_options
+    @click.option("-n", "--namespace", help="Namespace it is about.  [default: the token's own]")
+    @functools.wraps(command)
+    def run(
+        *,
+        url: str | None,
+        ca: Path | None,
+        token_file: Path | None,
+        context_name: str | None,
+        namespace: str | None,
+        **rest: Any,
+    ) -> Any:
+        reached = access(url, ca, token_file, context_name, namespace=namespace)
+        reason = rest.pop("reason", None)
+        headers = {REASON_HEADER: reason} if reason else {}
+        query = {"confirm": "true"} if rest.pop("confirm", False) else {}
+        with Server(reached, headers=headers, query=query) as server:
+            try:
+                return command(server, **rest)
+            except OSError as error:
+                if error.errno == errno.EPIPE:  # nobody reads on, as click knows
+                    raise
+                raise click.ClickException(str(error)) from error
+
+    return run
+
+
+def reason_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let *command* take `--reason`; below `asks_server`, which sends it."""
+    return click.option("--reason", help="Why, for the audit log and the history.")(command)
+
+
+def confirm_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let *command* take `--confirm`, which `asks_server` makes part of its calls."""
+    return click.option(
+        "--confirm", is_flag=True, help="It is meant, however many nodes it touches (for a guard)."
+    )(command)
+
+
+def output_option(*formats: str, default: str = "table") -> Decorator:
+    """Give a command `-o`, which says how things are shown."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(formats or FORMATS),
+        default=default,
+        show_default=True,
+        help="How to show it.",
+    )
+
+
+def selector_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* `-l`, which chooses by labels."""
+    return click.option(
+        "-l", "--selector", default="", help="Labels they have to have, like role=gateway,env!=lab."
+    )(command)
+
+
+def files_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* `-f`: manifests."""
+    return click.option(
+        "-f",
+        "--filename",
+        "files",
+        multiple=True,
+        required=True,
+        metavar="FILE|DIR|-",
+        type=click.Path(),
+        help="Manifests: a file, all files of a directory, or standard input. Can be repeated.",
+    )(command)
+
+
+def documents_of(files: Sequence[str]) -> list[Document]:
+    """The documents of *files*, none of which may be for another namespace than `-n` says."""
+    documents = read_manifests(files)
+    namespace = click.get_current_context().params.get("namespace")
+    for document in documents:
+        if namespace and document.namespace not in {"", namespace}:
+            place = document.place.of("namespace")
+            raise click.ClickException(f"{place}: is for another namespace than -n {namespace}")
+    return documents
+
+
+def owner_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* `--owner`, for `Document.owned_by`."""
+    return click.option(
+        "--owner",
+        metavar="NAME",
+        help=f"Label nodes, apps and configs {OWNER_LABEL}=NAME, so that --prune knows them.",
+    )(command)
+
+
+def targets_argument(needs: str = "", *, required: bool = True) -> Decorator:
+    """Give a command things: `KIND [NAME]...` or `KIND/NAME...`, as `targets`."""
+    return click.argument(
+        "targets",
+        nargs=-1,
+        required=required,
+        metavar="KIND [NAME]... | KIND/NAME...",
+        callback=lambda _, __, words: _targets(words, needs),
+        shell_complete=_kinds,
+    )
+
+
+def target_argument(needs: str = "") -> Decorator:
+    """Give a command one thing: `KIND NAME` or `KIND/NAME`, as `target`."""
+
+    def one(_: click.Context, __: click.Parameter, words: Sequence[str]) -> Target:
+        found = _targets(words, needs)
+        if len(found) != 1 or not (found[0].name or found[0].kind.is_single):
+            raise click.UsageError("name one thing: KIND NAME, or KIND/NAME")
+        return found[0]
+
+    return click.argument(
+        "target",
+        nargs=-1,
+        required=True,
+        metavar="KIND NAME | KIND/NAME",
+        callback=one,
+        shell_complete=_kinds,
+    )
+
+
+def check_selects(selector: str, kinds: Sequence[Kind]) -> None:
+    """UsageError for a selector of things that have no labels."""
+    for kind in kinds:
+        if selector and not kind.has_labels:
+            labelled = ", ".join(each.plural for each in KINDS if each.has_labels)
+            raise click.UsageError(f"-l: {kind.plural} have no labels; these have: {labelled}")
+
+
+def kinds_named(words: Sequence[str]) -> list[Kind]:
+    """The kinds of those *words*; UsageError for a word that names none."""
+    return [_kind(word, "") for word in words]
+
+
+def _targets(words: Sequence[str], needs: str) -> list[Target]:
+    if not words:
+        return []
+    if "/" not in words[0]:
+        kind = _kind(words[0], needs)
+        return [Target(kind, name) for name in words[1:]] or [Target(kind)]
+    found = []
+    for word in words:
+        first, slash, name = word.partition("/")
+        if not (slash and name):
+            raise click.UsageError(f"{word!r}: after KIND/NAME only more of KIND/NAME")
+        found.append(Target(_kind(first, needs), name))
+    return found
+
+
+def _kind(word: str, needs: str) -> Kind:
+    kind = kind_called(word)
+    if kind is None or (needs and not getattr(kind, needs)):
+        raise click.UsageError(f"{word!r} is none of: {', '.join(kind_words(needs))}")
+    return kind
+
+
+def _kinds(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    return [word for word in kind_words() if word.startswith(incomplete)]

@@ -1,0 +1,1 @@
+"""Resources as the command line knows them: kinds, manifests, columns, plans, changes."""

@@ -1,0 +1,158 @@
+"""Things as the REST API shows them: found, listed, and turned into what it takes."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from cloud.core.objects import MASK
+from edgesync.cli.api.client import NAMESPACE_HEADER, Answer, Refused, Server
+from edgesync.cli.resources.kinds import APP, BATCH, CALLBACK, RECORD, REGISTRY, SECRET, Kind
+
+PAGE = 500
+"""Things asked for at a time."""
+
+NOT_FOUND = 404
+
+Json = Mapping[str, Any]
+
+
+def within(namespace: str) -> dict[str, str]:
+    """Headers of a call about *namespace*, which may be empty."""
+    return {NAMESPACE_HEADER: namespace} if namespace else {}
+
+
+def found(server: Server, kind: Kind, name: str, *, namespace: str = "") -> Answer | None:
+    """The thing *name*; None if there is none."""
+    try:
+        return server.ask("GET", kind.url(name), headers=within(namespace))
+    except Refused as refusal:
+        if refusal.status != NOT_FOUND:
+            raise
+    return None
+
+
+def seen_before(server: Server, kind: Kind, name: str, *, namespace: str = "") -> Json | None:
+    """What tells whether the thing *name* changes; None if there is none.
+
+    A secret is looked at without its values: nobody needs to see them, and the audit log tells of
+    who does.
+    """
+    if kind is SECRET:
+        query = {"fieldSelector": f"metadata.name={name}"}
+        items = server.call("GET", kind.path, query=query, headers=within(namespace))["items"]
+        return items[0] if items else None
+    answer = found(server, kind, name, namespace=namespace)
+    return answer.content if answer else None
+
+
+def listed(server: Server, kind: Kind, *, selector: str = "", batch: str = "") -> Iterator[Json]:
+    """All things of a *kind*, as lists show them; records of one *batch*, or of each."""
+    if kind.is_single:
+        yield server.call("GET", kind.path)
+    elif kind is RECORD:
+        batches = [batch] if batch else [one["name"] for one in listed(server, BATCH)]
+        for name in batches:
+            yield from _numbered(server, kind.collection({"batchName": name}))
+    elif kind.is_numbered:
+        yield from _numbered(server, kind.path)
+    else:
+        yield from _pages(server, kind.path, {"selector": selector} if selector else {})
+
+
+def _pages(server: Server, path: str, query: Mapping[str, str]) -> Iterator[Json]:
+    place = ""
+    while True:
+        page = {**query, "limit": str(PAGE), "continue": place}
+        answer = server.call("GET", path, query=page)
+        yield from answer["items"]
+        place = (answer["listOptions"] or {}).get("continue", "")
+        if not place:
+            return
+
+
+def _numbered(server: Server, path: str) -> Iterator[Json]:
+    number = 1
+    while True:
+        page = {"pageNo": str(number), "pageSize": str(PAGE)}
+        items = server.call("GET", path, query=page)["items"]
+        yield from items
+        if len(items) < PAGE:
+            return
+        number += 1
+
+
+def is_whole_in_lists(kind: Kind) -> bool:
+    """Say whether a list shows everything there is to know of a thing."""
+    return kind.is_single or kind in {RECORD, REGISTRY} or kind.word == "node"
+
+
+def masked(kind: Kind, shown: Json) -> dict[str, Any]:
+    """The thing as it may be printed: each value of a secret, a token, a header as stars."""
+    after = dict(shown)
+    if kind is SECRET and "data" in after:
+        after["data"] = dict.fromkeys(after["data"], MASK)
+    if kind is BATCH and after.get("securityKey"):
+        after["securityKey"] = MASK
+    if kind is CALLBACK and "header" in after:
+        after["header"] = dict.fromkeys(after["header"], MASK)
+    return after
+
+
+def unmasked(kind: Kind, body: Json, current: Json | None) -> dict[str, Any]:
+    """*body* with the values of *current* in the place of stars; ValueError if there are none.
+
+    What the API itself takes for 'as it is' stays: the keys of objects.
+    """
+    after = dict(body)
+    for field in {SECRET: ("data",), CALLBACK: ("header",)}.get(kind, ()):
+        values = after.get(field) or {}
+        known = (current or {}).get(field) or {}
+        for key, value in values.items():
+            if value == MASK and key not in known:
+                raise ValueError(f"{field}.{key}")
+        after[field] = {k: known[k] if v == MASK else v for k, v in values.items()}
+    for field in {BATCH: ("securityKey",), REGISTRY: ("password",), CALLBACK: ("secret",)}.get(
+        kind, ()
+    ):
+        if after.get(field) == MASK:
+            if current is None:
+                raise ValueError(field)
+            del after[field]
+    return after
+
+
+def manifest(kind: Kind, shown: Json) -> dict[str, Any]:
+    """What to apply for the thing to be as *shown*: without what goes without saying."""
+    body = {key: shown[key] for key in shown if key not in kind.read_only | {"name"}}
+    if kind is REGISTRY:
+        body["password"] = MASK
+    if kind is APP:
+        body["registries"] = [{"name": one["name"]} for one in shown["registries"]]
+    labels = body.get("labels")
+    if labels and kind.own_label:
+        body["labels"] = {key: labels[key] for key in labels if key != kind.own_label}
+    # A newer server may show more than this command knows; all of it, then.
+    with suppress(msgspec.ValidationError):
+        required = {field: body[field] for field in kind.required if field in body}
+        body = {**required, **_without_defaults(msgspec.convert(body, kind.spec))}
+    name = {} if kind.is_single else {"name": shown["name"]}
+    return {"kind": kind.name, **name, **body}
+
+
+def _without_defaults(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_without_defaults(one) for one in value]
+    if not isinstance(value, msgspec.Struct):
+        return msgspec.to_builtins(value)
+    config = value.__struct_config__
+    shown = {config.tag_field: config.tag} if config.tag_field else {}
+    for each in msgspec.structs.fields(value):
+        inner = getattr(value, each.name)
+        if inner is msgspec.UNSET or inner == each.default:
+            continue
+        if each.default_factory is not msgspec.NODEFAULT and inner == each.default_factory():
+            continue
+        shown[each.encode_name] = _without_defaults(inner)
+    return shown

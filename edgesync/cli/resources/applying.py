@@ -1,0 +1,99 @@
+"""What makes one document true: the calls that create or change its thing, and what came of them.
+
+With `dryRun` in the query the same calls change nothing and answer what they would.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import click
+
+from cloud.core.objects import MASK
+from edgesync.cli.api.client import Server
+from edgesync.cli.resources.access import found, seen_before, unmasked, within
+from edgesync.cli.resources.kinds import REGISTRY, SECRET
+from edgesync.cli.resources.manifests import Document
+
+_PASSING = frozenset({"ready", "state"})
+"""What a thing shows and changes by itself."""
+
+
+class Masked(click.ClickException):
+    """The *field* of a document has stars, and nothing is there that they could stand for."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{field} is masked, and the server has no value for it: put it in")
+        self.field = field
+
+
+class Outcome(StrEnum):
+    """What became of a thing."""
+
+    CREATED = "created"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    DELETED = "deleted"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a document's thing, and the *answers* of the calls that made it so."""
+
+    outcome: Outcome
+    answers: tuple[Any, ...]
+
+
+def write(server: Server, document: Document, query: Mapping[str, str] | None = None) -> Written:
+    """Create the thing, or change it where it differs; Refused if the server says no, or Masked."""
+    before = _before(server, document)
+    ready = _ready(document, before)
+    answers = []
+    if before is None:
+        calls = [("POST", document.kind.collection(ready.body), ready.post_body)]
+    else:
+        calls = _changes(ready)
+    for method, path, body in calls:
+        answers.append(
+            server.call(method, path, body=body, query=query, headers=within(document.namespace))
+        )
+    if before is None:
+        return Written(Outcome.CREATED, tuple(answers))
+    is_same = _steady(before, before) == _steady(answers[-1], before)
+    return Written(Outcome.UNCHANGED if is_same else Outcome.CHANGED, tuple(answers))
+
+
+def _changes(document: Document) -> list[tuple[str, str, dict[str, Any]]]:
+    body = document.put_body
+    if document.kind is not REGISTRY or "password" not in body:
+        return [("PUT", document.url, body)]
+    password = body.pop("password")
+    # The password is changed by a call of its own; the same one changes nothing.
+    return [
+        ("POST", f"{document.url}/refresh", {"password": password}),
+        ("PUT", document.url, body),
+    ]
+
+
+def _before(server: Server, document: Document) -> Mapping[str, Any] | None:
+    kind, name, namespace = document.kind, document.name, document.namespace
+    if kind is SECRET and MASK in (document.body.get("data") or {}).values():
+        answer = found(server, kind, name, namespace=namespace)
+        return answer.content if answer else None
+    return seen_before(server, kind, name, namespace=namespace)
+
+
+def _ready(document: Document, before: Mapping[str, Any] | None) -> Document:
+    """The document with values in the place of stars."""
+    try:
+        body = unmasked(document.kind, document.body, before)
+    except ValueError as error:
+        raise Masked(str(error)) from error
+    return Document(document.kind, body, document.namespace, document.place)
+
+
+def _steady(thing: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What does not pass of what *asked* shows."""
+    return {key: thing.get(key) for key in asked if key not in _PASSING and key != "data"}

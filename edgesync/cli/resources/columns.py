@@ -1,0 +1,111 @@
+"""Which columns a table of each kind has."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from edgesync.cli.output import age, pairs, show_rows
+from edgesync.cli.resources.kinds import (
+    APP,
+    BATCH,
+    CALLBACK,
+    CONFIG,
+    GUARD,
+    NODE,
+    RECORD,
+    REGISTRY,
+    SECRET,
+    SYSTEM_APPS,
+    Kind,
+)
+
+Json = Mapping[str, Any]
+Column = tuple[str, Callable[[Json], Any]]
+
+
+def _field(title: str, key: str) -> Column:
+    return title, lambda thing: thing.get(key)
+
+
+def _age(title: str, key: str) -> Column:
+    return title, lambda thing: age(thing.get(key))
+
+
+_NAME = _field("NAME", "name")
+_VERSION = _field("VERSION", "version")
+_UPDATED = _age("UPDATED", "updateTime")
+_DESCRIPTION = _field("DESCRIPTION", "description")
+_LABELS: Column = ("LABELS", lambda thing: pairs(thing.get("labels") or {}))
+
+_TABLES: Mapping[Kind, Sequence[Column]] = {
+    NODE: (
+        _NAME,
+        ("STATE", lambda node: node["state"]["name"]),
+        ("FOR", lambda node: age(node["state"]["since"])),
+        ("LAST REPORT", lambda node: age(node["state"]["lastReport"])),
+        _DESCRIPTION,
+    ),
+    APP: (_NAME, _VERSION, _field("SELECTOR", "selector"), _UPDATED, _DESCRIPTION),
+    CONFIG: (_NAME, _VERSION, _UPDATED, _DESCRIPTION),
+    SECRET: (_NAME, _VERSION, _UPDATED, _DESCRIPTION),
+    REGISTRY: (
+        _NAME,
+        _field("ADDRESS", "address"),
+        _field("USERNAME", "username"),
+        _UPDATED,
+        _DESCRIPTION,
+    ),
+    BATCH: (
+        _NAME,
+        _field("QUOTA", "quotaNum"),
+        _field("SECURITY", "securityType"),
+        _field("CALLBACK", "callbackName"),
+        _DESCRIPTION,
+    ),
+    RECORD: (
+        _NAME,
+        _field("BATCH", "batchName"),
+        _field("NODE", "nodeName"),
+        ("ACTIVE", lambda record: bool(record["active"])),
+        _field("FINGERPRINT", "fingerprintValue"),
+    ),
+    CALLBACK: (
+        _NAME,
+        ("PENDING", lambda callback: callback["state"]["pending"]),
+        ("GIVEN UP", lambda callback: callback["state"]["givenUp"]),
+        ("LAST SUCCESS", lambda callback: age(callback["state"]["lastSuccessTime"])),
+        ("LAST ERROR", lambda callback: callback["state"]["lastError"]),
+    ),
+    GUARD: (
+        ("MAX SHARE", lambda guard: f"{guard['maxShare']:.0%}"),
+        _field("MIN NODES", "minNodes"),
+    ),
+    SYSTEM_APPS: (
+        ("MODULES", lambda apps: ",".join(module["name"] for module in apps["modules"])),
+        _field("SELECTOR", "selector"),
+        _field("ADDRESS", "address"),
+    ),
+}
+_WIDER: Mapping[Kind, Sequence[Column]] = {
+    NODE: (
+        ("CONNECTED", lambda node: node["state"]["connected"]),
+        ("REVOKED", lambda node: node["state"]["revoked"]),
+        _age("CREATED", "createTime"),
+        _LABELS,
+    ),
+    APP: (_field("TYPE", "type"), _age("CREATED", "createTime"), _LABELS),
+    CONFIG: (_age("CREATED", "createTime"), _LABELS),
+    SECRET: (_age("CREATED", "createTime"),),
+    REGISTRY: (_VERSION,),
+    BATCH: (_age("CREATED", "createTime"),),
+    RECORD: (_field("ACTIVE IP", "activeIp"),),
+    CALLBACK: (_DESCRIPTION,),
+}
+
+
+def show_table_of(kind: Kind, things: Sequence[Json], *, wide: bool) -> None:
+    """Print *things* of a *kind*."""
+    columns = [*_TABLES[kind], *(_WIDER.get(kind, ()) if wide else ())]
+    show_rows(
+        [title for title, _ in columns],
+        [[value(thing) for _, value in columns] for thing in things],
+    )

@@ -1,0 +1,224 @@
+"""What manifests would change, as the server sees it: asked document by document, summed up here.
+
+Nothing is kept meanwhile, so what one document would make is not there for the next one.
+"""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from cloud.core.app import AppSpec, UseKind, uses_of
+from cloud.core.decoding import convert
+from edgesync.cli.api.client import Lost, Refused, Server
+from edgesync.cli.output import coloured, in_line, note, printable, show_change, size
+from edgesync.cli.resources.access import NOT_FOUND, seen_before, within
+from edgesync.cli.resources.applying import Outcome, write
+from edgesync.cli.resources.kinds import (
+    APP,
+    BATCH,
+    CALLBACK,
+    CONFIG,
+    GUARD,
+    RECORD,
+    REGISTRY,
+    SECRET,
+    Kind,
+)
+from edgesync.cli.resources.manifests import Document
+
+DRY_RUN = {"dryRun": "true"}
+
+Json = Mapping[str, Any]
+
+_USED = {UseKind.CONFIG: CONFIG, UseKind.SECRET: SECRET, UseKind.REGISTRY: REGISTRY}
+_OUTCOMES = {"create": Outcome.CREATED, "update": Outcome.CHANGED, "delete": Outcome.DELETED}
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What would become of one thing: *answers* of the server, or why it would not say (*error*).
+
+    Where the server can say it only once something else of the set is done, *waits* says for what,
+    and *expected* what it comes to then.
+    """
+
+    title: str
+    answers: tuple[Json, ...] = ()
+    error: click.ClickException | None = None
+    waits: str = ""
+    expected: Outcome = Outcome.UNCHANGED
+
+    @property
+    def outcome(self) -> Outcome:
+        """What would become of it."""
+        if self.waits:
+            return self.expected
+        actions = (_OUTCOMES.get(answer["action"]) for answer in self.answers)
+        return next((one for one in actions if one), Outcome.UNCHANGED)
+
+    @property
+    def is_guarded(self) -> bool:
+        """Say whether a guard would refuse it unless it is confirmed."""
+        return any(answer["confirm"] for answer in self.answers)
+
+
+def rehearsed(
+    server: Server, method: str, path: str, body: Any = None, *, namespace: str = ""
+) -> Json:
+    """What that call would do."""
+    check_rehearses(server)
+    answer: Json = server.call(method, path, body=body, query=DRY_RUN, headers=within(namespace))
+    return answer
+
+
+def check_rehearses(server: Server) -> None:
+    """ClickException for a server that would not rehearse a call but carry it out: an older one."""
+    try:
+        server.call("GET", GUARD.path)
+    except Refused as refusal:
+        if refusal.status != NOT_FOUND:
+            raise
+        raise click.ClickException(
+            "this server is too old to say what would change; nothing was sent"
+        ) from refusal
+
+
+def planned(server: Server, documents: Sequence[Document]) -> Iterator[Planned]:
+    """What would become of each document's thing; Lost if there is no server."""
+    check_rehearses(server)
+    made: set[tuple[Kind, str]] = set()
+    for document in documents:
+        try:
+            answers = write(server, document, DRY_RUN).answers
+        except Lost:
+            raise
+        except click.ClickException as error:
+            needed = [
+                f"{kind.word}/{name}" for kind, name in _needs(document) if (kind, name) in made
+            ]
+            if needed and isinstance(error, Refused):
+                made.add((document.kind, document.name))
+                waits = f"once there is {' and '.join(needed)}"
+                yield Planned(document.title, waits=waits, expected=_expected(server, document))
+            else:
+                yield Planned(document.title, error=error)
+            continue
+        plan = Planned(document.title, answers)
+        if plan.outcome is Outcome.CREATED:
+            made.add((document.kind, document.name))
+        yield plan
+
+
+def _expected(server: Server, document: Document) -> Outcome:
+    kind, name = document.kind, document.name
+    try:
+        before = seen_before(server, kind, name, namespace=document.namespace)
+    except Refused:  # its batch is not there either
+        before = None
+    return Outcome.CREATED if before is None else Outcome.CHANGED
+
+
+def _needs(document: Document) -> Iterator[tuple[Kind, str]]:
+    """What has to be there before the document's thing can be."""
+    body = document.body
+    if document.kind is APP:
+        spec = {key: body[key] for key in body if key != "name"}
+        for use in uses_of(convert(spec, AppSpec)):
+            yield _USED[use.kind], use.name
+    elif document.kind is BATCH and body.get("callbackName"):
+        yield CALLBACK, str(body["callbackName"])
+    elif document.kind is RECORD:
+        yield BATCH, str(body["batchName"])
+
+
+def show_plans(plans: Sequence[Planned], *, all_of_them: bool) -> None:
+    """Print what would change, and *all_of_them* what would not; then the sum."""
+    known = [plan for plan in plans if not plan.error]
+    shown = [plan for plan in known if all_of_them or plan.outcome is not Outcome.UNCHANGED]
+    for plan in shown:
+        _show(plan)
+    for plan in plans:
+        if plan.error:
+            note(f"{plan.title}: {plan.error.format_message()}")
+    if shown:
+        click.echo()
+    _show_sum(known)
+
+
+def _show(plan: Planned) -> None:
+    """Print what would become of one thing, change by change."""
+    show_change(plan.outcome, plan.title, plan.waits)
+    if plan.outcome is not Outcome.CHANGED:
+        return
+    for answer in plan.answers:
+        for change in answer["changes"]:
+            for line in _lines(change):
+                click.echo(f"    {line}")
+
+
+def _show_sum(plans: Sequence[Planned]) -> None:
+    """Print what all of it comes to."""
+    counts = {outcome: sum(plan.outcome is outcome for plan in plans) for outcome in Outcome}
+    said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+    click.echo(f"{said or 'nothing'}: {_sum_of(plans)}.")
+    if any(plan.waits for plan in plans):
+        click.echo("Whom that reaches which waits for something nobody can say yet.")
+    if any(plan.is_guarded for plan in plans):
+        click.echo("The guard refuses this unless it is confirmed (--confirm).")
+    click.echo("Nothing was changed.")
+
+
+def _sum_of(plans: Sequence[Planned]) -> str:
+    """Nodes touched and offline, apps and bytes of all *plans*, in words."""
+    answers = [answer for plan in plans for answer in plan.answers]
+    nodes = [answer["nodes"] for answer in answers if answer.get("nodes")]
+    touched = [one for one in nodes if one["touched"]]
+    if not touched:
+        return "no node is touched"
+    total = max(one["total"] for one in nodes)
+    apps = sorted({app["name"] for answer in answers for app in answer["apps"]})
+    parts = [
+        f"{_union(touched, 'touched', total)} of {total} nodes touched",
+        f"{_span([one['offline'] for one in touched], total)} of them offline now",
+        f"apps {', '.join(map(in_line, apps))}" if apps else "no app changes",
+        f"{size(sum(answer['bytes'] for answer in answers))} to send",
+    ]
+    return ", ".join(parts)
+
+
+def _union(nodes: Sequence[Json], key: str, total: int) -> str:
+    """How many nodes that are together: exactly where all names are known, else from and to."""
+    names = {name for one in nodes for name in one["names"]}
+    if all(len(one["names"]) == one[key] for one in nodes):
+        return str(len(names))
+    return _span([one[key] for one in nodes], total)
+
+
+def _span(counts: Sequence[int], total: int) -> str:
+    least, most = max(counts), min(sum(counts), total)
+    return str(least) if least == most else f"{least} to {most}"
+
+
+def _lines(change: Json) -> Iterator[str]:
+    """One change: its path, what was there and what will be."""
+    path, before, after = change["path"], change.get("before"), change.get("after")
+    if isinstance(before, str) and isinstance(after, str) and "\n" in before + after:
+        yield f"{in_line(path)}:"
+        for line in _compared(before.splitlines(), after.splitlines()):
+            yield f"  {coloured(printable(line), line[:1])}"
+        return
+    yield f"{in_line(path)}: {_value(before)} -> {_value(after)}"
+
+
+def _compared(before: Sequence[str], after: Sequence[str]) -> Iterable[str]:
+    """What differs between texts, with two lines around it."""
+    return list(difflib.unified_diff(before, after, n=2, lineterm=""))[2:]
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "(none)"
+    return in_line(value) if isinstance(value, str) and value else in_line(repr(value))

@@ -1,0 +1,79 @@
+"""`edgesync token`: tokens of a running server, over its REST API."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from cloud.core.tokens import EVERYWHERE, Role
+from edgesync.cli.api.client import Server, access, server_options, show_table
+
+
+@click.group()
+@server_options
+@click.pass_context
+def token(context: click.Context, /, **server: Any) -> None:
+    """Tokens that open the REST API."""
+
+    def connect() -> Server:
+        return context.with_resource(Server(access(**server)))
+
+    # Not before a command needs it: --help needs nothing.
+    context.obj = connect
+
+
+_namespace = click.option(
+    "--namespace",
+    help=f"Namespace of the token, {EVERYWHERE!r} for all."
+    "  [default: that of the token you ask with, or the server's]",
+)
+
+
+@token.command()
+@click.argument("name")
+@click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
+@_namespace
+@click.option("--expires", help="When it ends: RFC 3339, like 2027-01-31T12:00:00Z.")
+@click.pass_obj
+def create(
+    connect: Callable[[], Server],
+    name: str,
+    role: str,
+    namespace: str | None,
+    expires: str | None,
+) -> None:
+    """Make a token and print it, this once."""
+    body = {"name": name, "role": role, "namespace": namespace, "expires": expires}
+    click.echo(connect().call("POST", "/v1/tokens", body=body)["token"])
+
+
+@token.command("list")
+@_namespace
+@click.pass_obj
+def list_tokens(connect: Callable[[], Server], namespace: str | None) -> None:
+    """Show the tokens of a namespace, or of all with '*'."""
+    found = connect().call("GET", "/v1/tokens", query=_query(namespace))["items"]
+    fields = {
+        "NAMESPACE": "namespace",
+        "NAME": "name",
+        "ROLE": "role",
+        "CREATED": "createTime",
+        "EXPIRES": "expires",
+        "LAST USED": "lastUsedTime",
+    }
+    show_table(list(fields), [[one[key] or "never" for key in fields.values()] for one in found])
+
+
+@token.command()
+@click.argument("name")
+@_namespace
+@click.pass_obj
+def revoke(connect: Callable[[], Server], name: str, namespace: str | None) -> None:
+    """Take a token back: from now on it opens nothing."""
+    connect().call("DELETE", f"/v1/tokens/{quote(name, safe='')}", query=_query(namespace))
+    click.echo(f"{name} is revoked.")
+
+
+def _query(namespace: str | None) -> dict[str, str]:
+    return {} if namespace is None else {"namespace": namespace}

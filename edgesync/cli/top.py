@@ -1,0 +1,121 @@
+"""`edgesync top`: the fleet at a glance, and what nodes use."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from edgesync.cli.api.client import Server
+from edgesync.cli.options import asks_server, selector_option
+from edgesync.cli.output import age, coloured, in_line, note, progress, show_rows, size
+from edgesync.cli.resources.access import listed
+from edgesync.cli.resources.kinds import NODE
+
+_ORDERS = ("cpu", "memory", "name")
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def top(context: click.Context) -> None:
+    """The fleet at a glance (`top fleet`), or what its nodes use (`top nodes`)."""
+    if context.invoked_subcommand is None:
+        with fleet.make_context("fleet", [], parent=context) as own:  # it reads the environment
+            fleet.invoke(own)
+
+
+@top.command()
+@asks_server
+def fleet(server: Server) -> None:
+    """Nodes by state, how far the last change is, what ends soon, and how apps do."""
+    overview = server.call("GET", "/v1/overview")
+    nodes = overview["nodes"]
+    states = ", ".join(
+        f"{nodes[state]} {coloured(state)}" for state in ("online", "stale", "offline", "never")
+    )
+    click.echo(f"{nodes['total']} nodes: {states}; {overview['waiting']} to be told")
+    change = overview["lastChange"]
+    if change:
+        click.echo(
+            f"Last change: {in_line(change['app'])} is version {change['version']} for"
+            f" {age(change['time'])}: {change['converged']} of {change['selected']} converged,"
+            f" {change['failed']} failed, {change['pending']} pending"
+        )
+    ends, activations = overview["certificates"], overview["activations"]
+    click.echo(
+        f"Certificates: {ends['ended']} ended, {ends['day']} end within a day,"
+        f" {ends['week']} a week, {ends['month']} a month"
+    )
+    click.echo(f"Activations: {activations['hour']} in the last hour, {activations['day']} a day")
+    click.echo(f"Callbacks: {overview['deliveries']} calls to be made")
+    if overview["apps"]:
+        click.echo()
+        show_rows(
+            ["APP", "VERSION", "NODES", "RUNNING", "FAILED", "PENDING", "IN THE FIELD"],
+            [_progress_row(app) for app in overview["apps"]],
+        )
+
+
+def _progress_row(app: Mapping[str, Any]) -> list[Any]:
+    counts = (app["selected"], app["running"], app["failed"], app["pending"])
+    versions = ", ".join(f"{one['version']} on {one['nodes']}" for one in app["versions"])
+    return [app["name"], app["version"], *counts, versions]
+
+
+@top.command()
+@asks_server
+@selector_option
+@click.option("--sort", type=click.Choice(_ORDERS), default="cpu", show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1), default=100, show_default=True, help="Nodes asked."
+)
+def nodes(server: Server, *, selector: str, sort: str, limit: int) -> None:
+    """CPU and memory of nodes, as they said last, who uses most first."""
+    found = list(listed(server, NODE, selector=selector))
+    if len(found) > limit:
+        note(f"There are {len(found)} nodes; these are {limit} of them (--limit, -l).")
+    rows = []
+    with progress() as shown:
+        for node in shown.track(found[:limit], description="nodes"):
+            stats = server.call("GET", f"{NODE.url(node['name'])}/stats")
+            rows.append((node, (stats.get("report") or {})))
+    rows.sort(key=lambda row: _order(sort, *row))
+    show_rows(
+        ["NAME", "STATE", "CPU", "CPU%", "MEMORY", "MEMORY%", "APPS"],
+        [_row(node, report) for node, report in rows],
+    )
+
+
+def _order(sort: str, node: Mapping[str, Any], report: Mapping[str, Any]) -> Any:
+    return node["name"] if sort == "name" else -(_percent(report, sort) or -1.0)
+
+
+def _row(node: Mapping[str, Any], report: Mapping[str, Any]) -> list[Any]:
+    usage = (report.get("nodestats") or {}).get("usage") or {}
+    cpu, memory = _number(usage.get("cpu")), _number(usage.get("memory"))
+    apps = report.get("appstats") or ()
+    running = sum(app.get("status") == "Running" for app in apps)
+    return [
+        node["name"],
+        node["state"]["name"],
+        None if cpu is None else f"{cpu:.2f}",
+        _shown(_percent(report, "cpu")),
+        None if memory is None else size(memory),
+        _shown(_percent(report, "memory")),
+        f"{running}/{len(apps)}",
+    ]
+
+
+def _percent(report: Mapping[str, Any], what: str) -> float | None:
+    """From 0 to 1; None where the node does not say it, or several machines do."""
+    return _number(((report.get("nodestats") or {}).get("percent") or {}).get(what))
+
+
+def _number(said: Any) -> float | None:
+    try:
+        return float(said) if said is not None else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _shown(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"

@@ -1,0 +1,128 @@
+"""`edgesync wait`: until nodes run what they should, are online, or something is gone."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+
+from edgesync.cli.api.client import Server
+from edgesync.cli.options import (
+    Target,
+    asks_server,
+    check_selects,
+    selector_option,
+    targets_argument,
+)
+from edgesync.cli.output import in_line, note
+from edgesync.cli.resources.access import found, listed
+from edgesync.cli.resources.kinds import APP, NODE
+
+LOOK_EVERY_SECONDS = 0.5
+
+
+@click.command()
+@asks_server
+@targets_argument()
+@selector_option
+@click.option(
+    "--for",
+    "condition",
+    type=click.Choice(["converged", "ready", "deleted"]),
+    default="converged",
+    show_default=True,
+    help="converged: nodes run what they should; ready: nodes are online; deleted: it is gone.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0),
+    default=120.0,
+    show_default=True,
+    help="Seconds, after which it ends with 1.",
+)
+def wait(
+    server: Server, *, targets: Sequence[Target], selector: str, condition: str, timeout: float
+) -> None:
+    """Wait until nodes run what they should, are online, or something is gone.
+
+    An app has converged when every node that it is for runs it; a config, secret or registry when
+    that is so of every app that uses it.
+    """
+    check_selects(selector, [target.kind for target in targets])
+    left = list(_wanted(server, targets, selector))
+    deadline = time.monotonic() + timeout
+    with Console(stderr=True).status("waiting") as status:
+        while True:
+            checked = [(target, _CONDITIONS[condition](server, target)) for target in left]
+            for target, why in checked:
+                if not why:
+                    click.echo(f"{target.title} {condition}")
+            waiting = [(target, why) for target, why in checked if why]
+            left = [target for target, _ in waiting]
+            if not left:
+                return
+            if time.monotonic() >= deadline:
+                break
+            status.update("; ".join(f"{target.title}: {why}" for target, why in waiting[:3]))
+            time.sleep(LOOK_EVERY_SECONDS)
+    for target, why in waiting:
+        note(f"{target.title}: {why}")
+    raise click.ClickException(f"{len(left)} of these were not {condition} after {timeout:g} s")
+
+
+def _wanted(server: Server, targets: Sequence[Target], selector: str) -> Iterator[Target]:
+    for target in targets:
+        if target.name:
+            yield target
+        else:
+            things = listed(server, target.kind, selector=selector)
+            yield from (Target(target.kind, target.kind.name_of(thing)) for thing in things)
+
+
+def _why_not_converged(server: Server, target: Target) -> str:
+    """Why it has not, in a few words; empty if it has."""
+    if target.kind is APP:
+        return _why_app_has_not(server.call("GET", f"{target.url}/rollout"))
+    if target.kind is NODE:
+        explained = server.call("GET", f"{target.url}/explain")
+        return "" if explained["converged"] else in_line(explained["message"])
+    if not target.kind.has_revisions:
+        raise click.UsageError(f"{target.kind.plural} do not converge")
+    apps = server.call("GET", f"{target.url}/apps")["items"]
+    whys = (_why_not_converged(server, Target(APP, app["name"])) for app in apps)
+    return next((why for why in whys if why), "")
+
+
+def _why_app_has_not(rollout: Mapping[str, Any]) -> str:
+    selected, running = rollout["selected"], rollout["running"]
+    if running >= selected:
+        return ""
+    parts = [
+        f"{rollout[state]} {state}" for state in ("failed", "pending", "offline") if rollout[state]
+    ]
+    version = rollout["version"]
+    failed = [f"; {in_line(one['node'])}: {in_line(one['cause'])}" for one in rollout["failures"]]
+    shown = "".join(failed[:1])
+    return f"{running} of {selected} nodes run version {version} ({', '.join(parts)}){shown}"
+
+
+def _why_not_ready(server: Server, target: Target) -> str:
+    if target.kind is not NODE:
+        raise click.UsageError("only nodes are ready or not")
+    answer = found(server, target.kind, target.name)
+    if answer is None:
+        return "is not there"
+    state = answer.content["state"]
+    return "" if answer.content["ready"] else f"is {state['name']}: {in_line(state['reason'])}"
+
+
+def _why_not_deleted(server: Server, target: Target) -> str:
+    return "" if found(server, target.kind, target.name) is None else "is there"
+
+
+_CONDITIONS: Mapping[str, Callable[[Server, Target], str]] = {
+    "converged": _why_not_converged,
+    "ready": _why_not_ready,
+    "deleted": _why_not_deleted,
+}
