@@ -41,28 +41,28 @@ from cloud.core.audit import Head
 from cloud.core.installation import install_command
 from cloud.core.renewal import RATE as RENEWAL_RATE
 from cloud.errors import Denied
-from cloud.http.event_feed import EventFeed
-from cloud.http.integrity import IntegrityCheck
 from cloud.http.limits import Limiter
 from cloud.http.metrics import LimitRefusals
 from cloud.http.refusals import RefusalLog
-from cloud.http.retention import Kept, Retention
 from cloud.http.write_check import WriteCheck
-from cloud.link.callbacks import CallbackSender, open_callback_client
-from cloud.link.commands import CommandSender
+from cloud.jobs.callback_sender import CallbackSender, open_callback_client
+from cloud.jobs.cluster_membership import ClusterMembership
+from cloud.jobs.command_sender import CommandSender
+from cloud.jobs.event_feed import EventFeed
+from cloud.jobs.integrity import IntegrityCheck
+from cloud.jobs.pusher import Pusher
+from cloud.jobs.readiness_watcher import ReadinessWatcher
+from cloud.jobs.retention import Retention, RetentionLimit
+from cloud.jobs.revocation_lists import RevocationLists
+from cloud.jobs.server_certificate import ServerCertificateRenewer
 from cloud.link.exchange import Exchange
 from cloud.link.guard import Guard
 from cloud.link.http import activation_app
 from cloud.link.inbox import Inbox
-from cloud.link.own_certificate import OwnCertificate
 from cloud.link.presigning import CAN_SIGN, presigner
-from cloud.link.pusher import Pusher
 from cloud.link.refused_connections import RefusedConnections, connect_attempt
 from cloud.link.renewal import Renewals
-from cloud.link.revocations import RevocationLists
-from cloud.link.servers import Servers
 from cloud.link.sync import sync_app
-from cloud.link.watcher import Watcher
 from cloud.listening import (
     Addresses,
     WebServer,
@@ -102,12 +102,12 @@ class Cloud:
     revocations: RevocationLists
     callbacks: CallbackSender
     feed: EventFeed
-    watcher: Watcher
+    watcher: ReadinessWatcher
     commands: CommandSender
-    own_certificate: OwnCertificate
+    own_certificate: ServerCertificateRenewer
     retention: Retention
     integrity: IntegrityCheck
-    servers: Servers | None
+    servers: ClusterMembership | None
     sockets: tuple[socket.socket, socket.socket, socket.socket]
     """Of API, activation and sync, as the servers are."""
 
@@ -162,7 +162,7 @@ async def serve(
         await stop.wait()
         logger.info("stopping")
         cloud.feed.close()
-        cloud.commands.wakes.close()
+        cloud.commands.notifier.close()
         for server in cloud.web_servers:
             server.should_exit = True
         for worker in workers:
@@ -243,7 +243,7 @@ async def open_cloud(
             is_connected=opened.is_connected,
             wake_callbacks=callbacks.wake,
             wake_commands=commands.wake,
-            wakes=commands.wakes,
+            notifier=commands.notifier,
             metrics=measures.metrics,
             checks={
                 "database": _database_check(store),
@@ -307,7 +307,7 @@ async def open_cloud(
             deploys_kept=settings.deploys_kept,
             usage_step=settings.usage_step,
             answer_bytes=settings.answer_bytes,
-            on_answered=commands.wakes.wake,
+            on_answered=commands.notifier.notify,
             measures=measures,
         )
         budgets = NodeBudgets(settings.node_messages_per_second, settings.node_bytes_per_second)
@@ -342,17 +342,17 @@ async def open_cloud(
             revocations=revocations,
             callbacks=callbacks,
             feed=feed,
-            watcher=Watcher(store, now_utc, lambda: opened.hub.is_attached),
+            watcher=ReadinessWatcher(store, now_utc, lambda: opened.hub.is_attached),
             commands=commands,
-            own_certificate=OwnCertificate(
+            own_certificate=ServerCertificateRenewer(
                 lambda now: ensure(now=now), (tls, open_tls, nodes_tls), now_utc
             ),
             integrity=integrity,
             retention=Retention(
                 store,
                 now_utc,
-                Kept(timedelta(days=settings.audit_days), settings.audit_entries),
-                Kept(timedelta(days=settings.events_days), settings.events_kept),
+                RetentionLimit(timedelta(days=settings.audit_days), settings.audit_entries),
+                RetentionLimit(timedelta(days=settings.events_days), settings.events_kept),
             ),
             sockets=listeners,
         )
@@ -364,7 +364,7 @@ def _web_servers(
     refusals: RefusalLog,
     *served: tuple[ASGIApp, ssl.SSLContext | None],
 ) -> Sequence[WebServer]:
-    """Servers of what is *served* on the ports of API, activation and sync."""
+    """ClusterMembership of what is *served* on the ports of API, activation and sync."""
     ports = open_ports(
         settings,
         counted=counted,
@@ -396,11 +396,11 @@ async def _start_log(
         )
 
 
-def _servers(opened: OpenedHub, store: Store) -> Servers | None:
+def _servers(opened: OpenedHub, store: Store) -> ClusterMembership | None:
     """This server among others; None where it has a hub of its own and is alone."""
     if opened.client is None:
         return None
-    return Servers(opened.server_id, opened.client, store, now_utc)
+    return ClusterMembership(opened.server_id, opened.client, store, now_utc)
 
 
 def _ends(authority: Authority, server: ServerCertificate) -> Mapping[str, datetime]:

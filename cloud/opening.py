@@ -24,8 +24,8 @@ from certs.files import RETIRED, load_or_create_authority, new_broker_certificat
 from certs.tls import client_context
 from cloud.config import BadSettings, Settings, broker_address
 from cloud.errors import Unavailable
-from cloud.http.integrity import IntegrityCheck
 from cloud.http.metrics import Metrics
+from cloud.jobs.integrity import IntegrityCheck
 from cloud.link.measures import Measures, add_connection_metrics, add_hub_metrics
 from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
 from cloud.store.interface import NotifyingStore, Store

@@ -1,3 +1,3 @@
-"""How nodes reach the server: activation over HTTPS (`http`), messages over MQTT (`inbox`), and
-the other way, what they have to be told (`pusher`).
+"""How nodes reach the server: activation over HTTPS (`http`), messages over MQTT (`inbox`) and over
+HTTPS (`sync`), certificates (`renewal`, `est`). `exchange` carries out what they ask for.
 """

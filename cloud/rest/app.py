@@ -12,8 +12,8 @@ from cloud.core.usage import USUAL_STEP
 from cloud.http.addresses import Network
 from cloud.http.app import PROTECTION, http_app
 from cloud.http.metrics import Metrics
+from cloud.http.notifier import Notifier
 from cloud.http.refusals import RefusalLog
-from cloud.http.wakes import Wakes
 from cloud.rest.auth import TokenGate
 from cloud.rest.call import Api, endpoint
 from cloud.rest.callers import NO_LIMITS, Callers, CallLimits
@@ -53,7 +53,7 @@ def rest_app(
     metrics: Metrics,
     streams: EventStreams,
     wake_commands: Callable[[], None] = lambda: None,
-    wakes: Wakes | None = None,
+    notifier: Notifier | None = None,
     trusted_proxies: Sequence[Network] = (),
     can_sign: bool = True,
     usage_step: timedelta = USUAL_STEP,
@@ -64,7 +64,7 @@ def rest_app(
     *new_id* makes ids without dashes; *admin_token_digest* is the SHA-256 of the token that may do
     everything, beside those in the store; *on_revoked* is called with a node's id after its
     certificates were taken back, *wake_callbacks* when there is something to tell them,
-    *wake_commands* when there is something to ask a node for; *wakes* ends the wait for its answer;
+    *wake_commands* when there is something to ask a node for; *notifier* ends that wait;
     *is_connected* says of a node's id whether it has a connection, None where nobody knows;
     *checks* are what `/readyz` asks, by name, *reports* what it also says when it is verbose.
     *new_token* makes secrets: tokens, and those that
@@ -86,7 +86,7 @@ def rest_app(
         is_connected,
         wake_callbacks,
         wake_commands,
-        wakes or Wakes(),
+        notifier or Notifier(),
         new_token=new_token,
         install_command=install_command,
         function_runtimes=function_runtimes,

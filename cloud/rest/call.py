@@ -27,9 +27,9 @@ from cloud.errors import (
 from cloud.http.answers import JSON, MERGE_PATCH, json_response, not_modified_response
 from cloud.http.metrics import LimitRefusals
 from cloud.http.negotiation import prefers_yaml
+from cloud.http.notifier import Notifier
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import check_query, locate, media_type_of, read_object
-from cloud.http.wakes import Wakes
 from cloud.http.yaml_text import MEDIA_TYPES, YAML, encode_yaml
 from cloud.operations.plans import Rehearsed
 from cloud.rest.audited import AuditedStore, attempt_of
@@ -67,7 +67,7 @@ class Api:
     is_connected: Callable[[str], bool | None]
     wake_callbacks: Callable[[], None]
     wake_commands: Callable[[], None]
-    wakes: Wakes
+    notifier: Notifier
     new_token: Callable[[], str]
     install_command: Callable[[str], str]
     function_runtimes: Mapping[str, str]

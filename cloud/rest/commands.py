@@ -72,15 +72,15 @@ async def _wait_for_end(
 
     As it is after so long, or when the server stops.
     """
-    loop, wakes = asyncio.get_running_loop(), call.api.wakes
+    loop, notifier = asyncio.get_running_loop(), call.api.notifier
     until = loop.time() + call.seconds("wait", WAIT_LIMIT)
-    with wakes.listening(node) as told:
+    with notifier.listening(node) as told:
         while True:
             told.clear()
             command = await call.store.peek(read)
             left = until - loop.time()
             has_more = command.is_following and command.output_end > after
-            if has_more or not command.is_open or left <= 0 or wakes.is_closed:
+            if has_more or not command.is_open or left <= 0 or notifier.is_closed:
                 return command
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(left, POLL_SECONDS)):

@@ -21,8 +21,8 @@ from cloud.core.audit import Actor
 from cloud.core.event import EventFilter, NumberedEvent, event_value
 from cloud.errors import Denied, TooManyRequests, Unavailable
 from cloud.http.answers import EVENT_STREAM
-from cloud.http.event_feed import KEPT, EventFeed
 from cloud.http.peer import abort
+from cloud.jobs.event_feed import KEPT, EventFeed
 from cloud.operations.events import follow_events
 from cloud.store.interface import Store
 

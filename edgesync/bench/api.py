@@ -29,9 +29,9 @@ import uvloop
 
 from cloud.core.node import Node, NodeSpec
 from cloud.core.report import Order, read_report
-from cloud.http.event_feed import EventFeed
 from cloud.http.metrics import Metrics
 from cloud.http.refusals import RefusalLog
+from cloud.jobs.event_feed import EventFeed
 from cloud.operations.reports import receive_report
 from cloud.rest.app import rest_app
 from cloud.rest.event_stream import EventStreams

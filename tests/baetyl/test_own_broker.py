@@ -15,9 +15,9 @@ from cloud.core.app import AppSpec, Service
 from cloud.core.certificate import NodeCertificate
 from cloud.core.node import NodeSpec
 from cloud.http.refusals import RefusalLog
+from cloud.jobs.pusher import Pusher
 from cloud.link.exchange import Exchange
 from cloud.link.inbox import Inbox
-from cloud.link.pusher import Pusher
 from cloud.link.sync import sync_app
 from cloud.operations.apps import create_app, update_app
 from cloud.operations.nodes import create_node

@@ -23,7 +23,7 @@ async def answer(shell: Shell, own_id: str, said: Answer) -> None:
     await world.store.write(
         lambda tx: receive_answer(tx, "default.n1", own_id, said, now=world.clock.now)
     )
-    world.wakes.wake("default.n1")
+    world.notifier.notify("default.n1")
 
 
 async def output_of(shell: Shell, said: Answer, *words: str, code: int = 0) -> str:
@@ -31,7 +31,7 @@ async def output_of(shell: Shell, said: Answer, *words: str, code: int = 0) -> s
     world = shell.world
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(shell.run(*words, code=code))
-        await until(lambda: bool(world.wakes.count))
+        await until(lambda: bool(world.notifier.count))
         (command, *_) = (await world.client.call("GET", "/v1/nodes/n1/commands"))["items"]
         await answer(shell, command["id"], said)
     return running.result().output
@@ -50,7 +50,7 @@ async def test_a_log_is_followed_until_it_ends(asked: Shell) -> None:
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         words = ("logs", "n1", "--app", "web", "-f", "--since", "10m")
         running = tasks.create_task(asked.run(*words))
-        await until(lambda: bool(world.wakes.count))
+        await until(lambda: bool(world.notifier.count))
         (command, *_) = (await world.client.call("GET", "/v1/nodes/n1/commands"))["items"]
         for part, status in enumerate((CommandStatus.SENT, CommandStatus.SENT, CommandStatus.DONE)):
             said_part = Answer(status, f"line {part}\n", part=part + 1)

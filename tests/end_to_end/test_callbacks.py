@@ -13,7 +13,7 @@ from tests.end_to_end.conftest import (
     running_server,
     wait_for,
 )
-from tests.link.receiver import receiving
+from tests.jobs.receiver import receiving
 
 
 def state(api: httpx.Client) -> dict[str, object]:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.end_to_end.conftest import Server, make_batch, running_server, wait_for
 from tests.end_to_end.sim import simulated
-from tests.link.receiver import Got, receiving
+from tests.jobs.receiver import Got, receiving
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -14,11 +14,11 @@ from cloud.core.audit import ADMINISTRATOR
 from cloud.core.commands import CommandDraft, CommandKind
 from cloud.http.metrics import Metrics
 from cloud.http.refusals import RefusalLog
-from cloud.link.commands import CommandSender
+from cloud.jobs.command_sender import CommandSender
+from cloud.jobs.pusher import Pusher
 from cloud.link.exchange import Exchange, Question
 from cloud.link.inbox import Inbox
 from cloud.link.measures import Measures
-from cloud.link.pusher import Pusher
 from cloud.link.sync import sync_app
 from cloud.operations.commands import give_command
 from cloud.operations.nodes import create_node

@@ -16,10 +16,10 @@ import pytest
 from cloud.core.rate import Rate
 from cloud.core.revisions import REVISIONS_KEPT
 from cloud.http.addresses import Network
-from cloud.http.event_feed import EventFeed
 from cloud.http.metrics import Metrics
+from cloud.http.notifier import Notifier
 from cloud.http.refusals import RefusalLog
-from cloud.http.wakes import Wakes
+from cloud.jobs.event_feed import EventFeed
 from cloud.rest.app import rest_app
 from cloud.rest.callers import NO_LIMITS, CallLimits
 from cloud.rest.event_stream import EventStreams, StreamLimits
@@ -104,7 +104,7 @@ class World:
     checks: dict[str, Any] = field(default_factory=dict)
     woken: list[str] = field(default_factory=list)
     connected: set[str] = field(default_factory=set)
-    wakes: Wakes = field(default_factory=Wakes)
+    notifier: Notifier = field(default_factory=Notifier)
     feed: EventFeed = field(kw_only=True)
 
 
@@ -130,7 +130,7 @@ async def open_world(
     cut_off: list[str] = []
     woken: list[str] = []
     connected: set[str] = set()
-    wakes = Wakes()
+    notifier = Notifier()
     checks: dict[str, Any] = {}
     # The codes of the audit log are in golden answers too.
     key = tmp_path / "audit.key"
@@ -155,7 +155,7 @@ async def open_world(
             is_connected=lambda node_id: node_id in connected,
             wake_callbacks=lambda: woken.append("callbacks"),
             wake_commands=lambda: woken.append("commands"),
-            wakes=wakes,
+            notifier=notifier,
             checks=checks,
             version="1.2.3",
             function_runtimes={"python36": "runtimes/python:3.6"},
@@ -173,7 +173,7 @@ async def open_world(
         )
         headers = {"Authorization": f"Bearer {TOKEN}", "x-bce-request-id": REQUEST_ID}
         async with serving(app) as url, caller(url, headers) as http:
-            said = (cut_off, checks, woken, connected, wakes)
+            said = (cut_off, checks, woken, connected, notifier)
             yield World(Client(http), url, store, clock, *said, feed=feed)
 
 

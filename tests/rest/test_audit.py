@@ -25,7 +25,7 @@ from cloud.core.audit import (
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Forbidden, Unavailable
 from cloud.http.refusals import RefusalLog
-from cloud.http.retention import Kept, Retention
+from cloud.jobs.retention import Retention, RetentionLimit
 from cloud.operations.audit import PAGE_LIMIT, PRUNED_AT_A_TIME, put_down
 from cloud.rest.audited import AuditedStore
 from cloud.rest.route import ApiRoute
@@ -412,7 +412,7 @@ async def test_what_is_old_or_too_much_goes_at_once_and_the_rest_stays(world: Wo
             put_down(tx, Attempt(SERVER, Action.APP_UPDATE, world.clock(), name=str(number)))
 
     await world.store.write(fill)
-    by_count = Retention(world.store, world.clock, *[Kept(timedelta(days=1), 50)] * 2)
+    by_count = Retention(world.store, world.clock, *[RetentionLimit(timedelta(days=1), 50)] * 2)
     assert await by_count.prune() == PRUNED_AT_A_TIME + 52
     left = await entries(world)
     assert len(left) == 50

@@ -25,7 +25,7 @@ async def give(world: World, draft: dict[str, Any] = LOGS) -> dict[str, Any]:
 async def answer(world: World, own_id: str, said: Answer = DONE, node: str = "default.n1") -> None:
     now = world.clock.now
     await world.store.write(lambda tx: receive_answer(tx, node, own_id, said, now=now))
-    world.wakes.wake(node)
+    world.notifier.notify(node)
 
 
 async def test_a_command_waits_is_answered_once_and_shown_with_its_output(world: World) -> None:
@@ -75,18 +75,18 @@ async def test_who_waits_is_told_at_once_and_nobody_waits_once_the_server_stops(
     one = f"{COMMANDS}/{given['id']}"
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(world.client.call("GET", f"{one}?wait=60"))
-        await until(lambda: bool(world.wakes.count))
+        await until(lambda: bool(world.notifier.count))
         await answer(world, given["id"])
     assert waiting.result()["status"] == "done"
 
     given = await give(world)
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(world.client.call("GET", f"{COMMANDS}/{given['id']}?wait=60"))
-        await until(lambda: bool(world.wakes.count))
-        world.wakes.close()
+        await until(lambda: bool(world.notifier.count))
+        world.notifier.close()
     assert waiting.result()["status"] == "waiting"
     assert await world.client.call("GET", f"{COMMANDS}/{given['id']}?wait=60") == waiting.result()
-    assert world.wakes.count == 0
+    assert world.notifier.count == 0
 
 
 async def test_who_waits_is_told_after_so_long(world: World) -> None:
@@ -103,13 +103,13 @@ async def test_a_followed_log_is_waited_for_behind_what_is_known(world: World) -
     part = Answer(CommandStatus.SENT, "one\n", part=1)
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(world.client.call("GET", f"{one}?wait=60&after=0"))
-        await until(lambda: bool(world.wakes.count))
+        await until(lambda: bool(world.notifier.count))
         await answer(world, given["id"], part)
     shown = waiting.result()
     assert (shown["status"], shown["output"], shown["outputEnd"]) == ("sent", "one\n", 4)
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(world.client.call("GET", f"{one}?wait=60&after=4"))
-        await until(lambda: bool(world.wakes.count))
+        await until(lambda: bool(world.notifier.count))
         await answer(world, given["id"], Answer(CommandStatus.DONE, "two\n", part=2))
     shown = waiting.result()
     assert (shown["status"], shown["output"], shown["cut"]) == ("done", "two\n", False)

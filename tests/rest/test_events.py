@@ -16,7 +16,7 @@ from cloud.core.callback import WAITING_LIMIT, Delivery
 from cloud.core.event import Event
 from cloud.core.report import Order, read_report
 from cloud.core.tokens import Role
-from cloud.http.retention import Kept, Retention
+from cloud.jobs.retention import Retention, RetentionLimit
 from cloud.operations.events import prune_events
 from cloud.operations.reports import receive_report
 from cloud.rest.event_stream import StreamLimits
@@ -169,7 +169,7 @@ async def test_a_place_that_is_not_kept_any_more_has_expired(world: World) -> No
 
 
 async def test_what_is_old_or_too_much_goes(world: World) -> None:
-    kept = Kept(timedelta(days=1), 2)
+    kept = RetentionLimit(timedelta(days=1), 2)
     retention = Retention(world.store, world.clock, kept, kept)
     await describe(world.client)
     await world.feed.round()

@@ -1,4 +1,4 @@
-"""The audit log does not grow for ever, nor does what is told of what happened."""
+"""Delete old entries of the audit log and old events."""
 
 import asyncio
 import logging
@@ -14,12 +14,12 @@ from cloud.store.interface import Store, Transaction
 logger = logging.getLogger(__name__)
 
 EVERY = timedelta(hours=1)
-"""How often it is looked for entries that may go."""
+"""Interval between two runs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """How old something may get, and how much of it there may be."""
+class RetentionLimit:
+    """Greatest age and number of retained records."""
 
     age: timedelta
     count: int
@@ -27,29 +27,29 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Forgets entries of the log and events that are too old, and all but the last of each."""
+    """Deletes audit entries and events that are too old or too many."""
 
     store: Store
     clock: Callable[[], datetime]
-    entries: Kept
-    events: Kept
+    entries: RetentionLimit
+    events: RetentionLimit
 
     async def run(self) -> None:
         """Prune at once and from time to time, until cancelled."""
         while True:
             try:
-                gone, events = await self.prune(), await self.prune_events()
+                entries, events = await self.prune(), await self.prune_events()
             except Unavailable as error:
-                logger.warning("cannot forget what is old, trying again: %s", error.reason)
+                logger.warning("cannot delete old records, trying again: %s", error.reason)
             else:
-                if gone:
-                    logger.info("%d entries of the audit log were old enough to go", gone)
+                if entries:
+                    logger.info("deleted %d entries of the audit log past their retention", entries)
                 if events:
-                    logger.info("%d events were old enough to go", events)
+                    logger.info("deleted %d events past their retention", events)
             await asyncio.sleep(EVERY.total_seconds())
 
     async def prune(self) -> int:
-        """Forget all entries that may go, in several transactions if need be; how much it was."""
+        """Delete all entries past their retention, in several transactions; return how many."""
         gone = 0
         while some := await self.store.write(self._prune):
             gone += some
@@ -63,9 +63,9 @@ class Retention:
         return gone
 
     def _prune(self, tx: Transaction) -> int:
-        now, kept = self.clock(), self.entries
-        return prune(tx, keep=kept.count, oldest=now - kept.age, now=now)
+        now, limit = self.clock(), self.entries
+        return prune(tx, keep=limit.count, oldest=now - limit.age, now=now)
 
     def _prune_events(self, tx: Transaction) -> int:
-        kept = self.events
-        return prune_events(tx, keep=kept.count, oldest=self.clock() - kept.age)
+        limit = self.events
+        return prune_events(tx, keep=limit.count, oldest=self.clock() - limit.age)

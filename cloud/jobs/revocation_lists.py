@@ -1,4 +1,4 @@
-"""The list of revoked certificates, as brokers and people get it: by HTTP, and as a file."""
+"""Publish certificate revocation lists (RFC 5280): over HTTP, and as a file for brokers."""
 
 import asyncio
 import logging
@@ -24,10 +24,10 @@ from cloud.store.interface import Store
 logger = logging.getLogger(__name__)
 
 RENEWED_AFTER = timedelta(days=1)
-"""Age of a list that is made anew although nothing was revoked."""
+"""Age at which a list is signed again although nothing was revoked."""
 
 POLL_EVERY = timedelta(milliseconds=500)
-"""A revocation that nobody told of is in the file after this, at most."""
+"""Longest time until a revocation by another server is in the file."""
 
 PEM_TYPE = "application/x-pem-file"
 DER_TYPE = "application/pkix-crl"
@@ -35,9 +35,9 @@ DER_TYPE = "application/pkix-crl"
 
 @dataclass(frozen=True, slots=True)
 class SignedLists:
-    """Lists made at *made*: in *pem* one for each authority whose certificates are in use.
+    """Lists signed at *made*: *pem* holds one for each authority whose certificates are in use.
 
-    *der* is that of the authority which issues now.
+    *der* is the list of the authority which issues now.
     """
 
     changes: int
@@ -45,13 +45,13 @@ class SignedLists:
     pem: bytes
     der: bytes
 
-    def will_do(self, changes: int, now: datetime) -> bool:
-        """Say whether nothing was revoked since, and it is young; the clock may have gone back."""
+    def is_current(self, changes: int, now: datetime) -> bool:
+        """Return whether nothing was revoked since and it is young; the clock may go back."""
         return self.changes == changes and timedelta() <= now - self.made < RENEWED_AFTER
 
 
 class RevocationLists:
-    """Owns the lists that are published; makes new ones when something changed or they get old."""
+    """Owns the published lists; signs new ones after a revocation or when they get old."""
 
     def __init__(
         self, store: Store, authority: Authority, clock: Callable[[], datetime], file: Path | None
@@ -65,21 +65,21 @@ class RevocationLists:
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """Say that something was revoked: the file is written at once, not at the next look."""
+        """Write the file now: something was revoked."""
         self._woken.set()
 
     async def current(self) -> SignedLists:
-        """Lists with all that is revoked now."""
+        """Lists of all certificates that are revoked now."""
         async with self._making:
             now = self._clock()
             state = await self._store.read(lambda tx: tx.revocation_state())
-            if self._last is None or not self._last.will_do(state.changes, now):
+            if self._last is None or not self._last.is_current(state.changes, now):
                 content = await self._store.write(lambda tx: next_list(tx, now=now))
                 self._last = await asyncio.to_thread(self._signed, content, now)
             return self._last
 
     async def run(self) -> None:
-        """Keep the file as it has to be until cancelled; returns at once where there is none."""
+        """Keep the file current until cancelled; return at once without a file."""
         if self._file is None:
             return
         written: SignedLists | None = None
@@ -100,7 +100,7 @@ class RevocationLists:
                 pass
 
     def routes(self) -> list[Route]:
-        """`/crl.pem` and `/crl.der`, for everybody: a list of serial numbers is no secret."""
+        """`/crl.pem` and `/crl.der`, without authentication: serial numbers are no secret."""
 
         async def pem(_: Request) -> Response:
             return Response((await self.current()).pem, media_type=PEM_TYPE)
@@ -127,7 +127,7 @@ class RevocationLists:
 
 
 def _replace(file: Path, content: bytes) -> None:
-    """Write *file* whole, readable by brokers; they never see half of it."""
+    """Replace *file* atomically, readable by brokers."""
     partial = file.with_name(f"{file.name}.new")
     with partial.open("wb") as opened:
         opened.write(content)

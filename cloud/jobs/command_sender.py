@@ -1,8 +1,8 @@
-"""Send nodes the commands that wait for them: once, and only while somebody listens.
+"""Send pending commands to connected nodes, at most once.
 
-A command is noted as sent before it is sent, in a transaction that no two servers win; one that
-certainly reached nobody is given back. Whatever server hears a node that could not be told sends it
-what waits. What a server that died had not noted is sent by whoever looks next.
+A command is recorded as sent before it is sent, in a transaction that one server wins; a command
+that certainly did not reach its node is pending again. The server that next receives a message of
+that node sends it. Commands that a server left pending when it died are sent by the others.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from broker.topics import Channel
 from cloud.core.commands import KEPT_FOR, Command
 from cloud.core.names import node_id
 from cloud.errors import Unavailable
-from cloud.http.wakes import Wakes
+from cloud.http.notifier import Notifier
 from cloud.link.measures import Measures, contained
 from cloud.link.wire import command_message
 from cloud.store.interface import Store, Transaction
@@ -25,17 +25,17 @@ from cloud.store.interface import Store, Transaction
 logger = logging.getLogger(__name__)
 
 GROUP = 100_000
-"""Nodes that are looked at in one round; who is away takes nobody's place."""
+"""Nodes examined in one round, so many that disconnected ones do not delay others."""
 
 POLL_EVERY = timedelta(seconds=2)
-"""How late a command is sent at most that another server took, and died or cannot send."""
+"""Longest delay of a command that another server accepted but cannot send."""
 
 FORGET_EVERY = timedelta(hours=1)
-"""How often commands that are old enough to go are looked for."""
+"""Interval between two deletions of old commands."""
 
 
 class CommandSender:
-    """Owns the way from the table of commands to the hub."""
+    """Owns the delivery of commands from the table to the hub."""
 
     def __init__(
         self,
@@ -48,21 +48,21 @@ class CommandSender:
         self._hub = hub
         self._store = store
         self._clock = clock
-        # Requests that wait for what a node answers; keys are ids of nodes.
-        self.wakes = Wakes()
+        # API requests that wait for the response of a node; keys are ids of nodes.
+        self.notifier = Notifier()
         self._changed = asyncio.Event()
-        # Nodes that a command waits for and that did not listen when it was tried.
+        # Nodes with a pending command that were not connected at the last attempt.
         self._away: set[str] = set()
-        # The node that is being tried, and whether it said something meanwhile.
+        # The node of the current attempt, and whether a message of it arrived meanwhile.
         self._tried = ""
         self._was_heard = False
 
     def wake(self) -> None:
-        """Look now: there is a new command."""
+        """Send now: there is a new command."""
         self._changed.set()
 
     def heard(self, node: str) -> None:
-        """Try again if something waits for the node with that id, which has just said something."""
+        """Try again if a command is pending for *node*, an id, of which a message arrived."""
         if node in self._away:
             self._away.discard(node)
             self._changed.set()
@@ -70,7 +70,7 @@ class CommandSender:
             self._was_heard = True
 
     async def run(self) -> None:
-        """Send, and forget what is old, until cancelled."""
+        """Send commands, and delete old ones, until cancelled."""
         forget_at = self._clock()
         while True:
             self._changed.clear()
@@ -80,19 +80,19 @@ class CommandSender:
                     if self._clock() >= forget_at:
                         forget_at = await self._forget()
             except Unavailable as error:
-                logger.warning("cannot read what commands to send: %s", error.reason)
+                logger.warning("cannot read pending commands, trying again: %s", error.reason)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_EVERY.total_seconds()):
                     await self._changed.wait()
 
     async def _forget(self) -> datetime:
-        """Forget what is old; when to do it again."""
+        """Delete old commands; return when to do it again."""
         now = self._clock()
         await self._store.write_concurrent(lambda tx: tx.forget_commands(now - KEPT_FOR))
         return now + FORGET_EVERY
 
     async def send_waiting(self) -> None:
-        """Send all that waits for nodes that were not found away."""
+        """Send all pending commands of nodes not known to be disconnected."""
         now = self._clock()
         nodes = await self._store.read(lambda tx: tx.nodes_to_command(now, GROUP))
         self._away &= {node_id(*node) for node in nodes}
@@ -106,12 +106,12 @@ class CommandSender:
                 is_here = self._hub.is_connected(node) and await self._send_to(namespace, name)
             self._tried = ""
             if not is_here and self._was_heard:
-                self._changed.set()  # it has come while it was not found
+                self._changed.set()  # it connected during the attempt
             elif not is_here:
                 self._away.add(node)
 
     async def _send_to(self, namespace: str, name: str) -> bool:
-        """Send what waits for the node; False if it did not listen."""
+        """Send pending commands of the node; False if it is not connected."""
         now = self._clock()
 
         def claim(tx: Transaction) -> tuple[list[Command], str | None]:
@@ -121,7 +121,7 @@ class CommandSender:
         claimed, encoding = await self._store.write_concurrent(claim)
         node, written = node_id(namespace, name), Encoding(encoding or Encoding.JSON)
         for number, command in enumerate(claimed):
-            is_here = True  # where sending fails, as it may have been sent
+            is_here = True  # if sending raises, as it may have been sent
             with contained(self._measures, "commands", node):
                 payload = encode_message(command_message(command, now), written)
                 left = command.deadline - now

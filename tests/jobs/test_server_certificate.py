@@ -12,7 +12,7 @@ from cryptography import x509
 from certs.errors import AuthorityNotValid
 from certs.files import ServerCertificate, ensure_server_certificate, load_or_create_authority
 from certs.tls import client_context, open_listener_context, server_context
-from cloud.link.own_certificate import LOOK_EVERY, OwnCertificate
+from cloud.jobs.server_certificate import LOOK_EVERY, ServerCertificateRenewer
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -34,7 +34,7 @@ class World:
             server_context(*pair),
             open_listener_context(*pair, self.authority.trusted_pem),
         ]
-        self.own = OwnCertificate(self.ensure, self.contexts, lambda: self.now)
+        self.own = ServerCertificateRenewer(self.ensure, self.contexts, lambda: self.now)
 
     def ensure(self, now: datetime) -> ServerCertificate:
         return self._ensure(now=now)
@@ -83,13 +83,13 @@ async def test_new_handshakes_show_the_new_certificate_and_old_connections_go_on
     async with await serve(world.contexts[listener]) as server:
         first, reader, writer = await connect(server, world)
         world.now = NOW - 37 * DAY
-        assert not await world.own.look()
+        assert not await world.own.check()
         again, _, other = await connect(server, world)
         await end(other)
         assert again == first
         world.now += 3 * DAY
-        assert await world.own.look()
-        assert not await world.own.look()
+        assert await world.own.check()
+        assert not await world.own.check()
         after, _, other = await connect(server, world)
         await end(other)
         assert after != first
@@ -107,7 +107,7 @@ async def test_it_looks_every_hour(world: World) -> None:
         if len(pauses) == 3:
             raise asyncio.CancelledError
 
-    own = OwnCertificate(world.ensure, world.contexts, lambda: world.now, pause=pause)
+    own = ServerCertificateRenewer(world.ensure, world.contexts, lambda: world.now, pause=pause)
     before = world.ensure(world.now).certificate_file.read_bytes()
     with pytest.raises(asyncio.CancelledError):
         await own.run()
@@ -125,7 +125,7 @@ async def test_what_fails_is_logged_and_what_is_shown_stays(
             raise AuthorityNotValid(begins, now)
         return world.ensure(now)
 
-    own = OwnCertificate(ensure, world.contexts, lambda: world.now)
+    own = ServerCertificateRenewer(ensure, world.contexts, lambda: world.now)
     world.now = NOW + DAY
-    assert not await own.look()
+    assert not await own.check()
     assert "cannot be renewed" in caplog.text

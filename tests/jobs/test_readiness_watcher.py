@@ -12,7 +12,7 @@ import pytest
 from cloud.core.certificate import NodeCertificate
 from cloud.core.event import EventFilter
 from cloud.core.report import Order, read_report
-from cloud.link.watcher import ENDS_EVERY, Watcher
+from cloud.jobs.readiness_watcher import ENDS_EVERY, ReadinessWatcher
 from cloud.operations.events import ENDING_WITHIN
 from cloud.operations.reports import receive_report
 from cloud.store.interface import Store, Transaction
@@ -27,16 +27,16 @@ class Fleet:
 
     store: Store
     now: datetime = NOW
-    can_hear: bool = True
+    can_receive: bool = True
     reports: int = 0
-    watcher: Watcher = field(init=False)
+    watcher: ReadinessWatcher = field(init=False)
 
     def __post_init__(self) -> None:
         self.start()
 
     def start(self) -> None:
         """Start the server, again."""
-        self.watcher = Watcher(self.store, lambda: self.now, lambda: self.can_hear)
+        self.watcher = ReadinessWatcher(self.store, lambda: self.now, lambda: self.can_receive)
 
     async def report(self, *names: str) -> None:
         self.reports += 1
@@ -57,7 +57,7 @@ class Fleet:
             self.now += timedelta(seconds=5)
             if reporting and self.now.second % 20 == 5:
                 await self.report(*reporting)
-            await self.watcher.look()
+            await self.watcher.check()
 
     async def told(self) -> list[str]:
         """What was told, oldest first, with the names."""
@@ -95,7 +95,7 @@ async def test_after_a_start_nodes_have_their_time_to_come_back(fleet: Fleet) ->
     await fleet.report("back", "gone")
     fleet.now += timedelta(hours=1)
     fleet.start()
-    await fleet.watcher.look()
+    await fleet.watcher.check()
     await fleet.wait(55)
     await fleet.report("back")
     assert (await fleet.told())[2:] == []
@@ -106,14 +106,14 @@ async def test_after_a_start_nodes_have_their_time_to_come_back(fleet: Fleet) ->
 @pytest.mark.parametrize("reason", ["deaf", "asleep"])
 async def test_who_cannot_be_heard_is_not_lost(fleet: Fleet, reason: str) -> None:
     await fleet.report("a")
-    await fleet.watcher.look()
+    await fleet.watcher.check()
     if reason == "deaf":
-        fleet.can_hear = False
+        fleet.can_receive = False
         await fleet.wait(600)
-        fleet.can_hear = True
+        fleet.can_receive = True
     else:
         fleet.now += timedelta(seconds=600)
-    await fleet.watcher.look()
+    await fleet.watcher.check()
     await fleet.wait(55)
     assert await fleet.told() == ["node.ready a"]
     await fleet.wait(10)
@@ -132,7 +132,7 @@ class TestManyServers:
             for _ in range(20):
                 for fleet in fleets:
                     fleet.now += timedelta(seconds=5)
-                await asyncio.gather(*(fleet.watcher.look() for fleet in fleets))
+                await asyncio.gather(*(fleet.watcher.check() for fleet in fleets))
             told = await fleets[1].told()
         assert sorted(told[40:]) == [f"node.lost {name}" for name in names]
 
@@ -143,7 +143,7 @@ async def test_the_end_of_a_certificate_is_told_of_once(fleet: Fleet) -> None:
     certificate = NodeCertificate(7, "default.a", NOW, end)
     await fleet.store.write(lambda tx: tx.put_certificate(certificate))
     for hours in range(5):
-        await fleet.watcher.look()
+        await fleet.watcher.check()
         fleet.now += ENDS_EVERY
         assert len(await fleet.told()) == (1 if hours >= 2 else 0)
     assert await fleet.told() == ["certificate.ending a"]

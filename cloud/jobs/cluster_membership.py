@@ -1,8 +1,8 @@
-"""Servers that share a broker: each says that it is there, and takes over what the gone left.
+"""Membership of servers that share a broker: heartbeats, and adoption of a lost server's session.
 
-A server that is gone has a session with the broker, which gives it its share of all that nodes say
-until the session ends. Another one adopts it: takes what is kept, and ends it. Whoever comes back
-has its session again. There is no leader: who adopts is decided by the database.
+The broker goes on queueing a share of all node messages for the session of a server that is gone.
+Another server adopts the session: it receives what is queued and ends it. A server that returns
+resumes its session. There is no leader: the database decides which server adopts.
 """
 
 import asyncio
@@ -17,22 +17,22 @@ from cloud.store.interface import Store
 logger = logging.getLogger(__name__)
 
 BEAT = timedelta(seconds=2)
-"""How often a server says that it is there."""
+"""Interval of the heartbeat."""
 
 GONE_AFTER = timedelta(seconds=10)
-"""Silence after which a server is gone; a restart takes less."""
+"""Time without a heartbeat after which a server is gone; a restart takes less."""
 
 
 class Adopter(Protocol):
-    """A hub that can take over what another server was sent; see `broker.client.ClientHub`."""
+    """A hub that can take over another server's session; see `broker.client.ClientHub`."""
 
     def adopt(self, client_id: str) -> Awaitable[bool]:
-        """Receive what the broker keeps for that server and end it; False if it came back."""
+        """Receive what is queued in that session and end it; False if the server returned."""
         ...
 
 
-class Servers:
-    """Owns the part that this server has in the fleet of servers."""
+class ClusterMembership:
+    """Owns the heartbeat of this server and the adoption of others."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Servers:
                 try:
                     gone = await self._beat(adopted)
                 except Unavailable as error:
-                    logger.warning("cannot say that this server is there: %s", error.reason)
+                    logger.warning("cannot record the heartbeat of this server: %s", error.reason)
                     gone = None
                 if gone is not None:
                     adopted = gone
@@ -68,7 +68,7 @@ class Servers:
                 await self._pause(BEAT.total_seconds())
 
     async def _beat(self, adopted: str) -> str | None:
-        """Note this server, and the one it is adopting; else find one that is gone."""
+        """Record the heartbeat; renew the claim on *adopted*, or claim a lost server."""
         now = self._clock()
         await self._store.write_concurrent(lambda tx: tx.record_server(self._id, now))
         if adopted:

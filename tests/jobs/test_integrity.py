@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from cloud.errors import Unavailable
-from cloud.http.integrity import IntegrityCheck
 from cloud.http.metrics import Metrics
+from cloud.jobs.integrity import IntegrityCheck
 from cloud.opening import database_of
 from cloud.store.upkeep import Database
 from tests.conftest import StoreFactory
@@ -45,7 +45,7 @@ async def test_a_database_that_is_whole_has_no_damage(
 
         async with asyncio.TaskGroup() as tasks:
             writing = tasks.create_task(write_on())
-            found = await check.look()
+            found = await check.check()
             began.set()
         assert await writing > 0
         assert found.damaged == ()
@@ -86,7 +86,7 @@ async def test_damage_is_found_named_and_counted(
     path = tmp_path / "edgesync.db"
     name = damaged_file(path)
     check = check_of(database_of(tmp_path, ""))
-    found = await check.look()
+    found = await check.check()
     assert found.damaged == (name,)
     assert f"the table {name} of the database is damaged" in caplog.text
     report = check.report()
@@ -111,5 +111,5 @@ async def test_what_cannot_be_read_is_tried_again(
 ) -> None:
     check = check_of(database_of(tmp_path, ""))
     with pytest.raises(Unavailable):
-        await check.look()
+        await check.check()
     assert check.last is None

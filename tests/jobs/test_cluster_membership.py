@@ -1,4 +1,4 @@
-"""Servers on one database: who is there, who adopts whom."""
+"""ClusterMembership on one database: who is there, who adopts whom."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from cloud.errors import Unavailable
-from cloud.link.servers import BEAT, GONE_AFTER, Servers
+from cloud.jobs.cluster_membership import BEAT, GONE_AFTER, ClusterMembership
 from cloud.store.interface import Store
 from tests.link.conftest import NOW
 
@@ -64,8 +64,8 @@ def world(store: Store) -> World:
     return World(store)
 
 
-def servers(world: World) -> Servers:
-    return Servers("one", world.hub, world.store, world.clock, pause=world.pause)
+def servers(world: World) -> ClusterMembership:
+    return ClusterMembership("one", world.hub, world.store, world.clock, pause=world.pause)
 
 
 async def test_a_server_that_is_silent_is_adopted_once_and_then_forgotten(world: World) -> None:
@@ -124,7 +124,7 @@ async def test_a_database_that_is_away_ends_nothing(world: World) -> None:
         async def _fail(self, _work: object) -> None:
             raise Unavailable("it is away")
 
-    one = Servers("one", world.hub, Away(), world.clock, pause=world.pause)  # type: ignore[arg-type]
+    one = ClusterMembership("one", world.hub, Away(), world.clock, pause=world.pause)  # type: ignore[arg-type]
     task = asyncio.get_running_loop().create_task(one.run())
     await world.beat()
     await world.beat()

@@ -1,26 +1,26 @@
-"""Requests that wait for something to happen, and what wakes them in this process."""
+"""Requests that wait for an event in this process."""
 
 import asyncio
 import contextlib
 from collections.abc import Iterator
 
 
-class Wakes:
-    """Owns those who listen for a key. What other servers do wakes nobody here."""
+class Notifier:
+    """Owns the requests that wait for a key. It does not reach those of other servers."""
 
     def __init__(self) -> None:
         self._listening: dict[str, set[asyncio.Event]] = {}
-        # Nobody waits any more: the server stops.
+        # Set by `close`: the server stops.
         self.is_closed = False
 
     @property
     def count(self) -> int:
-        """How many listen."""
+        """Number of requests that wait."""
         return sum(map(len, self._listening.values()))
 
     @contextlib.contextmanager
     def listening(self, key: str) -> Iterator[asyncio.Event]:
-        """An event that is set by each `wake` of *key* in the block, and by `close`."""
+        """An event that each `notify` of *key* sets while the block runs, and `close`."""
         event = asyncio.Event()
         self._listening.setdefault(key, set()).add(event)
         try:
@@ -30,13 +30,13 @@ class Wakes:
             if not self._listening[key]:
                 del self._listening[key]
 
-    def wake(self, key: str) -> None:
-        """Set the events of those who listen for *key*."""
+    def notify(self, key: str) -> None:
+        """Set the events of the requests that wait for *key*."""
         for event in self._listening.get(key, ()):
             event.set()
 
     def close(self) -> None:
-        """Wake everybody, for good."""
+        """End all waiting, for good."""
         self.is_closed = True
         for key in self._listening:
-            self.wake(key)
+            self.notify(key)

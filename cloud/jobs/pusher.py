@@ -1,9 +1,8 @@
-"""Tell nodes what changed for them: stale nodes in, deltas out.
+"""Send pending updates to nodes: the difference between desired and reported state.
 
-Level-triggered: what is pushed is computed at that moment. A push that is lost, or taken off the
-list by a process that died, is healed by the node's next report. While no node can be reached at
-all nothing is taken off the list: others may reach them, and when they can be reached again those
-who wait are told first.
+Level-triggered: the delta is computed when it is sent. After a lost message, or the death of the
+process that took the node off the list, the node's next report brings its state up to date. While
+the hub is detached from its broker no node is taken off the list: other servers may reach it.
 """
 
 import asyncio
@@ -25,17 +24,17 @@ from cloud.store.interface import NotifyingStore, Transaction
 logger = logging.getLogger(__name__)
 
 GROUP = 200
-"""Stale nodes taken at a time."""
+"""Pending nodes taken at a time."""
 
 POLL_EVERY = timedelta(seconds=5)
-"""A wake-up that was lost costs this much at most."""
+"""Longest delay of an update whose wake-up was lost."""
 
 LOOK_SECONDS = 0.1
-"""How often it is looked whether nodes can be reached again."""
+"""Interval between two checks whether the hub is attached again."""
 
 
 class Pusher:
-    """Owns the way from the list of stale nodes to the hub."""
+    """Owns the delivery from the list of pending nodes to the hub."""
 
     def __init__(
         self,
@@ -60,29 +59,29 @@ class Pusher:
                     await self._store.wait_for_pending()
             except TimeoutError:
                 pass
-            while not self._hub.is_attached:  # noqa: ASYNC110  # it tells nobody
+            while not self._hub.is_attached:  # noqa: ASYNC110  # the hub has no event for it
                 await asyncio.sleep(LOOK_SECONDS)
             try:
                 with contained(self._measures, "pusher", "several nodes"):
                     while await self.push_some():
                         pass
             except Unavailable as error:
-                logger.warning("cannot read which nodes to tell, trying again: %s", error.reason)
+                logger.warning("cannot read pending nodes, trying again: %s", error.reason)
 
     async def push_some(self) -> bool:
-        """Tell the next nodes on the list; False when it is empty or nobody can be told now."""
+        """Update the next nodes on the list; False if it is empty or the hub is detached."""
         if not self._hub.is_attached:
             return False
         taken = await self._store.write_concurrent(lambda tx: list(tx.take_pending(GROUP)))
-        told = await self._tell(taken)
+        sent = await self._send(taken)
         if not self._hub.is_attached:
-            rest = [node for node in taken if node_id(*node) not in told]
+            rest = [node for node in taken if node_id(*node) not in sent]
             await self._store.write_concurrent(lambda tx: _mark_again(tx, rest))
             return False
         return bool(taken)
 
-    async def _tell(self, nodes: Sequence[tuple[str, str]]) -> set[str]:
-        """Push to those of *nodes* that are connected and should change; to which it went."""
+    async def _send(self, nodes: Sequence[tuple[str, str]]) -> set[str]:
+        """Send deltas to those of *nodes* that are connected; return the ids they were sent to."""
         here = [node for node in nodes if self._hub.is_connected(node_id(*node))]
         self._measures.pushed(NOT_CONNECTED, len(nodes) - len(here))
         if not here:
@@ -100,14 +99,14 @@ class Pusher:
         return sent
 
     async def _pushes_for(self, nodes: Sequence[tuple[str, str]], now: datetime) -> Sequence[Push]:
-        """Compute what each of *nodes* should change, and record that it is being sent.
+        """Compute the deltas of *nodes*, and record that they are being sent.
 
-        Where that fails each is done alone; the one at fault hears of it with its next report.
+        If that fails, each node is done alone; the one at fault is updated by its next report.
         """
         try:
             pushes = await self._store.read(lambda tx: deltas_for(tx, nodes))
             if pushes:
-                # Before the node hears of it: its answer has to find that it was sent.
+                # Before it is sent: the node's report has to find the record.
                 kept = self._deploys_kept
                 await self._store.write(
                     lambda tx: note_told(tx, pushes, now=now, deploys_kept=kept)

@@ -11,7 +11,7 @@ from broker.messages import Encoding, Message
 from broker.topics import Channel
 from cloud.core.audit import ADMINISTRATOR
 from cloud.core.commands import KEPT_FOR, OUTPUT_LIMIT, Command, CommandDraft, CommandKind
-from cloud.link.commands import CommandSender
+from cloud.jobs.command_sender import CommandSender
 from cloud.link.exchange import Exchange
 from cloud.link.inbox import Inbox
 from cloud.operations.commands import give_command, read_command
@@ -70,7 +70,7 @@ class Site:
 
 def site_of(hub: FakeHub, store: Store) -> Site:
     sender = CommandSender(hub, store, lambda: made.now)
-    exchange = Exchange(store, lambda: made.now, on_answered=sender.wakes.wake)
+    exchange = Exchange(store, lambda: made.now, on_answered=sender.notifier.notify)
     made = Site(hub, store, sender, Inbox(hub, exchange, on_heard=sender.heard))
     return made
 
@@ -291,7 +291,7 @@ async def test_an_answer_that_cannot_be_read_is_an_error_and_changes_nothing(
 
 async def test_who_waits_for_an_answer_is_woken_once_it_is_stored(site: Site) -> None:
     await site.give()
-    with site.sender.wakes.listening(NODE) as told:
+    with site.sender.notifier.listening(NODE) as told:
         await site.answer()
         assert told.is_set()
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from cloud.core.callback import LIFETIME, Callback, CallbackSpec, Delivery, Outcome
-from cloud.link.callbacks import CallbackSender, open_callback_client
+from cloud.jobs.callback_sender import CallbackSender, open_callback_client
 from cloud.store.interface import Store, Transaction
-from tests.link.receiver import Receiver, receiving
+from tests.jobs.receiver import Receiver, receiving
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 DEADLINE = 20.0

@@ -1,6 +1,6 @@
-"""A look through the whole database from time to time: is what is on the disk still whole?
+"""Check the whole database for damage at an interval.
 
-One table after the other, each by a reader of its own, so that nothing that writes waits.
+Tables are checked one after the other, each by a reader of its own, so no writer waits.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from cloud.store.upkeep import Database
 logger = logging.getLogger(__name__)
 
 FIRST_AFTER = timedelta(minutes=5)
-"""Time from the start of a server to its first look."""
+"""Time from the start of a server to its first check."""
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """What one look through all *tables* has found: the names of those that are *damaged*."""
+class IntegrityResult:
+    """Result of one check of all *tables*: the names of the *damaged* ones."""
 
     ended: datetime
     seconds: float
@@ -32,7 +32,7 @@ class Looked:
 
 
 class IntegrityCheck:
-    """Owns the looks through *database*, one *every* so often; zero: none."""
+    """Owns the checks of *database*, at the interval *every*; zero: none."""
 
     def __init__(
         self,
@@ -47,8 +47,8 @@ class IntegrityCheck:
         self._clock = clock
         self._every = every
         self._first_after = first_after
-        # The last that came to its end; None: there was none yet.
-        self.last: Looked | None = None
+        # The last that was completed; None: none yet.
+        self.last: IntegrityResult | None = None
         metrics.add_gauge(
             "edgesync_integrity_damaged_tables",
             "Damaged tables that the last integrity check of the database found.",
@@ -61,19 +61,19 @@ class IntegrityCheck:
         )
 
     async def run(self) -> None:
-        """Look from time to time, until cancelled."""
+        """Check at the interval, until cancelled."""
         if not self._every:
             return
         await asyncio.sleep(self._first_after.total_seconds())
         while True:
             try:
-                await self.look()
+                await self.check()
             except Unavailable as error:
                 logger.warning("cannot check the database, trying again: %s", error.reason)
             await asyncio.sleep(self._every.total_seconds())
 
-    async def look(self) -> Looked:
-        """Look through all tables; Unavailable if they cannot be read."""
+    async def check(self) -> IntegrityResult:
+        """Check all tables; Unavailable if they cannot be read."""
         began, stop = self._clock(), threading.Event()
         damaged = []
         try:
@@ -86,11 +86,13 @@ class IntegrityCheck:
         finally:
             stop.set()  # a thread cannot be cancelled
         ended = self._clock()
-        self.last = Looked(ended, (ended - began).total_seconds(), len(names), tuple(damaged))
+        self.last = IntegrityResult(
+            ended, (ended - began).total_seconds(), len(names), tuple(damaged)
+        )
         return self.last
 
     def report(self) -> dict[str, object] | None:
-        """What the last look has found, in JSON; None: there was none yet."""
+        """Result of the last check, in JSON; None: none yet."""
         last = self.last
         if last is None:
             return None

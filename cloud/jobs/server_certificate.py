@@ -1,7 +1,7 @@
-"""The server's own certificate, renewed while it runs.
+"""Renewal of the server's own certificate while it runs.
 
-A TLS context takes another certificate at any time: handshakes that begin from then on show it, and
-connections that are there go on (SSL_CTX_use_certificate, OpenSSL).
+A TLS context can be given another certificate at any time: later handshakes present it, and open
+connections stay open (SSL_CTX_use_certificate, OpenSSL).
 """
 
 import asyncio
@@ -18,11 +18,11 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY = timedelta(hours=1)
 
 
-class OwnCertificate:
-    """Keeps what the listeners show good.
+class ServerCertificateRenewer:
+    """Renews the certificate that the listeners present.
 
-    *ensure* gives the certificate for a moment, another one once it is time; *contexts* are those
-    of the listeners.
+    *ensure* returns the certificate to use at a time, a new one once renewal is due; *contexts* are
+    those of the listeners.
     """
 
     def __init__(
@@ -37,30 +37,30 @@ class OwnCertificate:
         self._contexts = contexts
         self._clock = clock
         self._pause = pause
-        # What the contexts show; they were made with what is there at the beginning.
-        self._shown = ensure(clock()).certificate_file.read_bytes()
+        # The certificate that the contexts present, at first the one they were made with.
+        self._presented = ensure(clock()).certificate_file.read_bytes()
 
     async def run(self) -> None:
-        """Look every hour, until cancelled."""
+        """Check every hour, until cancelled."""
         while True:
             await self._pause(LOOK_EVERY.total_seconds())
-            await self.look()
+            await self.check()
 
-    async def look(self) -> bool:
-        """Renew the certificate if it is time; say whether another is shown from now on.
+    async def check(self) -> bool:
+        """Renew the certificate if that is due; return whether the listeners present another.
 
-        What fails is logged, and tried again at the next look: two thirds of a life leave months.
+        A failure is logged and tried again at the next check: renewal is due months before expiry.
         """
         try:
             files = await asyncio.to_thread(self._ensure, self._clock())
             found = await asyncio.to_thread(files.certificate_file.read_bytes)
-            if found == self._shown:
+            if found == self._presented:
                 return False
             for context in self._contexts:
                 context.load_cert_chain(files.certificate_file, files.key_file)
         except (CertError, OSError) as error:
             logger.error("the server's certificate cannot be renewed: %s", error)  # noqa: TRY400
             return False
-        self._shown = found
-        logger.info("the listeners show another certificate of the server from now on")
+        self._presented = found
+        logger.info("the listeners present a new server certificate")
         return True

@@ -1,8 +1,8 @@
-"""Where events get their numbers, and from where they are followed as they come.
+"""Number events, and serve them to followers.
 
-Every server does this: one transaction after the other gives numbers, whichever server it is on, so
-nobody who has seen a number misses one below it. The newest are kept in memory for all who follow;
-whoever is further behind reads on in the database.
+Every server runs this job. Transactions that number events are serialized across servers, so a
+follower that has seen a number has seen all below it. The newest events are cached in memory;
+a follower further behind reads from the database.
 """
 
 import asyncio
@@ -30,22 +30,22 @@ GROUP = 200
 """Events that get their numbers in one transaction, at most."""
 
 FOLDED = "node_events"
-"""Name of the bound beyond which events are folded."""
+"""Name of the limit beyond which events are folded."""
 
 KEPT = 1000
-"""The newest events, kept in memory."""
+"""Number of events in the cache."""
 
 POLL_EVERY = timedelta(seconds=2)
-"""What another server noted and died over waits as long as this, as does a notice that was lost."""
+"""Longest delay of an event whose server died before numbering it, or whose notice was lost."""
 
 GATHER_SECONDS = 0.05
-"""Pause between two rounds, in which events gather."""
+"""Pause between two rounds, so that one round handles several events."""
 
 _EVERYTHING = EventFilter(EVERYWHERE)
 
 
 class EventFeed:
-    """Owns the numbering of events, and the newest of them."""
+    """Owns the numbering of events, and the cache of the newest."""
 
     def __init__(
         self,
@@ -56,21 +56,21 @@ class EventFeed:
         metrics: Metrics | None = None,
         per_minute: int = NODE_EVENTS_PER_MINUTE,
     ) -> None:
-        """*per_minute* is how many events of one node and type are shown before more are folded."""
+        """*per_minute*: events of one node and type before further ones are folded."""
         self._store = store
         self._clock = clock
         self._wake_callbacks = wake_callbacks
         self._per_minute = per_minute
-        # Events that this server folded into others.
+        # Number of events that this server folded into others.
         self._folded = 0.0
-        # The newest events without a gap, those after `_begin` up to `_last`; None: not read yet.
+        # The newest events without a gap, up to `_last`; None: not read yet.
         self._newest: deque[NumberedEvent] = deque(maxlen=KEPT)
         self._last: int | None = None
-        # Set, and replaced, when there is news.
+        # Set, and replaced, when there are new events.
         self._news = asyncio.Event()
-        # Whoever follows is to go.
+        # True once followers have to end.
         self.is_closed = False
-        # How many events this server gave numbers, by type.
+        # Events that this server numbered, by type.
         self._counts: dict[str, float] = {}
         if metrics is not None:
             text = "Events that this server gave their numbers."
@@ -78,13 +78,13 @@ class EventFeed:
             metrics.limits.add_source(lambda: {FOLDED: self._folded})
 
     async def run(self) -> None:
-        """Give numbers and read what is new until cancelled."""
+        """Number events and read new ones until cancelled."""
         while True:
             try:
-                while await self.round():  # noqa: ASYNC110  # it is no waiting
+                while await self.round():  # noqa: ASYNC110  # a pause, not a poll
                     await asyncio.sleep(GATHER_SECONDS)
             except Unavailable as error:
-                logger.warning("cannot tell of events, trying again: %s", error.reason)
+                logger.warning("cannot number events, trying again: %s", error.reason)
             try:
                 async with asyncio.timeout(POLL_EVERY.total_seconds()):
                     await self._store.wait_for_events()
@@ -92,7 +92,7 @@ class EventFeed:
                 pass
 
     async def round(self) -> bool:
-        """Give some events their numbers and read what is new; say whether there was any."""
+        """Number some events and read new ones; return whether there were any."""
         has_more = False
         now = self._clock()
         if await self._store.read(lambda tx: has_new_events(tx, now=now)):
@@ -111,7 +111,7 @@ class EventFeed:
         last = self._last
         if last is None:
             self._last = (await self._store.read(lambda tx: tx.event_range())).last
-            self._tell()
+            self._notify()
             return False
 
         def look(tx: Transaction) -> tuple[Sequence[NumberedEvent], int]:
@@ -122,13 +122,13 @@ class EventFeed:
         if number == last:
             return False
         if events and events[0].number != last + 1:
-            self._newest.clear()  # those between were forgotten already
+            self._newest.clear()  # those between were deleted already
         self._newest.extend(events)
         self._last = number
-        self._tell()
+        self._notify()
         return True
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
@@ -148,6 +148,6 @@ class EventFeed:
             await self._news.wait()
 
     def close(self) -> None:
-        """Have all go who follow."""
+        """End all followers."""
         self.is_closed = True
         self._news.set()

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from cloud.core.event import Event, EventFilter
-from cloud.http.event_feed import EventFeed
+from cloud.jobs.event_feed import EventFeed
 from cloud.operations.events import follow_events
 from cloud.store.interface import NotifyingStore, Store
 from tests.conftest import open_on

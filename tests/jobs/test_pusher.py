@@ -11,10 +11,10 @@ from broker.topics import Channel
 from cloud.core.app import AppSpec, Service
 from cloud.core.node import NodeSpec
 from cloud.http.metrics import Metrics
+from cloud.jobs.pusher import Pusher
 from cloud.link.exchange import Exchange
 from cloud.link.inbox import Inbox
 from cloud.link.measures import Measures
-from cloud.link.pusher import Pusher
 from cloud.operations.apps import update_app
 from cloud.operations.nodes import create_node
 from cloud.store.interface import NotifyingStore, Transaction

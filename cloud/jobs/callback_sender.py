@@ -1,7 +1,7 @@
-"""Tell callbacks what is in the queue: signed, at least once, with growing pauses.
+"""Deliver callbacks (webhooks) from the queue: signed, at least once, with exponential backoff.
 
-The queue is a table: what an activation put there is told even if the server dies in between. Who
-is slow or gone holds up nobody else, since each callback is served by itself.
+The queue is a table, so a delivery survives the death of the server. Each callback has a task of
+its own, so a slow or unreachable receiver does not delay others.
 """
 
 import asyncio
@@ -21,20 +21,20 @@ from cloud.store.interface import Store, Transaction
 logger = logging.getLogger(__name__)
 
 TIMEOUT = timedelta(seconds=10)
-"""What one attempt may take, all in all."""
+"""Timeout of one attempt, all in all."""
 
 SERVED = 16
-"""Callbacks that are told something at the same time."""
+"""Callbacks with a request in flight at the same time."""
 
 POLL_EVERY = timedelta(seconds=60)
-"""A wake-up that was lost costs this much at most."""
+"""Longest delay of a delivery whose wake-up was lost."""
 
 USER_AGENT = "edgesync"
 
 
 @contextlib.asynccontextmanager
 async def open_callback_client() -> AsyncIterator[httpx.AsyncClient]:
-    """A client that trusts what this machine trusts and goes where it is told, no further.
+    """A client that trusts the certificate authorities of this machine.
 
     Redirects are not followed; proxies, cookies and passwords of the environment are not used.
     """
@@ -49,7 +49,7 @@ async def open_callback_client() -> AsyncIterator[httpx.AsyncClient]:
 
 
 class CallbackSender:
-    """Owns the way from the queue to the receivers; *jitter* is a random number from 0 to 1."""
+    """Owns the delivery from the queue to the receivers; *jitter* returns a number from 0 to 1."""
 
     def __init__(
         self,
@@ -64,11 +64,11 @@ class CallbackSender:
         self._jitter = jitter
         self._changed = asyncio.Event()
         self._slots = asyncio.Semaphore(SERVED)
-        # Callbacks that are being served.
+        # Callbacks with a task.
         self._busy: set[tuple[str, str]] = set()
 
     def wake(self) -> None:
-        """Look at the queue now: something was put there."""
+        """Read the queue now: it has a new delivery."""
         self._changed.set()
 
     async def run(self) -> None:
@@ -80,7 +80,7 @@ class CallbackSender:
                 try:
                     due, pause = await self._look()
                 except Unavailable as error:
-                    logger.warning("cannot read what callbacks to tell: %s", error.reason)
+                    logger.warning("cannot read due callbacks, trying again: %s", error.reason)
                     due = []
                 for target in due:
                     if target not in self._busy:
@@ -91,7 +91,7 @@ class CallbackSender:
                         await self._changed.wait()
 
     async def _look(self) -> tuple[list[tuple[str, str]], float]:
-        """Callbacks that have something due, and seconds until the next is."""
+        """Callbacks with a due delivery, and seconds until the next is due."""
         now = self._clock()
 
         def look(tx: Transaction) -> tuple[list[tuple[str, str]], datetime | None]:
@@ -102,18 +102,18 @@ class CallbackSender:
         return due, until.total_seconds()
 
     async def _serve(self, namespace: str, name: str) -> None:
-        """Tell one callback what is due, one group of it."""
+        """Deliver one group of what is due for one callback."""
         try:
             async with self._slots:
-                await self._tell(namespace, name)
+                await self._deliver(namespace, name)
         except Unavailable as error:
-            logger.warning("callback %s/%s waits: %s", namespace, name, error.reason)
+            logger.warning("callback %s/%s is delayed: %s", namespace, name, error.reason)
             await asyncio.sleep(1)
         finally:
             self._busy.discard((namespace, name))
             self.wake()
 
-    async def _tell(self, namespace: str, name: str) -> None:
+    async def _deliver(self, namespace: str, name: str) -> None:
         now = self._clock()
         found = await self._store.read(lambda tx: next_group(tx, namespace, name, now=now))
         if found is None:
@@ -129,10 +129,10 @@ class CallbackSender:
                 identity = attempt.delivery.id
                 logger.info("callback %s/%s: %s: %s", namespace, name, identity, attempt.error)
         for delivery in given_up:
-            logger.warning("callback %s/%s: gave %s up", namespace, name, delivery.id)
+            logger.warning("callback %s/%s: gave up on delivery %s", namespace, name, delivery.id)
 
     async def _try(self, spec: CallbackSpec, delivery: Delivery) -> Attempt:
-        """One attempt; of the answer nothing but its status is looked at."""
+        """One attempt; only the status of the response counts."""
         content = content_of(spec, delivery)
         try:
             async with (
