@@ -19,6 +19,10 @@ VALUES_LIMIT = 200_000
 
 _REASON_LIMIT = 200
 _FIELD_LIMIT = 80
+_PATH_LIMIT = 1_000
+
+_Place = tuple[Any, str | int]
+"""Where a value stands: the place of what holds it, None at the top, and its name or number."""
 
 _PATH = re.compile(r" - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`$")
 _FIELD = re.compile(
@@ -138,18 +142,32 @@ def _marked(pairs: list[tuple[str, Any]]) -> Any:
 
 
 def _path_of_repeated(content: Any) -> str:
-    level = [("", content)]
+    # A place is the one above it and a step. Its text is made of one alone: those of all places
+    # together can be thousands of times as long as the body.
+    level: list[tuple[Any, _Place | None]] = [(content, None)]
     while level:
-        inside: list[tuple[str, Any]] = []
-        for path, value in level:
+        inside: list[tuple[Any, _Place | None]] = []
+        for value, place in level:
             if isinstance(value, _Repeated):
-                return f"{path}.{_shown_key(value.name)}".lstrip(".")
+                return _path_of((place, value.name))
             if isinstance(value, dict):
-                inside += [(f"{path}.{_shown_key(key)}", one) for key, one in value.items()]
+                inside += [(one, (place, key)) for key, one in value.items()]
             elif isinstance(value, list):
-                inside += [(f"{path}[{index}]", one) for index, one in enumerate(value)]
+                inside += [(one, (place, index)) for index, one in enumerate(value)]
         level = inside
     return ""
+
+
+def _path_of(place: _Place | None) -> str:
+    """Text of *place*; the end of it, where it is long."""
+    steps: list[str] = []
+    length = 0
+    while place is not None and length <= _PATH_LIMIT:
+        place, step = place
+        steps.append(f"[{step}]" if isinstance(step, int) else f".{_shown_key(step)}")
+        length += len(steps[-1])
+    text = "".join(reversed(steps)).lstrip(".")
+    return text if len(text) <= _PATH_LIMIT else f"...{text[-_PATH_LIMIT:]}"
 
 
 def _shown_key(key: str) -> str:

@@ -1,3 +1,4 @@
+import tracemalloc
 from typing import Annotated, Any
 
 import msgspec
@@ -214,3 +215,17 @@ def test_content_is_as_deep_as_its_deepest_list(levels: int) -> None:
 
 def test_the_depth_of_content_is_found_without_recursion() -> None:
     assert field_refused(check_depth, "content", nested(200_000)) == "content"
+
+
+def test_to_name_a_repeated_member_takes_no_more_than_a_few_times_the_body() -> None:
+    deep = '{"' + '":{"'.join(["k" * 80] * 350) + '":{'
+    many = "0," * 17_000
+    body = f'{{"x":{deep}"l":[{many}0],"r":{{"q":{{"a":1,"a":2}}}}{"}" * 351}}}'.encode()
+    tracemalloc.start()
+    with pytest.raises(Invalid) as caught:
+        decode_json(body, dict[str, Any])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 * 1024 * 1024
+    assert caught.value.field.endswith("k.r.q.a")
+    assert len(caught.value.field) <= 1_003
