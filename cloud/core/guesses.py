@@ -55,7 +55,8 @@ class Guesses:
 
 
 def _place(address: str, batch: str) -> str:
-    return f"{address} {batch}"
+    """What stands for both; names of batches that are not there may be of any length."""
+    return _digest(address, batch).hex()
 
 
 def _digest(*parts: str) -> bytes:

@@ -1,5 +1,7 @@
 """Who guesses is slowed down; who waits, and who is elsewhere, is not."""
 
+import tracemalloc
+
 import pytest
 
 from cloud.core.guesses import AT_ALL_BATCHES, Guesses
@@ -73,3 +75,13 @@ def test_parts_are_not_mixed_up() -> None:
 def test_without_a_rate_everything_is_looked_at() -> None:
     guesses = Guesses(None)
     assert [wrong(guesses, str(n)) for n in range(1000)] == [None] * 1000
+
+
+def test_what_is_remembered_of_a_guess_does_not_grow_with_its_texts() -> None:
+    guesses = Guesses(Rate(1000, 1000))
+    tracemalloc.start()
+    for n in range(100):
+        wrong(guesses, str(n), batch=f"{n}" * 30_000)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 256 * 1024
