@@ -36,7 +36,8 @@ Resource = (
 )
 
 _DIGEST_DIGITS = 32
-_ELEMENT = re.compile(r'[ \t]*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")?[ \t]*(?:,|$)')
+# Possessive, as blanks without end would be tried in as many ways as there are pairs of them.
+_ELEMENT = re.compile(r'[ \t]*+((?:W/)?"[\x21\x23-\x7e\x80-\xff]*+")?+[ \t]*+(?:,|$)')
 
 
 def entity_tag(resource: Resource) -> str:

@@ -1,4 +1,5 @@
 import string
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +13,7 @@ from cloud.core.app import App, AppSpec
 from cloud.core.batch import Batch, BatchSpec, Record
 from cloud.core.entity_tag import Precondition, Resource, Tags, entity_tag, read_tags
 from cloud.core.node import Node, NodeSpec
-from cloud.errors import PreconditionFailed
+from cloud.errors import Invalid, PreconditionFailed
 from tests.core.refusals import field_refused, is_taken
 from tests.core.strategies import START, nodes
 
@@ -152,3 +153,11 @@ def test_nothing_is_looked_at_where_nothing_was_said() -> None:
     assert looked == []
     Precondition(if_match=tags("*")).check(look)
     assert looked == [APP]
+
+
+@pytest.mark.parametrize("text", ['"a"' + " " * 31_000 + "x", " \t" * 15_000 + '"', '"' * 31_000])
+def test_no_list_of_tags_takes_long_to_refuse(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(Invalid):
+        read_tags("If-Match", [text])
+    assert time.process_time() - began < 0.5
