@@ -7,6 +7,7 @@ YAML 1.2 says: `no` is a word and `true` is not. What is written here is read th
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -22,6 +23,9 @@ MEDIA_TYPES = frozenset({YAML, "application/x-yaml", "text/yaml"})
 EVENTS_LIMIT = 20_000
 """Keys, values and ends of lists and maps in one body; libyaml takes 3 us for each (measured)."""
 
+DIRECTIVES_LIMIT = 16
+"""Lines in one body that begin with `%`, as directives do."""
+
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -31,6 +35,9 @@ _WORDS = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _INDEX = re.compile(r"\[([0-9]{1,9})\]")
+# A line as directives begin; libyaml compares each `%TAG` with all before it, in one piece.
+_DIRECTIVE = re.compile("(?:^\ufeff?|[\r\n\x85\u2028\u2029])%")
+_INTEGERS = range(-(2**63), 2**64)
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _OTHER_BASE = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -43,6 +50,8 @@ def decode_yaml(body: bytes) -> Any:
         text = body.decode()
     except UnicodeDecodeError as error:
         raise Invalid("", f"the body is not UTF-8: {error.reason}") from error
+    if sum(1 for _ in islice(_DIRECTIVE.finditer(text), DIRECTIVES_LIMIT + 1)) > DIRECTIVES_LIMIT:
+        raise Invalid("", f"more than {DIRECTIVES_LIMIT} lines of the body begin with %")
     try:
         return _Composer(_counted(yaml.parse(text, Loader=_Loader))).document()
     except yaml.MarkedYAMLError as error:
@@ -166,9 +175,9 @@ def _plain_value(event: Any) -> Any:
         return _WORDS[text]
     try:
         if _INTEGER.fullmatch(text):
-            return int(text)
+            return _integer(event, int(text))
         if _OTHER_BASE.fullmatch(text):
-            return int(text, 0)
+            return _integer(event, int(text, 0))
         if _FLOAT.fullmatch(text):
             number = float(text)
             if number in (float("inf"), float("-inf")):
@@ -179,6 +188,13 @@ def _plain_value(event: Any) -> Any:
     if _NOT_FINITE.fullmatch(text):
         raise _wrong(event.start_mark, "this is no number that JSON has")
     return text
+
+
+def _integer(event: Any, number: int) -> int:
+    """*number*, which JSON takes as well: what is larger can be slow to write."""
+    if number not in _INTEGERS:
+        raise _wrong(event.start_mark, "the number is too large")
+    return number
 
 
 def _is_word(text: str) -> bool:

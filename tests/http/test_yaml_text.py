@@ -1,4 +1,5 @@
 import json
+import time
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.samp
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none()
     | st.booleans()
-    | st.integers(-(2**63), 2**64)
+    | st.integers(-(2**63), 2**64 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | TEXTS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
@@ -96,3 +97,23 @@ def test_what_is_more_than_json_or_wrong_is_refused_by_its_place(text: str, plac
 def test_what_is_not_utf_8_is_refused() -> None:
     with pytest.raises(Invalid):
         decode_yaml(b"a: \xff")
+
+
+@pytest.mark.parametrize("text", ["0x1" + "0" * 16, "0x" + "f" * 5000, "18446744073709551616"])
+def test_integers_that_json_would_refuse_are_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="the number is too large"):
+        decode_yaml(f"a: {text}".encode())
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r\n", "\r", "\x85", "\u2028"])
+def test_many_directives_are_refused_before_they_are_compared(line_break: str) -> None:
+    tags = "".join(f"%TAG !{n}! tag:x{line_break}" for n in range(200_000))
+    began = time.process_time()
+    for before in ("", "a: 1\n...\n"):
+        with pytest.raises(Invalid, match="more than 16 lines of the body begin with %"):
+            decode_yaml(f"{before}{tags}--- {{}}\n".encode())
+    assert time.process_time() - began < 2
+
+
+def test_a_few_directives_are_read() -> None:
+    assert decode_yaml(b"%YAML 1.1\n--- {a: '%'}\n") == {"a": "%"}

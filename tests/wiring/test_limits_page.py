@@ -54,7 +54,7 @@ from cloud.http import logs
 from cloud.http.connection_limits import BOUNDS, PORTS, RESERVED_DESCRIPTORS, http_memory_ceiling
 from cloud.http.errors import STATUSES
 from cloud.http.requests import BODY_LIMIT
-from cloud.http.yaml_text import EVENTS_LIMIT
+from cloud.http.yaml_text import DIRECTIVES_LIMIT, EVENTS_LIMIT
 from cloud.link import http, sync
 from cloud.link import renewal as renewals
 from cloud.listening import connection_limits
@@ -118,6 +118,7 @@ LIMITS: Mapping[str, str] = {
     "body of a request of the API": size(BODY_LIMIT),
     "values in a body of JSON: fields, items, lists and maps": f"{decoding.VALUES_LIMIT:,}",
     "the same in YAML, with keys and ends of lists and maps": f"{EVENTS_LIMIT:,}",
+    "lines of a body in YAML that begin with `%`, as directives do": f"{DIRECTIVES_LIMIT}",
     "configuration, as JSON": size(config.SIZE_LIMIT),
     "secret, as JSON": size(secret.SIZE_LIMIT),
     "app, as JSON": size(app.SIZE_LIMIT),
