@@ -76,3 +76,15 @@ def test_each_decision_has_a_number_of_its_own_that_it_begins_with() -> None:
     assert numbers == list(range(1, len(pages) + 1))
     titles = [text_of(page).partition(".")[0] for page in pages]
     assert titles == [f"# {number}" for number in numbers]
+
+
+def test_files_in_the_page_on_the_architecture_exist_and_are_counted() -> None:
+    page = text_of(ROOT / "docs/architecture.md")
+    named = set(re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", page))
+    assert [
+        one for one in named if not any((ROOT / at / one).exists() for at in ("", "cloud"))
+    ] == []
+    walks = re.findall(r"^## Walk \d.*?\n\n(\d+) files\.\n(.*?)(?=^## )", page, flags=re.S | re.M)
+    assert len(walks) == 3
+    for count, walk in walks:
+        assert len(set(re.findall(r"^\| \d+ \| `(.*?)` \|", walk, flags=re.M))) == int(count)
