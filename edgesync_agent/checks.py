@@ -36,7 +36,7 @@ def check_http(address: str, port: int, probe: ProbeDefinition) -> str:
         headers = {"User-Agent": "edgesync-probe", "Connection": "close", **dict(probe.headers)}
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
-        answer.read(BODY_LIMIT)
+        answer.read1(BODY_LIMIT)
     except (OSError, http.client.HTTPException, ValueError) as error:
         return f"GET {path} on port {port}: {_words(error)}"
     finally:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import calendar
 import contextlib
 import os
+import threading
 import time
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 from edgesync_agent import container_spec as naming
 from edgesync_agent.checks import check_http, check_tcp
@@ -59,6 +61,17 @@ FILE_TYPES = {
 }
 
 
+LOCAL = "127.0.0.1"
+
+
+class _Reach(NamedTuple):
+    """How a container is reached, by which port of the node for each of its own, and its health."""
+
+    address: str = ""
+    ports: Mapping[int, int] = MappingProxyType({})
+    health: str = ""
+
+
 class Containers:
     """Containers of *engine* that bear the labels of *node*; *folder* is the agent's own."""
 
@@ -68,11 +81,12 @@ class Containers:
         self.engine = engine
         self.stop_seconds = stop_seconds  # from SIGTERM to SIGKILL
         self.node = node
+        self.lock = threading.Lock()  # Docker makes two networks of a name when asked at once
         self.images = Images(engine, folder / "images.json")
         self.version = engine.version()
         self.is_rootless = os.stat(engine.path).st_uid != 0
         # What was seen of each container at the last look: how to reach it.
-        self.networks: dict[str, dict[str, Any]] = {}
+        self.networks: dict[str, _Reach] = {}
         # CPU seconds that each container had used, and when.
         self.used: dict[str, tuple[float, float]] = {}
 
@@ -91,7 +105,7 @@ class Containers:
             instance = instance_of(seen) if seen else None
             if instance is not None:
                 found.append(instance)
-                networks[instance.key] = seen
+                networks[instance.key] = _reach_of(seen)
         self.networks = networks
         return found
 
@@ -149,10 +163,7 @@ class Containers:
 
     def engine_health(self, instance: Instance) -> str:
         """What the image's own HEALTHCHECK says: healthy, starting, unhealthy; empty for none."""
-        state = self.networks.get(instance.key, {}).get("State") or {}
-        found = state.get("Health") or state.get("Healthcheck") or {}
-        status = str(found.get("Status") or "")
-        return "" if status == "none" else status
+        return self.networks[instance.key].health if instance.key in self.networks else ""
 
     def logs(
         self, instance: Instance, *, lines: int, since: float = 0.0, follow: float = 0.0
@@ -234,13 +245,14 @@ class Containers:
             raise RuntimeFailure(Reason.REFUSED, str(error)) from error
         service = service_of(app, slot)
         runs_as_root = self.images.runs_as_root(service.image)
-        for mount in service.mounts:
-            volume = app.volume(mount.volume)
-            self._provide(app, volume, slot.stage)
-            if volume.kind == "secret" and not runs_as_root:
-                files.let_read(app, volume.name)
-        if not service.host_network:
-            self._provide_network(app.name)
+        with self.lock:
+            for mount in service.mounts:
+                volume = app.volume(mount.volume)
+                self._provide(app, volume, slot.stage)
+                if volume.kind == "secret" and not runs_as_root:
+                    files.let_read(app, volume.name)
+            if not service.host_network:
+                self._provide_network(app.name)
         path = "/containers/create"
         self.engine.call("POST", path, body, query={"name": name}, seconds=CHANGE_SECONDS)
 
@@ -300,17 +312,14 @@ class Containers:
     # looking into containers
 
     def _address(self, instance: Instance, probe: ProbeDefinition) -> tuple[str, int]:
-        seen = self.networks.get(instance.key, {})
         if probe.host:
             return probe.host, probe.port
-        if (seen.get("HostConfig") or {}).get("NetworkMode") == "host":
-            return "127.0.0.1", probe.port
-        settings = seen.get("NetworkSettings") or {}
+        reach = self.networks.get(instance.key, _Reach())
+        if reach.address == LOCAL:
+            return LOCAL, probe.port
         if self.is_rootless:
-            for one in (settings.get("Ports") or {}).get(f"{probe.port}/tcp") or ():
-                return one.get("HostIp") or "127.0.0.1", int(one["HostPort"])
-        addresses = [one.get("IPAddress") for one in (settings.get("Networks") or {}).values()]
-        return next(filter(None, addresses), ""), probe.port
+            return LOCAL, reach.ports.get(probe.port, probe.port)
+        return reach.address, probe.port
 
     def _exec(self, instance: Instance, probe: ProbeDefinition) -> str:
         body = {"Cmd": list(probe.command), "AttachStdout": True, "AttachStderr": True}
@@ -371,6 +380,21 @@ def moment_of(text: Any) -> float:
         offset = int(rest[1:3]) * 3600 + int(rest[4:6]) * 60
         whole -= offset if rest[0] == "+" else -offset
     return max(whole + float(f"0.{fraction or 0}"), 0.0)
+
+
+def _reach_of(seen: Mapping[str, Any]) -> _Reach:
+    settings, state = seen.get("NetworkSettings") or {}, seen.get("State") or {}
+    addresses = [one.get("IPAddress") for one in (settings.get("Networks") or {}).values()]
+    if (seen.get("HostConfig") or {}).get("NetworkMode") == "host":
+        addresses = [LOCAL]
+    ports = {}
+    for name, bindings in (settings.get("Ports") or {}).items():
+        number, _, protocol = name.partition("/")
+        for binding in (bindings or ()) if protocol == "tcp" else ():
+            ports[int(number)] = int(binding["HostPort"])
+    found = state.get("Health") or state.get("Healthcheck") or {}
+    health = str(found.get("Status") or "")
+    return _Reach(next(filter(None, addresses), ""), ports, "" if health == "none" else health)
 
 
 def _all_slots(app: AppDefinition) -> Iterator[Slot]:

@@ -21,6 +21,7 @@ from edgesync_agent.runtime import Reason, RuntimeFailure
 VERSION_PATH = "/v1.41"
 ANSWER_LIMIT = 16 * 1024 * 1024  # bytes of one answer
 LINE_LIMIT = 1024 * 1024  # bytes of one line of a stream
+PIECE = 65536  # bytes that are read at a time
 PATIENCE = 20.0  # seconds for an answer
 KINDS = (  # words in the engines' messages, and what they mean for an app
     ("port is already allocated", Reason.PORT),
@@ -135,9 +136,7 @@ class Engine:
         """
         connection, answer = self._send(method, path, body, query, seconds, {})
         try:
-            content = answer.read(ANSWER_LIMIT + 1)
-            if len(content) > ANSWER_LIMIT:
-                raise RuntimeFailure(Reason.ENGINE, "the engine's answer is too long")
+            content = _read(answer)
         except (OSError, http.client.HTTPException) as error:
             raise RuntimeFailure(Reason.ENGINE, f"the engine does not answer: {error}") from error
         finally:
@@ -172,7 +171,7 @@ class Engine:
         connection, answer = self._send(method, path, body, query, seconds, headers or {})
         try:
             if answer.status >= 300:
-                raise EngineRefusal(answer.status, _message(answer.read(LINE_LIMIT)))
+                raise EngineRefusal(answer.status, _message(_read(answer)))
             while time.monotonic() < deadline:
                 left = deadline - time.monotonic()
                 if beat and not _has_data(connection, answer, min(beat, left)):
@@ -180,7 +179,7 @@ class Engine:
                     continue
                 if connection.sock is not None:
                     connection.sock.settimeout(max(min(seconds, left), 0.01))
-                piece = answer.read1(65536)
+                piece = answer.read1(PIECE)
                 if not piece:
                     return
                 yield piece
@@ -254,6 +253,20 @@ def demultiplexed(pieces: Iterator[bytes]) -> Iterator[bytes]:
                 break
             yield buffer[8 : 8 + length]
             buffer = buffer[8 + length :]
+
+
+def _read(answer: http.client.HTTPResponse) -> bytes:
+    """All of an answer, in pieces: `read` with a limit would take memory for the limit."""
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        piece = answer.read1(PIECE)
+        if not piece:
+            return b"".join(pieces)
+        pieces.append(piece)
+        size += len(piece)
+        if size > ANSWER_LIMIT:
+            raise RuntimeFailure(Reason.ENGINE, "the engine's answer is too long")
 
 
 def _object(line: bytes) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Callable, Mapping, Sequence
 
 from edgesync_agent.probes import Prober
@@ -44,7 +45,8 @@ class Runtimes:
         self.instances: dict[str, Sequence[Instance]] = {}  # by mode, at the last look
         self.health: Mapping[str, Health] = {}
         self.used: dict[str, InstanceUsage] = {}
-        self.measured = -USAGE_INTERVAL
+        self.measured = -USAGE_INTERVAL  # when that was
+        self.is_measuring = False
         self.prober = Prober(changed, clock)
 
     def observe(self, definition: Definition) -> None:
@@ -79,10 +81,13 @@ class Runtimes:
         return runtime.describe() if runtime else ""
 
     def measure(self) -> None:
-        """Measure what instances use, now and then."""
-        if self.clock() < self.measured + USAGE_INTERVAL:
+        """Measure what instances use, now and then, in a thread: Docker takes a second for each."""
+        if self.clock() < self.measured + USAGE_INTERVAL or self.is_measuring:
             return
-        self.measured = self.clock()
+        self.is_measuring = True
+        threading.Thread(target=self._measure, name="usage", daemon=True).start()
+
+    def _measure(self) -> None:
         used: dict[str, InstanceUsage] = {}
         for mode, runtime in list(self.found.items()):
             try:
@@ -90,6 +95,8 @@ class Runtimes:
             except RuntimeFailure as error:
                 self.note(f"cannot measure: {error}")
         self.used = used
+        self.measured = self.clock()
+        self.is_measuring = False
 
     def log_tail(self, key: str, lines: int, limit: int) -> str:
         """The end of the output of an instance; empty where it cannot be read."""

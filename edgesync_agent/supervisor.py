@@ -7,6 +7,9 @@ minutes), the probes have theirs (`probes`). The thread of the connection only s
 
 from __future__ import annotations
 
+import collections
+import contextlib
+import itertools
 import queue
 import threading
 import time
@@ -53,6 +56,7 @@ from edgesync_agent.volumes import Volumes
 INTERVAL = 5.0  # seconds from look to look where nothing happens
 BUSY_INTERVAL = 0.5  # while a version is on its way
 APPS_AT_ONCE = 4  # whose steps are being taken
+STEPS_AT_ONCE = 4  # of one app
 LOG_LINES, LOG_LIMIT = 20, 4000  # lines and characters of what failed, in the report
 
 Refuse = Callable[[AppDefinition], str]
@@ -106,6 +110,7 @@ class Supervisor:
         self.clock = clock
         self.restarts: queue.SimpleQueue[str] = queue.SimpleQueue()  # asked for by operators
         self.observed_at = 0.0  # when the last look at the runtimes began
+        self.lock = threading.Lock()  # for what several steps of an app change
         self.hands = threading.Semaphore(APPS_AT_ONCE)
         self.woken = threading.Event()
         self.is_ended = False
@@ -135,7 +140,7 @@ class Supervisor:
         if self.desired != dict(versions):
             self.releases.keep_desired(versions)
             self.desired = dict(versions)
-        self.woken.set()
+            self.woken.set()
 
     def arrived(self) -> None:
         """A version is here now."""
@@ -398,10 +403,8 @@ class Supervisor:
     def _obey(self, name: str, app: _App, steps: Sequence[Step], is_last: bool) -> None:  # noqa: FBT001
         try:
             with self.hands:
-                is_done = self._end_together(name, app, steps)
-                rest = [step for step in steps if not isinstance(step, Stop)]
-                for step in rest if is_done else ():
-                    is_done = is_done and self._obey_step(name, app, step)
+                groups = [list(group) for _, group in itertools.groupby(steps, type)]
+                is_done = all(self._obey_group(name, app, group) for group in groups)
             if is_done and is_last:
                 self.apps.pop(name, None)
                 self.changed()
@@ -412,22 +415,26 @@ class Supervisor:
             app.is_busy = False
             self.woken.set()
 
-    def _end_together(self, name: str, app: _App, steps: Sequence[Step]) -> bool:
-        """End what is to be ended, all at a time: each may take until SIGKILL."""
-        results: list[bool] = []
-        threads = [
-            threading.Thread(
-                target=lambda step=step: results.append(self._obey_step(name, app, step)),
-                daemon=True,
-            )
-            for step in steps
-            if isinstance(step, Stop)
-        ]
+    def _obey_group(self, name: str, app: _App, steps: Sequence[Step]) -> bool:
+        """Take steps of one kind beside each other, begun in their order; whether all worked.
+
+        What is to be ended is ended all at a time: each may take until SIGKILL.
+        """
+        waiting, results = collections.deque(steps), []
+
+        def work() -> None:
+            with contextlib.suppress(IndexError):
+                while True:
+                    step = waiting.popleft()
+                    results.append(self._obey_step(name, app, step))
+
+        count = len(steps) if isinstance(steps[0], Stop) else min(len(steps), STEPS_AT_ONCE)
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        return len(results) == len(threads) and all(results)
+        return len(results) == len(steps) and all(results)
 
     def _obey_step(self, name: str, app: _App, step: Step) -> bool:
         """Carry out one step; False where it failed, which is counted."""
@@ -464,7 +471,8 @@ class Supervisor:
             return
         slot = step.slot if isinstance(step, Create) else step.instance.slot
         reason = error.reason if isinstance(error, RuntimeFailure) else Reason.START
-        before = app.attempts.get(slot, Attempts())
         words = f"cannot be created: {error}" if isinstance(step, Create) else str(error)
-        failed = charged(before, self.clock(), reason, words)
-        app.attempts = {**app.attempts, slot: failed}
+        with self.lock:
+            before = app.attempts.get(slot, Attempts())
+            failed = charged(before, self.clock(), reason, words)
+            app.attempts = {**app.attempts, slot: failed}
