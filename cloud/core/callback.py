@@ -20,8 +20,8 @@ import msgspec
 
 from cloud.core.bounds import check_description, check_size
 from cloud.core.event import event_types
+from cloud.core.mask import MASK
 from cloud.core.names import check_name
-from cloud.core.objects import MASK
 from cloud.core.times import time_text
 from cloud.errors import Invalid
 

@@ -12,8 +12,8 @@ from cloud.core.callback import Callback
 from cloud.core.commands import Command
 from cloud.core.config import Config
 from cloud.core.guard import Guard
+from cloud.core.mask import MASK
 from cloud.core.node import Node
-from cloud.core.objects import MASK
 from cloud.core.properties import Properties
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret

@@ -15,7 +15,7 @@ import yaml
 
 from cloud.core.changes import Hidden, cut, masked
 from cloud.core.config import ConfigSpec
-from cloud.core.objects import MASK
+from cloud.core.mask import MASK
 from cloud.core.registry import RegistrySpec
 from cloud.core.revisions import Spec
 from cloud.core.secret import SecretSpec

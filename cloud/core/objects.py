@@ -12,14 +12,12 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from cloud.core.mask import MASK
 from cloud.core.names import check_data_key
 from cloud.errors import CloudError, Invalid
 
 KEY_PREFIX = "_object_"
 """Begins the keys under which nodes find objects; no other key may."""
-
-MASK = "********"
-"""Stands for a secret key wherever it is shown."""
 
 
 class Source(StrEnum):

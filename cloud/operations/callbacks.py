@@ -20,7 +20,7 @@ from cloud.core.callback import (
 )
 from cloud.core.decoding import convert
 from cloud.core.listing import NumberedPage, PageOptions
-from cloud.core.objects import MASK
+from cloud.core.mask import MASK
 from cloud.errors import CallbackInUse, Invalid, NotFound
 from cloud.store.interface import Transaction
 

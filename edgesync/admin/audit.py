@@ -14,7 +14,8 @@ from cloud.errors import Unavailable
 from cloud.store.log_check import check_log
 from edgesync.admin.data_dir_option import data_dir_option
 from edgesync.admin.database_option import chosen_database, database_option
-from edgesync.cli.api.client import Server, access, server_options, show_table
+from edgesync.cli.api.client import Server, access, server_options
+from edgesync.cli.output import show_table
 
 _HEAD = re.compile(r"(?P<number>[0-9]{1,18}):(?P<code>[0-9a-f]{64})")
 _PAGE = 500

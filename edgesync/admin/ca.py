@@ -28,6 +28,7 @@ from edgesync.admin.command_entry import note_command
 from edgesync.admin.data_dir_option import data_dir_option
 from edgesync.admin.secret_file import read_secret_file
 from edgesync.cli.api.client import SECONDS
+from edgesync.cli.output import show_table
 
 PASSPHRASE = "EDGESYNC_CA_PASSPHRASE"  # noqa: S105  # the name of a variable
 
@@ -97,12 +98,8 @@ def show(data_dir: Path, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    titles = {name: name.upper().replace("_", " ") for name in rows[0]}
-    table = [titles, *rows]
-    widths = {name: max(len(str(row[name])) for row in table) for name in titles}
-    for row in table:
-        cells = (str(row[name]).ljust(widths[name]) for name in titles)
-        click.echo("  ".join(cells).rstrip())
+    titles = [name.upper().replace("_", " ") for name in rows[0]]
+    show_table(titles, [list(row.values()) for row in rows])
 
 
 @ca.command("rotate")

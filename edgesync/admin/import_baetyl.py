@@ -30,10 +30,10 @@ from edgesync.cli.api.client import (
     checked_url,
     prefixed_server_options,
     readable_file,
-    show_table,
     token_in,
     trust,
 )
+from edgesync.cli.output import show_table
 
 PAGE = 200
 """Items asked for at a time; an edition that knows no pages answers with all."""

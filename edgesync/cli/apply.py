@@ -19,7 +19,8 @@ from edgesync.cli.options import (
 from edgesync.cli.output import is_agreed, note, progress, show_change
 from edgesync.cli.resources.access import listed
 from edgesync.cli.resources.applying import Masked, write
-from edgesync.cli.resources.manifests import OWNED, OWNER_LABEL, Document
+from edgesync.cli.resources.kinds import OWNER_LABEL
+from edgesync.cli.resources.manifests import OWNED, Document
 from edgesync.cli.resources.plans import show_plans
 
 

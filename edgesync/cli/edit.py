@@ -19,8 +19,9 @@ from edgesync.cli.options import (
     targets_argument,
 )
 from edgesync.cli.output import is_agreed, show_change, yaml_of
-from edgesync.cli.resources.access import found, listed, manifest, masked, unmasked
+from edgesync.cli.resources.access import found, listed, masked, unmasked
 from edgesync.cli.resources.applying import Outcome
+from edgesync.cli.resources.exporting import manifest
 from edgesync.cli.resources.kinds import REGISTRY
 from edgesync.cli.resources.manifests import Document, read_text
 

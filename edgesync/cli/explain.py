@@ -7,7 +7,7 @@ import click
 
 from edgesync.cli.api.client import Server
 from edgesync.cli.options import Target, asks_server, output_option, target_argument
-from edgesync.cli.output import age, coloured, in_line, json_of, show_rows, yaml_of
+from edgesync.cli.output import age, coloured, in_line, json_of, show_table, yaml_of
 from edgesync.cli.resources.kinds import NODE
 
 
@@ -45,7 +45,7 @@ def _show(explained: Mapping[str, Any], *, wide: bool) -> None:
         return
     click.echo()
     times = [(title, key) for title, key in _TIMES.items() if wide]
-    show_rows(
+    show_table(
         [
             "APP",
             "WANTED",

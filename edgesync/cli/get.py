@@ -22,10 +22,10 @@ from edgesync.cli.output import (
     note,
     printable,
     progress,
-    show_rows,
+    show_table,
     yaml_of,
 )
-from edgesync.cli.resources.access import found, is_whole_in_lists, listed, manifest, masked
+from edgesync.cli.resources.access import found, is_whole_in_lists, listed, masked
 from edgesync.cli.resources.columns import show_table_of
 from edgesync.cli.resources.kinds import CONFIG, KINDS, NODE, REGISTRY, SECRET, Kind
 
@@ -88,6 +88,8 @@ def export(
     Values of secrets are stars, which apply takes for "as it is". Ends with 1 if the token may not
     see everything.
     """
+    from edgesync.cli.resources.exporting import manifest  # loads the types of all kinds
+
     chosen = _chosen(kinds, selector)
     documents, left = [], []
     for kind in chosen:
@@ -168,7 +170,7 @@ def _print_tables(things: Sequence[tuple[Kind, Json]], *, wide: bool) -> None:
 def _uses(server: Server, target: Target) -> None:
     apps = server.call("GET", f"{target.url}/apps")["items"]
     click.echo("\nApps that use it:")
-    show_rows(
+    show_table(
         ["NAME", "VERSION", "SELECTOR"], [[a["name"], a["version"], a["selector"]] for a in apps]
     )
 
@@ -194,10 +196,10 @@ def _node(server: Server, target: Target) -> None:
                 seen.get("cause"),
             ]
         )
-    show_rows(["NAME", "WANTED", "RUNNING", "STATUS", "CAUSE"], rows)
+    show_table(["NAME", "WANTED", "RUNNING", "STATUS", "CAUSE"], rows)
     deploys = server.call("GET", f"{target.url}/deploys")["items"][:5]
     click.echo("\nLast changes:")
-    show_rows(
+    show_table(
         ["NUMBER", "TOLD", "OUTCOME", "ENDED", "CAUSE"],
         [
             [d["number"], age(d["toldTime"]), d["outcome"], age(d["endTime"]), d["cause"]]

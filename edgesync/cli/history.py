@@ -13,7 +13,7 @@ from edgesync.cli.options import (
     reason_option,
     target_argument,
 )
-from edgesync.cli.output import age, coloured, json_of, printable, show_change, show_rows, yaml_of
+from edgesync.cli.output import age, coloured, json_of, printable, show_change, show_table, yaml_of
 from edgesync.cli.resources.plans import Planned, rehearsed, show_plans
 
 _REVISION = click.IntRange(1)
@@ -83,7 +83,7 @@ def _list(answer: Any, output: str) -> None:
     if output != "table":
         _print(answer["items"], output)
         return
-    show_rows(
+    show_table(
         ["REVISION", "VERSION", "AGE", "ACTION", "BY", "REASON", ""],
         [
             [

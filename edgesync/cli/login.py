@@ -24,7 +24,7 @@ from edgesync.cli.api.contexts import (
     write_contexts,
 )
 from edgesync.cli.api.http_client import httpx
-from edgesync.cli.output import show_rows, yaml_of
+from edgesync.cli.output import show_table, yaml_of
 
 LOOK_EVERY_SECONDS = 0.2
 
@@ -113,7 +113,7 @@ def context() -> None:
 def list_contexts() -> None:
     """Show all; the current one has a star."""
     contexts = read_contexts()
-    show_rows(
+    show_table(
         ["", "NAME", "URL", "NAMESPACE"],
         [
             ["*" if name == contexts.current else " ", name, one.url, one.namespace]

@@ -5,14 +5,16 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgesync.cli.api.client import Server, access, server_options
 from edgesync.cli.output import FORMATS
-from edgesync.cli.resources.kinds import KINDS, Kind, kind_called, kind_words
-from edgesync.cli.resources.manifests import OWNER_LABEL, Document, read_manifests
+from edgesync.cli.resources.kinds import KINDS, OWNER_LABEL, Kind, kind_called, kind_words
+
+if TYPE_CHECKING:
+    from edgesync.cli.resources.manifests import Document
 
 REASON_HEADER = "X-Edgesync-Reason"
 
@@ -114,8 +116,10 @@ def files_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def documents_of(files: Sequence[str]) -> list[Document]:
+def documents_of(files: Sequence[str]) -> "list[Document]":
     """The documents of *files*, none of which may be for another namespace than `-n` says."""
+    from edgesync.cli.resources.manifests import read_manifests  # loads PyYAML
+
     documents = read_manifests(files)
     namespace = click.get_current_context().params.get("namespace")
     for document in documents:

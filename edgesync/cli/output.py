@@ -13,9 +13,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.cells import cell_len
-
-from cloud.http.yaml_text import encode_yaml
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -36,6 +33,8 @@ _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 def yaml_of(content: Any) -> str:
     """*content* as a YAML document, its fields in their order."""
+    from cloud.http.yaml_text import encode_yaml  # loads PyYAML
+
     return encode_yaml(content).decode()
 
 
@@ -110,7 +109,7 @@ def coloured(text: str, word: str = "") -> str:
     return click.style(text, fg=colour) if colour and has_colour() else text
 
 
-def show_rows(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def show_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print *rows* below *titles*, each column as wide as it has to be, states in colour."""
     lines = [[in_line(cell) for cell in row] for row in rows]
     widths = [max(map(_width, column)) for column in zip(titles, *lines, strict=True)]
@@ -132,6 +131,10 @@ def _line(cells: Sequence[str], widths: Sequence[int], paint: Callable[[str], st
 
 
 def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
     return cell_len(text)
 
 

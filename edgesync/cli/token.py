@@ -7,7 +7,8 @@ from urllib.parse import quote
 import click
 
 from cloud.core.tokens import EVERYWHERE, Role
-from edgesync.cli.api.client import Server, access, server_options, show_table
+from edgesync.cli.api.client import Server, access, server_options
+from edgesync.cli.output import show_table
 
 
 @click.group()

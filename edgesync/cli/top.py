@@ -7,7 +7,7 @@ import click
 
 from edgesync.cli.api.client import Server
 from edgesync.cli.options import asks_server, selector_option
-from edgesync.cli.output import age, coloured, in_line, note, progress, show_rows, size
+from edgesync.cli.output import age, coloured, in_line, note, progress, show_table, size
 from edgesync.cli.resources.access import listed
 from edgesync.cli.resources.kinds import NODE
 
@@ -49,7 +49,7 @@ def fleet(server: Server) -> None:
     click.echo(f"Callbacks: {overview['deliveries']} calls to be made")
     if overview["apps"]:
         click.echo()
-        show_rows(
+        show_table(
             ["APP", "VERSION", "NODES", "RUNNING", "FAILED", "PENDING", "IN THE FIELD"],
             [_progress_row(app) for app in overview["apps"]],
         )
@@ -79,7 +79,7 @@ def nodes(server: Server, *, selector: str, sort: str, limit: int) -> None:
             stats = server.call("GET", f"{NODE.url(node['name'])}/stats")
             rows.append((node, (stats.get("report") or {})))
     rows.sort(key=lambda row: _order(sort, *row))
-    show_rows(
+    show_table(
         ["NAME", "STATE", "CPU", "CPU%", "MEMORY", "MEMORY%", "APPS"],
         [_row(node, report) for node, report in rows],
     )

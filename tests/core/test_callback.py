@@ -24,7 +24,7 @@ from cloud.core.callback import (
     secret_key,
     signed_headers,
 )
-from cloud.core.objects import MASK
+from cloud.core.mask import MASK
 from tests.core.refusals import field_refused
 from tests.core.strategies import START
 

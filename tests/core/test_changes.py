@@ -14,8 +14,9 @@ from cloud.core.batch import Batch, BatchSpec, Record
 from cloud.core.changes import MEMBER_LIMIT, Noun, difference
 from cloud.core.config import Config, ConfigItem, ConfigSpec, ConfigValue, KeyValue
 from cloud.core.core_configuration import USUAL_CORE
+from cloud.core.mask import MASK
 from cloud.core.node import Node, NodeSpec
-from cloud.core.objects import MASK, FunctionObject, Source, StoredObject
+from cloud.core.objects import FunctionObject, Source, StoredObject
 from cloud.core.properties import Properties
 from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.secret import Secret, SecretSpec

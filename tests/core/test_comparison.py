@@ -17,7 +17,8 @@ from cloud.core.comparison import (
     text_of_changes,
 )
 from cloud.core.config import ConfigItem, ConfigSpec, KeyValue
-from cloud.core.objects import MASK, Source, StoredObject
+from cloud.core.mask import MASK
+from cloud.core.objects import Source, StoredObject
 from cloud.core.registry import RegistrySpec
 from cloud.core.revisions import Spec
 from cloud.core.secret import SecretSpec

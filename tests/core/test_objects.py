@@ -10,8 +10,8 @@ from cloud.core.config import (
     unmasked_config_spec,
 )
 from cloud.core.decoding import convert
+from cloud.core.mask import MASK
 from cloud.core.objects import (
-    MASK,
     CannotSign,
     FunctionObject,
     StoredObject,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cloud.core.callback import Delivery
-from cloud.core.objects import MASK
+from cloud.core.mask import MASK
 from cloud.store.interface import Transaction
 from tests.rest.conftest import CALLBACK, Client, World
 

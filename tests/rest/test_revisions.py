@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cloud.core.audit import UNKNOWN
 from cloud.core.config import Config, ConfigSpec
 from cloud.core.decoding import convert
-from cloud.core.objects import MASK
+from cloud.core.mask import MASK
 from cloud.core.revisions import DELETED_KEPT, RevisedKind, Revision, RevisionAction, Thing
 from cloud.store.interface import Transaction
 from tests.rest.conftest import (

@@ -3,7 +3,7 @@
 import os
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -336,11 +336,3 @@ def _token(file: Path | None, context: Context, option: str) -> str:
 def _sendable(text: str) -> str:
     text = text.strip()
     return text if text.isascii() else ""
-
-
-def show_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print *rows* below *titles*, each column as wide as it has to be."""
-    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
-    for row in (titles, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())

@@ -4,14 +4,12 @@ It may hold tokens, so nobody but its owner may read it.
 """
 
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 VARIABLE = "EDGESYNC_CONTEXTS"
 """Environment variable that says where the file is."""
@@ -70,14 +68,16 @@ def read_contexts(file: Path | None = None) -> Contexts:
     """What *file* says, nothing if there is none; ClickException if it cannot be used."""
     file = file or contexts_file()
     try:
-        with file.open(encoding="utf-8") as opened:
-            # Windows keeps who may read a file elsewhere than in its mode.
-            if os.name == "posix" and os.fstat(opened.fileno()).st_mode & 0o077:
-                raise click.ClickException(f"{file} may hold tokens: do `chmod 600 {file}` first")
-            content = yaml.safe_load(opened)
+        text = _private_text(file)
     except FileNotFoundError:
         return Contexts()
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{file} cannot be read: {error}") from error
+    import yaml  # takes 10 ms, which a command without a contexts file need not spend
+
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
         raise click.ClickException(f"{file} cannot be read: {error}") from error
     content = {"contexts": {}} if content is None else content
     if not isinstance(content, dict) or not isinstance(content.get("contexts"), dict):
@@ -86,8 +86,21 @@ def read_contexts(file: Path | None = None) -> Contexts:
     return Contexts(str(content.get("current") or ""), known)
 
 
+def _private_text(file: Path) -> str:
+    """Content of *file*; ClickException if its mode lets other users read it."""
+    with file.open(encoding="utf-8") as opened:
+        # Windows keeps access rights elsewhere than in the mode.
+        if os.name == "posix" and os.fstat(opened.fileno()).st_mode & 0o077:
+            raise click.ClickException(f"{file} may hold tokens: do `chmod 600 {file}` first")
+        return opened.read()
+
+
 def write_contexts(contexts: Contexts, file: Path | None = None) -> None:
     """Keep *contexts*, for the owner's eyes alone; whoever reads meanwhile reads old or new."""
+    import tempfile
+
+    import yaml
+
     file = file or contexts_file()
     content = {
         "current": contexts.current,

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from cloud.core.objects import MASK
+from cloud.core.mask import MASK
 from edgesync.cli.api.client import Server
 from edgesync.cli.resources.access import found, seen_before, unmasked, within
 from edgesync.cli.resources.kinds import REGISTRY, SECRET

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from edgesync.cli.output import age, pairs, show_rows
+from edgesync.cli.output import age, pairs, show_table
 from edgesync.cli.resources.kinds import (
     APP,
     BATCH,
@@ -105,7 +105,7 @@ _WIDER: Mapping[Kind, Sequence[Column]] = {
 def show_table_of(kind: Kind, things: Sequence[Json], *, wide: bool) -> None:
     """Print *things* of a *kind*."""
     columns = [*_TABLES[kind], *(_WIDER.get(kind, ()) if wide else ())]
-    show_rows(
+    show_table(
         [title for title, _ in columns],
         [[value(thing) for _, value in columns] for thing in things],
     )

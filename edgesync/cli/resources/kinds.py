@@ -6,24 +6,21 @@ The order of `KINDS` is that in which they are made: what others name comes befo
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
-import msgspec
 
 from cloud.core.names import BATCH_LABEL, NODE_NAME_LABEL
 
+if TYPE_CHECKING:
+    import msgspec
+
+OWNER_LABEL = "edgesync.io/owner"
+"""Label that `apply --owner NAME` sets, and by which `--prune` selects."""
+
 _TIMES = frozenset({"namespace", "createTime", "updateTime"})
 _VERSIONED = _TIMES | {"version"}
-
-
-class RecordSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What an operator says of a record, and of which batch it is."""
-
-    batch_name: str
-    fingerprint_value: str = ""
-    node_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ class Kind:
     required: tuple[str, ...] = ()
 
     @property
-    def spec(self) -> type[msgspec.Struct]:
+    def spec(self) -> "type[msgspec.Struct]":
         """The type of what the API takes."""
         spec: type[msgspec.Struct] = resolve_name(self.spec_place)
         return spec
@@ -135,7 +132,7 @@ RECORD = Kind(
     "Record",
     "records",
     "/v1/register",
-    "edgesync.cli.resources.kinds:RecordSpec",
+    "edgesync.cli.resources.record_spec:RecordSpec",
     _TIMES | {"active", "activeIp"},
     is_numbered=True,
 )

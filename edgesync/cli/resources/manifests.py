@@ -18,12 +18,17 @@ import yaml
 from cloud.core.decoding import convert
 from cloud.core.names import check_namespace
 from cloud.errors import Invalid
-from edgesync.cli.resources.kinds import BATCH, KINDS, RECORD, SECRET, Kind, kind_called
+from edgesync.cli.resources.kinds import (
+    BATCH,
+    KINDS,
+    OWNER_LABEL,
+    RECORD,
+    SECRET,
+    Kind,
+    kind_called,
+)
 
 STDIN = "-"
-OWNER_LABEL = "edgesync.io/owner"
-"""Label of what a set of files keeps: `apply --owner NAME` sets it, `--prune` goes by it."""
-
 OWNED = tuple(kind for kind in KINDS if kind.has_labels)
 """Kinds that can have an owner."""
 
