@@ -1,5 +1,6 @@
 """docker-compose.yml: hardened, and wired as scripts/fleet-up, which another test runs."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -81,9 +82,21 @@ def test_the_image_is_not_root_and_can_reach_postgres() -> None:
     assert "psycopg-binary==" in text_of(ROOT / "requirements/image.txt")
 
 
+def test_the_image_asks_whether_it_is_ready_as_compose_does() -> None:
+    found = re.search(r"^HEALTHCHECK (.*?) CMD (.*)$", text_of(ROOT / "Dockerfile"), flags=re.M)
+    assert found is not None
+    given = dict(option.removeprefix("--").split("=") for option in found[1].split())
+    check = {key.replace("-", "_"): value for key, value in given.items()}
+    for name in (*SERVERS, "edgesync"):
+        wanted = SERVICES[name]["healthcheck"]
+        own = {key: str(value) for key, value in wanted.items() if key != "test"}
+        assert (check, ["CMD", *json.loads(found[2])]) == (own, wanted["test"])
+
+
 def test_a_digest_can_be_given_for_each_base_image() -> None:
     digest = "@sha256:" + "0" * 64
-    [base] = re.findall(r"^FROM (.*)$", text_of(ROOT / "Dockerfile"), flags=re.M)
+    assert re.findall(r"^FROM (.*)$", text_of(ROOT / "Dockerfile"), flags=re.M) == ["${BASE}"]
+    [base] = re.findall(r"^ARG BASE=(.*)$", text_of(ROOT / "Dockerfile"), flags=re.M)
     assert re.fullmatch(r"[a-z]+:\d+\.\d+\.\d+[\w.-]*\$\{BASE_DIGEST\}", base)
     text = text_of(ROOT / "docker-compose.yml")
     given = yaml.safe_load(re.sub(r"\$\{\w+_DIGEST:-\}", digest, text))["services"]
