@@ -26,7 +26,7 @@ TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class ActivationClaim:
     """Who wants a certificate, and why it should get one; without a *token* the type is `None`."""
 
     batch: str
@@ -68,7 +68,7 @@ def signing_request(key: ec.EllipticCurvePrivateKey, name: str) -> str:
 
 
 async def activate(
-    client: httpx.AsyncClient, claim: Claim, key: ec.EllipticCurvePrivateKey
+    client: httpx.AsyncClient, claim: ActivationClaim, key: ec.EllipticCurvePrivateKey
 ) -> Identity:
     """Ask for a certificate for *key*; ActivationError says why there is none."""
     body = {

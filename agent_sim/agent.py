@@ -16,9 +16,9 @@ from typing import assert_never
 
 import httpx
 
-from agent_sim.activation import Claim, activate
+from agent_sim.activation import ActivationClaim, activate
 from agent_sim.commands import Asked
-from agent_sim.device import Pace, State, step
+from agent_sim.device import DeviceState, Intervals, step
 from agent_sim.errors import ActivationError, LinkLost, UnreadableMessage
 from agent_sim.events import (
     Action,
@@ -27,23 +27,23 @@ from agent_sim.events import (
     Connected,
     Disconnected,
     Event,
-    Measured,
+    LogLine,
     MessageReceived,
-    Note,
-    Outcome,
     Publish,
     Save,
     Started,
+    StartResult,
     StartTimer,
     Timer,
     TimerDue,
+    UsageMeasured,
 )
-from agent_sim.facts import Source
-from agent_sim.link import Address, Link, open_link
-from agent_sim.model import App
+from agent_sim.facts import FactSource
+from agent_sim.link import Address, HubLink, open_link
+from agent_sim.model import HeldApp
 from agent_sim.renewal import Pauses, Renewer
 from agent_sim.state import Identity, NodeDirectory
-from agent_sim.watch import Watch
+from agent_sim.watch import MachineClock
 from agent_sim.wire import WireFormat, decode, encode
 from broker.errors import MalformedTopic
 from broker.topics import TO_NODE, Channel, parse_topic, topic_for
@@ -70,7 +70,7 @@ class AgentSettings:
 
     broker: Address
     encoding: WireFormat = WireFormat.JSON
-    pace: Pace = field(default_factory=Pace)
+    pace: Intervals = field(default_factory=Intervals)
     apply_delay: float = 2.0
     activation_pause: float = 45.0
     first_pause: float = 1.0
@@ -86,11 +86,11 @@ class Network:
     activation: httpx.AsyncClient
     activations: asyncio.Semaphore
     connectors: Executor
-    watch: Watch
+    watch: MachineClock
 
 
 @dataclass(slots=True)
-class Backoff:
+class ReconnectBackoff:
     """Pauses between connections: doubled until one has lasted longer than the pause before it."""
 
     first: float
@@ -119,10 +119,10 @@ class Agent:
 
     def __init__(
         self,
-        claim: Claim,
+        claim: ActivationClaim,
         settings: AgentSettings,
         directory: NodeDirectory,
-        source: Source,
+        source: FactSource,
         network: Network,
         *,
         random: Random,
@@ -153,7 +153,7 @@ class Agent:
         self.connections = 0
         self.bad_messages = 0
         self._events: asyncio.Queue[Event | _Raw] = asyncio.Queue()
-        self._link: Link | None = None
+        self._link: HubLink | None = None
         # What call_later has promised; timers by name, the rest by themselves.
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._applying: set[asyncio.TimerHandle] = set()
@@ -183,8 +183,8 @@ class Agent:
             for handle in (*self._timers.values(), *self._applying):
                 handle.cancel()
 
-    def _new_state(self, apps: Sequence[App] = ()) -> State:
-        return State(
+    def _new_state(self, apps: Sequence[HeldApp] = ()) -> DeviceState:
+        return DeviceState(
             run=new_run(),
             facts=self._source.facts(),
             pace=self._settings.pace,
@@ -226,7 +226,7 @@ class Agent:
 
     async def _stay_connected(self, node_id: str) -> None:
         settings, loop = self._settings, asyncio.get_running_loop()
-        backoff = Backoff(settings.first_pause, settings.longest_pause, self._random)
+        backoff = ReconnectBackoff(settings.first_pause, settings.longest_pause, self._random)
         topics = [topic_for(node_id, channel) for channel in sorted(TO_NODE - OPTIONAL)]
         optional = [topic_for(node_id, channel) for channel in sorted(OPTIONAL)]
         failures = 0
@@ -266,7 +266,7 @@ class Agent:
         if self._link is not None:
             self._link.end("there is another certificate")
 
-    def _on_connected(self, link: Link) -> None:
+    def _on_connected(self, link: HubLink) -> None:
         self._link = link
         self.connections += 1
         self._renewer.connected()
@@ -289,7 +289,7 @@ class Agent:
                 await self._read(event)
                 continue
             if isinstance(event, Connected | TimerDue):
-                await self._happen(Measured(self._source.usage()))
+                await self._happen(UsageMeasured(self._source.usage()))
             await self._happen(event)
 
     async def _read(self, raw: _Raw) -> None:
@@ -328,7 +328,7 @@ class Agent:
                 self._apply(action.apps)
             case Save():
                 await asyncio.to_thread(self._directory.save_apps, action.apps)
-            case Note():
+            case LogLine():
                 level = logging.WARNING if action.is_trouble else logging.INFO
                 logger.log(level, "%s %s", self.name, action.text)
             case _:
@@ -345,13 +345,13 @@ class Agent:
         logger.warning("%s could not send a %s", self.name, action.channel)
         return False
 
-    def _apply(self, apps: Sequence[App]) -> None:
+    def _apply(self, apps: Sequence[HeldApp]) -> None:
         """Pretend to start *apps*: it takes a while, and works."""
 
         def done() -> None:
             self._applying.discard(handle)
             self._events.put_nowait(
-                ApplyDone(tuple(Outcome(app.name, app.version) for app in apps))
+                ApplyDone(tuple(StartResult(app.name, app.version) for app in apps))
             )
 
         handle = asyncio.get_running_loop().call_later(self._settings.apply_delay, done)

@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from agent_sim.model import Body, BodyKind, Info, Part
+from agent_sim.model import Body, BodyKind, BodyName, Part
 
 MAX_REPLICAS = 1000
 """Instances of one service that this simulation is willing to name."""
@@ -13,7 +13,7 @@ MAX_REPLICAS = 1000
 _SOURCES = {"config": BodyKind.CONFIGURATION, "secret": BodyKind.SECRET}
 
 
-def parts_of(app: Body) -> tuple[Info, ...]:
+def parts_of(app: Body) -> tuple[BodyName, ...]:
     """Every configuration and secret that the volumes of *app* name, each once."""
     found = []
     for volume in _list(app, "volumes"):
@@ -22,7 +22,7 @@ def parts_of(app: Body) -> tuple[Info, ...]:
             if isinstance(source, dict) and isinstance(source.get("name"), str):
                 version = source.get("version")
                 found.append(
-                    Info(kind, source["name"], version if isinstance(version, str) else "")
+                    BodyName(kind, source["name"], version if isinstance(version, str) else "")
                 )
     return tuple(dict.fromkeys(found))
 

@@ -19,13 +19,13 @@ from urllib.parse import urlsplit
 import click
 import uvloop
 
-from agent_sim.activation import Claim
+from agent_sim.activation import ActivationClaim
 from agent_sim.agent import AgentSettings
-from agent_sim.device import Pace
+from agent_sim.device import Intervals
 from agent_sim.errors import SimError
 from agent_sim.facts import HostSource, SimulatedSource
 from agent_sim.fingerprint import ALL, Property, Sources, fingerprint
-from agent_sim.fleet import Fleet, FleetResult, Member, open_network
+from agent_sim.fleet import AgentFleet, FleetResult, Member, open_network
 from agent_sim.link import Address
 from agent_sim.state import read_ca
 from agent_sim.watch import utc_now
@@ -168,7 +168,7 @@ async def _run(options: _Options, trust: ssl.SSLContext, members: Sequence[Membe
 
     try:
         async with open_network(options.activation, trust, clock) as network:
-            return await Fleet(members, network, random).run(stop, options.duration)
+            return await AgentFleet(members, network, random).run(stop, options.duration)
     except BaseExceptionGroup as group:
         expected, bugs = group.split(SimError)
         if bugs is not None or expected is None:
@@ -216,11 +216,11 @@ def _member(
     settings = AgentSettings(
         broker=options.mqtt,
         encoding=encodings[index % len(encodings)],
-        pace=Pace(options.interval, options.stats_interval),
+        pace=Intervals(options.interval, options.stats_interval),
         apply_delay=options.apply_delay,
         refuses_commands=options.refuse_commands,
     )
-    claim = Claim(
+    claim = ActivationClaim(
         batch=options.batch, fingerprint=name, namespace=options.namespace, token=options.token
     )
     return Member(claim, settings, source, options.state_dir / directory)

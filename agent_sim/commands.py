@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from agent_sim.events import Actions, Note, Publish
-from agent_sim.model import App, Status, time_text
+from agent_sim.events import Actions, LogLine, Publish
+from agent_sim.model import HeldApp, Status, time_text
 from agent_sim.wire import MessageKind, NodeMessage
 from broker.topics import Channel
 
@@ -20,7 +20,7 @@ DONE, FAILED, REFUSED = "done", "failed", "refused"
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class NodeCommand:
     """One command, as it came."""
 
     id: str
@@ -54,24 +54,24 @@ class Asked:
 
     def noting(self, actions: Actions, now: datetime) -> "Asked":
         """With what *actions* say to people at the end of the log."""
-        notes = [f"{time_text(now)} {one.text}" for one in actions if isinstance(one, Note)]
+        notes = [f"{time_text(now)} {one.text}" for one in actions if isinstance(one, LogLine)]
         return replace(self, lines=(*self.lines, *notes)[-LINES_KEPT:]) if notes else self
 
-    def taking(self, command: Command) -> "Asked":
+    def taking(self, command: NodeCommand) -> "Asked":
         """With the *command* as one that is known."""
         return replace(self, taken=(*self.taken, command.id)[-IDS_KEPT:])
 
-    def restarted(self, command: Command) -> "Asked":
+    def restarted(self, command: NodeCommand) -> "Asked":
         """With the app of *command* on its way."""
         return replace(self, restarting={**self.restarting, command.id: command.app})
 
-    def is_late(self, command: Command, now: datetime) -> bool:
+    def is_late(self, command: NodeCommand, now: datetime) -> bool:
         """Say whether nobody waits for the *command* any more."""
         if command.deadline is None or self.ahead is None:
             return False
         return now + self.ahead >= command.deadline
 
-    def settled(self, held: Mapping[str, App]) -> tuple["Asked", Actions]:
+    def settled(self, held: Mapping[str, HeldApp]) -> tuple["Asked", Actions]:
         """Answer the restarts that have come to an end with the apps *held* now."""
         answers, still = [], {}
         for own_id, name in self.restarting.items():
@@ -86,21 +86,21 @@ class Asked:
                 answers.append(answer(own_id, DONE))
         return (replace(self, restarting=still), tuple(answers)) if answers else (self, ())
 
-    def log(self, command: Command) -> str:
+    def log(self, command: NodeCommand) -> str:
         """The end of the log as *command* asks for it; of an app what is said of it."""
         about = f" {command.app} "
         found = [line for line in self.lines if not command.app or about in f"{line} "]
         return "".join(f"{line}\n" for line in found[-command.lines :])
 
 
-def read_command(content: Any) -> Command | None:
+def read_command(content: Any) -> NodeCommand | None:
     """The command in a message; None if it cannot be read."""
     match content:
         case {"id": str(own_id), "command": str(name)}:
             app, lines = content.get("app", ""), content.get("lines", LINES_KEPT)
             if not isinstance(app, str) or type(lines) is not int or lines < 1:
                 return None
-            return Command(own_id, name, app, lines, _moment(content.get("deadline")))
+            return NodeCommand(own_id, name, app, lines, _moment(content.get("deadline")))
         case _:
             return None
 

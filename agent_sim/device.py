@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from agent_sim.bodies import why_not_runnable
-from agent_sim.commands import DONE, FAILED, REFUSED, Asked, Command, answer, read_command
+from agent_sim.commands import DONE, FAILED, REFUSED, Asked, NodeCommand, answer, read_command
 from agent_sim.events import (
     Actions,
     Apply,
@@ -20,28 +20,28 @@ from agent_sim.events import (
     Connected,
     Disconnected,
     Event,
-    Measured,
+    LogLine,
     MessageReceived,
-    Note,
-    Outcome,
     Publish,
     Save,
     Started,
+    StartResult,
     StartTimer,
     Timer,
     TimerDue,
+    UsageMeasured,
 )
 from agent_sim.fetching import (
-    Fetch,
+    AppFetch,
     Request,
-    Wanted,
+    WantedApp,
     absorb,
     all_missing,
     fail,
     fetches_for,
     next_infos,
 )
-from agent_sim.model import App, Facts, Info, Status, Usage
+from agent_sim.model import BodyName, HeldApp, NodeFacts, NodeUsage, Status
 from agent_sim.reporting import report_content, stats_content
 from agent_sim.wire import (
     INTERVAL,
@@ -59,7 +59,7 @@ _LONGEST_INTERVAL = 86_400  # seconds that may be said (docs/protocol.md, "Repor
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Intervals:
     """How often a node does what, in seconds; no stats where their interval is 0."""
 
     interval: float = 20.0
@@ -70,20 +70,20 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class DeviceState:
     """All that a node knows; *run* must be another one at each start."""
 
     run: str
-    facts: Facts = field(default_factory=Facts)
-    pace: Pace = field(default_factory=Pace)
-    usage: Usage = Usage("0", "0")  # noqa: RUF009  # frozen
-    held: Mapping[str, App] = field(default_factory=dict)
+    facts: NodeFacts = field(default_factory=NodeFacts)
+    pace: Intervals = field(default_factory=Intervals)
+    usage: NodeUsage = NodeUsage("0", "0")  # noqa: RUF009  # frozen
+    held: Mapping[str, HeldApp] = field(default_factory=dict)
     # What people want of it, taken over at once; None until they want any.
     properties: Mapping[str, str] | None = None
-    fetches: tuple[Fetch, ...] = ()
+    fetches: tuple[AppFetch, ...] = ()
     request: Request | None = None
     # Infos of a request that failed as a whole; see `next_infos`.
-    suspects: frozenset[Info] = frozenset()
+    suspects: frozenset[BodyName] = frozenset()
     is_connected: bool = False
     seq: int = 0
     # The highest seq an answer came for.
@@ -102,7 +102,7 @@ class State:
         return self.is_agreed and all(a.status is Status.RUNNING for a in self.held.values())
 
 
-def step(state: State, event: Event, now: datetime) -> tuple[State, Actions]:
+def step(state: DeviceState, event: Event, now: datetime) -> tuple[DeviceState, Actions]:
     """Let *event* happen; what has to be asked for next is among the actions."""
     actions: Actions
     match event:
@@ -119,7 +119,7 @@ def step(state: State, event: Event, now: datetime) -> tuple[State, Actions]:
             state, actions = _timer_due(state, event.timer, now)
         case ApplyDone():
             state, actions = _applied(state, event.outcomes, now)
-        case Measured():
+        case UsageMeasured():
             state, actions = replace(state, usage=event.usage), ()
         case _:
             assert_never(event)
@@ -130,17 +130,17 @@ def step(state: State, event: Event, now: datetime) -> tuple[State, Actions]:
     return (state if asked is state.asked else replace(state, asked=asked)), actions
 
 
-def _connected(state: State, now: datetime) -> tuple[State, Actions]:
+def _connected(state: DeviceState, now: datetime) -> tuple[DeviceState, Actions]:
     state, report = _report(replace(state, is_connected=True), now)
     return state, report + _stats_timer(state)
 
 
-def _stats_timer(state: State) -> Actions:
+def _stats_timer(state: DeviceState) -> Actions:
     seconds = state.pace.stats_interval
     return (StartTimer(Timer.STATS, seconds),) if seconds > 0 else ()
 
 
-def _report(state: State, now: datetime) -> tuple[State, Actions]:
+def _report(state: DeviceState, now: datetime) -> tuple[DeviceState, Actions]:
     """Say everything, if there is somebody to say it to."""
     if not state.is_connected:
         return state, ()
@@ -154,12 +154,12 @@ def _report(state: State, now: datetime) -> tuple[State, Actions]:
     return state, (publish, StartTimer(Timer.REPORT, state.pace.interval), *_answer_timer(state))
 
 
-def _answer_timer(state: State) -> Actions:
+def _answer_timer(state: DeviceState) -> Actions:
     seconds = state.pace.answer_timeout * 2**state.unanswered
     return (StartTimer(Timer.ANSWER, seconds),) if seconds < state.pace.interval else ()
 
 
-def _timer_due(state: State, timer: Timer, now: datetime) -> tuple[State, Actions]:
+def _timer_due(state: DeviceState, timer: Timer, now: datetime) -> tuple[DeviceState, Actions]:
     if not state.is_connected:
         return state, ()
     match timer:
@@ -176,7 +176,7 @@ def _timer_due(state: State, timer: Timer, now: datetime) -> tuple[State, Action
             return replace(state, request=None), ()
 
 
-def _ask(state: State) -> tuple[State, Actions]:
+def _ask(state: DeviceState) -> tuple[DeviceState, Actions]:
     """Send the next desire message, if there is no other under way."""
     if not state.is_connected or state.request is not None:
         return state, ()
@@ -195,7 +195,9 @@ def _ask(state: State) -> tuple[State, Actions]:
     )
 
 
-def _received(state: State, event: MessageReceived, now: datetime) -> tuple[State, Actions]:
+def _received(
+    state: DeviceState, event: MessageReceived, now: datetime
+) -> tuple[DeviceState, Actions]:
     message = event.message
     state = replace(state, asked=state.asked.hearing(message, now))
     match event.channel, message.kind:
@@ -218,7 +220,9 @@ def _received(state: State, event: MessageReceived, now: datetime) -> tuple[Stat
             return _trouble(state, f"odd kind {message.kind!r} on {event.channel}")
 
 
-def _command(state: State, message: NodeMessage, now: datetime) -> tuple[State, Actions]:
+def _command(
+    state: DeviceState, message: NodeMessage, now: datetime
+) -> tuple[DeviceState, Actions]:
     """Do what is asked, once and in time, and answer."""
     command = read_command(message.content)
     if command is None:
@@ -227,8 +231,8 @@ def _command(state: State, message: NodeMessage, now: datetime) -> tuple[State, 
         return state, ()
     state = replace(state, asked=state.asked.taking(command))
     if state.asked.is_late(command, now):
-        return state, (Note(f"dropped the command {command.name}: it came too late"),)
-    note = Note(f"asked to {' '.join(filter(None, (command.name, command.app)))}")
+        return state, (LogLine(f"dropped the command {command.name}: it came too late"),)
+    note = LogLine(f"asked to {' '.join(filter(None, (command.name, command.app)))}")
     if state.asked.refuses:
         return state, (note, answer(command.id, REFUSED, cause="commands are switched off here"))
     if command.app and command.app not in state.held:
@@ -247,7 +251,9 @@ def _command(state: State, message: NodeMessage, now: datetime) -> tuple[State, 
     return state, (note, *actions)
 
 
-def _restart(state: State, command: Command, now: datetime) -> tuple[State, Actions]:
+def _restart(
+    state: DeviceState, command: NodeCommand, now: datetime
+) -> tuple[DeviceState, Actions]:
     """Start an app again; `Asked.settled` answers once it runs, or cannot."""
     state = replace(state, asked=state.asked.restarted(command))
     app = state.held[command.app]
@@ -258,15 +264,15 @@ def _restart(state: State, command: Command, now: datetime) -> tuple[State, Acti
     return state, (Save(tuple(state.held.values())), *report, Apply((app,)))
 
 
-def _trouble(state: State, text: str) -> tuple[State, Actions]:
-    return replace(state, errors=state.errors + 1), (Note(text, is_trouble=True),)
+def _trouble(state: DeviceState, text: str) -> tuple[DeviceState, Actions]:
+    return replace(state, errors=state.errors + 1), (LogLine(text, is_trouble=True),)
 
 
 def _code(message: NodeMessage) -> str:
     return str(message.meta.get("code", ""))
 
 
-def _delta(state: State, message: NodeMessage, now: datetime) -> tuple[State, Actions]:
+def _delta(state: DeviceState, message: NodeMessage, now: datetime) -> tuple[DeviceState, Actions]:
     """Obey a delta; an answer is obeyed unless a later report has been answered already."""
     answers = _sequence(message.meta.get(SEQUENCE))
     if answers is not None:
@@ -294,7 +300,7 @@ def _delta(state: State, message: NodeMessage, now: datetime) -> tuple[State, Ac
     )
     if not stopped and not is_new:
         return state, ()
-    notes = tuple(Note(f"stopped {name}") for name in stopped)
+    notes = tuple(LogLine(f"stopped {name}") for name in stopped)
     state, report = _report(state, now)
     return state, (Save(tuple(state.held.values())), *notes, *report)
 
@@ -316,15 +322,15 @@ def _properties(
             return before
 
 
-def _wanted(content: Any, held: Mapping[str, App]) -> tuple[Wanted, ...] | None:
+def _wanted(content: Any, held: Mapping[str, HeldApp]) -> tuple[WantedApp, ...] | None:
     """What a delta wants to run; a list it leaves out stays as it is. None: not a delta."""
     if not isinstance(content, dict):
         return None
-    result: dict[str, Wanted] = {}
+    result: dict[str, WantedApp] = {}
     for field_name, is_system in (("sysapps", True), ("apps", False)):
         if field_name not in content:
             mine = [app for app in held.values() if app.is_system is is_system]
-            result |= {app.name: Wanted(app.name, app.version, is_system) for app in mine}
+            result |= {app.name: WantedApp(app.name, app.version, is_system) for app in mine}
             continue
         entries = content[field_name]
         if not isinstance(entries, list):
@@ -332,13 +338,13 @@ def _wanted(content: Any, held: Mapping[str, App]) -> tuple[Wanted, ...] | None:
         for entry in entries:
             match entry:
                 case {"name": str(name), "version": str(version)}:
-                    result[name] = Wanted(name, version, is_system)
+                    result[name] = WantedApp(name, version, is_system)
                 case _:
                     return None
     return tuple(result.values())
 
 
-def _values(state: State, message: NodeMessage, now: datetime) -> tuple[State, Actions]:
+def _values(state: DeviceState, message: NodeMessage, now: datetime) -> tuple[DeviceState, Actions]:
     request = state.request
     if request is None or message.meta.get(REQUEST_ID) != request.id:
         return state, ()
@@ -349,7 +355,9 @@ def _values(state: State, message: NodeMessage, now: datetime) -> tuple[State, A
     for info, entry in zip(request.infos, values, strict=True):
         fetches = absorb(fetches, info, entry.get("value") if isinstance(entry, dict) else None)
     moved_on = tuple(
-        Note(f"forgot {fetch.wanted.name} version {fetch.wanted.version}: the server has moved on")
+        LogLine(
+            f"forgot {fetch.wanted.name} version {fetch.wanted.version}: the server has moved on"
+        )
         for fetch in state.fetches
         if fetch.wanted not in {each.wanted for each in fetches}
     )
@@ -359,7 +367,7 @@ def _values(state: State, message: NodeMessage, now: datetime) -> tuple[State, A
     return state, moved_on + actions
 
 
-def _take_over(state: State, now: datetime) -> tuple[State, Actions]:
+def _take_over(state: DeviceState, now: datetime) -> tuple[DeviceState, Actions]:
     """Hold what has arrived as a whole and start it."""
     taken = tuple(_app(fetch) for fetch in state.fetches if fetch.is_complete)
     if not taken:
@@ -376,10 +384,10 @@ def _take_over(state: State, now: datetime) -> tuple[State, Actions]:
     return state, (Save(tuple(state.held.values())), *map(_note_on, taken), *start, *report)
 
 
-def _app(fetch: Fetch) -> App:
+def _app(fetch: AppFetch) -> HeldApp:
     body = fetch.body or {}
     cause = why_not_runnable(body, fetch.parts)
-    return App(
+    return HeldApp(
         fetch.wanted.name,
         fetch.wanted.version,
         body,
@@ -390,18 +398,20 @@ def _app(fetch: Fetch) -> App:
     )
 
 
-def _note_on(app: App) -> Note:
+def _note_on(app: HeldApp) -> LogLine:
     what = f"{app.name} version {app.version}"
     match app.status:
         case Status.PENDING:
-            return Note(f"starting {what}")
+            return LogLine(f"starting {what}")
         case Status.RUNNING:
-            return Note(f"applied {what}")
+            return LogLine(f"applied {what}")
         case Status.FAILED:
-            return Note(f"failed to start {what}: {app.cause}", is_trouble=True)
+            return LogLine(f"failed to start {what}: {app.cause}", is_trouble=True)
 
 
-def _applied(state: State, outcomes: tuple[Outcome, ...], now: datetime) -> tuple[State, Actions]:
+def _applied(
+    state: DeviceState, outcomes: tuple[StartResult, ...], now: datetime
+) -> tuple[DeviceState, Actions]:
     changed = {}
     for outcome in outcomes:
         app = state.held.get(outcome.name)
@@ -417,7 +427,7 @@ def _applied(state: State, outcomes: tuple[Outcome, ...], now: datetime) -> tupl
     return state, (Save(tuple(state.held.values())), *notes, *report)
 
 
-def _refused(state: State, message: NodeMessage) -> tuple[State, Actions]:
+def _refused(state: DeviceState, message: NodeMessage) -> tuple[DeviceState, Actions]:
     """Ask for each body alone after a request failed; give up, until the next delta, on one."""
     state, actions = _trouble(state, f"desire refused: {_code(message)} {message.content}")
     request = state.request

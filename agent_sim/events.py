@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from agent_sim.model import App, Usage
+from agent_sim.model import HeldApp, NodeUsage
 from agent_sim.wire import NodeMessage
 from broker.topics import Channel
 
@@ -49,7 +49,7 @@ class TimerDue:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StartResult:
     """How starting an app ended: well, or with a *cause*."""
 
     name: str
@@ -61,18 +61,18 @@ class Outcome:
 class ApplyDone:
     """The answer to an Apply."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[StartResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class UsageMeasured:
     """What the node uses now; said in the next report."""
 
-    usage: Usage
+    usage: NodeUsage
 
 
 Event: TypeAlias = (
-    Started | Connected | Disconnected | MessageReceived | TimerDue | ApplyDone | Measured
+    Started | Connected | Disconnected | MessageReceived | TimerDue | ApplyDone | UsageMeasured
 )
 
 
@@ -97,23 +97,23 @@ class StartTimer:
 class Apply:
     """Start these apps; answer with one ApplyDone."""
 
-    apps: tuple[App, ...]
+    apps: tuple[HeldApp, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Save:
     """Keep *apps*, and nothing else, for the next start."""
 
-    apps: tuple[App, ...]
+    apps: tuple[HeldApp, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class LogLine:
     """Something a person may want to read."""
 
     text: str
     is_trouble: bool = False
 
 
-Action: TypeAlias = Publish | StartTimer | Apply | Save | Note
+Action: TypeAlias = Publish | StartTimer | Apply | Save | LogLine
 Actions: TypeAlias = tuple[Action, ...]

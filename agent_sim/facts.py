@@ -10,20 +10,20 @@ from uuid import UUID
 
 import psutil
 
-from agent_sim.model import Facts, Usage
+from agent_sim.model import NodeFacts, NodeUsage
 
 GIBIBYTE = 1024**3
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
-class Source(Protocol):
+class FactSource(Protocol):
     """Where a node's facts and usage come from."""
 
-    def facts(self) -> Facts:
+    def facts(self) -> NodeFacts:
         """What does not change while the node runs."""
 
-    def usage(self) -> Usage:
+    def usage(self) -> NodeUsage:
         """What is in use since the last call."""
 
 
@@ -40,21 +40,21 @@ class SimulatedSource:
         self._memory_share = self._random.uniform(0.2, 0.6)
         self._facts = self._make_facts()
 
-    def facts(self) -> Facts:
+    def facts(self) -> NodeFacts:
         """What does not change while the node runs."""
         return self._facts
 
-    def usage(self) -> Usage:
+    def usage(self) -> NodeUsage:
         """Wander up to two hundredths from the last usage."""
         self._cpu_share = self._wander(self._cpu_share)
         self._memory_share = self._wander(self._memory_share)
         cpu = f"{self._cpu_share * self._cores:.2f}"
-        return Usage(cpu, str(int(self._memory_share * self._memory)))
+        return NodeUsage(cpu, str(int(self._memory_share * self._memory)))
 
     def _wander(self, share: float) -> float:
         return min(0.95, max(0.01, share + self._random.uniform(-0.02, 0.02)))
 
-    def _make_facts(self) -> Facts:
+    def _make_facts(self) -> NodeFacts:
         high, low = divmod(self._index, 250)
         node = {
             "hostname": f"gateway-{self._index:04d}",
@@ -68,7 +68,7 @@ class SimulatedSource:
             "bootID": str(UUID(int=self._random.getrandbits(128), version=4)),
             "systemUUID": str(UUID(int=self._random.getrandbits(128), version=4)),
         }
-        return Facts(node, Usage(str(self._cores), str(self._memory)))
+        return NodeFacts(node, NodeUsage(str(self._cores), str(self._memory)))
 
 
 class HostSource:
@@ -81,7 +81,7 @@ class HostSource:
         self._hostname = hostname
         psutil.cpu_percent()  # the first call says 0: there is nothing to compare with yet
 
-    def facts(self) -> Facts:
+    def facts(self) -> NodeFacts:
         """What does not change while the node runs."""
         machine = platform.machine()
         node = {
@@ -97,13 +97,13 @@ class HostSource:
             "systemUUID": self._line("sys/class/dmi/id/product_uuid"),
         }
         cores = str(psutil.cpu_count() or 1)
-        return Facts(node, Usage(cores, str(psutil.virtual_memory().total)))
+        return NodeFacts(node, NodeUsage(cores, str(psutil.virtual_memory().total)))
 
-    def usage(self) -> Usage:
+    def usage(self) -> NodeUsage:
         """What is in use since the last call."""
         memory = psutil.virtual_memory()
         cores = psutil.cpu_percent() / 100 * (psutil.cpu_count() or 1)
-        return Usage(f"{cores:.2f}", str(memory.total - memory.available))
+        return NodeUsage(f"{cores:.2f}", str(memory.total - memory.available))
 
     def _os_image(self) -> str:
         try:

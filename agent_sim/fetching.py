@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agent_sim.bodies import parts_of
-from agent_sim.model import App, Body, BodyKind, Info, Part
+from agent_sim.model import Body, BodyKind, BodyName, HeldApp, Part
 
 BATCH = 100
 """Infos in one desire request (docs/protocol.md, "Limits")."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedApp:
     """An app the last delta names, at its version."""
 
     name: str
@@ -21,24 +21,24 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetch:
+class AppFetch:
     """One app that is wanted and not held: what has come of it so far.
 
     A *cause* is why nothing more is asked for until the next delta.
     """
 
-    wanted: Wanted
+    wanted: WantedApp
     body: Body | None = None
     parts: tuple[Part, ...] = ()
     cause: str = ""
 
     @property
-    def missing(self) -> tuple[Info, ...]:
+    def missing(self) -> tuple[BodyName, ...]:
         """What to ask for next: the app, then all that it mounts."""
         if self.cause:
             return ()
         if self.body is None:
-            return (Info(BodyKind.APPLICATION, self.wanted.name, self.wanted.version),)
+            return (BodyName(BodyKind.APPLICATION, self.wanted.name, self.wanted.version),)
         have = {part.info for part in self.parts}
         return tuple(info for info in parts_of(self.body) if info not in have)
 
@@ -53,27 +53,27 @@ class Request:
     """A desire message on its way, by its id."""
 
     id: str
-    infos: tuple[Info, ...]
+    infos: tuple[BodyName, ...]
 
 
 def fetches_for(
-    wanted: Iterable[Wanted], held: Mapping[str, App], going_on: Iterable[Fetch]
-) -> tuple[Fetch, ...]:
+    wanted: Iterable[WantedApp], held: Mapping[str, HeldApp], going_on: Iterable[AppFetch]
+) -> tuple[AppFetch, ...]:
     """Fetches for what is *wanted* and not *held*; those *going on* keep what they have got."""
     known = {fetch.wanted: fetch for fetch in going_on}
     return tuple(
-        replace(known.get(each, Fetch(each)), cause="")
+        replace(known.get(each, AppFetch(each)), cause="")
         for each in wanted
         if each.name not in held or held[each.name].version != each.version
     )
 
 
-def all_missing(fetches: Iterable[Fetch]) -> tuple[Info, ...]:
+def all_missing(fetches: Iterable[AppFetch]) -> tuple[BodyName, ...]:
     """Everything that could be asked for now, each once."""
     return tuple(dict.fromkeys(info for fetch in fetches for info in fetch.missing))
 
 
-def next_infos(fetches: Iterable[Fetch], suspects: frozenset[Info]) -> tuple[Info, ...]:
+def next_infos(fetches: Iterable[AppFetch], suspects: frozenset[BodyName]) -> tuple[BodyName, ...]:
     """The next request: applications before all else, *suspects* last and one at a time.
 
     A request fails as a whole. What was in one that failed is suspect until it has been asked for
@@ -85,7 +85,7 @@ def next_infos(fetches: Iterable[Fetch], suspects: frozenset[Info]) -> tuple[Inf
     return tuple(trusted[:BATCH] or stage[:1])
 
 
-def absorb(fetches: Iterable[Fetch], info: Info, value: Any) -> tuple[Fetch, ...]:
+def absorb(fetches: Iterable[AppFetch], info: BodyName, value: Any) -> tuple[AppFetch, ...]:
     """Take in the *value* that came for *info*.
 
     A value of another version means that the world has moved on: whatever needs it is forgotten,
@@ -100,7 +100,9 @@ def absorb(fetches: Iterable[Fetch], info: Info, value: Any) -> tuple[Fetch, ...
     return tuple(result)
 
 
-def fail(fetches: Iterable[Fetch], infos: Iterable[Info], cause: str) -> tuple[Fetch, ...]:
+def fail(
+    fetches: Iterable[AppFetch], infos: Iterable[BodyName], cause: str
+) -> tuple[AppFetch, ...]:
     """Let every fetch that waits for one of *infos* rest until the next delta."""
     failed = frozenset(infos)
     return tuple(
@@ -109,7 +111,7 @@ def fail(fetches: Iterable[Fetch], infos: Iterable[Info], cause: str) -> tuple[F
     )
 
 
-def _fits(value: Any, info: Info) -> bool:
+def _fits(value: Any, info: BodyName) -> bool:
     return (
         isinstance(value, dict)
         and value.get("name") == info.name
@@ -117,7 +119,7 @@ def _fits(value: Any, info: Info) -> bool:
     )
 
 
-def _with(fetch: Fetch, info: Info, body: Body) -> Fetch:
+def _with(fetch: AppFetch, info: BodyName, body: Body) -> AppFetch:
     if info.kind is BodyKind.APPLICATION:
         return replace(fetch, body=body)
     return replace(fetch, parts=(*fetch.parts, Part(info, body)))

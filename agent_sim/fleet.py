@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from agent_sim.activation import Claim, open_client
+from agent_sim.activation import ActivationClaim, open_client
 from agent_sim.agent import Agent, AgentSettings, Clock, Network
-from agent_sim.facts import Source
+from agent_sim.facts import FactSource
 from agent_sim.state import NodeDirectory
-from agent_sim.watch import Watch, utc_now
+from agent_sim.watch import MachineClock, utc_now
 
 CONNECTING = 16
 """Nodes that connect, or activate, at the same moment."""
@@ -30,9 +30,9 @@ START_SECONDS = 0.02
 class Member:
     """One node of a fleet."""
 
-    claim: Claim
+    claim: ActivationClaim
     settings: AgentSettings
-    source: Source
+    source: FactSource
     path: Path
 
 
@@ -66,14 +66,14 @@ async def open_network(
     """
     executor = ThreadPoolExecutor(CONNECTING, thread_name_prefix="connect")
     try:
-        watch = Watch(url, trust, clock)
+        watch = MachineClock(url, trust, clock)
         async with open_client(url, watch.over(trust)) as client:
             yield Network(client, asyncio.Semaphore(CONNECTING), executor, watch)
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
 
 
-class Fleet:
+class AgentFleet:
     """Owns its agents; `result` may be asked at any time."""
 
     def __init__(self, members: Sequence[Member], network: Network, random: Random) -> None:

@@ -64,7 +64,7 @@ async def open_link(
     on_message: OnMessage,
     check: Check = lambda _: None,
     patience: float = 5.0,
-) -> AsyncIterator["Link"]:
+) -> AsyncIterator["HubLink"]:
     """Connect and subscribe; the body runs with both granted. LinkLost if that fails.
 
     A subscription to what is *optional* may be refused.
@@ -75,7 +75,7 @@ async def open_link(
     thread of *executor* is not counted.
     """
     tls.sslsocket_class = _socket_class(check)
-    link = Link(client_id, tls, on_message)
+    link = HubLink(client_id, tls, on_message)
     try:
         try:
             await link.connect(address, executor, patience)
@@ -88,7 +88,7 @@ async def open_link(
         link.close()
 
 
-class Link:
+class HubLink:
     """Owns one client and its socket; made by `open_link`."""
 
     def __init__(self, client_id: str, tls: ssl.SSLContext, on_message: OnMessage) -> None:

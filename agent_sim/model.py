@@ -26,7 +26,7 @@ class BodyKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Info:
+class BodyName:
     """Names one body at one version; an empty *version* stands for whichever is current."""
 
     kind: BodyKind
@@ -38,12 +38,12 @@ class Info:
 class Part:
     """A configuration or secret an app mounts, with its body."""
 
-    info: Info
+    info: BodyName
     body: Body
 
 
 @dataclass(frozen=True, slots=True)
-class App:
+class HeldApp:
     """One app the node has taken over: all its bodies are here, running or not."""
 
     name: str
@@ -57,7 +57,7 @@ class App:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class NodeUsage:
     """CPU in cores and memory in bytes, both as the strings of the protocol."""
 
     cpu: str
@@ -65,11 +65,11 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class NodeFacts:
     """What does not change while a node runs; *node* has the protocol's own keys."""
 
     node: Mapping[str, str] = field(default_factory=dict)
-    capacity: Usage = Usage("1", "1073741824")
+    capacity: NodeUsage = NodeUsage("1", "1073741824")
 
 
 def time_text(moment: datetime) -> str:

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from agent_sim.bodies import instances_of
-from agent_sim.fetching import Fetch
-from agent_sim.model import App, Facts, Status, Usage, time_text
+from agent_sim.fetching import AppFetch
+from agent_sim.model import HeldApp, NodeFacts, NodeUsage, Status, time_text
 
 INSTANCE_USAGE = {"cpu": "0.01", "memory": "4194304"}
 """What a simulated instance uses; nobody concludes anything from it."""
@@ -15,10 +15,10 @@ CORE = {"goVersion": "", "binVersion": "agent_sim", "gitRevision": ""}
 
 
 def report_content(
-    facts: Facts,
-    usage: Usage,
-    apps: Iterable[App],
-    fetches: Iterable[Fetch],
+    facts: NodeFacts,
+    usage: NodeUsage,
+    apps: Iterable[HeldApp],
+    fetches: Iterable[AppFetch],
     now: datetime,
     properties: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -44,16 +44,16 @@ def report_content(
     return content
 
 
-def stats_content(usage: Usage) -> dict[str, Any]:
+def stats_content(usage: NodeUsage) -> dict[str, Any]:
     """Build the usage alone."""
     return {"nodestats": {"usage": _map(usage)}}
 
 
-def _map(usage: Usage) -> dict[str, str]:
+def _map(usage: NodeUsage) -> dict[str, str]:
     return {"cpu": usage.cpu, "memory": usage.memory}
 
 
-def _app_stats(app: App) -> dict[str, Any]:
+def _app_stats(app: HeldApp) -> dict[str, Any]:
     started = {} if app.started is None else {"createTime": time_text(app.started)}
     instances = {}
     if app.status is not Status.FAILED:
@@ -75,7 +75,7 @@ def _app_stats(app: App) -> dict[str, Any]:
     }
 
 
-def _lost_stats(fetch: Fetch) -> dict[str, Any]:
+def _lost_stats(fetch: AppFetch) -> dict[str, Any]:
     return {
         "name": fetch.wanted.name,
         "version": fetch.wanted.version,

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from agent_sim.errors import StateError
-from agent_sim.model import App
+from agent_sim.model import HeldApp
 from agent_sim.watch import leave_dates
 from broker.topics import is_node_id_level
 
@@ -55,7 +55,7 @@ class _Node:
 
 @dataclass(frozen=True, slots=True)
 class _Apps:
-    apps: tuple[App, ...]
+    apps: tuple[HeldApp, ...]
 
 
 class NodeDirectory:
@@ -149,11 +149,11 @@ class NodeDirectory:
             raise StateError(certificate, reason) from error
         return context
 
-    def save_apps(self, apps: Iterable[App]) -> None:
+    def save_apps(self, apps: Iterable[HeldApp]) -> None:
         """Keep *apps* and nothing else."""
         self._write(APPS, msgspec.json.encode(_Apps(tuple(apps))))
 
-    def apps(self) -> tuple[App, ...]:
+    def apps(self) -> tuple[HeldApp, ...]:
         """What was saved last; nothing at the first start."""
         saved = self._decode(APPS, _Apps)
         return saved.apps if saved is not None else ()

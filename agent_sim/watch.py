@@ -25,7 +25,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class WrongTime(ssl.SSLCertVerificationError):
+class ClockError(ssl.SSLCertVerificationError):
     """The server's certificate is not valid at what is taken for now: it, or our clock, is off."""
 
 
@@ -33,7 +33,7 @@ class _Answer(msgspec.Struct):
     time: datetime
 
 
-class Watch:
+class MachineClock:
     """Owns what a machine knows of the time; *read* is its own clock, never mended."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Watch:
         now = self.now()
         if not _moment(begins) <= now <= _moment(ends):
             self.is_doubtful = True
-            raise WrongTime(f"the certificate is valid from {begins} to {ends}, not at {now}")
+            raise ClockError(f"the certificate is valid from {begins} to {ends}, not at {now}")
 
     def over(self, context: ssl.SSLContext) -> ssl.SSLContext:
         """Have the dates of whoever *context* meets on asyncio's streams looked at here."""
@@ -68,7 +68,7 @@ class Watch:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=b"".join(self._trust.get_ca_certs(binary_form=True)))
         certificates: list[Any] = []
-        told = Watch(self._url, self._trust, self.read)
+        told = MachineClock(self._url, self._trust, self.read)
         try:
             async with httpx.AsyncClient(
                 verify=_checked_by(context, certificates.append),
@@ -78,7 +78,7 @@ class Watch:
                 answer = await client.get(self._url)
             told.skew = msgspec.json.decode(answer.content, type=_Answer).time - self.read()
             told.check(certificates[-1])
-        except (httpx.HTTPError, msgspec.MsgspecError, ValueError, WrongTime) as error:
+        except (httpx.HTTPError, msgspec.MsgspecError, ValueError, ClockError) as error:
             reason = f"cannot find out what time it is: {error}"
             raise ActivationUnanswered(self._url, reason) from error
         self.skew, self.is_doubtful = told.skew, False

@@ -10,7 +10,7 @@ from broker.access import may_publish
 from broker.deadlines import Deadlines
 from broker.errors import MalformedPacket
 from broker.hub import Inbound
-from broker.inbox import Ack, Inbox
+from broker.inbox import Ack, HubInbox
 from broker.limits import READ_AHEAD_BYTES, HubLimits, Refusal
 from broker.read_buffers import ReadBuffers
 from broker.topics import Channel, parse_topic
@@ -48,7 +48,7 @@ class NodeConnection(asyncio.Protocol):
         self,
         number: int,
         *,
-        inbox: Inbox,
+        inbox: HubInbox,
         buffers: ReadBuffers,
         write_budget: WriteBudget,
         limits: HubLimits,

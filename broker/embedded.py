@@ -16,7 +16,7 @@ from types import TracebackType
 
 from broker.connection_registry import ConnectionRegistry
 from broker.hub import Gate, Inbound, OnRefused
-from broker.inbox import Inbox
+from broker.inbox import HubInbox
 from broker.limits import HubLimits, Refusal
 from broker.listener import Listener, bind, log_refusal
 from broker.read_buffers import ReadBuffers
@@ -36,7 +36,7 @@ class EmbeddedHub:
         self,
         *,
         port: int,
-        inbox: Inbox,
+        inbox: HubInbox,
         registry: ConnectionRegistry,
         counters: Counter[str],
         buffers: ReadBuffers,
@@ -127,7 +127,7 @@ async def open_embedded_hub(
     if tls.verify_mode is not ssl.CERT_REQUIRED:
         raise ValueError("the TLS context does not require a certificate of the node")
     limits = limits or HubLimits()
-    inbox, registry, counters = Inbox(limits), ConnectionRegistry(), Counter[str]()
+    inbox, registry, counters = HubInbox(limits), ConnectionRegistry(), Counter[str]()
     buffers = ReadBuffers(limits.max_unparsed_bytes)
     write_budget = WriteBudget(limits.max_buffered_total_bytes)
     listening = await bind(host, port)

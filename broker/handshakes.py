@@ -19,7 +19,7 @@ from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from broker.limits import HubLimits, Refusal, Refused
+from broker.limits import ConnectionRefused, HubLimits, Refusal
 
 _IPV6_PREFIX = 64
 """Bits of an IPv6 address that stand for one site: a host has all of the rest to choose from."""
@@ -72,13 +72,13 @@ class HandshakeLimiter:
     async def acquire_slot(self, peer: Any) -> None:
         """Wait until there is a slot for a connection from *peer*, evicting one where that may be.
 
-        Refused when too many of that address are here and none of them stalls; where all slots are
-        taken, an address has too many that has its share.
+        ConnectionRefused when that address has too many and none of them stalls; with all slots
+        taken, an address with more than its share has too many.
         """
         address = site_of(str(peer[0]))
         if self._from[address] >= self._limits.max_connecting_per_address:
             if not self._evict_stalled(address):
-                raise Refused(Refusal.TOO_MANY_FROM_ADDRESS)
+                raise ConnectionRefused(Refusal.TOO_MANY_FROM_ADDRESS)
             return
         while self._is_full:
             count = self._from[address]
@@ -87,7 +87,7 @@ class HandshakeLimiter:
             if self._evict_of_busiest(count) or self._evict_stalled(address if has_share else None):
                 return
             if has_share:
-                raise Refused(Refusal.TOO_MANY_FROM_ADDRESS)
+                raise ConnectionRefused(Refusal.TOO_MANY_FROM_ADDRESS)
             self._left.clear()
             try:
                 async with asyncio.timeout(self._patience / 4):
@@ -109,7 +109,7 @@ class HandshakeLimiter:
     async def wait_for_turn(self, handshake: Handshake) -> float:
         """Return when it may begin, with the seconds that are left for it.
 
-        Refused if it ends, or its ClientHello does not come in time.
+        ConnectionRefused if it ends, or its ClientHello does not come in time.
         """
         loop = asyncio.get_running_loop()
         accepted = handshake.socket
@@ -119,7 +119,7 @@ class HandshakeLimiter:
             async with asyncio.timeout_at(handshake.deadline):
                 await handshake.hello
         except TimeoutError as error:
-            raise Refused(Refusal.TLS_FAILED) from error
+            raise ConnectionRefused(Refusal.TLS_FAILED) from error
         finally:
             loop.remove_reader(accepted)
             self._silent.pop(handshake, None)
@@ -228,7 +228,7 @@ def _look_for_hello(handshake: Handshake) -> None:
     length = int.from_bytes(seen[3:_HEADER_BYTES])
     wanted = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
     if len(seen) < wanted:
-        handshake.hello.set_exception(Refused(Refusal.TLS_FAILED))
+        handshake.hello.set_exception(ConnectionRefused(Refusal.TLS_FAILED))
     elif len(seen) >= _HEADER_BYTES + length or seen[0] != _HANDSHAKE or length > _RECORD_BYTES:
         handshake.hello.set_result(None)  # TLS finds out whether it is a ClientHello
     else:

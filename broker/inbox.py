@@ -45,7 +45,7 @@ class _Unstored:
     bytes: int = 0
 
 
-class Inbox:
+class HubInbox:
     """Messages until they are acked; `take` gives them out in turns between nodes.
 
     It never refuses: whoever puts asks `may_read` before, and says with `park` that it waits. So it
@@ -167,7 +167,7 @@ class Ack:
 
     def __init__(
         self,
-        inbox: Inbox,
+        inbox: HubInbox,
         connection: Acknowledged,
         node_id: str,
         packet_id: int,

@@ -94,7 +94,7 @@ class Refusal(StrEnum):
     """A defect of the hub; the log has the trace."""
 
 
-class Refused(Exception):
+class ConnectionRefused(Exception):
     """A connection that does not become a node; *code* is that of the CONNACK, if there is one.
 
     *detail* says more of the reason, for the log.

@@ -25,8 +25,8 @@ from broker.handler import (
 )
 from broker.handshakes import Handshake, HandshakeLimiter
 from broker.hub import Gate, OnRefused, RefusedConnection, ShownCertificate
-from broker.inbox import Inbox
-from broker.limits import RECEIVE_BYTES, HubLimits, Refusal, Refused
+from broker.inbox import HubInbox
+from broker.limits import RECEIVE_BYTES, ConnectionRefused, HubLimits, Refusal
 from broker.read_buffers import ReadBuffers
 from broker.topics import is_node_id_level
 from broker.write_buffer import WriteBudget
@@ -48,7 +48,7 @@ class Listener:
         gate: Gate,
         clock: Callable[[], datetime],
         limits: HubLimits,
-        inbox: Inbox,
+        inbox: HubInbox,
         registry: ConnectionRegistry,
         counters: Counter[str],
         buffers: ReadBuffers,
@@ -88,7 +88,7 @@ class Listener:
                 self._take_in(accepted, peer)
             except BaseException as error:
                 accepted.close()
-                if not isinstance(error, Refused):
+                if not isinstance(error, ConnectionRefused):
                     raise
                 self._counters[error.reason] += 1
 
@@ -106,7 +106,7 @@ class Listener:
 
     def _take_in(self, accepted: socket.socket, peer: object) -> None:
         if len(self._connections) >= self._limits.max_connections:
-            raise Refused(Refusal.TOO_MANY_CONNECTIONS)
+            raise ConnectionRefused(Refusal.TOO_MANY_CONNECTIONS)
         handshake = self._handshakes.add(accepted, peer)
         self._accepted += 1
         task = self._group.create_task(
@@ -128,11 +128,11 @@ class Listener:
         )
         self._connections.add(connection)
         connection.lost.add_done_callback(lambda _: self._connections.discard(connection))
-        refused: Refused | None = None
+        refused: ConnectionRefused | None = None
         try:
             await self._secure(handshake, connection)
             await self._let_in(connection)
-        except Refused as refusal:
+        except ConnectionRefused as refusal:
             refused = refusal
             self._turn_away(connection, refusal)
         except asyncio.CancelledError:
@@ -142,7 +142,7 @@ class Listener:
             raise
         except Exception:
             logger.exception("admitting connection %d failed", number)
-            self._turn_away(connection, Refused(Refusal.INTERNAL_ERROR))
+            self._turn_away(connection, ConnectionRefused(Refusal.INTERNAL_ERROR))
         finally:
             self._handshakes.remove(handshake)
             if not connection.is_connected:
@@ -150,7 +150,7 @@ class Listener:
         if refused is not None and refused.reason in _REPORTED and refused.detail:
             await self._report(handshake.address, connection.claimed_id, refused)
 
-    async def _report(self, address: str, node_id: str, refused: Refused) -> None:
+    async def _report(self, address: str, node_id: str, refused: ConnectionRefused) -> None:
         try:
             await self._on_refused(
                 RefusedConnection(refused.reason, address, node_id, refused.detail)
@@ -158,7 +158,7 @@ class Listener:
         except Exception:
             logger.exception("recording a refused connection failed")
 
-    def _turn_away(self, connection: NodeConnection, refusal: Refused) -> None:
+    def _turn_away(self, connection: NodeConnection, refusal: ConnectionRefused) -> None:
         if refusal.code is not None:
             connection.send(connack(refusal.code))
         connection.refuse(refusal.reason)
@@ -179,7 +179,7 @@ class Listener:
             )
         except OSError as error:  # ssl.SSLError and timeouts are such
             reason = getattr(error, "verify_message", "") or getattr(error, "reason", "")
-            raise Refused(Refusal.TLS_FAILED, detail=str(reason or "")) from error
+            raise ConnectionRefused(Refusal.TLS_FAILED, detail=str(reason or "")) from error
         self._handshakes.secured(handshake)
 
     async def _let_in(self, connection: NodeConnection) -> None:
@@ -189,9 +189,9 @@ class Listener:
         try:
             handler, session = read_connect(body, self._plugins)
         except WrongVersion as error:
-            raise Refused(Refusal.PROTOCOL_VERSION, WRONG_VERSION) from error
+            raise ConnectionRefused(Refusal.PROTOCOL_VERSION, WRONG_VERSION) from error
         except MalformedPacket as error:
-            raise Refused(Refusal.MALFORMED) from error
+            raise ConnectionRefused(Refusal.MALFORMED) from error
         node_id, shown = _identity(connection, session.client_id or "")
         # Known before the gate reads: a `disconnect` that follows a change finds it in any case.
         self._registry.expect(node_id, connection)
@@ -202,7 +202,7 @@ class Listener:
             handler.serve(connection, session)
             connection.node_id = node_id
             if not self._registry.admit(node_id, connection):
-                raise Refused(Refusal.REPLACED)
+                raise ConnectionRefused(Refusal.REPLACED)
         finally:
             self._registry.forget(node_id, connection)
         connection.send(connack(ACCEPTED))
@@ -218,20 +218,20 @@ class Listener:
             async with asyncio.timeout(self._limits.connect_timeout.total_seconds()):
                 return await connection.connect
         except TimeoutError as error:
-            raise Refused(Refusal.CONNECT_TIMEOUT) from error
+            raise ConnectionRefused(Refusal.CONNECT_TIMEOUT) from error
 
     async def _ask_gate(self, node_id: str, shown: ShownCertificate) -> None:
         try:
             async with asyncio.timeout(self._limits.gate_timeout.total_seconds()):
                 is_welcome = await self._gate(node_id, shown)
         except TimeoutError as error:
-            raise Refused(Refusal.GATE_FAILED, UNAVAILABLE) from error
+            raise ConnectionRefused(Refusal.GATE_FAILED, UNAVAILABLE) from error
         except Exception as error:
             logger.exception("the gate failed for %s", node_id)
-            raise Refused(Refusal.GATE_FAILED, DENIED) from error
+            raise ConnectionRefused(Refusal.GATE_FAILED, DENIED) from error
         if not is_welcome:
             detail = "its certificate does not admit it"
-            raise Refused(Refusal.GATE, DENIED, detail=detail)
+            raise ConnectionRefused(Refusal.GATE, DENIED, detail=detail)
 
 
 async def log_refusal(refused: RefusedConnection) -> None:
@@ -267,11 +267,11 @@ def _identity(connection: NodeConnection, client_id: str) -> tuple[str, ShownCer
     identity = certificate_identity(connection.transport)
     if identity is None:
         detail = "the certificate is not that of a node"
-        raise Refused(Refusal.IDENTITY, WRONG_IDENTITY, detail=detail)
+        raise ConnectionRefused(Refusal.IDENTITY, WRONG_IDENTITY, detail=detail)
     connection.claimed_id = identity[0]
     if identity[0] != client_id:
         detail = f"its MQTT client id is {client_id[:80]!r} and has to be {identity[0]!r}"
-        raise Refused(Refusal.IDENTITY, WRONG_IDENTITY, detail=detail)
+        raise ConnectionRefused(Refusal.IDENTITY, WRONG_IDENTITY, detail=detail)
     tls_object: ssl.SSLObject = connection.transport.get_extra_info("ssl_object")
     peer = connection.transport.get_extra_info("peername") or ("",)
     der = tls_object.getpeercert(binary_form=True)

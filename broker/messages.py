@@ -37,7 +37,7 @@ _SHALLOW = 8
 MetaValue = str | int
 
 
-class Kind(StrEnum):
+class NodeMessageKind(StrEnum):
     """What a message is about; the values stock Baetyl agents use, plus `stats`, `renew` and
     `command`."""
 

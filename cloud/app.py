@@ -55,10 +55,10 @@ from cloud.jobs.readiness_watcher import ReadinessWatcher
 from cloud.jobs.retention import Retention, RetentionLimit
 from cloud.jobs.revocation_lists import RevocationLists
 from cloud.jobs.server_certificate import ServerCertificateRenewer
+from cloud.link.activation_throttle import ActivationThrottle
 from cloud.link.exchange import Exchange
-from cloud.link.guard import Guard
 from cloud.link.http import activation_app
-from cloud.link.inbox import Inbox
+from cloud.link.inbox import NodeInbox
 from cloud.link.presigning import CAN_SIGN, presigner
 from cloud.link.refused_connections import RefusedConnections, connect_attempt
 from cloud.link.renewal import Renewals
@@ -97,7 +97,7 @@ class Cloud:
 
     addresses: Addresses
     web_servers: Sequence[WebServer]
-    inbox: Inbox
+    inbox: NodeInbox
     pusher: Pusher
     revocations: RevocationLists
     callbacks: CallbackSender
@@ -290,7 +290,7 @@ async def open_cloud(
             server_generated_keys=settings.server_generated_keys,
             address=install_address,
             limiter=Limiter(settings.request_rate, time.monotonic),
-            guard=Guard(store, settings.denial_rate, time.monotonic),
+            guard=ActivationThrottle(store, settings.denial_rate, time.monotonic),
             refusals=refusals,
             renewals=renewals,
             trusted_proxies=settings.proxies,
@@ -328,7 +328,7 @@ async def open_cloud(
                     nodes_tls,
                 ),
             ),
-            inbox=Inbox(
+            inbox=NodeInbox(
                 opened.hub,
                 exchange,
                 admission=check_speaker if opened.client else None,

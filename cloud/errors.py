@@ -9,7 +9,7 @@ CloudError
 │   └── UnknownMediaType  the caller sent something in a form that is not understood
 ├── Expired             what the caller goes on from was good once, but is too old
 ├── Denied              the caller did not prove who it is
-│   └── NotLetIn        a device that may not activate, and is not told why
+│   └── ActivationDenied  a device that may not activate; the answer does not say why
 ├── Forbidden           the caller is known and may not do this
 ├── NotFound            the thing is not there (or not the caller's)
 ├── InUse               the thing is there and something needs it to stay as it is
@@ -17,10 +17,10 @@ CloudError
 │   ├── CallbackInUse   a callback that batches name
 │   └── Activated       a record whose device has been activated
 │       └── OtherKey    and this is another device, or it has lost its key
-├── Conflict            somebody else changed it first
+├── Conflict            another request changed it first
 │   ├── TooManyCommands   a node has as many commands to answer as it may
 │   └── PreconditionFailed  the caller had said which state it wanted to change
-├── ConfirmationRequired  so many nodes would be touched that the caller has to say it is meant
+├── ConfirmationRequired  so many nodes would be touched that the caller has to confirm
 ├── TooSlow             the caller did not send the rest of its request in time
 ├── TooManyRequests     the caller does it too often; the same call may succeed later
 └── Unavailable         the store cannot answer now; the same call may succeed later
@@ -126,7 +126,7 @@ class Denied(CloudError):
         super().__init__(f"Access denied. ({reason})")
 
 
-class NotLetIn(Denied):
+class ActivationDenied(Denied):
     """A device may not activate: it is told that in the same words whatever the *cause*.
 
     The cause is for the server's own log: who guesses must not learn what was right in the guess.

@@ -22,7 +22,7 @@ from cloud.config import BadSettings, Settings
 from cloud.core.names import is_host_name
 from cloud.http.connection_limits import PORTS, ConnectionLimits, shares
 from cloud.http.metrics import LimitRefusals
-from cloud.http.port import Port, Refused
+from cloud.http.port import ListeningPort, Refused
 from cloud.http.protocol import BoundedProtocol
 from cloud.link.installer import ServerAddress
 from cloud.opening import OpenedHub
@@ -59,7 +59,9 @@ class Addresses:
 class WebServer(uvicorn.Server):
     """A web server as one task among others, on what *port* lets in."""
 
-    def __init__(self, config: uvicorn.Config, port: Port, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, port: ListeningPort, tls: ssl.SSLContext | None
+    ) -> None:
         super().__init__(config)
         self._port = port
         self._tls = tls
@@ -136,11 +138,11 @@ def open_ports(
     counted: LimitRefusals,
     new_id: Callable[[], str],
     on_refused_handshake: Refused,
-) -> tuple[Port, Port, Port]:
+) -> tuple[ListeningPort, ListeningPort, ListeningPort]:
     """The ports of API, activation and sync, with the limits that *settings* say."""
 
-    def port(name: str) -> Port:
-        return Port(
+    def port(name: str) -> ListeningPort:
+        return ListeningPort(
             name,
             connection_limits(settings, name),
             counted=counted,
@@ -165,7 +167,7 @@ def connection_limits(settings: Settings, port: str) -> ConnectionLimits:
     )
 
 
-def web_server(app: ASGIApp, tls: ssl.SSLContext | None, port: Port) -> WebServer:
+def web_server(app: ASGIApp, tls: ssl.SSLContext | None, port: ListeningPort) -> WebServer:
     """A server of *app* on what `listen` opened; plain HTTP without *tls*."""
     config = uvicorn.Config(
         app,

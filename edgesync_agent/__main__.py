@@ -27,7 +27,7 @@ from edgesync_agent.apps import runtime_finders
 from edgesync_agent.clock import Clock
 from edgesync_agent.containers import Containers
 from edgesync_agent.engine import find_engine
-from edgesync_agent.errors import Trouble
+from edgesync_agent.errors import AgentError
 from edgesync_agent.removal import remove_apps, remove_home, remove_unit
 from edgesync_agent.runtime import RuntimeFailure
 from edgesync_agent.runtimes import FindRuntime
@@ -65,7 +65,7 @@ def main() -> None:
             _activate(home, arguments.ca)
         else:
             commands[arguments.command](home)
-    except Trouble as error:
+    except AgentError as error:
         sys.exit(f"edgesync: {error}")
 
 
@@ -76,7 +76,7 @@ def _default_home() -> Path:
 
 def _activate(home: Path, ca: Path | None = None) -> None:
     if ca is None:
-        raise Trouble("activate needs --ca")
+        raise AgentError("activate needs --ca")
     print(f"edgesync: this machine is node {activate(home, ca, json.load(sys.stdin), Clock())}")
 
 
@@ -89,7 +89,7 @@ def _engine(home: Path) -> None:
     try:
         print(Containers(find_engine(), "", home).describe())
     except RuntimeFailure as error:
-        raise Trouble(str(error)) from error
+        raise AgentError(str(error)) from error
 
 
 def _status(home: Path) -> None:

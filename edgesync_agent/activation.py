@@ -11,7 +11,7 @@ from typing import Any
 
 from edgesync_agent.certificate import run_openssl
 from edgesync_agent.clock import Clock
-from edgesync_agent.errors import Trouble
+from edgesync_agent.errors import AgentError
 from edgesync_agent.files import replace_folder, write_private
 from edgesync_agent.https import post
 from edgesync_agent.machine import fingerprint
@@ -61,10 +61,10 @@ def signing_request(key: Path, openssl: str | None) -> str:
 
 
 def openssl_command() -> str | None:
-    """The command openssl; None where Python's package does what is needed, Trouble without it."""
+    """The command openssl; None where Python's package suffices; AgentError if neither is there."""
     found = shutil.which("openssl")
     if found is None and importlib.util.find_spec("cryptography") is None:
-        raise Trouble(
+        raise AgentError(
             "needs the command openssl (apt-get install openssl), or Python's package cryptography"
         )
     return found
@@ -100,16 +100,16 @@ def activate(home: Path, ca: Path, settings: dict[str, Any], clock: Clock) -> st
 
 
 def ask_to_activate(url: str, ca: Path, claim: dict[str, Any], clock: Clock) -> dict[str, Any]:
-    """The server's answer to *claim*; Trouble carries its reason."""
+    """The server's answer to *claim*; AgentError carries its reason."""
     try:
         return post(url + "/v1/active", ca, claim, clock)
     except urllib.error.HTTPError as error:
         shown = claim.get("fingerprintValue")
         of = f" This machine's fingerprint: {shown}." if shown else ""
         reason = f"the server does not activate this machine: {reason_of(error)}.{of}"
-        raise Trouble(reason) from error
+        raise AgentError(reason) from error
     except (OSError, ValueError) as error:
-        raise Trouble(f"the server cannot be reached: {error}") from error
+        raise AgentError(f"the server cannot be reached: {error}") from error
 
 
 def reason_of(error: urllib.error.HTTPError) -> str:

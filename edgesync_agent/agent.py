@@ -16,13 +16,13 @@ from edgesync_agent.agent_log import AgentLog
 from edgesync_agent.apps import SupervisedApps, open_supervisor
 from edgesync_agent.clock import Clock, WrongTime
 from edgesync_agent.commands import Commands, Send, UpdateOffered
-from edgesync_agent.errors import Lost, Trouble
+from edgesync_agent.errors import AgentError, HubConnectionLost
 from edgesync_agent.files import write_private
 from edgesync_agent.https import learn_time
 from edgesync_agent.kernel import reap_children
-from edgesync_agent.link import Link
+from edgesync_agent.link import AgentLink
 from edgesync_agent.machine import Usage, facts
-from edgesync_agent.node import Node
+from edgesync_agent.node import AgentNode
 from edgesync_agent.offers import Offer, fetch_offer
 from edgesync_agent.policy import PolicyFile, policy_file
 from edgesync_agent.renewal import Renewal
@@ -37,7 +37,7 @@ PATIENCE = 30.0  # seconds that `wait` and `stop` have
 
 
 def run(home: Path) -> None:
-    """Be the node of *home* until SIGTERM; Trouble if there is none, or if it runs already."""
+    """Be the node of *home* until SIGTERM; AgentError if there is none, or if it runs already."""
     reap_children()
     log = AgentLog()
     identity = read_identity(home)
@@ -55,11 +55,11 @@ def run(home: Path) -> None:
 
 
 def read_identity(home: Path) -> dict[str, Any]:
-    """Who this node is; Trouble if there is none in *home*."""
+    """Who this node is; AgentError if there is none in *home*."""
     try:
         identity: dict[str, Any] = json.loads((home / "identity" / "identity.json").read_text())
     except (OSError, ValueError) as error:
-        raise Trouble(f"there is no node in {home}: run an installation command") from error
+        raise AgentError(f"there is no node in {home}: run an installation command") from error
     return identity
 
 
@@ -73,7 +73,7 @@ def stop(home: Path) -> bool:
     deadline = time.monotonic() + PATIENCE
     while is_running(home):
         if time.monotonic() > deadline:
-            raise Trouble("the agent does not end")
+            raise AgentError("the agent does not end")
         time.sleep(0.05)
     _forget_report(home)
     return True
@@ -84,7 +84,7 @@ def wait(home: Path) -> str:
     deadline = time.monotonic() + PATIENCE
     while not (home / "reported").exists():
         if time.monotonic() > deadline:
-            raise Trouble("the agent has not reported in; its log says why")
+            raise AgentError("the agent has not reported in; its log says why")
         time.sleep(0.05)
     return (home / "reported").read_text()
 
@@ -102,7 +102,7 @@ class _Session:
         self.clock = Clock()
         policy = PolicyFile(policy_file()).current
         self.apps = open_supervisor(home, identity["nodeId"], log, policy)
-        self.node = Node(
+        self.node = AgentNode(
             self.apps.releases,
             self.apps,
             os.urandom(8).hex(),
@@ -135,7 +135,7 @@ class _Session:
             except UpdateOffered as error:
                 self.commands.forget()
                 self.updates.take(error.offer, error.command)
-            except (Lost, OSError, WrongTime) as error:
+            except (HubConnectionLost, OSError, WrongTime) as error:
                 self._disconnected(error)
             if self.updates.is_late(time.monotonic()):
                 self.updates.go_back("it did not report in time")
@@ -154,8 +154,8 @@ class _Session:
             self.renewal.failed(time.monotonic())
 
     def _stay_connected(self) -> None:
-        """One connection, until it is Lost or there is another certificate to connect with."""
-        link = Link(self.home, self.identity, self.renewal.certificate(), self.clock)
+        """One connection, until it is lost or there is another certificate to connect with."""
+        link = AgentLink(self.home, self.identity, self.renewal.certificate(), self.clock)
 
         def send(channel: str, kind: str, meta: dict[str, Any], content: dict[str, Any]) -> None:
             message = {"kind": kind, "meta": meta, "content": content}
@@ -230,7 +230,7 @@ class _Pace:
         self.pause = ANSWER_WAIT
         self.is_again = False
 
-    def is_report_due(self, node: Node, now: float) -> bool:
+    def is_report_due(self, node: AgentNode, now: float) -> bool:
         """Whether it is time, something has changed, or no answer has come to the last report."""
         self.is_again = node.waiting and now >= self.again_due
         return now >= self.report_due or node.changed or self.is_again
@@ -248,7 +248,7 @@ class _Pace:
         self.stats_due = self.report_due + INTERVAL / 2
         return True
 
-    def due(self, node: Node, now: float) -> float:
+    def due(self, node: AgentNode, now: float) -> float:
         """When the next of these is due."""
         again = self.again_due if node.waiting else self.report_due
         return min(self.report_due, self.stats_due, again)
@@ -270,7 +270,7 @@ def _only_one(home: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise Trouble("an agent runs here already") from error
+            raise AgentError("an agent runs here already") from error
         write_private(home / "agent.pid", str(os.getpid()).encode())
         yield
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgesync_agent.runtime import EXITED, RESTARTING, RUNNING, Instance, Reason
+from edgesync_agent.runtime import EXITED, RESTARTING, RUNNING, FailureReason, Instance
 from edgesync_agent.situation import Attempts
 from edgesync_agent.spec import RestartRule
 
@@ -32,10 +32,10 @@ def charged(
 def exit_failure(instance: Instance) -> tuple[str, str]:
     """Reason and words for an instance that has ended."""
     if instance.out_of_memory:
-        return Reason.MEMORY, f"was killed: out of memory (exit code {instance.exit_code})"
+        return FailureReason.MEMORY, f"was killed: out of memory (exit code {instance.exit_code})"
     if instance.error:
-        return Reason.START, f"cannot start: {instance.error}"
-    return Reason.EXIT, f"exited with code {instance.exit_code}"
+        return FailureReason.START, f"cannot start: {instance.error}"
+    return FailureReason.EXIT, f"exited with code {instance.exit_code}"
 
 
 def counted(before: Attempts | None, instance: Instance, now: float) -> Attempts:
@@ -52,7 +52,7 @@ def counted(before: Attempts | None, instance: Instance, now: float) -> Attempts
         return before
     if instance.restarts > before.run[2]:
         words = before.message or "ended and was started again by the engine"
-        after = charged(before, now, before.reason or Reason.EXIT, words, before.exit_code)
+        after = charged(before, now, before.reason or FailureReason.EXIT, words, before.exit_code)
         return replace(after, run=run, count=after.count + unseen)
     return Attempts(run=run) if before.count and now - before.at > RESET_AFTER else before
 

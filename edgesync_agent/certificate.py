@@ -10,20 +10,20 @@ from datetime import timezone
 from pathlib import Path
 from typing import Any
 
-from edgesync_agent.errors import Trouble
+from edgesync_agent.errors import AgentError
 from edgesync_agent.files import write_private
 
 
 def run_openssl(command: list[str]) -> bytes:
-    """What *command* prints; Trouble carries what it complains about."""
+    """What *command* prints; AgentError carries what it complains about."""
     try:
         return subprocess.run(command, check=True, capture_output=True).stdout
     except subprocess.CalledProcessError as error:
-        raise Trouble(f"openssl failed: {error.stderr.decode(errors='replace')}") from error
+        raise AgentError(f"openssl failed: {error.stderr.decode(errors='replace')}") from error
 
 
 def dates(certificate: Path, openssl: str | None) -> tuple[float, float]:
-    """When the certificate begins and ends, in seconds since 1970; Trouble if there is none."""
+    """When the certificate begins and ends, in seconds since 1970; AgentError if there is none."""
     if openssl:
         ask = [openssl, "x509", "-noout", "-startdate", "-enddate", "-in", str(certificate)]
         lines = run_openssl(ask).decode().splitlines()
@@ -34,7 +34,7 @@ def dates(certificate: Path, openssl: str | None) -> tuple[float, float]:
     try:
         found = x509.load_pem_x509_certificate(certificate.read_bytes())
     except (OSError, ValueError) as error:
-        raise Trouble(f"{certificate} cannot be read: {error}") from error
+        raise AgentError(f"{certificate} cannot be read: {error}") from error
     begins, ends = (
         getattr(found, f"{name}_utc", None) or getattr(found, name).replace(tzinfo=timezone.utc)
         for name in ("not_valid_before", "not_valid_after")
@@ -47,7 +47,7 @@ def check(
 ) -> str:
     """The certificate (PEM) of *given*, if it is for this node and this key and leads to *ca*.
 
-    It has to be valid *at* that time. Trouble says what is wrong with it.
+    It has to be valid *at* that time. AgentError says what is wrong with it.
     """
     folder = key.with_name("checking")
     shutil.rmtree(folder, ignore_errors=True)
@@ -59,13 +59,13 @@ def check(
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key)
         except (ssl.SSLError, OSError) as error:
-            raise Trouble(f"the new certificate is not one for this key: {error}") from error
+            raise AgentError(f"the new certificate is not one for this key: {error}") from error
         by = _names_by_openssl if openssl else _names_by_package
         if node_id not in by(certificate, chain, ca, at, openssl or ""):
-            raise Trouble(f"the new certificate is not of {node_id}")
+            raise AgentError(f"the new certificate is not of {node_id}")
         begins, ends = dates(certificate, openssl)
         if not begins <= at < ends:
-            raise Trouble("the new certificate is not valid now")
+            raise AgentError("the new certificate is not valid now")
         return certificate.read_text()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -92,7 +92,7 @@ def _names_by_package(certificate: Path, chain: Path, ca: Path, _at: float, _: s
         found.verify_directly_issued_by(issuer)
         issuer.verify_directly_issued_by(x509.load_pem_x509_certificate(ca.read_bytes()))
     except (ValueError, TypeError, InvalidSignature) as error:
-        raise Trouble("the new certificate does not lead to the server's root") from error
+        raise AgentError("the new certificate does not lead to the server's root") from error
     names = found.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     return [str(name.value) for name in names]
 

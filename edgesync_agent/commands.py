@@ -15,7 +15,7 @@ from typing import Any, Callable, Mapping, Protocol, Sequence
 from edgesync_agent.agent_log import AgentLog
 from edgesync_agent.clock import Clock
 from edgesync_agent.diagnosis import archive_of
-from edgesync_agent.errors import Trouble
+from edgesync_agent.errors import AgentError
 from edgesync_agent.log_jobs import LogJob, Sources
 from edgesync_agent.offers import Offer
 from edgesync_agent.policy import Policy
@@ -229,7 +229,7 @@ class Commands:
         def run() -> None:
             try:
                 command.results.append(work())
-            except (Trouble, OSError, LookupError) as error:
+            except (AgentError, OSError, LookupError) as error:
                 command.results.append(error)
 
         def poll(command: _Command, now: float) -> dict[str, Any] | None:

@@ -24,10 +24,10 @@ from edgesync_agent.runtime import (
     TRIAL,
     AppFiles,
     Create,
+    FailureReason,
     Instance,
     InstanceStep,
     InstanceUsage,
-    Reason,
     Remove,
     RuntimeFailure,
     Slot,
@@ -125,7 +125,7 @@ class Containers:
         """Create, start, stop or remove a container."""
         if isinstance(step, Create):
             if app is None:
-                raise RuntimeFailure(Reason.ENGINE, "the version is not here")
+                raise RuntimeFailure(FailureReason.ENGINE, "the version is not here")
             self._create(step.slot, app, files)
         elif isinstance(step, Start):
             self._start(step.instance)
@@ -210,7 +210,7 @@ class Containers:
             for slot in _all_slots(app):
                 self._body(app, slot, files)
         except SpecError as error:
-            raise RuntimeFailure(Reason.REFUSED, str(error)) from error
+            raise RuntimeFailure(FailureReason.REFUSED, str(error)) from error
 
     def _body(self, app: AppDefinition, slot: Slot, files: AppFiles) -> dict[str, Any]:
         def place(app: AppDefinition, volume: VolumeDefinition, stage: str) -> str:
@@ -238,11 +238,11 @@ class Containers:
             labels = (there.get("Config") or {}).get("Labels") or {}
             if found is not None and found.slot == slot and labels.get(naming.NODE) == self.node:
                 return
-            raise RuntimeFailure(Reason.ENGINE, f"another owner has a container {name}")
+            raise RuntimeFailure(FailureReason.ENGINE, f"another owner has a container {name}")
         try:
             body = self._body(app, slot, files)
         except SpecError as error:
-            raise RuntimeFailure(Reason.REFUSED, str(error)) from error
+            raise RuntimeFailure(FailureReason.REFUSED, str(error)) from error
         service = service_of(app, slot)
         runs_as_root = self.images.runs_as_root(service.image)
         with self.lock:
@@ -287,14 +287,14 @@ class Containers:
             body = {"Name": name, "CheckDuplicate": True, "Driver": "bridge", "Labels": labels}
             self.engine.call("POST", "/networks/create", body, allow=(409,))
         elif not _is_of(found, self.node, app):
-            raise RuntimeFailure(Reason.ENGINE, f"another owner has a network {name}")
+            raise RuntimeFailure(FailureReason.ENGINE, f"another owner has a network {name}")
 
     def _start(self, instance: Instance) -> None:
         path = f"/containers/{instance.key}/start"
         try:
             self.engine.call("POST", path, seconds=CHANGE_SECONDS, allow=(304,))
         except EngineRefusal as error:
-            reason = error.reason if error.reason == Reason.PORT else Reason.START
+            reason = error.reason if error.reason == FailureReason.PORT else FailureReason.START
             raise RuntimeFailure(reason, f"cannot start: {error}") from error
 
     def _remove(self, instance: Instance) -> None:
@@ -424,7 +424,9 @@ def _provide_host_path(volume: VolumeDefinition) -> None:
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             path.touch(mode=0o644)
     except OSError as error:
-        raise RuntimeFailure(Reason.START, f"hostPath {path}: {error.strerror}") from error
+        raise RuntimeFailure(FailureReason.START, f"hostPath {path}: {error.strerror}") from error
     is_right = FILE_TYPES.get(kind, os.path.exists)
     if not is_right(volume.source):
-        raise RuntimeFailure(Reason.START, f"hostPath {path} is no {kind or 'path'} of the node")
+        raise RuntimeFailure(
+            FailureReason.START, f"hostPath {path} is no {kind or 'path'} of the node"
+        )

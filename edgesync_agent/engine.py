@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping
 from urllib.parse import quote, urlencode
 
-from edgesync_agent.runtime import Reason, RuntimeFailure
+from edgesync_agent.runtime import FailureReason, RuntimeFailure
 
 VERSION_PATH = "/v1.41"
 ANSWER_LIMIT = 16 * 1024 * 1024  # bytes of one answer
@@ -24,18 +24,18 @@ LINE_LIMIT = 1024 * 1024  # bytes of one line of a stream
 PIECE = 65536  # bytes that are read at a time
 PATIENCE = 20.0  # seconds for an answer
 KINDS = (  # words in the engines' messages, and what they mean for an app
-    ("port is already allocated", Reason.PORT),
-    ("address already in use", Reason.PORT),
-    ("no space left on device", Reason.DISK),
-    ("no such image", Reason.IMAGE),
-    ("image not known", Reason.IMAGE),
-    ("manifest unknown", Reason.IMAGE),
-    ("not found: manifest", Reason.IMAGE),
-    ("repository does not exist", Reason.REGISTRY),
-    ("unauthorized", Reason.REGISTRY),
-    ("authentication required", Reason.REGISTRY),
-    ("denied", Reason.REGISTRY),
-    ("no basic auth credentials", Reason.REGISTRY),
+    ("port is already allocated", FailureReason.PORT),
+    ("address already in use", FailureReason.PORT),
+    ("no space left on device", FailureReason.DISK),
+    ("no such image", FailureReason.IMAGE),
+    ("image not known", FailureReason.IMAGE),
+    ("manifest unknown", FailureReason.IMAGE),
+    ("not found: manifest", FailureReason.IMAGE),
+    ("repository does not exist", FailureReason.REGISTRY),
+    ("unauthorized", FailureReason.REGISTRY),
+    ("authentication required", FailureReason.REGISTRY),
+    ("denied", FailureReason.REGISTRY),
+    ("no basic auth credentials", FailureReason.REGISTRY),
 )
 
 
@@ -47,7 +47,7 @@ class EngineRefusal(RuntimeFailure):
         self.status = status
 
 
-def reason_in(message: str, default: str = Reason.ENGINE) -> str:
+def reason_in(message: str, default: str = FailureReason.ENGINE) -> str:
     """The reason that an engine's words stand for."""
     lower = message.lower()
     return next((reason for words, reason in KINDS if words in lower), default)
@@ -82,7 +82,8 @@ def find_engine(variables: Mapping[str, str] = os.environ) -> Engine:
         why.append("DOCKER_HOST is not a Unix socket")
     details = f" ({'; '.join(why)})" if why else ""
     raise RuntimeFailure(
-        Reason.NO_RUNTIME, f"no Docker or Podman socket found: install docker or podman{details}"
+        FailureReason.NO_RUNTIME,
+        f"no Docker or Podman socket found: install docker or podman{details}",
     )
 
 
@@ -138,7 +139,9 @@ class Engine:
         try:
             content = _read(answer)
         except (OSError, http.client.HTTPException) as error:
-            raise RuntimeFailure(Reason.ENGINE, f"the engine does not answer: {error}") from error
+            raise RuntimeFailure(
+                FailureReason.ENGINE, f"the engine does not answer: {error}"
+            ) from error
         finally:
             connection.close()
         if answer.status in allow:
@@ -148,7 +151,7 @@ class Engine:
         try:
             return json.loads(content) if content.strip() else None
         except ValueError as error:
-            raise RuntimeFailure(Reason.ENGINE, "the engine's answer is no JSON") from error
+            raise RuntimeFailure(FailureReason.ENGINE, "the engine's answer is no JSON") from error
 
     def stream(
         self,
@@ -186,9 +189,9 @@ class Engine:
         except socket.timeout as error:
             if time.monotonic() < deadline:
                 why = f"nothing came from the engine for {seconds:.0f} s"
-                raise RuntimeFailure(Reason.ENGINE, why) from error
+                raise RuntimeFailure(FailureReason.ENGINE, why) from error
         except (OSError, http.client.HTTPException) as error:
-            raise RuntimeFailure(Reason.ENGINE, f"the engine ended: {error}") from error
+            raise RuntimeFailure(FailureReason.ENGINE, f"the engine ended: {error}") from error
         finally:
             connection.close()
 
@@ -212,7 +215,9 @@ class Engine:
             return connection, connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise RuntimeFailure(Reason.ENGINE, f"the engine does not answer: {error}") from error
+            raise RuntimeFailure(
+                FailureReason.ENGINE, f"the engine does not answer: {error}"
+            ) from error
 
 
 def _has_data(
@@ -266,7 +271,7 @@ def _read(answer: http.client.HTTPResponse) -> bytes:
         pieces.append(piece)
         size += len(piece)
         if size > ANSWER_LIMIT:
-            raise RuntimeFailure(Reason.ENGINE, "the engine's answer is too long")
+            raise RuntimeFailure(FailureReason.ENGINE, "the engine's answer is too long")
 
 
 def _object(line: bytes) -> Iterator[dict[str, Any]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 
-class Trouble(Exception):
+class AgentError(Exception):
     """What went wrong, in words for the person at the machine."""
 
 
-class Lost(Exception):
+class HubConnectionLost(Exception):
     """The connection is gone or useless; another one may do."""

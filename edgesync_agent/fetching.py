@@ -9,7 +9,7 @@ from typing import Callable, Mapping, Sequence
 from edgesync_agent.fields import SpecError
 from edgesync_agent.objects import ObjectFailure
 from edgesync_agent.releases import Releases
-from edgesync_agent.runtime import Reason, Runtime, RuntimeFailure
+from edgesync_agent.runtime import FailureReason, Runtime, RuntimeFailure
 from edgesync_agent.situation import Failure, FetchState
 from edgesync_agent.spec import AppDefinition
 from edgesync_agent.volumes import Volumes
@@ -102,7 +102,7 @@ class Fetcher:
             self.volumes.prepare(app)
             runtime = self.runtimes.get(app.mode)
             if runtime is None:
-                return RuntimeFailure(Reason.NO_RUNTIME, "nothing runs such apps here")
+                return RuntimeFailure(FailureReason.NO_RUNTIME, "nothing runs such apps here")
             runtime.fetch(app, self.volumes)
         except ObjectFailure as error:
             with self.lock:
@@ -120,9 +120,9 @@ class Fetcher:
                 self.states[key] = FetchState(is_here=True)
                 return
             count = self.failures[key] = self.failures.get(key, 0) + 1
-            reason = error.reason if isinstance(error, RuntimeFailure) else Reason.DISK
+            reason = error.reason if isinstance(error, RuntimeFailure) else FailureReason.DISK
             if isinstance(error, SpecError):
-                reason = Reason.REFUSED
+                reason = FailureReason.REFUSED
             pause = min(FIRST_PAUSE * 2 ** min(count - 1, 10), LONGEST_PAUSE)
             failure = Failure(version, reason, str(error)[:500])
             self.states[key] = FetchState(failure=failure, not_before=self.clock() + pause)

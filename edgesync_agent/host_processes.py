@@ -41,10 +41,10 @@ from edgesync_agent.runtime import (
     RUNNING,
     AppFiles,
     Create,
+    FailureReason,
     Instance,
     InstanceStep,
     InstanceUsage,
-    Reason,
     RuntimeFailure,
     Slot,
     Start,
@@ -111,7 +111,7 @@ class HostProcesses:
             else:
                 self._remove(self.root / step.instance.key)
         except OSError as error:
-            raise RuntimeFailure(Reason.START, str(error)) from error
+            raise RuntimeFailure(FailureReason.START, str(error)) from error
 
     def forget(self, app: str) -> None:
         """Remove what is left of an app."""
@@ -179,7 +179,7 @@ class HostProcesses:
             for service in (*app.init_services, *app.services):
                 check_service(app, service, can_limit_cpu=self.cgroups is not None)
         except SpecError as error:
-            raise RuntimeFailure(Reason.REFUSED, str(error)) from error
+            raise RuntimeFailure(FailureReason.REFUSED, str(error)) from error
 
     def _create(self, step: Create, app: AppDefinition, files: AppFiles) -> None:
         self._check(app)

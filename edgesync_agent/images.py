@@ -10,7 +10,7 @@ from typing import Any, Iterable, Mapping, Sequence
 
 from edgesync_agent.engine import Engine, EngineRefusal, json_lines, reason_in
 from edgesync_agent.files import replace_file
-from edgesync_agent.runtime import Reason, RuntimeFailure
+from edgesync_agent.runtime import FailureReason, RuntimeFailure
 
 PULL_SECONDS = 1800.0  # for one image
 SILENCE_SECONDS = 120.0  # without any progress of a pull
@@ -53,13 +53,13 @@ class Images:
             return
         if policy == "Never":
             raise RuntimeFailure(
-                Reason.IMAGE, f"image {image} is not here, and imagePullPolicy is Never"
+                FailureReason.IMAGE, f"image {image} is not here, and imagePullPolicy is Never"
             )
         try:
             self._check_room()
             self._pull(image, credentials)
         except RuntimeFailure as error:
-            if before and error.reason == Reason.ENGINE:
+            if before and error.reason == FailureReason.ENGINE:
                 return
             raise
         if self.id_of(image) != before:
@@ -109,7 +109,7 @@ class Images:
             message = errors[0][:500]
             raise RuntimeFailure(reason_in(message), f"cannot pull {image}: {message}")
         if not self.id_of(image):
-            raise RuntimeFailure(Reason.IMAGE, f"cannot pull {image}: it did not arrive")
+            raise RuntimeFailure(FailureReason.IMAGE, f"cannot pull {image}: it did not arrive")
 
     def _check_room(self) -> None:
         """Refuse a pull that could fill the disk of the engine."""
@@ -121,7 +121,7 @@ class Images:
         free, whole = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
         if free < min(FREE_BYTES, whole * FREE_PART):
             raise RuntimeFailure(
-                Reason.DISK,
+                FailureReason.DISK,
                 f"no image is pulled: {free // 2**20} MiB of {whole // 2**20} MiB are free"
                 f" in {place}",
             )

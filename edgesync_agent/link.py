@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 from edgesync_agent.clock import NO_CHECK_TIME, Clock, WrongTime
-from edgesync_agent.errors import Lost
+from edgesync_agent.errors import HubConnectionLost
 from edgesync_agent.mqtt import (
     DISCONNECT,
     PINGREQ,
@@ -35,7 +35,7 @@ def trusting(ca: Path) -> ssl.SSLContext:
     return context
 
 
-class Link:
+class AgentLink:
     """One connection to the server's hub: TLS on both sides, subscribed, ready to report.
 
     Raises OSError, and WrongTime where the server's certificate is not valid now.
@@ -66,17 +66,19 @@ class Link:
         self.address = str(self.socket.getsockname()[0])
 
     def open(self, client_id: str) -> None:
-        """CONNECT and SUBSCRIBE; Lost says why the server does not want it."""
+        """CONNECT and SUBSCRIBE; HubConnectionLost says why the server does not want it."""
         self.write(connect_packet(client_id, KEEP_ALIVE))
         code = self._expect(0x20)[1]
         if code == 5:
-            raise Lost("the server refuses this node: deleted, or its certificate is taken back")
+            raise HubConnectionLost(
+                "the server refuses this node: deleted, or its certificate is taken back"
+            )
         if code:
-            raise Lost(f"the server refuses the connection (code {code})")
+            raise HubConnectionLost(f"the server refuses the connection (code {code})")
         channels = ("delta", "desire-response", "renew-response")
         self.write(subscribe_packet(1, [self.prefix + channel for channel in channels]))
         if 0x80 in self._expect(0x90)[2:]:
-            raise Lost("the server refuses the subscription")
+            raise HubConnectionLost("the server refuses the subscription")
         # A server that knows no commands refuses this; then there are none.
         self.write(subscribe_packet(2, [f"{self.prefix}command"]))
         self._expect(0x90)
@@ -109,7 +111,7 @@ class Link:
                 yield topic[len(self.prefix) :], payload
         now = time.monotonic()
         if now - self.heard > 1.5 * KEEP_ALIVE:
-            raise Lost("nothing is heard of the server")
+            raise HubConnectionLost("nothing is heard of the server")
         if now - self.sent > 0.5 * KEEP_ALIVE:
             self.write(PINGREQ)
 
@@ -118,11 +120,11 @@ class Link:
         deadline = time.monotonic() + PATIENCE
         while not self.waiting:
             if time.monotonic() > deadline:
-                raise Lost("the server does not answer")
+                raise HubConnectionLost("the server does not answer")
             self.waiting = self._packets(1)
         first, body = self.waiting.pop(0)
         if first & 0xF0 != kind or len(body) < 2:
-            raise Lost("the server answers with something else")
+            raise HubConnectionLost("the server answers with something else")
         return body
 
     def _packets(self, seconds: float) -> list[tuple[int, bytes]]:
@@ -135,6 +137,6 @@ class Link:
         except socket.timeout:
             return []
         if not data:
-            raise Lost("the server closed the connection")
+            raise HubConnectionLost("the server closed the connection")
         self.heard = time.monotonic()
         return self.splitter.feed(data)

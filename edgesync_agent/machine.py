@@ -11,7 +11,7 @@ import socket
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
-from edgesync_agent.errors import Trouble
+from edgesync_agent.errors import AgentError
 
 PLACEHOLDERS = frozenset(
     {
@@ -96,7 +96,7 @@ def fingerprint(
 ) -> str:
     """Who this machine is to its batch (docs/protocol.md, "Fingerprint").
 
-    Trouble names the first property that is not there, where it was looked for, and what helps.
+    AgentError names the first property that is not there, where it was looked for, and what helps.
     *root* stands in for `/` before everything but the batch's own file.
     """
     boot, board = root / "proc/sys/kernel/random/boot_id", root / "sys/class/dmi/id/product_uuid"
@@ -136,7 +136,7 @@ def _value(name: str, place: str, read: Callable[[], str]) -> str:
         if value and value.lower() not in PLACEHOLDERS:
             return value
         why = f"{value!r} stands there on many machines" if value else "it is empty"
-    raise Trouble(f"the fingerprint is not complete: no {name} from {place}: {why}")
+    raise AgentError(f"the fingerprint is not complete: no {name} from {place}: {why}")
 
 
 def _only_line(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from edgesync_agent.errors import Lost
+from edgesync_agent.errors import HubConnectionLost
 
 PACKET_LIMIT = 64 * 1024 * 1024
 
@@ -58,7 +58,7 @@ def read_publish(first: int, body: bytes) -> tuple[int | None, str, bytes]:
             return None, topic, rest
         (number,) = struct.unpack_from("!H", rest)
     except (struct.error, UnicodeDecodeError) as error:
-        raise Lost("the server sent a packet that cannot be read") from error
+        raise HubConnectionLost("the server sent a packet that cannot be read") from error
     return number, topic, rest[2:]
 
 
@@ -69,7 +69,7 @@ class Splitter:
         self.buffer = bytearray()  # what is not yet a whole packet
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """First byte and body of each packet that *data* completes; Lost if there can be none."""
+        """First byte and body of the packets *data* completes; HubConnectionLost if malformed."""
         self.buffer += data
         packets: list[tuple[int, bytes]] = []
         while True:
@@ -87,9 +87,9 @@ class Splitter:
             length |= (self.buffer[place] & 127) << 7 * (place - 1)
             if not self.buffer[place] & 128:
                 if length > PACKET_LIMIT:
-                    raise Lost("the server sent a packet that is too long")
+                    raise HubConnectionLost("the server sent a packet that is too long")
                 whole = len(self.buffer) - place - 1 >= length
                 return (place + 1, length) if whole else None
         if len(self.buffer) >= 5:
-            raise Lost("the server sent a packet without a length")
+            raise HubConnectionLost("the server sent a packet without a length")
         return None

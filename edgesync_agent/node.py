@@ -58,7 +58,7 @@ class _Fetch:
     values: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Node:
+class AgentNode:
     """Knows what is desired, fetches it into *releases* and reports what is there."""
 
     def __init__(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Iterator, Mapping, Sequence
 
 from edgesync_agent.files import safe
-from edgesync_agent.runtime import Reason, RuntimeFailure
+from edgesync_agent.runtime import FailureReason, RuntimeFailure
 
 OBJECT_PREFIX = "_object_"
 PATIENCE = 60.0  # seconds for the next piece
@@ -25,7 +25,7 @@ class ObjectFailure(RuntimeFailure):
     """A file did not arrive; its URL may be too old."""
 
     def __init__(self, name: str, why: object) -> None:
-        super().__init__(Reason.ENGINE, f"cannot download {name}: {why}")
+        super().__init__(FailureReason.ENGINE, f"cannot download {name}: {why}")
 
 
 class StoredObjects:

@@ -18,7 +18,7 @@ from typing import Any
 from edgesync_agent.activation import openssl_command, reason_of
 from edgesync_agent.certificate import dates, run_openssl
 from edgesync_agent.clock import Clock
-from edgesync_agent.errors import Trouble
+from edgesync_agent.errors import AgentError
 from edgesync_agent.files import write_private
 from edgesync_agent.https import get
 
@@ -37,23 +37,23 @@ class Offer:
 
 
 def fetch_offer(home: Path, identity: dict[str, Any], clock: Clock) -> Offer:
-    """What the server offers to this node; Trouble if there is nothing that can be believed."""
+    """What the server offers to this node; AgentError if there is nothing that can be believed."""
     if "activation" not in identity:
-        raise Trouble("this node does not know where: run a new installation command")
+        raise AgentError("this node does not know where: run a new installation command")
     folder = home / "identity"
     try:
         answer = get(identity["activation"] + PATH, folder, clock)
         return checked_offer(answer, folder / "ca.pem", clock.now(), openssl_command())
     except urllib.error.HTTPError as error:
-        raise Trouble(f"the server offers no agent: {reason_of(error)}") from error
+        raise AgentError(f"the server offers no agent: {reason_of(error)}") from error
     except OSError as error:
-        raise Trouble(f"the server cannot be reached: {error}") from error
+        raise AgentError(f"the server cannot be reached: {error}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise Trouble(f"the server's offer cannot be read: {error!r}") from error
+        raise AgentError(f"the server's offer cannot be read: {error!r}") from error
 
 
 def checked_offer(answer: dict[str, Any], ca: Path, at: float, openssl: str | None) -> Offer:
-    """The offer in *answer*; Trouble if it is not signed by the authority of *ca*, valid *at*."""
+    """The offer in *answer*; AgentError unless signed by the authority of *ca*, valid *at*."""
     manifest = str(answer["manifest"])
     signature = base64.b64decode(answer["signature"], validate=True)
     folder = ca.with_name("checking-offer")
@@ -68,7 +68,7 @@ def checked_offer(answer: dict[str, Any], ca: Path, at: float, openssl: str | No
             write_private(folder / name, content)
         begins, ends = dates(folder / "signer.pem", openssl)
         if not begins <= at < ends:
-            raise Trouble("the certificate that signed the agent is not valid now")
+            raise AgentError("the certificate that signed the agent is not valid now")
         if openssl:
             _check_by_openssl(folder, ca, at, openssl)
         else:
@@ -77,11 +77,11 @@ def checked_offer(answer: dict[str, Any], ca: Path, at: float, openssl: str | No
         shutil.rmtree(folder, ignore_errors=True)
     content = json.loads(manifest)
     if content["kind"] != KIND:
-        raise Trouble("what the server signed is no agent")
+        raise AgentError("what the server signed is no agent")
     program = base64.b64decode(answer["program"], validate=True)
     digest = hashlib.sha256(program).hexdigest()
     if len(program) > SIZE_LIMIT or digest != content["sha256"]:
-        raise Trouble("the agent that the server sent is not the one that was signed")
+        raise AgentError("the agent that the server sent is not the one that was signed")
     return Offer(program, digest, str(content["time"]))
 
 
@@ -91,7 +91,7 @@ def _check_by_openssl(folder: Path, ca: Path, at: float, openssl: str) -> None:
     run_openssl(verify)
     # A node's certificate leads to the root as well; only an authority may sign agents.
     if b"CA:TRUE" not in run_openssl([openssl, "x509", "-noout", "-text", "-in", str(signer)]):
-        raise Trouble("what signed the agent is no authority")
+        raise AgentError("what signed the agent is no authority")
     write_private(key, run_openssl([openssl, "x509", "-noout", "-pubkey", "-in", str(signer)]))
     signed = ["-signature", str(folder / "signature"), str(folder / "manifest")]
     run_openssl([openssl, "dgst", "-sha256", "-verify", str(key), *signed])
@@ -108,13 +108,13 @@ def _check_by_package(folder: Path, ca: Path) -> None:
         signer = x509.load_pem_x509_certificate((folder / "signer.pem").read_bytes())
         signer.verify_directly_issued_by(x509.load_pem_x509_certificate(ca.read_bytes()))
         if not signer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
-            raise Trouble("what signed the agent is no authority")
+            raise AgentError("what signed the agent is no authority")
         key: Any = signer.public_key()
         if isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(signature, manifest, ec.ECDSA(hashes.SHA256()))
         elif isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, manifest, padding.PKCS1v15(), hashes.SHA256())
         else:
-            raise Trouble("the agent is signed by a key of a kind that is not known here")
+            raise AgentError("the agent is signed by a key of a kind that is not known here")
     except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound) as error:
-        raise Trouble("the agent is not signed by the server's authority") from error
+        raise AgentError("the agent is not signed by the server's authority") from error

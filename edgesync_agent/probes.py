@@ -10,12 +10,12 @@ import threading
 import time
 from typing import Callable, Mapping
 
-from edgesync_agent.runtime import Instance, Reason
+from edgesync_agent.runtime import FailureReason, Instance
 from edgesync_agent.situation import Health
 from edgesync_agent.spec import ProbeDefinition, ServiceDefinition
 
 STARTUP, LIVENESS, READINESS = "startup", "liveness", "readiness"
-LAPSES = {STARTUP: Reason.STARTUP, LIVENESS: Reason.LIVENESS}
+LAPSES = {STARTUP: FailureReason.STARTUP, LIVENESS: FailureReason.LIVENESS}
 CHECKS_AT_ONCE = 4
 
 Check = Callable[[Instance, ProbeDefinition], str]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Mapping, Sequence
 
 from edgesync_agent.fields import SpecError
-from edgesync_agent.runtime import AppFiles, Reason, RuntimeFailure, Slot
+from edgesync_agent.runtime import AppFiles, FailureReason, RuntimeFailure, Slot
 from edgesync_agent.spec import PROGRAM_PATH, AppDefinition, MountDefinition, ServiceDefinition
 
 PROGRAM_FILE = "program.yml"
@@ -98,7 +98,7 @@ def argv_of(recipe: Recipe, root: Path) -> Sequence[str]:
         program, arguments = _entry_in(Path(recipe.place)), []
         found = _entry(Path(recipe.place), program)
     if not found:
-        raise RuntimeFailure(Reason.START, f"there is no program {program!r}")
+        raise RuntimeFailure(FailureReason.START, f"there is no program {program!r}")
     _make_executable(Path(found))
     return [found, *arguments, *recipe.args]
 
@@ -125,14 +125,14 @@ def link_mounts(
             place.symlink_to(source)
         except OSError as error:
             why = f"{service.name}.volumeMounts: {mount.path} cannot be linked: {error}"
-            raise RuntimeFailure(Reason.REFUSED, why) from error
+            raise RuntimeFailure(FailureReason.REFUSED, why) from error
 
 
 def _make_host_path(app: AppDefinition, mount: MountDefinition, source: str) -> None:
     volume = app.volume(mount.volume)
     if volume.kind == "hostPath" and not os.path.exists(source):
         if volume.path_type not in ("", "DirectoryOrCreate"):
-            raise RuntimeFailure(Reason.START, f"there is no {volume.path_type} {source}")
+            raise RuntimeFailure(FailureReason.START, f"there is no {volume.path_type} {source}")
         os.makedirs(source, exist_ok=True)
 
 
@@ -153,10 +153,12 @@ def _entry_in(place: Path) -> str:
     try:
         text = (place / PROGRAM_FILE).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise RuntimeFailure(Reason.START, f"no {PROGRAM_FILE} can be read: {error}") from error
+        raise RuntimeFailure(
+            FailureReason.START, f"no {PROGRAM_FILE} can be read: {error}"
+        ) from error
     found = _ENTRY.search(text)
     if not found:
-        raise RuntimeFailure(Reason.START, f"{PROGRAM_FILE} has no line `entry: FILE`")
+        raise RuntimeFailure(FailureReason.START, f"{PROGRAM_FILE} has no line `entry: FILE`")
     return found.group("path").strip()
 
 

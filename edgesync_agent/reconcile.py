@@ -37,10 +37,10 @@ from edgesync_agent.runtime import (
     SwitchFiles,
 )
 from edgesync_agent.situation import (
+    AppPlan,
     Attempts,
     Failure,
     FetchState,
-    Plan,
     Situation,
     init_slots,
     live_slots,
@@ -53,7 +53,7 @@ from edgesync_agent.verdict import Judge, restart_rule
 STEADY, VERIFY, PREPARE, FETCH = "steady", "verify", "prepare", "fetch"
 
 
-def reconcile(situation: Situation) -> Plan:
+def reconcile(situation: Situation) -> AppPlan:
     """Decide the next steps of one app; none where all is as it should be."""
     if situation.desired is None:
         return _removal(situation)
@@ -83,12 +83,12 @@ def can_run_twice(app: AppDefinition, service: ServiceDefinition) -> bool:
     return not (writes or service.privileged)
 
 
-def _removal(situation: Situation) -> Plan:
+def _removal(situation: Situation) -> AppPlan:
     """Take the app away: what started last goes first, then what is left of it."""
     instances = _newest_first(situation.instances)
     steps: list[Step] = [Stop(one) for one in instances if one.state in {RUNNING, RESTARTING}]
     steps += [Remove(one) for one in instances]
-    return Plan(None, [*steps, Forget(situation.name)], {}, "", situation.now)
+    return AppPlan(None, [*steps, Forget(situation.name)], {}, "", situation.now)
 
 
 def _newest_first(instances: Sequence[Instance]) -> Sequence[Instance]:
@@ -115,12 +115,12 @@ class _Decision:
         self.notes: list[str] = []
         self.drift: list[str] = []
 
-    def plan(self) -> Plan:
+    def plan(self) -> AppPlan:
         """The decision."""
         attempts = {slot: one for slot, one in self.attempts.items() if slot in self.known}
         keys = {slot_key(slot) for slot in self.by_slot}
         held = tuple(key for key in self.memory.held if key in keys)
-        return Plan(
+        return AppPlan(
             memory=replace(self.memory, held=held),
             steps=self.steps,
             attempts=attempts,

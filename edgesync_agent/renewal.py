@@ -17,7 +17,7 @@ from typing import Any, Callable
 from edgesync_agent.activation import openssl_command, reason_of, signing_request
 from edgesync_agent.certificate import check, dates, now_text
 from edgesync_agent.clock import Clock
-from edgesync_agent.errors import Trouble
+from edgesync_agent.errors import AgentError
 from edgesync_agent.files import replace_file
 from edgesync_agent.https import post
 
@@ -97,7 +97,7 @@ class Renewal:
         try:
             message = json.loads(payload)
             self._put(_granted(message), message["meta"].get("time"))
-        except (Trouble, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (AgentError, ValueError, KeyError, TypeError, AttributeError) as error:
             return self._wait(now, error)
         return True
 
@@ -106,28 +106,28 @@ class Renewal:
         try:
             answer = self._post()
             self._put(answer, answer.get("time"))
-        except (Trouble, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (AgentError, ValueError, KeyError, TypeError, AttributeError) as error:
             return self._wait(now, error)
         self.may_help = not self.failures
         return True
 
     def _post(self) -> dict[str, Any]:
         if "activation" not in self.identity:
-            raise Trouble("this node does not know where: run a new installation command")
+            raise AgentError("this node does not know where: run a new installation command")
         url = self.identity["activation"] + "/v1/renew"
         body = {"csr": self._request(), "certificate": (self.folder / "cert.pem").read_text()}
         try:
             return post(url, self.folder / "ca.pem", body, self.clock)
         except urllib.error.HTTPError as error:
-            raise Trouble(f"the server refuses: {reason_of(error)}") from error
+            raise AgentError(f"the server refuses: {reason_of(error)}") from error
         except OSError as error:
-            raise Trouble(f"the server cannot be reached: {error}") from error
+            raise AgentError(f"the server cannot be reached: {error}") from error
 
     def _request(self) -> str:
         return signing_request(self.folder / "key.pem", self.openssl)
 
     def _put(self, content: dict[str, Any], told: Any) -> None:
-        """Check what was given and put it in the place of what is there; Trouble if it is not."""
+        """Check the new certificate and replace the current one; AgentError if it is not valid."""
         self.clock.hear(told)
         place = self.folder / "cert.pem"
         new = check(
@@ -157,5 +157,5 @@ class Renewal:
 
 def _granted(message: dict[str, Any]) -> Any:
     if message["kind"] != "renew":
-        raise Trouble(f"the server refuses: {message['content']}")
+        raise AgentError(f"the server refuses: {message['content']}")
     return message["content"]

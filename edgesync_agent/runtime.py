@@ -21,14 +21,14 @@ CREATED, RUNNING, RESTARTING, EXITED = "created", "running", "restarting", "exit
 
 
 class RuntimeFailure(Exception):
-    """A step was not carried out; *reason* is one of `Reason`, the message is for people."""
+    """A step was not carried out; *reason* is one of `FailureReason`, the message is for people."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
 
-class Reason:
+class FailureReason:
     """Why an app does not run, as a word of the report's `failure` (docs/protocol.md)."""
 
     REFUSED = "Refused"  # a field cannot be honoured, or the policy of the machine forbids it

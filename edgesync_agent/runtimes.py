@@ -8,9 +8,9 @@ from typing import Callable, Mapping, Sequence
 from edgesync_agent.probes import Prober
 from edgesync_agent.runtime import (
     RUNNING,
+    FailureReason,
     Instance,
     InstanceUsage,
-    Reason,
     Runtime,
     RuntimeFailure,
 )
@@ -120,7 +120,7 @@ class Runtimes:
             return self.found[mode]
         why = self.absent.get(mode)
         if why is not None and self.clock() < why[1]:
-            raise RuntimeFailure(Reason.NO_RUNTIME, why[0])
+            raise RuntimeFailure(FailureReason.NO_RUNTIME, why[0])
         self.absent.pop(mode, None)
         runtime = self.found[mode] = self.finders[mode]()
         if runtime.describe():

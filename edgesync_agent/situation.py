@@ -107,7 +107,7 @@ class Situation:
 
 
 @dataclass(frozen=True)
-class Plan:
+class AppPlan:
     """What to remember, then what to do, in this order; *memory* None: forget the app.
 
     *wake* is when to look again at the latest, without another reason. *notes* are for the log;

@@ -9,11 +9,11 @@ from edgesync_agent.attempts import has_succeeded
 from edgesync_agent.runtime import EXITED, INIT, LIVE, RUNNING, Instance, InstanceUsage
 from edgesync_agent.situation import (
     AppMemory,
+    AppPlan,
     Attempts,
     Failure,
     FetchState,
     Health,
-    Plan,
     Situation,
     live_slots,
     service_of,
@@ -28,7 +28,7 @@ FAILURES_SHOWN = 3  # from so many failures on, an instance that does not run is
 
 
 def app_status(
-    situation: Situation, plan: Plan, usage: Mapping[str, InstanceUsage]
+    situation: Situation, plan: AppPlan, usage: Mapping[str, InstanceUsage]
 ) -> dict[str, Any]:
     """The entry of one app; its `version` is the desired one, `running` the one that is live."""
     desired, memory = situation.desired, plan.memory or AppMemory()
@@ -81,7 +81,7 @@ def failure_words(failure: Failure) -> str:
 
 
 def _verdict(
-    situation: Situation, plan: Plan, memory: AppMemory, desired: AppDefinition
+    situation: Situation, plan: AppPlan, memory: AppMemory, desired: AppDefinition
 ) -> tuple[str, str]:
     if memory.failed == desired.version and memory.failure is not None:
         words = failure_words(memory.failure)
@@ -100,7 +100,7 @@ def _verdict(
 
 
 def _live(
-    situation: Situation, plan: Plan, memory: AppMemory, app: AppDefinition
+    situation: Situation, plan: AppPlan, memory: AppMemory, app: AppDefinition
 ) -> tuple[str, str]:
     by_slot = {one.slot: one for one in situation.instances}
     is_waiting = ""
@@ -134,7 +134,7 @@ def _live(
 def _instance(
     one: Instance,
     situation: Situation,
-    plan: Plan,
+    plan: AppPlan,
     usage: Mapping[str, InstanceUsage],
 ) -> tuple[str, dict[str, Any]]:
     attempts = plan.attempts.get(one.slot, Attempts())

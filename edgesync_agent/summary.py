@@ -12,7 +12,7 @@ from typing import Any, Iterator, Mapping
 from edgesync_agent import VERSION
 from edgesync_agent.activation import openssl_command
 from edgesync_agent.certificate import dates, now_text
-from edgesync_agent.errors import Trouble
+from edgesync_agent.errors import AgentError
 from edgesync_agent.policy import PolicyFile, policy_file
 from edgesync_agent.runtime import RuntimeFailure
 from edgesync_agent.runtimes import FindRuntime
@@ -74,7 +74,7 @@ def missing_engine(finders: Mapping[str, FindRuntime]) -> str:
 def _certificate(home: Path) -> str:
     try:
         _, ends = dates(home / "identity" / "cert.pem", openssl_command())
-    except Trouble as error:
+    except AgentError as error:
         return f"cannot be read: {error}"
     return f"{'ended' if ends < time.time() else 'ends'} {now_text(ends)}"
 

@@ -25,11 +25,11 @@ from edgesync_agent.runtime import (
     LIVE,
     RUNNING,
     Create,
+    FailureReason,
     Fetch,
     Forget,
     Instance,
     InstanceStep,
-    Reason,
     Runtime,
     RuntimeFailure,
     Slot,
@@ -41,10 +41,10 @@ from edgesync_agent.runtime import (
 from edgesync_agent.runtimes import FindRuntime, Runtimes
 from edgesync_agent.situation import (
     AppMemory,
+    AppPlan,
     Attempts,
     Failure,
     FetchState,
-    Plan,
     Situation,
     live_slots,
     slot_key,
@@ -265,7 +265,7 @@ class Supervisor:
         mode = wanted.app.mode if wanted.app else self.runtimes.mode_of(name)
         runtime = self.runtimes.found.get(mode)
         if runtime is None and (wanted.app or self.runtimes.instances_of(name)):
-            failure = Failure(version, Reason.NO_RUNTIME, self.runtimes.why_absent(mode))
+            failure = Failure(version, FailureReason.NO_RUNTIME, self.runtimes.why_absent(mode))
             self._report(app, without_instances(name, version, failure, PENDING_STATUS))
             return
         situation = self._situation(name, app, wanted.app)
@@ -296,10 +296,10 @@ class Supervisor:
         try:
             definition = self.releases.app(name, version)
         except SpecError as error:
-            return _Wanted(live, Failure(version, Reason.REFUSED, str(error)))
+            return _Wanted(live, Failure(version, FailureReason.REFUSED, str(error)))
         why = self.refuse(definition)
         if why:
-            return _Wanted(live, Failure(version, Reason.REFUSED, why))
+            return _Wanted(live, Failure(version, FailureReason.REFUSED, why))
         return _Wanted(definition)
 
     def _kept(self, name: str, version: str) -> AppDefinition | None:
@@ -348,7 +348,7 @@ class Supervisor:
         except (RuntimeFailure, KeyError):
             return False
 
-    def _accept(self, name: str, app: _App, plan: Plan) -> None:
+    def _accept(self, name: str, app: _App, plan: AppPlan) -> None:
         """Remember a plan on disk, before its steps are taken."""
         memory = plan.memory
         if memory is not None and memory != app.memory:
@@ -470,7 +470,7 @@ class Supervisor:
         if not isinstance(step, (Create, Start)):
             return
         slot = step.slot if isinstance(step, Create) else step.instance.slot
-        reason = error.reason if isinstance(error, RuntimeFailure) else Reason.START
+        reason = error.reason if isinstance(error, RuntimeFailure) else FailureReason.START
         words = f"cannot be created: {error}" if isinstance(step, Create) else str(error)
         with self.lock:
             before = app.attempts.get(slot, Attempts())

@@ -11,15 +11,15 @@ from typing import Any
 
 import edgesync_agent
 from edgesync_agent.clock import Clock, WrongTime
-from edgesync_agent.errors import Lost, Trouble
+from edgesync_agent.errors import AgentError, HubConnectionLost
 from edgesync_agent.https import learn_time
-from edgesync_agent.link import Link
+from edgesync_agent.link import AgentLink
 
 PATIENCE = 30.0  # seconds for the answer
 
 
 def try_to_connect(home: Path, identity: dict[str, Any]) -> None:
-    """Ask the server for nothing and wait for its answer; Trouble if none comes.
+    """Ask the server for nothing and wait for its answer; AgentError if none comes.
 
     Nothing is reported: what the server knows of the node stays that of the agent in its place.
     """
@@ -32,12 +32,12 @@ def try_to_connect(home: Path, identity: dict[str, Any]) -> None:
     except WrongTime:
         learn_time(identity["activation"], home / "identity" / "ca.pem", clock)
         _ask(home, identity, clock)
-    except (Lost, OSError) as error:
-        raise Trouble(f"not connected: {error}") from error
+    except (HubConnectionLost, OSError) as error:
+        raise AgentError(f"not connected: {error}") from error
 
 
 def _ask(home: Path, identity: dict[str, Any], clock: Clock) -> None:
-    link = Link(home, identity, home / "identity" / "cert.pem", clock)
+    link = AgentLink(home, identity, home / "identity" / "cert.pem", clock)
     try:
         link.open(identity["nodeId"])
         content: dict[str, Any] = {"infos": []}
@@ -50,4 +50,4 @@ def _ask(home: Path, identity: dict[str, Any], clock: Clock) -> None:
                     return
     finally:
         link.close()
-    raise Trouble("the server does not answer")
+    raise AgentError("the server does not answer")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from edgesync_agent import VERSION
-from edgesync_agent.errors import Trouble
+from edgesync_agent.errors import AgentError
 from edgesync_agent.files import replace_file
 from edgesync_agent.offers import Offer
 
@@ -94,15 +94,15 @@ class Updates:
     def check(self, offer: Offer) -> str:
         """What is to be said where *offer* needs nothing done; empty where it is to be tried.
 
-        Trouble if it cannot be put in place here.
+        AgentError if it cannot be put in place here.
         """
         if self.program is None:
-            raise Trouble("this agent does not run from a file of its own")
+            raise AgentError("this agent does not run from a file of its own")
         if offer.digest == self.digest:
             return f"{self.version} runs already\n"
         accepted = self.home / "update-time"
         if accepted.exists() and offer.time < accepted.read_text():
-            raise Trouble("the server's offer is older than one that was taken before")
+            raise AgentError("the server's offer is older than one that was taken before")
         return ""
 
     def take(self, offer: Offer, command: str) -> None:
@@ -120,7 +120,7 @@ class Updates:
             self._write({"id": command, "digest": offer.digest, "starts": 0})
             os.replace(new, self.program)
             self._start()
-        except (OSError, Trouble) as error:
+        except (OSError, AgentError) as error:
             self.note(f"the agent is not replaced: {error}")
             self._end((command, "failed", str(error)))
         finally:
@@ -148,10 +148,10 @@ class Updates:
                 timeout=TRIAL_SECONDS,
             )
         except subprocess.TimeoutExpired as error:
-            raise Trouble(f"the new agent did not connect in {TRIAL_SECONDS:.0f} s") from error
+            raise AgentError(f"the new agent did not connect in {TRIAL_SECONDS:.0f} s") from error
         if done.returncode:
             last = done.stdout.decode(errors="replace").strip().rpartition("\n")[2][:150]
-            raise Trouble(f"the new agent did not connect: {last}")
+            raise AgentError(f"the new agent did not connect: {last}")
 
     def _start(self) -> None:
         sys.stdout.flush()

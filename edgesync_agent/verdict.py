@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Mapping
 
 from edgesync_agent.attempts import has_succeeded
-from edgesync_agent.runtime import EXITED, INIT, RUNNING, TRIAL, Instance, Reason, Slot
+from edgesync_agent.runtime import EXITED, INIT, RUNNING, TRIAL, FailureReason, Instance, Slot
 from edgesync_agent.situation import (
     AppMemory,
     Attempts,
@@ -103,10 +103,10 @@ class Judge:
         if instance and instance.state == RUNNING and health and health.ready_since is None:
             message = f"failed its readiness probe: {health.message or 'no check succeeded'}"
             if service_of(app, slot).readiness is not None:
-                attempts = Attempts(1, self.now, Reason.READINESS, message)
+                attempts = Attempts(1, self.now, FailureReason.READINESS, message)
         if not attempts.count:
             message = "was not ready in time"
-            attempts = Attempts(1, self.now, Reason.DEADLINE, message)
+            attempts = Attempts(1, self.now, FailureReason.DEADLINE, message)
         return self.described(app, slot, attempts)
 
     def described(self, app: AppDefinition, slot: Slot, attempts: Attempts) -> Failure:
@@ -114,7 +114,7 @@ class Judge:
         instance = self.instances.get(slot)
         return Failure(
             version=app.version,
-            reason=attempts.reason or Reason.EXIT,
+            reason=attempts.reason or FailureReason.EXIT,
             message=attempts.message or "ended",
             service=slot.service,
             exit_code=attempts.exit_code,

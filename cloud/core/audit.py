@@ -173,7 +173,7 @@ class Anchor:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ChainedEntry:
     """An entry in its place; counted from 1, without gaps."""
 
     number: int
@@ -193,11 +193,11 @@ class Chain:
         self._entry_key = hmac.digest(key, b"edgesync audit entry", "sha256")
         self._anchor_key = hmac.digest(key, b"edgesync audit anchor", "sha256")
 
-    def link(self, head: Head, entry: Entry) -> Link:
+    def link(self, head: Head, entry: Entry) -> ChainedEntry:
         """Put *entry* behind *head*."""
         number = head.number + 1
         text = head.code.encode() + b"\n" + canonical(number, entry)
-        return Link(number, entry, hmac.digest(self._entry_key, text, "sha256").hex())
+        return ChainedEntry(number, entry, hmac.digest(self._entry_key, text, "sha256").hex())
 
     def anchor(self, head: Head) -> Anchor:
         """Let a log begin after *head*."""
@@ -264,7 +264,7 @@ class Verdict:
 def verify(
     chain: Chain,
     anchor: Anchor,
-    links: Iterable[Link],
+    links: Iterable[ChainedEntry],
     head: Head,
     *,
     noted: Iterable[Head] = (),
@@ -295,7 +295,7 @@ def verify(
     return Verdict(checked, last)
 
 
-def _what_is_wrong(link: Link, chain: Chain, last: Head, noted: Collection[Head]) -> str:
+def _what_is_wrong(link: ChainedEntry, chain: Chain, last: Head, noted: Collection[Head]) -> str:
     """What is wrong with *link* behind *last*; "" if nothing is."""
     expected = chain.link(last, link.entry)
     if link.number > expected.number:

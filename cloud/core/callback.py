@@ -137,7 +137,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CallbackStatus:
     """How a callback did: what came of it last, and what is left to tell."""
 
     last_success: datetime | None = None

@@ -107,7 +107,7 @@ class CommandDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class NodeResponse:
     """What a node says came of a command; still SENT in a part that is not the last.
 
     *part* counts the parts of an answer from 1; 0 where the answer is in one piece.
@@ -185,7 +185,7 @@ class Command:
         start = self.output_end - len(self.output)
         return self.output[max(0, place - start) :], self.is_cut if not place else place < start
 
-    def with_part(self, answer: Answer) -> Answer | None:
+    def with_part(self, answer: NodeResponse) -> NodeResponse | None:
         """*answer* behind what came before; None if its part came before or too late.
 
         A part that is missing in between marks the output as cut.
@@ -240,7 +240,7 @@ class _AnswerContent(msgspec.Struct):
     part: int = 0
 
 
-def read_answer(content: Any) -> tuple[str, Answer]:
+def read_answer(content: Any) -> tuple[str, NodeResponse]:
     """Id of the command and what the node says came of it; Invalid names the field."""
     said = convert(content, _AnswerContent, under="content")
     if not 1 <= len(said.id) <= ID_LIMIT:
@@ -252,7 +252,7 @@ def read_answer(content: Any) -> tuple[str, Answer]:
         raise Invalid("content.part", f"is not between {int(is_partial)} and {PART_LIMIT}")
     output, is_cut = shown_output(said.output)
     status = CommandStatus.SENT if is_partial else CommandStatus(said.status)
-    return said.id, Answer(status, output, clean(said.cause), is_cut or said.cut, said.part)
+    return said.id, NodeResponse(status, output, clean(said.cause), is_cut or said.cut, said.part)
 
 
 def shown_output(text: str) -> tuple[str, bool]:

@@ -49,7 +49,7 @@ class CoreConfiguration(
         return self.frequency * _SECOND
 
 
-USUAL_CORE = CoreConfiguration()
+DEFAULT_CORE = CoreConfiguration()
 """How an agent works of which nobody said anything."""
 
 _VERSION_LIMIT = 128

@@ -23,7 +23,7 @@ CAUSE_LIMIT = 500
 """Characters that are kept of why an app failed."""
 
 
-class Outcome(StrEnum):
+class DeployOutcome(StrEnum):
     """How a deploy stands.
 
     A node that *failed* may still get there: then it has converged. All others but *pending* stay.
@@ -52,14 +52,14 @@ class Deploy(msgspec.Struct, frozen=True, omit_defaults=True):
     sysapps: tuple[AppVersion, ...] = ()
     acknowledged: datetime | None = None
     ended: datetime | None = None
-    outcome: Outcome = Outcome.PENDING
+    outcome: DeployOutcome = DeployOutcome.PENDING
     cause: str = ""
     after_failure: bool = False
 
     @property
     def is_open(self) -> bool:
         """Say whether a report of the node may still change it."""
-        return self.outcome in {Outcome.PENDING, Outcome.FAILED}
+        return self.outcome in {DeployOutcome.PENDING, DeployOutcome.FAILED}
 
     def is_of(self, desired: Desired) -> bool:
         """Say whether this is what the node should run still."""
@@ -67,15 +67,15 @@ class Deploy(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def superseded(self, now: datetime) -> "Deploy":
         """This once the node should run something else; what failed stays so."""
-        if self.outcome is Outcome.PENDING:
-            return self._ended(Outcome.SUPERSEDED, now)
+        if self.outcome is DeployOutcome.PENDING:
+            return self._ended(DeployOutcome.SUPERSEDED, now)
         return self
 
     def at(self, now: datetime) -> "Deploy":
         """This as it stands at *now* where no report came since."""
         end = self.told + EXPIRES_AFTER
-        is_late = self.outcome is Outcome.PENDING and now >= end
-        return self._ended(Outcome.EXPIRED, end) if is_late else self
+        is_late = self.outcome is DeployOutcome.PENDING and now >= end
+        return self._ended(DeployOutcome.EXPIRED, end) if is_late else self
 
     def after(self, report: Report, now: datetime) -> "Deploy":
         """This once *report* has come."""
@@ -86,14 +86,14 @@ class Deploy(msgspec.Struct, frozen=True, omit_defaults=True):
         if is_taken and self.acknowledged is None:
             taken = msgspec.structs.replace(self, acknowledged=now)
         if cause := self._trouble(report, now):
-            if self.outcome is Outcome.FAILED:
+            if self.outcome is DeployOutcome.FAILED:
                 return taken
-            return taken._ended(Outcome.FAILED, now, cause)
+            return taken._ended(DeployOutcome.FAILED, now, cause)
         if is_taken and all(_is_up(app, stats) for app in (*self.apps, *self.sysapps)):
-            return taken._ended(Outcome.CONVERGED, now)
+            return taken._ended(DeployOutcome.CONVERGED, now)
         return taken
 
-    def _ended(self, outcome: Outcome, when: datetime, cause: str = "") -> "Deploy":
+    def _ended(self, outcome: DeployOutcome, when: datetime, cause: str = "") -> "Deploy":
         return msgspec.structs.replace(self, outcome=outcome, ended=when, cause=cause)
 
     def _trouble(self, report: Report, now: datetime) -> str:

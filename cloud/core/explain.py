@@ -12,11 +12,11 @@ from enum import StrEnum
 from cloud.core.app import App
 from cloud.core.core_configuration import Mode
 from cloud.core.delta import delta_for
-from cloud.core.deploys import EXPIRES_AFTER, Deploy, Outcome
+from cloud.core.deploys import EXPIRES_AFTER, Deploy, DeployOutcome
 from cloud.core.desired import AppVersion, Desired
 from cloud.core.node import Node
 from cloud.core.properties import Properties
-from cloud.core.readiness import Heard, Standing, State
+from cloud.core.readiness import Heard, NodeState, Standing
 from cloud.core.report import UP, AppStats, Report, failure_of
 from cloud.core.selectors import Operator, Term
 
@@ -54,7 +54,7 @@ class AppOutcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ExplainFacts:
     """All that is known of one node at *now*.
 
     *report* is its last one, with its stats; *heard* and *report* are None where it never reported.
@@ -108,7 +108,7 @@ class Explanation:
     apps: Sequence[AppExplanation]
 
 
-def explained(facts: Facts) -> Explanation:
+def explained(facts: ExplainFacts) -> Explanation:
     """Explain every app that the node should run or says it runs; the wanted ones come first."""
     apps = [
         *_explained(facts, facts.desired.apps, is_system=False),
@@ -122,7 +122,7 @@ def explained(facts: Facts) -> Explanation:
     return Explanation(is_converged, _summary(facts, apps, is_converged=is_converged), apps)
 
 
-def unselected(facts: Facts, app: App) -> AppExplanation:
+def unselected(facts: ExplainFacts, app: App) -> AppExplanation:
     """Explain an app that the node should not run and does not."""
     return AppExplanation(
         name=app.name,
@@ -183,7 +183,7 @@ def _term_text(term: Term) -> str:
 
 
 def _explained(
-    facts: Facts, wanted: Sequence[AppVersion], *, is_system: bool
+    facts: ExplainFacts, wanted: Sequence[AppVersion], *, is_system: bool
 ) -> Iterator[AppExplanation]:
     report = facts.report
     said = report.reported if report else None
@@ -200,7 +200,7 @@ def _explained(
 
 
 def _wanted(
-    facts: Facts, app: AppVersion, held: Sequence[str], *, is_system: bool
+    facts: ExplainFacts, app: AppVersion, held: Sequence[str], *, is_system: bool
 ) -> AppExplanation:
     stats = _stats_of(facts, app.name)
     told = [deploy for deploy in facts.deploys if app in (*deploy.apps, *deploy.sysapps)]
@@ -231,7 +231,7 @@ _Verdict = tuple[AppOutcome, Reason, str]
 
 
 def _verdict(
-    facts: Facts,
+    facts: ExplainFacts,
     app: AppVersion,
     held: Sequence[str],
     stats: AppStats | None,
@@ -254,7 +254,7 @@ def _verdict(
     return AppOutcome.PENDING, reason, message
 
 
-def _refusal(facts: Facts, app: AppVersion, deploy: Deploy | None) -> str:
+def _refusal(facts: ExplainFacts, app: AppVersion, deploy: Deploy | None) -> str:
     """Why the node could not take *app* over, as far as it was told of it and has said so since."""
     if deploy is None or facts.report is None or facts.heard is None:
         return ""
@@ -263,7 +263,7 @@ def _refusal(facts: Facts, app: AppVersion, deploy: Deploy | None) -> str:
     return deploy.refused(facts.report, facts.heard.report).get(app.name, "")
 
 
-def _unwanted(facts: Facts, name: str, version: str, *, is_system: bool) -> AppExplanation:
+def _unwanted(facts: ExplainFacts, name: str, version: str, *, is_system: bool) -> AppExplanation:
     stats = _stats_of(facts, name)
     hindered = _hindered(facts, "it is not wanted any more", None)
     reason, message = hindered or (
@@ -288,7 +288,7 @@ def _unwanted(facts: Facts, name: str, version: str, *, is_system: bool) -> AppE
     )
 
 
-def _hindered(facts: Facts, change: str, deploy: Deploy | None) -> tuple[Reason, str] | None:
+def _hindered(facts: ExplainFacts, change: str, deploy: Deploy | None) -> tuple[Reason, str] | None:
     """What of the node itself keeps everything from happening."""
     if facts.is_revoked:
         return Reason.REVOKED, f"{_REVOKED}; {change}"
@@ -306,12 +306,12 @@ def _hindered(facts: Facts, change: str, deploy: Deploy | None) -> tuple[Reason,
         )
     if facts.standing.is_ready:
         return None
-    state = "offline" if facts.standing.state is State.OFFLINE else "silent"
+    state = "offline" if facts.standing.state is NodeState.OFFLINE else "silent"
     since = _time(facts, facts.standing.since)
     last = _time(facts, facts.heard.last)
     if deploy is None:
         rest = "it will be told when it returns"
-    elif deploy.outcome is Outcome.EXPIRED:
+    elif deploy.outcome is DeployOutcome.EXPIRED:
         rest = (
             f"it was told at {_time(facts, deploy.told)}, which nobody waits for any more since"
             f" {_time(facts, deploy.ended)}; it will be told again when it returns"
@@ -322,7 +322,7 @@ def _hindered(facts: Facts, change: str, deploy: Deploy | None) -> tuple[Reason,
     return Reason.OFFLINE_SINCE, message
 
 
-def _only_init(facts: Facts) -> str:
+def _only_init(facts: ExplainFacts) -> str:
     """What a stock agent lacks whose core does not report; empty where that is not so."""
     if facts.init_heard is None or facts.standing.is_ready:
         return ""
@@ -336,8 +336,8 @@ def _only_init(facts: Facts) -> str:
     )
 
 
-def _expired(facts: Facts, deploy: Deploy | None) -> tuple[Reason, str] | None:
-    if deploy is None or deploy.outcome is not Outcome.EXPIRED:
+def _expired(facts: ExplainFacts, deploy: Deploy | None) -> tuple[Reason, str] | None:
+    if deploy is None or deploy.outcome is not DeployOutcome.EXPIRED:
         return None
     return (
         Reason.EXPIRED,
@@ -347,7 +347,9 @@ def _expired(facts: Facts, deploy: Deploy | None) -> tuple[Reason, str] | None:
     )
 
 
-def _under_way(facts: Facts, deploy: Deploy | None, *, has_taken_over: bool) -> tuple[Reason, str]:
+def _under_way(
+    facts: ExplainFacts, deploy: Deploy | None, *, has_taken_over: bool
+) -> tuple[Reason, str]:
     """How far a node has come that is there and may be told."""
     last = facts.heard.report if facts.heard else None
     if has_taken_over:
@@ -372,37 +374,37 @@ def _under_way(facts: Facts, deploy: Deploy | None, *, has_taken_over: bool) -> 
     )
 
 
-def _running(facts: Facts) -> str:
+def _running(facts: ExplainFacts) -> str:
     if facts.standing.is_ready or facts.heard is None:
         return "runs as wanted"
     return f"ran as wanted when the node was heard last, at {_time(facts, facts.heard.last)}"
 
 
-def _is_up(facts: Facts, app: AppVersion, stats: AppStats | None) -> bool:
+def _is_up(facts: ExplainFacts, app: AppVersion, stats: AppStats | None) -> bool:
     """Who says nothing of any app is believed to run what it named, as for deploys."""
     if facts.report is None or facts.report.stats is None:
         return True
     return stats is not None and stats.version == app.version and stats.status in UP
 
 
-def _stats_of(facts: Facts, name: str) -> AppStats | None:
+def _stats_of(facts: ExplainFacts, name: str) -> AppStats | None:
     said = (facts.report.stats if facts.report else None) or ()
     return next((own for own in said if own.name == name), None)
 
 
-def _when(facts: Facts, name: str) -> str:
+def _when(facts: ExplainFacts, name: str) -> str:
     changed = facts.changed.get(name)
     return f"the change was made at {_time(facts, changed)}" if changed else "it is wanted"
 
 
-def _time(facts: Facts, moment: datetime | None) -> str:
+def _time(facts: ExplainFacts, moment: datetime | None) -> str:
     if moment is None:
         return "some time"
     today = moment.date() == facts.now.date()
     return f"{moment:%H:%M:%S}" if today else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
-def _summary(facts: Facts, apps: Sequence[AppExplanation], *, is_converged: bool) -> str:
+def _summary(facts: ExplainFacts, apps: Sequence[AppExplanation], *, is_converged: bool) -> str:
     if is_converged:
         return "runs all that is wanted" if apps else "nothing is wanted of it, and it runs nothing"
     open_ones = [app for app in apps if app.outcome is not AppOutcome.CONVERGED]

@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from cloud.core.bounds import check_description, check_label_bounds, check_size
-from cloud.core.core_configuration import USUAL_CORE, CoreConfiguration, Mode
+from cloud.core.core_configuration import DEFAULT_CORE, CoreConfiguration, Mode
 from cloud.core.names import NODE_NAME_LABEL, check_labels, node_id
 from cloud.errors import Invalid
 
@@ -33,7 +33,7 @@ class Node:
     created: datetime
     updated: datetime
     mode: Mode = Mode.CLOUD
-    core: CoreConfiguration = USUAL_CORE
+    core: CoreConfiguration = DEFAULT_CORE
 
     @property
     def id(self) -> str:

@@ -28,7 +28,7 @@ _FORGETTING = 16
 """A gap counts for a sixteenth less with each report after it."""
 
 
-class State(StrEnum):
+class NodeState(StrEnum):
     """How a node stands, from the best to what says least."""
 
     ONLINE = "online"
@@ -38,17 +38,17 @@ class State(StrEnum):
 
 
 REASONS = {
-    State.ONLINE: f"heard within {QUIET} intervals",
-    State.STALE: f"silent for {QUIET} intervals",
-    State.OFFLINE: f"silent for {GONE} intervals",
-    State.NEVER: "never reported",
+    NodeState.ONLINE: f"heard within {QUIET} intervals",
+    NodeState.STALE: f"silent for {QUIET} intervals",
+    NodeState.OFFLINE: f"silent for {GONE} intervals",
+    NodeState.NEVER: "never reported",
 }
 
 REVOKED = "its certificates were revoked"
 """The reason of a node that cannot connect any more."""
 
 
-class Pace(msgspec.Struct, frozen=True):
+class ReportCadence(msgspec.Struct, frozen=True):
     """How often a node reports, as far as it has shown.
 
     *longest* is the longest gap between two reports, and *interval* the next longest, as one
@@ -63,7 +63,7 @@ class Pace(msgspec.Struct, frozen=True):
     said: timedelta = timedelta()
 
 
-USUAL_PACE = Pace()
+DEFAULT_CADENCE = ReportCadence()
 """That of a node of which nothing else is known."""
 
 
@@ -72,7 +72,7 @@ class Heard(msgspec.Struct, frozen=True):
 
     report: datetime
     stats: datetime | None = None
-    pace: Pace = USUAL_PACE
+    pace: ReportCadence = DEFAULT_CADENCE
 
     @property
     def last(self) -> datetime:
@@ -88,13 +88,13 @@ class Heard(msgspec.Struct, frozen=True):
 class Standing(msgspec.Struct, frozen=True):
     """The state of a node, and since when it is that; None: since it was made."""
 
-    state: State
+    state: NodeState
     since: datetime | None
 
     @property
     def is_ready(self) -> bool:
         """Say whether the node counts as connected."""
-        return self.state is State.ONLINE
+        return self.state is NodeState.ONLINE
 
 
 def standing(heard: Heard | None, now: datetime, *, is_revoked: bool = False) -> Standing:
@@ -103,20 +103,20 @@ def standing(heard: Heard | None, now: datetime, *, is_revoked: bool = False) ->
     One whose certificates are revoked is offline from when it was heard last: it cannot connect.
     """
     if heard is None:
-        return Standing(State.NEVER, None)
+        return Standing(NodeState.NEVER, None)
     if is_revoked:
-        return Standing(State.OFFLINE, heard.last)
+        return Standing(NodeState.OFFLINE, heard.last)
     quiet, gone = (heard.last + times * heard.pace.interval for times in (QUIET, GONE))
     if now < quiet:
-        return Standing(State.ONLINE, heard.since)
+        return Standing(NodeState.ONLINE, heard.since)
     if now < gone:
-        return Standing(State.STALE, quiet)
-    return Standing(State.OFFLINE, gone)
+        return Standing(NodeState.STALE, quiet)
+    return Standing(NodeState.OFFLINE, gone)
 
 
 def next_pace(
     heard: Heard | None, now: datetime, *, told: timedelta, said: timedelta | None = None
-) -> Pace:
+) -> ReportCadence:
     """The pace of a node that reports at *now*, after it was *heard* like this (None: never).
 
     *told* is the time between reports that it was told to keep, *said* what its report names, if
@@ -126,7 +126,7 @@ def next_pace(
     named = said or _NO_TIME
     least = max(said or told, LEAST_INTERVAL)
     if heard is None:
-        return Pace(min(least, LONGEST_INTERVAL), since=now, said=named)
+        return ReportCadence(min(least, LONGEST_INTERVAL), since=now, said=named)
     pace, gap = heard.pace, now - heard.report
     if gap <= least + least // _ON_TIME:
         if (pace.interval == pace.longest == least and pace.said == named) and pace.since:
@@ -136,13 +136,13 @@ def next_pace(
     since = now if was_missed else heard.since
     if said and said < (pace.said or pace.interval):
         believed = min(least, LONGEST_INTERVAL)
-        return Pace(believed, believed, since, named)
+        return ReportCadence(believed, believed, since, named)
     gaps = sorted((gap, *_faded(pace, gap, least)))
     interval = min(max(gaps[1], least), LONGEST_INTERVAL)
-    return Pace(interval, max(gaps[2], interval), since, named)
+    return ReportCadence(interval, max(gaps[2], interval), since, named)
 
 
-def _faded(pace: Pace, gap: timedelta, least: timedelta) -> tuple[timedelta, timedelta]:
+def _faded(pace: ReportCadence, gap: timedelta, least: timedelta) -> tuple[timedelta, timedelta]:
     """The gaps of *pace* after another *gap*.
 
     What comes sooner than expected, as an app has changed, makes forget no more than its time.

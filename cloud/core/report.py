@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from cloud.core.core_configuration import USUAL_CORE, CoreConfiguration, Mode
+from cloud.core.core_configuration import DEFAULT_CORE, CoreConfiguration, Mode
 from cloud.core.decoding import DEPTH_LIMIT, check_depth, check_text, convert
 from cloud.core.desired import AppVersion
 from cloud.core.properties import NO_PROPERTIES, Properties, check_count
@@ -148,7 +148,7 @@ class Reporter(msgspec.Struct, frozen=True):
     mode: Mode = Mode.CLOUD
     properties: Properties = NO_PROPERTIES
     has_open_deploy: bool = False
-    core: CoreConfiguration = USUAL_CORE
+    core: CoreConfiguration = DEFAULT_CORE
     heard: Heard | None = None
     is_ready: bool = False
     running: str = ""

@@ -27,7 +27,7 @@ from cloud.core.app import (
 )
 from cloud.core.bounds import check_length
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
-from cloud.core.core_configuration import USUAL_CORE
+from cloud.core.core_configuration import DEFAULT_CORE
 from cloud.core.desired import AppVersion
 from cloud.core.names import NODE_NAME_LABEL
 from cloud.core.node import Node
@@ -221,7 +221,7 @@ def _selects(selector: str, labels: Mapping[str, str]) -> bool:
 
 def _version(system: SystemApps, node: Node) -> str:
     """Another one for other content: the list has a version, the node's core configuration none."""
-    if node.core == USUAL_CORE:
+    if node.core == DEFAULT_CORE:
         return system.version
     digest = hashlib.sha256(msgspec.json.encode(node.core)).hexdigest()
     return f"{system.version}-{digest[:8]}"

@@ -18,7 +18,7 @@ from cloud.core.quantities import parse_quantity
 DAY = timedelta(days=1)
 """How far back the ring goes."""
 
-USUAL_STEP = timedelta(minutes=5)
+DEFAULT_USAGE_STEP = timedelta(minutes=5)
 """What one point stands for where nobody says otherwise."""
 
 _STATS_KEYS = frozenset({"usage", "capacity", "percent"})

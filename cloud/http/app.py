@@ -23,7 +23,7 @@ from cloud.http.errors import (
     unknown_route_response,
 )
 from cloud.http.logs import log_under, shown
-from cloud.http.metrics import Measured, Metrics
+from cloud.http.metrics import Metrics, RequestMetrics
 from cloud.http.requests import (
     REQUEST_ID_HEADER,
     address_key_of,
@@ -67,7 +67,9 @@ def http_app(
     """
     paths = {route.endpoint: route.path for route in reversed(routes)}
     measured = (
-        [Middleware(Measured, metrics=metrics, listener=listener, routes=paths)] if metrics else []
+        [Middleware(RequestMetrics, metrics=metrics, listener=listener, routes=paths)]
+        if metrics
+        else []
     )
     app = Starlette(
         routes=routes,

@@ -139,7 +139,7 @@ class _Told(Collector):
         yield family
 
 
-class Measured:
+class RequestMetrics:
     """Counts and times the requests of one *listener* by their routes.
 
     A path that leads nowhere has no route: what callers make up is no label.

@@ -62,7 +62,7 @@ class _Caller:
 class _Watch:
     """Tells the port of one connection."""
 
-    def __init__(self, port: "Port", caller: _Caller) -> None:
+    def __init__(self, port: "ListeningPort", caller: _Caller) -> None:
         self.limits = port.limits
         self.refused = port.refused
         self.new_id = port.new_id
@@ -82,7 +82,7 @@ class _Watch:
         return self._port.hold(self._caller, count)
 
 
-class Port:
+class ListeningPort:
     """Owns the connections of the port *name*; `accept_forever` lets them in, `check` looks."""
 
     def __init__(

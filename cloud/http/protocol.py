@@ -47,7 +47,7 @@ class Stage(enum.Enum):
     """Nothing is read any more."""
 
 
-class Watch(Protocol):
+class ConnectionWatch(Protocol):
     """What a protocol tells of its connection while it lasts."""
 
     limits: ConnectionLimits
@@ -110,9 +110,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _bounded_flow: _Flow  # as `flow`, from the moment it is connected
 
-    def __init__(self, *arguments: Any, watch: Watch | None = None, **options: Any) -> None:
+    def __init__(
+        self, *arguments: Any, watch: ConnectionWatch | None = None, **options: Any
+    ) -> None:
         super().__init__(*arguments, **options)
-        self._watch: Watch = watch or _Unwatched()
+        self._watch: ConnectionWatch = watch or _Unwatched()
         self._limits = self._watch.limits
         self._framing = Framing(self._limits.head_bytes)
         self._inner_app = self.app

@@ -15,7 +15,7 @@ import httpx
 
 from cloud.core.callback import CallbackSpec, Delivery, content_of, signed_headers
 from cloud.errors import Unavailable
-from cloud.operations.callbacks import Attempt, next_group, note_attempts
+from cloud.operations.callbacks import DeliveryAttempt, next_group, note_attempts
 from cloud.store.interface import Store, Transaction
 
 logger = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ class CallbackSender:
         for delivery in given_up:
             logger.warning("callback %s/%s: gave up on delivery %s", namespace, name, delivery.id)
 
-    async def _try(self, spec: CallbackSpec, delivery: Delivery) -> Attempt:
+    async def _try(self, spec: CallbackSpec, delivery: Delivery) -> DeliveryAttempt:
         """One attempt; only the status of the response counts."""
         content = content_of(spec, delivery)
         try:
@@ -149,4 +149,4 @@ class CallbackSender:
             error = f"no answer within {TIMEOUT.total_seconds():.0f} s"
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as failure:
             error = f"{type(failure).__name__}: {failure}".rstrip(": ")
-        return Attempt(delivery, error)
+        return DeliveryAttempt(delivery, error)

@@ -18,7 +18,7 @@ from cloud.core.names import node_id
 from cloud.errors import Unavailable
 from cloud.link.measures import NOT_CONNECTED, NOT_SENT, SENT, Measures, contained
 from cloud.link.wire import pushed_delta
-from cloud.operations.reports import Push, deltas_for, note_told
+from cloud.operations.reports import DesiredUpdate, deltas_for, note_told
 from cloud.store.interface import NotifyingStore, Transaction
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,9 @@ class Pusher:
                 sent.add(push.node_id)
         return sent
 
-    async def _pushes_for(self, nodes: Sequence[tuple[str, str]], now: datetime) -> Sequence[Push]:
+    async def _pushes_for(
+        self, nodes: Sequence[tuple[str, str]], now: datetime
+    ) -> Sequence[DesiredUpdate]:
         """Compute the deltas of *nodes*, and record that they are being sent.
 
         If that fails, each node is done alone; the one at fault is updated by its next report.

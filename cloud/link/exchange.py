@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from broker.messages import REQUEST_ID, SOURCE, Encoding, Kind, Message
+from broker.messages import REQUEST_ID, SOURCE, Encoding, Message, NodeMessageKind
 from broker.topics import Channel
 from cloud.core.commands import read_answer
 from cloud.core.deploys import DEPLOYS_KEPT, Deploy
 from cloud.core.objects import Presign, cannot_sign
 from cloud.core.report import check_counts, read_interval, read_order, read_report, read_usage
-from cloud.core.usage import USUAL_STEP
+from cloud.core.usage import DEFAULT_USAGE_STEP
 from cloud.errors import CloudError, Invalid, Unavailable
 from cloud.link.measures import Measures
 from cloud.link.renewal import Renew, cannot_renew
@@ -35,11 +35,11 @@ LONG_BYTES = 64 * 1024
 """A message as long as this is read on a thread, so that others are served meanwhile."""
 
 _KINDS = {
-    Channel.REPORT: Kind.REPORT,
-    Channel.STATS: Kind.STATS,
-    Channel.DESIRE: Kind.DESIRE,
-    Channel.RENEW: Kind.RENEW,
-    Channel.COMMAND_RESPONSE: Kind.COMMAND,
+    Channel.REPORT: NodeMessageKind.REPORT,
+    Channel.STATS: NodeMessageKind.STATS,
+    Channel.DESIRE: NodeMessageKind.DESIRE,
+    Channel.RENEW: NodeMessageKind.RENEW,
+    Channel.COMMAND_RESPONSE: NodeMessageKind.COMMAND,
 }
 _CONCURRENT = frozenset({Channel.REPORT, Channel.STATS, Channel.COMMAND_RESPONSE})
 _WRITING = _CONCURRENT | {Channel.RENEW}
@@ -59,7 +59,7 @@ class Reply:
 Work = Callable[[Transaction], Message | Reply | None]
 """What a question asks for; returns the answer, if there is one. Raises before it writes."""
 
-Outcome = Message | CloudError | None
+RequestOutcome = Message | CloudError | None
 
 
 class Failed(CloudError):
@@ -70,13 +70,13 @@ class Failed(CloudError):
 
 
 @dataclass(slots=True, eq=False)
-class Question:
+class NodeRequest:
     """What a node asks, read and checked; once it is carried out, `outcome` is its answer."""
 
     node_id: str
     channel: Channel
     work: Work
-    outcome: Outcome = None
+    outcome: RequestOutcome = None
     # How the deploy ended that the question, a report, is the end of.
     ended: Deploy | None = None
     is_done: bool = False
@@ -97,7 +97,7 @@ class Question:
         if isinstance(self.outcome, Message):
             self.outcome = None
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: RequestOutcome) -> None:
         """Keep what came of it."""
         self.outcome, self.is_done = outcome, True
 
@@ -113,7 +113,7 @@ class Exchange:
         renew: Renew = cannot_renew,
         presign: Presign = cannot_sign,
         deploys_kept: int = DEPLOYS_KEPT,
-        usage_step: timedelta = USUAL_STEP,
+        usage_step: timedelta = DEFAULT_USAGE_STEP,
         answer_bytes: int = ANSWER_LIMIT,
         on_answered: Callable[[str], None] = lambda _: None,
         measures: Measures | None = None,
@@ -132,7 +132,7 @@ class Exchange:
 
     def read(
         self, node_id: str, channel: Channel, message: Message, encoding: Encoding, now: datetime
-    ) -> Question:
+    ) -> NodeRequest:
         """Check *message*, which came at *now*, and say what it asks for; Invalid names a field."""
         expected = _KINDS.get(channel)
         if expected is None or message.kind != expected.value:
@@ -144,9 +144,9 @@ class Exchange:
             Channel.RENEW: self._renewal,
             Channel.COMMAND_RESPONSE: self._answer,
         }[channel]
-        return Question(node_id, channel, read(node_id, message, encoding, now))
+        return NodeRequest(node_id, channel, read(node_id, message, encoding, now))
 
-    async def ask(self, question: Question) -> Message | None:
+    async def ask(self, question: NodeRequest) -> Message | None:
         """Carry out *question*, together with others that wait to be stored; its answer.
 
         Raises what it was refused with; Unavailable if the store cannot answer now.
@@ -159,7 +159,7 @@ class Exchange:
             raise question.outcome
         return question.outcome
 
-    async def carry_out(self, questions: Sequence[Question]) -> None:
+    async def carry_out(self, questions: Sequence[NodeRequest]) -> None:
         """Settle *questions* that are not yet; nothing is answered before all it says is stored.
 
         Where their answers are so large that they should be sent first, some are left for the next
@@ -175,12 +175,14 @@ class Exchange:
             group = [one for one in todo if one.channel in channels]
             try:
                 await commit_group(
-                    run, group, self._outcomes_of, settle=Question.settle, fail=_settle_failed
+                    run, group, self._outcomes_of, settle=NodeRequest.settle, fail=_settle_failed
                 )
             finally:
                 self._count([one for one in group if one.is_done])
 
-    def _outcomes_of(self, tx: Transaction, questions: Sequence[Question]) -> Sequence[Outcome]:
+    def _outcomes_of(
+        self, tx: Transaction, questions: Sequence[NodeRequest]
+    ) -> Sequence[RequestOutcome]:
         """Outcomes of the first of *questions*, of as many as the bytes of their answers allow."""
         of_reporters = {
             (namespace, name)
@@ -189,7 +191,7 @@ class Exchange:
             for namespace, _, name in [question.node_id.partition(".")]
         }
         tx.prefetch_reporters(of_reporters)
-        outcomes: list[Outcome] = []
+        outcomes: list[RequestOutcome] = []
         size = 0
         for place, question in enumerate(questions):
             try:
@@ -204,14 +206,14 @@ class Exchange:
                 break
         return outcomes
 
-    def _count(self, settled: Sequence[Question]) -> None:
+    def _count(self, settled: Sequence[NodeRequest]) -> None:
         for question in settled:
             try:
                 self._count_one(question)
             except Exception:  # noqa: BLE001  # logged as this message's failure
                 self.measures.log_failure("exchange", question.node_id)
 
-    def _count_one(self, question: Question) -> None:
+    def _count_one(self, question: NodeRequest) -> None:
         if question.ended is not None:
             self.measures.ended(question.ended)
         if question.channel is Channel.COMMAND_RESPONSE:
@@ -220,7 +222,7 @@ class Exchange:
             outcome = question.outcome
             self.measures.renewed(outcome if isinstance(outcome, CloudError) else None)
 
-    async def _carry_out_waiting(self, group: Sequence[Question]) -> None:
+    async def _carry_out_waiting(self, group: Sequence[NodeRequest]) -> None:
         try:
             await self.carry_out(group)
         except Unavailable as error:
@@ -282,7 +284,7 @@ def _check_request_id(meta: Meta) -> None:
         raise Invalid(f"meta.{REQUEST_ID}", reason)
 
 
-def _settle_failed(question: Question, error: Exception) -> None:
+def _settle_failed(question: NodeRequest, error: Exception) -> None:
     """Settle *question*, whose work failed with *error*; a failure of the server is logged."""
     if not isinstance(error, CloudError):
         logger.error("a message of %s failed", question.node_id, exc_info=error)
@@ -290,10 +292,10 @@ def _settle_failed(question: Question, error: Exception) -> None:
     question.settle(error)
 
 
-def _outcome_of(question: Question, tx: Transaction) -> tuple[Outcome, int]:
+def _outcome_of(question: NodeRequest, tx: Transaction) -> tuple[RequestOutcome, int]:
     """Do the work; what is refused becomes the outcome, as the work refuses before it writes."""
     try:
-        answer: Reply | Outcome = question.work(tx)
+        answer: Reply | RequestOutcome = question.work(tx)
     except Unavailable:
         raise
     except CloudError as error:

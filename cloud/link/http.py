@@ -27,14 +27,14 @@ from cloud.http.app import http_app
 from cloud.http.limits import AddressGate, Limiter
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import address_key_of, address_of, check_query, read_json, request_id
+from cloud.link.activation_throttle import ActivationThrottle
 from cloud.link.agent_updates import AgentUpdates
 from cloud.link.certificate import certificate_map, requested_key
 from cloud.link.est import SigningRequest, est_routes
-from cloud.link.guard import Guard
 from cloud.link.installer import ServerAddress, agent_program, installer_script
 from cloud.link.measures import Measures
 from cloud.link.renewal import Renewals
-from cloud.operations.activation import Activation, Claim, Device, activate
+from cloud.operations.activation import ActivatingDevice, Activation, Claim, activate
 from cloud.operations.audit import carry_out
 from cloud.operations.installation import install_target, offered
 from cloud.store.group_commit import GroupWriter
@@ -61,7 +61,7 @@ def activation_app(
     disconnect: Callable[[str], None],
     wake_callbacks: Callable[[], None],
     limiter: Limiter,
-    guard: Guard,
+    guard: ActivationThrottle,
     refusals: RefusalLog,
     renewals: Renewals,
     measures: Measures,
@@ -133,7 +133,7 @@ def activation_app(
         check_text("fingerprintValue", claim.fingerprint_value)
         now, serial, delivery_id = attempt.time, new_serial(), new_id()
         digest = key_digest(public_key)
-        device = Device(public_key, digest, attempt.address, is_given_key=is_given_key)
+        device = ActivatingDevice(public_key, digest, attempt.address, is_given_key=is_given_key)
 
         def work(tx: Transaction) -> Activation:
             return activate(

@@ -19,7 +19,7 @@ from broker.hub import Hub, Inbound
 from broker.messages import Encoding, Message, decode_message, encode_message, encoding_of
 from broker.topics import Channel
 from cloud.errors import CloudError, Invalid, Unavailable
-from cloud.link.exchange import GROUP, LONG_BYTES, Exchange, Failed, Question
+from cloud.link.exchange import GROUP, LONG_BYTES, Exchange, Failed, NodeRequest
 from cloud.link.measures import FAILED, MALFORMED, OK, REFUSED, Measures, contained
 from cloud.link.wire import error_for
 from cloud.store.interface import Transaction
@@ -47,7 +47,7 @@ class _Received:
     inbound: Inbound
     encoding: Encoding = Encoding.JSON
     meta: dict[str, Any] = field(default_factory=dict)
-    question: Question | None = None
+    question: NodeRequest | None = None
     error: CloudError | None = None
     was_read: bool = True
 
@@ -74,7 +74,7 @@ class _Received:
         return outcome
 
 
-class Inbox:
+class NodeInbox:
     """Owns the way from the hub to the exchange and back."""
 
     def __init__(
@@ -175,7 +175,7 @@ class Inbox:
             received.error = Failed()
         return received
 
-    async def _carry_out(self, questions: Sequence[Question]) -> None:
+    async def _carry_out(self, questions: Sequence[NodeRequest]) -> None:
         """Carry out *questions*, again and again while there is no store."""
         while True:
             try:

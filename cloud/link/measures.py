@@ -15,8 +15,7 @@ from prometheus_client import Counter, Histogram
 
 from broker.limits import Refusal
 from broker.topics import Channel
-from cloud.core.deploys import Deploy
-from cloud.core.deploys import Outcome as DeployOutcome
+from cloud.core.deploys import Deploy, DeployOutcome
 from cloud.errors import CloudError, Unavailable
 from cloud.http.metrics import Metrics
 

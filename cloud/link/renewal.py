@@ -31,7 +31,7 @@ from cloud.http.requests import address_key_of, address_of, read_json, request_i
 from cloud.link.certificate import certificate_map, requested_key
 from cloud.link.measures import Measures
 from cloud.link.wire import Meta, renewal_answer
-from cloud.operations.activation import Activation, Device
+from cloud.operations.activation import ActivatingDevice, Activation
 from cloud.operations.audit import carry_out, refuse
 from cloud.operations.renewal import come_back, renew, renew_shown, returning_node
 from cloud.store.interface import Store, Transaction
@@ -198,8 +198,8 @@ def _attempt(node_id: str, now: datetime, request: Request | None = None) -> Att
     )
 
 
-def _device(key: PublicKey, address: str) -> Device:
-    return Device(key, key_digest(key), address)
+def _device(key: PublicKey, address: str) -> ActivatingDevice:
+    return ActivatingDevice(key, key_digest(key), address)
 
 
 def _serial_of(pem: str) -> int:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from broker.errors import MalformedMessage
-from broker.messages import SOURCE, Encoding, Kind, Message, decode_content, encode_json
+from broker.messages import SOURCE, Encoding, Message, NodeMessageKind, decode_content, encode_json
 from broker.node_budgets import NodeBudgets
 from broker.topics import Channel
 from cloud.core.audit import DEVICE, Action, Actor, ActorKind, Attempt
@@ -27,7 +27,7 @@ from cloud.http.peer import PeerCertificate, peer_certificate
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import address_of, read_body, request_id
 from cloud.link.byte_budget import ByteBudget, CountedResponse
-from cloud.link.exchange import LONG_BYTES, Exchange, Question
+from cloud.link.exchange import LONG_BYTES, Exchange, NodeRequest
 from cloud.operations.admission import bind_key, check_certificate, needs_key
 from cloud.store.interface import Transaction
 
@@ -43,9 +43,9 @@ ANSWERS_LIMIT = 128 * 1024 * 1024
 ANSWERS_AT_ONCE = 4
 """Answers to desires that are made at the same time: each may be as long as an answer can be."""
 
-PATHS: Mapping[str, tuple[Channel, Kind]] = {
-    "/v1/sync/report": (Channel.REPORT, Kind.REPORT),
-    "/v1/sync/desire": (Channel.DESIRE, Kind.DESIRE),
+PATHS: Mapping[str, tuple[Channel, NodeMessageKind]] = {
+    "/v1/sync/report": (Channel.REPORT, NodeMessageKind.REPORT),
+    "/v1/sync/desire": (Channel.DESIRE, NodeMessageKind.DESIRE),
 }
 
 _META = (SOURCE,)
@@ -77,12 +77,12 @@ def sync_app(
             limits.count("node_budget")
             raise TooManyRequests(wait)
 
-    async def answered(question: Question) -> Response:
+    async def answered(question: NodeRequest) -> Response:
         async with making if question.channel is Channel.DESIRE else contextlib.nullcontext():
             message = await exchange.ask(question)
             return CountedResponse(encode_json(message.content if message else None), answers)
 
-    async def answer(request: Request, channel: Channel, kind: Kind) -> Response:
+    async def answer(request: Request, channel: Channel, kind: NodeMessageKind) -> Response:
         peer = peer_certificate(request)
         now = exchange.clock()
         try:
@@ -92,7 +92,7 @@ def sync_app(
                 body = await read_body(request, BODY_LIMIT)
                 budgets.charge(shown.node_id, len(body))
 
-                def read() -> Question:
+                def read() -> NodeRequest:
                     message = _message(request, body, kind)
                     return exchange.read(shown.node_id, channel, message, Encoding.JSON, now)
 
@@ -134,7 +134,7 @@ def _attempt(request: Request, peer: PeerCertificate | None, now: datetime) -> A
     )
 
 
-def _message(request: Request, body: bytes, kind: Kind) -> Message:
+def _message(request: Request, body: bytes, kind: NodeMessageKind) -> Message:
     """What an envelope would hold: agents send its parts as headers and body."""
     try:
         content = decode_content(body)
@@ -144,7 +144,7 @@ def _message(request: Request, body: bytes, kind: Kind) -> Message:
     return Message(request.headers.get("kind", kind.value), content, meta)
 
 
-def _only_if_admitted(question: Question, peer: PeerCertificate, now: datetime) -> None:
+def _only_if_admitted(question: NodeRequest, peer: PeerCertificate, now: datetime) -> None:
     """Let *question* be carried out only while the certificate of *peer* opens the door."""
     binds = question.channel is Channel.REPORT  # other work only reads
 

@@ -11,9 +11,9 @@ from broker.messages import (
     SEQUENCE,
     SYNC,
     WARNING,
-    Kind,
     Message,
     MetaValue,
+    NodeMessageKind,
 )
 from cloud.core.commands import Command
 from cloud.core.delta import Delta
@@ -33,22 +33,22 @@ def pushed_delta(delta: Delta, now: datetime) -> Message:
 def report_answer(delta: Delta, warning: str, now: datetime, *, meta: Meta) -> Message:
     """The answer to the report with *meta*; *warning* names what the server does not know."""
     extra = {WARNING: warning} if warning else {}
-    return Message(Kind.REPORT.value, dict(delta), {**_meta(meta, now), **extra})
+    return Message(NodeMessageKind.REPORT.value, dict(delta), {**_meta(meta, now), **extra})
 
 
 def desire_answer(values: Mapping[str, Any], now: datetime, *, meta: Meta) -> Message:
     """The answer to the desire request with *meta*."""
-    return Message(Kind.DESIRE.value, dict(values), _meta(meta, now))
+    return Message(NodeMessageKind.DESIRE.value, dict(values), _meta(meta, now))
 
 
 def renewal_answer(content: Mapping[str, Any], now: datetime, *, meta: Meta) -> Message:
     """The answer to the renew message with *meta*."""
-    return Message(Kind.RENEW.value, dict(content), _meta(meta, now))
+    return Message(NodeMessageKind.RENEW.value, dict(content), _meta(meta, now))
 
 
 def command_message(command: Command, now: datetime) -> Message:
     """What a node is asked for."""
-    return Message(Kind.COMMAND.value, command.content(now), _meta({}, now))
+    return Message(NodeMessageKind.COMMAND.value, command.content(now), _meta({}, now))
 
 
 def error_message(code: str, text: str, now: datetime, *, meta: Meta) -> Message:
@@ -57,7 +57,7 @@ def error_message(code: str, text: str, now: datetime, *, meta: Meta) -> Message
     The node's `name` goes back where it was sent: stock agents look for it in the text.
     """
     name = {NAME: meta[NAME]} if NAME in meta else {}
-    return Message(Kind.ERROR.value, text, {"code": code, **name, **_meta(meta, now)})
+    return Message(NodeMessageKind.ERROR.value, text, {"code": code, **name, **_meta(meta, now)})
 
 
 def error_for(error: CloudError, now: datetime, *, meta: Meta) -> Message:

@@ -15,7 +15,7 @@ from cloud.core.fingerprint import is_same, normalised
 from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.names import check_fingerprint, check_node_name, node_id
 from cloud.core.node import Node, NodeSpec, checked_node_spec
-from cloud.errors import Invalid, NotLetIn, OtherKey, QuotaExceeded
+from cloud.errors import ActivationDenied, Invalid, OtherKey, QuotaExceeded
 from cloud.operations.events import note_activation
 from cloud.operations.installation import offered
 from cloud.operations.nodes import existing_node
@@ -43,7 +43,7 @@ class Claim(msgspec.Struct, frozen=True, rename="camel"):
         return f"Claim(batch_name={self.batch_name!r})"
 
 
-class IssuedCertificate(Protocol):
+class IssuedRecord(Protocol):
     """What an authority hands out, as far as it is remembered here."""
 
     @property
@@ -67,18 +67,18 @@ class IssuedCertificate(Protocol):
         ...
 
 
-class Authority(Protocol):
+class CertificateIssuer(Protocol):
     """Makes certificates for nodes."""
 
     def issue_node(
         self, public_key: Any, node_id: str, *, now: datetime, serial: int
-    ) -> IssuedCertificate:
+    ) -> IssuedRecord:
         """Certify that *public_key* is that of *node_id*."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class ActivatingDevice:
     """Who asks, as far as its key and its connection tell."""
 
     public_key: Any
@@ -112,9 +112,9 @@ class Activation:
 
 def activate(
     tx: Transaction,
-    authority: Authority,
+    authority: CertificateIssuer,
     claim: Claim,
-    device: Device,
+    device: ActivatingDevice,
     *,
     now: datetime,
     serial: int,
@@ -126,7 +126,7 @@ def activate(
     device that is given its key gets another one while nothing was heard of its node: the answer
     was lost, and the certificates of before are taken back.
 
-    NotLetIn for a wrong token, an unknown batch or a fingerprint that is not on its list alike,
+    ActivationDenied alike for a wrong token, an unknown batch or a fingerprint not on its list,
     OtherKey for an active device with a key it did not have, QuotaExceeded when the batch is full,
     Invalid when the name it would get belongs to another device. An install token says which node
     or batch, stands for the batch's token, and is used up unless activation fails; a node's is an
@@ -178,7 +178,7 @@ def activate(
 
 
 def check_token(tx: Transaction, claim: Claim, *, now: datetime) -> None:
-    """NotLetIn unless *claim* shows the token of its batch, or an install token.
+    """ActivationDenied unless *claim* shows the token of its batch, or an install token.
 
     For a claim whose device cannot be told: fingerprint and key are not looked at.
     """
@@ -187,7 +187,7 @@ def check_token(tx: Transaction, claim: Claim, *, now: datetime) -> None:
         return
     batch = tx.batch(claim.namespace, claim.batch_name)
     if not _shows_key(claim, batch) or batch is None:
-        raise NotLetIn(f"there is no batch {claim.batch_name[:80]!r} with that token")
+        raise ActivationDenied(f"there is no batch {claim.batch_name[:80]!r} with that token")
 
 
 def guess_of(claim: Claim) -> str:
@@ -203,7 +203,7 @@ def guess_of(claim: Claim) -> str:
     ).decode()
 
 
-def is_known_device(tx: Transaction, claim: Claim, device: Device) -> bool:
+def is_known_device(tx: Transaction, claim: Claim, device: ActivatingDevice) -> bool:
     """Say whether the device is active and has the key of its node, whatever else it says."""
     record = tx.record_by_fingerprint(claim.namespace, claim.batch_name, claim.fingerprint_value)
     if record is None or not record.active:
@@ -213,10 +213,10 @@ def is_known_device(tx: Transaction, claim: Claim, device: Device) -> bool:
 
 def certify(
     tx: Transaction,
-    authority: Authority,
+    authority: CertificateIssuer,
     namespace: str,
     name: str,
-    device: Device,
+    device: ActivatingDevice,
     now: datetime,
     serial: int,
 ) -> Activation:
@@ -232,7 +232,7 @@ def certify(
 def _let_in(
     tx: Transaction, claim: Claim, token: InstallToken | None
 ) -> tuple[Batch, Record | None]:
-    """The batch the device may activate in, and its record there; NotLetIn after the same work.
+    """The batch of the device, and its record there; ActivationDenied after the same work.
 
     The batch is the install token's, or the one whose token the device shows.
     """
@@ -249,11 +249,11 @@ def _let_in(
     is_proven = _shows_key(claim, batch) or token is not None
     is_known = is_same(fingerprint, record.fingerprint if record else "")
     if batch is None:
-        raise NotLetIn(f"there is no batch {name[:80]!r} in {namespace}")
+        raise ActivationDenied(f"there is no batch {name[:80]!r} in {namespace}")
     if not is_proven:
-        raise NotLetIn(f"security type or token is not that of the batch {name}")
+        raise ActivationDenied(f"security type or token is not that of the batch {name}")
     if not is_known and batch.spec.enable_whitelist:
-        raise NotLetIn(f"the batch {name} has no fingerprint {fingerprint!r} on its list")
+        raise ActivationDenied(f"the batch {name} has no fingerprint {fingerprint!r} on its list")
     return batch, record
 
 
@@ -292,7 +292,7 @@ def _check_not_taken(tx: Transaction, record: Record) -> None:
             raise Invalid("fingerprintValue", "its node name belongs to another device")
 
 
-def _replaces(tx: Transaction, record: Record, device: Device, now: datetime) -> bool:
+def _replaces(tx: Transaction, record: Record, device: ActivatingDevice, now: datetime) -> bool:
     """Refuse (OtherKey) whoever comes with a key the node does not have; a reset frees it.
 
     Say whether it is one that the server makes anew, because nobody has used the one before.
@@ -329,7 +329,7 @@ def _tell_callback(
     batch: Batch,
     record: Record,
     claim: Claim,
-    device: Device,
+    device: ActivatingDevice,
     now: datetime,
     delivery_id: str,
 ) -> None:

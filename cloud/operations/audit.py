@@ -16,16 +16,16 @@ from cloud.core.audit import (
     Action,
     Attempt,
     AuditFilter,
+    ChainedEntry,
     Entry,
     Head,
-    Link,
     clean,
     kind_of,
 )
 from cloud.core.changes import difference
 from cloud.core.listing import Page, Place
 from cloud.core.revisions import REVISIONS_KEPT
-from cloud.errors import CloudError, Denied, NotLetIn
+from cloud.errors import ActivationDenied, CloudError, Denied
 from cloud.operations.events import note_change, note_records, note_revocation
 from cloud.operations.plans import guarded
 from cloud.operations.revisions import keep_revision
@@ -104,7 +104,7 @@ def refuse(tx: Transaction, attempt: Attempt, error: CloudError, *, left_out: in
     Where the caller is not told the cause, or there is no answer that could say it, the log does.
     """
     also: dict[str, int | str] = {"leftOut": left_out} if left_out else {}
-    if isinstance(error, NotLetIn):
+    if isinstance(error, ActivationDenied):
         also["cause"] = clean(error.cause)
     elif isinstance(error, Denied) and attempt.action == Action.NODE_CONNECT:
         also["cause"] = clean(error.reason)
@@ -159,7 +159,7 @@ def prune(tx: Transaction, *, keep: int, oldest: datetime, now: datetime) -> int
 class AuditPage:
     """Some of the log, newest first, and how far all of it goes."""
 
-    page: Page[Link]
+    page: Page[ChainedEntry]
     head: Head
 
 

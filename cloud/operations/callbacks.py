@@ -11,8 +11,8 @@ from cloud.core.callback import (
     KEPT,
     Callback,
     CallbackSpec,
+    CallbackStatus,
     Delivery,
-    Outcome,
     after_failure,
     check_callback_name,
     checked_callback_spec,
@@ -36,12 +36,12 @@ class SeenCallback:
     """A callback, how it did, and the newest of what it could not be told."""
 
     callback: Callback
-    outcome: Outcome
+    outcome: CallbackStatus
     dead_letters: Sequence[Delivery] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class DeliveryAttempt:
     """One delivery that was tried; *error* is empty if it was taken."""
 
     delivery: Delivery
@@ -141,7 +141,11 @@ def next_group(
 
 
 def note_attempts(
-    tx: Transaction, attempts: Sequence[Attempt], *, now: datetime, jitter: Callable[[], float]
+    tx: Transaction,
+    attempts: Sequence[DeliveryAttempt],
+    *,
+    now: datetime,
+    jitter: Callable[[], float],
 ) -> Sequence[Delivery]:
     """Forget what was taken, put off what was not; what was given up with that.
 

@@ -7,9 +7,9 @@ from cloud.core.audit import Actor
 from cloud.core.commands import (
     COMMANDS_KEPT,
     OPEN_LIMIT,
-    Answer,
     Command,
     CommandDraft,
+    NodeResponse,
     checked_draft,
 )
 from cloud.core.listing import ListOptions, Page
@@ -79,7 +79,7 @@ def list_commands(
 
 
 def receive_answer(
-    tx: Transaction, node_id: str, command_id: str, answer: Answer, *, now: datetime
+    tx: Transaction, node_id: str, command_id: str, answer: NodeResponse, *, now: datetime
 ) -> None:
     """Keep what the node answers; what comes late or twice, or was never asked, changes nothing.
 

@@ -7,14 +7,14 @@ new about it, writes nothing here. Of each node as many are *kept* as the caller
 from collections.abc import Sequence
 from datetime import datetime
 
-from cloud.core.deploys import Deploy, Outcome, runs, wanted_at
+from cloud.core.deploys import Deploy, DeployOutcome, runs, wanted_at
 from cloud.core.desired import Desired
 from cloud.core.report import Report, Reported
 from cloud.operations.events import note_ended
 from cloud.operations.nodes import existing_node
 from cloud.store.interface import Transaction
 
-_REPORTED = frozenset({Outcome.CONVERGED, Outcome.FAILED})
+_REPORTED = frozenset({DeployOutcome.CONVERGED, DeployOutcome.FAILED})
 
 
 def note_report(
@@ -98,7 +98,7 @@ def _begin(
         told=now,
         apps=desired.apps,
         sysapps=desired.sysapps,
-        after_failure=bool(before) and before[0].outcome is Outcome.FAILED,
+        after_failure=bool(before) and before[0].outcome is DeployOutcome.FAILED,
     )
     tx.put_deploy(namespace, name, deploy, is_open=True)
     tx.delete_old_deploys(namespace, name, deploy.number - kept)

@@ -11,12 +11,12 @@ from cloud.core.audit import DEVICE, Action, Attempt, kind_of
 from cloud.core.batch import Record
 from cloud.core.callback import WAITING_LIMIT, Callback, Delivery
 from cloud.core.changes import Noun
-from cloud.core.deploys import Deploy, Outcome
+from cloud.core.deploys import Deploy, DeployOutcome
 from cloud.core.desired import AppVersion
 from cloud.core.event import Event, EventFilter, EventRange, NumberedEvent
 from cloud.core.folding import NODE_EVENTS_PER_MINUTE, after_showing, fold, key_of
 from cloud.core.listing import Page, PageOptions, Place
-from cloud.core.readiness import QUIET, Pace
+from cloud.core.readiness import QUIET, ReportCadence
 from cloud.core.report import AppStats, drifts_of
 from cloud.core.times import precise_time_text
 from cloud.errors import Expired
@@ -117,7 +117,7 @@ def note_ended(
         "seconds": max((now - deploy.told).total_seconds(), 0.0),
     }
     event_type, message = types.CONVERGED, f"{name} runs all that it was told to"
-    if deploy.outcome is Outcome.FAILED:
+    if deploy.outcome is DeployOutcome.FAILED:
         event_type, message = types.FAILED, f"{name} failed: {deploy.cause}"
         data["cause"] = deploy.cause
     tx.record_event(Event(event_type, namespace, "node", name, now, message, data))
@@ -137,7 +137,9 @@ def _named(apps: Sequence[AppVersion]) -> list[dict[str, str]]:
     return [{"name": app.name, "version": app.version} for app in apps[:APPS_NAMED]]
 
 
-def note_heard(tx: Transaction, namespace: str, name: str, pace: Pace, *, now: datetime) -> None:
+def note_heard(
+    tx: Transaction, namespace: str, name: str, pace: ReportCadence, *, now: datetime
+) -> None:
     """Note that the node is ready, unless it was said before and not taken back since."""
     if tx.record_ready(namespace, name, now + QUIET * pace.interval):
         tx.record_event(Event(types.READY, namespace, "node", name, now, f"{name} reports"))
@@ -171,7 +173,7 @@ def note_ends(tx: Transaction, *, now: datetime) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Numbered:
+class NumberedGroup:
     """Events that have got their numbers, and whether callbacks are to be told of some.
 
     *taken* is how many were looked at, *folded* how many of the numbered ones are in others.
@@ -190,7 +192,7 @@ def has_new_events(tx: Transaction, *, now: datetime) -> bool:
 
 def number_events(
     tx: Transaction, *, limit: int, now: datetime, per_minute: int = NODE_EVENTS_PER_MINUTE
-) -> Numbered:
+) -> NumberedGroup:
     """Give up to *limit* events their numbers, and put them in the queues of who wants them.
 
     For one transaction at a time. Of one node and type *per_minute* are shown in a minute, others
@@ -222,7 +224,7 @@ def number_events(
         for callback in tx.list_callbacks(namespace, _ALL_CALLBACKS).items:
             if callback.spec.events:
                 queued |= _queue(tx, callback, own, now)
-    return Numbered(events, queued, taken, sum(each.event.count - 1 for each in events))
+    return NumberedGroup(events, queued, taken, sum(each.event.count - 1 for each in events))
 
 
 def _queue(

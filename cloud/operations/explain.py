@@ -5,7 +5,14 @@ from datetime import datetime
 
 import msgspec
 
-from cloud.core.explain import AppOutcome, Explanation, Facts, explained, mismatch, unselected
+from cloud.core.explain import (
+    AppOutcome,
+    ExplainFacts,
+    Explanation,
+    explained,
+    mismatch,
+    unselected,
+)
 from cloud.core.readiness import standing
 from cloud.core.report import Report, StoredReport, read_report
 from cloud.errors import NotFound
@@ -35,7 +42,9 @@ def explain_node(
     return ExplainedNode(seen, _only(tx, facts, explanation, app) if app else explanation)
 
 
-def _facts(tx: Transaction, namespace: str, name: str, now: datetime) -> tuple[Facts, SeenNode]:
+def _facts(
+    tx: Transaction, namespace: str, name: str, now: datetime
+) -> tuple[ExplainFacts, SeenNode]:
     seen, stored = read_node(tx, namespace, name), tx.report(namespace, name)
     report = stored.report if stored else None
     desired = desired_of(tx, namespace, name, seen.node.labels, report)
@@ -43,7 +52,7 @@ def _facts(tx: Transaction, namespace: str, name: str, now: datetime) -> tuple[F
     changed = {app.name: catalog.apps[app.name].updated for app in desired.apps}
     if catalog.system is not None:
         changed |= {app.name: catalog.system.updated for app in desired.sysapps}
-    facts = Facts(
+    facts = ExplainFacts(
         seen.node,
         now,
         standing(seen.heard, now, is_revoked=seen.is_revoked),
@@ -66,7 +75,7 @@ def _whole(stored: StoredReport) -> Report:
     return replace(report, reported=stored.report.reported)
 
 
-def _only(tx: Transaction, facts: Facts, explanation: Explanation, name: str) -> Explanation:
+def _only(tx: Transaction, facts: ExplainFacts, explanation: Explanation, name: str) -> Explanation:
     app = tx.catalog(facts.node.namespace).apps.get(name)
     found = [one for one in explanation.apps if one.name == name]
     if not found and app is not None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from cloud.core.names import split_node_id
 from cloud.core.renewal import check_key, check_possession
 from cloud.errors import Denied
-from cloud.operations.activation import Activation, Authority, Device, certify
+from cloud.operations.activation import ActivatingDevice, Activation, CertificateIssuer, certify
 from cloud.operations.admission import may_connect
 from cloud.operations.nodes import existing_node
 from cloud.store.interface import Transaction
@@ -13,9 +13,9 @@ from cloud.store.interface import Transaction
 
 def renew(
     tx: Transaction,
-    authority: Authority,
+    authority: CertificateIssuer,
     node_id: str,
-    device: Device,
+    device: ActivatingDevice,
     *,
     now: datetime,
     serial: int,
@@ -36,10 +36,10 @@ def renew(
 
 def renew_shown(
     tx: Transaction,
-    authority: Authority,
+    authority: CertificateIssuer,
     node_id: str,
     shown: tuple[int, str],
-    device: Device,
+    device: ActivatingDevice,
     *,
     now: datetime,
     serial: int,
@@ -70,9 +70,9 @@ def returning_node(
 
 def come_back(
     tx: Transaction,
-    authority: Authority,
+    authority: CertificateIssuer,
     ended_serial: int,
-    device: Device,
+    device: ActivatingDevice,
     *,
     grace: timedelta,
     now: datetime,

@@ -10,10 +10,10 @@ from cloud.core.deploys import DEPLOYS_KEPT, Deploy
 from cloud.core.desired import Catalog, Desired
 from cloud.core.names import split_node_id
 from cloud.core.properties import Properties
-from cloud.core.readiness import USUAL_PACE, next_pace, standing
+from cloud.core.readiness import DEFAULT_CADENCE, next_pace, standing
 from cloud.core.report import Report, Reported, Reporter
 from cloud.core.sources import CORE, INIT, lacks_core, with_core_of, with_system_apps_of
-from cloud.core.usage import USUAL_STEP
+from cloud.core.usage import DEFAULT_USAGE_STEP
 from cloud.errors import NotFound
 from cloud.operations.deploys import note_push, note_report
 from cloud.operations.events import note_drift, note_heard
@@ -25,7 +25,7 @@ from cloud.store.interface import Transaction
 
 
 @dataclass(frozen=True, slots=True)
-class ReportAnswer:
+class ReportReply:
     """What a report is answered: the delta, and what in the report the server does not know.
 
     *ended* is the deploy that has converged or failed with it.
@@ -37,7 +37,7 @@ class ReportAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Push:
+class DesiredUpdate:
     """A delta for a node that did not ask, in the encoding it last used."""
 
     node_id: str
@@ -57,8 +57,8 @@ def receive_report(
     source: str = "",
     interval: timedelta | None = None,
     deploys_kept: int = DEPLOYS_KEPT,
-    usage_step: timedelta = USUAL_STEP,
-) -> ReportAnswer:
+    usage_step: timedelta = DEFAULT_USAGE_STEP,
+) -> ReportReply:
     """Keep *report*, unless it is older than the one kept, and say what the node should change.
 
     *source* is the process of a stock agent that reports (`core.sources`), empty for native nodes,
@@ -102,7 +102,7 @@ def receive_report(
         ended = note_report(
             tx, namespace, name, report, desired, is_told=is_told, now=now, kept=deploys_kept
         )
-    return ReportAnswer(delta, _unknown_app(report.reported, catalog), ended)
+    return ReportReply(delta, _unknown_app(report.reported, catalog), ended)
 
 
 def receive_usage(
@@ -111,7 +111,7 @@ def receive_usage(
     usage: bytes,
     *,
     now: datetime,
-    usage_step: timedelta = USUAL_STEP,
+    usage_step: timedelta = DEFAULT_USAGE_STEP,
 ) -> None:
     """Keep *usage* beside the node's last report; dropped before the first one.
 
@@ -125,7 +125,7 @@ def receive_usage(
         raise NotFound("node", name)
 
 
-def deltas_for(tx: Transaction, nodes: Sequence[tuple[str, str]]) -> list[Push]:
+def deltas_for(tx: Transaction, nodes: Sequence[tuple[str, str]]) -> list[DesiredUpdate]:
     """What each of *nodes* (namespace, name) should be told now, by its last report.
 
     A node that has nothing to change, is gone, never reported or is in local mode is left out.
@@ -139,13 +139,15 @@ def deltas_for(tx: Transaction, nodes: Sequence[tuple[str, str]]) -> list[Push]:
         properties = tx.properties(namespace, name)
         delta = delta_for(stored.report, desired, properties)
         if delta := delta or _unsaid(tx, namespace, name, desired, properties):
-            pushes.append(Push(node.id, stored.encoding, delta, stored.report.reported, desired))
+            pushes.append(
+                DesiredUpdate(node.id, stored.encoding, delta, stored.report.reported, desired)
+            )
     return pushes
 
 
 def note_told(
     tx: Transaction,
-    pushes: Sequence[Push],
+    pushes: Sequence[DesiredUpdate],
     *,
     now: datetime,
     deploys_kept: int = DEPLOYS_KEPT,
@@ -191,7 +193,7 @@ def _keep_system_apps(tx: Transaction, namespace: str, name: str, init: Report) 
     """
     if last := tx.report(namespace, name):
         report = with_system_apps_of(init, last.report)
-        pace = heard.pace if (heard := tx.heard(namespace, name)) else USUAL_PACE
+        pace = heard.pace if (heard := tx.heard(namespace, name)) else DEFAULT_CADENCE
         tx.put_report(namespace, name, report, last.encoding, last.received, pace)
 
 

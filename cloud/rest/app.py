@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from cloud.core.revisions import REVISIONS_KEPT
-from cloud.core.usage import USUAL_STEP
+from cloud.core.usage import DEFAULT_USAGE_STEP
 from cloud.http.addresses import Network
 from cloud.http.app import PROTECTION, http_app
 from cloud.http.metrics import Metrics
@@ -56,7 +56,7 @@ def rest_app(
     notifier: Notifier | None = None,
     trusted_proxies: Sequence[Network] = (),
     can_sign: bool = True,
-    usage_step: timedelta = USUAL_STEP,
+    usage_step: timedelta = DEFAULT_USAGE_STEP,
     revisions_kept: int = REVISIONS_KEPT,
 ) -> Starlette:
     """Build the server of the open API, of what describes it, and of `/health` and its like.

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from cloud.core.audit import AuditFilter, Link, kind_of
+from cloud.core.audit import AuditFilter, ChainedEntry, kind_of
 from cloud.core.decoding import convert
 from cloud.core.times import precise_time_text
 from cloud.core.tokens import EVERYWHERE
@@ -56,7 +56,7 @@ def _moment(call: Call, parameter: str) -> datetime | None:
     return moment
 
 
-def _view(link: Link) -> View:
+def _view(link: ChainedEntry) -> View:
     """An entry; what it holds of JSON is shown as such."""
     entry, attempt = link.entry, link.entry.attempt
     actor = attempt.actor

@@ -7,9 +7,9 @@ from msgspec import UNSET, UnsetType
 
 from cloud.core.commands import CommandKind, CommandStatus
 from cloud.core.core_configuration import LogLevel, Mode
-from cloud.core.deploys import Outcome
+from cloud.core.deploys import DeployOutcome
 from cloud.core.desired import AppVersion
-from cloud.core.readiness import State
+from cloud.core.readiness import NodeState
 from cloud.core.system_apps import SystemModule
 from cloud.rest.shapes import ActorAnswer, Answer
 
@@ -23,7 +23,7 @@ class StateAnswer(Answer):
     `interval` is seconds between its reports; `connected` is null where the server cannot know.
     """
 
-    name: State
+    name: NodeState
     reason: str
     since: str
     last_report: str | None
@@ -165,7 +165,7 @@ class DeployAnswer(Answer):
     number: int
     apps: list[AppVersion]
     sysapps: list[AppVersion]
-    outcome: Outcome
+    outcome: DeployOutcome
     cause: str
     wanted_time: str
     told_time: str

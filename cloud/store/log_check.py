@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cloud.core.audit import UNKNOWN as NOBODY
-from cloud.core.audit import Anchor, Attempt, Entry, Head, Link, Verdict, verify
+from cloud.core.audit import Anchor, Attempt, ChainedEntry, Entry, Head, Verdict, verify
 from cloud.errors import Unavailable
 from cloud.store.parts.audit import AUDIT_HEAD, AUDIT_LINKS_IN_ORDER, link_of
 from cloud.store.rows import Row, moment
@@ -51,9 +51,9 @@ def _ends(rows: Rows) -> tuple[Head, Anchor]:
     return Head(number, code), Anchor(Head(gone, gone_code), seal)
 
 
-def _link(row: Row) -> Link:
+def _link(row: Row) -> ChainedEntry:
     try:
         return link_of(row)
     except OverflowError:
         # A time that no clock has; no code is right for it.
-        return Link(row[0], _UNREADABLE, "")
+        return ChainedEntry(row[0], _UNREADABLE, "")

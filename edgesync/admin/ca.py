@@ -37,7 +37,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class CertificateSummary:
     """One certificate of the authority, as people and programs see it.
 
     *key* is `plain`, `encrypted` or `away`; *sha256* the fingerprint of the certificate.
@@ -230,7 +230,7 @@ def export(data_dir: Path, what: str, activation_url: str) -> None:
             click.echo(pem.decode(), nl=False)
 
 
-def certificates_of(directory: Path, now: datetime) -> Iterator[Shown]:
+def certificates_of(directory: Path, now: datetime) -> Iterator[CertificateSummary]:
     """Every certificate of the authority in *directory*, without opening a key."""
     names = ["root", "intermediate", "server"]
     for name in names:
@@ -250,14 +250,14 @@ def _list_from(url: str, root_pem: str) -> str:
     return answer.text
 
 
-def _shown(role: str, file: Path, now: datetime) -> Shown:
+def _shown(role: str, file: Path, now: datetime) -> CertificateSummary:
     certificate = read_certificate(file)
     ends = certificate.not_valid_after_utc
     key = file.with_suffix(".key")
     kept = "away"
     if key.exists():
         kept = "encrypted" if ENCRYPTED in key.read_bytes() else "plain"
-    return Shown(
+    return CertificateSummary(
         role,
         certificate.subject.rfc4514_string(),
         _serial(certificate),

@@ -23,8 +23,8 @@ from edgesync.admin.baetyl_shapes import CannotTake, Json, Taken
 from edgesync.admin.import_checks import Moves, Rehearsal
 from edgesync.cli.api.client import (
     Access,
-    Refused,
-    Server,
+    ApiServer,
+    RequestRefused,
     access,
     check_is_private,
     checked_url,
@@ -83,8 +83,8 @@ def baetyl(
         to_url, to_ca, to_token_file, to_context_name, namespace=to_namespace or None, prefix="to-"
     )
     with (
-        Server(Access(source, trust("--ca", ca, source), token)) as there,
-        Server(target) as here,
+        ApiServer(Access(source, trust("--ca", ca, source), token)) as there,
+        ApiServer(target) as here,
     ):
         run = _Import(_Baetyl(there), here, Rehearsal(here) if dry_run else None)
         run.everything()
@@ -97,7 +97,7 @@ def baetyl(
 class _Baetyl:
     """What a baetyl-cloud shows."""
 
-    server: Server
+    server: ApiServer
 
     def all(self, path: str) -> Sequence[Json]:
         """Every item of a list, each name once, whichever way the list is paged."""
@@ -121,7 +121,7 @@ class _Baetyl:
             number += 1
 
     def one(self, *parts: str) -> Json:
-        """One thing; Refused if it is not shown, CannotTake if it is not a thing."""
+        """One thing; RequestRefused if it is not shown, CannotTake if it is not a thing."""
         answer = self.server.call("GET", _path(*parts))
         if not isinstance(answer, Mapping):
             raise CannotTake("the answer is not an object")
@@ -131,7 +131,7 @@ class _Baetyl:
         """As `one`; None where it is not shown."""
         try:
             return self.one(*parts)
-        except Refused:
+        except RequestRefused:
             return None
 
 
@@ -173,7 +173,7 @@ class _Summary:
 class _Import:
     """One run."""
 
-    def __init__(self, there: _Baetyl, here: Server, rehearsal: Rehearsal | None) -> None:
+    def __init__(self, there: _Baetyl, here: ApiServer, rehearsal: Rehearsal | None) -> None:
         self._there = there
         self._here = here
         # None: each call is made in earnest.
@@ -217,7 +217,7 @@ class _Import:
         """Batches and their records, where the edition has them."""
         try:
             batches = [str(item["name"]) for item in self._there.all("/v1/register")]
-        except Refused as refusal:
+        except RequestRefused as refusal:
             if refusal.status != 404:
                 raise
             self.summary.notes.append("This edition of baetyl-cloud shows no batches and records.")
@@ -306,7 +306,7 @@ class _Import:
     def _found(self, path: str) -> Json | None:
         try:
             found: Json = self._here.call("GET", path)
-        except Refused as refusal:
+        except RequestRefused as refusal:
             if refusal.status == 404:
                 return None
             raise
@@ -333,9 +333,9 @@ class _Watch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        if not isinstance(error, CannotTake | Refused):
+        if not isinstance(error, CannotTake | RequestRefused):
             return False
-        why = error.message if isinstance(error, Refused) else str(error)
+        why = error.message if isinstance(error, RequestRefused) else str(error)
         self.summary.counts[self.kind][_LEFT] += 1
         self.summary.left.append((self.kind, self.name, why))
         return True

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certs.authority import Authority
 from certs.keys import key_pem
 from certs.signing_requests import read_signing_request
-from edgesync.bench.site import Server, start_server
+from edgesync.bench.site import BenchServer, start_server
 
 MAX_DEVICES = 20_000
 SPARE = 1000
@@ -37,7 +37,7 @@ _PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ActivationResult:
     """What came out; times in milliseconds, rates by the second."""
 
     devices: int
@@ -54,7 +54,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class BenchDevice:
     """A device that has no certificate yet, in PEM."""
 
     key: bytes
@@ -62,7 +62,7 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ActivationOutcome:
     """What came of one activation."""
 
     seconds: float
@@ -80,13 +80,13 @@ class Answer:
         return content
 
 
-def make_devices(count: int) -> list[Device]:
+def make_devices(count: int) -> list[BenchDevice]:
     """As many as are wanted; some share a key, which the server cannot know."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bench")])
     builder = x509.CertificateSigningRequestBuilder().subject_name(name)
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(min(count, 64))]
     made = [
-        Device(
+        BenchDevice(
             key_pem(key),
             builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode(),
         )
@@ -124,7 +124,7 @@ def make_batch(ready: dict[str, str], devices: int) -> dict[str, str]:
     }
 
 
-def bodies_for(claim: dict[str, str], devices: Sequence[Device]) -> list[bytes]:
+def bodies_for(claim: dict[str, str], devices: Sequence[BenchDevice]) -> list[bytes]:
     """What each of *devices* says in the batch of *claim*; the n-th is `sn-n`."""
     return [
         json.dumps({**claim, "fingerprintValue": f"sn-{number}", "csr": device.csr}).encode()
@@ -134,11 +134,11 @@ def bodies_for(claim: dict[str, str], devices: Sequence[Device]) -> list[bytes]:
 
 async def activate_all(
     url: str, trust: ssl.SSLContext, bodies: Sequence[bytes], parallel: int
-) -> list[Answer]:
+) -> list[ActivationOutcome]:
     """Activate all, so many at a time; the answers in the order of *bodies*."""
     host, port = url.removeprefix("https://").rsplit(":", 1)
     waiting = iter(enumerate(bodies))
-    answers = dict[int, Answer]()
+    answers = dict[int, ActivationOutcome]()
 
     async def device() -> None:
         for number, body in waiting:
@@ -153,7 +153,7 @@ async def activate_all(
             )
             raw = await reader.read()
             writer.close()
-            answers[number] = Answer(time.perf_counter() - began, raw)
+            answers[number] = ActivationOutcome(time.perf_counter() - began, raw)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(parallel):
@@ -161,7 +161,7 @@ async def activate_all(
     return [answers[number] for number in range(len(bodies))]
 
 
-def main(devices: int, parallel: int) -> Result:
+def main(devices: int, parallel: int) -> ActivationResult:
     """Measure one server."""
     with tempfile.TemporaryDirectory(prefix="edgesync-bench-") as name:
         running = start_server(Path(name) / "data")
@@ -173,8 +173,8 @@ def main(devices: int, parallel: int) -> Result:
 
 
 def measure(
-    running: Server, devices: Sequence[Device], parallel: int
-) -> tuple[Result, list[Answer]]:
+    running: BenchServer, devices: Sequence[BenchDevice], parallel: int
+) -> tuple[ActivationResult, list[ActivationOutcome]]:
     """Activate *devices* at a server that *running* is; what it took, and what each was told."""
     signed = signing_rate(devices[0].csr)
     bodies = bodies_for(make_batch(running.ready, len(devices) + SPARE), devices)
@@ -187,7 +187,7 @@ def measure(
     cpu, own = running.cpu_seconds - before, time.process_time() - own
     took = sorted(answer.seconds for answer in answers)
     refused = sum(answer.is_refused for answer in answers)
-    result = Result(
+    result = ActivationResult(
         devices=len(devices),
         parallel=parallel,
         activations_per_second=(len(devices) - refused) / seconds,

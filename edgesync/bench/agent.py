@@ -23,7 +23,7 @@ import httpx
 from edgesync.bench.figures import machine
 from edgesync.bench.site import (
     PATIENCE_SECONDS,
-    Server,
+    BenchServer,
     cpu_seconds,
     memory_bytes,
     start_server,
@@ -93,7 +93,7 @@ def _lines(found: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def _agent(server: Server, folder: Path, instances: int, image: str | None) -> Iterator[int]:
+def _agent(server: BenchServer, folder: Path, instances: int, image: str | None) -> Iterator[int]:
     """Number of an agent's process whose instances all run."""
     home = folder / "agent"
     token = (server.data / "admin.token").read_text().strip()

@@ -82,7 +82,7 @@ Call = Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ApiResult:
     """What one kind of call took, in milliseconds, and the store alone beside it."""
 
     name: str
@@ -142,7 +142,7 @@ async def timed(call: Call) -> float:
 
 async def beside(
     name: str, calls: int, call: Call, raw: Call, *, before: Call | None = None
-) -> Result:
+) -> ApiResult:
     """Make the *call* and the *raw* one again and again, by turns; *before* each is not timed."""
     took, raw_took = [], []
     for _ in range(calls):
@@ -150,7 +150,7 @@ async def beside(
             await before()
         took.append(await timed(call))
         raw_took.append(await timed(raw))
-    return Result(name, calls, _part(took, 50), _part(took, 99), _part(raw_took, 50))
+    return ApiResult(name, calls, _part(took, 50), _part(took, 99), _part(raw_took, 50))
 
 
 def _part(took: list[float], percent: int) -> float:
@@ -159,7 +159,7 @@ def _part(took: list[float], percent: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class ApiBench:
     """The API of a store that is filled with *nodes*, and the store."""
 
     client: httpx.AsyncClient
@@ -168,7 +168,7 @@ class Bench:
     rates: Rates
     calls: int
 
-    async def results(self) -> list[Result]:
+    async def results(self) -> list[ApiResult]:
         """Everything there is to measure."""
         body = {**_APP, "name": "bench", "selector": ""}
         (await self.client.post("/v1/apps", json=body)).raise_for_status()
@@ -197,7 +197,7 @@ class Bench:
         content: dict[str, Any] = answer.json()
         return content
 
-    async def _listed(self, selector: str) -> list[Result]:
+    async def _listed(self, selector: str) -> list[ApiResult]:
         query = {"limit": str(_PAGE), "selector": selector}
         names: list[str] = []
         following = ""
@@ -234,7 +234,7 @@ class Bench:
             await beside(f"{name}, first time", self.calls, new_list, rows),
         ]
 
-    async def _rolled_out(self) -> list[Result]:
+    async def _rolled_out(self) -> list[ApiResult]:
         names = [f"app{number}" for number in range(_APPS)]
         versions: dict[str, str] = {}
         for name in names:
@@ -269,7 +269,7 @@ class Bench:
             ),
         ]
 
-    async def _put_app(self) -> Result:
+    async def _put_app(self) -> ApiResult:
         """Each put has to tell every node; RuntimeError if it tells others."""
 
         async def put() -> None:
@@ -289,10 +289,12 @@ class Bench:
             if (count := await taken()) != self.nodes:
                 raise RuntimeError(f"{count} nodes were told, not {self.nodes}")
         raw = self.nodes / self.rates.put * 1000
-        return Result("put an app for all nodes", len(took), _part(took, 50), _part(took, 99), raw)
+        return ApiResult(
+            "put an app for all nodes", len(took), _part(took, 50), _part(took, 99), raw
+        )
 
 
-async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[Result]]:
+async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[ApiResult]]:
     """Fill a store in *directory* and make the calls, each kind *calls* times."""
     sealer = load_or_create_sealer(directory / "secrets.key")
     numbers = itertools.count()
@@ -332,7 +334,7 @@ async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[
             headers={"Authorization": f"Bearer {_TOKEN}"},
             timeout=None,  # noqa: S113
         ) as client:
-            return rates, await Bench(client, store, nodes, rates, calls).results()
+            return rates, await ApiBench(client, store, nodes, rates, calls).results()
 
 
 @click.command()
@@ -354,7 +356,7 @@ def command(nodes: int, calls: int, *, as_json: bool) -> None:
     click.echo(_as_json(nodes, rates, results) if as_json else _as_text(rates, results))
 
 
-def _as_json(nodes: int, rates: Rates, results: list[Result]) -> str:
+def _as_json(nodes: int, rates: Rates, results: list[ApiResult]) -> str:
     lines = [
         {
             "name": one.name,
@@ -372,7 +374,7 @@ def _as_json(nodes: int, rates: Rates, results: list[Result]) -> str:
     )
 
 
-def _as_text(rates: Rates, results: list[Result]) -> str:
+def _as_text(rates: Rates, results: list[ApiResult]) -> str:
     head = f"{'':48} {'calls':>6} {'p50 ms':>9} {'p99 ms':>9} {'store ms':>9} {'ratio':>7}"
     lines = [
         f"{one.name:48} {one.calls:6} {one.p50_ms:9.2f} {one.p99_ms:9.2f}"

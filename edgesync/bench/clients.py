@@ -14,7 +14,7 @@ import click
 import httpx
 
 from edgesync.bench.nodes import MAX_SECONDS, part
-from edgesync.demo.api import Api
+from edgesync.demo.api import DemoApi
 
 _PROBE_PAUSE_SECONDS = 0.04
 
@@ -79,7 +79,7 @@ class Probe:
     Calls that were not answered are not in it: then there was no server.
     """
 
-    def __init__(self, api: Api, ready: dict[str, str], node: str) -> None:
+    def __init__(self, api: DemoApi, ready: dict[str, str], node: str) -> None:
         token = Path(ready["admin_token_file"]).read_text(encoding="ascii").strip()
         self._headers = {"Authorization": f"Bearer {token}"}
         self._urls = [f"{api.url}/v1/nodes?limit=20", f"{api.url}/v1/nodes/{node}"]

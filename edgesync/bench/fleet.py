@@ -20,7 +20,7 @@ import click
 import uvloop
 
 from agent_sim.command import SPARE_FILES, allow_files
-from edgesync.bench.activations import Answer, Device, make_devices
+from edgesync.bench.activations import ActivationOutcome, BenchDevice, make_devices
 from edgesync.bench.activations import measure as measure_activations
 from edgesync.bench.clients import Load, Probe, process
 from edgesync.bench.figures import (
@@ -36,7 +36,7 @@ from edgesync.bench.full_nodes import run_full_nodes
 from edgesync.bench.nodes import MAX_SECONDS, NODES_FILE, ROOT_FILE, part
 from edgesync.bench.site import Layout, Site, memory_bytes, open_site, search_path
 from edgesync.bench.store import reports_alone
-from edgesync.demo.api import Api
+from edgesync.demo.api import DemoApi
 
 MAX_NODES = 10_000
 MAX_SERVERS = 4
@@ -67,7 +67,7 @@ class Sizes:
     interval: float
 
 
-class Bench:
+class FleetBench:
     """One site with its nodes, and the figures that came out so far."""
 
     def __init__(self, site: Site, sizes: Sizes, say: Callable[[str], None]) -> None:
@@ -75,11 +75,11 @@ class Bench:
         self._site = site
         self._sizes = sizes
         self._say = say
-        self._api = Api(site.servers[0].ready)
+        self._api = DemoApi(site.servers[0].ready)
         self._handshakes = 0.0
         self._node_names: list[str] = []
 
-    def __enter__(self) -> "Bench":
+    def __enter__(self) -> "FleetBench":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -109,7 +109,7 @@ class Bench:
 
     # -- one figure each ------------------------------------------------------------------------
 
-    def _activations(self, devices: Sequence[Device]) -> None:
+    def _activations(self, devices: Sequence[BenchDevice]) -> None:
         self._say(f"activating {len(devices)} devices")
         server = self._site.servers[0]
         loaded = system_load()
@@ -310,7 +310,10 @@ class Bench:
         return self._site.directory / "nodes"
 
     def _keep(
-        self, devices: Sequence[Device], answers: Sequence[Answer], ready: dict[str, str]
+        self,
+        devices: Sequence[BenchDevice],
+        answers: Sequence[ActivationOutcome],
+        ready: dict[str, str],
     ) -> None:
         """Write what the light nodes need to be who they are."""
         directory = self._directory
@@ -369,7 +372,7 @@ def main(
         with (
             tempfile.TemporaryDirectory(prefix="edgesync-bench-") as name,
             open_site(one, Path(name), sizes.nodes) as site,
-            Bench(site, sizes, say) as bench,
+            FleetBench(site, sizes, say) as bench,
         ):
             (bench.measure_all if one == layout else bench.measure_reports)()
             figures += bench.figures

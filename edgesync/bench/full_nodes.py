@@ -7,9 +7,9 @@ from pathlib import Path
 from random import Random
 from urllib.parse import urlsplit
 
-from agent_sim.activation import Claim
+from agent_sim.activation import ActivationClaim
 from agent_sim.agent import Agent, AgentSettings
-from agent_sim.device import Pace
+from agent_sim.device import Intervals
 from agent_sim.facts import SimulatedSource
 from agent_sim.fleet import open_network
 from agent_sim.link import Address
@@ -25,14 +25,14 @@ async def run_full_nodes(
     broker = urlsplit(ready["mqtt"])
     settings = AgentSettings(
         broker=Address(broker.hostname or "", broker.port or 0),
-        pace=Pace(20.0, 0.0),
+        pace=Intervals(20.0, 0.0),
         apply_delay=0.0,
     )
     took = []
     async with open_network(ready["activation"], read_ca(Path(ready["ca"]))) as network:
         for number in range(count):
             agent = Agent(
-                Claim(batch="bench", fingerprint=f"full-{number}", token=token),
+                ActivationClaim(batch="bench", fingerprint=f"full-{number}", token=token),
                 settings,
                 NodeDirectory(directory / str(number)),
                 SimulatedSource(number + 1, 1),

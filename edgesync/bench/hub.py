@@ -35,7 +35,7 @@ from broker.topics import Channel, parse_topic, topic_for
 from cloud.core.app import App, AppSpec, Service
 from cloud.core.node import Node, NodeSpec
 from cloud.link.exchange import Exchange
-from cloud.link.inbox import Inbox
+from cloud.link.inbox import NodeInbox
 from cloud.store.interface import Transaction
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
@@ -64,7 +64,7 @@ Committed = Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class HubResult:
     """What one hub did under the load."""
 
     name: str
@@ -156,7 +156,7 @@ async def embedded(directory: Path, nodes: int) -> AsyncIterator[tuple[int, Comm
         asyncio.TaskGroup() as group,
     ):
         await store.write(lambda tx: _describe(tx, nodes))
-        inbox = Inbox(hub, Exchange(store, lambda: datetime.now(UTC)))
+        inbox = NodeInbox(hub, Exchange(store, lambda: datetime.now(UTC)))
         working = group.create_task(inbox.run(), name="inbox")
         yield hub.port, lambda: inbox.counts[Channel.REPORT.value]
         working.cancel()
@@ -210,7 +210,7 @@ async def measure(
     nodes: int,
     seconds: float,
     window: int,
-) -> Result:
+) -> HubResult:
     """Put the load on one hub."""
     process = psutil.Process()
     async with opened(directory, nodes) as (port, committed):
@@ -228,7 +228,7 @@ async def measure(
         cpu = sum(_cpu(process)) - cpu
         memory = process.memory_info().rss / 2**20
         await generator.wait()
-    return Result(
+    return HubResult(
         name=name,
         connects_per_second=nodes / connected["seconds"],
         committed_per_second=stored / took,
@@ -254,7 +254,7 @@ def _cpu(process: psutil.Process) -> tuple[float, float]:
     return times.user, times.system
 
 
-def main(nodes: int = 1000, seconds: float = 5, window: int = 4) -> list[Result]:
+def main(nodes: int = 1000, seconds: float = 5, window: int = 4) -> list[HubResult]:
     """Measure both hubs and print what came out."""
     results = []
     with tempfile.TemporaryDirectory(prefix="edgesync-bench-") as name:
@@ -274,7 +274,7 @@ def main(nodes: int = 1000, seconds: float = 5, window: int = 4) -> list[Result]
     return results
 
 
-def _print(results: Sequence[Result]) -> None:
+def _print(results: Sequence[HubResult]) -> None:
     click.echo(f"{'':12} {'connect/s':>10} {'commit/s':>10} {'ack/s':>10} {'push/s':>10}", nl=False)
     click.echo(f" {'p50 ms':>8} {'p99 ms':>8} {'cores':>6} {'MiB':>6}")
     for r in results:

@@ -21,8 +21,8 @@ from typing import Any
 import click
 import uvloop
 
-from agent_sim.agent import Backoff, new_run
-from broker.messages import Encoding, Kind, Message, decode_message, encode_message
+from agent_sim.agent import ReconnectBackoff, new_run
+from broker.messages import Encoding, Message, NodeMessageKind, decode_message, encode_message
 from broker.topics import TO_NODE, Channel, parse_topic, topic_for
 from broker.wire import encoded_topic, frame_at, read_publish
 from edgesync.bench.load import length_bytes
@@ -179,7 +179,7 @@ class LightNode(asyncio.Protocol):
         """Say what it runs."""
         usage = f"{self._sequence:010d}"
         content = report_content(self.node_id, self.held, self._size, usage)
-        self._publish(Channel.REPORT, Message(Kind.REPORT, content, self._next_meta()))
+        self._publish(Channel.REPORT, Message(NodeMessageKind.REPORT, content, self._next_meta()))
         self.reported_at, self.is_waiting = time.monotonic(), True
 
     def report_again(self, interval: float) -> None:
@@ -214,9 +214,9 @@ class LightNode(asyncio.Protocol):
     def _take(self, data: bytes, body: int, end: int) -> None:
         topic, _, payload = read_publish(data, body, end, qos=0)
         channel, message = parse_topic(topic.decode())[1], decode_message(payload)
-        if channel is Channel.DELTA and message.kind == Kind.REPORT:
+        if channel is Channel.DELTA and message.kind == NodeMessageKind.REPORT:
             self._obey(message)
-        elif channel is Channel.DESIRE_RESPONSE and message.kind == Kind.DESIRE:
+        elif channel is Channel.DESIRE_RESPONSE and message.kind == NodeMessageKind.DESIRE:
             bodies = [value["value"] for value in message.content["values"]]
             self.held = {body["name"]: body["version"] for body in bodies}
             self._counts_from = self._sequence + 1
@@ -230,7 +230,9 @@ class LightNode(asyncio.Protocol):
         if "apps" in message.content:
             kind = "application"
             infos = [{"kind": kind, **app} for app in message.content["apps"]]
-            self._publish(Channel.DESIRE, Message(Kind.DESIRE, {"infos": infos}, self._next_meta()))
+            self._publish(
+                Channel.DESIRE, Message(NodeMessageKind.DESIRE, {"infos": infos}, self._next_meta())
+            )
         elif is_answer:
             self.settled_at, self.settled_connection = time.monotonic(), self.connections
             self.agreed = self.held
@@ -393,7 +395,7 @@ class NodeFleet:
         self, node: LightNode, context: ssl.SSLContext, port: int, random: Random
     ) -> None:
         loop = asyncio.get_running_loop()
-        backoff = Backoff(1.0, 180.0, random)
+        backoff = ReconnectBackoff(1.0, 180.0, random)
         is_first = True
         while True:
             node.lost = loop.create_future()

@@ -74,7 +74,7 @@ def postgres_programs(path: str) -> Path | None:
 
 
 @dataclass(slots=True)
-class Server:
+class BenchServer:
     """One `edgesync serve`; `ready` is its ready file, there once it was waited for."""
 
     data: Path
@@ -111,7 +111,7 @@ class Server:
         """End it politely, then not."""
         _end(self.process)
 
-    def restarted(self) -> "Server":
+    def restarted(self) -> "BenchServer":
         """The same again, on the same ports."""
         ports = [
             f"--{name}-port={self.ready[name].rsplit(':', 1)[1]}"
@@ -130,7 +130,9 @@ class Server:
         return False
 
 
-def start_server(data: Path, *options: str, environment: Mapping[str, str] | None = None) -> Server:
+def start_server(
+    data: Path, *options: str, environment: Mapping[str, str] | None = None
+) -> BenchServer:
     """Start a server that has *data*, without limits on requests; it is not ready yet."""
     data.mkdir(parents=True, exist_ok=True)
     ready = data / "ready.json"
@@ -148,7 +150,7 @@ def start_server(data: Path, *options: str, environment: Mapping[str, str] | Non
             stdout=log,
             stderr=log,
         )
-    return Server(data, options, environment or {}, process)
+    return BenchServer(data, options, environment or {}, process)
 
 
 @dataclass(slots=True)
@@ -165,7 +167,7 @@ class Site:
     def __init__(self, layout: Layout, directory: Path, nodes: int) -> None:
         self.layout = layout
         self.directory = directory
-        self.servers: list[Server] = []
+        self.servers: list[BenchServer] = []
         self.database = Postgres("", "")
         self._nodes = nodes
         self._broker: subprocess.Popen[bytes] | None = None

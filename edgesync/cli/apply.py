@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from edgesync.cli.api.client import Lost, Refused, Server
+from edgesync.cli.api.client import ApiServer, ConnectionLost, RequestRefused
 from edgesync.cli.delete import delete_one, deletions_planned
 from edgesync.cli.diff import plans_of
 from edgesync.cli.options import (
@@ -38,7 +38,7 @@ from edgesync.cli.resources.plans import show_plans
 @confirm_option
 @reason_option
 def apply(
-    server: Server,
+    server: ApiServer,
     *,
     files: Sequence[str],
     owner: str | None,
@@ -63,7 +63,7 @@ def apply(
         for document in shown.track(documents, description="apply"):
             try:
                 outcome = write(server, document).outcome
-            except Lost:
+            except ConnectionLost:
                 raise
             except click.ClickException as error:
                 failed += 1
@@ -78,7 +78,7 @@ def apply(
 
 
 def _say_what_would_be(
-    server: Server, documents: Sequence[Document], pruned_owner: str | None
+    server: ApiServer, documents: Sequence[Document], pruned_owner: str | None
 ) -> None:
     plans = plans_of(server, documents)
     if pruned_owner:
@@ -89,7 +89,7 @@ def _say_what_would_be(
         raise click.exceptions.Exit(1)
 
 
-def _gone(server: Server, documents: Sequence[Document], owner: str) -> list[Target]:
+def _gone(server: ApiServer, documents: Sequence[Document], owner: str) -> list[Target]:
     """What *owner* has and does not describe any more, in the order in which it can go."""
     there = {(document.kind, document.name) for document in documents}
     return [
@@ -100,7 +100,7 @@ def _gone(server: Server, documents: Sequence[Document], owner: str) -> list[Tar
     ]
 
 
-def _prune(server: Server, documents: Sequence[Document], owner: str, *, yes: bool) -> None:
+def _prune(server: ApiServer, documents: Sequence[Document], owner: str, *, yes: bool) -> None:
     gone = _gone(server, documents, owner)
     if not gone:
         return
@@ -114,5 +114,5 @@ def _prune(server: Server, documents: Sequence[Document], owner: str, *, yes: bo
 
 def _complaint(document: Document, error: click.ClickException) -> str:
     """In which line what went wrong."""
-    field = error.field if isinstance(error, Masked | Refused) else ""
+    field = error.field if isinstance(error, Masked | RequestRefused) else ""
     return f"{document.place.of(field)}: {document.title}: {error.format_message()}"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from cloud.errors import CallbackInUse, HasRecords, InUse
-from edgesync.cli.api.client import Refused, Server
+from edgesync.cli.api.client import ApiServer, RequestRefused
 from edgesync.cli.options import (
     Target,
     asks_server,
@@ -18,7 +18,7 @@ from edgesync.cli.options import (
 )
 from edgesync.cli.output import is_agreed, note, show_change
 from edgesync.cli.resources.access import NOT_FOUND, listed, within
-from edgesync.cli.resources.applying import Outcome
+from edgesync.cli.resources.applying import ApplyOutcome
 from edgesync.cli.resources.kinds import KINDS, NODE
 from edgesync.cli.resources.plans import Planned, rehearsed, show_plans
 
@@ -43,7 +43,7 @@ _IN_USE = frozenset({InUse.code, HasRecords.code, CallbackInUse.code})
 @confirm_option
 @reason_option
 def delete(
-    server: Server,
+    server: ApiServer,
     *,
     targets: Sequence[Target],
     files: Sequence[str],
@@ -72,23 +72,23 @@ def delete(
     for target, namespace in found:
         try:
             show_change(*delete_one(server, target, namespace, ignore_not_found=ignore_not_found))
-        except Refused as refusal:
+        except RequestRefused as refusal:
             failed = True
             note(f"{target.title}: {refusal.format_message()}")
     if failed:
         raise click.exceptions.Exit(1)
 
 
-def deletions_planned(server: Server, found: Sequence[tuple[Target, str]]) -> list[Planned]:
+def deletions_planned(server: ApiServer, found: Sequence[tuple[Target, str]]) -> list[Planned]:
     """What deleting these would come to, each in its namespace and as if it were alone."""
     plans: list[Planned] = []
     for target, namespace in found:
         try:
             answer = rehearsed(server, "DELETE", target.url, namespace=namespace)
-        except Refused as refusal:
+        except RequestRefused as refusal:
             if refusal.code in _IN_USE and plans:
                 waits = "once nothing uses it any more"
-                plans.append(Planned(target.title, waits=waits, expected=Outcome.DELETED))
+                plans.append(Planned(target.title, waits=waits, expected=ApplyOutcome.DELETED))
             else:
                 plans.append(Planned(target.title, error=refusal))
         else:
@@ -97,20 +97,20 @@ def deletions_planned(server: Server, found: Sequence[tuple[Target, str]]) -> li
 
 
 def delete_one(
-    server: Server, target: Target, namespace: str, *, ignore_not_found: bool
-) -> tuple[Outcome, str, str]:
+    server: ApiServer, target: Target, namespace: str, *, ignore_not_found: bool
+) -> tuple[ApplyOutcome, str, str]:
     """Delete a thing; what became of it, and of which."""
     try:
         server.call("DELETE", target.url, headers=within(namespace))
-    except Refused as refusal:
+    except RequestRefused as refusal:
         if refusal.status == NOT_FOUND and ignore_not_found:
-            return Outcome.ABSENT, target.title, ""
+            return ApplyOutcome.ABSENT, target.title, ""
         raise
-    return Outcome.DELETED, target.title, "shut out" if target.kind is NODE else ""
+    return ApplyOutcome.DELETED, target.title, "shut out" if target.kind is NODE else ""
 
 
 def _found(
-    server: Server, targets: Sequence[Target], files: Sequence[str], selector: str
+    server: ApiServer, targets: Sequence[Target], files: Sequence[str], selector: str
 ) -> list[tuple[Target, str]]:
     """What to delete, and in which namespace, in the order in which it can go."""
     if bool(files) == bool(targets):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from edgesync.cli.api.client import Server
+from edgesync.cli.api.client import ApiServer
 from edgesync.cli.options import (
     asks_server,
     documents_of,
@@ -13,7 +13,7 @@ from edgesync.cli.options import (
     owner_option,
 )
 from edgesync.cli.output import json_of, note, progress
-from edgesync.cli.resources.applying import Outcome
+from edgesync.cli.resources.applying import ApplyOutcome
 from edgesync.cli.resources.manifests import Document
 from edgesync.cli.resources.plans import Planned, planned, show_plans
 
@@ -31,7 +31,7 @@ class _Undecided(click.ClickException):
 @files_option
 @owner_option
 @output_option("table", "json")
-def diff(server: Server, *, files: Sequence[str], owner: str | None, output: str) -> None:
+def diff(server: ApiServer, *, files: Sequence[str], owner: str | None, output: str) -> None:
     """Say what `apply` would change, and whom that reaches; nothing is changed.
 
     Ends with 0 if nothing would, with 1 if something would, with 2 if that cannot be said.
@@ -49,11 +49,11 @@ def diff(server: Server, *, files: Sequence[str], owner: str | None, output: str
         show_plans(plans, all_of_them=False)
     if any(plan.error for plan in plans):
         raise click.exceptions.Exit(WRONG)
-    if any(plan.outcome is not Outcome.UNCHANGED for plan in plans):
+    if any(plan.outcome is not ApplyOutcome.UNCHANGED for plan in plans):
         raise click.exceptions.Exit(DIFFERS)
 
 
-def plans_of(server: Server, documents: Sequence[Document]) -> list[Planned]:
+def plans_of(server: ApiServer, documents: Sequence[Document]) -> list[Planned]:
     """What would become of each document's thing."""
     plans = []
     with progress() as shown:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgesync.cli.api.client import Refused, Server
+from edgesync.cli.api.client import ApiServer, RequestRefused
 from edgesync.cli.options import (
     Target,
     asks_server,
@@ -20,7 +20,7 @@ from edgesync.cli.options import (
 )
 from edgesync.cli.output import is_agreed, show_change, yaml_of
 from edgesync.cli.resources.access import found, listed, masked, unmasked
-from edgesync.cli.resources.applying import Outcome
+from edgesync.cli.resources.applying import ApplyOutcome
 from edgesync.cli.resources.exporting import manifest
 from edgesync.cli.resources.kinds import REGISTRY
 from edgesync.cli.resources.manifests import Document, read_text
@@ -33,7 +33,7 @@ _HELP = "# Lines that begin with # are left out. Saved as it is, nothing changes
 @target_argument()
 @confirm_option
 @reason_option
-def edit(server: Server, *, target: Target) -> None:
+def edit(server: ApiServer, *, target: Target) -> None:
     """Open one thing in $EDITOR as YAML, and change it to what is saved.
 
     What is wrong is said in the file, which is opened again. Nothing is overwritten that somebody
@@ -41,7 +41,7 @@ def edit(server: Server, *, target: Target) -> None:
     """
     answer = found(server, target.kind, target.name)
     if answer is None:
-        raise Refused(404, "ResourceNotFound", f"There is no {target.title}.")
+        raise RequestRefused(404, "ResourceNotFound", f"There is no {target.title}.")
     original = yaml_of(manifest(target.kind, masked(target.kind, answer.content)))
     text, complaint = original, ""
     while True:
@@ -55,7 +55,7 @@ def edit(server: Server, *, target: Target) -> None:
         text = edited
         try:
             _save(server, target, edited, answer.content, answer.tag)
-        except Refused as refusal:
+        except RequestRefused as refusal:
             if refusal.code == "PreconditionFailed":
                 raise click.ClickException(
                     f"{refusal.format_message()}\nWhat you wrote is in {_kept(edited)}."
@@ -64,7 +64,7 @@ def edit(server: Server, *, target: Target) -> None:
         except click.ClickException as error:
             complaint = error.format_message()
         else:
-            show_change(Outcome.CHANGED, target.title)
+            show_change(ApplyOutcome.CHANGED, target.title)
             return
 
 
@@ -74,7 +74,9 @@ def _content(saved: str | None, before: str) -> str:
     return "".join(line for line in saved.splitlines(keepends=True) if not line.startswith("#"))
 
 
-def _save(server: Server, target: Target, text: str, current: Mapping[str, Any], tag: str) -> None:
+def _save(
+    server: ApiServer, target: Target, text: str, current: Mapping[str, Any], tag: str
+) -> None:
     documents = list(read_text(text, "your text"))
     if len(documents) != 1 or (documents[0].kind, documents[0].name) != (target.kind, target.name):
         raise click.ClickException(f"this has to be one document about {target.title}")
@@ -101,7 +103,7 @@ def _kept(text: str) -> Path:
 @confirm_option
 @reason_option
 def label(
-    server: Server, *, targets: Sequence[Target], selector: str, overwrite: bool, yes: bool
+    server: ApiServer, *, targets: Sequence[Target], selector: str, overwrite: bool, yes: bool
 ) -> None:
     """Set labels of nodes, apps and configs: `label node n1 role=gateway old-`.
 
@@ -124,18 +126,18 @@ def label(
         _label(server, Target(kind, thing["name"]), thing["labels"], changes, overwrite=overwrite)
 
 
-def _named(server: Server, kind: Any, names: Sequence[str]) -> list[Mapping[str, Any]]:
+def _named(server: ApiServer, kind: Any, names: Sequence[str]) -> list[Mapping[str, Any]]:
     things = []
     for name in names:
         answer = found(server, kind, name)
         if answer is None:
-            raise Refused(404, "ResourceNotFound", f"There is no {kind.word}/{name}.")
+            raise RequestRefused(404, "ResourceNotFound", f"There is no {kind.word}/{name}.")
         things.append(answer.content)
     return things
 
 
 def _label(
-    server: Server,
+    server: ApiServer,
     target: Target,
     before: Mapping[str, str],
     changes: Mapping[str, str | None],
@@ -148,10 +150,10 @@ def _label(
                 f"{target.title} has {key}={before[key]}; --overwrite changes it"
             )
     if all(before.get(key) == value for key, value in changes.items()):
-        show_change(Outcome.UNCHANGED, target.title)
+        show_change(ApplyOutcome.UNCHANGED, target.title)
         return
     server.call("PATCH", target.url, body={"labels": dict(changes)})
-    show_change(Outcome.CHANGED, target.title)
+    show_change(ApplyOutcome.CHANGED, target.title)
 
 
 def _is_change(word: str) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from edgesync.cli.api.client import Lost, Refused, Server
-from edgesync.cli.api.event_stream import Event, events_in
+from edgesync.cli.api.client import ApiServer, ConnectionLost, RequestRefused
+from edgesync.cli.api.event_stream import StreamedEvent, events_in
 from edgesync.cli.options import Target, asks_server, output_option, targets_argument
 from edgesync.cli.output import in_line, note
 from edgesync.cli.resources.kinds import SYSTEM_APPS
@@ -33,7 +33,7 @@ _types_option = click.option("--type", "types", help="Types of events, like node
 @click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True)
 @output_option("table", "json")
 def events(
-    server: Server, *, targets: Sequence[Target], types: str | None, limit: int, output: str
+    server: ApiServer, *, targets: Sequence[Target], types: str | None, limit: int, output: str
 ) -> None:
     """Show what happened last, the newest at the end: to all, to a kind, or to one thing."""
     query = {**_query(targets, types), "limit": str(limit)}
@@ -49,7 +49,7 @@ def events(
 @click.option("--count", type=click.IntRange(1), help="End after so many.")
 @output_option("table", "json")
 def watch(
-    server: Server,
+    server: ApiServer,
     *,
     targets: Sequence[Target],
     types: str | None,
@@ -82,7 +82,7 @@ def _query(targets: Sequence[Target], types: str | None) -> dict[str, str]:
     return query
 
 
-def _events(server: Server, query: Mapping[str, str], after: str) -> Iterator[Event]:
+def _events(server: ApiServer, query: Mapping[str, str], after: str) -> Iterator[StreamedEvent]:
     """Events without end; after a loss those that were missed come first."""
     failures, was_there = 0, False
     while True:
@@ -98,10 +98,10 @@ def _events(server: Server, query: Mapping[str, str], after: str) -> Iterator[Ev
                         note("Some of what happened is not kept any more.")
                     elif event.data:
                         yield event
-        except Lost:
+        except ConnectionLost:
             if not was_there:
                 raise
-        except Refused as refusal:
+        except RequestRefused as refusal:
             if not was_there or refusal.status not in _PASSING:
                 raise
         pause = min(0.5 * 2**failures, LONGEST_PAUSE_SECONDS)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from edgesync.cli.api.client import Server
+from edgesync.cli.api.client import ApiServer
 from edgesync.cli.options import Target, asks_server, output_option, target_argument
 from edgesync.cli.output import age, coloured, in_line, json_of, show_table, yaml_of
 from edgesync.cli.resources.kinds import NODE
@@ -16,7 +16,7 @@ from edgesync.cli.resources.kinds import NODE
 @target_argument()
 @click.option("--app", help="Only this app, also one that is not for the node.")
 @output_option("table", "wide", "json", "yaml")
-def explain(server: Server, *, target: Target, app: str | None, output: str) -> None:
+def explain(server: ApiServer, *, target: Target, app: str | None, output: str) -> None:
     """Say why a node does not run what it should: `explain node NAME`."""
     if target.kind is not NODE:
         raise click.UsageError(

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from edgesync.cli.api.client import Refused, Server
+from edgesync.cli.api.client import ApiServer, RequestRefused
 from edgesync.cli.options import (
     Target,
     asks_server,
@@ -27,7 +27,7 @@ from edgesync.cli.output import (
 )
 from edgesync.cli.resources.access import found, is_whole_in_lists, listed, masked
 from edgesync.cli.resources.columns import show_table_of
-from edgesync.cli.resources.kinds import CONFIG, KINDS, NODE, REGISTRY, SECRET, Kind
+from edgesync.cli.resources.kinds import CONFIG, KINDS, NODE, REGISTRY, SECRET, ResourceKind
 
 Json = Mapping[str, Any]
 
@@ -45,7 +45,7 @@ _batch_option = click.option("--batch", default="", help="Of records: the batch 
 @output_option()
 @_secrets_option
 def get(
-    server: Server,
+    server: ApiServer,
     *,
     targets: Sequence[Target],
     selector: str,
@@ -81,7 +81,7 @@ def get(
 @output_option("yaml", "json", default="yaml")
 @_secrets_option
 def export(
-    server: Server, *, kinds: Sequence[str], selector: str, output: str, show_secrets: bool
+    server: ApiServer, *, kinds: Sequence[str], selector: str, output: str, show_secrets: bool
 ) -> None:
     """Print what there is as manifests that `edgesync apply -f` takes.
 
@@ -99,7 +99,7 @@ def export(
                 if kind.is_single and list(document) == ["kind"]:
                     continue  # it is as if nobody had said anything
                 documents.append(document)
-        except Refused as refusal:
+        except RequestRefused as refusal:
             left.append(f"{kind.plural} are left out: {refusal.message}")
     _print_documents(documents, output, is_one=False)
     for line in left:
@@ -111,11 +111,11 @@ def export(
 @click.command()
 @asks_server
 @target_argument()
-def describe(server: Server, *, target: Target) -> None:
+def describe(server: ApiServer, *, target: Target) -> None:
     """Show all there is to know of one thing, and what belongs to it."""
     answer = found(server, target.kind, target.name)
     if answer is None:
-        raise Refused(404, "ResourceNotFound", f"There is no {target.title}.")
+        raise RequestRefused(404, "ResourceNotFound", f"There is no {target.title}.")
     click.echo(printable(yaml_of(masked(target.kind, answer.content))), nl=False)
     section = _SECTIONS.get(target.kind)
     if section:
@@ -123,13 +123,13 @@ def describe(server: Server, *, target: Target) -> None:
 
 
 def _shown(
-    server: Server, target: Target, *, selector: str = "", batch: str = "", whole: bool
+    server: ApiServer, target: Target, *, selector: str = "", batch: str = "", whole: bool
 ) -> Iterator[Json]:
     """Things as lists show them, or *whole* and all that belongs to them."""
     if target.name:
         answer = found(server, target.kind, target.name)
         if answer is None:
-            raise Refused(404, "ResourceNotFound", f"There is no {target.title}.")
+            raise RequestRefused(404, "ResourceNotFound", f"There is no {target.title}.")
         yield answer.content
         return
     things = listed(server, target.kind, selector=selector, batch=batch)
@@ -143,7 +143,7 @@ def _shown(
                 yield answer.content
 
 
-def _chosen(words: Sequence[str], selector: str) -> list[Kind]:
+def _chosen(words: Sequence[str], selector: str) -> list[ResourceKind]:
     kinds = kinds_named(words) or [kind for kind in KINDS if kind.has_labels or not selector]
     check_selects(selector, kinds)
     return sorted(kinds, key=KINDS.index)
@@ -157,7 +157,7 @@ def _print_documents(documents: Sequence[Json], output: str, *, is_one: bool) ->
     click.echo("---\n".join(yaml_of(document) for document in documents), nl=False)
 
 
-def _print_tables(things: Sequence[tuple[Kind, Json]], *, wide: bool) -> None:
+def _print_tables(things: Sequence[tuple[ResourceKind, Json]], *, wide: bool) -> None:
     if not things:
         note("There is nothing.")
     kinds = list(dict.fromkeys(kind for kind, _ in things))
@@ -167,7 +167,7 @@ def _print_tables(things: Sequence[tuple[Kind, Json]], *, wide: bool) -> None:
         show_table_of(kind, [thing for each, thing in things if each is kind], wide=wide)
 
 
-def _uses(server: Server, target: Target) -> None:
+def _uses(server: ApiServer, target: Target) -> None:
     apps = server.call("GET", f"{target.url}/apps")["items"]
     click.echo("\nApps that use it:")
     show_table(
@@ -175,7 +175,7 @@ def _uses(server: Server, target: Target) -> None:
     )
 
 
-def _node(server: Server, target: Target) -> None:
+def _node(server: ApiServer, target: Target) -> None:
     apps = server.call("GET", f"{target.url}/apps")["items"]
     report = server.call("GET", f"{target.url}/stats").get("report") or {}
     running = {one.get("name"): one for one in report.get("appstats") or ()}
@@ -208,7 +208,7 @@ def _node(server: Server, target: Target) -> None:
     )
 
 
-_SECTIONS: Mapping[Kind, Callable[[Server, Target], None]] = {
+_SECTIONS: Mapping[ResourceKind, Callable[[ApiServer, Target], None]] = {
     CONFIG: _uses,
     SECRET: _uses,
     REGISTRY: _uses,

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from edgesync.cli.api.client import Server
+from edgesync.cli.api.client import ApiServer
 from edgesync.cli.options import (
     Target,
     asks_server,
@@ -27,7 +27,7 @@ _REVISION = click.IntRange(1)
 @click.option("--to", "end", type=_REVISION, help="Show what changed until that revision.")
 @output_option("table", "json", "yaml")
 def history(
-    server: Server,
+    server: ApiServer,
     *,
     target: Target,
     revision: int | None,
@@ -65,7 +65,7 @@ def history(
 @click.option("--dry-run", is_flag=True, help="Say what would change, and whom it reaches.")
 @confirm_option
 @reason_option
-def undo(server: Server, *, target: Target, revision: int | None, dry_run: bool) -> None:
+def undo(server: ApiServer, *, target: Target, revision: int | None, dry_run: bool) -> None:
     """Take the last change back, or all since a revision; what was deleted comes back, too.
 
     That is a change as any other: it is in the history, and can be taken back.

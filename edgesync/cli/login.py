@@ -8,8 +8,8 @@ import click
 from edgesync.cli.api.client import (
     DEFAULT_URL,
     Access,
-    Lost,
-    Server,
+    ApiServer,
+    ConnectionLost,
     check_is_private,
     checked_url,
     readable_file,
@@ -90,13 +90,13 @@ def _lets_in(context: Context, *, is_last: bool) -> bool:
         ca = Path(context.ca) if context.ca else None
         url = httpx.URL(context.url)
         reached = Access(url, trust("--ca", ca, url), token, context.namespace)
-        with Server(reached) as server:
+        with ApiServer(reached) as server:
             server.call("GET", "/v1/nodes", query={"limit": "1"})
     except OSError as error:
         if is_last:
             reason = error.strerror or str(error)
             raise click.ClickException(f"{context.token_file}: {reason}") from error
-    except (Lost, click.UsageError):
+    except (ConnectionLost, click.UsageError):
         if is_last:
             raise
     else:

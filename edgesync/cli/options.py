@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgesync.cli.api.client import Server, access, server_options
+from edgesync.cli.api.client import ApiServer, access, server_options
 from edgesync.cli.output import FORMATS
-from edgesync.cli.resources.kinds import KINDS, OWNER_LABEL, Kind, kind_called, kind_words
+from edgesync.cli.resources.kinds import KINDS, OWNER_LABEL, ResourceKind, kind_called, kind_words
 
 if TYPE_CHECKING:
     from edgesync.cli.resources.manifests import Document
@@ -25,7 +25,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 class Target:
     """A thing, or with an empty *name* all things of its kind."""
 
-    kind: Kind
+    kind: ResourceKind
     name: str = ""
 
     @property
@@ -60,7 +60,7 @@ def asks_server(command: Callable[..., Any]) -> Callable[..., Any]:
         reason = rest.pop("reason", None)
         headers = {REASON_HEADER: reason} if reason else {}
         query = {"confirm": "true"} if rest.pop("confirm", False) else {}
-        with Server(reached, headers=headers, query=query) as server:
+        with ApiServer(reached, headers=headers, query=query) as server:
             try:
                 return command(server, **rest)
             except OSError as error:
@@ -169,7 +169,7 @@ def target_argument(needs: str = "") -> Decorator:
     )
 
 
-def check_selects(selector: str, kinds: Sequence[Kind]) -> None:
+def check_selects(selector: str, kinds: Sequence[ResourceKind]) -> None:
     """UsageError for a selector of things that have no labels."""
     for kind in kinds:
         if selector and not kind.has_labels:
@@ -177,7 +177,7 @@ def check_selects(selector: str, kinds: Sequence[Kind]) -> None:
             raise click.UsageError(f"-l: {kind.plural} have no labels; these have: {labelled}")
 
 
-def kinds_named(words: Sequence[str]) -> list[Kind]:
+def kinds_named(words: Sequence[str]) -> list[ResourceKind]:
     """The kinds of those *words*; UsageError for a word that names none."""
     return [_kind(word, "") for word in words]
 
@@ -197,7 +197,7 @@ def _targets(words: Sequence[str], needs: str) -> list[Target]:
     return found
 
 
-def _kind(word: str, needs: str) -> Kind:
+def _kind(word: str, needs: str) -> ResourceKind:
     kind = kind_called(word)
     if kind is None or (needs and not getattr(kind, needs)):
         raise click.UsageError(f"{word!r} is none of: {', '.join(kind_words(needs))}")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from cloud.core.commands import LINES_LIMIT, OPEN, SECONDS, SECONDS_LIMIT, SINCE_LIMIT
-from edgesync.cli.api.client import Server
+from edgesync.cli.api.client import ApiServer
 from edgesync.cli.options import asks_server, reason_option
 from edgesync.cli.output import coloured, note, printable
 from edgesync.cli.resources.kinds import NODE
@@ -60,7 +60,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, text: str | N
 )
 @reason_option
 def logs(
-    server: Server,
+    server: ApiServer,
     *,
     node: str,
     app: str,
@@ -90,7 +90,7 @@ def logs(
 @click.argument("app")
 @_deadline_option
 @reason_option
-def restart(server: Server, *, node: str, app: str, deadline: int) -> None:
+def restart(server: ApiServer, *, node: str, app: str, deadline: int) -> None:
     """Restart an app on a node."""
     wanted = {"command": "restart", "app": app, "seconds": deadline}
     ended = _carried_out(server, node, wanted)
@@ -104,7 +104,7 @@ def restart(server: Server, *, node: str, app: str, deadline: int) -> None:
 @click.argument("node")
 @_deadline_option
 @reason_option
-def report(server: Server, *, node: str, deadline: int) -> None:
+def report(server: ApiServer, *, node: str, deadline: int) -> None:
     """Have a node report now."""
     _carried_out(server, node, {"command": "report", "seconds": deadline})
     click.echo(f"{coloured('done')}: {node} reported; `edgesync describe node {node}` shows it.")
@@ -121,7 +121,7 @@ def report(server: Server, *, node: str, deadline: int) -> None:
 )
 @_deadline_option
 @reason_option
-def diagnose(server: Server, *, node: str, output: Path | None, deadline: int) -> None:
+def diagnose(server: ApiServer, *, node: str, output: Path | None, deadline: int) -> None:
     """Fetch one archive with what a node knows of itself: its state, log ends, disk, engine."""
     ended = _carried_out(server, node, {"command": "diagnose", "seconds": deadline})
     try:
@@ -144,13 +144,13 @@ def diagnose(server: Server, *, node: str, output: Path | None, deadline: int) -
     help="Seconds in which the node has to answer.",
 )
 @reason_option
-def update_agent(server: Server, *, node: str, deadline: int) -> None:
+def update_agent(server: ApiServer, *, node: str, deadline: int) -> None:
     """Replace a node's agent by the server's; a new one that does not connect is not kept."""
     ended = _carried_out(server, node, {"command": "update", "seconds": deadline})
     click.echo(f"{coloured('done')}: {node}: {printable(ended.get('output') or '')}".rstrip())
 
 
-def _follow(server: Server, node: str, wanted: Mapping[str, Any]) -> None:
+def _follow(server: ApiServer, node: str, wanted: Mapping[str, Any]) -> None:
     """Print the output of a command as it comes, until it ends."""
     where = f"{NODE.url(node)}/commands"
     command = server.call("POST", where, body=wanted)
@@ -167,7 +167,7 @@ def _follow(server: Server, node: str, wanted: Mapping[str, Any]) -> None:
         raise click.ClickException(f"{command['status']}: {printable(command['cause'])}")
 
 
-def _carried_out(server: Server, node: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+def _carried_out(server: ApiServer, node: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
     """The command once it has ended well; ClickException says how it ended otherwise."""
     where = f"{NODE.url(node)}/commands"
     command = server.call("POST", where, body=wanted)

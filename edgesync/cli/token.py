@@ -7,7 +7,7 @@ from urllib.parse import quote
 import click
 
 from cloud.core.tokens import EVERYWHERE, Role
-from edgesync.cli.api.client import Server, access, server_options
+from edgesync.cli.api.client import ApiServer, access, server_options
 from edgesync.cli.output import show_table
 
 
@@ -17,8 +17,8 @@ from edgesync.cli.output import show_table
 def token(context: click.Context, /, **server: Any) -> None:
     """Tokens that open the REST API."""
 
-    def connect() -> Server:
-        return context.with_resource(Server(access(**server)))
+    def connect() -> ApiServer:
+        return context.with_resource(ApiServer(access(**server)))
 
     # Not before a command needs it: --help needs nothing.
     context.obj = connect
@@ -38,7 +38,7 @@ _namespace = click.option(
 @click.option("--expires", help="When it ends: RFC 3339, like 2027-01-31T12:00:00Z.")
 @click.pass_obj
 def create(
-    connect: Callable[[], Server],
+    connect: Callable[[], ApiServer],
     name: str,
     role: str,
     namespace: str | None,
@@ -52,7 +52,7 @@ def create(
 @token.command("list")
 @_namespace
 @click.pass_obj
-def list_tokens(connect: Callable[[], Server], namespace: str | None) -> None:
+def list_tokens(connect: Callable[[], ApiServer], namespace: str | None) -> None:
     """Show the tokens of a namespace, or of all with '*'."""
     found = connect().call("GET", "/v1/tokens", query=_query(namespace))["items"]
     fields = {
@@ -70,7 +70,7 @@ def list_tokens(connect: Callable[[], Server], namespace: str | None) -> None:
 @click.argument("name")
 @_namespace
 @click.pass_obj
-def revoke(connect: Callable[[], Server], name: str, namespace: str | None) -> None:
+def revoke(connect: Callable[[], ApiServer], name: str, namespace: str | None) -> None:
     """Take a token back: from now on it opens nothing."""
     connect().call("DELETE", f"/v1/tokens/{quote(name, safe='')}", query=_query(namespace))
     click.echo(f"{name} is revoked.")

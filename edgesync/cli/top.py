@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from edgesync.cli.api.client import Server
+from edgesync.cli.api.client import ApiServer
 from edgesync.cli.options import asks_server, selector_option
 from edgesync.cli.output import age, coloured, in_line, note, progress, show_table, size
 from edgesync.cli.resources.access import listed
@@ -25,7 +25,7 @@ def top(context: click.Context) -> None:
 
 @top.command()
 @asks_server
-def fleet(server: Server) -> None:
+def fleet(server: ApiServer) -> None:
     """Nodes by state, how far the last change is, what ends soon, and how apps do."""
     overview = server.call("GET", "/v1/overview")
     nodes = overview["nodes"]
@@ -68,7 +68,7 @@ def _progress_row(app: Mapping[str, Any]) -> list[Any]:
 @click.option(
     "--limit", type=click.IntRange(1), default=100, show_default=True, help="Nodes asked."
 )
-def nodes(server: Server, *, selector: str, sort: str, limit: int) -> None:
+def nodes(server: ApiServer, *, selector: str, sort: str, limit: int) -> None:
     """CPU and memory of nodes, as they said last, who uses most first."""
     found = list(listed(server, NODE, selector=selector))
     if len(found) > limit:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from edgesync.cli.api.client import Server
+from edgesync.cli.api.client import ApiServer
 from edgesync.cli.options import (
     Target,
     asks_server,
@@ -42,7 +42,7 @@ LOOK_EVERY_SECONDS = 0.5
     help="Seconds, after which it ends with 1.",
 )
 def wait(
-    server: Server, *, targets: Sequence[Target], selector: str, condition: str, timeout: float
+    server: ApiServer, *, targets: Sequence[Target], selector: str, condition: str, timeout: float
 ) -> None:
     """Wait until nodes run what they should, are online, or something is gone.
 
@@ -71,7 +71,7 @@ def wait(
     raise click.ClickException(f"{len(left)} of these were not {condition} after {timeout:g} s")
 
 
-def _wanted(server: Server, targets: Sequence[Target], selector: str) -> Iterator[Target]:
+def _wanted(server: ApiServer, targets: Sequence[Target], selector: str) -> Iterator[Target]:
     for target in targets:
         if target.name:
             yield target
@@ -80,7 +80,7 @@ def _wanted(server: Server, targets: Sequence[Target], selector: str) -> Iterato
             yield from (Target(target.kind, target.kind.name_of(thing)) for thing in things)
 
 
-def _why_not_converged(server: Server, target: Target) -> str:
+def _why_not_converged(server: ApiServer, target: Target) -> str:
     """Why it has not, in a few words; empty if it has."""
     if target.kind is APP:
         return _why_app_has_not(server.call("GET", f"{target.url}/rollout"))
@@ -107,7 +107,7 @@ def _why_app_has_not(rollout: Mapping[str, Any]) -> str:
     return f"{running} of {selected} nodes run version {version} ({', '.join(parts)}){shown}"
 
 
-def _why_not_ready(server: Server, target: Target) -> str:
+def _why_not_ready(server: ApiServer, target: Target) -> str:
     if target.kind is not NODE:
         raise click.UsageError("only nodes are ready or not")
     answer = found(server, target.kind, target.name)
@@ -117,11 +117,11 @@ def _why_not_ready(server: Server, target: Target) -> str:
     return "" if answer.content["ready"] else f"is {state['name']}: {in_line(state['reason'])}"
 
 
-def _why_not_deleted(server: Server, target: Target) -> str:
+def _why_not_deleted(server: ApiServer, target: Target) -> str:
     return "" if found(server, target.kind, target.name) is None else "is there"
 
 
-_CONDITIONS: Mapping[str, Callable[[Server, Target], str]] = {
+_CONDITIONS: Mapping[str, Callable[[ApiServer, Target], str]] = {
     "converged": _why_not_converged,
     "ready": _why_not_ready,
     "deleted": _why_not_deleted,

@@ -8,7 +8,7 @@ import click
 from edgesync.cli.output import printable, yaml_of
 from edgesync.compose.files import valid_name
 from edgesync.compose.project import convert_project
-from edgesync.compose.source import ComposeError, Note, Source, read_source
+from edgesync.compose.source import ComposeError, ComposeFile, ComposeNote, read_source
 from edgesync.compose.variables import interpolated, read_variables
 
 VOLUMES_FOLDER = "/var/lib/edgesync/volumes"
@@ -81,7 +81,7 @@ def compose(
         raise click.exceptions.Exit(1)
 
 
-def _read(file: Path, variables: dict[str, str]) -> Source:
+def _read(file: Path, variables: dict[str, str]) -> ComposeFile:
     with file.open("rb") as opened:
         content = opened.read(FILE_LIMIT + 1)
     if len(content) > FILE_LIMIT:
@@ -105,6 +105,6 @@ def _variables(file: Path, env_file: Path | None) -> dict[str, str]:
     return {**{name: value for name, value in found.items() if value is not None}, **os.environ}
 
 
-def _line(file: Path, note: Note) -> str:
+def _line(file: Path, note: ComposeNote) -> str:
     word = "lost" if note.is_loss else "differs"
     return printable(f"{file}:{note.line}: {word}: {note.path}: {note.text}")

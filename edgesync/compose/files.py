@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud.core.names import RESERVED
-from edgesync.compose.source import FieldPath, Source
+from edgesync.compose.source import ComposeFile, FieldPath
 from edgesync.compose.values import size
 
 FILE_LIMIT = 1024 * 1024
@@ -59,7 +59,7 @@ class Files:
     *volumes_folder* is where named volumes lie on a node.
     """
 
-    source: Source
+    source: ComposeFile
     app: str
     volumes_folder: str
     variables: Mapping[str, str]

@@ -6,7 +6,7 @@ from typing import Any
 
 from edgesync.compose.files import Files, valid_name
 from edgesync.compose.services import RESTART, ServiceConverter
-from edgesync.compose.source import ComposeError, FieldPath, Note, Source
+from edgesync.compose.source import ComposeError, ComposeFile, ComposeNote, FieldPath
 
 _TOP_LEVEL = frozenset({"version", "name", "services", "volumes", "configs", "secrets"})
 _COMPLETED = "service_completed_successfully"
@@ -17,7 +17,7 @@ class Project:
     """The manifests in the order in which they are applied, and what they do not carry over."""
 
     manifests: Sequence[dict[str, Any]]
-    notes: Sequence[Note]
+    notes: Sequence[ComposeNote]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class _Needs:
 
 
 def convert_project(
-    source: Source,
+    source: ComposeFile,
     *,
     app: str,
     selector: str,
@@ -87,7 +87,7 @@ def convert_project(
     return Project(manifests, _folded(source.notes))
 
 
-def _chosen(source: Source, profiles: frozenset[str]) -> dict[str, dict[str, Any]]:
+def _chosen(source: ComposeFile, profiles: frozenset[str]) -> dict[str, dict[str, Any]]:
     chosen: dict[str, dict[str, Any]] = {}
     for name, fields in source.mapping(("services",), source.data.get("services")).items():
         path: FieldPath = ("services", name)
@@ -107,7 +107,7 @@ def _chosen(source: Source, profiles: frozenset[str]) -> dict[str, dict[str, Any
     return chosen
 
 
-def _needs(source: Source, name: str, services: Mapping[str, Any]) -> _Needs:
+def _needs(source: ComposeFile, name: str, services: Mapping[str, Any]) -> _Needs:
     path: FieldPath = ("services", name, "depends_on")
     value = services[name].get("depends_on")
     if isinstance(value, dict):
@@ -122,7 +122,7 @@ def _needs(source: Source, name: str, services: Mapping[str, Any]) -> _Needs:
     return _Needs(conditions)
 
 
-def _ordered(source: Source, needs: Mapping[str, _Needs], names: Sequence[str]) -> list[str]:
+def _ordered(source: ComposeFile, needs: Mapping[str, _Needs], names: Sequence[str]) -> list[str]:
     """*names* and those they depend on, so that each follows those it depends on."""
     found: dict[str, None] = {}
     visiting: set[str] = set()
@@ -153,7 +153,7 @@ def _policy(service: Mapping[str, Any]) -> str:
     return RESTART.get(str(word).lower().partition(":")[0], "Never")
 
 
-def _note_order(source: Source, needs: Mapping[str, _Needs], first: set[str]) -> None:
+def _note_order(source: ComposeFile, needs: Mapping[str, _Needs], first: set[str]) -> None:
     for name, each in needs.items():
         for one, condition in each.conditions.items():
             if one not in first:
@@ -162,9 +162,9 @@ def _note_order(source: Source, needs: Mapping[str, _Needs], first: set[str]) ->
                 source.differ(path, f"{name} {wait}; it has to try again until {one} answers")
 
 
-def _folded(notes: Sequence[Note]) -> list[Note]:
+def _folded(notes: Sequence[ComposeNote]) -> list[ComposeNote]:
     """*notes* by line; what several services merge from one line is noted once."""
-    found: dict[tuple[int, str, str], list[Note]] = {}
+    found: dict[tuple[int, str, str], list[ComposeNote]] = {}
     for note in sorted(notes, key=lambda one: one.line):
         found.setdefault((note.line, note.path.rpartition(".")[2], note.text), []).append(note)
     return [
@@ -175,13 +175,13 @@ def _folded(notes: Sequence[Note]) -> list[Note]:
     ]
 
 
-def _note_networks(source: Source) -> None:
+def _note_networks(source: ComposeFile) -> None:
     for name in source.mapping(("networks",), source.data["networks"]):
         if name != "default":
             source.differ(("networks", name), "all services of the app share one network")
 
 
-def _image(source: Source, app: str, name: str, service: Mapping[str, Any]) -> str:
+def _image(source: ComposeFile, app: str, name: str, service: Mapping[str, Any]) -> str:
     path: FieldPath = ("services", name, "build")
     image = service.get("image")
     if "build" not in service:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgesync.compose.files import Files, Mount
-from edgesync.compose.source import FieldPath, Source
+from edgesync.compose.source import ComposeFile, FieldPath
 from edgesync.compose.values import PortMapping, port_range, seconds, short_ports, size
 from edgesync.compose.variables import read_variables
 
@@ -39,7 +39,7 @@ _NO_MEANING = frozenset(
 class ServiceConverter:
     """Converts services; *files* are those of the project, *variables* fill what has no value."""
 
-    def __init__(self, source: Source, files: Files, variables: Mapping[str, str]) -> None:
+    def __init__(self, source: ComposeFile, files: Files, variables: Mapping[str, str]) -> None:
         self._source = source
         self._files = files
         self._variables = variables

@@ -23,7 +23,7 @@ class ComposeError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class ComposeNote:
     """What a manifest does not carry over from the field at *path*, or carries over differently."""
 
     line: int
@@ -33,13 +33,13 @@ class Note:
 
 
 @dataclass(slots=True)
-class Source:
+class ComposeFile:
     """One Compose file, read; `notes` gathers what is not carried over."""
 
     file: Path
     data: dict[str, Any]
     lines: Mapping[FieldPath, int]
-    notes: list[Note] = field(default_factory=list)
+    notes: list[ComposeNote] = field(default_factory=list)
 
     def line(self, path: FieldPath) -> int:
         """Line of *path*, or of the nearest field around it."""
@@ -49,11 +49,11 @@ class Source:
 
     def lose(self, path: FieldPath, text: str) -> None:
         """Note that the field at *path* is not carried over."""
-        self.notes.append(Note(self.line(path), shown(path), text))
+        self.notes.append(ComposeNote(self.line(path), shown(path), text))
 
     def differ(self, path: FieldPath, text: str) -> None:
         """Note that the field at *path* is carried over with another meaning in a detail."""
-        self.notes.append(Note(self.line(path), shown(path), text, is_loss=False))
+        self.notes.append(ComposeNote(self.line(path), shown(path), text, is_loss=False))
 
     def error(self, path: FieldPath, text: str) -> ComposeError:
         """The error that says that the field at *path* cannot be converted."""
@@ -111,7 +111,7 @@ def shown(path: FieldPath) -> str:
     return text
 
 
-def read_source(file: Path, text: str, replace: Callable[[str], str]) -> Source:
+def read_source(file: Path, text: str, replace: Callable[[str], str]) -> ComposeFile:
     """Read the Compose file *text*; *replace* is applied to each value that is text.
 
     ComposeError, with the line, for what is not YAML or not a mapping.
@@ -127,7 +127,7 @@ def read_source(file: Path, text: str, replace: Callable[[str], str]) -> Source:
     data = builder.value(node, ()) if node is not None else None
     if not isinstance(data, dict):
         raise ComposeError(f"{file}:1: a Compose file is a mapping with `services:`")
-    return Source(file, data, builder.lines)
+    return ComposeFile(file, data, builder.lines)
 
 
 class _Builder:

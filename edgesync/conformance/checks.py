@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
-class Result(StrEnum):
+class CheckResult(StrEnum):
     """What was found of one rule."""
 
     PASSED = "passed"
@@ -59,7 +59,7 @@ class Finding:
     """What was found of *rule*; *detail* says what the device did."""
 
     rule: Rule
-    result: Result
+    result: CheckResult
     detail: str = ""
 
 
@@ -71,27 +71,27 @@ class Findings:
 
     def passed(self, name: str) -> None:
         """The device kept the rule."""
-        self._found.setdefault(name, Finding(BY_NAME[name], Result.PASSED))
+        self._found.setdefault(name, Finding(BY_NAME[name], CheckResult.PASSED))
 
     def failed(self, name: str, detail: str) -> None:
         """The device broke the rule; the first *detail* is kept."""
-        if self.result(name) is not Result.FAILED:
-            self._found[name] = Finding(BY_NAME[name], Result.FAILED, detail)
+        if self.result(name) is not CheckResult.FAILED:
+            self._found[name] = Finding(BY_NAME[name], CheckResult.FAILED, detail)
 
     def not_tried(self, name: str, detail: str) -> None:
         """The rule was not looked at."""
-        self._found.setdefault(name, Finding(BY_NAME[name], Result.NOT_TRIED, detail))
+        self._found.setdefault(name, Finding(BY_NAME[name], CheckResult.NOT_TRIED, detail))
 
-    def result(self, name: str) -> Result:
+    def result(self, name: str) -> CheckResult:
         """What was found of the rule *name* so far."""
         found = self._found.get(name)
-        return found.result if found else Result.NOT_TRIED
+        return found.result if found else CheckResult.NOT_TRIED
 
     def __iter__(self) -> Iterator[Finding]:
         for rule in RULES:
-            yield self._found.get(rule.name) or Finding(rule, Result.NOT_TRIED, "not reached")
+            yield self._found.get(rule.name) or Finding(rule, CheckResult.NOT_TRIED, "not reached")
 
     @property
     def has_failed(self) -> bool:
         """Say whether any rule was broken."""
-        return any(finding.result is Result.FAILED for finding in self)
+        return any(finding.result is CheckResult.FAILED for finding in self)

@@ -13,7 +13,7 @@ import click
 
 from certs.files import load_or_create_authority
 from edgesync.cli.output import printable
-from edgesync.conformance.checks import Finding, Findings, Result
+from edgesync.conformance.checks import CheckResult, Finding, Findings
 from edgesync.conformance.played import Played, now
 from edgesync.conformance.scenario import Scenario
 from edgesync.conformance.server import (
@@ -31,7 +31,7 @@ DEFAULT_PATIENCE = 60
 END_SECONDS = 5
 """That a device has to end."""
 
-_COLORS = {Result.PASSED: "green", Result.FAILED: "red", Result.NOT_TRIED: "yellow"}
+_COLORS = {CheckResult.PASSED: "green", CheckResult.FAILED: "red", CheckResult.NOT_TRIED: "yellow"}
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

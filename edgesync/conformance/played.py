@@ -13,8 +13,8 @@ from broker.messages import (
     REQUEST_ID,
     SEQUENCE,
     Encoding,
-    Kind,
     Message,
+    NodeMessageKind,
     decode_message,
     encode_message,
     encoding_of,
@@ -27,11 +27,11 @@ from cloud.link.wire import desire_answer, error_message, report_answer
 from edgesync.conformance.checks import Findings
 
 KINDS = {
-    Channel.REPORT: Kind.REPORT,
-    Channel.STATS: Kind.STATS,
-    Channel.DESIRE: Kind.DESIRE,
-    Channel.RENEW: Kind.RENEW,
-    Channel.COMMAND_RESPONSE: Kind.COMMAND,
+    Channel.REPORT: NodeMessageKind.REPORT,
+    Channel.STATS: NodeMessageKind.STATS,
+    Channel.DESIRE: NodeMessageKind.DESIRE,
+    Channel.RENEW: NodeMessageKind.RENEW,
+    Channel.COMMAND_RESPONSE: NodeMessageKind.COMMAND,
 }
 STATUSES = frozenset({"Pending", "Running", "Failed"})
 GROUP = 64
@@ -42,7 +42,7 @@ Bodies = dict[tuple[str, str], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class PlayedMessage:
     """One message of the device; *at* is when it came, in seconds of `time.monotonic`."""
 
     channel: Channel
@@ -61,7 +61,7 @@ class Said:
 
 
 @dataclass(slots=True)
-class Wanted:
+class PlayedDesire:
     """What the server wants of the device; *bodies* by kind and name."""
 
     apps: dict[str, str] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Wanted:
     extra: dict[str, str] = field(default_factory=dict)
     """Keys of `meta` that no device knows."""
 
-    def delta(self, report: Said | None) -> dict[str, Any]:
+    def delta(self, report: PlayedMessage | None) -> dict[str, Any]:
         """What to send to a device that said *report* last; empty where all is as wanted."""
         apps = [{"name": name, "version": self.apps[name]} for name in self.apps]
         properties = {"nodeprops": self.properties} if self.properties else {}
@@ -88,8 +88,8 @@ class Played:
         self.hub = hub
         self.node_id = node_id
         self.findings = findings
-        self.wanted = Wanted()
-        self.said: list[Said] = []
+        self.wanted = PlayedDesire()
+        self.said: list[PlayedMessage] = []
         self.answers_reports = True
         self.encoding = Encoding.JSON
         self._changed = asyncio.Condition()
@@ -114,17 +114,17 @@ class Played:
             return condition()
         return True
 
-    async def next_report(self, seconds: float, since: int | None = None) -> Said | None:
+    async def next_report(self, seconds: float, since: int | None = None) -> PlayedMessage | None:
         """The first report after the first *since* messages (None: those of now)."""
         start = len(self.said) if since is None else since
         await self.until(lambda: any(self._reports(start)), seconds)
         return next(iter(self._reports(start)), None)
 
-    def reports_since(self, start: int) -> list[Said]:
+    def reports_since(self, start: int) -> list[PlayedMessage]:
         """Reports after the first *start* messages."""
         return self._reports(start)
 
-    def last_report(self) -> Said | None:
+    def last_report(self) -> PlayedMessage | None:
         """The newest report."""
         return next((one for one in reversed(self.said) if one.channel is Channel.REPORT), None)
 
@@ -138,7 +138,7 @@ class Played:
         message = Message(message.kind, message.content, {**message.meta, **self.wanted.extra})
         return self.hub.push(self.node_id, channel, encode_message(message, self.encoding))
 
-    def _reports(self, start: int) -> list[Said]:
+    def _reports(self, start: int) -> list[PlayedMessage]:
         return [one for one in self.said[start:] if one.channel is Channel.REPORT]
 
     def _take(self, inbound: Inbound) -> None:
@@ -154,7 +154,7 @@ class Played:
             self.findings.failed("envelope", detail)
             return
         self.findings.passed("envelope")
-        said = Said(inbound.channel, message, time.monotonic())
+        said = PlayedMessage(inbound.channel, message, time.monotonic())
         if inbound.channel is Channel.REPORT and not self._is_readable(said):
             return
         if len(self.said) < LOG_LIMIT:
@@ -164,7 +164,7 @@ class Played:
         elif inbound.channel is Channel.DESIRE:
             self._answer_desire(said)
 
-    def _is_readable(self, said: Said) -> bool:
+    def _is_readable(self, said: PlayedMessage) -> bool:
         meta = said.message.meta
         try:
             order = read_order(meta)
@@ -191,7 +191,7 @@ class Played:
         else:
             self.findings.passed("sequence")
 
-    def _look_at_stats(self, said: Said) -> None:
+    def _look_at_stats(self, said: PlayedMessage) -> None:
         if not said.apps:
             return
         stats = {one["name"]: one for one in said.content.get("appstats") or ()}
@@ -203,7 +203,7 @@ class Played:
                 return
         self.findings.passed("app-status")
 
-    def _answer_report(self, said: Said) -> None:
+    def _answer_report(self, said: PlayedMessage) -> None:
         if not self.answers_reports:
             return
         answer = report_answer(self.wanted.delta(said), "", now(), meta=said.message.meta)
@@ -212,7 +212,7 @@ class Played:
         else:
             self.findings.failed("subscribes", "it reported before it was subscribed to delta")
 
-    def _answer_desire(self, said: Said) -> None:
+    def _answer_desire(self, said: PlayedMessage) -> None:
         meta = said.message.meta
         infos = said.content.get("infos")
         if not isinstance(infos, list) or not all(isinstance(one, dict) for one in infos):
@@ -240,7 +240,7 @@ class Played:
 _KIND_WORDS = {"app": "application", "config": "configuration"}
 
 
-def older_answer(report: Said) -> Message:
+def older_answer(report: PlayedMessage) -> Message:
     """An empty desired state as the answer to the report before *report*."""
     sequence = int(report.message.meta.get(SEQUENCE, 1)) - 1
     meta = {**report.message.meta, SEQUENCE: sequence}

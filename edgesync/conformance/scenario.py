@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from broker.messages import Kind, Message
+from broker.messages import Message, NodeMessageKind
 from broker.topics import Channel
 from cloud.core.times import time_text
 from cloud.link.wire import error_message
 from edgesync.conformance.checks import Findings
-from edgesync.conformance.played import Played, Said, now, older_answer
+from edgesync.conformance.played import Played, PlayedMessage, now, older_answer
 
 APP, CONFIG, SECRET = "conformance-app", "conformance-conf", "conformance-secret"
 SETTLE_SECONDS = 2.0
@@ -162,7 +162,7 @@ class Scenario:
             self.findings.passed("again")
         await self._next_report()
 
-    async def _next_report(self) -> Said | None:
+    async def _next_report(self) -> PlayedMessage | None:
         """The next report; a device that takes commands is asked for it, so it comes at once."""
         start = len(self.played.said)
         self._asked_for += 1
@@ -217,7 +217,7 @@ class Scenario:
         deadline = time_text(now() + timedelta(seconds=seconds))
         content = {"id": identity, "command": command, "seconds": max(seconds, 1)}
         meta = {"time": time_text(now())}
-        message = Message(Kind.COMMAND.value, {**content, "deadline": deadline}, meta)
+        message = Message(NodeMessageKind.COMMAND.value, {**content, "deadline": deadline}, meta)
         return self.played.send(Channel.COMMAND, message)
 
     def _answers(self, start: int) -> dict[str, list[str]]:
@@ -242,7 +242,7 @@ class Scenario:
     async def _returns(self) -> None:
         ended = time.monotonic()
         self.played.hub.disconnect(self.played.node_id)
-        report: Said | None = await self.played.next_report(self.patience)
+        report: PlayedMessage | None = await self.played.next_report(self.patience)
         if report is None:
             self.findings.failed("returns", f"no report within {self.patience:g} s")
         elif report.at - ended < SHORTEST_PAUSE:

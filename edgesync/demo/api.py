@@ -27,7 +27,7 @@ class Row:
         return self.ready and self.running == self.wanted and self.status == "Running"
 
 
-class Api:
+class DemoApi:
     """The REST API, as a script would use it."""
 
     def __init__(self, ready: dict[str, str]) -> None:

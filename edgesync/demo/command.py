@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 
 from edgesync.cli.resources.manifests import Document
-from edgesync.demo.api import Api, Row
+from edgesync.demo.api import DemoApi, Row
 from edgesync.demo.machine import (
     Machine,
     engine_of_machine,
@@ -22,7 +22,7 @@ from edgesync.demo.machine import (
     installed_machine,
     real_apps,
 )
-from edgesync.demo.processes import BATCH, SN, Fleet, running_fleet, running_server
+from edgesync.demo.processes import BATCH, SN, SimulatedFleet, running_fleet, running_server
 from edgesync.demo.resources import example_resources
 from edgesync.demo.screen import fleet_table
 
@@ -82,7 +82,7 @@ def demo(
         _announce(console, engine, resources, count, simulated=simulated)
         port = _free_api_port() if api_port is None else api_port
         ready = stack.enter_context(running_server(data_dir, port))
-        api = Api(ready)
+        api = DemoApi(ready)
         stack.callback(api.close)
         console.print(f"[bold]edgesync[/] serves {api.url}, data in {data_dir}")
         token = _describe_fleet(api, count, resources)
@@ -128,7 +128,7 @@ def _free_api_port() -> int:
     return 0
 
 
-def _describe_fleet(api: Api, count: int, resources: Sequence[Document]) -> str:
+def _describe_fleet(api: DemoApi, count: int, resources: Sequence[Document]) -> str:
     """Make the batch and the two apps; the batch's token."""
     if any(batch["name"] == BATCH for batch in api.call("GET", "/v1/register")["items"]):
         batch = api.call("GET", f"/v1/register/{BATCH}")
@@ -151,7 +151,7 @@ def _describe_fleet(api: Api, count: int, resources: Sequence[Document]) -> str:
 
 
 def _join(
-    console: Console, api: Api, data_dir: Path, stack: contextlib.ExitStack
+    console: Console, api: DemoApi, data_dir: Path, stack: contextlib.ExitStack
 ) -> Machine | None:
     """Make this machine a node, by the line that an operator pastes; None where that fails."""
     own = contextlib.ExitStack()
@@ -174,7 +174,12 @@ class _Show:
     """Shows the fleet: *simulated* nodes of *fleet*, and this *machine* if it is one."""
 
     def __init__(
-        self, api: Api, console: Console, fleet: Fleet, simulated: int, machine: Machine | None
+        self,
+        api: DemoApi,
+        console: Console,
+        fleet: SimulatedFleet,
+        simulated: int,
+        machine: Machine | None,
     ) -> None:
         self.api = api
         self.console = console

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edgesync.cli.resources.manifests import Document
-from edgesync.demo.api import Api
+from edgesync.demo.api import DemoApi
 
 AGENT_SECONDS = 60
 """That a command of the agent has: it waits for its first report, and for containers to stop."""
@@ -34,7 +34,7 @@ class Machine:
     name: str
     home: Path
 
-    def failure(self, api: Api) -> str:
+    def failure(self, api: DemoApi) -> str:
         """Why an app does not run here, such as an image that cannot be pulled; empty for none."""
         stats = api.call("GET", f"/v1/nodes/{self.name}/stats")
         for app in (stats.get("report") or {}).get("appstats") or ():
@@ -96,7 +96,7 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def installed_machine(api: Api, folder: Path) -> Iterator[Machine]:
+def installed_machine(api: DemoApi, folder: Path) -> Iterator[Machine]:
     """Make this machine a node by the install line; remove all of it at the end.
 
     OSError with the installer's words where it fails.

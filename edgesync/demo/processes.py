@@ -71,7 +71,7 @@ def running_server(data_dir: Path, api_port: int) -> Iterator[dict[str, str]]:
 @contextlib.contextmanager
 def running_fleet(
     ready: dict[str, str], data_dir: Path, count: int, token: str
-) -> Iterator["Fleet"]:
+) -> Iterator["SimulatedFleet"]:
     """*count* simulated nodes of the batch, whose *token* it is."""
     arguments = ["sim", "--count", str(count), "--batch", BATCH]
     arguments += ["--activation", ready["activation"], "--ca", ready["ca"]]
@@ -79,11 +79,11 @@ def running_fleet(
     arguments += ["--state-dir", str(data_dir / "nodes"), "--interval", "5", "--apply-delay", "1"]
     arguments += ["--fingerprint-type", str(SN)]
     with process(arguments, {"EDGESYNC_SIM_TOKEN": token}, data_dir / "fleet.log") as fleet:
-        yield Fleet(fleet, data_dir / "fleet.log")
+        yield SimulatedFleet(fleet, data_dir / "fleet.log")
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class SimulatedFleet:
     """The process of the simulated nodes."""
 
     process: subprocess.Popen[bytes]

@@ -25,7 +25,7 @@ from agent_sim.activation import open_client
 from agent_sim.agent import Network
 from agent_sim.events import Connected, Started
 from agent_sim.state import read_ca
-from agent_sim.watch import Watch
+from agent_sim.watch import MachineClock
 from agent_sim.wire import NodeMessage
 from broker.messages import Encoding, Message, decode_message, encode_message, encoding_of
 from broker.topics import Channel, parse_topic, topic_for
@@ -257,7 +257,7 @@ async def network(
     trust = read_ca(authority.root_file)
     with ThreadPoolExecutor(4) as executor:
         async with open_client(activation_server.url, trust) as client:
-            watch = Watch(activation_server.url, trust)
+            watch = MachineClock(activation_server.url, trust)
             yield Network(client, asyncio.Semaphore(4), executor, watch)
 
 

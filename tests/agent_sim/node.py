@@ -3,15 +3,15 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from agent_sim.device import State, step
+from agent_sim.device import DeviceState, step
 from agent_sim.events import (
     Action,
     Apply,
     ApplyDone,
     Event,
     MessageReceived,
-    Outcome,
     Publish,
+    StartResult,
 )
 from agent_sim.wire import MessageKind, NodeMessage
 from broker.topics import Channel
@@ -23,8 +23,8 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 class Node:
     """A node under test, and all that it did."""
 
-    def __init__(self, state: State | None = None) -> None:
-        self.state = state or State(run="r1")
+    def __init__(self, state: DeviceState | None = None) -> None:
+        self.state = state or DeviceState(run="r1")
         self.done: list[Action] = []
 
     def happen(self, *events: Event) -> list[Action]:
@@ -54,7 +54,7 @@ class Node:
 
 
 def finished(action: Apply, cause: str = "") -> ApplyDone:
-    return ApplyDone(tuple(Outcome(app.name, app.version, cause) for app in action.apps))
+    return ApplyDone(tuple(StartResult(app.name, app.version, cause) for app in action.apps))
 
 
 def published(actions: list[Action], channel: Channel) -> list[NodeMessage]:

@@ -7,7 +7,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent_sim.activation import Claim, activate, open_client, signing_request
+from agent_sim.activation import ActivationClaim, activate, open_client, signing_request
 from agent_sim.errors import (
     ActivationRefused,
     ActivationUnanswered,
@@ -18,7 +18,7 @@ from agent_sim.state import Identity, read_ca
 from tests.agent_sim.authority import Authority
 from tests.agent_sim.conftest import ActivationServer
 
-CLAIM = Claim(batch="b", fingerprint="n1", token="secret")
+CLAIM = ActivationClaim(batch="b", fingerprint="n1", token="secret")
 
 
 @pytest.fixture
@@ -27,7 +27,10 @@ def key() -> ec.EllipticCurvePrivateKey:
 
 
 async def ask(
-    server: ActivationServer, ca: Path, key: ec.EllipticCurvePrivateKey, claim: Claim = CLAIM
+    server: ActivationServer,
+    ca: Path,
+    key: ec.EllipticCurvePrivateKey,
+    claim: ActivationClaim = CLAIM,
 ) -> Identity:
     async with open_client(server.url, read_ca(ca)) as client:
         return await activate(client, claim, key)
@@ -64,7 +67,9 @@ async def test_what_is_asked_is_what_the_protocol_says(
 async def test_without_a_token_the_security_type_is_none(
     activation_server: ActivationServer, authority: Authority, key: ec.EllipticCurvePrivateKey
 ) -> None:
-    await ask(activation_server, authority.root_file, key, Claim(batch="b", fingerprint="n1"))
+    await ask(
+        activation_server, authority.root_file, key, ActivationClaim(batch="b", fingerprint="n1")
+    )
     [request] = activation_server.requests
     assert (request["securityType"], request["securityValue"]) == ("None", "")
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_sim.activation import Claim
-from agent_sim.agent import Agent, AgentSettings, Backoff, Network
-from agent_sim.device import Pace
+from agent_sim.activation import ActivationClaim
+from agent_sim.agent import Agent, AgentSettings, Network, ReconnectBackoff
+from agent_sim.device import Intervals
 from agent_sim.errors import StateError
 from agent_sim.facts import SimulatedSource
 from agent_sim.link import Address
@@ -30,18 +30,18 @@ def new_agent(
     port: int,
     *,
     encoding: WireFormat = WireFormat.JSON,
-    pace: Pace | None = None,
+    pace: Intervals | None = None,
 ) -> Agent:
     settings = AgentSettings(
         broker=Address("127.0.0.1", port),
         encoding=encoding,
-        pace=pace or Pace(interval=0.2, stats_interval=0.1),
+        pace=pace or Intervals(interval=0.2, stats_interval=0.1),
         apply_delay=0.01,
         activation_pause=0.05,
         first_pause=0.05,
         longest_pause=0.2,
     )
-    claim = Claim(batch="b", fingerprint="n1")
+    claim = ActivationClaim(batch="b", fingerprint="n1")
     source = SimulatedSource(1, 1)
     return Agent(claim, settings, NodeDirectory(path), source, network, random=Random(1))  # noqa: S311
 
@@ -67,7 +67,7 @@ async def test_a_new_node_comes_to_run_what_it_should(
     responder.model.put_file("configuration", "conf")
     responder.model.put_app("web", ("configuration", "conf"), replica=2)
     # An interval nobody waits for: what happens here is told at once.
-    pace = Pace(interval=1000, stats_interval=0.1)
+    pace = Intervals(interval=1000, stats_interval=0.1)
     agent = new_agent(tmp_path, network, mosquitto.port, encoding=encoding, pace=pace)
     async with running(agent):
         await eventually(lambda: agent.state.is_converged and agent.state.held)
@@ -174,7 +174,7 @@ async def test_a_damaged_file_ends_the_node_and_is_named(
 
 @given(st.integers(0, 2**32), st.lists(st.just(0.0), min_size=12, max_size=12))
 def test_pauses_double_up_to_the_longest(seed: int, lasted: list[float]) -> None:
-    backoff = Backoff(1, 180, Random(seed))  # noqa: S311
+    backoff = ReconnectBackoff(1, 180, Random(seed))  # noqa: S311
     pauses = [backoff.next(seconds) for seconds in lasted]
     for number, pause in enumerate(pauses):
         whole = min(2.0**number, 180)
@@ -182,7 +182,7 @@ def test_pauses_double_up_to_the_longest(seed: int, lasted: list[float]) -> None
 
 
 def test_a_connection_that_lasted_starts_the_pauses_anew() -> None:
-    backoff = Backoff(1, 180, Random(1))  # noqa: S311
+    backoff = ReconnectBackoff(1, 180, Random(1))  # noqa: S311
     for _ in range(5):
         backoff.next(0)
     assert backoff.next(10) > 10

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_sim.bodies import instances_of, parts_of, why_not_runnable
-from agent_sim.model import BodyKind, Info, Part
+from agent_sim.model import BodyKind, BodyName, Part
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
@@ -22,8 +22,8 @@ BODY = st.fixed_dictionaries(
     {}, optional={"services": st.lists(SERVICE) | JSON, "volumes": st.lists(VOLUME) | JSON}
 )
 
-CONF = Info(BodyKind.CONFIGURATION, "c", "2")
-CERT = Info(BodyKind.SECRET, "s", "3")
+CONF = BodyName(BodyKind.CONFIGURATION, "c", "2")
+CERT = BodyName(BodyKind.SECRET, "s", "3")
 
 
 def test_parts_are_what_the_volumes_name_each_once() -> None:
@@ -35,7 +35,7 @@ def test_parts_are_what_the_volumes_name_each_once() -> None:
 
 def test_a_reference_without_a_version_means_the_current_one() -> None:
     [info] = parts_of({"volumes": [{"name": "v", "config": {"name": "c"}}]})
-    assert info == Info(BodyKind.CONFIGURATION, "c", "")
+    assert info == BodyName(BodyKind.CONFIGURATION, "c", "")
 
 
 def test_there_is_one_instance_for_each_replica() -> None:
@@ -76,7 +76,11 @@ def test_why_an_app_cannot_run(body: dict[str, Any], cause: str) -> None:
         (CERT, {"a": "é"}, False),
     ],
 )
-def test_files_are_text_and_those_of_secrets_base64(info: Info, data: Any, is_fine: bool) -> None:  # noqa: FBT001
+def test_files_are_text_and_those_of_secrets_base64(
+    info: BodyName,
+    data: Any,
+    is_fine: bool,  # noqa: FBT001
+) -> None:
     assert (why_not_runnable({}, [Part(info, {"data": data})]) == "") is is_fine
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agent_sim.commands import IDS_KEPT, Asked
-from agent_sim.device import State
+from agent_sim.device import DeviceState
 from agent_sim.events import Apply, Connected, MessageReceived, Save, Started
 from agent_sim.model import Status, time_text
 from agent_sim.wire import MessageKind, NodeMessage
@@ -103,7 +103,7 @@ def test_it_refuses_what_it_does_not_know(node: Node, command: str) -> None:
 
 
 def test_it_refuses_everything_where_commands_are_switched_off() -> None:
-    node = Node(State(run="r", asked=Asked(refuses=True)))
+    node = Node(DeviceState(run="r", asked=Asked(refuses=True)))
     node.happen(Started(), Connected())
     actions = ask(node, "report")
     assert published(actions, Channel.REPORT) == []

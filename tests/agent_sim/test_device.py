@@ -1,11 +1,10 @@
 """One node, by hand."""
 
-from agent_sim.device import Pace, State
+from agent_sim.device import DeviceState, Intervals
 from agent_sim.events import (
     Apply,
     Connected,
     Disconnected,
-    Measured,
     MessageReceived,
     Publish,
     Save,
@@ -13,8 +12,9 @@ from agent_sim.events import (
     StartTimer,
     Timer,
     TimerDue,
+    UsageMeasured,
 )
-from agent_sim.model import Usage
+from agent_sim.model import NodeUsage
 from agent_sim.wire import REQUEST_ID
 from broker.topics import Channel
 from tests.agent_sim.node import Node, error, finished, of, published, wanting
@@ -24,7 +24,7 @@ from tests.agent_sim.server_model import ServerModel
 
 
 def test_a_report_follows_the_connection_at_once() -> None:
-    actions = Node().happen(Started(), Measured(Usage("0.5", "1000")), Connected())
+    actions = Node().happen(Started(), UsageMeasured(NodeUsage("0.5", "1000")), Connected())
     [report] = published(actions, Channel.REPORT)
     assert report.meta == {"seq": 1, "run": "r1", "interval": 20}
     assert report.content["apps"] == []
@@ -54,21 +54,21 @@ def test_nothing_is_sent_without_a_connection(node: Node, server: ServerModel) -
 
 
 def test_stats_go_on_by_themselves(node: Node) -> None:
-    actions = node.happen(Measured(Usage("0.7", "5")), TimerDue(Timer.STATS))
+    actions = node.happen(UsageMeasured(NodeUsage("0.7", "5")), TimerDue(Timer.STATS))
     [stats] = published(actions, Channel.STATS)
     assert stats.content == {"nodestats": {"usage": {"cpu": "0.7", "memory": "5"}}}
     assert of(actions, StartTimer) == [StartTimer(Timer.STATS, 5)]
 
 
 def test_stats_can_be_off() -> None:
-    actions = Node(State(run="r", pace=Pace(20, 0))).happen(Connected())
+    actions = Node(DeviceState(run="r", pace=Intervals(20, 0))).happen(Connected())
     assert of(actions, StartTimer) == [StartTimer(Timer.REPORT, 20), StartTimer(Timer.ANSWER, 5)]
 
 
 def test_a_report_that_nobody_answers_is_sent_again_less_and_less_often(
     server: ServerModel,
 ) -> None:
-    node = Node(State(run="r", pace=Pace(30, 0)))
+    node = Node(DeviceState(run="r", pace=Intervals(30, 0)))
     first = node.happen(Connected())
     again = [node.happen(TimerDue(Timer.ANSWER)) for _ in range(3)]
     pauses = [timer.seconds for one in again for timer in of(one, StartTimer)]

@@ -5,14 +5,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from agent_sim.bodies import parts_of
-from agent_sim.device import State
+from agent_sim.device import DeviceState
 from agent_sim.events import (
     Apply,
     Connected,
     Disconnected,
     Event,
+    LogLine,
     MessageReceived,
-    Note,
     Publish,
     Save,
     Started,
@@ -20,7 +20,7 @@ from agent_sim.events import (
     Timer,
     TimerDue,
 )
-from agent_sim.model import App
+from agent_sim.model import HeldApp
 from agent_sim.wire import NodeMessage
 from broker.topics import Channel
 from tests.agent_sim.node import Node, finished
@@ -36,14 +36,14 @@ class NodeAndServer(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.server = ServerModel()
-        self.node = Node(State(run="r0"))
+        self.node = Node(DeviceState(run="r0"))
         self.starts = 0
         self.looked = 0
         self.up: list[tuple[Channel, NodeMessage]] = []
         self.down: list[tuple[Channel, NodeMessage]] = []
         self.applying: list[Apply] = []
         self.timers: set[Timer] = set()
-        self.saved: tuple[App, ...] = ()
+        self.saved: tuple[HeldApp, ...] = ()
         self.last_seq = 0
         self.happen(Started())
 
@@ -59,7 +59,7 @@ class NodeAndServer(RuleBasedStateMachine):
                     self.applying.append(action)
                 case Save(apps):
                     self.saved = apps
-                case Note():
+                case LogLine():
                     pass
 
     def check(self, channel: Channel, message: NodeMessage) -> None:
@@ -114,7 +114,7 @@ class NodeAndServer(RuleBasedStateMachine):
         self.starts += 1
         self.last_seq = 0
         held = {app.name: app for app in self.saved}
-        self.node = Node(State(run=f"r{self.starts}", held=held))
+        self.node = Node(DeviceState(run=f"r{self.starts}", held=held))
         self.happen(Started())
 
     @precondition(lambda self: self.up)

@@ -5,19 +5,19 @@ from typing import Any
 
 import pytest
 
-from agent_sim.device import State
+from agent_sim.device import DeviceState
 from agent_sim.events import (
     Apply,
     ApplyDone,
     Connected,
+    LogLine,
     MessageReceived,
-    Note,
-    Outcome,
     Started,
+    StartResult,
     Timer,
     TimerDue,
 )
-from agent_sim.model import App, Status
+from agent_sim.model import HeldApp, Status
 from agent_sim.wire import REQUEST_ID, NodeMessage
 from broker.topics import Channel
 from tests.agent_sim.node import Node, error, published, wanting
@@ -47,7 +47,7 @@ def test_a_delta_that_cannot_be_read_changes_nothing(node: Node, content: Any) -
     before = node.state
     actions = node.hear(Channel.DELTA, content)
     assert node.state == replace(before, errors=1, asked=node.state.asked)
-    assert [type(action) for action in actions] == [Note]
+    assert [type(action) for action in actions] == [LogLine]
 
 
 def test_errors_are_counted_and_the_node_goes_on(node: Node, server: ServerModel) -> None:
@@ -75,13 +75,13 @@ def test_values_that_do_not_match_the_request_are_not_taken(
 
 
 def test_an_outcome_of_what_has_been_replaced_is_ignored(node: Node) -> None:
-    assert node.happen(ApplyDone((Outcome("web", "0"),))) == []
+    assert node.happen(ApplyDone((StartResult("web", "0"),))) == []
 
 
 def test_an_outcome_of_an_older_version_says_nothing_of_the_new_one(node: Node) -> None:
-    app = App("web", "2", {})
+    app = HeldApp("web", "2", {})
     node.state = replace(node.state, held={"web": app})
-    assert node.happen(ApplyDone((Outcome("web", "1"),))) == []
+    assert node.happen(ApplyDone((StartResult("web", "1"),))) == []
     assert node.state.held["web"].status is Status.PENDING
 
 
@@ -98,8 +98,8 @@ def test_node_and_server_agree_only_about_the_last_report(node: Node, server: Se
 
 
 def test_what_was_pending_is_applied_after_a_restart() -> None:
-    apps = (App("a", "1", {}), App("b", "1", {}, status=Status.RUNNING))
-    node = Node(State(run="r2", held={app.name: app for app in apps}))
+    apps = (HeldApp("a", "1", {}), HeldApp("b", "1", {}, status=Status.RUNNING))
+    node = Node(DeviceState(run="r2", held={app.name: app for app in apps}))
     assert node.happen(Started()) == [Apply(apps[:1])]
     actions = node.happen(Connected())
     assert len(published(actions, Channel.REPORT)[0].content["apps"]) == 2

@@ -7,13 +7,13 @@ from random import Random
 
 import pytest
 
-from agent_sim.activation import Claim
+from agent_sim.activation import ActivationClaim
 from agent_sim.agent import AgentSettings, Network
-from agent_sim.device import Pace
+from agent_sim.device import Intervals
 from agent_sim.facts import SimulatedSource
-from agent_sim.fleet import Fleet, FleetResult, Member
+from agent_sim.fleet import AgentFleet, FleetResult, Member
 from agent_sim.link import Address
-from agent_sim.model import Usage
+from agent_sim.model import NodeUsage
 from agent_sim.state import read_ca
 from agent_sim.wire import WireFormat
 from tests.agent_sim.authority import Authority
@@ -23,14 +23,14 @@ from tests.agent_sim.conftest import ActivationServer, Eventually, Mosquitto, Re
 def members(count: int, path: Path, port: int) -> list[Member]:
     settings = AgentSettings(
         broker=Address("127.0.0.1", port),
-        pace=Pace(interval=1, stats_interval=0.5),
+        pace=Intervals(interval=1, stats_interval=0.5),
         apply_delay=0.01,
         first_pause=0.05,
         longest_pause=0.2,
     )
     return [
         Member(
-            Claim(batch="b", fingerprint=f"n{index}"),
+            ActivationClaim(batch="b", fingerprint=f"n{index}"),
             replace(settings, encoding=list(WireFormat)[index % 2]),
             SimulatedSource(index, 1),
             path / f"n{index}",
@@ -39,7 +39,7 @@ def members(count: int, path: Path, port: int) -> list[Member]:
     ]
 
 
-async def run(fleet: Fleet, stop: asyncio.Event, results: list[FleetResult]) -> None:
+async def run(fleet: AgentFleet, stop: asyncio.Event, results: list[FleetResult]) -> None:
     results.append(await fleet.run(stop))
 
 
@@ -53,7 +53,7 @@ async def test_a_fleet_converges_and_ends_when_told(
 ) -> None:
     responder.model.put_file("secret", "key")
     responder.model.put_app("web", ("secret", "key"))
-    fleet = Fleet(members(20, tmp_path, mosquitto.port), network, Random(1))  # noqa: S311
+    fleet = AgentFleet(members(20, tmp_path, mosquitto.port), network, Random(1))  # noqa: S311
     stop, results = asyncio.Event(), list[FleetResult]()
     async with asyncio.TaskGroup() as group:
         group.create_task(run(fleet, stop, results), name="fleet")
@@ -70,7 +70,7 @@ async def test_a_fleet_converges_and_ends_when_told(
 async def test_a_server_that_is_not_there_costs_nothing_but_time(
     tmp_path: Path, network: Network, silent_port: int
 ) -> None:
-    fleet = Fleet(members(3, tmp_path, silent_port), network, Random(1))  # noqa: S311
+    fleet = AgentFleet(members(3, tmp_path, silent_port), network, Random(1))  # noqa: S311
     result = await fleet.run(asyncio.Event(), duration=0.5)
     assert (result.connected, result.connections) == (0, 0)
 
@@ -79,7 +79,7 @@ async def test_an_activation_server_that_refuses_ends_nothing(
     tmp_path: Path, network: Network, activation_server: ActivationServer, silent_port: int
 ) -> None:
     activation_server.answer = lambda _: (404, {"code": "ResourceNotFound", "message": "no batch"})
-    fleet = Fleet(members(3, tmp_path, silent_port), network, Random(1))  # noqa: S311
+    fleet = AgentFleet(members(3, tmp_path, silent_port), network, Random(1))  # noqa: S311
     result = await fleet.run(asyncio.Event(), duration=0.5)
     assert (result.nodes, result.activated) == (3, 0)
 
@@ -87,7 +87,7 @@ async def test_an_activation_server_that_refuses_ends_nothing(
 class Broken(SimulatedSource):
     """A bug in the making."""
 
-    def usage(self) -> Usage:
+    def usage(self) -> NodeUsage:
         raise ZeroDivisionError
 
 
@@ -97,7 +97,7 @@ async def test_a_bug_in_one_node_ends_the_fleet_loudly(
 ) -> None:
     healthy = members(3, tmp_path, mosquitto.port)
     ill = replace(healthy[1], source=Broken(1, 1))
-    fleet = Fleet([healthy[0], ill, healthy[2]], network, Random(1))  # noqa: S311
+    fleet = AgentFleet([healthy[0], ill, healthy[2]], network, Random(1))  # noqa: S311
     with pytest.raises(ExceptionGroup) as caught:
         await fleet.run(asyncio.Event())
     assert caught.group_contains(ZeroDivisionError)

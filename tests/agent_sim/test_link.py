@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from agent_sim.errors import LinkLost
-from agent_sim.link import Address, Link, open_link
+from agent_sim.link import Address, HubLink, open_link
 from broker.topics import Channel
 from tests.agent_sim.authority import Authority
 from tests.agent_sim.conftest import DEADLINE_SECONDS, Eventually, Mosquitto, Responder
@@ -109,7 +109,7 @@ async def test_the_end_of_the_broker_is_noticed(
 async def test_a_second_connection_of_the_same_node_ends_the_first(
     mosquitto: Mosquitto, tls: ssl.SSLContext, executor: Executor
 ) -> None:
-    async def lost(link: Link) -> str:
+    async def lost(link: HubLink) -> str:
         async with asyncio.timeout(10):
             return await link.wait_lost()
 

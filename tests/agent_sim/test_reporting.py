@@ -2,20 +2,20 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 
-from agent_sim.fetching import Fetch, Wanted
-from agent_sim.model import App, Facts, Status, Usage, time_text
+from agent_sim.fetching import AppFetch, WantedApp
+from agent_sim.model import HeldApp, NodeFacts, NodeUsage, Status, time_text
 from agent_sim.reporting import report_content, stats_content
 from agent_sim.wire import NodeMessage, WireFormat, decode, encode
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-FACTS = Facts({"hostname": "h"}, Usage("4", "4096"))
-WEB = App(
+FACTS = NodeFacts({"hostname": "h"}, NodeUsage("4", "4096"))
+WEB = HeldApp(
     "web", "3", {"services": [{"name": "s"}]}, status=Status.RUNNING, started=NOW, is_system=False
 )
 
 
 def test_a_report_is_a_snapshot_of_everything() -> None:
-    content = report_content(FACTS, Usage("0.5", "100"), [WEB], [], NOW)
+    content = report_content(FACTS, NodeUsage("0.5", "100"), [WEB], [], NOW)
     assert content == {
         "time": "2026-11-23T12:00:00Z",
         "core": {"goVersion": "", "binVersion": "agent_sim", "gitRevision": ""},
@@ -49,14 +49,16 @@ def test_a_report_is_a_snapshot_of_everything() -> None:
 
 
 def test_a_report_survives_both_encodings() -> None:
-    message = NodeMessage("report", report_content(FACTS, Usage("1", "1"), [WEB], [], NOW))
+    message = NodeMessage("report", report_content(FACTS, NodeUsage("1", "1"), [WEB], [], NOW))
     for encoding in WireFormat:
         assert decode(encode(message, encoding)) == message
 
 
 def test_what_could_not_be_fetched_is_failed_but_not_among_the_apps() -> None:
-    lost = Fetch(Wanted("db", "2"), cause="not found")
-    content = report_content(FACTS, Usage("1", "1"), [WEB], [lost, Fetch(Wanted("x", "1"))], NOW)
+    lost = AppFetch(WantedApp("db", "2"), cause="not found")
+    content = report_content(
+        FACTS, NodeUsage("1", "1"), [WEB], [lost, AppFetch(WantedApp("x", "1"))], NOW
+    )
     assert [app["name"] for app in content["apps"]] == ["web"]
     assert [(a["name"], a["status"], a["cause"]) for a in content["appstats"]] == [
         ("web", "Running", ""),
@@ -65,14 +67,14 @@ def test_what_could_not_be_fetched_is_failed_but_not_among_the_apps() -> None:
 
 
 def test_an_app_whose_next_version_could_not_be_fetched_is_named_once() -> None:
-    lost = Fetch(Wanted("web", "4"), cause="not found")
-    content = report_content(FACTS, Usage("1", "1"), [WEB], [lost], NOW)
+    lost = AppFetch(WantedApp("web", "4"), cause="not found")
+    content = report_content(FACTS, NodeUsage("1", "1"), [WEB], [lost], NOW)
     assert [(a["version"], a["status"]) for a in content["appstats"]] == [("3", "Running")]
 
 
 def test_stats_are_usage_alone() -> None:
     usage = {"usage": {"cpu": "1", "memory": "2"}}
-    assert stats_content(Usage("1", "2")) == {"nodestats": usage}
+    assert stats_content(NodeUsage("1", "2")) == {"nodestats": usage}
 
 
 def test_times_are_utc() -> None:

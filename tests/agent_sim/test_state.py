@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from agent_sim.errors import StateError
-from agent_sim.model import App, BodyKind, Info, Part, Status
+from agent_sim.model import BodyKind, BodyName, HeldApp, Part, Status
 from agent_sim.state import APPS, CA, CERTIFICATE, KEY, NODE, Identity, NodeDirectory
 from tests.agent_sim.authority import Authority
 
-SECRET = Part(Info(BodyKind.SECRET, "s", "2"), {"name": "s", "data": {"k": "c2VjcmV0"}})
-APPLICATION = App(
+SECRET = Part(BodyName(BodyKind.SECRET, "s", "2"), {"name": "s", "data": {"k": "c2VjcmV0"}})
+APPLICATION = HeldApp(
     "web",
     "3",
     {"name": "web", "services": [{"name": "web", "replica": 2}]},

@@ -7,7 +7,7 @@ import pytest
 
 from agent_sim.errors import ActivationUnanswered
 from agent_sim.state import read_ca
-from agent_sim.watch import Watch, WrongTime, utc_now
+from agent_sim.watch import ClockError, MachineClock, utc_now
 from certs.authority import Authority
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -22,20 +22,20 @@ def ca(tmp_path: Path) -> Path:
     return path
 
 
-def watch_at(ca: Path, now: datetime) -> Watch:
-    return Watch("https://127.0.0.1:9", read_ca(ca), lambda: now)
+def watch_at(ca: Path, now: datetime) -> MachineClock:
+    return MachineClock("https://127.0.0.1:9", read_ca(ca), lambda: now)
 
 
 @pytest.mark.parametrize("year", [1970, 2025, 2028, 2040])
 def test_dates_are_looked_at_by_the_servers_time_once_it_is_known(ca: Path, year: int) -> None:
     watch = watch_at(ca, datetime(year, 6, 1, tzinfo=UTC))
-    with pytest.raises(WrongTime):
+    with pytest.raises(ClockError):
         watch.check(CERTIFICATE)
     assert watch.is_doubtful
     watch.skew = NOW - watch.read()
     watch.check(CERTIFICATE)
     watch.skew += timedelta(days=365)
-    with pytest.raises(WrongTime):
+    with pytest.raises(ClockError):
         watch.check(CERTIFICATE)
 
 

@@ -35,16 +35,19 @@ def test_the_server_reads_what_a_node_writes(
     assert messages.decode_message(payload) == messages.Message(kind, content, meta)
 
 
-@given(st.sampled_from(messages.Kind), plain, metas, st.sampled_from(messages.Encoding))
+@given(st.sampled_from(messages.NodeMessageKind), plain, metas, st.sampled_from(messages.Encoding))
 def test_a_node_reads_what_the_server_writes(
-    kind: messages.Kind, content: Any, meta: dict[str, str | int], encoding: messages.Encoding
+    kind: messages.NodeMessageKind,
+    content: Any,
+    meta: dict[str, str | int],
+    encoding: messages.Encoding,
 ) -> None:
     payload = messages.encode_message(messages.Message(kind, content, meta), encoding)
     assert decode(payload) == NodeMessage(kind, content, meta)
 
 
 def test_both_know_the_same_kinds_and_formats() -> None:
-    assert [kind.value for kind in MessageKind] == [kind.value for kind in messages.Kind]
+    assert [kind.value for kind in MessageKind] == [kind.value for kind in messages.NodeMessageKind]
     assert [one.value for one in WireFormat] == [one.value for one in messages.Encoding]
 
 

@@ -17,7 +17,7 @@ from cloud.core.node import NodeSpec
 from cloud.http.refusals import RefusalLog
 from cloud.jobs.pusher import Pusher
 from cloud.link.exchange import Exchange
-from cloud.link.inbox import Inbox
+from cloud.link.inbox import NodeInbox
 from cloud.link.sync import sync_app
 from cloud.operations.apps import create_app, update_app
 from cloud.operations.nodes import create_node
@@ -106,7 +106,7 @@ async def test_a_mixed_fleet_converges_over_a_broker_that_stands_by_itself(tmp_p
         ports: Any = Ports(mosquitto.port)
         context = over_https.context()
         async with (
-            working(Inbox(hub, exchange).run(), Pusher(hub, store, now).run()),
+            working(NodeInbox(hub, exchange).run(), Pusher(hub, store, now).run()),
             serving(app, authority.server_context()) as url,
         ):
             with (

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.hub import Inbound
-from broker.inbox import Ack, Inbox
+from broker.inbox import Ack, HubInbox
 from broker.limits import HubLimits, hub_memory_ceiling
 from broker.read_buffers import ReadBuffers
 from broker.topics import Channel
@@ -75,7 +75,7 @@ def test_what_nodes_do_stays_under_the_ceiling(
 
 
 async def press(limits: HubLimits, steps: list[tuple[str, int, int]]) -> None:
-    inbox, buffers = Inbox(limits), ReadBuffers(limits.max_unparsed_bytes)
+    inbox, buffers = HubInbox(limits), ReadBuffers(limits.max_unparsed_bytes)
     budget = WriteBudget(limits.max_buffered_total_bytes)
     stored: list[Ack] = []
     peers: dict[int, Peer] = {}

@@ -12,8 +12,8 @@ from broker.errors import MalformedMessage
 from broker.messages import (
     MAX_DEPTH,
     Encoding,
-    Kind,
     Message,
+    NodeMessageKind,
     decode_message,
     encode_message,
     encoding_of,
@@ -39,7 +39,7 @@ encodings = st.sampled_from(Encoding)
 APP = {"name": "mosquitto", "version": "12"}
 EXAMPLES = {
     "report": Message(
-        Kind.REPORT,
+        NodeMessageKind.REPORT,
         {
             "time": "2026-11-23T12:00:00Z",
             "node": {"hostname": "gate-7", "arch": "arm64"},
@@ -49,24 +49,26 @@ EXAMPLES = {
         },
         {"seq": 7, "run": "5f0c"},
     ),
-    "stats": Message(Kind.STATS, {"nodestats": {"usage": {"cpu": "0.31", "memory": "498Mi"}}}),
+    "stats": Message(
+        NodeMessageKind.STATS, {"nodestats": {"usage": {"cpu": "0.31", "memory": "498Mi"}}}
+    ),
     "desire": Message(
-        Kind.DESIRE,
+        NodeMessageKind.DESIRE,
         {"infos": [{"kind": "application", **APP}]},
         {"x-baetyl-request-id": "0d6c", "sync": "true"},
     ),
     "delta": Message(
-        Kind.REPORT,
+        NodeMessageKind.REPORT,
         {"apps": [APP]},
         {"seq": 7, "run": "5f0c", "time": "2026-11-23T12:00:00Z"},
     ),
     "desire-response": Message(
-        Kind.DESIRE,
+        NodeMessageKind.DESIRE,
         {"values": [{"kind": "application", **APP, "value": {"services": [], "replica": 1}}]},
         {"x-baetyl-request-id": "0d6c", "sync": "true", "time": "2026-11-23T12:00:00Z"},
     ),
     "command": Message(
-        Kind.COMMAND,
+        NodeMessageKind.COMMAND,
         {
             "id": "7f3a",
             "command": "logs",
@@ -78,21 +80,21 @@ EXAMPLES = {
         {"time": "2026-11-23T12:00:00Z"},
     ),
     "command-response": Message(
-        Kind.COMMAND,
+        NodeMessageKind.COMMAND,
         {"id": "7f3a", "status": "done", "output": "mosquitto version 2.0 running\n", "cut": True},
     ),
     "error": Message(
-        Kind.ERROR,
+        NodeMessageKind.ERROR,
         "The request parameter is invalid. (content.apps: expected an array)",
         {"code": "RequestParamInvalid", "seq": 7},
     ),
     "template": Message(
-        Kind.DESIRE,
+        NodeMessageKind.DESIRE,
         {"values": [{"value": {"data": {"a.conf": "{{ .Host }} {{{ } }} {"}}}]},
         {"x-baetyl-request-id": "{{0d6c", "sync": "true"},
     ),
     "values": Message(
-        Kind.REPORT,
+        NodeMessageKind.REPORT,
         [None, True, False, 0, -1, 127, 128, 2**63, -(2**63), 1.5, -0.25, "", "ä€😀", [], {}],
     ),
 }

@@ -13,9 +13,9 @@ from cloud.core.audit import (
     Anchor,
     Attempt,
     Chain,
+    ChainedEntry,
     Entry,
     Head,
-    Link,
     Verdict,
     canonical,
     clean,
@@ -42,8 +42,8 @@ attempts = st.builds(
 entries = st.builds(Entry, attempts, texts, texts, texts, texts)
 
 
-def log(*entries: Entry, chain: Chain = CHAIN, after: Head = START.head) -> list[Link]:
-    links: list[Link] = []
+def log(*entries: Entry, chain: Chain = CHAIN, after: Head = START.head) -> list[ChainedEntry]:
+    links: list[ChainedEntry] = []
     for entry in entries:
         links.append(chain.link(links[-1].head if links else after, entry))
     return links
@@ -53,7 +53,9 @@ def entry(name: str = "web", action: Action = Action.APP_UPDATE) -> Entry:
     return Entry(Attempt(ADMINISTRATOR, action, NOW, "default", name))
 
 
-def verdict(links: list[Link], whole: list[Link], anchor: Anchor = START) -> Verdict:
+def verdict(
+    links: list[ChainedEntry], whole: list[ChainedEntry], anchor: Anchor = START
+) -> Verdict:
     """Of *links*, where the log was *whole* and its last head noted elsewhere."""
     head = whole[-1].head if whole else anchor.head
     return verify(CHAIN, anchor, links, head, noted=[head])

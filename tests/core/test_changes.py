@@ -13,7 +13,7 @@ from cloud.core.app import App, AppSpec
 from cloud.core.batch import Batch, BatchSpec, Record
 from cloud.core.changes import MEMBER_LIMIT, Noun, difference
 from cloud.core.config import Config, ConfigItem, ConfigSpec, ConfigValue, KeyValue
-from cloud.core.core_configuration import USUAL_CORE
+from cloud.core.core_configuration import DEFAULT_CORE
 from cloud.core.mask import MASK
 from cloud.core.node import Node, NodeSpec
 from cloud.core.objects import FunctionObject, Source, StoredObject
@@ -108,7 +108,7 @@ def test_nodes_and_records_are_shown_as_people_know_them() -> None:
         "annotations": {"brand": "x"},
         "description": "by the door",
         "mode": "cloud",
-        "core": msgspec.to_builtins(USUAL_CORE),
+        "core": msgspec.to_builtins(DEFAULT_CORE),
     }
     wanted, said = Properties({"a": "1", "b": "2"}), Properties({"a": "1", "b": "3"}, {"a": "4"})
     assert differing(wanted, said) == ({"desire": {"b": "2"}}, {"desire": {"b": "3"}})

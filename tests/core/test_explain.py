@@ -13,7 +13,7 @@ from cloud.core.core_configuration import Mode
 from cloud.core.delta import delta_for
 from cloud.core.deploys import EXPIRES_AFTER, Deploy
 from cloud.core.desired import AppVersion, Desired
-from cloud.core.explain import AppOutcome, Facts, Reason, explained, mismatch, unselected
+from cloud.core.explain import AppOutcome, ExplainFacts, Reason, explained, mismatch, unselected
 from cloud.core.node import Node, NodeSpec
 from cloud.core.properties import NO_PROPERTIES
 from cloud.core.readiness import Heard, standing
@@ -33,7 +33,7 @@ def report(*held: AppVersion, status: str = "Running", cause: str = "") -> Any:
     return read_report({"apps": apps, "appstats": stats}, Order())
 
 
-def facts(**known: Any) -> Facts:
+def facts(**known: Any) -> ExplainFacts:
     """A node that is there, should run `web` in version 3 and has reported something older."""
     now, heard = known.pop("now", NOON + 3 * MINUTE), known.pop("heard", NOON + 3 * MINUTE)
     last = Heard(heard) if heard else None
@@ -49,7 +49,7 @@ def facts(**known: Any) -> Facts:
         **known,
     }
     stands = standing(last, now, is_revoked=given["is_revoked"])
-    return Facts(now=now, standing=stands, heard=last, **given)
+    return ExplainFacts(now=now, standing=stands, heard=last, **given)
 
 
 EXPIRED = TOLD.at(TOLD.told + EXPIRES_AFTER)

@@ -11,9 +11,9 @@ from cloud.core.readiness import (
     LONGEST_INTERVAL,
     QUIET,
     Heard,
-    Pace,
+    NodeState,
+    ReportCadence,
     Standing,
-    State,
     next_pace,
     standing,
 )
@@ -22,11 +22,11 @@ from tests.core.strategies import START
 USUAL = timedelta(seconds=20)
 HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)
-FROM_BEST = (State.ONLINE, State.STALE, State.OFFLINE)
+FROM_BEST = (NodeState.ONLINE, NodeState.STALE, NodeState.OFFLINE)
 
 spans = st.timedeltas(timedelta(0), timedelta(days=10))
 intervals = st.timedeltas(LEAST_INTERVAL, LONGEST_INTERVAL)
-paces = st.builds(Pace, intervals, spans, st.just(START) | st.none())
+paces = st.builds(ReportCadence, intervals, spans, st.just(START) | st.none())
 ages = st.builds(Heard, st.just(START), st.none() | spans.map(lambda span: START + span), paces)
 
 
@@ -49,29 +49,29 @@ def every(interval: timedelta, count: int, start: datetime = START) -> list[date
 
 
 def test_a_node_that_never_said_anything_is_not_ready() -> None:
-    assert standing(None, START) == Standing(State.NEVER, None)
+    assert standing(None, START) == Standing(NodeState.NEVER, None)
     assert not standing(None, START).is_ready
 
 
 def test_the_usual_node_is_online_for_a_minute_and_offline_after_two() -> None:
     heard = reporting([START])
     quiet, gone = START + timedelta(seconds=60), START + timedelta(seconds=120)
-    assert standing(heard, quiet - MICROSECOND) == Standing(State.ONLINE, START)
-    assert standing(heard, quiet) == Standing(State.STALE, quiet)
-    assert standing(heard, gone - MICROSECOND) == Standing(State.STALE, quiet)
-    assert standing(heard, gone) == Standing(State.OFFLINE, gone)
+    assert standing(heard, quiet - MICROSECOND) == Standing(NodeState.ONLINE, START)
+    assert standing(heard, quiet) == Standing(NodeState.STALE, quiet)
+    assert standing(heard, gone - MICROSECOND) == Standing(NodeState.STALE, quiet)
+    assert standing(heard, gone) == Standing(NodeState.OFFLINE, gone)
     assert [standing(heard, moment).is_ready for moment in (START, quiet, gone)] == [1, 0, 0]
 
 
 def test_a_node_that_reports_once_an_hour_is_waited_for_once_that_has_shown() -> None:
     heard = reporting(every(HOUR, 4))
-    assert standing(heard, heard.report + 2 * HOUR).state is State.ONLINE
-    assert standing(heard, heard.report + 7 * HOUR).state is State.OFFLINE
+    assert standing(heard, heard.report + 2 * HOUR).state is NodeState.ONLINE
+    assert standing(heard, heard.report + 7 * HOUR).state is NodeState.OFFLINE
 
 
 def test_a_node_that_says_so_is_waited_for_at_once() -> None:
     heard = reporting([START], told=HOUR)
-    assert standing(heard, START + 3 * HOUR - MICROSECOND).state is State.ONLINE
+    assert standing(heard, START + 3 * HOUR - MICROSECOND).state is NodeState.ONLINE
 
 
 def test_a_node_that_says_a_shorter_interval_is_believed_at_once() -> None:
@@ -80,7 +80,7 @@ def test_a_node_that_says_a_shorter_interval_is_believed_at_once() -> None:
     now = slow.report + HOUR
     quick = reporting([now], said=USUAL, heard=slow)
     assert (quick.pace.interval, quick.since) == (USUAL, START)
-    assert standing(quick, now + 3 * USUAL).state is State.STALE
+    assert standing(quick, now + 3 * USUAL).state is NodeState.STALE
     first_word = reporting([now], said=USUAL, heard=reporting(every(HOUR, 5)))
     assert first_word.pace.interval == USUAL
 
@@ -113,16 +113,16 @@ def test_nights_that_a_node_is_off_are_forgotten_during_the_day() -> None:
     for day in range(5):
         start = START + day * timedelta(days=1)
         heard = reporting(every(USUAL, 10 * 180, start), heard=heard)
-        assert standing(heard, heard.report + timedelta(minutes=2)).state is State.OFFLINE
+        assert standing(heard, heard.report + timedelta(minutes=2)).state is NodeState.OFFLINE
     assert heard is not None
-    assert standing(heard, heard.report + night).state is State.OFFLINE
+    assert standing(heard, heard.report + night).state is NodeState.OFFLINE
 
 
 def test_a_burst_of_reports_does_not_hurry_the_next() -> None:
     heard = reporting(every(HOUR, 5))
     burst = every(timedelta(milliseconds=200), 50, heard.report)
     heard = reporting(burst, heard=heard)
-    assert standing(heard, heard.report + 2 * HOUR).state is State.ONLINE
+    assert standing(heard, heard.report + 2 * HOUR).state is NodeState.ONLINE
 
 
 def test_a_node_that_reports_more_often_is_soon_expected_as_often() -> None:
@@ -133,8 +133,8 @@ def test_a_node_that_reports_more_often_is_soon_expected_as_often() -> None:
 
 def test_stats_are_a_sign_of_life() -> None:
     stats = START + timedelta(minutes=5)
-    heard = Heard(START, stats, Pace(USUAL, since=START))
-    assert standing(heard, stats + USUAL).state is State.ONLINE
+    heard = Heard(START, stats, ReportCadence(USUAL, since=START))
+    assert standing(heard, stats + USUAL).state is NodeState.ONLINE
     assert heard.last == stats
     assert Heard(stats, START).last == stats
 
@@ -212,5 +212,5 @@ def test_reports_that_come_when_they_should_change_nothing() -> None:
     assert next_pace(heard, heard.report + 1.25 * USUAL, told=USUAL) == heard.pace
     later = next_pace(heard, heard.report + 1.26 * USUAL, told=USUAL)
     assert later.longest == 1.26 * USUAL
-    restarted = Heard(START, None, Pace(USUAL, USUAL))
+    restarted = Heard(START, None, ReportCadence(USUAL, USUAL))
     assert next_pace(restarted, START + USUAL, told=USUAL).since == START

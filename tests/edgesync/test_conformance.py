@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgesync.conformance.checks import RULES, Findings, Result
+from edgesync.conformance.checks import RULES, CheckResult, Findings
 from edgesync.conformance.server import Ports, free_port, listens_to_impostor
 from tests.repo.tracked import ROOT
 
@@ -124,7 +124,7 @@ def test_a_failure_stays_whatever_passes_later() -> None:
     findings.failed("report", "first")
     findings.failed("report", "second")
     findings.passed("report")
-    assert findings.result("report") is Result.FAILED
+    assert findings.result("report") is CheckResult.FAILED
     assert [one.detail for one in findings if one.rule.name == "report"] == ["first"]
     assert findings.has_failed
 

@@ -24,9 +24,9 @@ STREAM = (
     "event: broken off"
 ).encode()
 EVENTS = [
-    event_stream.Event("7", "", ""),
-    event_stream.Event("8", "a", "{\u2028}"),
-    event_stream.Event("8", "b", "1\n2"),
+    event_stream.StreamedEvent("7", "", ""),
+    event_stream.StreamedEvent("8", "a", "{\u2028}"),
+    event_stream.StreamedEvent("8", "b", "1\n2"),
 ]
 
 

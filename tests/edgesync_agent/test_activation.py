@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from certs.signing_requests import read_signing_request
 from edgesync_agent.activation import activate, ask_to_activate, keep_key, signing_request
 from edgesync_agent.clock import Clock
-from edgesync_agent.errors import Trouble
+from edgesync_agent.errors import AgentError
 
 OPENSSL = pytest.mark.parametrize("openssl", ["openssl", None])
 
@@ -38,7 +38,7 @@ def test_a_key_is_made_once(tmp_path: Path, openssl: str | None) -> None:
 
 
 def test_what_openssl_says_is_passed_on(tmp_path: Path) -> None:
-    with pytest.raises(Trouble, match="openssl failed"):
+    with pytest.raises(AgentError, match="openssl failed"):
         keep_key(tmp_path, tmp_path / "none", "false")
     assert list(tmp_path.iterdir()) == []
 
@@ -50,11 +50,11 @@ def test_what_fails_leaves_the_key_for_the_next_attempt_and_nothing_else(tmp_pat
     home = tmp_path / "home"
     keys = set()
     for _ in range(2):
-        with pytest.raises(Trouble, match="cannot be reached"):
+        with pytest.raises(AgentError, match="cannot be reached"):
             activate(home, ca, settings, Clock())
         (kept,) = (path for path in home.rglob("*") if path.is_file())
         assert kept == home / "activating" / "key.pem"
         keys.add(kept.read_bytes())
     assert len(keys) == 1
-    with pytest.raises(Trouble, match="cannot be reached"):
+    with pytest.raises(AgentError, match="cannot be reached"):
         ask_to_activate("https://127.0.0.1:9", ca, {}, Clock())

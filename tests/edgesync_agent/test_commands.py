@@ -24,10 +24,10 @@ from edgesync_agent.commands import (
     UpdateOffered,
 )
 from edgesync_agent.diagnosis import SIZE_LIMIT
-from edgesync_agent.errors import Trouble
+from edgesync_agent.errors import AgentError
 from edgesync_agent.offers import Offer
 from edgesync_agent.policy import Policy
-from edgesync_agent.runtime import Reason, RuntimeFailure
+from edgesync_agent.runtime import FailureReason, RuntimeFailure
 
 DEADLINE = 20 * float(os.environ.get("EDGESYNC_TEST_UNIT", "1"))
 OFFER = Offer(b"program", "digest", "2026")
@@ -214,7 +214,7 @@ def test_only_so_many_commands_are_carried_out_at_a_time(site: Site) -> None:
 
 
 def test_a_log_that_cannot_be_read_is_a_failure(site: Site) -> None:
-    site.web.failure = RuntimeFailure(Reason.ENGINE, "the engine is gone")
+    site.web.failure = RuntimeFailure(FailureReason.ENGINE, "the engine is gone")
     said = site.outcome("logs", app="web")
     assert (said["status"], said["cause"]) == ("failed", "the engine is gone")
     said = site.outcome("logs", "c2", app="web", follow=True)
@@ -259,7 +259,7 @@ def test_another_agent_is_fetched_and_left_to_who_can_start_it(site: Site) -> No
     assert not site.commands.running
     site.offered = (OFFER, "it runs already\n")
     assert site.outcome("update", "c2")["output"] == "it runs already\n"
-    site.offered = Trouble("it is not signed")
+    site.offered = AgentError("it is not signed")
     said = site.outcome("update", "c3")
     assert (said["status"], said["cause"]) == ("failed", "it is not signed")
 

@@ -17,8 +17,8 @@ from edgesync_agent.runtime import (
     EXITED,
     RUNNING,
     Create,
+    FailureReason,
     Instance,
-    Reason,
     Remove,
     RuntimeFailure,
     Start,
@@ -222,7 +222,7 @@ def test_a_port_that_is_taken_is_the_cause(bench: Bench) -> None:
     made = [i for i in bench.create(two) if i.slot.service == "b"]
     with pytest.raises(RuntimeFailure) as error:
         bench.containers.carry_out(Start(made[0]), None, bench.volumes)
-    assert error.value.reason == Reason.PORT
+    assert error.value.reason == FailureReason.PORT
 
 
 def test_probes_look_inside(bench: Bench) -> None:
@@ -304,7 +304,7 @@ def test_what_no_engine_can_do_is_refused_by_name(bench: Bench) -> None:
     volumes = [{"name": "d", "emptyDir": {"sizeLimit": "1Mi"}}]
     with pytest.raises(RuntimeFailure) as error:
         bench.containers.fetch(app("1", volumes=volumes), bench.volumes)
-    assert error.value.reason == Reason.REFUSED
+    assert error.value.reason == FailureReason.REFUSED
     assert "volumes[0].emptyDir.sizeLimit" in str(error.value)
 
 
@@ -349,7 +349,7 @@ def test_an_image_is_pulled_with_the_password_and_pruned_when_no_version_needs_i
     with pytest.raises(RuntimeFailure) as error:
         bench.containers.fetch(denied, bench.volumes)
     # Docker tries a registry on loopback again without TLS, and tells the error of that.
-    assert error.value.reason == Reason.REGISTRY or "HTTPS server" in str(error.value)
+    assert error.value.reason == FailureReason.REGISTRY or "HTTPS server" in str(error.value)
     encoded = {k: _base64(v) for k, v in registry.secret().items()}
     secret = {"kind": "secret", "value": {"name": "reg", "version": "1", "data": encoded}}
     releases.put(registry_app(image, secret=True), [secret])
@@ -365,7 +365,7 @@ def test_an_image_is_pulled_with_the_password_and_pruned_when_no_version_needs_i
     releases.put(gone, [secret])
     with pytest.raises(RuntimeFailure) as error:
         bench.containers.fetch(releases.app("web", "1"), bench.volumes)
-    assert error.value.reason in {Reason.IMAGE, Reason.REGISTRY}
+    assert error.value.reason in {FailureReason.IMAGE, FailureReason.REGISTRY}
     never = registry_app(image, secret=False, imagePullPolicy="Never")
     releases.put(never, [])
     with pytest.raises(RuntimeFailure, match="imagePullPolicy"):

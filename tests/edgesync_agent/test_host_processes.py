@@ -24,8 +24,8 @@ from edgesync_agent.runtime import (
     LIVE,
     RUNNING,
     Create,
+    FailureReason,
     Instance,
-    Reason,
     Remove,
     RuntimeFailure,
     Slot,
@@ -332,7 +332,7 @@ def test_a_program_that_is_not_there_is_named(
     mounts = (MountDefinition("program", "/var/lib/baetyl/bin"),)
     with pytest.raises(RuntimeFailure, match=why) as caught:
         site.run(mounts=mounts)
-    assert caught.value.reason == Reason.START
+    assert caught.value.reason == FailureReason.START
     assert site.one().state == CREATED
 
 
@@ -360,7 +360,7 @@ def test_what_a_host_process_cannot_have_is_refused_by_name(
     for ask in (site.runtime.missing, lambda app: site.runtime.fetch(app, site.files)):
         with pytest.raises(RuntimeFailure, match=named) as caught:
             ask(app)
-        assert caught.value.reason == Reason.REFUSED
+        assert caught.value.reason == FailureReason.REFUSED
 
 
 def test_mounts_inside_each_other_are_refused(site: Site, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from agent_sim import fingerprint as simulated
 from agent_sim.errors import FingerprintError
-from edgesync_agent.errors import Trouble
+from edgesync_agent.errors import AgentError
 from edgesync_agent.machine import Usage, facts, fingerprint
 
 SERIAL = "SN-0815"
@@ -43,7 +43,7 @@ def test_several_are_joined_in_the_order_of_their_bits(batch: dict[str, Any]) ->
 
 @pytest.mark.parametrize(("kind", "word"), [(1, "sn"), (2, "EDGESYNC_INPUT"), (3, "sn")])
 def test_what_lacks_is_named(batch: dict[str, Any], kind: int, word: str) -> None:
-    with pytest.raises(Trouble, match=word):
+    with pytest.raises(AgentError, match=word):
         fingerprint({**batch, "snPath": "/nowhere/sn", "type": kind})
 
 
@@ -95,7 +95,7 @@ def test_what_is_not_there_is_named_with_its_place_and_why(
     else:
         (root / name).write_bytes(text)
     for combined in (kind, kind | 1):
-        with pytest.raises(Trouble, match=why) as caught:
+        with pytest.raises(AgentError, match=why) as caught:
             fingerprint({**batch, "type": combined}, root)
         assert str(root / name) in str(caught.value)
         with pytest.raises(FingerprintError):
@@ -105,7 +105,7 @@ def test_what_is_not_there_is_named_with_its_place_and_why(
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_who_may_not_read_it_is_told_who_may(batch: dict[str, Any], root: Path) -> None:
     (root / "sys/class/dmi/id/product_uuid").chmod(0)
-    with pytest.raises(Trouble, match="as root"):
+    with pytest.raises(AgentError, match="as root"):
         fingerprint({**batch, "type": 16}, root)
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edgesync_agent.errors import Lost
+from edgesync_agent.errors import HubConnectionLost
 from edgesync_agent.mqtt import (
     DISCONNECT,
     PINGREQ,
@@ -137,7 +137,7 @@ def test_a_stream_falls_into_its_packets_wherever_it_is_cut(
 
 @pytest.mark.parametrize("data", [b"\x30\xff\xff\xff\xff", b"\x30\xff\xff\xff\x7f"])
 def test_a_length_that_cannot_be_ends_the_connection(data: bytes) -> None:
-    with pytest.raises(Lost):
+    with pytest.raises(HubConnectionLost):
         Splitter().feed(data)
 
 
@@ -145,7 +145,7 @@ def test_a_length_that_cannot_be_ends_the_connection(data: bytes) -> None:
 def test_a_broken_publish_is_lost_and_nothing_worse(first: int, body: bytes) -> None:
     try:
         number, topic, payload = read_publish(first, body)
-    except Lost:
+    except HubConnectionLost:
         return
     again = struct.pack("!H", len(topic.encode())) + topic.encode()
     again += b"" if number is None else struct.pack("!H", number)

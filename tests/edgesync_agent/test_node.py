@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgesync_agent.clock import Clock
-from edgesync_agent.node import INFO_LIMIT, Node
+from edgesync_agent.node import INFO_LIMIT, AgentNode
 from edgesync_agent.releases import Releases
 
 
@@ -94,16 +94,16 @@ def releases(tmp_path: Path) -> Releases:
 
 
 @pytest.fixture
-def node(releases: Releases, apps: Apps) -> Node:
-    return Node(releases, apps, "run", lambda line: None, Clock())
+def node(releases: Releases, apps: Apps) -> AgentNode:
+    return AgentNode(releases, apps, "run", lambda line: None, Clock())
 
 
-def tell(node: Node, server: Server, content: Any, *, now: float = 0, **meta: Any) -> None:
+def tell(node: AgentNode, server: Server, content: Any, *, now: float = 0, **meta: Any) -> None:
     message = {"kind": "report", "meta": meta, "content": content}
     node.take("delta", json.dumps(message).encode(), server.send, now)
 
 
-def converse(node: Node, server: Server) -> None:
+def converse(node: AgentNode, server: Server) -> None:
     """Answer every desire until there are no more."""
     while server.said:
         channel, meta, content = server.said.pop(0)
@@ -113,13 +113,15 @@ def converse(node: Node, server: Server) -> None:
             node.take("desire-response", json.dumps(message).encode(), server.send, 0)
 
 
-def reported(node: Node, server: Server) -> dict[str, Any]:
+def reported(node: AgentNode, server: Server) -> dict[str, Any]:
     node.report(server.send, {"hostname": "h"}, {})
     content: dict[str, Any] = server.said.pop()[2]
     return content
 
 
-def test_an_app_becomes_files_and_is_handed_over(node: Node, server: Server, apps: Apps) -> None:
+def test_an_app_becomes_files_and_is_handed_over(
+    node: AgentNode, server: Server, apps: Apps
+) -> None:
     encoded = base64.b64encode(b"\x00secret").decode()
     server.add("web", "7", conf=("config", {"a.conf": "x"}), pw=("secret", {"pw": encoded}))
     assert reported(node, server)["apps"] == []
@@ -144,7 +146,7 @@ def test_an_app_becomes_files_and_is_handed_over(node: Node, server: Server, app
 
 
 def test_what_is_no_longer_desired_is_named_until_it_is_gone(
-    node: Node, server: Server, apps: Apps
+    node: AgentNode, server: Server, apps: Apps
 ) -> None:
     server.add("web", "7", conf=("config", {"a.conf": "x"}))
     tell(node, server, server.delta())
@@ -159,20 +161,20 @@ def test_what_is_no_longer_desired_is_named_until_it_is_gone(
 
 
 def test_what_was_fetched_is_known_after_a_start_without_a_server(
-    node: Node, server: Server, releases: Releases, apps: Apps
+    node: AgentNode, server: Server, releases: Releases, apps: Apps
 ) -> None:
     server.add("web", "7", conf=("config", {"a.conf": "x"}))
     tell(node, server, server.delta())
     converse(node, server)
     releases.keep_desired(apps.desired)
-    again = Node(Releases(releases.folder), apps, "run2", lambda line: None, Clock())
+    again = AgentNode(Releases(releases.folder), apps, "run2", lambda line: None, Clock())
     assert reported(again, server)["apps"] == [{"name": "web", "version": "7"}]
     tell(again, server, server.delta())
     assert not server.said
 
 
 def test_what_was_gone_is_named_until_the_server_has_it(
-    node: Node, server: Server, apps: Apps
+    node: AgentNode, server: Server, apps: Apps
 ) -> None:
     drift = {"service": "s", "time": "2026-01-02T03:04:05Z"}
     apps.entries = [{"name": "web", "version": "7", "status": "Running", "drift": drift}]
@@ -184,7 +186,7 @@ def test_what_was_gone_is_named_until_the_server_has_it(
 
 
 def test_files_whose_urls_are_too_old_are_asked_for_again(
-    node: Node, server: Server, apps: Apps
+    node: AgentNode, server: Server, apps: Apps
 ) -> None:
     server.add("web", "7")
     tell(node, server, server.delta())
@@ -196,7 +198,7 @@ def test_files_whose_urls_are_too_old_are_asked_for_again(
     assert apps.arrivals == 2
 
 
-def test_a_world_that_has_moved_on_is_not_taken(node: Node, server: Server) -> None:
+def test_a_world_that_has_moved_on_is_not_taken(node: AgentNode, server: Server) -> None:
     server.add("web", "7", conf=("config", {"a.conf": "x"}))
     old = server.delta()
     server.add("web", "8", conf=("config", {"a.conf": "x"}))
@@ -213,7 +215,7 @@ def test_a_world_that_has_moved_on_is_not_taken(node: Node, server: Server) -> N
     assert reported(node, server)["apps"] == [{"name": "web", "version": "8"}]
 
 
-def test_many_bodies_are_asked_for_in_groups(node: Node, server: Server) -> None:
+def test_many_bodies_are_asked_for_in_groups(node: AgentNode, server: Server) -> None:
     many = {f"c{number}": ("config", {"f": str(number)}) for number in range(INFO_LIMIT + 5)}
     server.add("web", "7", **many)
     tell(node, server, server.delta())
@@ -222,14 +224,14 @@ def test_many_bodies_are_asked_for_in_groups(node: Node, server: Server) -> None
     assert len(list(folder.iterdir())) == INFO_LIMIT + 5
 
 
-def test_no_answer_means_asking_again_after_a_while(node: Node, server: Server) -> None:
+def test_no_answer_means_asking_again_after_a_while(node: AgentNode, server: Server) -> None:
     server.add("web", "7")
     for now, asked in ((0, 1), (1, 1), (31, 2)):
         tell(node, server, server.delta(), now=now)
         assert len(server.said) == asked
 
 
-def test_an_error_means_asking_again_at_the_next_delta(node: Node, server: Server) -> None:
+def test_an_error_means_asking_again_at_the_next_delta(node: AgentNode, server: Server) -> None:
     server.add("web", "7")
     tell(node, server, server.delta())
     (_, meta, _) = server.said.pop()
@@ -241,7 +243,9 @@ def test_an_error_means_asking_again_at_the_next_delta(node: Node, server: Serve
 
 
 @pytest.mark.parametrize("key", ["../../x", "..", ".", "", "a/b", "/etc/x", "a\0b", "a\nb"])
-def test_no_path_is_built_from_a_name(node: Node, server: Server, tmp_path: Path, key: str) -> None:
+def test_no_path_is_built_from_a_name(
+    node: AgentNode, server: Server, tmp_path: Path, key: str
+) -> None:
     server.add("web", "7", conf=("config", {key: "x"}))
     server.add("good", "8")
     tell(node, server, server.delta())
@@ -261,7 +265,7 @@ def test_no_path_is_built_from_a_name(node: Node, server: Server, tmp_path: Path
 
 @pytest.mark.parametrize("name", ["..", "../x", "a/b", ""])
 def test_an_app_with_such_a_name_is_not_even_asked_for(
-    node: Node, server: Server, name: str
+    node: AgentNode, server: Server, name: str
 ) -> None:
     tell(node, server, {"apps": [{"name": name, "version": "1"}]})
     assert not server.said
@@ -282,14 +286,16 @@ def test_an_app_with_such_a_name_is_not_even_asked_for(
         b'{"kind": "error", "meta": {}, "content": "no"}',
     ],
 )
-def test_what_cannot_be_understood_does_no_harm(node: Node, server: Server, payload: bytes) -> None:
+def test_what_cannot_be_understood_does_no_harm(
+    node: AgentNode, server: Server, payload: bytes
+) -> None:
     for channel in ("delta", "desire-response", "other"):
         node.take(channel, payload, server.send, 0)
     assert not server.said
     assert reported(node, server)["apps"] == []
 
 
-def test_wanted_properties_are_kept_for_programs_and_said(node: Node, server: Server) -> None:
+def test_wanted_properties_are_kept_for_programs_and_said(node: AgentNode, server: Server) -> None:
     assert "nodeprops" not in reported(node, server)
     wanted = {"door": "shut"}
     tell(node, server, {**server.delta(), "nodeprops": wanted})
@@ -301,7 +307,7 @@ def test_wanted_properties_are_kept_for_programs_and_said(node: Node, server: Se
 
 
 def test_only_the_answer_to_the_last_report_ends_the_wait_for_it(
-    node: Node, server: Server
+    node: AgentNode, server: Server
 ) -> None:
     assert not node.waiting
     for _ in range(2):

@@ -7,7 +7,7 @@ import pytest
 
 from edgesync_agent.parsing import read_app
 from edgesync_agent.probes import LIVENESS, READINESS, STARTUP, Prober, ProbeTrack
-from edgesync_agent.runtime import LIVE, RUNNING, Instance, Reason, Slot
+from edgesync_agent.runtime import LIVE, RUNNING, FailureReason, Instance, Slot
 from edgesync_agent.spec import ServiceDefinition
 from tests.edgesync_agent.test_containers import wait_for
 
@@ -60,8 +60,8 @@ def test_nothing_else_is_checked_before_the_service_has_started() -> None:
 @pytest.mark.parametrize(
     ("kind", "field", "reason"),
     [
-        (STARTUP, "startupProbe", Reason.STARTUP),
-        (LIVENESS, "livenessProbe", Reason.LIVENESS),
+        (STARTUP, "startupProbe", FailureReason.STARTUP),
+        (LIVENESS, "livenessProbe", FailureReason.LIVENESS),
     ],
 )
 def test_an_instance_that_fails_too_often_has_to_be_started_again(

@@ -15,8 +15,8 @@ from edgesync_agent.runtime import (
     RUNNING,
     TRIAL,
     Create,
+    FailureReason,
     Fetch,
-    Reason,
     Remove,
     Start,
     Stop,
@@ -110,7 +110,7 @@ def test_a_trial_that_fails_never_stops_the_old_one(world: World) -> None:
     )
     failure = world.memory.failure
     assert failure is not None
-    assert (world.memory.failed, failure.reason, failure.exit_code) == ("2", Reason.EXIT, 1)
+    assert (world.memory.failed, failure.reason, failure.exit_code) == ("2", FailureReason.EXIT, 1)
     world.done.clear()
     for _ in range(30):
         world.turn()
@@ -121,9 +121,9 @@ def test_a_trial_that_fails_never_stops_the_old_one(world: World) -> None:
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
-        ("crash", Reason.EXIT),
-        ("unready", Reason.READINESS),
-        ("no-start", Reason.START),
+        ("crash", FailureReason.EXIT),
+        ("unready", FailureReason.READINESS),
+        ("no-start", FailureReason.START),
     ],
 )
 @pytest.mark.parametrize("port", [{}, {"hostNetwork": True}])
@@ -243,10 +243,10 @@ def test_a_probe_that_fails_has_the_instance_started_again(world: World) -> None
     installed(world, app("1", {"name": "a"}))
     situation = world.situation()
     (one,) = world.instances.values()
-    lapse = Health(lapse=Reason.LIVENESS, message="failed its liveness probe: HTTP 500")
+    lapse = Health(lapse=FailureReason.LIVENESS, message="failed its liveness probe: HTTP 500")
     plan = reconcile(replace(situation, health={one.key: lapse}))
     assert plan.steps == [Stop(one)]
-    assert plan.attempts[one.slot].reason == Reason.LIVENESS
+    assert plan.attempts[one.slot].reason == FailureReason.LIVENESS
     world.attempts = dict(plan.attempts)
     world.obey(plan.steps[0])
     world.settle()

@@ -17,7 +17,7 @@ from certs.authority import Authority
 from certs.keys import key_pem, new_private_key
 from edgesync_agent.certificate import check, dates
 from edgesync_agent.clock import Clock
-from edgesync_agent.errors import Trouble
+from edgesync_agent.errors import AgentError
 from edgesync_agent.renewal import Renewal, renewal_time
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -85,7 +85,7 @@ def test_a_certificate_for_this_node_and_key_is_taken(folder: Path, openssl: str
     ],
 )
 def test_anything_else_is_not(folder: Path, bad: dict[str, Any], openssl: str | None) -> None:
-    with pytest.raises(Trouble):
+    with pytest.raises(AgentError):
         check(bad, NODE, folder / "key.pem", folder / "ca.pem", NOW.timestamp(), openssl)
 
 

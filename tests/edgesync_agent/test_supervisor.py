@@ -15,7 +15,7 @@ import pytest
 
 from edgesync_agent.containers import Containers
 from edgesync_agent.releases import Releases
-from edgesync_agent.runtime import RUNNING, Reason
+from edgesync_agent.runtime import RUNNING, FailureReason
 from edgesync_agent.spec import CONTAINERS
 from edgesync_agent.supervisor import Supervisor
 from edgesync_agent.volumes import Volumes
@@ -265,7 +265,7 @@ def test_a_version_that_is_never_ready_is_taken_back_while_the_old_one_serves(
         entry = machine.wait("Failed", "2")
     assert set(client.answers) == {"one"}
     failure = entry["failure"]
-    assert (failure["reason"], failure["service"]) == (Reason.READINESS, "s")
+    assert (failure["reason"], failure["service"]) == (FailureReason.READINESS, "s")
     assert failure["seconds"] in {3, 4}
     assert "HTTP 404" in failure["message"]
     assert entry["running"] == "1"
@@ -290,7 +290,7 @@ def test_a_program_that_ends_is_the_cause_with_code_and_log(docker_machine: Mach
     machine.deliver(web("2", "two", machine.port, **fields), **FILES)
     entry = machine.wait("Failed", "2")
     failure = entry["failure"]
-    assert (failure["reason"], failure["exitCode"]) == (Reason.EXIT, 7)
+    assert (failure["reason"], failure["exitCode"]) == (FailureReason.EXIT, 7)
     assert "no database" in failure["log"]
     wait_for(lambda: machine.get() == "one")
 

@@ -22,7 +22,7 @@ from certs.authority import Authority, Signer
 from certs.keys import new_private_key
 from certs.profiles import Issuer, intermediate
 from cloud.link.agent_updates import agent_manifest
-from edgesync_agent.errors import Trouble
+from edgesync_agent.errors import AgentError
 from edgesync_agent.offers import checked_offer
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -276,7 +276,7 @@ def test_what_it_did_not_sign_is_not_believed(
     tmp_path: Path, openssl: str | None, make: Callable[[Authority], dict[str, str]]
 ) -> None:
     by = authority()
-    with pytest.raises(Trouble):
+    with pytest.raises(AgentError):
         checked(by, tmp_path, make(by), openssl)
 
 
@@ -285,7 +285,7 @@ def test_what_is_signed_for_something_else_is_no_agent(tmp_path: Path, openssl: 
     by = authority()
     manifest = json.dumps({"kind": "revocation", "sha256": "", "time": ""})
     signature = base64.b64encode(by.sign(manifest.encode())).decode()
-    with pytest.raises(Trouble, match="no agent"):
+    with pytest.raises(AgentError, match="no agent"):
         checked(by, tmp_path, offer_of(by, manifest=manifest, signature=signature), openssl)
 
 
@@ -294,5 +294,5 @@ def test_a_certificate_that_has_ended_signs_nothing(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_text(by.root_pem)
     ended = by.intermediate.not_valid_after_utc.timestamp() + 1
-    with pytest.raises(Trouble, match="not valid now"):
+    with pytest.raises(AgentError, match="not valid now"):
         checked_offer(offer_of(by), ca, ended, WAYS[0])

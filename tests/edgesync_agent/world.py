@@ -12,10 +12,10 @@ from edgesync_agent.runtime import (
     LIVE,
     RUNNING,
     Create,
+    FailureReason,
     Fetch,
     Forget,
     Instance,
-    Reason,
     Remove,
     Slot,
     Start,
@@ -25,10 +25,10 @@ from edgesync_agent.runtime import (
 )
 from edgesync_agent.situation import (
     AppMemory,
+    AppPlan,
     Attempts,
     FetchState,
     Health,
-    Plan,
     Situation,
     live_slots,
     slot_key,
@@ -63,7 +63,7 @@ class World:
         self.unreachable: set[str] = set()
         self.behaviour: dict[str, str] = {}
         self.done: list[Step] = []
-        self.plans: list[Plan] = []
+        self.plans: list[AppPlan] = []
         self.number = 0
         self.is_forgotten = False
         self.lose_memory()
@@ -111,7 +111,7 @@ class World:
         is_ready = self.behaviour.get(self.images[one.slot], "ok") == "ok"
         return Health(ready_since=one.started if is_ready else None, message="HTTP 500")
 
-    def turn(self, crash_after: int | None = None) -> Plan:
+    def turn(self, crash_after: int | None = None) -> AppPlan:
         """One look and what follows; the agent dies after so many steps."""
         plan = reconcile(self.situation())
         self.plans.append(plan)
@@ -128,7 +128,7 @@ class World:
             self.lose_memory()
         return plan
 
-    def check(self, plan: Plan) -> None:
+    def check(self, plan: AppPlan) -> None:
         """What must never be decided."""
         known = set(self.instances.values())
         for step in plan.steps:
@@ -182,7 +182,7 @@ class World:
             self.instances[slot] = replace(one, state=EXITED, exit_code=137, finished=self.now)
         elif self.behaviour.get(self.images[slot]) == "no-start":
             before = self.attempts.get(slot, Attempts())
-            self.attempts[slot] = charged(before, self.now, Reason.START, "no such command")
+            self.attempts[slot] = charged(before, self.now, FailureReason.START, "no such command")
             return False
         elif one.state != RUNNING:
             self.instances[slot] = replace(one, state=RUNNING, started=self.now, exit_code=0)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from certs.files import load_or_create_authority
 from certs.keys import key_digest, key_pem, new_private_key
 from cloud.core.node import NodeSpec
-from cloud.operations.activation import Device, certify
+from cloud.operations.activation import ActivatingDevice, certify
 from cloud.operations.nodes import create_node
 from tests.builders import open_store
 from tests.end_to_end.conftest import Identity
@@ -28,7 +28,7 @@ async def make_past(data: Path, ages: dict[str, int]) -> dict[str, Identity]:
     async with open_store(data) as store:
         for name, age in ages.items():
             key, at = new_private_key(), now - age * DAY
-            device = Device(key.public_key(), key_digest(key.public_key()), "")
+            device = ActivatingDevice(key.public_key(), key_digest(key.public_key()), "")
 
             def certified(tx, name=name, device=device, at=at):  # type: ignore[no-untyped-def]
                 create_node(tx, "default", name, NodeSpec(), now=at)
@@ -57,7 +57,7 @@ async def age_certificate(data: Path, pem: str, age: int) -> str:
     namespace, _, node = str(name.value).partition(".")
     authority = load_or_create_authority(data / "ca", now=datetime.now(UTC))
     key: Any = old.public_key()
-    device, at = Device(key, key_digest(key), ""), datetime.now(UTC) - age * DAY
+    device, at = ActivatingDevice(key, key_digest(key), ""), datetime.now(UTC) - age * DAY
     async with open_store(data) as store:
         issued = await store.write(
             lambda tx: certify(tx, authority, namespace, node, device, at, next(SERIALS))

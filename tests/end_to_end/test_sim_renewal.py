@@ -13,7 +13,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from agent_sim.activation import Claim
+from agent_sim.activation import ActivationClaim
 from agent_sim.agent import Agent, AgentSettings
 from agent_sim.facts import SimulatedSource
 from agent_sim.fleet import open_network
@@ -71,7 +71,7 @@ async def running(
     )
     async with open_network(server.activation, read_ca(Path(server.ca))) as network:
         agent = Agent(
-            Claim(batch="", fingerprint=""),
+            ActivationClaim(batch="", fingerprint=""),
             settings,
             directory,
             SimulatedSource(1, 1),

@@ -38,8 +38,8 @@ from cloud.core.node import NodeSpec
 from cloud.core.renewal import RATE
 from cloud.http.limits import UNLIMITED, Limiter
 from cloud.http.refusals import RefusalLog
+from cloud.link.activation_throttle import ActivationThrottle
 from cloud.link.exchange import Exchange
-from cloud.link.guard import Guard
 from cloud.link.http import activation_app
 from cloud.link.installer import ServerAddress
 from cloud.link.measures import Measures
@@ -91,7 +91,7 @@ class Server:
             disconnect=lambda _node: None,
             wake_callbacks=lambda: None,
             limiter=UNLIMITED,
-            guard=Guard(self.store, None, lambda: 0.0),
+            guard=ActivationThrottle(self.store, None, lambda: 0.0),
             refusals=RefusalLog(self.store, lambda: self.now.timestamp()),
             renewals=renewals,
             measures=Measures(),

@@ -20,16 +20,16 @@ import pytest
 
 from agent_sim.errors import ActivationUnanswered
 from agent_sim.state import read_ca
-from agent_sim.watch import Watch
+from agent_sim.watch import MachineClock
 from certs.authority import Authority
 from certs.keys import key_pem, new_private_key
 from edgesync_agent.activation import activate
 from edgesync_agent.apps import open_supervisor
 from edgesync_agent.clock import Clock, WrongTime
-from edgesync_agent.errors import Trouble
+from edgesync_agent.errors import AgentError
 from edgesync_agent.https import learn_time, post
-from edgesync_agent.link import Link
-from edgesync_agent.node import Node
+from edgesync_agent.link import AgentLink
+from edgesync_agent.node import AgentNode
 from tests.end_to_end.conftest import Server, make_batch, wait_for
 
 YEAR = 365 * 86400.0
@@ -60,13 +60,13 @@ def test_a_node_with_a_wrong_clock_activates_connects_and_is_shown_to_have_one(
     clock = clock_at(year)  # as after a restart
     if year != "now":
         with pytest.raises(WrongTime):
-            Link(home, identity, certificate, clock)
+            AgentLink(home, identity, certificate, clock)
     learn_time(identity["activation"], ca, clock)
     assert abs(clock.now() - time.time()) < 30
-    link = Link(home, identity, certificate, clock)
+    link = AgentLink(home, identity, certificate, clock)
     link.open("default.gate")
     apps = open_supervisor(home, "default.gate", lambda line: None)
-    node = Node(apps.releases, apps, "r", lambda line: None, clock)
+    node = AgentNode(apps.releases, apps, "r", lambda line: None, clock)
 
     def send(channel: str, kind: str, meta: dict[str, Any], content: dict[str, Any]) -> None:
         link.publish(channel, json.dumps({"kind": kind, "meta": meta, "content": content}).encode())
@@ -168,7 +168,7 @@ def test_what_a_wrong_clock_comes_to_is_told_to_people(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text(authority.root_pem)
     with serving(authority, tmp_path, issued=issued, says="noon") as url:
         settings = {"kind": "node", "token": "t", "activation": url}
-        with pytest.raises(Trouble, match="certificate is valid from"):
+        with pytest.raises(AgentError, match="certificate is valid from"):
             activate(tmp_path / "home", tmp_path / "ca.pem", settings, Clock())
 
 
@@ -204,7 +204,7 @@ async def test_a_simulated_node_does_not_believe_a_certificate_that_has_ended(
     told = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     with serving(authority, tmp_path, issued=issued, says=told) as url:
         trust = read_ca(tmp_path / "ca.pem")
-        watch = Watch(url, trust, lambda: datetime.fromtimestamp(clock.read(), UTC))
+        watch = MachineClock(url, trust, lambda: datetime.fromtimestamp(clock.read(), UTC))
         with pytest.raises(ActivationUnanswered, match="the certificate is valid from"):
             await watch.learn()
     assert watch.skew == timedelta()

@@ -17,7 +17,7 @@ from cloud.http.connection_limits import (
     shares,
 )
 from cloud.http.metrics import LimitRefusals
-from cloud.http.port import Port
+from cloud.http.port import ListeningPort
 from cloud.http.turns import Turns
 
 limits = st.builds(
@@ -35,7 +35,7 @@ def test_what_connections_hold_stays_below_the_ceiling_whatever_they_send(
 ) -> None:
     """Callers come from many addresses and hold more and more, and time passes."""
     now = 0.0
-    port = Port("api", bounds, counted=LimitRefusals(), new_id=str, timer=lambda: now)
+    port = ListeningPort("api", bounds, counted=LimitRefusals(), new_id=str, timer=lambda: now)
     with socket.socket() as one:
         callers = {}
         for number, more in happens:
@@ -57,7 +57,7 @@ def test_what_is_too_much_is_refused_until_another_has_held_some_for_long() -> N
     now = 0.0
     bounds = ConnectionLimits(held_bytes=100, body_seconds=30)
     counted = LimitRefusals()
-    port = Port("api", bounds, counted=counted, new_id=str, timer=lambda: now)
+    port = ListeningPort("api", bounds, counted=counted, new_id=str, timer=lambda: now)
     with socket.socket() as one:
         slow, other = (port._take_in(one, f"10.0.0.{number}", now) for number in range(2))
         assert slow is not None

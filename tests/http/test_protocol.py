@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from cloud.http.connection_limits import MIB, ConnectionLimits
 from cloud.http.metrics import LimitRefusals
-from cloud.http.port import Port
+from cloud.http.port import ListeningPort
 from cloud.listening import listen, web_server
 from tests.broker.authority import Authority
 from tests.serving import serving
@@ -84,7 +84,7 @@ async def test_large_answers_and_requests_arrive_whole(
 async def served(limits: ConnectionLimits, counted: LimitRefusals) -> AsyncIterator[str]:
     """The application on a port with these limits."""
     with listen("127.0.0.1", 0, "port") as listener:
-        port = Port("api", limits, counted=counted, new_id=lambda: "id")
+        port = ListeningPort("api", limits, counted=counted, new_id=lambda: "id")
         server = web_server(APP, None, port)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(server.serve(sockets=[listener]))

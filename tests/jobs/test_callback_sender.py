@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cloud.core.callback import LIFETIME, Callback, CallbackSpec, Delivery, Outcome
+from cloud.core.callback import LIFETIME, Callback, CallbackSpec, CallbackStatus, Delivery
 from cloud.jobs.callback_sender import CallbackSender, open_callback_client
 from cloud.store.interface import Store, Transaction
 from tests.jobs.receiver import Receiver, receiving
@@ -57,10 +57,12 @@ class World:
         await self.store.write(put)
         self.sender.wake()
 
-    async def outcome(self, name: str = "hook") -> Outcome:
+    async def outcome(self, name: str = "hook") -> CallbackStatus:
         return await self.store.read(lambda tx: tx.callback_outcome("default", name))
 
-    async def wait_for(self, is_so: Callable[[Outcome], bool], name: str = "hook") -> Outcome:
+    async def wait_for(
+        self, is_so: Callable[[CallbackStatus], bool], name: str = "hook"
+    ) -> CallbackStatus:
         async with asyncio.timeout(DEADLINE):
             while not is_so(outcome := await self.outcome(name)):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
@@ -79,7 +81,7 @@ async def world(store: Store) -> AsyncIterator[World]:
             await running
 
 
-def is_told(outcome: Outcome) -> bool:
+def is_told(outcome: CallbackStatus) -> bool:
     return outcome.pending == 0 and outcome.last_success is not None
 
 

@@ -13,7 +13,7 @@ from cloud.core.audit import ADMINISTRATOR
 from cloud.core.commands import KEPT_FOR, OUTPUT_LIMIT, Command, CommandDraft, CommandKind
 from cloud.jobs.command_sender import CommandSender
 from cloud.link.exchange import Exchange
-from cloud.link.inbox import Inbox
+from cloud.link.inbox import NodeInbox
 from cloud.operations.commands import give_command, read_command
 from cloud.store.interface import Store
 from tests.broker.node import DEADLINE, until
@@ -29,7 +29,7 @@ class Site:
     hub: FakeHub
     store: Store
     sender: CommandSender
-    inbox: Inbox
+    inbox: NodeInbox
     now: datetime = NOW
 
     async def give(self, draft: CommandDraft = LOGS, own_id: str = "c1") -> Command:
@@ -71,7 +71,7 @@ class Site:
 def site_of(hub: FakeHub, store: Store) -> Site:
     sender = CommandSender(hub, store, lambda: made.now)
     exchange = Exchange(store, lambda: made.now, on_answered=sender.notifier.notify)
-    made = Site(hub, store, sender, Inbox(hub, exchange, on_heard=sender.heard))
+    made = Site(hub, store, sender, NodeInbox(hub, exchange, on_heard=sender.heard))
     return made
 
 

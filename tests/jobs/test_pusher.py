@@ -13,7 +13,7 @@ from cloud.core.node import NodeSpec
 from cloud.http.metrics import Metrics
 from cloud.jobs.pusher import Pusher
 from cloud.link.exchange import Exchange
-from cloud.link.inbox import Inbox
+from cloud.link.inbox import NodeInbox
 from cloud.link.measures import Measures
 from cloud.operations.apps import update_app
 from cloud.operations.nodes import create_node
@@ -30,7 +30,7 @@ def update(image: str) -> Callable[[Transaction], object]:
 
 async def report(hub: FakeHub, store: NotifyingStore, encoding: Encoding) -> None:
     await store.write(describe)
-    inbox = Inbox(hub, Exchange(store, lambda: NOW))
+    inbox = NodeInbox(hub, Exchange(store, lambda: NOW))
     message = Message("report", {"apps": []}, {"seq": 1})
     await inbox.handle([hub.inbound(Channel.REPORT, message, encoding=encoding)])
     hub.pushed.clear()
@@ -80,7 +80,7 @@ async def test_nodes_that_are_away_or_never_reported_are_left_to_their_next_repo
 
 
 async def report_again(hub: FakeHub, store: NotifyingStore) -> None:
-    inbox = Inbox(hub, Exchange(store, lambda: NOW))
+    inbox = NodeInbox(hub, Exchange(store, lambda: NOW))
     await inbox.handle([hub.inbound(Channel.REPORT, Message("report", {"apps": []}, {"seq": 1}))])
     hub.pushed.clear()
 
@@ -104,7 +104,7 @@ async def say(
     """Report, and forget what went before the answer."""
     hub.pushed.clear()
     message = Message("report", {"apps": apps}, {"seq": seq})
-    inbox = Inbox(hub, Exchange(store, lambda: NOW))
+    inbox = NodeInbox(hub, Exchange(store, lambda: NOW))
     await inbox.handle([hub.inbound(Channel.REPORT, message, node_id=node)])
 
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from broker.topics import Channel
-from cloud.link.inbox import Inbox
+from cloud.link.inbox import NodeInbox
 from cloud.operations.activation import Claim
 from cloud.operations.nodes import delete_node
 from tests.baetyl.bodies import Application, Configuration, Secret, Values
@@ -68,7 +68,7 @@ async def test_what_an_agent_says_over_mqtt_is_answered_byte_for_byte(
 ) -> None:
     hub = FakeHub(connected={NODE})
     channel = SAID[name.removeprefix("mqtt-")]
-    await Inbox(hub, link.exchange).handle([hub.inbound(channel, said(name))])
+    await NodeInbox(hub, link.exchange).handle([hub.inbound(channel, said(name))])
     [answer] = hub.payloads
     check(f"{name}-answer", answer)
     meta = json.loads(answer)["meta"]
@@ -95,7 +95,7 @@ async def test_what_an_agent_says_over_https_is_answered_byte_for_byte(
 async def test_a_report_of_a_node_that_was_deleted_is_answered_byte_for_byte(link: Link) -> None:
     await link.store.write(lambda tx: delete_node(tx, "default", "n1", now=NOW))
     hub = FakeHub(connected={NODE})
-    await Inbox(hub, link.exchange).handle([hub.inbound(Channel.REPORT, said("mqtt-report"))])
+    await NodeInbox(hub, link.exchange).handle([hub.inbound(Channel.REPORT, said("mqtt-report"))])
     check("mqtt-report-of-deleted-answer", hub.payloads[0])
     async with link.client() as client:
         answer = await client.post("/v1/sync/report", content=said("report"))

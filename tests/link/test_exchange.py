@@ -10,7 +10,7 @@ import pytest
 from broker.messages import Encoding, Message
 from broker.topics import Channel
 from cloud.errors import CloudError, Invalid, NotFound, Unavailable
-from cloud.link.exchange import GROUP, Exchange, Question
+from cloud.link.exchange import GROUP, Exchange, NodeRequest
 from cloud.store.interface import Store, Transaction
 from tests.link.conftest import NOW, describe
 
@@ -37,12 +37,12 @@ class SlowStore:
         return await self._store.read(work)
 
 
-def reported(exchange: Exchange, node_id: str = "default.n1") -> Question:
+def reported(exchange: Exchange, node_id: str = "default.n1") -> NodeRequest:
     message = Message("report", {"apps": []})
     return exchange.read(node_id, Channel.REPORT, message, Encoding.JSON, NOW)
 
 
-async def asked(exchange: Exchange, *questions: Question) -> list["asyncio.Task[Any]"]:
+async def asked(exchange: Exchange, *questions: NodeRequest) -> list["asyncio.Task[Any]"]:
     tasks = [asyncio.create_task(exchange.ask(question)) for question in questions]
     await asyncio.sleep(0)  # each runs until it waits for the store or for its turn
     return tasks
@@ -117,7 +117,7 @@ async def test_a_node_that_says_how_often_it_reports_is_expected_as_often(store:
     await store.write(describe)
     exchange = Exchange(store, lambda: NOW)
 
-    def report(interval: object) -> Question:
+    def report(interval: object) -> NodeRequest:
         message = Message("report", {}, {"interval": interval})  # type: ignore[dict-item]
         return exchange.read("default.n1", Channel.REPORT, message, Encoding.JSON, NOW)
 

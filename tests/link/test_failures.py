@@ -16,8 +16,8 @@ from cloud.http.metrics import Metrics
 from cloud.http.refusals import RefusalLog
 from cloud.jobs.command_sender import CommandSender
 from cloud.jobs.pusher import Pusher
-from cloud.link.exchange import Exchange, Question
-from cloud.link.inbox import Inbox
+from cloud.link.exchange import Exchange, NodeRequest
+from cloud.link.inbox import NodeInbox
 from cloud.link.measures import Measures
 from cloud.link.sync import sync_app
 from cloud.operations.commands import give_command
@@ -92,7 +92,7 @@ async def test_what_fails_in_reading_carrying_out_or_encoding_is_one_message(
     hub: FakeHub, store: NotifyingStore, caplog: pytest.LogCaptureFixture, renew: Any
 ) -> None:
     await store.write(describe)
-    inbox = Inbox(hub, Exchange(store, lambda: NOW, renew=renew))
+    inbox = NodeInbox(hub, Exchange(store, lambda: NOW, renew=renew))
     group = [
         hub.inbound(Channel.REPORT, REPORT),
         hub.inbound(Channel.RENEW, RENEW),
@@ -143,7 +143,9 @@ async def test_what_fails_in_sending_is_one_message(
         heard.append(node_id)
         raise Defect
 
-    inbox = Inbox(hub, Exchange(store, lambda: NOW), on_heard=on_heard, measures=Measures(metrics))
+    inbox = NodeInbox(
+        hub, Exchange(store, lambda: NOW), on_heard=on_heard, measures=Measures(metrics)
+    )
     broken = hub.inbound(Channel.REPORT, REPORT, node_id="default.broken")
     await inbox.handle([broken, hub.inbound(Channel.REPORT, REPORT)])
     assert len(hub.acked) == 2
@@ -162,7 +164,7 @@ async def test_what_follows_a_settled_message_may_fail(
 
     measures = Measures(metrics)
     exchange = Exchange(store, lambda: NOW, on_answered=on_answered, measures=measures)
-    inbox = Inbox(hub, exchange, measures=measures)
+    inbox = NodeInbox(hub, exchange, measures=measures)
     answer = Message("command", {"id": "none", "state": "done"})
     await inbox.handle(
         [hub.inbound(Channel.COMMAND_RESPONSE, answer), hub.inbound(Channel.REPORT, REPORT)]
@@ -175,7 +177,7 @@ async def test_the_pusher_leaves_out_whom_it_fails_at(
     hub: FakeHub, store: NotifyingStore, metrics: Metrics
 ) -> None:
     await store.write(add_broken)
-    inbox = Inbox(hub, Exchange(store, lambda: NOW))
+    inbox = NodeInbox(hub, Exchange(store, lambda: NOW))
     await inbox.handle(
         [
             hub.inbound(Channel.REPORT, REPORT, node_id=node)
@@ -256,7 +258,7 @@ class FailingExchange(Exchange):
 
     left = 2
 
-    def read(self, *arguments: Any) -> Question:
+    def read(self, *arguments: Any) -> NodeRequest:
         self.left -= 1
         if self.left == 1:
             raise Defect

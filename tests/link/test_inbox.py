@@ -13,7 +13,7 @@ from broker.topics import Channel
 from cloud.errors import Unavailable
 from cloud.http.metrics import Metrics
 from cloud.link.exchange import Exchange
-from cloud.link.inbox import Inbox
+from cloud.link.inbox import NodeInbox
 from cloud.link.measures import Measures
 from cloud.operations.nodes import delete_node
 from cloud.store.interface import Store, Transaction
@@ -38,9 +38,9 @@ def messages(metrics: Metrics) -> dict[tuple[str, str], float]:
 
 
 @pytest.fixture
-async def inbox(hub: FakeHub, store: Store, metrics: Metrics) -> Inbox:
+async def inbox(hub: FakeHub, store: Store, metrics: Metrics) -> NodeInbox:
     await store.write(describe)
-    return Inbox(hub, Exchange(store, lambda: NOW), measures=Measures(metrics))
+    return NodeInbox(hub, Exchange(store, lambda: NOW), measures=Measures(metrics))
 
 
 def desire(*infos: tuple[str, str]) -> Message:
@@ -48,7 +48,9 @@ def desire(*infos: tuple[str, str]) -> Message:
     return Message("desire", content, {"x-baetyl-request-id": "q1", "sync": "true"})
 
 
-async def ask(inbox: Inbox, hub: FakeHub, channel: Channel, message: Message | bytes) -> Message:
+async def ask(
+    inbox: NodeInbox, hub: FakeHub, channel: Channel, message: Message | bytes
+) -> Message:
     hub.pushed.clear()
     await inbox.handle([hub.inbound(channel, message)])
     [(_, _, answer, _)] = hub.pushed
@@ -56,7 +58,7 @@ async def ask(inbox: Inbox, hub: FakeHub, channel: Channel, message: Message | b
 
 
 async def test_a_report_is_kept_acknowledged_and_answered_with_the_delta(
-    inbox: Inbox, hub: FakeHub, store: Store
+    inbox: NodeInbox, hub: FakeHub, store: Store
 ) -> None:
     answer = await ask(inbox, hub, Channel.REPORT, REPORT)
     app = await store.read(lambda tx: tx.app("default", "web"))
@@ -71,7 +73,7 @@ async def test_a_report_is_kept_acknowledged_and_answered_with_the_delta(
 
 
 async def test_a_node_that_runs_what_it_should_gets_an_empty_delta(
-    inbox: Inbox, hub: FakeHub
+    inbox: NodeInbox, hub: FakeHub
 ) -> None:
     delta = (await ask(inbox, hub, Channel.REPORT, REPORT)).content
     answer = await ask(inbox, hub, Channel.REPORT, Message("report", delta, {"seq": 2, "run": "r"}))
@@ -80,14 +82,14 @@ async def test_a_node_that_runs_what_it_should_gets_an_empty_delta(
 
 @pytest.mark.parametrize("encoding", list(Encoding))
 async def test_the_answer_comes_in_the_encoding_of_the_question(
-    inbox: Inbox, hub: FakeHub, encoding: Encoding
+    inbox: NodeInbox, hub: FakeHub, encoding: Encoding
 ) -> None:
     await inbox.handle([hub.inbound(Channel.REPORT, REPORT, encoding=encoding)])
     assert [used for *_, used in hub.pushed] == [encoding]
 
 
 async def test_an_older_report_of_the_same_run_is_answered_but_not_kept(
-    inbox: Inbox, hub: FakeHub, store: Store
+    inbox: NodeInbox, hub: FakeHub, store: Store
 ) -> None:
     await ask(
         inbox, hub, Channel.REPORT, Message("report", {"node": {"hostname": "new"}}, {"seq": 5})
@@ -100,7 +102,7 @@ async def test_an_older_report_of_the_same_run_is_answered_but_not_kept(
     assert b"new" in stored.report.document
 
 
-async def test_a_new_run_starts_counting_anew(inbox: Inbox, hub: FakeHub, store: Store) -> None:
+async def test_a_new_run_starts_counting_anew(inbox: NodeInbox, hub: FakeHub, store: Store) -> None:
     await ask(inbox, hub, Channel.REPORT, Message("report", {}, {"seq": 500, "run": "a"}))
     newer = Message("report", {"node": {"hostname": "again"}}, {"seq": 1, "run": "b"})
     await ask(inbox, hub, Channel.REPORT, newer)
@@ -110,7 +112,7 @@ async def test_a_new_run_starts_counting_anew(inbox: Inbox, hub: FakeHub, store:
 
 
 async def test_an_unknown_app_in_a_report_is_named_and_dropped_by_the_delta(
-    inbox: Inbox, hub: FakeHub
+    inbox: NodeInbox, hub: FakeHub
 ) -> None:
     content = {"apps": [{"name": "ghost", "version": "1"}]}
     answer = await ask(inbox, hub, Channel.REPORT, Message("report", content, {"seq": 1}))
@@ -144,7 +146,7 @@ async def test_an_unknown_app_in_a_report_is_named_and_dropped_by_the_delta(
     ],
 )
 async def test_malformed_input_is_answered_with_an_error_that_names_the_field(
-    inbox: Inbox,
+    inbox: NodeInbox,
     hub: FakeHub,
     store: Store,
     metrics: Metrics,
@@ -164,7 +166,7 @@ async def test_malformed_input_is_answered_with_an_error_that_names_the_field(
 
 
 async def test_a_bad_message_does_not_touch_the_others_of_its_group(
-    inbox: Inbox, hub: FakeHub, store: Store
+    inbox: NodeInbox, hub: FakeHub, store: Store
 ) -> None:
     group = [
         hub.inbound(Channel.REPORT, b"garbage"),
@@ -183,7 +185,7 @@ async def test_a_bad_message_does_not_touch_the_others_of_its_group(
 
 
 async def test_a_deleted_node_is_told_so_in_the_words_agents_look_for(
-    inbox: Inbox, hub: FakeHub, store: Store
+    inbox: NodeInbox, hub: FakeHub, store: Store
 ) -> None:
     await store.write(lambda tx: delete_node(tx, "default", "n1", now=NOW))
     meta: dict[str, str | int] = {"source": "baetyl-core", "namespace": "default", "name": "n1"}
@@ -193,7 +195,7 @@ async def test_a_deleted_node_is_told_so_in_the_words_agents_look_for(
     assert answer.meta["code"] == "ResourceNotFound"
 
 
-async def test_bodies_come_at_the_versions_the_app_names(inbox: Inbox, hub: FakeHub) -> None:
+async def test_bodies_come_at_the_versions_the_app_names(inbox: NodeInbox, hub: FakeHub) -> None:
     answer = await ask(inbox, hub, Channel.DESIRE, desire(("application", "web")))
     assert answer.meta["x-baetyl-request-id"] == "q1"
     assert answer.meta["sync"] == "true"
@@ -216,7 +218,7 @@ async def test_bodies_come_at_the_versions_the_app_names(inbox: Inbox, hub: Fake
     assert base64.b64decode(registry["data"]["password"]).decode() == "of hub"
 
 
-async def test_a_body_that_is_named_often_comes_once(inbox: Inbox, hub: FakeHub) -> None:
+async def test_a_body_that_is_named_often_comes_once(inbox: NodeInbox, hub: FakeHub) -> None:
     infos = [("config", "conf"), ("app", "web"), ("configuration", "conf")] * 300
     answer = await ask(inbox, hub, Channel.DESIRE, desire(*infos))
     found = [(value["kind"], value["name"]) for value in answer.content["values"]]
@@ -227,7 +229,7 @@ async def test_an_answer_that_is_too_large_is_refused_before_it_is_made(
     hub: FakeHub, store: Store
 ) -> None:
     await store.write(describe)
-    inbox = Inbox(hub, Exchange(store, lambda: NOW, answer_bytes=300))
+    inbox = NodeInbox(hub, Exchange(store, lambda: NOW, answer_bytes=300))
     answer = await ask(inbox, hub, Channel.DESIRE, desire(("secret", "password"), ("app", "web")))
     assert answer.kind == "error"
     assert answer.meta["code"] == "RequestParamInvalid"
@@ -237,7 +239,7 @@ async def test_an_answer_that_is_too_large_is_refused_before_it_is_made(
 
 async def test_large_answers_are_made_and_sent_a_few_at_a_time(hub: FakeHub, store: Store) -> None:
     await store.write(describe)
-    inbox = Inbox(hub, Exchange(store, lambda: NOW, answer_bytes=1500))
+    inbox = NodeInbox(hub, Exchange(store, lambda: NOW, answer_bytes=1500))
     message = desire(("app", "web"))
     await inbox.handle([hub.inbound(Channel.DESIRE, message) for _ in range(5)])
     assert [answer.kind for _, _, answer, _ in hub.pushed] == ["desire"] * 5
@@ -258,7 +260,7 @@ async def test_large_answers_are_made_and_sent_a_few_at_a_time(hub: FakeHub, sto
     ],
 )
 async def test_a_report_with_too_many_entries_is_refused_by_name(
-    inbox: Inbox, hub: FakeHub, field: str, content: Any
+    inbox: NodeInbox, hub: FakeHub, field: str, content: Any
 ) -> None:
     answer = await ask(inbox, hub, Channel.REPORT, Message("report", content))
     assert answer.kind == "error"
@@ -277,7 +279,7 @@ async def test_a_report_with_too_many_entries_is_refused_by_name(
     ],
 )
 async def test_a_node_gets_nothing_that_its_own_apps_do_not_mount(
-    inbox: Inbox, hub: FakeHub, info: tuple[str, str]
+    inbox: NodeInbox, hub: FakeHub, info: tuple[str, str]
 ) -> None:
     answer = await ask(inbox, hub, Channel.DESIRE, desire(("application", "web"), info))
     assert answer.kind == "error"
@@ -286,7 +288,7 @@ async def test_a_node_gets_nothing_that_its_own_apps_do_not_mount(
 
 
 async def test_usage_is_kept_beside_the_report_and_not_answered(
-    inbox: Inbox, hub: FakeHub, store: Store
+    inbox: NodeInbox, hub: FakeHub, store: Store
 ) -> None:
     await ask(inbox, hub, Channel.REPORT, REPORT)
     hub.pushed.clear()
@@ -327,7 +329,7 @@ async def test_nothing_is_acknowledged_before_the_store_is_back(
     async def pause(seconds: float) -> None:
         acks_at_retry.append(len(hub.acked))
 
-    inbox = Inbox(hub, Exchange(failing, lambda: NOW), pause=pause)
+    inbox = NodeInbox(hub, Exchange(failing, lambda: NOW), pause=pause)
     with caplog.at_level(logging.WARNING):
         await inbox.handle([hub.inbound(Channel.REPORT, REPORT)])
     assert acks_at_retry == [0]
@@ -340,7 +342,7 @@ async def test_a_message_that_makes_the_server_fail_takes_no_other_with_it(
 ) -> None:
     await store.write(describe)
     failing = FailingStore(store, [RuntimeError("first"), RuntimeError("second")])
-    inbox = Inbox(hub, Exchange(failing, lambda: NOW), measures=Measures(metrics))
+    inbox = NodeInbox(hub, Exchange(failing, lambda: NOW), measures=Measures(metrics))
     group = [hub.inbound(Channel.REPORT, REPORT), hub.inbound(Channel.REPORT, REPORT)]
     await inbox.handle(group)
     first, second = (message for _, _, message, _ in hub.pushed)

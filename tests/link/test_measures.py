@@ -10,7 +10,7 @@ from broker.topics import Channel
 from cloud.errors import Denied, NotFound, TooManyRequests, Unavailable
 from cloud.http.metrics import Metrics
 from cloud.link.exchange import Exchange
-from cloud.link.inbox import Inbox
+from cloud.link.inbox import NodeInbox
 from cloud.link.measures import Measures, add_connection_metrics, add_hub_metrics
 from cloud.store.interface import Store
 from tests.link.conftest import NOW, FakeHub, Link, describe
@@ -84,7 +84,7 @@ async def test_groups_are_counted_with_how_long_they_waited(
     hub: FakeHub, store: Store, metrics: Metrics
 ) -> None:
     await store.write(describe)
-    inbox = Inbox(hub, Exchange(store, lambda: NOW), measures=Measures(metrics))
+    inbox = NodeInbox(hub, Exchange(store, lambda: NOW), measures=Measures(metrics))
     message = Message("report", {"apps": []})
     await inbox.handle([hub.inbound(Channel.REPORT, message) for _ in range(3)])
     labels = {"link": "mqtt", "channel": "report", "outcome": "ok"}
@@ -138,7 +138,7 @@ async def test_a_renewal_over_mqtt_is_counted_with_its_message(
 
         return refuse
 
-    inbox = Inbox(hub, Exchange(store, lambda: NOW, renew=renew, measures=measures))
+    inbox = NodeInbox(hub, Exchange(store, lambda: NOW, renew=renew, measures=measures))
     await inbox.handle([hub.inbound(Channel.RENEW, Message("renew", {}))])
     labels = {"link": "mqtt", "result": "RequestAccessDenied"}
     assert value(metrics, "edgesync_renewals_total", **labels) == 1

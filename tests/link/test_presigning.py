@@ -26,7 +26,7 @@ from cloud.core.config import ConfigSpec
 from cloud.core.decoding import convert
 from cloud.core.objects import Unsigned
 from cloud.link.exchange import Exchange
-from cloud.link.inbox import Inbox
+from cloud.link.inbox import NodeInbox
 from cloud.link.presigning import presigner
 from cloud.operations.configs import update_config
 from cloud.store.interface import Store
@@ -136,7 +136,7 @@ async def test_a_node_gets_a_url_and_no_keys(endpoint: str, hub: FakeHub, store:
     spec = convert({"data": [{"key": "f.zip", "value": value}]}, ConfigSpec)
     await store.write(describe)
     await store.write(lambda tx: update_config(tx, "default", "conf", spec, now=NOW))
-    inbox = Inbox(hub, Exchange(store, lambda: NOW, presign=presigner(timedelta(minutes=1))))
+    inbox = NodeInbox(hub, Exchange(store, lambda: NOW, presign=presigner(timedelta(minutes=1))))
     content = {"infos": [{"kind": "config", "name": "conf"}]}
     await inbox.handle([hub.inbound(Channel.DESIRE, Message("desire", content, {}))])
     [(_, _, answer, _)] = hub.pushed
@@ -155,7 +155,7 @@ async def test_a_server_without_means_to_sign_says_so(hub: FakeHub, store: Store
     await store.write(describe)
     await store.write(lambda tx: update_config(tx, "default", "conf", spec, now=NOW))
     content = {"infos": [{"kind": "config", "name": "conf"}]}
-    inbox = Inbox(hub, Exchange(store, lambda: NOW))
+    inbox = NodeInbox(hub, Exchange(store, lambda: NOW))
     await inbox.handle([hub.inbound(Channel.DESIRE, Message("desire", content, {}))])
     [(_, _, answer, _)] = hub.pushed
     assert answer.kind == "error"

@@ -16,7 +16,7 @@ from certs.keys import certificate_key_digest
 from cloud.core.audit import AuditFilter
 from cloud.core.certificate import NodeCertificate
 from cloud.core.tokens import EVERYWHERE
-from cloud.link.inbox import Inbox
+from cloud.link.inbox import NodeInbox
 from cloud.link.sync import BODY_LIMIT
 from cloud.operations.nodes import delete_node
 from cloud.store.interface import Transaction
@@ -51,7 +51,7 @@ async def test_bodies_are_the_same_as_over_mqtt(link: Link) -> None:
     answer = await link.post(DESIRE, wanted, kind="desire", **{"x-baetyl-platform": "linux-amd64"})
     hub = FakeHub(connected={NODE})
     question = hub.inbound(Channel.DESIRE, Message("desire", wanted))
-    await Inbox(hub, link.exchange).handle([question])
+    await NodeInbox(hub, link.exchange).handle([question])
     [(_, _, over_mqtt, _)] = hub.pushed
     assert answer.json() == over_mqtt.content
     assert [value["name"] for value in answer.json()["values"]] == ["web", "conf", "hub"]
@@ -61,7 +61,7 @@ async def test_bodies_are_the_same_as_over_mqtt(link: Link) -> None:
 
 async def test_an_agent_may_change_from_one_link_to_the_other(link: Link) -> None:
     hub = FakeHub(connected={NODE})
-    inbox = Inbox(hub, link.exchange)
+    inbox = NodeInbox(hub, link.exchange)
 
     async def over_mqtt(content: Any) -> Any:
         await inbox.handle([hub.inbound(Channel.REPORT, Message("report", content))])

@@ -10,9 +10,9 @@ from cloud.core.batch import BatchSpec, SecurityType
 from cloud.core.certificate import NodeCertificate
 from cloud.core.node import NodeSpec
 from cloud.core.report import Order, read_report
-from cloud.errors import Invalid, NotLetIn, OtherKey
+from cloud.errors import ActivationDenied, Invalid, OtherKey
 from cloud.operations import batches, nodes, records
-from cloud.operations.activation import Activation, Claim, Device, activate
+from cloud.operations.activation import ActivatingDevice, Activation, Claim, activate
 from cloud.operations.records import RecordDraft
 from cloud.operations.reports import receive_report
 from cloud.store.interface import Store, Transaction
@@ -64,7 +64,7 @@ async def use(
     now: datetime = NOW,
     is_given_key: bool = False,
 ) -> Activation:
-    device = Device(key, f"digest of {key}", "192.0.2.1", is_given_key=is_given_key)
+    device = ActivatingDevice(key, f"digest of {key}", "192.0.2.1", is_given_key=is_given_key)
     return await store.write(
         lambda tx: activate(
             tx, Authority(), claim, device, now=now, serial=serial, delivery_id=f"d{serial}"
@@ -95,9 +95,9 @@ def claim(**changes: Any) -> Claim:
 async def test_a_guess_is_answered_in_the_same_words_whatever_is_wrong(
     world: Store, guess: Claim, cause: str
 ) -> None:
-    with pytest.raises(NotLetIn) as wrong_batch:
+    with pytest.raises(ActivationDenied) as wrong_batch:
         await use(world, claim(batch_name="whatever"))
-    with pytest.raises(NotLetIn) as caught:
+    with pytest.raises(ActivationDenied) as caught:
         await use(world, guess)
     assert str(caught.value) == str(wrong_batch.value)
     assert caught.value.code == "RequestAccessDenied"
@@ -136,7 +136,7 @@ async def test_the_same_device_with_its_key_is_the_same_node(
 async def test_a_batch_without_list_and_token_takes_whoever_comes(world: Store) -> None:
     said = Claim("open", "Sn.9", NAMESPACE)
     assert (await use(world, said)).node_name == "sn.9"
-    with pytest.raises(NotLetIn):
+    with pytest.raises(ActivationDenied):
         await use(world, Claim("open", "sn-8", NAMESPACE, "Token", ""), serial=2)
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from cloud.core.audit import ADMINISTRATOR, Action, Attempt, AuditFilter, Head, Link
+from cloud.core.audit import ADMINISTRATOR, Action, Attempt, AuditFilter, ChainedEntry, Head
 from cloud.core.batch import Batch, BatchSpec, Record
 from cloud.core.listing import Place
 from cloud.core.node import Node, NodeSpec
@@ -89,7 +89,7 @@ def node(name: str) -> Node:
     return Node("default", name, NodeSpec(), NOW, NOW)
 
 
-async def log(store: Store) -> list[Link]:
+async def log(store: Store) -> list[ChainedEntry]:
     return list(
         await store.read(
             lambda tx: tx.audit_links(AuditFilter(EVERYWHERE), below=2**62, limit=10**6)

@@ -9,8 +9,8 @@ from cloud.core.batch import BatchSpec, SecurityType
 from cloud.core.callback import KEPT, LIFETIME, CallbackSpec, Delivery
 from cloud.errors import Invalid, OtherKey
 from cloud.operations import batches, callbacks
-from cloud.operations.activation import Claim, Device, activate
-from cloud.operations.callbacks import Attempt
+from cloud.operations.activation import ActivatingDevice, Claim, activate
+from cloud.operations.callbacks import DeliveryAttempt
 from cloud.store.interface import Store, Transaction
 from tests.operations.conftest import LATER, NAMESPACE, NOW
 from tests.operations.test_activation import Authority
@@ -34,7 +34,7 @@ async def world(store: Store) -> Store:
 
 
 async def use(store: Store, key: str, delivery_id: str) -> None:
-    device = Device(key, key, "192.0.2.1")
+    device = ActivatingDevice(key, key, "192.0.2.1")
     await store.write(
         lambda tx: activate(
             tx, Authority(), CLAIM, device, now=NOW, serial=1, delivery_id=delivery_id
@@ -57,7 +57,7 @@ async def test_each_activation_is_told_and_only_what_happened(world: Store) -> N
     assert [one["edgesync"]["isFirst"] for one in contents] == [True, False]
 
 
-async def note(store: Store, *attempts: Attempt, now: object = LATER) -> list[str]:
+async def note(store: Store, *attempts: DeliveryAttempt, now: object = LATER) -> list[str]:
     given_up = await store.write(
         lambda tx: callbacks.note_attempts(tx, attempts, now=now, jitter=lambda: 0)  # type: ignore[arg-type]
     )
@@ -72,7 +72,7 @@ async def test_what_was_taken_is_forgotten_and_what_was_not_put_off(world: Store
         tx.put_delivery(two)
 
     await world.write(put)
-    assert await note(world, Attempt(DELIVERY), Attempt(two, "answered 500")) == []
+    assert await note(world, DeliveryAttempt(DELIVERY), DeliveryAttempt(two, "answered 500")) == []
     seen = await world.read(lambda tx: callbacks.see_callback(tx, NAMESPACE, "crm"))
     assert (seen.outcome.pending, seen.outcome.last_error) == (1, "answered 500")
     assert seen.outcome.last_success == LATER
@@ -82,10 +82,10 @@ async def test_what_was_taken_is_forgotten_and_what_was_not_put_off(world: Store
 async def test_what_was_given_up_is_kept_for_a_month(world: Store) -> None:
     await world.write(lambda tx: tx.put_delivery(DELIVERY))
     end = NOW + LIFETIME
-    assert await note(world, Attempt(DELIVERY, "answered 500"), now=end) == ["d1"]
+    assert await note(world, DeliveryAttempt(DELIVERY, "answered 500"), now=end) == ["d1"]
     late = replace(DELIVERY, id="d2", created=NOW + KEPT)
     await world.write(lambda tx: tx.put_delivery(late))
-    assert await note(world, Attempt(late, "x"), now=end + KEPT) == ["d2"]
+    assert await note(world, DeliveryAttempt(late, "x"), now=end + KEPT) == ["d2"]
     kept = await world.read(lambda tx: tx.given_up(NAMESPACE, "crm", 9))
     assert [one.id for one in kept] == ["d2"]
 
@@ -93,7 +93,12 @@ async def test_what_was_given_up_is_kept_for_a_month(world: Store) -> None:
 async def test_nothing_is_noted_of_a_callback_that_is_gone(world: Store) -> None:
     await world.write(lambda tx: tx.put_delivery(DELIVERY))
     await world.write(lambda tx: tx.delete_callback(NAMESPACE, "crm"))
-    assert await note(world, Attempt(DELIVERY, "x"), Attempt(replace(DELIVERY, id="d2"))) == []
+    assert (
+        await note(
+            world, DeliveryAttempt(DELIVERY, "x"), DeliveryAttempt(replace(DELIVERY, id="d2"))
+        )
+        == []
+    )
 
 
 async def test_the_name_of_a_callback_is_given_once(world: Store) -> None:

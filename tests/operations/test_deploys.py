@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from cloud.core.core_configuration import Mode
-from cloud.core.deploys import APPLY_TICK, EXPIRES_AFTER, Deploy, Outcome
+from cloud.core.deploys import APPLY_TICK, EXPIRES_AFTER, Deploy, DeployOutcome
 from cloud.core.explain import AppOutcome, Reason
 from cloud.core.node import NodeSpec
 from cloud.core.report import Order, read_report
@@ -82,7 +82,7 @@ async def test_a_change_is_told_then_taken_over_then_runs(store: Store) -> None:
         wanted = site.now
         site.report()
         told = site.now
-        assert site.only().outcome is Outcome.PENDING
+        assert site.only().outcome is DeployOutcome.PENDING
         site.report()
         site.report(web, status="Pending")
         taken = site.now
@@ -91,7 +91,7 @@ async def test_a_change_is_told_then_taken_over_then_runs(store: Store) -> None:
         deploy = site.only()
         assert (deploy.wanted, deploy.told) == (wanted, told)
         assert (deploy.acknowledged, deploy.ended) == (taken, site.now)
-        assert (deploy.outcome, deploy.number) == (Outcome.CONVERGED, 1)
+        assert (deploy.outcome, deploy.number) == (DeployOutcome.CONVERGED, 1)
         assert [app.name for app in deploy.apps] == ["web"]
         assert tx.open_deploy(NAMESPACE, "n1") is None
 
@@ -120,14 +120,14 @@ async def test_what_fails_says_why_and_may_still_get_there(store: Store) -> None
         site.report()
         site.report(web, status="Failed", cause="no such image")
         failed = site.only()
-        assert (failed.outcome, failed.ended) == (Outcome.FAILED, site.now)
+        assert (failed.outcome, failed.ended) == (DeployOutcome.FAILED, site.now)
         assert failed.cause == "web: no such image"
         site.report(web, status="Pending")
         site.report(web, status="Failed", cause="again")
         assert site.only() == failed
         site.report(web)
         deploy = site.only()
-        assert (deploy.outcome, deploy.cause) == (Outcome.CONVERGED, "")
+        assert (deploy.outcome, deploy.cause) == (DeployOutcome.CONVERGED, "")
         assert (deploy.ended, deploy.acknowledged) == (site.now, failed.acknowledged)
         site.report(web, status="Failed")
         assert site.only() == deploy
@@ -142,9 +142,9 @@ async def test_the_failure_of_an_earlier_version_is_not_this_one(store: Store) -
         site.report()
         old = {"name": "web", "version": "0", "status": "Failed"}
         site.say({"apps": [web], "appstats": [old]})
-        assert site.only().outcome is Outcome.PENDING
+        assert site.only().outcome is DeployOutcome.PENDING
         site.say({"apps": [web], "appstats": [{"name": "web", "status": "Failed"}]})
-        assert site.only().outcome is Outcome.FAILED
+        assert site.only().outcome is DeployOutcome.FAILED
 
     await store.write(work)
 
@@ -190,7 +190,7 @@ async def test_what_stock_agents_could_not_apply_has_failed_everywhere(
         said = wanted_in(content, web)
         site.say(said)
         deploy = site.only()
-        assert (deploy.outcome, deploy.cause) == (Outcome.FAILED, "web: no such image")
+        assert (deploy.outcome, deploy.cause) == (DeployOutcome.FAILED, "web: no such image")
         rollout = rollout_of_app(tx, NAMESPACE, "web")
         assert (rollout.selected, rollout.failed, rollout.pending) == (1, 1, 0)
         assert failures_of_app(tx, rollout.app) == [NodeFailure("n1", "no such image")]
@@ -200,7 +200,7 @@ async def test_what_stock_agents_could_not_apply_has_failed_everywhere(
         assert (shown.outcome, shown.reason) == (AppOutcome.FAILED, Reason.APP_FAILED)
         assert "no such image" in shown.message
         site.report(web)
-        assert site.only().outcome is Outcome.CONVERGED
+        assert site.only().outcome is DeployOutcome.CONVERGED
         assert rollout_of_app(tx, NAMESPACE, "web").running == 1
 
     await store.write(work)
@@ -290,7 +290,7 @@ async def test_a_node_that_says_nothing_of_its_apps_is_believed(store: Store) ->
         web = site.put()
         site.say({})
         site.say({"apps": [web]})
-        assert site.only().outcome is Outcome.CONVERGED
+        assert site.only().outcome is DeployOutcome.CONVERGED
 
     await store.write(work)
 
@@ -302,7 +302,7 @@ async def test_a_report_that_was_overtaken_changes_no_history(store: Store) -> N
         site.say({"apps": []}, Order("r", 2))
         stats = [{**web, "status": "Failed"}]
         site.say({"apps": [web], "appstats": stats}, Order("r", 1))
-        assert site.only().outcome is Outcome.PENDING
+        assert site.only().outcome is DeployOutcome.PENDING
         assert site.only().acknowledged is None
 
     await store.write(work)

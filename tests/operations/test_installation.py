@@ -9,9 +9,9 @@ import pytest
 from cloud.core.batch import BatchSpec, Fingerprint
 from cloud.core.installation import LIFETIME, LIVE_LIMIT, TargetKind, digest_of
 from cloud.core.node import NodeSpec
-from cloud.errors import Denied, Invalid, NotFound, NotLetIn, OtherKey, QuotaExceeded
+from cloud.errors import ActivationDenied, Denied, Invalid, NotFound, OtherKey, QuotaExceeded
 from cloud.operations import batches, installation, nodes, records
-from cloud.operations.activation import Activation, Claim, Device, activate
+from cloud.operations.activation import ActivatingDevice, Activation, Claim, activate
 from cloud.operations.records import RecordDraft
 from cloud.store.interface import Store, Transaction
 from tests.operations.conftest import NAMESPACE, NOW
@@ -73,7 +73,7 @@ async def use(
     **claim: Any,
 ) -> Activation:
     said = Claim(namespace=NAMESPACE, install_token=token, **claim)
-    device = Device(key, f"digest of {key}", "192.0.2.1")
+    device = ActivatingDevice(key, f"digest of {key}", "192.0.2.1")
     return await store.write(
         lambda tx: activate(
             tx, Authority(), said, device, now=now, serial=serial, delivery_id=f"d{serial}"
@@ -108,7 +108,7 @@ async def test_a_token_of_a_batch_stands_for_its_key_and_for_nothing_else(world:
     with pytest.raises(Invalid) as caught:
         await use(world)
     assert caught.value.field == "fingerprintValue"
-    with pytest.raises(NotLetIn):
+    with pytest.raises(ActivationDenied):
         await use(world, fingerprint_value="SN-2")
     activation = await use(world, fingerprint_value=" sn-1")
     assert activation.node_name == "n1"

@@ -13,7 +13,7 @@ from cloud.core.certificate import NodeCertificate
 from cloud.core.node import NodeSpec
 from cloud.core.renewal import KEY_LIMIT
 from cloud.errors import CloudError, Denied, Forbidden, NotFound
-from cloud.operations.activation import Activation, Device, certify
+from cloud.operations.activation import ActivatingDevice, Activation, certify
 from cloud.operations.nodes import create_node, delete_node
 from cloud.operations.renewal import come_back, renew, renew_shown, returning_node
 from cloud.store.interface import Store, Transaction
@@ -27,8 +27,8 @@ SERIALS = count(100)
 KEY = new_private_key().public_key()
 
 
-def device(key: PublicKey = KEY) -> Device:
-    return Device(key, key_digest(key), "192.0.2.1")
+def device(key: PublicKey = KEY) -> ActivatingDevice:
+    return ActivatingDevice(key, key_digest(key), "192.0.2.1")
 
 
 async def certified(

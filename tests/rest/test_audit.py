@@ -20,7 +20,7 @@ from cloud.core.audit import (
     ActorKind,
     Attempt,
     AuditFilter,
-    Link,
+    ChainedEntry,
 )
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Forbidden, Unavailable
@@ -46,7 +46,7 @@ SECRET_VALUES = (
 )
 
 
-async def entries(world: World, *, above: int = 0) -> list[Link]:
+async def entries(world: World, *, above: int = 0) -> list[ChainedEntry]:
     """The log, oldest first."""
     found = await world.store.read(
         lambda tx: tx.audit_links(AuditFilter(EVERYWHERE), below=2**63 - 1, limit=10_000)
@@ -54,7 +54,7 @@ async def entries(world: World, *, above: int = 0) -> list[Link]:
     return [link for link in reversed(found) if link.number > above]
 
 
-async def last(world: World) -> Link:
+async def last(world: World) -> ChainedEntry:
     return (await entries(world))[-1]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cloud.core.commands import OPEN_LIMIT, Answer, CommandStatus
+from cloud.core.commands import OPEN_LIMIT, CommandStatus, NodeResponse
 from cloud.operations.commands import receive_answer
 from tests.broker.node import DEADLINE, until
 from tests.rest.conftest import NODE, Client, World
@@ -13,7 +13,7 @@ from tests.rest.test_tokens import bearer, made
 
 COMMANDS = "/v1/nodes/n1/commands"
 LOGS = {"command": "logs", "lines": 7}
-DONE = Answer(CommandStatus.DONE, "all is well\n")
+DONE = NodeResponse(CommandStatus.DONE, "all is well\n")
 
 
 async def give(world: World, draft: dict[str, Any] = LOGS) -> dict[str, Any]:
@@ -22,7 +22,9 @@ async def give(world: World, draft: dict[str, Any] = LOGS) -> dict[str, Any]:
     return given
 
 
-async def answer(world: World, own_id: str, said: Answer = DONE, node: str = "default.n1") -> None:
+async def answer(
+    world: World, own_id: str, said: NodeResponse = DONE, node: str = "default.n1"
+) -> None:
     now = world.clock.now
     await world.store.write(lambda tx: receive_answer(tx, node, own_id, said, now=now))
     world.notifier.notify(node)
@@ -38,7 +40,7 @@ async def test_a_command_waits_is_answered_once_and_shown_with_its_output(world:
     assert await world.client.call("GET", one) == given
     world.clock.advance(2)
     await answer(world, given["id"])
-    await answer(world, given["id"], Answer(CommandStatus.FAILED, cause="second thoughts"))
+    await answer(world, given["id"], NodeResponse(CommandStatus.FAILED, cause="second thoughts"))
     after = await world.client.call("GET", one)
     assert (after["status"], after["output"], after["cause"]) == ("done", "all is well\n", "")
     listed = await world.client.call("GET", COMMANDS)
@@ -47,7 +49,7 @@ async def test_a_command_waits_is_answered_once_and_shown_with_its_output(world:
 
 async def test_a_node_refuses(world: World) -> None:
     given = await give(world, {"command": "restart", "app": "web"})
-    await answer(world, given["id"], Answer(CommandStatus.REFUSED, cause="not here"))
+    await answer(world, given["id"], NodeResponse(CommandStatus.REFUSED, cause="not here"))
     after = await world.client.call("GET", f"{COMMANDS}/{given['id']}")
     assert (after["status"], after["cause"], after["output"]) == ("refused", "not here", "")
 
@@ -100,7 +102,7 @@ async def test_a_followed_log_is_waited_for_behind_what_is_known(world: World) -
     given = await give(world, {"command": "logs", "follow": True, "sinceSeconds": 60})
     assert (given["follow"], given["sinceSeconds"], given["outputEnd"]) == (True, 60, 0)
     one = f"{COMMANDS}/{given['id']}"
-    part = Answer(CommandStatus.SENT, "one\n", part=1)
+    part = NodeResponse(CommandStatus.SENT, "one\n", part=1)
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(world.client.call("GET", f"{one}?wait=60&after=0"))
         await until(lambda: bool(world.notifier.count))
@@ -110,7 +112,7 @@ async def test_a_followed_log_is_waited_for_behind_what_is_known(world: World) -
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(world.client.call("GET", f"{one}?wait=60&after=4"))
         await until(lambda: bool(world.notifier.count))
-        await answer(world, given["id"], Answer(CommandStatus.DONE, "two\n", part=2))
+        await answer(world, given["id"], NodeResponse(CommandStatus.DONE, "two\n", part=2))
     shown = waiting.result()
     assert (shown["status"], shown["output"], shown["cut"]) == ("done", "two\n", False)
     assert (await world.client.call("GET", one))["output"] == "one\ntwo\n"
@@ -121,7 +123,7 @@ async def test_who_gave_a_command_follows_its_log_without_an_entry_for_each_look
     world: World,
 ) -> None:
     given = await give(world, {"command": "logs", "follow": True})
-    await answer(world, given["id"], Answer(CommandStatus.SENT, "one\n", part=1))
+    await answer(world, given["id"], NodeResponse(CommandStatus.SENT, "one\n", part=1))
     one = f"{COMMANDS}/{given['id']}"
 
     async def looks() -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cloud.core.core_configuration import CoreConfiguration, Mode
-from cloud.core.deploys import Deploy, Outcome
+from cloud.core.deploys import Deploy, DeployOutcome
 from cloud.core.desired import AppVersion
 from cloud.core.properties import NO_PROPERTIES
 from cloud.core.system_apps import (
@@ -70,7 +70,7 @@ def replace_outcome(deploy: Deploy) -> Deploy:
         deploy.apps,
         acknowledged=LATER,
         ended=LATER + timedelta(microseconds=1),
-        outcome=Outcome.FAILED,
+        outcome=DeployOutcome.FAILED,
         cause="web: öops",
     )
 

@@ -17,9 +17,9 @@ from cloud.core.audit import (
     ActorKind,
     Attempt,
     AuditFilter,
+    ChainedEntry,
     Entry,
     Head,
-    Link,
 )
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import NotFound
@@ -49,7 +49,7 @@ def changed(one: Entry, **fields: Any) -> Entry:
     return replace(one, attempt=replace(one.attempt, **fields))
 
 
-async def appended(store: Store, *entries: Entry) -> list[Link]:
+async def appended(store: Store, *entries: Entry) -> list[ChainedEntry]:
     return await store.write(lambda tx: [tx.append_audit(one) for one in entries])
 
 
@@ -140,7 +140,7 @@ async def test_a_page_ends_and_the_next_begins_below(store: Store) -> None:
         assert [link.number for link in page] == numbers
 
 
-def _page(tx: Transaction, below: int) -> Sequence[Link]:
+def _page(tx: Transaction, below: int) -> Sequence[ChainedEntry]:
     return tx.audit_links(ALL, below=below, limit=2)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.core.callback import Callback, CallbackSpec, Delivery, Outcome
+from cloud.core.callback import Callback, CallbackSpec, CallbackStatus, Delivery
 from cloud.core.listing import PageOptions
 from cloud.errors import NotFound
 from cloud.store.interface import Store, Transaction
@@ -78,8 +78,8 @@ async def test_how_a_callback_did_stays_when_it_is_put_again(store: Store) -> No
 
     await store.write(work)
     outcome = await store.read(lambda tx: tx.callback_outcome("default", "c"))
-    assert outcome == Outcome(NOW, "answered 500", LATER, pending=2, given_up=1)
-    assert await store.read(lambda tx: tx.callback_outcome("default", "x")) == Outcome()
+    assert outcome == CallbackStatus(NOW, "answered 500", LATER, pending=2, given_up=1)
+    assert await store.read(lambda tx: tx.callback_outcome("default", "x")) == CallbackStatus()
 
 
 async def test_what_is_due_is_found_longest_first_and_by_callback(store: Store) -> None:

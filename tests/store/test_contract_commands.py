@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cloud.core.audit import Actor
-from cloud.core.commands import Answer, Command, CommandKind, CommandStatus
+from cloud.core.commands import Command, CommandKind, CommandStatus, NodeResponse
 from cloud.errors import NotFound
 from cloud.store.interface import Store, Transaction
 from tests.conftest import StoreFactory
@@ -15,7 +15,7 @@ from tests.store.conftest import LATER, NOW, node, report
 from tests.store.test_contract_callbacks import bytes_in
 
 DEADLINE = NOW + timedelta(seconds=30)
-DONE = Answer(CommandStatus.DONE, "the password is öpen sesame\n", "", is_cut=True)
+DONE = NodeResponse(CommandStatus.DONE, "the password is öpen sesame\n", "", is_cut=True)
 
 
 def command(own_id: str = "c", name: str = "n", namespace: str = "default") -> Command:
@@ -91,7 +91,7 @@ async def test_an_answer_counts_once_before_the_deadline_from_its_own_node(store
             assert not tx.end_command(*place, DONE, LATER)
         assert not tx.end_command("default", "n", "c", DONE, DEADLINE)
         assert tx.end_command("default", "n", "c", DONE, LATER)
-        assert not tx.end_command("default", "n", "c", Answer(CommandStatus.FAILED), LATER)
+        assert not tx.end_command("default", "n", "c", NodeResponse(CommandStatus.FAILED), LATER)
         tx.give_back_command("c")
 
     await store.write(work)
@@ -104,7 +104,7 @@ async def test_an_answer_counts_once_before_the_deadline_from_its_own_node(store
 
 async def test_parts_count_once_in_their_order_and_leave_the_command_open(store: Store) -> None:
     followed = replace(command(), since_seconds=60, is_following=True)
-    first = Answer(CommandStatus.SENT, "one\n", part=2, output_end=4)
+    first = NodeResponse(CommandStatus.SENT, "one\n", part=2, output_end=4)
 
     def work(tx: Transaction) -> None:
         add(tx, followed)
@@ -115,7 +115,7 @@ async def test_parts_count_once_in_their_order_and_leave_the_command_open(store:
         sent = replace(followed, status=CommandStatus.SENT, sent=NOW, part=2, output_end=4)
         assert tx.command("default", "n", "c") == replace(sent, output="one\n")
         assert tx.commands("default", "n") == [sent]
-        last = Answer(CommandStatus.DONE, "one\ntwo\n", part=3, output_end=8)
+        last = NodeResponse(CommandStatus.DONE, "one\ntwo\n", part=3, output_end=8)
         assert tx.end_command("default", "n", "c", last, LATER)
         ended = replace(sent, status=CommandStatus.DONE, ended=LATER, part=3, output_end=8)
         assert tx.command("default", "n", "c") == replace(ended, output="one\ntwo\n")

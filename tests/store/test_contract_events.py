@@ -13,7 +13,7 @@ from cloud.core.audit import Actor
 from cloud.core.certificate import NodeCertificate
 from cloud.core.event import Event, EventFilter, EventRange, EventTypes, NumberedEvent, event_types
 from cloud.core.expiry import CertificateEnd
-from cloud.core.readiness import Pace
+from cloud.core.readiness import ReportCadence
 from cloud.errors import NotFound
 from cloud.store.interface import NotifyingStore, Store, Transaction
 from tests.conftest import StoreFactory
@@ -169,7 +169,7 @@ async def test_a_node_is_said_to_be_ready_once(store: Store) -> None:
 async def test_a_node_is_lost_after_three_intervals_from_when_it_could_be_heard(
     store: Store, heard: datetime, stats: datetime | None, listening: datetime, due: datetime
 ) -> None:
-    pace = Pace(timedelta(seconds=10))
+    pace = ReportCadence(timedelta(seconds=10))
     look = NOW + timedelta(seconds=30)
 
     def prepare(tx: Transaction) -> None:

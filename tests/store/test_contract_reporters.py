@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from cloud.core.certificate import NodeCertificate
 from cloud.core.node import NodeSpec
-from cloud.core.readiness import State
+from cloud.core.readiness import NodeState
 from cloud.core.report import Order, Report, Reporter
 from cloud.store.interface import Store, Transaction
 from tests.store.conftest import LATER, NOW, node, report
@@ -94,7 +94,7 @@ async def test_reports_are_seen_in_the_transaction_that_puts_them(store: Store) 
         for place in PLACES:
             tx.put_report(*place, report(), "msgpack", LATER)
         had_one = tx.put_usage("default", "a", b"{}", LATER) is not None
-        online = tx.count_states(LATER)[State.ONLINE]
+        online = tx.count_states(LATER)[NodeState.ONLINE]
         return [one.report if one else None for one in kept], online, had_one
 
     assert await store.write(change) == (said, len(NAMES), True)

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud.core.callback import Callback, CallbackSpec, Delivery
-from cloud.core.readiness import GONE, QUIET, Heard, Pace, State, standing
+from cloud.core.readiness import GONE, QUIET, Heard, NodeState, ReportCadence, standing
 from cloud.store.interface import Store, Transaction
 from cloud.store.parts.pending_nodes import PendingCounts
 from tests.store.conftest import NOW, node, report
@@ -23,7 +23,7 @@ some_examples = settings(
 )
 moments = st.integers(0, 2 * 10**11).map(lambda micros: NOW + timedelta(microseconds=micros))
 intervals = st.integers(10**7, 86_400 * 10**6).map(lambda micros: timedelta(microseconds=micros))
-paces = st.builds(Pace, intervals, intervals, st.none() | moments)
+paces = st.builds(ReportCadence, intervals, intervals, st.none() | moments)
 
 
 @some_examples
@@ -46,7 +46,7 @@ async def test_the_pace_of_a_node_is_got_as_it_was_put(store: Store, heard: Hear
     now=moments,
 )
 async def test_nodes_are_counted_by_the_state_they_are_in(
-    store: Store, nodes: list[tuple[datetime, Pace, datetime | None] | None], now: datetime
+    store: Store, nodes: list[tuple[datetime, ReportCadence, datetime | None] | None], now: datetime
 ) -> None:
     def put(tx: Transaction) -> list[Heard | None]:
         for old in tx.nodes("default"):
@@ -63,13 +63,13 @@ async def test_nodes_are_counted_by_the_state_they_are_in(
 
     each = [standing(heard, now).state for heard in await store.write(put)]
     counts = await store.read(lambda tx: tx.count_states(now))
-    assert counts == {state: each.count(state) for state in State}
+    assert counts == {state: each.count(state) for state in NodeState}
 
 
 async def test_what_a_node_says_of_its_interval_is_kept_with_its_report(store: Store) -> None:
-    paces = [Pace(USUAL, since=NOW, said=USUAL), Pace(USUAL, since=NOW)]
+    paces = [ReportCadence(USUAL, since=NOW, said=USUAL), ReportCadence(USUAL, since=NOW)]
 
-    def put(pace: Pace) -> Callable[[Transaction], None]:
+    def put(pace: ReportCadence) -> Callable[[Transaction], None]:
         return lambda tx: tx.put_report("default", "n", report(), "json", NOW, pace)
 
     await store.write(lambda tx: tx.put_node(node()))
@@ -86,7 +86,7 @@ async def test_stats_say_since_when_a_missed_node_is_back(store: Store) -> None:
 
     def put(tx: Transaction) -> None:
         tx.put_node(node())
-        tx.put_report("default", "n", report(), "json", NOW, Pace(USUAL, since=since))
+        tx.put_report("default", "n", report(), "json", NOW, ReportCadence(USUAL, since=since))
 
     async def stats_at(moment: datetime) -> Heard | None:
         await store.write(lambda tx: tx.put_usage("default", "n", b"{}", moment))
@@ -94,13 +94,13 @@ async def test_stats_say_since_when_a_missed_node_is_back(store: Store) -> None:
 
     await store.write(put)
     in_time = NOW + QUIET * USUAL - MICROSECOND
-    assert await stats_at(in_time) == Heard(NOW, in_time, Pace(USUAL, since=since))
+    assert await stats_at(in_time) == Heard(NOW, in_time, ReportCadence(USUAL, since=since))
     again = in_time + QUIET * USUAL - MICROSECOND
-    assert await stats_at(again) == Heard(NOW, again, Pace(USUAL, since=since))
+    assert await stats_at(again) == Heard(NOW, again, ReportCadence(USUAL, since=since))
     missed = again + QUIET * USUAL
-    assert await stats_at(missed) == Heard(NOW, missed, Pace(USUAL, since=missed))
+    assert await stats_at(missed) == Heard(NOW, missed, ReportCadence(USUAL, since=missed))
     gone = missed + GONE * USUAL
-    assert await stats_at(gone) == Heard(NOW, gone, Pace(USUAL, since=gone))
+    assert await stats_at(gone) == Heard(NOW, gone, ReportCadence(USUAL, since=gone))
 
 
 async def test_what_servers_have_yet_to_do_is_counted(store: Store) -> None:
@@ -124,10 +124,15 @@ async def test_nodes_are_counted_by_the_later_of_report_and_stats(store: Store) 
     def put(tx: Transaction) -> None:
         for name, stats in (("n", NOW + GONE * USUAL), ("m", NOW - DAY), ("o", None)):
             tx.put_node(node(name))
-            tx.put_report("default", name, report(), "json", NOW, Pace(USUAL))
+            tx.put_report("default", name, report(), "json", NOW, ReportCadence(USUAL))
             if stats is not None:
                 tx.put_usage("default", name, b"{}", stats)
 
     await store.write(put)
     counts = await store.read(lambda tx: tx.count_states(NOW + GONE * USUAL - MICROSECOND))
-    assert counts == {State.ONLINE: 1, State.STALE: 2, State.OFFLINE: 0, State.NEVER: 0}
+    assert counts == {
+        NodeState.ONLINE: 1,
+        NodeState.STALE: 2,
+        NodeState.OFFLINE: 0,
+        NodeState.NEVER: 0,
+    }

@@ -7,7 +7,7 @@ import pytest
 from cloud.core.batch import Record
 from cloud.core.callback import Callback, CallbackSpec, Delivery
 from cloud.core.certificate import NodeCertificate
-from cloud.core.readiness import GONE, State
+from cloud.core.readiness import GONE, NodeState
 from cloud.core.running import RunningApp
 from cloud.core.usage import UsagePoint
 from cloud.errors import NotFound
@@ -183,12 +183,12 @@ async def test_the_figures_of_a_namespace_are_its_own(store: Store) -> None:
 
     def look(tx: Transaction) -> None:
         assert tx.count_states_in("default", NOW) == {
-            State.ONLINE: 2,
-            State.STALE: 0,
-            State.OFFLINE: 0,
-            State.NEVER: 1,
+            NodeState.ONLINE: 2,
+            NodeState.STALE: 0,
+            NodeState.OFFLINE: 0,
+            NodeState.NEVER: 1,
         }
-        assert tx.count_states_in("default", NOW + DAY)[State.OFFLINE] == 2
+        assert tx.count_states_in("default", NOW + DAY)[NodeState.OFFLINE] == 2
         assert sum(tx.count_states_in("third", NOW).values()) == 0
         assert tx.count_ends_in("default", [NOW, NOW + 2 * DAY, NOW + 9 * DAY]) == [0, 1, 2]
         assert tx.count_activations("default", NOW - DAY) == 2

@@ -15,7 +15,7 @@ import pytest
 from cloud.core.audit import ADMINISTRATOR, UNKNOWN
 from cloud.core.batch import Batch, BatchSpec
 from cloud.core.callback import Callback, CallbackSpec
-from cloud.core.commands import Answer, Command, CommandKind, CommandStatus
+from cloud.core.commands import Command, CommandKind, CommandStatus, NodeResponse
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
 from cloud.core.node import Node, NodeSpec
 from cloud.core.registry import Registry, RegistrySpec
@@ -53,7 +53,7 @@ COMMAND = Command(
     created=NOW,
     deadline=NOW + timedelta(seconds=30),
 )
-ANSWER = Answer(CommandStatus.DONE, "what the log said")
+ANSWER = NodeResponse(CommandStatus.DONE, "what the log said")
 OLDER = Thing(RevisedKind.SECRET, "default", "older")
 MADE = Revision(1, "1", NOW, UNKNOWN, "", RevisionAction.CREATE)
 

@@ -268,7 +268,7 @@ def test_limits_that_share_a_row_are_the_same() -> None:
     assert hub_limits(SET) == HUB
     assert SET.answer_bytes == ANSWER_LIMIT
     assert SET.deploys_kept == deploys.DEPLOYS_KEPT
-    assert SET.usage_step == usage.USUAL_STEP
+    assert SET.usage_step == usage.DEFAULT_USAGE_STEP
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])

@@ -7,7 +7,7 @@ they wait for each other there, from the append to the commit. It is the last th
 from collections.abc import Sequence
 from datetime import datetime
 
-from cloud.core.audit import Actor, Anchor, Attempt, AuditFilter, Chain, Entry, Head, Link
+from cloud.core.audit import Actor, Anchor, Attempt, AuditFilter, Chain, ChainedEntry, Entry, Head
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import NotFound, Unavailable
 from cloud.store.parts.part import NOTHING, TransactionPart, first
@@ -101,7 +101,7 @@ class AuditPart(TransactionPart):
     # How far the log goes once this transaction is committed; None: it appended nothing.
     appended: Head | None = None
 
-    def append_audit(self, entry: Entry) -> Link:
+    def append_audit(self, entry: Entry) -> ChainedEntry:
         """Put *entry* at the end of the log; the last thing a transaction does."""
         number, code = self._run(NEXT_AUDIT_NUMBER, NOTHING)[0]
         link = self._chain.link(Head(number - 1, code), entry)
@@ -118,10 +118,10 @@ class AuditPart(TransactionPart):
         _, _, gone, gone_code, seal = self._run(AUDIT_HEAD, NOTHING)[0]
         return Anchor(Head(gone, gone_code), seal)
 
-    def audit_link(self, number: int) -> Link | None:
+    def audit_link(self, number: int) -> ChainedEntry | None:
         return first(link_of, self._run(AUDIT_LINK, {"number": number}))
 
-    def audit_links(self, wanted: AuditFilter, *, below: int, limit: int) -> Sequence[Link]:
+    def audit_links(self, wanted: AuditFilter, *, below: int, limit: int) -> Sequence[ChainedEntry]:
         """Up to *limit* entries with a number *below* that, newest first."""
         where, parameters = _conditions(wanted)
         page: Parameters = {"below": below, "limit": limit}
@@ -174,7 +174,7 @@ class AuditPart(TransactionPart):
         self._run(PUT_AUDIT_ANCHOR, row)
 
 
-def link_of(row: Row) -> Link:
+def link_of(row: Row) -> ChainedEntry:
     """The entry of a row of `AUDIT_LINK`, in its place."""
     number, time, kind, actor, own, action, namespace, name, address, request, reason, *rest = row
     outcome, before, after, also, code = rest
@@ -188,10 +188,10 @@ def link_of(row: Row) -> Link:
         request,
         reason,
     )
-    return Link(number, Entry(attempt, outcome, before, after, also), code)
+    return ChainedEntry(number, Entry(attempt, outcome, before, after, also), code)
 
 
-def _link_row(link: Link) -> Parameters:
+def _link_row(link: ChainedEntry) -> Parameters:
     """Parameters of `PUT_AUDIT_ENTRY`."""
     entry, attempt = link.entry, link.entry.attempt
     return {

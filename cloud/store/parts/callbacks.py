@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from cloud.core.callback import Callback, CallbackSpec, Delivery, Outcome
+from cloud.core.callback import Callback, CallbackSpec, CallbackStatus, Delivery
 from cloud.core.listing import (
     NumberedPage,
     PageOptions,
@@ -163,13 +163,13 @@ class CallbackPart(TransactionPart):
         """Delete the callback with its outcome and its deliveries."""
         return bool(self._run(DELETE_CALLBACK, {"namespace": namespace, "name": name}))
 
-    def callback_outcome(self, namespace: str, name: str) -> Outcome:
+    def callback_outcome(self, namespace: str, name: str) -> CallbackStatus:
         key = {"namespace": namespace, "name": name}
         found = self._run(CALLBACK_OUTCOME, key)
         if not found:
-            return Outcome()
+            return CallbackStatus()
         success, error, error_time, pending, given_up = found[0]
-        return Outcome(
+        return CallbackStatus(
             moment_or_none(success), error, moment_or_none(error_time), pending, given_up
         )
 

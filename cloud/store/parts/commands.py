@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cloud.core.audit import Actor
-from cloud.core.commands import OPEN, Answer, Command, CommandKind, CommandStatus
+from cloud.core.commands import OPEN, Command, CommandKind, CommandStatus, NodeResponse
 from cloud.errors import NotFound
 from cloud.store.parts.part import BrokenReference, TransactionPart, first
 from cloud.store.rows import Parameters, Row, micros, moment, moment_or_none
@@ -173,7 +173,7 @@ class CommandPart(TransactionPart):
         self._run(GIVE_BACK_COMMAND, {"id": command_id})
 
     def end_command(
-        self, namespace: str, name: str, command_id: str, answer: Answer, now: datetime
+        self, namespace: str, name: str, command_id: str, answer: NodeResponse, now: datetime
     ) -> bool:
         """Keep what the node answers; False, and nothing changes, if that is not waited for."""
         output = answer.output

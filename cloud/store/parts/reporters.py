@@ -10,7 +10,7 @@ from datetime import timedelta
 import msgspec
 
 from cloud.core.core_configuration import Mode
-from cloud.core.readiness import Heard, Pace
+from cloud.core.readiness import Heard, ReportCadence
 from cloud.core.report import Order, Reporter
 from cloud.errors import NotFound
 from cloud.store.parts.nodes import core_of, labels_of, properties_of
@@ -167,7 +167,7 @@ def _reporter_of(name: str, row: Row) -> Reporter:
 def heard_of(row: Row) -> Heard:
     """When a node was heard, of a row of `HEARD`."""
     received, usage_received, interval, longest, since, said = row
-    pace = Pace(
+    pace = ReportCadence(
         interval * _MICROSECOND,
         longest * _MICROSECOND,
         moment_or_none(since),

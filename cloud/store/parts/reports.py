@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from cloud.core.desired import AppVersion
-from cloud.core.readiness import GONE, QUIET, USUAL_PACE, Heard, Pace, State
+from cloud.core.readiness import DEFAULT_CADENCE, GONE, QUIET, Heard, NodeState, ReportCadence
 from cloud.core.report import Order, Report, Reported, Reporter, StoredReport
 from cloud.errors import NotFound
 from cloud.store.parts.part import Run, TransactionPart, first
@@ -122,7 +122,7 @@ class ReportPart(TransactionPart):
         """Note that the `baetyl-init` of a node that is there reports, and its core does not."""
         self._run(PUT_INIT_HEARD, {"namespace": namespace, "name": name, "now": micros(now)})
 
-    def count_states(self, now: datetime) -> Mapping[State, int]:
+    def count_states(self, now: datetime) -> Mapping[NodeState, int]:
         """How many nodes, of all namespaces, are in which state at *now*.
 
         Looks at every report: 0.1 s or more of 100,000 nodes.
@@ -130,7 +130,7 @@ class ReportPart(TransactionPart):
         moments: Parameters = {"now": micros(now), "quiet": QUIET, "gone": GONE}
         return states_of(self._run(COUNT_STATES, moments)[0])
 
-    def count_states_in(self, namespace: str, now: datetime) -> Mapping[State, int]:
+    def count_states_in(self, namespace: str, now: datetime) -> Mapping[NodeState, int]:
         """As `count_states`, of one namespace."""
         where: Parameters = {"namespace": namespace, "now": micros(now)}
         bounds: Parameters = {"quiet": QUIET, "gone": GONE}
@@ -143,7 +143,7 @@ class ReportPart(TransactionPart):
         report: Report,
         encoding: str,
         now: datetime,
-        pace: Pace = USUAL_PACE,
+        pace: ReportCadence = DEFAULT_CADENCE,
     ) -> None:
         """Replace the node's last report, and drop the usage that came after the one before.
 
@@ -190,18 +190,18 @@ class ReportPart(TransactionPart):
         self._reporters.write()
 
 
-def states_of(row: Row) -> Mapping[State, int]:
+def states_of(row: Row) -> Mapping[NodeState, int]:
     """How many nodes stand how, of a row of `COUNT_STATES`."""
     nodes, heard, online, not_gone = map(int, row)
     return {
-        State.ONLINE: online,
-        State.STALE: not_gone - online,
-        State.OFFLINE: heard - not_gone,
-        State.NEVER: nodes - heard,
+        NodeState.ONLINE: online,
+        NodeState.STALE: not_gone - online,
+        NodeState.OFFLINE: heard - not_gone,
+        NodeState.NEVER: nodes - heard,
     }
 
 
-def _pace_row(pace: Pace) -> Parameters:
+def _pace_row(pace: ReportCadence) -> Parameters:
     """The parameters of `PUT_REPORT` for how often a node reports."""
     return {
         "report_interval": pace.interval // _MICROSECOND,

@@ -33,7 +33,7 @@ DEFAULT_URL = "http://127.0.0.1:9004"
 NAMESPACE_HEADER = "X-Edgesync-Namespace"
 
 
-class Refused(click.ClickException):
+class RequestRefused(click.ClickException):
     """The server says no, in its own words; *status* is that of HTTP, *code* for programs.
 
     *field* is the path of what is wrong in the request, empty where no single field is.
@@ -50,7 +50,7 @@ class Refused(click.ClickException):
         return "\n".join(part for part in (self.message, hint_for(self.status, self.code)) if part)
 
 
-class Lost(click.ClickException):
+class ConnectionLost(click.ClickException):
     """No answer came; the same call may have been carried out, and may succeed later."""
 
 
@@ -68,14 +68,14 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiResponse:
     """What a call came to: the *content*, and the entity *tag* it has (empty: none)."""
 
     content: Any
     tag: str = ""
 
 
-class Server:
+class ApiServer:
     """One server's REST API, for as long as it is open; its connection is kept between calls."""
 
     def __init__(
@@ -97,7 +97,7 @@ class Server:
             timeout=SECONDS,
         )
 
-    def __enter__(self) -> "Server":
+    def __enter__(self) -> "ApiServer":
         return self
 
     def __exit__(
@@ -128,8 +128,8 @@ class Server:
         body: Any = None,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """Answer of one call; Refused if the server says no, Lost if none says anything.
+    ) -> ApiResponse:
+        """Response to one call; RequestRefused for an error, ConnectionLost without a response.
 
         Who asks too often waits as long as the server says, and asks again.
         """
@@ -151,9 +151,9 @@ class Server:
     def stream(
         self, path: str, *, query: Mapping[str, str], headers: Mapping[str, str], silence: float
     ) -> Iterator[Iterator[bytes]]:
-        """An answer that goes on, as it comes; Lost when it breaks or is silent for so long (s).
+        """A streamed response; ConnectionLost when it breaks or is silent for *silence* seconds.
 
-        Refused if the server says no.
+        RequestRefused for an error.
         """
         limits = httpx.Timeout(SECONDS, read=silence)
         try:
@@ -167,22 +167,22 @@ class Server:
         except httpx.HTTPError as error:
             raise self._lost(error) from error
 
-    def _read(self, answer: httpx.Response) -> Answer:
+    def _read(self, answer: httpx.Response) -> ApiResponse:
         try:
             content = answer.json()
         except ValueError as error:
             if answer.is_error:
-                raise Refused(answer.status_code, "", _first_line(answer)) from error
+                raise RequestRefused(answer.status_code, "", _first_line(answer)) from error
             raise click.ClickException(f"{self.url}: its answer is not that of an API") from error
         if answer.is_success:
-            return Answer(content, answer.headers.get("etag", ""))
+            return ApiResponse(content, answer.headers.get("etag", ""))
         said = content if isinstance(content, dict) else {}
         message = str(said.get("message", answer.text))
         code, field = str(said.get("code", "")), str(said.get("field", ""))
-        raise Refused(answer.status_code, code, message, field=field)
+        raise RequestRefused(answer.status_code, code, message, field=field)
 
-    def _lost(self, error: httpx.HTTPError) -> Lost:
-        return Lost(f"{self.url}: {error}\n{hint_for_lost(error)}".rstrip())
+    def _lost(self, error: httpx.HTTPError) -> ConnectionLost:
+        return ConnectionLost(f"{self.url}: {error}\n{hint_for_lost(error)}".rstrip())
 
 
 def _first_line(answer: httpx.Response) -> str:

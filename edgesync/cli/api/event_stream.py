@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class StreamedEvent:
     """One event: its *id* says where to go on after it, *data* is what it says.
 
     Without data it says no more than where the stream is.
@@ -16,7 +16,7 @@ class Event:
     data: str
 
 
-def events_in(chunks: Iterable[bytes]) -> Iterator[Event]:
+def events_in(chunks: Iterable[bytes]) -> Iterator[StreamedEvent]:
     """Events of a stream that comes in *chunks*, each when it is whole."""
     identity, kind, data = "", "", list[str]()
     for line in _lines(chunks):
@@ -31,7 +31,7 @@ def events_in(chunks: Iterable[bytes]) -> Iterator[Event]:
                 data.append(value)
         else:
             if data or identity:
-                yield Event(identity, kind, "\n".join(data))
+                yield StreamedEvent(identity, kind, "\n".join(data))
             kind, data = "", []
 
 

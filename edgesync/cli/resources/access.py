@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cloud.core.mask import MASK
-from edgesync.cli.api.client import NAMESPACE_HEADER, Answer, Refused, Server
-from edgesync.cli.resources.kinds import BATCH, CALLBACK, RECORD, REGISTRY, SECRET, Kind
+from edgesync.cli.api.client import NAMESPACE_HEADER, ApiResponse, ApiServer, RequestRefused
+from edgesync.cli.resources.kinds import BATCH, CALLBACK, RECORD, REGISTRY, SECRET, ResourceKind
 
 PAGE = 500
 """Things asked for at a time."""
@@ -20,17 +20,21 @@ def within(namespace: str) -> dict[str, str]:
     return {NAMESPACE_HEADER: namespace} if namespace else {}
 
 
-def found(server: Server, kind: Kind, name: str, *, namespace: str = "") -> Answer | None:
+def found(
+    server: ApiServer, kind: ResourceKind, name: str, *, namespace: str = ""
+) -> ApiResponse | None:
     """The thing *name*; None if there is none."""
     try:
         return server.ask("GET", kind.url(name), headers=within(namespace))
-    except Refused as refusal:
+    except RequestRefused as refusal:
         if refusal.status != NOT_FOUND:
             raise
     return None
 
 
-def seen_before(server: Server, kind: Kind, name: str, *, namespace: str = "") -> Json | None:
+def seen_before(
+    server: ApiServer, kind: ResourceKind, name: str, *, namespace: str = ""
+) -> Json | None:
     """What tells whether the thing *name* changes; None if there is none.
 
     A secret is looked at without its values: nobody needs to see them, and the audit log tells of
@@ -44,7 +48,9 @@ def seen_before(server: Server, kind: Kind, name: str, *, namespace: str = "") -
     return answer.content if answer else None
 
 
-def listed(server: Server, kind: Kind, *, selector: str = "", batch: str = "") -> Iterator[Json]:
+def listed(
+    server: ApiServer, kind: ResourceKind, *, selector: str = "", batch: str = ""
+) -> Iterator[Json]:
     """All things of a *kind*, as lists show them; records of one *batch*, or of each."""
     if kind.is_single:
         yield server.call("GET", kind.path)
@@ -58,7 +64,7 @@ def listed(server: Server, kind: Kind, *, selector: str = "", batch: str = "") -
         yield from _pages(server, kind.path, {"selector": selector} if selector else {})
 
 
-def _pages(server: Server, path: str, query: Mapping[str, str]) -> Iterator[Json]:
+def _pages(server: ApiServer, path: str, query: Mapping[str, str]) -> Iterator[Json]:
     place = ""
     while True:
         page = {**query, "limit": str(PAGE), "continue": place}
@@ -69,7 +75,7 @@ def _pages(server: Server, path: str, query: Mapping[str, str]) -> Iterator[Json
             return
 
 
-def _numbered(server: Server, path: str) -> Iterator[Json]:
+def _numbered(server: ApiServer, path: str) -> Iterator[Json]:
     number = 1
     while True:
         page = {"pageNo": str(number), "pageSize": str(PAGE)}
@@ -80,12 +86,12 @@ def _numbered(server: Server, path: str) -> Iterator[Json]:
         number += 1
 
 
-def is_whole_in_lists(kind: Kind) -> bool:
+def is_whole_in_lists(kind: ResourceKind) -> bool:
     """Say whether a list shows everything there is to know of a thing."""
     return kind.is_single or kind in {RECORD, REGISTRY} or kind.word == "node"
 
 
-def masked(kind: Kind, shown: Json) -> dict[str, Any]:
+def masked(kind: ResourceKind, shown: Json) -> dict[str, Any]:
     """The thing as it may be printed: each value of a secret, a token, a header as stars."""
     after = dict(shown)
     if kind is SECRET and "data" in after:
@@ -97,7 +103,7 @@ def masked(kind: Kind, shown: Json) -> dict[str, Any]:
     return after
 
 
-def unmasked(kind: Kind, body: Json, current: Json | None) -> dict[str, Any]:
+def unmasked(kind: ResourceKind, body: Json, current: Json | None) -> dict[str, Any]:
     """*body* with the values of *current* in the place of stars; ValueError if there are none.
 
     What the API itself takes for 'as it is' stays: the keys of objects.

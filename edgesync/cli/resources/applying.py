@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from cloud.core.mask import MASK
-from edgesync.cli.api.client import Server
+from edgesync.cli.api.client import ApiServer
 from edgesync.cli.resources.access import found, seen_before, unmasked, within
 from edgesync.cli.resources.kinds import REGISTRY, SECRET
 from edgesync.cli.resources.manifests import Document
@@ -28,7 +28,7 @@ class Masked(click.ClickException):
         self.field = field
 
 
-class Outcome(StrEnum):
+class ApplyOutcome(StrEnum):
     """What became of a thing."""
 
     CREATED = "created"
@@ -42,12 +42,12 @@ class Outcome(StrEnum):
 class Written:
     """What became of a document's thing, and the *answers* of the calls that made it so."""
 
-    outcome: Outcome
+    outcome: ApplyOutcome
     answers: tuple[Any, ...]
 
 
-def write(server: Server, document: Document, query: Mapping[str, str] | None = None) -> Written:
-    """Create the thing, or change it where it differs; Refused if the server says no, or Masked."""
+def write(server: ApiServer, document: Document, query: Mapping[str, str] | None = None) -> Written:
+    """Create the resource, or change it where it differs; raises RequestRefused or Masked."""
     before = _before(server, document)
     ready = _ready(document, before)
     answers = []
@@ -60,9 +60,9 @@ def write(server: Server, document: Document, query: Mapping[str, str] | None = 
             server.call(method, path, body=body, query=query, headers=within(document.namespace))
         )
     if before is None:
-        return Written(Outcome.CREATED, tuple(answers))
+        return Written(ApplyOutcome.CREATED, tuple(answers))
     is_same = _steady(before, before) == _steady(answers[-1], before)
-    return Written(Outcome.UNCHANGED if is_same else Outcome.CHANGED, tuple(answers))
+    return Written(ApplyOutcome.UNCHANGED if is_same else ApplyOutcome.CHANGED, tuple(answers))
 
 
 def _changes(document: Document) -> list[tuple[str, str, dict[str, Any]]]:
@@ -77,7 +77,7 @@ def _changes(document: Document) -> list[tuple[str, str, dict[str, Any]]]:
     ]
 
 
-def _before(server: Server, document: Document) -> Mapping[str, Any] | None:
+def _before(server: ApiServer, document: Document) -> Mapping[str, Any] | None:
     kind, name, namespace = document.kind, document.name, document.namespace
     if kind is SECRET and MASK in (document.body.get("data") or {}).values():
         answer = found(server, kind, name, namespace=namespace)

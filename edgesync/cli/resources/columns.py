@@ -15,7 +15,7 @@ from edgesync.cli.resources.kinds import (
     REGISTRY,
     SECRET,
     SYSTEM_APPS,
-    Kind,
+    ResourceKind,
 )
 
 Json = Mapping[str, Any]
@@ -36,7 +36,7 @@ _UPDATED = _age("UPDATED", "updateTime")
 _DESCRIPTION = _field("DESCRIPTION", "description")
 _LABELS: Column = ("LABELS", lambda thing: pairs(thing.get("labels") or {}))
 
-_TABLES: Mapping[Kind, Sequence[Column]] = {
+_TABLES: Mapping[ResourceKind, Sequence[Column]] = {
     NODE: (
         _NAME,
         ("STATE", lambda node: node["state"]["name"]),
@@ -85,7 +85,7 @@ _TABLES: Mapping[Kind, Sequence[Column]] = {
         _field("ADDRESS", "address"),
     ),
 }
-_WIDER: Mapping[Kind, Sequence[Column]] = {
+_WIDER: Mapping[ResourceKind, Sequence[Column]] = {
     NODE: (
         ("CONNECTED", lambda node: node["state"]["connected"]),
         ("REVOKED", lambda node: node["state"]["revoked"]),
@@ -102,7 +102,7 @@ _WIDER: Mapping[Kind, Sequence[Column]] = {
 }
 
 
-def show_table_of(kind: Kind, things: Sequence[Json], *, wide: bool) -> None:
+def show_table_of(kind: ResourceKind, things: Sequence[Json], *, wide: bool) -> None:
     """Print *things* of a *kind*."""
     columns = [*_TABLES[kind], *(_WIDER.get(kind, ()) if wide else ())]
     show_table(

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from cloud.core.mask import MASK
-from edgesync.cli.resources.kinds import APP, REGISTRY, Kind
+from edgesync.cli.resources.kinds import APP, REGISTRY, ResourceKind
 
 
-def manifest(kind: Kind, shown: Mapping[str, Any]) -> dict[str, Any]:
+def manifest(kind: ResourceKind, shown: Mapping[str, Any]) -> dict[str, Any]:
     """What to apply for the thing to be as *shown*: without what goes without saying."""
     body = {key: shown[key] for key in shown if key not in kind.read_only | {"name"}}
     if kind is REGISTRY:

@@ -24,7 +24,7 @@ _VERSIONED = _TIMES | {"version"}
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ResourceKind:
     """One kind: what it is called, and where it is.
 
     *name* is that of manifests. *spec_place* says where the type is that the API takes; it is
@@ -79,15 +79,15 @@ class Kind:
         return f"{body.get('batchName', '')}/{name}" if self is RECORD else name
 
 
-GUARD = Kind("Guard", "guards", "/v1/guard", "cloud.core.guard:GuardSpec", is_single=True)
-SYSTEM_APPS = Kind(
+GUARD = ResourceKind("Guard", "guards", "/v1/guard", "cloud.core.guard:GuardSpec", is_single=True)
+SYSTEM_APPS = ResourceKind(
     "SystemApps",
     "systemapps",
     "/v1/sysapps",
     "cloud.core.system_apps:SystemAppsSpec",
     is_single=True,
 )
-CALLBACK = Kind(
+CALLBACK = ResourceKind(
     "Callback",
     "callbacks",
     "/v1/callback",
@@ -95,14 +95,14 @@ CALLBACK = Kind(
     _TIMES | {"state"},
     is_numbered=True,
 )
-REGISTRY = Kind(
+REGISTRY = ResourceKind(
     "Registry",
     "registries",
     "/v1/registries",
     "cloud.core.registry:RegistrySpec",
     has_revisions=True,
 )
-SECRET = Kind(
+SECRET = ResourceKind(
     "Secret",
     "secrets",
     "/v1/secrets",
@@ -110,7 +110,7 @@ SECRET = Kind(
     has_revisions=True,
     required=("data",),
 )
-CONFIG = Kind(
+CONFIG = ResourceKind(
     "Config",
     "configs",
     "/v1/configs",
@@ -119,7 +119,7 @@ CONFIG = Kind(
     has_revisions=True,
     required=("data",),
 )
-BATCH = Kind(
+BATCH = ResourceKind(
     "Batch",
     "batches",
     "/v1/register",
@@ -128,7 +128,7 @@ BATCH = Kind(
     is_numbered=True,
     own_label=BATCH_LABEL,
 )
-RECORD = Kind(
+RECORD = ResourceKind(
     "Record",
     "records",
     "/v1/register",
@@ -136,7 +136,7 @@ RECORD = Kind(
     _TIMES | {"active", "activeIp"},
     is_numbered=True,
 )
-NODE = Kind(
+NODE = ResourceKind(
     "Node",
     "nodes",
     "/v1/nodes",
@@ -145,7 +145,7 @@ NODE = Kind(
     has_labels=True,
     own_label=NODE_NAME_LABEL,
 )
-APP = Kind(
+APP = ResourceKind(
     "App",
     "apps",
     "/v1/apps",
@@ -162,7 +162,7 @@ _SHORT = {"no": NODE, "sysapps": SYSTEM_APPS}
 _BY_WORD = {kind.word: kind for kind in KINDS} | {kind.plural: kind for kind in KINDS} | _SHORT
 
 
-def kind_called(word: str) -> Kind | None:
+def kind_called(word: str) -> ResourceKind | None:
     """The kind that *word* names, one or several of it, in whatever case."""
     return _BY_WORD.get(word.lower())
 

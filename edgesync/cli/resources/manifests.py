@@ -24,7 +24,7 @@ from edgesync.cli.resources.kinds import (
     OWNER_LABEL,
     RECORD,
     SECRET,
-    Kind,
+    ResourceKind,
     kind_called,
 )
 
@@ -97,7 +97,7 @@ class Place:
 class Document:
     """One thing that should exist: *body* is what the REST API takes, its name too."""
 
-    kind: Kind
+    kind: ResourceKind
     body: dict[str, Any]
     namespace: str = ""
     place: Place = field(default_factory=lambda: Place("", 1), compare=False)
@@ -200,7 +200,7 @@ def _document(content: Any, place: Place) -> Document:
     return Document(kind, {"name": name, **body} if name else body, namespace or "", place)
 
 
-def _check_safe(kind: Kind, body: dict[str, Any], place: Place) -> None:
+def _check_safe(kind: ResourceKind, body: dict[str, Any], place: Place) -> None:
     """Refuse what the API takes and nobody can mean in a file."""
     if kind is SECRET and "data" not in body:
         raise _wrong(place, "", "data: missing; `data: {}` is a secret without values")

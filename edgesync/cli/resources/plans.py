@@ -12,10 +12,10 @@ import click
 
 from cloud.core.app import AppSpec, UseKind, uses_of
 from cloud.core.decoding import convert
-from edgesync.cli.api.client import Lost, Refused, Server
+from edgesync.cli.api.client import ApiServer, ConnectionLost, RequestRefused
 from edgesync.cli.output import coloured, in_line, note, printable, show_change, size
 from edgesync.cli.resources.access import NOT_FOUND, seen_before, within
-from edgesync.cli.resources.applying import Outcome, write
+from edgesync.cli.resources.applying import ApplyOutcome, write
 from edgesync.cli.resources.kinds import (
     APP,
     BATCH,
@@ -25,7 +25,7 @@ from edgesync.cli.resources.kinds import (
     RECORD,
     REGISTRY,
     SECRET,
-    Kind,
+    ResourceKind,
 )
 from edgesync.cli.resources.manifests import Document
 
@@ -34,7 +34,11 @@ DRY_RUN = {"dryRun": "true"}
 Json = Mapping[str, Any]
 
 _USED = {UseKind.CONFIG: CONFIG, UseKind.SECRET: SECRET, UseKind.REGISTRY: REGISTRY}
-_OUTCOMES = {"create": Outcome.CREATED, "update": Outcome.CHANGED, "delete": Outcome.DELETED}
+_OUTCOMES = {
+    "create": ApplyOutcome.CREATED,
+    "update": ApplyOutcome.CHANGED,
+    "delete": ApplyOutcome.DELETED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +53,15 @@ class Planned:
     answers: tuple[Json, ...] = ()
     error: click.ClickException | None = None
     waits: str = ""
-    expected: Outcome = Outcome.UNCHANGED
+    expected: ApplyOutcome = ApplyOutcome.UNCHANGED
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> ApplyOutcome:
         """What would become of it."""
         if self.waits:
             return self.expected
         actions = (_OUTCOMES.get(answer["action"]) for answer in self.answers)
-        return next((one for one in actions if one), Outcome.UNCHANGED)
+        return next((one for one in actions if one), ApplyOutcome.UNCHANGED)
 
     @property
     def is_guarded(self) -> bool:
@@ -66,7 +70,7 @@ class Planned:
 
 
 def rehearsed(
-    server: Server, method: str, path: str, body: Any = None, *, namespace: str = ""
+    server: ApiServer, method: str, path: str, body: Any = None, *, namespace: str = ""
 ) -> Json:
     """What that call would do."""
     check_rehearses(server)
@@ -74,11 +78,11 @@ def rehearsed(
     return answer
 
 
-def check_rehearses(server: Server) -> None:
+def check_rehearses(server: ApiServer) -> None:
     """ClickException for a server that would not rehearse a call but carry it out: an older one."""
     try:
         server.call("GET", GUARD.path)
-    except Refused as refusal:
+    except RequestRefused as refusal:
         if refusal.status != NOT_FOUND:
             raise
         raise click.ClickException(
@@ -86,20 +90,20 @@ def check_rehearses(server: Server) -> None:
         ) from refusal
 
 
-def planned(server: Server, documents: Sequence[Document]) -> Iterator[Planned]:
-    """What would become of each document's thing; Lost if there is no server."""
+def planned(server: ApiServer, documents: Sequence[Document]) -> Iterator[Planned]:
+    """What would become of each document's thing; ConnectionLost if there is no server."""
     check_rehearses(server)
-    made: set[tuple[Kind, str]] = set()
+    made: set[tuple[ResourceKind, str]] = set()
     for document in documents:
         try:
             answers = write(server, document, DRY_RUN).answers
-        except Lost:
+        except ConnectionLost:
             raise
         except click.ClickException as error:
             needed = [
                 f"{kind.word}/{name}" for kind, name in _needs(document) if (kind, name) in made
             ]
-            if needed and isinstance(error, Refused):
+            if needed and isinstance(error, RequestRefused):
                 made.add((document.kind, document.name))
                 waits = f"once there is {' and '.join(needed)}"
                 yield Planned(document.title, waits=waits, expected=_expected(server, document))
@@ -107,21 +111,21 @@ def planned(server: Server, documents: Sequence[Document]) -> Iterator[Planned]:
                 yield Planned(document.title, error=error)
             continue
         plan = Planned(document.title, answers)
-        if plan.outcome is Outcome.CREATED:
+        if plan.outcome is ApplyOutcome.CREATED:
             made.add((document.kind, document.name))
         yield plan
 
 
-def _expected(server: Server, document: Document) -> Outcome:
+def _expected(server: ApiServer, document: Document) -> ApplyOutcome:
     kind, name = document.kind, document.name
     try:
         before = seen_before(server, kind, name, namespace=document.namespace)
-    except Refused:  # its batch is not there either
+    except RequestRefused:  # its batch is not there either
         before = None
-    return Outcome.CREATED if before is None else Outcome.CHANGED
+    return ApplyOutcome.CREATED if before is None else ApplyOutcome.CHANGED
 
 
-def _needs(document: Document) -> Iterator[tuple[Kind, str]]:
+def _needs(document: Document) -> Iterator[tuple[ResourceKind, str]]:
     """What has to be there before the document's thing can be."""
     body = document.body
     if document.kind is APP:
@@ -137,7 +141,7 @@ def _needs(document: Document) -> Iterator[tuple[Kind, str]]:
 def show_plans(plans: Sequence[Planned], *, all_of_them: bool) -> None:
     """Print what would change, and *all_of_them* what would not; then the sum."""
     known = [plan for plan in plans if not plan.error]
-    shown = [plan for plan in known if all_of_them or plan.outcome is not Outcome.UNCHANGED]
+    shown = [plan for plan in known if all_of_them or plan.outcome is not ApplyOutcome.UNCHANGED]
     for plan in shown:
         _show(plan)
     for plan in plans:
@@ -151,7 +155,7 @@ def show_plans(plans: Sequence[Planned], *, all_of_them: bool) -> None:
 def _show(plan: Planned) -> None:
     """Print what would become of one thing, change by change."""
     show_change(plan.outcome, plan.title, plan.waits)
-    if plan.outcome is not Outcome.CHANGED:
+    if plan.outcome is not ApplyOutcome.CHANGED:
         return
     for answer in plan.answers:
         for change in answer["changes"]:
@@ -161,7 +165,7 @@ def _show(plan: Planned) -> None:
 
 def _show_sum(plans: Sequence[Planned]) -> None:
     """Print what all of it comes to."""
-    counts = {outcome: sum(plan.outcome is outcome for plan in plans) for outcome in Outcome}
+    counts = {outcome: sum(plan.outcome is outcome for plan in plans) for outcome in ApplyOutcome}
     said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
     click.echo(f"{said or 'nothing'}: {_sum_of(plans)}.")
     if any(plan.waits for plan in plans):

@@ -5,25 +5,33 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 
-from cloud.core.guesses import Guesses
+from cloud.core.failed_attempts import FailedAttemptLimiter
 from cloud.core.rate import Rate
-from cloud.errors import Denied, Invalid, NotLetIn, OtherKey, TooManyRequests
-from cloud.operations.activation import Claim, Device, check_token, guess_of, is_known_device
+from cloud.errors import ActivationDenied, Denied, Invalid, OtherKey, TooManyRequests
+from cloud.operations.activation import (
+    ActivatingDevice,
+    Claim,
+    check_token,
+    guess_of,
+    is_known_device,
+)
 from cloud.store.interface import Store
 
 logger = logging.getLogger(__name__)
 
 
-class Guard:
+class ActivationThrottle:
     """Owns the count of wrong claims; *rate* is that of one address at one batch, None for any."""
 
     def __init__(self, store: Store, rate: Rate | None, timer: Callable[[], float]) -> None:
         self._store = store
-        self._guesses = Guesses(rate)
+        self._guesses = FailedAttemptLimiter(rate)
         self._timer = timer
 
     @contextlib.asynccontextmanager
-    async def watching(self, claim: Claim, device: Device, caller: str) -> AsyncIterator[None]:
+    async def watching(
+        self, claim: Claim, device: ActivatingDevice, caller: str
+    ) -> AsyncIterator[None]:
         """Watch one claim of *caller*; TooManyRequests, and it is not looked at, after many wrong.
 
         An installation token cannot be guessed, and a device that is active proves itself by its
@@ -38,7 +46,7 @@ class Guard:
             yield
         except (Denied, OtherKey) as error:
             self._guesses.note_wrong(caller, batch, guess, self._timer())
-            cause = error.cause if isinstance(error, NotLetIn) else str(error)
+            cause = error.cause if isinstance(error, ActivationDenied) else str(error)
             logger.warning("%s is not let in: %s", device.address, cause)
             raise
 
@@ -48,11 +56,11 @@ class Guard:
         try:
             yield
         except Invalid:
-            async with self.watching(claim, Device(None, "", caller), caller):
+            async with self.watching(claim, ActivatingDevice(None, "", caller), caller):
                 await self._store.read(lambda tx: check_token(tx, claim, now=now))
             raise
 
-    async def _is_trusted(self, claim: Claim, device: Device) -> bool:
+    async def _is_trusted(self, claim: Claim, device: ActivatingDevice) -> bool:
         if claim.install_token:
             return True
         return await self._store.read(lambda tx: is_known_device(tx, claim, device))

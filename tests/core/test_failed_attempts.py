@@ -4,14 +4,19 @@ import tracemalloc
 
 import pytest
 
-from cloud.core.guesses import AT_ALL_BATCHES, Guesses
+from cloud.core.failed_attempts import AT_ALL_BATCHES, FailedAttemptLimiter
 from cloud.core.rate import Rate
 
 RATE = Rate(3, 0.1)
 
 
 def wrong(
-    guesses: Guesses, guess: str, *, address: str = "a", batch: str = "b", now: float = 0
+    guesses: FailedAttemptLimiter,
+    guess: str,
+    *,
+    address: str = "a",
+    batch: str = "b",
+    now: float = 0,
 ) -> float | None:
     """Seconds to wait, or None: then the guess was looked at, and was wrong."""
     wait = guesses.wait(address, batch, guess, now)
@@ -21,7 +26,7 @@ def wrong(
 
 
 def test_after_some_wrong_guesses_one_has_to_wait_for_the_next() -> None:
-    guesses = Guesses(RATE)
+    guesses = FailedAttemptLimiter(RATE)
     assert [wrong(guesses, str(n)) for n in range(5)] == [None, None, None, 10, 10]
     assert wrong(guesses, "5", now=9) == pytest.approx(1)
     assert wrong(guesses, "5", now=10) is None
@@ -29,21 +34,21 @@ def test_after_some_wrong_guesses_one_has_to_wait_for_the_next() -> None:
 
 
 def test_what_was_held_up_does_not_make_it_longer() -> None:
-    guesses = Guesses(RATE)
+    guesses = FailedAttemptLimiter(RATE)
     for n in range(1000):
         wrong(guesses, str(n))
     assert guesses.wait("a", "b", "again", 0) == 10
 
 
 def test_the_same_guess_again_is_looked_at_and_not_counted() -> None:
-    guesses = Guesses(RATE)
+    guesses = FailedAttemptLimiter(RATE)
     assert [wrong(guesses, "same") for _ in range(100)] == [None] * 100
     assert [wrong(guesses, str(n)) for n in range(3)] == [None, None, 10]
     assert wrong(guesses, "same") is None
 
 
 def test_nobody_can_shut_a_batch_or_an_address_for_others() -> None:
-    guesses = Guesses(RATE)
+    guesses = FailedAttemptLimiter(RATE)
     for n in range(9):
         wrong(guesses, str(n))
     assert wrong(guesses, "x") is not None
@@ -52,33 +57,33 @@ def test_nobody_can_shut_a_batch_or_an_address_for_others() -> None:
 
 
 def test_one_address_is_slowed_down_over_all_batches_too() -> None:
-    guesses = Guesses(RATE)
+    guesses = FailedAttemptLimiter(RATE)
     limit = RATE.burst * AT_ALL_BATCHES
     waits = [wrong(guesses, "x", batch=str(n)) for n in range(limit + 1)]
     assert waits == [None] * limit + [1]
 
 
 def test_no_number_of_guesses_fills_the_memory() -> None:
-    guesses = Guesses(RATE, keys=4)
+    guesses = FailedAttemptLimiter(RATE, keys=4)
     for n in range(100):
         wrong(guesses, str(n), address=str(n))
     assert len(guesses._known) == 4
 
 
 def test_parts_are_not_mixed_up() -> None:
-    guesses = Guesses(Rate(1, 0.1))
+    guesses = FailedAttemptLimiter(Rate(1, 0.1))
     guesses.note_wrong("a", "b", "cd", 0)
     assert guesses.wait("a", "b", "cd", 0) is None
     assert guesses.wait("a", "b", "c", 0) == 10
 
 
 def test_without_a_rate_everything_is_looked_at() -> None:
-    guesses = Guesses(None)
+    guesses = FailedAttemptLimiter(None)
     assert [wrong(guesses, str(n)) for n in range(1000)] == [None] * 1000
 
 
 def test_what_is_remembered_of_a_guess_does_not_grow_with_its_texts() -> None:
-    guesses = Guesses(Rate(1000, 1000))
+    guesses = FailedAttemptLimiter(Rate(1000, 1000))
     tracemalloc.start()
     for n in range(100):
         wrong(guesses, str(n), batch=f"{n}" * 30_000)

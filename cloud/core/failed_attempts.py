@@ -15,7 +15,7 @@ AT_ALL_BATCHES = 10
 """How much more often one address may be wrong at all batches together than at one."""
 
 
-class Guesses:
+class FailedAttemptLimiter:
     """Counts wrong guesses; without a *rate*, of one address at one batch, none are.
 
     Times are seconds on any clock that does not go back. Only the *keys* addresses and guesses used
