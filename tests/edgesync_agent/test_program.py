@@ -9,6 +9,7 @@ from pathlib import Path
 
 import edgesync_agent
 from cloud.link.installer import agent_program
+from tests.edgesync_agent.oldest import NEEDS_PYTHON_3_8, PYTHON_3_8
 
 SOURCES = sorted(Path(edgesync_agent.__file__).parent.glob("*.py"))
 OPTIONAL = {"cryptography"}  # where there is no openssl
@@ -30,6 +31,42 @@ def test_every_module_is_python_3_8_and_imports_nothing_that_is_to_be_installed(
         tree = ast.parse(source.read_text(), feature_version=(3, 8))
         foreign = imported(tree) - set(sys.stdlib_module_names) - {"edgesync_agent"} - OPTIONAL
         assert not foreign, source.name
+
+
+def checked_for_3_8(*sources: Path) -> "subprocess.CompletedProcess[str]":
+    """What vermin says of sources; its status is 1 where Python 3.8 is too old for them."""
+    command = [str(Path(sys.executable).with_name("vermin")), "--violations", "--no-tips"]
+    command += ["--target=3.8-", *map(str, sources)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_no_module_uses_what_python_3_8_has_not(tmp_path: Path) -> None:
+    done = checked_for_3_8(*SOURCES)
+    assert done.returncode == 0, done.stdout + done.stderr
+    bad = tmp_path / "bad.py"
+    bad.write_text("def f(x: str) -> str:\n    return 'edgesync'.removeprefix(x)\n")
+    done = checked_for_3_8(bad)
+    assert (done.returncode, "str.removeprefix" in done.stdout) == (1, True)
+
+
+def test_annotations_are_not_evaluated() -> None:
+    """So they may name what Python 3.8 cannot evaluate."""
+    for source in SOURCES:
+        tree = ast.parse(source.read_text())
+        future = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert "__future__" in future or source.name == "__init__.py", source.name
+
+
+@NEEDS_PYTHON_3_8
+def test_python_3_8_imports_every_module(tmp_path: Path) -> None:
+    file = tmp_path / "agent.pyz"
+    file.write_bytes(agent_program())
+    names = [source.stem for source in SOURCES if source.stem not in {"__init__", "__main__"}]
+    script = "import importlib, sys; sys.path.insert(0, sys.argv[1])\n"
+    script += "for name in sys.argv[2:]: importlib.import_module('edgesync_agent.' + name)"
+    command = [PYTHON_3_8, "-W", "error", "-I", "-S", "-c", script, str(file), *names]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_program_holds_every_module_and_is_always_the_same() -> None:

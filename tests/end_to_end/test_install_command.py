@@ -21,6 +21,7 @@ import httpx
 import pytest
 from cryptography import x509
 
+from tests.edgesync_agent.oldest import NEEDS_PYTHON_3_8, PYTHON_3_8
 from tests.end_to_end.conftest import UNIT, Server, kv, make_app, make_csr, running_server, wait_for
 from tests.end_to_end.fleet import age_certificate, make_past
 
@@ -218,6 +219,19 @@ def test_of_many_that_show_one_token_one_is_activated(server: Server, api: httpx
             asked = threads.map(lambda _, c=claim: devices.post("/v1/active", json=c), range(8))
             statuses = sorted(answer.status_code for answer in asked)
         assert statuses == [200] + [401] * 7
+
+
+@NEEDS_PYTHON_3_8
+def test_the_agent_runs_on_the_oldest_python(api: httpx.Client, machine: Machine) -> None:
+    (machine.tools / "python3").unlink()
+    (machine.tools / "python3").symlink_to(PYTHON_3_8)
+    api.post("/v1/nodes", json={"name": "gate", "labels": {"role": "gateway"}})
+    make_app(api, selector="role=gateway")
+    installed(machine.run(command_for(api, "nodes/gate")))
+    wait_for(lambda: api.get("/v1/nodes/gate/stats").json()["report"]["appstats"], "the report")
+    assert (machine.state / "apps" / "web").is_dir()
+    process = Path("/proc") / (machine.state / "agent.pid").read_text().strip() / "exe"
+    assert process.resolve() == Path(PYTHON_3_8).resolve()
 
 
 def test_installing_again_replaces_the_agent(api: httpx.Client, machine: Machine) -> None:
