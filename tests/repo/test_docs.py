@@ -4,7 +4,8 @@ from pathlib import Path
 
 from tests.repo.tracked import ROOT, relative, text_of, tracked_files
 
-HEADINGS = {"Added", "Changed", "Fixed", "Removed", "Security"}
+HEADINGS = {"Before you upgrade", "Highlights", "In detail"}
+DETAILS = {"Added", "Changed", "Fixed", "Removed", "Security"}
 
 
 def prose(path: Path) -> str:
@@ -67,7 +68,8 @@ def test_changes_stand_under_the_usual_headings() -> None:
     changelog = text_of(ROOT / "CHANGELOG.md")
     assert re.search(r"^## .*$", changelog, flags=re.M)
     assert re.findall(r"^## (.*)$", changelog, flags=re.M)[0] == "Unreleased"
-    assert set(re.findall(r"^### (.*)$", changelog, flags=re.M)) <= HEADINGS
+    assert set(re.findall(r"^### (.*)$", changelog, flags=re.M)) <= HEADINGS | DETAILS
+    assert set(re.findall(r"^#### (.*)$", changelog, flags=re.M)) <= DETAILS
 
 
 def test_each_decision_has_a_number_of_its_own_that_it_begins_with() -> None:
