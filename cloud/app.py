@@ -1,8 +1,7 @@
 """The wiring: opens everything in order, runs it side by side, closes it in reverse.
 
-Nothing else constructs anything. The servers, the inbox, the pusher and the sender of callbacks are
-siblings in one TaskGroup: a death nobody expected ends the process with its traceback, and what
-supervises it starts it again.
+Nothing else constructs anything. Web servers and jobs are siblings in one TaskGroup: an unexpected
+exception ends the process with its traceback, and its supervisor starts it again.
 """
 
 import asyncio
@@ -11,58 +10,33 @@ import functools
 import hashlib
 import logging
 import os
-import random
 import secrets
 import signal
 import socket
 import ssl
 import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
 from starlette.types import ASGIApp
 
 from broker.hub import Gate, ShownCertificate
-from broker.node_budgets import NodeBudgets
 from certs.authority import Authority
 from certs.files import (
     ServerCertificate,
-    ensure_server_certificate,
 )
 from certs.keys import certificate_key_digest
 from certs.pem_files import read_certificate, write_file
-from certs.tls import node_listener_context, open_listener_context, server_context
 from cloud.config import BadSettings, Settings, settings_text
 from cloud.core.audit import Head
-from cloud.core.installation import install_command
-from cloud.core.renewal import RATE as RENEWAL_RATE
 from cloud.errors import Denied
-from cloud.http.limits import Limiter
 from cloud.http.metrics import LimitRefusals
 from cloud.http.refusals import RefusalLog
-from cloud.http.write_check import WriteCheck
-from cloud.jobs.callback_sender import CallbackSender, open_callback_client
-from cloud.jobs.cluster_membership import ClusterMembership
-from cloud.jobs.command_sender import CommandSender
-from cloud.jobs.event_feed import EventFeed
-from cloud.jobs.integrity import IntegrityCheck
-from cloud.jobs.pusher import Pusher
-from cloud.jobs.readiness_watcher import ReadinessWatcher
-from cloud.jobs.retention import Retention, RetentionLimit
-from cloud.jobs.revocation_lists import RevocationLists
-from cloud.jobs.server_certificate import ServerCertificateRenewer
-from cloud.link.activation_throttle import ActivationThrottle
-from cloud.link.exchange import Exchange
-from cloud.link.http import activation_app
-from cloud.link.inbox import NodeInbox
-from cloud.link.presigning import CAN_SIGN, presigner
+from cloud.jobs.callback_sender import open_callback_client
 from cloud.link.refused_connections import RefusedConnections, connect_attempt
-from cloud.link.renewal import Renewals
-from cloud.link.sync import sync_app
 from cloud.listening import (
     Addresses,
     WebServer,
@@ -71,19 +45,35 @@ from cloud.listening import (
     listen,
     open_ports,
     raise_descriptor_limit,
-    server_names,
     tell_ready,
     web_server,
     within_descriptors,
 )
-from cloud.opening import OpenedHub, open_hub, open_integrity, open_keys, open_metrics, open_store
-from cloud.operations.admission import bind_key, check_speaker, needs_key, reason_against
+from cloud.opening import (
+    open_hub,
+    open_keys,
+    open_metrics,
+    open_store,
+)
+from cloud.operations.admission import bind_key, needs_key, reason_against
 from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
-from cloud.rest.callers import CallLimits
-from cloud.rest.event_stream import EventStreams
 from cloud.store.backup import SETTINGS_FILE
 from cloud.store.interface import Store, Transaction
+from cloud.wiring import (
+    Foundation,
+    Job,
+    activation_port,
+    all_jobs,
+    new_id,
+    now_utc,
+    open_certificates,
+    open_exchange,
+    open_jobs,
+    open_renewals,
+    rest_services,
+    sync_port,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -97,32 +87,12 @@ class Cloud:
 
     addresses: Addresses
     web_servers: Sequence[WebServer]
-    inbox: NodeInbox
-    pusher: Pusher
-    revocations: RevocationLists
-    callbacks: CallbackSender
-    feed: EventFeed
-    watcher: ReadinessWatcher
-    commands: CommandSender
-    own_certificate: ServerCertificateRenewer
-    retention: Retention
-    integrity: IntegrityCheck
-    servers: ClusterMembership | None
-    sockets: tuple[socket.socket, socket.socket, socket.socket]
+    sockets: Sequence[socket.socket]
     """Of API, activation and sync, as the servers are."""
-
-
-def now_utc() -> datetime:
-    """The server's clock."""
-    return datetime.now(UTC)
-
-
-def _new_id() -> str:
-    return uuid.uuid4().hex
-
-
-def _new_token() -> str:
-    return secrets.token_urlsafe(32)
+    jobs: Mapping[str, Job]
+    """All that runs beside the web servers, by name."""
+    end_waiting: Callable[[], None]
+    """Ends the requests that wait for something to happen."""
 
 
 async def serve(
@@ -143,26 +113,13 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     opening = open_cloud(settings, version=version, ca_passphrase=ca_passphrase)
     async with opening as cloud, asyncio.TaskGroup() as tasks:
-        workers = [
-            tasks.create_task(cloud.inbox.run(), name="inbox"),
-            tasks.create_task(cloud.pusher.run(), name="pusher"),
-            tasks.create_task(cloud.revocations.run(), name="revocation lists"),
-            tasks.create_task(cloud.callbacks.run(), name="callbacks"),
-            tasks.create_task(cloud.feed.run(), name="events"),
-            tasks.create_task(cloud.watcher.run(), name="watcher"),
-            tasks.create_task(cloud.commands.run(), name="commands"),
-            tasks.create_task(cloud.own_certificate.run(), name="own certificate"),
-            tasks.create_task(cloud.retention.run(), name="retention"),
-            tasks.create_task(cloud.integrity.run(), name="integrity"),
-            *([tasks.create_task(cloud.servers.run(), name="servers")] if cloud.servers else []),
-        ]
+        workers = [tasks.create_task(run(), name=name) for name, run in cloud.jobs.items()]
         for server, listener in zip(cloud.web_servers, cloud.sockets, strict=True):
             tasks.create_task(server.serve(sockets=[listener]), name="web server")
         tell_ready(cloud.addresses, settings.ready_file, announce)
         await stop.wait()
         logger.info("stopping")
-        cloud.feed.close()
-        cloud.commands.notifier.close()
+        cloud.end_waiting()
         for server in cloud.web_servers:
             server.should_exit = True
         for worker in workers:
@@ -179,182 +136,51 @@ async def open_cloud(
     data = settings.data_dir
     fitted = within_descriptors(settings, raise_descriptor_limit())
     keys = open_keys(settings, now=now, ca_passphrase=ca_passphrase)
-    sealer, witness, authority = keys.sealer, keys.witness, keys.authority
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(
-            open_store(settings, sealer=sealer, witness=witness)
+            open_store(settings, sealer=keys.sealer, witness=keys.witness)
         )
         write_file(data / SETTINGS_FILE, settings_text(settings).encode())
-        await _start_log(store, witness.head(), version, keys.made_anew)
+        await _start_log(store, keys.witness.head(), version, keys.made_anew)
         digest = _admin_token_digest(data / "admin.token", had_one=keys.has_run)
-        ensure = functools.partial(
-            ensure_server_certificate, data / "ca", authority, *server_names(settings)
-        )
-        certificate = ensure(now=now)
-        listeners = (
-            stack.enter_context(listen(settings.host, settings.api_port, "api_port")),
-            stack.enter_context(listen(settings.host, settings.activation_port, "activation_port")),
-            stack.enter_context(listen(settings.host, settings.sync_port, "sync_port")),
-        )
-        nodes_tls = node_listener_context(
-            certificate.certificate_file, certificate.key_file, authority.trusted_pem
-        )
+        certificates = open_certificates(settings, keys.authority, now)
+        listeners = [
+            stack.enter_context(listen(settings.host, getattr(settings, name), name))
+            for name in ("api_port", "activation_port", "sync_port")
+        ]
         refusals = RefusalLog(store, time.monotonic)
-        refused = RefusedConnections(refusals, now_utc)
-        opened = await stack.enter_async_context(
+        hub = await stack.enter_async_context(
             open_hub(
                 fitted,
-                authority,
-                nodes_tls,
+                keys.authority,
+                certificates.nodes,
                 _gate(store, refusals),
                 listeners[0].getsockname()[1],
                 clock=now_utc,
-                on_refused=refused.record,
+                on_refused=RefusedConnections(refusals, now_utc).record,
             )
         )
+        expiry = functools.partial(_expiry, keys.authority, certificates.current)
+        _warn_of_expiry(expiry(), now)
+        measures = open_metrics(hub, store, clock=now_utc, timer=time.monotonic, ends=expiry)
+        base = Foundation(settings, keys, store, hub, refusals, measures)
         client = await stack.enter_async_context(open_callback_client())
-        callbacks = CallbackSender(store, client, now_utc, random.random)
-        install_address = install_address_of(settings, listeners[1], opened)
-        revocations = RevocationLists(store, authority, now_utc, settings.crl_file)
-
-        def cut_off(node_id: str) -> None:
-            opened.hub.disconnect(node_id)
-            revocations.wake()
-
-        ends = functools.partial(_ends, authority, certificate)
-        _warn_of_ends(ends(), now)
-        measures = open_metrics(opened, store, clock=now_utc, timer=time.monotonic, ends=ends)
-        commands = CommandSender(opened.hub, store, now_utc, measures)
-        feed = EventFeed(
-            store,
-            now_utc,
-            wake_callbacks=callbacks.wake,
-            metrics=measures.metrics,
-            per_minute=settings.node_events_per_minute,
-        )
-        integrity = open_integrity(settings, measures.metrics, clock=now_utc)
-        people = rest_app(
-            store,
-            clock=now_utc,
-            new_id=_new_id,
-            admin_token_digest=digest,
-            default_namespace=settings.namespace,
-            on_revoked=cut_off,
-            is_connected=opened.is_connected,
-            wake_callbacks=callbacks.wake,
-            wake_commands=commands.wake,
-            notifier=commands.notifier,
-            metrics=measures.metrics,
-            checks={
-                "database": _database_check(store),
-                "writes": WriteCheck(store, time.monotonic, metrics=measures.metrics).check,
-                **opened.checks,
-            },
-            reports={"integrity": integrity.report},
-            version=version,
-            new_token=_new_token,
-            install_command=functools.partial(
-                install_command, install_address.activation, authority.root_pem
-            ),
-            function_runtimes=settings.runtimes,
-            list_key=sealer.list_key,
-            session_key=sealer.session_key,
-            limits=CallLimits(
-                Limiter(settings.request_rate, time.monotonic),
-                Limiter(settings.denial_rate, time.monotonic),
-            ),
-            refusals=refusals,
-            streams=EventStreams(feed),
-            trusted_proxies=settings.proxies,
-            can_sign=CAN_SIGN,
-            usage_step=settings.usage_step,
-            revisions_kept=settings.revisions_kept,
-        )
-        renewals = Renewals(
-            store,
-            authority,
-            clock=now_utc,
-            new_serial=x509.random_serial_number,
-            grace=timedelta(days=settings.renewal_grace_days),
-            count=Limiter(RENEWAL_RATE, time.monotonic).take,
-            refusals=refusals,
-            measures=measures,
-        )
-        devices = activation_app(
-            store,
-            authority,
-            clock=now_utc,
-            new_id=_new_id,
-            new_serial=x509.random_serial_number,
-            default_namespace=settings.namespace,
-            server_generated_keys=settings.server_generated_keys,
-            address=install_address,
-            limiter=Limiter(settings.request_rate, time.monotonic),
-            guard=ActivationThrottle(store, settings.denial_rate, time.monotonic),
-            refusals=refusals,
-            renewals=renewals,
-            trusted_proxies=settings.proxies,
-            disconnect=cut_off,
-            wake_callbacks=callbacks.wake,
-            public=revocations.routes(),
-            measures=measures,
-        )
-        exchange = Exchange(
-            store,
-            now_utc,
-            renew=renewals.over_mqtt,
-            presign=presigner(timedelta(seconds=settings.object_url_seconds)),
-            deploys_kept=settings.deploys_kept,
-            usage_step=settings.usage_step,
-            answer_bytes=settings.answer_bytes,
-            on_answered=commands.notifier.notify,
-            measures=measures,
-        )
-        budgets = NodeBudgets(settings.node_messages_per_second, settings.node_bytes_per_second)
-        tls = server_context(certificate.certificate_file, certificate.key_file)
-        open_tls = open_listener_context(
-            certificate.certificate_file, certificate.key_file, authority.trusted_pem
+        jobs = open_jobs(base, client)
+        address = install_address_of(settings, listeners[1], hub)
+        renewals = open_renewals(base)
+        exchange = open_exchange(base, jobs, renewals)
+        api = rest_app(rest_services(base, jobs, digest, version, address))
+        apps = (
+            (api, None if settings.is_on_loopback else certificates.api),
+            (activation_port(base, jobs, renewals, address), certificates.activation),
+            (sync_port(base, exchange), certificates.nodes),
         )
         yield Cloud(
-            addresses=addresses_of(settings, listeners, opened, data),
-            web_servers=_web_servers(
-                fitted,
-                measures.metrics.limits,
-                refusals,
-                (people, None if settings.is_on_loopback else tls),
-                (devices, open_tls),
-                (
-                    sync_app(exchange, new_id=_new_id, refusals=refusals, budgets=budgets),
-                    nodes_tls,
-                ),
-            ),
-            inbox=NodeInbox(
-                opened.hub,
-                exchange,
-                admission=check_speaker if opened.client else None,
-                on_heard=commands.heard,
-                measures=measures,
-            ),
-            servers=_servers(opened, store),
-            pusher=Pusher(
-                opened.hub, store, now_utc, deploys_kept=settings.deploys_kept, measures=measures
-            ),
-            revocations=revocations,
-            callbacks=callbacks,
-            feed=feed,
-            watcher=ReadinessWatcher(store, now_utc, lambda: opened.hub.is_attached),
-            commands=commands,
-            own_certificate=ServerCertificateRenewer(
-                lambda now: ensure(now=now), (tls, open_tls, nodes_tls), now_utc
-            ),
-            integrity=integrity,
-            retention=Retention(
-                store,
-                now_utc,
-                RetentionLimit(timedelta(days=settings.audit_days), settings.audit_entries),
-                RetentionLimit(timedelta(days=settings.events_days), settings.events_kept),
-            ),
+            addresses=addresses_of(settings, listeners, hub, data),
+            web_servers=_web_servers(fitted, measures.metrics.limits, refusals, *apps),
             sockets=listeners,
+            jobs=all_jobs(base, jobs, exchange, certificates),
+            end_waiting=jobs.end_waiting,
         )
 
 
@@ -368,7 +194,7 @@ def _web_servers(
     ports = open_ports(
         settings,
         counted=counted,
-        new_id=_new_id,
+        new_id=new_id,
         on_refused_handshake=lambda address, reason: refusals.note_handshake(
             address, reason, now_utc()
         ),
@@ -396,14 +222,7 @@ async def _start_log(
         )
 
 
-def _servers(opened: OpenedHub, store: Store) -> ClusterMembership | None:
-    """This server among others; None where it has a hub of its own and is alone."""
-    if opened.client is None:
-        return None
-    return ClusterMembership(opened.server_id, opened.client, store, now_utc)
-
-
-def _ends(authority: Authority, server: ServerCertificate) -> Mapping[str, datetime]:
+def _expiry(authority: Authority, server: ServerCertificate) -> Mapping[str, datetime]:
     """When each certificate of this server ends; its own may be renewed while it runs."""
     return {
         "root": authority.root.not_valid_after_utc,
@@ -412,7 +231,7 @@ def _ends(authority: Authority, server: ServerCertificate) -> Mapping[str, datet
     }
 
 
-def _warn_of_ends(ends: Mapping[str, datetime], now: datetime) -> None:
+def _warn_of_expiry(ends: Mapping[str, datetime], now: datetime) -> None:
     for name in ("root", "intermediate"):
         if ends[name] - now < ROTATION_DUE:
             logger.warning(
@@ -441,13 +260,6 @@ def _gate(store: Store, refusals: RefusalLog) -> Gate:
         return not reason
 
     return gate
-
-
-def _database_check(store: Store) -> Callable[[], Awaitable[None]]:
-    async def check() -> None:
-        await store.read(lambda tx: tx.certificate(0))
-
-    return check
 
 
 def _admin_token_digest(file: Path, *, had_one: bool) -> bytes:

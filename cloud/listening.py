@@ -10,7 +10,7 @@ import resource
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -222,7 +222,7 @@ def server_names(settings: Settings) -> tuple[list[str], list[str]]:
 
 
 def addresses_of(
-    settings: Settings, listeners: tuple[socket.socket, ...], opened: OpenedHub, data: Path
+    settings: Settings, listeners: Sequence[socket.socket], opened: OpenedHub, data: Path
 ) -> Addresses:
     """By what a server that took its ports is reached, and trusted, from this machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104

@@ -1,7 +1,7 @@
 """The activation port: what a device can do before it has a certificate, and when that ends."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from certs.authority import Authority
 from certs.keys import key_digest, key_pem, new_private_key
 from cloud.core.audit import DEVICE, Action, Attempt
 from cloud.core.decoding import check_text
@@ -21,7 +20,6 @@ from cloud.core.installation import AGENT_PATH, INSTALLER_PATH
 from cloud.core.names import check_namespace
 from cloud.core.times import time_text
 from cloud.errors import Invalid
-from cloud.http.addresses import Network
 from cloud.http.answers import bytes_response, json_response
 from cloud.http.app import http_app
 from cloud.http.limits import AddressGate, Limiter
@@ -34,11 +32,12 @@ from cloud.link.est import SigningRequest, est_routes
 from cloud.link.installer import ServerAddress, agent_program, installer_script
 from cloud.link.measures import Measures
 from cloud.link.renewal import Renewals
+from cloud.link.services import LinkServices
 from cloud.operations.activation import ActivatingDevice, Activation, Claim, activate
 from cloud.operations.audit import carry_out
 from cloud.operations.installation import install_target, offered
 from cloud.store.group_commit import GroupWriter
-from cloud.store.interface import Store, Transaction
+from cloud.store.interface import Transaction
 
 BODY_LIMIT = 64 * 1024
 """Bytes of an activation request (docs/protocol.md, "Limits")."""
@@ -48,42 +47,28 @@ _TOKEN = ("token",)
 
 
 def activation_app(
-    store: Store,
-    authority: Authority,
+    services: LinkServices,
     *,
-    clock: Callable[[], datetime],
-    new_id: Callable[[], str],
-    new_serial: Callable[[], int],
-    default_namespace: str,
     server_generated_keys: bool,
     address: ServerAddress,
     public: Sequence[Route],
-    disconnect: Callable[[str], None],
-    wake_callbacks: Callable[[], None],
     limiter: Limiter,
-    guard: ActivationThrottle,
-    refusals: RefusalLog,
+    throttle: ActivationThrottle,
     renewals: Renewals,
-    measures: Measures,
-    trusted_proxies: Sequence[Network] = (),
 ) -> Starlette:
-    """The activation endpoint; takes a client certificate and needs none.
+    """The activation port: `/v1/active`, renewals, EST, installer and agent.
 
-    Takes `/v1/active`, renewals and EST and offers nodes the agent. Who has an install token gets
-    the installer and the agent, which are told *address*. *disconnect* is called with the id of a
-    node whose certificates were taken back, *wake_callbacks* when there may be something to tell
-    them. *limiter* counts the requests of each address, *guard* its wrong guesses, and *refusals*
-    go into the audit log;
-    *trusted_proxies* are believed about
-    addresses. *public* is what else everybody may ask for.
+    Takes client certificates and requires none. *address* is where the installer has nodes
+    connect. *limiter* limits requests by address, *throttle* failed activations. *public* are
+    further routes without authentication.
     """
 
-    together = GroupWriter(store)
+    together = GroupWriter(services.store)
 
     async def active(request: Request) -> Response:
         claim = await read_json(request, Claim, limit=BODY_LIMIT)
         attempt = attempt_of(request, claim)
-        async with _trying(attempt, refusals, measures):
+        async with _trying(attempt, services.refusals, services.measures):
             async with token_first(request, attempt, claim):
                 public_key, private_pem = _key_of(
                     claim, server_generated_keys=server_generated_keys
@@ -91,30 +76,32 @@ def activation_app(
             activation = await activated(
                 request, attempt, claim, public_key, is_given_key=bool(private_pem)
             )
-        return json_response(_answer(activation, authority.root_pem, private_pem, clock()))
+        return json_response(
+            _answer(activation, services.authority.root_pem, private_pem, services.clock())
+        )
 
     async def enrol(request: Request, claim: Claim, csr: SigningRequest) -> Activation:
-        with measures.activation():
+        with services.measures.activation():
             attempt = attempt_of(request, claim)
-            async with refusals.noting(attempt), token_first(request, attempt, claim):
+            async with services.refusals.noting(attempt), token_first(request, attempt, claim):
                 key, claim = csr.read(claim)
             attempt = attempt_of(request, claim)
-            async with refusals.noting(attempt):
+            async with services.refusals.noting(attempt):
                 return await activated(request, attempt, claim, key)
 
     def token_first(
         request: Request, attempt: Attempt, claim: Claim
     ) -> AbstractAsyncContextManager[None]:
-        there = _in_namespace(claim, default_namespace)
-        return guard.token_first(there, address_key_of(request.scope), attempt.time)
+        there = _in_namespace(claim, services.default_namespace)
+        return throttle.token_first(there, address_key_of(request.scope), attempt.time)
 
     def attempt_of(request: Request, claim: Claim) -> Attempt:
         name = "/".join(part for part in (claim.batch_name, claim.fingerprint_value) if part)
         return Attempt(
             DEVICE,
             Action.RECORD_ACTIVATE,
-            clock(),
-            claim.namespace or default_namespace,
+            services.clock(),
+            claim.namespace or services.default_namespace,
             name,
             address_of(request.scope),
             request_id(request),
@@ -128,50 +115,57 @@ def activation_app(
         *,
         is_given_key: bool = False,
     ) -> Activation:
-        claim = _in_namespace(claim, default_namespace)
+        claim = _in_namespace(claim, services.default_namespace)
         check_text("batchName", claim.batch_name)
         check_text("fingerprintValue", claim.fingerprint_value)
-        now, serial, delivery_id = attempt.time, new_serial(), new_id()
+        now, serial, delivery_id = attempt.time, services.new_serial(), services.new_id()
         digest = key_digest(public_key)
         device = ActivatingDevice(public_key, digest, attempt.address, is_given_key=is_given_key)
 
         def work(tx: Transaction) -> Activation:
             return activate(
-                tx, authority, claim, device, now=now, serial=serial, delivery_id=delivery_id
+                tx,
+                services.authority,
+                claim,
+                device,
+                now=now,
+                serial=serial,
+                delivery_id=delivery_id,
             )
 
-        async with guard.watching(claim, device, address_key_of(request.scope)):
+        async with throttle.watching(claim, device, address_key_of(request.scope)):
             activation = await together.write(
                 lambda tx: carry_out(tx, attempt, work, named=lambda made: made.node_name)
             )
         if activation.has_replaced:
-            disconnect(activation.node_id)
+            services.disconnect(activation.node_id)
         if activation.has_callback:
-            wake_callbacks()
+            services.wake_callbacks()
         return activation
 
     def noting(request: Request, claim: Claim) -> AbstractAsyncContextManager[None]:
-        return refusals.noting(attempt_of(request, claim))
+        return services.refusals.noting(attempt_of(request, claim))
 
     routes = [Route(path, active, methods=["POST"]) for path in ("/v1/active", "/v1/active/")]
-    routes += _downloads(store, clock, address, refusals)
-    routes += AgentUpdates(store, authority, clock=clock, refusals=refusals).routes()
-    routes += [*renewals.routes(), *est_routes(authority, renewals, enrol, noting)]
+    routes += _downloads(services, address)
+    routes += AgentUpdates(
+        services.store, services.authority, clock=services.clock, refusals=services.refusals
+    ).routes()
+    routes += [*renewals.routes(), *est_routes(services.authority, renewals, enrol, noting)]
     return http_app(
         [*routes, *public],
-        new_id=new_id,
-        trusted_proxies=trusted_proxies,
+        new_id=services.new_id,
+        trusted_proxies=services.trusted_proxies,
         middleware=[Middleware(AddressGate, limiter=limiter)],
-        clock=clock,
-        metrics=measures.metrics,
+        clock=services.clock,
+        metrics=services.measures.metrics,
         listener="activation",
     )
 
 
-def _downloads(
-    store: Store, clock: Callable[[], datetime], address: ServerAddress, refusals: RefusalLog
-) -> list[Route]:
-    """The installer and the agent, for who has an install token."""
+def _downloads(services: LinkServices, address: ServerAddress) -> list[Route]:
+    """The installer and the agent, for callers with an installation token."""
+    store, clock, refusals = services.store, services.clock, services.refusals
 
     def noting(request: Request, now: datetime) -> AbstractAsyncContextManager[None]:
         caller = address_of(request.scope)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,18 +27,15 @@ from cloud.errors import (
 from cloud.http.answers import JSON, MERGE_PATCH, json_response, not_modified_response
 from cloud.http.metrics import LimitRefusals
 from cloud.http.negotiation import prefers_yaml
-from cloud.http.notifier import Notifier
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import check_query, locate, media_type_of, read_object
 from cloud.http.yaml_text import MEDIA_TYPES, YAML, encode_yaml
 from cloud.operations.plans import Rehearsed
 from cloud.rest.audited import AuditedStore, attempt_of
 from cloud.rest.auth import caller_of
-from cloud.rest.continuation import Continuations
-from cloud.rest.costly import Costly
 from cloud.rest.described import CONFIRM, DRY_RUN, Body, Described
-from cloud.rest.event_stream import EventStreams
 from cloud.rest.plans import plan_view
+from cloud.rest.services import Services
 from cloud.rest.views import View, list_view
 from cloud.store.interface import Store
 
@@ -57,33 +54,10 @@ _SELECTING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Api:
-    """What all handlers share."""
-
-    clock: Callable[[], datetime]
-    new_id: Callable[[], str]
-    default_namespace: str
-    on_revoked: Callable[[str], None]
-    is_connected: Callable[[str], bool | None]
-    wake_callbacks: Callable[[], None]
-    wake_commands: Callable[[], None]
-    notifier: Notifier
-    new_token: Callable[[], str]
-    install_command: Callable[[str], str]
-    function_runtimes: Mapping[str, str]
-    can_sign: bool
-    continuations: Continuations
-    streams: EventStreams
-    usage_step: timedelta
-    revisions_kept: int
-    costly: Costly
-
-
-@dataclass(frozen=True, slots=True)
 class Call:
     """One request: whose *namespace* it is about, and the one moment *now* it happens at."""
 
-    api: Api
+    api: Services
     request: Request
     namespace: str
     now: datetime
@@ -240,7 +214,7 @@ def take_name(content: dict[str, Any]) -> str:
 
 
 def endpoint(
-    api: Api,
+    api: Services,
     store: Store,
     handler: Handler,
     *,

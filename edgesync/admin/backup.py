@@ -15,7 +15,6 @@ import click
 from certs.errors import CertError
 from certs.files import load_authority
 from certs.keys import ENCRYPTED
-from cloud.app import now_utc
 from cloud.config import BadSettings, load_settings, settings_text
 from cloud.core.audit import Action
 from cloud.errors import Unavailable
@@ -27,6 +26,7 @@ from cloud.store.log_check import check_log
 from cloud.store.rekeying import check_sealed
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.upkeep import SqliteDatabase
+from cloud.wiring import now_utc
 from edgesync import __version__
 from edgesync.admin.ca import passphrase_of
 from edgesync.admin.command_entry import command_entry

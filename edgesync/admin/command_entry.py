@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from cloud.app import now_utc
 from cloud.core.audit import Action, Actor, ActorKind, Attempt, Entry, clean
 from cloud.errors import Unavailable
 from cloud.store.command_log import append_entry
 from cloud.store.upkeep import Database
+from cloud.wiring import now_utc
 from edgesync.admin.database_option import VARIABLE, chosen_database
 
 

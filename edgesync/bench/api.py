@@ -34,7 +34,12 @@ from cloud.http.refusals import RefusalLog
 from cloud.jobs.event_feed import EventFeed
 from cloud.operations.reports import receive_report
 from cloud.rest.app import rest_app
+from cloud.rest.callers import NO_LIMITS, Callers
+from cloud.rest.continuation import Continuations
+from cloud.rest.costly import Costly
 from cloud.rest.event_stream import EventStreams
+from cloud.rest.services import Services
+from cloud.rest.sessions import Sessions
 from cloud.store.interface import Store, Transaction
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
@@ -294,10 +299,40 @@ class ApiBench:
         )
 
 
+def _services(store: Store, feed: EventFeed) -> Services:
+    """An API server without nodes that are connected and without limits."""
+
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
+    digest, numbers = hashlib.sha256(_TOKEN.encode()).digest(), itertools.count()
+    refusals = RefusalLog(store, time.monotonic)
+    return Services(
+        store=store,
+        clock=clock,
+        new_id=lambda: f"id{next(numbers)}",
+        new_token=lambda: "",
+        version="",
+        default_namespace=_NAMESPACE,
+        callers=Callers(digest, store, clock, NO_LIMITS, refusals),
+        sessions=Sessions(bytes(32)),
+        continuations=Continuations(bytes(32)),
+        costly=Costly(clock),
+        streams=EventStreams(feed),
+        metrics=Metrics(),
+        refusals=refusals,
+        on_revoked=lambda _node: None,
+        is_connected=lambda _node: None,
+        wake_callbacks=lambda: None,
+        install_command=lambda token: token,
+        function_runtimes={},
+        checks={},
+    )
+
+
 async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[ApiResult]]:
     """Fill a store in *directory* and make the calls, each kind *calls* times."""
     sealer = load_or_create_sealer(directory / "secrets.key")
-    numbers = itertools.count()
     witness = load_or_create_witness(directory)
     async with open_sqlite_store(
         directory / "edgesync.db", sealer=sealer, witness=witness
@@ -308,26 +343,7 @@ async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[
             lambda tx: tx.put_report(_NAMESPACE, "n0", report, "json", datetime.now(UTC))
         )
         feed = EventFeed(store, lambda: datetime.now(UTC), wake_callbacks=lambda: None)
-        app = rest_app(
-            store,
-            clock=lambda: datetime.now(UTC),
-            new_id=lambda: f"id{next(numbers)}",
-            admin_token_digest=hashlib.sha256(_TOKEN.encode()).digest(),
-            default_namespace=_NAMESPACE,
-            on_revoked=lambda _node: None,
-            is_connected=lambda _node: None,
-            wake_callbacks=lambda: None,
-            metrics=Metrics(),
-            streams=EventStreams(feed),
-            checks={},
-            version="",
-            new_token=lambda: "",
-            install_command=lambda token: token,
-            function_runtimes={},
-            list_key=sealer.list_key,
-            session_key=bytes(32),
-            refusals=RefusalLog(store, time.monotonic),
-        )
+        app = rest_app(_services(store, feed))
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),
             base_url="http://bench",

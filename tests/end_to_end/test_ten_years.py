@@ -44,6 +44,7 @@ from cloud.link.http import activation_app
 from cloud.link.installer import ServerAddress
 from cloud.link.measures import Measures
 from cloud.link.renewal import Renewals
+from cloud.link.services import LinkServices
 from cloud.operations.admission import may_connect
 from cloud.operations.installation import offer_node
 from cloud.operations.nodes import create_node
@@ -78,23 +79,26 @@ class Server:
             refusals=RefusalLog(self.store, lambda: self.now.timestamp()),
         )
         self.exchange = Exchange(self.store, self.clock, renew=renewals.over_mqtt)
-        app = activation_app(
-            self.store,
-            self.authority,
+        services = LinkServices(
+            store=self.store,
+            authority=self.authority,
             clock=self.clock,
             new_id=lambda: "id",
             new_serial=x509.random_serial_number,
             default_namespace="default",
+            disconnect=lambda _node: None,
+            wake_callbacks=lambda: None,
+            refusals=RefusalLog(self.store, lambda: self.now.timestamp()),
+            measures=Measures(),
+        )
+        app = activation_app(
+            services,
             server_generated_keys=False,
             address=ServerAddress("", "", 0),
             public=(),
-            disconnect=lambda _node: None,
-            wake_callbacks=lambda: None,
             limiter=UNLIMITED,
-            guard=ActivationThrottle(self.store, None, lambda: 0.0),
-            refusals=RefusalLog(self.store, lambda: self.now.timestamp()),
+            throttle=ActivationThrottle(self.store, None, lambda: 0.0),
             renewals=renewals,
-            measures=Measures(),
         )
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=False),

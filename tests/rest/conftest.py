@@ -21,9 +21,13 @@ from cloud.http.notifier import Notifier
 from cloud.http.refusals import RefusalLog
 from cloud.jobs.event_feed import EventFeed
 from cloud.rest.app import rest_app
-from cloud.rest.callers import NO_LIMITS, CallLimits
+from cloud.rest.callers import NO_LIMITS, Callers, CallLimits
+from cloud.rest.continuation import Continuations
+from cloud.rest.costly import Costly
 from cloud.rest.event_stream import EventStreams, StreamLimits
 from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
+from cloud.rest.services import Services
+from cloud.rest.sessions import Sessions
 from cloud.store.interface import NotifyingStore, Store
 from tests.builders import open_store
 from tests.conftest import StoreFactory
@@ -145,34 +149,36 @@ async def open_world(
         ends = {"root": clock.now + timedelta(days=1000)}
         add_certificate_metrics(metrics, store, clock, lambda: ends)
         add_store_metrics(metrics, store, clock, lambda: clock.now.timestamp())
-        app = rest_app(
-            store,
+        refusals = RefusalLog(store, lambda: clock.now.timestamp(), rate=Rate(3, 0.01))
+        digest = hashlib.sha256(TOKEN.encode()).digest()
+        services = Services(
+            store=store,
             clock=clock,
             new_id=lambda: f"id{next(numbers)}",
-            admin_token_digest=hashlib.sha256(TOKEN.encode()).digest(),
+            new_token=lambda: f"token{next(tokens)}",
+            version="1.2.3",
             default_namespace="default",
+            callers=Callers(digest, store, clock, limits, refusals),
+            sessions=Sessions(b"32 bytes: a key of sessions here"),
+            continuations=Continuations(b"a key for tests"),
+            costly=Costly(clock),
+            streams=EventStreams(feed, stream_limits),
+            metrics=metrics,
+            refusals=refusals,
             on_revoked=cut_off.append,
             is_connected=lambda node_id: node_id in connected,
             wake_callbacks=lambda: woken.append("callbacks"),
             wake_commands=lambda: woken.append("commands"),
             notifier=notifier,
-            checks=checks,
-            version="1.2.3",
+            install_command=lambda token: f"install with {token}",
             function_runtimes={"python36": "runtimes/python:3.6"},
-            list_key=b"a key for tests",
-            session_key=b"32 bytes: a key of sessions here",
+            checks=checks,
+            trusted_proxies=trusted_proxies,
             can_sign=can_sign,
             revisions_kept=revisions_kept,
-            limits=limits,
-            refusals=RefusalLog(store, lambda: clock.now.timestamp(), rate=Rate(3, 0.01)),
-            metrics=metrics,
-            streams=EventStreams(feed, stream_limits),
-            trusted_proxies=trusted_proxies,
-            new_token=lambda: f"token{next(tokens)}",
-            install_command=lambda token: f"install with {token}",
         )
         headers = {"Authorization": f"Bearer {TOKEN}", "x-bce-request-id": REQUEST_ID}
-        async with serving(app) as url, caller(url, headers) as http:
+        async with serving(rest_app(services)) as url, caller(url, headers) as http:
             said = (cut_off, checks, woken, connected, notifier)
             yield World(Client(http), url, store, clock, *said, feed=feed)
 

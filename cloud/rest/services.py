@@ -1,0 +1,66 @@
+"""What the REST API is built on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from cloud.core.revisions import REVISIONS_KEPT
+from cloud.core.usage import DEFAULT_USAGE_STEP
+from cloud.http.addresses import Network
+from cloud.http.metrics import Metrics
+from cloud.http.notifier import Notifier
+from cloud.http.refusals import RefusalLog
+from cloud.rest.callers import Callers
+from cloud.rest.continuation import Continuations
+from cloud.rest.costly import Costly
+from cloud.rest.event_stream import EventStreams
+from cloud.rest.health import Check, Report
+from cloud.rest.sessions import Sessions
+from cloud.store.interface import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything that handlers of the REST API use; the wiring builds it once."""
+
+    store: Store
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
+    """Makes ids without dashes."""
+    new_token: Callable[[], str]
+    """Makes secrets: API tokens and installation tokens."""
+    version: str
+    default_namespace: str
+    callers: Callers
+    sessions: Sessions
+    continuations: Continuations
+    costly: Costly
+    streams: EventStreams
+    metrics: Metrics
+    refusals: RefusalLog
+    """Records refused calls in the audit log."""
+    on_revoked: Callable[[str], None]
+    """Called with the id of a node whose certificates were revoked."""
+    is_connected: Callable[[str], bool | None]
+    """Whether the node with that id is connected; None if unknown."""
+    wake_callbacks: Callable[[], None]
+    """Called when there are new deliveries for callbacks."""
+    wake_commands: Callable[[], None] = lambda: None
+    """Called when there is a new command for a node."""
+    notifier: Notifier = field(default_factory=Notifier)
+    """Notified with the id of a node that responded to a command."""
+    install_command: Callable[[str], str]
+    """Makes of an installation token the shell command that installs a node."""
+    function_runtimes: Mapping[str, str]
+    """Image by runtime of functions."""
+    checks: Mapping[str, Check]
+    """Checks of `/readyz`, by name."""
+    reports: Mapping[str, Report] = field(default_factory=dict)
+    """Further content of `/readyz?verbose`, by name."""
+    trusted_proxies: Sequence[Network] = ()
+    can_sign: bool = True
+    """Whether objects that need credentials can be given to nodes as presigned URLs."""
+    usage_step: timedelta = DEFAULT_USAGE_STEP
+    """Time between two points of usage."""
+    revisions_kept: int = REVISIONS_KEPT
+    """Revisions retained for each resource."""

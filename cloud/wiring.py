@@ -1,0 +1,325 @@
+"""What API, links and jobs are built of: each of these functions builds one part of a server."""
+
+import functools
+import random
+import secrets
+import ssl
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+from cryptography import x509
+from starlette.types import ASGIApp
+
+from broker.node_budgets import NodeBudgets
+from certs.authority import Authority
+from certs.files import (
+    ServerCertificate,
+    ensure_server_certificate,
+)
+from certs.tls import node_listener_context, open_listener_context, server_context
+from cloud.config import Settings
+from cloud.core.installation import install_command
+from cloud.core.renewal import RATE as RENEWAL_RATE
+from cloud.http.limits import Limiter
+from cloud.http.refusals import RefusalLog
+from cloud.http.write_check import WriteCheck
+from cloud.jobs.callback_sender import CallbackSender
+from cloud.jobs.cluster_membership import ClusterMembership
+from cloud.jobs.command_sender import CommandSender
+from cloud.jobs.event_feed import EventFeed
+from cloud.jobs.integrity import IntegrityCheck
+from cloud.jobs.pusher import Pusher
+from cloud.jobs.readiness_watcher import ReadinessWatcher
+from cloud.jobs.retention import Retention, RetentionLimit
+from cloud.jobs.revocation_lists import RevocationLists
+from cloud.jobs.server_certificate import ServerCertificateRenewer
+from cloud.link.activation_throttle import ActivationThrottle
+from cloud.link.exchange import Exchange
+from cloud.link.http import activation_app
+from cloud.link.inbox import NodeInbox
+from cloud.link.installer import ServerAddress
+from cloud.link.measures import Measures
+from cloud.link.presigning import CAN_SIGN, presigner
+from cloud.link.renewal import Renewals
+from cloud.link.services import LinkServices
+from cloud.link.sync import sync_app
+from cloud.listening import (
+    server_names,
+)
+from cloud.opening import (
+    Keys,
+    OpenedHub,
+    open_integrity,
+)
+from cloud.operations.admission import check_speaker
+from cloud.rest.callers import Callers, CallLimits
+from cloud.rest.continuation import Continuations
+from cloud.rest.costly import Costly
+from cloud.rest.event_stream import EventStreams
+from cloud.rest.services import Services
+from cloud.rest.sessions import Sessions
+from cloud.store.interface import NotifyingStore, Store
+
+Job = Callable[[], Coroutine[Any, Any, None]]
+"""Works until it is cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """The server's certificate, and the TLS contexts of the listeners that present it."""
+
+    ensure: Callable[[datetime], ServerCertificate]
+    current: ServerCertificate
+    api: ssl.SSLContext
+    activation: ssl.SSLContext
+    nodes: ssl.SSLContext
+
+
+@dataclass(frozen=True, slots=True)
+class Foundation:
+    """What jobs, API and links share."""
+
+    settings: Settings
+    keys: Keys
+    store: NotifyingStore
+    hub: OpenedHub
+    refusals: RefusalLog
+    measures: Measures
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """The jobs that API or links also call."""
+
+    callbacks: CallbackSender
+    revocations: RevocationLists
+    commands: CommandSender
+    feed: EventFeed
+    integrity: IntegrityCheck
+    disconnect: Callable[[str], None]
+    """Ends the connection of a node whose certificates were revoked."""
+
+    def end_waiting(self) -> None:
+        """End the requests that wait for an event or for a response of a node."""
+        self.feed.close()
+        self.commands.notifier.close()
+
+
+def now_utc() -> datetime:
+    """The server's clock."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """An id without dashes."""
+    return uuid.uuid4().hex
+
+
+def new_token() -> str:
+    """A secret for an API token or an installation token."""
+    return secrets.token_urlsafe(32)
+
+
+def open_certificates(settings: Settings, authority: Authority, now: datetime) -> Certificates:
+    """The server\'s certificate, made or renewed where that is due, and its TLS contexts."""
+    names = server_names(settings)
+
+    def ensure(at: datetime) -> ServerCertificate:
+        return ensure_server_certificate(settings.data_dir / "ca", authority, *names, now=at)
+
+    current = ensure(now)
+    files = current.certificate_file, current.key_file
+    return Certificates(
+        ensure,
+        current,
+        api=server_context(*files),
+        activation=open_listener_context(*files, authority.trusted_pem),
+        nodes=node_listener_context(*files, authority.trusted_pem),
+    )
+
+
+def open_jobs(base: Foundation, client: httpx.AsyncClient) -> Jobs:
+    """The jobs that API and links call; *client* sends callbacks."""
+    settings, store, metrics = base.settings, base.store, base.measures.metrics
+    callbacks = CallbackSender(store, client, now_utc, random.random)
+    revocations = RevocationLists(store, base.keys.authority, now_utc, settings.crl_file)
+
+    def disconnect(node_id: str) -> None:
+        base.hub.hub.disconnect(node_id)
+        revocations.wake()
+
+    return Jobs(
+        callbacks,
+        revocations,
+        CommandSender(base.hub.hub, store, now_utc, base.measures),
+        EventFeed(
+            store,
+            now_utc,
+            wake_callbacks=callbacks.wake,
+            metrics=metrics,
+            per_minute=settings.node_events_per_minute,
+        ),
+        open_integrity(settings, metrics, clock=now_utc),
+        disconnect,
+    )
+
+
+def all_jobs(
+    base: Foundation, jobs: Jobs, exchange: Exchange, certificates: Certificates
+) -> Mapping[str, Job]:
+    """All jobs of a server, by name: the one list of them."""
+    settings, store, hub, measures = base.settings, base.store, base.hub, base.measures
+    inbox = NodeInbox(
+        hub.hub,
+        exchange,
+        admission=check_speaker if hub.client else None,
+        on_heard=jobs.commands.heard,
+        measures=measures,
+    )
+    kept = settings.deploys_kept
+    contexts = (certificates.api, certificates.activation, certificates.nodes)
+    retention = Retention(
+        store,
+        now_utc,
+        RetentionLimit(timedelta(days=settings.audit_days), settings.audit_entries),
+        RetentionLimit(timedelta(days=settings.events_days), settings.events_kept),
+    )
+    every = {
+        "inbox": inbox.run,
+        "pusher": Pusher(hub.hub, store, now_utc, deploys_kept=kept, measures=measures).run,
+        "revocation lists": jobs.revocations.run,
+        "callbacks": jobs.callbacks.run,
+        "events": jobs.feed.run,
+        "readiness": ReadinessWatcher(store, now_utc, lambda: hub.hub.is_attached).run,
+        "commands": jobs.commands.run,
+        "server certificate": ServerCertificateRenewer(certificates.ensure, contexts, now_utc).run,
+        "retention": retention.run,
+        "integrity": jobs.integrity.run,
+    }
+    if hub.client is not None:  # a hub of its own makes this server the only one
+        every["membership"] = ClusterMembership(hub.server_id, hub.client, store, now_utc).run
+    return every
+
+
+def rest_services(
+    base: Foundation, jobs: Jobs, admin_digest: bytes, version: str, address: ServerAddress
+) -> Services:
+    """What the REST API uses; *admin_digest* is the SHA-256 of the administrator\'s token."""
+    settings, store, sealer = base.settings, base.store, base.keys.sealer
+    metrics = base.measures.metrics
+    limits = CallLimits(
+        Limiter(settings.request_rate, time.monotonic),
+        Limiter(settings.denial_rate, time.monotonic),
+    )
+    return Services(
+        store=store,
+        clock=now_utc,
+        new_id=new_id,
+        new_token=new_token,
+        version=version,
+        default_namespace=settings.namespace,
+        callers=Callers(admin_digest, store, now_utc, limits, base.refusals),
+        sessions=Sessions(sealer.session_key),
+        continuations=Continuations(sealer.list_key),
+        costly=Costly(now_utc),
+        streams=EventStreams(jobs.feed),
+        metrics=metrics,
+        refusals=base.refusals,
+        on_revoked=jobs.disconnect,
+        is_connected=base.hub.is_connected,
+        wake_callbacks=jobs.callbacks.wake,
+        wake_commands=jobs.commands.wake,
+        notifier=jobs.commands.notifier,
+        install_command=functools.partial(
+            install_command, address.activation, base.keys.authority.root_pem
+        ),
+        function_runtimes=settings.runtimes,
+        checks={
+            "database": _database_check(store),
+            "writes": WriteCheck(store, time.monotonic, metrics=metrics).check,
+            **base.hub.checks,
+        },
+        reports={"integrity": jobs.integrity.report},
+        trusted_proxies=settings.proxies,
+        can_sign=CAN_SIGN,
+        usage_step=settings.usage_step,
+        revisions_kept=settings.revisions_kept,
+    )
+
+
+def open_renewals(base: Foundation) -> Renewals:
+    """Renewal of node certificates, over MQTT, HTTPS and EST."""
+    return Renewals(
+        base.store,
+        base.keys.authority,
+        clock=now_utc,
+        new_serial=x509.random_serial_number,
+        grace=timedelta(days=base.settings.renewal_grace_days),
+        count=Limiter(RENEWAL_RATE, time.monotonic).take,
+        refusals=base.refusals,
+        measures=base.measures,
+    )
+
+
+def open_exchange(base: Foundation, jobs: Jobs, renewals: Renewals) -> Exchange:
+    """What carries out the requests of nodes."""
+    settings = base.settings
+    return Exchange(
+        base.store,
+        now_utc,
+        renew=renewals.over_mqtt,
+        presign=presigner(timedelta(seconds=settings.object_url_seconds)),
+        deploys_kept=settings.deploys_kept,
+        usage_step=settings.usage_step,
+        answer_bytes=settings.answer_bytes,
+        on_answered=jobs.commands.notifier.notify,
+        measures=base.measures,
+    )
+
+
+def activation_port(
+    base: Foundation, jobs: Jobs, renewals: Renewals, address: ServerAddress
+) -> ASGIApp:
+    """The application of the activation port."""
+    settings = base.settings
+    services = LinkServices(
+        store=base.store,
+        authority=base.keys.authority,
+        clock=now_utc,
+        new_id=new_id,
+        new_serial=x509.random_serial_number,
+        default_namespace=settings.namespace,
+        disconnect=jobs.disconnect,
+        wake_callbacks=jobs.callbacks.wake,
+        refusals=base.refusals,
+        measures=base.measures,
+        trusted_proxies=settings.proxies,
+    )
+    return activation_app(
+        services,
+        server_generated_keys=settings.server_generated_keys,
+        address=address,
+        public=jobs.revocations.routes(),
+        limiter=Limiter(settings.request_rate, time.monotonic),
+        throttle=ActivationThrottle(base.store, settings.denial_rate, time.monotonic),
+        renewals=renewals,
+    )
+
+
+def sync_port(base: Foundation, exchange: Exchange) -> ASGIApp:
+    """The application of the sync port."""
+    settings = base.settings
+    budgets = NodeBudgets(settings.node_messages_per_second, settings.node_bytes_per_second)
+    return sync_app(exchange, new_id=new_id, refusals=base.refusals, budgets=budgets)
+
+
+def _database_check(store: Store) -> Callable[[], Awaitable[None]]:
+    async def check() -> None:
+        await store.read(lambda tx: tx.certificate(0))
+
+    return check
