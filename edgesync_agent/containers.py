@@ -244,13 +244,9 @@ class Containers:
         except SpecError as error:
             raise RuntimeFailure(FailureReason.REFUSED, str(error)) from error
         service = service_of(app, slot)
-        runs_as_root = self.images.runs_as_root(service.image)
         with self.lock:
             for mount in service.mounts:
-                volume = app.volume(mount.volume)
-                self._provide(app, volume, slot.stage)
-                if volume.kind == "secret" and not runs_as_root:
-                    files.let_read(app, volume.name)
+                self._provide(app, app.volume(mount.volume), slot.stage)
             if not service.host_network:
                 self._provide_network(app.name)
         path = "/containers/create"

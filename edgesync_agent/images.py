@@ -37,12 +37,6 @@ class Images:
             raise
         return str(found["Id"])
 
-    def runs_as_root(self, image: str) -> bool:
-        """Whether the programs of an image run as root; false where it says another user."""
-        found = self.engine.call("GET", f"/images/{image}/json", allow=(404,)) or {}
-        user = str((found.get("Config") or {}).get("User") or "")
-        return user.partition(":")[0] in {"", "0", "root"}
-
     def bring(self, image: str, policy: str, credentials: Sequence[Mapping[str, str]]) -> None:
         """Have *image* here, by its pull policy (Kubernetes'); RuntimeFailure says why it is not.
 

@@ -23,9 +23,6 @@ class _NoFiles:
         """There is none."""
         raise LookupError(volume)
 
-    def let_read(self, app: AppDefinition, volume: str) -> None:
-        """Nothing: all of it can be read."""
-
     def credentials(self, app: AppDefinition) -> Sequence[Mapping[str, str]]:
         """There are none."""
         return ()

@@ -143,10 +143,6 @@ class AppFiles(Protocol):
         """
         ...
 
-    def let_read(self, app: AppDefinition, volume: str) -> None:
-        """Have the files of a secret readable for an instance that runs as another user."""
-        ...
-
     def credentials(self, app: AppDefinition) -> Sequence[Mapping[str, str]]:
         """`address`, `username` and `password` of each registry of the app."""
         ...

@@ -21,10 +21,9 @@ from edgesync_agent.runtime import TRIAL
 from edgesync_agent.spec import AppDefinition, VolumeDefinition
 
 DATA = "..data"
-READABLE = "..readable"
-"""Marks a volume that users other than the agent's read, inside their containers."""
-
-CONFIG_MODE, SECRET_MODE, READABLE_MODE = 0o644, 0o600, 0o444
+CONFIG_MODE, SECRET_MODE = 0o644, 0o444
+"""Of files. Many images start as root and continue as another user, who has to read them as well;
+on the machine the folder above secrets lets in the agent's user alone."""
 
 MEMORY_PLACES = ("/run", "/dev/shm")  # noqa: S108
 
@@ -58,23 +57,9 @@ class Volumes:
             new = place / f"..new-{folder_name(app.version)}"
             shutil.rmtree(new, ignore_errors=True)
             source = self.releases.files(app, volume)
-            mode = READABLE_MODE if (place / READABLE).exists() else SECRET_MODE
-            _copy(source, new, mode if volume.kind == "secret" else CONFIG_MODE)
+            _copy(source, new, SECRET_MODE if volume.kind == "secret" else CONFIG_MODE)
             os.replace(new, target)
             _sync(place)
-
-    def let_read(self, app: AppDefinition, volume: str) -> None:
-        """Have a secret readable for an instance that runs as another user. Raises OSError.
-
-        On the machine the folder above still lets in the agent's user alone.
-        """
-        place = self._place(app.name, app.volume(volume))
-        if (place / READABLE).exists():
-            return
-        (place / READABLE).touch()
-        for one in place.glob("..v-*/**/*"):
-            if one.is_file():
-                os.chmod(one, READABLE_MODE)
 
     def switch(self, app: AppDefinition) -> None:
         """Have every volume show the files of *app*'s version. Raises OSError."""

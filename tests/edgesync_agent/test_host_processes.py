@@ -79,9 +79,6 @@ class Files:
     def path(self, app: AppDefinition, volume: str, stage: str) -> str:
         return str(self.root / volume)
 
-    def let_read(self, app: AppDefinition, volume: str) -> None:
-        """Nothing: all of it can be read."""
-
     def credentials(self, app: AppDefinition) -> Sequence[Mapping[str, str]]:
         return ()
 

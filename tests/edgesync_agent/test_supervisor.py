@@ -246,7 +246,7 @@ def test_secrets_are_files_in_memory_and_nowhere_in_the_engine(docker_machine: M
     machine.deliver(web("1", "one", machine.port), **FILES)
     machine.wait("Running", "1")
     (file,) = [one for one in machine.secrets.rglob("pw") if not one.is_symlink()]
-    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.stat().st_mode & 0o777 == 0o444
     assert machine.secrets.stat().st_mode & 0o777 == 0o700
     (instance,) = _observed(machine)
     seen = machine.running.engine.call("GET", f"/containers/{instance.key}/json")
