@@ -69,6 +69,14 @@ class Batch:
     updated: datetime
 
 
+class RecordSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """What an operator says of a record, and of which batch it is."""
+
+    batch_name: str
+    fingerprint_value: str = ""
+    node_name: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One device of a batch; *active* once it has been given its certificate."""

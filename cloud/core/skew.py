@@ -1,5 +1,6 @@
 """How far a node's clock is from the server's, as its last report tells."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,16 @@ from cloud.core.report import Order, StoredReport
 
 LIMIT = timedelta(seconds=60)
 """What a report may take to arrive, and clocks may differ, without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockCondition:
+    """Whether a node's clock is off: `True`, `False` or `Unknown`; seconds where they are known."""
+
+    status: str
+    skew_seconds: int | None
+    message: str
+    type: str = "ClockSkew"
 
 
 class Said(msgspec.Struct):
@@ -43,7 +54,7 @@ def skew_of(stored: StoredReport | None) -> timedelta | None:
     return moment - stored.received
 
 
-def clock_condition(stored: StoredReport | None, heard: Heard | None) -> dict[str, Any]:
+def clock_condition(stored: StoredReport | None, heard: Heard | None) -> ClockCondition:
     """The condition `ClockSkew` of a node: `True` where its clock is off by more than a minute.
 
     Stock agents begin with a report from before they were restarted, and its time: after a node was
@@ -52,18 +63,14 @@ def clock_condition(stored: StoredReport | None, heard: Heard | None) -> dict[st
     skew = skew_of(stored)
     if skew is not None and stored and heard and stored.report.order == _UNCOUNTED:
         if heard.since == heard.report:
-            return _condition("Unknown", None, _FIRST)
+            return ClockCondition("Unknown", None, _FIRST)
         if -LIMIT - heard.pace.interval <= skew < -LIMIT:
-            return _condition("False", round(skew.total_seconds()), "")
+            return ClockCondition("False", round(skew.total_seconds()), "")
     if skew is None:
-        return _condition("Unknown", None, "the node has not said what time it is")
+        return ClockCondition("Unknown", None, "the node has not said what time it is")
     seconds = round(skew.total_seconds())
     if abs(skew) <= LIMIT:
-        return _condition("False", seconds, "")
+        return ClockCondition("False", seconds, "")
     direction = "ahead of" if seconds > 0 else "behind"
     message = f"the node's clock is {abs(seconds)} s {direction} the server's"
-    return _condition("True", seconds, message)
-
-
-def _condition(status: str, seconds: int | None, message: str) -> dict[str, Any]:
-    return {"type": "ClockSkew", "status": status, "skewSeconds": seconds, "message": message}
+    return ClockCondition("True", seconds, message)

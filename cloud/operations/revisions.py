@@ -7,20 +7,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
-from cloud.core.app import AppSpec
 from cloud.core.audit import Attempt
 from cloud.core.changes import Noun
-from cloud.core.config import ConfigSpec
 from cloud.core.entity_tag import Precondition
 from cloud.core.listing import Page, Place
-from cloud.core.registry import RegistrySpec
 from cloud.core.revisions import (
     DELETED_KEPT,
     KIND_OF,
     KeptRevision,
     Revised,
-    RevisedKind,
     Revision,
     RevisionAction,
     Spec,
@@ -28,13 +25,11 @@ from cloud.core.revisions import (
     first_revision,
     next_revision,
 )
-from cloud.core.secret import SecretSpec
 from cloud.errors import Invalid, NotFound, PreconditionFailed
-from cloud.operations.apps import create_app, update_app
-from cloud.operations.configs import create_config, update_config
-from cloud.operations.registries import create_registry, restore_registry
-from cloud.operations.secrets import create_secret, update_secret
+from cloud.operations.kinds import KindOperations, find_thing
 from cloud.store.interface import Transaction
+
+N = TypeVar("N", bound=Revised)
 
 _FAR = 2**63 - 1
 
@@ -135,46 +130,31 @@ def wanted_spec(tx: Transaction, thing: Thing, number: int) -> Spec:
 
 def undo(
     tx: Transaction,
+    operations: KindOperations[N],
     thing: Thing,
     spec: Spec,
     *,
     now: datetime,
     precondition: Precondition,
     runtimes: Mapping[str, str],
-) -> Revised:
+) -> N:
     """Make the thing again what it was, *spec*; what was deleted is created anew.
 
     All that is checked when it is put is checked.
     """
-    before = present(tx, thing)
+    before = operations.find(tx, thing.namespace, thing.name)
     where = (tx, thing.namespace, thing.name)
     if before is not None:
         precondition.check(lambda: before)
     elif precondition.if_match is not None:
         raise PreconditionFailed(thing.kind.value, thing.name)
-    match spec:
-        case AppSpec():
-            put_app = update_app if before else create_app
-            return put_app(*where, spec, now=now, runtimes=runtimes)
-        case ConfigSpec():
-            return (update_config if before else create_config)(*where, spec, now=now)
-        case SecretSpec():
-            return (update_secret if before else create_secret)(*where, spec, now=now)
-        case RegistrySpec():
-            return (restore_registry if before else create_registry)(*where, spec, now=now)
+    put = operations.restore if before else operations.create
+    return put(*where, spec, now=now, runtimes=runtimes)
 
 
-def present(tx: Transaction, thing: Thing) -> Revised | None:
+def present(tx: Transaction, thing: Thing) -> Noun | None:
     """The thing as it is now; None if it is not there."""
-    match thing.kind:
-        case RevisedKind.APP:
-            return tx.app(thing.namespace, thing.name)
-        case RevisedKind.CONFIG:
-            return tx.config(thing.namespace, thing.name)
-        case RevisedKind.SECRET:
-            return tx.secret(thing.namespace, thing.name)
-        case RevisedKind.REGISTRY:
-            return tx.registry(thing.namespace, thing.name)
+    return find_thing(tx, thing.kind, (thing.namespace, thing.name))
 
 
 def _revised(noun: Noun | None) -> Revised | None:

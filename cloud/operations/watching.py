@@ -1,12 +1,13 @@
 """What a transaction changes, seen from outside of the work that changes it."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from cloud.core.batch import Record
 from cloud.core.changes import Noun
 from cloud.core.commands import Command
+from cloud.operations.kinds import Key, can_be_found, find_thing
 from cloud.store.interface import Transaction
 
 CHANGES: Mapping[str, str] = {
@@ -42,8 +43,6 @@ CHANGES: Mapping[str, str] = {
 }
 """Kind of what each method of a transaction changes; those of no interest here are left out."""
 
-_Key = tuple[str, ...]
-
 
 class Watched:
     """A transaction that remembers how things of one *kind* were, and counts all others.
@@ -55,7 +54,7 @@ class Watched:
         self._tx = tx
         self._kind = kind
         # Each thing of the kind that was changed, as it was before (None: it was not there).
-        self._before: dict[_Key, Noun | None] = {}
+        self._before: dict[Key, Noun | None] = {}
         # How often things of other kinds were changed.
         self.others: Counter[str] = Counter()
 
@@ -74,7 +73,7 @@ class Watched:
         def change(*arguments: Any, **named: Any) -> Any:
             key = _key(arguments)
             if kind == self._kind and key not in self._before:
-                self._before[key] = _find(self._tx, kind, key)
+                self._before[key] = find_thing(self._tx, kind, key)
             result = method(*arguments, **named)
             if kind != self._kind:
                 self.others[kind] += _count(arguments) if result is None else int(result)
@@ -82,15 +81,16 @@ class Watched:
 
         return change
 
-    def changes(self) -> Sequence[tuple[_Key, Noun | None, Noun | None]]:
+    def changes(self) -> Sequence[tuple[Key, Noun | None, Noun | None]]:
         """Namespace and name of each thing of the kind that was changed, before and after.
 
         None of kinds that cannot be looked up; see `count`.
         """
-        if self._kind not in _FINDERS:
+        if not can_be_found(self._kind):
             return []
         return [
-            (key, before, _find(self._tx, self._kind, key)) for key, before in self._before.items()
+            (key, before, find_thing(self._tx, self._kind, key))
+            for key, before in self._before.items()
         ]
 
     @property
@@ -99,7 +99,7 @@ class Watched:
         return len(self._before)
 
 
-def _key(arguments: tuple[Any, ...]) -> _Key:
+def _key(arguments: tuple[Any, ...]) -> Key:
     """What a thing is found by again: from the thing itself, or as it was given."""
     noun = arguments[0]
     if isinstance(noun, str):
@@ -114,30 +114,3 @@ def _key(arguments: tuple[Any, ...]) -> _Key:
 def _count(arguments: tuple[Any, ...]) -> int:
     """How many things are changed at once: as many as were given."""
     return next((len(one) for one in arguments if isinstance(one, list | tuple)), 1)
-
-
-def _find(tx: Transaction, kind: str, key: _Key) -> Noun | None:
-    find = _FINDERS.get(kind)
-    return None if find is None else find(tx, key)
-
-
-def _token(tx: Transaction, key: _Key) -> Noun | None:
-    namespace, name = key
-    return next((token for token in tx.api_tokens(namespace) if token.name == name), None)
-
-
-_FINDERS: Mapping[str, Callable[[Transaction, _Key], Noun | None]] = {
-    "node": lambda tx, key: tx.node(*key),
-    "properties": lambda tx, key: tx.properties(*key),
-    "app": lambda tx, key: tx.app(*key),
-    "guard": lambda tx, key: tx.guard(key[0]),
-    "sysapps": lambda tx, key: tx.system_apps(key[0]),
-    "config": lambda tx, key: tx.config(*key),
-    "secret": lambda tx, key: tx.secret(*key),
-    "registry": lambda tx, key: tx.registry(*key),
-    "batch": lambda tx, key: tx.batch(*key),
-    "record": lambda tx, key: tx.record(*key),
-    "callback": lambda tx, key: tx.callback(*key),
-    "command": lambda tx, key: tx.command(*key),
-    "token": _token,
-}

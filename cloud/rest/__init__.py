@@ -1,7 +1,7 @@
-"""People's edge: the open API over HTTP.
+"""The open API over HTTP, for operators.
 
-`routes` is the whole API as one table; `app` makes a server of it; a module per noun holds its
-handlers (decode, run the operation, encode); `views` says how things look in JSON. `document`
-describes the table in OpenAPI, with the types that `described` and `shapes` put into it; `page`
-writes that for people.
+`routes` is the whole API as one table; `app` makes a server of it. A module for each noun has its
+answers as types, its handlers (decode, run the operation, return an answer) and its rows of the
+table; `crud` has what is the same of kinds like Config. `document` describes the table in OpenAPI,
+from the same types; `page` writes that for people.
 """

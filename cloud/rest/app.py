@@ -6,7 +6,7 @@ from starlette.routing import Route
 
 from cloud.http.app import PROTECTION, http_app
 from cloud.rest.auth import TokenGate
-from cloud.rest.call import endpoint
+from cloud.rest.context import endpoint
 from cloud.rest.dashboard.served import dashboard_routes
 from cloud.rest.docs import docs_routes
 from cloud.rest.health import health_routes

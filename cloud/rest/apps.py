@@ -1,94 +1,115 @@
-"""Handlers: apps."""
+"""Apps: answers, what is their own of the handlers, and rows of the route table."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from cloud.core.app import App, AppSpec
-from cloud.core.decoding import convert
-from cloud.core.merge_patch import merged
+from cloud.core.app import App, AppSpec, Service, Volume
+from cloud.core.workload import AppMode, JobConfig, Workload
 from cloud.operations import apps, registries
-from cloud.rest.call import DONE, Call, Shown, take_name
-from cloud.rest.views import View, app_summary, app_view
+from cloud.operations.kinds import APPS
+from cloud.rest.answers import Answer, AppSummary, app_summary
+from cloud.rest.context import RequestContext, ResourceResponse
+from cloud.rest.crud import Crud, crud_routes
+from cloud.rest.described import COPIED
+from cloud.rest.route import ApiRoute
 from cloud.store.interface import Transaction
 
-_READ_ONLY = frozenset({"namespace", "select", "version", "createTime", "updateTime"})
+
+class AppRegistry(Answer):
+    """A registry an app names."""
+
+    name: str
+    version: str
 
 
-async def create_app(call: Call) -> Shown:
-    """`POST /v1/apps`; what the body leaves out is taken from the app that `from` names."""
-    source, base = call.query("from"), call.query("base")
-    content = await call.content(ignored=_READ_ONLY)
-    name = take_name(content)
+class AppAnswer(AppSummary):
+    """An app; what follows the registries is there where it was given.
 
-    def create(tx: Transaction) -> Shown:
-        wanted = content
-        if source:
-            copied = apps.existing_app(tx, call.namespace, source).spec
-            wanted = {**msgspec.to_builtins(copied), **content}
-        spec = convert(wanted, AppSpec)
-        runtimes = call.api.function_runtimes
-        app = apps.create_app(
-            tx, call.namespace, name, spec, now=call.now, runtimes=runtimes, base=base
-        )
-        return _shown(tx, app)
+    `select` is the selector again, as the page calls it in one place.
+    """
 
-    return await call.store.write(create)
-
-
-async def update_app(call: Call) -> Shown:
-    """`PUT /v1/apps/{name}`; the type may be left out, as the page does."""
-    content = await call.content(ignored=_READ_ONLY | {"name"})
-    return await _update(call, lambda _: content)
+    select: str
+    services: tuple[Service, ...]
+    volumes: tuple[Volume, ...]
+    registries: list[AppRegistry]
+    mode: AppMode | UnsetType = UNSET
+    init_services: tuple[Service, ...] | UnsetType = UNSET
+    replica: int | UnsetType = UNSET
+    workload: Workload | UnsetType = UNSET
+    job_config: JobConfig | UnsetType = UNSET
+    host_network: bool | UnsetType = UNSET
+    min_ready_seconds: int | UnsetType = UNSET
+    progress_deadline_seconds: int | UnsetType = UNSET
 
 
-async def patch_app(call: Call) -> Shown:
-    """`PATCH /v1/apps/{name}`: as PUT, of what the merge patch makes of the app."""
-    patch = await call.patch(ignored=_READ_ONLY | {"name"})
-    return await _update(call, lambda app: merged(msgspec.to_builtins(app.spec), patch))
+_SUMMARY = AppSummary.__struct_fields__
+_OF_SPEC = tuple(
+    name
+    for name in AppAnswer.__struct_fields__
+    if name in AppSpec.__struct_fields__ and name not in {*_SUMMARY, "registries"}
+)
 
 
-async def _update(call: Call, wanted: Callable[[App], Mapping[str, Any]]) -> Shown:
-    name, precondition = call.path("name"), call.precondition()
-
-    def update(tx: Transaction) -> Shown:
-        before = apps.existing_app(tx, call.namespace, name)
-        precondition.check(lambda: before)
-        spec = convert({"type": before.spec.type.value, **wanted(before)}, AppSpec)
-        runtimes = call.api.function_runtimes
-        app = apps.update_app(tx, call.namespace, name, spec, now=call.now, runtimes=runtimes)
-        return _shown(tx, app)
-
-    return await call.store.write(update)
-
-
-async def get_app(call: Call) -> Shown:
-    """`GET /v1/apps/{name}`."""
-    name = call.path("name")
-    return await call.store.read(lambda tx: _shown(tx, apps.existing_app(tx, call.namespace, name)))
+def app_answer(app: App, registry_versions: Mapping[str, str]) -> AppAnswer:
+    """An app; the registries it names with their versions."""
+    spec = app.spec
+    return AppAnswer(
+        **msgspec.structs.asdict(app_summary(app)),
+        select=spec.selector,
+        registries=[
+            AppRegistry(ref.name, registry_versions.get(ref.name, "")) for ref in spec.registries
+        ],
+        **{name: getattr(spec, name) for name in _OF_SPEC},
+    )
 
 
-async def list_apps(call: Call) -> View:
-    """`GET /v1/apps`."""
-    options = call.list_options()
-    page = await call.store.read(lambda tx: apps.list_apps(tx, call.namespace, options))
-    return call.list_view(page, options, app_summary)
-
-
-async def delete_app(call: Call) -> View:
-    """`DELETE /v1/apps/{name}`."""
-    name, precondition = call.path("name"), call.precondition()
-
-    def delete(tx: Transaction) -> None:
-        precondition.check(lambda: apps.existing_app(tx, call.namespace, name))
-        apps.delete_app(tx, call.namespace, name)
-
-    await call.store.write(delete)
-    return DONE
-
-
-def _shown(tx: Transaction, app: App) -> Shown:
+def _respond(tx: Transaction, app: App) -> ResourceResponse[AppAnswer]:
     """An app's tag says nothing of the versions of its registries."""
-    view = app_view(app, registries.registry_versions(tx, app))
-    return Shown(view, app, is_whole=not app.spec.registries)
+    answer = app_answer(app, registries.registry_versions(tx, app))
+    return ResourceResponse(answer, app, is_whole=not app.spec.registries)
+
+
+def _copied(
+    context: RequestContext, tx: Transaction, content: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """What the body leaves out is taken from the app that `from` names."""
+    source = context.query("from")
+    if not source:
+        return content
+    copied = apps.existing_app(tx, context.namespace, source).spec
+    return {**msgspec.to_builtins(copied), **content}
+
+
+def _completed(app: App, content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The type may be left out, as the page does."""
+    return {"type": app.spec.type.value, **content}
+
+
+def _create(context: RequestContext, tx: Transaction, name: str, spec: AppSpec) -> App:
+    return apps.create_app(
+        tx,
+        context.namespace,
+        name,
+        spec,
+        now=context.now,
+        runtimes=context.api.function_runtimes,
+        base=context.query("base"),
+    )
+
+
+APP_ROUTES: Sequence[ApiRoute] = crud_routes(
+    Crud(
+        APPS,
+        app_summary,
+        AppSummary,
+        _respond,
+        AppAnswer,
+        copied=_copied,
+        completed=_completed,
+        create=_create,
+    ),
+    query=COPIED,
+)

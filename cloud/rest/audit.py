@@ -1,53 +1,99 @@
-"""Handlers: the audit log."""
+"""The audit log: answers, handlers, and rows of the route table."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
-from cloud.core.audit import AuditFilter, ChainedEntry, kind_of
+from cloud.core.audit import Action, AuditFilter, ChainedEntry, kind_of
 from cloud.core.decoding import convert
 from cloud.core.times import precise_time_text
-from cloud.core.tokens import EVERYWHERE
+from cloud.core.tokens import EVERYWHERE, Role
 from cloud.errors import Invalid
 from cloud.operations.audit import list_entries
 from cloud.operations.tokens import check_token_namespace
+from cloud.rest.answers import ActorAnswer, Answer, ListOptionsAnswer, actor_answer
 from cloud.rest.auth import caller_of
-from cloud.rest.call import Call
-from cloud.rest.views import View
+from cloud.rest.context import RequestContext
+from cloud.rest.described import AUDITED, Described
+from cloud.rest.route import ApiRoute
 
 
-async def list_audit(call: Call) -> View:
+class EntryAnswer(Answer):
+    """One entry of the audit log.
+
+    `outcome` is `done`, or the code of the refusal. `before` and `after` hold what differs, secret
+    values masked; `also` counts what else was changed by the way.
+    """
+
+    number: int
+    time: str
+    actor: ActorAnswer
+    action: Action
+    kind: str
+    namespace: str
+    name: str
+    address: str
+    request_id: str
+    reason: str
+    outcome: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    also: dict[str, int | str] | None
+
+
+class HeadAnswer(Answer):
+    """Where the audit log ends; kept elsewhere it shows what is cut off later."""
+
+    number: int
+    code: str
+
+
+class AuditAnswer(Answer):
+    """One page of the audit log, newest first; `total` counts all pages.
+
+    `head` is for who may see every namespace.
+    """
+
+    total: int
+    list_options: ListOptionsAnswer | None
+    items: list[EntryAnswer]
+    head: HeadAnswer | None
+
+
+async def list_audit(context: RequestContext) -> AuditAnswer:
     """`GET /v1/audit`, newest first; `?namespace=*` shows what was done in any, or in none.
 
     How far the log goes is shown to who may see all of it.
     """
-    wanted, options = _filter(call), call.list_options()
-    found = await call.store.read(
+    wanted, options = _filter(context), context.list_options()
+    found = await context.store.read(
         lambda tx: list_entries(tx, wanted, limit=options.limit, after=options.after)
     )
-    everything = caller_of(call.request).namespace == EVERYWHERE
-    head = {"number": found.head.number, "code": found.head.code} if everything else None
-    return {**call.list_view(found.page, options, _view), "head": head}
+    everything = caller_of(context.request).namespace == EVERYWHERE
+    head = HeadAnswer(found.head.number, found.head.code) if everything else None
+    page = context.listed(found.page, options, _answer)
+    return AuditAnswer(page.total, page.list_options, page.items, head)
 
 
-def _filter(call: Call) -> AuditFilter:
-    namespace = check_token_namespace("namespace", call.query("namespace") or call.namespace)
-    caller_of(call.request).check_namespace(namespace)
+def _filter(context: RequestContext) -> AuditFilter:
+    namespace = check_token_namespace("namespace", context.query("namespace") or context.namespace)
+    caller_of(context.request).check_namespace(namespace)
     return AuditFilter(
         namespace,
-        actor=call.query("actor"),
-        action=call.query("action"),
-        kind=call.query("kind"),
-        name=call.query("name"),
-        request_id=call.query("requestId"),
-        since=_moment(call, "since"),
-        until=_moment(call, "until"),
+        actor=context.query("actor"),
+        action=context.query("action"),
+        kind=context.query("kind"),
+        name=context.query("name"),
+        request_id=context.query("requestId"),
+        since=_moment(context, "since"),
+        until=_moment(context, "until"),
     )
 
 
-def _moment(call: Call, parameter: str) -> datetime | None:
-    text = call.query(parameter)
+def _moment(context: RequestContext, parameter: str) -> datetime | None:
+    text = context.query(parameter)
     if not text:
         return None
     moment = convert(text, datetime, under=parameter)
@@ -56,27 +102,37 @@ def _moment(call: Call, parameter: str) -> datetime | None:
     return moment
 
 
-def _view(link: ChainedEntry) -> View:
+def _answer(link: ChainedEntry) -> EntryAnswer:
     """An entry; what it holds of JSON is shown as such."""
     entry, attempt = link.entry, link.entry.attempt
-    actor = attempt.actor
-    return {
-        "number": link.number,
-        "time": precise_time_text(attempt.time),
-        "actor": {"kind": actor.kind, "name": actor.name, "namespace": actor.namespace},
-        "action": attempt.action,
-        "kind": kind_of(attempt.action),
-        "namespace": attempt.namespace,
-        "name": attempt.name,
-        "address": attempt.address,
-        "requestId": attempt.request_id,
-        "reason": attempt.reason,
-        "outcome": entry.outcome,
-        "before": _shown(entry.before),
-        "after": _shown(entry.after),
-        "also": _shown(entry.also),
-    }
+    return EntryAnswer(
+        number=link.number,
+        time=precise_time_text(attempt.time),
+        actor=actor_answer(attempt.actor),
+        action=cast(Action, attempt.action),
+        kind=kind_of(attempt.action),
+        namespace=attempt.namespace,
+        name=attempt.name,
+        address=attempt.address,
+        request_id=attempt.request_id,
+        reason=attempt.reason,
+        outcome=entry.outcome,
+        before=_shown(entry.before),
+        after=_shown(entry.after),
+        also=_shown(entry.also),
+    )
 
 
 def _shown(text: str) -> Any:
     return msgspec.json.decode(text) if text else None
+
+
+AUDIT_ROUTES: Sequence[ApiRoute] = (
+    ApiRoute(
+        "GET",
+        "/v1/audit",
+        list_audit,
+        Described("Who did what", AuditAnswer, query=AUDITED, refusals=(410,)),
+        needs=Role.ADMIN,
+    ),
+)

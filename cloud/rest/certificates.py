@@ -1,5 +1,6 @@
-"""Handlers: certificates of nodes."""
+"""Certificates of nodes: answers, handlers, and rows of the route table."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -7,29 +8,74 @@ import msgspec
 
 from cloud.core.decoding import convert
 from cloud.core.expiry import RENEWAL_DUE
-from cloud.operations.expiry import ending_of, list_ending
-from cloud.rest.call import Call
-from cloud.rest.views import View, certificate_view
+from cloud.core.readiness import standing
+from cloud.core.times import time_text
+from cloud.operations.expiry import EndingNode, ending_of, list_ending
+from cloud.rest.answers import Answer, Listed, time_or_none
+from cloud.rest.context import RequestContext
+from cloud.rest.described import ENDING, Described
+from cloud.rest.route import ApiRoute
+
+
+class CertificateAnswer(Answer):
+    """A node and the end of its last certificate; `lastSeen` null: it never reported."""
+
+    node: str
+    namespace: str
+    serial: str
+    not_after: str
+    last_seen: str | None
+    ready: bool
 
 
 class _Ends(msgspec.Struct, rename="camel"):
     ends_before: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-async def list_certificates(call: Call) -> View:
+async def list_certificates(context: RequestContext) -> Listed[CertificateAnswer]:
     """`GET /v1/certificates`: by default those of nodes that should have renewed by now.
 
     `?node=` has the one of that node, whenever it ends.
     """
-    asked = call.query("endsBefore")
-    before = convert({"endsBefore": asked}, _Ends).ends_before if asked else call.now + RENEWAL_DUE
-    options = call.list_options()
-    node = call.query("node")
-    page = await call.store.read(
+    asked = context.query("endsBefore")
+    before = (
+        convert({"endsBefore": asked}, _Ends).ends_before if asked else context.now + RENEWAL_DUE
+    )
+    options = context.list_options()
+    node = context.query("node")
+    page = await context.store.read(
         lambda tx: (
-            ending_of(tx, call.namespace, node)
+            ending_of(tx, context.namespace, node)
             if node
-            else list_ending(tx, call.namespace, before, options)
+            else list_ending(tx, context.namespace, before, options)
         )
     )
-    return call.list_view(page, options, lambda ending: certificate_view(ending, call.now))
+    return context.listed(page, options, lambda ending: _answer(ending, context.now))
+
+
+def _answer(ending: EndingNode, now: datetime) -> CertificateAnswer:
+    """A node and the end of its last certificate; the serial number as `openssl` shows it."""
+    node, heard = ending.seen.node, ending.seen.heard
+    return CertificateAnswer(
+        node=node.name,
+        namespace=node.namespace,
+        serial=f"{ending.end.serial:X}",
+        not_after=time_text(ending.end.expires),
+        last_seen=time_or_none(heard.last if heard else None),
+        ready=standing(heard, now, is_revoked=ending.seen.is_revoked).is_ready,
+    )
+
+
+CERTIFICATE_ROUTES: Sequence[ApiRoute] = (
+    ApiRoute(
+        "GET",
+        "/v1/certificates",
+        list_certificates,
+        Described(
+            "List certificates of nodes that end",
+            Listed[CertificateAnswer],
+            query=ENDING,
+            refusals=(404,),
+        ),
+    ),
+)

@@ -1,83 +1,125 @@
-"""Handlers: commands to nodes."""
+"""Commands to nodes: answers, handlers, and rows of the route table."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from starlette.responses import Response
 
-from cloud.core.commands import WAIT_LIMIT, Command, CommandDraft
+from cloud.core.commands import (
+    OUTPUT_END_LIMIT,
+    WAIT_LIMIT,
+    Command,
+    CommandDraft,
+    CommandKind,
+    CommandStatus,
+)
 from cloud.core.decoding import convert
 from cloud.core.names import node_id
 from cloud.core.times import time_text
+from cloud.core.tokens import Role
 from cloud.operations import commands
+from cloud.rest.answers import ActorAnswer, Answer, Listed, actor_answer, time_or_none
 from cloud.rest.auth import caller_of
-from cloud.rest.call import Call, view_response
-from cloud.rest.views import View
+from cloud.rest.context import RequestContext, answer_response
+from cloud.rest.described import PAGED, Body, Described, Parameter
+from cloud.rest.route import ApiRoute
 from cloud.store.interface import Transaction
 
 POLL_SECONDS = 1.0
 """How late the end of a command is seen that another server took down."""
 
 
-async def give_command(call: Call) -> View:
+class NodeCommandAnswer(Answer):
+    """A command to a node; `output` is null in lists and, unless followed, until it has ended.
+
+    `outputEnd` is the number of characters sent so far; `cut` says that some before the output are
+    missing. Times are null until they are.
+    """
+
+    id: str
+    command: CommandKind
+    app: str
+    lines: int
+    since_seconds: int
+    follow: bool
+    status: CommandStatus
+    create_time: str
+    deadline: str
+    sent_time: str | None
+    end_time: str | None
+    actor: ActorAnswer
+    output: str | None
+    output_end: int
+    cut: bool
+    cause: str
+
+
+async def give_command(context: RequestContext) -> NodeCommandAnswer:
     """`POST /v1/nodes/{name}/commands`; it is sent once the answer to this is under way."""
-    name = call.path("name")
-    draft = convert(await call.content(ignored=frozenset()), CommandDraft)
-    actor = caller_of(call.request).actor
-    command = await call.store.write(
+    name = context.path("name")
+    draft = convert(await context.content(ignored=frozenset()), CommandDraft)
+    actor = caller_of(context.request).actor
+    command = await context.store.write(
         lambda tx: commands.give_command(
-            tx, call.namespace, name, draft, new_id=call.api.new_id, actor=actor, now=call.now
+            tx,
+            context.namespace,
+            name,
+            draft,
+            new_id=context.api.new_id,
+            actor=actor,
+            now=context.now,
         )
     )
-    call.api.wake_commands()
-    return _view(command)
+    context.api.wake_commands()
+    return _answer(command)
 
 
-async def list_commands(call: Call) -> View:
+async def list_commands(context: RequestContext) -> Listed[NodeCommandAnswer]:
     """`GET /v1/nodes/{name}/commands`: the newest first; an output is shown of one alone."""
-    name, options = call.path("name"), call.list_options()
-    page = await call.store.read(
-        lambda tx: commands.list_commands(tx, call.namespace, name, options, now=call.now)
+    name, options = context.path("name"), context.list_options()
+    page = await context.store.read(
+        lambda tx: commands.list_commands(tx, context.namespace, name, options, now=context.now)
     )
-    return call.list_view(page, options, _view)
+    return context.listed(page, options, _answer)
 
 
-async def get_command(call: Call) -> Response:
+async def get_command(context: RequestContext) -> Response:
     """`GET /v1/nodes/{name}/commands/{id}`; waits for its end if the caller does.
 
     Of a log that is followed the caller gets what came after the place it names, or waits for it.
     """
-    name, own_id = call.path("name"), call.path("id")
-    after = call.number("after", 0)
+    name, own_id = context.path("name"), context.path("id")
+    after = context.number("after", 0)
 
     def read(tx: Transaction) -> Command:
-        return commands.read_command(tx, call.namespace, name, own_id, now=call.api.clock())
+        return commands.read_command(tx, context.namespace, name, own_id, now=context.api.clock())
 
-    command = await _wait_for_end(call, node_id(call.namespace, name), read, after)
+    command = await _wait_for_end(context, node_id(context.namespace, name), read, after)
     if command.is_open and not command.is_following:
-        return await view_response(call.request, _view(command))
+        return await answer_response(context.request, _answer(command))
     # The entry of the command says already that its own caller follows the log.
-    is_entered = command.is_following and command.actor == caller_of(call.request).actor
-    command = await (call.store.peek if is_entered else call.store.read)(read)
+    is_entered = command.is_following and command.actor == caller_of(context.request).actor
+    command = await (context.store.peek if is_entered else context.store.read)(read)
     output, is_cut = command.output_after(after)
-    view = {**_view(command), "output": output, "cut": is_cut}
-    return await view_response(call.request, view, headers={"Cache-Control": "no-store"})
+    answer = _answer(command)
+    answer.output, answer.cut = output, is_cut
+    return await answer_response(context.request, answer, headers={"Cache-Control": "no-store"})
 
 
 async def _wait_for_end(
-    call: Call, node: str, read: Callable[[Transaction], Command], after: int
+    context: RequestContext, node: str, read: Callable[[Transaction], Command], after: int
 ) -> Command:
     """The command once it has ended, or has more output than *after* characters if it is followed.
 
     As it is after so long, or when the server stops.
     """
-    loop, notifier = asyncio.get_running_loop(), call.api.notifier
-    until = loop.time() + call.seconds("wait", WAIT_LIMIT)
+    loop, notifier = asyncio.get_running_loop(), context.api.notifier
+    until = loop.time() + context.seconds("wait", WAIT_LIMIT)
     with notifier.listening(node) as told:
         while True:
             told.clear()
-            command = await call.store.peek(read)
+            command = await context.store.peek(read)
             left = until - loop.time()
             has_more = command.is_following and command.output_end > after
             if has_more or not command.is_open or left <= 0 or notifier.is_closed:
@@ -87,26 +129,59 @@ async def _wait_for_end(
                     await told.wait()
 
 
-def _view(command: Command) -> View:
-    return {
-        "id": command.id,
-        "command": command.command,
-        "app": command.app,
-        "lines": command.lines,
-        "sinceSeconds": command.since_seconds,
-        "follow": command.is_following,
-        "status": command.status,
-        "createTime": time_text(command.created),
-        "deadline": time_text(command.deadline),
-        "sentTime": time_text(command.sent) if command.sent else None,
-        "endTime": time_text(command.ended) if command.ended else None,
-        "actor": {
-            "kind": command.actor.kind,
-            "name": command.actor.name,
-            "namespace": command.actor.namespace,
-        },
-        "output": None,
-        "outputEnd": command.output_end,
-        "cut": command.is_cut,
-        "cause": command.cause,
-    }
+def _answer(command: Command) -> NodeCommandAnswer:
+    return NodeCommandAnswer(
+        id=command.id,
+        command=command.command,
+        app=command.app,
+        lines=command.lines,
+        since_seconds=command.since_seconds,
+        follow=command.is_following,
+        status=command.status,
+        create_time=time_text(command.created),
+        deadline=time_text(command.deadline),
+        sent_time=time_or_none(command.sent),
+        end_time=time_or_none(command.ended),
+        actor=actor_answer(command.actor),
+        output=None,
+        output_end=command.output_end,
+        cut=command.is_cut,
+        cause=command.cause,
+    )
+
+
+COMMAND_ROUTES: Sequence[ApiRoute] = (
+    ApiRoute(
+        "POST",
+        "/v1/nodes/{name}/commands",
+        give_command,
+        Described(
+            "Send a command to a node: logs, restart, report, diagnose or update",
+            NodeCommandAnswer,
+            Body(CommandDraft),
+            refusals=(404, 409),
+        ),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/nodes/{name}/commands",
+        list_commands,
+        Described("List commands to a node", Listed[NodeCommandAnswer], query=PAGED),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/nodes/{name}/commands/{id}",
+        get_command,
+        Described(
+            "Get a command and what came of it",
+            NodeCommandAnswer,
+            query=(
+                Parameter("wait", "seconds to wait for its end, or for more output", WAIT_LIMIT),
+                Parameter(
+                    "after", "characters of the output to leave out (`outputEnd`)", OUTPUT_END_LIMIT
+                ),
+            ),
+        ),
+        needs=Role.OPERATOR,
+    ),
+)

@@ -1,31 +1,66 @@
-"""Handlers: what nodes were told to run, and what came of it."""
+"""Deploys: what nodes were sent to run, and what came of it."""
 
-from cloud.core.delta import listed
-from cloud.core.deploys import Deploy
+from collections.abc import Sequence
+
+from cloud.core.deploys import Deploy, DeployOutcome
+from cloud.core.desired import AppVersion
 from cloud.core.times import time_text
 from cloud.operations import deploys
-from cloud.rest.call import Call
-from cloud.rest.views import View
+from cloud.rest.answers import Answer, time_or_none
+from cloud.rest.context import RequestContext
+from cloud.rest.described import Described
+from cloud.rest.route import ApiRoute
 
 
-async def list_deploys(call: Call) -> View:
+class DeployAnswer(Answer):
+    """One change of what a node should run, and how it ended; times are null until they are."""
+
+    number: int
+    apps: list[AppVersion]
+    sysapps: list[AppVersion]
+    outcome: DeployOutcome
+    cause: str
+    wanted_time: str
+    told_time: str
+    acknowledged_time: str | None
+    end_time: str | None
+
+
+class DeploysAnswer(Answer):
+    """What a node was told to run, the newest first."""
+
+    total: int
+    items: list[DeployAnswer]
+
+
+async def list_deploys(context: RequestContext) -> DeploysAnswer:
     """`GET /v1/nodes/{name}/deploys`: the newest first."""
-    name = call.path("name")
-    found = await call.store.read(
-        lambda tx: deploys.deploys_of_node(tx, call.namespace, name, now=call.now)
+    name = context.path("name")
+    found = await context.store.read(
+        lambda tx: deploys.deploys_of_node(tx, context.namespace, name, now=context.now)
     )
-    return {"total": len(found), "items": [_deploy_view(deploy) for deploy in found]}
+    return DeploysAnswer(len(found), [_answer(deploy) for deploy in found])
 
 
-def _deploy_view(deploy: Deploy) -> View:
-    return {
-        "number": deploy.number,
-        "apps": listed(deploy.apps),
-        "sysapps": listed(deploy.sysapps),
-        "outcome": deploy.outcome,
-        "cause": deploy.cause,
-        "wantedTime": time_text(deploy.wanted),
-        "toldTime": time_text(deploy.told),
-        "acknowledgedTime": time_text(deploy.acknowledged) if deploy.acknowledged else None,
-        "endTime": time_text(deploy.ended) if deploy.ended else None,
-    }
+def _answer(deploy: Deploy) -> DeployAnswer:
+    return DeployAnswer(
+        number=deploy.number,
+        apps=list(deploy.apps),
+        sysapps=list(deploy.sysapps),
+        outcome=deploy.outcome,
+        cause=deploy.cause,
+        wanted_time=time_text(deploy.wanted),
+        told_time=time_text(deploy.told),
+        acknowledged_time=time_or_none(deploy.acknowledged),
+        end_time=time_or_none(deploy.ended),
+    )
+
+
+DEPLOY_ROUTES: Sequence[ApiRoute] = (
+    ApiRoute(
+        "GET",
+        "/v1/nodes/{name}/deploys",
+        list_deploys,
+        Described("What a node was told to run, and what came of it", DeploysAnswer),
+    ),
+)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from cloud.rest.shapes import DoneAnswer
+from cloud.rest.answers import DoneAnswer
 
 
 class Name(Enum):

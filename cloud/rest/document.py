@@ -3,19 +3,21 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from cloud.core.names import NAMESPACE_PATTERN
 from cloud.http.answers import JSON, MERGE_PATCH, PROBLEM
 from cloud.http.requests import REQUEST_ID_HEADER
+from cloud.rest.answers import ErrorAnswer, ProblemAnswer
 from cloud.rest.audited import REASON_HEADER
-from cloud.rest.call import NAMESPACE_HEADER, Shown
+from cloud.rest.callbacks import CallbackAnswer
+from cloud.rest.context import NAMESPACE_HEADER, ResourceResponse
 from cloud.rest.described import CONTINUE, Parameter
-from cloud.rest.node_shapes import NodeAnswer, PropertiesAnswer
+from cloud.rest.nodes import NodeAnswer
 from cloud.rest.plans import PlanAnswer
+from cloud.rest.properties import PropertiesAnswer
 from cloud.rest.route import ApiRoute
 from cloud.rest.schemas import Schema, Schemas
-from cloud.rest.shapes import CallbackAnswer, ErrorAnswer, ProblemAnswer
 
 _ABOUT = (
     "The open API of Baetyl Cloud, as edgesync speaks it. Every call bears the header "
@@ -148,7 +150,7 @@ def _kinds(routes: Sequence[ApiRoute]) -> Iterator[Any]:
 
 def _is_tagged(route: ApiRoute) -> bool:
     """Say whether answers bear an entity tag: those of a handler that shows one resource do."""
-    return get_type_hints(route.handler)["return"] is Shown
+    return get_origin(get_type_hints(route.handler)["return"]) is ResourceResponse
 
 
 def _reads(reader: ApiRoute, route: ApiRoute) -> bool:

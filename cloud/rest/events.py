@@ -1,61 +1,99 @@
-"""Handlers: what happened, as a list or as it comes."""
+"""Events: what happened, as a list or as it comes."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, cast
 
 from starlette.responses import Response
 
+from cloud.core.audit import ActorKind
 from cloud.core.decoding import convert
-from cloud.core.event import EventFilter, EventTypes, event_types, event_value
+from cloud.core.event import EventFilter, EventTypes, NumberedEvent, event_types
+from cloud.core.times import precise_time_text
 from cloud.errors import Invalid
 from cloud.http.answers import EVENT_STREAM
 from cloud.operations import events
 from cloud.operations.tokens import check_token_namespace
+from cloud.rest.answers import Answer, Listed
 from cloud.rest.auth import caller_of, check_again
-from cloud.rest.call import Call
+from cloud.rest.context import RequestContext
+from cloud.rest.described import FOLLOWED, Described
 from cloud.rest.event_stream import EventStreamResponse, Follower
-from cloud.rest.views import View
+from cloud.rest.route import ApiRoute
 from cloud.store.parts.events import FIRST
 
 _ID_DIGITS = 18
 
 
-async def list_events(call: Call) -> View | Response:
+class SubjectAnswer(Answer):
+    """What it happened to."""
+
+    kind: str
+    name: str
+
+
+class DoerAnswer(Answer):
+    """Who did it."""
+
+    kind: ActorKind
+    name: str
+
+
+class EventAnswer(Answer):
+    """Something that happened; `actor` is null where nobody did it.
+
+    `count` is how often, from `firstTime` to `time`, where a node repeated it.
+    """
+
+    id: str
+    time: str
+    type: str
+    namespace: str
+    subject: SubjectAnswer
+    actor: DoerAnswer | None
+    message: str
+    data: dict[str, Any]
+    count: int
+    first_time: str
+
+
+async def list_events(context: RequestContext) -> Listed[EventAnswer] | Response:
     """`GET /v1/events`, newest first; the same as a stream for who accepts `text/event-stream`."""
-    since = call.query("since")
+    since = context.query("since")
     above = _number("since", since) if since.isdigit() else FIRST
     wanted = EventFilter(
-        _namespace(call),
-        _types(call.query("type")),
-        call.query("kind"),
-        call.query("name"),
+        _namespace(context),
+        _types(context.query("type")),
+        context.query("kind"),
+        context.query("name"),
         None if above or not since else _moment("since", since),
     )
-    accept = call.request.headers.get("accept", "")
-    if EVENT_STREAM in accept and call.request.method == "GET":
-        return await _stream(call, wanted)
-    options = call.list_options()
-    page = await call.store.read(
+    accept = context.request.headers.get("accept", "")
+    if EVENT_STREAM in accept and context.request.method == "GET":
+        return await _stream(context, wanted)
+    options = context.list_options()
+    page = await context.store.read(
         lambda tx: events.list_events(
             tx, wanted, limit=options.limit, above=above, after=options.after
         )
     )
-    return call.list_view(page, options, event_value)
+    return context.listed(page, options, _answer)
 
 
-async def _stream(call: Call, wanted: EventFilter) -> Response:
-    request = call.request
-    last = call.query("lastEventId") or request.headers.get("last-event-id", "")
+async def _stream(context: RequestContext, wanted: EventFilter) -> Response:
+    request = context.request
+    last = context.query("lastEventId") or request.headers.get("last-event-id", "")
     if last:
         number = _number("lastEventId", last)
     else:
-        number = (await call.store.read(lambda tx: tx.event_range())).last
+        number = (await context.store.read(lambda tx: tx.event_range())).last
     follower = Follower(caller_of(request).actor, wanted, number, lambda: check_again(request))
-    return EventStreamResponse(call.api.streams, call.store, follower)
+    return EventStreamResponse(context.api.streams, context.store, follower)
 
 
-def _namespace(call: Call) -> str:
-    namespace = check_token_namespace("namespace", call.query("namespace") or call.namespace)
-    caller_of(call.request).check_namespace(namespace)
+def _namespace(context: RequestContext) -> str:
+    namespace = check_token_namespace("namespace", context.query("namespace") or context.namespace)
+    caller_of(context.request).check_namespace(namespace)
     return namespace
 
 
@@ -74,3 +112,36 @@ def _moment(field: str, text: str) -> datetime:
     if moment.tzinfo is None:
         raise Invalid(field, "says no time zone")
     return moment
+
+
+def _answer(numbered: NumberedEvent) -> EventAnswer:
+    event = numbered.event
+    by = event.actor
+    return EventAnswer(
+        id=str(numbered.number),
+        time=precise_time_text(event.time),
+        type=event.type,
+        namespace=event.namespace,
+        subject=SubjectAnswer(event.kind, event.name),
+        actor=DoerAnswer(cast(ActorKind, by.kind), by.name) if by else None,
+        message=event.message,
+        data=dict(event.data),
+        count=event.count,
+        first_time=precise_time_text(event.first_time or event.time),
+    )
+
+
+EVENT_ROUTES: Sequence[ApiRoute] = (
+    ApiRoute(
+        "GET",
+        "/v1/events",
+        list_events,
+        Described(
+            "What happened",
+            Listed[EventAnswer],
+            query=FOLLOWED,
+            refusals=(410,),
+            stream=EVENT_STREAM,
+        ),
+    ),
+)

@@ -1,49 +1,89 @@
-"""Handlers: why a node is not where it should be."""
+"""Explanations: why a node is where it is."""
 
-from datetime import datetime
+from collections.abc import Sequence
 
-from cloud.core.explain import AppExplanation
-from cloud.core.times import time_text
+from cloud.core.explain import AppExplanation, AppOutcome, Reason
 from cloud.operations.explain import explain_node
-from cloud.rest.call import Call
-from cloud.rest.views import View, node_view
+from cloud.rest.answers import Answer, time_or_none
+from cloud.rest.context import RequestContext
+from cloud.rest.described import EXPLAINED, Described
+from cloud.rest.nodes import StateAnswer, state_answer
+from cloud.rest.route import ApiRoute
 
 
-async def get_explanation(call: Call) -> View:
+class ExplainedAppAnswer(Answer):
+    """An app on a node: how it stands, and why; versions and times are null where there are none.
+
+    `reportedTime` is when the node named the app last.
+    """
+
+    name: str
+    system: bool
+    wanted: str | None
+    reported: str | None
+    status: str
+    cause: str
+    outcome: AppOutcome
+    wanted_time: str | None
+    told_time: str | None
+    acknowledged_time: str | None
+    reported_time: str | None
+    reason: Reason
+    message: str
+
+
+class ExplanationAnswer(Answer):
+    """Why a node is where it is; `converged`: it runs all that is wanted and nothing else."""
+
+    name: str
+    namespace: str
+    state: StateAnswer
+    converged: bool
+    message: str
+    apps: list[ExplainedAppAnswer]
+
+
+async def get_explanation(context: RequestContext) -> ExplanationAnswer:
     """`GET /v1/nodes/{name}/explain`."""
-    name, app = call.path("name"), call.query("app")
-    found = await call.store.read(
-        lambda tx: explain_node(tx, call.namespace, name, now=call.now, app=app)
+    name, app = context.path("name"), context.query("app")
+    found = await context.store.read(
+        lambda tx: explain_node(tx, context.namespace, name, now=context.now, app=app)
     )
     node, explanation = found.seen.node, found.explanation
-    connected = call.api.is_connected(node.id)
-    return {
-        "name": node.name,
-        "namespace": node.namespace,
-        "state": node_view(found.seen, call.now, connected=connected)["state"],
-        "converged": explanation.is_converged,
-        "message": explanation.message,
-        "apps": [_app_view(one) for one in explanation.apps],
-    }
+    connected = context.api.is_connected(node.id)
+    return ExplanationAnswer(
+        name=node.name,
+        namespace=node.namespace,
+        state=state_answer(found.seen, context.now, connected=connected),
+        converged=explanation.is_converged,
+        message=explanation.message,
+        apps=[_app_answer(one) for one in explanation.apps],
+    )
 
 
-def _app_view(app: AppExplanation) -> View:
-    return {
-        "name": app.name,
-        "system": app.is_system,
-        "wanted": app.wanted,
-        "reported": app.reported,
-        "status": app.status,
-        "cause": app.cause,
-        "outcome": app.outcome,
-        "wantedTime": _time(app.wanted_at),
-        "toldTime": _time(app.told),
-        "acknowledgedTime": _time(app.acknowledged),
-        "reportedTime": _time(app.reported_at),
-        "reason": app.reason,
-        "message": app.message,
-    }
+def _app_answer(app: AppExplanation) -> ExplainedAppAnswer:
+    return ExplainedAppAnswer(
+        name=app.name,
+        system=app.is_system,
+        wanted=app.wanted,
+        reported=app.reported,
+        status=app.status,
+        cause=app.cause,
+        outcome=app.outcome,
+        wanted_time=time_or_none(app.wanted_at),
+        told_time=time_or_none(app.told),
+        acknowledged_time=time_or_none(app.acknowledged),
+        reported_time=time_or_none(app.reported_at),
+        reason=app.reason,
+        message=app.message,
+    )
 
 
-def _time(moment: datetime | None) -> str | None:
-    return time_text(moment) if moment else None
+EXPLAIN_ROUTES: Sequence[ApiRoute] = (
+    ApiRoute(
+        "GET",
+        "/v1/nodes/{name}/explain",
+        get_explanation,
+        Described("Why a node runs what it runs", ExplanationAnswer, query=EXPLAINED),
+    ),
+)

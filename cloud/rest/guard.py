@@ -1,18 +1,15 @@
-"""The guard of a namespace: its handlers, and their rows of the table of routes."""
+"""The guard of a namespace: answers, handlers, and rows of the route table."""
 
 from collections.abc import Sequence
 
-import msgspec
-
 from cloud.core.decoding import convert
-from cloud.core.guard import GuardSpec
+from cloud.core.guard import Guard, GuardSpec
 from cloud.core.tokens import Role
 from cloud.operations import plans
-from cloud.rest.call import Call
+from cloud.rest.answers import Answer
+from cloud.rest.context import RequestContext
 from cloud.rest.described import Body, Described
 from cloud.rest.route import ApiRoute
-from cloud.rest.shapes import Answer
-from cloud.rest.views import View
 
 
 class GuardAnswer(Answer):
@@ -22,19 +19,21 @@ class GuardAnswer(Answer):
     min_nodes: int
 
 
-async def get_guard(call: Call) -> View:
+async def get_guard(context: RequestContext) -> GuardAnswer:
     """`GET /v1/guard`."""
-    found = await call.store.read(lambda tx: plans.read_guard(tx, call.namespace))
-    view: View = msgspec.to_builtins(found.spec)
-    return view
+    return _answer(await context.store.read(lambda tx: plans.read_guard(tx, context.namespace)))
 
 
-async def put_guard(call: Call) -> View:
+async def put_guard(context: RequestContext) -> GuardAnswer:
     """`PUT /v1/guard`."""
-    spec = convert(await call.content(ignored=frozenset()), GuardSpec)
-    kept = await call.store.write(lambda tx: plans.put_guard(tx, call.namespace, spec))
-    view: View = msgspec.to_builtins(kept.spec)
-    return view
+    spec = convert(await context.content(ignored=frozenset()), GuardSpec)
+    return _answer(
+        await context.store.write(lambda tx: plans.put_guard(tx, context.namespace, spec))
+    )
+
+
+def _answer(guard: Guard) -> GuardAnswer:
+    return GuardAnswer(guard.spec.max_share, guard.spec.min_nodes)
 
 
 GUARD_ROUTES: Sequence[ApiRoute] = (

@@ -1,112 +1,248 @@
-"""Handlers: a namespace at a glance, how far an app has come, what a node used."""
+"""A fleet in figures: a namespace at a glance, how far an app has come, what a node used."""
 
 from collections.abc import Sequence
 from decimal import Decimal
 
+import msgspec
+
+from cloud.core.readiness import NodeState
 from cloud.core.rollout import NodeFailure, Rollout
 from cloud.core.times import time_text
 from cloud.core.usage import UsagePoint
 from cloud.operations import overview, usage
-from cloud.rest.call import Call
-from cloud.rest.views import View
+from cloud.rest.answers import Answer
+from cloud.rest.context import RequestContext
+from cloud.rest.described import Described
+from cloud.rest.route import ApiRoute
 from cloud.store.interface import Transaction
 
 
-async def get_overview(call: Call) -> View:
+class NodeCounts(Answer):
+    """Nodes by state; `total` is all of them."""
+
+    total: int
+    online: int
+    stale: int
+    offline: int
+    never: int
+
+
+class VersionCount(Answer):
+    """How many nodes report this version of an app."""
+
+    version: str
+    nodes: int
+
+
+class AppProgress(Answer):
+    """An app as it is wanted now: for how many nodes, and what those last said of it.
+
+    `versions` counts all nodes that report the app, by what they report.
+    """
+
+    name: str
+    version: str
+    selected: int
+    running: int
+    failed: int
+    pending: int
+    versions: list[VersionCount]
+
+
+class FailureAnswer(Answer):
+    """A node that failed with the wanted version, and what it says of that."""
+
+    node: str
+    cause: str
+
+
+class RolloutAnswer(AppProgress):
+    """How far an app has come; `offline` counts nodes that do not run it and are not there.
+
+    `failures` has the first five nodes by name that failed.
+    """
+
+    offline: int
+    failures: list[FailureAnswer]
+
+
+class LastChange(Answer):
+    """The app whose version changed last, and how far that has come."""
+
+    app: str
+    version: str
+    time: str
+    selected: int
+    converged: int
+    failed: int
+    pending: int
+
+
+class ActivationCounts(Answer):
+    """Devices that activated in the last day, and hour."""
+
+    day: int
+    hour: int
+
+
+class CertificateCounts(Answer):
+    """Nodes whose last certificate has ended, and those where it ends within so long from now."""
+
+    ended: int
+    day: int
+    week: int
+    month: int
+
+
+class OverviewAnswer(Answer):
+    """A namespace at a glance: of its apps the 20 that changed last, the newest first.
+
+    `waiting` is nodes with changes to be told, `deliveries` calls of callbacks to be made.
+    """
+
+    nodes: NodeCounts
+    apps: list[AppProgress]
+    last_change: LastChange | None
+    activations: ActivationCounts
+    certificates: CertificateCounts
+    waiting: int
+    deliveries: int
+
+
+class UsagePointAnswer(Answer):
+    """What a node used at a time: cpu in cores, memory in bytes, `percent` of it from 0 to 1."""
+
+    time: str
+    cpu: float | None
+    memory: int | None
+    cpu_percent: float | None
+    memory_percent: float | None
+
+
+class UsageAnswer(Answer):
+    """The last day of a node, the oldest first; `step` is seconds, 0 where none is kept."""
+
+    step: int
+    items: list[UsagePointAnswer]
+
+
+async def get_overview(context: RequestContext) -> OverviewAnswer:
     """`GET /v1/overview`."""
-    seen = await call.store.read(lambda tx: overview.overview(tx, call.namespace, now=call.now))
-    states = await call.api.costly.count(
-        call.namespace, call.store, lambda tx, now: tx.count_states_in(call.namespace, now)
+    seen = await context.store.read(
+        lambda tx: overview.overview(tx, context.namespace, now=context.now)
+    )
+    states = await context.api.costly.count(
+        context.namespace, context.store, lambda tx, now: tx.count_states_in(context.namespace, now)
     )
     ends = seen.ends
-    return {
-        "nodes": {
-            "total": sum(states.values()),
-            **{state.value: count for state, count in states.items()},
-        },
-        "apps": [_rollout_view(rollout) for rollout in seen.apps],
-        "lastChange": _change_view(seen.apps),
-        "activations": {"day": seen.activations_of_day, "hour": seen.activations_of_hour},
-        "certificates": {
-            "ended": ends.ended,
-            "day": ends.day,
-            "week": ends.week,
-            "month": ends.month,
-        },
-        "waiting": seen.waiting.nodes,
-        "deliveries": seen.waiting.deliveries,
-    }
+    return OverviewAnswer(
+        nodes=NodeCounts(
+            total=sum(states.values()),
+            online=states[NodeState.ONLINE],
+            stale=states[NodeState.STALE],
+            offline=states[NodeState.OFFLINE],
+            never=states[NodeState.NEVER],
+        ),
+        apps=[_progress(rollout) for rollout in seen.apps],
+        last_change=_last_change(seen.apps),
+        activations=ActivationCounts(seen.activations_of_day, seen.activations_of_hour),
+        certificates=CertificateCounts(ends.ended, ends.day, ends.week, ends.month),
+        waiting=seen.waiting.nodes,
+        deliveries=seen.waiting.deliveries,
+    )
 
 
-async def get_rollout(call: Call) -> View:
+async def get_rollout(context: RequestContext) -> RolloutAnswer:
     """`GET /v1/apps/{name}/rollout`."""
-    name = call.path("name")
+    name = context.path("name")
 
     def read(tx: Transaction) -> tuple[Rollout, Sequence[NodeFailure]]:
-        found = overview.rollout_of_app(tx, call.namespace, name)
+        found = overview.rollout_of_app(tx, context.namespace, name)
         return found, overview.failures_of_app(tx, found.app) if found.failed else ()
 
-    rollout, failures = await call.store.read(read)
+    rollout, failures = await context.store.read(read)
     app, offline = rollout.app, 0
     if rollout.running < rollout.selected:
-        offline = await call.api.costly.count(
+        offline = await context.api.costly.count(
             (app.namespace, app.name, app.version),
-            call.store,
+            context.store,
             lambda tx, now: overview.count_offline(tx, app, now=now),
         )
-    return {
-        **_rollout_view(rollout),
-        "offline": min(offline, rollout.selected - rollout.running),
-        "failures": [{"node": one.node, "cause": one.cause} for one in failures],
-    }
-
-
-async def get_usage(call: Call) -> View:
-    """`GET /v1/nodes/{name}/usage`: the oldest first."""
-    name = call.path("name")
-    points = await call.store.read(
-        lambda tx: usage.usage_of_node(tx, call.namespace, name, now=call.now)
+    return RolloutAnswer(
+        **msgspec.structs.asdict(_progress(rollout)),
+        offline=min(offline, rollout.selected - rollout.running),
+        failures=[FailureAnswer(one.node, one.cause) for one in failures],
     )
-    step = call.api.usage_step.total_seconds()
-    return {"step": int(step), "items": [_point_view(point) for point in points]}
 
 
-def _rollout_view(rollout: Rollout) -> View:
-    return {
-        "name": rollout.app.name,
-        "version": rollout.app.version,
-        "selected": rollout.selected,
-        "running": rollout.running,
-        "failed": rollout.failed,
-        "pending": rollout.pending,
-        "versions": [{"version": version, "nodes": nodes} for version, nodes in rollout.versions],
-    }
+async def get_usage(context: RequestContext) -> UsageAnswer:
+    """`GET /v1/nodes/{name}/usage`: the oldest first."""
+    name = context.path("name")
+    points = await context.store.read(
+        lambda tx: usage.usage_of_node(tx, context.namespace, name, now=context.now)
+    )
+    step = context.api.usage_step.total_seconds()
+    return UsageAnswer(int(step), [_point(point) for point in points])
 
 
-def _change_view(apps: Sequence[Rollout]) -> View | None:
+def _progress(rollout: Rollout) -> AppProgress:
+    return AppProgress(
+        name=rollout.app.name,
+        version=rollout.app.version,
+        selected=rollout.selected,
+        running=rollout.running,
+        failed=rollout.failed,
+        pending=rollout.pending,
+        versions=[VersionCount(version, nodes) for version, nodes in rollout.versions],
+    )
+
+
+def _last_change(apps: Sequence[Rollout]) -> LastChange | None:
     if not apps:
         return None
     last = apps[0]
-    return {
-        "app": last.app.name,
-        "version": last.app.version,
-        "time": time_text(last.app.updated),
-        "selected": last.selected,
-        "converged": last.running,
-        "failed": last.failed,
-        "pending": last.pending,
-    }
+    return LastChange(
+        app=last.app.name,
+        version=last.app.version,
+        time=time_text(last.app.updated),
+        selected=last.selected,
+        converged=last.running,
+        failed=last.failed,
+        pending=last.pending,
+    )
 
 
-def _point_view(point: UsagePoint) -> View:
-    return {
-        "time": time_text(point.time),
-        "cpu": _scaled(point.cpu, 3),
-        "memory": point.memory,
-        "cpuPercent": _scaled(point.cpu_part, 4),
-        "memoryPercent": _scaled(point.memory_part, 4),
-    }
+def _point(point: UsagePoint) -> UsagePointAnswer:
+    return UsagePointAnswer(
+        time=time_text(point.time),
+        cpu=_scaled(point.cpu, 3),
+        memory=point.memory,
+        cpu_percent=_scaled(point.cpu_part, 4),
+        memory_percent=_scaled(point.memory_part, 4),
+    )
 
 
 def _scaled(number: int | None, digits: int) -> float | None:
     return None if number is None else float(Decimal(number).scaleb(-digits))
+
+
+OVERVIEW_ROUTES: Sequence[ApiRoute] = (
+    ApiRoute(
+        "GET",
+        "/v1/overview",
+        get_overview,
+        Described("A namespace at a glance", OverviewAnswer),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/apps/{name}/rollout",
+        get_rollout,
+        Described("How far an app has come", RolloutAnswer),
+    ),
+    ApiRoute(
+        "GET",
+        "/v1/nodes/{name}/usage",
+        get_usage,
+        Described("What a node used in the last day", UsageAnswer),
+    ),
+)

@@ -1,18 +1,7 @@
-"""How plans look in JSON."""
-
-from typing import Any
+"""Answers: what a call would do."""
 
 from cloud.core.plan import Plan
-from cloud.rest.shapes import Answer
-from cloud.rest.views import View
-
-
-class ChangeAnswer(Answer):
-    """What would differ at a path; null where there was, or is, nothing."""
-
-    path: str
-    before: Any
-    after: Any
+from cloud.rest.answers import Answer, ChangeAnswer
 
 
 class PlanNodesAnswer(Answer):
@@ -49,29 +38,24 @@ class PlanAnswer(Answer):
     message: str
 
 
-def plan_view(plan: Plan) -> View:
-    """A plan as `PlanAnswer`."""
+def plan_answer(plan: Plan) -> PlanAnswer:
+    """The answer for a *plan*."""
     reach = plan.reach
-    return {
-        "dryRun": True,
-        "kind": plan.kind,
-        "name": plan.name,
-        "action": plan.action,
-        "changes": [
-            {"path": one.path, "before": one.before, "after": one.after} for one in plan.changes
-        ],
-        "nodes": {
-            "total": reach.total,
-            "touched": reach.touched,
-            "offline": reach.offline,
-            "share": round(reach.share, 4),
-            "names": list(reach.names),
-        },
-        "apps": [
-            {"name": one.name, "before": one.before, "after": one.after, "nodes": one.nodes}
-            for one in plan.apps
-        ],
-        "bytes": plan.size,
-        "confirm": plan.asks,
-        "message": plan.message,
-    }
+    return PlanAnswer(
+        dry_run=True,
+        kind=plan.kind,
+        name=plan.name,
+        action=plan.action,
+        changes=[ChangeAnswer(one.path, one.before, one.after) for one in plan.changes],
+        nodes=PlanNodesAnswer(
+            total=reach.total,
+            touched=reach.touched,
+            offline=reach.offline,
+            share=round(reach.share, 4),
+            names=list(reach.names),
+        ),
+        apps=[PlanAppAnswer(one.name, one.before, one.after, one.nodes) for one in plan.apps],
+        bytes=plan.size,
+        confirm=plan.asks,
+        message=plan.message,
+    )

@@ -1,30 +1,33 @@
-"""Handlers: what things were, what differs, and back.
+"""Revisions: what things were, what differs, and back; nothing here shows a secret value."""
 
-Each is made for one kind of thing; nothing here shows a secret value.
-"""
-
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
-from cloud.core.app import App
 from cloud.core.changes import masked
 from cloud.core.comparison import changes_between, content_of, text_of_changes
-from cloud.core.config import Config, ConfigSpec
 from cloud.core.decoding import convert
-from cloud.core.registry import Registry
-from cloud.core.revisions import KeptRevision, Revised, RevisedKind, Revision, Thing
-from cloud.core.secret import Secret
+from cloud.core.revisions import (
+    KeptRevision,
+    Revised,
+    RevisedKind,
+    Revision,
+    RevisionAction,
+    Thing,
+)
 from cloud.core.times import time_text
 from cloud.errors import NotFound
 from cloud.operations import revisions
-from cloud.operations.registries import registry_versions
-from cloud.rest.call import Call, Shown
-from cloud.rest.configs import check_can_sign
-from cloud.rest.described import NUMBER_LIMIT
-from cloud.rest.views import View, app_view, config_view, registry_view, secret_view
+from cloud.operations.kinds import KindOperations
+from cloud.rest.answers import ActorAnswer, Answer, ChangeAnswer, Listed, actor_answer
+from cloud.rest.context import RequestContext, ResourceResponse
+from cloud.rest.described import COMPARED, NUMBER_LIMIT, PAGED, Body, Described
+from cloud.rest.route import ApiRoute
 from cloud.store.interface import Transaction
+
+N = TypeVar("N", bound=Revised)
 
 
 class Undo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,127 +36,174 @@ class Undo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     revision: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_LIMIT)] = 0
 
 
-def lister(kind: RevisedKind) -> Callable[[Call], Awaitable[View]]:
-    """`GET /v1/KIND/{name}/revisions`, newest first."""
+class RevisionSummary(Answer):
+    """One state of a thing, without its content; `current` if that is what it is now.
 
-    async def list_revisions(call: Call) -> View:
-        thing, options = _thing(call, kind), call.list_options()
-        found = await call.store.read(
+    `version` is the one that the thing got by it, empty where it was deleted.
+    """
+
+    revision: int
+    version: str
+    time: str
+    actor: ActorAnswer
+    reason: str
+    action: RevisionAction
+    current: bool
+
+
+class RevisionAnswer(RevisionSummary):
+    """One state of a thing; `content` is what a PUT takes, secret values masked.
+
+    null where it was deleted.
+    """
+
+    content: dict[str, Any] | None
+
+
+class DiffAnswer(Answer):
+    """What differs between two revisions; `from` 0: none is kept before it.
+
+    `text` is a unified diff of YAML, empty where they are too large to be compared by lines.
+    """
+
+    name: str
+    from_: int = msgspec.field(name="from")
+    to: int
+    changes: list[ChangeAnswer]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revisions(Generic[N]):
+    """The handlers of the revisions of one kind.
+
+    *respond* shows a thing as its own handlers do; *check* refuses a spec that this server cannot
+    serve.
+    """
+
+    operations: KindOperations[N]
+    respond: Callable[[Transaction, N], ResourceResponse[Answer]]
+    check: Callable[[RequestContext, Any], None]
+
+    async def page(self, context: RequestContext) -> Listed[RevisionSummary]:
+        """`GET /v1/KIND/{name}/revisions`, newest first."""
+        thing, options = self._thing(context), context.list_options()
+        found = await context.store.read(
             lambda tx: revisions.list_revisions(tx, thing, limit=options.limit, after=options.after)
         )
-        return call.list_view(found.page, options, lambda one: _view(one, found.current))
+        return context.listed(found.page, options, lambda one: _summary(one, found.current))
 
-    return list_revisions
+    async def get(self, context: RequestContext) -> RevisionAnswer:
+        """`GET /v1/KIND/{name}/revisions/{revision}`."""
+        thing, number = self._thing(context), _number(context)
 
-
-def reader(kind: RevisedKind) -> Callable[[Call], Awaitable[View]]:
-    """`GET /v1/KIND/{name}/revisions/{revision}`."""
-
-    async def get_revision(call: Call) -> View:
-        thing, number = _thing(call, kind), _number(call)
-
-        def read(tx: Transaction) -> View:
+        def read(tx: Transaction) -> RevisionAnswer:
             found = revisions.existing_revision(tx, thing, number)
             current = revisions.current_revision(tx, thing)
-            return {**_view(found.revision, current), "content": masked(_content(found))}
+            summary = msgspec.structs.asdict(_summary(found.revision, current))
+            return RevisionAnswer(**summary, content=masked(_content(found)))
 
-        return await call.store.read(read)
+        return await context.store.read(read)
 
-    return get_revision
+    async def diff(self, context: RequestContext) -> DiffAnswer:
+        """`GET /v1/KIND/{name}/diff`."""
+        thing = self._thing(context)
+        first, second = context.number("from", 0), context.number("to", 0)
 
-
-def comparer(kind: RevisedKind) -> Callable[[Call], Awaitable[View]]:
-    """`GET /v1/KIND/{name}/diff`."""
-
-    async def compare(call: Call) -> View:
-        thing = _thing(call, kind)
-        first, second = call.number("from", 0), call.number("to", 0)
-
-        def read(tx: Transaction) -> View:
+        def read(tx: Transaction) -> DiffAnswer:
             before, after = revisions.two_revisions(tx, thing, first, second)
             numbers = before.revision.number if before else 0, after.revision.number
             contents = _content(before), _content(after)
             heads = tuple(f"{thing.name} revision {number}" for number in numbers)
-            return {
-                "name": thing.name,
-                "from": numbers[0],
-                "to": numbers[1],
-                "changes": [
-                    {"path": one.path, "before": one.before, "after": one.after}
-                    for one in changes_between(*contents)
-                ],
-                "text": text_of_changes(*contents, (heads[0], heads[1])),
-            }
+            changes = changes_between(*contents)
+            return DiffAnswer(
+                name=thing.name,
+                from_=numbers[0],
+                to=numbers[1],
+                changes=[ChangeAnswer(one.path, one.before, one.after) for one in changes],
+                text=text_of_changes(*contents, (heads[0], heads[1])),
+            )
 
-        return await call.store.read(read)
+        return await context.store.read(read)
 
-    return compare
+    async def undo(self, context: RequestContext) -> ResourceResponse[Answer]:
+        """`POST /v1/KIND/{name}/undo`."""
+        thing, precondition = self._thing(context), context.precondition()
+        number = convert(await context.optional_content(), Undo).revision
 
-
-def undoer(kind: RevisedKind) -> Callable[[Call], Awaitable[Shown]]:
-    """`POST /v1/KIND/{name}/undo`."""
-
-    async def undo(call: Call) -> Shown:
-        thing, precondition = _thing(call, kind), call.precondition()
-        number = convert(await call.optional_content(), Undo).revision
-
-        def back(tx: Transaction) -> Shown:
+        def back(tx: Transaction) -> ResourceResponse[Answer]:
             spec = revisions.wanted_spec(tx, thing, number)
-            if isinstance(spec, ConfigSpec):
-                check_can_sign(call, spec)
+            self.check(context, spec)
             noun = revisions.undo(
                 tx,
+                self.operations,
                 thing,
                 spec,
-                now=call.now,
+                now=context.now,
                 precondition=precondition,
-                runtimes=call.api.function_runtimes,
+                runtimes=context.api.function_runtimes,
             )
-            return _shown(tx, noun)
+            return self.respond(tx, noun)
 
-        return await call.store.write(back)
+        return await context.store.write(back)
 
-    return undo
+    def _thing(self, context: RequestContext) -> Thing:
+        kind = RevisedKind(self.operations.kind.logged_as)
+        return Thing(kind, context.namespace, context.path("name"))
+
+    def routes(self, answer: type[Answer]) -> Sequence[ApiRoute]:
+        """The rows; whoever may read may see what a thing was, as no secret value is shown."""
+        path = f"{self.operations.kind.path}/{{name}}"
+        noun = self.operations.kind.a_word
+        return (
+            ApiRoute(
+                "GET",
+                f"{path}/revisions",
+                self.page,
+                Described(f"Revisions of {noun}", Listed[RevisionSummary], query=PAGED),
+            ),
+            ApiRoute(
+                "GET",
+                f"{path}/revisions/{{revision}}",
+                self.get,
+                Described(f"One revision of {noun}", RevisionAnswer),
+            ),
+            ApiRoute(
+                "GET",
+                f"{path}/diff",
+                self.diff,
+                Described(
+                    f"What differs between two revisions of {noun}", DiffAnswer, query=COMPARED
+                ),
+            ),
+            ApiRoute(
+                "POST",
+                f"{path}/undo",
+                self.undo,
+                Described(f"Take {noun} back to a revision", answer, Body(Undo, may_lack=True)),
+            ),
+        )
 
 
-def _thing(call: Call, kind: RevisedKind) -> Thing:
-    return Thing(kind, call.namespace, call.path("name"))
-
-
-def _number(call: Call) -> int:
+def _number(context: RequestContext) -> int:
     """Which revision the path names; NotFound for what can be none."""
-    text = call.path("revision")
+    text = context.path("revision")
     if not (text.isascii() and text.isdigit() and 0 < int(text[:10]) <= NUMBER_LIMIT):
         raise NotFound("revision", text)
     return int(text)
 
 
-def _view(revision: Revision, current: int) -> View:
-    actor = revision.actor
-    return {
-        "revision": revision.number,
-        "version": revision.version,
-        "time": time_text(revision.time),
-        "actor": {"kind": actor.kind, "name": actor.name, "namespace": actor.namespace},
-        "reason": revision.reason,
-        "action": revision.action,
-        "current": revision.number == current,
-    }
+def _summary(revision: Revision, current: int) -> RevisionSummary:
+    return RevisionSummary(
+        revision=revision.number,
+        version=revision.version,
+        time=time_text(revision.time),
+        actor=actor_answer(revision.actor),
+        reason=revision.reason,
+        action=revision.action,
+        current=revision.number == current,
+    )
 
 
 def _content(found: KeptRevision | None) -> dict[str, Any] | None:
     return content_of(found.spec) if found and found.spec else None
-
-
-def _shown(tx: Transaction, noun: Revised) -> Shown:
-    """The thing as its own handlers show it."""
-    match noun:
-        case App():
-            view = app_view(noun, registry_versions(tx, noun))
-            return Shown(view, noun, is_whole=not noun.spec.registries)
-        case Config():
-            return Shown(config_view(noun), noun)
-        case Secret():
-            return Shown(secret_view(noun), noun)
-        case Registry():
-            return Shown(registry_view(noun), noun)

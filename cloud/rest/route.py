@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from cloud.core.audit import Action
+from cloud.core.kinds import KINDS
 from cloud.core.tokens import Role
-from cloud.rest.call import Handler
+from cloud.rest.context import Handler
 from cloud.rest.described import Described
 
 
@@ -42,19 +43,11 @@ class ApiRoute:
 
 _VERBS = {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
 _KINDS = {
-    ("nodes",): "node",
+    **{tuple(kind.path.split("/")[2:]): kind.logged_as for kind in KINDS if not kind.parent},
+    **{(*kind.path.split("/")[2:], kind.word): kind.logged_as for kind in KINDS if kind.parent},
     ("nodes", "commands"): "command",
     ("nodes", "properties"): "properties",
     ("nodes", "mode"): "node",
     ("nodes", "core", "configs"): "node",
-    ("apps",): "app",
-    ("sysapps",): "sysapps",
-    ("guard",): "guard",
-    ("configs",): "config",
-    ("secrets",): "secret",
-    ("registries",): "registry",
-    ("register",): "batch",
-    ("register", "record"): "record",
-    ("callback",): "callback",
     ("tokens",): "token",
 }

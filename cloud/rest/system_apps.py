@@ -1,32 +1,71 @@
-"""Handlers: which system apps nodes are given."""
+"""System apps that nodes are given: answers, handlers, and rows of the route table."""
 
-import msgspec
+from collections.abc import Sequence
 
 from cloud.core.decoding import convert
-from cloud.core.system_apps import SystemApps, SystemAppsSpec
+from cloud.core.system_apps import SystemApps, SystemAppsSpec, SystemModule
+from cloud.core.tokens import Role
 from cloud.operations import system_apps
-from cloud.rest.call import Call, Shown
+from cloud.rest.answers import Answer
+from cloud.rest.context import RequestContext, ResourceResponse
+from cloud.rest.described import Body, Described
+from cloud.rest.route import ApiRoute
 from cloud.store.interface import Transaction
 
 
-async def get_system_apps(call: Call) -> Shown:
+class SystemAppsAnswer(Answer):
+    """The parts of an agent that the nodes of a namespace are given."""
+
+    modules: tuple[SystemModule, ...]
+    selector: str
+    address: str
+    host_path: str
+    include_native: bool
+
+
+async def get_system_apps(context: RequestContext) -> ResourceResponse[SystemAppsAnswer]:
     """`GET /v1/sysapps`."""
     return _shown(
-        await call.store.read(lambda tx: system_apps.read_system_apps(tx, call.namespace))
+        await context.store.read(lambda tx: system_apps.read_system_apps(tx, context.namespace))
     )
 
 
-async def put_system_apps(call: Call) -> Shown:
+async def put_system_apps(context: RequestContext) -> ResourceResponse[SystemAppsAnswer]:
     """`PUT /v1/sysapps`: what is left out is none, or its default."""
-    spec = convert(await call.content(ignored=frozenset()), SystemAppsSpec)
-    precondition = call.precondition()
+    spec = convert(await context.content(ignored=frozenset()), SystemAppsSpec)
+    precondition = context.precondition()
 
     def put(tx: Transaction) -> SystemApps:
-        precondition.check(lambda: system_apps.read_system_apps(tx, call.namespace))
-        return system_apps.put_system_apps(tx, call.namespace, spec, now=call.now)
+        precondition.check(lambda: system_apps.read_system_apps(tx, context.namespace))
+        return system_apps.put_system_apps(tx, context.namespace, spec, now=context.now)
 
-    return _shown(await call.store.write(put))
+    return _shown(await context.store.write(put))
 
 
-def _shown(system: SystemApps) -> Shown:
-    return Shown(msgspec.to_builtins(system.spec), system, is_secret=True)
+def _shown(system: SystemApps) -> ResourceResponse[SystemAppsAnswer]:
+    spec = system.spec
+    answer = SystemAppsAnswer(
+        modules=spec.modules,
+        selector=spec.selector,
+        address=spec.address,
+        host_path=spec.host_path,
+        include_native=spec.include_native,
+    )
+    return ResourceResponse(answer, system, is_secret=True)
+
+
+SYSTEM_APP_ROUTES: Sequence[ApiRoute] = (
+    ApiRoute(
+        "GET",
+        "/v1/sysapps",
+        get_system_apps,
+        Described("System apps that nodes are given", SystemAppsAnswer),
+        needs=Role.OPERATOR,
+    ),
+    ApiRoute(
+        "PUT",
+        "/v1/sysapps",
+        put_system_apps,
+        Described("Give nodes system apps", SystemAppsAnswer, Body(SystemAppsSpec)),
+    ),
+)

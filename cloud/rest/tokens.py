@@ -1,47 +1,110 @@
-"""Handlers: tokens. The namespace they are about may be `*`, for who acts in all of them."""
+"""Tokens: answers, handlers, and rows of the route table.
 
+The namespace they are about may be `*`, for who acts in all of them.
+"""
+
+from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
 from starlette.responses import Response
 
 from cloud.core.decoding import convert
+from cloud.core.times import time_text
+from cloud.core.tokens import ApiToken, Role
 from cloud.http.answers import json_response
 from cloud.operations import tokens
 from cloud.operations.tokens import TokenDraft
+from cloud.rest.answers import DONE, Answer, DoneAnswer, Listed, time_or_none
 from cloud.rest.auth import caller_of
-from cloud.rest.call import DONE, Call
-from cloud.rest.views import View, token_view
+from cloud.rest.context import RequestContext
+from cloud.rest.described import PAGED, TOKENS, Body, Described
+from cloud.rest.route import ApiRoute
 
 
-async def create_token(call: Call) -> Response:
+class TokenAnswer(Answer):
+    """A token, without what opens the door."""
+
+    name: str
+    namespace: str
+    role: Role
+    create_time: str
+    expires: str | None
+    last_used_time: str | None
+
+
+class NewTokenAnswer(TokenAnswer):
+    """A new token, shown this once."""
+
+    token: str
+
+
+async def create_token(context: RequestContext) -> Response:
     """`POST /v1/tokens`: the only answer that ever holds the token itself."""
-    draft = convert(await call.content(ignored=frozenset()), TokenDraft)
-    namespace, secret = _namespace(call, draft.namespace), call.api.new_token()
-    token = await call.store.write(
-        lambda tx: tokens.create_token(tx, namespace, draft, secret, now=call.now)
+    draft = convert(await context.content(ignored=frozenset()), TokenDraft)
+    namespace, secret = _namespace(context, draft.namespace), context.api.new_token()
+    token = await context.store.write(
+        lambda tx: tokens.create_token(tx, namespace, draft, secret, now=context.now)
     )
-    answer = {**token_view(token), "token": secret}
+    answer = NewTokenAnswer(**msgspec.structs.asdict(_answer(token)), token=secret)
     return json_response(answer, headers={"Cache-Control": "no-store"})
 
 
-async def list_tokens(call: Call) -> View:
+async def list_tokens(context: RequestContext) -> Listed[TokenAnswer]:
     """`GET /v1/tokens`; `?namespace=*` shows those of all namespaces."""
-    call = replace(call, namespace=_namespace(call, call.query("namespace") or None))
-    options = call.list_options()
-    page = await call.store.read(lambda tx: tokens.list_tokens(tx, call.namespace, options))
-    return call.list_view(page, options, token_view)
+    context = replace(context, namespace=_namespace(context, context.query("namespace") or None))
+    options = context.list_options()
+    page = await context.store.read(lambda tx: tokens.list_tokens(tx, context.namespace, options))
+    return context.listed(page, options, _answer)
 
 
-async def revoke_token(call: Call) -> View:
+async def revoke_token(context: RequestContext) -> DoneAnswer:
     """`DELETE /v1/tokens/{name}`; `?namespace=*` means the one that is for all namespaces."""
-    namespace = _namespace(call, call.query("namespace") or None)
-    name = call.path("name")
-    await call.store.write(lambda tx: tokens.revoke_token(tx, namespace, name))
+    namespace = _namespace(context, context.query("namespace") or None)
+    name = context.path("name")
+    await context.store.write(lambda tx: tokens.revoke_token(tx, namespace, name))
     return DONE
 
 
-def _namespace(call: Call, asked: str | None) -> str:
+def _namespace(context: RequestContext, asked: str | None) -> str:
     if asked is None:
-        return call.namespace
-    caller_of(call.request).check_namespace(asked)
+        return context.namespace
+    caller_of(context.request).check_namespace(asked)
     return asked
+
+
+def _answer(token: ApiToken) -> TokenAnswer:
+    """A token, alone or in a list: without the token itself, and without its digest."""
+    return TokenAnswer(
+        name=token.name,
+        namespace=token.namespace,
+        role=token.role,
+        create_time=time_text(token.created),
+        expires=time_or_none(token.expires),
+        last_used_time=time_or_none(token.last_used),
+    )
+
+
+TOKEN_ROUTES: Sequence[ApiRoute] = (
+    ApiRoute(
+        "GET",
+        "/v1/tokens",
+        list_tokens,
+        Described("List tokens", Listed[TokenAnswer], query=(*TOKENS, *PAGED)),
+        needs=Role.ADMIN,
+    ),
+    ApiRoute(
+        "POST",
+        "/v1/tokens",
+        create_token,
+        Described("Create a token", NewTokenAnswer, Body(TokenDraft)),
+        needs=Role.ADMIN,
+    ),
+    ApiRoute(
+        "DELETE",
+        "/v1/tokens/{name}",
+        revoke_token,
+        Described("Revoke a token", query=TOKENS),
+        needs=Role.ADMIN,
+    ),
+)

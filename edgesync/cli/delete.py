@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import click
 
+from cloud.core.kinds import KINDS, NODE
 from cloud.errors import CallbackInUse, HasRecords, InUse
 from edgesync.cli.api.client import ApiServer, RequestRefused
 from edgesync.cli.options import (
@@ -19,7 +20,6 @@ from edgesync.cli.options import (
 from edgesync.cli.output import is_agreed, note, show_change
 from edgesync.cli.resources.access import NOT_FOUND, listed, within
 from edgesync.cli.resources.applying import ApplyOutcome
-from edgesync.cli.resources.kinds import KINDS, NODE
 from edgesync.cli.resources.plans import Planned, rehearsed, show_plans
 
 _IN_USE = frozenset({InUse.code, HasRecords.code, CallbackInUse.code})

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cloud.core.kinds import REGISTRY
 from edgesync.cli.api.client import ApiServer, RequestRefused
 from edgesync.cli.options import (
     Target,
@@ -22,7 +23,6 @@ from edgesync.cli.output import is_agreed, show_change, yaml_of
 from edgesync.cli.resources.access import found, listed, masked, unmasked
 from edgesync.cli.resources.applying import ApplyOutcome
 from edgesync.cli.resources.exporting import manifest
-from edgesync.cli.resources.kinds import REGISTRY
 from edgesync.cli.resources.manifests import Document, read_text
 
 _HELP = "# Lines that begin with # are left out. Saved as it is, nothing changes.\n"

@@ -11,7 +11,6 @@ from edgesync.cli.api.client import ApiServer, ConnectionLost, RequestRefused
 from edgesync.cli.api.event_stream import StreamedEvent, events_in
 from edgesync.cli.options import Target, asks_server, output_option, targets_argument
 from edgesync.cli.output import in_line, note
-from edgesync.cli.resources.kinds import SYSTEM_APPS
 
 SILENCE_SECONDS = 45
 """The server says something every 15 s; what is silent for three times that is lost."""
@@ -77,8 +76,7 @@ def _query(targets: Sequence[Target], types: str | None) -> dict[str, str]:
         raise click.UsageError("name one thing, one kind or nothing")
     query = {"type": types} if types else {}
     for target in targets:
-        kind = "sysapps" if target.kind is SYSTEM_APPS else target.kind.word
-        query |= {"kind": kind} | ({"name": target.name} if target.name else {})
+        query |= {"kind": target.kind.logged_as} | ({"name": target.name} if target.name else {})
     return query
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
+from cloud.core.kinds import NODE
 from edgesync.cli.api.client import ApiServer
 from edgesync.cli.options import Target, asks_server, output_option, target_argument
 from edgesync.cli.output import age, coloured, in_line, json_of, show_table, yaml_of
-from edgesync.cli.resources.kinds import NODE
 
 
 @click.command()

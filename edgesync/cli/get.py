@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from cloud.core.kinds import CONFIG, KINDS, NODE, REGISTRY, SECRET, ResourceKind
 from edgesync.cli.api.client import ApiServer, RequestRefused
 from edgesync.cli.options import (
     Target,
@@ -27,7 +28,6 @@ from edgesync.cli.output import (
 )
 from edgesync.cli.resources.access import found, is_whole_in_lists, listed, masked
 from edgesync.cli.resources.columns import show_table_of
-from edgesync.cli.resources.kinds import CONFIG, KINDS, NODE, REGISTRY, SECRET, ResourceKind
 
 Json = Mapping[str, Any]
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cloud.core.kinds import KINDS, ResourceKind
 from edgesync.cli.api.client import ApiServer, access, server_options
 from edgesync.cli.output import FORMATS
-from edgesync.cli.resources.kinds import KINDS, OWNER_LABEL, ResourceKind, kind_called, kind_words
+from edgesync.cli.resources.kinds import OWNER_LABEL, kind_called, kind_words, url_of
 
 if TYPE_CHECKING:
     from edgesync.cli.resources.manifests import Document
@@ -38,7 +39,7 @@ class Target:
     @property
     def url(self) -> str:
         """Path of the thing."""
-        return self.kind.url(self.name)
+        return url_of(self.kind, self.name)
 
 
 def asks_server(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from cloud.core.commands import LINES_LIMIT, OPEN, SECONDS, SECONDS_LIMIT, SINCE_LIMIT
+from cloud.core.kinds import NODE
 from edgesync.cli.api.client import ApiServer
 from edgesync.cli.options import asks_server, reason_option
 from edgesync.cli.output import coloured, note, printable
-from edgesync.cli.resources.kinds import NODE
 
 _LOOK_SECONDS = 20
 """How long the server is asked to wait at a time; less than proxies like."""

@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
+from cloud.core.kinds import NODE
 from edgesync.cli.api.client import ApiServer
 from edgesync.cli.options import asks_server, selector_option
 from edgesync.cli.output import age, coloured, in_line, note, progress, show_table, size
 from edgesync.cli.resources.access import listed
-from edgesync.cli.resources.kinds import NODE
 
 _ORDERS = ("cpu", "memory", "name")
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from cloud.core.kinds import APP, NODE
 from edgesync.cli.api.client import ApiServer
 from edgesync.cli.options import (
     Target,
@@ -17,7 +18,6 @@ from edgesync.cli.options import (
 )
 from edgesync.cli.output import in_line, note
 from edgesync.cli.resources.access import found, listed
-from edgesync.cli.resources.kinds import APP, NODE
 
 LOOK_EVERY_SECONDS = 0.5
 

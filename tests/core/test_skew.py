@@ -36,20 +36,20 @@ def stored(order: Order = COUNTED, **content: Any) -> StoredReport:
 )
 def test_a_clock_may_be_off_by_a_minute(said: str, status: str, seconds: int) -> None:
     found = clock_condition(stored(time=said), HEARD)
-    assert (found["type"], found["status"]) == ("ClockSkew", status)
-    assert found["skewSeconds"] == seconds
-    assert bool(found["message"]) == (status == "True")
+    assert (found.type, found.status) == ("ClockSkew", status)
+    assert found.skew_seconds == seconds
+    assert bool(found.message) == (status == "True")
 
 
 def test_what_is_wrong_is_said_for_people() -> None:
     found = clock_condition(stored(time="2026-01-02T03:00:00Z"), HEARD)
-    assert found["message"] == "the node's clock is 245 s behind the server's"
+    assert found.message == "the node's clock is 245 s behind the server's"
 
 
 @pytest.mark.parametrize("content", [{}, {"time": 7}, {"time": "noon"}, {"time": ""}, {"time": []}])
 def test_who_does_not_say_the_time_is_not_judged(content: dict[str, Any]) -> None:
-    assert clock_condition(stored(**content), HEARD)["status"] == "Unknown"
-    assert clock_condition(None, None)["status"] == "Unknown"
+    assert clock_condition(stored(**content), HEARD).status == "Unknown"
+    assert clock_condition(None, None).status == "Unknown"
 
 
 @pytest.mark.parametrize("since", [None, RECEIVED])
@@ -57,11 +57,11 @@ def test_a_stock_agent_is_not_judged_by_its_first_report_after_a_restart(since: 
     first = Heard(RECEIVED, pace=ReportCadence(since=since))
     old = {"time": "2026-01-02T02:00:00Z"}
     found = clock_condition(stored(Order(), **old), first)
-    assert (found["status"], found["skewSeconds"]) == ("Unknown", None)
-    assert "next one" in found["message"]
-    assert clock_condition(stored(Order(), **old), HEARD)["status"] == "True"
+    assert (found.status, found.skew_seconds) == ("Unknown", None)
+    assert "next one" in found.message
+    assert clock_condition(stored(Order(), **old), HEARD).status == "True"
     # Reports that are counted are made when they are sent.
-    assert clock_condition(stored(COUNTED, **old), first)["status"] == "True"
+    assert clock_condition(stored(COUNTED, **old), first).status == "True"
 
 
 @pytest.mark.parametrize(
@@ -74,4 +74,4 @@ def test_a_stock_agent_is_not_judged_by_its_first_report_after_a_restart(since: 
 )
 def test_a_stock_agent_may_be_late_by_an_interval_more(said: str, status: str) -> None:
     """Its restart may be so short that it was not missed."""
-    assert clock_condition(stored(Order(), time=said), HEARD)["status"] == status
+    assert clock_condition(stored(Order(), time=said), HEARD).status == status

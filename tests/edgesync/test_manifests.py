@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud.core.kinds import APP, CONFIG, NODE, SECRET
 from cloud.http.yaml_text import decode_yaml
 from edgesync.cli.output import yaml_of
-from edgesync.cli.resources.kinds import APP, CONFIG, NODE, SECRET
 from edgesync.cli.resources.manifests import read_manifests, read_text
 
 APP_TEXT = """\

@@ -1,12 +1,18 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import jsonschema_rs
 import msgspec
 import pytest
+from starlette.responses import Response
 
+from cloud.core.app import AppSpec
+from cloud.rest.answers import Answer
+from cloud.rest.apps import AppAnswer
+from cloud.rest.context import ResourceResponse
 from cloud.rest.document import openapi_document
 from cloud.rest.routes import ROUTES
 from tests.rest.conftest import World, caller
@@ -72,6 +78,32 @@ def test_every_golden_answer_is_as_the_document_says(file: Path) -> None:
     if request["body"] is not None and golden["status"] == 200:
         for body in operation["requestBody"]["content"].values():
             assert complaints(body["schema"], request["body"]) == []
+
+
+OWN_RESPONSES = 5
+"""Handlers that make the whole response: with headers, or as lines."""
+
+
+def test_what_handlers_return_is_what_the_document_says() -> None:
+    own = 0
+    for route in ROUTES:
+        returned = get_type_hints(route.handler)["return"]
+        if get_origin(returned) in {Union, UnionType}:  # or a stream of the same
+            (returned,) = (one for one in get_args(returned) if one is not Response)
+        if get_origin(returned) is ResourceResponse:
+            (returned,) = get_args(returned)
+        if returned is Response:
+            own += 1
+        elif Answer in (returned, *get_args(returned)):
+            # Of all kinds like Config what their answers have in common.
+            assert get_origin(returned) is get_origin(route.described.answer), route.path
+        else:
+            assert returned == route.described.answer, route.path
+    assert own == OWN_RESPONSES
+
+
+def test_an_answer_about_an_app_has_every_field_of_its_spec() -> None:
+    assert set(AppSpec.__struct_fields__) <= set(AppAnswer.__struct_fields__)
 
 
 def test_an_answer_that_lacks_a_field_or_has_another_is_seen() -> None:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cloud.core.kinds import BATCH, CALLBACK, RECORD, REGISTRY, SECRET, ResourceKind
 from cloud.core.mask import MASK
 from edgesync.cli.api.client import NAMESPACE_HEADER, ApiResponse, ApiServer, RequestRefused
-from edgesync.cli.resources.kinds import BATCH, CALLBACK, RECORD, REGISTRY, SECRET, ResourceKind
+from edgesync.cli.resources.kinds import url_of
 
 PAGE = 500
 """Things asked for at a time."""
@@ -25,7 +26,7 @@ def found(
 ) -> ApiResponse | None:
     """The thing *name*; None if there is none."""
     try:
-        return server.ask("GET", kind.url(name), headers=within(namespace))
+        return server.ask("GET", url_of(kind, name), headers=within(namespace))
     except RequestRefused as refusal:
         if refusal.status != NOT_FOUND:
             raise

@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
+from cloud.core.kinds import REGISTRY, SECRET
 from cloud.core.mask import MASK
 from edgesync.cli.api.client import ApiServer
 from edgesync.cli.resources.access import found, seen_before, unmasked, within
-from edgesync.cli.resources.kinds import REGISTRY, SECRET
 from edgesync.cli.resources.manifests import Document
 
 _PASSING = frozenset({"ready", "state"})

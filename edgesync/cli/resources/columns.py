@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from edgesync.cli.output import age, pairs, show_table
-from edgesync.cli.resources.kinds import (
+from cloud.core.kinds import (
     APP,
     BATCH,
     CALLBACK,
@@ -17,6 +16,7 @@ from edgesync.cli.resources.kinds import (
     SYSTEM_APPS,
     ResourceKind,
 )
+from edgesync.cli.output import age, pairs, show_table
 
 Json = Mapping[str, Any]
 Column = tuple[str, Callable[[Json], Any]]

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
+from cloud.core.kinds import APP, REGISTRY, ResourceKind
 from cloud.core.mask import MASK
-from edgesync.cli.resources.kinds import APP, REGISTRY, ResourceKind
 
 
 def manifest(kind: ResourceKind, shown: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,17 +16,10 @@ import click
 import yaml
 
 from cloud.core.decoding import convert
+from cloud.core.kinds import BATCH, KINDS, RECORD, SECRET, ResourceKind
 from cloud.core.names import check_namespace
 from cloud.errors import Invalid
-from edgesync.cli.resources.kinds import (
-    BATCH,
-    KINDS,
-    OWNER_LABEL,
-    RECORD,
-    SECRET,
-    ResourceKind,
-    kind_called,
-)
+from edgesync.cli.resources.kinds import OWNER_LABEL, kind_called
 
 STDIN = "-"
 OWNED = tuple(kind for kind in KINDS if kind.has_labels)

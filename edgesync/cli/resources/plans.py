@@ -12,11 +12,7 @@ import click
 
 from cloud.core.app import AppSpec, UseKind, uses_of
 from cloud.core.decoding import convert
-from edgesync.cli.api.client import ApiServer, ConnectionLost, RequestRefused
-from edgesync.cli.output import coloured, in_line, note, printable, show_change, size
-from edgesync.cli.resources.access import NOT_FOUND, seen_before, within
-from edgesync.cli.resources.applying import ApplyOutcome, write
-from edgesync.cli.resources.kinds import (
+from cloud.core.kinds import (
     APP,
     BATCH,
     CALLBACK,
@@ -27,6 +23,10 @@ from edgesync.cli.resources.kinds import (
     SECRET,
     ResourceKind,
 )
+from edgesync.cli.api.client import ApiServer, ConnectionLost, RequestRefused
+from edgesync.cli.output import coloured, in_line, note, printable, show_change, size
+from edgesync.cli.resources.access import NOT_FOUND, seen_before, within
+from edgesync.cli.resources.applying import ApplyOutcome, write
 from edgesync.cli.resources.manifests import Document
 
 DRY_RUN = {"dryRun": "true"}

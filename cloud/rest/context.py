@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from cloud.core.audit import Action
 from cloud.core.decoding import check_depth, check_text, convert
 from cloud.core.entity_tag import Precondition, Resource, entity_tag, read_tags
-from cloud.core.listing import ListOptions, Page, PageOptions
+from cloud.core.listing import ListOptions, NumberedPage, Page, PageOptions
 from cloud.core.nulls import without_nulls
 from cloud.core.tokens import Caller, Role
 from cloud.errors import (
@@ -31,15 +31,17 @@ from cloud.http.refusals import RefusalLog
 from cloud.http.requests import check_query, locate, media_type_of, read_object
 from cloud.http.yaml_text import MEDIA_TYPES, YAML, encode_yaml
 from cloud.operations.plans import Rehearsed
+from cloud.rest.answers import Answer, Listed, ListOptionsAnswer, Numbered
 from cloud.rest.audited import AuditedStore, attempt_of
 from cloud.rest.auth import caller_of
 from cloud.rest.described import CONFIRM, DRY_RUN, Body, Described
-from cloud.rest.plans import plan_view
+from cloud.rest.plans import plan_answer
 from cloud.rest.services import Services
-from cloud.rest.views import View, list_view
 from cloud.store.interface import Store
 
 T = TypeVar("T")
+A = TypeVar("A", bound=Answer)
+AnswerT = TypeVar("AnswerT", bound=Answer, covariant=True)
 
 NAMESPACE_HEADER = "X-Edgesync-Namespace"
 
@@ -54,7 +56,7 @@ _SELECTING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RequestContext:
     """One request: whose *namespace* it is about, and the one moment *now* it happens at."""
 
     api: Services
@@ -144,11 +146,12 @@ class Call:
             after=self.api.continuations.place(token, self._list, self.now) if token else None,
         )
 
-    def list_view(self, page: Page[T], options: ListOptions, view: Callable[[T], View]) -> View:
+    def listed(self, page: Page[T], options: ListOptions, answer: Callable[[T], A]) -> Listed[A]:
         """The page as an answer, with the token that leads to the next."""
         after = page.after
         token = self.api.continuations.token(after, self._list, self.now) if after else ""
-        return list_view(page, options, view, token)
+        asked = ListOptionsAnswer(options.selector, options.field_selector, options.limit, token)
+        return Listed(page.total, asked, [answer(item) for item in page.items])
 
     @property
     def _list(self) -> tuple[str, ...]:
@@ -182,24 +185,27 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """One resource and how it looks.
+class ResourceResponse(Generic[AnswerT]):
+    """One resource and the answer that shows it.
 
     *is_whole* where its entity tag stands for everything that is shown, so that who has the tag
     need not be sent it again. *is_secret* where caches must not keep it.
     """
 
-    view: Mapping[str, Any]
+    answer: AnswerT
     resource: Resource
     is_whole: bool = True
     is_secret: bool = False
 
 
-Handler = Callable[[Call], Awaitable[Mapping[str, Any] | Shown | Response]]
-"""Answers a call with a JSON object, a resource, or with a response of its own making."""
+Handler = Callable[[RequestContext], Awaitable[Answer | ResourceResponse[Answer] | Response]]
+"""Answers a call with an answer, a resource, or with a response of its own making."""
 
-DONE: Mapping[str, Any] = {"success": True}
-"""Answer of a handler that has nothing to show."""
+
+def numbered(page: NumberedPage[T], answer: Callable[[T], A]) -> Numbered[A]:
+    """A list that is paged by `pageNo`."""
+    items = [answer(item) for item in page.items]
+    return Numbered(page.total, page.number, page.size, items)
 
 
 class _Named(msgspec.Struct):
@@ -263,18 +269,18 @@ def endpoint(
             is_rehearsal=is_write and _flag(request, DRY_RUN),
             is_confirmed=is_write and _flag(request, CONFIRM),
         )
-        call = Call(api, request, namespace, now, audited, described.body)
+        context = RequestContext(api, request, namespace, now, audited, described.body)
         try:
-            result = await handler(call)
+            result = await handler(context)
         except Rehearsed as rehearsed:
-            return await view_response(request, plan_view(rehearsed.plan))
+            return await answer_response(request, plan_answer(rehearsed.plan))
         if audited.is_rehearsal:
             raise Invalid(DRY_RUN, "this changes nothing that could be tried out")
         if isinstance(result, Response):
             return result
-        if isinstance(result, Shown):
-            return await _resource_response(call, result)
-        return await view_response(request, result)
+        if isinstance(result, ResourceResponse):
+            return await _resource_response(context, result)
+        return await answer_response(request, result)
 
     return answer
 
@@ -289,23 +295,23 @@ def _flag(request: Request, parameter: str) -> bool:
     return False
 
 
-async def _resource_response(call: Call, shown: Shown) -> Response:
+async def _resource_response(context: RequestContext, shown: ResourceResponse[Answer]) -> Response:
     tag = entity_tag(shown.resource)
-    if call.request.method in {"GET", "HEAD"}:
-        precondition = call.precondition()
+    if context.request.method in {"GET", "HEAD"}:
+        precondition = context.precondition()
         if not precondition.admits(tag):
             raise PreconditionFailed(type(shown.resource).__name__.lower(), shown.resource.name)
         if shown.is_whole and precondition.knows(tag):
             return not_modified_response(tag)
     headers = {"Cache-Control": "no-store"} if shown.is_secret else {}
-    return await view_response(call.request, shown.view, headers={"ETag": tag, **headers})
+    return await answer_response(context.request, shown.answer, headers={"ETag": tag, **headers})
 
 
-async def view_response(
-    request: Request, view: Mapping[str, Any], headers: Mapping[str, str] | None = None
+async def answer_response(
+    request: Request, answer: Answer, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """*view* in the form that the caller asks for: JSON, or YAML where that is named."""
+    """*answer* in the form that the caller asks for: JSON, or YAML where that is named."""
     if not prefers_yaml(request.headers.getlist("accept")):
-        return json_response(view, headers=headers)
-    text = await asyncio.to_thread(encode_yaml, view)
+        return json_response(answer, headers=headers)
+    text = await asyncio.to_thread(encode_yaml, answer)
     return Response(text, headers={**(headers or {}), "Vary": "Accept"}, media_type=YAML)
