@@ -88,6 +88,7 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
     folder = tmp_path_factory.mktemp("image")
     assert not MISSING
     with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder)  # half a gigabyte
         registry = stack.enter_context(running_registry(folder / "registry"))
         yield Docker(stack.enter_context(running_engine("docker", folder / "docker", registry)))
 
@@ -95,10 +96,10 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
 @pytest.fixture(scope="module")
 def image(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The image of the Dockerfile, built on `BASE`."""
-    archive = tmp_path_factory.mktemp("base") / "base.tar"
-    make_base(archive)
-    docker("import", str(archive), BASE)
-    archive.unlink()
+    folder = tmp_path_factory.mktemp("base")
+    make_base(folder / "base.tar")
+    docker("import", str(folder / "base.tar"), BASE)
+    shutil.rmtree(folder)
     docker("build", "--network", "none", "--build-arg", f"BASE={BASE}", "--tag", IMAGE, ".")
     return IMAGE
 
