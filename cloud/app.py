@@ -195,7 +195,7 @@ def _web_servers(
         settings,
         counted=counted,
         new_id=new_id,
-        on_refused_handshake=lambda address, reason: refusals.note_handshake(
+        on_refused_handshake=lambda address, reason: refusals.record_handshake(
             address, reason, now_utc()
         ),
     )
@@ -256,7 +256,7 @@ def _gate(store: Store, refusals: RefusalLog) -> Gate:
         if not reason and is_unbound:
             reason, _ = await store.write(bind)
         if reason:
-            await refusals.note(connect_attempt(node_id, shown.address, now), Denied(reason))
+            await refusals.record(connect_attempt(node_id, shown.address, now), Denied(reason))
         return not reason
 
     return gate

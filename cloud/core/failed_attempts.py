@@ -40,7 +40,7 @@ class FailedAttemptLimiter:
         waits = (self._at_one.wait(_place(address, batch), now), self._at_all.wait(address, now))
         return max((wait for wait in waits if wait is not None), default=None)
 
-    def note_wrong(self, address: str, batch: str, guess: str, now: float) -> None:
+    def record_failure(self, address: str, batch: str, guess: str, now: float) -> None:
         """Count *guess*, which was looked at and is wrong, unless it is known."""
         if self._at_one is None or self._at_all is None:
             return

@@ -27,10 +27,10 @@ from cloud.http.metrics import Metrics, RequestMetrics
 from cloud.http.requests import (
     REQUEST_ID_HEADER,
     address_key_of,
-    said_in,
+    error_context,
     set_address,
+    set_error_context,
     set_request_id,
-    set_said,
 )
 
 logger = logging.getLogger(__name__)
@@ -93,9 +93,9 @@ def http_app(
 async def _refused_by_framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     if error.status_code in {404, 405}:
-        return unknown_route_response(said_in(request.scope), request.headers)
+        return unknown_route_response(error_context(request.scope), request.headers)
     return bad_request_response(
-        error.status_code, error.detail, said_in(request.scope), request.headers
+        error.status_code, error.detail, error_context(request.scope), request.headers
     )
 
 
@@ -131,7 +131,7 @@ class _Answering:
         set_address(scope, self.trusted_proxies)
         log_under(identity, address_key_of(scope))
         headers = Headers(scope=scope)
-        said = set_said(scope, self.clock)
+        context = set_error_context(scope, self.clock)
         started = False
 
         async def send_with_id(message: Message) -> None:
@@ -155,9 +155,9 @@ class _Answering:
                 raise
             if status_of(error) >= 500:
                 logger.warning("%r", error, exc_info=error)
-            await error_response(error, said, headers)(scope, receive, send_with_id)
+            await error_response(error, context, headers)(scope, receive, send_with_id)
         except Exception:
             logger.exception("%s '%s' failed", scope["method"], shown(scope["path"]))
             if started:
                 raise
-            await unknown_error_response(said, headers)(scope, receive, send_with_id)
+            await unknown_error_response(context, headers)(scope, receive, send_with_id)

@@ -37,7 +37,7 @@ from cloud.errors import (
 from cloud.http.answers import MERGE_PATCH, PROBLEM, json_response
 from cloud.http.negotiation import prefers_problem
 
-Said = Mapping[str, str | int]
+ErrorContext = Mapping[str, str | int]
 """What every error of a server says: its `request-id`, perhaps also the `time`."""
 
 STATUSES: Mapping[type[CloudError], int] = {
@@ -75,9 +75,9 @@ def status_of(error: CloudError) -> int:
     return next((STATUSES[base] for base in type(error).__mro__ if base in STATUSES), 500)
 
 
-def error_response(error: CloudError, said: Said, headers: Headers) -> Response:
+def error_response(error: CloudError, context: ErrorContext, headers: Headers) -> Response:
     """Answer that says what was wrong, in the form that the request's *headers* ask for."""
-    members = {**_place_of(error), **said}
+    members = {**_place_of(error), **context}
     response = _response(status_of(error), error.code, str(error), members, headers)
     if isinstance(error, TooManyRequests):
         # Whole seconds (RFC 9110, section 10.2.3), and never too early.
@@ -85,20 +85,22 @@ def error_response(error: CloudError, said: Said, headers: Headers) -> Response:
     return response
 
 
-def unknown_route_response(said: Said, headers: Headers) -> Response:
+def unknown_route_response(context: ErrorContext, headers: Headers) -> Response:
     """Answer to a path or a method that does not exist."""
     reason = "There is no such path, or not with this method."
-    return _response(404, "RequestMethodNotFound", reason, said, headers)
+    return _response(404, "RequestMethodNotFound", reason, context, headers)
 
 
-def bad_request_response(status: int, reason: str, said: Said, headers: Headers) -> Response:
+def bad_request_response(
+    status: int, reason: str, context: ErrorContext, headers: Headers
+) -> Response:
     """Answer to a request the framework could not make sense of."""
-    return _response(status, Invalid.code, reason, said, headers)
+    return _response(status, Invalid.code, reason, context, headers)
 
 
-def unknown_error_response(said: Said, headers: Headers) -> Response:
+def unknown_error_response(context: ErrorContext, headers: Headers) -> Response:
     """Answer when the server itself is at fault; the reason is in its log, by request id."""
-    return _response(500, CloudError.code, "The server could not do this.", said, headers)
+    return _response(500, CloudError.code, "The server could not do this.", context, headers)
 
 
 def _place_of(error: CloudError) -> Mapping[str, str | int]:
@@ -111,7 +113,9 @@ def _place_of(error: CloudError) -> Mapping[str, str | int]:
     return {name: value for name, value in known.items() if value}
 
 
-def _response(status: int, code: str, message: str, said: Said, headers: Headers) -> Response:
+def _response(
+    status: int, code: str, message: str, context: ErrorContext, headers: Headers
+) -> Response:
     sent = {"Vary": "Accept", **_HEADERS.get(status, {})}
     if prefers_problem(headers.getlist("accept")):
         problem = {
@@ -120,8 +124,8 @@ def _response(status: int, code: str, message: str, said: Said, headers: Headers
             "status": status,
             "detail": message,
             "code": code,
-            **said,
+            **context,
         }
         return json_response(problem, status=status, headers=sent, media_type=PROBLEM)
-    body = {"code": code, "message": message, **said}
+    body = {"code": code, "message": message, **context}
     return json_response(body, status=status, headers=sent)

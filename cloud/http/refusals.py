@@ -45,13 +45,13 @@ class RefusalLog:
             return None
         return self._left_out.pop(action, 0)
 
-    async def note_handshake(self, address: str, reason: str, now: datetime) -> None:
-        """Write down that a TLS handshake of *address* was refused, and why, as `note` does."""
+    async def record_handshake(self, address: str, reason: str, now: datetime) -> None:
+        """Record a refused TLS handshake of *address* and the reason, as `record` does."""
         attempt = Attempt(DEVICE, Action.NODE_CONNECT, now, address=address)
-        await self.note(attempt, Denied(f"TLS handshake: {reason}"))
+        await self.record(attempt, Denied(f"TLS handshake: {reason}"))
 
-    async def note(self, attempt: Attempt, error: CloudError) -> None:
-        """Write down that *attempt* was refused with *error*; never raises a CloudError."""
+    async def record(self, attempt: Attempt, error: CloudError) -> None:
+        """Record in the audit log that *attempt* was refused; never raises a CloudError."""
         action = attempt.action
         left_out = self.turn(action)
         if left_out is None:
@@ -71,17 +71,17 @@ class RefusalLog:
             logger.warning("cannot write a refused %s down: %s", action, trouble.reason)
 
     @contextlib.asynccontextmanager
-    async def noting(
+    async def recording(
         self, attempt: Attempt, kind: type[CloudError] = CloudError
     ) -> AsyncIterator[None]:
-        """Note what the block is refused with, if it is an error of that *kind*.
+        """Record an error of that *kind* that the block raises.
 
-        That the store cannot answer is no refusal.
+        Unavailable is not a refusal and is not recorded.
         """
         try:
             yield
         except Unavailable:
             raise
         except kind as error:
-            await self.note(attempt, error)
+            await self.record(attempt, error)
             raise

@@ -29,7 +29,7 @@ _AT_ONCE = 64 * 1024
 REQUEST_ID_HEADER = "x-bce-request-id"
 
 _SCOPE_KEY = "edgesync.request_id"
-_SAID_KEY = "edgesync.said"
+_ERROR_CONTEXT_KEY = "edgesync.context"
 _YAML_KEY = "edgesync.yaml"
 _ADDRESS_KEY = "edgesync.address"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
@@ -55,19 +55,19 @@ def _sent_request_id(scope: Scope) -> str:
     return sent[0] if len(sent) == 1 and _REQUEST_ID.fullmatch(sent[0]) else ""
 
 
-def set_said(scope: Scope, clock: Callable[[], datetime] | None) -> Mapping[str, str]:
-    """Note what an error about this request says of it: its id, and the time by *clock*."""
-    said = {"request-id": scope[_SCOPE_KEY]}
+def set_error_context(scope: Scope, clock: Callable[[], datetime] | None) -> Mapping[str, str]:
+    """Set the fields that errors of this request carry: its id, and the time by *clock*."""
+    context = {"request-id": scope[_SCOPE_KEY]}
     if clock is not None:
-        said["time"] = time_text(clock())
-    scope[_SAID_KEY] = said
-    return said
+        context["time"] = time_text(clock())
+    scope[_ERROR_CONTEXT_KEY] = context
+    return context
 
 
-def said_in(scope: Scope) -> Mapping[str, str]:
-    """What `set_said` noted."""
-    said: Mapping[str, str] = scope[_SAID_KEY]
-    return said
+def error_context(scope: Scope) -> Mapping[str, str]:
+    """The fields that `set_error_context` has set."""
+    context: Mapping[str, str] = scope[_ERROR_CONTEXT_KEY]
+    return context
 
 
 def address_of(scope: Scope) -> str:

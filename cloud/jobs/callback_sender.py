@@ -15,7 +15,7 @@ import httpx
 
 from cloud.core.callback import CallbackSpec, Delivery, content_of, signed_headers
 from cloud.errors import Unavailable
-from cloud.operations.callbacks import DeliveryAttempt, next_group, note_attempts
+from cloud.operations.callbacks import DeliveryAttempt, next_group, record_attempts
 from cloud.store.interface import Store, Transaction
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class CallbackSender:
         attempts = await asyncio.gather(*(self._try(callback.spec, each) for each in group))
         now = self._clock()
         given_up = await self._store.write(
-            lambda tx: note_attempts(tx, attempts, now=now, jitter=self._jitter)
+            lambda tx: record_attempts(tx, attempts, now=now, jitter=self._jitter)
         )
         for attempt in attempts:
             if attempt.error:

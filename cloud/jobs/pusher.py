@@ -18,7 +18,7 @@ from cloud.core.names import node_id
 from cloud.errors import Unavailable
 from cloud.link.measures import NOT_CONNECTED, NOT_SENT, SENT, Measures, contained
 from cloud.link.wire import pushed_delta
-from cloud.operations.reports import DesiredUpdate, deltas_for, note_told
+from cloud.operations.reports import DesiredUpdate, deltas_for, record_sent
 from cloud.store.interface import NotifyingStore, Transaction
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class Pusher:
                 # Before it is sent: the node's report has to find the record.
                 kept = self._deploys_kept
                 await self._store.write(
-                    lambda tx: note_told(tx, pushes, now=now, deploys_kept=kept)
+                    lambda tx: record_sent(tx, pushes, now=now, deploys_kept=kept)
                 )
         except Unavailable:
             raise

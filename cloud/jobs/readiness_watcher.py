@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from cloud.errors import Unavailable
-from cloud.operations.events import LOST_AT_A_TIME, note_ends, note_lost
+from cloud.operations.events import LOST_AT_A_TIME, record_expiring, record_lost
 from cloud.store.interface import Store
 
 logger = logging.getLogger(__name__)
@@ -58,12 +58,12 @@ class ReadinessWatcher:
         listening = self._listens_since(now)
         if listening is not None and await self._store.read(lambda tx: tx.has_due_checks(now)):
             while (
-                await self._store.write(lambda tx: note_lost(tx, now=now, listening=listening))
+                await self._store.write(lambda tx: record_lost(tx, now=now, listening=listening))
                 == LOST_AT_A_TIME
             ):
                 pass
         if self._expiry_checked is None or now - self._expiry_checked >= ENDS_EVERY:
-            await self._store.write(lambda tx: note_ends(tx, now=now))
+            await self._store.write(lambda tx: record_expiring(tx, now=now))
             self._expiry_checked = now
 
     def _listens_since(self, now: datetime) -> datetime | None:

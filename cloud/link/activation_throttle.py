@@ -45,7 +45,7 @@ class ActivationThrottle:
         try:
             yield
         except (Denied, OtherKey) as error:
-            self._guesses.note_wrong(caller, batch, guess, self._timer())
+            self._guesses.record_failure(caller, batch, guess, self._timer())
             cause = error.cause if isinstance(error, ActivationDenied) else str(error)
             logger.warning("%s is not let in: %s", device.address, cause)
             raise

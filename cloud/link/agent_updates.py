@@ -57,7 +57,7 @@ class AgentUpdates:
 
     async def _offer(self, request: Request) -> Response:
         peer, now = peer_certificate(request), self._clock()
-        async with self._refusals.noting(_attempt(request, peer, now)):
+        async with self._refusals.recording(_attempt(request, peer, now)):
             if peer is None:
                 raise Denied("show the node's certificate in the TLS handshake")
             shown = peer

@@ -29,7 +29,7 @@ from cloud.errors import Denied, Invalid, UnknownMediaType
 from cloud.http.answers import bytes_response
 from cloud.http.errors import error_response
 from cloud.http.peer import peer_certificate
-from cloud.http.requests import read_body, said_in
+from cloud.http.requests import error_context, read_body
 from cloud.link.certificate import requested_key
 from cloud.link.renewal import BODY_LIMIT, Renewals
 from cloud.operations.activation import Activation, Claim
@@ -120,7 +120,7 @@ def _challenging(handler: _Handler) -> _Handler:
         try:
             return await handler(request)
         except Denied as error:
-            answer = error_response(error, said_in(request.scope), request.headers)
+            answer = error_response(error, error_context(request.scope), request.headers)
             answer.headers["WWW-Authenticate"] = 'Basic realm="edgesync"'
             return answer
 

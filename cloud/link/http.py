@@ -83,10 +83,10 @@ def activation_app(
     async def enrol(request: Request, claim: Claim, csr: SigningRequest) -> Activation:
         with services.measures.activation():
             attempt = attempt_of(request, claim)
-            async with services.refusals.noting(attempt), token_first(request, attempt, claim):
+            async with services.refusals.recording(attempt), token_first(request, attempt, claim):
                 key, claim = csr.read(claim)
             attempt = attempt_of(request, claim)
-            async with services.refusals.noting(attempt):
+            async with services.refusals.recording(attempt):
                 return await activated(request, attempt, claim, key)
 
     def token_first(
@@ -144,7 +144,7 @@ def activation_app(
         return activation
 
     def noting(request: Request, claim: Claim) -> AbstractAsyncContextManager[None]:
-        return services.refusals.noting(attempt_of(request, claim))
+        return services.refusals.recording(attempt_of(request, claim))
 
     routes = [Route(path, active, methods=["POST"]) for path in ("/v1/active", "/v1/active/")]
     routes += _downloads(services, address)
@@ -170,7 +170,7 @@ def _downloads(services: LinkServices, address: ServerAddress) -> list[Route]:
     def noting(request: Request, now: datetime) -> AbstractAsyncContextManager[None]:
         caller = address_of(request.scope)
         action = Action.INSTALLER_READ
-        return refusals.noting(
+        return refusals.recording(
             Attempt(DEVICE, action, now, address=caller, request_id=request_id(request))
         )
 
@@ -197,7 +197,7 @@ async def _trying(
 ) -> AsyncIterator[None]:
     """Count what the block comes to, and write it down if it is refused."""
     with measures.activation():
-        async with refusals.noting(attempt):
+        async with refusals.recording(attempt):
             yield
 
 

@@ -32,10 +32,10 @@ class RefusedConnections:
         now = self._clock()
         try:
             if not refused.node_id:
-                await self._refusals.note_handshake(refused.address, refused.detail, now)
+                await self._refusals.record_handshake(refused.address, refused.detail, now)
                 return
             attempt = connect_attempt(refused.node_id, refused.address, now)
-            await self._refusals.note(attempt, Denied(refused.detail))
+            await self._refusals.record(attempt, Denied(refused.detail))
         finally:
             self._writing -= 1
 

@@ -147,7 +147,7 @@ class Renewals:
     async def _come_back(self, request: Request, ended: int, key: PublicKey) -> Activation:
         authority, now, serial = self._authority, self._clock(), self._new_serial()
         device, grace = _device(key, address_of(request.scope)), self._grace
-        async with self._refusals.noting(_attempt("", now, request)):
+        async with self._refusals.recording(_attempt("", now, request)):
             node_id = await self._store.read(
                 lambda tx: returning_node(tx, ended, device.key_digest, grace=grace, now=now)
             )
@@ -161,7 +161,7 @@ class Renewals:
     async def _renewed(
         self, attempt: Attempt, counted: str, work: Callable[[Transaction], Activation]
     ) -> Activation:
-        async with self._refusals.noting(attempt):
+        async with self._refusals.recording(attempt):
             self._count(counted)
             return await self._store.write(lambda tx: carry_out(tx, attempt, work))
 

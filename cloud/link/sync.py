@@ -104,7 +104,7 @@ def sync_app(
                     return await answered(question)
         except (Denied, TooManyRequests, NotFound) as error:
             if not isinstance(error, NotFound) or error.kind == "node":
-                await refusals.note(_attempt(request, peer, now), error)
+                await refusals.record(_attempt(request, peer, now), error)
             raise
 
     routes = [

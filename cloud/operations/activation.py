@@ -16,10 +16,10 @@ from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.names import check_fingerprint, check_node_name, node_id
 from cloud.core.node import Node, NodeSpec, checked_node_spec
 from cloud.errors import ActivationDenied, Invalid, OtherKey, QuotaExceeded
-from cloud.operations.events import note_activation
+from cloud.operations.events import record_activation_event
 from cloud.operations.installation import offered
 from cloud.operations.nodes import existing_node
-from cloud.operations.running import note_running_anew
+from cloud.operations.running import record_running_again
 from cloud.store.interface import Transaction
 
 
@@ -142,7 +142,7 @@ def activate(
         if has_replaced:
             tx.revoke_certificates(node.id, now)
         facts = {"address": device.address, "hasReplaced": has_replaced}
-        note_activation(tx, node.namespace, node.name, now=now, facts=facts)
+        record_activation_event(tx, node.namespace, node.name, now=now, facts=facts)
         activation = certify(tx, authority, node.namespace, node.name, device, now, serial)
         return replace(activation, has_replaced=has_replaced)
     batch, record = _let_in(tx, claim, token)
@@ -157,7 +157,7 @@ def activate(
     tx.put_record(
         replace(record, active=True, active_ip=device.address, active_time=now, updated=now)
     )
-    note_activation(
+    record_activation_event(
         tx,
         record.namespace,
         record.node_name,
@@ -360,4 +360,4 @@ def _ensure_node(tx: Transaction, batch: Batch, record: Record, now: datetime) -
             spec = msgspec.structs.replace(node.spec, labels=labels)
             relabelled = replace(node, spec=spec, updated=now)
             tx.put_node(relabelled)
-            note_running_anew(tx, relabelled)
+            record_running_again(tx, relabelled)

@@ -26,7 +26,11 @@ from cloud.core.changes import difference
 from cloud.core.listing import Page, Place
 from cloud.core.revisions import REVISIONS_KEPT
 from cloud.errors import ActivationDenied, CloudError, Denied
-from cloud.operations.events import note_change, note_records, note_revocation
+from cloud.operations.events import (
+    record_change_event,
+    record_records_event,
+    record_revocation_event,
+)
 from cloud.operations.plans import guarded
 from cloud.operations.revisions import keep_revision
 from cloud.operations.watching import Watched
@@ -71,7 +75,7 @@ def carry_out(
     for (namespace, *name), was, now in changes:
         keep_revision(tx, attempt, was, now, kept=revisions_kept)
         own = replace(attempt, namespace=namespace, name="/".join(name))
-        note_change(tx, own, was, now)
+        record_change_event(tx, own, was, now)
     also: dict[str, int] = dict(watched.others)
     if confirmed:
         also["confirmed"] = confirmed
@@ -86,9 +90,9 @@ def carry_out(
     if change is None and watched.count:
         also[kind_of(attempt.action)] = watched.count
     if attempt.action == Action.NODE_REVOKE:
-        note_revocation(tx, attempt, attempt.name)
+        record_revocation_event(tx, attempt, attempt.name)
     if attempt.action == Action.BATCH_GENERATE:
-        note_records(tx, attempt, watched.others["record"])
+        record_records_event(tx, attempt, watched.others["record"])
     tx.append_audit(Entry(_cleaned(attempt), DONE, before, after, _json(also)))
     return result
 

@@ -140,7 +140,7 @@ def next_group(
     return callback, tx.due_deliveries(namespace, name, now, GROUP)
 
 
-def note_attempts(
+def record_attempts(
     tx: Transaction,
     attempts: Sequence[DeliveryAttempt],
     *,

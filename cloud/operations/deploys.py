@@ -10,14 +10,14 @@ from datetime import datetime
 from cloud.core.deploys import Deploy, DeployOutcome, runs, wanted_at
 from cloud.core.desired import Desired
 from cloud.core.report import Report, Reported
-from cloud.operations.events import note_ended
+from cloud.operations.events import record_ended_event
 from cloud.operations.nodes import existing_node
 from cloud.store.interface import Transaction
 
 _REPORTED = frozenset({DeployOutcome.CONVERGED, DeployOutcome.FAILED})
 
 
-def note_report(
+def record_deploy_report(
     tx: Transaction,
     namespace: str,
     name: str,
@@ -37,7 +37,7 @@ def note_report(
         after = current.at(now).after(report, now)
         if after.outcome is not current.outcome and after.outcome in _REPORTED:
             ended = after
-            note_ended(tx, namespace, name, ended, now=now)
+            record_ended_event(tx, namespace, name, ended, now=now)
         if after.is_open and not after.is_of(desired):
             after, is_open = after.superseded(now), False
         else:
@@ -51,7 +51,7 @@ def note_report(
     return ended
 
 
-def note_push(
+def record_push(
     tx: Transaction,
     namespace: str,
     name: str,

@@ -48,7 +48,7 @@ APPS_NAMED = 20
 """Apps that one event names, at most."""
 
 
-def note_change(
+def record_change_event(
     tx: Transaction,
     attempt: Attempt,
     before: Noun | None,
@@ -59,7 +59,7 @@ def note_change(
     if kind not in types.CHANGING_KINDS or before == after:
         return
     if attempt.action == Action.RECORD_ACTIVATE:
-        return  # `note_activation` says it
+        return  # `record_activation_event` says it
     verb = types.UPDATED
     if before is None or after is None:
         verb = types.CREATED if before is None else types.DELETED
@@ -71,10 +71,10 @@ def note_change(
     )
     tx.record_event(event)
     if attempt.action == Action.RECORD_RESET and isinstance(after, Record):
-        note_revocation(tx, attempt, after.node_name)
+        record_revocation_event(tx, attempt, after.node_name)
 
 
-def note_revocation(tx: Transaction, attempt: Attempt, name: str) -> None:
+def record_revocation_event(tx: Transaction, attempt: Attempt, name: str) -> None:
     """Note that the *attempt* has shut the node of that *name* out."""
     message, time = f"certificates of {name} were taken back", attempt.time
     event = Event(
@@ -83,7 +83,7 @@ def note_revocation(tx: Transaction, attempt: Attempt, name: str) -> None:
     tx.record_event(event)
 
 
-def note_records(tx: Transaction, attempt: Attempt, count: int) -> None:
+def record_records_event(tx: Transaction, attempt: Attempt, count: int) -> None:
     """Note that the batch of the *attempt* got so many records at once."""
     name, by = attempt.name, attempt.actor
     message, data = f"batch {name} got {count} records", {"records": count}
@@ -93,7 +93,7 @@ def note_records(tx: Transaction, attempt: Attempt, count: int) -> None:
     tx.record_event(event)
 
 
-def note_activation(
+def record_activation_event(
     tx: Transaction,
     namespace: str,
     name: str,
@@ -107,7 +107,7 @@ def note_activation(
     tx.record_event(event)
 
 
-def note_ended(
+def record_ended_event(
     tx: Transaction, namespace: str, name: str, deploy: Deploy, *, now: datetime
 ) -> None:
     """Note that the node has converged or failed with *deploy*."""
@@ -123,7 +123,7 @@ def note_ended(
     tx.record_event(Event(event_type, namespace, "node", name, now, message, data))
 
 
-def note_drift(
+def record_drift_event(
     tx: Transaction, namespace: str, name: str, stats: Iterable[AppStats], *, now: datetime
 ) -> None:
     """Note what the node found gone and made again, the first DRIFTS_NAMED of it."""
@@ -137,7 +137,7 @@ def _named(apps: Sequence[AppVersion]) -> list[dict[str, str]]:
     return [{"name": app.name, "version": app.version} for app in apps[:APPS_NAMED]]
 
 
-def note_heard(
+def record_heard(
     tx: Transaction, namespace: str, name: str, pace: ReportCadence, *, now: datetime
 ) -> None:
     """Note that the node is ready, unless it was said before and not taken back since."""
@@ -145,7 +145,7 @@ def note_heard(
         tx.record_event(Event(types.READY, namespace, "node", name, now, f"{name} reports"))
 
 
-def note_lost(tx: Transaction, *, now: datetime, listening: datetime) -> int:
+def record_lost(tx: Transaction, *, now: datetime, listening: datetime) -> int:
     """Note which nodes are lost that were said to be ready; how many, LOST_AT_A_TIME at most.
 
     Silence counts from *listening* on: since then they can be heard.
@@ -161,7 +161,7 @@ def note_lost(tx: Transaction, *, now: datetime, listening: datetime) -> int:
     return len(lost)
 
 
-def note_ends(tx: Transaction, *, now: datetime) -> int:
+def record_expiring(tx: Transaction, *, now: datetime) -> int:
     """Note that certificates of nodes end within ENDING_WITHIN, each once; how many."""
     ends = tx.take_ends(now, now + ENDING_WITHIN, ENDS_AT_A_TIME)
     for end in ends:

@@ -12,7 +12,7 @@ from cloud.core.readiness import Heard
 from cloud.core.report import StoredReport
 from cloud.errors import Invalid, NotFound
 from cloud.operations.revocation import take_back
-from cloud.operations.running import note_running_anew
+from cloud.operations.running import record_running_again
 from cloud.operations.system_apps import given_system_apps
 from cloud.store.interface import Transaction
 
@@ -57,7 +57,7 @@ def update_node(
         return seen(tx, before)
     tx.put_node(after)
     if after.labels != before.labels:
-        note_running_anew(tx, after)
+        record_running_again(tx, after)
         tx.mark_pending([after])
     return seen(tx, after)
 

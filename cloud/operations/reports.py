@@ -15,12 +15,12 @@ from cloud.core.report import Report, Reported, Reporter
 from cloud.core.sources import CORE, INIT, lacks_core, with_core_of, with_system_apps_of
 from cloud.core.usage import DEFAULT_USAGE_STEP
 from cloud.errors import NotFound
-from cloud.operations.deploys import note_push, note_report
-from cloud.operations.events import note_drift, note_heard
+from cloud.operations.deploys import record_deploy_report, record_push
+from cloud.operations.events import record_drift_event, record_heard
 from cloud.operations.properties import keep_properties
-from cloud.operations.running import note_running
+from cloud.operations.running import record_running
 from cloud.operations.system_apps import desired_of
-from cloud.operations.usage import note_usage
+from cloud.operations.usage import record_usage
 from cloud.store.interface import Transaction
 
 
@@ -83,8 +83,8 @@ def receive_report(
         pace = next_pace(reporter.heard, now, told=told, said=interval)
         tx.put_report(namespace, name, report, encoding, now, pace)
         if not reporter.is_ready:
-            note_heard(tx, namespace, name, pace, now=now)
-        note_drift(tx, namespace, name, report.stats or (), now=now)
+            record_heard(tx, namespace, name, pace, now=now)
+        record_drift_event(tx, namespace, name, report.stats or (), now=now)
         if report.properties is not None:
             keep_properties(tx, namespace, name, reporter.properties, report.properties, now=now)
     catalog = tx.catalog(namespace)
@@ -92,14 +92,14 @@ def receive_report(
     if is_new:
         deploy = tx.open_deploy(namespace, name) if reporter.has_open_deploy else None
         refused = deploy.refused(report, now) if deploy and deploy.is_of(desired) else ()
-        note_running(tx, namespace, name, report, desired.apps, reporter.running, refused)
+        record_running(tx, namespace, name, report, desired.apps, reporter.running, refused)
         noted = reporter.usage_step
-        note_usage(tx, namespace, name, report.document, noted=noted, now=now, step=usage_step)
+        record_usage(tx, namespace, name, report.document, noted=noted, now=now, step=usage_step)
     delta = _delta(tx, namespace, name, reporter, report, desired)
     ended = None
     if is_new and (delta or reporter.has_open_deploy):
         is_told = bool(delta)
-        ended = note_report(
+        ended = record_deploy_report(
             tx, namespace, name, report, desired, is_told=is_told, now=now, kept=deploys_kept
         )
     return ReportReply(delta, _unknown_app(report.reported, catalog), ended)
@@ -120,7 +120,7 @@ def receive_usage(
     namespace, name = split_node_id(node_id)
     noted = tx.put_usage(namespace, name, usage, now)
     if noted is not None:
-        note_usage(tx, namespace, name, None, usage, noted=noted, now=now, step=usage_step)
+        record_usage(tx, namespace, name, None, usage, noted=noted, now=now, step=usage_step)
     elif tx.node(namespace, name) is None:
         raise NotFound("node", name)
 
@@ -145,7 +145,7 @@ def deltas_for(tx: Transaction, nodes: Sequence[tuple[str, str]]) -> list[Desire
     return pushes
 
 
-def note_told(
+def record_sent(
     tx: Transaction,
     pushes: Sequence[DesiredUpdate],
     *,
@@ -155,7 +155,7 @@ def note_told(
     """Keep that the nodes of *pushes* are told; one that is gone is left out."""
     for push in pushes:
         namespace, name = split_node_id(push.node_id)
-        note_push(tx, namespace, name, push.reported, push.desired, now=now, kept=deploys_kept)
+        record_push(tx, namespace, name, push.reported, push.desired, now=now, kept=deploys_kept)
 
 
 def _delta(

@@ -11,7 +11,7 @@ from cloud.core.running import digest_of, running_apps
 from cloud.store.interface import Transaction
 
 
-def note_running(
+def record_running(
     tx: Transaction,
     namespace: str,
     name: str,
@@ -29,7 +29,7 @@ def note_running(
         tx.put_running(namespace, name, running_apps(report, wanted, refused), digest)
 
 
-def note_running_anew(tx: Transaction, node: Node) -> None:
+def record_running_again(tx: Transaction, node: Node) -> None:
     """Note what *node* runs by its last report, once it has other labels."""
     stored = tx.report(node.namespace, node.name)
     if stored is None:

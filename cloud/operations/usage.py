@@ -10,7 +10,7 @@ from cloud.store.interface import Transaction
 _USAGE = b'"nodestats":'
 
 
-def note_usage(
+def record_usage(
     tx: Transaction,
     namespace: str,
     name: str,

@@ -93,10 +93,10 @@ class Callers:
         try:
             yield
         except Forbidden as error:
-            await self.refusals.note(self._attempt(scope), error)
+            await self.refusals.record(self._attempt(scope), error)
             raise
         except Denied as error:
-            await self.refusals.note(self._attempt(scope), error)
+            await self.refusals.record(self._attempt(scope), error)
             self.limits.denials.take(address_key_of(scope))
             raise
 

@@ -245,7 +245,7 @@ def endpoint(
     async def answer(request: Request) -> Response:
         caller, now = caller_of(request), api.clock()
         asked_for = attempt_of(request, action or Action.API_READ, caller.namespace, now)
-        async with refusals.noting(asked_for, Forbidden):
+        async with refusals.recording(asked_for, Forbidden):
             try:
                 return await admitted(request, caller, now)
             except TooManyValues as error:

@@ -7,16 +7,16 @@ class WriteOutcomes:
     """Counts writes by what came of them; safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._noting = threading.Lock()
+        self._lock = threading.Lock()
         # How many transactions that may write were committed, and how many the database refused.
         self.committed = 0
         self.failed = 0
         # Why the last one failed; empty where it was committed.
         self.trouble = ""
 
-    def note(self, trouble: str = "") -> None:
+    def record(self, trouble: str = "") -> None:
         """Count one; *trouble* says why it failed."""
-        with self._noting:
+        with self._lock:
             self.trouble = trouble
             if trouble:
                 self.failed += 1

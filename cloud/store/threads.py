@@ -185,9 +185,9 @@ class ThreadedStore(ABC):
         try:
             result, tx = pool.in_transaction(carry_out)
         except Unavailable as error:
-            self.outcomes.note(error.reason)
+            self.outcomes.record(error.reason)
             raise
-        self.outcomes.note()
+        self.outcomes.record()
         tx.remember()
         if tx.marked_pending:
             self._wake(PENDING)

@@ -24,7 +24,7 @@ from certs.succession import drop, encrypt, import_intermediate, request_interme
 from certs.tls import client_context
 from cloud.core.audit import Action
 from cloud.core.times import time_text
-from edgesync.admin.command_entry import note_command
+from edgesync.admin.command_entry import record_command
 from edgesync.admin.data_dir_option import data_dir_option
 from edgesync.admin.secret_file import read_secret_file
 from edgesync.cli.api.client import SECONDS
@@ -120,7 +120,7 @@ def rotate_command(data_dir: Path, passphrase_file: Path | None, root_key: Path 
             passphrase=passphrase_of(passphrase_file, os.environ),
             root_key=root_key,
         )
-    note_command(data_dir, Action.AUTHORITY_ROTATE, _serial(authority.intermediate))
+    record_command(data_dir, Action.AUTHORITY_ROTATE, _serial(authority.intermediate))
     _tell(authority.intermediate)
 
 
@@ -164,7 +164,7 @@ def import_command(
             root_file=root,
             passphrase=passphrase_of(passphrase_file, os.environ),
         )
-    note_command(data_dir, Action.AUTHORITY_IMPORT, _serial(authority.intermediate))
+    record_command(data_dir, Action.AUTHORITY_IMPORT, _serial(authority.intermediate))
     _tell(authority.intermediate)
 
 
@@ -179,7 +179,7 @@ def drop_command(data_dir: Path, serial: str) -> None:
         raise click.UsageError(f"{serial!r} is no serial number as `show` prints it") from error
     with _refusals():
         drop(data_dir / "ca", number)
-    note_command(data_dir, Action.AUTHORITY_DROP, f"{number:x}")
+    record_command(data_dir, Action.AUTHORITY_DROP, f"{number:x}")
     click.echo(f"{serial} is not trusted any more. Start the server again.")
 
 
@@ -200,7 +200,7 @@ def encrypt_command(
             old=passphrase_of(passphrase_file, os.environ),
             new=passphrase_of(new_passphrase_file, {}),
         )
-    note_command(data_dir, Action.AUTHORITY_ENCRYPT)
+    record_command(data_dir, Action.AUTHORITY_ENCRYPT)
     click.echo(f"{count} keys are {'plain' if plain else 'under the new passphrase'}.")
 
 

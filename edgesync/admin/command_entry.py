@@ -19,7 +19,7 @@ def command_entry(action: Action, name: str = "") -> Entry:
     return Entry(Attempt(Actor(ActorKind.COMMAND, clean(_user())), action, now_utc(), name=name))
 
 
-def note_command(data_dir: Path, action: Action, name: str = "") -> None:
+def record_command(data_dir: Path, action: Action, name: str = "") -> None:
     """Put down what was just done to files of *data_dir*; warn where that cannot be."""
     try:
         append_entry(_database(data_dir), data_dir, command_entry(action, name))

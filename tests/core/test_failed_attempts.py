@@ -21,7 +21,7 @@ def wrong(
     """Seconds to wait, or None: then the guess was looked at, and was wrong."""
     wait = guesses.wait(address, batch, guess, now)
     if wait is None:
-        guesses.note_wrong(address, batch, guess, now)
+        guesses.record_failure(address, batch, guess, now)
     return wait
 
 
@@ -72,7 +72,7 @@ def test_no_number_of_guesses_fills_the_memory() -> None:
 
 def test_parts_are_not_mixed_up() -> None:
     guesses = FailedAttemptLimiter(Rate(1, 0.1))
-    guesses.note_wrong("a", "b", "cd", 0)
+    guesses.record_failure("a", "b", "cd", 0)
     assert guesses.wait("a", "b", "cd", 0) is None
     assert guesses.wait("a", "b", "c", 0) == 10
 

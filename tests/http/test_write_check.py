@@ -94,7 +94,7 @@ async def test_a_write_that_failed_counts_at_once(tmp_path: Path, open_again: St
     async with open_again(tmp_path) as store:
         check = WriteCheck(store, Timer())
         await check.check()
-        store.outcomes.note("the disk is full")
+        store.outcomes.record("the disk is full")
         with pytest.raises(Unavailable):
             await check.check()
         await store.write(lambda tx: None)

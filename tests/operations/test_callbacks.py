@@ -59,7 +59,7 @@ async def test_each_activation_is_told_and_only_what_happened(world: Store) -> N
 
 async def note(store: Store, *attempts: DeliveryAttempt, now: object = LATER) -> list[str]:
     given_up = await store.write(
-        lambda tx: callbacks.note_attempts(tx, attempts, now=now, jitter=lambda: 0)  # type: ignore[arg-type]
+        lambda tx: callbacks.record_attempts(tx, attempts, now=now, jitter=lambda: 0)  # type: ignore[arg-type]
     )
     return [one.id for one in given_up]
 

@@ -17,7 +17,7 @@ from cloud.operations import apps, deploys, nodes
 from cloud.operations.explain import explain_node
 from cloud.operations.overview import failures_of_app, rollout_of_app
 from cloud.operations.properties import set_mode
-from cloud.operations.reports import deltas_for, note_told, receive_report
+from cloud.operations.reports import deltas_for, receive_report, record_sent
 from cloud.store.interface import Store, Transaction
 from tests.operations.conftest import NAMESPACE, NOW, add_nodes, app_spec
 
@@ -57,7 +57,7 @@ class Site:
         """How many nodes are told without having asked."""
         now = self._tick()
         pushes = deltas_for(self.tx, list(self.tx.take_pending(100)))
-        note_told(self.tx, pushes, now=now, deploys_kept=self.kept)
+        record_sent(self.tx, pushes, now=now, deploys_kept=self.kept)
         return len(pushes)
 
     def history(self) -> list[Deploy]:
@@ -373,7 +373,7 @@ async def test_a_node_that_is_gone_is_not_told(store: Store) -> None:
         site.put()
         pushes = deltas_for(tx, [(NAMESPACE, "n1")])
         nodes.delete_node(tx, NAMESPACE, "n1", now=site.now)
-        note_told(tx, pushes, now=site.now)
+        record_sent(tx, pushes, now=site.now)
         assert tx.deploys(NAMESPACE, "n1") == []
 
     await store.write(work)

@@ -400,9 +400,9 @@ async def test_what_cannot_be_written_down_now_is_counted_later(world: World) ->
     attempt = Attempt(ADMINISTRATOR, Action.API_READ, world.clock.now)
     store: Any = Failing()
     log = RefusalLog(store, lambda: 0.0)
-    await log.note(attempt, Forbidden("no"))
+    await log.record(attempt, Forbidden("no"))
     store.write = world.store.write
-    await log.note(attempt, Forbidden("no"))
+    await log.record(attempt, Forbidden("no"))
     assert [also for *_, also in await refused_in(world)] == ['{"leftOut":1}']
 
 

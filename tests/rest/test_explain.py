@@ -5,7 +5,7 @@ from typing import Any
 
 from cloud.core.certificate import NodeCertificate
 from cloud.core.report import Order, read_report
-from cloud.operations.reports import deltas_for, note_told, receive_report
+from cloud.operations.reports import deltas_for, receive_report, record_sent
 from cloud.store.interface import Transaction
 from tests.rest.conftest import World
 
@@ -34,7 +34,7 @@ class Fleet:
     async def push(self) -> None:
         def push(tx: Transaction) -> None:
             pushes = deltas_for(tx, list(tx.take_pending(100)))
-            note_told(tx, pushes, now=self.world.clock.now)
+            record_sent(tx, pushes, now=self.world.clock.now)
 
         await self.world.store.write(push)
 
