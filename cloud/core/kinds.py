@@ -6,6 +6,7 @@ their place and imported when they are asked for.
 The order of `KINDS` is that in which things are made: what others name comes before them.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pkgutil import resolve_name
@@ -31,6 +32,7 @@ class ResourceKind:
     name; what has a *parent* is made below a thing of that kind, and is called PARENT/NAME. Fields
     in *required* are sent with each PUT, empty ones too. *audit_word* is the kind in the audit log
     and in events, where it is not the name in lower case. *short* names it on the command line.
+    The specs of one that *is_sealed* are encrypted in the database.
     """
 
     name: str
@@ -47,6 +49,7 @@ class ResourceKind:
     audit_word: str = ""
     short: str = ""
     parent: str = ""
+    is_sealed: bool = False
 
     @property
     def spec(self) -> "type[msgspec.Struct]":
@@ -63,6 +66,11 @@ class ResourceKind:
     def logged_as(self) -> str:
         """What the audit log, events and revisions call it."""
         return self.audit_word or self.word
+
+    @property
+    def method_word(self) -> str:
+        """What methods of the store call it: `put_system_apps`."""
+        return re.sub("(?<!^)(?=[A-Z])", "_", self.name).lower()
 
     @property
     def a_word(self) -> str:
@@ -121,6 +129,7 @@ REGISTRY = ResourceKind(
     "/v1/registries",
     "cloud.core.registry:RegistrySpec",
     has_revisions=True,
+    is_sealed=True,
 )
 SECRET = ResourceKind(
     "Secret",
@@ -129,6 +138,7 @@ SECRET = ResourceKind(
     "cloud.core.secret:SecretSpec",
     has_revisions=True,
     required=("data",),
+    is_sealed=True,
 )
 CONFIG = ResourceKind(
     "Config",
@@ -138,6 +148,7 @@ CONFIG = ResourceKind(
     has_labels=True,
     has_revisions=True,
     required=("data",),
+    is_sealed=True,
 )
 BATCH = ResourceKind(
     "Batch",

@@ -1,6 +1,5 @@
 """Revisions: every state a thing had, who made it so, when and why."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -21,24 +20,6 @@ Revised = App | Config | Secret | Registry
 Spec = AppSpec | ConfigSpec | SecretSpec | RegistrySpec
 
 
-class RevisedKind(StrEnum):
-    """Kind of a thing that has revisions, as the audit log and the database call it."""
-
-    APP = "app"
-    CONFIG = "config"
-    SECRET = "secret"  # noqa: S105
-    REGISTRY = "registry"
-
-
-KIND_OF: Mapping[type, RevisedKind] = {
-    App: RevisedKind.APP,
-    Config: RevisedKind.CONFIG,
-    Secret: RevisedKind.SECRET,
-    Registry: RevisedKind.REGISTRY,
-}
-"""Of everything that has revisions; what is not here has none."""
-
-
 class RevisionAction(StrEnum):
     """What made a state; a thing that was deleted and comes back is created, or an undo."""
 
@@ -50,9 +31,12 @@ class RevisionAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """What revisions are revisions of; it need not be there any more."""
+    """What revisions are revisions of; it need not be there any more.
 
-    kind: RevisedKind
+    *kind* is the word of the audit log.
+    """
+
+    kind: str
     namespace: str
     name: str
 

@@ -15,7 +15,6 @@ from cloud.core.entity_tag import Precondition
 from cloud.core.listing import Page, Place
 from cloud.core.revisions import (
     DELETED_KEPT,
-    KIND_OF,
     KeptRevision,
     Revised,
     Revision,
@@ -26,11 +25,12 @@ from cloud.core.revisions import (
     next_revision,
 )
 from cloud.errors import Invalid, NotFound, PreconditionFailed
-from cloud.operations.kinds import KindOperations, find_thing
+from cloud.operations.kinds import OPERATIONS, KindOperations, find_thing
 from cloud.store.interface import Transaction
 
 N = TypeVar("N", bound=Revised)
 
+_KIND_OF = {one.noun: word for word, one in OPERATIONS.items()}
 _FAR = 2**63 - 1
 
 
@@ -53,7 +53,7 @@ def keep_revision(
     noun = after or before
     if noun is None:
         return
-    thing = Thing(KIND_OF[type(noun)], noun.namespace, noun.name)
+    thing = Thing(_KIND_OF[type(noun)], noun.namespace, noun.name)
     newest = _newest(tx, thing)
     number = newest.number if newest else 0
     if newest is None and before is not None:
@@ -78,7 +78,7 @@ def list_revisions(
     """
     total = tx.count_revisions(thing)
     if not total and present(tx, thing) is None:
-        raise NotFound(thing.kind.value, thing.name)
+        raise NotFound(thing.kind, thing.name)
     below = int(after[1]) if after else _FAR
     found = tx.revisions(thing, below=below, limit=limit + 1 if limit else total)
     shown = found[:limit] if limit else found
@@ -147,7 +147,7 @@ def undo(
     if before is not None:
         precondition.check(lambda: before)
     elif precondition.if_match is not None:
-        raise PreconditionFailed(thing.kind.value, thing.name)
+        raise PreconditionFailed(thing.kind, thing.name)
     put = operations.restore if before else operations.create
     return put(*where, spec, now=now, runtimes=runtimes)
 
@@ -168,5 +168,5 @@ def _newest(tx: Transaction, thing: Thing) -> Revision | None:
 def _existing_newest(tx: Transaction, thing: Thing) -> Revision:
     newest = _newest(tx, thing)
     if newest is None:
-        raise NotFound(thing.kind.value, thing.name)
+        raise NotFound(thing.kind, thing.name)
     return newest

@@ -7,30 +7,15 @@ from typing import Any, cast
 from cloud.core.batch import Record
 from cloud.core.changes import Noun
 from cloud.core.commands import Command
+from cloud.core.kinds import KINDS
 from cloud.operations.kinds import Key, can_be_found, find_thing
 from cloud.store.interface import Transaction
 
 CHANGES: Mapping[str, str] = {
-    "put_node": "node",
-    "delete_node": "node",
+    **{f"put_{kind.method_word}": kind.logged_as for kind in KINDS},
+    **{f"delete_{kind.method_word}": kind.logged_as for kind in KINDS if not kind.is_single},
     "put_properties": "properties",
-    "put_app": "app",
-    "delete_app": "app",
-    "put_system_apps": "sysapps",
-    "put_guard": "guard",
-    "put_config": "config",
-    "delete_config": "config",
-    "put_secret": "secret",
-    "delete_secret": "secret",
-    "put_registry": "registry",
-    "delete_registry": "registry",
-    "put_batch": "batch",
-    "delete_batch": "batch",
-    "put_record": "record",
     "add_records": "record",
-    "delete_record": "record",
-    "put_callback": "callback",
-    "delete_callback": "callback",
     "retry_given_up": "delivery",
     "put_api_token": "token",
     "delete_api_token": "token",

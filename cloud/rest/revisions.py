@@ -12,7 +12,6 @@ from cloud.core.decoding import convert
 from cloud.core.revisions import (
     KeptRevision,
     Revised,
-    RevisedKind,
     Revision,
     RevisionAction,
     Thing,
@@ -148,8 +147,7 @@ class Revisions(Generic[N]):
         return await context.store.write(back)
 
     def _thing(self, context: RequestContext) -> Thing:
-        kind = RevisedKind(self.operations.kind.logged_as)
-        return Thing(kind, context.namespace, context.path("name"))
+        return Thing(self.operations.kind.logged_as, context.namespace, context.path("name"))
 
     def routes(self, answer: type[Answer]) -> Sequence[ApiRoute]:
         """The rows; whoever may read may see what a thing was, as no secret value is shown."""

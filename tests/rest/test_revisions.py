@@ -12,7 +12,7 @@ from cloud.core.audit import UNKNOWN
 from cloud.core.config import Config, ConfigSpec
 from cloud.core.decoding import convert
 from cloud.core.mask import MASK
-from cloud.core.revisions import DELETED_KEPT, RevisedKind, Revision, RevisionAction, Thing
+from cloud.core.revisions import DELETED_KEPT, Revision, RevisionAction, Thing
 from cloud.store.interface import Transaction
 from tests.rest.conftest import (
     APP,
@@ -278,7 +278,7 @@ async def test_what_cannot_change_cannot_be_undone_either(client: Client) -> Non
 @pytest.mark.parametrize("world", [False], indirect=True)
 async def test_a_config_is_not_brought_back_that_this_server_could_not_give(world: World) -> None:
     spec = convert({key: OBJECTS[key] for key in ("labels", "data")}, ConfigSpec)
-    thing = Thing(RevisedKind.CONFIG, "default", "site")
+    thing = Thing("config", "default", "site")
     made = Revision(1, "1", world.clock.now, UNKNOWN, "", RevisionAction.CREATE)
     await world.store.write(lambda tx: tx.put_revision(thing, made, spec))
     message = await world.client.refused(
@@ -413,7 +413,7 @@ async def test_what_was_deleted_long_ago_is_forgotten(world: World) -> None:
 
     def fill(tx: Transaction) -> None:
         for number in range(DELETED_KEPT):
-            thing = Thing(RevisedKind.CONFIG, "default", f"old{number:04}")
+            thing = Thing("config", "default", f"old{number:04}")
             tx.put_revision(thing, made, None)
 
     await world.store.write(fill)

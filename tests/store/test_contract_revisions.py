@@ -12,7 +12,6 @@ from cloud.core.config import ConfigItem, ConfigSpec, KeyValue
 from cloud.core.registry import RegistrySpec
 from cloud.core.revisions import (
     KeptRevision,
-    RevisedKind,
     Revision,
     RevisionAction,
     Spec,
@@ -25,15 +24,15 @@ from tests.store.conftest import NOW
 
 FAR = 2**62
 ACTOR = Actor(ActorKind.TOKEN, "ci", "default")
-SPECS: dict[RevisedKind, Spec] = {
-    RevisedKind.APP: AppSpec(selector="role=gateway"),
-    RevisedKind.CONFIG: ConfigSpec(data=(ConfigItem("a", KeyValue("open sesame")),)),
-    RevisedKind.SECRET: SecretSpec({"a": "open sesame"}),
-    RevisedKind.REGISTRY: RegistrySpec("a", "b", "open sesame"),
+SPECS: dict[str, Spec] = {
+    "app": AppSpec(selector="role=gateway"),
+    "config": ConfigSpec(data=(ConfigItem("a", KeyValue("open sesame")),)),
+    "secret": SecretSpec({"a": "open sesame"}),
+    "registry": RegistrySpec("a", "b", "open sesame"),
 }
 
 
-def thing(name: str = "x", kind: RevisedKind = RevisedKind.CONFIG, where: str = "default") -> Thing:
+def thing(name: str = "x", kind: str = "config", where: str = "default") -> Thing:
     return Thing(kind, where, name)
 
 
@@ -57,11 +56,11 @@ def numbers(tx: Transaction, of: Thing) -> list[int]:
 
 async def test_a_revision_is_got_as_it_was_put(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        for kind in RevisedKind:
+        for kind in SPECS:
             put(tx, thing(kind=kind), revision(1), revision(2, RevisionAction.DELETE))
 
     def look(tx: Transaction) -> None:
-        for kind in RevisedKind:
+        for kind in SPECS:
             found = tx.revision(thing(kind=kind), 1)
             assert found == KeptRevision(revision(1), SPECS[kind])
             gone = tx.revision(thing(kind=kind), 2)
@@ -94,13 +93,13 @@ async def test_of_what_was_deleted_the_last_are_kept_whole(store: Store) -> None
             if name != "there":
                 put(tx, thing(name), gone)
         put(tx, thing("back"), revision(3))
-        for other in (thing("first", RevisedKind.APP), thing("first", where="other")):
+        for other in (thing("first", "app"), thing("first", where="other")):
             put(tx, other, revision(1, RevisionAction.DELETE))
-        tx.forget_deleted(RevisedKind.CONFIG, "default", 2)
+        tx.forget_deleted("config", "default", 2)
         assert numbers(tx, thing("first")) == []
         assert numbers(tx, thing("second")) == numbers(tx, thing("third")) == [2, 1]
         assert (numbers(tx, thing("back")), numbers(tx, thing("there"))) == ([3, 2, 1], [1])
-        assert numbers(tx, thing("first", RevisedKind.APP)) == [1]
+        assert numbers(tx, thing("first", "app")) == [1]
         assert numbers(tx, thing("first", where="other")) == [1]
 
     await store.write(work)
@@ -111,7 +110,7 @@ async def test_nothing_secret_of_a_revision_can_be_read_in_the_file(
     open_again: StoreFactory, tmp_path: Path
 ) -> None:
     def work(tx: Transaction) -> None:
-        for kind in RevisedKind:
+        for kind in SPECS:
             put(tx, thing(kind=kind), revision(1))
 
     async with open_again(tmp_path) as store:

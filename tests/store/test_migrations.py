@@ -11,7 +11,7 @@ import pytest
 from cloud.core.app import AppSpec, Ref, UseKind, Volume
 from cloud.core.config import ConfigSpec
 from cloud.core.listing import ListOptions
-from cloud.core.revisions import KeptRevision, RevisedKind, Thing, first_revision
+from cloud.core.revisions import KeptRevision, Thing, first_revision
 from cloud.errors import Unavailable
 from cloud.store.interface import Transaction
 from cloud.store.migrations import STEPS, migrate
@@ -223,10 +223,10 @@ async def test_what_an_older_server_put_begins_with_what_it_is(tmp_path: Path) -
 
     def begun(tx: Transaction) -> None:
         for kind, noun in (
-            (RevisedKind.APP, app("a", version="7")),
-            (RevisedKind.CONFIG, config("c")),
-            (RevisedKind.SECRET, secret("s")),
-            (RevisedKind.REGISTRY, registry("r")),
+            ("app", app("a", version="7")),
+            ("config", config("c")),
+            ("secret", secret("s")),
+            ("registry", registry("r")),
         ):
             thing = Thing(kind, "default", noun.name)
             assert tx.revision(thing, 1) == KeptRevision(first_revision(noun), noun.spec)

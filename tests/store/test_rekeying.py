@@ -21,7 +21,6 @@ from cloud.core.node import Node, NodeSpec
 from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.revisions import (
     KeptRevision,
-    RevisedKind,
     Revision,
     RevisionAction,
     Thing,
@@ -54,7 +53,7 @@ COMMAND = Command(
     deadline=NOW + timedelta(seconds=30),
 )
 ANSWER = NodeResponse(CommandStatus.DONE, "what the log said")
-OLDER = Thing(RevisedKind.SECRET, "default", "older")
+OLDER = Thing("secret", "default", "older")
 MADE = Revision(1, "1", NOW, UNKNOWN, "", RevisionAction.CREATE)
 
 PROCESS = Path(__file__).parent / "rekey_process.py"

@@ -5,12 +5,9 @@ from typing import Any
 
 import msgspec
 
-from cloud.core.app import AppSpec
 from cloud.core.audit import Actor
-from cloud.core.config import ConfigSpec
-from cloud.core.registry import RegistrySpec
-from cloud.core.revisions import KeptRevision, RevisedKind, Revision, RevisionAction, Spec, Thing
-from cloud.core.secret import SecretSpec
+from cloud.core.kinds import KINDS
+from cloud.core.revisions import KeptRevision, Revision, RevisionAction, Spec, Thing
 from cloud.store.parts.part import (
     TransactionPart,
     first,
@@ -90,11 +87,9 @@ RESEAL_REVISION = statement(
     writes={"resource_revision"},
 )
 
-_SPECS: Mapping[RevisedKind, msgspec.json.Decoder[Any]] = {
-    RevisedKind.APP: msgspec.json.Decoder(AppSpec),
-    RevisedKind.CONFIG: msgspec.json.Decoder(ConfigSpec),
-    RevisedKind.SECRET: msgspec.json.Decoder(SecretSpec),
-    RevisedKind.REGISTRY: msgspec.json.Decoder(RegistrySpec),
+_KINDS = {kind.logged_as: kind for kind in KINDS if kind.has_revisions}
+_SPECS: Mapping[str, msgspec.json.Decoder[Any]] = {
+    word: msgspec.json.Decoder(kind.spec) for word, kind in _KINDS.items()
 }
 
 
@@ -138,29 +133,29 @@ class RevisionPart(TransactionPart):
         """Forget those of the thing up to *number*."""
         self._run(DELETE_OLD_REVISIONS, {**_key(thing), "number": number})
 
-    def forget_deleted(self, kind: RevisedKind, namespace: str, kept: int) -> None:
+    def forget_deleted(self, kind: str, namespace: str, kept: int) -> None:
         """Forget all revisions of things that are deleted, but for the last *kept* of them."""
-        which: Parameters = {"kind": kind.value, "namespace": namespace}
+        which: Parameters = {"kind": kind, "namespace": namespace}
         self._run(FORGET_DELETED, {**which, "kept": kept, "limit": ALL})
 
     def _text(self, thing: Thing, spec: Spec) -> str:
         text = document(spec)
-        if thing.kind is RevisedKind.APP:
+        if not _KINDS[thing.kind].is_sealed:
             return text
-        return self._sealer.seal(text.encode(), thing.kind.value, thing.namespace, thing.name)
+        return self._sealer.seal(text.encode(), thing.kind, thing.namespace, thing.name)
 
     def _spec(self, thing: Thing, text: str | None) -> Spec | None:
         if text is None:
             return None
         plain: str | bytes = text
         if not is_plain(text):
-            plain = self._sealer.unseal(text, thing.kind.value, thing.namespace, thing.name)
+            plain = self._sealer.unseal(text, thing.kind, thing.namespace, thing.name)
         spec: Spec = _SPECS[thing.kind].decode(plain)
         return spec
 
 
 def _key(thing: Thing) -> dict[str, str]:
-    return {"kind": thing.kind.value, "namespace": thing.namespace, "name": thing.name}
+    return {"kind": thing.kind, "namespace": thing.namespace, "name": thing.name}
 
 
 def _revision(row: Row) -> Revision:
