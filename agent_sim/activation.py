@@ -1,6 +1,6 @@
 """Turn a key into a certificate: the one HTTPS request of a node (docs/protocol.md, "Activation").
 
-Nothing is tried again here; whoever calls decides when.
+Nothing is retried here; the caller decides when.
 """
 
 import ssl
@@ -70,7 +70,7 @@ def signing_request(key: ec.EllipticCurvePrivateKey, name: str) -> str:
 async def activate(
     client: httpx.AsyncClient, claim: ActivationClaim, key: ec.EllipticCurvePrivateKey
 ) -> Identity:
-    """Ask for a certificate for *key*; ActivationError says why there is none."""
+    """Ask for a certificate for *key*; ActivationError has the reason if there is none."""
     body = {
         "batchName": claim.batch,
         "namespace": claim.namespace,

@@ -210,7 +210,7 @@ class Agent:
                 return identity
 
     async def _learned_time(self) -> bool:
-        """Say whether dates were wrong, and the server has now said what time it is."""
+        """Return whether dates were wrong and the time of the server is now known."""
         watch = self._network.watch
         if not watch.is_doubtful:
             return False
@@ -335,7 +335,7 @@ class Agent:
                 assert_never(action)
 
     def _publish(self, action: Publish) -> bool:
-        """Hand a message to the connection, if there is one; say whether it took it."""
+        """Send a message over the connection, if there is one; return whether it was accepted."""
         if self._link is None or self.node_id is None:
             return False
         payload = encode(action.message, self._settings.encoding)

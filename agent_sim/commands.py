@@ -34,7 +34,7 @@ class NodeCommand:
 class Asked:
     """All that a node remembers because it may be asked."""
 
-    # Whoever runs the machine wants no commands.
+    # Commands are disabled on this machine.
     refuses: bool = False
     # Ids of the last commands.
     taken: tuple[str, ...] = ()
@@ -42,15 +42,15 @@ class Asked:
     lines: tuple[str, ...] = ()
     # Apps that are being restarted, by the id of the command.
     restarting: Mapping[str, str] = field(default_factory=dict)
-    # The server's clock less the node's own; None until the server has said.
+    # The server's clock minus the node's own; None until known.
     ahead: timedelta | None = None
 
     def hearing(self, message: NodeMessage, now: datetime) -> "Asked":
         """With the server's clock as *message* says it; a command may have been on its way long."""
-        told = _moment(message.meta.get("time"))
-        if told is None or message.kind == MessageKind.COMMAND:
+        server_time = _moment(message.meta.get("time"))
+        if server_time is None or message.kind == MessageKind.COMMAND:
             return self
-        return replace(self, ahead=told - now)
+        return replace(self, ahead=server_time - now)
 
     def noting(self, actions: Actions, now: datetime) -> "Asked":
         """With what *actions* say to people at the end of the log."""
@@ -66,7 +66,7 @@ class Asked:
         return replace(self, restarting={**self.restarting, command.id: command.app})
 
     def is_late(self, command: NodeCommand, now: datetime) -> bool:
-        """Say whether nobody waits for the *command* any more."""
+        """Return whether the *command* has expired."""
         if command.deadline is None or self.ahead is None:
             return False
         return now + self.ahead >= command.deadline

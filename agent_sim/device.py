@@ -55,7 +55,7 @@ from agent_sim.wire import (
 )
 from broker.topics import Channel
 
-_LONGEST_INTERVAL = 86_400  # seconds that may be said (docs/protocol.md, "Report")
+_LONGEST_INTERVAL = 86_400  # seconds that a report may state (docs/protocol.md, "Report")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class DeviceState:
     seq: int = 0
     # The highest seq an answer came for.
     answered: int = 0
-    # How many reports in a row were sent again, as nobody had answered.
+    # Reports sent again in a row for want of a response.
     unanswered: int = 0
     requests: int = 0
     # The server has nothing to change about what was reported last.
@@ -141,7 +141,7 @@ def _stats_timer(state: DeviceState) -> Actions:
 
 
 def _report(state: DeviceState, now: datetime) -> tuple[DeviceState, Actions]:
-    """Say everything, if there is somebody to say it to."""
+    """Report everything, if connected."""
     if not state.is_connected:
         return state, ()
     state = replace(state, seq=state.seq + 1)
@@ -314,7 +314,7 @@ def _sequence(value: Any) -> int | None:
 def _properties(
     content: Mapping[str, Any], before: Mapping[str, str] | None
 ) -> Mapping[str, str] | None:
-    """All that is wanted of the node; as *before* where the delta does not say."""
+    """All that is wanted of the node; as *before* where the delta has no value."""
     match content.get("nodeprops"):
         case dict(wanted):
             return {str(key): str(value) for key, value in wanted.items()}

@@ -4,10 +4,10 @@ SimError
 ├── StateError               a file of a node's directory cannot be used
 ├── FingerprintError         a part of the fingerprint is not there
 ├── ActivationError          no certificate
-│   ├── ActivationRefused    the server said no, and why
-│   ├── ActivationUnanswered the server did not say anything
-│   └── ActivationUnreadable the server said something else
-├── UnreadableMessage        the server said something that is no message of the protocol
+│   ├── ActivationRefused    the server refused, with a reason
+│   ├── ActivationUnanswered the server did not respond
+│   └── ActivationUnreadable the response is not one of the protocol
+├── UnreadableMessage        a message of the server is not one of the protocol
 └── LinkLost                 no MQTT connection, or no longer
 """
 

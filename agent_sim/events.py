@@ -1,4 +1,4 @@
-"""What can happen to a node, and what it does about it; `device` says when."""
+"""What can happen to a node, and its actions; `device` decides when."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -35,7 +35,7 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class MessageReceived:
-    """The server said something."""
+    """A message of the server has arrived."""
 
     channel: Channel
     message: NodeMessage
@@ -66,7 +66,7 @@ class ApplyDone:
 
 @dataclass(frozen=True, slots=True)
 class UsageMeasured:
-    """What the node uses now; said in the next report."""
+    """Current usage of the node, for the next report."""
 
     usage: NodeUsage
 

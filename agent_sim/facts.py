@@ -72,14 +72,14 @@ class SimulatedSource:
 
 
 class HostSource:
-    """This machine; what it does not tell is an empty string. *root* stands in for `/` in tests."""
+    """This machine; what is unknown is an empty string. *root* stands in for `/` in tests."""
 
     def __init__(
         self, root: Path = Path("/"), hostname: Callable[[], str] = socket.gethostname
     ) -> None:
         self._root = root
         self._hostname = hostname
-        psutil.cpu_percent()  # the first call says 0: there is nothing to compare with yet
+        psutil.cpu_percent()  # the first call returns 0: it has nothing to compare with
 
     def facts(self) -> NodeFacts:
         """What does not change while the node runs."""

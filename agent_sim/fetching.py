@@ -1,4 +1,4 @@
-"""What a node still has to ask for, computed from what it is told to run and what it has got."""
+"""What a node still has to request, computed from its desired and its received state."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace

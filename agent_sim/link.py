@@ -135,7 +135,7 @@ class HubLink:
         self._attach(sock)
 
     def _connect(self, address: Address) -> None:
-        # In a thread. Nobody watches the socket yet: paho writes CONNECT itself.
+        # In a thread. The event loop does not watch the socket yet: paho writes CONNECT itself.
         self._client.connect(address.host, address.port, keepalive=KEEP_ALIVE_SECONDS)
         if self._is_closed:
             self._abandon()
@@ -158,7 +158,7 @@ class HubLink:
         return await asyncio.shield(self._lost)
 
     def end(self, reason: str) -> None:
-        """Let `wait_lost` return, so that whoever opened the connection closes it."""
+        """Let `wait_lost` return, so that its opener closes the connection."""
         _settle(self._lost, reason)
 
     def close(self) -> None:
@@ -168,7 +168,7 @@ class HubLink:
             self._client.disconnect()
             self._client.loop_write()
         self._detach()
-        self._abandon()  # if the goodbye would have had to wait, or nobody took the socket over
+        self._abandon()  # if DISCONNECT would block, or the loop has not taken the socket over
         for future in (self._accepted, self._granted, self._lost):
             future.cancel()
 

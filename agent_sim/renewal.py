@@ -63,7 +63,7 @@ def checked(content: Any, identity: Identity, key: ec.EllipticCurvePrivateKey, a
     """The certificate (PEM) of an answer, if it is one for this node and this key.
 
     It has to lead to the root that was trusted from the beginning, and to be valid *at* that time,
-    which is best the server's. ActivationUnreadable says what is wrong.
+    which is best the server's. ActivationUnreadable has the reason.
     """
     try:
         given = msgspec.convert(content, _Renewed).certificate
@@ -113,7 +113,7 @@ class Pauses:
 
 
 class Renewer:
-    """Owns the renewal of one node; the agent tells it how the connection goes."""
+    """Owns the renewal of one node; the agent reports the state of the connection to it."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Renewer:
         self._pauses = pauses
         self._clock = clock
         self._random = random
-        self._skew = timedelta()  # the server's clock less ours, once a renewal has told
+        self._skew = timedelta()  # the server's clock minus ours, known after a renewal
         self._failures = 0  # attempts to connect since the last that worked
         self._may_help = True  # another certificate, where connecting fails
         self._wake = asyncio.Event()
@@ -154,7 +154,7 @@ class Renewer:
         self._wake.set()
 
     def answered(self, message: NodeMessage) -> None:
-        """The server said something on `renew-response`."""
+        """A message on `renew-response` has arrived."""
         mine = message.meta.get(REQUEST_ID) == str(self._questions)
         if mine and self._answer is not None and not self._answer.done():
             self._answer.set_result(message)
@@ -198,9 +198,9 @@ class Renewer:
         if content is None:
             async with self._turn:
                 content = await renew_by_key(self._client, identity, key)
-        told = _server_time(content)
-        if told is not None:
-            self._skew = told - self._clock()
+        server_time = _server_time(content)
+        if server_time is not None:
+            self._skew = server_time - self._clock()
         certificate = checked(content, identity, key, self._now())
         await asyncio.to_thread(self._directory.save_renewed, certificate)
         return Identity(identity.node_id, certificate, identity.ca)
@@ -229,9 +229,9 @@ def _validity(identity: Identity) -> tuple[datetime, datetime]:
 
 
 def _server_time(content: Mapping[str, Any]) -> datetime | None:
-    """When the server says it answered."""
+    """Time of the response by the server's clock."""
     try:
-        told = datetime.fromisoformat(str(content.get("time")))
+        time = datetime.fromisoformat(str(content.get("time")))
     except ValueError:
         return None
-    return told if told.tzinfo else None
+    return time if time.tzinfo else None

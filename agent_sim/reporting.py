@@ -1,4 +1,4 @@
-"""What a node says of itself: the contents of `report` and `stats`."""
+"""What a node reports: the contents of `report` and `stats`."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -9,7 +9,7 @@ from agent_sim.fetching import AppFetch
 from agent_sim.model import HeldApp, NodeFacts, NodeUsage, Status, time_text
 
 INSTANCE_USAGE = {"cpu": "0.01", "memory": "4194304"}
-"""What a simulated instance uses; nobody concludes anything from it."""
+"""Usage of a simulated instance; a constant."""
 
 CORE = {"goVersion": "", "binVersion": "agent_sim", "gitRevision": ""}
 
@@ -23,7 +23,7 @@ def report_content(
     properties: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Build a snapshot of everything; what could not be fetched is Failed, unless an older
-    version of it is still held. Of *properties* nothing is said where they are None."""
+    version of it is still held. *properties* are left out where they are None."""
     held = sorted(apps, key=lambda app: app.name)
     names = {app.name for app in held}
     lost = [f for f in fetches if f.cause and f.wanted.name not in names]

@@ -1,6 +1,6 @@
 """One directory for each node: its key and certificate, and the apps it holds.
 
-Every file is replaced as a whole (written beside, synced, renamed), so that whoever is killed
+Every file is replaced as a whole (written beside, synced, renamed), so that an agent that is killed
 leaves the old or the new one. `node.json` is written last of an identity: without it there is none.
 The certificate before the last is kept until the last has connected; the key is that of both. `seq`
 is not kept, since a node chooses a new `run` at each start (docs/protocol.md, "A node in one

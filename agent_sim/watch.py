@@ -1,7 +1,7 @@
 """What time it is, where the machine's own clock may be wrong (docs/protocol.md, "Activation").
 
-OpenSSL is told to leave dates alone; they are looked at here, by the server's time once that is
-known. The server says it after it has proved who it is.
+OpenSSL does not check dates; they are checked here, by the server's time once that is known. The
+server sends it after it has authenticated.
 """
 
 import ssl
@@ -60,7 +60,7 @@ class MachineClock:
             raise ClockError(f"the certificate is valid from {begins} to {ends}, not at {now}")
 
     def over(self, context: ssl.SSLContext) -> ssl.SSLContext:
-        """Have the dates of whoever *context* meets on asyncio's streams looked at here."""
+        """Check the dates of peers of *context* on asyncio's streams here."""
         return _checked_by(context, self.check)
 
     async def learn(self) -> None:
@@ -68,7 +68,7 @@ class MachineClock:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=b"".join(self._trust.get_ca_certs(binary_form=True)))
         certificates: list[Any] = []
-        told = MachineClock(self._url, self._trust, self.read)
+        fresh = MachineClock(self._url, self._trust, self.read)
         try:
             async with httpx.AsyncClient(
                 verify=_checked_by(context, certificates.append),
@@ -76,16 +76,16 @@ class MachineClock:
                 timeout=TIMEOUT_SECONDS,
             ) as client:
                 answer = await client.get(self._url)
-            told.skew = msgspec.json.decode(answer.content, type=_Answer).time - self.read()
-            told.check(certificates[-1])
+            fresh.skew = msgspec.json.decode(answer.content, type=_Answer).time - self.read()
+            fresh.check(certificates[-1])
         except (httpx.HTTPError, msgspec.MsgspecError, ValueError, ClockError) as error:
             reason = f"cannot find out what time it is: {error}"
             raise ActivationUnanswered(self._url, reason) from error
-        self.skew, self.is_doubtful = told.skew, False
+        self.skew, self.is_doubtful = fresh.skew, False
 
 
 def leave_dates(context: ssl.SSLContext) -> ssl.SSLContext:
-    """Tell OpenSSL that dates are somebody else's to look at."""
+    """Have OpenSSL ignore dates, which are checked elsewhere."""
     context.verify_flags = ssl.VerifyFlags(context.verify_flags | NO_CHECK_TIME)
     return context
 

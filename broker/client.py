@@ -35,10 +35,10 @@ IDLE_SECONDS = 1.0
 """An adopted session from which nothing came for this long is empty."""
 
 ANSWER_SECONDS = 5.0
-"""How long the broker has to say whether a node listens."""
+"""Timeout for the broker to answer whether a node is subscribed."""
 
 NO_SUBSCRIBER = 0x10
-"""Nobody has subscribed to the topic (MQTT 5.0, 3.4.2.1)."""
+"""The topic has no subscribers (MQTT 5.0, 3.4.2.1)."""
 
 _LOOK_SECONDS = 0.1
 _FILTERS = [shared_filter(channel) for channel in sorted(FROM_NODE)]
@@ -47,7 +47,7 @@ _FILTERS = [shared_filter(channel) for channel in sorted(FROM_NODE)]
 class ClientHub:
     """`broker.hub.Hub` for nodes that connect to a broker; made by `open_client_hub`.
 
-    The broker says who a node is, and acknowledges to it. An `ack` here lets the broker forget the
+    The broker authenticates and acknowledges. An `ack` here lets the broker forget the
     message; one that is not acked comes again when the connection does.
     """
 
@@ -97,7 +97,7 @@ class ClientHub:
         return await self._queue.take(limit)
 
     def push(self, node_id: str, channel: Channel, payload: bytes) -> bool:
-        """Give a message to the broker, QoS 0; say whether it is on its way there.
+        """Give a message to the broker, QoS 0; return whether it is on its way there.
 
         The broker drops it when the node is not connected.
         """
@@ -115,7 +115,7 @@ class ClientHub:
     async def send(
         self, node_id: str, channel: Channel, payload: bytes, lifetime: timedelta
     ) -> bool:
-        """Give a message to the broker, QoS 1; say whether anybody listens to it (MQTT 5.0, 3.4.2).
+        """Give a message to the broker, QoS 1; return whether it has a subscriber (MQTT 3.4.2).
 
         Where the broker does not answer it may have been sent.
         """

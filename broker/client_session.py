@@ -23,7 +23,7 @@ _PAHO = logging.getLogger(f"{__name__}.paho")
 _PAHO.setLevel(logging.ERROR)
 
 TAKEN_OVER = 0x8E
-"""Somebody else came with the same client id (MQTT 5.0, 3.14.2.1)."""
+"""Session taken over: another client has the same id (MQTT 5.0, 3.14.2.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +175,7 @@ class Session:
 
 
 def new_client(broker: Broker, client_id: str) -> Client:
-    """A client of *broker* that acknowledges when it is told to."""
+    """A client of *broker* with manual acknowledgement."""
     client = Client(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,

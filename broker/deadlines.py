@@ -34,7 +34,7 @@ class Deadlines:
         self._last = self._loop.time()
 
     def pause(self) -> None:
-        """Do not count silence: nobody listens. A certificate ends all the same."""
+        """Do not count silence: the connection is not read. A certificate ends all the same."""
         self._is_paused = True
 
     def resume(self) -> None:

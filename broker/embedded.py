@@ -87,7 +87,7 @@ class EmbeddedHub:
         return await self._inbox.take(limit)
 
     def push(self, node_id: str, channel: Channel, payload: bytes) -> bool:
-        """Send to a node at once, QoS 0; say whether it went to a live, subscribed connection."""
+        """Send to a node at once, QoS 0; whether it went to a live, subscribed connection."""
         connection = self._registry.get(node_id)
         return connection is not None and connection.push(channel, payload)
 

@@ -203,7 +203,7 @@ class PeerWriter(WriterAdapter):
         """Return: the connection bounds what waits to be read."""
 
     def get_peer_info(self) -> tuple[str, int] | None:
-        """Say nothing; nobody asks."""
+        """Do nothing; amqtt calls it."""
         return None
 
     def get_ssl_info(self) -> ssl.SSLObject | None:

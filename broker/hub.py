@@ -47,7 +47,7 @@ OnRefused = Callable[[RefusedConnection], Awaitable[None]]
 class Inbound:
     """One message of a node, not yet acknowledged.
 
-    Call `ack` once, after all that the message says is stored, on the hub's event loop: it sends
+    Call `ack` once, after its changes are stored, on the hub's event loop: it sends
     the PUBACK of a QoS 1 publish, and nothing for QoS 0 or when the connection is gone. It never
     raises. Call it for every message: a node with many not acked is not read any more.
     """
@@ -71,13 +71,13 @@ class Hub(Protocol):
         ...
 
     def push(self, node_id: str, channel: Channel, payload: bytes) -> bool:
-        """Send to a node at once, QoS 0; say whether it went to a live, subscribed connection."""
+        """Send to a node at once, QoS 0; whether it went to a live, subscribed connection."""
         ...
 
     async def send(
         self, node_id: str, channel: Channel, payload: bytes, lifetime: timedelta
     ) -> bool:
-        """As `push`, but False says for certain that the node was not there, or does not listen.
+        """As `push`, but False means for certain that the node is not connected or not subscribed.
 
         True: it was sent, or may have been. It is not delivered later than *lifetime* from now.
         """
@@ -85,7 +85,7 @@ class Hub(Protocol):
 
     @property
     def is_attached(self) -> bool:
-        """Say whether nodes can be reached at all; `is_connected` says it of one."""
+        """Whether nodes can be reached at all; `is_connected` is about one."""
         ...
 
     def is_connected(self, node_id: str) -> bool:

@@ -48,7 +48,7 @@ class _Unstored:
 class HubInbox:
     """Messages until they are acked; `take` gives them out in turns between nodes.
 
-    It never refuses: whoever puts asks `may_read` before, and says with `park` that it waits. So it
+    It never refuses: callers of `put` check `may_read` before, and wait with `park`. So it
     holds at most one message more than its limits. While it is full nothing is read, until half of
     it is stored.
     """
@@ -179,7 +179,7 @@ class Ack:
         self._packet_id = packet_id
         self._payload_bytes = payload_bytes
 
-    def __call__(self) -> None:  # noqa: D102  # Inbound says it
+    def __call__(self) -> None:  # noqa: D102  # documented on Inbound
         connection, self._connection = self._connection, None
         if connection is not None:
             self._inbox.acked(self._node_id, self._payload_bytes)

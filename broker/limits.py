@@ -26,7 +26,7 @@ class HubLimits:
     connect_timeout: timedelta = timedelta(seconds=3)
     """From the end of the TLS handshake to a whole CONNECT."""
     gate_timeout: timedelta = timedelta(seconds=10)
-    """For the gate's answer; then the node is told that the server is unavailable."""
+    """For the gate's answer; then CONNACK reports the server as unavailable."""
     max_silence: timedelta = timedelta(minutes=10)
     """Longest silence of a connection, whatever keep alive it asked for (0 means none)."""
     max_packet_bytes: int = 1024 * 1024
@@ -97,7 +97,7 @@ class Refusal(StrEnum):
 class ConnectionRefused(Exception):
     """A connection that does not become a node; *code* is that of the CONNACK, if there is one.
 
-    *detail* says more of the reason, for the log.
+    *detail* has more of the reason, for the log.
     """
 
     def __init__(self, reason: Refusal, code: int | None = None, *, detail: str = "") -> None:

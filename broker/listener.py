@@ -260,7 +260,7 @@ async def bind(host: str, port: int) -> socket.socket:
 
 
 def _identity(connection: NodeConnection, client_id: str) -> tuple[str, ShownCertificate]:
-    """Node id and certificate of a client; the certificate says who it is, not *client_id*.
+    """Node id and certificate of a client; the certificate identifies it, not *client_id*.
 
     They have to agree, so that an operator who mixed up two nodes learns it at once.
     """

@@ -7,7 +7,7 @@ a MessagePack map with 0x80-0x8f, 0xde or 0xdf.
 JSON is written so that stock Baetyl agents read it as it is meant: see `encode_json`.
 
 What only one of them can say is refused: binary, times, extension types, NaN and infinities, keys
-that are not strings, integers beyond 64 bits. So is nesting that could exhaust whoever walks it.
+that are not strings, integers beyond 64 bits. So is nesting that could exhaust a recursive reader.
 """
 
 from collections.abc import Iterable, Mapping
@@ -104,7 +104,7 @@ _MSGPACK_STARTS = frozenset({*range(0x80, 0x90), 0xDE, 0xDF})
 
 
 def encoding_of(payload: bytes) -> Encoding:
-    """Encoding of *payload*, told by its first byte; MalformedMessage if it is neither."""
+    """Encoding of *payload*, by its first byte; MalformedMessage if it is neither."""
     if payload and payload[0] in _JSON_STARTS:
         return Encoding.JSON
     if payload and payload[0] in _MSGPACK_STARTS:
@@ -129,7 +129,7 @@ def decode_message(payload: bytes) -> Message:
 
 
 def _shallow_message(payload: bytes) -> Message | None:
-    """Read an envelope of MessagePack by its type alone; None: somebody has to look closer.
+    """Read an envelope of MessagePack by its type alone; None: it needs a closer look.
 
     A report of 2 kB takes a fifth of the time like this.
     """
@@ -178,7 +178,7 @@ def _check_content(content: Any, json: bytes | None) -> None:
         json = _JSON_ENCODER.encode(content)
         if _PLAIN_DECODER.decode(json) != content:
             raise MalformedMessage("content: not plain data with string keys")
-    # Each level has a bracket; most messages have so few that nobody has to look (11 us, measured).
+    # Each level has a bracket; most messages have so few that no check is needed (11 us, measured).
     if json.count(b"[") + json.count(b"{") > MAX_DEPTH and _is_deep(content):
         raise MalformedMessage(f"content: nested deeper than {MAX_DEPTH} levels")
 

@@ -24,7 +24,7 @@ class _Buckets:
 class NodeBudgets:
     """At most *messages* and *bytes_* a second of each node, on average; 0: without a limit.
 
-    Whatever a node sends is taken, and then paid for: `wait` says when the next may be taken.
+    A message is accepted, then charged: `wait` returns the time until the next is accepted.
     *timer* counts seconds and does not go back.
     """
 

@@ -17,7 +17,7 @@ Publish = Callable[[str, bytes], Awaitable[None]]
 
 
 class StockTap(BaseAuthPlugin):
-    """Lets everybody in and hands every publish to `on_message`."""
+    """Admits all clients and hands every publish to `on_message`."""
 
     @dataclass
     class Config:
@@ -28,7 +28,7 @@ class StockTap(BaseAuthPlugin):
         self.on_message: OnMessage = lambda _topic, _payload: None
 
     async def authenticate(self, *, session: Session) -> bool:
-        """Let in whoever has a certificate, or none."""
+        """Admit clients with or without a certificate."""
         return True
 
     async def on_broker_message_received(

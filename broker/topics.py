@@ -17,7 +17,7 @@ PREFIX = "edge/v1"
 
 
 class Channel(StrEnum):
-    """The last level of a topic: what is said, and by whom."""
+    """The last level of a topic: type and direction of a message."""
 
     REPORT = "report"
     STATS = "stats"
@@ -57,7 +57,7 @@ def topic_for(node_id: str, channel: Channel) -> str:
 
 
 def shared_filter(channel: Channel) -> str:
-    """Filter by which servers share what all nodes say on *channel*.
+    """Filter by which servers share the messages of all nodes on *channel*.
 
     >>> shared_filter(Channel.REPORT)
     '$share/edgesync/edge/v1/+/report'

@@ -153,7 +153,7 @@ class Authority:
         """What was taken back, usable for LIFETIME from *now*; one of each intermediate.
 
         First that of the one which issues, then of those retired that are still valid: a verifier
-        wants the list of whoever signed. All name all, as no serial number is given out twice.
+        needs the list of its issuer. All name all, as no serial number is given out twice.
         AuthorityNotValid as for `issue_node`.
         """
         self._issuer(now)

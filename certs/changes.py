@@ -1,7 +1,7 @@
 """Several files of an authority replaced together, whatever ends the program in between.
 
 What is to be is written below `next/`, which gets that name in one step once it is complete; from
-then on the change is made, by whoever comes first, by moving file after file to its place.
+then on the change is made, by the first process, by moving file after file to its place.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ NEXT = "next"
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Keep others from changing *directory* meanwhile; BadAuthority if somebody is at it."""
+    """Keep others from changing *directory* meanwhile; BadAuthority if a change is under way."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         try:

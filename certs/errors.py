@@ -5,7 +5,7 @@ CertError
 ├── AuthorityNotValid   the authority's own certificate has expired or not yet begun
 ├── BadAuthority        the files of an authority are incomplete, or do not belong together
 │   └── BadPassphrase   a key is encrypted and cannot be opened, or is plain and should not be
-├── NotAnAuthority      a certificate that somebody brought cannot sign for nodes and servers
+├── NotAnAuthority      an imported certificate cannot sign for nodes and servers
 └── UnsafePermissions   a private key can be read by others
 """
 
@@ -18,7 +18,7 @@ class CertError(Exception):
 
 
 class BadSigningRequest(CertError):
-    """A signing request that is not granted; *reason* says what is wrong with it."""
+    """A signing request that is not granted; *reason* is what is wrong with it."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -48,7 +48,7 @@ class BadPassphrase(BadAuthority):
 
 
 class NotAnAuthority(CertError):
-    """A certificate that cannot be an authority's; *reason* says why, also how to make it one."""
+    """A certificate that cannot be an authority's; *reason* is why, and how to make it one."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

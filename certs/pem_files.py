@@ -27,7 +27,7 @@ def read_key(
     """The key in *path*, which has to be that of *certificate*.
 
     UnsafePermissions if others can read it. BadPassphrase if it is encrypted and *passphrase* does
-    not open it, and also if it is plain where there is one: somebody counts on it.
+    not open it, and also if it is plain where there is one: encryption is expected.
     """
     try:
         if path.stat().st_mode & 0o077:

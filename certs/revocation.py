@@ -11,7 +11,7 @@ from certs.keys import SigningKey
 from certs.profiles import Issuer
 
 LIFETIME = timedelta(days=30)
-"""How long after it was made a list may be used; then brokers refuse everybody."""
+"""How long after it was made a list may be used; then brokers refuse all clients."""
 
 
 class Revoked(NamedTuple):

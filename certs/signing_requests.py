@@ -16,11 +16,11 @@ SIZE_LIMIT = 16 * 1024
 def read_signing_request(pem: str) -> PublicKey:
     """The key of *pem* once it is shown that the sender holds it; BadSigningRequest otherwise.
 
-    Subject and extensions are not looked at: what a certificate says is the server's to decide.
+    Subject and extensions are not looked at: the server decides the contents of a certificate.
     """
     if len(pem) > SIZE_LIMIT:
         raise BadSigningRequest(f"is longer than {SIZE_LIMIT} characters")
-    if pem.count("-----BEGIN") > 1:  # the second may be the private key, which is nobody's to send
+    if pem.count("-----BEGIN") > 1:  # the second may be the private key, which must not be sent
         raise BadSigningRequest("is more than one PEM block")
     try:
         request = x509.load_pem_x509_csr(pem.encode())

@@ -47,7 +47,7 @@ def rotate(
 def request_intermediate(
     directory: Path, *, serial: int, passphrase: bytes | None = None
 ) -> x509.CertificateSigningRequest:
-    """Ask whoever has the root's key for a new intermediate; its key waits in the directory.
+    """Ask the holder of the root's key for a new intermediate; its key waits in the directory.
 
     A request of before is given up.
     """

@@ -17,7 +17,7 @@ def node_listener_context(
 def open_listener_context(
     certificate_file: Path, key_file: Path, trusted_pem: str
 ) -> ssl.SSLContext:
-    """As `node_listener_context`, also for who shows no certificate; one that is shown must hold.
+    """As `node_listener_context`, but a client certificate is optional; verified if presented.
 
     A certificate that has ended ends the handshake, as a foreign one does.
     """

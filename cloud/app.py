@@ -41,11 +41,11 @@ from cloud.listening import (
     Addresses,
     WebServer,
     addresses_of,
+    announce_ready,
     install_address_of,
     listen,
     open_ports,
     raise_descriptor_limit,
-    tell_ready,
     web_server,
     within_descriptors,
 )
@@ -116,7 +116,7 @@ async def serve(
         workers = [tasks.create_task(run(), name=name) for name, run in cloud.jobs.items()]
         for server, listener in zip(cloud.web_servers, cloud.sockets, strict=True):
             tasks.create_task(server.serve(sockets=[listener]), name="web server")
-        tell_ready(cloud.addresses, settings.ready_file, announce)
+        announce_ready(cloud.addresses, settings.ready_file, announce)
         await stop.wait()
         logger.info("stopping")
         cloud.end_waiting()
@@ -217,7 +217,7 @@ async def _start_log(
     if not await store.write(work):
         logger.error(
             "the audit log ends before entry %d, which was in it: the database is an older copy,"
-            " or somebody cut it; an entry says so from now on",
+            " or the log was truncated; a new entry records it",
             noted.number if noted else 0,
         )
 
@@ -265,7 +265,7 @@ def _gate(store: Store, refusals: RefusalLog) -> Gate:
 def _admin_token_digest(file: Path, *, had_one: bool) -> bytes:
     """SHA-256 of the administrator's token; made where there is none, for its owner alone.
 
-    *had_one* says that there should be one.
+    *had_one*: one is expected, so log a warning if it is missing.
     """
     if not file.exists():
         partial = file.with_suffix(".new")

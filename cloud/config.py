@@ -364,7 +364,7 @@ class Settings:
 
     @property
     def is_on_loopback(self) -> bool:
-        """Say whether nobody but this machine can reach the ports."""
+        """Whether only this machine can reach the ports."""
         return self.host in LOOPBACK
 
 

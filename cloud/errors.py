@@ -40,9 +40,9 @@ class CloudError(Exception):
 
 
 class Invalid(CloudError):
-    """Bad input: *field* is the path of what is wrong ("" for the whole), *reason* says why.
+    """Bad input: *field* is the path of what is wrong ("" for the whole), *reason* why it is wrong.
 
-    *line* and *column* say where it stands in a body of YAML, counted from 1; 0 where unknown.
+    *line* and *column* are its place in a body of YAML, counted from 1; 0 where unknown.
     """
 
     code = "RequestParamInvalid"
@@ -127,9 +127,9 @@ class Denied(CloudError):
 
 
 class ActivationDenied(Denied):
-    """A device may not activate: it is told that in the same words whatever the *cause*.
+    """A device may not activate: the response has the same text for each *cause*.
 
-    The cause is for the server's own log: who guesses must not learn what was right in the guess.
+    The cause is for the server's log only: an attacker must not learn which part was right.
     """
 
     def __init__(self, cause: str) -> None:
@@ -166,7 +166,7 @@ class NotFound(CloudError):
 
 
 class InUse(CloudError):
-    """The thing cannot go, or its name cannot be taken: *users* says by what."""
+    """The thing cannot go, or its name cannot be taken: *users* are the reason."""
 
     code = "ResourceHasBeenUsed"
 

@@ -33,7 +33,7 @@ BACKLOG = 2048
 """Connections that wait to be accepted, at most."""
 
 GRACE_SECONDS = 5
-"""How long requests under way may take once the server is told to stop."""
+"""How long requests under way may take once the server has to stop."""
 
 
 TICKS_A_CHECK = 5
@@ -74,7 +74,7 @@ class WebServer(uvicorn.Server):
         yield
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve whoever connects to *sockets* until `should_exit` is set."""
+        """Serve connections to *sockets* until `should_exit` is set."""
         make = functools.partial(
             BoundedProtocol, config=self.config, server_state=self.server_state, app_state={}
         )
@@ -91,13 +91,13 @@ class WebServer(uvicorn.Server):
         self.started = True
 
     async def on_tick(self, counter: int) -> bool:
-        """Look at the connections, twice a second; say whether to exit."""
+        """Check the connections, twice a second; return whether to exit."""
         if counter % TICKS_A_CHECK == 0:
             self._port.check()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept nobody more, let requests under way finish, then end what is left."""
+        """Stop accepting, let requests under way finish, then end the rest."""
         if self._accepting is not None:
             self._accepting.cancel()
             await asyncio.wait([self._accepting])
@@ -106,10 +106,10 @@ class WebServer(uvicorn.Server):
 
 
 def raise_descriptor_limit() -> int:
-    """Let the process have as many file descriptors as it may, and say how many these are."""
+    """Raise the limit of file descriptors as far as allowed; return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        with contextlib.suppress(OSError, ValueError):  # macOS lets it be less than it says
+        with contextlib.suppress(OSError, ValueError):  # macOS allows less than its hard limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft
@@ -139,7 +139,7 @@ def open_ports(
     new_id: Callable[[], str],
     on_refused_handshake: Refused,
 ) -> tuple[ListeningPort, ListeningPort, ListeningPort]:
-    """The ports of API, activation and sync, with the limits that *settings* say."""
+    """The ports of API, activation and sync, with the limits of *settings*."""
 
     def port(name: str) -> ListeningPort:
         return ListeningPort(
@@ -156,7 +156,7 @@ def open_ports(
 
 
 def connection_limits(settings: Settings, port: str) -> ConnectionLimits:
-    """What *settings* say of the connections of *port*, one of `PORTS`."""
+    """Limits of the connections of *port*, one of `PORTS`, by *settings*."""
     return ConnectionLimits(
         connections=getattr(settings, f"max_{port}_connections"),
         per_address=settings.max_connections_per_address,
@@ -242,7 +242,7 @@ def addresses_of(
 def install_address_of(
     settings: Settings, activation: socket.socket, opened: OpenedHub
 ) -> ServerAddress:
-    """What a machine is told to reach this server by; its certificate is for all these names."""
+    """Addresses that nodes are installed with; the certificate is for all of these names."""
     host = settings.server_names[0] if settings.server_names else settings.host
     if host in {"0.0.0.0", "::"}:  # noqa: S104
         host = socket.gethostname().lower()
@@ -251,8 +251,10 @@ def install_address_of(
     return ServerAddress(f"https://{in_url}:{port}", *(opened.address or (host, opened.port)))
 
 
-def tell_ready(addresses: Addresses, file: Path | None, announce: Callable[[str], None]) -> None:
-    """Say once where everything is, to people and, whole or not at all, to the ready file."""
+def announce_ready(
+    addresses: Addresses, file: Path | None, announce: Callable[[str], None]
+) -> None:
+    """Announce the addresses once, and write the ready file atomically."""
     if file is not None:
         partial = file.with_name(file.name + ".new")
         partial.write_text(addresses.as_json(), encoding="utf-8")

@@ -56,7 +56,7 @@ class OpenedHub:
     is_connected: Callable[[str], bool | None]
     """Whether a node has a connection; None where only the broker knows."""
     add_metrics: Callable[[Metrics], None]
-    """Has the hub tell what it knows."""
+    """Adds the metrics of the hub."""
     client: ClientHub | None = None
     """The hub where it is a client of a broker, under the name *server_id*."""
     server_id: str = ""
@@ -118,7 +118,7 @@ def open_store(
 
 
 def database_of(data_dir: Path, url: str) -> Database:
-    """The same database, to who is no server; BadSettings as in `open_store`."""
+    """The same database for offline commands; BadSettings as in `open_store`."""
     if not url:
         return SqliteDatabase(data_dir / "edgesync.db")
     try:

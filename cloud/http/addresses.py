@@ -1,4 +1,4 @@
-"""Whose request it is, as far as the network says, also behind proxies.
+"""The address of a client, also behind trusted proxies.
 
 `X-Forwarded-For` is believed from proxies that the operator trusts, entry by entry from the right:
 each proxy appends the address that it was reached from, and everything to the left of the first
@@ -17,7 +17,7 @@ _IPV6_PREFIX = 64
 
 
 def client_address(peer: str, forwarded: Iterable[str], trusted: Sequence[Network]) -> str:
-    """Address of who sent a request that came from *peer* with these lines of X-Forwarded-For.
+    """Address of the client of a request from *peer* with these lines of X-Forwarded-For.
 
     *peer* itself unless it is in *trusted*; then the right-most entry that is not, or the last one
     before an entry that cannot be read. An IPv4 address in IPv6 clothes is shown plain.

@@ -60,7 +60,7 @@ def http_app(
 
     Every answer bears the request's id (`new_id` makes one where the caller sent none);
     *trusted_proxies* are believed where a request came from. A path or
-    method that is not there is a 404 in the shape of all errors; what nobody expected is logged
+    method that is not there is a 404 in the shape of all errors; an unexpected exception is logged
     and a 500 without details. Where there is a *clock* errors say the time, for callers that do not
     know it. Requests are counted in *metrics*, as those of *listener*. Every answer bears *headers*
     too, unless it has one of that name itself.

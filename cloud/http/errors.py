@@ -2,7 +2,7 @@
 
 Where it is known what in the request is wrong `field` has its path; `line` and `column` say where
 that stands in a body of YAML.
-Who asks for `application/problem+json` gets the same as a problem (RFC 9457).
+Clients that accept `application/problem+json` get a problem (RFC 9457).
 """
 
 import math
@@ -38,7 +38,7 @@ from cloud.http.answers import MERGE_PATCH, PROBLEM, json_response
 from cloud.http.negotiation import prefers_problem
 
 ErrorContext = Mapping[str, str | int]
-"""What every error of a server says: its `request-id`, perhaps also the `time`."""
+"""Fields of every error: its `request-id`, perhaps also the `time`."""
 
 STATUSES: Mapping[type[CloudError], int] = {
     Invalid: 400,
@@ -76,7 +76,7 @@ def status_of(error: CloudError) -> int:
 
 
 def error_response(error: CloudError, context: ErrorContext, headers: Headers) -> Response:
-    """Answer that says what was wrong, in the form that the request's *headers* ask for."""
+    """Response for *error*, in the media type that the request's *headers* accept."""
     members = {**_place_of(error), **context}
     response = _response(status_of(error), error.code, str(error), members, headers)
     if isinstance(error, TooManyRequests):
@@ -104,7 +104,7 @@ def unknown_error_response(context: ErrorContext, headers: Headers) -> Response:
 
 
 def _place_of(error: CloudError) -> Mapping[str, str | int]:
-    """Members that say what in the request is wrong, as far as that is known."""
+    """Fields with the place of the error in the request, if known."""
     known = {
         "field": getattr(error, "field", ""),
         "line": getattr(error, "line", 0),

@@ -17,7 +17,7 @@ _SIMPLE_REQUEST = re.compile(rb"[A-Za-z]+ [!-~]+ ?\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[^\r\n]*)?\r\n")
 _EMPTY_LINES: Any = re.compile(rb"(?:\r\n){0,2}")  # before a request: RFC 9112, 2.2
 _HOST = re.compile(rb"[A-Za-z0-9\-._~%!$&'()*+,;=:\[\]]*")
-# Whoever asks for another protocol gets this one (RFC 9110, 7.8); llhttp would stop reading.
+# Requests to upgrade get this protocol (RFC 9110, 7.8); llhttp would stop reading.
 _UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
 
 Headers = Sequence[tuple[bytes, bytes]]

@@ -12,7 +12,7 @@ from cloud.http.requests import address_key_of
 class Limiter:
     """Counts what callers do, on *timer*: seconds on a clock that does not go back.
 
-    Without a *rate* it counts nothing and refuses nobody.
+    Without a *rate* it counts nothing and refuses nothing.
     """
 
     def __init__(self, rate: Rate | None, timer: Callable[[], float]) -> None:
@@ -29,7 +29,7 @@ class Limiter:
 
 
 UNLIMITED = Limiter(None, lambda: 0.0)
-"""Refuses nobody."""
+"""Refuses nothing."""
 
 
 class AddressGate:

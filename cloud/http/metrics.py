@@ -1,7 +1,7 @@
 """Metrics in the text format of Prometheus: a registry of this server's own.
 
-Whoever has something to tell makes its metrics on `registry`; what has to be looked up when
-somebody asks, and not before, is a source. What is counted anyway is read where it is counted.
+Modules create their metrics on `registry`. Values that are looked up only at a scrape are a
+source; values that are counted anyway are read where they are counted.
 """
 
 import time
@@ -32,7 +32,7 @@ Source = Callable[[], Awaitable[None]]
 Counted = Callable[[], Mapping[str, float]]
 """What is true now, by the value of the one label; where there is no label the key is empty."""
 
-# Beside each counter and histogram when it was made, which nobody asks for.
+# Without a creation time beside each counter and histogram.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -71,7 +71,7 @@ class LimitRefusals:
 
 
 class Metrics:
-    """What the server tells of itself; no label may have a value for each node."""
+    """The metrics of a server; no label may have a value for each node."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
@@ -82,7 +82,7 @@ class Metrics:
             self.limits.counts,
             label="bound",
         )
-        # Asked one after the other, in the order they were added, each time somebody asks.
+        # Read one after the other, in the order they were added, at each scrape.
         self._sources: list[Source] = []
         self.requests = Counter(
             "edgesync_http_requests",
@@ -99,7 +99,7 @@ class Metrics:
         )
 
     def add_process(self) -> None:
-        """Tell memory, CPU time and open files of this process, under the names everybody uses."""
+        """Export memory, CPU time and open files of this process under the customary names."""
         ProcessCollector(registry=self.registry)
 
     def add_source(self, source: Source) -> None:
@@ -122,7 +122,7 @@ class Metrics:
 
 
 class _Told(Collector):
-    """A family of metrics that is made when somebody asks."""
+    """A family of metrics that is made at each scrape."""
 
     def __init__(self, kind: Any, name: str, text: str, label: str, counted: Counted) -> None:
         self._kind = kind
@@ -166,7 +166,7 @@ class RequestMetrics:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if Headers(raw=message["headers"]).get("content-type", "") == EVENT_STREAM:
-                    ended = time.perf_counter()  # it lasts as long as somebody follows
+                    ended = time.perf_counter()  # a stream lasts as long as its client
             await send(message)
 
         try:

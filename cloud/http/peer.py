@@ -1,6 +1,6 @@
-"""Who is on the other side of TLS: the certificate that a caller proved to own.
+"""The client certificate of a TLS connection.
 
-uvicorn tells applications nothing of it. The protocol class adds `scope_of_peer` to the scope of
+uvicorn does not give it to applications. The protocol class adds `scope_of_peer` to the scope of
 each request, with the ASGI TLS extension
 (https://asgi.readthedocs.io/en/latest/specs/tls.html).
 """
@@ -24,7 +24,7 @@ _TLS_VERSIONS = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 
 @dataclass(frozen=True, slots=True)
 class PeerCertificate:
-    """A node's certificate, verified in the handshake; whether it still admits is not said.
+    """A node's certificate, verified in the handshake; whether it is revoked is not checked.
 
     *key* is the digest of its public key (`certs.keys.key_digest`).
     """
@@ -39,7 +39,7 @@ def peer_certificate(request: Request) -> PeerCertificate | None:
     """The certificate the caller showed; None where it showed none, or none that is a node's.
 
     What it is verified against, and whether one is required, is up to the TLS context of the
-    listener. None for everybody where the listener does not speak `BoundedProtocol`.
+    listener. None if the listener does not speak `BoundedProtocol`.
     """
     found: PeerCertificate | None = request.scope.get(_KEY)
     return found
@@ -53,7 +53,7 @@ def abort(scope: Scope) -> None:
 
 
 def scope_of_peer(transport: Any) -> Mapping[str, Any]:
-    """What the scope of each request on *transport* says of its other side, after the handshake."""
+    """Keys that the scope of each request on *transport* has of the peer, after the handshake."""
     scope: dict[str, Any] = {_ABORT_KEY: transport.abort}
     tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
     if tls is None:

@@ -2,7 +2,7 @@
 
 The protocol class gives uvicorn's parser one request at a time, cut out by `cloud.http.framing`,
 looks at the clock of each stage a connection goes through, and writes answers no faster than they
-are read (docs/decisions/0026). The scope of each request says who is on the other side.
+are read (docs/decisions/0026). The scope of each request has the certificate of the peer.
 """
 
 import enum
@@ -31,7 +31,7 @@ from cloud.http.peer import scope_of_peer
 logger = logging.getLogger(__name__)
 
 _FLOOD_SECONDS = 2
-"""For a client to see the answer that ends its connection, while it sends what nobody reads."""
+"""Time for a client to read the response that ends its connection, while it still sends."""
 
 
 class Stage(enum.Enum):
@@ -48,7 +48,7 @@ class Stage(enum.Enum):
 
 
 class ConnectionWatch(Protocol):
-    """What a protocol tells of its connection while it lasts."""
+    """Notified by a protocol of the state of its connection."""
 
     limits: ConnectionLimits
 
@@ -71,7 +71,7 @@ class ConnectionWatch(Protocol):
 
 
 class _Unwatched:
-    """For a connection that nobody counts."""
+    """For a connection that is not counted."""
 
     def __init__(self) -> None:
         self.limits = ConnectionLimits()
@@ -119,7 +119,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._framing = Framing(self._limits.head_bytes)
         self._inner_app = self.app
         self.app: Any = self._in_pieces
-        self._peer_scope: Mapping[str, Any] = {}  # what the scope of each request says of the peer
+        self._peer_scope: Mapping[str, Any] = {}  # keys of each scope about the peer
         self.stage = Stage.HEAD
         self.since = 0.0  # when the stage began, on the loop's clock
         self._fault: CloudError | None = None  # of the head that was just read
@@ -235,7 +235,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._end()
         elif self.stage is Stage.BODY:
             allowed = limits.body_seconds
-            if not self.cycle.response_complete:  # else nobody waits for the rest
+            if not self.cycle.response_complete:  # else the rest is not needed
                 allowed += self._body_bytes / limits.body_rate
             if now - self.since > allowed:
                 self._watch.refused("body_seconds")
@@ -267,7 +267,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.stage is not Stage.END:
             self._enter(Stage.END)
             return
-        # Who sends on and on has had time to see that it ends.
+        # A client that keeps sending had time to see that it ends.
         linger = _FLOOD_SECONDS if self._discarded > READ_BYTES else self._limits.answer_seconds
         if now - self.since > linger:
             self.transport.abort()

@@ -16,7 +16,7 @@ from cloud.store.interface import Store
 logger = logging.getLogger(__name__)
 
 REFUSAL_RATE = Rate(burst=1000, per_second=1)
-"""Refused attempts of one action that are written down: some 35 MB a day if somebody tries."""
+"""Refused attempts of one action that are recorded: at most some 35 MB a day."""
 
 
 class RefusalLog:

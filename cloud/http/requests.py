@@ -18,7 +18,7 @@ from cloud.http.addresses import Network, caller_key, client_address
 from cloud.http.yaml_text import MEDIA_TYPES, decode_yaml, place_in_yaml
 
 BODY_LIMIT = 8 * 1024 * 1024
-"""Bytes in a request's body, unless a handler says otherwise."""
+"""Bytes in a request's body, unless a handler sets another limit."""
 
 _NAME_SHOWN = 40
 """Characters of a parameter's name that an error repeats."""
@@ -71,7 +71,7 @@ def error_context(scope: Scope) -> Mapping[str, str]:
 
 
 def address_of(scope: Scope) -> str:
-    """Address of who sent the request; empty if it did not come over a network."""
+    """Address of the client; empty if it did not come over a network."""
     known: str = scope[_ADDRESS_KEY]
     return known
 
@@ -107,7 +107,7 @@ async def read_json(request: Request, kind: type[T], limit: int = BODY_LIMIT) ->
 
 
 async def read_object(request: Request) -> dict[str, Any]:
-    """Body of the request, an object in JSON, or in YAML where Content-Type says so."""
+    """Body of the request, an object in JSON, or in YAML by its Content-Type."""
     body = await read_body(request)
     if media_type_of(request) in MEDIA_TYPES:
         request.scope[_YAML_KEY] = body
@@ -140,5 +140,5 @@ def check_query(request: Request, known: Sequence[str]) -> None:
 
 
 def media_type_of(request: Request) -> str:
-    """What the request says its body is; empty if nothing."""
+    """Media type of the body; empty without a Content-Type."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -1,4 +1,4 @@
-"""Who is next, where one at a time may begin: callers take turns, whoever comes more often."""
+"""Fair order where one at a time may begin: callers take turns, however often each asks."""
 
 import asyncio
 from collections import OrderedDict, deque

@@ -65,13 +65,13 @@ class WriteCheck:
         except Unavailable:
             self._is_waiting = False
             raise
-        # Whoever asks may give up meanwhile: then the probe is known to wait.
+        # The caller may give up meanwhile: then the probe is known to wait.
         self._is_waiting = False
         self._seen = self._store.outcomes.committed
 
 
 def add_write_metrics(metrics: Metrics, store: NotifyingStore) -> None:
-    """Count the writes by their outcome, and say whether the last one was committed."""
+    """Count the writes by their outcome, and return whether the last one was committed."""
     outcomes = store.outcomes
     metrics.add_counter(
         "edgesync_database_writes",

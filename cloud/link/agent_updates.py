@@ -1,7 +1,7 @@
 """The agent that this server offers to its nodes, signed by its authority.
 
 The signature is by the intermediate itself (docs/decisions/0023-agents-update-themselves.md): no
-node has such a certificate, and whoever has its key can be any server and any node already.
+node has such a certificate, and its key allows to pose as any server and any node anyway.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""A certificate, as a device is told of it."""
+"""A certificate, as it is sent to a device."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,9 +1,9 @@
 """Enrollment over Secure Transport (RFC 7030, 8951) on the activation port.
 
-Who has no certificate yet proves itself as in activation, by HTTP Basic: the user name is the batch
-(`BATCH` or `NAMESPACE/BATCH`) and the password its token, or there is no user name and the password
-is an install token. The common name of the signing request is then the fingerprint of the device,
-and no more than that: who it becomes is the server's to say, here as everywhere.
+A client without a certificate authenticates as in activation, by HTTP Basic: the user name is the
+batch (`BATCH` or `NAMESPACE/BATCH`) and the password its token, or there is no user name and the
+password is an install token. The common name of the signing request is then the fingerprint of the
+device, and no more than that: the server decides the name, as in activation.
 """
 
 import base64
@@ -41,7 +41,7 @@ CERTS_ONLY = "application/pkcs7-mime; smime-type=certs-only"
 
 @dataclass(frozen=True, slots=True)
 class SigningRequest:
-    """A body as it came, base64 whatever its headers say (RFC 8951); not looked at yet."""
+    """A body as it came, base64 regardless of its headers (RFC 8951); not yet decoded."""
 
     body: bytes
 

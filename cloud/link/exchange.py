@@ -1,7 +1,7 @@
-"""What nodes ask for, the same by whichever link it comes: read, carried out, answered.
+"""Requests of nodes, the same for each link: decoded, carried out, answered.
 
-What many ask at the same time is stored together, in one transaction. A question that is at fault
-does not take the others with it.
+Concurrent requests are committed together, in one transaction. A request that fails does not fail
+the others.
 """
 
 import logging
@@ -29,7 +29,7 @@ from cloud.store.interface import Store, Transaction
 logger = logging.getLogger(__name__)
 
 GROUP = 256
-"""Questions carried out in one transaction at most."""
+"""Requests carried out in one transaction at most."""
 
 LONG_BYTES = 64 * 1024
 """A message as long as this is read on a thread, so that others are served meanwhile."""
@@ -49,7 +49,7 @@ _REQUEST_ID_LIMIT = 128
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer, the deploy that ended with the report it is to, and its size, if it is large."""
+    """A response, the deploy that the report ended, and the size if it is large."""
 
     message: Message
     ended: Deploy | None = None
@@ -57,13 +57,13 @@ class Reply:
 
 
 Work = Callable[[Transaction], Message | Reply | None]
-"""What a question asks for; returns the answer, if there is one. Raises before it writes."""
+"""Carries out a request; returns the response, if there is one. Raises before it writes."""
 
 RequestOutcome = Message | CloudError | None
 
 
 class Failed(CloudError):
-    """The server itself is at fault; its log says how."""
+    """An error of the server itself; details are in its log."""
 
     def __init__(self) -> None:
         super().__init__("The server failed.")
@@ -71,13 +71,13 @@ class Failed(CloudError):
 
 @dataclass(slots=True, eq=False)
 class NodeRequest:
-    """What a node asks, read and checked; once it is carried out, `outcome` is its answer."""
+    """A request of a node, decoded and checked; once carried out, `outcome` is its response."""
 
     node_id: str
     channel: Channel
     work: Work
     outcome: RequestOutcome = None
-    # How the deploy ended that the question, a report, is the end of.
+    # The deploy that the request, a report, has ended.
     ended: Deploy | None = None
     is_done: bool = False
     is_checked: bool = False
@@ -93,17 +93,17 @@ class NodeRequest:
         self.work, self.is_checked = checked, True
 
     def release(self) -> None:
-        """Let go of a large answer, which was sent."""
+        """Free a large response, which was sent."""
         if isinstance(self.outcome, Message):
             self.outcome = None
 
     def settle(self, outcome: RequestOutcome) -> None:
-        """Keep what came of it."""
+        """Set the outcome."""
         self.outcome, self.is_done = outcome, True
 
 
 class Exchange:
-    """Owns the way from a message of a node to the operations and back."""
+    """Carries out messages of nodes and makes the responses."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Exchange:
         self._deploys_kept = deploys_kept
         self._usage_step = usage_step
         self._answer_bytes = answer_bytes
-        # Told which node has answered a command, once that is stored.
+        # Called with the node that responded to a command, once that is stored.
         self._on_answered = on_answered
         self.measures = measures or Measures()
         self._commit = GroupCommit(self._carry_out_waiting, limit=GROUP)
@@ -133,7 +133,7 @@ class Exchange:
     def read(
         self, node_id: str, channel: Channel, message: Message, encoding: Encoding, now: datetime
     ) -> NodeRequest:
-        """Check *message*, which came at *now*, and say what it asks for; Invalid names a field."""
+        """Check *message*, which came at *now*, and decode it; Invalid names a field."""
         expected = _KINDS.get(channel)
         if expected is None or message.kind != expected.value:
             raise Invalid("kind", f"{message.kind[:40]!r} does not belong on {channel.value}")
@@ -146,27 +146,27 @@ class Exchange:
         }[channel]
         return NodeRequest(node_id, channel, read(node_id, message, encoding, now))
 
-    async def ask(self, question: NodeRequest) -> Message | None:
-        """Carry out *question*, together with others that wait to be stored; its answer.
+    async def ask(self, request: NodeRequest) -> Message | None:
+        """Carry out *request* in one commit with other waiting ones; return its response.
 
-        Raises what it was refused with; Unavailable if the store cannot answer now.
+        Raises the error it was refused with; Unavailable if the store cannot answer now.
         """
-        if question.channel not in _WRITING:
-            await self.carry_out([question])
+        if request.channel not in _WRITING:
+            await self.carry_out([request])
         else:
-            await self._commit.settle(question)
-        if isinstance(question.outcome, CloudError):
-            raise question.outcome
-        return question.outcome
+            await self._commit.settle(request)
+        if isinstance(request.outcome, CloudError):
+            raise request.outcome
+        return request.outcome
 
-    async def carry_out(self, questions: Sequence[NodeRequest]) -> None:
-        """Settle *questions* that are not yet; nothing is answered before all it says is stored.
+    async def carry_out(self, requests: Sequence[NodeRequest]) -> None:
+        """Settle the open ones of *requests*; none is settled before its changes are stored.
 
         Where their answers are so large that they should be sent first, some are left for the next
         call; one at least is settled by each. Unavailable if the store cannot answer now: those
         that are not settled may be tried again.
         """
-        todo = [question for question in questions if not question.is_done]
+        todo = [request for request in requests if not request.is_done]
         for run, channels in (
             (self._store.write_concurrent, _CONCURRENT),
             (self._store.write, _WRITING - _CONCURRENT),
@@ -181,21 +181,21 @@ class Exchange:
                 self._count([one for one in group if one.is_done])
 
     def _outcomes_of(
-        self, tx: Transaction, questions: Sequence[NodeRequest]
+        self, tx: Transaction, requests: Sequence[NodeRequest]
     ) -> Sequence[RequestOutcome]:
-        """Outcomes of the first of *questions*, of as many as the bytes of their answers allow."""
+        """Outcomes of the first of *requests*, of as many as the bytes of their answers allow."""
         of_reporters = {
             (namespace, name)
-            for question in questions
-            if question.channel in _CONCURRENT or question.is_checked
-            for namespace, _, name in [question.node_id.partition(".")]
+            for request in requests
+            if request.channel in _CONCURRENT or request.is_checked
+            for namespace, _, name in [request.node_id.partition(".")]
         }
         tx.prefetch_reporters(of_reporters)
         outcomes: list[RequestOutcome] = []
         size = 0
-        for place, question in enumerate(questions):
+        for place, request in enumerate(requests):
             try:
-                outcome, of_answer = _outcome_of(question, tx)
+                outcome, of_answer = _outcome_of(request, tx)
             except Unavailable:
                 raise
             except Exception as error:
@@ -207,28 +207,28 @@ class Exchange:
         return outcomes
 
     def _count(self, settled: Sequence[NodeRequest]) -> None:
-        for question in settled:
+        for request in settled:
             try:
-                self._count_one(question)
+                self._count_one(request)
             except Exception:  # noqa: BLE001  # logged as this message's failure
-                self.measures.log_failure("exchange", question.node_id)
+                self.measures.log_failure("exchange", request.node_id)
 
-    def _count_one(self, question: NodeRequest) -> None:
-        if question.ended is not None:
-            self.measures.ended(question.ended)
-        if question.channel is Channel.COMMAND_RESPONSE:
-            self._on_answered(question.node_id)
-        if question.channel is Channel.RENEW:
-            outcome = question.outcome
+    def _count_one(self, request: NodeRequest) -> None:
+        if request.ended is not None:
+            self.measures.ended(request.ended)
+        if request.channel is Channel.COMMAND_RESPONSE:
+            self._on_answered(request.node_id)
+        if request.channel is Channel.RENEW:
+            outcome = request.outcome
             self.measures.renewed(outcome if isinstance(outcome, CloudError) else None)
 
     async def _carry_out_waiting(self, group: Sequence[NodeRequest]) -> None:
         try:
             await self.carry_out(group)
         except Unavailable as error:
-            for question in group:
-                if not question.is_done:
-                    question.settle(error)
+            for request in group:
+                if not request.is_done:
+                    request.settle(error)
 
     def _report(self, node_id: str, message: Message, encoding: Encoding, now: datetime) -> Work:
         meta = message.meta
@@ -284,23 +284,23 @@ def _check_request_id(meta: Meta) -> None:
         raise Invalid(f"meta.{REQUEST_ID}", reason)
 
 
-def _settle_failed(question: NodeRequest, error: Exception) -> None:
-    """Settle *question*, whose work failed with *error*; a failure of the server is logged."""
+def _settle_failed(request: NodeRequest, error: Exception) -> None:
+    """Settle *request*, whose work failed with *error*; a failure of the server is logged."""
     if not isinstance(error, CloudError):
-        logger.error("a message of %s failed", question.node_id, exc_info=error)
+        logger.error("a message of %s failed", request.node_id, exc_info=error)
         error = Failed()
-    question.settle(error)
+    request.settle(error)
 
 
-def _outcome_of(question: NodeRequest, tx: Transaction) -> tuple[RequestOutcome, int]:
+def _outcome_of(request: NodeRequest, tx: Transaction) -> tuple[RequestOutcome, int]:
     """Do the work; what is refused becomes the outcome, as the work refuses before it writes."""
     try:
-        answer: Reply | RequestOutcome = question.work(tx)
+        answer: Reply | RequestOutcome = request.work(tx)
     except Unavailable:
         raise
     except CloudError as error:
         answer = error
     if isinstance(answer, Reply):
-        question.ended = answer.ended
+        request.ended = answer.ended
         return answer.message, answer.size
     return answer, 0

@@ -1,4 +1,4 @@
-"""What nodes say over MQTT: taken from the hub in groups, carried out, acknowledged, answered.
+"""Messages of nodes over MQTT: taken from the hub in groups, carried out, acknowledged, answered.
 
 All messages of a group are stored together, then each is acknowledged and answered. While a group
 is being stored the next one gathers in the hub, whose bounded queue slows the senders when the
@@ -42,24 +42,24 @@ _ANSWERED_ON = {
 
 @dataclass(slots=True)
 class _Received:
-    """One message on its way; there is no question where it could not be read."""
+    """One message on its way; there is no request where it could not be read."""
 
     inbound: Inbound
     encoding: Encoding = Encoding.JSON
     meta: dict[str, Any] = field(default_factory=dict)
-    question: NodeRequest | None = None
+    request: NodeRequest | None = None
     error: CloudError | None = None
     was_read: bool = True
 
     @property
     def is_settled(self) -> bool:
         """Say whether there is an answer, or none to come."""
-        return self.question is None or self.question.is_done
+        return self.request is None or self.request.is_done
 
     @property
     def result(self) -> str:
-        """What became of it, once its question is carried out, as `measures` counts it."""
-        outcome = self.question.outcome if self.question else self.error
+        """What became of it, once its request is carried out, as `measures` counts it."""
+        outcome = self.request.outcome if self.request else self.error
         if isinstance(outcome, Failed):
             return FAILED
         if isinstance(outcome, CloudError):
@@ -67,15 +67,15 @@ class _Received:
         return OK
 
     def answer(self, now: datetime) -> Message | None:
-        """What it is answered, once its question is carried out."""
-        outcome = self.question.outcome if self.question else self.error
+        """What it is answered, once its request is carried out."""
+        outcome = self.request.outcome if self.request else self.error
         if isinstance(outcome, CloudError):
             return error_for(outcome, now, meta=self.meta)
         return outcome
 
 
 class NodeInbox:
-    """Owns the way from the hub to the exchange and back."""
+    """Owns the delivery of messages from the hub to the exchange, and of the responses."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class NodeInbox:
         self._exchange = exchange
         # Asked of each message where the hub cannot refuse at the door.
         self._admission = admission
-        # Told who has said something, once it is stored and answered.
+        # Called with the id of the node whose message is stored and answered.
         self._on_heard = on_heard
         self._pause = pause
         self._measures = measures or Measures()
@@ -104,7 +104,7 @@ class NodeInbox:
             await self.handle(await self._hub.receive(GROUP))
 
     async def handle(self, group: Sequence[Inbound]) -> None:
-        """Store what *group* says, then acknowledge and answer each message."""
+        """Carry out *group*, then acknowledge and answer each message."""
         now = self._exchange.clock()
         received = [
             # A long one on a thread: others are served meanwhile.
@@ -115,7 +115,7 @@ class NodeInbox:
         ]
         waiting: Sequence[_Received] = received
         while waiting:
-            await self._carry_out([each.question for each in waiting if each.question])
+            await self._carry_out([each.request for each in waiting if each.request])
             for each in waiting:
                 if each.is_settled:
                     self._answer(each, now)
@@ -142,8 +142,8 @@ class NodeInbox:
             self._on_heard(node_id)
         except Exception:  # noqa: BLE001  # logged as this message's failure
             self._measures.log_failure("inbox", node_id)
-        if received.question is not None:
-            received.question.release()
+        if received.request is not None:
+            received.request.release()
 
     def _payload(self, received: _Received, now: datetime) -> bytes | None:
         """The answer as bytes; an error where it cannot be written."""
@@ -152,7 +152,7 @@ class NodeInbox:
             return encode_message(answer, received.encoding) if answer is not None else None
         except Exception:  # noqa: BLE001  # logged as this message's failure
             self._measures.log_failure("inbox", received.inbound.node_id)
-        received.error, received.question = Failed(), None
+        received.error, received.request = Failed(), None
         return encode_message(error_for(received.error, now, meta={}), received.encoding)
 
     def _read(self, inbound: Inbound, now: datetime) -> _Received:
@@ -161,11 +161,11 @@ class NodeInbox:
             received.encoding = encoding_of(inbound.payload)
             message = decode_message(inbound.payload)
             received.meta = dict(message.meta)
-            received.question = self._exchange.read(
+            received.request = self._exchange.read(
                 inbound.node_id, inbound.channel, message, received.encoding, now
             )
             if (admission := self._admission) is not None:
-                received.question.require(lambda tx: admission(tx, inbound.node_id, now))
+                received.request.require(lambda tx: admission(tx, inbound.node_id, now))
         except MalformedMessage as error:
             received.error, received.was_read = Invalid("", error.reason), False
         except CloudError as error:
@@ -175,18 +175,18 @@ class NodeInbox:
             received.error = Failed()
         return received
 
-    async def _carry_out(self, questions: Sequence[NodeRequest]) -> None:
-        """Carry out *questions*, again and again while there is no store."""
+    async def _carry_out(self, requests: Sequence[NodeRequest]) -> None:
+        """Carry out *requests*, again and again while there is no store."""
         while True:
             try:
-                await self._exchange.carry_out(questions)
+                await self._exchange.carry_out(requests)
             except Unavailable as error:
                 logger.warning("cannot store messages, trying again: %s", error.reason)
                 await self._pause(RETRY_SECONDS)
                 continue
             except Exception:  # noqa: BLE001  # logged as this message's failure
                 self._measures.log_failure("inbox", "several nodes")
-                for question in questions:
-                    if not question.is_done:
-                        question.settle(Failed())
+                for request in requests:
+                    if not request.is_done:
+                        request.settle(Failed())
             break

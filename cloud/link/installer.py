@@ -41,7 +41,7 @@ def agent_program() -> bytes:
 
 
 def installer_script(address: ServerAddress, token: str, target: InstallTarget) -> bytes:
-    """The installer, with the lines filled in that say what for."""
+    """The installer script, with address, token and target filled in."""
     text = (files(_AGENT) / "install.sh").read_text(encoding="utf-8")
     settings = {
         "activation": address.activation,

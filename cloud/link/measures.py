@@ -1,6 +1,6 @@
 """What the links to nodes count and time, for `/metrics`.
 
-A message is counted once it is settled, after what it says is stored; nothing is counted for each
+A message is counted once it is settled, after its changes are stored; nothing is counted for each
 node. Both links, the pusher and the activation port share one of these.
 """
 
@@ -45,7 +45,7 @@ _BOUNDS = (
 
 
 class Measures:
-    """Owns the metrics of the links; without *metrics* nobody sees them."""
+    """Owns the metrics of the links; without *metrics* they are not exported."""
 
     def __init__(self, metrics: Metrics | None = None) -> None:
         self.metrics = metrics or Metrics()
@@ -146,7 +146,7 @@ class Measures:
         self._failures.labels(place).inc()
 
     def pushed(self, outcome: str, count: int = 1) -> None:
-        """Note that *count* nodes were to be told."""
+        """Count *count* pending updates by their outcome."""
         self._pushes.labels(outcome).inc(count)
 
     def ended(self, deploy: Deploy) -> None:
@@ -209,7 +209,7 @@ def add_hub_metrics(metrics: Metrics, queued: Callable[[], int]) -> None:
 def add_connection_metrics(
     metrics: Metrics, connected: Callable[[], int], refused: Mapping[str, int]
 ) -> None:
-    """Tell of the connections that this process itself holds; a broker tells of its own."""
+    """Metrics of the connections that this process holds; a broker has its own."""
     metrics.limits.add_source(lambda: {bound.value: refused.get(bound, 0) for bound in _BOUNDS})
     text = "Nodes that are connected to this server."
     metrics.add_gauge("edgesync_connections", text, lambda: {"": connected()})

@@ -41,7 +41,7 @@ class RefusedConnections:
 
 
 def connect_attempt(node_id: str, address: str, now: datetime) -> Attempt:
-    """What the audit log says of a node that tried to connect."""
+    """The audit entry of a refused connection."""
     namespace, _, name = node_id.partition(".")
     actor = Actor(ActorKind.NODE, name, namespace)
     return Attempt(actor, Action.NODE_CONNECT, now, namespace, name, address)

@@ -51,7 +51,7 @@ def cannot_renew(*_: Any, **__: Any) -> Callable[[Transaction], Message]:
 
 
 class _Question(msgspec.Struct, frozen=True):
-    """What a node sends; *certificate* only where its connection does not say who it is."""
+    """What a node sends; *certificate* only where its connection has no client certificate."""
 
     csr: str
     certificate: str = ""
@@ -151,7 +151,7 @@ class Renewals:
             node_id = await self._store.read(
                 lambda tx: returning_node(tx, ended, device.key_digest, grace=grace, now=now)
             )
-        # A signing request can be sent again by who has seen it; that must not use up the node's.
+        # A signing request can be replayed; that must not use up the rate limit of the node.
         return await self._renewed(
             _attempt(node_id, now, request),
             f"{node_id} from {address_key_of(request.scope)}",
@@ -185,7 +185,7 @@ class Renewals:
 
 
 def _attempt(node_id: str, now: datetime, request: Request | None = None) -> Attempt:
-    """What the audit log says of a renewal; *node_id* is empty where it is not known whose."""
+    """The audit entry of a renewal; *node_id* is empty if unknown."""
     namespace, _, name = node_id.partition(".")
     return Attempt(
         Actor(ActorKind.NODE, name, namespace) if node_id else DEVICE,

@@ -1,6 +1,6 @@
 """The HTTPS link of stock Baetyl agents: report and desire, each a request of its own.
 
-Bodies are bare, without the envelope; who sends them is said by the client certificate, which is
+Bodies are bare, without the envelope; the client certificate identifies the node, and is
 looked at again with each request, in the transaction that carries it out.
 """
 
@@ -49,7 +49,7 @@ PATHS: Mapping[str, tuple[Channel, NodeMessageKind]] = {
 }
 
 _META = (SOURCE,)
-"""Headers that say of a message what `meta` says in an envelope."""
+"""Headers for the fields of `meta` in an envelope."""
 
 
 def sync_app(
@@ -121,7 +121,7 @@ def _of_a_node(peer: PeerCertificate | None) -> PeerCertificate:
 
 
 def _attempt(request: Request, peer: PeerCertificate | None, now: datetime) -> Attempt:
-    """What the audit log says of a request that is refused because of who sent it."""
+    """The audit entry of a request that is refused because of its certificate."""
     namespace, _, name = (peer.node_id if peer else "").partition(".")
     return Attempt(
         Actor(ActorKind.NODE, name, namespace) if peer else DEVICE,

@@ -26,7 +26,7 @@ Meta = Mapping[str, MetaValue]
 
 
 def pushed_delta(delta: Delta, now: datetime) -> Message:
-    """A delta nobody asked for: an answer to no report in particular."""
+    """A delta that is not the response to a report."""
     return report_answer(delta, "", now, meta={})
 
 
