@@ -23,7 +23,7 @@ check: $(VENV)/.dev
 bench: $(VENV)/.run
 	$(BIN)/edgesync bench hub $(ARGS)
 
-# The site of docs/, with search: build/docs/index.html. A link without a target is an error.
+# The site of docs/ in build/docs; serve it for its search. A link without a target is an error.
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build $(ARGS)
 
