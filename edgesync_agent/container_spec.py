@@ -220,18 +220,3 @@ def _log_config(*, is_podman: bool) -> dict[str, Any]:
     if is_podman:
         return {"Type": "k8s-file", "Config": {"max-size": LOG_SIZE}}
     return {"Type": "json-file", "Config": {"max-size": LOG_SIZE, "max-file": LOG_FILES}}
-
-
-def check_for_engine(app: AppDefinition, *, is_podman: bool) -> None:
-    """Refuse by name what the engine cannot do; SpecError."""
-    for index, volume in enumerate(app.volumes):
-        if volume.kind != "emptyDir" or not volume.size_limit:
-            continue
-        field = f"volumes[{index}].emptyDir.sizeLimit"
-        if not volume.in_memory:
-            raise SpecError(field, "an engine can only limit one with the medium Memory")
-        if is_podman and not is_own_memory(app, volume):
-            raise SpecError(field, "Podman can only limit one that a single service mounts")
-    for index, service in enumerate(app.services):
-        if service.program and not service.image:
-            raise SpecError(f"services[{index}].programConfig", "belongs to mode native")

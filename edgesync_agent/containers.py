@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Iterator, Mapping, NamedTuple, Sequence
 
 from edgesync_agent import container_spec as naming
+from edgesync_agent.abilities import abilities_of, check_for_engine
 from edgesync_agent.checks import check_http, check_tcp
 from edgesync_agent.engine import Engine, EngineRefusal, demultiplexed
 from edgesync_agent.fields import SpecError
@@ -101,13 +102,22 @@ class Containers:
         found = []
         networks = {}
         for one in self.engine.call("GET", "/containers/json", query=query) or ():
-            seen = self.engine.call("GET", f"/containers/{one['Id']}/json", allow=(404,))
+            seen = self._inspect(str(one["Id"]))
             instance = instance_of(seen) if seen else None
             if instance is not None:
                 found.append(instance)
                 networks[instance.key] = _reach_of(seen)
         self.networks = networks
         return found
+
+    def _inspect(self, key: str) -> dict[str, Any]:
+        """What the engine says of a container; empty for one that has gone meanwhile."""
+        try:
+            return self.engine.call("GET", f"/containers/{key}/json", allow=(404,)) or {}
+        except EngineRefusal as error:
+            if "no such container" in str(error):  # Podman's 500 while it removes one
+                return {}
+            raise
 
     def missing(self, app: AppDefinition) -> Sequence[str]:
         """Images that are not here."""
@@ -179,7 +189,13 @@ class Containers:
         yield from demultiplexed(pieces)
 
     def usage(self, instances: Sequence[Instance]) -> Mapping[str, InstanceUsage]:
-        """CPU since the last call, and memory without the file cache."""
+        """CPU since the last call, and memory without the file cache.
+
+        Without groups of their own, an engine gives figures of the machine for its containers:
+        they are left out.
+        """
+        if not abilities_of(self.engine, is_rootless=self.is_rootless).can_measure:
+            return {}
         found, used = {}, {}
         for one in instances:
             if one.state != RUNNING:
@@ -206,7 +222,7 @@ class Containers:
 
     def _check(self, app: AppDefinition, files: AppFiles) -> None:
         try:
-            naming.check_for_engine(app, is_podman=self.engine.is_podman)
+            check_for_engine(app, abilities_of(self.engine, is_rootless=self.is_rootless))
             for slot in _all_slots(app):
                 self._body(app, slot, files)
         except SpecError as error:

@@ -53,21 +53,23 @@ def reason_in(message: str, default: str = FailureReason.ENGINE) -> str:
     return next((reason for words, reason in KINDS if words in lower), default)
 
 
-def socket_paths(variables: Mapping[str, str]) -> list[str]:
-    """Where engines listen, the preferred one first; DOCKER_HOST alone where it is set."""
+def socket_paths(variables: Mapping[str, str], *, is_root: bool) -> list[str]:
+    """Where engines listen, the preferred one first; DOCKER_HOST alone where it is set.
+
+    An ordinary user's own engines come first: what they run has no more rights than the user.
+    """
     chosen = variables.get("DOCKER_HOST", "")
     if chosen:
         return [chosen[len("unix://") :]] if chosen.startswith("unix://") else []
-    found = ["/var/run/docker.sock", "/run/podman/podman.sock"]
+    system = ["/var/run/docker.sock", "/run/podman/podman.sock"]
     runtime = variables.get("XDG_RUNTIME_DIR", "")
-    if runtime:
-        found += [f"{runtime}/docker.sock", f"{runtime}/podman/podman.sock"]
-    return found
+    own = [f"{runtime}/docker.sock", f"{runtime}/podman/podman.sock"] if runtime else []
+    return system + own if is_root else own + system
 
 
 def find_engine(variables: Mapping[str, str] = os.environ) -> Engine:
     """The first engine that answers; RuntimeFailure says where none was found."""
-    paths, why = socket_paths(variables), []
+    paths, why = socket_paths(variables, is_root=os.geteuid() == 0), []
     for path in paths:
         if not Path(path).exists():
             continue

@@ -33,6 +33,7 @@ _HTPASSWD = "user:$2b$04$R3GXrbfB5RkMc36VGLM12ODLXH/NHAaFl7VJV9C0nBP4dlgJl02Cu\n
 _NEEDED = {
     "docker": ("dockerd", "containerd", "iptables", "busybox", "docker-registry"),
     "podman": ("podman", "runc", "iptables", "busybox", "docker-registry"),
+    "rootless": ("podman", "runc", "newuidmap", "slirp4netns", "iptables", "busybox", "useradd"),
 }
 _START_SECONDS = 30.0
 _APPLETS = ("sh", "sleep", "httpd", "cat", "echo", "id", "nc", "wget", "ls", "kill", "touch")
@@ -88,7 +89,9 @@ class RunningEngine:
         """Start it and wait until it answers."""
         command, environment = self._command()
         with open(self.folder / "log", "ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=environment, cwd=self.folder
+            )
         deadline = time.monotonic() + _START_SECONDS
         while True:
             with contextlib.suppress(RuntimeFailure):

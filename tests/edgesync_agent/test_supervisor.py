@@ -31,7 +31,7 @@ from tests.edgesync_agent.engines import (
 from tests.edgesync_agent.test_containers import wait_for
 
 NODE = "default.n1"
-PORTS = {"docker": 20180, "podman": 20280}
+PORTS = {"docker": 20180, "podman": 20280, "rootless": 20380}
 
 
 class Machine:

@@ -1,0 +1,164 @@
+"""The agent of an ordinary user with the user's own Podman: what runs, what is refused."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from edgesync_agent.abilities import (
+    CPU,
+    CPU_SHARES,
+    MEMORY,
+    Abilities,
+    abilities_of,
+    check_for_engine,
+)
+from edgesync_agent.containers import Containers
+from edgesync_agent.engine import find_engine, socket_paths
+from edgesync_agent.fields import SpecError
+from edgesync_agent.parsing import read_app
+from edgesync_agent.runtime import FailureReason
+from tests.edgesync_agent.engines import IMAGE
+from tests.edgesync_agent.rootless import NEEDS_ROOTLESS, RootlessEngine, rootless_engine
+from tests.edgesync_agent.test_containers import wait_for
+from tests.edgesync_agent.test_supervisor import Machine
+
+SERVE = "cat /etc/c/a /run/s/key > /www/index.html; exec httpd -f -p 8080 -h /www"
+ALL = frozenset({CPU, CPU_SHARES, MEMORY})
+ROOTLESS = Abilities(is_podman=True, is_rootless=True, lacks=ALL, first_port=1024)
+
+
+def needs_rootless(test: Any) -> Any:
+    for mark in NEEDS_ROOTLESS:
+        test = mark(test)
+    return test
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[RootlessEngine]:
+    with rootless_engine() as one:
+        yield one
+
+
+@pytest.fixture
+def machine(running: RootlessEngine) -> Iterator[Machine]:
+    """The agent's process has no more rights than the user while a test runs."""
+    with running.as_user():
+        home = running.folder / "agent"
+        home.mkdir()
+        made = Machine(running, home)
+        made.boot()
+        try:
+            yield made
+        finally:
+            made.kill()
+
+
+def web(machine: Machine, version: str, script: str = SERVE, **fields: Any) -> dict[str, Any]:
+    port = {"containerPort": 8080, "hostPort": machine.port, "hostIP": "127.0.0.1"}
+    service = {
+        "name": "s",
+        "image": IMAGE,
+        "command": ["sh", "-c", script],
+        "ports": [port],
+        "volumeMounts": [
+            {"name": "c", "mountPath": "/etc/c"},
+            {"name": "s", "mountPath": "/run/s"},
+        ],
+        "readinessProbe": {
+            "httpGet": {"port": 8080},
+            "periodSeconds": 1,
+            "failureThreshold": 2,
+        },
+        **fields,
+    }
+    volumes = [
+        {"name": "c", "config": {"name": "c", "version": version}},
+        {"name": "s", "secret": {"name": "s", "version": version}},
+    ]
+    return {
+        "name": "web",
+        "version": version,
+        "services": [service],
+        "volumes": volumes,
+        "progressDeadlineSeconds": 6,
+    }
+
+
+@needs_rootless
+def test_an_app_of_an_ordinary_user_runs_is_taken_back_and_limits_are_refused(
+    machine: Machine, running: RootlessEngine
+) -> None:
+    found = find_engine(running.variables)
+    assert found.path == str(running.path)
+    containers = Containers(found, "default.n1", machine.home)
+    assert containers.is_rootless
+    assert containers.describe().startswith("podman://")
+
+    data = {"c": {"a": "file"}, "s": {"key": "secret"}}
+    machine.deliver(web(machine, "1"), **data)
+    machine.wait("Running", "1")
+    assert machine.get() == "filesecret"
+    (key,) = [one.key for one in containers.observe()]
+    used = containers.usage(containers.observe())
+    lacks = abilities_of(found, is_rootless=True).lacks
+    assert (key in used) == (MEMORY not in lacks), "no figures rather than wrong ones"
+
+    if lacks == ALL:
+        limited = web(machine, "2", resources={"limits": {"memory": "64Mi"}})
+        machine.deliver(limited, **data)
+        wait_for(lambda: "services[0].resources.limits.memory" in machine.entry()["cause"])
+        assert machine.get() == "filesecret"
+
+    machine.deliver(web(machine, "3", "echo no; exit 3"), **data)
+    failure = machine.wait("Failed", "3")["failure"]
+    assert (failure["reason"], failure["exitCode"]) == (FailureReason.EXIT, 3)
+    assert machine.entry()["running"] == "1"
+    assert machine.get() == "filesecret"
+    machine.deliver()
+    wait_for(lambda: containers.observe() == [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"resources": {"limits": {"cpu": "500m"}}}, "resources.limits.cpu"),
+        ({"resources": {"limits": {"memory": "64Mi"}}}, "resources.limits.memory"),
+        ({"resources": {"requests": {"cpu": "500m"}}}, "resources.requests.cpu"),
+        ({"resources": {"requests": {"memory": "64Mi"}}}, "resources.requests.memory"),
+        ({"ports": [{"containerPort": 80, "hostPort": 80}]}, "ports[0].hostPort"),
+        ({"devices": [{"devicePath": "/dev/fuse", "policy": "r"}]}, "devices[0].policy"),
+    ],
+)
+@pytest.mark.parametrize("part", ["services", "initServices"])
+def test_what_an_engine_without_root_cannot_do_is_refused_by_name(
+    fields: dict[str, Any], name: str, part: str
+) -> None:
+    service = {"name": "s", "image": IMAGE}
+    body = {"name": "web", "version": "1", "services": [service]}
+    app = read_app({**body, part: [{**service, "name": "t", **fields}]})
+    check_for_engine(app, Abilities())
+    with pytest.raises(SpecError) as error:
+        check_for_engine(app, ROOTLESS)
+    assert error.value.field == f"{part}[0].{name}"
+
+
+def test_what_the_user_was_given_is_not_refused() -> None:
+    limits = {"limits": {"cpu": "1", "memory": "64Mi"}}
+    ports = [{"containerPort": 80, "hostPort": 1024}, {"containerPort": 81}]
+    service = {"name": "s", "image": IMAGE, "resources": limits, "ports": ports}
+    app = read_app({"name": "web", "version": "1", "services": [service]})
+    check_for_engine(app, replace(ROOTLESS, lacks=frozenset()))
+    with pytest.raises(SpecError, match=r"limits\.cpu"):
+        check_for_engine(app, replace(ROOTLESS, lacks=frozenset({CPU, CPU_SHARES})))
+
+
+def test_an_ordinary_user_prefers_an_engine_without_root() -> None:
+    variables = {"XDG_RUNTIME_DIR": "/run/user/1000"}
+    own = ["/run/user/1000/docker.sock", "/run/user/1000/podman/podman.sock"]
+    assert socket_paths(variables, is_root=False)[:2] == own
+    assert socket_paths(variables, is_root=True)[2:] == own
+    assert socket_paths({}, is_root=False) == socket_paths({}, is_root=True)
+    chosen = {**variables, "DOCKER_HOST": "unix:///a.sock"}
+    assert socket_paths(chosen, is_root=False) == ["/a.sock"]
