@@ -57,9 +57,9 @@ from cloud.opening import (
     open_integrity,
 )
 from cloud.operations.admission import check_speaker
-from cloud.rest.callers import Callers, CallLimits
+from cloud.rest.authenticator import Authenticator, CallLimits
 from cloud.rest.continuation import Continuations
-from cloud.rest.costly import Costly
+from cloud.rest.count_cache import CountCache
 from cloud.rest.event_stream import EventStreams
 from cloud.rest.services import Services
 from cloud.rest.sessions import Sessions
@@ -223,10 +223,10 @@ def rest_services(
         new_token=new_token,
         version=version,
         default_namespace=settings.namespace,
-        callers=Callers(admin_digest, store, now_utc, limits, base.refusals),
+        authenticator=Authenticator(admin_digest, store, now_utc, limits, base.refusals),
         sessions=Sessions(sealer.session_key),
         continuations=Continuations(sealer.list_key),
-        costly=Costly(now_utc),
+        counts=CountCache(now_utc),
         streams=EventStreams(jobs.feed),
         metrics=metrics,
         refusals=base.refusals,

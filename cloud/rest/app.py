@@ -42,7 +42,7 @@ def rest_app(services: Services) -> Starlette:
             *docs_routes(version=services.version),
             *health_routes(services.checks, version=services.version, reports=services.reports),
             *session_routes(
-                services.callers,
+                services.authenticator,
                 services.sessions,
                 default_namespace=services.default_namespace,
                 trusted_proxies=services.trusted_proxies,
@@ -54,6 +54,8 @@ def rest_app(services: Services) -> Starlette:
         trusted_proxies=services.trusted_proxies,
         metrics=services.metrics,
         listener="api",
-        middleware=[Middleware(TokenGate, callers=services.callers, sessions=services.sessions)],
+        middleware=[
+            Middleware(TokenGate, authenticator=services.authenticator, sessions=services.sessions)
+        ],
         headers=PROTECTION,
     )

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from cloud.core.tokens import Caller
 from cloud.errors import Denied
 from cloud.http.requests import address_key_of
-from cloud.rest.callers import Callers
+from cloud.rest.authenticator import Authenticator
 from cloud.rest.sessions import Sessions, check_own_page
 
 _SCOPE_KEY = "edgesync.caller"
@@ -35,9 +35,9 @@ class TokenGate:
     who has one is let in from there.
     """
 
-    def __init__(self, app: ASGIApp, *, callers: Callers, sessions: Sessions) -> None:
+    def __init__(self, app: ASGIApp, *, authenticator: Authenticator, sessions: Sessions) -> None:
         self.app = app
-        self.callers = callers
+        self.authenticator = authenticator
         self.sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,14 +48,14 @@ class TokenGate:
 
     async def _admit(self, scope: Scope) -> None:
         if not _is_guarded(scope["path"]):
-            self.callers.limits.calls.take(address_key_of(scope))
+            self.authenticator.limits.calls.take(address_key_of(scope))
             return
-        async with self.callers.noting_denials(scope):
+        async with self.authenticator.recording_denials(scope):
             scope[_AGAIN_KEY] = partial(self._look_up, scope)
-            scope[_SCOPE_KEY] = await self.callers.caller(*self._shown(scope))
+            scope[_SCOPE_KEY] = await self.authenticator.caller(*self._shown(scope))
 
     async def _look_up(self, scope: Scope) -> None:
-        await self.callers.look_up(*self._shown(scope))
+        await self.authenticator.look_up(*self._shown(scope))
 
     def _shown(self, scope: Scope) -> tuple[str, str]:
         """The token, and the digest of the session that stands for it, empty without one."""
@@ -63,7 +63,7 @@ class TokenGate:
         authorization = headers.get("authorization")
         if authorization is not None or not self.sessions.has_cookie(headers):
             return _bearer(authorization or ""), ""
-        token = self.sessions.token(headers, self.callers.clock())
+        token = self.sessions.token(headers, self.authenticator.clock())
         check_own_page(scope["method"], headers)
         return token, self.sessions.digest(headers)
 

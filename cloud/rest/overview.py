@@ -131,7 +131,7 @@ async def get_overview(context: RequestContext) -> OverviewAnswer:
     seen = await context.store.read(
         lambda tx: overview.overview(tx, context.namespace, now=context.now)
     )
-    states = await context.api.costly.count(
+    states = await context.api.counts.count(
         context.namespace, context.store, lambda tx, now: tx.count_states_in(context.namespace, now)
     )
     ends = seen.ends
@@ -163,7 +163,7 @@ async def get_rollout(context: RequestContext) -> RolloutAnswer:
     rollout, failures = await context.store.read(read)
     app, offline = rollout.app, 0
     if rollout.running < rollout.selected:
-        offline = await context.api.costly.count(
+        offline = await context.api.counts.count(
             (app.namespace, app.name, app.version),
             context.store,
             lambda tx, now: overview.count_offline(tx, app, now=now),

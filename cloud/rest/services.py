@@ -10,9 +10,9 @@ from cloud.http.addresses import Network
 from cloud.http.metrics import Metrics
 from cloud.http.notifier import Notifier
 from cloud.http.refusals import RefusalLog
-from cloud.rest.callers import Callers
+from cloud.rest.authenticator import Authenticator
 from cloud.rest.continuation import Continuations
-from cloud.rest.costly import Costly
+from cloud.rest.count_cache import CountCache
 from cloud.rest.event_stream import EventStreams
 from cloud.rest.health import Check, Report
 from cloud.rest.sessions import Sessions
@@ -31,10 +31,10 @@ class Services:
     """Makes secrets: API tokens and installation tokens."""
     version: str
     default_namespace: str
-    callers: Callers
+    authenticator: Authenticator
     sessions: Sessions
     continuations: Continuations
-    costly: Costly
+    counts: CountCache
     streams: EventStreams
     metrics: Metrics
     refusals: RefusalLog

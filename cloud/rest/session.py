@@ -13,7 +13,7 @@ from cloud.errors import Denied
 from cloud.http.addresses import Network, is_in
 from cloud.http.answers import json_response
 from cloud.http.requests import read_json
-from cloud.rest.callers import Callers
+from cloud.rest.authenticator import Authenticator
 from cloud.rest.sessions import Sessions, check_own_page
 
 _BODY_LIMIT = 4096
@@ -26,7 +26,7 @@ class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def session_routes(
-    callers: Callers,
+    authenticator: Authenticator,
     sessions: Sessions,
     *,
     default_namespace: str,
@@ -36,13 +36,13 @@ def session_routes(
 
     async def begin(request: Request) -> Response:
         sent = await read_json(request, SignIn, _BODY_LIMIT)
-        async with callers.noting_denials(request.scope):
+        async with authenticator.recording_denials(request.scope):
             check_own_page(request.method, request.headers)
             token = sent.token.strip()
             if not token:
                 raise Denied("the token is empty")
-            await callers.caller(token)
-        cookie = sessions.cookie(token, callers.clock(), is_secure=secure(request))
+            await authenticator.caller(token)
+        cookie = sessions.cookie(token, authenticator.clock(), is_secure=secure(request))
         return _answer({"success": True}, cookie)
 
     async def end(request: Request) -> Response:
@@ -50,18 +50,18 @@ def session_routes(
         headers = request.headers
         check_own_page(request.method, headers)
         with contextlib.suppress(Denied):  # a cookie that opens nothing needs no end
-            ends = sessions.end(headers, callers.clock())
-            await callers.end_session(sessions.digest(headers), ends=ends)
+            ends = sessions.end(headers, authenticator.clock())
+            await authenticator.end_session(sessions.digest(headers), ends=ends)
         return _answer({"success": True}, sessions.no_cookie(is_secure=secure(request)))
 
     async def tell(request: Request) -> Response:
         """Who is signed in: no error where nobody is, since to ask is how one finds out."""
         if not sessions.has_cookie(request.headers):
             return _answer({"signedIn": False, "reason": ""})
-        now = callers.clock()
+        now = authenticator.clock()
         try:
             token = sessions.token(request.headers, now)
-            caller = await callers.caller(token, sessions.digest(request.headers))
+            caller = await authenticator.caller(token, sessions.digest(request.headers))
         except Denied as error:
             left = sessions.no_cookie(is_secure=secure(request))
             return _answer({"signedIn": False, "reason": error.reason}, left)

@@ -34,9 +34,9 @@ from cloud.http.refusals import RefusalLog
 from cloud.jobs.event_feed import EventFeed
 from cloud.operations.reports import receive_report
 from cloud.rest.app import rest_app
-from cloud.rest.callers import NO_LIMITS, Callers
+from cloud.rest.authenticator import NO_LIMITS, Authenticator
 from cloud.rest.continuation import Continuations
-from cloud.rest.costly import Costly
+from cloud.rest.count_cache import CountCache
 from cloud.rest.event_stream import EventStreams
 from cloud.rest.services import Services
 from cloud.rest.sessions import Sessions
@@ -314,10 +314,10 @@ def _services(store: Store, feed: EventFeed) -> Services:
         new_token=lambda: "",
         version="",
         default_namespace=_NAMESPACE,
-        callers=Callers(digest, store, clock, NO_LIMITS, refusals),
+        authenticator=Authenticator(digest, store, clock, NO_LIMITS, refusals),
         sessions=Sessions(bytes(32)),
         continuations=Continuations(bytes(32)),
-        costly=Costly(clock),
+        counts=CountCache(clock),
         streams=EventStreams(feed),
         metrics=Metrics(),
         refusals=refusals,

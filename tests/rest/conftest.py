@@ -21,9 +21,9 @@ from cloud.http.notifier import Notifier
 from cloud.http.refusals import RefusalLog
 from cloud.jobs.event_feed import EventFeed
 from cloud.rest.app import rest_app
-from cloud.rest.callers import NO_LIMITS, Callers, CallLimits
+from cloud.rest.authenticator import NO_LIMITS, Authenticator, CallLimits
 from cloud.rest.continuation import Continuations
-from cloud.rest.costly import Costly
+from cloud.rest.count_cache import CountCache
 from cloud.rest.event_stream import EventStreams, StreamLimits
 from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
 from cloud.rest.services import Services
@@ -158,10 +158,10 @@ async def open_world(
             new_token=lambda: f"token{next(tokens)}",
             version="1.2.3",
             default_namespace="default",
-            callers=Callers(digest, store, clock, limits, refusals),
+            authenticator=Authenticator(digest, store, clock, limits, refusals),
             sessions=Sessions(b"32 bytes: a key of sessions here"),
             continuations=Continuations(b"a key for tests"),
-            costly=Costly(clock),
+            counts=CountCache(clock),
             streams=EventStreams(feed, stream_limits),
             metrics=metrics,
             refusals=refusals,

@@ -11,7 +11,7 @@ import pytest
 
 from cloud.core.rate import Rate
 from cloud.http.limits import Limiter
-from cloud.rest.callers import CallLimits
+from cloud.rest.authenticator import CallLimits
 from tests.rest.conftest import TOKEN, World, caller, open_world
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]

@@ -12,7 +12,7 @@ import pytest
 
 from cloud.core.rate import Rate
 from cloud.http.limits import Limiter
-from cloud.rest.callers import CallLimits
+from cloud.rest.authenticator import CallLimits
 from cloud.rest.sessions import COOKIE, LIFETIME
 from tests.conftest import StoreFactory
 from tests.rest.conftest import NODE, TOKEN, World, caller, open_world

@@ -22,7 +22,7 @@ from cloud.http.refusals import RefusalLog
 from cloud.http.requests import set_address, set_request_id
 from cloud.rest import callbacks
 from cloud.rest.auth import TokenGate, caller_of
-from cloud.rest.callers import NO_LIMITS, Callers
+from cloud.rest.authenticator import NO_LIMITS, Authenticator
 from cloud.rest.guard import put_guard
 from cloud.rest.route import ApiRoute
 from cloud.rest.routes import ROUTES
@@ -261,8 +261,10 @@ async def test_people_can_look_while_no_use_can_be_recorded(world: World) -> Non
         callers.append(caller_of(Request(scope)))
 
     store = _Full(world.store)
-    callers_known = Callers(b"", store, world.clock, NO_LIMITS, RefusalLog(store, lambda: 0.0))
-    gate = TokenGate(app, callers=callers_known, sessions=Sessions(bytes(32)))
+    authenticator = Authenticator(
+        b"", store, world.clock, NO_LIMITS, RefusalLog(store, lambda: 0.0)
+    )
+    gate = TokenGate(app, authenticator=authenticator, sessions=Sessions(bytes(32)))
     scope = scope_with_token(await made(world, "viewer", "one"))
     await gate(scope, nothing_comes, nothing_goes)
     assert callers == [Caller(Role.VIEWER, "one", Actor(ActorKind.TOKEN, "viewer", "one"))]

@@ -1,4 +1,4 @@
-"""Who a token stands for, and what becomes of those who show none that is valid."""
+"""Authentication of API calls by token or session, and rate limits for them."""
 
 import contextlib
 import hashlib
@@ -28,21 +28,21 @@ _ADMINISTRATOR = Caller(Role.ADMIN, EVERYWHERE)
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """How often one token, or one address where none is needed, may call; and one be denied."""
+    """Rate limits: calls of one token, or of one address without it; denials of one address."""
 
     calls: Limiter = UNLIMITED
     denials: Limiter = UNLIMITED
 
 
 NO_LIMITS = CallLimits()
-"""Everybody may call as often as they like."""
+"""No rate limits."""
 
 
 @dataclass(frozen=True, slots=True)
-class Callers:
-    """Looks tokens up, each time anew: one that was revoked is refused from then on."""
+class Authenticator:
+    """Looks up the token of each call, so that a revoked one is refused from then on."""
 
-    # SHA-256 of the administrator's token; the token itself is not kept.
+    # SHA-256 of the administrator's token; the token itself is not retained.
     admin_digest: bytes
     store: Store
     clock: Callable[[], datetime]
@@ -50,22 +50,22 @@ class Callers:
     refusals: RefusalLog
 
     async def caller(self, token: str, session: str = "") -> Caller:
-        """Who shows *token*; Denied if it opens nothing, TooManyRequests if it comes too often.
+        """The caller with *token*; Denied if it is not valid, TooManyRequests over the rate limit.
 
-        *session* is the digest of the session that stands for it, empty without one; Denied too if
-        it was ended.
+        *session* is the digest of the session it is from, empty without one; Denied too if that
+        has ended.
         """
         caller = await self.look_up(token, session)
         self.limits.calls.take(digest_of(token))
         return caller
 
     async def end_session(self, session: str, *, ends: datetime) -> None:
-        """Have every server refuse that session from now on; by itself it *ends* then."""
+        """End that session on every server; it would expire at *ends*."""
         now = self.clock()
         await self.store.write(lambda tx: tx.end_session(session, ends=ends, now=now))
 
     async def look_up(self, token: str, session: str = "") -> Caller:
-        """As `caller`, and it is not counted."""
+        """As `caller`, without counting the call."""
         if session:
             has_ended: bool = await self.store.read(lambda tx: tx.has_ended_session(session))
             if has_ended:
@@ -79,16 +79,16 @@ class Callers:
             try:
                 await self.store.write(lambda tx: record_use(tx, token, now=now))
             except Unavailable as error:
-                # A full disk is no reason to keep people from looking.
+                # Reads have to work also on a full disk.
                 logger.warning("cannot record the use of token %s: %s", found.name, error.reason)
         actor = Actor(ActorKind.TOKEN, found.name, found.namespace)
         return Caller(found.role, found.namespace, actor)
 
     @contextlib.asynccontextmanager
-    async def noting_denials(self, scope: Scope) -> AsyncIterator[None]:
-        """Write down and count what the block is refused with, if that is Denied or Forbidden.
+    async def recording_denials(self, scope: Scope) -> AsyncIterator[None]:
+        """Record and count Denied and Forbidden that the block raises.
 
-        An address that keeps being denied is told TooManyRequests instead.
+        An address over the limit of denials gets TooManyRequests instead.
         """
         try:
             yield

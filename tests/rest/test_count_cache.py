@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from cloud.rest.costly import Costly
+from cloud.rest.count_cache import CountCache
 from tests.rest.conftest import Clock
 
 
@@ -21,12 +21,12 @@ class Slow:
 
 async def test_a_count_is_told_for_as_long_as_it_was_worth() -> None:
     clock = Clock()
-    costly = Costly(clock)
+    cache = CountCache(clock)
     quick: Any = Slow(clock, 0.0)
     slow: Any = Slow(clock, 0.04)
 
     async def told(store: Any, key: str = "default") -> int:
-        return await costly.count(key, store, lambda _tx, _now: 0)
+        return await cache.count(key, store, lambda _tx, _now: 0)
 
     assert [await told(quick) for _ in range(3)] == [1, 2, 3]
     assert await told(slow) == 1
