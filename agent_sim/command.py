@@ -133,9 +133,9 @@ class _Options:
 @click.option("--quiet", is_flag=True, help="Say only what goes wrong.")
 @click.pass_context
 def sim(context: click.Context, /, **given: Any) -> None:
-    """Activate simulated nodes, connect them and let them run what the server says.
+    """Activate simulated nodes, connect them and apply their desired state.
 
-    Times are in seconds. Ends with Ctrl-C or SIGTERM; exit code 1 if no node could be activated.
+    Times are in seconds. Stop with Ctrl-C or SIGTERM. Exits with 1 if no node could be activated.
     """
     options = _Options(**given)
     names = _fingerprints(options)

@@ -11,23 +11,23 @@ from edgesync.lazy_group import LazyGroup
 BENCHES = {
     "activations": (
         "edgesync.bench.activations:command",
-        "Measure activations end to end, beside signing alone.",
+        "Benchmark activations end to end; baseline: signing alone.",
     ),
     "agent": (
         "edgesync.bench.agent:command",
-        "Measure the node agent at rest, beside a Python that sleeps.",
+        "Benchmark the idle node agent; baseline: a sleeping Python.",
     ),
     "api": (
         "edgesync.bench.api:command",
-        "Measure calls of the API with many nodes.",
+        "Benchmark API requests with many nodes.",
     ),
     "fleet": (
         "edgesync.bench.fleet:command",
-        "Measure what a fleet of nodes costs: reconnects, updates, activations, memory, reports.",
+        "Benchmark a fleet of nodes: reconnects, updates, activations, memory, reports.",
     ),
     "hub": (
         "edgesync.bench.hub:command",
-        "Measure the embedded hub beside plain amqtt.",
+        "Benchmark the embedded hub; baseline: plain amqtt.",
     ),
 }
 
@@ -39,7 +39,7 @@ COMMANDS = {
     ),
     "rekey": (
         "edgesync.admin.rekey:rekey",
-        "Make a new key for what is encrypted in the database, and encrypt all of it anew.",
+        "Re-encrypt the database's encrypted fields with a new key.",
     ),
     "ca": (
         "edgesync.admin.ca:ca",
@@ -47,92 +47,92 @@ COMMANDS = {
     ),
     "broker": (
         "edgesync.admin.broker:broker",
-        "Brokers that stand by themselves: where one server is not enough.",
+        "Configure a standalone MQTT broker that several servers share.",
     ),
     "backup": (
         "edgesync.admin.backup:backup",
-        "Write everything of a server into FILE, while it serves: database, keys and settings.",
+        "Back up a running server to FILE: database, keys and settings.",
     ),
     "verify": (
         "edgesync.admin.backup:verify_backup",
-        "Restore the backup FILE into a temporary place and check all of it.",
+        "Verify the backup FILE by restoring it to a temporary directory.",
     ),
     "restore": (
         "edgesync.admin.backup:restore_backup",
-        "Put the backup FILE into a new data directory, and with --database into a new PostgreSQL.",
+        "Restore the backup FILE to a new data directory, and with --database to PostgreSQL.",
     ),
     # Over its REST API.
     "login": (
         "edgesync.cli.login:login",
-        "Remember the server at URL and a token for it, once the server has taken the token.",
+        "Log in to the server at URL and save it as a context.",
     ),
     "context": (
         "edgesync.cli.login:context",
-        "Servers that were logged in to, and which of them is asked.",
+        "Manage contexts: saved servers, one of which is current.",
     ),
     "get": (
         "edgesync.cli.get:get",
-        "Show things: all of a kind, some by their labels, or those that are named.",
+        "List resources of a kind: all, by label, or by name.",
     ),
     "describe": (
         "edgesync.cli.get:describe",
-        "Show all there is to know of one thing, and what belongs to it.",
+        "Show one resource in full, with the resources related to it.",
     ),
     "export": (
         "edgesync.cli.get:export",
-        "Print what there is as manifests that `edgesync apply -f` takes.",
+        "Print resources as manifests for `edgesync apply -f`.",
     ),
     "apply": (
         "edgesync.cli.apply:apply",
-        "Create what is missing and change what differs; what is the same stays as it is.",
+        "Create or update the resources that manifests describe.",
     ),
     "diff": (
         "edgesync.cli.diff:diff",
-        "Say what `apply` would change, and whom that reaches; nothing is changed.",
+        "Show what `apply` would change and which nodes it affects; nothing is changed.",
     ),
     "delete": (
         "edgesync.cli.delete:delete",
-        "Delete things, what names others before what is named.",
+        "Delete resources, dependents first.",
     ),
     "edit": (
         "edgesync.cli.edit:edit",
-        "Open one thing in $EDITOR as YAML, and change it to what is saved.",
+        "Edit one resource as YAML in $EDITOR.",
     ),
     "label": (
         "edgesync.cli.edit:label",
-        "Set labels of nodes, apps and configs: `label node n1 role=gateway old-`.",
+        "Set or remove labels of nodes, apps and configs: `label node n1 role=gateway old-`.",
     ),
     "events": (
         "edgesync.cli.events:events",
-        "Show what happened last, the newest at the end: to all, to a kind, or to one thing.",
+        "List recent events, the newest last: all, of a kind, or of one resource.",
     ),
     "watch": (
         "edgesync.cli.events:watch",
-        "Show events as they happen: of everything, of a kind, or of one thing.",
+        "Stream events as they happen: all, of a kind, or of one resource.",
     ),
     "wait": (
         "edgesync.cli.wait:wait",
-        "Wait until nodes run what they should, are online, or something is gone.",
+        "Wait until resources converge, nodes are online, or resources are deleted.",
     ),
     "top": (
         "edgesync.cli.top:top",
-        "The fleet at a glance (`top fleet`), or what its nodes use (`top nodes`).",
+        "Show an overview of the fleet (`top fleet`) or the usage of its nodes (`top nodes`).",
     ),
     "explain": (
         "edgesync.cli.explain:explain",
-        "Say why a node does not run what it should: `explain node NAME`.",
+        "Explain why a node has not converged: `explain node NAME`.",
     ),
     "history": (
         "edgesync.cli.history:history",
-        "Show who changed an app, config, secret or registry, when and why; and what.",
+        "Show the revisions of an app, config, secret or registry, and what changed.",
     ),
     "undo": (
         "edgesync.cli.history:undo",
-        "Take the last change back, or all since a revision; what was deleted comes back, too.",
+        "Revert a resource to its previous or an earlier revision, even after deletion.",
     ),
     "logs": (
         "edgesync.cli.remote:logs",
-        "Print the end of a node's log, or of an app's; with -f also what comes.",
+        "Print the last lines of a node's or an app's log; -f follows it.",
     ),
     "restart": (
         "edgesync.cli.remote:restart",
@@ -140,32 +140,32 @@ COMMANDS = {
     ),
     "report": (
         "edgesync.cli.remote:report",
-        "Have a node report now.",
+        "Request a report from a node now.",
     ),
     "diagnose": (
         "edgesync.cli.remote:diagnose",
-        "Fetch one archive with what a node knows of itself: its state, log ends, disk, engine.",
+        "Download a diagnostic archive of a node: state, logs, disk, container engine.",
     ),
     "update-agent": (
         "edgesync.cli.remote:update_agent",
-        "Replace a node's agent by the server's; a new one that does not connect is not kept.",
+        "Update a node's agent to the server's version; it rolls back if it cannot connect.",
     ),
     "token": (
         "edgesync.cli.token:token",
-        "Tokens that open the REST API.",
+        "Manage tokens of the REST API.",
     ),
     "audit": (
         "edgesync.admin.audit:audit",
-        "Who did what, when and from where; and whether somebody changed what is written of it.",
+        "Read the audit log and verify its integrity.",
     ),
     "import": (
         "edgesync.admin.import_baetyl:imports",
-        "Take over what another server manages.",
+        "Import resources from another server.",
     ),
     # Without a server, or with one of their own.
     "sim": (
         "agent_sim.command:sim",
-        "Activate simulated nodes, connect them and let them run what the server says.",
+        "Activate simulated nodes, connect them and apply their desired state.",
     ),
     "demo": (
         "edgesync.demo.command:demo",
@@ -173,15 +173,15 @@ COMMANDS = {
     ),
     "conformance": (
         "edgesync.conformance.command:conformance",
-        "Play the server to a device under test, and print what it did wrong.",
+        "Test a device against the protocol, and print which rules it breaks.",
     ),
     "convert": (
         "edgesync.compose.command:convert",
-        "Turn other descriptions into manifests, without a server.",
+        "Convert other formats to manifests, without a server.",
     ),
     "completion": (
         "edgesync.cli.completion:completion",
-        'Print what makes SHELL complete commands: `eval "$(edgesync completion bash)"`.',
+        'Print the completion script for SHELL: `eval "$(edgesync completion bash)"`.',
     ),
 }
 
@@ -196,7 +196,7 @@ def main() -> None:
 
 @main.group(cls=LazyGroup, places=BENCHES)
 def bench() -> None:
-    """Measure on this machine, beside something known in the same run."""
+    """Run benchmarks on this machine, each beside a baseline."""
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def record_ended_event(
         "apps": _named(deploy.apps),
         "seconds": max((now - deploy.told).total_seconds(), 0.0),
     }
-    event_type, message = types.CONVERGED, f"{name} runs all that it was told to"
+    event_type, message = types.CONVERGED, f"{name} is up to date"
     if deploy.outcome is DeployOutcome.FAILED:
         event_type, message = types.FAILED, f"{name} failed: {deploy.cause}"
         data["cause"] = deploy.cause

@@ -1,4 +1,4 @@
-"""`edgesync audit`: the audit log of a running server, and whether somebody touched it."""
+"""`edgesync audit`: read the audit log of a running server, and verify its integrity."""
 
 import json
 import re
@@ -23,25 +23,30 @@ _PAGE = 500
 
 @click.group()
 def audit() -> None:
-    """Who did what, when and from where; and whether somebody changed what is written of it."""
+    """Read the audit log and verify its integrity."""
 
 
 @audit.command("list")
 @server_options
 @click.option(
     "--namespace",
-    help=f"Namespace it was done in, {EVERYWHERE!r} for all and for what is in none."
-    "  [default: that of the token you ask with, or the server's]",
+    help=f"Namespace, {EVERYWHERE!r} for all entries.  [default: the token's, or the server's]",
 )
 @click.option("--actor", help="Name of a token, a node or a user, or a kind like administrator.")
-@click.option("--action", help="Like app.update.")
-@click.option("--kind", help="Kind of thing, like app.")
-@click.option("--name", help="Name of the thing.")
-@click.option("--request-id", help="Id of the request.")
-@click.option("--since", help="From then on: RFC 3339, like 2027-01-31T12:00:00Z.")
-@click.option("--until", help="Before that.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most.")
-@click.option("--json", "as_json", is_flag=True, help="Whole entries, as JSON.")
+@click.option("--action", help="Action, like app.update.")
+@click.option("--kind", help="Kind of the resource, like app.")
+@click.option("--name", help="Name of the resource.")
+@click.option("--request-id", help="ID of the request.")
+@click.option("--since", help="From this time on: RFC 3339, like 2027-01-31T12:00:00Z.")
+@click.option("--until", help="Before this time.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="Maximum number of entries.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print whole entries as JSON.")
 def list_audit(
     *,
     url: str | None,
@@ -52,7 +57,7 @@ def list_audit(
     as_json: bool,
     **wanted: str,
 ) -> None:
-    """Show what was done, newest first."""
+    """List audit entries, newest first."""
     query = {_in_query(name): value for name, value in wanted.items() if value is not None}
     with ApiServer(access(url, ca, token_file, context_name)) as server:
         found = _entries(server, query, limit)
@@ -71,7 +76,7 @@ def list_audit(
     "heads",
     multiple=True,
     metavar="NUMBER:CODE",
-    help="An end that the log once had, kept elsewhere; it has to be in it still. Can be repeated.",
+    help="A head of the log recorded earlier, which must still be in it. Can be repeated.",
 )
 @click.option(
     "--known-cut",
@@ -79,12 +84,12 @@ def list_audit(
     type=int,
     multiple=True,
     metavar="NUMBER",
-    help="An entry log.cut that is accounted for, say by a restored backup. Can be repeated.",
+    help="Number of an expected log.cut entry, as after a restored backup. Can be repeated.",
 )
 def verify(
     *, data_dir: Path, database: str, heads: tuple[str, ...], known_cuts: tuple[int, ...]
 ) -> None:
-    """Say whether every entry is as it was written; else name the first that is not (exit 1)."""
+    """Verify that no entry was altered; else name the first that was, and exit with 1."""
     noted = [_head(text) for text in heads]
     try:
         kept = chosen_database(data_dir, database)
@@ -94,9 +99,9 @@ def verify(
     if verdict.broken:
         raise click.ClickException(
             f"entry {verdict.broken}: {verdict.reason};"
-            f" the {verdict.checked} entries before it are as they were written"
+            f" the {verdict.checked} entries before it are intact"
         )
-    click.echo(f"{verdict.checked} entries are as they were written.")
+    click.echo(f"{verdict.checked} entries verified.")
     click.echo(f"The log ends at {verdict.head.number}:{verdict.head.code}")
 
 

@@ -46,8 +46,7 @@ def _passphrase_option(command: C) -> C:
         "--passphrase-file",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         envvar="EDGESYNC_BACKUP_PASSPHRASE_FILE",
-        help=f"File with the passphrase of the backup; without it {PASSPHRASE} may hold it, and a"
-        " terminal is asked.",
+        help=f"File with the passphrase of the backup.  [default: {PASSPHRASE}, else a prompt]",
     )(command)
 
 
@@ -59,16 +58,16 @@ _file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @data_dir_option()
 @database_option
 @_passphrase_option
-@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--force", is_flag=True, help="Overwrite FILE.")
 def backup(
     *, file: Path, data_dir: Path, database: str, passphrase_file: Path | None, force: bool
 ) -> None:
-    """Write everything of a server into FILE, while it serves: database, keys and settings.
+    """Back up a running server to FILE: database, keys and settings.
 
-    What was acknowledged before the command began is in it.
+    It holds every write acknowledged before the command began.
     """
     if file.exists() and not force:
-        raise click.UsageError(f"{file} is there; choose another name, or --force")
+        raise click.UsageError(f"{file} exists; choose another name, or pass --force")
     passphrase = _passphrase(passphrase_file, is_new=True)
     kept = chosen_database(data_dir, database)
     now = now_utc()
@@ -79,7 +78,7 @@ def backup(
             click.echo(f"Warning: this is not in the audit log: {error.reason}", err=True)
         parts = backup_parts(kept, data_dir, version=__version__, now=now)
         write_archive(file, parts, passphrase)
-    click.echo(f"{file}: {file.stat().st_size} bytes. `edgesync verify {file}` tries it out.")
+    click.echo(f"{file}: {file.stat().st_size} bytes. Verify it with `edgesync verify {file}`.")
 
 
 @click.command("verify")
@@ -95,10 +94,10 @@ def backup(
 def verify_backup(
     *, file: Path, passphrase_file: Path | None, ca_passphrase_file: Path | None
 ) -> None:
-    """Restore the backup FILE into a temporary place and check all of it.
+    """Verify the backup FILE by restoring it to a temporary directory.
 
-    Checked are: that the file is whole, that the key opens what is encrypted, that the audit log
-    is as it was written, and that the authority's keys are those of its certificates.
+    Checks that the file is complete, that the key decrypts what is encrypted, that the audit log is
+    intact, and that the CA's keys match its certificates.
     """
     passphrase = _passphrase(passphrase_file)
     with _refusals(), tempfile.TemporaryDirectory(prefix="edgesync-verify-") as place:
@@ -115,9 +114,9 @@ def verify_backup(
             )
         authority = _checked_authority(directory / "ca", ca_passphrase_file)
     click.echo(
-        f"{file} is whole: made at {restored.begin.created} by version {restored.begin.version},"
-        f" {restored.rows} rows, {opened} encrypted documents that open, {verdict.checked} entries"
-        f" of the audit log as they were written. {authority}"
+        f"{file} is intact: made at {restored.begin.created} by version {restored.begin.version},"
+        f" {restored.rows} rows, {opened} encrypted documents decrypted, {verdict.checked} entries"
+        f" of the audit log verified. {authority}"
     )
 
 
@@ -129,10 +128,10 @@ def verify_backup(
 def restore_backup(
     *, file: Path, data_dir: Path, database: str, passphrase_file: Path | None
 ) -> None:
-    """Put the backup FILE into a new data directory, and with --database into a new PostgreSQL.
+    """Restore the backup FILE to a new data directory, and with --database to PostgreSQL.
 
-    A backup of either database can be put into the other. The server it was taken of must not run
-    any more: nodes would be told by two.
+    A backup of either database can be restored to the other. Stop the original server first: two
+    servers must not manage the same nodes.
     """
     if data_dir.exists() and any(data_dir.iterdir()):
         raise click.UsageError(f"--data-dir: {data_dir} is not empty; restore into a new one")
@@ -182,19 +181,19 @@ def _checked_authority(directory: Path, passphrase_file: Path | None) -> str:
     keys = sorted(directory.rglob("*.key"))
     if not any(ENCRYPTED in key.read_bytes() for key in keys):
         load_authority(directory)
-        return "The authority's keys fit."
+        return "The CA's keys match."
     passphrase = passphrase_of(passphrase_file, os.environ)
     if passphrase is None:
-        return "The authority's keys were not tried: --ca-passphrase-file opens them."
+        return "The CA's keys were not checked: they need --ca-passphrase-file."
     load_authority(directory, passphrase=passphrase)
-    return "The authority's keys fit."
+    return "The CA's keys match."
 
 
 def _passphrase(file: Path | None, *, is_new: bool = False) -> str:
     """The passphrase of the backup; a new one has to be long enough."""
     text = os.environ.get(PASSPHRASE)
     if file is not None and text is not None:
-        raise click.UsageError(f"the passphrase is in {file} and in {PASSPHRASE}; leave one away")
+        raise click.UsageError(f"the passphrase is in {file} and in {PASSPHRASE}; use one of them")
     if file is not None:
         text = read_secret_file("--passphrase-file", file)
     if text is None and sys.stdin.isatty():

@@ -1,4 +1,4 @@
-"""What baetyl-cloud answers, as what edgesync takes: pure, and honest about what gets lost.
+"""Convert resources of baetyl-cloud to edgesync's, and list what is lost.
 
 Both editions are read: that of the open API's page, and the later one, whose lists are flat and
 whose absent values are null.
@@ -69,7 +69,7 @@ _USUAL: Mapping[str, frozenset[object]] = {
 
 
 class CannotTake(Exception):
-    """There is nothing in edgesync that this could become; the text says why."""
+    """The resource has no equivalent in edgesync; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def batch_of(batch: Json) -> Taken:
 
 
 def record_of(record: Json) -> Taken:
-    """A record; nobody is active before they activate here."""
+    """A record, not active until its device activates here."""
     wanted = ("name", "fingerprintValue", "nodeName")
     return _known({key: record[key] for key in wanted if record.get(key)}, RecordDraft)
 

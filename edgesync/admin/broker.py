@@ -27,7 +27,7 @@ _RENDER: Mapping[str, Callable[[BrokerSettings], Mapping[str, str]]] = {
 
 @click.group()
 def broker() -> None:
-    """Brokers that stand by themselves: where one server is not enough."""
+    """Configure a standalone MQTT broker that several servers share."""
 
 
 @broker.command()
@@ -36,7 +36,7 @@ def broker() -> None:
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="Directory to write into; the broker has to find it under the same path.",
+    help="Directory to write to; the broker must see it under the same path.",
 )
 @click.option(
     "--name",
@@ -44,14 +44,14 @@ def broker() -> None:
     multiple=True,
     default=("localhost",),
     show_default=True,
-    help="Host name or address of the broker, for its certificate; again for more.",
+    help="Host name or address of the broker, for its certificate. Can be repeated.",
 )
 @click.option("--node-address", default="0.0.0.0", show_default=True)  # noqa: S104
 @click.option("--node-port", default=8883, show_default=True, help="Where nodes connect.")
 @click.option("--server-address", default="127.0.0.1", show_default=True)
 @click.option("--server-port", default=8884, show_default=True, help="Where servers connect.")
 @click.option("--max-connections", default=10_000, show_default=True)
-@click.option("--user", default="", help="Whom Mosquitto becomes when root starts it.")
+@click.option("--user", default="", help="User that Mosquitto switches to when started as root.")
 @data_dir_option("Directory of a server: its authority signs the broker's certificate.")
 @click.option(
     "--ca-passphrase-file",
@@ -68,9 +68,9 @@ def config(
     passphrase_file: Path | None,
     **settings: str | int,
 ) -> None:
-    """Write all that the broker needs: configuration, access rules, certificates.
+    """Write the broker's configuration, access rules and certificates.
 
-    Written again it replaces all of it but the list of revoked certificates.
+    Overwrites existing files, except the CRL.
     """
     now = datetime.now(UTC)
     os.umask(0o077)
@@ -115,7 +115,7 @@ def _certificates(
         now=now,
         serial=x509.random_serial_number(),
     )
-    # Nobody is on the first list; a server puts the true one there.
+    # The first CRL is empty; a server replaces it.
     lists = authority.revocation_lists([], number=0, issued=now, now=now)
     return {
         "ca.pem": authority.trusted_pem.encode(),

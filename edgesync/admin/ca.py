@@ -38,7 +38,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 @dataclass(frozen=True, slots=True)
 class CertificateSummary:
-    """One certificate of the authority, as people and programs see it.
+    """One certificate of the CA, as it is printed.
 
     *key* is `plain`, `encrypted` or `away`; *sha256* the fingerprint of the certificate.
     """
@@ -59,7 +59,7 @@ def passphrase_of(file: Path | None, environ: Mapping[str, str]) -> bytes | None
     """
     text = environ.get(PASSPHRASE)
     if file is not None and text is not None:
-        raise click.UsageError(f"the passphrase is in {file} and in {PASSPHRASE}; leave one away")
+        raise click.UsageError(f"the passphrase is in {file} and in {PASSPHRASE}; use one of them")
     if file is not None:
         text = read_secret_file("ca_passphrase_file", file)
     if text is None:
@@ -74,7 +74,7 @@ def passphrase_of(file: Path | None, environ: Mapping[str, str]) -> bytes | None
 def ca() -> None:
     """Inspect, rotate or replace the certificate authority.
 
-    A server that runs goes on with what it has read; start it again to have it take a change up.
+    Changes take effect when the server is restarted.
     """
 
 
@@ -84,7 +84,7 @@ def _passphrase_option(command: _F) -> _F:
         "passphrase_file",
         type=_FILE,
         envvar="EDGESYNC_CA_PASSPHRASE_FILE",
-        help=f"File with the passphrase of the keys; without it {PASSPHRASE} may hold it.",
+        help=f"File with the passphrase of the keys.  [default: {PASSPHRASE}]",
     )(command)
 
 
@@ -92,7 +92,7 @@ def _passphrase_option(command: _F) -> _F:
 @data_dir_option()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(data_dir: Path, *, as_json: bool) -> None:
-    """Show each certificate: whose it is, how long it lasts, how its key is kept."""
+    """Show each certificate: subject, expiry, and how its key is stored."""
     with _refusals():
         rows = [asdict(one) for one in certificates_of(data_dir / "ca", _now())]
     if as_json:
@@ -111,7 +111,7 @@ def show(data_dir: Path, *, as_json: bool) -> None:
     help="The root's key, where it is not kept in the data directory.",
 )
 def rotate_command(data_dir: Path, passphrase_file: Path | None, root_key: Path | None) -> None:
-    """Make a new intermediate; certificates that the old one signed are good until they end."""
+    """Create a new intermediate; certificates of the old one stay valid until they expire."""
     with _refusals():
         authority = rotate(
             data_dir / "ca",
@@ -128,9 +128,9 @@ def rotate_command(data_dir: Path, passphrase_file: Path | None, root_key: Path 
 @data_dir_option()
 @_passphrase_option
 def request(data_dir: Path, passphrase_file: Path | None) -> None:
-    """Make a key for a new intermediate, and print a request for whoever has the root's key.
+    """Create a key for a new intermediate, and print a signing request for the root CA.
 
-    Bring the certificate back with `edgesync ca import`.
+    Import the signed certificate with `edgesync ca import`.
     """
     with _refusals():
         made = request_intermediate(
@@ -146,7 +146,7 @@ def request(data_dir: Path, passphrase_file: Path | None) -> None:
 @_passphrase_option
 @click.option("--certificate", type=_FILE, required=True, help="The intermediate, PEM.")
 @click.option("--key", type=_FILE, help="Its key, PEM.  [default: the one last requested]")
-@click.option("--root", type=_FILE, help="Who signed it, PEM; needed where there is no authority.")
+@click.option("--root", type=_FILE, help="Its issuer, PEM; required if there is no CA yet.")
 def import_command(
     data_dir: Path,
     passphrase_file: Path | None,
@@ -154,7 +154,7 @@ def import_command(
     key: Path | None,
     root: Path | None,
 ) -> None:
-    """Have an intermediate of your own sign, in place of the one there is or from the start on."""
+    """Import your own intermediate, as the first one or in place of the current one."""
     with _refusals():
         authority = import_intermediate(
             data_dir / "ca",
@@ -172,7 +172,7 @@ def import_command(
 @data_dir_option()
 @click.argument("serial")
 def drop_command(data_dir: Path, serial: str) -> None:
-    """Trust a retired intermediate no longer, nor any certificate it signed."""
+    """Stop trusting a retired intermediate and every certificate it signed."""
     try:
         number = int(serial, 16)
     except ValueError as error:
@@ -180,18 +180,18 @@ def drop_command(data_dir: Path, serial: str) -> None:
     with _refusals():
         drop(data_dir / "ca", number)
     record_command(data_dir, Action.AUTHORITY_DROP, f"{number:x}")
-    click.echo(f"{serial} is not trusted any more. Start the server again.")
+    click.echo(f"{serial} is no longer trusted. Restart the server.")
 
 
 @ca.command("encrypt")
 @data_dir_option()
 @_passphrase_option
-@click.option("--new-passphrase-file", type=_FILE, help="File with the passphrase to be.")
-@click.option("--plain", is_flag=True, help="Keep the keys without a passphrase from now on.")
+@click.option("--new-passphrase-file", type=_FILE, help="File with the new passphrase.")
+@click.option("--plain", is_flag=True, help="Store the keys unencrypted.")
 def encrypt_command(
     data_dir: Path, passphrase_file: Path | None, new_passphrase_file: Path | None, *, plain: bool
 ) -> None:
-    """Put the authority's keys under a new passphrase, all or none of them."""
+    """Encrypt the CA's keys with a new passphrase, or store them unencrypted."""
     if plain == (new_passphrase_file is not None):
         raise click.UsageError("give either --new-passphrase-file or --plain")
     with _refusals():
@@ -211,10 +211,10 @@ def encrypt_command(
     "--activation-url",
     default="https://localhost:9003",
     show_default=True,
-    help="Activation port of the running server, which makes the list.",
+    help="Activation URL of the running server, which issues the CRL.",
 )
 def export(data_dir: Path, what: str, activation_url: str) -> None:
-    """Print PEM: the root, all that brokers have to trust, or the list of what is revoked (crl)."""
+    """Print PEM: the root, the trust bundle for brokers (trusted), or the CRL (crl)."""
     directory = data_dir / "ca"
     files = [directory / "root.pem"]
     if what == "crl":

@@ -1,4 +1,4 @@
-"""What a command says of itself in the audit log."""
+"""Audit entries of commands that run beside a server."""
 
 import getpass
 import os
@@ -15,16 +15,16 @@ from edgesync.admin.database_option import VARIABLE, chosen_database
 
 
 def command_entry(action: Action, name: str = "") -> Entry:
-    """The entry that says that who runs this command did *action*."""
+    """An entry for *action* by the user who runs this command."""
     return Entry(Attempt(Actor(ActorKind.COMMAND, clean(_user())), action, now_utc(), name=name))
 
 
 def record_command(data_dir: Path, action: Action, name: str = "") -> None:
-    """Put down what was just done to files of *data_dir*; warn where that cannot be."""
+    """Record *action* on the files of *data_dir* in the audit log; warn if that fails."""
     try:
         append_entry(_database(data_dir), data_dir, command_entry(action, name))
     except Unavailable as error:
-        click.echo(f"Warning: this is done, and not in the audit log: {error.reason}", err=True)
+        click.echo(f"Warning: done, but not recorded in the audit log: {error.reason}", err=True)
 
 
 def _database(data_dir: Path) -> Database:

@@ -1,4 +1,4 @@
-"""Which server's directory a command is about, for those that work beside a server."""
+"""The option --data-dir of commands that run beside a server."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which database a command is about, for those that work beside a server."""
+"""The option --database of commands that run beside a server."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ def database_option(command: C) -> C:
         default="",
         envvar=VARIABLE,
         metavar="URL",
-        help="PostgreSQL that the server uses; without it the file in its directory.",
+        help="PostgreSQL URL of the server.  [default: the SQLite file in --data-dir]",
     )(command)
 
 

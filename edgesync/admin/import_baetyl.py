@@ -1,7 +1,7 @@
-"""`edgesync import baetyl`: take over what a baetyl-cloud manages, over both REST APIs.
+"""`edgesync import baetyl`: import the resources of a baetyl-cloud over both REST APIs.
 
-What it writes goes through the API as everybody's does, so nothing gets in that could not be put by
-hand. It can be repeated: what is there already and the same is not changed.
+It writes through the REST API, so nothing bypasses validation. It can be repeated: equal resources
+are not changed.
 """
 
 import sys
@@ -45,19 +45,19 @@ _NOT_COMPARED = frozenset({"ready", "updateTime", "createTime"})
 
 @click.group(name="import")
 def imports() -> None:
-    """Take over what another server manages."""
+    """Import resources from another server."""
 
 
 @imports.command()
 @click.option("--url", required=True, help="REST API of baetyl-cloud, like http://10.0.0.5:9004.")
 @click.option(
-    "--token-file", type=readable_file(), help="File with a bearer token for it, if it wants one."
+    "--token-file", type=readable_file(), help="File with a bearer token for it, if required."
 )
 @click.option(
-    "--ca", type=readable_file(), help="Certificate of its authority.  [default: the system's]"
+    "--ca", type=readable_file(), help="Its CA certificate.  [default: the system trust store]"
 )
 @prefixed_server_options("to-")
-@click.option("--to-namespace", default="", help="Namespace to import to, where the token may all.")
+@click.option("--to-namespace", default="", help="Target namespace, if the token is valid for all.")
 @click.option("--dry-run", is_flag=True, help="Read everything, write nothing.")
 def baetyl(
     url: str,
@@ -71,9 +71,9 @@ def baetyl(
     *,
     dry_run: bool,
 ) -> None:
-    """Take over nodes, apps, configs, secrets, registries, batches and records of baetyl-cloud.
+    """Import nodes, apps, configs, secrets, registries, batches and records of baetyl-cloud.
 
-    Ends with 1 if something could not be taken over; the list at the end says what, and why.
+    Exits with 1 if something could not be imported; a list at the end says what and why.
     """
     source = checked_url("--url", url)
     token = token_in(token_file) if token_file else ""
@@ -148,7 +148,7 @@ class _Summary:
     notes: list[str] = field(default_factory=list)
 
     def show(self, *, dry_run: bool) -> None:
-        """Print it, what needs somebody's hand last."""
+        """Print it, what needs manual work last."""
         titles = ["KIND", *(column.upper() for column in (_CREATED, _UPDATED, _SAME, _LEFT))]
         rows = [
             [kind, *(str(counts[column]) for column in (_CREATED, _UPDATED, _SAME, _LEFT))]
@@ -318,7 +318,7 @@ class _Import:
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    """What goes wrong with one thing is noted, and the next one is taken over."""
+    """Records an error of one resource, so that the next one is imported."""
 
     summary: _Summary
     kind: str

@@ -1,4 +1,4 @@
-"""What an import would be refused, and what it would stop, found out before anything is written."""
+"""Dry run of an import: which resources would be refused, and which apps it would stop."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -13,10 +13,10 @@ from edgesync.admin.database_option import chosen_database, database_option
 
 
 @click.command()
-@data_dir_option("Directory of a server that is stopped, as are all others on its database.")
+@data_dir_option("Directory of a server; stop it and all others on its database first.")
 @database_option
 def rekey(data_dir: Path, database: str) -> None:
-    """Make a new key for what is encrypted in the database, and encrypt all of it anew."""
+    """Re-encrypt the database's encrypted fields with a new key."""
     try:
         count = seal_anew(
             chosen_database(data_dir, database),
@@ -25,4 +25,4 @@ def rekey(data_dir: Path, database: str) -> None:
         )
     except Unavailable as error:
         raise click.ClickException(error.reason) from error
-    click.echo(f"{count} documents are encrypted with a new key; keep a copy of it.")
+    click.echo(f"{count} documents are encrypted with the new key; back it up.")

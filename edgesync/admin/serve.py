@@ -59,7 +59,7 @@ def _help_of(metadata: Mapping[str, str], default: object) -> str:
     "file",
     type=click.Path(path_type=Path, dir_okay=False),
     envvar="EDGESYNC_CONFIG",
-    help="TOML file with settings; a flag or an EDGESYNC_ variable wins over it.",
+    help="TOML file with settings; flags and EDGESYNC_ variables override it.",
 )
 @_settings_options
 def serve(file: Path | None, **flags: Any) -> None:

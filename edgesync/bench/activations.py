@@ -206,7 +206,7 @@ def measure(
 @click.option("--parallel", type=click.IntRange(1, 256), default=16, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 def command(devices: int, parallel: int, as_json: bool) -> None:  # noqa: FBT001
-    """Measure activations end to end, beside signing alone."""
+    """Benchmark activations end to end; baseline: signing alone."""
     result = main(devices, parallel)
     if as_json:
         click.echo(json.dumps(asdict(result)))

@@ -52,7 +52,7 @@ _PROGRAM = "#!/bin/sh\nexec sleep 86400\n"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(instances: int, image: str | None, seconds: int, settle: int, *, as_json: bool) -> None:
-    """Measure the node agent at rest, beside a Python that sleeps."""
+    """Benchmark the idle node agent; baseline: a sleeping Python."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgesync-bench-")))
         server = start_server(folder / "server")

@@ -364,7 +364,7 @@ async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def command(nodes: int, calls: int, *, as_json: bool) -> None:
-    """Measure calls of the API with many nodes."""
+    """Benchmark API requests with many nodes."""
     with tempfile.TemporaryDirectory(prefix="edgesync-bench-") as name:
         click.echo(f"{nodes} nodes, load {os.getloadavg()[0]:.1f} ...", err=True)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

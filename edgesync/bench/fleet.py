@@ -422,7 +422,7 @@ def command(
     as_json_: bool,
     **sizes: Any,
 ) -> None:
-    """Measure what a fleet of nodes costs: reconnects, updates, activations, memory, reports.
+    """Benchmark a fleet of nodes: reconnects, updates, activations, memory, reports.
 
     Starts what it needs on free ports of this machine, and removes it again.
     """

@@ -293,7 +293,7 @@ def _print(results: Sequence[HubResult]) -> None:
 @click.option("--seconds", type=click.FloatRange(1, MAX_SECONDS), default=5, show_default=True)
 @click.option("--window", type=click.IntRange(1, 64), default=4, show_default=True)
 def command(nodes: int, seconds: float, window: int) -> None:
-    """Measure the embedded hub beside plain amqtt."""
+    """Benchmark the embedded hub; baseline: plain amqtt."""
     main(nodes, seconds, window)
 
 

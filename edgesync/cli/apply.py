@@ -1,4 +1,4 @@
-"""`edgesync apply`: make what manifests describe, change what differs, take away what is gone."""
+"""`edgesync apply`: create, update and prune resources by manifests."""
 
 from collections.abc import Sequence
 
@@ -33,8 +33,10 @@ from edgesync.cli.resources.plans import show_plans
     is_flag=True,
     help="Delete nodes, apps and configs of the same owner that are not in the files.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask before pruning.")
-@click.option("--dry-run", is_flag=True, help="Say what would change, and whom it reaches.")
+@click.option("--yes", is_flag=True, help="Prune without confirmation.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would change and which nodes are affected."
+)
 @confirm_option
 @reason_option
 def apply(
@@ -46,17 +48,17 @@ def apply(
     yes: bool,
     dry_run: bool,
 ) -> None:
-    """Create what is missing and change what differs; what is the same stays as it is.
+    """Create or update the resources that manifests describe.
 
-    What apps name is made before them. Goes on after an error, and ends with 1. Never pruned are
-    secrets, registries, records and callbacks, which have no labels, and batches, which give
-    theirs to nodes.
+    Dependencies are created first. Continues after an error, and exits with 1. Secrets,
+    registries, records and callbacks are never pruned, as they have no labels; nor are batches,
+    whose labels are those of their nodes.
     """
     if prune and not owner:
-        raise click.UsageError("--prune needs --owner: whose things may go")
+        raise click.UsageError("--prune requires --owner")
     documents = [one.owned_by(owner) for one in documents_of(files)]
     if dry_run:
-        _say_what_would_be(server, documents, owner if prune else None)
+        _dry_run(server, documents, owner if prune else None)
         return
     failed = 0
     with progress(beside_output=True) as shown:
@@ -77,9 +79,7 @@ def apply(
         _prune(server, documents, owner, yes=yes)
 
 
-def _say_what_would_be(
-    server: ApiServer, documents: Sequence[Document], pruned_owner: str | None
-) -> None:
+def _dry_run(server: ApiServer, documents: Sequence[Document], pruned_owner: str | None) -> None:
     plans = plans_of(server, documents)
     if pruned_owner:
         gone = _gone(server, documents, pruned_owner)
@@ -90,7 +90,7 @@ def _say_what_would_be(
 
 
 def _gone(server: ApiServer, documents: Sequence[Document], owner: str) -> list[Target]:
-    """What *owner* has and does not describe any more, in the order in which it can go."""
+    """Resources of *owner* that are not in the manifests, dependents first."""
     there = {(document.kind, document.name) for document in documents}
     return [
         Target(kind, thing["name"])
@@ -106,13 +106,13 @@ def _prune(server: ApiServer, documents: Sequence[Document], owner: str, *, yes:
         return
     for target in gone:
         note(f"not in the files: {target.title}")
-    if not is_agreed(f"Delete these {len(gone)} things of owner {owner}?", yes=yes):
+    if not is_agreed(f"Delete these {len(gone)} resources of owner {owner}?", yes=yes):
         raise click.Abort
     for target in gone:
         show_change(*delete_one(server, target, "", ignore_not_found=True))
 
 
 def _complaint(document: Document, error: click.ClickException) -> str:
-    """In which line what went wrong."""
+    """The error with the file and line of its field."""
     field = error.field if isinstance(error, Masked | RequestRefused) else ""
     return f"{document.place.of(field)}: {document.title}: {error.format_message()}"

@@ -10,7 +10,7 @@ VARIABLE = "_EDGESYNC_COMPLETE"
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print what makes SHELL complete commands: `eval "$(edgesync completion bash)"`."""
+    """Print the completion script for SHELL: `eval "$(edgesync completion bash)"`."""
     kind = get_completion_class(shell)
     if kind is None:
         raise click.ClickException(f"there is no completion for {shell}")

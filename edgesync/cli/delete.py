@@ -34,12 +34,14 @@ _IN_USE = frozenset({InUse.code, HasRecords.code, CallbackInUse.code})
     "files",
     multiple=True,
     metavar="FILE|DIR|-",
-    help="What these manifests describe.",
+    help="Delete what these manifests describe.",
 )
 @selector_option
-@click.option("--ignore-not-found", is_flag=True, help="What is not there is no error.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Say what would go, and whom it reaches.")
+@click.option("--ignore-not-found", is_flag=True, help="Do not fail for missing resources.")
+@click.option("--yes", is_flag=True, help="Delete without confirmation.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would be deleted and which nodes are affected."
+)
 @confirm_option
 @reason_option
 def delete(
@@ -52,9 +54,9 @@ def delete(
     yes: bool,
     dry_run: bool,
 ) -> None:
-    """Delete things, what names others before what is named. Goes on after an error, ends with 1.
+    """Delete resources, dependents first. Continues after an error, and exits with 1.
 
-    Asks before it deletes what -l chooses. A node that is deleted is shut out at once.
+    Asks before deleting what -l selects. A deleted node loses access at once.
     """
     found = _found(server, targets, files, selector)
     if dry_run:
@@ -80,14 +82,14 @@ def delete(
 
 
 def deletions_planned(server: ApiServer, found: Sequence[tuple[Target, str]]) -> list[Planned]:
-    """What deleting these would come to, each in its namespace and as if it were alone."""
+    """Dry run of deleting these, each in its namespace and on its own."""
     plans: list[Planned] = []
     for target, namespace in found:
         try:
             answer = rehearsed(server, "DELETE", target.url, namespace=namespace)
         except RequestRefused as refusal:
             if refusal.code in _IN_USE and plans:
-                waits = "once nothing uses it any more"
+                waits = "once it is no longer in use"
                 plans.append(Planned(target.title, waits=waits, expected=ApplyOutcome.DELETED))
             else:
                 plans.append(Planned(target.title, error=refusal))
@@ -106,34 +108,36 @@ def delete_one(
         if refusal.status == NOT_FOUND and ignore_not_found:
             return ApplyOutcome.ABSENT, target.title, ""
         raise
-    return ApplyOutcome.DELETED, target.title, "shut out" if target.kind is NODE else ""
+    return ApplyOutcome.DELETED, target.title, "access revoked" if target.kind is NODE else ""
 
 
 def _found(
     server: ApiServer, targets: Sequence[Target], files: Sequence[str], selector: str
 ) -> list[tuple[Target, str]]:
-    """What to delete, and in which namespace, in the order in which it can go."""
+    """What to delete and in which namespace, dependents first."""
     if bool(files) == bool(targets):
-        raise click.UsageError("say what to delete: KIND NAME, KIND -l SELECTOR, or -f FILE")
+        raise click.UsageError("name what to delete: KIND NAME, KIND -l SELECTOR, or -f FILE")
     if files and selector:
-        raise click.UsageError("-l goes with a kind, not with -f")
+        raise click.UsageError("-l requires a kind and excludes -f")
     check_selects(selector, [target.kind for target in targets])
     found: list[tuple[Target, str]] = []
     for document in documents_of(files) if files else ():
         if document.kind.is_single:
-            note(f"{document.title}: stays; apply an empty one instead")
+            note(f"{document.title}: cannot be deleted; apply an empty one instead")
         else:
             found.append((Target(document.kind, document.name), document.namespace))
     for target in targets:
         if target.kind.is_single:
             raise click.UsageError(f"{target.kind.plural} cannot be deleted; apply an empty one")
         if target.name and selector:
-            raise click.UsageError("say either names or -l")
+            raise click.UsageError("names and -l exclude each other")
         if target.name:
             found.append((target, ""))
         elif selector:
             things = listed(server, target.kind, selector=selector)
             found += [(Target(target.kind, thing["name"]), "") for thing in things]
         else:
-            raise click.UsageError(f"name the {target.kind.plural} to delete, or choose with -l")
+            raise click.UsageError(
+                f"name the {target.kind.plural} to delete, or select them with -l"
+            )
     return sorted(found, key=lambda one: -KINDS.index(one[0].kind))

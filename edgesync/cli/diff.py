@@ -21,7 +21,7 @@ SAME, DIFFERS, WRONG = 0, 1, 2
 
 
 class _Undecided(click.ClickException):
-    """Nobody can say whether anything differs."""
+    """The difference could not be determined."""
 
     exit_code = WRONG
 
@@ -32,9 +32,9 @@ class _Undecided(click.ClickException):
 @owner_option
 @output_option("table", "json")
 def diff(server: ApiServer, *, files: Sequence[str], owner: str | None, output: str) -> None:
-    """Say what `apply` would change, and whom that reaches; nothing is changed.
+    """Show what `apply` would change and which nodes it affects; nothing is changed.
 
-    Ends with 0 if nothing would, with 1 if something would, with 2 if that cannot be said.
+    Exits with 0 if nothing would change, 1 if something would, 2 on an error.
     """
     try:
         plans = plans_of(server, [one.owned_by(owner) for one in documents_of(files)])

@@ -1,4 +1,4 @@
-"""`edgesync edit` and `edgesync label`: change what is there."""
+"""`edgesync edit` and `edgesync label`: change resources."""
 
 import os
 import tempfile
@@ -25,7 +25,7 @@ from edgesync.cli.resources.applying import ApplyOutcome
 from edgesync.cli.resources.exporting import manifest
 from edgesync.cli.resources.manifests import Document, read_text
 
-_HELP = "# Lines that begin with # are left out. Saved as it is, nothing changes.\n"
+_HELP = "# Lines that begin with # are ignored. Save without changes to cancel.\n"
 
 
 @click.command()
@@ -34,31 +34,31 @@ _HELP = "# Lines that begin with # are left out. Saved as it is, nothing changes
 @confirm_option
 @reason_option
 def edit(server: ApiServer, *, target: Target) -> None:
-    """Open one thing in $EDITOR as YAML, and change it to what is saved.
+    """Edit one resource as YAML in $EDITOR.
 
-    What is wrong is said in the file, which is opened again. Nothing is overwritten that somebody
-    else changed meanwhile.
+    After an error the file is opened again with the error as a comment. A concurrent change is
+    never overwritten.
     """
     answer = found(server, target.kind, target.name)
     if answer is None:
-        raise RequestRefused(404, "ResourceNotFound", f"There is no {target.title}.")
+        raise RequestRefused(404, "ResourceNotFound", f"{target.title} not found.")
     original = yaml_of(manifest(target.kind, masked(target.kind, answer.content)))
     text, complaint = original, ""
     while True:
         shown = _HELP + "".join(f"# {line}\n" for line in complaint.splitlines()) + text
         edited = _content(click.edit(shown, extension=".yaml"), text)
         if edited == original:
-            click.echo(f"{target.title} stays as it is.")
+            click.echo(f"{target.title} is unchanged.")
             return
         if complaint and edited == text:
-            raise click.ClickException(f"{complaint}\nWhat you wrote is in {_kept(edited)}.")
+            raise click.ClickException(f"{complaint}\nYour edit is saved in {_kept(edited)}.")
         text = edited
         try:
             _save(server, target, edited, answer.content, answer.tag)
         except RequestRefused as refusal:
             if refusal.code == "PreconditionFailed":
                 raise click.ClickException(
-                    f"{refusal.format_message()}\nWhat you wrote is in {_kept(edited)}."
+                    f"{refusal.format_message()}\nYour edit is saved in {_kept(edited)}."
                 ) from refusal
             complaint = refusal.format_message()
         except click.ClickException as error:
@@ -79,11 +79,11 @@ def _save(
 ) -> None:
     documents = list(read_text(text, "your text"))
     if len(documents) != 1 or (documents[0].kind, documents[0].name) != (target.kind, target.name):
-        raise click.ClickException(f"this has to be one document about {target.title}")
+        raise click.ClickException(f"expected one document for {target.title}")
     body = unmasked(target.kind, documents[0].body, current)
     document = Document(target.kind, body)
     if target.kind is REGISTRY and "password" in body:
-        raise click.ClickException("password: `edgesync apply` changes it")
+        raise click.ClickException("password: use `edgesync apply` to change it")
     server.call("PUT", target.url, body=document.put_body, headers={"If-Match": tag} if tag else {})
 
 
@@ -99,24 +99,24 @@ def _kept(text: str) -> Path:
 @targets_argument("has_labels")
 @selector_option
 @click.option("--overwrite", is_flag=True, help="Change a label that has another value.")
-@click.option("--yes", is_flag=True, help="Do not ask before changing what -l chooses.")
+@click.option("--yes", is_flag=True, help="Change what -l selects without confirmation.")
 @confirm_option
 @reason_option
 def label(
     server: ApiServer, *, targets: Sequence[Target], selector: str, overwrite: bool, yes: bool
 ) -> None:
-    """Set labels of nodes, apps and configs: `label node n1 role=gateway old-`.
+    """Set or remove labels of nodes, apps and configs: `label node n1 role=gateway old-`.
 
-    KEY=VALUE sets a label, KEY- takes it off. Apps follow the labels of nodes at once.
+    KEY=VALUE sets a label, KEY- removes it. Selectors of apps apply at once.
     """
     words = [target for target in targets if _is_change(target.name)]
     changes = dict(_change(target.name) for target in words)
     if not changes:
-        raise click.UsageError("say which labels: KEY=VALUE sets one, KEY- takes it off")
+        raise click.UsageError("name the labels: KEY=VALUE sets one, KEY- removes it")
     kind = targets[0].kind
     names = [target.name for target in targets if target not in words and target.name]
     if bool(names) == bool(selector):
-        raise click.UsageError(f"name the {kind.plural}, or choose them with -l")
+        raise click.UsageError(f"name the {kind.plural}, or select them with -l")
     things = (
         list(listed(server, kind, selector=selector)) if selector else _named(server, kind, names)
     )
@@ -131,7 +131,7 @@ def _named(server: ApiServer, kind: Any, names: Sequence[str]) -> list[Mapping[s
     for name in names:
         answer = found(server, kind, name)
         if answer is None:
-            raise RequestRefused(404, "ResourceNotFound", f"There is no {kind.word}/{name}.")
+            raise RequestRefused(404, "ResourceNotFound", f"{kind.word}/{name} not found.")
         things.append(answer.content)
     return things
 

@@ -1,4 +1,4 @@
-"""`edgesync events` and `edgesync watch`: what happened, and what happens."""
+"""`edgesync events` and `edgesync watch`: recent events, and events as they happen."""
 
 import json
 import time
@@ -13,7 +13,7 @@ from edgesync.cli.options import Target, asks_server, output_option, targets_arg
 from edgesync.cli.output import in_line, note
 
 SILENCE_SECONDS = 45
-"""The server says something every 15 s; what is silent for three times that is lost."""
+"""The server sends a keep-alive every 15 s; three missed ones mean a lost connection."""
 
 LONGEST_PAUSE_SECONDS = 15
 _PASSING = frozenset({429, 503})
@@ -22,7 +22,7 @@ _PASSING = frozenset({429, 503})
 _GAP = "gap"
 _TO_SECONDS = len("2026-01-02T03:04:05")
 
-_types_option = click.option("--type", "types", help="Types of events, like node.*,app.updated.")
+_types_option = click.option("--type", "types", help="Event types, like node.*,app.updated.")
 
 
 @click.command()
@@ -34,7 +34,7 @@ _types_option = click.option("--type", "types", help="Types of events, like node
 def events(
     server: ApiServer, *, targets: Sequence[Target], types: str | None, limit: int, output: str
 ) -> None:
-    """Show what happened last, the newest at the end: to all, to a kind, or to one thing."""
+    """List recent events, the newest last: all, of a kind, or of one resource."""
     query = {**_query(targets, types), "limit": str(limit)}
     for event in reversed(server.call("GET", "/v1/events", query=query)["items"]):
         _show(event, output)
@@ -44,8 +44,8 @@ def events(
 @asks_server
 @targets_argument(required=False)
 @_types_option
-@click.option("--since", metavar="ID", help="Begin after this event, not now.")
-@click.option("--count", type=click.IntRange(1), help="End after so many.")
+@click.option("--since", metavar="ID", help="Start after the event with this ID.")
+@click.option("--count", type=click.IntRange(1), help="Exit after this number of events.")
 @output_option("table", "json")
 def watch(
     server: ApiServer,
@@ -56,9 +56,9 @@ def watch(
     count: int | None,
     output: str,
 ) -> None:
-    """Show events as they happen: of everything, of a kind, or of one thing. Ctrl-C ends it.
+    """Stream events as they happen: all, of a kind, or of one resource. Stop with Ctrl-C.
 
-    Connects again where the connection is lost, and shows what happened meanwhile.
+    Reconnects when the connection is lost, and shows the events in between.
     """
     shown = 0
     try:
@@ -73,7 +73,7 @@ def watch(
 
 def _query(targets: Sequence[Target], types: str | None) -> dict[str, str]:
     if len(targets) > 1:
-        raise click.UsageError("name one thing, one kind or nothing")
+        raise click.UsageError("name at most one kind or resource")
     query = {"type": types} if types else {}
     for target in targets:
         query |= {"kind": target.kind.logged_as} | ({"name": target.name} if target.name else {})
@@ -93,7 +93,7 @@ def _events(server: ApiServer, query: Mapping[str, str], after: str) -> Iterator
                 for event in events_in(chunks):
                     after = event.id or after
                     if event.type == _GAP:
-                        note("Some of what happened is not kept any more.")
+                        note("Some events are no longer retained.")
                     elif event.data:
                         yield event
         except ConnectionLost:
@@ -104,7 +104,7 @@ def _events(server: ApiServer, query: Mapping[str, str], after: str) -> Iterator
                 raise
         pause = min(0.5 * 2**failures, LONGEST_PAUSE_SECONDS)
         failures += 1
-        note(f"The connection is lost; trying again in {pause:g} s.")
+        note(f"Connection lost; reconnecting in {pause:g} s.")
         time.sleep(pause)
 
 

@@ -1,4 +1,4 @@
-"""`edgesync explain`: why a node runs what it runs, and not what it should."""
+"""`edgesync explain`: why a node has not converged."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,13 +14,13 @@ from edgesync.cli.output import age, coloured, in_line, json_of, show_table, yam
 @click.command()
 @asks_server
 @target_argument()
-@click.option("--app", help="Only this app, also one that is not for the node.")
+@click.option("--app", help="Only this app, even if not selected for the node.")
 @output_option("table", "wide", "json", "yaml")
 def explain(server: ApiServer, *, target: Target, app: str | None, output: str) -> None:
-    """Say why a node does not run what it should: `explain node NAME`."""
+    """Explain why a node has not converged: `explain node NAME`."""
     if target.kind is not NODE:
         raise click.UsageError(
-            f"nodes are explained; `edgesync wait {target.title}` says how far it is"
+            f"only nodes can be explained; `edgesync wait {target.title}` shows its progress"
         )
     query = {"app": app} if app else {}
     explained = server.call("GET", f"{target.url}/explain", query=query)
@@ -73,7 +73,7 @@ def _show(explained: Mapping[str, Any], *, wide: bool) -> None:
 
 _TIMES = {
     "WANTED FOR": "wantedTime",
-    "TOLD": "toldTime",
+    "SENT": "toldTime",
     "ACKNOWLEDGED": "acknowledgedTime",
-    "LAST SAID": "reportedTime",
+    "LAST REPORTED": "reportedTime",
 }

@@ -1,4 +1,4 @@
-"""`edgesync get`, `describe` and `export`: what there is, for people, programs and `apply`."""
+"""`edgesync get`, `describe` and `export`: read resources."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -32,9 +32,9 @@ from edgesync.cli.resources.columns import show_table_of
 Json = Mapping[str, Any]
 
 _secrets_option = click.option(
-    "--show-secrets", is_flag=True, help="Values of secrets and tokens too, not stars."
+    "--show-secrets", is_flag=True, help="Show values of secrets and tokens."
 )
-_batch_option = click.option("--batch", default="", help="Of records: the batch they are in.")
+_batch_option = click.option("--batch", default="", help="Batch of the records.")
 
 
 @click.command()
@@ -53,10 +53,10 @@ def get(
     output: str,
     show_secrets: bool,
 ) -> None:
-    """Show things: all of a kind, some by their labels, or those that are named."""
+    """List resources of a kind: all, by label, or by name."""
     check_selects(selector, [target.kind for target in targets])
     if selector and targets[0].name:
-        raise click.UsageError("say either names or -l")
+        raise click.UsageError("names and -l exclude each other")
     whole = output in {"json", "yaml"}
     things = [
         (target.kind, thing if show_secrets else masked(target.kind, thing))
@@ -71,6 +71,8 @@ def get(
         for kind, thing in things:
             click.echo(printable(f"{kind.word}/{kind.name_of(thing)}"))
     else:
+        if not things:
+            _note_none(server, targets)
         _print_tables(things, wide=output == "wide")
 
 
@@ -83,10 +85,10 @@ def get(
 def export(
     server: ApiServer, *, kinds: Sequence[str], selector: str, output: str, show_secrets: bool
 ) -> None:
-    """Print what there is as manifests that `edgesync apply -f` takes.
+    """Print resources as manifests for `edgesync apply -f`.
 
-    Values of secrets are stars, which apply takes for "as it is". Ends with 1 if the token may not
-    see everything.
+    Secret values are masked; apply keeps the stored value of a masked one. Exits with 1 if the
+    token may not read everything.
     """
     from edgesync.cli.resources.exporting import manifest  # loads the types of all kinds
 
@@ -97,10 +99,10 @@ def export(
             for thing in _shown(server, Target(kind), selector=selector, whole=True):
                 document = manifest(kind, thing if show_secrets else masked(kind, thing))
                 if kind.is_single and list(document) == ["kind"]:
-                    continue  # it is as if nobody had said anything
+                    continue  # it has only defaults
                 documents.append(document)
         except RequestRefused as refusal:
-            left.append(f"{kind.plural} are left out: {refusal.message}")
+            left.append(f"{kind.plural} skipped: {refusal.message}")
     _print_documents(documents, output, is_one=False)
     for line in left:
         note(line)
@@ -112,10 +114,10 @@ def export(
 @asks_server
 @target_argument()
 def describe(server: ApiServer, *, target: Target) -> None:
-    """Show all there is to know of one thing, and what belongs to it."""
+    """Show one resource in full, with the resources related to it."""
     answer = found(server, target.kind, target.name)
     if answer is None:
-        raise RequestRefused(404, "ResourceNotFound", f"There is no {target.title}.")
+        raise RequestRefused(404, "ResourceNotFound", f"{target.title} not found.")
     click.echo(printable(yaml_of(masked(target.kind, answer.content))), nl=False)
     section = _SECTIONS.get(target.kind)
     if section:
@@ -125,11 +127,11 @@ def describe(server: ApiServer, *, target: Target) -> None:
 def _shown(
     server: ApiServer, target: Target, *, selector: str = "", batch: str = "", whole: bool
 ) -> Iterator[Json]:
-    """Things as lists show them, or *whole* and all that belongs to them."""
+    """Resources as in lists, or *whole* with all their fields."""
     if target.name:
         answer = found(server, target.kind, target.name)
         if answer is None:
-            raise RequestRefused(404, "ResourceNotFound", f"There is no {target.title}.")
+            raise RequestRefused(404, "ResourceNotFound", f"{target.title} not found.")
         yield answer.content
         return
     things = listed(server, target.kind, selector=selector, batch=batch)
@@ -157,9 +159,13 @@ def _print_documents(documents: Sequence[Json], output: str, *, is_one: bool) ->
     click.echo("---\n".join(yaml_of(document) for document in documents), nl=False)
 
 
+def _note_none(server: ApiServer, targets: Sequence[Target]) -> None:
+    plurals = " or ".join(dict.fromkeys(target.kind.plural for target in targets))
+    where = f'namespace "{server.namespace}"' if server.namespace else "the token's namespace"
+    note(f"No {plurals} found in {where}")
+
+
 def _print_tables(things: Sequence[tuple[ResourceKind, Json]], *, wide: bool) -> None:
-    if not things:
-        note("There is nothing.")
     kinds = list(dict.fromkeys(kind for kind, _ in things))
     for index, kind in enumerate(kinds):
         if index:
@@ -200,7 +206,7 @@ def _node(server: ApiServer, target: Target) -> None:
     deploys = server.call("GET", f"{target.url}/deploys")["items"][:5]
     click.echo("\nLast changes:")
     show_table(
-        ["NUMBER", "TOLD", "OUTCOME", "ENDED", "CAUSE"],
+        ["NUMBER", "SENT", "OUTCOME", "ENDED", "CAUSE"],
         [
             [d["number"], age(d["toldTime"]), d["outcome"], age(d["endTime"]), d["cause"]]
             for d in deploys

@@ -1,4 +1,4 @@
-"""`edgesync history` and `edgesync undo`: what a thing was before, and back to that."""
+"""`edgesync history` and `edgesync undo`: revisions of a resource."""
 
 from typing import Any
 
@@ -22,9 +22,9 @@ _REVISION = click.IntRange(1)
 @click.command()
 @asks_server
 @target_argument("has_revisions")
-@click.option("--revision", type=_REVISION, help="Show what it was at that revision.")
-@click.option("--from", "start", type=_REVISION, help="Show what changed since that revision.")
-@click.option("--to", "end", type=_REVISION, help="Show what changed until that revision.")
+@click.option("--revision", type=_REVISION, help="Show this revision.")
+@click.option("--from", "start", type=_REVISION, help="Show changes since this revision.")
+@click.option("--to", "end", type=_REVISION, help="Show changes up to this revision.")
 @output_option("table", "json", "yaml")
 def history(
     server: ApiServer,
@@ -35,12 +35,12 @@ def history(
     end: int | None,
     output: str,
 ) -> None:
-    """Show who changed an app, config, secret or registry, when and why; and what.
+    """Show the revisions of an app, config, secret or registry, and what changed.
 
-    Also of what was deleted. Values of secrets are never shown; that they differ is.
+    Includes deleted resources. Secret values are never shown, only that they differ.
     """
     if revision is not None and (start or end):
-        raise click.UsageError("say either --revision or --from and --to")
+        raise click.UsageError("--revision excludes --from and --to")
     if revision is not None:
         _print(server.call("GET", f"{target.url}/revisions/{revision}"), output)
     elif start or end:
@@ -60,15 +60,17 @@ def history(
 @asks_server
 @target_argument("has_revisions")
 @click.option(
-    "--to", "revision", type=_REVISION, help="Revision to go back to.  [default: the one before]"
+    "--to", "revision", type=_REVISION, help="Revision to restore.  [default: the previous one]"
 )
-@click.option("--dry-run", is_flag=True, help="Say what would change, and whom it reaches.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show what would change and which nodes are affected."
+)
 @confirm_option
 @reason_option
 def undo(server: ApiServer, *, target: Target, revision: int | None, dry_run: bool) -> None:
-    """Take the last change back, or all since a revision; what was deleted comes back, too.
+    """Revert a resource to its previous or an earlier revision, even after deletion.
 
-    That is a change as any other: it is in the history, and can be taken back.
+    The revert is a revision of its own and can be undone.
     """
     body = {"revision": revision} if revision else {}
     if dry_run:
@@ -76,7 +78,7 @@ def undo(server: ApiServer, *, target: Target, revision: int | None, dry_run: bo
         show_plans([plan], all_of_them=True)
         return
     after = server.call("POST", f"{target.url}/undo", body=body)
-    show_change("undone", target.title, f"is version {after['version']} now")
+    show_change("undone", target.title, f"is now version {after['version']}")
 
 
 def _list(answer: Any, output: str) -> None:

@@ -1,4 +1,4 @@
-"""`edgesync login` and `edgesync context`: servers by name, and which of them is asked."""
+"""`edgesync login` and `edgesync context`: saved servers."""
 
 import time
 from pathlib import Path
@@ -31,25 +31,27 @@ LOOK_EVERY_SECONDS = 0.2
 
 @click.command()
 @click.argument("url", required=False, envvar="EDGESYNC_URL")
-@click.option("--ca", type=readable_file(), help="Certificate of the server's authority.")
+@click.option("--ca", type=readable_file(), help="CA certificate of the server.")
 @click.option(
     "--token-file",
     type=readable_file(),
-    help="File that holds the token; it is read anew each time.  [default: you are asked]",
+    help="File with the token, read on each use.  [default: a prompt]",
 )
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Data of a server on this machine: its administrator's token, and its authority.",
+    help="Data directory of a local server: its admin token and CA certificate.",
 )
-@click.option("--context", "name", default="default", show_default=True, help="What to call it.")
-@click.option("-n", "--namespace", default="", help="Namespace to be in.")
+@click.option(
+    "--context", "name", default="default", show_default=True, help="Name of the context."
+)
+@click.option("-n", "--namespace", default="", help="Default namespace.")
 @click.option(
     "--wait",
     "patience",
     type=click.FloatRange(0),
     default=0.0,
-    help="Seconds to wait for a server that is about to start.",
+    help="Seconds to wait for the server to start.",
 )
 def login(
     url: str | None,
@@ -60,9 +62,9 @@ def login(
     namespace: str,
     patience: float,
 ) -> None:
-    """Remember the server at URL and a token for it, once the server has taken the token.
+    """Log in to the server at URL and save it as a context.
 
-    `edgesync login --data-dir data` is enough on the machine of the server.
+    On the server's machine `edgesync login --data-dir data` is enough.
     """
     if data_dir is not None:
         token_file = token_file or data_dir / "admin.token"
@@ -77,14 +79,14 @@ def login(
         namespace=namespace,
     )
     deadline = time.monotonic() + patience
-    while not _lets_in(context, is_last=time.monotonic() >= deadline):
+    while not _accepts(context, is_last=time.monotonic() >= deadline):
         time.sleep(LOOK_EVERY_SECONDS)
     write_contexts(read_contexts().with_context(name, context))
-    click.echo(f"{address} takes the token; context {name} is the current one.")
+    click.echo(f'Logged in to {address} (context "{name}")')
 
 
-def _lets_in(context: Context, *, is_last: bool) -> bool:
-    """Say whether the server takes the token; the *last* time the reason why not is raised."""
+def _accepts(context: Context, *, is_last: bool) -> bool:
+    """Say whether the server accepts the token; the *last* attempt raises the reason."""
     try:
         token = token_in(Path(context.token_file)) if context.token_file else context.token
         ca = Path(context.ca) if context.ca else None
@@ -106,12 +108,12 @@ def _lets_in(context: Context, *, is_last: bool) -> bool:
 
 @click.group()
 def context() -> None:
-    """Servers that were logged in to, and which of them is asked."""
+    """Manage contexts: saved servers, one of which is current."""
 
 
 @context.command("list")
 def list_contexts() -> None:
-    """Show all; the current one has a star."""
+    """List contexts; * marks the current one."""
     contexts = read_contexts()
     show_table(
         ["", "NAME", "URL", "NAMESPACE"],
@@ -129,25 +131,25 @@ def _complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[st
 @context.command()
 @click.argument("name", shell_complete=_complete)
 def use(name: str) -> None:
-    """Ask the server NAME from now on."""
+    """Make NAME the current context."""
     contexts = read_contexts()
     named_context(contexts, name)
     write_contexts(contexts.using(name))
-    click.echo(f"Context {name} is the current one.")
+    click.echo(f'Switched to context "{name}"')
 
 
 @context.command()
 @click.argument("name", required=False, shell_complete=_complete)
 def show(name: str | None) -> None:
-    """Show one, without its token, and the file it is in."""
+    """Show a context, without its token, and the file it is stored in."""
     contexts = read_contexts()
     one = named_context(contexts, name or contexts.current)
     shown = {
         "name": name or contexts.current,
         "url": one.url,
-        "ca": one.ca or "that of the system",
-        "token": f"in {one.token_file}" if one.token_file else "kept here",
-        "namespace": one.namespace or "that of the token",
+        "ca": one.ca or "system trust store",
+        "token": f"in {one.token_file}" if one.token_file else "stored in this file",
+        "namespace": one.namespace or "the token's",
         "file": str(contexts_file()),
     }
     click.echo(yaml_of(shown), nl=False)
@@ -156,8 +158,8 @@ def show(name: str | None) -> None:
 @context.command()
 @click.argument("name", shell_complete=_complete)
 def delete(name: str) -> None:
-    """Forget NAME and its token; the token itself goes on until it is revoked."""
+    """Delete the context NAME; its token stays valid until revoked."""
     contexts = read_contexts()
     named_context(contexts, name)
     write_contexts(contexts.without(name))
-    click.echo(f"Context {name} is forgotten.")
+    click.echo(f'Deleted context "{name}"')

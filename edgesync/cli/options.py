@@ -1,4 +1,4 @@
-"""What verbs share: whom they ask, what they are about, and how it is shown."""
+"""Options and arguments that verbs share: server, resources, output format."""
 
 import errno
 import functools
@@ -46,7 +46,7 @@ def asks_server(command: Callable[..., Any]) -> Callable[..., Any]:
     """Call *command* with the Server that options, environment and context name, first."""
 
     @server_options
-    @click.option("-n", "--namespace", help="Namespace it is about.  [default: the token's own]")
+    @click.option("-n", "--namespace", help="Namespace.  [default: the token's]")
     @functools.wraps(command)
     def run(
         *,
@@ -65,7 +65,7 @@ def asks_server(command: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 return command(server, **rest)
             except OSError as error:
-                if error.errno == errno.EPIPE:  # nobody reads on, as click knows
+                if error.errno == errno.EPIPE:  # click handles a closed pipe
                     raise
                 raise click.ClickException(str(error)) from error
 
@@ -73,33 +73,33 @@ def asks_server(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def reason_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let *command* take `--reason`; below `asks_server`, which sends it."""
-    return click.option("--reason", help="Why, for the audit log and the history.")(command)
+    """Add `--reason`, which `asks_server` sends as a header."""
+    return click.option("--reason", help="Reason, for the audit log and history.")(command)
 
 
 def confirm_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let *command* take `--confirm`, which `asks_server` makes part of its calls."""
+    """Add `--confirm`, which `asks_server` sends as a query parameter."""
     return click.option(
-        "--confirm", is_flag=True, help="It is meant, however many nodes it touches (for a guard)."
+        "--confirm", is_flag=True, help="Override the guard's limit on affected nodes."
     )(command)
 
 
 def output_option(*formats: str, default: str = "table") -> Decorator:
-    """Give a command `-o`, which says how things are shown."""
+    """Add `-o`, the output format."""
     return click.option(
         "-o",
         "--output",
         type=click.Choice(formats or FORMATS),
         default=default,
         show_default=True,
-        help="How to show it.",
+        help="Output format.",
     )
 
 
 def selector_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give *command* `-l`, which chooses by labels."""
+    """Add `-l`, a label selector."""
     return click.option(
-        "-l", "--selector", default="", help="Labels they have to have, like role=gateway,env!=lab."
+        "-l", "--selector", default="", help="Label selector, like role=gateway,env!=lab."
     )(command)
 
 
@@ -126,7 +126,7 @@ def documents_of(files: Sequence[str]) -> "list[Document]":
     for document in documents:
         if namespace and document.namespace not in {"", namespace}:
             place = document.place.of("namespace")
-            raise click.ClickException(f"{place}: is for another namespace than -n {namespace}")
+            raise click.ClickException(f"{place}: the namespace is not that of -n {namespace}")
     return documents
 
 
@@ -135,7 +135,7 @@ def owner_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--owner",
         metavar="NAME",
-        help=f"Label nodes, apps and configs {OWNER_LABEL}=NAME, so that --prune knows them.",
+        help=f"Label nodes, apps and configs {OWNER_LABEL}=NAME, by which --prune selects.",
     )(command)
 
 
@@ -157,7 +157,7 @@ def target_argument(needs: str = "") -> Decorator:
     def one(_: click.Context, __: click.Parameter, words: Sequence[str]) -> Target:
         found = _targets(words, needs)
         if len(found) != 1 or not (found[0].name or found[0].kind.is_single):
-            raise click.UsageError("name one thing: KIND NAME, or KIND/NAME")
+            raise click.UsageError("name one resource: KIND NAME, or KIND/NAME")
         return found[0]
 
     return click.argument(
@@ -175,7 +175,9 @@ def check_selects(selector: str, kinds: Sequence[ResourceKind]) -> None:
     for kind in kinds:
         if selector and not kind.has_labels:
             labelled = ", ".join(each.plural for each in KINDS if each.has_labels)
-            raise click.UsageError(f"-l: {kind.plural} have no labels; these have: {labelled}")
+            raise click.UsageError(
+                f"-l: {kind.plural} have no labels; kinds with labels: {labelled}"
+            )
 
 
 def kinds_named(words: Sequence[str]) -> list[ResourceKind]:
@@ -193,7 +195,7 @@ def _targets(words: Sequence[str], needs: str) -> list[Target]:
     for word in words:
         first, slash, name = word.partition("/")
         if not (slash and name):
-            raise click.UsageError(f"{word!r}: after KIND/NAME only more of KIND/NAME")
+            raise click.UsageError(f"{word!r} is not KIND/NAME")
         found.append(Target(_kind(first, needs), name))
     return found
 
@@ -201,7 +203,8 @@ def _targets(words: Sequence[str], needs: str) -> list[Target]:
 def _kind(word: str, needs: str) -> ResourceKind:
     kind = kind_called(word)
     if kind is None or (needs and not getattr(kind, needs)):
-        raise click.UsageError(f"{word!r} is none of: {', '.join(kind_words(needs))}")
+        fault = "unknown kind" if kind is None else "not supported for kind"
+        raise click.UsageError(f'{fault} "{word}"; kinds: {", ".join(kind_words(needs))}')
     return kind
 
 

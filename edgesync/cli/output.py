@@ -1,7 +1,6 @@
-"""How things look in a terminal: tables, ages, colours, and the same as YAML and JSON.
+"""Terminal output: tables, ages, colours, YAML and JSON.
 
-What a server or a node said is printed without its control characters: they would command the
-terminal.
+Control characters in text from a server or a node are replaced, since a terminal executes them.
 """
 
 import json
@@ -44,7 +43,7 @@ def json_of(content: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """*text* without what would command a terminal; lines stay."""
+    """*text* with control characters replaced, except newlines and tabs."""
     return _CONTROL.sub("�", text)
 
 
@@ -81,7 +80,7 @@ def span(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """*count* bytes, as people say it."""
+    """*count* bytes with a unit."""
     for unit in _SIZES[:-1]:
         if abs(count) < 1024:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -104,7 +103,7 @@ def _is_able() -> bool:
 
 
 def coloured(text: str, word: str = "") -> str:
-    """*text* in the colour of what it, or *word*, says; as it is where nobody sees colours."""
+    """*text* in the colour of the state it, or *word*, names; plain without colours."""
     colour = _COLOURS.get(word or text)
     return click.style(text, fg=colour) if colour and has_colour() else text
 
@@ -139,7 +138,7 @@ def _width(text: str) -> int:
 
 
 def show_change(verb: str, title: str, note: str = "") -> None:
-    """Print what became of one thing."""
+    """Print the outcome for one resource."""
     line = f"{coloured(f'{verb:<11}', verb)}{printable(title)}"
     click.echo(f"{line}  {note}" if note else line)
 
@@ -174,14 +173,14 @@ def progress(*, beside_output: bool = False) -> "Progress":
 
 
 def note(text: str) -> None:
-    """Say something that is no part of the output."""
+    """Print to standard error."""
     click.echo(printable(text), err=True)
 
 
 def is_agreed(question: str, *, yes: bool) -> bool:
-    """Ask on a terminal; beyond one UsageError without --yes."""
+    """Ask for confirmation; UsageError without a terminal and --yes."""
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise click.UsageError(f"{question} Nobody can be asked here: say it with --yes.")
+        raise click.UsageError(f"{question} (not a terminal: pass --yes to confirm)")
     return click.confirm(question, err=True)

@@ -16,7 +16,7 @@ from edgesync.cli.options import asks_server, reason_option
 from edgesync.cli.output import coloured, note, printable
 
 _LOOK_SECONDS = 20
-"""How long the server is asked to wait at a time; less than proxies like."""
+"""Seconds of one long poll; below the timeouts of common proxies."""
 
 _FOLLOW_SECONDS = 600
 """How long a log is followed where the caller does not say."""
@@ -31,7 +31,7 @@ _deadline_option = click.option(
     type=click.IntRange(1, SECONDS_LIMIT),
     default=SECONDS,
     show_default=True,
-    help="Seconds in which the node has to answer.",
+    help="Seconds to wait for the node.",
 )
 
 
@@ -49,14 +49,16 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, text: str | N
 @click.command()
 @asks_server
 @click.argument("node")
-@click.option("--app", default="", help="Of this app.  [default: the node's agent]")
-@click.option("--lines", type=click.IntRange(1, LINES_LIMIT), help="How many, the newest.")
-@click.option("--since", callback=_seconds, metavar="TIME", help="Of the last 90s, 10m, 2h, 7d.")
-@click.option("-f", "--follow", is_flag=True, help="Print new lines as they come.")
+@click.option("--app", default="", help="App whose log to print.  [default: the agent's log]")
+@click.option("--lines", type=click.IntRange(1, LINES_LIMIT), help="Number of lines.")
+@click.option(
+    "--since", callback=_seconds, metavar="TIME", help="Only the last 90s, 10m, 2h or 7d."
+)
+@click.option("-f", "--follow", is_flag=True, help="Print new lines as they arrive.")
 @click.option(
     "--deadline",
     type=click.IntRange(1, SECONDS_LIMIT),
-    help=f"Seconds until it ends.  [default: {SECONDS}; {_FOLLOW_SECONDS} with --follow]",
+    help=f"Seconds until the command ends.  [default: {SECONDS}; {_FOLLOW_SECONDS} with --follow]",
 )
 @reason_option
 def logs(
@@ -69,7 +71,7 @@ def logs(
     follow: bool,
     deadline: int | None,
 ) -> None:
-    """Print the end of a node's log, or of an app's; with -f also what comes. Ctrl-C ends it."""
+    """Print the last lines of a node's or an app's log; -f follows it. Stop with Ctrl-C."""
     wanted: dict[str, Any] = {"command": "logs"}
     wanted["seconds"] = deadline or (_FOLLOW_SECONDS if follow else SECONDS)
     wanted |= {"app": app} if app else {}
@@ -80,7 +82,7 @@ def logs(
         return
     ended = _carried_out(server, node, wanted)
     if ended.get("cut"):
-        note("What came before is left out.")
+        note("Earlier output is truncated.")
     click.echo(printable(ended["output"] or "").rstrip("\n"))
 
 
@@ -105,7 +107,7 @@ def restart(server: ApiServer, *, node: str, app: str, deadline: int) -> None:
 @_deadline_option
 @reason_option
 def report(server: ApiServer, *, node: str, deadline: int) -> None:
-    """Have a node report now."""
+    """Request a report from a node now."""
     _carried_out(server, node, {"command": "report", "seconds": deadline})
     click.echo(f"{coloured('done')}: {node} reported; `edgesync describe node {node}` shows it.")
 
@@ -122,7 +124,7 @@ def report(server: ApiServer, *, node: str, deadline: int) -> None:
 @_deadline_option
 @reason_option
 def diagnose(server: ApiServer, *, node: str, output: Path | None, deadline: int) -> None:
-    """Fetch one archive with what a node knows of itself: its state, log ends, disk, engine."""
+    """Download a diagnostic archive of a node: state, logs, disk, container engine."""
     ended = _carried_out(server, node, {"command": "diagnose", "seconds": deadline})
     try:
         archive = base64.b64decode(ended["output"] or "", validate=True)
@@ -141,11 +143,11 @@ def diagnose(server: ApiServer, *, node: str, output: Path | None, deadline: int
     type=click.IntRange(1, SECONDS_LIMIT),
     default=_UPDATE_SECONDS,
     show_default=True,
-    help="Seconds in which the node has to answer.",
+    help="Seconds to wait for the node.",
 )
 @reason_option
 def update_agent(server: ApiServer, *, node: str, deadline: int) -> None:
-    """Replace a node's agent by the server's; a new one that does not connect is not kept."""
+    """Update a node's agent to the server's version; it rolls back if it cannot connect."""
     ended = _carried_out(server, node, {"command": "update", "seconds": deadline})
     click.echo(f"{coloured('done')}: {node}: {printable(ended.get('output') or '')}".rstrip())
 
@@ -160,7 +162,7 @@ def _follow(server: ApiServer, node: str, wanted: Mapping[str, Any]) -> None:
         query = {"wait": str(_LOOK_SECONDS), "after": str(command["outputEnd"])}
         command = server.call("GET", f"{where}/{command['id']}", query=query)
         if command["cut"]:
-            note("Some output is left out here.")
+            note("Some output is truncated here.")
         click.echo(printable(command["output"] or ""), nl=False)
         is_open = command["status"] in OPEN
     if command["status"] != "done" and not command["outputEnd"]:
@@ -168,7 +170,7 @@ def _follow(server: ApiServer, node: str, wanted: Mapping[str, Any]) -> None:
 
 
 def _carried_out(server: ApiServer, node: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The command once it has ended well; ClickException says how it ended otherwise."""
+    """The finished command; ClickException if it failed or timed out."""
     where = f"{NODE.url(node)}/commands"
     command = server.call("POST", where, body=wanted)
     limit = time.monotonic() + wanted["seconds"] + _LOOK_SECONDS
@@ -182,5 +184,5 @@ def _carried_out(server: ApiServer, node: str, wanted: Mapping[str, Any]) -> Map
         note(command["output"])
     cause = command.get("cause") or "the node did not answer in time"
     raise click.ClickException(
-        f"{command['status']}: {printable(cause)}\n`edgesync explain node {node}` says how it is."
+        f"{command['status']}: {printable(cause)}\nSee `edgesync explain node {node}`."
     )

@@ -15,7 +15,7 @@ from edgesync.cli.output import show_table
 @server_options
 @click.pass_context
 def token(context: click.Context, /, **server: Any) -> None:
-    """Tokens that open the REST API."""
+    """Manage tokens of the REST API."""
 
     def connect() -> ApiServer:
         return context.with_resource(ApiServer(access(**server)))
@@ -27,7 +27,7 @@ def token(context: click.Context, /, **server: Any) -> None:
 _namespace = click.option(
     "--namespace",
     help=f"Namespace of the token, {EVERYWHERE!r} for all."
-    "  [default: that of the token you ask with, or the server's]",
+    "  [default: your token's, or the server's]",
 )
 
 
@@ -35,7 +35,7 @@ _namespace = click.option(
 @click.argument("name")
 @click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
 @_namespace
-@click.option("--expires", help="When it ends: RFC 3339, like 2027-01-31T12:00:00Z.")
+@click.option("--expires", help="Expiry time: RFC 3339, like 2027-01-31T12:00:00Z.")
 @click.pass_obj
 def create(
     connect: Callable[[], ApiServer],
@@ -44,7 +44,7 @@ def create(
     namespace: str | None,
     expires: str | None,
 ) -> None:
-    """Make a token and print it, this once."""
+    """Create a token and print it; it cannot be shown again."""
     body = {"name": name, "role": role, "namespace": namespace, "expires": expires}
     click.echo(connect().call("POST", "/v1/tokens", body=body)["token"])
 
@@ -53,7 +53,7 @@ def create(
 @_namespace
 @click.pass_obj
 def list_tokens(connect: Callable[[], ApiServer], namespace: str | None) -> None:
-    """Show the tokens of a namespace, or of all with '*'."""
+    """List the tokens of a namespace, or of all with '*'."""
     found = connect().call("GET", "/v1/tokens", query=_query(namespace))["items"]
     fields = {
         "NAMESPACE": "namespace",
@@ -71,7 +71,7 @@ def list_tokens(connect: Callable[[], ApiServer], namespace: str | None) -> None
 @_namespace
 @click.pass_obj
 def revoke(connect: Callable[[], ApiServer], name: str, namespace: str | None) -> None:
-    """Take a token back: from now on it opens nothing."""
+    """Revoke a token at once."""
     connect().call("DELETE", f"/v1/tokens/{quote(name, safe='')}", query=_query(namespace))
     click.echo(f"{name} is revoked.")
 

@@ -1,4 +1,4 @@
-"""`edgesync top`: the fleet at a glance, and what nodes use."""
+"""`edgesync top`: overview of the fleet, and usage of its nodes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ _ORDERS = ("cpu", "memory", "name")
 @click.group(invoke_without_command=True)
 @click.pass_context
 def top(context: click.Context) -> None:
-    """The fleet at a glance (`top fleet`), or what its nodes use (`top nodes`)."""
+    """Show an overview of the fleet (`top fleet`) or the usage of its nodes (`top nodes`)."""
     if context.invoked_subcommand is None:
         with fleet.make_context("fleet", [], parent=context) as own:  # it reads the environment
             fleet.invoke(own)
@@ -26,13 +26,13 @@ def top(context: click.Context) -> None:
 @top.command()
 @asks_server
 def fleet(server: ApiServer) -> None:
-    """Nodes by state, how far the last change is, what ends soon, and how apps do."""
+    """Show nodes by state, the last rollout, expiring certificates and the status of apps."""
     overview = server.call("GET", "/v1/overview")
     nodes = overview["nodes"]
     states = ", ".join(
         f"{nodes[state]} {coloured(state)}" for state in ("online", "stale", "offline", "never")
     )
-    click.echo(f"{nodes['total']} nodes: {states}; {overview['waiting']} to be told")
+    click.echo(f"{nodes['total']} nodes: {states}; {overview['waiting']} pending updates")
     change = overview["lastChange"]
     if change:
         click.echo(
@@ -42,15 +42,17 @@ def fleet(server: ApiServer) -> None:
         )
     ends, activations = overview["certificates"], overview["activations"]
     click.echo(
-        f"Certificates: {ends['ended']} ended, {ends['day']} end within a day,"
-        f" {ends['week']} a week, {ends['month']} a month"
+        f"Certificates: {ends['ended']} expired, {ends['day']} expire within a day,"
+        f" {ends['week']} within a week, {ends['month']} within a month"
     )
-    click.echo(f"Activations: {activations['hour']} in the last hour, {activations['day']} a day")
-    click.echo(f"Callbacks: {overview['deliveries']} calls to be made")
+    click.echo(
+        f"Activations: {activations['hour']} in the last hour, {activations['day']} in the last day"
+    )
+    click.echo(f"Pending callbacks: {overview['deliveries']}")
     if overview["apps"]:
         click.echo()
         show_table(
-            ["APP", "VERSION", "NODES", "RUNNING", "FAILED", "PENDING", "IN THE FIELD"],
+            ["APP", "VERSION", "NODES", "RUNNING", "FAILED", "PENDING", "REPORTED VERSIONS"],
             [_progress_row(app) for app in overview["apps"]],
         )
 
@@ -66,13 +68,17 @@ def _progress_row(app: Mapping[str, Any]) -> list[Any]:
 @selector_option
 @click.option("--sort", type=click.Choice(_ORDERS), default="cpu", show_default=True)
 @click.option(
-    "--limit", type=click.IntRange(1), default=100, show_default=True, help="Nodes asked."
+    "--limit",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Maximum number of nodes.",
 )
 def nodes(server: ApiServer, *, selector: str, sort: str, limit: int) -> None:
-    """CPU and memory of nodes, as they said last, who uses most first."""
+    """Show CPU and memory of nodes from their last reports, highest first."""
     found = list(listed(server, NODE, selector=selector))
     if len(found) > limit:
-        note(f"There are {len(found)} nodes; these are {limit} of them (--limit, -l).")
+        note(f"Showing {limit} of {len(found)} nodes (--limit, -l).")
     rows = []
     with progress() as shown:
         for node in shown.track(found[:limit], description="nodes"):

@@ -1,4 +1,4 @@
-"""`edgesync wait`: until nodes run what they should, are online, or something is gone."""
+"""`edgesync wait`: until resources converge, are ready or are deleted."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,22 +32,22 @@ LOOK_EVERY_SECONDS = 0.5
     type=click.Choice(["converged", "ready", "deleted"]),
     default="converged",
     show_default=True,
-    help="converged: nodes run what they should; ready: nodes are online; deleted: it is gone.",
+    help="converged: nodes run the desired state; ready: nodes are online; deleted: it is gone.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(0),
     default=120.0,
     show_default=True,
-    help="Seconds, after which it ends with 1.",
+    help="Seconds until it gives up and exits with 1.",
 )
 def wait(
     server: ApiServer, *, targets: Sequence[Target], selector: str, condition: str, timeout: float
 ) -> None:
-    """Wait until nodes run what they should, are online, or something is gone.
+    """Wait until resources converge, nodes are online, or resources are deleted.
 
-    An app has converged when every node that it is for runs it; a config, secret or registry when
-    that is so of every app that uses it.
+    An app has converged when every node it selects runs it; a config, secret or registry when
+    every app that uses it has.
     """
     check_selects(selector, [target.kind for target in targets])
     left = list(_wanted(server, targets, selector))
@@ -68,7 +68,7 @@ def wait(
             time.sleep(LOOK_EVERY_SECONDS)
     for target, why in waiting:
         note(f"{target.title}: {why}")
-    raise click.ClickException(f"{len(left)} of these were not {condition} after {timeout:g} s")
+    raise click.ClickException(f"{len(left)} resources not {condition} after {timeout:g} s")
 
 
 def _wanted(server: ApiServer, targets: Sequence[Target], selector: str) -> Iterator[Target]:
@@ -109,16 +109,16 @@ def _why_app_has_not(rollout: Mapping[str, Any]) -> str:
 
 def _why_not_ready(server: ApiServer, target: Target) -> str:
     if target.kind is not NODE:
-        raise click.UsageError("only nodes are ready or not")
+        raise click.UsageError("--for ready applies to nodes only")
     answer = found(server, target.kind, target.name)
     if answer is None:
-        return "is not there"
+        return "not found"
     state = answer.content["state"]
     return "" if answer.content["ready"] else f"is {state['name']}: {in_line(state['reason'])}"
 
 
 def _why_not_deleted(server: ApiServer, target: Target) -> str:
-    return "" if found(server, target.kind, target.name) is None else "is there"
+    return "" if found(server, target.kind, target.name) is None else "still exists"
 
 
 _CONDITIONS: Mapping[str, Callable[[ApiServer, Target], str]] = {

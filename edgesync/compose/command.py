@@ -20,7 +20,7 @@ FILE_LIMIT = 4 * 1024 * 1024
 
 @click.group()
 def convert() -> None:
-    """Turn other descriptions into manifests, without a server."""
+    """Convert other formats to manifests, without a server."""
 
 
 @convert.command()
@@ -28,7 +28,7 @@ def convert() -> None:
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
 @click.option("--name", default="", help="Name of the app.  [default: the project's]")
 @click.option("--selector", default="", help="Nodes that run the app, such as role=gateway.")
-@click.option("--profile", "profiles", multiple=True, help="Profile to switch on; * for all.")
+@click.option("--profile", "profiles", multiple=True, help="Profile to enable; * for all.")
 @click.option(
     "--env-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -40,7 +40,7 @@ def convert() -> None:
     show_default=True,
     help="Directory of a node in which named volumes lie.",
 )
-@click.option("--strict", is_flag=True, help="End with 1 if anything is not carried over.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if anything is not converted.")
 def compose(
     file: Path,
     services: tuple[str, ...],
@@ -52,7 +52,7 @@ def compose(
     *,
     strict: bool,
 ) -> None:
-    """Print the manifests that a docker-compose FILE becomes.
+    """Convert a docker-compose FILE to manifests.
 
     One app with all services, or with each SERVICE and what it depends on, and the configs and
     secrets they mount. What cannot be carried over, or means something else in a detail, is listed
@@ -76,7 +76,7 @@ def compose(
     for note in project.notes:
         click.echo(_line(file, note), err=True)
     if not selector:
-        click.echo("No --selector: the app runs nowhere until it has one.", err=True)
+        click.echo("No --selector: the app selects no nodes until it has one.", err=True)
     if strict and any(note.is_loss for note in project.notes):
         raise click.exceptions.Exit(1)
 

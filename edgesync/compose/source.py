@@ -158,12 +158,12 @@ class _Builder:
         later = []
         for key, content in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise self._error(key, "a key has to be text")
+                raise self._error(key, "a key must be a string")
             if key.value == "<<" and not key.style:
                 later.append(content)
                 continue
             if key.value in own:
-                raise self._error(key, f"{key.value!r} is there twice")
+                raise self._error(key, f"{key.value!r} is duplicated")
             self.lines[*path, key.value] = key.start_mark.line + 1
             own[key.value] = self.value(content, (*path, key.value))
         for content in later:

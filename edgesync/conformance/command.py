@@ -60,11 +60,11 @@ def conformance(
     *,
     impostor: bool,
 ) -> None:
-    """Play the server to a device under test, and print what it did wrong.
+    """Test a device against the protocol, and print which rules it breaks.
 
     Without DEVICE it waits for a device that you start yourself. DEVICE is a command to start; it
     finds in its environment what it needs (EDGESYNC_DEVICE_URL and others, see
-    docs/device-authors.md). Ends with 1 if a rule of the protocol was broken.
+    docs/device-authors.md). Exits with 1 if a rule of the protocol was broken.
     """
     findings = Findings()
     with tempfile.TemporaryDirectory(prefix="edgesync-conformance-") as folder:

@@ -1,4 +1,4 @@
-"""The REST API as a script uses it, and what it says of apps on nodes."""
+"""Client of the REST API for the demo, and the state of apps on nodes."""
 
 from dataclasses import dataclass
 from pathlib import Path

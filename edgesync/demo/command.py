@@ -41,14 +41,18 @@ class CannotRun(Exception):
 @click.command()
 @click.option("--nodes", "count", type=click.IntRange(1, 1000), default=5, show_default=True)
 @click.option(
-    "--simulated", is_flag=True, help="Simulate every node; leave the container engine alone."
+    "--simulated", is_flag=True, help="Simulate every node; do not use the container engine."
 )
 @click.option(
     "--exit-when-converged",
     is_flag=True,
-    help="End with 0 once every node runs the second version, with 1 if that takes too long.",
+    help="Exit with 0 once every node runs the second version, 1 if that takes too long.",
 )
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Keep the data here.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Data directory.  [default: a temporary one]",
+)
 @click.option("--svg", type=click.Path(path_type=Path), help="Save the terminal view as a picture.")
 @click.option(
     "--api-port",
@@ -248,9 +252,9 @@ def _keep_serving(console: Console, ready: dict[str, str], show: _Show) -> None:
         *(["Containers docker ps, or podman ps"] if show.machine else []),
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
-    console.print("It goes on serving; end it with Ctrl-C.", style="bold")
+    console.print("The server keeps running; stop it with Ctrl-C.", style="bold")
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             show.fleet.check()
             time.sleep(1)
-    console.print("Stopping, and removing what was started.")
+    console.print("Stopping and cleaning up.")

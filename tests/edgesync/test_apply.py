@@ -164,7 +164,7 @@ async def test_pruning_takes_what_the_owner_no_longer_describes_and_nothing_else
     assert "--yes" in asked.stderr
     assert "node/a2" in asked.stderr
     done = await shell.lines("apply", "-f", "-", "--owner", "a", "--prune", "--yes", stdin=only)
-    assert done == [["unchanged", "node/a1"], ["deleted", "node/a2", "shut", "out"]]
+    assert done == [["unchanged", "node/a1"], ["deleted", "node/a2", "access", "revoked"]]
     names = await shell.lines("get", "nodes", "-o", "name")
     assert sorted(names) == [["node/a1"], ["node/b1"], ["node/c1"]]
     # A set that failed in part is not what should be there.

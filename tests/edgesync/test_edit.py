@@ -28,7 +28,7 @@ async def test_what_is_saved_is_what_is_there(described: Shell) -> None:
     node = await described.world.client.call("GET", "/v1/nodes/n1")
     assert node["description"] == "by the window"
     assert node["labels"] == {"role": "gateway", "baetyl-node-name": "n1"}
-    assert "stays as it is" in (await described.run("edit", "node", "n1")).stdout
+    assert "is unchanged" in (await described.run("edit", "node", "n1")).stdout
 
 
 async def test_a_secret_is_edited_without_being_seen(described: Shell) -> None:
@@ -54,9 +54,9 @@ async def test_what_cannot_be_saved_is_kept(described: Shell) -> None:
     editor(described, "text = text.replace('description:', 'wrong:')")
     refused = await described.run("edit", "node", "n1", code=1)
     assert "unknown field" in refused.stderr
-    assert "What you wrote is in " in refused.stderr
+    assert "Your edit is saved in " in refused.stderr
     editor(described, "text = text.replace('name: n1', 'name: n2')")
-    assert "about node/n1" in (await described.run("edit", "node", "n1", code=1)).stderr
+    assert "for node/n1" in (await described.run("edit", "node", "n1", code=1)).stderr
 
 
 async def test_nobody_elses_change_is_overwritten(described: Shell) -> None:
@@ -70,7 +70,7 @@ async def test_nobody_elses_change_is_overwritten(described: Shell) -> None:
         "text = text.replace('by the door', 'mine')",
     )
     refused = await described.run("edit", "node", "n1", code=1)
-    assert "Somebody changed it meanwhile" in refused.stderr
+    assert "It was changed in the meantime" in refused.stderr
     node = await described.world.client.call("GET", "/v1/nodes/n1")
     assert node["description"] == "theirs"
 
@@ -95,9 +95,9 @@ async def test_what_labels_choose_is_deleted_only_after_asking(described: Shell)
     for words in ([], ["nodes"], ["node", "n1", "-l", "a"], ["node", "n1", "-f", "x"], ["sysapps"]):
         await described.run("delete", *words, code=2)
     gone = await described.lines("delete", "nodes", "-l", "role=gateway", "--yes")
-    assert gone == [["deleted", "node/n1", "shut", "out"]]
+    assert gone == [["deleted", "node/n1", "access", "revoked"]]
     refused = await described.run("delete", "config", "site", code=1)
-    assert "Take it out of what uses it" in refused.stderr
+    assert "Remove the references to it" in refused.stderr
 
 
 @pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])

@@ -94,11 +94,11 @@ async def test_after_a_loss_it_goes_on_where_it_was(shell: Shell) -> None:
         result = await shell.run("watch", "--count", "2")
     assert asked == [None, "19", "19"]
     assert ["n1" in line for line in result.stdout.splitlines()] == [True, False]
-    assert "trying again" in result.stderr
+    assert "reconnecting" in result.stderr
 
 
 async def test_who_may_not_watch_is_told_at_once(shell: Shell) -> None:
     shell.env["EDGESYNC_TOKEN"] = "wrong"
     assert "edgesync login" in (await shell.run("watch", code=1)).stderr
     shell.env["EDGESYNC_URL"] = "http://127.0.0.1:9"
-    assert "Is it running" in (await shell.run("watch", code=1)).stderr
+    assert "Check that the server runs" in (await shell.run("watch", code=1)).stderr

@@ -22,7 +22,7 @@ async def test_a_table_has_a_line_for_each_and_wide_more_columns(described: Shel
     for kind in ("apps", "configs", "secrets"):
         assert (await described.lines("get", kind))[0][0] == "NAME"
     for kind in ("registries", "batches", "records", "callbacks"):
-        assert "There is nothing" in (await described.run("get", kind)).stderr
+        assert "No " in (await described.run("get", kind)).stderr
     assert (await described.lines("get", "systemapps"))[0][0] == "MODULES"
 
 
@@ -102,14 +102,14 @@ async def test_a_viewer_exports_what_it_may_see_and_is_told_what_not(described: 
     result = await described.run("export", code=1)
     assert "kind: App" in result.stdout
     assert "kind: Secret" not in result.stdout
-    assert "secrets are left out" in result.stderr
+    assert "secrets skipped" in result.stderr
 
 
 async def test_a_server_that_is_not_there_is_no_traceback(shell: Shell) -> None:
     shell.env["EDGESYNC_URL"] = "http://127.0.0.1:9"
     for words in (["get", "nodes"], ["apply", "-f", "-"], ["export"]):
         refused = await shell.run(*words, stdin="kind: Node\nname: a\n", code=1)
-        assert "Is it running" in refused.stderr
+        assert "Check that the server runs" in refused.stderr
     shell.env |= {"EDGESYNC_URL": shell.world.url, "EDGESYNC_TOKEN": "wrong"}
     refused = await shell.run("get", "nodes", code=1)
     assert "edgesync login" in refused.stderr

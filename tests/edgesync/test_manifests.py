@@ -32,29 +32,32 @@ def complaint(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("kind: Nod\nname: a\n", "f.yaml, document 1, line 1: kind 'Nod' is none of: "),
-        ("kind: Node\n---\nname: a\n", "f.yaml, document 1, line 1: needs a name"),
-        ("kind: Node\nname: a\n---\nname: b\n", "f.yaml, document 2, line 4: needs a kind"),
-        ("[1]", "f.yaml, document 1, line 1: needs a kind"),
+        ("kind: Nod\nname: a\n", 'f.yaml, document 1, line 1: unknown kind "Nod"; kinds: '),
+        ("kind: Node\n---\nname: a\n", "f.yaml, document 1, line 1: missing `name:`"),
+        ("kind: Node\nname: a\n---\nname: b\n", "f.yaml, document 2, line 4: missing `kind:`"),
+        ("[1]", "f.yaml, document 1, line 1: missing `kind:`"),
         (APP_TEXT, "f.yaml, document 1, line 8: services[0].replicas: unknown field"),
         (
             "kind: Node\nname: a\nlabels:\n  a: 1\n",
             "line 4: labels.a: expected a string, ",
         ),
         ("kind: Node\nname: a\nnamespace: ''\n", "line 3: namespace: "),
-        ("kind: Node\nname: a\nname: b\n", "line 3: 'name' is there twice"),
-        ("kind: Node\nname: a\nlabels: &l {}\nannotations: *l\n", "line 3: is referred to by an"),
-        ("kind: Node\nname: a\ndescription: .nan\n", "line 3: '.nan' is nothing that JSON can say"),
-        ("kind: Node\nname: !!binary aGk=\n", "line 2: 'aGk=' is nothing that JSON can say"),
-        ("kind: Node\nname: !!python/name:os.system x\n", "is nothing that JSON can say"),
-        ("kind: Node\n? [a]\n: b\n", "line 2: a key has to be text"),
+        ("kind: Node\nname: a\nname: b\n", "line 3: 'name' is duplicated"),
+        ("kind: Node\nname: a\nlabels: &l {}\nannotations: *l\n", "line 3: aliases are not"),
+        ("kind: Node\nname: a\ndescription: .nan\n", "line 3: '.nan' cannot be expressed in JSON"),
+        ("kind: Node\nname: !!binary aGk=\n", "line 2: 'aGk=' cannot be expressed in JSON"),
+        ("kind: Node\nname: !!python/name:os.system x\n", "cannot be expressed in JSON"),
+        ("kind: Node\n? [a]\n: b\n", "line 2: a key must be a string"),
         ("kind: Node\nname: [a\n", "f.yaml: line 3, column 1: "),
         ("kind: Node\nname: \x00\n", "f.yaml: "),
         ("kind: Secret\nname: a\n", "data: missing"),
-        ("kind: SystemApps\nname: a\n", "line 2: SystemApps has no name"),
-        ("kind: Batch\nname: a\nlabels: {edgesync.io/owner: x}\n", "every node of the batch"),
-        ("kind: List\nitems: 1\n", "line 2: a List has items"),
-        ("kind: List\nitems:\n- kind: Node\n  name: a\n- kind: Nod\n", "line 5: kind 'Nod'"),
+        ("kind: SystemApps\nname: a\n", "line 2: SystemApps takes no name"),
+        ("kind: Batch\nname: a\nlabels: {edgesync.io/owner: x}\n", "each of its nodes"),
+        ("kind: List\nitems: 1\n", "line 2: a List needs `items:`"),
+        (
+            "kind: List\nitems:\n- kind: Node\n  name: a\n- kind: Nod\n",
+            'line 5: unknown kind "Nod"',
+        ),
         ("[" * 5000, "f.yaml: "),
     ],
 )
@@ -80,7 +83,9 @@ def test_one_thing_is_described_once(tmp_path: Path) -> None:
     text = "kind: Node\nname: a\n---\nkind: node\nname: a\n"
     file = tmp_path / "f.yaml"
     file.write_text(text)
-    with pytest.raises(click.ClickException, match=r"line 4: node/a is in .*line 1 already"):
+    with pytest.raises(
+        click.ClickException, match=r"line 4: node/a is already defined in .*line 1"
+    ):
         read_manifests([str(file)])
     # In another namespace it is another thing.
     file.write_text(text + "namespace: shop\n")

@@ -32,7 +32,7 @@ def manifests(shell: Shell, *, port: int = 80, selector: str = "role=gateway") -
 
 async def test_what_is_the_same_does_not_differ(described: Shell) -> None:
     result = await described.run("diff", "-f", manifests(described))
-    assert result.stdout.split("\n")[0] == "3 unchanged: no node is touched."
+    assert result.stdout.split("\n")[0] == "3 unchanged: no nodes affected."
 
 
 async def test_what_would_change_and_whom_that_reaches_is_said_and_not_done(
@@ -47,7 +47,7 @@ async def test_what_would_change_and_whom_that_reaches_is_said_and_not_done(
         assert "-listen 80; +a +listen 81;" in said
         assert "selector: role=gateway -> role=shop" in said
         assert (
-            "2 changed, 1 unchanged: 1 of 1 nodes touched, 1 of them offline now, apps web" in said
+            "2 changed, 1 unchanged: 1 of 1 nodes affected, 1 of them offline now, apps web" in said
         )
         assert "Nothing was changed." in said
         assert ("unchanged node/n1" in said) is (words[0] == "apply")
@@ -71,7 +71,7 @@ async def test_of_what_needs_what_is_not_there_yet_that_is_said(shell: Shell) ->
     assert "created    app/web  once there is config/site and secret/password and registry" in said
     assert "created    record/b1/r1  once there is batch/b1" in said
     assert "created    batch/b1  once there is callback/crm" in said
-    assert "nobody can say yet" in said
+    assert "are not known yet" in said
     assert (await shell.world.client.call("GET", "/v1/configs"))["total"] == 0
     alone = shell.file("app.yaml", text({"kind": "App", **APP}))
     assert "app/web" in (await shell.run("diff", "-f", alone, code=2)).stderr
@@ -88,10 +88,10 @@ async def test_no_secret_is_in_what_would_change(described: Shell) -> None:
 async def test_deleting_undoing_and_pruning_are_tried_out_too(described: Shell) -> None:
     gone = await described.run("delete", "app/web", "node/n1", "--dry-run")
     assert "deleted    app/web" in gone.stdout
-    assert "1 of 1 nodes touched" in gone.stdout
+    assert "1 of 1 nodes affected" in gone.stdout
     all_of_it = manifests(described)
     waiting = await described.run("delete", "-f", all_of_it, "--dry-run")
-    assert "deleted    config/site  once nothing uses it any more" in waiting.stdout
+    assert "deleted    config/site  once it is no longer in use" in waiting.stdout
     await described.run("delete", "config/site", "--dry-run", code=1)
     await described.run("label", "app", "web", "edgesync.io/owner=a")
     node = described.file("n.yaml", text({"kind": "Node", **NODE}))

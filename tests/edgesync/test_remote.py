@@ -40,7 +40,7 @@ async def output_of(shell: Shell, said: NodeResponse, *words: str, code: int = 0
 async def test_the_end_of_a_log_is_printed_without_what_commands_a_terminal(asked: Shell) -> None:
     log = NodeResponse(CommandStatus.DONE, "one\n\ttwo \x07\n", is_cut=True)
     output = await output_of(asked, log, "logs", "n1", "--app", "web", "--lines", "5")
-    assert output == "What came before is left out.\none\n\ttwo �\n"
+    assert output == "Earlier output is truncated.\none\n\ttwo �\n"
     (command,) = (await asked.world.client.call("GET", "/v1/nodes/n1/commands"))["items"]
     assert (command["app"], command["lines"]) == ("web", 5)
 

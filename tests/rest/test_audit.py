@@ -327,7 +327,7 @@ async def test_the_command_verifies_the_log_of_a_running_server(
     shown = f"{head['number']}:{head['code']}"
     found = await run(world, "verify", "--data-dir", str(tmp_path), "--head", shown)
     assert (found.exit_code, shown in found.output) == (0, True), found.output
-    assert found.output.startswith("4 entries are as they were written.")
+    assert found.output.startswith("4 entries verified.")
     for forged in (f"3:{head['code']}", f"9:{head['code']}"):
         found = await run(world, "verify", "--data-dir", str(tmp_path), "--head", forged)
         assert (found.exit_code, "entry " in found.output) == (1, True), found.output

@@ -314,7 +314,7 @@ async def test_a_namespace_and_a_token_are_sent_where_they_belong(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--url", "baetyl"], "--url: baetyl is no address"),
+        (["--url", "baetyl"], "--url: baetyl is not an http"),
         (["--url", "http://127.0.0.1:1"], "127.0.0.1:1"),
         (["--url", "http://127.0.0.1:1", "--to-url", "http://sync.example.com"], "--to-url"),
         (["--url", "http://10.0.0.5:9004", "--token-file", __file__], "https only"),

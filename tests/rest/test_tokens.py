@@ -406,7 +406,7 @@ async def test_the_command_makes_shows_and_revokes_tokens(world: World, tmp_path
     [
         (["list"], {}, "EDGESYNC_TOKEN"),
         (["--url", "http://sync.example.com", "list"], {"EDGESYNC_TOKEN": "t"}, "https only"),
-        (["--url", "sync", "list"], {"EDGESYNC_TOKEN": "t"}, "no address"),
+        (["--url", "sync", "list"], {"EDGESYNC_TOKEN": "t"}, "not an http"),
         (["--url", "http://127.0.0.1:1", "list"], {"EDGESYNC_TOKEN": "t"}, "127.0.0.1:1"),
         (["--ca", __file__, "list"], {"EDGESYNC_TOKEN": "t"}, "not a certificate"),
     ],

@@ -1,4 +1,4 @@
-"""What commands that ask a server over its REST API have in common: its address, trust, a token."""
+"""Client of the REST API: address, trust, token, requests and errors."""
 
 import os
 import ssl
@@ -22,10 +22,10 @@ SECONDS = 30
 """How long an answer may take."""
 
 TOO_MANY = 429
-"""Status of an answer to who asks too often (RFC 6585, section 4)."""
+"""HTTP status "Too Many Requests" (RFC 6585, section 4)."""
 
 TRIES = 10
-"""How often a server that was asked too often is asked again."""
+"""Maximum number of retries after `TOO_MANY`."""
 
 DEFAULT_URL = "http://127.0.0.1:9004"
 """Where a server on this machine is."""
@@ -34,7 +34,7 @@ NAMESPACE_HEADER = "X-Edgesync-Namespace"
 
 
 class RequestRefused(click.ClickException):
-    """The server says no, in its own words; *status* is that of HTTP, *code* for programs.
+    """The server refused a request; *status* is that of HTTP, *code* is the API's error code.
 
     *field* is the path of what is wrong in the request, empty where no single field is.
     """
@@ -51,12 +51,12 @@ class RequestRefused(click.ClickException):
 
 
 class ConnectionLost(click.ClickException):
-    """No answer came; the same call may have been carried out, and may succeed later."""
+    """No response; the request may have been processed, and may succeed later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to reach a server: where it is, what it is trusted by, and who asks (empty: nobody).
+    """How to reach a server: URL, TLS trust and token (empty: no authentication).
 
     *namespace* is the one that calls are about, empty for the token's own.
     """
@@ -86,6 +86,7 @@ class ApiServer:
         query: Mapping[str, str] | None = None,
     ) -> None:
         self.url = access.url
+        self.namespace = access.namespace
         # Goes with every call that changes something.
         self._query = query or {}
         said = {"Authorization": f"Bearer {access.token}"} if access.token else {}
@@ -131,7 +132,7 @@ class ApiServer:
     ) -> ApiResponse:
         """Response to one call; RequestRefused for an error, ConnectionLost without a response.
 
-        Who asks too often waits as long as the server says, and asks again.
+        After `TOO_MANY` it waits for the server's Retry-After and retries.
         """
         query = query if method == "GET" else {**self._query, **(query or {})}
         try:
@@ -173,7 +174,7 @@ class ApiServer:
         except ValueError as error:
             if answer.is_error:
                 raise RequestRefused(answer.status_code, "", _first_line(answer)) from error
-            raise click.ClickException(f"{self.url}: its answer is not that of an API") from error
+            raise click.ClickException(f"{self.url}: the response is not JSON") from error
         if answer.is_success:
             return ApiResponse(content, answer.headers.get("etag", ""))
         said = content if isinstance(content, dict) else {}
@@ -186,13 +187,13 @@ class ApiServer:
 
 
 def _first_line(answer: httpx.Response) -> str:
-    """What to say of an answer that some other server gave in this one's place."""
+    """Message for a response that is not the API's, such as a proxy's."""
     text = answer.text.strip().partition("\n")[0]
     return f"{answer.status_code}: {text[:200]}"
 
 
 def _pause(answer: httpx.Response) -> float:
-    """Seconds the server wants to be left alone for, a minute at most."""
+    """Seconds to wait by Retry-After, at most 60."""
     said = answer.headers.get("retry-after", "1")
     return min(float(said), 60.0) if said.isascii() and said.isdigit() else 1.0
 
@@ -211,29 +212,26 @@ def prefixed_server_options(prefix: str) -> Callable[[Callable[..., Any]], Calla
                 click.option(
                     f"--{prefix}url",
                     envvar="EDGESYNC_URL",
-                    help="REST API of the server."
-                    f"  [default: that of the context, else {DEFAULT_URL}]",
+                    help=f"REST API of the server.  [default: the context's, else {DEFAULT_URL}]",
                 ),
                 click.option(
                     f"--{prefix}ca",
                     type=readable_file(),
                     envvar="EDGESYNC_CA",
-                    help="Certificate of the server's authority (ca/root.pem)."
-                    "  [default: that of the context, else those of the system]",
+                    help="CA certificate of the server (ca/root.pem)."
+                    "  [default: the context's, else the system trust store]",
                 ),
                 click.option(
                     f"--{prefix}token-file",
                     type=readable_file(),
                     envvar="EDGESYNC_TOKEN_FILE",
-                    help="File with the token to ask with; without it EDGESYNC_TOKEN holds the"
-                    " token, or the context.",
+                    help="File with the token.  [default: EDGESYNC_TOKEN, else the context's]",
                 ),
                 click.option(
                     f"--{prefix}context",
                     f"{prefix.replace('-', '_')}context_name",
                     envvar="EDGESYNC_CONTEXT",
-                    help="Server to ask, by the name it has in the contexts file"
-                    " (`edgesync login`).  [default: the current one]",
+                    help="Context to use (`edgesync login`).  [default: the current one]",
                 ),
             )
         ):
@@ -287,14 +285,14 @@ def checked_url(option: str, text: str) -> httpx.URL:
     except httpx.InvalidURL as error:
         raise click.UsageError(f"{option}: {error}") from error
     if url.scheme not in {"http", "https"} or not url.host:
-        raise click.UsageError(f"{option}: {text} is no address of a REST API")
+        raise click.UsageError(f"{option}: {text} is not an http or https URL")
     return url
 
 
 def check_is_private(option: str, url: httpx.URL) -> None:
-    """Refuse what would show a token to whoever listens."""
+    """UsageError if a token would be sent unencrypted to another machine."""
     if url.scheme == "http" and url.host not in LOOPBACK:
-        raise click.UsageError(f"{option}: a token is sent to other machines by https only")
+        raise click.UsageError(f"{option}: a token is sent to other machines over https only")
 
 
 def trust(option: str, ca: Path | None, url: httpx.URL) -> ssl.SSLContext:
@@ -324,11 +322,11 @@ def _token(file: Path | None, context: Context, option: str) -> str:
     try:
         token = token_in(file) if file else given or _sendable(context.token)
     except OSError as error:
-        raise click.UsageError(f"the token's file cannot be read: {error}") from error
+        raise click.UsageError(f"cannot read the token file: {error}") from error
     if not token:
         raise click.UsageError(
-            f"there is no token: log in with `edgesync login`, name a file with {option},"
-            " or set EDGESYNC_TOKEN to a token"
+            f"no token: log in with `edgesync login`, name a file with {option},"
+            " or set EDGESYNC_TOKEN"
         )
     return token
 

@@ -1,6 +1,6 @@
-"""The contexts file: servers by name, how each is trusted, and what to ask it with.
+"""The contexts file: servers by name, with CA certificate, token and namespace.
 
-It may hold tokens, so nobody but its owner may read it.
+It may hold tokens, so only its owner may read it.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 VARIABLE = "EDGESYNC_CONTEXTS"
-"""Environment variable that says where the file is."""
+"""Environment variable with the path of the file."""
 
 _FIELDS = {
     "url": "url",
@@ -36,7 +36,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Contexts:
-    """What the file says: contexts by name, and which is meant where none is named ("": none)."""
+    """Content of the file: contexts by name, and the name of the current one ("": none)."""
 
     current: str = ""
     known: Mapping[str, Context] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Contexts:
 
 
 def contexts_file() -> Path:
-    """Where the contexts of whoever runs the command are kept."""
+    """Path of the contexts file of the current user."""
     given = os.environ.get(VARIABLE, "")
     if given:
         return Path(given)
@@ -65,7 +65,7 @@ def contexts_file() -> Path:
 
 
 def read_contexts(file: Path | None = None) -> Contexts:
-    """What *file* says, nothing if there is none; ClickException if it cannot be used."""
+    """Contexts in *file*, empty if it does not exist; ClickException if it cannot be read."""
     file = file or contexts_file()
     try:
         text = _private_text(file)
@@ -81,7 +81,7 @@ def read_contexts(file: Path | None = None) -> Contexts:
         raise click.ClickException(f"{file} cannot be read: {error}") from error
     content = {"contexts": {}} if content is None else content
     if not isinstance(content, dict) or not isinstance(content.get("contexts"), dict):
-        raise click.ClickException(f"{file} has no contexts; move it away and log in anew")
+        raise click.ClickException(f"{file} has no `contexts:`; move it away and log in again")
     known = {str(name): _context(file, name, one) for name, one in content["contexts"].items()}
     return Contexts(str(content.get("current") or ""), known)
 
@@ -96,7 +96,7 @@ def _private_text(file: Path) -> str:
 
 
 def write_contexts(contexts: Contexts, file: Path | None = None) -> None:
-    """Keep *contexts*, for the owner's eyes alone; whoever reads meanwhile reads old or new."""
+    """Write *contexts* atomically, readable by the owner alone."""
     import tempfile
 
     import yaml
@@ -108,7 +108,7 @@ def write_contexts(contexts: Contexts, file: Path | None = None) -> None:
     }
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Made readable to nobody else before anything is in it.
+        # Readable by its owner alone before anything is written.
         number, name = tempfile.mkstemp(dir=file.parent, prefix=file.name)
         with os.fdopen(number, "w", encoding="utf-8") as opened:
             yaml.safe_dump(content, opened, sort_keys=False, allow_unicode=True)
@@ -118,7 +118,7 @@ def write_contexts(contexts: Contexts, file: Path | None = None) -> None:
 
 
 def chosen_context(name: str | None) -> Context | None:
-    """The context *name*, else the current one, else None; UsageError if it is not there."""
+    """The context *name*, else the current one, else None; UsageError if *name* is unknown."""
     contexts = read_contexts()
     wanted = name or contexts.current
     if not wanted:
@@ -127,11 +127,11 @@ def chosen_context(name: str | None) -> Context | None:
 
 
 def named_context(contexts: Contexts, name: str) -> Context:
-    """The context *name*; UsageError says which there are."""
+    """The context *name*; UsageError lists the existing ones."""
     found = contexts.known.get(name)
     if found is None:
         there = ", ".join(contexts.known) or "none; `edgesync login URL` makes one"
-        raise click.UsageError(f"there is no context {name!r} (there is: {there})")
+        raise click.UsageError(f'unknown context "{name}"; contexts: {there}')
     return found
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StreamedEvent:
-    """One event: its *id* says where to go on after it, *data* is what it says.
+    """One event: *id* is the position to resume after, *data* the payload.
 
-    Without data it says no more than where the stream is.
+    Without data it only marks the position in the stream.
     """
 
     id: str

@@ -1,22 +1,22 @@
-"""What to do next when a server says no, or says nothing: one line for people, or none."""
+"""Hints for errors of the REST API and of the connection: one line each, or none."""
 
 import ssl
 
 from edgesync.cli.api.http_client import httpx
 
 _BY_CODE = {
-    "ConfirmationRequired": "See whom it reaches with --dry-run, then repeat it with --confirm.",
-    "RequestMethodNotFound": "This server does not know that; it may be older than this command.",
-    "PreconditionFailed": "Somebody changed it meanwhile: look at it again and repeat.",
-    "ResourceHasBeenUsed": "Take it out of what uses it first; `edgesync describe` names that.",
+    "ConfirmationRequired": "See the affected nodes with --dry-run, then repeat with --confirm.",
+    "RequestMethodNotFound": "This server has no such endpoint; it may be older than this command.",
+    "PreconditionFailed": "It was changed in the meantime: read it again and repeat.",
+    "ResourceHasBeenUsed": "Remove the references to it first; `edgesync describe` lists them.",
 }
 _BY_STATUS = {
-    401: "The token opens nothing here: `edgesync login URL` with one that does, or ask whoever"
-    " makes tokens (`edgesync token create`).",
-    403: "This takes a token with another role or namespace; `edgesync context show` says which"
-    " server is asked.",
-    404: "`edgesync get KIND` lists what is there; -n says in which namespace.",
-    503: "The server cannot answer now; the same call may succeed later.",
+    401: "Invalid or expired token: log in again with `edgesync login URL`. An administrator"
+    " creates tokens with `edgesync token create`.",
+    403: "This requires a token with another role or namespace; `edgesync context show` shows"
+    " the current server.",
+    404: "`edgesync get KIND` lists resources; -n selects the namespace.",
+    503: "The server is temporarily unavailable; retry later.",
 }
 
 
@@ -28,9 +28,9 @@ def hint_for(status: int, code: str) -> str:
 def hint_for_lost(error: httpx.HTTPError) -> str:
     """What helps where no answer came."""
     if _is_distrust(error):
-        return "Name the certificate of the server's authority with --ca (its data/ca/root.pem)."
+        return "Pass the server's CA certificate with --ca (its data/ca/root.pem)."
     if isinstance(error, httpx.ConnectError):
-        return "Is it running, and is this its address? `edgesync context show` says what is asked."
+        return "Check that the server runs at this address (`edgesync context show`)."
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Things as the REST API shows them: found, listed, and turned into what it takes."""
+"""Read resources from the REST API, and mask or unmask their secret values."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from edgesync.cli.api.client import NAMESPACE_HEADER, ApiResponse, ApiServer, Re
 from edgesync.cli.resources.kinds import url_of
 
 PAGE = 500
-"""Things asked for at a time."""
+"""Items in one page."""
 
 NOT_FOUND = 404
 
@@ -36,10 +36,9 @@ def found(
 def seen_before(
     server: ApiServer, kind: ResourceKind, name: str, *, namespace: str = ""
 ) -> Json | None:
-    """What tells whether the thing *name* changes; None if there is none.
+    """The resource *name* for comparison; None if it does not exist.
 
-    A secret is looked at without its values: nobody needs to see them, and the audit log tells of
-    who does.
+    A secret is read without its values: they are not needed, and the audit log records each read.
     """
     if kind is SECRET:
         query = {"fieldSelector": f"metadata.name={name}"}
@@ -52,7 +51,7 @@ def seen_before(
 def listed(
     server: ApiServer, kind: ResourceKind, *, selector: str = "", batch: str = ""
 ) -> Iterator[Json]:
-    """All things of a *kind*, as lists show them; records of one *batch*, or of each."""
+    """All resources of a *kind*, as in lists; records of one *batch*, or of each."""
     if kind.is_single:
         yield server.call("GET", kind.path)
     elif kind is RECORD:
@@ -88,12 +87,12 @@ def _numbered(server: ApiServer, path: str) -> Iterator[Json]:
 
 
 def is_whole_in_lists(kind: ResourceKind) -> bool:
-    """Say whether a list shows everything there is to know of a thing."""
+    """Say whether a list returns all fields of a resource."""
     return kind.is_single or kind in {RECORD, REGISTRY} or kind.word == "node"
 
 
 def masked(kind: ResourceKind, shown: Json) -> dict[str, Any]:
-    """The thing as it may be printed: each value of a secret, a token, a header as stars."""
+    """The resource with the values of secrets, tokens and headers masked."""
     after = dict(shown)
     if kind is SECRET and "data" in after:
         after["data"] = dict.fromkeys(after["data"], MASK)
@@ -105,7 +104,7 @@ def masked(kind: ResourceKind, shown: Json) -> dict[str, Any]:
 
 
 def unmasked(kind: ResourceKind, body: Json, current: Json | None) -> dict[str, Any]:
-    """*body* with the values of *current* in the place of stars; ValueError if there are none.
+    """*body* with masked values replaced by those of *current*; ValueError if it has none.
 
     What the API itself takes for 'as it is' stays: the keys of objects.
     """

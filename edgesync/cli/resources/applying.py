@@ -1,6 +1,6 @@
-"""What makes one document true: the calls that create or change its thing, and what came of them.
+"""Apply one document: the requests that create or update its resource, and their outcome.
 
-With `dryRun` in the query the same calls change nothing and answer what they would.
+With `dryRun` in the query the same requests change nothing and return the plan.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from edgesync.cli.resources.access import found, seen_before, unmasked, within
 from edgesync.cli.resources.manifests import Document
 
 _PASSING = frozenset({"ready", "state"})
-"""What a thing shows and changes by itself."""
+"""Fields that change without a request."""
 
 
 class Masked(click.ClickException):
-    """The *field* of a document has stars, and nothing is there that they could stand for."""
+    """The *field* of a document is masked, and the server has no value for it."""
 
     def __init__(self, field: str) -> None:
         super().__init__(f"{field} is masked, and the server has no value for it: put it in")
@@ -61,7 +61,7 @@ def write(server: ApiServer, document: Document, query: Mapping[str, str] | None
         )
     if before is None:
         return Written(ApplyOutcome.CREATED, tuple(answers))
-    is_same = _steady(before, before) == _steady(answers[-1], before)
+    is_same = _comparable(before, before) == _comparable(answers[-1], before)
     return Written(ApplyOutcome.UNCHANGED if is_same else ApplyOutcome.CHANGED, tuple(answers))
 
 
@@ -94,6 +94,6 @@ def _ready(document: Document, before: Mapping[str, Any] | None) -> Document:
     return Document(document.kind, body, document.namespace, document.place)
 
 
-def _steady(thing: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What does not pass of what *asked* shows."""
-    return {key: thing.get(key) for key in asked if key not in _PASSING and key != "data"}
+def _comparable(thing: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of *thing* that are in *fields* and do not change by themselves."""
+    return {key: thing.get(key) for key in fields if key not in _PASSING and key != "data"}

@@ -1,4 +1,4 @@
-"""Which columns a table of each kind has."""
+"""The table columns of each kind."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -11,7 +11,7 @@ from cloud.core.mask import MASK
 
 
 def manifest(kind: ResourceKind, shown: Mapping[str, Any]) -> dict[str, Any]:
-    """What to apply for the thing to be as *shown*: without what goes without saying."""
+    """The manifest of a resource: without read-only fields and defaults."""
     body = {key: shown[key] for key in shown if key not in kind.read_only | {"name"}}
     if kind is REGISTRY:
         body["password"] = MASK

@@ -1,4 +1,4 @@
-"""Manifests: files of YAML or JSON documents that say what should exist (docs/manifests.md).
+"""Manifests: YAML or JSON documents of desired resources (docs/manifests.md).
 
 A document is the body that the REST API takes, and `kind`. Everything is read and checked before
 anything is sent; what is wrong is named by file, document and line.
@@ -136,7 +136,7 @@ class Document:
 def read_manifests(sources: Sequence[str]) -> list[Document]:
     """Every document of *sources*, in the order in which they can be made.
 
-    ClickException names the first that is wrong, and a thing that is there twice.
+    ClickException names the first that is wrong, and a thing that is duplicated.
     """
     found: list[Document] = []
     seen: dict[tuple[str, str, str], Document] = {}
@@ -145,7 +145,7 @@ def read_manifests(sources: Sequence[str]) -> list[Document]:
             first = seen.setdefault((one.kind.name, one.namespace, one.name), one)
             if first is not one:
                 raise click.ClickException(
-                    f"{one.place.of()}: {one.title} is in {first.place.of()} already"
+                    f"{one.place.of()}: {one.title} is already defined in {first.place.of()}"
                 )
             found.append(one)
     if not found:
@@ -159,7 +159,7 @@ def read_text(text: str, source: str) -> Iterator[Document]:
         if isinstance(content, dict) and str(content.get("kind", "")).lower() == _LIST:
             items = content.get("items")
             if not isinstance(items, list):
-                raise _wrong(place, "items", "a List has items")
+                raise _wrong(place, "items", "a List needs `items:`")
             for index, item in enumerate(items):
                 found = _inside(place.node, "items", "") if place.node else None
                 inner = _inside(found[1], "", str(index)) if found else None
@@ -171,17 +171,19 @@ def read_text(text: str, source: str) -> Iterator[Document]:
 
 def _document(content: Any, place: Place) -> Document:
     if not isinstance(content, dict) or not isinstance(content.get("kind"), str):
-        raise _wrong(place, "", "needs a kind and the fields of the REST API")
+        raise _wrong(place, "", "missing `kind:` (App, Config, ...)")
     kind = kind_called(content["kind"])
     if kind is None:
         kinds = ", ".join(each.name for each in KINDS)
-        raise _wrong(place, "kind", f"kind {content['kind'][:80]!r} is none of: {kinds}")
+        raise _wrong(place, "kind", f'unknown kind "{content["kind"][:80]}"; kinds: {kinds}')
     name, namespace = content.get("name"), content.get("namespace")
     if kind.is_single:
         if name is not None:
-            raise _wrong(place, "name", f"{kind.name} has no name, there is one in a namespace")
+            raise _wrong(
+                place, "name", f"{kind.name} takes no name: there is one in each namespace"
+            )
     elif not isinstance(name, str) or not name:
-        raise _wrong(place, "name", "needs a name, which is text")
+        raise _wrong(place, "name", "missing `name:`, a string")
     body = {key: content[key] for key in content if key not in _BESIDE | kind.read_only}
     try:
         if namespace is not None:
@@ -194,12 +196,12 @@ def _document(content: Any, place: Place) -> Document:
 
 
 def _check_safe(kind: ResourceKind, body: dict[str, Any], place: Place) -> None:
-    """Refuse what the API takes and nobody can mean in a file."""
+    """Refuse what the API accepts but is a mistake in a file."""
     if kind is SECRET and "data" not in body:
         raise _wrong(place, "", "data: missing; `data: {}` is a secret without values")
     if kind is BATCH and OWNER_LABEL in (body.get("labels") or {}):
         raise _wrong(
-            place, "labels", f"labels.{OWNER_LABEL}: every node of the batch would be given it"
+            place, "labels", f"labels.{OWNER_LABEL}: the batch would copy it to each of its nodes"
         )
 
 
@@ -275,13 +277,13 @@ def _nodes_or_none(text: str) -> yaml.Node | None:
 
 
 def _check_plain(node: yaml.Node, place: Place) -> None:
-    """Refuse what JSON cannot say, a key that is there twice, and the same content by reference."""
+    """Refuse what JSON cannot say, a key that is duplicated, and the same content by reference."""
     seen: set[int] = set()
     waiting = [node]
     while waiting:
         one = waiting.pop()
         if id(one) in seen:
-            raise _wrong_at(place, one, "is referred to by an alias; write it out")
+            raise _wrong_at(place, one, "aliases are not supported; write the value out")
         seen.add(id(one))
         if isinstance(one, yaml.MappingNode):
             _check_keys(one, place)
@@ -289,16 +291,16 @@ def _check_plain(node: yaml.Node, place: Place) -> None:
         elif isinstance(one, yaml.SequenceNode):
             waiting += one.value
         elif one.tag not in _PLAIN or (one.tag.endswith(":float") and _is_endless(one.value)):
-            raise _wrong_at(place, one, f"{str(one.value)[:40]!r} is nothing that JSON can say")
+            raise _wrong_at(place, one, f"{str(one.value)[:40]!r} cannot be expressed in JSON")
 
 
 def _check_keys(node: yaml.MappingNode, place: Place) -> None:
     seen: set[str] = set()
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
-            raise _wrong_at(place, key, "a key has to be text")
+            raise _wrong_at(place, key, "a key must be a string")
         if key.value in seen:
-            raise _wrong_at(place, key, f"{key.value[:80]!r} is there twice")
+            raise _wrong_at(place, key, f"{key.value[:80]!r} is duplicated")
         seen.add(key.value)
         if key.tag in _PLAIN:
             key.tag = f"{_TAG}str"  # a key is text, whatever it looks like

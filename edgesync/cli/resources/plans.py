@@ -1,4 +1,4 @@
-"""What manifests would change, as the server sees it: asked document by document, summed up here.
+"""Dry run of manifests: the server plans each document, and the plans are summed up here.
 
 Nothing is kept meanwhile, so what one document would make is not there for the next one.
 """
@@ -86,7 +86,7 @@ def check_rehearses(server: ApiServer) -> None:
         if refusal.status != NOT_FOUND:
             raise
         raise click.ClickException(
-            "this server is too old to say what would change; nothing was sent"
+            "this server is too old for a dry run; nothing was sent"
         ) from refusal
 
 
@@ -169,9 +169,9 @@ def _show_sum(plans: Sequence[Planned]) -> None:
     said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
     click.echo(f"{said or 'nothing'}: {_sum_of(plans)}.")
     if any(plan.waits for plan in plans):
-        click.echo("Whom that reaches which waits for something nobody can say yet.")
+        click.echo("The nodes affected by a change that depends on another one are not known yet.")
     if any(plan.is_guarded for plan in plans):
-        click.echo("The guard refuses this unless it is confirmed (--confirm).")
+        click.echo("The guard refuses this without --confirm.")
     click.echo("Nothing was changed.")
 
 
@@ -181,11 +181,11 @@ def _sum_of(plans: Sequence[Planned]) -> str:
     nodes = [answer["nodes"] for answer in answers if answer.get("nodes")]
     touched = [one for one in nodes if one["touched"]]
     if not touched:
-        return "no node is touched"
+        return "no nodes affected"
     total = max(one["total"] for one in nodes)
     apps = sorted({app["name"] for answer in answers for app in answer["apps"]})
     parts = [
-        f"{_union(touched, 'touched', total)} of {total} nodes touched",
+        f"{_union(touched, 'touched', total)} of {total} nodes affected",
         f"{_span([one['offline'] for one in touched], total)} of them offline now",
         f"apps {', '.join(map(in_line, apps))}" if apps else "no app changes",
         f"{size(sum(answer['bytes'] for answer in answers))} to send",
