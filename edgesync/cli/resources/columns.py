@@ -7,12 +7,10 @@ from cloud.core.kinds import (
     APP,
     BATCH,
     CALLBACK,
-    CONFIG,
     GUARD,
     NODE,
     RECORD,
     REGISTRY,
-    SECRET,
     SYSTEM_APPS,
     ResourceKind,
 )
@@ -36,6 +34,9 @@ _UPDATED = _age("UPDATED", "updateTime")
 _DESCRIPTION = _field("DESCRIPTION", "description")
 _LABELS: Column = ("LABELS", lambda thing: pairs(thing.get("labels") or {}))
 
+_DEFAULT = (_NAME, _VERSION, _UPDATED, _DESCRIPTION)
+"""Columns of kinds that have no others."""
+
 _TABLES: Mapping[ResourceKind, Sequence[Column]] = {
     NODE: (
         _NAME,
@@ -45,8 +46,6 @@ _TABLES: Mapping[ResourceKind, Sequence[Column]] = {
         _DESCRIPTION,
     ),
     APP: (_NAME, _VERSION, _field("SELECTOR", "selector"), _UPDATED, _DESCRIPTION),
-    CONFIG: (_NAME, _VERSION, _UPDATED, _DESCRIPTION),
-    SECRET: (_NAME, _VERSION, _UPDATED, _DESCRIPTION),
     REGISTRY: (
         _NAME,
         _field("ADDRESS", "address"),
@@ -93,8 +92,6 @@ _WIDER: Mapping[ResourceKind, Sequence[Column]] = {
         _LABELS,
     ),
     APP: (_field("TYPE", "type"), _age("CREATED", "createTime"), _LABELS),
-    CONFIG: (_age("CREATED", "createTime"), _LABELS),
-    SECRET: (_age("CREATED", "createTime"),),
     REGISTRY: (_VERSION,),
     BATCH: (_age("CREATED", "createTime"),),
     RECORD: (_field("ACTIVE IP", "activeIp"),),
@@ -104,8 +101,15 @@ _WIDER: Mapping[ResourceKind, Sequence[Column]] = {
 
 def show_table_of(kind: ResourceKind, things: Sequence[Json], *, wide: bool) -> None:
     """Print *things* of a *kind*."""
-    columns = [*_TABLES[kind], *(_WIDER.get(kind, ()) if wide else ())]
+    columns = [*_TABLES.get(kind, _DEFAULT), *(_wider(kind) if wide else ())]
     show_table(
         [title for title, _ in columns],
         [[value(thing) for _, value in columns] for thing in things],
     )
+
+
+def _wider(kind: ResourceKind) -> Sequence[Column]:
+    if kind in _TABLES:
+        return _WIDER.get(kind, ())
+    created = _age("CREATED", "createTime")
+    return (created, _LABELS) if kind.has_labels else (created,)
