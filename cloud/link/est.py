@@ -7,7 +7,6 @@ device, and no more than that: the server decides the name, as in activation.
 """
 
 import base64
-import binascii
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -134,7 +133,7 @@ def _credentials(headers: Headers) -> tuple[str, str]:
         if scheme.lower() != "basic":
             raise Denied("batch and token are missing (HTTP Basic)")
         pair = base64.b64decode(value.strip(), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise Denied("the credentials cannot be read (HTTP Basic)") from error
     user, _, password = pair.partition(":")
     if not (user or password):

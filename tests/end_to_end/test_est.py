@@ -160,8 +160,10 @@ def test_a_batch_without_a_token_lets_its_user_name_in_and_nobody_else(
     for user in ("closed:", "closed:wrong", "nobody:x", "other/open:", ":x"):
         status, headers = device.enroll("/simpleenroll", "-u", user)
         assert (status, headers["www-authenticate"]) == (401, 'Basic realm="edgesync"'), user
-    for arguments in ([], ["-H", "Authorization: Basic !"], ["-H", "Authorization: Bearer x"]):
-        assert device.enroll("/simpleenroll", *arguments)[0] == 401
+    for credentials in ("Basic !", "Basic \xe9", "Basic /w==", "Bearer x"):
+        status, _ = device.enroll("/simpleenroll", "-H", f"Authorization: {credentials}")
+        assert status == 401, credentials
+    assert device.enroll("/simpleenroll")[0] == 401
     assert device.enroll("/simplereenroll")[0] == 401
     assert api.get("/v1/nodes/sn-2").status_code == 404
 
