@@ -11,7 +11,7 @@ from broker.deadlines import Deadlines
 from broker.errors import MalformedPacket
 from broker.hub import Inbound
 from broker.inbox import Ack, HubInbox
-from broker.limits import READ_AHEAD_BYTES, HubLimits, Refusal
+from broker.limits import CONTROL_BYTES, READ_AHEAD_BYTES, HubLimits, Refusal
 from broker.read_buffers import ReadBuffers
 from broker.topics import Channel, parse_topic
 from broker.wire import (
@@ -295,8 +295,9 @@ class NodeConnection(asyncio.Protocol):
                 self.connect.set_result(data[body:end])
         elif first_byte == DISCONNECT_BYTE:
             self.close()
-        else:
+        elif not self.transport.is_closing():  # else no answer arrives
             self._handler.take(first_byte, data[body:end])
+            self._charge(0, count=1 + (end - body) // CONTROL_BYTES)
 
     def _take_publish(self, data: bytes, first_byte: int, body: int, end: int) -> None:
         qos = (first_byte >> 1) & 3
@@ -316,11 +317,16 @@ class NodeConnection(asyncio.Protocol):
         node_id, size = self.node_id, len(payload)
         ack = Ack(self._inbox, self, node_id, packet_id, size)
         is_room = self._inbox.put(Inbound(node_id, channel, payload, ack))
-        if wait := self._inbox.budgets.charge(node_id, size):
+        if not self._charge(size) and not is_room:
+            self._park()
+
+    def _charge(self, size: int, *, count: int = 1) -> bool:
+        """Count what was taken; say whether its node is beyond its budget, and not read for now."""
+        wait = self._inbox.budgets.charge(self.node_id, size, count=count)
+        if wait:
             self._hold()
             self._wait(wait)
-        elif not is_room:
-            self._park()
+        return bool(wait)
 
     def _channel_of(self, topic: bytes) -> Channel | None:
         try:

@@ -113,6 +113,9 @@ RECEIVE_BYTES = 64 * 1024
 READ_AHEAD_BYTES = 16 * 1024
 """Bytes that a connection which is not read may hold undecrypted, beside one read."""
 
+CONTROL_BYTES = 64
+"""A SUBSCRIBE or UNSUBSCRIBE counts as a message for each so many bytes: a topic costs as much."""
+
 CONNECTION_BYTES = 72 * 1024
 """What an idle node's connection takes: its TLS session and its objects (docs/performance.md)."""
 

@@ -36,12 +36,12 @@ class NodeBudgets:
         self._timer = timer
         self._buckets: OrderedDict[str, _Buckets] = OrderedDict()
 
-    def charge(self, node_id: str, size: int) -> float:
-        """Count a message of *size* bytes; seconds until the next one may be taken, 0 for now."""
+    def charge(self, node_id: str, size: int, *, count: int = 1) -> float:
+        """Count *size* bytes, as *count* messages; seconds until more may be taken, 0 for now."""
         if not self._messages and not self._bytes:
             return 0.0
         found = self._filled(node_id)
-        found.messages -= 1
+        found.messages -= count
         found.bytes -= size
         return self._wait(found)
 

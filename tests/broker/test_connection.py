@@ -289,6 +289,39 @@ async def test_budgets_hold_a_node_and_lose_nothing(open_hub: OpenHub, connect: 
         assert numbers == list(range(510))
 
 
+@pytest.mark.parametrize(
+    ("flood", "counted"),
+    [
+        (packet(0xC0, b""), 1),
+        (packet(0x82, b"\0\1" + (string("a") + b"\1") * 1000), 63),
+        (packet(0xA2, b"\0\1" + string("a") * 1000), 47),
+    ],
+)
+async def test_packets_that_say_nothing_count_as_messages(
+    open_hub: OpenHub, connect: Connect, flood: bytes, counted: int
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with open_hub(limits=HubLimits(node_messages_per_second=100)) as hub:
+        node = await connect(hub, NODE)
+        began = loop.time()
+        node.send(flood * (1100 // counted + 2))
+        answers = 0
+        while answers < 1100 // counted + 2:
+            await node.read()
+            answers += 1
+        assert loop.time() - began >= 0.5
+
+
+async def test_a_flood_that_is_gone_costs_nothing_more(open_hub: OpenHub, connect: Connect) -> None:
+    async with open_hub(limits=HubLimits(node_messages_per_second=1)) as hub:
+        node = await connect(hub, NODE)
+        node.send(packet(0x82, b"\0\1" + (string("a") + b"\1") * 1000) * 20)
+        await until(lambda: hub.unparsed_bytes > 0)
+        node.reset()
+        await until(lambda: not hub.is_connected(NODE))
+        assert hub.counters[Refusal.SUBSCRIPTION] == 1000
+
+
 async def test_a_node_over_its_bytes_is_held_too(open_hub: OpenHub, connect: Connect) -> None:
     loop = asyncio.get_running_loop()
     async with open_hub(limits=HubLimits(node_bytes_per_second=250_000)) as hub:

@@ -197,7 +197,7 @@ LIMITS: Mapping[str, str] = {
     "SUBSCRIBE, UNSUBSCRIBE": size(MAX_CONTROL_BYTES[SUBSCRIBE_BYTE]),
     "body of a report or desire over HTTPS": size(sync.BODY_LIMIT),
     "messages of one node that are not acknowledged": f"{HUB.max_unacked}",
-    "messages of one node": f"{HUB.node_messages_per_second} a second",
+    "messages of one node, other packets included": f"{HUB.node_messages_per_second} a second",
     "the same, in bytes": f"{size(HUB.node_bytes_per_second)} a second",
     "bytes of messages of one node that are not acknowledged": size(HUB.max_unacked_bytes),
     "messages that wait to be stored": f"{HUB.max_queued:,}",
