@@ -80,7 +80,7 @@ async def test_a_restore_that_fails_leaves_nothing(data: Path) -> None:
     assert (wrong.exit_code, "passphrase" in wrong.output) == (1, True)
     file.write_bytes(file.read_bytes()[:-2000])
     cut = run("restore", file, "--data-dir", there)
-    assert (cut.exit_code, "not whole" in cut.output) == (1, True)
+    assert (cut.exit_code, "does not end behind" in cut.output) == (1, True)
     assert sorted(path.name for path in data.parent.iterdir()) == ["b", "data"]
 
 
