@@ -32,6 +32,13 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="cam
     """A piece of an app's description; the contract's names are camelCase."""
 
 
+class AppVersion(msgspec.Struct, frozen=True, order=True, gc=False):
+    """One app at one version, as reports and deltas name it."""
+
+    name: str
+    version: str
+
+
 class Ref(msgspec.Struct, frozen=True):
     """Names another resource; a `version` beside it is ignored: the current one is used."""
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from cloud.core.desired import AppVersion, Desired
+from cloud.core.app import AppVersion
+from cloud.core.desired import Desired
 from cloud.core.properties import NO_PROPERTIES, Properties
 from cloud.core.report import Report, Reported
 

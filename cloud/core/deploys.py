@@ -6,8 +6,9 @@ from enum import StrEnum
 
 import msgspec
 
+from cloud.core.app import AppVersion
 from cloud.core.delta import diff
-from cloud.core.desired import AppVersion, Desired
+from cloud.core.desired import Desired
 from cloud.core.report import UP, AppStats, Report, Reported, failure_of, refusal_of
 
 EXPIRES_AFTER = timedelta(days=7)

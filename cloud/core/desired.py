@@ -2,24 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-import msgspec
-
-from cloud.core.app import App
+from cloud.core.app import App, AppVersion
 from cloud.core.selectors import matches
-
-if TYPE_CHECKING:
-    from cloud.core.system_apps import SystemApps
+from cloud.core.system_apps import SystemApps
 
 _MEMO_LIMIT = 100_000
-
-
-class AppVersion(msgspec.Struct, frozen=True, order=True, gc=False):
-    """One app at one version, as reports and deltas name it."""
-
-    name: str
-    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +19,7 @@ class Desired:
 
 
 def selects(app: App, labels: Mapping[str, str]) -> bool:
-    """Say whether a node with *labels* runs *app*; an empty selector selects nothing."""
+    """Whether a node with *labels* runs *app*; an empty selector selects nothing."""
     return bool(app.selector) and matches(app.selector, labels)
 
 
@@ -43,14 +31,14 @@ def desired_state(labels: Mapping[str, str], apps: Iterable[App]) -> Desired:
 
 
 class Catalog:
-    """The apps of one namespace at one moment, ready to say who runs what.
+    """The apps of one namespace at one moment, with the desired state of any node.
 
-    Answers are remembered: a catalog never changes, so they cannot become wrong.
+    Results are cached: a catalog never changes.
     """
 
-    def __init__(self, apps: Iterable[App], system: "SystemApps | None" = None) -> None:
+    def __init__(self, apps: Iterable[App], system: SystemApps | None = None) -> None:
         self.apps: Mapping[str, App] = {app.name: app for app in apps}
-        # What nodes are given beside them; None where nobody said anything.
+        # The system apps beside them; None where none are configured.
         self.system = system
         # Labels that some selector looks at; nodes that agree in these run the same.
         self._keys = {term.key for app in self.apps.values() for term in app.selector}

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from cloud.core.app import App
+from cloud.core.app import App, AppVersion
 from cloud.core.core_configuration import Mode
 from cloud.core.delta import delta_for
 from cloud.core.deploys import EXPIRES_AFTER, Deploy, DeployOutcome
-from cloud.core.desired import AppVersion, Desired
+from cloud.core.desired import Desired
 from cloud.core.node import Node
 from cloud.core.properties import Properties
 from cloud.core.readiness import Heard, NodeState, Standing

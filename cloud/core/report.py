@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
+from cloud.core.app import AppVersion
 from cloud.core.core_configuration import DEFAULT_CORE, CoreConfiguration, Mode
 from cloud.core.decoding import DEPTH_LIMIT, check_depth, check_text, convert
-from cloud.core.desired import AppVersion
 from cloud.core.properties import NO_PROPERTIES, Properties, check_count
 from cloud.core.readiness import LONGEST_INTERVAL, Heard
 from cloud.errors import Invalid

@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from cloud.core.desired import AppVersion
+from cloud.core.app import AppVersion
 from cloud.core.report import UP, AppStats, Report, failure_of
 
 APPS_AT_MOST = 500

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from cloud.core.desired import AppVersion
+from cloud.core.app import AppVersion
 from cloud.core.report import Report
 
 CORE = "baetyl-core"

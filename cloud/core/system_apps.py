@@ -17,6 +17,7 @@ import msgspec
 from cloud.core.app import (
     App,
     AppSpec,
+    AppVersion,
     HostPath,
     Port,
     Ref,
@@ -28,7 +29,6 @@ from cloud.core.app import (
 from cloud.core.bounds import check_length
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
 from cloud.core.core_configuration import DEFAULT_CORE
-from cloud.core.desired import AppVersion
 from cloud.core.names import NODE_NAME_LABEL
 from cloud.core.node import Node
 from cloud.core.selectors import matches, parse_selector

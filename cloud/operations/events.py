@@ -7,12 +7,12 @@ from itertools import islice
 from typing import Any
 
 from cloud.core import event as types
+from cloud.core.app import AppVersion
 from cloud.core.audit import DEVICE, Action, Attempt, kind_of
 from cloud.core.batch import Record
 from cloud.core.callback import WAITING_LIMIT, Callback, Delivery
 from cloud.core.changes import Noun
 from cloud.core.deploys import Deploy, DeployOutcome
-from cloud.core.desired import AppVersion
 from cloud.core.event import Event, EventFilter, EventRange, NumberedEvent
 from cloud.core.folding import NODE_EVENTS_PER_MINUTE, after_showing, fold, key_of
 from cloud.core.listing import Page, PageOptions, Place

@@ -6,9 +6,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from cloud.core.app import App
+from cloud.core.app import App, AppVersion
 from cloud.core.deploys import CAUSE_LIMIT
-from cloud.core.desired import AppVersion
 from cloud.core.report import failure_of, read_report, refusal_of
 from cloud.core.rollout import FAILURES_SHOWN, NodeFailure, Rollout, rollout_of
 from cloud.operations.apps import existing_app

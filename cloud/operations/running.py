@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from cloud.core.desired import AppVersion
+from cloud.core.app import AppVersion
 from cloud.core.node import Node
 from cloud.core.report import Report, read_report
 from cloud.core.running import digest_of, running_apps

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from cloud.core.app import App
+from cloud.core.app import App, AppVersion
 from cloud.core.config import Config
-from cloud.core.desired import AppVersion, Desired
+from cloud.core.desired import Desired
 from cloud.core.names import NODE_NAME_LABEL
 from cloud.core.node import Node
 from cloud.core.report import Report

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from cloud.core.app import AppVersion
 from cloud.core.deploys import Deploy, DeployOutcome
-from cloud.core.desired import AppVersion
 from cloud.core.times import time_text
 from cloud.operations import deploys
 from cloud.rest.answers import Answer, time_or_none

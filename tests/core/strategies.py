@@ -10,8 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from cloud.core.app import App, AppSpec
-from cloud.core.desired import AppVersion
+from cloud.core.app import App, AppSpec, AppVersion
 from cloud.core.names import NODE_ID_LIMIT, NODE_NAME_LABEL
 from cloud.core.node import Node, NodeSpec
 from cloud.core.report import Reported

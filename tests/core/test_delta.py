@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.core.app import App
+from cloud.core.app import App, AppVersion
 from cloud.core.delta import apply, diff
-from cloud.core.desired import AppVersion, Desired, desired_state
+from cloud.core.desired import Desired, desired_state
 from cloud.core.node import Node
 from cloud.core.report import Order, Reported, read_report
 from tests.core.strategies import app_lists, app_sets, nodes, reports

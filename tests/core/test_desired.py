@@ -1,7 +1,7 @@
 from hypothesis import given
 
-from cloud.core.app import App, AppSpec
-from cloud.core.desired import AppVersion, Catalog, Desired, desired_state, selects
+from cloud.core.app import App, AppSpec, AppVersion
+from cloud.core.desired import Catalog, Desired, desired_state, selects
 from cloud.core.node import Node
 from tests.core.strategies import START, app_sets, labels, nodes
 

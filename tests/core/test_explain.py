@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.core.app import App, AppSpec
+from cloud.core.app import App, AppSpec, AppVersion
 from cloud.core.core_configuration import Mode
 from cloud.core.delta import delta_for
 from cloud.core.deploys import EXPIRES_AFTER, Deploy
-from cloud.core.desired import AppVersion, Desired
+from cloud.core.desired import Desired
 from cloud.core.explain import AppOutcome, ExplainFacts, Reason, explained, mismatch, unselected
 from cloud.core.node import Node, NodeSpec
 from cloud.core.properties import NO_PROPERTIES

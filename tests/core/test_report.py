@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud.core.app import AppVersion
 from cloud.core.decoding import DEPTH_LIMIT
-from cloud.core.desired import AppVersion
 from cloud.core.report import (
     RUN_LIMIT,
     Order,

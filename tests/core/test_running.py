@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from cloud.core.desired import AppVersion
+from cloud.core.app import AppVersion
 from cloud.core.report import Order, Report, read_report
 from cloud.core.running import APPS_AT_MOST, TEXT_LIMIT, digest_of, running_apps
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from cloud.core.desired import AppVersion
+from cloud.core.app import AppVersion
 from cloud.core.report import Order, Report, read_report
 from cloud.core.sources import lacks_core, with_core_of, with_system_apps_of
 

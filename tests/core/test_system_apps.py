@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud.core.app import AppVersion
 from cloud.core.app_checks import checked_app_spec
 from cloud.core.core_configuration import CoreConfiguration
-from cloud.core.desired import AppVersion
 from cloud.core.names import check_name
 from cloud.core.node import Node, NodeSpec
 from cloud.core.system_apps import (

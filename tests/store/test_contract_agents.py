@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cloud.core.app import AppVersion
 from cloud.core.core_configuration import CoreConfiguration, Mode
 from cloud.core.deploys import Deploy, DeployOutcome
-from cloud.core.desired import AppVersion
 from cloud.core.properties import NO_PROPERTIES
 from cloud.core.system_apps import (
     Module,

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from cloud.core.desired import AppVersion
+from cloud.core.app import AppVersion
 from cloud.core.readiness import DEFAULT_CADENCE, GONE, QUIET, Heard, NodeState, ReportCadence
 from cloud.core.report import Order, Report, Reported, Reporter, StoredReport
 from cloud.errors import NotFound
