@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -84,6 +85,12 @@ class Bench:
 
     def wait(self, look: Callable[[], Any]) -> Any:
         return wait_for(look)
+
+
+def free_port() -> int:
+    """Not one of always the same: a killed run leaves rules for its ports in the kernel."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def wait_for(look: Callable[[], Any], seconds: float = 20) -> Any:
@@ -172,7 +179,9 @@ def test_what_the_app_says_of_a_service_holds_inside(bench: Bench) -> None:
         },
     }
     service["command"] = ["sh", "-c", script.replace("hostname", "echo $(cat /etc/hostname)")]
-    ended = bench.ended(app("1", service))
+    one = app("1", service)
+    bench.containers.fetch(one, bench.volumes)  # nothing of it is refused
+    ended = bench.ended(one)
     lines = bench.output(ended).splitlines()
     assert (lines[0], lines[1], lines[2]) == ("x=y z", "/www", "h1")
     assert lines[-2:] == ["/dev/fuse", "arg0"]
@@ -197,7 +206,7 @@ def test_an_exit_code_and_too_much_memory_are_told_apart(bench: Bench) -> None:
 
 
 def test_services_reach_each_other_by_name_and_the_node_by_port(bench: Bench) -> None:
-    port = 20080 if bench.running.kind == "docker" else 20081
+    port = free_port()
     server = {
         "name": "server",
         "command": ["sh", "-c", "echo hello > /www/index.html; httpd -f -p 80 -h /www"],
@@ -214,7 +223,7 @@ def test_services_reach_each_other_by_name_and_the_node_by_port(bench: Bench) ->
 
 
 def test_a_port_that_is_taken_is_the_cause(bench: Bench) -> None:
-    port = 20082 if bench.running.kind == "docker" else 20083
+    port = free_port()
     taken = [{"containerPort": 80, "hostPort": port}]
     one = app("1", {"name": "a", "args": SERVE, "ports": taken})
     bench.run(one)
