@@ -65,7 +65,7 @@ def test_stats_can_be_off() -> None:
     assert of(actions, StartTimer) == [StartTimer(Timer.REPORT, 20), StartTimer(Timer.ANSWER, 5)]
 
 
-def test_a_report_that_nobody_answers_is_sent_again_less_and_less_often(
+def test_a_report_without_an_answer_is_sent_again_with_backoff(
     server: ServerModel,
 ) -> None:
     node = Node(DeviceState(run="r", pace=Intervals(30, 0)))

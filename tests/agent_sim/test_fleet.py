@@ -44,7 +44,7 @@ async def run(fleet: AgentFleet, stop: asyncio.Event, results: list[FleetResult]
 
 
 @pytest.mark.mosquitto
-async def test_a_fleet_converges_and_ends_when_told(
+async def test_a_fleet_converges_and_ends_on_request(
     tmp_path: Path,
     network: Network,
     mosquitto: Mosquitto,

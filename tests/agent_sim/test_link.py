@@ -122,7 +122,7 @@ async def test_a_second_connection_of_the_same_node_ends_the_first(
 
 
 @pytest.mark.mosquitto
-async def test_a_certificate_of_nobody_known_is_refused(
+async def test_a_certificate_of_an_unknown_node_is_refused(
     mosquitto: Mosquitto,
     foreign_authority: Authority,
     authority: Authority,
@@ -275,7 +275,7 @@ async def test_a_broker_of_another_authority_or_name_is_not_spoken_to(
         assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
 
 
-async def test_nobody_listening_is_an_error_soon(
+async def test_a_refused_connection_is_an_error_soon(
     tls: ssl.SSLContext, executor: Executor, silent_port: int
 ) -> None:
     address = Address("127.0.0.1", silent_port)

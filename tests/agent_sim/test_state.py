@@ -51,12 +51,12 @@ def test_what_was_saved_is_there_at_the_next_start(
     assert again.tls().check_hostname
 
 
-def test_a_new_node_is_nobody_and_holds_nothing(directory: NodeDirectory) -> None:
+def test_a_new_node_has_no_identity_and_holds_nothing(directory: NodeDirectory) -> None:
     assert directory.node_id() is None
     assert directory.apps() == ()
 
 
-def test_nobody_else_may_read(directory: NodeDirectory, authority: Authority) -> None:
+def test_no_other_user_may_read(directory: NodeDirectory, authority: Authority) -> None:
     directory.save_identity(identity(authority, directory))
     directory.save_apps((APPLICATION,))
     assert stat.S_IMODE(directory.path.stat().st_mode) == 0o700
@@ -126,7 +126,7 @@ def test_a_file_that_cannot_be_written_or_read_is_named(directory: NodeDirectory
         assert caught.value.path == directory.path / APPS
 
 
-def test_whoever_is_killed_leaves_the_old_or_the_new(directory: NodeDirectory) -> None:
+def test_a_killed_writer_leaves_the_old_or_the_new_content(directory: NodeDirectory) -> None:
     """A process saves without end, longer and shorter, and is killed again and again."""
     program = (
         "import sys\n"

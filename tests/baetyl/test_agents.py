@@ -227,7 +227,9 @@ def test_what_is_not_the_nodes_own_fails_as_the_agent_expects(
             link.desire({"infos": infos})
 
 
-def test_a_deleted_node_is_told_so_over_https_and_cut_off_over_mqtt(cloud: Cloud) -> None:
+def test_a_deleted_node_gets_an_error_over_https_and_is_disconnected_over_mqtt(
+    cloud: Cloud,
+) -> None:
     identity = cloud.node()
     with mqtt_link(cloud.server, identity) as over_mqtt:
         with https_link(cloud.server, identity) as over_https:

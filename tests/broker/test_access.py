@@ -10,7 +10,7 @@ topics = st.text() | st.lists(levels, max_size=7).map("/".join)
 
 
 @given(node_ids, st.sampled_from(Channel))
-def test_a_node_publishes_what_it_says_and_subscribes_to_what_it_is_told(
+def test_a_node_publishes_and_subscribes_to_the_channels_of_each_direction(
     node_id: str, channel: Channel
 ) -> None:
     topic = topic_for(node_id, channel)

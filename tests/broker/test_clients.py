@@ -79,7 +79,7 @@ async def test_mosquitto_sub_gets_what_is_pushed(hub: EmbeddedHub, authority: Au
 
 
 @pytest.mark.mosquitto
-async def test_mosquitto_sub_is_told_that_a_wildcard_is_refused(
+async def test_mosquitto_sub_receives_the_refusal_of_a_wildcard(
     hub: EmbeddedHub, authority: Authority
 ) -> None:
     async with mosquitto("mosquitto_sub", hub, authority, "-t", "#", "-E") as process:
@@ -153,6 +153,8 @@ async def test_paho_reports_and_gets_its_delta(hub: EmbeddedHub, authority: Auth
     assert not hub.counters
 
 
-async def test_paho_is_told_why_it_is_refused(hub: EmbeddedHub, authority: Authority) -> None:
+async def test_paho_receives_the_reason_of_a_refusal(
+    hub: EmbeddedHub, authority: Authority
+) -> None:
     async with paho_client(hub, authority, OTHER) as (_, events):
         await until(has(events, ("connected", "Client identifier not valid")))

@@ -62,7 +62,7 @@ async def closed(streams: Streams) -> bool:
 
 @pytest.mark.parametrize("said", [b"", PART_OF_HELLO])
 @pytest.mark.parametrize("of_one_address", [4, 1000])
-async def test_silent_sockets_hold_nobody_off(
+async def test_silent_sockets_do_not_block_other_clients(
     open_hub: OpenHub, connect: Connect, of_one_address: int, said: bytes
 ) -> None:
     limits = HubLimits(max_connecting=4, max_connecting_per_address=of_one_address)
@@ -157,7 +157,7 @@ async def test_handshakes_begin_one_after_another(open_hub: OpenHub, connect: Co
         assert hub.connection_count == 6
 
 
-async def test_who_ends_without_a_word_takes_nobodys_turn(
+async def test_clients_that_disconnect_silently_take_no_handshake_slot(
     open_hub: OpenHub, connect: Connect
 ) -> None:
     loop = asyncio.get_running_loop()

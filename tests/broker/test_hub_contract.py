@@ -81,7 +81,7 @@ async def test_what_is_sent_reaches_the_node_and_no_other(site: Site, connect: C
     assert await other.is_alive()
 
 
-async def test_what_nobody_listens_to_is_not_sent(site: Site, connect: Connect) -> None:
+async def test_a_message_without_a_subscriber_is_not_sent(site: Site, connect: Connect) -> None:
     async def is_sent() -> bool:
         return await site.hub.send(NODE, Channel.COMMAND, b"do", timedelta(seconds=30))
 
@@ -99,7 +99,7 @@ async def test_what_nobody_listens_to_is_not_sent(site: Site, connect: Connect) 
             await asyncio.sleep(0.01)
 
 
-async def test_a_node_hears_no_command_to_another_and_answers_for_nobody_else(
+async def test_a_node_receives_no_command_of_another_node_and_cannot_answer_for_it(
     site: Site, connect: Connect
 ) -> None:
     node = await connect(site, NODE, subscribe=True)
@@ -122,7 +122,7 @@ async def test_disconnect_ends_the_connection(site: Site, connect: Connect) -> N
     assert await other.is_alive()
 
 
-async def test_disconnect_of_nobody_does_nothing(site: Site) -> None:
+async def test_disconnect_of_an_unknown_client_does_nothing(site: Site) -> None:
     hub = site.hub
     hub.disconnect(NODE)
 

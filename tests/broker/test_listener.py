@@ -65,7 +65,7 @@ async def test_the_gate_is_asked_with_name_and_serial_number(
     assert asked == [(NODE, authority.serials[NODE])]
 
 
-async def test_a_gate_that_raises_lets_nobody_in(
+async def test_a_gate_that_raises_admits_no_client(
     open_hub: OpenHub, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def gate(node_id: str, shown: ShownCertificate) -> bool:
@@ -116,7 +116,7 @@ async def test_disconnect_while_the_gate_is_asked_is_not_missed(
         await node.close()
 
 
-async def test_of_two_connections_the_newer_one_stays_whoever_the_gate_answers_first(
+async def test_of_two_connections_the_newer_one_stays_in_either_order_of_the_gates_answers(
     open_hub: OpenHub, authority: Authority
 ) -> None:
     gates: list[asyncio.Future[bool]] = []

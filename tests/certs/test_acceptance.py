@@ -103,7 +103,9 @@ def test_an_authority_of_a_foreign_make_signs_for_servers_and_nodes(tmp_path: Pa
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_cannot_sign_is_refused_and_told_why(changes: dict[str, Any], reason: str) -> None:
+def test_an_authority_that_cannot_sign_is_refused_with_the_reason(
+    changes: dict[str, Any], reason: str
+) -> None:
     with pytest.raises(NotAnAuthority) as caught:
         check_signer(ROOT, brought(**changes), now=NOW)
     assert reason in caught.value.reason

@@ -81,7 +81,7 @@ def test_a_node_is_let_in_with_its_own_certificate_alone_or_with_the_chain(
     assert done.version() == version.name.replace("_", ".")
 
 
-def test_without_a_certificate_nobody_comes_in(
+def test_a_client_without_a_certificate_is_refused(
     authority: Authority, listener: ssl.SSLContext
 ) -> None:
     with pytest.raises(ssl.SSLError):

@@ -149,7 +149,7 @@ def test_an_entry_that_says_that_others_were_missing_counts_until_it_is_known() 
     assert verify(CHAIN, START, links, head, known_cuts=frozenset({1})).broken == 2
 
 
-def test_the_same_moment_is_the_same_wherever_it_was_told() -> None:
+def test_the_same_moment_is_the_same_in_every_time_zone() -> None:
     zone = NOW.astimezone(tz=None)
     other = replace(entry(), attempt=replace(entry().attempt, time=zone))
     assert canonical(1, entry()) == canonical(1, other)

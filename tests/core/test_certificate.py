@@ -17,11 +17,11 @@ def test_a_certificate_admits_no_other_node() -> None:
         assert not CERTIFICATE.admits(other, KEY, START)
 
 
-def test_a_certificate_that_was_taken_back_admits_nobody() -> None:
+def test_a_revoked_certificate_is_not_admitted() -> None:
     assert not replace(CERTIFICATE, revoked=START).admits("default.n1", KEY, START)
 
 
-def test_a_certificate_admits_nobody_from_its_last_moment_on() -> None:
+def test_a_certificate_is_not_admitted_from_its_expiry_on() -> None:
     assert not CERTIFICATE.admits("default.n1", KEY, CERTIFICATE.expires)
     assert CERTIFICATE.admits("default.n1", KEY, CERTIFICATE.expires - timedelta(seconds=1))
 

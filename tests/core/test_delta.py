@@ -36,7 +36,7 @@ def test_obeying_the_delta_converges_whatever_is_desired(
 
 
 @given(reports, app_sets(), nodes())
-def test_a_node_that_reports_what_it_obeyed_is_told_nothing(
+def test_a_node_that_reports_the_desired_state_receives_no_delta(
     reported: Reported, known: list[App], node: Node
 ) -> None:
     desired = desired_state(node.labels, known)
@@ -68,7 +68,7 @@ def test_any_difference_brings_the_whole_desired_state(apps: tuple[AppVersion, .
     }
 
 
-def test_system_apps_nobody_manages_are_left_alone() -> None:
+def test_unmanaged_system_apps_are_left_unchanged() -> None:
     installed = (AppVersion("baetyl-core", "1"), AppVersion("baetyl-broker", "1"))
     assert diff(Reported((WEB,), installed), Desired((WEB,))) == {}
     assert "sysapps" not in diff(Reported((), installed), Desired((WEB,)))

@@ -36,7 +36,7 @@ def test_a_tag_is_one_that_a_header_can_hold(node: Node) -> None:
 
 
 @given(nodes(), nodes())
-def test_nodes_that_are_told_alike_have_the_same_tag(one: Node, other: Node) -> None:
+def test_nodes_with_the_same_response_have_the_same_tag(one: Node, other: Node) -> None:
     assert (entity_tag(one) == entity_tag(other)) is (one.spec == other.spec)
 
 

@@ -211,7 +211,7 @@ def test_of_an_app_that_is_for_the_node_no_term_is_wrong() -> None:
     assert mismatch(app, NODE.labels) == "web is for this node"
 
 
-def test_times_are_those_of_the_first_time_that_the_node_was_told() -> None:
+def test_times_are_those_of_the_first_update_sent_to_the_node() -> None:
     first = replace_told(TOLD, number=1, told=NOON + MINUTE, acknowledged=NOON + 2 * MINUTE)
     second = replace_told(TOLD, number=2, told=NOON + 3 * MINUTE, apps=(WEB, AppVersion("db", "5")))
     (app,) = explained(facts(deploys=(second, first), report=report(WEB))).apps
@@ -219,7 +219,7 @@ def test_times_are_those_of_the_first_time_that_the_node_was_told() -> None:
     assert (app.acknowledged, app.reported_at) == (NOON + 2 * MINUTE, NOON + 3 * MINUTE)
 
 
-def test_system_apps_that_nobody_lists_are_left_alone() -> None:
+def test_unlisted_system_apps_are_left_unchanged() -> None:
     held = read_report({"apps": [], "sysapps": [{"name": "core", "version": "1"}]}, Order())
     found = explained(facts(desired=Desired(), report=held))
     assert (found.is_converged, found.apps) == (True, [])
@@ -239,7 +239,7 @@ app_lists = st.lists(versions, max_size=3, unique_by=lambda app: app.name).map(t
     mode=st.sampled_from(Mode),
     is_revoked=st.booleans(),
 )
-def test_a_node_has_converged_if_and_only_if_nothing_is_to_be_told_and_all_run(
+def test_a_node_has_converged_if_and_only_if_no_update_is_pending_and_all_apps_run(
     wanted: Any, held: Any, statuses: Any, silence: Any, mode: Any, is_revoked: Any
 ) -> None:
     apps = [{"name": app.name, "version": app.version} for app in held]

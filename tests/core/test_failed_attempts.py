@@ -47,7 +47,7 @@ def test_the_same_guess_again_is_looked_at_and_not_counted() -> None:
     assert wrong(guesses, "same") is None
 
 
-def test_nobody_can_shut_a_batch_or_an_address_for_others() -> None:
+def test_no_client_can_block_a_batch_or_an_address_for_others() -> None:
     guesses = FailedAttemptLimiter(RATE)
     for n in range(9):
         wrong(guesses, str(n))

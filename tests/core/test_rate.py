@@ -56,7 +56,9 @@ def test_a_bucket_refuses_only_when_it_is_empty(rate: Rate, pauses: list[float])
 
 
 @given(rates, st.integers(0, 40), st.floats(0, 1e6))
-def test_who_waits_as_long_as_told_is_let_in(rate: Rate, before: int, now: float) -> None:
+def test_a_client_that_waits_for_retry_after_is_admitted(
+    rate: Rate, before: int, now: float
+) -> None:
     buckets = Buckets(rate)
     for _ in range(before):
         buckets.take("k", now)

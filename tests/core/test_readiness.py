@@ -90,12 +90,12 @@ def test_a_node_that_never_keeps_to_what_it_says_is_waited_for_as_it_has_shown()
     assert heard.pace.interval > 9 * USUAL
 
 
-def test_what_a_node_was_told_is_not_yet_what_it_does() -> None:
+def test_the_interval_sent_to_a_node_is_not_yet_the_measured_interval() -> None:
     slow = reporting(every(HOUR, 5), told=HOUR)
     assert reporting([slow.report + HOUR], told=USUAL, heard=slow).pace.interval > 0.9 * HOUR
 
 
-def test_what_it_was_told_counts_from_the_next_report() -> None:
+def test_the_interval_sent_to_a_node_counts_from_its_next_report() -> None:
     told = timedelta(seconds=300)
     heard = reporting([START + USUAL], told=told, heard=reporting([START]))
     assert heard.pace.interval == told
@@ -139,7 +139,7 @@ def test_stats_are_a_sign_of_life() -> None:
     assert Heard(stats, START).last == stats
 
 
-def test_who_comes_back_is_online_since_then() -> None:
+def test_a_node_that_returns_is_online_since_then() -> None:
     heard = reporting(every(USUAL, 5))
     assert heard.since == START
     late = heard.report + QUIET * USUAL - MICROSECOND

@@ -70,7 +70,7 @@ def test_who_says_of_no_app_how_it_does_runs_what_it_names() -> None:
     assert states(report([("web", "1")], [])) == [("web", "1", "pending")]
 
 
-def test_an_app_that_is_not_wanted_is_told_apart() -> None:
+def test_an_app_that_is_not_desired_is_distinguished() -> None:
     assert states(report([("old", "1"), ("logs", "6")])) == [
         ("old", "1", "unselected"),
         ("logs", "6", "running"),

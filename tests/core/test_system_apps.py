@@ -57,7 +57,7 @@ def test_what_a_node_has_keeps_its_name() -> None:
 
 
 @given(st.lists(st.sampled_from([*Module, "other"]), max_size=5), st.sets(st.sampled_from(ALL)))
-def test_nothing_that_a_node_has_is_ever_missing_from_what_it_is_told(
+def test_no_app_that_a_node_reports_is_missing_from_its_desired_state(
     held: list[str], modules: set[SystemModule]
 ) -> None:
     reported = [f"{module}-{number}" for number, module in enumerate(held)]

@@ -59,7 +59,7 @@ async def test_what_cannot_be_saved_is_kept(described: Shell) -> None:
     assert "for node/n1" in (await described.run("edit", "node", "n1", code=1)).stderr
 
 
-async def test_nobody_elses_change_is_overwritten(described: Shell) -> None:
+async def test_no_concurrent_change_is_overwritten(described: Shell) -> None:
     await described.run("get", "nodes")
     url, token = described.env["EDGESYNC_URL"], described.env["EDGESYNC_TOKEN"]
     editor(
@@ -101,5 +101,5 @@ async def test_what_labels_choose_is_deleted_only_after_asking(described: Shell)
 
 
 @pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
-async def test_shells_are_told_how_to_complete(shell: Shell, shell_name: str) -> None:
+async def test_completion_scripts_are_printed_for_each_shell(shell: Shell, shell_name: str) -> None:
     assert "_EDGESYNC_COMPLETE" in (await shell.run("completion", shell_name)).stdout

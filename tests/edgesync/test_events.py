@@ -97,7 +97,7 @@ async def test_after_a_loss_it_goes_on_where_it_was(shell: Shell) -> None:
     assert "reconnecting" in result.stderr
 
 
-async def test_who_may_not_watch_is_told_at_once(shell: Shell) -> None:
+async def test_a_user_who_may_not_watch_is_refused_at_once(shell: Shell) -> None:
     shell.env["EDGESYNC_TOKEN"] = "wrong"
     assert "edgesync login" in (await shell.run("watch", code=1)).stderr
     shell.env["EDGESYNC_URL"] = "http://127.0.0.1:9"

@@ -96,7 +96,9 @@ async def test_what_a_node_says_does_not_command_the_terminal(described: Shell) 
         assert not {"\x1b", "\x07", "\x9b"} & set(output)
 
 
-async def test_a_viewer_exports_what_it_may_see_and_is_told_what_not(described: Shell) -> None:
+async def test_a_viewer_exports_what_it_may_see_and_a_list_of_what_is_left_out(
+    described: Shell,
+) -> None:
     made = await described.world.client.call("POST", "/v1/tokens", {"name": "v", "role": "viewer"})
     described.env["EDGESYNC_TOKEN"] = made["token"]
     result = await described.run("export", code=1)

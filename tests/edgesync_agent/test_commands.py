@@ -279,7 +279,7 @@ def test_the_policy_of_the_machine_is_the_cause_of_a_refusal(site: Site) -> None
     assert site.said[1]["status"] == "done"
 
 
-def test_whoever_runs_the_machine_can_switch_commands_off(site: Site, tmp_path: Path) -> None:
+def test_the_machines_administrator_can_disable_commands(site: Site, tmp_path: Path) -> None:
     (tmp_path / SWITCH).touch()
     site.ask("report")
     assert site.said[0]["status"] == "refused"

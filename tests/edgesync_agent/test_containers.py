@@ -193,7 +193,7 @@ def test_what_the_app_says_of_a_service_holds_inside(bench: Bench) -> None:
     assert host["LogConfig"]["Type"] in {"json-file", "k8s-file"}
 
 
-def test_an_exit_code_and_too_much_memory_are_told_apart(bench: Bench) -> None:
+def test_an_exit_code_and_out_of_memory_are_distinguished(bench: Bench) -> None:
     ended = bench.ended(app("1", sh("echo bye; exit 3")))
     assert (ended.exit_code, ended.out_of_memory) == (3, False)
     assert bench.output(ended) == "bye\n"

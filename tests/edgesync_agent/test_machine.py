@@ -103,7 +103,9 @@ def test_what_is_not_there_is_named_with_its_place_and_why(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_who_may_not_read_it_is_told_who_may(batch: dict[str, Any], root: Path) -> None:
+def test_an_unreadable_fingerprint_names_the_user_who_may_read_it(
+    batch: dict[str, Any], root: Path
+) -> None:
     (root / "sys/class/dmi/id/product_uuid").chmod(0)
     with pytest.raises(AgentError, match="as root"):
         fingerprint({**batch, "type": 16}, root)

@@ -101,7 +101,7 @@ def test_what_amqtt_publishes_is_read_as_it_was_meant(
     assert read_publish(first, body) == (number if qos else None, topic, payload)
 
 
-def test_what_amqtt_answers_to_a_connection_is_told_apart() -> None:
+def test_the_return_codes_of_amqtt_are_distinguished() -> None:
     ((first, body),) = Splitter().feed(ConnackPacket.build(0, 5).to_bytes())
     assert (first, body[1]) == (0x20, 5)
 

@@ -256,7 +256,7 @@ DOORS = ["hub", "sync", "activation", MOSQUITTO]
 
 @pytest.mark.parametrize("attacker", ATTACKERS)
 @pytest.mark.parametrize("door", DOORS)
-def test_nobody_comes_in_who_should_not(world: World, door: str, attacker: str) -> None:
+def test_no_attacker_gets_in(world: World, door: str, attacker: str) -> None:
     """But for what the intermediate signed: a broker does not know what was given out."""
     knocks, name = ATTACKERS[attacker]
     signed = {"signed_but_never_given_out", "known_serial_with_another_key"}

@@ -29,7 +29,7 @@ def test_it_ends_with_0_once_every_node_runs_the_second_version(tmp_path: Path) 
     assert svg.read_text().startswith("<svg")
 
 
-def test_being_told_to_end_it_leaves_no_process_behind(tmp_path: Path) -> None:
+def test_a_termination_signal_leaves_no_process_behind(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with subprocess.Popen([*COMMAND, "--nodes", "2", "--data-dir", str(data)]) as demo:
         wait_for((data / "ready.json").exists, "the demo's server")

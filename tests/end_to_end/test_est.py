@@ -134,7 +134,7 @@ def test_a_device_enrolls_with_its_batchs_token_and_reenrolls_by_its_certificate
     assert (status, headers["www-authenticate"]) == (401, 'Basic realm="edgesync"')
 
 
-def test_an_install_token_enrolls_once_whoever_the_request_says_it_is(
+def test_an_install_token_enrolls_once_with_any_name_in_the_request(
     device: Device, api: httpx.Client
 ) -> None:
     api.post("/v1/nodes", json={"name": "gate"}).raise_for_status()
@@ -148,7 +148,7 @@ def test_an_install_token_enrolls_once_whoever_the_request_says_it_is(
     assert (status, headers["www-authenticate"]) == (401, 'Basic realm="edgesync"')
 
 
-def test_a_batch_without_a_token_lets_its_user_name_in_and_nobody_else(
+def test_a_batch_without_a_token_admits_its_user_name_and_no_other(
     device: Device, api: httpx.Client
 ) -> None:
     make_batch(api, "open", securityType="None")

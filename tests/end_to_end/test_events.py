@@ -62,7 +62,7 @@ class Follower:
         return [one["type"] for one in self.events if one["subject"] == about]
 
 
-def test_what_happens_to_a_node_is_told_once_each_whatever_dies(tmp_path: Path) -> None:
+def test_each_event_of_a_node_is_sent_once_despite_crashes(tmp_path: Path) -> None:
     follower, data, folder = Follower(), tmp_path / "data", tmp_path / "nodes"
     both = first, second = "sim-0001", "sim-0002"
     arrived = ["node.activated", "node.ready", "node.converged"]

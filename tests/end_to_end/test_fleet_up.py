@@ -59,7 +59,7 @@ def client(server: dict[str, str]) -> httpx.Client:
     return httpx.Client(base_url=server["api"], headers={"Authorization": f"Bearer {token}"})
 
 
-def test_two_servers_share_what_they_are_told_and_find_it_again() -> None:
+def test_two_servers_share_their_state_and_find_it_after_a_restart() -> None:
     # Not under the test's own directory: PostgreSQL is somebody else, who cannot get there.
     with tempfile.TemporaryDirectory(prefix="edgesync-fleet-") as name:
         directory = Path(name)

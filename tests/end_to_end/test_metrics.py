@@ -70,7 +70,7 @@ def value(families: Mapping[str, Metric], sample: str, **labels: str) -> float:
     return found
 
 
-def test_what_happened_is_told(families: Mapping[str, Metric]) -> None:
+def test_events_are_counted(families: Mapping[str, Metric]) -> None:
     assert value(families, "edgesync_nodes", state="online") == 1
     assert value(families, "edgesync_connections") == 1
     reports = {"link": "mqtt", "channel": "report", "outcome": "ok"}

@@ -114,7 +114,7 @@ def test_a_node_renews_over_mqtt_with_a_new_key_and_both_certificates_are_good(
     assert_connects(server, nodes["old"])
 
 
-def test_a_node_that_asks_too_often_over_mqtt_is_told_so(
+def test_a_node_that_asks_too_often_over_mqtt_gets_an_error(
     server: Server, nodes: dict[str, Identity]
 ) -> None:
     with connected(server, nodes["rotating"]) as node:
@@ -153,7 +153,7 @@ def test_a_certificate_that_ended_is_renewed_for_its_own_key_and_is_good_for_not
     assert_connects(server, check(away, answer.json(), tmp_path))
 
 
-def test_nobody_comes_back_after_the_grace_period_or_when_taken_out(
+def test_no_node_returns_after_the_grace_period_or_once_revoked(
     server: Server, nodes: dict[str, Identity]
 ) -> None:
     late = renew(server, nodes["forgotten"], csr_of(nodes["forgotten"]))

@@ -47,7 +47,7 @@ def clock(tmp_path: Path) -> Clock:
     return Clock(tmp_path / "clock")
 
 
-def test_a_clock_that_steps_cuts_nobody_off(clock: Clock, tmp_path: Path) -> None:
+def test_a_clock_step_disconnects_no_node(clock: Clock, tmp_path: Path) -> None:
     data = tmp_path / "data"
     with running_server(data, **clock.variables) as server, server.client() as api:
         identity = activate(server, make_batch(api), "n1")

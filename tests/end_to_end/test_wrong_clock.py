@@ -162,7 +162,7 @@ def test_a_server_of_another_authority_is_not_asked_for_the_time(tmp_path: Path)
                 ask()
 
 
-def test_what_a_wrong_clock_comes_to_is_told_to_people(tmp_path: Path) -> None:
+def test_an_activation_with_a_wrong_clock_fails_with_the_reason(tmp_path: Path) -> None:
     issued = datetime.now(UTC) - timedelta(days=1000)
     authority, _ = Authority.create("test", now=issued, serials=(1, 2))
     (tmp_path / "ca.pem").write_text(authority.root_pem)

@@ -46,7 +46,7 @@ def test_the_last_address_that_no_trusted_proxy_has(
 
 
 @given(st.ip_addresses(v=4, network="192.0.2.0/24").map(str), st.lists(texts | addresses))
-def test_nobody_but_a_trusted_proxy_changes_where_it_is_from(peer: str, lines: list[str]) -> None:
+def test_only_a_trusted_proxy_changes_the_client_address(peer: str, lines: list[str]) -> None:
     assert client_address(peer, lines, TRUSTED) == peer
 
 

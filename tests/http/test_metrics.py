@@ -70,7 +70,7 @@ async def test_requests_are_counted_by_their_route_and_not_by_what_callers_make_
     assert found["edgesync_http_request_seconds_count", "api", ""] == 2
 
 
-async def test_what_is_counted_elsewhere_is_told_as_it_is_when_asked(metrics: Metrics) -> None:
+async def test_a_value_counted_elsewhere_is_read_at_scrape_time(metrics: Metrics) -> None:
     reasons: dict[str, int] = {"late": 1}
     here = 7
 

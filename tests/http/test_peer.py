@@ -72,7 +72,7 @@ async def test_an_application_sees_the_certificate_of_its_caller(
     }
 
 
-async def test_a_caller_without_a_certificate_is_nobody_where_it_may_come_in(
+async def test_a_client_without_a_certificate_is_anonymous_where_it_is_admitted(
     authority: Authority,
 ) -> None:
     async with serving(WHO, listener(authority, ssl.CERT_OPTIONAL)) as url:
@@ -96,7 +96,7 @@ async def test_a_certificate_without_just_one_name_is_no_nodes(
 
 @pytest.mark.parametrize("mode", [ssl.CERT_REQUIRED, ssl.CERT_OPTIONAL])
 @pytest.mark.parametrize("kind", ["expired", "foreign"])
-async def test_a_certificate_that_cannot_be_verified_gets_nobody_in(
+async def test_a_certificate_that_cannot_be_verified_is_refused(
     authority: Authority, tmp_path_factory: pytest.TempPathFactory, mode: ssl.VerifyMode, kind: str
 ) -> None:
     context = authority.expired_context()

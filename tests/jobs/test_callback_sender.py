@@ -107,7 +107,7 @@ async def test_the_receiver_gets_what_was_put_and_can_check_who_says_it(
     assert abs(int(got.headers["webhook-timestamp"]) - world.clock().timestamp()) < DEADLINE
 
 
-async def test_what_is_refused_is_told_again_with_the_same_id(
+async def test_a_refused_callback_is_sent_again_with_the_same_id(
     world: World, receiver: Receiver
 ) -> None:
     receiver.status = 503
@@ -122,7 +122,7 @@ async def test_what_is_refused_is_told_again_with_the_same_id(
     assert len(receiver.got) >= 2
 
 
-async def test_who_is_not_there_is_told_once_he_is(world: World) -> None:
+async def test_an_unreachable_receiver_gets_the_callback_once_it_returns(world: World) -> None:
     with receiving() as gone:
         port = int(gone.url.rpartition(":")[2])
     await world.describe(gone.url)
@@ -159,7 +159,7 @@ async def test_what_is_too_old_is_given_up_and_can_be_seen(
     assert (dead.id, dead.error) == ("msg-1", "answered 500")
 
 
-async def test_who_is_slow_holds_up_nobody_else(world: World, receiver: Receiver) -> None:
+async def test_a_slow_receiver_does_not_delay_others(world: World, receiver: Receiver) -> None:
     with receiving() as slow:
         slow.delay = 2
         await world.describe(slow.url, "slow")
@@ -170,7 +170,7 @@ async def test_who_is_slow_holds_up_nobody_else(world: World, receiver: Receiver
         assert (await world.outcome("slow")).last_success is None
 
 
-async def test_many_are_all_told(world: World, receiver: Receiver) -> None:
+async def test_many_callbacks_are_all_delivered(world: World, receiver: Receiver) -> None:
     await world.describe(receiver.url)
     wanted = [f"msg-{number}" for number in range(50)]
     await world.tell(*wanted)

@@ -108,7 +108,9 @@ async def say(
     await inbox.handle([hub.inbound(Channel.REPORT, message, node_id=node)])
 
 
-async def test_only_nodes_that_should_change_are_told(hub: FakeHub, store: NotifyingStore) -> None:
+async def test_only_nodes_that_should_change_receive_an_update(
+    hub: FakeHub, store: NotifyingStore
+) -> None:
     await store.write(describe)
     for name, role in (("n2", "gateway"), ("n3", "camera")):
         spec = NodeSpec(labels={"role": role})
@@ -125,7 +127,7 @@ async def test_only_nodes_that_should_change_are_told(hub: FakeHub, store: Notif
     assert [node for node, *_ in hub.pushed] == ["default.n1"]
 
 
-async def test_a_node_that_was_away_is_told_once_when_it_is_back(
+async def test_a_node_that_was_offline_receives_one_update_when_it_returns(
     hub: FakeHub, store: NotifyingStore
 ) -> None:
     await report(hub, store, Encoding.JSON)
@@ -162,7 +164,7 @@ async def test_who_cannot_be_reached_now_stays_on_the_list(
     assert [message.content["apps"] for _, _, message, _ in hub.pushed] == [await wanted(store)]
 
 
-async def test_after_a_restart_who_waits_is_told_as_soon_as_nodes_can_be_reached(
+async def test_after_a_restart_pending_nodes_receive_updates_as_soon_as_they_are_reachable(
     hub: FakeHub, tmp_path: Path
 ) -> None:
     async with open_store(tmp_path) as store:

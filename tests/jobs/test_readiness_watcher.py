@@ -137,7 +137,7 @@ class TestManyServers:
         assert sorted(told[40:]) == [f"node.lost {name}" for name in names]
 
 
-async def test_the_end_of_a_certificate_is_told_of_once(fleet: Fleet) -> None:
+async def test_the_expiry_of_a_certificate_is_reported_once(fleet: Fleet) -> None:
     end = NOW + ENDING_WITHIN + 2 * ENDS_EVERY
     await fleet.store.write(lambda tx: tx.put_node(node("a")))
     certificate = NodeCertificate(7, "default.a", NOW, end)

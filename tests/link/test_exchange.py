@@ -86,7 +86,7 @@ async def test_a_defect_takes_no_other_with_it(store: Store) -> None:
     assert len(failed) == len(outcomes) - 2
 
 
-async def test_all_of_a_group_are_told_that_there_is_no_store_and_the_next_are_tried(
+async def test_all_reports_of_a_group_fail_without_a_store_and_the_next_are_tried(
     store: Store,
 ) -> None:
     await store.write(describe)

@@ -184,7 +184,7 @@ async def test_a_bad_message_does_not_touch_the_others_of_its_group(
     assert len(hub.acked) == 4
 
 
-async def test_a_deleted_node_is_told_so_in_the_words_agents_look_for(
+async def test_a_deleted_node_gets_the_error_text_that_agents_look_for(
     inbox: NodeInbox, hub: FakeHub, store: Store
 ) -> None:
     await store.write(lambda tx: delete_node(tx, "default", "n1", now=NOW))

@@ -144,7 +144,7 @@ async def test_a_renewal_over_mqtt_is_counted_with_its_message(
     assert value(metrics, "edgesync_renewals_total", **labels) == 1
 
 
-def test_refused_connections_are_told_by_every_reason_there_is(metrics: Metrics) -> None:
+def test_refused_connections_are_counted_by_every_reason(metrics: Metrics) -> None:
     refused: dict[str, int] = {"tls_failed": 3}
     add_hub_metrics(metrics, lambda: 5)
     add_connection_metrics(metrics, lambda: 2, refused)

@@ -110,7 +110,7 @@ def test_a_url_that_was_changed_opens_nothing(endpoint: str) -> None:
         assert status_of(changed) in {400, 401, 403, 404}, changed
 
 
-def test_a_url_of_somebody_without_the_secret_opens_nothing(endpoint: str) -> None:
+def test_a_url_signed_without_the_secret_is_refused(endpoint: str) -> None:
     assert status_of(signed(endpoint, secret="guessed")) == 403
 
 

@@ -254,7 +254,7 @@ async def test_who_is_refused_is_written_down_at_a_bounded_rate(link: Link) -> N
     ]
 
 
-async def test_one_node_that_asks_too_often_is_told_so_and_no_other(link: Link) -> None:
+async def test_only_the_node_that_asks_too_often_gets_an_error(link: Link) -> None:
     async with link.client() as client:
         answers = [await client.post(REPORT, json={"apps": []}) for _ in range(11)]
     assert [answer.status_code for answer in answers] == [200] * 10 + [429]

@@ -133,7 +133,7 @@ async def test_the_same_device_with_its_key_is_the_same_node(
     assert first.revoked is None
 
 
-async def test_a_batch_without_list_and_token_takes_whoever_comes(world: Store) -> None:
+async def test_a_batch_without_list_and_token_admits_any_device(world: Store) -> None:
     said = Claim("open", "Sn.9", NAMESPACE)
     assert (await use(world, said)).node_name == "sn.9"
     with pytest.raises(ActivationDenied):

@@ -38,7 +38,7 @@ async def test_a_new_app_is_for_the_nodes_it_selects(store: Store) -> None:
     assert stale == {"n1"}
 
 
-async def test_an_app_without_selector_is_for_nobody(store: Store) -> None:
+async def test_an_app_without_selector_selects_no_node(store: Store) -> None:
     await store.write(lambda tx: add_nodes(tx, n1="gateway"))
     stale = await stale_after(
         store, lambda tx: apps.create_app(tx, NAMESPACE, "web", app_spec(""), now=NOW)
@@ -294,7 +294,7 @@ async def test_every_node_whose_desired_state_changed_is_marked_stale(
 
 @given(changes=changes)
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-async def test_the_same_put_twice_is_one_version_and_marks_nobody(
+async def test_the_same_put_twice_is_one_version_and_marks_no_node(
     store: Store, changes: list[tuple[str, ...]]
 ) -> None:
     namespace = f"n{next(namespaces)}"

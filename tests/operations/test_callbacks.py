@@ -42,7 +42,7 @@ async def use(store: Store, key: str, delivery_id: str) -> None:
     )
 
 
-async def test_each_activation_is_told_and_only_what_happened(world: Store) -> None:
+async def test_each_activation_is_queued_and_only_those_that_succeeded(world: Store) -> None:
     await use(world, "key", "d1")
     await use(world, "key", "d2")
     with pytest.raises(OtherKey):

@@ -66,7 +66,7 @@ async def test_a_config_in_use_stays_and_its_users_are_named(store: Store) -> No
     assert await store.read(lambda tx: tx.config(NAMESPACE, "c")) is not None
 
 
-async def test_a_config_nobody_uses_goes(store: Store) -> None:
+async def test_an_unused_config_is_deleted(store: Store) -> None:
     def come_and_go(tx: Transaction) -> None:
         configs.create_config(tx, NAMESPACE, "c", config_spec(), now=NOW)
         apps.create_app(tx, NAMESPACE, "a", app_spec(configs=["c"]), now=NOW)

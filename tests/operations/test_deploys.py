@@ -75,7 +75,7 @@ class Site:
         return self.now
 
 
-async def test_a_change_is_told_then_taken_over_then_runs(store: Store) -> None:
+async def test_a_change_is_sent_then_acknowledged_then_runs(store: Store) -> None:
     def work(tx: Transaction) -> None:
         site = Site(tx)
         web = site.put()
@@ -366,7 +366,7 @@ async def test_a_node_in_local_mode_begins_no_deploy(store: Store) -> None:
     await store.write(work)
 
 
-async def test_a_node_that_is_gone_is_not_told(store: Store) -> None:
+async def test_a_node_that_is_gone_receives_no_update(store: Store) -> None:
     def work(tx: Transaction) -> None:
         site = Site(tx)
         site.report()

@@ -220,7 +220,7 @@ async def test_there_is_no_token_for_what_is_not_there(world: Store) -> None:
     assert not await is_live(world)
 
 
-async def test_a_device_is_told_what_it_has_to_show(world: Store) -> None:
+async def test_an_install_token_yields_its_target_and_its_fingerprint(world: Store) -> None:
     await offer(world, "batch", "listed", "t1")
     await offer(world, "node", "gate", "t2")
     batch = await world.read(lambda tx: installation.install_target(tx, "t1", now=NOW))

@@ -62,7 +62,7 @@ async def test_relabelling_a_node_marks_it_and_no_other_stale(store: Store) -> N
     assert stale == {"n1"}
 
 
-async def test_describing_a_node_anew_keeps_its_age_and_disturbs_nobody(store: Store) -> None:
+async def test_describing_a_node_again_keeps_its_age_and_updates_no_node(store: Store) -> None:
     await store.write(lambda tx: nodes.create_node(tx, NAMESPACE, "n1", SPEC, now=NOW))
     spec = NodeSpec(labels=SPEC.labels, description="second")
 

@@ -59,7 +59,7 @@ async def test_more_properties_than_a_node_has_are_refused() -> None:
     assert caught.value.field == "content.nodeprops"
 
 
-async def test_a_node_is_told_when_something_else_is_wanted_of_it(store: Store) -> None:
+async def test_a_node_receives_an_update_when_its_desired_properties_change(store: Store) -> None:
     def want(tx: Transaction) -> None:
         properties.want_properties(tx, NAMESPACE, "n1", lambda _: {"a": "1"}, now=NOW)
 
@@ -69,7 +69,9 @@ async def test_a_node_is_told_when_something_else_is_wanted_of_it(store: Store) 
         await store.write(lambda tx: properties.want_properties(tx, NAMESPACE, "n2", dict, now=NOW))
 
 
-async def test_a_node_in_local_mode_is_told_nothing_until_it_is_back(store: Store) -> None:
+async def test_a_node_in_local_mode_receives_no_update_until_it_leaves_that_mode(
+    store: Store,
+) -> None:
     def work(tx: Transaction) -> None:
         create_app(tx, NAMESPACE, "web", app_spec(), now=NOW)
         node = nodes.existing_node(tx, NAMESPACE, "n1")

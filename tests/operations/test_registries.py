@@ -139,7 +139,7 @@ async def test_a_registry_in_use_stays_and_its_user_is_named(store: Store) -> No
     assert "web" in caught.value.users
 
 
-async def test_a_registry_nobody_uses_goes(store: Store) -> None:
+async def test_an_unused_registry_is_deleted(store: Store) -> None:
     def come_and_go(tx: Transaction) -> None:
         create(tx)
         registries.delete_registry(tx, NAMESPACE, "hub")

@@ -148,7 +148,7 @@ async def test_the_owner_of_a_key_comes_back_within_the_grace_period(
     assert len(await live(store, at + DAY)) == (2 if days < 89 else 1)
 
 
-async def test_nobody_else_comes_back(store: Store) -> None:
+async def test_every_other_certificate_is_refused(store: Store) -> None:
     ended, at = await certified(store), NOW + 100 * DAY
     refused: list[tuple[CloudError, str]] = []
 

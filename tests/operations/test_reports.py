@@ -69,7 +69,7 @@ async def test_the_core_that_does_not_see_itself_keeps_what_was_known_of_it(stor
     await store.write(story)
 
 
-async def test_wanted_properties_are_told_until_the_node_says_the_same(store: Store) -> None:
+async def test_desired_properties_are_sent_until_the_node_reports_them(store: Store) -> None:
     def story(tx: Transaction) -> None:
         describe(tx)
         held = say(tx, {"apps": []})
@@ -89,7 +89,7 @@ async def test_wanted_properties_are_told_until_the_node_says_the_same(store: St
     await store.write(story)
 
 
-async def test_a_node_is_told_that_nothing_is_wanted_any_more(store: Store) -> None:
+async def test_a_node_receives_the_removal_of_all_desired_properties(store: Store) -> None:
     def story(tx: Transaction) -> None:
         describe(tx)
         held = say(tx, {"apps": []})
@@ -101,7 +101,7 @@ async def test_a_node_is_told_that_nothing_is_wanted_any_more(store: Store) -> N
     await store.write(story)
 
 
-async def test_a_node_is_told_that_what_it_has_not_obeyed_yet_is_wanted_no_more(
+async def test_a_node_receives_the_removal_of_a_property_it_has_not_applied_yet(
     store: Store,
 ) -> None:
     def story(tx: Transaction) -> None:

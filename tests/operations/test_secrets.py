@@ -62,7 +62,7 @@ async def test_a_secret_in_use_stays_and_its_user_is_named(store: Store) -> None
     assert "web" in caught.value.users
 
 
-async def test_a_secret_nobody_uses_goes(store: Store) -> None:
+async def test_an_unused_secret_is_deleted(store: Store) -> None:
     def come_and_go(tx: Transaction) -> None:
         secrets.create_secret(tx, NAMESPACE, "s", SPEC, now=NOW)
         secrets.delete_secret(tx, NAMESPACE, "s")

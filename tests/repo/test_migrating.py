@@ -67,7 +67,7 @@ def test_the_files_that_are_copied_by_hand_are_those_of_the_node_agent() -> None
     assert [own for own, _ in copied] == ["ca.pem", "cert.pem", "key.pem"]
 
 
-def test_no_agent_is_told_to_trust_everybody() -> None:
+def test_no_agent_is_configured_to_trust_every_server() -> None:
     def skips(value: Any) -> list[bool]:
         if not isinstance(value, dict):
             return []

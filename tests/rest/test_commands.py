@@ -70,7 +70,7 @@ async def test_a_command_expires_and_a_late_answer_changes_nothing(world: World)
     assert "did not answer" in after["cause"]
 
 
-async def test_who_waits_is_told_at_once_and_nobody_waits_once_the_server_stops(
+async def test_a_waiting_request_is_answered_at_once_and_none_waits_once_the_server_stops(
     world: World,
 ) -> None:
     given = await give(world)
@@ -91,7 +91,7 @@ async def test_who_waits_is_told_at_once_and_nobody_waits_once_the_server_stops(
     assert world.notifier.count == 0
 
 
-async def test_who_waits_is_told_after_so_long(world: World) -> None:
+async def test_a_waiting_request_is_answered_after_its_timeout(world: World) -> None:
     given = await give(world)
     async with asyncio.timeout(DEADLINE):
         after = await world.client.call("GET", f"{COMMANDS}/{given['id']}?wait=1")

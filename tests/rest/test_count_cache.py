@@ -19,7 +19,7 @@ class Slow:
         return self.count
 
 
-async def test_a_count_is_told_for_as_long_as_it_was_worth() -> None:
+async def test_a_count_is_cached_in_proportion_to_its_cost() -> None:
     clock = Clock()
     cache = CountCache(clock)
     quick: Any = Slow(clock, 0.0)

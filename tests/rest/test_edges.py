@@ -28,7 +28,7 @@ from tests.serving import serving
         "Bearer \xe4",
     ],
 )
-async def test_nobody_gets_in_without_the_token(world: World, authorization: str) -> None:
+async def test_no_request_is_admitted_without_the_token(world: World, authorization: str) -> None:
     headers = {b"Authorization": authorization.encode("latin-1")} if authorization else {}
     async with caller(world.url) as stranger:
         for path in ("/v1/nodes", "/v1/nothing", "/v1", "/v1/nodes/%2e%2e"):
@@ -170,7 +170,7 @@ async def test_readiness_says_which_check_fails(world: World) -> None:
         (Conflict("node", "n1"), 409, "ResourceConflict"),
     ],
 )
-async def test_trouble_of_the_server_is_logged_and_not_told(
+async def test_an_internal_error_is_logged_and_not_disclosed(
     caplog: pytest.LogCaptureFixture, error: Exception, status: int, code: str
 ) -> None:
     async def fail(_: Request) -> Response:

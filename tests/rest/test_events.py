@@ -27,7 +27,7 @@ from tests.rest.conftest import APP, CONFIG, NODE, TOKEN, World, caller, describ
 SECONDS = 20.0
 
 
-async def test_what_is_made_changed_and_removed_is_told_newest_first(world: World) -> None:
+async def test_creations_changes_and_deletions_are_listed_newest_first(world: World) -> None:
     await world.client.call("POST", "/v1/configs", CONFIG)
     await world.client.call("PUT", "/v1/configs/site", CONFIG)  # changes nothing
     await world.client.call("PUT", "/v1/configs/site", {**CONFIG, "description": "x"})
@@ -64,7 +64,7 @@ async def test_no_secret_value_is_in_an_event(world: World) -> None:
     assert "secret.updated" in text
 
 
-async def test_a_shut_out_node_is_told_of(world: World) -> None:
+async def test_a_revoked_node_is_an_event(world: World) -> None:
     await world.client.call("POST", "/v1/nodes", NODE)
     await world.client.call("POST", "/v1/nodes/n1/revoke")
     await world.feed.round()
@@ -183,7 +183,7 @@ async def test_what_is_old_or_too_much_goes(world: World) -> None:
     assert left["subject"]["name"] == "late"
 
 
-async def test_a_node_is_told_to_be_ready_when_it_first_reports_and_then_no_more(
+async def test_a_node_has_one_ready_event_at_its_first_report(
     world: World,
 ) -> None:
     await world.client.call("POST", "/v1/nodes", NODE)
@@ -265,7 +265,9 @@ async def test_events_are_followed_as_they_come(world: World) -> None:
             assert (await stream.event())["subject"] == {"kind": "node", "name": name}
 
 
-async def test_who_comes_back_is_told_what_came_after_the_event_it_saw_last(world: World) -> None:
+async def test_a_client_that_reconnects_receives_the_events_after_the_last_it_saw(
+    world: World,
+) -> None:
     for name in "abc":
         await add_node(world, name)
     for query, last in [("", "1"), ("lastEventId=1", "")]:
@@ -276,7 +278,7 @@ async def test_who_comes_back_is_told_what_came_after_the_event_it_saw_last(worl
         assert (await stream.event())["subject"]["name"] == "d"
 
 
-async def test_a_long_past_is_told_in_full_before_what_comes(world: World) -> None:
+async def test_a_long_history_is_sent_in_full_before_new_events(world: World) -> None:
     def many(tx: Transaction) -> None:
         for number in range(1500):
             name = f"n{number}"
@@ -303,7 +305,7 @@ async def test_a_stream_is_filtered_like_a_list(world: World) -> None:
         assert (await stream.event())["namespace"] == "other"
 
 
-async def test_a_place_that_is_not_kept_is_a_gap_that_is_told_of(world: World) -> None:
+async def test_a_position_that_is_not_retained_is_reported_as_a_gap(world: World) -> None:
     for name in "abc":
         await world.client.call("POST", "/v1/nodes", {"name": name})
     await world.store.write(lambda tx: tx.number_events(9))
@@ -423,7 +425,7 @@ async def queue_of(world: World, name: str = "hook") -> list[Delivery]:
     )
 
 
-async def test_a_callback_is_told_of_the_events_it_asked_for(world: World) -> None:
+async def test_a_callback_receives_the_events_it_subscribed_to(world: World) -> None:
     assert (await world.client.call("POST", "/v1/callback", HOOK))["events"] == HOOK["events"]
     await world.client.call("POST", "/v1/callback", {**HOOK, "name": "none", "events": []})
     world.woken.clear()
@@ -465,7 +467,7 @@ async def test_what_there_is_no_event_of_is_refused_and_the_rest_stays(world: Wo
     assert (await world.client.call("PATCH", "/v1/callback/hook", {"events": ["*"]}))["events"]
 
 
-async def test_a_callback_that_takes_nothing_is_told_of_no_more_than_fits(world: World) -> None:
+async def test_a_callback_that_fails_is_queued_no_more_than_the_limit(world: World) -> None:
     await world.client.call("POST", "/v1/callback", HOOK)
 
     now = world.clock.now

@@ -7,7 +7,7 @@ from tests.rest.conftest import World
 from tests.rest.test_events import following
 
 
-async def test_a_node_that_flaps_is_folded_for_all_who_are_told(world: World) -> None:
+async def test_the_events_of_a_flapping_node_are_folded_for_all_receivers(world: World) -> None:
     callback = {"name": "hook", "url": "http://127.0.0.1:9/", "events": ["node.*"]}
     await world.client.call("POST", "/v1/callback", callback)
 

@@ -73,7 +73,9 @@ async def test_guesses_are_answered_three_times_then_no_more(limited: Limited) -
     assert [await limited.guess() for _ in range(2)] == [401, 429]
 
 
-async def test_a_valid_token_is_let_in_from_where_somebody_guesses(limited: Limited) -> None:
+async def test_a_valid_token_is_admitted_from_an_address_with_failed_attempts(
+    limited: Limited,
+) -> None:
     answer = await limited.http.post(
         "/v1/tokens", headers=GOOD, json={"name": "ci", "role": "viewer"}
     )

@@ -206,7 +206,7 @@ async def test_a_guard_lets_small_changes_through_and_is_of_one_namespace(world:
     assert "2 of 2 nodes" in said
 
 
-async def test_nodes_that_wait_to_be_told_are_no_part_of_a_change_and_go_on_waiting(
+async def test_pending_nodes_are_no_part_of_a_change_and_stay_pending(
     world: World,
 ) -> None:
     client = world.client

@@ -68,7 +68,7 @@ async def test_a_problem_says_what_an_error_says(
     assert (members["code"], members["request-id"]) == (code, REQUEST_ID)
 
 
-async def test_strangers_are_told_in_the_same_form(world: World) -> None:
+async def test_unauthenticated_requests_get_problems_of_the_same_form(world: World) -> None:
     async with caller(world.url, {"Accept": PROBLEM}) as stranger:
         response = await stranger.get("/v1/nodes")
     assert (response.status_code, response.headers["content-type"]) == (401, PROBLEM)

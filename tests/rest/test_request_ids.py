@@ -129,6 +129,6 @@ async def test_of_two_ids_none_is_taken(client: Client) -> None:
     assert response.json()["request-id"] == response.headers[HEADER] == "id1"
 
 
-def test_what_nobody_asked_for_has_no_id(log: io.StringIO) -> None:
+def test_a_log_line_outside_a_request_has_no_id(log: io.StringIO) -> None:
     below.warning("nobody asked")
     assert log.getvalue().endswith("WARNING somewhere.below: nobody asked\n")

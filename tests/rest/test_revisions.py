@@ -231,7 +231,7 @@ async def test_an_undo_is_in_the_audit_log(world: World, kind: Kind) -> None:
     assert not [text for text in HIDDEN if text in str(newest)]
 
 
-async def test_an_undone_app_is_checked_and_its_nodes_are_told(world: World) -> None:
+async def test_an_undone_app_is_checked_and_its_nodes_are_updated(world: World) -> None:
     client = world.client
     await describe(client)
     await client.call("PUT", "/v1/apps/web", {"selector": "role=camera", "services": []})

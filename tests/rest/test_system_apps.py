@@ -67,7 +67,7 @@ async def test_nodes_are_given_none_until_some_are_listed(world: World) -> None:
     assert (await world.client.call("GET", "/v1/configs"))["items"] == []
 
 
-async def test_the_same_list_again_disturbs_nobody(world: World) -> None:
+async def test_the_same_list_again_updates_no_node(world: World) -> None:
     await world.client.call("POST", "/v1/nodes", NODE)
     await world.client.call("PUT", PATH, LIST)
     told = await sync(world)

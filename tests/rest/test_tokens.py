@@ -126,7 +126,7 @@ def expected_role(route: ApiRoute) -> Role:
 
 @pytest.mark.parametrize("namespace", ["default", "*"])
 @pytest.mark.parametrize("role", Role)
-async def test_every_route_lets_in_who_has_its_role_and_nobody_else(
+async def test_every_route_admits_its_roles_and_no_others(
     world: World, role: Role, namespace: str
 ) -> None:
     async with bearer(world, await made(world, role, namespace, "caller")) as client:

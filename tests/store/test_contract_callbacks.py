@@ -121,7 +121,7 @@ async def test_what_was_given_up_is_tried_again_or_forgotten(store: Store) -> No
     assert await store.write(lambda tx: tx.forget_given_up(LATER + timedelta(9))) == 0
 
 
-async def test_what_a_callback_was_to_be_told_goes_with_it(store: Store) -> None:
+async def test_pending_deliveries_are_deleted_with_their_callback(store: Store) -> None:
     await store.write(put(callback(), callback("c", "other"), delivery()))
     await store.write(put(delivery("d2", "c", "other")))
     await store.write(lambda tx: tx.delete_callback("default", "c"))

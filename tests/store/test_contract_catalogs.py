@@ -70,7 +70,7 @@ async def test_a_catalog_is_of_one_namespace(store: Store) -> None:
     assert versions(await store.read(lambda tx: tx.catalog("none"))) == {}
 
 
-async def test_a_catalog_of_a_transaction_that_failed_is_seen_by_nobody_else(store: Store) -> None:
+async def test_a_catalog_of_a_failed_transaction_is_not_visible_to_others(store: Store) -> None:
     await store.write(lambda tx: tx.put_app(app(version="1")))
     first = await store.read(lambda tx: tx.catalog("default"))
 

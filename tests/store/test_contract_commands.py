@@ -123,7 +123,7 @@ async def test_parts_count_once_in_their_order_and_leave_the_command_open(store:
     await store.write(work)
 
 
-async def test_a_node_that_answers_before_it_is_noted_as_told_is_heard(store: Store) -> None:
+async def test_an_answer_before_its_command_is_recorded_as_sent_is_accepted(store: Store) -> None:
     def work(tx: Transaction) -> bool:
         add(tx, command())
         return tx.end_command("default", "n", "c", DONE, LATER)

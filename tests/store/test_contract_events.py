@@ -128,7 +128,7 @@ async def test_numbers_go_on_after_all_events_were_forgotten(store: Store) -> No
     assert left.number == 3
 
 
-async def test_whoever_waits_is_woken_by_events_alone(
+async def test_a_waiting_reader_is_woken_by_events_alone(
     open_again: StoreFactory, tmp_path: Path
 ) -> None:
     async with open_again(tmp_path) as store, asyncio.timeout(WAIT), asyncio.TaskGroup() as tasks:

@@ -129,7 +129,7 @@ async def test_a_total_is_that_of_now_whatever_changes_between_two_lists(
             await store.read(partial(look, there=fleet))
 
 
-async def test_a_total_of_a_transaction_that_failed_is_seen_by_nobody_else(store: Store) -> None:
+async def test_a_total_of_a_failed_transaction_is_not_visible_to_others(store: Store) -> None:
     def total(tx: Transaction) -> int:
         return tx.list_nodes("default", ListOptions("a")).total
 

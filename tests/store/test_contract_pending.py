@@ -97,7 +97,7 @@ async def test_the_pusher_is_woken_after_a_commit_and_not_after_anything_else(
         again.cancel()
 
 
-async def test_a_wake_up_nobody_waits_for_is_kept(store: NotifyingStore) -> None:
+async def test_a_notification_without_a_waiter_is_retained(store: NotifyingStore) -> None:
     await store.write(mark("a"))
     await store.write(mark("b"))
     async with asyncio.timeout(WAIT):

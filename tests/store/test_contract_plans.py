@@ -56,7 +56,7 @@ async def test_who_was_set_aside_is_put_back_unless_it_is_gone(store: Store) -> 
     assert sorted(taken) == [("default", "n1"), ("default", "n2"), ("other", "n1")]
 
 
-async def test_a_selector_is_counted_and_none_selects_nobody(store: Store) -> None:
+async def test_a_selector_is_counted_and_none_selects_no_node(store: Store) -> None:
     def work(tx: Transaction) -> tuple[int, int, int]:
         some_nodes(tx)
         return (

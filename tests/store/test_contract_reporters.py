@@ -48,7 +48,7 @@ async def test_nodes_that_are_foreseen_are_those_that_are_looked_up(store: Store
     assert (a.certified, b.certified, c.certified) == (None, LATER, None)
 
 
-async def test_a_revoked_certificate_certifies_nobody(store: Store) -> None:
+async def test_a_revoked_certificate_identifies_no_node(store: Store) -> None:
     await put_nodes(store)
 
     def change(tx: Transaction) -> list[bool]:

@@ -78,7 +78,7 @@ def refused(directory: Path) -> str:
     return error.value.reason
 
 
-def test_a_log_nobody_touched_is_whole(directory: Path) -> None:
+def test_an_untouched_log_verifies(directory: Path) -> None:
     assert checked(directory) == Verdict(COUNT, checked(directory).head)
     assert checked(directory).head.number == COUNT
 

@@ -43,7 +43,7 @@ def tamper(url: str, *statements: str) -> None:
             assert connection.execute(statement.encode()).rowcount
 
 
-async def test_a_log_nobody_touched_is_whole(url: str, tmp_path: Path) -> None:
+async def test_an_untouched_log_verifies(url: str, tmp_path: Path) -> None:
     verdict = checked(url, tmp_path)
     assert (verdict.checked, verdict.head.number, verdict.broken) == (COUNT, COUNT, 0)
 

@@ -217,7 +217,7 @@ async def test_another_process_is_refused_too(tmp_path: Path) -> None:
     await process.communicate()
 
 
-async def test_nobody_else_can_read_the_files(tmp_path: Path) -> None:
+async def test_no_other_user_can_read_the_files(tmp_path: Path) -> None:
     mask = os.umask(0)
     try:
         async with open_in(tmp_path) as store:

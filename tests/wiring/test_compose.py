@@ -120,7 +120,7 @@ def test_every_variable_is_a_setting_and_every_server_says_whether_it_is_ready(n
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_servers_are_told_what_fleet_up_tells_them(name: str) -> None:
+def test_servers_get_the_settings_of_fleet_up(name: str) -> None:
     own = fleet_up().server_settings(name, database="", broker="", broker_for_nodes="", crl_file="")
     environment = SERVICES[name]["environment"]
     assert set(environment) == set(own)
