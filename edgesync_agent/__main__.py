@@ -1,7 +1,7 @@
 """The agent's commands.
 
 activate   become a node; what to become stands on standard input
-check      say what is missing on this machine
+check      list what is missing on this machine
 engine     show the container engine that answers here; status 1 if there is none
 run        stay connected, report, run what is desired
 status     show the node, its connection, what runs apps here, and the apps

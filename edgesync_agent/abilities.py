@@ -34,7 +34,7 @@ class Abilities:
 def abilities_of(engine: Engine, *, is_rootless: bool) -> Abilities:
     """What *engine* can do now; RuntimeFailure where it does not answer.
 
-    Podman without root says in `/info` what the kernel has. What the user was given of that are
+    Podman without root lists in `/info` what the kernel has. What the user was given of that are
     the controllers in its own answer; with cgroups of version 1 there are none.
     """
     is_podman = engine.is_podman

@@ -20,7 +20,7 @@ from edgesync_agent.machine import fingerprint
 def keep_key(folder: Path, before: Path, openssl: str | None) -> Path:
     """The P-256 key in *folder*: the one that is there, that of *before*, or a new one.
 
-    A key is there as a whole or not at all, before anybody is told of it.
+    A key is there as a whole or not at all, before it is used.
     """
     key, beside = folder / "key.pem", folder / "key.new"
     if key.exists():
@@ -73,7 +73,7 @@ def openssl_command() -> str | None:
 def activate(home: Path, ca: Path, settings: dict[str, Any], clock: Clock) -> str:
     """Become a node and keep key and certificate in *home*; the node's id.
 
-    Whoever tries again in the same *home*, because the answer was lost or the machine is brought in
+    A retry in the same *home*, because the answer was lost or the machine is brought in
     anew, comes with the same key: the server gives a node to no other.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def ask_to_activate(url: str, ca: Path, claim: dict[str, Any], clock: Clock) -> 
 
 
 def reason_of(error: urllib.error.HTTPError) -> str:
-    """What the server says, with the id under which its log says more."""
+    """What the server answers, with the id under which its log has details."""
     try:
         said = json.load(error)
         return f"{said['message'].rstrip('.')} (request id {said['request-id']})"

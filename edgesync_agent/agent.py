@@ -30,7 +30,7 @@ from edgesync_agent.summary import StateFile
 from edgesync_agent.updates import Updates, own_program
 
 INTERVAL = 20.0  # seconds from report to report
-ANSWER_WAIT = 5.0  # seconds until a report is sent again that nobody answers; then twice as many
+ANSWER_WAIT = 5.0  # seconds until a report is sent again without an answer; then twice as many
 BACK_OFF_LIMIT = 180.0  # seconds between attempts to connect
 LOOK = 1.0  # seconds until what the apps do is reported
 PATIENCE = 30.0  # seconds that `wait` and `stop` have
@@ -181,7 +181,7 @@ class _Session:
             link.close()
 
     def _speak(self, send: Send, pace: _Pace, address: str, now: float) -> None:
-        """Report, or say how much is in use, if it is time; and go on with commands."""
+        """Report, or send usage, if it is time; and go on with commands."""
         self.commands.tend(send, now)
         self.node.tend(send, now)
         if pace.is_report_due(self.node, now):
@@ -223,7 +223,7 @@ class _Session:
 
 
 class _Pace:
-    """When to report on one connection, and when to say how much is in use."""
+    """When to report on one connection, and when to send usage."""
 
     def __init__(self) -> None:
         self.report_due = self.stats_due = self.again_due = 0.0
@@ -242,7 +242,7 @@ class _Pace:
         self.again_due = now + self.pause * (1 + random.random() / 2)  # noqa: S311
 
     def is_stats_due(self, now: float) -> bool:
-        """Whether to say how much is in use; once between two reports."""
+        """Whether to send usage; once between two reports."""
         if now < self.stats_due:
             return False
         self.stats_due = self.report_due + INTERVAL / 2
@@ -265,7 +265,7 @@ def _learn_time(home: Path, identity: dict[str, Any], clock: Clock, log: AgentLo
 
 @contextlib.contextmanager
 def _only_one(home: Path) -> Iterator[None]:
-    """Hold the lock that says an agent runs; its number is in agent.pid."""
+    """Hold the lock of a running agent; its number is in agent.pid."""
     with open(home / "agent.lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""The agent's own log: printed, and its end kept for an operator who asks."""
+"""The agent's own log: printed, and its end stored for operators."""
 
 from __future__ import annotations
 

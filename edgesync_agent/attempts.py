@@ -1,4 +1,4 @@
-"""Counts the failures of instances, and says when one is started again."""
+"""Counts the failures of instances, and states when one is started again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def has_succeeded(instance: Instance) -> bool:
 
 
 def run_of(instance: Instance) -> tuple[str, float, int]:
-    """What tells one run of an instance from the next."""
+    """Identifies one run of an instance."""
     return instance.key, instance.started, instance.restarts
 
 

@@ -1,4 +1,4 @@
-"""What a certificate says, by openssl or by Python's package cryptography."""
+"""Reads certificates, by openssl or by Python's package cryptography."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def check(
 ) -> str:
     """The certificate (PEM) of *given*, if it is for this node and this key and leads to *ca*.
 
-    It has to be valid *at* that time. AgentError says what is wrong with it.
+    It has to be valid *at* that time. AgentError states what is wrong with it.
     """
     folder = key.with_name("checking")
     shutil.rmtree(folder, ignore_errors=True)

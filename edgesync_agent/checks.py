@@ -1,4 +1,4 @@
-"""Checks of probes over the network; each says what is wrong, empty for success."""
+"""Checks of probes over the network; each states what is wrong, empty for success."""
 
 from __future__ import annotations
 

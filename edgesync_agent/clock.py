@@ -26,7 +26,7 @@ class Clock:
         return self.read() + self.skew
 
     def hear(self, told: Any) -> None:
-        """Take over what the server says; what cannot be read is no time."""
+        """Take over what the server answers; what cannot be read is no time."""
         try:
             moment = calendar.timegm(time.strptime(told, "%Y-%m-%dT%H:%M:%SZ"))
         except (ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""What operators may ask this machine's agent for, unless whoever runs the machine says no."""
+"""What operators may ask this machine's agent for, unless the policy of the machine refuses."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Commands:
         self.report = report
         self.clock = clock
         self.policy = policy
-        self.offer = offer  # what the server offers, and what there is to say if it is not needed
+        self.offer = offer  # what the server offers, and the message if it is not needed
         self.taken: collections.deque[str] = collections.deque(maxlen=IDS_KEPT)
         self.running: list[_Command] = []
 
@@ -141,7 +141,7 @@ class Commands:
         return now + LOOK if self.running else float("inf")
 
     def forget(self) -> None:
-        """The connection is gone: nobody waits for an answer that is in parts any more."""
+        """The connection is gone: answers in parts are dropped."""
         for command in self.running:
             if command.logs:
                 command.logs.end()
@@ -247,7 +247,7 @@ class Commands:
         threading.Thread(target=run, daemon=True).start()
 
     def _is_late(self, deadline: Any) -> bool:
-        """Whether nobody waits any more, by the server's clock as far as it is known."""
+        """Whether the deadline has passed, by the server's clock as far as it is known."""
         if deadline is None:
             return False
         return self.clock.now() >= calendar.timegm(time.strptime(deadline, "%Y-%m-%dT%H:%M:%SZ"))
@@ -263,7 +263,7 @@ class _Options:
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> _Options:
-        """What a command says besides its name; ValueError, TypeError if that cannot be read."""
+        """The arguments of a command; ValueError, TypeError if that cannot be read."""
         return cls(
             str(content.get("app") or ""),
             max(int(content.get("lines", 100)), 1),

@@ -18,7 +18,7 @@ from edgesync_agent.spec import (
 
 NODE, APP, VERSION, SPEC = "edgesync.node", "edgesync.app", "edgesync.version", "edgesync.spec"
 SERVICE, REPLICA, STAGE = "edgesync.service", "edgesync.replica", "edgesync.stage"
-LOG_SIZE, LOG_FILES = "10m", "2"  # kept of each container's output
+LOG_SIZE, LOG_FILES = "10m", "2"  # stored of each container's output
 STOP_SECONDS = 10  # from SIGTERM to SIGKILL
 
 Place = Callable[[AppDefinition, VolumeDefinition, str], str]

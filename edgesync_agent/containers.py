@@ -111,7 +111,7 @@ class Containers:
         return found
 
     def _inspect(self, key: str) -> dict[str, Any]:
-        """What the engine says of a container; empty for one that has gone meanwhile."""
+        """The engine's record of a container; empty for one that has gone."""
         try:
             return self.engine.call("GET", f"/containers/{key}/json", allow=(404,)) or {}
         except EngineRefusal as error:
@@ -172,7 +172,7 @@ class Containers:
         return check_http(address, port, probe)
 
     def engine_health(self, instance: Instance) -> str:
-        """What the image's own HEALTHCHECK says: healthy, starting, unhealthy; empty for none."""
+        """The state of the image's HEALTHCHECK: healthy, starting, unhealthy; empty for none."""
         return self.networks[instance.key].health if instance.key in self.networks else ""
 
     def logs(

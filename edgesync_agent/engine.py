@@ -68,7 +68,7 @@ def socket_paths(variables: Mapping[str, str], *, is_root: bool) -> list[str]:
 
 
 def find_engine(variables: Mapping[str, str] = os.environ) -> Engine:
-    """The first engine that answers; RuntimeFailure says where none was found."""
+    """The first engine that answers; RuntimeFailure lists what was tried."""
     paths, why = socket_paths(variables, is_root=os.geteuid() == 0), []
     for path in paths:
         if not Path(path).exists():

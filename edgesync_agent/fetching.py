@@ -21,7 +21,7 @@ Kept = Callable[[], Sequence[AppDefinition]]
 
 
 class Fetcher:
-    """Fetches versions on request and says how far each is; *done* is called after each."""
+    """Fetches versions on request and reports the progress of each; *done* is called after each."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Fetcher:
         self.thread = threading.Thread(target=self._run, name="fetch", daemon=True)
 
     def begin(self, name: str, version: str) -> None:
-        """Have a version fetched; `states_of` says how it goes."""
+        """Have a version fetched; `states_of` returns the progress."""
         with self.lock:
             before = self.states.get((name, version), FetchState())
             self.states[name, version] = FetchState(is_running=True, failure=before.failure)

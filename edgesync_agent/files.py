@@ -1,4 +1,4 @@
-"""Files that nobody else reads, with names no path can be built from."""
+"""Files that no other process reads, with names no path can be built from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def safe(name: Any) -> str:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file that nobody else can read."""
+    """Write a file that no other process can read."""
     number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(number, "wb") as file:
         file.write(data)
@@ -28,7 +28,7 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file that nobody else can read; a crash leaves the old one or the new one, whole."""
+    """Write a file that no other process can read; a crash leaves the old or the new one."""
     beside = path.with_name(f".new-{path.name}")
     write_private(beside, data)
     os.replace(beside, path)

@@ -99,7 +99,7 @@ class HostProcesses:
         self._check(app)
 
     def carry_out(self, step: InstanceStep, app: AppDefinition | None, files: AppFiles) -> None:
-        """Create, start, stop or remove an instance; RuntimeFailure says why not."""
+        """Create, start, stop or remove an instance; RuntimeFailure states why not."""
         try:
             if isinstance(step, Create):
                 if app is not None:
@@ -128,7 +128,7 @@ class HostProcesses:
         folder = self.root / instance.key
         launch = self._launch(folder)
         try:
-            done = subprocess.run(  # what the app says
+            done = subprocess.run(  # the output of the app
                 list(probe.command),
                 cwd=launch.directory,
                 env=dict(launch.environment),

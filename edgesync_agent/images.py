@@ -21,7 +21,7 @@ DEFAULT_REGISTRY = "docker.io"
 
 
 class Images:
-    """The images of one engine; *record* is the file that says which of them this agent pulled."""
+    """The images of one engine; *record* lists those that this agent pulled."""
 
     def __init__(self, engine: Engine, record: Path) -> None:
         self.engine = engine
@@ -38,7 +38,7 @@ class Images:
         return str(found["Id"])
 
     def bring(self, image: str, policy: str, credentials: Sequence[Mapping[str, str]]) -> None:
-        """Have *image* here, by its pull policy (Kubernetes'); RuntimeFailure says why it is not.
+        """Have *image* here, by its pull policy (Kubernetes'); RuntimeFailure states why it is not.
 
         One that is here stays in use where its registry cannot be reached, whatever the policy.
         """

@@ -1,4 +1,4 @@
-"""What Linux says of processes: `/proc`, read without a cache."""
+"""The kernel's view of processes: `/proc`, read without a cache."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class AgentLink:
         self.address = str(self.socket.getsockname()[0])
 
     def open(self, client_id: str) -> None:
-        """CONNECT and SUBSCRIBE; HubConnectionLost says why the server does not want it."""
+        """CONNECT and SUBSCRIBE; HubConnectionLost states why the server does not want it."""
         self.write(connect_packet(client_id, KEEP_ALIVE))
         code = self._expect(0x20)[1]
         if code == 5:
@@ -84,7 +84,7 @@ class AgentLink:
         self._expect(0x90)
 
     def close(self) -> None:
-        """Say good-bye, if it is still heard."""
+        """Send DISCONNECT, if still connected."""
         with contextlib.suppress(OSError):
             self.socket.settimeout(1)
             self.socket.sendall(DISCONNECT)

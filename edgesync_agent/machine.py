@@ -23,7 +23,7 @@ PLACEHOLDERS = frozenset(
         "03000200-0400-0500-0006-000700080009",
     }
 )
-"""What makers and images leave where an id should be: it tells no machine from another."""
+"""What makers and images leave where an id should be: it identifies no machine."""
 
 
 def first_line(path: str) -> str:

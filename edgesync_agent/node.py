@@ -78,16 +78,16 @@ class AgentNode:
         self.note = note  # takes lines for the log
         self.clock = clock
         self.sequence = 0
-        self.wanted = releases.desired()  # None until the server has said, ever
+        self.wanted = releases.desired()  # None until the server has sent it, ever
         # Version of each desired app that is on this machine.
         self.held = {n: v for n, v in (self.wanted or {}).items() if releases.has(n, v)}
-        self.failed: dict[str, tuple[str, str]] = {}  # version and cause of what cannot be kept
+        self.failed: dict[str, tuple[str, str]] = {}  # version and cause of what cannot be stored
         self.fetching: dict[str, _Fetch] = {}
         self.properties: dict[str, str] | None = None  # None until the server wants any
         self.answered = False  # whether a report of this run was answered
         self.waiting = False  # whether the last report was not answered yet
         self.changed = True  # whether there is something to report at once
-        self.drifts: dict[str, str] = {}  # what the last report says was gone: app and time
+        self.drifts: dict[str, str] = {}  # what the last report names as gone: app and time
 
     def report(self, send: Send, node: dict[str, str], stats: dict[str, Any]) -> None:
         """Report everything; apps that are to go are named until they are gone."""
@@ -170,7 +170,7 @@ class AgentNode:
         self._ask(send, name, [{"kind": "application", "name": name, "version": version}])
 
     def _take_properties(self, wanted: dict[str, str] | None) -> None:
-        """Keep what people want of this node in a file for its programs, and say so."""
+        """Keep what people want of this node in a file for its programs, and report it."""
         if wanted is None or wanted == self.properties:
             return
         place = self.releases.folder.with_name(PROPERTIES)

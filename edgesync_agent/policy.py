@@ -24,7 +24,7 @@ _List = Optional[Tuple[str, ...]]
 class Policy:
     """What is allowed; a list that is None allows everything of its kind.
 
-    *broken* says why the file cannot be used: then nothing is allowed.
+    *broken* states why the file cannot be used: then nothing is allowed.
     """
 
     containers: bool = True
@@ -77,11 +77,11 @@ class Policy:
 
 
 class PolicyFile:
-    """The policy as its file says now; read again when that changes."""
+    """The policy of the current file; read again when that changes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._seen: Any = ()  # what the file system said when it was read last
+        self._seen: Any = ()  # the stat of the last read
         self._policy = Policy()
 
     def current(self) -> Policy:

@@ -1,7 +1,7 @@
 """Probes of running instances, by Kubernetes' rules: `ProbeTrack` is pure, `Prober` runs them.
 
 Until a startup probe has succeeded no other is carried out; where it or a liveness probe fails as
-often as its threshold says the instance has to be started again; readiness follows its own.
+often as its threshold the instance has to be started again; readiness follows its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Check = Callable[[Instance, ProbeDefinition], str]
 
 
 class ProbeTrack:
-    """What the probes of one run of an instance have said; *began* is when it started."""
+    """What the probes of one run of an instance have found; *began* is when it started."""
 
     def __init__(self, service: ServiceDefinition, began: float) -> None:
         self.probes = {
@@ -104,7 +104,7 @@ class ProbeTrack:
 class Prober:
     """Carries out the checks of all instances that run, in threads of its own; thread-safe.
 
-    *changed* is called when the health of an instance is another one. `follow` says what runs.
+    *changed* is called when the health of an instance is another one. `follow` sets what runs.
     """
 
     def __init__(

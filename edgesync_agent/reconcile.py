@@ -172,7 +172,7 @@ class _Decision:
     # before a version is live
 
     def _is_prepared(self, target: str) -> bool:
-        """Fetch and prepare it; say whether there is nothing left to do before it is live."""
+        """Fetch and prepare it; return whether there is nothing left to do before it is live."""
         if target == self.memory.good:
             return True  # it was live before: back at once
         if not self._is_here(target):
@@ -237,7 +237,7 @@ class _Decision:
             self._fail(app.version, failure)
 
     def _fail(self, version: str, failure: Failure) -> None:
-        """Give *version* up if there is another one to go back to; else say why it does not run."""
+        """Give *version* up if there is one to go back to; else report why it does not run."""
         good = self.memory.good
         if not good or good == version:
             if self.memory.failure is None or failure.message != self.memory.failure.message:
@@ -350,7 +350,7 @@ class _Decision:
                 self.steps.append(Start(instance))
 
     def _watch(self, slot: Slot, instance: Instance) -> None:
-        """End an instance whose probes say so; it is then started again as if it had ended."""
+        """End an instance whose probes fail; it is then started again as if it had ended."""
         key = slot_key(slot)
         if key in self.memory.held:
             held = tuple(one for one in self.memory.held if one != key)

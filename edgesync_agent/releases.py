@@ -150,7 +150,7 @@ class Releases:
         replace_file(place / MEMORY, json.dumps(asdict(memory)).encode())
 
     def desired(self) -> dict[str, str] | None:
-        """Version of each app that the server wanted last; None where it never said."""
+        """Version of each app that the server wanted last; None where it never did."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             found = json.loads((self.folder / "desired.json").read_text())
             return {safe(name): str(version) for name, version in found.items()}

@@ -78,7 +78,7 @@ class Renewal:
             self._by_key(now)
 
     def tend(self, send: Send, now: float) -> bool:
-        """On a connection: ask if it is time; say whether another certificate is there now."""
+        """On a connection: ask if it is time; return whether another certificate is there now."""
         if self.asked is not None and now - self.asked > PATIENCE:
             self.asked = None
             return self._by_key(now)
@@ -88,11 +88,11 @@ class Renewal:
         return False
 
     def is_due(self) -> bool:
-        """Say whether it is time, by the server's clock as far as that is known."""
+        """Return whether it is time, by the server's clock as far as that is known."""
         return self.clock.now() >= self.due
 
     def take(self, payload: bytes, now: float) -> bool:
-        """Handle the answer to `tend`; say whether another certificate is there now."""
+        """Handle the answer to `tend`; return whether another certificate is there now."""
         self.asked = None
         try:
             message = json.loads(payload)
@@ -102,7 +102,7 @@ class Renewal:
         return True
 
     def _by_key(self, now: float) -> bool:
-        """Ask on the activation port, proved by the key alone; say whether that helped."""
+        """Ask on the activation port, proved by the key alone; return whether that helped."""
         try:
             answer = self._post()
             self._put(answer, answer.get("time"))

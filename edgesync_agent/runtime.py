@@ -1,6 +1,6 @@
 """What runs instances of apps: an engine's containers (`containers`) or host processes.
 
-`reconcile` decides, a `Runtime` obeys: it says what there is (`observe`) and carries out one step
+`reconcile` decides, a `Runtime` obeys: it states what there is (`observe`) and carries out one step
 at a time. Everything it runs bears the node's id, so that what another owner runs is never among
 what it observes. A step may be carried out twice, and after a crash at any moment: creating what is
 there, starting what runs, stopping what has ended and removing what is gone all succeed.

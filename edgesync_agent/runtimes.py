@@ -21,7 +21,7 @@ FIND_INTERVAL = 3.0  # seconds until a runtime that is not there is looked for a
 USAGE_INTERVAL = 15.0  # seconds between measurements
 
 FindRuntime = Callable[[], Runtime]
-"""Finds what runs apps of a mode; RuntimeFailure says what is missing."""
+"""Finds what runs apps of a mode; RuntimeFailure states what is missing."""
 
 Definition = Callable[[Instance], "AppDefinition | None"]
 """The version by which an instance is probed; None where there is none any more."""

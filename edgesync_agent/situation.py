@@ -50,9 +50,9 @@ class AppMemory:
 
 @dataclass(frozen=True)
 class Health:
-    """What the probes of a running instance say; `probes` keeps it.
+    """What the probes of a running instance found; `probes` keeps it.
 
-    *ready_since* is None while it is not ready. *lapse* says that it has to be started again, as a
+    *ready_since* is None while it is not ready. *lapse*: it has to be started again, as a
     `Reason`, and *message* what the last check that failed found.
     """
 

@@ -67,7 +67,7 @@ class DeviceDefinition:
 class RestartRule:
     """When an instance is started again, and after how many seconds.
 
-    *has_own_backoff*: the app says the pauses itself; an engine's own restart policy cannot keep
+    *has_own_backoff*: the app sets the pauses itself; an engine's own restart policy cannot keep
     them.
     """
 

@@ -23,7 +23,7 @@ NO_ENGINE = "apps with containers stay Pending until there is one"
 
 
 class StateFile:
-    """What the running agent says of itself, for whoever asks on the machine."""
+    """What the running agent reports of itself, for the `status` verb."""
 
     def __init__(self, home: Path) -> None:
         self._path = home / STATE_FILE
@@ -45,7 +45,7 @@ class StateFile:
 def summary(
     home: Path, identity: Mapping[str, Any], finders: Mapping[str, FindRuntime], *, runs: bool
 ) -> Iterator[str]:
-    """The lines of `status`; *runs* says whether an agent runs in *home*."""
+    """The lines of `status`; *runs* states whether an agent runs in *home*."""
     state: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError):
         state = json.loads((home / STATE_FILE).read_text())

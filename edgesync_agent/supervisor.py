@@ -1,7 +1,7 @@
 """Has this machine run what is desired: looks, asks `reconcile`, obeys; in threads of its own.
 
 One thread looks at the runtimes and takes the steps, a second one fetches (`fetching`: pulls take
-minutes), the probes have theirs (`probes`). The thread of the connection only says what is desired
+minutes), the probes have theirs (`probes`). The thread of the connection only sets what is desired
 (`desire`) and asks how it goes (`statuses`), so that it is never held up.
 """
 
@@ -78,7 +78,7 @@ class _App:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """The version to bring about, None for none; *refusal* says why it is not the desired one."""
+    """The version to bring about, None for none; *refusal* states why it is not the desired one."""
 
     app: AppDefinition | None
     refusal: Failure | None = None
@@ -114,7 +114,7 @@ class Supervisor:
         self.hands = threading.Semaphore(APPS_AT_ONCE)
         self.woken = threading.Event()
         self.is_ended = False
-        # None until the server has said, now or before an earlier start.
+        # None until the server has sent it, now or before an earlier start.
         self.desired: dict[str, str] | None = releases.desired()
         self.apps: dict[str, _App] = {}
         self.runtimes = Runtimes(finders, note, self.woken.set, clock)

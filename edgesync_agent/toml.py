@@ -30,7 +30,7 @@ class TomlError(Exception):
 
 
 def read_toml(text: str) -> dict[str, Value]:
-    """The keys and values of *text*; TomlError says in which line it is wrong."""
+    """The keys and values of *text*; TomlError states in which line it is wrong."""
     text = text.replace("\r\n", "\n")
     found: dict[str, Value] = {}
     place = _skip(text, 0)

@@ -2,7 +2,7 @@
 
 The new program is tried before anything changes: it has to connect to the server by itself, while
 the old one waits. Then one rename puts it in the place of the old one, which stays beside it until
-the new one has reported. `update.json` says in between whose turn it is, so that a power cut, or a
+the new one has reported. `update.json` records whose turn it is, so that a power cut, or a
 new agent that ends, hangs or cannot connect, leads back to the old one.
 """
 
@@ -92,7 +92,7 @@ class Updates:
         return f"{VERSION} ({self.digest[:12]})" if self.digest else VERSION
 
     def check(self, offer: Offer) -> str:
-        """What is to be said where *offer* needs nothing done; empty where it is to be tried.
+        """The message where *offer* needs nothing done; empty where it is to be tried.
 
         AgentError if it cannot be put in place here.
         """

@@ -1,4 +1,4 @@
-"""Says of the instances of an app whether they are up, have failed, or are late."""
+"""Decides whether the instances of an app are up, have failed, or are late."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class Volumes:
         return root / safe(app) / safe(volume.name)
 
     def _protect(self, volume: VolumeDefinition) -> None:
-        """Nobody but the agent's user gets into the folders above; what is mounted shows inside."""
+        """Only the agent's user can enter the folders above; what is mounted shows inside."""
         root = self.secrets if volume.kind == "secret" else self.folder
         os.chmod(root, 0o700)
 

@@ -123,7 +123,7 @@ class Retry(_Part, frozen=True):
 
 
 class Restart(_Part, frozen=True):
-    """When a service is restarted; kept and delivered, the node decides."""
+    """When a service is restarted; stored and delivered, the node decides."""
 
     retry: Retry | UnsetType = UNSET
     policy: str = ""
@@ -188,7 +188,7 @@ class AppType(StrEnum):
 
 
 class AppSpec(_Part, frozen=True):
-    """What an operator says of an app (contract, "Create Application").
+    """The specification of an app (contract, "Create Application").
 
     What begins with `mode` is of present-day baetyl-cloud, the last two are edgesync's own.
     `replica` and `host_network`, where given, hold for every service. *min_ready_seconds*: how long
@@ -223,7 +223,7 @@ class UseKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """An app's use of the resource *name*; *field* is where the app says so."""
+    """An app's use of the resource *name*; *field* is where the app names it."""
 
     kind: UseKind
     name: str
@@ -232,7 +232,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """An app as it is kept; *version* changes with its content and with all that it uses."""
+    """An app as it is stored; *version* changes with its content and with all that it uses."""
 
     namespace: str
     name: str
@@ -270,5 +270,5 @@ def services_of(spec: AppSpec) -> Iterator[tuple[str, Service]]:
 
 
 def is_part(config: Ref) -> bool:
-    """Say whether that config is made from the app that names it; no operator can make such one."""
+    """Return whether that config is made from the app that names it; operators cannot make one."""
     return config.name.startswith(FUNCTION_CONFIG_PREFIX)

@@ -14,14 +14,14 @@ from enum import StrEnum
 import msgspec
 
 TEXT_LIMIT = 200
-"""Characters of a text that somebody else chose: a name, an address, a reason."""
+"""Longest text of an outside party, in characters: a name, an address, a reason."""
 
 DONE = "done"
 """Outcome of what was done; everything else is the code of the refusal."""
 
 
 class ActorKind(StrEnum):
-    """What kind of somebody it was."""
+    """The kind of actor."""
 
     ADMINISTRATOR = "administrator"
     TOKEN = "token"  # noqa: S105
@@ -126,7 +126,7 @@ def kind_of(action: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What somebody sets out to do, an `Action`; *namespace* `*` is no namespace in particular.
+    """An attempted `Action`; *namespace* `*` is no namespace in particular.
 
     *reason* is what the caller gave as one. *name* may be completed by what is done.
     """
@@ -166,7 +166,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """Where the log begins: after *head*, which is gone. *seal* says that this was our doing."""
+    """Where the log begins: after *head*, which is gone. *seal* proves that the server cut it."""
 
     head: Head
     seal: str
@@ -252,7 +252,7 @@ class Verdict:
     """What a look at the whole log found.
 
     *head* is that of the part that is as it was written; *broken* is the number of the first entry
-    that is not (0: none), and *reason* says what is wrong with it.
+    that is not (0: none), and *reason* states what is wrong with it.
     """
 
     checked: int
@@ -272,8 +272,8 @@ def verify(
 ) -> Verdict:
     """Check that *links*, in the order of their numbers, are what was written, all of it.
 
-    *head* is what the log itself says of its end; *noted* are heads it is known to have had.
-    Entries that say that some before them are missing count as wrong, but for *known_cuts*.
+    *head* is the end that the log itself names; *noted* are heads it is known to have had.
+    Entries that note missing ones before them count as wrong, but for *known_cuts*.
     """
     checked, last, noted = 0, anchor.head, set(noted)
     if not _same(anchor.seal, chain.anchor(anchor.head).seal):
@@ -312,6 +312,6 @@ def _same(one: str, other: str) -> bool:
 
 
 def clean(text: str) -> str:
-    """*text* as it may stand in the log, whoever chose it: one line of printable characters."""
+    """*text* cleaned for the log: one line of printable characters."""
     shown = "".join(char if char.isprintable() else "?" for char in text[: TEXT_LIMIT + 1])
     return shown if len(shown) <= TEXT_LIMIT else f"{shown[: TEXT_LIMIT - 3]}..."

@@ -43,7 +43,7 @@ class Fingerprint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
 
 
 class BatchSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What an operator says of a batch; defaults as in the contract, "Create Product"."""
+    """The specification of a batch; defaults as in the contract, "Create Product"."""
 
     description: str = ""
     quota_num: int = 200
@@ -60,7 +60,7 @@ class BatchSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch as it is kept."""
+    """A batch as it is stored."""
 
     namespace: str
     name: str
@@ -70,7 +70,7 @@ class Batch:
 
 
 class RecordSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What an operator says of a record, and of which batch it is."""
+    """The specification of a record, and of which batch it is."""
 
     batch_name: str
     fingerprint_value: str = ""
@@ -94,7 +94,7 @@ class Record:
 
 
 def checked_batch_spec(name: str, spec: BatchSpec) -> BatchSpec:
-    """Return *spec* as it is to be kept: valid, and with the label that names the batch."""
+    """Return *spec* as it is to be stored: valid, and with the label that names the batch."""
     if not 1 <= spec.quota_num <= QUOTA_LIMIT:
         raise Invalid("quotaNum", f"is not between 1 and {QUOTA_LIMIT}")
     if spec.enable_whitelist not in {0, 1}:

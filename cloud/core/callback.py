@@ -1,4 +1,4 @@
-"""A callback: where the server says that something happened, by a request it signs and repeats.
+"""A callback: a signed HTTP request that reports an event, repeated until it succeeds.
 
 Signatures, headers and secrets are those of Standard Webhooks (standardwebhooks.com, 1.0.0), so
 that receivers check them with a library that is there already.
@@ -26,7 +26,7 @@ from cloud.core.times import time_text
 from cloud.errors import Invalid
 
 JSON = "application/json"
-"""Content type of what an activation says."""
+"""Content type of the body of an activation."""
 
 SECRET_PREFIX = "whsec_"  # noqa: S105
 SECRET_BYTES = range(24, 65)
@@ -39,15 +39,15 @@ URL_LIMIT = 2048
 """Characters of a URL."""
 
 ERROR_LIMIT = 200
-"""Characters of an error that are kept."""
+"""Characters of an error that are stored."""
 
 FACTS = "edgesync"
-"""Field of the body that holds what the server itself says; a device cannot write into it."""
+"""Field of the body that holds the facts of the server; a device cannot write into it."""
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(hours=1)
 WAITING_LIMIT = 10_000
-"""Deliveries of one callback that wait, at most, before it is told of events no more."""
+"""Deliveries of one callback that wait, at most, before further events are dropped."""
 
 LIFETIME = timedelta(days=3)
 """How long delivery is tried."""
@@ -89,8 +89,8 @@ class Method(StrEnum):
 
 
 class CallbackSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What an administrator says of a callback: the fields of Baetyl, a *secret*, and of which
-    *events* it is told, types or families.
+    """The specification of a callback: the fields of Baetyl, a *secret*, and of which
+    *events* it gets, types or families.
     """
 
     url: str = ""
@@ -108,7 +108,7 @@ class CallbackSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """A callback as it is kept."""
+    """A callback as it is stored."""
 
     namespace: str
     name: str
@@ -119,9 +119,9 @@ class Callback:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Something that a callback has to be told; *id* is the same each time it is told.
+    """One delivery to a callback; *id* is the same at each attempt.
 
-    *due* is when it is told next, None once that was given up. Where the content is JSON it is an
+    *due* is the time of the next attempt, None once given up. Where the content is JSON it is an
     object, and the callback's own body is put under it.
     """
 
@@ -138,7 +138,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class CallbackStatus:
-    """How a callback did: what came of it last, and what is left to tell."""
+    """How a callback did: what came of it last, and its pending deliveries."""
 
     last_success: datetime | None = None
     last_error: str = ""
@@ -223,7 +223,7 @@ def content_of(spec: CallbackSpec, delivery: Delivery) -> bytes:
 def activation_content(
     penetrate_data: Mapping[str, str] | None, facts: Mapping[str, Any], now: datetime
 ) -> str:
-    """What a callback is told of an activation, as JSON: what the device said, and the *facts*."""
+    """The body sent to a callback of an activation, as JSON: the device's request and *facts*."""
     own = {"event": "activation", **facts, "time": time_text(now)}
     return msgspec.json.encode({**(penetrate_data or {}), FACTS: own}).decode()
 

@@ -20,7 +20,7 @@ class NodeCertificate:
     key: str = ""
 
     def admits(self, node_id: str, key: str, now: datetime) -> bool:
-        """Say whether this lets *node_id* in, which proved to own the key with the digest *key*."""
+        """Return whether this admits *node_id*, which proved to own the key of digest *key*."""
         return not self.reason_against(node_id, key, now)
 
     def reason_against(self, node_id: str, key: str, now: datetime) -> str:

@@ -21,7 +21,7 @@ from cloud.core.system_apps import SystemApps
 from cloud.core.tokens import ApiToken
 
 MEMBER_LIMIT = 4096
-"""Bytes of one member, as JSON, that are kept; of more only how many, and their SHA-256."""
+"""Bytes of one member, as JSON, that are stored; of more only how many, and their SHA-256."""
 
 _Sealed = Config | Secret | Registry | SystemApps
 Noun = App | _Sealed | Guard | Node | Properties | Batch | Record | Callback | ApiToken | Command
@@ -49,9 +49,9 @@ class Hidden:
 
 
 def described(noun: Noun) -> Mapping[str, Any]:
-    """What people say of *noun*; whatever is encrypted where it is kept for its own sake, hidden.
+    """The specification of *noun*; encrypted fields are hidden.
 
-    All values of a config are hidden: a config is kept encrypted, the log is not.
+    All values of a config are hidden: a config is stored encrypted, the log is not.
     """
     match noun:
         case Node():
@@ -100,7 +100,7 @@ def difference(before: Noun | None, after: Noun | None) -> tuple[str, str]:
     """What is other in *before* and in *after*, each as JSON; "" where there was, or is, nothing.
 
     Maps are compared member by member. A value that must not be seen is masked on both sides: that
-    it is there says that it changed.
+    it is there shows that it changed.
     """
     was = None if before is None else described(before)
     now = None if after is None else described(after)

@@ -1,6 +1,6 @@
 """Commands to a node, and what came of them.
 
-A command has an effect once at most: it is noted as sent before it is sent, nobody sends it again,
+A command has an effect once at most: it is noted as sent before it is sent, it is not sent again,
 and what a node answers counts once, before the deadline.
 """
 
@@ -19,19 +19,19 @@ from cloud.core.times import time_text
 from cloud.errors import Invalid
 
 SECONDS = 30
-"""How long an answer is waited for where the caller does not say."""
+"""How long an answer is waited for where the caller does not set it."""
 
 SECONDS_LIMIT = 3600
 """The same, at most."""
 
 LINES = 100
-"""Lines of a log where the caller does not say."""
+"""Lines of a log where the caller does not set it."""
 
 LINES_LIMIT = 1000
 """The same, at most."""
 
 OUTPUT_LIMIT = 64 * 1024
-"""Bytes of an output that are kept, as UTF-8: its end."""
+"""Bytes of an output that are stored, as UTF-8: its end."""
 
 SINCE_LIMIT = 7 * 24 * 3600
 """Seconds back that a log can be asked for."""
@@ -46,10 +46,10 @@ OPEN_LIMIT = 10
 """Commands of one node that wait for their end."""
 
 COMMANDS_KEPT = 20
-"""Commands of one node that are kept, the newest."""
+"""Commands of one node that are stored, the newest."""
 
 KEPT_FOR = timedelta(days=7)
-"""How long a command and its output are kept."""
+"""How long a command and its output are stored."""
 
 WAIT_LIMIT = 60
 """Seconds that a caller can wait for the end of a command in one request."""
@@ -92,11 +92,11 @@ _OF_NODE = frozenset({CommandKind.REPORT, CommandKind.DIAGNOSE, CommandKind.UPDA
 OPEN = frozenset({CommandStatus.WAITING, CommandStatus.SENT})
 ANSWERS = frozenset({CommandStatus.DONE, CommandStatus.FAILED, CommandStatus.REFUSED})
 PARTIAL = "running"
-"""What a node says instead in a part of an answer that is not the last."""
+"""What a node reports instead in a part of an answer that is not the last."""
 
 
 class CommandDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What somebody asks a node for; checked by `checked_draft`."""
+    """A request to a node; checked by `checked_draft`."""
 
     command: CommandKind
     app: str = ""
@@ -108,7 +108,7 @@ class CommandDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class NodeResponse:
-    """What a node says came of a command; still SENT in a part that is not the last.
+    """What a node reports came of a command; still SENT in a part that is not the last.
 
     *part* counts the parts of an answer from 1; 0 where the answer is in one piece.
     """
@@ -151,7 +151,7 @@ class Command:
 
     @property
     def is_open(self) -> bool:
-        """Say whether its end is still to come."""
+        """Return whether its end is still to come."""
         return self.status in OPEN
 
     def at(self, now: datetime) -> "Command":
@@ -241,7 +241,7 @@ class _AnswerContent(msgspec.Struct):
 
 
 def read_answer(content: Any) -> tuple[str, NodeResponse]:
-    """Id of the command and what the node says came of it; Invalid names the field."""
+    """Id of the command and what the node reports came of it; Invalid names the field."""
     said = convert(content, _AnswerContent, under="content")
     if not 1 <= len(said.id) <= ID_LIMIT:
         raise Invalid("content.id", f"does not have between 1 and {ID_LIMIT} characters")
@@ -256,7 +256,7 @@ def read_answer(content: Any) -> tuple[str, NodeResponse]:
 
 
 def shown_output(text: str) -> tuple[str, bool]:
-    """The end of *text* that is kept, and whether anything is missing before it.
+    """The end of *text* that is stored, and whether anything is missing before it.
 
     No part of it does anything to a terminal: colours go, other control characters are replaced.
     """

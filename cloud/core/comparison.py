@@ -1,7 +1,7 @@
 """Two states of a thing side by side, path by path and as text; no secret value shows.
 
 Members of a list that all have a `name`, or a `key`, of their own are compared by it; of any other
-list it is said as a whole what it was and is.
+list the whole of it before and after is given.
 """
 
 import difflib
@@ -137,7 +137,7 @@ def _is_hidden(change: Change) -> bool:
 
 
 def _shown(value: Any, path: str, differing: frozenset[str] | set[str]) -> Any:
-    """*value* with what is hidden masked, and said of the paths in *differing* that it changed."""
+    """*value* with what is hidden masked, and marked as changed at the paths in *differing*."""
     if isinstance(value, Hidden):
         return _CHANGED if path in differing else MASK
     members = _members(path, value)

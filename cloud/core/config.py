@@ -38,7 +38,7 @@ class ConfigItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ConfigSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an operator says of a config."""
+    """The specification of a config."""
 
     labels: dict[str, str] = {}
     data: tuple[ConfigItem, ...] = ()
@@ -47,7 +47,7 @@ class ConfigSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A config as it is kept; *version* changes with every change of its content."""
+    """A config as it is stored; *version* changes with every change of its content."""
 
     namespace: str
     name: str
@@ -58,7 +58,7 @@ class Config:
 
 
 def checked_config_spec(spec: ConfigSpec) -> ConfigSpec:
-    """Return *spec* if it can be kept and delivered; Invalid names the field."""
+    """Return *spec* if it can be stored and delivered; Invalid names the field."""
     seen: set[str] = set()
     for index, item in enumerate(spec.data):
         field = f"data[{index}].key"
@@ -82,7 +82,7 @@ def masked_config_spec(spec: ConfigSpec) -> ConfigSpec:
 
 
 def unmasked_config_spec(spec: ConfigSpec, before: ConfigSpec) -> ConfigSpec:
-    """*spec* with the secret keys of *before* where it says no more than that there is one."""
+    """*spec* with the secret keys of *before* where it only states that there is one."""
     known = {item.key: item.value for item in before.data}
     return msgspec.structs.replace(
         spec, data=tuple(_unmasked(item, known.get(item.key)) for item in spec.data)

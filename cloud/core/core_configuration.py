@@ -9,7 +9,7 @@ from cloud.errors import Invalid
 
 
 class Mode(StrEnum):
-    """Who has the say over a node: with *local* the server takes reports and tells it nothing."""
+    """The mode of a node: with *local* the server takes its reports and sends it no updates."""
 
     CLOUD = "cloud"
     LOCAL = "local"
@@ -30,7 +30,7 @@ _SECOND = timedelta(seconds=1)
 class CoreConfiguration(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """How the agent of a node works; *version* is that of its image, empty for the usual one.
+    """How the agent of a node works; *version* is that of its image, empty for the default.
 
     *frequency* is seconds between reports. The limits and defaults are Baetyl's.
     """
@@ -50,7 +50,7 @@ class CoreConfiguration(
 
 
 DEFAULT_CORE = CoreConfiguration()
-"""How an agent works of which nobody said anything."""
+"""The default settings of an agent."""
 
 _VERSION_LIMIT = 128
 

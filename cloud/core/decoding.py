@@ -65,7 +65,7 @@ def convert(content: Any, kind: type[T], *, under: str = "") -> T:
 
 
 def decode_json(body: bytes, kind: type[T]) -> T:
-    """Read the JSON text *body* as a *kind*; Invalid says what is wrong and in which field.
+    """Read the JSON text *body* as a *kind*; Invalid states what is wrong and in which field.
 
     An object with two members of one name is wrong, too.
     """

@@ -26,7 +26,7 @@ def app_value(app: App, version_of: VersionOf) -> dict[str, Any]:
     """The app as a node gets it: its volumes name the versions they stand for.
 
     Each registry is a secret volume of its own name, which no service mounts. What holds for all
-    services is also said in each: agents look in one place or in the other.
+    services is also repeated in each: agents look in one place or in the other.
     """
     value: dict[str, Any] = msgspec.to_builtins(app.spec)
     for service in value["services"]:

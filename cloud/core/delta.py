@@ -1,4 +1,4 @@
-"""The difference between what a node says it runs and what it should run."""
+"""The difference between what a node reports it runs and what it should run."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,9 +19,9 @@ Apps = tuple[AppVersion, ...]
 
 
 def delta_for(report: Report, desired: Desired, properties: Properties) -> Delta:
-    """As `diff`, with the wanted *properties* of the node: they too are told whole or not at all.
+    """As `diff`, with the wanted *properties* of the node: they too are sent whole or not at all.
 
-    They are there once any were wanted, and equal when the node says the very same.
+    They are there once any were wanted, and equal when the node reports the very same.
     """
     apps = diff(report.reported, desired)
     is_same = not properties.is_managed or properties.desire == (report.properties or {})
@@ -35,7 +35,7 @@ def diff(reported: Reported, desired: Desired) -> Delta:
     desired state would make them drop the rest. The lists are in the order of *desired*, always the
     same, and compared without regard to it. A list the node does not know yet (None) counts as
     different only when something is desired. System apps are left alone where none is desired:
-    told of an empty list, an agent would delete those it was installed with.
+    sent an empty list, an agent would delete those it was installed with.
     """
     if _same(reported.apps, desired.apps) and _same_system(reported.sysapps, desired.sysapps):
         return {}
@@ -43,7 +43,7 @@ def diff(reported: Reported, desired: Desired) -> Delta:
 
 
 def everything(desired: Desired, properties: Properties = NO_PROPERTIES) -> Delta:
-    """All that is wanted of a node, as a delta says it."""
+    """All that is wanted of a node, as a delta."""
     delta: dict[str, Any] = {"apps": listed(desired.apps)}
     if desired.sysapps:
         delta["sysapps"] = listed(desired.sysapps)

@@ -1,4 +1,4 @@
-"""A deploy: one change of what a node should run, from being told to how it ended."""
+"""A deploy: one change of what a node should run, from the first update sent to its outcome."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,16 +12,16 @@ from cloud.core.desired import Desired
 from cloud.core.report import UP, AppStats, Report, Reported, failure_of, refusal_of
 
 EXPIRES_AFTER = timedelta(days=7)
-"""How long a node that was told may take; after that nobody waits for it any more."""
+"""How long a node may take to apply an update; then the deploy expires."""
 
 DEPLOYS_KEPT = 20
-"""Deploys of one node that are kept where nobody says another number."""
+"""Deploys of one node that are stored by default."""
 
 APPLY_TICK = timedelta(seconds=10)
 """How often stock agents try to apply what they should run."""
 
 CAUSE_LIMIT = 500
-"""Characters that are kept of why an app failed."""
+"""Characters that are stored of why an app failed."""
 
 
 class DeployOutcome(StrEnum):
@@ -59,11 +59,11 @@ class Deploy(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_open(self) -> bool:
-        """Say whether a report of the node may still change it."""
+        """Return whether a report of the node may still change it."""
         return self.outcome in {DeployOutcome.PENDING, DeployOutcome.FAILED}
 
     def is_of(self, desired: Desired) -> bool:
-        """Say whether this is what the node should run still."""
+        """Return whether this is what the node should run still."""
         return (self.apps, self.sysapps) == (desired.apps, desired.sysapps)
 
     def superseded(self, now: datetime) -> "Deploy":
@@ -112,7 +112,7 @@ class Deploy(msgspec.Struct, frozen=True, omit_defaults=True):
     def refused(self, report: Report, received: datetime) -> Mapping[str, str]:
         """Name and cause of each app that the node could not take over by *report*.
 
-        What it says within APPLY_TICK may be of the deploy before, where that had failed.
+        What it reports within APPLY_TICK may be of the deploy before, where that had failed.
         """
         if not report.stats or (self.after_failure and received < self.told + APPLY_TICK):
             return {}
@@ -127,19 +127,19 @@ class Deploy(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def runs(reported: Reported, desired: Desired) -> bool:
-    """Say whether a node that reported this has taken over what is desired, nothing else asked."""
+    """Return whether a node that reported this has applied what is desired."""
     return not diff(
         Reported(reported.apps, reported.sysapps), Desired(desired.apps, desired.sysapps)
     )
 
 
 def _by_name(report: Report) -> Mapping[str, AppStats] | None:
-    """What the node says of its apps; None where it is one that says nothing of any."""
+    """What the node reports of its apps; None where it is it reports none."""
     return {own.name: own for own in report.stats} if report.stats is not None else None
 
 
 def _is_up(app: AppVersion, stats: Mapping[str, AppStats] | None) -> bool:
-    """Say whether the app runs; who says nothing of any app is believed to run what it named."""
+    """Return whether the app runs; a node without app states counts as running what it named."""
     if stats is None:
         return True
     own = stats.get(app.name)

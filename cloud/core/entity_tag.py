@@ -1,6 +1,6 @@
-"""Entity tags: which state of a resource somebody has seen (RFC 9110, sections 8.8.3 and 13.1).
+"""Entity tags: the state of a resource that a client has seen (RFC 9110, sections 8.8.3 and 13.1).
 
-A tag changes with what the operator said, not with what nodes report. All tags made here are
+A tag changes with the specification, not with reports of nodes. All tags made here are
 strong.
 """
 
@@ -87,11 +87,11 @@ class Tags:
     is_any: bool = False
 
     def has(self, tag: str) -> bool:
-        """Say whether *tag* is meant, by the strong comparison: a weak tag never is."""
+        """Return whether *tag* is meant, by the strong comparison: a weak tag never is."""
         return self.is_any or tag in self.listed
 
     def has_weakly(self, tag: str) -> bool:
-        """Say whether *tag* is meant, by the weak comparison."""
+        """Return whether *tag* is meant, by the weak comparison."""
         return self.has(tag) or f"W/{tag}" in self.listed
 
 
@@ -116,7 +116,7 @@ def read_tags(field: str, lines: Sequence[str]) -> Tags | None:
 
 @dataclass(frozen=True, slots=True)
 class Precondition:
-    """Which state a request is meant for; None where it does not say."""
+    """Which state a request is meant for; None where not given."""
 
     if_match: Tags | None = None
     if_none_match: Tags | None = None
@@ -131,9 +131,9 @@ class Precondition:
             raise PreconditionFailed(type(current).__name__.lower(), current.name)
 
     def admits(self, tag: str) -> bool:
-        """Say whether the state with *tag* is one that the caller means."""
+        """Return whether the state with *tag* is one that the caller means."""
         return self.if_match is None or self.if_match.has(tag)
 
     def knows(self, tag: str) -> bool:
-        """Say whether the caller has what *tag* stands for already."""
+        """Return whether the caller has what *tag* stands for already."""
         return self.if_none_match is not None and self.if_none_match.has_weakly(tag)

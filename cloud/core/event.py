@@ -1,7 +1,7 @@
 """What happened: to whom, when, by whom, in words and in numbers.
 
-An event says that something is so from now on; what it is can be asked for. It never holds what a
-config or a secret says.
+An event reports a change of state; the details are read from the API. It never holds what a
+config or a secret contains.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ CHANGING_KINDS = frozenset(
         *("batch", "record", "callback"),
     }
 )
-"""Kinds of things of which it is told that they are made, changed and removed."""
+"""Kinds of resources with events for creation, change and removal."""
 
 TYPES = frozenset(
     {
@@ -62,7 +62,7 @@ def family_of(event_type: str) -> str:
 class Event(msgspec.Struct, frozen=True):
     """Something that happened to the thing of that *kind* and *name*; *data* can be JSON.
 
-    *actor* is None where nobody did it. Where *count* of the like were folded into one it is the
+    *actor* is None for the server itself. Where *count* of the like were folded into one it is the
     last of them, and *first_time* is when the first happened.
     """
 
@@ -88,7 +88,7 @@ class NumberedEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventRange:
-    """Which numbers are kept: those above *gone*, up to *last*."""
+    """Which numbers are stored: those above *gone*, up to *last*."""
 
     gone: int = 0
     last: int = 0
@@ -174,7 +174,7 @@ class EventFilter:
     since: datetime | None = None
 
     def admits(self, event: Event) -> bool:
-        """Say whether *event* is wanted."""
+        """Return whether *event* is wanted."""
         return (
             self.namespace in (EVERYWHERE, event.namespace)
             and event.type in self.types

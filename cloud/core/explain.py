@@ -1,7 +1,7 @@
-"""Why an app is where it is on one node: what is wanted, what was said, and what that means.
+"""Why an app is where it is on one node: what is desired, what was reported, and what follows.
 
-`explained` looks at each app that the node should run or says it runs. The first rule that holds
-gives the reason; what the node itself says of an app goes before what is known of the node.
+`explained` looks at each app that is desired or reported. The first rule that holds
+gives the reason; the report of an app precedes the state of the node.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,8 +58,8 @@ class ExplainFacts:
     """All that is known of one node at *now*.
 
     *report* is its last one, with its stats; *heard* and *report* are None where it never reported.
-    *changed* says when each wanted app was changed last. *deploys* are the newest first, as they
-    stand at *now*; *is_stale*: it is noted as one that may have to be told something. *init_heard*:
+    *changed*: when each wanted app was changed last. *deploys* are the newest first, as they
+    stand at *now*; *is_stale*: it is noted as one with pending updates. *init_heard*:
     when the `baetyl-init` of a stock agent reported last while its core did not.
     """
 
@@ -100,7 +100,7 @@ class AppExplanation:
 class Explanation:
     """All apps of one node, and in words how it stands as a whole.
 
-    *is_converged*: there is nothing to tell the node, and all that it should run does run.
+    *is_converged*: no update is pending, and all that it should run does run.
     """
 
     is_converged: bool
@@ -109,7 +109,7 @@ class Explanation:
 
 
 def explained(facts: ExplainFacts) -> Explanation:
-    """Explain every app that the node should run or says it runs; the wanted ones come first."""
+    """Explain every app that is desired or reported; the desired ones come first."""
     apps = [
         *_explained(facts, facts.desired.apps, is_system=False),
         *_explained(facts, facts.desired.sysapps, is_system=True),
@@ -204,10 +204,10 @@ def _wanted(
 ) -> AppExplanation:
     stats = _stats_of(facts, app.name)
     told = [deploy for deploy in facts.deploys if app in (*deploy.apps, *deploy.sysapps)]
-    # Only what the node was told last may still come about.
+    # Only the last desired state sent may still come about.
     is_told = bool(told) and told[0] is facts.deploys[0]
     outcome, reason, message = _verdict(facts, app, held, stats, told[0] if is_told else None)
-    # Told of an app that does not change, a node is not told anew: the first time counts.
+    # An app that does not change is not sent again: the first time counts.
     first = told[-1] if is_told else None
     acknowledged = [deploy.acknowledged for deploy in told if deploy.acknowledged]
     return AppExplanation(
@@ -255,7 +255,7 @@ def _verdict(
 
 
 def _refusal(facts: ExplainFacts, app: AppVersion, deploy: Deploy | None) -> str:
-    """Why the node could not take *app* over, as far as it was told of it and has said so since."""
+    """Why the node could not apply *app*, by its reports since it was sent."""
     if deploy is None or facts.report is None or facts.heard is None:
         return ""
     if not deploy.is_open or facts.heard.report <= deploy.told:
@@ -350,7 +350,7 @@ def _expired(facts: ExplainFacts, deploy: Deploy | None) -> tuple[Reason, str] |
 def _under_way(
     facts: ExplainFacts, deploy: Deploy | None, *, has_taken_over: bool
 ) -> tuple[Reason, str]:
-    """How far a node has come that is there and may be told."""
+    """How far a node has come that is online and may be updated."""
     last = facts.heard.report if facts.heard else None
     if has_taken_over:
         return (
@@ -381,7 +381,7 @@ def _running(facts: ExplainFacts) -> str:
 
 
 def _is_up(facts: ExplainFacts, app: AppVersion, stats: AppStats | None) -> bool:
-    """Who says nothing of any app is believed to run what it named, as for deploys."""
+    """A node without app states counts as running what it named, as for deploys."""
     if facts.report is None or facts.report.stats is None:
         return True
     return stats is not None and stats.version == app.version and stats.status in UP

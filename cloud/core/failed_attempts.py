@@ -1,8 +1,8 @@
-"""How often somebody may be wrong: who guesses is slowed down, who just waits is not.
+"""Limits failed attempts: each delays the next; waiting restores the budget.
 
 A guess is counted for its address at the batch it is about, and for its address at all batches
-together. So nobody can shut a batch for others by its name, and trouble with one batch is none with
-another. The same wrong guess again tells its maker nothing: it is not counted, and never held up. A
+together. So no client can block a batch for others by its name, and one batch does not affect
+another. The same wrong guess again reveals nothing: it is not counted, and never held up. A
 device that waits to be put on a list gets in as soon as it is.
 """
 

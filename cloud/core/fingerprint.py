@@ -24,5 +24,5 @@ def normalised(fingerprint: str) -> str:
 
 
 def is_same(one: str, other: str) -> bool:
-    """Say whether two fingerprints are one device's; how long it takes says nothing about where."""
+    """Return whether two fingerprints are one device's, in constant time."""
     return hmac.compare_digest(normalised(one).encode(), normalised(other).encode())

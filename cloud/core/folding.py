@@ -1,7 +1,7 @@
 """Repeated events of one node become one: a node that flaps fills neither history nor queues.
 
 Of each type a node causes some events a minute that are shown at once. What comes beyond is folded
-into one event, which says how many they were, and is shown at the end of that minute.
+into one event, which states how many they were, and is shown at the end of that minute.
 """
 
 from collections.abc import Mapping, Sequence
@@ -70,7 +70,7 @@ def fold(
 
 
 def joined(before: Event | None, event: Event) -> Event:
-    """One event for both: what the later one says, how many there were, since when."""
+    """One event for both: the content of the later one, how many there were, since when."""
     if before is None:
         return event
     return msgspec.structs.replace(

@@ -1,7 +1,7 @@
 """Function apps: code that runs inside a runtime's image, described instead of built.
 
 Operators name a config with the code and list the functions; the server adds what a node needs to
-run them. What is added is kept with the app, so that its version stands for all of it.
+run them. What is added is stored with the app, so that its version stands for all of it.
 """
 
 from collections.abc import Iterator, Mapping

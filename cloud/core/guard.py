@@ -11,7 +11,7 @@ NODES_LIMIT = 1_000_000
 
 
 class GuardSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What an administrator says: what touches more than *max_share* of all nodes is confirmed.
+    """The guard settings: changes of more than *max_share* of all nodes need confirmation.
 
     1 is off. What touches fewer than *min_nodes* goes through whatever its share.
     """
@@ -21,11 +21,11 @@ class GuardSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
 
     @property
     def is_on(self) -> bool:
-        """Say whether it ever asks."""
+        """Return whether it ever asks."""
         return self.max_share < 1
 
     def asks(self, touched: int, total: int) -> bool:
-        """Say whether a change of *touched* of *total* nodes has to be confirmed."""
+        """Return whether a change of *touched* of *total* nodes has to be confirmed."""
         return self.is_on and touched >= max(self.min_nodes, 1) and touched > self.max_share * total
 
 
@@ -34,7 +34,7 @@ OFF = GuardSpec()
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The guard of a namespace, as it is kept."""
+    """The guard of a namespace, as it is stored."""
 
     namespace: str
     spec: GuardSpec

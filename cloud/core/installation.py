@@ -28,7 +28,7 @@ class TargetKind(StrEnum):
 class InstallToken:
     """Lets one machine become the node *name*, or a device of the batch *name*, once.
 
-    Only the token's *digest* is kept.
+    Only the token's *digest* is stored.
     """
 
     digest: str
@@ -39,12 +39,12 @@ class InstallToken:
     expires: datetime
 
     def is_valid(self, now: datetime) -> bool:
-        """Say whether it can still be used."""
+        """Return whether it can still be used."""
         return now < self.expires
 
 
 def digest_of(token: str) -> str:
-    """What is kept of *token*: its SHA-256, hexadecimal."""
+    """What is stored of *token*: its SHA-256, hexadecimal."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -26,7 +26,7 @@ _VERSIONED = _TIMES | {"version"}
 class ResourceKind:
     """One kind: what it is called, and where it is.
 
-    *name* is that of manifests, *path* that of the collection in the API. *spec_place* says where
+    *name* is that of manifests, *path* that of the collection in the API. *spec_place* states where
     the type is that the API takes. *read_only* is what the API shows beside that. *own_label* is
     set by the server to a thing's name. One that *is_single* exists once in a namespace, without a
     name; what has a *parent* is made below a thing of that kind, and is called PARENT/NAME. Fields

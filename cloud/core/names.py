@@ -36,7 +36,7 @@ _FINGERPRINT = re.compile(r"[a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?")
 
 
 def is_host_name(text: str) -> bool:
-    """Say whether *text* is a host name, which a certificate can be for (RFC 1123, section 2.1).
+    """Return whether *text* is a host name, which a certificate can be for (RFC 1123, section 2.1).
 
     Without a dot at the end; a wildcard is none.
     """
@@ -45,7 +45,7 @@ def is_host_name(text: str) -> bool:
 
 
 def is_address(text: str) -> bool:
-    """Say whether *text* is an IP address."""
+    """Return whether *text* is an IP address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:

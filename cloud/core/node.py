@@ -16,7 +16,7 @@ SIZE_LIMIT = 64 * 1024
 
 
 class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an operator says of a node (contract, "Create Node")."""
+    """The specification of a node (contract, "Create Node")."""
 
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
@@ -25,7 +25,7 @@ class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node as it is kept."""
+    """A node as it is stored."""
 
     namespace: str
     name: str
@@ -52,7 +52,7 @@ def effective_labels(name: str, labels: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def checked_node_spec(name: str, spec: NodeSpec) -> NodeSpec:
-    """Return *spec* as it is to be kept: valid labels, the node's own name not among them."""
+    """Return *spec* as it is to be stored: valid labels, the node's own name not among them."""
     check_description(spec.description)
     check_label_bounds(spec.labels)
     check_size("", spec, SIZE_LIMIT)

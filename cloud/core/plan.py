@@ -1,4 +1,4 @@
-"""A plan: what a change would do, to what and to whom, before anybody is told."""
+"""A plan: what a change would do, and to which nodes, before it is made."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class PlanAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How many of the *total* nodes of a namespace would be told something else.
+    """How many of the *total* nodes of a namespace would be sent another desired state.
 
     *offline* of them are not there now (core/readiness) and get it when they return. *names* are a
     few of them.

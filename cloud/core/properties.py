@@ -1,6 +1,6 @@
-"""Properties of a node: pairs that people want and that its applications say, each by its key.
+"""Properties of a node: desired by operators, reported by applications, each by its key.
 
-What is wanted travels to the node as `nodeprops` of a delta, what is said comes as `nodeprops` of a
+What is wanted travels to the node as `nodeprops` of a delta, what is reported comes in that of a
 report (docs/protocol.md, "Report" and "Delta").
 """
 
@@ -14,7 +14,7 @@ import msgspec
 from cloud.errors import Invalid
 
 COUNT_LIMIT = 1000
-"""Properties wanted, and properties said, of one node."""
+"""Desired and reported properties of one node."""
 
 KEY_LIMIT = 128
 """Characters in the key of a property that is wanted."""
@@ -24,10 +24,10 @@ VALUE_LIMIT = 4096
 
 
 class Properties(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is wanted (*desire*) and what the node said last (*report*).
+    """What is wanted (*desire*) and what the node reported last (*report*).
 
-    The times say when the value of each key became what it is, by the server's clock. *is_managed*
-    once anything was wanted: from then on the node is told also that nothing is.
+    The times are when the value of each key became what it is, by the server's clock. *is_managed*
+    once anything was wanted: from then on the node is also sent that nothing is.
     """
 
     desire: dict[str, str] = {}
@@ -46,7 +46,7 @@ class Properties(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
     def reporting(self, report: Mapping[str, Any], now: datetime) -> "Properties":
-        """These once the node said *report*; the same object where that is nothing new."""
+        """These once the node reported *report*; the same object where that is nothing new."""
         if report == self.report:
             return self
         times = _times(self.report, self.report_times, report, now)
@@ -55,14 +55,14 @@ class Properties(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class WantedProperties:
-    """What is wanted of the node *name*: the state that people change; the rest the node says."""
+    """What is wanted of the node *name*: the state that operators change; the rest is reported."""
 
     name: str
     properties: Properties
 
 
 NO_PROPERTIES = Properties()
-"""Those of a node of which nobody said anything."""
+"""Those of a node without any."""
 
 
 def checked_desire(field: str, desire: Mapping[str, str]) -> Mapping[str, str]:

@@ -37,7 +37,7 @@ class Buckets:
         return missing / self._rate.per_second if missing > 0 else None
 
     def take(self, key: str, now: float) -> float | None:
-        """Take a token out of the bucket of *key*; as `wait` says, none is taken if it is empty."""
+        """Take a token out of the bucket of *key*; as for `wait`, none is taken if it is empty."""
         wait = self.wait(key, now)
         if wait is None:
             self._left[key] = (self._tokens(key, now) - 1, now)

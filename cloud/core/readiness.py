@@ -1,7 +1,7 @@
-"""Whether a node is there: from when it last said something, and how often it does.
+"""Whether a node is there: from the time and the interval of its reports.
 
 How long a node may be silent follows from its own interval, so that one late report is no alarm and
-a node that reports once an hour is not missed after a minute. What is told of a node is the same
+a node that reports once an hour is not missed after a minute. What is shown of a node is the same
 from every server, as nothing but what is stored counts; connections are evidence beside it.
 """
 
@@ -21,7 +21,7 @@ LONGEST_INTERVAL = timedelta(days=1)
 """Who reports less often than once a day is not waited for longer than who does."""
 
 _ON_TIME = 4
-"""A report that is late by less than a fourth of the time that was told came when it should."""
+"""A report that is late by less than a fourth of the interval counts as in time."""
 
 _NO_TIME = timedelta()
 _FORGETTING = 16
@@ -29,7 +29,7 @@ _FORGETTING = 16
 
 
 class NodeState(StrEnum):
-    """How a node stands, from the best to what says least."""
+    """The state of a node, the best first."""
 
     ONLINE = "online"
     STALE = "stale"
@@ -52,8 +52,8 @@ class ReportCadence(msgspec.Struct, frozen=True):
     """How often a node reports, as far as it has shown.
 
     *longest* is the longest gap between two reports, and *interval* the next longest, as one
-    outage says nothing; both fade. *since* is when the node was last heard after it had been
-    missed; None where that was with the report this belongs to. *said* is the interval that its
+    outage is no evidence; both fade. *since* is when the node was last heard after it had been
+    missed; None where that was with the report this belongs to. *said*: the interval that its
     last report named, 0 where it named none.
     """
 
@@ -68,7 +68,7 @@ DEFAULT_CADENCE = ReportCadence()
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """When a node said something last, by the server's clock: in a report, in stats."""
+    """When a node was last heard, by the server's clock: in a report, in stats."""
 
     report: datetime
     stats: datetime | None = None
@@ -93,7 +93,7 @@ class Standing(msgspec.Struct, frozen=True):
 
     @property
     def is_ready(self) -> bool:
-        """Say whether the node counts as connected."""
+        """Return whether the node counts as connected."""
         return self.state is NodeState.ONLINE
 
 
@@ -119,9 +119,9 @@ def next_pace(
 ) -> ReportCadence:
     """The pace of a node that reports at *now*, after it was *heard* like this (None: never).
 
-    *told* is the time between reports that it was told to keep, *said* what its report names, if
+    *told* is the report interval that it was sent, *said* the one that its report names, if
     anything, which counts instead: it is never expected sooner. Saying less than before is believed
-    at once, whatever its gaps were; what it was told it may not do yet.
+    at once, whatever its gaps were; what it was sent it may not do yet.
     """
     named = said or _NO_TIME
     least = max(said or told, LEAST_INTERVAL)

@@ -16,7 +16,7 @@ LABELS = {"secret-type": "registry"}
 
 
 class RegistrySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an operator says of a registry (contract, "Create Registry")."""
+    """The specification of a registry (contract, "Create Registry")."""
 
     address: str
     username: str
@@ -29,7 +29,7 @@ class RegistrySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """A registry as it is kept; *version* changes with every change of its content."""
+    """A registry as it is stored; *version* changes with every change of its content."""
 
     namespace: str
     name: str

@@ -33,7 +33,7 @@ def check_possession(
     """*certificate*, if who owns the key with the digest *key* may have another for the same key.
 
     It may have ended, up to *grace* ago. Denied otherwise; that it is unknown, was taken back or is
-    of another key is not told apart.
+    of another key is not distinguished.
     """
     if certificate is None or certificate.revoked or certificate.key != key:
         raise Denied("this certificate and this key renew nothing here")

@@ -27,7 +27,7 @@ INSTANCES_LIMIT = 2000
 """Instances of all apps in one report."""
 
 UP = frozenset({"Running", "Succeeded"})
-"""What a node says of the status of an app that does what it should."""
+"""What a node reports of the status of an app that does what it should."""
 
 FAILED = "Failed"
 """And of one that does not, and will not by itself."""
@@ -35,10 +35,10 @@ FAILED = "Failed"
 NO_CAUSE = "no cause was given"
 
 _INDEFINITE = frozenset({"", "Unknown"})
-"""Statuses that leave it to a cause to say that an app failed."""
+"""Statuses with which only a cause shows that an app failed."""
 
 INTERVAL_LIMIT = LONGEST_INTERVAL // timedelta(seconds=1)
-"""Seconds between reports that a node may say it keeps."""
+"""Bounds of the report interval that a node may name, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Order:
     sequence: int | None = None
 
     def is_older_than(self, other: "Order") -> bool:
-        """Say whether this was counted before *other* in the same run; without numbers never."""
+        """Return whether this was counted before *other* in the same run; without numbers never."""
         return (
             self.run == other.run
             and self.sequence is not None
@@ -67,7 +67,7 @@ class Order:
 
 
 class AppStats(msgspec.Struct):
-    """How a node says one of its apps does."""
+    """The state of one app by the report of its node."""
 
     name: str
     # Stock agents leave it out of what they could not even begin to run.
@@ -89,10 +89,10 @@ def drifts_of(stats: Iterable[AppStats]) -> Iterator[tuple[str, str, str]]:
 
 
 def failure_of(app: AppVersion, stats: AppStats | None) -> str:
-    """Why an *app* that the node has taken over failed; empty where the node says nothing such.
+    """Why an *app* that the node has taken over failed; empty where the node reports none.
 
     *stats* are those of the app's name. A cause without a definite status is a failure: so stock
-    agents say it of what they cannot look after, in the app or in an instance.
+    agents report it of what they cannot look after, in the app or in an instance.
     """
     if stats is None or stats.version not in {app.version, ""}:
         return ""
@@ -102,7 +102,7 @@ def failure_of(app: AppVersion, stats: AppStats | None) -> str:
 
 
 def refusal_of(app: AppVersion, stats: AppStats | None) -> str:
-    """Why the node could not take *app* over; empty where it says nothing such.
+    """Why the node could not apply *app*; empty where none is reported.
 
     For an app that the node does not name in this version. Stock agents then give a cause beside
     the version before, which goes on running, or beside no version.
@@ -123,7 +123,7 @@ def _cause_of(stats: AppStats) -> str:
 class Report:
     """A report that has been checked; *document* is all of it, as JSON text.
 
-    *properties* is its `nodeprops`, *stats* how its apps do; None where the node does not say. A
+    *properties* is its `nodeprops`, *stats* how its apps do; None where not reported. A
     report from the store has no *stats*.
     """
 
@@ -137,8 +137,8 @@ class Report:
 class Reporter(msgspec.Struct, frozen=True):
     """A node as far as taking its report goes: what selectors see, and its last report if any.
 
-    *is_ready*: it was said to be there, and not to be lost since.
-    *running* and *usage_step* say what was noted of its reports: `running.digest_of` what it runs,
+    *is_ready*: its ready event was published, and no lost event since.
+    *running* and *usage_step* were recorded of its reports: `running.digest_of` what it runs,
     and the number of the last step that has a point of usage.
     *certified* is when the last of its certificates ends that were not taken back.
     """
@@ -171,7 +171,7 @@ class StoredReport:
 
 
 class _Content(msgspec.Struct):
-    """What the server reads of a report; all else is kept as it came."""
+    """What the server reads of a report; all else is stored as it came."""
 
     core: dict[str, Any] | None = None
     node: dict[str, Any] | None = None
@@ -208,7 +208,7 @@ def read_report(content: Any, order: Order, *, depth: int | None = None) -> Repo
 def check_counts(content: Any) -> None:
     """Refuse the plain data of a report that has more entries than a node's; Invalid names them.
 
-    Where it is no report at all `read_report` says so.
+    Where it is no report at all `read_report` raises Invalid.
     """
     if not isinstance(content, Mapping):
         return
@@ -254,7 +254,7 @@ def read_order(meta: Mapping[str, str | int]) -> Order:
 
 
 def read_interval(meta: Mapping[str, str | int]) -> timedelta | None:
-    """The `interval` of a report's meta, None where it says none; Invalid if it cannot be read."""
+    """The `interval` of a report's meta, None where there is none; Invalid if it cannot be read."""
     seconds = meta.get("interval")
     if seconds is None:
         return None
@@ -276,7 +276,7 @@ def _document(content: Any, depth: int | None = None) -> bytes:
         raise Invalid("content", "nested too deeply") from error
     except (msgspec.MsgspecError, TypeError, ValueError) as error:
         raise Invalid("content", "holds something that JSON cannot say") from error
-    # Each level has a bracket: with few of them nobody has to look (40 us of a report's 130).
+    # Each level has a bracket: with few of them no check is needed (40 us of a report's 130).
     if depth is not None and depth <= DEPTH_LIMIT:
         return document
     if document.count(b"[") + document.count(b"{") > DEPTH_LIMIT:

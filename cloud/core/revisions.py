@@ -11,10 +11,10 @@ from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.secret import Secret, SecretSpec
 
 REVISIONS_KEPT = 20
-"""Revisions of one thing that are kept where nobody says otherwise, the newest."""
+"""Revisions of one thing that are stored by default, the newest."""
 
 DELETED_KEPT = 1000
-"""Things of one kind and namespace that were deleted and whose revisions are kept, the newest."""
+"""Things of one kind and namespace that were deleted and whose revisions are stored, the newest."""
 
 Revised = App | Config | Secret | Registry
 Spec = AppSpec | ConfigSpec | SecretSpec | RegistrySpec
@@ -65,7 +65,7 @@ class KeptRevision:
 
 
 def first_revision(thing: Revised) -> Revision:
-    """What *thing* is, where nobody kept how it became so."""
+    """The present *thing*, where no revision was stored."""
     return Revision(1, thing.version, thing.updated, UNKNOWN, "", RevisionAction.CREATE)
 
 

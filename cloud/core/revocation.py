@@ -1,4 +1,4 @@
-"""What a published list of revoked certificates says, whoever signs it (RFC 5280, 5)."""
+"""The content of a certificate revocation list (RFC 5280, 5)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from cloud.core.certificate import NodeCertificate
 
 BACKDATE = timedelta(hours=1)
-"""How long before it is made a list says it was, for clocks that run behind."""
+"""How far `thisUpdate` is backdated, for clocks that run behind."""
 
 KEPT_AFTER_EXPIRY = timedelta(days=2)
 """An entry is on at least one more list after its certificate has ended (RFC 5280, 3.3)."""
@@ -36,7 +36,7 @@ class RevocationList:
 
 
 def next_state(last: RevocationState, now: datetime) -> RevocationState:
-    """State after one more list: its number is higher, and it says that it is newer than the last.
+    """State after one more list: its number is higher, and its date is later than the last.
 
     OpenSSL takes the newest of the lists it was given, so two of one second would not do.
     A last one from a future that a clock has since left cannot be outdone: then the clock counts.

@@ -10,7 +10,7 @@ NOT_UP = (RunState.FAILED, RunState.REFUSED)
 """States of a version that does not run on a node, and will not by itself."""
 
 VERSIONS_SHOWN = 20
-"""Versions of one app that are told apart; the rarest are left out."""
+"""Versions of one app that are counted apart; the rarest are left out."""
 
 
 FAILURES_SHOWN = 5
@@ -19,7 +19,7 @@ FAILURES_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class NodeFailure:
-    """A node that failed with the wanted version of an app, and what it says of that."""
+    """A node that failed with the wanted version of an app, and its reason."""
 
     node: str
     cause: str
@@ -27,7 +27,7 @@ class NodeFailure:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """*app* as it is wanted now: for how many nodes, and what those said of it.
+    """*app* as it is wanted now: for how many nodes, and what those reported.
 
     *versions* counts all nodes that report the app, by what they report, the most first.
     """

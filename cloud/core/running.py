@@ -1,4 +1,4 @@
-"""What a node says it runs, small enough to be counted over a fleet: a line for each app."""
+"""What a node reports it runs, small enough to be counted over a fleet: a line for each app."""
 
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
@@ -19,9 +19,9 @@ TEXT_LIMIT = 128
 class RunState(StrEnum):
     """How an app does by the report that names it.
 
-    *refused*: the node says that it could not take the wanted version over, and names another one
+    *refused*: the node reports that it could not apply the wanted version, and names another one
     or none. *unselected* is not of the report: the node should not run the app at all, and was not
-    heard since it was told, or has not obeyed yet.
+    heard since the interval was sent, or does not follow it yet.
     """
 
     RUNNING = "running"
@@ -42,7 +42,7 @@ class RunningApp(msgspec.Struct, frozen=True, order=True, gc=False):
 def running_apps(
     report: Report, wanted: Collection[AppVersion], refused: Collection[str] = ()
 ) -> Sequence[RunningApp]:
-    """What *report* says of apps, in its order; a node that says of none how it does runs them all.
+    """The apps of *report*, in its order; without app states all count as running.
 
     *wanted* is what the node should run, at whatever version; *refused* names what of that it could
     not take over.

@@ -1,4 +1,4 @@
-"""A secret: values that apps mount, encrypted where they are kept."""
+"""A secret: values that apps mount, encrypted where they are stored."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +16,7 @@ LABELS = {"secret-type": "config"}
 
 
 class SecretSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an operator says of a secret (contract, "Create Secret")."""
+    """The specification of a secret (contract, "Create Secret")."""
 
     data: dict[str, str] = {}
     description: str = ""
@@ -27,7 +27,7 @@ class SecretSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret as it is kept; *version* changes with every change of its content."""
+    """A secret as it is stored; *version* changes with every change of its content."""
 
     namespace: str
     name: str
@@ -38,7 +38,7 @@ class Secret:
 
 
 def checked_secret_spec(spec: SecretSpec) -> SecretSpec:
-    """Return *spec* if it can be kept and delivered; Invalid names the field, never the value."""
+    """Return *spec* if it can be stored and delivered; Invalid names the field, never the value."""
     for key in spec.data:
         check_data_key("data", key)
     check_description(spec.description)

@@ -38,7 +38,7 @@ class Term:
     values: tuple[str, ...] = ()
 
     def holds_for(self, labels: Mapping[str, str]) -> bool:
-        """Say whether *labels* satisfy this term; a missing label satisfies `!=` and `notin`."""
+        """Return whether *labels* satisfy this term; a missing label satisfies `!=` and `notin`."""
         value = labels.get(self.key)
         match self.operator:
             case Operator.IN:
@@ -86,7 +86,7 @@ def parse_selector(text: str, field: str = "selector") -> Selector:
 
 
 def matches(selector: Selector, labels: Mapping[str, str]) -> bool:
-    """Say whether *labels* satisfy every term; no terms are always satisfied."""
+    """Return whether *labels* satisfy every term; no terms are always satisfied."""
     return all(term.holds_for(labels) for term in selector)
 
 

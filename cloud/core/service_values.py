@@ -1,7 +1,7 @@
 """Values in the description of a service that are taken from a list, or have a form.
 
 Each check takes the full path of the field, which is what Invalid names. Sources: the contract
-("Create Application"), and Kubernetes where the contract says nothing.
+("Create Application"), and Kubernetes where the contract is silent.
 """
 
 from collections.abc import Mapping

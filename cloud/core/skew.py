@@ -1,4 +1,4 @@
-"""How far a node's clock is from the server's, as its last report tells."""
+"""How far a node's clock is from the server's, by its last report."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ class ClockCondition:
 
 
 class Said(msgspec.Struct):
-    """What a report says of the node's clock."""
+    """What a report contains of the node's clock."""
 
     time: Any = None
 
@@ -38,7 +38,7 @@ _SAID = msgspec.json.Decoder(Said)
 
 
 def skew_of(stored: StoredReport | None) -> timedelta | None:
-    """The node's clock less the server's when the report came; None where the node did not say.
+    """The node's clock less the server's when the report came; None where not reported.
 
     The time that the report was on its way counts as lateness.
     """

@@ -20,7 +20,7 @@ _SYSTEM_KEYS = ("sysapps", "sysappstats")
 
 
 def lacks_core(report: Report) -> bool:
-    """Say whether *report* names no system app that is the core."""
+    """Return whether *report* names no system app that is the core."""
     return not any(CORE in app.name for app in report.reported.sysapps or ())
 
 
@@ -32,10 +32,10 @@ _HOSTS = msgspec.json.Decoder(_Hosts)
 
 
 def runs_containers(report: Report) -> bool:
-    """Say whether *report* says that the agent runs containers on every host.
+    """Return whether by *report* the agent runs containers on every host.
 
     As baetyl-cloud knows it: in native mode a host has neither a container runtime nor a machine
-    id. Who says nothing of its hosts may be such an agent.
+    id. An agent that names no hosts may be such an agent.
     """
     node = _HOSTS.decode(report.document).node or {}
     hosts = [one for one in node.values() if type(one) is dict] or [node]
@@ -43,7 +43,7 @@ def runs_containers(report: Report) -> bool:
 
 
 def with_core_of(last: Report, report: Report) -> Report:
-    """*report* of the core, with what *last* said of the core where it says nothing.
+    """*report* of the core, with the core of *last* where it has none.
 
     While it is replaced by another version the core does not see itself.
     """
@@ -60,7 +60,7 @@ def with_core_of(last: Report, report: Report) -> Report:
 
 
 def with_system_apps_of(init: Report, last: Report) -> Report:
-    """*last* report of the core, with what *init* says of system apps."""
+    """*last* report of the core, with the system apps of *init*."""
     said = _map_of(init)
     system = {key: said[key] for key in _SYSTEM_KEYS if said.get(key) is not None}
     return _said_anew(last, {**_map_of(last), **system})

@@ -16,7 +16,7 @@ _LISTS = ("apps", "sysapps", "appstats", "sysappstats")
 _MAPS = ("node", "nodestats", "core")
 
 UNKNOWN = "Unknown"
-"""Status of every app of a node that is not ready: nobody knows."""
+"""Status of every app of a node that is not ready."""
 
 
 def report_view(stored: StoredReport | None, *, ready: bool) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def report_view(stored: StoredReport | None, *, ready: bool) -> dict[str, Any]:
 
 
 def _is_by_host(node: Mapping[str, Any]) -> bool:
-    """Say whether *node* maps host names to hosts, or is itself the only host."""
+    """Return whether *node* maps host names to hosts, or is itself the only host."""
     return bool(node) and all(isinstance(value, Mapping) for value in node.values())
 
 

@@ -2,7 +2,7 @@
 
 Which there are follows from a list of modules for the namespace, from the node, and from what the
 node reports: an app that it has already keeps its name, and a node that has one which is not listed
-is left alone. An agent is therefore never told to delete a part of itself.
+is left alone. An agent is therefore never made to delete a part of itself.
 """
 
 import hashlib
@@ -94,7 +94,7 @@ class SystemAppsHistory(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class SystemApps:
-    """The list of one namespace as it is kept."""
+    """The list of one namespace as it is stored."""
 
     namespace: str
     history: SystemAppsHistory
@@ -118,7 +118,7 @@ class SystemApps:
 
 
 def is_system(name: str) -> bool:
-    """Say whether an app of that name is a system app: no operator can give an app such a name."""
+    """Return whether an app of that name is a system app; operators cannot use such names."""
     return any(_is_of(module, name) for module in Module)
 
 
@@ -128,7 +128,7 @@ def module_of(name: str) -> Module:
 
 
 def is_for(system: SystemApps, node: Node) -> bool:
-    """Say whether *node* is among those that are given the list, as far as its labels go."""
+    """Return whether *node* is among those that are given the list, as far as its labels go."""
     return _selects(system.spec.selector, node.labels)
 
 
@@ -169,7 +169,7 @@ def system_apps(
 ) -> Iterator[App]:
     """The system apps that *node* should have, under the names it has them by; all there should be.
 
-    None where the server has no say in them: before the node said which it has (None), where it is
+    None where the server does not manage them: before the node named any (None), where it is
     not selected, and where it has one that is not listed, or one twice. Then it keeps what it has.
     """
     if reported is None or not _selects(system.spec.selector, node.labels):

@@ -29,14 +29,14 @@ class Role(StrEnum):
     ADMIN = "admin"
 
     def includes(self, other: "Role") -> bool:
-        """Say whether who has this role may do what *other* may."""
+        """Return whether who has this role may do what *other* may."""
         ranks = tuple(Role)
         return ranks.index(self) >= ranks.index(other)
 
 
 @dataclass(frozen=True, slots=True)
 class ApiToken:
-    """Opens the API for who shows it; only its *digest* is kept.
+    """Grants access to the API; only its *digest* is stored.
 
     *name* is unique in its *namespace*, which may be EVERYWHERE. *last_used* is at most
     USE_RECORDED_EVERY too early; None if it never was, as *expires* is if it never does.
@@ -51,11 +51,11 @@ class ApiToken:
     last_used: datetime | None = None
 
     def is_valid(self, now: datetime) -> bool:
-        """Say whether it opens anything."""
+        """Return whether it opens anything."""
         return self.expires is None or now < self.expires
 
     def is_use_due(self, now: datetime) -> bool:
-        """Say whether a use at *now* has to be recorded."""
+        """Return whether a use at *now* has to be recorded."""
         return self.last_used is None or now - self.last_used >= USE_RECORDED_EVERY
 
 

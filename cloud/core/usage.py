@@ -1,6 +1,6 @@
 """How much of its machines a node uses over a day: a ring of points, a step apart.
 
-A point is noted with the first message of a step that says something of usage. Where it lies in
+A point is noted with the first message of a step that contains usage. Where it lies in
 the ring follows from its time alone, so that the ring never grows.
 """
 
@@ -19,7 +19,7 @@ DAY = timedelta(days=1)
 """How far back the ring goes."""
 
 DEFAULT_USAGE_STEP = timedelta(minutes=5)
-"""What one point stands for where nobody says otherwise."""
+"""The default interval of one point."""
 
 _STATS_KEYS = frozenset({"usage", "capacity", "percent"})
 _LARGEST = 2**62
@@ -59,9 +59,9 @@ def slot_of(number: int, step: timedelta) -> int:
 
 
 def usage_point(report: bytes, later: bytes | None, now: datetime) -> UsagePoint | None:
-    """What a *report* and the usage that came *later*, if any, say, as of *now*; None: nothing.
+    """What a *report* and the usage that came *later*, if any, as of *now*; None: nothing.
 
-    Both are documents as they are kept. Several machines of one node count as one: what they use
+    Both are documents as they are stored. Several machines of one node count as one: what they use
     and have is added up.
     """
     machines = _machines(_DECODER.decode(report).nodestats)
@@ -102,7 +102,7 @@ def _merged(
 def _sum(
     machines: Iterable[Mapping[str, Mapping[str, Any]]], part: str, key: str
 ) -> Decimal | None:
-    """None where a machine does not say it: a part of the sum would pass for the whole."""
+    """None where a machine does not report it: a part of the sum would pass for the whole."""
     total = Decimal()
     for machine in machines:
         value = machine[part].get(key)

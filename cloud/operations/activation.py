@@ -24,9 +24,9 @@ from cloud.store.interface import Transaction
 
 
 class Claim(msgspec.Struct, frozen=True, rename="camel"):
-    """What a device says to be activated; fields it sends beyond these are ignored.
+    """The activation request of a device; fields it sends beyond these are ignored.
 
-    Batch and fingerprint are needed as far as no install token says who the device is.
+    Batch and fingerprint are needed unless an install token identifies the device.
     """
 
     batch_name: str = ""
@@ -79,7 +79,7 @@ class CertificateIssuer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ActivatingDevice:
-    """Who asks, as far as its key and its connection tell."""
+    """The caller, by its key and its connection."""
 
     public_key: Any
     key_digest: str
@@ -91,7 +91,7 @@ class ActivatingDevice:
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """What the device is told: who it is, its certificate, and that of who signed it.
+    """The answer to the device: who it is, its certificate, and that of who signed it.
 
     *has_replaced* another device, whose certificates were taken back: its connection has to end.
     *has_callback* that there is something to deliver.
@@ -128,10 +128,10 @@ def activate(
 
     ActivationDenied alike for a wrong token, an unknown batch or a fingerprint not on its list,
     OtherKey for an active device with a key it did not have, QuotaExceeded when the batch is full,
-    Invalid when the name it would get belongs to another device. An install token says which node
+    Invalid when the name it would get belongs to another device. An install token states which node
     or batch, stands for the batch's token, and is used up unless activation fails; a node's is an
     operator's word that this is the device now, and takes the certificates of another key back.
-    What the batch's callback is told of it is put in the queue as *delivery_id*.
+    The notification of the batch's callback is queued as *delivery_id*.
     """
     token = offered(tx, claim.install_token, now=now) if claim.install_token else None
     if token is not None:
@@ -180,7 +180,7 @@ def activate(
 def check_token(tx: Transaction, claim: Claim, *, now: datetime) -> None:
     """ActivationDenied unless *claim* shows the token of its batch, or an install token.
 
-    For a claim whose device cannot be told: fingerprint and key are not looked at.
+    For a claim whose device gets no answer: fingerprint and key are not looked at.
     """
     if claim.install_token:
         offered(tx, claim.install_token, now=now)
@@ -191,7 +191,7 @@ def check_token(tx: Transaction, claim: Claim, *, now: datetime) -> None:
 
 
 def guess_of(claim: Claim) -> str:
-    """What of a claim somebody could guess, as one text."""
+    """The guessable part of a claim, as one text."""
     return msgspec.json.encode(
         (
             claim.namespace,
@@ -204,7 +204,7 @@ def guess_of(claim: Claim) -> str:
 
 
 def is_known_device(tx: Transaction, claim: Claim, device: ActivatingDevice) -> bool:
-    """Say whether the device is active and has the key of its node, whatever else it says."""
+    """Return whether the device is active and has the key of its node, whatever else it sends."""
     record = tx.record_by_fingerprint(claim.namespace, claim.batch_name, claim.fingerprint_value)
     if record is None or not record.active:
         return False
@@ -220,7 +220,7 @@ def certify(
     now: datetime,
     serial: int,
 ) -> Activation:
-    """Certify the device's key for the node, whoever asks; the certificate is on record with it."""
+    """Certify the device's key for the node, without checks, and record the certificate."""
     identity = node_id(namespace, name)
     issued = authority.issue_node(device.public_key, identity, now=now, serial=serial)
     tx.put_certificate(
@@ -258,7 +258,7 @@ def _let_in(
 
 
 def _shows_key(claim: Claim, batch: Batch | None) -> bool:
-    """Say whether the device has what the batch wants to see, in a time that does not say."""
+    """Return whether the device has what the batch asks for, in constant time."""
     security_type = batch.spec.security_type if batch else SecurityType.TOKEN
     key = batch.spec.security_key if batch else ""
     is_right = hmac.compare_digest(_digest(claim.security_value), _digest(key))
@@ -278,7 +278,7 @@ def _new_record(tx: Transaction, batch: Batch, claim: Claim, now: datetime) -> R
     name = normalised(claim.fingerprint_value)
     check_node_name("fingerprintValue", batch.namespace, name)
     if tx.node(batch.namespace, name) is not None:
-        # No operator has said that this device is that node.
+        # No operator has bound this device to that node.
         raise Invalid("fingerprintValue", "a node of that name is there already")
     return checked_record(
         Record(batch.namespace, batch.name, name, name, name, created=now, updated=now)
@@ -293,10 +293,10 @@ def _check_not_taken(tx: Transaction, record: Record) -> None:
 
 
 def _replaces(tx: Transaction, record: Record, device: ActivatingDevice, now: datetime) -> bool:
-    """Refuse (OtherKey) whoever comes with a key the node does not have; a reset frees it.
+    """Refuse (OtherKey) a device with a key the node does not have; a reset frees it.
 
-    Say whether it is one that the server makes anew, because nobody has used the one before.
-    Certificates of before keys were noted do not say whose they are: the first key that comes after
+    Return whether it is one that the server makes anew, because the one before was not used.
+    Certificates of before keys were recorded have no known key: the first key that comes after
     them is the node's.
     """
     keys = tx.live_keys(node_id(record.namespace, record.node_name))
@@ -310,7 +310,7 @@ def _replaces(tx: Transaction, record: Record, device: ActivatingDevice, now: da
 
 
 def _is_unheard(tx: Transaction, record: Record, now: datetime) -> bool:
-    """Say whether nothing came of the certificate that was given out when the record was activated.
+    """Return whether the certificate issued at activation was never used.
 
     It is valid, the node was given no other one since, and was not heard.
     """

@@ -36,7 +36,7 @@ def _refuse(tx: Transaction, node_id: str, reason: str) -> NoReturn:
 
 
 def may_connect(tx: Transaction, node_id: str, serial: int, key: str, *, now: datetime) -> bool:
-    """Say whether the node is there and this certificate is one of its own, not taken back.
+    """Return whether the node is there and this certificate is one of its own, not taken back.
 
     *key* is the digest of the public key that it is for: one with a known serial number and another
     key was not given out here.
@@ -59,7 +59,7 @@ def reason_against(tx: Transaction, node_id: str, serial: int, key: str, *, now:
 
 
 def needs_key(tx: Transaction, serial: int) -> bool:
-    """Say whether it is not on record which key that certificate is for: version 0.1.0 gave it."""
+    """Return whether the key of that certificate is unrecorded, as in version 0.1.0."""
     certificate = tx.certificate(serial)
     return certificate is not None and not certificate.key
 

@@ -27,7 +27,7 @@ def create_app(
     runtimes: Mapping[str, str] = NO_RUNTIMES,
     base: str = "",
 ) -> App:
-    """Add an app and tell the nodes it is for; InUse if the name is taken.
+    """Add an app and update the nodes it is for; InUse if the name is taken.
 
     *runtimes* maps runtime to image. The services and volumes of the app *base*, where one is
     named, stand before those of *spec*; its type has to be the same.
@@ -54,7 +54,7 @@ def update_app(
     now: datetime,
     runtimes: Mapping[str, str] = NO_RUNTIMES,
 ) -> App:
-    """Describe the app anew and tell the nodes it was or is for; its type cannot change."""
+    """Describe the app anew and update the nodes it was or is for; its type cannot change."""
     before = existing_app(tx, namespace, name)
     if spec.type is not before.spec.type:
         raise Invalid("type", f"is {before.spec.type} and cannot change")
@@ -107,7 +107,7 @@ def check_unused(tx: Transaction, namespace: str, kind: UseKind, name: str) -> N
 def roll_apps_using(
     tx: Transaction, namespace: str, kind: UseKind, name: str, *, now: datetime
 ) -> None:
-    """Give every app that uses that resource a new version and tell the nodes that run them."""
+    """Give every app that uses that resource a new version and update the nodes that run them."""
     for app in tx.list_apps_using(namespace, kind, name, ListOptions()).items:
         after = replace(app, version=tx.next_version(), updated=now)
         tx.put_app(after)

@@ -56,16 +56,16 @@ def carry_out(
     revisions_kept: int = REVISIONS_KEPT,
     is_confirmed: bool = False,
 ) -> T:
-    """Do *work* and put down that it was done: what it was done to, before and after.
+    """Do *work* and record it in the audit log: what it was done to, before and after.
 
     ConfirmationRequired where it touches more nodes than the guard of the namespace lets through,
-    unless it *is_confirmed*; then the entry says how many it touched.
+    unless it *is_confirmed*; then the entry states how many it touched.
 
     It is an event, too, and what has revisions gets another one; the newest *revisions_kept* of a
-    thing are kept.
+    thing are stored.
 
     Changes of other things than those of the action's kind are counted. Where *work* raises there
-    is no entry, as there is no change; see `refuse`. *named* says what the thing is called where
+    is no entry, as there is no change; see `refuse`. *named* states what the thing is called where
     nothing of the kind was changed.
     """
     attempt = _cleaned(attempt)
@@ -98,14 +98,14 @@ def carry_out(
 
 
 def put_down(tx: Transaction, attempt: Attempt, *, also: Mapping[str, int | str] = {}) -> None:
-    """Put down that something was done that changes nothing here."""
+    """Record an action that changes nothing here."""
     tx.append_audit(Entry(_cleaned(attempt), DONE, also=_json(also)))
 
 
 def refuse(tx: Transaction, attempt: Attempt, error: CloudError, *, left_out: int = 0) -> None:
-    """Put down that it was refused, and how many of the like were left out before.
+    """Record the refusal, and how many of the like were left out before.
 
-    Where the caller is not told the cause, or there is no answer that could say it, the log does.
+    Where the answer does not contain the cause, the log does.
     """
     also: dict[str, int | str] = {"leftOut": left_out} if left_out else {}
     if isinstance(error, ActivationDenied):
@@ -123,9 +123,9 @@ def start_log(
     now: datetime,
     new_keys: Sequence[str] = (),
 ) -> bool:
-    """Put down that the server starts; say whether the log is all there, up to the head *noted*.
+    """Record the start of the server; return whether the log is all there, up to the head *noted*.
 
-    Where it is not an entry says so for ever: the database is an older copy, or somebody cut it.
+    Where not, a lasting entry records it: the database is an older copy, or was cut.
     *new_keys* are the keys that took the place of lost ones.
     """
     found = None if noted is None else tx.audit_link(noted.number)
@@ -145,7 +145,7 @@ def start_log(
 def prune(tx: Transaction, *, keep: int, oldest: datetime, now: datetime) -> int:
     """Forget entries from before *oldest* and all but the last *keep*; how many there were.
 
-    PRUNED_AT_A_TIME at most. That they are gone is put down, and that is one of those to *keep*.
+    PRUNED_AT_A_TIME at most. Their removal is recorded, and that entry is one of those to *keep*.
     """
     first, last = tx.audit_anchor().head.number, tx.audit_head().number
     end = tx.first_audit_since(oldest) - 1

@@ -1,4 +1,4 @@
-"""What people do with callbacks, and what becomes of what they have to be told."""
+"""Callbacks and their deliveries."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,12 +28,12 @@ DEAD_LETTERS = 20
 """Deliveries that were given up and are shown, the newest."""
 
 GROUP = 8
-"""Deliveries that one callback is told at the same time."""
+"""Concurrent deliveries of one callback."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeenCallback:
-    """A callback, how it did, and the newest of what it could not be told."""
+    """A callback, how it did, and its newest failed deliveries."""
 
     callback: Callback
     outcome: CallbackStatus
@@ -87,7 +87,7 @@ def update_callback(
 
 
 def delete_callback(tx: Transaction, namespace: str, name: str) -> None:
-    """Remove the callback and what it has yet to be told; CallbackInUse while a batch names it."""
+    """Remove the callback and its pending deliveries; CallbackInUse while a batch names it."""
     existing_callback(tx, namespace, name)
     users = [b.name for b in tx.batches(namespace) if b.spec.callback_name == name]
     if users:
@@ -133,7 +133,7 @@ def existing_callback(tx: Transaction, namespace: str, name: str) -> Callback:
 def next_group(
     tx: Transaction, namespace: str, name: str, *, now: datetime
 ) -> tuple[Callback, Sequence[Delivery]] | None:
-    """What the callback is to be told now, what has waited longest first; None without callback."""
+    """The due deliveries of the callback, the oldest first; None without callback."""
     callback = tx.callback(namespace, name)
     if callback is None:
         return None

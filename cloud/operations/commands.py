@@ -66,7 +66,7 @@ def read_command(
 def list_commands(
     tx: Transaction, namespace: str, name: str, options: ListOptions, *, now: datetime
 ) -> Page[Command]:
-    """All to the node that are kept, the newest first, without their output."""
+    """All to the node that are stored, the newest first, without their output."""
     existing_node(tx, namespace, name)
     every = [command.at(now) for command in tx.commands(namespace, name)]
     rest = every

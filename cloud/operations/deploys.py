@@ -1,7 +1,7 @@
-"""The history of what nodes were told to run, and what came of it.
+"""The history of deploys and their outcomes.
 
-Written only when there is something new: a report of a node that was told nothing, or said nothing
-new about it, writes nothing here. Of each node as many are *kept* as the caller says.
+Written only when there is something new: a report of a node without updates, or with nothing
+new about it, writes nothing here. Of each node the newest *kept* are stored.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def record_deploy_report(
     now: datetime,
     kept: int,
 ) -> Deploy | None:
-    """Keep what *report* says of the open deploy, and begin one where *is_told* something new.
+    """Apply *report* to the open deploy, and begin one where *is_told*.
 
     Returns the deploy that has converged or failed with this report, if one has.
     """
@@ -61,7 +61,7 @@ def record_push(
     now: datetime,
     kept: int,
 ) -> None:
-    """Begin a deploy, unless the node was told of *desired* before or runs it, or is gone."""
+    """Begin a deploy, unless the node was sent *desired* before or runs it, or is gone."""
     current = tx.open_deploy(namespace, name)
     if current is not None and current.is_of(desired):
         return
@@ -74,7 +74,7 @@ def record_push(
 def deploys_of_node(
     tx: Transaction, namespace: str, name: str, *, now: datetime
 ) -> Sequence[Deploy]:
-    """Every deploy of the node that is kept, the newest first, as it stands at *now*."""
+    """Every deploy of the node that is stored, the newest first, as it stands at *now*."""
     existing_node(tx, namespace, name)
     return [deploy.at(now) for deploy in tx.deploys(namespace, name)]
 

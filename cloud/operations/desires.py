@@ -27,7 +27,7 @@ INFO_LIMIT = 1000
 """Bodies in one request: stock agents ask for all their apps in one."""
 
 ANSWER_LIMIT = 8 * 1024 * 1024
-"""Bytes of all bodies in one answer, as JSON, unless a setting says otherwise."""
+"""Bytes of all bodies in one answer, as JSON, by default."""
 
 
 class InfoKind(StrEnum):

@@ -1,4 +1,4 @@
-"""What is told of what happens: noted in the transaction in which it does, numbered after that."""
+"""Events: recorded in the transaction of the change, numbered after it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,11 +33,11 @@ LOST_AT_A_TIME = 500
 """Nodes that are lost in one transaction, at most."""
 
 ENDING_WITHIN = timedelta(days=14)
-"""How long before the end of a certificate it is told of: 16 days after a node should have renewed.
+"""How long before a certificate expires it is published: 16 days after a node should renew.
 """
 
 ENDS_AT_A_TIME = 1000
-"""Certificates that are told to end in one look, at most."""
+"""Most expiry events in one pass."""
 
 _ALL_CALLBACKS = PageOptions(size=1_000_000)
 
@@ -59,7 +59,7 @@ def record_change_event(
     if kind not in types.CHANGING_KINDS or before == after:
         return
     if attempt.action == Action.RECORD_ACTIVATE:
-        return  # `record_activation_event` says it
+        return  # see `record_activation_event`
     verb = types.UPDATED
     if before is None or after is None:
         verb = types.CREATED if before is None else types.DELETED
@@ -101,7 +101,7 @@ def record_activation_event(
     now: datetime,
     facts: Mapping[str, Any],
 ) -> None:
-    """Note that a device became that node; *facts* say how."""
+    """Note that a device became that node; *facts* describe how."""
     message = f"a device was activated as {name}"
     event = Event(types.ACTIVATED, namespace, "node", name, now, message, facts, DEVICE)
     tx.record_event(event)
@@ -140,13 +140,13 @@ def _named(apps: Sequence[AppVersion]) -> list[dict[str, str]]:
 def record_heard(
     tx: Transaction, namespace: str, name: str, pace: ReportCadence, *, now: datetime
 ) -> None:
-    """Note that the node is ready, unless it was said before and not taken back since."""
+    """Note that the node is ready, unless that is the last event of it."""
     if tx.record_ready(namespace, name, now + QUIET * pace.interval):
         tx.record_event(Event(types.READY, namespace, "node", name, now, f"{name} reports"))
 
 
 def record_lost(tx: Transaction, *, now: datetime, listening: datetime) -> int:
-    """Note which nodes are lost that were said to be ready; how many, LOST_AT_A_TIME at most.
+    """Note which ready nodes are lost; how many, LOST_AT_A_TIME at most.
 
     Silence counts from *listening* on: since then they can be heard.
     """
@@ -174,7 +174,7 @@ def record_expiring(tx: Transaction, *, now: datetime) -> int:
 
 @dataclass(frozen=True, slots=True)
 class NumberedGroup:
-    """Events that have got their numbers, and whether callbacks are to be told of some.
+    """Events that have got their numbers, and whether callbacks get some.
 
     *taken* is how many were looked at, *folded* how many of the numbered ones are in others.
     """
@@ -186,7 +186,7 @@ class NumberedGroup:
 
 
 def has_new_events(tx: Transaction, *, now: datetime) -> bool:
-    """Say whether there is something for `number_events` to do."""
+    """Return whether there is something for `number_events` to do."""
     return tx.has_new_events() or tx.has_ended_folds(now)
 
 
@@ -196,7 +196,7 @@ def number_events(
     """Give up to *limit* events their numbers, and put them in the queues of who wants them.
 
     For one transaction at a time. Of one node and type *per_minute* are shown in a minute, others
-    are folded into one (0: none are). A callback for which WAITING_LIMIT wait is not told of more,
+    are folded into one (0: none are). A callback for which WAITING_LIMIT wait gets no more,
     and that shows.
     """
     taken = 0
@@ -254,7 +254,7 @@ def list_events(
 ) -> Page[NumberedEvent]:
     """List what happened with a number *above* that; the place *after* is named by a number.
 
-    Expired where what would follow, or was between, is not kept any more.
+    Expired where what would follow, or was between, is not stored any more.
     """
     limit = min(limit or PAGE_LIMIT, PAGE_LIMIT)
     below = int(after[1]) if after else LAST
@@ -273,7 +273,7 @@ def list_events(
 class Followed:
     """What comes after some number, oldest first, and up to which *number* that is all there is.
 
-    They begin after *begin*: another number where what came in between is not kept any more, or
+    They begin after *begin*: another number where what came in between is not stored any more, or
     where the one that was asked for was never given.
     """
 

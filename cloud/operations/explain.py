@@ -70,7 +70,7 @@ def _facts(
 
 
 def _whole(stored: StoredReport) -> Report:
-    """The report as it came: what is kept of it apart leaves out how its apps do."""
+    """The report as it came: what is stored of it apart leaves out how its apps do."""
     report = read_report(msgspec.json.decode(stored.report.document), stored.report.order)
     return replace(report, reported=stored.report.reported)
 

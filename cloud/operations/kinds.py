@@ -22,7 +22,7 @@ N_co = TypeVar("N_co", covariant=True)
 
 
 class Put(Protocol[N_co]):
-    """Makes the thing *name* be what *spec* says; *runtimes* maps runtimes to images."""
+    """Makes the thing *name* match *spec*; *runtimes* maps runtimes to images."""
 
     def __call__(  # noqa: D102
         self,
@@ -134,7 +134,7 @@ def find_thing(tx: Transaction, kind: str, key: Key) -> Noun | None:
 
 
 def can_be_found(kind: str) -> bool:
-    """Say whether `find_thing` knows the *kind*."""
+    """Return whether `find_thing` knows the *kind*."""
     return kind in OPERATIONS or kind in _FINDERS
 
 

@@ -28,7 +28,7 @@ class SeenNode:
 
 @dataclass(frozen=True, slots=True)
 class ReportedNode(SeenNode):
-    """A node, and the last it said of itself."""
+    """A node, and its last report."""
 
     report: StoredReport | None
 
@@ -79,7 +79,7 @@ def delete_node(tx: Transaction, namespace: str, name: str, *, now: datetime) ->
 def revoke_node(tx: Transaction, namespace: str, name: str, *, now: datetime) -> Node:
     """Shut the node out: take certificates and install commands back, and leave all else.
 
-    Its record stays active, so that nobody activates in its place before an operator resets that
+    Its record stays active, so that no device activates in its place before an operator resets that
     (docs/decisions, 8). Again changes nothing.
     """
     node = existing_node(tx, namespace, name)
@@ -93,7 +93,7 @@ def read_node(tx: Transaction, namespace: str, name: str) -> SeenNode:
 
 
 def read_reported_node(tx: Transaction, namespace: str, name: str) -> ReportedNode:
-    """Look at one node, and at the last it said of itself."""
+    """Look at one node, and at its last report."""
     node = existing_node(tx, namespace, name)
     now_seen = seen(tx, node)
     return ReportedNode(node, now_seen.heard, now_seen.is_revoked, tx.report(namespace, name))

@@ -1,7 +1,7 @@
 """What a change would do, found out by doing it in a transaction that is taken back.
 
 So a plan and the change it is of cannot disagree. Whom it reaches is read off the list of nodes to
-be told, which the change itself writes.
+be notified, which the change itself writes.
 """
 
 from collections import Counter
@@ -70,7 +70,7 @@ class _Done:
     shut_out: str
     """Name of the node whose certificates were taken back; empty where none were."""
     aside: Sequence[str]
-    """Nodes that had to be told something before."""
+    """Nodes that had pending updates before."""
 
     @property
     def after(self) -> Catalog:
@@ -130,12 +130,12 @@ def guarded(
 
 
 def read_guard(tx: Transaction, namespace: str) -> Guard:
-    """The guard of the namespace; one that is off where nobody said anything."""
+    """The guard of the namespace; off by default."""
     return tx.guard(namespace) or Guard(namespace, OFF)
 
 
 def put_guard(tx: Transaction, namespace: str, spec: GuardSpec) -> Guard:
-    """Have changes of more nodes than *spec* says confirmed."""
+    """Require confirmation of changes above the limits of *spec*."""
     guard = Guard(namespace, checked_guard_spec(spec))
     tx.put_guard(guard)
     return guard
@@ -168,7 +168,7 @@ def _shut_out(tx: Transaction, attempt: Attempt, watched: Watched, changes: Chan
 
 
 def _reach(done: _Done, now: datetime) -> Reach:
-    """Who would be told something else: who is on the list by now, or the one node that changed."""
+    """The nodes with pending updates by now, or the one node that changed."""
     if done.kind == _SYSTEM:
         return _reached(done, _of_system(done), now)
     reach = done.tx.pending_reach(done.namespace, now=now, names=NAMES_SHOWN)
@@ -292,7 +292,7 @@ def _of_apps(done: _Done) -> tuple[list[AppChange], int]:
         had = count(done.namespace, old)
         gets = had if new == old else count(done.namespace, new)
         both = had if new == old else count(done.namespace, (*old, *new)) if old and new else 0
-        # What is not kept yet has no version that would be true.
+        # What is not stored yet has no version that would be true.
         versions = (was.version if was else None, "" if now else None)
         apps.append(AppChange(name, *versions, had + gets - both))
         if now is not None:
@@ -338,7 +338,7 @@ def _bytes(value: object) -> int:
 
 
 def _content(noun: Noun | None) -> Mapping[str, Any] | None:
-    """What people say of *noun*, with all that is secret in it hidden."""
+    """The specification of *noun*, with all that is secret in it hidden."""
     if noun is None:
         return None
     return content_of(noun.spec) if isinstance(noun, Revised) else described(noun)

@@ -31,7 +31,7 @@ class _Reported(msgspec.Struct):
 
 
 def read_properties(tx: Transaction, namespace: str, name: str) -> Properties:
-    """What is wanted of the node and what it says."""
+    """The desired and the reported properties of the node."""
     existing_node(tx, namespace, name)
     return tx.properties(namespace, name)
 
@@ -44,7 +44,7 @@ def want_properties(
     *,
     now: datetime,
 ) -> Properties:
-    """Want what *wanted* makes of what was wanted so far; the node is told."""
+    """Want what *wanted* makes of what was wanted so far; the node is updated."""
     node = existing_node(tx, namespace, name)
     before = tx.properties(namespace, name)
     desire = checked_desire("state.desire", wanted(before.desire))
@@ -64,14 +64,14 @@ def keep_properties(
     *,
     now: datetime,
 ) -> None:
-    """Keep what the node said of its properties; nothing is written where that is nothing new."""
+    """Store the reported properties of the node; unchanged ones are not written."""
     after = before.reporting(said, now)
     if after is not before:
         tx.put_properties(namespace, name, after)
 
 
 def set_mode(tx: Transaction, node: Node, mode: Mode, *, now: datetime) -> Node:
-    """Give the say over *node* to the server or to itself."""
+    """Set the mode of *node*."""
     if node.mode is mode:
         return node
     after = replace(node, mode=mode, updated=now)
@@ -81,7 +81,7 @@ def set_mode(tx: Transaction, node: Node, mode: Mode, *, now: datetime) -> Node:
 
 
 def configure_core(tx: Transaction, node: Node, core: CoreConfiguration, *, now: datetime) -> Node:
-    """Let the agent of *node* work as *core* says."""
+    """Let the agent of *node* work by *core*."""
     checked = checked_core(core)
     if node.core == checked:
         return node
@@ -99,7 +99,7 @@ def core_versions(tx: Transaction, namespace: str, name: str) -> CoreVersions:
 
 
 def _running(document: bytes) -> str:
-    """What the node says of its agent; nothing where that cannot be read."""
+    """What the node reports of its agent; nothing where that cannot be read."""
     try:
         reported = msgspec.json.decode(document, type=_Reported)
     except msgspec.ValidationError:

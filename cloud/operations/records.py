@@ -16,7 +16,7 @@ from cloud.store.interface import Transaction
 
 
 class RecordDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What an operator says of a record (contract, "Create Registration Record")."""
+    """The specification of a record (contract, "Create Registration Record")."""
 
     name: str = ""
     fingerprint_value: str = ""
@@ -99,7 +99,7 @@ def generate_records(
 def update_record(
     tx: Transaction, namespace: str, batch: str, name: str, change: RecordChange, *, now: datetime
 ) -> Record:
-    """Say which node the device is to become; Activated once it has.
+    """Bind the device to a node; Activated once it has.
 
     Invalid for a field that may not change, unless it is there as it was.
     """

@@ -31,7 +31,7 @@ class RegistryChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NewPassword(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an operator says to "Reset Password"."""
+    """The body of "Reset Password"."""
 
     password: str
 

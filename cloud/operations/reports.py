@@ -1,4 +1,4 @@
-"""What a node says of itself."""
+"""What a node reports of itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,12 +59,12 @@ def receive_report(
     deploys_kept: int = DEPLOYS_KEPT,
     usage_step: timedelta = DEFAULT_USAGE_STEP,
 ) -> ReportReply:
-    """Keep *report*, unless it is older than the one kept, and say what the node should change.
+    """Keep *report*, unless it is older than the stored one, and return the delta for the node.
 
     *source* is the process of a stock agent that reports (`core.sources`), empty for native nodes,
-    *interval* the time between its reports, where it says that. What it uses is noted once in a
+    *interval* the time between its reports, if named. What it uses is noted once in a
     *usage_step*.
-    NotFound if the node was deleted; nothing is kept then.
+    NotFound if the node was deleted; nothing is stored then.
     """
     namespace, name = split_node_id(node_id)
     reporter = tx.reporter(namespace, name)
@@ -126,7 +126,7 @@ def receive_usage(
 
 
 def deltas_for(tx: Transaction, nodes: Sequence[tuple[str, str]]) -> list[DesiredUpdate]:
-    """What each of *nodes* (namespace, name) should be told now, by its last report.
+    """What each of *nodes* (namespace, name) should be sent now, by its last report.
 
     A node that has nothing to change, is gone, never reported or is in local mode is left out.
     """
@@ -152,7 +152,7 @@ def record_sent(
     now: datetime,
     deploys_kept: int = DEPLOYS_KEPT,
 ) -> None:
-    """Keep that the nodes of *pushes* are told; one that is gone is left out."""
+    """Record the *pushes* as sent; one that is gone is left out."""
     for push in pushes:
         namespace, name = split_node_id(push.node_id)
         record_push(tx, namespace, name, push.reported, push.desired, now=now, kept=deploys_kept)
@@ -187,9 +187,9 @@ def _unsaid(
 
 
 def _keep_system_apps(tx: Transaction, namespace: str, name: str, init: Report) -> None:
-    """Keep what *init* says of system apps beside the last report of the core, which stays as old.
+    """Keep the system apps of *init* beside the last report of the core, which stays as old.
 
-    Nothing is kept before the first report of the core.
+    Nothing is stored before the first report of the core.
     """
     if last := tx.report(namespace, name):
         report = with_system_apps_of(init, last.report)

@@ -1,4 +1,4 @@
-"""What things were: kept with each change, listed, compared and brought back.
+"""Revisions of resources: stored with each change, listed, compared and brought back.
 
 `keep_revision` is called for every change that the API makes, in its transaction, by
 `operations/audit.py`.
@@ -72,7 +72,7 @@ def keep_revision(
 def list_revisions(
     tx: Transaction, thing: Thing, *, limit: int, after: Place | None
 ) -> RevisionPage:
-    """List the revisions that are kept; NotFound if there is none, and no such thing.
+    """List the revisions that are stored; NotFound if there is none, and no such thing.
 
     A page begins below the number that the place *after* is named by; *limit* 0: all of them.
     """
@@ -93,7 +93,7 @@ def current_revision(tx: Transaction, thing: Thing) -> int:
 
 
 def existing_revision(tx: Transaction, thing: Thing, number: int) -> KeptRevision:
-    """One revision; NotFound if it is not kept, or if there is no such thing."""
+    """One revision; NotFound if it is not stored, or if there is no such thing."""
     found = tx.revision(thing, number)
     if found is None:
         _existing_newest(tx, thing)
@@ -106,7 +106,7 @@ def two_revisions(
 ) -> tuple[KeptRevision | None, KeptRevision]:
     """The revisions to compare; 0 is the newest for *second*, the one before that for *first*.
 
-    None where none is kept before it.
+    None where none is stored before it.
     """
     to = existing_revision(tx, thing, second or _existing_newest(tx, thing).number)
     if first:

@@ -1,4 +1,4 @@
-"""Take certificates of nodes back, and say which were (docs/decisions/0008-revocation.md)."""
+"""Take certificates of nodes back, and list them (docs/decisions/0008-revocation.md)."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""What nodes say they run, noted beside their reports; written only when it is something new."""
+"""What nodes report they run, noted beside their reports; written only when it is something new."""
 
 from collections.abc import Collection, Sequence
 
@@ -20,7 +20,7 @@ def record_running(
     noted: str,
     refused: Collection[str] = (),
 ) -> None:
-    """Note what *report* says the node runs, and what of *wanted* it has *refused*.
+    """Record what the node runs by *report*, and what of *wanted* it has *refused*.
 
     *noted* is the digest of what was noted before.
     """

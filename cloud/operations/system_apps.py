@@ -30,7 +30,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 def read_system_apps(tx: Transaction, namespace: str) -> SystemApps:
-    """What nodes are given; nothing where nobody said anything."""
+    """The system apps of nodes; none by default."""
     return tx.system_apps(namespace) or SystemApps(namespace, _NOTHING, "0", _NEVER)
 
 
@@ -92,7 +92,7 @@ def system_apps_of(tx: Transaction, system: SystemApps, node: Node) -> Sequence[
 
 
 def _managed(system: SystemApps, report: Report | None) -> Sequence[AppVersion] | None:
-    """The system apps by *report*; None where the server has no say in those of the node.
+    """The system apps by *report*; None where the server does not manage those of the node.
 
     An agent in native mode would take its own parts down for images that it cannot run.
     """

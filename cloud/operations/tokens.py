@@ -14,7 +14,7 @@ from cloud.store.interface import Transaction
 
 
 class TokenDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a caller says of a new token; *namespace* None is the one the call is about."""
+    """The specification of a new token; *namespace* None is the one the call is about."""
 
     name: str
     role: Role

@@ -21,7 +21,7 @@ def record_usage(
     now: datetime,
     step: timedelta,
 ) -> None:
-    """Note what the node uses, where what it just said is the first in its step to tell.
+    """Note what the node uses, where its report is the first of the step.
 
     That is a *report*, or stats that came *later*; *noted* is the number of the last step that
     has a point.

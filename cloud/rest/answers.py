@@ -96,9 +96,9 @@ class ChangeAnswer(Answer):
 
 
 class ErrorAnswer(Answer):
-    """Why it was refused; programs tell errors apart by `code`.
+    """Why it was refused; programs distinguish errors by `code`.
 
-    `field` is the path of what is wrong in the request, where one field is; `line` and `column` say
+    `field` is the path of what is wrong in the request, if one is; `line` and `column` give
     where that stands in a body of YAML, counted from 1.
     """
 

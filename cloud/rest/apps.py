@@ -67,7 +67,7 @@ def app_answer(app: App, registry_versions: Mapping[str, str]) -> AppAnswer:
 
 
 def _respond(tx: Transaction, app: App) -> ResourceResponse[AppAnswer]:
-    """An app's tag says nothing of the versions of its registries."""
+    """An app's tag leaves out the versions of its registries."""
     answer = app_answer(app, registries.registry_versions(tx, app))
     return ResourceResponse(answer, app, is_whole=not app.spec.registries)
 

@@ -44,7 +44,7 @@ class EntryAnswer(Answer):
 
 
 class HeadAnswer(Answer):
-    """Where the audit log ends; kept elsewhere it shows what is cut off later."""
+    """Where the audit log ends; stored elsewhere it shows what is cut off later."""
 
     number: int
     code: str

@@ -19,7 +19,7 @@ from cloud.store.interface import Store, Transaction
 T = TypeVar("T")
 
 REASON_HEADER = "X-Edgesync-Reason"
-"""Why somebody does something, in their own words; it stands in the audit log."""
+"""The reason for a change, in free text; it stands in the audit log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class AuditedStore:
     """A `Store` for one call: every change is an entry, in one transaction, or a defect.
 
     So is a look, where the route is one that shows secrets. *attempt* None: a route that changes
-    nothing and shows none. Of what has revisions the newest *revisions_kept* are kept.
+    nothing and shows none. Of what has revisions the newest *revisions_kept* are stored.
 
     Where it *is_rehearsal* nothing is changed: `write` raises Rehearsed. *is_confirmed*: the caller
     knows how many nodes a change touches.
@@ -84,7 +84,7 @@ _ALONE = {Action.SYSAPPS_READ: SYSTEM_APPS, Action.SYSAPPS_UPDATE: SYSTEM_APPS}
 
 
 def attempt_of(request: Request, action: Action, namespace: str, now: datetime) -> Attempt:
-    """What the caller sets out to do; the thing's name as far as the path says it."""
+    """The attempted action; the name of the resource if the path has one."""
     reason = request.headers.get(REASON_HEADER, "").encode("latin-1")
     path = f"{request.method} {request.url.path}"
     named = "/".join(request.path_params.values()) or _ALONE.get(action, "")

@@ -31,7 +31,7 @@ class TokenGate:
     """Lets requests below `/v1`, whether there is such a path or not, in with a token alone.
 
     The token is in the header, or in the cookie of a session; with the cookie only our own page may
-    change something. An address that keeps coming without a valid token is told TooManyRequests;
+    change something. An address that repeats requests without a valid token gets TooManyRequests;
     who has one is let in from there.
     """
 

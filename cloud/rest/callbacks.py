@@ -47,7 +47,7 @@ class CallbackSummary(Answer):
 
 
 class DeadLetter(Answer):
-    """What a callback could not be told; `id` is the `webhook-id` it was sent with."""
+    """A failed delivery of a callback; `id` is the `webhook-id` it was sent with."""
 
     id: str
     create_time: str
@@ -57,7 +57,7 @@ class DeadLetter(Answer):
 
 
 class CallbackDetail(CallbackState):
-    """How a callback did, with the newest of what it could not be told."""
+    """How a callback did, with its newest failed deliveries."""
 
     dead_letters: list[DeadLetter]
 
@@ -195,7 +195,7 @@ def _summary(seen: SeenCallback) -> CallbackSummary:
 
 
 def _answer(seen: SeenCallback) -> CallbackAnswer:
-    """A callback: its secret is masked; with the newest of what it could not be told."""
+    """A callback: its secret is masked; with its newest failed deliveries."""
     summary, spec = _summary(seen), masked(seen.callback.spec)
     dead = [_dead_letter(delivery) for delivery in seen.dead_letters]
     return CallbackAnswer(

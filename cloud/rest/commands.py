@@ -33,7 +33,7 @@ POLL_SECONDS = 1.0
 class NodeCommandAnswer(Answer):
     """A command to a node; `output` is null in lists and, unless followed, until it has ended.
 
-    `outputEnd` is the number of characters sent so far; `cut` says that some before the output are
+    `outputEnd` is the number of characters sent so far; `cut`: some before the output are
     missing. Times are null until they are.
     """
 
@@ -98,7 +98,7 @@ async def get_command(context: RequestContext) -> Response:
     command = await _wait_for_end(context, node_id(context.namespace, name), read, after)
     if command.is_open and not command.is_following:
         return await answer_response(context.request, _answer(command))
-    # The entry of the command says already that its own caller follows the log.
+    # The entry of the command implies that its own caller follows the log.
     is_entered = command.is_following and command.actor == caller_of(context.request).actor
     command = await (context.store.peek if is_entered else context.store.read)(read)
     output, is_cut = command.output_after(after)

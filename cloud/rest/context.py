@@ -46,7 +46,7 @@ AnswerT = TypeVar("AnswerT", bound=Answer, covariant=True)
 NAMESPACE_HEADER = "X-Edgesync-Namespace"
 
 PAGE_SIZE = 20
-"""Items on a numbered page where the caller does not say."""
+"""Items on a numbered page where the caller does not set it."""
 
 _NUMBER_DIGITS = 9
 _SELECTING = (
@@ -63,7 +63,7 @@ class RequestContext:
     request: Request
     namespace: str
     now: datetime
-    # Where everything is kept; what this call changes there, it leaves an entry of.
+    # Where everything is stored; what this call changes there, it leaves an entry of.
     store: AuditedStore
     # The body that the route's row describes, None where it has none.
     body: Body | None = None
@@ -130,7 +130,7 @@ class RequestContext:
         )
 
     def query(self, parameter: str) -> str:
-        """What the query says of *parameter*, empty if nothing; Invalid if it says it twice."""
+        """The value of the query *parameter*, empty if absent; Invalid if repeated."""
         values = self.request.query_params.getlist(parameter)
         if len(values) > 1:
             raise Invalid(parameter, "is there more than once")
@@ -155,7 +155,7 @@ class RequestContext:
 
     @property
     def _list(self) -> tuple[str, ...]:
-        """What says which things a list shows."""
+        """The parameters that select what a list shows."""
         selectors = (self.query(parameter) for parameter in _SELECTING)
         return (self.namespace, self.request.url.path, *selectors)
 
@@ -168,14 +168,14 @@ class RequestContext:
         )
 
     def seconds(self, parameter: str, most: int) -> int:
-        """How long the query says, 0 if it does not; Invalid for more than *most*."""
+        """The duration in the query, 0 if absent; Invalid for more than *most*."""
         seconds = self.number(parameter, 0)
         if seconds > most:
             raise Invalid(parameter, f"is more than {most}")
         return seconds
 
     def number(self, parameter: str, default: int) -> int:
-        """What the query says of *parameter*, else *default*; Invalid if it is no number."""
+        """The number in the query *parameter*, else *default*; Invalid if it is no number."""
         text = self.query(parameter)
         if not text:
             return default
@@ -286,7 +286,7 @@ def endpoint(
 
 
 def _flag(request: Request, parameter: str) -> bool:
-    """Whether the query says so; Invalid unless it says true or false, once."""
+    """The flag in the query; Invalid unless true or false, once."""
     said = request.query_params.getlist(parameter)
     if said == ["true"]:
         return True

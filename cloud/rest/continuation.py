@@ -27,7 +27,7 @@ class _Content(msgspec.Struct, array_like=True, frozen=True):
 class Continuations:
     """Tokens signed with *key*; a token is good for the list it was made for, no other.
 
-    A list is *parts*: all that says which things it shows, in a fixed order.
+    A list is *parts*: all that selects what it shows, in a fixed order.
     """
 
     key: bytes

@@ -1,7 +1,7 @@
 """What is the same of kinds like Config: handlers and rows of the route table.
 
-Each is kept under a name in a namespace, listed in pages, selected, created, updated, patched and
-deleted; what it was is kept as revisions.
+Each is stored under a name in a namespace, listed in pages, selected, created, updated, patched and
+deleted; what it was is stored as revisions.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -27,7 +27,7 @@ class DeployAnswer(Answer):
 
 
 class DeploysAnswer(Answer):
-    """What a node was told to run, the newest first."""
+    """The deploys of a node, the newest first."""
 
     total: int
     items: list[DeployAnswer]

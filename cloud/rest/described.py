@@ -1,4 +1,4 @@
-"""What a row of the route table says of its route, for the OpenAPI document and its readers."""
+"""The description of a route, for the OpenAPI document and its readers."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -36,7 +36,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """Something the query may say; *limit* makes a number of it, *is_flag* true or false."""
+    """A query parameter; *limit* makes a number of it, *is_flag* true or false."""
 
     name: str
     summary: str
@@ -67,10 +67,10 @@ NUMBER_LIMIT = 999_999_999
 """Largest number that a query may hold."""
 
 DRY_RUN = "dryRun"
-"""Parameter of calls that change something: say what would change, and change nothing."""
+"""Parameter of calls that change something: return what would change (dry run)."""
 
 CONFIRM = "confirm"
-"""Parameter of the same: whoever asks knows how many nodes are touched."""
+"""Parameter of the same: confirms the number of affected nodes."""
 
 REHEARSED = (
     Parameter(

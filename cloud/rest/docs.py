@@ -1,6 +1,6 @@
 """What the API is, for programs (`/openapi.json`) and for people (`/docs`).
 
-No token needed: both say what the source says, and nothing of what this server holds.
+No token needed: both show what the source contains, and nothing of what this server holds.
 """
 
 from starlette.requests import Request

@@ -43,7 +43,7 @@ _REASONS = {
     503: "The store cannot answer now; try again.",
 }
 _ALWAYS_SHOWN = (NodeAnswer, CallbackAnswer, PropertiesAnswer)
-"""What tags say only a part of: not whether a node is ready or what it says, nor of a callback how
+"""What tags say only a part of: not whether a node is ready or its report, nor of a callback how
 it did.
 """
 
@@ -149,12 +149,12 @@ def _kinds(routes: Sequence[ApiRoute]) -> Iterator[Any]:
 
 
 def _is_tagged(route: ApiRoute) -> bool:
-    """Say whether answers bear an entity tag: those of a handler that shows one resource do."""
+    """Return whether answers bear an entity tag: those of a handler that shows one resource do."""
     return get_origin(get_type_hints(route.handler)["return"]) is ResourceResponse
 
 
 def _reads(reader: ApiRoute, route: ApiRoute) -> bool:
-    """Say whether *reader* reads the resource that *route* is about.
+    """Return whether *reader* reads the resource that *route* is about.
 
     That is what is read at the same path, or at the path that an action is below of and answers.
     """
@@ -170,7 +170,7 @@ def _id(route: ApiRoute) -> str:
 
 
 def _leads_to(route: ApiRoute, other: ApiRoute) -> bool:
-    """Say whether *other* is about the one thing that *route* has just made."""
+    """Return whether *other* is about the one thing that *route* has just made."""
     return route.method == "POST" and bool(re.fullmatch(route.path + r"/{\w+}", other.path))
 
 

@@ -1,6 +1,6 @@
 """Events as they come: server-sent events (https://html.spec.whatwg.org/#server-sent-events).
 
-A stream remembers the number it is at, and nothing else: who is slow costs no memory, and whoever
+A stream remembers only the number it is at: a slow client costs no memory, and one that
 comes back with the id of the last event it saw goes on from there. Who takes nothing for too long
 is cut off.
 """
@@ -30,7 +30,7 @@ PAGE = 200
 """Events that are read, or sent, at a time."""
 
 GAP = "gap"
-"""What a stream calls it where events that were asked for are not kept any more."""
+"""What a stream calls it where events that were asked for are not stored any more."""
 
 _OPENING = b"retry: 2000\n"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -38,7 +38,7 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """How many streams there may be, in *total* and *of_one* caller, and how they are kept up.
+    """How many streams there may be, in *total* and *of_one* caller, and how they are kept alive.
 
     Each *heartbeat* it is looked whether the caller may still see it; *patience* is how long it may
     take nothing.
@@ -98,7 +98,7 @@ class Follower:
 
 
 class EventStreamResponse(StreamingResponse):
-    """What happens, for as long as somebody listens and may."""
+    """Events, while the client is connected and authorized."""
 
     def __init__(self, streams: EventStreams, store: Store, follower: Follower) -> None:
         super().__init__(_followed(streams, store, follower), headers=_HEADERS)
@@ -172,7 +172,7 @@ async def _may_go_on(follower: Follower) -> bool:
     except Denied:
         return False
     except Unavailable:
-        pass  # nobody can say now
+        pass  # no known value
     return True
 
 
@@ -183,5 +183,5 @@ def _message(identity: str, kind: str, data: Any) -> bytes:
 
 
 def _place(number: int) -> bytes:
-    """Where the stream is: an id without data, of which nobody is told and that is remembered."""
+    """Where the stream is: an id without data, remembered by clients but no event."""
     return f"id: {number}\n\n".encode()

@@ -40,7 +40,7 @@ class DoerAnswer(Answer):
 
 
 class EventAnswer(Answer):
-    """Something that happened; `actor` is null where nobody did it.
+    """An event; `actor` is null for the server itself.
 
     `count` is how often, from `firstTime` to `time`, where a node repeated it.
     """

@@ -1,4 +1,4 @@
-"""Whether the server is well, for whoever watches it; no token needed."""
+"""Whether the server is well, for monitoring; no token needed."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ def health_routes(
 ) -> list[Route]:
     """`/health` and `/livez` (the process answers), `/readyz` (all *checks* pass), `/version`.
 
-    `/readyz?verbose` says how long each check took, and what *reports* say.
+    `/readyz?verbose` states how long each check took, and what *reports* say.
     """
 
     async def alive(_: Request) -> Response:

@@ -1,4 +1,4 @@
-"""`/metrics`: for whoever watches the server, with a token for all namespaces."""
+"""`/metrics`: for monitoring, with a token for all namespaces."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from cloud.store.interface import Store
 PATH = "/metrics"
 
 REMEMBERED = 15.0
-"""Seconds that a count of the nodes by state is told again: it takes 0.2 s of 100,000 nodes."""
+"""Seconds that a count of the nodes by state is cached: it takes 0.2 s of 100,000 nodes."""
 
 
 def metrics_route(metrics: Metrics) -> Route:

@@ -51,7 +51,7 @@ class StateAnswer(Answer):
 
 
 class NodeAnswer(Answer):
-    """A node; `ready` says that its state is `online`."""
+    """A node; `ready`: its state is `online`."""
 
     name: str
     namespace: str
@@ -89,7 +89,7 @@ class HostStatsAnswer(msgspec.Struct):
 class AppStatsAnswer(msgspec.Struct):
     """How an app does on the node; `instances` is a map by instance name.
 
-    `running` is the version that runs where it is not `version`; `failure` says for programs why
+    `running` is the version that runs where it is not `version`; `failure` is a code for why
     `version` does not: version, reason, message, seconds, and service, exitCode, log where known.
     """
 
@@ -210,7 +210,7 @@ def _spelt(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(context: RequestContext, seen: nodes.SeenNode) -> ResourceResponse[NodeAnswer]:
-    """A node's tag says nothing of `ready` and `state`."""
+    """A node's tag leaves out `ready` and `state`."""
     return ResourceResponse(_answer(context, seen), seen.node, is_whole=False)
 
 

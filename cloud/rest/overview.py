@@ -35,7 +35,7 @@ class VersionCount(Answer):
 
 
 class AppProgress(Answer):
-    """An app as it is wanted now: for how many nodes, and what those last said of it.
+    """An app as it is wanted now: for how many nodes, and what those last reported.
 
     `versions` counts all nodes that report the app, by what they report.
     """
@@ -50,7 +50,7 @@ class AppProgress(Answer):
 
 
 class FailureAnswer(Answer):
-    """A node that failed with the wanted version, and what it says of that."""
+    """A node that failed with the wanted version, and its reason."""
 
     node: str
     cause: str
@@ -97,7 +97,7 @@ class CertificateCounts(Answer):
 class OverviewAnswer(Answer):
     """A namespace at a glance: of its apps the 20 that changed last, the newest first.
 
-    `waiting` is nodes with changes to be told, `deliveries` calls of callbacks to be made.
+    `waiting` is nodes with pending updates, `deliveries` calls of callbacks to be made.
     """
 
     nodes: NodeCounts
@@ -120,7 +120,7 @@ class UsagePointAnswer(Answer):
 
 
 class UsageAnswer(Answer):
-    """The last day of a node, the oldest first; `step` is seconds, 0 where none is kept."""
+    """The last day of a node, the oldest first; `step` is seconds, 0 where none is stored."""
 
     step: int
     items: list[UsagePointAnswer]

@@ -5,7 +5,7 @@ from cloud.rest.answers import Answer, ChangeAnswer
 
 
 class PlanNodesAnswer(Answer):
-    """Nodes that would be told something else; `share` is their part of all, from 0 to 1."""
+    """Nodes that would be sent another desired state; `share` is their part of all, from 0 to 1."""
 
     total: int
     touched: int

@@ -23,7 +23,7 @@ _READ_ONLY = frozenset({"metadata"})
 
 
 class PropertiesState(Answer):
-    """What a node says of its properties, and what is wanted of it."""
+    """What a node reports of its properties, and what is wanted of it."""
 
     report: dict[str, Any]
     desire: dict[str, str]
@@ -44,13 +44,13 @@ class PropertiesAnswer(Answer):
 
 
 class ModeAnswer(Answer):
-    """Who has the say over a node."""
+    """The mode of a node."""
 
     mode: Mode
 
 
 class CoreAnswer(Answer):
-    """How the agent of a node works; `version` is empty for the usual one."""
+    """How the agent of a node works; `version` is empty for the default."""
 
     version: str
     frequency: int
@@ -73,14 +73,14 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PropertiesDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is wanted of a node, in `state.desire`; what it says cannot be set and is ignored."""
+    """What is wanted of a node, in `state.desire`; what it reports cannot be set and is ignored."""
 
     state: _State = _State()
     metadata: Any = None
 
 
 class ModeDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who is to have the say over a node."""
+    """The mode to set for a node."""
 
     mode: Mode
 
@@ -127,7 +127,7 @@ async def _want(
 
 
 def _shown(name: str, found: Properties) -> ResourceResponse[PropertiesAnswer]:
-    """Their tag says nothing of what the node says."""
+    """Their tag leaves out what the node reports."""
     answer = PropertiesAnswer(
         PropertiesState(found.report, dict(found.desire)),
         PropertiesTimes(_times(found.report_times), _times(found.desire_times)),

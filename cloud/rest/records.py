@@ -53,7 +53,7 @@ class RecordCount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def generate_records(context: RequestContext) -> FingerprintsAnswer:
-    """`POST /v1/register/{batch}/generate`: as many records as the body says, or none."""
+    """`POST /v1/register/{batch}/generate`: as many records as the body asks for, or none."""
     count = convert(await context.content(ignored=frozenset()), RecordCount).num
     batch = context.path("batch")
     made = await context.store.write(

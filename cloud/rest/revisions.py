@@ -30,7 +30,7 @@ N = TypeVar("N", bound=Revised)
 
 
 class Undo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which revision to go back to; 0, or nothing said: the one before the newest."""
+    """Which revision to go back to; 0 or absent: the one before the newest."""
 
     revision: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_LIMIT)] = 0
 
@@ -60,7 +60,7 @@ class RevisionAnswer(RevisionSummary):
 
 
 class DiffAnswer(Answer):
-    """What differs between two revisions; `from` 0: none is kept before it.
+    """What differs between two revisions; `from` 0: none is stored before it.
 
     `text` is a unified diff of YAML, empty where they are too large to be compared by lines.
     """
@@ -150,7 +150,7 @@ class Revisions(Generic[N]):
         return Thing(self.operations.kind.logged_as, context.namespace, context.path("name"))
 
     def routes(self, answer: type[Answer]) -> Sequence[ApiRoute]:
-        """The rows; whoever may read may see what a thing was, as no secret value is shown."""
+        """The rows; the read permission covers old revisions, as no secret value is shown."""
         path = f"{self.operations.kind.path}/{{name}}"
         noun = self.operations.kind.a_word
         return (

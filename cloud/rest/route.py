@@ -11,7 +11,7 @@ from cloud.rest.described import Described
 
 @dataclass(frozen=True, slots=True)
 class ApiRoute:
-    """One row: who answers *method* on *path*, and what the OpenAPI document says of it.
+    """One row: who answers *method* on *path*, and its description in the OpenAPI document.
 
     *needs* is the least role of who may ask, where it is not that of all such methods.
     """

@@ -12,7 +12,7 @@ REFERENCE = "#/components/schemas/"
 Schema = dict[str, Any]
 
 _SENT = "Sent"
-"""Ends the name of a component that says how a type may look in a request."""
+"""Ends the name of a component that states how a type may look in a request."""
 
 _NULL: Schema = {"type": "null"}
 
@@ -89,7 +89,7 @@ class Schemas:
         return self.components[schema["$ref"].removeprefix(REFERENCE)]
 
     def _with_ignored(self, body: Body, answer: Any) -> Schema:
-        """The body may hold its name, and what answers show and nobody can set."""
+        """The body may hold its name, and read-only fields of answers."""
         own = self._resolved(self.of(body.kind))
         properties: dict[str, Any] = dict(own["properties"])
         required: list[str] = [*own.get("required", ())]

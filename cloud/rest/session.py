@@ -32,7 +32,7 @@ def session_routes(
     default_namespace: str,
     trusted_proxies: Sequence[Network],
 ) -> list[Route]:
-    """POST begins a session, DELETE ends it, GET says whose it is; none needs one before."""
+    """POST begins a session, DELETE ends it, GET returns its user; none needs one before."""
 
     async def begin(request: Request) -> Response:
         sent = await read_json(request, SignIn, _BODY_LIMIT)
@@ -55,7 +55,7 @@ def session_routes(
         return _answer({"success": True}, sessions.no_cookie(is_secure=secure(request)))
 
     async def tell(request: Request) -> Response:
-        """Who is signed in: no error where nobody is, since to ask is how one finds out."""
+        """Who is signed in: no error without a session, so that a client can probe."""
         if not sessions.has_cookie(request.headers):
             return _answer({"signedIn": False, "reason": ""})
         now = authenticator.clock()
@@ -77,7 +77,7 @@ def session_routes(
         )
 
     def secure(request: Request) -> bool:
-        """Say whether the browser came over TLS, as a proxy before us says where there is one."""
+        """Return whether the browser came over TLS, as a proxy before us states."""
         if request.url.scheme == "https":
             return True
         peer = request.client.host if request.client else ""

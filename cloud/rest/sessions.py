@@ -58,7 +58,7 @@ class Sessions:
         return _set_cookie("", 0, is_secure=is_secure)
 
     def has_cookie(self, headers: Headers) -> bool:
-        """Say whether a request claims to belong to a session."""
+        """Return whether a request claims to belong to a session."""
         return bool(_cookie_in(headers))
 
     def token(self, headers: Headers, now: datetime) -> str:
@@ -91,7 +91,7 @@ class Sessions:
 def check_own_page(method: str, headers: Headers) -> None:
     """Forbidden for a request with a cookie that another site may have made a browser send.
 
-    The header cannot be set across origins without asking; where it comes from the browser says.
+    The header cannot be set across origins without a preflight; the browser sends the origin.
     """
     site = headers.get("sec-fetch-site")
     if site not in (None, "same-origin", "none"):

@@ -161,7 +161,7 @@ def _frame(file: BinaryIO) -> tuple[bytes, int]:
 
 
 def _member(file: BinaryIO, name: str) -> int:
-    """The size that the next header says; tarfile.TarError if it is not that of *name*."""
+    """The size in the next header; tarfile.TarError if it is not that of *name*."""
     block = file.read(tarfile.BLOCKSIZE)
     found = tarfile.TarInfo.frombuf(block, "ascii", "strict")
     if block != _header(name, found.size):

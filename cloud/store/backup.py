@@ -93,7 +93,7 @@ class Restored:
 
 
 def tables() -> list[Table]:
-    """All tables of this version that are kept; one that refers to another stands behind it."""
+    """All tables of this version that are stored; one that refers to another stands behind it."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         migrate(connection)
         names = [

@@ -28,7 +28,7 @@ class RevisionCache(Generic[T]):
     def value(self, key: Hashable, revision: int, make: Callable[[tuple[int, T] | None], T]) -> T:
         """The one value of *key* at *revision*, which has to be a committed one.
 
-        *make* is given what is kept of another revision, with that one.
+        *make* is given what is stored of another revision, with that one.
         """
         kept = self._kept.get(key)
         if kept is not None and kept[0] == revision:

@@ -23,7 +23,7 @@ def check_log(
 ) -> Verdict:
     """The verdict of `core.audit.verify` on the log in *database*; nothing is changed.
 
-    Its key is in *directory*. *noted* are heads that were kept elsewhere, beside the one there.
+    Its key is in *directory*. *noted* are heads that were stored elsewhere, beside the one there.
     Unavailable if
     there is no database, no key, or no log in it.
     """

@@ -15,7 +15,7 @@ class WriteOutcomes:
         self.trouble = ""
 
     def record(self, trouble: str = "") -> None:
-        """Count one; *trouble* says why it failed."""
+        """Count one; *trouble* states why it failed."""
         with self._lock:
             self.trouble = trouble
             if trouble:

@@ -42,7 +42,7 @@ def directory_trouble(path: Path) -> str:
 
 
 def _owner_trouble(path: Path, found: os.stat_result) -> str:
-    """Whoever owns it can give himself every right."""
+    """Its owner can grant itself every right."""
     if found.st_uid in (0, os.geteuid()):
         return ""
     return f"{path}: belongs to another user; run chown {os.geteuid()} {path}"

@@ -103,7 +103,7 @@ class PostgresStore(ThreadedStore):
         self._listening: psycopg.Connection | None = None
         self._listener = threading.Thread(target=self._listen, name="store-listener", daemon=True)
         self._ended = threading.Event()
-        # Tells this server from the others on the database.
+        # Identifies this server among the others on the database.
         self._number = 0
 
     def _prepare(self) -> None:
@@ -160,7 +160,7 @@ class PostgresStore(ThreadedStore):
 def take_part(url: str, *, alone: bool) -> psycopg.Connection:
     """A connection that holds the right to use the database, for as long as it is open.
 
-    Unavailable if others do and one of them wants to be *alone*, or if text is not kept as UTF-8.
+    Unavailable if others do and one of them wants to be *alone*, or if text is not stored as UTF-8.
     """
     connection = open_connection(url)
     try:

@@ -70,7 +70,7 @@ class ActivationOutcome:
 
     @property
     def is_refused(self) -> bool:
-        """Say whether there is no certificate in it."""
+        """Return whether there is no certificate in it."""
         return not self.raw.startswith(b"HTTP/1.1 200 ")
 
     @property
@@ -108,7 +108,7 @@ def signing_rate(csr: str, seconds: float = 1.0) -> float:
 
 
 def make_batch(ready: dict[str, str], devices: int) -> dict[str, str]:
-    """A batch for all of them; what each has to say to be activated in it."""
+    """A batch for all of them; the request of each."""
     token = Path(ready["admin_token_file"]).read_text().strip()
     labels = {"fleet": "bench"}
     body = {"name": "bench", "enableWhitelist": 0, "quotaNum": devices, "labels": labels}
@@ -125,7 +125,7 @@ def make_batch(ready: dict[str, str], devices: int) -> dict[str, str]:
 
 
 def bodies_for(claim: dict[str, str], devices: Sequence[BenchDevice]) -> list[bytes]:
-    """What each of *devices* says in the batch of *claim*; the n-th is `sn-n`."""
+    """The requests of *devices* for the batch of *claim*; the n-th is `sn-n`."""
     return [
         json.dumps({**claim, "fingerprintValue": f"sn-{number}", "csr": device.csr}).encode()
         for number, device in enumerate(devices)
@@ -175,7 +175,7 @@ def main(devices: int, parallel: int) -> ActivationResult:
 def measure(
     running: BenchServer, devices: Sequence[BenchDevice], parallel: int
 ) -> tuple[ActivationResult, list[ActivationOutcome]]:
-    """Activate *devices* at a server that *running* is; what it took, and what each was told."""
+    """Activate *devices* at a server that *running* is; the time and the answers."""
     signed = signing_rate(devices[0].csr)
     bodies = bodies_for(make_batch(running.ready, len(devices) + SPARE), devices)
     trust = ssl.create_default_context(cafile=running.ready["ca"])

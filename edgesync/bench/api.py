@@ -5,7 +5,7 @@ The calls go through the real API in this process, without a network between; th
 key the rows that the answer shows, and nothing else: the ratio is what all the rest costs. A list
 is measured in three ways: page after page, while no label changes; with a node labelled anew before
 each call; and spelt otherwise each time, so that the total is counted and not remembered. For
-the overview and a rollout every node has said that it runs each of a few apps, every second one but
+the overview and a rollout every node reports each of a few apps, every second one but
 for the one whose rollout is asked for. An app
 for all nodes stands beside the time in which the store puts a row for each node.
 """
@@ -81,7 +81,7 @@ _REPORT = {
         "capacity": {"cpu": "4", "memory": "8Gi"},
     },
 }
-"""2 kB with what is said of the apps."""
+"""2 kB with the app states."""
 
 Call = Callable[[], Awaitable[object]]
 
@@ -275,7 +275,7 @@ class ApiBench:
         ]
 
     async def _put_app(self) -> ApiResult:
-        """Each put has to tell every node; RuntimeError if it tells others."""
+        """Each PUT has to update every node; RuntimeError otherwise."""
 
         async def put() -> None:
             body = {**_APP, "description": str(time.perf_counter_ns())}

@@ -36,7 +36,7 @@ class Load:
         self._write(json.dumps({"do": command, **given}))
 
     def go_on(self) -> None:
-        """End what waits to be told."""
+        """Cancel the pending deliveries."""
         self._write("")
 
     def answer(self) -> dict[str, Any]:

@@ -52,7 +52,7 @@ _INSTANCE = {
 def report_content(
     name: str, held: Mapping[str, str], size: int, memory: str = _USAGE_MARK
 ) -> dict[str, Any]:
-    """What a node says of itself, of about *size* bytes as MessagePack."""
+    """What a node reports of itself, of about *size* bytes as MessagePack."""
     instances: dict[str, Any] = {}
     capacity = {"cpu": "4", "memory": "4147483648", "disk": "30914475008"}
     content = {
@@ -87,7 +87,7 @@ class Flood:
         self._timed: tuple[int, float] | None = None
 
     def more(self, count: int, sequence: int) -> bytes:
-        """The next *count* reports, numbered from *sequence*; each says something else."""
+        """The next *count* reports, numbered from *sequence*; each is different."""
         parts: list[bytes] = []
         for number in range(sequence, sequence + count):
             packet_id = (number % 0xFFFF + 1).to_bytes(2)
@@ -115,12 +115,12 @@ class LightNode(asyncio.Protocol):
         self.held: dict[str, str] = {}  # version of each app it runs
         self.agreed = self.held  # the same, as of `settled_at`
         self.connections = 0
-        self.settled_at = 0.0  # when it was last told that there is nothing to change
+        self.settled_at = 0.0  # when the last answer held no change
         self.settled_connection = 0  # on which of its connections that was
         self.reported_at = 0.0
         self.is_waiting = False  # for the answer to its last report
         self.patience = _ANSWER_SECONDS  # until it is sent again
-        self._counts_from = 0  # the first report on this connection that said what is held now
+        self._counts_from = 0  # the first report on this connection with what is held now
         self.flood: Flood | None = None
         self.lost: asyncio.Future[None] | None = None  # done when the connection is
         self._settled = settled
@@ -132,7 +132,7 @@ class LightNode(asyncio.Protocol):
 
     @property
     def is_connected(self) -> bool:
-        """Say whether there is a connection."""
+        """Return whether there is a connection."""
         return self._transport is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -149,7 +149,7 @@ class LightNode(asyncio.Protocol):
         self._write(b"\x82" + length_bytes(len(subscribe)) + subscribe)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop publishing; whoever waits for `lost` connects anew."""
+        """Stop publishing; waiters on `lost` reconnect."""
         self._transport, self.flood = None, None
         if self.lost is not None and not self.lost.done():
             self.lost.set_result(None)
@@ -176,7 +176,7 @@ class LightNode(asyncio.Protocol):
             self._publish_more(answers)
 
     def report(self) -> None:
-        """Say what it runs."""
+        """Report what it runs."""
         usage = f"{self._sequence:010d}"
         content = report_content(self.node_id, self.held, self._size, usage)
         self._publish(Channel.REPORT, Message(NodeMessageKind.REPORT, content, self._next_meta()))
@@ -325,7 +325,7 @@ class NodeFleet:
         }
 
     async def handshakes(self, port: int, count: int) -> dict[str, Any]:
-        """Open *count* connections to a listener that does nothing, until told to go on."""
+        """Open *count* connections to a listener that does nothing, until released."""
         loop = asyncio.get_running_loop()
         before, began = time.process_time(), time.perf_counter()
 

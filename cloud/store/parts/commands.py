@@ -148,7 +148,7 @@ class CommandPart(TransactionPart):
         return first(self._command, self._run(COMMAND, key))
 
     def commands(self, namespace: str, name: str) -> Sequence[Command]:
-        """All to that node that are kept, the newest first, without their output."""
+        """All to that node that are stored, the newest first, without their output."""
         found = self._run(COMMANDS, {"namespace": namespace, "name": name})
         return [self._command(row) for row in found]
 

@@ -189,7 +189,7 @@ class EventPart(TransactionPart):
         return sorted(found, key=lambda each: (each[1].ends, each[0]))
 
     def event_range(self) -> EventRange:
-        """Which numbers were given, and of which nothing is kept any more."""
+        """Which numbers were given, and of which nothing is stored any more."""
         gone, last = self._run(EVENT_RANGE, NOTHING)[0]
         return EventRange(gone, last)
 

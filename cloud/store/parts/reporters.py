@@ -42,8 +42,8 @@ REPORTERS = statement(
     """,
     reads={"certificate", "node", "ready_node", "report"},
 )
-# A document that says what it said before keeps its place: PostgreSQL stores long values apart, and
-# those that are kept are not written again (3 kB: a tenth of the log, 20 kB: a seventieth).
+# An unchanged document keeps its place: PostgreSQL stores long values apart, and
+# those that are stored are not written again (3 kB: a tenth of the log, 20 kB: a seventieth).
 PUT_REPORT = statement(
     """
     INSERT INTO report (namespace, name, run, sequence, encoding, received, usage_received,

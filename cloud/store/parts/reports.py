@@ -147,7 +147,7 @@ class ReportPart(TransactionPart):
     ) -> None:
         """Replace the node's last report, and drop the usage that came after the one before.
 
-        *pace* is the node's by this report; the usual one where it is left out.
+        *pace* is the node's by this report; the default where it is left out.
 
         NotFound if there is no such node.
         """
@@ -169,7 +169,7 @@ class ReportPart(TransactionPart):
         self._reporters.put(place, row, after)
 
     def put_usage(self, namespace: str, name: str, usage: bytes, now: datetime) -> int | None:
-        """Keep usage beside the node's report; None, and nothing kept, where there is none.
+        """Keep usage beside the node's report; None, and nothing stored, where there is none.
 
         Returns the number of the last step that has a point of usage.
         """

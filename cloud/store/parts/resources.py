@@ -244,7 +244,7 @@ class ResourcePart(LabelPart):
 
     def _config(self, row: Row) -> Config:
         namespace, name, text, version, created, updated = row
-        # 0.1.0 kept configs as plain JSON; they are sealed when they are next put.
+        # 0.1.0 stored configs as plain JSON; they are sealed when they are next put.
         place = (_CONFIG, namespace, name)
         plain = text if is_plain(text) else self._sealer.unseal(text, *place)
         spec = _CONFIG_SPEC.decode(plain)

@@ -113,7 +113,7 @@ class RevisionPart(TransactionPart):
         self._run(PUT_REVISION, row)
 
     def count_revisions(self, thing: Thing) -> int:
-        """How many are kept."""
+        """How many are stored."""
         count: int = self._run(COUNT_REVISIONS, _key(thing))[0][0]
         return count
 

@@ -27,7 +27,7 @@ class SessionPart(TransactionPart):
     """Sessions of browsers."""
 
     def has_ended_session(self, digest: str) -> bool:
-        """Say whether the session was ended by `end_session`, as long as its cookie is good."""
+        """Return whether the session was ended by `end_session`, as long as its cookie is good."""
         return bool(self._run(ENDED_SESSION, {"digest": digest}))
 
     def end_session(self, digest: str, *, ends: datetime, now: datetime) -> None:

@@ -3,7 +3,7 @@
 from cloud.store.tables.definition import definition
 
 EVENTS = (
-    # What happened and has no number yet; the id says in which order.
+    # What happened and has no number yet; the id states in which order.
     definition("""
     CREATE TABLE new_event (
         id {integer} NOT NULL {counted_key},
