@@ -29,7 +29,7 @@ _FIELD = re.compile(
     r"Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`", re.S
 )
 _TYPE = re.compile(r"`(?P<types>[a-z]+(?: \| [a-z]+)*)`")
-_JSON_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.S)
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'",[{'))
 _PLAIN_KEY = re.compile(r"[-._/a-zA-Z0-9]{1,80}")
 _GOT = re.compile(r", got `(?P<type>[a-z]+)`")
 _STEP = re.compile(r"([^.\[\]]+)(?!\])|\[(\d+)\]")
@@ -84,8 +84,21 @@ def decode_json(body: bytes, kind: type[T]) -> T:
 
 def _check_count(body: bytes) -> None:
     """Refuse JSON of so many values that decoding it would take long, before it is decoded."""
-    if _marks(body) > VALUES_LIMIT and _marks(_JSON_STRING.sub(b"", body)) > VALUES_LIMIT:
+    if _marks(body) > VALUES_LIMIT and _marks(_without_strings(body)) > VALUES_LIMIT:
         raise TooManyValues("json_values", VALUES_LIMIT)
+
+
+def _without_strings(body: bytes) -> bytes:
+    """The structural characters of *body* outside its strings; TooManyValues for too many strings.
+
+    Takes 0.2 s of a thread for 8 MiB at most (measured), and memory of a few times its size.
+    """
+    unescaped = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    structure = unescaped.translate(None, _NOT_STRUCTURE)
+    # A value has at most two strings, itself and its name, and a string has two quotes.
+    if structure.count(b'"') > 4 * VALUES_LIMIT:
+        raise TooManyValues("json_values", VALUES_LIMIT)
+    return b"".join(structure.split(b'"')[::2])
 
 
 def _marks(body: bytes) -> int:
