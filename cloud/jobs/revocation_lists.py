@@ -18,6 +18,7 @@ from certs.errors import AuthorityNotValid
 from certs.revocation import Revoked
 from cloud.core.revocation import RevocationList
 from cloud.errors import Unavailable
+from cloud.http.routing import CheckedRoute
 from cloud.operations.revocation import next_list
 from cloud.store.interface import Store
 
@@ -108,7 +109,7 @@ class RevocationLists:
         async def der(_: Request) -> Response:
             return Response((await self.current()).der, media_type=DER_TYPE)
 
-        return [Route("/crl.pem", pem), Route("/crl.der", der)]
+        return [CheckedRoute("/crl.pem", pem), CheckedRoute("/crl.der", der)]
 
     def _signed(self, content: RevocationList, now: datetime) -> SignedLists:
         revoked = [Revoked(one.serial, one.revoked or now) for one in content.revoked]

@@ -23,6 +23,7 @@ from cloud.http.answers import json_response
 from cloud.http.peer import PeerCertificate, peer_certificate
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import address_of, request_id
+from cloud.http.routing import CheckedRoute
 from cloud.link.installer import agent_program
 from cloud.operations.admission import check_certificate
 from cloud.store.interface import Store
@@ -53,7 +54,7 @@ class AgentUpdates:
 
     def routes(self) -> list[Route]:
         """The path of the activation port."""
-        return [Route(PATH, self._offer)]
+        return [CheckedRoute(PATH, self._offer)]
 
     async def _offer(self, request: Request) -> Response:
         peer, now = peer_certificate(request), self._clock()

@@ -29,6 +29,7 @@ from cloud.http.answers import bytes_response
 from cloud.http.errors import error_response
 from cloud.http.peer import peer_certificate
 from cloud.http.requests import error_context, read_body
+from cloud.http.routing import CheckedRoute
 from cloud.link.certificate import requested_key
 from cloud.link.renewal import BODY_LIMIT, Renewals
 from cloud.operations.activation import Activation, Claim
@@ -105,9 +106,9 @@ def est_routes(
         return _certs_only((await renewals.renew_shown(request, peer, key)).certificate_pem)
 
     return [
-        Route(f"{PREFIX}/cacerts", ca_certificates),
-        Route(f"{PREFIX}/simpleenroll", enroll, methods=["POST"]),
-        Route(f"{PREFIX}/simplereenroll", reenroll, methods=["POST"]),
+        CheckedRoute(f"{PREFIX}/cacerts", ca_certificates),
+        CheckedRoute(f"{PREFIX}/simpleenroll", enroll, methods=["POST"]),
+        CheckedRoute(f"{PREFIX}/simplereenroll", reenroll, methods=["POST"]),
     ]
 
 

@@ -24,7 +24,8 @@ from cloud.http.answers import bytes_response, json_response
 from cloud.http.app import http_app
 from cloud.http.limits import AddressGate, Limiter
 from cloud.http.refusals import RefusalLog
-from cloud.http.requests import address_key_of, address_of, check_query, read_json, request_id
+from cloud.http.requests import address_key_of, address_of, read_json, request_id
+from cloud.http.routing import CheckedRoute
 from cloud.link.activation_throttle import ActivationThrottle
 from cloud.link.agent_updates import AgentUpdates
 from cloud.link.certificate import certificate_map, requested_key
@@ -41,9 +42,6 @@ from cloud.store.interface import Transaction
 
 BODY_LIMIT = 64 * 1024
 """Bytes of an activation request (docs/protocol.md, "Limits")."""
-
-_TOKEN = ("token",)
-"""Parameters of the downloads; nothing else here takes any."""
 
 
 def activation_app(
@@ -146,7 +144,9 @@ def activation_app(
     def noting(request: Request, claim: Claim) -> AbstractAsyncContextManager[None]:
         return services.refusals.recording(attempt_of(request, claim))
 
-    routes = [Route(path, active, methods=["POST"]) for path in ("/v1/active", "/v1/active/")]
+    routes: list[Route] = [
+        CheckedRoute(path, active, methods=["POST"]) for path in ("/v1/active", "/v1/active/")
+    ]
     routes += _downloads(services, address)
     routes += AgentUpdates(
         services.store, services.authority, clock=services.clock, refusals=services.refusals
@@ -175,20 +175,21 @@ def _downloads(services: LinkServices, address: ServerAddress) -> list[Route]:
         )
 
     async def installer(request: Request) -> Response:
-        check_query(request, _TOKEN)
         token, now = request.query_params.get("token", ""), clock()
         async with noting(request, now):
             target = await store.read(lambda tx: install_target(tx, token, now=now))
         return bytes_response(installer_script(address, token, target))
 
     async def agent(request: Request) -> Response:
-        check_query(request, _TOKEN)
         token, now = request.query_params.get("token", ""), clock()
         async with noting(request, now):
             await store.read(lambda tx: offered(tx, token, now=now))
         return bytes_response(agent_program())
 
-    return [Route(INSTALLER_PATH, installer), Route(AGENT_PATH, agent)]
+    return [
+        CheckedRoute(path, answer, known=("token",))
+        for path, answer in ((INSTALLER_PATH, installer), (AGENT_PATH, agent))
+    ]
 
 
 @contextlib.asynccontextmanager

@@ -28,6 +28,7 @@ from cloud.http.answers import json_response
 from cloud.http.peer import PeerCertificate, peer_certificate
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import address_key_of, address_of, read_json, request_id
+from cloud.http.routing import CheckedRoute
 from cloud.link.certificate import certificate_map, requested_key
 from cloud.link.measures import Measures
 from cloud.link.wire import Meta, renewal_answer
@@ -83,7 +84,7 @@ class Renewals:
 
     def routes(self) -> list[Route]:
         """The paths of the activation port."""
-        return [Route(PATH, self._over_https, methods=["POST"])]
+        return [CheckedRoute(PATH, self._over_https, methods=["POST"])]
 
     def over_mqtt(
         self, node_id: str, content: Any, now: datetime, *, meta: Meta

@@ -13,7 +13,6 @@ from functools import partial
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from broker.errors import MalformedMessage
 from broker.messages import SOURCE, Encoding, Message, NodeMessageKind, decode_content, encode_json
@@ -26,6 +25,7 @@ from cloud.http.app import http_app
 from cloud.http.peer import PeerCertificate, peer_certificate
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import address_of, read_body, request_id
+from cloud.http.routing import CheckedRoute
 from cloud.link.byte_budget import ByteBudget, CountedResponse
 from cloud.link.exchange import LONG_BYTES, Exchange, NodeRequest
 from cloud.operations.admission import bind_key, check_certificate, needs_key
@@ -108,7 +108,7 @@ def sync_app(
             raise
 
     routes = [
-        Route(path, partial(answer, channel=channel, kind=kind), methods=["POST"])
+        CheckedRoute(path, partial(answer, channel=channel, kind=kind), methods=["POST"])
         for path, (channel, kind) in PATHS.items()
     ]
     return http_app(routes, new_id=new_id, metrics=exchange.measures.metrics, listener="sync")

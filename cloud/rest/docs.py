@@ -8,6 +8,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from cloud.http.answers import json_response
+from cloud.http.routing import CheckedRoute
 from cloud.rest.document import openapi_document
 from cloud.rest.page import content_security_policy, html_page
 from cloud.rest.routes import ROUTES
@@ -25,4 +26,4 @@ def docs_routes(*, version: str) -> list[Route]:
     async def for_people(_: Request) -> Response:
         return HTMLResponse(page, headers=headers)
 
-    return [Route("/openapi.json", for_programs), Route("/docs", for_people)]
+    return [CheckedRoute("/openapi.json", for_programs), CheckedRoute("/docs", for_people)]

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from cloud.errors import Unavailable
 from cloud.http.answers import json_response
+from cloud.http.routing import CheckedRoute
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +52,10 @@ def health_routes(
         return json_response({"version": version})
 
     return [
-        Route("/health", alive),
-        Route("/livez", alive),
-        Route("/readyz", ready),
-        Route("/version", tell_version),
+        CheckedRoute("/health", alive),
+        CheckedRoute("/livez", alive),
+        CheckedRoute("/readyz", ready, known=("verbose",)),
+        CheckedRoute("/version", tell_version),
     ]
 
 

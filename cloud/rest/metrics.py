@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from cloud.core.tokens import EVERYWHERE, Role
 from cloud.http.metrics import Metrics
+from cloud.http.routing import CheckedRoute
 from cloud.operations.expiry import forecast
 from cloud.rest.auth import caller_of
 from cloud.store.interface import Store
@@ -30,7 +31,7 @@ def metrics_route(metrics: Metrics) -> Route:
         caller.check_namespace(EVERYWHERE)
         return await metrics.response()
 
-    return Route(PATH, tell)
+    return CheckedRoute(PATH, tell)
 
 
 def add_certificate_metrics(

@@ -13,6 +13,7 @@ from cloud.errors import Denied
 from cloud.http.addresses import Network, is_in
 from cloud.http.answers import json_response
 from cloud.http.requests import read_json
+from cloud.http.routing import CheckedRoute
 from cloud.rest.authenticator import Authenticator
 from cloud.rest.sessions import Sessions, check_own_page
 
@@ -85,9 +86,9 @@ def session_routes(
         return forwarded.strip().lower() == "https" and is_in(peer, trusted_proxies)
 
     return [
-        Route("/session", begin, methods=["POST"]),
-        Route("/session", end, methods=["DELETE"]),
-        Route("/session", tell, methods=["GET"]),
+        CheckedRoute("/session", begin, methods=["POST"]),
+        CheckedRoute("/session", end, methods=["DELETE"]),
+        CheckedRoute("/session", tell, methods=["GET"]),
     ]
 
 

@@ -53,6 +53,26 @@ def serials_of(pem: bytes) -> set[int]:
     return {one.serial_number for one in x509.load_pem_x509_crl(pem)}
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("GET", path) for path in ("/crl.pem", "/crl.der", "/v1/agent")),
+        *(("GET", f"/v1/init/{file}") for file in ("install.sh", "agent.pyz")),
+        ("GET", "/.well-known/est/cacerts"),
+        *(("POST", path) for path in ("/v1/active", "/v1/active/", "/v1/renew")),
+        ("POST", "/.well-known/est/simpleenroll"),
+        ("POST", "/.well-known/est/simplereenroll"),
+    ],
+)
+def test_the_activation_port_ignores_no_unknown_parameter(
+    server: Server, method: str, path: str
+) -> None:
+    with server.devices() as client:
+        answer = client.request(method, f"{path}?a=1")
+    assert answer.status_code == 400, answer.text
+    assert "unknown query parameter 'a'" in answer.json()["message"]
+
+
 def test_within_a_second_a_revoked_node_is_off_the_line_and_on_the_list(
     server: Server, api: httpx.Client, nodes: dict[str, Identity], crl_file: Path
 ) -> None:

@@ -46,6 +46,13 @@ async def test_a_report_is_kept_and_answered_with_the_bare_delta(link: Link) -> 
     assert (await link.post(REPORT, answer.json())).content == b"{}"
 
 
+@pytest.mark.parametrize("path", [REPORT, DESIRE])
+async def test_an_unknown_parameter_is_refused(link: Link, path: str) -> None:
+    answer = await link.post(f"{path}?a=1", {}, kind="report")
+    assert answer.status_code == 400
+    assert "unknown query parameter 'a'" in answer.json()["message"]
+
+
 async def test_bodies_are_the_same_as_over_mqtt(link: Link) -> None:
     wanted = infos(("application", "web"), ("configuration", "conf"), ("secret", "hub"))
     answer = await link.post(DESIRE, wanted, kind="desire", **{"x-baetyl-platform": "linux-amd64"})

@@ -28,6 +28,20 @@ async def test_no_route_ignores_an_unknown_parameter(client: Client, route: Any)
     assert "unknown query parameter 'selecter'" in message
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("GET", path) for path in ("/health", "/livez", "/readyz", "/version", "/metrics")),
+        *(("GET", path) for path in ("/openapi.json", "/docs")),
+        *((method, "/session") for method in ("GET", "POST", "DELETE")),
+    ],
+)
+async def test_nor_does_one_outside_the_table(client: Client, method: str, path: str) -> None:
+    message = await client.refused(method, f"{path}?verbos=1", **INVALID)
+    assert "unknown query parameter 'verbos'" in message
+    assert ("did you mean 'verbose'?" in message) == (path == "/readyz")
+
+
 async def test_the_nearest_parameter_is_named_and_nothing_is_done(client: Client) -> None:
     await client.call("POST", "/v1/nodes", NODE)
     message = await client.refused("DELETE", "/v1/nodes/n1?dryrun=true", **INVALID)
