@@ -17,10 +17,10 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.told_to_end = asyncio.Event()
+        self.stopping = asyncio.Event()
 
     async def main_loop(self) -> None:
-        await self.told_to_end.wait()
+        await self.stopping.wait()
         self.force_exit = True
 
     @contextlib.contextmanager
@@ -53,4 +53,4 @@ async def serving(app: ASGIApp, tls: ssl.SSLContext | None = None) -> AsyncItera
                 scheme = "https" if tls else "http"
                 yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
             finally:
-                server.told_to_end.set()
+                server.stopping.set()

@@ -58,7 +58,7 @@ class Agent:
 
     # What the cloud says
 
-    def told(self, content: bytes) -> None:
+    def receive(self, content: bytes) -> None:
         """Take the answer to a report, or a push: a delta that is not empty is all that counts."""
         desire = json.loads(template_pass(content.decode(), ENVIRONMENT))
         if desire is not None and not isinstance(desire, dict):

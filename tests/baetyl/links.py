@@ -34,8 +34,8 @@ class HttpsLink:
 
     def sync(self, agent: Agent) -> None:
         """Report, and take the answer."""
-        told = self._post("v1/sync/report", "report", agent.report, {"source": self._service})
-        agent.told(told)
+        delta = self._post("v1/sync/report", "report", agent.report, {"source": self._service})
+        agent.receive(delta)
 
     def desire(self, content: Any) -> bytes:
         """As in `Link`."""
@@ -53,7 +53,7 @@ class MqttLink:
         self._meta = {"namespace": namespace, "name": name}
         self._topics = {kind: identity.topic(kind) for kind in ("report", "desire")}
         self._subscribed = threading.Event()
-        self._told: queue.Queue[bytes] = queue.Queue()
+        self._deltas: queue.Queue[bytes] = queue.Queue()
         self._answers: dict[str, queue.Queue[tuple[str, bytes]]] = {}
         self.lost = threading.Event()
         self.state = "unknown"
@@ -90,9 +90,9 @@ class MqttLink:
     def hear(self, agent: Agent) -> None:
         """Take the next delta, and all that came besides."""
         try:
-            agent.told(self._told.get(timeout=TIMEOUT))
+            agent.receive(self._deltas.get(timeout=TIMEOUT))
             while True:
-                agent.told(self._told.get_nowait())
+                agent.receive(self._deltas.get_nowait())
         except queue.Empty:
             return
 
@@ -131,7 +131,7 @@ class MqttLink:
             self.state = "node not found" if is_gone else "succeeded"
         elif kind == "report":
             self.state = "succeeded"
-            self._told.put(content)
+            self._deltas.put(content)
 
 
 def opened(payload: bytes) -> tuple[str, dict[str, Any], bytes]:

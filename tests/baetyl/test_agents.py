@@ -36,10 +36,10 @@ def settle(agent: Agent, link: AnyLink) -> None:
         link.sync(agent)
         with contextlib.suppress(Failed):
             agent.tick()
-        desire, nothing_told = agent.desire, dict[str, Any]()
-        agent.desire = nothing_told
+        desire, unset = agent.desire, dict[str, Any]()
+        agent.desire = unset
         link.sync(agent)
-        if agent.desire is not nothing_told:
+        if agent.desire is not unset:
             return False
         agent.desire = desire
         return True

@@ -64,7 +64,7 @@ def test_once_the_time_is_over_events_are_shown_again() -> None:
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 200)), max_size=60))
 def test_no_event_is_lost_and_a_node_shows_few(steps: list[tuple[str, int]]) -> None:
     folds: dict[str, Fold] = {}
-    told: list[Event] = []
+    emitted: list[Event] = []
     now = NOW
     for name, seconds in steps:
         now += timedelta(seconds=seconds)
@@ -72,13 +72,13 @@ def test_no_event_is_lost_and_a_node_shows_few(steps: list[tuple[str, int]]) -> 
         for key in ended:
             one = folds.pop(key)
             if one.folded:
-                told.append(one.folded)
+                emitted.append(one.folded)
                 folds[key] = after_showing(one, now=now, limit=LIMIT)
         shown, changed = fold([event(name)], folds, now=now, limit=LIMIT)
-        told += shown
+        emitted += shown
         folds |= changed
     waiting = [one.folded for one in folds.values() if one.folded]
-    assert sum(one.count for one in told + waiting) == len(steps)
+    assert sum(one.count for one in emitted + waiting) == len(steps)
     minutes = (now - NOW) / WINDOW + 1
     for name in "abc":
-        assert sum(one.name == name for one in told) <= (LIMIT + 1) * minutes
+        assert sum(one.name == name for one in emitted) <= (LIMIT + 1) * minutes

@@ -61,8 +61,8 @@ def test_no_app_that_a_node_reports_is_missing_from_its_desired_state(
     held: list[str], modules: set[SystemModule]
 ) -> None:
     reported = [f"{module}-{number}" for number, module in enumerate(held)]
-    told = names(listed(*modules), NODE, *reported)
-    assert not told or set(reported) <= set(told)
+    desired = names(listed(*modules), NODE, *reported)
+    assert not desired or set(reported) <= set(desired)
 
 
 def test_who_is_not_selected_or_has_said_nothing_is_left_alone() -> None:

@@ -85,9 +85,9 @@ def test_the_program_runs_by_itself(tmp_path: Path) -> None:
         command = [sys.executable, "-I", "-S", str(file), *arguments]
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
 
-    told = run("--help").stdout
-    assert "containers of Docker or Podman" in told
-    assert "renews its certificate" in told.replace("\n", " ")
+    help_text = run("--help").stdout
+    assert "containers of Docker or Podman" in help_text
+    assert "renews its certificate" in help_text.replace("\n", " ")
     for command in ("run", "activate"):
         refused = run(command, "--home", str(tmp_path))
         assert refused.returncode == 1

@@ -108,8 +108,8 @@ def test_it_is_asked_for_when_it_is_time_and_put_in_place(folder: Path, log: lis
     assert (channel, kind) == ("renew", "renew")
     assert "CERTIFICATE REQUEST" in content["csr"]
     new = given()
-    told = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    answer = {"kind": "renew", "meta": {"time": told}, "content": {"certificate": new}}
+    server_time = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    answer = {"kind": "renew", "meta": {"time": server_time}, "content": {"certificate": new}}
     assert mine.take(json.dumps(answer).encode(), 2.0)
     assert (folder / "cert.pem").read_text() == new["cert"]
     assert (folder / "cert.old.pem").read_text() == old
@@ -153,8 +153,8 @@ def test_a_clock_that_is_years_ahead_does_not_renew_for_ever(folder: Path, log: 
     mine = renewal(folder, log)
     mine.clock.skew = 14 * 365 * 86400.0
     assert mine.is_due()
-    told = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    answer = {"kind": "renew", "meta": {"time": told}, "content": {"certificate": given()}}
+    server_time = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    answer = {"kind": "renew", "meta": {"time": server_time}, "content": {"certificate": given()}}
     assert mine.take(json.dumps(answer).encode(), 0.0)
     assert not mine.is_due()
 

@@ -25,7 +25,7 @@ class Node:
         self.disconnected = threading.Event()
         self.refused = 0
         self.acked: queue.Queue[int] = queue.Queue()
-        self.told: dict[str, queue.Queue[Any]] = {
+        self.received: dict[str, queue.Queue[Any]] = {
             "delta": queue.Queue(),
             "desire-response": queue.Queue(),
             "renew-response": queue.Queue(),
@@ -49,10 +49,10 @@ class Node:
             self.disconnected.set()
             return
         self.connected.set()
-        client.subscribe([(self.identity.topic(channel), 1) for channel in self.told])
+        client.subscribe([(self.identity.topic(channel), 1) for channel in self.received])
 
     def _on_message(self, _c: Any, _u: Any, message: mqtt.MQTTMessage) -> None:
-        self.told[message.topic.rpartition("/")[2]].put(json.loads(message.payload))
+        self.received[message.topic.rpartition("/")[2]].put(json.loads(message.payload))
 
     def send(self, channel: str, kind: str, content: Any, **meta: Any) -> mqtt.MQTTMessageInfo:
         payload = json.dumps({"kind": kind, "meta": meta, "content": content})
@@ -60,7 +60,7 @@ class Node:
 
     def next(self, channel: str = "delta") -> Any:
         try:
-            return self.told[channel].get(timeout=10 * UNIT)
+            return self.received[channel].get(timeout=10 * UNIT)
         except queue.Empty:
             pytest.fail(f"nothing came on {channel}")
 

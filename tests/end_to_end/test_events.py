@@ -56,7 +56,7 @@ class Follower:
         if not ended.is_set():
             self._follow(server, ended)
 
-    def told(self, name: str) -> list[str]:
+    def events_of(self, name: str) -> list[str]:
         """What was told of the node of that name."""
         about = {"kind": "node", "name": name}
         return [one["type"] for one in self.events if one["subject"] == about]
@@ -80,14 +80,14 @@ def test_each_event_of_a_node_is_sent_once_despite_crashes(tmp_path: Path) -> No
             assert api.post("/v1/apps", json=app).status_code == 200
             with simulated(server, batch, folder, 2, interval=1):
                 wait_for(
-                    lambda: all("node.converged" in follower.told(one) for one in both), "both"
+                    lambda: all("node.converged" in follower.events_of(one) for one in both), "both"
                 )
             server.stop(signal.SIGKILL)
         with running_server(data) as server, server.client() as api, follower.following(server):
             with simulated(server, batch, folder, 1, interval=1):
-                wait_for(lambda: "node.lost" in follower.told(second), "the loss", units=60)
+                wait_for(lambda: "node.lost" in follower.events_of(second), "the loss", units=60)
             with simulated(server, batch, folder, 2, interval=1):
-                wait_for(lambda: follower.told(second)[-1] == "node.ready", "the return")
+                wait_for(lambda: follower.events_of(second)[-1] == "node.ready", "the return")
                 events = api.get("/v1/events").json()["items"]
             wait_for(lambda: len(follower.events) >= len(events), "all events")
             about_nodes = [one for one in follower.events if one["type"].startswith("node.")]
@@ -95,8 +95,8 @@ def test_each_event_of_a_node_is_sent_once_despite_crashes(tmp_path: Path) -> No
             kept = "/v1/callback/hook"
             wait_for(lambda: not api.get(kept).json()["state"]["pending"], "nothing left to tell")
             assert server.stop() == 0
-    assert follower.told(first) == ["node.created", *arrived]
-    assert follower.told(second) == ["node.created", *arrived, "node.lost", "node.ready"]
+    assert follower.events_of(first) == ["node.created", *arrived]
+    assert follower.events_of(second) == ["node.created", *arrived, "node.lost", "node.ready"]
     numbers = [int(one["id"]) for one in follower.events]
     assert numbers == list(range(1, len(numbers) + 1))
     check_callbacks(receiver.got, secret, about_nodes)
@@ -108,7 +108,7 @@ def ids(got: list[Got]) -> set[str]:
 
 def check_callbacks(got: list[Got], secret: str, events: list[dict[str, Any]]) -> None:
     """Each event was told, signed, as one of CloudEvents; at least once."""
-    told = {}
+    received = {}
     for one in got:
         assert one.is_signed_with(secret)
         assert one.headers["content-type"] == "application/cloudevents+json"
@@ -117,10 +117,10 @@ def check_callbacks(got: list[Got], secret: str, events: list[dict[str, Any]]) -
         assert cloud_event["specversion"] == "1.0"
         assert cloud_event["source"] == "/edgesync/default"
         assert cloud_event["datacontenttype"] == "application/json"
-        told[cloud_event["id"]] = cloud_event
-    assert [told[one["id"]]["data"] for one in events] == events
+        received[cloud_event["id"]] = cloud_event
+    assert [received[one["id"]]["data"] for one in events] == events
     for event in events:
-        assert told[event["id"]]["type"] == f"{PREFIX}{event['type']}"
-        assert told[event["id"]]["subject"] == f"node/{event['subject']['name']}"
-        assert told[event["id"]]["time"] == event["time"]
-    assert set(told) == {one["id"] for one in events}
+        assert received[event["id"]]["type"] == f"{PREFIX}{event['type']}"
+        assert received[event["id"]]["subject"] == f"node/{event['subject']['name']}"
+        assert received[event["id"]]["time"] == event["time"]
+    assert set(received) == {one["id"] for one in events}

@@ -37,7 +37,7 @@ def say(node: Node, hostname: str) -> int:
 def answers(node: Node) -> Iterator[dict[str, Any]]:
     while True:
         try:
-            yield node.told["delta"].get_nowait()
+            yield node.received["delta"].get_nowait()
         except queue.Empty:
             return
 

@@ -395,10 +395,10 @@ def test_the_agent_comes_back_when_the_server_does(tmp_path: Path, machine: Mach
         wait_for(is_connected, "the agent to connect again")
         assert api.delete("/v1/nodes/gate").status_code == 200
 
-        def is_told() -> bool:
+        def is_refused() -> bool:
             return "refuses this node" in (machine.state / "agent.log").read_text()
 
-        wait_for(is_told, "the agent to be refused")
+        wait_for(is_refused, "the agent to be refused")
 
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="needs shellcheck")

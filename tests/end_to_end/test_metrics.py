@@ -42,10 +42,10 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Metric]:
         with connected(server, identity) as node:
             (app,) = node.report(apps=[])["content"]["apps"]
             node.report(apps=[app], appstats=[{**app, "status": "Running"}])
-            return _told(server, identity)
+            return _scrape(server, identity)
 
 
-def _told(server: Server, identity: Identity) -> Mapping[str, Metric]:
+def _scrape(server: Server, identity: Identity) -> Mapping[str, Metric]:
     with server.client() as api:
         state = api.get(f"/v1/nodes/{identity.name}").json()["state"]
         assert (state["name"], state["connected"]) == ("online", True)
@@ -96,14 +96,14 @@ def test_the_table_in_the_docs_has_every_metric_with_its_labels(
     rows = re.findall(r"^\| `([a-z_]+)(?:\{([a-z_, ]+)\})?` \| (\w+) \|", section, flags=re.M)
     documented = {name: (kind, set(labels.split(", ")) - {""}) for name, labels, kind in rows}
     assert len(documented) == len(rows)
-    told = {}
+    exposed = {}
     for family in families.values():
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        told[name] = family.type
+        exposed[name] = family.type
         labels = {label for sample in family.samples for label in sample.labels} - _OF_THE_SYSTEM
         if family.samples:
             assert documented[name][1] == labels, name
-    assert {name: kind for name, (kind, _) in documented.items()} == told
+    assert {name: kind for name, (kind, _) in documented.items()} == exposed
 
 
 def test_every_bound_that_is_counted_stands_in_the_docs(families: Mapping[str, Metric]) -> None:

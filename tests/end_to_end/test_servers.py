@@ -204,9 +204,9 @@ def test_a_broker_that_restarts_is_found_again(fleet: Fleet) -> None:
         wait_for(lambda: hostname(api) == "one", "the first report")
         # Only the broker knows who is connected.
         assert api.get("/v1/nodes/n1").json()["state"]["connected"] is None
-        told = api.get("/metrics").text
-        assert "edgesync_ingest_queue_messages 0.0" in told
-        assert "edgesync_connections" not in told
+        metrics = api.get("/metrics").text
+        assert "edgesync_ingest_queue_messages 0.0" in metrics
+        assert "edgesync_connections" not in metrics
         fleet.stop_broker()
         wait_for(lambda: httpx.get(f"{one.api}/readyz").status_code == 503, "it to be noticed")
         fleet.start_broker()
@@ -269,7 +269,7 @@ class Talker:
             content = {"node": {"hostname": str(node.sequence)}}
             node.send("report", "report", content, seq=node.sequence, run="r")
             with contextlib.suppress(queue.Empty):
-                self.answered = node.told["delta"].get(timeout=1)["meta"]["seq"]
+                self.answered = node.received["delta"].get(timeout=1)["meta"]["seq"]
 
 
 def test_what_comes_while_the_database_is_away_is_stored_later(

@@ -170,13 +170,13 @@ def test_a_rollout_goes_from_pending_to_running(
     def rollout() -> Any:
         return api.get("/v1/apps/later/rollout").json()
 
-    told = {"name": "later", "version": version, "selected": 2, "failed": 0, "offline": 0}
+    counts = {"name": "later", "version": version, "selected": 2, "failed": 0, "offline": 0}
     before = {"running": 0, "pending": 2, "versions": []}
     after = {"running": 2, "pending": 0, "versions": [{"version": version, "nodes": 2}]}
-    assert rollout() == {**told, **before}
+    assert rollout() == {**counts, **before}
     with simulated(server, batch, folder):
         wait_for(lambda: rollout()["pending"] == 0, "both nodes to run the app")
-    assert rollout() == {**told, **after}
+    assert rollout() == {**counts, **after}
     change = api.get("/v1/overview").json()["lastChange"]
     assert (change["app"], change["converged"], change["pending"]) == ("later", 2, 0)
     for node in NODES:

@@ -74,10 +74,10 @@ def assert_all_is_well(api: httpx.Client, node: Node, ahead: timedelta, version:
     """The node is told what to run, says that it does, and counts as ready at once."""
     wanted = [{"name": "web", "version": version}]
     hostname = f"at {ahead}"
-    told = node.report(apps=[], node={"hostname": hostname})
-    server_time = datetime.fromisoformat(told["meta"]["time"])
+    response = node.report(apps=[], node={"hostname": hostname})
+    server_time = datetime.fromisoformat(response["meta"]["time"])
     assert abs(server_time - datetime.now(UTC) - ahead) < timedelta(minutes=5)
-    assert told["content"]["apps"] == wanted
+    assert response["content"]["apps"] == wanted
     assert node.report(apps=wanted, node={"hostname": hostname})["content"] == {}
     kept: dict[str, Any] = api.get("/v1/nodes/n1/stats").json()
     assert kept["report"]["node"]["hostname"] == hostname

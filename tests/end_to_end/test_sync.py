@@ -92,7 +92,7 @@ def test_every_kind_of_change_is_pushed_to_a_connected_node(
         assert pushed() == {}
         # Nothing else was pushed: the second, equal put did nothing.
         assert node.report(apps=[])["content"] == {}
-        assert node.told["delta"].empty()
+        assert node.received["delta"].empty()
 
 
 def test_an_app_made_first_finds_nodes_that_come_later_and_no_others(

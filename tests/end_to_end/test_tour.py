@@ -63,13 +63,13 @@ def test_the_tour_is_true(tmp_path: Path) -> None:
             for typed, expected in blocks():
                 for old, new in ports.items():
                     typed, expected = typed.replace(old, new), expected.replace(old, new)
-                said = told(shell, typed)
+                said = output_of(shell, typed)
                 assert steady(said) == steady(expected), f"{typed}\n{said}"
         finally:
             os.killpg(shell.pid, signal.SIGKILL)
 
 
-def told(shell: "subprocess.Popen[str]", typed: str) -> str:
+def output_of(shell: "subprocess.Popen[str]", typed: str) -> str:
     """What comes of lines that are typed."""
     assert shell.stdin is not None
     assert shell.stdout is not None

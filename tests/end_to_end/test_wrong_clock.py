@@ -139,9 +139,9 @@ def test_a_certificate_that_has_ended_is_refused_whatever_the_clock_says(
     issued = now - timedelta(days=1000)
     authority, _ = Authority.create("test", now=issued, serials=(1, 2))
     (tmp_path / "ca.pem").write_text(authority.root_pem)
-    told = now.strftime("%Y-%m-%dT%H:%M:%SZ") if says == "true" else "noon"
+    server_time = now.strftime("%Y-%m-%dT%H:%M:%SZ") if says == "true" else "noon"
     with (
-        serving(authority, tmp_path, issued=issued, says=told) as url,
+        serving(authority, tmp_path, issued=issued, says=server_time) as url,
         pytest.raises(OSError, match="the server's certificate is valid from"),
     ):
         post(f"{url}/v1/active", tmp_path / "ca.pem", {"secret": 1}, clock)
@@ -152,8 +152,8 @@ def test_a_server_of_another_authority_is_not_asked_for_the_time(tmp_path: Path)
     now = datetime.now(UTC)
     (mine, _), (other, _) = (Authority.create(n, now=now, serials=(1, 2)) for n in ("a", "b"))
     (tmp_path / "ca.pem").write_text(mine.root_pem)
-    told = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    with serving(other, tmp_path, issued=now, says=told) as url:
+    server_time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    with serving(other, tmp_path, issued=now, says=server_time) as url:
         for ask in (
             lambda: post(url, tmp_path / "ca.pem", {"secret": 1}, clock_at("1970")),
             lambda: learn_time(url, tmp_path / "ca.pem", clock_at("1970")),
@@ -201,8 +201,8 @@ async def test_a_simulated_node_does_not_believe_a_certificate_that_has_ended(
     authority, _ = Authority.create("test", now=issued, serials=(1, 2))
     (tmp_path / "ca.pem").write_text(authority.root_pem)
     clock = clock_at(year)
-    told = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    with serving(authority, tmp_path, issued=issued, says=told) as url:
+    server_time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    with serving(authority, tmp_path, issued=issued, says=server_time) as url:
         trust = read_ca(tmp_path / "ca.pem")
         watch = MachineClock(url, trust, lambda: datetime.fromtimestamp(clock.read(), UTC))
         with pytest.raises(ActivationUnanswered, match="the certificate is valid from"):

@@ -36,7 +36,7 @@ def client(metrics: Metrics) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://here")
 
 
-async def told(metrics: Metrics) -> dict[tuple[str, ...], float]:
+async def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
     """Every sample, by its name and the values of its labels."""
     text = bytes((await metrics.response()).body).decode()
     return {
@@ -54,7 +54,7 @@ async def test_requests_are_counted_by_their_route_and_not_by_what_callers_make_
     await client.get("/made/up")
     await client.post("/things/a")
     await client.request("BREW", "/made/up")
-    found = await told(metrics)
+    found = await samples(metrics)
     name = "edgesync_http_requests_total"
     counted = {key[1:]: count for key, count in found.items() if key[0] == name}
     route = "/things/{name}"
@@ -81,7 +81,7 @@ async def test_a_value_counted_elsewhere_is_read_at_scrape_time(metrics: Metrics
     metrics.add_gauge("x_waiting", "Waiting.", waiting)
     reasons["loud"] = 2
     here = 8
-    found = await told(metrics)
+    found = await samples(metrics)
     assert found["x_refused_total", "late"] == 1
     assert found["x_refused_total", "loud"] == 2
     assert found["x_waiting",] == 8
@@ -89,7 +89,7 @@ async def test_a_value_counted_elsewhere_is_read_at_scrape_time(metrics: Metrics
 
 async def test_a_process_tells_what_it_takes(metrics: Metrics) -> None:
     metrics.add_process()
-    found = await told(metrics)
+    found = await samples(metrics)
     assert found["process_resident_memory_bytes",] > 1e6
     assert found["process_cpu_seconds_total",] > 0
 
@@ -100,7 +100,7 @@ async def test_refusals_at_a_limit_are_counted_by_bound_wherever_they_are_kept(
     metrics.limits.declare("head_bytes")
     metrics.limits.count("body_bytes", 2)
     metrics.limits.add_source(lambda: {"body_bytes": 3, "silent": 1})
-    families = await told(metrics)
+    families = await samples(metrics)
     name = "edgesync_limits_refusals_total"
     counts = {key[1]: value for key, value in families.items() if key[0] == name}
     assert counts == {"head_bytes": 0, "body_bytes": 5, "silent": 1}

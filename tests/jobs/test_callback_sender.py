@@ -81,7 +81,7 @@ async def world(store: Store) -> AsyncIterator[World]:
             await running
 
 
-def is_told(outcome: CallbackStatus) -> bool:
+def is_delivered(outcome: CallbackStatus) -> bool:
     return outcome.pending == 0 and outcome.last_success is not None
 
 
@@ -96,7 +96,7 @@ async def test_the_receiver_gets_what_was_put_and_can_check_who_says_it(
         body={"team": "a", "site": "nowhere"},
     )
     await world.tell("msg-1")
-    await world.wait_for(is_told)
+    await world.wait_for(is_delivered)
     (got,) = receiver.got
     assert (got.method, got.path, got.id) == ("PUT", "/a?b=c&d=e+f", "msg-1")
     assert got.json == {"team": "a", "site": "n"}
@@ -116,7 +116,7 @@ async def test_a_refused_callback_is_sent_again_with_the_same_id(
     outcome = await world.wait_for(lambda o: bool(o.last_error))
     assert (outcome.last_error, outcome.pending) == ("answered 503", 1)
     receiver.status = 200
-    outcome = await world.wait_for(is_told)
+    outcome = await world.wait_for(is_delivered)
     assert outcome.given_up == 0
     assert {got.id for got in receiver.got} == {"msg-1"}
     assert len(receiver.got) >= 2
@@ -130,7 +130,7 @@ async def test_an_unreachable_receiver_gets_the_callback_once_it_returns(world: 
     outcome = await world.wait_for(lambda o: bool(o.last_error))
     assert outcome.last_error.startswith("ConnectError")
     with receiving(port) as back:
-        await world.wait_for(is_told)
+        await world.wait_for(is_delivered)
         assert [got.id for got in back.got] == ["msg-1"]
 
 
@@ -166,7 +166,7 @@ async def test_a_slow_receiver_does_not_delay_others(world: World, receiver: Rec
         await world.tell(*(f"slow-{n}" for n in range(20)), name="slow")
         await world.describe(receiver.url)
         await world.tell("msg-1")
-        await world.wait_for(is_told)
+        await world.wait_for(is_delivered)
         assert (await world.outcome("slow")).last_success is None
 
 
@@ -174,7 +174,7 @@ async def test_many_callbacks_are_all_delivered(world: World, receiver: Receiver
     await world.describe(receiver.url)
     wanted = [f"msg-{number}" for number in range(50)]
     await world.tell(*wanted)
-    await world.wait_for(is_told)
+    await world.wait_for(is_delivered)
     assert sorted(got.id for got in receiver.got) == sorted(wanted)
 
 
@@ -191,4 +191,4 @@ async def test_a_callback_that_is_deleted_on_the_way_ends_quietly(
     with receiving() as other:
         await world.describe(other.url, "other")
         await world.tell("msg-2", name="other")
-        await world.wait_for(is_told, "other")
+        await world.wait_for(is_delivered, "other")

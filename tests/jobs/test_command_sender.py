@@ -291,9 +291,9 @@ async def test_an_answer_that_cannot_be_read_is_an_error_and_changes_nothing(
 
 async def test_who_waits_for_an_answer_is_woken_once_it_is_stored(site: Site) -> None:
     await site.give()
-    with site.sender.notifier.listening(NODE) as told:
+    with site.sender.notifier.listening(NODE) as notified:
         await site.answer()
-        assert told.is_set()
+        assert notified.is_set()
 
 
 async def test_old_commands_are_forgotten(site: Site) -> None:

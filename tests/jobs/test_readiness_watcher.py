@@ -59,7 +59,7 @@ class Fleet:
                 await self.report(*reporting)
             await self.watcher.check()
 
-    async def told(self) -> list[str]:
+    async def recorded_events(self) -> list[str]:
         """What was told, oldest first, with the names."""
 
         def work(tx: Transaction) -> list[str]:
@@ -81,14 +81,14 @@ async def test_a_node_that_falls_silent_is_lost_once_and_back_with_its_next_repo
 ) -> None:
     await fleet.report("a", "b")
     await fleet.wait(120, "a", "b")
-    assert await fleet.told() == ["node.ready a", "node.ready b"]
+    assert await fleet.recorded_events() == ["node.ready a", "node.ready b"]
     await fleet.wait(55, "a")
-    assert len(await fleet.told()) == 2
+    assert len(await fleet.recorded_events()) == 2
     await fleet.wait(60, "a")
-    assert (await fleet.told())[2:] == ["node.lost b"]
+    assert (await fleet.recorded_events())[2:] == ["node.lost b"]
     await fleet.wait(300, "a")
     await fleet.report("b")
-    assert (await fleet.told())[2:] == ["node.lost b", "node.ready b"]
+    assert (await fleet.recorded_events())[2:] == ["node.lost b", "node.ready b"]
 
 
 async def test_after_a_start_nodes_have_their_time_to_come_back(fleet: Fleet) -> None:
@@ -98,9 +98,9 @@ async def test_after_a_start_nodes_have_their_time_to_come_back(fleet: Fleet) ->
     await fleet.watcher.check()
     await fleet.wait(55)
     await fleet.report("back")
-    assert (await fleet.told())[2:] == []
+    assert (await fleet.recorded_events())[2:] == []
     await fleet.wait(30, "back")
-    assert (await fleet.told())[2:] == ["node.lost gone"]
+    assert (await fleet.recorded_events())[2:] == ["node.lost gone"]
 
 
 @pytest.mark.parametrize("reason", ["deaf", "asleep"])
@@ -115,9 +115,9 @@ async def test_who_cannot_be_heard_is_not_lost(fleet: Fleet, reason: str) -> Non
         fleet.now += timedelta(seconds=600)
     await fleet.watcher.check()
     await fleet.wait(55)
-    assert await fleet.told() == ["node.ready a"]
+    assert await fleet.recorded_events() == ["node.ready a"]
     await fleet.wait(10)
-    assert await fleet.told() == ["node.ready a", "node.lost a"]
+    assert await fleet.recorded_events() == ["node.ready a", "node.lost a"]
 
 
 class TestManyServers:
@@ -133,8 +133,8 @@ class TestManyServers:
                 for fleet in fleets:
                     fleet.now += timedelta(seconds=5)
                 await asyncio.gather(*(fleet.watcher.check() for fleet in fleets))
-            told = await fleets[1].told()
-        assert sorted(told[40:]) == [f"node.lost {name}" for name in names]
+            recorded = await fleets[1].recorded_events()
+        assert sorted(recorded[40:]) == [f"node.lost {name}" for name in names]
 
 
 async def test_the_expiry_of_a_certificate_is_reported_once(fleet: Fleet) -> None:
@@ -145,5 +145,5 @@ async def test_the_expiry_of_a_certificate_is_reported_once(fleet: Fleet) -> Non
     for hours in range(5):
         await fleet.watcher.check()
         fleet.now += ENDS_EVERY
-        assert len(await fleet.told()) == (1 if hours >= 2 else 0)
-    assert await fleet.told() == ["certificate.ending a"]
+        assert len(await fleet.recorded_events()) == (1 if hours >= 2 else 0)
+    assert await fleet.recorded_events() == ["certificate.ending a"]

@@ -47,12 +47,12 @@ async def test_each_activation_is_queued_and_only_those_that_succeeded(world: St
     await use(world, "key", "d2")
     with pytest.raises(OtherKey):
         await use(world, "other", "d3")
-    told = await world.read(lambda tx: tx.due_deliveries(NAMESPACE, "crm", NOW, 9))
-    assert [(one.id, one.content_type) for one in told] == [
+    queued = await world.read(lambda tx: tx.due_deliveries(NAMESPACE, "crm", NOW, 9))
+    assert [(one.id, one.content_type) for one in queued] == [
         ("d1", "application/json"),
         ("d2", "application/json"),
     ]
-    contents = [json.loads(one.content) for one in told]
+    contents = [json.loads(one.content) for one in queued]
     assert [one["site"] for one in contents] == ["north", "north"]
     assert [one["edgesync"]["isFirst"] for one in contents] == [True, False]
 

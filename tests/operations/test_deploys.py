@@ -81,7 +81,7 @@ async def test_a_change_is_sent_then_acknowledged_then_runs(store: Store) -> Non
         web = site.put()
         wanted = site.now
         site.report()
-        told = site.now
+        sent = site.now
         assert site.only().outcome is DeployOutcome.PENDING
         site.report()
         site.report(web, status="Pending")
@@ -89,7 +89,7 @@ async def test_a_change_is_sent_then_acknowledged_then_runs(store: Store) -> Non
         assert site.only().acknowledged == taken
         site.report(web)
         deploy = site.only()
-        assert (deploy.wanted, deploy.told) == (wanted, told)
+        assert (deploy.wanted, deploy.told) == (wanted, sent)
         assert (deploy.acknowledged, deploy.ended) == (taken, site.now)
         assert (deploy.outcome, deploy.number) == (DeployOutcome.CONVERGED, 1)
         assert [app.name for app in deploy.apps] == ["web"]
@@ -104,11 +104,11 @@ async def test_a_push_tells_once(store: Store) -> None:
         site.report()
         site.put()
         assert site.push() == 1
-        told = site.now
+        sent = site.now
         site.report()
         tx.mark_pending([nodes.existing_node(tx, NAMESPACE, "n1")])
         assert site.push() == 1
-        assert site.only().told == told
+        assert site.only().told == sent
 
     await store.write(work)
 
@@ -270,12 +270,12 @@ async def test_who_takes_too_long_is_no_longer_waited_for(store: Store) -> None:
         site = Site(tx)
         web = site.put()
         site.report()
-        told = site.now
-        site.now = told + EXPIRES_AFTER - SECOND
+        sent = site.now
+        site.now = sent + EXPIRES_AFTER - SECOND
         assert site.outcomes() == ["pending"]
         site.now += SECOND
         assert site.outcomes() == ["expired"]
-        assert site.only().ended == told + EXPIRES_AFTER
+        assert site.only().ended == sent + EXPIRES_AFTER
         site.report()
         assert site.outcomes() == ["pending", "expired"]
         site.report(web)

@@ -83,8 +83,8 @@ async def test_every_route_that_changes_something_leaves_exactly_one_entry(world
             assert link.entry.outcome == "done"
         acted.add(action)
     assert acted - {None} == {route.action for route in ROUTES} - {None}
-    told = "\n".join(repr(link) for link in await entries(world))
-    assert [value for value in (*SECRET_VALUES, "token1", "token2") if value in told] == []
+    audit_log = "\n".join(repr(link) for link in await entries(world))
+    assert [value for value in (*SECRET_VALUES, "token1", "token2") if value in audit_log] == []
 
 
 def test_every_change_and_every_look_at_a_secret_is_an_action() -> None:
@@ -374,8 +374,8 @@ async def test_who_may_not_is_written_down(world: World) -> None:
     ]
     refused = await listed(world.client, "?namespace=one&kind=api")
     assert [entry["actor"]["namespace"] for entry in refused] == ["one", "one"]
-    told = "\n".join(repr(link) for link in await entries(world))
-    assert "no token at all" not in told
+    audit_log = "\n".join(repr(link) for link in await entries(world))
+    assert "no token at all" not in audit_log
 
 
 async def test_who_keeps_trying_cannot_fill_the_log(world: World) -> None:

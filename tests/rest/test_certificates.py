@@ -123,5 +123,5 @@ async def test_metrics_are_for_tokens_of_all_namespaces(world: World) -> None:
         token = (await world.client.call("POST", "/v1/tokens", body))["token"]
         caller = world.client.saying(Authorization=f"Bearer {token}")
         assert (await caller.send("GET", "/metrics")).status_code == status
-    nobody = world.client.saying(Authorization="Bearer wrong")
-    assert (await nobody.send("GET", "/metrics")).status_code == 401
+    anonymous = world.client.saying(Authorization="Bearer wrong")
+    assert (await anonymous.send("GET", "/metrics")).status_code == 401

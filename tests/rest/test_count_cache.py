@@ -25,20 +25,20 @@ async def test_a_count_is_cached_in_proportion_to_its_cost() -> None:
     quick: Any = Slow(clock, 0.0)
     slow: Any = Slow(clock, 0.04)
 
-    async def told(store: Any, key: str = "default") -> int:
+    async def count(store: Any, key: str = "default") -> int:
         return await cache.count(key, store, lambda _tx, _now: 0)
 
-    assert [await told(quick) for _ in range(3)] == [1, 2, 3]
-    assert await told(slow) == 1
+    assert [await count(quick) for _ in range(3)] == [1, 2, 3]
+    assert await count(slow) == 1
     clock.advance(3.9)
-    assert await told(slow) == 1
-    assert await told(slow, "other") == 2
+    assert await count(slow) == 1
+    assert await count(slow, "other") == 2
     clock.advance(0.1)
-    assert await told(slow) == 3
+    assert await count(slow) == 3
     clock.now -= timedelta(hours=1)
-    assert await told(slow) == 4
+    assert await count(slow) == 4
     slow.seconds = 10
     clock.advance(5)
-    assert await told(slow) == 5
+    assert await count(slow) == 5
     clock.advance(15)
-    assert await told(slow) == 6
+    assert await count(slow) == 6

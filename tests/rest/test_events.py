@@ -439,9 +439,9 @@ async def test_a_callback_receives_the_events_it_subscribed_to(world: World) -> 
         "io.edgesync.node.created",
         "io.edgesync.app.created",
     ]
-    told = json.loads(queue[1].content)
+    delivered = json.loads(queue[1].content)
     (event,) = (await world.client.call("GET", "/v1/events?type=app.created"))["items"]
-    assert told == {
+    assert delivered == {
         "specversion": "1.0",
         "id": event["id"],
         "source": "/edgesync/default",

@@ -23,13 +23,13 @@ async def test_the_events_of_a_flapping_node_are_folded_for_all_receivers(world:
     world.clock.now += WINDOW
     async with following(world, "type=node.failed") as stream:
         await world.feed.round()
-        told = await stream.event()
+        received = await stream.event()
     answer = await world.client.call("GET", "/v1/events?type=node.failed")
     assert answer["total"] == 11
     newest = answer["items"][0]
     assert (newest["count"], newest["message"]) == (152, "161")
     assert newest["firstTime"] == newest["time"] == "2026-01-02T03:04:05.678901Z"
-    assert told["count"] == 152
+    assert received["count"] == 152
     waiting = (await world.client.call("GET", "/v1/callback/hook"))["state"]["pending"]
     assert waiting == 22
     counted = (await world.client.send("GET", "/metrics")).text

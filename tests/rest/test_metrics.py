@@ -12,7 +12,7 @@ from cloud.store.interface import Transaction
 from tests.rest.conftest import CALLBACK, CONFIG, NODE, World
 
 
-async def told(world: World) -> dict[tuple[str, ...], float]:
+async def samples(world: World) -> dict[tuple[str, ...], float]:
     response = await world.client.send("GET", "/metrics")
     return {
         (sample.name, *sample.labels.values()): sample.value
@@ -37,12 +37,12 @@ async def test_nodes_are_counted_by_state_now_and_then(world: World) -> None:
 
         await world.store.write(say)
     counts = {"online": 1, "stale": 1, "offline": 1, "never": 1}
-    assert states(await told(world)) == counts
+    assert states(await samples(world)) == counts
     world.clock.advance(REMEMBERED - 1)
     await world.client.call("DELETE", "/v1/nodes/c")
-    assert states(await told(world)) == counts
+    assert states(await samples(world)) == counts
     world.clock.advance(1)
-    assert states(await told(world)) == {**counts, "never": 0}
+    assert states(await samples(world)) == {**counts, "never": 0}
 
 
 async def test_what_waits_is_counted_and_the_log_is_as_long_as_it_ever_was(world: World) -> None:
@@ -55,13 +55,13 @@ async def test_what_waits_is_counted_and_the_log_is_as_long_as_it_ever_was(world
         tx.put_delivery(Delivery("2", "default", "crm", "{}", now, None))
 
     await world.store.write(wait)
-    found = await told(world)
+    found = await samples(world)
     assert found["edgesync_push_queue_nodes",] == 1
     assert found["edgesync_callback_queue_deliveries",] == 1
     entries = found["edgesync_audit_entries_total",]
     assert entries >= 2
     await world.store.write(lambda tx: tx.take_pending(10))
     await world.client.call("POST", "/v1/configs", CONFIG)
-    found = await told(world)
+    found = await samples(world)
     assert found["edgesync_push_queue_nodes",] == 0
     assert found["edgesync_audit_entries_total",] == entries + 1

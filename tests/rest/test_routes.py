@@ -230,9 +230,11 @@ async def test_a_node_says_how_it_stands_and_since_when(world: World) -> None:
     }
     world.connected.add("default.n1")
     report = read_report({}, Order())
-    hourly, told = timedelta(hours=1), world.clock.now
+    hourly, received_at = timedelta(hours=1), world.clock.now
     await world.store.write(
-        lambda tx: receive_report(tx, "default.n1", report, "json", now=told, interval=hourly)
+        lambda tx: receive_report(
+            tx, "default.n1", report, "json", now=received_at, interval=hourly
+        )
     )
     world.clock.advance(60)
     usage = read_usage({"nodestats": {}})

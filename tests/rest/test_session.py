@@ -101,8 +101,8 @@ async def test_a_session_has_the_role_and_the_namespace_of_its_token(
     world: World, browser: httpx.AsyncClient
 ) -> None:
     await sign_in(world, browser, await new_token(world))
-    told = (await browser.get("/session")).json()
-    assert (told["role"], told["namespace"], told["name"]) == ("viewer", "one", "someone")
+    session = (await browser.get("/session")).json()
+    assert (session["role"], session["namespace"], session["name"]) == ("viewer", "one", "someone")
     refused = await browser.post("/v1/nodes", json=NODE, headers=own_page(world))
     assert refused.status_code == 403
     elsewhere = await browser.get("/v1/nodes", headers={"X-Edgesync-Namespace": "two"})
@@ -123,8 +123,8 @@ async def test_a_session_ends_with_its_token_and_with_its_time(
     within = world.client.within("one")
     await within.call("DELETE", "/v1/tokens/someone?namespace=one")
     assert (await browser.get("/v1/nodes")).status_code == 401
-    told = await browser.get("/session")
-    assert told.json() == {"signedIn": False, "reason": "the token is not valid"}
+    session = await browser.get("/session")
+    assert session.json() == {"signedIn": False, "reason": "the token is not valid"}
     assert dict(browser.cookies) == {}
     await sign_in(world, browser)
     cookies = dict(browser.cookies)

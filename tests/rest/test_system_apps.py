@@ -51,18 +51,18 @@ async def test_nodes_are_given_none_until_some_are_listed(world: World) -> None:
     listed = await world.client.call("PUT", PATH, LIST)
     assert listed == await world.client.call("GET", PATH)
     assert await world.store.write(lambda tx: tx.take_pending(10)) == [("default", "n1")]
-    told = (await sync(world, "baetyl-core-x1"))["sysapps"]
-    assert told[0]["name"] == "baetyl-core-x1"
-    assert len(told) == 2
+    desired = (await sync(world, "baetyl-core-x1"))["sysapps"]
+    assert desired[0]["name"] == "baetyl-core-x1"
+    assert len(desired) == 2
     core = await body(world, "application", "baetyl-core-x1")
     assert core["system"] is True
-    assert core["version"] == told[0]["version"]
+    assert core["version"] == desired[0]["version"]
     (config,) = [volume["config"] for volume in core["volumes"] if "config" in volume]
     assert config == {"name": "baetyl-core-conf-x1", "version": core["version"]}
     found = await body(world, "configuration", config["name"])
     assert LIST["address"] in found["data"]["conf.yml"]
     shown = (await world.client.call("GET", "/v1/nodes/n1/apps"))["items"]
-    assert [item["name"] for item in shown] == [app["name"] for app in told]
+    assert [item["name"] for item in shown] == [app["name"] for app in desired]
     assert (await world.client.call("GET", "/v1/apps"))["items"] == []
     assert (await world.client.call("GET", "/v1/configs"))["items"] == []
 
@@ -70,13 +70,13 @@ async def test_nodes_are_given_none_until_some_are_listed(world: World) -> None:
 async def test_the_same_list_again_updates_no_node(world: World) -> None:
     await world.client.call("POST", "/v1/nodes", NODE)
     await world.client.call("PUT", PATH, LIST)
-    told = await sync(world)
+    desired = await sync(world)
     await world.store.write(lambda tx: tx.take_pending(10))
     await world.client.call("PUT", PATH, LIST)
     assert await world.store.write(lambda tx: tx.take_pending(10)) == []
-    assert await sync(world) == told
+    assert await sync(world) == desired
     await world.client.call("PUT", "/v1/nodes/n1/core/configs", {"frequency": 60})
-    assert await sync(world) != told
+    assert await sync(world) != desired
 
 
 async def test_a_node_that_has_another_is_left_alone(world: World) -> None:

@@ -42,18 +42,18 @@ async def put(store: Store, *events: Event) -> None:
 
 
 async def test_an_event_is_shown_as_it_was_noted_once_it_has_a_number(store: Store) -> None:
-    told = event(
+    recorded = event(
         message="Zwölf\0",
         data={"a": ["b", 1], "c": None},
         actor=Actor("token", "ci", "default"),
         kind="app",
     )
-    await store.write_concurrent(lambda tx: tx.record_event(told))
+    await store.write_concurrent(lambda tx: tx.record_event(recorded))
     assert await store.read(lambda tx: tx.has_new_events())
     assert await store.read(lambda tx: tx.newest_events(EVERYTHING, limit=9)) == []
     assert await store.read(lambda tx: tx.event_range()) == EventRange()
     (numbered,) = await store.write(lambda tx: tx.number_events(9))
-    assert (numbered.number, numbered.event) == (1, told)
+    assert (numbered.number, numbered.event) == (1, recorded)
     assert await store.read(lambda tx: tx.newest_events(EVERYTHING, limit=9)) == [numbered]
     assert await store.read(lambda tx: tx.event_range()) == EventRange(0, 1)
     assert not await store.read(lambda tx: tx.has_new_events())

@@ -39,8 +39,8 @@ async def test_nodes_that_are_foreseen_are_those_that_are_looked_up(store: Store
 
     found = await store.read(lambda tx: one_by_one(tx, wanted))
     assert await store.read(foreseen) == found
-    a, b, c, *nobody = found
-    assert nobody == [None, None, None]
+    a, b, c, *unknown = found
+    assert unknown == [None, None, None]
     assert a is not None
     assert b is not None
     assert c is not None
