@@ -88,7 +88,7 @@ class Postgres:
 
 @contextlib.contextmanager
 def running_postgres() -> Iterator[Postgres]:
-    """A cluster in a directory of its own, which its owner can get to whoever runs the tests."""
+    """A cluster in a directory that its owner can reach under any user that runs the tests."""
     programs, owner = _programs(), _owner()
     assert programs is not None, "PostgreSQL is not installed"
     with tempfile.TemporaryDirectory(prefix="edgesync-postgres-", dir=_in_memory()) as name:

@@ -13,7 +13,7 @@ from cloud.http.protocol import BoundedProtocol
 
 
 class _Server(uvicorn.Server):
-    """Ends at once when told to, where uvicorn looks ten times a second."""
+    """Ends at once when asked to, where uvicorn polls ten times a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

@@ -195,7 +195,7 @@ def mosquitto(authority: Authority, tmp_path: Path) -> Iterator[Mosquitto]:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """Somebody who takes connections and never says a word."""
+    """A listener that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield int(server.getsockname()[1])
 

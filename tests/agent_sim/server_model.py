@@ -76,7 +76,7 @@ class ServerModel:
         return {"apps": [{"name": n, "version": v} for n, v in self.versions.items()]}
 
     def push(self) -> NodeMessage:
-        """What is pushed without a report: nothing of it is the node's, so all of it is told."""
+        """What is pushed without a report: the whole desired state, as no report narrows it."""
         apps = [{"name": n, "version": v} for n, v in self.versions.items()]
         return NodeMessage(MessageKind.REPORT, {"apps": apps}, TIME)
 

@@ -66,7 +66,7 @@ async def test_a_new_node_comes_to_run_what_it_should(
 ) -> None:
     responder.model.put_file("configuration", "conf")
     responder.model.put_app("web", ("configuration", "conf"), replica=2)
-    # An interval nobody waits for: what happens here is told at once.
+    # An interval no test waits for: what happens here is reported at once.
     pace = Intervals(interval=1000, stats_interval=0.1)
     agent = new_agent(tmp_path, network, mosquitto.port, encoding=encoding, pace=pace)
     async with running(agent):

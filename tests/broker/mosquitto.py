@@ -26,7 +26,7 @@ NEEDS_MOSQUITTO = [
 
 
 class PortTaken(Exception):
-    """It ended at once; somebody else listens there."""
+    """It ended at once; another process listens there."""
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ async def running_mosquitto(directory: Path, authority: Authority) -> AsyncItera
 
 
 async def _started(directory: Path, authority: Authority) -> Mosquitto:
-    """On ports that were free a moment ago; on others if somebody was faster."""
+    """On ports that were free a moment ago; on others if another process took them."""
     while True:
         ports = _free_ports(2)
         settings = BrokerSettings(

@@ -1,4 +1,4 @@
-"""A node that speaks raw MQTT 3.1.1 and does as it is told, also what no client would do."""
+"""A node that speaks raw MQTT 3.1.1 and sends what a test asks for, valid or not."""
 
 import asyncio
 import os

@@ -95,7 +95,7 @@ async def test_a_message_without_a_subscriber_is_not_sent(site: Site, connect: C
     assert await is_sent()
     await node.close()
     async with asyncio.timeout(DEADLINE):
-        while await is_sent():  # noqa: ASYNC110  # the hub tells nobody
+        while await is_sent():  # noqa: ASYNC110  # the hub has no event for it
             await asyncio.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""Who comes in, who does not, and what they are told."""
+"""Which clients are admitted, which are refused, and what they receive."""
 
 import asyncio
 import ssl

@@ -1,4 +1,4 @@
-"""What a callback may be, how it is signed, when it is told again."""
+"""What a callback may be, how it is signed, when it is sent again."""
 
 import json
 from dataclasses import replace

@@ -90,7 +90,7 @@ def test_an_app_is_made_watched_changed_and_taken_back(tab: Tab, fleet: Fleet) -
     expect(page.get_by_role("heading", name="page", exact=True)).to_be_visible()
     create(tab, "apps", APP, reason="a site for the door, öffentlich €")
     expect(page.get_by_role("heading", name="site", exact=True)).to_be_visible()
-    # It is told as it happens: nobody loads the page again.
+    # It is shown as it happens, without a reload of the page.
     expect(page.get_by_text(ALL_RUN)).to_be_visible()
     expect(page.get_by_test_id("rollout")).to_contain_text("100 %")
     before = fleet.api.get("/v1/apps/site").json()["version"]
@@ -226,7 +226,7 @@ def test_everything_is_done_by_keyboard(tab: Tab) -> None:
     press_until(page, "Tab", "Create")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="by-hand")).to_be_focused()
-    # Its value is not shown before somebody asks for it.
+    # Its value is not shown before a user asks for it.
     assert "sesame" not in page.content()
     page.go_back()
     expect(page.get_by_role("heading", name="Secrets")).to_be_visible()

@@ -31,7 +31,7 @@ def mode(file: Path, wanted: int | None = None) -> int:
 
 @pytest.fixture
 def stranger(shell: Shell) -> Shell:
-    """Somebody who has not logged in."""
+    """A user who has not logged in."""
     shell.env |= {"EDGESYNC_URL": None, "EDGESYNC_TOKEN": None}
     return shell
 

@@ -37,7 +37,7 @@ async def test_what_has_not_converged_is_waited_for_and_said(described: Shell) -
     refused = await described.run("wait", "node/n1", "--timeout", "0", code=1)
     assert "node/n1: " in refused.stderr
     await described.run("label", "node", "n1", "role-")
-    # For nobody it has arrived everywhere.
+    # With no node selected it has arrived everywhere.
     assert await described.lines("wait", "app/web") == [["app/web", "converged"]]
     await described.run("wait", "batches", "b", code=2)
 

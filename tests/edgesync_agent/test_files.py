@@ -1,4 +1,4 @@
-"""Files that nobody else reads."""
+"""Files that no other user can read."""
 
 import stat
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the agent does with what it is told, beside a server that is written down here."""
+"""What the agent does with what it receives, beside a model of the server."""
 
 import base64
 import json

@@ -106,7 +106,7 @@ def exchange(
 
 
 def listens(port: int) -> bool:
-    """Say whether somebody takes connections there."""
+    """Say whether a process accepts connections there."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:

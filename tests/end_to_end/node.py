@@ -15,7 +15,7 @@ from tests.end_to_end.conftest import UNIT, Identity, Server
 
 
 class Node:
-    """A connected node that speaks JSON; what it is told waits in a queue for each channel."""
+    """A connected node that speaks JSON; what it receives waits in a queue for each channel."""
 
     def __init__(self, identity: Identity) -> None:
         self.identity = identity

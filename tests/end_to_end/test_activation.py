@@ -102,9 +102,9 @@ def test_without_a_signing_request_there_is_no_key_unless_it_is_switched_on(
             claim = claim_for(make_batch(other), "sn-1", "")
         # The first answer is lost; the agent tries again until it has one.
         lost = given(generous, claim, tmp_path / "lost")
-        with connected(generous, lost) as other:
+        with connected(generous, lost) as lost_node:
             kept = given(generous, claim, tmp_path / "kept")
-            assert node.disconnected.wait(5 * UNIT)
+            assert lost_node.disconnected.wait(5 * UNIT)
         with connected(generous, kept) as node:
             node.report(apps=[])
             assert_refused(post(generous, claim), 400, "RegisterRecordActivated", "reset")

@@ -214,12 +214,12 @@ def root_itself(world: World) -> ssl.SSLContext:
 
 
 def signed_but_never_given_out(world: World) -> ssl.SSLContext:
-    """Somebody has the intermediate's key; the serial number is none the server knows."""
+    """An attacker has the intermediate's key; the serial number is unknown to the server."""
     return world.certified(world.authority)
 
 
 def known_serial_with_another_key(world: World) -> ssl.SSLContext:
-    """Somebody has the intermediate's key, and knows the serial number of a node's certificate."""
+    """An attacker has the intermediate's key and the serial number of a node's certificate."""
     return world.certified(world.authority, serial=serial_of(world.nodes["good"]))
 
 

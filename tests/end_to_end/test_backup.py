@@ -37,7 +37,7 @@ def edgesync(*arguments: str) -> str:
 
 @contextmanager
 def changing(server: Server) -> Iterator[list[int]]:
-    """Somebody changes a config meanwhile, as fast as it goes; the last number acknowledged."""
+    """Change a config meanwhile, as fast as possible; return the last number acknowledged."""
     acknowledged, is_over = [0], threading.Event()
 
     def change() -> None:

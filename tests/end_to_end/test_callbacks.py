@@ -1,4 +1,4 @@
-"""Who asked to be told of activations is told, whatever happens to either side."""
+"""Callbacks for activations are delivered despite crashes of either side."""
 
 import signal
 from pathlib import Path

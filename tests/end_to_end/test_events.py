@@ -1,4 +1,4 @@
-"""What happens to nodes is told once each, whatever dies in between."""
+"""Each event of a node is sent once, despite crashes in between."""
 
 import json
 import signal
@@ -57,7 +57,7 @@ class Follower:
             self._follow(server, ended)
 
     def events_of(self, name: str) -> list[str]:
-        """What was told of the node of that name."""
+        """The types of the events of the node *name*."""
         about = {"kind": "node", "name": name}
         return [one["type"] for one in self.events if one["subject"] == about]
 
@@ -107,7 +107,7 @@ def ids(got: list[Got]) -> set[str]:
 
 
 def check_callbacks(got: list[Got], secret: str, events: list[dict[str, Any]]) -> None:
-    """Each event was told, signed, as one of CloudEvents; at least once."""
+    """Each event was sent, signed, as one of CloudEvents; at least once."""
     received = {}
     for one in got:
         assert one.is_signed_with(secret)

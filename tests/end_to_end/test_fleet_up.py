@@ -60,7 +60,7 @@ def client(server: dict[str, str]) -> httpx.Client:
 
 
 def test_two_servers_share_their_state_and_find_it_after_a_restart() -> None:
-    # Not under the test's own directory: PostgreSQL is somebody else, who cannot get there.
+    # Not under the test's own directory: PostgreSQL runs as a user that cannot read it.
     with tempfile.TemporaryDirectory(prefix="edgesync-fleet-") as name:
         directory = Path(name)
         with running(directory) as servers:

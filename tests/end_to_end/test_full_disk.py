@@ -17,7 +17,7 @@ LIMIT = 32 * 1024
 
 @contextmanager
 def full_disk(server: Server, limit: int = LIMIT) -> Iterator[None]:
-    """As the server sees it: whoever owns the process may limit the size of its files."""
+    """As the server sees it: the owner of the process may limit the size of its files."""
     pid, which = server.process.pid, resource.RLIMIT_FSIZE
     before = resource.prlimit(pid, which)
     resource.prlimit(pid, which, (limit, before[1]))

@@ -279,7 +279,7 @@ def test_a_server_with_another_authority_is_refused(
     assert refused.returncode != 0
     assert "certificate" in refused.stderr
     # Nor does it help that the machine trusts the server for other reasons, or that its user
-    # has told curl not to look.
+    # made curl skip the check.
     (machine.home / ".curlrc").write_text("insecure\n")
     refused = machine.run(tampered, SSL_CERT_FILE=str(tmp_path / "data" / "ca" / "root.pem"))
     assert refused.returncode != 0

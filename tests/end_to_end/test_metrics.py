@@ -31,7 +31,7 @@ _OF_THE_SYSTEM = frozenset({"le", "job", "instance"})
 
 @pytest.fixture(scope="module")
 def families(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Metric]:
-    """What a server tells while a node runs what it was told to, and a stranger was not let in."""
+    """The metrics after a node has converged and an unknown device was refused."""
     with running_server(tmp_path_factory.mktemp("metrics") / "data") as server:
         with server.client() as api:
             identity = activate(server, make_batch(api, labels={"site": "a"}), "F1")

@@ -146,7 +146,7 @@ def test_a_request_may_have_a_hundred_headers(server: Server) -> None:
 
 
 def test_an_answered_request_whose_body_goes_on_ends(server: Server) -> None:
-    """Nobody waits for the rest of it, however fast it comes."""
+    """The server does not wait for the rest of it, however fast it arrives."""
     with plain(server) as connection:
         connection.sendall(
             b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n"

@@ -217,12 +217,12 @@ def test_a_broker_that_restarts_is_found_again(fleet: Fleet) -> None:
 
 
 def test_nothing_answered_is_lost_when_the_broker_is_killed(fleet: Fleet) -> None:
-    """It forgets what it held; what it had acknowledged nodes report again, as nobody answered."""
+    """It loses what it held; nodes report again what had no answer."""
     with fleet.server("one") as one, one.client() as api:
         batch = make_batch(api, labels={"site": "a"})
         identity = activate(one, make_batch(api, "b2"), "n1")
         version = make_app(api, selector="site=a")["version"]
-        # Nobody may wait for an interval.
+        # No test may wait for an interval.
         with simulated(one, fleet, batch, interval=3600), Talker(one, identity) as talker:
             wait_for(lambda: running(api, "web", version) == NODES, "all nodes", units=60)
             wait_for(lambda: talker.answered >= 20, "answers")
@@ -331,7 +331,7 @@ class Cable:
         self._drop()
 
     def cut(self) -> None:
-        """Nothing gets through, and whoever comes is sent away."""
+        """Nothing gets through, and every new connection is closed."""
         self._is_cut.set()
         self._drop()
 

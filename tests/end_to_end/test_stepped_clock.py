@@ -71,7 +71,7 @@ def test_a_clock_step_disconnects_no_node(clock: Clock, tmp_path: Path) -> None:
 
 
 def assert_all_is_well(api: httpx.Client, node: Node, ahead: timedelta, version: str) -> None:
-    """The node is told what to run, says that it does, and counts as ready at once."""
+    """The node receives its desired state, reports it, and is ready at once."""
     wanted = [{"name": "web", "version": version}]
     hostname = f"at {ahead}"
     response = node.report(apps=[], node={"hostname": hostname})

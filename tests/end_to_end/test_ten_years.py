@@ -256,7 +256,7 @@ async def test_after_ten_years_every_node_is_connected(tmp_path: Path) -> None:
             assert days / 70 - 3 < node.renewed < days / 60
         assert server.authority.intermediate != first
         assert 13 <= len(server.server_certificates) <= 15  # ten years, 265 days each
-        # Nobody renews on another's day for long: the shares keep the fleet apart.
+        # No node renews on another's day for long: the shares spread the fleet.
         assert len({node.due for node in nodes}) == len(nodes)
         keys = await server.store.read(
             lambda tx: [tx.live_keys(node.identity.node_id) for node in nodes]

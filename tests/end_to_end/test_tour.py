@@ -1,4 +1,4 @@
-"""The tour, line by line, as somebody types it who reads it."""
+"""The tour, line by line, as a reader types it."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What is logged is bounded, whoever causes it."""
+"""What is logged is bounded, whatever the cause."""
 
 import logging
 from contextvars import copy_context

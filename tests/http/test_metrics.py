@@ -1,4 +1,4 @@
-"""What is counted of requests, and told of what is counted elsewhere."""
+"""What is counted of requests, and the export of what is counted elsewhere."""
 
 from collections.abc import Mapping
 

@@ -303,7 +303,7 @@ async def test_old_commands_are_forgotten(site: Site) -> None:
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(site.sender.run())
         await until(lambda: bool(site.commands()))
-        while len(await site.store.read(lambda tx: tx.commands("default", "n1"))) > 1:  # noqa: ASYNC110  # it tells nobody
+        while len(await site.store.read(lambda tx: tx.commands("default", "n1"))) > 1:  # noqa: ASYNC110  # there is no event for it
             await asyncio.sleep(0.01)
         running.cancel()
 

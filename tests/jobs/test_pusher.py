@@ -1,4 +1,4 @@
-"""What nodes are told without having asked."""
+"""The updates that nodes receive without a report."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Who falls silent is told of once, and nobody who could not be heard."""
+"""A silent node is reported lost once, unless the server itself could not receive."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -60,7 +60,7 @@ class Fleet:
             await self.watcher.check()
 
     async def recorded_events(self) -> list[str]:
-        """What was told, oldest first, with the names."""
+        """The events that were recorded, oldest first, as type and name."""
 
         def work(tx: Transaction) -> list[str]:
             tx.number_events(10_000)

@@ -1,4 +1,4 @@
-"""A hub without sockets: what nodes say goes in by hand, what they are told is kept."""
+"""A hub without sockets: a test puts in what nodes send and reads what they receive."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field

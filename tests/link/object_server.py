@@ -50,7 +50,7 @@ def may_get(url: str, host: str, keys: Mapping[str, str], now: datetime) -> bool
 
 @contextlib.contextmanager
 def object_server(keys: Mapping[str, str], objects: Mapping[str, bytes]) -> Iterator[str]:
-    """Serve *objects*, by `bucket/key`, to those who show that somebody with *keys* allows it."""
+    """Serve *objects*, by `bucket/key`, to requests that are signed with *keys*."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -60,7 +60,7 @@ async def test_questions_that_come_meanwhile_are_stored_together(slow: SlowStore
     slow.go.set()
     answers = [await task for task in tasks]
     assert [answer.kind for answer in answers] == ["report"] * (GROUP + 1)
-    assert slow.writes == 2  # the first found nobody there, the others waited for it
+    assert slow.writes == 2  # the first found no write in progress, the others waited for it
 
 
 async def test_one_that_is_refused_takes_no_other_with_it(slow: SlowStore) -> None:

@@ -28,35 +28,35 @@ from tests.operations.conftest import NOW
 NO_CHANGE_OF_A_THING = {
     # How far the published list of certificates is.
     "put_revocation_state",
-    # What became of what nodes were told.
+    # The outcome of updates sent to nodes.
     "put_deploy",
     "delete_old_deploys",
-    # What callbacks were told, and what came of it.
+    # Deliveries to callbacks and their outcome.
     "put_delivery",
     "delete_delivery",
     "record_success",
     "record_error",
     "forget_given_up",
-    # What nodes say, and what they have to be told.
+    # Reports of nodes, and their pending updates.
     "put_report",
     "put_usage",
     "put_running",
     "put_init_heard",
     "put_usage_point",
     "set_usage_step",
-    # Which servers are there; nobody asks them to.
+    # Which servers are there; no user asks for it.
     "record_server",
     "renew_server",
     "forget_server",
     # By the way, of tokens that open nothing any more.
     "delete_expired_install_tokens",
-    # The nodes that are to be told.
+    # The pending nodes.
     "mark_pending",
     "mark_selected_pending",
     "take_pending",
     "hold_pending",
     "restore_pending",
-    # What is told of what happens, and what is remembered of that.
+    # The events, and the positions of their readers.
     "record_event",
     "put_event_folds",
     "take_ended_folds",

@@ -1,4 +1,4 @@
-"""Callbacks are told what happened, in the transaction in which it does."""
+"""Callbacks are queued in the transaction of the event."""
 
 import json
 from dataclasses import replace

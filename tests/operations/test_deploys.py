@@ -1,4 +1,4 @@
-"""The history of what a node was told: when it was, and how it ended."""
+"""The history of updates sent to a node: when they were sent, and how they ended."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -54,7 +54,7 @@ class Site:
         return answer.delta
 
     def push(self) -> int:
-        """How many nodes are told without having asked."""
+        """How many nodes receive an update without a report."""
         now = self._tick()
         pushes = deltas_for(self.tx, list(self.tx.take_pending(100)))
         record_sent(self.tx, pushes, now=now, deploys_kept=self.kept)

@@ -159,7 +159,7 @@ async def test_every_other_certificate_is_refused(store: Store) -> None:
         return caught.value.reason
 
     wrong_key = await refuse(ended, new_private_key().public_key())
-    assert await refuse(2**150) == wrong_key  # and nobody learns which serials there are
+    assert await refuse(2**150) == wrong_key  # which discloses no serial numbers
     assert "ended more than 30 days ago" in await refuse(ended, when=NOW + 120 * DAY)
     without_digest = NodeCertificate(7, NODE, NOW, NOW + DAY)
     await store.write(lambda tx: tx.put_certificate(without_digest))

@@ -25,7 +25,7 @@ STATUSES = ("Running", "Failed", "Pending")
 
 reported = st.tuples(
     st.lists(
-        # A version, or what is told: the one that is wanted.
+        # A version, or what is sent: the desired one.
         st.tuples(st.sampled_from((*APPS, "unknown")), st.sampled_from(("1", "wanted"))),
         max_size=4,
     ),

@@ -1,4 +1,4 @@
-"""Calls that nobody thought of, made from the document, against a server with its real store."""
+"""Generated requests, made from the document, against a server with its real store."""
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping

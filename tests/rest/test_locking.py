@@ -1,4 +1,4 @@
-"""Entity tags and preconditions: no change is lost because somebody else made one."""
+"""Entity tags and preconditions: no change is lost to a concurrent one."""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Looking before changing: what a call would do is told, and nothing is done."""
+"""Dry runs: the answer lists what a request would change, and nothing changes."""
 
 import asyncio
 import sqlite3

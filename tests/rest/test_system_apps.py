@@ -1,4 +1,4 @@
-"""System apps: what is listed for a namespace reaches its nodes, and nobody else."""
+"""System apps: what is listed for a namespace reaches its nodes, and no others."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ KUBE = {**NATIVE, "containerRuntime": "containerd://1.7", "machineID": "ec2d"}
 
 
 async def sync(world: World, *held: str, node: Any = KUBE) -> Any:
-    """What a node that has system apps of these names is told; *node* is what it says of itself."""
+    """The delta for a node with system apps of these names; *node* is what it reports of itself."""
     sysapps = [{"name": name, "version": "1"} for name in held]
     report = read_report({"apps": [], "sysapps": sysapps, "node": node}, Order())
     answer = await world.store.write(

@@ -281,11 +281,11 @@ def scope_with_token(token: str) -> Scope:
 
 
 async def nothing_comes() -> Message:
-    raise AssertionError("nobody asks for a body here")
+    raise AssertionError("no body is read here")
 
 
 async def nothing_goes(message: Message) -> None:
-    raise AssertionError("nobody answers here")
+    raise AssertionError("no answer is sent here")
 
 
 async def test_a_revoked_token_is_refused_at_once_and_its_name_is_free(world: World) -> None:

@@ -1,4 +1,4 @@
-"""U+0000, which PostgreSQL keeps in no text: whoever sends it, both databases answer the same."""
+"""U+0000, which PostgreSQL keeps in no text: from any sender, both databases answer the same."""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""What every store promises of callbacks and of what they have yet to be told."""
+"""What every store promises of callbacks and their pending deliveries."""
 
 from collections.abc import Callable
 from dataclasses import replace

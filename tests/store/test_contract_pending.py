@@ -1,4 +1,4 @@
-"""What every store promises of nodes to be told."""
+"""What every store promises of pending nodes."""
 
 import asyncio
 from collections.abc import Callable

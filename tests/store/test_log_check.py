@@ -1,4 +1,4 @@
-"""Whoever has the database can do to it what they like: what becomes of the audit log is found."""
+"""Any tampering with the audit log in the database is found."""
 
 import asyncio
 import shutil
@@ -61,7 +61,7 @@ def directory(untouched: Path, tmp_path: Path) -> Path:
 
 
 def tamper(directory: Path, *statements: str) -> None:
-    """Change the database as somebody would who cares for no trigger."""
+    """Change the database as an attacker would who bypasses the triggers."""
     with sqlite3.connect(directory / "edgesync.db") as database:
         triggers = database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
         for (name,) in triggers.fetchall():

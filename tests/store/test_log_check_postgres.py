@@ -35,7 +35,7 @@ def checked(url: str, directory: Path) -> Verdict:
 
 
 def tamper(url: str, *statements: str) -> None:
-    """Change the database as somebody would who cares for no trigger."""
+    """Change the database as an attacker would who bypasses the triggers."""
     with psycopg.connect(url) as connection:
         for table in ("audit_entry", "audit_head"):
             connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL".encode())
