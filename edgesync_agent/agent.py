@@ -84,7 +84,7 @@ def wait(home: Path) -> str:
     deadline = time.monotonic() + PATIENCE
     while not (home / "reported").exists():
         if time.monotonic() > deadline:
-            raise AgentError("the agent has not reported in; its log says why")
+            raise AgentError("the agent has not reported in; see its log")
         time.sleep(0.05)
     return (home / "reported").read_text()
 

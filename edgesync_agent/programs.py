@@ -61,7 +61,7 @@ def check_service(app: AppDefinition, service: ServiceDefinition, *, can_limit_c
         if mount.read_only and volume.kind == "hostPath":
             raise SpecError(f"{name}.volumeMounts", "a host process can write to its host paths")
         if volume.size_limit:
-            raise SpecError(f"{volume.name}.emptyDir.sizeLimit", "cannot be kept on the host")
+            raise SpecError(f"{volume.name}.emptyDir.sizeLimit", "cannot be enforced on the host")
     if not service.command and _program_mount(service) is None:
         raise SpecError(f"{name}.programConfig", "is missing, and there is no command")
 

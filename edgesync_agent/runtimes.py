@@ -141,5 +141,5 @@ class Runtimes:
                 own = getattr(runtime, "engine_health", None)
                 word = own(one) if own and not has_probes else ""
                 if word and word != "healthy":
-                    own_health[one.key] = Health(message=f"its health check says {word}")
+                    own_health[one.key] = Health(message=f"its health check returned {word}")
         self.health = {**self.prober.follow(running), **own_health}

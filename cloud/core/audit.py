@@ -282,7 +282,7 @@ def verify(
         number = min(link.number, last.number + 1)
         reason = _what_is_wrong(link, chain, last, noted)
         if not reason and link.entry.attempt.action == Action.LOG_CUT:
-            reason = "" if number in known_cuts else "it says that entries before it were missing"
+            reason = "" if number in known_cuts else "it notes that entries before it were missing"
         if reason:
             return Verdict(checked, last, number, reason)
         checked, last = checked + 1, link.head
@@ -291,7 +291,7 @@ def verify(
         reason = f"the end is missing: the log went up to entry {lost}"
         return Verdict(checked, last, last.number + 1, reason)
     if head != last:
-        return Verdict(checked, last, last.number, "the log ends elsewhere than it says")
+        return Verdict(checked, last, last.number, "the log does not end at its recorded head")
     return Verdict(checked, last)
 
 

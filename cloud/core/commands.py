@@ -58,10 +58,10 @@ ID_LIMIT = 64
 """Characters of the id in an answer; those that the server gives have fewer."""
 
 NOT_THERE = (
-    "The node could not be told before the deadline: it was not connected over MQTT, or it does not"
+    "The command was not sent before the deadline: the node is not connected over MQTT, or does not"
     " listen for commands."
 )
-NO_ANSWER = "The node was told and did not answer before the deadline."
+NO_ANSWER = "The command was sent and the node did not answer before the deadline."
 
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _UNPRINTABLE = {code: "\ufffd" for code in (*range(32), *range(0x7F, 0xA0)) if code not in (9, 10)}

@@ -66,7 +66,7 @@ def checked_config_spec(spec: ConfigSpec) -> ConfigSpec:
         if not isinstance(item.value, KeyValue):
             check_object(f"data[{index}]", item.key, item.value)
         elif item.key.startswith(KEY_PREFIX):
-            raise Invalid(field, f"begins with {KEY_PREFIX!r}, which is kept for objects")
+            raise Invalid(field, f"begins with {KEY_PREFIX!r}, which is reserved for objects")
         if item.key in seen:
             raise Invalid(field, f"{item.key!r} is there twice")
         seen.add(item.key)

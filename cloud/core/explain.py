@@ -243,7 +243,7 @@ def _verdict(
             return AppOutcome.PENDING, Reason.REVOKED, f"{_REVOKED}; it {_running(facts)}"
         return AppOutcome.CONVERGED, Reason.RUNNING, _running(facts)
     if cause := failure_of(app, stats) if has_taken_over else _refusal(facts, app, deploy):
-        words = "the node says that it failed" if has_taken_over else "the node cannot apply it"
+        words = "the node reports that it failed" if has_taken_over else "the node cannot apply it"
         still = f"; it runs version {held[0]} still" if held and not has_taken_over else ""
         return AppOutcome.FAILED, Reason.APP_FAILED, f"{words}: {cause}{still}"
     reason, message = (
@@ -302,7 +302,7 @@ def _hindered(facts: ExplainFacts, change: str, deploy: Deploy | None) -> tuple[
     if facts.node.mode is Mode.LOCAL:
         return (
             Reason.LOCAL_MODE,
-            f"the node is in local mode: it is told nothing until that ends; {change}",
+            f"the node is in local mode: it gets no updates until that ends; {change}",
         )
     if facts.standing.is_ready:
         return None
@@ -310,14 +310,14 @@ def _hindered(facts: ExplainFacts, change: str, deploy: Deploy | None) -> tuple[
     since = _time(facts, facts.standing.since)
     last = _time(facts, facts.heard.last)
     if deploy is None:
-        rest = "it will be told when it returns"
+        rest = "it will be updated when it returns"
     elif deploy.outcome is DeployOutcome.EXPIRED:
         rest = (
-            f"it was told at {_time(facts, deploy.told)}, which nobody waits for any more since"
-            f" {_time(facts, deploy.ended)}; it will be told again when it returns"
+            f"the update sent at {_time(facts, deploy.told)} expired at"
+            f" {_time(facts, deploy.ended)}; it will be updated again when it returns"
         )
     else:
-        rest = f"it was told at {_time(facts, deploy.told)}, and has not said what came of it"
+        rest = f"the update was sent at {_time(facts, deploy.told)}, with no result reported yet"
     message = f"{state} since {since} (heard last at {last}), {change}; {rest}"
     return Reason.OFFLINE_SINCE, message
 
@@ -341,9 +341,9 @@ def _expired(facts: ExplainFacts, deploy: Deploy | None) -> tuple[Reason, str] |
         return None
     return (
         Reason.EXPIRED,
-        f"the node was told at {_time(facts, deploy.told)} and has not got there in"
-        f" {EXPIRES_AFTER.days} days; nobody waits for it any more since"
-        f" {_time(facts, deploy.ended)}, though it reports",
+        f"the update was sent at {_time(facts, deploy.told)} and not applied within"
+        f" {EXPIRES_AFTER.days} days; it expired at"
+        f" {_time(facts, deploy.ended)}, though the node reports",
     )
 
 
@@ -355,21 +355,21 @@ def _under_way(
     if has_taken_over:
         return (
             Reason.STARTING,
-            f"the node has taken it over and does not say yet that it runs (report of"
+            f"the node has applied it and does not report it as running yet (report of"
             f" {_time(facts, last)})",
         )
     if deploy is None:
         how = "it is next in the queue" if facts.is_stale else "with its next report"
-        return Reason.NOT_TOLD, f"the node has not been told yet: {how}"
+        return Reason.NOT_TOLD, f"the update has not been sent yet: {how}"
     if last is not None and last <= deploy.told:
         return (
             Reason.REPORT_OLDER_THAN_PUSH,
-            f"the node was told at {_time(facts, deploy.told)}; its last report came before that,"
+            f"the update was sent at {_time(facts, deploy.told)}; the last report came before that,"
             f" at {_time(facts, last)}",
         )
     return (
         Reason.FETCHING,
-        f"the node was told at {_time(facts, deploy.told)} and has reported since, at"
+        f"the update was sent at {_time(facts, deploy.told)}; the node reported since, at"
         f" {_time(facts, last)}, without it: it is fetching it, or cannot",
     )
 

@@ -67,7 +67,9 @@ def check_name(field: str, name: str) -> str:
 def check_own_name(field: str, name: str) -> str:
     """Return *name* if an operator may give it to an app, config or secret: not the server's."""
     if RESERVED in name:
-        raise Invalid(field, f"{_shown(name)} contains {RESERVED!r}, which is kept for the server")
+        raise Invalid(
+            field, f"{_shown(name)} contains {RESERVED!r}, which is reserved for the server"
+        )
     return check_name(field, name)
 
 

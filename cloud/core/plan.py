@@ -71,12 +71,12 @@ class Plan:
             return f"{self._thing} is like that already: nothing would change."
         reach = self.reach
         if not reach.touched:
-            return f"Would {self.action} {self._thing}; no node is told anything else by that."
+            return f"Would {self.action} {self._thing}; no node is affected."
         said = f"Would {self.action} {self._thing} and touch {reach.touched} of {reach.total} nodes"
         if reach.offline:
-            said += f"; {reach.offline} of them are not there now and get it when they return"
+            said += f"; {reach.offline} of them are offline and get it when they return"
         if self.asks:
-            said += ". That is more than the guard lets through unconfirmed"
+            said += ". That exceeds the limit of the guard and needs confirmation"
         return f"{said}."
 
     @property

@@ -275,7 +275,7 @@ def _document(content: Any, depth: int | None = None) -> bytes:
     except RecursionError as error:
         raise Invalid("content", "nested too deeply") from error
     except (msgspec.MsgspecError, TypeError, ValueError) as error:
-        raise Invalid("content", "holds something that JSON cannot say") from error
+        raise Invalid("content", "contains a value that JSON cannot represent") from error
     # Each level has a bracket: with few of them no check is needed (40 us of a report's 130).
     if depth is not None and depth <= DEPTH_LIMIT:
         return document

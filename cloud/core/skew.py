@@ -67,7 +67,7 @@ def clock_condition(stored: StoredReport | None, heard: Heard | None) -> ClockCo
         if -LIMIT - heard.pace.interval <= skew < -LIMIT:
             return ClockCondition("False", round(skew.total_seconds()), "")
     if skew is None:
-        return ClockCondition("Unknown", None, "the node has not said what time it is")
+        return ClockCondition("Unknown", None, "the node has not reported its time")
     seconds = round(skew.total_seconds())
     if abs(skew) <= LIMIT:
         return ClockCondition("False", seconds, "")

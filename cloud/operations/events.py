@@ -237,7 +237,7 @@ def _queue(
         return False
     room = max(WAITING_LIMIT - tx.callback_outcome(namespace, name).pending, 0)
     if len(chosen) > room:
-        error = f"{WAITING_LIMIT} calls wait; of later events it is not told"
+        error = f"{WAITING_LIMIT} calls wait; later events are dropped"
         tx.record_error(namespace, name, error, now)
     for each in chosen[:room]:
         # The same event is another delivery to another callback.

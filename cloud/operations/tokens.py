@@ -75,7 +75,7 @@ def _checked_end(expires: datetime | None, now: datetime) -> datetime | None:
     if expires is None:
         return None
     if expires.tzinfo is None:
-        raise Invalid("expires", "says no time zone")
+        raise Invalid("expires", "has no time zone")
     if not now < expires <= now + LONGEST_LIFETIME:
         raise Invalid("expires", f"is not within {LONGEST_LIFETIME.days} days from now")
     return expires.astimezone(UTC)

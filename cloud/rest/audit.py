@@ -98,7 +98,7 @@ def _moment(context: RequestContext, parameter: str) -> datetime | None:
         return None
     moment = convert(text, datetime, under=parameter)
     if moment.tzinfo is None:
-        raise Invalid(parameter, "says no time zone")
+        raise Invalid(parameter, "has no time zone")
     return moment
 
 

@@ -273,6 +273,6 @@ CALLBACK_ROUTES: Sequence[ApiRoute] = (
         "POST",
         "/v1/callback/{name}/retry",
         retry_callback,
-        Described("Try again what a callback could not be told", CallbackAnswer),
+        Described("Retry the failed deliveries of a callback", CallbackAnswer),
     ),
 )

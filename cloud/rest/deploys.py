@@ -61,6 +61,6 @@ DEPLOY_ROUTES: Sequence[ApiRoute] = (
         "GET",
         "/v1/nodes/{name}/deploys",
         list_deploys,
-        Described("What a node was told to run, and what came of it", DeploysAnswer),
+        Described("Deploys of a node and their outcomes", DeploysAnswer),
     ),
 )

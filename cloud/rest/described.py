@@ -75,7 +75,7 @@ CONFIRM = "confirm"
 REHEARSED = (
     Parameter(
         DRY_RUN,
-        "true: change nothing, and say what would be changed, and on which nodes",
+        "true: dry run: return what would change, and on which nodes",
         is_flag=True,
     ),
     Parameter(

@@ -34,9 +34,9 @@ _REASONS = {
         " the resource to stay as it is."
     ),
     404: "There is no such resource in the namespace.",
-    409: "Somebody else changed it first.",
+    409: "The resource was changed in the meantime.",
     410: "The token in `continue` has expired; begin anew.",
-    412: "It is not, or no longer, as `If-Match` or `If-None-Match` says.",
+    412: "The precondition in `If-Match` or `If-None-Match` does not hold.",
     413: "The body is too large.",
     415: "The body is of a type that is not understood here.",
     429: "There are too many requests by this token, or without one from this address; try again.",

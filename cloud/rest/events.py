@@ -110,7 +110,7 @@ def _number(field: str, text: str) -> int:
 def _moment(field: str, text: str) -> datetime:
     moment = convert(text, datetime, under=field)
     if moment.tzinfo is None:
-        raise Invalid(field, "says no time zone")
+        raise Invalid(field, "has no time zone")
     return moment
 
 

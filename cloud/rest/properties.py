@@ -255,13 +255,13 @@ PROPERTY_ROUTES: Sequence[ApiRoute] = (
         "GET",
         "/v1/nodes/{name}/mode",
         get_mode,
-        Described("Who has the say over a node", ModeAnswer),
+        Described("Mode of a node", ModeAnswer),
     ),
     ApiRoute(
         "PUT",
         "/v1/nodes/{name}/mode",
         put_mode,
-        Described("Give the say over a node", ModeAnswer, Body(ModeDraft)),
+        Described("Set the mode of a node", ModeAnswer, Body(ModeDraft)),
     ),
     ApiRoute(
         "GET",

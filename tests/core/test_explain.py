@@ -70,32 +70,32 @@ TABLE: list[tuple[Reason, AppOutcome, str, dict[str, Any]]] = [
     (
         Reason.STARTING,
         AppOutcome.PENDING,
-        "does not say yet that it runs",
+        "does not report it as running yet",
         {"report": report(WEB, status="Pending"), "deploys": (TOLD,)},
     ),
     (
         Reason.OFFLINE_SINCE,
         AppOutcome.PENDING,
         "offline since 11:02:00 (heard last at 11:00:00), the change was made at 12:00:00;"
-        " it will be told when it returns",
+        " it will be updated when it returns",
         {"heard": NOON - 60 * MINUTE},
     ),
     (
         Reason.OFFLINE_SINCE,
         AppOutcome.PENDING,
-        "it was told at 12:01:00, and has not said what came of it",
+        "the update was sent at 12:01:00, with no result reported yet",
         {"heard": NOON - 60 * MINUTE, "deploys": (TOLD,)},
     ),
     (
         Reason.OFFLINE_SINCE,
         AppOutcome.PENDING,
-        "which nobody waits for any more since 2026-01-09 12:01:00",
+        "expired at 2026-01-09 12:01:00",
         {"heard": NOON, "deploys": (EXPIRED,), "now": NOON + 9 * DAY},
     ),
     (
         Reason.EXPIRED,
         AppOutcome.PENDING,
-        "has not got there in 7 days",
+        "not applied within 7 days",
         {"heard": NOON + 9 * DAY, "deploys": (EXPIRED,), "now": NOON + 9 * DAY},
     ),
     (Reason.NOT_TOLD, AppOutcome.PENDING, "with its next report", {}),
@@ -103,19 +103,19 @@ TABLE: list[tuple[Reason, AppOutcome, str, dict[str, Any]]] = [
     (
         Reason.NOT_TOLD,
         AppOutcome.PENDING,
-        "has not been told yet",
+        "has not been sent yet",
         {"deploys": (Deploy(2, NOON, NOON, ()), TOLD)},
     ),
     (
         Reason.REPORT_OLDER_THAN_PUSH,
         AppOutcome.PENDING,
-        "told at 12:01:00; its last report came before that, at 12:00:50",
+        "sent at 12:01:00; the last report came before that, at 12:00:50",
         {"deploys": (TOLD,), "heard": NOON + 50 * MINUTE / 60, "now": NOON + MINUTE},
     ),
     (
         Reason.FETCHING,
         AppOutcome.PENDING,
-        "told at 12:01:00 and has reported since, at 12:03:00, without it",
+        "sent at 12:01:00; the node reported since, at 12:03:00, without it",
         {"deploys": (TOLD,)},
     ),
     (
@@ -160,7 +160,7 @@ TABLE: list[tuple[Reason, AppOutcome, str, dict[str, Any]]] = [
     (
         Reason.OFFLINE_SINCE,
         AppOutcome.REMOVING,
-        "it will be told when it returns",
+        "it will be updated when it returns",
         {"desired": Desired(), "heard": NOON - 60 * MINUTE},
     ),
 ]

@@ -96,7 +96,7 @@ def test_a_node_cannot_answer_for_another_nor_too_late_nor_without_end(tmp_path:
             good.send("command-response", "command", done(short))
             assert good.report(apps=[])["content"] == {}
             after = end_of_now(api, "good", short)
-            assert (after["status"], after["cause"][:17]) == ("expired", "The node was told")
+            assert (after["status"], after["cause"][:20]) == ("expired", "The command was sent")
             topic = identities[0].topic("command-response")
             evil.client.publish(topic, b"{}", qos=1)
             assert evil.disconnected.wait(20)

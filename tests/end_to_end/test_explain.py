@@ -55,7 +55,7 @@ def test_each_node_says_why_it_is_where_it_is(tmp_path: Path) -> None:
     (web,) = away["apps"]
     assert (away["converged"], away["state"]["name"]) == (False, "offline")
     assert (web["outcome"], web["reason"], web["toldTime"]) == ("pending", "OfflineSince", None)
-    assert "it will be told when it returns" in web["message"]
+    assert "it will be updated when it returns" in web["message"]
     (web,) = shop["apps"]
     assert (web["outcome"], web["reason"]) == ("unselected", "SelectorMismatch")
     assert "asks for role=gateway, and the node's is 'shop'" in web["message"]

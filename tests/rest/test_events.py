@@ -482,4 +482,4 @@ async def test_a_callback_that_fails_is_queued_no_more_than_the_limit(world: Wor
     await world.feed.round()
     state = (await world.client.call("GET", "/v1/callback/hook"))["state"]
     assert state["pending"] == WAITING_LIMIT
-    assert state["lastError"] == f"{WAITING_LIMIT} calls wait; of later events it is not told"
+    assert state["lastError"] == f"{WAITING_LIMIT} calls wait; later events are dropped"

@@ -72,7 +72,8 @@ async def test_each_node_says_why_it_is_not_where_it_should_be(world: World) -> 
     assert app["wantedTime"] < app["toldTime"] < app["acknowledgedTime"] == app["reportedTime"]
     bad = await fleet.explain("bad")
     assert (bad["converged"], bad["apps"][0]["cause"]) == (False, "no such image")
-    assert bad["message"].startswith("0 of 1 apps are as wanted; web: the node says that it failed")
+    failure = "0 of 1 apps are as wanted; web: the node reports that it failed"
+    assert bad["message"].startswith(failure)
     assert await reason(fleet, "new") == ("pending", "NeverActivated")
     shop = await fleet.explain("shop")
     assert (shop["converged"], shop["apps"]) == (True, [])

@@ -87,7 +87,7 @@ async def test_a_plan_says_whom_an_app_reaches_and_who_is_not_there(world: World
     }  # fmt: skip
     assert found["apps"] == [{"name": "web", "before": "3", "after": "", "nodes": 3}]
     assert "3 of 4 nodes" in found["message"]
-    assert "2 of them are not there now" in found["message"]
+    assert "2 of them are offline" in found["message"]
 
 
 async def test_a_plan_is_what_then_happens(world: World) -> None:
