@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from starlette.responses import Response
 
@@ -18,6 +18,7 @@ from cloud.core.decoding import convert
 from cloud.core.names import node_id
 from cloud.core.times import time_text
 from cloud.core.tokens import Role
+from cloud.errors import TooManyRequests
 from cloud.operations import commands
 from cloud.rest.answers import ActorAnswer, Answer, Listed, actor_answer, time_or_none
 from cloud.rest.auth import caller_of
@@ -95,7 +96,8 @@ async def get_command(context: RequestContext) -> Response:
     def read(tx: Transaction) -> Command:
         return commands.read_command(tx, context.namespace, name, own_id, now=context.api.clock())
 
-    command = await _wait_for_end(context, node_id(context.namespace, name), read, after)
+    with _place(context):
+        command = await _wait_for_end(context, node_id(context.namespace, name), read, after)
     if command.is_open and not command.is_following:
         return await answer_response(context.request, _answer(command))
     # The entry of the command implies that its own caller follows the log.
@@ -105,6 +107,20 @@ async def get_command(context: RequestContext) -> Response:
     answer = _answer(command)
     answer.output, answer.cut = output, is_cut
     return await answer_response(context.request, answer, headers={"Cache-Control": "no-store"})
+
+
+@contextlib.contextmanager
+def _place(context: RequestContext) -> Iterator[None]:
+    """A place for a request that waits; TooManyRequests if there is none."""
+    with contextlib.ExitStack() as places:
+        if context.seconds("wait", WAIT_LIMIT):
+            try:
+                caller = caller_of(context.request).actor
+                places.enter_context(context.api.command_waits.place(caller))
+            except TooManyRequests:
+                context.api.metrics.limits.count("command_waits")
+                raise
+        yield
 
 
 async def _wait_for_end(

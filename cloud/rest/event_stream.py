@@ -7,7 +7,6 @@ is cut off.
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,11 +18,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from cloud.core.audit import Actor
 from cloud.core.event import EventFilter, NumberedEvent, event_value
-from cloud.errors import Denied, TooManyRequests, Unavailable
+from cloud.errors import Denied, Unavailable
 from cloud.http.answers import EVENT_STREAM
 from cloud.http.peer import abort
 from cloud.jobs.event_feed import KEPT, EventFeed
 from cloud.operations.events import follow_events
+from cloud.rest.places import Places
 from cloud.store.interface import Store
 
 PAGE = 200
@@ -56,8 +56,7 @@ class EventStreams:
     def __init__(self, feed: EventFeed, limits: StreamLimits = StreamLimits()) -> None:
         self.feed = feed
         self.limits = limits
-        # How many each caller has open.
-        self._open: Counter[Actor] = Counter()
+        self._places = Places(limits.total, limits.of_one, limits.heartbeat.total_seconds())
         # The newest events as they are sent, made once for all streams.
         self._messages: dict[int, bytes] = {}
 
@@ -77,14 +76,8 @@ class EventStreams:
     @contextlib.contextmanager
     def place(self, caller: Actor) -> Iterator[None]:
         """One stream more in the block; TooManyRequests if there are too many."""
-        if self._open.total() >= self.limits.total or self._open[caller] >= self.limits.of_one:
-            raise TooManyRequests(self.limits.heartbeat.total_seconds())
-        self._open[caller] += 1
-        try:
+        with self._places.place(caller):
             yield
-        finally:
-            self._open[caller] -= 1
-            self._open += Counter()  # forgets who has none
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from cloud.rest.continuation import Continuations
 from cloud.rest.count_cache import CountCache
 from cloud.rest.event_stream import EventStreams
 from cloud.rest.health import Check, Report
+from cloud.rest.places import Places, command_waits
 from cloud.rest.sessions import Sessions
 from cloud.store.interface import Store
 
@@ -49,6 +50,8 @@ class Services:
     """Called when there is a new command for a node."""
     notifier: Notifier = field(default_factory=Notifier)
     """Notified with the id of a node that responded to a command."""
+    command_waits: Places = field(default_factory=command_waits)
+    """Places of requests that wait for the end of a command."""
     install_command: Callable[[str], str]
     """Makes of an installation token the shell command that installs a node."""
     function_runtimes: Mapping[str, str]

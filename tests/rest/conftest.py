@@ -26,6 +26,7 @@ from cloud.rest.continuation import Continuations
 from cloud.rest.count_cache import CountCache
 from cloud.rest.event_stream import EventStreams, StreamLimits
 from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
+from cloud.rest.places import Places, command_waits
 from cloud.rest.services import Services
 from cloud.rest.sessions import Sessions
 from cloud.store.interface import NotifyingStore, Store
@@ -128,6 +129,7 @@ async def open_world(
     open_store: StoreFactory = open_store,
     stream_limits: StreamLimits = STREAM_LIMITS,
     revisions_kept: int = REVISIONS_KEPT,
+    waits: Places | None = None,
 ) -> AsyncIterator[World]:
     """A server with an empty store."""
     clock, numbers, tokens = Clock(), count(1), count(1)
@@ -176,6 +178,7 @@ async def open_world(
             trusted_proxies=trusted_proxies,
             can_sign=can_sign,
             revisions_kept=revisions_kept,
+            command_waits=waits or command_waits(),
         )
         headers = {"Authorization": f"Bearer {TOKEN}", "x-bce-request-id": REQUEST_ID}
         async with serving(rest_app(services)) as url, caller(url, headers) as http:

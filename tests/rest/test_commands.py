@@ -1,14 +1,16 @@
 """Commands to nodes, over the API."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cloud.core.commands import OPEN_LIMIT, CommandStatus, NodeResponse
 from cloud.operations.commands import receive_answer
+from cloud.rest.places import Places, command_waits
 from tests.broker.node import DEADLINE, until
-from tests.rest.conftest import NODE, Client, World
+from tests.rest.conftest import NODE, Client, World, open_world
 from tests.rest.test_tokens import bearer, made
 
 COMMANDS = "/v1/nodes/n1/commands"
@@ -261,3 +263,22 @@ async def test_commands_go_with_their_node(world: World) -> None:
     await world.client.refused(
         "GET", f"{COMMANDS}/{given['id']}", status=404, code="ResourceNotFound"
     )
+
+
+@pytest.mark.parametrize("waits", [command_waits(total=1), command_waits(of_one=1)])
+async def test_callers_that_wait_are_bounded(tmp_path: Path, waits: Places) -> None:
+    async with open_world(tmp_path, waits=waits) as world:
+        given = await give(world)
+        one = f"{COMMANDS}/{given['id']}"
+        async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(world.client.call("GET", f"{one}?wait=60"))
+            await until(lambda: bool(world.notifier.count))
+            refused = await world.client.send("GET", f"{one}?wait=60")
+            assert (refused.status_code, refused.json()["code"]) == (429, "TooManyRequests")
+            assert int(refused.headers["retry-after"]) > 0
+            assert (await world.client.call("GET", one))["status"] == "waiting"
+            await answer(world, given["id"])
+        assert waiting.result()["status"] == "done"
+        assert (await world.client.call("GET", f"{one}?wait=60"))["status"] == "done"
+        metrics = (await world.client.send("GET", "/metrics")).text
+        assert 'edgesync_limits_refusals_total{bound="command_waits"} 1.0' in metrics

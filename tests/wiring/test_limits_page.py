@@ -64,9 +64,11 @@ from cloud.operations.audit import PAGE_LIMIT
 from cloud.operations.desires import ANSWER_LIMIT, INFO_LIMIT
 from cloud.rest import sessions
 from cloud.rest.event_stream import StreamLimits
+from cloud.rest.places import command_waits
 from tests.repo.tracked import ROOT, text_of, tracked_files
 
 HUB = HubLimits()
+WAITS = command_waits()
 SET = Settings()
 HTTP = connection_limits(SET, "api")
 
@@ -220,6 +222,8 @@ LIMITS: Mapping[str, str] = {
     "age of an entry of the audit log": f"{SET.audit_days} days",
     "events of one page": f"{events.PAGE_LIMIT}",
     "types in one filter of events": f"{event.TYPES_LIMIT}",
+    "callers that wait for the end of a command": f"{WAITS.total}",
+    "the same, of one token's requests": f"{WAITS.of_one}",
     "streams of events": f"{StreamLimits().total}",
     "the same, of one token": f"{StreamLimits().of_one}",
     "time in which a stream takes nothing": span(StreamLimits().patience),
