@@ -40,14 +40,14 @@ def abilities_of(engine: Engine, *, is_rootless: bool) -> Abilities:
     is_podman = engine.is_podman
     if not (is_podman and is_rootless):
         found = engine.call("GET", "/info") or {}
-        return Abilities(is_podman, is_rootless, frozenset(_not_said(found)))
+        return Abilities(is_podman, is_rootless, frozenset(_missing(found)))
     host = (engine.call("GET", "/libpod/info") or {}).get("host") or {}
     given = host.get("cgroupControllers") or ()
     lacks = frozenset(word for word, needed in CONTROLLERS.items() if needed not in given)
     return Abilities(is_podman, is_rootless, lacks, int(first_line(FIRST_PORT) or 1024))
 
 
-def _not_said(info: Mapping[str, Any]) -> Iterator[str]:
+def _missing(info: Mapping[str, Any]) -> Iterator[str]:
     return (word for word in CONTROLLERS if info.get(word) is False)
 
 

@@ -167,7 +167,7 @@ class _Session:
             self.state.write("up", self.apps.statuses())
             self.renewal.connected()
             self.node.fetching.clear()
-            pace = _Pace()
+            pace = _ReportSchedule()
             while not self.renewal.tend(send, time.monotonic()):
                 now = time.monotonic()
                 self._speak(send, pace, link.address, now)
@@ -180,7 +180,7 @@ class _Session:
         finally:
             link.close()
 
-    def _speak(self, send: Send, pace: _Pace, address: str, now: float) -> None:
+    def _speak(self, send: Send, pace: _ReportSchedule, address: str, now: float) -> None:
         """Report, or send usage, if it is time; and go on with commands."""
         self.commands.tend(send, now)
         self.node.tend(send, now)
@@ -222,7 +222,7 @@ class _Session:
         return offer, self.updates.check(offer)
 
 
-class _Pace:
+class _ReportSchedule:
     """When to report on one connection, and when to send usage."""
 
     def __init__(self) -> None:

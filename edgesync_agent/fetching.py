@@ -16,7 +16,7 @@ from edgesync_agent.volumes import Volumes
 
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0  # seconds between attempts, doubled each time
 
-Kept = Callable[[], Sequence[AppDefinition]]
+RetainedApps = Callable[[], Sequence[AppDefinition]]
 """Versions that may have to run again; what only others need is removed."""
 
 
@@ -42,7 +42,7 @@ class Fetcher:
         self.states: dict[tuple[str, str], FetchState] = {}
         self.failures: dict[tuple[str, str], int] = {}
         self.stale: set[tuple[str, str]] = set()  # versions whose bodies have to be asked for again
-        self.waiting: queue.Queue[tuple[str, str] | Kept | None] = queue.Queue()
+        self.waiting: queue.Queue[tuple[str, str] | RetainedApps | None] = queue.Queue()
         self.thread = threading.Thread(target=self._run, name="fetch", daemon=True)
 
     def begin(self, name: str, version: str) -> None:
@@ -52,7 +52,7 @@ class Fetcher:
             self.states[name, version] = FetchState(is_running=True, failure=before.failure)
         self.waiting.put((name, version))
 
-    def prune(self, kept: Kept) -> None:
+    def prune(self, kept: RetainedApps) -> None:
         """Have removed what was fetched and *kept* does not name, once nothing is being fetched."""
         self.waiting.put(kept)
 

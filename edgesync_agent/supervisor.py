@@ -241,7 +241,7 @@ class Supervisor:
         name = instance.slot.app
         live = self.apps[name].memory.live if name in self.apps else ""
         for version in (live, instance.version):
-            app = self._kept(name, version)
+            app = self._retained(name, version)
             is_part = app is not None and instance.slot in live_slots(app)
             if app is not None and (is_part or version == instance.version):
                 names = {one.name for one in (*app.services, *app.init_services)}
@@ -290,7 +290,7 @@ class Supervisor:
         version = (self.desired or {}).get(name)
         if version is None:
             return _Wanted(None)
-        live = self._kept(name, app.memory.live)
+        live = self._retained(name, app.memory.live)
         if not self.releases.has(name, version):
             return _Wanted(live)
         try:
@@ -302,7 +302,7 @@ class Supervisor:
             return _Wanted(live, Failure(version, FailureReason.REFUSED, why))
         return _Wanted(definition)
 
-    def _kept(self, name: str, version: str) -> AppDefinition | None:
+    def _retained(self, name: str, version: str) -> AppDefinition | None:
         try:
             return self.releases.app(name, version) if version else None
         except SpecError:
@@ -311,7 +311,7 @@ class Supervisor:
     def _situation(self, name: str, app: _App, definition: AppDefinition | None) -> Situation:
         memory, releases = app.memory, {}
         for version in (memory.live, memory.good):
-            kept = self._kept(name, version)
+            kept = self._retained(name, version)
             if kept is not None:
                 releases[version] = kept
         if memory.live not in releases:  # what is lost from the disk cannot run
@@ -383,7 +383,7 @@ class Supervisor:
         versions = set((self.desired or {}).items())
         for name, app in list(self.apps.items()):
             versions |= {(name, app.memory.live), (name, app.memory.good)}
-        kept = [self._kept(name, version) for name, version in sorted(versions)]
+        kept = [self._retained(name, version) for name, version in sorted(versions)]
         return [app for app in kept if app is not None]
 
     def _report(self, app: _App, entry: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from cloud.core.batch import Batch, Record
 from cloud.core.callback import Callback
 from cloud.core.commands import Command
 from cloud.core.config import Config
-from cloud.core.guard import Guard
+from cloud.core.guard import ChangeGuard
 from cloud.core.mask import MASK
 from cloud.core.node import Node
 from cloud.core.properties import Properties
@@ -24,7 +24,9 @@ MEMBER_LIMIT = 4096
 """Bytes of one member, as JSON, that are stored; of more only how many, and their SHA-256."""
 
 _Sealed = Config | Secret | Registry | SystemApps
-Noun = App | _Sealed | Guard | Node | Properties | Batch | Record | Callback | ApiToken | Command
+Noun = (
+    App | _Sealed | ChangeGuard | Node | Properties | Batch | Record | Callback | ApiToken | Command
+)
 
 _HIDDEN: Mapping[type, tuple[str, ...]] = {
     Batch: ("securityKey",),
@@ -56,7 +58,7 @@ def described(noun: Noun) -> Mapping[str, Any]:
     match noun:
         case Node():
             return {**_plain(noun.spec), "mode": noun.mode, "core": msgspec.to_builtins(noun.core)}
-        case Guard():
+        case ChangeGuard():
             return _plain(noun.spec)
         case Properties():
             return {"desire": noun.desire}

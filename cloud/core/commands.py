@@ -242,17 +242,19 @@ class _AnswerContent(msgspec.Struct):
 
 def read_answer(content: Any) -> tuple[str, NodeResponse]:
     """Id of the command and what the node reports came of it; Invalid names the field."""
-    said = convert(content, _AnswerContent, under="content")
-    if not 1 <= len(said.id) <= ID_LIMIT:
+    answer = convert(content, _AnswerContent, under="content")
+    if not 1 <= len(answer.id) <= ID_LIMIT:
         raise Invalid("content.id", f"does not have between 1 and {ID_LIMIT} characters")
-    if said.status not in ANSWERS | {PARTIAL}:
+    if answer.status not in ANSWERS | {PARTIAL}:
         raise Invalid("content.status", f"is none of {', '.join([PARTIAL, *sorted(ANSWERS)])}")
-    is_partial = said.status == PARTIAL
-    if not is_partial <= said.part <= PART_LIMIT:
+    is_partial = answer.status == PARTIAL
+    if not is_partial <= answer.part <= PART_LIMIT:
         raise Invalid("content.part", f"is not between {int(is_partial)} and {PART_LIMIT}")
-    output, is_cut = shown_output(said.output)
-    status = CommandStatus.SENT if is_partial else CommandStatus(said.status)
-    return said.id, NodeResponse(status, output, clean(said.cause), is_cut or said.cut, said.part)
+    output, is_cut = shown_output(answer.output)
+    status = CommandStatus.SENT if is_partial else CommandStatus(answer.status)
+    return answer.id, NodeResponse(
+        status, output, clean(answer.cause), is_cut or answer.cut, answer.part
+    )
 
 
 def shown_output(text: str) -> tuple[str, bool]:

@@ -16,7 +16,7 @@ from cloud.core.deploys import EXPIRES_AFTER, Deploy, DeployOutcome
 from cloud.core.desired import Desired
 from cloud.core.node import Node
 from cloud.core.properties import Properties
-from cloud.core.readiness import Heard, NodeState, Standing
+from cloud.core.readiness import Heard, NodeState, NodeStatus
 from cloud.core.report import UP, AppStats, Report, failure_of
 from cloud.core.selectors import Operator, Term
 
@@ -65,7 +65,7 @@ class ExplainFacts:
 
     node: Node
     now: datetime
-    standing: Standing
+    node_status: NodeStatus
     heard: Heard | None
     is_revoked: bool
     desired: Desired
@@ -304,10 +304,10 @@ def _hindered(facts: ExplainFacts, change: str, deploy: Deploy | None) -> tuple[
             Reason.LOCAL_MODE,
             f"the node is in local mode: it gets no updates until that ends; {change}",
         )
-    if facts.standing.is_ready:
+    if facts.node_status.is_ready:
         return None
-    state = "offline" if facts.standing.state is NodeState.OFFLINE else "silent"
-    since = _time(facts, facts.standing.since)
+    state = "offline" if facts.node_status.state is NodeState.OFFLINE else "silent"
+    since = _time(facts, facts.node_status.since)
     last = _time(facts, facts.heard.last)
     if deploy is None:
         rest = "it will be updated when it returns"
@@ -324,7 +324,7 @@ def _hindered(facts: ExplainFacts, change: str, deploy: Deploy | None) -> tuple[
 
 def _only_init(facts: ExplainFacts) -> str:
     """What a stock agent lacks whose core does not report; empty where that is not so."""
-    if facts.init_heard is None or facts.standing.is_ready:
+    if facts.init_heard is None or facts.node_status.is_ready:
         return ""
     last = facts.heard.last if facts.heard else None
     if last is not None and last >= facts.init_heard:
@@ -375,7 +375,7 @@ def _under_way(
 
 
 def _running(facts: ExplainFacts) -> str:
-    if facts.standing.is_ready or facts.heard is None:
+    if facts.node_status.is_ready or facts.heard is None:
         return "runs as wanted"
     return f"ran as wanted when the node was heard last, at {_time(facts, facts.heard.last)}"
 

@@ -33,7 +33,7 @@ OFF = GuardSpec()
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class ChangeGuard:
     """The guard of a namespace, as it is stored."""
 
     namespace: str

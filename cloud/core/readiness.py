@@ -10,10 +10,10 @@ from enum import StrEnum
 
 import msgspec
 
-QUIET = 3
+STALE_AFTER_INTERVALS = 3
 """Intervals of silence after which a node is stale."""
 
-GONE = 6
+OFFLINE_AFTER_INTERVALS = 6
 """Intervals of silence after which it is offline."""
 
 LEAST_INTERVAL = timedelta(seconds=10)
@@ -38,9 +38,9 @@ class NodeState(StrEnum):
 
 
 REASONS = {
-    NodeState.ONLINE: f"heard within {QUIET} intervals",
-    NodeState.STALE: f"silent for {QUIET} intervals",
-    NodeState.OFFLINE: f"silent for {GONE} intervals",
+    NodeState.ONLINE: f"heard within {STALE_AFTER_INTERVALS} intervals",
+    NodeState.STALE: f"silent for {STALE_AFTER_INTERVALS} intervals",
+    NodeState.OFFLINE: f"silent for {OFFLINE_AFTER_INTERVALS} intervals",
     NodeState.NEVER: "never reported",
 }
 
@@ -85,7 +85,7 @@ class Heard(msgspec.Struct, frozen=True):
         return self.pace.since or self.report
 
 
-class Standing(msgspec.Struct, frozen=True):
+class NodeStatus(msgspec.Struct, frozen=True):
     """The state of a node, and since when it is that; None: since it was made."""
 
     state: NodeState
@@ -97,24 +97,27 @@ class Standing(msgspec.Struct, frozen=True):
         return self.state is NodeState.ONLINE
 
 
-def standing(heard: Heard | None, now: datetime, *, is_revoked: bool = False) -> Standing:
+def node_status(heard: Heard | None, now: datetime, *, is_revoked: bool = False) -> NodeStatus:
     """How a node stands at *now* that was *heard* like this (None: never).
 
     One whose certificates are revoked is offline from when it was heard last: it cannot connect.
     """
     if heard is None:
-        return Standing(NodeState.NEVER, None)
+        return NodeStatus(NodeState.NEVER, None)
     if is_revoked:
-        return Standing(NodeState.OFFLINE, heard.last)
-    quiet, gone = (heard.last + times * heard.pace.interval for times in (QUIET, GONE))
+        return NodeStatus(NodeState.OFFLINE, heard.last)
+    quiet, gone = (
+        heard.last + times * heard.pace.interval
+        for times in (STALE_AFTER_INTERVALS, OFFLINE_AFTER_INTERVALS)
+    )
     if now < quiet:
-        return Standing(NodeState.ONLINE, heard.since)
+        return NodeStatus(NodeState.ONLINE, heard.since)
     if now < gone:
-        return Standing(NodeState.STALE, quiet)
-    return Standing(NodeState.OFFLINE, gone)
+        return NodeStatus(NodeState.STALE, quiet)
+    return NodeStatus(NodeState.OFFLINE, gone)
 
 
-def next_pace(
+def next_cadence(
     heard: Heard | None, now: datetime, *, told: timedelta, said: timedelta | None = None
 ) -> ReportCadence:
     """The pace of a node that reports at *now*, after it was *heard* like this (None: never).
@@ -132,7 +135,7 @@ def next_pace(
         if (pace.interval == pace.longest == least and pace.said == named) and pace.since:
             return pace  # nearly every report is such a one
         gap = min(max(gap, _NO_TIME), least)
-    was_missed = now - heard.last >= QUIET * pace.interval
+    was_missed = now - heard.last >= STALE_AFTER_INTERVALS * pace.interval
     since = now if was_missed else heard.since
     if said and said < (pace.said or pace.interval):
         believed = min(least, LONGEST_INTERVAL)

@@ -57,7 +57,7 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptRevision:
+class StoredRevision:
     """A revision with what the thing was; None where it was deleted."""
 
     revision: Revision

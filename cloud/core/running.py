@@ -66,7 +66,7 @@ def digest_of(report: Report, wanted: Sequence[AppVersion], refused: Collection[
     if not report.reported.apps and not refused:
         return ""
     stats = report.stats
-    statuses = None if stats is None else [_said(own) for own in stats]
+    statuses = None if stats is None else [_status_row(own) for own in stats]
     made_of = _ENCODER.encode((report.reported.apps, statuses, wanted, sorted(refused)))
     return blake2b(made_of, digest_size=12).hexdigest()
 
@@ -78,7 +78,7 @@ _FAILED, _RUNNING, _PENDING, _REFUSED = (
 )
 
 
-def _said(own: AppStats) -> tuple[str, str, str, bool]:
+def _status_row(own: AppStats) -> tuple[str, str, str, bool]:
     is_failure = own.status not in UP and bool(failure_of(AppVersion(own.name, own.version), own))
     return own.name, own.version, own.status, is_failure
 

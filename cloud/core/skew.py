@@ -23,7 +23,7 @@ class ClockCondition:
     type: str = "ClockSkew"
 
 
-class Said(msgspec.Struct):
+class ReportedTime(msgspec.Struct):
     """What a report contains of the node's clock."""
 
     time: Any = None
@@ -34,7 +34,7 @@ _UNCOUNTED = Order()
 
 _FIRST = "its first report since it was missed may hold an older time: the next one will tell"
 
-_SAID = msgspec.json.Decoder(Said)
+_REPORTED_TIME = msgspec.json.Decoder(ReportedTime)
 
 
 def skew_of(stored: StoredReport | None) -> timedelta | None:
@@ -44,7 +44,7 @@ def skew_of(stored: StoredReport | None) -> timedelta | None:
     """
     if stored is None:
         return None
-    said = _SAID.decode(stored.report.document).time
+    said = _REPORTED_TIME.decode(stored.report.document).time
     try:
         moment = datetime.fromisoformat(said)
     except (TypeError, ValueError):

@@ -56,14 +56,14 @@ def with_core_of(last: Report, report: Report) -> Report:
         known = [entry for entry in before.get(key) or [] if _is_core(entry)]
         if known and not any(_is_core(entry) for entry in entries):
             changed[key] = [*entries, *known]
-    return _said_anew(report, changed) if changed != after else report
+    return _with_content(report, changed) if changed != after else report
 
 
 def with_system_apps_of(init: Report, last: Report) -> Report:
     """*last* report of the core, with the system apps of *init*."""
     said = _map_of(init)
     system = {key: said[key] for key in _SYSTEM_KEYS if said.get(key) is not None}
-    return _said_anew(last, {**_map_of(last), **system})
+    return _with_content(last, {**_map_of(last), **system})
 
 
 def _is_core(entry: Mapping[str, Any]) -> bool:
@@ -74,7 +74,7 @@ def _map_of(report: Report) -> dict[str, Any]:
     return msgspec.json.decode(report.document, type=dict[str, Any])
 
 
-def _said_anew(report: Report, content: Mapping[str, Any]) -> Report:
+def _with_content(report: Report, content: Mapping[str, Any]) -> Report:
     sysapps = content.get("sysapps")
     known = None if sysapps is None else tuple(msgspec.convert(sysapps, list[AppVersion]))
     return replace(

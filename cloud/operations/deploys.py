@@ -24,11 +24,11 @@ def record_deploy_report(
     report: Report,
     desired: Desired,
     *,
-    is_told: bool,
+    is_update: bool,
     now: datetime,
     kept: int,
 ) -> Deploy | None:
-    """Apply *report* to the open deploy, and begin one where *is_told*.
+    """Apply *report* to the open deploy, and begin one where *is_update*.
 
     Returns the deploy that has converged or failed with this report, if one has.
     """
@@ -46,7 +46,7 @@ def record_deploy_report(
             tx.put_deploy(namespace, name, after, is_open=is_open)
         if is_open:
             return ended
-    if is_told and not runs(report.reported, desired):
+    if is_update and not runs(report.reported, desired):
         _begin(tx, namespace, name, report.reported, desired, now, kept)
     return ended
 

@@ -16,7 +16,7 @@ from cloud.core.deploys import Deploy, DeployOutcome
 from cloud.core.event import Event, EventFilter, EventRange, NumberedEvent
 from cloud.core.folding import NODE_EVENTS_PER_MINUTE, after_showing, fold, key_of
 from cloud.core.listing import Page, PageOptions, Place
-from cloud.core.readiness import QUIET, ReportCadence
+from cloud.core.readiness import STALE_AFTER_INTERVALS, ReportCadence
 from cloud.core.report import AppStats, drifts_of
 from cloud.core.times import precise_time_text
 from cloud.errors import Expired
@@ -141,7 +141,7 @@ def record_heard(
     tx: Transaction, namespace: str, name: str, pace: ReportCadence, *, now: datetime
 ) -> None:
     """Note that the node is ready, unless that is the last event of it."""
-    if tx.record_ready(namespace, name, now + QUIET * pace.interval):
+    if tx.record_ready(namespace, name, now + STALE_AFTER_INTERVALS * pace.interval):
         tx.record_event(Event(types.READY, namespace, "node", name, now, f"{name} reports"))
 
 

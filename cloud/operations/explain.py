@@ -13,7 +13,7 @@ from cloud.core.explain import (
     mismatch,
     unselected,
 )
-from cloud.core.readiness import standing
+from cloud.core.readiness import node_status
 from cloud.core.report import Report, StoredReport, read_report
 from cloud.errors import NotFound
 from cloud.operations.deploys import deploys_of_node
@@ -55,7 +55,7 @@ def _facts(
     facts = ExplainFacts(
         seen.node,
         now,
-        standing(seen.heard, now, is_revoked=seen.is_revoked),
+        node_status(seen.heard, now, is_revoked=seen.is_revoked),
         seen.heard,
         seen.is_revoked,
         desired,

@@ -19,10 +19,10 @@ from cloud.core.changes import Noun, described
 from cloud.core.comparison import changes_between, content_of
 from cloud.core.delivery import app_value, config_value, registry_value, secret_value
 from cloud.core.desired import Catalog
-from cloud.core.guard import OFF, Guard, GuardSpec, checked_guard_spec
+from cloud.core.guard import OFF, ChangeGuard, GuardSpec, checked_guard_spec
 from cloud.core.node import Node
 from cloud.core.plan import NAMES_SHOWN, AppChange, Plan, PlanAction, Reach
-from cloud.core.readiness import Heard, standing
+from cloud.core.readiness import Heard, node_status
 from cloud.core.revisions import Revised
 from cloud.core.system_apps import (
     SystemApps,
@@ -88,7 +88,7 @@ def rehearse(tx: Transaction, attempt: Attempt, work: Work[object]) -> NoReturn:
     done, _ = _carried_out(tx, attempt, watched, work)
     if done.kind == _SYSTEM:
         given = _of_system(done)
-        reach, apps, size = _reached(done, given, attempt.time), *_told(given)
+        reach, apps, size = _reached(done, given, attempt.time), *_affected_apps(given)
     else:
         reach = _reach(done, attempt.time)
         apps, size = _of_node(done) if done.kind == _NODE else _of_apps(done)
@@ -129,14 +129,14 @@ def guarded(
     return result, reach.touched
 
 
-def read_guard(tx: Transaction, namespace: str) -> Guard:
+def read_guard(tx: Transaction, namespace: str) -> ChangeGuard:
     """The guard of the namespace; off by default."""
-    return tx.guard(namespace) or Guard(namespace, OFF)
+    return tx.guard(namespace) or ChangeGuard(namespace, OFF)
 
 
-def put_guard(tx: Transaction, namespace: str, spec: GuardSpec) -> Guard:
+def put_guard(tx: Transaction, namespace: str, spec: GuardSpec) -> ChangeGuard:
     """Require confirmation of changes above the limits of *spec*."""
-    guard = Guard(namespace, checked_guard_spec(spec))
+    guard = ChangeGuard(namespace, checked_guard_spec(spec))
     tx.put_guard(guard)
     return guard
 
@@ -179,13 +179,13 @@ def _reach(done: _Done, now: datetime) -> Reach:
     total = reach.total + (became is None)
     if _runs_the_same(done, was, became):
         return Reach(0, 0, total)
-    return Reach(1, int(not standing(done.heard, now).is_ready), total, [node.name])
+    return Reach(1, int(not node_status(done.heard, now).is_ready), total, [node.name])
 
 
 def _reached(done: _Done, names: Collection[str], now: datetime) -> Reach:
     """The nodes of these names."""
     tx, namespace = done.tx, done.namespace
-    away = sum(not standing(tx.heard(namespace, name), now).is_ready for name in names)
+    away = sum(not node_status(tx.heard(namespace, name), now).is_ready for name in names)
     total = tx.pending_reach(namespace, now=now, names=0).total
     return Reach(len(names), away, total, sorted(names)[:NAMES_SHOWN])
 
@@ -235,7 +235,7 @@ def _system_change(
     return change, size + _bytes(app_value(now, lambda _kind, _name: ""))
 
 
-def _told(given: _Given) -> tuple[list[AppChange], int]:
+def _affected_apps(given: _Given) -> tuple[list[AppChange], int]:
     """The same over all nodes."""
     alike: Counter[AppChange] = Counter()
     size = 0
@@ -274,7 +274,7 @@ def _of_node(done: _Done) -> tuple[list[AppChange], int]:
     gained = [done.after.apps[app.name] for app in apps if app.after is not None]
     size = sum(sizes.of_app(app, None) for app in gained)
     if isinstance(was, Node) and isinstance(became, Node):
-        more, own = _told({became.name: _system_changes(done, was, became)})
+        more, own = _affected_apps({became.name: _system_changes(done, was, became)})
         return [*apps, *more], size + own
     return apps, size
 

@@ -63,7 +63,7 @@ def describe_registry(
         if given is not None and given != getattr(before.spec, field):
             raise Invalid(field, "cannot change")
     spec = msgspec.structs.replace(before.spec, description=change.description)
-    return _kept(tx, before, spec, now)
+    return _stored(tx, before, spec, now)
 
 
 def refresh_registry(
@@ -72,7 +72,7 @@ def refresh_registry(
     """Take another password; every app that uses the registry gets a new version."""
     before = existing_registry(tx, namespace, name)
     spec = msgspec.structs.replace(before.spec, password=password)
-    after = _kept(tx, before, spec, now)
+    after = _stored(tx, before, spec, now)
     if after is not before:
         roll_apps_using(tx, namespace, UseKind.REGISTRY, name, now=now)
     return after
@@ -89,13 +89,13 @@ def restore_registry(
     for field in ("address", "username"):
         if getattr(spec, field) != getattr(before.spec, field):
             raise Invalid(field, "cannot change")
-    after = _kept(tx, before, spec, now)
+    after = _stored(tx, before, spec, now)
     if after.spec.password != before.spec.password:
         roll_apps_using(tx, namespace, UseKind.REGISTRY, name, now=now)
     return after
 
 
-def _kept(tx: Transaction, before: Registry, spec: RegistrySpec, now: datetime) -> Registry:
+def _stored(tx: Transaction, before: Registry, spec: RegistrySpec, now: datetime) -> Registry:
     """The registry with *spec*, which makes a new version unless nothing changes."""
     if checked_registry_spec(spec) == before.spec:
         return before

@@ -10,7 +10,7 @@ from cloud.core.deploys import DEPLOYS_KEPT, Deploy
 from cloud.core.desired import Catalog, Desired
 from cloud.core.names import split_node_id
 from cloud.core.properties import Properties
-from cloud.core.readiness import DEFAULT_CADENCE, next_pace, standing
+from cloud.core.readiness import DEFAULT_CADENCE, next_cadence, node_status
 from cloud.core.report import Report, Reported, Reporter
 from cloud.core.sources import CORE, INIT, lacks_core, with_core_of, with_system_apps_of
 from cloud.core.usage import DEFAULT_USAGE_STEP
@@ -74,13 +74,13 @@ def receive_report(
     if source == INIT:
         is_new = False
         _keep_system_apps(tx, namespace, name, report)
-        if not standing(reporter.heard, now).is_ready:
+        if not node_status(reporter.heard, now).is_ready:
             tx.put_init_heard(namespace, name, now)
     elif is_new:
         if source == CORE and lacks_core(report) and (last := tx.report(namespace, name)):
             report = with_core_of(last.report, report)
         told = reporter.core.report_every
-        pace = next_pace(reporter.heard, now, told=told, said=interval)
+        pace = next_cadence(reporter.heard, now, told=told, said=interval)
         tx.put_report(namespace, name, report, encoding, now, pace)
         if not reporter.is_ready:
             record_heard(tx, namespace, name, pace, now=now)
@@ -98,9 +98,9 @@ def receive_report(
     delta = _delta(tx, namespace, name, reporter, report, desired)
     ended = None
     if is_new and (delta or reporter.has_open_deploy):
-        is_told = bool(delta)
+        is_update = bool(delta)
         ended = record_deploy_report(
-            tx, namespace, name, report, desired, is_told=is_told, now=now, kept=deploys_kept
+            tx, namespace, name, report, desired, is_update=is_update, now=now, kept=deploys_kept
         )
     return ReportReply(delta, _unknown_app(report.reported, catalog), ended)
 

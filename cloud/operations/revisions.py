@@ -15,11 +15,11 @@ from cloud.core.entity_tag import Precondition
 from cloud.core.listing import Page, Place
 from cloud.core.revisions import (
     DELETED_KEPT,
-    KeptRevision,
     Revised,
     Revision,
     RevisionAction,
     Spec,
+    StoredRevision,
     Thing,
     first_revision,
     next_revision,
@@ -92,7 +92,7 @@ def current_revision(tx: Transaction, thing: Thing) -> int:
     return 0 if newest is None or newest.action is RevisionAction.DELETE else newest.number
 
 
-def existing_revision(tx: Transaction, thing: Thing, number: int) -> KeptRevision:
+def existing_revision(tx: Transaction, thing: Thing, number: int) -> StoredRevision:
     """One revision; NotFound if it is not stored, or if there is no such thing."""
     found = tx.revision(thing, number)
     if found is None:
@@ -103,7 +103,7 @@ def existing_revision(tx: Transaction, thing: Thing, number: int) -> KeptRevisio
 
 def two_revisions(
     tx: Transaction, thing: Thing, first: int, second: int
-) -> tuple[KeptRevision | None, KeptRevision]:
+) -> tuple[StoredRevision | None, StoredRevision]:
     """The revisions to compare; 0 is the newest for *second*, the one before that for *first*.
 
     None where none is stored before it.

@@ -8,7 +8,7 @@ import msgspec
 
 from cloud.core.decoding import convert
 from cloud.core.expiry import RENEWAL_DUE
-from cloud.core.readiness import standing
+from cloud.core.readiness import node_status
 from cloud.core.times import time_text
 from cloud.operations.expiry import EndingNode, ending_of, list_ending
 from cloud.rest.answers import Answer, Listed, time_or_none
@@ -62,7 +62,7 @@ def _answer(ending: EndingNode, now: datetime) -> CertificateAnswer:
         serial=f"{ending.end.serial:X}",
         not_after=time_text(ending.end.expires),
         last_seen=time_or_none(heard.last if heard else None),
-        ready=standing(heard, now, is_revoked=ending.seen.is_revoked).is_ready,
+        ready=node_status(heard, now, is_revoked=ending.seen.is_revoked).is_ready,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cloud.core.decoding import convert
-from cloud.core.guard import Guard, GuardSpec
+from cloud.core.guard import ChangeGuard, GuardSpec
 from cloud.core.tokens import Role
 from cloud.operations import plans
 from cloud.rest.answers import Answer
@@ -32,7 +32,7 @@ async def put_guard(context: RequestContext) -> GuardAnswer:
     )
 
 
-def _answer(guard: Guard) -> GuardAnswer:
+def _answer(guard: ChangeGuard) -> GuardAnswer:
     return GuardAnswer(guard.spec.max_share, guard.spec.min_nodes)
 
 

@@ -25,13 +25,13 @@ REMEMBERED = 15.0
 def metrics_route(metrics: Metrics) -> Route:
     """Forbidden for tokens of one namespace: what is counted is of all."""
 
-    async def tell(request: Request) -> Response:
+    async def show_metrics(request: Request) -> Response:
         caller = caller_of(request)
         caller.check_role(Role.VIEWER)
         caller.check_namespace(EVERYWHERE)
         return await metrics.response()
 
-    return CheckedRoute(PATH, tell)
+    return CheckedRoute(PATH, show_metrics)
 
 
 def add_certificate_metrics(

@@ -11,7 +11,7 @@ from cloud.core.decoding import convert
 from cloud.core.merge_patch import merged
 from cloud.core.node import Node, NodeSpec
 from cloud.core.nulls import without_nulls
-from cloud.core.readiness import REASONS, REVOKED, NodeState, standing
+from cloud.core.readiness import REASONS, REVOKED, NodeState, node_status
 from cloud.core.skew import clock_condition
 from cloud.core.stats import report_view
 from cloud.core.times import time_text
@@ -134,7 +134,7 @@ class NodeStatsAnswer(NodeAnswer):
 def state_answer(seen: nodes.SeenNode, now: datetime, *, connected: bool | None) -> StateAnswer:
     """The state of a node; *connected*: whether it has a connection, None where that is unknown."""
     heard = seen.heard
-    stands = standing(heard, now, is_revoked=seen.is_revoked)
+    stands = node_status(heard, now, is_revoked=seen.is_revoked)
     return StateAnswer(
         name=stands.state,
         reason=REVOKED if seen.is_revoked else REASONS[stands.state],
@@ -154,7 +154,7 @@ def node_answer(seen: nodes.SeenNode, now: datetime, *, connected: bool | None) 
         name=node.name,
         namespace=node.namespace,
         description=node.spec.description,
-        ready=standing(seen.heard, now, is_revoked=seen.is_revoked).is_ready,
+        ready=node_status(seen.heard, now, is_revoked=seen.is_revoked).is_ready,
         state=state_answer(seen, now, connected=connected),
         create_time=time_text(node.created),
         labels=dict(node.labels),
@@ -261,7 +261,7 @@ async def get_stats(context: RequestContext) -> NodeStatsAnswer:
     found = await context.store.read(
         lambda tx: nodes.read_reported_node(tx, context.namespace, name)
     )
-    ready = standing(found.heard, context.now, is_revoked=found.is_revoked).is_ready
+    ready = node_status(found.heard, context.now, is_revoked=found.is_revoked).is_ready
     # What the contract does not name is passed on as the node sent it.
     report = cast(ReportAnswer, report_view(found.report, ready=ready))
     clock = clock_condition(found.report, found.heard)

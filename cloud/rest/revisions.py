@@ -10,10 +10,10 @@ from cloud.core.changes import masked
 from cloud.core.comparison import changes_between, content_of, text_of_changes
 from cloud.core.decoding import convert
 from cloud.core.revisions import (
-    KeptRevision,
     Revised,
     Revision,
     RevisionAction,
+    StoredRevision,
     Thing,
 )
 from cloud.core.times import time_text
@@ -203,5 +203,5 @@ def _summary(revision: Revision, current: int) -> RevisionSummary:
     )
 
 
-def _content(found: KeptRevision | None) -> dict[str, Any] | None:
+def _content(found: StoredRevision | None) -> dict[str, Any] | None:
     return content_of(found.spec) if found and found.spec else None

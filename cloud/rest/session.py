@@ -55,7 +55,7 @@ def session_routes(
             await authenticator.end_session(sessions.digest(headers), ends=ends)
         return _answer({"success": True}, sessions.no_cookie(is_secure=secure(request)))
 
-    async def tell(request: Request) -> Response:
+    async def show_session(request: Request) -> Response:
         """Who is signed in: no error without a session, so that a client can probe."""
         if not sessions.has_cookie(request.headers):
             return _answer({"signedIn": False, "reason": ""})
@@ -88,7 +88,7 @@ def session_routes(
     return [
         CheckedRoute("/session", begin, methods=["POST"]),
         CheckedRoute("/session", end, methods=["DELETE"]),
-        CheckedRoute("/session", tell, methods=["GET"]),
+        CheckedRoute("/session", show_session, methods=["GET"]),
     ]
 
 

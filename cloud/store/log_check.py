@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from cloud.core.audit import UNKNOWN as NOBODY
+from cloud.core.audit import UNKNOWN as UNKNOWN_ACTOR
 from cloud.core.audit import Anchor, Attempt, ChainedEntry, Entry, Head, Verdict, verify
 from cloud.errors import Unavailable
 from cloud.store.parts.audit import AUDIT_HEAD, AUDIT_LINKS_IN_ORDER, link_of
@@ -11,7 +11,7 @@ from cloud.store.rows import Row, moment
 from cloud.store.upkeep import Database, Rows
 from cloud.store.witness import KEY_FILE, load_or_create_witness
 
-_UNREADABLE = Entry(Attempt(NOBODY, "", moment(0)))
+_UNREADABLE = Entry(Attempt(UNKNOWN_ACTOR, "", moment(0)))
 
 
 def check_log(

@@ -220,9 +220,9 @@ async def measure(
             *("--seconds", str(seconds), "--window", str(window)),
             stdout=asyncio.subprocess.PIPE,
         )
-        connected = await _told(generator)
+        connected = await _response(generator)
         before, began, cpu = committed(), time.perf_counter(), sum(_cpu(process))
-        done = await _told(generator)
+        done = await _response(generator)
         took = time.perf_counter() - began
         stored = committed() - before
         cpu = sum(_cpu(process)) - cpu
@@ -241,7 +241,7 @@ async def measure(
     )
 
 
-async def _told(generator: asyncio.subprocess.Process) -> dict[str, float]:
+async def _response(generator: asyncio.subprocess.Process) -> dict[str, float]:
     line = await generator.stdout.readline() if generator.stdout else b""
     if not line:
         raise click.ClickException("the load generator ended early; see its error above")

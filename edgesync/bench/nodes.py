@@ -292,7 +292,7 @@ class NodeFleet:
     async def storm(self) -> dict[str, Any]:
         """Wait until all are back on another connection, and reconciled."""
         before = {node: node.connections for node in self.nodes}
-        _tell(waiting=len(before))
+        _respond(waiting=len(before))
         return await self._reached(
             lambda node: node.settled_connection > before[node], time.monotonic()
         )
@@ -344,7 +344,7 @@ class NodeFleet:
         transports = [await task for task in tasks]
         took = time.perf_counter() - began
         cores = (time.process_time() - before) / took
-        _tell(seconds=took, cores=cores)
+        _respond(seconds=took, cores=cores)
         await _line()
         for transport in transports:
             transport.abort()
@@ -438,7 +438,7 @@ def part(ordered: Sequence[float], share: float) -> float:
     return ordered[min(int(len(ordered) * share), last)] if ordered else float(MAX_SECONDS)
 
 
-def _tell(**said: Any) -> None:
+def _respond(**said: Any) -> None:
     click.echo(json.dumps(said))
 
 
@@ -450,11 +450,11 @@ async def run(directory: Path, size: int, interval: float) -> None:
     """Obey commands until there are no more."""
     async with asyncio.TaskGroup() as group:
         fleet = NodeFleet(directory, size=size, interval=interval, group=group)
-        _tell(nodes=len(fleet.nodes), pid=os.getpid())
+        _respond(nodes=len(fleet.nodes), pid=os.getpid())
         while line := (await _line()).strip():
             given = json.loads(line)
             command = getattr(fleet, given.pop("do"))
-            _tell(**await command(**given))
+            _respond(**await command(**given))
         fleet.close()
 
 

@@ -16,7 +16,7 @@ from cloud.core.desired import Desired
 from cloud.core.explain import AppOutcome, ExplainFacts, Reason, explained, mismatch, unselected
 from cloud.core.node import Node, NodeSpec
 from cloud.core.properties import NO_PROPERTIES
-from cloud.core.readiness import Heard, standing
+from cloud.core.readiness import Heard, node_status
 from cloud.core.report import Order, read_report
 
 NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
@@ -48,8 +48,8 @@ def facts(**known: Any) -> ExplainFacts:
         "is_stale": False,
         **known,
     }
-    stands = standing(last, now, is_revoked=given["is_revoked"])
-    return ExplainFacts(now=now, standing=stands, heard=last, **given)
+    stands = node_status(last, now, is_revoked=given["is_revoked"])
+    return ExplainFacts(now=now, node_status=stands, heard=last, **given)
 
 
 EXPIRED = TOLD.at(TOLD.told + EXPIRES_AFTER)

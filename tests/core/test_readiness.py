@@ -6,16 +6,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cloud.core.readiness import (
-    GONE,
     LEAST_INTERVAL,
     LONGEST_INTERVAL,
-    QUIET,
+    OFFLINE_AFTER_INTERVALS,
+    STALE_AFTER_INTERVALS,
     Heard,
     NodeState,
+    NodeStatus,
     ReportCadence,
-    Standing,
-    next_pace,
-    standing,
+    next_cadence,
+    node_status,
 )
 from tests.core.strategies import START
 
@@ -39,7 +39,7 @@ def reporting(
 ) -> Heard:
     """A node that reported at *moments*; *said* is the interval that its reports name."""
     for now in moments:
-        heard = Heard(now, None, next_pace(heard, now, told=told, said=said))
+        heard = Heard(now, None, next_cadence(heard, now, told=told, said=said))
     assert heard is not None
     return heard
 
@@ -49,29 +49,29 @@ def every(interval: timedelta, count: int, start: datetime = START) -> list[date
 
 
 def test_a_node_that_never_said_anything_is_not_ready() -> None:
-    assert standing(None, START) == Standing(NodeState.NEVER, None)
-    assert not standing(None, START).is_ready
+    assert node_status(None, START) == NodeStatus(NodeState.NEVER, None)
+    assert not node_status(None, START).is_ready
 
 
 def test_the_usual_node_is_online_for_a_minute_and_offline_after_two() -> None:
     heard = reporting([START])
     quiet, gone = START + timedelta(seconds=60), START + timedelta(seconds=120)
-    assert standing(heard, quiet - MICROSECOND) == Standing(NodeState.ONLINE, START)
-    assert standing(heard, quiet) == Standing(NodeState.STALE, quiet)
-    assert standing(heard, gone - MICROSECOND) == Standing(NodeState.STALE, quiet)
-    assert standing(heard, gone) == Standing(NodeState.OFFLINE, gone)
-    assert [standing(heard, moment).is_ready for moment in (START, quiet, gone)] == [1, 0, 0]
+    assert node_status(heard, quiet - MICROSECOND) == NodeStatus(NodeState.ONLINE, START)
+    assert node_status(heard, quiet) == NodeStatus(NodeState.STALE, quiet)
+    assert node_status(heard, gone - MICROSECOND) == NodeStatus(NodeState.STALE, quiet)
+    assert node_status(heard, gone) == NodeStatus(NodeState.OFFLINE, gone)
+    assert [node_status(heard, moment).is_ready for moment in (START, quiet, gone)] == [1, 0, 0]
 
 
 def test_a_node_that_reports_once_an_hour_is_waited_for_once_that_has_shown() -> None:
     heard = reporting(every(HOUR, 4))
-    assert standing(heard, heard.report + 2 * HOUR).state is NodeState.ONLINE
-    assert standing(heard, heard.report + 7 * HOUR).state is NodeState.OFFLINE
+    assert node_status(heard, heard.report + 2 * HOUR).state is NodeState.ONLINE
+    assert node_status(heard, heard.report + 7 * HOUR).state is NodeState.OFFLINE
 
 
 def test_a_node_that_says_so_is_waited_for_at_once() -> None:
     heard = reporting([START], told=HOUR)
-    assert standing(heard, START + 3 * HOUR - MICROSECOND).state is NodeState.ONLINE
+    assert node_status(heard, START + 3 * HOUR - MICROSECOND).state is NodeState.ONLINE
 
 
 def test_a_node_that_says_a_shorter_interval_is_believed_at_once() -> None:
@@ -80,7 +80,7 @@ def test_a_node_that_says_a_shorter_interval_is_believed_at_once() -> None:
     now = slow.report + HOUR
     quick = reporting([now], said=USUAL, heard=slow)
     assert (quick.pace.interval, quick.since) == (USUAL, START)
-    assert standing(quick, now + 3 * USUAL).state is NodeState.STALE
+    assert node_status(quick, now + 3 * USUAL).state is NodeState.STALE
     first_word = reporting([now], said=USUAL, heard=reporting(every(HOUR, 5)))
     assert first_word.pace.interval == USUAL
 
@@ -113,16 +113,16 @@ def test_nights_that_a_node_is_off_are_forgotten_during_the_day() -> None:
     for day in range(5):
         start = START + day * timedelta(days=1)
         heard = reporting(every(USUAL, 10 * 180, start), heard=heard)
-        assert standing(heard, heard.report + timedelta(minutes=2)).state is NodeState.OFFLINE
+        assert node_status(heard, heard.report + timedelta(minutes=2)).state is NodeState.OFFLINE
     assert heard is not None
-    assert standing(heard, heard.report + night).state is NodeState.OFFLINE
+    assert node_status(heard, heard.report + night).state is NodeState.OFFLINE
 
 
 def test_a_burst_of_reports_does_not_hurry_the_next() -> None:
     heard = reporting(every(HOUR, 5))
     burst = every(timedelta(milliseconds=200), 50, heard.report)
     heard = reporting(burst, heard=heard)
-    assert standing(heard, heard.report + 2 * HOUR).state is NodeState.ONLINE
+    assert node_status(heard, heard.report + 2 * HOUR).state is NodeState.ONLINE
 
 
 def test_a_node_that_reports_more_often_is_soon_expected_as_often() -> None:
@@ -134,7 +134,7 @@ def test_a_node_that_reports_more_often_is_soon_expected_as_often() -> None:
 def test_stats_are_a_sign_of_life() -> None:
     stats = START + timedelta(minutes=5)
     heard = Heard(START, stats, ReportCadence(USUAL, since=START))
-    assert standing(heard, stats + USUAL).state is NodeState.ONLINE
+    assert node_status(heard, stats + USUAL).state is NodeState.ONLINE
     assert heard.last == stats
     assert Heard(stats, START).last == stats
 
@@ -142,9 +142,9 @@ def test_stats_are_a_sign_of_life() -> None:
 def test_a_node_that_returns_is_online_since_then() -> None:
     heard = reporting(every(USUAL, 5))
     assert heard.since == START
-    late = heard.report + QUIET * USUAL - MICROSECOND
+    late = heard.report + STALE_AFTER_INTERVALS * USUAL - MICROSECOND
     assert reporting([late], heard=heard).since == START
-    missed = heard.report + QUIET * USUAL
+    missed = heard.report + STALE_AFTER_INTERVALS * USUAL
     assert reporting([missed], heard=heard).since == missed
 
 
@@ -153,7 +153,8 @@ def test_more_silence_is_never_a_better_state(
     heard: Heard, silence: timedelta, more: timedelta
 ) -> None:
     first, later = (
-        FROM_BEST.index(standing(heard, START + span).state) for span in (silence, silence + more)
+        FROM_BEST.index(node_status(heard, START + span).state)
+        for span in (silence, silence + more)
     )
     assert first <= later
 
@@ -161,12 +162,12 @@ def test_more_silence_is_never_a_better_state(
 @given(ages, spans)
 def test_a_state_has_begun_when_it_says(heard: Heard, silence: timedelta) -> None:
     now = heard.last + silence
-    found = standing(heard, now)
+    found = node_status(heard, now)
     assert found.since is not None
     assert found.since <= now
     if not found.is_ready:
-        assert standing(heard, found.since) == found
-        assert standing(heard, found.since - MICROSECOND).state is not found.state
+        assert node_status(heard, found.since) == found
+        assert node_status(heard, found.since - MICROSECOND).state is not found.state
 
 
 @given(
@@ -182,7 +183,7 @@ def test_reports_that_are_late_by_less_than_an_interval_are_no_alarm(
     heard = reporting(moments)
     for number, delay in enumerate(delays, start=3):
         now = START + number * interval + delay * interval
-        assert standing(heard, now).is_ready, heard
+        assert node_status(heard, now).is_ready, heard
         heard = reporting([now], heard=heard)
 
 
@@ -199,18 +200,18 @@ def test_the_interval_stays_between_its_bounds(gaps: list[timedelta], told: time
 @pytest.mark.parametrize("step", [timedelta(seconds=1), timedelta(days=1)])
 def test_a_clock_that_was_set_back_makes_no_node_unready(step: timedelta) -> None:
     heard = reporting(every(USUAL, 5))
-    assert standing(heard, heard.report - step).is_ready
+    assert node_status(heard, heard.report - step).is_ready
     assert reporting([heard.report - step], heard=heard).pace.interval == USUAL
 
 
 def test_a_node_is_stale_before_it_is_offline() -> None:
-    assert 2 < QUIET < GONE
+    assert 2 < STALE_AFTER_INTERVALS < OFFLINE_AFTER_INTERVALS
 
 
 def test_reports_that_come_when_they_should_change_nothing() -> None:
     heard = reporting(every(USUAL, 200))
-    assert next_pace(heard, heard.report + 1.25 * USUAL, told=USUAL) == heard.pace
-    later = next_pace(heard, heard.report + 1.26 * USUAL, told=USUAL)
+    assert next_cadence(heard, heard.report + 1.25 * USUAL, told=USUAL) == heard.pace
+    later = next_cadence(heard, heard.report + 1.26 * USUAL, told=USUAL)
     assert later.longest == 1.26 * USUAL
     restarted = Heard(START, None, ReportCadence(USUAL, USUAL))
-    assert next_pace(restarted, START + USUAL, told=USUAL).since == START
+    assert next_cadence(restarted, START + USUAL, told=USUAL).since == START

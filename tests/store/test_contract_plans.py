@@ -4,7 +4,7 @@ import contextlib
 from datetime import timedelta
 from pathlib import Path
 
-from cloud.core.guard import Guard, GuardSpec
+from cloud.core.guard import ChangeGuard, GuardSpec
 from cloud.core.plan import Reach
 from cloud.core.selectors import parse_selector
 from cloud.store.interface import Store, Transaction
@@ -69,10 +69,10 @@ async def test_a_selector_is_counted_and_none_selects_no_node(store: Store) -> N
 
 
 async def test_a_guard_is_kept_as_it_was_put_for_its_namespace(store: Store) -> None:
-    guard = Guard("default", GuardSpec(0.1 + 0.2, 7))
+    guard = ChangeGuard("default", GuardSpec(0.1 + 0.2, 7))
 
     def work(tx: Transaction) -> None:
-        tx.put_guard(Guard("default", GuardSpec(0.5)))
+        tx.put_guard(ChangeGuard("default", GuardSpec(0.5)))
         tx.put_guard(guard)
 
     await store.write(work)

@@ -11,10 +11,10 @@ from cloud.core.audit import Actor, ActorKind
 from cloud.core.config import ConfigItem, ConfigSpec, KeyValue
 from cloud.core.registry import RegistrySpec
 from cloud.core.revisions import (
-    KeptRevision,
     Revision,
     RevisionAction,
     Spec,
+    StoredRevision,
     Thing,
 )
 from cloud.core.secret import SecretSpec
@@ -62,9 +62,9 @@ async def test_a_revision_is_got_as_it_was_put(store: Store) -> None:
     def look(tx: Transaction) -> None:
         for kind in SPECS:
             found = tx.revision(thing(kind=kind), 1)
-            assert found == KeptRevision(revision(1), SPECS[kind])
+            assert found == StoredRevision(revision(1), SPECS[kind])
             gone = tx.revision(thing(kind=kind), 2)
-            assert gone == KeptRevision(revision(2, RevisionAction.DELETE), None)
+            assert gone == StoredRevision(revision(2, RevisionAction.DELETE), None)
             assert tx.revision(thing(kind=kind), 3) is None
             assert tx.revision(thing(kind=kind, where="other"), 1) is None
 

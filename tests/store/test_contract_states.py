@@ -7,7 +7,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud.core.callback import Callback, CallbackSpec, Delivery
-from cloud.core.readiness import GONE, QUIET, Heard, NodeState, ReportCadence, standing
+from cloud.core.readiness import (
+    OFFLINE_AFTER_INTERVALS,
+    STALE_AFTER_INTERVALS,
+    Heard,
+    NodeState,
+    ReportCadence,
+    node_status,
+)
 from cloud.store.interface import Store, Transaction
 from cloud.store.parts.pending_nodes import PendingCounts
 from tests.store.conftest import NOW, node, report
@@ -61,7 +68,7 @@ async def test_nodes_are_counted_by_the_state_they_are_in(
                     tx.put_usage("default", name, b"{}", stats)
         return [tx.heard("default", f"n{number}") for number in range(len(nodes))]
 
-    each = [standing(heard, now).state for heard in await store.write(put)]
+    each = [node_status(heard, now).state for heard in await store.write(put)]
     counts = await store.read(lambda tx: tx.count_states(now))
     assert counts == {state: each.count(state) for state in NodeState}
 
@@ -93,13 +100,13 @@ async def test_stats_say_since_when_a_missed_node_is_back(store: Store) -> None:
         return await store.read(lambda tx: tx.heard("default", "n"))
 
     await store.write(put)
-    in_time = NOW + QUIET * USUAL - MICROSECOND
+    in_time = NOW + STALE_AFTER_INTERVALS * USUAL - MICROSECOND
     assert await stats_at(in_time) == Heard(NOW, in_time, ReportCadence(USUAL, since=since))
-    again = in_time + QUIET * USUAL - MICROSECOND
+    again = in_time + STALE_AFTER_INTERVALS * USUAL - MICROSECOND
     assert await stats_at(again) == Heard(NOW, again, ReportCadence(USUAL, since=since))
-    missed = again + QUIET * USUAL
+    missed = again + STALE_AFTER_INTERVALS * USUAL
     assert await stats_at(missed) == Heard(NOW, missed, ReportCadence(USUAL, since=missed))
-    gone = missed + GONE * USUAL
+    gone = missed + OFFLINE_AFTER_INTERVALS * USUAL
     assert await stats_at(gone) == Heard(NOW, gone, ReportCadence(USUAL, since=gone))
 
 
@@ -122,14 +129,20 @@ async def test_what_servers_have_yet_to_do_is_counted(store: Store) -> None:
 
 async def test_nodes_are_counted_by_the_later_of_report_and_stats(store: Store) -> None:
     def put(tx: Transaction) -> None:
-        for name, stats in (("n", NOW + GONE * USUAL), ("m", NOW - DAY), ("o", None)):
+        for name, stats in (
+            ("n", NOW + OFFLINE_AFTER_INTERVALS * USUAL),
+            ("m", NOW - DAY),
+            ("o", None),
+        ):
             tx.put_node(node(name))
             tx.put_report("default", name, report(), "json", NOW, ReportCadence(USUAL))
             if stats is not None:
                 tx.put_usage("default", name, b"{}", stats)
 
     await store.write(put)
-    counts = await store.read(lambda tx: tx.count_states(NOW + GONE * USUAL - MICROSECOND))
+    counts = await store.read(
+        lambda tx: tx.count_states(NOW + OFFLINE_AFTER_INTERVALS * USUAL - MICROSECOND)
+    )
     assert counts == {
         NodeState.ONLINE: 1,
         NodeState.STALE: 2,

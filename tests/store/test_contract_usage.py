@@ -7,7 +7,7 @@ import pytest
 from cloud.core.batch import Record
 from cloud.core.callback import Callback, CallbackSpec, Delivery
 from cloud.core.certificate import NodeCertificate
-from cloud.core.readiness import GONE, NodeState
+from cloud.core.readiness import OFFLINE_AFTER_INTERVALS, NodeState
 from cloud.core.running import RunningApp
 from cloud.core.usage import UsagePoint
 from cloud.errors import NotFound
@@ -93,7 +93,7 @@ async def test_nodes_that_an_app_is_for_are_counted_as_they_change(store: Store)
 
 
 async def test_who_does_not_run_it_and_is_not_there_is_counted(store: Store) -> None:
-    soon, gone = NOW + GONE * timedelta(seconds=20), NOW + DAY
+    soon, gone = NOW + OFFLINE_AFTER_INTERVALS * timedelta(seconds=20), NOW + DAY
 
     def put(tx: Transaction) -> None:
         add(tx, "runs", "failed", "older", "stats")

@@ -11,7 +11,7 @@ import pytest
 from cloud.core.app import AppSpec, Ref, UseKind, Volume
 from cloud.core.config import ConfigSpec
 from cloud.core.listing import ListOptions
-from cloud.core.revisions import KeptRevision, Thing, first_revision
+from cloud.core.revisions import StoredRevision, Thing, first_revision
 from cloud.errors import Unavailable
 from cloud.store.interface import Transaction
 from cloud.store.migrations import STEPS, migrate
@@ -229,7 +229,7 @@ async def test_what_an_older_server_put_begins_with_what_it_is(tmp_path: Path) -
             ("registry", registry("r")),
         ):
             thing = Thing(kind, "default", noun.name)
-            assert tx.revision(thing, 1) == KeptRevision(first_revision(noun), noun.spec)
+            assert tx.revision(thing, 1) == StoredRevision(first_revision(noun), noun.spec)
             assert tx.count_revisions(thing) == 1
 
     async with open_store(tmp_path) as store:

@@ -20,9 +20,9 @@ from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
 from cloud.core.node import Node, NodeSpec
 from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.revisions import (
-    KeptRevision,
     Revision,
     RevisionAction,
+    StoredRevision,
     Thing,
 )
 from cloud.core.secret import Secret, SecretSpec
@@ -91,7 +91,7 @@ ENDED = replace(
     output=ANSWER.output,
     output_end=len(ANSWER.output),
 )
-ALL = (SECRET, CONFIG, REGISTRY, BATCH, HOOK, ENDED, KeptRevision(MADE, SECRET.spec))
+ALL = (SECRET, CONFIG, REGISTRY, BATCH, HOOK, ENDED, StoredRevision(MADE, SECRET.spec))
 
 
 @dataclass(frozen=True)

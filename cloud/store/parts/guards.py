@@ -1,6 +1,6 @@
 """Guards of namespaces."""
 
-from cloud.core.guard import Guard, GuardSpec
+from cloud.core.guard import ChangeGuard, GuardSpec
 from cloud.store.parts.part import TransactionPart
 from cloud.store.statements import statement
 
@@ -21,15 +21,15 @@ PUT_GUARD = statement(
 class GuardPart(TransactionPart):
     """Guards."""
 
-    def guard(self, namespace: str) -> Guard | None:
+    def guard(self, namespace: str) -> ChangeGuard | None:
         """None where there is none."""
         found = self._run(GUARD, {"namespace": namespace})
         if not found:
             return None
         share, least = found[0]
-        return Guard(namespace, GuardSpec(float(share), least))
+        return ChangeGuard(namespace, GuardSpec(float(share), least))
 
-    def put_guard(self, guard: Guard) -> None:
+    def put_guard(self, guard: ChangeGuard) -> None:
         """In place of the one that was there."""
         spec = guard.spec
         self._run(

@@ -8,7 +8,7 @@ import msgspec
 
 from cloud.core.node import Node
 from cloud.core.plan import Reach
-from cloud.core.readiness import QUIET
+from cloud.core.readiness import STALE_AFTER_INTERVALS
 from cloud.core.selectors import Selector
 from cloud.store.parts.part import NOTHING, Run, TransactionPart
 from cloud.store.rows import micros
@@ -146,7 +146,7 @@ class PendingPart(TransactionPart):
         """How many nodes of the namespace are pending, with up to *names* of their names."""
         key = {"namespace": namespace}
         touched, offline, total = self._run(
-            PENDING_REACH, {**key, "now": micros(now), "quiet": QUIET}
+            PENDING_REACH, {**key, "now": micros(now), "quiet": STALE_AFTER_INTERVALS}
         )[0]
         some = self._run(SOME_PENDING, {**key, "limit": names})
         return Reach(touched, offline, total, [name for (name,) in some])

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from cloud.core.readiness import QUIET
+from cloud.core.readiness import STALE_AFTER_INTERVALS
 from cloud.errors import NotFound
 from cloud.store.parts.part import BrokenReference, TransactionPart
 from cloud.store.rows import Parameters, micros
@@ -72,7 +72,7 @@ class ReadinessPart(TransactionPart):
         Silence counts from *listening* on, or from when the node was heard, if that is later.
         """
         moments: Parameters = {"now": micros(now), "listening": micros(listening)}
-        self._run(LOOK_LATER, {**moments, "quiet": QUIET})
+        self._run(LOOK_LATER, {**moments, "quiet": STALE_AFTER_INTERVALS})
 
     def take_lost(self, now: datetime, limit: int) -> Sequence[tuple[str, str]]:
         """Claim up to *limit* nodes that are due: they are no longer recorded as ready."""

@@ -7,7 +7,14 @@ from typing import Any
 import msgspec
 
 from cloud.core.app import AppVersion
-from cloud.core.readiness import DEFAULT_CADENCE, GONE, QUIET, Heard, NodeState, ReportCadence
+from cloud.core.readiness import (
+    DEFAULT_CADENCE,
+    OFFLINE_AFTER_INTERVALS,
+    STALE_AFTER_INTERVALS,
+    Heard,
+    NodeState,
+    ReportCadence,
+)
 from cloud.core.report import Order, Report, Reported, Reporter, StoredReport
 from cloud.errors import NotFound
 from cloud.store.parts.part import Run, TransactionPart, first
@@ -127,13 +134,17 @@ class ReportPart(TransactionPart):
 
         Looks at every report: 0.1 s or more of 100,000 nodes.
         """
-        moments: Parameters = {"now": micros(now), "quiet": QUIET, "gone": GONE}
+        moments: Parameters = {
+            "now": micros(now),
+            "quiet": STALE_AFTER_INTERVALS,
+            "gone": OFFLINE_AFTER_INTERVALS,
+        }
         return states_of(self._run(COUNT_STATES, moments)[0])
 
     def count_states_in(self, namespace: str, now: datetime) -> Mapping[NodeState, int]:
         """As `count_states`, of one namespace."""
         where: Parameters = {"namespace": namespace, "now": micros(now)}
-        bounds: Parameters = {"quiet": QUIET, "gone": GONE}
+        bounds: Parameters = {"quiet": STALE_AFTER_INTERVALS, "gone": OFFLINE_AFTER_INTERVALS}
         return states_of(self._run(COUNT_STATES_IN, {**where, **bounds})[0])
 
     def put_report(
@@ -174,7 +185,12 @@ class ReportPart(TransactionPart):
         Returns the number of the last step that has a point of usage.
         """
         key = {"namespace": namespace, "name": name}
-        row: Parameters = {**key, "usage": usage.decode(), "now": micros(now), "quiet": QUIET}
+        row: Parameters = {
+            **key,
+            "usage": usage.decode(),
+            "now": micros(now),
+            "quiet": STALE_AFTER_INTERVALS,
+        }
         return first(lambda found: int(found[0]), self._run(PUT_USAGE, row))
 
     def reporter(self, namespace: str, name: str) -> Reporter | None:

@@ -7,7 +7,7 @@ import msgspec
 
 from cloud.core.audit import Actor
 from cloud.core.kinds import KINDS
-from cloud.core.revisions import KeptRevision, Revision, RevisionAction, Spec, Thing
+from cloud.core.revisions import Revision, RevisionAction, Spec, StoredRevision, Thing
 from cloud.store.parts.part import (
     TransactionPart,
     first,
@@ -122,11 +122,11 @@ class RevisionPart(TransactionPart):
         page: Parameters = {**_key(thing), "below": below, "limit": limit}
         return [_revision(row) for row in self._run(REVISIONS, page)]
 
-    def revision(self, thing: Thing, number: int) -> KeptRevision | None:
+    def revision(self, thing: Thing, number: int) -> StoredRevision | None:
         """Unavailable if it cannot be unsealed with this server's key."""
         found = self._run(REVISION, {**_key(thing), "number": number})
         return first(
-            lambda row: KeptRevision(_revision(row[:-1]), self._spec(thing, row[-1])), found
+            lambda row: StoredRevision(_revision(row[:-1]), self._spec(thing, row[-1])), found
         )
 
     def delete_old_revisions(self, thing: Thing, number: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from cloud.core.readiness import GONE
+from cloud.core.readiness import OFFLINE_AFTER_INTERVALS
 from cloud.core.running import RunningApp
 from cloud.core.selectors import parse_selector
 from cloud.store.parts.part import TransactionPart
@@ -122,6 +122,11 @@ class RunningAppPart(TransactionPart):
         terms = parse_selector(selector)
         if not terms:
             return 0
-        values: Parameters = {"app": app, "version": version, "now": micros(now), "gone": GONE}
+        values: Parameters = {
+            "app": app,
+            "version": version,
+            "now": micros(now),
+            "gone": OFFLINE_AFTER_INTERVALS,
+        }
         selection = Selection(self._run, NODE, namespace, terms)
         return selection.count_where((LACKS, IS_AWAY), values)
