@@ -24,7 +24,7 @@ MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 WEB = AppVersion("web", "3")
 OLD = AppVersion("web", "2")
 NODE = Node("default", "n1", NodeSpec(labels={"role": "shop"}), NOON - DAY, NOON - DAY)
-TOLD = Deploy(1, NOON, NOON + MINUTE, (WEB,))
+SENT = Deploy(1, NOON, NOON + MINUTE, (WEB,))
 
 
 def report(*held: AppVersion, status: str = "Running", cause: str = "") -> Any:
@@ -52,7 +52,7 @@ def facts(**known: Any) -> ExplainFacts:
     return ExplainFacts(now=now, node_status=stands, heard=last, **given)
 
 
-EXPIRED = TOLD.at(TOLD.told + EXPIRES_AFTER)
+EXPIRED = SENT.at(SENT.told + EXPIRES_AFTER)
 TABLE: list[tuple[Reason, AppOutcome, str, dict[str, Any]]] = [
     (Reason.RUNNING, AppOutcome.CONVERGED, "runs as wanted", {"report": report(WEB)}),
     (
@@ -65,13 +65,13 @@ TABLE: list[tuple[Reason, AppOutcome, str, dict[str, Any]]] = [
         Reason.APP_FAILED,
         AppOutcome.FAILED,
         "no such image",
-        {"report": report(WEB, status="Failed", cause="no such image"), "deploys": (TOLD,)},
+        {"report": report(WEB, status="Failed", cause="no such image"), "deploys": (SENT,)},
     ),
     (
         Reason.STARTING,
         AppOutcome.PENDING,
         "does not report it as running yet",
-        {"report": report(WEB, status="Pending"), "deploys": (TOLD,)},
+        {"report": report(WEB, status="Pending"), "deploys": (SENT,)},
     ),
     (
         Reason.OFFLINE_SINCE,
@@ -84,7 +84,7 @@ TABLE: list[tuple[Reason, AppOutcome, str, dict[str, Any]]] = [
         Reason.OFFLINE_SINCE,
         AppOutcome.PENDING,
         "the update was sent at 12:01:00, with no result reported yet",
-        {"heard": NOON - 60 * MINUTE, "deploys": (TOLD,)},
+        {"heard": NOON - 60 * MINUTE, "deploys": (SENT,)},
     ),
     (
         Reason.OFFLINE_SINCE,
@@ -104,19 +104,19 @@ TABLE: list[tuple[Reason, AppOutcome, str, dict[str, Any]]] = [
         Reason.NOT_TOLD,
         AppOutcome.PENDING,
         "has not been sent yet",
-        {"deploys": (Deploy(2, NOON, NOON, ()), TOLD)},
+        {"deploys": (Deploy(2, NOON, NOON, ()), SENT)},
     ),
     (
         Reason.REPORT_OLDER_THAN_PUSH,
         AppOutcome.PENDING,
         "sent at 12:01:00; the last report came before that, at 12:00:50",
-        {"deploys": (TOLD,), "heard": NOON + 50 * MINUTE / 60, "now": NOON + MINUTE},
+        {"deploys": (SENT,), "heard": NOON + 50 * MINUTE / 60, "now": NOON + MINUTE},
     ),
     (
         Reason.FETCHING,
         AppOutcome.PENDING,
         "sent at 12:01:00; the node reported since, at 12:03:00, without it",
-        {"deploys": (TOLD,)},
+        {"deploys": (SENT,)},
     ),
     (
         Reason.LOCAL_MODE,
@@ -212,8 +212,8 @@ def test_of_an_app_that_is_for_the_node_no_term_is_wrong() -> None:
 
 
 def test_times_are_those_of_the_first_update_sent_to_the_node() -> None:
-    first = replace_told(TOLD, number=1, told=NOON + MINUTE, acknowledged=NOON + 2 * MINUTE)
-    second = replace_told(TOLD, number=2, told=NOON + 3 * MINUTE, apps=(WEB, AppVersion("db", "5")))
+    first = replaced(SENT, number=1, told=NOON + MINUTE, acknowledged=NOON + 2 * MINUTE)
+    second = replaced(SENT, number=2, told=NOON + 3 * MINUTE, apps=(WEB, AppVersion("db", "5")))
     (app,) = explained(facts(deploys=(second, first), report=report(WEB))).apps
     assert (app.wanted_at, app.told) == (NOON, NOON + MINUTE)
     assert (app.acknowledged, app.reported_at) == (NOON + 2 * MINUTE, NOON + 3 * MINUTE)
@@ -264,5 +264,5 @@ def test_a_node_has_converged_if_and_only_if_no_update_is_pending_and_all_apps_r
     assert all(app.message for app in found.apps)
 
 
-def replace_told(deploy: Deploy, **other: Any) -> Deploy:
+def replaced(deploy: Deploy, **other: Any) -> Deploy:
     return Deploy(**{name: getattr(deploy, name) for name in deploy.__struct_fields__} | other)

@@ -33,13 +33,13 @@ ages = st.builds(Heard, st.just(START), st.none() | spans.map(lambda span: START
 def reporting(
     moments: Sequence[datetime],
     *,
-    told: timedelta = USUAL,
+    sent: timedelta = USUAL,
     said: timedelta | None = None,
     heard: Heard | None = None,
 ) -> Heard:
     """A node that reported at *moments*; *said* is the interval that its reports name."""
     for now in moments:
-        heard = Heard(now, None, next_cadence(heard, now, told=told, said=said))
+        heard = Heard(now, None, next_cadence(heard, now, told=sent, said=said))
     assert heard is not None
     return heard
 
@@ -70,7 +70,7 @@ def test_a_node_that_reports_once_an_hour_is_waited_for_once_that_has_shown() ->
 
 
 def test_a_node_that_says_so_is_waited_for_at_once() -> None:
-    heard = reporting([START], told=HOUR)
+    heard = reporting([START], sent=HOUR)
     assert node_status(heard, START + 3 * HOUR - MICROSECOND).state is NodeState.ONLINE
 
 
@@ -91,14 +91,14 @@ def test_a_node_that_never_keeps_to_what_it_says_is_waited_for_as_it_has_shown()
 
 
 def test_the_interval_sent_to_a_node_is_not_yet_the_measured_interval() -> None:
-    slow = reporting(every(HOUR, 5), told=HOUR)
-    assert reporting([slow.report + HOUR], told=USUAL, heard=slow).pace.interval > 0.9 * HOUR
+    slow = reporting(every(HOUR, 5), sent=HOUR)
+    assert reporting([slow.report + HOUR], sent=USUAL, heard=slow).pace.interval > 0.9 * HOUR
 
 
 def test_the_interval_sent_to_a_node_counts_from_its_next_report() -> None:
-    told = timedelta(seconds=300)
-    heard = reporting([START + USUAL], told=told, heard=reporting([START]))
-    assert heard.pace.interval == told
+    sent = timedelta(seconds=300)
+    heard = reporting([START + USUAL], sent=sent, heard=reporting([START]))
+    assert heard.pace.interval == sent
 
 
 def test_one_outage_is_no_interval() -> None:
@@ -188,13 +188,13 @@ def test_reports_that_are_late_by_less_than_an_interval_are_no_alarm(
 
 
 @given(st.lists(spans, max_size=30), st.timedeltas(timedelta(seconds=1), timedelta(days=3)))
-def test_the_interval_stays_between_its_bounds(gaps: list[timedelta], told: timedelta) -> None:
+def test_the_interval_stays_between_its_bounds(gaps: list[timedelta], sent: timedelta) -> None:
     moments = [START]
     for gap in gaps:
         moments.append(moments[-1] + gap)
-    pace = reporting(moments, told=told).pace
-    assert min(max(told, LEAST_INTERVAL), LONGEST_INTERVAL) <= pace.interval <= LONGEST_INTERVAL
-    assert pace.interval <= max(pace.longest, told, LEAST_INTERVAL)
+    pace = reporting(moments, sent=sent).pace
+    assert min(max(sent, LEAST_INTERVAL), LONGEST_INTERVAL) <= pace.interval <= LONGEST_INTERVAL
+    assert pace.interval <= max(pace.longest, sent, LEAST_INTERVAL)
 
 
 @pytest.mark.parametrize("step", [timedelta(seconds=1), timedelta(days=1)])
