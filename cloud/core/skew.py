@@ -32,7 +32,7 @@ class ReportedTime(msgspec.Struct):
 _UNCOUNTED = Order()
 """Of reports of stock agents, which have no numbers."""
 
-_FIRST = "its first report since it was missed may hold an older time: the next one will tell"
+_FIRST = "its first report since it was missed may hold an older time; the next one decides"
 
 _REPORTED_TIME = msgspec.json.Decoder(ReportedTime)
 

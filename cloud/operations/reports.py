@@ -182,8 +182,8 @@ def _unsaid(
 
     By its report there is nothing to change; stock agents would go on trying, and fail for ever.
     """
-    told = tx.open_deploy(namespace, name)
-    return everything(desired, properties) if told and not told.is_of(desired) else {}
+    last = tx.open_deploy(namespace, name)
+    return everything(desired, properties) if last and not last.is_of(desired) else {}
 
 
 def _keep_system_apps(tx: Transaction, namespace: str, name: str, init: Report) -> None:

@@ -36,7 +36,7 @@ def record_running_again(tx: Transaction, node: Node) -> None:
         return
     report = read_report(msgspec.json.decode(stored.report.document), stored.report.order)
     wanted = tx.catalog(node.namespace).desired_state(node.labels).apps
-    told = tx.open_deploy(node.namespace, node.name)
-    refused = told.refused(report, stored.received) if told else ()
+    last = tx.open_deploy(node.namespace, node.name)
+    refused = last.refused(report, stored.received) if last else ()
     apps, digest = running_apps(report, wanted, refused), digest_of(report, wanted, refused)
     tx.put_running(node.namespace, node.name, apps, digest)

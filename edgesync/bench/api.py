@@ -292,7 +292,7 @@ class ApiBench:
         for _ in range(min(self.calls, 5)):
             took.append(await timed(put))
             if (count := await taken()) != self.nodes:
-                raise RuntimeError(f"{count} nodes were told, not {self.nodes}")
+                raise RuntimeError(f"{count} nodes were updated, not {self.nodes}")
         raw = self.nodes / self.rates.put * 1000
         return ApiResult(
             "put an app for all nodes", len(took), _part(took, 50), _part(took, 99), raw

@@ -195,11 +195,11 @@ function Seen({ name, node, session, reload }) {
       <section class="card" aria-labelledby="facts-title"><h2 id="facts-title">Facts</h2><${Facts} node=${node} stats=${stats.data} /></section>
       <section class="card" aria-labelledby="certificate-title"><h2 id="certificate-title">Certificate</h2><${Certificate} name=${name} /></section>
     </div></div>
-    <section aria-labelledby="deploys-title"><h2 id="deploys-title">What it was told</h2>
+    <section aria-labelledby="deploys-title"><h2 id="deploys-title">Deploys</h2>
       <${Loaded} state=${deploys} show=${(page) =>
         page.items.length
-          ? html`<${Table} caption="What the node was told to run" columns=${DEPLOY_COLUMNS} items=${page.items.slice(0, 10)} keyOf=${(deploy) => deploy.number} />`
-          : html`<${Empty} title="It has been told nothing yet." />`} />
+          ? html`<${Table} caption="Deploys of the node" columns=${DEPLOY_COLUMNS} items=${page.items.slice(0, 10)} keyOf=${(deploy) => deploy.number} />`
+          : html`<${Empty} title="No deploys yet." />`} />
     </section>
     ${open === "ask" && html`<${Commands} name=${name} apps=${apps} onClose=${close} />`}
     ${open === "revoke" && html`<${Danger} title=${`Revoke ${name}?`} label="Revoke" act=${revoke} onClose=${close} words="Its certificates are taken back and its connection ends now. It stays in the list; to come back it has to be activated anew." />`}

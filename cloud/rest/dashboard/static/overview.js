@@ -80,8 +80,8 @@ function Seen({ data, events }) {
         <dl class="facts">
           <div><dt>Activated, last hour</dt><dd>${count(activations(data).hour)}</dd></div>
           <div><dt>Activated, last day</dt><dd>${count(activations(data).day)}</dd></div>
-          <div><dt>Nodes to be told</dt><dd>${count(data.waiting)}</dd></div>
-          <div><dt>Callbacks to be told</dt><dd>${count(data.deliveries)}</dd></div>
+          <div><dt>Pending updates</dt><dd>${count(data.waiting)}</dd></div>
+          <div><dt>Pending callbacks</dt><dd>${count(data.deliveries)}</dd></div>
         </dl>
       </section>
       <section class="card" aria-labelledby="card-certificates">
