@@ -16,6 +16,10 @@ Place = tuple[datetime, str]
 """Where something stands in a list: when it was made, then its name."""
 
 
+LIST_LIMIT = 10_000
+"""Items in one answer of a list, also where the caller asks for more or for all."""
+
+
 @dataclass(frozen=True, slots=True)
 class ListOptions:
     """What a caller asks of a list; *limit* 0 is no limit, *after* ends the page before."""

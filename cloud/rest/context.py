@@ -137,12 +137,15 @@ class RequestContext:
         return check_text(parameter, values[0]) if values else ""
 
     def list_options(self) -> ListOptions:
-        """What the query asks of a list; Invalid if it is not to be read, Expired if too late."""
+        """What the query asks of a list, of a page at a time also where it sets no limit.
+
+        Invalid if it is not to be read, Expired if too late.
+        """
         token = self.query("continue")
         return ListOptions(
             selector=self.query("selector"),
             field_selector=self.query("fieldSelector"),
-            limit=self.number("limit", 0),
+            limit=self._at_most(self.number("limit", 0)),
             after=self.api.continuations.place(token, self._list, self.now) if token else None,
         )
 
@@ -150,7 +153,9 @@ class RequestContext:
         """The page as an answer, with the token that leads to the next."""
         after = page.after
         token = self.api.continuations.token(after, self._list, self.now) if after else ""
-        asked = ListOptionsAnswer(options.selector, options.field_selector, options.limit, token)
+        asked = ListOptionsAnswer(
+            options.selector, options.field_selector, self.number("limit", 0), token
+        )
         return Listed(page.total, asked, [answer(item) for item in page.items])
 
     @property
@@ -163,9 +168,13 @@ class RequestContext:
         """Which numbered page the query asks for; what is below 1 stands for the default."""
         return PageOptions(
             number=self.number("pageNo", 1) or 1,
-            size=self.number("pageSize", PAGE_SIZE) or PAGE_SIZE,
+            size=self._at_most(self.number("pageSize", PAGE_SIZE) or PAGE_SIZE),
             name=self.query("name"),
         )
+
+    def _at_most(self, count: int) -> int:
+        """*count* items, or as many as one answer may have; also for 0."""
+        return min(count or self.api.list_limit, self.api.list_limit)
 
     def seconds(self, parameter: str, most: int) -> int:
         """The duration in the query, 0 if absent; Invalid for more than *most*."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from cloud.core.listing import LIST_LIMIT
 from cloud.rest.answers import DoneAnswer
 
 
@@ -85,7 +86,12 @@ REHEARSED = (
     ),
 )
 CONTINUE = Parameter("continue", "where the page before ended: the token that it gave")
-PAGED = (Parameter("limit", "items on a page; 0 is all of them", NUMBER_LIMIT), CONTINUE)
+PAGED = (
+    Parameter(
+        "limit", f"items on a page; {LIST_LIMIT:,} at most, also where it is 0", NUMBER_LIMIT
+    ),
+    CONTINUE,
+)
 LISTED = (
     Parameter("selector", "labels that what is listed has to have, as in Kubernetes"),
     Parameter("fieldSelector", "metadata.name or metadata.namespace, compared with = or !="),
@@ -93,7 +99,7 @@ LISTED = (
 )
 NUMBERED = (
     Parameter("pageNo", "which page, counted from 1", NUMBER_LIMIT),
-    Parameter("pageSize", "items on a page", NUMBER_LIMIT),
+    Parameter("pageSize", f"items on a page; {LIST_LIMIT:,} at most", NUMBER_LIMIT),
     Parameter("name", "a part of the names wanted"),
 )
 COPIED = (

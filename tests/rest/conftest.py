@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from cloud.core.listing import LIST_LIMIT
 from cloud.core.rate import Rate
 from cloud.core.revisions import REVISIONS_KEPT
 from cloud.http.addresses import Network
@@ -130,6 +131,7 @@ async def open_world(
     stream_limits: StreamLimits = STREAM_LIMITS,
     revisions_kept: int = REVISIONS_KEPT,
     waits: Places | None = None,
+    list_limit: int = LIST_LIMIT,
 ) -> AsyncIterator[World]:
     """A server with an empty store."""
     clock, numbers, tokens = Clock(), count(1), count(1)
@@ -178,6 +180,7 @@ async def open_world(
             trusted_proxies=trusted_proxies,
             can_sign=can_sign,
             revisions_kept=revisions_kept,
+            list_limit=list_limit,
             command_waits=waits or command_waits(),
         )
         headers = {"Authorization": f"Bearer {TOKEN}", "x-bce-request-id": REQUEST_ID}
