@@ -120,7 +120,7 @@ def test_what_a_trailer_says_is_no_header(server: Server) -> None:
         b"GET http://example.org/health HTTP/1.1\r\nHost: a",
         b"GET /health HTTP/1.0",
         b"\r\nGET /health HTTP/1.1\r\nHost: a",
-        b"GET /health?a=http://b HTTP/1.1\r\nhost: a:9004",
+        b"GET /readyz?verbose=http://b HTTP/1.1\r\nhost: a:9004",
         b"GET /health HTTP/1.1\r\nHost: [::1]:9004\r\nConnection: Upgrade\r\nUpgrade: h2c",
     ],
 )
