@@ -21,6 +21,7 @@ from broker.topics import Channel
 from cloud.errors import CloudError, Invalid, Unavailable
 from cloud.link.exchange import GROUP, LONG_BYTES, Exchange, Failed, NodeRequest
 from cloud.link.measures import FAILED, MALFORMED, OK, REFUSED, Measures, contained
+from cloud.link.paced_desires import PacedDesires
 from cloud.link.wire import error_for
 from cloud.store.interface import Transaction
 
@@ -94,14 +95,27 @@ class NodeInbox:
         # Called with the id of the node whose message is stored and answered.
         self._on_heard = on_heard
         self._pause = pause
+        self._desires = PacedDesires(time.monotonic)
         self._measures = measures or Measures()
         # How many were handled, by channel.
         self.counts: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """Handle messages until cancelled."""
+        """Handle messages until cancelled; others do not wait for desires."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._answer_desires(), name="desires")
+            while True:
+                group = await self._hub.receive(GROUP)
+                for inbound in group:
+                    if inbound.channel is Channel.DESIRE:
+                        self._desires.put(inbound)
+                others = [one for one in group if one.channel is not Channel.DESIRE]
+                if others:
+                    await self.handle(others)
+
+    async def _answer_desires(self) -> None:
         while True:
-            await self.handle(await self._hub.receive(GROUP))
+            await self.handle([await self._desires.take()])
 
     async def handle(self, group: Sequence[Inbound]) -> None:
         """Carry out *group*, then acknowledge and answer each message."""
@@ -118,13 +132,21 @@ class NodeInbox:
             await self._carry_out([each.request for each in waiting if each.request])
             for each in waiting:
                 if each.is_settled:
-                    self._answer(each, now)
+                    self._answer(each, await self._payload_of(each, now))
             waiting = [each for each in waiting if not each.is_settled]
         lag = time.monotonic() - min(inbound.received for inbound in group)
         with contained(self._measures, "inbox", "a group"):
             self._measures.group(((each.inbound.channel, each.result) for each in received), lag)
 
-    def _answer(self, received: _Received, now: datetime) -> None:
+    async def _payload_of(self, received: _Received, now: datetime) -> bytes | None:
+        """The answer as bytes; to a desire on a thread, as it may be large."""
+        if received.inbound.channel is not Channel.DESIRE:
+            return self._payload(received, now)
+        payload = await asyncio.to_thread(self._payload, received, now)
+        self._desires.answered(received.inbound.node_id, len(payload or b""))
+        return payload
+
+    def _answer(self, received: _Received, payload: bytes | None) -> None:
         """Acknowledge and answer a message that is settled; what fails is this message's alone."""
         inbound, node_id = received.inbound, received.inbound.node_id
         try:
@@ -133,7 +155,7 @@ class NodeInbox:
             self._measures.log_failure("inbox", node_id)
         self.counts[inbound.channel.value] += 1
         try:
-            if (payload := self._payload(received, now)) is not None:
+            if payload is not None:
                 channel = _ANSWERED_ON.get(inbound.channel, Channel.DELTA)
                 self._hub.push(node_id, channel, payload)
         except Exception:  # noqa: BLE001  # logged as this message's failure

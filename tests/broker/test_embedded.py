@@ -209,7 +209,7 @@ async def test_d3_a_burst_before_the_connection_breaks_comes_out_whole(
             node.publish(REPORT, b"%d" % number, packet_id=number + 1)
         await node.writer.drain()
         node.writer.close()
-        received = await receive_all(hub, 50, ack=False)
+        received = await receive_all(hub, 50)
         assert [message.payload for message in received] == [b"%d" % n for n in range(50)]
 
 

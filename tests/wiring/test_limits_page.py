@@ -56,7 +56,7 @@ from cloud.http.connection_limits import BOUNDS, PORTS, RESERVED_DESCRIPTORS, ht
 from cloud.http.errors import STATUSES
 from cloud.http.requests import BODY_LIMIT
 from cloud.http.yaml_text import DIRECTIVES_LIMIT, EVENTS_LIMIT
-from cloud.link import http, sync
+from cloud.link import http, paced_desires, sync
 from cloud.link import renewal as renewals
 from cloud.listening import connection_limits
 from cloud.opening import hub_limits
@@ -215,6 +215,10 @@ LIMITS: Mapping[str, str] = {
     "answer to one desire request": size(ANSWER_LIMIT),
     "apps in a report, states of apps, and the same of the system's": f"{report.APPS_LIMIT:,}",
     "instances of apps in a report": f"{report.INSTANCES_LIMIT:,}",
+    "bytes of answers to the desires of one node over MQTT": (
+        f"{size(paced_desires.ANSWER_BYTES_PER_SECOND)} a second,"
+        f" {size(int(paced_desires.ANSWER_BYTES_PER_SECOND * paced_desires.BURST_SECONDS))} at once"
+    ),
     "bodies in one desire request": f"{INFO_LIMIT:,}",
     "lists and maps inside each other in a report": f"{DEPTH_LIMIT}",
     "properties said by a node": f"{properties.COUNT_LIMIT:,}",

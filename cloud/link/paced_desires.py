@@ -1,0 +1,72 @@
+"""Desires over MQTT that wait to be carried out: apart from reports, at a pace for each node.
+
+A desire of 100 bytes can be answered with megabytes. Carried out among reports, a node that asks
+without a pause held up all others for seconds (measured); so a node that was sent more than its
+share waits until the rest of the line had its turn.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+from broker.hub import Inbound
+
+ANSWER_BYTES_PER_SECOND = 4 * 1024 * 1024
+"""Bytes of answers to the desires of one node in the long run."""
+
+BURST_SECONDS = 4.0
+"""How much of that at once: 16 MiB, two answers of the largest size."""
+
+_DEBTS_LIMIT = 1_024
+"""Nodes with a debt, before those that have paid it are forgotten."""
+
+
+class PacedDesires:
+    """Desires by node, round robin over the nodes that may be answered now.
+
+    Bounded by what waits for its acknowledgement in the hub. *timer* counts seconds.
+    """
+
+    def __init__(self, timer: Callable[[], float]) -> None:
+        self._timer = timer
+        self._of_node: OrderedDict[str, deque[Inbound]] = OrderedDict()
+        # When each node will have paid, at its rate, for the answers that it was sent.
+        self._paid: dict[str, float] = {}
+        self._changed = asyncio.Event()
+
+    def put(self, desire: Inbound) -> None:
+        """Append *desire* to those of its node."""
+        self._of_node.setdefault(desire.node_id, deque()).append(desire)
+        self._changed.set()
+
+    async def take(self) -> Inbound:
+        """The next desire of the node whose turn it is, once one may be answered."""
+        while True:
+            now = self._timer()
+            wait = None
+            for node_id in self._of_node:
+                left = self._paid.get(node_id, now) - now - BURST_SECONDS
+                if left <= 0:
+                    return self._take_of(node_id)
+                wait = left if wait is None else min(wait, left)
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    def answered(self, node_id: str, size: int) -> None:
+        """Count an answer of *size* bytes to the node."""
+        now = self._timer()
+        paid = max(self._paid.get(node_id, now), now)
+        self._paid[node_id] = paid + size / ANSWER_BYTES_PER_SECOND
+        if len(self._paid) > _DEBTS_LIMIT:
+            self._paid = {one: at for one, at in self._paid.items() if at > now}
+
+    def _take_of(self, node_id: str) -> Inbound:
+        waiting = self._of_node.pop(node_id)
+        desire = waiting.popleft()
+        if waiting:
+            self._of_node[node_id] = waiting
+        return desire

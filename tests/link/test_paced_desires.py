@@ -1,0 +1,63 @@
+"""Desires wait for their turn, and a node that was sent much waits longer."""
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from broker.hub import Inbound
+from broker.topics import Channel
+from cloud.link.paced_desires import ANSWER_BYTES_PER_SECOND, BURST_SECONDS, PacedDesires
+
+
+@dataclass
+class Timer:
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def desire(node_id: str, number: int = 0) -> Inbound:
+    return Inbound(node_id, Channel.DESIRE, b"%d" % number, lambda: None)
+
+
+async def taken(desires: PacedDesires, count: int) -> list[tuple[str, bytes]]:
+    found = [await desires.take() for _ in range(count)]
+    return [(one.node_id, one.payload) for one in found]
+
+
+async def test_nodes_take_turns_and_the_order_of_each_node_is_kept() -> None:
+    desires = PacedDesires(Timer())
+    for number in range(3):
+        desires.put(desire("default.a", number))
+    desires.put(desire("default.b"))
+    assert await taken(desires, 4) == [
+        ("default.a", b"0"),
+        ("default.b", b"0"),
+        ("default.a", b"1"),
+        ("default.a", b"2"),
+    ]
+
+
+async def test_a_node_that_was_sent_more_than_its_burst_waits_while_others_are_answered() -> None:
+    timer = Timer()
+    desires = PacedDesires(timer)
+    desires.answered("default.a", int((BURST_SECONDS + 2) * ANSWER_BYTES_PER_SECOND))
+    desires.put(desire("default.a"))
+    desires.put(desire("default.b"))
+    assert await taken(desires, 1) == [("default.b", b"0")]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await desires.take()
+    timer.now += 2.1
+    assert await taken(desires, 1) == [("default.a", b"0")]
+
+
+async def test_a_desire_that_comes_while_one_waits_is_taken_at_once() -> None:
+    desires = PacedDesires(Timer())
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(desires.take())
+        await asyncio.sleep(0)
+        desires.put(desire("default.a"))
+    assert waiting.result().node_id == "default.a"
