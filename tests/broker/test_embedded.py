@@ -201,16 +201,17 @@ async def test_d3_a_burst_before_disconnect_comes_out_whole(
 
 
 async def test_d3_a_burst_before_the_connection_breaks_comes_out_whole(
-    hub: EmbeddedHub, connect: Connect
+    open_hub: OpenHub, connect: Connect
 ) -> None:
-    for _ in range(20):
-        node = await connect(hub, NODE)
-        for number in range(50):
-            node.publish(REPORT, b"%d" % number, packet_id=number + 1)
-        await node.writer.drain()
-        node.writer.close()
-        received = await receive_all(hub, 50)
-        assert [message.payload for message in received] == [b"%d" % n for n in range(50)]
+    async with open_hub(limits=replace(HubLimits(), node_messages_per_second=0)) as hub:
+        for _ in range(20):
+            node = await connect(hub, NODE)
+            for number in range(50):
+                node.publish(REPORT, b"%d" % number, packet_id=number + 1)
+            await node.writer.drain()
+            node.writer.close()
+            received = await receive_all(hub, 50)
+            assert [message.payload for message in received] == [b"%d" % n for n in range(50)]
 
 
 async def test_d5_nothing_is_retained(
