@@ -163,6 +163,9 @@ class NodeConnection(asyncio.Protocol):
             self._write_buffer.flush()
             self._end()
             if self._transport is not None:
+                if self._is_held:
+                    # asyncio never closes a paused TLS transport whose peer has ended before.
+                    self._transport.resume_reading()
                 self._transport.close()
 
     def abort(self) -> None:
