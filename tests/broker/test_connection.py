@@ -194,7 +194,8 @@ async def test_a_reader_that_does_not_read_is_closed(open_hub: OpenHub, connect:
 async def test_pings_of_a_reader_that_does_not_read_are_bounded(
     open_hub: OpenHub, connect: Connect
 ) -> None:
-    async with open_hub(limits=HubLimits(max_buffered_bytes=1_000)) as hub:
+    limits = HubLimits(max_buffered_bytes=1_000, node_messages_per_second=0)
+    async with open_hub(limits=limits) as hub:
         node = await connect(hub, NODE)
         node.writer.transport.pause_reading()  # type: ignore[attr-defined]
         async with asyncio.timeout(DEADLINE):
