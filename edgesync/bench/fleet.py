@@ -154,7 +154,7 @@ class FleetBench:
         """kB for a connection of a listener that does nothing."""
         count = min(load.nodes, _BARE_CONNECTIONS)
         authority = self._site.directory / "server-0" / "ca"
-        with process("bench_bare", "--authority", str(authority)) as bare:
+        with process("bench.bare", "--authority", str(authority)) as bare:
             port = json.loads(bare.stdout.readline() if bare.stdout else "")["port"]
             before = memory_bytes(bare.pid)
             opened = load.ask("handshakes", port=port, count=count)
@@ -302,7 +302,7 @@ class FleetBench:
     def _nodes(self) -> Iterator[Load]:
         options = ["--directory", str(self._directory), "--size", str(self._sizes.report_bytes)]
         options += ["--interval", str(self._sizes.interval)]
-        with process("bench_nodes", *options) as nodes:
+        with process("bench.nodes", *options) as nodes:
             yield Load(nodes)
 
     @property

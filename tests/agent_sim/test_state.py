@@ -131,14 +131,14 @@ def test_a_killed_writer_leaves_the_old_or_the_new_content(directory: NodeDirect
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from agent_sim.model import App\n"
+        "from agent_sim.model import HeldApp\n"
         "from agent_sim.state import NodeDirectory\n"
         "directory = NodeDirectory(Path(sys.argv[1]))\n"
         "number = 0\n"
         "while True:\n"
         "    number += 1\n"
         "    text = 'x' * (number % 7 * 50_000)\n"
-        "    directory.save_apps([App('web', str(number), {'text': text})])\n"
+        "    directory.save_apps([HeldApp('web', str(number), {'text': text})])\n"
         "    print(number, flush=True)\n"
     )
     for _ in range(4):
