@@ -22,6 +22,31 @@ settings.register_profile("edgesync", deadline=None)
 settings.load_profile("edgesync")
 
 
+LONG_MODULES = frozenset(
+    {
+        *("test_bench_fleet", "test_conformance", "test_dashboard", "test_full_disk"),
+        *(
+            "test_install_command",
+            "test_power_cut",
+            "test_pressure",
+            "test_rekeying",
+            "test_servers",
+        ),
+    }
+)
+"""Modules that take long with few tests."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the modules that take longest, so that the last process does not work alone."""
+
+    def is_long(item: pytest.Item) -> bool:
+        has_mark = item.get_closest_marker("slow") or item.get_closest_marker("engine")
+        return bool(has_mark) or item.path.stem in LONG_MODULES
+
+    items.sort(key=lambda item: not is_long(item))
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"

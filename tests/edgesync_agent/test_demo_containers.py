@@ -12,6 +12,8 @@ import pytest
 from tests.edgesync_agent.engines import NEEDS_DOCKER, RunningEngine, import_image
 from tests.end_to_end.conftest import UNIT, wait_for
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
 COMMAND = [sys.executable, "-m", "edgesync", "demo", "--nodes", "2"]
 BROKER, METRICS = "docker.io/library/eclipse-mosquitto:2.0.22", "docker.io/library/telegraf:1.36"
 SLEEP = "trap 'exit 0' TERM; while :; do sleep 1; done"
@@ -45,7 +47,7 @@ def test_this_machine_runs_the_apps_as_containers_until_the_demo_ends(
 
     try:
         wait_for(
-            lambda: "It goes on serving" in said() or demo.poll() is not None,
+            lambda: "The server keeps running" in said() or demo.poll() is not None,
             "the second version",
             units=60,
         )
