@@ -24,7 +24,7 @@ settings.load_profile("edgesync")
 
 LONG_MODULES = frozenset(
     {
-        *("test_bench_fleet", "test_conformance", "test_dashboard", "test_full_disk"),
+        *("test_bench_fleet", "test_conformance", "test_full_disk"),
         *(
             "test_install_command",
             "test_power_cut",
@@ -38,13 +38,19 @@ LONG_MODULES = frozenset(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the modules that take longest, so that the last process does not work alone."""
+    """Begin with the modules that take longest, so that the last process does not work alone.
 
-    def is_long(item: pytest.Item) -> bool:
+    The browser comes last: container engines, which come first, add network interfaces, and
+    Chromium then fails requests that are under way (ERR_NETWORK_CHANGED).
+    """
+
+    def place(item: pytest.Item) -> int:
+        if item.get_closest_marker("chromium"):
+            return 2
         has_mark = item.get_closest_marker("slow") or item.get_closest_marker("engine")
-        return bool(has_mark) or item.path.stem in LONG_MODULES
+        return 0 if has_mark or item.path.stem in LONG_MODULES else 1
 
-    items.sort(key=lambda item: not is_long(item))
+    items.sort(key=place)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ skipped, aloud; in CI they fail.
 
 import base64
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -36,6 +37,7 @@ _NEEDED = {
     "rootless": ("podman", "runc", "newuidmap", "slirp4netns", "iptables", "busybox", "useradd"),
 }
 _START_SECONDS = 30.0
+_START_LOCK = Path(tempfile.gettempdir()) / "edgesync-test-engines.lock"
 _APPLETS = ("sh", "sleep", "httpd", "cat", "echo", "id", "nc", "wget", "ls", "kill", "touch")
 _PODMAN = """
 [containers]
@@ -86,7 +88,15 @@ class RunningEngine:
         return Engine(str(self.path))
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it and wait until it answers.
+
+        One at a time on this machine: engines that start together make the same chains of iptables.
+        """
+        with open(_START_LOCK, "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._start()
+
+    def _start(self) -> None:
         command, environment = self._command()
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(
