@@ -14,8 +14,9 @@ from broker.hub import Inbound
 ANSWER_BYTES_PER_SECOND = 4 * 1024 * 1024
 """Bytes of answers to the desires of one node in the long run."""
 
-BURST_SECONDS = 4.0
-"""How much of that at once: 16 MiB, two answers of the largest size."""
+BURST_SECONDS = 1.0
+"""How much of that may be under way when the next is sent: 4 MiB, so that with an answer of the
+largest size, 8 MiB, no more waits for a node than its connection may hold."""
 
 _DEBTS_LIMIT = 1_024
 """Nodes with a debt, before those that have paid it are forgotten."""
