@@ -190,14 +190,15 @@ async def test_d6_a_node_that_pings_stays(hub: EmbeddedHub, connect: Connect) ->
 
 
 async def test_d3_a_burst_before_disconnect_comes_out_whole(
-    hub: EmbeddedHub, connect: Connect
+    open_hub: OpenHub, connect: Connect
 ) -> None:
-    node = await connect(hub, NODE)
-    for number in range(500):
-        node.publish(REPORT, b"%d" % number + b"x" * 400, packet_id=number + 1)
-    node.send(b"\xe0\x00")
-    received = await receive_all(hub, 500)
-    assert [int(message.payload.split(b"x")[0]) for message in received] == list(range(500))
+    async with open_hub(limits=replace(HubLimits(), node_messages_per_second=0)) as hub:
+        node = await connect(hub, NODE)
+        for number in range(500):
+            node.publish(REPORT, b"%d" % number + b"x" * 400, packet_id=number + 1)
+        node.send(b"\xe0\x00")
+        received = await receive_all(hub, 500)
+        assert [int(message.payload.split(b"x")[0]) for message in received] == list(range(500))
 
 
 async def test_d3_a_burst_before_the_connection_breaks_comes_out_whole(
