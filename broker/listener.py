@@ -102,6 +102,12 @@ class Listener:
         for connection in open_ones:
             connection.close()
         for connection in open_ones:
+            # asyncio may leave a TLS transport half closed whose peer went away meanwhile.
+            await asyncio.wait(
+                [connection.lost], timeout=self._limits.close_timeout.total_seconds()
+            )
+            if not connection.lost.done():
+                connection.abort()
             await connection.lost
 
     def _take_in(self, accepted: socket.socket, peer: object) -> None:
