@@ -32,6 +32,7 @@ from broker.topics import Channel, parse_topic, topic_for
 from tests.agent_sim.authority import Authority
 from tests.agent_sim.node import Node
 from tests.agent_sim.server_model import ServerModel
+from tests.ports import free_port
 
 DEADLINE_SECONDS = 20 * float(os.environ.get("EDGESYNC_TEST_UNIT", "1"))
 
@@ -130,7 +131,7 @@ class Mosquitto:
     def __init__(self, directory: Path, authority: Authority) -> None:
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
         certificate, key = authority.issue("broker", is_server=True)
         rules = directory / "acl"
         rules.write_text(
@@ -164,11 +165,6 @@ class Mosquitto:
             self._process.kill()
             self._process.wait()
             self._process = None
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def _is_open(port: int) -> bool:

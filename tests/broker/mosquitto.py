@@ -15,6 +15,7 @@ from broker.client import Broker
 from broker.configuration import SERVER_NAME, BrokerSettings, mosquitto_files
 from tests.broker.authority import Authority
 from tests.broker.node import DEADLINE, UNIT_SECONDS
+from tests.ports import free_port
 
 NEEDS_MOSQUITTO = [
     pytest.mark.mosquitto,
@@ -84,7 +85,7 @@ async def running_mosquitto(directory: Path, authority: Authority) -> AsyncItera
 async def _started(directory: Path, authority: Authority) -> Mosquitto:
     """On ports that were free a moment ago; on others if another process took them."""
     while True:
-        ports = _free_ports(2)
+        ports = [free_port(), free_port()]
         settings = BrokerSettings(
             directory=directory,
             node_address="127.0.0.1",
@@ -100,14 +101,6 @@ async def _started(directory: Path, authority: Authority) -> Mosquitto:
         with contextlib.suppress(PortTaken):
             await mosquitto.start()
             return mosquitto
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def _answers(port: int) -> bool:

@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +33,7 @@ from tests.edgesync_agent.engines import (
     RunningRegistry,
     remove_all,
 )
+from tests.ports import free_port
 
 SERVE = ["httpd", "-f", "-p", "80", "-h", "/www"]
 
@@ -85,12 +85,6 @@ class Bench:
 
     def wait(self, look: Callable[[], Any]) -> Any:
         return wait_for(look)
-
-
-def free_port() -> int:
-    """Not one of always the same: a killed run leaves rules for its ports in the kernel."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def wait_for(look: Callable[[], Any], seconds: float = 20) -> Any:

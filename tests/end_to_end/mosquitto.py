@@ -17,6 +17,7 @@ from pathlib import Path
 from broker.configuration import BrokerSettings, mosquitto_files
 from tests.broker.node import connect_packet
 from tests.end_to_end.conftest import UNIT, Identity, wait_for
+from tests.ports import free_port
 
 PROGRAM = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 
@@ -65,13 +66,6 @@ def running_mosquitto(folder: Path, ca: Path, trusted: str) -> Iterator[Mosquitt
     finally:
         process.kill()
         process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def lets_in(port: int, identity: Identity) -> bool:

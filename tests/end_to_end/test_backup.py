@@ -21,6 +21,7 @@ from tests.end_to_end.conftest import (
     wait_for,
 )
 from tests.end_to_end.sim import simulated
+from tests.ports import free_port
 
 NODES = ("sim-0001", "sim-0002")
 PASSPHRASE = "a passphrase of some length"
@@ -69,13 +70,10 @@ def all_run(api: httpx.Client, version: str) -> bool:
     return True
 
 
-def port(address: str) -> str:
-    return address.rpartition(":")[2]
-
-
 def test_a_server_restored_elsewhere_is_the_same_to_its_nodes(tmp_path: Path) -> None:
     file = tmp_path / "backup"
-    with running_server(tmp_path / "data") as server, server.client() as api:
+    ports = ("--mqtt-port", str(free_port()), "--activation-port", str(free_port()))
+    with running_server(tmp_path / "data", *ports) as server, server.client() as api:
         batch = make_batch(api, labels={"role": "gateway"})
         api.post("/v1/configs", json={"name": "counted", "data": [kv("n", "0")]})
         app = make_app(api, selector="role=gateway")
@@ -97,9 +95,8 @@ def test_a_server_restored_elsewhere_is_the_same_to_its_nodes(tmp_path: Path) ->
             said = edgesync("restore", str(file), "--data-dir", str(elsewhere))
             assert f"edgesync serve --data-dir {elsewhere}" in said
             settings = ("--config", str(elsewhere / "settings.toml"))
-            ports = ("--mqtt-port", str(server.mqtt_port), "--activation-port")
             with (
-                running_server(elsewhere, *settings, *ports, port(server.activation)) as again,
+                running_server(elsewhere, *settings, *ports) as again,
                 again.client() as there,
             ):
                 assert again.token == token

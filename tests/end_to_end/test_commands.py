@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 
 from tests.end_to_end.conftest import activate, make_app, make_batch, running_server, wait_for
-from tests.end_to_end.mosquitto import free_port
 from tests.end_to_end.node import connected
 from tests.end_to_end.test_simulated_nodes import NODES, runs, simulated
+from tests.ports import free_port
 
 
 def ask(api: httpx.Client, node: str, command: str, **more: Any) -> dict[str, Any]:

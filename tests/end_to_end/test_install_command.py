@@ -24,6 +24,7 @@ from cryptography import x509
 from tests.edgesync_agent.oldest import NEEDS_PYTHON_3_8, PYTHON_3_8
 from tests.end_to_end.conftest import UNIT, Server, kv, make_app, make_csr, running_server, wait_for
 from tests.end_to_end.fleet import age_certificate, make_past
+from tests.ports import free_port
 
 TOOLS = (
     *("sh", "curl", "openssl", "nohup", "mktemp", "rm", "mkdir", "chmod", "mv", "cat", "id"),
@@ -381,13 +382,13 @@ def test_the_state_of_an_agent_is_where_its_user_keeps_state(
 
 
 def test_the_agent_comes_back_when_the_server_does(tmp_path: Path, machine: Machine) -> None:
-    with running_server(tmp_path / "data") as server:
+    port = ("--mqtt-port", str(free_port()))
+    with running_server(tmp_path / "data", *port) as server:
         with server.client() as api:
             api.post("/v1/nodes", json={"name": "gate"})
             installed(machine.run(command_for(api, "nodes/gate")))
-        port = str(server.mqtt_port)
         server.stop()
-    with running_server(tmp_path / "data", "--mqtt-port", port) as server, server.client() as api:
+    with running_server(tmp_path / "data", *port) as server, server.client() as api:
 
         def is_connected() -> bool:
             return (machine.state / "agent.log").read_text().count(" connected\n") == 2
@@ -456,11 +457,10 @@ def test_an_agent_renews_when_it_is_time_and_when_it_is_too_late(
     """Its certificate is changed for one of the same key that is as old as the test wants it."""
     data = tmp_path / "data"
     anyio.run(make_past, data, {})
-    with running_server(data) as server, server.client() as api:
+    ports = ("--activation-port", str(free_port()), "--mqtt-port", str(free_port()))
+    with running_server(data, *ports) as server, server.client() as api:
         api.post("/v1/nodes", json={"name": "gate"})
         installed(machine.run(command_for(api, "nodes/gate")))
-        ports = ["--activation-port", server.activation.rpartition(":")[2]]
-        ports += ["--mqtt-port", str(server.mqtt_port)]
     file = machine.state / "identity" / "cert.pem"
     for age in (85, 95):
         machine.agent("stop")

@@ -175,7 +175,13 @@ def assert_taken_back(api: httpx.Client) -> None:
     message = explained(api, "web")["message"]
     for words in ("service s failed its readiness probe: GET /none", "after 3 s", "runs again"):
         assert words in message
-    events = api.get("/v1/events?type=node.failed").json()["items"]
+    events: list[dict[str, Any]] = []
+
+    def is_an_event() -> bool:
+        events[:] = api.get("/v1/events?type=node.failed").json()["items"]
+        return bool(events)
+
+    wait_for(is_an_event, "the event of the failure")
     assert "failed its readiness probe" in events[0]["message"]
     stats = api.get("/v1/nodes/gate/stats").json()["report"]["appstats"]
     failure = next(one for one in stats if one["name"] == "web")["failure"]

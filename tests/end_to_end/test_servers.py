@@ -30,8 +30,9 @@ from tests.end_to_end.conftest import (
     running_server,
     wait_for,
 )
-from tests.end_to_end.mosquitto import PROGRAM, free_port, lets_in, listens
+from tests.end_to_end.mosquitto import PROGRAM, lets_in, listens
 from tests.end_to_end.node import Node, connected
+from tests.ports import free_port
 from tests.postgres import NEEDS_POSTGRES, Postgres, running_postgres
 
 pytestmark = [*NEEDS_MOSQUITTO, *NEEDS_POSTGRES, pytest.mark.timeout(180)]

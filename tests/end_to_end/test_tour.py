@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import UNIT
-from tests.end_to_end.mosquitto import free_port
+from tests.ports import free_port
 from tests.repo.tracked import ROOT, text_of
 
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", flags=re.M | re.S)
