@@ -59,7 +59,7 @@ from cloud.operations.admission import bind_key, needs_key, reason_against
 from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
 from cloud.store.backup import SETTINGS_FILE
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from cloud.wiring import (
     Foundation,
     Job,

@@ -28,12 +28,12 @@ from cloud.http.metrics import Metrics
 from cloud.jobs.integrity import IntegrityCheck
 from cloud.link.measures import Measures, add_connection_metrics, add_hub_metrics
 from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
-from cloud.store.interface import NotifyingStore, Store
 from cloud.store.lost_keys import AUTHORITY, SEALING_KEY, check_lost, lost_keys
 from cloud.store.permissions import directory_trouble
 from cloud.store.rekeying import settle_key
 from cloud.store.sealing import Sealer, load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
+from cloud.store.transaction import NotifyingStore, Store
 from cloud.store.upkeep import Database, SqliteDatabase
 from cloud.store.witness import HEAD_FILE, KEY_FILE, Witness, load_or_create_witness
 

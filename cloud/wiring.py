@@ -63,7 +63,7 @@ from cloud.rest.count_cache import CountCache
 from cloud.rest.event_stream import EventStreams
 from cloud.rest.services import Services
 from cloud.rest.sessions import Sessions
-from cloud.store.interface import NotifyingStore, Store
+from cloud.store.transaction import NotifyingStore, Store
 
 Job = Callable[[], Coroutine[Any, Any, None]]
 """Works until it is cancelled."""

@@ -6,9 +6,9 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from cloud.store.interface import NotifyingStore
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
+from cloud.store.transaction import NotifyingStore
 from cloud.store.upkeep import SqliteDatabase
 from cloud.store.witness import load_or_create_witness
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from cloud.store.interface import NotifyingStore
 from cloud.store.postgres import open_postgres_store
 from cloud.store.sealing import load_or_create_sealer
+from cloud.store.transaction import NotifyingStore
 from cloud.store.witness import load_or_create_witness
 from tests.builders import open_store
 from tests.postgres import NEEDS_POSTGRES, Postgres, running_postgres

@@ -11,7 +11,7 @@ from cloud.core.rate import Buckets, Rate
 from cloud.errors import CloudError, Denied, Unavailable
 from cloud.http.logs import shown
 from cloud.operations.audit import refuse
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 
 logger = logging.getLogger(__name__)
 

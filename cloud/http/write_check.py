@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from cloud.errors import Unavailable
 from cloud.http.metrics import Metrics
-from cloud.store.interface import NotifyingStore
+from cloud.store.transaction import NotifyingStore
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import httpx
 from cloud.core.callback import CallbackSpec, Delivery, content_of, signed_headers
 from cloud.errors import Unavailable
 from cloud.operations.callbacks import DeliveryAttempt, next_group, record_attempts
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 
 logger = logging.getLogger(__name__)
 

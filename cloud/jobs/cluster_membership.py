@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from cloud.errors import Unavailable
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from cloud.errors import Unavailable
 from cloud.http.notifier import Notifier
 from cloud.link.measures import Measures, contained
 from cloud.link.wire import command_message
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from cloud.operations.events import (
     has_new_events,
     number_events,
 )
-from cloud.store.interface import NotifyingStore, Transaction
+from cloud.store.transaction import NotifyingStore, Transaction
 
 logger = logging.getLogger(__name__)
 

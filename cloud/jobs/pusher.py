@@ -19,7 +19,7 @@ from cloud.errors import Unavailable
 from cloud.link.measures import NOT_CONNECTED, NOT_SENT, SENT, Measures, contained
 from cloud.link.wire import pushed_delta
 from cloud.operations.reports import DesiredUpdate, deltas_for, record_sent
-from cloud.store.interface import NotifyingStore, Transaction
+from cloud.store.transaction import NotifyingStore, Transaction
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from cloud.errors import Unavailable
 from cloud.operations.events import LOST_AT_A_TIME, record_expiring, record_lost
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 
 logger = logging.getLogger(__name__)
 

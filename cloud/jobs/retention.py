@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from cloud.errors import Unavailable
 from cloud.operations.audit import prune
 from cloud.operations.events import prune_events
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 
 logger = logging.getLogger(__name__)
 

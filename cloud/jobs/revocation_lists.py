@@ -20,7 +20,7 @@ from cloud.core.revocation import RevocationList
 from cloud.errors import Unavailable
 from cloud.http.routing import CheckedRoute
 from cloud.operations.revocation import next_list
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from cloud.operations.activation import (
     guess_of,
     is_known_device,
 )
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from cloud.http.requests import address_of, request_id
 from cloud.http.routing import CheckedRoute
 from cloud.link.installer import agent_program
 from cloud.operations.admission import check_certificate
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 
 PATH = "/v1/agent"
 

@@ -24,7 +24,7 @@ from cloud.operations.commands import receive_answer
 from cloud.operations.desires import ANSWER_LIMIT, deliver, read_infos
 from cloud.operations.reports import receive_report, receive_usage
 from cloud.store.group_commit import GroupCommit, PieceFailed, commit_group
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 
 logger = logging.getLogger(__name__)
 

@@ -38,7 +38,7 @@ from cloud.operations.activation import ActivatingDevice, Activation, Claim, act
 from cloud.operations.audit import carry_out
 from cloud.operations.installation import install_target, offered
 from cloud.store.group_commit import GroupWriter
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 BODY_LIMIT = 64 * 1024
 """Bytes of an activation request (docs/protocol.md, "Limits")."""

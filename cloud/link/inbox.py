@@ -23,7 +23,7 @@ from cloud.link.exchange import GROUP, LONG_BYTES, Exchange, Failed, NodeRequest
 from cloud.link.measures import FAILED, MALFORMED, OK, REFUSED, Measures, contained
 from cloud.link.paced_desires import PacedDesires
 from cloud.link.wire import error_for
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 logger = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from cloud.link.wire import Meta, renewal_answer
 from cloud.operations.activation import ActivatingDevice, Activation
 from cloud.operations.audit import carry_out, refuse
 from cloud.operations.renewal import come_back, renew, renew_shown, returning_node
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 
 PATH = "/v1/renew"
 

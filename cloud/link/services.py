@@ -8,7 +8,7 @@ from certs.authority import Authority
 from cloud.http.addresses import Network
 from cloud.http.refusals import RefusalLog
 from cloud.link.measures import Measures
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

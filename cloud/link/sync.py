@@ -29,7 +29,7 @@ from cloud.http.routing import CheckedRoute
 from cloud.link.byte_budget import ByteBudget, CountedResponse
 from cloud.link.exchange import LONG_BYTES, Exchange, NodeRequest
 from cloud.operations.admission import bind_key, check_certificate, needs_key
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a body, as many as an MQTT packet may have (docs/protocol.md, "Limits")."""

@@ -20,7 +20,7 @@ from cloud.operations.events import record_activation_event
 from cloud.operations.installation import offered
 from cloud.operations.nodes import existing_node
 from cloud.operations.running import record_running_again
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 class Claim(msgspec.Struct, frozen=True, rename="camel"):

@@ -7,7 +7,7 @@ from typing import NoReturn
 from cloud.core.names import split_node_id
 from cloud.errors import Denied, Invalid
 from cloud.operations.nodes import existing_node
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 def check_speaker(tx: Transaction, node_id: str, now: datetime) -> None:

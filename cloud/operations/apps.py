@@ -12,7 +12,7 @@ from cloud.core.functions import NO_RUNTIMES, completed_app_spec
 from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_own_name
 from cloud.errors import InUse, Invalid, NotFound
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 _USERS_SHOWN = 10
 

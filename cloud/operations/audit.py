@@ -34,7 +34,7 @@ from cloud.operations.events import (
 from cloud.operations.plans import guarded
 from cloud.operations.revisions import keep_revision
 from cloud.operations.watching import Watched
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from cloud.core.installation import TargetKind
 from cloud.core.listing import NumberedPage, PageOptions
 from cloud.core.names import check_name
 from cloud.errors import HasRecords, Invalid, NotFound
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 _FIXED = ("enableWhitelist", "securityType", "securityKey")
 

@@ -22,7 +22,7 @@ from cloud.core.decoding import convert
 from cloud.core.listing import NumberedPage, PageOptions
 from cloud.core.mask import MASK
 from cloud.errors import CallbackInUse, Invalid, NotFound
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 DEAD_LETTERS = 20
 """Deliveries that were given up and are shown, the newest."""

@@ -16,7 +16,7 @@ from cloud.core.listing import ListOptions, Page
 from cloud.core.names import split_node_id
 from cloud.errors import NotFound, TooManyCommands
 from cloud.operations.nodes import existing_node
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 def give_command(

@@ -9,7 +9,7 @@ from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_own_name
 from cloud.errors import Invalid, NotFound
 from cloud.operations.apps import check_unused, roll_apps_using
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 def create_config(

@@ -12,7 +12,7 @@ from cloud.core.desired import Desired
 from cloud.core.report import Report, Reported
 from cloud.operations.events import record_ended_event
 from cloud.operations.nodes import existing_node
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 _REPORTED = frozenset({DeployOutcome.CONVERGED, DeployOutcome.FAILED})
 

@@ -19,7 +19,7 @@ from cloud.core.secret import Secret
 from cloud.core.system_apps import is_system
 from cloud.errors import Invalid, NotFound
 from cloud.operations.system_apps import system_parts
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 T = TypeVar("T")
 

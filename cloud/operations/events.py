@@ -20,8 +20,8 @@ from cloud.core.readiness import STALE_AFTER_INTERVALS, ReportCadence
 from cloud.core.report import AppStats, drifts_of
 from cloud.core.times import precise_time_text
 from cloud.errors import Expired
-from cloud.store.interface import Transaction
 from cloud.store.parts.events import FIRST, LAST
+from cloud.store.transaction import Transaction
 
 PAGE_LIMIT = 500
 """Events on a page, at most; also where no limit is given."""

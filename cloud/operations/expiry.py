@@ -7,7 +7,7 @@ from datetime import datetime
 from cloud.core.expiry import CertificateEnd, bounds_from, buckets
 from cloud.core.listing import ListOptions, Page
 from cloud.operations.nodes import SeenNode, read_node
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)

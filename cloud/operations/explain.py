@@ -19,7 +19,7 @@ from cloud.errors import NotFound
 from cloud.operations.deploys import deploys_of_node
 from cloud.operations.nodes import SeenNode, read_node
 from cloud.operations.system_apps import desired_of
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from cloud.core.installation import (
 from cloud.errors import Denied
 from cloud.operations.batches import existing_batch
 from cloud.operations.nodes import existing_node
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)

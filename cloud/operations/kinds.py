@@ -15,7 +15,7 @@ from cloud.core.revisions import Revised
 from cloud.core.secret import Secret
 from cloud.errors import NotFound
 from cloud.operations import apps, configs, registries, secrets
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 N = TypeVar("N", bound=Revised)
 N_co = TypeVar("N_co", covariant=True)

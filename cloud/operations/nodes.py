@@ -14,7 +14,7 @@ from cloud.errors import Invalid, NotFound
 from cloud.operations.revocation import take_back
 from cloud.operations.running import record_running_again
 from cloud.operations.system_apps import given_system_apps
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)

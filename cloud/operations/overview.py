@@ -11,8 +11,8 @@ from cloud.core.deploys import CAUSE_LIMIT
 from cloud.core.report import failure_of, read_report, refusal_of
 from cloud.core.rollout import FAILURES_SHOWN, NodeFailure, Rollout, rollout_of
 from cloud.operations.apps import existing_app
-from cloud.store.interface import Transaction
 from cloud.store.parts.pending_nodes import PendingCounts
+from cloud.store.transaction import Transaction
 
 APPS_SHOWN = 20
 """Apps of an overview: those that changed last."""

@@ -33,7 +33,7 @@ from cloud.core.system_apps import (
 from cloud.errors import ConfirmationRequired
 from cloud.operations.system_apps import system_apps_of
 from cloud.operations.watching import Watched
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from cloud.core.core_configuration import CoreConfiguration, Mode, checked_core
 from cloud.core.node import Node
 from cloud.core.properties import Properties, checked_desire
 from cloud.operations.nodes import existing_node
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)

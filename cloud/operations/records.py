@@ -12,7 +12,7 @@ from cloud.core.names import check_name, check_node_name
 from cloud.errors import Activated, Invalid, NotFound, QuotaExceeded
 from cloud.operations.batches import existing_batch
 from cloud.operations.revocation import take_back
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 class RecordDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

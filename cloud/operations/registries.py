@@ -12,7 +12,7 @@ from cloud.core.registry import Registry, RegistrySpec, checked_registry_spec
 from cloud.errors import Invalid, NotFound
 from cloud.operations.apps import check_unused, roll_apps_using
 from cloud.operations.secrets import check_secret_name_is_free
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 class RegistryChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from cloud.errors import Denied
 from cloud.operations.activation import ActivatingDevice, Activation, CertificateIssuer, certify
 from cloud.operations.admission import may_connect
 from cloud.operations.nodes import existing_node
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 def renew(

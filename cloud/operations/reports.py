@@ -21,7 +21,7 @@ from cloud.operations.properties import keep_properties
 from cloud.operations.running import record_running
 from cloud.operations.system_apps import desired_of
 from cloud.operations.usage import record_usage
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from cloud.core.revisions import (
 )
 from cloud.errors import Invalid, NotFound, PreconditionFailed
 from cloud.operations.kinds import OPERATIONS, KindOperations, find_thing
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 N = TypeVar("N", bound=Revised)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from cloud.core.installation import TargetKind
 from cloud.core.names import node_id
 from cloud.core.revocation import KEPT_AFTER_EXPIRY, RevocationList, next_state
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 def take_back(tx: Transaction, namespace: str, name: str, *, now: datetime) -> int:

@@ -8,7 +8,7 @@ from cloud.core.app import AppVersion
 from cloud.core.node import Node
 from cloud.core.report import Report, read_report
 from cloud.core.running import digest_of, running_apps
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 def record_running(

@@ -22,7 +22,7 @@ from cloud.core.system_apps import (
     system_apps,
     system_config,
 )
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 _EVERY_NODE = NODE_NAME_LABEL
 _NOTHING = SystemAppsHistory(SystemAppsSpec())

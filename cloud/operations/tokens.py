@@ -10,7 +10,7 @@ from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_name, check_namespace
 from cloud.core.tokens import EVERYWHERE, LONGEST_LIFETIME, ApiToken, Role
 from cloud.errors import Denied, Invalid, NotFound
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 class TokenDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

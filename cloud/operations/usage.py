@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from cloud.core.usage import DAY, UsagePoint, slot_of, step_of, usage_point
 from cloud.operations.nodes import existing_node
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 _USAGE = b'"nodestats":'
 

@@ -9,7 +9,7 @@ from cloud.core.changes import Noun
 from cloud.core.commands import Command
 from cloud.core.kinds import KINDS
 from cloud.operations.kinds import Key, can_be_found, find_thing
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 CHANGES: Mapping[str, str] = {
     **{f"put_{kind.method_word}": kind.logged_as for kind in KINDS},

@@ -14,7 +14,7 @@ from cloud.http.requests import address_of, request_id
 from cloud.operations.audit import carry_out
 from cloud.operations.plans import rehearse
 from cloud.rest.auth import caller_of
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 
 T = TypeVar("T")
 

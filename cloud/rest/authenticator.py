@@ -19,7 +19,7 @@ from cloud.http.limits import UNLIMITED, Limiter
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import address_key_of, address_of, request_id
 from cloud.operations.tokens import record_use, valid_token
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from cloud.rest.answers import DONE, Answer, DoneAnswer, Numbered
 from cloud.rest.context import RequestContext, ResourceResponse, numbered, take_name
 from cloud.rest.described import NUMBERED, Body, Described, Name
 from cloud.rest.route import ApiRoute
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 class BatchSummary(Answer):

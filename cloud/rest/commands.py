@@ -25,7 +25,7 @@ from cloud.rest.auth import caller_of
 from cloud.rest.context import RequestContext, answer_response
 from cloud.rest.described import PAGED, Body, Described, Parameter
 from cloud.rest.route import ApiRoute
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 POLL_SECONDS = 1.0
 """How late the end of a command is seen that another server took down."""

@@ -37,7 +37,7 @@ from cloud.rest.auth import caller_of
 from cloud.rest.described import CONFIRM, DRY_RUN, Body, Described
 from cloud.rest.plans import plan_answer
 from cloud.rest.services import Services
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Answer)

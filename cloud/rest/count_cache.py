@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 
 T = TypeVar("T")
 

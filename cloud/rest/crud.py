@@ -24,7 +24,7 @@ from cloud.rest.context import RequestContext, ResourceResponse, take_name
 from cloud.rest.described import LISTED, Body, Described, Name, Parameter
 from cloud.rest.revisions import Revisions
 from cloud.rest.route import ApiRoute
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 N = TypeVar("N", bound=Revised)
 

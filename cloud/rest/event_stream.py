@@ -24,7 +24,7 @@ from cloud.http.peer import abort
 from cloud.jobs.event_feed import KEPT, EventFeed
 from cloud.operations.events import follow_events
 from cloud.rest.places import Places
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 
 PAGE = 200
 """Events that are read, or sent, at a time."""

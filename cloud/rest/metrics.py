@@ -14,7 +14,7 @@ from cloud.http.metrics import Metrics
 from cloud.http.routing import CheckedRoute
 from cloud.operations.expiry import forecast
 from cloud.rest.auth import caller_of
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 
 PATH = "/metrics"
 

@@ -28,7 +28,7 @@ from cloud.rest.answers import (
 from cloud.rest.context import RequestContext, ResourceResponse, take_name
 from cloud.rest.described import LISTED, Body, Described, Name
 from cloud.rest.route import ApiRoute
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 Quantity = str | int | float
 """As the server shows it: cpu in cores, memory in bytes; as it came where it cannot be read."""

@@ -14,7 +14,7 @@ from cloud.rest.answers import Answer
 from cloud.rest.context import RequestContext
 from cloud.rest.described import Described
 from cloud.rest.route import ApiRoute
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 
 class NodeCounts(Answer):

@@ -17,7 +17,7 @@ from cloud.rest.answers import Answer
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.described import Body, Described
 from cloud.rest.route import ApiRoute
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 _READ_ONLY = frozenset({"metadata"})
 

@@ -18,7 +18,7 @@ from cloud.rest.answers import DONE, Answer, DoneAnswer, Numbered
 from cloud.rest.context import RequestContext, ResourceResponse, numbered
 from cloud.rest.described import NUMBERED, Body, Described, Name
 from cloud.rest.route import ApiRoute
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 _TIMES = frozenset({"namespace", "createTime", "updateTime"})
 _FIXED_OF_RECORD = _TIMES | {"name", "activeIp"}

@@ -24,7 +24,7 @@ from cloud.rest.answers import ActorAnswer, Answer, ChangeAnswer, Listed, actor_
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.described import COMPARED, NUMBER_LIMIT, PAGED, Body, Described
 from cloud.rest.route import ApiRoute
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 
 N = TypeVar("N", bound=Revised)
 

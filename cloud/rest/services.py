@@ -18,7 +18,7 @@ from cloud.rest.event_stream import EventStreams
 from cloud.rest.health import Check, Report
 from cloud.rest.places import Places, command_waits
 from cloud.rest.sessions import Sessions
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

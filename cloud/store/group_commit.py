@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from cloud.errors import Unavailable
-from cloud.store.interface import Store
-from cloud.store.transaction import Transaction
+from cloud.store.transaction import Store, Transaction
 
 GROUP = 64
 """Pieces in a transaction of a `GroupWriter` at most."""

@@ -1,12 +1,17 @@
-"""The transaction: every verb of the store, each in the part of its noun."""
+"""The transaction: every verb of the store, each in the part of its noun; and what runs one.
 
-from collections.abc import Callable, Mapping
+Work is a plain function of a `Transaction`: it touches nothing else, and may be run twice.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
 
 from cloud.core.app import App
 from cloud.core.audit import Chain
 from cloud.core.config import Config
 from cloud.core.node import Node
 from cloud.store.cache import StoreCache
+from cloud.store.outcomes import WriteOutcomes
 from cloud.store.parts.api_tokens import ApiTokenPart
 from cloud.store.parts.audit import AuditPart
 from cloud.store.parts.batches import BatchPart
@@ -31,6 +36,8 @@ from cloud.store.parts.servers import ServerPart
 from cloud.store.parts.sessions import SessionPart
 from cloud.store.parts.usage import UsagePart
 from cloud.store.sealing import Sealer
+
+T = TypeVar("T")
 
 
 class Transaction(
@@ -84,3 +91,45 @@ class Transaction(
             if isinstance(noun, App):
                 self._put_uses(noun)
         self._run(ALL_LABELLED, NOTHING)
+
+
+class Store(Protocol):
+    """Runs work off the event loop, each piece in a transaction of its own; two databases do.
+
+    Commits when the work returns, rolls back when it raises; what was returned is durable.
+    Cancelling the wait does not undo the work: afterwards it is unknown whether it was done.
+    """
+
+    def write(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
+        """Run *work* with the right to change things; one at a time."""
+        ...
+
+    def write_concurrent(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
+        """As `write`, for work that relies on nothing but the rows that it changes itself.
+
+        So do reports of nodes. On PostgreSQL it runs concurrently with other writes, and again
+        where another one has changed the same rows.
+        """
+        ...
+
+    def read(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
+        """Run *work* with the right to look; others may write meanwhile."""
+        ...
+
+
+class NotifyingStore(Store, Protocol):
+    """A store with notices of commits, its own and those of other servers, and of failures."""
+
+    outcomes: WriteOutcomes
+    """What came of the transactions that may write."""
+
+    async def wait_for_pending(self) -> None:
+        """Return when nodes may have been marked as pending since the last call."""
+        ...
+
+    async def wait_for_events(self) -> None:
+        """Return when events may have been recorded here, or numbered elsewhere, since then.
+
+        A notice of another server may be lost: look from time to time without one.
+        """
+        ...

@@ -40,9 +40,9 @@ from cloud.rest.count_cache import CountCache
 from cloud.rest.event_stream import EventStreams
 from cloud.rest.services import Services
 from cloud.rest.sessions import Sessions
-from cloud.store.interface import Store, Transaction
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
+from cloud.store.transaction import Store, Transaction
 from cloud.store.witness import load_or_create_witness
 
 MAX_NODES = 1_000_000

@@ -36,9 +36,9 @@ from cloud.core.app import App, AppSpec, Service
 from cloud.core.node import Node, NodeSpec
 from cloud.link.exchange import Exchange
 from cloud.link.inbox import NodeInbox
-from cloud.store.interface import Transaction
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
+from cloud.store.transaction import Transaction
 from cloud.store.witness import load_or_create_witness
 from edgesync.bench.certificates import (
     ROOT,

@@ -10,8 +10,8 @@ from cloud.core.node import Node, NodeSpec
 from cloud.core.report import Order, read_report
 from cloud.link.exchange import GROUP
 from cloud.opening import open_store
-from cloud.store.interface import Transaction
 from cloud.store.sealing import load_or_create_sealer
+from cloud.store.transaction import Transaction
 from cloud.store.witness import load_or_create_witness
 from edgesync.bench.nodes import report_content
 

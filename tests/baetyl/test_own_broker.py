@@ -21,7 +21,7 @@ from cloud.link.inbox import NodeInbox
 from cloud.link.sync import sync_app
 from cloud.operations.apps import create_app, update_app
 from cloud.operations.nodes import create_node
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.baetyl.agent import Agent
 from tests.baetyl.links import TIMEOUT, HttpsLink, mqtt_link
 from tests.broker.authority import Authority

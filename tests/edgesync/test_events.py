@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from cloud.core.event import Event
 from cloud.core.folding import WINDOW
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from edgesync.cli.api import event_stream
 from edgesync.cli.api.event_stream import events_in
 from tests.edgesync.conftest import Shell

@@ -5,7 +5,7 @@ import pytest
 
 from cloud.core.report import Order, read_report
 from cloud.operations.reports import receive_report
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from tests.edgesync.conftest import Shell
 from tests.rest.conftest import describe
 

@@ -15,7 +15,7 @@ from cloud.core.node import NodeSpec
 from cloud.core.report import Order, read_report
 from cloud.operations.nodes import create_node
 from cloud.operations.reports import receive_report
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from tests.builders import open_store
 from tests.end_to_end.conftest import Server, make_app, make_batch, running_server, wait_for
 

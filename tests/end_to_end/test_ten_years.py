@@ -48,7 +48,7 @@ from cloud.link.services import LinkServices
 from cloud.operations.admission import may_connect
 from cloud.operations.installation import offer_node
 from cloud.operations.nodes import create_node
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 from tests.builders import open_store
 
 BEGIN = datetime(2027, 1, 1, tzinfo=UTC)

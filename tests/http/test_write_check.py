@@ -11,7 +11,7 @@ import pytest
 
 from cloud.errors import Unavailable
 from cloud.http.write_check import PROBE_EVERY, WriteCheck
-from cloud.store.interface import NotifyingStore
+from cloud.store.transaction import NotifyingStore
 from tests.conftest import StoreFactory
 
 

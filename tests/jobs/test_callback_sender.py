@@ -10,7 +10,7 @@ import pytest
 
 from cloud.core.callback import LIFETIME, Callback, CallbackSpec, CallbackStatus, Delivery
 from cloud.jobs.callback_sender import CallbackSender, open_callback_client
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.jobs.receiver import Receiver, receiving
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -7,7 +7,7 @@ import pytest
 
 from cloud.errors import Unavailable
 from cloud.jobs.cluster_membership import BEAT, GONE_AFTER, ClusterMembership
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 from tests.link.conftest import NOW
 
 

@@ -15,7 +15,7 @@ from cloud.jobs.command_sender import CommandSender
 from cloud.link.exchange import Exchange
 from cloud.link.inbox import NodeInbox
 from cloud.operations.commands import give_command, read_command
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 from tests.broker.node import DEADLINE, until
 from tests.link.conftest import NODE, NOW, FakeHub, describe
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from cloud.core.event import Event, EventFilter
 from cloud.jobs.event_feed import EventFeed
 from cloud.operations.events import follow_events
-from cloud.store.interface import NotifyingStore, Store
+from cloud.store.transaction import NotifyingStore, Store
 from tests.conftest import open_on
 from tests.postgres import NEEDS_POSTGRES, Postgres
 from tests.store.conftest import NOW, WAIT

@@ -17,7 +17,7 @@ from cloud.link.inbox import NodeInbox
 from cloud.link.measures import Measures
 from cloud.operations.apps import update_app
 from cloud.operations.nodes import create_node
-from cloud.store.interface import NotifyingStore, Transaction
+from cloud.store.transaction import NotifyingStore, Transaction
 from tests.broker.node import DEADLINE, until
 from tests.builders import open_store
 from tests.link.conftest import NOW, FakeHub, describe

@@ -15,7 +15,7 @@ from cloud.core.report import Order, read_report
 from cloud.jobs.readiness_watcher import ENDS_EVERY, ReadinessWatcher
 from cloud.operations.events import ENDING_WITHIN
 from cloud.operations.reports import receive_report
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.conftest import StoreFactory, open_on
 from tests.postgres import NEEDS_POSTGRES, Postgres
 from tests.store.conftest import NOW, node

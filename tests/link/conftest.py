@@ -28,7 +28,7 @@ from cloud.operations.configs import create_config
 from cloud.operations.nodes import create_node
 from cloud.operations.registries import create_registry
 from cloud.operations.secrets import create_secret
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.broker.authority import Authority
 from tests.builders import open_store
 from tests.serving import serving

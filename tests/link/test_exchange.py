@@ -11,7 +11,7 @@ from broker.messages import Encoding, Message
 from broker.topics import Channel
 from cloud.errors import CloudError, Invalid, NotFound, Unavailable
 from cloud.link.exchange import GROUP, Exchange, NodeRequest
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.link.conftest import NOW, describe
 
 

@@ -22,7 +22,7 @@ from cloud.link.measures import Measures
 from cloud.link.sync import sync_app
 from cloud.operations.commands import give_command
 from cloud.operations.nodes import create_node
-from cloud.store.interface import NotifyingStore, Transaction
+from cloud.store.transaction import NotifyingStore, Transaction
 from tests.broker.authority import Authority
 from tests.link.conftest import NODE, NOW, FakeHub, admit, describe
 from tests.serving import serving

@@ -16,7 +16,7 @@ from cloud.link.exchange import Exchange
 from cloud.link.inbox import NodeInbox
 from cloud.link.measures import Measures
 from cloud.operations.nodes import delete_node
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.link.conftest import NOW, FakeHub, describe
 
 REPORT = Message("report", {"apps": [], "node": {"hostname": "h"}}, {"seq": 1, "run": "r"})

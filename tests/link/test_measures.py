@@ -12,7 +12,7 @@ from cloud.http.metrics import Metrics
 from cloud.link.exchange import Exchange
 from cloud.link.inbox import NodeInbox
 from cloud.link.measures import Measures, add_connection_metrics, add_hub_metrics
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 from tests.link.conftest import NOW, FakeHub, Link, describe
 
 

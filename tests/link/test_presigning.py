@@ -29,7 +29,7 @@ from cloud.link.exchange import Exchange
 from cloud.link.inbox import NodeInbox
 from cloud.link.presigning import presigner
 from cloud.operations.configs import update_config
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 from tests.link.conftest import NOW, FakeHub, describe
 from tests.link.object_server import may_get, object_server
 

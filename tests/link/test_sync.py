@@ -19,7 +19,7 @@ from cloud.core.tokens import EVERYWHERE
 from cloud.link.inbox import NodeInbox
 from cloud.link.sync import BODY_LIMIT
 from cloud.operations.nodes import delete_node
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from tests.broker.authority import Authority
 from tests.link.conftest import NODE, NOW, FakeHub, Link
 

@@ -12,7 +12,7 @@ from cloud.core.app import AppSpec, Ref, Service, Volume
 from cloud.core.config import ConfigItem, ConfigSpec, KeyValue
 from cloud.core.node import NodeSpec
 from cloud.operations.nodes import create_node
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.conftest import StoreFactory
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from cloud.operations import batches, nodes, records
 from cloud.operations.activation import ActivatingDevice, Activation, Claim, activate
 from cloud.operations.records import RecordDraft
 from cloud.operations.reports import receive_report
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import LATER, NAMESPACE, NOW
 
 

@@ -14,7 +14,7 @@ from cloud.core.node import NodeSpec
 from cloud.core.secret import SecretSpec
 from cloud.errors import CloudError, InUse, Invalid, NotFound
 from cloud.operations import apps, configs, nodes, secrets
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import (
     LATER,
     NAMESPACE,

@@ -22,7 +22,7 @@ from cloud.operations.audit import (
     refuse,
 )
 from cloud.operations.watching import CHANGES
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import NOW
 
 NO_CHANGE_OF_A_THING = {

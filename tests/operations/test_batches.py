@@ -10,7 +10,7 @@ from cloud.core.listing import PageOptions
 from cloud.errors import HasRecords, Invalid, NotFound
 from cloud.operations import batches
 from cloud.operations.records import RecordDraft, create_record
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import LATER, NAMESPACE, NOW
 
 NewId = Callable[[], str]

@@ -11,7 +11,7 @@ from cloud.errors import Invalid, OtherKey
 from cloud.operations import batches, callbacks
 from cloud.operations.activation import ActivatingDevice, Claim, activate
 from cloud.operations.callbacks import DeliveryAttempt
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import LATER, NAMESPACE, NOW
 from tests.operations.test_activation import Authority
 

@@ -6,7 +6,7 @@ from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
 from cloud.core.listing import ListOptions
 from cloud.errors import InUse, Invalid, NotFound
 from cloud.operations import apps, configs
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import LATER, NAMESPACE, NOW, app_spec, config_spec
 
 

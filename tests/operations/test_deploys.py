@@ -18,7 +18,7 @@ from cloud.operations.explain import explain_node
 from cloud.operations.overview import failures_of_app, rollout_of_app
 from cloud.operations.properties import set_mode
 from cloud.operations.reports import deltas_for, receive_report, record_sent
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import NAMESPACE, NOW, add_nodes, app_spec
 
 NODE = f"{NAMESPACE}.n1"

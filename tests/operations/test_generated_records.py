@@ -9,7 +9,7 @@ from cloud.core.batch import BatchSpec, Record
 from cloud.errors import Conflict, Invalid, NotFound, QuotaExceeded
 from cloud.operations import batches, records
 from cloud.operations.records import RecordDraft
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import NAMESPACE, NOW
 
 QUOTA = 5

@@ -13,7 +13,7 @@ from cloud.errors import ActivationDenied, Denied, Invalid, NotFound, OtherKey, 
 from cloud.operations import batches, installation, nodes, records
 from cloud.operations.activation import ActivatingDevice, Activation, Claim, activate
 from cloud.operations.records import RecordDraft
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import NAMESPACE, NOW
 
 

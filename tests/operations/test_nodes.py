@@ -12,7 +12,7 @@ from cloud.core.report import Order, read_report
 from cloud.errors import Invalid, NotFound
 from cloud.operations import nodes
 from cloud.operations.apps import create_app
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import LATER, NAMESPACE, NOW, add_nodes, app_spec, stale_after
 
 SPEC = NodeSpec(labels={"role": "gateway"}, annotations={"brand": "x"}, description="first")

@@ -12,7 +12,7 @@ from cloud.errors import Invalid, NotFound
 from cloud.operations import nodes, properties
 from cloud.operations.apps import create_app
 from cloud.operations.reports import deltas_for, receive_report
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import LATER, NAMESPACE, NOW, add_nodes, app_spec, stale_after
 
 NODE = f"{NAMESPACE}.n1"

@@ -11,7 +11,7 @@ from cloud.errors import Activated, Invalid, NotFound, QuotaExceeded
 from cloud.operations import batches, records
 from cloud.operations.nodes import delete_node
 from cloud.operations.records import RecordChange, RecordDraft
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import LATER, NAMESPACE, NOW, add_nodes
 
 QUOTA = 3

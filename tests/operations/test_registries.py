@@ -11,7 +11,7 @@ from cloud.core.secret import SecretSpec
 from cloud.errors import InUse, Invalid, NotFound
 from cloud.operations import apps, registries, secrets
 from cloud.operations.registries import RegistryChange
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import LATER, NAMESPACE, NOW, add_nodes, app_spec, stale_after
 
 SPEC = RegistrySpec("hub.example.com", "puller", "open sesame", "images")

@@ -16,7 +16,7 @@ from cloud.errors import CloudError, Denied, Forbidden, NotFound
 from cloud.operations.activation import ActivatingDevice, Activation, certify
 from cloud.operations.nodes import create_node, delete_node
 from cloud.operations.renewal import come_back, renew, renew_shown, returning_node
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import NAMESPACE, NOW
 
 NODE = f"{NAMESPACE}.n1"

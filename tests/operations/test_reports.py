@@ -15,7 +15,7 @@ from cloud.operations.explain import explain_node
 from cloud.operations.nodes import create_node
 from cloud.operations.properties import want_properties
 from cloud.operations.reports import deltas_for, receive_report
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import NOW
 
 CORE = {"name": "baetyl-core-x1", "version": "1"}

@@ -12,7 +12,7 @@ from cloud.core.revocation import KEPT_AFTER_EXPIRY, RevocationList
 from cloud.operations.admission import bind_key, may_connect, needs_key
 from cloud.operations.nodes import create_node, delete_node, revoke_node
 from cloud.operations.revocation import next_list, take_back
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import LATER, NAMESPACE, NOW
 
 DAY = timedelta(days=1)

@@ -17,7 +17,7 @@ from cloud.operations.apps import create_app, delete_app, update_app
 from cloud.operations.nodes import create_node, delete_node, update_node
 from cloud.operations.overview import overview, rollout_of_app
 from cloud.operations.reports import receive_report
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import NAMESPACE, NOW, app_spec
 
 NODES, APPS, ROLES = ("n1", "n2", "n3"), ("web", "logs"), ("a", "b")

@@ -6,7 +6,7 @@ from cloud.core.listing import ListOptions
 from cloud.core.secret import Secret, SecretSpec
 from cloud.errors import InUse, Invalid, NotFound
 from cloud.operations import apps, secrets
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import LATER, NAMESPACE, NOW, app_spec
 
 SPEC = SecretSpec({"password": "öpen"}, "first")

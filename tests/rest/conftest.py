@@ -30,7 +30,7 @@ from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
 from cloud.rest.places import Places, command_waits
 from cloud.rest.services import Services
 from cloud.rest.sessions import Sessions
-from cloud.store.interface import NotifyingStore, Store
+from cloud.store.transaction import Store
 from tests.builders import open_store
 from tests.conftest import StoreFactory
 from tests.serving import serving
@@ -145,7 +145,6 @@ async def open_world(
     key.write_text("A" * 43 + "=")
     key.chmod(0o600)
     async with open_store(tmp_path) as store:
-        assert isinstance(store, NotifyingStore)
         metrics = Metrics()
         feed = EventFeed(
             store, clock, wake_callbacks=lambda: woken.append("callbacks"), metrics=metrics

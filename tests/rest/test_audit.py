@@ -30,7 +30,7 @@ from cloud.operations.audit import PAGE_LIMIT, PRUNED_AT_A_TIME, put_down
 from cloud.rest.audited import AuditedStore
 from cloud.rest.route import ApiRoute
 from cloud.rest.routes import ROUTES
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from edgesync.__main__ import main
 from tests.rest.conftest import APP, NODE, REQUEST_ID, SECRET, TOKEN, Client, World, describe
 from tests.rest.test_golden import _shape, steps

@@ -7,7 +7,7 @@ import pytest
 
 from cloud.core.callback import Delivery
 from cloud.core.mask import MASK
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from tests.rest.conftest import CALLBACK, Client, World
 
 ONE = "/v1/callback/crm"

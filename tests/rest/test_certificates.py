@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from cloud.core.certificate import NodeCertificate
 from cloud.core.node import NodeSpec
 from cloud.operations.nodes import create_node, revoke_node
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from tests.rest.conftest import World
 
 DAY = timedelta(days=1)

@@ -21,7 +21,7 @@ from cloud.operations.events import prune_events
 from cloud.operations.reports import receive_report
 from cloud.rest.event_stream import StreamLimits
 from cloud.rest.sessions import LIFETIME
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from tests.rest.conftest import APP, CONFIG, NODE, TOKEN, World, caller, describe, open_world
 
 SECONDS = 20.0

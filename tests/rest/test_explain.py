@@ -6,7 +6,7 @@ from typing import Any
 from cloud.core.certificate import NodeCertificate
 from cloud.core.report import Order, read_report
 from cloud.operations.reports import deltas_for, receive_report, record_sent
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from tests.rest.conftest import World
 
 APP = {"name": "web", "selector": "role=gateway", "services": [{"name": "w", "image": "nginx:1"}]}

@@ -2,7 +2,7 @@
 
 from cloud.core.event import Event
 from cloud.core.folding import WINDOW
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from tests.rest.conftest import World
 from tests.rest.test_events import following
 

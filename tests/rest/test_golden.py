@@ -19,7 +19,7 @@ from cloud.core.report import Order, read_report
 from cloud.operations.commands import receive_answer
 from cloud.operations.reports import receive_report
 from cloud.rest.routes import ROUTES
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from tests.rest.conftest import APP, CALLBACK, CONFIG, NODE, REGISTRY, SECRET, World, describe
 
 FOLDER = Path(__file__).parent.parent / "golden" / "rest"

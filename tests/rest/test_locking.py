@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cloud.core.report import Order, read_report
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from tests.rest.conftest import (
     APP,
     CALLBACK,

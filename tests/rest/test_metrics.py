@@ -8,7 +8,7 @@ from cloud.core.callback import Delivery
 from cloud.core.report import Order, read_report
 from cloud.operations.reports import receive_report
 from cloud.rest.metrics import REMEMBERED
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from tests.rest.conftest import CALLBACK, CONFIG, NODE, World
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cloud.core.decoding import DEPTH_LIMIT
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from tests.core.strategies import nested
 from tests.rest.conftest import SECRET, Client, World, describe
 from tests.rest.test_locking import CREATED, KINDS, Kind, create_all, each_kind

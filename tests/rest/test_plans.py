@@ -13,7 +13,7 @@ from cloud.core.certificate import NodeCertificate
 from cloud.core.installation import TargetKind
 from cloud.core.report import Order, read_report
 from cloud.operations.reports import receive_report
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from tests.rest.conftest import APP, CONFIG, NODE, REGISTRY, SECRET, Client, World, describe
 from tests.rest.test_golden import steps
 

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from cloud.errors import Unavailable
 from cloud.http.app import http_app
 from cloud.http.logs import LOG_FORMAT, RequestIdFilter
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.builders import open_store
 from tests.rest.conftest import Client, caller
 from tests.serving import serving

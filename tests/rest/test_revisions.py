@@ -13,7 +13,7 @@ from cloud.core.config import Config, ConfigSpec
 from cloud.core.decoding import convert
 from cloud.core.mask import MASK
 from cloud.core.revisions import DELETED_KEPT, Revision, RevisionAction, Thing
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from tests.rest.conftest import (
     APP,
     CONFIG,

@@ -8,7 +8,7 @@ import pytest
 from cloud.core.certificate import NodeCertificate
 from cloud.core.report import Order, read_report, read_usage
 from cloud.operations.reports import receive_report, receive_usage
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from tests.rest.conftest import APP, CALLBACK, CONFIG, NODE, SECRET, Client, World, describe
 
 BATCH = {"name": "b", "description": "x", "labels": {"line": "7"}}

@@ -6,7 +6,7 @@ from cloud.core.objects import cannot_sign
 from cloud.core.report import Order, read_report
 from cloud.operations.desires import deliver, read_infos
 from cloud.operations.reports import receive_report
-from cloud.store.interface import Transaction
+from cloud.store.transaction import Transaction
 from tests.rest.conftest import NODE, Client, World
 
 PATH = "/v1/sysapps"

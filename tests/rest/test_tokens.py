@@ -27,7 +27,7 @@ from cloud.rest.guard import put_guard
 from cloud.rest.route import ApiRoute
 from cloud.rest.routes import ROUTES
 from cloud.rest.sessions import Sessions
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from edgesync.__main__ import main
 from tests.rest.conftest import (
     APP,

@@ -16,7 +16,7 @@ from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.report import Order, Report, read_report
 from cloud.core.secret import Secret, SecretSpec
 from cloud.errors import Unavailable
-from cloud.store.interface import Store
+from cloud.store.transaction import Store
 from tests.conftest import StoreFactory
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

@@ -13,9 +13,9 @@ from cloud.opening import database_of
 from cloud.operations.audit import carry_out, prune
 from cloud.store.archive import ArchivePart
 from cloud.store.backup import VERSIONS_SKIPPED, Table, backup_parts, restore, tables
-from cloud.store.interface import Transaction
 from cloud.store.log_check import check_log
 from cloud.store.statements import statement
+from cloud.store.transaction import Transaction
 from cloud.store.upkeep import Database, SqliteDatabase
 from tests.conftest import StoreFactory, open_on
 from tests.postgres import NEEDS_POSTGRES, Postgres

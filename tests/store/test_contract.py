@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from cloud.core.certificate import NodeCertificate
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests import strategies
 from tests.store.conftest import (
     LATER,

@@ -18,7 +18,7 @@ from cloud.core.system_apps import (
     listed_anew,
 )
 from cloud.errors import NotFound
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.conftest import StoreFactory
 from tests.store.conftest import LATER, NOW, node
 

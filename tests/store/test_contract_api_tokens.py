@@ -7,7 +7,7 @@ import pytest
 from cloud.core.listing import ListOptions, Page
 from cloud.core.tokens import EVERYWHERE, ApiToken, Role
 from cloud.errors import Conflict
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.store.conftest import LATER, NOW
 
 

@@ -23,7 +23,7 @@ from cloud.core.audit import (
 )
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import NotFound
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.conftest import StoreFactory
 from tests.store.conftest import LATER, NOW, Refused, node
 

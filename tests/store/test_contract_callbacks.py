@@ -10,7 +10,7 @@ import pytest
 from cloud.core.callback import Callback, CallbackSpec, CallbackStatus, Delivery
 from cloud.core.listing import PageOptions
 from cloud.errors import NotFound
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.conftest import StoreFactory
 from tests.store.conftest import LATER, NOW
 

@@ -7,7 +7,7 @@ from cloud.core.certificate import NodeCertificate
 from cloud.core.expiry import CertificateEnd
 from cloud.core.listing import ListOptions, Page
 from cloud.core.revocation import RevocationState
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.store.conftest import LATER, NOW, node
 
 DAY = timedelta(days=1)

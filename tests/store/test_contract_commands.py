@@ -9,7 +9,7 @@ import pytest
 from cloud.core.audit import Actor
 from cloud.core.commands import Command, CommandKind, CommandStatus, NodeResponse
 from cloud.errors import NotFound
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.conftest import StoreFactory
 from tests.store.conftest import LATER, NOW, node, report
 from tests.store.test_contract_callbacks import bytes_in

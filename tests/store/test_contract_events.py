@@ -15,7 +15,7 @@ from cloud.core.event import Event, EventFilter, EventRange, EventTypes, Numbere
 from cloud.core.expiry import CertificateEnd
 from cloud.core.readiness import ReportCadence
 from cloud.errors import NotFound
-from cloud.store.interface import NotifyingStore, Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.conftest import StoreFactory
 from tests.store.conftest import NOW, WAIT, node, report
 
@@ -132,7 +132,6 @@ async def test_a_waiting_reader_is_woken_by_events_alone(
     open_again: StoreFactory, tmp_path: Path
 ) -> None:
     async with open_again(tmp_path) as store, asyncio.timeout(WAIT), asyncio.TaskGroup() as tasks:
-        assert isinstance(store, NotifyingStore)
         waiting = tasks.create_task(store.wait_for_events())
         await store.write(lambda tx: tx.put_node(node()))
         assert not waiting.done()

@@ -5,7 +5,7 @@ from datetime import timedelta
 from cloud.core.event import Event, EventFilter
 from cloud.core.folding import WINDOW
 from cloud.operations.events import has_new_events, number_events
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.store.conftest import NOW
 
 MANY, SHOWN = 162, 5

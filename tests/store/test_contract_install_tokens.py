@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from cloud.core.installation import InstallToken, TargetKind
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.store.conftest import LATER, NOW
 
 SOON = NOW + timedelta(microseconds=1)

@@ -18,7 +18,7 @@ from cloud.core.listing import ListOptions, NumberedPage, Page, PageOptions
 from cloud.core.node import Node, NodeSpec
 from cloud.core.selectors import LENGTH_LIMIT
 from cloud.errors import Invalid
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.core.strategies import labels, selectors
 from tests.store.conftest import NOW, Refused, app, batch, config, node, record, registry, secret
 from tests.store.list_model import page_of

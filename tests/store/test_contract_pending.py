@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.store.interface import NotifyingStore, Transaction
+from cloud.store.transaction import NotifyingStore, Transaction
 from tests.conftest import StoreFactory
 from tests.store.conftest import (
     LATER,

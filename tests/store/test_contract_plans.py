@@ -7,10 +7,10 @@ from pathlib import Path
 from cloud.core.guard import ChangeGuard, GuardSpec
 from cloud.core.plan import Reach
 from cloud.core.selectors import parse_selector
-from cloud.store.interface import Store, Transaction
 from cloud.store.migrations import migrate
 from cloud.store.parts.pending_nodes import RESTORE_PENDING
 from cloud.store.sqlite_connection import open_connection
+from cloud.store.transaction import Store, Transaction
 from tests.store.conftest import LATER, NOW, node, report
 
 ROLE = parse_selector("role=gateway")

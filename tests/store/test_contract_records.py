@@ -16,7 +16,7 @@ from cloud.core.listing import PageOptions
 from cloud.core.readiness import Heard
 from cloud.core.report import Order, Report, Reporter
 from cloud.errors import Conflict, HasRecords, NotFound
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests import strategies
 from tests.store.conftest import (
     LATER,

@@ -7,7 +7,7 @@ from cloud.core.certificate import NodeCertificate
 from cloud.core.node import NodeSpec
 from cloud.core.readiness import NodeState
 from cloud.core.report import Order, Report, Reporter
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.store.conftest import LATER, NOW, node, report
 
 NAMES = ["a", "b", "c"]

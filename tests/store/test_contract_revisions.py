@@ -18,7 +18,7 @@ from cloud.core.revisions import (
     Thing,
 )
 from cloud.core.secret import SecretSpec
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.conftest import StoreFactory
 from tests.store.conftest import NOW
 

@@ -15,8 +15,8 @@ from cloud.core.readiness import (
     ReportCadence,
     node_status,
 )
-from cloud.store.interface import Store, Transaction
 from cloud.store.parts.pending_nodes import PendingCounts
+from cloud.store.transaction import Store, Transaction
 from tests.store.conftest import NOW, node, report
 
 USUAL = timedelta(seconds=20)

@@ -9,7 +9,7 @@ import pytest
 
 from cloud.core.certificate import NodeCertificate
 from cloud.errors import Invalid
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.conftest import StoreFactory
 from tests.store.conftest import (
     LATER,

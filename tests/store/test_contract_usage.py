@@ -11,8 +11,8 @@ from cloud.core.readiness import OFFLINE_AFTER_INTERVALS, NodeState
 from cloud.core.running import RunningApp
 from cloud.core.usage import UsagePoint
 from cloud.errors import NotFound
-from cloud.store.interface import Store, Transaction
 from cloud.store.parts.pending_nodes import PendingCounts
+from cloud.store.transaction import Store, Transaction
 from tests.store.conftest import LATER, NOW, batch, node, report
 
 DAY = timedelta(days=1)

@@ -9,7 +9,7 @@ import pytest
 
 from cloud.errors import Invalid, Unavailable
 from cloud.store.group_commit import GROUP, GroupWriter
-from cloud.store.interface import Store, Transaction
+from cloud.store.transaction import Store, Transaction
 from tests.conftest import StoreFactory
 from tests.store.conftest import node
 

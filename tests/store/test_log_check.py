@@ -13,8 +13,8 @@ import pytest
 from cloud.core.audit import SERVER, Action, Attempt, Entry, Head, Verdict
 from cloud.errors import Unavailable
 from cloud.operations.audit import prune, start_log
-from cloud.store.interface import Store
 from cloud.store.log_check import check_log
+from cloud.store.transaction import Store
 from cloud.store.upkeep import SqliteDatabase
 from tests.builders import open_store
 from tests.store.conftest import LATER, NOW

@@ -13,9 +13,9 @@ from cloud.core.config import ConfigSpec
 from cloud.core.listing import ListOptions
 from cloud.core.revisions import StoredRevision, Thing, first_revision
 from cloud.errors import Unavailable
-from cloud.store.interface import Transaction
 from cloud.store.migrations import STEPS, migrate
 from cloud.store.tables.definition import definition
+from cloud.store.transaction import Transaction
 from tests.builders import open_store
 from tests.store.conftest import NOW, app, batch, config, node, record, registry, secret
 

@@ -18,11 +18,11 @@ from cloud.core.node import Node
 from cloud.core.report import Order
 from cloud.core.usage import UsagePoint
 from cloud.errors import NotFound, Unavailable
-from cloud.store.interface import NotifyingStore, Transaction
 from cloud.store.migrations import STEPS
 from cloud.store.migrations import migrate as migrate_sqlite
 from cloud.store.postgres import migrate, open_postgres_store
 from cloud.store.sealing import load_or_create_sealer
+from cloud.store.transaction import NotifyingStore, Transaction
 from cloud.store.witness import load_or_create_witness
 from tests.postgres import NEEDS_POSTGRES, Postgres, running_postgres
 from tests.store.conftest import LATER, NOW, WAIT, batch, node, record, report, result_of

@@ -28,9 +28,9 @@ from cloud.core.revisions import (
 from cloud.core.secret import Secret, SecretSpec
 from cloud.errors import Unavailable
 from cloud.opening import database_of
-from cloud.store.interface import Transaction
 from cloud.store.rekeying import rekey, settle_key
 from cloud.store.statements import Statement, statement
+from cloud.store.transaction import Transaction
 from cloud.store.upkeep import Database
 from tests.conftest import StoreFactory
 from tests.postgres import NEEDS_POSTGRES, Postgres

@@ -15,9 +15,9 @@ import pytest
 
 from cloud.core.audit import Chain
 from cloud.errors import Unavailable
-from cloud.store.interface import Transaction
 from cloud.store.sealing import KEY_BYTES, Sealer
 from cloud.store.sqlite import READERS, SqliteStore, open_sqlite_store
+from cloud.store.transaction import Transaction
 from cloud.store.witness import Witness
 from tests.builders import open_store
 from tests.store.conftest import NOW, node, report
