@@ -49,6 +49,9 @@ PAGES = {
     "certificates": "/certificates",
     "events": "/events",
     "audit": "/audit",
+    "tokens": "/tokens",
+    "guard": "/guard",
+    "add": "/add",
     "nothing": "/nothing",
 }
 
@@ -175,6 +178,29 @@ def test_a_node_answers_what_it_is_asked(tab: Tab) -> None:
     dialog.get_by_label("What").select_option("report")
     dialog.get_by_role("button", name="Ask", exact=True).click()
     expect(dialog.get_by_text("done", exact=True)).to_be_visible()
+
+
+def test_labels_of_a_node_are_changed_on_its_page(tab: Tab, fleet: Fleet) -> None:
+    fleet.put("POST", "/v1/nodes", {"name": "shelf", "labels": {"role": "old", "site": "north"}})
+    app = {"name": "shelves", "selector": "role=shelf", "type": "container", "services": []}
+    fleet.put("POST", "/v1/apps", app)
+    tab.go("/nodes/shelf")
+    tab.page.get_by_role("button", name="Edit labels").click()
+    dialog = tab.page.get_by_role("dialog")
+    field = dialog.get_by_label(re.compile("Labels, one on each line"))
+    expect(field).to_have_value("role=old\nsite=north")
+    field.fill("role")
+    dialog.get_by_role("button", name="Review").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("role: a label is written as key=value")
+    field.fill("role=shelf\nfloor=2")
+    dialog.get_by_role("button", name="Review").click()
+    expect(dialog.get_by_test_id("plan")).to_contain_text("shelves")
+    dialog.get_by_role("button", name="Save").click()
+    expect(tab.page.get_by_role("region", name="Facts")).to_contain_text("floor=2")
+    labels = fleet.api.get("/v1/nodes/shelf").json()["labels"]
+    assert labels == {"baetyl-node-name": "shelf", "role": "shelf", "floor": "2"}
+    for path in ("/v1/nodes/shelf", "/v1/apps/shelves"):
+        fleet.api.delete(path)
 
 
 def test_a_guard_asks_once_more(tab: Tab, fleet: Fleet) -> None:

@@ -33,11 +33,12 @@ export function path(base, query = {}) {
 export const segment = encodeURIComponent;
 
 async function send(method, target, { body, yaml, accept, headers = {}, signal } = {}) {
-  const sent = { Accept: accept || "application/json", ...headers };
+  const sent = { Accept: accept || "application/json" };
   if (state.namespace) sent["X-Edgesync-Namespace"] = state.namespace;
   if (method !== "GET") sent["X-Edgesync-CSRF"] = "1";
   if (yaml !== undefined) sent["Content-Type"] = "application/yaml";
   else if (body !== undefined) sent["Content-Type"] = "application/json";
+  Object.assign(sent, headers);
   let response;
   try {
     response = await fetch(target, {
@@ -73,6 +74,9 @@ async function send(method, target, { body, yaml, accept, headers = {}, signal }
 export const get = async (target, options) => (await send("GET", target, options)).json();
 export const post = async (target, body, options) => (await send("POST", target, { body, ...options })).json();
 export const put = async (target, body, options) => (await send("PUT", target, { body, ...options })).json();
+/** Change parts of a resource by a JSON merge patch (RFC 7396). */
+export const patch = async (target, body, { headers = {}, ...options } = {}) =>
+  (await send("PATCH", target, { body, headers: { "Content-Type": "application/merge-patch+json", ...headers }, ...options })).json();
 export const remove = async (target, options) => (await send("DELETE", target, options)).json();
 
 /** A resource as YAML, and its entity tag. */

@@ -1,7 +1,8 @@
 // The frame around the pages, and who is signed in.
 import { html, render, useEffect, useState } from "./html.js";
 import { get, getNamespace, onSignedOut, post, remove, setNamespace } from "./api.js";
-import { startLive, stopLive, useIsLive } from "./live.js";
+import { lastLiveAt, startLive, stopLive, useIsLive } from "./live.js";
+import { ago } from "./format.js";
 import { go, link, useRoute } from "./route.js";
 import { Empty, Icon, Title } from "./ui.js";
 import { SignIn } from "./sign_in.js";
@@ -11,6 +12,9 @@ import { Node } from "./node.js";
 import { KINDS } from "./kinds.js";
 import { NewThing, Thing, Things } from "./things.js";
 import { Audit, Certificates, Events } from "./logs.js";
+import { AddDevice } from "./add_device.js";
+import { Guard } from "./guard.js";
+import { Tokens } from "./tokens.js";
 
 const PLACES = [
   ["", "Overview", "overview"],
@@ -22,8 +26,13 @@ const PLACES = [
   ["batches", "Batches", "batches"],
   ["certificates", "Certificates", "certificates"],
   ["events", "Events", "events"],
+  ["guard", "Guard", "guard"],
+  ["tokens", "Tokens", "tokens"],
   ["audit", "Audit", "audit"],
 ];
+const ADMINS_PLACES = new Set(["audit", "tokens"]);
+
+const BANNER_AFTER = 4000;
 
 const store = {
   read(key) {
@@ -77,6 +86,20 @@ function Live() {
   return html`<span class=${`live ${isLive ? "on" : ""}`} role="status"><i></i>${isLive ? "Live" : "Connecting…"}</span>`;
 }
 
+/** Shown once the connection has been lost for a while: how old is what the pages show. */
+function Disconnected() {
+  const isLive = useIsLive();
+  const [since, setSince] = useState(null);
+  useEffect(() => {
+    setSince(null);
+    if (isLive) return undefined;
+    const timer = setInterval(() => setSince(lastLiveAt()), BANNER_AFTER);
+    return () => clearInterval(timer);
+  }, [isLive]);
+  if (isLive || since === null) return null;
+  return html`<p class="banner" role="alert">No connection to the server. What is shown is from ${ago(new Date(since).toISOString())}; the page reconnects by itself.</p>`;
+}
+
 function Page({ route, session }) {
   const [place = "", name, more] = route.parts;
   const shared = { session, query: route.query };
@@ -85,6 +108,9 @@ function Page({ route, session }) {
   if (place === "nodes") return html`<${Node} key=${name} name=${name} ...${shared} />`;
   if (place === "events") return html`<${Events} ...${shared} />`;
   if (place === "audit") return html`<${Audit} ...${shared} />`;
+  if (place === "add") return html`<${AddDevice} ...${shared} />`;
+  if (place === "guard") return html`<${Guard} ...${shared} />`;
+  if (place === "tokens") return html`<${Tokens} ...${shared} />`;
   if (place === "certificates") return html`<${Certificates} ...${shared} />`;
   const kind = KINDS[place];
   if (kind && !name) return html`<${Things} key=${place} kind=${kind} ...${shared} />`;
@@ -114,7 +140,7 @@ function Frame({ session, onLeave }) {
     event.preventDefault();
     document.querySelector("main h1")?.focus();
   };
-  const places = PLACES.filter(([key]) => key !== "audit" || session.role === "admin");
+  const places = PLACES.filter(([key]) => !ADMINS_PLACES.has(key) || session.role === "admin");
   return html`
     <a class="skip" href="#main" onClick=${skip}>Skip to the page</a>
     <div class="frame">
@@ -143,7 +169,7 @@ function Frame({ session, onLeave }) {
           </div>
         </div>
       </div>
-      <main id="main"><${Page} key=${namespace} route=${route} session=${session} /></main>
+      <main id="main"><${Disconnected} /><${Page} key=${namespace} route=${route} session=${session} /></main>
     </div>
   `;
 }

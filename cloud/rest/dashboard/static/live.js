@@ -7,6 +7,7 @@ const listeners = new Set();
 const watchers = new Set();
 let source = null;
 let isLive = false;
+let lastLive = null;
 let timer = 0;
 
 const FAMILIES = ["node", "certificate", "app", "config", "secret", "registry", "batch", "record", "sysapps", "properties", "callback"];
@@ -18,6 +19,7 @@ const PAUSE = 3000;
 const CHANGES = ["created", "updated", "deleted"];
 
 function setLive(value) {
+  if (value || isLive) lastLive = Date.now();
   if (isLive === value) return;
   isLive = value;
   watchers.forEach((tell) => tell(value));
@@ -59,7 +61,10 @@ export function startLive() {
     for (const verb of VERBS[family] || CHANGES) source.addEventListener(`${family}.${verb}`, hear);
 }
 
-/** Say whether the stream is open. */
+/** When the stream was last open, in milliseconds; null before it was. */
+export const lastLiveAt = () => lastLive;
+
+/** Whether the stream is open. */
 export function useIsLive() {
   const [value, setValue] = useState(isLive);
   useEffect(() => {
@@ -68,6 +73,12 @@ export function useIsLive() {
     return () => watchers.delete(setValue);
   }, []);
   return value;
+}
+
+/** Call *listener* with each event of the stream; returns what ends that. */
+export function onEvent(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
 }
 
 /** Call *act* after events that *matches* says matter: soon, and not more often than every *pause*. */
@@ -86,10 +97,10 @@ export function useLive(matches, act, pause = 1500) {
         latest.current.act();
       }, wait);
     };
-    listeners.add(hear);
+    const leave = onEvent(hear);
     return () => {
       clearTimeout(waiting);
-      listeners.delete(hear);
+      leave();
     };
   }, [pause]);
 }

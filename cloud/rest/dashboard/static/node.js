@@ -1,13 +1,14 @@
 // One node: how it stands, what it should run and what it runs, and why these differ.
 import { html, useEffect, useState } from "./html.js";
-import { get, path, post, remove, segment } from "./api.js";
+import { get, patch, path, post, remove, segment } from "./api.js";
 import { UsagePlot } from "./charts.js";
 import { ago, bytes, when } from "./format.js";
 import { useLive } from "./live.js";
 import { go, link } from "./route.js";
-import { Badge, Dialog, Empty, Failure, Labels, Loaded, Table, Time, Title, useData } from "./ui.js";
+import { Badge, Confirm, Dialog, Empty, Failure, Labels, Loaded, Table, Time, Title, useData } from "./ui.js";
 import { PlanDialog } from "./editor.js";
 import { EventList } from "./logs.js";
+import { LabelsDialog } from "./labels.js";
 import { ownLabels } from "./nodes.js";
 
 const WAIT_SECONDS = 20;
@@ -128,21 +129,6 @@ function Commands({ name, apps, onClose }) {
   `;
 }
 
-function Danger({ title, words, act, label, onClose }) {
-  const [error, setError] = useState(null);
-  const run = async () => {
-    try {
-      await act();
-    } catch (failed) {
-      setError(failed);
-    }
-  };
-  return html`<${Dialog} title=${title} onClose=${onClose}
-    actions=${html`<button type="button" onClick=${onClose}>Cancel</button><button type="button" class="danger" onClick=${run}>${label}</button>`}>
-    <p>${words}</p>${error && html`<${Failure} error=${error} />`}
-  <//>`;
-}
-
 function Seen({ name, node, session, reload }) {
   const base = `/v1/nodes/${segment(name)}`;
   const stats = useData((signal) => get(`${base}/stats`, { signal }), [name]);
@@ -176,6 +162,7 @@ function Seen({ name, node, session, reload }) {
       <p><${Badge} word=${node.state.revoked ? "revoked" : node.state.name} /> ${node.state.reason} <span class="quiet">since <${Time} at=${node.state.since} /></span>${node.description && html`<br />${node.description}`}</p>
       ${canChange && html`<div class="actions">
         <button type="button" onClick=${() => setOpen("ask")}>Ask the node</button>
+        <button type="button" onClick=${() => setOpen("labels")}>Edit labels</button>
         <button type="button" onClick=${() => setOpen("revoke")} disabled=${node.state.revoked}>Revoke</button>
         <button type="button" onClick=${() => setOpen("delete")}>Delete</button>
       </div>`}
@@ -201,8 +188,10 @@ function Seen({ name, node, session, reload }) {
           ? html`<${Table} caption="Deploys of the node" columns=${DEPLOY_COLUMNS} items=${page.items.slice(0, 10)} keyOf=${(deploy) => deploy.number} />`
           : html`<${Empty} title="No deploys yet." />`} />
     </section>
+    ${open === "labels" && html`<${LabelsDialog} title=${`Labels of ${name}`} labels=${ownLabels(node)} onClose=${close} onDone=${() => { close(); again(); }}
+      send=${(labels, query, headers) => patch(path(base, query), { labels }, { headers })} />`}
     ${open === "ask" && html`<${Commands} name=${name} apps=${apps} onClose=${close} />`}
-    ${open === "revoke" && html`<${Danger} title=${`Revoke ${name}?`} label="Revoke" act=${revoke} onClose=${close} words="Its certificates are taken back and its connection ends now. It stays in the list; to come back it has to be activated anew." />`}
+    ${open === "revoke" && html`<${Confirm} title=${`Revoke ${name}?`} label="Revoke" act=${revoke} onClose=${close} words="Its certificates are taken back and its connection ends now. It stays in the list; to come back it has to be activated anew." />`}
     ${open === "delete" && html`<${PlanDialog} title=${`Delete node ${name}`} label="Delete" isDanger
       send=${(query, headers) => remove(path(base, query), { headers })} onDone=${() => go(["nodes"], {}, { replace: true })} onClose=${close} />`}
   `;

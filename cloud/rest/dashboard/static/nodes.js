@@ -48,13 +48,13 @@ export function SearchField({ label, hint, value, onSearch }) {
   </form>`;
 }
 
-export function Nodes({ query }) {
+export function Nodes({ query, session }) {
   const wanted = query.q || "";
   const pages = usePages([wanted]);
   const state = useData((signal) => search(wanted, pages.token, signal), [wanted, pages.token]);
   useLive((event) => event.subject.kind === "node", state.reload, 5000);
   return html`
-    <${Title}>Nodes<//>
+    <${Title} actions=${session.role !== "viewer" && html`<a class="button main" href=${link(["add"])}><${Icon} name="plus" />Add a device</a>`}>Nodes<//>
     <${SearchField} key=${wanted} label="Name or selector" hint="gate-7 or role=gateway, site in (north,south)" value=${wanted} onSearch=${(text) => go(["nodes"], { q: text })} />
     <${Loaded} state=${state} lines=${12} show=${(page) =>
       page.items.length
@@ -62,6 +62,6 @@ export function Nodes({ query }) {
             <${Pager} pages=${pages} page=${{ total: page.total, next: page.listOptions.continue }} noun="node" />`
         : wanted
           ? html`<${Empty} title="No node has this name, and none these labels."><p>A selector is like <code>role=gateway</code>, <code>site in (north,south)</code> or <code>!retired</code>.</p><//>`
-          : html`<${Empty} title="No node yet"><p>Make a <a href=${link(["batches", "+"])}>batch</a>: its command brings machines in. To try it out: <code>edgesync sim --count 3 --batch BATCH</code></p><//>`} />
+          : html`<${Empty} title="No node yet"><p><a href=${link(["add"])}>Add a device</a>: one command brings a machine in. To try it out: <code>edgesync sim --count 3 --batch BATCH</code></p><//>`} />
   `;
 }

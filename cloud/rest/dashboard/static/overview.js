@@ -69,7 +69,7 @@ function Seen({ data, events }) {
         <h2 id="card-nodes">Nodes</h2>
         ${nodes.total
           ? html`<div class="ring-row"><${Ring} parts=${states} figure=${count(nodes.total)} caption=${nodes.total === 1 ? "node" : "nodes"} label="Nodes by state" /><${Legend} parts=${states} /></div>`
-          : html`<${Empty} title="No node yet"><p>Make a <a href=${link(["batches", "+"])}>batch</a>; it has a command that brings devices in.</p><//>`}
+          : html`<${Empty} title="No node yet"><p><a href=${link(["add"])}>Add a device</a>: one command brings a machine in.</p><//>`}
       </section>
       <section class="card" aria-labelledby="card-change">
         <h2 id="card-change">Last change</h2>

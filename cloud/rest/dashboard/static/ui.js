@@ -22,6 +22,8 @@ const PATHS = {
   back: "M15 5l-7 7 7 7",
   next: "M9 5l7 7-7 7",
   plus: "M12 5v14M5 12h14",
+  tokens: "M14 10a4 4 0 1 1-4-4 4 4 0 0 1 4 4zM13 13l8 8M18 18l2-2",
+  guard: "M12 3l7 3v5c0 4.500-3 8-7 10-4-2-7-5.500-7-10V6zM12 8v5M12 16h.01",
 };
 
 export const Icon = ({ name }) => html`
@@ -197,6 +199,22 @@ export function Dialog({ title, onClose, children, actions, wide }) {
       ${actions && html`<div class="dialog-foot">${actions}</div>`}
     </dialog>
   `;
+}
+
+/** Ask before *act* is called; what it throws is shown. */
+export function Confirm({ title, words, act, label, onClose }) {
+  const [error, setError] = useState(null);
+  const run = async () => {
+    try {
+      await act();
+    } catch (failed) {
+      setError(failed);
+    }
+  };
+  return html`<${Dialog} title=${title} onClose=${onClose}
+    actions=${html`<button type="button" onClick=${onClose}>Cancel</button><button type="button" class="danger" onClick=${run}>${label}</button>`}>
+    <p>${words}</p>${error && html`<${Failure} error=${error} />`}
+  <//>`;
 }
 
 /** Tabs as links, so that each has an address. */
