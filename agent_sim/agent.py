@@ -70,7 +70,7 @@ class AgentSettings:
 
     broker: Address
     encoding: WireFormat = WireFormat.JSON
-    pace: Intervals = field(default_factory=Intervals)
+    intervals: Intervals = field(default_factory=Intervals)
     apply_delay: float = 2.0
     activation_pause: float = 45.0
     first_pause: float = 1.0
@@ -165,7 +165,7 @@ class Agent:
 
     @property
     def is_connected(self) -> bool:
-        """Say whether there is a connection with both subscriptions."""
+        """Return whether there is a connection with both subscriptions."""
         return self._link is not None
 
     async def run(self) -> None:
@@ -187,7 +187,7 @@ class Agent:
         return DeviceState(
             run=new_run(),
             facts=self._source.facts(),
-            pace=self._settings.pace,
+            intervals=self._settings.intervals,
             held={app.name: app for app in apps},
             asked=Asked(refuses=self._settings.refuses_commands),
         )

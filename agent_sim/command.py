@@ -130,7 +130,7 @@ class _Options:
 )
 @click.option("--refuse-commands", is_flag=True, help="Do nothing that an operator asks for.")
 @click.option("--duration", type=_SECONDS, default=0.0, help="Stop after this; 0 goes on.")
-@click.option("--quiet", is_flag=True, help="Say only what goes wrong.")
+@click.option("--quiet", is_flag=True, help="Log errors and warnings only.")
 @click.pass_context
 def sim(context: click.Context, /, **given: Any) -> None:
     """Activate simulated nodes, connect them and apply their desired state.
@@ -216,7 +216,7 @@ def _member(
     settings = AgentSettings(
         broker=options.mqtt,
         encoding=encodings[index % len(encodings)],
-        pace=Intervals(options.interval, options.stats_interval),
+        intervals=Intervals(options.interval, options.stats_interval),
         apply_delay=options.apply_delay,
         refuses_commands=options.refuse_commands,
     )

@@ -46,14 +46,14 @@ class Asked:
     ahead: timedelta | None = None
 
     def hearing(self, message: NodeMessage, now: datetime) -> "Asked":
-        """With the server's clock as *message* says it; a command may have been on its way long."""
+        """With the server's clock, from the time in *message*; a command may arrive late."""
         server_time = _moment(message.meta.get("time"))
         if server_time is None or message.kind == MessageKind.COMMAND:
             return self
         return replace(self, ahead=server_time - now)
 
     def noting(self, actions: Actions, now: datetime) -> "Asked":
-        """With what *actions* say to people at the end of the log."""
+        """With the lines that *actions* write to the log appended to it."""
         notes = [f"{time_text(now)} {one.text}" for one in actions if isinstance(one, LogLine)]
         return replace(self, lines=(*self.lines, *notes)[-LINES_KEPT:]) if notes else self
 
@@ -87,7 +87,7 @@ class Asked:
         return (replace(self, restarting=still), tuple(answers)) if answers else (self, ())
 
     def log(self, command: NodeCommand) -> str:
-        """The end of the log as *command* asks for it; of an app what is said of it."""
+        """The end of the log as *command* asks for it; for an app only lines about it."""
         about = f" {command.app} "
         found = [line for line in self.lines if not command.app or about in f"{line} "]
         return "".join(f"{line}\n" for line in found[-command.lines :])
@@ -106,7 +106,7 @@ def read_command(content: Any) -> NodeCommand | None:
 
 
 def answer(own_id: str, status: str, *, output: str = "", cause: str = "") -> Publish:
-    """Say what came of a command."""
+    """The response with the outcome of a command."""
     content = {"id": own_id, "status": status, "output": output, "cause": cause}
     return Publish(Channel.COMMAND_RESPONSE, NodeMessage(MessageKind.COMMAND, content), qos=1)
 

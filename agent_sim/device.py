@@ -75,7 +75,7 @@ class DeviceState:
 
     run: str
     facts: NodeFacts = field(default_factory=NodeFacts)
-    pace: Intervals = field(default_factory=Intervals)
+    intervals: Intervals = field(default_factory=Intervals)
     usage: NodeUsage = NodeUsage("0", "0")  # noqa: RUF009  # frozen
     held: Mapping[str, HeldApp] = field(default_factory=dict)
     # What people want of it, taken over at once; None until they want any.
@@ -98,7 +98,7 @@ class DeviceState:
 
     @property
     def is_converged(self) -> bool:
-        """Say whether server and node agree, and everything runs."""
+        """Return whether server and node agree, and everything runs."""
         return self.is_agreed and all(a.status is Status.RUNNING for a in self.held.values())
 
 
@@ -136,7 +136,7 @@ def _connected(state: DeviceState, now: datetime) -> tuple[DeviceState, Actions]
 
 
 def _stats_timer(state: DeviceState) -> Actions:
-    seconds = state.pace.stats_interval
+    seconds = state.intervals.stats_interval
     return (StartTimer(Timer.STATS, seconds),) if seconds > 0 else ()
 
 
@@ -147,16 +147,20 @@ def _report(state: DeviceState, now: datetime) -> tuple[DeviceState, Actions]:
     state = replace(state, seq=state.seq + 1)
     held = state.held.values()
     content = report_content(state.facts, state.usage, held, state.fetches, now, state.properties)
-    interval = min(max(math.ceil(state.pace.interval), 1), _LONGEST_INTERVAL)
+    interval = min(max(math.ceil(state.intervals.interval), 1), _LONGEST_INTERVAL)
     meta: dict[str, MetaValue] = {SEQUENCE: state.seq, RUN: state.run, INTERVAL: interval}
     message = NodeMessage(MessageKind.REPORT, content, meta)
     publish = Publish(Channel.REPORT, message, qos=1)
-    return state, (publish, StartTimer(Timer.REPORT, state.pace.interval), *_answer_timer(state))
+    return state, (
+        publish,
+        StartTimer(Timer.REPORT, state.intervals.interval),
+        *_answer_timer(state),
+    )
 
 
 def _answer_timer(state: DeviceState) -> Actions:
-    seconds = state.pace.answer_timeout * 2**state.unanswered
-    return (StartTimer(Timer.ANSWER, seconds),) if seconds < state.pace.interval else ()
+    seconds = state.intervals.answer_timeout * 2**state.unanswered
+    return (StartTimer(Timer.ANSWER, seconds),) if seconds < state.intervals.interval else ()
 
 
 def _timer_due(state: DeviceState, timer: Timer, now: datetime) -> tuple[DeviceState, Actions]:
@@ -191,7 +195,7 @@ def _ask(state: DeviceState) -> tuple[DeviceState, Actions]:
     message = NodeMessage(MessageKind.DESIRE, content, {REQUEST_ID: request.id, SYNC: "true"})
     return replace(state, requests=number, request=request), (
         Publish(Channel.DESIRE, message, qos=1),
-        StartTimer(Timer.REQUEST, state.pace.request_timeout),
+        StartTimer(Timer.REQUEST, state.intervals.request_timeout),
     )
 
 

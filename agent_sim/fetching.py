@@ -44,7 +44,7 @@ class AppFetch:
 
     @property
     def is_complete(self) -> bool:
-        """Say whether every body is here."""
+        """Return whether every body is here."""
         return self.body is not None and not self.missing and not self.cause
 
 

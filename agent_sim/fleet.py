@@ -106,7 +106,7 @@ class AgentFleet:
         return result
 
     async def _start(self, agent: Agent) -> None:
-        interval = min((each.pace.interval for each in self._settings), default=0.0)
+        interval = min((each.intervals.interval for each in self._settings), default=0.0)
         spread = min(interval, START_SECONDS * len(self.agents))
         await asyncio.sleep(self._random.uniform(0, spread))
         await agent.run()

@@ -162,7 +162,7 @@ class HubLink:
         _settle(self._lost, reason)
 
     def close(self) -> None:
-        """Say goodbye if that is possible at once, and close; may be repeated."""
+        """Send DISCONNECT if that is possible at once, and close; may be repeated."""
         self._is_closed = True
         if self._socket is not None:
             self._client.disconnect()

@@ -2,5 +2,5 @@
 
 Read `topics` (which topics exist), `messages` (what travels on them), `access` (who may use which),
 then `hub` (what the server sees of MQTT) and `embedded` (that hub on amqtt, in this process), whose
-docstring says what the other modules are for. `stock` is plain amqtt, for comparing alone.
+docstring describes the other modules. `stock` is plain amqtt, for comparing alone.
 """

@@ -9,12 +9,12 @@ from broker.topics import FROM_NODE, TO_NODE, parse_topic
 
 
 def may_publish(node_id: str, topic: str) -> bool:
-    """Say whether the node *node_id* may publish on *topic*."""
+    """Return whether the node *node_id* may publish on *topic*."""
     return _is_own(node_id, topic, FROM_NODE)
 
 
 def may_subscribe(node_id: str, topic_filter: str) -> bool:
-    """Say whether the node *node_id* may subscribe to *topic_filter*."""
+    """Return whether the node *node_id* may subscribe to *topic_filter*."""
     return _is_own(node_id, topic_filter, TO_NODE)
 
 

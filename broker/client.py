@@ -76,7 +76,7 @@ class ClientHub:
 
     @property
     def is_attached(self) -> bool:
-        """Say whether the broker is there and was asked for the messages of nodes."""
+        """Return whether the broker is there and was asked for the messages of nodes."""
         return self._is_attached
 
     @property
@@ -138,7 +138,7 @@ class ClientHub:
         return is_heard
 
     def is_connected(self, node_id: str) -> bool:
-        """Say whether a push can be tried: only the broker knows which nodes are there."""
+        """Return whether a push can be tried: only the broker knows which nodes are there."""
         return self._is_attached
 
     def disconnect(self, node_id: str) -> None:

@@ -144,7 +144,7 @@ mqtt.shared_subscription_strategy = round_robin
 mqtt.session_expiry_interval = 1d
 retainer.enable = false
 
-# The certificate says who somebody is; for nodes it is the client id too, whatever they claim.
+# The certificate is the identity; for nodes it replaces the client id that they send.
 zones.nodes.mqtt.peer_cert_as_username = cn
 zones.nodes.mqtt.peer_cert_as_clientid = cn
 zones.servers.mqtt.peer_cert_as_username = cn

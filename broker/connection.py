@@ -94,7 +94,7 @@ class NodeConnection(asyncio.Protocol):
 
     @property
     def is_connected(self) -> bool:
-        """Say whether there is a transport whose end has not come."""
+        """Return whether there is a transport whose end has not come."""
         return self._transport is not None and not self.lost.done()
 
     def open(
@@ -324,7 +324,7 @@ class NodeConnection(asyncio.Protocol):
             self._park()
 
     def _charge(self, size: int, *, count: int = 1) -> bool:
-        """Count what was taken; say whether its node is beyond its budget, and not read for now."""
+        """Count what was taken; return whether its node is over its budget and is not read."""
         wait = self._inbox.budgets.charge(self.node_id, size, count=count)
         if wait:
             self._hold()

@@ -7,9 +7,9 @@ from collections.abc import Callable
 class Deadlines:
     """Calls *on_silence* after *seconds* without `heard`, *on_end* once *left* is not above 0.
 
-    *left* says how many seconds the certificate still has, by a clock that may be set: it is asked
-    again whenever the one timer fires, which is every *seconds* at least. Hearing something costs
-    no timer: the one that runs looks at the time when it fires.
+    *left* returns for how many seconds the certificate is valid, by a clock that may be set: it is
+    called again whenever the one timer fires, which is every *seconds* at least. Hearing something
+    costs no timer: the one that runs looks at the time when it fires.
     """
 
     def __init__(

@@ -98,7 +98,7 @@ class EmbeddedHub:
         return self.push(node_id, channel, payload)
 
     def is_connected(self, node_id: str) -> bool:
-        """Say whether the node has a live connection here."""
+        """Return whether the node has a live connection here."""
         return self._registry.get(node_id) is not None
 
     def disconnect(self, node_id: str) -> None:

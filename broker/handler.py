@@ -207,7 +207,7 @@ class PeerWriter(WriterAdapter):
         return None
 
     def get_ssl_info(self) -> ssl.SSLObject | None:
-        """Say nothing; identity was checked before."""
+        """Log nothing; identity was checked before."""
         return None
 
     async def close(self) -> None:
@@ -216,7 +216,7 @@ class PeerWriter(WriterAdapter):
 
 def read_connect(body: bytes, plugins: Plugins) -> tuple[NodeHandler, Session]:
     """Handler and session for the CONNECT with *body*; MalformedPacket, or WrongVersion."""
-    no_writer = PeerWriter(_Nobody())
+    no_writer = PeerWriter(_UnusedWriter())
     try:
         return run_now(NodeHandler.init_from_connect(BufferReader(body), no_writer, plugins))
     except WrongVersion:
@@ -235,7 +235,7 @@ def run_now(coroutine: Coroutine[Any, Any, _T]) -> _T:
     raise RuntimeError("amqtt waited where it never did")
 
 
-class _Nobody:
+class _UnusedWriter:
     def send(self, data: bytes) -> bool:
         return False
 

@@ -131,7 +131,7 @@ class HandshakeLimiter:
         return max(handshake.deadline - loop.time(), 0.001)
 
     def secured(self, handshake: Handshake) -> None:
-        """Say that its TLS handshake is done."""
+        """Record that its TLS handshake is done."""
         handshake.is_secured = True
         self._begun.pop(handshake, None)
 

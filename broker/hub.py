@@ -89,7 +89,7 @@ class Hub(Protocol):
         ...
 
     def is_connected(self, node_id: str) -> bool:
-        """Say whether the node has a live connection here."""
+        """Return whether the node has a live connection here."""
         ...
 
     def disconnect(self, node_id: str) -> None:

@@ -68,7 +68,7 @@ class HubInbox:
         return len(self._queue)
 
     def may_read(self, node_id: str) -> bool:
-        """Say whether a message of the node may be put."""
+        """Return whether a message of the node may be put."""
         if self._is_full:
             return False
         unstored = self._unstored.get(node_id)

@@ -62,7 +62,7 @@ class Refusal(StrEnum):
     TOO_MANY_CONNECTIONS = "too_many_connections"
     TOO_MANY_FROM_ADDRESS = "too_many_from_address"
     CROWDED_OUT = "crowded_out"
-    """It had said nothing, or its handshake stalled, when another came and there was no room."""
+    """It had sent nothing, or its handshake stalled, when another came and all slots were taken."""
     TLS_FAILED = "tls_failed"
     NO_CONNECT = "no_connect"
     """The first packet was not a CONNECT."""

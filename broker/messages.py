@@ -6,8 +6,9 @@ a MessagePack map with 0x80-0x8f, 0xde or 0xdf.
 
 JSON is written so that stock Baetyl agents read it as it is meant: see `encode_json`.
 
-What only one of them can say is refused: binary, times, extension types, NaN and infinities, keys
-that are not strings, integers beyond 64 bits. So is nesting that could exhaust a recursive reader.
+What only one of them can express is refused: binary, times, extension types, NaN and infinities,
+keys that are not strings, integers beyond 64 bits. So is nesting that could exhaust a recursive
+reader.
 """
 
 from collections.abc import Iterable, Mapping
@@ -90,7 +91,7 @@ _ShallowEnvelope = msgspec.defstruct(
     "_ShallowEnvelope", [("content", _plain(_SHALLOW), None)], bases=(_Envelope,)
 )
 _SHALLOW_DECODER = msgspec.msgpack.Decoder(_ShallowEnvelope)
-# What begins a float of MessagePack that may be NaN or an infinity, which JSON cannot say.
+# What begins a float of MessagePack that may be NaN or an infinity, which JSON cannot express.
 _FLOATS = (b"\xcb", b"\xca")
 _NOT_FINITE = (b"\x7f", b"\xff")
 _JSON_DECODER = msgspec.json.Decoder(_Envelope)

@@ -24,7 +24,7 @@ class ReadBuffers:
         self.used = 0
 
     def set_size(self, connection: Evictable, size: int) -> None:
-        """Say that *size* bytes of *connection* wait, which may evict it, or others."""
+        """Record that *size* bytes of *connection* wait, which may evict it, or others."""
         before = self._sizes.get(connection, 0)
         if size == before:
             return

@@ -61,7 +61,7 @@ class SharedQueue:
         return taken
 
     def release(self, size: int) -> None:
-        """Say that a message of *size* bytes is stored, or refused."""
+        """Record that a message of *size* bytes is stored, or refused."""
         with self._room:
             self.unstored_bytes -= size
             self._room.notify_all()

@@ -45,7 +45,7 @@ _CHANNELS = frozenset(channel.value for channel in Channel)
 
 
 def is_node_id_level(text: str) -> bool:
-    """Say whether *text* can stand as the node id level: not empty, no wildcard, no separator."""
+    """Return whether *text* can be the node id level: not empty, no wildcard, no separator."""
     return bool(text) and _RESERVED.isdisjoint(text)
 
 

@@ -33,7 +33,7 @@ class Issuer:
 
     @classmethod
     def of(cls, certificate: x509.Certificate) -> Self:
-        """The owner of *certificate*; its key is called what that says, however it was derived."""
+        """The owner of *certificate*, with the key identifier that the certificate has."""
         try:
             own = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
             key = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)

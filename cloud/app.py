@@ -102,7 +102,7 @@ async def serve(
     announce: Callable[[str], None],
     ca_passphrase: bytes | None = None,
 ) -> None:
-    """Run a server until SIGTERM or SIGINT; *announce* gets the one line that says it is ready.
+    """Run a server until SIGTERM or SIGINT; *announce* gets the one line that reports readiness.
 
     *ca_passphrase* opens the authority's keys; None where they are plain.
     """
@@ -207,7 +207,7 @@ async def _start_log(
 ) -> None:
     if new_keys:
         logger.error(
-            "%s: lost, and made anew as --replace-lost-keys says; take that flag away",
+            "%s: lost, and created anew because of --replace-lost-keys; remove that flag",
             ", ".join(new_keys),
         )
 

@@ -172,7 +172,7 @@ class Settings:
     trusted_proxies: tuple[str, ...] = field(
         default=(),
         metadata=_help(
-            "Network of proxies, as 10.0.0.0/8, whose X-Forwarded-For says where a request is from."
+            "Network of proxies, as 10.0.0.0/8, whose X-Forwarded-For names the client."
         ),
     )
     requests_per_second: int = field(
@@ -394,7 +394,7 @@ NAMES = tuple(setting.name for setting in fields(Settings))
 def load_settings(
     flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
 ) -> Settings:
-    """Settings from all three places, the first that names one wins; else BadSettings says why.
+    """Settings from all three places, the first that names one wins; BadSettings has the reason.
 
     *flags* holds only what was given.
     """

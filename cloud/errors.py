@@ -9,7 +9,7 @@ CloudError
 │   └── UnknownMediaType  the caller sent something in a form that is not understood
 ├── Expired             what the caller goes on from was good once, but is too old
 ├── Denied              the caller did not prove who it is
-│   └── ActivationDenied  a device that may not activate; the answer does not say why
+│   └── ActivationDenied  a device that may not activate; the answer gives no reason
 ├── Forbidden           the caller is known and may not do this
 ├── NotFound            the thing is not there (or not the caller's)
 ├── InUse               the thing is there and something needs it to stay as it is
@@ -19,7 +19,7 @@ CloudError
 │       └── OtherKey    and this is another device, or it has lost its key
 ├── Conflict            another request changed it first
 │   ├── TooManyCommands   a node has as many commands to answer as it may
-│   └── PreconditionFailed  the caller had said which state it wanted to change
+│   └── PreconditionFailed  the state is not the one that the caller named
 ├── ConfirmationRequired  so many nodes would be touched that the caller has to confirm
 ├── TooSlow             the caller did not send the rest of its request in time
 ├── TooManyRequests     the caller does it too often; the same call may succeed later
@@ -87,7 +87,7 @@ class TooManyValues(Invalid):
 
 
 class HeadTooLarge(Invalid):
-    """Request line and headers are more than *limit* bytes, or headers, as *unit* says."""
+    """Request line and headers are more than *limit* bytes, or headers, as *unit* names."""
 
     code = "RequestHeadTooLarge"
 
@@ -136,7 +136,7 @@ class ActivationDenied(Denied):
         self.cause = cause
         super().__init__(
             "the server does not let this device in: its batch, token or fingerprint is not right;"
-            " whoever runs the server finds the cause in its log, under this request's id"
+            " the log of the server has the cause, under this request's id"
         )
 
 
@@ -225,11 +225,11 @@ class Conflict(CloudError):
     def __init__(self, kind: str, name: str) -> None:
         self.kind = kind
         self.name = name
-        super().__init__(f"The ({kind}) resource ({name}) was changed by somebody else.")
+        super().__init__(f"The ({kind}) resource ({name}) was changed by another request.")
 
 
 class PreconditionFailed(Conflict):
-    """The thing is no longer (or not) as the caller said it had to be for the change."""
+    """The resource is not in the state that the caller made a condition of the change."""
 
     code = "PreconditionFailed"
 

@@ -115,7 +115,7 @@ def ask_to_activate(url: str, ca: Path, claim: dict[str, Any], clock: Clock) -> 
 def reason_of(error: urllib.error.HTTPError) -> str:
     """What the server answers, with the id under which its log has details."""
     try:
-        said = json.load(error)
-        return f"{said['message'].rstrip('.')} (request id {said['request-id']})"
+        body = json.load(error)
+        return f"{body['message'].rstrip('.')} (request id {body['request-id']})"
     except (ValueError, KeyError, TypeError, AttributeError):
         return str(error)

@@ -167,12 +167,12 @@ class _Session:
             self.state.write("up", self.apps.statuses())
             self.renewal.connected()
             self.node.fetching.clear()
-            pace = _ReportSchedule()
+            schedule = _ReportSchedule()
             while not self.renewal.tend(send, time.monotonic()):
                 now = time.monotonic()
-                self._speak(send, pace, link.address, now)
+                self._speak(send, schedule, link.address, now)
                 # The apps change in threads of their own: look after them each second.
-                due = min(pace.due(self.node, now), self.commands.due(now), now + LOOK)
+                due = min(schedule.due(self.node, now), self.commands.due(now), now + LOOK)
                 for channel, payload in link.receive(max(due - now, 0)):
                     if self._take(channel, payload, send):
                         return
@@ -180,16 +180,16 @@ class _Session:
         finally:
             link.close()
 
-    def _speak(self, send: Send, pace: _ReportSchedule, address: str, now: float) -> None:
+    def _speak(self, send: Send, schedule: _ReportSchedule, address: str, now: float) -> None:
         """Report, or send usage, if it is time; and go on with commands."""
         self.commands.tend(send, now)
         self.node.tend(send, now)
-        if pace.is_report_due(self.node, now):
+        if schedule.is_report_due(self.node, now):
             own = facts(address, self.apps.runtime_name())
             self.node.report(send, own, self.usage.stats())
             self.state.write("up", self.apps.statuses())
-            pace.reported(now)
-        elif pace.is_stats_due(now):
+            schedule.reported(now)
+        elif schedule.is_stats_due(now):
             usage = self.usage.stats().get("usage", {})
             send("stats", "stats", {}, {"nodestats": {"usage": usage}})
 
@@ -214,8 +214,8 @@ class _Session:
         if self.updates.answer:
             own_id, status, text = self.updates.answer
             self.updates.answer = None
-            said = {"output" if status == "done" else "cause": text}
-            send("command-response", "command", {}, {"id": own_id, "status": status, **said})
+            result = {"output" if status == "done" else "cause": text}
+            send("command-response", "command", {}, {"id": own_id, "status": status, **result})
 
     def _offer(self) -> tuple[Offer, str]:
         offer = fetch_offer(self.home, self.identity, self.clock)

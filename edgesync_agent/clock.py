@@ -25,10 +25,10 @@ class Clock:
         """Seconds since 1970, by the server's clock as far as it is known."""
         return self.read() + self.skew
 
-    def hear(self, told: Any) -> None:
+    def hear(self, server_time: Any) -> None:
         """Take over what the server answers; what cannot be read is no time."""
         try:
-            moment = calendar.timegm(time.strptime(told, "%Y-%m-%dT%H:%M:%SZ"))
+            moment = calendar.timegm(time.strptime(server_time, "%Y-%m-%dT%H:%M:%SZ"))
         except (ValueError, TypeError):
             return
         self.skew = moment - self.read()

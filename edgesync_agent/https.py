@@ -80,16 +80,16 @@ def learn_time(url: str, ca: Path, clock: Clock) -> None:
     The server has proved that it is ours before it is believed.
     """
     certificates: list[Any] = []
-    told = Clock(clock.read)
+    trial = Clock(clock.read)
     try:
-        told.hear(_open(urllib.request.Request(url), ca, certificates.append).get("time"))
+        trial.hear(_open(urllib.request.Request(url), ca, certificates.append).get("time"))
     except urllib.error.HTTPError as error:
-        told.hear(_time_in(error))
+        trial.hear(_time_in(error))
     try:
-        told.check(certificates[-1])
+        trial.check(certificates[-1])
     except WrongTime as error:
         raise OSError(str(error)) from error
-    clock.skew = told.skew
+    clock.skew = trial.skew
 
 
 def _open(

@@ -154,11 +154,11 @@ def _auth(image: str, credentials: Sequence[Mapping[str, str]]) -> dict[str, str
         host, registry = address.partition("/")[0], registry_of(image)
         is_hub = registry == DEFAULT_REGISTRY and host.endswith("docker.io")
         if host == registry or is_hub:
-            said = {
+            login = {
                 "username": one.get("username", ""),
                 "password": one.get("password", ""),
                 "serveraddress": host,
             }
-            text = base64.urlsafe_b64encode(json.dumps(said).encode()).decode()
+            text = base64.urlsafe_b64encode(json.dumps(login).encode()).decode()
             return {"X-Registry-Auth": text}
     return {}

@@ -126,9 +126,9 @@ class Renewal:
     def _request(self) -> str:
         return signing_request(self.folder / "key.pem", self.openssl)
 
-    def _put(self, content: dict[str, Any], told: Any) -> None:
+    def _put(self, content: dict[str, Any], server_time: Any) -> None:
         """Check the new certificate and replace the current one; AgentError if it is not valid."""
-        self.clock.hear(told)
+        self.clock.hear(server_time)
         place = self.folder / "cert.pem"
         new = check(
             content["certificate"],

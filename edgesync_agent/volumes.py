@@ -145,7 +145,7 @@ def _data_name(version: str) -> str:
 def _copy(source: Path, target: Path, mode: int) -> None:
     """Copy a tree of files, on disk when it returns."""
     target.mkdir(mode=0o755)
-    os.chmod(target, 0o755)  # noqa: S103  # what is above lets nobody in
+    os.chmod(target, 0o755)  # noqa: S103  # the directory above is closed
     for one in sorted(source.iterdir()) if source.is_dir() else ():
         if one.is_dir():
             _copy(one, target / one.name, mode)

@@ -1,7 +1,7 @@
 """A minimal edgesync node in Python: activates, reports, fetches what it lacks, and lets go.
 
 It runs nothing: where `apply` stands a device would start and stop what the app describes.
-Needs paho-mqtt and cryptography. docs/device-authors.md says how to check it.
+Needs paho-mqtt and cryptography. docs/device-authors.md describes how to check it.
 """
 
 import json
@@ -108,7 +108,7 @@ class Node:
         self.client.publish(self.topic(channel or kind), json.dumps(message), qos=1)
 
     def report(self):
-        """Say all that the node is and has."""
+        """Report all that the node is and has."""
         with self.lock:
             self.sequence += 1
             meta = {"seq": self.sequence, "run": self.run_id, "interval": max(1, int(INTERVAL))}
@@ -132,7 +132,7 @@ class Node:
             if channel == "command":
                 self.on_command(meta, content)
             elif message["kind"] == "error":
-                print("the server says:", content, flush=True)
+                print("the server sent:", content, flush=True)
                 self.on_answer(meta)
                 self.asked.pop(meta.get("x-baetyl-request-id"), None)
             elif channel == "delta":
@@ -181,7 +181,7 @@ class Node:
         """Take over an app once all of its bodies are here, in the versions asked for."""
         app, infos = self.asked.pop(request)
         if [value["version"] for value in values] != [info["version"] for info in infos]:
-            return  # the world has moved on; the next delta says how
+            return  # the desired state has changed; the next delta has it
         lacking = [
             {"kind": kind, **volume[field]}
             for value in values

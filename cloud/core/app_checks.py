@@ -41,7 +41,7 @@ _PROBES = {
     "startup_probe": "startupProbe",
 }
 
-_EVERY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104  # said, not bound
+_EVERY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104  # a value, not bound
 
 
 def checked_app_spec(spec: AppSpec) -> AppSpec:

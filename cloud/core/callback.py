@@ -216,8 +216,8 @@ def content_of(spec: CallbackSpec, delivery: Delivery) -> bytes:
     """What is sent: of JSON the fields of the callback's body too, as far as they are not there."""
     if delivery.content_type != JSON:
         return delivery.content.encode()
-    said = msgspec.json.decode(delivery.content, type=dict[str, Any])
-    return msgspec.json.encode({**spec.body, **said})
+    fields = msgspec.json.decode(delivery.content, type=dict[str, Any])
+    return msgspec.json.encode({**spec.body, **fields})
 
 
 def activation_content(

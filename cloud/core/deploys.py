@@ -37,18 +37,18 @@ class DeployOutcome(StrEnum):
     EXPIRED = "expired"
 
 
-class Deploy(msgspec.Struct, frozen=True, omit_defaults=True):
+class Deploy(msgspec.Struct, frozen=True, omit_defaults=True, rename={"sent": "told"}):
     """What one node should run from some moment on, and what came of it.
 
     *number* counts those of a node. *wanted*: when what the node should run was changed, as far as
-    that is known; *told*: when the node was first sent it; *acknowledged*: when a report first
+    that is known; *sent*: when the node was first sent it; *acknowledged*: when a report first
     named exactly these apps; *ended*: since when *outcome* is what it is. *after_failure*: the
     deploy before had failed, so that the node may go on about that one for a moment.
     """
 
     number: int
     wanted: datetime
-    told: datetime
+    sent: datetime
     apps: tuple[AppVersion, ...] = ()
     sysapps: tuple[AppVersion, ...] = ()
     acknowledged: datetime | None = None
@@ -74,7 +74,7 @@ class Deploy(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def at(self, now: datetime) -> "Deploy":
         """This as it stands at *now* where no report came since."""
-        end = self.told + EXPIRES_AFTER
+        end = self.sent + EXPIRES_AFTER
         is_late = self.outcome is DeployOutcome.PENDING and now >= end
         return self._ended(DeployOutcome.EXPIRED, end) if is_late else self
 
@@ -114,7 +114,7 @@ class Deploy(msgspec.Struct, frozen=True, omit_defaults=True):
 
         What it reports within APPLY_TICK may be of the deploy before, where that had failed.
         """
-        if not report.stats or (self.after_failure and received < self.told + APPLY_TICK):
+        if not report.stats or (self.after_failure and received < self.sent + APPLY_TICK):
             return {}
         held = {*(report.reported.apps or ()), *(report.reported.sysapps or ())}
         stats = {own.name: own for own in report.stats}

@@ -30,7 +30,7 @@ class Reason(StrEnum):
     RUNNING = "Running"
     OFFLINE_SINCE = "OfflineSince"
     REPORT_OLDER_THAN_PUSH = "ReportOlderThanPush"
-    NOT_TOLD = "NotTold"
+    NOT_SENT = "NotTold"
     FETCHING = "Fetching"
     APP_FAILED = "AppFailed"
     STARTING = "Starting"
@@ -89,7 +89,7 @@ class AppExplanation:
     cause: str
     outcome: AppOutcome
     wanted_at: datetime | None
-    told: datetime | None
+    sent: datetime | None
     acknowledged: datetime | None
     reported_at: datetime | None
     reason: Reason
@@ -114,11 +114,11 @@ def explained(facts: ExplainFacts) -> Explanation:
         *_explained(facts, facts.desired.apps, is_system=False),
         *_explained(facts, facts.desired.sysapps, is_system=True),
     ]
-    is_told = facts.report is not None and not delta_for(
+    is_sent = facts.report is not None and not delta_for(
         facts.report, facts.desired, facts.properties
     )
     is_up = all(app.outcome is AppOutcome.CONVERGED for app in apps)
-    is_converged = is_told and is_up and not facts.is_revoked
+    is_converged = is_sent and is_up and not facts.is_revoked
     return Explanation(is_converged, _summary(facts, apps, is_converged=is_converged), apps)
 
 
@@ -133,7 +133,7 @@ def unselected(facts: ExplainFacts, app: App) -> AppExplanation:
         cause="",
         outcome=AppOutcome.UNSELECTED,
         wanted_at=app.updated,
-        told=None,
+        sent=None,
         acknowledged=None,
         reported_at=None,
         reason=Reason.SELECTOR_MISMATCH,
@@ -186,8 +186,8 @@ def _explained(
     facts: ExplainFacts, wanted: Sequence[AppVersion], *, is_system: bool
 ) -> Iterator[AppExplanation]:
     report = facts.report
-    said = report.reported if report else None
-    reported = (said.sysapps if is_system else said.apps) if said else None
+    apps = report.reported if report else None
+    reported = (apps.sysapps if is_system else apps.apps) if apps else None
     held: dict[str, list[str]] = {}
     for app in reported or ():
         held.setdefault(app.name, []).append(app.version)
@@ -203,13 +203,13 @@ def _wanted(
     facts: ExplainFacts, app: AppVersion, held: Sequence[str], *, is_system: bool
 ) -> AppExplanation:
     stats = _stats_of(facts, app.name)
-    told = [deploy for deploy in facts.deploys if app in (*deploy.apps, *deploy.sysapps)]
+    sent = [deploy for deploy in facts.deploys if app in (*deploy.apps, *deploy.sysapps)]
     # Only the last desired state sent may still come about.
-    is_told = bool(told) and told[0] is facts.deploys[0]
-    outcome, reason, message = _verdict(facts, app, held, stats, told[0] if is_told else None)
+    is_sent = bool(sent) and sent[0] is facts.deploys[0]
+    outcome, reason, message = _verdict(facts, app, held, stats, sent[0] if is_sent else None)
     # An app that does not change is not sent again: the first time counts.
-    first = told[-1] if is_told else None
-    acknowledged = [deploy.acknowledged for deploy in told if deploy.acknowledged]
+    first = sent[-1] if is_sent else None
+    acknowledged = [deploy.acknowledged for deploy in sent if deploy.acknowledged]
     return AppExplanation(
         app.name,
         is_system,
@@ -219,8 +219,8 @@ def _wanted(
         (stats.cause or "") if stats else "",
         outcome,
         facts.changed.get(app.name),
-        first.told if first else None,
-        acknowledged[-1] if acknowledged and is_told else None,
+        first.sent if first else None,
+        acknowledged[-1] if acknowledged and is_sent else None,
         facts.heard.report if facts.heard and held else None,
         reason,
         message,
@@ -258,7 +258,7 @@ def _refusal(facts: ExplainFacts, app: AppVersion, deploy: Deploy | None) -> str
     """Why the node could not apply *app*, by its reports since it was sent."""
     if deploy is None or facts.report is None or facts.heard is None:
         return ""
-    if not deploy.is_open or facts.heard.report <= deploy.told:
+    if not deploy.is_open or facts.heard.report <= deploy.sent:
         return ""
     return deploy.refused(facts.report, facts.heard.report).get(app.name, "")
 
@@ -313,11 +313,11 @@ def _hindered(facts: ExplainFacts, change: str, deploy: Deploy | None) -> tuple[
         rest = "it will be updated when it returns"
     elif deploy.outcome is DeployOutcome.EXPIRED:
         rest = (
-            f"the update sent at {_time(facts, deploy.told)} expired at"
+            f"the update sent at {_time(facts, deploy.sent)} expired at"
             f" {_time(facts, deploy.ended)}; it will be updated again when it returns"
         )
     else:
-        rest = f"the update was sent at {_time(facts, deploy.told)}, with no result reported yet"
+        rest = f"the update was sent at {_time(facts, deploy.sent)}, with no result reported yet"
     message = f"{state} since {since} (heard last at {last}), {change}; {rest}"
     return Reason.OFFLINE_SINCE, message
 
@@ -341,7 +341,7 @@ def _expired(facts: ExplainFacts, deploy: Deploy | None) -> tuple[Reason, str] |
         return None
     return (
         Reason.EXPIRED,
-        f"the update was sent at {_time(facts, deploy.told)} and not applied within"
+        f"the update was sent at {_time(facts, deploy.sent)} and not applied within"
         f" {EXPIRES_AFTER.days} days; it expired at"
         f" {_time(facts, deploy.ended)}, though the node reports",
     )
@@ -360,16 +360,16 @@ def _under_way(
         )
     if deploy is None:
         how = "it is next in the queue" if facts.is_stale else "with its next report"
-        return Reason.NOT_TOLD, f"the update has not been sent yet: {how}"
-    if last is not None and last <= deploy.told:
+        return Reason.NOT_SENT, f"the update has not been sent yet: {how}"
+    if last is not None and last <= deploy.sent:
         return (
             Reason.REPORT_OLDER_THAN_PUSH,
-            f"the update was sent at {_time(facts, deploy.told)}; the last report came before that,"
+            f"the update was sent at {_time(facts, deploy.sent)}; the last report came before that,"
             f" at {_time(facts, last)}",
         )
     return (
         Reason.FETCHING,
-        f"the update was sent at {_time(facts, deploy.told)}; the node reported since, at"
+        f"the update was sent at {_time(facts, deploy.sent)}; the node reported since, at"
         f" {_time(facts, last)}, without it: it is fetching it, or cannot",
     )
 
@@ -388,8 +388,8 @@ def _is_up(facts: ExplainFacts, app: AppVersion, stats: AppStats | None) -> bool
 
 
 def _stats_of(facts: ExplainFacts, name: str) -> AppStats | None:
-    said = (facts.report.stats if facts.report else None) or ()
-    return next((own for own in said if own.name == name), None)
+    stats = (facts.report.stats if facts.report else None) or ()
+    return next((own for own in stats if own.name == name), None)
 
 
 def _when(facts: ExplainFacts, name: str) -> str:

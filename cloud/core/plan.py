@@ -72,12 +72,12 @@ class Plan:
         reach = self.reach
         if not reach.touched:
             return f"Would {self.action} {self._thing}; no node is affected."
-        said = f"Would {self.action} {self._thing} and touch {reach.touched} of {reach.total} nodes"
+        text = f"Would {self.action} {self._thing} and touch {reach.touched} of {reach.total} nodes"
         if reach.offline:
-            said += f"; {reach.offline} of them are offline and get it when they return"
+            text += f"; {reach.offline} of them are offline and get it when they return"
         if self.asks:
-            said += ". That exceeds the limit of the guard and needs confirmation"
-        return f"{said}."
+            text += ". That exceeds the limit of the guard and needs confirmation"
+        return f"{text}."
 
     @property
     def _thing(self) -> str:

@@ -53,14 +53,14 @@ class ReportCadence(msgspec.Struct, frozen=True):
 
     *longest* is the longest gap between two reports, and *interval* the next longest, as one
     outage is no evidence; both fade. *since* is when the node was last heard after it had been
-    missed; None where that was with the report this belongs to. *said*: the interval that its
+    missed; None where that was with the report this belongs to. *reported*: the interval that its
     last report named, 0 where it named none.
     """
 
     interval: timedelta = timedelta(seconds=20)
     longest: timedelta = timedelta()
     since: datetime | None = None
-    said: timedelta = timedelta()
+    reported: timedelta = timedelta()
 
 
 DEFAULT_CADENCE = ReportCadence()
@@ -72,7 +72,7 @@ class Heard(msgspec.Struct, frozen=True):
 
     report: datetime
     stats: datetime | None = None
-    pace: ReportCadence = DEFAULT_CADENCE
+    cadence: ReportCadence = DEFAULT_CADENCE
 
     @property
     def last(self) -> datetime:
@@ -82,7 +82,7 @@ class Heard(msgspec.Struct, frozen=True):
     @property
     def since(self) -> datetime:
         """When it was last heard after it had been missed."""
-        return self.pace.since or self.report
+        return self.cadence.since or self.report
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
@@ -106,54 +106,56 @@ def node_status(heard: Heard | None, now: datetime, *, is_revoked: bool = False)
         return NodeStatus(NodeState.NEVER, None)
     if is_revoked:
         return NodeStatus(NodeState.OFFLINE, heard.last)
-    quiet, gone = (
-        heard.last + times * heard.pace.interval
+    stale_at, offline_at = (
+        heard.last + times * heard.cadence.interval
         for times in (STALE_AFTER_INTERVALS, OFFLINE_AFTER_INTERVALS)
     )
-    if now < quiet:
+    if now < stale_at:
         return NodeStatus(NodeState.ONLINE, heard.since)
-    if now < gone:
-        return NodeStatus(NodeState.STALE, quiet)
-    return NodeStatus(NodeState.OFFLINE, gone)
+    if now < offline_at:
+        return NodeStatus(NodeState.STALE, stale_at)
+    return NodeStatus(NodeState.OFFLINE, offline_at)
 
 
 def next_cadence(
-    heard: Heard | None, now: datetime, *, told: timedelta, said: timedelta | None = None
+    heard: Heard | None, now: datetime, *, sent: timedelta, reported: timedelta | None = None
 ) -> ReportCadence:
-    """The pace of a node that reports at *now*, after it was *heard* like this (None: never).
+    """The cadence of a node that reports at *now*, after it was *heard* like this (None: never).
 
-    *told* is the report interval that it was sent, *said* the one that its report names, if
+    *sent* is the report interval that it was sent, *reported* the one that its report names, if
     anything, which counts instead: it is never expected sooner. Saying less than before is believed
     at once, whatever its gaps were; what it was sent it may not do yet.
     """
-    named = said or _NO_TIME
-    least = max(said or told, LEAST_INTERVAL)
+    named = reported or _NO_TIME
+    least = max(reported or sent, LEAST_INTERVAL)
     if heard is None:
-        return ReportCadence(min(least, LONGEST_INTERVAL), since=now, said=named)
-    pace, gap = heard.pace, now - heard.report
+        return ReportCadence(min(least, LONGEST_INTERVAL), since=now, reported=named)
+    cadence, gap = heard.cadence, now - heard.report
     if gap <= least + least // _ON_TIME:
-        if (pace.interval == pace.longest == least and pace.said == named) and pace.since:
-            return pace  # nearly every report is such a one
+        if (
+            cadence.interval == cadence.longest == least and cadence.reported == named
+        ) and cadence.since:
+            return cadence  # nearly every report is such a one
         gap = min(max(gap, _NO_TIME), least)
-    was_missed = now - heard.last >= STALE_AFTER_INTERVALS * pace.interval
+    was_missed = now - heard.last >= STALE_AFTER_INTERVALS * cadence.interval
     since = now if was_missed else heard.since
-    if said and said < (pace.said or pace.interval):
+    if reported and reported < (cadence.reported or cadence.interval):
         believed = min(least, LONGEST_INTERVAL)
         return ReportCadence(believed, believed, since, named)
-    gaps = sorted((gap, *_faded(pace, gap, least)))
+    gaps = sorted((gap, *_faded(cadence, gap, least)))
     interval = min(max(gaps[1], least), LONGEST_INTERVAL)
     return ReportCadence(interval, max(gaps[2], interval), since, named)
 
 
-def _faded(pace: ReportCadence, gap: timedelta, least: timedelta) -> tuple[timedelta, timedelta]:
-    """The gaps of *pace* after another *gap*.
+def _faded(cadence: ReportCadence, gap: timedelta, least: timedelta) -> tuple[timedelta, timedelta]:
+    """The gaps of *cadence* after another *gap*.
 
     What comes sooner than expected, as an app has changed, makes forget no more than its time.
     """
     if gap >= least:
         return (
-            pace.longest - pace.longest // _FORGETTING,
-            pace.interval - pace.interval // _FORGETTING,
+            cadence.longest - cadence.longest // _FORGETTING,
+            cadence.interval - cadence.interval // _FORGETTING,
         )
     kept = 1 - gap / least / _FORGETTING
-    return pace.longest * kept, pace.interval * kept
+    return cadence.longest * kept, cadence.interval * kept

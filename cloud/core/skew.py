@@ -44,9 +44,9 @@ def skew_of(stored: StoredReport | None) -> timedelta | None:
     """
     if stored is None:
         return None
-    said = _REPORTED_TIME.decode(stored.report.document).time
+    reported = _REPORTED_TIME.decode(stored.report.document).time
     try:
-        moment = datetime.fromisoformat(said)
+        moment = datetime.fromisoformat(reported)
     except (TypeError, ValueError):
         return None
     if moment.tzinfo is None:
@@ -64,7 +64,7 @@ def clock_condition(stored: StoredReport | None, heard: Heard | None) -> ClockCo
     if skew is not None and stored and heard and stored.report.order == _UNCOUNTED:
         if heard.since == heard.report:
             return ClockCondition("Unknown", None, _FIRST)
-        if -LIMIT - heard.pace.interval <= skew < -LIMIT:
+        if -LIMIT - heard.cadence.interval <= skew < -LIMIT:
             return ClockCondition("False", round(skew.total_seconds()), "")
     if skew is None:
         return ClockCondition("Unknown", None, "the node has not reported its time")

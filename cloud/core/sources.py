@@ -61,8 +61,8 @@ def with_core_of(last: Report, report: Report) -> Report:
 
 def with_system_apps_of(init: Report, last: Report) -> Report:
     """*last* report of the core, with the system apps of *init*."""
-    said = _map_of(init)
-    system = {key: said[key] for key in _SYSTEM_KEYS if said.get(key) is not None}
+    content = _map_of(init)
+    system = {key: content[key] for key in _SYSTEM_KEYS if content.get(key) is not None}
     return _with_content(last, {**_map_of(last), **system})
 
 

@@ -35,7 +35,7 @@ def client_address(peer: str, forwarded: Iterable[str], trusted: Sequence[Networ
 
 
 def is_in(peer: str, networks: Sequence[Network]) -> bool:
-    """Say whether *peer* is an address in one of *networks*."""
+    """Return whether *peer* is an address in one of *networks*."""
     found = _address(peer)
     return found is not None and any(found in network for network in networks)
 

@@ -59,11 +59,11 @@ def http_app(
     """Build a server of *routes*; handlers and *middleware* just raise a CloudError.
 
     Every answer bears the request's id (`new_id` makes one where the caller sent none);
-    *trusted_proxies* are believed where a request came from. A path or
-    method that is not there is a 404 in the shape of all errors; an unexpected exception is logged
-    and a 500 without details. Where there is a *clock* errors say the time, for callers that do not
-    know it. Requests are counted in *metrics*, as those of *listener*. Every answer bears *headers*
-    too, unless it has one of that name itself.
+    *trusted_proxies* are believed where a request came from. A path or method that is not there is
+    a 404 in the shape of all errors; an unexpected exception is logged and a 500 without details.
+    Where there is a *clock* errors have the time, for callers that do not know it. Requests are
+    counted in *metrics*, as those of *listener*. Every answer bears *headers* too, unless it has
+    one of that name itself.
     """
     paths = {route.endpoint: route.path for route in reversed(routes)}
     measured = (

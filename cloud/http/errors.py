@@ -1,6 +1,6 @@
 """Errors as answers: `{"code", "message", "request-id"}` and a status.
 
-Where it is known what in the request is wrong `field` has its path; `line` and `column` say where
+Where it is known what in the request is wrong `field` has its path; `line` and `column` are where
 that stands in a body of YAML.
 Clients that accept `application/problem+json` get a problem (RFC 9457).
 """

@@ -26,7 +26,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 class Framing:
     """Cuts what comes in into pieces for the parser; owns what it may not have yet.
 
-    After `take` gave a head `begin_body` says how it goes on; `is_between` says whether the next
+    After `take` gave a head `begin_body` sets how it goes on; `is_between` is whether the next
     piece is a head.
     """
 

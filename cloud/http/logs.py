@@ -1,6 +1,6 @@
 """What is logged: each line bounded, no more of them than are of use, and under which request.
 
-Much of what a line says was chosen by others: paths, names, errors about them. So a line has at
+Much of the text of a line was chosen by clients: paths, names, errors about them. So a line has at
 most `LINE_LIMIT` characters without control characters, and each place in the code writes no more
 lines than a `LogBudget` lets it, of one caller and of all. The id and the caller of the request are
 in a context variable, which tasks take with them, and the store to its threads.
@@ -103,7 +103,7 @@ class LogBudget(logging.Filter):
         self._lock = threading.Lock()  # the threads of the store log, too
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether *record* is one to write."""
+        """Return whether *record* is one to write."""
         record.left_out = ""
         if record.levelno < logging.INFO:
             return True

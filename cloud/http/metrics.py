@@ -108,11 +108,11 @@ class Metrics:
 
     def add_counter(self, name: str, text: str, counted: Counted, *, label: str = "") -> None:
         """Tell what is counted elsewhere, and only rises; *name* without `_total`."""
-        self.registry.register(_Told(CounterMetricFamily, name, text, label, counted))
+        self.registry.register(_SourceCollector(CounterMetricFamily, name, text, label, counted))
 
     def add_gauge(self, name: str, text: str, counted: Counted, *, label: str = "") -> None:
         """Tell what is known elsewhere."""
-        self.registry.register(_Told(GaugeMetricFamily, name, text, label, counted))
+        self.registry.register(_SourceCollector(GaugeMetricFamily, name, text, label, counted))
 
     async def response(self) -> Response:
         """All metrics as of now."""
@@ -121,7 +121,7 @@ class Metrics:
         return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
-class _Told(Collector):
+class _SourceCollector(Collector):
     """A family of metrics that is made at each scrape."""
 
     def __init__(self, kind: Any, name: str, text: str, label: str, counted: Counted) -> None:

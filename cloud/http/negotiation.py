@@ -10,7 +10,7 @@ _WEIGHT = re.compile(r"[ \t]*[qQ]=([01](?:\.[0-9]{0,3})?)[ \t]*")
 
 
 def prefers_problem(accept: Sequence[str]) -> bool:
-    """Say whether the lines of an Accept header name `application/problem+json`, and want it.
+    """Return whether the lines of an Accept header name `application/problem+json`, and want it.
 
     Wildcards alone do not ask for it; where `application/json` is wanted as much, it is taken.
     What cannot be read counts as not sent.
@@ -19,7 +19,7 @@ def prefers_problem(accept: Sequence[str]) -> bool:
 
 
 def prefers_yaml(accept: Sequence[str]) -> bool:
-    """Say whether the lines of an Accept header name YAML, and want it, as `prefers_problem`."""
+    """Return whether the lines of an Accept header name YAML, and want it, as `prefers_problem`."""
     return _prefers(accept, MEDIA_TYPES)
 
 

@@ -252,7 +252,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return self._blocked_since is not None
 
     def _is_blocked(self, now: float) -> bool:
-        """Say whether the client has not read for too long, or made TLS answer without end."""
+        """Return whether the client has not read for too long, or made TLS answer without end."""
         if self.transport.get_write_buffer_size() > STALLED_BYTES:
             return True
         since = self._blocked_since
@@ -335,8 +335,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._enter(Stage.END)
         self._framing = Framing(self._limits.head_bytes)  # what came is not wanted any more
         logger.info("refused a request: %s", shown(str(error)))
-        said = {"request-id": self._watch.new_id()}
-        answer = error_response(error, said, Headers())
+        extra = {"request-id": self._watch.new_id()}
+        answer = error_response(error, extra, Headers())
         if begun:  # the application's answer is not wanted any more
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -415,8 +415,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     async def _send_unavailable(self, send: Send) -> None:
         """Answer instead of what there is no room for."""
-        said = {"request-id": self._watch.new_id()}
-        error = error_response(Unavailable("too much is held for others"), said, Headers())
+        extra = {"request-id": self._watch.new_id()}
+        error = error_response(Unavailable("too much is held for others"), extra, Headers())
         headers = [*error.raw_headers, (b"connection", b"close")]
         await send({"type": "http.response.start", "status": error.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": bytes(error.body)})

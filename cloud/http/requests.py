@@ -102,7 +102,7 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
 
 
 async def read_json(request: Request, kind: type[T], limit: int = BODY_LIMIT) -> T:
-    """Body of the request as a *kind*; Invalid names the field, TooLarge says the limit."""
+    """Body of the request as a *kind*; Invalid names the field, TooLarge has the limit."""
     return decode_json(await read_body(request, limit), kind)
 
 

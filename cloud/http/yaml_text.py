@@ -1,7 +1,8 @@
-"""YAML as another way to write JSON: what it can say beyond that is refused.
+"""YAML as another way to write JSON: what it can express beyond that is refused.
 
 No aliases, anchors, tags or merge keys; keys are text. A plain scalar means what the core schema of
-YAML 1.2 says: `no` is a word and `true` is not. What is written here is read the same by YAML 1.1.
+YAML 1.2 defines: `no` is a word and `true` is not. What is written here is read the same by YAML
+1.1.
 """
 
 import re
@@ -45,7 +46,7 @@ _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
 def decode_yaml(body: bytes) -> Any:
-    """What the one document *body* says; Invalid names line and column of what is wrong."""
+    """The content of *body*, one document; Invalid names line and column of an error."""
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -198,7 +199,7 @@ def _integer(event: Any, number: int) -> int:
 
 
 def _is_word(text: str) -> bool:
-    """Say whether *text*, written plain, would be read as text."""
+    """Return whether *text*, written plain, would be read as text."""
     return text not in _WORDS and not any(
         pattern.fullmatch(text) for pattern in (_INTEGER, _OTHER_BASE, _FLOAT, _NOT_FINITE)
     )

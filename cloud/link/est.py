@@ -46,7 +46,7 @@ class SigningRequest:
     body: bytes
 
     def read(self, claim: Claim) -> tuple[PublicKey, Claim]:
-        """The key, and *claim* with the common name as its fingerprint; else Invalid says why."""
+        """The key, and *claim* with the common name as its fingerprint; Invalid has the reason."""
         try:
             der = base64.b64decode(b"".join(self.body.split()), validate=True)
             request = x509.load_der_x509_csr(der)

@@ -54,7 +54,7 @@ class _Received:
 
     @property
     def is_settled(self) -> bool:
-        """Say whether there is an answer, or none to come."""
+        """Return whether there is an answer, or none to come."""
         return self.request is None or self.request.is_done
 
     @property

@@ -70,7 +70,7 @@ class Measures:
         )
         self._pushes = Counter(
             "edgesync_pushes",
-            "Nodes that were to be told of a change without having asked.",
+            "Nodes that the pusher took to send them a change.",
             ["outcome"],
             registry=registry,
         )
@@ -153,7 +153,7 @@ class Measures:
         """Note how *deploy* ended, by a report of its node."""
         self._deploys.labels(deploy.outcome.value).inc()
         if deploy.outcome is DeployOutcome.CONVERGED and deploy.ended is not None:
-            seconds = (deploy.ended - deploy.told) / timedelta(seconds=1)
+            seconds = (deploy.ended - deploy.sent) / timedelta(seconds=1)
             self._convergence.observe(max(seconds, 0.0))
 
     @contextlib.contextmanager

@@ -3,7 +3,7 @@
 The name in the new certificate is that of the identity that was proved: by the MQTT connection, by
 the certificate shown in the TLS handshake, or, where that certificate has ended and no handshake
 takes it any more, by the signature of its key under the signing request. What a signing request
-says of names is never looked at.
+has as names is never looked at.
 """
 
 from collections.abc import Callable

@@ -95,7 +95,7 @@ def _begin(
     deploy = Deploy(
         number=before[0].number + 1 if before else 1,
         wanted=wanted_at([*changes, node.updated] if changes else [], now),
-        told=now,
+        sent=now,
         apps=desired.apps,
         sysapps=desired.sysapps,
         after_failure=bool(before) and before[0].outcome is DeployOutcome.FAILED,

@@ -114,7 +114,7 @@ def record_ended_event(
     data: dict[str, Any] = {
         "deploy": deploy.number,
         "apps": _named(deploy.apps),
-        "seconds": max((now - deploy.told).total_seconds(), 0.0),
+        "seconds": max((now - deploy.sent).total_seconds(), 0.0),
     }
     event_type, message = types.CONVERGED, f"{name} is up to date"
     if deploy.outcome is DeployOutcome.FAILED:
@@ -138,10 +138,10 @@ def _named(apps: Sequence[AppVersion]) -> list[dict[str, str]]:
 
 
 def record_heard(
-    tx: Transaction, namespace: str, name: str, pace: ReportCadence, *, now: datetime
+    tx: Transaction, namespace: str, name: str, cadence: ReportCadence, *, now: datetime
 ) -> None:
     """Note that the node is ready, unless that is the last event of it."""
-    if tx.record_ready(namespace, name, now + STALE_AFTER_INTERVALS * pace.interval):
+    if tx.record_ready(namespace, name, now + STALE_AFTER_INTERVALS * cadence.interval):
         tx.record_event(Event(types.READY, namespace, "node", name, now, f"{name} reports"))
 
 
@@ -155,7 +155,9 @@ def record_lost(tx: Transaction, *, now: datetime, listening: datetime) -> int:
     for namespace, name in lost:
         heard = tx.heard(namespace, name)
         last = precise_time_text(heard.last) if heard else None
-        data = {"lastHeard": last, "interval": heard.pace.interval.total_seconds()} if heard else {}
+        data = (
+            {"lastHeard": last, "interval": heard.cadence.interval.total_seconds()} if heard else {}
+        )
         message = f"nothing was heard of {name} since {last}"
         tx.record_event(Event(types.LOST, namespace, "node", name, now, message, data))
     return len(lost)

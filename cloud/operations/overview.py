@@ -64,8 +64,8 @@ def _cause(tx: Transaction, app: App, node: str) -> str:
     if stored is None:
         return ""
     wanted = AppVersion(app.name, app.version)
-    said = read_report(msgspec.json.decode(stored.report.document), stored.report.order).stats
-    own = next((one for one in said or () if one.name == app.name), None)
+    stats = read_report(msgspec.json.decode(stored.report.document), stored.report.order).stats
+    own = next((one for one in stats or () if one.name == app.name), None)
     return (failure_of(wanted, own) or refusal_of(wanted, own))[:CAUSE_LIMIT]
 
 

@@ -60,12 +60,12 @@ def keep_properties(
     namespace: str,
     name: str,
     before: Properties,
-    said: Mapping[str, Any],
+    reported: Mapping[str, Any],
     *,
     now: datetime,
 ) -> None:
     """Store the reported properties of the node; unchanged ones are not written."""
-    after = before.reporting(said, now)
+    after = before.reporting(reported, now)
     if after is not before:
         tx.put_properties(namespace, name, after)
 

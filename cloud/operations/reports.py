@@ -79,11 +79,11 @@ def receive_report(
     elif is_new:
         if source == CORE and lacks_core(report) and (last := tx.report(namespace, name)):
             report = with_core_of(last.report, report)
-        told = reporter.core.report_every
-        pace = next_cadence(reporter.heard, now, told=told, said=interval)
-        tx.put_report(namespace, name, report, encoding, now, pace)
+        sent = reporter.core.report_every
+        cadence = next_cadence(reporter.heard, now, sent=sent, reported=interval)
+        tx.put_report(namespace, name, report, encoding, now, cadence)
         if not reporter.is_ready:
-            record_heard(tx, namespace, name, pace, now=now)
+            record_heard(tx, namespace, name, cadence, now=now)
         record_drift_event(tx, namespace, name, report.stats or (), now=now)
         if report.properties is not None:
             keep_properties(tx, namespace, name, reporter.properties, report.properties, now=now)
@@ -193,8 +193,8 @@ def _keep_system_apps(tx: Transaction, namespace: str, name: str, init: Report) 
     """
     if last := tx.report(namespace, name):
         report = with_system_apps_of(init, last.report)
-        pace = heard.pace if (heard := tx.heard(namespace, name)) else DEFAULT_CADENCE
-        tx.put_report(namespace, name, report, last.encoding, last.received, pace)
+        cadence = heard.cadence if (heard := tx.heard(namespace, name)) else DEFAULT_CADENCE
+        tx.put_report(namespace, name, report, last.encoding, last.received, cadence)
 
 
 def _unknown_app(reported: Reported, catalog: Catalog) -> str:

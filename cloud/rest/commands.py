@@ -132,9 +132,9 @@ async def _wait_for_end(
     """
     loop, notifier = asyncio.get_running_loop(), context.api.notifier
     until = loop.time() + context.seconds("wait", WAIT_LIMIT)
-    with notifier.listening(node) as told:
+    with notifier.listening(node) as woken:
         while True:
-            told.clear()
+            woken.clear()
             command = await context.store.peek(read)
             left = until - loop.time()
             has_more = command.is_following and command.output_end > after
@@ -142,7 +142,7 @@ async def _wait_for_end(
                 return command
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(left, POLL_SECONDS)):
-                    await told.wait()
+                    await woken.wait()
 
 
 def _answer(command: Command) -> NodeCommandAnswer:

@@ -88,7 +88,7 @@ class RequestContext:
         content = dict(without_nulls(content, self.body.kind))
         for field in self.body.required:
             if field not in content:
-                # What is wrong with the other fields is said first.
+                # Errors in the other fields come first.
                 others = dict(content)
                 if self.body.name is not None:
                     take_name(others)
@@ -296,10 +296,10 @@ def endpoint(
 
 def _flag(request: Request, parameter: str) -> bool:
     """The flag in the query; Invalid unless true or false, once."""
-    said = request.query_params.getlist(parameter)
-    if said == ["true"]:
+    values = request.query_params.getlist(parameter)
+    if values == ["true"]:
         return True
-    if said not in ([], ["false"]):
+    if values not in ([], ["false"]):
         raise Invalid(parameter, "is neither true nor false")
     return False
 

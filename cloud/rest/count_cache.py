@@ -38,8 +38,8 @@ class CountCache:
         now = self._clock()
         known, begin, end = self._cached.get(key, (None, now, now))
         if begin <= now < end:
-            told: T = known
-            return told
+            typed: T = known
+            return typed
         counted = await store.read(lambda tx: work(tx, now))
         after = self._clock()
         if len(self._cached) >= _LIMIT:

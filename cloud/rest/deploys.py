@@ -50,7 +50,7 @@ def _answer(deploy: Deploy) -> DeployAnswer:
         outcome=deploy.outcome,
         cause=deploy.cause,
         wanted_time=time_text(deploy.wanted),
-        told_time=time_text(deploy.told),
+        told_time=time_text(deploy.sent),
         acknowledged_time=time_or_none(deploy.acknowledged),
         end_time=time_or_none(deploy.ended),
     )

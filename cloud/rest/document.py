@@ -43,7 +43,7 @@ _REASONS = {
     503: "The store cannot answer now; try again.",
 }
 _ALWAYS_SHOWN = (NodeAnswer, CallbackAnswer, PropertiesAnswer)
-"""What tags say only a part of: not whether a node is ready or its report, nor of a callback how
+"""What tags cover only in part: not whether a node is ready or its report, nor of a callback how
 it did.
 """
 

@@ -71,7 +71,7 @@ def _app_answer(app: AppExplanation) -> ExplainedAppAnswer:
         cause=app.cause,
         outcome=app.outcome,
         wanted_time=time_or_none(app.wanted_at),
-        told_time=time_or_none(app.told),
+        told_time=time_or_none(app.sent),
         acknowledged_time=time_or_none(app.acknowledged),
         reported_time=time_or_none(app.reported_at),
         reason=app.reason,

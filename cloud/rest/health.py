@@ -30,7 +30,7 @@ def health_routes(
 ) -> list[Route]:
     """`/health` and `/livez` (the process answers), `/readyz` (all *checks* pass), `/version`.
 
-    `/readyz?verbose` states how long each check took, and what *reports* say.
+    `/readyz?verbose` states how long each check took, and what *reports* found.
     """
 
     async def alive(_: Request) -> Response:

@@ -141,7 +141,7 @@ def state_answer(seen: nodes.SeenNode, now: datetime, *, connected: bool | None)
         since=time_text(stands.since or seen.node.created),
         last_report=time_or_none(heard.report if heard else None),
         last_stats=time_or_none(heard.stats if heard else None),
-        interval=heard.pace.interval.total_seconds() if heard else None,
+        interval=heard.cadence.interval.total_seconds() if heard else None,
         connected=connected,
         revoked=seen.is_revoked,
     )

@@ -208,7 +208,7 @@ def _passphrase(file: Path | None, *, is_new: bool = False) -> str:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Say what went wrong in one line."""
+    """Turn errors into a message of one line."""
     try:
         yield
     except Unavailable as error:

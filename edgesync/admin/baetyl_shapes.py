@@ -69,7 +69,7 @@ _USUAL: Mapping[str, frozenset[object]] = {
 
 
 class CannotTake(Exception):
-    """The resource has no equivalent in edgesync; the text says why."""
+    """The resource has no equivalent in edgesync; the text has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def app_of(app: Json) -> Taken:
 
 
 def _workload(app: Json) -> dict[str, Any]:
-    """Kind of workload and job; editions before said both of each service."""
+    """Kind of workload and job; earlier editions had both in each service."""
     service: Json = next(iter(app.get("services") or ()), {})
     workload = app.get("workload") or service.get("type")
     job: Json = app.get("jobConfig") or {}
@@ -172,27 +172,27 @@ def _workload(app: Json) -> dict[str, Any]:
 
 
 def _without_defaults(app: dict[str, Any]) -> dict[str, Any]:
-    """*app* without what says no more than its absence."""
+    """*app* without fields that mean the same when they are absent."""
     return {key: app[key] for key in app if app[key] not in _APP_DEFAULTS.get(key, ())}
 
 
 def _service(app: Json, service: Json, *, is_function: bool = False) -> Json:
-    """A service with what a later edition says of the whole app."""
+    """A service with the fields that a later edition has in the app."""
     mounts = [one for one in service.get("volumeMounts") or [] if not _is_generated(one)]
-    said = {**service, "volumeMounts": mounts}
+    merged = {**service, "volumeMounts": mounts}
     if not service.get("replica") and app.get("replica"):
-        said["replica"] = app["replica"]
+        merged["replica"] = app["replica"]
     if app.get("hostNetwork"):
-        said["hostNetwork"] = True
+        merged["hostNetwork"] = True
     dropped = {"type", "jobConfig"}
     if is_function:
         dropped |= {"image", "ports"}  # follow from the runtime here too
-    dropped |= {key for key in _EMPTY_IS_ABSENT if not said.get(key)}
-    return {key: said[key] for key in said if key not in dropped}
+    dropped |= {key for key in _EMPTY_IS_ABSENT if not merged.get(key)}
+    return {key: merged[key] for key in merged if key not in dropped}
 
 
 def _is_generated(named: Json) -> bool:
-    """Say whether a volume or a mount is one that both servers add by themselves."""
+    """Return whether a volume or a mount is one that both servers add by themselves."""
     return str(named.get("name", "")).startswith(_GENERATED)
 
 
@@ -202,13 +202,13 @@ def _known(value: Json, kind: type[msgspec.Struct]) -> Taken:
 
 
 def _reduced(value: Any, kind: Any, where: str, lost: list[str]) -> Any:
-    """*value* without what a *kind* does not know; the paths of what says something are *lost*."""
+    """*value* without fields unknown to *kind*; paths of those with a meaning go to *lost*."""
     if isinstance(value, Mapping) and (struct := _struct_in(kind, value)) is not None:
         known = {one.encode_name: one.type for one in msgspec.structs.fields(struct)}
         if tag := struct.__struct_config__.tag_field:
             known[tag] = str
         for key in value:
-            if key not in known and _says_something(key, value[key]):
+            if key not in known and _has_meaning(key, value[key]):
                 lost.append(f"{where}.{key}" if where else key)
         return {
             key: _reduced(value[key], known[key], f"{where}.{key}" if where else key, lost)
@@ -251,7 +251,7 @@ def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
-def _says_something(key: str, value: Any) -> bool:
+def _has_meaning(key: str, value: Any) -> bool:
     if key in _SILENT or value in (None, "", 0, False, [], {}):
         return False
     if isinstance(value, str) and value.startswith("0001-01-01"):

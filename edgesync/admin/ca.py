@@ -55,7 +55,7 @@ class CertificateSummary:
 def passphrase_of(file: Path | None, environ: Mapping[str, str]) -> bytes | None:
     """The passphrase of the authority's keys, from *file* or the environment; None: there is none.
 
-    UsageError if both say something, if what is said is empty, or if others can use *file*.
+    UsageError if both are given, if the passphrase is empty, or if others can use *file*.
     """
     text = environ.get(PASSPHRASE)
     if file is not None and text is not None:

@@ -10,7 +10,7 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 
 def data_dir_option(what: str = "Directory of the server.") -> Callable[[C], C]:
-    """Give a command the option `--data-dir`; *what* says what is in it."""
+    """Give a command the option `--data-dir`; *what* describes its content."""
     return click.option(
         "--data-dir",
         type=click.Path(path_type=Path, file_okay=False),

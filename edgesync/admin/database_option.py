@@ -27,7 +27,7 @@ def database_option(command: C) -> C:
 
 
 def chosen_database(data_dir: Path, url: str) -> Database:
-    """The database that the options say."""
+    """The database that the options name."""
     try:
         return database_of(data_dir, url)
     except CloudError as error:

@@ -73,7 +73,7 @@ def baetyl(
 ) -> None:
     """Import nodes, apps, configs, secrets, registries, batches and records of baetyl-cloud.
 
-    Exits with 1 if something could not be imported; a list at the end says what and why.
+    Exits with 1 if something could not be imported; a list at the end names it with the reason.
     """
     source = checked_url("--url", url)
     token = token_in(token_file) if token_file else ""

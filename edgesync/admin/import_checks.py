@@ -49,7 +49,7 @@ class Rehearsal:
             self._quotas[name] = spec.quota_num
 
     def update(self, path: str, body: Json) -> bool:
-        """Try a PUT; say whether it would change anything."""
+        """Try a PUT; return whether it would change anything."""
         return bool(self._try("PUT", path, body)["changes"])
 
     def configure(self, node: str, path: str, body: Json, check: Callable[[], object]) -> None:
@@ -115,8 +115,8 @@ class Moves:
 
     def see_node(self, name: str, labels: Mapping[str, str], node: Json) -> None:
         """Note the labels that *name* has here, and the apps that baetyl-cloud shows of it."""
-        said = [(node.get(part) or {}).get("apps") or [] for part in ("desire", "report")]
-        apps = dict.fromkeys(str(app.get("name", "")) for part in said for app in part)
+        lists = [(node.get(part) or {}).get("apps") or [] for part in ("desire", "report")]
+        apps = dict.fromkeys(str(app.get("name", "")) for part in lists for app in part)
         own = [app for app in apps if app and not is_system(app)]
         self._nodes[name] = (effective_labels(name, labels), own)
 

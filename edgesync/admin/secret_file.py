@@ -8,7 +8,7 @@ from cloud.store.permissions import secret_file_trouble
 
 
 def read_secret_file(option: str, file: Path) -> str:
-    """What *file* says; UsageError names *option* where it cannot be read, or others can use it."""
+    """The text of *file*; UsageError names *option* if it cannot be read or others can use it."""
     try:
         trouble = secret_file_trouble(file)
         text = file.read_text(encoding="utf-8")

@@ -253,8 +253,8 @@ class ApiBench:
                     for name in names[: _APPS - number % 2]
                 ]
                 stats = [{**app, "status": "Running", "instances": _INSTANCES} for app in apps]
-                said = read_report({**_REPORT, "apps": apps, "appstats": stats}, Order())
-                receive_report(tx, f"{_NAMESPACE}.n{number}", said, "json", now=datetime.now(UTC))
+                report = read_report({**_REPORT, "apps": apps, "appstats": stats}, Order())
+                receive_report(tx, f"{_NAMESPACE}.n{number}", report, "json", now=datetime.now(UTC))
 
         for start in range(0, self.nodes, _GROUP):
             await self.store.write(lambda tx, start=start: report(tx, start))  # type: ignore[misc]

@@ -70,11 +70,11 @@ class Sizes:
 class FleetBench:
     """One site with its nodes, and the figures that came out so far."""
 
-    def __init__(self, site: Site, sizes: Sizes, say: Callable[[str], None]) -> None:
+    def __init__(self, site: Site, sizes: Sizes, log: Callable[[str], None]) -> None:
         self.figures: list[Figure] = []
         self._site = site
         self._sizes = sizes
-        self._say = say
+        self._log = log
         self._api = DemoApi(site.servers[0].ready)
         self._handshakes = 0.0
         self._node_names: list[str] = []
@@ -110,7 +110,7 @@ class FleetBench:
     # -- one figure each ------------------------------------------------------------------------
 
     def _activations(self, devices: Sequence[BenchDevice]) -> None:
-        self._say(f"activating {len(devices)} devices")
+        self._log(f"activating {len(devices)} devices")
         server = self._site.servers[0]
         loaded = system_load()
         result, answers = measure_activations(server, devices, self._sizes.parallel)
@@ -128,7 +128,7 @@ class FleetBench:
         )
 
     def _connections(self, load: Load) -> None:
-        self._say("connecting")
+        self._log("connecting")
         bare = self._bare(load)
         before, loaded = self._site.memory_bytes, system_load()
         connected = load.ask("connect", port=self._site.node_port)
@@ -165,27 +165,27 @@ class FleetBench:
         return max(0.1, used / 1000 / count)
 
     def _update(self, load: Load) -> None:
-        self._say("changing the app")
+        self._log("changing the app")
         loaded = system_load()
         round_trip = load.ask("report")
         _check_all(round_trip, load.nodes, "answered")
         since = time.monotonic()
         version = self._put_app()
         put = time.monotonic() - since
-        told = load.ask("update", app=APP, version=version, since=since)
-        _check_all(told, load.nodes, "updated")
+        timings = load.ask("update", app=APP, version=version, since=since)
+        _check_all(timings, load.nodes, "updated")
         self._add(
             "PUT of an app until 99 % of the nodes report it",
-            told["p99"],
+            timings["p99"],
             "s",
             ("every node reports once, 99 % answered", round_trip["p99"]),
-            cores=told["cores"],
-            details={"50 % s": told["p50"], "last s": told["last"], "PUT itself s": put},
+            cores=timings["cores"],
+            details={"50 % s": timings["p50"], "last s": timings["last"], "PUT itself s": put},
             loaded=loaded,
         )
 
     def _first_app(self) -> None:
-        self._say("activating simulated nodes")
+        self._log("activating simulated nodes")
         loaded, cpu, began = system_load(), time.process_time(), time.perf_counter()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             took = runner.run(
@@ -211,7 +211,7 @@ class FleetBench:
         )
 
     def _reports(self, load: Load) -> None:
-        self._say("publishing reports")
+        self._log("publishing reports")
         sizes, loaded = self._sizes, system_load()
         before = self._site.cpu_seconds
         done = load.ask("flood", seconds=sizes.seconds, window=sizes.window)
@@ -238,7 +238,7 @@ class FleetBench:
         )
 
     def _storm(self, load: Load) -> None:
-        self._say("killing and starting again")
+        self._log("killing and starting again")
         site, loaded = self._site, system_load()
         node = self._node_names[0]
         with Probe(self._api, site.servers[0].ready, node) as idle:
@@ -323,10 +323,10 @@ class FleetBench:
         for number, (device, answer) in enumerate(zip(devices, answers, strict=True)):
             if answer.is_refused:
                 raise click.ClickException(f"a device was refused: {answer.raw[:500]!r}")
-            said = answer.content
-            certificate = said["certificate"]["cert"].encode()
+            activated = answer.content
+            certificate = activated["certificate"]["cert"].encode()
             (directory / f"{number}.pem").write_bytes(device.key + certificate)
-            ids.append(f"{said['namespace']}.{said['nodeName']}")
+            ids.append(f"{activated['namespace']}.{activated['nodeName']}")
         (directory / NODES_FILE).write_text(json.dumps(ids))
         self._node_names = [one.partition(".")[2] for one in ids]
 
@@ -359,20 +359,20 @@ def measurable(wanted: Sequence[Layout], path: str) -> tuple[list[Layout], list[
 
 
 def main(
-    layout: Layout, sizes: Sizes, *, others: Sequence[Layout], say: Callable[[str], None]
+    layout: Layout, sizes: Sizes, *, others: Sequence[Layout], log: Callable[[str], None]
 ) -> tuple[list[Figure], list[str]]:
     """Measure *layout*, and reports on *others*; the figures, and what could not be measured."""
     figures: list[Figure] = []
     allow_files(sizes.nodes + SPARE_FILES)
     layouts, skipped = measurable([layout, *others], search_path())
     for reason in skipped:
-        say(f"skipped: {reason}")
+        log(f"skipped: {reason}")
     for one in layouts:
-        say(f"{one}: {sizes.nodes} nodes")
+        log(f"{one}: {sizes.nodes} nodes")
         with (
             tempfile.TemporaryDirectory(prefix="edgesync-bench-") as name,
             open_site(one, Path(name), sizes.nodes) as site,
-            FleetBench(site, sizes, say) as bench,
+            FleetBench(site, sizes, log) as bench,
         ):
             (bench.measure_all if one == layout else bench.measure_reports)()
             figures += bench.figures
@@ -434,7 +434,7 @@ def command(
         layout,
         Sizes(**sizes),
         others=[one for one in OTHERS if others and one != layout],
-        say=lambda text: click.echo(text, err=True),
+        log=lambda text: click.echo(text, err=True),
     )
     if as_json_:
         click.echo(as_json(figures, skipped))

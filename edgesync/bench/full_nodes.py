@@ -25,7 +25,7 @@ async def run_full_nodes(
     broker = urlsplit(ready["mqtt"])
     settings = AgentSettings(
         broker=Address(broker.hostname or "", broker.port or 0),
-        pace=Intervals(20.0, 0.0),
+        intervals=Intervals(20.0, 0.0),
         apply_delay=0.0,
     )
     took = []

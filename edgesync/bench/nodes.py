@@ -438,8 +438,8 @@ def part(ordered: Sequence[float], share: float) -> float:
     return ordered[min(int(len(ordered) * share), last)] if ordered else float(MAX_SECONDS)
 
 
-def _respond(**said: Any) -> None:
-    click.echo(json.dumps(said))
+def _respond(**fields: Any) -> None:
+    click.echo(json.dumps(fields))
 
 
 async def _line() -> str:

@@ -65,7 +65,7 @@ def _show(explained: Mapping[str, Any], *, wide: bool) -> None:
         ],
     )
     behind = [app for app in apps if app["outcome"] != "converged"]
-    if len(behind) > 1:  # of one alone the message says it
+    if len(behind) > 1:  # a single one is in the message
         click.echo()
         for app in behind:
             click.echo(f"{in_line(app['name'])}: {in_line(app['message'])}")

@@ -86,7 +86,7 @@ def login(
 
 
 def _accepts(context: Context, *, is_last: bool) -> bool:
-    """Say whether the server accepts the token; the *last* attempt raises the reason."""
+    """Return whether the server accepts the token; the *last* attempt raises the reason."""
     try:
         token = token_in(Path(context.token_file)) if context.token_file else context.token
         ca = Path(context.ca) if context.ca else None

@@ -118,7 +118,7 @@ def files_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def documents_of(files: Sequence[str]) -> "list[Document]":
-    """The documents of *files*, none of which may be for another namespace than `-n` says."""
+    """The documents of *files*, all for the namespace of `-n`, where it is given."""
     from edgesync.cli.resources.manifests import read_manifests  # loads PyYAML
 
     documents = read_manifests(files)

@@ -94,7 +94,7 @@ def pairs(labels: Mapping[str, Any]) -> str:
 
 
 def has_colour() -> bool:
-    """Say whether what is printed may be coloured (no-color.org)."""
+    """Return whether what is printed may be coloured (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and _is_able()
 
 

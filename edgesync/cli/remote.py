@@ -19,7 +19,7 @@ _LOOK_SECONDS = 20
 """Seconds of one long poll; below the timeouts of common proxies."""
 
 _FOLLOW_SECONDS = 600
-"""How long a log is followed where the caller does not say."""
+"""How long a log is followed by default."""
 
 _UPDATE_SECONDS = 180
 """How long an agent may take to fetch and try a new version of itself."""

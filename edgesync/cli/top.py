@@ -112,13 +112,13 @@ def _row(node: Mapping[str, Any], report: Mapping[str, Any]) -> list[Any]:
 
 
 def _percent(report: Mapping[str, Any], what: str) -> float | None:
-    """From 0 to 1; None where the node does not say it, or several machines do."""
+    """From 0 to 1; None where the node does not report it, or several machines do."""
     return _number(((report.get("nodestats") or {}).get("percent") or {}).get(what))
 
 
-def _number(said: Any) -> float | None:
+def _number(text: Any) -> float | None:
     try:
-        return float(said) if said is not None else None
+        return float(text) if text is not None else None
     except (TypeError, ValueError):
         return None
 

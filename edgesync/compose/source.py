@@ -19,7 +19,7 @@ FieldPath = tuple[str | int, ...]
 
 
 class ComposeError(Exception):
-    """The file cannot be converted; the text says where and why."""
+    """The file cannot be converted; the text has the place and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class ComposeFile:
         self.notes.append(ComposeNote(self.line(path), shown(path), text, is_loss=False))
 
     def error(self, path: FieldPath, text: str) -> ComposeError:
-        """The error that says that the field at *path* cannot be converted."""
+        """The error for the field at *path*, which cannot be converted."""
         where = f"{self.file}:{self.line(path)}"
         return ComposeError(f"{where}: {shown(path)}: {text}" if path else f"{where}: {text}")
 

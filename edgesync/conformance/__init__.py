@@ -1,5 +1,5 @@
-"""Play the server to a device under test, and say what it did wrong (docs/protocol.md).
+"""A server for a device under test that reports what the device does wrong (docs/protocol.md).
 
 `checks` has every rule that is looked at, `server` the ports that the device talks to, `played`
-what the server wants and what the device said, `scenario` the steps, `command` the command line.
+what the server wants and what the device sent, `scenario` the steps, `command` the command line.
 """

@@ -34,7 +34,7 @@ RULES = tuple(
         ("report", "report", "reports with a content that the server can read"),
         ("sequence", "report", "counts seq up by one with each report of a run"),
         ("applies", "delta", "fetches the bodies of a new app and reports it at its version"),
-        ("app-status", "report", "says in appstats how each of its apps does"),
+        ("app-status", "report", "reports the state of each of its apps in appstats"),
         ("infos", "desire", "asks for the versions it was given, and only for what the app names"),
         ("unknown", "envelope", "ignores keys that it does not know"),
         ("moved-on", "desire", "takes nothing over where a body has another version than asked"),
@@ -56,7 +56,7 @@ BY_NAME = {rule.name: rule for rule in RULES}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found of *rule*; *detail* says what the device did."""
+    """The result of *rule*; *detail* is what the device did."""
 
     rule: Rule
     result: CheckResult
@@ -93,5 +93,5 @@ class Findings:
 
     @property
     def has_failed(self) -> bool:
-        """Say whether any rule was broken."""
+        """Return whether any rule was broken."""
         return any(finding.result is CheckResult.FAILED for finding in self)

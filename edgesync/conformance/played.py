@@ -1,4 +1,4 @@
-"""The server as the device sees it: what it wants, what it answers, and what the device said."""
+"""The server as the device sees it: desired state, answers, and the messages of the device."""
 
 import asyncio
 import time
@@ -71,12 +71,12 @@ class PlayedDesire:
     """Keys of `meta` that no device knows."""
 
     def delta(self, report: PlayedMessage | None) -> dict[str, Any]:
-        """What to send to a device that said *report* last; empty where all is as wanted."""
+        """What to send to a device whose last report is *report*; empty where all is as wanted."""
         apps = [{"name": name, "version": self.apps[name]} for name in self.apps]
         properties = {"nodeprops": self.properties} if self.properties else {}
         if report is not None and report.apps == self.apps:
-            said = report.content.get("nodeprops") or {}
-            if not self.properties or said == self.properties:
+            properties_there = report.content.get("nodeprops") or {}
+            if not self.properties or properties_there == self.properties:
                 return {}
         return {"apps": apps, **properties}
 
@@ -89,7 +89,7 @@ class Played:
         self.node_id = node_id
         self.findings = findings
         self.wanted = PlayedDesire()
-        self.said: list[PlayedMessage] = []
+        self.messages: list[PlayedMessage] = []
         self.answers_reports = True
         self.encoding = Encoding.JSON
         self._changed = asyncio.Condition()
@@ -116,7 +116,7 @@ class Played:
 
     async def next_report(self, seconds: float, since: int | None = None) -> PlayedMessage | None:
         """The first report after the first *since* messages (None: those of now)."""
-        start = len(self.said) if since is None else since
+        start = len(self.messages) if since is None else since
         await self.until(lambda: any(self._reports(start)), seconds)
         return next(iter(self._reports(start)), None)
 
@@ -126,7 +126,7 @@ class Played:
 
     def last_report(self) -> PlayedMessage | None:
         """The newest report."""
-        return next((one for one in reversed(self.said) if one.channel is Channel.REPORT), None)
+        return next((one for one in reversed(self.messages) if one.channel is Channel.REPORT), None)
 
     def push_delta(self) -> bool:
         """Send what is wanted without having been asked; False where the device does not listen."""
@@ -139,7 +139,7 @@ class Played:
         return self.hub.push(self.node_id, channel, encode_message(message, self.encoding))
 
     def _reports(self, start: int) -> list[PlayedMessage]:
-        return [one for one in self.said[start:] if one.channel is Channel.REPORT]
+        return [one for one in self.messages[start:] if one.channel is Channel.REPORT]
 
     def _take(self, inbound: Inbound) -> None:
         try:
@@ -154,21 +154,21 @@ class Played:
             self.findings.failed("envelope", detail)
             return
         self.findings.passed("envelope")
-        said = PlayedMessage(inbound.channel, message, time.monotonic())
-        if inbound.channel is Channel.REPORT and not self._is_readable(said):
+        received = PlayedMessage(inbound.channel, message, time.monotonic())
+        if inbound.channel is Channel.REPORT and not self._is_readable(received):
             return
-        if len(self.said) < LOG_LIMIT:
-            self.said.append(said)
+        if len(self.messages) < LOG_LIMIT:
+            self.messages.append(received)
         if inbound.channel is Channel.REPORT:
-            self._answer_report(said)
+            self._answer_report(received)
         elif inbound.channel is Channel.DESIRE:
-            self._answer_desire(said)
+            self._answer_desire(received)
 
-    def _is_readable(self, said: PlayedMessage) -> bool:
-        meta = said.message.meta
+    def _is_readable(self, received: PlayedMessage) -> bool:
+        meta = received.message.meta
         try:
             order = read_order(meta)
-            read_report(said.message.content, order)
+            read_report(received.message.content, order)
             read_interval(meta)
         except Invalid as error:
             self.findings.failed("report", f"{error.field}: {error.reason}")
@@ -179,7 +179,7 @@ class Played:
             self.findings.failed("sequence", "meta has no seq")
         else:
             self._count(order.run, order.sequence)
-        self._look_at_stats(said)
+        self._look_at_stats(received)
         return True
 
     def _count(self, run: str, sequence: int) -> None:
@@ -191,11 +191,11 @@ class Played:
         else:
             self.findings.passed("sequence")
 
-    def _look_at_stats(self, said: PlayedMessage) -> None:
-        if not said.apps:
+    def _look_at_stats(self, received: PlayedMessage) -> None:
+        if not received.apps:
             return
-        stats = {one["name"]: one for one in said.content.get("appstats") or ()}
-        for name in said.apps:
+        stats = {one["name"]: one for one in received.content.get("appstats") or ()}
+        for name in received.apps:
             status = stats.get(name, {}).get("status")
             if status not in STATUSES:
                 detail = f"app {name[:60]!r} has the status {status!r} in appstats"
@@ -203,18 +203,18 @@ class Played:
                 return
         self.findings.passed("app-status")
 
-    def _answer_report(self, said: PlayedMessage) -> None:
+    def _answer_report(self, received: PlayedMessage) -> None:
         if not self.answers_reports:
             return
-        answer = report_answer(self.wanted.delta(said), "", now(), meta=said.message.meta)
+        answer = report_answer(self.wanted.delta(received), "", now(), meta=received.message.meta)
         if self.send(Channel.DELTA, answer):
             self.findings.passed("subscribes")
         else:
             self.findings.failed("subscribes", "it reported before it was subscribed to delta")
 
-    def _answer_desire(self, said: PlayedMessage) -> None:
-        meta = said.message.meta
-        infos = said.content.get("infos")
+    def _answer_desire(self, received: PlayedMessage) -> None:
+        meta = received.message.meta
+        infos = received.content.get("infos")
         if not isinstance(infos, list) or not all(isinstance(one, dict) for one in infos):
             self.findings.failed("infos", "content.infos is not a list of maps")
             return

@@ -1,4 +1,4 @@
-"""The steps a device is led through, in order; each says what it found and never raises for it."""
+"""The steps a device is led through, in order; each records its findings and raises none."""
 
 import base64
 import time
@@ -66,8 +66,8 @@ class Scenario:
         }
 
     async def _applies(self, version: str, rule: str) -> bool:
-        """Have the app at *version* taken over; *rule* says whether that worked."""
-        start = len(self.played.said)
+        """Have the app at *version* taken over; *rule* is the one that it proves."""
+        start = len(self.played.messages)
         self._want(version)
         self.played.push_delta()
         reported = await self.played.until(lambda: self._reported(start, version), self.patience)
@@ -93,7 +93,7 @@ class Scenario:
         return {
             (words.get(kind := str(info.get("kind")), kind), str(info.get("name")),
              str(info.get("version")))
-            for one in self.played.said[start:]
+            for one in self.played.messages[start:]
             if one.channel is Channel.DESIRE
             for info in one.content.get("infos") or ()
         }  # fmt: skip
@@ -103,7 +103,7 @@ class Scenario:
         await self._applies("2", "unknown")
 
     async def _moved_on(self) -> None:
-        start = len(self.played.said)
+        start = len(self.played.messages)
         self._want("3", body_version="4")
         self.played.push_delta()
         asked = await self.played.until(lambda: bool(self._asked(start)), self.patience)
@@ -164,13 +164,13 @@ class Scenario:
 
     async def _next_report(self) -> PlayedMessage | None:
         """The next report; a device that takes commands is asked for it, so it comes at once."""
-        start = len(self.played.said)
+        start = len(self.played.messages)
         self._asked_for += 1
         self._command(f"now-{self._asked_for}", "report")
         return await self.played.next_report(self.patience, since=start)
 
     async def _properties(self) -> None:
-        start = len(self.played.said)
+        start = len(self.played.messages)
         self.played.wanted.properties = {"conformance": "on"}
         self.played.push_delta()
 
@@ -187,7 +187,7 @@ class Scenario:
             self.played.wanted.properties = {}
 
     async def _commands(self) -> None:
-        start = len(self.played.said)
+        start = len(self.played.messages)
         if not self._command("a", "report"):
             for rule in ("command-report", "command-unknown", "command-late", "command-twice"):
                 self.findings.not_tried(rule, "the device does not subscribe to command")
@@ -222,14 +222,14 @@ class Scenario:
 
     def _answers(self, start: int) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        for one in self.played.said[start:]:
+        for one in self.played.messages[start:]:
             if one.channel is Channel.COMMAND_RESPONSE:
                 status = str(one.content.get("status"))
                 found.setdefault(str(one.content.get("id")), []).append(status)
         return found
 
     async def _quiet(self) -> None:
-        start = len(self.played.said)
+        start = len(self.played.messages)
         await self.played.until(lambda: self._reports(start) > QUIET_REPORTS, QUIET_SECONDS)
         if (count := self._reports(start)) > QUIET_REPORTS:
             self.findings.failed("quiet", f"{count} reports within {QUIET_SECONDS:g} s")
@@ -253,7 +253,7 @@ class Scenario:
             self.findings.passed("returns")
 
     async def _removes(self) -> None:
-        start = len(self.played.said)
+        start = len(self.played.messages)
         self.played.wanted.apps = {}
         self.played.push_delta()
         gone = await self.played.until(

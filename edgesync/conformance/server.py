@@ -30,7 +30,7 @@ from edgesync.conformance.played import now, now_text
 
 NAMESPACE, NODE = "default", "device-under-test"
 NODE_ID = f"{NAMESPACE}.{NODE}"
-BATCH, TOKEN = "conformance", "conformance-token"  # says who is tested, opens nothing
+BATCH, TOKEN = "conformance", "conformance-token"  # identifies the device; no secret
 BODY_LIMIT = 64 * 1024
 IMPOSTOR_SECONDS = 10.0
 """That a device has to send something to an impostor."""

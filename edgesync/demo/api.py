@@ -23,7 +23,7 @@ class Row:
 
     @property
     def is_converged(self) -> bool:
-        """Say whether the node runs what it should."""
+        """Return whether the node runs what it should."""
         return self.ready and self.running == self.wanted and self.status == "Running"
 
 

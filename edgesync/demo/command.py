@@ -35,7 +35,7 @@ CHANGED_LINE = ("max_queued_messages 1000", "max_queued_messages 5000")
 
 
 class CannotRun(Exception):
-    """The apps do not run on this machine; the text says why."""
+    """The apps do not run on this machine; the text has the reason."""
 
 
 @click.command()
@@ -112,7 +112,7 @@ def demo(
 def _announce(
     console: Console, engine: str, resources: Sequence[Document], count: int, *, simulated: bool
 ) -> None:
-    """Say, before anything is started, what will run on this machine."""
+    """Print, before anything is started, what will run on this machine."""
     if not engine:
         why = "" if simulated else " (no Docker or Podman answers here)"
         console.print(f"{count} simulated nodes{why}: no app runs on this machine.")

@@ -45,7 +45,7 @@ class Machine:
 
 
 def engine_of_machine(folder: Path) -> str:
-    """What the node agent says of the container engine of this machine; empty where none answers.
+    """The container engine of this machine as the node agent names it; empty where none answers.
 
     Nor is this machine made a node where the install line cannot run.
     """

@@ -45,7 +45,7 @@ def process(arguments: Sequence[str], environment: dict[str, str], log: Path) ->
 
 @contextlib.contextmanager
 def running_server(data_dir: Path, api_port: int) -> Iterator[dict[str, str]]:
-    """A server with its data in *data_dir*; what its ready file says."""
+    """A server with its data in *data_dir*; the content of its ready file."""
     ready_file, log = data_dir / "ready.json", data_dir / "server.log"
     ready_file.unlink(missing_ok=True)
     arguments = ["serve", "--data-dir", str(data_dir), "--api-port", str(api_port)]

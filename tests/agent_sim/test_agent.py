@@ -30,12 +30,12 @@ def new_agent(
     port: int,
     *,
     encoding: WireFormat = WireFormat.JSON,
-    pace: Intervals | None = None,
+    intervals: Intervals | None = None,
 ) -> Agent:
     settings = AgentSettings(
         broker=Address("127.0.0.1", port),
         encoding=encoding,
-        pace=pace or Intervals(interval=0.2, stats_interval=0.1),
+        intervals=intervals or Intervals(interval=0.2, stats_interval=0.1),
         apply_delay=0.01,
         activation_pause=0.05,
         first_pause=0.05,
@@ -67,8 +67,8 @@ async def test_a_new_node_comes_to_run_what_it_should(
     responder.model.put_file("configuration", "conf")
     responder.model.put_app("web", ("configuration", "conf"), replica=2)
     # An interval no test waits for: what happens here is reported at once.
-    pace = Intervals(interval=1000, stats_interval=0.1)
-    agent = new_agent(tmp_path, network, mosquitto.port, encoding=encoding, pace=pace)
+    intervals = Intervals(interval=1000, stats_interval=0.1)
+    agent = new_agent(tmp_path, network, mosquitto.port, encoding=encoding, intervals=intervals)
     async with running(agent):
         await eventually(lambda: agent.state.is_converged and agent.state.held)
         await eventually(lambda: responder.said(NODE, Channel.STATS))

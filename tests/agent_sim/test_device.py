@@ -61,14 +61,14 @@ def test_stats_go_on_by_themselves(node: Node) -> None:
 
 
 def test_stats_can_be_off() -> None:
-    actions = Node(DeviceState(run="r", pace=Intervals(20, 0))).happen(Connected())
+    actions = Node(DeviceState(run="r", intervals=Intervals(20, 0))).happen(Connected())
     assert of(actions, StartTimer) == [StartTimer(Timer.REPORT, 20), StartTimer(Timer.ANSWER, 5)]
 
 
 def test_a_report_without_an_answer_is_sent_again_with_backoff(
     server: ServerModel,
 ) -> None:
-    node = Node(DeviceState(run="r", pace=Intervals(30, 0)))
+    node = Node(DeviceState(run="r", intervals=Intervals(30, 0)))
     first = node.happen(Connected())
     again = [node.happen(TimerDue(Timer.ANSWER)) for _ in range(3)]
     pauses = [timer.seconds for one in again for timer in of(one, StartTimer)]

@@ -23,7 +23,7 @@ from tests.agent_sim.conftest import ActivationServer, Eventually, Mosquitto, Re
 def members(count: int, path: Path, port: int) -> list[Member]:
     settings = AgentSettings(
         broker=Address("127.0.0.1", port),
-        pace=Intervals(interval=1, stats_interval=0.5),
+        intervals=Intervals(interval=1, stats_interval=0.5),
         apply_delay=0.01,
         first_pause=0.05,
         longest_pause=0.2,

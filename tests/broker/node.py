@@ -117,7 +117,7 @@ class Node:
         return ids
 
     async def is_alive(self) -> bool:
-        """Say whether a ping is answered next."""
+        """Return whether a ping is answered next."""
         self.send(b"\xc0\x00")
         try:
             return await self.read() == (0xD0, b"")

@@ -44,7 +44,7 @@ def emqx_allows(rules: str, username: str, action: str, topic: str) -> bool:
 
 
 def fits(topic: str, topic_filter: str) -> bool:
-    """Say whether a topic, or a filter that asks for no more, is covered by *topic_filter*."""
+    """Return whether a topic, or a filter that asks for no more, is covered by *topic_filter*."""
     levels, wanted = topic.split("/"), topic_filter.split("/")
     return len(levels) == len(wanted) and all(
         want in ("+", level) and level != "#" for level, want in zip(levels, wanted, strict=True)

@@ -19,7 +19,7 @@ def field_refused(call: Callable[..., object], *arguments: object) -> str:
 
 
 def is_taken(call: Callable[..., object], *arguments: object) -> bool:
-    """Say whether *call* takes *arguments*; anything but Invalid fails the test."""
+    """Return whether *call* takes *arguments*; anything but Invalid fails the test."""
     answer = ""
     try:
         call(*arguments)

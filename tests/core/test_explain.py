@@ -52,7 +52,7 @@ def facts(**known: Any) -> ExplainFacts:
     return ExplainFacts(now=now, node_status=stands, heard=last, **given)
 
 
-EXPIRED = SENT.at(SENT.told + EXPIRES_AFTER)
+EXPIRED = SENT.at(SENT.sent + EXPIRES_AFTER)
 TABLE: list[tuple[Reason, AppOutcome, str, dict[str, Any]]] = [
     (Reason.RUNNING, AppOutcome.CONVERGED, "runs as wanted", {"report": report(WEB)}),
     (
@@ -98,10 +98,10 @@ TABLE: list[tuple[Reason, AppOutcome, str, dict[str, Any]]] = [
         "not applied within 7 days",
         {"heard": NOON + 9 * DAY, "deploys": (EXPIRED,), "now": NOON + 9 * DAY},
     ),
-    (Reason.NOT_TOLD, AppOutcome.PENDING, "with its next report", {}),
-    (Reason.NOT_TOLD, AppOutcome.PENDING, "next in the queue", {"is_stale": True}),
+    (Reason.NOT_SENT, AppOutcome.PENDING, "with its next report", {}),
+    (Reason.NOT_SENT, AppOutcome.PENDING, "next in the queue", {"is_stale": True}),
     (
-        Reason.NOT_TOLD,
+        Reason.NOT_SENT,
         AppOutcome.PENDING,
         "has not been sent yet",
         {"deploys": (Deploy(2, NOON, NOON, ()), SENT)},
@@ -144,7 +144,7 @@ TABLE: list[tuple[Reason, AppOutcome, str, dict[str, Any]]] = [
         {"heard": NOON - 60 * MINUTE, "init_heard": NOON - 61 * MINUTE},
     ),
     (
-        Reason.NOT_TOLD,
+        Reason.NOT_SENT,
         AppOutcome.PENDING,
         "with its next report",
         {"init_heard": NOON + 4 * MINUTE},
@@ -212,10 +212,10 @@ def test_of_an_app_that_is_for_the_node_no_term_is_wrong() -> None:
 
 
 def test_times_are_those_of_the_first_update_sent_to_the_node() -> None:
-    first = replaced(SENT, number=1, told=NOON + MINUTE, acknowledged=NOON + 2 * MINUTE)
-    second = replaced(SENT, number=2, told=NOON + 3 * MINUTE, apps=(WEB, AppVersion("db", "5")))
+    first = replaced(SENT, number=1, sent=NOON + MINUTE, acknowledged=NOON + 2 * MINUTE)
+    second = replaced(SENT, number=2, sent=NOON + 3 * MINUTE, apps=(WEB, AppVersion("db", "5")))
     (app,) = explained(facts(deploys=(second, first), report=report(WEB))).apps
-    assert (app.wanted_at, app.told) == (NOON, NOON + MINUTE)
+    assert (app.wanted_at, app.sent) == (NOON, NOON + MINUTE)
     assert (app.acknowledged, app.reported_at) == (NOON + 2 * MINUTE, NOON + 3 * MINUTE)
 
 

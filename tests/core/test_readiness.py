@@ -34,12 +34,12 @@ def reporting(
     moments: Sequence[datetime],
     *,
     sent: timedelta = USUAL,
-    said: timedelta | None = None,
+    reported: timedelta | None = None,
     heard: Heard | None = None,
 ) -> Heard:
-    """A node that reported at *moments*; *said* is the interval that its reports name."""
+    """A node that reported at *moments*; *reported* is the interval that its reports name."""
     for now in moments:
-        heard = Heard(now, None, next_cadence(heard, now, told=sent, said=said))
+        heard = Heard(now, None, next_cadence(heard, now, sent=sent, reported=reported))
     assert heard is not None
     return heard
 
@@ -75,36 +75,36 @@ def test_a_node_that_says_so_is_waited_for_at_once() -> None:
 
 
 def test_a_node_that_says_a_shorter_interval_is_believed_at_once() -> None:
-    slow = reporting(every(HOUR, 5), said=HOUR)
-    assert slow.pace.interval == HOUR
+    slow = reporting(every(HOUR, 5), reported=HOUR)
+    assert slow.cadence.interval == HOUR
     now = slow.report + HOUR
-    quick = reporting([now], said=USUAL, heard=slow)
-    assert (quick.pace.interval, quick.since) == (USUAL, START)
+    quick = reporting([now], reported=USUAL, heard=slow)
+    assert (quick.cadence.interval, quick.since) == (USUAL, START)
     assert node_status(quick, now + 3 * USUAL).state is NodeState.STALE
-    first_word = reporting([now], said=USUAL, heard=reporting(every(HOUR, 5)))
-    assert first_word.pace.interval == USUAL
+    first_word = reporting([now], reported=USUAL, heard=reporting(every(HOUR, 5)))
+    assert first_word.cadence.interval == USUAL
 
 
 def test_a_node_that_never_keeps_to_what_it_says_is_waited_for_as_it_has_shown() -> None:
-    heard = reporting(every(10 * USUAL, 10), said=USUAL)
-    assert heard.pace.interval > 9 * USUAL
+    heard = reporting(every(10 * USUAL, 10), reported=USUAL)
+    assert heard.cadence.interval > 9 * USUAL
 
 
 def test_the_interval_sent_to_a_node_is_not_yet_the_measured_interval() -> None:
     slow = reporting(every(HOUR, 5), sent=HOUR)
-    assert reporting([slow.report + HOUR], sent=USUAL, heard=slow).pace.interval > 0.9 * HOUR
+    assert reporting([slow.report + HOUR], sent=USUAL, heard=slow).cadence.interval > 0.9 * HOUR
 
 
 def test_the_interval_sent_to_a_node_counts_from_its_next_report() -> None:
     sent = timedelta(seconds=300)
     heard = reporting([START + USUAL], sent=sent, heard=reporting([START]))
-    assert heard.pace.interval == sent
+    assert heard.cadence.interval == sent
 
 
 def test_one_outage_is_no_interval() -> None:
     back = START + timedelta(days=3)
     heard = reporting([back], heard=reporting(every(USUAL, 9)))
-    assert heard.pace.interval == USUAL
+    assert heard.cadence.interval == USUAL
     assert heard.since == back
 
 
@@ -128,7 +128,7 @@ def test_a_burst_of_reports_does_not_hurry_the_next() -> None:
 def test_a_node_that_reports_more_often_is_soon_expected_as_often() -> None:
     heard = reporting(every(HOUR, 5))
     heard = reporting(every(USUAL, 200, heard.report + USUAL), heard=heard)
-    assert heard.pace.interval == USUAL
+    assert heard.cadence.interval == USUAL
 
 
 def test_stats_are_a_sign_of_life() -> None:
@@ -192,16 +192,16 @@ def test_the_interval_stays_between_its_bounds(gaps: list[timedelta], sent: time
     moments = [START]
     for gap in gaps:
         moments.append(moments[-1] + gap)
-    pace = reporting(moments, sent=sent).pace
-    assert min(max(sent, LEAST_INTERVAL), LONGEST_INTERVAL) <= pace.interval <= LONGEST_INTERVAL
-    assert pace.interval <= max(pace.longest, sent, LEAST_INTERVAL)
+    cadence = reporting(moments, sent=sent).cadence
+    assert min(max(sent, LEAST_INTERVAL), LONGEST_INTERVAL) <= cadence.interval <= LONGEST_INTERVAL
+    assert cadence.interval <= max(cadence.longest, sent, LEAST_INTERVAL)
 
 
 @pytest.mark.parametrize("step", [timedelta(seconds=1), timedelta(days=1)])
 def test_a_clock_that_was_set_back_makes_no_node_unready(step: timedelta) -> None:
     heard = reporting(every(USUAL, 5))
     assert node_status(heard, heard.report - step).is_ready
-    assert reporting([heard.report - step], heard=heard).pace.interval == USUAL
+    assert reporting([heard.report - step], heard=heard).cadence.interval == USUAL
 
 
 def test_a_node_is_stale_before_it_is_offline() -> None:
@@ -210,8 +210,8 @@ def test_a_node_is_stale_before_it_is_offline() -> None:
 
 def test_reports_that_come_when_they_should_change_nothing() -> None:
     heard = reporting(every(USUAL, 200))
-    assert next_cadence(heard, heard.report + 1.25 * USUAL, told=USUAL) == heard.pace
-    later = next_cadence(heard, heard.report + 1.26 * USUAL, told=USUAL)
+    assert next_cadence(heard, heard.report + 1.25 * USUAL, sent=USUAL) == heard.cadence
+    later = next_cadence(heard, heard.report + 1.26 * USUAL, sent=USUAL)
     assert later.longest == 1.26 * USUAL
     restarted = Heard(START, None, ReportCadence(USUAL, USUAL))
-    assert next_cadence(restarted, START + USUAL, told=USUAL).since == START
+    assert next_cadence(restarted, START + USUAL, sent=USUAL).since == START

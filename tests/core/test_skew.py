@@ -12,7 +12,7 @@ from cloud.core.skew import clock_condition
 RECEIVED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-HEARD = Heard(RECEIVED, pace=ReportCadence(since=RECEIVED - timedelta(seconds=20)))
+HEARD = Heard(RECEIVED, cadence=ReportCadence(since=RECEIVED - timedelta(seconds=20)))
 COUNTED = Order("run", 7)
 
 
@@ -54,7 +54,7 @@ def test_who_does_not_say_the_time_is_not_judged(content: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("since", [None, RECEIVED])
 def test_a_stock_agent_is_not_judged_by_its_first_report_after_a_restart(since: Any) -> None:
-    first = Heard(RECEIVED, pace=ReportCadence(since=since))
+    first = Heard(RECEIVED, cadence=ReportCadence(since=since))
     old = {"time": "2026-01-02T02:00:00Z"}
     found = clock_condition(stored(Order(), **old), first)
     assert (found.status, found.skew_seconds) == ("Unknown", None)

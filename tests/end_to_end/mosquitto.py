@@ -69,7 +69,7 @@ def running_mosquitto(folder: Path, ca: Path, trusted: str) -> Iterator[Mosquitt
 
 
 def lets_in(port: int, identity: Identity) -> bool:
-    """Say whether the broker or hub on *port* takes the node."""
+    """Return whether the broker or hub on *port* takes the node."""
     return bool(connack(port, identity.context(), identity.node_id) == 0)
 
 
@@ -100,7 +100,7 @@ def exchange(
 
 
 def listens(port: int) -> bool:
-    """Say whether a process accepts connections there."""
+    """Return whether a process accepts connections there."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:

@@ -268,7 +268,7 @@ def test_clients_that_vanish_leave_no_traceback(server: Server) -> None:
 
 
 def is_refused(url: str, context: ssl.SSLContext) -> bool:
-    """Say whether nothing is answered; with TLS 1.3 the client's handshake may end before that."""
+    """Return whether nothing is answered; with TLS 1.3 the client's handshake may end before."""
     try:
         with (
             socket.create_connection(address(url), timeout=10 * UNIT) as tcp,

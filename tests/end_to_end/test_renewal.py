@@ -79,7 +79,7 @@ def assert_connects(server: Server, identity: Identity) -> None:
 
 
 def is_let_in(identity: Identity, port: int) -> bool:
-    """Say whether the hub waits for a CONNECT; with TLS 1.3 a refusal comes after the handshake."""
+    """Return whether the hub waits for a CONNECT; TLS 1.3 may refuse after the handshake."""
     with socket.create_connection(("localhost", port), timeout=10 * UNIT) as plain:
         try:
             with identity.context().wrap_socket(plain, server_hostname="localhost") as secure:

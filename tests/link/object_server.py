@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 
 def may_get(url: str, host: str, keys: Mapping[str, str], now: datetime) -> bool:
-    """Say whether the signature in *url* (path and query) allows to get it now."""
+    """Return whether the signature in *url* (path and query) allows to get it now."""
     parts = urlsplit(url)
     query = parse_qsl(parts.query, keep_blank_values=True)
     given = dict(query)

@@ -124,7 +124,7 @@ async def test_a_node_that_says_how_often_it_reports_is_expected_as_often(store:
     await exchange.ask(report(3600))
     heard = await store.read(lambda tx: tx.heard("default", "n1"))
     assert heard is not None
-    assert heard.pace.interval == timedelta(hours=1)
+    assert heard.cadence.interval == timedelta(hours=1)
     with pytest.raises(Invalid) as caught:
         report("often")
     assert caught.value.field == "meta.interval"

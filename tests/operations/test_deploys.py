@@ -89,7 +89,7 @@ async def test_a_change_is_sent_then_acknowledged_then_runs(store: Store) -> Non
         assert site.only().acknowledged == taken
         site.report(web)
         deploy = site.only()
-        assert (deploy.wanted, deploy.told) == (wanted, sent)
+        assert (deploy.wanted, deploy.sent) == (wanted, sent)
         assert (deploy.acknowledged, deploy.ended) == (taken, site.now)
         assert (deploy.outcome, deploy.number) == (DeployOutcome.CONVERGED, 1)
         assert [app.name for app in deploy.apps] == ["web"]
@@ -108,7 +108,7 @@ async def test_a_push_tells_once(store: Store) -> None:
         site.report()
         tx.mark_pending([nodes.existing_node(tx, NAMESPACE, "n1")])
         assert site.push() == 1
-        assert site.only().told == sent
+        assert site.only().sent == sent
 
     await store.write(work)
 
@@ -242,7 +242,7 @@ async def test_what_comes_after_ends_what_was_open(store: Store, status: str, ou
         assert site.outcomes() == ["pending", outcome]
         newer, older = site.history()
         if outcome == "superseded":
-            assert older.ended == newer.told
+            assert older.ended == newer.sent
         assert newer.number == 2
 
     await store.write(work)
@@ -332,7 +332,7 @@ async def test_the_change_of_a_label_is_when_it_was_wanted(store: Store) -> None
         nodes.update_node(tx, NAMESPACE, "n1", NodeSpec({"role": "gateway"}), now=again)
         site.report()
         assert site.only().wanted == again
-        assert site.only().told == again + SECOND
+        assert site.only().sent == again + SECOND
 
     await store.write(work)
 

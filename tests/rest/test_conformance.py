@@ -63,7 +63,7 @@ VALID = {"generation": {"mode": "positive"}, "phases": {"coverage": {"enabled": 
 
 
 def makes_something(path: str) -> bool:
-    """Say whether all that can be done with one thing is linked from where it is made."""
+    """Return whether all that can be done with one thing is linked from where it is made."""
     links = DOCUMENT["paths"][path].get("post", {}).get("responses", {}).get("200", {})
     # No text that is made up is the URL of a callback.
     return len(links.get("links", {})) == 4 and path != "/v1/callback"

@@ -66,7 +66,7 @@ def replace_outcome(deploy: Deploy) -> Deploy:
     return Deploy(
         deploy.number,
         deploy.wanted,
-        deploy.told,
+        deploy.sent,
         deploy.apps,
         acknowledged=LATER,
         ended=LATER + timedelta(microseconds=1),

@@ -168,12 +168,12 @@ async def test_a_node_is_said_to_be_ready_once(store: Store) -> None:
 async def test_a_node_is_lost_after_three_intervals_from_when_it_could_be_heard(
     store: Store, heard: datetime, stats: datetime | None, listening: datetime, due: datetime
 ) -> None:
-    pace = ReportCadence(timedelta(seconds=10))
+    cadence = ReportCadence(timedelta(seconds=10))
     look = NOW + timedelta(seconds=30)
 
     def prepare(tx: Transaction) -> None:
         tx.put_node(node())
-        tx.put_report("default", "n", report(), "json", heard, pace)
+        tx.put_report("default", "n", report(), "json", heard, cadence)
         tx.record_ready("default", "n", look)
         if stats is not None:
             tx.put_usage("default", "n", b"{}", stats)

@@ -30,15 +30,15 @@ some_examples = settings(
 )
 moments = st.integers(0, 2 * 10**11).map(lambda micros: NOW + timedelta(microseconds=micros))
 intervals = st.integers(10**7, 86_400 * 10**6).map(lambda micros: timedelta(microseconds=micros))
-paces = st.builds(ReportCadence, intervals, intervals, st.none() | moments)
+cadences = st.builds(ReportCadence, intervals, intervals, st.none() | moments)
 
 
 @some_examples
-@given(heard=st.builds(Heard, moments, st.none(), paces))
+@given(heard=st.builds(Heard, moments, st.none(), cadences))
 async def test_the_pace_of_a_node_is_got_as_it_was_put(store: Store, heard: Heard) -> None:
     def put(tx: Transaction) -> None:
         tx.put_node(node())
-        tx.put_report("default", "n", report(), "json", heard.report, heard.pace)
+        tx.put_report("default", "n", report(), "json", heard.report, heard.cadence)
 
     await store.write(put)
     assert await store.read(lambda tx: tx.heard("default", "n")) == heard
@@ -49,7 +49,7 @@ async def test_the_pace_of_a_node_is_got_as_it_was_put(store: Store, heard: Hear
 
 @some_examples
 @given(
-    nodes=st.lists(st.none() | st.tuples(moments, paces, st.none() | moments), max_size=8),
+    nodes=st.lists(st.none() | st.tuples(moments, cadences, st.none() | moments), max_size=8),
     now=moments,
 )
 async def test_nodes_are_counted_by_the_state_they_are_in(
@@ -62,8 +62,8 @@ async def test_nodes_are_counted_by_the_state_they_are_in(
             name = f"n{number}"
             tx.put_node(node(name))
             if said is not None:
-                moment, pace, stats = said
-                tx.put_report("default", name, report(), "json", moment, pace)
+                moment, cadence, stats = said
+                tx.put_report("default", name, report(), "json", moment, cadence)
                 if stats is not None:
                     tx.put_usage("default", name, b"{}", stats)
         return [tx.heard("default", f"n{number}") for number in range(len(nodes))]
@@ -74,18 +74,18 @@ async def test_nodes_are_counted_by_the_state_they_are_in(
 
 
 async def test_what_a_node_says_of_its_interval_is_kept_with_its_report(store: Store) -> None:
-    paces = [ReportCadence(USUAL, since=NOW, said=USUAL), ReportCadence(USUAL, since=NOW)]
+    cadences = [ReportCadence(USUAL, since=NOW, reported=USUAL), ReportCadence(USUAL, since=NOW)]
 
-    def put(pace: ReportCadence) -> Callable[[Transaction], None]:
-        return lambda tx: tx.put_report("default", "n", report(), "json", NOW, pace)
+    def put(cadence: ReportCadence) -> Callable[[Transaction], None]:
+        return lambda tx: tx.put_report("default", "n", report(), "json", NOW, cadence)
 
     await store.write(lambda tx: tx.put_node(node()))
-    for pace in paces:
-        await store.write(put(pace))
-        assert await store.read(lambda tx: tx.heard("default", "n")) == Heard(NOW, None, pace)
+    for cadence in cadences:
+        await store.write(put(cadence))
+        assert await store.read(lambda tx: tx.heard("default", "n")) == Heard(NOW, None, cadence)
         reporter = await store.read(lambda tx: tx.reporter("default", "n"))
         assert reporter is not None
-        assert reporter.heard == Heard(NOW, None, pace)
+        assert reporter.heard == Heard(NOW, None, cadence)
 
 
 async def test_stats_say_since_when_a_missed_node_is_back(store: Store) -> None:

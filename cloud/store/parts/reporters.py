@@ -166,11 +166,11 @@ def _reporter_of(name: str, row: Row) -> Reporter:
 
 def heard_of(row: Row) -> Heard:
     """When a node was heard, of a row of `HEARD`."""
-    received, usage_received, interval, longest, since, said = row
-    pace = ReportCadence(
+    received, usage_received, interval, longest, since, reported = row
+    cadence = ReportCadence(
         interval * _MICROSECOND,
         longest * _MICROSECOND,
         moment_or_none(since),
-        said * _MICROSECOND,
+        reported * _MICROSECOND,
     )
-    return Heard(moment(received), moment_or_none(usage_received), pace)
+    return Heard(moment(received), moment_or_none(usage_received), cadence)

@@ -154,11 +154,11 @@ class ReportPart(TransactionPart):
         report: Report,
         encoding: str,
         now: datetime,
-        pace: ReportCadence = DEFAULT_CADENCE,
+        cadence: ReportCadence = DEFAULT_CADENCE,
     ) -> None:
         """Replace the node's last report, and drop the usage that came after the one before.
 
-        *pace* is the node's by this report; the default where it is left out.
+        *cadence* is the node's by this report; the default where it is left out.
 
         NotFound if there is no such node.
         """
@@ -174,9 +174,9 @@ class ReportPart(TransactionPart):
             "sequence": report.order.sequence,
             "encoding": encoding,
             "received": micros(now),
-            **_pace_row(pace),
+            **_cadence_row(cadence),
         }
-        after = msgspec.structs.replace(before, last=report.order, heard=Heard(now, None, pace))
+        after = msgspec.structs.replace(before, last=report.order, heard=Heard(now, None, cadence))
         self._reporters.put(place, row, after)
 
     def put_usage(self, namespace: str, name: str, usage: bytes, now: datetime) -> int | None:
@@ -217,13 +217,13 @@ def states_of(row: Row) -> Mapping[NodeState, int]:
     }
 
 
-def _pace_row(pace: ReportCadence) -> Parameters:
+def _cadence_row(cadence: ReportCadence) -> Parameters:
     """The parameters of `PUT_REPORT` for how often a node reports."""
     return {
-        "report_interval": pace.interval // _MICROSECOND,
-        "longest_gap": pace.longest // _MICROSECOND,
-        "online_since": micros_or_none(pace.since),
-        "said_interval": pace.said // _MICROSECOND,
+        "report_interval": cadence.interval // _MICROSECOND,
+        "longest_gap": cadence.longest // _MICROSECOND,
+        "online_since": micros_or_none(cadence.since),
+        "said_interval": cadence.reported // _MICROSECOND,
     }
 
 

@@ -89,11 +89,11 @@ class ApiServer:
         self.namespace = access.namespace
         # Goes with every call that changes something.
         self._query = query or {}
-        said = {"Authorization": f"Bearer {access.token}"} if access.token else {}
-        said |= {NAMESPACE_HEADER: access.namespace} if access.namespace else {}
+        own = {"Authorization": f"Bearer {access.token}"} if access.token else {}
+        own |= {NAMESPACE_HEADER: access.namespace} if access.namespace else {}
         self._client = httpx.Client(
             base_url=access.url,
-            headers=httpx.Headers({**said, **(headers or {})}, encoding="utf-8"),
+            headers=httpx.Headers({**own, **(headers or {})}, encoding="utf-8"),
             verify=access.trust,
             timeout=SECONDS,
         )
@@ -177,9 +177,9 @@ class ApiServer:
             raise click.ClickException(f"{self.url}: the response is not JSON") from error
         if answer.is_success:
             return ApiResponse(content, answer.headers.get("etag", ""))
-        said = content if isinstance(content, dict) else {}
-        message = str(said.get("message", answer.text))
-        code, field = str(said.get("code", "")), str(said.get("field", ""))
+        body = content if isinstance(content, dict) else {}
+        message = str(body.get("message", answer.text))
+        code, field = str(body.get("code", "")), str(body.get("field", ""))
         raise RequestRefused(answer.status_code, code, message, field=field)
 
     def _lost(self, error: httpx.HTTPError) -> ConnectionLost:
@@ -194,8 +194,8 @@ def _first_line(answer: httpx.Response) -> str:
 
 def _pause(answer: httpx.Response) -> float:
     """Seconds to wait by Retry-After, at most 60."""
-    said = answer.headers.get("retry-after", "1")
-    return min(float(said), 60.0) if said.isascii() and said.isdigit() else 1.0
+    seconds = answer.headers.get("retry-after", "1")
+    return min(float(seconds), 60.0) if seconds.isascii() and seconds.isdigit() else 1.0
 
 
 def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -255,9 +255,9 @@ def access(
     namespace: str | None = None,
     prefix: str = "",
 ) -> Access:
-    """What the options of `server_options` say; UsageError names the one that cannot be used.
+    """The access by the options of `server_options`; UsageError names one that cannot be used.
 
-    What they leave open the context says, unless they name another server than it: its token is
+    What they leave open comes from the context, unless they name another server: its token is
     for no other.
     """
     context = chosen_context(context_name)

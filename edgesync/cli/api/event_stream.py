@@ -36,7 +36,7 @@ def events_in(chunks: Iterable[bytes]) -> Iterator[StreamedEvent]:
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Lines end with LF or CRLF: other line ends may be in what an event says."""
+    """Lines end with LF or CRLF: an event's text may have other line ends."""
     left = b""
     for chunk in chunks:
         *whole, left = (left + chunk).split(b"\n")

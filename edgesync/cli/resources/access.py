@@ -87,7 +87,7 @@ def _numbered(server: ApiServer, path: str) -> Iterator[Json]:
 
 
 def is_whole_in_lists(kind: ResourceKind) -> bool:
-    """Say whether a list returns all fields of a resource."""
+    """Return whether a list returns all fields of a resource."""
     return kind.is_single or kind in {RECORD, REGISTRY} or kind.word == "node"
 
 

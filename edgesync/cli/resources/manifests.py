@@ -73,17 +73,17 @@ class Place:
 
     def of(self, path: str = "") -> str:
         """In words, with the line of the field *path* or of what is left of it."""
-        said = f"{self.source}, document {self.number}"
+        place = f"{self.source}, document {self.number}"
         node = self.node
         if node is None:
-            return said
+            return place
         line = node.start_mark.line
         for key, index in _STEP.findall(path):
             found = _inside(node, key, index)
             if found is None:
                 break
             line, node = found
-        return f"{said}, line {line + 1}"
+        return f"{place}, line {line + 1}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +261,7 @@ def _contents(text: str, source: str) -> Iterator[tuple[Any, Place]]:
 
 
 def _json(text: str) -> Any:
-    """What *text* says as JSON, None if it is none; YAML reads some of its escapes differently."""
+    """*text* decoded as JSON, None if it is none; YAML reads some of its escapes differently."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -277,7 +277,7 @@ def _nodes_or_none(text: str) -> yaml.Node | None:
 
 
 def _check_plain(node: yaml.Node, place: Place) -> None:
-    """Refuse what JSON cannot say, a key that is duplicated, and the same content by reference."""
+    """Refuse what JSON cannot express, duplicate keys, and the same content by reference."""
     seen: set[int] = set()
     waiting = [node]
     while waiting:

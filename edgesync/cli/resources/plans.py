@@ -43,9 +43,9 @@ _OUTCOMES = {
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What would become of one thing: *answers* of the server, or why it would not say (*error*).
+    """What would become of one thing: *answers* of the server, or its refusal (*error*).
 
-    Where the server can say it only once something else of the set is done, *waits* says for what,
+    Where the server can plan it only once something else of the set is done, *waits* names that,
     and *expected* what it comes to then.
     """
 
@@ -65,7 +65,7 @@ class Planned:
 
     @property
     def is_guarded(self) -> bool:
-        """Say whether a guard would refuse it unless it is confirmed."""
+        """Return whether a guard would refuse it unless it is confirmed."""
         return any(answer["confirm"] for answer in self.answers)
 
 
@@ -166,8 +166,8 @@ def _show(plan: Planned) -> None:
 def _show_sum(plans: Sequence[Planned]) -> None:
     """Print what all of it comes to."""
     counts = {outcome: sum(plan.outcome is outcome for plan in plans) for outcome in ApplyOutcome}
-    said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
-    click.echo(f"{said or 'nothing'}: {_sum_of(plans)}.")
+    summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+    click.echo(f"{summary or 'nothing'}: {_sum_of(plans)}.")
     if any(plan.waits for plan in plans):
         click.echo("The nodes affected by a change that depends on another one are not known yet.")
     if any(plan.is_guarded for plan in plans):
