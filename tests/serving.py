@@ -31,7 +31,7 @@ class _Server(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def serving(app: ASGIApp, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """Serve *app* meanwhile, over TLS if there is a context; where."""
-    # asyncio sends at once (TCP_NODELAY) only on sockets that say they are TCP.
+    # asyncio sends at once (TCP_NODELAY) only on sockets of the protocol TCP.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()

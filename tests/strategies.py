@@ -325,7 +325,7 @@ plain_values: st.SearchStrategy[Any] = st.recursive(
     lambda inside: st.lists(inside, max_size=3) | st.dictionaries(texts, inside, max_size=3),
     max_leaves=8,
 )
-"""What JSON and MessagePack can both say."""
+"""What JSON and MessagePack can both express."""
 
 runs = texts.filter(lambda text: "\0" not in text)  # `read_order` takes no such
 orders = st.builds(Order, runs, st.none() | st.integers(0, 2**63 - 1))

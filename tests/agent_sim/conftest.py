@@ -198,7 +198,7 @@ def silent_port() -> Iterator[int]:
 
 @dataclass
 class Responder:
-    """Answers every node as the model says; all that came is kept."""
+    """Answers every node by the model, and stores all messages."""
 
     model: ServerModel
     client: Client
@@ -215,11 +215,11 @@ class Responder:
         heard = NodeMessage(message.kind, message.content, message.meta)
         answer = self.model.answer(channel, heard)
         if answer is not None:
-            where, said = answer
-            reply = Message(said.kind, said.content, said.meta)
+            where, delta = answer
+            reply = Message(delta.kind, delta.content, delta.meta)
             client.publish(topic_for(node_id, where), encode_message(reply, encoding_of(payload)))
 
-    def said(self, node_id: str, channel: Channel) -> list[Any]:
+    def received(self, node_id: str, channel: Channel) -> list[Any]:
         return [m for who, where, m in list(self.messages) if (who, where) == (node_id, channel)]
 
     def on_connect(self, client: Client, *_: Any) -> None:

@@ -46,7 +46,7 @@ async def test_a_node_gets_a_certificate_for_its_own_key(
     assert certificate.public_key() == key.public_key()
 
 
-async def test_what_is_asked_is_what_the_protocol_says(
+async def test_requests_are_those_of_the_protocol(
     activation_server: ActivationServer, authority: Authority, key: ec.EllipticCurvePrivateKey
 ) -> None:
     await ask(activation_server, authority.root_file, key)

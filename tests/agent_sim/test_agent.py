@@ -71,8 +71,8 @@ async def test_a_new_node_comes_to_run_what_it_should(
     agent = new_agent(tmp_path, network, mosquitto.port, encoding=encoding, intervals=intervals)
     async with running(agent):
         await eventually(lambda: agent.state.is_converged and agent.state.held)
-        await eventually(lambda: responder.said(NODE, Channel.STATS))
-    last = responder.said(NODE, Channel.REPORT)[-1].content
+        await eventually(lambda: responder.received(NODE, Channel.STATS))
+    last = responder.received(NODE, Channel.REPORT)[-1].content
     assert last["apps"] == [{"name": "web", "version": responder.model.versions["web"]}]
     assert list(last["appstats"][0]["instances"]) == ["web-0", "web-1"]
     assert (agent.node_id, agent.connections, agent.bad_messages) == (NODE, 1, 0)
@@ -90,12 +90,12 @@ async def test_a_node_is_activated_once_and_knows_what_it_holds(
     responder.model.put_app("web")
     async with running(new_agent(tmp_path, network, mosquitto.port)) as agent:
         await eventually(lambda: agent.state.is_converged and agent.state.held)
-    desires = len(responder.said(NODE, Channel.DESIRE))
+    desires = len(responder.received(NODE, Channel.DESIRE))
     async with running(new_agent(tmp_path, network, mosquitto.port)) as again:
         await eventually(lambda: again.state.is_converged and again.state.held)
     assert len(activation_server.requests) == 1
-    assert len(responder.said(NODE, Channel.DESIRE)) == desires
-    runs = {report.meta["run"] for report in responder.said(NODE, Channel.REPORT)}
+    assert len(responder.received(NODE, Channel.DESIRE)) == desires
+    runs = {report.meta["run"] for report in responder.received(NODE, Channel.REPORT)}
     assert len(runs) == 2
 
 
@@ -115,7 +115,7 @@ async def test_a_node_comes_back_to_a_broker_that_comes_back(
         responder.model.put_app("web")
         await eventually(lambda: agent.state.is_converged and agent.state.held)
     assert agent.connections >= 2
-    seqs = [report.meta["seq"] for report in responder.said(NODE, Channel.REPORT)]
+    seqs = [report.meta["seq"] for report in responder.received(NODE, Channel.REPORT)]
     assert seqs == sorted(set(seqs))
 
 

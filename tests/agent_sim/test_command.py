@@ -59,7 +59,7 @@ def start(arguments: dict[str, str], *flags: str) -> "subprocess.Popen[str]":
 
 @pytest.mark.mosquitto
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_fleet_says_what_happens_and_ends_when_asked(
+def test_a_fleet_logs_what_happens_and_ends_on_a_signal(
     arguments: dict[str, str],
     activation_server: ActivationServer,
     mosquitto: Mosquitto,
@@ -79,8 +79,8 @@ def test_a_fleet_says_what_happens_and_ends_when_asked(
         output, rest = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 0, rest
     assert "2 nodes: 2 activated, 2 connected" in output
-    for said in ("default.sim-0001 connected", "sim-0002 activated as default.sim-0002"):
-        assert said in seen
+    for line in ("default.sim-0001 connected", "sim-0002 activated as default.sim-0002"):
+        assert line in seen
     assert [r["securityValue"] for r in activation_server.requests] == ["secret", "secret"]
 
 

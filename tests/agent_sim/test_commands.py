@@ -27,7 +27,7 @@ def answers(actions: list[Any]) -> list[dict[str, Any]]:
     return [message.content for message in messages]
 
 
-def said(own_id: str, status: str, output: str = "", cause: str = "") -> list[dict[str, Any]]:
+def responses(own_id: str, status: str, output: str = "", cause: str = "") -> list[dict[str, Any]]:
     return [{"id": own_id, "status": status, "output": output, "cause": cause}]
 
 
@@ -44,7 +44,7 @@ def node() -> Node:
 def test_it_reports_now(node: Node) -> None:
     actions = ask(node, "report")
     assert len(published(actions, Channel.REPORT)) == 1
-    assert answers(actions) == said("c1", "done")
+    assert answers(actions) == responses("c1", "done")
 
 
 def test_it_sends_the_end_of_its_log(node: Node) -> None:
@@ -67,7 +67,7 @@ def test_it_restarts_an_app_and_answers_once_that_runs(node: Node) -> None:
     assert answers(actions) == []
     (apply,) = of(actions, Apply)
     actions = node.happen(finished(apply))
-    assert answers(actions) == said("c1", "done")
+    assert answers(actions) == responses("c1", "done")
     (report,) = published(actions, Channel.REPORT)
     (instance,) = report.content["appstats"][0]["instances"].values()
     assert (instance["status"], instance["createTime"]) == ("Running", "2026-11-23T12:00:00Z")
@@ -78,16 +78,18 @@ def test_it_restarts_an_app_and_answers_once_that_runs(node: Node) -> None:
 def test_two_who_want_the_same_restart_get_one_and_both_an_answer(node: Node) -> None:
     (apply,) = of(ask(node, "restart", app="web"), Apply)
     assert of(ask(node, "restart", "c2", app="web"), Apply) == []
-    assert answers(node.happen(finished(apply))) == said("c1", "done") + said("c2", "done")
+    assert answers(node.happen(finished(apply))) == responses("c1", "done") + responses(
+        "c2", "done"
+    )
 
 
-def test_a_restart_that_fails_says_why(node: Node) -> None:
+def test_a_failed_restart_has_its_cause(node: Node) -> None:
     (apply,) = of(ask(node, "restart", app="web"), Apply)
     actions = node.happen(finished(apply, "no such image"))
-    assert answers(actions) == said("c1", "failed", cause="no such image")
+    assert answers(actions) == responses("c1", "failed", cause="no such image")
     assert node.state.held["web"].status is Status.FAILED
     actions = ask(node, "restart", "c2", app="web")
-    assert answers(actions) == said("c2", "failed", cause="no such image")
+    assert answers(actions) == responses("c2", "failed", cause="no such image")
 
 
 def test_a_restart_ends_when_the_app_is_taken_away(node: Node) -> None:
@@ -107,7 +109,7 @@ def test_it_refuses_everything_where_commands_are_switched_off() -> None:
     node.happen(Started(), Connected())
     actions = ask(node, "report")
     assert published(actions, Channel.REPORT) == []
-    assert answers(actions) == said("c1", "refused", cause="commands are switched off here")
+    assert answers(actions) == responses("c1", "refused", cause="commands are switched off here")
 
 
 def test_the_same_command_again_is_nothing(node: Node) -> None:

@@ -131,7 +131,7 @@ def test_an_app_is_pending_until_it_is_applied(node: Node, server: ServerModel) 
     assert not node.state.is_converged
 
 
-def test_what_fails_to_start_says_why(node: Node, server: ServerModel) -> None:
+def test_an_app_that_fails_to_start_reports_the_cause(node: Node, server: ServerModel) -> None:
     node.happen(MessageReceived(Channel.DELTA, server.push()))
     while not of(node.done, Apply):
         desire = published(node.done, Channel.DESIRE)[-1]
@@ -311,7 +311,9 @@ def test_a_list_that_a_delta_leaves_out_stays(node: Node, server: ServerModel) -
     assert set(node.state.held) == {"web"}
 
 
-def test_wanted_properties_are_taken_over_and_said_at_once(node: Node, server: ServerModel) -> None:
+def test_desired_properties_are_applied_and_reported_at_once(
+    node: Node, server: ServerModel
+) -> None:
     node.obey(server)
     assert "nodeprops" not in published(node.done, Channel.REPORT)[-1].content
     node.hear(Channel.DELTA, {"apps": [], "nodeprops": {"door": "shut"}})

@@ -78,7 +78,7 @@ def test_an_outcome_of_what_has_been_replaced_is_ignored(node: Node) -> None:
     assert node.happen(ApplyDone((StartResult("web", "0"),))) == []
 
 
-def test_an_outcome_of_an_older_version_says_nothing_of_the_new_one(node: Node) -> None:
+def test_an_outcome_of_an_older_version_does_not_count_for_the_new_one(node: Node) -> None:
     app = HeldApp("web", "2", {})
     node.state = replace(node.state, held={"web": app})
     assert node.happen(ApplyDone((StartResult("web", "1"),))) == []

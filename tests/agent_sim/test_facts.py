@@ -1,4 +1,4 @@
-"""Who a node says it is."""
+"""The facts that a node reports of its machine."""
 
 import socket
 from pathlib import Path

@@ -69,8 +69,8 @@ async def test_messages_go_both_ways_large_ones_too(
         await eventually(lambda: len(received) == 6)
         assert received == [(DELTA, b"small")] * 5 + [(DELTA, large)]
         assert link.publish(REPORT.replace("report", "stats"), large, qos=1)
-        await eventually(lambda: responder.said(NODE, Channel.STATS))
-        assert len(responder.said(NODE, Channel.STATS)[0].content) == 900_000
+        await eventually(lambda: responder.received(NODE, Channel.STATS))
+        assert len(responder.received(NODE, Channel.STATS)[0].content) == 900_000
 
 
 @pytest.mark.mosquitto
@@ -88,8 +88,8 @@ async def test_many_publishes_arrive_in_order(
         for number in range(50):
             payload = f'{{"kind":"stats","content":{number}}}'.encode()
             assert link.publish(f"edge/v1/{NODE}/stats", payload, qos=1)
-        await eventually(lambda: len(responder.said(NODE, Channel.STATS)) == 50)
-    assert [m.content for m in responder.said(NODE, Channel.STATS)] == list(range(50))
+        await eventually(lambda: len(responder.received(NODE, Channel.STATS)) == 50)
+    assert [m.content for m in responder.received(NODE, Channel.STATS)] == list(range(50))
 
 
 @pytest.mark.mosquitto
@@ -149,7 +149,7 @@ Scripted = Callable[[bytes, bytes], AbstractAsyncContextManager[Broker]]
 
 @pytest.fixture
 def scripted(authority: Authority) -> Scripted:
-    """A broker that says *connack* to the first packet and *suback* to the second."""
+    """A broker that answers *connack* to the first packet and *suback* to the second."""
 
     @asynccontextmanager
     async def serving(connack: bytes, suback: bytes) -> AsyncIterator[Broker]:
@@ -189,7 +189,7 @@ ACCEPTED, GRANTED = b"\x20\x02\x00\x00", b"\x90\x03\x00\x01\x00"
         (b"", b"", "no answer in time"),
     ],
 )
-async def test_a_refusal_says_what_was_refused(
+async def test_a_refusal_names_what_was_refused(
     scripted: Scripted,
     tls: ssl.SSLContext,
     executor: Executor,

@@ -1,4 +1,4 @@
-"""What a node says of itself."""
+"""The content of reports and stats."""
 
 from datetime import UTC, datetime, timedelta, timezone
 

@@ -46,7 +46,7 @@ def test_a_right_clock_is_left_alone(ca: Path) -> None:
     assert watch.now() == NOW
 
 
-async def test_who_is_not_there_does_not_say_the_time(ca: Path) -> None:
+async def test_an_absent_server_gives_no_time(ca: Path) -> None:
     watch = watch_at(ca, NOW)
     with pytest.raises(ActivationUnanswered, match="what time it is"):
         await watch.learn()

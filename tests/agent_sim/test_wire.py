@@ -83,9 +83,7 @@ def test_what_is_no_message_is_refused(payload: bytes) -> None:
 
 @pytest.mark.parametrize("wire_format", WireFormat)
 @pytest.mark.parametrize("content", [2**64, float("nan")])
-def test_what_the_protocol_cannot_say_in_json_is_not_written(
-    content: Any, wire_format: WireFormat
-) -> None:
+def test_values_without_a_json_form_are_not_written(content: Any, wire_format: WireFormat) -> None:
     payload = b""
     try:
         payload = encode(NodeMessage("report", content), wire_format)

@@ -56,7 +56,7 @@ class Agent:
         self._store: dict[tuple[str, str, str], Any] = {}
         self._random = Random(seed)  # noqa: S311  # the order of Go's maps
 
-    # What the cloud says
+    # Messages of the cloud
 
     def receive(self, content: bytes) -> None:
         """Take the answer to a report, or a push: a delta that is not empty is all that counts."""
@@ -188,7 +188,7 @@ class Agent:
 
 
 def app_infos(data: Mapping[str, Any], key: str) -> Infos | None:
-    """The apps *data* names; None where it says nothing of them. Panic on one without its parts."""
+    """The apps *data* names; None where it names none. Panic on one without its parts."""
     entries = data.get(key)
     if not isinstance(entries, list):
         return None

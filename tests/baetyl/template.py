@@ -8,7 +8,7 @@ _FIELD = re.compile(r"\s*\.([A-Za-z_][A-Za-z0-9_]*)\s*")
 
 
 class TemplateFailed(Exception):
-    """The real agent drops the whole answer and says so in its log."""
+    """The real agent drops the whole answer and logs that."""
 
 
 def template_pass(text: str, environment: Mapping[str, str]) -> str:

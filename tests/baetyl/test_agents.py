@@ -30,7 +30,7 @@ def mine(identity: Identity) -> str:
 
 
 def settle(agent: Agent, link: AnyLink) -> None:
-    """Report and obey until the server has nothing more to say."""
+    """Report and apply deltas until the server sends an empty one."""
 
     def is_settled() -> bool:
         link.sync(agent)

@@ -77,7 +77,7 @@ async def working(*loops: Any) -> AsyncIterator[None]:
 
 
 async def reported(store: Store) -> list[dict[str, str]]:
-    """What each node says it runs, name to version."""
+    """The apps that each node reports, name to version."""
 
     def look(tx: Transaction) -> list[dict[str, str]]:
         stored = [tx.report("default", name) for name in (NATIVE, OVER_MQTT, OVER_HTTPS)]

@@ -109,7 +109,7 @@ async def test_an_ack_of_an_earlier_connection_acknowledges_nothing(
         assert [message.payload for message in await take(hub, 1)] == [b"2"]
 
 
-async def test_servers_share_what_nodes_say(mosquitto: Mosquitto, connect: Connect) -> None:
+async def test_servers_share_the_messages_of_nodes(mosquitto: Mosquitto, connect: Connect) -> None:
     node = await connect(mosquitto, NODE)
     async with (
         open_client_hub(mosquitto.broker("server-1")) as one,
@@ -198,7 +198,7 @@ async def test_a_message_that_the_server_fails_at_stops_no_other(
         await asyncio.to_thread(hub.detach)
 
 
-async def test_a_server_waits_for_its_broker_and_says_so(
+async def test_a_server_waits_for_its_broker_and_logs_it(
     mosquitto: Mosquitto, connect: Connect
 ) -> None:
     await mosquitto.stop()

@@ -1,4 +1,4 @@
-"""What an admitted node may say, and how much of it."""
+"""What an admitted node may send, and how much of it."""
 
 import asyncio
 
@@ -298,7 +298,7 @@ async def test_budgets_hold_a_node_and_lose_nothing(open_hub: OpenHub, connect: 
         (packet(0xA2, b"\0\1" + string("a") * 1000), 47),
     ],
 )
-async def test_packets_that_say_nothing_count_as_messages(
+async def test_packets_without_content_count_as_messages(
     open_hub: OpenHub, connect: Connect, flood: bytes, counted: int
 ) -> None:
     loop = asyncio.get_running_loop()

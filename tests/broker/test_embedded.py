@@ -71,7 +71,7 @@ async def test_ack_after_the_node_has_gone_does_nothing(hub: EmbeddedHub, connec
     message.ack()
 
 
-async def test_a_push_says_when_it_went_nowhere(hub: EmbeddedHub, connect: Connect) -> None:
+async def test_a_push_to_an_absent_node_returns_false(hub: EmbeddedHub, connect: Connect) -> None:
     assert not hub.push(NODE, Channel.DELTA, b"{}")
     node = await connect(hub, NODE)
     assert not hub.push(NODE, Channel.DELTA, b"{}")

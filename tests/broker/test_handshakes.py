@@ -43,32 +43,32 @@ class Knocking:
         self._stack = stack
         self._hub = hub
 
-    async def knock(self, said: bytes = b"", address: str = "127.0.0.1") -> Streams:
+    async def knock(self, first_bytes: bytes = b"", address: str = "127.0.0.1") -> Streams:
         streams = await asyncio.open_connection(
             "127.0.0.1", self._hub.port, local_addr=(address, 0)
         )
         self._stack.callback(streams[1].close)
-        streams[1].write(said)
+        streams[1].write(first_bytes)
         return streams
 
 
 async def closed(streams: Streams) -> bool:
     async with asyncio.timeout(DEADLINE):
         with contextlib.suppress(ConnectionResetError):
-            while await streams[0].read(65536):  # what the server says of TLS
+            while await streams[0].read(65536):  # the server's TLS records
                 pass
         return True
 
 
-@pytest.mark.parametrize("said", [b"", PART_OF_HELLO])
+@pytest.mark.parametrize("first_bytes", [b"", PART_OF_HELLO])
 @pytest.mark.parametrize("of_one_address", [4, 1000])
 async def test_silent_sockets_do_not_block_other_clients(
-    open_hub: OpenHub, connect: Connect, of_one_address: int, said: bytes
+    open_hub: OpenHub, connect: Connect, of_one_address: int, first_bytes: bytes
 ) -> None:
     limits = HubLimits(max_connecting=4, max_connecting_per_address=of_one_address)
     async with open_hub(limits=limits) as hub, AsyncExitStack() as stack:
         knocking = Knocking(stack, hub)
-        silent = [await knocking.knock(said) for _ in range(4)]
+        silent = [await knocking.knock(first_bytes) for _ in range(4)]
         for node_id in (NODE, OTHER):
             await connect(hub, node_id)
         assert await closed(silent[0])  # the oldest makes room

@@ -100,7 +100,7 @@ async def test_disconnect_while_the_gate_is_asked_is_not_missed(
     read, go_on = asyncio.Event(), asyncio.Event()
 
     async def gate(node_id: str, shown: ShownCertificate) -> bool:
-        read.set()  # what it read says: welcome
+        read.set()  # what it read was the CONNACK
         await go_on.wait()
         return True
 
@@ -245,7 +245,7 @@ async def test_a_connection_too_many_is_closed_at_once(open_hub: OpenHub, connec
         await connect(hub, OTHER)
 
 
-async def test_the_log_says_which_client_id_a_refused_node_needs(
+async def test_the_log_names_the_client_id_a_refused_node_needs(
     hub: EmbeddedHub, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     node = await Node.open(hub.port, authority.client_context(NODE))

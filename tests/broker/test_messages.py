@@ -184,7 +184,7 @@ NOT_PLAIN: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("value", NOT_PLAIN.values(), ids=NOT_PLAIN)
-def test_what_json_cannot_say_is_malformed(value: Any) -> None:
+def test_values_without_a_json_form_are_malformed(value: Any) -> None:
     for content in (value, [value], {"a": [{"b": value}]}):
         with pytest.raises(MalformedMessage):
             decode_message(packed(content))
@@ -261,7 +261,7 @@ def test_unknown_keys_are_ignored() -> None:
 
 @pytest.mark.parametrize("encoding", Encoding)
 @pytest.mark.parametrize("depth", [0, 1, 7, 8, 9, 33, MAX_DEPTH])
-def test_content_is_no_deeper_than_is_said(depth: int, encoding: Encoding) -> None:
+def test_content_is_no_deeper_than_the_limit(depth: int, encoding: Encoding) -> None:
     content: Any = "leaf"
     for level in range(depth):
         content = [content] if level % 2 else {"in": content}

@@ -22,7 +22,7 @@ def lists(authority: Authority, *revoked: Revoked, number: int = 7) -> bytes:
     return b"".join(one.public_bytes(Encoding.PEM) for one in made)
 
 
-def test_a_list_says_what_was_revoked_when_and_how_long_it_is_good_for(
+def test_a_list_has_what_was_revoked_when_and_its_lifetime(
     authority: Authority,
 ) -> None:
     second = NOW.replace(microsecond=0)

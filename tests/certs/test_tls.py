@@ -159,7 +159,7 @@ def test_nodes_get_no_session_tickets(
     client.minimum_version = client.maximum_version = version
     session, _ = resumable(server, client)
     assert session is None or not session.has_ticket
-    # With TLS 1.2 the server remembers a session by its id; docs/security.md says so.
+    # With TLS 1.2 the server remembers a session by its id; see docs/security.md.
     _, was_resumed = resumable(server, client, session)
     assert was_resumed == (version is ssl.TLSVersion.TLSv1_2)
 

@@ -1,4 +1,4 @@
-"""What a refusal says."""
+"""The field and the reason of a refusal."""
 
 from collections.abc import Callable
 

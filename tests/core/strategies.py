@@ -55,7 +55,7 @@ labels: st.SearchStrategy[dict[str, str]] = st.dictionaries(
 
 @dataclass(frozen=True)
 class ModelTerm:
-    """A selector's term in the shape of its text; what it means is said once more, naively."""
+    """A selector's term in the shape of its text; its meaning is implemented once more, naively."""
 
     key: str
     operator: str

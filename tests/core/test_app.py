@@ -35,7 +35,7 @@ def ports(*given: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"containerPort": 80, **port} for port in given]
 
 
-def test_an_app_may_say_all_that_the_contract_knows() -> None:
+def test_an_app_may_use_every_field_of_the_contract() -> None:
     spec = checked(
         selector="env=dev",
         labels={"any": "label"},
@@ -207,7 +207,7 @@ def test_a_port_of_the_node_of_0_is_none(replica: int) -> None:
     assert len(spec.services[0].ports) == 2
 
 
-EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  # said, not bound
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  # a value, not bound
 
 WANTED: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
     ({"hostPort": 1}, {"hostPort": 1}, True),

@@ -131,7 +131,7 @@ def test_a_head_that_is_not_the_end_is_found() -> None:
     assert verify(CHAIN, START, links, links[0].head).broken == 2
 
 
-def test_a_log_may_begin_after_what_the_key_says_is_gone() -> None:
+def test_a_log_may_begin_after_the_entries_the_key_knows_as_deleted() -> None:
     links = log(entry("a"), entry("b"), entry("c"))
     gone = CHAIN.anchor(links[0].head)
     assert verdict(links[1:], links, gone).checked == 2
@@ -141,7 +141,7 @@ def test_a_log_may_begin_after_what_the_key_says_is_gone() -> None:
     assert "beginning" in verdict(links[2:], links, forged).reason
 
 
-def test_an_entry_that_says_that_others_were_missing_counts_until_it_is_known() -> None:
+def test_an_entry_about_missing_ones_counts_until_it_is_known() -> None:
     links = log(entry("a"), entry(action=Action.LOG_CUT), entry("b"))
     assert verdict(links, links).broken == 2
     head = links[-1].head

@@ -31,7 +31,7 @@ def refused(**fields: Any) -> str:
     return field_refused(lambda: checked(**fields))
 
 
-def test_what_is_left_out_is_as_the_contract_says() -> None:
+def test_absent_fields_have_the_defaults_of_the_contract() -> None:
     spec = checked()
     assert (spec.quota_num, spec.enable_whitelist) == (200, 1)
     assert spec.security_type is SecurityType.TOKEN

@@ -117,9 +117,9 @@ def test_a_secret_is_made_of_a_token() -> None:
     assert new_secret("a token") == made != new_secret("another")
 
 
-def test_what_the_server_says_is_never_the_devices() -> None:
-    said = {"edgesync": "forged", "site": "north", "line": "7"}
-    text = activation_content(said, {"nodeName": "n1"}, START)
+def test_the_servers_fields_never_come_from_the_device() -> None:
+    sent = {"edgesync": "forged", "site": "north", "line": "7"}
+    text = activation_content(sent, {"nodeName": "n1"}, START)
     content = content_of(
         spec(body={"site": "nowhere", "token": "t"}), replace(DELIVERY, content=text)
     )

@@ -1,4 +1,4 @@
-"""What the audit log says of things: what differs, and never a secret value."""
+"""Changes in the audit log: what differs, and never a secret value."""
 
 import json
 from dataclasses import replace
@@ -110,8 +110,11 @@ def test_nodes_and_records_are_shown_as_people_know_them() -> None:
         "mode": "cloud",
         "core": msgspec.to_builtins(DEFAULT_CORE),
     }
-    wanted, said = Properties({"a": "1", "b": "2"}), Properties({"a": "1", "b": "3"}, {"a": "4"})
-    assert differing(wanted, said) == ({"desire": {"b": "2"}}, {"desire": {"b": "3"}})
+    wanted, reported = (
+        Properties({"a": "1", "b": "2"}),
+        Properties({"a": "1", "b": "3"}, {"a": "4"}),
+    )
+    assert differing(wanted, reported) == ({"desire": {"b": "2"}}, {"desire": {"b": "3"}})
     record = Record("default", "b", "r", "SN-1", "n", NOW, NOW)
     assert differing(record, replace(record, active=True, active_ip="192.0.2.7")) == (
         {"active": 0, "activeIp": ""},

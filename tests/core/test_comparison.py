@@ -76,7 +76,7 @@ def test_lists_without_names_are_compared_as_a_whole() -> None:
     assert changes(before, after) == [Change("services[a].args", ["1"], [])]
 
 
-def test_where_there_was_nothing_only_what_is_there_is_said() -> None:
+def test_a_new_resource_differs_by_what_it_has() -> None:
     assert changes(None, config("x")) == [
         Change("data", None, [{"key": "a.conf", "value": {"type": "kv", "value": "x"}}])
     ]
@@ -101,7 +101,9 @@ def test_lines_of_a_file_are_compared() -> None:
         (stored("1234"), stored("9876"), "data[code.zip].value.sk"),
     ],
 )
-def test_that_a_secret_differs_is_said_and_not_how(before: Spec, after: Spec, path: str) -> None:
+def test_a_differing_secret_is_named_without_its_value(
+    before: Spec, after: Spec, path: str
+) -> None:
     assert changes(before, after) == [Change(path, MASK, MASK)]
     word = path.rpartition(".")[2]
     lines = [line for line in text(before, after).splitlines() if f"{word}: " in line]
@@ -111,9 +113,9 @@ def test_that_a_secret_differs_is_said_and_not_how(before: Spec, after: Spec, pa
     ]
     for one in (before, after, None):
         for other in (before, after, None):
-            said = f"{changes(one, other)}{text(one, other)}{masked(content_of(before))}"
-            assert "1234" not in said
-            assert "9876" not in said
+            everything = f"{changes(one, other)}{text(one, other)}{masked(content_of(before))}"
+            assert "1234" not in everything
+            assert "9876" not in everything
 
 
 def test_a_long_value_is_known_by_its_size_and_digest() -> None:

@@ -19,7 +19,7 @@ def test_a_config_may_be_empty() -> None:
     assert checked_config_spec(ConfigSpec()) == ConfigSpec()
 
 
-def test_a_value_says_its_type() -> None:
+def test_a_value_has_its_type() -> None:
     body = b'{"data":[{"key":"a","value":{"type":"kv","value":"1"}}]}'
     assert decode_json(body, ConfigSpec) == spec_of(("a", "1"))
     assert msgspec.json.decode(msgspec.json.encode(spec_of(("a", "1"))))["data"] == [

@@ -41,8 +41,8 @@ def test_a_node_that_reports_the_desired_state_receives_no_delta(
 ) -> None:
     desired = desired_state(node.labels, known)
     if delta := diff(reported, desired):
-        said = json.loads(json.dumps(delta))
-        assert diff(read_report(said, Order()).reported, desired) == {}
+        decoded = json.loads(json.dumps(delta))
+        assert diff(read_report(decoded, Order()).reported, desired) == {}
 
 
 @given(reports, reports, desires)

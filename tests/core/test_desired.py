@@ -43,7 +43,7 @@ def test_desired_apps_are_the_oldest_first(own: dict[str, str], known: list[App]
 
 
 @given(labels, labels, app_sets())
-def test_a_catalog_says_what_the_function_says(
+def test_a_catalog_is_that_of_the_function(
     one: dict[str, str], other: dict[str, str], known: list[App]
 ) -> None:
     catalog = Catalog(known)

@@ -86,9 +86,7 @@ def test_nothing_of_a_token_follows_from_a_tag() -> None:
         (['"\xe4"'], Tags(frozenset({'"\xe4"'}))),
     ],
 )
-def test_a_list_of_tags_is_read_as_the_standard_says(
-    lines: Sequence[str], tags: Tags | None
-) -> None:
+def test_a_list_of_tags_is_read_by_the_standard(lines: Sequence[str], tags: Tags | None) -> None:
     assert read_tags("If-Match", lines) == tags
 
 
@@ -142,7 +140,7 @@ def test_a_change_is_made_to_the_state_that_was_meant_alone(
     assert (caught.value.kind, caught.value.name) == ("app", "web")
 
 
-def test_nothing_is_looked_at_where_nothing_was_said() -> None:
+def test_nothing_is_checked_without_a_condition() -> None:
     looked: list[Resource] = []
 
     def look() -> Resource:

@@ -167,7 +167,7 @@ TABLE: list[tuple[Reason, AppOutcome, str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("reason", "outcome", "words", "known"), TABLE)
-def test_each_reason_is_said_in_words(
+def test_each_reason_has_a_message(
     reason: Reason, outcome: AppOutcome, words: str, known: dict[str, Any]
 ) -> None:
     found = explained(facts(**known))
@@ -196,7 +196,7 @@ def test_all_reasons_are_in_the_table() -> None:
         ("role=shop,site=a", "asks for site=a, and the node has none. The node's labels are"),
     ],
 )
-def test_an_app_that_is_not_for_the_node_says_which_term_does_not_match(
+def test_an_app_that_is_not_for_the_node_names_the_term_that_does_not_match(
     selector: str, words: str
 ) -> None:
     app = App("default", "web", AppSpec(selector=selector), "3", NOON, NOON)
@@ -244,19 +244,19 @@ def test_a_node_has_converged_if_and_only_if_no_update_is_pending_and_all_apps_r
 ) -> None:
     apps = [{"name": app.name, "version": app.version} for app in held]
     stats = [{**app, "status": status} for app, status in zip(apps, statuses, strict=False)]
-    said = read_report({"apps": apps, "appstats": stats}, Order())
+    reported = read_report({"apps": apps, "appstats": stats}, Order())
     up = {own["name"] for own in stats if own["status"] in {"Running", "Succeeded"}}
     found = explained(
         facts(
             desired=Desired(wanted),
-            report=said,
+            report=reported,
             heard=NOON - silence,
             now=NOON,
             node=replace(NODE, mode=mode),
             is_revoked=is_revoked,
         )
     )
-    is_whole = not delta_for(said, Desired(wanted), NO_PROPERTIES)
+    is_whole = not delta_for(reported, Desired(wanted), NO_PROPERTIES)
     is_up = all(app.name in up for app in wanted)
     assert found.is_converged == (is_whole and is_up and not is_revoked)
     assert {app.name for app in found.apps} == {app.name for app in (*wanted, *held)}

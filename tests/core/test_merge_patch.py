@@ -32,7 +32,7 @@ def test_the_examples_of_the_standard_hold(original: Any, patch: Any, result: An
     assert merged(original, patch) == result
 
 
-def test_the_document_of_the_standard_changes_as_it_says() -> None:
+def test_the_example_of_the_standard_gives_its_result() -> None:
     original = {
         "title": "Goodbye!",
         "author": {"givenName": "John", "familyName": "Doe"},

@@ -49,7 +49,7 @@ def test_each_action_is_taken(action: dict[str, Any]) -> None:
     check_probe("p", probe(**action, periodSeconds=5), is_readiness=False)
 
 
-def test_a_request_is_for_the_root_over_http_unless_it_says_otherwise() -> None:
+def test_a_request_is_for_the_root_over_http_by_default() -> None:
     action = probe(httpGet={"port": 80}).http_get
     assert action
     assert (action.path, action.scheme, action.host) == ("/", UriScheme.HTTP, "")

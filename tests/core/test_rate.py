@@ -1,4 +1,4 @@
-"""Token buckets, against what the words say: no more than the burst and what flowed in since."""
+"""Token buckets, against their definition: no more than the burst and what flowed in since."""
 
 from fractions import Fraction
 

@@ -48,7 +48,7 @@ def every(interval: timedelta, count: int, start: datetime = START) -> list[date
     return [start + number * interval for number in range(count)]
 
 
-def test_a_node_that_never_said_anything_is_not_ready() -> None:
+def test_a_node_that_never_reported_is_not_ready() -> None:
     assert node_status(None, START) == NodeStatus(NodeState.NEVER, None)
     assert not node_status(None, START).is_ready
 
@@ -69,12 +69,12 @@ def test_a_node_that_reports_once_an_hour_is_waited_for_once_that_has_shown() ->
     assert node_status(heard, heard.report + 7 * HOUR).state is NodeState.OFFLINE
 
 
-def test_a_node_that_says_so_is_waited_for_at_once() -> None:
+def test_a_longer_reported_interval_counts_at_once() -> None:
     heard = reporting([START], sent=HOUR)
     assert node_status(heard, START + 3 * HOUR - MICROSECOND).state is NodeState.ONLINE
 
 
-def test_a_node_that_says_a_shorter_interval_is_believed_at_once() -> None:
+def test_a_shorter_reported_interval_counts_at_once() -> None:
     slow = reporting(every(HOUR, 5), reported=HOUR)
     assert slow.cadence.interval == HOUR
     now = slow.report + HOUR
@@ -85,7 +85,7 @@ def test_a_node_that_says_a_shorter_interval_is_believed_at_once() -> None:
     assert first_word.cadence.interval == USUAL
 
 
-def test_a_node_that_never_keeps_to_what_it_says_is_waited_for_as_it_has_shown() -> None:
+def test_a_node_is_expected_at_the_interval_it_has_shown() -> None:
     heard = reporting(every(10 * USUAL, 10), reported=USUAL)
     assert heard.cadence.interval > 9 * USUAL
 
@@ -160,7 +160,7 @@ def test_more_silence_is_never_a_better_state(
 
 
 @given(ages, spans)
-def test_a_state_has_begun_when_it_says(heard: Heard, silence: timedelta) -> None:
+def test_a_state_begins_at_its_time(heard: Heard, silence: timedelta) -> None:
     now = heard.last + silence
     found = node_status(heard, now)
     assert found.since is not None

@@ -10,7 +10,7 @@ SPEC = RegistrySpec("hub.example.com", "puller", "open sesame")
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def test_a_registry_says_where_who_and_by_what() -> None:
+def test_a_registry_has_address_user_and_password() -> None:
     assert checked_registry_spec(SPEC) == SPEC
 
 

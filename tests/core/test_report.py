@@ -204,7 +204,7 @@ def test_a_report_is_older_only_within_its_run() -> None:
     assert not Order("a", 1).is_older_than(Order("a", None))
 
 
-def test_a_node_may_say_how_often_it_reports() -> None:
+def test_a_report_may_name_its_interval() -> None:
     assert read_interval({}) is None
     assert read_interval({"interval": 3600}) == timedelta(hours=1)
     for bad in (0, -1, 86_401, "20", ""):
@@ -219,7 +219,7 @@ def test_reading_does_not_change_what_was_read() -> None:
     assert content == {"apps": [{"name": "a", "version": "1"}]}
 
 
-def test_a_refused_report_says_so_without_the_report() -> None:
+def test_a_refusal_does_not_contain_the_report() -> None:
     with pytest.raises(Invalid) as caught:
         read({"apps": [{"name": "x" * 100_000, "version": 1}]})
     assert len(str(caught.value)) < 200

@@ -1,4 +1,4 @@
-"""What a report says of apps, as it is counted."""
+"""The apps of a report, as they are counted."""
 
 from typing import Any
 
@@ -18,11 +18,11 @@ def report(apps: list[tuple[str, str]], stats: Any = None) -> Report:
     return read_report(content, Order())
 
 
-def states(said: Report) -> list[tuple[str, str, str]]:
-    return [msgspec.structs.astuple(app) for app in running_apps(said, WANTED)]
+def states(last: Report) -> list[tuple[str, str, str]]:
+    return [msgspec.structs.astuple(app) for app in running_apps(last, WANTED)]
 
 
-def test_an_app_does_as_its_status_says() -> None:
+def test_the_state_of_an_app_follows_its_status() -> None:
     for status, state in [
         ("Running", "running"),
         ("Succeeded", "running"),
@@ -31,11 +31,11 @@ def test_an_app_does_as_its_status_says() -> None:
         ("", "pending"),
         ("Unknown", "pending"),
     ]:
-        said = report([("web", "2")], [{"name": "web", "version": "2", "status": status}])
-        assert states(said) == [("web", "2", state)]
+        last = report([("web", "2")], [{"name": "web", "version": "2", "status": status}])
+        assert states(last) == [("web", "2", state)]
 
 
-def test_what_is_said_of_another_version_counts_only_as_that_of_no_version() -> None:
+def test_stats_of_another_version_count_only_as_those_of_no_version() -> None:
     other = {"name": "web", "version": "1", "status": "Failed"}
     assert states(report([("web", "2")], [other])) == [("web", "2", "pending")]
     without = {"name": "web", "status": "Failed"}
@@ -52,20 +52,20 @@ def test_a_cause_without_a_definite_status_is_a_failure() -> None:
         ({"status": "Running", "cause": "restarted once"}, "running"),
         ({"status": "Unknown", "instances": {"w-1": 1}}, "pending"),
     ]
-    for said, state in cases:
-        own = report([("web", "2")], [{"name": "web", "version": "2", **said}])
-        assert states(own) == [("web", "2", state)], said
+    for stats, state in cases:
+        own = report([("web", "2")], [{"name": "web", "version": "2", **stats}])
+        assert states(own) == [("web", "2", state)], stats
 
 
 def test_what_the_node_could_not_take_over_is_counted_beside_what_it_runs() -> None:
-    said = report([("web", "1")], [{"name": "web", "version": "1", "status": "Running"}])
-    refused = running_apps(said, WANTED, {"web"})
+    last = report([("web", "1")], [{"name": "web", "version": "1", "status": "Running"}])
+    refused = running_apps(last, WANTED, {"web"})
     assert {(app.version, app.state) for app in refused} == {("2", "refused"), ("1", "running")}
-    assert digest_of(said, WANTED, {"web"}) != digest_of(said, WANTED)
+    assert digest_of(last, WANTED, {"web"}) != digest_of(last, WANTED)
     assert digest_of(report([]), WANTED, {"logs"}) != ""
 
 
-def test_who_says_of_no_app_how_it_does_runs_what_it_names() -> None:
+def test_a_node_without_stats_runs_what_it_names() -> None:
     assert states(report([("web", "1")])) == [("web", "1", "running")]
     assert states(report([("web", "1")], [])) == [("web", "1", "pending")]
 

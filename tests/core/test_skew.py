@@ -21,7 +21,7 @@ def stored(order: Order = COUNTED, **content: Any) -> StoredReport:
 
 
 @pytest.mark.parametrize(
-    ("said", "status", "seconds"),
+    ("time", "status", "seconds"),
     [
         ("2026-01-02T03:04:04Z", "False", -1),
         ("2026-01-02T03:05:05Z", "False", 60),
@@ -34,20 +34,20 @@ def stored(order: Order = COUNTED, **content: Any) -> StoredReport:
         ("2040-01-01T00:00:00Z", "True", 441665755),
     ],
 )
-def test_a_clock_may_be_off_by_a_minute(said: str, status: str, seconds: int) -> None:
-    found = clock_condition(stored(time=said), HEARD)
+def test_a_clock_may_be_off_by_a_minute(time: str, status: str, seconds: int) -> None:
+    found = clock_condition(stored(time=time), HEARD)
     assert (found.type, found.status) == ("ClockSkew", status)
     assert found.skew_seconds == seconds
     assert bool(found.message) == (status == "True")
 
 
-def test_what_is_wrong_is_said_for_people() -> None:
+def test_a_skewed_clock_has_a_message() -> None:
     found = clock_condition(stored(time="2026-01-02T03:00:00Z"), HEARD)
     assert found.message == "the node's clock is 245 s behind the server's"
 
 
 @pytest.mark.parametrize("content", [{}, {"time": 7}, {"time": "noon"}, {"time": ""}, {"time": []}])
-def test_who_does_not_say_the_time_is_not_judged(content: dict[str, Any]) -> None:
+def test_a_report_without_a_time_is_not_judged(content: dict[str, Any]) -> None:
     assert clock_condition(stored(**content), HEARD).status == "Unknown"
     assert clock_condition(None, None).status == "Unknown"
 
@@ -65,13 +65,13 @@ def test_a_stock_agent_is_not_judged_by_its_first_report_after_a_restart(since: 
 
 
 @pytest.mark.parametrize(
-    ("said", "status"),
+    ("time", "status"),
     [
         ("2026-01-02T03:02:45Z", "False"),
         ("2026-01-02T03:02:44Z", "True"),
         ("2026-01-02T03:05:06Z", "True"),
     ],
 )
-def test_a_stock_agent_may_be_late_by_an_interval_more(said: str, status: str) -> None:
+def test_a_stock_agent_may_be_late_by_an_interval_more(time: str, status: str) -> None:
     """Its restart may be so short that it was not missed."""
-    assert clock_condition(stored(Order(), time=said), HEARD).status == status
+    assert clock_condition(stored(Order(), time=time), HEARD).status == status

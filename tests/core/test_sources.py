@@ -49,7 +49,7 @@ def test_nothing_is_carried_over_where_there_was_no_core() -> None:
     assert with_core_of(read({"description": "baetyl-core"}), report) is report
 
 
-def test_the_init_process_has_a_say_in_system_apps_alone() -> None:
+def test_the_init_process_reports_system_apps_only() -> None:
     core = read({"node": {"hostname": "h"}, "apps": [], "sysapps": [BROKER], "sysappstats": []})
     init = read({"node": {}, "apps": [BROKER], "sysapps": [CORE], "sysappstats": None})
     merged = with_system_apps_of(init, core)

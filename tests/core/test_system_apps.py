@@ -65,7 +65,7 @@ def test_no_app_that_a_node_reports_is_missing_from_its_desired_state(
     assert not desired or set(reported) <= set(desired)
 
 
-def test_who_is_not_selected_or_has_said_nothing_is_left_alone() -> None:
+def test_a_node_that_is_not_selected_or_never_reported_is_left_alone() -> None:
     system = listed(*ALL, selector="role=camera")
     assert names(system, NODE) == []
     assert names(listed(*ALL, selector="role=gateway"), NODE)

@@ -43,7 +43,7 @@ def test_who_acts_in_one_namespace_acts_in_no_other() -> None:
             caller.check_namespace(asked)
 
 
-def test_who_acts_everywhere_says_where() -> None:
+def test_a_token_for_all_namespaces_needs_one_named() -> None:
     caller = Caller(Role.ADMIN, EVERYWHERE)
     assert caller.namespace_of_call("header", None, "default") == "default"
     assert caller.namespace_of_call("header", "a", "default") == "a"

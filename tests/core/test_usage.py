@@ -51,7 +51,7 @@ def test_what_came_later_counts() -> None:
         ({"usage": {"cpu": "3"}, "capacity": {"cpu": "2"}}, UsagePoint(NOW, 3000, cpu_part=10_000)),
         ({"usage": {"cpu": "much", "memory": "1Ki"}}, UsagePoint(NOW, memory=1024)),
         ({"usage": {"memory": "9e99"}}, UsagePoint(NOW, memory=2**62)),
-        # One of two says nothing: the other is not all there is.
+        # One of two reports nothing: the other is not the sum.
         ({"a": ONE, "b": {"usage": {"memory": "1Gi"}}}, UsagePoint(NOW, memory=2 * GIB)),
         ({"a": "x", "b": ONE}, UsagePoint(NOW, 500, GIB, 2500, 2500)),
         ({}, None),

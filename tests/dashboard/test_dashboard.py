@@ -136,7 +136,7 @@ def test_the_overview_follows_what_happens(tab: Tab, fleet: Fleet) -> None:
     fleet.api.delete("/v1/apps/live")
 
 
-def test_what_is_wrong_is_said_where_it_is(tab: Tab) -> None:
+def test_errors_stand_at_their_fields(tab: Tab) -> None:
     tab.expected.append("400")
     tab.go("/configs/+")
     field = tab.page.get_by_label(re.compile("in YAML"))
@@ -259,9 +259,7 @@ def test_everything_is_done_by_keyboard(tab: Tab) -> None:
     press_until(page, "Shift+Tab", "Skip to the page")
 
 
-def test_a_revoked_token_ends_the_session_and_the_page_says_so(
-    fleet: Fleet, browser: Browser
-) -> None:
+def test_a_revoked_token_ends_the_session_with_a_message(fleet: Fleet, browser: Browser) -> None:
     draft = {"name": "visitor", "role": "viewer"}
     token = fleet.put("POST", "/v1/tokens", draft)["token"]
     with contextlib.closing(browser.new_context()) as context:

@@ -43,7 +43,7 @@ def test_a_token_is_made_shown_once_and_revoked(tab: Tab, fleet: Fleet) -> None:
     assert whoami(fleet, token) == 401
 
 
-def test_a_draft_that_is_refused_says_why(tab: Tab) -> None:
+def test_a_refused_draft_has_the_reason(tab: Tab) -> None:
     tab.expected = ["400"]
     tab.go("/tokens")
     tab.page.get_by_role("button", name="New token").click()

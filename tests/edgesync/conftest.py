@@ -22,7 +22,7 @@ class Shell:
     env: dict[str, str | None] = field(default_factory=dict)
 
     async def run(self, *words: str, stdin: str | None = None, code: int = 0) -> Result:
-        """What a command said, which has to end with *code*."""
+        """The output of a command, which has to end with *code*."""
         runner = CliRunner(env=self.env)
         result = await asyncio.to_thread(runner.invoke, main, words, input=stdin)
         assert result.exit_code == code, (result.output, result.exception)

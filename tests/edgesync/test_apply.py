@@ -173,7 +173,7 @@ async def test_pruning_takes_what_the_owner_no_longer_describes_and_nothing_else
     assert len(await shell.lines("get", "nodes", "-o", "name")) == 3
 
 
-async def test_a_document_may_say_its_namespace(shell: Shell) -> None:
+async def test_a_document_may_name_its_namespace(shell: Shell) -> None:
     await shell.run("apply", "-f", "-", stdin="kind: Node\nname: n\nnamespace: shop\n")
     assert await shell.lines("get", "nodes", "-n", "shop", "-o", "name") == [["node/n"]]
     assert await shell.lines("get", "nodes", "-o", "name") == []

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(SECONDS + 30)
 
 
 async def examined(*device: str) -> dict[str, str]:
-    """What the command says of each rule of *device*."""
+    """The command's result for each rule of *device*."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "edgesync", "conformance", "--patience", "15", "--", *device,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -39,7 +39,7 @@ def service_of(text: str, folder: Path) -> dict[str, Any]:
 
 
 def lost(text: str, folder: Path) -> list[str]:
-    """What is said on standard error, without the file's name."""
+    """The text on standard error, without the file's name."""
     result = converted(f"services:\n  s:\n    image: i\n{text}", folder)
     return [line.partition("compose.yaml:")[2] for line in result.stderr.splitlines()]
 
@@ -148,7 +148,7 @@ def test_strict_ends_with_1_if_something_is_lost(tmp_path: Path) -> None:
         ("services:\n  S_1: {image: i}\n", "compose.yaml:2: services.S_1: rename it to 's-1'"),
         ("services: [", "compose.yaml:2: did not find"),
         ("a: &a [*a]", "compose.yaml:1: too many values"),
-        ("services:\n  s: {image: '${A:?say it}'}\n", "compose.yaml:2: variable A is required"),
+        ("services:\n  s: {image: '${A:?set it}'}\n", "compose.yaml:2: variable A is required"),
         ("services:\n  s: {image: '${A'}\n", "compose.yaml:2: no closing brace"),
         (
             "services:\n  s:\n    image: i\n    ports: ['x:y']\n",
@@ -206,7 +206,7 @@ def test_any_text_is_interpolated_or_refused(text: str) -> None:
         ("$$A", "$A"),
     ],
 )
-def test_references_are_replaced_as_the_specification_says(text: str, value: str) -> None:
+def test_references_are_replaced_by_the_specification(text: str, value: str) -> None:
     assert interpolated(text, {"A": "1", "E": ""}) == value
 
 

@@ -38,7 +38,7 @@ async def test_a_secret_is_edited_without_being_seen(described: Shell) -> None:
     assert secret["data"] == {"password": "öpen", "b": "c"}
 
 
-async def test_what_is_wrong_is_said_in_the_file_and_can_be_mended(described: Shell) -> None:
+async def test_errors_stand_in_the_file_and_can_be_corrected(described: Shell) -> None:
     editor(
         described,
         "text = text.replace('# your text, document 1, line 2: labels.bad', 'x')\n"

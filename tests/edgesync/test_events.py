@@ -62,7 +62,7 @@ async def test_what_happened_is_listed_and_watched(described: Shell) -> None:
     await described.run("watch", "node/a", "node/b", code=2)
 
 
-async def test_folded_events_say_how_many_they_were(shell: Shell) -> None:
+async def test_folded_events_have_their_count(shell: Shell) -> None:
     def flap(tx: Transaction) -> None:
         for _ in range(20):
             tx.record_event(Event("node.failed", "default", "node", "n1", NOW, "it failed"))

@@ -13,7 +13,7 @@ async def described(shell: Shell) -> Shell:
     return shell
 
 
-async def test_it_is_said_why_a_node_is_not_where_it_should_be(described: Shell) -> None:
+async def test_explain_gives_the_reason_of_a_node_that_lags(described: Shell) -> None:
     shown = (await described.run("explain", "node", "n1")).stdout
     first, _, _, titles, app = shown.splitlines()
     assert first == "n1 has never reported"

@@ -77,7 +77,7 @@ async def test_the_description_of_a_node_names_its_agent(described: Shell) -> No
     assert "Agent: edgesync-agent 2, 9f2c01aa\n" in node
 
 
-async def test_a_description_says_what_belongs_to_a_thing(described: Shell) -> None:
+async def test_a_description_has_what_belongs_to_a_resource(described: Shell) -> None:
     node = (await described.run("describe", "node/n1")).stdout
     assert "name: n1" in node
     assert "web " in node.partition("Apps:")[2]
@@ -88,7 +88,7 @@ async def test_a_description_says_what_belongs_to_a_thing(described: Shell) -> N
     await described.run("describe", "app", code=2)
 
 
-async def test_what_a_node_says_does_not_command_the_terminal(described: Shell) -> None:
+async def test_output_of_a_node_does_not_control_the_terminal(described: Shell) -> None:
     body = {**NODE, "description": "\x1b]0;title\x07red\x1b[31m\x9b2J"}
     await described.world.client.call("PUT", "/v1/nodes/n1", body)
     for words in (["get", "nodes"], ["describe", "node", "n1"], ["get", "nodes", "-o", "yaml"]):

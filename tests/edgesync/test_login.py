@@ -23,7 +23,7 @@ def content(file: Path) -> Any:
 
 
 def mode(file: Path, wanted: int | None = None) -> int:
-    """Who may read it, after that was changed if *wanted* says so."""
+    """The mode of the file, after it was set to *wanted* if that is given."""
     if wanted is not None:
         file.chmod(wanted)
     return file.stat().st_mode & 0o777
@@ -36,7 +36,7 @@ def stranger(shell: Shell) -> Shell:
     return shell
 
 
-async def test_who_has_logged_in_need_not_say_more(stranger: Shell) -> None:
+async def test_after_a_login_no_options_are_needed(stranger: Shell) -> None:
     refused = await stranger.run("get", "nodes", code=2)
     assert "edgesync login" in refused.stderr
     url = stranger.world.url
@@ -97,7 +97,7 @@ async def test_a_token_goes_to_other_machines_by_https_alone(stranger: Shell) ->
     assert "https only" in refused.stderr
 
 
-async def test_a_context_says_the_namespace_and_a_flag_wins_over_it(stranger: Shell) -> None:
+async def test_a_context_has_a_namespace_and_a_flag_overrides_it(stranger: Shell) -> None:
     await stranger.run("login", stranger.world.url, "-n", "shop", stdin=f"{TOKEN}\n")
     file = stranger.file("n.yaml", "kind: Node\nname: n1\n")
     await stranger.run("apply", "-f", file)

@@ -30,7 +30,7 @@ def complaint(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("kind: Nod\nname: a\n", 'f.yaml, document 1, line 1: unknown kind "Nod"; kinds: '),
         ("kind: Node\n---\nname: a\n", "f.yaml, document 1, line 1: missing `name:`"),
@@ -61,8 +61,8 @@ def complaint(text: str) -> str:
         ("[" * 5000, "f.yaml: "),
     ],
 )
-def test_what_is_wrong_is_named_with_its_line(text: str, said: str) -> None:
-    assert said in complaint(text)
+def test_what_is_wrong_is_named_with_its_line(text: str, expected: str) -> None:
+    assert expected in complaint(text)
 
 
 def test_documents_come_in_the_order_in_which_they_can_be_made(tmp_path: Path) -> None:
@@ -99,9 +99,9 @@ def test_what_the_server_shows_beside_is_left_out() -> None:
 
 
 def test_words_mean_what_they_mean_to_the_server() -> None:
-    said = "{since: 2026-01-01, country: no, at: 12:30, 7: seven, <<: x}"
-    (one,) = read_text(f"kind: Node\nname: a\nlabels: {said}\n", "f")
-    assert one.body["labels"] == decode_yaml(said.replace("<<", "'<<'").encode())
+    labels = "{since: 2026-01-01, country: no, at: 12:30, 7: seven, <<: x}"
+    (one,) = read_text(f"kind: Node\nname: a\nlabels: {labels}\n", "f")
+    assert one.body["labels"] == decode_yaml(labels.replace("<<", "'<<'").encode())
     (two,) = read_text("kind: Guard\nmaxShare: 5e-1\nminNodes: 010\n", "f")
     assert two.body == {"maxShare": 0.5, "minNodes": 10}
 
@@ -109,7 +109,7 @@ def test_words_mean_what_they_mean_to_the_server() -> None:
 @given(
     st.dictionaries(st.text("abc\"'\\\t /é😀\u2028", min_size=1), st.text(max_size=20), max_size=4)
 )
-def test_json_says_what_it_says(data: dict[str, str]) -> None:
+def test_json_is_read_as_json(data: dict[str, str]) -> None:
     content = {"kind": "Secret", "name": "s", "data": data}
     (one,) = read_text(json.dumps(content), "f")
     assert one.body["data"] == data

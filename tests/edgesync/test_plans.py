@@ -35,22 +35,23 @@ async def test_what_is_the_same_does_not_differ(described: Shell) -> None:
     assert result.stdout.split("\n")[0] == "3 unchanged: no nodes affected."
 
 
-async def test_what_would_change_and_whom_that_reaches_is_said_and_not_done(
+async def test_a_plan_has_the_changes_and_affected_nodes_and_changes_nothing(
     described: Shell,
 ) -> None:
     before = await described.world.client.call("GET", "/v1/apps/web")
     file = manifests(described, port=81, selector="role=shop")
     for words in (["diff", "-f", file], ["apply", "--dry-run", "-f", file]):
         result = await described.run(*words, code=1 if words[0] == "diff" else 0)
-        said = " ".join(result.stdout.split())
-        assert "changed config/site" in said
-        assert "-listen 80; +a +listen 81;" in said
-        assert "selector: role=gateway -> role=shop" in said
+        output = " ".join(result.stdout.split())
+        assert "changed config/site" in output
+        assert "-listen 80; +a +listen 81;" in output
+        assert "selector: role=gateway -> role=shop" in output
         assert (
-            "2 changed, 1 unchanged: 1 of 1 nodes affected, 1 of them offline now, apps web" in said
+            "2 changed, 1 unchanged: 1 of 1 nodes affected, 1 of them offline now, apps web"
+            in output
         )
-        assert "Nothing was changed." in said
-        assert ("unchanged node/n1" in said) is (words[0] == "apply")
+        assert "Nothing was changed." in output
+        assert ("unchanged node/n1" in output) is (words[0] == "apply")
     assert await described.world.client.call("GET", "/v1/apps/web") == before
     shown = await described.run("diff", "-f", file, "-o", "json", code=1)
     assert [one["dryRun"] for one in json.loads(shown.stdout)] == [True] * 3
@@ -65,13 +66,15 @@ async def test_what_cannot_be_compared_is_neither_the_same_nor_different(describ
     await described.run("diff", "-f", bad, code=2)
 
 
-async def test_of_what_needs_what_is_not_there_yet_that_is_said(shell: Shell) -> None:
+async def test_a_plan_names_the_documents_that_others_wait_for(shell: Shell) -> None:
     result = await shell.run("apply", "--dry-run", "-f", shell.file("f.yaml", text(*FLEET)))
-    said = result.stdout
-    assert "created    app/web  once there is config/site and secret/password and registry" in said
-    assert "created    record/b1/r1  once there is batch/b1" in said
-    assert "created    batch/b1  once there is callback/crm" in said
-    assert "are not known yet" in said
+    output = result.stdout
+    assert (
+        "created    app/web  once there is config/site and secret/password and registry" in output
+    )
+    assert "created    record/b1/r1  once there is batch/b1" in output
+    assert "created    batch/b1  once there is callback/crm" in output
+    assert "are not known yet" in output
     assert (await shell.world.client.call("GET", "/v1/configs"))["total"] == 0
     alone = shell.file("app.yaml", text({"kind": "App", **APP}))
     assert "app/web" in (await shell.run("diff", "-f", alone, code=2)).stderr

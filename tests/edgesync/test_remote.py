@@ -17,23 +17,23 @@ async def asked(shell: Shell) -> Shell:
     return shell
 
 
-async def answer(shell: Shell, own_id: str, said: NodeResponse) -> None:
+async def answer(shell: Shell, own_id: str, response: NodeResponse) -> None:
     """Have the node answer a command."""
     world = shell.world
     await world.store.write(
-        lambda tx: receive_answer(tx, "default.n1", own_id, said, now=world.clock.now)
+        lambda tx: receive_answer(tx, "default.n1", own_id, response, now=world.clock.now)
     )
     world.notifier.notify("default.n1")
 
 
-async def output_of(shell: Shell, said: NodeResponse, *words: str, code: int = 0) -> str:
+async def output_of(shell: Shell, response: NodeResponse, *words: str, code: int = 0) -> str:
     """What a command printed whose node gave that *answer*."""
     world = shell.world
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(shell.run(*words, code=code))
         await until(lambda: bool(world.notifier.count))
         (command, *_) = (await world.client.call("GET", "/v1/nodes/n1/commands"))["items"]
-        await answer(shell, command["id"], said)
+        await answer(shell, command["id"], response)
     return running.result().output
 
 
@@ -53,8 +53,8 @@ async def test_a_log_is_followed_until_it_ends(asked: Shell) -> None:
         await until(lambda: bool(world.notifier.count))
         (command, *_) = (await world.client.call("GET", "/v1/nodes/n1/commands"))["items"]
         for part, status in enumerate((CommandStatus.SENT, CommandStatus.SENT, CommandStatus.DONE)):
-            said_part = NodeResponse(status, f"line {part}\n", part=part + 1)
-            await answer(asked, command["id"], said_part)
+            response_part = NodeResponse(status, f"line {part}\n", part=part + 1)
+            await answer(asked, command["id"], response_part)
     assert running.result().output == "line 0\nline 1\nline 2\n"
     assert (command["sinceSeconds"], command["follow"]) == (600, True)
     for wrong in ("soon", "0s", "8d", "-5m"):

@@ -30,7 +30,7 @@ async def test_what_is_gone_is_waited_for(described: Shell) -> None:
     assert await described.lines("wait", "node/n1", "--for", "deleted") == [["node/n1", "deleted"]]
 
 
-async def test_what_has_not_converged_is_waited_for_and_said(described: Shell) -> None:
+async def test_wait_names_what_has_not_converged(described: Shell) -> None:
     for thing in ("app/web", "config/site", "secret/password"):
         refused = await described.run("wait", thing, "--timeout", "0", code=1)
         assert "0 of 1 nodes run version" in refused.stderr
@@ -45,14 +45,14 @@ async def test_what_has_not_converged_is_waited_for_and_said(described: Shell) -
 async def test_a_node_that_could_not_apply_an_app_is_named_with_its_cause(described: Shell) -> None:
     world = described.world
 
-    def say(content: dict[str, Any]) -> Callable[[Transaction], object]:
+    def receive(content: dict[str, Any]) -> Callable[[Transaction], object]:
         report = read_report(content, Order())
         return lambda tx: receive_report(tx, "default.n1", report, "json", now=world.clock.now)
 
-    await world.store.write(say({"apps": [], "appstats": []}))
+    await world.store.write(receive({"apps": [], "appstats": []}))
     world.clock.advance(20)
     await world.store.write(
-        say({"apps": [], "appstats": [{"name": "web", "cause": "no program.yml"}]})
+        receive({"apps": [], "appstats": [{"name": "web", "cause": "no program.yml"}]})
     )
     refused = await described.run("wait", "app/web", "--timeout", "0", code=1)
     assert "(1 failed); n1: no program.yml" in refused.stderr

@@ -274,8 +274,8 @@ class RunningRegistry:
         tag = name.partition(":")[2]
         query = {"repo": repository, "tag": tag}
         engine.call("POST", f"/images/{IMAGE}/tag", query=query)
-        said = base64.urlsafe_b64encode(json.dumps(self.secret()).encode()).decode()
-        path, headers = f"/images/{repository}/push", {"X-Registry-Auth": said}
+        credentials = base64.urlsafe_b64encode(json.dumps(self.secret()).encode()).decode()
+        path, headers = f"/images/{repository}/push", {"X-Registry-Auth": credentials}
         pieces = engine.stream("POST", path, query={"tag": tag}, headers=headers, total=60)
         for line in json_lines(pieces):
             assert not line.get("error"), line

@@ -37,7 +37,7 @@ def test_a_key_is_made_once(tmp_path: Path, openssl: str | None) -> None:
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
 
 
-def test_what_openssl_says_is_passed_on(tmp_path: Path) -> None:
+def test_errors_of_openssl_are_passed_on(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match="openssl failed"):
         keep_key(tmp_path, tmp_path / "none", "false")
     assert list(tmp_path.iterdir()) == []

@@ -75,11 +75,11 @@ class Web:
 
 
 class Site:
-    """An agent, and all that it says; its clock goes on by itself."""
+    """An agent, and all that it sends; its clock goes on by itself."""
 
     def __init__(self, home: Path, clock: Callable[[], float] = lambda: 0.0) -> None:
         self.reports = 0
-        self.said: list[dict[str, Any]] = []
+        self.messages: list[dict[str, Any]] = []
         self.clock = Clock(clock)
         self.now = 100.0
         self.web = Web()
@@ -108,7 +108,7 @@ class Site:
 
     def _send(self, channel: str, kind: str, meta: dict[str, Any], content: Any) -> None:
         assert (channel, kind, meta) == ("command-response", "command", {})
-        self.said.append(content)
+        self.messages.append(content)
 
     def ask(self, command: str, own_id: str = "c1", **more: Any) -> str:
         content = {"id": own_id, "command": command, "seconds": 30, **more}
@@ -122,16 +122,16 @@ class Site:
         self.commands.tend(self._send, self.now)
 
     def answered(self, count: int = 1) -> list[dict[str, Any]]:
-        """What was said, once there are so many messages."""
+        """What was message, once there are so many messages."""
         limit = time.monotonic() + DEADLINE
-        while len(self.said) < count:
-            assert time.monotonic() < limit, self.said
+        while len(self.messages) < count:
+            assert time.monotonic() < limit, self.messages
             self.tend()
             time.sleep(0.01)
-        return self.said
+        return self.messages
 
     def outcome(self, command: str, own_id: str = "c1", **more: Any) -> dict[str, Any]:
-        count = len(self.said)
+        count = len(self.messages)
         self.ask(command, own_id, **more)
         return self.answered(count + 1)[-1]
 
@@ -145,18 +145,18 @@ def test_it_reports_and_sends_the_end_of_its_log_once_for_each_command(site: Sit
     assert site.ask("report") == "asked for report: done"
     site.ask("report")
     assert site.reports == 1
-    assert site.said == [{"id": "c1", "status": "done", "output": ""}]
-    said = site.outcome("logs", "c2", lines=2)
-    assert [line[21:] for line in said["output"].splitlines()] == ["line 3", "line 4"]
-    said = site.outcome("logs", "c3")
-    assert said["output"].count("line") == 5
-    assert "cut" not in said
+    assert site.messages == [{"id": "c1", "status": "done", "output": ""}]
+    message = site.outcome("logs", "c2", lines=2)
+    assert [line[21:] for line in message["output"].splitlines()] == ["line 3", "line 4"]
+    message = site.outcome("logs", "c3")
+    assert message["output"].count("line") == 5
+    assert "cut" not in message
 
 
 def test_the_log_of_an_app_is_that_of_all_its_instances_by_name(site: Site) -> None:
-    said = site.outcome("logs", app="web", lines=7, sinceSeconds=60)
-    assert said["status"] == "done"
-    lines = said["output"].splitlines()
+    message = site.outcome("logs", app="web", lines=7, sinceSeconds=60)
+    assert message["status"] == "done"
+    lines = message["output"].splitlines()
     assert sorted(lines) == ["web-0 | a", "web-1 | x", "web-1 | y"]
     (asked, other) = site.web.asked
     assert asked == other
@@ -168,10 +168,10 @@ def test_the_log_of_an_app_is_that_of_all_its_instances_by_name(site: Site) -> N
 
 def test_of_a_long_log_the_end_is_sent_and_marked(site: Site) -> None:
     site.web.output = {"web-0": [b"%07d\n" % number for number in range(20_000)]}
-    said = site.outcome("logs", app="web")
-    assert said["cut"]
-    assert said["output"].endswith("0019999\n")
-    assert OUTPUT_LIMIT - 100 < len(said["output"]) <= OUTPUT_LIMIT
+    message = site.outcome("logs", app="web")
+    assert message["cut"]
+    assert message["output"].endswith("0019999\n")
+    assert OUTPUT_LIMIT - 100 < len(message["output"]) <= OUTPUT_LIMIT
 
 
 def test_a_log_is_followed_in_parts_until_it_ends(site: Site) -> None:
@@ -189,9 +189,9 @@ def test_a_log_that_is_followed_ends_before_its_deadline(site: Site) -> None:
     site.ask("logs", app="web", follow=True, seconds=10)
     site.answered()
     site.tend(8.9)
-    assert all(said["status"] == "running" for said in site.said)
+    assert all(message["status"] == "running" for message in site.messages)
     site.tend(0.2)
-    assert site.said[-1]["status"] == "done"
+    assert site.messages[-1]["status"] == "done"
     assert not site.commands.running
     site.web.may_end.set()
 
@@ -201,7 +201,7 @@ def test_only_so_many_logs_are_followed_at_a_time(site: Site) -> None:
     for own_id in ids:
         site.ask("logs", own_id, app="web", follow=True)
     site.tend()
-    assert [said["id"] for said in site.said if said["status"] == "done"] == [ids[0]]
+    assert [message["id"] for message in site.messages if message["status"] == "done"] == [ids[0]]
     site.commands.forget()
     site.web.may_end.set()
     assert not site.commands.running
@@ -210,15 +210,15 @@ def test_only_so_many_logs_are_followed_at_a_time(site: Site) -> None:
 def test_only_so_many_commands_are_carried_out_at_a_time(site: Site) -> None:
     site.commands.running = [None] * JOBS_LIMIT  # type: ignore[list-item]
     site.ask("report")
-    assert site.said[0]["status"] == "refused"
+    assert site.messages[0]["status"] == "refused"
 
 
 def test_a_log_that_cannot_be_read_is_a_failure(site: Site) -> None:
     site.web.failure = RuntimeFailure(FailureReason.ENGINE, "the engine is gone")
-    said = site.outcome("logs", app="web")
-    assert (said["status"], said["cause"]) == ("failed", "the engine is gone")
-    said = site.outcome("logs", "c2", app="web", follow=True)
-    assert (said["status"], said["cause"]) == ("failed", "the engine is gone")
+    message = site.outcome("logs", app="web")
+    assert (message["status"], message["cause"]) == ("failed", "the engine is gone")
+    message = site.outcome("logs", "c2", app="web", follow=True)
+    assert (message["status"], message["cause"]) == ("failed", "the engine is gone")
 
 
 def test_an_app_is_restarted_and_one_that_is_not_here_is_not(site: Site) -> None:
@@ -226,15 +226,15 @@ def test_an_app_is_restarted_and_one_that_is_not_here_is_not(site: Site) -> None
     assert site.web.restarted == ["web"]
     site.ask("restart", "c2", app="other")
     site.ask("logs", "c3", app="other")
-    assert [said["status"] for said in site.said] == ["done", "failed", "failed"]
-    assert all("'other'" in said["cause"] for said in site.said[1:])
+    assert [message["status"] for message in site.messages] == ["done", "failed", "failed"]
+    assert all("'other'" in message["cause"] for message in site.messages[1:])
 
 
 def test_a_diagnosis_is_one_archive_without_secrets(site: Site) -> None:
     site.web.output = {"web-0": [f"the password is {SECRET}\n".encode()] * 3}
-    said = site.outcome("diagnose")
-    assert said["status"] == "done"
-    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(said["output"]))) as archive:
+    message = site.outcome("diagnose")
+    assert message["status"] == "done"
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(message["output"]))) as archive:
         files = {one.name: archive.extractfile(one).read() for one in archive}  # type: ignore[union-attr]
     names = {name.partition("/")[2] for name in files}
     assert names == {"machine.json", "agent.json", "logs/agent.log", "logs/web-web-0.log"}
@@ -260,34 +260,34 @@ def test_another_agent_is_fetched_and_left_to_who_can_start_it(site: Site) -> No
     site.offered = (OFFER, "it runs already\n")
     assert site.outcome("update", "c2")["output"] == "it runs already\n"
     site.offered = AgentError("it is not signed")
-    said = site.outcome("update", "c3")
-    assert (said["status"], said["cause"]) == ("failed", "it is not signed")
+    message = site.outcome("update", "c3")
+    assert (message["status"], message["cause"]) == ("failed", "it is not signed")
 
 
 def test_what_it_does_not_know_it_refuses(site: Site) -> None:
     site.ask("reboot")
-    assert site.said[0]["status"] == "refused"
-    assert "no such command" in site.said[0]["cause"]
+    assert site.messages[0]["status"] == "refused"
+    assert "no such command" in site.messages[0]["cause"]
 
 
 def test_the_policy_of_the_machine_is_the_cause_of_a_refusal(site: Site) -> None:
     site.policy = Policy(commands=("report",))
     site.ask("logs")
-    assert site.said[0]["status"] == "refused"
-    assert "policy of this machine" in site.said[0]["cause"]
+    assert site.messages[0]["status"] == "refused"
+    assert "policy of this machine" in site.messages[0]["cause"]
     site.ask("report", "c2")
-    assert site.said[1]["status"] == "done"
+    assert site.messages[1]["status"] == "done"
 
 
 def test_the_machines_administrator_can_disable_commands(site: Site, tmp_path: Path) -> None:
     (tmp_path / SWITCH).touch()
     site.ask("report")
-    assert site.said[0]["status"] == "refused"
-    assert "switched off" in site.said[0]["cause"]
+    assert site.messages[0]["status"] == "refused"
+    assert "switched off" in site.messages[0]["cause"]
     assert site.reports == 0
     (tmp_path / SWITCH).unlink()
     site.ask("report", "c2")
-    assert site.said[1]["status"] == "done"
+    assert site.messages[1]["status"] == "done"
 
 
 def test_a_command_that_comes_too_late_by_the_clock_of_the_server_is_dropped(site: Site) -> None:
@@ -296,7 +296,7 @@ def test_a_command_that_comes_too_late_by_the_clock_of_the_server_is_dropped(sit
     site.ask("report", deadline=deadline)
     site.clock.hear(deadline)
     assert "too late" in site.ask("report", "c2", deadline=deadline)
-    assert [content["id"] for content in site.said] == ["c1"]
+    assert [content["id"] for content in site.messages] == ["c1"]
 
 
 @pytest.mark.parametrize(
@@ -312,4 +312,4 @@ def test_a_command_that_comes_too_late_by_the_clock_of_the_server_is_dropped(sit
 )
 def test_what_cannot_be_read_is_noted_and_not_answered(site: Site, message: Any) -> None:
     assert site.hear(message)
-    assert site.said == []
+    assert site.messages == []

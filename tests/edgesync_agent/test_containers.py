@@ -111,7 +111,7 @@ def sh(script: str) -> dict[str, Any]:
     return {"name": "s", "command": ["sh", "-c", script], "restart": {"policy": "Never"}}
 
 
-def test_it_says_what_it_is(bench: Bench) -> None:
+def test_the_engine_names_itself(bench: Bench) -> None:
     assert bench.containers.describe().startswith(f"{bench.running.kind}://")
 
 
@@ -144,7 +144,7 @@ def test_what_another_owner_has_is_neither_seen_nor_touched(bench: Bench, tmp_pa
     assert bench.instances() == []
     bench.containers.forget("web")
     assert len(other.observe()) == 1
-    # A name that another owner has is said, and what is there stays.
+    # A name that another owner has is an error, and what is there stays.
     (mine,) = live_slots(one)
     bench.create(one)
     (instance,) = bench.instances()
@@ -157,7 +157,7 @@ def test_what_another_owner_has_is_neither_seen_nor_touched(bench: Bench, tmp_pa
         bench.containers.carry_out(Create(mine, "7"), one, bench.volumes)
 
 
-def test_what_the_app_says_of_a_service_holds_inside(bench: Bench) -> None:
+def test_the_spec_of_a_service_holds_inside_its_container(bench: Bench) -> None:
     script = "echo $A; pwd; hostname; cat /proc/self/cgroup | head -1; id -u; ls /dev/fuse; echo $0"
     service = {
         **sh(script),
@@ -195,7 +195,7 @@ def test_an_exit_code_and_out_of_memory_are_distinguished(bench: Bench) -> None:
     eats = {**sh("a=x; while true; do a=$a$a; done"), "resources": {"limits": {"memory": "16Mi"}}}
     ended = bench.ended(app("2", eats))
     assert ended.exit_code == 137
-    # Podman does not say so where it uses cgroups of version 1.
+    # Podman does not report it where it uses cgroups of version 1.
     assert ended.out_of_memory or bench.running.kind == "podman"
 
 
@@ -294,9 +294,7 @@ def test_an_empty_directory_is_shared_and_a_limited_one_is_in_memory(bench: Benc
         ({"path": "/etc", "type": "File"}, "no File"),
     ],
 )
-def test_a_path_of_the_node_has_to_be_what_the_app_says(
-    bench: Bench, volume: dict[str, str], why: str
-) -> None:
+def test_a_host_path_has_to_be_of_its_type(bench: Bench, volume: dict[str, str], why: str) -> None:
     mounts = [{"name": "h", "mountPath": "/h"}]
     volumes = [{"name": "h", "hostPath": volume}]
     with pytest.raises(RuntimeFailure, match=why):

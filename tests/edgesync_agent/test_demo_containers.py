@@ -42,24 +42,24 @@ def test_this_machine_runs_the_apps_as_containers_until_the_demo_ends(
             env=environment(running, tmp_path),
         )
 
-    def said() -> str:
+    def text() -> str:
         return output.read_text(errors="replace")
 
     try:
         wait_for(
-            lambda: "The server keeps running" in said() or demo.poll() is not None,
+            lambda: "The server keeps running" in text() or demo.poll() is not None,
             "the second version",
             units=60,
         )
-        assert demo.poll() is None, said()
-        assert "All 2 nodes run the second version." in said()
-        assert f"{running.kind}://" in said()
-        assert "mosquitto: image eclipse-mosquitto:2.0.22, port " in said()
-        assert "this machine" in said()
+        assert demo.poll() is None, text()
+        assert "All 2 nodes run the second version." in text()
+        assert f"{running.kind}://" in text()
+        assert "mosquitto: image eclipse-mosquitto:2.0.22, port " in text()
+        assert "this machine" in text()
         shown = {one["Labels"]["edgesync.app"]: one["State"] for one in containers(running)}
         assert shown == {"mosquitto": "running", "telegraf": "running"}
         for word in ("Dashboard  http://127.0.0.1:", "sign in with the token ", "edgesync login "):
-            assert word in said()
+            assert word in text()
     finally:
         demo.send_signal(signal.SIGTERM)
         demo.wait(60 * UNIT)

@@ -1,4 +1,4 @@
-"""Streams of an engine, by a socket that says what a test wants."""
+"""Streams of an engine, by a socket that sends what a test wants."""
 
 import os
 import socket
@@ -36,7 +36,7 @@ class FakeEngine:
         self.connection.sendall(HEAD)
         self.is_asked.set()
 
-    def say(self, text: bytes) -> None:
+    def send(self, text: bytes) -> None:
         """One line of a log, as a frame in a chunk."""
         assert self.is_asked.wait(DEADLINE)
         assert self.connection
@@ -66,7 +66,7 @@ def follow(fake: FakeEngine, **options: Any) -> Iterator[bytes]:
 
 
 def test_a_log_that_is_quiet_gives_a_chance_to_end_and_loses_nothing(fake: FakeEngine) -> None:
-    threading.Timer(0.0, lambda: fake.say(b"one\n")).start()
+    threading.Timer(0.0, lambda: fake.send(b"one\n")).start()
     log = follow(fake, seconds=0.3, beat=0.05)
     assert next(filter(None, log)) == b"one\n"
     began = time.monotonic()
@@ -74,7 +74,7 @@ def test_a_log_that_is_quiet_gives_a_chance_to_end_and_loses_nothing(fake: FakeE
     assert beats == [b""] * 8
     assert time.monotonic() - began >= 0.35, "longer than it waits for a piece otherwise"
     for number in range(100):
-        fake.say(b"%d\n" % number)
+        fake.send(b"%d\n" % number)
     found = [next(filter(None, log)) for _ in range(100)]
     assert found == [b"%d\n" % number for number in range(100)]
     fake.end()

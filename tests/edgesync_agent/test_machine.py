@@ -66,9 +66,9 @@ def root(tmp_path: Path) -> Path:
 def test_every_combination_is_what_the_simulator_makes_of_it(
     batch: dict[str, Any], root: Path
 ) -> None:
-    said = {"EDGESYNC_INPUT": " typed "}
+    environ = {"EDGESYNC_INPUT": " typed "}
     sources = simulated.Sources(Path(batch["snPath"]), " typed ", root)
-    made = {kind: fingerprint({**batch, "type": kind}, root, said) for kind in range(1, 64)}
+    made = {kind: fingerprint({**batch, "type": kind}, root, environ) for kind in range(1, 64)}
     assert made == {kind: simulated.fingerprint(kind, sources) for kind in range(1, 64)}
     assert len(set(made.values())) == 63
 

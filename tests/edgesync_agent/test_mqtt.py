@@ -61,7 +61,7 @@ def amqtt_reads(kind: Any, data: bytes) -> Any:
 
 
 @given(st.text("abc.-7", min_size=1, max_size=64), st.integers(0, 0xFFFF))
-def test_connect_says_who_connects_with_a_clean_session(client_id: str, keep_alive: int) -> None:
+def test_connect_has_the_client_id_and_a_clean_session(client_id: str, keep_alive: int) -> None:
     read = amqtt_reads(ConnectPacket, connect_packet(client_id, keep_alive))
     assert read.client_id == client_id
     assert read.keep_alive == keep_alive

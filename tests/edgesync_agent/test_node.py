@@ -15,17 +15,17 @@ from edgesync_agent.releases import Releases
 
 
 class Server:
-    """Answers as docs/protocol.md says; messages of the node wait in *said*."""
+    """Answers by docs/protocol.md; messages of the node wait in *messages*."""
 
     def __init__(self) -> None:
         self.apps: dict[str, dict[str, Any]] = {}
         self.bodies: dict[tuple[str, str], dict[str, Any]] = {}
-        self.said: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+        self.messages: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
 
     def send(self, channel: str, kind: str, meta: dict[str, Any], content: Any) -> None:
         assert channel == kind
         json.dumps([meta, content])
-        self.said.append((channel, meta, content))
+        self.messages.append((channel, meta, content))
 
     def add(self, name: str, version: str, **bodies: tuple[str, dict[str, str]]) -> None:
         volumes = []
@@ -105,8 +105,8 @@ def tell(node: AgentNode, server: Server, content: Any, *, now: float = 0, **met
 
 def converse(node: AgentNode, server: Server) -> None:
     """Answer every desire until there are no more."""
-    while server.said:
-        channel, meta, content = server.said.pop(0)
+    while server.messages:
+        channel, meta, content = server.messages.pop(0)
         if channel == "desire":
             assert 0 < len(content["infos"]) <= INFO_LIMIT
             message = {"kind": "desire", "meta": meta, "content": server.values(content["infos"])}
@@ -115,7 +115,7 @@ def converse(node: AgentNode, server: Server) -> None:
 
 def reported(node: AgentNode, server: Server) -> dict[str, Any]:
     node.report(server.send, {"hostname": "h"}, {})
-    content: dict[str, Any] = server.said.pop()[2]
+    content: dict[str, Any] = server.messages.pop()[2]
     return content
 
 
@@ -141,7 +141,7 @@ def test_an_app_becomes_files_and_is_handed_over(
     assert secret.read_bytes() == b"\x00secret"
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     tell(node, server, {}, seq=2)
-    assert not server.said
+    assert not server.messages
     assert not node.changed
 
 
@@ -170,7 +170,7 @@ def test_what_was_fetched_is_known_after_a_start_without_a_server(
     again = AgentNode(Releases(releases.folder), apps, "run2", lambda line: None, Clock())
     assert reported(again, server)["apps"] == [{"name": "web", "version": "7"}]
     tell(again, server, server.delta())
-    assert not server.said
+    assert not server.messages
 
 
 def test_what_was_gone_is_named_until_the_server_has_it(
@@ -193,7 +193,7 @@ def test_files_whose_urls_are_too_old_are_asked_for_again(
     converse(node, server)
     apps.stale = {("web", "7"), ("gone", "1")}
     node.tend(server.send, 100.0)
-    assert [meta["x-baetyl-request-id"] for _, meta, _ in server.said] == ["web"]
+    assert [meta["x-baetyl-request-id"] for _, meta, _ in server.messages] == ["web"]
     converse(node, server)
     assert apps.arrivals == 2
 
@@ -228,13 +228,13 @@ def test_no_answer_means_asking_again_after_a_while(node: AgentNode, server: Ser
     server.add("web", "7")
     for now, asked in ((0, 1), (1, 1), (31, 2)):
         tell(node, server, server.delta(), now=now)
-        assert len(server.said) == asked
+        assert len(server.messages) == asked
 
 
 def test_an_error_means_asking_again_at_the_next_delta(node: AgentNode, server: Server) -> None:
     server.add("web", "7")
     tell(node, server, server.delta())
-    (_, meta, _) = server.said.pop()
+    (_, meta, _) = server.messages.pop()
     error = {"kind": "error", "meta": meta, "content": "not found"}
     node.take("desire-response", json.dumps(error).encode(), server.send, 0)
     tell(node, server, server.delta())
@@ -256,7 +256,7 @@ def test_no_path_is_built_from_a_name(
     assert [path.name for path in tmp_path.iterdir()] == ["apps"]
     # The same again would fail again; another version is tried.
     tell(node, server, server.delta())
-    assert not server.said
+    assert not server.messages
     server.add("web", "9", conf=("config", {"a": "x"}))
     tell(node, server, server.delta())
     converse(node, server)
@@ -268,7 +268,7 @@ def test_an_app_with_such_a_name_is_not_even_asked_for(
     node: AgentNode, server: Server, name: str
 ) -> None:
     tell(node, server, {"apps": [{"name": name, "version": "1"}]})
-    assert not server.said
+    assert not server.messages
 
 
 @pytest.mark.parametrize(
@@ -291,11 +291,13 @@ def test_what_cannot_be_understood_does_no_harm(
 ) -> None:
     for channel in ("delta", "desire-response", "other"):
         node.take(channel, payload, server.send, 0)
-    assert not server.said
+    assert not server.messages
     assert reported(node, server)["apps"] == []
 
 
-def test_wanted_properties_are_kept_for_programs_and_said(node: AgentNode, server: Server) -> None:
+def test_desired_properties_are_stored_for_programs_and_reported(
+    node: AgentNode, server: Server
+) -> None:
     assert "nodeprops" not in reported(node, server)
     wanted = {"door": "shut"}
     tell(node, server, {**server.delta(), "nodeprops": wanted})

@@ -24,7 +24,7 @@ def test_a_service_without_probes_is_ready_at_once() -> None:
     assert track.next_due() is None
 
 
-def test_readiness_takes_as_many_in_a_row_as_the_app_says() -> None:
+def test_readiness_takes_as_many_in_a_row_as_the_spec_has() -> None:
     probe = {"successThreshold": 2, "failureThreshold": 2, "initialDelaySeconds": 3}
     track = ProbeTrack(service(readinessProbe=probe), 0.0)
     assert track.next_due() == (READINESS, 3.0)
@@ -77,7 +77,7 @@ def test_an_instance_that_fails_too_often_has_to_be_started_again(
     assert track.next_due() is None
 
 
-def test_a_startup_probe_alone_says_when_a_service_is_ready() -> None:
+def test_a_startup_probe_alone_makes_a_service_ready() -> None:
     track = ProbeTrack(service(startupProbe={}), 0.0)
     assert track.health().ready_since is None
     track.begin(STARTUP)

@@ -34,7 +34,7 @@ def test_every_module_is_python_3_8_and_imports_nothing_that_is_to_be_installed(
 
 
 def checked_for_3_8(*sources: Path) -> "subprocess.CompletedProcess[str]":
-    """What vermin says of sources; its status is 1 where Python 3.8 is too old for them."""
+    """The output of vermin for sources; its status is 1 where Python 3.8 is too old for them."""
     command = [str(Path(sys.executable).with_name("vermin")), "--violations", "--no-tips"]
     command += ["--target=3.8-", *map(str, sources)]
     return subprocess.run(command, capture_output=True, text=True, check=False)

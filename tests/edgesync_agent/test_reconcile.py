@@ -226,7 +226,7 @@ def test_the_restart_policy_decides(
     assert bool(world.steps(Start)) is is_started
 
 
-def test_pauses_between_starts_grow_as_the_app_says(world: World) -> None:
+def test_pauses_between_starts_grow_by_the_spec(world: World) -> None:
     backoff = {"min": 2 * 10**9, "max": 8 * 10**9, "factor": 2.0}
     installed(world, app("1", {"name": "a", "restart": {"backoff": backoff}}))
     world.behaviour["i:1"] = "crash"
@@ -278,7 +278,7 @@ def test_an_init_service_that_fails_keeps_the_old_version(world: World) -> None:
     assert world.memory.failure.service == "x"
 
 
-def test_a_job_runs_to_its_end_as_often_as_it_says(world: World) -> None:
+def test_a_job_runs_to_its_end_as_often_as_its_spec_has(world: World) -> None:
     world.behaviour = {"i:1": "done"}
     job = {"completions": 5, "parallelism": 2}
     world.want(app("1", {"name": "a"}, workload="job", jobConfig=job))

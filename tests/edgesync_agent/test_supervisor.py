@@ -222,7 +222,7 @@ def test_two_apps_run_change_and_go(machine: Machine) -> None:
     entry = machine.wait("Running", "2")
     assert machine.get("/conf/a") == "2"
     assert list(entry["instances"]) == [instance["name"]]
-    # A container that is removed by hand is made again, and that is said.
+    # A container that is removed by hand is made again, and that is reported.
     engine = machine.running.engine
     (key,) = [one.key for one in _observed(machine) if one.slot.app == "other"]
     engine.call("DELETE", f"/containers/{key}", query={"force": True})
@@ -347,7 +347,7 @@ def test_after_a_reboot_the_last_state_runs_without_a_server(docker_machine: Mac
 
 
 def test_an_agent_that_is_killed_again_and_again_gets_there(docker_machine: Machine) -> None:
-    """As `supervised` says: an agent of its own in a process, killed after ever longer times."""
+    """Calls `supervised`: an agent of its own in a process, killed after ever longer times."""
     machine = docker_machine
     machine.deliver(web("1", "one", machine.port), **FILES)
     command = [sys.executable, "-m", "tests.edgesync_agent.supervised"]
@@ -374,7 +374,7 @@ def test_an_agent_that_is_killed_again_and_again_gets_there(docker_machine: Mach
 
 
 @pytest.mark.parametrize("kind", [pytest.param("podman", marks=NEEDS_PODMAN)])
-def test_a_full_disk_refuses_pulls_and_says_so(
+def test_a_full_disk_refuses_pulls_with_a_cause(
     kind: str, tmp_path: Path, registry: RunningRegistry
 ) -> None:
     place = tmp_path / "small"

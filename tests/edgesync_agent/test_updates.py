@@ -33,18 +33,18 @@ from pathlib import Path
 from edgesync_agent.offers import Offer
 from edgesync_agent import updates
 home = Path(sys.argv[sys.argv.index("--home") + 1])
-def say(word):
-    with open(home / "said", "a") as file:
+def note(word):
+    with open(home / "lines", "a") as file:
         file.write(f"{name} {word}\\n")
 if sys.argv[1] == "try":
-    say("tries")
+    note("tries")
     {trial}
     sys.exit()
 it = updates.Updates(home, updates.own_program(), lambda line: None)
 it.begin(0.0)
-say("runs")
+note("runs")
 {run}
-say(f"answers {it.answer}")
+note(f"answers {it.answer}")
 """
 
 TAKE = """
@@ -86,11 +86,11 @@ class Machine:
     def offer(self, new: bytes) -> None:
         (self.home / "offered.pyz").write_bytes(new)
 
-    def said(self) -> list[str]:
-        return (self.home / "said").read_text().splitlines()
+    def lines(self) -> list[str]:
+        return (self.home / "lines").read_text().splitlines()
 
     def left(self) -> set[str]:
-        return {path.name for path in self.home.iterdir()} - {"said", "update-time"}
+        return {path.name for path in self.home.iterdir()} - {"lines", "update-time"}
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_new_agent_is_tried_then_put_in_place_and_stays_once_it_has_reported(
     assert machine.file.read_bytes() == new
     digest = hashlib.sha256(new).hexdigest()[:12]
     done = f"('c1', 'done', '{edgesync_agent.VERSION} ({digest}) runs\\n')"
-    assert machine.said() == ["old runs", "new tries", "new runs", f"new answers {done!s}"]
+    assert machine.lines() == ["old runs", "new tries", "new runs", f"new answers {done!s}"]
     assert machine.left() == {"agent.pyz"}
 
 
@@ -116,9 +116,9 @@ def test_an_agent_that_does_not_connect_is_never_put_in_place(machine: Machine, 
     machine.offer(program("new", trial=trial))
     machine.start()
     assert machine.file.read_bytes() == machine.old
-    assert machine.said()[:2] == ["old runs", "new tries"]
-    assert "'failed'" in machine.said()[2]
-    assert "no way" in machine.said()[2]
+    assert machine.lines()[:2] == ["old runs", "new tries"]
+    assert "'failed'" in machine.lines()[2]
+    assert "no way" in machine.lines()[2]
     assert machine.left() == {"agent.pyz"}
 
 
@@ -126,7 +126,7 @@ def test_what_is_no_program_is_never_put_in_place(machine: Machine) -> None:
     machine.offer(b"\0 no program")
     machine.start()
     assert machine.file.read_bytes() == machine.old
-    assert "'failed'" in machine.said()[-1]
+    assert "'failed'" in machine.lines()[-1]
 
 
 def test_a_new_agent_that_ends_goes_back_to_the_old_one(machine: Machine) -> None:
@@ -134,7 +134,7 @@ def test_a_new_agent_that_ends_goes_back_to_the_old_one(machine: Machine) -> Non
     machine.start()
     assert machine.file.read_bytes() == machine.old
     failed = "old answers ('c1', 'failed', 'it ended')"
-    assert machine.said() == ["old runs", "new tries", "new runs", "old runs", failed]
+    assert machine.lines() == ["old runs", "new tries", "new runs", "old runs", failed]
     assert machine.left() == {"agent.pyz"}
 
 
@@ -145,10 +145,10 @@ def test_a_new_agent_that_never_reports_goes_back_after_so_many_starts(machine: 
         assert machine.file.read_bytes() != machine.old
     machine.start()
     assert machine.file.read_bytes() == machine.old
-    assert machine.said().count("new runs") == 3
-    assert "in 3 starts" in machine.said()[-1]
+    assert machine.lines().count("new runs") == 3
+    assert "in 3 starts" in machine.lines()[-1]
     machine.start()
-    assert machine.said()[-1] == "old answers None"
+    assert machine.lines()[-1] == "old answers None"
 
 
 KILLER = """
@@ -161,7 +161,7 @@ def hook(event, arguments):
     changes = {"os.rename", "os.remove", "os.mkdir", "os.rmdir"}
     is_opened = event == "open" and isinstance(arguments[2], int)
     is_write = event in changes or is_opened and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-    if is_write and path.startswith(home) and not path.endswith(("said", "offered.pyz")):
+    if is_write and path.startswith(home) and not path.endswith(("lines", "offered.pyz")):
         count += 1
         if count == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -199,7 +199,7 @@ def test_a_power_cut_at_any_write_leaves_one_of_the_two_and_nothing_else(
         ended = subprocess.run(command, check=False, timeout=60).returncode
         assert machine.file.read_bytes() in {machine.old, new}
         machine.start()
-        assert machine.said()[-1].split()[1] == "answers"
+        assert machine.lines()[-1].split()[1] == "answers"
         assert machine.file.read_bytes() == (new if is_in_place or ended == 0 else machine.old)
         assert "update.json" not in machine.left()
         if ended == 0:

@@ -45,7 +45,7 @@ def app(version: str, *services: dict[str, Any], **fields: Any) -> AppDefinition
 
 
 class World:
-    """A runtime that is a model, with the agent's disk; *behaviour* says how services do.
+    """A runtime that is a model, with the agent's disk; *behaviour* is how services do.
 
     It is `ok`, `crash`, `unready`, `no-start` or `done`, of an image; an image in *unreachable*
     cannot be fetched.

@@ -148,7 +148,7 @@ class Identity:
 
 def make_csr() -> tuple[ec.EllipticCurvePrivateKey, str]:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "whoever")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "another")])
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     return key, request.public_bytes(serialization.Encoding.PEM).decode()
 

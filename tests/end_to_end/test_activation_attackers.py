@@ -28,7 +28,7 @@ def api(server: Server) -> Iterator[httpx.Client]:
         yield client
 
 
-def request_for(key: Any, name: str = "whoever") -> x509.CertificateSigningRequest:
+def request_for(key: Any, name: str = "machine") -> x509.CertificateSigningRequest:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
     return builder.sign(key, hashes.SHA256())
@@ -41,7 +41,7 @@ def pem(request: x509.CertificateSigningRequest) -> str:
 def forged() -> str:
     """The signature is of another request for the same key."""
     der = bytearray(request_for(ec.generate_private_key(ec.SECP256R1())).public_bytes(Encoding.DER))
-    place = der.index(b"whoever")
+    place = der.index(b"machine")
     der[place : place + 7] = b"another"
     text = base64.encodebytes(bytes(der)).decode()
     return f"-----BEGIN CERTIFICATE REQUEST-----\n{text}-----END CERTIFICATE REQUEST-----\n"

@@ -48,12 +48,12 @@ def test_an_agent_is_replaced_by_the_servers(api: httpx.Client, machine: Machine
     wait_for(lambda: core()["binVersion"] == "edgesync-agent of old", "the old agent's report")
     number = int((machine.state / "agent.pid").read_text())
     digest = hashlib.sha256(current).hexdigest()[:12]
-    for said in (f"{VERSION} ({digest}) runs", f"{VERSION} ({digest}) runs already"):
+    for text in (f"{VERSION} ({digest}) runs", f"{VERSION} ({digest}) runs already"):
         body = {"command": "update", "seconds": 120}
         given = api.post("/v1/nodes/gate/commands", json=body).json()
         ended = api.get(f"/v1/nodes/gate/commands/{given['id']}?wait=60").json()
         assert ended["status"] == "done", (ended, (machine.state / "log").read_text())
-        assert ended["output"] == f"{said}\n"
+        assert ended["output"] == f"{text}\n"
     assert program.read_bytes() == current
     assert int((machine.state / "agent.pid").read_text()) == number
     wait_for(lambda: core()["gitRevision"] == digest, "the new agent's report")

@@ -45,7 +45,7 @@ DAY = timedelta(days=1)
 GOOD = "default.good"
 
 Door = Callable[[ssl.SSLContext, str], bool]
-"""Says whether who has that context, and calls itself so, is let in."""
+"""Whether a client with that context and that client id is admitted."""
 
 
 @dataclass

@@ -92,8 +92,8 @@ def test_a_server_restored_elsewhere_is_the_same_to_its_nodes(tmp_path: Path) ->
 
             assert " is intact: " in edgesync("verify", str(file))
             elsewhere = tmp_path / "elsewhere"
-            said = edgesync("restore", str(file), "--data-dir", str(elsewhere))
-            assert f"edgesync serve --data-dir {elsewhere}" in said
+            output = edgesync("restore", str(file), "--data-dir", str(elsewhere))
+            assert f"edgesync serve --data-dir {elsewhere}" in output
             settings = ("--config", str(elsewhere / "settings.toml"))
             with (
                 running_server(elsewhere, *settings, *ports) as again,

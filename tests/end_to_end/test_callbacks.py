@@ -69,10 +69,10 @@ def test_a_failing_callback_does_not_touch_the_activation(
 
 
 def activate_with_callback(
-    server: Server, batch: dict[str, object], fingerprint: str, **said: str
+    server: Server, batch: dict[str, object], fingerprint: str, **extra: str
 ) -> None:
     _, csr = make_csr()
-    claim = {**claim_for(batch, fingerprint, csr), "penetrateData": said}
+    claim = {**claim_for(batch, fingerprint, csr), "penetrateData": extra}
     with server.devices() as devices:
         answer = devices.post("/v1/active", json=claim)
     assert answer.status_code == 200, answer.text

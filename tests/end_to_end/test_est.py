@@ -118,10 +118,10 @@ def test_a_device_enrolls_with_its_batchs_token_and_reenrolls_by_its_certificate
     assert status == 200, (device.folder / "answer").read_text()
     assert headers["content-type"] == "application/pkcs7-mime; smime-type=certs-only"
     first = device.identity()
-    assert first.name == "press"  # what the list says, not what the request says
+    assert first.name == "press"  # the name in the list, not the one in the request
     with connected(server, first) as node:
         assert node.report(apps=[])["kind"] == "report"
-    device.make_request("default.somebody-else", "new.pem")
+    device.make_request("default.another-node", "new.pem")
     status, _ = device.enroll("/simplereenroll", "--cert", "cert.pem", "--key", "key.pem")
     assert status == 200, (device.folder / "answer").read_text()
     second = device.identity("new.pem")
@@ -140,7 +140,7 @@ def test_an_install_token_enrolls_once_with_any_name_in_the_request(
     api.post("/v1/nodes", json={"name": "gate"}).raise_for_status()
     command = api.get("/v1/nodes/gate/init").json()["cmd"]
     token = command.partition("token=")[2].split('"')[0].split("'")[0]
-    device.make_request("whoever")
+    device.make_request("another")
     status, _ = device.enroll("/simpleenroll", "-u", f":{token}")
     assert status == 200, (device.folder / "answer").read_text()
     assert device.identity().name == "gate"
@@ -157,7 +157,7 @@ def test_a_batch_without_a_token_admits_its_user_name_and_no_other(
     assert device.enroll("/simpleenroll", "-u", "default/open:")[0] == 200
     assert device.identity().name == "sn-1"
     device.make_request("sn-2", "other.pem")
-    for user in ("closed:", "closed:wrong", "nobody:x", "other/open:", ":x"):
+    for user in ("closed:", "closed:wrong", "absent:x", "other/open:", ":x"):
         status, headers = device.enroll("/simpleenroll", "-u", user)
         assert (status, headers["www-authenticate"]) == (401, 'Basic realm="edgesync"'), user
     for credentials in ("Basic !", "Basic \xe9", "Basic /w==", "Bearer x"):

@@ -1,4 +1,4 @@
-"""A fleet of which each node stands differently, and what the server says of each."""
+"""A fleet with each node in another state, and the explanation of each."""
 
 import asyncio
 import subprocess
@@ -24,7 +24,7 @@ TOO_MANY = 100_000
 """Replicas that no simulated node starts."""
 
 
-def test_each_node_says_why_it_is_where_it_is(tmp_path: Path) -> None:
+def test_each_node_has_a_reason(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
     with running_server(data):
@@ -88,7 +88,7 @@ def simulated(server: Server, batch: dict[str, Any], folder: Path) -> Iterator[N
 
 
 def explained(api: httpx.Client, name: str, reason: str = "", query: str = "") -> Any:
-    """What the server says of the node; nothing before it gives that reason."""
+    """The explanation of the node; nothing before it gives that reason."""
     answer = api.get(f"/v1/nodes/{name}/explain{query}")
     if answer.status_code == 404:
         return {} if reason else {"converged": False}

@@ -1,4 +1,4 @@
-"""A disk that is full for a while: what the server says, what it keeps, and that it goes on."""
+"""A disk that is full for a while: answers, stored data, and recovery of the server."""
 
 import queue
 import resource
@@ -27,7 +27,7 @@ def full_disk(server: Server, limit: int = LIMIT) -> Iterator[None]:
         resource.prlimit(pid, which, before)
 
 
-def say(node: Node, hostname: str) -> int:
+def report(node: Node, hostname: str) -> int:
     """Publish a report and wait for nothing; its number."""
     node.sequence += 1
     node.send("report", "report", {"node": {"hostname": hostname}}, seq=node.sequence, run="r")
@@ -68,15 +68,15 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(server: Server, api: ht
         answer = node.report(node={"hostname": "before"})
         acked = node.acked.get(timeout=10)
         with full_disk(server):
-            said = say(node, "while it was full")
+            sequence = report(node, "while it was full")
             refused = wait_for(
                 lambda: (answer := api.post("/v1/configs", json=config)).is_error and answer,
                 "the API to notice",
             )
             assert refused.status_code == 503
             assert refused.json()["code"] == "ServiceUnavailable"
-            said_why = "cannot store messages, trying again: the database cannot be used"
-            wait_for(lambda: said_why in server.log(), "the inbox")
+            reason = "cannot store messages, trying again: the database cannot be used"
+            wait_for(lambda: reason in server.log(), "the inbox")
             # What is there can be read; nothing that is not stored is acknowledged or answered.
             assert hostname(api) == "before"
             assert api.get("/v1/configs/kept").status_code == 404
@@ -88,7 +88,7 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(server: Server, api: ht
             assert written(api)['edgesync_database_writes_total{outcome="failed"}'] > 0
 
         answer = node.next()
-        assert answer["meta"]["seq"] == said
+        assert answer["meta"]["seq"] == sequence
         assert node.acked.get(timeout=10) > acked
         assert hostname(api) == "while it was full"
         assert api.post("/v1/configs", json=config).status_code == 200

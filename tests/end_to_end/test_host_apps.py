@@ -20,7 +20,7 @@ NOBODY = 65534
 
 SCRIPT = """#!/bin/sh
 trap 'exit 0' TERM
-echo "version $1 says $(cat etc/app/greeting)"
+echo "version $1 prints $(cat etc/app/greeting)"
 while :; do sleep 0.2; done
 """
 
@@ -93,10 +93,10 @@ def test_an_app_runs_on_through_all_that_happens_to_its_agent(
 ) -> None:
     with running_server(tmp_path / "data") as server, server.client() as api:
         describe(api)
-        said = installed(machine.run(command_for(api, "nodes/gate")))
-        assert "no Docker or Podman" in said or "engine answers" in said
+        output = installed(machine.run(command_for(api, "nodes/gate")))
+        assert "no Docker or Podman" in output or "engine answers" in output
         wait_for(lambda: is_running(api), "the app to run")
-        assert "version 1 says hello" in log_of(api)
+        assert "version 1 prints hello" in log_of(api)
         before = marked(machine)
         assert before
 
@@ -118,7 +118,7 @@ def test_an_app_runs_on_through_all_that_happens_to_its_agent(
         given = api.post("/v1/nodes/gate/commands", json=body).json()
         ended = api.get(f"/v1/nodes/gate/commands/{given['id']}?wait=30").json()
         assert ended["status"] == "done", ended
-        wait_for(lambda: log_of(api).count("says hello") == 2, "the app to start again")
+        wait_for(lambda: log_of(api).count("prints hello") == 2, "the app to start again")
 
     # The machine goes down, and comes up without a server.
     machine.agent("stop")
@@ -150,7 +150,7 @@ def test_a_version_that_does_not_run_goes_back_to_the_one_that_did(
     )
     assert failed["version"] != version
     assert "code 3" in failed["cause"]
-    wait_for(lambda: "says hello" in log_of(api).splitlines()[-1], "the old one to run again")
+    wait_for(lambda: "prints hello" in log_of(api).splitlines()[-1], "the old one to run again")
     assert marked(machine)
 
 
@@ -191,7 +191,7 @@ def test_an_agent_needs_no_root(api: httpx.Client) -> None:
             run(command_for(api, "nodes/gate").replace("'", "'\\''"))
             wait_for(lambda: is_running(api), "the app to run")
             assert {os.stat(f"/proc/{number}").st_uid for number in marked(machine)} == {NOBODY}
-            assert "version 1 says hello" in log_of(api)
+            assert "version 1 prints hello" in log_of(api)
             assert "talker" in run(f"{agent} status")
         finally:
             removed = run(f"{agent} uninstall")

@@ -75,9 +75,9 @@ class Docker:
             text=True,
             timeout=200 * UNIT,
         )
-        said = done.stdout + done.stderr
-        assert (done.returncode != 0) is is_refused, said[-3000:]
-        return said if is_refused else done.stdout.strip()
+        output = done.stdout + done.stderr
+        assert (done.returncode != 0) is is_refused, output[-3000:]
+        return output if is_refused else done.stdout.strip()
 
     def inspect(self, name: str) -> Any:
         return json.loads(self("inspect", name))[0]
@@ -160,7 +160,7 @@ def output(*command: str, given: str = "") -> str:
 
 
 def as_in_compose() -> tuple[str, ...]:
-    """Options of `docker run` for what docker-compose.yml says of the one service."""
+    """Options of `docker run` for the one service of docker-compose.yml."""
     text = re.sub(r"\$\{\w+:-(.*?)\}", r"\1", text_of(ROOT / "docker-compose.yml"))
     service = yaml.safe_load(text)["services"]["edgesync"]
     assert service["read_only"] is True

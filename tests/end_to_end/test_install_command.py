@@ -126,8 +126,8 @@ def files_below(folder: Path) -> dict[str, str]:
 def test_the_command_of_a_node_makes_it_ready(api: httpx.Client, machine: Machine) -> None:
     api.post("/v1/nodes", json={"name": "gate", "labels": {"role": "gateway"}})
     make_app(api, selector="role=gateway")
-    said = installed(machine.run(command_for(api, "nodes/gate")))
-    assert "node default.gate reports in" in said
+    output = installed(machine.run(command_for(api, "nodes/gate")))
+    assert "node default.gate reports in" in output
     wait_for(is_ready(api, "gate"), "the node to be ready")
 
     def stats() -> Any:
@@ -159,7 +159,7 @@ def test_the_command_of_a_node_makes_it_ready(api: httpx.Client, machine: Machin
     wait_for(lambda: not folder.exists(), "the app to be gone")
     wait_for(
         lambda: api.get("/v1/nodes/gate/stats").json()["report"]["apps"] == [],
-        "the report to say so",
+        "the report with it",
     )
 
 
@@ -180,8 +180,8 @@ def test_the_command_of_a_batch_makes_its_device_ready(
     assert refused.returncode != 0
     assert "EDGESYNC_INPUT" in refused.stderr
     # What failed on the device has not used the token up.
-    said = installed(machine.run(command, EDGESYNC_INPUT=" SN-1 "))
-    assert "node default.sn-1 reports in" in said
+    output = installed(machine.run(command, EDGESYNC_INPUT=" SN-1 "))
+    assert "node default.sn-1 reports in" in output
     wait_for(is_ready(api, "sn-1"), "the node to be ready")
     assert api.get("/v1/nodes/sn-1").json()["labels"]["line"] == "7"
     assert api.get("/v1/register/line-7/record/sn-1").json()["active"] == 1
@@ -305,8 +305,8 @@ def test_where_systemd_runs_the_agent_becomes_a_hardened_unit(
     machine.put("id", "echo 1000")
     api.post("/v1/nodes", json={"name": "gate"})
     variables = {"DOCKER_HOST": "unix:///run/none.sock"}
-    said = installed(machine.run(command_for(api, "nodes/gate"), **variables))
-    assert "systemctl --user disable --now edgesync-agent" in said
+    output = installed(machine.run(command_for(api, "nodes/gate"), **variables))
+    assert "systemctl --user disable --now edgesync-agent" in output
     asked = (machine.home / "systemctl.log").read_text().splitlines()
     assert asked[0] == "--user show-environment"
     assert asked[-2:] == ["--user daemon-reload", "--user enable --now edgesync-agent.service"]
@@ -357,8 +357,8 @@ def test_where_it_is_asked_for_the_agent_runs_in_the_background(
 ) -> None:
     machine.put("systemctl", SYSTEMCTL)
     api.post("/v1/nodes", json={"name": "gate"})
-    said = installed(machine.run(command_for(api, "nodes/gate") + " --background"))
-    assert "until the machine restarts" in said
+    output = installed(machine.run(command_for(api, "nodes/gate") + " --background"))
+    assert "until the machine restarts" in output
     assert not (machine.home / "systemctl.log").exists()
     refused = machine.run(command_for(api, "nodes/gate") + " --servce")
     assert refused.returncode != 0
@@ -371,8 +371,8 @@ def test_the_state_of_an_agent_is_where_its_user_keeps_state(
     api.post("/v1/nodes", json={"name": "gate"})
     state = machine.home / "state"
     try:
-        said = installed(machine.run(command_for(api, "nodes/gate"), XDG_STATE_HOME=str(state)))
-        assert f"status --home {state}/edgesync" in said
+        output = installed(machine.run(command_for(api, "nodes/gate"), XDG_STATE_HOME=str(state)))
+        assert f"status --home {state}/edgesync" in output
         assert (state / "edgesync" / "identity").is_dir()
         assert not machine.state.exists()
         shown = machine.run(f"python3 {state}/edgesync/agent.pyz status", XDG_STATE_HOME=str(state))
@@ -409,7 +409,7 @@ def test_the_installer_is_clean_to_shellcheck() -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-def test_without_the_tools_it_says_what_is_missing(api: httpx.Client, machine: Machine) -> None:
+def test_without_the_tools_it_names_what_is_missing(api: httpx.Client, machine: Machine) -> None:
     api.post("/v1/nodes", json={"name": "gate"})
     (machine.tools / "openssl").unlink()
     machine.put("python3", f'exec {PYTHON} -S "$@"')

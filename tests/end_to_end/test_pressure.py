@@ -284,14 +284,14 @@ def many_files(count: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.mark.parametrize("said", [b"\x16", client_hello()], ids=["one byte", "ClientHello"])
+@pytest.mark.parametrize("first_bytes", [b"\x16", client_hello()], ids=["one byte", "ClientHello"])
 def test_half_handshakes_from_several_addresses_keep_no_node_out(
-    server: Server, identities: list[Identity], said: bytes
+    server: Server, identities: list[Identity], first_bytes: bytes
 ) -> None:
     bound = 2 * UNIT
     with many_files(4096), HalfHandshakes() as sockets:
         for number in range(3 * 600):
-            sockets.knock(server.mqtt_port, f"127.0.0.{2 + number % 3}", said)
+            sockets.knock(server.mqtt_port, f"127.0.0.{2 + number % 3}", first_bytes)
 
         async def connect() -> float:
             began = time.perf_counter()
@@ -317,7 +317,7 @@ class HalfHandshakes:
         for each in self._open:
             each.close()
 
-    def knock(self, port: int, address: str, said: bytes) -> None:
+    def knock(self, port: int, address: str, first_bytes: bytes) -> None:
         made = socket.socket()
         self._open.append(made)
         made.settimeout(0)
@@ -327,7 +327,7 @@ class HalfHandshakes:
         deadline = time.monotonic() + 0.01
         while time.monotonic() < deadline:
             try:
-                made.send(said)
+                made.send(first_bytes)
             except (BlockingIOError, BrokenPipeError):
                 time.sleep(0)
             except OSError:
@@ -337,7 +337,7 @@ class HalfHandshakes:
 
 
 async def refusal_code(server: Server, context: ssl.SSLContext, client_id: str) -> int:
-    """Code of the CONNACK that a node gets which says it is *client_id*."""
+    """Code of the CONNACK for a node that connects as *client_id*."""
     node = await Node.open(server.mqtt_port, context)
     try:
         node.connect(client_id)

@@ -145,7 +145,7 @@ def test_apps_run_change_and_go_back_on_a_machine_with_docker(
 
 
 def assert_reported(api: httpx.Client) -> None:
-    """What the node says of its apps is true, and the function has its code and its list."""
+    """The node reports its apps as they are, and the function has its code and its list."""
     report = api.get("/v1/nodes/gate/stats").json()["report"]
     assert report["node"]["containerRuntime"].startswith("docker://")
     (instance,) = report["appstats"][1]["instances"].values()

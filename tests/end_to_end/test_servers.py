@@ -143,7 +143,7 @@ def simulated(
 
 
 def running(api: httpx.Client, name: str, version: str) -> int:
-    """How many nodes say that they run the app in that version."""
+    """How many nodes report the app in that version."""
     count = 0
     for node in api.get("/v1/nodes").json()["items"]:
         stats = api.get(f"/v1/nodes/{node['name']}/stats").json()
@@ -238,7 +238,7 @@ def test_nothing_answered_is_lost_when_the_broker_is_killed(fleet: Fleet) -> Non
 
 
 class Talker:
-    """A node that says the number of its report in it, and reports as soon as it is answered.
+    """A node that numbers its reports, and reports as soon as it is answered.
 
     It reports again where no answer comes, as docs/protocol.md has it.
     """

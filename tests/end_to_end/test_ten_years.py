@@ -116,7 +116,7 @@ class Server:
         return first, chain
 
     async def lets_in(self, identity: Identity) -> bool:
-        """What the handshake and the gate say to a certificate."""
+        """The results of the handshake and the gate for a certificate."""
         certificate = x509.load_pem_x509_certificate(identity.certificate.encode())
         anchors = Trusted(x509.load_pem_x509_certificates(self.authority.trusted_pem.encode()))
         try:

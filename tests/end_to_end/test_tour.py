@@ -63,8 +63,8 @@ def test_the_tour_is_true(tmp_path: Path) -> None:
             for typed, expected in blocks():
                 for old, new in ports.items():
                     typed, expected = typed.replace(old, new), expected.replace(old, new)
-                said = output_of(shell, typed)
-                assert steady(said) == steady(expected), f"{typed}\n{said}"
+                output = output_of(shell, typed)
+                assert steady(output) == steady(expected), f"{typed}\n{output}"
         finally:
             os.killpg(shell.pid, signal.SIGKILL)
 
@@ -74,9 +74,9 @@ def output_of(shell: "subprocess.Popen[str]", typed: str) -> str:
     assert shell.stdin is not None
     assert shell.stdout is not None
     shell.stdin.write(f"{typed}echo '{END}'\n")
-    said: list[str] = []
+    lines: list[str] = []
     for line in shell.stdout:
         if line.strip() == END:
-            return "".join(said)
-        said.append(line)
-    pytest.fail(f"a line failed:\n{typed}\n{''.join(said)}")
+            return "".join(lines)
+        lines.append(line)
+    pytest.fail(f"a line failed:\n{typed}\n{''.join(lines)}")

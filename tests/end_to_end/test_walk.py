@@ -235,7 +235,7 @@ LIST = "selector=abc%3Dtest&fieldSelector=metadata.name%3D{}&limit=10"
 
 @dataclass(frozen=True)
 class Step:
-    """One call, what the page shows as its answer, and *values* that it says or that follow."""
+    """One call, the answer that the page shows, and *values* that it names or that follow."""
 
     method: str
     path: str

@@ -20,7 +20,7 @@ def chunked(body: bytes, size: int, trailer: bytes) -> bytes:
 
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[bytes, list[tuple[bytes, bytes]], bytes]:
-    """A head, its headers as far as they say how it goes on, and what follows it."""
+    """A head, its headers as far as they frame the body, and what follows it."""
     body = draw(st.binary(max_size=200))
     if draw(st.booleans()):
         trailer = draw(st.sampled_from([b"\r\n", b"X: 1\r\n\r\n"]))

@@ -25,12 +25,12 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 async def who(request: Request) -> JSONResponse:
     peer = peer_certificate(request)
-    said = peer and {
+    seen = peer and {
         "node_id": peer.node_id,
         "serial": peer.serial,
         "pem": peer.certificate.public_bytes(Encoding.PEM).decode(),
     }
-    return JSONResponse({"peer": said, "tls": request.scope.get("extensions", {}).get("tls")})
+    return JSONResponse({"peer": seen, "tls": request.scope.get("extensions", {}).get("tls")})
 
 
 WHO = Starlette(routes=[Route("/", who)])
@@ -58,11 +58,11 @@ async def test_an_application_sees_the_certificate_of_its_caller(
     context = authority.client_context(NODE)
     context.maximum_version = version
     async with serving(WHO, listener(authority, mode)) as url:
-        said = await ask(url, context)
-    pem = said["peer"].pop("pem")
-    assert said["peer"] == {"node_id": NODE, "serial": authority.serials[NODE]}
+        seen = await ask(url, context)
+    pem = seen["peer"].pop("pem")
+    assert seen["peer"] == {"node_id": NODE, "serial": authority.serials[NODE]}
     assert pem in authority.issue(NODE, [NODE]).read_text()
-    assert said["tls"] == {
+    assert seen["tls"] == {
         "server_cert": None,
         "client_cert_chain": [pem],
         "client_cert_name": f"CN={NODE}",
@@ -76,10 +76,10 @@ async def test_a_client_without_a_certificate_is_anonymous_where_it_is_admitted(
     authority: Authority,
 ) -> None:
     async with serving(WHO, listener(authority, ssl.CERT_OPTIONAL)) as url:
-        said = await ask(url, authority.client_context(None))
-    assert said["peer"] is None
-    assert said["tls"]["client_cert_chain"] == []
-    assert said["tls"]["client_cert_name"] is None
+        seen = await ask(url, authority.client_context(None))
+    assert seen["peer"] is None
+    assert seen["tls"]["client_cert_chain"] == []
+    assert seen["tls"]["client_cert_name"] is None
 
 
 @pytest.mark.parametrize("names", [["a.b", "c.d"], [], ["a/b"]])
@@ -89,9 +89,9 @@ async def test_a_certificate_without_just_one_name_is_no_nodes(
     context = authority.client_context(None)
     context.load_cert_chain(authority.issue(f"named-{len(names)}-{'-'.join(names)[:1]}", names))
     async with serving(WHO, listener(authority, ssl.CERT_OPTIONAL)) as url:
-        said = await ask(url, context)
-    assert said["peer"] is None
-    assert len(said["tls"]["client_cert_chain"]) == 1
+        seen = await ask(url, context)
+    assert seen["peer"] is None
+    assert len(seen["tls"]["client_cert_chain"]) == 1
 
 
 @pytest.mark.parametrize("mode", [ssl.CERT_REQUIRED, ssl.CERT_OPTIONAL])

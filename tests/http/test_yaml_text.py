@@ -42,7 +42,7 @@ def test_json_is_yaml(value: Any) -> None:
     assert decode_yaml(text.encode()) == json.loads(text)
 
 
-def test_plain_words_mean_what_version_1_2_says() -> None:
+def test_plain_words_have_their_meaning_of_version_1_2() -> None:
     text = b"{a: no, b: true, c: 0x1f, d: 1.5e3, e: ~, f: 2026-01-02, 8080: on, g: 'true', h: 007}"
     assert decode_yaml(text) == {
         "a": "no",

@@ -85,7 +85,7 @@ def is_delivered(outcome: CallbackStatus) -> bool:
     return outcome.pending == 0 and outcome.last_success is not None
 
 
-async def test_the_receiver_gets_what_was_put_and_can_check_who_says_it(
+async def test_the_receiver_gets_the_content_and_can_check_the_sender(
     world: World, receiver: Receiver
 ) -> None:
     await world.describe(

@@ -12,7 +12,7 @@ from tests.link.conftest import NOW
 
 
 class Hub:
-    """Notes who is adopted; `let_end` says when that is over, and how."""
+    """Notes who is adopted; `let_end` ends that, with a result."""
 
     def __init__(self) -> None:
         self.adopted: list[str] = []

@@ -53,7 +53,7 @@ class Site:
     async def status(self) -> str:
         return (await self.found()).status.value
 
-    async def say(
+    async def receive(
         self, channel: Channel, kind: str, content: Any, *, node_id: str = NODE, **settings: Any
     ) -> None:
         message = Message(kind, content)
@@ -61,8 +61,8 @@ class Site:
         await self.inbox.handle([inbound])
 
     async def answer(self, status: str = "done", *, node_id: str = NODE, **content: Any) -> None:
-        said = {"id": "c1", "status": status, **content}
-        await self.say(Channel.COMMAND_RESPONSE, "command", said, node_id=node_id)
+        response = {"id": "c1", "status": status, **content}
+        await self.receive(Channel.COMMAND_RESPONSE, "command", response, node_id=node_id)
 
     def commands(self) -> list[Message]:
         return [one for _, channel, one, _ in self.hub.pushed if channel is Channel.COMMAND]
@@ -106,7 +106,7 @@ async def test_a_command_is_sent_once_to_a_node_that_is_there(site: Site) -> Non
 
 
 async def test_a_command_is_written_as_the_node_wrote_last(site: Site) -> None:
-    await site.say(Channel.REPORT, "report", {"apps": []}, encoding=Encoding.MSGPACK)
+    await site.receive(Channel.REPORT, "report", {"apps": []}, encoding=Encoding.MSGPACK)
     await site.give()
     await site.sender.send_waiting()
     assert site.hub.pushed[-1][3] is Encoding.MSGPACK
@@ -121,7 +121,7 @@ async def test_a_node_that_is_away_is_sent_what_waits_once_it_is_heard(site: Sit
         await until(lambda: NODE in site.sender._away)
         assert site.commands() == []
         site.hub.connected.add(NODE)
-        await site.say(Channel.REPORT, "report", {"apps": []})
+        await site.receive(Channel.REPORT, "report", {"apps": []})
         await until(lambda: bool(site.commands()))
         running.cancel()
 
@@ -283,7 +283,7 @@ async def test_an_answer_that_cannot_be_read_is_an_error_and_changes_nothing(
     site: Site, content: Any
 ) -> None:
     await site.give()
-    await site.say(Channel.COMMAND_RESPONSE, "command", content)
+    await site.receive(Channel.COMMAND_RESPONSE, "command", content)
     (message,) = site.commands()
     assert (message.kind, message.meta["code"]) == ("error", "RequestParamInvalid")
     assert await site.status() == "waiting"
@@ -308,7 +308,7 @@ async def test_old_commands_are_forgotten(site: Site) -> None:
         running.cancel()
 
 
-def test_a_command_says_how_it_stands_at_any_time() -> None:
+def test_a_command_has_its_state_at_any_time() -> None:
     command = Command(
         id="c",
         namespace="default",

@@ -58,8 +58,8 @@ async def test_a_database_that_is_whole_has_no_damage(
         }
         text = bytes((await metrics.response()).body).decode()
         assert "edgesync_integrity_damaged_tables 0.0" in text
-        [said] = re.findall(r"^edgesync_integrity_check_timestamp_seconds (\S+)", text, re.M)
-        assert float(said) == NOW.timestamp()
+        [time] = re.findall(r"^edgesync_integrity_check_timestamp_seconds (\S+)", text, re.M)
+        assert float(time) == NOW.timestamp()
 
 
 def damaged_file(path: Path) -> str:

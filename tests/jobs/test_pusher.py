@@ -88,7 +88,7 @@ async def report_again(hub: FakeHub, store: NotifyingStore) -> None:
 
 
 def wanted(store: NotifyingStore) -> "asyncio.Future[list[dict[str, str]]]":
-    """What n1 should run now, as a delta says it."""
+    """What n1 should run now, as a delta has it."""
 
     def read(tx: Transaction) -> list[dict[str, str]]:
         app = tx.app("default", "web")
@@ -98,7 +98,7 @@ def wanted(store: NotifyingStore) -> "asyncio.Future[list[dict[str, str]]]":
     return asyncio.ensure_future(store.read(read))
 
 
-async def say(
+async def receive(
     hub: FakeHub, store: NotifyingStore, apps: list[dict[str, str]], seq: int, node: str
 ) -> None:
     """Report, and forget what went before the answer."""
@@ -117,11 +117,11 @@ async def test_only_nodes_that_should_change_receive_an_update(
         await store.write(lambda tx, n=name, s=spec: create_node(tx, "default", n, s, now=NOW))  # type: ignore[misc]
     hub.connected = {"default.n1", "default.n2", "default.n3"}
     for node in sorted(hub.connected):
-        await say(hub, store, [], 1, node)
+        await receive(hub, store, [], 1, node)
     await push_all(pusher := Pusher(hub, store, lambda: NOW))
 
     await store.write(update("nginx:2"))
-    await say(hub, store, await wanted(store), 2, "default.n2")  # it was faster than the push
+    await receive(hub, store, await wanted(store), 2, "default.n2")  # it was faster than the push
     hub.pushed.clear()
     await push_all(pusher)
     assert [node for node, *_ in hub.pushed] == ["default.n1"]
@@ -139,11 +139,11 @@ async def test_a_node_that_was_offline_receives_one_update_when_it_returns(
     assert hub.pushed == []
 
     hub.connected.add("default.n1")
-    await say(hub, store, [], 2, "default.n1")
+    await receive(hub, store, [], 2, "default.n1")
     await push_all(pusher)
     assert [message.content["apps"] for _, _, message, _ in hub.pushed] == [await wanted(store)]
 
-    await say(hub, store, await wanted(store), 3, "default.n1")
+    await receive(hub, store, await wanted(store), 3, "default.n1")
     await push_all(pusher)
     assert [message.content for _, _, message, _ in hub.pushed] == [{}]
 

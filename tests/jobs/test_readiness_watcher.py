@@ -23,7 +23,7 @@ from tests.store.conftest import NOW, node
 
 @dataclass
 class Fleet:
-    """Nodes that report every 20 seconds as long as a test says so, on a clock of its own."""
+    """Nodes that report every 20 seconds as long as a test wants, on a clock of its own."""
 
     store: Store
     now: datetime = NOW
@@ -46,8 +46,8 @@ class Fleet:
             for name in names:
                 if tx.node("default", name) is None:
                     tx.put_node(node(name))
-                said = read_report({"apps": []}, order)
-                receive_report(tx, f"default.{name}", said, "json", now=self.now)
+                content = read_report({"apps": []}, order)
+                receive_report(tx, f"default.{name}", content, "json", now=self.now)
 
         await self.store.write(work)
 

@@ -1,7 +1,7 @@
 """Bytes between stock agents and the server, on both links.
 
-What agents say was written by Go's encoding/json from the agents' structures. To write the answers
-anew: EDGESYNC_TEST_UPDATE_GOLDEN=1 pytest tests/link/test_agent_wire.py
+Messages of agents were written by Go's encoding/json from the agents' structures. To write the
+answers anew: EDGESYNC_TEST_UPDATE_GOLDEN=1 pytest tests/link/test_agent_wire.py
 """
 
 import json
@@ -43,7 +43,7 @@ OVER_MQTT = [
 BODIES = {"application": Application, "configuration": Configuration, "secret": Secret}
 
 
-def said(name: str) -> bytes:
+def recorded(name: str) -> bytes:
     return (FOLDER / f"{name}.json").read_bytes()
 
 
@@ -63,31 +63,31 @@ def check_bodies(content: object) -> None:
 
 
 @pytest.mark.parametrize("name", OVER_MQTT)
-async def test_what_an_agent_says_over_mqtt_is_answered_byte_for_byte(
+async def test_messages_of_an_agent_over_mqtt_are_answered_byte_for_byte(
     link: Link, name: str
 ) -> None:
     hub = FakeHub(connected={NODE})
     channel = SAID[name.removeprefix("mqtt-")]
-    await NodeInbox(hub, link.exchange).handle([hub.inbound(channel, said(name))])
+    await NodeInbox(hub, link.exchange).handle([hub.inbound(channel, recorded(name))])
     [answer] = hub.payloads
     check(f"{name}-answer", answer)
     meta = json.loads(answer)["meta"]
     assert all(isinstance(value, str) for value in meta.values())
     if channel is Channel.DESIRE:
-        sent = json.loads(said(name))["meta"]
+        sent = json.loads(recorded(name))["meta"]
         assert {key: meta[key] for key in ("x-baetyl-request-id", "sync")}.items() <= sent.items()
     if channel is Channel.DESIRE and "missing" not in name:
         check_bodies(json.loads(answer)["content"])
 
 
 @pytest.mark.parametrize("name", SAID)
-async def test_what_an_agent_says_over_https_is_answered_byte_for_byte(
+async def test_messages_of_an_agent_over_https_are_answered_byte_for_byte(
     link: Link, name: str
 ) -> None:
     kind = SAID[name].value
     headers = {"kind": kind, "source": "baetyl-core", "Content-Type": "application/json"}
     async with link.client() as client:
-        answer = await client.post(f"/v1/sync/{kind}", content=said(name), headers=headers)
+        answer = await client.post(f"/v1/sync/{kind}", content=recorded(name), headers=headers)
     assert answer.status_code == (404 if "missing" in name else 200)
     check(f"{name}-answer", answer.content)
 
@@ -95,27 +95,29 @@ async def test_what_an_agent_says_over_https_is_answered_byte_for_byte(
 async def test_a_report_of_a_node_that_was_deleted_is_answered_byte_for_byte(link: Link) -> None:
     await link.store.write(lambda tx: delete_node(tx, "default", "n1", now=NOW))
     hub = FakeHub(connected={NODE})
-    await NodeInbox(hub, link.exchange).handle([hub.inbound(Channel.REPORT, said("mqtt-report"))])
+    await NodeInbox(hub, link.exchange).handle(
+        [hub.inbound(Channel.REPORT, recorded("mqtt-report"))]
+    )
     check("mqtt-report-of-deleted-answer", hub.payloads[0])
     async with link.client() as client:
-        answer = await client.post("/v1/sync/report", content=said("report"))
+        answer = await client.post("/v1/sync/report", content=recorded("report"))
     assert answer.status_code == 404
     check("report-of-deleted-answer", answer.content)
 
 
 async def test_the_same_content_travels_on_both_links() -> None:
     for name in SAID:
-        bare, enveloped = json.loads(said(name)), json.loads(said(f"mqtt-{name}"))
+        bare, enveloped = json.loads(recorded(name)), json.loads(recorded(f"mqtt-{name}"))
         assert enveloped["content"] == bare
         if "missing" not in name:
             bare, enveloped = (
-                json.loads(said(f"{prefix}{name}-answer")) for prefix in ("", "mqtt-")
+                json.loads(recorded(f"{prefix}{name}-answer")) for prefix in ("", "mqtt-")
             )
             assert enveloped["content"] == bare
 
 
-def test_what_an_agent_says_to_be_activated_is_understood() -> None:
-    claim = msgspec.json.decode(said("active"), type=Claim)
+def test_the_activation_of_an_agent_is_decoded() -> None:
+    claim = msgspec.json.decode(recorded("active"), type=Claim)
     assert (claim.batch_name, claim.fingerprint_value) == ("factory-7", "8C4F1A52")
     assert (claim.security_type, claim.security_value) == ("Token", "the batch's token")
     assert (claim.mode, claim.penetrate_data) == (

@@ -113,7 +113,7 @@ async def test_who_goes_away_while_it_has_the_turn_leaves_it_to_the_next(slow: S
     assert (await third).kind == "report"
 
 
-async def test_a_node_that_says_how_often_it_reports_is_expected_as_often(store: Store) -> None:
+async def test_a_reported_interval_is_the_expected_one(store: Store) -> None:
     await store.write(describe)
     exchange = Exchange(store, lambda: NOW)
 

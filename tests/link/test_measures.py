@@ -32,7 +32,7 @@ async def test_the_time_from_telling_a_node_to_its_running_is_measured(
     now = NOW
     exchange = Exchange(store, lambda: now, measures=Measures(metrics))
 
-    async def say(*apps: dict[str, Any]) -> None:
+    async def receive(*apps: dict[str, Any]) -> None:
         named = [{"name": app["name"], "version": app["version"]} for app in apps]
         message = Message("report", {"apps": named, "appstats": list(apps)})
         await exchange.ask(exchange.read("default.n1", Channel.REPORT, message, Encoding.JSON, now))
@@ -43,17 +43,17 @@ async def test_the_time_from_telling_a_node_to_its_running_is_measured(
     app = await store.read(lambda tx: tx.app("default", "web"))
     assert app is not None
     held = {"name": "web", "version": app.version}
-    await say()
+    await receive()
     now += timedelta(seconds=3)
-    await say({**held, "status": "Pending"})
+    await receive({**held, "status": "Pending"})
     assert (ended("converged"), ended("failed")) == (0, 0)
     now += timedelta(seconds=3)
-    await say({**held, "status": "Failed"})
+    await receive({**held, "status": "Failed"})
     assert (ended("converged"), ended("failed")) == (0, 1)
-    await say({**held, "status": "Failed"})
+    await receive({**held, "status": "Failed"})
     now += timedelta(seconds=3)
     for _ in range(2):
-        await say({**held, "status": "Running"})
+        await receive({**held, "status": "Running"})
     assert (ended("converged"), ended("failed")) == (1, 1)
     assert value(metrics, "edgesync_convergence_seconds_count") == 1
     assert value(metrics, "edgesync_convergence_seconds_sum") == 9

@@ -107,7 +107,7 @@ async def test_a_guess_is_answered_in_the_same_words_whatever_is_wrong(
 
 
 @pytest.mark.parametrize("batch", ["listed", "open", "nothing"])
-async def test_what_is_no_fingerprint_is_said_before_any_batch_is_looked_at(
+async def test_a_malformed_fingerprint_is_refused_before_any_batch_is_read(
     world: Store, batch: str
 ) -> None:
     for field, wrong in (
@@ -134,8 +134,8 @@ async def test_the_same_device_with_its_key_is_the_same_node(
 
 
 async def test_a_batch_without_list_and_token_admits_any_device(world: Store) -> None:
-    said = Claim("open", "Sn.9", NAMESPACE)
-    assert (await use(world, said)).node_name == "sn.9"
+    claim = Claim("open", "Sn.9", NAMESPACE)
+    assert (await use(world, claim)).node_name == "sn.9"
     with pytest.raises(ActivationDenied):
         await use(world, Claim("open", "sn-8", NAMESPACE, "Token", ""), serial=2)
 

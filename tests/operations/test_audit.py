@@ -1,4 +1,4 @@
-"""A change and its entry are one; what is long past goes, and is said to be gone."""
+"""A change and its entry are one; old entries are deleted, and counted as deleted."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -158,7 +158,7 @@ async def test_what_fails_is_neither_done_nor_put_down(store: Store) -> None:
     assert await store.read(lambda tx: tx.node("default", "a")) is None
 
 
-async def test_a_refusal_says_its_code_and_what_was_left_out(store: Store) -> None:
+async def test_a_refusal_has_its_code_and_what_was_left_out(store: Store) -> None:
     await store.write(lambda tx: refuse(tx, attempt(name="a\nb" * 100), Denied("no")))
     await store.write(lambda tx: refuse(tx, attempt(), Denied("no"), left_out=7))
     second, first = await log(store)
@@ -182,7 +182,7 @@ async def pruned(store: Store, *, keep: int, oldest: int) -> int:
     return await store.write(lambda tx: prune(tx, keep=keep, oldest=moment, now=NOW))
 
 
-async def test_old_entries_go_and_are_said_to_be_gone(store: Store) -> None:
+async def test_old_entries_are_deleted_and_counted_as_deleted(store: Store) -> None:
     await fill(store, 10)
     assert await pruned(store, keep=100, oldest=0) == 0
     assert await pruned(store, keep=100, oldest=3) == 3

@@ -45,9 +45,9 @@ class Site:
     def report(self, *held: dict[str, str], status: str = "Running", cause: str = "") -> Any:
         """The delta that answers a report of a node which holds these apps."""
         stats = [{**app, "status": status, "cause": cause} for app in held]
-        return self.say({"apps": list(held), "appstats": stats})
+        return self.receive({"apps": list(held), "appstats": stats})
 
-    def say(self, content: dict[str, Any], order: Order = NO_ORDER) -> Any:
+    def receive(self, content: dict[str, Any], order: Order = NO_ORDER) -> Any:
         now = self._tick()
         report = read_report(content, order)
         answer = receive_report(self.tx, NODE, report, "json", now=now, deploys_kept=self.kept)
@@ -113,7 +113,7 @@ async def test_a_push_tells_once(store: Store) -> None:
     await store.write(work)
 
 
-async def test_what_fails_says_why_and_may_still_get_there(store: Store) -> None:
+async def test_a_failed_deploy_has_a_cause_and_may_still_converge(store: Store) -> None:
     def work(tx: Transaction) -> None:
         site = Site(tx)
         web = site.put()
@@ -141,9 +141,9 @@ async def test_the_failure_of_an_earlier_version_is_not_this_one(store: Store) -
         web = site.put()
         site.report()
         old = {"name": "web", "version": "0", "status": "Failed"}
-        site.say({"apps": [web], "appstats": [old]})
+        site.receive({"apps": [web], "appstats": [old]})
         assert site.only().outcome is DeployOutcome.PENDING
-        site.say({"apps": [web], "appstats": [{"name": "web", "status": "Failed"}]})
+        site.receive({"apps": [web], "appstats": [{"name": "web", "status": "Failed"}]})
         assert site.only().outcome is DeployOutcome.FAILED
 
     await store.write(work)
@@ -184,17 +184,17 @@ async def test_what_stock_agents_could_not_apply_has_failed_everywhere(
 ) -> None:
     def work(tx: Transaction) -> None:
         site = Site(tx)
-        site.say({"apps": [], "appstats": []})
+        site.receive({"apps": [], "appstats": []})
         web = site.put()
         assert site.push() == 1
-        said = wanted_in(content, web)
-        site.say(said)
+        wanted = wanted_in(content, web)
+        site.receive(wanted)
         deploy = site.only()
         assert (deploy.outcome, deploy.cause) == (DeployOutcome.FAILED, "web: no such image")
         rollout = rollout_of_app(tx, NAMESPACE, "web")
         assert (rollout.selected, rollout.failed, rollout.pending) == (1, 1, 0)
         assert failures_of_app(tx, rollout.app) == [NodeFailure("n1", "no such image")]
-        reported = {app["version"] for app in said["apps"]}
+        reported = {app["version"] for app in wanted["apps"]}
         assert {version for version, _ in rollout.versions} == reported
         [shown] = explain_node(tx, NAMESPACE, "n1", now=site.now).explanation.apps
         assert (shown.outcome, shown.reason) == (AppOutcome.FAILED, Reason.APP_FAILED)
@@ -212,15 +212,15 @@ async def test_a_cause_of_the_version_before_does_not_fail_the_next(store: Store
         web = site.put()
         site.report()
         refused = {"apps": [], "appstats": [{"name": "web", "cause": "no such image"}]}
-        site.say(refused)
+        site.receive(refused)
         web = site.put(image="nginx:2")
         assert rollout_of_app(tx, NAMESPACE, "web").failed == 0
         assert site.push() == 1
-        site.say(refused)
+        site.receive(refused)
         assert site.outcomes() == ["pending", "failed"]
         assert rollout_of_app(tx, NAMESPACE, "web").failed == 0
         site.now += APPLY_TICK
-        site.say(refused)
+        site.receive(refused)
         assert site.outcomes() == ["failed", "failed"]
         assert rollout_of_app(tx, NAMESPACE, "web").failed == 1
         site.report(web)
@@ -284,12 +284,12 @@ async def test_who_takes_too_long_is_no_longer_waited_for(store: Store) -> None:
     await store.write(work)
 
 
-async def test_a_node_that_says_nothing_of_its_apps_is_believed(store: Store) -> None:
+async def test_a_node_without_stats_converges_by_the_apps_it_names(store: Store) -> None:
     def work(tx: Transaction) -> None:
         site = Site(tx)
         web = site.put()
-        site.say({})
-        site.say({"apps": [web]})
+        site.receive({})
+        site.receive({"apps": [web]})
         assert site.only().outcome is DeployOutcome.CONVERGED
 
     await store.write(work)
@@ -299,9 +299,9 @@ async def test_a_report_that_was_overtaken_changes_no_history(store: Store) -> N
     def work(tx: Transaction) -> None:
         site = Site(tx)
         web = site.put()
-        site.say({"apps": []}, Order("r", 2))
+        site.receive({"apps": []}, Order("r", 2))
         stats = [{**web, "status": "Failed"}]
-        site.say({"apps": [web], "appstats": stats}, Order("r", 1))
+        site.receive({"apps": [web], "appstats": stats}, Order("r", 1))
         assert site.only().outcome is DeployOutcome.PENDING
         assert site.only().acknowledged is None
 

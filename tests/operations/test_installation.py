@@ -72,11 +72,11 @@ async def use(
     serial: int = 7,
     **claim: Any,
 ) -> Activation:
-    said = Claim(namespace=NAMESPACE, install_token=token, **claim)
+    request = Claim(namespace=NAMESPACE, install_token=token, **claim)
     device = ActivatingDevice(key, f"digest of {key}", "192.0.2.1")
     return await store.write(
         lambda tx: activate(
-            tx, Authority(), said, device, now=now, serial=serial, delivery_id=f"d{serial}"
+            tx, Authority(), request, device, now=now, serial=serial, delivery_id=f"d{serial}"
         )
     )
 
@@ -91,7 +91,7 @@ async def is_live(store: Store, token: str = "t", *, now: datetime = NOW) -> boo
 
 async def test_a_token_of_a_node_makes_that_node_once(world: Store) -> None:
     await offer(world, "node", "gate")
-    # What else the machine says of itself does not count.
+    # Other claims of the machine do not count.
     activation = await use(world, batch_name="open", fingerprint_value="other")
     assert (activation.node_name, activation.namespace) == ("gate", NAMESPACE)
     assert activation.certificate_pem == "key is default.gate"

@@ -1,4 +1,4 @@
-"""What nodes say of their properties, and who has the say over them."""
+"""Reported and desired properties of nodes, and the modes of nodes."""
 
 from typing import Any
 
@@ -18,7 +18,9 @@ from tests.operations.conftest import LATER, NAMESPACE, NOW, add_nodes, app_spec
 NODE = f"{NAMESPACE}.n1"
 
 
-def say(tx: Transaction, content: dict[str, Any], *, sequence: int = 1, later: bool = False) -> Any:
+def receive(
+    tx: Transaction, content: dict[str, Any], *, sequence: int = 1, later: bool = False
+) -> Any:
     report = read_report(content, Order("run", sequence))
     return receive_report(tx, NODE, report, "json", now=LATER if later else NOW).delta
 
@@ -28,17 +30,17 @@ async def _node(store: Store) -> None:
     await store.write(lambda tx: add_nodes(tx, n1="gateway"))
 
 
-async def test_what_a_node_says_is_kept_until_it_says_something_else(store: Store) -> None:
+async def test_reported_properties_stay_until_others_are_reported(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        say(tx, {"nodeprops": {"a": "1", "b": {"deep": 2}}})
-        say(tx, {}, sequence=2, later=True)
-        said = tx.properties(NAMESPACE, "n1")
-        assert said.report == {"a": "1", "b": {"deep": 2}}
-        assert said.report_times == {"a": NOW, "b": NOW}
-        say(tx, {"nodeprops": {"a": "1", "b": "3"}}, sequence=3, later=True)
-        said = tx.properties(NAMESPACE, "n1")
-        assert said.report_times == {"a": NOW, "b": LATER}
-        say(tx, {"nodeprops": {}}, sequence=4)
+        receive(tx, {"nodeprops": {"a": "1", "b": {"deep": 2}}})
+        receive(tx, {}, sequence=2, later=True)
+        stored = tx.properties(NAMESPACE, "n1")
+        assert stored.report == {"a": "1", "b": {"deep": 2}}
+        assert stored.report_times == {"a": NOW, "b": NOW}
+        receive(tx, {"nodeprops": {"a": "1", "b": "3"}}, sequence=3, later=True)
+        stored = tx.properties(NAMESPACE, "n1")
+        assert stored.report_times == {"a": NOW, "b": LATER}
+        receive(tx, {"nodeprops": {}}, sequence=4)
         assert tx.properties(NAMESPACE, "n1").report == {}
 
     await store.write(work)
@@ -46,8 +48,8 @@ async def test_what_a_node_says_is_kept_until_it_says_something_else(store: Stor
 
 async def test_an_older_report_does_not_take_properties_back(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        say(tx, {"nodeprops": {"a": "2"}}, sequence=2)
-        say(tx, {"nodeprops": {"a": "1"}}, sequence=1)
+        receive(tx, {"nodeprops": {"a": "2"}}, sequence=2)
+        receive(tx, {"nodeprops": {"a": "1"}}, sequence=1)
         assert tx.properties(NAMESPACE, "n1").report == {"a": "2"}
 
     await store.write(work)
@@ -77,14 +79,14 @@ async def test_a_node_in_local_mode_receives_no_update_until_it_leaves_that_mode
         node = nodes.existing_node(tx, NAMESPACE, "n1")
         local = properties.set_mode(tx, node, Mode.LOCAL, now=LATER)
         assert properties.set_mode(tx, local, Mode.LOCAL, now=LATER) is local
-        assert say(tx, {"apps": []}) == {}
+        assert receive(tx, {"apps": []}) == {}
         assert tx.report(NAMESPACE, "n1") is not None
         assert deltas_for(tx, [(NAMESPACE, "n1")]) == []
         tx.take_pending(100)
         properties.set_mode(tx, local, Mode.CLOUD, now=LATER)
         assert tx.take_pending(100) == [(NAMESPACE, "n1")]
         assert len(deltas_for(tx, [(NAMESPACE, "n1")])) == 1
-        assert say(tx, {"apps": []}, sequence=2)["apps"][0]["name"] == "web"
+        assert receive(tx, {"apps": []}, sequence=2)["apps"][0]["name"] == "web"
 
     await store.write(work)
 

@@ -76,7 +76,7 @@ async def test_only_the_description_can_be_changed(store: Store) -> None:
     await store.write(create)
     for change in (
         RegistryChange("images", address="elsewhere.example.com"),
-        RegistryChange("images", username="somebody"),
+        RegistryChange("images", username="a-user"),
         RegistryChange("images", password="guessed"),
     ):
         with pytest.raises(Invalid) as caught:

@@ -1,4 +1,4 @@
-"""Reports of stock agents: who says them, and what is wanted of properties."""
+"""Reports of stock agents: their sources, and desired properties."""
 
 from datetime import timedelta
 from typing import Any
@@ -27,7 +27,7 @@ def describe(tx: Transaction) -> None:
     create_app(tx, "default", "web", spec, now=NOW)
 
 
-def say(tx: Transaction, content: Any, source: str = "baetyl-core", *, later: int = 0) -> Delta:
+def receive(tx: Transaction, content: Any, source: str = "baetyl-core", *, later: int = 0) -> Delta:
     now = NOW + timedelta(seconds=later)
     report = read_report(content, Order())
     return receive_report(tx, "default.n1", report, "json", now=now, source=source).delta
@@ -45,11 +45,13 @@ def want(tx: Transaction, **desire: str) -> None:
 async def test_a_report_of_init_keeps_the_time_and_all_but_the_system_apps(store: Store) -> None:
     def story(tx: Transaction) -> None:
         describe(tx)
-        assert say(tx, {"sysapps": [CORE]}, "baetyl-init")
+        assert receive(tx, {"sysapps": [CORE]}, "baetyl-init")
         assert kept(tx) is None
-        say(tx, {"apps": [], "node": {"hostname": "h"}})
+        receive(tx, {"apps": [], "node": {"hostname": "h"}})
         init = {"apps": None, "sysapps": [CORE], "nodeprops": {"a": "of init"}}
-        assert [app["name"] for app in say(tx, init, "baetyl-init", later=50)["apps"]] == ["web"]
+        assert [app["name"] for app in receive(tx, init, "baetyl-init", later=50)["apps"]] == [
+            "web"
+        ]
         document = {"apps": [], "node": {"hostname": "h"}, "sysapps": [CORE]}
         assert kept(tx) == (document, NOW)
         assert tx.properties("default", "n1").report == {}
@@ -60,10 +62,10 @@ async def test_a_report_of_init_keeps_the_time_and_all_but_the_system_apps(store
 async def test_the_core_that_does_not_see_itself_keeps_what_was_known_of_it(store: Store) -> None:
     def story(tx: Transaction) -> None:
         describe(tx)
-        say(tx, {"sysapps": [CORE]})
-        say(tx, {"sysapps": []}, later=20)
+        receive(tx, {"sysapps": [CORE]})
+        receive(tx, {"sysapps": []}, later=20)
         assert kept(tx) == ({"sysapps": [CORE]}, NOW + timedelta(seconds=20))
-        say(tx, {"sysapps": []}, "", later=40)
+        receive(tx, {"sysapps": []}, "", later=40)
         assert kept(tx)[0] == {"sysapps": []}
 
     await store.write(story)
@@ -72,18 +74,18 @@ async def test_the_core_that_does_not_see_itself_keeps_what_was_known_of_it(stor
 async def test_desired_properties_are_sent_until_the_node_reports_them(store: Store) -> None:
     def story(tx: Transaction) -> None:
         describe(tx)
-        held = say(tx, {"apps": []})
+        held = receive(tx, {"apps": []})
         assert "nodeprops" not in held
-        assert say(tx, held) == {}
+        assert receive(tx, held) == {}
         want(tx, a="1", b="2")
         everything = {**held, "nodeprops": {"a": "1", "b": "2"}}
         [push] = deltas_for(tx, [("default", "n1")])
-        assert push.delta == say(tx, held) == everything
-        assert say(tx, {**held, "nodeprops": {"a": "1"}}) == everything
-        assert say(tx, everything) == {}
-        assert say(tx, {"apps": [], "nodeprops": {"a": "1", "b": "2"}}) == everything
+        assert push.delta == receive(tx, held) == everything
+        assert receive(tx, {**held, "nodeprops": {"a": "1"}}) == everything
+        assert receive(tx, everything) == {}
+        assert receive(tx, {"apps": [], "nodeprops": {"a": "1", "b": "2"}}) == everything
         assert deltas_for(tx, [("default", "n1")]) != []
-        say(tx, everything)
+        receive(tx, everything)
         assert deltas_for(tx, [("default", "n1")]) == []
 
     await store.write(story)
@@ -92,11 +94,11 @@ async def test_desired_properties_are_sent_until_the_node_reports_them(store: St
 async def test_a_node_receives_the_removal_of_all_desired_properties(store: Store) -> None:
     def story(tx: Transaction) -> None:
         describe(tx)
-        held = say(tx, {"apps": []})
+        held = receive(tx, {"apps": []})
         want(tx, a="1")
         want(tx)
-        assert say(tx, {**held, "nodeprops": {"a": "1"}}) == {**held, "nodeprops": {}}
-        assert say(tx, held) == {}
+        assert receive(tx, {**held, "nodeprops": {"a": "1"}}) == {**held, "nodeprops": {}}
+        assert receive(tx, held) == {}
 
     await store.write(story)
 
@@ -106,17 +108,20 @@ async def test_a_node_receives_the_removal_of_a_property_it_has_not_applied_yet(
 ) -> None:
     def story(tx: Transaction) -> None:
         describe(tx)
-        held = say(tx, {"apps": []})
-        assert say(tx, held) == {}
+        held = receive(tx, {"apps": []})
+        assert receive(tx, held) == {}
         selector = "baetyl-node-name=n1"
         more = AppSpec(selector=selector, services=(Service("more", image="nginx:1"),))
         create_app(tx, "default", "more", more, now=NOW)
-        assert [app["name"] for app in say(tx, held)["apps"]] == ["more", "web"]  # of one moment
+        assert [app["name"] for app in receive(tx, held)["apps"]] == [
+            "more",
+            "web",
+        ]  # of one moment
         delete_app(tx, "default", "more")
         [push] = deltas_for(tx, [("default", "n1")])
         assert push.delta == held
-        assert say(tx, held) == held
-        assert say(tx, held) == {}
+        assert receive(tx, held) == held
+        assert receive(tx, held) == {}
         assert deltas_for(tx, [("default", "n1")]) == []
 
     await store.write(story)
@@ -129,7 +134,7 @@ async def test_what_a_node_found_gone_is_an_event_and_garbage_is_none(store: Sto
         entries: list[dict[str, Any]] = [{"name": "web", "drift": drift}]
         garbage: list[Any] = [1, [], {"service": 1}, None]
         entries += [{"name": "other", "drift": wrong} for wrong in garbage]
-        say(tx, {"appstats": entries}, "")
+        receive(tx, {"appstats": entries}, "")
         numbered = tx.number_events(100, lambda events: events)
         return [one.event.message for one in numbered if one.event.type == "node.drifted"]
 
@@ -148,7 +153,7 @@ async def test_a_version_that_was_taken_back_is_a_failure_in_words(store: Store)
         (app,) = tx.catalog("default").apps.values()
         taken = {"name": "web", "version": app.version}
         stats = {**taken, "status": "Failed", "cause": cause, "running": "1", "failure": {}}
-        say(tx, {"apps": [taken], "appstats": [stats]}, "")
+        receive(tx, {"apps": [taken], "appstats": [stats]}, "")
         (explained,) = explain_node(tx, "default", "n1", now=NOW).explanation.apps
         assert explained.reason is Reason.APP_FAILED
         return explained.message

@@ -1,4 +1,4 @@
-"""What is noted of what nodes run is what their last reports say, whatever happens in between."""
+"""The stored apps of nodes are those of their last reports, in any order of events."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -92,16 +92,20 @@ def check(tx: Transaction) -> None:
         stored = tx.report(NAMESPACE, node.name)
         noted = tx.running_apps(NAMESPACE, node.name)
         rows[node.name] = {msgspec.structs.astuple(app) for app in noted}
-        said: Sequence[RunningApp] = ()
+        current_apps: Sequence[RunningApp] = ()
         if stored is not None:
             report = read_report(msgspec.json.decode(stored.report.document), Order())
             wanted = tx.catalog(NAMESPACE).desired_state(node.labels).apps
-            said = running_apps(report, wanted)
-        assert [(a.name, a.version) for a in noted] == [(a.name, a.version) for a in sorted(said)]
+            current_apps = running_apps(report, wanted)
+        assert [(a.name, a.version) for a in noted] == [
+            (a.name, a.version) for a in sorted(current_apps)
+        ]
         # Whether it is selected is known for certain of the version that is wanted.
         current = {(app.name, app.version) for app in apps.values()}
         assert {row for row in rows[node.name] if row[:2] in current} == {
-            msgspec.structs.astuple(app) for app in said if (app.name, app.version) in current
+            msgspec.structs.astuple(app)
+            for app in current_apps
+            if (app.name, app.version) in current
         }
     seen = {one.app.name: one for one in overview(tx, NAMESPACE, now=NOW).apps}
     assert set(seen) == set(apps)
@@ -122,7 +126,7 @@ def check(tx: Transaction) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(story=steps)
-async def test_what_is_noted_is_what_the_last_reports_say(store: Store, story: Any) -> None:
+async def test_the_stored_apps_are_those_of_the_last_reports(store: Store, story: Any) -> None:
     def run(tx: Transaction) -> None:
         for node in tx.nodes(NAMESPACE):
             tx.delete_node(NAMESPACE, node.name)
@@ -151,7 +155,7 @@ class Counting:
         return getattr(self.tx, name)
 
 
-async def test_a_report_that_says_nothing_new_writes_nothing_beside_it(store: Store) -> None:
+async def test_an_unchanged_report_writes_nothing_else(store: Store) -> None:
     content = {
         "apps": [{"name": "web", "version": "1"}],
         "nodestats": {"usage": {"cpu": "1", "memory": "1Gi"}},

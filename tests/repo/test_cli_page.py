@@ -1,4 +1,4 @@
-"""The page of commands says what the commands say of themselves."""
+"""The page of commands has the help of each command."""
 
 import os
 import re
@@ -13,7 +13,7 @@ PAGE = ROOT / "docs" / "cli.md"
 MARK = "<!-- What follows is made from the commands"
 UPDATES = "EDGESYNC_TEST_UPDATE_GOLDEN"
 COMMON = {"--url", "--ca", "--token-file", "--context", "--namespace", "--help"}
-"""Options of all commands, said once at the top of the page."""
+"""Options of all commands, listed once at the top of the page."""
 
 
 def asking() -> Iterator[tuple[str, click.Command]]:
@@ -37,7 +37,7 @@ def walked(name: str, command: click.Command) -> Iterator[tuple[str, click.Comma
 
 
 def section(name: str, command: click.Command) -> str:
-    """What the page says of one command."""
+    """The section of one command."""
     context = click.Context(command, info_name=name)
     usage = " ".join(["edgesync", name, *command.collect_usage_pieces(context)])
     text = re.sub(r"\s*\n(?!\n)\s*", " ", command.help or "").replace("\n ", "\n\n")
@@ -58,9 +58,9 @@ def cell(text: str) -> str:
 
 def test_every_command_is_on_the_page_as_it_is() -> None:
     head, mark, rest = text_of(PAGE).partition(MARK)
-    line, _, said = rest.partition("\n")
+    line, _, text = rest.partition("\n")
     wanted = "\n" + "\n".join(section(name, command) for name, command in asking())
     if os.environ.get(UPDATES):
         PAGE.write_text(f"{head}{mark}{line}\n{wanted}", encoding="utf-8")
         return
-    assert said == wanted
+    assert text == wanted

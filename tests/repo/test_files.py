@@ -20,7 +20,7 @@ PLACES = re.compile(
 )
 
 
-def test_no_file_says_on_which_machine_it_was_made_or_from_where_it_installs() -> None:
+def test_no_file_names_the_machine_it_was_made_on_or_its_registries() -> None:
     found = {
         relative(path): match.group()
         for path in tracked_files()

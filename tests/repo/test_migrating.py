@@ -74,6 +74,6 @@ def test_no_agent_is_configured_to_trust_every_server() -> None:
         inner = [skip for one in value.values() for skip in skips(one)]
         return inner + [value[key] for key in value if key == "insecureSkipVerify"]
 
-    said = [skip for file in files().values() for skip in skips(file)]
-    assert len(said) == 4
-    assert not any(said)
+    reasons = [skip for file in files().values() for skip in skips(file)]
+    assert len(reasons) == 4
+    assert not any(reasons)

@@ -10,7 +10,7 @@ from tests.repo.tracked import PACKAGES, ROOT, relative, text_of, tracked_files
 LINE_LIMIT = 500
 
 
-def test_every_module_says_what_it_is() -> None:
+def test_every_module_has_a_docstring() -> None:
     modules = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
     assert len(modules) > len(PACKAGES)
     silent = [relative(path) for path in modules if not ast.get_docstring(ast.parse(text_of(path)))]

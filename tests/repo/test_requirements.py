@@ -22,7 +22,7 @@ PROJECT = tomllib.loads(text_of(ROOT / "pyproject.toml"))
 
 
 def entries(text: str) -> Mapping[str, str]:
-    """What a lock file says of each package, by its name."""
+    """The entries of a lock file by the names of packages."""
     found = re.findall(r"^[a-z].*(?:\n +.*)*", text, flags=re.M)
     return {Requirement(entry.partition(" \\")[0]).name: entry for entry in found}
 
@@ -87,11 +87,11 @@ VENDORED = ROOT / "cloud/rest/dashboard/static/vendor"
 
 
 def test_vendored_scripts_are_those_that_are_written_down() -> None:
-    said = tomllib.loads(text_of(ROOT / "requirements/vendored.toml"))["file"]
-    assert {one["name"]: one["sha256"] for one in said} == {
+    listed = tomllib.loads(text_of(ROOT / "requirements/vendored.toml"))["file"]
+    assert {one["name"]: one["sha256"] for one in listed} == {
         path.name: sha256(path.read_bytes()).hexdigest() for path in VENDORED.iterdir()
     }
-    for one in said:
+    for one in listed:
         assert bool(one["change"]) == (one["sha256"] != one["published_sha256"]), one["name"]
 
 

@@ -42,7 +42,7 @@ STREAM_LIMITS = StreamLimits()
 
 @dataclass
 class Clock:
-    """Time that passes when a test says so."""
+    """Time that passes when a test advances it."""
 
     now: datetime = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -184,13 +184,13 @@ async def open_world(
         )
         headers = {"Authorization": f"Bearer {TOKEN}", "x-bce-request-id": REQUEST_ID}
         async with serving(rest_app(services)) as url, caller(url, headers) as http:
-            said = (cut_off, checks, woken, connected, notifier)
-            yield World(Client(http), url, store, clock, *said, feed=feed)
+            fakes = (cut_off, checks, woken, connected, notifier)
+            yield World(Client(http), url, store, clock, *fakes, feed=feed)
 
 
 @pytest.fixture
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    """Its parameter, where a test gives one, says whether the server can sign URLs of objects."""
+    """Its parameter, where a test gives one, is whether the server can sign URLs of objects."""
     async with open_world(tmp_path, can_sign=getattr(request, "param", True)) as world:
         yield world
 

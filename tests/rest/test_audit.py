@@ -164,7 +164,7 @@ async def test_a_token_acts_under_its_name_with_its_reason(world: World) -> None
     assert len(attempt.reason) == 200
 
 
-async def test_what_is_refused_leaves_nothing_that_says_done(world: World) -> None:
+async def test_a_refused_change_leaves_no_entry_of_success(world: World) -> None:
     await describe(world.client)
     before = await entries(world)
     for method, path, body in (
@@ -247,7 +247,7 @@ async def test_the_log_is_asked_for_what_is_wanted(world: World) -> None:
         "?action=node.create": ["node.create"],
         "?name=password": ["secret.create"],
         "?actor=administrator&kind=app&name=web": ["app.delete", "app.create"],
-        "?actor=nobody": [],
+        "?actor=absent": [],
         f"?requestId={REQUEST_ID}&limit=1": ["app.delete"],
         "?requestId=other": [],
         "?since=2026-01-02T03:05:05Z": ["app.delete"],
@@ -343,7 +343,7 @@ async def test_the_command_names_the_first_entry_that_was_changed(
     await describe(world.client)
     with contextlib.closing(sqlite3.connect(tmp_path / "edgesync.db")) as database, database:
         database.execute("DROP TRIGGER audit_entry_never_changes")
-        database.execute("UPDATE audit_entry SET actor_name = 'somebody' WHERE number = 3")
+        database.execute("UPDATE audit_entry SET actor_name = 'another' WHERE number = 3")
     found = await run(world, "verify", "--data-dir", str(tmp_path))
     assert found.exit_code == 1
     assert "entry 3: it was changed, moved or put in; the 2 entries before" in found.output

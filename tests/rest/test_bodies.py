@@ -1,4 +1,4 @@
-"""What a body may leave out, may not say twice, and what a query may hold."""
+"""What a body may leave out, may not repeat, and what a query may hold."""
 
 import json
 from typing import Any

@@ -61,7 +61,7 @@ async def test_the_certificate_of_one_node_is_found_by_its_name(world: World) ->
     (one,) = (await listed(world, "?node=n1"))["items"]
     assert (one["node"], one["notAfter"]) == ("n1", days_from(world.clock.now, 85))
     assert (await listed(world, "?node=bare"))["items"] == []
-    path = "/v1/certificates?node=nobody"
+    path = "/v1/certificates?node=absent"
     await world.client.refused("GET", path, status=404, code="ResourceNotFound")
 
 

@@ -25,10 +25,10 @@ async def give(world: World, draft: dict[str, Any] = LOGS) -> dict[str, Any]:
 
 
 async def answer(
-    world: World, own_id: str, said: NodeResponse = DONE, node: str = "default.n1"
+    world: World, own_id: str, response: NodeResponse = DONE, node: str = "default.n1"
 ) -> None:
     now = world.clock.now
-    await world.store.write(lambda tx: receive_answer(tx, node, own_id, said, now=now))
+    await world.store.write(lambda tx: receive_answer(tx, node, own_id, response, now=now))
     world.notifier.notify(node)
 
 

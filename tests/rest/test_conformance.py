@@ -154,7 +154,7 @@ def to_what_is_there(case: Any) -> None:
 
 
 @pytest.mark.parametrize("operation", EXISTING_ONES)
-def test_what_is_there_is_answered_as_the_document_says(operation: str, url: str) -> None:
+def test_answers_about_existing_resources_match_the_document(operation: str, url: str) -> None:
     def test(case: Any) -> None:
         to_what_is_there(case)
         call(case, url, SHAPE)
@@ -206,7 +206,7 @@ def path_of(link: Any, answer: Any, path_parameters: Any) -> str:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_no_call_is_answered_otherwise_than_the_document_says(operation: str, url: str) -> None:
+def test_every_answer_matches_the_document(operation: str, url: str) -> None:
     def test(case: Any) -> None:
         call(case, url, [*SHAPE, negative_data_rejection])
 

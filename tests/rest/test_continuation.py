@@ -41,7 +41,7 @@ def test_a_token_of_another_key_is_refused() -> None:
 @given(st.integers(0, 200), st.sampled_from("Ax-_=%é "))
 def test_a_changed_token_is_refused(at: int, character: str) -> None:
     token = TOKENS.token(PLACE, LIST, NOW)
-    at %= len(token) - 1  # the last character has bits that say nothing
+    at %= len(token) - 1  # the last character has bits without a meaning
     changed = token[:at] + character + token[at + 1 :]
     if changed != token:
         with pytest.raises(Invalid) as caught:

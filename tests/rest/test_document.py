@@ -32,7 +32,7 @@ def operations() -> list[tuple[str, str, Any]]:
 
 
 def operation_for(method: str, path: str) -> Any:
-    """What the document says of a call; None if it knows no such route."""
+    """The document's operation of a call; None if it knows no such route."""
     parts = path.partition("?")[0].split("/")
     for known, template, operation in operations():
         wanted = template.split("/")
@@ -67,7 +67,7 @@ def test_the_document_describes_every_route_once() -> None:
 
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.json")), ids=lambda file: file.stem)
-def test_every_golden_answer_is_as_the_document_says(file: Path) -> None:
+def test_every_golden_answer_matches_the_document(file: Path) -> None:
     golden = json.loads(file.read_text("utf-8"))
     request = golden["request"]
     operation = operation_for(request["method"], request["path"])
@@ -84,7 +84,7 @@ OWN_RESPONSES = 5
 """Handlers that make the whole response: with headers, or as lines."""
 
 
-def test_what_handlers_return_is_what_the_document_says() -> None:
+def test_types_that_handlers_return_are_those_of_the_document() -> None:
     own = 0
     for route in ROUTES:
         returned = get_type_hints(route.handler)["return"]

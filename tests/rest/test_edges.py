@@ -100,7 +100,7 @@ async def test_a_body_that_is_no_json_object_is_refused(client: Client) -> None:
             await client.refused(method, path, body, status=400, code="RequestParamInvalid")
 
 
-async def test_a_body_that_is_too_large_is_refused_whether_it_says_so_or_not(
+async def test_a_body_that_is_too_large_is_refused_with_and_without_a_length(
     client: Client,
 ) -> None:
     async def chunks() -> AsyncIterator[bytes]:
@@ -139,7 +139,7 @@ async def test_the_health_of_the_server_needs_no_token(world: World) -> None:
         assert (await stranger.get("/version")).json() == {"version": "1.2.3"}
 
 
-async def test_readiness_says_which_check_fails(world: World) -> None:
+async def test_readiness_names_the_check_that_fails(world: World) -> None:
     async def well() -> None:
         pass
 
@@ -209,7 +209,7 @@ async def test_a_refusal_is_logged_without_its_query(
         ("POST", "/v1/apps", "from"),
     ],
 )
-async def test_a_query_that_says_two_things_is_refused(
+async def test_an_ambiguous_query_is_refused(
     client: Client, method: str, path: str, parameter: str
 ) -> None:
     query = f"{path}?{parameter}=1&{parameter}=2"

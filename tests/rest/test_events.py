@@ -196,8 +196,8 @@ async def test_a_node_has_one_ready_event_at_its_first_report(
 
 def report(world: World, number: int, **content: Any) -> Any:
     def work(tx: Transaction) -> None:
-        said = read_report({"apps": [], **content}, Order("run", number))
-        receive_report(tx, "default.n1", said, "json", now=world.clock.now)
+        report = read_report({"apps": [], **content}, Order("run", number))
+        receive_report(tx, "default.n1", report, "json", now=world.clock.now)
 
     return work
 
@@ -228,7 +228,7 @@ class Following:
         return message
 
     async def event(self) -> dict[str, Any]:
-        """The next message that says something."""
+        """The next message with content."""
         while "data" not in (message := await self.next()):
             assert message, "the stream has ended"
         data: dict[str, Any] = json.loads(message["data"])

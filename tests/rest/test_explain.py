@@ -13,7 +13,7 @@ APP = {"name": "web", "selector": "role=gateway", "services": [{"name": "w", "im
 
 
 class Fleet:
-    """Nodes of the default namespace that report what a test says."""
+    """Nodes of the default namespace that report what a test wants."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -42,7 +42,7 @@ class Fleet:
         return await self.world.client.call("GET", f"/v1/nodes/{name}/explain{query}")
 
 
-async def test_each_node_says_why_it_is_not_where_it_should_be(world: World) -> None:
+async def test_each_node_has_the_reason_that_it_lags(world: World) -> None:
     fleet = Fleet(world)
     for name in ("away", "bad", "good", "new"):
         await fleet.node(name)
@@ -105,7 +105,7 @@ async def reason(fleet: Fleet, name: str) -> tuple[str, str]:
     return app["outcome"], app["reason"]
 
 
-async def test_a_node_of_which_only_init_reports_says_so(world: World) -> None:
+async def test_a_node_of_which_only_init_reports_has_that_reason(world: World) -> None:
     fleet = Fleet(world)
     await fleet.node("edge")
     await world.client.call("POST", "/v1/apps", APP)
@@ -132,7 +132,7 @@ async def test_a_node_of_which_only_init_reports_says_so(world: World) -> None:
     assert (await world.client.call("GET", "/v1/nodes/edge"))["ready"] is False
 
 
-async def test_a_revoked_node_says_so_and_is_not_ready(world: World) -> None:
+async def test_a_revoked_node_has_that_reason_and_is_not_ready(world: World) -> None:
     fleet = Fleet(world)
     await fleet.node("edge")
     version = (await world.client.call("POST", "/v1/apps", APP))["version"]

@@ -1,4 +1,4 @@
-"""Every route answers as the contract says; the answers may only change on purpose.
+"""Every route answers by the contract; the answers may only change on purpose.
 
 To write the files anew: EDGESYNC_TEST_UPDATE_GOLDEN=1 pytest tests/rest/test_golden.py
 """

@@ -168,15 +168,15 @@ async def test_what_cannot_be_taken_over_is_named_and_the_rest_goes_on(world: Wo
     result = await run(world, cloud)
     assert result.exit_code == 1, result.output
     _, _, rest = result.output.partition("Not taken over:\n")
-    said = {line.split(":")[0].strip(): line for line in rest.splitlines()}
-    assert "password is not shown" in said["registries hub"]
-    assert "not shown" in said["secrets masked"]
-    assert "labels" in said["nodes camera"]
-    assert "(hub) is not found" in said["apps broker"]
-    assert "helm" in said["apps chart"]
-    assert "cronTime" in said["apps later"]
-    assert "certificate" in said["apps sealed"]
-    assert set(said) == {
+    expected = {line.split(":")[0].strip(): line for line in rest.splitlines()}
+    assert "password is not shown" in expected["registries hub"]
+    assert "not shown" in expected["secrets masked"]
+    assert "labels" in expected["nodes camera"]
+    assert "(hub) is not found" in expected["apps broker"]
+    assert "helm" in expected["apps chart"]
+    assert "cronTime" in expected["apps later"]
+    assert "certificate" in expected["apps sealed"]
+    assert set(expected) == {
         "registries hub",
         "secrets masked",
         "nodes camera",
@@ -312,7 +312,7 @@ async def test_a_namespace_and_a_token_are_sent_where_they_belong(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["--url", "baetyl"], "--url: baetyl is not an http"),
         (["--url", "http://127.0.0.1:1"], "127.0.0.1:1"),
@@ -320,8 +320,8 @@ async def test_a_namespace_and_a_token_are_sent_where_they_belong(
         (["--url", "http://10.0.0.5:9004", "--token-file", __file__], "https only"),
     ],
 )
-def test_it_says_why_it_cannot_begin(words: list[str], said: str) -> None:
+def test_an_import_that_cannot_begin_has_the_reason(words: list[str], expected: str) -> None:
     env = {"EDGESYNC_TOKEN": "t", "EDGESYNC_URL": "http://127.0.0.1:1"}
     result = CliRunner(env=env).invoke(main, ["import", "baetyl", *words])
     assert result.exit_code != 0
-    assert said in result.output
+    assert expected in result.output

@@ -16,7 +16,7 @@ from tests.rest.conftest import TOKEN, World, caller, open_world
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]
 GOOD = {"Authorization": f"Bearer {TOKEN}"}
-GUESS = {"Authorization": "Bearer a guess of somebody"}
+GUESS = {"Authorization": "Bearer a guess"}
 
 
 @dataclass
@@ -84,7 +84,7 @@ async def test_a_valid_token_is_admitted_from_an_address_with_failed_attempts(
     assert await limited.status(Authorization=f"Bearer {answer.json()['token']}") == 200
 
 
-async def test_the_answer_says_when_to_come_again(limited: Limited) -> None:
+async def test_the_answer_has_retry_after(limited: Limited) -> None:
     for _ in range(3):
         await limited.guess()
     limited.timer.seconds += 0.5

@@ -32,10 +32,10 @@ async def test_nodes_are_counted_by_state_now_and_then(world: World) -> None:
     for node, age in (("default.a", 0), ("default.b", 61), ("other.d", 121)):
         now, report = world.clock.now - timedelta(seconds=age), read_report({}, Order())
 
-        def say(tx: Transaction, node: str = node) -> None:
+        def receive(tx: Transaction, node: str = node) -> None:
             receive_report(tx, node, report, "json", now=now)  # noqa: B023
 
-        await world.store.write(say)
+        await world.store.write(receive)
     counts = {"online": 1, "stale": 1, "offline": 1, "never": 1}
     assert states(await samples(world)) == counts
     world.clock.advance(REMEMBERED - 1)

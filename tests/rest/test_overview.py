@@ -26,7 +26,7 @@ async def add_nodes(world: World) -> None:
         await world.client.call("POST", "/v1/nodes", {"name": name, "labels": {"role": "gateway"}})
 
 
-async def say(world: World, node: str, status: str = "", **apps: str) -> None:
+async def receive(world: World, node: str, status: str = "", **apps: str) -> None:
     named = [{"name": name, "version": version} for name, version in apps.items()]
     content: dict[str, Any] = {"apps": named}
     if status:
@@ -45,7 +45,7 @@ async def test_a_rollout_is_followed_from_report_to_report(world: World) -> None
     await add_nodes(world)
     old = await deploy(world, "web")
     for name in NODES:
-        await say(world, name, "Running", web=old)
+        await receive(world, name, "Running", web=old)
     assert (await rollout(world))["running"] == 3
     new = await deploy(world, "web", "nginx:2")
     before = await rollout(world)
@@ -60,10 +60,10 @@ async def test_a_rollout_is_followed_from_report_to_report(world: World) -> None
         "versions": [{"version": old, "nodes": 3}],
         "failures": [],
     }
-    await say(world, "n1", "Running", web=new)
-    await say(world, "n2", "Failed", web=new)
+    await receive(world, "n1", "Running", web=new)
+    await receive(world, "n2", "Failed", web=new)
     world.clock.advance(3600)
-    await say(world, "n1", "Running", web=new)
+    await receive(world, "n1", "Running", web=new)
     assert await rollout(world) == {
         **before,
         "running": 1,
@@ -80,7 +80,7 @@ async def test_who_is_no_longer_selected_is_not_counted_though_not_heard_since(
 ) -> None:
     await add_nodes(world)
     version = await deploy(world, "web")
-    await say(world, "n1", web=version)
+    await receive(world, "n1", web=version)
     await world.client.call("PUT", "/v1/nodes/n1", {"labels": {"role": "camera"}})
     assert [(await rollout(world))[key] for key in ("selected", "running", "pending")] == [2, 0, 2]
     await world.client.call("PUT", "/v1/nodes/n1", {"labels": {"role": "gateway"}})
@@ -92,7 +92,7 @@ async def test_an_overview_is_of_one_namespace(world: World) -> None:
     await add_nodes(world)
     versions = [await deploy(world, f"a{number}") for number in range(21)]
     await deploy(world, "a0", "nginx:2")
-    await say(world, "n1", a20=versions[20])
+    await receive(world, "n1", a20=versions[20])
     seen = await world.client.call("GET", "/v1/overview")
     assert seen["nodes"] == {"total": 3, "online": 1, "stale": 0, "offline": 0, "never": 2}
     assert [app["name"] for app in seen["apps"]][:2] == ["a0", "a20"]
@@ -118,8 +118,8 @@ async def test_usage_is_kept_once_in_a_step_for_a_day(world: World) -> None:
         return (await world.client.call("GET", "/v1/nodes/n1/usage"))["items"]
 
     def report(used: Any) -> Any:
-        said = read_report({"nodestats": used} if used else {}, Order())
-        return lambda tx: receive_report(tx, "default.n1", said, "json", now=world.clock.now)
+        stats = read_report({"nodestats": used} if used else {}, Order())
+        return lambda tx: receive_report(tx, "default.n1", stats, "json", now=world.clock.now)
 
     assert await usage() == []
     await world.store.write(report(USED))
@@ -128,7 +128,7 @@ async def test_usage_is_kept_once_in_a_step_for_a_day(world: World) -> None:
     assert [first[key] for key in ("cpu", "memory")] == [0.5, 2**30]
     assert [first[key] for key in ("cpuPercent", "memoryPercent")] == [0.25, 0.25]
     world.clock.advance(step)
-    # Stats are enough; what there is of it the last report has said.
+    # Stats are enough; capacities come from the last report.
     later = read_usage({"nodestats": {"usage": {"cpu": "2"}}})
     await world.store.write(lambda tx: receive_usage(tx, "default.n1", later, now=world.clock.now))
     world.clock.advance(step)

@@ -1,4 +1,4 @@
-"""Merge patches: the same rules as for PUT, said in part."""
+"""Merge patches: the same rules as for PUT, for a part."""
 
 from typing import Any
 

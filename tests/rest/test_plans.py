@@ -70,7 +70,7 @@ async def gateways(world: World, *names: str) -> None:
         await world.client.call("POST", "/v1/nodes", {"name": name, "labels": {"role": "gateway"}})
 
 
-async def test_a_plan_says_whom_an_app_reaches_and_who_is_not_there(world: World) -> None:
+async def test_a_plan_has_the_nodes_an_app_reaches_and_which_are_offline(world: World) -> None:
     client = world.client
     await describe(client)
     await gateways(world, "n2", "n3")
@@ -137,7 +137,7 @@ async def test_bytes_are_those_of_what_nodes_do_not_hold(world: World) -> None:
     assert new_node["apps"] == [{"name": "web", "before": None, "after": "3", "nodes": 1}]
 
 
-async def test_nothing_to_change_is_said(world: World) -> None:
+async def test_a_plan_without_changes_is_unchanged(world: World) -> None:
     await describe(world.client)
     found = await plan(world.client, "PATCH", "/v1/apps/web", {"selector": "role=gateway"})
     assert (found["action"], found["changes"], found["nodes"]["touched"]) == ("none", [], 0)
@@ -174,10 +174,10 @@ async def test_a_guard_has_large_changes_confirmed(world: World) -> None:
     assert await client.call("GET", "/v1/guard") == {"maxShare": 1.0, "minNodes": 0}
     await client.call("PUT", "/v1/guard", {"maxShare": 0.5, "minNodes": 2})
     change = {"selector": "role!=none"}
-    said = await client.refused(
+    message = await client.refused(
         "PATCH", "/v1/apps/web", change, status=409, code="ConfirmationRequired"
     )
-    assert "3 of 3 nodes" in said
+    assert "3 of 3 nodes" in message
     assert (await client.call("GET", "/v1/apps/web"))["selector"] == "role=gateway"
     assert (await plan(client, "PATCH", "/v1/apps/web", change))["confirm"] is True
     await client.call("PATCH", "/v1/apps/web?confirm=true", change)
@@ -196,14 +196,14 @@ async def test_a_guard_lets_small_changes_through_and_is_of_one_namespace(world:
     other = client.within("other")
     await describe(other)
     await other.call("PATCH", "/v1/configs/site", {"description": "new"})
-    said = await client.refused(
+    message = await client.refused(
         "PATCH",
         "/v1/configs/site",
         {"description": "new"},
         status=409,
         code="ConfirmationRequired",
     )
-    assert "2 of 2 nodes" in said
+    assert "2 of 2 nodes" in message
 
 
 async def test_pending_nodes_are_no_part_of_a_change_and_stay_pending(

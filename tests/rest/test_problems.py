@@ -44,7 +44,7 @@ def test_who_names_the_form_and_wants_it_gets_it(accept: list[str], *, is_proble
         ("PATCH", "/v1/nodes/missing", 415, "UnsupportedMediaType", "Unsupported Media Type"),
     ],
 )
-async def test_a_problem_says_what_an_error_says(
+async def test_a_problem_has_the_content_of_an_error(
     client: Client, method: str, path: str, status: int, code: str, title: str
 ) -> None:
     plain = await client.http.request(method, path, headers={"Content-Type": "text/plain"})

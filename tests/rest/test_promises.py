@@ -1,4 +1,4 @@
-"""What the document says of headers, conditions and bodies, held against the running server."""
+"""Headers, conditions and bodies of the document, held against the running server."""
 
 import re
 from typing import Any
@@ -40,7 +40,7 @@ async def test_headers_and_conditions_are_those_of_the_document(world: World) ->
         assert {header for header in HEADERS if header in response.headers} == set(promised), name
 
 
-async def test_what_is_known_already_is_not_sent_where_the_document_says_so(world: World) -> None:
+async def test_an_unchanged_body_is_not_sent_where_the_document_has_304(world: World) -> None:
     async for name, method, path, body in steps(world):
         response = await world.client.send(method, path, body)
         operation = operation_for(method, path)
@@ -84,8 +84,8 @@ async def test_each_body_has_the_fields_that_the_document_names_and_no_others(
                 assert answer.status_code in {200, 400}, f"{where} {field}: {answer.text}"
                 takes_anything = not schema.keys() & {"type", "$ref", "anyOf"}
                 assert takes_anything is (f"({field}" not in answer.text), f"{where} {field}"
-            answer = await caller.send(route.method, path_of(route), {"nobodyKnows": 1})
-            assert "(nobodyKnows: unknown field)" in answer.text, where
+            answer = await caller.send(route.method, path_of(route), {"unknownField": 1})
+            assert "(unknownField: unknown field)" in answer.text, where
 
 
 def fields_of(schema: Any) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def test_a_patch_may_leave_out_and_take_away_and_is_typed_all_the_same(
         assert (complaints(body["schema"], patch) == []) is is_valid
 
 
-def test_errors_have_both_forms_and_say_when_to_come_again() -> None:
+def test_errors_have_both_forms_and_retry_after() -> None:
     for methods in DOCUMENT["paths"].values():
         for operation in methods.values():
             for status, response in operation["responses"].items():

@@ -18,7 +18,7 @@ async def _node(client: Client) -> None:
     await client.call("POST", "/v1/nodes", NODE)
 
 
-async def say(world: World, content: dict[str, Any]) -> None:
+async def receive(world: World, content: dict[str, Any]) -> None:
     report = read_report(content, Order())
     await world.store.write(
         lambda tx: receive_report(tx, "default.n1", report, "json", now=world.clock.now)
@@ -29,13 +29,13 @@ def wanting(**desire: object) -> dict[str, Any]:
     return {"state": {"desire": desire}}
 
 
-async def test_what_a_node_says_of_its_properties_is_shown_with_its_time(world: World) -> None:
+async def test_reported_properties_are_shown_with_their_time(world: World) -> None:
     nothing: dict[str, Any] = {"report": {}, "desire": {}}
     before = await world.client.call("GET", PATH)
     assert before == {"state": nothing, "metadata": nothing}
-    await say(world, {"nodeprops": {"door": "open"}})
+    await receive(world, {"nodeprops": {"door": "open"}})
     world.clock.advance(10)
-    await say(world, {"nodeprops": {"door": "open", "lamp": "on"}})
+    await receive(world, {"nodeprops": {"door": "open", "lamp": "on"}})
     after = await world.client.call("GET", PATH)
     assert after["state"]["report"] == {"door": "open", "lamp": "on"}
     assert after["metadata"]["report"] == {
@@ -45,7 +45,7 @@ async def test_what_a_node_says_of_its_properties_is_shown_with_its_time(world: 
 
 
 async def test_all_that_is_wanted_is_put_at_once(world: World) -> None:
-    await say(world, {"nodeprops": {"door": "open"}})
+    await receive(world, {"nodeprops": {"door": "open"}})
     await world.client.call("PUT", PATH, wanting(door="shut", lamp="on"))
     world.clock.advance(10)
     read = await world.client.call("PUT", PATH, wanting(door="shut"))
@@ -101,7 +101,7 @@ async def test_who_saw_another_state_changes_no_core_configuration(client: Clien
 async def test_who_saw_something_else_wanted_changes_nothing(world: World) -> None:
     tag = (await world.client.send("GET", PATH)).headers["etag"]
     seen = world.client.saying(**{"If-Match": tag})
-    await say(world, {"nodeprops": {"door": "open"}})
+    await receive(world, {"nodeprops": {"door": "open"}})
     await seen.call("PUT", PATH, wanting(door="shut"))
     for method in ("PUT", "PATCH"):
         await seen.refused(method, PATH, wanting(), status=412, code="PreconditionFailed")
@@ -109,11 +109,11 @@ async def test_who_saw_something_else_wanted_changes_nothing(world: World) -> No
 
 
 async def test_a_node_that_reports_seldom_is_ready_in_between(world: World) -> None:
-    await say(world, {})
+    await receive(world, {})
     world.clock.advance(60)
     assert not (await world.client.call("GET", "/v1/nodes/n1"))["ready"]
     await world.client.call("PUT", CORE, {"frequency": 60})
-    await say(world, {})
+    await receive(world, {})
     world.clock.advance(179)
     assert (await world.client.call("GET", "/v1/nodes/n1"))["ready"]
     assert (await world.client.call("GET", "/v1/nodes"))["items"][0]["ready"]
@@ -122,8 +122,8 @@ async def test_a_node_that_reports_seldom_is_ready_in_between(world: World) -> N
 async def test_the_versions_of_a_core_are_those_that_are_known(world: World) -> None:
     path = "/v1/nodes/n1/core/versions"
     assert await world.client.call("GET", path) == {"versions": []}
-    await say(world, {"core": {"binVersion": "v2.4.2"}})
+    await receive(world, {"core": {"binVersion": "v2.4.2"}})
     await world.client.call("PUT", CORE, {"version": "v2.4.3"})
     assert await world.client.call("GET", path) == {"versions": ["v2.4.2", "v2.4.3"]}
-    await say(world, {"core": {"binVersion": 2}})
+    await receive(world, {"core": {"binVersion": 2}})
     assert await world.client.call("GET", path) == {"versions": ["v2.4.3"]}

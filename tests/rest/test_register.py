@@ -33,7 +33,7 @@ async def test_a_number_that_is_none_is_refused(client: Client, body: object) ->
     assert "(n" in message
 
 
-async def test_an_unknown_batch_is_said_in_the_shape_of_all_errors(client: Client) -> None:
+async def test_an_unknown_batch_is_an_error_like_others(client: Client) -> None:
     for method, path in (("POST", "generate"), ("GET", "download")):
         body = {"num": 1} if method == "POST" else None
         message = await client.refused(

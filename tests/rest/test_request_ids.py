@@ -130,5 +130,5 @@ async def test_of_two_ids_none_is_taken(client: Client) -> None:
 
 
 def test_a_log_line_outside_a_request_has_no_id(log: io.StringIO) -> None:
-    below.warning("nobody asked")
-    assert log.getvalue().endswith("WARNING somewhere.below: nobody asked\n")
+    below.warning("without a request")
+    assert log.getvalue().endswith("WARNING somewhere.below: without a request\n")

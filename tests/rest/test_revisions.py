@@ -106,11 +106,11 @@ async def test_each_change_is_a_revision_that_can_be_read_compared_and_taken_bac
     world.clock.advance(60)
     changed = await change(client.saying(**{"X-Edgesync-Reason": "because"}), kind)
     assert changed["version"] != made["version"]
-    said = [
+    answers = [
         await client.call("GET", f"{kind.own}{below}")
         for below in ("/revisions", "/revisions/1", "/revisions/2", "/diff", "/diff?to=1")
     ]
-    listed, first, second, differs, begins = said
+    listed, first, second, differs, begins = answers
     newest = listed["items"][0]
     assert second == {**newest, "content": second["content"]}
     assert newest["actor"] == {"kind": "administrator", "name": "", "namespace": ""}
@@ -124,7 +124,7 @@ async def test_each_change_is_a_revision_that_can_be_read_compared_and_taken_bac
     assert differs["text"].startswith(f"--- {kind.body['name']} revision 1\n+++ ")
     assert (begins["from"], begins["to"]) == (0, 1)
     if kind.path != "/v1/apps":
-        assert not [text for text in HIDDEN if text in str(said)]
+        assert not [text for text in HIDDEN if text in str(answers)]
 
     back = await client.send("POST", f"{kind.own}/undo", None)
     assert back.status_code == 200, back.text

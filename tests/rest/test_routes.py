@@ -208,7 +208,7 @@ async def test_a_node_is_ready_while_it_reports(world: World) -> None:
     assert await seen() == (False, False, "Unknown")
 
 
-async def test_a_node_says_how_it_stands_and_since_when(world: World) -> None:
+async def test_a_node_has_a_state_and_its_begin(world: World) -> None:
     await describe(world.client)
 
     async def state() -> dict[str, Any]:

@@ -345,7 +345,7 @@ async def test_names_are_taken_in_one_namespace_only(world: World) -> None:
     assert [token["namespace"] for token in left] == ["one", "two"]
 
 
-async def test_an_admin_of_one_namespace_has_no_say_over_tokens_of_others(world: World) -> None:
+async def test_an_admin_of_one_namespace_cannot_change_tokens_of_others(world: World) -> None:
     await made(world, "viewer", "two")
     async with bearer(world, await made(world, "admin", "one")) as client:
         assert (await client.call("GET", "/v1/tokens"))["total"] == 1
@@ -402,7 +402,7 @@ async def test_the_command_makes_shows_and_revokes_tokens(world: World, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("words", "environ", "said"),
+    ("words", "environ", "message"),
     [
         (["list"], {}, "EDGESYNC_TOKEN"),
         (["--url", "http://sync.example.com", "list"], {"EDGESYNC_TOKEN": "t"}, "https only"),
@@ -411,10 +411,10 @@ async def test_the_command_makes_shows_and_revokes_tokens(world: World, tmp_path
         (["--ca", __file__, "list"], {"EDGESYNC_TOKEN": "t"}, "not a certificate"),
     ],
 )
-def test_the_command_says_why_it_cannot(
-    words: list[str], environ: dict[str, str], said: str
+def test_the_command_fails_with_the_reason(
+    words: list[str], environ: dict[str, str], message: str
 ) -> None:
     result = CliRunner(env=environ).invoke(main, ["token", *words])
     assert result.exit_code != 0
-    assert said in result.output
+    assert message in result.output
     assert CliRunner().invoke(main, ["token", "list", "--help"]).exit_code == 0

@@ -70,7 +70,7 @@ def secret(name: str = "password", text: str = "open sesame") -> Secret:
 
 
 def registry(name: str = "registry", text: str = "open sesame") -> Registry:
-    spec = RegistrySpec("registry.example.com", "somebody", text)
+    spec = RegistrySpec("registry.example.com", "a-user", text)
     return Registry("default", name, spec, "1", NOW, NOW)
 
 

@@ -1,4 +1,4 @@
-"""What a list shows, said once more and naively: everything is looked at."""
+"""What a list shows, implemented once more and naively: everything is looked at."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime

@@ -130,7 +130,7 @@ async def test_a_second_put_replaces_everything(store: Store, noun: str) -> None
 
 
 @pytest.mark.parametrize("noun", NOUNS)
-async def test_delete_says_whether_something_was_there(store: Store, noun: str) -> None:
+async def test_delete_returns_whether_something_was_there(store: Store, noun: str) -> None:
     await store.write(lambda tx: put(tx, noun, MAKE[noun]("x")))
     assert await store.write(lambda tx: delete(tx, noun, "default", "x")) is True
     assert await store.read(lambda tx: get(tx, noun, "default", "x")) is None

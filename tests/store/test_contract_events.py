@@ -24,7 +24,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def event(name: str = "n", namespace: str = "default", **changes: object) -> Event:
-    known = {"type": "node.ready", "kind": "node", "time": NOW, "message": "said", **changes}
+    known = {"type": "node.ready", "kind": "node", "time": NOW, "message": "a message", **changes}
     return Event(namespace=namespace, name=name, **known)  # type: ignore[arg-type]
 
 
@@ -139,7 +139,7 @@ async def test_a_waiting_reader_is_woken_by_events_alone(
         await waiting
 
 
-async def test_a_node_is_said_to_be_ready_once(store: Store) -> None:
+async def test_a_node_has_one_ready_event(store: Store) -> None:
     await store.write(lambda tx: tx.put_node(node()))
     await store.write(lambda tx: tx.put_report("default", "n", report(), "json", NOW))
     reporter = await store.read(lambda tx: tx.reporter("default", "n"))

@@ -64,7 +64,7 @@ fields = st.sampled_from(
 
 @some_examples
 @given(fleet=fleets, selector=selectors(), field=fields, limit=st.integers(0, 3))
-async def test_the_store_selects_what_matches_says(
+async def test_the_store_selects_what_matches_accepts(
     store: Store, fleet: list[Node], selector: str, field: str, limit: int
 ) -> None:
     def work(tx: Transaction) -> None:

@@ -84,11 +84,11 @@ async def test_what_a_transaction_writes_changes_what_it_foresaw(store: Store) -
 
 async def test_reports_are_seen_in_the_transaction_that_puts_them(store: Store) -> None:
     await put_nodes(store)
-    said: list[Report] = [report(Order("r", number)) for number in range(len(NAMES))]
+    reports: list[Report] = [report(Order("r", number)) for number in range(len(NAMES))]
 
     def change(tx: Transaction) -> tuple[list[Report | None], int, bool]:
         tx.prefetch_reporters(PLACES)
-        for place, one in zip(PLACES, said, strict=True):
+        for place, one in zip(PLACES, reports, strict=True):
             tx.put_report(*place, one, "json", NOW)
         kept = [tx.report(*place) for place in PLACES]
         for place in PLACES:
@@ -97,7 +97,7 @@ async def test_reports_are_seen_in_the_transaction_that_puts_them(store: Store) 
         online = tx.count_states(LATER)[NodeState.ONLINE]
         return [one.report if one else None for one in kept], online, had_one
 
-    assert await store.write(change) == (said, len(NAMES), True)
+    assert await store.write(change) == (reports, len(NAMES), True)
 
 
 async def test_a_node_may_be_deleted_with_its_report(store: Store) -> None:

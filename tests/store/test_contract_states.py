@@ -58,11 +58,11 @@ async def test_nodes_are_counted_by_the_state_they_are_in(
     def put(tx: Transaction) -> list[Heard | None]:
         for old in tx.nodes("default"):
             tx.delete_node("default", old.name)
-        for number, said in enumerate(nodes):
+        for number, heard in enumerate(nodes):
             name = f"n{number}"
             tx.put_node(node(name))
-            if said is not None:
-                moment, cadence, stats = said
+            if heard is not None:
+                moment, cadence, stats = heard
                 tx.put_report("default", name, report(), "json", moment, cadence)
                 if stats is not None:
                     tx.put_usage("default", name, b"{}", stats)
@@ -73,7 +73,7 @@ async def test_nodes_are_counted_by_the_state_they_are_in(
     assert counts == {state: each.count(state) for state in NodeState}
 
 
-async def test_what_a_node_says_of_its_interval_is_kept_with_its_report(store: Store) -> None:
+async def test_the_reported_interval_is_stored_with_the_report(store: Store) -> None:
     cadences = [ReportCadence(USUAL, since=NOW, reported=USUAL), ReportCadence(USUAL, since=NOW)]
 
     def put(cadence: ReportCadence) -> Callable[[Transaction], None]:
@@ -88,7 +88,7 @@ async def test_what_a_node_says_of_its_interval_is_kept_with_its_report(store: S
         assert reporter.heard == Heard(NOW, None, cadence)
 
 
-async def test_stats_say_since_when_a_missed_node_is_back(store: Store) -> None:
+async def test_stats_mark_when_a_missed_node_is_back(store: Store) -> None:
     since = NOW - DAY
 
     def put(tx: Transaction) -> None:

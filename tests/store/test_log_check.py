@@ -266,7 +266,7 @@ async def test_a_head_that_was_kept_elsewhere_is_asked_for(directory: Path) -> N
     assert checked(directory, noted=[Head(COUNT + 5, "0" * 64)]).broken == COUNT + 2
 
 
-async def test_a_server_that_starts_says_that_the_log_was_cut(directory: Path) -> None:
+async def test_a_server_that_starts_logs_that_the_log_was_cut(directory: Path) -> None:
     shutil.copytree(directory, directory.with_name("older"))
     async with open_store(directory) as store:
         noted = await append(store, 2)

@@ -121,17 +121,17 @@ async def test_it_is_checked_while_it_grows_and_by_the_command(
         checking.join()
         head: Head = await store.read(lambda tx: tx.audit_head())
         command = ["audit", "verify", "--data-dir", str(tmp_path)]
-        said = CliRunner().invoke(main, [*command, "--database", url])
+        result = CliRunner().invoke(main, [*command, "--database", url])
     assert {verdict.broken for verdict in verdicts} == {0}
-    assert (said.exit_code, f"{head.number}:{head.code}" in said.output) == (0, True)
+    assert (result.exit_code, f"{head.number}:{head.code}" in result.output) == (0, True)
     tamper(url, "DELETE FROM audit_entry WHERE number = 3")
-    said = CliRunner().invoke(main, command, env={"EDGESYNC_DATABASE": url})
-    assert (said.exit_code, "entry 3: it is missing" in said.output) == (1, True)
+    result = CliRunner().invoke(main, command, env={"EDGESYNC_DATABASE": url})
+    assert (result.exit_code, "entry 3: it is missing" in result.output) == (1, True)
 
 
 async def test_the_key_is_changed_by_the_command(url: str, tmp_path: Path) -> None:
     command = ["rekey", "--data-dir", str(tmp_path), "--database", url]
-    said = CliRunner().invoke(main, command)
-    assert (said.exit_code, said.output[:11]) == (0, "0 documents")
+    result = CliRunner().invoke(main, command)
+    assert (result.exit_code, result.output[:11]) == (0, "0 documents")
     assert checked(url, tmp_path).head.number == COUNT + 1
     assert not (tmp_path / "edgesync.db").exists()

@@ -112,14 +112,14 @@ async def test_a_total_counts_what_other_servers_have_changed(
             assert await other.read(total) == number + 1
 
 
-async def test_what_nodes_say_is_written_by_all_at_once_and_the_newest_stays(
+async def test_concurrent_reports_are_written_and_the_newest_stays(
     servers: tuple[NotifyingStore, NotifyingStore],
 ) -> None:
     """Each server gets every second report of each node, in groups that overlap."""
     names = [f"n{number}" for number in range(20)]
     await put_nodes(servers[0], [node(name) for name in names])
 
-    def say(tx: Transaction, sequence: int) -> None:
+    def receive(tx: Transaction, sequence: int) -> None:
         for name in names:
             reporter = tx.reporter("default", name)
             assert reporter is not None
@@ -129,7 +129,7 @@ async def test_what_nodes_say_is_written_by_all_at_once_and_the_newest_stays(
 
     async def half(store: NotifyingStore, first: int) -> None:
         for sequence in range(first, 21, 2):
-            await store.write_concurrent(lambda tx, now=sequence: say(tx, now))  # type: ignore[misc]
+            await store.write_concurrent(lambda tx, now=sequence: receive(tx, now))  # type: ignore[misc]
 
     await asyncio.gather(half(servers[0], 1), half(servers[1], 2))
 
@@ -287,7 +287,7 @@ async def test_work_that_wraps_an_error_of_the_store_is_run_again(
     assert attempts == 5
 
 
-async def test_a_database_that_is_not_there_is_said(open_server: Open, postgres: Postgres) -> None:
+async def test_an_absent_database_is_an_error(open_server: Open, postgres: Postgres) -> None:
     for url in (postgres.url("nothing"), "postgresql://127.0.0.1:1/edgesync", "no url"):
         with pytest.raises(Unavailable):
             async with open_server(url):
@@ -360,7 +360,7 @@ def test_every_text_sorts_bytewise() -> None:
                 assert statement.count("TEXT") == statement.count('TEXT COLLATE "C"')
 
 
-async def test_a_report_that_says_nothing_new_is_not_written_again(
+async def test_an_unchanged_report_is_not_written_again(
     open_server: Open, postgres: Postgres, tmp_path: Path
 ) -> None:
     def place() -> list[tuple[int]]:
@@ -373,8 +373,8 @@ async def test_a_report_that_says_nothing_new_is_not_written_again(
             return connection.execute(wanted.encode()).fetchall()
 
     def put(text: str, sequence: int) -> Callable[[Transaction], None]:
-        said = replace(report(Order("run", sequence)), document=text.encode())
-        return lambda tx: tx.put_report("default", "n", said, "json", NOW)
+        newer = replace(report(Order("run", sequence)), document=text.encode())
+        return lambda tx: tx.put_report("default", "n", newer, "json", NOW)
 
     first, second = (f'{{"node": "{os.urandom(10_000).hex()}"}}' for _ in range(2))
     async with open_server() as store:

@@ -52,7 +52,7 @@ COMMAND = Command(
     created=NOW,
     deadline=NOW + timedelta(seconds=30),
 )
-ANSWER = NodeResponse(CommandStatus.DONE, "what the log said")
+ANSWER = NodeResponse(CommandStatus.DONE, "lines of the log")
 OLDER = Thing("secret", "default", "older")
 MADE = Revision(1, "1", NOW, UNKNOWN, "", RevisionAction.CREATE)
 

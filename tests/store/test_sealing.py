@@ -54,7 +54,7 @@ def test_the_same_is_sealed_differently_each_time() -> None:
     assert len({sealer.seal(b"x", "a") for _ in range(100)}) == 100
 
 
-def test_another_key_unseals_nothing_and_says_so() -> None:
+def test_another_key_unseals_nothing_and_raises() -> None:
     text = Sealer(KEY).seal(b"x", "secret", "default", "n")
     with pytest.raises(Unavailable) as caught:
         Sealer(KEY[::-1]).unseal(text, "secret", "default", "n")

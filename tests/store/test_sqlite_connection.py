@@ -1,4 +1,4 @@
-"""A connection is durable, says what went wrong in our words, and heals."""
+"""A connection is durable, translates errors, and recovers."""
 
 import contextlib
 import sqlite3

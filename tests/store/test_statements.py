@@ -1,4 +1,4 @@
-"""Every statement, held to what both databases say of it."""
+"""Every statement, checked against both databases."""
 
 import importlib
 import pkgutil

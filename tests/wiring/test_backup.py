@@ -50,7 +50,7 @@ def test_settings_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert settings_text(Settings()) == ""
 
 
-async def test_a_restored_server_has_its_files_and_settings_and_says_so(data: Path) -> None:
+async def test_a_restored_server_has_its_files_and_settings_and_an_entry(data: Path) -> None:
     file, there = data.parent / "b", data.parent / "there"
     assert run("backup", file, "--data-dir", data).exit_code == 0
     assert file.stat().st_mode & 0o777 == 0o600

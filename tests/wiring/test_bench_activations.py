@@ -1,4 +1,4 @@
-"""The benchmark of activations runs through, and says all that is asked of it."""
+"""The benchmark of activations runs through, and prints all its figures."""
 
 import json
 
@@ -20,8 +20,8 @@ def test_activations_are_counted_beside_signing(*, as_json: bool) -> None:
         assert second.startswith("CPU for each: server ")
         assert third.startswith("signing alone, one core: ")
         return
-    said = json.loads(result.stdout)
-    assert (said["devices"], said["parallel"], said["refused"]) == (20, 4, 0)
-    assert 0 < said["p50_ms"] <= said["p99_ms"]
-    assert said["activations_per_second"] > 0
-    assert said["signed_per_second"] > said["activations_per_second"]
+    figures = json.loads(result.stdout)
+    assert (figures["devices"], figures["parallel"], figures["refused"]) == (20, 4, 0)
+    assert 0 < figures["p50_ms"] <= figures["p99_ms"]
+    assert figures["activations_per_second"] > 0
+    assert figures["signed_per_second"] > figures["activations_per_second"]

@@ -1,4 +1,4 @@
-"""The benchmark of the API runs through, and says all that is asked of it."""
+"""The benchmark of the API runs through, and prints all its figures."""
 
 import json
 
@@ -28,11 +28,11 @@ def test_every_call_is_measured_beside_the_store(*, as_json: bool) -> None:
     result = CliRunner().invoke(command, options, catch_exceptions=False)
     assert result.exit_code == 0
     if as_json:
-        said = json.loads(result.stdout)
-        assert said["nodes"] == NODES
-        assert min(said["put_nodes_per_second"], said["got_nodes_per_second"]) > 0
-        assert [one["name"] for one in said["calls"]] == LINES
-        for one in said["calls"]:
+        figures = json.loads(result.stdout)
+        assert figures["nodes"] == NODES
+        assert min(figures["put_nodes_per_second"], figures["got_nodes_per_second"]) > 0
+        assert [one["name"] for one in figures["calls"]] == LINES
+        for one in figures["calls"]:
             assert one["calls"] == CALLS
             assert 0 < one["p50_ms"] <= one["p99_ms"]
             assert one["ratio"] == pytest.approx(one["p50_ms"] / one["store_p50_ms"], rel=0.05)

@@ -1,4 +1,4 @@
-"""The benchmark of a fleet runs through, everywhere it can, and says all that is asked of it."""
+"""The benchmark of a fleet runs through, everywhere it can, and prints all its figures."""
 
 import json
 from typing import Any, ClassVar
@@ -27,9 +27,9 @@ FIGURES = [
 def figures(*options: str) -> tuple[list[dict[str, Any]], list[str]]:
     result = CliRunner().invoke(command, [*TINY, *options], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    said = json.loads(result.stdout)
-    assert said["machine"]["cores"] > 0
-    return said["figures"], said["skipped"]
+    figures = json.loads(result.stdout)
+    assert figures["machine"]["cores"] > 0
+    return figures["figures"], figures["skipped"]
 
 
 def check(found: list[dict[str, Any]], layout: Layout) -> None:
@@ -69,7 +69,7 @@ class TestFleet:
         assert skipped == []
 
 
-def test_reports_are_measured_on_other_layouts_too_or_it_is_said_why_not() -> None:
+def test_reports_are_measured_on_other_layouts_or_skipped_with_a_reason() -> None:
     layouts, skipped = measurable(OTHERS, path="")
     assert layouts == [Layout()]
     assert len(skipped) == len(OTHERS) - 1
@@ -92,7 +92,7 @@ def test_a_report_has_the_size_that_is_asked_for() -> None:
     assert 1850 <= size <= 2100
 
 
-def test_no_two_reports_of_a_flood_say_the_same() -> None:
+def test_no_two_reports_of_a_flood_are_equal() -> None:
     flood = Flood("default.n", "run", report_content("n", {"bench": "1"}, 400), window=2)
     packets = [flood.more(1, number) for number in (7, 8)]
     messages = [decode_message(packet[packet.index(b"\x83\xa4kind") :]) for packet in packets]

@@ -42,7 +42,7 @@ def test_the_help_in_the_table_is_that_of_the_commands(
         assert text == command.get_short_help_str(200)
 
 
-def test_a_server_says_that_it_needs_another_system_where_there_is_no_uvloop() -> None:
+def test_serve_without_uvloop_names_the_systems_it_needs() -> None:
     code = "import sys; sys.modules['uvloop'] = None; from edgesync.__main__ import main; main()"
     ran = subprocess.run(
         [sys.executable, "-c", code, "serve"], capture_output=True, text=True, check=False

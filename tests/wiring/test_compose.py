@@ -114,7 +114,7 @@ def test_nothing_but_the_one_service_starts_without_a_profile() -> None:
 
 
 @pytest.mark.parametrize("name", [*SERVERS, "edgesync"])
-def test_every_variable_is_a_setting_and_every_server_says_whether_it_is_ready(name: str) -> None:
+def test_every_variable_is_a_setting_and_every_server_has_a_health_check(name: str) -> None:
     load_settings({}, SERVICES[name]["environment"], None)
     assert "/readyz" in " ".join(SERVICES[name]["healthcheck"]["test"])
 

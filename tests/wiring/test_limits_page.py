@@ -1,4 +1,4 @@
-"""docs/limits.md says what the program does: no number on it is anybody's memory."""
+"""docs/limits.md has the bounds of the program: each number is read from the code."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -221,8 +221,8 @@ LIMITS: Mapping[str, str] = {
     ),
     "bodies in one desire request": f"{INFO_LIMIT:,}",
     "lists and maps inside each other in a report": f"{DEPTH_LIMIT}",
-    "properties said by a node": f"{properties.COUNT_LIMIT:,}",
-    "interval between reports that a node says it keeps": span(LONGEST_INTERVAL),
+    "properties reported by a node": f"{properties.COUNT_LIMIT:,}",
+    "interval between reports that a node reports": span(LONGEST_INTERVAL),
     "keys that one node may change to by renewal": f"{renewal.KEY_LIMIT}",
     "entries of the audit log": f"{SET.audit_entries:,}",
     "age of an entry of the audit log": f"{SET.audit_days} days",

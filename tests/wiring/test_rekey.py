@@ -21,7 +21,7 @@ def die_at(point: str, directory: Path) -> None:
     assert died.returncode == 9
 
 
-async def test_the_command_says_what_it_did_or_why_not(tmp_path: Path) -> None:
+async def test_the_command_prints_what_it_did_or_the_reason(tmp_path: Path) -> None:
     nothing = CliRunner().invoke(main, ["rekey", "--data-dir", str(tmp_path)])
     assert (nothing.exit_code, "edgesync.db" in nothing.output) == (1, True)
     async with open_store(tmp_path):
