@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from broker.client_session import ClientLimits
+from broker.limits import ClientLimits
 from broker.topics import FROM_NODE, PREFIX, SHARE, TO_NODE, Channel
 
 SERVER_NAME = "edgesync"

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from types import TracebackType
 
 from broker.connection_registry import ConnectionRegistry
 from broker.hub import Gate, Inbound, OnRefused
@@ -20,6 +19,7 @@ from broker.inbox import HubInbox
 from broker.limits import HubLimits, Refusal
 from broker.listener import Listener, bind, log_refusal
 from broker.read_buffers import ReadBuffers
+from broker.task_group import BlockTaskGroup
 from broker.topics import Channel
 from broker.write_buffer import WriteBudget
 
@@ -132,7 +132,7 @@ async def open_embedded_hub(
     write_budget = WriteBudget(limits.max_buffered_total_bytes)
     listening = await bind(host, port)
     try:
-        async with _Group() as group:
+        async with BlockTaskGroup() as group:
             listener = Listener(
                 tls,
                 gate=gate,
@@ -163,20 +163,3 @@ async def open_embedded_hub(
                 await listener.close()
     finally:
         listening.close()
-
-
-class _Group(asyncio.TaskGroup):
-    """A task group that lets an error of the block itself through as it is.
-
-    Its tasks have ended by then, so nothing is left for the group to cancel.
-    """
-
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error_type is not None and not issubclass(error_type, asyncio.CancelledError):
-            error_type = error = trace = None
-        await super().__aexit__(error_type, error, trace)

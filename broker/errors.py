@@ -3,7 +3,8 @@
 BrokerError
 ├── MalformedTopic     not a topic of this protocol
 ├── MalformedMessage   bytes that are not a message of this protocol
-├── MalformedPacket    bytes that are not a packet of MQTT 3.1.1
+├── MalformedPacket    bytes that are not a packet of MQTT
+├── BrokerRefused      a broker does not let this server connect
 └── HubClosed          the hub was closed, nothing more is received
 """
 
@@ -29,11 +30,19 @@ class MalformedMessage(BrokerError):
 
 
 class MalformedPacket(BrokerError):
-    """Bytes that are no packet of MQTT 3.1.1; the connection they came on has to be closed."""
+    """Bytes that are no packet of MQTT; the connection they came on has to be closed."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+class BrokerRefused(BrokerError):
+    """A broker does not let this server connect; `code` is that of the CONNACK (3.2.2.2)."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        super().__init__(f"the broker refuses this server: {code:#04x}")
 
 
 class HubClosed(BrokerError):

@@ -1,4 +1,4 @@
-"""How much the embedded hub takes of one node and of all, and the names of what it refuses."""
+"""How much a hub takes of one node, of all, or of a broker, and the names of what it refuses."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -54,6 +54,30 @@ class HubLimits:
     """The same of all nodes; with more, those that have not read for longest are closed."""
     close_timeout: timedelta = timedelta(seconds=2)
     """For a peer to answer the end of TLS; then the socket is closed under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """Bounds of what is on its way between a broker and a server."""
+
+    max_unacked: int = 1_000
+    """Messages of QoS 1 in one direction that are not acknowledged yet; of those from the broker it
+    is the receive maximum (MQTT 5.0, 3.1.2.11.3)."""
+    max_queued: int = 8_192
+    """Messages waiting for `receive`; then nothing is read from the broker."""
+    max_queued_bytes: int = 64 * 1024 * 1024
+    """Bytes of messages that are not acked; then nothing is read from the broker."""
+    max_unwritten_bytes: int = 64 * 1024 * 1024
+    """Bytes that wait for the broker to read them; further messages to nodes are not sent."""
+    max_packet_bytes: int = 1024 * 1024 + 1024
+    """Longest packet taken from the broker (MQTT 5.0, 3.1.2.11.4)."""
+    session_expiry: timedelta = timedelta(days=1)
+    """How long the broker keeps what came while this server was away."""
+    keep_alive: timedelta = timedelta(seconds=15)
+    reconnect_least: timedelta = timedelta(seconds=1)
+    reconnect_most: timedelta = timedelta(seconds=30)
+    max_ending: int = 16
+    """Connections of nodes that are being ended; further ones wait."""
 
 
 class Refusal(StrEnum):

@@ -150,7 +150,7 @@ async def open_hub(
                 port,
                 {"broker": _attachment(hub)},
                 lambda _: None,
-                partial(add_hub_metrics, queued=lambda: hub.queued_count),
+                partial(_add_client_metrics, hub),
                 client=hub,
                 server_id=broker.client_id,
             )
@@ -224,6 +224,11 @@ def _broker(settings: Settings, authority: Authority, api_port: int, now: dateti
         client_id=settings.server_id or f"edgesync-{socket.gethostname().lower()}-{api_port}",
         tls=client_context(authority.root_pem, files.certificate_file, files.key_file),
     )
+
+
+def _add_client_metrics(hub: ClientHub, metrics: Metrics) -> None:
+    add_hub_metrics(metrics, lambda: hub.queued_count)
+    metrics.limits.add_source(lambda: {"broker_unwritten_bytes": hub.unsent_count})
 
 
 def _attachment(hub: ClientHub) -> Check:

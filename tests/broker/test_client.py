@@ -4,25 +4,22 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from paho.mqtt.client import MQTTMessage
 
 from broker.access import may_publish, may_subscribe
 from broker.client import ClientHub, ClientLimits, open_client_hub
-from broker.client_session import Session
+from broker.client_connection import Connection
+from broker.client_connection import connect as connect_broker
 from broker.configuration import SERVER_NAME
 from broker.errors import HubClosed
 from broker.hub import Inbound
+from broker.mqtt5 import Publish
 from broker.topics import FROM_NODE, TO_NODE, Channel, topic_for
 from tests.broker.authority import Authority
 from tests.broker.conftest import Connect
 from tests.broker.mosquitto import NEEDS_MOSQUITTO, Mosquitto
 from tests.broker.node import DEADLINE, Node, until
 
-pytestmark = [
-    *NEEDS_MOSQUITTO,
-    # paho-mqtt leaves a socket to the garbage collector when its handshake fails.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = NEEDS_MOSQUITTO
 
 NODE = "default.gate-7"
 OTHER = "default.gate-8"
@@ -167,35 +164,33 @@ async def test_a_slow_server_holds_so_many_bytes_and_loses_nothing(
         assert not hub.unstored_bytes
 
 
-class FailingHub(ClientHub):
-    """Fails at one message."""
-
-    def _deliver(self, session: Session, message: MQTTMessage, connection: int) -> None:
-        if message.payload == b"1":
-            raise LookupError
-        super()._deliver(session, message, connection)
-
-
 async def test_a_message_that_the_server_fails_at_stops_no_other(
     mosquitto: Mosquitto, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
-    node = await connect(mosquitto, NODE)
-    hub = FailingHub(mosquitto.broker("server-1"), ClientLimits(max_unacked=1))
-    hub.attach()
-    try:
+    async with open_client_hub(mosquitto.broker("server-1")) as hub:
         await attached(hub)
-        for number in range(3):
-            node.publish(REPORT, b"%d" % number, packet_id=number + 1)
-        received: list[bytes] = []
-        async with asyncio.timeout(DEADLINE):
-            while len(received) < 2:
-                for message in await hub.receive(100):
-                    message.ack()
-                    received.append(message.payload)
-        assert received == [b"0", b"2"]
+    node = await connect(mosquitto, NODE)
+    for number in range(3):
+        node.publish(REPORT, b"%d" % number, packet_id=number + 1)
+    assert len(await node.acked(3)) == 3
+    delivered: list[bytes] = []
+
+    def deliver(connection: Connection, message: Publish) -> bool:
+        if message.payload == b"1":
+            raise LookupError
+        delivered.append(message.payload)
+        connection.acknowledge(message.packet_id)
+        return True
+
+    limits = ClientLimits(max_unacked=1)
+    connection = await connect_broker(
+        mosquitto.broker("server-1"), "server-1", limits, deliver=deliver
+    )
+    try:
+        await until(lambda: delivered == [b"0", b"2"])
         assert f"a message on {REPORT} failed" in caplog.text
     finally:
-        await asyncio.to_thread(hub.detach)
+        await connection.leave()
 
 
 async def test_a_server_waits_for_its_broker_and_logs_it(
@@ -360,3 +355,33 @@ async def test_without_a_broker_nothing_is_adopted(mosquitto: Mosquitto) -> None
         adoption = tasks.create_task(hub.adopt("server-1"))
         await mosquitto.stop()
         assert not await adoption
+
+
+async def test_an_adoption_that_is_broken_off_leaves_what_was_not_acked(
+    mosquitto: Mosquitto, connect: Connect
+) -> None:
+    node = await connect(mosquitto, NODE)
+    async with open_client_hub(mosquitto.broker("server-1")) as gone:
+        await attached(gone)
+    for number in range(3):
+        node.publish(REPORT, b"%d" % number, packet_id=number + 1)
+    await node.acked(3)
+    async with open_client_hub(mosquitto.broker("server-2")) as hub, asyncio.TaskGroup() as tasks:
+        adoption = tasks.create_task(hub.adopt("server-1"))
+        (await take(hub, 3))[0].ack()
+        adoption.cancel()
+    async with open_client_hub(mosquitto.broker("server-1")) as back:
+        assert [message.payload for message in await take(back, 2)] == [b"1", b"2"]
+
+
+async def test_nodes_are_disconnected_however_many_at_once(
+    mosquitto: Mosquitto, connect: Connect
+) -> None:
+    names = [f"default.gate-{number}" for number in range(5)]
+    nodes = [await connect(mosquitto, name) for name in names]
+    limits = ClientLimits(max_ending=2)
+    async with open_client_hub(mosquitto.broker("server-1"), limits) as hub:
+        for name in names:
+            hub.disconnect(name)
+        for node in nodes:
+            assert await node.rest() == b""

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from broker.limits import HubLimits, Refusal, hub_memory_ceiling
+from broker.limits import ClientLimits, HubLimits, Refusal, hub_memory_ceiling
 from broker.wire import CONNECT_BYTE, MAX_CONTROL_BYTES, SUBSCRIBE_BYTE, UNSUBSCRIBE_BYTE
 from certs import signing_requests
 from cloud.config import Settings
@@ -69,6 +69,7 @@ from cloud.rest.places import command_waits
 from tests.repo.tracked import ROOT, text_of, tracked_files
 
 HUB = HubLimits()
+OF_BROKER = ClientLimits()
 WAITS = command_waits()
 SET = Settings()
 HTTP = connection_limits(SET, "api")
@@ -224,6 +225,13 @@ LIMITS: Mapping[str, str] = {
     "properties reported by a node": f"{properties.COUNT_LIMIT:,}",
     "interval between reports that a node reports": span(LONGEST_INTERVAL),
     "keys that one node may change to by renewal": f"{renewal.KEY_LIMIT}",
+    "messages of a broker that wait to be stored": f"{OF_BROKER.max_queued:,}",
+    "bytes of messages of a broker that are not stored": size(OF_BROKER.max_queued_bytes),
+    "messages of a broker that are not acknowledged, and of a server that the broker has not"
+    " acknowledged": f"{OF_BROKER.max_unacked:,}",
+    "packet of a broker": f"{OF_BROKER.max_packet_bytes:,} bytes",
+    "bytes that wait for the broker to read them": size(OF_BROKER.max_unwritten_bytes),
+    "connections of nodes that a server ends at the same time": f"{OF_BROKER.max_ending}",
     "entries of the audit log": f"{SET.audit_entries:,}",
     "age of an entry of the audit log": f"{SET.audit_days} days",
     "events of one page": f"{events.PAGE_LIMIT}",
