@@ -131,5 +131,5 @@ async def test_the_document_and_the_page_need_no_token(world: World) -> None:
     assert document.json() == DOCUMENT
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     policy = page.headers["content-security-policy"]
-    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; ")
     assert "unsafe" not in policy

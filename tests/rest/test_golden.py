@@ -20,9 +20,12 @@ from cloud.operations.commands import receive_answer
 from cloud.operations.reports import receive_report
 from cloud.rest.routes import ROUTES
 from cloud.store.transaction import Transaction
+from tests.repo.tracked import ROOT
 from tests.rest.conftest import APP, CALLBACK, CONFIG, NODE, REGISTRY, SECRET, World, describe
 
 FOLDER = Path(__file__).parent.parent / "golden" / "rest"
+EXAMPLES = ROOT / "cloud/rest/dashboard/static/examples.json"
+"""What the reference of the API at /docs shows of each route."""
 
 INSTANCE = {
     "name": "web-1",
@@ -312,6 +315,22 @@ async def test_every_route_answers_as_it_did(world: World) -> None:
     assert answers == kept
 
 
+def test_the_reference_shows_the_golden_answers() -> None:
+    golden = {file.stem: json.loads(file.read_text("utf-8")) for file in FOLDER.glob("*.json")}
+    examples: dict[str, Any] = {}
+    for name, method, path, _ in STEPS:
+        route = _route_of(method, path) if method else ""
+        if route and golden[name]["status"] == 200 and route not in examples:
+            request, answer = golden[name]["request"], golden[name]["answer"]
+            body = {"path": request["path"], "body": request["body"]}
+            examples[route] = {**body, "status": 200, "answer": answer}
+    text = json.dumps(examples, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    if os.environ.get("EDGESYNC_TEST_UPDATE_GOLDEN"):
+        EXAMPLES.write_text(text + "\n", encoding="utf-8")
+    assert EXAMPLES.read_text(encoding="utf-8") == text + "\n"
+    assert set(examples) == {f"{route.method} {route.path}" for route in ROUTES}
+
+
 def test_every_route_has_a_golden_answer() -> None:
     asked = {(method, _shape(path)) for name, method, path, _ in STEPS if method}
     routes = {(route.method, _shape(route.path)) for route in ROUTES}
@@ -363,6 +382,12 @@ def _shape(path: str) -> str:
     return "/".join(
         [path.split("/")[2].partition("?")[0], *(p if p in words else "{}" for p in parts)]
     )
+
+
+def _route_of(method: str, path: str) -> str:
+    """The row of the route table that answers *path*; empty where none does."""
+    found = (one for one in ROUTES if (one.method, _shape(one.path)) == (method, _shape(path)))
+    return next((f"{one.method} {one.path}" for one in found), "")
 
 
 def _write(answers: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from cloud.errors import NotFound
 from cloud.http.answers import not_modified_response
+from cloud.http.routing import CheckedRoute
 
 _POLICY = "; ".join(
     (
@@ -32,6 +33,7 @@ _MEDIA_TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
+    "json": "application/json",
     "svg": "image/svg+xml",
     "txt": "text/plain; charset=utf-8",
 }
@@ -45,11 +47,14 @@ class _File:
 
 
 def dashboard_routes() -> list[Route]:
-    """`/` and what it needs, below `/dashboard/`."""
+    """`/` and `/docs`, and what they need, below `/dashboard/`."""
     files = dict(_files(resources.files("cloud.rest.dashboard") / "static"))
 
     async def page(request: Request) -> Response:
         return _answer(request, files["index.html"])
+
+    async def reference(request: Request) -> Response:
+        return _answer(request, files["docs.html"])
 
     async def file(request: Request) -> Response:
         path: str = request.path_params["path"]
@@ -57,7 +62,11 @@ def dashboard_routes() -> list[Route]:
             raise NotFound("file", path)
         return _answer(request, files[path])
 
-    return [Route("/", page), Route("/dashboard/{path:path}", file)]
+    return [
+        Route("/", page),
+        CheckedRoute("/docs", reference),
+        Route("/dashboard/{path:path}", file),
+    ]
 
 
 def _answer(request: Request, file: _File) -> Response:

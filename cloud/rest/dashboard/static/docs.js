@@ -1,0 +1,146 @@
+// The reference of the API: the OpenAPI document with real examples, a way to try each call, and
+// the same call for a shell and for Python.
+const METHODS = ["get", "put", "post", "patch", "delete"];
+
+const load = async (target) => (await fetch(target, { credentials: "same-origin" })).json();
+
+/** What a shell types for this call; *example* has its path and body. */
+function curlOf(method, example) {
+  const lines = [`curl --fail-with-body -H "Authorization: Bearer $EDGESYNC_TOKEN"`];
+  if (method !== "get") lines[0] += ` -X ${method.toUpperCase()}`;
+  const type = method === "patch" ? "application/merge-patch+json" : "application/json";
+  if (example.body !== null) lines.push(`  -H 'Content-Type: ${type}'`, `  -d '${JSON.stringify(example.body).replaceAll("'", "'\\''")}'`);
+  lines.push(`  '${location.origin}${example.path}'`);
+  return lines.join(" \\\n");
+}
+
+const pythonValue = (value) =>
+  JSON.stringify(value, null, 4).replace(/("(?:[^"\\]|\\.)*")|\b(true|false|null)\b/g, (whole, text, word) => text || { true: "True", false: "False", null: "None" }[word]);
+
+/** The same in Python, with httpx. */
+function pythonOf(method, example) {
+  const given = [`"${method.toUpperCase()}"`, `"${location.origin}${example.path}"`, "headers=headers"];
+  if (example.body !== null) given.push(`json=${pythonValue(example.body)}`);
+  const type = method === "patch" ? ', "Content-Type": "application/merge-patch+json"' : "";
+  return [
+    "import os, httpx",
+    "",
+    `headers = {"Authorization": f"Bearer {os.environ['EDGESYNC_TOKEN']}"${type}}`,
+    `answer = httpx.request(${given.join(", ")})`,
+    "answer.raise_for_status()",
+    "print(answer.json())",
+  ].join("\n");
+}
+
+/** Values of the parameters in *template* as *path* has them: `{name}` and `web`. */
+function parametersOf(template, path) {
+  const given = path.split("?")[0].split("/");
+  const names = template.split("/").map((part, index) => [/^\{(.+)\}$/.exec(part)?.[1], given[index]]);
+  return Object.fromEntries(names.filter(([name]) => name));
+}
+
+/** Put *example*, a real call of *path* and its answer, into the *operation* of the document. */
+function illustrate(operation, method, path, example) {
+  const given = parametersOf(path, example.path);
+  for (const parameter of operation.parameters) if (parameter.in === "path" && given[parameter.name]) parameter.example = decodeURIComponent(given[parameter.name]);
+  const fences = [["sh", curlOf(method, example)], ["python", pythonOf(method, example)]];
+  const samples = fences.map(([language, text]) => `\`\`\`${language}\n${text}\n\`\`\``);
+  operation.description = [operation.description, ...samples].join("\n\n");
+  for (const [type, content] of Object.entries(operation.requestBody?.content || {})) if (type.endsWith("json")) content.example = example.body;
+  const answer = operation.responses[String(example.status)]?.content?.["application/json"];
+  if (answer) answer.example = example.answer;
+}
+
+function operationsOf(document) {
+  return Object.entries(document.paths).flatMap(([path, item]) => METHODS.filter((method) => item[method]).map((method) => ({ path, method, operation: item[method], tag: item[method].tags[0] })));
+}
+
+const element = (name, properties = {}, ...children) => {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+};
+
+/** Links to all calls, those that have the text of the field in them. */
+function fillSidebar(calls, show) {
+  const list = document.getElementById("calls");
+  const field = document.getElementById("filter");
+  const fill = () => {
+    const words = field.value.trim().toLowerCase().split(/\s+/);
+    const found = calls.filter((one) => {
+      const text = `${one.method} ${one.path} ${one.operation.summary} ${one.tag}`.toLowerCase();
+      return words.every((word) => text.includes(word));
+    });
+    const tags = [...new Set(found.map((one) => one.tag))];
+    list.replaceChildren(
+      ...tags.map((tag) => {
+        const links = found.filter((one) => one.tag === tag).map((one) => {
+          const method = element("b", { className: one.method, textContent: one.method.toUpperCase() });
+          const link = element("a", { href: `#/${tag}/${one.operation.operationId}`, title: one.operation.summary }, method, one.path);
+          link.addEventListener("click", (event) => {
+            event.preventDefault();
+            show(one);
+          });
+          return element("li", {}, link);
+        });
+        return element("li", {}, element("strong", { textContent: tag }), element("ul", {}, ...links));
+      }),
+    );
+    if (!found.length) list.append(element("li", { textContent: "No call has this in it." }));
+  };
+  field.addEventListener("input", fill);
+  fill();
+}
+
+/** Open the call in the page and go there. */
+function open(system, { tag, operation, path }) {
+  system.layoutActions.show(["operations-tag", tag], true);
+  system.layoutActions.show(["operations", tag, operation.operationId], true);
+  history.replaceState(null, "", `#/${tag}/${operation.operationId}`);
+  requestAnimationFrame(() => {
+    const place = document.getElementById(`operations-${tag}-${operation.operationId}`);
+    place?.scrollIntoView({ block: "start" });
+    place?.querySelector("button")?.focus({ preventScroll: true });
+  });
+}
+
+function darken() {
+  const chosen = document.documentElement.dataset.theme;
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const set = () => document.documentElement.classList.toggle("dark-mode", chosen ? chosen === "dark" : system.matches);
+  system.addEventListener("change", set);
+  set();
+}
+
+async function start() {
+  darken();
+  const [spec, examples, session] = await Promise.all([load("/openapi.json"), load("/dashboard/examples.json"), load("/session")]);
+  const caller = session.signedIn ? `Calls are made as ${session.name || "admin.token"} (${session.role}).` : "To try calls, sign in to the dashboard or press Authorize.";
+  document.getElementById("caller").textContent = caller;
+  const calls = operationsOf(spec);
+  for (const { path, method, operation } of calls) {
+    const example = examples[`${method.toUpperCase()} ${path}`];
+    if (example) illustrate(operation, method, path, example);
+  }
+  const reference = document.getElementById("reference");
+  reference.replaceChildren();
+  const ui = window.SwaggerUIBundle({
+    spec,
+    domNode: reference,
+    deepLinking: true,
+    docExpansion: "none",
+    defaultModelsExpandDepth: 0,
+    displayRequestDuration: true,
+    validatorUrl: null,
+    // What the session's cookie permits only to pages of this server.
+    requestInterceptor: (request) => {
+      if (request.method !== "GET") request.headers["X-Edgesync-CSRF"] = "1";
+      return request;
+    },
+  });
+  fillSidebar(calls, (one) => open(ui.getSystem(), one));
+}
+
+start().catch((error) => {
+  document.getElementById("reference").replaceChildren(element("p", { role: "alert", textContent: `The reference cannot be loaded: ${error.message}` }));
+});
