@@ -146,7 +146,7 @@ def all_at_once(works: Sequence[Callable[[], object]]) -> None:
 
 
 def test_clients_that_pipeline_and_never_read_are_cut_off(server: Server) -> None:
-    requests = HEAD.replace(b"/crl.pem", b"/docs") * 1000
+    requests = HEAD.replace(b"/crl.pem", b"/openapi.json") * 1000
     with contextlib.ExitStack() as stack, bounded(server, "pipelining"):
         connections = [stack.enter_context(plain(server)) for _ in range(20)]
         taken: list[int] = []
