@@ -1,4 +1,4 @@
-# To pin the very image: --build-arg BASE_DIGEST=@sha256:..., as `docker buildx imagetools inspect` says it.
+# To pin the very image: --build-arg BASE_DIGEST=@sha256:..., from `docker buildx imagetools inspect`.
 ARG BASE_DIGEST=
 # Another base: --build-arg BASE=...; it has Python 3.11 or newer as `python`, pip, `groupadd` and `useradd`.
 ARG BASE=python:3.13.9-slim-bookworm${BASE_DIGEST}

@@ -15,8 +15,8 @@ umask 077
 settings=''
 agent_url=''
 
-say() { printf 'edgesync: %s\n' "$*"; }
-fail() { say "$*" >&2; exit 1; }
+log() { printf 'edgesync: %s\n' "$*"; }
+fail() { log "$*" >&2; exit 1; }
 
 ca=${1:?usage: sh install.sh CA_FILE [--service]}
 shift
@@ -49,10 +49,10 @@ python3 "$agent" check --home "$home"
 start_in_background() {
     python3 "$agent" stop --home "$home"
     nohup python3 "$agent" run --home "$home" >> "$home/agent.log" 2>&1 < /dev/null &
-    say "the agent runs in the background, until the machine restarts"
-    say "its log: $home/agent.log"
-    say "to stop it: python3 $agent stop --home $home"
-    say "to start it again: nohup python3 $agent run --home $home >> $home/agent.log 2>&1 &"
+    log "the agent runs in the background, until the machine restarts"
+    log "its log: $home/agent.log"
+    log "to stop it: python3 $agent stop --home $home"
+    log "to start it again: nohup python3 $agent run --home $home >> $home/agent.log 2>&1 &"
 }
 
 # A line of the unit for a variable of this shell that the agent reads, if it is set.
@@ -117,10 +117,10 @@ start_as_service() {
     python3 "$agent" stop --home "$home"
     systemctl "$scope" daemon-reload
     systemctl "$scope" enable --now edgesync-agent.service
-    say "the agent runs as the systemd unit edgesync-agent"
-    say "its log: journalctl $scope -u edgesync-agent"
-    say "to stop it: systemctl $scope disable --now edgesync-agent"
-    [ "$scope" = --system ] || say "to keep it running after you log out: loginctl enable-linger"
+    log "the agent runs as the systemd unit edgesync-agent"
+    log "its log: journalctl $scope -u edgesync-agent"
+    log "to stop it: systemctl $scope disable --now edgesync-agent"
+    [ "$scope" = --system ] || log "to keep it running after you log out: loginctl enable-linger"
 }
 
 scope=--user
@@ -131,5 +131,5 @@ else
     start_in_background
 fi
 python3 "$agent" wait --home "$home"
-say "what it does: python3 $agent status --home $home"
-say "to remove it: python3 $agent uninstall --home $home"
+log "what it does: python3 $agent status --home $home"
+log "to remove it: python3 $agent uninstall --home $home"

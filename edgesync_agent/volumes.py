@@ -23,7 +23,7 @@ from edgesync_agent.spec import AppDefinition, VolumeDefinition
 DATA = "..data"
 CONFIG_MODE, SECRET_MODE = 0o644, 0o444
 """Of files. Many images start as root and continue as another user, who has to read them as well;
-on the machine the folder above secrets lets in the agent's user alone."""
+on the machine only the agent's user can enter the folder above secrets."""
 
 MEMORY_PLACES = ("/run", "/dev/shm")  # noqa: S108
 

@@ -52,7 +52,7 @@ WAITING_LIMIT = 10_000
 LIFETIME = timedelta(days=3)
 """How long delivery is tried."""
 
-KEPT = timedelta(days=30)
+RETENTION = timedelta(days=30)
 """How long a delivery that was given up can be seen, and tried again."""
 
 _OWN_HEADERS = frozenset(

@@ -32,7 +32,7 @@ GROUP = 200
 FOLDED = "node_events"
 """Name of the limit beyond which events are folded."""
 
-KEPT = 1000
+BUFFERED_EVENTS = 1000
 """Number of events in the cache."""
 
 POLL_EVERY = timedelta(seconds=2)
@@ -64,7 +64,7 @@ class EventFeed:
         # Number of events that this server folded into others.
         self._folded = 0.0
         # The newest events without a gap, up to `_last`; None: not read yet.
-        self._newest: deque[NumberedEvent] = deque(maxlen=KEPT)
+        self._newest: deque[NumberedEvent] = deque(maxlen=BUFFERED_EVENTS)
         self._last: int | None = None
         # Set, and replaced, when there are new events.
         self._news = asyncio.Event()
@@ -115,7 +115,7 @@ class EventFeed:
             return False
 
         def look(tx: Transaction) -> tuple[Sequence[NumberedEvent], int]:
-            found = follow_events(tx, _EVERYTHING, last, limit=KEPT)
+            found = follow_events(tx, _EVERYTHING, last, limit=BUFFERED_EVENTS)
             return found.events, found.number
 
         events, number = await self._store.read(look)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from cloud.core.callback import (
-    KEPT,
+    RETENTION,
     Callback,
     CallbackSpec,
     CallbackStatus,
@@ -163,5 +163,5 @@ def record_attempts(
             tx.record_error(delivery.namespace, delivery.callback, after.error, now)
             given_up += [after] if after.due is None else []
     if given_up:
-        tx.forget_given_up(now - KEPT)
+        tx.forget_given_up(now - RETENTION)
     return given_up

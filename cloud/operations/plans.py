@@ -48,7 +48,7 @@ _Given = Mapping[str, Sequence[tuple[AppChange, int]]]
 """By name of the node: which system apps change, and bytes of each."""
 
 
-class Rehearsed(Exception):  # nothing went wrong
+class DryRunComplete(Exception):  # nothing went wrong
     """Raised to have everything taken back, once the *plan* is known."""
 
     def __init__(self, plan: Plan) -> None:
@@ -69,7 +69,7 @@ class _Done:
     changes: Changes
     shut_out: str
     """Name of the node whose certificates were taken back; empty where none were."""
-    aside: Sequence[str]
+    held: Sequence[str]
     """Nodes that had pending updates before."""
 
     @property
@@ -82,8 +82,8 @@ class _Done:
         return self.changes[0][1:] if len(self.changes) == 1 else (None, None)
 
 
-def rehearse(tx: Transaction, attempt: Attempt, work: Work[object]) -> NoReturn:
-    """Do *work* and raise Rehearsed with what it did, or whatever it is refused with."""
+def dry_run(tx: Transaction, attempt: Attempt, work: Work[object]) -> NoReturn:
+    """Do *work* and raise DryRunComplete with what it did, or whatever it is refused with."""
     watched = Watched(tx, kind_of(attempt.action))
     done, _ = _carried_out(tx, attempt, watched, work)
     if done.kind == _SYSTEM:
@@ -94,7 +94,7 @@ def rehearse(tx: Transaction, attempt: Attempt, work: Work[object]) -> NoReturn:
         apps, size = _of_node(done) if done.kind == _NODE else _of_apps(done)
     was, now = done.change
     name = "/".join(done.changes[0][0][1:]) if len(done.changes) == 1 else attempt.name
-    raise Rehearsed(
+    raise DryRunComplete(
         Plan(
             done.kind,
             name,
@@ -121,7 +121,7 @@ def guarded(
         return work(watched.transaction), 0
     done, result = _carried_out(tx, attempt, watched, work)
     reach = _reach(done, attempt.time)
-    tx.restore_pending(attempt.namespace, done.aside)
+    tx.restore_pending(attempt.namespace, done.held)
     if not guard.asks(reach.touched, reach.total):
         return result, 0
     if not is_confirmed:
@@ -151,11 +151,11 @@ def _carried_out(
     kind, namespace = kind_of(attempt.action), attempt.namespace
     before = tx.catalog(namespace)
     heard = tx.heard(namespace, attempt.name) if kind == _NODE else None
-    aside = tx.hold_pending(namespace)
+    held = tx.hold_pending(namespace)
     result = work(watched.transaction)
     changes = watched.changes()
     shut_out = _shut_out(tx, attempt, watched, changes)
-    return _Done(tx, namespace, kind, before, heard, changes, shut_out, aside), result
+    return _Done(tx, namespace, kind, before, heard, changes, shut_out, held), result
 
 
 def _shut_out(tx: Transaction, attempt: Attempt, watched: Watched, changes: Changes) -> str:

@@ -12,7 +12,7 @@ from cloud.core.revisions import REVISIONS_KEPT
 from cloud.core.system_apps import SYSTEM_APPS
 from cloud.http.requests import address_of, request_id
 from cloud.operations.audit import carry_out
-from cloud.operations.plans import rehearse
+from cloud.operations.plans import dry_run
 from cloud.rest.auth import caller_of
 from cloud.store.transaction import Store, Transaction
 
@@ -29,14 +29,14 @@ class AuditedStore:
     So is a look, where the route is one that shows secrets. *attempt* None: a route that changes
     nothing and shows none. Of what has revisions the newest *revisions_kept* are stored.
 
-    Where it *is_rehearsal* nothing is changed: `write` raises Rehearsed. *is_confirmed*: the caller
+    With *is_dry_run* nothing is changed: `write` raises DryRunComplete. *is_confirmed*: the caller
     knows how many nodes a change touches.
     """
 
     store: Store
     attempt: Attempt | None
     revisions_kept: int = REVISIONS_KEPT
-    is_rehearsal: bool = False
+    is_dry_run: bool = False
     is_confirmed: bool = False
 
     def write(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
@@ -44,8 +44,8 @@ class AuditedStore:
         attempt = self.attempt
         if attempt is None:
             raise RuntimeError("a route that changes something is no action of the audit log")
-        if self.is_rehearsal:
-            return self.store.write(lambda tx: rehearse(tx, attempt, work))
+        if self.is_dry_run:
+            return self.store.write(lambda tx: dry_run(tx, attempt, work))
         return self.store.write(
             lambda tx: carry_out(
                 tx,

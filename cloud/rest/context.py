@@ -30,7 +30,7 @@ from cloud.http.negotiation import prefers_yaml
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import check_query, locate, media_type_of, read_object
 from cloud.http.yaml_text import MEDIA_TYPES, YAML, encode_yaml
-from cloud.operations.plans import Rehearsed
+from cloud.operations.plans import DryRunComplete
 from cloud.rest.answers import Answer, Listed, ListOptionsAnswer, Numbered
 from cloud.rest.audited import AuditedStore, attempt_of
 from cloud.rest.auth import caller_of
@@ -275,15 +275,15 @@ def endpoint(
             store,
             attempt,
             api.revisions_kept,
-            is_rehearsal=is_write and _flag(request, DRY_RUN),
+            is_dry_run=is_write and _flag(request, DRY_RUN),
             is_confirmed=is_write and _flag(request, CONFIRM),
         )
         context = RequestContext(api, request, namespace, now, audited, described.body)
         try:
             result = await handler(context)
-        except Rehearsed as rehearsed:
-            return await answer_response(request, plan_answer(rehearsed.plan))
-        if audited.is_rehearsal:
+        except DryRunComplete as planned:
+            return await answer_response(request, plan_answer(planned.plan))
+        if audited.is_dry_run:
             raise Invalid(DRY_RUN, "this changes nothing that could be tried out")
         if isinstance(result, Response):
             return result

@@ -60,8 +60,8 @@ class Described:
     stream: str = ""
 
     def parameters(self, *, changes: bool) -> tuple[Parameter, ...]:
-        """All that the query may hold; a call that *changes* something can also be rehearsed."""
-        return (*self.query, *REHEARSED) if changes else self.query
+        """All that the query may hold; a call that *changes* something also takes `dryRun`."""
+        return (*self.query, *DRY_RUN_QUERY) if changes else self.query
 
 
 NUMBER_LIMIT = 999_999_999
@@ -73,7 +73,7 @@ DRY_RUN = "dryRun"
 CONFIRM = "confirm"
 """Parameter of the same: confirms the number of affected nodes."""
 
-REHEARSED = (
+DRY_RUN_QUERY = (
     Parameter(
         DRY_RUN,
         "true: dry run: return what would change, and on which nodes",

@@ -21,7 +21,7 @@ from cloud.core.event import EventFilter, NumberedEvent, event_value
 from cloud.errors import Denied, Unavailable
 from cloud.http.answers import EVENT_STREAM
 from cloud.http.peer import abort
-from cloud.jobs.event_feed import KEPT, EventFeed
+from cloud.jobs.event_feed import BUFFERED_EVENTS, EventFeed
 from cloud.operations.events import follow_events
 from cloud.rest.places import Places
 from cloud.store.transaction import Store
@@ -66,7 +66,7 @@ class EventStreams:
 
     def _message(self, event: NumberedEvent) -> bytes:
         if event.number not in self._messages:
-            if len(self._messages) >= KEPT:
+            if len(self._messages) >= BUFFERED_EVENTS:
                 self._messages.clear()
             self._messages[event.number] = _message(
                 str(event.number), event.event.type, event_value(event)

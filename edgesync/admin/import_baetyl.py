@@ -20,7 +20,7 @@ from cloud.core.decoding import convert
 from cloud.core.properties import checked_desire
 from edgesync.admin import baetyl_shapes as shapes
 from edgesync.admin.baetyl_shapes import CannotTake, Json, Taken
-from edgesync.admin.import_checks import Moves, Rehearsal
+from edgesync.admin.import_checks import ImportDryRun, Moves
 from edgesync.cli.api.client import (
     Access,
     ApiServer,
@@ -86,7 +86,7 @@ def baetyl(
         ApiServer(Access(source, trust("--ca", ca, source), token)) as there,
         ApiServer(target) as here,
     ):
-        run = _Import(_Baetyl(there), here, Rehearsal(here) if dry_run else None)
+        run = _Import(_Baetyl(there), here, ImportDryRun(here) if dry_run else None)
         run.everything()
     run.summary.show(dry_run=dry_run)
     if run.summary.left:
@@ -173,11 +173,11 @@ class _Summary:
 class _Import:
     """One run."""
 
-    def __init__(self, there: _Baetyl, here: ApiServer, rehearsal: Rehearsal | None) -> None:
+    def __init__(self, there: _Baetyl, here: ApiServer, dry_run: ImportDryRun | None) -> None:
         self._there = there
         self._here = here
         # None: each call is made in earnest.
-        self._rehearsal = rehearsal
+        self._dry_run = dry_run
         self._moves = Moves()
         self.summary = _Summary()
 
@@ -269,8 +269,8 @@ class _Import:
 
     def _configure(self, node: str, part: str, body: Json, check: Callable[[], object]) -> None:
         path = f"{_path('nodes', node)}/{part}"
-        if self._rehearsal:
-            self._rehearsal.configure(node, path, body, check)
+        if self._dry_run:
+            self._dry_run.configure(node, path, body, check)
         else:
             self._here.call("PUT", path, body=body)
 
@@ -291,15 +291,15 @@ class _Import:
             self.summary.lost.append((kind, name, ", ".join(taken.lost)))
 
     def _create(self, kind: str, name: str, where: str, body: Json) -> None:
-        if self._rehearsal:
-            self._rehearsal.create(kind, name, where, body)
+        if self._dry_run:
+            self._dry_run.create(kind, name, where, body)
         else:
             self._here.call("POST", where, body=body)
 
     def _update(self, path: str, body: Json, before: Json) -> bool:
         """Whether it changes anything."""
-        if self._rehearsal:
-            return self._rehearsal.update(path, body)
+        if self._dry_run:
+            return self._dry_run.update(path, body)
         after: Json = self._here.call("PUT", path, body=body)
         return _compared(after) != _compared(before)
 

@@ -25,7 +25,7 @@ _KINDS = {
 _ANY_TIME = datetime.min.replace(tzinfo=UTC)
 
 
-class Rehearsal:
+class ImportDryRun:
     """A dry run: the server tries out each call; what it lacks may be made by one before."""
 
     def __init__(self, server: ApiServer) -> None:

@@ -20,7 +20,7 @@ from edgesync.cli.options import (
 from edgesync.cli.output import is_agreed, note, show_change
 from edgesync.cli.resources.access import NOT_FOUND, listed, within
 from edgesync.cli.resources.applying import ApplyOutcome
-from edgesync.cli.resources.plans import Planned, rehearsed, show_plans
+from edgesync.cli.resources.plans import Planned, request_plan, show_plans
 
 _IN_USE = frozenset({InUse.code, HasRecords.code, CallbackInUse.code})
 
@@ -86,7 +86,7 @@ def deletions_planned(server: ApiServer, found: Sequence[tuple[Target, str]]) ->
     plans: list[Planned] = []
     for target, namespace in found:
         try:
-            answer = rehearsed(server, "DELETE", target.url, namespace=namespace)
+            answer = request_plan(server, "DELETE", target.url, namespace=namespace)
         except RequestRefused as refusal:
             if refusal.code in _IN_USE and plans:
                 waits = "once it is no longer in use"

@@ -14,7 +14,7 @@ from edgesync.cli.options import (
     target_argument,
 )
 from edgesync.cli.output import age, coloured, json_of, printable, show_change, show_table, yaml_of
-from edgesync.cli.resources.plans import Planned, rehearsed, show_plans
+from edgesync.cli.resources.plans import Planned, request_plan, show_plans
 
 _REVISION = click.IntRange(1)
 
@@ -74,7 +74,7 @@ def undo(server: ApiServer, *, target: Target, revision: int | None, dry_run: bo
     """
     body = {"revision": revision} if revision else {}
     if dry_run:
-        plan = Planned(target.title, (rehearsed(server, "POST", f"{target.url}/undo", body),))
+        plan = Planned(target.title, (request_plan(server, "POST", f"{target.url}/undo", body),))
         show_plans([plan], all_of_them=True)
         return
     after = server.call("POST", f"{target.url}/undo", body=body)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from cloud.core.batch import BatchSpec, SecurityType
-from cloud.core.callback import KEPT, LIFETIME, CallbackSpec, Delivery
+from cloud.core.callback import LIFETIME, RETENTION, CallbackSpec, Delivery
 from cloud.errors import Invalid, OtherKey
 from cloud.operations import batches, callbacks
 from cloud.operations.activation import ActivatingDevice, Claim, activate
@@ -83,9 +83,9 @@ async def test_what_was_given_up_is_kept_for_a_month(world: Store) -> None:
     await world.write(lambda tx: tx.put_delivery(DELIVERY))
     end = NOW + LIFETIME
     assert await note(world, DeliveryAttempt(DELIVERY, "answered 500"), now=end) == ["d1"]
-    late = replace(DELIVERY, id="d2", created=NOW + KEPT)
+    late = replace(DELIVERY, id="d2", created=NOW + RETENTION)
     await world.write(lambda tx: tx.put_delivery(late))
-    assert await note(world, DeliveryAttempt(late, "x"), now=end + KEPT) == ["d2"]
+    assert await note(world, DeliveryAttempt(late, "x"), now=end + RETENTION) == ["d2"]
     kept = await world.read(lambda tx: tx.given_up(NAMESPACE, "crm", 9))
     assert [one.id for one in kept] == ["d2"]
 

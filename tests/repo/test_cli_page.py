@@ -2,6 +2,7 @@
 
 import os
 import re
+import textwrap
 from collections.abc import Iterator
 
 import click
@@ -41,7 +42,10 @@ def section(name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=name)
     usage = " ".join(["edgesync", name, *command.collect_usage_pieces(context)])
     text = re.sub(r"\s*\n(?!\n)\s*", " ", command.help or "").replace("\n ", "\n\n")
-    lines = [f"## edgesync {name}", "", f"`{usage}`", "", text.strip(), ""]
+    wrapped = [
+        textwrap.fill(one, 120, break_on_hyphens=False) for one in text.strip().split("\n\n")
+    ]
+    lines = [f"## edgesync {name}", "", f"`{usage}`", "", "\n\n".join(wrapped), ""]
     options = [one for one in command.params if isinstance(one, click.Option)]
     rows = [one.get_help_record(context) for one in options if not COMMON & set(one.opts)]
     shown = [(flags, words) for flags, words in filter(None, rows) if "--help" not in flags]

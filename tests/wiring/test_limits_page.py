@@ -262,7 +262,7 @@ LIMITS: Mapping[str, str] = {
     "output of a command": size(commands.OUTPUT_LIMIT),
     "attempts to deliver a callback": span(callback.LIFETIME),
     "calls of one callback that wait": f"{callback.WAITING_LIMIT:,}",
-    "callbacks given up": span(callback.KEPT),
+    "callbacks given up": span(callback.RETENTION),
     "validity of the URL of an object": span(timedelta(seconds=SET.object_url_seconds)),
     "renewal of a certificate after its end": f"{SET.renewal_grace_days} days",
 }

@@ -69,17 +69,17 @@ class Planned:
         return any(answer["confirm"] for answer in self.answers)
 
 
-def rehearsed(
+def request_plan(
     server: ApiServer, method: str, path: str, body: Any = None, *, namespace: str = ""
 ) -> Json:
     """What that call would do."""
-    check_rehearses(server)
+    check_dry_run(server)
     answer: Json = server.call(method, path, body=body, query=DRY_RUN, headers=within(namespace))
     return answer
 
 
-def check_rehearses(server: ApiServer) -> None:
-    """ClickException for a server that would not rehearse a call but carry it out: an older one."""
+def check_dry_run(server: ApiServer) -> None:
+    """ClickException for a server that would apply a call with `dryRun`: an older one."""
     try:
         server.call("GET", GUARD.path)
     except RequestRefused as refusal:
@@ -92,7 +92,7 @@ def check_rehearses(server: ApiServer) -> None:
 
 def planned(server: ApiServer, documents: Sequence[Document]) -> Iterator[Planned]:
     """What would become of each document's thing; ConnectionLost if there is no server."""
-    check_rehearses(server)
+    check_dry_run(server)
     made: set[tuple[ResourceKind, str]] = set()
     for document in documents:
         try:

@@ -55,19 +55,19 @@ async function send(method, target, { body, yaml, accept, headers = {}, signal }
   }
   if (response.ok) return response;
   const text = await response.text();
-  let said = {};
+  let content = {};
   try {
-    said = JSON.parse(text);
+    content = JSON.parse(text);
   } catch {
     /* a proxy in between answers in its own way */
   }
   const error = new ApiError(
     response.status,
-    said.code || "",
-    said.message || `The server answered ${response.status}.`,
-    said["request-id"] || response.headers.get("x-bce-request-id") || "",
+    content.code || "",
+    content.message || `The server answered ${response.status}.`,
+    content["request-id"] || response.headers.get("x-bce-request-id") || "",
   );
-  if (response.status === 401 && !target.startsWith("/session")) signedOut.forEach((tell) => tell(error.message));
+  if (response.status === 401 && !target.startsWith("/session")) signedOut.forEach((notify) => notify(error.message));
   throw error;
 }
 

@@ -180,13 +180,13 @@ function App() {
   const [reason, setReason] = useState("");
   const ask = async (why = "") => {
     try {
-      const told = await get("/session");
-      if (told.signedIn) {
-        const chosen = told.namespace === "*" ? store.read("namespace") || told.defaultNamespace : told.namespace;
+      const found = await get("/session");
+      if (found.signedIn) {
+        const chosen = found.namespace === "*" ? store.read("namespace") || found.defaultNamespace : found.namespace;
         setNamespace(chosen);
       }
-      setReason(told.reason || why);
-      setSession(told);
+      setReason(found.reason || why);
+      setSession(found);
       setFailure(null);
     } catch (error) {
       setFailure(error);

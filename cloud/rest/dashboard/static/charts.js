@@ -1,4 +1,4 @@
-// Figures as pictures, in plain SVG; each says in words what it shows.
+// Charts in plain SVG; each has a label with the same values in words.
 import { html } from "./html.js";
 import { count, hour, percent } from "./format.js";
 
@@ -78,11 +78,11 @@ export function UsagePlot({ items, step, now = Date.now() }) {
   };
   const last = (key) => [...items].reverse().find((item) => item[key] !== null && item[key] !== undefined)?.[key];
   const hours = [24, 18, 12, 6, 0].map((back) => now - back * 3600 * 1000);
-  const said = ["cpuPercent", "memoryPercent"].map((key) => last(key));
+  const newest = ["cpuPercent", "memoryPercent"].map((key) => last(key));
   const word = (value) => (value === undefined ? "unknown" : `${percent(value, 1)} %`);
   return html`
     <figure class="plot">
-      <svg viewBox=${`0 0 ${WIDE} ${HIGH}`} role="img" aria-label=${`Usage over the last 24 hours. Last: CPU ${word(said[0])}, memory ${word(said[1])}.`}>
+      <svg viewBox=${`0 0 ${WIDE} ${HIGH}`} role="img" aria-label=${`Usage over the last 24 hours. Last: CPU ${word(newest[0])}, memory ${word(newest[1])}.`}>
         ${[0, 0.25, 0.5, 0.75, 1].map(
           (part) => html`
             <line class="grid" x1=${EDGE.left} x2=${WIDE - EDGE.right} y1=${y(part)} y2=${y(part)} />
@@ -94,8 +94,8 @@ export function UsagePlot({ items, step, now = Date.now() }) {
         <path class="line-cpu" d=${line("cpuPercent")} />
       </svg>
       <figcaption>
-        <span><i class="line-cpu"></i>CPU <b>${word(said[0])}</b></span>
-        <span><i class="line-memory"></i>Memory <b>${word(said[1])}</b></span>
+        <span><i class="line-cpu"></i>CPU <b>${word(newest[0])}</b></span>
+        <span><i class="line-memory"></i>Memory <b>${word(newest[1])}</b></span>
         <span class="quiet">last 24 hours</span>
       </figcaption>
     </figure>

@@ -1,4 +1,4 @@
-// Change something: write YAML, see what it would do, say why, do it.
+// The editor of a resource: write YAML, preview the change, give a reason, apply.
 import { html, useEffect, useRef, useState } from "./html.js";
 import { path, segment, sendYaml } from "./api.js";
 import { bytes, count, percent, plural } from "./format.js";
@@ -24,7 +24,7 @@ function Plan({ plan }) {
 
 /**
  * What *send(query, headers)* would do; on consent it is sent for good. *onInvalid* gets what the
- * server finds wrong with it, where there is somebody to mend it.
+ * server finds wrong with it, where the user can correct it.
  */
 export function PlanDialog({ title, label, send, onDone, onClose, onInvalid, isDanger }) {
   const [plan, setPlan] = useState(null);
@@ -80,7 +80,7 @@ export function PlanDialog({ title, label, send, onDone, onClose, onInvalid, isD
 /** Headers hold bytes: words go as UTF-8. */
 const encodeWords = (words) => String.fromCharCode(...new TextEncoder().encode(words));
 
-/** Where the server says the text is wrong. */
+/** The position of the error that the server found in the text. */
 function placeOf(message) {
   const found = /line (\d+), column (\d+)/.exec(message);
   return found && { line: Number(found[1]), column: Number(found[2]) };

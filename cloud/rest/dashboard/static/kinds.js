@@ -18,7 +18,7 @@ export const KINDS = {
     hasRevisions: true,
     hasSelector: true,
     columns: [named("apps"), version, { name: "For nodes with", kind: "wide", show: (app) => (app.selector ? html`<code>${app.selector}</code>` : html`<span class="quiet">no node</span>`) }, { name: "Type", show: (app) => app.type }, changed],
-    help: "What nodes run. Its selector says which nodes it is for.",
+    help: "Workloads of nodes. The selector selects the nodes.",
     template: `name: web
 description: ""
 type: container
@@ -68,7 +68,7 @@ data:
     users: true,
     isSecret: true,
     columns: [named("secrets"), version, description, changed],
-    help: "What apps mount and nobody else reads. Looking at one is an entry of the audit log.",
+    help: "Sensitive values that apps mount. Each read is an entry of the audit log.",
     template: `name: web-password
 description: ""
 data:

@@ -1,4 +1,4 @@
-// What happens, as the server tells it. One stream for all pages; the browser takes it up again
+// Events, as the server sends them. One stream for all pages; the browser takes it up again
 // where it broke off (Last-Event-ID).
 import { get, getNamespace, path } from "./api.js";
 import { useEffect, useRef, useState } from "./html.js";
@@ -22,7 +22,7 @@ function setLive(value) {
   if (value || isLive) lastLive = Date.now();
   if (isLive === value) return;
   isLive = value;
-  watchers.forEach((tell) => tell(value));
+  watchers.forEach((notify) => notify(value));
 }
 
 export function stopLive() {
@@ -37,7 +37,7 @@ async function tryAgain() {
   try {
     await get(path("/v1/events", { limit: 1 }));
   } catch {
-    /* told by then, or the server is away */
+    /* notified by then, or the server cannot be reached */
   }
   if (source === mine && mine) startLive();
 }
@@ -49,13 +49,13 @@ export function startLive() {
   source.onopen = () => setLive(true);
   source.onerror = () => {
     setLive(false);
-    // Closed for good by an answer that is no stream. Whether we are still signed in another call
-    // says, to all who listen; if we are, the stream is tried again.
+    // Closed for good by an answer that is no stream. Another call finds whether the session is
+    // still valid; if it is, the stream is opened again.
     if (source && source.readyState === EventSource.CLOSED) timer = setTimeout(tryAgain, PAUSE);
   };
   const hear = (message) => {
     const event = JSON.parse(message.data);
-    listeners.forEach((tell) => tell(event));
+    listeners.forEach((notify) => notify(event));
   };
   for (const family of FAMILIES)
     for (const verb of VERBS[family] || CHANGES) source.addEventListener(`${family}.${verb}`, hear);
@@ -81,7 +81,7 @@ export function onEvent(listener) {
   return () => listeners.delete(listener);
 }
 
-/** Call *act* after events that *matches* says matter: soon, and not more often than every *pause*. */
+/** Call *act* after events that *matches* accepts: soon, and not more often than every *pause*. */
 export function useLive(matches, act, pause = 1500) {
   const latest = useRef();
   latest.current = { matches, act };

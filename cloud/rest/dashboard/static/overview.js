@@ -19,7 +19,7 @@ const progressParts = (one) => [
 
 function LastChange({ change }) {
   if (!change)
-    return html`<${Empty} title="No app yet"><p>Describe one and say which nodes it is for.</p><p><a href=${link(["apps", "+"])}>Create an app</a>, or <code>edgesync apply -f app.yaml</code></p><//>`;
+    return html`<${Empty} title="No app yet"><p>Describe one, with a selector of its nodes.</p><p><a href=${link(["apps", "+"])}>Create an app</a>, or <code>edgesync apply -f app.yaml</code></p><//>`;
   const parts = progressParts(change);
   const done = change.selected > 0 && change.converged === change.selected;
   return html`
@@ -115,7 +115,7 @@ export function Overview() {
   const events = useData((signal) => get(path("/v1/events", { limit: 8 }), { signal }), []);
   useLive(() => true, () => { state.reload(); events.reload(); });
   useEffect(() => {
-    // States pass with time too, and then nothing is told.
+    // States also change with time, without an event.
     const timer = setInterval(() => document.hidden || state.reload(), AGAIN);
     return () => clearInterval(timer);
   }, []);

@@ -1,4 +1,4 @@
-// Before anything is painted: light or dark as chosen last; else as the system says.
+// Before anything is painted: light or dark as chosen last; else as the system has it.
 (function () {
   var chosen = null;
   try {
