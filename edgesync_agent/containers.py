@@ -52,6 +52,7 @@ STATES = {
 }
 LOG_BEAT = 1.0  # seconds after which who follows a log is given a chance to end
 CHANGE_SECONDS = 60.0  # for an engine to create, start or remove a container
+INSPECT_ATTEMPTS, INSPECT_PAUSE = 4, 0.1  # seconds, while a container changes its state
 OUTPUT_LIMIT = 65536  # bytes of a check's output that are read
 FILE_TYPES = {
     "Directory": os.path.isdir,
@@ -90,6 +91,7 @@ class Containers:
         self.networks: dict[str, _Reach] = {}
         # CPU seconds that each container had used, and when.
         self.used: dict[str, tuple[float, float]] = {}
+        self._remove_trial_volumes()  # of an agent that ended before it did that
 
     def describe(self) -> str:
         """Name and version, as Kubernetes writes them."""
@@ -111,13 +113,21 @@ class Containers:
         return found
 
     def _inspect(self, key: str) -> dict[str, Any]:
-        """The engine's record of a container; empty for one that has gone."""
-        try:
-            return self.engine.call("GET", f"/containers/{key}/json", allow=(404,)) or {}
-        except EngineRefusal as error:
-            if "no such container" in str(error):  # Podman's 500 while it removes one
-                return {}
-            raise
+        """The engine's record of a container; empty for one that has gone.
+
+        Podman answers 500 while a container ends or is removed, with what it did not find; a moment
+        later it describes the container, or says that there is none.
+        """
+        for attempt in range(INSPECT_ATTEMPTS):
+            try:
+                return self.engine.call("GET", f"/containers/{key}/json", allow=(404,)) or {}
+            except EngineRefusal as error:
+                if "no such container" in str(error):
+                    return {}
+                if error.status < 500 or attempt == INSPECT_ATTEMPTS - 1:
+                    raise
+            time.sleep(INSPECT_PAUSE)
+        return {}
 
     def missing(self, app: AppDefinition) -> Sequence[str]:
         """Images that are not here."""
@@ -275,7 +285,7 @@ class Containers:
         if volume.kind != "emptyDir" or naming.is_own_memory(app, volume):
             return
         name = self._volume_name(app.name, volume, stage)
-        labels = {naming.NODE: self.node, naming.APP: app.name}
+        labels = {naming.NODE: self.node, naming.APP: app.name, naming.STAGE: stage}
         body: dict[str, Any] = {"Name": name, "Labels": labels, "Driver": "local"}
         if volume.in_memory:
             size = f",size={volume.size_limit}" if volume.size_limit else ""
@@ -314,12 +324,17 @@ class Containers:
         query = {"force": True, "v": True}
         self.engine.call("DELETE", path, query=query, seconds=CHANGE_SECONDS, allow=(404, 409))
         if instance.slot.stage == TRIAL:
-            label = [f"{naming.NODE}={self.node}", f"{naming.APP}={instance.slot.app}"]
-            found = self.engine.call("GET", "/volumes", query={"filters": {"label": label}}) or {}
-            for one in found.get("Volumes") or ():
-                if f"-{TRIAL}" in one["Name"]:
-                    with contextlib.suppress(EngineRefusal):
-                        self.engine.call("DELETE", f"/volumes/{one['Name']}", allow=(404,))
+            self._remove_trial_volumes(instance.slot.app)
+
+    def _remove_trial_volumes(self, app: str = "") -> None:
+        """Remove the volumes of trials whose containers are gone, of one app or of all."""
+        query = {"filters": {"label": [f"{naming.NODE}={self.node}"]}}
+        found = self.engine.call("GET", "/volumes", query=query) or {}
+        for one in found.get("Volumes") or ():
+            labels = one.get("Labels") or {}
+            if labels.get(naming.STAGE) == TRIAL and app in {"", labels.get(naming.APP)}:
+                with contextlib.suppress(EngineRefusal):  # it is in use
+                    self.engine.call("DELETE", f"/volumes/{one['Name']}", allow=(404,))
 
     # looking into containers
 

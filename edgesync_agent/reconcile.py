@@ -175,16 +175,18 @@ class _Decision:
         """Fetch and prepare it; return whether there is nothing left to do before it is live."""
         if target == self.memory.good:
             return True  # it was live before: back at once
+        app = self._app(target)
+        trial = self._trial_of(app)
         if not self._is_here(target):
             self._enter(FETCH, target)
+            # Began before the agent was started again: it goes on.
+            self.preparing += [*init_slots(app), *([trial] if trial else ())]
             return False
         self._enter(PREPARE, target)
-        app = self._app(target)
         for slot in init_slots(app):
             if slot_key(slot) not in self.memory.finished:
                 self._run_to_end(app, slot)
                 return False
-        trial = self._trial_of(app)
         return trial is None or self._is_tried(app, trial)
 
     def _is_here(self, version: str) -> bool:

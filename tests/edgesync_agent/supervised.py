@@ -1,14 +1,33 @@
-"""An agent without a connection, in a process of its own that tests kill: KIND FOLDER HOME."""
+"""An agent without a connection, for tests: in their process, or in one of its own to be killed."""
 
-import sys
-import time
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.edgesync_agent.engines import RunningEngine
-from tests.edgesync_agent.test_supervisor import supervisor_of
+from edgesync_agent.containers import Containers
+from edgesync_agent.engine import Engine
+from edgesync_agent.releases import Releases
+from edgesync_agent.spec import CONTAINERS
+from edgesync_agent.supervisor import Supervisor
+from edgesync_agent.volumes import Volumes
 
-if __name__ == "__main__":
-    kind, folder, home = sys.argv[1:]
-    running = RunningEngine(kind, Path(folder), Path())
-    supervisor_of(running, Path(home), lambda line: None).start()
-    time.sleep(60)  # killed long before
+NODE = "default.n1"
+
+
+def supervisor_of(
+    engine: Engine, home: Path, note: Callable[[str], None], node: str = NODE
+) -> Supervisor:
+    """What runs apps by *engine*, with short waits; *home* is its disk."""
+    releases = Releases(home / "apps")
+    volumes = Volumes(releases, home / "volumes", home / "memory")
+
+    def containers() -> Containers:
+        return Containers(engine, node, home, stop_seconds=1)
+
+    return Supervisor(releases, volumes, {CONTAINERS: containers}, note, settle=0.5, interval=0.5)
+
+
+def run(path: str, home: str, node: str) -> None:
+    """Be an agent until killed: with the engine at the socket *path*."""
+    supervisor_of(Engine(path), Path(home), lambda line: None, node).start()
+    threading.Event().wait(600)  # killed long before

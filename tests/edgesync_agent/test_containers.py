@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edgesync_agent.containers import Containers, moment_of
+from edgesync_agent.engine import Engine
 from edgesync_agent.parsing import read_app
 from edgesync_agent.releases import Releases
 from edgesync_agent.runtime import (
@@ -27,6 +28,7 @@ from edgesync_agent.runtime import (
 from edgesync_agent.situation import live_slots
 from edgesync_agent.spec import AppDefinition, ProbeDefinition
 from edgesync_agent.volumes import Volumes
+from tests.edgesync_agent.engine_socket import EngineSocket, Response
 from tests.edgesync_agent.engines import (
     IMAGE,
     RunningEngine,
@@ -48,6 +50,7 @@ class Bench:
 
     def __init__(self, running: RunningEngine, folder: Path) -> None:
         self.running = running
+        self.folder = folder
         self.containers = Containers(running.engine, "default.n1", folder, stop_seconds=1)
         self.volumes = Volumes(Releases(folder / "apps"), folder / "v", folder / "s")
 
@@ -197,6 +200,38 @@ def test_an_exit_code_and_out_of_memory_are_distinguished(bench: Bench) -> None:
     assert ended.exit_code == 137
     # Podman does not report it where it uses cgroups of version 1.
     assert ended.out_of_memory or bench.running.kind == "podman"
+
+
+class _Ending(EngineSocket):
+    """Answers as Podman does while a container ends: 500, so many times."""
+
+    def __init__(self, path: Path, engine: str) -> None:
+        self.times = 0
+        super().__init__(path, engine)
+
+    def respond(
+        self, method: str, target: str, body: bytes, forward: Callable[[], Response]
+    ) -> Response | None:
+        if method == "GET" and target.endswith("/json") and self.times:
+            self.times -= 1
+            return 500, b'{"message": "read /proc/32220/cgroup: no such process"}'
+        return forward()
+
+
+def test_a_container_that_ends_while_it_is_looked_at_is_looked_at_again(bench: Bench) -> None:
+    one = app("7", {"name": "s", "args": SERVE})
+    bench.create(one)
+    between = _Ending(bench.running.folder / "ending.sock", str(bench.running.path))
+    try:
+        containers = Containers(Engine(str(between.path)), "default.n1", bench.folder)
+        between.times = 2
+        assert [i.state for i in containers.observe()] == [CREATED]
+        assert between.times == 0
+        between.times = 100
+        with pytest.raises(RuntimeFailure, match="no such process"):
+            containers.observe()
+    finally:
+        between.close()
 
 
 def test_services_reach_each_other_by_name_and_the_node_by_port(bench: Bench) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edgesync_agent.reconcile import can_run_twice, reconcile
 from edgesync_agent.runtime import (
     EXITED,
+    LIVE,
     RUNNING,
     TRIAL,
     Create,
@@ -265,6 +266,24 @@ def test_init_services_run_in_order_before_the_services_and_once(world: World) -
     world.want(app("2", {"name": "a"}, initServices=init, description="new"))
     world.settle()
     assert world.steps(Start) == []
+
+
+@pytest.mark.parametrize("init", [[], [{"name": "x", "image": "init:1"}]], ids=["trial", "init"])
+def test_what_prepares_a_version_goes_on_when_the_agent_starts_again(
+    world: World, init: list[dict[str, Any]]
+) -> None:
+    installed(world, app("1", {"name": "a"}))
+    world.want(app("2", {"name": "a", "image": "i:2"}, initServices=init))
+    for _ in range(4):
+        world.turn()
+    (preparing,) = (one for one in world.instances.values() if one.slot.stage != LIVE)
+    assert preparing.state == RUNNING
+    world.lose_memory()
+    world.here.clear()  # what is here is asked of the runtime anew
+    world.done.clear()
+    world.turn()
+    assert world.steps(Stop, Remove) == []
+    assert preparing in world.instances.values()
 
 
 def test_an_init_service_that_fails_keeps_the_old_version(world: World) -> None:

@@ -5,7 +5,6 @@ import contextlib
 import http.client
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +14,8 @@ import pytest
 
 from edgesync_agent.containers import Containers
 from edgesync_agent.releases import Releases
-from edgesync_agent.runtime import RUNNING, FailureReason
-from edgesync_agent.spec import CONTAINERS
+from edgesync_agent.runtime import FailureReason
 from edgesync_agent.supervisor import Supervisor
-from edgesync_agent.volumes import Volumes
 from tests.edgesync_agent.engines import (
     IMAGE,
     NEEDS_DOCKER,
@@ -28,9 +25,9 @@ from tests.edgesync_agent.engines import (
     remove_all,
     running_engine,
 )
+from tests.edgesync_agent.supervised import NODE, supervisor_of
 from tests.edgesync_agent.test_containers import wait_for
 
-NODE = "default.n1"
 PORTS = {"docker": 20180, "podman": 20280, "rootless": 20380}
 
 
@@ -51,7 +48,7 @@ class Machine:
 
     def boot(self) -> Supervisor:
         """Start an agent."""
-        self.supervisor = supervisor_of(self.running, self.home, self.lines.append)
+        self.supervisor = supervisor_of(self.running.engine, self.home, self.lines.append)
         self.supervisor.start()
         return self.supervisor
 
@@ -106,16 +103,6 @@ class Machine:
             return ""
         finally:
             connection.close()
-
-
-def supervisor_of(running: RunningEngine, home: Path, note: Any) -> Supervisor:
-    releases = Releases(home / "apps")
-    volumes = Volumes(releases, home / "volumes", home / "memory")
-
-    def containers() -> Containers:
-        return Containers(running.engine, NODE, home, stop_seconds=1)
-
-    return Supervisor(releases, volumes, {CONTAINERS: containers}, note, settle=0.5, interval=0.5)
 
 
 def _value(kind: str, name: str, version: str, data: dict[str, str]) -> dict[str, Any]:
@@ -344,33 +331,6 @@ def test_after_a_reboot_the_last_state_runs_without_a_server(docker_machine: Mac
     machine.wait("Running", "1")
     wait_for(lambda: machine.get() == "one")
     assert [one.name for one in machine.secrets.rglob("pw") if not one.is_symlink()] == ["pw"]
-
-
-def test_an_agent_that_is_killed_again_and_again_gets_there(docker_machine: Machine) -> None:
-    """Calls `supervised`: an agent of its own in a process, killed after ever longer times."""
-    machine = docker_machine
-    machine.deliver(web("1", "one", machine.port), **FILES)
-    command = [sys.executable, "-m", "tests.edgesync_agent.supervised"]
-    command += [machine.running.kind, str(machine.running.folder), str(machine.home)]
-    for version, seconds in (
-        ("1", 0.4),
-        ("1", 0.9),
-        ("2", 0.4),
-        ("2", 0.7),
-        ("2", 1.1),
-        ("2", 1.6),
-    ):
-        machine.deliver(web(version, f"page{version}", machine.port), **FILES)
-        process = subprocess.Popen(command)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
-        process.kill()
-        process.wait()
-    machine.boot()
-    machine.wait("Running", "2")
-    wait_for(lambda: machine.get() == "page2")
-    wait_for(lambda: len(_observed(machine)) == 1)
-    assert [one.state for one in _observed(machine)] == [RUNNING]
 
 
 @pytest.mark.parametrize("kind", [pytest.param("podman", marks=NEEDS_PODMAN)])
