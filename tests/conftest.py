@@ -1,6 +1,9 @@
 """What every test needs."""
 
-from collections.abc import Callable, Iterator
+import gc
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -16,6 +19,11 @@ from tests.postgres import NEEDS_POSTGRES, Postgres, running_postgres
 
 StoreFactory = Callable[[Path], AbstractAsyncContextManager[NotifyingStore]]
 """Opens the store that is kept in a directory."""
+
+# Tests, and the servers that they start, are compiled once and not in each process. Assertions in
+# tests are rewritten, which is half of the time that collecting them takes.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Examples take as long as a busy machine needs; pytest's timeout ends what hangs.
 settings.register_profile("edgesync", deadline=None)
@@ -35,6 +43,17 @@ LONG_MODULES = frozenset(
     }
 )
 """Modules that take long with few tests."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage while tests are collected, and not in them and all modules later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

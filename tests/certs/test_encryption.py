@@ -1,6 +1,7 @@
 """Keys under a passphrase."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,18 @@ PASSPHRASE = "a pässphrase of some length".encode()
 
 
 @pytest.mark.parametrize(
-    "key",
+    "new_key",
     [
-        ec.generate_private_key(ec.SECP256R1()),
-        ec.generate_private_key(ec.SECP384R1()),
-        rsa.generate_private_key(65537, 2048),
+        lambda: ec.generate_private_key(ec.SECP256R1()),
+        lambda: ec.generate_private_key(ec.SECP384R1()),
+        lambda: rsa.generate_private_key(65537, 2048),
     ],
     ids=["p256", "p384", "rsa"],
 )
 def test_the_key_comes_back_with_its_passphrase_and_with_no_other(
-    tmp_path: Path, key: SigningKey
+    tmp_path: Path, new_key: Callable[[], SigningKey]
 ) -> None:
+    key = new_key()
     pem = sealed_key_pem(key, PASSPHRASE)
     found = load_pem_private_key(pem, PASSPHRASE)
     assert isinstance(found, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)

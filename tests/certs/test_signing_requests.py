@@ -2,6 +2,7 @@
 
 import base64
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,33 +30,37 @@ GOOD_DER = x509.load_pem_x509_csr(
     request_of(ec.generate_private_key(ec.SECP256R1())).encode()
 ).public_bytes(Encoding.DER)
 
+# A key is generated when its test runs: RSA and DSA take long.
+NewKey = Callable[[], CertificateIssuerPrivateKeyTypes]
+
 
 @pytest.mark.parametrize(
-    "key",
+    "new_key",
     [
-        ec.generate_private_key(ec.SECP256R1()),
-        ec.generate_private_key(ec.SECP384R1()),
-        ed25519.Ed25519PrivateKey.generate(),
-        rsa.generate_private_key(65537, 2048),
+        lambda: ec.generate_private_key(ec.SECP256R1()),
+        lambda: ec.generate_private_key(ec.SECP384R1()),
+        ed25519.Ed25519PrivateKey.generate,
+        lambda: rsa.generate_private_key(65537, 2048),
     ],
     ids=["p256", "p384", "ed25519", "rsa2048"],
 )
-def test_good_keys_are_taken(key: CertificateIssuerPrivateKeyTypes) -> None:
+def test_good_keys_are_taken(new_key: NewKey) -> None:
+    key = new_key()
     assert read_signing_request(request_of(key)) == key.public_key()
 
 
 @pytest.mark.parametrize(
-    ("key", "reason"),
+    ("new_key", "reason"),
     [
-        (ec.generate_private_key(ec.SECP521R1()), "secp521r1"),
-        (rsa.generate_private_key(65537, 1024), "1024 bits"),  # noqa: S505
-        (dsa.generate_private_key(2048), "none of"),
+        (lambda: ec.generate_private_key(ec.SECP521R1()), "secp521r1"),
+        (lambda: rsa.generate_private_key(65537, 1024), "1024 bits"),  # noqa: S505
+        (lambda: dsa.generate_private_key(2048), "none of"),
     ],
     ids=["p521", "rsa1024", "dsa"],
 )
-def test_other_keys_are_refused_by_name(key: CertificateIssuerPrivateKeyTypes, reason: str) -> None:
+def test_other_keys_are_refused_by_name(new_key: NewKey, reason: str) -> None:
     with pytest.raises(BadSigningRequest) as caught:
-        read_signing_request(request_of(key))
+        read_signing_request(request_of(new_key()))
     assert reason in caught.value.reason
 
 

@@ -1,45 +1,22 @@
-"""Generated requests, made from the document, against a server with its real store."""
+"""Generated requests, made from the document, against a server with its real store.
+
+Tests import `generated_calls` when they run, so that collecting them does not load Schemathesis.
+"""
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
-import requests
-import schemathesis
 from anyio.from_thread import start_blocking_portal
-from hypothesis import Phase
-from schemathesis.checks import not_a_server_error
-from schemathesis.config import SchemathesisConfig
-from schemathesis.core.result import Ok
-from schemathesis.generation.feedback import FeedbackSources
-from schemathesis.pytest._test_builder import build_operation_test
-from schemathesis.python._constants.orchestrator import make_constants_value_source
-from schemathesis.schemas import BaseSchema
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    negative_data_rejection,
-    response_headers_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
-from tests.rest.conftest import CALLBACK, REGISTRY, TOKEN, describe, open_world
+from tests.rest.conftest import CALLBACK, REGISTRY, describe, open_world
 from tests.rest.test_document import DOCUMENT
 
 pytestmark = pytest.mark.slow
 
-SHAPE = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_schema_conformance,
-    response_headers_conformance,
-]
-REFUSED = {"expected-statuses": [400, 401, 403, 404, 409, 410, 412, 413, 415]}
 EXISTING = {
     "/v1/nodes": {"name": "n1"},
     "/v1/apps": {"name": "web", "revision": "1"},
@@ -51,11 +28,6 @@ EXISTING = {
 }
 SAME_FOR_ALL = r"^/v1/(configs|registries)/.*/(revisions.*|diff|undo)$"
 """What is made of the same handlers as that of apps and secrets, which is tried."""
-
-
-HEADERS = {"Authorization": f"Bearer {TOKEN}"}
-session = requests.Session()
-session.trust_env = False  # what proxies there are is asked for each call
 
 # What breaks a schema in each way there is comes on top of the examples that are made up.
 ANYTHING = {"phases": {"coverage": {"generation": {"mode": "negative"}}}}
@@ -79,47 +51,6 @@ EXISTING_ONES = [one for one in OPERATIONS if "{" in one and not one.startswith(
 MAKING = [one for one in OPERATIONS if one.startswith("POST") and makes_something(one[5:])]
 
 
-def tried(
-    label: str, test: Callable[[Any], None], *, count: int, settings: Mapping[str, Any]
-) -> None:
-    """Run *test* with *count* calls of the operation *label*, and those that *settings* add.
-
-    Built when the test runs: Schemathesis' own decorator does it when tests are collected, which
-    took 5 s in each process.
-    """
-    method, _, path = label.partition(" ")
-    schema = loaded(**settings).include(method=method, path=path)
-    (found,) = schema.get_all_operations()
-    assert isinstance(found, Ok)
-    operation = found.ok()
-    feedback = FeedbackSources(constants_value_source=make_constants_value_source(schema))
-    run = build_operation_test(
-        config=schema.config,
-        operation=operation,
-        test_func=examples(count)(lambda case: test(case)),
-        given_kwargs={},
-        feedback=feedback,
-    )
-    run()
-
-
-def loaded(**settings: Any) -> BaseSchema:
-    settings["checks"] = {"negative_data_rejection": REFUSED}
-    # Each call bears a token, so that one made up without is not wrong.
-    document = {**DOCUMENT, "security": []}
-    return schemathesis.openapi.from_dict(document, config=SchemathesisConfig.from_dict(settings))
-
-
-def examples(count: int) -> hypothesis.settings:
-    return hypothesis.settings(
-        max_examples=count,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        phases=[Phase.explicit, Phase.generate],
-    )
-
-
 @asynccontextmanager
 async def serving_all_there_is(folder: Path) -> AsyncIterator[str]:
     async with open_world(folder) as world:
@@ -139,10 +70,6 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield where
 
 
-def call(case: Any, url: str, checks: list[Any]) -> Any:
-    return case.call_and_validate(base_url=url, headers=HEADERS, checks=checks, session=session)
-
-
 def to_what_is_there(case: Any) -> None:
     """Let the call be about what there is, in whatever state it is."""
     names = EXISTING.get("/".join(case.path.split("/")[:3]), {})
@@ -155,6 +82,8 @@ def to_what_is_there(case: Any) -> None:
 
 @pytest.mark.parametrize("operation", EXISTING_ONES)
 def test_answers_about_existing_resources_match_the_document(operation: str, url: str) -> None:
+    from tests.rest.generated_calls import SHAPE, call, tried
+
     def test(case: Any) -> None:
         to_what_is_there(case)
         call(case, url, SHAPE)
@@ -164,10 +93,14 @@ def test_answers_about_existing_resources_match_the_document(operation: str, url
 
 @pytest.mark.parametrize("operation", MAKING)
 def test_what_is_made_is_where_its_links_lead_until_it_is_deleted(operation: str, url: str) -> None:
+    from tests.rest.generated_calls import tried
+
     tried(operation, lambda case: made_and_deleted(case, url), count=8, settings=VALID)
 
 
 def made_and_deleted(case: Any, url: str) -> None:
+    from tests.rest.generated_calls import HEADERS, SHAPE, call, session
+
     to_what_is_there(case)
     case.query.pop("dryRun", None)  # what is only planned is nowhere
     made = call(case, url, SHAPE)
@@ -207,7 +140,9 @@ def path_of(link: Any, answer: Any, path_parameters: Any) -> str:
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_every_answer_matches_the_document(operation: str, url: str) -> None:
+    from tests.rest.generated_calls import REFUSALS, SHAPE, call, tried
+
     def test(case: Any) -> None:
-        call(case, url, [*SHAPE, negative_data_rejection])
+        call(case, url, [*SHAPE, *REFUSALS])
 
     tried(operation, test, count=8, settings=ANYTHING)
