@@ -5,7 +5,6 @@ import hashlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
+from tests.ports import free_port
 
 USER = "edgesync"
 
@@ -105,10 +106,7 @@ def running_postgres() -> Iterator[Postgres]:
             cwd=directory,
             user=owner,
         )  # fmt: skip
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        postgres = Postgres(directory, port)
+        postgres = Postgres(directory, free_port())
         try:
             postgres.start()
             yield postgres

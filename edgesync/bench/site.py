@@ -22,6 +22,8 @@ import click
 import httpx
 import psutil
 
+from edgesync.ports import free_port
+
 PATIENCE_SECONDS = 60.0
 """For any process to be ready."""
 
@@ -335,14 +337,6 @@ def _make_database(url: str, name: str) -> None:
             time.sleep(0.05)
         else:
             return
-
-
-def free_port() -> int:
-    """A port without a listener."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def cpu_seconds(pid: int) -> float:

@@ -21,11 +21,11 @@ from edgesync.conformance.server import (
     NODE_ID,
     TOKEN,
     Ports,
-    free_port,
     in_url,
     listens_to_impostor,
     running_server,
 )
+from edgesync.ports import free_port
 
 DEFAULT_PATIENCE = 60
 END_SECONDS = 5

@@ -137,13 +137,6 @@ async def running_server(
         yield RunningServer(opened, activation)
 
 
-def free_port(host: str) -> int:
-    """A port of *host* that is free now."""
-    with socket.create_server((host, 0), family=_family(host)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def in_url(host: str) -> str:
     """*host* as it stands in a URL."""
     return f"[{host}]" if ":" in host else host

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from edgesync.conformance.checks import RULES, CheckResult, Findings
-from edgesync.conformance.server import Ports, free_port, listens_to_impostor
+from edgesync.conformance.server import Ports, listens_to_impostor
+from tests.ports import free_port
 from tests.repo.tracked import ROOT
 
 EXAMPLES = ROOT / "examples"

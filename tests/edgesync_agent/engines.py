@@ -25,6 +25,7 @@ import pytest
 
 from edgesync_agent.engine import Engine, json_lines
 from edgesync_agent.runtime import RuntimeFailure
+from tests.ports import free_port
 
 IMAGE = "docker.io/edgesync-test/box:1"
 """Image with busybox and nothing else."""
@@ -288,8 +289,7 @@ def running_registry(folder: Path) -> Iterator[RunningRegistry]:
     """A registry with htpasswd and TLS."""
     assert shutil.which("docker-registry"), "needs docker-registry"
     folder.mkdir(parents=True)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     certificate = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"]
     certificate += ["ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=registry"]
     certificate += ["-addext", "subjectAltName=IP:127.0.0.1"]

@@ -14,6 +14,7 @@ from tests.end_to_end.conftest import (
     wait_for,
 )
 from tests.jobs.receiver import receiving
+from tests.ports import free_port
 
 
 def state(api: httpx.Client) -> dict[str, object]:
@@ -22,11 +23,10 @@ def state(api: httpx.Client) -> dict[str, object]:
 
 
 def test_a_callback_survives_its_receiver_and_the_server(tmp_path: Path) -> None:
-    with receiving() as down:
-        port = int(down.url.rpartition(":")[2])
-    data = tmp_path / "data"
+    port = free_port()
+    data, url = tmp_path / "data", f"http://127.0.0.1:{port}/hook"
     with running_server(data) as server, server.client() as api:
-        made = api.post("/v1/callback", json={"name": "crm", "url": f"{down.url}/hook"}).json()
+        made = api.post("/v1/callback", json={"name": "crm", "url": url}).json()
         batch = make_batch(api, callbackName="crm")
         activate_with_callback(server, batch, "SN-1", site="north")
         wait_for(lambda: state(api)["lastError"], "the first attempt")

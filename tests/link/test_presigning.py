@@ -7,7 +7,6 @@ The same on a real store where `versitygw` is on PATH:
 import hashlib
 import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -32,6 +31,7 @@ from cloud.operations.configs import update_config
 from cloud.store.transaction import Store
 from tests.link.conftest import NOW, FakeHub, describe
 from tests.link.object_server import may_get, object_server
+from tests.ports import free_port
 
 ACCESS_KEY, SECRET_KEY = "test-access", "test-secret"
 OBJECT = "box/dir/a b+ä.zip"
@@ -66,8 +66,7 @@ def endpoint(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if binary is None:
         pytest.skip("versitygw is not on PATH")
     (tmp_path / "objects").mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     command = [binary, "--access", ACCESS_KEY, "--secret", SECRET_KEY, "--port", address]
     with subprocess.Popen(
         [*command, "posix", str(tmp_path / "objects")],
