@@ -14,7 +14,9 @@ COPY certs certs
 COPY agent_sim agent_sim
 COPY edgesync edgesync
 COPY edgesync_agent edgesync_agent
-RUN pip install --no-cache-dir --no-deps --no-build-isolation . && rm -rf /src/*
+# The version of a release, since the history is not here; by default that of pyproject.toml.
+ARG VERSION=
+RUN SETUPTOOLS_SCM_PRETEND_VERSION_FOR_EDGESYNC=${VERSION} pip install --no-cache-dir --no-deps --no-build-isolation . && rm -rf /src/*
 USER edgesync
 WORKDIR /data
 VOLUME /data

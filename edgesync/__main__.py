@@ -5,7 +5,6 @@ The help stands here too, so that `edgesync --help` imports no command.
 
 import click
 
-from edgesync import __version__
 from edgesync.lazy_group import LazyGroup
 
 BENCHES = {
@@ -189,7 +188,7 @@ COMMANDS = {
 @click.group(
     cls=LazyGroup, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.version_option(__version__, prog_name="edgesync")
+@click.version_option(package_name="edgesync", prog_name="edgesync")
 def main() -> None:
     """Edge-to-cloud sync: describe nodes, apps, configs and secrets; nodes converge to them."""
 

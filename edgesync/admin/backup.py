@@ -27,7 +27,7 @@ from cloud.store.rekeying import check_sealed
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.upkeep import SqliteDatabase
 from cloud.wiring import now_utc
-from edgesync import __version__
+from edgesync import version
 from edgesync.admin.ca import passphrase_of
 from edgesync.admin.command_entry import command_entry
 from edgesync.admin.data_dir_option import data_dir_option
@@ -76,7 +76,7 @@ def backup(
             append_entry(kept, data_dir, command_entry(Action.SERVER_BACKUP, file.name))
         except Unavailable as error:
             click.echo(f"Warning: this is not in the audit log: {error.reason}", err=True)
-        parts = backup_parts(kept, data_dir, version=__version__, now=now)
+        parts = backup_parts(kept, data_dir, version=version(), now=now)
         write_archive(file, parts, passphrase)
     click.echo(f"{file}: {file.stat().st_size} bytes. Verify it with `edgesync verify {file}`.")
 

@@ -20,7 +20,7 @@ from cloud.app import serve as run_server
 from cloud.config import NAMES, Settings, load_settings
 from cloud.errors import CloudError, Unavailable
 from cloud.http.logs import LOG_FORMAT, BoundedFormatter, LogBudget, RequestIdFilter
-from edgesync import __version__
+from edgesync import version
 from edgesync.admin.ca import passphrase_of
 
 _REPEATED = {
@@ -84,7 +84,7 @@ def serve(file: Path | None, **flags: Any) -> None:
             runner.run(
                 run_server(
                     settings,
-                    version=__version__,
+                    version=version(),
                     announce=click.echo,
                     ca_passphrase=passphrase,
                 )

@@ -1,5 +1,4 @@
 import re
-import tomllib
 from pathlib import Path
 
 from tests.repo.tracked import ROOT, relative, text_of, tracked_files
@@ -54,14 +53,6 @@ def test_the_examples_on_the_wire_are_the_golden_ones() -> None:
     assert blocks
     for language, text in blocks:
         assert (text.encode() if language else bytes.fromhex(text)) in golden
-
-
-def test_the_newest_version_has_its_changes_written_down() -> None:
-    changelog = text_of(ROOT / "CHANGELOG.md")
-    versions = re.findall(r"^## (\d+\.\d+\.\d+)\b", changelog, flags=re.M)
-    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
-    own = re.findall(r'^__version__ = "(.*)"$', text_of(ROOT / "edgesync/__init__.py"), flags=re.M)
-    assert [versions[0]] == [project["version"]] == own
 
 
 def test_changes_stand_under_the_usual_headings() -> None:
