@@ -13,16 +13,13 @@ the others waiting.
 """
 
 import asyncio
-import ipaddress
 import socket
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from broker.addresses import site_of
 from broker.limits import ConnectionRefused, HubLimits, Refusal
-
-_IPV6_PREFIX = 64
-"""Bits of an IPv6 address that stand for one site: a host has all of the rest to choose from."""
 
 _HANDSHAKE = 22
 """Type of a TLS record that holds a handshake message (RFC 8446, 5.1)."""
@@ -233,16 +230,3 @@ def _look_for_hello(handshake: Handshake) -> None:
         handshake.hello.set_result(None)  # TLS finds out whether it is a ClientHello
     else:
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, _HEADER_BYTES + length)
-
-
-def site_of(address: str) -> str:
-    """What *address* is counted as: an IPv6 address as its /64, an IPv4 one in IPv6 as itself."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
-        return str(ipaddress.ip_network((int(found), _IPV6_PREFIX), strict=False))
-    return address

@@ -12,9 +12,6 @@ from functools import lru_cache
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_IPV6_PREFIX = 64
-"""Bits of an IPv6 address that stand for one caller: a host has all of the rest to choose from."""
-
 
 def client_address(peer: str, forwarded: Iterable[str], trusted: Sequence[Network]) -> str:
     """Address of the client of a request from *peer* with these lines of X-Forwarded-For.
@@ -38,14 +35,6 @@ def is_in(peer: str, networks: Sequence[Network]) -> bool:
     """Return whether *peer* is an address in one of *networks*."""
     found = _address(peer)
     return found is not None and any(found in network for network in networks)
-
-
-def caller_key(address: str) -> str:
-    """What stands for *address* where callers are counted: an IPv6 address is one of its /64."""
-    found = _address(address)
-    if isinstance(found, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((int(found), _IPV6_PREFIX), strict=False))
-    return address
 
 
 @lru_cache(maxsize=4096)

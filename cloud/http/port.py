@@ -17,7 +17,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cloud.http.addresses import Network, caller_key, client_address, is_in
+from broker.addresses import site_of
+from cloud.http.addresses import Network, client_address, is_in
 from cloud.http.connection_limits import BOUNDS, ConnectionLimits
 from cloud.http.logs import log_under, shown
 from cloud.http.metrics import LimitRefusals
@@ -188,7 +189,7 @@ class ListeningPort:
 
     def _take_in(self, accepted: socket.socket, peer: str, now: float) -> _Caller | None:
         """A place for *accepted*; None if there is none, and none can be made."""
-        key = "" if is_in(peer, self._trusted_proxies) else caller_key(client_address(peer, (), ()))
+        key = "" if is_in(peer, self._trusted_proxies) else site_of(client_address(peer, (), ()))
         if key and self._of_key[key] >= self.limits.per_address:
             self.refused("connections_per_address")
             if not self._make_room(key):

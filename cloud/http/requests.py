@@ -11,10 +11,11 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Scope
 
+from broker.addresses import site_of
 from cloud.core.decoding import convert, decode_json
 from cloud.core.times import time_text
 from cloud.errors import Invalid, TooLarge
-from cloud.http.addresses import Network, caller_key, client_address
+from cloud.http.addresses import Network, client_address
 from cloud.http.yaml_text import MEDIA_TYPES, decode_yaml, place_in_yaml
 
 BODY_LIMIT = 8 * 1024 * 1024
@@ -78,7 +79,7 @@ def address_of(scope: Scope) -> str:
 
 def address_key_of(scope: Scope) -> str:
     """What stands for `address_of` where callers are counted."""
-    return caller_key(address_of(scope))
+    return site_of(address_of(scope))
 
 
 def set_address(scope: Scope, trusted_proxies: Sequence[Network]) -> None:

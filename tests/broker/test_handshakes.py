@@ -9,7 +9,6 @@ from datetime import timedelta
 import pytest
 
 from broker.embedded import EmbeddedHub, HubLimits, Refusal
-from broker.handshakes import site_of
 from broker.hub import ShownCertificate
 from tests.broker.authority import Authority
 from tests.broker.conftest import Connect, OpenHub
@@ -170,17 +169,3 @@ async def test_clients_that_disconnect_silently_take_no_handshake_slot(
         began = loop.time()
         await connect(hub, NODE)
         assert loop.time() - began < DEADLINE
-
-
-@pytest.mark.parametrize(
-    ("address", "site"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2::7", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2:ffff::7", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-    ],
-)
-def test_an_ipv6_address_is_counted_with_its_network(address: str, site: str) -> None:
-    assert site_of(address) == site

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.http.addresses import caller_key, client_address
+from cloud.http.addresses import client_address
 
 TRUSTED = [ipaddress.ip_network(text) for text in ("10.0.0.0/8", "2001:db8:ffff::/48")]
 PROXY = "10.0.0.1"
@@ -61,14 +61,3 @@ def test_what_stands_before_the_callers_address_is_of_no_account(
 @given(st.lists(texts))
 def test_any_header_can_be_read(lines: list[str]) -> None:
     ipaddress.ip_address(client_address(PROXY, lines, TRUSTED))
-
-
-@given(st.ip_addresses(v=6, network="2001:db8:1:2::/64"))
-def test_all_addresses_of_one_ipv6_network_are_one_caller(address: ipaddress.IPv6Address) -> None:
-    assert caller_key(str(address)) == caller_key("2001:db8:1:2::") == "2001:db8:1:2::/64"
-    assert caller_key("2001:db8:1:3::") != caller_key(str(address))
-
-
-@pytest.mark.parametrize("address", ["", "192.0.2.1", "no address"])
-def test_any_other_address_is_a_caller_of_its_own(address: str) -> None:
-    assert caller_key(address) == address
