@@ -101,14 +101,15 @@ class Listener:
         open_ones = list(self._connections)
         for connection in open_ones:
             connection.close()
+        if not open_ones:
+            return
+        # asyncio may leave a TLS transport half closed whose peer went away meanwhile.
+        lost = [connection.lost for connection in open_ones]
+        await asyncio.wait(lost, timeout=self._limits.close_timeout.total_seconds())
         for connection in open_ones:
-            # asyncio may leave a TLS transport half closed whose peer went away meanwhile.
-            await asyncio.wait(
-                [connection.lost], timeout=self._limits.close_timeout.total_seconds()
-            )
             if not connection.lost.done():
                 connection.abort()
-            await connection.lost
+        await asyncio.wait(lost)
 
     def _take_in(self, accepted: socket.socket, peer: object) -> None:
         if len(self._connections) >= self._limits.max_connections:
