@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import msgspec
 
 from broker.errors import MalformedMessage
+from broker.value_counts import VALUES_LIMIT, has_too_many_values
 
 REQUEST_ID = "x-baetyl-request-id"
 SEQUENCE = "seq"
@@ -90,7 +91,8 @@ def _plain(depth: int) -> Any:
 _ShallowEnvelope = msgspec.defstruct(
     "_ShallowEnvelope", [("content", _plain(_SHALLOW), None)], bases=(_Envelope,)
 )
-_SHALLOW_DECODER = msgspec.msgpack.Decoder(_ShallowEnvelope)
+_SHALLOW_JSON_DECODER = msgspec.json.Decoder(_ShallowEnvelope)
+_SHALLOW_MSGPACK_DECODER = msgspec.msgpack.Decoder(_ShallowEnvelope)
 # What begins a float of MessagePack that may be NaN or an infinity, which JSON cannot express.
 _FLOATS = (b"\xcb", b"\xca")
 _NOT_FINITE = (b"\x7f", b"\xff")
@@ -99,6 +101,8 @@ _MSGPACK_DECODER = msgspec.msgpack.Decoder(_Envelope)
 _PLAIN_DECODER = msgspec.json.Decoder()
 _JSON_ENCODER = msgspec.json.Encoder()
 _MSGPACK_ENCODER = msgspec.msgpack.Encoder()
+
+_UNREADABLE = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError, TypeError)
 
 _JSON_STARTS = frozenset(b"{ \t\r\n")
 _MSGPACK_STARTS = frozenset({*range(0x80, 0x90), 0xDE, 0xDF})
@@ -116,7 +120,8 @@ def encoding_of(payload: bytes) -> Encoding:
 def decode_message(payload: bytes) -> Message:
     """Read one envelope; MalformedMessage names the field that is wrong."""
     is_json = encoding_of(payload) is Encoding.JSON
-    if not is_json and (message := _shallow_message(payload)) is not None:
+    _check_count("payload", payload, is_json=is_json)
+    if (message := (_shallow_json if is_json else _shallow_msgpack)(payload)) is not None:
         return message
     decoder: Any = _JSON_DECODER if is_json else _MSGPACK_DECODER
     try:
@@ -124,12 +129,25 @@ def decode_message(payload: bytes) -> Message:
         _check_content(envelope.content, payload if is_json else None)
     except msgspec.ValidationError as error:
         raise MalformedMessage(f"envelope: {error}") from error
-    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError, TypeError) as error:
+    except _UNREADABLE as error:
         raise MalformedMessage(f"payload: {error}") from error
     return Message(envelope.kind, envelope.content, envelope.meta)
 
 
-def _shallow_message(payload: bytes) -> Message | None:
+def _shallow_json(payload: bytes) -> Message | None:
+    """Read an envelope of JSON by its type alone; None: it needs a closer look.
+
+    A report of 1 MB takes a third of the time like this.
+    """
+    try:
+        envelope: Any = _SHALLOW_JSON_DECODER.decode(payload)
+        _MSGPACK_ENCODER.encode(envelope.content)
+    except _UNREADABLE:
+        return None
+    return Message(envelope.kind, envelope.content, envelope.meta, _SHALLOW)
+
+
+def _shallow_msgpack(payload: bytes) -> Message | None:
     """Read an envelope of MessagePack by its type alone; None: it needs a closer look.
 
     A report of 2 kB takes a fifth of the time like this.
@@ -138,18 +156,19 @@ def _shallow_message(payload: bytes) -> Message | None:
         if start in payload and any(start + exponent in payload for exponent in _NOT_FINITE):
             return None
     try:
-        envelope: Any = _SHALLOW_DECODER.decode(payload)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        envelope: Any = _SHALLOW_MSGPACK_DECODER.decode(payload)
+    except _UNREADABLE:
         return None
     return Message(envelope.kind, envelope.content, envelope.meta, _SHALLOW)
 
 
 def decode_content(body: bytes) -> Any:
     """Read content without an envelope, in JSON, as it comes over HTTPS; MalformedMessage."""
+    _check_count("body", body, is_json=True)
     try:
         content = _PLAIN_DECODER.decode(body)
         _check_content(content, body)
-    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError, TypeError) as error:
+    except _UNREADABLE as error:
         raise MalformedMessage(f"body: {error}") from error
     return content
 
@@ -169,6 +188,11 @@ def encode_json(value: Any) -> bytes:
     begins an action; as an escape within a JSON string it is the same text, and no action.
     """
     return _JSON_ENCODER.encode(value).replace(b"{{", rb"{\u007b")
+
+
+def _check_count(what: str, payload: bytes, *, is_json: bool) -> None:
+    if has_too_many_values(payload, is_json=is_json):
+        raise MalformedMessage(f"{what}: more than {VALUES_LIMIT} values and names")
 
 
 def _check_content(content: Any, json: bytes | None) -> None:

@@ -23,9 +23,11 @@ CloudError
 ├── ConfirmationRequired  so many nodes would be touched that the caller has to confirm
 ├── TooSlow             the caller did not send the rest of its request in time
 ├── TooManyRequests     the caller does it too often; the same call may succeed later
+│   └── OverBudget      a node sends more than its budget
 └── Unavailable         the store cannot answer now; the same call may succeed later
 """
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -263,9 +265,21 @@ class TooManyRequests(CloudError):
 
     code = "TooManyRequests"
 
-    def __init__(self, wait: float) -> None:
+    def __init__(
+        self,
+        wait: float,
+        reason: str = "There are too many requests from this caller, try again later.",
+    ) -> None:
         self.wait = wait
-        super().__init__("There are too many requests from this caller, try again later.")
+        super().__init__(reason)
+
+
+class OverBudget(TooManyRequests):
+    """The node sends more messages or bytes than its budget allows."""
+
+    def __init__(self, wait: float) -> None:
+        budget = "The node sends more messages or bytes than its budget allows"
+        super().__init__(wait, f"{budget}, try again in {math.ceil(wait)} seconds.")
 
 
 class TooSlow(CloudError):

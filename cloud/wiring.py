@@ -178,6 +178,7 @@ def all_jobs(
         hub.hub,
         exchange,
         admission=check_speaker if hub.client else None,
+        budgets=_node_budgets(settings) if hub.client else None,
         on_heard=jobs.commands.heard,
         measures=measures,
     )
@@ -314,8 +315,12 @@ def activation_port(
 def sync_port(base: Foundation, exchange: Exchange) -> ASGIApp:
     """The application of the sync port."""
     settings = base.settings
-    budgets = NodeBudgets(settings.node_messages_per_second, settings.node_bytes_per_second)
+    budgets = _node_budgets(settings)
     return sync_app(exchange, new_id=new_id, refusals=base.refusals, budgets=budgets)
+
+
+def _node_budgets(settings: Settings) -> NodeBudgets:
+    return NodeBudgets(settings.node_messages_per_second, settings.node_bytes_per_second)
 
 
 def _database_check(store: Store) -> Callable[[], Awaitable[None]]:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,9 +18,12 @@ from typing import Any
 from broker.errors import MalformedMessage
 from broker.hub import Hub, Inbound
 from broker.messages import Encoding, Message, decode_message, encode_message, encoding_of
+from broker.node_budgets import NodeBudgets
 from broker.topics import Channel
-from cloud.errors import CloudError, Invalid, Unavailable
+from cloud.core.rate import Buckets, Rate
+from cloud.errors import CloudError, Invalid, OverBudget, Unavailable
 from cloud.link.exchange import GROUP, LONG_BYTES, Exchange, Failed, NodeRequest
+from cloud.link.long_messages import LongMessages
 from cloud.link.measures import FAILED, MALFORMED, OK, REFUSED, Measures, contained
 from cloud.link.paced_desires import PacedDesires
 from cloud.link.wire import error_for
@@ -32,6 +36,9 @@ Admission = Callable[[Transaction, str, datetime], None]
 
 RETRY_SECONDS = 1.0
 """Pause before a group is tried again when the store is unavailable."""
+
+REFUSAL_RATE = Rate(burst=1, per_second=1)
+"""Refusals that a node beyond its budget is sent; more is dropped without one."""
 
 _ANSWERED_ON = {
     Channel.DESIRE: Channel.DESIRE_RESPONSE,
@@ -84,6 +91,7 @@ class NodeInbox:
         exchange: Exchange,
         *,
         admission: Admission | None = None,
+        budgets: NodeBudgets | None = None,
         on_heard: Callable[[str], None] = lambda _: None,
         measures: Measures | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -92,30 +100,62 @@ class NodeInbox:
         self._exchange = exchange
         # Asked of each message where the hub cannot refuse at the door.
         self._admission = admission
+        # Where the hub cannot slow a node down: how much of each node is carried out.
+        self._budgets = budgets or NodeBudgets(0, 0)
+        self._refusals = Buckets(REFUSAL_RATE)
         # Called with the id of the node whose message is stored and answered.
         self._on_heard = on_heard
         self._pause = pause
         self._desires = PacedDesires(time.monotonic)
+        self._long = LongMessages()
         self._measures = measures or Measures()
+        self._measures.metrics.limits.declare("node_budget")
         # How many were handled, by channel.
         self.counts: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """Handle messages until cancelled; others do not wait for desires."""
+        """Handle messages until cancelled; others wait neither for desires nor for long ones."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._answer_desires(), name="desires")
+            tasks.create_task(self._handle_long(), name="long messages")
             while True:
                 group = await self._hub.receive(GROUP)
-                for inbound in group:
-                    if inbound.channel is Channel.DESIRE:
-                        self._desires.put(inbound)
-                others = [one for one in group if one.channel is not Channel.DESIRE]
-                if others:
-                    await self.handle(others)
+                accepted = [inbound for inbound in group if not self._is_refused(inbound)]
+                quick = [inbound for inbound in accepted if not self._is_put_apart(inbound)]
+                if quick:
+                    await self.handle(quick)
+
+    def _is_refused(self, inbound: Inbound) -> bool:
+        """Charge *inbound* to its node; where the budget is spent it is dropped, and answered once
+        a second.
+        """
+        node_id = inbound.node_id
+        wait = self._budgets.wait(node_id)
+        if not wait:
+            self._budgets.charge(node_id, len(inbound.payload))
+            return False
+        inbound.ack()
+        self._measures.metrics.limits.count("node_budget")
+        if self._refusals.take(node_id, time.monotonic()) is None:
+            payload = self._payload(_refused(inbound, OverBudget(wait)), self._exchange.clock())
+            self._send(inbound, payload)
+        return True
+
+    def _is_put_apart(self, inbound: Inbound) -> bool:
+        if inbound.channel is Channel.DESIRE:
+            self._desires.put(inbound)
+            return True
+        return self._long.put(inbound)
 
     async def _answer_desires(self) -> None:
         while True:
             await self.handle([await self._desires.take()])
+
+    async def _handle_long(self) -> None:
+        while True:
+            group = await self._long.take()
+            await self.handle(group)
+            self._long.settle(group)
 
     async def handle(self, group: Sequence[Inbound]) -> None:
         """Carry out *group*, then acknowledge and answer each message."""
@@ -154,18 +194,22 @@ class NodeInbox:
         except Exception:  # noqa: BLE001  # logged as this message's failure
             self._measures.log_failure("inbox", node_id)
         self.counts[inbound.channel.value] += 1
-        try:
-            if payload is not None:
-                channel = _ANSWERED_ON.get(inbound.channel, Channel.DELTA)
-                self._hub.push(node_id, channel, payload)
-        except Exception:  # noqa: BLE001  # logged as this message's failure
-            self._measures.log_failure("inbox", node_id)
+        self._send(inbound, payload)
         try:
             self._on_heard(node_id)
         except Exception:  # noqa: BLE001  # logged as this message's failure
             self._measures.log_failure("inbox", node_id)
         if received.request is not None:
             received.request.release()
+
+    def _send(self, inbound: Inbound, payload: bytes | None) -> None:
+        """Send the answer to *inbound*, if there is one."""
+        try:
+            if payload is not None:
+                channel = _ANSWERED_ON.get(inbound.channel, Channel.DELTA)
+                self._hub.push(inbound.node_id, channel, payload)
+        except Exception:  # noqa: BLE001  # logged as this message's failure
+            self._measures.log_failure("inbox", inbound.node_id)
 
     def _payload(self, received: _Received, now: datetime) -> bytes | None:
         """The answer as bytes; an error where it cannot be written."""
@@ -212,3 +256,11 @@ class NodeInbox:
                     if not request.is_done:
                         request.settle(Failed())
             break
+
+
+def _refused(inbound: Inbound, error: CloudError) -> _Received:
+    """*inbound*, which is answered with *error* and not read but for its encoding."""
+    refused = _Received(inbound, error=error)
+    with suppress(MalformedMessage):
+        refused.encoding = encoding_of(inbound.payload)
+    return refused

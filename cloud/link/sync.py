@@ -20,7 +20,7 @@ from broker.node_budgets import NodeBudgets
 from broker.topics import Channel
 from cloud.core.audit import DEVICE, Action, Actor, ActorKind, Attempt
 from cloud.core.tokens import EVERYWHERE
-from cloud.errors import Denied, Invalid, NotFound, TooManyRequests
+from cloud.errors import Denied, Invalid, NotFound, OverBudget, TooManyRequests
 from cloud.http.app import http_app
 from cloud.http.peer import PeerCertificate, peer_certificate
 from cloud.http.refusals import RefusalLog
@@ -40,6 +40,9 @@ UNSTORED_LIMIT = 64 * 1024 * 1024
 ANSWERS_LIMIT = 128 * 1024 * 1024
 """Bytes of answers that wait for nodes to read them, of all nodes."""
 
+LONG_AT_ONCE = 4
+"""Long bodies that are carried out at the same time: decoded, one takes up to 8 MiB more."""
+
 ANSWERS_AT_ONCE = 4
 """Answers to desires that are made at the same time: each may be as long as an answer can be."""
 
@@ -58,24 +61,27 @@ def sync_app(
     new_id: Callable[[], str],
     refusals: RefusalLog,
     budgets: NodeBudgets | None = None,
+    bodies_limit: int = UNSTORED_LIMIT,
     answers_limit: int = ANSWERS_LIMIT,
 ) -> Starlette:
     """The link over HTTPS, behind a listener that requires the certificate of a node.
 
     *budgets* counts the requests of each node and their bytes; what is refused because of its
-    sender goes into *refusals*. At most *answers_limit* bytes of answers wait to be read.
+    sender goes into *refusals*. At most *bodies_limit* bytes of bodies wait to be carried out, and
+    *answers_limit* bytes of answers to be read.
     """
     limits = exchange.measures.metrics.limits
     limits.declare("node_budget", "unstored_bodies", "unread_answers")
     budgets = budgets or NodeBudgets(0, 0)
-    bodies = ByteBudget(UNSTORED_LIMIT, lambda: limits.count("unstored_bodies"))
+    bodies = ByteBudget(bodies_limit, lambda: limits.count("unstored_bodies"))
     answers = ByteBudget(answers_limit, lambda: limits.count("unread_answers"))
     making = asyncio.Semaphore(ANSWERS_AT_ONCE)
+    reading = asyncio.Semaphore(LONG_AT_ONCE)
 
     def spend(node_id: str) -> None:
         if wait := budgets.wait(node_id):
             limits.count("node_budget")
-            raise TooManyRequests(wait)
+            raise OverBudget(wait)
 
     async def answered(question: NodeRequest) -> Response:
         async with making if question.channel is Channel.DESIRE else contextlib.nullcontext():
@@ -90,18 +96,20 @@ def sync_app(
             with exchange.measures.request(channel):
                 spend(shown.node_id)
                 body = await read_body(request, BODY_LIMIT)
+                spend(shown.node_id)  # again: other requests of the node were read meanwhile
                 budgets.charge(shown.node_id, len(body))
 
                 def read() -> NodeRequest:
                     message = _message(request, body, kind)
                     return exchange.read(shown.node_id, channel, message, Encoding.JSON, now)
 
+                is_long = len(body) >= LONG_BYTES
                 with bodies.holding(len(body)):
-                    # Others are served while a long one is read.
-                    is_long = len(body) >= LONG_BYTES
-                    question = await asyncio.to_thread(read) if is_long else read()
-                    _only_if_admitted(question, shown, now)
-                    return await answered(question)
+                    async with reading if is_long else contextlib.nullcontext():
+                        # Others are served while a long one is read.
+                        question = await asyncio.to_thread(read) if is_long else read()
+                        _only_if_admitted(question, shown, now)
+                        return await answered(question)
         except (Denied, TooManyRequests, NotFound) as error:
             if not isinstance(error, NotFound) or error.kind == "node":
                 await refusals.record(_attempt(request, peer, now), error)

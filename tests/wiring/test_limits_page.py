@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from broker.limits import ClientLimits, HubLimits, Refusal, hub_memory_ceiling
+from broker.value_counts import VALUES_LIMIT
 from broker.wire import CONNECT_BYTE, MAX_CONTROL_BYTES, SUBSCRIBE_BYTE, UNSUBSCRIBE_BYTE
 from certs import signing_requests
 from cloud.config import Settings
@@ -56,7 +57,7 @@ from cloud.http.connection_limits import BOUNDS, PORTS, RESERVED_DESCRIPTORS, ht
 from cloud.http.errors import STATUSES
 from cloud.http.requests import BODY_LIMIT
 from cloud.http.yaml_text import DIRECTIVES_LIMIT, EVENTS_LIMIT
-from cloud.link import http, paced_desires, sync
+from cloud.link import exchange, http, paced_desires, sync
 from cloud.link import renewal as renewals
 from cloud.listening import connection_limits
 from cloud.opening import hub_limits
@@ -212,6 +213,9 @@ LIMITS: Mapping[str, str] = {
     "the same, of all nodes": size(HUB.max_buffered_total_bytes),
     "bytes of bodies over HTTPS that are not stored": size(sync.UNSTORED_LIMIT),
     "bytes of answers over HTTPS that wait to be read, of all nodes": size(sync.ANSWERS_LIMIT),
+    "values in one message of a node: items, fields and their names": f"{VALUES_LIMIT:,}",
+    f"messages of {size(exchange.LONG_BYTES)} and more over HTTPS that are carried out at the same"
+    " time": f"{sync.LONG_AT_ONCE}",
     "answers to desires over HTTPS made at the same time": f"{sync.ANSWERS_AT_ONCE}",
     "answer to one desire request": size(ANSWER_LIMIT),
     "apps in a report, states of apps, and the same of the system's": f"{report.APPS_LIMIT:,}",
