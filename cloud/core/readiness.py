@@ -147,6 +147,15 @@ def next_cadence(
     return ReportCadence(interval, max(gaps[2], interval), since, named)
 
 
+def heard_again(heard: Heard, now: datetime) -> Heard:
+    """*heard*, once stats of the node have come at *now*."""
+    cadence, quiet = heard.cadence, STALE_AFTER_INTERVALS * heard.cadence.interval
+    times = [one for one in (heard.report, heard.stats) if one is not None]
+    if not any(now - one < quiet for one in times):
+        cadence = msgspec.structs.replace(cadence, since=now)
+    return Heard(heard.report, now, cadence)
+
+
 def _faded(cadence: ReportCadence, gap: timedelta, least: timedelta) -> tuple[timedelta, timedelta]:
     """The gaps of *cadence* after another *gap*.
 

@@ -190,7 +190,7 @@ class Exchange:
             if request.channel in _CONCURRENT or request.is_checked
             for namespace, _, name in [request.node_id.partition(".")]
         }
-        tx.prefetch_reporters(of_reporters)
+        tx.expect_nodes(of_reporters)
         outcomes: list[RequestOutcome] = []
         size = 0
         for place, request in enumerate(requests):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
+import msgspec
 import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
@@ -14,7 +15,7 @@ from psycopg.pq import TransactionStatus
 from cloud.errors import Unavailable
 from cloud.store.parts.part import BrokenReference, DuplicateKey, Run, check_parameters
 from cloud.store.rows import Parameters, Row
-from cloud.store.statements import Statement
+from cloud.store.statements import SetStatement, Statement
 
 T = TypeVar("T")
 
@@ -160,6 +161,10 @@ class _PostgresRun:
 
     def each(self, statement: Statement, rows: Sequence[Parameters], /) -> None:
         """As in `Run`; all are on their way before the first is answered."""
+        if isinstance(statement, SetStatement):
+            if rows:
+                self(statement, {"rows": msgspec.json.encode(rows).decode()})
+            return
         if self._savepoints:
             for row in rows:
                 self(statement, row)

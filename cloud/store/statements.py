@@ -12,6 +12,7 @@ the code that runs it: not its words, not its line breaks.
 | `{elements[p]}` | `given (value)`: the elements of the JSON array in parameter *p* |
 | `{members[p]}` | `given (key, value)`: the members of the JSON object in parameter *p* |
 | `{json_array}`, `{json_group_array}` | functions that build JSON of a row, of many rows |
+| `{rows}` | of a `SetStatement`: where its rows come from; `{using_rows}` in DELETE |
 """
 
 import re
@@ -40,6 +41,8 @@ _SQLITE: Mapping[str, object] = {
     "members": _Given("json_each(?) AS given"),
     "json_array": "json_array",
     "json_group_array": "json_group_array",
+    "rows": "WHERE TRUE",
+    "using_rows": "WHERE TRUE",
 }
 _POSTGRES: Mapping[str, object] = {
     # Of several servers that claim at the same time each gets other rows, and none waits.
@@ -91,6 +94,41 @@ def fragment(text: str, *, reads: Collection[str] = (), writes: Collection[str] 
 def statement(text: str, *, reads: Collection[str] = (), writes: Collection[str] = ()) -> Statement:
     """A whole statement; *text* as described above."""
     return joined(fragment(text, reads=reads, writes=writes))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SetStatement(Statement):
+    """A statement that writes rows and gives back nothing, for any number of them.
+
+    Its text for SQLite is that of one row. PostgreSQL does it once for all of them, a round trip
+    and not one for each: they are the JSON array of objects in the parameter `rows`.
+    """
+
+    # Of several that are due, those of a lower order come first.
+    order: int
+
+
+def set_statement(
+    text: str,
+    *,
+    numbers: Collection[str] = (),
+    order: int = 1,
+    reads: Collection[str] = (),
+    writes: Collection[str] = (),
+) -> SetStatement:
+    """Like `statement`, with `{rows}` in the place of WHERE; conditions follow with AND.
+
+    Parameters are text, but for those that are *numbers*. *order* is 0 for rows that others refer
+    to, 2 for changes of rows, and removals, of what others put.
+    """
+    names = list(dict.fromkeys(_PARAMETER.findall(text.format_map(_SQLITE))))
+    columns = ", ".join(f"{name} {'BIGINT' if name in numbers else 'TEXT'}" for name in names)
+    given = f"json_to_recordset(CAST(%(rows)s AS json)) AS item ({columns}) WHERE TRUE"
+    markers = {**_POSTGRES, "rows": f"FROM {given}", "using_rows": f"USING {given}"}
+    # Their parameters are columns of the rows.
+    own = _PARAMETER.sub(r"item.\1", text.replace("%", "%%").format_map(markers))
+    sqlite = text.format_map(_SQLITE)
+    return SetStatement(sqlite, own, frozenset(reads), frozenset(writes), order)
 
 
 @lru_cache(maxsize=4096)

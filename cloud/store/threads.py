@@ -171,6 +171,7 @@ class ThreadedStore(ABC):
         tx.label_all()
         tx.begin_audit()
         tx.check_audit_key(is_new=self._witness.has_new_key)
+        tx.finish()
         return bool(run(ANY_PENDING, NOTHING))
 
     def _write(self, pool: _Pool, work: Callable[[Transaction], T]) -> T:

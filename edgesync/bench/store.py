@@ -39,7 +39,7 @@ async def _put_reports(directory: Path, url: str, nodes: int, size: int, seconds
 
     def put(tx: Transaction, start: int) -> None:
         names = [f"n{number % nodes}" for number in range(start, start + GROUP)]
-        tx.prefetch_reporters([(_NAMESPACE, name) for name in names])
+        tx.expect_nodes([(_NAMESPACE, name) for name in names])
         for name, report in zip(names, reports, strict=True):
             tx.put_report(_NAMESPACE, name, report, "msgpack", now)
 

@@ -347,8 +347,9 @@ async def test_the_oldest_go_when_there_are_too_many(store: Store) -> None:
         assert [deploy.number for deploy in site.history()] == [5, 4, 3]
         nodes.delete_node(tx, NAMESPACE, "n1", now=site.now)
         assert tx.deploys(NAMESPACE, "n1") == []
+        tx.put_deploy(NAMESPACE, "n1", Deploy(1, NOW, NOW), is_open=True)
         with pytest.raises(NotFound):
-            tx.put_deploy(NAMESPACE, "n1", Deploy(1, NOW, NOW), is_open=True)
+            tx.finish()
 
     await store.write(work)
 

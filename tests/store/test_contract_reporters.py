@@ -34,7 +34,7 @@ async def test_nodes_that_are_foreseen_are_those_that_are_looked_up(store: Store
     wanted = [*PLACES, ("default", "gone"), ("other", "a"), ("", "")]
 
     def foreseen(tx: Transaction) -> list[Reporter | None]:
-        tx.prefetch_reporters(wanted)
+        tx.expect_nodes(wanted)
         return one_by_one(tx, wanted)
 
     found = await store.read(lambda tx: one_by_one(tx, wanted))
@@ -53,7 +53,7 @@ async def test_a_revoked_certificate_identifies_no_node(store: Store) -> None:
 
     def change(tx: Transaction) -> list[bool]:
         tx.put_certificate(NodeCertificate(5, "default.b", NOW, LATER))
-        tx.prefetch_reporters(PLACES)
+        tx.expect_nodes(PLACES)
         before = tx.reporter("default", "b")
         tx.revoke_certificates("default.b", NOW)
         after = tx.reporter("default", "b")
@@ -66,7 +66,7 @@ async def test_what_a_transaction_writes_changes_what_it_foresaw(store: Store) -
     await put_nodes(store)
 
     def change(tx: Transaction) -> list[Reporter | None]:
-        tx.prefetch_reporters(PLACES)
+        tx.expect_nodes(PLACES)
         for number in (1, 2):
             tx.put_report("default", "a", report(Order("r", number)), "json", NOW)
         tx.put_node(replace(node("b"), spec=NodeSpec(labels={"new": "label"})))
@@ -87,7 +87,7 @@ async def test_reports_are_seen_in_the_transaction_that_puts_them(store: Store) 
     reports: list[Report] = [report(Order("r", number)) for number in range(len(NAMES))]
 
     def change(tx: Transaction) -> tuple[list[Report | None], int, bool]:
-        tx.prefetch_reporters(PLACES)
+        tx.expect_nodes(PLACES)
         for place, one in zip(PLACES, reports, strict=True):
             tx.put_report(*place, one, "json", NOW)
         kept = [tx.report(*place) for place in PLACES]

@@ -261,6 +261,7 @@ async def test_work_that_wraps_an_error_of_the_store_is_run_again(
         attempts += 1
         try:
             tx.put_usage_point("default", name, 1, UsagePoint(NOW, 1, 1, 1, 1))
+            tx.finish()
         except NotFound:
             return
         except Exception as error:

@@ -21,7 +21,7 @@ from cloud.core.listing import parse_field_selector
 from cloud.core.selectors import parse_selector
 from cloud.store.cache import StoreCache
 from cloud.store.migrations import migrate
-from cloud.store.parts.reporters import PUT_REPORT, REPORTERS
+from cloud.store.parts.row_sets import Lookup
 from cloud.store.postgres import migrate as migrate_postgres
 from cloud.store.rows import Parameters, Row
 from cloud.store.sealing import KEY_BYTES, Sealer
@@ -159,13 +159,22 @@ class TestPostgres:
                 migrate_postgres(connection)
             for one in [*named_statements(databases="PostgreSQL").values(), *composed_statements()]:
                 values = {name: 1 if name in _NUMBERS else None for name in parameters_of(one)}
+                values["rows"] = None
                 assert connection.execute(f"EXPLAIN {one.postgres}".encode(), values).fetchall()
 
 
-def test_what_reporters_are_made_of_is_declared() -> None:
-    """The write-back cache of reports goes by these."""
-    assert {"node", "report", "ready_node", "certificate"} == REPORTERS.tables
-    assert "report" in PUT_REPORT.writes
+def test_a_lookup_of_many_nodes_reads_the_tables_that_it_reads_of_one() -> None:
+    """What is known of nodes is forgotten by the tables of the one."""
+    lookups = {
+        f"{module.name}.{name}": value
+        for module in pkgutil.walk_packages(cloud.store.__path__, "cloud.store.")
+        for name, value in vars(importlib.import_module(module.name)).items()
+        if isinstance(value, Lookup)
+    }
+    assert len(lookups) > 5
+    assert {name: one.one.reads for name, one in lookups.items()} == {
+        name: one.many.reads for name, one in lookups.items()
+    }
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,18 @@ from cloud.core.audit import Actor
 from cloud.core.event import Event, EventFilter, EventRange, NumberedEvent, family_of
 from cloud.core.folding import Fold
 from cloud.core.tokens import EVERYWHERE
-from cloud.store.parts.part import NOTHING, Run, TransactionPart
+from cloud.store.parts.part import NOTHING, Run
+from cloud.store.parts.row_sets import RowSetPart
 from cloud.store.rows import Parameters, Row, document, micros, moment
 from cloud.store.sealing import Sealer
-from cloud.store.statements import Fragment, fragment, joined, statement
+from cloud.store.statements import Fragment, fragment, joined, set_statement, statement
 
-RECORD_EVENT = statement(
+RECORD_EVENT = set_statement(
     """
     INSERT INTO new_event (time, type, namespace, kind, name, document)
-    VALUES (:time, :type, :namespace, :kind, :name, :document)
+    SELECT :time, :type, :namespace, :kind, :name, :document {rows}
     """,
+    numbers={"time"},
     writes={"new_event"},
 )
 ANY_NEW_EVENT = statement("SELECT id FROM new_event LIMIT 1", reads={"new_event"})
@@ -35,11 +37,12 @@ NEXT_EVENT_NUMBERS = statement(
     """,
     writes={"event_head"},
 )
-PUT_EVENT = statement(
+PUT_EVENT = set_statement(
     """
     INSERT INTO event (number, time, type, family, namespace, kind, name, document)
-    VALUES (:number, :time, :type, :family, :namespace, :kind, :name, :document)
+    SELECT :number, :time, :type, :family, :namespace, :kind, :name, :document {rows}
     """,
+    numbers={"number", "time"},
     writes={"event"},
 )
 EVENT_RANGE = statement("SELECT gone, number FROM event_head WHERE id = 1", reads={"event_head"})
@@ -61,11 +64,12 @@ EVENT_FOLDS = statement(
     """,
     reads={"event_fold"},
 )
-PUT_EVENT_FOLD = statement(
+PUT_EVENT_FOLD = set_statement(
     """
-    INSERT INTO event_fold (key, ends, document) VALUES (:key, :ends, :document)
+    INSERT INTO event_fold (key, ends, document) SELECT :key, :ends, :document {rows}
     ON CONFLICT (key) DO UPDATE SET ends = excluded.ends, document = excluded.document
     """,
+    numbers={"ends"},
     writes={"event_fold"},
 )
 ANY_ENDED_FOLD = statement(
@@ -124,19 +128,22 @@ _DOCUMENT = msgspec.json.Decoder(_EventDocument)
 _FOLD = msgspec.json.Decoder(Fold)
 
 
-class EventPart(TransactionPart):
+class EventPart(RowSetPart):
     """Events."""
 
     def __init__(self, run: Run, sealer: Sealer) -> None:
         super().__init__(run, sealer)
         # Whether there are events without a number after the commit, and new ones with one.
         self.recorded_events = False
+        # How many this transaction has recorded: they keep their order.
+        self._recorded = 0
         self.numbered_events = False
 
     # events
     def record_event(self, event: Event) -> None:
         """Record that it happened; it is shown once it has a number."""
-        self._run(RECORD_EVENT, _row_of(event))
+        self._recorded += 1
+        self._sets.put(RECORD_EVENT, (self._recorded,), _row_of(event))
         self.recorded_events = True
 
     def has_new_events(self) -> bool:
@@ -159,9 +166,15 @@ class EventPart(TransactionPart):
             NumberedEvent(number, event)
             for number, event in enumerate(events, last + 1 - len(events))
         ]
-        for each in numbered:
-            own: Parameters = {"number": each.number, "family": family_of(each.event.type)}
-            self._run(PUT_EVENT, {**_row_of(each.event), **own})
+        rows: list[Parameters] = [
+            {
+                **_row_of(each.event),
+                "number": each.number,
+                "family": family_of(each.event.type),
+            }
+            for each in numbered
+        ]
+        self._run.each(PUT_EVENT, rows)
         self.numbered_events = True
         return numbered
 

@@ -11,8 +11,8 @@ from cloud.store.cache import LabelChange, LabelsPlace, StoreCache
 from cloud.store.parts.part import (
     Resource,
     Run,
-    TransactionPart,
 )
+from cloud.store.parts.row_sets import RowSetPart
 from cloud.store.rows import ALL, Parameters, micros, moment
 from cloud.store.sealing import Sealer
 from cloud.store.selection import NODE, Selection
@@ -71,7 +71,7 @@ DELETE_USES = statement(
 T = TypeVar("T")
 
 
-class LabelPart(TransactionPart):
+class LabelPart(RowSetPart):
     """Things that have labels, and lists of them by selector."""
 
     def __init__(self, run: Run, sealer: Sealer, cache: StoreCache) -> None:

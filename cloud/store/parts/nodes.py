@@ -15,18 +15,26 @@ from cloud.core.properties import NO_PROPERTIES, Properties
 from cloud.core.selectors import Selector, parse_selector
 from cloud.errors import NotFound
 from cloud.store.parts.labels import LabelPart
-from cloud.store.parts.part import (
-    described,
-    first,
-)
+from cloud.store.parts.part import described
+from cloud.store.parts.row_sets import Lookup, NodePlace
 from cloud.store.rows import Row, document, moment
 from cloud.store.selection import NODE, Selection
 from cloud.store.statements import statement
 
 FIND_NODE = statement(
     """
-    SELECT namespace, name, document, created, updated, mode, core FROM node
+    SELECT document, created, updated, mode, core FROM node
     WHERE namespace = :namespace AND name = :name
+    """,
+    reads={"node"},
+)
+# A cross join is done in the order it is written in; else SQLite would look at every node for each.
+FIND_NODES = statement(
+    """
+    SELECT CAST({json_group_array}({json_array}(node.name, node.document, node.created,
+        node.updated, node.mode, node.core)) AS TEXT)
+    FROM {elements[names]} CROSS JOIN node
+    WHERE node.namespace = :namespace AND node.name = given.value
     """,
     reads={"node"},
 )
@@ -66,6 +74,14 @@ PROPERTIES = statement(
     "SELECT properties FROM node WHERE namespace = :namespace AND name = :name",
     reads={"node"},
 )
+PROPERTIES_OF_NODES = statement(
+    """
+    SELECT CAST({json_group_array}({json_array}(node.name, node.properties)) AS TEXT)
+    FROM {elements[names]} CROSS JOIN node
+    WHERE node.namespace = :namespace AND node.name = given.value
+    """,
+    reads={"node"},
+)
 PUT_PROPERTIES = statement(
     """
     UPDATE node SET properties = :properties WHERE namespace = :namespace AND name = :name
@@ -83,11 +99,12 @@ class NodePart(LabelPart):
     """Nodes."""
 
     def node(self, namespace: str, name: str) -> Node | None:
-        return first(node_of, self._run(FIND_NODE, {"namespace": namespace, "name": name}))
+        return self._sets.value(NODES, (namespace, name))
 
     def nodes(self, namespace: str) -> Sequence[Node]:
         """All nodes of the namespace, oldest first, then by name; so are all lists here."""
-        return [node_of(row) for row in self._run(ALL_NODES, {"namespace": namespace})]
+        found = self._run(ALL_NODES, {"namespace": namespace})
+        return [node_of((row[0], row[1]), row[2:]) for row in found]
 
     def list_nodes(self, namespace: str, options: ListOptions) -> Page[Node]:
         """The page that *options* asks for; so are all lists here.
@@ -123,8 +140,7 @@ class NodePart(LabelPart):
 
     def properties(self, namespace: str, name: str) -> Properties:
         """Those of the node, none where there is no such node."""
-        found = self._run(PROPERTIES, {"namespace": namespace, "name": name})
-        return properties_of(found[0][0] if found else None)
+        return self._sets.value(NODE_PROPERTIES, (namespace, name))
 
     def put_properties(self, namespace: str, name: str, properties: Properties) -> None:
         """NotFound if there is no such node."""
@@ -133,12 +149,11 @@ class NodePart(LabelPart):
             raise NotFound("node", name)
 
 
-def node_of(row: Row) -> Node:
-    """The node of a row of `FIND_NODE`."""
-    namespace, name, text, created, updated, mode, core = row
+def node_of(place: NodePlace, row: Row) -> Node:
+    """The node at *place* of a row of `FIND_NODE`."""
+    text, created, updated, mode, core = row
     return Node(
-        namespace,
-        name,
+        *place,
         _NODE_SPEC.decode(text),
         moment(created),
         moment(updated),
@@ -150,6 +165,18 @@ def node_of(row: Row) -> Node:
 def properties_of(text: str | None) -> Properties:
     """The properties in a row of `PROPERTIES`."""
     return NO_PROPERTIES if text is None else _PROPERTIES.decode(text)
+
+
+def _only_node(place: NodePlace, rows: Sequence[Row]) -> Node | None:
+    return node_of(place, rows[0]) if rows else None
+
+
+def _only_properties(_place: NodePlace, rows: Sequence[Row]) -> Properties:
+    return properties_of(rows[0][0] if rows else None)
+
+
+NODES = Lookup(FIND_NODE, FIND_NODES, _only_node)
+NODE_PROPERTIES = Lookup(PROPERTIES, PROPERTIES_OF_NODES, _only_properties)
 
 
 # The same for report after report: reading them is a tenth of what taking a report costs.

@@ -10,16 +10,17 @@ from cloud.core.node import Node
 from cloud.core.plan import Reach
 from cloud.core.readiness import STALE_AFTER_INTERVALS
 from cloud.core.selectors import Selector
-from cloud.store.parts.part import NOTHING, Run, TransactionPart
-from cloud.store.rows import micros
+from cloud.store.parts.part import NOTHING, Run
+from cloud.store.parts.row_sets import RowSetPart
+from cloud.store.rows import Parameters, micros
 from cloud.store.sealing import Sealer
 from cloud.store.selection import NODE, Selection
-from cloud.store.statements import statement
+from cloud.store.statements import set_statement, statement
 
-MARK_PENDING = statement(
+MARK_PENDING = set_statement(
     """
-    INSERT INTO stale_node (namespace, name)
-    SELECT namespace, name FROM node WHERE namespace = :namespace AND name = :name
+    INSERT INTO stale_node (namespace, name) SELECT :namespace, :name {rows}
+    AND EXISTS (SELECT 1 FROM node WHERE node.namespace = :namespace AND node.name = :name)
     ON CONFLICT (namespace, name) DO NOTHING
     """,
     reads={"node"},
@@ -99,7 +100,7 @@ class PendingCounts:
     deliveries: int
 
 
-class PendingPart(TransactionPart):
+class PendingPart(RowSetPart):
     """Pending nodes."""
 
     def __init__(self, run: Run, sealer: Sealer) -> None:
@@ -113,7 +114,8 @@ class PendingPart(TransactionPart):
         Nodes that are not there are left out.
         """
         for node in nodes:
-            self._run(MARK_PENDING, {"namespace": node.namespace, "name": node.name})
+            row: Parameters = {"namespace": node.namespace, "name": node.name}
+            self._sets.put(MARK_PENDING, (node.namespace, node.name), row)
             self.marked_pending = True
 
     def mark_selected_pending(self, namespace: str, selector: Selector) -> None:

@@ -3,17 +3,21 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
+
 from cloud.core.readiness import STALE_AFTER_INTERVALS
 from cloud.errors import NotFound
-from cloud.store.parts.part import BrokenReference, TransactionPart
+from cloud.store.parts.reporters import REPORTERS
+from cloud.store.parts.row_sets import RowSetPart
 from cloud.store.rows import Parameters, micros
-from cloud.store.statements import statement
+from cloud.store.statements import set_statement, statement
 
-RECORD_READY = statement(
+RECORD_READY = set_statement(
     """
-    INSERT INTO ready_node (namespace, name, look) VALUES (:namespace, :name, :look)
-    ON CONFLICT (namespace, name) DO NOTHING RETURNING name
+    INSERT INTO ready_node (namespace, name, look) SELECT :namespace, :name, :look {rows}
+    ON CONFLICT (namespace, name) DO NOTHING
     """,
+    numbers={"look"},
     reads={"node"},
     writes={"ready_node"},
 )
@@ -48,7 +52,7 @@ TAKE_LOST = statement(
 )
 
 
-class ReadinessPart(TransactionPart):
+class ReadinessPart(RowSetPart):
     """Ready nodes."""
 
     def record_ready(self, namespace: str, name: str, look: datetime) -> bool:
@@ -56,11 +60,16 @@ class ReadinessPart(TransactionPart):
 
         It need not be checked before *look*.
         """
+        place = namespace, name
+        own = self._sets.value(REPORTERS, place)
+        if own is None:
+            raise NotFound("node", name)
+        if own.is_ready:
+            return False
         row: Parameters = {"namespace": namespace, "name": name, "look": micros(look)}
-        try:
-            return bool(self._run(RECORD_READY, row))
-        except BrokenReference as error:
-            raise NotFound("node", name) from error
+        after = msgspec.structs.replace(own, is_ready=True)
+        self._sets.put(RECORD_READY, place, row, place=place, becomes={REPORTERS: after})
+        return True
 
     def has_due_checks(self, now: datetime) -> bool:
         """Whether nodes are due to be checked."""

@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
+
+import msgspec
 
 from cloud.core.readiness import OFFLINE_AFTER_INTERVALS
 from cloud.core.running import RunningApp
 from cloud.core.selectors import parse_selector
-from cloud.store.parts.part import TransactionPart
+from cloud.store.parts.reporters import REPORTERS
+from cloud.store.parts.reports import HEARD_NODES, LAST_REPORTS
+from cloud.store.parts.row_sets import Lookup, RowSetPart
 from cloud.store.rows import Parameters, micros
 from cloud.store.selection import NODE, Selection
-from cloud.store.statements import fragment, statement
+from cloud.store.statements import fragment, set_statement, statement
 
 RUNNING_APPS = statement(
     """
@@ -18,27 +23,33 @@ RUNNING_APPS = statement(
     """,
     reads={"reported_app"},
 )
-PUT_RUNNING_APP = statement(
+PUT_RUNNING_APP = set_statement(
     """
     INSERT INTO reported_app (namespace, name, app, version, state)
-    VALUES (:namespace, :name, :app, :version, :state)
+    SELECT :namespace, :name, :app, :version, :state {rows}
     ON CONFLICT (namespace, name, app, version) DO UPDATE SET state = excluded.state
+    WHERE reported_app.state <> excluded.state
     """,
     reads={"node"},
     writes={"reported_app"},
 )
-DELETE_RUNNING_APP = statement(
+# Those that the node does not run any more; what it runs is told apart by `_identity`.
+DELETE_RUNNING_APPS = set_statement(
     """
-    DELETE FROM reported_app
-    WHERE namespace = :namespace AND name = :name AND app = :app AND version = :version
+    DELETE FROM reported_app {using_rows}
+    AND reported_app.namespace = :namespace AND reported_app.name = :name
+    AND length(app) || ' ' || app || version NOT IN (SELECT given.value FROM {elements[kept]})
     """,
+    order=2,
     reads={"node"},
     writes={"reported_app"},
 )
-SET_RUNNING = statement(
+SET_RUNNING = set_statement(
     """
-    UPDATE report SET running = :running WHERE namespace = :namespace AND name = :name
+    UPDATE report SET running = :running {rows}
+    AND report.namespace = :namespace AND report.name = :name
     """,
+    order=2,
     writes={"report"},
 )
 COUNT_RUNNING = statement(
@@ -73,7 +84,7 @@ THEN usage_received ELSE received END < :gone * report_interval)""",
 )
 
 
-class RunningAppPart(TransactionPart):
+class RunningAppPart(RowSetPart):
     """Reported apps."""
 
     def running_apps(self, namespace: str, name: str) -> Sequence[RunningApp]:
@@ -88,19 +99,19 @@ class RunningAppPart(TransactionPart):
 
         The node has to have a report.
         """
+        place = namespace, name
         key: Parameters = {"namespace": namespace, "name": name}
-        # First, so that concurrent writes of the same node wait here.
-        self._run(SET_RUNNING, {**key, "running": digest})
-        before = set(self.running_apps(namespace, name))
-        kept = {(app.name, app.version) for app in apps}
-        for app in sorted(before):
-            if (app.name, app.version) not in kept:
-                own: Parameters = {"app": app.name, "version": app.version}
-                self._run(DELETE_RUNNING_APP, {**key, **own})
+        becomes: dict[Lookup[Any], Any] = {}
+        if self._sets.is_known(REPORTERS, place) and (own := self._sets.value(REPORTERS, place)):
+            becomes[REPORTERS] = msgspec.structs.replace(own, running=digest)
+        keeps = (HEARD_NODES, LAST_REPORTS)
+        running: Parameters = {**key, "running": digest}
+        self._sets.put(SET_RUNNING, place, running, place=place, becomes=becomes, keeps=keeps)
         for app in apps:
-            if app not in before:
-                own = {"app": app.name, "version": app.version, "state": app.state}
-                self._run(PUT_RUNNING_APP, {**key, **own})
+            row: Parameters = {"app": app.name, "version": app.version, "state": app.state}
+            self._sets.put(PUT_RUNNING_APP, (*place, app.name, app.version), {**key, **row})
+        kept = msgspec.json.encode([_identity(app) for app in apps]).decode()
+        self._sets.put(DELETE_RUNNING_APPS, place, {**key, "kept": kept})
 
     def count_running(self, namespace: str, app: str) -> Mapping[tuple[str, str], int]:
         """How many nodes report *app*, by version and `RunState`."""
@@ -130,3 +141,8 @@ class RunningAppPart(TransactionPart):
         }
         selection = Selection(self._run, NODE, namespace, terms)
         return selection.count_where((LACKS, IS_AWAY), values)
+
+
+def _identity(app: RunningApp) -> str:
+    """Name and version as one text, that of no other two."""
+    return f"{len(app.name)} {app.name}{app.version}"

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
+
+import msgspec
 
 from cloud.core.usage import UsagePoint
-from cloud.errors import NotFound
-from cloud.store.parts.part import BrokenReference, TransactionPart
+from cloud.store.parts.reporters import REPORTERS
+from cloud.store.parts.reports import HEARD_NODES, LAST_REPORTS
+from cloud.store.parts.row_sets import Lookup, RowSetPart
 from cloud.store.rows import Parameters, Row, micros, moment
-from cloud.store.statements import statement
+from cloud.store.statements import set_statement, statement
 
 USAGE_POINTS = statement(
     """
@@ -16,25 +20,29 @@ USAGE_POINTS = statement(
     """,
     reads={"usage_point"},
 )
-PUT_USAGE_POINT = statement(
+PUT_USAGE_POINT = set_statement(
     """
     INSERT INTO usage_point (namespace, name, slot, time, cpu, memory, cpu_part, memory_part)
-    VALUES (:namespace, :name, :slot, :time, :cpu, :memory, :cpu_part, :memory_part)
+    SELECT :namespace, :name, :slot, :time, :cpu, :memory, :cpu_part, :memory_part {rows}
     ON CONFLICT (namespace, name, slot) DO UPDATE SET time = excluded.time, cpu = excluded.cpu,
         memory = excluded.memory, cpu_part = excluded.cpu_part, memory_part = excluded.memory_part
     """,
+    numbers={"slot", "time", "cpu", "memory", "cpu_part", "memory_part"},
     reads={"node"},
     writes={"usage_point"},
 )
-SET_USAGE_STEP = statement(
+SET_USAGE_STEP = set_statement(
     """
-    UPDATE report SET usage_step = :step WHERE namespace = :namespace AND name = :name
+    UPDATE report SET usage_step = :step {rows}
+    AND report.namespace = :namespace AND report.name = :name
     """,
+    numbers={"step"},
+    order=2,
     writes={"report"},
 )
 
 
-class UsagePart(TransactionPart):
+class UsagePart(RowSetPart):
     """Usage points."""
 
     def usage_points(self, namespace: str, name: str, since: datetime) -> Sequence[UsagePoint]:
@@ -54,15 +62,17 @@ class UsagePart(TransactionPart):
             "cpu_part": point.cpu_part,
             "memory_part": point.memory_part,
         }
-        try:
-            self._run(PUT_USAGE_POINT, row)
-        except BrokenReference as error:
-            raise NotFound("node", name) from error
+        self._sets.put(PUT_USAGE_POINT, (namespace, name, slot), row)
 
     def set_usage_step(self, namespace: str, name: str, number: int) -> None:
         """Record that the step of that *number* has its point."""
+        place = namespace, name
         row: Parameters = {"namespace": namespace, "name": name, "step": number}
-        self._run(SET_USAGE_STEP, row)
+        becomes: dict[Lookup[Any], Any] = {}
+        if self._sets.is_known(REPORTERS, place) and (own := self._sets.value(REPORTERS, place)):
+            becomes[REPORTERS] = msgspec.structs.replace(own, usage_step=number)
+        keeps = (HEARD_NODES, LAST_REPORTS)
+        self._sets.put(SET_USAGE_STEP, place, row, place=place, becomes=becomes, keeps=keeps)
 
 
 def _point_of(row: Row) -> UsagePoint:
