@@ -9,6 +9,7 @@ import msgspec
 from cloud.core.bounds import check_description, check_label_bounds, check_size
 from cloud.core.core_configuration import DEFAULT_CORE, CoreConfiguration, Mode
 from cloud.core.names import NODE_NAME_LABEL, check_labels, node_id
+from cloud.core.readiness import Heard
 from cloud.errors import Invalid
 
 SIZE_LIMIT = 64 * 1024
@@ -61,3 +62,12 @@ def checked_node_spec(name: str, spec: NodeSpec) -> NodeSpec:
     if labels.pop(NODE_NAME_LABEL, name) != name:
         raise Invalid(f"labels.{NODE_NAME_LABEL}", "is set by the server to the node's name")
     return NodeSpec(labels, spec.annotations, spec.description)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenNode:
+    """A node, when it was heard (None: never), and whether all its certificates were revoked."""
+
+    node: Node
+    heard: Heard | None
+    is_revoked: bool

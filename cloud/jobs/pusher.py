@@ -103,16 +103,11 @@ class Pusher:
     ) -> Sequence[DesiredUpdate]:
         """Compute the deltas of *nodes*, and record that they are being sent.
 
-        If that fails, each node is done alone; the one at fault is updated by its next report.
+        They are recorded before they are sent: the node's report has to find the record. If that
+        fails, each node is done alone; the one at fault is updated by its next report.
         """
         try:
-            pushes = await self._store.read(lambda tx: deltas_for(tx, nodes))
-            if pushes:
-                # Before it is sent: the node's report has to find the record.
-                kept = self._deploys_kept
-                await self._store.write(
-                    lambda tx: record_sent(tx, pushes, now=now, deploys_kept=kept)
-                )
+            pushes = await self._store.write_concurrent(lambda tx: self._recorded(tx, nodes, now))
         except Unavailable:
             raise
         except Exception:  # noqa: BLE001  # logged as this message's failure
@@ -121,6 +116,13 @@ class Pusher:
                 return []
             alone = [await self._pushes_for([node], now) for node in nodes]
             return [push for pushes in alone for push in pushes]
+        return pushes
+
+    def _recorded(
+        self, tx: Transaction, nodes: Sequence[tuple[str, str]], now: datetime
+    ) -> Sequence[DesiredUpdate]:
+        pushes = deltas_for(tx, nodes)
+        record_sent(tx, pushes, now=now, deploys_kept=self._deploys_kept)
         return pushes
 
 

@@ -91,14 +91,14 @@ def _begin(
     node = existing_node(tx, namespace, name)
     apps, held = tx.catalog(namespace).apps, set(reported.apps or ())
     changes = [apps[app.name].updated for app in desired.apps if app not in held]
-    before = tx.deploys(namespace, name, 1)
+    before = tx.last_deploy(namespace, name)
     deploy = Deploy(
-        number=before[0].number + 1 if before else 1,
+        number=before.number + 1 if before else 1,
         wanted=wanted_at([*changes, node.updated] if changes else [], now),
         sent=now,
         apps=desired.apps,
         sysapps=desired.sysapps,
-        after_failure=bool(before) and before[0].outcome is DeployOutcome.FAILED,
+        after_failure=before is not None and before.outcome is DeployOutcome.FAILED,
     )
     tx.put_deploy(namespace, name, deploy, is_open=True)
     tx.delete_old_deploys(namespace, name, deploy.number - kept)

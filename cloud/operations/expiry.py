@@ -6,7 +6,8 @@ from datetime import datetime
 
 from cloud.core.expiry import CertificateEnd, bounds_from, buckets
 from cloud.core.listing import ListOptions, Page
-from cloud.operations.nodes import SeenNode, read_node
+from cloud.core.node import SeenNode
+from cloud.operations.nodes import read_node
 from cloud.store.transaction import Transaction
 
 

@@ -13,11 +13,12 @@ from cloud.core.explain import (
     mismatch,
     unselected,
 )
+from cloud.core.node import SeenNode
 from cloud.core.readiness import node_status
 from cloud.core.report import Report, StoredReport, read_report
 from cloud.errors import NotFound
 from cloud.operations.deploys import deploys_of_node
-from cloud.operations.nodes import SeenNode, read_node
+from cloud.operations.nodes import read_node
 from cloud.operations.system_apps import desired_of
 from cloud.store.transaction import Transaction
 

@@ -7,23 +7,13 @@ from datetime import datetime
 from cloud.core.app import App
 from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_node_name
-from cloud.core.node import Node, NodeSpec, checked_node_spec
-from cloud.core.readiness import Heard
+from cloud.core.node import Node, NodeSpec, SeenNode, checked_node_spec
 from cloud.core.report import StoredReport
 from cloud.errors import Invalid, NotFound
 from cloud.operations.revocation import take_back
 from cloud.operations.running import record_running_again
 from cloud.operations.system_apps import given_system_apps
 from cloud.store.transaction import Transaction
-
-
-@dataclass(frozen=True, slots=True)
-class SeenNode:
-    """A node, when it was heard (None: never), and whether all its certificates were revoked."""
-
-    node: Node
-    heard: Heard | None
-    is_revoked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +44,12 @@ def update_node(
     before = existing_node(tx, namespace, name)
     after = replace(before, spec=checked_node_spec(name, spec), updated=now)
     if after.spec == before.spec:
-        return seen(tx, before)
+        return read_node(tx, namespace, name)
     tx.put_node(after)
     if after.labels != before.labels:
         record_running_again(tx, after)
         tx.mark_pending([after])
-    return seen(tx, after)
+    return read_node(tx, namespace, name)
 
 
 def delete_node(tx: Transaction, namespace: str, name: str, *, now: datetime) -> Node:
@@ -89,20 +79,22 @@ def revoke_node(tx: Transaction, namespace: str, name: str, *, now: datetime) ->
 
 def read_node(tx: Transaction, namespace: str, name: str) -> SeenNode:
     """Look at one node."""
-    return seen(tx, existing_node(tx, namespace, name))
+    found = tx.seen_node(namespace, name)
+    if found is None:
+        raise NotFound("node", name)
+    return found
 
 
 def read_reported_node(tx: Transaction, namespace: str, name: str) -> ReportedNode:
     """Look at one node, and at its last report."""
-    node = existing_node(tx, namespace, name)
-    now_seen = seen(tx, node)
-    return ReportedNode(node, now_seen.heard, now_seen.is_revoked, tx.report(namespace, name))
+    now_seen = read_node(tx, namespace, name)
+    stored = tx.report(namespace, name)
+    return ReportedNode(now_seen.node, now_seen.heard, now_seen.is_revoked, stored)
 
 
 def list_nodes(tx: Transaction, namespace: str, options: ListOptions) -> Page[SeenNode]:
     """List the nodes of the namespace."""
-    page = tx.list_nodes(namespace, options)
-    return page.each(lambda node: seen(tx, node))
+    return tx.list_seen_nodes(namespace, options)
 
 
 def apps_of_node(tx: Transaction, namespace: str, name: str) -> Sequence[App]:
@@ -119,9 +111,3 @@ def existing_node(tx: Transaction, namespace: str, name: str) -> Node:
     if node is None:
         raise NotFound("node", name)
     return node
-
-
-def seen(tx: Transaction, node: Node) -> SeenNode:
-    """*node*, and what else is known of it; certificates of one of its name before do not count."""
-    is_revoked = tx.is_cut_off(node.id, node.created)
-    return SeenNode(node, tx.heard(node.namespace, node.name), is_revoked)

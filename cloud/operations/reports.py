@@ -131,6 +131,7 @@ def deltas_for(tx: Transaction, nodes: Sequence[tuple[str, str]]) -> list[Desire
     A node that has nothing to change, is gone, never reported or is in local mode is left out.
     """
     pushes = []
+    tx.expect_nodes(nodes)
     for namespace, name in nodes:
         node, stored = tx.node(namespace, name), tx.report(namespace, name)
         if node is None or stored is None or node.mode is Mode.LOCAL:
@@ -153,6 +154,7 @@ def record_sent(
     deploys_kept: int = DEPLOYS_KEPT,
 ) -> None:
     """Record the *pushes* as sent; one that is gone is left out."""
+    tx.expect_nodes([split_node_id(push.node_id) for push in pushes])
     for push in pushes:
         namespace, name = split_node_id(push.node_id)
         record_push(tx, namespace, name, push.reported, push.desired, now=now, kept=deploys_kept)

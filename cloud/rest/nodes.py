@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from cloud.core.decoding import convert
 from cloud.core.merge_patch import merged
-from cloud.core.node import Node, NodeSpec
+from cloud.core.node import Node, NodeSpec, SeenNode
 from cloud.core.nulls import without_nulls
 from cloud.core.readiness import REASONS, REVOKED, NodeState, node_status
 from cloud.core.skew import clock_condition
@@ -131,7 +131,7 @@ class NodeStatsAnswer(NodeAnswer):
     conditions: list[ConditionAnswer]
 
 
-def state_answer(seen: nodes.SeenNode, now: datetime, *, connected: bool | None) -> StateAnswer:
+def state_answer(seen: SeenNode, now: datetime, *, connected: bool | None) -> StateAnswer:
     """The state of a node; *connected*: whether it has a connection, None where that is unknown."""
     heard = seen.heard
     stands = node_status(heard, now, is_revoked=seen.is_revoked)
@@ -147,7 +147,7 @@ def state_answer(seen: nodes.SeenNode, now: datetime, *, connected: bool | None)
     )
 
 
-def node_answer(seen: nodes.SeenNode, now: datetime, *, connected: bool | None) -> NodeAnswer:
+def node_answer(seen: SeenNode, now: datetime, *, connected: bool | None) -> NodeAnswer:
     """A node, alone or in a list; its labels are those that selectors see."""
     node = seen.node
     return NodeAnswer(
@@ -195,7 +195,7 @@ async def _update(
 ) -> ResourceResponse[NodeAnswer]:
     name, precondition = context.path("name"), context.precondition()
 
-    def update(tx: Transaction) -> nodes.SeenNode:
+    def update(tx: Transaction) -> SeenNode:
         before = nodes.existing_node(tx, context.namespace, name)
         precondition.check(lambda: before)
         return nodes.update_node(tx, context.namespace, name, wanted(before), now=context.now)
@@ -209,12 +209,12 @@ def _spelt(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def _shown(context: RequestContext, seen: nodes.SeenNode) -> ResourceResponse[NodeAnswer]:
+def _shown(context: RequestContext, seen: SeenNode) -> ResourceResponse[NodeAnswer]:
     """A node's tag leaves out `ready` and `state`."""
     return ResourceResponse(_answer(context, seen), seen.node, is_whole=False)
 
 
-def _answer(context: RequestContext, seen: nodes.SeenNode) -> NodeAnswer:
+def _answer(context: RequestContext, seen: SeenNode) -> NodeAnswer:
     return node_answer(seen, context.now, connected=context.api.is_connected(seen.node.id))
 
 

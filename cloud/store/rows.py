@@ -1,10 +1,12 @@
-"""Columns to values and back: moments, documents, and what stands for no limit."""
+"""Columns to values and back: moments, documents, when nodes were heard, and no limit."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+
+from cloud.core.readiness import Heard, ReportCadence
 
 Row = Sequence[Any]
 Parameters = Mapping[str, str | int | None]
@@ -14,6 +16,7 @@ ALL = 2**63 - 1
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_ROWS = msgspec.json.Decoder(list[list[Any]])
 
 
 def micros(moment: datetime) -> int:
@@ -40,3 +43,25 @@ def moment_or_none(count: int | None) -> datetime | None:
 def document(spec: msgspec.Struct) -> str:
     """JSON text of a specification."""
     return msgspec.json.encode(spec).decode()
+
+
+def json_text(words: Sequence[str]) -> str:
+    """A JSON array of *words*, for a statement with `{elements}` of it."""
+    return msgspec.json.encode(words).decode()
+
+
+def json_rows(found: Sequence[Row]) -> Sequence[Row]:
+    """The rows that a statement has found as one row with one JSON array; null is none."""
+    return _ROWS.decode(found[0][0] or "[]")
+
+
+def heard_of(row: Row) -> Heard:
+    """When a node was heard: of a report, received, usage_received and its cadence."""
+    received, usage_received, interval, longest, since, reported = row
+    cadence = ReportCadence(
+        interval * _MICROSECOND,
+        longest * _MICROSECOND,
+        moment_or_none(since),
+        reported * _MICROSECOND,
+    )
+    return Heard(moment(received), moment_or_none(usage_received), cadence)

@@ -117,7 +117,12 @@ async def test_who_is_cut_off_had_certificates_and_all_of_them_were_taken_back(
     store: Store,
 ) -> None:
     async def is_cut_off(since: datetime = NOW) -> bool:
-        return await store.read(lambda tx: tx.is_cut_off("default.n1", since))
+        await store.write(lambda tx: tx.put_node(node("n1", created=since)))
+        seen = await store.read(lambda tx: tx.seen_node("default", "n1"))
+        assert seen is not None
+        page = await store.read(lambda tx: tx.list_seen_nodes("default", ListOptions()))
+        assert page.items == [seen]
+        return seen.is_revoked
 
     await store.write(put((2, "default.n10", FAR), revoked=LATER))
     assert not await is_cut_off()

@@ -34,15 +34,6 @@ LIVE_KEYS = statement(
     """,
     reads={"certificate"},
 )
-IS_CUT_OFF = statement(
-    """
-    SELECT EXISTS (
-        SELECT 1 FROM certificate
-        WHERE node_id = :node_id AND revoked IS NOT NULL AND created >= :since
-    ) AND NOT EXISTS (SELECT 1 FROM certificate WHERE node_id = :node_id AND revoked IS NULL)
-    """,
-    reads={"certificate"},
-)
 PUT_CERTIFICATE = statement(
     """
     INSERT INTO certificate (serial, node_id, created, expires, revoked, key)
@@ -169,11 +160,6 @@ class CertificatePart(TransactionPart):
         The empty one stands for certificates whose key is unknown.
         """
         return frozenset(key for (key,) in self._run(LIVE_KEYS, {"node_id": node_id}))
-
-    def is_cut_off(self, node_id: str, since: datetime) -> bool:
-        """Whether every certificate of the node is revoked, one from *since* on among them."""
-        key: Parameters = {"node_id": node_id, "since": micros(since)}
-        return any(found for (found,) in self._run(IS_CUT_OFF, key))
 
     def revoke_certificates(self, node_id: str, now: datetime) -> int:
         """Revoke every certificate of the node that is not yet; how many there were."""

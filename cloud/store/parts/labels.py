@@ -1,6 +1,6 @@
 """Labels, what apps use, and the lists that are made of both."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from cloud.core.app import App, UseKind, uses_of
@@ -126,7 +126,7 @@ class LabelPart(RowSetPart):
         kind: str,
         namespace: str,
         options: ListOptions,
-        find: Callable[[str, str], T | None],
+        find: Callable[[str, Sequence[str]], Mapping[str, T]],
         *,
         used: tuple[UseKind, str] | None = None,
     ) -> Page[T]:
@@ -140,7 +140,8 @@ class LabelPart(RowSetPart):
         limit = options.limit
         found = selection.page(options.after, limit + 1 if limit else ALL, total)
         shown = found[:limit] if limit else found
-        things = [thing for name, _ in shown if (thing := find(namespace, name)) is not None]
+        names = [name for name, _ in shown]
+        things = list(map(find(namespace, names).__getitem__, names)) if names else []
         if len(shown) == len(found):
             return Page(things, total)
         name, created = shown[-1]

@@ -1,7 +1,8 @@
 """Nodes and their properties."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import msgspec
 
@@ -10,14 +11,14 @@ from cloud.core.listing import (
     ListOptions,
     Page,
 )
-from cloud.core.node import Node, NodeSpec, effective_labels
+from cloud.core.node import Node, NodeSpec, SeenNode, effective_labels
 from cloud.core.properties import NO_PROPERTIES, Properties
 from cloud.core.selectors import Selector, parse_selector
 from cloud.errors import NotFound
 from cloud.store.parts.labels import LabelPart
 from cloud.store.parts.part import described
 from cloud.store.parts.row_sets import Lookup, NodePlace
-from cloud.store.rows import Row, document, moment
+from cloud.store.rows import Row, document, heard_of, moment
 from cloud.store.selection import NODE, Selection
 from cloud.store.statements import statement
 
@@ -44,6 +45,38 @@ ALL_NODES = statement(
     WHERE namespace = :namespace ORDER BY created, name
     """,
     reads={"node"},
+)
+SEEN_NODE = statement(
+    """
+    SELECT node.document, node.created, node.updated, node.mode, node.core, EXISTS (
+            SELECT 1 FROM certificate WHERE certificate.node_id = node.namespace || '.' || node.name
+                AND certificate.revoked IS NOT NULL AND certificate.created >= node.created
+        ) AND NOT EXISTS (
+            SELECT 1 FROM certificate WHERE certificate.node_id = node.namespace || '.' || node.name
+                AND certificate.revoked IS NULL
+        ), report.received, report.usage_received, report.report_interval, report.longest_gap,
+        report.online_since, report.said_interval
+    FROM node LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
+    WHERE node.namespace = :namespace AND node.name = :name
+    """,
+    reads={"certificate", "node", "report"},
+)
+SEEN_NODES = statement(
+    """
+    SELECT CAST({json_group_array}({json_array}(node.name, node.document, node.created,
+        node.updated, node.mode, node.core, EXISTS (
+            SELECT 1 FROM certificate WHERE certificate.node_id = node.namespace || '.' || node.name
+                AND certificate.revoked IS NOT NULL AND certificate.created >= node.created
+        ) AND NOT EXISTS (
+            SELECT 1 FROM certificate WHERE certificate.node_id = node.namespace || '.' || node.name
+                AND certificate.revoked IS NULL
+        ), report.received, report.usage_received, report.report_interval, report.longest_gap,
+        report.online_since, report.said_interval)) AS TEXT)
+    FROM {elements[names]} CROSS JOIN node
+    LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
+    WHERE node.namespace = :namespace AND node.name = given.value
+    """,
+    reads={"certificate", "node", "report"},
 )
 PUT_NODE = statement(
     """
@@ -90,6 +123,8 @@ PUT_PROPERTIES = statement(
     writes={"node"},
 )
 
+T = TypeVar("T")
+
 _NODE_SPEC = msgspec.json.Decoder(NodeSpec)
 _CORE = msgspec.json.Decoder(CoreConfiguration)
 _PROPERTIES = msgspec.json.Decoder(Properties)
@@ -106,12 +141,30 @@ class NodePart(LabelPart):
         found = self._run(ALL_NODES, {"namespace": namespace})
         return [node_of((row[0], row[1]), row[2:]) for row in found]
 
+    def seen_node(self, namespace: str, name: str) -> SeenNode | None:
+        """The node, and what else an answer about it states."""
+        return self._sets.value(SEEN, (namespace, name))
+
     def list_nodes(self, namespace: str, options: ListOptions) -> Page[Node]:
         """The page that *options* asks for; so are all lists here.
 
         Nothing is loaded that is not on it. Invalid for a selector that cannot be read.
         """
-        return self._page(NODE, namespace, options, self.node)
+        return self._page(NODE, namespace, options, self._several(NODES))
+
+    def list_seen_nodes(self, namespace: str, options: ListOptions) -> Page[SeenNode]:
+        """As `list_nodes`, of `seen_node`."""
+        return self._page(NODE, namespace, options, self._several(SEEN))
+
+    def _several(self, lookup: Lookup[T | None]) -> Callable[[str, Sequence[str]], Mapping[str, T]]:
+        """What *lookup* finds of nodes of a namespace, by their names."""
+
+        def find(namespace: str, names: Sequence[str]) -> Mapping[str, T]:
+            self._sets.expect((namespace, name) for name in names)
+            found = ((name, self._sets.value(lookup, (namespace, name))) for name in names)
+            return {name: one for name, one in found if one is not None}
+
+        return find
 
     def put_node(self, node: Node) -> None:
         row = described(node, document(node.spec))
@@ -171,11 +224,22 @@ def _only_node(place: NodePlace, rows: Sequence[Row]) -> Node | None:
     return node_of(place, rows[0]) if rows else None
 
 
+def _only_seen(place: NodePlace, rows: Sequence[Row]) -> SeenNode | None:
+    if not rows:
+        return None
+    *columns, is_revoked, received, usage_received, interval, longest, since, reported = rows[0]
+    heard = None
+    if received is not None:
+        heard = heard_of((received, usage_received, interval, longest, since, reported))
+    return SeenNode(node_of(place, columns), heard, is_revoked=bool(is_revoked))
+
+
 def _only_properties(_place: NodePlace, rows: Sequence[Row]) -> Properties:
     return properties_of(rows[0][0] if rows else None)
 
 
 NODES = Lookup(FIND_NODE, FIND_NODES, _only_node)
+SEEN = Lookup(SEEN_NODE, SEEN_NODES, _only_seen)
 NODE_PROPERTIES = Lookup(PROPERTIES, PROPERTIES_OF_NODES, _only_properties)
 
 

@@ -1,14 +1,12 @@
 """The state of nodes that report, all that taking a report depends on, in one row."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from cloud.core.core_configuration import Mode
-from cloud.core.readiness import Heard, ReportCadence
 from cloud.core.report import Order, Reporter
 from cloud.store.parts.nodes import core_of, labels_of, properties_of
 from cloud.store.parts.row_sets import Lookup, NodePlace
-from cloud.store.rows import Row, moment, moment_or_none
+from cloud.store.rows import Row, heard_of, moment_or_none
 from cloud.store.statements import statement
 
 FIND_REPORTER = statement(
@@ -47,8 +45,6 @@ FIND_REPORTERS = statement(
     reads={"certificate", "node", "ready_node", "report"},
 )
 
-_MICROSECOND = timedelta(microseconds=1)
-
 
 def _reporter_of(place: NodePlace, rows: Sequence[Row]) -> Reporter | None:
     """The reporter of a row of `FIND_REPORTER`; `run` is null where there is no report."""
@@ -69,18 +65,6 @@ def _reporter_of(place: NodePlace, rows: Sequence[Row]) -> Reporter | None:
         usage_step=step or 0,
         certified=moment_or_none(certified),
     )
-
-
-def heard_of(row: Row) -> Heard:
-    """When a node was heard, of a row of `HEARD`."""
-    received, usage_received, interval, longest, since, reported = row
-    cadence = ReportCadence(
-        interval * _MICROSECOND,
-        longest * _MICROSECOND,
-        moment_or_none(since),
-        reported * _MICROSECOND,
-    )
-    return Heard(moment(received), moment_or_none(usage_received), cadence)
 
 
 REPORTERS = Lookup(FIND_REPORTER, FIND_REPORTERS, _reporter_of)

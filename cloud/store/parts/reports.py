@@ -18,9 +18,17 @@ from cloud.core.readiness import (
 )
 from cloud.core.report import Order, Report, Reported, Reporter, StoredReport
 from cloud.errors import NotFound
-from cloud.store.parts.reporters import REPORTERS, heard_of
+from cloud.store.parts.reporters import REPORTERS
 from cloud.store.parts.row_sets import Lookup, NodePlace, RowSetPart
-from cloud.store.rows import Parameters, Row, micros, micros_or_none, moment, moment_or_none
+from cloud.store.rows import (
+    Parameters,
+    Row,
+    heard_of,
+    micros,
+    micros_or_none,
+    moment,
+    moment_or_none,
+)
 from cloud.store.statements import set_statement, statement
 
 REPORT = statement(

@@ -1,6 +1,7 @@
 """Apps, configs, secrets, registries and the catalogs that are made of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -25,7 +26,7 @@ from cloud.store.parts.part import (
     described,
     first,
 )
-from cloud.store.rows import Row, document, moment
+from cloud.store.rows import Row, document, json_rows, json_text, moment
 from cloud.store.sealing import Sealer, is_plain
 from cloud.store.statements import statement
 
@@ -33,6 +34,17 @@ FIND_RESOURCE = statement(
     """
     SELECT namespace, name, document, version, created, updated FROM resource
     WHERE kind = :kind AND namespace = :namespace AND name = :name
+    """,
+    reads={"resource"},
+)
+# As one row: each that is fetched lets go of the interpreter.
+FIND_RESOURCES = statement(
+    """
+    SELECT CAST({json_group_array}({json_array}(resource.namespace, resource.name,
+        resource.document, resource.version, resource.created, resource.updated)) AS TEXT)
+    FROM {elements[names]} CROSS JOIN resource
+    WHERE resource.kind = :kind AND resource.namespace = :namespace
+        AND resource.name = given.value
     """,
     reads={"resource"},
 )
@@ -83,6 +95,8 @@ RESEAL_RESOURCE = statement(
     writes={"resource"},
 )
 
+T = TypeVar("T")
+
 _APP, _CONFIG, _SECRET, _REGISTRY = "app", "config", "secret", "registry"
 _SYSTEM = "system"
 _SYSTEM_SPEC = msgspec.json.Decoder(SystemAppsHistory)
@@ -113,12 +127,14 @@ class ResourcePart(LabelPart):
         return [self._app(row) for row in self._resources(_APP, namespace)]
 
     def list_apps(self, namespace: str, options: ListOptions) -> Page[App]:
-        return self._page(_APP, namespace, options, self.app)
+        return self._page(_APP, namespace, options, self._several_of(_APP, self._app))
 
     def list_apps_using(
         self, namespace: str, kind: UseKind, name: str, options: ListOptions
     ) -> Page[App]:
-        return self._page(_APP, namespace, options, self.app, used=(kind, name))
+        return self._page(
+            _APP, namespace, options, self._several_of(_APP, self._app), used=(kind, name)
+        )
 
     def put_app(self, app: App) -> None:
         self._put_resource(_APP, app, document(app.spec), app.spec.labels)
@@ -153,7 +169,7 @@ class ResourcePart(LabelPart):
         return [self._config(row) for row in self._resources(_CONFIG, namespace)]
 
     def list_configs(self, namespace: str, options: ListOptions) -> Page[Config]:
-        return self._page(_CONFIG, namespace, options, self.config)
+        return self._page(_CONFIG, namespace, options, self._several_of(_CONFIG, self._config))
 
     def put_config(self, config: Config) -> None:
         self._put_resource(_CONFIG, config, self._sealed(_CONFIG, config), config.spec.labels)
@@ -169,7 +185,7 @@ class ResourcePart(LabelPart):
         return [self._secret(row) for row in self._resources(_SECRET, namespace)]
 
     def list_secrets(self, namespace: str, options: ListOptions) -> Page[Secret]:
-        return self._page(_SECRET, namespace, options, self.secret)
+        return self._page(_SECRET, namespace, options, self._several_of(_SECRET, self._secret))
 
     def put_secret(self, secret: Secret) -> None:
         self._put_resource(_SECRET, secret, self._sealed(_SECRET, secret), SECRET_LABELS)
@@ -185,7 +201,9 @@ class ResourcePart(LabelPart):
         return [self._registry(row) for row in self._resources(_REGISTRY, namespace)]
 
     def list_registries(self, namespace: str, options: ListOptions) -> Page[Registry]:
-        return self._page(_REGISTRY, namespace, options, self.registry)
+        return self._page(
+            _REGISTRY, namespace, options, self._several_of(_REGISTRY, self._registry)
+        )
 
     def put_registry(self, registry: Registry) -> None:
         sealed = self._sealed(_REGISTRY, registry)
@@ -200,6 +218,18 @@ class ResourcePart(LabelPart):
 
     def _resources(self, kind: str, namespace: str) -> Sequence[Row]:
         return self._run(ALL_RESOURCES, {"kind": kind, "namespace": namespace})
+
+    def _several_of(
+        self, kind: str, make: Callable[[Row], T]
+    ) -> Callable[[str, Sequence[str]], Mapping[str, T]]:
+        """Resources of a namespace, by their names."""
+
+        def find(namespace: str, names: Sequence[str]) -> Mapping[str, T]:
+            wanted = {"kind": kind, "namespace": namespace, "names": json_text(names)}
+            rows = json_rows(self._run(FIND_RESOURCES, wanted))
+            return {row[1]: make(row) for row in rows}
+
+        return find
 
     def _put_resource(
         self, kind: str, resource: Resource, text: str, labels: Mapping[str, str]

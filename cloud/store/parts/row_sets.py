@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
-import msgspec
-
 from cloud.errors import NotFound
 from cloud.store.parts.part import (
     NOTHING,
@@ -20,7 +18,7 @@ from cloud.store.parts.part import (
     TransactionPart,
     check_parameters,
 )
-from cloud.store.rows import Parameters, Row
+from cloud.store.rows import Parameters, Row, json_rows, json_text
 from cloud.store.sealing import Sealer
 from cloud.store.statements import SetStatement, Statement
 
@@ -28,9 +26,6 @@ T = TypeVar("T")
 
 NodePlace = tuple[str, str]
 """Namespace and name of a node."""
-
-_NO_ROWS = "[]"
-_ROWS = msgspec.json.Decoder(list[list[Any]])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,9 +167,9 @@ class RowSets:
             known[place] = lookup.make(place, rows)
             return
         self._prepare(lookup.many)
-        wanted = {"namespace": namespace, "names": msgspec.json.encode(names).decode()}
+        wanted = {"namespace": namespace, "names": json_text(names)}
         found: dict[str, list[Row]] = {one: [] for one in names}
-        for own, *row in _ROWS.decode(self._run(lookup.many, wanted)[0][0] or _NO_ROWS):
+        for own, *row in json_rows(self._run(lookup.many, wanted)):
             found[own].append(row)
         for own, rows in found.items():
             known[namespace, own] = lookup.make((namespace, own), rows)
