@@ -80,7 +80,6 @@ class NodeRequest:
     # The deploy that the request, a report, has ended.
     ended: Deploy | None = None
     is_done: bool = False
-    is_checked: bool = False
 
     def require(self, check: Callable[[Transaction], None]) -> None:
         """Have *check* run before the work, in its transaction; what it raises is the outcome."""
@@ -90,7 +89,7 @@ class NodeRequest:
             check(tx)
             return work(tx)
 
-        self.work, self.is_checked = checked, True
+        self.work = checked
 
     def release(self) -> None:
         """Free a large response, which was sent."""
@@ -184,13 +183,11 @@ class Exchange:
         self, tx: Transaction, requests: Sequence[NodeRequest]
     ) -> Sequence[RequestOutcome]:
         """Outcomes of the first of *requests*, of as many as the bytes of their answers allow."""
-        of_reporters = {
+        tx.expect_nodes(
             (namespace, name)
             for request in requests
-            if request.channel in _CONCURRENT or request.is_checked
             for namespace, _, name in [request.node_id.partition(".")]
-        }
-        tx.expect_nodes(of_reporters)
+        )
         outcomes: list[RequestOutcome] = []
         size = 0
         for place, request in enumerate(requests):

@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 Admission = Callable[[Transaction, str, datetime], None]
 """Raises what a node is refused with that may not speak now."""
 
+DESIRES = 32
+"""Desires of as many nodes answered together at most; fewer where their answers are large."""
+
 RETRY_SECONDS = 1.0
 """Pause before a group is tried again when the store is unavailable."""
 
@@ -149,7 +152,7 @@ class NodeInbox:
 
     async def _answer_desires(self) -> None:
         while True:
-            await self.handle([await self._desires.take()])
+            await self.handle(await self._desires.take(DESIRES))
 
     async def _handle_long(self) -> None:
         while True:

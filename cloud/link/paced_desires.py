@@ -7,7 +7,7 @@ share waits until the rest of the line had its turn.
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from broker.hub import Inbound
 
@@ -40,16 +40,22 @@ class PacedDesires:
         self._of_node.setdefault(desire.node_id, deque()).append(desire)
         self._changed.set()
 
-    async def take(self) -> Inbound:
-        """The next desire of the node whose turn it is, once one may be answered."""
+    async def take(self, limit: int) -> Sequence[Inbound]:
+        """The next desires, one of a node and up to *limit*, once one may be answered."""
         while True:
             now = self._timer()
             wait = None
+            due = []
             for node_id in self._of_node:
                 left = self._paid.get(node_id, now) - now - BURST_SECONDS
                 if left <= 0:
-                    return self._take_of(node_id)
-                wait = left if wait is None else min(wait, left)
+                    due.append(node_id)
+                    if len(due) == limit:
+                        break
+                else:
+                    wait = left if wait is None else min(wait, left)
+            if due:
+                return [self._take_of(node_id) for node_id in due]
             self._changed.clear()
             try:
                 async with asyncio.timeout(wait):

@@ -41,15 +41,16 @@ def update_node(
     tx: Transaction, namespace: str, name: str, spec: NodeSpec, *, now: datetime
 ) -> SeenNode:
     """Describe the node anew; other labels can mean other apps."""
-    before = existing_node(tx, namespace, name)
+    was_seen = read_node(tx, namespace, name)
+    before = was_seen.node
     after = replace(before, spec=checked_node_spec(name, spec), updated=now)
     if after.spec == before.spec:
-        return read_node(tx, namespace, name)
+        return was_seen
     tx.put_node(after)
     if after.labels != before.labels:
         record_running_again(tx, after)
         tx.mark_pending([after])
-    return read_node(tx, namespace, name)
+    return replace(was_seen, node=after)
 
 
 def delete_node(tx: Transaction, namespace: str, name: str, *, now: datetime) -> Node:

@@ -118,8 +118,8 @@ def set_statement(
 ) -> SetStatement:
     """Like `statement`, with `{rows}` in the place of WHERE; conditions follow with AND.
 
-    Parameters are text, but for those that are *numbers*. *order* is 0 for rows that others refer
-    to, 2 for changes of rows, and removals, of what others put.
+    Parameters are text, but for those that are *numbers*. *order* is -1 and 0 for rows that others
+    refer to, 2 for changes of rows, and removals, of what others put.
     """
     names = list(dict.fromkeys(_PARAMETER.findall(text.format_map(_SQLITE))))
     columns = ", ".join(f"{name} {'BIGINT' if name in numbers else 'TEXT'}" for name in names)

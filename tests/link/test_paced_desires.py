@@ -23,7 +23,7 @@ def desire(node_id: str, number: int = 0) -> Inbound:
 
 
 async def taken(desires: PacedDesires, count: int) -> list[tuple[str, bytes]]:
-    found = [await desires.take() for _ in range(count)]
+    found = [one for _ in range(count) for one in await desires.take(1)]
     return [(one.node_id, one.payload) for one in found]
 
 
@@ -49,7 +49,7 @@ async def test_a_node_that_was_sent_more_than_its_burst_waits_while_others_are_a
     assert await taken(desires, 1) == [("default.b", b"0")]
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
-            await desires.take()
+            await desires.take(1)
     timer.now += 2.1
     assert await taken(desires, 1) == [("default.a", b"0")]
 
@@ -57,7 +57,17 @@ async def test_a_node_that_was_sent_more_than_its_burst_waits_while_others_are_a
 async def test_a_desire_that_comes_while_one_waits_is_taken_at_once() -> None:
     desires = PacedDesires(Timer())
     async with asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(desires.take())
+        waiting = tasks.create_task(desires.take(1))
         await asyncio.sleep(0)
         desires.put(desire("default.a"))
-    assert waiting.result().node_id == "default.a"
+    assert [one.node_id for one in waiting.result()] == ["default.a"]
+
+
+async def test_desires_of_several_nodes_are_taken_together_one_of_each() -> None:
+    desires = PacedDesires(Timer())
+    for number in range(2):
+        for node in ("a", "b", "c"):
+            desires.put(desire(f"default.{node}", number))
+    first = await desires.take(5)
+    assert [one.node_id for one in first] == ["default.a", "default.b", "default.c"]
+    assert len(await desires.take(2)) == 2

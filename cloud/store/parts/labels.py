@@ -12,11 +12,11 @@ from cloud.store.parts.part import (
     Resource,
     Run,
 )
-from cloud.store.parts.row_sets import RowSetPart
-from cloud.store.rows import ALL, Parameters, micros, moment
+from cloud.store.parts.row_sets import Lookup, RowSetPart
+from cloud.store.rows import ALL, Parameters, json_text, micros, moment
 from cloud.store.sealing import Sealer
 from cloud.store.selection import NODE, Selection
-from cloud.store.statements import statement
+from cloud.store.statements import set_statement, statement
 
 LABELS = statement(
     """
@@ -25,11 +25,38 @@ LABELS = statement(
     """,
     reads={"label"},
 )
-PUT_LABEL = statement(
+LABELS_OF_NODE = statement(
+    """
+    SELECT key, value, created FROM label
+    WHERE kind = 'node' AND namespace = :namespace AND name = :name
+    """,
+    reads={"label"},
+)
+LABELS_OF_NODES = statement(
+    """
+    SELECT CAST({json_group_array}({json_array}(label.name, label.key, label.value,
+        label.created)) AS TEXT)
+    FROM {elements[names]} CROSS JOIN label
+    WHERE label.kind = 'node' AND label.namespace = :namespace AND label.name = given.value
+    """,
+    reads={"label"},
+)
+PUT_LABEL = set_statement(
     """
     INSERT INTO label (kind, namespace, name, key, value, number, created)
-    VALUES (:kind, :namespace, :name, :key, :value, :number, :created)
+    SELECT :kind, :namespace, :name, :key, :value, :number, :created {rows}
+    ON CONFLICT (kind, namespace, name, key) DO UPDATE SET
+        value = excluded.value, number = excluded.number, created = excluded.created
     """,
+    numbers={"number", "created"},
+    writes={"label"},
+)
+DELETE_OTHER_LABELS = set_statement(
+    """
+    DELETE FROM label {using_rows} AND label.kind = :kind AND label.namespace = :namespace
+    AND label.name = :name AND label.key NOT IN (SELECT given.value FROM {elements[kept]})
+    """,
+    order=2,
     writes={"label"},
 )
 DELETE_LABELS = statement(
@@ -90,17 +117,22 @@ class LabelPart(RowSetPart):
 
     def _label(self, kind: str, noun: Node | Resource, labels: Mapping[str, str]) -> None:
         key = {"kind": kind, "namespace": noun.namespace, "name": noun.name}
-        created = micros(noun.created)
-        found = self._run(LABELS, key)
+        created, place = micros(noun.created), (noun.namespace, noun.name)
+        found = self._sets.value(NODE_LABELS, place) if kind == NODE else self._run(LABELS, key)
         before = {label: value for label, value, _ in found}
         # Without labels there is no telling whether the thing was there before.
         if before and before == labels and all(age == created for _, _, age in found):
             return
-        if before:
-            self._run(DELETE_LABELS, key)
         for label, value in labels.items():
             own: Parameters = {"key": label, "value": value, "number": integer_of(value)}
-            self._run(PUT_LABEL, {**key, **own, "created": created})
+            self._sets.put(PUT_LABEL, (kind, *place, label), {**key, **own, "created": created})
+        if not before.keys() <= labels.keys():
+            self._sets.put(
+                DELETE_OTHER_LABELS, (kind, *place), {**key, "kept": json_text([*labels])}
+            )
+        if kind == NODE:
+            now = [(label, value, created) for label, value in labels.items()]
+            self._sets.learn(NODE_LABELS, place, now)
         self._record_relabelled((kind, noun.namespace), LabelChange(before or None, labels))
 
     def _unlabel(self, kind: str, namespace: str, name: str) -> None:
@@ -164,6 +196,9 @@ class LabelPart(RowSetPart):
             return total + _gained(parse_selector(text), changes)
 
         return self._cache.totals.value((*place, text), revision, make)
+
+
+NODE_LABELS = Lookup(LABELS_OF_NODE, LABELS_OF_NODES, lambda _place, rows: rows)
 
 
 def _gained(selector: Selector, changes: Iterable[LabelChange]) -> int:

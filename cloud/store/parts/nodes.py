@@ -15,12 +15,12 @@ from cloud.core.node import Node, NodeSpec, SeenNode, effective_labels
 from cloud.core.properties import NO_PROPERTIES, Properties
 from cloud.core.selectors import Selector, parse_selector
 from cloud.errors import NotFound
-from cloud.store.parts.labels import LabelPart
+from cloud.store.parts.labels import NODE_LABELS, LabelPart
 from cloud.store.parts.part import described
 from cloud.store.parts.row_sets import Lookup, NodePlace
 from cloud.store.rows import Row, document, heard_of, moment
 from cloud.store.selection import NODE, Selection
-from cloud.store.statements import statement
+from cloud.store.statements import set_statement, statement
 
 FIND_NODE = statement(
     """
@@ -78,14 +78,16 @@ SEEN_NODES = statement(
     """,
     reads={"certificate", "node", "report"},
 )
-PUT_NODE = statement(
+PUT_NODE = set_statement(
     """
     INSERT INTO node (namespace, name, document, created, updated, mode, core)
-    VALUES (:namespace, :name, :document, :created, :updated, :mode, :core)
+    SELECT :namespace, :name, :document, :created, :updated, :mode, :core {rows}
     ON CONFLICT (namespace, name) DO UPDATE SET
         document = excluded.document, created = excluded.created, updated = excluded.updated,
         mode = excluded.mode, core = excluded.core
     """,
+    numbers={"created", "updated"},
+    order=-1,
     writes={"node"},
 )
 DELETE_NODE = statement(
@@ -168,7 +170,12 @@ class NodePart(LabelPart):
 
     def put_node(self, node: Node) -> None:
         row = described(node, document(node.spec))
-        self._run(PUT_NODE, {**row, "mode": node.mode.value, "core": document(node.core)})
+        row = {**row, "mode": node.mode.value, "core": document(node.core)}
+        place, keeps = (node.namespace, node.name), (NODE_PROPERTIES,)
+        is_new = self._sets.is_known(NODES, place) and self._sets.value(NODES, place) is None
+        self._sets.put(PUT_NODE, place, row, place=place, becomes={NODES: node}, keeps=keeps)
+        if is_new:
+            self._sets.learn(NODE_LABELS, place, ())
         self._label(NODE, node, node.labels)
 
     def delete_node(self, namespace: str, name: str) -> bool:

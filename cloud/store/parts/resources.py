@@ -115,6 +115,8 @@ class ResourcePart(LabelPart):
         self._catalogs: dict[str, Catalog] = {}
         # Whether this transaction changed resources: then its catalogs are its own.
         self._changed_resources = False
+        # Rows that were found: many nodes ask for the same configs.
+        self._found: dict[tuple[str, str, str], Sequence[Row]] = {}
 
     def next_version(self) -> str:
         """A decimal number higher than any given before, also to things since deleted."""
@@ -214,7 +216,11 @@ class ResourcePart(LabelPart):
 
     # the rows that several nouns share
     def _resource(self, kind: str, namespace: str, name: str) -> Sequence[Row]:
-        return self._run(FIND_RESOURCE, {"kind": kind, "namespace": namespace, "name": name})
+        place = (kind, namespace, name)
+        if (found := self._found.get(place)) is None:
+            key = {"kind": kind, "namespace": namespace, "name": name}
+            found = self._found[place] = self._run(FIND_RESOURCE, key)
+        return found
 
     def _resources(self, kind: str, namespace: str) -> Sequence[Row]:
         return self._run(ALL_RESOURCES, {"kind": kind, "namespace": namespace})
@@ -252,6 +258,7 @@ class ResourcePart(LabelPart):
             self._run(RESOURCES_CHANGED, NOTHING)
             self._changed_resources = True
         self._catalogs.clear()
+        self._found.clear()
 
     def _find_catalog(self, namespace: str) -> Catalog:
         def build(_kept: tuple[int, Catalog] | None) -> Catalog:

@@ -95,6 +95,10 @@ class RowSets:
         """Whether `value` has been asked for it, and it is known still."""
         return place in self._known.get(lookup, ())
 
+    def learn(self, lookup: Lookup[T], place: NodePlace, value: T) -> None:
+        """Have *value* known of the node, which is what this transaction makes of it."""
+        self._known.setdefault(lookup, {})[place] = value
+
     def put(
         self,
         statement: SetStatement,
@@ -121,7 +125,7 @@ class RowSets:
         if place is not None:
             self._forget(statement.writes, place, keeps)
             for lookup, value in (becomes or {}).items():
-                self._known.setdefault(lookup, {})[place] = value
+                self.learn(lookup, place, value)
 
     def withdraw(self, statement: SetStatement, key: tuple[str | int, ...]) -> None:
         """Have the row with that *key* not written, if it waits: what is put next undoes it."""
