@@ -1,5 +1,6 @@
 """Configs, secrets and volumes of a Compose file, as manifests, volumes and mounts."""
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -145,6 +146,7 @@ class Files:
         return Mount(volume, target, is_read_only=read_only)
 
     def _bind(self, path: FieldPath, origin: str, target: str, *, read_only: bool) -> Mount | None:
+        origin = self._below_project(origin)
         if origin.startswith("/"):
             volume = self._add_volume(f"host-{origin}", _host_path(origin))
             return Mount(volume, target, is_read_only=read_only)
@@ -169,6 +171,17 @@ class Files:
                 path, f"{origin} becomes the directory {folder} of the node{content}"
             )
         return Mount(volume, target, is_read_only=read_only)
+
+    def _below_project(self, origin: str) -> str:
+        """The path from the file's folder, where it leads into that.
+
+        `docker compose config` writes absolute paths, which nodes do not have.
+        """
+        folder, place = self.source.file.parent.resolve(), Path(origin)
+        if place.is_absolute() and folder != place and folder != Path("/"):
+            with contextlib.suppress(ValueError):
+                return f"./{place.relative_to(folder)}"
+        return origin
 
     def _folder(self, path: FieldPath, origin: str, place: Path, target: str) -> Mount | None:
         data: dict[str, str] = {}

@@ -1,6 +1,8 @@
 """Compose files as manifests: what they become, what is named as lost, and that it applies."""
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,59 @@ def test_stacks_become_what_is_kept_as_golden(stack: str, tmp_path: Path) -> Non
     notes = result.stderr.replace(f"{copy}/", "")
     assert result.stdout == (STACKS / f"{stack}.manifests.yaml").read_text(encoding="utf-8")
     assert notes == (STACKS / f"{stack}.notes.txt").read_text(encoding="utf-8")
+
+
+HAS_COMPOSE = shutil.which("docker-compose") is not None or bool(os.environ.get("CI"))
+
+
+def resolved(folder: Path) -> Path:
+    """What Docker Compose makes of a file: all that it refers to is in it, with absolute paths."""
+    done = subprocess.run(
+        ["docker-compose", "--project-name", "blog", "config"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    (folder / "resolved.yaml").write_text(done.stdout, encoding="utf-8")
+    return folder / "resolved.yaml"
+
+
+def manifests(file: Path) -> list[Any]:
+    """The manifests of a file, with the app's lists in the order of their names."""
+    command = ["convert", "compose", str(file), "--name", "blog", "--selector", "a=b"]
+    result = CliRunner(env=ENV).invoke(main, command)
+    assert result.exit_code == 0, result.output
+    found = list(yaml.safe_load_all(result.stdout))
+    for app in found:
+        for service in app.get("services", ()):
+            service.get("env", []).sort(key=lambda one: one["name"])
+            service["volumeMounts"].sort(key=lambda one: one["name"])
+        for name in ("services", "volumes"):
+            app.get(name, []).sort(key=lambda one: one["name"])
+    return sorted(found, key=lambda one: (one["kind"], one["name"]))
+
+
+@pytest.mark.skipif(not HAS_COMPOSE, reason="needs docker-compose")
+def test_a_file_that_compose_has_resolved_becomes_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / "blog"
+    shutil.copytree(STACKS / "blog", folder)
+    (folder / "wordpress").mkdir()
+    assert manifests(resolved(folder)) == manifests(folder / "compose.yaml")
+
+
+@pytest.mark.skipif(not HAS_COMPOSE, reason="needs docker-compose")
+def test_what_extends_is_resolved_by_compose(tmp_path: Path) -> None:
+    base = "services: {base: {image: 'i:1', environment: {A: '1'}, volumes: ['./c:/c:ro']}}"
+    (tmp_path / "base.yaml").write_text(base)
+    (tmp_path / "c").write_text("text")
+    text = "services: {s: {extends: {file: base.yaml, service: base}, environment: {B: '2'}}}"
+    (tmp_path / "docker-compose.yml").write_text(text)
+    config, app = sorted(manifests(resolved(tmp_path)), key=lambda one: str(one["kind"] == "App"))
+    assert config["data"] == [{"key": "c", "value": {"type": "kv", "value": "text"}}]
+    (service,) = app["services"]
+    assert service["env"] == [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]
 
 
 def test_a_restart_word_is_kubernetes_word(tmp_path: Path) -> None:
