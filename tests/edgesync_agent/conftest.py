@@ -8,10 +8,9 @@ import pytest
 from tests.edgesync_agent.engines import (
     ENGINES,
     RunningEngine,
-    RunningRegistry,
     running_engine,
-    running_registry,
 )
+from tests.edgesync_agent.registry import RunningRegistry, running_registry
 
 
 @pytest.fixture(scope="session")

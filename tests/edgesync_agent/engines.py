@@ -1,21 +1,21 @@
-"""Engines and a registry of the tests' own: on sockets, data roots and ports that nothing else has.
+"""Engines of the tests' own, of root and of an ordinary user, on sockets that nothing else has.
 
 They need root, and the packages that `.ci/run` installs. Where one is missing the tests are
 skipped, aloud; in CI they fail.
 """
 
-import base64
 import contextlib
 import fcntl
+import importlib
 import io
 import json
 import os
+import pwd
 import shutil
-import socket
+import signal
 import subprocess
 import tarfile
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,23 +23,25 @@ from urllib.parse import quote
 
 import pytest
 
-from edgesync_agent.engine import Engine, json_lines
+from edgesync_agent.engine import Engine
 from edgesync_agent.runtime import RuntimeFailure
-from tests.ports import free_port
+from tests.edgesync_agent.registry import RunningRegistry, started
 
 IMAGE = "docker.io/edgesync-test/box:1"
 """Image with busybox and nothing else."""
 
-PASSWORD = "sesame"
-_HTPASSWD = "user:$2b$04$R3GXrbfB5RkMc36VGLM12ODLXH/NHAaFl7VJV9C0nBP4dlgJl02Cu\n"
+_ROOTLESS_DOCKER = "/usr/share/docker.io/contrib/dockerd-rootless.sh"
 _NEEDED = {
     "docker": ("dockerd", "containerd", "iptables", "busybox", "docker-registry"),
     "podman": ("podman", "runc", "iptables", "busybox", "docker-registry"),
-    "rootless": ("podman", "runc", "newuidmap", "slirp4netns", "iptables", "busybox", "useradd"),
+    "rootless docker": ("dockerd", "rootlesskit", _ROOTLESS_DOCKER),
+    "rootless podman": ("podman", "runc"),
 }
-_START_SECONDS = 30.0
+_NEEDED_ROOTLESS = ("newuidmap", "slirp4netns", "iptables", "busybox", "useradd")
 _START_LOCK = Path(tempfile.gettempdir()) / "edgesync-test-engines.lock"
 _APPLETS = ("sh", "sleep", "httpd", "cat", "echo", "id", "nc", "wget", "ls", "kill", "touch")
+# Python imports these when they are first used: perhaps from where the user may not read.
+_IMPORTED_LATE = ("_strptime", "encodings.idna")
 _PODMAN = """
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4000:4000"]
@@ -55,7 +57,8 @@ network_config_dir = "{networks}"
 
 def missing(kind: str) -> list[str]:
     """Programs that an engine needs and that are not here."""
-    found = [name for name in _NEEDED[kind] if shutil.which(name) is None]
+    needed = _NEEDED[kind] + (_NEEDED_ROOTLESS if kind.startswith("rootless") else ())
+    found = [name for name in needed if shutil.which(name) is None]
     return found if os.geteuid() == 0 else [*found, "root"]
 
 
@@ -68,25 +71,44 @@ def marks(kind: str) -> list[pytest.MarkDecorator]:
 
 
 ENGINES = [pytest.param(kind, marks=marks(kind)) for kind in ("docker", "podman")]
+ROOTLESS = [
+    pytest.param(kind, marks=marks(f"rootless {kind}"), id=f"rootless-{kind}")
+    for kind in ("docker", "podman")
+]
 NEEDS_DOCKER, NEEDS_PODMAN = marks("docker"), marks("podman")
 
 
 @dataclass
 class RunningEngine:
-    """An engine that runs; `stop` and `start` it as often as you like."""
+    """An engine that runs, of root or of *user*; `stop` and `start` it as often as you like."""
 
     kind: str
     folder: Path
     run: Path  # Podman wants a path of at most 50 characters
+    user: pwd.struct_passwd | None = None
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
     def path(self) -> Path:
-        return self.folder / f"{self.kind}.sock"
+        """The socket: that of a user where an agent of that user looks for it."""
+        if self.user is None:
+            return self.folder / f"{self.kind}.sock"
+        return self.run / ("docker.sock" if self.kind == "docker" else "podman/podman.sock")
 
     @property
     def engine(self) -> Engine:
         return Engine(str(self.path))
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of the engine's user."""
+        if self.user is not None:
+            home, run = str(self.folder), str(self.run)
+            return {"PATH": os.environ["PATH"], "HOME": home, "XDG_RUNTIME_DIR": run}
+        # A closed port stands in for every registry outside of this machine.
+        closed = "http://127.0.0.1:9"
+        proxies = {"HTTPS_PROXY": closed, "HTTP_PROXY": closed, "NO_PROXY": "127.0.0.1,localhost"}
+        return {**os.environ, "SSL_CERT_DIR": str(self.folder / "trust"), **proxies}
 
     def start(self) -> None:
         """Start it and wait until it answers.
@@ -95,22 +117,16 @@ class RunningEngine:
         """
         with open(_START_LOCK, "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self._start()
-
-    def _start(self) -> None:
-        command, environment = self._command()
-        with open(self.folder / "log", "ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=environment, cwd=self.folder
+            settings = self.folder / "containers.conf"
+            settings.write_text(_PODMAN.format(networks=self.folder / "networks"))
+            variables = {**self.variables, "CONTAINERS_CONF": str(settings)}
+            self.process = started(
+                [*self._as_user(), *self._command()],
+                self.folder / "log",
+                self._answers,
+                env=variables,
+                cwd=self.folder,
             )
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            with contextlib.suppress(RuntimeFailure):
-                self.engine.version()
-                return
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError((self.folder / "log").read_text()[-3000:])
-            time.sleep(0.05)  # between looks, until the deadline
 
     def stop(self) -> None:
         """End it; containers of Podman go on, those of Docker end."""
@@ -119,28 +135,48 @@ class RunningEngine:
             self.process.wait(30)
             self.process = None
 
-    def _command(self) -> tuple[list[str], dict[str, str]]:
-        root, address = str(self.folder / "root"), f"unix://{self.path}"
-        # A closed port stands in for every registry outside of this machine.
-        environment = {
-            **os.environ,
-            "SSL_CERT_DIR": str(self.folder / "trust"),
-            "HTTPS_PROXY": "http://127.0.0.1:9",
-            "HTTP_PROXY": "http://127.0.0.1:9",
-            "NO_PROXY": "127.0.0.1,localhost",
-        }
-        if self.kind == "docker":
-            return [
-                *("dockerd", "--data-root", root, "--exec-root", str(self.run)),
-                *("--pidfile", str(self.folder / "pid"), "-H", address, "--bridge", "none"),
-                *("--shutdown-timeout", "1", "--log-level", "warn"),
-            ], environment
-        settings = self.folder / "containers.conf"
-        settings.write_text(_PODMAN.format(networks=self.folder / "networks"))
-        return [
-            *("podman", "--root", root, "--runroot", str(self.run)),
-            *("--log-level", "warn", "system", "service", "-t", "0", address),
-        ], {**environment, "CONTAINERS_CONF": str(settings)}
+    @contextlib.contextmanager
+    def as_user(self) -> Iterator[None]:
+        """Have this process, in all of its threads, the rights of the user until the end."""
+        assert self.user is not None
+        for late in _IMPORTED_LATE:
+            importlib.import_module(late)
+        groups = os.getgroups()
+        os.setgroups([])
+        os.setegid(self.user.pw_gid)
+        os.seteuid(self.user.pw_uid)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+            os.setgroups(groups)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(RuntimeFailure):
+            self.engine.version()
+            return True
+        return False
+
+    def _as_user(self) -> list[str]:
+        if self.user is None:
+            return []
+        ids = [f"--reuid={self.user.pw_uid}", f"--regid={self.user.pw_gid}", "--clear-groups"]
+        return ["setpriv", *ids]
+
+    def _command(self) -> list[str]:
+        root, is_root = str(self.folder / "root"), self.user is None
+        driver = [] if is_root else ["--storage-driver", "vfs"]
+        if self.kind == "podman":
+            runs = str(self.run if is_root else self.run / "r")
+            command = ["podman", "--root", root, "--runroot", runs, *driver, "--log-level", "warn"]
+            return [*command, "system", "service", "-t", "0", f"unix://{self.path}"]
+        options = ["--data-root", root, "--bridge", "none", *driver]
+        options += ["--shutdown-timeout", "1", "--log-level", "warn"]
+        if not is_root:
+            return [_ROOTLESS_DOCKER, *options]
+        places = ["--exec-root", str(self.run), "--pidfile", str(self.folder / "pid")]
+        return ["dockerd", *options, *places, "-H", f"unix://{self.path}"]
 
 
 def box(programs: Mapping[str, str] | None = None) -> bytes:
@@ -186,15 +222,48 @@ def import_image(
 
 
 @contextlib.contextmanager
-def running_engine(kind: str, folder: Path, registry: "RunningRegistry") -> Iterator[RunningEngine]:
-    """An engine with the image `IMAGE`, until the end; containers end with it."""
+def running_engine(kind: str, folder: Path, registry: RunningRegistry) -> Iterator[RunningEngine]:
+    """An engine of root with the image `IMAGE`, until the end; containers end with it."""
     absent = missing(kind)
     assert not absent, f"{kind} needs {absent}"
     folder.mkdir(parents=True)
     (folder / "trust").mkdir()
     (folder / "trust" / "registry.pem").write_bytes(registry.certificate)
     short = Path(tempfile.mkdtemp(prefix="es-"))
-    running = RunningEngine(kind, folder, short)
+    try:
+        with _serving(RunningEngine(kind, folder, short)) as running:
+            yield running
+    finally:
+        _unmount(folder)
+        _unmount(short)
+        shutil.rmtree(short, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def rootless_engine(kind: str) -> Iterator[RunningEngine]:
+    """An engine of an ordinary user, who is added to this machine and removed again."""
+    absent = missing(f"rootless {kind}")
+    assert not absent, f"rootless {kind} needs {absent}"
+    # Reached by any user, which pytest's folders are not; short, as Podman wants it.
+    folder = Path(tempfile.mkdtemp(prefix="es-"))
+    name = folder.name.replace("_", "0").lower()
+    adds = ["useradd", "--no-create-home", "--home-dir", str(folder), name]
+    subprocess.run(adds, check=True, capture_output=True, timeout=30)
+    user = pwd.getpwnam(name)
+    try:
+        for place in (folder, folder / "run", folder / "run" / "podman"):
+            place.mkdir(mode=0o700, exist_ok=True)
+            os.chown(place, user.pw_uid, user.pw_gid)
+        with _serving(RunningEngine(kind, folder, folder / "run", user)) as running:
+            yield running
+    finally:
+        _end_processes(user.pw_uid)
+        subprocess.run(["userdel", "--force", name], check=True, capture_output=True, timeout=30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _serving(running: RunningEngine) -> Iterator[RunningEngine]:
     running.start()
     try:
         import_image(running, IMAGE)
@@ -203,9 +272,15 @@ def running_engine(kind: str, folder: Path, registry: "RunningRegistry") -> Iter
         with contextlib.suppress(RuntimeFailure):
             remove_all(running.engine)
         running.stop()
-        _unmount(folder)
-        _unmount(short)
-        shutil.rmtree(short, ignore_errors=True)
+
+
+def _end_processes(uid: int) -> None:
+    """End what a user still runs; Podman leaves a process that keeps its name space."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if entry.stat().st_uid == uid:
+                    os.kill(int(entry.name), signal.SIGKILL)
 
 
 def remove_all(engine: Engine) -> None:
@@ -227,91 +302,3 @@ def _unmount(folder: Path) -> None:
     places = [line.split()[1] for line in lines if line.split()[1].startswith(str(folder))]
     for place in sorted(places, reverse=True):
         subprocess.run(["umount", "-l", place], check=False, capture_output=True)
-
-
-@dataclass
-class RunningRegistry:
-    """A registry on loopback that wants a password; *certificate* (PEM) is to be trusted."""
-
-    folder: Path
-    port: int
-    process: "subprocess.Popen[bytes] | None" = None
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    @property
-    def certificate(self) -> bytes:
-        return (self.folder / "cert.pem").read_bytes()
-
-    def start(self) -> None:
-        """Start it and wait until it listens."""
-        command = ["docker-registry", "serve", str(self.folder / "config.yml")]
-        with open(self.folder / "log", "ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError((self.folder / "log").read_text()[-3000:])
-            time.sleep(0.05)  # between looks, until the deadline
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(30)
-            self.process = None
-
-    def secret(self) -> dict[str, str]:
-        """Its credentials, as an app names them."""
-        return {"address": self.address, "username": "user", "password": PASSWORD}
-
-    def push(self, running: RunningEngine, name: str) -> str:
-        """Put `IMAGE` there under a name; the image's name, which the engine forgets."""
-        engine, repository = running.engine, f"{self.address}/{name.partition(':')[0]}"
-        tag = name.partition(":")[2]
-        query = {"repo": repository, "tag": tag}
-        engine.call("POST", f"/images/{IMAGE}/tag", query=query)
-        credentials = base64.urlsafe_b64encode(json.dumps(self.secret()).encode()).decode()
-        path, headers = f"/images/{repository}/push", {"X-Registry-Auth": credentials}
-        pieces = engine.stream("POST", path, query={"tag": tag}, headers=headers, total=60)
-        for line in json_lines(pieces):
-            assert not line.get("error"), line
-        engine.call("DELETE", f"/images/{repository}:{tag}")
-        return f"{repository}:{tag}"
-
-
-@contextlib.contextmanager
-def running_registry(folder: Path) -> Iterator[RunningRegistry]:
-    """A registry with htpasswd and TLS."""
-    assert shutil.which("docker-registry"), "needs docker-registry"
-    folder.mkdir(parents=True)
-    port = free_port()
-    certificate = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"]
-    certificate += ["ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=registry"]
-    certificate += ["-addext", "subjectAltName=IP:127.0.0.1"]
-    certificate += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-    subprocess.run(certificate, check=True, capture_output=True)
-    (folder / "htpasswd").write_text(_HTPASSWD)
-    settings = {
-        "version": "0.1",
-        "storage": {"filesystem": {"rootdirectory": str(folder / "images")}},
-        "http": {
-            "addr": f"127.0.0.1:{port}",
-            "tls": {
-                "certificate": str(folder / "cert.pem"),
-                "key": str(folder / "key.pem"),
-            },
-        },
-        "auth": {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}},
-    }
-    (folder / "config.yml").write_text(json.dumps(settings))
-    running = RunningRegistry(folder, port)
-    running.start()
-    try:
-        yield running
-    finally:
-        running.stop()

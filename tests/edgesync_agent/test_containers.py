@@ -32,9 +32,9 @@ from tests.edgesync_agent.engine_socket import EngineSocket, Response
 from tests.edgesync_agent.engines import (
     IMAGE,
     RunningEngine,
-    RunningRegistry,
     remove_all,
 )
+from tests.edgesync_agent.registry import RunningRegistry
 from tests.ports import free_port
 
 SERVE = ["httpd", "-f", "-p", "80", "-h", "/www"]
@@ -377,7 +377,7 @@ def registry_app(image: str, secret: bool, **fields: Any) -> dict[str, Any]:  # 
 def test_an_image_is_pulled_with_the_password_and_pruned_when_no_version_needs_it(
     bench: Bench, registry: RunningRegistry
 ) -> None:
-    image = registry.push(bench.running, f"team/{bench.running.kind}:1")
+    image = registry.push(bench.running.engine, IMAGE, f"team/{bench.running.kind}:1")
     releases = bench.volumes.releases
     releases.put(registry_app(image, secret=False), [])
     denied = releases.app("web", "1")

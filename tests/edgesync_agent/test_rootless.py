@@ -1,4 +1,4 @@
-"""The agent of an ordinary user with the user's own Podman: what runs, what is refused."""
+"""The agent of an ordinary user with the user's own engine: what runs, and what is refused."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,30 +19,23 @@ from edgesync_agent.engine import find_engine, socket_paths
 from edgesync_agent.fields import SpecError
 from edgesync_agent.parsing import read_app
 from edgesync_agent.runtime import FailureReason
-from tests.edgesync_agent.engines import IMAGE
-from tests.edgesync_agent.rootless import NEEDS_ROOTLESS, RootlessEngine, rootless_engine
+from tests.edgesync_agent.engines import IMAGE, ROOTLESS, RunningEngine, rootless_engine
 from tests.edgesync_agent.test_containers import wait_for
 from tests.edgesync_agent.test_supervisor import Machine
 
 SERVE = "cat /etc/c/a /run/s/key > /www/index.html; exec httpd -f -p 8080 -h /www"
 ALL = frozenset({CPU, CPU_SHARES, MEMORY})
-ROOTLESS = Abilities(is_podman=True, is_rootless=True, lacks=ALL, first_port=1024)
+PODMAN = Abilities(is_podman=True, is_rootless=True, lacks=ALL, first_port=1024)
 
 
-def needs_rootless(test: Any) -> Any:
-    for mark in NEEDS_ROOTLESS:
-        test = mark(test)
-    return test
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RootlessEngine]:
-    with rootless_engine() as one:
+@pytest.fixture(scope="module", params=ROOTLESS)
+def running(request: pytest.FixtureRequest) -> Iterator[RunningEngine]:
+    with rootless_engine(request.param) as one:
         yield one
 
 
 @pytest.fixture
-def machine(running: RootlessEngine) -> Iterator[Machine]:
+def machine(running: RunningEngine) -> Iterator[Machine]:
     """The agent's process has no more rights than the user while a test runs."""
     with running.as_user():
         home = running.folder / "agent"
@@ -86,15 +79,14 @@ def web(machine: Machine, version: str, script: str = SERVE, **fields: Any) -> d
     }
 
 
-@needs_rootless
 def test_an_app_of_an_ordinary_user_runs_is_taken_back_and_limits_are_refused(
-    machine: Machine, running: RootlessEngine
+    machine: Machine, running: RunningEngine
 ) -> None:
     found = find_engine(running.variables)
     assert found.path == str(running.path)
     containers = Containers(found, "default.n1", machine.home)
     assert containers.is_rootless
-    assert containers.describe().startswith("podman://")
+    assert containers.describe().startswith(f"{running.kind}://")
 
     data = {"c": {"a": "file"}, "s": {"key": "secret"}}
     machine.deliver(web(machine, "1"), **data)
@@ -140,7 +132,7 @@ def test_what_an_engine_without_root_cannot_do_is_refused_by_name(
     app = read_app({**body, part: [{**service, "name": "t", **fields}]})
     check_for_engine(app, Abilities())
     with pytest.raises(SpecError) as error:
-        check_for_engine(app, ROOTLESS)
+        check_for_engine(app, PODMAN)
     assert error.value.field == f"{part}[0].{name}"
 
 
@@ -149,9 +141,9 @@ def test_what_the_user_was_given_is_not_refused() -> None:
     ports = [{"containerPort": 80, "hostPort": 1024}, {"containerPort": 81}]
     service = {"name": "s", "image": IMAGE, "resources": limits, "ports": ports}
     app = read_app({"name": "web", "version": "1", "services": [service]})
-    check_for_engine(app, replace(ROOTLESS, lacks=frozenset()))
+    check_for_engine(app, replace(PODMAN, lacks=frozenset()))
     with pytest.raises(SpecError, match=r"limits\.cpu"):
-        check_for_engine(app, replace(ROOTLESS, lacks=frozenset({CPU, CPU_SHARES})))
+        check_for_engine(app, replace(PODMAN, lacks=frozenset({CPU, CPU_SHARES})))
 
 
 def test_an_ordinary_user_prefers_an_engine_without_root() -> None:

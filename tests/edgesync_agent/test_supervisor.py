@@ -21,14 +21,13 @@ from tests.edgesync_agent.engines import (
     NEEDS_DOCKER,
     NEEDS_PODMAN,
     RunningEngine,
-    RunningRegistry,
     remove_all,
     running_engine,
 )
+from tests.edgesync_agent.registry import RunningRegistry
 from tests.edgesync_agent.supervised import NODE, supervisor_of
 from tests.edgesync_agent.test_containers import wait_for
-
-PORTS = {"docker": 20180, "podman": 20280, "rootless": 20380}
+from tests.ports import free_port
 
 
 class Machine:
@@ -37,7 +36,7 @@ class Machine:
     def __init__(self, running: RunningEngine, home: Path) -> None:
         self.running = running
         self.home = home
-        self.port = PORTS[running.kind]
+        self.port = free_port()
         self.lines: list[str] = []
         self.supervisor: Supervisor | None = None
         self.releases = Releases(home / "apps")
@@ -286,7 +285,7 @@ def test_a_registry_that_is_down_leaves_the_old_version(
     docker_machine: Machine, registry: RunningRegistry
 ) -> None:
     machine = docker_machine
-    image = registry.push(machine.running, f"app/{machine.running.kind}:2")
+    image = registry.push(machine.running.engine, IMAGE, f"app/{machine.running.kind}:2")
     machine.boot()
     machine.deliver(web("1", "one", machine.port), **FILES)
     machine.wait("Running", "1")
@@ -342,7 +341,7 @@ def test_a_full_disk_refuses_pulls_with_a_cause(
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "small", str(place)], check=True)
     try:
         with running_engine(kind, place / "engine", registry) as running:
-            image = registry.push(running, "app/full:1")
+            image = registry.push(running.engine, IMAGE, "app/full:1")
             machine = Machine(running, tmp_path / "home")
             machine.boot()
             machine.deliver(web("1", "one", machine.port), **FILES)

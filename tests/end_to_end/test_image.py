@@ -29,8 +29,8 @@ from tests.edgesync_agent.engines import (
     NEEDS_DOCKER,
     RunningEngine,
     running_engine,
-    running_registry,
 )
+from tests.edgesync_agent.registry import running_registry
 from tests.end_to_end.conftest import UNIT, wait_for
 from tests.repo.tracked import ROOT, text_of
 

@@ -13,14 +13,15 @@ from tests.edgesync_agent.engines import (
     NEEDS_DOCKER,
     RunningEngine,
     running_engine,
-    running_registry,
 )
+from tests.edgesync_agent.registry import running_registry
 from tests.end_to_end.conftest import Server, kv, running_server, wait_for
 from tests.end_to_end.test_install_command import Machine, command_for, installed
+from tests.ports import free_port
 
 pytestmark = NEEDS_DOCKER
 
-PORT = 20380
+PORT = free_port()
 CODE = "/var/lib/baetyl/code"
 UP = {"httpGet": {"port": 80}, "periodSeconds": 1}
 
