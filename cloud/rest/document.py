@@ -109,8 +109,9 @@ def openapi_document(routes: Sequence[ApiRoute], *, version: str) -> Schema:
     """Describe *routes*; InvalidSchema, by msgspec, for a type that JSON Schema cannot express."""
     schemas = Schemas(_kinds(routes))
     paths: dict[str, Schema] = {}
+    readers = [one for one in routes if one.method == "GET" and _is_tagged(one)]
     for route in routes:
-        conditional = any(_reads(one, route) for one in routes)
+        conditional = any(_reads(one, route) for one in readers)
         operation = _operation(route, schemas, is_conditional=conditional)
         links = {_id(one): _link(one) for one in routes if _leads_to(route, one)}
         if links:
@@ -154,12 +155,10 @@ def _is_tagged(route: ApiRoute) -> bool:
 
 
 def _reads(reader: ApiRoute, route: ApiRoute) -> bool:
-    """Return whether *reader* reads the resource that *route* is about.
+    """Return whether *reader*, a GET with a tag, reads the resource that *route* is about.
 
     That is what is read at the same path, or at the path that an action is below of and answers.
     """
-    if reader.method != "GET" or not _is_tagged(reader):
-        return False
     is_action = route.path.rpartition("/")[0] == reader.path
     same_answer = route.described.answer == reader.described.answer
     return route.path == reader.path or (is_action and same_answer)

@@ -1,6 +1,7 @@
 """The files of the dashboard, read once; browsers ask each time whether theirs is still right."""
 
 import base64
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class _File:
 
 def dashboard_routes() -> list[Route]:
     """`/` and `/docs`, and what they need, below `/dashboard/`."""
-    files = dict(_files(resources.files("cloud.rest.dashboard") / "static"))
+    files = _all_files()
 
     async def page(request: Request) -> Response:
         return _answer(request, files["index.html"])
@@ -74,6 +75,11 @@ def _answer(request: Request, file: _File) -> Response:
     if file.tag in request.headers.get("if-none-match", ""):
         return not_modified_response(file.tag)
     return Response(file.content, headers=headers, media_type=file.media_type)
+
+
+@functools.cache
+def _all_files() -> Mapping[str, _File]:
+    return _files(resources.files("cloud.rest.dashboard") / "static")
 
 
 def _files(directory: Traversable, prefix: str = "") -> Mapping[str, _File]:
