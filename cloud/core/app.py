@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from cloud.core.kind import ResourceKind
+from cloud.core.kinds import APP, CONFIG, REGISTRY, SECRET
 from cloud.core.probes import Number, ServiceProbe
+from cloud.core.resource import VersionedResource
 from cloud.core.selectors import Selector, parse_selector
 from cloud.core.workload import AppMode, JobConfig, PullPolicy, Workload
 
@@ -213,33 +215,20 @@ class AppSpec(_Part, frozen=True):
     progress_deadline_seconds: Number | UnsetType = UNSET
 
 
-class UseKind(StrEnum):
-    """What an app can use by name."""
-
-    CONFIG = "config"
-    SECRET = "secret"  # noqa: S105
-    REGISTRY = "registry"
-
-
 @dataclass(frozen=True, slots=True)
 class Use:
     """An app's use of the resource *name*; *field* is where the app names it."""
 
-    kind: UseKind
+    kind: ResourceKind
     name: str
     field: str
 
 
 @dataclass(frozen=True, slots=True)
-class App:
+class App(VersionedResource[AppSpec]):
     """An app as it is stored; *version* changes with its content and with all that it uses."""
 
-    namespace: str
-    name: str
-    spec: AppSpec
-    version: str
-    created: datetime
-    updated: datetime
+    kind = APP
 
     @property
     def selector(self) -> Selector:
@@ -251,15 +240,15 @@ def uses_of(spec: AppSpec) -> Iterator[Use]:
     """Everything *spec* refers to by name."""
     for index, volume in enumerate(spec.volumes):
         if isinstance(volume.config, Ref) and not is_part(volume.config):
-            yield Use(UseKind.CONFIG, volume.config.name, f"volumes[{index}].config.name")
+            yield Use(CONFIG, volume.config.name, f"volumes[{index}].config.name")
         if isinstance(volume.secret, Ref):
-            yield Use(UseKind.SECRET, volume.secret.name, f"volumes[{index}].secret.name")
+            yield Use(SECRET, volume.secret.name, f"volumes[{index}].secret.name")
     for index, registry in enumerate(spec.registries):
-        yield Use(UseKind.REGISTRY, registry.name, f"registries[{index}].name")
+        yield Use(REGISTRY, registry.name, f"registries[{index}].name")
     mounted = {volume.name for volume in spec.volumes}
     for field, service in services_of(spec):
         if service.program_config and PROGRAM_PREFIX + service.name not in mounted:
-            yield Use(UseKind.CONFIG, service.program_config, f"{field}.programConfig")
+            yield Use(CONFIG, service.program_config, f"{field}.programConfig")
 
 
 def services_of(spec: AppSpec) -> Iterator[tuple[str, Service]]:

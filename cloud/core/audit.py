@@ -13,6 +13,8 @@ from enum import StrEnum
 
 import msgspec
 
+from cloud.core.kinds import KINDS
+
 TEXT_LIMIT = 200
 """Longest text of an outside party, in characters: a name, an address, a reason."""
 
@@ -52,55 +54,20 @@ UNKNOWN = Actor(ActorKind.UNKNOWN)
 
 
 class Action(StrEnum):
-    """What can be done, as `{kind}.{verb}`; there is nothing else in the log."""
+    """What can be done, as `{kind}.{verb}`, beside the verbs of kinds, which KINDS has.
 
-    NODE_CREATE = "node.create"
-    NODE_UPDATE = "node.update"
-    NODE_DELETE = "node.delete"
-    NODE_INIT = "node.init"
+    Of those only the ones that code names are here too.
+    """
+
     NODE_REVOKE = "node.revoke"
     NODE_CONNECT = "node.connect"
     COMMAND_CREATE = "command.create"
     COMMAND_READ = "command.read"
     PROPERTIES_UPDATE = "properties.update"
-    APP_CREATE = "app.create"
-    APP_UPDATE = "app.update"
-    APP_DELETE = "app.delete"
-    APP_UNDO = "app.undo"
-    SYSAPPS_READ = "sysapps.read"
-    SYSAPPS_UPDATE = "sysapps.update"
-    GUARD_UPDATE = "guard.update"
-    CONFIG_CREATE = "config.create"
-    CONFIG_UPDATE = "config.update"
-    CONFIG_DELETE = "config.delete"
-    CONFIG_UNDO = "config.undo"
-    SECRET_READ = "secret.read"  # noqa: S105
-    SECRET_CREATE = "secret.create"  # noqa: S105
-    SECRET_UPDATE = "secret.update"  # noqa: S105
-    SECRET_DELETE = "secret.delete"  # noqa: S105
-    SECRET_UNDO = "secret.undo"  # noqa: S105
-    REGISTRY_CREATE = "registry.create"
-    REGISTRY_UPDATE = "registry.update"
-    REGISTRY_DELETE = "registry.delete"
-    REGISTRY_REFRESH = "registry.refresh"
-    REGISTRY_UNDO = "registry.undo"
     CERTIFICATE_RENEW = "certificate.renew"
-    BATCH_READ = "batch.read"
-    BATCH_CREATE = "batch.create"
-    BATCH_UPDATE = "batch.update"
-    BATCH_DELETE = "batch.delete"
-    BATCH_INIT = "batch.init"
     BATCH_GENERATE = "batch.generate"
-    RECORD_CREATE = "record.create"
-    RECORD_UPDATE = "record.update"
-    RECORD_DELETE = "record.delete"
     RECORD_RESET = "record.reset"
     RECORD_ACTIVATE = "record.activate"
-    CALLBACK_READ = "callback.read"
-    CALLBACK_CREATE = "callback.create"
-    CALLBACK_UPDATE = "callback.update"
-    CALLBACK_DELETE = "callback.delete"
-    CALLBACK_RETRY = "callback.retry"
     INSTALLER_READ = "installer.read"
     AGENT_READ = "agent.read"
     TOKEN_CREATE = "token.create"  # noqa: S105
@@ -117,6 +84,16 @@ class Action(StrEnum):
     AUTHORITY_ENCRYPT = "authority.encrypt"
     LOG_PRUNE = "log.prune"
     LOG_CUT = "log.cut"
+
+
+def actions() -> frozenset[str]:
+    """Everything that can be done; there is nothing else in the log."""
+    return frozenset(Action) | {f"{kind.logged_as}.{verb}" for kind in KINDS for verb in kind.verbs}
+
+
+def is_look(action: str) -> bool:
+    """Return whether *action* is a look at one thing, which has an entry."""
+    return action.endswith(".read") and action != Action.API_READ
 
 
 def kind_of(action: str) -> str:

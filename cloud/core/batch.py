@@ -1,13 +1,16 @@
 """A batch: a product run whose devices may activate; a record: one of its devices."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, ClassVar
 
 import msgspec
 
 from cloud.core.bounds import check_description, check_label_bounds, check_length, check_size
 from cloud.core.fingerprint import ALL_TYPES
+from cloud.core.kinds import BATCH, RECORD, ResourceKind
 from cloud.core.names import (
     BATCH_LABEL,
     NODE_NAME_LABEL,
@@ -16,6 +19,7 @@ from cloud.core.names import (
     check_name,
     check_node_name,
 )
+from cloud.core.resource import UnversionedResource
 from cloud.errors import Invalid
 
 QUOTA_LIMIT = 1_000_000
@@ -59,14 +63,10 @@ class BatchSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(UnversionedResource[BatchSpec]):
     """A batch as it is stored."""
 
-    namespace: str
-    name: str
-    spec: BatchSpec
-    created: datetime
-    updated: datetime
+    kind = BATCH
 
 
 class RecordSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -81,6 +81,8 @@ class RecordSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
 class Record:
     """One device of a batch; *active* once it has been given its certificate."""
 
+    kind: ClassVar[ResourceKind] = RECORD
+
     namespace: str
     batch: str
     name: str
@@ -91,6 +93,21 @@ class Record:
     active: bool = False
     active_ip: str = ""
     active_time: datetime | None = None
+
+    @property
+    def tag_state(self) -> object:
+        """Times and content."""
+        content = [self.fingerprint, self.node_name, self.active, self.active_ip]
+        return [self.created, self.updated, content]
+
+    def described(self) -> Mapping[str, Any]:
+        """The record as the audit log shows it."""
+        return {
+            "fingerprintValue": self.fingerprint,
+            "nodeName": self.node_name,
+            "active": int(self.active),
+            "activeIp": self.active_ip,
+        }
 
 
 def checked_batch_spec(name: str, spec: BatchSpec) -> BatchSpec:

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -20,8 +20,10 @@ import msgspec
 
 from cloud.core.bounds import check_description, check_size
 from cloud.core.event import event_types
+from cloud.core.kinds import CALLBACK
 from cloud.core.mask import MASK
 from cloud.core.names import check_name
+from cloud.core.resource import UnversionedResource
 from cloud.core.times import time_text
 from cloud.errors import Invalid
 
@@ -107,14 +109,10 @@ class CallbackSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
 
 
 @dataclass(frozen=True, slots=True)
-class Callback:
+class Callback(UnversionedResource[CallbackSpec]):
     """A callback as it is stored."""
 
-    namespace: str
-    name: str
-    spec: CallbackSpec = field(repr=False)
-    created: datetime
-    updated: datetime
+    kind = CALLBACK
 
 
 @dataclass(frozen=True, slots=True)

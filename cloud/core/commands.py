@@ -5,6 +5,7 @@ and what a node answers counts once, before the deadline.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -148,6 +149,10 @@ class Command:
     is_following: bool = False
     part: int = 0
     output_end: int = 0
+
+    def described(self) -> Mapping[str, Any]:
+        """The command as the audit log shows it."""
+        return {"command": self.command, "app": self.app, "lines": self.lines}
 
     @property
     def is_open(self) -> bool:

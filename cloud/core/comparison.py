@@ -13,12 +13,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from cloud.core.changes import Hidden, cut, masked
-from cloud.core.config import ConfigSpec
-from cloud.core.mask import MASK
-from cloud.core.registry import RegistrySpec
-from cloud.core.revisions import Spec
-from cloud.core.secret import SecretSpec
+from cloud.core.changes import cut
+from cloud.core.mask import MASK, Hidden, masked
 
 TEXT_LIMIT = 256 * 1024
 """Bytes of a state, as JSON, that is compared line by line; of more there is no text."""
@@ -38,23 +34,6 @@ class Change:
     path: str
     before: Any
     after: Any
-
-
-def content_of(spec: Spec) -> dict[str, Any]:
-    """What a PUT takes, with all that is secret in it hidden; `masked` makes it fit to be shown."""
-    content: dict[str, Any] = msgspec.to_builtins(spec)
-    match spec:
-        case SecretSpec():
-            content["data"] = {key: Hidden(value) for key, value in spec.data.items()}
-        case RegistrySpec():
-            content["password"] = Hidden(spec.password)
-        case ConfigSpec():
-            for item in content["data"]:
-                if item["value"].get("sk"):
-                    item["value"]["sk"] = Hidden(item["value"]["sk"])
-        case _:
-            pass
-    return content
 
 
 def changes_between(

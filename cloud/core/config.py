@@ -1,11 +1,14 @@
 """A config: files that apps mount, as text or by where they lie."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from cloud.core.bounds import check_description, check_label_bounds, check_size
+from cloud.core.kinds import CONFIG
+from cloud.core.mask import Hidden
 from cloud.core.names import check_data_key
 from cloud.core.objects import (
     KEY_PREFIX,
@@ -15,6 +18,7 @@ from cloud.core.objects import (
     masked,
     unmasked,
 )
+from cloud.core.resource import VersionedResource, for_log
 from cloud.errors import Invalid
 
 SIZE_LIMIT = 4 * 1024 * 1024
@@ -46,15 +50,15 @@ class ConfigSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class Config(VersionedResource[ConfigSpec]):
     """A config as it is stored; *version* changes with every change of its content."""
 
-    namespace: str
-    name: str
-    spec: ConfigSpec
-    version: str
-    created: datetime
-    updated: datetime
+    kind = CONFIG
+
+    def described(self) -> Mapping[str, Any]:
+        """All values are hidden, by key: a config is stored encrypted, the log is not."""
+        data = {item.key: Hidden(item.value) for item in self.spec.data}
+        return {**for_log(CONFIG, self.spec), "data": data, "version": self.version}
 
 
 def checked_config_spec(spec: ConfigSpec) -> ConfigSpec:

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 from msgspec import UnsetType
 
-from cloud.core.app import App, AppSpec, Ref, UseKind, Volume
+from cloud.core.app import App, AppSpec, Ref, Volume
 from cloud.core.config import Config, ConfigItem, KeyValue
+from cloud.core.kinds import CONFIG, REGISTRY, SECRET, ResourceKind
 from cloud.core.objects import KEY_PREFIX, Presign, object_url
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret
@@ -18,8 +19,13 @@ from cloud.core.times import time_text
 SECRET_TYPE = "secret-type"  # noqa: S105
 """Label by which agents know credentials of a registry (`registry`) from other secrets."""
 
-VersionOf = Callable[[UseKind, str], str]
+VersionOf = Callable[[ResourceKind, str], str]
 """Current version of a config, secret or registry."""
+
+
+Used = Config | Secret | Registry
+USED: Mapping[ResourceKind, type[Used]] = {CONFIG: Config, SECRET: Secret, REGISTRY: Registry}
+"""What nodes fetch beside apps."""
 
 
 def app_value(app: App, version_of: VersionOf) -> dict[str, Any]:
@@ -32,8 +38,7 @@ def app_value(app: App, version_of: VersionOf) -> dict[str, Any]:
     for service in value["services"]:
         service.update(_shared_by_services(app.spec))
     refs = [
-        {"name": ref.name, "version": version_of(UseKind.REGISTRY, ref.name)}
-        for ref in app.spec.registries
+        {"name": ref.name, "version": version_of(REGISTRY, ref.name)} for ref in app.spec.registries
     ]
     value["registries"] = refs
     value["volumes"] = [
@@ -50,6 +55,17 @@ def _shared_by_services(spec: AppSpec) -> dict[str, Any]:
     if spec.host_network:
         shared["hostNetwork"] = True
     return shared
+
+
+def used_value(used: Used, presign: Presign) -> dict[str, Any]:
+    """What an app uses as a node gets it."""
+    match used:
+        case Config():
+            return config_value(used, presign)
+        case Secret():
+            return secret_value(used)
+        case Registry():
+            return registry_value(used)
 
 
 def config_value(config: Config, presign: Presign) -> dict[str, Any]:
@@ -104,7 +120,7 @@ def _headed(
 
 def _volume_value(volume: Volume, version_of: VersionOf) -> dict[str, Any]:
     value: dict[str, Any] = msgspec.to_builtins(volume)
-    for kind, ref in ((UseKind.CONFIG, volume.config), (UseKind.SECRET, volume.secret)):
+    for kind, ref in ((CONFIG, volume.config), (SECRET, volume.secret)):
         if isinstance(ref, Ref):
-            value[kind.value]["version"] = version_of(kind, ref.name)
+            value[kind.word]["version"] = version_of(kind, ref.name)
     return value

@@ -11,71 +11,24 @@ from dataclasses import dataclass
 
 import msgspec
 
-from cloud.core.app import App
-from cloud.core.batch import Batch, Record
-from cloud.core.callback import Callback
-from cloud.core.config import Config
-from cloud.core.node import Node
-from cloud.core.properties import WantedProperties
-from cloud.core.registry import Registry
-from cloud.core.secret import Secret
-from cloud.core.system_apps import SystemApps
+from cloud.core.resource import Tagged
 from cloud.errors import Invalid, PreconditionFailed
-
-Resource = (
-    App
-    | Config
-    | Secret
-    | Registry
-    | SystemApps
-    | Node
-    | WantedProperties
-    | Batch
-    | Record
-    | Callback
-)
 
 _DIGEST_DIGITS = 32
 # Possessive, as blanks without end would be tried in as many ways as there are pairs of them.
 _ELEMENT = re.compile(r'[ \t]*+((?:W/)?"[\x21\x23-\x7e\x80-\xff]*+")?+[ \t]*+(?:,|$)')
 
 
-def entity_tag(resource: Resource) -> str:
+def entity_tag(resource: Tagged) -> str:
     """Tag of *resource* as it is now: its version where it has one, else a digest.
 
     Two states of one resource never have the same; a name that was given anew counts as another
     state.
     """
-    match resource:
-        case Node():
-            return _digest(resource, [resource.spec, resource.mode, resource.core])
-        case Batch():
-            # The token cannot change, and a tag is no place for what follows from it.
-            return _digest(resource, msgspec.structs.replace(resource.spec, security_key=""))
-        case Callback():
-            return _digest(resource, msgspec.structs.replace(resource.spec, secret=""))
-        case Record():
-            return _digest(
-                resource,
-                [
-                    resource.fingerprint,
-                    resource.node_name,
-                    resource.active,
-                    resource.active_ip,
-                ],
-            )
-        case WantedProperties(name=name, properties=wanted):
-            return _tag([name, wanted.desire, wanted.desire_times])
-        case App() | Config() | Secret() | Registry() | SystemApps():
-            return f'"{resource.version}"'
-
-
-def _digest(resource: Node | Batch | Record | Callback, content: object) -> str:
-    return _tag([resource.created, resource.updated, content])
-
-
-def _tag(content: object) -> str:
-    text = msgspec.json.encode(content, order="sorted")
+    state = resource.tag_state
+    if isinstance(state, str):
+        return f'"{state}"'
+    text = msgspec.json.encode(state, order="sorted")
     return f'"{hashlib.sha256(text).hexdigest()[:_DIGEST_DIGITS]}"'
 
 
@@ -121,7 +74,7 @@ class Precondition:
     if_match: Tags | None = None
     if_none_match: Tags | None = None
 
-    def check(self, resource: Callable[[], Resource]) -> None:
+    def check(self, resource: Callable[[], Tagged]) -> None:
         """Refuse (PreconditionFailed) a change of another state; looked at only if it matters."""
         if self.if_match is None and self.if_none_match is None:
             return

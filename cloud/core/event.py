@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from cloud.core.audit import Actor
+from cloud.core.kinds import KINDS
 from cloud.core.times import precise_time_text
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Invalid
@@ -27,23 +28,7 @@ ENDING = "certificate.ending"
 
 CREATED, UPDATED, DELETED = "created", "updated", "deleted"
 
-CHANGING_KINDS = frozenset(
-    {
-        *("node", "properties", "app", "sysapps", "config", "secret", "registry"),
-        *("batch", "record", "callback"),
-    }
-)
-"""Kinds of resources with events for creation, change and removal."""
-
-TYPES = frozenset(
-    {
-        *(ACTIVATED, READY, LOST, REVOKED, CONVERGED, FAILED, DRIFTED, ENDING),
-        *(f"{kind}.{verb}" for kind in CHANGING_KINDS for verb in (CREATED, UPDATED, DELETED)),
-    }
-)
-"""Every type there is, as `{family}.{verb}`."""
-
-FAMILIES = frozenset(one.partition(".")[0] for one in TYPES)
+NODE_EVENTS = (ACTIVATED, READY, LOST, REVOKED, CONVERGED, FAILED, DRIFTED, ENDING)
 
 CLOUD_EVENTS = "application/cloudevents+json"
 """Content type of what `cloud_event` makes."""
@@ -52,6 +37,23 @@ CLOUD_EVENT_PREFIX = "io.edgesync."
 
 TYPES_LIMIT = 100
 """Types and families in one filter, at most."""
+
+
+def has_events(kind: str) -> bool:
+    """Return whether creation, change and removal of what is logged as *kind* are events."""
+    found = KINDS.logged_as(kind)
+    return kind == "properties" or (found is not None and found.has_events)
+
+
+def is_type(event_type: str) -> bool:
+    """Return whether there is that type, as `{family}.{verb}`."""
+    kind, _, verb = event_type.partition(".")
+    return event_type in NODE_EVENTS or (verb in {CREATED, UPDATED, DELETED} and has_events(kind))
+
+
+def is_family(family: str) -> bool:
+    """Return whether there are types of that family."""
+    return has_events(family) or family in {family_of(one) for one in NODE_EVENTS}
 
 
 def family_of(event_type: str) -> str:
@@ -149,9 +151,9 @@ def event_types(field: str, words: Iterable[str]) -> EventTypes:
         family, _, verb = word.partition(".")
         if word == "*":
             return EventTypes()
-        if verb == "*" and family in FAMILIES:
+        if verb == "*" and is_family(family):
             families.add(family)
-        elif word in TYPES:
+        elif is_type(word):
             types.add(word)
         else:
             raise Invalid(field, f"{word[:60]!r} is no type of event, nor a family like node.*")

@@ -1,10 +1,12 @@
 """The guard of a namespace: how many of its nodes one change may touch without being confirmed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from cloud.core.kinds import GUARD, ResourceKind
 from cloud.errors import Invalid
 
 NODES_LIMIT = 1_000_000
@@ -36,10 +38,17 @@ OFF = GuardSpec()
 class ChangeGuard:
     """The guard of a namespace, as it is stored."""
 
+    kind: ClassVar[ResourceKind] = GUARD
+
     namespace: str
     spec: GuardSpec
 
     name = "guard"
+
+    def described(self) -> Mapping[str, Any]:
+        """The guard as the audit log shows it."""
+        described: Mapping[str, Any] = msgspec.to_builtins(self.spec)
+        return described
 
 
 def checked_guard_spec(spec: GuardSpec) -> GuardSpec:

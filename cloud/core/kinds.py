@@ -1,117 +1,59 @@
-"""The registry of kinds: what there is under a name, and what each kind is called.
+"""The registry of kinds: every kind of thing that an operator describes.
 
-API, audit log, revisions, manifests and the command line read it. It is light: types are named by
-their place and imported when they are asked for.
-
-The order of `KINDS` is that in which things are made: what others name comes before them.
+API, audit log, events, revisions, plans, manifests, the command line and the dashboard read it. A
+kind is added here (docs/checklists/kind.md); `KINDS.register` adds one from elsewhere, before the
+modules of the API are imported.
 """
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from collections.abc import Iterable, Iterator
 
+from cloud.core.kind import (
+    CREATED,
+    DESCRIPTION,
+    LABELS,
+    NAME,
+    TIMES,
+    UPDATED,
+    VERSION,
+    VERSIONED,
+    Column,
+    ColumnForm,
+    ResourceKind,
+)
 from cloud.core.names import BATCH_LABEL, NODE_NAME_LABEL
 
-if TYPE_CHECKING:
-    import msgspec
+__all__ = ["KINDS", "Kinds", "ResourceKind"]
 
-_TIMES = frozenset({"namespace", "createTime", "updateTime"})
-_VERSIONED = _TIMES | {"version"}
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceKind:
-    """One kind: what it is called, and where it is.
-
-    *name* is that of manifests, *path* that of the collection in the API. *spec_place* states where
-    the type is that the API takes. *read_only* is what the API shows beside that. *own_label* is
-    set by the server to a thing's name. One that *is_single* exists once in a namespace, without a
-    name; what has a *parent* is made below a thing of that kind, and is called PARENT/NAME. Fields
-    in *required* are sent with each PUT, empty ones too. *audit_word* is the kind in the audit log
-    and in events, where it is not the name in lower case. *short* names it on the command line.
-    The specs of one that *is_sealed* are encrypted in the database.
-    """
-
-    name: str
-    plural: str
-    path: str
-    spec_place: str
-    read_only: frozenset[str] = _VERSIONED
-    has_labels: bool = False
-    has_revisions: bool = False
-    is_single: bool = False
-    is_numbered: bool = False
-    own_label: str = ""
-    required: tuple[str, ...] = ()
-    audit_word: str = ""
-    short: str = ""
-    parent: str = ""
-    is_sealed: bool = False
-
-    @property
-    def spec(self) -> "type[msgspec.Struct]":
-        """The type of what the API takes."""
-        spec: type[msgspec.Struct] = resolve_name(self.spec_place)
-        return spec
-
-    @property
-    def word(self) -> str:
-        """What it is called on the command line."""
-        return self.name.lower()
-
-    @property
-    def logged_as(self) -> str:
-        """What the audit log, events and revisions call it."""
-        return self.audit_word or self.word
-
-    @property
-    def method_word(self) -> str:
-        """What methods of the store call it: `put_system_apps`."""
-        return re.sub("(?<!^)(?=[A-Z])", "_", self.name).lower()
-
-    @property
-    def a_word(self) -> str:
-        """One of it in a sentence: `an app`."""
-        return f"{'an' if self.word[0] in 'aeiou' else 'a'} {self.word}"
-
-    def url(self, name: str) -> str:
-        """Path of the thing *name*; ValueError where that lacks the name of its parent."""
-        if self.is_single:
-            return self.path
-        if self.parent:
-            parent, slash, own = name.partition("/")
-            if not slash:
-                called = f"{self.parent.upper()}/{self.name.upper()}"
-                raise ValueError(f"{name!r}: {self.a_word} is called {called}")
-            return f"{self._below(parent)}/{quote(own, safe='')}"
-        return f"{self.path}/{quote(name, safe='')}"
-
-    def collection(self, body: Mapping[str, Any]) -> str:
-        """Path to make *body* under."""
-        return self._below(self._parent_of(body)) if self.parent else self.path
-
-    def name_of(self, body: Mapping[str, Any]) -> str:
-        """What the thing *body* is called on the command line."""
-        name = str(body.get("name", ""))
-        return f"{self._parent_of(body)}/{name}" if self.parent else name
-
-    def _parent_of(self, body: Mapping[str, Any]) -> str:
-        return str(body.get(f"{self.parent}Name", ""))
-
-    def _below(self, parent: str) -> str:
-        return f"{self.path}/{quote(parent, safe='')}/{self.word}"
-
-
-GUARD = ResourceKind("Guard", "guards", "/v1/guard", "cloud.core.guard:GuardSpec", is_single=True)
+GUARD = ResourceKind(
+    "Guard",
+    "guards",
+    "/v1/guard",
+    "cloud.core.guard:GuardSpec",
+    summary="How many nodes one change may affect without being confirmed.",
+    columns=(
+        Column("Max share", "maxShare", ColumnForm.SHARE),
+        Column("Min nodes", "minNodes"),
+    ),
+    has_events=False,
+    is_single=True,
+    is_whole_in_lists=True,
+)
 SYSTEM_APPS = ResourceKind(
     "SystemApps",
     "systemapps",
     "/v1/sysapps",
     "cloud.core.system_apps:SystemAppsSpec",
+    summary="The system apps of all nodes.",
+    columns=(
+        Column("Modules", "modules", ColumnForm.NAMES),
+        Column("Selector", "selector", ColumnForm.SELECTOR),
+        Column("Address", "address"),
+    ),
     is_single=True,
+    is_sealed=True,
+    is_whole_in_lists=True,
+    actions=("read",),
+    read_role="operator",
     audit_word="sysapps",
     short="sysapps",
 )
@@ -120,53 +62,160 @@ CALLBACK = ResourceKind(
     "callbacks",
     "/v1/callback",
     "cloud.core.callback:CallbackSpec",
-    _TIMES | {"state"},
+    TIMES | {"state"},
+    summary="Signed HTTP requests that report events.",
+    example="""\
+name: crm
+description: ""
+url: https://crm.example.com/events
+events:
+  - node.*
+""",
+    columns=(
+        NAME,
+        Column("Pending", "state.pending"),
+        Column("Given up", "state.givenUp"),
+        Column("Last success", "state.lastSuccessTime", ColumnForm.AGE),
+        Column("Last error", "state.lastError"),
+        Column("Description", "description", is_wide=True),
+    ),
     is_numbered=True,
+    is_sealed=True,
+    hidden=("secret", "header.*"),
+    # Where it leads, and what with, can be what opens the receiver's door.
+    hidden_in_log=("url", "params", "header", "body"),
+    actions=("read", "retry"),
+    read_role="operator",
+    change_role="admin",
 )
 REGISTRY = ResourceKind(
     "Registry",
     "registries",
     "/v1/registries",
     "cloud.core.registry:RegistrySpec",
+    summary="Credentials with which nodes pull images. The password is never shown.",
+    example="""\
+name: hub
+address: registry.example.com
+username: puller
+password: change-me
+description: ""
+""",
+    columns=(
+        NAME,
+        Column("Address", "address"),
+        Column("Username", "username"),
+        UPDATED,
+        DESCRIPTION,
+        Column("Version", "version", is_wide=True),
+    ),
     has_revisions=True,
     is_sealed=True,
+    is_used_by_apps=True,
+    is_whole_in_lists=True,
+    replaced_by=(("password", "refresh"),),
+    hidden=("password",),
+    actions=("refresh",),
 )
 SECRET = ResourceKind(
     "Secret",
     "secrets",
     "/v1/secrets",
     "cloud.core.secret:SecretSpec",
+    summary="Values that apps mount. Reading one adds an entry to the audit log.",
+    example="""\
+name: web-password
+description: ""
+data:
+  password: change-me
+""",
     has_revisions=True,
-    required=("data",),
     is_sealed=True,
+    is_used_by_apps=True,
+    required=("data",),
+    required_to_create=("data",),
+    hidden=("data.*",),
+    actions=("read",),
+    read_role="operator",
 )
 CONFIG = ResourceKind(
     "Config",
     "configs",
     "/v1/configs",
     "cloud.core.config:ConfigSpec",
+    summary="Files that apps mount. A change gives the apps that use them a new version.",
+    example="""\
+name: web-conf
+description: ""
+labels: {}
+data:
+  - key: index.html
+    value:
+      type: kv
+      value: |
+        <h1>hello</h1>
+""",
     has_labels=True,
     has_revisions=True,
-    required=("data",),
     is_sealed=True,
+    is_used_by_apps=True,
+    required=("data",),
+    hidden=("data[].value.sk?",),
 )
 BATCH = ResourceKind(
     "Batch",
     "batches",
     "/v1/register",
     "cloud.core.batch:BatchSpec",
-    _TIMES,
+    TIMES,
+    summary="Devices that may activate, and the labels they get as nodes.",
+    example="""\
+name: shops
+description: ""
+enableWhitelist: 0
+securityType: Token
+quotaNum: 200
+labels:
+  role: gateway
+""",
+    columns=(
+        NAME,
+        Column("Quota", "quotaNum"),
+        Column("Security", "securityType"),
+        Column("Callback", "callbackName"),
+        DESCRIPTION,
+        CREATED,
+    ),
     is_numbered=True,
+    is_sealed=True,
     own_label=BATCH_LABEL,
+    references=(("callbackName", "Callback"),),
+    hidden=("securityKey",),
+    actions=("read", "init", "generate"),
+    read_role="operator",
+    parameter="batch",
 )
 RECORD = ResourceKind(
     "Record",
     "records",
     "/v1/register",
     "cloud.core.batch:RecordSpec",
-    _TIMES | {"active", "activeIp"},
+    TIMES | {"active", "activeIp"},
+    summary="One device of a batch.",
+    columns=(
+        NAME,
+        Column("Batch", "batchName"),
+        Column("Node", "nodeName"),
+        Column("Active", "active", ColumnForm.FLAG),
+        Column("Fingerprint", "fingerprintValue"),
+        Column("Active IP", "activeIp", is_wide=True),
+    ),
     is_numbered=True,
+    is_whole_in_lists=True,
+    references=(("batchName", "Batch"),),
+    actions=("reset", "activate"),
     parent="batch",
+    parameter="record",
 )
 NODE = ResourceKind(
     "Node",
@@ -174,8 +223,22 @@ NODE = ResourceKind(
     "/v1/nodes",
     "cloud.core.node:NodeSpec",
     frozenset({"namespace", "ready", "state", "createTime"}),
+    summary="Machines that run apps.",
+    columns=(
+        NAME,
+        Column("State", "state.name"),
+        Column("For", "state.since", ColumnForm.AGE),
+        Column("Last report", "state.lastReport", ColumnForm.AGE),
+        DESCRIPTION,
+        Column("Connected", "state.connected", is_wide=True),
+        Column("Revoked", "state.revoked", is_wide=True),
+        CREATED,
+        LABELS,
+    ),
     has_labels=True,
+    is_whole_in_lists=True,
     own_label=NODE_NAME_LABEL,
+    actions=("init", "revoke", "connect"),
     short="no",
 )
 APP = ResourceKind(
@@ -183,10 +246,79 @@ APP = ResourceKind(
     "apps",
     "/v1/apps",
     "cloud.core.app:AppSpec",
-    _VERSIONED | {"select"},
+    VERSIONED | {"select"},
+    summary="What nodes run. The selector says which nodes.",
+    example="""\
+name: web
+description: ""
+type: container
+selector: role=gateway
+labels: {}
+services:
+  - name: web
+    image: nginx:1.29
+    replica: 1
+    ports:
+      - hostPort: 8080
+        containerPort: 80
+        protocol: TCP
+    volumeMounts: []
+    env: []
+volumes: []
+registries: []
+""",
+    columns=(
+        NAME,
+        VERSION,
+        Column("Selector", "selector", ColumnForm.SELECTOR),
+        UPDATED,
+        DESCRIPTION,
+        Column("Type", "type", is_wide=True),
+        CREATED,
+        LABELS,
+    ),
     has_labels=True,
     has_revisions=True,
     required=("services",),
 )
 
-KINDS = (GUARD, CALLBACK, REGISTRY, SECRET, CONFIG, BATCH, RECORD, NODE, APP, SYSTEM_APPS)
+
+class Kinds:
+    """Owns the kinds, in the order in which things are made: what others name comes first."""
+
+    def __init__(self, kinds: Iterable[ResourceKind]) -> None:
+        self._kinds: list[ResourceKind] = []
+        for kind in kinds:
+            self.register(kind)
+
+    def __iter__(self) -> Iterator[ResourceKind]:
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def register(self, kind: ResourceKind) -> None:
+        """Add *kind* at the end; ValueError where another one has one of its names."""
+        taken = {word for known in self._kinds for word in _words(known)}
+        if twice := taken & _words(kind):
+            raise ValueError(f"{kind.name}: there is a kind called {', '.join(sorted(twice))}")
+        self._kinds.append(kind)
+
+    def index(self, kind: ResourceKind) -> int:
+        """Its place in the order."""
+        return self._kinds.index(kind)
+
+    def named(self, word: str) -> ResourceKind | None:
+        """The kind that *word* names, one or several of it, in whatever case."""
+        return next((kind for kind in self._kinds if word.lower() in _words(kind)), None)
+
+    def logged_as(self, word: str) -> ResourceKind | None:
+        """The kind that the audit log calls *word*."""
+        return next((kind for kind in self._kinds if kind.logged_as == word), None)
+
+
+def _words(kind: ResourceKind) -> set[str]:
+    return {word for word in (kind.word, kind.plural, kind.short, kind.logged_as) if word}
+
+
+KINDS = Kinds((GUARD, CALLBACK, REGISTRY, SECRET, CONFIG, BATCH, RECORD, NODE, APP, SYSTEM_APPS))

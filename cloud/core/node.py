@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, ClassVar
 
 import msgspec
 
 from cloud.core.bounds import check_description, check_label_bounds, check_size
 from cloud.core.core_configuration import DEFAULT_CORE, CoreConfiguration, Mode
+from cloud.core.kinds import NODE, ResourceKind
 from cloud.core.names import NODE_NAME_LABEL, check_labels, node_id
 from cloud.core.readiness import Heard
 from cloud.errors import Invalid
@@ -28,6 +30,8 @@ class NodeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Node:
     """A node as it is stored."""
 
+    kind: ClassVar[ResourceKind] = NODE
+
     namespace: str
     name: str
     spec: NodeSpec
@@ -45,6 +49,16 @@ class Node:
     def labels(self) -> Mapping[str, str]:
         """What selectors see: the operator's labels and the node's own name."""
         return effective_labels(self.name, self.spec.labels)
+
+    @property
+    def tag_state(self) -> object:
+        """Times and content."""
+        return [self.created, self.updated, [self.spec, self.mode, self.core]]
+
+    def described(self) -> Mapping[str, Any]:
+        """The node as the audit log shows it."""
+        spec: dict[str, Any] = msgspec.to_builtins(self.spec)
+        return {**spec, "mode": self.mode, "core": msgspec.to_builtins(self.core)}
 
 
 def effective_labels(name: str, labels: Mapping[str, str]) -> Mapping[str, str]:

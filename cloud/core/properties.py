@@ -36,6 +36,10 @@ class Properties(msgspec.Struct, frozen=True, omit_defaults=True):
     report_times: dict[str, datetime] = {}
     is_managed: bool = False
 
+    def described(self) -> Mapping[str, Any]:
+        """Those that are wanted, for the audit log."""
+        return {"desire": self.desire}
+
     def desiring(self, desire: Mapping[str, str], now: datetime) -> "Properties":
         """These with *desire* wanted instead; the same object where that changes nothing."""
         if desire == self.desire:
@@ -59,6 +63,11 @@ class WantedProperties:
 
     name: str
     properties: Properties
+
+    @property
+    def tag_state(self) -> object:
+        """Whose they are, and what is wanted since when."""
+        return [self.name, self.properties.desire, self.properties.desire_times]
 
 
 NO_PROPERTIES = Properties()

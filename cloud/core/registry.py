@@ -1,11 +1,13 @@
 """A registry: where images come from, and the credentials with which a node may pull them."""
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 
 from cloud.core.bounds import check_description, check_size
+from cloud.core.kinds import REGISTRY
+from cloud.core.resource import VersionedResource
 from cloud.errors import Invalid
 
 SIZE_LIMIT = 64 * 1024
@@ -28,15 +30,15 @@ class RegistrySpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Registry:
+class Registry(VersionedResource[RegistrySpec]):
     """A registry as it is stored; *version* changes with every change of its content."""
 
-    namespace: str
-    name: str
-    spec: RegistrySpec = field(repr=False)
-    version: str
-    created: datetime
-    updated: datetime
+    kind = REGISTRY
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What selectors see."""
+        return LABELS
 
 
 def checked_registry_spec(spec: RegistrySpec) -> RegistrySpec:

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from cloud.core.app import App, AppSpec
+import msgspec
+
 from cloud.core.audit import UNKNOWN, Actor, Attempt
-from cloud.core.config import Config, ConfigSpec
-from cloud.core.registry import Registry, RegistrySpec
-from cloud.core.secret import Secret, SecretSpec
+from cloud.core.resource import VersionedResource
 
 REVISIONS_KEPT = 20
 """Revisions of one thing that are stored by default, the newest."""
@@ -16,8 +16,8 @@ REVISIONS_KEPT = 20
 DELETED_KEPT = 1000
 """Things of one kind and namespace that were deleted and whose revisions are stored, the newest."""
 
-Revised = App | Config | Secret | Registry
-Spec = AppSpec | ConfigSpec | SecretSpec | RegistrySpec
+Revised = VersionedResource[Any]
+Spec = msgspec.Struct
 
 
 class RevisionAction(StrEnum):

@@ -1,12 +1,14 @@
 """A secret: values that apps mount, encrypted where they are stored."""
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 
 from cloud.core.bounds import check_description, check_size
+from cloud.core.kinds import SECRET
 from cloud.core.names import check_data_key
+from cloud.core.resource import VersionedResource
 
 SIZE_LIMIT = 64 * 1024
 """Bytes of one secret, written as JSON."""
@@ -26,15 +28,15 @@ class SecretSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(VersionedResource[SecretSpec]):
     """A secret as it is stored; *version* changes with every change of its content."""
 
-    namespace: str
-    name: str
-    spec: SecretSpec = field(repr=False)
-    version: str
-    created: datetime
-    updated: datetime
+    kind = SECRET
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What selectors see."""
+        return LABELS
 
 
 def checked_secret_spec(spec: SecretSpec) -> SecretSpec:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -29,6 +30,9 @@ from cloud.core.app import (
 from cloud.core.bounds import check_length
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
 from cloud.core.core_configuration import DEFAULT_CORE
+from cloud.core.kinds import SYSTEM_APPS as KIND
+from cloud.core.kinds import ResourceKind
+from cloud.core.mask import Hidden
 from cloud.core.names import NODE_NAME_LABEL
 from cloud.core.node import Node
 from cloud.core.selectors import matches, parse_selector
@@ -96,6 +100,8 @@ class SystemAppsHistory(msgspec.Struct, frozen=True):
 class SystemApps:
     """The list of one namespace as it is stored."""
 
+    kind: ClassVar[ResourceKind] = KIND
+
     namespace: str
     history: SystemAppsHistory
     version: str
@@ -115,6 +121,21 @@ class SystemApps:
     def created(self) -> datetime:
         """Of no interest: nothing lists it."""
         return self.updated
+
+    @property
+    def tag_state(self) -> object:
+        """Its version."""
+        return self.version
+
+    def described(self) -> Mapping[str, Any]:
+        """The list as the audit log shows it: configs are hidden."""
+        spec: dict[str, Any] = msgspec.to_builtins(self.spec)
+        return {
+            **spec,
+            "modules": {one.name.value: one.image for one in self.spec.modules},
+            "configs": {one.name.value: Hidden(one.config) for one in self.spec.modules},
+            "version": self.version,
+        }
 
 
 def is_system(name: str) -> bool:

@@ -1,8 +1,10 @@
 """Who may do what: tokens that open the API, the roles they have, and where they act."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from cloud.core.audit import ADMINISTRATOR, Actor
 from cloud.core.names import check_namespace
@@ -49,6 +51,10 @@ class ApiToken:
     created: datetime
     expires: datetime | None = None
     last_used: datetime | None = None
+
+    def described(self) -> Mapping[str, Any]:
+        """The token as the audit log shows it."""
+        return {"role": self.role, "expires": self.expires}
 
     def is_valid(self, now: datetime) -> bool:
         """Return whether it opens anything."""

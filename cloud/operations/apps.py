@@ -6,9 +6,10 @@ from datetime import datetime
 
 import msgspec
 
-from cloud.core.app import App, AppSpec, Use, UseKind, uses_of
+from cloud.core.app import App, AppSpec, uses_of
 from cloud.core.app_checks import checked_app_spec
 from cloud.core.functions import NO_RUNTIMES, completed_app_spec
+from cloud.core.kinds import ResourceKind
 from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_own_name
 from cloud.errors import InUse, Invalid, NotFound
@@ -40,7 +41,7 @@ def create_app(
     if tx.app(namespace, name) is not None:
         raise InUse("app", name)
     app = App(namespace, name, spec, tx.next_version(), now, now)
-    tx.put_app(app)
+    tx.put_resource(app)
     _tell(tx, namespace, None, app)
     return app
 
@@ -63,7 +64,7 @@ def update_app(
     if spec == before.spec:
         return before
     after = replace(before, spec=spec, version=tx.next_version(), updated=now)
-    tx.put_app(after)
+    tx.put_resource(after)
     _tell(tx, namespace, before, after)
     return after
 
@@ -71,13 +72,13 @@ def update_app(
 def delete_app(tx: Transaction, namespace: str, name: str) -> None:
     """Remove the app from every node that runs it."""
     before = existing_app(tx, namespace, name)
-    tx.delete_app(namespace, name)
+    tx.delete_resource(App.kind, namespace, name)
     _tell(tx, namespace, before, None)
 
 
 def list_apps(tx: Transaction, namespace: str, options: ListOptions) -> Page[App]:
     """List the apps of the namespace."""
-    return tx.list_apps(namespace, options)
+    return tx.list_resources(App, namespace, options)
 
 
 def existing_app(tx: Transaction, namespace: str, name: str) -> App:
@@ -89,28 +90,28 @@ def existing_app(tx: Transaction, namespace: str, name: str) -> App:
 
 
 def list_apps_using(
-    tx: Transaction, namespace: str, kind: UseKind, name: str, options: ListOptions
+    tx: Transaction, namespace: str, kind: ResourceKind, name: str, options: ListOptions
 ) -> Page[App]:
     """List the apps that use that resource."""
     return tx.list_apps_using(namespace, kind, name, options)
 
 
-def check_unused(tx: Transaction, namespace: str, kind: UseKind, name: str) -> None:
+def check_unused(tx: Transaction, namespace: str, kind: ResourceKind, name: str) -> None:
     """Refuse (InUse, naming them) when apps use that resource."""
     users = tx.list_apps_using(namespace, kind, name, ListOptions(limit=_USERS_SHOWN))
     if users.items:
         names = [app.name for app in users.items]
         more = ["..."] if users.after is not None else []
-        raise InUse(kind.value, name, f"app {', '.join(names + more)}")
+        raise InUse(kind.logged_as, name, f"app {', '.join(names + more)}")
 
 
 def roll_apps_using(
-    tx: Transaction, namespace: str, kind: UseKind, name: str, *, now: datetime
+    tx: Transaction, namespace: str, kind: ResourceKind, name: str, *, now: datetime
 ) -> None:
     """Give every app that uses that resource a new version and update the nodes that run them."""
     for app in tx.list_apps_using(namespace, kind, name, ListOptions()).items:
         after = replace(app, version=tx.next_version(), updated=now)
-        tx.put_app(after)
+        tx.put_resource(after)
         tx.mark_selected_pending(namespace, after.selector)
 
 
@@ -135,15 +136,5 @@ def _tell(tx: Transaction, namespace: str, before: App | None, after: App | None
 def _check_spec(tx: Transaction, namespace: str, spec: AppSpec) -> None:
     checked_app_spec(spec)
     for use in uses_of(spec):
-        if not _exists(tx, namespace, use):
-            raise NotFound(use.kind.value, use.name)
-
-
-def _exists(tx: Transaction, namespace: str, use: Use) -> bool:
-    match use.kind:
-        case UseKind.CONFIG:
-            return tx.config(namespace, use.name) is not None
-        case UseKind.SECRET:
-            return tx.secret(namespace, use.name) is not None
-        case UseKind.REGISTRY:
-            return tx.registry(namespace, use.name) is not None
+        if not tx.has_resource(use.kind, namespace, use.name):
+            raise NotFound(use.kind.logged_as, use.name)

@@ -1,17 +1,18 @@
 """The bodies a node asks for."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
 import msgspec
 
-from cloud.core.app import App, UseKind, uses_of
+from cloud.core.app import App, uses_of
 from cloud.core.config import Config
 from cloud.core.decoding import convert
 from cloud.core.delivery import app_value, config_value, registry_value, secret_value
 from cloud.core.functions import function_configs
+from cloud.core.kinds import CONFIG, ResourceKind
 from cloud.core.names import split_node_id
 from cloud.core.objects import Presign
 from cloud.core.registry import Registry
@@ -21,7 +22,7 @@ from cloud.errors import Invalid, NotFound
 from cloud.operations.system_apps import system_parts
 from cloud.store.transaction import Transaction
 
-T = TypeVar("T")
+R = TypeVar("R", Config, Secret, Registry)
 
 INFO_LIMIT = 1000
 """Bodies in one request: stock agents ask for all their apps in one."""
@@ -132,7 +133,7 @@ class _Bodies:
     tx: Transaction
     namespace: str
     apps: Mapping[str, App]
-    used: Set[tuple[UseKind, str]]
+    used: Set[tuple[ResourceKind, str]]
     parts: Mapping[str, Config]
     presign: Presign
 
@@ -159,27 +160,22 @@ class _Bodies:
         return {**body, "system": True} if is_system(name) else body
 
     def _config(self, name: str) -> dict[str, Any] | None:
-        config = self.parts.get(name) or self._find(UseKind.CONFIG, name, self.tx.config)
+        config = self.parts.get(name) or self._find(Config, name)
         return config_value(config, self.presign) if config else None
 
     def _secret(self, name: str) -> dict[str, Any] | None:
-        secret = self._find(UseKind.SECRET, name, self.tx.secret)
+        secret = self._find(Secret, name)
         return secret_value(secret) if secret else None
 
     def _registry(self, name: str) -> dict[str, Any] | None:
-        registry = self._find(UseKind.REGISTRY, name, self.tx.registry)
+        registry = self._find(Registry, name)
         return registry_value(registry) if registry else None
 
-    def _find(self, kind: UseKind, name: str, find: Callable[[str, str], T | None]) -> T | None:
-        return find(self.namespace, name) if (kind, name) in self.used else None
+    def _find(self, noun: type[R], name: str) -> R | None:
+        is_used = (noun.kind, name) in self.used
+        return self.tx.resource(noun, self.namespace, name) if is_used else None
 
-    def _version_of(self, kind: UseKind, name: str) -> str:
-        found: Config | Secret | Registry | None
-        match kind:
-            case UseKind.CONFIG:
-                found = self.parts.get(name) or self.tx.config(self.namespace, name)
-            case UseKind.SECRET:
-                found = self.tx.secret(self.namespace, name)
-            case UseKind.REGISTRY:
-                found = self.tx.registry(self.namespace, name)
-        return found.version if found else ""
+    def _version_of(self, kind: ResourceKind, name: str) -> str:
+        if kind is CONFIG and name in self.parts:
+            return self.parts[name].version
+        return self.tx.resource_version(kind, self.namespace, name)

@@ -11,13 +11,13 @@ from cloud.core.app import AppVersion
 from cloud.core.audit import DEVICE, Action, Attempt, kind_of
 from cloud.core.batch import Record
 from cloud.core.callback import WAITING_LIMIT, Callback, Delivery
-from cloud.core.changes import Noun
 from cloud.core.deploys import Deploy, DeployOutcome
 from cloud.core.event import Event, EventFilter, EventRange, NumberedEvent
 from cloud.core.folding import NODE_EVENTS_PER_MINUTE, after_showing, fold, key_of
 from cloud.core.listing import Page, PageOptions, Place
 from cloud.core.readiness import STALE_AFTER_INTERVALS, ReportCadence
 from cloud.core.report import AppStats, drifts_of
+from cloud.core.resource import Noun
 from cloud.core.times import precise_time_text
 from cloud.errors import Expired
 from cloud.store.parts.events import FIRST, LAST
@@ -56,7 +56,7 @@ def record_change_event(
 ) -> None:
     """Note that the thing of the *attempt* was made, changed or removed, if it was."""
     kind, name = kind_of(attempt.action), attempt.name
-    if kind not in types.CHANGING_KINDS or before == after:
+    if not types.has_events(kind) or before == after:
         return
     if attempt.action == Action.RECORD_ACTIVATE:
         return  # see `record_activation_event`

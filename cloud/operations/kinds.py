@@ -1,4 +1,4 @@
-"""The operations of each kind that has revisions, and how each thing is looked up."""
+"""The operations of each kind, and how each thing is looked up."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,119 +6,198 @@ from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from cloud.core.app import App
-from cloud.core.changes import Noun
+from cloud.core.batch import Batch
+from cloud.core.callback import Callback
 from cloud.core.config import Config
-from cloud.core.kinds import APP, CONFIG, REGISTRY, SECRET, ResourceKind
-from cloud.core.listing import ListOptions, Page
+from cloud.core.kinds import KINDS, ResourceKind
+from cloud.core.listing import ListOptions, NumberedPage, Page
+from cloud.core.node import Node
 from cloud.core.registry import Registry
-from cloud.core.revisions import Revised
+from cloud.core.resource import Noun, UnversionedResource, VersionedResource
 from cloud.core.secret import Secret
 from cloud.errors import NotFound
-from cloud.operations import apps, configs, registries, secrets
+from cloud.operations import (
+    apps,
+    batches,
+    callbacks,
+    configs,
+    nodes,
+    registries,
+    resources,
+    secrets,
+)
 from cloud.store.transaction import Transaction
 
-N = TypeVar("N", bound=Revised)
+Stored = VersionedResource[Any] | UnversionedResource[Any] | Node
+N = TypeVar("N", bound=Stored)
 N_co = TypeVar("N_co", covariant=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What a change needs beside the spec: its moment, images of *runtimes*, random words."""
+
+    now: datetime
+    new_id: Callable[[], str]
+    new_token: Callable[[], str]
+    runtimes: Mapping[str, str]
+
+
 class Put(Protocol[N_co]):
-    """Makes the thing *name* match *spec*; *runtimes* maps runtimes to images."""
+    """Makes the thing *name* match *spec*."""
 
     def __call__(  # noqa: D102
-        self,
-        tx: Transaction,
-        namespace: str,
-        name: str,
-        spec: Any,
-        /,
-        *,
-        now: datetime,
-        runtimes: Mapping[str, str],
+        self, tx: Transaction, namespace: str, name: str, spec: Any, writing: Writing, /
     ) -> N_co: ...
 
 
 @dataclass(frozen=True, slots=True)
 class KindOperations(Generic[N]):
-    """What can be done with things of a *kind*; *noun* is the type of one.
+    """What can be done with things of the type *noun*.
 
-    *restore* takes a spec that a thing of that name has had, as `update` takes a new one.
+    *list* takes what the kind's lists are paged by: ListOptions or PageOptions. *update* takes what
+    an operator may change, for most kinds another spec; it also brings back a spec that a thing
+    of that name has had.
     """
 
-    kind: ResourceKind
     noun: type[N]
-    find: Callable[[Transaction, str, str], N | None]
-    list: Callable[[Transaction, str, ListOptions], Page[N]]
+    list: Callable[[Transaction, str, Any], Page[Any] | NumberedPage[Any]]
     create: Put[N]
-    restore: Put[N]
-    delete: Callable[[Transaction, str, str], object]
+    update: Put[N]
+    delete: Callable[[Transaction, str, str, Writing], object]
+
+    @property
+    def kind(self) -> ResourceKind:
+        """The kind that this is about."""
+        return self.noun.kind
+
+    def find(self, tx: Transaction, namespace: str, name: str) -> N | None:
+        """The thing of that name; None if there is none."""
+        found: N | None
+        if issubclass(self.noun, VersionedResource):
+            found = tx.resource(self.noun, namespace, name)
+        else:
+            found = getattr(tx, self.kind.method_word)(namespace, name)
+        return found
 
     def existing(self, tx: Transaction, namespace: str, name: str) -> N:
-        """The thing of that name; NotFound if there is none."""
+        """The same; NotFound if there is none."""
         found = self.find(tx, namespace, name)
         if found is None:
             raise NotFound(self.kind.logged_as, name)
         return found
 
 
-def without_runtimes(put: Callable[..., N]) -> Put[N]:
-    """*put* for kinds that run nothing."""
+R = TypeVar("R", bound=VersionedResource[Any])
 
-    def put_spec(
-        tx: Transaction,
-        namespace: str,
-        name: str,
-        spec: Any,
-        /,
-        *,
-        now: datetime,
-        runtimes: Mapping[str, str],
-    ) -> N:
-        return put(tx, namespace, name, spec, now=now)
 
-    return put_spec
+def versioned_operations(noun: type[R], check: Callable[[Any], Any]) -> KindOperations[R]:
+    """Operations of a kind that has no rules beside those of its spec, which *check* refuses by.
+
+    A masked value of what is hidden stands for the one that is stored.
+    """
+    kind = noun.kind
+
+    def list_all(tx: Transaction, namespace: str, options: ListOptions) -> Page[R]:
+        return tx.list_resources(noun, namespace, options)
+
+    def create(tx: Transaction, namespace: str, name: str, spec: Any, writing: Writing, /) -> R:
+        where = (tx, noun, namespace, name)
+        return resources.create_resource(*where, spec, now=writing.now, check=check)
+
+    def update(tx: Transaction, namespace: str, name: str, spec: Any, writing: Writing, /) -> R:
+        before = resources.existing_resource(tx, noun, namespace, name)
+        checked = check(resources.with_kept_values(kind, spec, before.spec))
+        return resources.update_resource(tx, before, checked, now=writing.now)
+
+    def delete(tx: Transaction, namespace: str, name: str, writing: Writing, /) -> None:
+        resources.delete_resource(tx, kind, namespace, name)
+
+    return KindOperations(noun, list_all, create, update, delete)
+
+
+def _at_once(operation: Callable[..., Any]) -> Callable[..., Any]:
+    """*operation*, of which only the moment matters."""
+    return lambda *where: operation(*where[:-1], now=where[-1].now)
+
+
+def _timeless(operation: Callable[..., Any]) -> Callable[..., Any]:
+    """*operation*, of which not even that matters."""
+    return lambda *where: operation(*where[:-1])
 
 
 APPS = KindOperations(
-    APP,
     App,
-    lambda tx, namespace, name: tx.app(namespace, name),
     apps.list_apps,
-    apps.create_app,
-    apps.update_app,
-    apps.delete_app,
+    lambda tx, namespace, name, spec, writing: apps.create_app(
+        tx, namespace, name, spec, now=writing.now, runtimes=writing.runtimes
+    ),
+    lambda tx, namespace, name, spec, writing: apps.update_app(
+        tx, namespace, name, spec, now=writing.now, runtimes=writing.runtimes
+    ),
+    _timeless(apps.delete_app),
 )
 CONFIGS = KindOperations(
-    CONFIG,
     Config,
-    lambda tx, namespace, name: tx.config(namespace, name),
     configs.list_configs,
-    without_runtimes(configs.create_config),
-    without_runtimes(configs.update_config),
-    configs.delete_config,
+    _at_once(configs.create_config),
+    _at_once(configs.update_config),
+    _timeless(configs.delete_config),
 )
 SECRETS = KindOperations(
-    SECRET,
     Secret,
-    lambda tx, namespace, name: tx.secret(namespace, name),
     secrets.list_secrets,
-    without_runtimes(secrets.create_secret),
-    without_runtimes(secrets.update_secret),
-    secrets.delete_secret,
+    _at_once(secrets.create_secret),
+    _at_once(secrets.update_secret),
+    _timeless(secrets.delete_secret),
 )
 REGISTRIES = KindOperations(
-    REGISTRY,
     Registry,
-    lambda tx, namespace, name: tx.registry(namespace, name),
     registries.list_registries,
-    without_runtimes(registries.create_registry),
-    without_runtimes(registries.restore_registry),
-    registries.delete_registry,
+    _at_once(registries.create_registry),
+    _at_once(registries.restore_registry),
+    _timeless(registries.delete_registry),
+)
+BATCHES = KindOperations(
+    Batch,
+    batches.list_batches,
+    lambda tx, namespace, name, spec, writing: batches.create_batch(
+        tx, namespace, name, spec, now=writing.now, new_id=writing.new_id
+    ),
+    _at_once(batches.update_batch),
+    _timeless(batches.delete_batch),
+)
+CALLBACKS = KindOperations(
+    Callback,
+    callbacks.list_callbacks,
+    lambda tx, namespace, name, spec, writing: callbacks.create_callback(
+        tx, namespace, name, spec, now=writing.now, new_token=writing.new_token
+    ),
+    _at_once(callbacks.update_callback),
+    _timeless(callbacks.delete_callback),
+)
+NODES = KindOperations(
+    Node,
+    nodes.list_nodes,
+    lambda tx, namespace, name, spec, writing: (
+        nodes.create_node(tx, namespace, name, spec, now=writing.now).node
+    ),
+    lambda tx, namespace, name, spec, writing: (
+        nodes.update_node(tx, namespace, name, spec, now=writing.now).node
+    ),
+    _at_once(nodes.delete_node),
 )
 
-OPERATIONS: Mapping[str, KindOperations[Any]] = {
-    one.kind.logged_as: one for one in (APPS, CONFIGS, SECRETS, REGISTRIES)
-}
-"""By the word of the audit log: of every kind that has revisions."""
+_OPERATIONS: dict[str, KindOperations[Any]] = {}
+
+
+def register_operations(operations: KindOperations[Any]) -> None:
+    """Let things of a kind be found, compared and brought back."""
+    _OPERATIONS[operations.kind.logged_as] = operations
+
+
+for _operations in (APPS, CONFIGS, SECRETS, REGISTRIES, BATCHES, CALLBACKS, NODES):
+    register_operations(_operations)
 
 Key = tuple[str, ...]
 """Namespace and name of a thing, and what else it is found by."""
@@ -126,31 +205,24 @@ Key = tuple[str, ...]
 
 def find_thing(tx: Transaction, kind: str, key: Key) -> Noun | None:
     """The thing of the *kind*, as the audit log calls it; None if it is not there."""
-    if kind in OPERATIONS:
-        found: Noun | None = OPERATIONS[kind].find(tx, *key)
-        return found
-    find = _FINDERS.get(kind)
-    return None if find is None else find(tx, key)
+    found: Noun | None
+    if kind in _OPERATIONS:
+        found = _OPERATIONS[kind].find(tx, *key)
+    elif kind == "token":
+        namespace, name = key
+        found = next((token for token in tx.api_tokens(namespace) if token.name == name), None)
+    else:
+        known = KINDS.logged_as(kind)
+        if known is not None and known.is_single:
+            key = key[:1]
+        found = getattr(tx, known.method_word if known else kind)(*key)
+    return found
 
 
 def can_be_found(kind: str) -> bool:
     """Return whether `find_thing` knows the *kind*."""
-    return kind in OPERATIONS or kind in _FINDERS
+    return kind in _OTHERS or KINDS.logged_as(kind) is not None
 
 
-def _token(tx: Transaction, key: Key) -> Noun | None:
-    namespace, name = key
-    return next((token for token in tx.api_tokens(namespace) if token.name == name), None)
-
-
-_FINDERS: Mapping[str, Callable[[Transaction, Key], Noun | None]] = {
-    "node": lambda tx, key: tx.node(*key),
-    "properties": lambda tx, key: tx.properties(*key),
-    "guard": lambda tx, key: tx.guard(key[0]),
-    "sysapps": lambda tx, key: tx.system_apps(key[0]),
-    "batch": lambda tx, key: tx.batch(*key),
-    "record": lambda tx, key: tx.record(*key),
-    "callback": lambda tx, key: tx.callback(*key),
-    "command": lambda tx, key: tx.command(*key),
-    "token": _token,
-}
+_OTHERS = frozenset({"properties", "command", "token"})
+"""What has changes in the audit log and is no kind."""

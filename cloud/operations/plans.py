@@ -12,18 +12,17 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from cloud.core.app import App, Use, UseKind, uses_of
+from cloud.core.app import App, Use, uses_of
 from cloud.core.audit import Attempt, kind_of
 from cloud.core.batch import Record
-from cloud.core.changes import Noun, described
-from cloud.core.comparison import changes_between, content_of
-from cloud.core.delivery import app_value, config_value, registry_value, secret_value
+from cloud.core.comparison import changes_between
+from cloud.core.delivery import USED, app_value, config_value, used_value
 from cloud.core.desired import Catalog
 from cloud.core.guard import OFF, ChangeGuard, GuardSpec, checked_guard_spec
 from cloud.core.node import Node
 from cloud.core.plan import NAMES_SHOWN, AppChange, Plan, PlanAction, Reach
 from cloud.core.readiness import Heard, node_status
-from cloud.core.revisions import Revised
+from cloud.core.resource import Noun, VersionedResource, hidden_content
 from cloud.core.system_apps import (
     SystemApps,
     is_for,
@@ -317,20 +316,11 @@ class _Sizes:
         return _bytes(app_value(app, lambda _kind, _name: "")) + sum(map(self._of_use, uses))
 
     def _is_changed(self, use: Use) -> bool:
-        return (use.kind.value, use.name) in self.changed
+        return (use.kind.logged_as, use.name) in self.changed
 
     def _of_use(self, use: Use) -> int:
-        tx, key = self.done.tx, (self.done.namespace, use.name)
-        match use.kind:
-            case UseKind.CONFIG:
-                config = tx.config(*key)
-                return _bytes(config_value(config, lambda _: "")) if config else 0
-            case UseKind.SECRET:
-                secret = tx.secret(*key)
-                return _bytes(secret_value(secret)) if secret else 0
-            case UseKind.REGISTRY:
-                registry = tx.registry(*key)
-                return _bytes(registry_value(registry)) if registry else 0
+        found = self.done.tx.resource(USED[use.kind], self.done.namespace, use.name)
+        return _bytes(used_value(found, lambda _: "")) if found else 0
 
 
 def _bytes(value: object) -> int:
@@ -341,7 +331,9 @@ def _content(noun: Noun | None) -> Mapping[str, Any] | None:
     """The specification of *noun*, with all that is secret in it hidden."""
     if noun is None:
         return None
-    return content_of(noun.spec) if isinstance(noun, Revised) else described(noun)
+    if isinstance(noun, VersionedResource):
+        return hidden_content(noun.kind, noun.spec)
+    return noun.described()
 
 
 def _action(attempt: Attempt, watched: Watched, was: Noun | None, now: Noun | None) -> PlanAction:

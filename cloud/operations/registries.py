@@ -1,16 +1,16 @@
 """What people do with registries."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 
 import msgspec
 
-from cloud.core.app import App, UseKind
+from cloud.core.app import App
+from cloud.core.kinds import REGISTRY
 from cloud.core.listing import ListOptions, Page
 from cloud.core.registry import Registry, RegistrySpec, checked_registry_spec
-from cloud.errors import Invalid, NotFound
-from cloud.operations.apps import check_unused, roll_apps_using
+from cloud.errors import Invalid
+from cloud.operations import resources
 from cloud.operations.secrets import check_secret_name_is_free
 from cloud.store.transaction import Transaction
 
@@ -44,10 +44,8 @@ def create_registry(
 ) -> Registry:
     """Add a registry; Invalid if the name is not free."""
     check_secret_name_is_free(tx, namespace, name)
-    checked_registry_spec(spec)
-    registry = Registry(namespace, name, spec, tx.next_version(), now, now)
-    tx.put_registry(registry)
-    return registry
+    where = (tx, Registry, namespace, name)
+    return resources.create_resource(*where, spec, now=now, check=checked_registry_spec)
 
 
 def describe_registry(
@@ -63,7 +61,8 @@ def describe_registry(
         if given is not None and given != getattr(before.spec, field):
             raise Invalid(field, "cannot change")
     spec = msgspec.structs.replace(before.spec, description=change.description)
-    return _stored(tx, before, spec, now)
+    checked = checked_registry_spec(spec)
+    return resources.update_resource(tx, before, checked, now=now, rolls_apps=False)
 
 
 def refresh_registry(
@@ -72,10 +71,7 @@ def refresh_registry(
     """Take another password; every app that uses the registry gets a new version."""
     before = existing_registry(tx, namespace, name)
     spec = msgspec.structs.replace(before.spec, password=password)
-    after = _stored(tx, before, spec, now)
-    if after is not before:
-        roll_apps_using(tx, namespace, UseKind.REGISTRY, name, now=now)
-    return after
+    return resources.update_resource(tx, before, checked_registry_spec(spec), now=now)
 
 
 def restore_registry(
@@ -89,39 +85,24 @@ def restore_registry(
     for field in ("address", "username"):
         if getattr(spec, field) != getattr(before.spec, field):
             raise Invalid(field, "cannot change")
-    after = _stored(tx, before, spec, now)
-    if after.spec.password != before.spec.password:
-        roll_apps_using(tx, namespace, UseKind.REGISTRY, name, now=now)
-    return after
-
-
-def _stored(tx: Transaction, before: Registry, spec: RegistrySpec, now: datetime) -> Registry:
-    """The registry with *spec*, which makes a new version unless nothing changes."""
-    if checked_registry_spec(spec) == before.spec:
-        return before
-    after = replace(before, spec=spec, version=tx.next_version(), updated=now)
-    tx.put_registry(after)
-    return after
+    is_another = spec.password != before.spec.password
+    checked = checked_registry_spec(spec)
+    return resources.update_resource(tx, before, checked, now=now, rolls_apps=is_another)
 
 
 def delete_registry(tx: Transaction, namespace: str, name: str) -> None:
     """Remove the registry; InUse while an app uses it."""
-    check_unused(tx, namespace, UseKind.REGISTRY, name)
-    if not tx.delete_registry(namespace, name):
-        raise NotFound("registry", name)
+    resources.delete_resource(tx, REGISTRY, namespace, name)
 
 
 def list_registries(tx: Transaction, namespace: str, options: ListOptions) -> Page[Registry]:
     """List the registries of the namespace."""
-    return tx.list_registries(namespace, options)
+    return tx.list_resources(Registry, namespace, options)
 
 
 def existing_registry(tx: Transaction, namespace: str, name: str) -> Registry:
     """The registry of that name; NotFound if there is none."""
-    registry = tx.registry(namespace, name)
-    if registry is None:
-        raise NotFound("registry", name)
-    return registry
+    return resources.existing_resource(tx, Registry, namespace, name)
 
 
 def registry_versions(tx: Transaction, app: App) -> Mapping[str, str]:

@@ -4,15 +4,13 @@
 `operations/audit.py`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TypeVar
 
 from cloud.core.audit import Attempt
-from cloud.core.changes import Noun
 from cloud.core.entity_tag import Precondition
 from cloud.core.listing import Page, Place
+from cloud.core.resource import Noun, VersionedResource
 from cloud.core.revisions import (
     DELETED_KEPT,
     Revised,
@@ -25,12 +23,11 @@ from cloud.core.revisions import (
     next_revision,
 )
 from cloud.errors import Invalid, NotFound, PreconditionFailed
-from cloud.operations.kinds import OPERATIONS, KindOperations, find_thing
+from cloud.operations.kinds import KindOperations, Stored, Writing, find_thing
 from cloud.store.transaction import Transaction
 
-N = TypeVar("N", bound=Revised)
+N = TypeVar("N", bound=Stored)
 
-_KIND_OF = {one.noun: word for word, one in OPERATIONS.items()}
 _FAR = 2**63 - 1
 
 
@@ -53,7 +50,7 @@ def keep_revision(
     noun = after or before
     if noun is None:
         return
-    thing = Thing(_KIND_OF[type(noun)], noun.namespace, noun.name)
+    thing = Thing(noun.kind.logged_as, noun.namespace, noun.name)
     newest = _newest(tx, thing)
     number = newest.number if newest else 0
     if newest is None and before is not None:
@@ -134,9 +131,8 @@ def undo(
     thing: Thing,
     spec: Spec,
     *,
-    now: datetime,
+    writing: Writing,
     precondition: Precondition,
-    runtimes: Mapping[str, str],
 ) -> N:
     """Make the thing again what it was, *spec*; what was deleted is created anew.
 
@@ -148,8 +144,8 @@ def undo(
         precondition.check(lambda: before)
     elif precondition.if_match is not None:
         raise PreconditionFailed(thing.kind, thing.name)
-    put = operations.restore if before else operations.create
-    return put(*where, spec, now=now, runtimes=runtimes)
+    put = operations.update if before else operations.create
+    return put(*where, spec, writing)
 
 
 def present(tx: Transaction, thing: Thing) -> Noun | None:
@@ -158,7 +154,7 @@ def present(tx: Transaction, thing: Thing) -> Noun | None:
 
 
 def _revised(noun: Noun | None) -> Revised | None:
-    return noun if isinstance(noun, Revised) else None
+    return noun if isinstance(noun, VersionedResource) and noun.kind.has_revisions else None
 
 
 def _newest(tx: Transaction, thing: Thing) -> Revision | None:

@@ -2,18 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, cast
 
 from cloud.core.batch import Record
-from cloud.core.changes import Noun
 from cloud.core.commands import Command
-from cloud.core.kinds import KINDS
+from cloud.core.kinds import KINDS, ResourceKind
+from cloud.core.resource import Noun
 from cloud.operations.kinds import Key, can_be_found, find_thing
 from cloud.store.transaction import Transaction
 
-CHANGES: Mapping[str, str] = {
-    **{f"put_{kind.method_word}": kind.logged_as for kind in KINDS},
-    **{f"delete_{kind.method_word}": kind.logged_as for kind in KINDS if not kind.is_single},
+_CHANGES: Mapping[str, str] = {
     "put_properties": "properties",
     "add_records": "record",
     "retry_given_up": "delivery",
@@ -26,7 +25,23 @@ CHANGES: Mapping[str, str] = {
     "delete_install_token": "installToken",
     "delete_install_tokens": "installToken",
 }
-"""Kind of what each method of a transaction changes; those of no interest here are left out."""
+"""Kind of what these methods of a transaction change."""
+
+
+@cache
+def changes() -> Mapping[str, str]:
+    """Kind of what each method of a transaction changes; those of no interest are left out.
+
+    Empty where the arguments show it.
+    """
+    own = [kind for kind in KINDS if not kind.is_resource]
+    return {
+        **_CHANGES,
+        "put_resource": "",
+        "delete_resource": "",
+        **{f"put_{kind.method_word}": kind.logged_as for kind in own},
+        **{f"delete_{kind.method_word}": kind.logged_as for kind in own if not kind.is_single},
+    }
 
 
 class Watched:
@@ -51,11 +66,12 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         """The method of the transaction itself, watched if it changes something."""
         method = getattr(self._tx, name)
-        kind = CHANGES.get(name)
-        if kind is None:
+        known = changes().get(name)
+        if known is None:
             return method
 
         def change(*arguments: Any, **named: Any) -> Any:
+            kind = known or getattr(arguments[0], "kind", arguments[0]).logged_as
             key = _key(arguments)
             if kind == self._kind and key not in self._before:
                 self._before[key] = find_thing(self._tx, kind, key)
@@ -87,7 +103,7 @@ class Watched:
 def _key(arguments: tuple[Any, ...]) -> Key:
     """What a thing is found by again: from the thing itself, or as it was given."""
     noun = arguments[0]
-    if isinstance(noun, str):
+    if isinstance(noun, str | ResourceKind):
         return tuple(part for part in arguments if isinstance(part, str))
     if isinstance(noun, Record):
         return noun.namespace, noun.batch, noun.name

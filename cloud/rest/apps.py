@@ -66,7 +66,7 @@ def app_answer(app: App, registry_versions: Mapping[str, str]) -> AppAnswer:
     )
 
 
-def _respond(tx: Transaction, app: App) -> ResourceResponse[AppAnswer]:
+def _respond(_: RequestContext, tx: Transaction, app: App) -> ResourceResponse[AppAnswer]:
     """An app's tag leaves out the versions of its registries."""
     answer = app_answer(app, registries.registry_versions(tx, app))
     return ResourceResponse(answer, app, is_whole=not app.spec.registries)
@@ -103,7 +103,7 @@ def _create(context: RequestContext, tx: Transaction, name: str, spec: AppSpec) 
 APP_ROUTES: Sequence[ApiRoute] = crud_routes(
     Crud(
         APPS,
-        app_summary,
+        lambda _, app: app_summary(app),
         AppSummary,
         _respond,
         AppAnswer,

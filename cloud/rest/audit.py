@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Annotated, Any
 
 import msgspec
 
-from cloud.core.audit import Action, AuditFilter, ChainedEntry, kind_of
+from cloud.core.audit import AuditFilter, ChainedEntry, actions, kind_of
 from cloud.core.decoding import convert
 from cloud.core.times import precise_time_text
 from cloud.core.tokens import EVERYWHERE, Role
@@ -30,7 +30,7 @@ class EntryAnswer(Answer):
     number: int
     time: str
     actor: ActorAnswer
-    action: Action
+    action: Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(actions())})]
     kind: str
     namespace: str
     name: str
@@ -109,7 +109,7 @@ def _answer(link: ChainedEntry) -> EntryAnswer:
         number=link.number,
         time=precise_time_text(attempt.time),
         actor=actor_answer(attempt.actor),
-        action=cast(Action, attempt.action),
+        action=attempt.action,
         kind=kind_of(attempt.action),
         namespace=attempt.namespace,
         name=attempt.name,

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from starlette.requests import Request
 
-from cloud.core.audit import Action, Attempt
+from cloud.core.audit import Action, Attempt, is_look, kind_of
+from cloud.core.kinds import KINDS
 from cloud.core.revisions import REVISIONS_KEPT
-from cloud.core.system_apps import SYSTEM_APPS
 from cloud.http.requests import address_of, request_id
 from cloud.operations.audit import carry_out
 from cloud.operations.plans import dry_run
@@ -62,7 +62,7 @@ class AuditedStore:
 
     def read(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
         """As in `Store`."""
-        if self.attempt is not None and self.attempt.action in _LOOKS:
+        if self.attempt is not None and is_look(self.attempt.action):
             return self.write(work)
         return self.store.read(work)
 
@@ -71,29 +71,19 @@ class AuditedStore:
         return self.store.read(work)
 
 
-_LOOKS = {
-    Action.SECRET_READ,
-    Action.BATCH_READ,
-    Action.CALLBACK_READ,
-    Action.SYSAPPS_READ,
-    Action.COMMAND_READ,
-}
-
-_ALONE = {Action.SYSAPPS_READ: SYSTEM_APPS, Action.SYSAPPS_UPDATE: SYSTEM_APPS}
-"""Names of things of which there is one in a namespace."""
-
-
-def attempt_of(request: Request, action: Action, namespace: str, now: datetime) -> Attempt:
+def attempt_of(request: Request, action: str, namespace: str, now: datetime) -> Attempt:
     """The attempted action; the name of the resource if the path has one."""
     reason = request.headers.get(REASON_HEADER, "").encode("latin-1")
     path = f"{request.method} {request.url.path}"
-    named = "/".join(request.path_params.values()) or _ALONE.get(action, "")
+    kind = KINDS.logged_as(kind_of(action))
+    single = kind.logged_as if kind and kind.is_single else ""
+    named = "/".join(request.path_params.values()) or single
     return Attempt(
         caller_of(request).actor,
         action,
         now,
         namespace,
-        path if action is Action.API_READ else named,
+        path if action == Action.API_READ else named,
         address_of(request.scope),
         request_id(request),
         reason.decode(errors="replace"),

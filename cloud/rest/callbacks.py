@@ -3,26 +3,20 @@
 The secret is shown once, by the answer to its creation.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
-from cloud.core.callback import Callback, CallbackSpec, Delivery, Method, masked
-from cloud.core.decoding import convert
-from cloud.core.kinds import CALLBACK
-from cloud.core.merge_patch import merged
+from cloud.core.callback import Callback, CallbackStatus, Delivery, Method, masked
 from cloud.core.times import time_text
-from cloud.core.tokens import Role
 from cloud.operations import callbacks
 from cloud.operations.callbacks import SeenCallback
-from cloud.rest.answers import DONE, Answer, DoneAnswer, Numbered, time_or_none
-from cloud.rest.context import RequestContext, ResourceResponse, numbered, take_name
-from cloud.rest.described import NUMBERED, Body, Described, Name
+from cloud.operations.kinds import CALLBACKS
+from cloud.rest.answers import Answer, time_or_none
+from cloud.rest.context import RequestContext, ResourceResponse
+from cloud.rest.crud import Crud, crud_routes
+from cloud.rest.described import Described
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
-
-_READ_ONLY = CALLBACK.read_only
 
 
 class CallbackState(Answer):
@@ -80,84 +74,6 @@ class CallbackAnswer(Answer):
     events: tuple[str, ...]
 
 
-async def create_callback(context: RequestContext) -> ResourceResponse[CallbackAnswer]:
-    """`POST /v1/callback`."""
-    content = await context.content(ignored=_READ_ONLY)
-    name, spec = take_name(content), convert(content, CallbackSpec)
-
-    def create(tx: Transaction) -> SeenCallback:
-        callbacks.create_callback(
-            tx, context.namespace, name, spec, now=context.now, new_token=context.api.new_token
-        )
-        return callbacks.see_callback(tx, context.namespace, name)
-
-    seen = await context.store.write(create)
-    answer = _answer(seen)
-    answer.secret = seen.callback.spec.secret
-    return ResourceResponse(answer, seen.callback, is_whole=False, is_secret=True)
-
-
-async def update_callback(context: RequestContext) -> ResourceResponse[CallbackAnswer]:
-    """`PUT /v1/callback/{name}`: what is left out stays as it is."""
-    changes = await context.content(ignored=_READ_ONLY | {"name"})
-    return await _update(context, lambda _: changes)
-
-
-async def patch_callback(context: RequestContext) -> ResourceResponse[CallbackAnswer]:
-    """`PATCH /v1/callback/{name}`: what the merge patch takes away is as if never given."""
-    patch = await context.patch(ignored=_READ_ONLY | {"name"})
-
-    def wanted(callback: Callback) -> Mapping[str, Any]:
-        spec = convert(merged(msgspec.to_builtins(callback.spec), patch), CallbackSpec)
-        changes: dict[str, Any] = msgspec.to_builtins(spec)
-        return changes
-
-    return await _update(context, wanted)
-
-
-async def _update(
-    context: RequestContext, wanted: Callable[[Callback], Mapping[str, Any]]
-) -> ResourceResponse[CallbackAnswer]:
-    name, precondition = context.path("name"), context.precondition()
-
-    def update(tx: Transaction) -> SeenCallback:
-        before = callbacks.existing_callback(tx, context.namespace, name)
-        precondition.check(lambda: before)
-        callbacks.update_callback(tx, context.namespace, name, wanted(before), now=context.now)
-        return callbacks.see_callback(tx, context.namespace, name)
-
-    return _shown(await context.store.write(update))
-
-
-async def get_callback(context: RequestContext) -> ResourceResponse[CallbackAnswer]:
-    """`GET /v1/callback/{name}`."""
-    name = context.path("name")
-    return _shown(
-        await context.store.read(lambda tx: callbacks.see_callback(tx, context.namespace, name))
-    )
-
-
-async def list_callbacks(context: RequestContext) -> Numbered[CallbackSummary]:
-    """`GET /v1/callback`."""
-    options = context.page_options()
-    page = await context.store.read(
-        lambda tx: callbacks.list_callbacks(tx, context.namespace, options)
-    )
-    return numbered(page, _summary)
-
-
-async def delete_callback(context: RequestContext) -> DoneAnswer:
-    """`DELETE /v1/callback/{name}`."""
-    name, precondition = context.path("name"), context.precondition()
-
-    def delete(tx: Transaction) -> None:
-        precondition.check(lambda: callbacks.existing_callback(tx, context.namespace, name))
-        callbacks.delete_callback(tx, context.namespace, name)
-
-    await context.store.write(delete)
-    return DONE
-
-
 async def retry_callback(context: RequestContext) -> ResourceResponse[CallbackAnswer]:
     """`POST /v1/callback/{name}/retry`: what was given up is tried again."""
     name, precondition = context.path("name"), context.precondition()
@@ -171,40 +87,60 @@ async def retry_callback(context: RequestContext) -> ResourceResponse[CallbackAn
     return _shown(seen)
 
 
+def _respond(
+    _: RequestContext, tx: Transaction, callback: Callback
+) -> ResourceResponse[CallbackAnswer]:
+    return _shown(callbacks.see_callback(tx, callback.namespace, callback.name))
+
+
+def _created(
+    _: RequestContext, tx: Transaction, callback: Callback
+) -> ResourceResponse[CallbackAnswer]:
+    """The only answer with the secret."""
+    seen = callbacks.see_callback(tx, callback.namespace, callback.name)
+    answer = _answer(seen)
+    answer.secret = callback.spec.secret
+    return ResourceResponse(answer, callback, is_whole=False, is_secret=True)
+
+
 def _shown(seen: SeenCallback) -> ResourceResponse[CallbackAnswer]:
     return ResourceResponse(_answer(seen), seen.callback, is_whole=False)
 
 
-def _summary(seen: SeenCallback) -> CallbackSummary:
+def _summary(_: RequestContext, seen: SeenCallback) -> CallbackSummary:
     """A callback in a list: without where it leads, since that can be a secret."""
-    callback, outcome = seen.callback, seen.outcome
+    callback = seen.callback
     return CallbackSummary(
         name=callback.name,
         namespace=callback.namespace,
         description=callback.spec.description,
-        state=CallbackState(
-            pending=outcome.pending,
-            given_up=outcome.given_up,
-            last_success_time=time_or_none(outcome.last_success),
-            last_error=outcome.last_error,
-            last_error_time=time_or_none(outcome.last_error_time),
-        ),
+        state=CallbackState(**_state(seen.outcome)),
         create_time=time_text(callback.created),
         update_time=time_text(callback.updated),
     )
 
 
+def _state(outcome: CallbackStatus) -> dict[str, Any]:
+    return {
+        "pending": outcome.pending,
+        "given_up": outcome.given_up,
+        "last_success_time": time_or_none(outcome.last_success),
+        "last_error": outcome.last_error,
+        "last_error_time": time_or_none(outcome.last_error_time),
+    }
+
+
 def _answer(seen: SeenCallback) -> CallbackAnswer:
     """A callback: its secret is masked; with its newest failed deliveries."""
-    summary, spec = _summary(seen), masked(seen.callback.spec)
+    callback, spec = seen.callback, masked(seen.callback.spec)
     dead = [_dead_letter(delivery) for delivery in seen.dead_letters]
     return CallbackAnswer(
-        name=summary.name,
-        namespace=summary.namespace,
-        description=summary.description,
-        state=CallbackDetail(**msgspec.structs.asdict(summary.state), dead_letters=dead),
-        create_time=summary.create_time,
-        update_time=summary.update_time,
+        name=callback.name,
+        namespace=callback.namespace,
+        description=spec.description,
+        state=CallbackDetail(**_state(seen.outcome), dead_letters=dead),
+        create_time=time_text(callback.created),
+        update_time=time_text(callback.updated),
         url=spec.url,
         method=spec.method,
         params=spec.params,
@@ -226,48 +162,16 @@ def _dead_letter(delivery: Delivery) -> DeadLetter:
 
 
 CALLBACK_ROUTES: Sequence[ApiRoute] = (
-    ApiRoute(
-        "GET",
-        "/v1/callback",
-        list_callbacks,
-        Described("List callbacks", Numbered[CallbackSummary], query=NUMBERED),
-    ),
-    ApiRoute(
-        "POST",
-        "/v1/callback",
-        create_callback,
-        Described("Create a callback", CallbackAnswer, Body(CallbackSpec, Name.REQUIRED)),
-        needs=Role.ADMIN,
-    ),
-    ApiRoute(
-        "GET",
-        "/v1/callback/{name}",
-        get_callback,
-        Described("Get a callback and how it did", CallbackAnswer),
-        needs=Role.OPERATOR,
-    ),
-    ApiRoute(
-        "PUT",
-        "/v1/callback/{name}",
-        update_callback,
-        Described("Update a callback", CallbackAnswer, Body(CallbackSpec, Name.IGNORED)),
-        needs=Role.ADMIN,
-    ),
-    ApiRoute(
-        "PATCH",
-        "/v1/callback/{name}",
-        patch_callback,
-        Described(
-            "Patch a callback", CallbackAnswer, Body(CallbackSpec, Name.IGNORED, is_patch=True)
-        ),
-        needs=Role.ADMIN,
-    ),
-    ApiRoute(
-        "DELETE",
-        "/v1/callback/{name}",
-        delete_callback,
-        Described("Delete a callback"),
-        needs=Role.ADMIN,
+    *crud_routes(
+        Crud(
+            CALLBACKS,
+            _summary,
+            CallbackSummary,
+            _respond,
+            CallbackAnswer,
+            created=_created,
+            is_partial=True,
+        )
     ),
     ApiRoute(
         "POST",

@@ -33,7 +33,7 @@ class ConfigAnswer(ConfigSummary):
     data: tuple[ConfigItem, ...]
 
 
-def _summary(config: Config) -> ConfigSummary:
+def _summary(_: RequestContext, config: Config) -> ConfigSummary:
     return ConfigSummary(
         name=config.name,
         namespace=config.namespace,
@@ -45,8 +45,10 @@ def _summary(config: Config) -> ConfigSummary:
     )
 
 
-def _respond(_: Transaction, config: Config) -> ResourceResponse[ConfigAnswer]:
-    shown = msgspec.structs.asdict(_summary(config))
+def _respond(
+    context: RequestContext, _: Transaction, config: Config
+) -> ResourceResponse[ConfigAnswer]:
+    shown = msgspec.structs.asdict(_summary(context, config))
     return ResourceResponse(
         ConfigAnswer(**shown, data=masked_config_spec(config.spec).data), config
     )

@@ -12,9 +12,10 @@ from starlette.responses import Response
 
 from cloud.core.audit import Action
 from cloud.core.decoding import check_depth, check_text, convert
-from cloud.core.entity_tag import Precondition, Resource, entity_tag, read_tags
+from cloud.core.entity_tag import Precondition, entity_tag, read_tags
 from cloud.core.listing import ListOptions, NumberedPage, Page, PageOptions
 from cloud.core.nulls import without_nulls
+from cloud.core.resource import Tagged
 from cloud.core.tokens import Caller, Role
 from cloud.errors import (
     Forbidden,
@@ -30,6 +31,7 @@ from cloud.http.negotiation import prefers_yaml
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import check_query, locate, media_type_of, read_object
 from cloud.http.yaml_text import MEDIA_TYPES, YAML, encode_yaml
+from cloud.operations.kinds import Writing
 from cloud.operations.plans import DryRunComplete
 from cloud.rest.answers import Answer, Listed, ListOptionsAnswer, Numbered
 from cloud.rest.audited import AuditedStore, attempt_of
@@ -67,6 +69,12 @@ class RequestContext:
     store: AuditedStore
     # The body that the route's row describes, None where it has none.
     body: Body | None = None
+
+    @property
+    def writing(self) -> Writing:
+        """What a change by this request needs."""
+        api = self.api
+        return Writing(self.now, api.new_id, api.new_token, api.function_runtimes)
 
     def path(self, parameter: str) -> str:
         """Value of a `{parameter}` of the route's path; NotFound if nothing can be called that."""
@@ -202,7 +210,7 @@ class ResourceResponse(Generic[AnswerT]):
     """
 
     answer: AnswerT
-    resource: Resource
+    resource: Tagged
     is_whole: bool = True
     is_secret: bool = False
 
@@ -235,7 +243,7 @@ def endpoint(
     *,
     described: Described,
     needs: Role,
-    action: Action | None,
+    action: str | None,
     refusals: RefusalLog,
     limits: LimitRefusals,
 ) -> Callable[[Request], Awaitable[Response]]:

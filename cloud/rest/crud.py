@@ -1,7 +1,7 @@
-"""What is the same of kinds like Config: handlers and rows of the route table.
+"""What is the same of kinds: handlers and rows of the route table.
 
-Each is stored under a name in a namespace, listed in pages, selected, created, updated, patched and
-deleted; what it was is stored as revisions.
+Their things are listed in pages, created, read, updated, patched and deleted; what has versions is
+selected by labels, and what it was is stored as revisions.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,23 +10,33 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from cloud.core.app import App, UseKind
+from cloud.core.app import App
 from cloud.core.decoding import convert
 from cloud.core.kinds import ResourceKind
 from cloud.core.listing import Page
 from cloud.core.merge_patch import merged
-from cloud.core.revisions import Revised
+from cloud.core.nulls import without_nulls
 from cloud.core.tokens import Role
 from cloud.operations.apps import list_apps_using
-from cloud.operations.kinds import KindOperations
-from cloud.rest.answers import DONE, Answer, AppSummary, DoneAnswer, Listed, app_summary
-from cloud.rest.context import RequestContext, ResourceResponse, take_name
-from cloud.rest.described import LISTED, Body, Described, Name, Parameter
+from cloud.operations.kinds import KindOperations, Stored
+from cloud.rest.answers import (
+    DONE,
+    Answer,
+    AppSummary,
+    DoneAnswer,
+    Listed,
+    Numbered,
+    app_summary,
+)
+from cloud.rest.context import RequestContext, ResourceResponse, numbered, take_name
+from cloud.rest.described import LISTED, NUMBERED, Body, Described, Name, Parameter
 from cloud.rest.revisions import Revisions
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
 
-N = TypeVar("N", bound=Revised)
+N = TypeVar("N", bound=Stored)
+
+Respond = Callable[[RequestContext, Transaction, N], ResourceResponse[Answer]]
 
 
 def _accept(context: RequestContext, spec: Any) -> None:
@@ -37,27 +47,35 @@ def _accept(context: RequestContext, spec: Any) -> None:
 class Crud(Generic[N]):
     """The handlers of one kind, and what is its own.
 
-    *respond* is how one thing is shown, *summary* how in a list; *answer_type* and *summary_type*
-    are what these return. *check* refuses a spec that this server cannot serve. *copied* fills in
-    what a POST may leave out, *completed* what a PUT may, from the thing as it is. *change* is the
-    type of what a PUT takes, where that is not the spec; *changed* makes one of a patched spec, and
-    *update* carries it out.
+    *respond* is how one thing is shown, *created* how a new one, where that is not the same, *read*
+    how the one of a name, where that takes fewer statements, and *summary* how an item of a list
+    is; *answer_type* and *summary_type* are what these return.
+    *check* refuses a spec that this server cannot serve. *spelled* renames fields. *copied* fills
+    in what a POST may leave out, *completed* what a PUT may, from the thing as it is. Where a PUT
+    *is_partial* it leaves what it does not name. *change* is the type of what a PUT takes, where
+    that is not the spec; *changed* makes one of a patched spec, and *update* carries it out.
+    *deleted* is called once a thing is gone.
     """
 
     operations: KindOperations[N]
-    summary: Callable[[N], Answer]
+    summary: Callable[[RequestContext, Any], Answer]
     summary_type: type[Answer]
-    respond: Callable[[Transaction, N], ResourceResponse[Answer]]
+    respond: Respond[N]
     answer_type: type[Answer]
+    created: Respond[N] | None = None
+    read: Callable[[RequestContext, Transaction, str], ResourceResponse[Answer]] | None = None
     check: Callable[[RequestContext, Any], None] = _accept
+    spelled: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     copied: Callable[[RequestContext, Transaction, Mapping[str, Any]], Mapping[str, Any]] | None = (
         None
     )
     completed: Callable[[N, Mapping[str, Any]], Mapping[str, Any]] | None = None
     create: Callable[[RequestContext, Transaction, str, Any], N] | None = None
+    is_partial: bool = False
     change: type[msgspec.Struct] | None = None
     changed: Callable[[Any], Any] | None = None
     update: Callable[[RequestContext, Transaction, str, Any], N] | None = None
+    deleted: Callable[[RequestContext, N], None] | None = None
 
     @property
     def kind(self) -> ResourceKind:
@@ -72,98 +90,121 @@ class Crud(Generic[N]):
     async def post(self, context: RequestContext) -> ResourceResponse[Answer]:
         """`POST /v1/KIND`."""
         content = await context.content(ignored=self.read_only)
-        name, copied = take_name(content), self.copied
+        name, copied, respond = take_name(content), self.copied, self.created or self.respond
         sent = None if copied else self._spec(context, content)
 
         def create(tx: Transaction) -> ResourceResponse[Answer]:
             spec = self._spec(context, copied(context, tx, content)) if copied else sent
-            return self.respond(tx, self._create(context, tx, name, spec))
+            return respond(context, tx, self._create(context, tx, name, spec))
 
         return await context.store.write(create)
 
     async def put(self, context: RequestContext) -> ResourceResponse[Answer]:
         """`PUT /v1/KIND/{name}`."""
         content = await context.content(ignored=self.read_only | {"name"})
+        if self.spelled is not None:
+            content = dict(without_nulls(self.spelled(content), self.kind.spec))
         completed = self.completed
         if completed is not None:
             return await self._update(
                 context, lambda before: self._change(context, completed(before, content))
             )
-        change = self._change(context, content)
+        change = content if self.is_partial else self._change(context, content)
         return await self._update(context, lambda _: change)
 
     async def patch(self, context: RequestContext) -> ResourceResponse[Answer]:
-        """`PATCH /v1/KIND/{name}`: as PUT, of what the merge patch makes of the thing."""
-        patch = await context.patch(ignored=self.read_only | {"name"})
+        """`PATCH /v1/KIND/{name}`: as PUT, of what the merge patch makes of the thing.
+
+        What it takes away is as if it was never given.
+        """
+        sent = await context.patch(ignored=self.read_only | {"name"})
+        patch = self.spelled(sent) if self.spelled else sent
 
         def wanted(before: N) -> Any:
             spec = self._spec(context, merged(msgspec.to_builtins(before.spec), patch))
+            if self.is_partial:
+                return msgspec.to_builtins(spec)
             return self.changed(spec) if self.changed else spec
 
         return await self._update(context, wanted)
 
     async def get(self, context: RequestContext) -> ResourceResponse[Answer]:
         """`GET /v1/KIND/{name}`."""
-        name = context.path("name")
-        return await context.store.read(
-            lambda tx: self.respond(tx, self.operations.existing(tx, context.namespace, name))
-        )
+        name = self._name(context)
+
+        def read(tx: Transaction) -> ResourceResponse[Answer]:
+            if self.read is not None:
+                return self.read(context, tx, name)
+            return self.respond(context, tx, self.operations.existing(tx, context.namespace, name))
+
+        return await context.store.read(read)
 
     async def page(self, context: RequestContext) -> Listed[Answer]:
-        """`GET /v1/KIND`."""
+        """`GET /v1/KIND`, with selectors and tokens that lead from page to page."""
         options = context.list_options()
-        page = await context.store.read(
+        page: Any = await context.store.read(
             lambda tx: self.operations.list(tx, context.namespace, options)
         )
-        return context.listed(page, options, self.summary)
+        return context.listed(page, options, lambda item: self.summary(context, item))
+
+    async def numbered_page(self, context: RequestContext) -> Numbered[Answer]:
+        """`GET /v1/KIND`, by numbers of pages."""
+        options = context.page_options()
+        page: Any = await context.store.read(
+            lambda tx: self.operations.list(tx, context.namespace, options)
+        )
+        return numbered(page, lambda item: self.summary(context, item))
 
     async def delete(self, context: RequestContext) -> DoneAnswer:
         """`DELETE /v1/KIND/{name}`."""
-        name, precondition = context.path("name"), context.precondition()
+        name, precondition = self._name(context), context.precondition()
 
-        def delete(tx: Transaction) -> None:
-            precondition.check(lambda: self.operations.existing(tx, context.namespace, name))
-            self.operations.delete(tx, context.namespace, name)
+        def delete(tx: Transaction) -> N:
+            before = self.operations.existing(tx, context.namespace, name)
+            precondition.check(lambda: before)
+            self.operations.delete(tx, context.namespace, name, context.writing)
+            return before
 
-        await context.store.write(delete)
+        before = await context.store.write(delete)
+        if self.deleted is not None:
+            self.deleted(context, before)
         return DONE
 
     async def users(self, context: RequestContext) -> Listed[AppSummary]:
         """`GET /v1/KIND/{name}/apps`."""
-        name, options = context.path("name"), context.list_options()
+        name, options = self._name(context), context.list_options()
 
         def related(tx: Transaction) -> Page[App]:
             self.operations.existing(tx, context.namespace, name)
-            kind = UseKind(self.kind.word)
-            return list_apps_using(tx, context.namespace, kind, name, options)
+            return list_apps_using(tx, context.namespace, self.kind, name, options)
 
         return context.listed(await context.store.read(related), options, app_summary)
+
+    def _name(self, context: RequestContext) -> str:
+        return context.path(self.kind.parameter)
 
     async def _update(
         self, context: RequestContext, wanted: Callable[[N], Any]
     ) -> ResourceResponse[Answer]:
-        name, precondition = context.path("name"), context.precondition()
-        api, update = context.api, self.update
+        name, precondition = self._name(context), context.precondition()
 
         def work(tx: Transaction) -> ResourceResponse[Answer]:
             before = self.operations.existing(tx, context.namespace, name)
             precondition.check(lambda: before)
             change = wanted(before)
-            if update is not None:
-                return self.respond(tx, update(context, tx, name, change))
-            where = (tx, context.namespace, name)
-            runtimes = api.function_runtimes
-            after = self.operations.restore(*where, change, now=context.now, runtimes=runtimes)
-            return self.respond(tx, after)
+            if self.update is not None:
+                after = self.update(context, tx, name, change)
+            else:
+                where = (tx, context.namespace, name)
+                after = self.operations.update(*where, change, context.writing)
+            return self.respond(context, tx, after)
 
         return await context.store.write(work)
 
     def _create(self, context: RequestContext, tx: Transaction, name: str, spec: Any) -> N:
         if self.create is not None:
             return self.create(context, tx, name, spec)
-        runtimes = context.api.function_runtimes
-        where = (tx, context.namespace, name)
-        return self.operations.create(*where, spec, now=context.now, runtimes=runtimes)
+        return self.operations.create(tx, context.namespace, name, spec, context.writing)
 
     def _spec(self, context: RequestContext, content: Mapping[str, Any]) -> Any:
         spec = convert(content, self.kind.spec)
@@ -179,49 +220,48 @@ class Crud(Generic[N]):
 def crud_routes(
     crud: Crud[N],
     *,
-    read_role: Role | None = None,
     query: tuple[Parameter, ...] = (),
-    required: tuple[str, ...] = (),
+    name: Name = Name.REQUIRED,
 ) -> Sequence[ApiRoute]:
     """The rows of a kind, those of its revisions too.
 
-    *read_role* is the least role of who may see one thing; *query* and *required* are of POST.
+    *query* is of POST, and whether that has to send a *name*.
     """
     kind, spec = crud.kind, crud.kind.spec
     answer, change = crud.answer_type, crud.change or crud.kind.spec
+    sent = Body(spec, name, required=kind.required_to_create)
+    changed = Body(change, Name.IGNORED, required=kind.required)
     patched = Body(change, Name.IGNORED, is_patch=True, required=kind.required)
-    path, one = kind.path, f"{kind.path}/{{name}}"
-    listed, a_word = Listed[crud.summary_type], kind.a_word  # type: ignore[name-defined]
+    path, one = kind.path, f"{kind.path}/{{{kind.parameter}}}"
+    a_word, changes = kind.a_word, Role(kind.change_role)
+    created = Described(f"Create {a_word}", answer, sent, query, (404,) if query else ())
+    updated = Described(f"Update {a_word}", answer, changed)
     rows = [
-        ApiRoute("GET", path, crud.page, Described(f"List {kind.plural}", listed, query=LISTED)),
+        ApiRoute("GET", path, *_list_of(crud)),
+        ApiRoute("POST", path, crud.post, created, needs=changes),
         ApiRoute(
-            "POST",
-            path,
-            crud.post,
-            Described(
-                f"Create {a_word}",
-                answer,
-                Body(spec, Name.REQUIRED, required=required),
-                query,
-                (404,) if query else (),
-            ),
+            "GET", one, crud.get, Described(f"Get {a_word}", answer), needs=Role(kind.read_role)
         ),
-        ApiRoute("GET", one, crud.get, Described(f"Get {a_word}", answer), needs=read_role),
+        ApiRoute("PUT", one, crud.put, updated, needs=changes),
         ApiRoute(
-            "PUT",
-            one,
-            crud.put,
-            Described(
-                f"Update {a_word}", answer, Body(change, Name.IGNORED, required=kind.required)
-            ),
+            "PATCH", one, crud.patch, Described(f"Patch {a_word}", answer, patched), needs=changes
         ),
-        ApiRoute("PATCH", one, crud.patch, Described(f"Patch {a_word}", answer, patched)),
-        ApiRoute("DELETE", one, crud.delete, Described(f"Delete {a_word}")),
+        ApiRoute("DELETE", one, crud.delete, Described(f"Delete {a_word}"), needs=changes),
     ]
-    if kind.word in set(UseKind):
+    if kind.is_used_by_apps:
         about = Described(f"Apps that use {a_word}", Listed[AppSummary], query=LISTED)
         rows.append(ApiRoute("GET", f"{one}/apps", crud.users, about))
     if kind.has_revisions:
         revisions = Revisions(crud.operations, crud.respond, crud.check)
         rows.extend(revisions.routes(answer))
     return rows
+
+
+def _list_of(crud: Crud[Any]) -> tuple[Any, Described]:
+    """The handler of the list of a kind, and its description."""
+    summary = f"List {crud.kind.plural}"
+    if crud.kind.is_numbered:
+        shown: Any = Numbered[crud.summary_type]  # type: ignore[name-defined]
+        return crud.numbered_page, Described(summary, shown, query=NUMBERED)
+    shown = Listed[crud.summary_type]  # type: ignore[name-defined]
+    return crud.page, Described(summary, shown, query=LISTED)

@@ -1,21 +1,19 @@
 """Nodes: answers, handlers, and rows of the route table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from cloud.core.decoding import convert
-from cloud.core.merge_patch import merged
-from cloud.core.node import Node, NodeSpec, SeenNode
-from cloud.core.nulls import without_nulls
+from cloud.core.node import Node, SeenNode
 from cloud.core.readiness import REASONS, REVOKED, NodeState, node_status
 from cloud.core.skew import clock_condition
 from cloud.core.stats import report_view
 from cloud.core.times import time_text
 from cloud.operations import nodes
+from cloud.operations.kinds import NODES
 from cloud.rest.answers import (
     DONE,
     Answer,
@@ -25,8 +23,9 @@ from cloud.rest.answers import (
     app_summary,
     time_or_none,
 )
-from cloud.rest.context import RequestContext, ResourceResponse, take_name
-from cloud.rest.described import LISTED, Body, Described, Name
+from cloud.rest.context import RequestContext, ResourceResponse
+from cloud.rest.crud import Crud, crud_routes
+from cloud.rest.described import Described
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
 
@@ -162,87 +161,30 @@ def node_answer(seen: SeenNode, now: datetime, *, connected: bool | None) -> Nod
     )
 
 
-_READ_ONLY = frozenset({"namespace", "ready", "state", "createTime"})
-
-
-async def create_node(context: RequestContext) -> ResourceResponse[NodeAnswer]:
-    """`POST /v1/nodes`."""
-    content = await context.content(ignored=_READ_ONLY)
-    name, spec = take_name(content), convert(content, NodeSpec)
-    seen = await context.store.write(
-        lambda tx: nodes.create_node(tx, context.namespace, name, spec, now=context.now)
-    )
-    return _shown(context, seen)
-
-
-async def update_node(context: RequestContext) -> ResourceResponse[NodeAnswer]:
-    """`PUT /v1/nodes/{name}`; the page's `annotatins` is understood too."""
-    content = _spelt(await context.content(ignored=_READ_ONLY | {"name"}))
-    spec = convert(without_nulls(content, NodeSpec), NodeSpec)
-    return await _update(context, lambda _: spec)
-
-
-async def patch_node(context: RequestContext) -> ResourceResponse[NodeAnswer]:
-    """`PATCH /v1/nodes/{name}`: as PUT, of what the merge patch makes of the node."""
-    patch = _spelt(await context.patch(ignored=_READ_ONLY | {"name"}))
-    return await _update(
-        context, lambda node: convert(merged(msgspec.to_builtins(node.spec), patch), NodeSpec)
-    )
-
-
-async def _update(
-    context: RequestContext, wanted: Callable[[Node], NodeSpec]
-) -> ResourceResponse[NodeAnswer]:
-    name, precondition = context.path("name"), context.precondition()
-
-    def update(tx: Transaction) -> SeenNode:
-        before = nodes.existing_node(tx, context.namespace, name)
-        precondition.check(lambda: before)
-        return nodes.update_node(tx, context.namespace, name, wanted(before), now=context.now)
-
-    return _shown(context, await context.store.write(update))
-
-
-def _spelt(content: dict[str, Any]) -> dict[str, Any]:
+def _spelled(content: dict[str, Any]) -> dict[str, Any]:
+    """The page's `annotatins` is understood too."""
     if "annotatins" in content:
         content.setdefault("annotations", content.pop("annotatins"))
     return content
 
 
-def _shown(context: RequestContext, seen: SeenNode) -> ResourceResponse[NodeAnswer]:
+def _respond(context: RequestContext, tx: Transaction, node: Node) -> ResourceResponse[NodeAnswer]:
     """A node's tag leaves out `ready` and `state`."""
-    return ResourceResponse(_answer(context, seen), seen.node, is_whole=False)
+    return _read(context, tx, node.name)
+
+
+def _read(context: RequestContext, tx: Transaction, name: str) -> ResourceResponse[NodeAnswer]:
+    found = nodes.read_node(tx, context.namespace, name)
+    return ResourceResponse(_answer(context, found), found.node, is_whole=False)
 
 
 def _answer(context: RequestContext, seen: SeenNode) -> NodeAnswer:
     return node_answer(seen, context.now, connected=context.api.is_connected(seen.node.id))
 
 
-async def get_node(context: RequestContext) -> ResourceResponse[NodeAnswer]:
-    """`GET /v1/nodes/{name}`."""
-    name = context.path("name")
-    found = await context.store.read(lambda tx: nodes.read_node(tx, context.namespace, name))
-    return _shown(context, found)
-
-
-async def list_nodes(context: RequestContext) -> Listed[NodeAnswer]:
-    """`GET /v1/nodes`."""
-    options = context.list_options()
-    page = await context.store.read(lambda tx: nodes.list_nodes(tx, context.namespace, options))
-    return context.listed(page, options, lambda seen: _answer(context, seen))
-
-
-async def delete_node(context: RequestContext) -> DoneAnswer:
-    """`DELETE /v1/nodes/{name}`; its connection ends once it is gone."""
-    name, precondition = context.path("name"), context.precondition()
-
-    def delete(tx: Transaction) -> Node:
-        precondition.check(lambda: nodes.existing_node(tx, context.namespace, name))
-        return nodes.delete_node(tx, context.namespace, name, now=context.now)
-
-    node = await context.store.write(delete)
+def _deleted(context: RequestContext, node: Node) -> None:
+    """Its connection ends once it is gone."""
     context.api.on_revoked(node.id)
-    return DONE
 
 
 async def revoke_node(context: RequestContext) -> DoneAnswer:
@@ -280,32 +222,18 @@ async def list_apps(context: RequestContext) -> Listed[AppSummary]:
 
 
 NODE_ROUTES: Sequence[ApiRoute] = (
-    ApiRoute(
-        "GET",
-        "/v1/nodes",
-        list_nodes,
-        Described("List nodes", Listed[NodeAnswer], query=LISTED),
+    *crud_routes(
+        Crud(
+            NODES,
+            _answer,
+            NodeAnswer,
+            _respond,
+            NodeAnswer,
+            read=_read,
+            spelled=_spelled,
+            deleted=_deleted,
+        )
     ),
-    ApiRoute(
-        "POST",
-        "/v1/nodes",
-        create_node,
-        Described("Create a node", NodeAnswer, Body(NodeSpec, Name.REQUIRED)),
-    ),
-    ApiRoute("GET", "/v1/nodes/{name}", get_node, Described("Get a node", NodeAnswer)),
-    ApiRoute(
-        "PUT",
-        "/v1/nodes/{name}",
-        update_node,
-        Described("Update a node", NodeAnswer, Body(NodeSpec, Name.IGNORED)),
-    ),
-    ApiRoute(
-        "PATCH",
-        "/v1/nodes/{name}",
-        patch_node,
-        Described("Patch a node", NodeAnswer, Body(NodeSpec, Name.IGNORED, is_patch=True)),
-    ),
-    ApiRoute("DELETE", "/v1/nodes/{name}", delete_node, Described("Delete a node")),
     ApiRoute(
         "GET",
         "/v1/nodes/{name}/stats",

@@ -32,7 +32,7 @@ class RegistryAnswer(Answer):
     update_time: str
 
 
-def _answer(registry: Registry) -> RegistryAnswer:
+def _answer(_: RequestContext, registry: Registry) -> RegistryAnswer:
     return RegistryAnswer(
         name=registry.name,
         namespace=registry.namespace,
@@ -45,8 +45,10 @@ def _answer(registry: Registry) -> RegistryAnswer:
     )
 
 
-def _respond(_: Transaction, registry: Registry) -> ResourceResponse[RegistryAnswer]:
-    return ResourceResponse(_answer(registry), registry)
+def _respond(
+    context: RequestContext, _: Transaction, registry: Registry
+) -> ResourceResponse[RegistryAnswer]:
+    return ResourceResponse(_answer(context, registry), registry)
 
 
 def _changed(spec: RegistrySpec) -> RegistryChange:
@@ -68,7 +70,7 @@ async def refresh_registry(context: RequestContext) -> ResourceResponse[Registry
     def refresh(tx: Transaction) -> ResourceResponse[RegistryAnswer]:
         precondition.check(lambda: registries.existing_registry(tx, context.namespace, name))
         after = registries.refresh_registry(tx, context.namespace, name, password, now=context.now)
-        return _respond(tx, after)
+        return _respond(context, tx, after)
 
     return await context.store.write(refresh)
 

@@ -6,11 +6,12 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
-from cloud.core.changes import masked
-from cloud.core.comparison import changes_between, content_of, text_of_changes
+from cloud.core.comparison import changes_between, text_of_changes
 from cloud.core.decoding import convert
+from cloud.core.kinds import ResourceKind
+from cloud.core.mask import masked
+from cloud.core.resource import hidden_content
 from cloud.core.revisions import (
-    Revised,
     Revision,
     RevisionAction,
     StoredRevision,
@@ -19,14 +20,14 @@ from cloud.core.revisions import (
 from cloud.core.times import time_text
 from cloud.errors import NotFound
 from cloud.operations import revisions
-from cloud.operations.kinds import KindOperations
+from cloud.operations.kinds import KindOperations, Stored
 from cloud.rest.answers import ActorAnswer, Answer, ChangeAnswer, Listed, actor_answer
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.described import COMPARED, NUMBER_LIMIT, PAGED, Body, Described
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
 
-N = TypeVar("N", bound=Revised)
+N = TypeVar("N", bound=Stored)
 
 
 class Undo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,7 +82,7 @@ class Revisions(Generic[N]):
     """
 
     operations: KindOperations[N]
-    respond: Callable[[Transaction, N], ResourceResponse[Answer]]
+    respond: Callable[[RequestContext, Transaction, N], ResourceResponse[Answer]]
     check: Callable[[RequestContext, Any], None]
 
     async def page(self, context: RequestContext) -> Listed[RevisionSummary]:
@@ -94,13 +95,13 @@ class Revisions(Generic[N]):
 
     async def get(self, context: RequestContext) -> RevisionAnswer:
         """`GET /v1/KIND/{name}/revisions/{revision}`."""
-        thing, number = self._thing(context), _number(context)
+        thing, number, kind = self._thing(context), _number(context), self.operations.kind
 
         def read(tx: Transaction) -> RevisionAnswer:
             found = revisions.existing_revision(tx, thing, number)
             current = revisions.current_revision(tx, thing)
             summary = msgspec.structs.asdict(_summary(found.revision, current))
-            return RevisionAnswer(**summary, content=masked(_content(found)))
+            return RevisionAnswer(**summary, content=masked(_content(kind, found)))
 
         return await context.store.read(read)
 
@@ -108,11 +109,12 @@ class Revisions(Generic[N]):
         """`GET /v1/KIND/{name}/diff`."""
         thing = self._thing(context)
         first, second = context.number("from", 0), context.number("to", 0)
+        kind = self.operations.kind
 
         def read(tx: Transaction) -> DiffAnswer:
             before, after = revisions.two_revisions(tx, thing, first, second)
             numbers = before.revision.number if before else 0, after.revision.number
-            contents = _content(before), _content(after)
+            contents = _content(kind, before), _content(kind, after)
             heads = tuple(f"{thing.name} revision {number}" for number in numbers)
             changes = changes_between(*contents)
             return DiffAnswer(
@@ -138,20 +140,20 @@ class Revisions(Generic[N]):
                 self.operations,
                 thing,
                 spec,
-                now=context.now,
+                writing=context.writing,
                 precondition=precondition,
-                runtimes=context.api.function_runtimes,
             )
-            return self.respond(tx, noun)
+            return self.respond(context, tx, noun)
 
         return await context.store.write(back)
 
     def _thing(self, context: RequestContext) -> Thing:
-        return Thing(self.operations.kind.logged_as, context.namespace, context.path("name"))
+        kind = self.operations.kind
+        return Thing(kind.logged_as, context.namespace, context.path(kind.parameter))
 
     def routes(self, answer: type[Answer]) -> Sequence[ApiRoute]:
         """The rows; the read permission covers old revisions, as no secret value is shown."""
-        path = f"{self.operations.kind.path}/{{name}}"
+        path = f"{self.operations.kind.path}/{{{self.operations.kind.parameter}}}"
         noun = self.operations.kind.a_word
         return (
             ApiRoute(
@@ -203,5 +205,5 @@ def _summary(revision: Revision, current: int) -> RevisionSummary:
     )
 
 
-def _content(found: StoredRevision | None) -> dict[str, Any] | None:
-    return content_of(found.spec) if found and found.spec else None
+def _content(kind: ResourceKind, found: StoredRevision | None) -> dict[str, Any] | None:
+    return hidden_content(kind, found.spec) if found and found.spec else None

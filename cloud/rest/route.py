@@ -1,8 +1,9 @@
 """A row of the table of routes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cloud.core.audit import Action
+from cloud.core.audit import actions
 from cloud.core.kinds import KINDS
 from cloud.core.tokens import Role
 from cloud.rest.context import Handler
@@ -28,7 +29,7 @@ class ApiRoute:
         return self.needs or (Role.VIEWER if self.method == "GET" else Role.OPERATOR)
 
     @property
-    def action(self) -> Action | None:
+    def action(self) -> str | None:
         """What the audit log calls it, by method and path; None for a look at what is no secret.
 
         ValueError for a route that changes or shows what the log has no word for.
@@ -36,18 +37,29 @@ class ApiRoute:
         if self.role is not Role.OPERATOR and self.method == "GET":
             return None
         words = tuple(part for part in self.path.split("/")[2:] if not part.startswith("{"))
-        if words in _KINDS:
-            return Action(f"{_KINDS[words]}.{_VERBS[self.method]}")
-        return Action(f"{_KINDS.get(words[:-1])}.{words[-1]}")
+        places = _logged_as()
+        if words in places:
+            action = f"{places[words]}.{_VERBS[self.method]}"
+        else:
+            action = f"{places.get(words[:-1])}.{words[-1]}"
+        if action not in actions():
+            raise ValueError(f"{action!r} is no action of the audit log")
+        return action
 
 
 _VERBS = {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
-_KINDS = {
-    **{tuple(kind.path.split("/")[2:]): kind.logged_as for kind in KINDS if not kind.parent},
-    **{(*kind.path.split("/")[2:], kind.word): kind.logged_as for kind in KINDS if kind.parent},
-    ("nodes", "commands"): "command",
-    ("nodes", "properties"): "properties",
-    ("nodes", "mode"): "node",
-    ("nodes", "core", "configs"): "node",
-    ("tokens",): "token",
-}
+
+
+def _logged_as() -> Mapping[tuple[str, ...], str]:
+    """What the audit log calls the things at each place, by the words of its path."""
+    return {
+        **{
+            (*kind.path.split("/")[2:], *((kind.word,) if kind.parent else ())): kind.logged_as
+            for kind in KINDS
+        },
+        ("nodes", "commands"): "command",
+        ("nodes", "properties"): "properties",
+        ("nodes", "mode"): "node",
+        ("nodes", "core", "configs"): "node",
+        ("tokens",): "token",
+    }

@@ -6,10 +6,9 @@ import msgspec
 
 from cloud.core.secret import Secret
 from cloud.core.times import time_text
-from cloud.core.tokens import Role
 from cloud.operations.kinds import SECRETS
 from cloud.rest.answers import Answer
-from cloud.rest.context import ResourceResponse
+from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.crud import Crud, crud_routes
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
@@ -32,7 +31,7 @@ class SecretAnswer(SecretSummary):
     data: dict[str, str]
 
 
-def _summary(secret: Secret) -> SecretSummary:
+def _summary(_: RequestContext, secret: Secret) -> SecretSummary:
     return SecretSummary(
         name=secret.name,
         namespace=secret.namespace,
@@ -43,13 +42,13 @@ def _summary(secret: Secret) -> SecretSummary:
     )
 
 
-def _respond(_: Transaction, secret: Secret) -> ResourceResponse[SecretAnswer]:
-    shown = msgspec.structs.asdict(_summary(secret))
+def _respond(
+    context: RequestContext, _: Transaction, secret: Secret
+) -> ResourceResponse[SecretAnswer]:
+    shown = msgspec.structs.asdict(_summary(context, secret))
     return ResourceResponse(SecretAnswer(**shown, data=secret.spec.data), secret)
 
 
 SECRET_ROUTES: Sequence[ApiRoute] = crud_routes(
-    Crud(SECRETS, _summary, SecretSummary, _respond, SecretAnswer),
-    read_role=Role.OPERATOR,
-    required=SECRETS.kind.required,
+    Crud(SECRETS, _summary, SecretSummary, _respond, SecretAnswer)
 )

@@ -17,7 +17,7 @@ from cloud.store.parts.batches import ALL_BATCHES, BATCH, RESEAL_BATCH
 from cloud.store.parts.callbacks import ALL_CALLBACKS, CALLBACK, RESEAL_CALLBACK
 from cloud.store.parts.commands import ALL_OUTPUTS, PLACE, RESEAL_OUTPUT
 from cloud.store.parts.part import NOTHING, Run
-from cloud.store.parts.resources import FIND_RESOURCE, RESEAL_RESOURCE, SEALED_RESOURCES
+from cloud.store.parts.resources import FIND_RESOURCE, RESEAL_RESOURCE, SEALED_RESOURCES, is_sealed
 from cloud.store.parts.revisions import RESEAL_REVISION, REVISION, SEALED_REVISIONS
 from cloud.store.rows import Parameters
 from cloud.store.sealing import (
@@ -130,10 +130,14 @@ def check_sealed(run: Run, sealer: Sealer) -> int:
 def _documents(run: Run) -> Iterator[tuple[tuple[str, ...], str, Callable[[str], object]]]:
     """Each document that is sealed, or is to be: its place, its text and what puts another."""
     for kind, namespace, name in run(SEALED_RESOURCES, NOTHING):
+        if not is_sealed(kind):
+            continue
         row = {"kind": kind, "namespace": namespace, "name": name}
         text = run(FIND_RESOURCE, row)[0][2]
         yield (kind, namespace, name), text, _putting(run, RESEAL_RESOURCE, row)
     for kind, namespace, name, number in run(SEALED_REVISIONS, NOTHING):
+        if not is_sealed(kind):
+            continue
         key: Parameters = {"kind": kind, "namespace": namespace, "name": name, "number": number}
         text = run(REVISION, key)[0][-1]
         yield (kind, namespace, name), text, _putting(run, RESEAL_REVISION, key)

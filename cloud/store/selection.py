@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from cloud.core.app import UseKind
+from cloud.core.kinds import ResourceKind
 from cloud.core.listing import FieldTerm, Place
 from cloud.core.selectors import Operator, Selector, Term
 from cloud.store.parts.part import Run
@@ -100,7 +100,7 @@ class Selection:
         selector: Selector,
         fields: Sequence[FieldTerm] = (),
         *,
-        used: tuple[UseKind, str] | None = None,
+        used: tuple[ResourceKind, str] | None = None,
     ) -> None:
         self._run = run
         self._values: dict[str, str | int] = {"kind": kind, "namespace": namespace}
@@ -108,7 +108,7 @@ class Selection:
         self._is_whole_small = used is not None
         if used is not None:
             self._whole = AMONG_USERS
-            self._values |= {"used_kind": used[0].value, "used_name": used[1]}
+            self._values |= {"used_kind": used[0].word, "used_name": used[1]}
         self._fields = [self._field(term) for term in dict.fromkeys(fields)]
         # Of each term met so far: the number in the names of its parameters; how many satisfy it,
         # and up to how many were counted.

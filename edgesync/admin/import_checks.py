@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from cloud.core.app import AppSpec, FunctionConfig, UseKind, uses_of
+from cloud.core.app import AppSpec, FunctionConfig, uses_of
 from cloud.core.batch import BatchSpec, Record, checked_record
 from cloud.core.decoding import convert
 from cloud.core.node import effective_labels
@@ -17,11 +17,6 @@ from edgesync.admin.baetyl_shapes import CannotTake, Json
 from edgesync.cli.api.client import ApiServer, RequestRefused
 
 _TRY = {"dryRun": "true"}
-_KINDS = {
-    UseKind.CONFIG: "configs",
-    UseKind.SECRET: "secrets",
-    UseKind.REGISTRY: "registries",
-}
 _ANY_TIME = datetime.min.replace(tzinfo=UTC)
 
 
@@ -77,7 +72,7 @@ class ImportDryRun:
 
     def _has_all(self, body: Json) -> bool:
         spec = convert({key: body[key] for key in body if key != "name"}, AppSpec)
-        needed = {(_KINDS[use.kind], use.name) for use in uses_of(spec)}
+        needed = {(use.kind.plural, use.name) for use in uses_of(spec)}
         needed |= {
             ("configs", service.function_config.name)
             for service in spec.services

@@ -171,7 +171,7 @@ def _describe(tx: Transaction, nodes: int) -> None:
         tx.put_node(Node(namespace, name, NodeSpec(labels={"role": "bench"}), now, now))
     spec = AppSpec(selector="role=bench", services=(Service("main", image="image"),))
     for number in range(3):
-        tx.put_app(App(namespace, f"app-{number}", spec, tx.next_version(), now, now))
+        tx.put_resource(App(namespace, f"app-{number}", spec, tx.next_version(), now, now))
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import click
 
+from cloud.core.kinds import KINDS
 from edgesync.cli.api.client import ApiServer, ConnectionLost, RequestRefused
 from edgesync.cli.delete import delete_one, deletions_planned
 from edgesync.cli.diff import plans_of
@@ -20,7 +21,7 @@ from edgesync.cli.output import is_agreed, note, progress, show_change
 from edgesync.cli.resources.access import listed
 from edgesync.cli.resources.applying import Masked, write
 from edgesync.cli.resources.kinds import OWNER_LABEL
-from edgesync.cli.resources.manifests import OWNED, Document
+from edgesync.cli.resources.manifests import Document
 from edgesync.cli.resources.plans import show_plans
 
 
@@ -94,7 +95,7 @@ def _gone(server: ApiServer, documents: Sequence[Document], owner: str) -> list[
     there = {(document.kind, document.name) for document in documents}
     return [
         Target(kind, thing["name"])
-        for kind in reversed(OWNED)
+        for kind in reversed([kind for kind in KINDS if kind.has_labels])
         for thing in listed(server, kind, selector=f"{OWNER_LABEL}={owner}")
         if (kind, thing["name"]) not in there
     ]

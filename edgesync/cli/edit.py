@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from cloud.core.kinds import REGISTRY
 from edgesync.cli.api.client import ApiServer, RequestRefused
 from edgesync.cli.options import (
     Target,
@@ -82,8 +81,9 @@ def _save(
         raise click.ClickException(f"expected one document for {target.title}")
     body = unmasked(target.kind, documents[0].body, current)
     document = Document(target.kind, body)
-    if target.kind is REGISTRY and "password" in body:
-        raise click.ClickException("password: use `edgesync apply` to change it")
+    for field, _ in target.kind.replaced_by:
+        if field in body:
+            raise click.ClickException(f"{field}: use `edgesync apply` to change it")
     server.call("PUT", target.url, body=document.put_body, headers={"If-Match": tag} if tag else {})
 
 

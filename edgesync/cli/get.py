@@ -1,11 +1,11 @@
 """`edgesync get`, `describe` and `export`: read resources."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
-from cloud.core.kinds import CONFIG, KINDS, NODE, REGISTRY, SECRET, ResourceKind
+from cloud.core.kinds import KINDS, NODE, ResourceKind
 from edgesync.cli.api.client import ApiServer, RequestRefused
 from edgesync.cli.options import (
     Target,
@@ -26,7 +26,7 @@ from edgesync.cli.output import (
     show_table,
     yaml_of,
 )
-from edgesync.cli.resources.access import found, is_whole_in_lists, listed, masked
+from edgesync.cli.resources.access import found, listed, masked
 from edgesync.cli.resources.columns import show_table_of
 
 Json = Mapping[str, Any]
@@ -119,9 +119,10 @@ def describe(server: ApiServer, *, target: Target) -> None:
     if answer is None:
         raise RequestRefused(404, "ResourceNotFound", f"{target.title} not found.")
     click.echo(printable(yaml_of(masked(target.kind, answer.content))), nl=False)
-    section = _SECTIONS.get(target.kind)
-    if section:
-        section(server, target)
+    if target.kind.is_used_by_apps:
+        _uses(server, target)
+    if target.kind is NODE:
+        _node(server, target)
 
 
 def _shown(
@@ -135,7 +136,7 @@ def _shown(
         yield answer.content
         return
     things = listed(server, target.kind, selector=selector, batch=batch)
-    if not whole or is_whole_in_lists(target.kind):
+    if not whole or target.kind.is_whole_in_lists:
         yield from things
         return
     with progress() as shown:
@@ -212,11 +213,3 @@ def _node(server: ApiServer, target: Target) -> None:
             for d in deploys
         ],
     )
-
-
-_SECTIONS: Mapping[ResourceKind, Callable[[ApiServer, Target], None]] = {
-    CONFIG: _uses,
-    SECRET: _uses,
-    REGISTRY: _uses,
-    NODE: _node,
-}

@@ -12,7 +12,7 @@ import click
 from cloud.core.kinds import KINDS, ResourceKind
 from edgesync.cli.api.client import ApiServer, access, server_options
 from edgesync.cli.output import FORMATS
-from edgesync.cli.resources.kinds import OWNER_LABEL, kind_called, kind_words, url_of
+from edgesync.cli.resources.kinds import OWNER_LABEL, kind_words, url_of
 
 if TYPE_CHECKING:
     from edgesync.cli.resources.manifests import Document
@@ -201,7 +201,7 @@ def _targets(words: Sequence[str], needs: str) -> list[Target]:
 
 
 def _kind(word: str, needs: str) -> ResourceKind:
-    kind = kind_called(word)
+    kind = KINDS.named(word)
     if kind is None or (needs and not getattr(kind, needs)):
         fault = "unknown kind" if kind is None else "not supported for kind"
         raise click.UsageError(f'{fault} "{word}"; kinds: {", ".join(kind_words(needs))}')

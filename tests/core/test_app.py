@@ -2,10 +2,11 @@ from typing import Any
 
 import pytest
 
-from cloud.core.app import SIZE_LIMIT, App, AppSpec, Use, UseKind, uses_of
+from cloud.core.app import SIZE_LIMIT, App, AppSpec, Use, uses_of
 from cloud.core.app_checks import checked_app_spec
 from cloud.core.bounds import DESCRIPTION_LIMIT, LABEL_LENGTH_LIMIT, LABELS_LIMIT
 from cloud.core.decoding import convert
+from cloud.core.kinds import CONFIG, REGISTRY, SECRET
 from cloud.core.selectors import parse_selector
 from tests.core.refusals import field_refused
 from tests.core.strategies import START
@@ -91,9 +92,9 @@ def test_a_selector_that_cannot_be_read_is_refused(selector: str) -> None:
 def test_what_an_app_uses_is_named_with_the_place() -> None:
     spec = checked(volumes=VOLUMES, registries=[{"name": "hub"}])
     assert list(uses_of(spec)) == [
-        Use(UseKind.CONFIG, "web-conf", "volumes[0].config.name"),
-        Use(UseKind.SECRET, "web-password", "volumes[1].secret.name"),
-        Use(UseKind.REGISTRY, "hub", "registries[0].name"),
+        Use(CONFIG, "web-conf", "volumes[0].config.name"),
+        Use(SECRET, "web-password", "volumes[1].secret.name"),
+        Use(REGISTRY, "hub", "registries[0].name"),
     ]
 
 

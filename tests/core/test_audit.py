@@ -49,7 +49,7 @@ def log(*entries: Entry, chain: Chain = CHAIN, after: Head = START.head) -> list
     return links
 
 
-def entry(name: str = "web", action: Action = Action.APP_UPDATE) -> Entry:
+def entry(name: str = "web", action: str = "app.update") -> Entry:
     return Entry(Attempt(ADMINISTRATOR, action, NOW, "default", name))
 
 
@@ -162,7 +162,7 @@ def test_the_bytes_of_an_entry_stay_as_they_are() -> None:
     whole = Entry(
         Attempt(
             Actor(ActorKind.TOKEN, "ci", "shop"),
-            Action.APP_UPDATE,
+            "app.update",
             NOW,
             "shop",
             "web",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cloud.core.app import App, AppSpec
 from cloud.core.batch import Batch, BatchSpec, Record
-from cloud.core.changes import MEMBER_LIMIT, Noun, difference
+from cloud.core.changes import MEMBER_LIMIT, difference
 from cloud.core.config import Config, ConfigItem, ConfigSpec, ConfigValue, KeyValue
 from cloud.core.core_configuration import DEFAULT_CORE
 from cloud.core.mask import MASK
@@ -19,6 +19,7 @@ from cloud.core.node import Node, NodeSpec
 from cloud.core.objects import FunctionObject, Source, StoredObject
 from cloud.core.properties import Properties
 from cloud.core.registry import Registry, RegistrySpec
+from cloud.core.resource import Noun
 from cloud.core.secret import Secret, SecretSpec
 from cloud.core.tokens import ApiToken, Role
 

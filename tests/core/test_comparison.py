@@ -7,19 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.core.app import AppSpec, EnvironmentVariable, Port, Ref, Service, Volume
-from cloud.core.changes import MEMBER_LIMIT, masked
+from cloud.core.changes import MEMBER_LIMIT
 from cloud.core.comparison import (
     LINE_LIMIT,
     TEXT_LIMIT,
     Change,
     changes_between,
-    content_of,
     text_of_changes,
 )
 from cloud.core.config import ConfigItem, ConfigSpec, KeyValue
-from cloud.core.mask import MASK
+from cloud.core.kinds import KINDS
+from cloud.core.mask import MASK, masked
 from cloud.core.objects import Source, StoredObject
 from cloud.core.registry import RegistrySpec
+from cloud.core.resource import hidden_content
 from cloud.core.revisions import Spec
 from cloud.core.secret import SecretSpec
 from tests.strategies import app_specs, config_specs, registry_specs, secret_specs
@@ -34,6 +35,11 @@ def config(text: str) -> ConfigSpec:
 def stored(sk: str) -> ConfigSpec:
     one = StoredObject(source=Source.AWSS3, bucket="b", object="o", ak="known", sk=sk)
     return ConfigSpec(data=(ConfigItem("code.zip", one),))
+
+
+def content_of(spec: Spec) -> dict[str, Any]:
+    """What a PUT of *spec* takes, with what is secret hidden."""
+    return hidden_content(next(kind for kind in KINDS if kind.spec is type(spec)), spec)
 
 
 def changes(before: Spec | None, after: Spec | None) -> list[Change]:

@@ -5,10 +5,11 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.core.app import App, AppSpec, UseKind
+from cloud.core.app import App, AppSpec
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
 from cloud.core.decoding import convert
 from cloud.core.delivery import app_value, config_value, registry_value, secret_value
+from cloud.core.kinds import CONFIG, REGISTRY, SECRET, ResourceKind
 from cloud.core.objects import Unsigned, cannot_sign
 from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.secret import Secret, SecretSpec
@@ -19,8 +20,8 @@ HEAD = {"namespace": "default", "version": "12", "createTime": "2026-01-02T03:04
 files = st.dictionaries(st.text("abc.", min_size=1), st.text(st.characters(codec="utf-8")))
 
 
-def version_of(kind: UseKind, name: str) -> str:
-    return {UseKind.CONFIG: "11", UseKind.SECRET: "7", UseKind.REGISTRY: "9"}[kind]
+def version_of(kind: ResourceKind, name: str) -> str:
+    return {CONFIG: "11", SECRET: "7", REGISTRY: "9"}[kind]
 
 
 def test_an_app_is_delivered_with_the_versions_it_mounts() -> None:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from cloud.core.app import App, AppSpec
 from cloud.core.batch import Batch, BatchSpec, Record
-from cloud.core.entity_tag import Precondition, Resource, Tags, entity_tag, read_tags
+from cloud.core.entity_tag import Precondition, Tags, entity_tag, read_tags
 from cloud.core.node import Node, NodeSpec
+from cloud.core.resource import Tagged
 from cloud.errors import Invalid, PreconditionFailed
 from tests.core.refusals import field_refused, is_taken
 from tests.core.strategies import START, nodes
@@ -45,7 +46,7 @@ def test_the_order_of_labels_is_no_difference() -> None:
     assert entity_tag(replace(NODE, spec=turned)) == entity_tag(NODE)
 
 
-CHANGED: list[tuple[Resource, Resource]] = [
+CHANGED: list[tuple[Tagged, Tagged]] = [
     (NODE, replace(NODE, spec=msgspec.structs.replace(NODE.spec, description="e"))),
     (NODE, replace(NODE, spec=msgspec.structs.replace(NODE.spec, labels={}))),
     (NODE, replace(NODE, spec=msgspec.structs.replace(NODE.spec, annotations={}))),
@@ -61,7 +62,7 @@ CHANGED: list[tuple[Resource, Resource]] = [
 
 
 @pytest.mark.parametrize(("before", "after"), CHANGED)
-def test_another_state_has_another_tag(before: Resource, after: Resource) -> None:
+def test_another_state_has_another_tag(before: Tagged, after: Tagged) -> None:
     assert entity_tag(before) != entity_tag(after)
 
 
@@ -141,9 +142,9 @@ def test_a_change_is_made_to_the_state_that_was_meant_alone(
 
 
 def test_nothing_is_checked_without_a_condition() -> None:
-    looked: list[Resource] = []
+    looked: list[Tagged] = []
 
-    def look() -> Resource:
+    def look() -> Tagged:
         looked.append(APP)
         return APP
 

@@ -3,11 +3,12 @@ from typing import Any
 
 import pytest
 
-from cloud.core.app import App, AppSpec, UseKind, VolumeMount, uses_of
+from cloud.core.app import App, AppSpec, VolumeMount, uses_of
 from cloud.core.app_checks import checked_app_spec
 from cloud.core.config import KeyValue
 from cloud.core.decoding import convert
 from cloud.core.functions import completed_app_spec, function_configs
+from cloud.core.kinds import CONFIG
 from cloud.errors import NotFound
 from tests.core.refusals import field_refused
 from tests.core.strategies import START
@@ -69,7 +70,7 @@ def test_a_container_app_is_left_alone() -> None:
 
 
 def test_only_the_code_is_used_by_name() -> None:
-    assert [(use.kind, use.name) for use in uses_of(checked())] == [(UseKind.CONFIG, "code")]
+    assert [(use.kind, use.name) for use in uses_of(checked())] == [(CONFIG, "code")]
 
 
 def test_the_list_of_functions_is_a_part_of_the_app() -> None:

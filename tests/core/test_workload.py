@@ -5,10 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from cloud.core.app import App, AppSpec, UseKind, uses_of
+from cloud.core.app import App, AppSpec, uses_of
 from cloud.core.app_checks import checked_app_spec
 from cloud.core.decoding import convert
 from cloud.core.delivery import app_value
+from cloud.core.kinds import CONFIG
 from tests.core.refusals import field_refused
 from tests.core.strategies import START
 
@@ -143,7 +144,7 @@ def test_the_program_of_a_service_is_used() -> None:
     spec = convert({"mode": "native", "services": services}, AppSpec)
     [use] = uses_of(spec)
     assert (use.kind, use.name, use.field) == (
-        UseKind.CONFIG,
+        CONFIG,
         "prog",
         "services[0].programConfig",
     )

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud.core.app import App, AppSpec, UseKind
+from cloud.core.app import App, AppSpec
+from cloud.core.config import Config
 from cloud.core.desired import desired_state
+from cloud.core.kinds import CONFIG
 from cloud.core.listing import ListOptions
 from cloud.core.node import NodeSpec
 from cloud.core.secret import SecretSpec
@@ -168,7 +170,7 @@ async def test_a_changed_config_or_secret_rolls_every_app_that_uses_it(store: St
             "neither": app_spec("role=printer"),
         }.items():
             apps.create_app(tx, NAMESPACE, name, spec, now=NOW)
-        return {app.name: app for app in tx.apps(NAMESPACE)}
+        return {app.name: app for app in tx.resources(App, NAMESPACE)}
 
     before = await store.write(prepare)
 
@@ -179,14 +181,14 @@ async def test_a_changed_config_or_secret_rolls_every_app_that_uses_it(store: St
         secrets.update_secret(tx, NAMESPACE, "s", SecretSpec({"k": "two"}), now=LATER)
 
     assert await stale_after(store, change_config) == {"n1"}
-    between = {app.name: app for app in await store.read(lambda tx: tx.apps(NAMESPACE))}
+    between = {app.name: app for app in await store.read(lambda tx: tx.resources(App, NAMESPACE))}
     assert _version(between["both"]) > _version(before["both"])
     assert between["both"].spec == before["both"].spec
     assert {name: between[name] for name in ("secret", "neither")} == {
         name: before[name] for name in ("secret", "neither")
     }
     assert await stale_after(store, change_secret) == {"n1", "n2"}
-    after = {app.name: app for app in await store.read(lambda tx: tx.apps(NAMESPACE))}
+    after = {app.name: app for app in await store.read(lambda tx: tx.resources(App, NAMESPACE))}
     assert _version(after["both"]) > _version(between["both"])
     assert _version(after["secret"]) > _version(between["secret"])
     assert after["neither"] == before["neither"]
@@ -197,7 +199,7 @@ async def test_the_users_of_a_resource_are_listed(store: Store) -> None:
         configs.create_config(tx, NAMESPACE, "c", config_spec(), now=NOW)
         apps.create_app(tx, NAMESPACE, "a", app_spec(configs=["c"]), now=NOW)
         apps.create_app(tx, NAMESPACE, "b", app_spec(), now=NOW)
-        page = apps.list_apps_using(tx, NAMESPACE, UseKind.CONFIG, "c", ListOptions())
+        page = apps.list_apps_using(tx, NAMESPACE, CONFIG, "c", ListOptions())
         return [app.name for app in page.items]
 
     assert await store.write(prepare) == ["a"]
@@ -256,13 +258,15 @@ def _apply(tx: Transaction, namespace: str, change: tuple[str, ...]) -> None:
 def _wanted(tx: Transaction, namespace: str) -> dict[str, object]:
     """What each node should run, computed from nothing that is remembered."""
     return {
-        node.name: desired_state(node.labels, tx.apps(namespace)) for node in tx.nodes(namespace)
+        node.name: desired_state(node.labels, tx.resources(App, namespace))
+        for node in tx.nodes(namespace)
     }
 
 
 def _content(tx: Transaction, namespace: str) -> bytes:
     return msgspec.json.encode(
-        (tx.apps(namespace), tx.configs(namespace), tx.nodes(namespace)), order="sorted"
+        (tx.resources(App, namespace), tx.resources(Config, namespace), tx.nodes(namespace)),
+        order="sorted",
     )
 
 

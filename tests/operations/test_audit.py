@@ -21,7 +21,7 @@ from cloud.operations.audit import (
     put_down,
     refuse,
 )
-from cloud.operations.watching import CHANGES
+from cloud.operations.watching import changes
 from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import NOW
 
@@ -81,7 +81,7 @@ NO_CHANGE_OF_A_THING = {
 }
 
 
-def attempt(action: Action = Action.NODE_CREATE, name: str = "asked") -> Attempt:
+def attempt(action: str = "node.create", name: str = "asked") -> Attempt:
     return Attempt(ADMINISTRATOR, action, NOW, "default", name)
 
 
@@ -115,7 +115,7 @@ def test_every_change_of_a_thing_is_watched() -> None:
         "insert",
     }
     methods = {name for name in dir(Transaction) if name.partition("_")[0] in verbs}
-    assert methods - NO_CHANGE_OF_A_THING == set(CHANGES)
+    assert methods - NO_CHANGE_OF_A_THING == set(changes())
 
 
 async def test_the_one_thing_that_was_changed_is_named(store: Store) -> None:

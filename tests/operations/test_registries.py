@@ -7,7 +7,7 @@ import pytest
 from cloud.core.app import App
 from cloud.core.listing import ListOptions
 from cloud.core.registry import Registry, RegistrySpec
-from cloud.core.secret import SecretSpec
+from cloud.core.secret import Secret, SecretSpec
 from cloud.errors import InUse, Invalid, NotFound
 from cloud.operations import apps, registries, secrets
 from cloud.operations.registries import RegistryChange
@@ -62,7 +62,7 @@ async def test_a_registry_is_no_secret_and_the_other_way_round(store: Store) -> 
         await store.read(lambda tx: secrets.existing_secret(tx, NAMESPACE, "hub"))
     with pytest.raises(NotFound):
         await store.write(lambda tx: secrets.delete_secret(tx, NAMESPACE, "hub"))
-    assert not await store.read(lambda tx: tx.secrets(NAMESPACE))
+    assert not await store.read(lambda tx: tx.resources(Secret, NAMESPACE))
 
 
 @pytest.mark.parametrize("name", ["", "Hub", "baetyl-x"])

@@ -9,6 +9,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cloud.core.app import App
 from cloud.core.node import NodeSpec
 from cloud.core.report import Order, read_report
 from cloud.core.running import RunningApp, running_apps
@@ -130,8 +131,8 @@ async def test_the_stored_apps_are_those_of_the_last_reports(store: Store, story
     def run(tx: Transaction) -> None:
         for node in tx.nodes(NAMESPACE):
             tx.delete_node(NAMESPACE, node.name)
-        for app in tx.apps(NAMESPACE):
-            tx.delete_app(NAMESPACE, app.name)
+        for app in tx.resources(App, NAMESPACE):
+            tx.delete_resource(App.kind, NAMESPACE, app.name)
         clock = count()
         for name in APPS:
             take(tx, "app", name, ROLES[0], clock)

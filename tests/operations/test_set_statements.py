@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from cloud.core.kinds import APP
 from cloud.core.audit import Chain
 from cloud.core.node import NodeSpec
 from cloud.core.objects import cannot_sign
@@ -163,7 +164,7 @@ async def test_a_group_takes_the_statements_of_a_few(site: Site) -> None:
 
         def create(tx: Transaction) -> None:
             if tx.app(NAMESPACE, "web") is not None:
-                tx.delete_app(NAMESPACE, "web")
+                tx.delete_resource(APP, NAMESPACE, "web")
             for name in site.names:
                 create_node(tx, NAMESPACE, name, NodeSpec({"role": "gateway"}), now=site.now)
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from cloud.core.app import App
 from cloud.core.audit import (
     ADMINISTRATOR,
     SERVER,
@@ -64,7 +65,7 @@ def route_of(method: str, path: str) -> ApiRoute | None:
 
 
 async def test_every_route_that_changes_something_leaves_exactly_one_entry(world: World) -> None:
-    acted: set[Action | None] = set()
+    acted: set[str | None] = set()
     async for name, method, path, body in steps(world):
         before = len(await entries(world))
         answer = await world.client.send(method, path, body)
@@ -93,13 +94,13 @@ def test_every_change_and_every_look_at_a_secret_is_an_action() -> None:
             assert route.action is not None, route
     looks = {route.path: route.action for route in ROUTES if route.method == "GET" and route.action}
     assert looks == {
-        "/v1/nodes/{name}/init": Action.NODE_INIT,
+        "/v1/nodes/{name}/init": "node.init",
         "/v1/nodes/{name}/commands/{id}": Action.COMMAND_READ,
-        "/v1/secrets/{name}": Action.SECRET_READ,
-        "/v1/sysapps": Action.SYSAPPS_READ,
-        "/v1/register/{batch}": Action.BATCH_READ,
-        "/v1/register/{batch}/init": Action.BATCH_INIT,
-        "/v1/callback/{name}": Action.CALLBACK_READ,
+        "/v1/secrets/{name}": "secret.read",
+        "/v1/sysapps": "sysapps.read",
+        "/v1/register/{batch}": "batch.read",
+        "/v1/register/{batch}/init": "batch.init",
+        "/v1/callback/{name}": "callback.read",
     }
     with pytest.raises(ValueError, match=r"node\.explode"):
         _ = replace(ROUTES[1], path="/v1/nodes/{name}/explode").action
@@ -131,7 +132,7 @@ async def test_the_same_put_again_is_an_entry_without_a_difference(world: World)
     await describe(world.client)
     await world.client.call("PUT", "/v1/nodes/n1", {k: v for k, v in NODE.items() if k != "name"})
     found = (await last(world)).entry
-    assert (found.attempt.action, found.attempt.name) == (Action.NODE_UPDATE, "n1")
+    assert (found.attempt.action, found.attempt.name) == ("node.update", "n1")
     assert (found.before, found.after, found.also) == ("", "", "")
 
 
@@ -203,11 +204,11 @@ async def test_a_change_whose_entry_cannot_be_written_is_not_done(world: World) 
 
         async def wait_for_pending(self) -> None: ...
 
-    attempt = Attempt(ADMINISTRATOR, Action.APP_DELETE, world.clock.now)
+    attempt = Attempt(ADMINISTRATOR, "app.delete", world.clock.now)
     await describe(world.client)
     store = AuditedStore(OnFullDisk(), attempt)
     with pytest.raises(Unavailable):
-        await store.write(lambda tx: tx.delete_app("default", "web"))
+        await store.write(lambda tx: tx.delete_resource(App.kind, "default", "web"))
     await world.client.call("GET", "/v1/apps/web")
 
 
@@ -308,9 +309,7 @@ async def test_the_command_shows_the_log(world: World) -> None:
 async def test_the_command_reads_on_where_a_page_ends(world: World) -> None:
     def fill(tx: Transaction) -> None:
         for number in range(PAGE_LIMIT + 5):
-            put_down(
-                tx, Attempt(SERVER, Action.APP_UPDATE, world.clock.now, "default", str(number))
-            )
+            put_down(tx, Attempt(SERVER, "app.update", world.clock.now, "default", str(number)))
 
     await world.store.write(fill)
     shown = await run(world, "list", "--limit", str(PAGE_LIMIT + 2), "--json")
@@ -409,14 +408,14 @@ async def test_what_cannot_be_written_down_now_is_counted_later(world: World) ->
 async def test_what_is_old_or_too_much_goes_at_once_and_the_rest_stays(world: World) -> None:
     def fill(tx: Transaction) -> None:
         for number in range(PRUNED_AT_A_TIME + 100):
-            put_down(tx, Attempt(SERVER, Action.APP_UPDATE, world.clock(), name=str(number)))
+            put_down(tx, Attempt(SERVER, "app.update", world.clock(), name=str(number)))
 
     await world.store.write(fill)
     by_count = Retention(world.store, world.clock, *[RetentionLimit(timedelta(days=1), 50)] * 2)
     assert await by_count.prune() == PRUNED_AT_A_TIME + 52
     left = await entries(world)
     assert len(left) == 50
-    assert {link.entry.attempt.action for link in left} == {Action.APP_UPDATE, Action.LOG_PRUNE}
+    assert {link.entry.attempt.action for link in left} == {"app.update", Action.LOG_PRUNE}
     assert await by_count.prune() == 0
     world.clock.advance(2 * 24 * 3600)
     assert await by_count.prune() == 50

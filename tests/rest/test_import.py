@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cloud.core.node import NodeSpec
+from cloud.core.registry import Registry
 from cloud.operations.nodes import create_node
 from edgesync.__main__ import main
 from tests.rest.baetyl_cloud import BaetylCloud, furnished
@@ -95,7 +96,7 @@ async def test_what_is_taken_over_means_what_it_meant(world: World) -> None:
     assert properties["state"] == {"report": {}, "desire": {"a": "1"}}
 
     def passwords(tx: Any) -> list[str]:
-        return [registry.spec.password for registry in tx.registries("default")]
+        return [registry.spec.password for registry in tx.resources(Registry, "default")]
 
     assert await world.store.read(passwords) == ["sesame"]
 

@@ -341,7 +341,7 @@ async def test_what_another_server_made_meanwhile_begins_with_what_it_was(world:
     """One of the version before, on the same database, keeps no revisions."""
     now = world.clock.now
     older = Config("default", "site", ConfigSpec(description="older"), "7", now, now)
-    await world.store.write(lambda tx: tx.put_config(older))
+    await world.store.write(lambda tx: tx.put_resource(older))
     assert await history(world.client, "/v1/configs/site") == []
     await world.client.call("PUT", "/v1/configs/site", {"data": [], "description": "newer"})
     listed = await world.client.call("GET", "/v1/configs/site/revisions")

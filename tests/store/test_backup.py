@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cloud.core.audit import SERVER, Action, Attempt
+from cloud.core.audit import SERVER, Attempt
 from cloud.core.event import Event
 from cloud.opening import database_of
 from cloud.operations.audit import carry_out, prune
@@ -37,13 +37,13 @@ CHANGED = {"revision", "revocation", "event_head", "new_event"}
 
 
 def fill(tx: Transaction) -> None:
-    attempt = Attempt(SERVER, Action.NODE_CREATE, NOW)
+    attempt = Attempt(SERVER, "node.create", NOW)
     for number in range(6):
         carry_out(tx, attempt, lambda tx, number=number: tx.put_node(node(f"n{number}")))  # type: ignore[misc]
-    tx.put_config(config(text="{{ä\n\u2028}}" * 50_000))
-    tx.put_secret(secret())
-    tx.put_registry(registry())
-    tx.put_app(replace(app(), version=tx.next_version()))
+    tx.put_resource(config(text="{{ä\n\u2028}}" * 50_000))
+    tx.put_resource(secret())
+    tx.put_resource(registry())
+    tx.put_resource(replace(app(), version=tx.next_version()))
     tx.put_batch(batch())
     tx.put_record(record())
     tx.put_report("default", "n1", report(node={"hostname": "h"}), "json", NOW)

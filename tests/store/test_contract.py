@@ -72,28 +72,28 @@ async def test_a_node_is_got_as_it_was_put(store: Store, node: Any) -> None:
 @some_examples
 @given(app=strategies.apps)
 async def test_an_app_is_got_as_it_was_put(store: Store, app: Any) -> None:
-    await store.write(lambda tx: tx.put_app(app))
+    await store.write(lambda tx: tx.put_resource(app))
     assert await store.read(lambda tx: tx.app(app.namespace, app.name)) == app
 
 
 @some_examples
 @given(config=strategies.configs)
 async def test_a_config_is_got_as_it_was_put(store: Store, config: Any) -> None:
-    await store.write(lambda tx: tx.put_config(config))
+    await store.write(lambda tx: tx.put_resource(config))
     assert await store.read(lambda tx: tx.config(config.namespace, config.name)) == config
 
 
 @some_examples
 @given(secret=strategies.secrets)
 async def test_a_secret_is_got_as_it_was_put(store: Store, secret: Any) -> None:
-    await store.write(lambda tx: tx.put_secret(secret))
+    await store.write(lambda tx: tx.put_resource(secret))
     assert await store.read(lambda tx: tx.secret(secret.namespace, secret.name)) == secret
 
 
 @some_examples
 @given(registry=strategies.registries)
 async def test_a_registry_is_got_as_it_was_put(store: Store, registry: Any) -> None:
-    await store.write(lambda tx: tx.put_registry(registry))
+    await store.write(lambda tx: tx.put_resource(registry))
     assert await store.read(lambda tx: tx.registry(registry.namespace, registry.name)) == registry
 
 

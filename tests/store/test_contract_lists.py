@@ -10,12 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.core.app import App, AppSpec, Ref, UseKind, Volume, uses_of
+from cloud.core.app import App, AppSpec, Ref, Volume, uses_of
 from cloud.core.batch import Record
-from cloud.core.config import ConfigSpec
+from cloud.core.config import Config, ConfigSpec
 from cloud.core.desired import selects
+from cloud.core.kinds import CONFIG, REGISTRY, SECRET, ResourceKind
 from cloud.core.listing import ListOptions, NumberedPage, Page, PageOptions
 from cloud.core.node import Node, NodeSpec
+from cloud.core.registry import Registry
+from cloud.core.secret import Secret
 from cloud.core.selectors import LENGTH_LIMIT
 from cloud.errors import Invalid
 from cloud.store.transaction import Store, Transaction
@@ -154,7 +157,11 @@ async def test_a_total_of_a_failed_transaction_is_not_visible_to_others(store: S
 async def test_totals_of_one_list_are_not_those_of_another(store: Store) -> None:
     def totals(tx: Transaction) -> list[int]:
         named = ListOptions("", "metadata.name=one")
-        lists = (tx.list_nodes, tx.list_apps, tx.list_configs)
+        lists = (
+            tx.list_nodes,
+            partial(tx.list_resources, App),
+            partial(tx.list_resources, Config),
+        )
         return [
             one(namespace, options).total
             for one in lists
@@ -164,14 +171,14 @@ async def test_totals_of_one_list_are_not_those_of_another(store: Store) -> None
 
     assert await store.read(totals) == [0] * 18
     for _ in range(2):
-        await store.write(lambda tx: tx.put_app(app("two")))
+        await store.write(lambda tx: tx.put_resource(app("two")))
         assert await store.read(totals) == [0] * 6 + [1, 0, 0, 0, 0, 0] + [0] * 6
-    await store.write(lambda tx: tx.put_app(app("one", "other")))
-    await store.write(lambda tx: tx.put_config(config("one")))
+    await store.write(lambda tx: tx.put_resource(app("one", "other")))
+    await store.write(lambda tx: tx.put_resource(config("one")))
     assert await store.read(totals) == [0] * 6 + [1, 0, 0, 1, 1, 0, 1, 1, 0] + [0] * 3
     await store.write(lambda tx: tx.put_node(labelled("one", {"a": "1"})))
     await store.write(lambda tx: tx.put_node(labelled("two", {})))
-    await store.write(lambda tx: tx.delete_app("default", "two"))
+    await store.write(lambda tx: tx.delete_resource(App.kind, "default", "two"))
     assert await store.read(totals) == [2, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1, 0, 1, 1, 0] + [0] * 3
 
 
@@ -277,20 +284,20 @@ async def test_everything_is_listed_by_its_own_labels(store: Store) -> None:
     own = {"a": "1"}
 
     def put(tx: Transaction) -> None:
-        tx.put_app(replace(app("one"), spec=AppSpec(labels=own)))
-        tx.put_app(app("two"))
-        tx.put_config(replace(config("one"), spec=ConfigSpec(labels=own)))
-        tx.put_config(config("two"))
-        tx.put_secret(secret("one"))
-        tx.put_registry(registry("two"))
+        tx.put_resource(replace(app("one"), spec=AppSpec(labels=own)))
+        tx.put_resource(app("two"))
+        tx.put_resource(replace(config("one"), spec=ConfigSpec(labels=own)))
+        tx.put_resource(config("two"))
+        tx.put_resource(secret("one"))
+        tx.put_resource(registry("two"))
 
     def names(tx: Transaction, selector: str) -> list[list[str]]:
         options = ListOptions(selector)
         return [
-            [one.name for one in tx.list_apps("default", options).items],
-            [one.name for one in tx.list_configs("default", options).items],
-            [one.name for one in tx.list_secrets("default", options).items],
-            [one.name for one in tx.list_registries("default", options).items],
+            [one.name for one in tx.list_resources(App, "default", options).items],
+            [one.name for one in tx.list_resources(Config, "default", options).items],
+            [one.name for one in tx.list_resources(Secret, "default", options).items],
+            [one.name for one in tx.list_resources(Registry, "default", options).items],
         ]
 
     await store.write(put)
@@ -301,7 +308,7 @@ async def test_everything_is_listed_by_its_own_labels(store: Store) -> None:
     }
     for selector, found in expected.items():
         assert await store.read(partial(names, selector=selector)) == found
-    await store.write(lambda tx: tx.delete_app("default", "one"))
+    await store.write(lambda tx: tx.delete_resource(App.kind, "default", "one"))
     assert (await store.read(partial(names, selector="a=1")))[0] == []
 
 
@@ -314,7 +321,7 @@ used_names = st.lists(st.sampled_from(["x", "y"]), max_size=3)
         st.tuples(st.sampled_from("abc"), used_names, used_names, used_names, labels), max_size=6
     ),
     gone=st.sets(st.sampled_from("abc")),
-    kind=st.sampled_from(UseKind),
+    kind=st.sampled_from([CONFIG, SECRET, REGISTRY]),
     name=st.sampled_from(["x", "y"]),
     selector=selectors(),
     limit=st.integers(0, 2),
@@ -323,7 +330,7 @@ async def test_the_apps_that_use_something_are_those_that_name_it(
     store: Store,
     apps: list[tuple[str, list[str], list[str], list[str], dict[str, str]]],
     gone: set[str],
-    kind: UseKind,
+    kind: ResourceKind,
     name: str,
     selector: str,
     limit: int,
@@ -331,15 +338,15 @@ async def test_the_apps_that_use_something_are_those_that_name_it(
     there: dict[str, App] = {}
 
     def work(tx: Transaction) -> None:
-        for old in tx.apps("default"):
-            tx.delete_app("default", old.name)
-        tx.put_app(using(app("b", "other"), ["x"], ["x"], ["x"]))
+        for old in tx.resources(App, "default"):
+            tx.delete_resource(App.kind, "default", old.name)
+        tx.put_resource(using(app("b", "other"), ["x"], ["x"], ["x"]))
         for number, (own, configs, secrets, registries, own_labels) in enumerate(apps):
             plain = labelled_app(own, own_labels, number % 2)
             there[own] = using(plain, configs, secrets, registries)
-            tx.put_app(there[own])
+            tx.put_resource(there[own])
         for own in gone:
-            tx.delete_app("default", own)
+            tx.delete_resource(App.kind, "default", own)
             there.pop(own, None)
         users = [
             one

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from cloud.core.app import App
 from cloud.core.certificate import NodeCertificate
+from cloud.core.config import Config
+from cloud.core.secret import Secret
 from cloud.errors import Invalid
 from cloud.store.transaction import Store, Transaction
 from tests.conftest import StoreFactory
@@ -30,9 +33,9 @@ from tests.store.conftest import (
 def put_everything(tx: Transaction) -> None:
     tx.put_node(node())
     tx.put_report("default", "n", report(), "json", NOW)
-    tx.put_app(app(version=tx.next_version()))
-    tx.put_config(config())
-    tx.put_secret(secret())
+    tx.put_resource(app(version=tx.next_version()))
+    tx.put_resource(config())
+    tx.put_resource(secret())
     tx.put_batch(batch())
     tx.put_record(record())
     tx.put_certificate(NodeCertificate(1, "default.n", NOW, LATER))
@@ -43,9 +46,9 @@ def everything(tx: Transaction) -> tuple[object, ...]:
     return (
         tx.nodes("default"),
         tx.report("default", "n"),
-        tx.apps("default"),
-        tx.configs("default"),
-        tx.secrets("default"),
+        tx.resources(App, "default"),
+        tx.resources(Config, "default"),
+        tx.resources(Secret, "default"),
         tx.batches("default"),
         tx.records("default", "b"),
         tx.certificate(1),
@@ -99,7 +102,7 @@ async def test_work_that_raises_changes_nothing_at_all(store: Store) -> None:
         tx.delete_record("default", "b", "r")
         tx.delete_batch("default", "b")
         tx.delete_node("default", "n")
-        tx.delete_secret("default", "password")
+        tx.delete_resource(Secret.kind, "default", "password")
         tx.revoke_certificates("default.n", NOW)
         raise Refused
 
@@ -131,7 +134,7 @@ async def test_a_read_sees_one_moment_while_others_write(store: Store) -> None:
         first = len(tx.nodes("default"))
         looked.set()
         assert written.wait(WAIT)
-        return [first, len(tx.nodes("default")), len(tx.apps("default"))]
+        return [first, len(tx.nodes("default")), len(tx.resources(App, "default"))]
 
     async def write_between() -> None:
         assert await asyncio.to_thread(looked.wait, WAIT)
@@ -194,8 +197,8 @@ async def test_versions_only_ever_grow(open_again: StoreFactory, tmp_path: Path)
     for _ in range(2):
         async with open_again(tmp_path) as store:
             given_out += await store.write(use_some)
-            await store.write(lambda tx: tx.put_app(app(version=tx.next_version())))
-            await store.write(lambda tx: tx.delete_app("default", "web"))
+            await store.write(lambda tx: tx.put_resource(app(version=tx.next_version())))
+            await store.write(lambda tx: tx.delete_resource(App.kind, "default", "web"))
             given_out += await store.write(use_some)
     numbers = [int(version) for version in given_out]
     assert numbers == sorted(set(numbers))

@@ -28,7 +28,7 @@ TEXTS = (
 
 async def append(store: Store, count: int) -> Head:
     def work(count: int) -> Callable[..., Head]:
-        attempt = Attempt(SERVER, Action.APP_UPDATE, NOW, "default", f"app{count}")
+        attempt = Attempt(SERVER, "app.update", NOW, "default", f"app{count}")
         return lambda tx: tx.append_audit(Entry(attempt, after='{"a":1}')).head
 
     head = Head()

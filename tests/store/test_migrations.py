@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from cloud.core.app import AppSpec, Ref, UseKind, Volume
-from cloud.core.config import ConfigSpec
+from cloud.core.app import App, AppSpec, Ref, Volume
+from cloud.core.config import Config, ConfigSpec
+from cloud.core.kinds import CONFIG
 from cloud.core.listing import ListOptions
+from cloud.core.registry import Registry
 from cloud.core.revisions import StoredRevision, Thing, first_revision
+from cloud.core.secret import Secret
 from cloud.errors import Unavailable
 from cloud.store.migrations import STEPS, migrate
 from cloud.store.tables.definition import definition
@@ -123,21 +126,21 @@ async def test_what_an_older_server_put_is_found_by_its_labels_and_uses(tmp_path
         tx.put_node(node("n"))
         volumes = (Volume("v", config=Ref("c")),)
         spec = AppSpec(labels={"role": "gateway"}, volumes=volumes)
-        tx.put_app(replace(app("a"), spec=spec))
-        tx.put_config(replace(config("c"), spec=ConfigSpec(labels={"role": "gateway"})))
-        tx.put_secret(secret("s"))
-        tx.put_registry(registry("r"))
+        tx.put_resource(replace(app("a"), spec=spec))
+        tx.put_resource(replace(config("c"), spec=ConfigSpec(labels={"role": "gateway"})))
+        tx.put_resource(secret("s"))
+        tx.put_resource(registry("r"))
 
     def listed(tx: Transaction) -> list[int]:
         gateway, sealed = ListOptions("role=gateway"), ListOptions("secret-type in (config)")
         return [
             tx.list_nodes("default", gateway).total,
             tx.list_nodes("default", ListOptions("baetyl-node-name=n")).total,
-            tx.list_apps("default", gateway).total,
-            tx.list_configs("default", gateway).total,
-            tx.list_secrets("default", sealed).total,
-            tx.list_registries("default", ListOptions("secret-type=registry")).total,
-            tx.list_apps_using("default", UseKind.CONFIG, "c", ListOptions()).total,
+            tx.list_resources(App, "default", gateway).total,
+            tx.list_resources(Config, "default", gateway).total,
+            tx.list_resources(Secret, "default", sealed).total,
+            tx.list_resources(Registry, "default", ListOptions("secret-type=registry")).total,
+            tx.list_apps_using("default", CONFIG, "c", ListOptions()).total,
         ]
 
     async with open_store(tmp_path) as store:
@@ -215,10 +218,10 @@ def test_the_last_certificate_of_each_node_of_before_is_found(
 
 async def test_what_an_older_server_put_begins_with_what_it_is(tmp_path: Path) -> None:
     def put(tx: Transaction) -> None:
-        tx.put_app(app("a", version="7"))
-        tx.put_config(config("c"))
-        tx.put_secret(secret("s"))
-        tx.put_registry(registry("r"))
+        tx.put_resource(app("a", version="7"))
+        tx.put_resource(config("c"))
+        tx.put_resource(secret("s"))
+        tx.put_resource(registry("r"))
         tx.put_node(node("n"))
 
     def begun(tx: Transaction) -> None:

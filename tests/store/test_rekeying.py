@@ -61,9 +61,9 @@ ROOT = PROCESS.parent.parent.parent
 
 
 def put_all(tx: Transaction) -> None:
-    tx.put_secret(SECRET)
-    tx.put_config(CONFIG)
-    tx.put_registry(REGISTRY)
+    tx.put_resource(SECRET)
+    tx.put_resource(CONFIG)
+    tx.put_resource(REGISTRY)
     tx.put_batch(BATCH)
     tx.put_callback(HOOK)
     tx.put_node(Node("default", "gate", NodeSpec(), NOW, NOW))
@@ -166,7 +166,7 @@ async def test_all_is_there_under_a_new_key(kept: Kept) -> None:
 async def test_nothing_that_the_old_key_could_open_is_left(kept: Kept) -> None:
     long = replace(SECRET, name="long", spec=SecretSpec({"k": "v" * 30_000}))
     async with kept.open(kept.directory) as store:
-        await store.write(lambda tx: tx.put_secret(long))
+        await store.write(lambda tx: tx.put_resource(long))
     parts = {text[-100:].encode() for text in kept.documents()}
     connection = sqlite3.connect(kept.directory / "edgesync.db")
     connection.execute("PRAGMA secure_delete = OFF")  # as where SQLite was built without it

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.core.batch import BatchSpec
+from cloud.core.secret import Secret
 from cloud.errors import Unavailable
 from cloud.store.sealing import (
     KEY_BYTES,
@@ -152,8 +153,8 @@ def contents_of(directory: Path) -> dict[str, bytes]:
 async def test_no_file_of_the_database_holds_a_plain_secret(tmp_path: Path) -> None:
     def put_secrets(tx: Transaction) -> None:
         for number in range(50):
-            tx.put_secret(secret(f"s{number}", PLAIN * 100))
-            tx.put_registry(registry(f"r{number}", PLAIN))
+            tx.put_resource(secret(f"s{number}", PLAIN * 100))
+            tx.put_resource(registry(f"r{number}", PLAIN))
             tx.put_batch(batch(f"b{number}", PLAIN))
         tx.put_node(node("in-the-open"))
 
@@ -165,8 +166,8 @@ async def test_no_file_of_the_database_holds_a_plain_secret(tmp_path: Path) -> N
         await store.write(put_secrets)
         with pytest.raises(ValueError):  # noqa: PT011
             await store.write(refuse)
-        await store.write(lambda tx: tx.delete_secret("default", "s1"))
-        assert len(await store.read(lambda tx: tx.secrets("default"))) == 49
+        await store.write(lambda tx: tx.delete_resource(Secret.kind, "default", "s1"))
+        assert len(await store.read(lambda tx: tx.resources(Secret, "default"))) == 49
         files = contents_of(tmp_path)
     files["closed"] = contents_of(tmp_path)["edgesync.db"]
     assert b"in-the-open" in files["edgesync.db-wal"]
@@ -179,7 +180,7 @@ async def test_no_file_of_the_database_holds_a_plain_secret(tmp_path: Path) -> N
 
 async def test_a_database_is_opened_with_its_own_key_alone(tmp_path: Path) -> None:
     async with open_store(tmp_path) as store:
-        await store.write(lambda tx: tx.put_secret(secret()))
+        await store.write(lambda tx: tx.put_resource(secret()))
     key = tmp_path / "secrets.key"
     own = key.rename(tmp_path / "own.key")
     with pytest.raises(Unavailable) as caught:
@@ -193,8 +194,8 @@ async def test_a_database_is_opened_with_its_own_key_alone(tmp_path: Path) -> No
 
 async def test_a_sealed_secret_cannot_be_moved_to_another_name(tmp_path: Path) -> None:
     def put_two(tx: Transaction) -> None:
-        tx.put_secret(secret("mine", "a"))
-        tx.put_secret(secret("theirs", "b"))
+        tx.put_resource(secret("mine", "a"))
+        tx.put_resource(secret("theirs", "b"))
 
     async with open_store(tmp_path) as store:
         await store.write(put_two)

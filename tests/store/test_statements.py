@@ -14,9 +14,9 @@ import psycopg
 import pytest
 
 import cloud.store
-from cloud.core.app import UseKind
 from cloud.core.audit import AuditFilter, Chain
 from cloud.core.event import EventFilter, EventTypes
+from cloud.core.kinds import CONFIG
 from cloud.core.listing import parse_field_selector
 from cloud.core.selectors import parse_selector
 from cloud.store.cache import StoreCache
@@ -61,9 +61,7 @@ def composed_statements() -> Sequence[Statement]:
             selection = Selection(run, kind, "default", parse_selector(selector), fields)
             selection.total()
             selection.page((NOW, "n"), 10, 100)
-        Selection(
-            run, "app", "default", parse_selector(selector), used=(UseKind.CONFIG, "c")
-        ).total()
+        Selection(run, "app", "default", parse_selector(selector), used=(CONFIG, "c")).total()
         Selection(run, NODE, "default", parse_selector(selector)).mark_pending()
     tx = Transaction(run, Sealer(bytes(KEY_BYTES)), StoreCache(), Chain(b"key"))
     tx.count_away("default", terms, "app", "1", NOW)

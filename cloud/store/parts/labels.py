@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from cloud.core.app import App, UseKind, uses_of
+from cloud.core.app import App, uses_of
+from cloud.core.kinds import ResourceKind
 from cloud.core.listing import ListOptions, Page, parse_field_selector
 from cloud.core.node import Node
 from cloud.core.selectors import Selector, integer_of, matches, parse_selector
@@ -150,7 +151,11 @@ class LabelPart(RowSetPart):
         key = {"namespace": app.namespace, "name": app.name}
         self._run(DELETE_USES, key)
         for kind, name in {(use.kind, use.name) for use in uses_of(app.spec)}:
-            use = {"used_kind": kind.value, "used_name": name, "created": micros(app.created)}
+            use: Parameters = {
+                "used_kind": kind.word,
+                "used_name": name,
+                "created": micros(app.created),
+            }
             self._run(PUT_USE, {**key, **use})
 
     def _page(
@@ -160,7 +165,7 @@ class LabelPart(RowSetPart):
         options: ListOptions,
         find: Callable[[str, Sequence[str]], Mapping[str, T]],
         *,
-        used: tuple[UseKind, str] | None = None,
+        used: tuple[ResourceKind, str] | None = None,
     ) -> Page[T]:
         selector = parse_selector(options.selector)
         fields = parse_field_selector(options.field_selector)

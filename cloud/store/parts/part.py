@@ -1,19 +1,14 @@
 """The base of all parts of a transaction: statements to run, values to seal, pages."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from cloud.core.app import App
-from cloud.core.batch import Batch
-from cloud.core.callback import Callback
-from cloud.core.config import Config
 from cloud.core.decoding import check_text
 from cloud.core.listing import ListOptions, Page, PageOptions, Place
 from cloud.core.node import Node
-from cloud.core.registry import Registry
-from cloud.core.secret import Secret
+from cloud.core.resource import UnversionedResource, VersionedResource
 from cloud.core.system_apps import SystemApps
 from cloud.store.rows import ALL, Parameters, Row, micros
 from cloud.store.sealing import Sealer
@@ -21,9 +16,9 @@ from cloud.store.statements import Statement
 
 T = TypeVar("T")
 
-Resource = App | Config | Secret | Registry | SystemApps
+Resource = VersionedResource[Any] | SystemApps
 
-Sealed = Config | Secret | Registry | SystemApps | Batch | Callback
+Sealed = Resource | UnversionedResource[Any]
 
 NOTHING: Parameters = {}
 """For a statement without parameters."""
@@ -76,7 +71,7 @@ class TransactionPart:
         return self._sealer.seal(plain, kind, noun.namespace, noun.name)
 
 
-def described(noun: Node | Resource | Batch | Callback, text: str) -> Parameters:
+def described(noun: Node | Sealed, text: str) -> Parameters:
     """The columns that every noun with a document has; *text* is the document."""
     return {
         "namespace": noun.namespace,

@@ -1,31 +1,23 @@
 """Apps, configs, secrets, registries and the catalogs that are made of them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 import msgspec
 
-from cloud.core.app import App, AppSpec, UseKind
-from cloud.core.config import Config, ConfigSpec
+from cloud.core.app import App
+from cloud.core.config import Config
 from cloud.core.desired import Catalog
-from cloud.core.listing import (
-    ListOptions,
-    Page,
-)
-from cloud.core.registry import LABELS as REGISTRY_LABELS
-from cloud.core.registry import Registry, RegistrySpec
-from cloud.core.secret import LABELS as SECRET_LABELS
-from cloud.core.secret import Secret, SecretSpec
+from cloud.core.kinds import CONFIG, KINDS, ResourceKind
+from cloud.core.listing import ListOptions, Page
+from cloud.core.registry import Registry
+from cloud.core.resource import VersionedResource
+from cloud.core.secret import Secret
 from cloud.core.system_apps import SYSTEM_APPS, SystemApps, SystemAppsHistory
 from cloud.store.cache import StoreCache
 from cloud.store.parts.labels import DELETE_USES, LabelPart
-from cloud.store.parts.part import (
-    NOTHING,
-    Resource,
-    Run,
-    described,
-    first,
-)
+from cloud.store.parts.part import NOTHING, Resource, Run, described, first
 from cloud.store.rows import Row, document, json_rows, json_text, moment
 from cloud.store.sealing import Sealer, is_plain
 from cloud.store.statements import statement
@@ -84,7 +76,7 @@ RESOURCES_CHANGED = statement(
 )
 # For a new key.
 SEALED_RESOURCES = statement(
-    "SELECT kind, namespace, name FROM resource WHERE kind <> 'app'",
+    "SELECT kind, namespace, name FROM resource",
     reads={"resource"},
 )
 RESEAL_RESOURCE = statement(
@@ -95,15 +87,23 @@ RESEAL_RESOURCE = statement(
     writes={"resource"},
 )
 
-T = TypeVar("T")
-
-_APP, _CONFIG, _SECRET, _REGISTRY = "app", "config", "secret", "registry"
 _SYSTEM = "system"
 _SYSTEM_SPEC = msgspec.json.Decoder(SystemAppsHistory)
-_APP_SPEC = msgspec.json.Decoder(AppSpec)
-_CONFIG_SPEC = msgspec.json.Decoder(ConfigSpec)
-_SECRET_SPEC = msgspec.json.Decoder(SecretSpec)
-_REGISTRY_SPEC = msgspec.json.Decoder(RegistrySpec)
+_ONCE_PLAIN = frozenset({CONFIG})
+"""Kinds that 0.1.0 stored as plain JSON; they are sealed when they are next put."""
+
+R = TypeVar("R", bound=VersionedResource[Any])
+
+
+def is_sealed(kind: str) -> bool:
+    """Return whether documents with that word for their kind are sealed, in whatever table."""
+    known = KINDS.logged_as(kind)
+    return known is None or known.is_sealed
+
+
+@cache
+def _decoder(kind: ResourceKind) -> "msgspec.json.Decoder[Any]":
+    return msgspec.json.Decoder(kind.spec)
 
 
 class ResourcePart(LabelPart):
@@ -122,29 +122,55 @@ class ResourcePart(LabelPart):
         """A decimal number higher than any given before, also to things since deleted."""
         return str(self._run(NEXT_VERSION, NOTHING)[0][0])
 
+    def resource(self, noun: type[R], namespace: str, name: str) -> R | None:
+        """The thing of that type; Unavailable if it cannot be unsealed with this server's key."""
+        found = self._resource(noun.kind.logged_as, namespace, name)
+        return first(lambda row: self._read(noun, row), found)
+
+    def has_resource(self, kind: ResourceKind, namespace: str, name: str) -> bool:
+        return bool(self._resource(kind.logged_as, namespace, name))
+
+    def resource_version(self, kind: ResourceKind, namespace: str, name: str) -> str:
+        """Its version; empty if it is not there."""
+        found = self._resource(kind.logged_as, namespace, name)
+        return first(lambda row: str(row[3]), found) or ""
+
+    def resources(self, noun: type[R], namespace: str) -> Sequence[R]:
+        found = self._run(ALL_RESOURCES, {"kind": noun.kind.logged_as, "namespace": namespace})
+        return [self._read(noun, row) for row in found]
+
+    def list_resources(self, noun: type[R], namespace: str, options: ListOptions) -> Page[R]:
+        return self._page(noun.kind.logged_as, namespace, options, self._several_of(noun))
+
+    def put_resource(self, thing: VersionedResource[Any]) -> None:
+        kind = thing.kind.logged_as
+        text = self._sealed(kind, thing) if thing.kind.is_sealed else document(thing.spec)
+        self._put_resource(kind, thing, text, thing.labels)
+        if isinstance(thing, App):
+            self._put_uses(thing)
+
+    def delete_resource(self, kind: ResourceKind, namespace: str, name: str) -> bool:
+        if kind is App.kind:
+            self._run(DELETE_USES, {"namespace": namespace, "name": name})
+        return self._delete_resource(kind.logged_as, namespace, name)
+
     def app(self, namespace: str, name: str) -> App | None:
-        return first(self._app, self._resource(_APP, namespace, name))
+        return self.resource(App, namespace, name)
 
-    def apps(self, namespace: str) -> Sequence[App]:
-        return [self._app(row) for row in self._resources(_APP, namespace)]
+    def config(self, namespace: str, name: str) -> Config | None:
+        return self.resource(Config, namespace, name)
 
-    def list_apps(self, namespace: str, options: ListOptions) -> Page[App]:
-        return self._page(_APP, namespace, options, self._several_of(_APP, self._app))
+    def secret(self, namespace: str, name: str) -> Secret | None:
+        return self.resource(Secret, namespace, name)
+
+    def registry(self, namespace: str, name: str) -> Registry | None:
+        return self.resource(Registry, namespace, name)
 
     def list_apps_using(
-        self, namespace: str, kind: UseKind, name: str, options: ListOptions
+        self, namespace: str, kind: ResourceKind, name: str, options: ListOptions
     ) -> Page[App]:
-        return self._page(
-            _APP, namespace, options, self._several_of(_APP, self._app), used=(kind, name)
-        )
-
-    def put_app(self, app: App) -> None:
-        self._put_resource(_APP, app, document(app.spec), app.spec.labels)
-        self._put_uses(app)
-
-    def delete_app(self, namespace: str, name: str) -> bool:
-        self._run(DELETE_USES, {"namespace": namespace, "name": name})
-        return self._delete_resource(_APP, namespace, name)
+        find = self._several_of(App)
+        return self._page(App.kind.logged_as, namespace, options, find, used=(kind, name))
 
     def catalog(self, namespace: str) -> Catalog:
         """The apps of the namespace; the same object as long as no resource has changed."""
@@ -156,63 +182,12 @@ class ResourcePart(LabelPart):
     def system_apps(self, namespace: str) -> SystemApps | None:
         """The system apps of all nodes of the namespace; None where there are none.
 
-        Unavailable as for `config`.
+        Unavailable as for `resource`.
         """
         return first(self._system_apps, self._resource(_SYSTEM, namespace, SYSTEM_APPS))
 
     def put_system_apps(self, system: SystemApps) -> None:
         self._put_resource(_SYSTEM, system, self._sealed(_SYSTEM, system), {})
-
-    def config(self, namespace: str, name: str) -> Config | None:
-        """Unavailable if it cannot be unsealed with this server's key."""
-        return first(self._config, self._resource(_CONFIG, namespace, name))
-
-    def configs(self, namespace: str) -> Sequence[Config]:
-        return [self._config(row) for row in self._resources(_CONFIG, namespace)]
-
-    def list_configs(self, namespace: str, options: ListOptions) -> Page[Config]:
-        return self._page(_CONFIG, namespace, options, self._several_of(_CONFIG, self._config))
-
-    def put_config(self, config: Config) -> None:
-        self._put_resource(_CONFIG, config, self._sealed(_CONFIG, config), config.spec.labels)
-
-    def delete_config(self, namespace: str, name: str) -> bool:
-        return self._delete_resource(_CONFIG, namespace, name)
-
-    def secret(self, namespace: str, name: str) -> Secret | None:
-        """Unavailable if it cannot be unsealed with this server's key."""
-        return first(self._secret, self._resource(_SECRET, namespace, name))
-
-    def secrets(self, namespace: str) -> Sequence[Secret]:
-        return [self._secret(row) for row in self._resources(_SECRET, namespace)]
-
-    def list_secrets(self, namespace: str, options: ListOptions) -> Page[Secret]:
-        return self._page(_SECRET, namespace, options, self._several_of(_SECRET, self._secret))
-
-    def put_secret(self, secret: Secret) -> None:
-        self._put_resource(_SECRET, secret, self._sealed(_SECRET, secret), SECRET_LABELS)
-
-    def delete_secret(self, namespace: str, name: str) -> bool:
-        return self._delete_resource(_SECRET, namespace, name)
-
-    def registry(self, namespace: str, name: str) -> Registry | None:
-        """Unavailable if it cannot be unsealed with this server's key."""
-        return first(self._registry, self._resource(_REGISTRY, namespace, name))
-
-    def registries(self, namespace: str) -> Sequence[Registry]:
-        return [self._registry(row) for row in self._resources(_REGISTRY, namespace)]
-
-    def list_registries(self, namespace: str, options: ListOptions) -> Page[Registry]:
-        return self._page(
-            _REGISTRY, namespace, options, self._several_of(_REGISTRY, self._registry)
-        )
-
-    def put_registry(self, registry: Registry) -> None:
-        sealed = self._sealed(_REGISTRY, registry)
-        self._put_resource(_REGISTRY, registry, sealed, REGISTRY_LABELS)
-
-    def delete_registry(self, namespace: str, name: str) -> bool:
-        return self._delete_resource(_REGISTRY, namespace, name)
 
     # the rows that several nouns share
     def _resource(self, kind: str, namespace: str, name: str) -> Sequence[Row]:
@@ -222,18 +197,14 @@ class ResourcePart(LabelPart):
             found = self._found[place] = self._run(FIND_RESOURCE, key)
         return found
 
-    def _resources(self, kind: str, namespace: str) -> Sequence[Row]:
-        return self._run(ALL_RESOURCES, {"kind": kind, "namespace": namespace})
-
-    def _several_of(
-        self, kind: str, make: Callable[[Row], T]
-    ) -> Callable[[str, Sequence[str]], Mapping[str, T]]:
+    def _several_of(self, noun: type[R]) -> Callable[[str, Sequence[str]], Mapping[str, R]]:
         """Resources of a namespace, by their names."""
 
-        def find(namespace: str, names: Sequence[str]) -> Mapping[str, T]:
+        def find(namespace: str, names: Sequence[str]) -> Mapping[str, R]:
+            kind = noun.kind.logged_as
             wanted = {"kind": kind, "namespace": namespace, "names": json_text(names)}
             rows = json_rows(self._run(FIND_RESOURCES, wanted))
-            return {row[1]: make(row) for row in rows}
+            return {row[1]: self._read(noun, row) for row in rows}
 
         return find
 
@@ -262,37 +233,22 @@ class ResourcePart(LabelPart):
 
     def _find_catalog(self, namespace: str) -> Catalog:
         def build(_kept: tuple[int, Catalog] | None) -> Catalog:
-            return Catalog(self.apps(namespace), self.system_apps(namespace))
+            return Catalog(self.resources(App, namespace), self.system_apps(namespace))
 
         if self._changed_resources:
             return build(None)
         revision: int = self._run(RESOURCES_REVISION, NOTHING)[0][0]
         return self._cache.catalogs.value(namespace, revision, build)
 
-    def _app(self, row: Row) -> App:
+    def _read(self, noun: type[R], row: Row) -> R:
         namespace, name, text, version, created, updated = row
-        spec = _APP_SPEC.decode(text)
-        return App(namespace, name, spec, version, moment(created), moment(updated))
+        kind = noun.kind
+        if kind.is_sealed and not (kind in _ONCE_PLAIN and is_plain(text)):
+            text = self._sealer.unseal(text, kind.logged_as, namespace, name)
+        spec = _decoder(kind).decode(text)
+        return noun(namespace, name, spec, version, moment(created), moment(updated))
 
     def _system_apps(self, row: Row) -> SystemApps:
         namespace, name, text, version, _, updated = row
         spec = _SYSTEM_SPEC.decode(self._sealer.unseal(text, _SYSTEM, namespace, name))
         return SystemApps(namespace, spec, version, moment(updated))
-
-    def _config(self, row: Row) -> Config:
-        namespace, name, text, version, created, updated = row
-        # 0.1.0 stored configs as plain JSON; they are sealed when they are next put.
-        place = (_CONFIG, namespace, name)
-        plain = text if is_plain(text) else self._sealer.unseal(text, *place)
-        spec = _CONFIG_SPEC.decode(plain)
-        return Config(namespace, name, spec, version, moment(created), moment(updated))
-
-    def _secret(self, row: Row) -> Secret:
-        namespace, name, text, version, created, updated = row
-        spec = _SECRET_SPEC.decode(self._sealer.unseal(text, _SECRET, namespace, name))
-        return Secret(namespace, name, spec, version, moment(created), moment(updated))
-
-    def _registry(self, row: Row) -> Registry:
-        namespace, name, text, version, created, updated = row
-        spec = _REGISTRY_SPEC.decode(self._sealer.unseal(text, _REGISTRY, namespace, name))
-        return Registry(namespace, name, spec, version, moment(created), moment(updated))

@@ -1,12 +1,13 @@
 """Revisions of apps, configs, secrets and registries; none is ever changed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
 
 from cloud.core.audit import Actor
-from cloud.core.kinds import KINDS
+from cloud.core.kinds import KINDS, ResourceKind
 from cloud.core.revisions import Revision, RevisionAction, Spec, StoredRevision, Thing
 from cloud.store.parts.part import (
     TransactionPart,
@@ -74,8 +75,7 @@ FORGET_DELETED = statement(
 # For a new key.
 SEALED_REVISIONS = statement(
     """
-    SELECT kind, namespace, name, number FROM resource_revision
-    WHERE kind <> 'app' AND document IS NOT NULL
+    SELECT kind, namespace, name, number FROM resource_revision WHERE document IS NOT NULL
     """,
     reads={"resource_revision"},
 )
@@ -87,10 +87,14 @@ RESEAL_REVISION = statement(
     writes={"resource_revision"},
 )
 
-_KINDS = {kind.logged_as: kind for kind in KINDS if kind.has_revisions}
-_SPECS: Mapping[str, msgspec.json.Decoder[Any]] = {
-    word: msgspec.json.Decoder(kind.spec) for word, kind in _KINDS.items()
-}
+
+@cache
+def _kind(word: str) -> tuple[ResourceKind, "msgspec.json.Decoder[Any]"]:
+    """The kind that the audit log calls *word*, and what reads specs of it."""
+    kind = KINDS.logged_as(word)
+    if kind is None:
+        raise LookupError(word)
+    return kind, msgspec.json.Decoder(kind.spec)
 
 
 class RevisionPart(TransactionPart):
@@ -140,7 +144,7 @@ class RevisionPart(TransactionPart):
 
     def _text(self, thing: Thing, spec: Spec) -> str:
         text = document(spec)
-        if not _KINDS[thing.kind].is_sealed:
+        if not _kind(thing.kind)[0].is_sealed:
             return text
         return self._sealer.seal(text.encode(), thing.kind, thing.namespace, thing.name)
 
@@ -150,7 +154,7 @@ class RevisionPart(TransactionPart):
         plain: str | bytes = text
         if not is_plain(text):
             plain = self._sealer.unseal(text, thing.kind, thing.namespace, thing.name)
-        spec: Spec = _SPECS[thing.kind].decode(plain)
+        spec: Spec = _kind(thing.kind)[1].decode(plain)
         return spec
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cloud.core.kinds import BATCH, CALLBACK, RECORD, REGISTRY, SECRET, ResourceKind
+from cloud.core.kinds import KINDS, ResourceKind
 from cloud.core.mask import MASK
 from edgesync.cli.api.client import NAMESPACE_HEADER, ApiResponse, ApiServer, RequestRefused
 from edgesync.cli.resources.kinds import url_of
@@ -38,9 +38,10 @@ def seen_before(
 ) -> Json | None:
     """The resource *name* for comparison; None if it does not exist.
 
-    A secret is read without its values: they are not needed, and the audit log records each read.
+    What has a version is read without its values if the audit log records each read: they are not
+    needed.
     """
-    if kind is SECRET:
+    if kind.is_resource and kind.is_read_logged:
         query = {"fieldSelector": f"metadata.name={name}"}
         items = server.call("GET", kind.path, query=query, headers=within(namespace))["items"]
         return items[0] if items else None
@@ -52,12 +53,13 @@ def listed(
     server: ApiServer, kind: ResourceKind, *, selector: str = "", batch: str = ""
 ) -> Iterator[Json]:
     """All resources of a *kind*, as in lists; records of one *batch*, or of each."""
+    parent = KINDS.named(kind.parent) if kind.parent else None
     if kind.is_single:
         yield server.call("GET", kind.path)
-    elif kind is RECORD:
-        batches = [batch] if batch else [one["name"] for one in listed(server, BATCH)]
-        for name in batches:
-            yield from _numbered(server, kind.collection({"batchName": name}))
+    elif parent:
+        above = [batch] if batch else [one["name"] for one in listed(server, parent)]
+        for name in above:
+            yield from _numbered(server, kind.collection({kind.parent_field: name}))
     elif kind.is_numbered:
         yield from _numbered(server, kind.path)
     else:
@@ -86,21 +88,22 @@ def _numbered(server: ApiServer, path: str) -> Iterator[Json]:
         number += 1
 
 
-def is_whole_in_lists(kind: ResourceKind) -> bool:
-    """Return whether a list returns all fields of a resource."""
-    return kind.is_single or kind in {RECORD, REGISTRY} or kind.word == "node"
-
-
 def masked(kind: ResourceKind, shown: Json) -> dict[str, Any]:
     """The resource with the values of secrets, tokens and headers masked."""
     after = dict(shown)
-    if kind is SECRET and "data" in after:
-        after["data"] = dict.fromkeys(after["data"], MASK)
-    if kind is BATCH and after.get("securityKey"):
-        after["securityKey"] = MASK
-    if kind is CALLBACK and "header" in after:
-        after["header"] = dict.fromkeys(after["header"], MASK)
+    for field in kind.hidden_values:
+        if field in after:
+            after[field] = dict.fromkeys(after[field], MASK)
+    for field in kind.hidden_fields:
+        if after.get(field):
+            after[field] = MASK
     return after
+
+
+def has_masked(kind: ResourceKind, body: Json) -> bool:
+    """Return whether a value in *body* is masked."""
+    values = (one for field in kind.hidden_values for one in (body.get(field) or {}).values())
+    return MASK in values or any(body.get(field) == MASK for field in kind.hidden_fields)
 
 
 def unmasked(kind: ResourceKind, body: Json, current: Json | None) -> dict[str, Any]:
@@ -109,16 +112,14 @@ def unmasked(kind: ResourceKind, body: Json, current: Json | None) -> dict[str, 
     What the API itself takes for 'as it is' stays: the keys of objects.
     """
     after = dict(body)
-    for field in {SECRET: ("data",), CALLBACK: ("header",)}.get(kind, ()):
+    for field in kind.hidden_values:
         values = after.get(field) or {}
         known = (current or {}).get(field) or {}
         for key, value in values.items():
             if value == MASK and key not in known:
                 raise ValueError(f"{field}.{key}")
         after[field] = {k: known[k] if v == MASK else v for k, v in values.items()}
-    for field in {BATCH: ("securityKey",), REGISTRY: ("password",), CALLBACK: ("secret",)}.get(
-        kind, ()
-    ):
+    for field in kind.hidden_fields:
         if after.get(field) == MASK:
             if current is None:
                 raise ValueError(field)

@@ -10,10 +10,8 @@ from typing import Any
 
 import click
 
-from cloud.core.kinds import REGISTRY, SECRET
-from cloud.core.mask import MASK
 from edgesync.cli.api.client import ApiServer
-from edgesync.cli.resources.access import found, seen_before, unmasked, within
+from edgesync.cli.resources.access import found, has_masked, seen_before, unmasked, within
 from edgesync.cli.resources.manifests import Document
 
 _PASSING = frozenset({"ready", "state"})
@@ -67,19 +65,18 @@ def write(server: ApiServer, document: Document, query: Mapping[str, str] | None
 
 def _changes(document: Document) -> list[tuple[str, str, dict[str, Any]]]:
     body = document.put_body
-    if document.kind is not REGISTRY or "password" not in body:
-        return [("PUT", document.url, body)]
-    password = body.pop("password")
-    # The password is changed by a call of its own; the same one changes nothing.
-    return [
-        ("POST", f"{document.url}/refresh", {"password": password}),
-        ("PUT", document.url, body),
+    # Some fields are changed by a call of their own, which with the same value changes nothing.
+    calls = [
+        ("POST", f"{document.url}/{action}", {field: body.pop(field)})
+        for field, action in document.kind.replaced_by
+        if field in body
     ]
+    return [*calls, ("PUT", document.url, body)]
 
 
 def _before(server: ApiServer, document: Document) -> Mapping[str, Any] | None:
     kind, name, namespace = document.kind, document.name, document.namespace
-    if kind is SECRET and MASK in (document.body.get("data") or {}).values():
+    if has_masked(kind, document.body):
         answer = found(server, kind, name, namespace=namespace)
         return answer.content if answer else None
     return seen_before(server, kind, name, namespace=namespace)

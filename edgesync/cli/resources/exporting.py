@@ -6,17 +6,14 @@ from typing import Any
 
 import msgspec
 
-from cloud.core.kinds import APP, REGISTRY, ResourceKind
+from cloud.core.kinds import ResourceKind
 from cloud.core.mask import MASK
 
 
 def manifest(kind: ResourceKind, shown: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest of a resource: without read-only fields and defaults."""
     body = {key: shown[key] for key in shown if key not in kind.read_only | {"name"}}
-    if kind is REGISTRY:
-        body["password"] = MASK
-    if kind is APP:
-        body["registries"] = [{"name": one["name"]} for one in shown["registries"]]
+    body = {**body, **{field: MASK for field in kind.hidden_fields if field not in body}}
     labels = body.get("labels")
     if labels and kind.own_label:
         body["labels"] = {key: labels[key] for key in labels if key != kind.own_label}

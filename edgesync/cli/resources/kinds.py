@@ -7,13 +7,6 @@ from cloud.core.kinds import KINDS, ResourceKind
 OWNER_LABEL = "edgesync.io/owner"
 """Label that `apply --owner NAME` sets, and by which `--prune` selects."""
 
-_BY_WORD = {word: kind for kind in KINDS for word in (kind.word, kind.plural, kind.short) if word}
-
-
-def kind_called(word: str) -> ResourceKind | None:
-    """The kind that *word* names, one or several of it, in whatever case."""
-    return _BY_WORD.get(word.lower())
-
 
 def kind_words(needs: str = "") -> list[str]:
     """What kinds are called that have the attribute *needs*, if one is named."""

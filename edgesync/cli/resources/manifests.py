@@ -16,15 +16,12 @@ import click
 import yaml
 
 from cloud.core.decoding import convert
-from cloud.core.kinds import BATCH, KINDS, RECORD, SECRET, ResourceKind
+from cloud.core.kinds import KINDS, ResourceKind
 from cloud.core.names import check_namespace
 from cloud.errors import Invalid
-from edgesync.cli.resources.kinds import OWNER_LABEL, kind_called
+from edgesync.cli.resources.kinds import OWNER_LABEL
 
 STDIN = "-"
-OWNED = tuple(kind for kind in KINDS if kind.has_labels)
-"""Kinds that can have an owner."""
-
 _SUFFIXES = {".yaml", ".yml", ".json"}
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _TAG = "tag:yaml.org,2002:"
@@ -113,21 +110,17 @@ class Document:
     @property
     def put_body(self) -> dict[str, Any]:
         """What PUT takes: all but the name and, of a record, the batch; the path has them."""
-        beside = {"name", "batchName"} if self.kind is RECORD else {"name"}
+        beside = {"name", self.kind.parent_field}
         return {key: self.body[key] for key in self.body if key not in beside}
 
     @property
     def post_body(self) -> dict[str, Any]:
         """What POST takes."""
-        return {
-            key: self.body[key]
-            for key in self.body
-            if self.kind is not RECORD or key != "batchName"
-        }
+        return {key: self.body[key] for key in self.body if key != self.kind.parent_field}
 
     def owned_by(self, owner: str | None) -> "Document":
         """The same with the label of its *owner*, where there is one and the kind can have it."""
-        if owner is None or self.kind not in OWNED:
+        if owner is None or not self.kind.has_labels:
             return self
         labels = {**(self.body.get("labels") or {}), OWNER_LABEL: owner}
         return replace(self, body={**self.body, "labels": labels})
@@ -172,7 +165,7 @@ def read_text(text: str, source: str) -> Iterator[Document]:
 def _document(content: Any, place: Place) -> Document:
     if not isinstance(content, dict) or not isinstance(content.get("kind"), str):
         raise _wrong(place, "", "missing `kind:` (App, Config, ...)")
-    kind = kind_called(content["kind"])
+    kind = KINDS.named(content["kind"])
     if kind is None:
         kinds = ", ".join(each.name for each in KINDS)
         raise _wrong(place, "kind", f'unknown kind "{content["kind"][:80]}"; kinds: {kinds}')
@@ -197,12 +190,13 @@ def _document(content: Any, place: Place) -> Document:
 
 def _check_safe(kind: ResourceKind, body: dict[str, Any], place: Place) -> None:
     """Refuse what the API accepts but is a mistake in a file."""
-    if kind is SECRET and "data" not in body:
-        raise _wrong(place, "", "data: missing; `data: {}` is a secret without values")
-    if kind is BATCH and OWNER_LABEL in (body.get("labels") or {}):
-        raise _wrong(
-            place, "labels", f"labels.{OWNER_LABEL}: the batch would copy it to each of its nodes"
-        )
+    for name in kind.required_to_create:
+        if name not in body:
+            reason = f"missing; `{name}: {{}}` is {kind.a_word} without values"
+            raise _wrong(place, "", f"{name}: {reason}")
+    if not kind.has_labels and OWNER_LABEL in (body.get("labels") or {}):
+        reason = f"the {kind.word} would copy it to each of its nodes"
+        raise _wrong(place, "labels", f"labels.{OWNER_LABEL}: {reason}")
 
 
 def _texts(sources: Sequence[str]) -> Iterator[tuple[str, str]]:

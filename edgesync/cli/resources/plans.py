@@ -10,19 +10,9 @@ from typing import Any
 
 import click
 
-from cloud.core.app import AppSpec, UseKind, uses_of
+from cloud.core.app import AppSpec, uses_of
 from cloud.core.decoding import convert
-from cloud.core.kinds import (
-    APP,
-    BATCH,
-    CALLBACK,
-    CONFIG,
-    GUARD,
-    RECORD,
-    REGISTRY,
-    SECRET,
-    ResourceKind,
-)
+from cloud.core.kinds import APP, GUARD, KINDS, ResourceKind
 from edgesync.cli.api.client import ApiServer, ConnectionLost, RequestRefused
 from edgesync.cli.output import coloured, in_line, note, printable, show_change, size
 from edgesync.cli.resources.access import NOT_FOUND, seen_before, within
@@ -33,7 +23,6 @@ DRY_RUN = {"dryRun": "true"}
 
 Json = Mapping[str, Any]
 
-_USED = {UseKind.CONFIG: CONFIG, UseKind.SECRET: SECRET, UseKind.REGISTRY: REGISTRY}
 _OUTCOMES = {
     "create": ApplyOutcome.CREATED,
     "update": ApplyOutcome.CHANGED,
@@ -131,11 +120,11 @@ def _needs(document: Document) -> Iterator[tuple[ResourceKind, str]]:
     if document.kind is APP:
         spec = {key: body[key] for key in body if key != "name"}
         for use in uses_of(convert(spec, AppSpec)):
-            yield _USED[use.kind], use.name
-    elif document.kind is BATCH and body.get("callbackName"):
-        yield CALLBACK, str(body["callbackName"])
-    elif document.kind is RECORD:
-        yield BATCH, str(body["batchName"])
+            yield use.kind, use.name
+    for field, word in document.kind.references:
+        kind = KINDS.named(word)
+        if kind and body.get(field):
+            yield kind, str(body[field])
 
 
 def show_plans(plans: Sequence[Planned], *, all_of_them: bool) -> None:
