@@ -23,6 +23,7 @@ class ColumnForm(StrEnum):
     """How a value is shown in a table."""
 
     TEXT = "text"
+    NUMBER = "number"
     AGE = "age"
     FLAG = "flag"
     SHARE = "share"

@@ -32,7 +32,7 @@ GUARD = ResourceKind(
     summary="How many nodes one change may affect without being confirmed.",
     columns=(
         Column("Max share", "maxShare", ColumnForm.SHARE),
-        Column("Min nodes", "minNodes"),
+        Column("Min nodes", "minNodes", ColumnForm.NUMBER),
     ),
     has_events=False,
     is_single=True,
@@ -73,8 +73,8 @@ events:
 """,
     columns=(
         NAME,
-        Column("Pending", "state.pending"),
-        Column("Given up", "state.givenUp"),
+        Column("Pending", "state.pending", ColumnForm.NUMBER),
+        Column("Given up", "state.givenUp", ColumnForm.NUMBER),
         Column("Last success", "state.lastSuccessTime", ColumnForm.AGE),
         Column("Last error", "state.lastError"),
         Column("Description", "description", is_wide=True),
@@ -180,7 +180,7 @@ labels:
 """,
     columns=(
         NAME,
-        Column("Quota", "quotaNum"),
+        Column("Quota", "quotaNum", ColumnForm.NUMBER),
         Column("Security", "securityType"),
         Column("Callback", "callbackName"),
         DESCRIPTION,

@@ -14,6 +14,7 @@ from cloud.rest.events import EVENT_ROUTES
 from cloud.rest.explain import EXPLAIN_ROUTES
 from cloud.rest.guard import GUARD_ROUTES
 from cloud.rest.installation import INSTALLATION_ROUTES
+from cloud.rest.kinds import KIND_ROUTES
 from cloud.rest.nodes import NODE_ROUTES
 from cloud.rest.overview import OVERVIEW_ROUTES
 from cloud.rest.properties import PROPERTY_ROUTES
@@ -24,7 +25,7 @@ from cloud.rest.secrets import SECRET_ROUTES
 from cloud.rest.system_apps import SYSTEM_APP_ROUTES
 from cloud.rest.tokens import TOKEN_ROUTES
 
-ROUTES: Sequence[ApiRoute] = (
+ROUTES: list[ApiRoute] = [
     *NODE_ROUTES,
     *EXPLAIN_ROUTES,
     *DEPLOY_ROUTES,
@@ -45,4 +46,10 @@ ROUTES: Sequence[ApiRoute] = (
     *OVERVIEW_ROUTES,
     *TOKEN_ROUTES,
     *AUDIT_ROUTES,
-)
+    *KIND_ROUTES,
+]
+
+
+def register_routes(routes: Sequence[ApiRoute]) -> None:
+    """Serve the *routes* of a kind too, beginning with the next server that is built."""
+    ROUTES.extend(routes)

@@ -142,6 +142,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("nodes-stats", "GET", "/v1/nodes/n1/stats", None),
     ("usage", "GET", "/v1/nodes/n1/usage", None),
     ("overview", "GET", "/v1/overview", None),
+    ("kinds", "GET", "/v1/kinds", None),
     ("rollout", "GET", "/v1/apps/web/rollout", None),
     ("nodes-update", "PUT", "/v1/nodes/n1", {"labels": {"role": "gateway", "floor": "2"}}),
     ("apps-get", "GET", "/v1/apps/web", None),
@@ -270,7 +271,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
 ]
 
 
-TIMELESS = {"explain-get", "audit-list", "events-list", "usage", "overview", "rollout"}
+TIMELESS = {"explain-get", "audit-list", "events-list", "usage", "overview", "rollout", "kinds"}
 """Looks that take no time, so that they can be put in between."""
 
 

@@ -32,5 +32,5 @@ def _cell(column: Column, thing: Json) -> Any:
             return pairs(value or {})
         case ColumnForm.NAMES:
             return ",".join(one["name"] for one in value or ())
-        case ColumnForm.TEXT | ColumnForm.SELECTOR:
+        case ColumnForm.TEXT | ColumnForm.NUMBER | ColumnForm.SELECTOR:
             return value

@@ -1,0 +1,93 @@
+"""The kinds that the server knows: answers, the handler, and its row of the route table.
+
+The dashboard makes its lists and pages from it.
+"""
+
+from collections.abc import Sequence
+
+from cloud.core.kind import ColumnForm, ResourceKind
+from cloud.core.kinds import KINDS
+from cloud.core.tokens import Role
+from cloud.rest.answers import Answer, Listed
+from cloud.rest.context import RequestContext
+from cloud.rest.described import Described
+from cloud.rest.route import ApiRoute
+
+
+class ColumnAnswer(Answer):
+    """A column of a table: `path`, like `state.name`, leads to its value in an answer."""
+
+    title: str
+    path: str
+    form: ColumnForm
+    wide: bool
+
+
+class KindAnswer(Answer):
+    """A kind: what it is called, where it is in the API, and how its things are shown.
+
+    `logName` is its name in events and in the audit log, `parent` the kind that its things are
+    below of. `readOnly` are fields of answers that requests may leave out. The roles are the least
+    ones of who may see, and change, one thing; where `readLogged` each look has an audit entry.
+    """
+
+    name: str
+    singular: str
+    plural: str
+    log_name: str
+    path: str
+    parent: str
+    summary: str
+    example: str
+    columns: list[ColumnAnswer]
+    read_only: list[str]
+    read_role: Role
+    change_role: Role
+    labels: bool
+    revisions: bool
+    numbered: bool
+    single: bool
+    used_by_apps: bool
+    read_logged: bool
+
+
+async def list_kinds(_: RequestContext) -> Listed[KindAnswer]:
+    """`GET /v1/kinds`: all of them, in the order in which things are made."""
+    kinds = [_answer(kind) for kind in KINDS]
+    return Listed(len(kinds), None, kinds)
+
+
+def _answer(kind: ResourceKind) -> KindAnswer:
+    return KindAnswer(
+        name=kind.name,
+        singular=kind.word,
+        plural=kind.plural,
+        log_name=kind.logged_as,
+        path=kind.path,
+        parent=kind.parent,
+        summary=kind.summary,
+        example=kind.example,
+        columns=[
+            ColumnAnswer(column.title, column.path, column.form, column.is_wide)
+            for column in kind.table
+        ],
+        read_only=sorted(kind.read_only),
+        read_role=Role(kind.read_role),
+        change_role=Role(kind.change_role),
+        labels=kind.has_labels,
+        revisions=kind.has_revisions,
+        numbered=kind.is_numbered,
+        single=kind.is_single,
+        used_by_apps=kind.is_used_by_apps,
+        read_logged=kind.is_read_logged,
+    )
+
+
+KIND_ROUTES: Sequence[ApiRoute] = (
+    ApiRoute(
+        "GET",
+        "/v1/kinds",
+        list_kinds,
+        Described("Kinds of resources", Listed[KindAnswer]),
+    ),
+)
