@@ -179,7 +179,7 @@ class ResourceKind:
     @property
     def hidden_fields(self) -> tuple[str, ...]:
         """Those fields of the spec that are hidden as a whole."""
-        return tuple(path for path in self.hidden if path.isalnum())
+        return tuple(one for path in self.hidden if (one := path.removesuffix("?")).isalnum())
 
     @property
     def hidden_values(self) -> tuple[str, ...]:

@@ -122,7 +122,7 @@ SECRET = ResourceKind(
     "secrets",
     "/v1/secrets",
     "cloud.core.secret:SecretSpec",
-    summary="Values that apps mount. Reading one adds an entry to the audit log.",
+    summary="Sensitive values that apps mount. Each read is an entry of the audit log.",
     example="""\
 name: web-password
 description: ""
@@ -247,7 +247,7 @@ APP = ResourceKind(
     "/v1/apps",
     "cloud.core.app:AppSpec",
     VERSIONED | {"select"},
-    summary="What nodes run. The selector says which nodes.",
+    summary="Workloads of nodes. The selector selects the nodes.",
     example="""\
 name: web
 description: ""

@@ -80,16 +80,21 @@ class Server:
 
 @contextmanager
 def running_server(
-    data_dir: Path, *arguments: str, wrapper: Sequence[str] = (), **variables: str
+    data_dir: Path,
+    *arguments: str,
+    wrapper: Sequence[str] = (),
+    module: str = "edgesync",
+    **variables: str,
 ) -> Iterator[Server]:
     """Start `edgesync serve` on free ports; killed at the end if it still runs.
 
-    *variables* are set in its environment; *wrapper* is a command that runs it in its place.
+    *variables* are set in its environment; *wrapper* is a command that runs it in its place, and
+    *module* another command with the verb `serve`.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     ready = data_dir / "ready.json"
     ready.unlink(missing_ok=True)
-    command = [*wrapper, sys.executable, "-m", "edgesync", "serve", "--data-dir", str(data_dir)]
+    command = [*wrapper, sys.executable, "-m", module, "serve", "--data-dir", str(data_dir)]
     command += ["--api-port", "0", "--activation-port", "0", "--mqtt-port", "0", "--sync-port", "0"]
     command += ["--ready-file", str(ready), *arguments]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("EDGESYNC_")}

@@ -10,7 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from cloud.core.app import App
 from cloud.core.certificate import NodeCertificate
+from cloud.core.config import Config
+from cloud.core.registry import Registry
+from cloud.core.resource import VersionedResource
+from cloud.core.secret import Secret
 from cloud.store.transaction import Store, Transaction
 from tests import strategies
 from tests.store.conftest import (
@@ -32,6 +37,12 @@ some_examples = settings(
 )
 
 NOUNS = ["node", "app", "config", "secret", "registry", "batch"]
+RESOURCES: dict[str, type[VersionedResource[Any]]] = {
+    "app": App,
+    "config": Config,
+    "secret": Secret,
+    "registry": Registry,
+}
 MAKE: dict[str, Callable[..., Any]] = {
     "node": node,
     "app": app,
@@ -43,7 +54,10 @@ MAKE: dict[str, Callable[..., Any]] = {
 
 
 def put(tx: Transaction, noun: str, thing: Any) -> None:
-    getattr(tx, f"put_{noun}")(thing)
+    if noun in RESOURCES:
+        tx.put_resource(thing)
+    else:
+        getattr(tx, f"put_{noun}")(thing)
 
 
 def get(tx: Transaction, noun: str, namespace: str, name: str) -> Any:
@@ -51,11 +65,15 @@ def get(tx: Transaction, noun: str, namespace: str, name: str) -> Any:
 
 
 def get_all(tx: Transaction, noun: str, namespace: str) -> list[Any]:
-    plural = {"batch": "batches", "registry": "registries"}.get(noun, f"{noun}s")
+    if noun in RESOURCES:
+        return list(tx.resources(RESOURCES[noun], namespace))
+    plural = {"batch": "batches"}.get(noun, f"{noun}s")
     return list(getattr(tx, plural)(namespace))
 
 
 def delete(tx: Transaction, noun: str, namespace: str, name: str) -> bool:
+    if noun in RESOURCES:
+        return tx.delete_resource(RESOURCES[noun].kind, namespace, name)
     return bool(getattr(tx, f"delete_{noun}")(namespace, name))
 
 

@@ -9,21 +9,17 @@ import { SignIn } from "./sign_in.js";
 import { Overview } from "./overview.js";
 import { Nodes } from "./nodes.js";
 import { Node } from "./node.js";
-import { KINDS } from "./kinds.js";
+import { kindAt, kinds, loadKinds } from "./kinds.js";
 import { NewThing, Thing, Things } from "./things.js";
 import { Audit, Certificates, Events } from "./logs.js";
 import { AddDevice } from "./add_device.js";
 import { Guard } from "./guard.js";
 import { Tokens } from "./tokens.js";
 
-const PLACES = [
+const places = () => [
   ["", "Overview", "overview"],
   ["nodes", "Nodes", "nodes"],
-  ["apps", "Apps", "apps"],
-  ["configs", "Configs", "configs"],
-  ["secrets", "Secrets", "secrets"],
-  ["registries", "Registries", "registries"],
-  ["batches", "Batches", "batches"],
+  ...kinds().map((kind) => [kind.place, kind.many, kind.place]),
   ["certificates", "Certificates", "certificates"],
   ["events", "Events", "events"],
   ["guard", "Guard", "guard"],
@@ -112,7 +108,7 @@ function Page({ route, session }) {
   if (place === "guard") return html`<${Guard} ...${shared} />`;
   if (place === "tokens") return html`<${Tokens} ...${shared} />`;
   if (place === "certificates") return html`<${Certificates} ...${shared} />`;
-  const kind = KINDS[place];
+  const kind = kindAt(place);
   if (kind && !name) return html`<${Things} key=${place} kind=${kind} ...${shared} />`;
   if (kind && name === "+") return html`<${NewThing} key=${place} kind=${kind} ...${shared} />`;
   if (kind && !more) return html`<${Thing} key=${`${place}/${name}`} kind=${kind} name=${name} ...${shared} />`;
@@ -140,7 +136,7 @@ function Frame({ session, onLeave }) {
     event.preventDefault();
     document.querySelector("main h1")?.focus();
   };
-  const places = PLACES.filter(([key]) => !ADMINS_PLACES.has(key) || session.role === "admin");
+  const shown = places().filter(([key]) => !ADMINS_PLACES.has(key) || session.role === "admin");
   return html`
     <a class="skip" href="#main" onClick=${skip}>Skip to the page</a>
     <div class="frame">
@@ -152,7 +148,7 @@ function Frame({ session, onLeave }) {
       <div id="menu" class=${`side ${isOpen ? "open" : ""}`}>
         <nav aria-label="Pages of the dashboard">
           <ul>
-            ${places.map(
+            ${shown.map(
               ([key, name, icon]) => html`<li key=${key}>
                 <a href=${link(key ? [key] : [])} aria-current=${key === place ? "page" : undefined}><${Icon} name=${icon} />${name}</a>
               </li>`,
@@ -184,6 +180,7 @@ function App() {
       if (found.signedIn) {
         const chosen = found.namespace === "*" ? store.read("namespace") || found.defaultNamespace : found.namespace;
         setNamespace(chosen);
+        await loadKinds();
       }
       setReason(found.reason || why);
       setSession(found);

@@ -1,6 +1,7 @@
 // What a thing was, who made it so, and the way back.
 import { html, useState } from "./html.js";
 import { get, path, post, segment } from "./api.js";
+import { mayChange } from "./kinds.js";
 import { link } from "./route.js";
 import { Badge, Changes, Diff, Dialog, Empty, Loaded, Pager, Time, useData, usePages } from "./ui.js";
 import { PlanDialog } from "./editor.js";
@@ -39,7 +40,7 @@ export function History({ kind, name, session, onChanged, isGone }) {
                   </div>
                   <div class="actions">
                     <button type="button" aria-label=${`Compare revision ${one.revision} with the one before`} onClick=${() => compare({ to: one.revision })}>Compare</button>
-                    ${session.role !== "viewer" && (!one.current || isGone) && one.action !== "delete" && html`<button type="button" aria-label=${`Go back to revision ${one.revision}`} onClick=${() => undo(one.revision)}>Go back to this</button>`}
+                    ${mayChange(kind, session) && (!one.current || isGone) && one.action !== "delete" && html`<button type="button" aria-label=${`Go back to revision ${one.revision}`} onClick=${() => undo(one.revision)}>Go back to this</button>`}
                   </div>
                 </li>`,
               )}

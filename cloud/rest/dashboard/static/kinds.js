@@ -1,113 +1,100 @@
-// The kinds of things an operator describes: where they are, how a list shows them, how one begins.
+// The kinds of things an operator describes, as the server lists them: where they are, how a list shows them.
 import { html } from "./html.js";
+import { get } from "./api.js";
 import { link } from "./route.js";
 import { Labels, Time } from "./ui.js";
 
-const named = (place) => ({ name: "Name", show: (item) => html`<a href=${link([place, item.name])}>${item.name}</a>` });
-const version = { name: "Version", show: (item) => item.version };
-const description = { name: "Description", kind: "wide", show: (item) => item.description };
-const changed = { name: "Changed", show: (item) => html`<${Time} at=${item.updateTime} />` };
-const labels = { name: "Labels", show: (item) => html`<${Labels} labels=${item.labels} most=${3} />` };
+// Kinds with a page of their own, or that are a part of another one's.
+const ELSEWHERE = new Set(["nodes"]);
+// Those that are used most come first in the menu.
+const FIRST = ["apps", "configs", "secrets", "registries", "batches"];
+const ROLES = ["viewer", "operator", "admin"];
+const WIDE = new Set(["description", "selector"]);
 
-export const KINDS = {
-  apps: {
-    place: "apps",
-    path: "/v1/apps",
-    one: "app",
-    many: "Apps",
-    hasRevisions: true,
-    hasSelector: true,
-    columns: [named("apps"), version, { name: "For nodes with", kind: "wide", show: (app) => (app.selector ? html`<code>${app.selector}</code>` : html`<span class="quiet">no node</span>`) }, { name: "Type", show: (app) => app.type }, changed],
-    help: "Workloads of nodes. The selector selects the nodes.",
-    template: `name: web
-description: ""
-type: container
-selector: role=gateway
-labels: {}
-services:
-  - name: web
-    image: nginx:1.29
-    replica: 1
-    ports:
-      - hostPort: 8080
-        containerPort: 80
-        protocol: TCP
-    volumeMounts: []
-    env: []
-volumes: []
-registries: []
-`,
-  },
-  configs: {
-    place: "configs",
-    path: "/v1/configs",
-    one: "config",
-    many: "Configs",
-    hasRevisions: true,
-    hasSelector: true,
-    users: true,
-    columns: [named("configs"), version, description, labels, changed],
-    help: "Files that apps mount. A changed config is a new version of the apps that use it.",
-    template: `name: web-conf
-description: ""
-labels: {}
-data:
-  - key: index.html
-    value:
-      type: kv
-      value: |
-        <h1>hello</h1>
-`,
-  },
-  secrets: {
-    place: "secrets",
-    path: "/v1/secrets",
-    one: "secret",
-    many: "Secrets",
-    hasRevisions: true,
-    users: true,
-    isSecret: true,
-    columns: [named("secrets"), version, description, changed],
-    help: "Sensitive values that apps mount. Each read is an entry of the audit log.",
-    template: `name: web-password
-description: ""
-data:
-  password: change-me
-`,
-  },
-  registries: {
-    place: "registries",
-    path: "/v1/registries",
-    one: "registry",
-    many: "Registries",
-    hasRevisions: true,
-    users: true,
-    columns: [named("registries"), { name: "Address", show: (item) => item.address }, { name: "User", show: (item) => item.username }, version, changed],
-    help: "Credentials with which nodes pull images. The password is never shown; leave it out to keep it.",
-    template: `name: hub
-address: registry.example.com
-username: puller
-password: change-me
-description: ""
-`,
-  },
-  batches: {
-    place: "batches",
-    path: "/v1/register",
-    one: "batch",
-    many: "Batches",
-    isNumbered: true,
-    isBatch: true,
-    isSecret: true,
-    columns: [named("batches"), description, { name: "Proof", show: (item) => item.securityType }, { name: "Quota", kind: "number", show: (item) => item.quotaNum }, changed],
-    help: "Devices that may activate, and the labels they get as nodes.",
-    template: `name: shops
-description: ""
-enableWhitelist: 0
-securityType: Token
-quotaNum: 200
-labels:
-  role: gateway
-`,
-  },
+const known = { kinds: [], logNames: [] };
+
+const isEmpty = (value) => value === undefined || value === null || value === "";
+const valueAt = (thing, path) => path.split(".").reduce((found, step) => (isEmpty(found) ? found : found[step]), thing);
+
+const FORMS = {
+  text: (value) => String(value),
+  number: (value) => String(value),
+  age: (value) => html`<${Time} at=${value} />`,
+  flag: (value) => (value ? "yes" : "no"),
+  share: (value) => `${Math.round(value * 100)} %`,
+  labels: (value) => html`<${Labels} labels=${value} most=${3} />`,
+  names: (value) => value.map((one) => one.name).join(", "),
+  selector: (value) => html`<code>${value}</code>`,
 };
+const NOTHING = {
+  age: () => html`<${Time} />`,
+  labels: () => html`<${Labels} />`,
+  selector: () => html`<span class="quiet">none</span>`,
+};
+
+function shown(form, value) {
+  if (isEmpty(value)) return NOTHING[form] ? NOTHING[form]() : "";
+  return (FORMS[form] || FORMS.text)(value);
+}
+
+function column(place, { title, path, form }) {
+  const name = title;
+  if (path === "name") return { name, show: (item) => html`<a href=${link([place, item.name])}>${item.name}</a>` };
+  const kind = form === "number" ? "number" : WIDE.has(path) ? "wide" : "";
+  return { name, kind, show: (item) => shown(form, valueAt(item, path)) };
+}
+
+const capitalised = (word) => word[0].toUpperCase() + word.slice(1);
+
+function kindOf(one) {
+  const place = one.plural;
+  return {
+    place,
+    path: one.path,
+    one: one.singular,
+    many: capitalised(one.plural),
+    logName: one.logName,
+    readRole: one.readRole,
+    changeRole: one.changeRole,
+    readOnly: one.readOnly,
+    hasRevisions: one.revisions,
+    hasSelector: one.labels,
+    isNumbered: one.numbered,
+    isSecret: one.readLogged,
+    isBatch: place === "batches",
+    users: one.usedByApps,
+    columns: one.columns.filter((each) => !each.wide || each.form === "labels").map((each) => column(place, each)),
+    help: one.summary,
+    template: one.example || 'name: ""\n',
+  };
+}
+
+const rank = (kind) => (FIRST.includes(kind.place) ? FIRST.indexOf(kind.place) : FIRST.length);
+
+/** Ask the server which kinds there are. */
+export async function loadKinds() {
+  const { items } = await get("/v1/kinds");
+  known.logNames = items.map((one) => one.logName);
+  const own = items.filter((one) => !one.single && !one.parent && !ELSEWHERE.has(one.plural));
+  known.kinds = own.map(kindOf).sort((one, other) => rank(one) - rank(other));
+}
+
+/** All kinds with a list and pages of their own, in the order of the menu. */
+export const kinds = () => known.kinds;
+
+/** The kind whose list is at that *place*. */
+export const kindAt = (place) => known.kinds.find((kind) => kind.place === place);
+
+/** The kind that events call *word*. */
+export const kindLogged = (word) => known.kinds.find((kind) => kind.logName === word);
+
+/** What events call each kind there is, those without pages too. */
+export const logNames = () => known.logNames;
+
+const includes = (role, least) => ROLES.indexOf(role) >= ROLES.indexOf(least);
+
+/** Whether who is signed in may change things of the *kind*. */
+export const mayChange = (kind, session) => includes(session.role, kind.changeRole);
+
+/** Whether they may see one. */
+export const mayRead = (kind, session) => includes(session.role, kind.readRole);

@@ -2,6 +2,7 @@
 // where it broke off (Last-Event-ID).
 import { get, getNamespace, path } from "./api.js";
 import { useEffect, useRef, useState } from "./html.js";
+import { logNames } from "./kinds.js";
 
 const listeners = new Set();
 const watchers = new Set();
@@ -10,7 +11,6 @@ let isLive = false;
 let lastLive = null;
 let timer = 0;
 
-const FAMILIES = ["node", "certificate", "app", "config", "secret", "registry", "batch", "record", "sysapps", "properties", "callback"];
 const VERBS = {
   node: ["activated", "ready", "lost", "revoked", "converged", "failed", "created", "updated", "deleted"],
   certificate: ["ending"],
@@ -57,7 +57,7 @@ export function startLive() {
     const event = JSON.parse(message.data);
     listeners.forEach((notify) => notify(event));
   };
-  for (const family of FAMILIES)
+  for (const family of new Set(["node", "certificate", "properties", ...logNames()]))
     for (const verb of VERBS[family] || CHANGES) source.addEventListener(`${family}.${verb}`, hear);
 }
 

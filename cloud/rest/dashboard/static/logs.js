@@ -2,23 +2,26 @@
 import { html } from "./html.js";
 import { get, path } from "./api.js";
 import { ago, when } from "./format.js";
+import { kindLogged, kinds } from "./kinds.js";
 import { useLive } from "./live.js";
 import { go, link } from "./route.js";
 import { Badge, Changes, Empty, Loaded, Pager, Table, Time, Title, useData, usePages } from "./ui.js";
 
 const SIZE = 50;
-const PLACES = { node: "nodes", app: "apps", config: "configs", secret: "secrets", registry: "registries", batch: "batches", certificate: "nodes" };
+
+/** Where the page of a thing of that *kind*, as events call it, is. */
+const placeOf = (kind) => (kind === "node" || kind === "certificate" ? "nodes" : kindLogged(kind)?.place);
 
 /** The message, with the name of what it is about as the way there. */
 function About({ event, isOfOne }) {
   const { kind, name } = event.subject;
   const start = event.message.indexOf(name);
-  if (isOfOne || !name || !PLACES[kind]) return event.message;
+  if (isOfOne || !name || !placeOf(kind)) return event.message;
   if (start < 0) return html`${subjectLink(event.subject)} <span class="quiet">(${kind})</span> ${event.message}`;
   return html`${event.message.slice(0, start)}${subjectLink(event.subject)}${event.message.slice(start + name.length)}`;
 }
 
-const subjectLink = ({ kind, name }) => (PLACES[kind] ? html`<a href=${link([PLACES[kind], name])}>${name}</a>` : name);
+const subjectLink = ({ kind, name }) => (placeOf(kind) ? html`<a href=${link([placeOf(kind), name])}>${name}</a>` : name);
 
 /** Events, newest first. *isOfOne*: all are about what the page is about. */
 export const EventList = ({ items, isOfOne }) =>
@@ -34,7 +37,7 @@ export const EventList = ({ items, isOfOne }) =>
       </ol>`
     : html`<${Empty} title="Nothing has happened yet." />`;
 
-const FAMILIES = ["node", "certificate", "app", "config", "secret", "registry", "batch", "record"];
+const families = () => ["node", "certificate", ...kinds().map((kind) => kind.logName), "record"];
 
 const fields = (form) => Object.fromEntries(new FormData(form));
 
@@ -53,7 +56,7 @@ export function Events({ query }) {
   return html`
     <${Title}>Events<//>
     <form class="filters" onSubmit=${submit} key=${`${type} ${name}`}>
-      <label>About <select name="type" value=${type} onChange=${(event) => event.currentTarget.form.requestSubmit()}><option value="">everything</option>${FAMILIES.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select></label>
+      <label>About <select name="type" value=${type} onChange=${(event) => event.currentTarget.form.requestSubmit()}><option value="">everything</option>${families().map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select></label>
       <label>Name <input name="name" value=${name} spellcheck=${false} /></label>
       <button type="submit">Filter</button>
     </form>

@@ -8,11 +8,10 @@ import { go, link } from "./route.js";
 import { Badge, Copyable, Dialog, Empty, Failure, Icon, Loaded, Pager, Table, Tabs, Time, Title, useData, usePages } from "./ui.js";
 import { Editor, PlanDialog } from "./editor.js";
 import { History } from "./history.js";
+import { mayChange, mayRead } from "./kinds.js";
 import { SearchField } from "./nodes.js";
 
 const SIZE = 50;
-
-const canChange = (session) => session.role !== "viewer";
 
 function listPath(kind, wanted, pages) {
   if (kind.isNumbered) return path(kind.path, { name: wanted, pageSize: SIZE, pageNo: pages.number });
@@ -28,8 +27,8 @@ export function Things({ kind, query, session }) {
   const wanted = query.q || "";
   const pages = usePages([wanted]);
   const state = useData((signal) => get(listPath(kind, wanted, pages), { signal }), [wanted, pages.number, pages.token]);
-  useLive((event) => event.subject.kind === kind.one, state.reload);
-  const create = canChange(session) && html`<a class="button main" href=${link([kind.place, "+"])}><${Icon} name="plus" />New ${kind.one}</a>`;
+  useLive((event) => event.subject.kind === kind.logName, state.reload);
+  const create = mayChange(kind, session) && html`<a class="button main" href=${link([kind.place, "+"])}><${Icon} name="plus" />New ${kind.one}</a>`;
   return html`
     <${Title} actions=${create}>${kind.many}<//>
     <p class="quiet">${kind.help}</p>
@@ -39,7 +38,7 @@ export function Things({ kind, query, session }) {
         ? html`<${Table} caption=${kind.many} columns=${kind.columns} items=${page.items} keyOf=${(item) => item.name} />
             <${Pager} pages=${pages} page=${{ total: page.total, next: nextOf(kind, page) }} noun=${kind.one} nouns=${kind.many.toLowerCase()} />`
         : html`<${Empty} title=${wanted ? "Nothing matches." : `No ${kind.one} yet`}>
-            ${!wanted && html`<p>${canChange(session) && html`<a href=${link([kind.place, "+"])}>Make one here</a>, or `}<code>edgesync apply -f ${kind.one}.yaml</code></p>`}
+            ${!wanted && html`<p>${mayChange(kind, session) && html`<a href=${link([kind.place, "+"])}>Make one here</a>, or `}<code>edgesync apply -f ${kind.one}.yaml</code></p>`}
           <//>`} />
   `;
 }
@@ -49,9 +48,9 @@ export function NewThing({ kind, session }) {
   return html`
     <${Title} above=${{ href: link([kind.place]), text: kind.many }} text=${`New ${kind.one}`}>New ${kind.one}<//>
     <p class="quiet">${kind.help}</p>
-    ${canChange(session)
+    ${mayChange(kind, session)
       ? html`<${Editor} text=${kind.template} kind=${kind} onSaved=${saved} onCancel=${() => go([kind.place])} />`
-      : html`<${Empty} title="A viewer changes nothing."><p>Sign in with a token that has the role operator.</p><//>`}
+      : html`<${Empty} title=${`A token with the role ${session.role} cannot change this.`}><p>Sign in with a token that has the role ${kind.changeRole}.</p><//>`}
   `;
 }
 
@@ -127,31 +126,29 @@ function BringIn({ name }) {
   </section>`;
 }
 
-const SET_BY_SERVER = /^(name|namespace|select|version|createTime|updateTime):.*\n/gm;
-
-/** YAML of a thing without what is not its operator's to set. */
-export const editable = (text) => text.replace(SET_BY_SERVER, "");
+/** YAML of a thing without what is not its operator's to set, and what is below it. */
+const editable = (kind, text) => text.replace(new RegExp(`^(${["name", ...kind.readOnly].join("|")}):.*\\n([ -].*\\n)*`, "gm"), "");
 
 function Definition({ kind, name, session, onSaved }) {
   const [isShown, show] = useState(!kind.isSecret);
   const [isEdited, edit] = useState(false);
   const state = useData((signal) => (isShown ? getYaml(`${kind.path}/${segment(name)}`, { signal }) : Promise.resolve(null)), [name, isShown]);
-  useLive((event) => isShown && !isEdited && !kind.isSecret && event.subject.kind === kind.one && event.subject.name === name, state.reload);
+  useLive((event) => isShown && !isEdited && !kind.isSecret && event.subject.kind === kind.logName && event.subject.name === name, state.reload);
   const saved = () => {
     edit(false);
     state.reload();
     onSaved();
   };
-  const mayLook = !kind.isSecret || canChange(session);
+  const mayLook = mayRead(kind, session);
   if (!isShown)
     return html`<div class="empty"><p><strong>Holds ${kind.isBatch ? "a key" : "secret values"}.</strong></p>
-      ${mayLook ? html`<p>Looking at it is an entry of the audit log.</p><button type="button" onClick=${() => show(true)}>Show it</button>` : html`<p>That takes the role operator.</p>`}</div>`;
+      ${mayLook ? html`<p>Looking at it is an entry of the audit log.</p><button type="button" onClick=${() => show(true)}>Show it</button>` : html`<p>That takes the role ${kind.readRole}.</p>`}</div>`;
   return html`<${Loaded} state=${state} lines=${10} show=${(loaded) =>
     loaded &&
     (isEdited
-      ? html`<${Editor} text=${editable(loaded.text)} kind=${kind} name=${name} tag=${loaded.tag} onSaved=${saved} onCancel=${() => edit(false)} />`
-      : html`<div class="actions start">${canChange(session) && html`<button type="button" onClick=${() => edit(true)}>Edit</button>`}</div>
-          <pre class="definition" tabindex="0" aria-label="Definition">${editable(loaded.text)}</pre>`)} />`;
+      ? html`<${Editor} text=${editable(kind, loaded.text)} kind=${kind} name=${name} tag=${loaded.tag} onSaved=${saved} onCancel=${() => edit(false)} />`
+      : html`<div class="actions start">${mayChange(kind, session) && html`<button type="button" onClick=${() => edit(true)}>Edit</button>`}</div>
+          <pre class="definition" tabindex="0" aria-label="Definition">${editable(kind, loaded.text)}</pre>`)} />`;
 }
 
 export function Thing({ kind, name, query, session }) {
@@ -165,10 +162,10 @@ export function Thing({ kind, name, query, session }) {
     const found = await get(kind.isNumbered ? path(kind.path, { name, pageSize: 100 }) : path(kind.path, { fieldSelector: `metadata.name=${name}` }), { signal });
     return found.items.find((item) => item.name === name) || null;
   }, [name, turn]);
-  useLive((event) => event.subject.kind === kind.one && event.subject.name === name, head.reload);
+  useLive((event) => event.subject.kind === kind.logName && event.subject.name === name, head.reload);
   const again = () => setTurn(turn + 1);
   const isGone = head.error?.status === 404 || head.data === null;
-  const actions = canChange(session) && !isGone && html`<button type="button" onClick=${() => setDeleting(true)}>Delete</button>`;
+  const actions = mayChange(kind, session) && !isGone && html`<button type="button" onClick=${() => setDeleting(true)}>Delete</button>`;
   return html`
     <${Title} above=${{ href: link([kind.place]), text: kind.many }} actions=${actions}>${name}<//>
     ${head.data && html`<p class="under-title"><span>${head.data.version && html`<${Badge}>version ${head.data.version}<//> `}${head.data.selector && html`for <a href=${link(["nodes"], { q: head.data.selector })}>nodes with <code>${head.data.selector}</code></a> `}<span class="quiet">changed <${Time} at=${head.data.updateTime} /></span>${head.data.description && html`<br />${head.data.description}`}</span></p>`}
@@ -180,7 +177,7 @@ export function Thing({ kind, name, query, session }) {
         html`
           ${kind.place === "apps" && html`<${Rollout} name=${name} />`}
           ${kind.users && html`<${Users} kind=${kind} name=${name} />`}
-          ${kind.isBatch && canChange(session) && html`<${BringIn} name=${name} />`}
+          ${kind.isBatch && mayChange(kind, session) && html`<${BringIn} name=${name} />`}
           <section aria-labelledby="definition-title"><h2 id="definition-title">Definition</h2>
             <${Definition} kind=${kind} name=${name} session=${session} onSaved=${again} />
           </section>

@@ -23,12 +23,14 @@ const PATHS = {
   next: "M9 5l7 7-7 7",
   plus: "M12 5v14M5 12h14",
   tokens: "M14 10a4 4 0 1 1-4-4 4 4 0 0 1 4 4zM13 13l8 8M18 18l2-2",
+  callbacks: "M4 12h12M11 7l5 5-5 5M20 5v14",
+  other: "M5 5h6v6H5zM13 13h6v6h-6zM13 5h6v6h-6zM5 13h6v6H5z",
   guard: "M12 3l7 3v5c0 4.500-3 8-7 10-4-2-7-5.500-7-10V6zM12 8v5M12 16h.01",
 };
 
 export const Icon = ({ name }) => html`
   <svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false">
-    <path d=${PATHS[name]} />
+    <path d=${PATHS[name] || PATHS.other} />
   </svg>
 `;
 
