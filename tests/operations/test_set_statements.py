@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from cloud.core.kinds import APP
 from cloud.core.audit import Chain
+from cloud.core.kinds import APP
 from cloud.core.node import NodeSpec
 from cloud.core.objects import cannot_sign
 from cloud.core.report import Order, read_report
