@@ -32,7 +32,7 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def _lowest_ephemeral() -> int:
-    """The lowest port that the kernel chooses itself; 32768 where it does not say."""
+    """The lowest port that the kernel chooses itself; 32768 where it is not known."""
     try:
         return max(int(_RANGE_FILE.read_text().split()[0]), _LOWEST + 10_000)
     except OSError:

@@ -116,7 +116,7 @@ class Containers:
         """The engine's record of a container; empty for one that has gone.
 
         Podman answers 500 while a container ends or is removed, with what it did not find; a moment
-        later it describes the container, or says that there is none.
+        later it describes the container, or reports that there is none.
         """
         for attempt in range(INSPECT_ATTEMPTS):
             try:

@@ -2,7 +2,7 @@
  *
  * It runs nothing: where "apply" stands a device would start and stop what the app describes.
  *   cc -O2 -Wall -Wextra -o node node.c -lmosquitto -lcurl -lcjson -lcrypto
- * docs/device-authors.md says how to check it, docs/protocol.md what it has to do. */
+ * docs/device-authors.md describes how to check it, docs/protocol.md what it has to do. */
 #define _GNU_SOURCE
 #include <cjson/cJSON.h>
 #include <curl/curl.h>
@@ -372,7 +372,7 @@ static void on_bodies(Request *request, const cJSON *values) {
         return;
     }
     cJSON_Delete(infos);
-    if (!is_current) return; /* the world has moved on; the next delta says how */
+    if (!is_current) return; /* the desired state has changed; the next delta has it */
     App *own = held_app(app.name);
     if (own == NULL && held_count < APPS) own = &held[held_count++];
     if (own == NULL) return;
@@ -407,7 +407,7 @@ static void on_message(struct mosquitto *own, void *data, const struct mosquitto
         on_command(meta, content);
     } else if (strcmp(text_of(message, "kind"), "error") == 0) {
         const char *text = cJSON_GetStringValue(content);
-        fprintf(stderr, "the server says: %.200s\n", text ? text : "");
+        fprintf(stderr, "the server sent: %.200s\n", text ? text : "");
         take_answer(meta);
         if (request != NULL) forget(request);
     } else if (strcmp(channel, "delta") == 0) {

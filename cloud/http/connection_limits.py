@@ -22,7 +22,7 @@ STALLED_BYTES = 4 * PIECE_BYTES
 looked into are full."""
 
 RESERVED_DESCRIPTORS = 128
-"""Set aside for the database, files, the broker, callbacks and listening sockets."""
+"""Reserved for the database, files, the broker, callbacks and listening sockets."""
 
 
 @dataclass(frozen=True, slots=True)

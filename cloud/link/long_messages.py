@@ -26,7 +26,7 @@ class LongMessages:
         self._changed = asyncio.Event()
 
     def put(self, message: Inbound) -> bool:
-        """Append *message* if it belongs here; say whether it does."""
+        """Append *message* if it belongs here; return whether it does."""
         if len(message.payload) < LONG_BYTES and message.node_id not in self._open:
             return False
         self._open[message.node_id] += 1

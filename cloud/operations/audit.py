@@ -26,6 +26,7 @@ from cloud.core.changes import difference
 from cloud.core.listing import Page, Place
 from cloud.core.revisions import REVISIONS_KEPT
 from cloud.errors import ActivationDenied, CloudError, Denied
+from cloud.operations.change_tracking import ChangeTracker
 from cloud.operations.events import (
     record_change_event,
     record_records_event,
@@ -33,7 +34,6 @@ from cloud.operations.events import (
 )
 from cloud.operations.plans import guarded
 from cloud.operations.revisions import keep_revision
-from cloud.operations.watching import Watched
 from cloud.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -69,14 +69,14 @@ def carry_out(
     nothing of the kind was changed.
     """
     attempt = _cleaned(attempt)
-    watched = Watched(tx, kind_of(attempt.action))
-    result, confirmed = guarded(tx, attempt, watched, work, is_confirmed=is_confirmed)
-    changes = watched.changes()
+    tracker = ChangeTracker(tx, kind_of(attempt.action))
+    result, confirmed = guarded(tx, attempt, tracker, work, is_confirmed=is_confirmed)
+    changes = tracker.changes()
     for (namespace, *name), was, now in changes:
         keep_revision(tx, attempt, was, now, kept=revisions_kept)
         own = replace(attempt, namespace=namespace, name="/".join(name))
         record_change_event(tx, own, was, now)
-    also: dict[str, int] = dict(watched.others)
+    also: dict[str, int] = dict(tracker.others)
     if confirmed:
         also["confirmed"] = confirmed
     before = after = ""
@@ -87,17 +87,17 @@ def carry_out(
         before, after = difference(was, now)
     elif named is not None:
         attempt = replace(attempt, name=named(result))
-    if change is None and watched.count:
-        also[kind_of(attempt.action)] = watched.count
+    if change is None and tracker.count:
+        also[kind_of(attempt.action)] = tracker.count
     if attempt.action == Action.NODE_REVOKE:
         record_revocation_event(tx, attempt, attempt.name)
     if attempt.action == Action.BATCH_GENERATE:
-        record_records_event(tx, attempt, watched.others["record"])
+        record_records_event(tx, attempt, tracker.others["record"])
     tx.append_audit(Entry(_cleaned(attempt), DONE, before, after, _json(also)))
     return result
 
 
-def put_down(tx: Transaction, attempt: Attempt, *, also: Mapping[str, int | str] = {}) -> None:
+def record_audit(tx: Transaction, attempt: Attempt, *, also: Mapping[str, int | str] = {}) -> None:
     """Record an action that changes nothing here."""
     tx.append_audit(Entry(_cleaned(attempt), DONE, also=_json(also)))
 
@@ -134,11 +134,11 @@ def start_log(
     )
     if noted is not None and not is_whole:
         lost = {"noted": noted.number, "found": tx.audit_head().number}
-        put_down(tx, Attempt(SERVER, Action.LOG_CUT, now), also=lost)
+        record_audit(tx, Attempt(SERVER, Action.LOG_CUT, now), also=lost)
     also: dict[str, int | str] = {"version": version}
     if new_keys:
         also["newKeys"] = ", ".join(new_keys)
-    put_down(tx, Attempt(SERVER, Action.SERVER_START, now), also=also)
+    record_audit(tx, Attempt(SERVER, Action.SERVER_START, now), also=also)
     return is_whole
 
 
@@ -155,7 +155,7 @@ def prune(tx: Transaction, *, keep: int, oldest: datetime, now: datetime) -> int
     if end <= first:
         return 0
     tx.prune_audit(end)
-    put_down(tx, Attempt(SERVER, Action.LOG_PRUNE, now), also={"upTo": end})
+    record_audit(tx, Attempt(SERVER, Action.LOG_PRUNE, now), also={"upTo": end})
     return end - first
 
 

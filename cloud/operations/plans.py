@@ -30,8 +30,8 @@ from cloud.core.system_apps import (
     system_config,
 )
 from cloud.errors import ConfirmationRequired
+from cloud.operations.change_tracking import ChangeTracker
 from cloud.operations.system_apps import system_apps_of
-from cloud.operations.watching import Watched
 from cloud.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -83,8 +83,8 @@ class _Done:
 
 def dry_run(tx: Transaction, attempt: Attempt, work: Work[object]) -> NoReturn:
     """Do *work* and raise DryRunComplete with what it did, or whatever it is refused with."""
-    watched = Watched(tx, kind_of(attempt.action))
-    done, _ = _carried_out(tx, attempt, watched, work)
+    tracker = ChangeTracker(tx, kind_of(attempt.action))
+    done, _ = _carried_out(tx, attempt, tracker, work)
     if done.kind == _SYSTEM:
         given = _of_system(done)
         reach, apps, size = _reached(done, given, attempt.time), *_affected_apps(given)
@@ -97,7 +97,7 @@ def dry_run(tx: Transaction, attempt: Attempt, work: Work[object]) -> NoReturn:
         Plan(
             done.kind,
             name,
-            _action(attempt, watched, was, now),
+            _action(attempt, tracker, was, now),
             changes_between(_content(was), _content(now)),
             reach,
             apps,
@@ -108,7 +108,7 @@ def dry_run(tx: Transaction, attempt: Attempt, work: Work[object]) -> NoReturn:
 
 
 def guarded(
-    tx: Transaction, attempt: Attempt, watched: Watched, work: Work[T], *, is_confirmed: bool
+    tx: Transaction, attempt: Attempt, tracker: ChangeTracker, work: Work[T], *, is_confirmed: bool
 ) -> tuple[T, int]:
     """Do *work*, unless it touches more nodes than the guard of its namespace lets through.
 
@@ -117,8 +117,8 @@ def guarded(
     """
     guard = _guard_of(tx, attempt.namespace)
     if not guard.is_on:
-        return work(watched.transaction), 0
-    done, result = _carried_out(tx, attempt, watched, work)
+        return work(tracker.transaction), 0
+    done, result = _carried_out(tx, attempt, tracker, work)
     reach = _reach(done, attempt.time)
     tx.restore_pending(attempt.namespace, done.held)
     if not guard.asks(reach.touched, reach.total):
@@ -145,21 +145,21 @@ def _guard_of(tx: Transaction, namespace: str) -> GuardSpec:
 
 
 def _carried_out(
-    tx: Transaction, attempt: Attempt, watched: Watched, work: Work[T]
+    tx: Transaction, attempt: Attempt, tracker: ChangeTracker, work: Work[T]
 ) -> tuple[_Done, T]:
     kind, namespace = kind_of(attempt.action), attempt.namespace
     before = tx.catalog(namespace)
     heard = tx.heard(namespace, attempt.name) if kind == _NODE else None
     held = tx.hold_pending(namespace)
-    result = work(watched.transaction)
-    changes = watched.changes()
-    shut_out = _shut_out(tx, attempt, watched, changes)
+    result = work(tracker.transaction)
+    changes = tracker.changes()
+    shut_out = _shut_out(tx, attempt, tracker, changes)
     return _Done(tx, namespace, kind, before, heard, changes, shut_out, held), result
 
 
-def _shut_out(tx: Transaction, attempt: Attempt, watched: Watched, changes: Changes) -> str:
+def _shut_out(tx: Transaction, attempt: Attempt, tracker: ChangeTracker, changes: Changes) -> str:
     """The node that loses its certificates and stays: revoked, or its record reset."""
-    if not watched.others[_CERTIFICATE]:
+    if not tracker.others[_CERTIFICATE]:
         return ""
     record = changes[0][1] if len(changes) == 1 else None
     name = record.node_name if isinstance(record, Record) else attempt.name
@@ -336,14 +336,16 @@ def _content(noun: Noun | None) -> Mapping[str, Any] | None:
     return noun.described()
 
 
-def _action(attempt: Attempt, watched: Watched, was: Noun | None, now: Noun | None) -> PlanAction:
+def _action(
+    attempt: Attempt, tracker: ChangeTracker, was: Noun | None, now: Noun | None
+) -> PlanAction:
     if was is not None or now is not None:
         if was is None:
             return PlanAction.CREATE
         if now is None:
             return PlanAction.DELETE
         return PlanAction.NONE if _content(was) == _content(now) else PlanAction.UPDATE
-    if not watched.count and not watched.others:
+    if not tracker.count and not tracker.others:
         return PlanAction.NONE
     verb = attempt.action.partition(".")[2]
     return PlanAction(verb) if verb in set(PlanAction) else PlanAction.UPDATE

@@ -1,4 +1,4 @@
-"""One connection to a broker that says what a test has it say."""
+"""One connection to a broker that sends what a test gives it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

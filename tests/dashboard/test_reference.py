@@ -43,7 +43,7 @@ def test_the_shown_calls_work_in_a_shell_and_in_python(
     program = tmp_path / "call.py"
     program.write_text(python)
     assert "online" in run([sys.executable, str(program)], fleet)
-    # What a browser shows of an answer is what the server has answered to somebody.
+    # The page shows the response that the server sent.
     expect(block.locator(".responses-table")).to_contain_text("lastChange")
 
 
@@ -59,7 +59,7 @@ def test_a_call_is_tried_with_the_session(tab: Tab, fleet: Fleet) -> None:
         fleet.put("PUT", "/v1/guard", {"maxShare": 1, "minNodes": 0})
 
 
-def test_a_search_without_a_find_says_so(tab: Tab) -> None:
+def test_a_search_without_a_result_has_a_message(tab: Tab) -> None:
     tab.page.goto(f"{tab.url}/docs")
     tab.page.get_by_label("Search").fill("frobnicate")
     expect(tab.page.get_by_text("No call has this in it.")).to_be_visible()

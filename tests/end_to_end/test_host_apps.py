@@ -16,7 +16,7 @@ from edgesync_agent.shims import MARK
 from tests.end_to_end.conftest import kv, running_server, wait_for
 from tests.end_to_end.test_install_command import Machine, command_for, installed
 
-NOBODY = 65534
+USER_ID = 65534
 
 SCRIPT = """#!/bin/sh
 trap 'exit 0' TERM
@@ -180,17 +180,17 @@ def test_an_agent_needs_no_root(api: httpx.Client) -> None:
         (machine.tools / "python3").unlink()
         (machine.tools / "python3").symlink_to("/usr/bin/python3")
         for path in (machine.home.parent, machine.home, machine.tools):
-            os.chown(path, NOBODY, NOBODY)
+            os.chown(path, USER_ID, USER_ID)
 
         def run(command: str) -> str:
-            whole = f"{shutil.which('setpriv')} --reuid={NOBODY} --regid={NOBODY} --clear-groups"
+            whole = f"{shutil.which('setpriv')} --reuid={USER_ID} --regid={USER_ID} --clear-groups"
             return installed(machine.run(f"exec {whole} sh -c '{command}'"))
 
         agent = f"python3 {machine.state}/agent.pyz"
         try:
             run(command_for(api, "nodes/gate").replace("'", "'\\''"))
             wait_for(lambda: is_running(api), "the app to run")
-            assert {os.stat(f"/proc/{number}").st_uid for number in marked(machine)} == {NOBODY}
+            assert {os.stat(f"/proc/{number}").st_uid for number in marked(machine)} == {USER_ID}
             assert "version 1 prints hello" in log_of(api)
             assert "talker" in run(f"{agent} status")
         finally:

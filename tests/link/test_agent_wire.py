@@ -21,7 +21,7 @@ from tests.link.conftest import NODE, NOW, FakeHub, Link
 
 FOLDER = Path(__file__).parents[1] / "golden" / "baetyl"
 
-SAID = {
+CHANNELS = {
     "report-first": Channel.REPORT,
     "report": Channel.REPORT,
     "desire-application": Channel.DESIRE,
@@ -67,7 +67,7 @@ async def test_messages_of_an_agent_over_mqtt_are_answered_byte_for_byte(
     link: Link, name: str
 ) -> None:
     hub = FakeHub(connected={NODE})
-    channel = SAID[name.removeprefix("mqtt-")]
+    channel = CHANNELS[name.removeprefix("mqtt-")]
     await NodeInbox(hub, link.exchange).handle([hub.inbound(channel, recorded(name))])
     [answer] = hub.payloads
     check(f"{name}-answer", answer)
@@ -80,11 +80,11 @@ async def test_messages_of_an_agent_over_mqtt_are_answered_byte_for_byte(
         check_bodies(json.loads(answer)["content"])
 
 
-@pytest.mark.parametrize("name", SAID)
+@pytest.mark.parametrize("name", CHANNELS)
 async def test_messages_of_an_agent_over_https_are_answered_byte_for_byte(
     link: Link, name: str
 ) -> None:
-    kind = SAID[name].value
+    kind = CHANNELS[name].value
     headers = {"kind": kind, "source": "baetyl-core", "Content-Type": "application/json"}
     async with link.client() as client:
         answer = await client.post(f"/v1/sync/{kind}", content=recorded(name), headers=headers)
@@ -106,7 +106,7 @@ async def test_a_report_of_a_node_that_was_deleted_is_answered_byte_for_byte(lin
 
 
 async def test_the_same_content_travels_on_both_links() -> None:
-    for name in SAID:
+    for name in CHANNELS:
         bare, enveloped = json.loads(recorded(name)), json.loads(recorded(f"mqtt-{name}"))
         assert enveloped["content"] == bare
         if "missing" not in name:

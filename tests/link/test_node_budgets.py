@@ -150,7 +150,7 @@ async def test_a_node_beyond_its_budget_is_refused_and_others_are_not(
     assert limited(metrics) == 5
 
 
-async def test_what_is_refused_of_a_desire_is_said_where_the_answer_would_be(
+async def test_a_refused_desire_is_answered_on_the_channel_of_its_answer(
     described: Store,
 ) -> None:
     hub = QueueHub(connected={NODE})

@@ -18,10 +18,10 @@ from cloud.operations.audit import (
     carry_out,
     list_entries,
     prune,
-    put_down,
+    record_audit,
     refuse,
 )
-from cloud.operations.watching import changes
+from cloud.operations.change_tracking import changes
 from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import NOW
 
@@ -171,7 +171,7 @@ async def test_a_refusal_has_its_code_and_what_was_left_out(store: Store) -> Non
 async def fill(store: Store, count: int) -> None:
     def work(tx: Transaction) -> None:
         for number in range(count):
-            put_down(tx, replace(attempt(), time=NOW + timedelta(minutes=number)))
+            record_audit(tx, replace(attempt(), time=NOW + timedelta(minutes=number)))
 
     await store.write(work)
 
@@ -199,7 +199,7 @@ async def test_a_clock_that_went_back_keeps_what_came_after(store: Store) -> Non
     """An entry goes only where all before it may go too."""
     for minute in (5, 0, 6):
         moment = NOW + timedelta(minutes=minute)
-        await store.write(lambda tx: put_down(tx, replace(attempt(), time=moment)))  # noqa: B023
+        await store.write(lambda tx: record_audit(tx, replace(attempt(), time=moment)))  # noqa: B023
     assert await pruned(store, keep=100, oldest=3) == 0
 
 

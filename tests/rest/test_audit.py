@@ -27,7 +27,7 @@ from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Forbidden, Unavailable
 from cloud.http.refusals import RefusalLog
 from cloud.jobs.retention import Retention, RetentionLimit
-from cloud.operations.audit import PAGE_LIMIT, PRUNED_AT_A_TIME, put_down
+from cloud.operations.audit import PAGE_LIMIT, PRUNED_AT_A_TIME, record_audit
 from cloud.rest.audited import AuditedStore
 from cloud.rest.route import ApiRoute
 from cloud.rest.routes import ROUTES
@@ -309,7 +309,7 @@ async def test_the_command_shows_the_log(world: World) -> None:
 async def test_the_command_reads_on_where_a_page_ends(world: World) -> None:
     def fill(tx: Transaction) -> None:
         for number in range(PAGE_LIMIT + 5):
-            put_down(tx, Attempt(SERVER, "app.update", world.clock.now, "default", str(number)))
+            record_audit(tx, Attempt(SERVER, "app.update", world.clock.now, "default", str(number)))
 
     await world.store.write(fill)
     shown = await run(world, "list", "--limit", str(PAGE_LIMIT + 2), "--json")
@@ -408,7 +408,7 @@ async def test_what_cannot_be_written_down_now_is_counted_later(world: World) ->
 async def test_what_is_old_or_too_much_goes_at_once_and_the_rest_stays(world: World) -> None:
     def fill(tx: Transaction) -> None:
         for number in range(PRUNED_AT_A_TIME + 100):
-            put_down(tx, Attempt(SERVER, "app.update", world.clock(), name=str(number)))
+            record_audit(tx, Attempt(SERVER, "app.update", world.clock(), name=str(number)))
 
     await world.store.write(fill)
     by_count = Retention(world.store, world.clock, *[RetentionLimit(timedelta(days=1), 50)] * 2)

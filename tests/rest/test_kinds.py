@@ -1,4 +1,4 @@
-"""What the server says of its kinds, which its dashboard is made of."""
+"""The registry of kinds that the server publishes, from which its dashboard is made."""
 
 import re
 

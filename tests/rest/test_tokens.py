@@ -57,7 +57,7 @@ HANDS_OUT_CREDENTIALS = {
     "/v1/secrets/{name}",
     "/v1/callback/{name}",
 }
-SAYS_WHERE_TO_SEND = {"/v1/callback", "/v1/callback/{name}"}
+HAS_TARGET = {"/v1/callback", "/v1/callback/{name}"}
 CREATIONS: list[tuple[str, dict[str, Any]]] = [
     ("/v1/nodes", NODE),
     ("/v1/configs", CONFIG),
@@ -112,7 +112,7 @@ COMMAND = "the-newest"
 def expected_role(route: ApiRoute) -> Role:
     if route.path.startswith(("/v1/tokens", AUDIT)):
         return Role.ADMIN
-    if (route.method != "GET" and route.path in SAYS_WHERE_TO_SEND) or route.handler is put_guard:
+    if (route.method != "GET" and route.path in HAS_TARGET) or route.handler is put_guard:
         return Role.ADMIN
     reads = route.method == "GET" and route.path not in HANDS_OUT_CREDENTIALS
     return Role.VIEWER if reads else Role.OPERATOR

@@ -111,10 +111,10 @@ class RowSets:
     ) -> None:
         """Have *row* written; one with the same *key* that waits is replaced.
 
-        It says something of the node at *place*, of which is known what it *becomes*, and what the
-        row *keeps*; all else that depends on these tables is looked up again. Without a place it
-        changes nothing that a lookup finds.
-        NotFound, when it is written, where it refers to a node that is not there.
+        It belongs to the node at *place*, with the lookups that it changes to the values of
+        *becomes*, and those that it *keeps*; all else that depends on these tables is looked up
+        again. Without a place it changes nothing that a lookup finds. NotFound, when it is written,
+        where it refers to a node that is not there.
         """
         check_parameters(row)
         waiting = self._waiting.get(statement)

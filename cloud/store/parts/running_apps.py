@@ -33,7 +33,7 @@ PUT_RUNNING_APP = set_statement(
     reads={"node"},
     writes={"reported_app"},
 )
-# Those that the node does not run any more; what it runs is told apart by `_identity`.
+# Those that the node does not run any more; `_identity` distinguishes what it runs.
 DELETE_RUNNING_APPS = set_statement(
     """
     DELETE FROM reported_app {using_rows}

@@ -23,7 +23,7 @@ const APP_COLUMNS = [
     kind: "wide",
     show: (app) => html`<span data-testid=${`why-${app.name}`}>${app.message}${app.cause && !String(app.message).includes(app.cause) ? html` <span class="bad-text">${app.cause}</span>` : ""}</span>`,
   },
-  { name: "Told", show: (app) => html`<${Time} at=${app.toldTime} none="not yet" />` },
+  { name: "Sent", show: (app) => html`<${Time} at=${app.toldTime} none="not yet" />` },
 ];
 
 function Explained({ data }) {
@@ -79,7 +79,7 @@ const DEPLOY_COLUMNS = [
   { name: "Deploy", show: (deploy) => `#${deploy.number}` },
   { name: "Outcome", show: (deploy) => html`<${Badge} word=${deploy.outcome || "pending"} />` },
   { name: "Apps", kind: "wide", show: (deploy) => deploy.apps.map((app) => `${app.name} v${app.version}`).join(", ") || "none" },
-  { name: "Told", show: (deploy) => html`<${Time} at=${deploy.toldTime} />` },
+  { name: "Sent", show: (deploy) => html`<${Time} at=${deploy.toldTime} />` },
   { name: "Ended", show: (deploy) => html`<${Time} at=${deploy.endTime} none="not yet" />` },
   { name: "Cause", show: (deploy) => deploy.cause || "" },
 ];

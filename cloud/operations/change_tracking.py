@@ -44,7 +44,7 @@ def changes() -> Mapping[str, str]:
     }
 
 
-class Watched:
+class ChangeTracker:
     """A transaction that remembers how things of one *kind* were, and counts all others.
 
     Only what is changed is looked up, once.
