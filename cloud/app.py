@@ -163,6 +163,7 @@ async def open_cloud(
         expiry = functools.partial(_expiry, keys.authority, certificates.current)
         _warn_of_expiry(expiry(), now)
         measures = open_metrics(hub, store, clock=now_utc, timer=time.monotonic, ends=expiry)
+        measures.metrics.limits.add_source(lambda: {"audit_refusals": refusals.omitted})
         base = Foundation(settings, keys, store, hub, refusals, measures)
         client = await stack.enter_async_context(open_callback_client())
         jobs = open_jobs(base, client)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 
+from broker.addresses import site_of
 from cloud.core.audit import DEVICE, Action, Attempt
 from cloud.core.rate import Buckets, Rate
 from cloud.errors import CloudError, Denied, Unavailable
@@ -18,30 +19,47 @@ logger = logging.getLogger(__name__)
 REFUSAL_RATE = Rate(burst=1000, per_second=1)
 """Refused attempts of one action that are recorded: at most some 35 MB a day."""
 
+ADDRESS_RATE = Rate(burst=100, per_second=0.1)
+"""The same because of one address: it cannot keep those of others out of the log."""
+
 
 class RefusalLog:
-    """Writes refused attempts down, each in a transaction of its own, up to *rate* for each action.
+    """Records refused attempts, each in a transaction of its own, up to *rate* for each action.
 
-    Each is a line of the log as well. What is beyond that is counted, and the number stands in the
-    next entry of the action.
+    And up to *address_rate* for each action and address. Each is a line of the log as well.
+    What is beyond that is counted, and the number stands in the next entry of the action.
     """
 
     def __init__(
-        self, store: Store, timer: Callable[[], float], *, rate: Rate = REFUSAL_RATE
+        self,
+        store: Store,
+        timer: Callable[[], float],
+        *,
+        rate: Rate = REFUSAL_RATE,
+        address_rate: Rate = ADDRESS_RATE,
     ) -> None:
         self._store = store
         self._timer = timer
-        self._buckets = Buckets(rate)
+        self._of_action = Buckets(rate)
+        self._of_address = Buckets(address_rate)
+        # How many were left out since the start.
+        self.omitted = 0
         # How many of each action were left out since its last entry.
         self._left_out: Counter[str] = Counter()
 
-    def turn(self, action: str) -> int | None:
-        """How many of *action* were left out before the one that may be written down now.
+    def turn(self, attempt: Attempt) -> int | None:
+        """How many of its action were left out before *attempt*, which may be recorded now.
 
         None, and it is counted, where that is one too many.
         """
-        if self._buckets.take(action, self._timer()) is not None:
+        action, now = attempt.action, self._timer()
+        of_address = f"{action} {site_of(attempt.address)}"
+        if (
+            self._of_address.take(of_address, now) is not None
+            or self._of_action.take(action, now) is not None
+        ):
             self._left_out[action] += 1
+            self.omitted += 1
             return None
         return self._left_out.pop(action, 0)
 
@@ -53,7 +71,7 @@ class RefusalLog:
     async def record(self, attempt: Attempt, error: CloudError) -> None:
         """Record in the audit log that *attempt* was refused; never raises a CloudError."""
         action = attempt.action
-        left_out = self.turn(action)
+        left_out = self.turn(attempt)
         if left_out is None:
             return
         logger.info(

@@ -117,7 +117,7 @@ class Renewals:
         return work
 
     def _refusing(self, attempt: Attempt, error: CloudError) -> Callable[[Transaction], Message]:
-        left_out = self._refusals.turn(attempt.action)
+        left_out = self._refusals.turn(attempt)
 
         def work(tx: Transaction) -> Message:
             if left_out is not None:

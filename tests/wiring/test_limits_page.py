@@ -52,7 +52,7 @@ from cloud.core.names import (
 )
 from cloud.core.readiness import LONGEST_INTERVAL
 from cloud.errors import Invalid
-from cloud.http import logs
+from cloud.http import logs, refusals
 from cloud.http.connection_limits import BOUNDS, PORTS, RESERVED_DESCRIPTORS, http_memory_ceiling
 from cloud.http.errors import STATUSES
 from cloud.http.requests import BODY_LIMIT
@@ -249,6 +249,8 @@ LIMITS: Mapping[str, str] = {
     "events": f"{SET.events_kept:,}",
     "age of an event": f"{SET.events_days} days",
     "apps that one event names": f"{events.APPS_NAMED}",
+    "refused attempts of one action in it": pace(refusals.REFUSAL_RATE),
+    "the same, because of one address": pace(refusals.ADDRESS_RATE),
     "member of what was changed, in an entry": size(changes.MEMBER_LIMIT),
     "deploys of one node": f"{SET.deploys_kept}",
     "revisions of one app, configuration, secret or registry": f"{SET.revisions_kept}",
