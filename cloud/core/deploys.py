@@ -10,6 +10,7 @@ from cloud.core.app import AppVersion
 from cloud.core.delta import diff
 from cloud.core.desired import Desired
 from cloud.core.report import UP, AppStats, Report, Reported, failure_of, refusal_of
+from cloud.core.running import RunningApp, RunState
 
 EXPIRES_AFTER = timedelta(days=7)
 """How long a node may take to apply an update; then the deploy expires."""
@@ -35,6 +36,19 @@ class DeployOutcome(StrEnum):
     FAILED = "failed"
     SUPERSEDED = "superseded"
     EXPIRED = "expired"
+
+
+class DeployStatus(StrEnum):
+    """How a node stands with all that it should run.
+
+    *pending* until a report shows that it runs all of it, also of a node that never reported.
+    *failed* includes *rolledBack*: every app that failed runs in an older version.
+    """
+
+    CONVERGED = "converged"
+    PENDING = "pending"
+    FAILED = "failed"
+    ROLLED_BACK = "rolledBack"
 
 
 class Deploy(msgspec.Struct, frozen=True, omit_defaults=True, rename={"sent": "told"}):
@@ -131,6 +145,26 @@ def runs(reported: Reported, desired: Desired) -> bool:
     return not diff(
         Reported(reported.apps, reported.sysapps), Desired(desired.apps, desired.sysapps)
     )
+
+
+def deploy_status(report: Report, desired: Desired, running: Sequence[RunningApp]) -> DeployStatus:
+    """How a node stands that made this *report*, which names the apps *running*."""
+    stats = _by_name(report)
+    states = {app.state for app in running}
+    system_failed = stats is not None and any(
+        failure_of(app, stats.get(app.name)) for app in desired.sysapps
+    )
+    if system_failed or not states.isdisjoint(_FAILED_STATES):
+        return DeployStatus.FAILED
+    if RunState.ROLLED_BACK in states:
+        return DeployStatus.ROLLED_BACK
+    is_up = all(_is_up(app, stats) for app in (*desired.apps, *desired.sysapps))
+    if is_up and runs(report.reported, desired):
+        return DeployStatus.CONVERGED
+    return DeployStatus.PENDING
+
+
+_FAILED_STATES = (RunState.FAILED, RunState.REFUSED)
 
 
 def _by_name(report: Report) -> Mapping[str, AppStats] | None:

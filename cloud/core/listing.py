@@ -1,13 +1,9 @@
 """Lists: which resources of a namespace, and which page of them (contract, "List Node")."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
-
-from cloud.core.selectors import LENGTH_LIMIT
-from cloud.errors import Invalid
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -22,12 +18,16 @@ LIST_LIMIT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ListOptions:
-    """What a caller asks of a list; *limit* 0 is no limit, *after* ends the page before."""
+    """What a caller asks of a list; *limit* 0 is no limit, *after* ends the page before.
+
+    *now* is the moment that states of nodes are of; None where no field depends on it.
+    """
 
     selector: str = ""
     field_selector: str = ""
     limit: int = 0
     after: Place | None = None
+    now: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,34 +60,3 @@ class PageOptions:
     number: int = 1
     size: int = 20
     name: str = ""
-
-
-_FIELD_TERM = re.compile(
-    r"metadata\.(?P<field>name|namespace)\s*(?P<operator>==|=|!=)\s*(?P<value>[^\s\0]*)"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class FieldTerm:
-    """One term: the *field* (name or namespace) is *value*, or is not if it is *negated*."""
-
-    field: str
-    value: str
-    negated: bool
-
-
-def parse_field_selector(text: str) -> list[FieldTerm]:
-    """Terms of *text*, none for white space; Invalid for one that cannot be read."""
-    if len(text) > LENGTH_LIMIT:
-        raise Invalid("fieldSelector", f"longer than {LENGTH_LIMIT} characters")
-    terms = []
-    for part in text.split(",") if text.strip() else ():
-        found = _FIELD_TERM.fullmatch(part.strip())
-        if not found:
-            raise Invalid(
-                "fieldSelector",
-                f"cannot read {part.strip()[:80]!r}: metadata.name and metadata.namespace can be"
-                " compared with = and !=",
-            )
-        terms.append(FieldTerm(found["field"], found["value"], found["operator"] == "!="))
-    return terms

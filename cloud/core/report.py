@@ -17,6 +17,9 @@ from cloud.errors import Invalid
 RUN_LIMIT = 64
 """Characters in the `run` of a report."""
 
+AGENT_LIMIT = 64
+"""Characters of an agent's version that lists are selected by."""
+
 NAME_LIMIT = 80
 """Characters of a name in a report that are shown."""
 
@@ -75,6 +78,8 @@ class AppStats(msgspec.Struct):
     status: str = ""
     cause: str | None = None
     instances: dict[str, Any] | None = None
+    # The version that runs where it is not `version`, as native agents report it.
+    running: Any = None
     # What was gone on the node without its agent's doing: an object with `service` and `time`.
     drift: Any = None
 
@@ -123,8 +128,9 @@ def _cause_of(stats: AppStats) -> str:
 class Report:
     """A report that has been checked; *document* is all of it, as JSON text.
 
-    *properties* is its `nodeprops`, *stats* how its apps do; None where not reported. A
-    report from the store has no *stats*.
+    *properties* is its `nodeprops`, *stats* how its apps do; None where not reported. *agent* is
+    the version of the agent, empty if not reported. A report from the store has neither of the last
+    two.
     """
 
     document: bytes
@@ -132,6 +138,7 @@ class Report:
     order: Order
     properties: Mapping[str, Any] | None = None
     stats: Sequence[AppStats] | None = None
+    agent: str = ""
 
 
 class Reporter(msgspec.Struct, frozen=True):
@@ -139,7 +146,7 @@ class Reporter(msgspec.Struct, frozen=True):
 
     *is_ready*: its ready event was published, and no lost event since.
     *running* and *usage_step* were recorded of its reports: `running.digest_of` what it runs,
-    and the number of the last step that has a point of usage.
+    and the number of the last step that has a point of usage. *deploy* is its `DeployStatus`.
     *certified* is when the last of its certificates ends that were not taken back.
     """
 
@@ -154,6 +161,7 @@ class Reporter(msgspec.Struct, frozen=True):
     running: str = ""
     usage_step: int = 0
     certified: datetime | None = None
+    deploy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +210,9 @@ def read_report(content: Any, order: Order, *, depth: int | None = None) -> Repo
     stats = None
     if read.appstats is not None:
         stats = (*read.appstats, *(read.sysappstats or ()))
-    return Report(_document(content, depth), reported, order, read.nodeprops, stats)
+    version = (read.core or {}).get("binVersion")
+    agent = version[:AGENT_LIMIT] if isinstance(version, str) else ""
+    return Report(_document(content, depth), reported, order, read.nodeprops, stats, agent)
 
 
 def check_counts(content: Any) -> None:

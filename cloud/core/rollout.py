@@ -4,10 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cloud.core.app import App
-from cloud.core.running import RunState
-
-NOT_UP = (RunState.FAILED, RunState.REFUSED)
-"""States of a version that does not run on a node, and will not by itself."""
+from cloud.core.running import NOT_UP, RunState
 
 VERSIONS_SHOWN = 20
 """Versions of one app that are counted apart; the rarest are left out."""
@@ -15,6 +12,18 @@ VERSIONS_SHOWN = 20
 
 FAILURES_SHOWN = 5
 """Nodes that failed with a version, and why, that are shown of a rollout."""
+
+
+CAUSES_SHOWN = 20
+"""Causes of failures that are counted; the rarest are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class CauseCount:
+    """A group of causes (`running.cause_group`), and how many nodes failed for it."""
+
+    cause: str
+    nodes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def parse_selector(text: str, field: str = "selector") -> Selector:
         raise Invalid(field, f"longer than {LENGTH_LIMIT} characters")
     if not text.strip(_SPACES):
         return ()
-    return tuple(_term(part.strip(_SPACES), field) for part in _parts(text))
+    return tuple(_term(part.strip(_SPACES), field) for part in split_terms(text))
 
 
 def matches(selector: Selector, labels: Mapping[str, str]) -> bool:
@@ -90,7 +90,7 @@ def matches(selector: Selector, labels: Mapping[str, str]) -> bool:
     return all(term.holds_for(labels) for term in selector)
 
 
-def _parts(text: str) -> Iterator[str]:
+def split_terms(text: str) -> Iterator[str]:
     """*text* cut at the commas outside of parentheses."""
     start = depth = 0
     for place, character in enumerate(text):

@@ -84,6 +84,9 @@ class Pusher:
         """Send deltas to those of *nodes* that are connected; return the ids they were sent to."""
         here = [node for node in nodes if self._hub.is_connected(node_id(*node))]
         self._measures.pushed(NOT_CONNECTED, len(nodes) - len(here))
+        away = [node for node in nodes if node not in here]
+        if away and self._hub.is_attached:
+            await self._store.write_concurrent(lambda tx: tx.set_pending_statuses(away))
         if not here:
             return set()
         now = self._clock()

@@ -7,7 +7,7 @@ new about it, writes nothing here. Of each node the newest *kept* are stored.
 from collections.abc import Sequence
 from datetime import datetime
 
-from cloud.core.deploys import Deploy, DeployOutcome, runs, wanted_at
+from cloud.core.deploys import Deploy, DeployOutcome, DeployStatus, runs, wanted_at
 from cloud.core.desired import Desired
 from cloud.core.report import Report, Reported
 from cloud.operations.events import record_ended_event
@@ -68,6 +68,7 @@ def record_push(
     if current is not None:
         tx.put_deploy(namespace, name, current.at(now).superseded(now), is_open=False)
     if tx.node(namespace, name) is not None and not runs(reported, desired):
+        tx.set_deploy_status(namespace, name, DeployStatus.PENDING)
         _begin(tx, namespace, name, reported, desired, now, kept)
 
 

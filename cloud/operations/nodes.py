@@ -1,10 +1,11 @@
 """What people do with nodes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cloud.core.app import App
+from cloud.core.field_selectors import FIELD, NODE_FIELDS, nearest, parse_field_selector
 from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_node_name
 from cloud.core.node import Node, NodeSpec, SeenNode, checked_node_spec
@@ -94,8 +95,26 @@ def read_reported_node(tx: Transaction, namespace: str, name: str) -> ReportedNo
 
 
 def list_nodes(tx: Transaction, namespace: str, options: ListOptions) -> Page[SeenNode]:
-    """List the nodes of the namespace."""
-    return tx.list_seen_nodes(namespace, options)
+    """List the nodes of the namespace.
+
+    Invalid for fields of an app that is not there and that no node reports.
+    """
+    apps = _apps_of_fields(tx, namespace, options.field_selector)
+    return tx.list_seen_nodes(namespace, options, apps)
+
+
+def _apps_of_fields(tx: Transaction, namespace: str, text: str) -> Mapping[str, App]:
+    """The apps that the field selector *text* may name."""
+    named = {term.app for term in parse_field_selector(text, NODE_FIELDS) if term.app}
+    if not named:
+        return {}
+    apps = tx.catalog(namespace).apps
+    for name in sorted(named - apps.keys()):
+        if not tx.is_reported_app(namespace, name):
+            likely = nearest(name, list(apps))
+            hint = f"; did you mean {likely}?" if likely else ""
+            raise Invalid(FIELD, f"there is no app {name[:80]!r}{hint}")
+    return apps
 
 
 def apps_of_node(tx: Transaction, namespace: str, name: str) -> Sequence[App]:

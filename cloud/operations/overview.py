@@ -4,12 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import msgspec
-
-from cloud.core.app import App, AppVersion
-from cloud.core.deploys import CAUSE_LIMIT
-from cloud.core.report import failure_of, read_report, refusal_of
+from cloud.core.app import App
 from cloud.core.rollout import FAILURES_SHOWN, NodeFailure, Rollout, rollout_of
+from cloud.operations.app_nodes import cause_on
 from cloud.operations.apps import existing_app
 from cloud.store.parts.pending_nodes import PendingCounts
 from cloud.store.transaction import Transaction
@@ -56,17 +53,7 @@ def rollout_of_app(tx: Transaction, namespace: str, name: str) -> Rollout:
 def failures_of_app(tx: Transaction, app: App) -> Sequence[NodeFailure]:
     """The first nodes by name that failed with the wanted version of *app*, with their causes."""
     names = tx.failed_nodes(app.namespace, app.name, app.version, FAILURES_SHOWN)
-    return [NodeFailure(name, _cause(tx, app, name)) for name in names]
-
-
-def _cause(tx: Transaction, app: App, node: str) -> str:
-    stored = tx.report(app.namespace, node)
-    if stored is None:
-        return ""
-    wanted = AppVersion(app.name, app.version)
-    stats = read_report(msgspec.json.decode(stored.report.document), stored.report.order).stats
-    own = next((one for one in stats or () if one.name == app.name), None)
-    return (failure_of(wanted, own) or refusal_of(wanted, own))[:CAUSE_LIMIT]
+    return [NodeFailure(name, cause_on(tx, app, name)) for name in names]
 
 
 def count_offline(tx: Transaction, app: App, *, now: datetime) -> int:

@@ -91,8 +91,8 @@ def receive_report(
     desired = desired_of(tx, namespace, name, reporter.labels, report)
     if is_new:
         deploy = tx.open_deploy(namespace, name) if reporter.has_open_deploy else None
-        refused = deploy.refused(report, now) if deploy and deploy.is_of(desired) else ()
-        record_running(tx, namespace, name, report, desired.apps, reporter.running, refused)
+        refused = deploy.refused(report, now) if deploy and deploy.is_of(desired) else {}
+        record_running(tx, namespace, name, report, desired, reporter, refused)
         noted = reporter.usage_step
         record_usage(tx, namespace, name, report.document, noted=noted, now=now, step=usage_step)
     delta = _delta(tx, namespace, name, reporter, report, desired)

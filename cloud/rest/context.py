@@ -52,7 +52,7 @@ PAGE_SIZE = 20
 
 _NUMBER_DIGITS = 9
 _SELECTING = (
-    *("selector", "fieldSelector"),
+    *("selector", "fieldSelector", "status"),
     *("type", "namespace", "actor", "action", "kind", "name", "requestId", "since", "until"),
 )
 
@@ -155,6 +155,7 @@ class RequestContext:
             field_selector=self.query("fieldSelector"),
             limit=self._at_most(self.number("limit", 0)),
             after=self.api.continuations.place(token, self._list, self.now) if token else None,
+            now=self.now,
         )
 
     def listed(self, page: Page[T], options: ListOptions, answer: Callable[[T], A]) -> Listed[A]:

@@ -54,7 +54,7 @@ class Crud(Generic[N]):
     in what a POST may leave out, *completed* what a PUT may, from the thing as it is. Where a PUT
     *is_partial* it leaves what it does not name. *change* is the type of what a PUT takes, where
     that is not the spec; *changed* makes one of a patched spec, and *update* carries it out.
-    *deleted* is called once a thing is gone.
+    *deleted* is called once a thing is gone. *listed* is the query of its list.
     """
 
     operations: KindOperations[N]
@@ -76,6 +76,7 @@ class Crud(Generic[N]):
     changed: Callable[[Any], Any] | None = None
     update: Callable[[RequestContext, Transaction, str, Any], N] | None = None
     deleted: Callable[[RequestContext, N], None] | None = None
+    listed: tuple[Parameter, ...] = LISTED
 
     @property
     def kind(self) -> ResourceKind:
@@ -264,4 +265,4 @@ def _list_of(crud: Crud[Any]) -> tuple[Any, Described]:
         shown: Any = Numbered[crud.summary_type]  # type: ignore[name-defined]
         return crud.numbered_page, Described(summary, shown, query=NUMBERED)
     shown = Listed[crud.summary_type]  # type: ignore[name-defined]
-    return crud.page, Described(summary, shown, query=LISTED)
+    return crud.page, Described(summary, shown, query=crud.listed)

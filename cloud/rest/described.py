@@ -94,7 +94,19 @@ PAGED = (
 )
 LISTED = (
     Parameter("selector", "labels that what is listed has to have, as in Kubernetes"),
-    Parameter("fieldSelector", "metadata.name or metadata.namespace, compared with = or !="),
+    Parameter(
+        "fieldSelector",
+        "metadata.name or metadata.namespace, with =, !=, in or notin; * is any text in a name",
+    ),
+    *PAGED,
+)
+NODES_LISTED = (
+    LISTED[0],
+    Parameter(
+        "fieldSelector",
+        "as `status.state=offline,status.apps.web=failed`: fields of metadata, and of a node's"
+        " status: state, deploy, apps.NAME, versions.NAME, agent, certificate.expires",
+    ),
     *PAGED,
 )
 NUMBERED = (

@@ -25,7 +25,7 @@ from cloud.rest.answers import (
 )
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.crud import Crud, crud_routes
-from cloud.rest.described import Described
+from cloud.rest.described import NODES_LISTED, Described
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
 
@@ -232,6 +232,7 @@ NODE_ROUTES: Sequence[ApiRoute] = (
             read=_read,
             spelled=_spelled,
             deleted=_deleted,
+            listed=NODES_LISTED,
         )
     ),
     ApiRoute(

@@ -6,11 +6,13 @@ from decimal import Decimal
 import msgspec
 
 from cloud.core.readiness import NodeState
-from cloud.core.rollout import NodeFailure, Rollout
+from cloud.core.rollout import CauseCount, NodeFailure, Rollout
 from cloud.core.times import time_text
 from cloud.core.usage import UsagePoint
 from cloud.operations import overview, usage
+from cloud.operations.app_nodes import causes_of_app
 from cloud.rest.answers import Answer
+from cloud.rest.app_nodes import CauseCountAnswer, cause_answers
 from cloud.rest.context import RequestContext
 from cloud.rest.described import Described
 from cloud.rest.route import ApiRoute
@@ -59,11 +61,12 @@ class FailureAnswer(Answer):
 class RolloutAnswer(AppProgress):
     """How far an app has come; `offline` counts nodes that do not run it and are not there.
 
-    `failures` has the first five nodes by name that failed.
+    `failures` has the first five nodes by name that failed, `causes` counts all by their cause.
     """
 
     offline: int
     failures: list[FailureAnswer]
+    causes: list[CauseCountAnswer]
 
 
 class LastChange(Answer):
@@ -156,11 +159,13 @@ async def get_rollout(context: RequestContext) -> RolloutAnswer:
     """`GET /v1/apps/{name}/rollout`."""
     name = context.path("name")
 
-    def read(tx: Transaction) -> tuple[Rollout, Sequence[NodeFailure]]:
+    def read(tx: Transaction) -> tuple[Rollout, Sequence[NodeFailure], Sequence[CauseCount]]:
         found = overview.rollout_of_app(tx, context.namespace, name)
-        return found, overview.failures_of_app(tx, found.app) if found.failed else ()
+        if not found.failed:
+            return found, (), ()
+        return found, overview.failures_of_app(tx, found.app), causes_of_app(tx, found.app)
 
-    rollout, failures = await context.store.read(read)
+    rollout, failures, causes = await context.store.read(read)
     app, offline = rollout.app, 0
     if rollout.running < rollout.selected:
         offline = await context.api.counts.count(
@@ -172,6 +177,7 @@ async def get_rollout(context: RequestContext) -> RolloutAnswer:
         **msgspec.structs.asdict(_progress(rollout)),
         offline=min(offline, rollout.selected - rollout.running),
         failures=[FailureAnswer(one.node, one.cause) for one in failures],
+        causes=cause_answers(causes),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from cloud.rest.app_nodes import APP_NODE_ROUTES
 from cloud.rest.apps import APP_ROUTES
 from cloud.rest.audit import AUDIT_ROUTES
 from cloud.rest.batches import BATCH_ROUTES
@@ -32,6 +33,7 @@ ROUTES: list[ApiRoute] = [
     *PROPERTY_ROUTES,
     *COMMAND_ROUTES,
     *APP_ROUTES,
+    *APP_NODE_ROUTES,
     *CONFIG_ROUTES,
     *SECRET_ROUTES,
     *REGISTRY_ROUTES,

@@ -17,6 +17,7 @@ from cloud.store.tables import (
     events,
     first,
     guard,
+    node_status,
     probe,
     revisions,
     sessions,
@@ -55,6 +56,7 @@ STEPS: tuple[Step, ...] = (
     ("0025_init_reports", agents.INIT_REPORTS),
     ("0026_event_folds", events.EVENT_FOLDS),
     ("0027_said_intervals", first.SAID_INTERVALS),
+    ("0028_node_status", node_status.NODE_STATUS),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from cloud.core.field_selectors import NAME, FieldTerm
 from cloud.core.kinds import ResourceKind
-from cloud.core.listing import FieldTerm, Place
+from cloud.core.listing import Place
 from cloud.core.selectors import Operator, Selector, Term
 from cloud.store.parts.part import Run
 from cloud.store.rows import Parameters, Row, micros
-from cloud.store.statements import Fragment, fragment, joined, numbered
+from cloud.store.statements import Fragment, Statement, fragment, joined, numbered
 
 NODE = "node"
 """Kind of the labels of nodes; the other kinds are those of resources."""
@@ -66,14 +67,16 @@ ONE_VALUE = fragment(" AND value = :value_#")
 VALUE_IN = fragment(" AND value IN (SELECT given.value FROM {elements[values_#]})")
 NUMBER_GREATER = fragment(" AND number > :bound_#")
 NUMBER_LESS = fragment(" AND number < :bound_#")
+NAME_LIKE = fragment("(place.name {glob[field_#]})")
+NAMESPACE_LIKE = fragment("(place.namespace {glob[field_#]})")
 NAME_IS = fragment("(place.name = :field_#)")
-NAMESPACE_IS = fragment("(place.namespace = :field_#)")
 IN_ORDER = fragment(
     """ AND (place.created, place.name) > (:after, :after_name)
 ORDER BY place.created, place.name LIMIT :limit""",
 )
 ONCE = fragment(" ON CONFLICT (namespace, name) DO NOTHING")
-_AND, _NOT, _OPEN, _CLOSE = map(fragment, (" AND ", "NOT ", " AND (", ")"))
+_AND, _OR, _NOT = map(fragment, (" AND ", " OR ", "NOT "))
+_OPEN, _GROUP_OPEN, _CLOSE = map(fragment, (" AND (", "(", ")"))
 _NO_TEST = fragment("")
 _LONG_AGO = (datetime(1, 1, 1, tzinfo=UTC), "")
 _TESTS = {
@@ -125,18 +128,17 @@ class Selection:
         total = self._count(self._positive, ())
         for place, term in enumerate(self._negative):
             # Those that this term is the first to exclude.
-            total -= self._count((*self._positive, _opposite(term)), self._negative[:place])
+            total -= self._count((*self._positive, opposite(term)), self._negative[:place])
         return total
 
     def count_where(self, conditions: Sequence[Fragment], values: Parameters) -> int:
         """How many there are satisfying *conditions* too, fragments with *values* of their own."""
         among = self._among(self._rarest(self._positive), self._positive, self._negative)
-        statement = joined(COUNT, *among, *_all_of(conditions))
+        statement = joined(COUNT, *among, *all_of(conditions))
         return int(self._run(statement, {**self._values, **values})[0][0])
 
     def page(self, after: Place | None, limit: int, total: int) -> Sequence[Row]:
         """Name and age, oldest first, of up to *limit* things, of the *total* that there are."""
-        began, name = after or _LONG_AGO
         # The index of a value is in the order of lists; that of several is merged.
         first = self._rarest([term for term in self._positive if term.operator is Operator.IN])
         if total <= SORTED_AT_MOST and self._positive:
@@ -144,9 +146,7 @@ class Selection:
             if rarest is not None and self._size(rarest, SORTED_AT_MOST + 1) <= SORTED_AT_MOST:
                 first = rarest
         among = self._among(first, self._positive, self._negative)
-        statement = joined(NAMES, *among, IN_ORDER)
-        where: Parameters = {"after": micros(began), "after_name": name, "limit": limit}
-        return self._run(statement, {**self._values, **where})
+        return ordered(self._run, joined(NAMES, *among), self._values, after, limit)
 
     def mark_pending(self) -> None:
         """Mark the selected nodes as pending."""
@@ -186,9 +186,9 @@ class Selection:
     ) -> Sequence[Fragment]:
         """Where they are found, beginning with the term *first*, and all that they satisfy."""
         conditions = list(self._fields)
-        conditions += [self._has(term) for term in positive if term != first]
-        conditions += [joined(_NOT, self._has(_opposite(term))) for term in negative]
-        return [*self._source(first), *_all_of(conditions)]
+        conditions += self.has_labels([term for term in positive if term != first])
+        conditions += self.has_labels(negative)
+        return [*self._source(first), *all_of(conditions)]
 
     def _source(self, first: Term | None) -> Sequence[Fragment]:
         if first is None:
@@ -197,6 +197,15 @@ class Selection:
         test = ONE_VALUE if is_one_value else _TESTS[first.operator]
         number = self._number(first)
         return [numbered(AMONG_LABELS, number), numbered(test, number)]
+
+    def has_labels(self, selector: Sequence[Term]) -> Sequence[Fragment]:
+        """Conditions of all terms of *selector*."""
+        return [
+            joined(_NOT, self._has(opposite(term)))
+            if term.operator in _OPPOSITES
+            else self._has(term)
+            for term in selector
+        ]
 
     def _has(self, term: Term) -> Fragment:
         return numbered(joined(HAS_LABEL, _TESTS[term.operator], _CLOSE), self._number(term))
@@ -214,18 +223,32 @@ class Selection:
         return number
 
     def _field(self, term: FieldTerm) -> Fragment:
-        number = len(self._values)
-        self._values[f"field_{number}"] = term.value
-        test = NAME_IS if term.field == "name" else NAMESPACE_IS
-        return numbered(joined(_NOT, test) if term.negated else test, number)
+        tests: list[Fragment] = []
+        for value in term.values:
+            number = len(self._values)
+            self._values[f"field_{number}"] = value
+            like = NAME_LIKE if term.field == NAME else NAMESPACE_LIKE
+            test = NAME_IS if term.field == NAME and "*" not in value else like
+            tests += [_OR, numbered(test, number)] if tests else [numbered(test, number)]
+        test = joined(_GROUP_OPEN, *tests, _CLOSE)
+        return joined(_NOT, test) if term.is_negated else test
 
 
-def _opposite(term: Term) -> Term:
+def ordered(
+    run: Run, names: Statement, values: Parameters, after: Place | None, limit: int
+) -> Sequence[Row]:
+    """Name and age, oldest first, of up to *limit* of what *names* selects, beyond *after*."""
+    began, name = after or _LONG_AGO
+    where: Parameters = {"after": micros(began), "after_name": name, "limit": limit}
+    return run(joined(names, IN_ORDER), {**values, **where})
+
+
+def opposite(term: Term) -> Term:
     """Satisfied by those that do not satisfy *term*, a negative one."""
     return Term(term.key, _OPPOSITES[term.operator], term.values)
 
 
-def _all_of(conditions: Sequence[Fragment]) -> Iterator[Fragment]:
+def all_of(conditions: Sequence[Fragment]) -> Iterator[Fragment]:
     """In groups: SQLite takes expressions up to a depth of 1000, and selectors can be longer."""
     for start in range(0, len(conditions), _GROUP):
         yield _OPEN

@@ -7,6 +7,7 @@ the code that runs it: not its words, not its line breaks.
 | marker | meaning |
 |---|---|
 | `{skip_locked}` | rows that another transaction has claimed are left to it |
+| `{glob[p]}` | is like the text in parameter *p*, in which `*` is any text |
 | `{position}` | the function that finds a text in a text; 0: not found |
 | `{exists}` | EXISTS that the planner does not turn into a join |
 | `{elements[p]}` | `given (value)`: the elements of the JSON array in parameter *p* |
@@ -24,7 +25,7 @@ _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z_0-9#]*)")
 
 
 class _Given:
-    """The marker of a table that is made of a parameter."""
+    """A marker with a parameter."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -34,6 +35,7 @@ class _Given:
 
 
 _SQLITE: Mapping[str, object] = {
+    "glob": _Given("GLOB ?"),
     "skip_locked": "",
     "position": "instr",
     "exists": "EXISTS",
@@ -45,6 +47,7 @@ _SQLITE: Mapping[str, object] = {
     "using_rows": "WHERE TRUE",
 }
 _POSTGRES: Mapping[str, object] = {
+    "glob": _Given(r"LIKE replace(replace(?, '_', '\_'), '*', '%')"),
     # Of several servers that claim at the same time each gets other rows, and none waits.
     "skip_locked": "FOR UPDATE SKIP LOCKED",
     "position": "strpos",

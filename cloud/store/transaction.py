@@ -23,6 +23,7 @@ from cloud.store.parts.events import EventPart
 from cloud.store.parts.guards import GuardPart
 from cloud.store.parts.install_tokens import InstallTokenPart
 from cloud.store.parts.labels import ALL_LABELLED, UNLABELLED
+from cloud.store.parts.node_status import NodeStatusPart
 from cloud.store.parts.nodes import NodePart
 from cloud.store.parts.part import NOTHING, Run
 from cloud.store.parts.pending_nodes import PendingPart
@@ -42,6 +43,7 @@ T = TypeVar("T")
 
 class Transaction(
     NodePart,
+    NodeStatusPart,
     ResourcePart,
     RevisionPart,
     BatchPart,

@@ -6,7 +6,8 @@ key the rows that the answer shows, and nothing else: the ratio is what all the 
 is measured in three ways: page after page, while no label changes; with a node labelled anew before
 each call; and spelt otherwise each time, so that the total is counted and not remembered. For
 the overview and a rollout every node reports each of a few apps, every second one but
-for the one whose rollout is asked for. An app
+for the one whose rollout is asked for. Then questions are asked by fields of the nodes' status: of
+100 nodes 5 are offline, and of 300 one failed. An app
 for all nodes stands beside the time in which the store puts a row for each node.
 """
 
@@ -19,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ import click
 import httpx
 import uvloop
 
+from cloud.core.certificate import NodeCertificate
 from cloud.core.node import Node, NodeSpec
 from cloud.core.report import Order, read_report
 from cloud.http.metrics import Metrics
@@ -82,6 +84,27 @@ _REPORT = {
     },
 }
 """2 kB with the app states."""
+
+QUESTIONS = (
+    ("status.state=online", ""),
+    ("status.state=offline", ""),
+    ("status.state!=online", "site=s7"),
+    ("status.state=online", "fleet=bench"),
+    ("status.deploy=failed", ""),
+    ("status.deploy=converged", "fleet=bench,rack>3"),
+    ("status.apps.app0=failed", ""),
+    ("status.apps.app0=running", ""),
+    ("status.apps.app4=pending", "site=s7"),
+    ("status.state=offline,status.apps.app0=failed", "fleet=bench"),
+    ("status.versions.app0=1", ""),
+    ("status.agent=1.3*", ""),
+    ("status.certificate.expires<30d", ""),
+    ("metadata.name=*999*", ""),
+)
+"""Fields and labels of lists: of few nodes, of many and of nearly all."""
+
+_AWAY = timedelta(hours=1)
+_DAYS = 90
 
 Call = Callable[[], Awaitable[object]]
 
@@ -194,6 +217,8 @@ class ApiBench:
         for selector in SELECTORS:
             results += await self._listed(selector)
         results += await self._rolled_out()
+        results += [await self._asked(*question) for question in QUESTIONS]
+        results.append(await self._failed_nodes())
         results.append(await self._put_app())
         return results
 
@@ -253,8 +278,15 @@ class ApiBench:
                     for name in names[: _APPS - number % 2]
                 ]
                 stats = [{**app, "status": "Running", "instances": _INSTANCES} for app in apps]
-                report = read_report({**_REPORT, "apps": apps, "appstats": stats}, Order())
-                receive_report(tx, f"{_NAMESPACE}.n{number}", report, "json", now=datetime.now(UTC))
+                if number % 300 == 5:
+                    stats[0] |= {"status": "Failed", "cause": f"image not found ({number % 7})"}
+                core = {"binVersion": f"1.{3 + number % 3}.0"}
+                content = {**_REPORT, "core": core, "apps": apps, "appstats": stats}
+                now = datetime.now(UTC) - (_AWAY if number % 20 == 5 else timedelta())
+                node = f"{_NAMESPACE}.n{number}"
+                receive_report(tx, node, read_report(content, Order()), "json", now=now)
+                ends = now + timedelta(days=number % _DAYS)
+                tx.put_certificate(NodeCertificate(number + 1, node, now, ends, None, "key"))
 
         for start in range(0, self.nodes, _GROUP):
             await self.store.write(lambda tx, start=start: report(tx, start))  # type: ignore[misc]
@@ -273,6 +305,29 @@ class ApiBench:
                 lambda: self.store.read(lambda tx: tx.app(_NAMESPACE, last)),
             ),
         ]
+
+    async def _asked(self, fields: str, selector: str) -> ApiResult:
+        """The first page of the nodes that satisfy *fields* and *selector*, and their number."""
+        query = {"limit": str(_PAGE), "selector": selector, "fieldSelector": fields}
+        found = await self._get("/v1/nodes", **query)
+        names = [item["name"] for item in found["items"]]
+        return await beside(
+            " ".join(filter(None, (fields, selector))),
+            self.calls,
+            lambda: self._get("/v1/nodes", **query),
+            lambda: self.store.read(lambda tx: [tx.node(_NAMESPACE, name) for name in names]),
+        )
+
+    async def _failed_nodes(self) -> ApiResult:
+        path = "/v1/apps/app0/nodes"
+        found = await self._get(path, status="failed", limit=str(_PAGE))
+        names = [item["name"] for item in found["items"]]
+        return await beside(
+            "failed nodes of an app, with causes",
+            self.calls,
+            lambda: self._get(path, status="failed", limit=str(_PAGE)),
+            lambda: self.store.read(lambda tx: [tx.report(_NAMESPACE, name) for name in names]),
+        )
 
     async def _put_app(self) -> ApiResult:
         """Each PUT has to update every node; RuntimeError otherwise."""

@@ -2,11 +2,16 @@
 
 from typing import Any
 
-import msgspec
-
 from cloud.core.app import AppVersion
 from cloud.core.report import Order, Report, read_report
-from cloud.core.running import APPS_AT_MOST, TEXT_LIMIT, digest_of, running_apps
+from cloud.core.running import (
+    APPS_AT_MOST,
+    TEXT_LIMIT,
+    RunningApp,
+    cause_group,
+    digest_of,
+    running_apps,
+)
 
 WANTED = [AppVersion("web", "2"), AppVersion("logs", "7")]
 
@@ -19,7 +24,7 @@ def report(apps: list[tuple[str, str]], stats: Any = None) -> Report:
 
 
 def states(last: Report) -> list[tuple[str, str, str]]:
-    return [msgspec.structs.astuple(app) for app in running_apps(last, WANTED)]
+    return [(app.name, app.version, app.state) for app in running_apps(last, WANTED)]
 
 
 def test_the_state_of_an_app_follows_its_status() -> None:
@@ -59,10 +64,36 @@ def test_a_cause_without_a_definite_status_is_a_failure() -> None:
 
 def test_what_the_node_could_not_take_over_is_counted_beside_what_it_runs() -> None:
     last = report([("web", "1")], [{"name": "web", "version": "1", "status": "Running"}])
-    refused = running_apps(last, WANTED, {"web"})
+    refused = running_apps(last, WANTED, {"web": "no image"})
     assert {(app.version, app.state) for app in refused} == {("2", "refused"), ("1", "running")}
-    assert digest_of(last, WANTED, {"web"}) != digest_of(last, WANTED)
-    assert digest_of(report([]), WANTED, {"logs"}) != ""
+    assert [app.cause for app in refused] == ["no image", ""]
+    digests = [digest_of(last, WANTED, one) for one in ({}, {"web": "a"}, {"web": "b"})]
+    assert len(set(digests)) == 3
+    assert digest_of(report([]), WANTED, {"logs": "a"}) != ""
+
+
+def test_an_app_whose_older_version_runs_was_rolled_back() -> None:
+    failed = {"name": "web", "version": "2", "status": "Failed", "cause": "exited with code 1"}
+    last = report([("web", "2")], [{**failed, "running": "1"}])
+    assert running_apps(last, WANTED) == [
+        RunningApp("web", "2", "rolledBack", "exited with code 1")
+    ]
+    assert states(report([("web", "2")], [{**failed, "running": "2"}])) == [("web", "2", "failed")]
+    assert states(report([("web", "2")], [{**failed, "running": 7}])) == [
+        ("web", "2", "rolledBack")
+    ]
+    assert digest_of(last, WANTED) != digest_of(report([("web", "2")], [failed]), WANTED)
+
+
+def test_causes_that_differ_between_nodes_alone_are_one_group() -> None:
+    one, other = (
+        f"container {number * 16} left after {seconds} s: dial tcp 10.0.0.{seconds}:80: refused"
+        for number, seconds in (("a", 3), ("7", 41))
+    )
+    assert cause_group(one) == cause_group(other)
+    assert cause_group(one) == "container # left after # s: dial tcp #: refused"
+    assert cause_group("HTTP 500\nlog") == "HTTP 500"
+    assert cause_group("image web:12 not found") != cause_group("image web:13 not found")
 
 
 def test_a_node_without_stats_runs_what_it_names() -> None:

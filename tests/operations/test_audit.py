@@ -41,6 +41,8 @@ NO_CHANGE_OF_A_THING = {
     "put_report",
     "put_usage",
     "put_running",
+    "set_deploy_status",
+    "set_pending_statuses",
     "put_init_heard",
     "put_usage_point",
     "set_usage_step",

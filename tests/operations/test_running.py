@@ -92,7 +92,7 @@ def check(tx: Transaction) -> None:
     for node in tx.nodes(NAMESPACE):
         stored = tx.report(NAMESPACE, node.name)
         noted = tx.running_apps(NAMESPACE, node.name)
-        rows[node.name] = {msgspec.structs.astuple(app) for app in noted}
+        rows[node.name] = {(app.name, app.version, app.state) for app in noted}
         current_apps: Sequence[RunningApp] = ()
         if stored is not None:
             report = read_report(msgspec.json.decode(stored.report.document), Order())
@@ -104,7 +104,7 @@ def check(tx: Transaction) -> None:
         # Whether it is selected is known for certain of the version that is wanted.
         current = {(app.name, app.version) for app in apps.values()}
         assert {row for row in rows[node.name] if row[:2] in current} == {
-            msgspec.structs.astuple(app)
+            (app.name, app.version, app.state)
             for app in current_apps
             if (app.name, app.version) in current
         }

@@ -144,6 +144,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("overview", "GET", "/v1/overview", None),
     ("kinds", "GET", "/v1/kinds", None),
     ("rollout", "GET", "/v1/apps/web/rollout", None),
+    ("apps-nodes", "GET", "/v1/apps/web/nodes?status=running", None),
     ("nodes-update", "PUT", "/v1/nodes/n1", {"labels": {"role": "gateway", "floor": "2"}}),
     ("apps-get", "GET", "/v1/apps/web", None),
     ("apps-list", "GET", "/v1/apps", None),
@@ -272,6 +273,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
 
 
 TIMELESS = {"explain-get", "audit-list", "events-list", "usage", "overview", "rollout", "kinds"}
+TIMELESS |= {"apps-nodes"}
 """Looks that take no time, so that they can be put in between."""
 
 
@@ -377,7 +379,7 @@ def _shape(path: str) -> str:
     words = {"stats", "refresh", "apps", "record", "init", "generate", "download", "reset"}
     words |= {"properties", "mode", "core", "configs", "versions"}
     words |= {"revoke"}
-    words |= {"deploys", "retry", "usage", "rollout", "commands"}
+    words |= {"deploys", "retry", "usage", "rollout", "commands", "nodes"}
     words |= {"revisions", "diff", "undo"}
     parts = path.partition("?")[0].split("/")[3:]
     return "/".join(

@@ -59,6 +59,7 @@ async def test_a_rollout_is_followed_from_report_to_report(world: World) -> None
         "offline": 0,
         "versions": [{"version": old, "nodes": 3}],
         "failures": [],
+        "causes": [],
     }
     await receive(world, "n1", "Running", web=new)
     await receive(world, "n2", "Failed", web=new)
@@ -72,6 +73,7 @@ async def test_a_rollout_is_followed_from_report_to_report(world: World) -> None
         "offline": 2,
         "versions": [{"version": new, "nodes": 2}, {"version": old, "nodes": 1}],
         "failures": [{"node": "n2", "cause": "no cause was given"}],
+        "causes": [{"cause": "no cause was given", "nodes": 1}],
     }
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Protocol, TypeVar
 
-from cloud.core.listing import FieldTerm, ListOptions, Page, Place, parse_field_selector
+from cloud.core.field_selectors import NAME, FieldTerm, parse_field_selector
+from cloud.core.listing import ListOptions, Page, Place
 from cloud.core.selectors import matches, parse_selector
 
 
@@ -41,8 +43,8 @@ def page_of(
 
 
 def holds_for(term: FieldTerm, one: Listed) -> bool:
-    own = one.name if term.field == "name" else one.namespace
-    return (own == term.value) is not term.negated
+    own = one.name if term.field == NAME else one.namespace
+    return any(fnmatchcase(own, value) for value in term.values) is not term.is_negated
 
 
 def place_of(one: Listed) -> Place:

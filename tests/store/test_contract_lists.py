@@ -61,7 +61,10 @@ def using(one: App, configs: list[str], secrets: list[str], registries: list[str
 
 fleets = st.lists(labels, max_size=6).map(lambda own: fleet_of(*own))
 fields = st.sampled_from(
-    ["", "metadata.name=n1", "metadata.name!=n1", "metadata.namespace!=default"]
+    [
+        *("", "metadata.name=n1", "metadata.name!=n1", "metadata.namespace!=default"),
+        *("metadata.name=n*", "metadata.name notin (*1,n2)", "metadata.name in (n1,n3)"),
+    ]
 )
 
 

@@ -16,11 +16,12 @@ import pytest
 import cloud.store
 from cloud.core.audit import AuditFilter, Chain
 from cloud.core.event import EventFilter, EventTypes
+from cloud.core.field_selectors import NODE_FIELDS, parse_field_selector
 from cloud.core.kinds import CONFIG
-from cloud.core.listing import parse_field_selector
 from cloud.core.selectors import parse_selector
 from cloud.store.cache import StoreCache
 from cloud.store.migrations import migrate
+from cloud.store.node_selection import NodeSelection
 from cloud.store.parts.row_sets import Lookup
 from cloud.store.postgres import migrate as migrate_postgres
 from cloud.store.rows import Parameters, Row
@@ -30,6 +31,7 @@ from cloud.store.statements import Statement, fragment, joined, numbered, statem
 from cloud.store.tables.definition import definition, trigger
 from cloud.store.transaction import Transaction
 from tests.postgres import NEEDS_POSTGRES, Postgres
+from tests.store.conftest import app
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z_0-9]*)")
@@ -37,15 +39,24 @@ _NUMBERS = {"now", "expires"}
 """Parameters that stand where a database cannot see their type."""
 
 
+NODE_TERMS = (
+    "metadata.name!=n,metadata.name notin (n,m),metadata.name=n*,metadata.namespace=d*"
+    ",status.state in (online,stale,offline,never),status.deploy=failed,status.agent!=1*"
+    ",status.certificate.expires<1d,status.certificate.expires>1d,status.apps.web=failed"
+    ",status.apps.web!=pending,status.apps.web in (running,unselected),status.versions.web=1"
+    ",status.versions.web in (1,2),status.apps.gone=running,status.apps.gone=pending"
+)
+
+
 class Composed:
-    """A `Run` that keeps the statements, which find nothing, of an empty database."""
+    """A `Run` that keeps the statements, which count one thing and find none."""
 
     def __init__(self) -> None:
         self.statements: list[Statement] = []
 
     def __call__(self, statement: Statement, _parameters: Parameters, /) -> Sequence[Row]:
         self.statements.append(statement)
-        return [(0,)] if "count(*)" in statement.sqlite else []
+        return [(1, 1)] if "count(*)" in statement.sqlite else []
 
     def each(self, statement: Statement, _rows: Sequence[Parameters], /) -> None:
         self.statements.append(statement)
@@ -55,7 +66,7 @@ def composed_statements() -> Sequence[Statement]:
     """What is put together while the program runs, with every fragment."""
     run = Composed()
     terms = "a,a=1,a in (1,2),a>1,a<9,!b,b!=1,b notin (1,2)"
-    fields = parse_field_selector("metadata.name=n,metadata.namespace!=m")
+    fields = parse_field_selector("metadata.name in (n,n*),metadata.namespace!=m")
     for selector in ("", terms):
         for kind in (NODE, "app"):
             selection = Selection(run, kind, "default", parse_selector(selector), fields)
@@ -63,6 +74,14 @@ def composed_statements() -> Sequence[Statement]:
             selection.page((NOW, "n"), 10, 100)
         Selection(run, "app", "default", parse_selector(selector), used=(CONFIG, "c")).total()
         Selection(run, NODE, "default", parse_selector(selector)).mark_pending()
+    of_nodes = parse_field_selector(NODE_TERMS, NODE_FIELDS)
+    apps = {"web": app("web")}
+    for selector in ("", terms):
+        for few in (0, 5):
+            parsed = parse_selector(selector)
+            chosen = NodeSelection(run, "default", parsed, of_nodes, now=NOW, apps=apps, few=few)
+            chosen.found(None, 10)
+            chosen.total_with(lambda: 9)
     tx = Transaction(run, Sealer(bytes(KEY_BYTES)), StoreCache(), Chain(b"key"))
     tx.count_away("default", terms, "app", "1", NOW)
     audit = AuditFilter("default", "actor", "create", "node", "n", "id", NOW, NOW)

@@ -11,7 +11,9 @@ from cloud.core.listing import (
     Page,
 )
 from cloud.core.revocation import RevocationState
-from cloud.store.parts.part import NOTHING, TransactionPart, first, page_bounds, page_of
+from cloud.store.parts.node_status import CERTIFIED_STATUS, REVOKED_STATUS
+from cloud.store.parts.part import NOTHING, first, page_bounds, page_of
+from cloud.store.parts.row_sets import RowSetPart
 from cloud.store.rows import ALL, Parameters, Row, micros, micros_or_none, moment, moment_or_none
 from cloud.store.statements import statement
 
@@ -135,7 +137,7 @@ FORGET_ENDS = statement(
 )
 
 
-class CertificatePart(TransactionPart):
+class CertificatePart(RowSetPart):
     """Certificates."""
 
     def certificate(self, serial: int) -> NodeCertificate | None:
@@ -153,6 +155,8 @@ class CertificatePart(TransactionPart):
             place = _place(certificate.node_id)
             last = {key: row[key] for key in ("serial", "expires")}
             self._run(PUT_LAST_CERTIFICATE, {**place, **last})
+            status = {**place, "expires": row["expires"]}
+            self._sets.put(CERTIFIED_STATUS, (str(place["namespace"]), str(place["name"])), status)
 
     def live_keys(self, node_id: str) -> frozenset[str]:
         """Digests of the keys of the node's certificates, expired or not, that are not revoked.
@@ -168,6 +172,7 @@ class CertificatePart(TransactionPart):
         if count:
             self._run(REVOCATIONS_CHANGED, NOTHING)
             self._run(DELETE_LAST_CERTIFICATE, _place(node_id))
+            self._run(REVOKED_STATUS, _place(node_id))
         return count
 
     def revoked_certificates(self, after: datetime) -> Sequence[NodeCertificate]:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from cloud.core.app import App, uses_of
+from cloud.core.field_selectors import parse_field_selector
 from cloud.core.kinds import ResourceKind
-from cloud.core.listing import ListOptions, Page, parse_field_selector
+from cloud.core.listing import ListOptions, Page
 from cloud.core.node import Node
 from cloud.core.selectors import Selector, integer_of, matches, parse_selector
 from cloud.store.cache import LabelChange, LabelsPlace, StoreCache
@@ -14,7 +15,7 @@ from cloud.store.parts.part import (
     Run,
 )
 from cloud.store.parts.row_sets import Lookup, RowSetPart
-from cloud.store.rows import ALL, Parameters, json_text, micros, moment
+from cloud.store.rows import ALL, Parameters, Row, json_text, micros, moment
 from cloud.store.sealing import Sealer
 from cloud.store.selection import NODE, Selection
 from cloud.store.statements import set_statement, statement
@@ -176,6 +177,17 @@ class LabelPart(RowSetPart):
             total = selection.total()
         limit = options.limit
         found = selection.page(options.after, limit + 1 if limit else ALL, total)
+        return self._paged(namespace, found, total, limit, find)
+
+    def _paged(
+        self,
+        namespace: str,
+        found: Sequence[Row],
+        total: int,
+        limit: int,
+        find: Callable[[str, Sequence[str]], Mapping[str, T]],
+    ) -> Page[T]:
+        """The page of *found*, name and age of one more thing than it shows, if there is one."""
         shown = found[:limit] if limit else found
         names = [name for name, _ in shown]
         things = list(map(find(namespace, names).__getitem__, names)) if names else []

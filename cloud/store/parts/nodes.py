@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
 
+from cloud.core.app import App
 from cloud.core.core_configuration import CoreConfiguration, Mode
+from cloud.core.field_selectors import NODE_FIELDS, parse_field_selector
 from cloud.core.listing import (
     ListOptions,
     Page,
@@ -15,10 +18,11 @@ from cloud.core.node import Node, NodeSpec, SeenNode, effective_labels
 from cloud.core.properties import NO_PROPERTIES, Properties
 from cloud.core.selectors import Selector, parse_selector
 from cloud.errors import NotFound
+from cloud.store.node_selection import NodeSelection
 from cloud.store.parts.labels import NODE_LABELS, LabelPart
 from cloud.store.parts.part import described
 from cloud.store.parts.row_sets import Lookup, NodePlace
-from cloud.store.rows import Row, document, heard_of, moment
+from cloud.store.rows import ALL, Row, document, heard_of, moment
 from cloud.store.selection import NODE, Selection
 from cloud.store.statements import set_statement, statement
 
@@ -90,6 +94,19 @@ PUT_NODE = set_statement(
     order=-1,
     writes={"node"},
 )
+ADD_STATUS = set_statement(
+    """
+    INSERT INTO node_status (namespace, created, name, heard, report_interval, deploy, agent,
+        expires, revoked)
+    SELECT :namespace, :created, :name, NULL, 20000000, 'pending', '', NULL, 0 {rows}
+    ON CONFLICT (namespace, name) DO UPDATE SET created = excluded.created
+    WHERE node_status.created <> excluded.created
+    """,
+    numbers={"created"},
+    order=0,
+    reads={"node"},
+    writes={"node_status"},
+)
 DELETE_NODE = statement(
     "DELETE FROM node WHERE namespace = :namespace AND name = :name RETURNING name",
     writes={
@@ -98,6 +115,7 @@ DELETE_NODE = statement(
         "last_certificate",
         "node",
         "node_command",
+        "node_status",
         "ready_node",
         "report",
         "reported_app",
@@ -127,6 +145,7 @@ PUT_PROPERTIES = statement(
 
 T = TypeVar("T")
 
+_NO_APPS: Mapping[str, App] = MappingProxyType({})
 _NODE_SPEC = msgspec.json.Decoder(NodeSpec)
 _CORE = msgspec.json.Decoder(CoreConfiguration)
 _PROPERTIES = msgspec.json.Decoder(Properties)
@@ -147,16 +166,47 @@ class NodePart(LabelPart):
         """The node, and what else an answer about it states."""
         return self._sets.value(SEEN, (namespace, name))
 
-    def list_nodes(self, namespace: str, options: ListOptions) -> Page[Node]:
+    def list_nodes(
+        self, namespace: str, options: ListOptions, apps: Mapping[str, App] = _NO_APPS
+    ) -> Page[Node]:
         """The page that *options* asks for; so are all lists here.
 
-        Nothing is loaded that is not on it. Invalid for a selector that cannot be read.
+        *apps* are those of the namespace, as far as fields name them. Nothing is loaded that is not
+        on the page. Invalid for a selector that cannot be read.
         """
-        return self._page(NODE, namespace, options, self._several(NODES))
+        return self._selected(namespace, options, apps, self._several(NODES))
 
-    def list_seen_nodes(self, namespace: str, options: ListOptions) -> Page[SeenNode]:
+    def list_seen_nodes(
+        self, namespace: str, options: ListOptions, apps: Mapping[str, App] = _NO_APPS
+    ) -> Page[SeenNode]:
         """As `list_nodes`, of `seen_node`."""
-        return self._page(NODE, namespace, options, self._several(SEEN))
+        return self._selected(namespace, options, apps, self._several(SEEN))
+
+    def _selected(
+        self,
+        namespace: str,
+        options: ListOptions,
+        apps: Mapping[str, App],
+        find: Callable[[str, Sequence[str]], Mapping[str, T]],
+    ) -> Page[T]:
+        terms = parse_field_selector(options.field_selector, NODE_FIELDS)
+        if not terms:
+            return self._page(NODE, namespace, options, find)
+        selector = parse_selector(options.selector)
+        selection = NodeSelection(self._run, namespace, selector, terms, now=options.now, apps=apps)
+        limit = options.limit
+        found = selection.found(options.after, limit + 1 if limit else ALL)
+        if options.after is None and (not limit or len(found) <= limit):
+            total = len(found)
+        else:
+            total = selection.total_with(
+                lambda: self._labelled_total(namespace, options.selector, selector)
+            )
+        return self._paged(namespace, found, total, limit, find)
+
+    def _labelled_total(self, namespace: str, text: str, selector: Selector) -> int:
+        selection = Selection(self._run, NODE, namespace, selector)
+        return self._total((NODE, namespace), text, selection)
 
     def _several(self, lookup: Lookup[T | None]) -> Callable[[str, Sequence[str]], Mapping[str, T]]:
         """What *lookup* finds of nodes of a namespace, by their names."""
@@ -174,6 +224,8 @@ class NodePart(LabelPart):
         place, keeps = (node.namespace, node.name), (NODE_PROPERTIES,)
         is_new = self._sets.is_known(NODES, place) and self._sets.value(NODES, place) is None
         self._sets.put(PUT_NODE, place, row, place=place, becomes={NODES: node}, keeps=keeps)
+        status = {key: row[key] for key in ("namespace", "name", "created")}
+        self._sets.put(ADD_STATUS, place, status)
         if is_new:
             self._sets.learn(NODE_LABELS, place, ())
         self._label(NODE, node, node.labels)
@@ -194,9 +246,7 @@ class NodePart(LabelPart):
         terms = parse_selector(selector)
         if not terms:
             return 0
-        return self._total(
-            (NODE, namespace), selector, Selection(self._run, NODE, namespace, terms)
-        )
+        return self._labelled_total(namespace, selector, terms)
 
     def properties(self, namespace: str, name: str) -> Properties:
         """Those of the node, none where there is no such node."""

@@ -17,14 +17,16 @@ FIND_REPORTER = statement(
                 AND certificate.revoked IS NULL
         ), report.run, report.sequence, report.running, report.usage_step, report.received,
         report.usage_received, report.report_interval, report.longest_gap, report.online_since,
-        report.said_interval, ready_node.name
+        report.said_interval, ready_node.name, node_status.deploy
     FROM node
     LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
     LEFT JOIN ready_node
         ON ready_node.namespace = node.namespace AND ready_node.name = node.name
+    LEFT JOIN node_status
+        ON node_status.namespace = node.namespace AND node_status.name = node.name
     WHERE node.namespace = :namespace AND node.name = :name
     """,
-    reads={"certificate", "node", "ready_node", "report"},
+    reads={"certificate", "node", "node_status", "ready_node", "report"},
 )
 FIND_REPORTERS = statement(
     """
@@ -35,14 +37,16 @@ FIND_REPORTERS = statement(
                 AND certificate.revoked IS NULL
         ), report.run, report.sequence, report.running, report.usage_step, report.received,
         report.usage_received, report.report_interval, report.longest_gap, report.online_since,
-        report.said_interval, ready_node.name)) AS TEXT)
+        report.said_interval, ready_node.name, node_status.deploy)) AS TEXT)
     FROM {elements[names]} CROSS JOIN node
     LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
     LEFT JOIN ready_node
         ON ready_node.namespace = node.namespace AND ready_node.name = node.name
+    LEFT JOIN node_status
+        ON node_status.namespace = node.namespace AND node_status.name = node.name
     WHERE node.namespace = :namespace AND node.name = given.value
     """,
-    reads={"certificate", "node", "ready_node", "report"},
+    reads={"certificate", "node", "node_status", "ready_node", "report"},
 )
 
 
@@ -51,7 +55,7 @@ def _reporter_of(place: NodePlace, rows: Sequence[Row]) -> Reporter | None:
     if not rows:
         return None
     text, mode, core, properties, open_deploy, certified, run, sequence, *rest = rows[0]
-    running, step, *heard, ready = rest
+    running, step, *heard, ready, deploy = rest
     return Reporter(
         labels_of(place[1], text),
         None if run is None else Order(run, sequence),
@@ -64,6 +68,7 @@ def _reporter_of(place: NodePlace, rows: Sequence[Row]) -> Reporter | None:
         running=running or "",
         usage_step=step or 0,
         certified=moment_or_none(certified),
+        deploy=deploy or "",
     )
 
 

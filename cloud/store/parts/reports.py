@@ -1,6 +1,6 @@
 """Reports of nodes, the usage beside them, and how many nodes are ready."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,15 +9,13 @@ import msgspec
 from cloud.core.app import AppVersion
 from cloud.core.readiness import (
     DEFAULT_CADENCE,
-    OFFLINE_AFTER_INTERVALS,
-    STALE_AFTER_INTERVALS,
     Heard,
-    NodeState,
     ReportCadence,
     heard_again,
 )
 from cloud.core.report import Order, Report, Reported, Reporter, StoredReport
 from cloud.errors import NotFound
+from cloud.store.parts.node_status import REPORT_STATUS, STATS_HEARD
 from cloud.store.parts.reporters import REPORTERS
 from cloud.store.parts.row_sets import Lookup, NodePlace, RowSetPart
 from cloud.store.rows import (
@@ -96,34 +94,6 @@ PUT_REPORT = set_statement(
     reads={"node"},
     writes={"report"},
 )
-COUNT_STATES = statement(
-    """
-    SELECT (SELECT count(*) FROM node), count(*),
-        coalesce(sum(CASE WHEN silence < :quiet * report_interval THEN 1 ELSE 0 END), 0),
-        coalesce(sum(CASE WHEN silence < :gone * report_interval THEN 1 ELSE 0 END), 0)
-    FROM (
-        SELECT report_interval,
-            :now - CASE WHEN usage_received > received THEN usage_received ELSE received END AS
-                silence
-        FROM report
-    ) AS heard
-    """,
-    reads={"node", "report"},
-)
-COUNT_STATES_IN = statement(
-    """
-    SELECT (SELECT count(*) FROM node WHERE namespace = :namespace), count(*),
-        coalesce(sum(CASE WHEN silence < :quiet * report_interval THEN 1 ELSE 0 END), 0),
-        coalesce(sum(CASE WHEN silence < :gone * report_interval THEN 1 ELSE 0 END), 0)
-    FROM (
-        SELECT report_interval,
-            :now - CASE WHEN usage_received > received THEN usage_received ELSE received END AS
-                silence
-        FROM report WHERE namespace = :namespace
-    ) AS heard
-    """,
-    reads={"node", "report"},
-)
 PUT_USAGE = set_statement(
     """
     UPDATE report SET usage = :usage, usage_received = :now, online_since = :online_since {rows}
@@ -180,24 +150,6 @@ class ReportPart(RowSetPart):
         """Note that the `baetyl-init` of a node that is there reports, and its core does not."""
         self._run(PUT_INIT_HEARD, {"namespace": namespace, "name": name, "now": micros(now)})
 
-    def count_states(self, now: datetime) -> Mapping[NodeState, int]:
-        """How many nodes, of all namespaces, are in which state at *now*.
-
-        Looks at every report: 0.1 s or more of 100,000 nodes.
-        """
-        moments: Parameters = {
-            "now": micros(now),
-            "quiet": STALE_AFTER_INTERVALS,
-            "gone": OFFLINE_AFTER_INTERVALS,
-        }
-        return states_of(self._run(COUNT_STATES, moments)[0])
-
-    def count_states_in(self, namespace: str, now: datetime) -> Mapping[NodeState, int]:
-        """As `count_states`, of one namespace."""
-        where: Parameters = {"namespace": namespace, "now": micros(now)}
-        bounds: Parameters = {"quiet": STALE_AFTER_INTERVALS, "gone": OFFLINE_AFTER_INTERVALS}
-        return states_of(self._run(COUNT_STATES_IN, {**where, **bounds})[0])
-
     def put_report(
         self,
         namespace: str,
@@ -232,6 +184,10 @@ class ReportPart(RowSetPart):
         becomes: dict[Lookup[Any], Any] = {REPORTERS: after, HEARD_NODES: heard}
         self._sets.withdraw(PUT_USAGE, place)
         self._sets.put(PUT_REPORT, place, row, place=place, becomes=becomes)
+        self._sets.withdraw(STATS_HEARD, place)
+        columns = ("namespace", "name", "received", "report_interval")
+        status = {**{key: row[key] for key in columns}, "agent": report.agent}
+        self._sets.put(REPORT_STATUS, place, status)
 
     def put_usage(self, namespace: str, name: str, usage: bytes, now: datetime) -> int | None:
         """Keep usage beside the node's report; None, and nothing stored, where there is none.
@@ -253,22 +209,13 @@ class ReportPart(RowSetPart):
         after = msgspec.structs.replace(before, heard=heard)
         becomes: dict[Lookup[Any], Any] = {REPORTERS: after, HEARD_NODES: heard}
         self._sets.put(PUT_USAGE, place, row, place=place, becomes=becomes)
+        columns = ("namespace", "name", "now")
+        self._sets.put(STATS_HEARD, place, {key: row[key] for key in columns})
         return before.usage_step
 
     def reporter(self, namespace: str, name: str) -> Reporter | None:
         """The node's state that taking a report depends on, in one look; None: no such node."""
         return self._sets.value(REPORTERS, (namespace, name))
-
-
-def states_of(row: Row) -> Mapping[NodeState, int]:
-    """How many nodes stand how, of a row of `COUNT_STATES`."""
-    nodes, heard, online, not_gone = map(int, row)
-    return {
-        NodeState.ONLINE: online,
-        NodeState.STALE: not_gone - online,
-        NodeState.OFFLINE: heard - not_gone,
-        NodeState.NEVER: nodes - heard,
-    }
 
 
 def _cadence_row(cadence: ReportCadence) -> Parameters:

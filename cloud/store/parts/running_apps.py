@@ -18,17 +18,18 @@ from cloud.store.statements import fragment, set_statement, statement
 
 RUNNING_APPS = statement(
     """
-    SELECT app, version, state FROM reported_app WHERE namespace = :namespace AND name = :name
-    ORDER BY app, version
+    SELECT app, version, state, cause FROM reported_app
+    WHERE namespace = :namespace AND name = :name ORDER BY app, version
     """,
     reads={"reported_app"},
 )
 PUT_RUNNING_APP = set_statement(
     """
-    INSERT INTO reported_app (namespace, name, app, version, state)
-    SELECT :namespace, :name, :app, :version, :state {rows}
-    ON CONFLICT (namespace, name, app, version) DO UPDATE SET state = excluded.state
-    WHERE reported_app.state <> excluded.state
+    INSERT INTO reported_app (namespace, name, app, version, state, cause)
+    SELECT :namespace, :name, :app, :version, :state, :cause {rows}
+    ON CONFLICT (namespace, name, app, version) DO UPDATE SET state = excluded.state,
+        cause = excluded.cause
+    WHERE reported_app.state <> excluded.state OR reported_app.cause <> excluded.cause
     """,
     reads={"node"},
     writes={"reported_app"},
@@ -64,8 +65,22 @@ FAILED_NODES = statement(
     """
     SELECT name FROM reported_app
     WHERE namespace = :namespace AND app = :app AND version = :version
-    AND state IN ('failed', 'refused') ORDER BY name LIMIT :limit
+    AND state IN ('failed', 'refused', 'rolledBack') ORDER BY name LIMIT :limit
     """,
+    reads={"reported_app"},
+)
+
+COUNT_CAUSES = statement(
+    """
+    SELECT cause, count(*) AS nodes FROM reported_app
+    WHERE namespace = :namespace AND app = :app AND version = :version
+    AND state IN ('failed', 'refused', 'rolledBack')
+    GROUP BY cause ORDER BY nodes DESC, cause LIMIT :limit
+    """,
+    reads={"reported_app"},
+)
+IS_REPORTED = statement(
+    "SELECT 1 FROM reported_app WHERE namespace = :namespace AND app = :app LIMIT 1",
     reads={"reported_app"},
 )
 
@@ -108,8 +123,10 @@ class RunningAppPart(RowSetPart):
         running: Parameters = {**key, "running": digest}
         self._sets.put(SET_RUNNING, place, running, place=place, becomes=becomes, keeps=keeps)
         for app in apps:
-            row: Parameters = {"app": app.name, "version": app.version, "state": app.state}
-            self._sets.put(PUT_RUNNING_APP, (*place, app.name, app.version), {**key, **row})
+            row: Parameters = {"app": app.name, "version": app.version}
+            state: Parameters = {"state": app.state, "cause": app.cause}
+            row = {**key, **row, **state}
+            self._sets.put(PUT_RUNNING_APP, (*place, app.name, app.version), row)
         kept = msgspec.json.encode([_identity(app) for app in apps]).decode()
         self._sets.put(DELETE_RUNNING_APPS, place, {**key, "kept": kept})
 
@@ -122,6 +139,18 @@ class RunningAppPart(RowSetPart):
         """The first nodes by name that failed with *app* at *version*, up to *limit*."""
         key: Parameters = {"namespace": namespace, "app": app, "version": version}
         return [name for (name,) in self._run(FAILED_NODES, {**key, "limit": limit})]
+
+    def count_causes(
+        self, namespace: str, app: str, version: str, limit: int
+    ) -> Sequence[tuple[str, int]]:
+        """Causes of failures with *app* at *version* and how many nodes have each, most first."""
+        key: Parameters = {"namespace": namespace, "app": app, "version": version}
+        found = self._run(COUNT_CAUSES, {**key, "limit": limit})
+        return [(cause, int(nodes)) for cause, nodes in found]
+
+    def is_reported_app(self, namespace: str, app: str) -> bool:
+        """Whether a node names *app* in its last report, at any version."""
+        return bool(self._run(IS_REPORTED, {"namespace": namespace, "app": app}))
 
     def count_away(
         self, namespace: str, selector: str, app: str, version: str, now: datetime

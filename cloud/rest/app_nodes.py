@@ -1,0 +1,102 @@
+"""The nodes of an app, with the reason where it failed."""
+
+from collections.abc import Sequence
+
+from cloud.core.field_selectors import nearest
+from cloud.core.readiness import NodeState
+from cloud.core.rollout import CauseCount
+from cloud.core.running import AppStatus
+from cloud.errors import Invalid
+from cloud.operations import app_nodes
+from cloud.operations.apps import existing_app
+from cloud.rest.answers import Answer, Listed
+from cloud.rest.context import RequestContext
+from cloud.rest.described import NODES_LISTED, Described, Parameter
+from cloud.rest.nodes import state_answer
+from cloud.rest.route import ApiRoute
+from cloud.store.transaction import Transaction
+
+_STATUSES = [status.value for status in AppStatus]
+
+
+class CauseCountAnswer(Answer):
+    """A cause without what differs between nodes, and how many nodes failed for it."""
+
+    cause: str
+    nodes: int
+
+
+class AppNodeAnswer(Answer):
+    """A node of an app: `failed` nodes have the `cause`, `version` runs there or was tried."""
+
+    name: str
+    namespace: str
+    status: AppStatus
+    version: str
+    cause: str
+    state: NodeState
+    last_report: str | None
+
+
+class AppNodesAnswer(Listed[AppNodeAnswer]):
+    """A page of the nodes of an app; `causes` has the 20 that most of all its nodes failed for."""
+
+    causes: list[CauseCountAnswer]
+
+
+def cause_answers(causes: Sequence[CauseCount]) -> list[CauseCountAnswer]:
+    """The groups of causes, as answers show them."""
+    return [CauseCountAnswer(one.cause, one.nodes) for one in causes]
+
+
+async def list_app_nodes(context: RequestContext) -> AppNodesAnswer:
+    """`GET /v1/apps/{name}/nodes`."""
+    name, options = context.path("name"), context.list_options()
+    status = _status(context.query("status"))
+
+    def read(tx: Transaction) -> AppNodesAnswer:
+        page = app_nodes.nodes_of_app(tx, context.namespace, name, status, options)
+        causes = app_nodes.causes_of_app(tx, existing_app(tx, context.namespace, name))
+        shown = context.listed(page, options, lambda one: _answer(context, one))
+        return AppNodesAnswer(shown.total, shown.list_options, shown.items, cause_answers(causes))
+
+    return await context.store.read(read)
+
+
+def _status(text: str) -> AppStatus | None:
+    if text and text not in _STATUSES:
+        likely = nearest(text, _STATUSES)
+        hint = f"; did you mean {likely}?" if likely else ""
+        raise Invalid("status", f"{text[:40]!r} is none of {', '.join(_STATUSES)}{hint}")
+    return AppStatus(text) if text else None
+
+
+def _answer(context: RequestContext, one: app_nodes.AppNode) -> AppNodeAnswer:
+    node = one.seen.node
+    state = state_answer(one.seen, context.now, connected=None)
+    return AppNodeAnswer(
+        name=node.name,
+        namespace=node.namespace,
+        status=one.status,
+        version=one.version,
+        cause=one.cause,
+        state=state.name,
+        last_report=state.last_report,
+    )
+
+
+APP_NODE_ROUTES: Sequence[ApiRoute] = (
+    ApiRoute(
+        "GET",
+        "/v1/apps/{name}/nodes",
+        list_app_nodes,
+        Described(
+            "Nodes of an app",
+            AppNodesAnswer,
+            query=(
+                Parameter("status", f"one of {', '.join(_STATUSES)}; by default all selected"),
+                *NODES_LISTED,
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,131 @@
+"""Select nodes by labels and by the fields of their status.
+
+A statement begins with what few nodes satisfy, if there is such a term, and looks the rest up of
+each; else with the table of their status, of which 100,000 rows are looked through in 15 ms. Where
+most nodes satisfy the conditions on their status, those that do not are counted instead.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from cloud.core.app import App
+from cloud.core.field_selectors import FieldTerm
+from cloud.core.listing import Place
+from cloud.core.selectors import Selector
+from cloud.store.node_conditions import NOT, NodeConditions, all_of_them
+from cloud.store.parts.part import Run
+from cloud.store.rows import Row
+from cloud.store.selection import COUNT, NAMES, NODE, UP_TO, Selection, all_of, ordered
+from cloud.store.statements import Fragment, fragment, joined
+
+FEW = 5000
+"""Nodes that are looked up one by one and sorted rather than met in order; 10 ms."""
+
+SAMPLED = 1000
+"""Nodes that show whether most satisfy a condition; it is counted faster one way or the other."""
+
+AMONG_STATUS = fragment(
+    " FROM node_status AS place WHERE place.namespace = :namespace", reads={"node_status"}
+)
+AMONG_FEW = fragment(" FROM (")
+STATUS_OF_FEW = fragment(
+    """) AS few CROSS JOIN node_status AS place
+WHERE place.namespace = :namespace AND place.name = few.name""",
+    reads={"node_status"},
+)
+COUNT_SATISFYING = fragment("SELECT count(*), coalesce(sum(CASE WHEN ")
+AMONG_FIRST = fragment(
+    """ THEN 1 ELSE 0 END), 0) FROM (SELECT * FROM node_status
+WHERE namespace = :namespace ORDER BY created, name LIMIT :limit) AS place""",
+    reads={"node_status"},
+)
+LABELLED = fragment("SELECT place.name")
+COUNT_NAMES = fragment("SELECT count(*) FROM (")
+AS_FEW = fragment(") AS few")
+
+
+class NodeSelection(Selection):
+    """The nodes of a *namespace* that satisfy a selector and the *terms* of fields.
+
+    *now* is the moment that states are of, *apps* are those of the namespace as they are wanted.
+    Up to *few* nodes are looked up one by one.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        namespace: str,
+        selector: Selector,
+        terms: Sequence[FieldTerm],
+        *,
+        now: datetime | None,
+        apps: Mapping[str, App],
+        few: int = FEW,
+    ) -> None:
+        super().__init__(run, NODE, namespace, selector)
+        conditions = NodeConditions(
+            terms, self._values, now=now, apps=apps, has_labels=self.has_labels
+        )
+        self._few_at_most = few
+        self._status = conditions.of_status
+        self._apps = conditions.of_apps
+        self._labels = self.has_labels([*self._positive, *self._negative])
+        self._few = None if conditions.is_of_names else self._names_of_few()
+        self._is_of_few = conditions.is_of_names or self._few is not None
+
+    def found(self, after: Place | None, limit: int) -> Sequence[Row]:
+        """As `page`, which has to be given the total."""
+        return ordered(self._run, joined(NAMES, *self._among_all()), self._values, after, limit)
+
+    def total_with(self, labelled: Callable[[], int]) -> int:
+        """How many there are; *labelled* counts those that satisfy the selector alone."""
+        if self._is_of_few:
+            return self._count_all(self._status)
+        if not self._status:
+            return self._count_rest(labelled)
+        if not (self._labels or self._apps) or not self._is_status_of_most():
+            return self._count_all(self._status)
+        others = [joined(NOT, all_of_them(self._status))]
+        return self._count_rest(labelled) - self._count_all(others)
+
+    def _is_status_of_most(self) -> bool:
+        """Whether most nodes satisfy the conditions on their status, by the first of them."""
+        statement = joined(COUNT_SATISFYING, all_of_them(self._status), AMONG_FIRST)
+        found = self._run(statement, {**self._values, "limit": SAMPLED})[0]
+        nodes, satisfying = int(found[0]), int(found[1])
+        return satisfying > nodes // 2
+
+    def _count_rest(self, labelled: Callable[[], int]) -> int:
+        """How many satisfy all but the conditions on their status."""
+        if not self._apps:
+            return labelled()
+        names = self._apps[0].names
+        if len(self._apps) == 1 and not self._labels and names is not None:
+            return int(self._run(joined(COUNT_NAMES, names, AS_FEW), self._values)[0][0])
+        return self._count_all([])
+
+    def _count_all(self, status: Sequence[Fragment]) -> int:
+        statement = joined(COUNT, *self._among_all(status))
+        return int(self._run(statement, self._values)[0][0])
+
+    def _among_all(self, status: Sequence[Fragment] | None = None) -> Sequence[Fragment]:
+        conditions = [*(self._status if status is None else status), *self._labels]
+        conditions += [one.test for one in self._apps]
+        first = [AMONG_STATUS]
+        if self._few is not None:
+            first = [AMONG_FEW, self._few, STATUS_OF_FEW]
+        return [*first, *all_of(conditions)]
+
+    def _names_of_few(self) -> Fragment | None:
+        """Selects the names that satisfy the term fewest do; None where all are for many."""
+        best, fewest = None, self._few_at_most
+        for names in self._sources():
+            statement = joined(COUNT_NAMES, names, UP_TO)
+            size = int(self._run(statement, {**self._values, "limit": fewest})[0][0])
+            if size < fewest:
+                fewest, best = size, names
+        return best
+
+    def _sources(self) -> Sequence[Fragment]:
+        labels = [joined(LABELLED, *self._source(term)) for term in self._positive]
+        return [*labels, *(one.names for one in self._apps if one.names is not None)]
