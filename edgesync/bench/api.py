@@ -446,9 +446,9 @@ def _as_json(nodes: int, rates: Rates, results: list[ApiResult]) -> str:
 
 
 def _as_text(rates: Rates, results: list[ApiResult]) -> str:
-    head = f"{'':48} {'calls':>6} {'p50 ms':>9} {'p99 ms':>9} {'store ms':>9} {'ratio':>7}"
+    head = f"{'':68} {'calls':>6} {'p50 ms':>9} {'p99 ms':>9} {'store ms':>9} {'ratio':>7}"
     lines = [
-        f"{one.name:48} {one.calls:6} {one.p50_ms:9.2f} {one.p99_ms:9.2f}"
+        f"{one.name:68} {one.calls:6} {one.p50_ms:9.2f} {one.p99_ms:9.2f}"
         f" {one.store_p50_ms:9.2f} {one.ratio:7.2f}"
         for one in results
     ]

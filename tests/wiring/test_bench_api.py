@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from edgesync.bench.api import SELECTORS, command
+from edgesync.bench.api import QUESTIONS, SELECTORS, command
 
 NODES, CALLS = 120, 1
 LINES = [
@@ -18,6 +18,8 @@ LINES = [
     ),
     "overview",
     "rollout",
+    *(" ".join(filter(None, question)) for question in QUESTIONS),
+    "failed nodes of an app, with causes",
     "put an app for all nodes",
 ]
 
@@ -40,5 +42,5 @@ def test_every_call_is_measured_beside_the_store(*, as_json: bool) -> None:
         rate, head, *lines = result.stdout.splitlines()
         assert rate.startswith("the store alone: ")
         assert head.split() == ["calls", "p50", "ms", "p99", "ms", "store", "ms", "ratio"]
-        assert [line[:48].rstrip() for line in lines] == LINES
-        assert all(len(line[48:].split()) == 5 for line in lines)
+        assert [line[:68].rstrip() for line in lines] == LINES
+        assert all(len(line[68:].split()) == 5 for line in lines)
