@@ -52,7 +52,7 @@ class ClientHub:
         self._queue = ClientQueue(max_count=limits.max_queued, max_bytes=limits.max_queued_bytes)
         # The connection while there is one, and whether the broker took the subscriptions on it.
         self._connection: Connection | None = None
-        self._is_attached = False
+        self._attached = asyncio.Event()
         self.unsent_count = 0  # messages to nodes that were not sent, as the broker did not read
         self._is_closed = False
         # What ends connections of nodes, and how many of these tasks run at the same time.
@@ -62,7 +62,7 @@ class ClientHub:
     @property
     def is_attached(self) -> bool:
         """Return whether the broker is there and passes on the messages of nodes."""
-        return self._is_attached
+        return self._attached.is_set()
 
     @property
     def queued_count(self) -> int:
@@ -73,6 +73,10 @@ class ClientHub:
     def unstored_bytes(self) -> int:
         """Bytes of messages that are not acked."""
         return self._queue.unstored_bytes
+
+    async def wait_attached(self) -> None:
+        """Wait until `is_attached`."""
+        await self._attached.wait()
 
     async def receive(self, limit: int) -> Sequence[Inbound]:
         """Wait for at least one message, then take up to *limit*, in the order of each node.
@@ -181,11 +185,12 @@ class ClientHub:
                 logger.error("the broker refuses the subscriptions of this server: %#04x", reason)
                 return
             if reason is not None:
-                self._is_attached = True
+                self._attached.set()
                 logger.info("connected to the broker at %s", place)
             reason = await asyncio.shield(connection.ended)
         finally:
-            self._connection, self._is_attached = None, False
+            self._connection = None
+            self._attached.clear()
             await connection.leave()
         if reason == mqtt5.SESSION_TAKEN_OVER:
             logger.error(

@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 from broker import mqtt5
@@ -34,11 +35,13 @@ class Broker:
     """Stable, and of no other server: the broker keeps a session for it."""
     tls: ssl.SSLContext | None
     """None: plain TCP, for tests and sidecars."""
+    socket: Path | None = None
+    """A socket of this machine to use instead of host and port, without TLS."""
 
     @property
     def place(self) -> str:
-        """Host and port, for people."""
-        return f"{self.host}:{self.port}"
+        """Host and port, or the socket, for people."""
+        return str(self.socket) if self.socket is not None else f"{self.host}:{self.port}"
 
 
 Deliver = Callable[["Connection", mqtt5.Publish], bool]
@@ -60,7 +63,6 @@ async def connect(
     OSError where the broker cannot be reached or does not answer in time, BrokerRefused where it
     refuses the client.
     """
-    loop = asyncio.get_running_loop()
     session_expiry = 0 if clean_start else int(limits.session_expiry.total_seconds())
     greeting = mqtt5.connect_bytes(
         client_id,
@@ -71,13 +73,7 @@ async def connect(
         clean_start=clean_start,
     )
     async with asyncio.timeout(_CONNECT_SECONDS):
-        _, connection = await loop.create_connection(
-            partial(Connection, greeting, limits, deliver, on_full),
-            broker.host,
-            broker.port,
-            ssl=broker.tls,
-            server_hostname=broker.host if broker.tls else None,
-        )
+        connection = await _opened(broker, partial(Connection, greeting, limits, deliver, on_full))
         try:
             reason = await connection.answered
         except BaseException:
@@ -88,6 +84,21 @@ async def connect(
     if reason >= mqtt5.FAILURE:
         connection.abort()
         raise BrokerRefused(reason)
+    return connection
+
+
+async def _opened(broker: Broker, make: Callable[[], "Connection"]) -> "Connection":
+    loop = asyncio.get_running_loop()
+    if broker.socket is not None:
+        _, connection = await loop.create_unix_connection(make, str(broker.socket))
+        return connection
+    _, connection = await loop.create_connection(
+        make,
+        broker.host,
+        broker.port,
+        ssl=broker.tls,
+        server_hostname=broker.host if broker.tls else None,
+    )
     return connection
 
 

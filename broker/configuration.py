@@ -33,6 +33,10 @@ class BrokerSettings:
     max_connections: int = 10_000
     revocation_list: bool = True
     """Whether there is a `crl.pem`: then the broker needs it."""
+    certificate_file: PurePath | None = None
+    key_file: PurePath | None = None
+    crl_file: PurePath | None = None
+    """Where these are if not in `directory`."""
     user: str = ""
     """Whom the broker runs as when started by root; "" leaves it to the broker."""
 
@@ -40,6 +44,15 @@ class BrokerSettings:
 def mosquitto_files(settings: BrokerSettings) -> Mapping[str, str]:
     """Texts of `mosquitto.conf` and `acl` for Mosquitto 2."""
     return {"mosquitto.conf": _mosquitto_conf(settings), "acl": _mosquitto_acl()}
+
+
+def managed_files(settings: BrokerSettings, server_socket: PurePath) -> Mapping[str, str]:
+    """Texts of the files of a Mosquitto that a server runs, and reaches by *server_socket*."""
+    return {
+        "mosquitto.conf": _managed_conf(settings, server_socket),
+        "nodes.acl": _nodes_acl(),
+        "server.acl": _server_acl(),
+    }
 
 
 def emqx_files(settings: BrokerSettings) -> Mapping[str, str]:
@@ -57,12 +70,63 @@ def _mosquitto_conf(settings: BrokerSettings) -> str:
         "# Mosquitto 2 for edgesync. Written by `edgesync broker config mosquitto`; write it anew",
         "# instead of changing it, or put additions into a file of their own (include_dir).",
         "",
-        *([f"user {settings.user}", ""] if settings.user else []),
+        *_mosquitto_user(settings),
         "# Who may use which topic.",
         "allow_anonymous false",
         f"acl_file {settings.directory / 'acl'}",
         "retain_available false",
         "",
+        *_mosquitto_queues(settings),
+        "# To the log of the service.",
+        "log_dest stderr",
+        "log_type error",
+        "log_type warning",
+        "log_type notice",
+        "",
+        *_mosquitto_nodes(settings, tls),
+        "",
+        "# Servers: the same authority; they take a client id of their own, and a node's id for",
+        "# the moment it takes to end its connection. Keep this port away from nodes.",
+        f"listener {settings.server_port} {settings.server_address}",
+        *tls,
+        "use_identity_as_username true",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _managed_conf(settings: BrokerSettings, server_socket: PurePath) -> str:
+    lines = [
+        "# Mosquitto 2 as a part of edgesync. Written at each start of the server.",
+        "",
+        *_mosquitto_user(settings),
+        "per_listener_settings true",
+        "retain_available false",
+        "",
+        *_mosquitto_queues(settings),
+        "# To the log of the server.",
+        "log_dest stderr",
+        "log_timestamp false",
+        "log_type error",
+        "log_type warning",
+        "",
+        *_mosquitto_nodes(settings, _mosquitto_tls(settings)),
+        "allow_anonymous false",
+        f"acl_file {settings.directory / 'nodes.acl'}",
+        "",
+        "# The server: by a socket that only its user can reach.",
+        f"listener 0 {server_socket}",
+        "allow_anonymous true",
+        f"acl_file {settings.directory / 'server.acl'}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _mosquitto_user(settings: BrokerSettings) -> list[str]:
+    return [f"user {settings.user}", ""] if settings.user else []
+
+
+def _mosquitto_queues(settings: BrokerSettings) -> list[str]:
+    return [
         "# What servers have not taken yet survives a burst and a restart of the broker. What came",
         "# in the last second before a crash may be lost: nodes report again.",
         "persistence true",
@@ -78,48 +142,47 @@ def _mosquitto_conf(settings: BrokerSettings) -> str:
         "# Small messages at once.",
         "set_tcp_nodelay true",
         "",
-        "# To the log of the service.",
-        "log_dest stderr",
-        "log_type error",
-        "log_type warning",
-        "log_type notice",
-        "",
+    ]
+
+
+def _mosquitto_nodes(settings: BrokerSettings, tls: list[str]) -> list[str]:
+    return [
         "# Nodes: the name in the certificate is user name and client id, whatever a node claims.",
         f"listener {settings.node_port} {settings.node_address}",
         f"max_connections {settings.max_connections}",
         *tls,
         "use_identity_as_username true",
         "use_username_as_clientid true",
-        "",
-        "# Servers: the same authority; they take a client id of their own, and a node's id for",
-        "# the moment it takes to end its connection. Keep this port away from nodes.",
-        f"listener {settings.server_port} {settings.server_address}",
-        *tls,
-        "use_identity_as_username true",
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _mosquitto_tls(settings: BrokerSettings) -> list[str]:
     directory = settings.directory
     lines = [
         f"cafile {directory / 'ca.pem'}",
-        f"certfile {directory / 'server.pem'}",
-        f"keyfile {directory / 'server.key'}",
+        f"certfile {settings.certificate_file or directory / 'server.pem'}",
+        f"keyfile {settings.key_file or directory / 'server.key'}",
         "require_certificate true",
         "tls_version tlsv1.2",
     ]
     if settings.revocation_list:
-        lines.append(f"crlfile {directory / 'crl.pem'}")
+        lines.append(f"crlfile {settings.crl_file or directory / 'crl.pem'}")
     return lines
 
 
 def _mosquitto_acl() -> str:
+    return _nodes_acl() + f"\nuser {SERVER_NAME}\n" + _server_acl()
+
+
+def _nodes_acl() -> str:
     lines = ["# Who may use which topic; %u is the name in the certificate.", ""]
     lines += [f"pattern write {PREFIX}/%u/{channel}" for channel in _sorted(FROM_NODE)]
     lines += [f"pattern read {PREFIX}/%u/{channel}" for channel in _sorted(TO_NODE)]
-    lines += ["", f"user {SERVER_NAME}"]
-    lines += [f"topic read {PREFIX}/{_ANY}/{channel}" for channel in _sorted(FROM_NODE)]
+    return "\n".join(lines) + "\n"
+
+
+def _server_acl() -> str:
+    lines = [f"topic read {PREFIX}/{_ANY}/{channel}" for channel in _sorted(FROM_NODE)]
     lines += [f"topic write {PREFIX}/{_ANY}/{channel}" for channel in _sorted(TO_NODE)]
     return "\n".join(lines) + "\n"
 

@@ -5,6 +5,8 @@ BrokerError
 ├── MalformedMessage   bytes that are not a message of this protocol
 ├── MalformedPacket    bytes that are not a packet of MQTT
 ├── BrokerRefused      a broker does not let this server connect
+├── BrokerMissing      there is no Mosquitto that could be started
+├── BrokerNotStarted   Mosquitto was started and does not listen
 └── HubClosed          the hub was closed, nothing more is received
 """
 
@@ -43,6 +45,22 @@ class BrokerRefused(BrokerError):
     def __init__(self, code: int) -> None:
         self.code = code
         super().__init__(f"the broker refuses this server: {code:#04x}")
+
+
+class BrokerMissing(BrokerError):
+    """There is no Mosquitto that could be started; `reason` names the cause."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class BrokerNotStarted(BrokerError):
+    """Mosquitto was started and does not listen; `reason` is the last line of its log."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
 
 
 class HubClosed(BrokerError):

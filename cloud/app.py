@@ -71,6 +71,7 @@ from cloud.wiring import (
     open_exchange,
     open_jobs,
     open_renewals,
+    open_revocations,
     rest_services,
     sync_port,
 )
@@ -149,6 +150,7 @@ async def open_cloud(
             for name in ("api_port", "activation_port", "sync_port")
         ]
         refusals = RefusalLog(store, time.monotonic)
+        revocations = open_revocations(settings, store, keys.authority)
         hub = await stack.enter_async_context(
             open_hub(
                 fitted,
@@ -158,6 +160,7 @@ async def open_cloud(
                 listeners[0].getsockname()[1],
                 clock=now_utc,
                 on_refused=RefusedConnections(refusals, now_utc).record,
+                revocations=revocations,
             )
         )
         expiry = functools.partial(_expiry, keys.authority, certificates.current)
@@ -166,7 +169,7 @@ async def open_cloud(
         measures.metrics.limits.add_source(lambda: {"audit_refusals": refusals.omitted})
         base = Foundation(settings, keys, store, hub, refusals, measures)
         client = await stack.enter_async_context(open_callback_client())
-        jobs = open_jobs(base, client)
+        jobs = open_jobs(base, client, revocations)
         address = install_address_of(settings, listeners[1], hub)
         renewals = open_renewals(base)
         exchange = open_exchange(base, jobs, renewals)

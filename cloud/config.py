@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cloud.core.folding import NODE_EVENTS_PER_MINUTE
+from cloud.core.functions import RUNTIMES
 from cloud.core.names import LOOPBACK, check_namespace, is_address, is_host_name
 from cloud.core.rate import Rate
 from cloud.core.revisions import REVISIONS_KEPT
@@ -33,15 +34,6 @@ NOT_SETTINGS = frozenset(
     )
 )
 """Variables with the prefix that are read elsewhere; `EDGESYNC_SIM_*` and `EDGESYNC_TEST_*` too."""
-
-RUNTIMES: Mapping[str, str] = {
-    "python3": "hub.baidubce.com/baetyl/function-python:3.6-v2.0.0",
-    "python36": "hub.baidubce.com/baetyl/function-python:3.6-v2.0.0",
-    "python3-opencv": "hub.baidubce.com/baetyl/function-python-opencv:3.6",
-    "nodejs10": "hub.baidubce.com/baetyl/function-node:10.19-v2.0.0",
-    "sql": "hub.baidubce.com/baetyl/function-sql:v2.0.0",
-}
-"""Images that Baetyl runs functions in."""
 
 GRACE_LIMIT = 3650
 """Days for which a certificate that has ended may be renewed, at most."""
@@ -66,7 +58,6 @@ _DAY = 24 * 3600
 SERVER_ID = re.compile(r"[A-Za-z0-9._-]{0,64}")
 """Ids of servers; as client id each broker takes them."""
 
-
 _POSITIVE = (
     "max_connections",
     "max_api_connections",
@@ -83,6 +74,10 @@ _LEAST: Mapping[str, int] = {
     **dict.fromkeys(("node_messages_per_second", "node_bytes_per_second"), 0),
     "node_events_per_minute": 0,
 }
+
+
+MANAGED = "managed"
+"""The value of `broker` with which the server starts a Mosquitto of its own."""
 
 
 class BadSettings(CloudError):
@@ -128,7 +123,8 @@ class Settings:
     broker: str = field(
         default="",
         metadata=_help(
-            "MQTT 5 broker for servers, as mqtts://host:8884; without it this process is the hub."
+            "MQTT 5 broker for servers, as mqtts://host:8884; managed: a Mosquitto that this server"
+            " starts; without it this process is the hub."
         ),
     )
     broker_for_nodes: str = field(
@@ -315,10 +311,10 @@ class Settings:
     def _check_fleet(self) -> None:
         if self.database and urlsplit(self.database).scheme not in {"postgresql", "postgres"}:
             raise BadSettings("database: begins with neither postgresql:// nor postgres://")
-        if bool(self.broker) != bool(self.broker_for_nodes):
+        if self.has_external_broker != bool(self.broker_for_nodes):
             raise BadSettings("broker and broker_for_nodes: each needs the other")
         for name in ("broker", "broker_for_nodes"):
-            if getattr(self, name):
+            if self.has_external_broker:
                 broker_address(name, getattr(self, name))
         if not SERVER_ID.fullmatch(self.server_id):
             raise BadSettings("server_id: is not made of up to 64 letters, digits, . _ and -")
@@ -361,6 +357,16 @@ class Settings:
         """How often one address may fail to prove who it is; None: as often as it likes."""
         limit = self.denials_per_minute
         return Rate(limit, limit / 60) if limit else None
+
+    @property
+    def has_managed_broker(self) -> bool:
+        """Whether the server starts a broker, which nothing else uses."""
+        return self.broker == MANAGED
+
+    @property
+    def has_external_broker(self) -> bool:
+        """Whether nodes connect to a broker that servers may share."""
+        return bool(self.broker) and not self.has_managed_broker
 
     @property
     def is_on_loopback(self) -> bool:

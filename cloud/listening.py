@@ -25,7 +25,7 @@ from cloud.http.metrics import LimitRefusals
 from cloud.http.port import ListeningPort, Refused
 from cloud.http.protocol import BoundedProtocol
 from cloud.link.installer import ServerAddress
-from cloud.opening import OpenedHub
+from cloud.opened_hub import OpenedHub
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def raise_descriptor_limit() -> int:
 def within_descriptors(settings: Settings, descriptors: int) -> Settings:
     """*settings* with limits of connections that fit into so many file *descriptors*."""
     names = [f"max_{port}_connections" for port in PORTS]
-    if not settings.broker:
+    if not settings.broker:  # a broker is another process
         names.append("max_connections")
     wanted: dict[str, int] = {name: getattr(settings, name) for name in names}
     given: Mapping[str, Any] = shares(wanted, descriptors)

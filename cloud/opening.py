@@ -7,26 +7,28 @@ servers that are all alike (docs/operations/several-servers.md).
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from broker.client import Broker, ClientHub, open_client_hub
+from broker.client import Broker, open_client_hub
 from broker.configuration import SERVER_NAME
 from broker.embedded import open_embedded_hub
-from broker.hub import Gate, Hub, OnRefused
+from broker.hub import Gate, OnRefused
 from broker.limits import HubLimits
 from certs.authority import Authority
 from certs.files import RETIRED, load_or_create_authority, new_broker_certificate
 from certs.tls import client_context
 from cloud.config import BadSettings, Settings, broker_address
-from cloud.errors import Unavailable
 from cloud.http.metrics import Metrics
 from cloud.jobs.integrity import IntegrityCheck
+from cloud.jobs.revocation_lists import RevocationLists
 from cloud.link.measures import Measures, add_connection_metrics, add_hub_metrics
+from cloud.managed_hub import open_managed_hub
+from cloud.opened_hub import OpenedHub, add_client_metrics, attachment
 from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
 from cloud.store.lost_keys import AUTHORITY, SEALING_KEY, check_lost, lost_keys
 from cloud.store.permissions import directory_trouble
@@ -39,27 +41,6 @@ from cloud.store.witness import HEAD_FILE, KEY_FILE, Witness, load_or_create_wit
 
 _BESIDE_ANSWER = 4 * 1024 * 1024
 """Bytes that may wait for a node beside the largest answer."""
-
-Check = Callable[[], Awaitable[None]]
-"""Raises Unavailable while something is not ready."""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedHub:
-    """A hub, where nodes reach it, and what has to be true for it to be ready."""
-
-    hub: Hub
-    address: tuple[str, int] | None
-    """Host and port; None for a hub at this server's own names."""
-    port: int
-    checks: dict[str, Check]
-    is_connected: Callable[[str], bool | None]
-    """Whether a node has a connection; None where only the broker knows."""
-    add_metrics: Callable[[Metrics], None]
-    """Adds the metrics of the hub."""
-    client: ClientHub | None = None
-    """The hub where it is a client of a broker, under the name *server_id*."""
-    server_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +94,7 @@ def open_store(
         raise BadSettings("database: PostgreSQL needs edgesync[postgres]") from error
     # With a hub of its own a server cannot reach the nodes of another: then it is the only one.
     return open_postgres_store(
-        settings.database, sealer=sealer, witness=witness, alone=not settings.broker
+        settings.database, sealer=sealer, witness=witness, alone=not settings.has_external_broker
     )
 
 
@@ -138,8 +119,16 @@ async def open_hub(
     *,
     clock: Callable[[], datetime],
     on_refused: OnRefused,
+    revocations: RevocationLists,
 ) -> AsyncIterator[OpenedHub]:
-    """The hub that the settings name; *tls*, *gate*, *on_refused* are for one in this process."""
+    """The hub that the settings name; *tls*, *gate*, *on_refused* are for one in this process.
+
+    *revocations* are for a managed broker.
+    """
+    if settings.has_managed_broker:
+        async with open_managed_hub(settings, authority, revocations) as opened:
+            yield opened
+        return
     if settings.broker:
         broker = _broker(settings, authority, api_port, clock())
         host, port = broker_address("broker_for_nodes", settings.broker_for_nodes)
@@ -148,9 +137,9 @@ async def open_hub(
                 hub,
                 (host, port),
                 port,
-                {"broker": _attachment(hub)},
+                {"broker": attachment(hub)},
                 lambda _: None,
-                partial(_add_client_metrics, hub),
+                partial(add_client_metrics, hub),
                 client=hub,
                 server_id=broker.client_id,
             )
@@ -224,16 +213,3 @@ def _broker(settings: Settings, authority: Authority, api_port: int, now: dateti
         client_id=settings.server_id or f"edgesync-{socket.gethostname().lower()}-{api_port}",
         tls=client_context(authority.root_pem, files.certificate_file, files.key_file),
     )
-
-
-def _add_client_metrics(hub: ClientHub, metrics: Metrics) -> None:
-    add_hub_metrics(metrics, lambda: hub.queued_count)
-    metrics.limits.add_source(lambda: {"broker_unwritten_bytes": hub.unsent_count})
-
-
-def _attachment(hub: ClientHub) -> Check:
-    async def check() -> None:
-        if not hub.is_attached:
-            raise Unavailable("the broker is not connected")
-
-    return check

@@ -6,7 +6,7 @@ import secrets
 import ssl
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -51,9 +51,10 @@ from cloud.link.sync import sync_app
 from cloud.listening import (
     server_names,
 )
+from cloud.managed_hub import managed_crl_file
+from cloud.opened_hub import OpenedHub
 from cloud.opening import (
     Keys,
-    OpenedHub,
     open_integrity,
 )
 from cloud.operations.admission import check_speaker
@@ -143,15 +144,28 @@ def open_certificates(settings: Settings, authority: Authority, now: datetime) -
     )
 
 
-def open_jobs(base: Foundation, client: httpx.AsyncClient) -> Jobs:
+def open_revocations(settings: Settings, store: Store, authority: Authority) -> RevocationLists:
+    """The lists of revoked certificates, and where they are written to."""
+    file = managed_crl_file(settings) if settings.has_managed_broker else settings.crl_file
+    return RevocationLists(store, authority, now_utc, file)
+
+
+def open_jobs(base: Foundation, client: httpx.AsyncClient, revocations: RevocationLists) -> Jobs:
     """The jobs that API and links call; *client* sends callbacks."""
     settings, store, metrics = base.settings, base.store, base.measures.metrics
     callbacks = CallbackSender(store, client, now_utc, random.random)
-    revocations = RevocationLists(store, base.keys.authority, now_utc, settings.crl_file)
+    if (reload := base.hub.reload) is not None:
+
+        async def apply(node_ids: Collection[str]) -> None:
+            await reload()
+            for node_id in node_ids:  # which came back before the broker had the list
+                base.hub.hub.disconnect(node_id)
+
+        revocations.on_written = apply
 
     def disconnect(node_id: str) -> None:
         base.hub.hub.disconnect(node_id)
-        revocations.wake()
+        revocations.wake(node_id)
 
     return Jobs(
         callbacks,
@@ -198,11 +212,13 @@ def all_jobs(
         "events": jobs.feed.run,
         "readiness": ReadinessWatcher(store, now_utc, lambda: hub.hub.is_attached).run,
         "commands": jobs.commands.run,
-        "server certificate": ServerCertificateRenewer(certificates.ensure, contexts, now_utc).run,
+        "server certificate": ServerCertificateRenewer(
+            certificates.ensure, contexts, now_utc, on_renewed=hub.reload
+        ).run,
         "retention": retention.run,
         "integrity": jobs.integrity.run,
     }
-    if hub.client is not None:  # a hub of its own makes this server the only one
+    if hub.client is not None and hub.server_id:  # otherwise this server is the only one
         every["membership"] = ClusterMembership(hub.server_id, hub.client, store, now_utc).run
     return every
 

@@ -33,6 +33,15 @@ CODE_PATH = "/var/lib/baetyl/code"
 CONFIG_PATH = "/etc/baetyl"
 CONFIG_KEY = "conf.yml"
 
+RUNTIMES: Mapping[str, str] = {
+    "python3": "hub.baidubce.com/baetyl/function-python:3.6-v2.0.0",
+    "python36": "hub.baidubce.com/baetyl/function-python:3.6-v2.0.0",
+    "python3-opencv": "hub.baidubce.com/baetyl/function-python-opencv:3.6",
+    "nodejs10": "hub.baidubce.com/baetyl/function-node:10.19-v2.0.0",
+    "sql": "hub.baidubce.com/baetyl/function-sql:v2.0.0",
+}
+"""Images that Baetyl runs functions in."""
+
 NO_RUNTIMES: Mapping[str, str] = MappingProxyType({})
 """For where nothing can run functions."""
 

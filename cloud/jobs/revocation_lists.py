@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -61,12 +61,17 @@ class RevocationLists:
         self._authority = authority
         self._clock = clock
         self._file = file
+        # Called once the file has another content, with the nodes whose certificates were revoked.
+        self.on_written: Callable[[Collection[str]], Awaitable[None]] | None = None
+        self._revoked_nodes: set[str] = set()
         self._last: SignedLists | None = None
         self._making = asyncio.Lock()
         self._woken = asyncio.Event()
 
-    def wake(self) -> None:
-        """Write the file now: something was revoked."""
+    def wake(self, node_id: str = "") -> None:
+        """Write the file now: certificates were revoked, those of *node_id* if it is given."""
+        if node_id and self.on_written is not None:
+            self._revoked_nodes.add(node_id)
         self._woken.set()
 
     async def current(self) -> SignedLists:
@@ -86,14 +91,18 @@ class RevocationLists:
         written: SignedLists | None = None
         while True:
             self._woken.clear()
+            revoked, self._revoked_nodes = self._revoked_nodes, set()
             try:
                 lists = await self.current()
                 if lists is not written:
                     await asyncio.to_thread(_replace, self._file, lists.pem)
                     written = lists
+                    if self.on_written is not None:
+                        await self.on_written(revoked)
             except (Unavailable, OSError) as error:
                 reason = error.reason if isinstance(error, Unavailable) else error
                 logger.warning("cannot write %s, trying again: %s", self._file, reason)
+                self._revoked_nodes |= revoked
             try:
                 async with asyncio.timeout(POLL_EVERY.total_seconds()):
                     await self._woken.wait()

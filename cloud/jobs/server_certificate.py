@@ -31,11 +31,14 @@ class ServerCertificateRenewer:
         contexts: Sequence[ssl.SSLContext],
         clock: Callable[[], datetime],
         *,
+        on_renewed: Callable[[], Awaitable[None]] | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._ensure = ensure
         self._contexts = contexts
         self._clock = clock
+        # Called once the files have another certificate.
+        self._on_renewed = on_renewed
         self._pause = pause
         # The certificate that the contexts present, at first the one they were made with.
         self._presented = ensure(clock()).certificate_file.read_bytes()
@@ -62,5 +65,7 @@ class ServerCertificateRenewer:
             logger.error("the server's certificate cannot be renewed: %s", error)  # noqa: TRY400
             return False
         self._presented = found
+        if self._on_renewed is not None:
+            await self._on_renewed()
         logger.info("the listeners present a new server certificate")
         return True

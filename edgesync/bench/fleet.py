@@ -47,6 +47,7 @@ _IDLE_SECONDS = 2.0  # at most
 
 OTHERS = (
     Layout(),
+    Layout("managed"),
     Layout("mosquitto"),
     Layout("mosquitto", "postgresql"),
     Layout("mosquitto", "postgresql", 2),
@@ -381,7 +382,10 @@ def main(
 
 @click.command()
 @click.option(
-    "--broker", type=click.Choice(["embedded", "mosquitto"]), default="embedded", show_default=True
+    "--broker",
+    type=click.Choice(["embedded", "managed", "mosquitto"]),
+    default="embedded",
+    show_default=True,
 )
 @click.option(
     "--database", type=click.Choice(["sqlite", "postgresql"]), default="sqlite", show_default=True

@@ -40,13 +40,17 @@ class Layout:
     servers: int = 1
 
     def __str__(self) -> str:
-        broker = {"embedded": "embedded hub", "mosquitto": "Mosquitto"}[self.broker]
+        broker = {
+            "embedded": "embedded hub",
+            "managed": "managed Mosquitto",
+            "mosquitto": "Mosquitto",
+        }[self.broker]
         database = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[self.database]
         return f"{broker}, {database}, {self.servers} server{'s' if self.servers > 1 else ''}"
 
     def missing(self, path: str) -> str:
         """What it needs and is not there, programs on *path* among it; empty if nothing is."""
-        if self.broker == "mosquitto" and mosquitto_program(path) is None:
+        if self.broker != "embedded" and mosquitto_program(path) is None:
             return "mosquitto"
         if self.database == "postgresql":
             if postgres_programs(path) is None:
@@ -118,7 +122,7 @@ class BenchServer:
         ports = [
             f"--{name}-port={self.ready[name].rsplit(':', 1)[1]}"
             for name in _PORTS
-            if not (name == "mqtt" and "--broker" in self.options)
+            if not (name == "mqtt" and "--broker-for-nodes" in self.options)
         ]
         return start_server(self.data, *self.options, *ports, environment=self.environment)
 
@@ -184,15 +188,22 @@ class Site:
     def memory_bytes(self) -> dict[str, int]:
         """Resident memory of the servers, and of the broker if there is one."""
         found = {"server": sum(server.memory_bytes for server in self.servers)}
-        if self._broker is not None:
-            found["broker"] = memory_bytes(self._broker.pid)
+        if self._broker_pids:
+            found["broker"] = sum(map(memory_bytes, self._broker_pids))
         return found
 
     @property
     def cpu_seconds(self) -> float:
         """CPU time of servers and broker so far; the database's is not in it."""
-        broker = cpu_seconds(self._broker.pid) if self._broker is not None else 0.0
+        broker = sum(map(cpu_seconds, self._broker_pids))
         return broker + sum(server.cpu_seconds for server in self.servers)
+
+    @property
+    def _broker_pids(self) -> Sequence[int]:
+        if self._broker is not None:
+            return [self._broker.pid]
+        children = [psutil.Process(server.process.pid).children() for server in self.servers]
+        return [child.pid for of_server in children for child in of_server]
 
     def start(self, stack: contextlib.ExitStack) -> None:
         """Start everything, the first server first: it makes the keys that all have."""
@@ -238,6 +249,8 @@ class Site:
             options += ["--broker-for-nodes", f"mqtts://localhost:{self._ports[0]}"]
             options += ["--server-id", f"server-{number}"]
             options += ["--crl-file", str(self.directory / "mosquitto" / "crl.pem")]
+        elif self.layout.broker == "managed":
+            options += ["--broker", "managed"]
         return options
 
     def _environment(self) -> dict[str, Any]:

@@ -44,6 +44,13 @@ class CannotRun(Exception):
     "--simulated", is_flag=True, help="Simulate every node; do not use the container engine."
 )
 @click.option(
+    "--broker",
+    type=click.Choice(["embedded", "managed"]),
+    default="embedded",
+    show_default=True,
+    help="What nodes connect to: the hub in the server, or a Mosquitto that the server starts.",
+)
+@click.option(
     "--exit-when-converged",
     is_flag=True,
     help="Exit with 0 once every node runs the second version, 1 if that takes too long.",
@@ -63,6 +70,7 @@ def demo(
     *,
     count: int,
     simulated: bool,
+    broker: str,
     exit_when_converged: bool,
     data_dir: Path | None,
     api_port: int | None,
@@ -85,10 +93,12 @@ def demo(
             fit_to_machine(resources)
         _announce(console, engine, resources, count, simulated=simulated)
         port = _free_api_port() if api_port is None else api_port
-        ready = stack.enter_context(running_server(data_dir, port))
+        ready = stack.enter_context(running_server(data_dir, port, broker))
         api = DemoApi(ready)
         stack.callback(api.close)
         console.print(f"[bold]edgesync[/] serves {api.url}, data in {data_dir}")
+        if broker == "managed":
+            console.print("Nodes connect to a Mosquitto that the server runs.")
         token = _describe_fleet(api, count, resources)
         machine = _join(console, api, data_dir, stack) if engine else None
         others = count - 1 if machine else count

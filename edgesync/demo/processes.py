@@ -44,20 +44,15 @@ def process(arguments: Sequence[str], environment: dict[str, str], log: Path) ->
 
 
 @contextlib.contextmanager
-def running_server(data_dir: Path, api_port: int) -> Iterator[dict[str, str]]:
-    """A server with its data in *data_dir*; the content of its ready file."""
+def running_server(data_dir: Path, api_port: int, broker: str) -> Iterator[dict[str, str]]:
+    """A server with its data in *data_dir*, on *broker*; the content of its ready file."""
     ready_file, log = data_dir / "ready.json", data_dir / "server.log"
     ready_file.unlink(missing_ok=True)
-    arguments = ["serve", "--data-dir", str(data_dir), "--api-port", str(api_port)]
-    arguments += [
-        "--activation-port",
-        "0",
-        "--mqtt-port",
-        "0",
-        "--sync-port",
-        "0",
-        "--ready-file",
-        str(ready_file),
+    arguments = [
+        *("serve", "--data-dir", str(data_dir), "--ready-file", str(ready_file)),
+        *("--api-port", str(api_port), "--activation-port", "0"),
+        *("--mqtt-port", "0", "--sync-port", "0"),
+        *(["--broker", broker] if broker != "embedded" else []),
     ]
     with process(arguments, {}, log) as server:
         deadline = time.monotonic() + START_DEADLINE_SECONDS

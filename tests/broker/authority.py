@@ -64,6 +64,19 @@ class Authority:
         )
         return path
 
+    def revocation_list(self, names: list[str]) -> bytes:
+        """A list, PEM, with the certificates issued under *names*."""
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(_NOW)
+            .next_update(_LATE)
+        )
+        for name in names:
+            revoked = x509.RevokedCertificateBuilder().serial_number(self.serials[name])
+            builder = builder.add_revoked_certificate(revoked.revocation_date(_NOW).build())
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
     def server_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -13,6 +13,7 @@ from broker.client import open_client_hub
 from broker.embedded import EmbeddedHub, open_embedded_hub
 from broker.hub import Gate, Hub, ShownCertificate
 from tests.broker.authority import Authority
+from tests.broker.managed import running_managed
 from tests.broker.mosquitto import NEEDS_MOSQUITTO, Mosquitto, running_mosquitto
 from tests.broker.node import Node, until
 
@@ -99,7 +100,13 @@ async def mosquitto(authority: Authority, tmp_path: Path) -> AsyncIterator[Mosqu
         yield mosquitto
 
 
-@pytest.fixture(params=["embedded", pytest.param("mosquitto", marks=NEEDS_MOSQUITTO)])
+@pytest.fixture(
+    params=[
+        "embedded",
+        pytest.param("mosquitto", marks=NEEDS_MOSQUITTO),
+        pytest.param("managed", marks=NEEDS_MOSQUITTO),
+    ]
+)
 async def site(
     request: pytest.FixtureRequest, open_hub: OpenHub, authority: Authority, tmp_path: Path
 ) -> AsyncIterator[Site]:
@@ -107,6 +114,14 @@ async def site(
     if request.param == "embedded":
         async with open_hub() as hub:
             yield Site(hub, hub.port)
+        return
+    if request.param == "managed":
+        async with (
+            running_managed(tmp_path, authority) as managed,
+            open_client_hub(managed.broker) as client,
+        ):
+            await client.wait_attached()
+            yield Site(client, managed.port)
         return
     async with (
         running_mosquitto(tmp_path, authority) as mosquitto,

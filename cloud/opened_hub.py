@@ -1,0 +1,50 @@
+"""A hub that is open, whatever its kind, and what all kinds on a broker have in common."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from broker.client import ClientHub
+from broker.hub import Hub
+from cloud.errors import Unavailable
+from cloud.http.metrics import Metrics
+from cloud.link.measures import add_hub_metrics
+
+Check = Callable[[], Awaitable[None]]
+"""Raises Unavailable while something is not ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedHub:
+    """A hub, where nodes reach it, and what has to be true for it to be ready."""
+
+    hub: Hub
+    address: tuple[str, int] | None
+    """Host and port; None for a hub at this server's own names."""
+    port: int
+    checks: dict[str, Check]
+    is_connected: Callable[[str], bool | None]
+    """Whether a node has a connection; None where only the broker knows."""
+    add_metrics: Callable[[Metrics], None]
+    """Adds the metrics of the hub."""
+    client: ClientHub | None = None
+    """The hub where it is a client of a broker."""
+    server_id: str = ""
+    """Name of this server to a broker that others share."""
+    reload: Callable[[], Awaitable[None]] | None = None
+    """Has a managed broker read certificate and revocation list again; connections stay."""
+
+
+def add_client_metrics(hub: ClientHub, metrics: Metrics) -> None:
+    """Metrics of a server on a broker; the broker has its own of connections."""
+    add_hub_metrics(metrics, lambda: hub.queued_count)
+    metrics.limits.add_source(lambda: {"broker_unwritten_bytes": hub.unsent_count})
+
+
+def attachment(hub: ClientHub) -> Check:
+    """Raises Unavailable while the broker is not connected."""
+
+    async def check() -> None:
+        if not hub.is_attached:
+            raise Unavailable("the broker is not connected")
+
+    return check

@@ -1,0 +1,148 @@
+"""`edgesync serve --broker managed`: one command, and nodes on a Mosquitto."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cloud.managed_hub import DIRECTORY
+from tests.broker.mosquitto import NEEDS_MOSQUITTO
+from tests.end_to_end.conftest import (
+    UNIT,
+    Server,
+    activate,
+    make_app,
+    make_batch,
+    running_server,
+    wait_for,
+)
+from tests.end_to_end.mosquitto import lets_in
+from tests.end_to_end.node import connected
+from tests.ports import free_port
+
+pytestmark = NEEDS_MOSQUITTO
+
+MANAGED = ("--broker", "managed")
+
+
+def broker_of(server: Server) -> psutil.Process:
+    (child,) = psutil.Process(server.process.pid).children()
+    return child
+
+
+def test_nodes_report_and_are_updated_through_the_broker(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data", *MANAGED) as server, server.client() as api:
+        assert api.get("/readyz").status_code == 200
+        assert "mosquitto" in broker_of(server).name()
+        node = activate(server, make_batch(api), "n1")
+        with connected(server, node) as mqtt:
+            mqtt.report(apps=[])
+            version = make_app(api, selector="baetyl-node-name=n1")["version"]
+            assert mqtt.next()["content"]["apps"] == [{"name": "web", "version": version}]
+        broker = broker_of(server)
+        assert server.stop() == 0
+        assert not broker.is_running()
+
+
+def test_a_revoked_node_is_out_within_a_second_and_others_stay(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data", *MANAGED) as server, server.client() as api:
+        batch = make_batch(api)
+        mine, other = (activate(server, batch, name) for name in ("n1", "n2"))
+        with connected(server, mine) as node, connected(server, other) as untouched:
+            assert api.post("/v1/nodes/n1/revoke").status_code == 200
+            assert node.disconnected.wait(2 * UNIT)
+            node.client.loop_stop()
+            wait_for(lambda: not lets_in(server.mqtt_port, mine), "the node to be refused")
+            untouched.report(apps=[])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_broker_ends_with_the_server_and_starts_again_with_it(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    port = str(free_port())
+    data, options = tmp_path / "data", (*MANAGED, "--mqtt-port", port)
+    with running_server(data, *options) as server, server.client() as api:
+        node = activate(server, make_batch(api), "n1")
+        broker = broker_of(server)
+        server.stop(number)
+    with running_server(data, *options) as server:
+        assert broker_of(server).pid != broker.pid
+        with connected(server, node) as mqtt:
+            mqtt.report(apps=[])
+    wait_for(lambda: not broker.is_running(), "the first broker to end")
+
+
+def test_a_broker_that_was_killed_is_started_again(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data", *MANAGED) as server, server.client() as api:
+        node = activate(server, make_batch(api), "n1")
+        broker_of(server).kill()
+
+        # Until the server is back, Mosquitto acknowledges reports and forwards them to no one.
+        connections = "connected to the broker"
+        wait_for(lambda: server.log().count(connections) == 2, "the broker to be there again")
+        with connected(server, node) as mqtt:
+            mqtt.report(apps=[])
+        assert "Mosquitto has ended (-9)" in server.log()
+        assert api.get("/readyz").status_code == 200
+
+
+def serve(data: Path, *options: str, path: str | None = None) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "edgesync", "serve", "--data-dir", str(data), *MANAGED]
+    command += [f"--{name}-port=0" for name in ("api", "activation", "sync")]
+    environment = {"PATH": path} if path is not None else None
+    return subprocess.run(
+        [*command, *options],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30 * UNIT,
+        check=False,
+    )
+
+
+def test_with_a_broker_of_its_own_a_server_needs_no_address_of_one(tmp_path: Path) -> None:
+    done = serve(tmp_path / "data", "--broker-for-nodes", "mqtts://localhost:8883")
+    assert done.returncode == 2
+    assert "broker and broker_for_nodes" in done.stderr
+
+
+def test_what_to_install_is_named(tmp_path: Path) -> None:
+    old = tmp_path / "mosquitto"
+    old.write_text("#!/bin/sh\necho mosquitto version 1.6.12\n")
+    old.chmod(0o755)
+    done = serve(tmp_path / "data", path=str(tmp_path))
+    assert done.returncode == 1
+    assert "managed needs Mosquitto 2" in done.stderr
+    assert "apt install mosquitto" in done.stderr
+
+
+def test_a_path_that_fits_no_socket_is_refused(tmp_path: Path) -> None:
+    done = serve(tmp_path / ("d" * 100))
+    assert done.returncode == 1
+    assert "too long for a socket" in done.stderr
+
+
+def test_the_same_data_directory_serves_with_either_hub(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_server(data) as server, server.client() as api:
+        node = activate(server, make_batch(api), "n1")
+    with running_server(data, *MANAGED) as server, connected(server, node) as mqtt:
+        mqtt.report(apps=[])
+    assert (data / DIRECTORY / "mosquitto.conf").exists()
+    with running_server(data) as server, connected(server, node) as mqtt:
+        mqtt.report(apps=[])
+
+
+def test_the_demo_runs_on_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edgesync", "demo", "--simulated", "--broker=managed"]
+    command += ["--nodes", "2", "--exit-when-converged", "--data-dir", str(tmp_path / "data")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60 * UNIT, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Nodes connect to a Mosquitto" in done.stdout
+    ready = json.loads((tmp_path / "data" / "ready.json").read_text())
+    assert ready["mqtt"].startswith("mqtts://127.0.0.1:")
