@@ -74,10 +74,11 @@ class ResourceKind:
 
     Its fields: *spec_place* states where the type is that the API takes, as `module:Type`.
     *read_only* is what the API shows beside that. Fields in *required* are sent with each PUT,
-    empty ones too, those in *required_to_create* with a POST. *own_label* is set by the server to a
-    thing's name. *references* maps fields to the kinds that they name a thing of; *replaced_by*
-    maps fields that a PUT cannot change to the action that does. *example* is a manifest to begin
-    with, in YAML, without `kind`.
+    empty ones too, those in *required_to_create* with a POST; a PUT of one that *is_partial* leaves
+    what it does not name as it is. *own_label* is set by the server to a thing's name.
+    *references* maps fields to the kinds that they name a thing of; *replaced_by* maps fields that
+    a PUT cannot change to the action that does. *example* is a manifest to begin with, in YAML,
+    without `kind`; *columns* are those of its tables.
 
     Its secrets: *hidden* are the paths of what plans, revisions and the audit log never show, like
     `password`, `data.*` (each value of an object), `data[].value` (of each item of a list) or
@@ -105,6 +106,7 @@ class ResourceKind:
     is_sealed: bool = False
     is_used_by_apps: bool = False
     is_whole_in_lists: bool = False
+    is_partial: bool = False
     own_label: str = ""
     required: tuple[str, ...] = ()
     required_to_create: tuple[str, ...] = ()

@@ -81,6 +81,7 @@ events:
     ),
     is_numbered=True,
     is_sealed=True,
+    is_partial=True,
     hidden=("secret", "header.*"),
     # Where it leads, and what with, can be what opens the receiver's door.
     hidden_in_log=("url", "params", "header", "body"),
@@ -188,6 +189,7 @@ labels:
     ),
     is_numbered=True,
     is_sealed=True,
+    is_partial=True,
     own_label=BATCH_LABEL,
     references=(("callbackName", "Callback"),),
     hidden=("securityKey",),

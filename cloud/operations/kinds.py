@@ -103,7 +103,8 @@ def versioned_operations(noun: type[R], check: Callable[[Any], Any]) -> KindOper
 
     def create(tx: Transaction, namespace: str, name: str, spec: Any, writing: Writing, /) -> R:
         where = (tx, noun, namespace, name)
-        return resources.create_resource(*where, spec, now=writing.now, check=check)
+        given = resources.with_kept_values(kind, spec, None)
+        return resources.create_resource(*where, given, now=writing.now, check=check)
 
     def update(tx: Transaction, namespace: str, name: str, spec: Any, writing: Writing, /) -> R:
         before = resources.existing_resource(tx, noun, namespace, name)

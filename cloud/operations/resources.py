@@ -81,19 +81,28 @@ def existing_resource(tx: Transaction, noun: type[R], namespace: str, name: str)
     return found
 
 
-def with_kept_values(kind: ResourceKind, spec: S, before: S) -> S:
+def with_kept_values(kind: ResourceKind, spec: S, before: S | None) -> S:
     """*spec* with the values of *before* in the place of those that are masked.
 
-    Of the hidden fields, and of the values of hidden objects, that the *kind* names.
+    Of the hidden fields, and of the values of hidden objects, that the *kind* names. Invalid for a
+    masked value where none is stored.
     """
-    content, known = msgspec.to_builtins(spec), msgspec.to_builtins(before)
+    content = msgspec.to_builtins(spec)
+    known = {} if before is None else msgspec.to_builtins(before)
     for field in kind.hidden_fields:
-        if content.get(field) == MASK:
-            content[field] = known.get(field)
+        content[field] = _kept(field, content[field], known.get(field))
     for field in kind.hidden_values:
         values = known.get(field, {})
         content[field] = {
-            key: values.get(key, value) if value == MASK else value
-            for key, value in content.get(field, {}).items()
+            key: _kept(f"{field}.{key}", value, values.get(key))
+            for key, value in content[field].items()
         }
     return msgspec.convert(content, type(spec))
+
+
+def _kept(field: str, value: object, known: object) -> object:
+    if value != MASK:
+        return value
+    if not known:
+        raise Invalid(field, "is masked, and no value is stored")
+    return known

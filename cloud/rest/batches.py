@@ -66,6 +66,6 @@ def _summary(_: RequestContext, batch: Batch) -> BatchSummary:
 
 
 BATCH_ROUTES: Sequence[ApiRoute] = crud_routes(
-    Crud(BATCHES, _summary, BatchSummary, _respond, BatchAnswer, is_partial=True),
+    Crud(BATCHES, _summary, BatchSummary, _respond, BatchAnswer),
     name=Name.OPTIONAL,
 )

@@ -170,7 +170,6 @@ CALLBACK_ROUTES: Sequence[ApiRoute] = (
             _respond,
             CallbackAnswer,
             created=_created,
-            is_partial=True,
         )
     ),
     ApiRoute(

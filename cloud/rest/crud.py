@@ -49,11 +49,10 @@ class Crud(Generic[N]):
 
     *respond* is how one thing is shown, *created* how a new one, where that is not the same, *read*
     how the one of a name, where that takes fewer statements, and *summary* how an item of a list
-    is; *answer_type* and *summary_type* are what these return.
-    *check* refuses a spec that this server cannot serve. *spelled* renames fields. *copied* fills
-    in what a POST may leave out, *completed* what a PUT may, from the thing as it is. Where a PUT
-    *is_partial* it leaves what it does not name. *change* is the type of what a PUT takes, where
-    that is not the spec; *changed* makes one of a patched spec, and *update* carries it out.
+    is; *answer_type* and *summary_type* are what these return. *check* refuses a spec that this
+    server cannot serve. *spelled* renames fields. *copied* fills in what a POST may leave out,
+    *completed* what a PUT may, from the thing as it is. *change* is the type of what a PUT takes,
+    where that is not the spec; *changed* makes one of a patched spec, and *update* carries it out.
     *deleted* is called once a thing is gone. *listed* is the query of its list.
     """
 
@@ -71,7 +70,6 @@ class Crud(Generic[N]):
     )
     completed: Callable[[N, Mapping[str, Any]], Mapping[str, Any]] | None = None
     create: Callable[[RequestContext, Transaction, str, Any], N] | None = None
-    is_partial: bool = False
     change: type[msgspec.Struct] | None = None
     changed: Callable[[Any], Any] | None = None
     update: Callable[[RequestContext, Transaction, str, Any], N] | None = None
@@ -110,7 +108,7 @@ class Crud(Generic[N]):
             return await self._update(
                 context, lambda before: self._change(context, completed(before, content))
             )
-        change = content if self.is_partial else self._change(context, content)
+        change = content if self.kind.is_partial else self._change(context, content)
         return await self._update(context, lambda _: change)
 
     async def patch(self, context: RequestContext) -> ResourceResponse[Answer]:
@@ -123,7 +121,7 @@ class Crud(Generic[N]):
 
         def wanted(before: N) -> Any:
             spec = self._spec(context, merged(msgspec.to_builtins(before.spec), patch))
-            if self.is_partial:
+            if self.kind.is_partial:
                 return msgspec.to_builtins(spec)
             return self.changed(spec) if self.changed else spec
 

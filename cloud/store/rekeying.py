@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cloud.core.audit import Entry, Head
+from cloud.core.kinds import KINDS
 from cloud.errors import Unavailable
 from cloud.store.command_log import append_with
 from cloud.store.lost_keys import check_log_keys
@@ -17,7 +18,7 @@ from cloud.store.parts.batches import ALL_BATCHES, BATCH, RESEAL_BATCH
 from cloud.store.parts.callbacks import ALL_CALLBACKS, CALLBACK, RESEAL_CALLBACK
 from cloud.store.parts.commands import ALL_OUTPUTS, PLACE, RESEAL_OUTPUT
 from cloud.store.parts.part import NOTHING, Run
-from cloud.store.parts.resources import FIND_RESOURCE, RESEAL_RESOURCE, SEALED_RESOURCES, is_sealed
+from cloud.store.parts.resources import FIND_RESOURCE, RESEAL_RESOURCE, SEALED_RESOURCES
 from cloud.store.parts.revisions import RESEAL_REVISION, REVISION, SEALED_REVISIONS
 from cloud.store.rows import Parameters
 from cloud.store.sealing import (
@@ -130,17 +131,13 @@ def check_sealed(run: Run, sealer: Sealer) -> int:
 def _documents(run: Run) -> Iterator[tuple[tuple[str, ...], str, Callable[[str], object]]]:
     """Each document that is sealed, or is to be: its place, its text and what puts another."""
     for kind, namespace, name in run(SEALED_RESOURCES, NOTHING):
-        if not is_sealed(kind):
-            continue
         row = {"kind": kind, "namespace": namespace, "name": name}
-        text = run(FIND_RESOURCE, row)[0][2]
-        yield (kind, namespace, name), text, _putting(run, RESEAL_RESOURCE, row)
+        if _may_be_sealed(kind) and not _stays_plain(kind, text := run(FIND_RESOURCE, row)[0][2]):
+            yield (kind, namespace, name), text, _putting(run, RESEAL_RESOURCE, row)
     for kind, namespace, name, number in run(SEALED_REVISIONS, NOTHING):
-        if not is_sealed(kind):
-            continue
         key: Parameters = {"kind": kind, "namespace": namespace, "name": name, "number": number}
-        text = run(REVISION, key)[0][-1]
-        yield (kind, namespace, name), text, _putting(run, RESEAL_REVISION, key)
+        if _may_be_sealed(kind) and not _stays_plain(kind, text := run(REVISION, key)[0][-1]):
+            yield (kind, namespace, name), text, _putting(run, RESEAL_REVISION, key)
     for kind, every, one, reseal in _TABLES:
         for namespace, name in run(every, NOTHING):
             row = {"namespace": namespace, "name": name}
@@ -148,6 +145,16 @@ def _documents(run: Run) -> Iterator[tuple[tuple[str, ...], str, Callable[[str],
     for namespace, name, own_id, text in run(ALL_OUTPUTS, NOTHING):
         put = _putting(run, RESEAL_OUTPUT, {"id": own_id})
         yield (PLACE, namespace, name, own_id), text, put
+
+
+def _may_be_sealed(kind: str) -> bool:
+    known = KINDS.logged_as(kind)
+    return known is None or known.is_sealed
+
+
+def _stays_plain(kind: str, text: str) -> bool:
+    """Return whether *text* is plain and of a kind that is not known here: it may have to be."""
+    return KINDS.logged_as(kind) is None and is_plain(text)
 
 
 def _putting(run: Run, statement: Statement, row: Parameters) -> Callable[[str], object]:

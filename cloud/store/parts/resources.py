@@ -9,7 +9,7 @@ import msgspec
 from cloud.core.app import App
 from cloud.core.config import Config
 from cloud.core.desired import Catalog
-from cloud.core.kinds import CONFIG, KINDS, ResourceKind
+from cloud.core.kinds import CONFIG, ResourceKind
 from cloud.core.listing import ListOptions, Page
 from cloud.core.registry import Registry
 from cloud.core.resource import VersionedResource
@@ -93,12 +93,6 @@ _ONCE_PLAIN = frozenset({CONFIG})
 """Kinds that 0.1.0 stored as plain JSON; they are sealed when they are next put."""
 
 R = TypeVar("R", bound=VersionedResource[Any])
-
-
-def is_sealed(kind: str) -> bool:
-    """Return whether documents with that word for their kind are sealed, in whatever table."""
-    known = KINDS.logged_as(kind)
-    return known is None or known.is_sealed
 
 
 @cache

@@ -109,7 +109,7 @@ def has_masked(kind: ResourceKind, body: Json) -> bool:
 def unmasked(kind: ResourceKind, body: Json, current: Json | None) -> dict[str, Any]:
     """*body* with masked values replaced by those of *current*; ValueError if it has none.
 
-    What the API itself takes for 'as it is' stays: the keys of objects.
+    Where it is the API that keeps what is masked, that stays, or is left out.
     """
     after = dict(body)
     for field in kind.hidden_values:
@@ -123,5 +123,6 @@ def unmasked(kind: ResourceKind, body: Json, current: Json | None) -> dict[str, 
         if after.get(field) == MASK:
             if current is None:
                 raise ValueError(field)
-            del after[field]
+            if kind.is_partial or field in dict(kind.replaced_by):
+                del after[field]
     return after
