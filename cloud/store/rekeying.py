@@ -14,8 +14,8 @@ from cloud.core.kinds import KINDS
 from cloud.errors import Unavailable
 from cloud.store.command_log import append_with
 from cloud.store.lost_keys import check_log_keys
-from cloud.store.parts.batches import ALL_BATCHES, BATCH, RESEAL_BATCH
-from cloud.store.parts.callbacks import ALL_CALLBACKS, CALLBACK, RESEAL_CALLBACK
+from cloud.store.parts.batches import BATCHES
+from cloud.store.parts.callbacks import CALLBACKS
 from cloud.store.parts.commands import ALL_OUTPUTS, PLACE, RESEAL_OUTPUT
 from cloud.store.parts.part import NOTHING, Run
 from cloud.store.parts.resources import FIND_RESOURCE, RESEAL_RESOURCE, SEALED_RESOURCES
@@ -36,11 +36,8 @@ from cloud.store.witness import load_or_create_witness
 
 T = TypeVar("T")
 
-_TABLES = (
-    ("batch", ALL_BATCHES, BATCH, RESEAL_BATCH),
-    ("callback", ALL_CALLBACKS, CALLBACK, RESEAL_CALLBACK),
-)
-"""Kinds that have a table of their own: what names all of them, reads one and writes its text."""
+_TABLES = (("batch", BATCHES), ("callback", CALLBACKS))
+"""Kinds that have a table of their own."""
 
 
 def rekey(
@@ -138,10 +135,11 @@ def _documents(run: Run) -> Iterator[tuple[tuple[str, ...], str, Callable[[str],
         key: Parameters = {"kind": kind, "namespace": namespace, "name": name, "number": number}
         if _may_be_sealed(kind) and not _stays_plain(kind, text := run(REVISION, key)[0][-1]):
             yield (kind, namespace, name), text, _putting(run, RESEAL_REVISION, key)
-    for kind, every, one, reseal in _TABLES:
-        for namespace, name in run(every, NOTHING):
+    for kind, table in _TABLES:
+        for namespace, name in run(table.names, NOTHING):
             row = {"namespace": namespace, "name": name}
-            yield (kind, namespace, name), run(one, row)[0][2], _putting(run, reseal, row)
+            text = run(table.find, row)[0][2]
+            yield (kind, namespace, name), text, _putting(run, table.reseal, row)
     for namespace, name, own_id, text in run(ALL_OUTPUTS, NOTHING):
         put = _putting(run, RESEAL_OUTPUT, {"id": own_id})
         yield (PLACE, namespace, name, own_id), text, put

@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
@@ -22,6 +23,7 @@ from cloud.core.selectors import parse_selector
 from cloud.store.cache import StoreCache
 from cloud.store.migrations import migrate
 from cloud.store.node_selection import NodeSelection
+from cloud.store.parts.documents import DocumentTable
 from cloud.store.parts.row_sets import Lookup
 from cloud.store.postgres import migrate as migrate_postgres
 from cloud.store.rows import Parameters, Row
@@ -104,6 +106,9 @@ def named_statements(*, databases: str) -> Mapping[str, Statement]:
         for name, value in vars(importlib.import_module(module.name)).items():
             if isinstance(value, Statement):
                 found[f"{module.name}.{name}"] = value
+            if isinstance(value, DocumentTable):
+                for each in fields(value):
+                    found[f"{module.name}.{name}.{each.name}"] = getattr(value, each.name)
     return found
 
 

@@ -5,69 +5,21 @@ from datetime import datetime
 
 import msgspec
 
-from cloud.core.batch import Batch, BatchSpec, Record
+from cloud.core.batch import Batch, Record
 from cloud.core.fingerprint import normalised
 from cloud.core.listing import NumberedPage, PageOptions
 from cloud.errors import Conflict, HasRecords, NotFound
+from cloud.store.parts.documents import DocumentPart, document_table
 from cloud.store.parts.part import (
     BrokenReference,
     DuplicateKey,
-    TransactionPart,
-    described,
     first,
     numbered,
 )
 from cloud.store.rows import Parameters, Row, micros, micros_or_none, moment, moment_or_none
 from cloud.store.statements import statement
 
-BATCH = statement(
-    """
-    SELECT namespace, name, document, created, updated FROM batch
-    WHERE namespace = :namespace AND name = :name
-    """,
-    reads={"batch"},
-)
-BATCHES = statement(
-    """
-    SELECT namespace, name, document, created, updated FROM batch
-    WHERE namespace = :namespace ORDER BY created, name
-    """,
-    reads={"batch"},
-)
-COUNT_BATCHES = statement(
-    """
-    SELECT count(*) FROM batch WHERE namespace = :namespace AND {position}(name, :part) > 0
-    """,
-    reads={"batch"},
-)
-NEWEST_BATCHES = statement(
-    """
-    SELECT namespace, name, document, created, updated FROM batch
-    WHERE namespace = :namespace AND {position}(name, :part) > 0
-    ORDER BY created DESC, name DESC LIMIT :limit OFFSET :skipped
-    """,
-    reads={"batch"},
-)
-PUT_BATCH = statement(
-    """
-    INSERT INTO batch (namespace, name, document, created, updated)
-    VALUES (:namespace, :name, :document, :created, :updated)
-    ON CONFLICT (namespace, name) DO UPDATE SET
-        document = excluded.document, created = excluded.created, updated = excluded.updated
-    """,
-    writes={"batch"},
-)
-DELETE_BATCH = statement(
-    "DELETE FROM batch WHERE namespace = :namespace AND name = :name RETURNING name",
-    reads={"record"},
-    writes={"batch"},
-)
-# For a new key.
-ALL_BATCHES = statement("SELECT namespace, name FROM batch", reads={"batch"})
-RESEAL_BATCH = statement(
-    "UPDATE batch SET document = :document WHERE namespace = :namespace AND name = :name",
-    writes={"batch"},
-)
+BATCHES = document_table("batch", checked={"record"})
 
 RECORD = statement(
     """
@@ -193,35 +145,29 @@ COUNT_ACTIVATIONS = statement(
     reads={"record"},
 )
 
-_BATCH = "batch"
 _ADDED_AT_ONCE = 10_000
-_BATCH_SPEC = msgspec.json.Decoder(BatchSpec)
 
 
-class BatchPart(TransactionPart):
+class BatchPart(DocumentPart):
     """How devices are known."""
 
     def batch(self, namespace: str, name: str) -> Batch | None:
-        return first(self._batch, self._run(BATCH, {"namespace": namespace, "name": name}))
+        return self._find(BATCHES, Batch, namespace, name)
 
     def batches(self, namespace: str) -> Sequence[Batch]:
-        return [self._batch(row) for row in self._run(BATCHES, {"namespace": namespace})]
+        return self._every(BATCHES, Batch, namespace)
 
     def list_batches(self, namespace: str, options: PageOptions) -> NumberedPage[Batch]:
         """The page that *options* asks for, newest first; past the end it is empty."""
-        key = {"namespace": namespace, "part": options.name.lower()}
-        total: int = self._run(COUNT_BATCHES, key)[0][0]
-        found = self._run(NEWEST_BATCHES, {**key, **numbered(options)})
-        batches = [self._batch(row) for row in found]
-        return NumberedPage(batches, total, options.number, options.size)
+        return self._numbered_page(BATCHES, Batch, namespace, options)
 
     def put_batch(self, batch: Batch) -> None:
-        self._run(PUT_BATCH, described(batch, self._sealed(_BATCH, batch)))
+        self._put_document(BATCHES, batch)
 
     def delete_batch(self, namespace: str, name: str) -> bool:
         """HasRecords while there are records of the batch."""
         try:
-            return bool(self._run(DELETE_BATCH, {"namespace": namespace, "name": name}))
+            return self._delete_document(BATCHES, namespace, name)
         except BrokenReference as error:
             raise HasRecords(name) from error
 
@@ -324,11 +270,6 @@ class BatchPart(TransactionPart):
 
     def _count_added(self, namespace: str, batch: str, added: int) -> None:
         self._run(RECORDS_ADDED, {"namespace": namespace, "batch": batch, "added": added})
-
-    def _batch(self, row: Row) -> Batch:
-        namespace, name, text, created, updated = row
-        spec = _BATCH_SPEC.decode(self._sealer.unseal(text, _BATCH, namespace, name))
-        return Batch(namespace, name, spec, moment(created), moment(updated))
 
 
 def _record_of(row: Row) -> Record:

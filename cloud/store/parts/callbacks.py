@@ -3,54 +3,18 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-import msgspec
-
-from cloud.core.callback import Callback, CallbackSpec, CallbackStatus, Delivery
+from cloud.core.callback import Callback, CallbackStatus, Delivery
 from cloud.core.listing import (
     NumberedPage,
     PageOptions,
 )
 from cloud.errors import NotFound
-from cloud.store.parts.part import BrokenReference, TransactionPart, described, first, numbered
+from cloud.store.parts.documents import DocumentPart, document_table
+from cloud.store.parts.part import BrokenReference
 from cloud.store.rows import Parameters, Row, micros, micros_or_none, moment, moment_or_none
 from cloud.store.statements import statement
 
-CALLBACK = statement(
-    """
-    SELECT namespace, name, document, created, updated FROM callback
-    WHERE namespace = :namespace AND name = :name
-    """,
-    reads={"callback"},
-)
-COUNT_CALLBACKS = statement(
-    """
-    SELECT count(*) FROM callback WHERE namespace = :namespace AND {position}(name, :part) > 0
-    """,
-    reads={"callback"},
-)
-NEWEST_CALLBACKS = statement(
-    """
-    SELECT namespace, name, document, created, updated FROM callback
-    WHERE namespace = :namespace AND {position}(name, :part) > 0
-    ORDER BY created DESC, name DESC LIMIT :limit OFFSET :skipped
-    """,
-    reads={"callback"},
-)
-PUT_CALLBACK = statement(
-    """
-    INSERT INTO callback (namespace, name, document, created, updated)
-    VALUES (:namespace, :name, :document, :created, :updated)
-    ON CONFLICT (namespace, name) DO UPDATE SET
-        document = excluded.document, created = excluded.created, updated = excluded.updated
-    """,
-    writes={"callback"},
-)
-DELETE_CALLBACK = statement(
-    """
-    DELETE FROM callback WHERE namespace = :namespace AND name = :name RETURNING name
-    """,
-    writes={"callback", "delivery"},
-)
+CALLBACKS = document_table("callback", emptied={"delivery"})
 CALLBACK_OUTCOME = statement(
     """
     SELECT last_success, last_error, last_error_time,
@@ -72,14 +36,6 @@ RECORD_ERROR = statement(
     """
     UPDATE callback SET last_error = :error, last_error_time = :now
     WHERE namespace = :namespace AND name = :name
-    """,
-    writes={"callback"},
-)
-# For a new key.
-ALL_CALLBACKS = statement("SELECT namespace, name FROM callback", reads={"callback"})
-RESEAL_CALLBACK = statement(
-    """
-    UPDATE callback SET document = :document WHERE namespace = :namespace AND name = :name
     """,
     writes={"callback"},
 )
@@ -135,33 +91,25 @@ FORGET_GIVEN_UP = statement(
     writes={"delivery"},
 )
 
-_CALLBACK = "callback"
-_CALLBACK_SPEC = msgspec.json.Decoder(CallbackSpec)
 
-
-class CallbackPart(TransactionPart):
+class CallbackPart(DocumentPart):
     """Callbacks, how they did, and what is to be delivered to them."""
 
     def callback(self, namespace: str, name: str) -> Callback | None:
         """Unavailable if it cannot be unsealed with this server's key."""
-        key = {"namespace": namespace, "name": name}
-        return first(self._callback, self._run(CALLBACK, key))
+        return self._find(CALLBACKS, Callback, namespace, name)
 
     def list_callbacks(self, namespace: str, options: PageOptions) -> NumberedPage[Callback]:
         """The page that *options* asks for, newest first; past the end it is empty."""
-        key = {"namespace": namespace, "part": options.name.lower()}
-        total: int = self._run(COUNT_CALLBACKS, key)[0][0]
-        found = self._run(NEWEST_CALLBACKS, {**key, **numbered(options)})
-        callbacks = [self._callback(row) for row in found]
-        return NumberedPage(callbacks, total, options.number, options.size)
+        return self._numbered_page(CALLBACKS, Callback, namespace, options)
 
     def put_callback(self, callback: Callback) -> None:
         """Its outcome stays."""
-        self._run(PUT_CALLBACK, described(callback, self._sealed(_CALLBACK, callback)))
+        self._put_document(CALLBACKS, callback)
 
     def delete_callback(self, namespace: str, name: str) -> bool:
         """Delete the callback with its outcome and its deliveries."""
-        return bool(self._run(DELETE_CALLBACK, {"namespace": namespace, "name": name}))
+        return self._delete_document(CALLBACKS, namespace, name)
 
     def callback_outcome(self, namespace: str, name: str) -> CallbackStatus:
         key = {"namespace": namespace, "name": name}
@@ -224,11 +172,6 @@ class CallbackPart(TransactionPart):
     def forget_given_up(self, before: datetime) -> int:
         """Delete what was given up and is older than *before*; how many there were."""
         return len(self._run(FORGET_GIVEN_UP, {"before": micros(before)}))
-
-    def _callback(self, row: Row) -> Callback:
-        namespace, name, text, created, updated = row
-        spec = _CALLBACK_SPEC.decode(self._sealer.unseal(text, _CALLBACK, namespace, name))
-        return Callback(namespace, name, spec, moment(created), moment(updated))
 
 
 def _delivery_of(row: Row) -> Delivery:
