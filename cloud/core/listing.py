@@ -16,11 +16,17 @@ LIST_LIMIT = 10_000
 """Items in one answer of a list, also where the caller asks for more or for all."""
 
 
+LIST_BYTES = 16 * 1024 * 1024
+"""Bytes of the stored resources that one answer of a list is made of, or one resource."""
+
+
 @dataclass(frozen=True, slots=True)
 class ListOptions:
     """What a caller asks of a list; *limit* 0 is no limit, *after* ends the page before.
 
     *now* is the moment that states of nodes are of; None where no field depends on it.
+    The page ends early where its resources, as they are stored, have more than *most_bytes*; 0 is
+    no limit.
     """
 
     selector: str = ""
@@ -28,6 +34,7 @@ class ListOptions:
     limit: int = 0
     after: Place | None = None
     now: datetime | None = None
+    most_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

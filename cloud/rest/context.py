@@ -156,6 +156,7 @@ class RequestContext:
             limit=self._at_most(self.number("limit", 0)),
             after=self.api.continuations.place(token, self._list, self.now) if token else None,
             now=self.now,
+            most_bytes=self.api.list_bytes,
         )
 
     def listed(self, page: Page[T], options: ListOptions, answer: Callable[[T], A]) -> Listed[A]:

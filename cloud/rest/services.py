@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from cloud.core.listing import LIST_LIMIT
+from cloud.core.listing import LIST_BYTES, LIST_LIMIT
 from cloud.core.revisions import REVISIONS_KEPT
 from cloud.core.usage import DEFAULT_USAGE_STEP
 from cloud.http.addresses import Network
@@ -65,6 +65,7 @@ class Services:
     can_sign: bool = True
     """Whether objects that need credentials can be given to nodes as presigned URLs."""
     list_limit: int = LIST_LIMIT
+    list_bytes: int = LIST_BYTES
     """Items in one answer of a list."""
     usage_step: timedelta = DEFAULT_USAGE_STEP
     """Time between two points of usage."""

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cloud.core.listing import LIST_LIMIT
+from cloud.core.listing import LIST_BYTES, LIST_LIMIT
 from cloud.core.rate import Rate
 from cloud.core.revisions import REVISIONS_KEPT
 from cloud.http.addresses import Network
@@ -132,6 +132,7 @@ async def open_world(
     revisions_kept: int = REVISIONS_KEPT,
     waits: Places | None = None,
     list_limit: int = LIST_LIMIT,
+    list_bytes: int = LIST_BYTES,
 ) -> AsyncIterator[World]:
     """A server with an empty store."""
     clock, numbers, tokens = Clock(), count(1), count(1)
@@ -180,6 +181,7 @@ async def open_world(
             can_sign=can_sign,
             revisions_kept=revisions_kept,
             list_limit=list_limit,
+            list_bytes=list_bytes,
             command_waits=waits or command_waits(),
         )
         headers = {"Authorization": f"Bearer {TOKEN}", "x-bce-request-id": REQUEST_ID}

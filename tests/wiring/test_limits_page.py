@@ -40,7 +40,7 @@ from cloud.core import (
 )
 from cloud.core import rate as callers
 from cloud.core.decoding import DEPTH_LIMIT
-from cloud.core.listing import LIST_LIMIT
+from cloud.core.listing import LIST_BYTES, LIST_LIMIT
 from cloud.core.names import (
     NODE_ID_LIMIT,
     check_data_key,
@@ -164,6 +164,7 @@ LIMITS: Mapping[str, str] = {
     "body of an activation or a renewal": size(http.BODY_LIMIT),
     "signing request": size(signing_requests.SIZE_LIMIT),
     "items in one answer of a list": f"{LIST_LIMIT:,}",
+    "bytes of the stored resources in one answer of a list": size(LIST_BYTES),
     "entries of one page of the audit log": f"{PAGE_LIMIT}",
     "connections to the API": f"{SET.max_api_connections:,}",
     "connections to the activation endpoint": f"{SET.max_activation_connections:,}",

@@ -1,7 +1,9 @@
 """Labels, what apps use, and the lists that are made of both."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
 
 from cloud.core.app import App, uses_of
 from cloud.core.field_selectors import parse_field_selector
@@ -19,6 +21,11 @@ from cloud.store.rows import ALL, Parameters, Row, json_text, micros, moment
 from cloud.store.sealing import Sealer
 from cloud.store.selection import NODE, Selection
 from cloud.store.statements import set_statement, statement
+
+T = TypeVar("T")
+
+_SIZES_AT_ONCE = 64
+"""Resources whose sizes are looked at first; then of twice as many, and so on."""
 
 LABELS = statement(
     """
@@ -97,7 +104,15 @@ DELETE_USES = statement(
     writes={"app_use"},
 )
 
-T = TypeVar("T")
+
+@dataclass(frozen=True, slots=True)
+class Loader(Generic[T]):
+    """How the resources of a page are loaded: by a namespace and their names."""
+
+    find: Callable[[str, Sequence[str]], Mapping[str, T]]
+    """Finds them."""
+    sizes: Callable[[str, Sequence[str]], Mapping[str, int]]
+    """Their bytes, as they are stored."""
 
 
 class LabelPart(RowSetPart):
@@ -164,7 +179,7 @@ class LabelPart(RowSetPart):
         kind: str,
         namespace: str,
         options: ListOptions,
-        find: Callable[[str, Sequence[str]], Mapping[str, T]],
+        loader: Loader[T],
         *,
         used: tuple[ResourceKind, str] | None = None,
     ) -> Page[T]:
@@ -177,20 +192,23 @@ class LabelPart(RowSetPart):
             total = selection.total()
         limit = options.limit
         found = selection.page(options.after, limit + 1 if limit else ALL, total)
-        return self._paged(namespace, found, total, limit, find)
+        return self._paged(namespace, found, total, options, loader)
 
     def _paged(
         self,
         namespace: str,
         found: Sequence[Row],
         total: int,
-        limit: int,
-        find: Callable[[str, Sequence[str]], Mapping[str, T]],
+        options: ListOptions,
+        loader: Loader[T],
     ) -> Page[T]:
         """The page of *found*, name and age of one more thing than it shows, if there is one."""
-        shown = found[:limit] if limit else found
+        shown = found[: options.limit] if options.limit else found
+        if options.most_bytes:
+            sizes = partial(loader.sizes, namespace)
+            shown = _fitting(shown, options.most_bytes, sizes)
         names = [name for name, _ in shown]
-        things = list(map(find(namespace, names).__getitem__, names)) if names else []
+        things = list(map(loader.find(namespace, names).__getitem__, names)) if names else []
         if len(shown) == len(found):
             return Page(things, total)
         name, created = shown[-1]
@@ -216,6 +234,23 @@ class LabelPart(RowSetPart):
 
 
 NODE_LABELS = Lookup(LABELS_OF_NODE, LABELS_OF_NODES, lambda _place, rows: rows)
+
+
+def _fitting(
+    rows: Sequence[Row], most: int, sizes: Callable[[Sequence[str]], Mapping[str, int]]
+) -> Sequence[Row]:
+    """The first of *rows*, whose first value is a name: those of *most* bytes together, or one."""
+    total, kept, step = 0, 0, _SIZES_AT_ONCE
+    while kept < len(rows):
+        names = [row[0] for row in rows[kept : kept + step]]
+        found = sizes(names)
+        for name in names:
+            total += found[name]
+            if total > most and kept:
+                return rows[:kept]
+            kept += 1
+        step *= 2
+    return rows
 
 
 def _gained(selector: Selector, changes: Iterable[LabelChange]) -> int:

@@ -1,6 +1,6 @@
 """Nodes and their properties."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeVar
@@ -19,10 +19,10 @@ from cloud.core.properties import NO_PROPERTIES, Properties
 from cloud.core.selectors import Selector, parse_selector
 from cloud.errors import NotFound
 from cloud.store.node_selection import NodeSelection
-from cloud.store.parts.labels import NODE_LABELS, LabelPart
+from cloud.store.parts.labels import NODE_LABELS, LabelPart, Loader
 from cloud.store.parts.part import described
 from cloud.store.parts.row_sets import Lookup, NodePlace
-from cloud.store.rows import ALL, Row, document, heard_of, moment
+from cloud.store.rows import ALL, Row, document, heard_of, json_rows, json_text, moment
 from cloud.store.selection import NODE, Selection
 from cloud.store.statements import set_statement, statement
 
@@ -47,6 +47,14 @@ ALL_NODES = statement(
     """
     SELECT namespace, name, document, created, updated, mode, core FROM node
     WHERE namespace = :namespace ORDER BY created, name
+    """,
+    reads={"node"},
+)
+SIZES_OF_NODES = statement(
+    """
+    SELECT CAST({json_group_array}({json_array}(node.name, LENGTH(node.document))) AS TEXT)
+    FROM {elements[names]} CROSS JOIN node
+    WHERE node.namespace = :namespace AND node.name = given.value
     """,
     reads={"node"},
 )
@@ -174,24 +182,24 @@ class NodePart(LabelPart):
         *apps* are those of the namespace, as far as fields name them. Nothing is loaded that is not
         on the page. Invalid for a selector that cannot be read.
         """
-        return self._selected(namespace, options, apps, self._several(NODES))
+        return self._selected(namespace, options, apps, self._loader(NODES))
 
     def list_seen_nodes(
         self, namespace: str, options: ListOptions, apps: Mapping[str, App] = _NO_APPS
     ) -> Page[SeenNode]:
         """As `list_nodes`, of `seen_node`."""
-        return self._selected(namespace, options, apps, self._several(SEEN))
+        return self._selected(namespace, options, apps, self._loader(SEEN))
 
     def _selected(
         self,
         namespace: str,
         options: ListOptions,
         apps: Mapping[str, App],
-        find: Callable[[str, Sequence[str]], Mapping[str, T]],
+        loader: Loader[T],
     ) -> Page[T]:
         terms = parse_field_selector(options.field_selector, NODE_FIELDS)
         if not terms:
-            return self._page(NODE, namespace, options, find)
+            return self._page(NODE, namespace, options, loader)
         selector = parse_selector(options.selector)
         selection = NodeSelection(self._run, namespace, selector, terms, now=options.now, apps=apps)
         limit = options.limit
@@ -202,21 +210,25 @@ class NodePart(LabelPart):
             total = selection.total_with(
                 lambda: self._labelled_total(namespace, options.selector, selector)
             )
-        return self._paged(namespace, found, total, limit, find)
+        return self._paged(namespace, found, total, options, loader)
 
     def _labelled_total(self, namespace: str, text: str, selector: Selector) -> int:
         selection = Selection(self._run, NODE, namespace, selector)
         return self._total((NODE, namespace), text, selection)
 
-    def _several(self, lookup: Lookup[T | None]) -> Callable[[str, Sequence[str]], Mapping[str, T]]:
-        """What *lookup* finds of nodes of a namespace, by their names."""
+    def _loader(self, lookup: Lookup[T | None]) -> Loader[T]:
+        """What *lookup* finds of nodes of a namespace."""
 
         def find(namespace: str, names: Sequence[str]) -> Mapping[str, T]:
             self._sets.expect((namespace, name) for name in names)
             found = ((name, self._sets.value(lookup, (namespace, name))) for name in names)
             return {name: one for name, one in found if one is not None}
 
-        return find
+        return Loader(find, self._sizes)
+
+    def _sizes(self, namespace: str, names: Sequence[str]) -> Mapping[str, int]:
+        wanted = {"namespace": namespace, "names": json_text(names)}
+        return {name: size for name, size in json_rows(self._run(SIZES_OF_NODES, wanted))}  # noqa: C416
 
     def put_node(self, node: Node) -> None:
         row = described(node, document(node.spec))

@@ -1,6 +1,6 @@
 """Apps, configs, secrets, registries and the catalogs that are made of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from cloud.core.resource import VersionedResource
 from cloud.core.secret import Secret
 from cloud.core.system_apps import SYSTEM_APPS, SystemApps, SystemAppsHistory
 from cloud.store.cache import StoreCache
-from cloud.store.parts.labels import DELETE_USES, LabelPart
+from cloud.store.parts.labels import DELETE_USES, LabelPart, Loader
 from cloud.store.parts.part import NOTHING, Resource, Run, described, first
 from cloud.store.rows import Row, document, json_rows, json_text, moment
 from cloud.store.sealing import Sealer, is_plain
@@ -34,6 +34,15 @@ FIND_RESOURCES = statement(
     """
     SELECT CAST({json_group_array}({json_array}(resource.namespace, resource.name,
         resource.document, resource.version, resource.created, resource.updated)) AS TEXT)
+    FROM {elements[names]} CROSS JOIN resource
+    WHERE resource.kind = :kind AND resource.namespace = :namespace
+        AND resource.name = given.value
+    """,
+    reads={"resource"},
+)
+SIZES_OF_RESOURCES = statement(
+    """
+    SELECT CAST({json_group_array}({json_array}(resource.name, LENGTH(resource.document))) AS TEXT)
     FROM {elements[names]} CROSS JOIN resource
     WHERE resource.kind = :kind AND resource.namespace = :namespace
         AND resource.name = given.value
@@ -134,7 +143,7 @@ class ResourcePart(LabelPart):
         return [self._read(noun, row) for row in found]
 
     def list_resources(self, noun: type[R], namespace: str, options: ListOptions) -> Page[R]:
-        return self._page(noun.kind.logged_as, namespace, options, self._several_of(noun))
+        return self._page(noun.kind.logged_as, namespace, options, self._loader_of(noun))
 
     def put_resource(self, thing: VersionedResource[Any]) -> None:
         kind = thing.kind.logged_as
@@ -163,8 +172,8 @@ class ResourcePart(LabelPart):
     def list_apps_using(
         self, namespace: str, kind: ResourceKind, name: str, options: ListOptions
     ) -> Page[App]:
-        find = self._several_of(App)
-        return self._page(App.kind.logged_as, namespace, options, find, used=(kind, name))
+        loader = self._loader_of(App)
+        return self._page(App.kind.logged_as, namespace, options, loader, used=(kind, name))
 
     def catalog(self, namespace: str) -> Catalog:
         """The apps of the namespace; the same object as long as no resource has changed."""
@@ -191,16 +200,20 @@ class ResourcePart(LabelPart):
             found = self._found[place] = self._run(FIND_RESOURCE, key)
         return found
 
-    def _several_of(self, noun: type[R]) -> Callable[[str, Sequence[str]], Mapping[str, R]]:
-        """Resources of a namespace, by their names."""
+    def _loader_of(self, noun: type[R]) -> Loader[R]:
+        kind = noun.kind.logged_as
 
         def find(namespace: str, names: Sequence[str]) -> Mapping[str, R]:
-            kind = noun.kind.logged_as
             wanted = {"kind": kind, "namespace": namespace, "names": json_text(names)}
             rows = json_rows(self._run(FIND_RESOURCES, wanted))
             return {row[1]: self._read(noun, row) for row in rows}
 
-        return find
+        def sizes(namespace: str, names: Sequence[str]) -> Mapping[str, int]:
+            wanted = {"kind": kind, "namespace": namespace, "names": json_text(names)}
+            rows = json_rows(self._run(SIZES_OF_RESOURCES, wanted))
+            return {name: size for name, size in rows}  # noqa: C416
+
+        return Loader(find, sizes)
 
     def _put_resource(
         self, kind: str, resource: Resource, text: str, labels: Mapping[str, str]
