@@ -45,6 +45,7 @@ PAGES = {
     "secrets": "/secrets",
     "registries": "/registries",
     "batches": "/batches",
+    "callbacks": "/callbacks",
     "batch": "/batches/b1",
     "certificates": "/certificates",
     "events": "/events",
@@ -122,6 +123,20 @@ def test_an_app_is_made_watched_changed_and_taken_back(tab: Tab, fleet: Fleet) -
     assert "first" in fleet.api.get("/v1/configs/page").text
     log = fleet.api.get("/v1/audit?action=app.create&name=site").json()
     assert [one["reason"] for one in log["items"]] == ["a site for the door, öffentlich €"]
+
+
+def test_the_secret_of_a_new_callback_is_shown_once(tab: Tab, fleet: Fleet) -> None:
+    create(tab, "callbacks", "name: crm\nurl: http://127.0.0.1:9/\nevents: [node.lost]\n")
+    secret = tab.page.get_by_label("Secret of the callback")
+    expect(secret).to_contain_text("whsec_")
+    text = secret.inner_text()
+    tab.page.get_by_role("link", name="Continue").click()
+    tab.page.get_by_role("button", name="Show it").click()
+    definition = tab.page.locator("pre.definition")
+    expect(definition).to_contain_text("node.lost")
+    expect(definition).not_to_contain_text(text)
+    expect(definition).not_to_contain_text("state:")
+    fleet.api.delete("/v1/callback/crm")
 
 
 def test_the_overview_follows_what_happens(tab: Tab, fleet: Fleet) -> None:

@@ -43,8 +43,20 @@ export function Things({ kind, query, session }) {
   `;
 }
 
+/** The secret of a new callback, which no later answer has. */
+const NewSecret = ({ kind, made }) => html`
+  <${Title} above=${{ href: link([kind.place]), text: kind.many }}>${made.name}<//>
+  <section class="card" aria-labelledby="secret-title"><h2 id="secret-title">Secret</h2>
+    <p>It is shown only now. The receiver verifies signatures with it.</p>
+    <${Copyable} text=${made.secret} label="Secret of the callback" />
+    <p><a class="button main" href=${link([kind.place, made.name])}>Continue</a></p>
+  </section>
+`;
+
 export function NewThing({ kind, session }) {
-  const saved = (answer) => go([kind.place, answer.name], {}, { replace: true });
+  const [made, setMade] = useState(null);
+  const saved = (answer) => (kind.place === "callbacks" ? setMade(answer) : go([kind.place, answer.name], {}, { replace: true }));
+  if (made) return html`<${NewSecret} kind=${kind} made=${made} />`;
   return html`
     <${Title} above=${{ href: link([kind.place]), text: kind.many }} text=${`New ${kind.one}`}>New ${kind.one}<//>
     <p class="quiet">${kind.help}</p>
