@@ -26,15 +26,7 @@ class ProbeTrack:
     """What the probes of one run of an instance have found; *began* is when it started."""
 
     def __init__(self, service: ServiceDefinition, began: float) -> None:
-        self.probes = {
-            kind: probe
-            for kind, probe in (
-                (STARTUP, service.startup),
-                (LIVENESS, service.liveness),
-                (READINESS, service.readiness),
-            )
-            if probe is not None
-        }
+        self.probes = probes_of(service)
         self.began = began
         self.due = {kind: began + probe.initial_delay for kind, probe in self.probes.items()}
         self.running: set[str] = set()  # checks that are being carried out
@@ -58,10 +50,9 @@ class ProbeTrack:
             return False
         return not self.has_started if kind == STARTUP else self.has_started
 
-    def begin(self, kind: str) -> ProbeDefinition:
+    def begin(self, kind: str) -> None:
         """A check is being carried out; `record` has to follow."""
         self.running.add(kind)
-        return self.probes[kind]
 
     def record(self, kind: str, failure: str, now: float) -> None:
         """Take in the result of a check; *failure* is empty for success."""
@@ -101,6 +92,16 @@ class ProbeTrack:
         return Health(self.ready_since, self.lapse, self.message)
 
 
+def probes_of(service: ServiceDefinition) -> dict[str, ProbeDefinition]:
+    """The probes of a service, by kind."""
+    given = (
+        (STARTUP, service.startup),
+        (LIVENESS, service.liveness),
+        (READINESS, service.readiness),
+    )
+    return {kind: probe for kind, probe in given if probe is not None}
+
+
 class Prober:
     """Carries out the checks of all instances that run, in threads of its own; thread-safe.
 
@@ -122,13 +123,17 @@ class Prober:
     def follow(
         self, running: Mapping[str, tuple[Instance, ServiceDefinition, Check]]
     ) -> Mapping[str, Health]:
-        """Look after these instances, by key, and no others; what is known of their health."""
+        """Look after these instances, by key, and no others; what is known of their health.
+
+        A version may change the probes of an instance that goes on: what they find begins anew.
+        """
         with self.lock:
             tracks, health = {}, {}
             for key, (instance, service, check) in running.items():
                 run = key, instance.started
                 known = self.tracks.get(run)
-                track = known[0] if known else ProbeTrack(service, self.clock())
+                is_same = known is not None and known[0].probes == probes_of(service)
+                track = known[0] if known and is_same else ProbeTrack(service, self.clock())
                 tracks[run] = track, instance, check
                 health[key] = track.health()
             self.tracks = tracks
@@ -153,7 +158,8 @@ class Prober:
             found = track.next_due()
             if found is not None and found[1] <= now and self.active < CHECKS_AT_ONCE:
                 self.active += 1
-                arguments = run, found[0], instance, track.begin(found[0]), check
+                track.begin(found[0])
+                arguments = run, track, found[0], instance, check
                 threading.Thread(target=self._carry_out, args=arguments, daemon=True).start()
                 found = track.next_due()
             if found is not None and (found[1] > now or self.active < CHECKS_AT_ONCE):
@@ -163,13 +169,13 @@ class Prober:
     def _carry_out(
         self,
         run: tuple[str, float],
+        track: ProbeTrack,
         kind: str,
         instance: Instance,
-        probe: ProbeDefinition,
         check: Check,
     ) -> None:
         try:
-            failure = check(instance, probe)
+            failure = check(instance, track.probes[kind])
         except Exception as error:  # noqa: BLE001  # a defect of one check must not end the others
             failure = f"cannot be checked: {error!r}"
         is_other = False
@@ -177,9 +183,9 @@ class Prober:
             self.active -= 1
             self.lock.notify_all()
             known = self.tracks.get(run)
-            if known is not None:
-                before = known[0].health()
-                known[0].record(kind, failure, self.clock())
-                is_other = known[0].health() != before
+            if known is not None and known[0] is track:
+                before = track.health()
+                track.record(kind, failure, self.clock())
+                is_other = track.health() != before
         if is_other:
             self.changed()

@@ -74,10 +74,12 @@ def without_instances(
 
 
 def failure_words(failure: Failure) -> str:
-    """A failure as one line: what failed, how, after how long."""
-    who = f"service {failure.service} " if failure.service else ""
-    after = f", after {failure.seconds} s" if failure.seconds else ""
-    return f"{who}{failure.message}{after}"
+    """A failure as one line: the version, how it failed, after how long, and details."""
+    what, _, detail = failure.message.partition(": ")
+    after = f" after {failure.seconds} s" if failure.seconds else ""
+    service = f"service {failure.service}" if failure.service else ""
+    details = ": ".join(filter(None, (service, detail)))
+    return f"v{failure.version} {what}{after}" + (f" ({details})" if details else "")
 
 
 def _verdict(
@@ -85,8 +87,7 @@ def _verdict(
 ) -> tuple[str, str]:
     if memory.failed == desired.version and memory.failure is not None:
         words = failure_words(memory.failure)
-        again = f"version {memory.live} runs again"
-        return FAILED_STATUS, f"version {desired.version} failed: {words}; {again}"
+        return FAILED_STATUS, f"{words}; v{memory.live} runs again"
     fetch = situation.fetches.get(desired.version, FetchState())
     if memory.live != desired.version:
         if fetch.failure is not None:

@@ -17,7 +17,7 @@ from cloud.core.desired import Desired
 from cloud.core.node import Node
 from cloud.core.properties import Properties
 from cloud.core.readiness import Heard, NodeState, NodeStatus
-from cloud.core.report import UP, AppStats, Report, failure_of
+from cloud.core.report import UP, AppStats, Report, failure_of, runs_instead
 from cloud.core.selectors import Operator, Term
 
 _LABELS_SHOWN = 20
@@ -85,6 +85,7 @@ class AppExplanation:
     is_system: bool
     wanted: str | None
     reported: str | None
+    running: str | None
     status: str
     cause: str
     outcome: AppOutcome
@@ -129,6 +130,7 @@ def unselected(facts: ExplainFacts, app: App) -> AppExplanation:
         is_system=False,
         wanted=None,
         reported=None,
+        running=None,
         status="",
         cause="",
         outcome=AppOutcome.UNSELECTED,
@@ -210,11 +212,13 @@ def _wanted(
     # An app that does not change is not sent again: the first time counts.
     first = sent[-1] if is_sent else None
     acknowledged = [deploy.acknowledged for deploy in sent if deploy.acknowledged]
+    reported = app.version if app.version in held else next(iter(held), None)
     return AppExplanation(
         app.name,
         is_system,
         app.version,
-        app.version if app.version in held else next(iter(held), None),
+        reported,
+        runs_instead(stats) or reported,
         stats.status if stats else "",
         (stats.cause or "") if stats else "",
         outcome,
@@ -242,6 +246,8 @@ def _verdict(
         if facts.is_revoked:
             return AppOutcome.PENDING, Reason.REVOKED, f"{_REVOKED}; it {_running(facts)}"
         return AppOutcome.CONVERGED, Reason.RUNNING, _running(facts)
+    if has_taken_over and runs_instead(stats) and (cause := failure_of(app, stats)):
+        return AppOutcome.FAILED, Reason.APP_FAILED, cause
     if cause := failure_of(app, stats) if has_taken_over else _refusal(facts, app, deploy):
         words = "the node reports that it failed" if has_taken_over else "the node cannot apply it"
         still = f"; it runs version {held[0]} still" if held and not has_taken_over else ""
@@ -276,6 +282,7 @@ def _unwanted(facts: ExplainFacts, name: str, version: str, *, is_system: bool) 
         is_system,
         None,
         version,
+        runs_instead(stats) or version,
         stats.status if stats else "",
         (stats.cause or "") if stats else "",
         AppOutcome.REMOVING,

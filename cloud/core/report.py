@@ -93,6 +93,12 @@ def drifts_of(stats: Iterable[AppStats]) -> Iterator[tuple[str, str, str]]:
             yield own.name[:NAME_LIMIT], service[:NAME_LIMIT], moment[:NAME_LIMIT]
 
 
+def runs_instead(stats: AppStats | None) -> str:
+    """The version that a node runs in place of the one it has taken over; empty for none."""
+    other = stats.running if stats is not None else None
+    return other if type(other) is str and stats is not None and other != stats.version else ""
+
+
 def failure_of(app: AppVersion, stats: AppStats | None) -> str:
     """Why an *app* that the node has taken over failed; empty where the node reports none.
 

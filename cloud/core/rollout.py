@@ -38,7 +38,7 @@ class NodeFailure:
 class Rollout:
     """*app* as it is wanted now: for how many nodes, and what those reported.
 
-    *versions* counts all nodes that report the app, by what they report, the most first.
+    *versions* counts all nodes that report the app, by the version that they run, the most first.
     """
 
     app: App
@@ -57,7 +57,7 @@ def rollout_of(app: App, selected: int, counts: Mapping[tuple[str, str], int]) -
     """The rollout of *app*, for *selected* nodes; *counts* are reports by version and state."""
     versions: dict[str, int] = {}
     for (version, state), count in counts.items():
-        if state != RunState.REFUSED:
+        if state not in {RunState.REFUSED, RunState.ROLLED_BACK}:
             versions[version] = versions.get(version, 0) + count
     most_first = sorted(versions.items(), key=lambda each: (-each[1], each[0]))
     return Rollout(

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import msgspec
 
 from cloud.core.app import AppVersion
-from cloud.core.report import UP, AppStats, Report, failure_of
+from cloud.core.report import UP, AppStats, Report, failure_of, runs_instead
 
 APPS_AT_MOST = 500
 """Apps of a report that are counted; a node that names more is counted with the first ones."""
@@ -86,7 +86,7 @@ def running_apps(
     """The apps of *report*, in its order; without app states all count as running.
 
     *wanted* is what the node should run, at whatever version; *refused* names what of that it could
-    not take over, and why.
+    not take over, and why. A node that rolled an app back counts with the older version, too.
     """
     apps = report.reported.apps or ()
     names = {app.name for app in wanted}
@@ -96,11 +96,18 @@ def running_apps(
         for app in wanted
         if app.name in refused
     ]
-    return failed[:APPS_AT_MOST] + [
+    found = [
         RunningApp(app.name, app.version, *(_state(app, stats) if app.name in names else _OTHER))
         for app in apps[:APPS_AT_MOST]
         if _is_counted(app.name) and _is_counted(app.version)
     ]
+    older = [
+        RunningApp(app.name, version, *_RUNNING)
+        for app in found
+        if app.state == RunState.ROLLED_BACK
+        and _is_counted(version := runs_instead((stats or {}).get(app.name)))
+    ]
+    return failed[:APPS_AT_MOST] + found + older
 
 
 def digest_of(
@@ -125,11 +132,11 @@ _REFUSED = RunState.REFUSED.value
 _RUNNING, _PENDING = (RunState.RUNNING.value, ""), (RunState.PENDING.value, "")
 
 
-def _status_row(own: AppStats) -> tuple[str, str, str, str, bool]:
+def _status_row(own: AppStats) -> tuple[str, str, str, str, str]:
     cause = ""
     if own.status not in UP:
         cause = cause_group(failure_of(AppVersion(own.name, own.version), own))
-    return own.name, own.version, own.status, cause, bool(own.running)
+    return own.name, own.version, own.status, cause, runs_instead(own)
 
 
 def _state(app: AppVersion, stats: Mapping[str, AppStats] | None) -> tuple[str, str]:
@@ -140,8 +147,7 @@ def _state(app: AppVersion, stats: Mapping[str, AppStats] | None) -> tuple[str, 
     if own is None:
         return _PENDING
     if cause := failure_of(app, own):
-        has_older = bool(own.running) and own.running != app.version
-        state = RunState.ROLLED_BACK if has_older else RunState.FAILED
+        state = RunState.ROLLED_BACK if runs_instead(own) else RunState.FAILED
         return state.value, cause_group(cause)
     return _RUNNING if own.version == app.version and own.status in UP else _PENDING
 

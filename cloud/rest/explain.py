@@ -14,13 +14,15 @@ from cloud.rest.route import ApiRoute
 class ExplainedAppAnswer(Answer):
     """An app on a node: how it stands, and why; versions and times are null where there are none.
 
-    `reportedTime` is when the node named the app last.
+    `reported` is the version that the node has taken over; `running` is another one where it took
+    that back. `reportedTime` is when the node named the app last.
     """
 
     name: str
     system: bool
     wanted: str | None
     reported: str | None
+    running: str | None
     status: str
     cause: str
     outcome: AppOutcome
@@ -67,6 +69,7 @@ def _app_answer(app: AppExplanation) -> ExplainedAppAnswer:
         system=app.is_system,
         wanted=app.wanted,
         reported=app.reported,
+        running=app.running,
         status=app.status,
         cause=app.cause,
         outcome=app.outcome,

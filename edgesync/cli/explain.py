@@ -49,7 +49,7 @@ def _show(explained: Mapping[str, Any], *, wide: bool) -> None:
         [
             "APP",
             "WANTED",
-            "REPORTED",
+            "RUNNING",
             "STATUS",
             "OUTCOME",
             "REASON",
@@ -57,7 +57,7 @@ def _show(explained: Mapping[str, Any], *, wide: bool) -> None:
         ],
         [
             [
-                *(app["name"], app["wanted"], app["reported"], app["status"]),
+                *(app["name"], app["wanted"], app["running"], app["status"]),
                 *(app["outcome"], app["reason"]),
                 *(age(app[key]) for _, key in times),
             ]

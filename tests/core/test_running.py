@@ -76,12 +76,14 @@ def test_an_app_whose_older_version_runs_was_rolled_back() -> None:
     failed = {"name": "web", "version": "2", "status": "Failed", "cause": "exited with code 1"}
     last = report([("web", "2")], [{**failed, "running": "1"}])
     assert running_apps(last, WANTED) == [
-        RunningApp("web", "2", "rolledBack", "exited with code 1")
+        RunningApp("web", "2", "rolledBack", "exited with code 1"),
+        RunningApp("web", "1", "running"),
     ]
-    assert states(report([("web", "2")], [{**failed, "running": "2"}])) == [("web", "2", "failed")]
-    assert states(report([("web", "2")], [{**failed, "running": 7}])) == [
-        ("web", "2", "rolledBack")
-    ]
+    for garbage in ("2", "", 7, None, {"version": "1"}):
+        own = {**failed, "running": garbage}
+        assert states(report([("web", "2")], [own])) == [("web", "2", "failed")], garbage
+    too_long = {**failed, "running": "x" * (TEXT_LIMIT + 1)}
+    assert states(report([("web", "2")], [too_long])) == [("web", "2", "rolledBack")]
     assert digest_of(last, WANTED) != digest_of(report([("web", "2")], [failed]), WANTED)
 
 

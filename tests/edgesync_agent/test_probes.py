@@ -8,7 +8,7 @@ import pytest
 from edgesync_agent.parsing import read_app
 from edgesync_agent.probes import LIVENESS, READINESS, STARTUP, Prober, ProbeTrack
 from edgesync_agent.runtime import LIVE, RUNNING, FailureReason, Instance, Slot
-from edgesync_agent.spec import ServiceDefinition
+from edgesync_agent.spec import ProbeDefinition, ServiceDefinition
 from tests.edgesync_agent.test_containers import wait_for
 
 
@@ -121,4 +121,29 @@ def test_a_check_with_a_defect_is_a_failure_and_ends_no_other() -> None:
     running = {"k0": (instance(0), one, check)}
     prober.follow(running)
     wait_for(lambda: "ZeroDivisionError" in prober.follow(running)["k0"].message)
+    prober.close()
+
+
+def test_probes_that_a_version_changes_begin_anew_on_an_instance_that_goes_on() -> None:
+    prober = Prober(lambda: None)
+    asked = threading.Event()
+    goes_on = threading.Event()
+
+    def check(_: Instance, probe: ProbeDefinition) -> str:
+        if probe.port == 1:
+            asked.set()
+            goes_on.wait(10)
+        return "" if probe.port == 1 else "refused"
+
+    def running(port: int) -> dict[str, Any]:
+        probe = {"tcpSocket": {"port": port}, "periodSeconds": 1}
+        return {"k0": (instance(0), service(readinessProbe=probe), check)}
+
+    prober.follow(running(1))
+    assert asked.wait(10)
+    prober.follow(running(2))
+    goes_on.set()  # what the old probe found does not count
+    wait_for(lambda: prober.follow(running(2))["k0"].message == "refused")
+    assert prober.follow(running(2))["k0"].ready_since is None
+    wait_for(lambda: prober.follow(running(1))["k0"].ready_since is not None)
     prober.close()

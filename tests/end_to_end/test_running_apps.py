@@ -174,7 +174,7 @@ def assert_taken_back(api: httpx.Client) -> None:
     wait_for(is_taken_back, "the version to be taken back")
     assert missed == 0
     message = explained(api, "web")["message"]
-    for words in ("service s failed its readiness probe: GET /none", "after 3 s", "runs again"):
+    for words in ("failed its readiness probe after 3 s (service s: GET /none", "runs again"):
         assert words in message
     events: list[dict[str, Any]] = []
 

@@ -13,6 +13,7 @@ from cloud.core.report import Order, read_report
 from cloud.operations.apps import create_app, delete_app
 from cloud.operations.explain import explain_node
 from cloud.operations.nodes import create_node
+from cloud.operations.overview import rollout_of_app
 from cloud.operations.properties import want_properties
 from cloud.operations.reports import deltas_for, receive_report
 from cloud.store.transaction import Store, Transaction
@@ -144,18 +145,20 @@ async def test_what_a_node_found_gone_is_an_event_and_garbage_is_none(store: Sto
 
 
 async def test_a_version_that_was_taken_back_is_a_failure_in_words(store: Store) -> None:
-    cause = (
-        "version 2 failed: service s failed its readiness probe, after 30 s; version 1 runs again"
-    )
+    cause = "v1 failed its readiness probe after 30 s (service s); v0 runs again"
 
     def story(tx: Transaction) -> str:
         describe(tx)
         (app,) = tx.catalog("default").apps.values()
         taken = {"name": "web", "version": app.version}
-        stats = {**taken, "status": "Failed", "cause": cause, "running": "1", "failure": {}}
+        stats = {**taken, "status": "Failed", "cause": cause, "running": "0", "failure": {}}
         receive(tx, {"apps": [taken], "appstats": [stats]}, "")
         (explained,) = explain_node(tx, "default", "n1", now=NOW).explanation.apps
         assert explained.reason is Reason.APP_FAILED
+        assert (explained.reported, explained.running) == (app.version, "0")
+        rollout = rollout_of_app(tx, "default", "web")
+        assert (rollout.running, rollout.failed) == (0, 1)
+        assert rollout.versions == [("0", 1)]
         return explained.message
 
-    assert cause in await store.write(story)
+    assert await store.write(story) == cause

@@ -16,7 +16,7 @@ const WAIT_SECONDS = 20;
 const APP_COLUMNS = [
   { name: "App", show: (app) => (app.system ? app.name : html`<a href=${link(["apps", app.name])}>${app.name}</a>`) },
   { name: "Wanted", show: (app) => app.wanted ?? html`<span class="quiet">not</span>` },
-  { name: "Running", show: (app) => app.reported ?? html`<span class="quiet">not</span>` },
+  { name: "Running", show: (app) => app.running ?? html`<span class="quiet">not</span>` },
   { name: "Outcome", show: (app) => html`<${Badge} word=${app.outcome} />` },
   {
     name: "Why",
@@ -78,10 +78,10 @@ function Certificate({ name }) {
 const DEPLOY_COLUMNS = [
   { name: "Deploy", show: (deploy) => `#${deploy.number}` },
   { name: "Outcome", show: (deploy) => html`<${Badge} word=${deploy.outcome || "pending"} />` },
-  { name: "Apps", kind: "wide", show: (deploy) => deploy.apps.map((app) => `${app.name} v${app.version}`).join(", ") || "none" },
+  { name: "Apps", show: (deploy) => deploy.apps.map((app) => `${app.name} v${app.version}`).join(", ") || "none" },
   { name: "Sent", show: (deploy) => html`<${Time} at=${deploy.toldTime} />` },
   { name: "Ended", show: (deploy) => html`<${Time} at=${deploy.endTime} none="not yet" />` },
-  { name: "Cause", show: (deploy) => deploy.cause || "" },
+  { name: "Cause", kind: "wide", show: (deploy) => deploy.cause || "" },
 ];
 
 function Commands({ name, apps, onClose }) {
