@@ -10,6 +10,7 @@ CloudError
 ├── Expired             what the caller goes on from was good once, but is too old
 ├── Denied              the caller did not prove who it is
 │   └── ActivationDenied  a device that may not activate; the answer gives no reason
+│       └── NotOnWhitelist  it has the batch's token, and no record
 ├── Forbidden           the caller is known and may not do this
 ├── NotFound            the thing is not there (or not the caller's)
 ├── InUse               the thing is there and something needs it to stay as it is
@@ -140,6 +141,16 @@ class ActivationDenied(Denied):
             "the server does not let this device in: its batch, token or fingerprint is not right;"
             " the log of the server has the cause, under this request's id"
         )
+
+
+class NotOnWhitelist(ActivationDenied):
+    """A device that shows the token of the *batch* has a *fingerprint* that is not on its list."""
+
+    def __init__(self, namespace: str, batch: str, fingerprint: str) -> None:
+        self.namespace = namespace
+        self.batch = batch
+        self.fingerprint = fingerprint
+        super().__init__(f"the batch {batch} has no fingerprint {fingerprint!r} on its list")
 
 
 class Forbidden(CloudError):

@@ -323,7 +323,7 @@ def activation_port(
         address=address,
         public=jobs.revocations.routes(),
         limiter=Limiter(settings.request_rate, time.monotonic),
-        throttle=ActivationThrottle(base.store, settings.denial_rate, time.monotonic),
+        throttle=ActivationThrottle(base.store, settings.denial_rate, time.monotonic, now_utc),
         renewals=renewals,
     )
 

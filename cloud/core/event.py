@@ -25,10 +25,13 @@ CONVERGED = "node.converged"
 FAILED = "node.failed"
 DRIFTED = "node.drifted"
 ENDING = "certificate.ending"
+REFUSED = "batch.refused"
 
 CREATED, UPDATED, DELETED = "created", "updated", "deleted"
 
 NODE_EVENTS = (ACTIVATED, READY, LOST, REVOKED, CONVERGED, FAILED, DRIFTED, ENDING)
+DEVICE_EVENTS = (*NODE_EVENTS, REFUSED)
+"""Types that are no change of a resource by an operator."""
 
 CLOUD_EVENTS = "application/cloudevents+json"
 """Content type of what `cloud_event` makes."""
@@ -48,12 +51,12 @@ def has_events(kind: str) -> bool:
 def is_type(event_type: str) -> bool:
     """Return whether there is that type, as `{family}.{verb}`."""
     kind, _, verb = event_type.partition(".")
-    return event_type in NODE_EVENTS or (verb in {CREATED, UPDATED, DELETED} and has_events(kind))
+    return event_type in DEVICE_EVENTS or (verb in {CREATED, UPDATED, DELETED} and has_events(kind))
 
 
 def is_family(family: str) -> bool:
     """Return whether there are types of that family."""
-    return has_events(family) or family in {family_of(one) for one in NODE_EVENTS}
+    return has_events(family) or family in {family_of(one) for one in DEVICE_EVENTS}
 
 
 def family_of(event_type: str) -> str:

@@ -21,10 +21,12 @@ NODE_EVENTS_PER_MINUTE = 10
 FOLDED_TYPES = frozenset(
     {
         *(types.ACTIVATED, types.READY, types.LOST, types.CONVERGED, types.FAILED),
-        *(types.DRIFTED, types.ENDING),
+        *(types.DRIFTED, types.ENDING, types.REFUSED),
     }
 )
-"""Types that nodes cause by themselves."""
+"""Types that nodes and devices cause by themselves."""
+
+_FOLDED_KINDS = frozenset({"node", "batch"})
 
 
 class Fold(msgspec.Struct, frozen=True):
@@ -54,7 +56,7 @@ def fold(
     shown: list[Event] = []
     changed: dict[str, Fold] = {}
     for event in events:
-        if not limit or event.kind != "node" or event.type not in FOLDED_TYPES:
+        if not limit or event.kind not in _FOLDED_KINDS or event.type not in FOLDED_TYPES:
             shown.append(event)
             continue
         key = key_of(event)

@@ -168,7 +168,7 @@ BATCH = ResourceKind(
     "batches",
     "/v1/register",
     "cloud.core.batch:BatchSpec",
-    TIMES,
+    TIMES | {"warning"},
     summary="Devices that may activate, and the labels they get as nodes.",
     example="""\
 name: shops

@@ -15,7 +15,7 @@ from cloud.core.fingerprint import is_same, normalised
 from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.names import check_fingerprint, check_node_name, node_id
 from cloud.core.node import Node, NodeSpec, checked_node_spec
-from cloud.errors import ActivationDenied, Invalid, OtherKey, QuotaExceeded
+from cloud.errors import ActivationDenied, Invalid, NotOnWhitelist, OtherKey, QuotaExceeded
 from cloud.operations.events import record_activation_event
 from cloud.operations.installation import offered
 from cloud.operations.nodes import existing_node
@@ -253,7 +253,7 @@ def _let_in(
     if not is_proven:
         raise ActivationDenied(f"security type or token is not that of the batch {name}")
     if not is_known and batch.spec.enable_whitelist:
-        raise ActivationDenied(f"the batch {name} has no fingerprint {fingerprint!r} on its list")
+        raise NotOnWhitelist(namespace, name, fingerprint)
     return batch, record
 
 

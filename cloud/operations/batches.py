@@ -15,7 +15,7 @@ from cloud.core.names import check_name
 from cloud.errors import HasRecords, Invalid, NotFound
 from cloud.store.transaction import Transaction
 
-_FIXED = ("enableWhitelist", "securityType", "securityKey")
+_FIXED = ("securityType", "securityKey")
 
 
 def create_batch(
@@ -84,6 +84,20 @@ def existing_batch(tx: Transaction, namespace: str, name: str) -> Batch:
     if batch is None:
         raise NotFound("batch", name)
     return batch
+
+
+def admission_warning(tx: Transaction, batch: Batch) -> str:
+    """Why no new device of *batch* can activate, and what to do; empty if one can."""
+    spec = batch.spec
+    records = tx.count_records(batch.namespace, batch.name)
+    if spec.enable_whitelist and not records:
+        return (
+            "no device can activate: enableWhitelist is 1 and the batch has no records;"
+            " add a record for each device, or set enableWhitelist to 0"
+        )
+    if not spec.enable_whitelist and records >= spec.quota_num:
+        return f"no new device can activate: {records} records have reached quotaNum; raise it"
+    return ""
 
 
 def _check_callback(tx: Transaction, namespace: str, spec: BatchSpec) -> None:

@@ -39,6 +39,9 @@ ENDING_WITHIN = timedelta(days=14)
 ENDS_AT_A_TIME = 1000
 """Most expiry events in one pass."""
 
+NOT_ON_WHITELIST, QUOTA_REACHED = "NotOnWhitelist", "QuotaReached"
+"""Why a device was refused that showed the token of its batch."""
+
 _ALL_CALLBACKS = PageOptions(size=1_000_000)
 
 DRIFTS_NAMED = 20
@@ -105,6 +108,20 @@ def record_activation_event(
     message = f"a device was activated as {name}"
     event = Event(types.ACTIVATED, namespace, "node", name, now, message, facts, DEVICE)
     tx.record_event(event)
+
+
+def record_refused_event(
+    tx: Transaction, namespace: str, batch: str, *, now: datetime, facts: Mapping[str, Any]
+) -> None:
+    """Note that a device of *batch*, which showed its token, was refused; *facts* describe why."""
+    fingerprint = facts["fingerprintValue"]
+    reasons = {
+        NOT_ON_WHITELIST: "it is not on the whitelist: add a record for it, or set enableWhitelist"
+        " to 0",
+        QUOTA_REACHED: "the batch has reached its quota: raise quotaNum",
+    }
+    message = f"a device with fingerprint {fingerprint!r} was refused: {reasons[facts['reason']]}"
+    tx.record_event(Event(types.REFUSED, namespace, "batch", batch, now, message, facts, DEVICE))
 
 
 def record_ended_event(

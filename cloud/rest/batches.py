@@ -6,6 +6,7 @@ import msgspec
 
 from cloud.core.batch import Batch, Fingerprint, SecurityType
 from cloud.core.times import time_text
+from cloud.operations.batches import admission_warning
 from cloud.operations.kinds import BATCHES
 from cloud.rest.answers import Answer
 from cloud.rest.context import RequestContext, ResourceResponse
@@ -29,16 +30,17 @@ class BatchSummary(Answer):
 
 
 class BatchAnswer(BatchSummary):
-    """A batch, its token too."""
+    """A batch, its token too; `warning` states why no new device can activate, empty if one can."""
 
     enable_whitelist: int
     security_key: str
     labels: dict[str, str]
     fingerprint: Fingerprint
+    warning: str
 
 
 def _respond(
-    context: RequestContext, _: Transaction, batch: Batch
+    context: RequestContext, tx: Transaction, batch: Batch
 ) -> ResourceResponse[BatchAnswer]:
     spec = batch.spec
     answer = BatchAnswer(
@@ -47,8 +49,9 @@ def _respond(
         security_key=spec.security_key,
         labels=spec.labels,
         fingerprint=spec.fingerprint,
+        warning=admission_warning(tx, batch),
     )
-    return ResourceResponse(answer, batch)
+    return ResourceResponse(answer, batch, is_whole=False)
 
 
 def _summary(_: RequestContext, batch: Batch) -> BatchSummary:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from cloud.core.kinds import KINDS, NODE, ResourceKind
+from cloud.core.kinds import BATCH, KINDS, NODE, ResourceKind
 from edgesync.cli.api.client import ApiServer, RequestRefused
 from edgesync.cli.options import (
     Target,
@@ -123,6 +123,8 @@ def describe(server: ApiServer, *, target: Target) -> None:
         _uses(server, target)
     if target.kind is NODE:
         _node(server, target)
+    if target.kind is BATCH:
+        _batch(server, target, answer.content)
 
 
 def _shown(
@@ -211,5 +213,29 @@ def _node(server: ApiServer, target: Target) -> None:
         [
             [d["number"], age(d["toldTime"]), d["outcome"], age(d["endTime"]), d["cause"]]
             for d in deploys
+        ],
+    )
+
+
+def _batch(server: ApiServer, target: Target, batch: Json) -> None:
+    if batch.get("warning"):
+        click.echo(f"\nWarning: {printable(batch['warning'])}.")
+        if batch.get("enableWhitelist"):
+            click.echo(f"  edgesync record add {target.name} FINGERPRINT...")
+            click.echo(f"  edgesync edit batch {target.name}")
+    query = {"kind": "batch", "name": target.name, "type": "batch.refused", "limit": "10"}
+    refused = server.call("GET", "/v1/events", query=query)["items"]
+    if not refused:
+        return
+    click.echo("\nRefused devices:")
+    show_table(
+        ["AGE", "FINGERPRINT", "ADDRESS", "REASON", "TIMES"],
+        [
+            [
+                age(event["time"]),
+                event["data"].get("fingerprintValue"),
+                *(event["data"].get("address"), event["data"].get("reason"), event["count"]),
+            ]
+            for event in refused
         ],
     )

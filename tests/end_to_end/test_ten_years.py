@@ -97,7 +97,7 @@ class Server:
             address=ServerAddress("", "", 0),
             public=(),
             limiter=UNLIMITED,
-            throttle=ActivationThrottle(self.store, None, lambda: 0.0),
+            throttle=ActivationThrottle(self.store, None, lambda: 0.0, lambda: self.now),
             renewals=renewals,
         )
         self.client = httpx.AsyncClient(

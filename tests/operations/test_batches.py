@@ -103,7 +103,7 @@ async def test_an_update_that_changes_nothing_changes_nothing(store: Store, new_
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"enableWhitelist": 0}, "enableWhitelist"),
+        ({"enableWhitelist": 2}, "enableWhitelist"),
         ({"securityType": "None"}, "securityType"),
         ({"securityKey": "other"}, "securityKey"),
         ({"quotaNum": "5"}, "quotaNum"),

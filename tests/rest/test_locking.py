@@ -168,6 +168,7 @@ async def test_what_is_known_is_not_sent_again(client: Client, kind: Kind) -> No
     await create_all(client)
     tag = await tag_of(client, kind.path)
     is_whole = not kind.path.startswith(("/v1/nodes", "/v1/callback"))
+    is_whole = is_whole and kind.path != "/v1/register/b"
     for tags in (tag, f'"x", W/{tag}', "*"):
         for method in ("GET", "HEAD"):
             answer = await client.saying(**{"If-None-Match": tags}).send(method, kind.path)
