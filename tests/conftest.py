@@ -27,6 +27,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Examples take as long as a busy machine needs; pytest's timeout ends what hangs.
 settings.register_profile("edgesync", deadline=None)
+settings.register_profile("fast", deadline=None, max_examples=20)  # `make test-fast`
 settings.load_profile("edgesync")
 
 

@@ -1,5 +1,6 @@
 """A row of the table of routes."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from cloud.rest.context import Handler
 from cloud.rest.described import Described
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ApiRoute:
     """One row: who answers *method* on *path*, and its description in the OpenAPI document.
 
@@ -28,7 +29,7 @@ class ApiRoute:
         """Least role of who may ask: a viewer reads, an operator changes."""
         return self.needs or (Role.VIEWER if self.method == "GET" else Role.OPERATOR)
 
-    @property
+    @functools.cached_property
     def action(self) -> str | None:
         """What the audit log calls it, by method and path; None for a look at what is no secret.
 

@@ -182,6 +182,7 @@ def in_place(machine: Machine) -> None:
     state.write_text(json.dumps({**content, "digest": hashlib.sha256(new).hexdigest()}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_in_place", [False, True], ids=["taken", "confirmed"])
 def test_a_power_cut_at_any_write_leaves_one_of_the_two_and_nothing_else(
     tmp_path: Path, *, is_in_place: bool

@@ -288,6 +288,7 @@ async def test_one_thing_that_the_server_fails_at_does_not_end_the_rest(world: W
     assert table(result)["nodes"] == [1, 0, 0, 0]
 
 
+@pytest.mark.slow
 async def test_many_pages_are_read_to_the_end(world: World) -> None:
     cloud = BaetylCloud()
     for number in range(401):

@@ -11,6 +11,8 @@ from cloud.errors import Unavailable
 from cloud.store.archive import ArchivePart, open_archive, write_archive
 from tests.store.conftest import unavailable
 
+pytestmark = pytest.mark.slow  # a passphrase costs time by design
+
 PARTS = [("a", b""), ("files/b", b"secret" * 1000), ("c", os.urandom(300_000))]
 PASSPHRASE = "open sesame, please"
 

@@ -56,6 +56,8 @@ ANSWER = NodeResponse(CommandStatus.DONE, "lines of the log")
 OLDER = Thing("secret", "default", "older")
 MADE = Revision(1, "1", NOW, UNKNOWN, "", RevisionAction.CREATE)
 
+pytestmark = pytest.mark.slow  # each test starts processes
+
 PROCESS = Path(__file__).parent / "rekey_process.py"
 ROOT = PROCESS.parent.parent.parent
 
