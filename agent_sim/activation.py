@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from agent_sim.errors import ActivationRefused, ActivationUnanswered, ActivationUnreadable
-from agent_sim.state import Identity
+from agent_sim.state import NodeIdentity
 from broker.topics import is_node_id_level
 
 PATH = "/v1/active"
@@ -69,7 +69,7 @@ def signing_request(key: ec.EllipticCurvePrivateKey, name: str) -> str:
 
 async def activate(
     client: httpx.AsyncClient, claim: ActivationClaim, key: ec.EllipticCurvePrivateKey
-) -> Identity:
+) -> NodeIdentity:
     """Ask for a certificate for *key*; ActivationError has the reason if there is none."""
     body = {
         "batchName": claim.batch,
@@ -98,7 +98,7 @@ def refused(response: httpx.Response) -> ActivationRefused:
     return ActivationRefused(response.status_code, refusal.code, refusal.message)
 
 
-def _identity(content: bytes, key: ec.EllipticCurvePrivateKey) -> Identity:
+def _identity(content: bytes, key: ec.EllipticCurvePrivateKey) -> NodeIdentity:
     try:
         answer = msgspec.json.decode(content, type=_Answer)
         certificate = x509.load_pem_x509_certificate(answer.mqtt_cert.cert.encode())
@@ -111,7 +111,7 @@ def _identity(content: bytes, key: ec.EllipticCurvePrivateKey) -> Identity:
         raise ActivationUnreadable(f"the certificate is not of {node_id}")
     if public_bytes(certificate.public_key()) != public_bytes(key.public_key()):
         raise ActivationUnreadable("the certificate is of another key")
-    return Identity(node_id, answer.mqtt_cert.cert, answer.mqtt_cert.ca)
+    return NodeIdentity(node_id, answer.mqtt_cert.cert, answer.mqtt_cert.ca)
 
 
 def public_bytes(key: CertificatePublicKeyTypes) -> bytes:

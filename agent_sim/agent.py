@@ -42,7 +42,7 @@ from agent_sim.facts import FactSource
 from agent_sim.link import Address, HubLink, open_link
 from agent_sim.model import HeldApp
 from agent_sim.renewal import Pauses, Renewer
-from agent_sim.state import Identity, NodeDirectory
+from agent_sim.state import NodeDirectory, NodeIdentity
 from agent_sim.watch import MachineClock
 from agent_sim.wire import WireFormat, decode, encode
 from broker.errors import MalformedTopic
@@ -192,7 +192,7 @@ class Agent:
             asked=Asked(refuses=self._settings.refuses_commands),
         )
 
-    async def _activate(self) -> Identity:
+    async def _activate(self) -> NodeIdentity:
         key = await asyncio.to_thread(self._directory.key)
         while True:
             try:

@@ -62,7 +62,7 @@ _PATH = click.Path(path_type=Path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Options:
+class _CommandOptions:
     """The command line, as given."""
 
     count: int
@@ -137,7 +137,7 @@ def sim(context: click.Context, /, **given: Any) -> None:
 
     Times are in seconds. Stop with Ctrl-C or SIGTERM. Exits with 1 if no node could be activated.
     """
-    options = _Options(**given)
+    options = _CommandOptions(**given)
     names = _fingerprints(options)
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
@@ -155,7 +155,9 @@ def sim(context: click.Context, /, **given: Any) -> None:
     context.exit(0 if result.activated else 1)
 
 
-async def _run(options: _Options, trust: ssl.SSLContext, members: Sequence[Member]) -> FleetResult:
+async def _run(
+    options: _CommandOptions, trust: ssl.SSLContext, members: Sequence[Member]
+) -> FleetResult:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -181,7 +183,7 @@ def _first(group: BaseExceptionGroup[SimError]) -> SimError:
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
-def _fingerprints(options: _Options) -> list[str]:
+def _fingerprints(options: _CommandOptions) -> list[str]:
     """One for each node; the first may be this machine's own."""
     first = 2 if options.host_node else 1
     try:
@@ -193,7 +195,7 @@ def _fingerprints(options: _Options) -> list[str]:
     return names
 
 
-def _members(options: _Options, names: Sequence[str]) -> list[Member]:
+def _members(options: _CommandOptions, names: Sequence[str]) -> list[Member]:
     members = []
     if options.host_node:
         sources = Sources(options.sn_path, options.input_value)
@@ -206,7 +208,11 @@ def _members(options: _Options, names: Sequence[str]) -> list[Member]:
 
 
 def _member(
-    options: _Options, name: str, source: HostSource | SimulatedSource, index: int, directory: str
+    options: _CommandOptions,
+    name: str,
+    source: HostSource | SimulatedSource,
+    index: int,
+    directory: str,
 ) -> Member:
     encodings = {
         "json": (WireFormat.JSON,),

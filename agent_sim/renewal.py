@@ -27,7 +27,7 @@ from agent_sim.errors import (
     ActivationUnanswered,
     ActivationUnreadable,
 )
-from agent_sim.state import Identity, NodeDirectory
+from agent_sim.state import NodeDirectory, NodeIdentity
 from agent_sim.wire import REQUEST_ID, MessageKind, NodeMessage
 
 logger = logging.getLogger(__name__)
@@ -50,16 +50,18 @@ def renewal_time(node_id: str, begins: datetime, ends: datetime) -> datetime:
     return begins + life * 2 / 3 + life / 10 * share(node_id)
 
 
-class _Certificate(msgspec.Struct):
+class _RenewedCertificate(msgspec.Struct):
     cert: str
     chain: str
 
 
 class _Renewed(msgspec.Struct):
-    certificate: _Certificate
+    certificate: _RenewedCertificate
 
 
-def checked(content: Any, identity: Identity, key: ec.EllipticCurvePrivateKey, at: datetime) -> str:
+def checked(
+    content: Any, identity: NodeIdentity, key: ec.EllipticCurvePrivateKey, at: datetime
+) -> str:
     """The certificate (PEM) of an answer, if it is one for this node and this key.
 
     It has to lead to the root that was trusted from the beginning, and to be valid *at* that time,
@@ -86,7 +88,7 @@ def checked(content: Any, identity: Identity, key: ec.EllipticCurvePrivateKey, a
 
 
 async def renew_by_key(
-    client: httpx.AsyncClient, identity: Identity, key: ec.EllipticCurvePrivateKey
+    client: httpx.AsyncClient, identity: NodeIdentity, key: ec.EllipticCurvePrivateKey
 ) -> dict[str, Any]:
     """Ask on the activation port, proved by the key alone; the answer, unread."""
     body = {"csr": signing_request(key, identity.node_id), "certificate": identity.certificate}
@@ -159,7 +161,7 @@ class Renewer:
         if mine and self._answer is not None and not self._answer.done():
             self._answer.set_result(message)
 
-    async def run(self, identity: Identity) -> None:
+    async def run(self, identity: NodeIdentity) -> None:
         """Renew whenever it is time, until cancelled; *identity* is the one of the start."""
         pause = 0.0
         while True:
@@ -190,7 +192,7 @@ class Renewer:
         except TimeoutError:
             pass
 
-    async def _renew(self, identity: Identity, *, has_ended: bool) -> Identity:
+    async def _renew(self, identity: NodeIdentity, *, has_ended: bool) -> NodeIdentity:
         key = await asyncio.to_thread(self._directory.key)
         content = None
         if not self._failures and not has_ended:
@@ -203,7 +205,7 @@ class Renewer:
             self._skew = server_time - self._clock()
         certificate = checked(content, identity, key, self._now())
         await asyncio.to_thread(self._directory.save_renewed, certificate)
-        return Identity(identity.node_id, certificate, identity.ca)
+        return NodeIdentity(identity.node_id, certificate, identity.ca)
 
     async def _ask_over_mqtt(self, csr: str) -> dict[str, Any] | None:
         """Content of the answer, with the server's time in it; None if there is no good one."""
@@ -223,7 +225,7 @@ class Renewer:
         return {**message.content, "time": message.meta.get("time")}
 
 
-def _validity(identity: Identity) -> tuple[datetime, datetime]:
+def _validity(identity: NodeIdentity) -> tuple[datetime, datetime]:
     certificate = x509.load_pem_x509_certificate(identity.certificate.encode())
     return certificate.not_valid_before_utc, certificate.not_valid_after_utc
 

@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class NodeIdentity:
     """What activation gave the node; PEM texts."""
 
     node_id: str
@@ -84,13 +84,13 @@ class NodeDirectory:
             raise StateError(self.path / KEY, "not an elliptic curve key")
         return loaded
 
-    def save_identity(self, identity: Identity) -> None:
+    def save_identity(self, identity: NodeIdentity) -> None:
         """Keep what activation gave."""
         self._write(CA, identity.ca.encode())
         self._write(CERTIFICATE, identity.certificate.encode())
         self._write(NODE, msgspec.json.encode(_Node(identity.node_id)))
 
-    def identity(self) -> Identity | None:
+    def identity(self) -> NodeIdentity | None:
         """What the node has; None until it was activated."""
         node_id = self.node_id()
         if node_id is None:
@@ -103,7 +103,7 @@ class NodeDirectory:
             x509.load_pem_x509_certificate(certificate.encode())
         except ValueError as error:
             raise StateError(self.path / CERTIFICATE, "not a certificate in PEM") from error
-        return Identity(node_id, certificate, ca)
+        return NodeIdentity(node_id, certificate, ca)
 
     def save_renewed(self, certificate: str) -> None:
         """Keep another certificate for the same key, and the one before beside it."""

@@ -29,7 +29,7 @@ class ClockError(ssl.SSLCertVerificationError):
     """The server's certificate is not valid at what is taken for now: it, or our clock, is off."""
 
 
-class _Answer(msgspec.Struct):
+class _TimeAnswer(msgspec.Struct):
     time: datetime
 
 
@@ -76,7 +76,7 @@ class MachineClock:
                 timeout=TIMEOUT_SECONDS,
             ) as client:
                 answer = await client.get(self._url)
-            fresh.skew = msgspec.json.decode(answer.content, type=_Answer).time - self.read()
+            fresh.skew = msgspec.json.decode(answer.content, type=_TimeAnswer).time - self.read()
             fresh.check(certificates[-1])
         except (httpx.HTTPError, msgspec.MsgspecError, ValueError, ClockError) as error:
             reason = f"cannot find out what time it is: {error}"

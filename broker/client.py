@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from broker import mqtt5
-from broker.client_connection import Broker, Connection, connect
+from broker.client_connection import BrokerAddress, ClientConnection, connect
 from broker.client_queue import ClientQueue
 from broker.errors import BrokerRefused, MalformedTopic
 from broker.hub import Inbound
@@ -23,7 +23,7 @@ from broker.limits import ClientLimits
 from broker.task_group import BlockTaskGroup
 from broker.topics import FROM_NODE, Channel, parse_topic, shared_filter, topic_for
 
-__all__ = ["Broker", "ClientHub", "ClientLimits", "open_client_hub"]
+__all__ = ["BrokerAddress", "ClientHub", "ClientLimits", "open_client_hub"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +45,15 @@ class ClientHub:
     called on the event loop the hub was opened on.
     """
 
-    def __init__(self, broker: Broker, limits: ClientLimits, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, broker: BrokerAddress, limits: ClientLimits, group: asyncio.TaskGroup
+    ) -> None:
         self._broker = broker
         self._limits = limits
         self._group = group
         self._queue = ClientQueue(max_count=limits.max_queued, max_bytes=limits.max_queued_bytes)
         # The connection while there is one, and whether the broker took the subscriptions on it.
-        self._connection: Connection | None = None
+        self._connection: ClientConnection | None = None
         self._attached = asyncio.Event()
         self.unsent_count = 0  # messages to nodes that were not sent, as the broker did not read
         self._is_closed = False
@@ -215,7 +217,7 @@ class ClientHub:
                 return
             await connection.leave()
 
-    def _deliver(self, connection: Connection, message: mqtt5.Publish) -> bool:
+    def _deliver(self, connection: ClientConnection, message: mqtt5.PublishPacket) -> bool:
         try:
             node_id, channel = parse_topic(message.topic.decode())
         except (MalformedTopic, UnicodeDecodeError):
@@ -233,9 +235,11 @@ class _Ack:
 
     __slots__ = ("_connection", "_packet_id", "_queue", "_size")
 
-    def __init__(self, queue: ClientQueue, connection: Connection, message: mqtt5.Publish) -> None:
+    def __init__(
+        self, queue: ClientQueue, connection: ClientConnection, message: mqtt5.PublishPacket
+    ) -> None:
         self._queue = queue
-        self._connection: Connection | None = connection
+        self._connection: ClientConnection | None = connection
         self._packet_id = message.packet_id
         self._size = len(message.payload)
 
@@ -246,7 +250,7 @@ class _Ack:
             connection.acknowledge(self._packet_id)
 
 
-async def _emptied(adopted: Connection) -> bool:
+async def _emptied(adopted: ClientConnection) -> bool:
     """Wait until nothing comes any more and all is acknowledged; False if it ends before."""
     quiet = 0.0
     while quiet < IDLE_SECONDS and adopted.is_open:
@@ -257,13 +261,13 @@ async def _emptied(adopted: Connection) -> bool:
     return adopted.is_open
 
 
-def _drop(_connection: Connection, _message: mqtt5.Publish) -> bool:
+def _drop(_connection: ClientConnection, _message: mqtt5.PublishPacket) -> bool:
     return True
 
 
 @asynccontextmanager
 async def open_client_hub(
-    broker: Broker, limits: ClientLimits | None = None
+    broker: BrokerAddress, limits: ClientLimits | None = None
 ) -> AsyncIterator[ClientHub]:
     """Stay connected to *broker* until the block is left; it need not be there yet."""
     async with BlockTaskGroup() as group:

@@ -26,7 +26,7 @@ _LEAVE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Broker:
+class BrokerAddress:
     """Where the broker is, and who this server is to it."""
 
     host: str
@@ -44,19 +44,19 @@ class Broker:
         return str(self.socket) if self.socket is not None else f"{self.host}:{self.port}"
 
 
-Deliver = Callable[["Connection", mqtt5.Publish], bool]
-"""Takes a message, or returns False: then it is offered again after `Connection.resume`."""
+Deliver = Callable[["ClientConnection", mqtt5.PublishPacket], bool]
+"""Takes a message, or returns False: then it is offered again after `ClientConnection.resume`."""
 
 
 async def connect(
-    broker: Broker,
+    broker: BrokerAddress,
     client_id: str,
     limits: ClientLimits,
     *,
     deliver: Deliver,
     on_full: Callable[[], None] = lambda: None,
     clean_start: bool = False,
-) -> "Connection":
+) -> "ClientConnection":
     """Connect as *client_id*; its session is resumed, unless *clean_start*.
 
     *on_full* is called for each message that is not sent because the broker does not read.
@@ -73,7 +73,9 @@ async def connect(
         clean_start=clean_start,
     )
     async with asyncio.timeout(_CONNECT_SECONDS):
-        connection = await _opened(broker, partial(Connection, greeting, limits, deliver, on_full))
+        connection = await _opened(
+            broker, partial(ClientConnection, greeting, limits, deliver, on_full)
+        )
         try:
             reason = await connection.answered
         except BaseException:
@@ -87,7 +89,9 @@ async def connect(
     return connection
 
 
-async def _opened(broker: Broker, make: Callable[[], "Connection"]) -> "Connection":
+async def _opened(
+    broker: BrokerAddress, make: Callable[[], "ClientConnection"]
+) -> "ClientConnection":
     loop = asyncio.get_running_loop()
     if broker.socket is not None:
         _, connection = await loop.create_unix_connection(make, str(broker.socket))
@@ -102,7 +106,7 @@ async def _opened(broker: Broker, make: Callable[[], "Connection"]) -> "Connecti
     return connection
 
 
-class Connection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """One connection, made by `connect`; once ended it is of no more use.
 
     Every method is to be called on its event loop.
@@ -131,7 +135,7 @@ class Connection(asyncio.Protocol):
         self.received_count = 0
         self._unacked: set[int] = set()
         # The message that `deliver` did not take; until it does, nothing is read.
-        self._held: mqtt5.Publish | None = None
+        self._held: mqtt5.PublishPacket | None = None
         # What is written with the next turn of the loop, or once the broker reads again.
         self._unwritten: list[bytes] = []
         self.unwritten_bytes = 0
@@ -270,7 +274,7 @@ class Connection(asyncio.Protocol):
 
     def _handle(self, packet: mqtt5.Packet) -> None:
         match packet:
-            case mqtt5.Publish():
+            case mqtt5.PublishPacket():
                 self.received_count += 1
                 if packet.packet_id:
                     # Mosquitto 2.0 exceeds the receive maximum after its restart; the queue is
@@ -298,7 +302,7 @@ class Connection(asyncio.Protocol):
         if not self.answered.done():
             self.answered.set_result(connack.reason)
 
-    def _offer(self, message: mqtt5.Publish) -> None:
+    def _offer(self, message: mqtt5.PublishPacket) -> None:
         try:
             is_taken = self._deliver(self, message)
         except Exception:

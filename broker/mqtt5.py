@@ -60,7 +60,7 @@ class Connack:
 
 
 @dataclass(slots=True)
-class Publish:
+class PublishPacket:
     """A message (3.3); *packet_id* is 0 at QoS 0."""
 
     topic: bytes
@@ -88,7 +88,7 @@ class Pingresp:
     """The broker is there (3.13)."""
 
 
-Packet = Connack | Publish | Acknowledgement | Disconnect | Pingresp
+Packet = Connack | PublishPacket | Acknowledgement | Disconnect | Pingresp
 
 
 def connect_bytes(
@@ -230,7 +230,7 @@ def _read_variable(data: bytes, start: int, end: int) -> tuple[int, int]:
     raise MalformedPacket("a variable byte integer that does not end (1.5.5)")
 
 
-def _publish(data: bytes, first: int, body: int, end: int) -> Publish:
+def _publish(data: bytes, first: int, body: int, end: int) -> PublishPacket:
     qos = first >> 1 & 3
     if qos > 1:
         raise MalformedPacket("a PUBLISH at a QoS that was not asked for")
@@ -246,7 +246,7 @@ def _publish(data: bytes, first: int, body: int, end: int) -> Publish:
     payload_at += length
     if payload_at > end:
         raise MalformedPacket("PUBLISH is shorter than its properties")
-    return Publish(data[topic_at:topic_end], packet_id, data[payload_at:end])
+    return PublishPacket(data[topic_at:topic_end], packet_id, data[payload_at:end])
 
 
 def _control(first: int, body: bytes) -> Packet:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from broker.client import Broker, ClientLimits, open_client_hub
+from broker.client import BrokerAddress, ClientLimits, open_client_hub
 from broker.configuration import BrokerSettings, managed_files
 from broker.errors import BrokerMissing, BrokerNotStarted
 from broker.managed import find_mosquitto, open_managed_broker
@@ -74,7 +74,7 @@ async def open_managed_hub(
         user=pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() == 0 else "",
     )
     files = managed_files(described, Path(_SOCKET))
-    broker = Broker(host="", port=0, client_id=_CLIENT_ID, tls=None, socket=listening)
+    broker = BrokerAddress(host="", port=0, client_id=_CLIENT_ID, tls=None, socket=listening)
     opening = open_managed_broker(program, directory, files, listening=listening)
     async with contextlib.AsyncExitStack() as stack:
         try:

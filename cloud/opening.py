@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from broker.client import Broker, open_client_hub
+from broker.client import BrokerAddress, open_client_hub
 from broker.configuration import SERVER_NAME
 from broker.embedded import open_embedded_hub
 from broker.hub import Gate, OnRefused
@@ -204,10 +204,12 @@ def open_metrics(
     return Measures(metrics)
 
 
-def _broker(settings: Settings, authority: Authority, api_port: int, now: datetime) -> Broker:
+def _broker(
+    settings: Settings, authority: Authority, api_port: int, now: datetime
+) -> BrokerAddress:
     host, port = broker_address("broker", settings.broker)
     files = new_broker_certificate(settings.data_dir / "ca", authority, SERVER_NAME, now=now)
-    return Broker(
+    return BrokerAddress(
         host=host,
         port=port,
         client_id=settings.server_id or f"edgesync-{socket.gethostname().lower()}-{api_port}",

@@ -108,7 +108,7 @@ class Commands:
             if message["kind"] != "command":
                 return f"the server answers with an error: {content}"
             own_id, command = str(content["id"]), str(content["command"])
-            options = _Options.of(content)
+            options = _LogOptions.of(content)
             is_late = self._is_late(content.get("deadline"))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             return f"cannot use a command: {error!r}"
@@ -148,7 +148,7 @@ class Commands:
         self.running.clear()
 
     def _begin(
-        self, own_id: str, command: str, options: _Options, now: float
+        self, own_id: str, command: str, options: _LogOptions, now: float
     ) -> dict[str, Any] | None:
         """The answer, or None where it comes by `tend`."""
         refused = self._refusal(command)
@@ -175,15 +175,15 @@ class Commands:
             return "too many commands are being carried out"
         return self.policy().refuses_command(command)
 
-    def _report(self, own_id: str, options: _Options, now: float) -> dict[str, Any]:
+    def _report(self, own_id: str, options: _LogOptions, now: float) -> dict[str, Any]:
         self.report()
         return {"status": "done", "output": ""}
 
-    def _restart(self, own_id: str, options: _Options, now: float) -> dict[str, Any]:
+    def _restart(self, own_id: str, options: _LogOptions, now: float) -> dict[str, Any]:
         self.apps.restart(options.app)
         return {"status": "done", "output": ""}
 
-    def _logs(self, own_id: str, options: _Options, now: float) -> None:
+    def _logs(self, own_id: str, options: _LogOptions, now: float) -> None:
         sources = self.apps.logs(options.app) if options.app else [("agent", self.log.logs)]
         following = [one for one in self.running if one.is_following]
         if options.follow and len(following) >= FOLLOW_LIMIT:
@@ -194,7 +194,7 @@ class Commands:
         poll = _followed if options.follow else _read
         self.running.append(_Command(own_id, now + seconds, poll, logs, options.follow))
 
-    def _diagnose(self, own_id: str, options: _Options, now: float) -> None:
+    def _diagnose(self, own_id: str, options: _LogOptions, now: float) -> None:
         def collect() -> str:
             state = self.apps.describe()
             logs: list[tuple[str, Any]] = [("agent", self.log.logs)]
@@ -206,7 +206,7 @@ class Commands:
 
         self._work(own_id, options, now, collect, lambda text: {"status": "done", "output": text})
 
-    def _update(self, own_id: str, options: _Options, now: float) -> None:
+    def _update(self, own_id: str, options: _LogOptions, now: float) -> None:
         def settle(found: tuple[Offer, str]) -> dict[str, Any]:
             offer, needless = found
             if needless:
@@ -219,7 +219,7 @@ class Commands:
     def _work(
         self,
         own_id: str,
-        options: _Options,
+        options: _LogOptions,
         now: float,
         work: Callable[[], Any],
         settle: Callable[[Any], dict[str, Any]],
@@ -254,7 +254,7 @@ class Commands:
 
 
 @dataclass(frozen=True)
-class _Options:
+class _LogOptions:
     app: str
     lines: int
     since: int
@@ -262,7 +262,7 @@ class _Options:
     seconds: float
 
     @classmethod
-    def of(cls, content: Mapping[str, Any]) -> _Options:
+    def of(cls, content: Mapping[str, Any]) -> _LogOptions:
         """The arguments of a command; ValueError, TypeError if that cannot be read."""
         return cls(
             str(content.get("app") or ""),

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from cloud.http.protocol import BoundedProtocol
 
 
-class _Server(uvicorn.Server):
+class _PlainServer(uvicorn.Server):
     """Ends at once when asked to, where uvicorn polls ten times a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -46,7 +46,7 @@ async def serving(app: ASGIApp, tls: ssl.SSLContext | None = None) -> AsyncItera
         )
         config.load()
         config.ssl = tls
-        server = _Server(config)
+        server = _PlainServer(config)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(server.serve(sockets=[listener]))
             try:

@@ -184,7 +184,7 @@ class StoredReport:
     usage_received: datetime | None = None
 
 
-class _Content(msgspec.Struct):
+class _ReportContent(msgspec.Struct):
     """What the server reads of a report; all else is stored as it came."""
 
     core: dict[str, Any] | None = None
@@ -209,7 +209,7 @@ def read_report(content: Any, order: Order, *, depth: int | None = None) -> Repo
     """
     if not isinstance(content, Mapping):
         raise Invalid("content", "a report is a map")
-    read = convert(content, _Content, under="content")
+    read = convert(content, _ReportContent, under="content")
     reported = Reported(_versions(read.apps), _versions(read.sysapps))
     if read.nodeprops is not None:
         check_count("content.nodeprops", read.nodeprops)

@@ -60,7 +60,7 @@ class _Caller:
     holds_since: float = 0.0
 
 
-class _Watch:
+class _PortWatch:
     """Tells the port of one connection."""
 
     def __init__(self, port: "ListeningPort", caller: _Caller) -> None:
@@ -253,7 +253,7 @@ class ListeningPort:
                 }
             )
             await loop.connect_accepted_socket(
-                functools.partial(make_protocol, watch=_Watch(self, caller)),
+                functools.partial(make_protocol, watch=_PortWatch(self, caller)),
                 caller.socket,
                 ssl=tls,
                 **seconds,

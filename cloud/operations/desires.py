@@ -57,13 +57,13 @@ class Info(msgspec.Struct, frozen=True):
 _SAME = {InfoKind.APP: InfoKind.APPLICATION, InfoKind.CONFIG: InfoKind.CONFIGURATION}
 
 
-class _Content(msgspec.Struct, frozen=True):
+class _DesireContent(msgspec.Struct, frozen=True):
     infos: tuple[Info, ...]
 
 
 def read_infos(content: Any) -> Sequence[Info]:
     """Check *content*, the plain data of a desire message; Invalid names the field."""
-    infos = convert(content, _Content, under="content").infos
+    infos = convert(content, _DesireContent, under="content").infos
     if len(infos) > INFO_LIMIT:
         raise Invalid("content.infos", f"{len(infos)} of them, more than {INFO_LIMIT}")
     return infos

@@ -17,7 +17,7 @@ LIFETIME = timedelta(hours=1)
 _MAC_BYTES = 32
 
 
-class _Content(msgspec.Struct, array_like=True, frozen=True):
+class _Position(msgspec.Struct, array_like=True, frozen=True):
     created: datetime
     name: str
     expires: datetime
@@ -34,7 +34,7 @@ class Continuations:
 
     def token(self, place: Place, parts: tuple[str, ...], now: datetime) -> str:
         """Text from which `place` makes *place* again."""
-        content = msgspec.json.encode(_Content(*place, now + LIFETIME))
+        content = msgspec.json.encode(_Position(*place, now + LIFETIME))
         signed = self._mac(content, parts) + content
         return base64.urlsafe_b64encode(signed).rstrip(b"=").decode()
 
@@ -51,7 +51,7 @@ class Continuations:
         mac, content = signed[:_MAC_BYTES], signed[_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(content, parts)):
             raise Invalid("continue", "is not a token of a page before of this list")
-        read = msgspec.json.decode(content, type=_Content)
+        read = msgspec.json.decode(content, type=_Position)
         if now >= read.expires:
             raise Expired("continue")
         return read.created, read.name

@@ -25,7 +25,7 @@ EVENTS = "events"
 """Notices between servers: there are pending nodes; events have been numbered."""
 
 
-class Connection(Protocol):
+class DatabaseConnection(Protocol):
     """Runs work in a transaction; used by one thread at a time."""
 
     def in_transaction(self, work: Callable[[Run], T]) -> T:
@@ -40,10 +40,10 @@ class Connection(Protocol):
 class _Pool:
     """Threads, and a connection for each."""
 
-    def __init__(self, connections: Sequence[Connection], name: str) -> None:
+    def __init__(self, connections: Sequence[DatabaseConnection], name: str) -> None:
         self.threads = ThreadPoolExecutor(len(connections), name)
         # Those of threads that have nothing to do.
-        self._idle: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        self._idle: queue.SimpleQueue[DatabaseConnection] = queue.SimpleQueue()
         for connection in connections:
             self._idle.put(connection)
 
@@ -70,9 +70,9 @@ class ThreadedStore(ABC):
         *,
         sealer: Sealer,
         witness: Witness,
-        writers: Sequence[Connection],
-        concurrent_writers: Sequence[Connection] = (),
-        readers: Sequence[Connection],
+        writers: Sequence[DatabaseConnection],
+        concurrent_writers: Sequence[DatabaseConnection] = (),
+        readers: Sequence[DatabaseConnection],
     ) -> None:
         """*concurrent_writers* run `write_concurrent`; without them *writers* do."""
         self._sealer = sealer

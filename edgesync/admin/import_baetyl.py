@@ -312,12 +312,12 @@ class _Import:
             raise
         return found
 
-    def _watched(self, kind: str, name: str) -> "_Watch":
-        return _Watch(self.summary, kind, name)
+    def _watched(self, kind: str, name: str) -> "_ErrorRecorder":
+        return _ErrorRecorder(self.summary, kind, name)
 
 
 @dataclass(frozen=True, slots=True)
-class _Watch:
+class _ErrorRecorder:
     """Records an error of one resource, so that the next one is imported."""
 
     summary: _Summary

@@ -34,7 +34,7 @@ from edgesync.bench.figures import (
 )
 from edgesync.bench.full_nodes import run_full_nodes
 from edgesync.bench.nodes import MAX_SECONDS, NODES_FILE, ROOT_FILE, part
-from edgesync.bench.site import Layout, Site, memory_bytes, open_site, search_path
+from edgesync.bench.site import BenchSite, Layout, memory_bytes, open_site, search_path
 from edgesync.bench.store import reports_alone
 from edgesync.demo.api import DemoApi
 
@@ -71,7 +71,7 @@ class Sizes:
 class FleetBench:
     """One site with its nodes, and the figures that came out so far."""
 
-    def __init__(self, site: Site, sizes: Sizes, log: Callable[[str], None]) -> None:
+    def __init__(self, site: BenchSite, sizes: Sizes, log: Callable[[str], None]) -> None:
         self.figures: list[Figure] = []
         self._site = site
         self._sizes = sizes

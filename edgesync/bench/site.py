@@ -160,21 +160,21 @@ def start_server(
 
 
 @dataclass(slots=True)
-class Postgres:
+class PostgresProcess:
     """A cluster with two empty databases: one for the servers, one to measure the store alone."""
 
     url: str
     alone_url: str
 
 
-class Site:
+class BenchSite:
     """Owns the processes of one layout; made by `open_site`."""
 
     def __init__(self, layout: Layout, directory: Path, nodes: int) -> None:
         self.layout = layout
         self.directory = directory
         self.servers: list[BenchServer] = []
-        self.database = Postgres("", "")
+        self.database = PostgresProcess("", "")
         self._nodes = nodes
         self._broker: subprocess.Popen[bytes] | None = None
         self._ports = (free_port(), free_port())  # of the broker: for nodes, for servers
@@ -291,16 +291,16 @@ class Site:
 
 
 @contextlib.contextmanager
-def open_site(layout: Layout, directory: Path, nodes: int) -> Iterator[Site]:
+def open_site(layout: Layout, directory: Path, nodes: int) -> Iterator[BenchSite]:
     """Everything *layout* names, in *directory*, for so many nodes."""
     with contextlib.ExitStack() as stack:
-        site = Site(layout, directory, nodes)
+        site = BenchSite(layout, directory, nodes)
         site.start(stack)
         yield site
 
 
 @contextlib.contextmanager
-def running_postgres(directory: Path) -> Iterator[Postgres]:
+def running_postgres(directory: Path) -> Iterator[PostgresProcess]:
     """A cluster of PostgreSQL with a password, and what it commits on disk."""
     programs, port = postgres_programs(search_path()), free_port()
     if programs is None:
@@ -330,7 +330,7 @@ def running_postgres(directory: Path) -> Iterator[Postgres]:
     try:
         url = f"postgresql://edgesync:{password}@127.0.0.1:{port}"
         _make_database(f"{url}/postgres", "servers")
-        yield Postgres(f"{url}/servers", f"{url}/postgres")
+        yield PostgresProcess(f"{url}/servers", f"{url}/postgres")
     finally:
         _end(process)
 

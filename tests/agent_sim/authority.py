@@ -16,7 +16,7 @@ _BEGIN = datetime(2020, 1, 1, tzinfo=UTC)
 _END = datetime(2090, 1, 1, tzinfo=UTC)
 
 
-class Authority:
+class SimulatorAuthority:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.root_file = directory / "root.pem"

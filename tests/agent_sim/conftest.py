@@ -29,8 +29,8 @@ from agent_sim.watch import MachineClock
 from agent_sim.wire import NodeMessage
 from broker.messages import Encoding, Message, decode_message, encode_message, encoding_of
 from broker.topics import Channel, parse_topic, topic_for
-from tests.agent_sim.authority import Authority
-from tests.agent_sim.node import Node
+from tests.agent_sim.authority import SimulatorAuthority
+from tests.agent_sim.node import SimulatedNode
 from tests.agent_sim.server_model import ServerModel
 from tests.ports import free_port
 
@@ -38,13 +38,13 @@ DEADLINE_SECONDS = 20 * float(os.environ.get("EDGESYNC_TEST_UNIT", "1"))
 
 
 @pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
+def authority(tmp_path_factory: pytest.TempPathFactory) -> SimulatorAuthority:
+    return SimulatorAuthority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="session")
-def foreign_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("foreign"))
+def foreign_authority(tmp_path_factory: pytest.TempPathFactory) -> SimulatorAuthority:
+    return SimulatorAuthority(tmp_path_factory.mktemp("foreign"))
 
 
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
@@ -75,7 +75,7 @@ class ActivationServer:
 
 
 @pytest.fixture
-def activation_server(authority: Authority) -> Iterator[ActivationServer]:
+def activation_server(authority: SimulatorAuthority) -> Iterator[ActivationServer]:
     """Real HTTPS; gives everybody a certificate unless a test replaces `answer`."""
 
     def certificate_for(claim: dict[str, Any]) -> tuple[int, Any]:
@@ -90,7 +90,7 @@ def activation_server(authority: Authority) -> Iterator[ActivationServer]:
             "time": "2026-11-23T12:00:00Z",
         }
 
-    class Handler(BaseHTTPRequestHandler):
+    class ActivationHandler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             found.requests.append({"path": self.path, **body})
@@ -104,7 +104,7 @@ def activation_server(authority: Authority) -> Iterator[ActivationServer]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    class Server(ThreadingHTTPServer):
+    class SimulatedServer(ThreadingHTTPServer):
         daemon_threads = True
 
         def handle_error(self, *_: Any) -> None:
@@ -112,7 +112,7 @@ def activation_server(authority: Authority) -> Iterator[ActivationServer]:
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*authority.issue("activation", is_server=True))
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with SimulatedServer(("127.0.0.1", 0), ActivationHandler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         found = ActivationServer(f"https://127.0.0.1:{server.server_port}", certificate_for)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -125,10 +125,10 @@ def activation_server(authority: Authority) -> Iterator[ActivationServer]:
 # -- MQTT ------------------------------------------------------------------------------------------
 
 
-class Mosquitto:
+class SimulatorBroker:
     """A broker that wants certificates, on a port of its own that survives a restart."""
 
-    def __init__(self, directory: Path, authority: Authority) -> None:
+    def __init__(self, directory: Path, authority: SimulatorAuthority) -> None:
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
@@ -176,14 +176,14 @@ def _is_open(port: int) -> bool:
 
 
 @pytest.fixture
-def mosquitto(authority: Authority, tmp_path: Path) -> Iterator[Mosquitto]:
+def mosquitto(authority: SimulatorAuthority, tmp_path: Path) -> Iterator[SimulatorBroker]:
     if shutil.which("mosquitto") is None:
         if os.environ.get("CI"):
             pytest.fail("there is no mosquitto on PATH")
         pytest.skip("there is no mosquitto on PATH: nodes were not tried on a real broker")
     directory = tmp_path / "mosquitto"
     directory.mkdir()
-    mosquitto = Mosquitto(directory, authority)
+    mosquitto = SimulatorBroker(directory, authority)
     mosquitto.start()
     yield mosquitto
     mosquitto.stop()
@@ -230,7 +230,7 @@ class Responder:
 
 
 @pytest.fixture
-def responder(authority: Authority, mosquitto: Mosquitto) -> Iterator[Responder]:
+def responder(authority: SimulatorAuthority, mosquitto: SimulatorBroker) -> Iterator[Responder]:
     client = Client(CallbackAPIVersion.VERSION2, "server")
     client.tls_set_context(authority.client_context("server"))
     client.reconnect_delay_set(1, 1)
@@ -248,7 +248,7 @@ def responder(authority: Authority, mosquitto: Mosquitto) -> Iterator[Responder]
 
 @pytest.fixture
 async def network(
-    activation_server: ActivationServer, authority: Authority
+    activation_server: ActivationServer, authority: SimulatorAuthority
 ) -> AsyncIterator[Network]:
     trust = read_ca(authority.root_file)
     with ThreadPoolExecutor(4) as executor:
@@ -258,8 +258,8 @@ async def network(
 
 
 @pytest.fixture
-def node() -> Node:
-    node = Node()
+def node() -> SimulatedNode:
+    node = SimulatedNode()
     node.happen(Started(), Connected())
     return node
 

@@ -20,7 +20,7 @@ from tests.agent_sim.server_model import ServerModel
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
-class Node:
+class SimulatedNode:
     """A node under test, and all that it did."""
 
     def __init__(self, state: DeviceState | None = None) -> None:

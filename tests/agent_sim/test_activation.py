@@ -14,8 +14,8 @@ from agent_sim.errors import (
     ActivationUnreadable,
     StateError,
 )
-from agent_sim.state import Identity, read_ca
-from tests.agent_sim.authority import Authority
+from agent_sim.state import NodeIdentity, read_ca
+from tests.agent_sim.authority import SimulatorAuthority
 from tests.agent_sim.conftest import ActivationServer
 
 CLAIM = ActivationClaim(batch="b", fingerprint="n1", token="secret")
@@ -31,13 +31,15 @@ async def ask(
     ca: Path,
     key: ec.EllipticCurvePrivateKey,
     claim: ActivationClaim = CLAIM,
-) -> Identity:
+) -> NodeIdentity:
     async with open_client(server.url, read_ca(ca)) as client:
         return await activate(client, claim, key)
 
 
 async def test_a_node_gets_a_certificate_for_its_own_key(
-    activation_server: ActivationServer, authority: Authority, key: ec.EllipticCurvePrivateKey
+    activation_server: ActivationServer,
+    authority: SimulatorAuthority,
+    key: ec.EllipticCurvePrivateKey,
 ) -> None:
     identity = await ask(activation_server, authority.root_file, key)
     assert identity.node_id == "default.n1"
@@ -47,7 +49,9 @@ async def test_a_node_gets_a_certificate_for_its_own_key(
 
 
 async def test_requests_are_those_of_the_protocol(
-    activation_server: ActivationServer, authority: Authority, key: ec.EllipticCurvePrivateKey
+    activation_server: ActivationServer,
+    authority: SimulatorAuthority,
+    key: ec.EllipticCurvePrivateKey,
 ) -> None:
     await ask(activation_server, authority.root_file, key)
     [request] = activation_server.requests
@@ -65,7 +69,9 @@ async def test_requests_are_those_of_the_protocol(
 
 
 async def test_without_a_token_the_security_type_is_none(
-    activation_server: ActivationServer, authority: Authority, key: ec.EllipticCurvePrivateKey
+    activation_server: ActivationServer,
+    authority: SimulatorAuthority,
+    key: ec.EllipticCurvePrivateKey,
 ) -> None:
     await ask(
         activation_server, authority.root_file, key, ActivationClaim(batch="b", fingerprint="n1")
@@ -75,7 +81,9 @@ async def test_without_a_token_the_security_type_is_none(
 
 
 async def test_a_refusal_carries_the_words_of_the_server(
-    activation_server: ActivationServer, authority: Authority, key: ec.EllipticCurvePrivateKey
+    activation_server: ActivationServer,
+    authority: SimulatorAuthority,
+    key: ec.EllipticCurvePrivateKey,
 ) -> None:
     refusal = {"code": "RequestAccessDenied", "message": "wrong token", "request-id": "1"}
     activation_server.answer = lambda _: (401, refusal)
@@ -86,7 +94,9 @@ async def test_a_refusal_carries_the_words_of_the_server(
 
 
 async def test_a_refusal_in_other_words_is_one_too(
-    activation_server: ActivationServer, authority: Authority, key: ec.EllipticCurvePrivateKey
+    activation_server: ActivationServer,
+    authority: SimulatorAuthority,
+    key: ec.EllipticCurvePrivateKey,
 ) -> None:
     activation_server.answer = lambda _: (502, b"<html>")
     with pytest.raises(ActivationRefused) as caught:
@@ -96,7 +106,7 @@ async def test_a_refusal_in_other_words_is_one_too(
 
 async def test_a_server_of_another_authority_learns_nothing(
     activation_server: ActivationServer,
-    foreign_authority: Authority,
+    foreign_authority: SimulatorAuthority,
     key: ec.EllipticCurvePrivateKey,
 ) -> None:
     with pytest.raises(ActivationUnanswered):
@@ -105,7 +115,9 @@ async def test_a_server_of_another_authority_learns_nothing(
 
 
 async def test_a_server_by_another_name_learns_nothing(
-    activation_server: ActivationServer, authority: Authority, key: ec.EllipticCurvePrivateKey
+    activation_server: ActivationServer,
+    authority: SimulatorAuthority,
+    key: ec.EllipticCurvePrivateKey,
 ) -> None:
     activation_server.url = activation_server.url.replace("127.0.0.1", "localhost")
     with pytest.raises(ActivationUnanswered):
@@ -114,7 +126,9 @@ async def test_a_server_by_another_name_learns_nothing(
 
 
 async def test_an_answer_for_another_key_is_not_taken(
-    activation_server: ActivationServer, authority: Authority, key: ec.EllipticCurvePrivateKey
+    activation_server: ActivationServer,
+    authority: SimulatorAuthority,
+    key: ec.EllipticCurvePrivateKey,
 ) -> None:
     honest = activation_server.answer
     other = signing_request(ec.generate_private_key(ec.SECP256R1()), "x")
@@ -126,7 +140,7 @@ async def test_an_answer_for_another_key_is_not_taken(
 @pytest.mark.parametrize("change", [{"nodeName": "n2"}, {"namespace": "a/b"}, {"mqttCert": {}}])
 async def test_an_answer_that_does_not_fit_is_not_taken(
     activation_server: ActivationServer,
-    authority: Authority,
+    authority: SimulatorAuthority,
     key: ec.EllipticCurvePrivateKey,
     change: dict[str, Any],
 ) -> None:

@@ -19,7 +19,7 @@ from agent_sim.link import Address
 from agent_sim.state import APPS, CERTIFICATE, NodeDirectory
 from agent_sim.wire import WireFormat
 from broker.topics import Channel
-from tests.agent_sim.conftest import ActivationServer, Eventually, Mosquitto, Responder
+from tests.agent_sim.conftest import ActivationServer, Eventually, Responder, SimulatorBroker
 
 NODE = "default.n1"
 
@@ -59,7 +59,7 @@ async def running(agent: Agent) -> AsyncIterator[Agent]:
 async def test_a_new_node_comes_to_run_what_it_should(
     tmp_path: Path,
     network: Network,
-    mosquitto: Mosquitto,
+    mosquitto: SimulatorBroker,
     responder: Responder,
     eventually: Eventually,
     encoding: WireFormat,
@@ -83,7 +83,7 @@ async def test_a_node_is_activated_once_and_knows_what_it_holds(
     tmp_path: Path,
     network: Network,
     activation_server: ActivationServer,
-    mosquitto: Mosquitto,
+    mosquitto: SimulatorBroker,
     responder: Responder,
     eventually: Eventually,
 ) -> None:
@@ -103,7 +103,7 @@ async def test_a_node_is_activated_once_and_knows_what_it_holds(
 async def test_a_node_comes_back_to_a_broker_that_comes_back(
     tmp_path: Path,
     network: Network,
-    mosquitto: Mosquitto,
+    mosquitto: SimulatorBroker,
     responder: Responder,
     eventually: Eventually,
 ) -> None:
@@ -123,7 +123,7 @@ async def test_a_node_comes_back_to_a_broker_that_comes_back(
 async def test_what_cannot_be_read_is_counted_and_the_node_goes_on(
     tmp_path: Path,
     network: Network,
-    mosquitto: Mosquitto,
+    mosquitto: SimulatorBroker,
     responder: Responder,
     eventually: Eventually,
 ) -> None:

@@ -13,12 +13,12 @@ from agent_sim.command import sim
 from agent_sim.fingerprint import Property, Sources, fingerprint
 from agent_sim.state import NodeDirectory
 from broker.messages import Encoding
-from tests.agent_sim.authority import Authority
+from tests.agent_sim.authority import SimulatorAuthority
 from tests.agent_sim.conftest import (
     DEADLINE_SECONDS,
     ActivationServer,
-    Mosquitto,
     Responder,
+    SimulatorBroker,
 )
 
 PROGRAM = "from agent_sim.command import sim; sim()"
@@ -26,7 +26,10 @@ PROGRAM = "from agent_sim.command import sim; sim()"
 
 @pytest.fixture
 def arguments(
-    activation_server: ActivationServer, authority: Authority, tmp_path: Path, silent_port: int
+    activation_server: ActivationServer,
+    authority: SimulatorAuthority,
+    tmp_path: Path,
+    silent_port: int,
 ) -> dict[str, str]:
     return {
         "--batch": "b",
@@ -62,7 +65,7 @@ def start(arguments: dict[str, str], *flags: str) -> "subprocess.Popen[str]":
 def test_a_fleet_logs_what_happens_and_ends_on_a_signal(
     arguments: dict[str, str],
     activation_server: ActivationServer,
-    mosquitto: Mosquitto,
+    mosquitto: SimulatorBroker,
     responder: Responder,
     number: signal.Signals,
 ) -> None:
@@ -86,7 +89,7 @@ def test_a_fleet_logs_what_happens_and_ends_on_a_signal(
 
 @pytest.mark.mosquitto
 def test_both_encodings_alternate(
-    arguments: dict[str, str], mosquitto: Mosquitto, responder: Responder
+    arguments: dict[str, str], mosquitto: SimulatorBroker, responder: Responder
 ) -> None:
     responder.model.put_app("web")
     arguments = {**arguments, "--mqtt": f"127.0.0.1:{mosquitto.port}", "--count": "2"}

@@ -17,14 +17,16 @@ from agent_sim.events import (
 from agent_sim.model import NodeUsage
 from agent_sim.wire import REQUEST_ID
 from broker.topics import Channel
-from tests.agent_sim.node import Node, error, finished, of, published, wanting
+from tests.agent_sim.node import SimulatedNode, error, finished, of, published, wanting
 from tests.agent_sim.server_model import ServerModel
 
 # -- reports ---------------------------------------------------------------------------------------
 
 
 def test_a_report_follows_the_connection_at_once() -> None:
-    actions = Node().happen(Started(), UsageMeasured(NodeUsage("0.5", "1000")), Connected())
+    actions = SimulatedNode().happen(
+        Started(), UsageMeasured(NodeUsage("0.5", "1000")), Connected()
+    )
     [report] = published(actions, Channel.REPORT)
     assert report.meta == {"seq": 1, "run": "r1", "interval": 20}
     assert report.content["apps"] == []
@@ -37,13 +39,13 @@ def test_a_report_follows_the_connection_at_once() -> None:
     ]
 
 
-def test_the_sequence_goes_up_by_one_and_on_over_connections(node: Node) -> None:
+def test_the_sequence_goes_up_by_one_and_on_over_connections(node: SimulatedNode) -> None:
     node.happen(TimerDue(Timer.REPORT), Disconnected(), Connected())
     reports = published(node.done, Channel.REPORT)
     assert [report.meta["seq"] for report in reports] == [1, 2, 3]
 
 
-def test_nothing_is_sent_without_a_connection(node: Node, server: ServerModel) -> None:
+def test_nothing_is_sent_without_a_connection(node: SimulatedNode, server: ServerModel) -> None:
     actions = node.happen(
         Disconnected(),
         TimerDue(Timer.REPORT),
@@ -53,7 +55,7 @@ def test_nothing_is_sent_without_a_connection(node: Node, server: ServerModel) -
     assert of(actions, Publish) == []
 
 
-def test_stats_go_on_by_themselves(node: Node) -> None:
+def test_stats_go_on_by_themselves(node: SimulatedNode) -> None:
     actions = node.happen(UsageMeasured(NodeUsage("0.7", "5")), TimerDue(Timer.STATS))
     [stats] = published(actions, Channel.STATS)
     assert stats.content == {"nodestats": {"usage": {"cpu": "0.7", "memory": "5"}}}
@@ -61,14 +63,14 @@ def test_stats_go_on_by_themselves(node: Node) -> None:
 
 
 def test_stats_can_be_off() -> None:
-    actions = Node(DeviceState(run="r", intervals=Intervals(20, 0))).happen(Connected())
+    actions = SimulatedNode(DeviceState(run="r", intervals=Intervals(20, 0))).happen(Connected())
     assert of(actions, StartTimer) == [StartTimer(Timer.REPORT, 20), StartTimer(Timer.ANSWER, 5)]
 
 
 def test_a_report_without_an_answer_is_sent_again_with_backoff(
     server: ServerModel,
 ) -> None:
-    node = Node(DeviceState(run="r", intervals=Intervals(30, 0)))
+    node = SimulatedNode(DeviceState(run="r", intervals=Intervals(30, 0)))
     first = node.happen(Connected())
     again = [node.happen(TimerDue(Timer.ANSWER)) for _ in range(3)]
     pauses = [timer.seconds for one in again for timer in of(one, StartTimer)]
@@ -83,7 +85,7 @@ def test_a_report_without_an_answer_is_sent_again_with_backoff(
     assert StartTimer(Timer.ANSWER, 5) in node.happen(TimerDue(Timer.REPORT))
 
 
-def test_a_report_that_is_refused_is_not_sent_again(node: Node) -> None:
+def test_a_report_that_is_refused_is_not_sent_again(node: SimulatedNode) -> None:
     [report] = published(node.happen(TimerDue(Timer.REPORT)), Channel.REPORT)
     refused = error("RequestParamInvalid", seq=report.meta["seq"], run="r1")
     node.happen(MessageReceived(Channel.DELTA, refused))
@@ -93,7 +95,7 @@ def test_a_report_that_is_refused_is_not_sent_again(node: Node) -> None:
 # -- deltas and fetching ---------------------------------------------------------------------------
 
 
-def test_obeying_a_delta_converges(node: Node, server: ServerModel) -> None:
+def test_obeying_a_delta_converges(node: SimulatedNode, server: ServerModel) -> None:
     node.obey(server)
     assert node.state.is_converged
     report = published(node.done, Channel.REPORT)[-1].content
@@ -105,7 +107,9 @@ def test_obeying_a_delta_converges(node: Node, server: ServerModel) -> None:
     assert report["apps"] == [{"name": "web", "version": server.versions["web"]}]
 
 
-def test_bodies_are_saved_before_they_are_reported(node: Node, server: ServerModel) -> None:
+def test_bodies_are_saved_before_they_are_reported(
+    node: SimulatedNode, server: ServerModel
+) -> None:
     node.obey(server)
     kinds = [type(a) for a in node.done if isinstance(a, Save | Apply)]
     assert kinds == [Save, Apply, Save]
@@ -118,7 +122,7 @@ def test_bodies_are_saved_before_they_are_reported(node: Node, server: ServerMod
     assert saved < naming[0]
 
 
-def test_an_app_is_pending_until_it_is_applied(node: Node, server: ServerModel) -> None:
+def test_an_app_is_pending_until_it_is_applied(node: SimulatedNode, server: ServerModel) -> None:
     server.apps["web"]["volumes"] = []
     server.apps["web"]["services"][0]["volumeMounts"] = []
     asked = node.happen(MessageReceived(Channel.DELTA, server.push()))
@@ -131,7 +135,9 @@ def test_an_app_is_pending_until_it_is_applied(node: Node, server: ServerModel) 
     assert not node.state.is_converged
 
 
-def test_an_app_that_fails_to_start_reports_the_cause(node: Node, server: ServerModel) -> None:
+def test_an_app_that_fails_to_start_reports_the_cause(
+    node: SimulatedNode, server: ServerModel
+) -> None:
     node.happen(MessageReceived(Channel.DELTA, server.push()))
     while not of(node.done, Apply):
         desire = published(node.done, Channel.DESIRE)[-1]
@@ -145,7 +151,9 @@ def test_an_app_that_fails_to_start_reports_the_cause(node: Node, server: Server
     assert stats["instances"] == {}
 
 
-def test_a_body_no_node_could_run_fails_with_its_cause(node: Node, server: ServerModel) -> None:
+def test_a_body_no_node_could_run_fails_with_its_cause(
+    node: SimulatedNode, server: ServerModel
+) -> None:
     server.files["secret", "cert"]["data"] = {"key": "%%%"}
     node.obey(server)
     [stats] = published(node.done, Channel.REPORT)[-1].content["appstats"]
@@ -156,7 +164,7 @@ def test_a_body_no_node_could_run_fails_with_its_cause(node: Node, server: Serve
     assert not node.state.is_converged
 
 
-def test_what_is_missing_from_a_delta_is_stopped(node: Node, server: ServerModel) -> None:
+def test_what_is_missing_from_a_delta_is_stopped(node: SimulatedNode, server: ServerModel) -> None:
     node.obey(server)
     server.remove_app("web")
     actions = node.happen(MessageReceived(Channel.DELTA, server.push()))
@@ -164,7 +172,9 @@ def test_what_is_missing_from_a_delta_is_stopped(node: Node, server: ServerModel
     assert published(actions, Channel.REPORT)[0].content["apps"] == []
 
 
-def test_the_old_version_runs_until_the_new_one_is_here(node: Node, server: ServerModel) -> None:
+def test_the_old_version_runs_until_the_new_one_is_here(
+    node: SimulatedNode, server: ServerModel
+) -> None:
     node.obey(server)
     old = server.versions["web"]
     server.put_file("configuration", "conf", "new")
@@ -175,7 +185,7 @@ def test_the_old_version_runs_until_the_new_one_is_here(node: Node, server: Serv
     assert (stats["version"], stats["status"]) == (old, "Running")
 
 
-def test_applications_are_asked_for_first_and_a_hundred_at_a_time(node: Node) -> None:
+def test_applications_are_asked_for_first_and_a_hundred_at_a_time(node: SimulatedNode) -> None:
     server = ServerModel()
     for number in range(120):
         server.put_file("configuration", f"c{number}")
@@ -194,7 +204,9 @@ def test_applications_are_asked_for_first_and_a_hundred_at_a_time(node: Node) ->
     assert node.state.is_converged
 
 
-def test_a_newer_version_than_asked_for_is_not_taken(node: Node, server: ServerModel) -> None:
+def test_a_newer_version_than_asked_for_is_not_taken(
+    node: SimulatedNode, server: ServerModel
+) -> None:
     node.happen(MessageReceived(Channel.DELTA, server.push()))
     [desire] = published(node.done, Channel.DESIRE)
     server.put_file("configuration", "conf", "new")
@@ -209,7 +221,7 @@ def test_a_newer_version_than_asked_for_is_not_taken(node: Node, server: ServerM
 
 
 def test_a_newer_configuration_than_the_app_names_is_not_taken(
-    node: Node, server: ServerModel
+    node: SimulatedNode, server: ServerModel
 ) -> None:
     node.happen(MessageReceived(Channel.DELTA, server.push()))
     first = server.answer(Channel.DESIRE, published(node.done, Channel.DESIRE)[-1])
@@ -222,7 +234,9 @@ def test_a_newer_configuration_than_the_app_names_is_not_taken(
     assert (node.state.fetches, node.state.held) == ((), {})
 
 
-def test_a_newer_delta_replaces_what_is_being_fetched(node: Node, server: ServerModel) -> None:
+def test_a_newer_delta_replaces_what_is_being_fetched(
+    node: SimulatedNode, server: ServerModel
+) -> None:
     node.happen(MessageReceived(Channel.DELTA, server.push()))
     asked = published(node.done, Channel.DESIRE)[-1]
     server.put_app("web")
@@ -236,13 +250,15 @@ def test_a_newer_delta_replaces_what_is_being_fetched(node: Node, server: Server
     assert node.happen(MessageReceived(*late)) == []
 
 
-def test_the_same_delta_again_asks_for_nothing_again(node: Node, server: ServerModel) -> None:
+def test_the_same_delta_again_asks_for_nothing_again(
+    node: SimulatedNode, server: ServerModel
+) -> None:
     push = MessageReceived(Channel.DELTA, server.push())
     node.happen(push)
     assert node.happen(push) == []
 
 
-def test_no_answer_in_time_asks_again(node: Node, server: ServerModel) -> None:
+def test_no_answer_in_time_asks_again(node: SimulatedNode, server: ServerModel) -> None:
     first = node.happen(MessageReceived(Channel.DELTA, server.push()))
     assert StartTimer(Timer.REQUEST, 30) in first
     second = node.happen(TimerDue(Timer.REQUEST))
@@ -251,13 +267,17 @@ def test_no_answer_in_time_asks_again(node: Node, server: ServerModel) -> None:
     assert before.meta[REQUEST_ID] != after.meta[REQUEST_ID]
 
 
-def test_a_request_does_not_outlive_its_connection(node: Node, server: ServerModel) -> None:
+def test_a_request_does_not_outlive_its_connection(
+    node: SimulatedNode, server: ServerModel
+) -> None:
     node.happen(MessageReceived(Channel.DELTA, server.push()))
     actions = node.happen(Disconnected(), Connected())
     assert len(published(actions, Channel.DESIRE)) == 1
 
 
-def test_what_is_not_found_does_not_keep_the_others_away(node: Node, server: ServerModel) -> None:
+def test_what_is_not_found_does_not_keep_the_others_away(
+    node: SimulatedNode, server: ServerModel
+) -> None:
     server.put_app("broken", ("configuration", "nowhere"))
     node.obey(server)
     assert set(node.state.held) == {"web"}
@@ -269,7 +289,7 @@ def test_what_is_not_found_does_not_keep_the_others_away(node: Node, server: Ser
 
 
 def test_what_was_not_found_is_asked_for_again_after_the_next_delta(
-    node: Node, server: ServerModel
+    node: SimulatedNode, server: ServerModel
 ) -> None:
     server.put_app("broken", ("configuration", "nowhere"))
     node.obey(server)
@@ -280,7 +300,7 @@ def test_what_was_not_found_is_asked_for_again_after_the_next_delta(
 
 
 def test_a_server_that_failed_is_asked_again_after_the_next_delta(
-    node: Node, server: ServerModel
+    node: SimulatedNode, server: ServerModel
 ) -> None:
     server.put_app("other")
     node.happen(MessageReceived(Channel.DELTA, server.push()))
@@ -293,7 +313,7 @@ def test_a_server_that_failed_is_asked_again_after_the_next_delta(
     assert len(published(actions, Channel.DESIRE)) == 1
 
 
-def test_system_apps_are_kept_apart(node: Node, server: ServerModel) -> None:
+def test_system_apps_are_kept_apart(node: SimulatedNode, server: ServerModel) -> None:
     content = {"apps": [], "sysapps": wanting(("web", server.versions["web"]))["apps"]}
     node.hear(Channel.DELTA, content)
     while not of(node.done, Apply):
@@ -305,14 +325,14 @@ def test_system_apps_are_kept_apart(node: Node, server: ServerModel) -> None:
     assert report["sysapps"][0]["name"] == report["sysappstats"][0]["name"] == "web"
 
 
-def test_a_list_that_a_delta_leaves_out_stays(node: Node, server: ServerModel) -> None:
+def test_a_list_that_a_delta_leaves_out_stays(node: SimulatedNode, server: ServerModel) -> None:
     node.obey(server)
     node.hear(Channel.DELTA, {"sysapps": []})
     assert set(node.state.held) == {"web"}
 
 
 def test_desired_properties_are_applied_and_reported_at_once(
-    node: Node, server: ServerModel
+    node: SimulatedNode, server: ServerModel
 ) -> None:
     node.obey(server)
     assert "nodeprops" not in published(node.done, Channel.REPORT)[-1].content

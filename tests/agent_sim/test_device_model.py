@@ -23,7 +23,7 @@ from agent_sim.events import (
 from agent_sim.model import HeldApp
 from agent_sim.wire import NodeMessage
 from broker.topics import Channel
-from tests.agent_sim.node import Node, finished
+from tests.agent_sim.node import SimulatedNode, finished
 from tests.agent_sim.server_model import ServerModel
 
 APPS = st.sampled_from(["a", "b", "c"])
@@ -36,7 +36,7 @@ class NodeAndServer(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.server = ServerModel()
-        self.node = Node(DeviceState(run="r0"))
+        self.node = SimulatedNode(DeviceState(run="r0"))
         self.starts = 0
         self.looked = 0
         self.up: list[tuple[Channel, NodeMessage]] = []
@@ -114,7 +114,7 @@ class NodeAndServer(RuleBasedStateMachine):
         self.starts += 1
         self.last_seq = 0
         held = {app.name: app for app in self.saved}
-        self.node = Node(DeviceState(run=f"r{self.starts}", held=held))
+        self.node = SimulatedNode(DeviceState(run=f"r{self.starts}", held=held))
         self.happen(Started())
 
     @precondition(lambda self: self.up)

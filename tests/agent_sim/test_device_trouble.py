@@ -20,21 +20,23 @@ from agent_sim.events import (
 from agent_sim.model import HeldApp, Status
 from agent_sim.wire import REQUEST_ID, NodeMessage
 from broker.topics import Channel
-from tests.agent_sim.node import Node, error, published, wanting
+from tests.agent_sim.node import SimulatedNode, error, published, wanting
 from tests.agent_sim.server_model import ServerModel
 
 
-def test_an_answer_to_an_older_report_than_the_last_answered_is_ignored(node: Node) -> None:
+def test_an_answer_to_an_older_report_than_the_last_answered_is_ignored(
+    node: SimulatedNode,
+) -> None:
     node.happen(TimerDue(Timer.REPORT))
     node.hear(Channel.DELTA, {}, seq=2, run="r1")
     assert node.hear(Channel.DELTA, wanting(("old", "1")), seq=1, run="r1") == []
 
 
-def test_an_answer_to_an_earlier_run_is_ignored(node: Node) -> None:
+def test_an_answer_to_an_earlier_run_is_ignored(node: SimulatedNode) -> None:
     assert node.hear(Channel.DELTA, wanting(("old", "1")), seq=1, run="r0") == []
 
 
-def test_a_sequence_may_come_back_as_text(node: Node) -> None:
+def test_a_sequence_may_come_back_as_text(node: SimulatedNode) -> None:
     node.hear(Channel.DELTA, {}, seq="1", run="r1")
     assert node.state.is_converged
 
@@ -43,14 +45,14 @@ def test_a_sequence_may_come_back_as_text(node: Node) -> None:
     "content",
     [None, [], "x", {"apps": None}, {"apps": [1]}, {"apps": [{"name": "a"}]}],
 )
-def test_a_delta_that_cannot_be_read_changes_nothing(node: Node, content: Any) -> None:
+def test_a_delta_that_cannot_be_read_changes_nothing(node: SimulatedNode, content: Any) -> None:
     before = node.state
     actions = node.hear(Channel.DELTA, content)
     assert node.state == replace(before, errors=1, asked=node.state.asked)
     assert [type(action) for action in actions] == [LogLine]
 
 
-def test_errors_are_counted_and_the_node_goes_on(node: Node, server: ServerModel) -> None:
+def test_errors_are_counted_and_the_node_goes_on(node: SimulatedNode, server: ServerModel) -> None:
     node.happen(MessageReceived(Channel.DELTA, error("RequestParamInvalid", seq=1)))
     node.happen(MessageReceived(Channel.DESIRE_RESPONSE, error("ResourceNotFound")))
     node.happen(MessageReceived(Channel.DELTA, NodeMessage("mystery")))
@@ -60,7 +62,7 @@ def test_errors_are_counted_and_the_node_goes_on(node: Node, server: ServerModel
 
 
 def test_values_that_do_not_match_the_request_are_not_taken(
-    node: Node, server: ServerModel
+    node: SimulatedNode, server: ServerModel
 ) -> None:
     node.happen(MessageReceived(Channel.DELTA, server.push()))
     request = node.state.request
@@ -74,18 +76,20 @@ def test_values_that_do_not_match_the_request_are_not_taken(
     assert (node.state.fetches, node.state.held) == ((), {})
 
 
-def test_an_outcome_of_what_has_been_replaced_is_ignored(node: Node) -> None:
+def test_an_outcome_of_what_has_been_replaced_is_ignored(node: SimulatedNode) -> None:
     assert node.happen(ApplyDone((StartResult("web", "0"),))) == []
 
 
-def test_an_outcome_of_an_older_version_does_not_count_for_the_new_one(node: Node) -> None:
+def test_an_outcome_of_an_older_version_does_not_count_for_the_new_one(node: SimulatedNode) -> None:
     app = HeldApp("web", "2", {})
     node.state = replace(node.state, held={"web": app})
     assert node.happen(ApplyDone((StartResult("web", "1"),))) == []
     assert node.state.held["web"].status is Status.PENDING
 
 
-def test_node_and_server_agree_only_about_the_last_report(node: Node, server: ServerModel) -> None:
+def test_node_and_server_agree_only_about_the_last_report(
+    node: SimulatedNode, server: ServerModel
+) -> None:
     node.hear(Channel.DELTA, {}, seq=1, run="r1")
     assert node.state.is_converged
     node.happen(TimerDue(Timer.REPORT), TimerDue(Timer.REPORT))
@@ -99,7 +103,7 @@ def test_node_and_server_agree_only_about_the_last_report(node: Node, server: Se
 
 def test_what_was_pending_is_applied_after_a_restart() -> None:
     apps = (HeldApp("a", "1", {}), HeldApp("b", "1", {}, status=Status.RUNNING))
-    node = Node(DeviceState(run="r2", held={app.name: app for app in apps}))
+    node = SimulatedNode(DeviceState(run="r2", held={app.name: app for app in apps}))
     assert node.happen(Started()) == [Apply(apps[:1])]
     actions = node.happen(Connected())
     assert len(published(actions, Channel.REPORT)[0].content["apps"]) == 2

@@ -16,8 +16,8 @@ from agent_sim.link import Address
 from agent_sim.model import NodeUsage
 from agent_sim.state import read_ca
 from agent_sim.wire import WireFormat
-from tests.agent_sim.authority import Authority
-from tests.agent_sim.conftest import ActivationServer, Eventually, Mosquitto, Responder
+from tests.agent_sim.authority import SimulatorAuthority
+from tests.agent_sim.conftest import ActivationServer, Eventually, Responder, SimulatorBroker
 
 
 def members(count: int, path: Path, port: int) -> list[Member]:
@@ -47,7 +47,7 @@ async def run(fleet: AgentFleet, stop: asyncio.Event, results: list[FleetResult]
 async def test_a_fleet_converges_and_ends_on_request(
     tmp_path: Path,
     network: Network,
-    mosquitto: Mosquitto,
+    mosquitto: SimulatorBroker,
     responder: Responder,
     eventually: Eventually,
 ) -> None:
@@ -93,7 +93,7 @@ class Broken(SimulatedSource):
 
 @pytest.mark.mosquitto
 async def test_a_bug_in_one_node_ends_the_fleet_loudly(
-    tmp_path: Path, network: Network, mosquitto: Mosquitto
+    tmp_path: Path, network: Network, mosquitto: SimulatorBroker
 ) -> None:
     healthy = members(3, tmp_path, mosquitto.port)
     ill = replace(healthy[1], source=Broken(1, 1))
@@ -103,5 +103,5 @@ async def test_a_bug_in_one_node_ends_the_fleet_loudly(
     assert caught.group_contains(ZeroDivisionError)
 
 
-def test_the_trust_of_a_fleet_is_its_ca_alone(authority: Authority) -> None:
+def test_the_trust_of_a_fleet_is_its_ca_alone(authority: SimulatorAuthority) -> None:
     assert len(read_ca(authority.root_file).get_ca_certs()) == 1

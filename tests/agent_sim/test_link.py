@@ -12,8 +12,8 @@ import pytest
 from agent_sim.errors import LinkLost
 from agent_sim.link import Address, HubLink, open_link
 from broker.topics import Channel
-from tests.agent_sim.authority import Authority
-from tests.agent_sim.conftest import DEADLINE_SECONDS, Eventually, Mosquitto, Responder
+from tests.agent_sim.authority import SimulatorAuthority
+from tests.agent_sim.conftest import DEADLINE_SECONDS, Eventually, Responder, SimulatorBroker
 
 NODE = "default.n1"
 DELTA = f"edge/v1/{NODE}/delta"
@@ -37,7 +37,7 @@ def executor() -> Iterator[Executor]:
 
 
 @pytest.fixture
-def tls(authority: Authority) -> ssl.SSLContext:
+def tls(authority: SimulatorAuthority) -> ssl.SSLContext:
     return authority.client_context(NODE)
 
 
@@ -46,7 +46,7 @@ def ignore(_: str, __: bytes) -> None: ...
 
 @pytest.mark.mosquitto
 async def test_messages_go_both_ways_large_ones_too(
-    mosquitto: Mosquitto,
+    mosquitto: SimulatorBroker,
     responder: Responder,
     tls: ssl.SSLContext,
     executor: Executor,
@@ -75,7 +75,7 @@ async def test_messages_go_both_ways_large_ones_too(
 
 @pytest.mark.mosquitto
 async def test_many_publishes_arrive_in_order(
-    mosquitto: Mosquitto,
+    mosquitto: SimulatorBroker,
     responder: Responder,
     tls: ssl.SSLContext,
     executor: Executor,
@@ -94,7 +94,7 @@ async def test_many_publishes_arrive_in_order(
 
 @pytest.mark.mosquitto
 async def test_the_end_of_the_broker_is_noticed(
-    mosquitto: Mosquitto, tls: ssl.SSLContext, executor: Executor
+    mosquitto: SimulatorBroker, tls: ssl.SSLContext, executor: Executor
 ) -> None:
     address = Address("127.0.0.1", mosquitto.port)
     async with open_link(
@@ -107,7 +107,7 @@ async def test_the_end_of_the_broker_is_noticed(
 
 @pytest.mark.mosquitto
 async def test_a_second_connection_of_the_same_node_ends_the_first(
-    mosquitto: Mosquitto, tls: ssl.SSLContext, executor: Executor
+    mosquitto: SimulatorBroker, tls: ssl.SSLContext, executor: Executor
 ) -> None:
     async def lost(link: HubLink) -> str:
         async with asyncio.timeout(10):
@@ -123,9 +123,9 @@ async def test_a_second_connection_of_the_same_node_ends_the_first(
 
 @pytest.mark.mosquitto
 async def test_a_certificate_of_an_unknown_node_is_refused(
-    mosquitto: Mosquitto,
-    foreign_authority: Authority,
-    authority: Authority,
+    mosquitto: SimulatorBroker,
+    foreign_authority: SimulatorAuthority,
+    authority: SimulatorAuthority,
     executor: Executor,
 ) -> None:
     tls = ssl.create_default_context(cafile=str(authority.root_file))
@@ -137,22 +137,22 @@ async def test_a_certificate_of_an_unknown_node_is_refused(
 
 
 @dataclass
-class Broker:
+class ScriptedBroker:
     """What a scripted broker heard after its last answer."""
 
     address: Address
     heard: bytearray = field(default_factory=bytearray)
 
 
-Scripted = Callable[[bytes, bytes], AbstractAsyncContextManager[Broker]]
+Scripted = Callable[[bytes, bytes], AbstractAsyncContextManager[ScriptedBroker]]
 
 
 @pytest.fixture
-def scripted(authority: Authority) -> Scripted:
+def scripted(authority: SimulatorAuthority) -> Scripted:
     """A broker that answers *connack* to the first packet and *suback* to the second."""
 
     @asynccontextmanager
-    async def serving(connack: bytes, suback: bytes) -> AsyncIterator[Broker]:
+    async def serving(connack: bytes, suback: bytes) -> AsyncIterator[ScriptedBroker]:
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             with suppress(OSError):
                 for answer in (connack, suback):
@@ -166,7 +166,7 @@ def scripted(authority: Authority) -> Scripted:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*authority.issue("scripted", is_server=True))
         server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context)
-        broker = Broker(Address("127.0.0.1", server.sockets[0].getsockname()[1]))
+        broker = ScriptedBroker(Address("127.0.0.1", server.sockets[0].getsockname()[1]))
         done = asyncio.Event()
         async with server, asyncio.timeout(DEADLINE_SECONDS):
             yield broker
@@ -262,7 +262,10 @@ async def test_closing_does_not_wait_for_a_full_socket(
 
 @pytest.mark.mosquitto
 async def test_a_broker_of_another_authority_or_name_is_not_spoken_to(
-    mosquitto: Mosquitto, foreign_authority: Authority, tls: ssl.SSLContext, executor: Executor
+    mosquitto: SimulatorBroker,
+    foreign_authority: SimulatorAuthority,
+    tls: ssl.SSLContext,
+    executor: Executor,
 ) -> None:
     foreign = foreign_authority.client_context(NODE)
     for host, context in (("127.0.0.1", foreign), ("localhost", tls)):

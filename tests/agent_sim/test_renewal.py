@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent_sim.errors import ActivationUnreadable
 from agent_sim.renewal import checked, renewal_time, share
-from agent_sim.state import CERTIFICATE, PREVIOUS, Identity, NodeDirectory
+from agent_sim.state import CERTIFICATE, PREVIOUS, NodeDirectory, NodeIdentity
 from certs.authority import Authority
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -21,7 +21,7 @@ SERIALS = count(10)
 AUTHORITY, _ = Authority.create("a", now=NOW, serials=(1, 2))
 FOREIGN, _ = Authority.create("b", now=NOW, serials=(3, 4))
 KEY = ec.generate_private_key(ec.SECP256R1())
-IDENTITY = Identity(NODE, "", AUTHORITY.root_pem)
+IDENTITY = NodeIdentity(NODE, "", AUTHORITY.root_pem)
 
 
 def answer(
@@ -97,9 +97,9 @@ def test_the_certificate_before_stays_until_it_is_let_go(tmp_path: Any) -> None:
     directory.key()
     first, second = (answer()["certificate"]["cert"] for _ in range(2))
     assert directory.identity() is None
-    directory.save_identity(Identity(NODE, first, AUTHORITY.root_pem))
+    directory.save_identity(NodeIdentity(NODE, first, AUTHORITY.root_pem))
     directory.save_renewed(second)
-    assert directory.identity() == Identity(NODE, second, AUTHORITY.root_pem)
+    assert directory.identity() == NodeIdentity(NODE, second, AUTHORITY.root_pem)
     assert (tmp_path / PREVIOUS).read_text() == first
     directory.forget_previous()
     directory.forget_previous()

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from agent_sim.errors import StateError
 from agent_sim.model import BodyKind, BodyName, HeldApp, Part, Status
-from agent_sim.state import APPS, CA, CERTIFICATE, KEY, NODE, Identity, NodeDirectory
-from tests.agent_sim.authority import Authority
+from agent_sim.state import APPS, CA, CERTIFICATE, KEY, NODE, NodeDirectory, NodeIdentity
+from tests.agent_sim.authority import SimulatorAuthority
 
 SECRET = Part(BodyName(BodyKind.SECRET, "s", "2"), {"name": "s", "data": {"k": "c2VjcmV0"}})
 APPLICATION = HeldApp(
@@ -33,13 +33,13 @@ def directory(tmp_path: Path) -> NodeDirectory:
     return NodeDirectory(tmp_path / "sim" / "n1")
 
 
-def identity(authority: Authority, directory: NodeDirectory) -> Identity:
+def identity(authority: SimulatorAuthority, directory: NodeDirectory) -> NodeIdentity:
     certificate = authority.certificate("default.n1", directory.key().public_key())
-    return Identity("default.n1", certificate, authority.root_pem)
+    return NodeIdentity("default.n1", certificate, authority.root_pem)
 
 
 def test_what_was_saved_is_there_at_the_next_start(
-    directory: NodeDirectory, authority: Authority
+    directory: NodeDirectory, authority: SimulatorAuthority
 ) -> None:
     saved = identity(authority, directory)
     directory.save_identity(saved)
@@ -56,7 +56,7 @@ def test_a_new_node_has_no_identity_and_holds_nothing(directory: NodeDirectory) 
     assert directory.apps() == ()
 
 
-def test_no_other_user_may_read(directory: NodeDirectory, authority: Authority) -> None:
+def test_no_other_user_may_read(directory: NodeDirectory, authority: SimulatorAuthority) -> None:
     directory.save_identity(identity(authority, directory))
     directory.save_apps((APPLICATION,))
     assert stat.S_IMODE(directory.path.stat().st_mode) == 0o700
@@ -101,7 +101,7 @@ def test_a_damaged_key_is_named(directory: NodeDirectory) -> None:
 
 @pytest.mark.parametrize("name", [CA, CERTIFICATE])
 def test_a_certificate_that_is_gone_is_named(
-    directory: NodeDirectory, authority: Authority, name: str
+    directory: NodeDirectory, authority: SimulatorAuthority, name: str
 ) -> None:
     directory.save_identity(identity(authority, directory))
     (directory.path / name).unlink()

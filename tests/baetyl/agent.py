@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from tests.baetyl.bodies import Application, Configuration, Secret, Values
+from tests.baetyl.bodies import Application, BaetylSecret, Configuration, Values
 from tests.baetyl.template import template_pass
 
 T = TypeVar("T")
@@ -25,11 +25,11 @@ class Panic(Exception):
     """The real agent would be gone now."""
 
 
-class Failed(Exception):
+class AgentFailed(Exception):
     """The real agent would log this and try again."""
 
 
-class Link(Protocol):
+class StockLink(Protocol):
     """How an agent reaches its cloud."""
 
     def desire(self, content: Any) -> bytes:
@@ -37,10 +37,10 @@ class Link(Protocol):
         ...
 
 
-class Agent:
+class StockAgent:
     """Everything but the link; *running* is what kubelet or service manager would run."""
 
-    def __init__(self, link: Link, *, service: str = CORE, seed: int = 1) -> None:
+    def __init__(self, link: StockLink, *, service: str = CORE, seed: int = 1) -> None:
         self.link = link
         self.service = service
         self.report: dict[str, Any] = {
@@ -62,7 +62,7 @@ class Agent:
         """Take the answer to a report, or a push: a delta that is not empty is all that counts."""
         desire = json.loads(template_pass(content.decode(), ENVIRONMENT))
         if desire is not None and not isinstance(desire, dict):
-            raise Failed("receive unrecognized desire data")
+            raise AgentFailed("receive unrecognized desire data")
         if desire:
             self.desire = desire
 
@@ -122,7 +122,7 @@ class Agent:
         try:
             self._fetch(app)
             self._apply(app)
-        except Failed as error:
+        except AgentFailed as error:
             self.causes[app["name"]] = str(error)
             return
         self.running[key][app["name"]] = app["version"]
@@ -140,7 +140,7 @@ class Agent:
                 elif volume.secret:
                     wanted["secret"].append(msgspec.to_builtins(volume.secret))
             configurations = self._ask("configuration", wanted["configuration"], Configuration)
-            secrets = self._ask("secret", wanted["secret"], Secret)
+            secrets = self._ask("secret", wanted["secret"], BaetylSecret)
             for kind, found in (("configuration", configurations), ("secret", secrets)):
                 for each in found:
                     self._keep(kind, each)
@@ -148,14 +148,14 @@ class Agent:
 
     def _keep(self, kind: str, body: Any) -> None:
         if not body.name or not body.version:
-            raise Failed(f"{kind} does not have name or version")
+            raise AgentFailed(f"{kind} does not have name or version")
         self._store.setdefault((kind, body.name, body.version), body)
 
     def _kept(self, kind: str, name: str, version: str) -> Any:
         try:
             return self._store[kind, name, version]
         except KeyError:
-            raise Failed(f"failed to get {kind} name: ({name}) version: ({version})") from None
+            raise AgentFailed(f"failed to get {kind} name: ({name}) version: ({version})") from None
 
     def _apply(self, app: dict[str, str]) -> None:
         body = self._kept("application", app["name"], app["version"])
@@ -182,7 +182,7 @@ class Agent:
         found = []
         for value in answer.values or []:
             if value.kind != kind:
-                raise Failed(f"failed to sync {kind} ({value.name}) ({value.version})")
+                raise AgentFailed(f"failed to sync {kind} ({value.name}) ({value.version})")
             found.append(msgspec.convert(value.value, body, strict=True))
         return found
 

@@ -15,7 +15,7 @@ class Reference(Struct):
     version: str = ""
 
 
-class HostPath(Struct):
+class BaetylHostPath(Struct):
     path: str = ""
     type: str = ""
 
@@ -25,15 +25,15 @@ class EmptyDir(Struct):
     size_limit: str = ""
 
 
-class Volume(Struct):
+class BaetylVolume(Struct):
     name: str = ""
-    host_path: HostPath | None = None
+    host_path: BaetylHostPath | None = None
     config: Reference | None = None
     secret: Reference | None = None
     empty_dir: EmptyDir | None = None
 
 
-class VolumeMount(Struct):
+class BaetylVolumeMount(Struct):
     name: str = ""
     mount_path: str = ""
     sub_path: str = ""
@@ -41,7 +41,7 @@ class VolumeMount(Struct):
     immutable: bool = False
 
 
-class Port(Struct):
+class BaetylPort(Struct):
     host_port: int = 0
     container_port: int = 0
     protocol: str = ""
@@ -50,7 +50,7 @@ class Port(Struct):
     node_port: int = 0
 
 
-class Device(Struct):
+class BaetylDevice(Struct):
     device_path: str = ""
     policy: str = ""
     description: str = ""
@@ -61,45 +61,45 @@ class Variable(Struct):
     value: str = ""
 
 
-class Resources(Struct):
+class BaetylResources(Struct):
     limits: dict[str, str] = {}
     requests: dict[str, str] = {}
 
 
-class Security(Struct):
+class BaetylSecurity(Struct):
     privileged: bool = False
 
 
-class FunctionConfig(Struct):
+class BaetylFunctionConfig(Struct):
     name: str = ""
     runtime: str = ""
 
 
-class Function(Struct):
+class BaetylFunction(Struct):
     name: str = ""
     handler: str = ""
     codedir: str = ""
 
 
-class Service(Struct):
+class BaetylService(Struct):
     name: str = ""
     image: str = ""
     hostname: str = ""
     replica: int = 0
-    volume_mounts: list[VolumeMount] | None = None
-    ports: list[Port] | None = None
-    devices: list[Device] | None = None
+    volume_mounts: list[BaetylVolumeMount] | None = None
+    ports: list[BaetylPort] | None = None
+    devices: list[BaetylDevice] | None = None
     args: list[str] | None = None
     command: list[str] | None = None
     working_dir: str = ""
     env: list[Variable] | None = None
-    resources: Resources | None = None
+    resources: BaetylResources | None = None
     runtime: str = ""
     labels: dict[str, str] | None = None
-    security: Security | None = None
+    security: BaetylSecurity | None = None
     host_network: bool = False
-    function_config: FunctionConfig | None = None
-    functions: list[Function] | None = None
+    function_config: BaetylFunctionConfig | None = None
+    functions: list[BaetylFunction] | None = None
     type: str = ""
 
 
@@ -113,9 +113,9 @@ class Application(Struct):
     version: str = ""
     selector: str = ""
     node_selector: str = ""
-    services: list[Service] | None = None
-    init_services: list[Service] | None = None
-    volumes: list[Volume] | None = None
+    services: list[BaetylService] | None = None
+    init_services: list[BaetylService] | None = None
+    volumes: list[BaetylVolume] | None = None
     description: str = ""
     system: bool = False
     replica: int = 0
@@ -134,7 +134,7 @@ class Configuration(Struct):
     system: bool = False
 
 
-class Secret(Struct):
+class BaetylSecret(Struct):
     name: str = ""
     namespace: str = ""
     labels: dict[str, str] | None = None

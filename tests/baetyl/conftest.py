@@ -14,7 +14,7 @@ from tests.end_to_end.conftest import Identity, Server, kv, make_batch, running_
 
 
 @dataclass
-class Cloud:
+class AgentCloud:
     """A running server and its operator."""
 
     server: Server
@@ -77,8 +77,8 @@ class Cloud:
 
 
 @pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentCloud]:
     folder = tmp_path_factory.mktemp("baetyl")
     running = running_server(folder / "data", "--server-generated-keys")
     with running as server, server.client() as api:
-        yield Cloud(server, api, folder, count(1))
+        yield AgentCloud(server, api, folder, count(1))

@@ -12,7 +12,7 @@ import httpx
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from tests.baetyl.agent import Agent, Failed
+from tests.baetyl.agent import AgentFailed, StockAgent
 from tests.end_to_end.conftest import UNIT, Identity, Server
 
 TIMEOUT = 10 * UNIT
@@ -29,10 +29,10 @@ class HttpsLink:
         sent = {"Content-Type": "application/json", "kind": kind, **headers}
         answer = self._client.post(path, content=json.dumps(content), headers=sent)
         if not 200 <= answer.status_code <= 208:
-            raise Failed(f"[{answer.status_code}] {answer.text}")
+            raise AgentFailed(f"[{answer.status_code}] {answer.text}")
         return answer.content
 
-    def sync(self, agent: Agent) -> None:
+    def sync(self, agent: StockAgent) -> None:
         """Report, and take the answer."""
         delta = self._post("v1/sync/report", "report", agent.report, {"source": self._service})
         agent.receive(delta)
@@ -82,12 +82,12 @@ class MqttLink:
         self.client.disconnect()
         self.client.loop_stop()
 
-    def sync(self, agent: Agent) -> None:
+    def sync(self, agent: StockAgent) -> None:
         """Report, wait for what comes, and take it."""
         self._send("report", agent.report, {"source": self._service})
         self.hear(agent)
 
-    def hear(self, agent: Agent) -> None:
+    def hear(self, agent: StockAgent) -> None:
         """Take the next delta, and all that came besides."""
         try:
             agent.receive(self._deltas.get(timeout=TIMEOUT))
@@ -105,11 +105,11 @@ class MqttLink:
         try:
             kind, answer = waiting.get(timeout=TIMEOUT)
         except queue.Empty:
-            raise Failed("request timeout") from None
+            raise AgentFailed("request timeout") from None
         finally:
             del self._answers[request]
         if kind == "error":
-            raise Failed(json.loads(answer))
+            raise AgentFailed(json.loads(answer))
         return answer
 
     def _send(self, kind: str, content: Any, meta: dict[str, str]) -> None:
@@ -138,7 +138,7 @@ def opened(payload: bytes) -> tuple[str, dict[str, Any], bytes]:
     """Kind, meta and content of an envelope, the content as the JSON text it came as."""
     envelope = json.loads(payload)
     if not isinstance(envelope["kind"], str) or not isinstance(envelope["meta"], dict):
-        raise Failed(f"failed to parse message {payload!r}")
+        raise AgentFailed(f"failed to parse message {payload!r}")
     _, _, rest = payload.partition(b'"content":')
     decoder = json.JSONDecoder()
     text = rest.decode()

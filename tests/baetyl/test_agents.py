@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.baetyl.agent import INIT, Agent, Failed
-from tests.baetyl.conftest import Cloud
+from tests.baetyl.agent import INIT, AgentFailed, StockAgent
+from tests.baetyl.conftest import AgentCloud
 from tests.baetyl.links import HttpsLink, MqttLink, https_link, mqtt_link
 from tests.end_to_end.conftest import Identity, Server, wait_for
 
@@ -29,12 +29,12 @@ def mine(identity: Identity) -> str:
     return f"baetyl-node-name={identity.name}"
 
 
-def settle(agent: Agent, link: AnyLink) -> None:
+def settle(agent: StockAgent, link: AnyLink) -> None:
     """Report and apply deltas until the server sends an empty one."""
 
     def is_settled() -> bool:
         link.sync(agent)
-        with contextlib.suppress(Failed):
+        with contextlib.suppress(AgentFailed):
             agent.tick()
         desire, unset = agent.desire, dict[str, Any]()
         agent.desire = unset
@@ -49,7 +49,7 @@ def settle(agent: Agent, link: AnyLink) -> None:
 
 @LINKS
 def test_an_agent_runs_what_it_should_with_all_that_belongs_to_it(
-    cloud: Cloud, connect: Connect
+    cloud: AgentCloud, connect: Connect
 ) -> None:
     identity, name = cloud.node(), cloud.name("web")
     original = 'host = {{ .Hostname }}\n{{{ "quoted" }}} \\ {{/* x */}} ä'
@@ -66,7 +66,7 @@ def test_an_agent_runs_what_it_should_with_all_that_belongs_to_it(
     ]
     app = cloud.app(name, mine(identity), volumes=volumes, registries=[{"name": f"{name}-hub"}])
     with connect(cloud.server, identity) as link:
-        agent = Agent(link)
+        agent = StockAgent(link)
         settle(agent, link)
     assert agent.running["apps"] == {name: app["version"]}
     assert agent.applied == [(name, app["version"])]
@@ -82,11 +82,11 @@ def test_an_agent_runs_what_it_should_with_all_that_belongs_to_it(
 
 
 @LINKS
-def test_the_first_report_holds_only_the_core(cloud: Cloud, connect: Connect) -> None:
+def test_the_first_report_holds_only_the_core(cloud: AgentCloud, connect: Connect) -> None:
     identity, name = cloud.node(), cloud.name("web")
     app = cloud.app(name, mine(identity))
     with connect(cloud.server, identity) as link:
-        agent = Agent(link)
+        agent = StockAgent(link)
         assert agent.report.keys() == {"core"}
         link.sync(agent)
     assert agent.desire == {"apps": [{"name": name, "version": app["version"]}]}
@@ -94,14 +94,14 @@ def test_the_first_report_holds_only_the_core(cloud: Cloud, connect: Connect) ->
 
 @LINKS
 def test_many_apps_converge_whatever_order_the_agent_finds_them_in(
-    cloud: Cloud, connect: Connect
+    cloud: AgentCloud, connect: Connect
 ) -> None:
     identity, stem = cloud.node(), cloud.name("app")
     names = [f"{stem}-{letter}" for letter in "qjxbz"]
     for name in names:
         cloud.app(name, mine(identity))
     with connect(cloud.server, identity) as link:
-        agent = Agent(link, seed=7)
+        agent = StockAgent(link, seed=7)
         settle(agent, link)
         assert sorted(agent.running["apps"]) == sorted(names)
         assert len(agent.applied) == len(names)
@@ -117,12 +117,12 @@ def test_many_apps_converge_whatever_order_the_agent_finds_them_in(
 
 
 @LINKS
-def test_system_apps_an_agent_was_installed_with_stay(cloud: Cloud, connect: Connect) -> None:
+def test_system_apps_an_agent_was_installed_with_stay(cloud: AgentCloud, connect: Connect) -> None:
     identity, name = cloud.node(), cloud.name("web")
     cloud.app(name, mine(identity))
     installed = {"baetyl-core-x1": "1", "baetyl-init-x1": "1", "baetyl-broker-x1": "1"}
     with connect(cloud.server, identity) as link:
-        agent = Agent(link)
+        agent = StockAgent(link)
         agent.running["sysapps"] = dict(installed)
         agent.tick()
         settle(agent, link)
@@ -134,14 +134,14 @@ def test_system_apps_an_agent_was_installed_with_stay(cloud: Cloud, connect: Con
 
 @LINKS
 def test_a_change_between_delta_and_bodies_is_not_applied_in_part(
-    cloud: Cloud, connect: Connect
+    cloud: AgentCloud, connect: Connect
 ) -> None:
     identity, name = cloud.node(), cloud.name("web")
     cloud.config(f"{name}-conf", a="1")
     volumes = [{"name": "conf", "config": {"name": f"{name}-conf"}}]
     cloud.app(name, mine(identity), volumes=volumes)
     with connect(cloud.server, identity) as link:
-        agent = Agent(link)
+        agent = StockAgent(link)
         link.sync(agent)
         data = [{"key": "a", "value": {"type": "kv", "value": "2"}}]
         cloud.call("PUT", f"/v1/configs/{name}-conf", {"data": data})
@@ -154,12 +154,12 @@ def test_a_change_between_delta_and_bodies_is_not_applied_in_part(
 
 @LINKS
 def test_what_was_wanted_and_is_no_more_does_not_hold_an_agent_up(
-    cloud: Cloud, connect: Connect
+    cloud: AgentCloud, connect: Connect
 ) -> None:
     identity, stem = cloud.node(), cloud.name("app")
     cloud.app(f"{stem}-kept", mine(identity))
     with connect(cloud.server, identity) as link:
-        agent = Agent(link)
+        agent = StockAgent(link)
         settle(agent, link)
         cloud.app(f"{stem}-brief", mine(identity))
         link.sync(agent)
@@ -171,24 +171,24 @@ def test_what_was_wanted_and_is_no_more_does_not_hold_an_agent_up(
     assert list(agent.running["apps"]) == [f"{stem}-kept"]
 
 
-def test_an_agent_may_change_its_link_at_any_time(cloud: Cloud) -> None:
+def test_an_agent_may_change_its_link_at_any_time(cloud: AgentCloud) -> None:
     identity, stem = cloud.node(), cloud.name("app")
-    agent: Agent | None = None
+    agent: StockAgent | None = None
     links: tuple[Connect, ...] = (https_link, mqtt_link, https_link, mqtt_link)
     for number, connect in enumerate(links):
         cloud.app(f"{stem}-{number}", mine(identity))
         with connect(cloud.server, identity) as link:
-            agent = agent or Agent(link)
+            agent = agent or StockAgent(link)
             agent.link = link
             settle(agent, link)
     assert agent is not None
     assert [name for name, _ in agent.applied] == [f"{stem}-{number}" for number in range(4)]
 
 
-def test_a_change_is_pushed_over_mqtt(cloud: Cloud) -> None:
+def test_a_change_is_pushed_over_mqtt(cloud: AgentCloud) -> None:
     identity, name = cloud.node(), cloud.name("web")
     with mqtt_link(cloud.server, identity) as link:
-        agent = Agent(link)
+        agent = StockAgent(link)
         settle(agent, link)
         cloud.app(name, mine(identity))
         link.hear(agent)
@@ -197,12 +197,12 @@ def test_a_change_is_pushed_over_mqtt(cloud: Cloud) -> None:
 
 
 @LINKS
-def test_properties_go_both_ways(cloud: Cloud, connect: Connect) -> None:
+def test_properties_go_both_ways(cloud: AgentCloud, connect: Connect) -> None:
     identity, name = cloud.node(), cloud.name("web")
     app = cloud.app(name, mine(identity))
     path = f"/v1/nodes/{identity.name}/properties"
     with connect(cloud.server, identity) as link:
-        agent = Agent(link)
+        agent = StockAgent(link)
         settle(agent, link)
         cloud.call("PUT", path, {"state": {"desire": {"door": "{{shut}}"}}})
         link.sync(agent)
@@ -217,36 +217,36 @@ def test_properties_go_both_ways(cloud: Cloud, connect: Connect) -> None:
 
 @LINKS
 def test_what_is_not_the_nodes_own_fails_as_the_agent_expects(
-    cloud: Cloud, connect: Connect
+    cloud: AgentCloud, connect: Connect
 ) -> None:
     identity = cloud.node()
     cloud.call("POST", "/v1/secrets", {"name": (name := cloud.name("other")), "data": {"a": "b"}})
     with connect(cloud.server, identity) as link:
         infos = [{"kind": "secret", "name": name, "version": "1"}]
-        with pytest.raises(Failed, match=rf"The \(secret\) resource \({name}\) is not found."):
+        with pytest.raises(AgentFailed, match=rf"The \(secret\) resource \({name}\) is not found."):
             link.desire({"infos": infos})
 
 
 def test_a_deleted_node_gets_an_error_over_https_and_is_disconnected_over_mqtt(
-    cloud: Cloud,
+    cloud: AgentCloud,
 ) -> None:
     identity = cloud.node()
     with mqtt_link(cloud.server, identity) as over_mqtt:
         with https_link(cloud.server, identity) as over_https:
-            agent = Agent(over_https)
+            agent = StockAgent(over_https)
             over_https.sync(agent)
             cloud.call("DELETE", f"/v1/nodes/{identity.name}")
             sentence = rf"The \(node\) resource \({identity.name}\) is not found\."
-            with pytest.raises(Failed, match=rf"\[404\] .*{sentence}"):
+            with pytest.raises(AgentFailed, match=rf"\[404\] .*{sentence}"):
                 over_https.sync(agent)
         wait_for(over_mqtt.lost.is_set, "the connection to end")
 
 
-def test_the_init_process_changes_nothing_but_the_core(cloud: Cloud) -> None:
+def test_the_init_process_changes_nothing_but_the_core(cloud: AgentCloud) -> None:
     identity, name = cloud.node(), cloud.name("web")
     cloud.app(name, mine(identity))
     with https_link(cloud.server, identity, INIT) as link:
-        init = Agent(link, service=INIT)
+        init = StockAgent(link, service=INIT)
         init.running["sysapps"] = {"baetyl-core-x1": "1", "baetyl-init-x1": "1"}
         for _ in range(3):
             link.sync(init)
@@ -257,7 +257,7 @@ def test_the_init_process_changes_nothing_but_the_core(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/active", "/v1/active/"])
 def test_an_agent_gets_its_key_and_one_certificate_where_it_looks_for_them(
-    cloud: Cloud, path: str
+    cloud: AgentCloud, path: str
 ) -> None:
     batch = cloud.call("POST", "/v1/register", {"name": cloud.name("b"), "enableWhitelist": 0})
     answer: dict[str, Any] = cloud.activate(batch, name := cloud.name("Edge-UP"), path)
@@ -271,7 +271,7 @@ def test_an_agent_gets_its_key_and_one_certificate_where_it_looks_for_them(
     assert answer["certificate"] == answer["mqttCert"]
 
 
-def test_system_apps_that_are_listed_replace_those_of_the_same_name(cloud: Cloud) -> None:
+def test_system_apps_that_are_listed_replace_those_of_the_same_name(cloud: AgentCloud) -> None:
     identity = cloud.node()
     installed = {"baetyl-core-x1": "1", "baetyl-init-x1": "1"}
     image = "example.com/baetyl:v2.4.3"
@@ -282,7 +282,7 @@ def test_system_apps_that_are_listed_replace_those_of_the_same_name(cloud: Cloud
         "selector": f"baetyl-node-name={identity.name}",
     }
     with https_link(cloud.server, identity) as link:
-        core, init = Agent(link), Agent(link, service=INIT)
+        core, init = StockAgent(link), StockAgent(link, service=INIT)
         for agent in (core, init):
             agent.running["sysapps"] = dict(installed)
             agent.tick()

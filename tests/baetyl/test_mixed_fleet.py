@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.baetyl.agent import Agent
-from tests.baetyl.conftest import Cloud
+from tests.baetyl.agent import StockAgent
+from tests.baetyl.conftest import AgentCloud
 from tests.baetyl.links import https_link, mqtt_link
 from tests.end_to_end.conftest import make_batch, wait_for
 
 
 @contextmanager
-def native_node(cloud: Cloud, batch: dict[str, Any], name: str, folder: Path) -> Iterator[None]:
+def native_node(
+    cloud: AgentCloud, batch: dict[str, Any], name: str, folder: Path
+) -> Iterator[None]:
     """A simulated native node meanwhile."""
     server = cloud.server
     command = [sys.executable, "-m", "edgesync", "sim", "--batch", batch["name"], "--quiet"]
@@ -30,7 +32,7 @@ def native_node(cloud: Cloud, batch: dict[str, Any], name: str, folder: Path) ->
             process.terminate()
 
 
-def test_a_mixed_fleet_converges_on_one_update(cloud: Cloud, tmp_path: Path) -> None:
+def test_a_mixed_fleet_converges_on_one_update(cloud: AgentCloud, tmp_path: Path) -> None:
     batch = make_batch(cloud.api, cloud.name("mixed"))
     over_mqtt, over_https, native = cloud.node_of(batch), cloud.node_of(batch), cloud.name("native")
     app = cloud.app(name := cloud.name("web"), f"baetyl-batch={batch['name']}")
@@ -47,7 +49,7 @@ def test_a_mixed_fleet_converges_on_one_update(cloud: Cloud, tmp_path: Path) -> 
         mqtt_link(cloud.server, over_mqtt) as mqtt,
         https_link(cloud.server, over_https) as https,
     ):
-        agents = (Agent(mqtt), mqtt), (Agent(https), https)
+        agents = (StockAgent(mqtt), mqtt), (StockAgent(https), https)
 
         def everybody_is_at(version: str) -> bool:
             for agent, link in agents:

@@ -22,9 +22,9 @@ from cloud.link.sync import sync_app
 from cloud.operations.apps import create_app, update_app
 from cloud.operations.nodes import create_node
 from cloud.store.transaction import Store, Transaction
-from tests.baetyl.agent import Agent
+from tests.baetyl.agent import StockAgent
 from tests.baetyl.links import TIMEOUT, HttpsLink, mqtt_link
-from tests.broker.authority import Authority
+from tests.broker.authority import HubAuthority
 from tests.broker.mosquitto import NEEDS_MOSQUITTO, running_mosquitto
 from tests.broker.node import until
 from tests.builders import open_store
@@ -38,7 +38,7 @@ NATIVE, OVER_MQTT, OVER_HTTPS = "native", "over-mqtt", "over-https"
 
 
 @dataclass
-class Ports:
+class BrokerPorts:
     """Where nodes connect to."""
 
     mqtt_port: int
@@ -48,14 +48,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def describe(tx: Transaction, authority: Authority) -> None:
+def describe(tx: Transaction, authority: HubAuthority) -> None:
     for name in (NATIVE, OVER_MQTT, OVER_HTTPS):
         create_node(tx, "default", name, NodeSpec(labels={"fleet": "mixed"}), now=now())
         serial, ends = authority.serials[f"default.{name}"], now() + timedelta(days=1)
         tx.put_certificate(NodeCertificate(serial, f"default.{name}", now(), ends))
 
 
-def identity(authority: Authority, name: str) -> Identity:
+def identity(authority: HubAuthority, name: str) -> Identity:
     pair = authority.issue(f"default.{name}", [f"default.{name}"])
     return Identity(name, authority.root_file, pair, pair)
 
@@ -90,7 +90,7 @@ async def reported(store: Store) -> list[dict[str, str]]:
 async def test_a_mixed_fleet_converges_over_a_broker_that_stands_by_itself(tmp_path: Path) -> None:
     (tmp_path / "authority").mkdir()
     (tmp_path / "mosquitto").mkdir()
-    authority = Authority(tmp_path / "authority")
+    authority = HubAuthority(tmp_path / "authority")
     native, over_mqtt, over_https = (
         identity(authority, name) for name in (NATIVE, OVER_MQTT, OVER_HTTPS)
     )
@@ -103,7 +103,7 @@ async def test_a_mixed_fleet_converges_over_a_broker_that_stands_by_itself(tmp_p
         await until(lambda: hub.is_attached)
         exchange = Exchange(store, now)
         app = sync_app(exchange, new_id=lambda: "id", refusals=RefusalLog(store, lambda: 0.0))
-        ports: Any = Ports(mosquitto.port)
+        ports: Any = BrokerPorts(mosquitto.port)
         context = over_https.context()
         async with (
             working(NodeInbox(hub, exchange).run(), Pusher(hub, store, now).run()),
@@ -115,7 +115,7 @@ async def test_a_mixed_fleet_converges_over_a_broker_that_stands_by_itself(tmp_p
                 mqtt_link(ports, over_mqtt) as link,
             ):
                 links = (link, HttpsLink(client, "baetyl-core"))
-                agents = [(Agent(each), each) for each in links]
+                agents = [(StockAgent(each), each) for each in links]
                 held: dict[str, Any] = {"apps": []}
 
                 def turn() -> None:

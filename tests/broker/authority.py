@@ -14,7 +14,7 @@ _NOW = datetime.fromisoformat("2020-01-01T00:00:00+00:00")
 _LATE = datetime(2090, 1, 1, tzinfo=UTC)
 
 
-class Authority:
+class HubAuthority:
     """Issues certificates into *directory*, once for each name."""
 
     def __init__(self, directory: Path) -> None:

@@ -12,10 +12,10 @@ import pytest
 from broker.client import open_client_hub
 from broker.embedded import EmbeddedHub, open_embedded_hub
 from broker.hub import Gate, Hub, ShownCertificate
-from tests.broker.authority import Authority
+from tests.broker.authority import HubAuthority
 from tests.broker.managed import running_managed
 from tests.broker.mosquitto import NEEDS_MOSQUITTO, Mosquitto, running_mosquitto
-from tests.broker.node import Node, until
+from tests.broker.node import HubNode, until
 
 
 class OpenHub(Protocol):
@@ -29,7 +29,7 @@ class Reachable(Protocol):
     def port(self) -> int: ...
 
 
-class Site(NamedTuple):
+class HubSite(NamedTuple):
     """A hub of any kind, and the port its nodes connect to."""
 
     hub: Hub
@@ -39,7 +39,7 @@ class Site(NamedTuple):
 class Connect(Protocol):
     async def __call__(
         self, hub: Reachable, node_id: str, *, subscribe: bool = False, **settings: Any
-    ) -> Node: ...
+    ) -> HubNode: ...
 
 
 @pytest.fixture(
@@ -54,13 +54,13 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 
 
 @pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
+def authority(tmp_path_factory: pytest.TempPathFactory) -> HubAuthority:
+    return HubAuthority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="session")
-def foreign_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("foreign"))
+def foreign_authority(tmp_path_factory: pytest.TempPathFactory) -> HubAuthority:
+    return HubAuthority(tmp_path_factory.mktemp("foreign"))
 
 
 def now_utc() -> datetime:
@@ -72,7 +72,7 @@ async def let_in(node_id: str, shown: ShownCertificate) -> bool:
 
 
 @pytest.fixture
-def server_tls(authority: Authority) -> ssl.SSLContext:
+def server_tls(authority: HubAuthority) -> ssl.SSLContext:
     return authority.server_context()
 
 
@@ -94,7 +94,7 @@ async def hub(open_hub: OpenHub) -> AsyncIterator[EmbeddedHub]:
 
 
 @pytest.fixture
-async def mosquitto(authority: Authority, tmp_path: Path) -> AsyncIterator[Mosquitto]:
+async def mosquitto(authority: HubAuthority, tmp_path: Path) -> AsyncIterator[Mosquitto]:
     """A broker that stands by itself."""
     async with running_mosquitto(tmp_path, authority) as mosquitto:
         yield mosquitto
@@ -108,12 +108,12 @@ async def mosquitto(authority: Authority, tmp_path: Path) -> AsyncIterator[Mosqu
     ]
 )
 async def site(
-    request: pytest.FixtureRequest, open_hub: OpenHub, authority: Authority, tmp_path: Path
-) -> AsyncIterator[Site]:
+    request: pytest.FixtureRequest, open_hub: OpenHub, authority: HubAuthority, tmp_path: Path
+) -> AsyncIterator[HubSite]:
     """Every kind of hub."""
     if request.param == "embedded":
         async with open_hub() as hub:
-            yield Site(hub, hub.port)
+            yield HubSite(hub, hub.port)
         return
     if request.param == "managed":
         async with (
@@ -121,26 +121,26 @@ async def site(
             open_client_hub(managed.broker) as client,
         ):
             await client.wait_attached()
-            yield Site(client, managed.port)
+            yield HubSite(client, managed.port)
         return
     async with (
         running_mosquitto(tmp_path, authority) as mosquitto,
         open_client_hub(mosquitto.broker("server-1")) as client,
     ):
         await until(lambda: client.is_attached)
-        yield Site(client, mosquitto.port)
+        yield HubSite(client, mosquitto.port)
 
 
 @pytest.fixture
-async def connect(authority: Authority) -> AsyncIterator[Connect]:
+async def connect(authority: HubAuthority) -> AsyncIterator[Connect]:
     """Connect nodes; their sockets are closed when the test ends."""
-    nodes: list[Node] = []
+    nodes: list[HubNode] = []
 
     async def connected(
         hub: Reachable, node_id: str, *, subscribe: bool = False, **settings: Any
-    ) -> Node:
+    ) -> HubNode:
         context = settings.pop("context", None) or authority.client_context(node_id)
-        node = await Node.open(hub.port, context)
+        node = await HubNode.open(hub.port, context)
         nodes.append(node)
         node.connect(settings.pop("client_id", node_id), **settings)
         assert await node.connack() == 0
@@ -154,5 +154,5 @@ async def connect(authority: Authority) -> AsyncIterator[Connect]:
 
 
 @pytest.fixture
-def certificate_files(authority: Authority) -> Path:
+def certificate_files(authority: HubAuthority) -> Path:
     return authority.directory

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.client import Broker
+from broker.client import BrokerAddress
 from broker.configuration import BrokerSettings, managed_files
 from broker.managed import START_SECONDS, ManagedBroker, find_mosquitto, open_managed_broker
-from tests.broker.authority import Authority
+from tests.broker.authority import HubAuthority
 from tests.ports import free_port
 
 
@@ -21,10 +21,10 @@ class Managed:
 
     process: ManagedBroker
     port: int
-    broker: Broker
+    broker: BrokerAddress
 
 
-def write_certificate(directory: Path, authority: Authority, name: str = "server") -> None:
+def write_certificate(directory: Path, authority: HubAuthority, name: str = "server") -> None:
     pair = authority.issue(name, ["localhost"], is_server=True).read_bytes()
     for file in ("server.pem", "server.key"):
         (directory / file).write_bytes(pair)
@@ -33,7 +33,7 @@ def write_certificate(directory: Path, authority: Authority, name: str = "server
 @asynccontextmanager
 async def running_managed(
     directory: Path,
-    authority: Authority,
+    authority: HubAuthority,
     *,
     port: int = 0,
     revocation_list: bool = False,
@@ -56,5 +56,5 @@ async def running_managed(
         program, directory, files, listening=listening, start_seconds=start_seconds
     )
     async with opening as process:
-        broker = Broker(host="", port=0, client_id="server", tls=None, socket=listening)
+        broker = BrokerAddress(host="", port=0, client_id="server", tls=None, socket=listening)
         yield Managed(process, port, broker)

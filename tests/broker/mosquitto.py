@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.client import Broker
+from broker.client import BrokerAddress
 from broker.configuration import SERVER_NAME, BrokerSettings, mosquitto_files
-from tests.broker.authority import Authority
+from tests.broker.authority import HubAuthority
 from tests.broker.node import DEADLINE, UNIT_SECONDS
 from tests.ports import free_port
 
@@ -35,14 +35,14 @@ class Mosquitto:
     """One broker on two free ports; its state survives a restart."""
 
     directory: Path
-    authority: Authority
+    authority: HubAuthority
     port: int
     server_port: int
     process: asyncio.subprocess.Process | None = None
 
-    def broker(self, client_id: str) -> Broker:
+    def broker(self, client_id: str) -> BrokerAddress:
         """How a server of that id reaches it."""
-        return Broker(
+        return BrokerAddress(
             host="localhost",
             port=self.server_port,
             client_id=client_id,
@@ -69,7 +69,7 @@ class Mosquitto:
 
 
 @contextlib.asynccontextmanager
-async def running_mosquitto(directory: Path, authority: Authority) -> AsyncIterator[Mosquitto]:
+async def running_mosquitto(directory: Path, authority: HubAuthority) -> AsyncIterator[Mosquitto]:
     (directory / "state").mkdir()
     (directory / "ca.pem").write_bytes(authority.root_file.read_bytes())
     pair = authority.issue("server", ["localhost"], is_server=True).read_bytes()
@@ -82,7 +82,7 @@ async def running_mosquitto(directory: Path, authority: Authority) -> AsyncItera
         await mosquitto.stop()
 
 
-async def _started(directory: Path, authority: Authority) -> Mosquitto:
+async def _started(directory: Path, authority: HubAuthority) -> Mosquitto:
     """On ports that were free a moment ago; on others if another process took them."""
     while True:
         ports = [free_port(), free_port()]

@@ -60,7 +60,7 @@ def publish_packet(
     return packet(0x30 | qos << 1 | retain, body)
 
 
-class Node:
+class HubNode:
     """One connection. Everything that waits has a deadline."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -7,17 +7,17 @@ import pytest
 
 from broker.access import may_publish, may_subscribe
 from broker.client import ClientHub, ClientLimits, open_client_hub
-from broker.client_connection import Connection
+from broker.client_connection import ClientConnection
 from broker.client_connection import connect as connect_broker
 from broker.configuration import SERVER_NAME
 from broker.errors import HubClosed
 from broker.hub import Inbound
-from broker.mqtt5 import Publish
+from broker.mqtt5 import PublishPacket
 from broker.topics import FROM_NODE, TO_NODE, Channel, topic_for
-from tests.broker.authority import Authority
+from tests.broker.authority import HubAuthority
 from tests.broker.conftest import Connect
 from tests.broker.mosquitto import NEEDS_MOSQUITTO, Mosquitto
-from tests.broker.node import DEADLINE, Node, until
+from tests.broker.node import DEADLINE, HubNode, until
 
 pytestmark = NEEDS_MOSQUITTO
 
@@ -175,7 +175,7 @@ async def test_a_message_that_the_server_fails_at_stops_no_other(
     assert len(await node.acked(3)) == 3
     delivered: list[bytes] = []
 
-    def deliver(connection: Connection, message: Publish) -> bool:
+    def deliver(connection: ClientConnection, message: PublishPacket) -> bool:
         if message.payload == b"1":
             raise LookupError
         delivered.append(message.payload)
@@ -224,7 +224,7 @@ async def test_a_closed_hub_gives_out_what_it_holds_and_ends(
 
 
 async def test_a_foreign_server_is_refused(
-    mosquitto: Mosquitto, foreign_authority: Authority, authority: Authority
+    mosquitto: Mosquitto, foreign_authority: HubAuthority, authority: HubAuthority
 ) -> None:
     """It trusts the broker, but the broker does not trust it."""
     context = authority.client_context(None)
@@ -237,7 +237,7 @@ async def test_a_foreign_server_is_refused(
 
 
 async def test_the_certificate_decides_who_a_node_is(
-    mosquitto: Mosquitto, connect: Connect, authority: Authority
+    mosquitto: Mosquitto, connect: Connect, authority: HubAuthority
 ) -> None:
     """Mosquitto gives a node the name of its certificate, whatever it claims."""
     victim = await connect(mosquitto, NODE)
@@ -281,7 +281,7 @@ async def test_mosquitto_grants_what_the_access_table_grants(
     assert received == {topic for topic in TOPICS if may_subscribe(NODE, topic)}
 
 
-async def heard(node: Node, last: bytes) -> set[str]:
+async def heard(node: HubNode, last: bytes) -> set[str]:
     """Payloads of all publishes until *last*, acknowledgements passed over."""
     found: set[str] = set()
     while True:

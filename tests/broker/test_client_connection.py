@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from broker.client_connection import Broker, Connection, connect
+from broker.client_connection import BrokerAddress, ClientConnection, connect
 from broker.errors import BrokerRefused
 from broker.limits import ClientLimits
-from broker.mqtt5 import Publish
-from tests.broker.node import DEADLINE, Node, packet, string, until
+from broker.mqtt5 import PublishPacket
+from tests.broker.node import DEADLINE, HubNode, packet, string, until
 
 ACCEPTED = bytes.fromhex("2003000000")
 TOPIC = "edge/v1/default.n1/delta"
@@ -24,19 +24,19 @@ def anyio_backend() -> object:
 
 
 @asynccontextmanager
-async def listening() -> AsyncIterator[tuple[Broker, "asyncio.Queue[Node]"]]:
+async def listening() -> AsyncIterator[tuple[BrokerAddress, "asyncio.Queue[HubNode]"]]:
     """A port, and the connections that come to it."""
-    peers: asyncio.Queue[Node] = asyncio.Queue()
-    opened: list[Node] = []
+    peers: asyncio.Queue[HubNode] = asyncio.Queue()
+    opened: list[HubNode] = []
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        opened.append(Node(reader, writer))
+        opened.append(HubNode(reader, writer))
         peers.put_nowait(opened[-1])
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     try:
-        yield Broker(host="127.0.0.1", port=port, client_id="s1", tls=None), peers
+        yield BrokerAddress(host="127.0.0.1", port=port, client_id="s1", tls=None), peers
     finally:
         server.close()
         for peer in opened:
@@ -49,7 +49,7 @@ def publish(payload: bytes, packet_id: int = 0) -> bytes:
     return packet(first, string(TOPIC) + middle + b"\x00" + payload)
 
 
-def take(_connection: Connection, _message: Publish) -> bool:
+def take(_connection: ClientConnection, _message: PublishPacket) -> bool:
     return True
 
 
@@ -58,9 +58,9 @@ async def connected(
     connack: bytes = ACCEPTED,
     *,
     limits: ClientLimits | None = None,
-    deliver: Callable[[Connection, Publish], bool] = take,
+    deliver: Callable[[ClientConnection, PublishPacket], bool] = take,
     on_full: Callable[[], None] = lambda: None,
-) -> AsyncIterator[tuple[Connection, Node]]:
+) -> AsyncIterator[tuple[ClientConnection, HubNode]]:
     async with listening() as (broker, peers), asyncio.TaskGroup() as tasks:
         connecting = tasks.create_task(
             connect(broker, "s1", limits or ClientLimits(), deliver=deliver, on_full=on_full)
@@ -132,7 +132,7 @@ async def test_a_message_that_is_not_taken_stops_reading_and_is_offered_again() 
     offered: list[bytes] = []
     room = 2
 
-    def deliver(_connection: Connection, message: Publish) -> bool:
+    def deliver(_connection: ClientConnection, message: PublishPacket) -> bool:
         offered.append(message.payload)
         return len(offered) <= room
 

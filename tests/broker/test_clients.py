@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from broker.embedded import EmbeddedHub, Refusal
 from broker.topics import Channel, topic_for
-from tests.broker.authority import Authority
+from tests.broker.authority import HubAuthority
 from tests.broker.conftest import Connect
 from tests.broker.node import DEADLINE, until
 
@@ -34,7 +34,7 @@ def program(name: str) -> str:
 
 @asynccontextmanager
 async def mosquitto(
-    name: str, hub: EmbeddedHub, authority: Authority, *arguments: str, client_id: str = NODE
+    name: str, hub: EmbeddedHub, authority: HubAuthority, *arguments: str, client_id: str = NODE
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     pem = str(authority.issue(NODE, [NODE]))
     process = await asyncio.create_subprocess_exec(
@@ -53,7 +53,7 @@ async def mosquitto(
 
 
 @pytest.mark.mosquitto
-async def test_mosquitto_pub_is_acknowledged(hub: EmbeddedHub, authority: Authority) -> None:
+async def test_mosquitto_pub_is_acknowledged(hub: EmbeddedHub, authority: HubAuthority) -> None:
     arguments = ("-t", REPORT, "-q", "1", "-m", '{"kind":"report"}')
     async with mosquitto("mosquitto_pub", hub, authority, *arguments) as process:
         (message,) = await hub.receive(10)
@@ -67,7 +67,7 @@ async def test_mosquitto_pub_is_acknowledged(hub: EmbeddedHub, authority: Author
 
 
 @pytest.mark.mosquitto
-async def test_mosquitto_sub_gets_what_is_pushed(hub: EmbeddedHub, authority: Authority) -> None:
+async def test_mosquitto_sub_gets_what_is_pushed(hub: EmbeddedHub, authority: HubAuthority) -> None:
     arguments = ("-t", DELTA, "-t", topic_for(NODE, Channel.DESIRE_RESPONSE), "-q", "1", "-C", "2")
     async with mosquitto("mosquitto_sub", hub, authority, *arguments) as process:
         await until(lambda: hub.push(NODE, Channel.DESIRE_RESPONSE, b"one"))
@@ -80,7 +80,7 @@ async def test_mosquitto_sub_gets_what_is_pushed(hub: EmbeddedHub, authority: Au
 
 @pytest.mark.mosquitto
 async def test_mosquitto_sub_receives_the_refusal_of_a_wildcard(
-    hub: EmbeddedHub, authority: Authority
+    hub: EmbeddedHub, authority: HubAuthority
 ) -> None:
     async with mosquitto("mosquitto_sub", hub, authority, "-t", "#", "-E") as process:
         async with asyncio.timeout(DEADLINE):
@@ -90,7 +90,7 @@ async def test_mosquitto_sub_receives_the_refusal_of_a_wildcard(
 
 @pytest.mark.mosquitto
 async def test_mosquitto_pub_cannot_be_another_node_nor_leave_a_will(
-    hub: EmbeddedHub, authority: Authority, connect: Connect
+    hub: EmbeddedHub, authority: HubAuthority, connect: Connect
 ) -> None:
     victim = await connect(hub, OTHER, subscribe=True)
     topic = topic_for(OTHER, Channel.DELTA)
@@ -107,7 +107,7 @@ async def test_mosquitto_pub_cannot_be_another_node_nor_leave_a_will(
 
 @asynccontextmanager
 async def paho_client(
-    hub: EmbeddedHub, authority: Authority, node_id: str = NODE, **settings: Any
+    hub: EmbeddedHub, authority: HubAuthority, node_id: str = NODE, **settings: Any
 ) -> AsyncIterator[tuple[paho.Client, list[Any]]]:
     events: list[Any] = []
     client = paho.Client(
@@ -134,7 +134,7 @@ def has(events: list[Any], event: Any) -> Callable[[], bool]:
     return lambda: event in events
 
 
-async def test_paho_reports_and_gets_its_delta(hub: EmbeddedHub, authority: Authority) -> None:
+async def test_paho_reports_and_gets_its_delta(hub: EmbeddedHub, authority: HubAuthority) -> None:
     async with paho_client(hub, authority, clean_session=False) as (client, events):
         await until(has(events, ("connected", "Success")))
         client.subscribe([(DELTA, 1), (topic_for(NODE, Channel.DESIRE_RESPONSE), 0)])
@@ -154,7 +154,7 @@ async def test_paho_reports_and_gets_its_delta(hub: EmbeddedHub, authority: Auth
 
 
 async def test_paho_receives_the_reason_of_a_refusal(
-    hub: EmbeddedHub, authority: Authority
+    hub: EmbeddedHub, authority: HubAuthority
 ) -> None:
     async with paho_client(hub, authority, OTHER) as (_, events):
         await until(has(events, ("connected", "Client identifier not valid")))

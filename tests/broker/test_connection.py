@@ -8,11 +8,11 @@ from broker.embedded import EmbeddedHub, HubLimits, Refusal
 from broker.hub import Inbound
 from broker.limits import RECEIVE_BYTES
 from broker.topics import Channel, topic_for
-from tests.broker.authority import Authority
+from tests.broker.authority import HubAuthority
 from tests.broker.conftest import Connect, OpenHub
 from tests.broker.node import (
     DEADLINE,
-    Node,
+    HubNode,
     packet,
     publish_packet,
     receive_all,
@@ -102,9 +102,9 @@ async def test_unsubscribing_stops_pushes(hub: EmbeddedHub, connect: Connect) ->
 
 
 async def test_what_follows_connect_at_once_is_taken_in_order(
-    hub: EmbeddedHub, authority: Authority
+    hub: EmbeddedHub, authority: HubAuthority
 ) -> None:
-    node = await Node.open(hub.port, authority.client_context(NODE))
+    node = await HubNode.open(hub.port, authority.client_context(NODE))
     node.connect(NODE)
     node.subscribe(DELTA)
     node.publish(REPORT, b"{}", packet_id=1)
@@ -120,9 +120,9 @@ async def test_what_follows_connect_at_once_is_taken_in_order(
 
 @pytest.mark.parametrize(("name", "level"), [("MQTT", 5), ("MQTT", 3), ("MQIsdp", 3)])
 async def test_another_version_of_mqtt_is_refused(
-    hub: EmbeddedHub, authority: Authority, name: str, level: int
+    hub: EmbeddedHub, authority: HubAuthority, name: str, level: int
 ) -> None:
-    node = await Node.open(hub.port, authority.client_context(NODE))
+    node = await HubNode.open(hub.port, authority.client_context(NODE))
     node.connect(NODE, name=name, level=level)
     assert await node.connack() == 1
     await node.close()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from broker.embedded import HubLimits, Refusal
 from broker.topics import Channel, topic_for
-from tests.broker.authority import Authority
+from tests.broker.authority import HubAuthority
 from tests.broker.conftest import Connect, OpenHub, now_utc
 from tests.broker.node import DEADLINE, UNIT_SECONDS, until
 
@@ -17,7 +17,7 @@ A_WHILE = timedelta(seconds=UNIT_SECONDS)
 
 
 async def test_a_connection_ends_when_its_certificate_does(
-    open_hub: OpenHub, connect: Connect, authority: Authority
+    open_hub: OpenHub, connect: Connect, authority: HubAuthority
 ) -> None:
     authority.issue(NODE + " short", [NODE], ends=ENDS)
     context = authority.client_context(None)

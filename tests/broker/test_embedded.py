@@ -14,10 +14,10 @@ from broker.embedded import EmbeddedHub, HubLimits, Refusal
 from broker.errors import HubClosed
 from broker.hub import ShownCertificate
 from broker.topics import Channel, topic_for
-from tests.broker.authority import Authority
+from tests.broker.authority import HubAuthority
 from tests.broker.conftest import Connect, OpenHub
 from tests.broker.node import (
-    Node,
+    HubNode,
     receive_all,
     string,
     until,
@@ -109,12 +109,12 @@ async def test_disconnect_ends_the_connection_and_its_acks(
 
 
 async def test_d1_a_certificate_opens_only_its_own_session(
-    hub: EmbeddedHub, authority: Authority, connect: Connect
+    hub: EmbeddedHub, authority: HubAuthority, connect: Connect
 ) -> None:
     victim = await connect(hub, NODE, clean=False, subscribe=True)
     await victim.close()
     await until(lambda: not hub.is_connected(NODE))
-    thief = await Node.open(hub.port, authority.client_context(OTHER))
+    thief = await HubNode.open(hub.port, authority.client_context(OTHER))
     thief.connect(NODE, clean=False)
     assert await thief.connack() == 2
     assert await thief.rest() == b""
@@ -123,11 +123,11 @@ async def test_d1_a_certificate_opens_only_its_own_session(
 
 
 async def test_d2_who_is_refused_does_not_touch_the_connected_node(
-    hub: EmbeddedHub, authority: Authority, connect: Connect
+    hub: EmbeddedHub, authority: HubAuthority, connect: Connect
 ) -> None:
     victim = await connect(hub, NODE, subscribe=True)
     for clean in (True, False):
-        thief = await Node.open(hub.port, authority.client_context(OTHER))
+        thief = await HubNode.open(hub.port, authority.client_context(OTHER))
         thief.connect(NODE, clean=clean, login=("admin", "wrong"))
         assert await thief.connack() == 2
         await thief.close()
@@ -137,7 +137,7 @@ async def test_d2_who_is_refused_does_not_touch_the_connected_node(
 
 
 async def test_d2_who_the_gate_refuses_does_not_touch_the_connected_node(
-    open_hub: OpenHub, authority: Authority, connect: Connect
+    open_hub: OpenHub, authority: HubAuthority, connect: Connect
 ) -> None:
     answers = [True, False]
 
@@ -146,7 +146,7 @@ async def test_d2_who_the_gate_refuses_does_not_touch_the_connected_node(
 
     async with open_hub(gate=gate) as hub:
         victim = await connect(hub, NODE, subscribe=True)
-        revoked = await Node.open(hub.port, authority.client_context(NODE))
+        revoked = await HubNode.open(hub.port, authority.client_context(NODE))
         revoked.connect(NODE)
         assert await revoked.connack() == 5
         assert await revoked.rest() == b""
@@ -217,7 +217,7 @@ async def test_d3_a_burst_before_the_connection_breaks_comes_out_whole(
 
 
 async def test_d5_nothing_is_retained(
-    hub: EmbeddedHub, authority: Authority, connect: Connect
+    hub: EmbeddedHub, authority: HubAuthority, connect: Connect
 ) -> None:
     publisher = await connect(hub, NODE)
     publisher.publish(REPORT, b"{}", packet_id=1, retain=True)
@@ -245,7 +245,7 @@ async def test_an_error_in_the_block_comes_out_as_it_is(open_hub: OpenHub) -> No
 
 
 async def test_closing_ends_every_connection_and_task(
-    open_hub: OpenHub, authority: Authority, connect: Connect, caplog: pytest.LogCaptureFixture
+    open_hub: OpenHub, authority: HubAuthority, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     before = asyncio.all_tasks()
@@ -255,7 +255,7 @@ async def test_closing_ends_every_connection_and_task(
         deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
         assert hub.push(OTHER, Channel.DELTA, b"x" * 4_000_000)
         no_tls = socket.create_connection(("127.0.0.1", hub.port))
-        no_connect = await Node.open(hub.port, authority.client_context(NODE))
+        no_connect = await HubNode.open(hub.port, authority.client_context(NODE))
         node.publish(REPORT, b"{}", packet_id=1)
         await until(lambda: hub.queued_count == 1)
     assert asyncio.all_tasks() == before

@@ -10,9 +10,9 @@ import pytest
 
 from broker.embedded import EmbeddedHub, HubLimits, Refusal
 from broker.hub import ShownCertificate
-from tests.broker.authority import Authority
+from tests.broker.authority import HubAuthority
 from tests.broker.conftest import Connect, OpenHub
-from tests.broker.node import DEADLINE, Node, until
+from tests.broker.node import DEADLINE, HubNode, until
 
 NODE = "default.gate-7"
 OTHER = "default.gate-8"
@@ -117,7 +117,7 @@ async def test_a_handshake_that_stalls_makes_room_after_a_while(
 
 
 async def test_where_all_speak_others_wait_until_one_is_through(
-    open_hub: OpenHub, authority: Authority, connect: Connect
+    open_hub: OpenHub, authority: HubAuthority, connect: Connect
 ) -> None:
     asked, go_on = asyncio.Event(), asyncio.Event()
 
@@ -129,7 +129,7 @@ async def test_where_all_speak_others_wait_until_one_is_through(
 
     async with open_hub(gate=gate, limits=HubLimits(max_connecting=1)) as hub:
         inside = await connect(hub, "default.inside")
-        first = await Node.open(hub.port, authority.client_context(NODE))
+        first = await HubNode.open(hub.port, authority.client_context(NODE))
         first.connect(NODE)
         async with asyncio.timeout(DEADLINE):
             await asked.wait()

@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from broker.topics import Channel, topic_for
-from tests.broker.conftest import Connect, Site
+from tests.broker.conftest import Connect, HubSite
 from tests.broker.node import DEADLINE
 
 NODE = "default.gate-7"
@@ -12,7 +12,7 @@ OTHER = "default.gate-8"
 REPORT = topic_for(NODE, Channel.REPORT)
 
 
-async def test_a_message_comes_out_as_it_was_published(site: Site, connect: Connect) -> None:
+async def test_a_message_comes_out_as_it_was_published(site: HubSite, connect: Connect) -> None:
     hub = site.hub
     node = await connect(site, NODE)
     for channel in (Channel.REPORT, Channel.STATS, Channel.DESIRE, Channel.COMMAND_RESPONSE):
@@ -24,7 +24,7 @@ async def test_a_message_comes_out_as_it_was_published(site: Site, connect: Conn
 
 
 async def test_receive_takes_no_more_than_the_limit_and_keeps_the_order(
-    site: Site, connect: Connect
+    site: HubSite, connect: Connect
 ) -> None:
     hub = site.hub
     node = await connect(site, NODE)
@@ -38,7 +38,7 @@ async def test_receive_takes_no_more_than_the_limit_and_keeps_the_order(
     assert received == [b"%d" % number for number in range(20)]
 
 
-async def test_ack_of_a_qos_0_message_sends_nothing(site: Site, connect: Connect) -> None:
+async def test_ack_of_a_qos_0_message_sends_nothing(site: HubSite, connect: Connect) -> None:
     hub = site.hub
     node = await connect(site, NODE)
     node.publish(REPORT, b"{}", qos=0)
@@ -47,7 +47,7 @@ async def test_ack_of_a_qos_0_message_sends_nothing(site: Site, connect: Connect
     assert await node.is_alive()
 
 
-async def test_a_push_reaches_the_node(site: Site, connect: Connect) -> None:
+async def test_a_push_reaches_the_node(site: HubSite, connect: Connect) -> None:
     hub = site.hub
     node = await connect(site, NODE, subscribe=True)
     for channel in (Channel.DELTA, Channel.DESIRE_RESPONSE):
@@ -58,7 +58,7 @@ async def test_a_push_reaches_the_node(site: Site, connect: Connect) -> None:
             assert await node.read() == (0x30, expected)
 
 
-async def test_a_push_reaches_no_other_node(site: Site, connect: Connect) -> None:
+async def test_a_push_reaches_no_other_node(site: HubSite, connect: Connect) -> None:
     hub = site.hub
     nodes = {name: await connect(site, name, subscribe=True) for name in (NODE, OTHER)}
     for name, node in nodes.items():
@@ -69,7 +69,7 @@ async def test_a_push_reaches_no_other_node(site: Site, connect: Connect) -> Non
         assert await node.is_alive()
 
 
-async def test_what_is_sent_reaches_the_node_and_no_other(site: Site, connect: Connect) -> None:
+async def test_what_is_sent_reaches_the_node_and_no_other(site: HubSite, connect: Connect) -> None:
     node = await connect(site, NODE, subscribe=True)
     other = await connect(site, OTHER, subscribe=True)
     assert await site.hub.send(NODE, Channel.COMMAND, b"do", timedelta(seconds=30))
@@ -81,7 +81,7 @@ async def test_what_is_sent_reaches_the_node_and_no_other(site: Site, connect: C
     assert await other.is_alive()
 
 
-async def test_a_message_without_a_subscriber_is_not_sent(site: Site, connect: Connect) -> None:
+async def test_a_message_without_a_subscriber_is_not_sent(site: HubSite, connect: Connect) -> None:
     async def is_sent() -> bool:
         return await site.hub.send(NODE, Channel.COMMAND, b"do", timedelta(seconds=30))
 
@@ -100,7 +100,7 @@ async def test_a_message_without_a_subscriber_is_not_sent(site: Site, connect: C
 
 
 async def test_a_node_receives_no_command_of_another_node_and_cannot_answer_for_it(
-    site: Site, connect: Connect
+    site: HubSite, connect: Connect
 ) -> None:
     node = await connect(site, NODE, subscribe=True)
     other = await connect(site, OTHER)
@@ -114,7 +114,7 @@ async def test_a_node_receives_no_command_of_another_node_and_cannot_answer_for_
     assert (message.node_id, message.payload) == (NODE, b"true")
 
 
-async def test_disconnect_ends_the_connection(site: Site, connect: Connect) -> None:
+async def test_disconnect_ends_the_connection(site: HubSite, connect: Connect) -> None:
     node = await connect(site, NODE, subscribe=True)
     other = await connect(site, OTHER)
     site.hub.disconnect(NODE)
@@ -122,13 +122,13 @@ async def test_disconnect_ends_the_connection(site: Site, connect: Connect) -> N
     assert await other.is_alive()
 
 
-async def test_disconnect_of_an_unknown_client_does_nothing(site: Site) -> None:
+async def test_disconnect_of_an_unknown_client_does_nothing(site: HubSite) -> None:
     hub = site.hub
     hub.disconnect(NODE)
 
 
 async def test_what_is_received_together_comes_from_several_nodes(
-    site: Site, connect: Connect
+    site: HubSite, connect: Connect
 ) -> None:
     hub = site.hub
     nodes = [await connect(site, f"default.n{number}") for number in range(5)]

@@ -9,11 +9,11 @@ import pytest
 from broker.embedded import EmbeddedHub, HubLimits, Refusal, open_embedded_hub
 from broker.hub import ShownCertificate
 from broker.topics import Channel, topic_for
-from tests.broker.authority import Authority
+from tests.broker.authority import HubAuthority
 from tests.broker.conftest import Connect, OpenHub, let_in, now_utc
 from tests.broker.node import (
     DEADLINE,
-    Node,
+    HubNode,
     connect_packet,
     receive_all,
     until,
@@ -28,9 +28,9 @@ SOON = timedelta(milliseconds=200)
 
 @pytest.mark.parametrize("client_id", ["", OTHER, NODE + "x", NODE.upper(), b"\xff", "#"])
 async def test_a_client_id_other_than_the_common_name_is_refused(
-    hub: EmbeddedHub, authority: Authority, client_id: str | bytes
+    hub: EmbeddedHub, authority: HubAuthority, client_id: str | bytes
 ) -> None:
-    node = await Node.open(hub.port, authority.client_context(NODE))
+    node = await HubNode.open(hub.port, authority.client_context(NODE))
     node.connect(client_id)
     assert await node.connack() == 2
     assert await node.rest() == b""
@@ -39,12 +39,12 @@ async def test_a_client_id_other_than_the_common_name_is_refused(
 
 @pytest.mark.parametrize("names", [[], [NODE, OTHER], ["a/b"], ["#"]], ids=repr)
 async def test_a_certificate_has_to_have_one_name_fit_for_a_topic(
-    hub: EmbeddedHub, authority: Authority, names: list[str]
+    hub: EmbeddedHub, authority: HubAuthority, names: list[str]
 ) -> None:
     context = authority.client_context(None)
     context.load_cert_chain(authority.issue(f"odd {len(names)} {hash(str(names))}", names))
     for client_id in ["", *names]:
-        node = await Node.open(hub.port, context)
+        node = await HubNode.open(hub.port, context)
         node.connect(client_id)
         assert await node.connack() == 2
         await node.close()
@@ -52,7 +52,7 @@ async def test_a_certificate_has_to_have_one_name_fit_for_a_topic(
 
 
 async def test_the_gate_is_asked_with_name_and_serial_number(
-    open_hub: OpenHub, authority: Authority, connect: Connect
+    open_hub: OpenHub, authority: HubAuthority, connect: Connect
 ) -> None:
     asked: list[tuple[str, int]] = []
 
@@ -66,13 +66,13 @@ async def test_the_gate_is_asked_with_name_and_serial_number(
 
 
 async def test_a_gate_that_raises_admits_no_client(
-    open_hub: OpenHub, authority: Authority, caplog: pytest.LogCaptureFixture
+    open_hub: OpenHub, authority: HubAuthority, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def gate(node_id: str, shown: ShownCertificate) -> bool:
         raise LookupError
 
     async with open_hub(gate=gate) as hub:
-        node = await Node.open(hub.port, authority.client_context(NODE))
+        node = await HubNode.open(hub.port, authority.client_context(NODE))
         node.connect(NODE)
         assert await node.connack() == 5
         assert hub.counters[Refusal.GATE_FAILED] == 1
@@ -81,21 +81,21 @@ async def test_a_gate_that_raises_admits_no_client(
 
 
 async def test_a_gate_that_does_not_answer_is_not_waited_for(
-    open_hub: OpenHub, authority: Authority
+    open_hub: OpenHub, authority: HubAuthority
 ) -> None:
     async def gate(node_id: str, shown: ShownCertificate) -> bool:
         await asyncio.Event().wait()
         return True
 
     async with open_hub(gate=gate, limits=HubLimits(gate_timeout=SOON)) as hub:
-        node = await Node.open(hub.port, authority.client_context(NODE))
+        node = await HubNode.open(hub.port, authority.client_context(NODE))
         node.connect(NODE)
         assert await node.connack() == 3
         await node.close()
 
 
 async def test_disconnect_while_the_gate_is_asked_is_not_missed(
-    open_hub: OpenHub, authority: Authority
+    open_hub: OpenHub, authority: HubAuthority
 ) -> None:
     read, go_on = asyncio.Event(), asyncio.Event()
 
@@ -105,7 +105,7 @@ async def test_disconnect_while_the_gate_is_asked_is_not_missed(
         return True
 
     async with open_hub(gate=gate) as hub:
-        node = await Node.open(hub.port, authority.client_context(NODE))
+        node = await HubNode.open(hub.port, authority.client_context(NODE))
         node.connect(NODE)
         async with asyncio.timeout(DEADLINE):
             await read.wait()
@@ -117,7 +117,7 @@ async def test_disconnect_while_the_gate_is_asked_is_not_missed(
 
 
 async def test_of_two_connections_the_newer_one_stays_in_either_order_of_the_gates_answers(
-    open_hub: OpenHub, authority: Authority
+    open_hub: OpenHub, authority: HubAuthority
 ) -> None:
     gates: list[asyncio.Future[bool]] = []
 
@@ -128,7 +128,7 @@ async def test_of_two_connections_the_newer_one_stays_in_either_order_of_the_gat
     async with open_hub(gate=gate) as hub:
         nodes = []
         for count in (1, 2):
-            nodes.append(await Node.open(hub.port, authority.client_context(NODE)))
+            nodes.append(await HubNode.open(hub.port, authority.client_context(NODE)))
             nodes[-1].connect(NODE)
             await until(lambda count=count: len(gates) == count)  # type: ignore[misc]
         gates[1].set_result(True)
@@ -143,7 +143,7 @@ async def test_of_two_connections_the_newer_one_stays_in_either_order_of_the_gat
 async def refused_by_tls(hub: EmbeddedHub, context: ssl.SSLContext) -> None:
     # With TLS 1.3 the client learns of it with its first read.
     try:
-        node = await Node.open(hub.port, context)
+        node = await HubNode.open(hub.port, context)
     except (ssl.SSLError, OSError):
         pass
     else:
@@ -155,22 +155,24 @@ async def refused_by_tls(hub: EmbeddedHub, context: ssl.SSLContext) -> None:
 
 
 async def test_a_certificate_of_a_foreign_authority_is_refused(
-    hub: EmbeddedHub, authority: Authority, foreign_authority: Authority
+    hub: EmbeddedHub, authority: HubAuthority, foreign_authority: HubAuthority
 ) -> None:
     context = foreign_authority.client_context(NODE)
     context.load_verify_locations(authority.root_file)
     await refused_by_tls(hub, context)
 
 
-async def test_an_expired_certificate_is_refused(hub: EmbeddedHub, authority: Authority) -> None:
+async def test_an_expired_certificate_is_refused(hub: EmbeddedHub, authority: HubAuthority) -> None:
     await refused_by_tls(hub, authority.expired_context())
 
 
-async def test_no_certificate_is_refused(hub: EmbeddedHub, authority: Authority) -> None:
+async def test_no_certificate_is_refused(hub: EmbeddedHub, authority: HubAuthority) -> None:
     await refused_by_tls(hub, authority.client_context(None))
 
 
-async def test_a_certificate_of_a_server_is_refused(hub: EmbeddedHub, authority: Authority) -> None:
+async def test_a_certificate_of_a_server_is_refused(
+    hub: EmbeddedHub, authority: HubAuthority
+) -> None:
     context = authority.client_context(None)
     context.load_cert_chain(authority.issue("server", ["localhost"], is_server=True))
     await refused_by_tls(hub, context)
@@ -210,11 +212,11 @@ async def test_a_connection_that_never_begins_tls_is_closed(
 
 
 async def test_a_connection_without_connect_is_closed(
-    open_hub: OpenHub, authority: Authority
+    open_hub: OpenHub, authority: HubAuthority
 ) -> None:
     async with open_hub(limits=HubLimits(connect_timeout=SOON)) as hub:
         for beginning in (b"", connect_packet(NODE)[:-1]):
-            node = await Node.open(hub.port, authority.client_context(NODE))
+            node = await HubNode.open(hub.port, authority.client_context(NODE))
             node.send(beginning)
             assert await node.rest() == b""
             await node.close()
@@ -246,9 +248,9 @@ async def test_a_connection_too_many_is_closed_at_once(open_hub: OpenHub, connec
 
 
 async def test_the_log_names_the_client_id_a_refused_node_needs(
-    hub: EmbeddedHub, authority: Authority, caplog: pytest.LogCaptureFixture
+    hub: EmbeddedHub, authority: HubAuthority, caplog: pytest.LogCaptureFixture
 ) -> None:
-    node = await Node.open(hub.port, authority.client_context(NODE))
+    node = await HubNode.open(hub.port, authority.client_context(NODE))
     node.connect("my-edge" * 100)
     assert await node.connack() == 2
     await node.close()
@@ -260,10 +262,10 @@ async def test_the_log_names_the_client_id_a_refused_node_needs(
 
 @pytest.mark.parametrize("qos", [0, 1])
 async def test_a_client_that_waits_for_no_answer_is_served_in_order(
-    hub: EmbeddedHub, authority: Authority, qos: int
+    hub: EmbeddedHub, authority: HubAuthority, qos: int
 ) -> None:
     """As stock agents begin: CONNECT and SUBSCRIBE at once, perhaps without keep alive."""
-    node = await Node.open(hub.port, authority.client_context(NODE))
+    node = await HubNode.open(hub.port, authority.client_context(NODE))
     node.send(connect_packet(NODE, keep_alive=0, clean=False))
     node.subscribe(DELTA, topic_for(NODE, Channel.DESIRE_RESPONSE), qos=qos)
     node.publish(REPORT, b"{}", qos=qos, packet_id=7)

@@ -13,11 +13,11 @@ from broker.client import open_client_hub
 from broker.errors import BrokerMissing, BrokerNotStarted
 from broker.managed import find_mosquitto, open_managed_broker
 from broker.topics import Channel, topic_for
-from tests.broker.authority import Authority
+from tests.broker.authority import HubAuthority
 from tests.broker.conftest import Connect
 from tests.broker.managed import running_managed, write_certificate
 from tests.broker.mosquitto import NEEDS_MOSQUITTO
-from tests.broker.node import DEADLINE, Node, until
+from tests.broker.node import DEADLINE, HubNode, until
 
 pytestmark = NEEDS_MOSQUITTO
 
@@ -41,7 +41,7 @@ def is_running(pid: int) -> bool:
 
 
 async def test_it_is_started_again_and_loses_nothing(
-    tmp_path: Path, authority: Authority, connect: Connect
+    tmp_path: Path, authority: HubAuthority, connect: Connect
 ) -> None:
     async with (
         running_managed(tmp_path, authority) as managed,
@@ -61,7 +61,7 @@ async def test_it_is_started_again_and_loses_nothing(
 
 
 async def test_what_servers_did_not_take_survives_its_stop(
-    tmp_path: Path, authority: Authority, connect: Connect
+    tmp_path: Path, authority: HubAuthority, connect: Connect
 ) -> None:
     async with (
         running_managed(tmp_path, authority) as managed,
@@ -81,9 +81,9 @@ async def test_what_servers_did_not_take_survives_its_stop(
         assert [message.payload for message in await hub.receive(10)] == [b"1"]
 
 
-async def presented(port: int, authority: Authority) -> bytes:
+async def presented(port: int, authority: HubAuthority) -> bytes:
     """The certificate that the broker shows to nodes."""
-    node = await Node.open(port, authority.client_context("default.third"))
+    node = await HubNode.open(port, authority.client_context("default.third"))
     try:
         shown = node.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
         assert isinstance(shown, bytes)
@@ -93,7 +93,7 @@ async def presented(port: int, authority: Authority) -> bytes:
 
 
 async def test_it_reads_its_certificate_and_the_revoked_ones_again(
-    tmp_path: Path, authority: Authority, connect: Connect
+    tmp_path: Path, authority: HubAuthority, connect: Connect
 ) -> None:
     (tmp_path / "crl.pem").write_bytes(authority.revocation_list([]))
     async with running_managed(tmp_path, authority, revocation_list=True) as managed:
@@ -106,30 +106,30 @@ async def test_it_reads_its_certificate_and_the_revoked_ones_again(
         assert await presented(managed.port, authority) == before
         await managed.process.reload()
         assert await presented(managed.port, authority) != before
-        refused = await Node.open(managed.port, authority.client_context(NODE))
+        refused = await HubNode.open(managed.port, authority.client_context(NODE))
         refused.connect(NODE)
         assert await refused.rest() == b""
         await refused.close()
         assert await staying.is_alive()
 
 
-async def test_the_socket_is_for_its_user_alone(tmp_path: Path, authority: Authority) -> None:
+async def test_the_socket_is_for_its_user_alone(tmp_path: Path, authority: HubAuthority) -> None:
     async with running_managed(tmp_path, authority):
         assert (tmp_path / "socket").stat().st_mode & 0o007 == 0
 
 
 async def test_a_node_without_a_certificate_is_refused(
-    tmp_path: Path, authority: Authority
+    tmp_path: Path, authority: HubAuthority
 ) -> None:
     async with running_managed(tmp_path, authority) as managed:
-        node = await Node.open(managed.port, authority.client_context(None))
+        node = await HubNode.open(managed.port, authority.client_context(None))
         node.connect(NODE)
         assert await node.rest() == b""
         await node.close()
 
 
 async def test_a_port_that_is_taken_is_an_error_with_its_reason(
-    tmp_path: Path, authority: Authority
+    tmp_path: Path, authority: HubAuthority
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -40,7 +40,7 @@ STEPS = st.lists(
 
 
 @dataclass(eq=False)
-class Peer:
+class FakePeer:
     """A connection as far as its bytes go."""
 
     buffers: ReadBuffers
@@ -78,15 +78,15 @@ async def press(limits: HubLimits, steps: list[tuple[str, int, int]]) -> None:
     inbox, buffers = HubInbox(limits), ReadBuffers(limits.max_unparsed_bytes)
     budget = WriteBudget(limits.max_buffered_total_bytes)
     stored: list[Ack] = []
-    peers: dict[int, Peer] = {}
+    peers: dict[int, FakePeer] = {}
 
-    def peer_of(number: int) -> Peer:
+    def peer_of(number: int) -> FakePeer:
         peer = peers.get(number)
         if peer is None or peer.is_gone:
             writing = WriteBuffer(limits.max_buffered_bytes, budget, lambda: None)
             writing.open(Unread())
             writing.pause()
-            peer = peers[number] = Peer(buffers, writing)
+            peer = peers[number] = FakePeer(buffers, writing)
         return peer
 
     for action, number, size in steps:

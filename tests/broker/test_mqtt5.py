@@ -15,7 +15,7 @@ from broker.mqtt5 import (
     Packet,
     PacketReader,
     Pingresp,
-    Publish,
+    PublishPacket,
     acknowledged_publish_bytes,
     connect_bytes,
     disconnect_bytes,
@@ -62,10 +62,10 @@ READ = {
     "20 03 00 87 00": Connack(0x87),
     # assigned client id, reason, user property, wildcard subscriptions
     "20 15 00 00 12 12 0002 7331 1f 0001 78 26 0001 6b 0001 76 28 00": Connack(0),
-    "30 06 0001 61 00 7b7d": Publish(b"a", 0, b"{}"),
-    "32 08 0001 61 0007 00 7b7d": Publish(b"a", 7, b"{}"),
-    "3a 0d 0001 61 0007 05 02 0000001e 7b7d": Publish(b"a", 7, b"{}"),
-    "32 06 0001 61 0007 00": Publish(b"a", 7, b""),
+    "30 06 0001 61 00 7b7d": PublishPacket(b"a", 0, b"{}"),
+    "32 08 0001 61 0007 00 7b7d": PublishPacket(b"a", 7, b"{}"),
+    "3a 0d 0001 61 0007 05 02 0000001e 7b7d": PublishPacket(b"a", 7, b"{}"),
+    "32 06 0001 61 0007 00": PublishPacket(b"a", 7, b""),
     "40 02 0007": Acknowledgement(7, 0),
     "40 03 0007 10": Acknowledgement(7, 0x10),
     "40 04 0007 97 00": Acknowledgement(7, 0x97),
@@ -206,7 +206,7 @@ def test_arbitrary_bytes_are_packets_or_malformed(chunks: list[bytes]) -> None:
             reader.feed(chunk)
             for packet in packets_of(reader):
                 taken += 2
-                if isinstance(packet, Publish):
+                if isinstance(packet, PublishPacket):
                     taken += len(packet.topic) + len(packet.payload)
             assert reader.held_bytes < LONGEST
     except MalformedPacket as error:
@@ -237,4 +237,7 @@ def test_what_is_published_is_read_again(
     data = publish_bytes(topic, payload)
     data += acknowledged_publish_bytes(topic, packet_id, payload, expiry)
     encoded = topic.encode()
-    assert read(data) == [Publish(encoded, 0, payload), Publish(encoded, packet_id, payload)]
+    assert read(data) == [
+        PublishPacket(encoded, 0, payload),
+        PublishPacket(encoded, packet_id, payload),
+    ]

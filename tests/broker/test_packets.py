@@ -6,10 +6,10 @@ import pytest
 
 from broker.embedded import EmbeddedHub, Refusal
 from broker.topics import Channel, topic_for
-from tests.broker.authority import Authority
+from tests.broker.authority import HubAuthority
 from tests.broker.conftest import Connect
 from tests.broker.node import (
-    Node,
+    HubNode,
     connect_packet,
     packet,
     publish_packet,
@@ -67,11 +67,11 @@ async def test_a_broken_packet_ends_its_connection_alone(
     ids=repr,
 )
 async def test_a_broken_first_packet_ends_its_connection_alone(
-    hub: EmbeddedHub, authority: Authority, garbage: bytes
+    hub: EmbeddedHub, authority: HubAuthority, garbage: bytes
 ) -> None:
     if garbage == GARBAGE["second connect"]:
         garbage = connect_packet(NODE, name="MQTX")
-    node = await Node.open(hub.port, authority.client_context(NODE))
+    node = await HubNode.open(hub.port, authority.client_context(NODE))
     node.send(garbage)
     assert await node.rest() == b""
     assert hub.counters[Refusal.MALFORMED] + hub.counters[Refusal.NO_CONNECT] == 1
@@ -111,10 +111,10 @@ async def test_an_oversize_packet_is_refused_by_its_header(
 
 @pytest.mark.parametrize("first_byte", [0x10, 0x82, 0xA2, 0xC0, 0xE0])
 async def test_an_oversize_control_packet_is_refused_by_its_header(
-    hub: EmbeddedHub, authority: Authority, connect: Connect, first_byte: int
+    hub: EmbeddedHub, authority: HubAuthority, connect: Connect, first_byte: int
 ) -> None:
     if first_byte == 0x10:
-        node = await Node.open(hub.port, authority.client_context(NODE))
+        node = await HubNode.open(hub.port, authority.client_context(NODE))
     else:
         node = await connect(hub, NODE)
     node.send(bytes((first_byte,)) + b"\x80\x80\x02")  # 32 KiB
@@ -124,9 +124,9 @@ async def test_an_oversize_control_packet_is_refused_by_its_header(
 
 
 async def test_nothing_but_connect_is_waited_for_before_connect(
-    hub: EmbeddedHub, authority: Authority
+    hub: EmbeddedHub, authority: HubAuthority
 ) -> None:
-    node = await Node.open(hub.port, authority.client_context(NODE))
+    node = await HubNode.open(hub.port, authority.client_context(NODE))
     node.send(b"\x32\xff\xff\x03")  # announces a PUBLISH of 64 KiB and sends nothing of it
     assert await node.rest() == b""
     assert hub.counters == {Refusal.NO_CONNECT: 1}

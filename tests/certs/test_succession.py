@@ -28,7 +28,7 @@ SERIAL = 2**140
 PASSPHRASE = b"correct horse battery staple"
 
 
-class Node:
+class RotatedNode:
     """A device that was certified by *authority* and trusts its root alone."""
 
     def __init__(self, folder: Path, authority: Authority, serial: int = 7) -> None:
@@ -48,7 +48,7 @@ def listener(directory: Path, authority: Authority) -> ssl.SSLContext:
 def test_nodes_of_before_and_after_come_in_and_the_server_shows_its_new_certificate(
     tmp_path: Path, directory: Path, authority: Authority
 ) -> None:
-    before = Node(tmp_path, authority, 7)
+    before = RotatedNode(tmp_path, authority, 7)
     listener(directory, authority)
     assert rotate(directory, now=NOW, serial=SERIAL).intermediate.serial_number == SERIAL
     after = load_authority(directory)
@@ -56,7 +56,7 @@ def test_nodes_of_before_and_after_come_in_and_the_server_shows_its_new_certific
     assert after.intermediate.serial_number == SERIAL
     assert [one.certificate for one in after.retired] == [authority.intermediate]
     tls = listener(directory, after)
-    for node in (before, Node(tmp_path, after, 8)):
+    for node in (before, RotatedNode(tmp_path, after, 8)):
         assert handshake(tls, node.context).getpeercert() is not None
     server = x509.load_pem_x509_certificates((directory / "server.pem").read_bytes())
     assert server[1] == after.intermediate
@@ -65,9 +65,9 @@ def test_nodes_of_before_and_after_come_in_and_the_server_shows_its_new_certific
 def test_each_intermediate_lists_what_was_revoked_until_it_ends(
     tmp_path: Path, directory: Path, authority: Authority
 ) -> None:
-    old = [Node(tmp_path, authority, 7), Node(tmp_path, authority, 17)]
+    old = [RotatedNode(tmp_path, authority, 7), RotatedNode(tmp_path, authority, 17)]
     after = rotate(directory, now=NOW, serial=SERIAL)
-    new = [Node(tmp_path, after, 8), Node(tmp_path, after, 18)]
+    new = [RotatedNode(tmp_path, after, 8), RotatedNode(tmp_path, after, 18)]
     entries = [Revoked(7, NOW), Revoked(8, NOW)]
     lists = after.revocation_lists(entries, number=1, issued=NOW - timedelta(hours=1), now=NOW)
     crl, trusted = tmp_path / "crl.pem", tmp_path / "trusted.pem"
@@ -86,7 +86,7 @@ def test_each_intermediate_lists_what_was_revoked_until_it_ends(
 def test_a_dropped_intermediate_and_its_nodes_are_trusted_no_longer(
     tmp_path: Path, directory: Path, authority: Authority
 ) -> None:
-    node = Node(tmp_path, authority)
+    node = RotatedNode(tmp_path, authority)
     rotate(directory, now=NOW, serial=SERIAL)
     with pytest.raises(BadAuthority):
         drop(directory, SERIAL)

@@ -21,7 +21,7 @@ SECONDS = 10 * UNIT
 
 
 @dataclass
-class Fleet:
+class DashboardFleet:
     """A running server and who reports to it."""
 
     server: Server
@@ -91,7 +91,7 @@ def sign_in(page: Page, token: str) -> None:
 
 
 @pytest.fixture(scope="package")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardFleet]:
     folder = tmp_path_factory.mktemp("dashboard")
     with running_server(folder / "data") as server, server.client() as api:
         batch = make_batch(api, labels={"role": "gateway"}, securityType="Token", quotaNum=50)
@@ -102,7 +102,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         command += ["--interval", "1", "--apply-delay", "0"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
-            fleet = Fleet(server, api)
+            fleet = DashboardFleet(server, api)
             wait_for(lambda: online(api) == NODES, "the nodes to be online")
             yield fleet
         finally:
@@ -122,7 +122,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def session(fleet: Fleet, browser: Browser) -> Any:
+def session(fleet: DashboardFleet, browser: Browser) -> Any:
     """The cookie of who has signed in once."""
     with contextlib.closing(browser.new_context()) as context:
         page = context.new_page()
@@ -139,7 +139,7 @@ def context(browser: Browser, session: Any) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def tab(fleet: Fleet, context: BrowserContext) -> Iterator[Tab]:
+def tab(fleet: DashboardFleet, context: BrowserContext) -> Iterator[Tab]:
     tab = Tab(context.new_page(), fleet.server.api)
     yield tab
     tab.check()

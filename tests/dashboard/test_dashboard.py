@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.dashboard.chromium import NEEDS_CHROMIUM
-from tests.dashboard.conftest import NODES, SECONDS, Fleet, Tab, axe_source, sign_in
+from tests.dashboard.conftest import NODES, SECONDS, DashboardFleet, Tab, axe_source, sign_in
 from tests.end_to_end.conftest import activate, make_batch
 from tests.end_to_end.node import connected
 
@@ -70,7 +70,7 @@ def create(tab: Tab, place: str, text: str, *, reason: str = "") -> None:
 
 
 def test_a_wrong_token_is_refused_in_the_servers_words_and_a_right_one_is_not(
-    fleet: Fleet, browser: Browser
+    fleet: DashboardFleet, browser: Browser
 ) -> None:
     with contextlib.closing(browser.new_context()) as context:
         tab = Tab(context.new_page(), fleet.server.api, expected=["401"])
@@ -88,7 +88,7 @@ def test_a_wrong_token_is_refused_in_the_servers_words_and_a_right_one_is_not(
         tab.check()
 
 
-def test_an_app_is_made_watched_changed_and_taken_back(tab: Tab, fleet: Fleet) -> None:
+def test_an_app_is_made_watched_changed_and_taken_back(tab: Tab, fleet: DashboardFleet) -> None:
     page = tab.page
     create(tab, "configs", CONFIG)
     expect(page.get_by_role("heading", name="page", exact=True)).to_be_visible()
@@ -125,7 +125,7 @@ def test_an_app_is_made_watched_changed_and_taken_back(tab: Tab, fleet: Fleet) -
     assert [one["reason"] for one in log["items"]] == ["a site for the door, öffentlich €"]
 
 
-def test_the_secret_of_a_new_callback_is_shown_once(tab: Tab, fleet: Fleet) -> None:
+def test_the_secret_of_a_new_callback_is_shown_once(tab: Tab, fleet: DashboardFleet) -> None:
     create(tab, "callbacks", "name: crm\nurl: http://127.0.0.1:9/\nevents: [node.lost]\n")
     secret = tab.page.get_by_label("Secret of the callback")
     expect(secret).to_contain_text("whsec_")
@@ -139,7 +139,7 @@ def test_the_secret_of_a_new_callback_is_shown_once(tab: Tab, fleet: Fleet) -> N
     fleet.api.delete("/v1/callback/crm")
 
 
-def test_the_overview_follows_what_happens(tab: Tab, fleet: Fleet) -> None:
+def test_the_overview_follows_what_happens(tab: Tab, fleet: DashboardFleet) -> None:
     tab.go("/")
     tab.page.evaluate("window.isTheSamePage = true")
     app = {"name": "live", "selector": "role=gateway", "type": "container", "services": []}
@@ -168,7 +168,7 @@ def test_errors_stand_at_their_fields(tab: Tab) -> None:
         expect(field).to_be_focused()
 
 
-def test_a_failing_node_is_explained(tab: Tab, fleet: Fleet) -> None:
+def test_a_failing_node_is_explained(tab: Tab, fleet: DashboardFleet) -> None:
     batch = make_batch(fleet.api, "b2", labels={"role": "till"})
     app = {"name": "till", "selector": "role=till", "type": "container", "services": []}
     version = fleet.put("POST", "/v1/apps", app)["version"]
@@ -195,7 +195,7 @@ def test_a_node_answers_what_it_is_asked(tab: Tab) -> None:
     expect(dialog.get_by_text("done", exact=True)).to_be_visible()
 
 
-def test_labels_of_a_node_are_changed_on_its_page(tab: Tab, fleet: Fleet) -> None:
+def test_labels_of_a_node_are_changed_on_its_page(tab: Tab, fleet: DashboardFleet) -> None:
     fleet.put("POST", "/v1/nodes", {"name": "shelf", "labels": {"role": "old", "site": "north"}})
     app = {"name": "shelves", "selector": "role=shelf", "type": "container", "services": []}
     fleet.put("POST", "/v1/apps", app)
@@ -218,7 +218,7 @@ def test_labels_of_a_node_are_changed_on_its_page(tab: Tab, fleet: Fleet) -> Non
         fleet.api.delete(path)
 
 
-def test_a_guard_asks_once_more(tab: Tab, fleet: Fleet) -> None:
+def test_a_guard_asks_once_more(tab: Tab, fleet: DashboardFleet) -> None:
     fleet.put("PUT", "/v1/guard", {"maxShare": 0.1, "minNodes": 1})
     try:
         tab.go("/apps/+")
@@ -274,7 +274,9 @@ def test_everything_is_done_by_keyboard(tab: Tab) -> None:
     press_until(page, "Shift+Tab", "Skip to the page")
 
 
-def test_a_revoked_token_ends_the_session_with_a_message(fleet: Fleet, browser: Browser) -> None:
+def test_a_revoked_token_ends_the_session_with_a_message(
+    fleet: DashboardFleet, browser: Browser
+) -> None:
     draft = {"name": "visitor", "role": "viewer"}
     token = fleet.put("POST", "/v1/tokens", draft)["token"]
     with contextlib.closing(browser.new_context()) as context:
@@ -325,7 +327,7 @@ def violations(page: Page, rules: list[str]) -> list[Any]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_seriously_hard_to_use(
-    fleet: Fleet, browser: Browser, session: Any, scheme: Any
+    fleet: DashboardFleet, browser: Browser, session: Any, scheme: Any
 ) -> None:
     # The checker is a script of ours in a page that allows none: for it alone the policy is off.
     context = browser.new_context(

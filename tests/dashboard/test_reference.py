@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Locator, expect
 
 from tests.dashboard.chromium import NEEDS_CHROMIUM
-from tests.dashboard.conftest import SECONDS, Fleet, Tab
+from tests.dashboard.conftest import SECONDS, DashboardFleet, Tab
 
 pytestmark = NEEDS_CHROMIUM
 expect.set_options(timeout=SECONDS * 1000)
@@ -26,7 +26,7 @@ def open_call(tab: Tab, words: str, operation: str) -> Locator:
     return block
 
 
-def run(command: list[str], fleet: Fleet) -> str:
+def run(command: list[str], fleet: DashboardFleet) -> str:
     environment = os.environ | {"EDGESYNC_TOKEN": fleet.server.token}
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=True, timeout=60
@@ -35,7 +35,7 @@ def run(command: list[str], fleet: Fleet) -> str:
 
 
 def test_the_shown_calls_work_in_a_shell_and_in_python(
-    tab: Tab, fleet: Fleet, tmp_path: Path
+    tab: Tab, fleet: DashboardFleet, tmp_path: Path
 ) -> None:
     block = open_call(tab, "get /v1/overview", "get_overview")
     shell, python = block.locator(".renderedMarkdown pre").all_inner_texts()
@@ -47,7 +47,7 @@ def test_the_shown_calls_work_in_a_shell_and_in_python(
     expect(block.locator(".responses-table")).to_contain_text("lastChange")
 
 
-def test_a_call_is_tried_with_the_session(tab: Tab, fleet: Fleet) -> None:
+def test_a_call_is_tried_with_the_session(tab: Tab, fleet: DashboardFleet) -> None:
     block = open_call(tab, "put /v1/guard", "put_guard")
     block.get_by_role("button", name="Try it out").click()
     try:

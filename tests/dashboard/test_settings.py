@@ -8,7 +8,7 @@ import httpx
 from playwright.sync_api import Browser, expect
 
 from tests.dashboard.chromium import NEEDS_CHROMIUM
-from tests.dashboard.conftest import SECONDS, Fleet, Tab, sign_in
+from tests.dashboard.conftest import SECONDS, DashboardFleet, Tab, sign_in
 from tests.end_to_end.conftest import activate, make_batch, running_server
 from tests.end_to_end.node import connected
 from tests.ports import free_port
@@ -17,12 +17,12 @@ pytestmark = NEEDS_CHROMIUM
 expect.set_options(timeout=SECONDS * 1000)
 
 
-def whoami(fleet: Fleet, token: str) -> int:
+def whoami(fleet: DashboardFleet, token: str) -> int:
     headers = {"Authorization": f"Bearer {token}"}
     return httpx.get(f"{fleet.server.api}/v1/nodes", headers=headers).status_code
 
 
-def test_a_token_is_made_shown_once_and_revoked(tab: Tab, fleet: Fleet) -> None:
+def test_a_token_is_made_shown_once_and_revoked(tab: Tab, fleet: DashboardFleet) -> None:
     tab.go("/tokens")
     page = tab.page
     page.get_by_role("button", name="New token").click()
@@ -53,7 +53,7 @@ def test_a_refused_draft_has_the_reason(tab: Tab) -> None:
     expect(dialog.get_by_role("alert")).to_contain_text("name: ")
 
 
-def test_the_guard_is_set_by_an_admin(tab: Tab, fleet: Fleet) -> None:
+def test_the_guard_is_set_by_an_admin(tab: Tab, fleet: DashboardFleet) -> None:
     tab.go("/guard")
     page = tab.page
     try:
@@ -66,7 +66,7 @@ def test_the_guard_is_set_by_an_admin(tab: Tab, fleet: Fleet) -> None:
         fleet.put("PUT", "/v1/guard", {"maxShare": 1, "minNodes": 0})
 
 
-def test_a_viewer_sees_the_guard_and_no_tokens(fleet: Fleet, browser: Browser) -> None:
+def test_a_viewer_sees_the_guard_and_no_tokens(fleet: DashboardFleet, browser: Browser) -> None:
     token = fleet.put("POST", "/v1/tokens", {"name": "looker", "role": "viewer"})["token"]
     with contextlib.closing(browser.new_context()) as context:
         tab = Tab(context.new_page(), fleet.server.api)
@@ -81,7 +81,7 @@ def test_a_viewer_sees_the_guard_and_no_tokens(fleet: Fleet, browser: Browser) -
     fleet.api.delete("/v1/tokens/looker")
 
 
-def test_a_device_of_a_batch_is_seen_to_connect(tab: Tab, fleet: Fleet) -> None:
+def test_a_device_of_a_batch_is_seen_to_connect(tab: Tab, fleet: DashboardFleet) -> None:
     batch = make_batch(fleet.api, "wizard", labels={"role": "new"})
     page = tab.page
     tab.go("/nodes")
@@ -99,7 +99,7 @@ def test_a_device_of_a_batch_is_seen_to_connect(tab: Tab, fleet: Fleet) -> None:
         expect(arrival).to_contain_text("connected")
 
 
-def test_a_node_is_made_with_its_labels(tab: Tab, fleet: Fleet) -> None:
+def test_a_node_is_made_with_its_labels(tab: Tab, fleet: DashboardFleet) -> None:
     page = tab.page
     tab.go("/add")
     page.get_by_label("Name of the node").fill("gate-7")

@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.dashboard.chromium import NEEDS_CHROMIUM
-from tests.dashboard.conftest import SECONDS, Fleet, Tab
+from tests.dashboard.conftest import SECONDS, DashboardFleet, Tab
 from tests.end_to_end.conftest import kv, wait_for
-from tests.end_to_end.test_install_command import Machine, command_for, installed
+from tests.end_to_end.test_install_command import InstalledMachine, command_for, installed
 
 pytestmark = [*NEEDS_CHROMIUM, pytest.mark.timeout(120)]
 expect.set_options(timeout=SECONDS * 1000)
@@ -19,8 +19,8 @@ SCRIPT = "#!/bin/sh\ntrap 'exit 0' TERM\nwhile :; do sleep 0.2; done\n"
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    one = Machine(tmp_path / "machine")
+def machine(tmp_path: Path) -> Iterator[InstalledMachine]:
+    one = InstalledMachine(tmp_path / "machine")
     yield one
     one.agent("uninstall")
 
@@ -39,7 +39,7 @@ def talker(check: str) -> dict[str, Any]:
 
 
 def test_a_version_that_was_taken_back_is_named_with_the_one_that_runs(
-    tab: Tab, fleet: Fleet, machine: Machine
+    tab: Tab, fleet: DashboardFleet, machine: InstalledMachine
 ) -> None:
     data = [kv("program.yml", "entry: run.sh"), kv("run.sh", SCRIPT)]
     fleet.put("POST", "/v1/configs", {"name": "program", "data": data})

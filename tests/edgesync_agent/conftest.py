@@ -25,14 +25,14 @@ def engines(
 ) -> Iterator[dict[str, RunningEngine]]:
     """Engines by kind, each started when it is asked for first."""
 
-    class Started(dict[str, RunningEngine]):
+    class StartedInstance(dict[str, RunningEngine]):
         def __missing__(self, kind: str) -> RunningEngine:
             place = tmp_path_factory.mktemp(kind) / "e"
             self[kind] = stack.enter_context(running_engine(kind, place, registry))
             return self[kind]
 
     with ExitStack() as stack:
-        yield Started()
+        yield StartedInstance()
 
 
 @pytest.fixture(params=ENGINES)

@@ -25,7 +25,7 @@ class EngineSocket:
     def __init__(self, path: Path, engine: str) -> None:
         self.path = path
         self.engine = engine
-        self.server = _Server(str(path), _Forwarding)
+        self.server = _EngineServer(str(path), _Forwarding)
         self.server.owner = self
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -88,7 +88,7 @@ class KillingSocket(EngineSocket):
             return True
 
 
-class _Server(socketserver.ThreadingUnixStreamServer):
+class _EngineServer(socketserver.ThreadingUnixStreamServer):
     owner: EngineSocket
     daemon_threads = True
     request_queue_size = 64
@@ -97,7 +97,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         """Ignore connections that end with the agent."""
 
 
-class _Connection(http.client.HTTPConnection):
+class _EngineConnection(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
         super().__init__("localhost", timeout=60)
         self._path = path
@@ -109,7 +109,7 @@ class _Connection(http.client.HTTPConnection):
 
 
 class _Forwarding(BaseHTTPRequestHandler):
-    server: _Server
+    server: _EngineServer
     protocol_version = "HTTP/1.1"
 
     def _respond(self) -> None:
@@ -117,7 +117,7 @@ class _Forwarding(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
         def forward() -> Response:
-            connection = _Connection(owner.engine)
+            connection = _EngineConnection(owner.engine)
             try:
                 connection.request(self.command, self.path, body, dict(self.headers))
                 answer = connection.getresponse()

@@ -74,7 +74,7 @@ class Web:
         return [SECRET, "a"]
 
 
-class Site:
+class CommandSite:
     """An agent, and all that it sends; its clock goes on by itself."""
 
     def __init__(self, home: Path, clock: Callable[[], float] = lambda: 0.0) -> None:
@@ -137,11 +137,11 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
+def site(tmp_path: Path) -> CommandSite:
+    return CommandSite(tmp_path)
 
 
-def test_it_reports_and_sends_the_end_of_its_log_once_for_each_command(site: Site) -> None:
+def test_it_reports_and_sends_the_end_of_its_log_once_for_each_command(site: CommandSite) -> None:
     assert site.ask("report") == "asked for report: done"
     site.ask("report")
     assert site.reports == 1
@@ -153,7 +153,7 @@ def test_it_reports_and_sends_the_end_of_its_log_once_for_each_command(site: Sit
     assert "cut" not in message
 
 
-def test_the_log_of_an_app_is_that_of_all_its_instances_by_name(site: Site) -> None:
+def test_the_log_of_an_app_is_that_of_all_its_instances_by_name(site: CommandSite) -> None:
     message = site.outcome("logs", app="web", lines=7, sinceSeconds=60)
     assert message["status"] == "done"
     lines = message["output"].splitlines()
@@ -166,7 +166,7 @@ def test_the_log_of_an_app_is_that_of_all_its_instances_by_name(site: Site) -> N
     assert site.outcome("logs", "c2", app="web")["output"] == "a\n"
 
 
-def test_of_a_long_log_the_end_is_sent_and_marked(site: Site) -> None:
+def test_of_a_long_log_the_end_is_sent_and_marked(site: CommandSite) -> None:
     site.web.output = {"web-0": [b"%07d\n" % number for number in range(20_000)]}
     message = site.outcome("logs", app="web")
     assert message["cut"]
@@ -174,7 +174,7 @@ def test_of_a_long_log_the_end_is_sent_and_marked(site: Site) -> None:
     assert OUTPUT_LIMIT - 100 < len(message["output"]) <= OUTPUT_LIMIT
 
 
-def test_a_log_is_followed_in_parts_until_it_ends(site: Site) -> None:
+def test_a_log_is_followed_in_parts_until_it_ends(site: CommandSite) -> None:
     site.web.output = {"web-0": [b"one\n"]}
     site.ask("logs", app="web", follow=True)
     first = site.answered()[0]
@@ -185,7 +185,7 @@ def test_a_log_is_followed_in_parts_until_it_ends(site: Site) -> None:
     assert site.commands.due(site.now) == float("inf")
 
 
-def test_a_log_that_is_followed_ends_before_its_deadline(site: Site) -> None:
+def test_a_log_that_is_followed_ends_before_its_deadline(site: CommandSite) -> None:
     site.ask("logs", app="web", follow=True, seconds=10)
     site.answered()
     site.tend(8.9)
@@ -196,7 +196,7 @@ def test_a_log_that_is_followed_ends_before_its_deadline(site: Site) -> None:
     site.web.may_end.set()
 
 
-def test_only_so_many_logs_are_followed_at_a_time(site: Site) -> None:
+def test_only_so_many_logs_are_followed_at_a_time(site: CommandSite) -> None:
     ids = [f"c{number}" for number in range(FOLLOW_LIMIT + 1)]
     for own_id in ids:
         site.ask("logs", own_id, app="web", follow=True)
@@ -207,13 +207,13 @@ def test_only_so_many_logs_are_followed_at_a_time(site: Site) -> None:
     assert not site.commands.running
 
 
-def test_only_so_many_commands_are_carried_out_at_a_time(site: Site) -> None:
+def test_only_so_many_commands_are_carried_out_at_a_time(site: CommandSite) -> None:
     site.commands.running = [None] * JOBS_LIMIT  # type: ignore[list-item]
     site.ask("report")
     assert site.messages[0]["status"] == "refused"
 
 
-def test_a_log_that_cannot_be_read_is_a_failure(site: Site) -> None:
+def test_a_log_that_cannot_be_read_is_a_failure(site: CommandSite) -> None:
     site.web.failure = RuntimeFailure(FailureReason.ENGINE, "the engine is gone")
     message = site.outcome("logs", app="web")
     assert (message["status"], message["cause"]) == ("failed", "the engine is gone")
@@ -221,7 +221,7 @@ def test_a_log_that_cannot_be_read_is_a_failure(site: Site) -> None:
     assert (message["status"], message["cause"]) == ("failed", "the engine is gone")
 
 
-def test_an_app_is_restarted_and_one_that_is_not_here_is_not(site: Site) -> None:
+def test_an_app_is_restarted_and_one_that_is_not_here_is_not(site: CommandSite) -> None:
     site.ask("restart", app="web")
     assert site.web.restarted == ["web"]
     site.ask("restart", "c2", app="other")
@@ -230,7 +230,7 @@ def test_an_app_is_restarted_and_one_that_is_not_here_is_not(site: Site) -> None
     assert all("'other'" in message["cause"] for message in site.messages[1:])
 
 
-def test_a_diagnosis_is_one_archive_without_secrets(site: Site) -> None:
+def test_a_diagnosis_is_one_archive_without_secrets(site: CommandSite) -> None:
     site.web.output = {"web-0": [f"the password is {SECRET}\n".encode()] * 3}
     message = site.outcome("diagnose")
     assert message["status"] == "done"
@@ -243,7 +243,7 @@ def test_a_diagnosis_is_one_archive_without_secrets(site: Site) -> None:
     assert json.loads(files["edgesync-diagnose/machine.json"])["disk"]["size"] > 0
 
 
-def test_a_diagnosis_is_bounded(site: Site) -> None:
+def test_a_diagnosis_is_bounded(site: CommandSite) -> None:
     site.web.output = {f"web-{n}": [os.urandom(64 * 1024)] for n in range(3)}
     packed = base64.b64decode(site.outcome("diagnose")["output"])
     assert len(packed) <= SIZE_LIMIT
@@ -251,7 +251,7 @@ def test_a_diagnosis_is_bounded(site: Site) -> None:
         assert "edgesync-diagnose/agent.json" in archive.getnames()
 
 
-def test_another_agent_is_fetched_and_left_to_who_can_start_it(site: Site) -> None:
+def test_another_agent_is_fetched_and_left_to_who_can_start_it(site: CommandSite) -> None:
     site.ask("update")
     with pytest.raises(UpdateOffered) as caught:
         site.answered()
@@ -264,13 +264,13 @@ def test_another_agent_is_fetched_and_left_to_who_can_start_it(site: Site) -> No
     assert (message["status"], message["cause"]) == ("failed", "it is not signed")
 
 
-def test_what_it_does_not_know_it_refuses(site: Site) -> None:
+def test_what_it_does_not_know_it_refuses(site: CommandSite) -> None:
     site.ask("reboot")
     assert site.messages[0]["status"] == "refused"
     assert "no such command" in site.messages[0]["cause"]
 
 
-def test_the_policy_of_the_machine_is_the_cause_of_a_refusal(site: Site) -> None:
+def test_the_policy_of_the_machine_is_the_cause_of_a_refusal(site: CommandSite) -> None:
     site.policy = Policy(commands=("report",))
     site.ask("logs")
     assert site.messages[0]["status"] == "refused"
@@ -279,7 +279,7 @@ def test_the_policy_of_the_machine_is_the_cause_of_a_refusal(site: Site) -> None
     assert site.messages[1]["status"] == "done"
 
 
-def test_the_machines_administrator_can_disable_commands(site: Site, tmp_path: Path) -> None:
+def test_the_machines_administrator_can_disable_commands(site: CommandSite, tmp_path: Path) -> None:
     (tmp_path / SWITCH).touch()
     site.ask("report")
     assert site.messages[0]["status"] == "refused"
@@ -290,7 +290,9 @@ def test_the_machines_administrator_can_disable_commands(site: Site, tmp_path: P
     assert site.messages[1]["status"] == "done"
 
 
-def test_a_command_that_comes_too_late_by_the_clock_of_the_server_is_dropped(site: Site) -> None:
+def test_a_command_that_comes_too_late_by_the_clock_of_the_server_is_dropped(
+    site: CommandSite,
+) -> None:
     deadline = "2026-11-23T12:00:30Z"
     site.clock.hear("2026-11-23T12:00:29Z")
     site.ask("report", deadline=deadline)
@@ -310,6 +312,6 @@ def test_a_command_that_comes_too_late_by_the_clock_of_the_server_is_dropped(sit
         {"kind": "command", "content": {"id": "c", "command": "logs", "deadline": "soon"}},
     ],
 )
-def test_what_cannot_be_read_is_noted_and_not_answered(site: Site, message: Any) -> None:
+def test_what_cannot_be_read_is_noted_and_not_answered(site: CommandSite, message: Any) -> None:
     assert site.hear(message)
     assert site.messages == []

@@ -70,7 +70,7 @@ def test_children_of_the_agent_before_are_waited_for() -> None:
     assert subprocess.run([sys.executable, "-c", REAPER], check=False).returncode == 0
 
 
-class Files:
+class ProcessFiles:
     """Volumes of apps as directories of their name."""
 
     def __init__(self, root: Path) -> None:
@@ -83,12 +83,12 @@ class Files:
         return ()
 
 
-class Site:
+class ProcessSite:
     """A runtime, and one app of it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.files = Files(folder / "volumes")
+        self.files = ProcessFiles(folder / "volumes")
         self.runtime = self.again()
         self.app = AppDefinition("web", "1", mode=NATIVE)
 
@@ -130,8 +130,8 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
+def site(tmp_path: Path) -> Iterator[ProcessSite]:
+    made = ProcessSite(tmp_path)
     yield made
     for instance in made.again().observe():
         made.again().carry_out(Remove(instance), None, made.files)
@@ -143,12 +143,14 @@ def _mark(number: int) -> str:
     return environment_of(number).get(MARK, "")
 
 
-def members(site: Site) -> list[int]:
+def members(site: ProcessSite) -> list[int]:
     folder = str(site.runtime.root / site.one().key)
     return [one.number for one in processes() if _mark(one.number) == folder]
 
 
-def test_an_instance_goes_through_its_states_and_each_step_can_be_repeated(site: Site) -> None:
+def test_an_instance_goes_through_its_states_and_each_step_can_be_repeated(
+    site: ProcessSite,
+) -> None:
     slot = site.create(*SLEEP)
     site.create(*SLEEP)
     made = site.one()
@@ -171,7 +173,7 @@ def test_an_instance_goes_through_its_states_and_each_step_can_be_repeated(site:
     assert list(site.runtime.root.iterdir()) == []
 
 
-def test_how_a_program_ended_is_known(site: Site) -> None:
+def test_how_a_program_ended_is_known(site: ProcessSite) -> None:
     site.run("/bin/sh", "-c", "echo out; echo err >&2; exit 3")
     ended = site.ended()
     assert ended.exit_code == 3
@@ -179,14 +181,14 @@ def test_how_a_program_ended_is_known(site: Site) -> None:
     assert site.output() == "out\nerr\n"
 
 
-def test_a_program_that_is_killed_has_the_code_that_shells_have(site: Site) -> None:
+def test_a_program_that_is_killed_has_the_code_that_shells_have(site: ProcessSite) -> None:
     site.run("/bin/sh", "-c", "kill -9 $$")
     assert site.ended().exit_code == 137
     site.step(Start)
     assert site.ended().exit_code == 137
 
 
-def test_what_does_not_end_by_itself_is_killed_with_all_it_started(site: Site) -> None:
+def test_what_does_not_end_by_itself_is_killed_with_all_it_started(site: ProcessSite) -> None:
     script = "trap '' TERM; setsid sleep 60 & sh -c 'while :; do sleep 1; done' & echo up; wait"
     site.run("/bin/sh", "-c", script)
     until(lambda: site.output() == "up\n", "the program to start")
@@ -211,7 +213,7 @@ time.sleep(60)
 """
 
 
-def test_an_agent_that_is_killed_finds_its_processes_again(site: Site) -> None:
+def test_an_agent_that_is_killed_finds_its_processes_again(site: ProcessSite) -> None:
     command = [sys.executable, "-c", AGENT, str(site.folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as agent:
         assert agent.stdout
@@ -226,8 +228,8 @@ def test_an_agent_that_is_killed_finds_its_processes_again(site: Site) -> None:
     assert site.ended().exit_code == 7
 
 
-def test_an_instance_of_another_agent_is_left_alone(tmp_path: Path, site: Site) -> None:
-    other = Site(tmp_path / "other")
+def test_an_instance_of_another_agent_is_left_alone(tmp_path: Path, site: ProcessSite) -> None:
+    other = ProcessSite(tmp_path / "other")
     try:
         theirs = other.run(*SLEEP)
         ours = site.run(*SLEEP)
@@ -240,7 +242,7 @@ def test_an_instance_of_another_agent_is_left_alone(tmp_path: Path, site: Site) 
         other.step(Remove)
 
 
-def test_what_a_killed_shim_leaves_is_ended_before_the_next_start(site: Site) -> None:
+def test_what_a_killed_shim_leaves_is_ended_before_the_next_start(site: ProcessSite) -> None:
     site.run("/bin/sh", "-c", "echo up; exec sleep 60")
     until(lambda: site.output() == "up\n", "the program to start")
     (shim,) = [number for number in members(site) if _is_leader(number)]
@@ -258,7 +260,9 @@ def _is_leader(number: int) -> bool:
     return status is not None and status.session == number
 
 
-def test_what_a_removal_left_running_is_ended_at_the_next_start_of_the_agent(site: Site) -> None:
+def test_what_a_removal_left_running_is_ended_at_the_next_start_of_the_agent(
+    site: ProcessSite,
+) -> None:
     site.run(*SLEEP)
     running = members(site)
     (site.runtime.root / site.one().key / "instance.json").unlink()
@@ -267,7 +271,9 @@ def test_what_a_removal_left_running_is_ended_at_the_next_start_of_the_agent(sit
     until(lambda: not any(_mark(number) for number in running), "the processes to end")
 
 
-def test_after_the_machine_was_started_again_an_instance_is_to_be_started(site: Site) -> None:
+def test_after_the_machine_was_started_again_an_instance_is_to_be_started(
+    site: ProcessSite,
+) -> None:
     site.run(*SLEEP)
     site.step(Stop)
     folder = site.runtime.root / site.one().key
@@ -278,7 +284,7 @@ def test_after_the_machine_was_started_again_an_instance_is_to_be_started(site: 
 
 
 def test_files_are_below_the_directory_and_the_program_is_what_its_config_names(
-    site: Site, tmp_path: Path
+    site: ProcessSite, tmp_path: Path
 ) -> None:
     program = tmp_path / "volumes" / "program"
     (program / "bin").mkdir(parents=True)
@@ -319,7 +325,7 @@ def test_files_are_below_the_directory_and_the_program_is_what_its_config_names(
     ],
 )
 def test_a_program_that_is_not_there_is_named(
-    site: Site, tmp_path: Path, program: str | None, why: str
+    site: ProcessSite, tmp_path: Path, program: str | None, why: str
 ) -> None:
     place = tmp_path / "volumes" / "program"
     place.mkdir(parents=True)
@@ -346,7 +352,7 @@ def test_a_program_that_is_not_there_is_named(
     ],
 )
 def test_what_a_host_process_cannot_have_is_refused_by_name(
-    site: Site, fields: dict[str, Any], named: str
+    site: ProcessSite, fields: dict[str, Any], named: str
 ) -> None:
     volumes = (
         VolumeDefinition("data", "hostPath", "/data"),
@@ -360,7 +366,7 @@ def test_what_a_host_process_cannot_have_is_refused_by_name(
         assert caught.value.reason == FailureReason.REFUSED
 
 
-def test_mounts_inside_each_other_are_refused(site: Site, tmp_path: Path) -> None:
+def test_mounts_inside_each_other_are_refused(site: ProcessSite, tmp_path: Path) -> None:
     volumes = (VolumeDefinition("a", "emptyDir"), VolumeDefinition("b", "emptyDir"))
     site.app = replace(site.app, volumes=volumes)
     mounts = (MountDefinition("a", "/data"), MountDefinition("b", "/data/sub"))
@@ -370,14 +376,14 @@ def test_mounts_inside_each_other_are_refused(site: Site, tmp_path: Path) -> Non
     assert not list((site.runtime.root / "web").iterdir())
 
 
-def test_memory_is_limited(site: Site) -> None:
+def test_memory_is_limited(site: ProcessSite) -> None:
     hungry = "x = bytearray(256 * 1024 * 1024); print('got it')"
     site.run(sys.executable, "-c", hungry, memory=128 * 1024 * 1024)
     assert site.ended().exit_code == 1
     assert "MemoryError" in site.output()
 
 
-def test_usage_is_that_of_everything_an_instance_started(site: Site) -> None:
+def test_usage_is_that_of_everything_an_instance_started(site: ProcessSite) -> None:
     site.run("/bin/sh", "-c", "while :; do :; done & wait")
     assert site.runtime.usage([site.one()])[site.one().key].cpu == 0
     found: list[float] = []
@@ -392,7 +398,7 @@ def test_usage_is_that_of_everything_an_instance_started(site: Site) -> None:
     assert site.runtime.usage([site.one()]) == {}
 
 
-def test_a_log_is_read_from_its_end_followed_and_bounded(site: Site) -> None:
+def test_a_log_is_read_from_its_end_followed_and_bounded(site: ProcessSite) -> None:
     site.create("/bin/sh", "-c", "for i in 1 2 3; do echo line $i; done; read x < pipe; echo $x")
     os.mkfifo(site.root / "pipe")
     site.step(Start)
@@ -408,7 +414,7 @@ def test_a_log_is_read_from_its_end_followed_and_bounded(site: Site) -> None:
 
 
 def test_a_log_that_is_too_long_is_begun_anew_and_the_end_of_the_old_one_stays(
-    site: Site,
+    site: ProcessSite,
 ) -> None:
     site.run("/bin/sh", "-c", "i=0; while [ $i -lt 500 ]; do echo line $i; i=$((i+1)); done")
     site.ended()
@@ -422,7 +428,7 @@ def test_a_log_that_is_too_long_is_begun_anew_and_the_end_of_the_old_one_stays(
     assert sum(file.stat().st_size for file in (log.path, log.before)) < 2 * 5000
 
 
-class Answer(http.server.BaseHTTPRequestHandler):
+class ProcessAnswer(http.server.BaseHTTPRequestHandler):
     """200 where a header is as it should be."""
 
     def do_GET(self) -> None:
@@ -433,13 +439,13 @@ class Answer(http.server.BaseHTTPRequestHandler):
         """Nothing."""
 
 
-def test_probes_ask_the_host_itself_or_run_beside_the_instance(site: Site) -> None:
+def test_probes_ask_the_host_itself_or_run_beside_the_instance(site: ProcessSite) -> None:
     site.run(*SLEEP, env=(("COLOUR", "red"),))
 
     def check(kind: str, **fields: Any) -> str:
         return site.runtime.check(site.one(), ProbeDefinition(kind, **fields))
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), ProcessAnswer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         port = server.server_port
         headers = (("X-Key", "1"),)

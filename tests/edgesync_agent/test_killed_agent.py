@@ -43,7 +43,7 @@ def shell(name: str, script: str, **fields: Any) -> dict[str, Any]:
     return {"name": name, "image": IMAGE, "command": ["sh", "-c", script], **fields}
 
 
-class Machine:
+class KilledMachine:
     """A machine of its own on a common engine: a node, a disk and a port."""
 
     def __init__(
@@ -144,7 +144,7 @@ class Machine:
         return "\n".join(map(str, [*seen, *self.observed(), *self.left()]))
 
 
-def survive(machine: Machine) -> dict[str, list[str]]:
+def survive(machine: KilledMachine) -> dict[str, list[str]]:
     """Take every step with agents that are killed on the way; the changes where they were.
 
     Each agent finds what the one before has left, on disk and in the engine, and goes on.
@@ -180,7 +180,7 @@ def test_agents_killed_at_every_change_converge(docker: RunningEngine) -> None:
 
     def work(moment: str, each: int) -> dict[str, list[str]]:
         is_after = moment == "after"
-        machine = Machine(docker, Path(folder), f"{moment}{each}", each, is_after=is_after)
+        machine = KilledMachine(docker, Path(folder), f"{moment}{each}", each, is_after=is_after)
         try:
             return survive(machine)
         finally:

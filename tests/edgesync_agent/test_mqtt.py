@@ -108,13 +108,13 @@ def test_the_return_codes_of_amqtt_are_distinguished() -> None:
 
 @given(st.integers(0, 268_435_455))
 def test_a_length_is_written_as_paho_writes_it(length: int) -> None:
-    class Body(bytes):
+    class PacketBody(bytes):
         def __len__(self) -> int:
             return length
 
     expected = bytearray()
     Client(CallbackAPIVersion.VERSION2)._pack_remaining_length(expected, length)
-    assert packet(0x30, Body())[1:] == bytes(expected)
+    assert packet(0x30, PacketBody())[1:] == bytes(expected)
 
 
 def test_the_packets_without_a_body_are_two_bytes() -> None:

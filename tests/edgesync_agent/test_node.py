@@ -14,7 +14,7 @@ from edgesync_agent.node import INFO_LIMIT, AgentNode
 from edgesync_agent.releases import Releases
 
 
-class Server:
+class FakeServer:
     """Answers by docs/protocol.md; messages of the node wait in *messages*."""
 
     def __init__(self) -> None:
@@ -52,11 +52,11 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Server:
-    return Server()
+def server() -> FakeServer:
+    return FakeServer()
 
 
-class Apps:
+class FakeApps:
     """What runs apps: all of them at once, and gone as soon as they are not desired."""
 
     def __init__(self) -> None:
@@ -84,8 +84,8 @@ class Apps:
 
 
 @pytest.fixture
-def apps() -> Apps:
-    return Apps()
+def apps() -> FakeApps:
+    return FakeApps()
 
 
 @pytest.fixture
@@ -94,16 +94,16 @@ def releases(tmp_path: Path) -> Releases:
 
 
 @pytest.fixture
-def node(releases: Releases, apps: Apps) -> AgentNode:
+def node(releases: Releases, apps: FakeApps) -> AgentNode:
     return AgentNode(releases, apps, "run", lambda line: None, Clock())
 
 
-def tell(node: AgentNode, server: Server, content: Any, *, now: float = 0, **meta: Any) -> None:
+def tell(node: AgentNode, server: FakeServer, content: Any, *, now: float = 0, **meta: Any) -> None:
     message = {"kind": "report", "meta": meta, "content": content}
     node.take("delta", json.dumps(message).encode(), server.send, now)
 
 
-def converse(node: AgentNode, server: Server) -> None:
+def converse(node: AgentNode, server: FakeServer) -> None:
     """Answer every desire until there are no more."""
     while server.messages:
         channel, meta, content = server.messages.pop(0)
@@ -113,14 +113,14 @@ def converse(node: AgentNode, server: Server) -> None:
             node.take("desire-response", json.dumps(message).encode(), server.send, 0)
 
 
-def reported(node: AgentNode, server: Server) -> dict[str, Any]:
+def reported(node: AgentNode, server: FakeServer) -> dict[str, Any]:
     node.report(server.send, {"hostname": "h"}, {})
     content: dict[str, Any] = server.messages.pop()[2]
     return content
 
 
 def test_an_app_becomes_files_and_is_handed_over(
-    node: AgentNode, server: Server, apps: Apps
+    node: AgentNode, server: FakeServer, apps: FakeApps
 ) -> None:
     encoded = base64.b64encode(b"\x00secret").decode()
     server.add("web", "7", conf=("config", {"a.conf": "x"}), pw=("secret", {"pw": encoded}))
@@ -146,7 +146,7 @@ def test_an_app_becomes_files_and_is_handed_over(
 
 
 def test_what_is_no_longer_desired_is_named_until_it_is_gone(
-    node: AgentNode, server: Server, apps: Apps
+    node: AgentNode, server: FakeServer, apps: FakeApps
 ) -> None:
     server.add("web", "7", conf=("config", {"a.conf": "x"}))
     tell(node, server, server.delta())
@@ -161,7 +161,7 @@ def test_what_is_no_longer_desired_is_named_until_it_is_gone(
 
 
 def test_what_was_fetched_is_known_after_a_start_without_a_server(
-    node: AgentNode, server: Server, releases: Releases, apps: Apps
+    node: AgentNode, server: FakeServer, releases: Releases, apps: FakeApps
 ) -> None:
     server.add("web", "7", conf=("config", {"a.conf": "x"}))
     tell(node, server, server.delta())
@@ -174,7 +174,7 @@ def test_what_was_fetched_is_known_after_a_start_without_a_server(
 
 
 def test_what_was_gone_is_named_until_the_server_has_it(
-    node: AgentNode, server: Server, apps: Apps
+    node: AgentNode, server: FakeServer, apps: FakeApps
 ) -> None:
     drift = {"service": "s", "time": "2026-01-02T03:04:05Z"}
     apps.entries = [{"name": "web", "version": "7", "status": "Running", "drift": drift}]
@@ -186,7 +186,7 @@ def test_what_was_gone_is_named_until_the_server_has_it(
 
 
 def test_files_whose_urls_are_too_old_are_asked_for_again(
-    node: AgentNode, server: Server, apps: Apps
+    node: AgentNode, server: FakeServer, apps: FakeApps
 ) -> None:
     server.add("web", "7")
     tell(node, server, server.delta())
@@ -198,7 +198,7 @@ def test_files_whose_urls_are_too_old_are_asked_for_again(
     assert apps.arrivals == 2
 
 
-def test_a_world_that_has_moved_on_is_not_taken(node: AgentNode, server: Server) -> None:
+def test_a_world_that_has_moved_on_is_not_taken(node: AgentNode, server: FakeServer) -> None:
     server.add("web", "7", conf=("config", {"a.conf": "x"}))
     old = server.delta()
     server.add("web", "8", conf=("config", {"a.conf": "x"}))
@@ -215,7 +215,7 @@ def test_a_world_that_has_moved_on_is_not_taken(node: AgentNode, server: Server)
     assert reported(node, server)["apps"] == [{"name": "web", "version": "8"}]
 
 
-def test_many_bodies_are_asked_for_in_groups(node: AgentNode, server: Server) -> None:
+def test_many_bodies_are_asked_for_in_groups(node: AgentNode, server: FakeServer) -> None:
     many = {f"c{number}": ("config", {"f": str(number)}) for number in range(INFO_LIMIT + 5)}
     server.add("web", "7", **many)
     tell(node, server, server.delta())
@@ -224,14 +224,14 @@ def test_many_bodies_are_asked_for_in_groups(node: AgentNode, server: Server) ->
     assert len(list(folder.iterdir())) == INFO_LIMIT + 5
 
 
-def test_no_answer_means_asking_again_after_a_while(node: AgentNode, server: Server) -> None:
+def test_no_answer_means_asking_again_after_a_while(node: AgentNode, server: FakeServer) -> None:
     server.add("web", "7")
     for now, asked in ((0, 1), (1, 1), (31, 2)):
         tell(node, server, server.delta(), now=now)
         assert len(server.messages) == asked
 
 
-def test_an_error_means_asking_again_at_the_next_delta(node: AgentNode, server: Server) -> None:
+def test_an_error_means_asking_again_at_the_next_delta(node: AgentNode, server: FakeServer) -> None:
     server.add("web", "7")
     tell(node, server, server.delta())
     (_, meta, _) = server.messages.pop()
@@ -244,7 +244,7 @@ def test_an_error_means_asking_again_at_the_next_delta(node: AgentNode, server: 
 
 @pytest.mark.parametrize("key", ["../../x", "..", ".", "", "a/b", "/etc/x", "a\0b", "a\nb"])
 def test_no_path_is_built_from_a_name(
-    node: AgentNode, server: Server, tmp_path: Path, key: str
+    node: AgentNode, server: FakeServer, tmp_path: Path, key: str
 ) -> None:
     server.add("web", "7", conf=("config", {key: "x"}))
     server.add("good", "8")
@@ -265,7 +265,7 @@ def test_no_path_is_built_from_a_name(
 
 @pytest.mark.parametrize("name", ["..", "../x", "a/b", ""])
 def test_an_app_with_such_a_name_is_not_even_asked_for(
-    node: AgentNode, server: Server, name: str
+    node: AgentNode, server: FakeServer, name: str
 ) -> None:
     tell(node, server, {"apps": [{"name": name, "version": "1"}]})
     assert not server.messages
@@ -287,7 +287,7 @@ def test_an_app_with_such_a_name_is_not_even_asked_for(
     ],
 )
 def test_what_cannot_be_understood_does_no_harm(
-    node: AgentNode, server: Server, payload: bytes
+    node: AgentNode, server: FakeServer, payload: bytes
 ) -> None:
     for channel in ("delta", "desire-response", "other"):
         node.take(channel, payload, server.send, 0)
@@ -296,7 +296,7 @@ def test_what_cannot_be_understood_does_no_harm(
 
 
 def test_desired_properties_are_stored_for_programs_and_reported(
-    node: AgentNode, server: Server
+    node: AgentNode, server: FakeServer
 ) -> None:
     assert "nodeprops" not in reported(node, server)
     wanted = {"door": "shut"}
@@ -309,7 +309,7 @@ def test_desired_properties_are_stored_for_programs_and_reported(
 
 
 def test_only_the_answer_to_the_last_report_ends_the_wait_for_it(
-    node: AgentNode, server: Server
+    node: AgentNode, server: FakeServer
 ) -> None:
     assert not node.waiting
     for _ in range(2):

@@ -29,22 +29,22 @@ from edgesync_agent.situation import (
     spec_digest,
 )
 from edgesync_agent.spec import AppDefinition
-from tests.edgesync_agent.world import World, app
+from tests.edgesync_agent.world import AgentWorld, app
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> AgentWorld:
+    return AgentWorld()
 
 
-def installed(world: World, one: AppDefinition) -> None:
+def installed(world: AgentWorld, one: AppDefinition) -> None:
     world.want(one)
     world.settle()
     assert world.memory.good == one.version
     world.done.clear()
 
 
-def test_an_app_is_fetched_created_and_started(world: World) -> None:
+def test_an_app_is_fetched_created_and_started(world: AgentWorld) -> None:
     installed_app = app("1", {"name": "a"}, {"name": "b", "image": "j:1"})
     world.want(installed_app)
     world.settle()
@@ -54,7 +54,7 @@ def test_an_app_is_fetched_created_and_started(world: World) -> None:
     assert kinds == ["Fetch", "Create", "Create", "SwitchFiles", "Start", "Start"]
 
 
-def test_a_service_that_did_not_change_is_not_touched(world: World) -> None:
+def test_a_service_that_did_not_change_is_not_touched(world: AgentWorld) -> None:
     installed(world, app("1", {"name": "a"}, {"name": "b", "image": "j:1"}))
     kept = next(one for one in world.instances.values() if one.slot.service == "a")
     world.want(app("2", {"name": "a"}, {"name": "b", "image": "j:2"}))
@@ -64,7 +64,7 @@ def test_a_service_that_did_not_change_is_not_touched(world: World) -> None:
     assert world.memory.good == "2"
 
 
-def test_a_config_alone_switches_files_and_restarts_nothing(world: World) -> None:
+def test_a_config_alone_switches_files_and_restarts_nothing(world: AgentWorld) -> None:
     volume = {"name": "v", "config": {"name": "c", "version": "1"}}
     mounts = [{"name": "v", "mountPath": "/c"}]
     installed(world, app("1", {"name": "a", "volumeMounts": mounts}, volumes=[volume]))
@@ -85,7 +85,7 @@ def test_a_file_mounted_by_its_path_needs_a_new_instance() -> None:
     assert digest("1") != digest("2")
 
 
-def test_what_cannot_be_fetched_leaves_the_old_version_running(world: World) -> None:
+def test_what_cannot_be_fetched_leaves_the_old_version_running(world: AgentWorld) -> None:
     installed(world, app("1", {"name": "a"}))
     world.unreachable = {"i:2"}
     world.want(app("2", {"name": "a", "image": "i:2"}))
@@ -100,7 +100,7 @@ def test_what_cannot_be_fetched_leaves_the_old_version_running(world: World) -> 
     assert world.running() == {"i:2"}
 
 
-def test_a_trial_that_fails_never_stops_the_old_one(world: World) -> None:
+def test_a_trial_that_fails_never_stops_the_old_one(world: AgentWorld) -> None:
     installed(world, app("1", {"name": "a"}))
     world.behaviour["i:2"] = "crash"
     world.want(app("2", {"name": "a", "image": "i:2"}))
@@ -129,7 +129,7 @@ def test_a_trial_that_fails_never_stops_the_old_one(world: World) -> None:
 )
 @pytest.mark.parametrize("port", [{}, {"hostNetwork": True}])
 def test_the_whole_app_goes_back_with_the_cause(
-    world: World, how: str, reason: str, port: dict[str, Any]
+    world: AgentWorld, how: str, reason: str, port: dict[str, Any]
 ) -> None:
     ready = {"readinessProbe": {"httpGet": {"port": 80}}}
     installed(world, app("1", {"name": "a", **port, **ready}, {"name": "b", "image": "j:1"}))
@@ -151,7 +151,7 @@ def test_the_whole_app_goes_back_with_the_cause(
 
 @pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
 def test_what_was_stopped_for_a_version_that_fails_is_started_again(
-    world: World, policy: str
+    world: AgentWorld, policy: str
 ) -> None:
     rule = {"restart": {"policy": policy}, "hostNetwork": True}
     installed(world, app("1", {"name": "a", **rule}))
@@ -170,7 +170,7 @@ def test_what_was_stopped_for_a_version_that_fails_is_started_again(
     assert world.attempts[after.slot].count == 0
 
 
-def test_a_version_that_failed_is_tried_again_when_something_changes(world: World) -> None:
+def test_a_version_that_failed_is_tried_again_when_something_changes(world: AgentWorld) -> None:
     installed(world, app("1", {"name": "a"}))
     world.behaviour["i:2"] = "crash"
     world.want(app("2", {"name": "a", "image": "i:2"}))
@@ -182,7 +182,7 @@ def test_a_version_that_failed_is_tried_again_when_something_changes(world: Worl
     assert world.running() == {"i:2"}
 
 
-def test_the_first_version_is_tried_for_ever(world: World) -> None:
+def test_the_first_version_is_tried_for_ever(world: AgentWorld) -> None:
     world.behaviour["i:1"] = "crash"
     world.want(app("1", {"name": "a"}))
     for _ in range(200):
@@ -198,7 +198,7 @@ def test_the_first_version_is_tried_for_ever(world: World) -> None:
     assert world.memory == AppMemory(live="1", good="1")
 
 
-def test_what_was_removed_by_hand_comes_back_and_is_named(world: World) -> None:
+def test_what_was_removed_by_hand_comes_back_and_is_named(world: AgentWorld) -> None:
     installed(world, app("1", {"name": "a"}))
     world.instances.clear()
     plan = world.turn()
@@ -217,7 +217,7 @@ def test_what_was_removed_by_hand_comes_back_and_is_named(world: World) -> None:
     ],
 )
 def test_the_restart_policy_decides(
-    world: World, policy: str, how: str, *, is_started: bool
+    world: AgentWorld, policy: str, how: str, *, is_started: bool
 ) -> None:
     installed(world, app("1", {"name": "a", "restart": {"policy": policy}}))
     world.behaviour["i:1"] = how
@@ -227,7 +227,7 @@ def test_the_restart_policy_decides(
     assert bool(world.steps(Start)) is is_started
 
 
-def test_pauses_between_starts_grow_by_the_spec(world: World) -> None:
+def test_pauses_between_starts_grow_by_the_spec(world: AgentWorld) -> None:
     backoff = {"min": 2 * 10**9, "max": 8 * 10**9, "factor": 2.0}
     installed(world, app("1", {"name": "a", "restart": {"backoff": backoff}}))
     world.behaviour["i:1"] = "crash"
@@ -240,7 +240,7 @@ def test_pauses_between_starts_grow_by_the_spec(world: World) -> None:
     assert pauses[:5] == [4, 8, 8, 8, 8]
 
 
-def test_a_probe_that_fails_has_the_instance_started_again(world: World) -> None:
+def test_a_probe_that_fails_has_the_instance_started_again(world: AgentWorld) -> None:
     installed(world, app("1", {"name": "a"}))
     situation = world.situation()
     (one,) = world.instances.values()
@@ -254,7 +254,7 @@ def test_a_probe_that_fails_has_the_instance_started_again(world: World) -> None
     assert world.running() == {"i:1"}
 
 
-def test_init_services_run_in_order_before_the_services_and_once(world: World) -> None:
+def test_init_services_run_in_order_before_the_services_and_once(world: AgentWorld) -> None:
     world.behaviour = {"init:1": "done", "init:2": "done"}
     init = [{"name": "x", "image": "init:1"}, {"name": "y", "image": "init:2"}]
     world.want(app("1", {"name": "a"}, initServices=init))
@@ -270,7 +270,7 @@ def test_init_services_run_in_order_before_the_services_and_once(world: World) -
 
 @pytest.mark.parametrize("init", [[], [{"name": "x", "image": "init:1"}]], ids=["trial", "init"])
 def test_what_prepares_a_version_goes_on_when_the_agent_starts_again(
-    world: World, init: list[dict[str, Any]]
+    world: AgentWorld, init: list[dict[str, Any]]
 ) -> None:
     installed(world, app("1", {"name": "a"}))
     world.want(app("2", {"name": "a", "image": "i:2"}, initServices=init))
@@ -286,7 +286,7 @@ def test_what_prepares_a_version_goes_on_when_the_agent_starts_again(
     assert preparing in world.instances.values()
 
 
-def test_an_init_service_that_fails_keeps_the_old_version(world: World) -> None:
+def test_an_init_service_that_fails_keeps_the_old_version(world: AgentWorld) -> None:
     installed(world, app("1", {"name": "a"}))
     world.behaviour = {"init:1": "crash"}
     init = [{"name": "x", "image": "init:1"}]
@@ -297,7 +297,7 @@ def test_an_init_service_that_fails_keeps_the_old_version(world: World) -> None:
     assert world.memory.failure.service == "x"
 
 
-def test_a_job_runs_to_its_end_as_often_as_its_spec_has(world: World) -> None:
+def test_a_job_runs_to_its_end_as_often_as_its_spec_has(world: AgentWorld) -> None:
     world.behaviour = {"i:1": "done"}
     job = {"completions": 5, "parallelism": 2}
     world.want(app("1", {"name": "a"}, workload="job", jobConfig=job))
@@ -310,7 +310,7 @@ def test_a_job_runs_to_its_end_as_often_as_its_spec_has(world: World) -> None:
     assert len(world.steps(Start)) == 5
 
 
-def test_a_job_that_fails_too_often_is_given_up(world: World) -> None:
+def test_a_job_that_fails_too_often_is_given_up(world: AgentWorld) -> None:
     world.behaviour = {"i:1": "crash"}
     world.want(app("1", {"name": "a"}, workload="job", jobConfig={"backoffLimit": 2}))
     world.settle()
@@ -318,7 +318,7 @@ def test_a_job_that_fails_too_often_is_given_up(world: World) -> None:
     assert world.memory.failure
 
 
-def test_an_app_that_is_to_go_goes_the_newest_first(world: World) -> None:
+def test_an_app_that_is_to_go_goes_the_newest_first(world: AgentWorld) -> None:
     installed(world, app("1", {"name": "a"}, {"name": "b", "image": "j:1"}))
     world.want(None)
     plan = world.turn()
@@ -382,7 +382,7 @@ ACTS = ["turn", "turn", "crash", "next", "remove", "end"]
 def test_obeying_the_steps_converges_whatever_happened_before(
     apps: list[AppDefinition], behaviour: dict[str, str], acts: list[tuple[str, int]]
 ) -> None:
-    world, coming = World(), list(apps)
+    world, coming = AgentWorld(), list(apps)
     world.behaviour = behaviour
     world.want(coming.pop(0))
     for act, number in acts:
@@ -400,7 +400,7 @@ def test_obeying_the_steps_converges_whatever_happened_before(
     assert_converged(world, behaviour)
 
 
-def happen(world: World, act: str, number: int) -> None:
+def happen(world: AgentWorld, act: str, number: int) -> None:
     slots = sorted(world.instances)
     if act == "turn":
         world.turn()
@@ -415,7 +415,7 @@ def happen(world: World, act: str, number: int) -> None:
             world.instances[slot] = ended
 
 
-def assert_converged(world: World, behaviour: dict[str, str]) -> None:
+def assert_converged(world: AgentWorld, behaviour: dict[str, str]) -> None:
     assert world.desired is not None
     desired, memory = world.desired, world.memory
     if all(behaviour.get(one.image, "ok") == "ok" for one in desired.services):

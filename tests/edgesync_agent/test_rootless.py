@@ -21,7 +21,7 @@ from edgesync_agent.parsing import read_app
 from edgesync_agent.runtime import FailureReason
 from tests.edgesync_agent.engines import IMAGE, ROOTLESS, RunningEngine, rootless_engine
 from tests.edgesync_agent.test_containers import wait_for
-from tests.edgesync_agent.test_supervisor import Machine
+from tests.edgesync_agent.test_supervisor import SupervisedMachine
 
 SERVE = "cat /etc/c/a /run/s/key > /www/index.html; exec httpd -f -p 8080 -h /www"
 ALL = frozenset({CPU, CPU_SHARES, MEMORY})
@@ -35,12 +35,12 @@ def running(request: pytest.FixtureRequest) -> Iterator[RunningEngine]:
 
 
 @pytest.fixture
-def machine(running: RunningEngine) -> Iterator[Machine]:
+def machine(running: RunningEngine) -> Iterator[SupervisedMachine]:
     """The agent's process has no more rights than the user while a test runs."""
     with running.as_user():
         home = running.folder / "agent"
         home.mkdir()
-        made = Machine(running, home)
+        made = SupervisedMachine(running, home)
         made.boot()
         try:
             yield made
@@ -48,7 +48,9 @@ def machine(running: RunningEngine) -> Iterator[Machine]:
             made.kill()
 
 
-def web(machine: Machine, version: str, script: str = SERVE, **fields: Any) -> dict[str, Any]:
+def web(
+    machine: SupervisedMachine, version: str, script: str = SERVE, **fields: Any
+) -> dict[str, Any]:
     port = {"containerPort": 8080, "hostPort": machine.port, "hostIP": "127.0.0.1"}
     service = {
         "name": "s",
@@ -80,7 +82,7 @@ def web(machine: Machine, version: str, script: str = SERVE, **fields: Any) -> d
 
 
 def test_an_app_of_an_ordinary_user_runs_is_taken_back_and_limits_are_refused(
-    machine: Machine, running: RunningEngine
+    machine: SupervisedMachine, running: RunningEngine
 ) -> None:
     found = find_engine(running.variables)
     assert found.path == str(running.path)

@@ -30,7 +30,7 @@ from tests.edgesync_agent.test_containers import wait_for
 from tests.ports import free_port
 
 
-class Machine:
+class SupervisedMachine:
     """A machine with an engine and, from time to time, an agent; *home* is its disk."""
 
     def __init__(self, running: RunningEngine, home: Path) -> None:
@@ -138,8 +138,8 @@ FILES = {"conf": {"a": "1"}, "password": {"pw": "s3cret"}}
 
 
 @contextlib.contextmanager
-def machine_with(running: RunningEngine, home: Path) -> Iterator[Machine]:
-    one = Machine(running, home)
+def machine_with(running: RunningEngine, home: Path) -> Iterator[SupervisedMachine]:
+    one = SupervisedMachine(running, home)
     try:
         yield one
     finally:
@@ -148,7 +148,7 @@ def machine_with(running: RunningEngine, home: Path) -> Iterator[Machine]:
 
 
 @pytest.fixture
-def machine(running: RunningEngine, tmp_path: Path) -> Iterator[Machine]:
+def machine(running: RunningEngine, tmp_path: Path) -> Iterator[SupervisedMachine]:
     """With each kind of engine."""
     with machine_with(running, tmp_path / "home") as one:
         yield one
@@ -157,22 +157,22 @@ def machine(running: RunningEngine, tmp_path: Path) -> Iterator[Machine]:
 @pytest.fixture(params=[pytest.param("docker", marks=NEEDS_DOCKER)])
 def docker_machine(
     request: pytest.FixtureRequest, engines: dict[str, RunningEngine], tmp_path: Path
-) -> Iterator[Machine]:
+) -> Iterator[SupervisedMachine]:
     """For what does not depend on the engine."""
     with machine_with(engines[request.param], tmp_path / "home") as one:
         yield one
 
 
-class Client:
+class ScriptedClient:
     """Asks the app's port without a pause, and counts what was not answered."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: SupervisedMachine) -> None:
         self.machine = machine
         self.answers: list[str] = []
         self.is_over = threading.Event()
         self.thread = threading.Thread(target=self._run)
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> "ScriptedClient":
         self.thread.start()
         return self
 
@@ -185,7 +185,7 @@ class Client:
             self.answers.append(self.machine.get())
 
 
-def test_two_apps_run_change_and_go(machine: Machine) -> None:
+def test_two_apps_run_change_and_go(machine: SupervisedMachine) -> None:
     machine.boot()
     other = {
         "name": "other",
@@ -222,11 +222,13 @@ def test_two_apps_run_change_and_go(machine: Machine) -> None:
     assert not list(machine.secrets.glob("web*"))
 
 
-def _observed(machine: Machine) -> list[Any]:
+def _observed(machine: SupervisedMachine) -> list[Any]:
     return list(Containers(machine.running.engine, NODE, machine.home).observe())
 
 
-def test_secrets_are_files_in_memory_and_nowhere_in_the_engine(docker_machine: Machine) -> None:
+def test_secrets_are_files_in_memory_and_nowhere_in_the_engine(
+    docker_machine: SupervisedMachine,
+) -> None:
     machine = docker_machine
     machine.boot()
     machine.deliver(web("1", "one", machine.port), **FILES)
@@ -240,13 +242,13 @@ def test_secrets_are_files_in_memory_and_nowhere_in_the_engine(docker_machine: M
 
 
 def test_a_version_that_is_never_ready_is_taken_back_while_the_old_one_serves(
-    machine: Machine,
+    machine: SupervisedMachine,
 ) -> None:
     machine.boot()
     machine.deliver(web("1", "one", machine.port), **FILES)
     machine.wait("Running", "1")
     broken = web("2", "two", machine.port, probe="/none", progressDeadlineSeconds=3)
-    with Client(machine) as client:
+    with ScriptedClient(machine) as client:
         machine.deliver(broken, **FILES)
         entry = machine.wait("Failed", "2")
     assert set(client.answers) == {"one"}
@@ -256,7 +258,7 @@ def test_a_version_that_is_never_ready_is_taken_back_while_the_old_one_serves(
     assert "HTTP 404" in failure["message"]
     assert entry["running"] == "1"
     # A good one follows; the gap is the switch alone.
-    with Client(machine) as client:
+    with ScriptedClient(machine) as client:
         machine.deliver(web("3", "three", machine.port), **FILES)
         machine.wait("Running", "3")
         wait_for(lambda: client.answers[-1] == "three")
@@ -265,7 +267,9 @@ def test_a_version_that_is_never_ready_is_taken_back_while_the_old_one_serves(
     assert client.answers.index("three") - client.answers.index("") == missed
 
 
-def test_a_program_that_ends_is_the_cause_with_code_and_log(docker_machine: Machine) -> None:
+def test_a_program_that_ends_is_the_cause_with_code_and_log(
+    docker_machine: SupervisedMachine,
+) -> None:
     machine = docker_machine
     machine.boot()
     machine.deliver(web("1", "one", machine.port), **FILES)
@@ -282,7 +286,7 @@ def test_a_program_that_ends_is_the_cause_with_code_and_log(docker_machine: Mach
 
 
 def test_a_registry_that_is_down_leaves_the_old_version(
-    docker_machine: Machine, registry: RunningRegistry
+    docker_machine: SupervisedMachine, registry: RunningRegistry
 ) -> None:
     machine = docker_machine
     image = registry.push(machine.running.engine, IMAGE, f"app/{machine.running.kind}:2")
@@ -306,7 +310,7 @@ def test_a_registry_that_is_down_leaves_the_old_version(
     assert machine.get() == "two"
 
 
-def test_apps_come_back_with_their_engine(machine: Machine) -> None:
+def test_apps_come_back_with_their_engine(machine: SupervisedMachine) -> None:
     machine.boot()
     machine.deliver(web("1", "one", machine.port), **FILES)
     machine.wait("Running", "1")
@@ -317,7 +321,9 @@ def test_apps_come_back_with_their_engine(machine: Machine) -> None:
     wait_for(lambda: machine.get() == "one")
 
 
-def test_after_a_reboot_the_last_state_runs_without_a_server(docker_machine: Machine) -> None:
+def test_after_a_reboot_the_last_state_runs_without_a_server(
+    docker_machine: SupervisedMachine,
+) -> None:
     machine = docker_machine
     machine.boot()
     machine.deliver(web("1", "one", machine.port), **FILES)
@@ -342,7 +348,7 @@ def test_a_full_disk_refuses_pulls_with_a_cause(
     try:
         with running_engine(kind, place / "engine", registry) as running:
             image = registry.push(running.engine, IMAGE, "app/full:1")
-            machine = Machine(running, tmp_path / "home")
+            machine = SupervisedMachine(running, tmp_path / "home")
             machine.boot()
             machine.deliver(web("1", "one", machine.port), **FILES)
             machine.wait("Running", "1")

@@ -70,7 +70,7 @@ def program(name: str, *, trial: str = "", run: str = "") -> bytes:
     return made.getvalue()
 
 
-class Machine:
+class UpdatedMachine:
     """A home directory with an agent in it."""
 
     def __init__(self, home: Path) -> None:
@@ -94,12 +94,12 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
+def machine(tmp_path: Path) -> UpdatedMachine:
+    return UpdatedMachine(tmp_path)
 
 
 def test_a_new_agent_is_tried_then_put_in_place_and_stays_once_it_has_reported(
-    machine: Machine,
+    machine: UpdatedMachine,
 ) -> None:
     new = program("new", run=CONFIRM)
     machine.offer(new)
@@ -112,7 +112,9 @@ def test_a_new_agent_is_tried_then_put_in_place_and_stays_once_it_has_reported(
 
 
 @pytest.mark.parametrize("trial", ["sys.exit('no way')", "raise OSError('no way')"])
-def test_an_agent_that_does_not_connect_is_never_put_in_place(machine: Machine, trial: str) -> None:
+def test_an_agent_that_does_not_connect_is_never_put_in_place(
+    machine: UpdatedMachine, trial: str
+) -> None:
     machine.offer(program("new", trial=trial))
     machine.start()
     assert machine.file.read_bytes() == machine.old
@@ -122,14 +124,14 @@ def test_an_agent_that_does_not_connect_is_never_put_in_place(machine: Machine, 
     assert machine.left() == {"agent.pyz"}
 
 
-def test_what_is_no_program_is_never_put_in_place(machine: Machine) -> None:
+def test_what_is_no_program_is_never_put_in_place(machine: UpdatedMachine) -> None:
     machine.offer(b"\0 no program")
     machine.start()
     assert machine.file.read_bytes() == machine.old
     assert "'failed'" in machine.lines()[-1]
 
 
-def test_a_new_agent_that_ends_goes_back_to_the_old_one(machine: Machine) -> None:
+def test_a_new_agent_that_ends_goes_back_to_the_old_one(machine: UpdatedMachine) -> None:
     machine.offer(program("new", run="it.go_back('it ended')"))
     machine.start()
     assert machine.file.read_bytes() == machine.old
@@ -138,7 +140,9 @@ def test_a_new_agent_that_ends_goes_back_to_the_old_one(machine: Machine) -> Non
     assert machine.left() == {"agent.pyz"}
 
 
-def test_a_new_agent_that_never_reports_goes_back_after_so_many_starts(machine: Machine) -> None:
+def test_a_new_agent_that_never_reports_goes_back_after_so_many_starts(
+    machine: UpdatedMachine,
+) -> None:
     machine.offer(program("new", run="sys.exit(1)"))
     for _ in range(3):
         machine.start()
@@ -171,7 +175,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def in_place(machine: Machine) -> None:
+def in_place(machine: UpdatedMachine) -> None:
     """Have the new agent in the place of the old one, not confirmed."""
     machine.offer(program("new"))
     machine.start()
@@ -191,7 +195,7 @@ def test_a_power_cut_at_any_write_leaves_one_of_the_two_and_nothing_else(
     for kill_at in range(1, 40):
         home = tmp_path / str(kill_at)
         home.mkdir()
-        machine = Machine(home)
+        machine = UpdatedMachine(home)
         if is_in_place:
             in_place(machine)
         else:

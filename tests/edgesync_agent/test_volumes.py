@@ -132,7 +132,7 @@ def wicked() -> bytes:
     return content.getvalue()
 
 
-class Handler(BaseHTTPRequestHandler):
+class VolumeHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         found = {"/plain": b"hello", "/zip": archive(), "/wicked": wicked()}.get(self.path)
         self.send_response(200 if found else 403)
@@ -145,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def url() -> Any:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), VolumeHandler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"

@@ -44,7 +44,7 @@ def app(version: str, *services: dict[str, Any], **fields: Any) -> AppDefinition
     return read_app({"name": "web", "version": version, "services": given, **fields})
 
 
-class World:
+class AgentWorld:
     """A runtime that is a model, with the agent's disk; *behaviour* is how services do.
 
     It is `ok`, `crash`, `unready`, `no-start` or `done`, of an image; an image in *unreachable*

@@ -23,7 +23,7 @@ PROGRAM = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/us
 
 
 @dataclass
-class Mosquitto:
+class MosquittoServer:
     """A running broker."""
 
     process: "subprocess.Popen[bytes]"
@@ -35,7 +35,7 @@ class Mosquitto:
 
 
 @contextmanager
-def running_mosquitto(folder: Path, ca: Path, trusted: str) -> Iterator[Mosquitto]:
+def running_mosquitto(folder: Path, ca: Path, trusted: str) -> Iterator[MosquittoServer]:
     """Run it with the server certificate in *ca*; it trusts *trusted*.
 
     It checks against `crl.pem` in *folder*, which has to be there.
@@ -62,7 +62,7 @@ def running_mosquitto(folder: Path, ca: Path, trusted: str) -> Iterator[Mosquitt
     try:
         wait_for(lambda: listens(ports[0]) or process.poll() is not None, "Mosquitto to listen")
         assert process.poll() is None, log.read_text()
-        yield Mosquitto(process, ports[0])
+        yield MosquittoServer(process, ports[0])
     finally:
         process.kill()
         process.wait()

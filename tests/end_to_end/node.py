@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from tests.end_to_end.conftest import UNIT, Identity, Server
 
 
-class Node:
+class MqttNode:
     """A connected node that speaks JSON; what it receives waits in a queue for each channel."""
 
     def __init__(self, identity: Identity) -> None:
@@ -82,9 +82,9 @@ class Node:
 
 
 @contextmanager
-def connected(server: Server, identity: Identity) -> Iterator[Node]:
+def connected(server: Server, identity: Identity) -> Iterator[MqttNode]:
     """*identity* connected and subscribed."""
-    node = Node(identity)
+    node = MqttNode(identity)
     node.client.connect("localhost", server.mqtt_port)
     node.client.loop_start()
     try:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.broker.node import Node, publish_packet
+from tests.broker.node import HubNode, publish_packet
 from tests.end_to_end.conftest import Identity, Server
 
 MIB = 1024 * 1024
@@ -40,7 +40,7 @@ class Memory:
 class Speaker:
     """A node that speaks JSON over raw MQTT, and reads only when it is asked to."""
 
-    def __init__(self, node: Node, identity: Identity) -> None:
+    def __init__(self, node: HubNode, identity: Identity) -> None:
         self.node = node
         self.identity = identity
         self.sequence = 0
@@ -78,7 +78,7 @@ class Speaker:
 @asynccontextmanager
 async def speaking(server: Server, identity: Identity) -> AsyncIterator[Speaker]:
     """*identity* connected and subscribed."""
-    node = await Node.open(server.mqtt_port, identity.context())
+    node = await HubNode.open(server.mqtt_port, identity.context())
     try:
         node.connect(identity.node_id)
         assert await node.connack() == 0

@@ -14,18 +14,18 @@ import pytest
 
 from edgesync_agent import VERSION
 from tests.end_to_end.conftest import wait_for
-from tests.end_to_end.test_install_command import Machine, command_for, installed
+from tests.end_to_end.test_install_command import InstalledMachine, command_for, installed
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    one = Machine(tmp_path / "machine")
+def machine(tmp_path: Path) -> Iterator[InstalledMachine]:
+    one = InstalledMachine(tmp_path / "machine")
     yield one
     if (one.state / "agent.pyz").exists():
         one.agent("stop")
 
 
-def test_an_agent_is_replaced_by_the_servers(api: httpx.Client, machine: Machine) -> None:
+def test_an_agent_is_replaced_by_the_servers(api: httpx.Client, machine: InstalledMachine) -> None:
     api.post("/v1/nodes", json={"name": "gate"})
     installed(machine.run(command_for(api, "nodes/gate")))
     program = machine.state / "agent.pyz"
@@ -61,7 +61,7 @@ def test_an_agent_is_replaced_by_the_servers(api: httpx.Client, machine: Machine
     assert not (machine.state / "update.json").exists()
 
 
-def test_the_log_of_an_agent_is_followed(api: httpx.Client, machine: Machine) -> None:
+def test_the_log_of_an_agent_is_followed(api: httpx.Client, machine: InstalledMachine) -> None:
     api.post("/v1/nodes", json={"name": "gate"})
     installed(machine.run(command_for(api, "nodes/gate")))
     commands = "/v1/nodes/gate/commands"

@@ -34,7 +34,7 @@ from tests.end_to_end.conftest import (
 )
 from tests.end_to_end.mosquitto import (
     PROGRAM,
-    Mosquitto,
+    MosquittoServer,
     connack,
     exchange,
     running_mosquitto,
@@ -49,11 +49,11 @@ Door = Callable[[ssl.SSLContext, str], bool]
 
 
 @dataclass
-class World:
+class AttackedWorld:
     """A server and a Mosquitto, the authority of both, and its nodes."""
 
     server: Server
-    mosquitto: Mosquitto | None
+    mosquitto: MosquittoServer | None
     crl: Path
     folder: Path
     authority: Authority
@@ -126,7 +126,7 @@ def request(path: str, body: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackedWorld]:
     folder, broker = (tmp_path_factory.mktemp(name) for name in ("attackers", "mosquitto"))
     crl = broker / "crl.pem"
     # Older than a node's certificate lasts, so that expired ones can be made.
@@ -138,7 +138,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             nodes = {name: activate(server, batch, name) for name in names}
         ca = Path(server.ca).parent
         authority = load_authority(ca)
-        made = World(server, None, crl, folder, authority, nodes)
+        made = AttackedWorld(server, None, crl, folder, authority, nodes)
         wait_for(crl.exists, "the list")
         if PROGRAM is None:
             take_back(made)
@@ -150,7 +150,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             yield made
 
 
-def take_back(world: World) -> None:
+def take_back(world: AttackedWorld) -> None:
     with world.server.client() as api:
         assert api.post("/v1/nodes/shut/revoke").status_code == 200
         assert api.delete("/v1/nodes/gone").status_code == 200
@@ -164,14 +164,14 @@ def serials_of(crl: Path) -> set[int]:
     return {one.serial_number for one in x509.load_pem_x509_crl(crl.read_bytes())}
 
 
-def foreign_authority(world: World) -> ssl.SSLContext:
+def foreign_authority(world: AttackedWorld) -> ssl.SSLContext:
     """Name and serial number are right, and even the authority calls itself the same."""
     label = world.authority.root.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value
     foreign, _ = Authority.create(str(label).rpartition(" ")[2], now=NOW, serials=(1, 2))
     return world.certified(foreign, serial=serial_of(world.nodes["good"]))
 
 
-def self_signed(world: World) -> ssl.SSLContext:
+def self_signed(world: AttackedWorld) -> ssl.SSLContext:
     key = new_private_key()
     name = x509.load_pem_x509_certificate(world.nodes["good"].cert.read_bytes()).subject
     itself = profiles.Issuer(name, profiles.key_identifier(key.public_key()), NOW + DAY)
@@ -180,50 +180,50 @@ def self_signed(world: World) -> ssl.SSLContext:
     return world.context(certificate.public_bytes(Encoding.PEM), key_pem(key))
 
 
-def expired(world: World) -> ssl.SSLContext:
+def expired(world: AttackedWorld) -> ssl.SSLContext:
     return world.certified(world.authority, now=NOW - 100 * DAY)
 
 
-def not_yet_valid(world: World) -> ssl.SSLContext:
+def not_yet_valid(world: AttackedWorld) -> ssl.SSLContext:
     return world.certified(world.authority, now=NOW + DAY)
 
 
-def revoked(world: World) -> ssl.SSLContext:
+def revoked(world: AttackedWorld) -> ssl.SSLContext:
     return world.nodes["shut"].context()
 
 
-def deleted(world: World) -> ssl.SSLContext:
+def deleted(world: AttackedWorld) -> ssl.SSLContext:
     return world.nodes["gone"].context()
 
 
-def server_certificate(world: World) -> ssl.SSLContext:
+def server_certificate(world: AttackedWorld) -> ssl.SSLContext:
     ca = Path(world.server.ca).parent
     return world.context((ca / "server.pem").read_bytes(), (ca / "server.key").read_bytes())
 
 
-def intermediate_itself(world: World) -> ssl.SSLContext:
+def intermediate_itself(world: AttackedWorld) -> ssl.SSLContext:
     return world.context(
         world.authority.intermediate.public_bytes(Encoding.PEM), key_pem(world.authority.key)
     )
 
 
-def root_itself(world: World) -> ssl.SSLContext:
+def root_itself(world: AttackedWorld) -> ssl.SSLContext:
     key = load_pem_private_key((Path(world.server.ca).parent / "root.key").read_bytes(), None)
     assert isinstance(key, SigningKey)
     return world.context(world.authority.root.public_bytes(Encoding.PEM), key_pem(key))
 
 
-def signed_but_never_given_out(world: World) -> ssl.SSLContext:
+def signed_but_never_given_out(world: AttackedWorld) -> ssl.SSLContext:
     """An attacker has the intermediate's key; the serial number is unknown to the server."""
     return world.certified(world.authority)
 
 
-def known_serial_with_another_key(world: World) -> ssl.SSLContext:
+def known_serial_with_another_key(world: AttackedWorld) -> ssl.SSLContext:
     """An attacker has the intermediate's key and the serial number of a node's certificate."""
     return world.certified(world.authority, serial=serial_of(world.nodes["good"]))
 
 
-def without_a_certificate(world: World) -> ssl.SSLContext:
+def without_a_certificate(world: AttackedWorld) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=world.server.ca)
 
 
@@ -256,7 +256,7 @@ DOORS = ["hub", "sync", "activation", MOSQUITTO]
 
 @pytest.mark.parametrize("attacker", ATTACKERS)
 @pytest.mark.parametrize("door", DOORS)
-def test_no_attacker_gets_in(world: World, door: str, attacker: str) -> None:
+def test_no_attacker_gets_in(world: AttackedWorld, door: str, attacker: str) -> None:
     """But for what the intermediate signed: a broker does not know what was given out."""
     knocks, name = ATTACKERS[attacker]
     signed = {"signed_but_never_given_out", "known_serial_with_another_key"}
@@ -265,11 +265,11 @@ def test_no_attacker_gets_in(world: World, door: str, attacker: str) -> None:
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_a_good_node_comes_in_by_every_door(world: World, door: str) -> None:
+def test_a_good_node_comes_in_by_every_door(world: AttackedWorld, door: str) -> None:
     assert world.door(door)(world.nodes["good"].context(), GOOD)
 
 
-def test_another_nodes_certificate_is_no_way_to_a_client_id(world: World) -> None:
+def test_another_nodes_certificate_is_no_way_to_a_client_id(world: AttackedWorld) -> None:
     """Over HTTPS there is no client id to claim; Mosquitto takes the certificate's name for it."""
     assert not world.door("hub")(world.nodes["other"].context(), GOOD)
     assert world.door("hub")(world.nodes["other"].context(), "default.other")
@@ -290,7 +290,7 @@ def resumer(door: str, version: str) -> str:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("door", DOORS)
 def test_a_session_of_before_is_no_way_in_after_revocation(
-    world: World, door: str, version: str
+    world: AttackedWorld, door: str, version: str
 ) -> None:
     node = world.nodes[resumer(door, version)]
     context = node.context()

@@ -22,7 +22,7 @@ from tests.end_to_end.conftest import (
     running_server,
     wait_for,
 )
-from tests.end_to_end.node import Node, connected
+from tests.end_to_end.node import MqttNode, connected
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_a_renewal_and_a_node_that_is_refused_are_written_down(shared: Server) -
         assert (one["namespace"], one["name"], one["address"]) == ("default", "sn-9", "127.0.0.1")
     assert (done["outcome"], done["also"]) == ("done", {"certificate": 1})
     assert refused["outcome"] == "RequestAccessDenied"
-    node = Node(identity)
+    node = MqttNode(identity)
     node.client.connect("localhost", shared.mqtt_port)
     node.client.loop_start()
     found = wait_for(lambda: entries(shared, action="node.connect"), "the refusal")

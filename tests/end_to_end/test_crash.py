@@ -17,21 +17,21 @@ from tests.end_to_end.conftest import (
     running_server,
     wait_for,
 )
-from tests.end_to_end.node import Node, connected
+from tests.end_to_end.node import MqttNode, connected
 
 
-def load(server: Server, count: int) -> list[tuple[Node, dict[int, int]]]:
+def load(server: Server, count: int) -> list[tuple[MqttNode, dict[int, int]]]:
     """Nodes that publish reports as fast as they are acknowledged, each with its acks so far."""
     with server.client() as api:
         batch = make_batch(api)
     nodes = []
     for number in range(count):
-        node = Node(activate(server, batch, f"n{number}"))
+        node = MqttNode(activate(server, batch, f"n{number}"))
         sent: dict[int, int] = {}
         acked: dict[int, int] = {0: 0}
         lock = threading.Lock()
 
-        def publish(node: Node = node, sent: dict[int, int] = sent) -> None:
+        def publish(node: MqttNode = node, sent: dict[int, int] = sent) -> None:
             node.sequence += 1
             content = {"node": {"hostname": str(node.sequence)}, "apps": []}
             meta = {"seq": node.sequence, "run": "r"}
@@ -64,7 +64,7 @@ def load(server: Server, count: int) -> list[tuple[Node, dict[int, int]]]:
     return nodes
 
 
-def stop(nodes: list[tuple[Node, dict[int, int]]]) -> None:
+def stop(nodes: list[tuple[MqttNode, dict[int, int]]]) -> None:
     for node, _ in nodes:
         node.client.on_publish = None
         node.client.loop_stop()

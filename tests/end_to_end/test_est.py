@@ -28,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @dataclass
-class Device:
+class EstDevice:
     """A folder and two commands."""
 
     folder: Path
@@ -83,8 +83,8 @@ class Device:
 
 
 @pytest.fixture
-def device(tmp_path: Path, server: Server) -> Device:
-    return Device(tmp_path, server)
+def device(tmp_path: Path, server: Server) -> EstDevice:
+    return EstDevice(tmp_path, server)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def api(server: Server) -> Iterator[httpx.Client]:
 
 
 def test_the_authoritys_certificates_come_as_cms_and_chain_up_to_the_root(
-    device: Device, server: Server
+    device: EstDevice, server: Server
 ) -> None:
     status, headers = device.curl("/cacerts")
     assert status == 200
@@ -108,7 +108,7 @@ def test_the_authoritys_certificates_come_as_cms_and_chain_up_to_the_root(
 
 
 def test_a_device_enrolls_with_its_batchs_token_and_reenrolls_by_its_certificate(
-    device: Device, api: httpx.Client, server: Server
+    device: EstDevice, api: httpx.Client, server: Server
 ) -> None:
     batch = make_batch(api, "factory", enableWhitelist=1)
     record = {"fingerprintValue": "SN-7", "nodeName": "press"}
@@ -135,7 +135,7 @@ def test_a_device_enrolls_with_its_batchs_token_and_reenrolls_by_its_certificate
 
 
 def test_an_install_token_enrolls_once_with_any_name_in_the_request(
-    device: Device, api: httpx.Client
+    device: EstDevice, api: httpx.Client
 ) -> None:
     api.post("/v1/nodes", json={"name": "gate"}).raise_for_status()
     command = api.get("/v1/nodes/gate/init").json()["cmd"]
@@ -149,7 +149,7 @@ def test_an_install_token_enrolls_once_with_any_name_in_the_request(
 
 
 def test_a_batch_without_a_token_admits_its_user_name_and_no_other(
-    device: Device, api: httpx.Client
+    device: EstDevice, api: httpx.Client
 ) -> None:
     make_batch(api, "open", securityType="None")
     make_batch(api, "closed")
@@ -168,7 +168,7 @@ def test_a_batch_without_a_token_admits_its_user_name_and_no_other(
     assert api.get("/v1/nodes/sn-2").status_code == 404
 
 
-def test_what_is_no_signing_request_is_refused(device: Device, api: httpx.Client) -> None:
+def test_what_is_no_signing_request_is_refused(device: EstDevice, api: httpx.Client) -> None:
     make_batch(api, "open2", securityType="None")
     device.make_request("sn-9")
     der = (device.folder / "request.der").read_bytes()

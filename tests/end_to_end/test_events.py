@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(180)
 PREFIX = "io.edgesync."
 
 
-class Follower:
+class EventFollower:
     """Follows the stream as a browser does: from the last id on, again and again."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Follower:
 
 
 def test_each_event_of_a_node_is_sent_once_despite_crashes(tmp_path: Path) -> None:
-    follower, data, folder = Follower(), tmp_path / "data", tmp_path / "nodes"
+    follower, data, folder = EventFollower(), tmp_path / "data", tmp_path / "nodes"
     both = first, second = "sim-0001", "sim-0002"
     arrived = ["node.activated", "node.ready", "node.converged"]
     with receiving() as receiver:

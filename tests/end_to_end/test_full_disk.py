@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from tests.end_to_end.conftest import Server, activate, kv, make_app, make_batch, wait_for
-from tests.end_to_end.node import Node, connected
+from tests.end_to_end.node import MqttNode, connected
 
 LIMIT = 32 * 1024
 """No file may be written beyond it: SQLite's log is longer by far, that of the server is not."""
@@ -27,14 +27,14 @@ def full_disk(server: Server, limit: int = LIMIT) -> Iterator[None]:
         resource.prlimit(pid, which, before)
 
 
-def report(node: Node, hostname: str) -> int:
+def report(node: MqttNode, hostname: str) -> int:
     """Publish a report and wait for nothing; its number."""
     node.sequence += 1
     node.send("report", "report", {"node": {"hostname": hostname}}, seq=node.sequence, run="r")
     return node.sequence
 
 
-def answers(node: Node) -> Iterator[dict[str, Any]]:
+def answers(node: MqttNode) -> Iterator[dict[str, Any]]:
     while True:
         try:
             yield node.received["delta"].get_nowait()

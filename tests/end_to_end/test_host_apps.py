@@ -14,7 +14,7 @@ import pytest
 from edgesync_agent.kernel import environment_of, processes
 from edgesync_agent.shims import MARK
 from tests.end_to_end.conftest import kv, running_server, wait_for
-from tests.end_to_end.test_install_command import Machine, command_for, installed
+from tests.end_to_end.test_install_command import InstalledMachine, command_for, installed
 
 USER_ID = 65534
 
@@ -26,15 +26,15 @@ while :; do sleep 0.2; done
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    one = Machine(tmp_path / "machine")
+def machine(tmp_path: Path) -> Iterator[InstalledMachine]:
+    one = InstalledMachine(tmp_path / "machine")
     yield one
     if (one.state / "agent.pyz").exists():
         one.agent("uninstall")
     assert marked(one) == []
 
 
-def marked(machine: Machine) -> list[int]:
+def marked(machine: InstalledMachine) -> list[int]:
     """Processes of the apps of that machine."""
     root = str(machine.state)
     marks = [(one.number, environment_of(one.number).get(MARK, "")) for one in processes()]
@@ -89,7 +89,7 @@ def is_running(api: httpx.Client) -> bool:
 
 
 def test_an_app_runs_on_through_all_that_happens_to_its_agent(
-    tmp_path: Path, machine: Machine
+    tmp_path: Path, machine: InstalledMachine
 ) -> None:
     with running_server(tmp_path / "data") as server, server.client() as api:
         describe(api)
@@ -137,7 +137,7 @@ def test_an_app_runs_on_through_all_that_happens_to_its_agent(
 
 
 def test_a_version_that_does_not_run_goes_back_to_the_one_that_did(
-    api: httpx.Client, machine: Machine
+    api: httpx.Client, machine: InstalledMachine
 ) -> None:
     describe(api)
     installed(machine.run(command_for(api, "nodes/gate")))
@@ -155,7 +155,7 @@ def test_a_version_that_does_not_run_goes_back_to_the_one_that_did(
 
 
 def test_what_the_owner_of_the_machine_refuses_does_not_run(
-    api: httpx.Client, machine: Machine
+    api: httpx.Client, machine: InstalledMachine
 ) -> None:
     describe(api)
     policy = machine.home / "policy.toml"
@@ -176,7 +176,7 @@ def test_an_agent_needs_no_root(api: httpx.Client) -> None:
     describe(api)
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         os.chmod(folder, 0o755)  # noqa: S103  # another user has to enter it
-        machine = Machine(Path(folder) / "machine")
+        machine = InstalledMachine(Path(folder) / "machine")
         (machine.tools / "python3").unlink()
         (machine.tools / "python3").symlink_to("/usr/bin/python3")
         for path in (machine.home.parent, machine.home, machine.tools):

@@ -34,7 +34,7 @@ PYTHON = Path(sys.executable).resolve()  # the one the virtual environment was m
 SHELLS = [shell for shell in ("dash", "busybox", "bash") if shutil.which(shell)]
 
 
-class Machine:
+class InstalledMachine:
     """A home directory and a PATH with little on it."""
 
     def __init__(self, folder: Path) -> None:
@@ -81,8 +81,8 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    one = Machine(tmp_path / "machine")
+def machine(tmp_path: Path) -> Iterator[InstalledMachine]:
+    one = InstalledMachine(tmp_path / "machine")
     yield one
     if (one.state / "agent.pyz").exists():
         one.agent("stop")
@@ -123,7 +123,7 @@ def files_below(folder: Path) -> dict[str, str]:
     }
 
 
-def test_the_command_of_a_node_makes_it_ready(api: httpx.Client, machine: Machine) -> None:
+def test_the_command_of_a_node_makes_it_ready(api: httpx.Client, machine: InstalledMachine) -> None:
     api.post("/v1/nodes", json={"name": "gate", "labels": {"role": "gateway"}})
     make_app(api, selector="role=gateway")
     output = installed(machine.run(command_for(api, "nodes/gate")))
@@ -165,7 +165,7 @@ def test_the_command_of_a_node_makes_it_ready(api: httpx.Client, machine: Machin
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_command_of_a_batch_makes_its_device_ready(
-    api: httpx.Client, machine: Machine, shell: str
+    api: httpx.Client, machine: InstalledMachine, shell: str
 ) -> None:
     batch = {
         "name": "line-7",
@@ -188,7 +188,7 @@ def test_the_command_of_a_batch_makes_its_device_ready(
 
 
 def test_a_combined_fingerprint_is_the_one_the_operator_listed(
-    api: httpx.Client, machine: Machine
+    api: httpx.Client, machine: InstalledMachine
 ) -> None:
     joined = f"sn-1\n{socket.gethostname().strip().lower()}"
     digest = hashlib.sha256(joined.encode()).hexdigest()[:40]
@@ -223,7 +223,7 @@ def test_of_many_that_show_one_token_one_is_activated(server: Server, api: httpx
 
 
 @NEEDS_PYTHON_3_8
-def test_the_agent_runs_on_the_oldest_python(api: httpx.Client, machine: Machine) -> None:
+def test_the_agent_runs_on_the_oldest_python(api: httpx.Client, machine: InstalledMachine) -> None:
     (machine.tools / "python3").unlink()
     (machine.tools / "python3").symlink_to(PYTHON_3_8)
     api.post("/v1/nodes", json={"name": "gate", "labels": {"role": "gateway"}})
@@ -235,7 +235,7 @@ def test_the_agent_runs_on_the_oldest_python(api: httpx.Client, machine: Machine
     assert process.resolve() == Path(PYTHON_3_8).resolve()
 
 
-def test_installing_again_replaces_the_agent(api: httpx.Client, machine: Machine) -> None:
+def test_installing_again_replaces_the_agent(api: httpx.Client, machine: InstalledMachine) -> None:
     api.post("/v1/nodes", json={"name": "gate"})
     numbers = []
     for _ in range(2):
@@ -255,11 +255,11 @@ def _is_dead(number: int) -> bool:
     return " Z " in Path(f"/proc/{number}/stat").read_text()
 
 
-def test_a_command_works_once(api: httpx.Client, machine: Machine, tmp_path: Path) -> None:
+def test_a_command_works_once(api: httpx.Client, machine: InstalledMachine, tmp_path: Path) -> None:
     api.post("/v1/nodes", json={"name": "gate"})
     command = command_for(api, "nodes/gate")
     installed(machine.run(command))
-    other = Machine(tmp_path / "other")
+    other = InstalledMachine(tmp_path / "other")
     again = other.run(command)
     assert again.returncode != 0
     assert "401" in again.stderr
@@ -267,7 +267,7 @@ def test_a_command_works_once(api: httpx.Client, machine: Machine, tmp_path: Pat
 
 
 def test_a_server_with_another_authority_is_refused(
-    api: httpx.Client, machine: Machine, tmp_path: Path
+    api: httpx.Client, machine: InstalledMachine, tmp_path: Path
 ) -> None:
     api.post("/v1/nodes", json={"name": "gate"})
     command = command_for(api, "nodes/gate")
@@ -299,7 +299,7 @@ fi
 
 
 def test_where_systemd_runs_the_agent_becomes_a_hardened_unit(
-    api: httpx.Client, machine: Machine
+    api: httpx.Client, machine: InstalledMachine
 ) -> None:
     machine.put("systemctl", SYSTEMCTL)
     machine.put("id", "echo 1000")
@@ -353,7 +353,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path, scope: str) -> None:
 
 
 def test_where_it_is_asked_for_the_agent_runs_in_the_background(
-    api: httpx.Client, machine: Machine
+    api: httpx.Client, machine: InstalledMachine
 ) -> None:
     machine.put("systemctl", SYSTEMCTL)
     api.post("/v1/nodes", json={"name": "gate"})
@@ -366,7 +366,7 @@ def test_where_it_is_asked_for_the_agent_runs_in_the_background(
 
 
 def test_the_state_of_an_agent_is_where_its_user_keeps_state(
-    api: httpx.Client, machine: Machine
+    api: httpx.Client, machine: InstalledMachine
 ) -> None:
     api.post("/v1/nodes", json={"name": "gate"})
     state = machine.home / "state"
@@ -381,7 +381,9 @@ def test_the_state_of_an_agent_is_where_its_user_keeps_state(
         machine.run(f"python3 {state}/edgesync/agent.pyz uninstall --home {state}/edgesync")
 
 
-def test_the_agent_comes_back_when_the_server_does(tmp_path: Path, machine: Machine) -> None:
+def test_the_agent_comes_back_when_the_server_does(
+    tmp_path: Path, machine: InstalledMachine
+) -> None:
     port = ("--mqtt-port", str(free_port()))
     with running_server(tmp_path / "data", *port) as server:
         with server.client() as api:
@@ -409,7 +411,9 @@ def test_the_installer_is_clean_to_shellcheck() -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-def test_without_the_tools_it_names_what_is_missing(api: httpx.Client, machine: Machine) -> None:
+def test_without_the_tools_it_names_what_is_missing(
+    api: httpx.Client, machine: InstalledMachine
+) -> None:
     api.post("/v1/nodes", json={"name": "gate"})
     (machine.tools / "openssl").unlink()
     machine.put("python3", f'exec {PYTHON} -S "$@"')
@@ -452,7 +456,7 @@ def test_the_installer_and_the_agent_are_for_who_has_a_token(
 
 
 def test_an_agent_renews_when_it_is_time_and_when_it_is_too_late(
-    tmp_path: Path, machine: Machine
+    tmp_path: Path, machine: InstalledMachine
 ) -> None:
     """Its certificate is changed for one of the same key that is as old as the test wants it."""
     data = tmp_path / "data"

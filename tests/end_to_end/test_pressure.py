@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.broker.authority import Authority
-from tests.broker.node import Node
+from tests.broker.authority import HubAuthority
+from tests.broker.node import HubNode
 from tests.end_to_end.conftest import (
     UNIT,
     Identity,
@@ -338,7 +338,7 @@ class HalfHandshakes:
 
 async def refusal_code(server: Server, context: ssl.SSLContext, client_id: str) -> int:
     """Code of the CONNACK for a node that connects as *client_id*."""
-    node = await Node.open(server.mqtt_port, context)
+    node = await HubNode.open(server.mqtt_port, context)
     try:
         node.connect(client_id)
         return await node.connack()
@@ -358,7 +358,7 @@ def test_a_refused_node_leaves_its_reason_in_the_log_and_the_audit_log(
     code = asyncio.run(refusal_code(server, mixed_up.context(), "default.other"))
     assert code == IDENTIFIER_REJECTED
     foreign = server.context()
-    foreign.load_cert_chain(Authority(tmp_path).issue("foreign", [mixed_up.node_id]))
+    foreign.load_cert_chain(HubAuthority(tmp_path).issue("foreign", [mixed_up.node_id]))
     with pytest.raises((OSError, asyncio.IncompleteReadError)):
         asyncio.run(refusal_code(server, foreign, mixed_up.node_id))
 

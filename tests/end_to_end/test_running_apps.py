@@ -16,7 +16,7 @@ from tests.edgesync_agent.engines import (
 )
 from tests.edgesync_agent.registry import running_registry
 from tests.end_to_end.conftest import Server, kv, running_server, wait_for
-from tests.end_to_end.test_install_command import Machine, command_for, installed
+from tests.end_to_end.test_install_command import InstalledMachine, command_for, installed
 from tests.ports import free_port
 
 pytestmark = NEEDS_DOCKER
@@ -41,8 +41,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, docker: RunningEngine) -> Iterator[Machine]:
-    one = Machine(tmp_path / "machine")
+def machine(tmp_path: Path, docker: RunningEngine) -> Iterator[InstalledMachine]:
+    one = InstalledMachine(tmp_path / "machine")
     one.environment["DOCKER_HOST"] = f"unix://{docker.path}"
     with ExitStack() as stack:
         stack.callback(lambda: one.agent("stop"))
@@ -112,7 +112,7 @@ def put(api: httpx.Client, path: str, body: dict[str, Any]) -> None:
 
 @pytest.mark.timeout(120)
 def test_apps_run_change_and_go_back_on_a_machine_with_docker(
-    server: Server, machine: Machine, docker: RunningEngine
+    server: Server, machine: InstalledMachine, docker: RunningEngine
 ) -> None:
     with server.client() as api:
         api.post("/v1/nodes", json={"name": "gate", "labels": {"role": "gateway"}})

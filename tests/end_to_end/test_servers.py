@@ -31,7 +31,7 @@ from tests.end_to_end.conftest import (
     wait_for,
 )
 from tests.end_to_end.mosquitto import PROGRAM, lets_in, listens
-from tests.end_to_end.node import Node, connected
+from tests.end_to_end.node import MqttNode, connected
 from tests.ports import free_port
 from tests.postgres import NEEDS_POSTGRES, Postgres, running_postgres
 
@@ -41,7 +41,7 @@ NODES = 12
 
 
 @dataclass
-class Fleet:
+class ServerFleet:
     """All its parts; servers can be started again."""
 
     folder: Path
@@ -99,9 +99,9 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(tmp_path: Path, postgres: Postgres) -> Iterator[Fleet]:
+def fleet(tmp_path: Path, postgres: Postgres) -> Iterator[ServerFleet]:
     """Configured by the command, as an operator does; the broker runs, no server does."""
-    made = Fleet(tmp_path, postgres.schema_of(tmp_path), (free_port(), free_port()))
+    made = ServerFleet(tmp_path, postgres.schema_of(tmp_path), (free_port(), free_port()))
     command = [sys.executable, "-m", "edgesync", "broker", "config", "mosquitto"]
     command += ["--data-dir", str(tmp_path / "one"), "--out", str(tmp_path / "broker")]
     command += ["--node-address", "127.0.0.1", "--node-port", str(made.ports[0])]
@@ -117,7 +117,7 @@ def fleet(tmp_path: Path, postgres: Postgres) -> Iterator[Fleet]:
 
 @contextmanager
 def simulated(
-    server: Server, fleet: Fleet, batch: dict[str, Any], *, interval: int = 1
+    server: Server, fleet: ServerFleet, batch: dict[str, Any], *, interval: int = 1
 ) -> Iterator[None]:
     command = [sys.executable, "-m", "edgesync", "sim", "--quiet", "--count", str(NODES)]
     command += ["--batch", batch["name"], "--activation", server.activation, "--ca", server.ca]
@@ -162,7 +162,7 @@ def put_image(api: httpx.Client, image: str) -> str:
     return str(answer.json()["version"])
 
 
-def test_servers_share_a_fleet_and_one_dies(fleet: Fleet) -> None:
+def test_servers_share_a_fleet_and_one_dies(fleet: ServerFleet) -> None:
     with ExitStack() as stack:
         one = stack.enter_context(fleet.server("one"))
         two = stack.enter_context(fleet.server("two"))
@@ -185,7 +185,7 @@ def test_servers_share_a_fleet_and_one_dies(fleet: Fleet) -> None:
             wait_for(lambda: running(api, "web", version) == NODES, "both again", units=60)
 
 
-def test_nothing_acknowledged_is_lost_when_every_server_dies(fleet: Fleet) -> None:
+def test_nothing_acknowledged_is_lost_when_every_server_dies(fleet: ServerFleet) -> None:
     """The broker has acknowledged it; a server that comes back takes it from there."""
     with fleet.server("one") as one, one.client() as api:
         identity = activate(one, make_batch(api), "n1")
@@ -197,7 +197,7 @@ def test_nothing_acknowledged_is_lost_when_every_server_dies(fleet: Fleet) -> No
         wait_for(lambda: hostname(api) == "kept", "the report that was acknowledged")
 
 
-def test_a_broker_that_restarts_is_found_again(fleet: Fleet) -> None:
+def test_a_broker_that_restarts_is_found_again(fleet: ServerFleet) -> None:
     with fleet.server("one") as one, one.client() as api:
         identity = activate(one, make_batch(api), "n1")
         report = {"kind": "report", "meta": {"seq": 1}, "content": {"node": {"hostname": "one"}}}
@@ -217,7 +217,7 @@ def test_a_broker_that_restarts_is_found_again(fleet: Fleet) -> None:
         wait_for(lambda: hostname(api) == "two", "the second report")
 
 
-def test_nothing_answered_is_lost_when_the_broker_is_killed(fleet: Fleet) -> None:
+def test_nothing_answered_is_lost_when_the_broker_is_killed(fleet: ServerFleet) -> None:
     """It loses what it held; nodes report again what had no answer."""
     with fleet.server("one") as one, one.client() as api:
         batch = make_batch(api, labels={"site": "a"})
@@ -245,7 +245,7 @@ class Talker:
 
     def __init__(self, server: Server, identity: Identity) -> None:
         self.answered = 0
-        self._node = Node(identity)
+        self._node = MqttNode(identity)
         self._node.client.reconnect_delay_set(1, 1)
         self._port = server.mqtt_port
         self._is_over = threading.Event()
@@ -274,7 +274,7 @@ class Talker:
 
 
 def test_what_comes_while_the_database_is_away_is_stored_later(
-    fleet: Fleet, tmp_path: Path
+    fleet: ServerFleet, tmp_path: Path
 ) -> None:
     with running_postgres() as postgres:
         fleet.url = postgres.schema_of(tmp_path)
@@ -290,11 +290,11 @@ def test_what_comes_while_the_database_is_away_is_stored_later(
             assert one.process.poll() is None
 
 
-def test_a_node_that_is_cut_off_converges_when_the_network_is_back(fleet: Fleet) -> None:
+def test_a_node_that_is_cut_off_converges_when_the_network_is_back(fleet: ServerFleet) -> None:
     with fleet.server("one") as one, one.client() as api, Cable(fleet.ports[0]) as cable:
         identity = activate(one, make_batch(api), "n1")
         version = make_app(api, selector="baetyl-node-name=n1")["version"]
-        node = Node(identity)
+        node = MqttNode(identity)
         node.client.reconnect_delay_set(1, 1)
         node.client.connect("localhost", cable.port, keepalive=5)
         node.client.loop_start()
@@ -366,7 +366,7 @@ def _carry(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
-def test_a_command_of_a_server_that_died_is_sent_by_one_that_is_left(fleet: Fleet) -> None:
+def test_a_command_of_a_server_that_died_is_sent_by_one_that_is_left(fleet: ServerFleet) -> None:
     with fleet.server("one") as one, one.client() as api:
         identity = activate(one, make_batch(api), "n1")
         given = api.post("/v1/nodes/n1/commands", json={"command": "report", "seconds": 600}).json()
@@ -381,7 +381,7 @@ def test_a_command_of_a_server_that_died_is_sent_by_one_that_is_left(fleet: Flee
         assert answer["status"] == "done", answer
 
 
-def test_a_revoked_node_is_out_at_the_broker_too(fleet: Fleet) -> None:
+def test_a_revoked_node_is_out_at_the_broker_too(fleet: ServerFleet) -> None:
     with fleet.server("one") as one, one.client() as api:
         identity = activate(one, make_batch(api), "n1")
         # Its address is that of the broker, which a ready server names as its own.
@@ -392,7 +392,7 @@ def test_a_revoked_node_is_out_at_the_broker_too(fleet: Fleet) -> None:
         wait_for(lambda: not lets_in(fleet.ports[0], identity), "the list to be read")
 
 
-def send(fleet: Fleet, identity: Identity, report: dict[str, Any]) -> None:
+def send(fleet: ServerFleet, identity: Identity, report: dict[str, Any]) -> None:
     """Publish a report and wait for the broker's acknowledgement."""
     command = ["mosquitto_pub", "-h", "localhost", "-p", str(fleet.ports[0]), "-q", "1"]
     command += ["-i", identity.node_id, "-t", identity.topic("report"), "-m", json.dumps(report)]

@@ -20,7 +20,7 @@ from agent_sim.fleet import open_network
 from agent_sim.link import Address
 from agent_sim.renewal import Pauses
 from agent_sim.state import CERTIFICATE, PREVIOUS, NodeDirectory, read_ca
-from agent_sim.state import Identity as Given
+from agent_sim.state import NodeIdentity as Given
 from agent_sim.watch import utc_now
 from tests.end_to_end.conftest import UNIT, Identity, Server, running_server
 from tests.end_to_end.fleet import make_past

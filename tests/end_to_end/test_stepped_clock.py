@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.conftest import activate, make_app, make_batch, running_server
-from tests.end_to_end.node import Node, connected
+from tests.end_to_end.node import MqttNode, connected
 
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
 HOUR = timedelta(hours=1)
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-class Clock:
+class SteppedClock:
     """What a process believes that was started with `variables`; never what it measures with."""
 
     def __init__(self, file: Path) -> None:
@@ -43,11 +43,11 @@ class Clock:
 
 
 @pytest.fixture
-def clock(tmp_path: Path) -> Clock:
-    return Clock(tmp_path / "clock")
+def clock(tmp_path: Path) -> SteppedClock:
+    return SteppedClock(tmp_path / "clock")
 
 
-def test_a_clock_step_disconnects_no_node(clock: Clock, tmp_path: Path) -> None:
+def test_a_clock_step_disconnects_no_node(clock: SteppedClock, tmp_path: Path) -> None:
     data = tmp_path / "data"
     with running_server(data, **clock.variables) as server, server.client() as api:
         identity = activate(server, make_batch(api), "n1")
@@ -70,7 +70,7 @@ def test_a_clock_step_disconnects_no_node(clock: Clock, tmp_path: Path) -> None:
         assert database.execute("SELECT count(*) FROM certificate").fetchone() == (1,)
 
 
-def assert_all_is_well(api: httpx.Client, node: Node, ahead: timedelta, version: str) -> None:
+def assert_all_is_well(api: httpx.Client, node: MqttNode, ahead: timedelta, version: str) -> None:
     """The node receives its desired state, reports it, and is ready at once."""
     wanted = [{"name": "web", "version": version}]
     hostname = f"at {ahead}"

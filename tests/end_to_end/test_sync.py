@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.conftest import Server, activate, kv, make_app, make_batch, wait_for
-from tests.end_to_end.node import Node, connected
+from tests.end_to_end.node import MqttNode, connected
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_deleting_a_node_ends_its_connection_and_keeps_its_certificate_out(
         node.client.reconnect_delay_set(1, 1)
         assert api.delete("/v1/nodes/n1").json() == {"success": True}
         assert node.disconnected.wait(5)
-    again = Node(identity)
+    again = MqttNode(identity)
     again.client.connect("localhost", server.mqtt_port)
     again.client.loop_start()
     assert again.disconnected.wait(10)
@@ -152,7 +152,7 @@ def test_deleting_a_node_ends_its_connection_and_keeps_its_certificate_out(
         node.report(apps=[])
     identity.cert.write_text(old[0])
     identity.key.write_text(old[1])
-    late = Node(identity)
+    late = MqttNode(identity)
     late.client.connect("localhost", server.mqtt_port)
     late.client.loop_start()
     assert late.disconnected.wait(10)

@@ -26,7 +26,7 @@ from cryptography.x509.verification import Store as Trusted
 from agent_sim.activation import signing_request
 from agent_sim.errors import ActivationRefused
 from agent_sim.renewal import checked, renew_by_key, renewal_time
-from agent_sim.state import Identity, NodeDirectory
+from agent_sim.state import NodeDirectory, NodeIdentity
 from broker.messages import Encoding, Message
 from broker.topics import Channel
 from certs.authority import Authority
@@ -59,7 +59,7 @@ HOST = "sync.example.com"
 
 
 @dataclass
-class Server:
+class AgedServer:
     """What one start of the server consists of; the clock is the test's."""
 
     store: Store
@@ -115,7 +115,7 @@ class Server:
         self.server_certificates.add(first.serial_number)
         return first, chain
 
-    async def lets_in(self, identity: Identity) -> bool:
+    async def lets_in(self, identity: NodeIdentity) -> bool:
         """The results of the handshake and the gate for a certificate."""
         certificate = x509.load_pem_x509_certificate(identity.certificate.encode())
         anchors = Trusted(x509.load_pem_x509_certificates(self.authority.trusted_pem.encode()))
@@ -131,17 +131,17 @@ class Server:
 
 
 @dataclass
-class Node:
+class AgedNode:
     """A node: the files and rules of a simulated one; *off* are the days it has no power."""
 
     name: str
-    server: Server
+    server: AgedServer
     directory: NodeDirectory
     by_mqtt: bool
     off: range = range(0)
     renewed: int = 0
     refused: int = 0
-    identity: Identity = field(init=False)
+    identity: NodeIdentity = field(init=False)
     due: datetime = field(init=False)
     ends: datetime = field(init=False)
 
@@ -156,7 +156,7 @@ class Node:
         assert answer.status_code == 200, answer.text
         given = answer.json()["certificate"]
         root = server.authority.root_pem
-        identity = Identity(f"default.{self.name}", given["cert"], root)
+        identity = NodeIdentity(f"default.{self.name}", given["cert"], root)
         checked(answer.json(), identity, key, server.now)
         self.directory.save_identity(identity)
         self.look()
@@ -207,9 +207,9 @@ class Node:
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[Server]:
+async def opened(path: Path) -> AsyncIterator[AgedServer]:
     async with open_store(path) as store:
-        server = Server(store, path / "ca")
+        server = AgedServer(store, path / "ca")
         server.start()
         yield server
 
@@ -228,7 +228,7 @@ async def test_after_ten_years_every_node_is_connected(tmp_path: Path) -> None:
                 lambda tx, name=name: create_node(tx, "default", name, NodeSpec(), now=BEGIN)  # type: ignore[misc]
             )
             directory = NodeDirectory(tmp_path / name)
-            nodes.append(Node(name, server, directory, by_mqtt=number % 2 == 0, off=off))
+            nodes.append(AgedNode(name, server, directory, by_mqtt=number % 2 == 0, off=off))
             await nodes[-1].activate()
         late = nodes[-1]
         first = server.authority.intermediate

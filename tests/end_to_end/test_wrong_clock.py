@@ -99,7 +99,7 @@ def serving(
     made = authority.issue_server(key.public_key(), ["localhost"], [], now=issued, serial=5)
     (folder / "pair.pem").write_text(key_pem(key).decode() + made.chain_pem)
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class ClockHandler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             asked.append(body)
@@ -119,7 +119,7 @@ def serving(
     asked: list[bytes] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "pair.pem")
-    there = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    there = http.server.ThreadingHTTPServer(("127.0.0.1", 0), ClockHandler)
     there.socket = context.wrap_socket(there.socket, server_side=True)
     thread = threading.Thread(target=there.serve_forever, args=(0.02,))
     thread.start()

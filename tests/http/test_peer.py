@@ -12,15 +12,15 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from cloud.http.peer import peer_certificate
-from tests.broker.authority import Authority
+from tests.broker.authority import HubAuthority
 from tests.serving import serving
 
 NODE = "default.gate-7"
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
+def authority(tmp_path_factory: pytest.TempPathFactory) -> HubAuthority:
+    return HubAuthority(tmp_path_factory.mktemp("authority"))
 
 
 async def who(request: Request) -> JSONResponse:
@@ -44,7 +44,7 @@ async def ask(url: str, context: ssl.SSLContext | bool) -> Any:  # noqa: FBT001
         return first
 
 
-def listener(authority: Authority, mode: ssl.VerifyMode) -> ssl.SSLContext:
+def listener(authority: HubAuthority, mode: ssl.VerifyMode) -> ssl.SSLContext:
     context = authority.server_context()
     context.verify_mode = mode
     return context
@@ -53,7 +53,7 @@ def listener(authority: Authority, mode: ssl.VerifyMode) -> ssl.SSLContext:
 @pytest.mark.parametrize("mode", [ssl.CERT_REQUIRED, ssl.CERT_OPTIONAL])
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_an_application_sees_the_certificate_of_its_caller(
-    authority: Authority, mode: ssl.VerifyMode, version: ssl.TLSVersion
+    authority: HubAuthority, mode: ssl.VerifyMode, version: ssl.TLSVersion
 ) -> None:
     context = authority.client_context(NODE)
     context.maximum_version = version
@@ -73,7 +73,7 @@ async def test_an_application_sees_the_certificate_of_its_caller(
 
 
 async def test_a_client_without_a_certificate_is_anonymous_where_it_is_admitted(
-    authority: Authority,
+    authority: HubAuthority,
 ) -> None:
     async with serving(WHO, listener(authority, ssl.CERT_OPTIONAL)) as url:
         seen = await ask(url, authority.client_context(None))
@@ -84,7 +84,7 @@ async def test_a_client_without_a_certificate_is_anonymous_where_it_is_admitted(
 
 @pytest.mark.parametrize("names", [["a.b", "c.d"], [], ["a/b"]])
 async def test_a_certificate_without_just_one_name_is_no_nodes(
-    authority: Authority, names: list[str]
+    authority: HubAuthority, names: list[str]
 ) -> None:
     context = authority.client_context(None)
     context.load_cert_chain(authority.issue(f"named-{len(names)}-{'-'.join(names)[:1]}", names))
@@ -97,12 +97,15 @@ async def test_a_certificate_without_just_one_name_is_no_nodes(
 @pytest.mark.parametrize("mode", [ssl.CERT_REQUIRED, ssl.CERT_OPTIONAL])
 @pytest.mark.parametrize("kind", ["expired", "foreign"])
 async def test_a_certificate_that_cannot_be_verified_is_refused(
-    authority: Authority, tmp_path_factory: pytest.TempPathFactory, mode: ssl.VerifyMode, kind: str
+    authority: HubAuthority,
+    tmp_path_factory: pytest.TempPathFactory,
+    mode: ssl.VerifyMode,
+    kind: str,
 ) -> None:
     context = authority.expired_context()
     if kind == "foreign":
         context = authority.client_context(None)
-        other = Authority(tmp_path_factory.mktemp("other"))
+        other = HubAuthority(tmp_path_factory.mktemp("other"))
         context.load_cert_chain(other.issue(NODE, [NODE]))
     async with serving(WHO, listener(authority, mode)) as url:
         with pytest.raises(httpx.TransportError):

@@ -18,7 +18,7 @@ from cloud.http.connection_limits import MIB, ConnectionLimits
 from cloud.http.metrics import LimitRefusals
 from cloud.http.port import ListeningPort
 from cloud.listening import listen, web_server
-from tests.broker.authority import Authority
+from tests.broker.authority import HubAuthority
 from tests.serving import serving
 
 LARGE = hashlib.shake_256(b"large").digest(5 * MIB + 17)
@@ -50,13 +50,13 @@ APP = Starlette(
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
+def authority(tmp_path_factory: pytest.TempPathFactory) -> HubAuthority:
+    return HubAuthority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.mark.parametrize("is_secure", [False, True], ids=["plain", "TLS"])
 async def test_large_answers_and_requests_arrive_whole(
-    authority: Authority,
+    authority: HubAuthority,
     is_secure: bool,  # noqa: FBT001
 ) -> None:
     server = authority.server_context() if is_secure else None

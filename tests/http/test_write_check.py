@@ -15,7 +15,7 @@ from cloud.store.transaction import NotifyingStore
 from tests.conftest import StoreFactory
 
 
-class Timer:
+class CheckTimer:
     now = 0.0
 
     def __call__(self) -> float:
@@ -54,7 +54,7 @@ async def test_a_probe_is_written_where_nothing_else_is_and_not_often(
     tmp_path: Path, open_again: StoreFactory
 ) -> None:
     async with open_again(tmp_path) as store:
-        timer = Timer()
+        timer = CheckTimer()
         check = WriteCheck(store, timer)
         before = committed(store)
         for _ in range(20):
@@ -73,7 +73,7 @@ async def test_writes_that_cannot_be_made_are_noticed_and_their_return_too(
     tmp_path: Path, open_again: StoreFactory, database_url: Callable[[Path], str]
 ) -> None:
     async with open_again(tmp_path) as store:
-        timer = Timer()
+        timer = CheckTimer()
         check = WriteCheck(store, timer)
         await check.check()
         with locked(tmp_path, database_url(tmp_path)):
@@ -92,7 +92,7 @@ async def test_writes_that_cannot_be_made_are_noticed_and_their_return_too(
 
 async def test_a_write_that_failed_counts_at_once(tmp_path: Path, open_again: StoreFactory) -> None:
     async with open_again(tmp_path) as store:
-        check = WriteCheck(store, Timer())
+        check = WriteCheck(store, CheckTimer())
         await check.check()
         store.outcomes.record("the disk is full")
         with pytest.raises(Unavailable):

@@ -58,7 +58,7 @@ def receiving(port: int = 0) -> Iterator[Receiver]:
     """Receive meanwhile, on a free port of this machine or on *port*."""
     receiver = Receiver()
 
-    class Handler(BaseHTTPRequestHandler):
+    class ReceiverHandler(BaseHTTPRequestHandler):
         def _take(self) -> None:
             content = self.rfile.read(int(self.headers.get("content-length", "0")))
             headers = {key.lower(): value for key, value in self.headers.items()}
@@ -75,7 +75,7 @@ def receiving(port: int = 0) -> Iterator[Receiver]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), ReceiverHandler)
     receiver.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()

@@ -24,7 +24,7 @@ def receiver() -> Iterator[Receiver]:
         yield there
 
 
-class Clock:
+class SenderClock:
     """The true time, and what a test adds to it."""
 
     def __init__(self) -> None:
@@ -34,10 +34,10 @@ class Clock:
         return datetime.now(UTC) + self.ahead
 
 
-class World:
+class SenderWorld:
     """A sender at work, and what is put before it."""
 
-    def __init__(self, store: Store, sender: CallbackSender, clock: Clock) -> None:
+    def __init__(self, store: Store, sender: CallbackSender, clock: SenderClock) -> None:
         self.store = store
         self.sender = sender
         self.clock = clock
@@ -71,12 +71,12 @@ class World:
 
 
 @pytest.fixture
-async def world(store: Store) -> AsyncIterator[World]:
-    clock = Clock()
+async def world(store: Store) -> AsyncIterator[SenderWorld]:
+    clock = SenderClock()
     async with open_callback_client() as client:
         sender = CallbackSender(store, client, clock, lambda: 0.5)
         running = asyncio.create_task(sender.run())
-        yield World(store, sender, clock)
+        yield SenderWorld(store, sender, clock)
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
@@ -87,7 +87,7 @@ def is_delivered(outcome: CallbackStatus) -> bool:
 
 
 async def test_the_receiver_gets_the_content_and_can_check_the_sender(
-    world: World, receiver: Receiver
+    world: SenderWorld, receiver: Receiver
 ) -> None:
     await world.describe(
         f"{receiver.url}/a?b=c",
@@ -109,7 +109,7 @@ async def test_the_receiver_gets_the_content_and_can_check_the_sender(
 
 
 async def test_a_refused_callback_is_sent_again_with_the_same_id(
-    world: World, receiver: Receiver
+    world: SenderWorld, receiver: Receiver
 ) -> None:
     receiver.status = 503
     await world.describe(receiver.url)
@@ -123,7 +123,9 @@ async def test_a_refused_callback_is_sent_again_with_the_same_id(
     assert len(receiver.got) >= 2
 
 
-async def test_an_unreachable_receiver_gets_the_callback_once_it_returns(world: World) -> None:
+async def test_an_unreachable_receiver_gets_the_callback_once_it_returns(
+    world: SenderWorld,
+) -> None:
     port = free_port()
     await world.describe(f"http://127.0.0.1:{port}")
     await world.tell("msg-1")
@@ -134,7 +136,7 @@ async def test_an_unreachable_receiver_gets_the_callback_once_it_returns(world: 
         assert [got.id for got in back.got] == ["msg-1"]
 
 
-async def test_redirects_are_not_followed(world: World, receiver: Receiver) -> None:
+async def test_redirects_are_not_followed(world: SenderWorld, receiver: Receiver) -> None:
     with receiving() as inner:
         receiver.status, receiver.headers = 307, {"Location": inner.url}
         await world.describe(receiver.url)
@@ -145,7 +147,7 @@ async def test_redirects_are_not_followed(world: World, receiver: Receiver) -> N
 
 
 async def test_what_is_too_old_is_given_up_and_can_be_seen(
-    world: World, receiver: Receiver
+    world: SenderWorld, receiver: Receiver
 ) -> None:
     receiver.status = 500
     await world.describe(receiver.url)
@@ -159,7 +161,9 @@ async def test_what_is_too_old_is_given_up_and_can_be_seen(
     assert (dead.id, dead.error) == ("msg-1", "answered 500")
 
 
-async def test_a_slow_receiver_does_not_delay_others(world: World, receiver: Receiver) -> None:
+async def test_a_slow_receiver_does_not_delay_others(
+    world: SenderWorld, receiver: Receiver
+) -> None:
     with receiving() as slow:
         slow.delay = 2
         await world.describe(slow.url, "slow")
@@ -170,7 +174,7 @@ async def test_a_slow_receiver_does_not_delay_others(world: World, receiver: Rec
         assert (await world.outcome("slow")).last_success is None
 
 
-async def test_many_callbacks_are_all_delivered(world: World, receiver: Receiver) -> None:
+async def test_many_callbacks_are_all_delivered(world: SenderWorld, receiver: Receiver) -> None:
     await world.describe(receiver.url)
     wanted = [f"msg-{number}" for number in range(50)]
     await world.tell(*wanted)
@@ -179,7 +183,7 @@ async def test_many_callbacks_are_all_delivered(world: World, receiver: Receiver
 
 
 async def test_a_callback_that_is_deleted_on_the_way_ends_quietly(
-    world: World, receiver: Receiver
+    world: SenderWorld, receiver: Receiver
 ) -> None:
     receiver.delay, receiver.status = 0.2, 500
     await world.describe(receiver.url)

@@ -11,7 +11,7 @@ from cloud.store.transaction import Store
 from tests.link.conftest import NOW
 
 
-class Hub:
+class AdoptingHub:
     """Notes who is adopted; `let_end` ends that, with a result."""
 
     def __init__(self) -> None:
@@ -25,13 +25,13 @@ class Hub:
         return await ending
 
 
-class World:
+class ClusterWorld:
     """Time that goes on when a server pauses, one pause after the other."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.now = NOW
-        self.hub = Hub()
+        self.hub = AdoptingHub()
         self.paused = asyncio.Event()
         self.go = asyncio.Event()
 
@@ -60,15 +60,17 @@ class World:
 
 
 @pytest.fixture
-def world(store: Store) -> World:
-    return World(store)
+def world(store: Store) -> ClusterWorld:
+    return ClusterWorld(store)
 
 
-def servers(world: World) -> ClusterMembership:
+def servers(world: ClusterWorld) -> ClusterMembership:
     return ClusterMembership("one", world.hub, world.store, world.clock, pause=world.pause)
 
 
-async def test_a_server_that_is_silent_is_adopted_once_and_then_forgotten(world: World) -> None:
+async def test_a_server_that_is_silent_is_adopted_once_and_then_forgotten(
+    world: ClusterWorld,
+) -> None:
     await world.seen("two", NOW)
     task = asyncio.get_running_loop().create_task(servers(world).run())
     await world.beat(GONE_AFTER)
@@ -88,7 +90,7 @@ async def test_a_server_that_is_silent_is_adopted_once_and_then_forgotten(world:
     await asyncio.wait([task])
 
 
-async def test_a_server_that_came_back_is_not_forgotten(world: World) -> None:
+async def test_a_server_that_came_back_is_not_forgotten(world: ClusterWorld) -> None:
     await world.seen("two", NOW)
     task = asyncio.get_running_loop().create_task(servers(world).run())
     await world.beat(2 * GONE_AFTER)
@@ -116,7 +118,7 @@ async def test_no_two_servers_claim_the_same_one(store: Store) -> None:
     assert await store.write(lambda tx: tx.claim_server(even_later, even_later)) == "b"
 
 
-async def test_a_database_that_is_away_ends_nothing(world: World) -> None:
+async def test_a_database_that_is_away_ends_nothing(world: ClusterWorld) -> None:
     class Away:
         def __init__(self) -> None:
             self.read = self.write = self.write_concurrent = self._fail

@@ -23,7 +23,7 @@ LOGS = CommandDraft(CommandKind.LOGS)
 
 
 @dataclass
-class Site:
+class SenderSite:
     """A server with one node, at a time that tests set."""
 
     hub: FakeHub
@@ -68,20 +68,20 @@ class Site:
         return [one for _, channel, one, _ in self.hub.pushed if channel is Channel.COMMAND]
 
 
-def site_of(hub: FakeHub, store: Store) -> Site:
+def site_of(hub: FakeHub, store: Store) -> SenderSite:
     sender = CommandSender(hub, store, lambda: made.now)
     exchange = Exchange(store, lambda: made.now, on_answered=sender.notifier.notify)
-    made = Site(hub, store, sender, NodeInbox(hub, exchange, on_heard=sender.heard))
+    made = SenderSite(hub, store, sender, NodeInbox(hub, exchange, on_heard=sender.heard))
     return made
 
 
 @pytest.fixture
-async def site(hub: FakeHub, store: Store) -> Site:
+async def site(hub: FakeHub, store: Store) -> SenderSite:
     await store.write(describe)
     return site_of(hub, store)
 
 
-async def test_a_command_is_sent_once_to_a_node_that_is_there(site: Site) -> None:
+async def test_a_command_is_sent_once_to_a_node_that_is_there(site: SenderSite) -> None:
     await site.give(CommandDraft(CommandKind.LOGS, "web", 7, 60))
     site.now += timedelta(seconds=2)
     await site.sender.send_waiting()
@@ -105,14 +105,14 @@ async def test_a_command_is_sent_once_to_a_node_that_is_there(site: Site) -> Non
     assert (after.status, after.output, after.ended) == ("done", "listening\n", site.now)
 
 
-async def test_a_command_is_written_as_the_node_wrote_last(site: Site) -> None:
+async def test_a_command_is_written_as_the_node_wrote_last(site: SenderSite) -> None:
     await site.receive(Channel.REPORT, "report", {"apps": []}, encoding=Encoding.MSGPACK)
     await site.give()
     await site.sender.send_waiting()
     assert site.hub.pushed[-1][3] is Encoding.MSGPACK
 
 
-async def test_a_node_that_is_away_is_sent_what_waits_once_it_is_heard(site: Site) -> None:
+async def test_a_node_that_is_away_is_sent_what_waits_once_it_is_heard(site: SenderSite) -> None:
     site.hub.connected.clear()
     await site.give()
     async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as tasks:
@@ -127,7 +127,7 @@ async def test_a_node_that_is_away_is_sent_what_waits_once_it_is_heard(site: Sit
 
 
 async def test_a_node_that_does_not_listen_is_tried_again_when_it_is_heard(
-    site: Site, hub: FakeHub
+    site: SenderSite, hub: FakeHub
 ) -> None:
     await site.give()
     site.hub.losing = True
@@ -144,7 +144,7 @@ async def test_a_node_that_does_not_listen_is_tried_again_when_it_is_heard(
 class LateHub(FakeHub):
     """Tells its server of a message of a node at the moment in which it does not listen yet."""
 
-    site: Site
+    site: SenderSite
 
     async def send(
         self, node_id: str, channel: Channel, payload: bytes, lifetime: timedelta
@@ -166,7 +166,7 @@ async def test_a_node_that_is_heard_while_it_is_tried_is_tried_again(store: Stor
     assert await hub.site.status() == "sent"
 
 
-async def test_of_two_servers_one_sends_it(site: Site) -> None:
+async def test_of_two_servers_one_sends_it(site: SenderSite) -> None:
     await site.give()
     other = CommandSender(site.hub, site.store, lambda: site.now)
     await other.send_waiting()
@@ -174,7 +174,7 @@ async def test_of_two_servers_one_sends_it(site: Site) -> None:
     assert len(site.hub.pushed) == 1
 
 
-async def test_nothing_is_sent_and_no_answer_counts_after_the_deadline(site: Site) -> None:
+async def test_nothing_is_sent_and_no_answer_counts_after_the_deadline(site: SenderSite) -> None:
     site.hub.connected.clear()
     await site.give()
     await site.sender.send_waiting()
@@ -187,7 +187,7 @@ async def test_nothing_is_sent_and_no_answer_counts_after_the_deadline(site: Sit
     assert await site.status() == "expired"
 
 
-async def test_only_the_node_that_was_asked_can_answer_and_only_once(site: Site) -> None:
+async def test_only_the_node_that_was_asked_can_answer_and_only_once(site: SenderSite) -> None:
     await site.give()
     await site.sender.send_waiting()
     for stranger in ("default.n2", "other.n1"):
@@ -205,7 +205,7 @@ async def test_only_the_node_that_was_asked_can_answer_and_only_once(site: Site)
 FOLLOWED = CommandDraft(CommandKind.LOGS, "web", since_seconds=60, follow=True)
 
 
-async def test_a_log_is_followed_in_parts_until_the_last(site: Site) -> None:
+async def test_a_log_is_followed_in_parts_until_the_last(site: SenderSite) -> None:
     await site.give(FOLLOWED)
     await site.sender.send_waiting()
     (message,) = site.commands()
@@ -227,7 +227,7 @@ async def test_a_log_is_followed_in_parts_until_the_last(site: Site) -> None:
     assert await site.found() == after
 
 
-async def test_of_a_log_that_is_followed_the_end_is_kept(site: Site) -> None:
+async def test_of_a_log_that_is_followed_the_end_is_kept(site: SenderSite) -> None:
     await site.give(FOLLOWED)
     for part in (1, 2, 3):
         await site.answer("running", part=part, output=f"{part}" * (OUTPUT_LIMIT // 2))
@@ -239,14 +239,14 @@ async def test_of_a_log_that_is_followed_the_end_is_kept(site: Site) -> None:
     assert after.output_after(3 * half) == ("", False)
 
 
-async def test_parts_of_what_is_not_followed_change_nothing(site: Site) -> None:
+async def test_parts_of_what_is_not_followed_change_nothing(site: SenderSite) -> None:
     await site.give()
     before = await site.found()
     await site.answer("running", part=1, output="one")
     assert await site.found() == before
 
 
-async def test_of_a_huge_output_the_end_is_kept(site: Site) -> None:
+async def test_of_a_huge_output_the_end_is_kept(site: SenderSite) -> None:
     await site.give()
     text = "\x1b[31mred\x1b[0m \0\x07 öäü\r\n" * 9000 + "the end"
     await site.answer(output=text)
@@ -256,7 +256,7 @@ async def test_of_a_huge_output_the_end_is_kept(site: Site) -> None:
     assert after.output.endswith("red \ufffd\ufffd öäü\nthe end")
 
 
-async def test_what_a_node_cuts_itself_is_marked_too(site: Site) -> None:
+async def test_what_a_node_cuts_itself_is_marked_too(site: SenderSite) -> None:
     await site.give()
     await site.answer(output="the end", cut=True)
     assert (await site.found()).is_cut
@@ -280,7 +280,7 @@ async def test_what_a_node_cuts_itself_is_marked_too(site: Site) -> None:
     ],
 )
 async def test_an_answer_that_cannot_be_read_is_an_error_and_changes_nothing(
-    site: Site, content: Any
+    site: SenderSite, content: Any
 ) -> None:
     await site.give()
     await site.receive(Channel.COMMAND_RESPONSE, "command", content)
@@ -289,14 +289,14 @@ async def test_an_answer_that_cannot_be_read_is_an_error_and_changes_nothing(
     assert await site.status() == "waiting"
 
 
-async def test_who_waits_for_an_answer_is_woken_once_it_is_stored(site: Site) -> None:
+async def test_who_waits_for_an_answer_is_woken_once_it_is_stored(site: SenderSite) -> None:
     await site.give()
     with site.sender.notifier.listening(NODE) as notified:
         await site.answer()
         assert notified.is_set()
 
 
-async def test_old_commands_are_forgotten(site: Site) -> None:
+async def test_old_commands_are_forgotten(site: SenderSite) -> None:
     await site.give()
     site.now += KEPT_FOR + timedelta(minutes=1)
     await site.give(own_id="c2")

@@ -22,7 +22,7 @@ from tests.store.conftest import NOW, node
 
 
 @dataclass
-class Fleet:
+class WatchedFleet:
     """Nodes that report every 20 seconds as long as a test wants, on a clock of its own."""
 
     store: Store
@@ -71,13 +71,13 @@ class Fleet:
 
 
 @pytest.fixture
-async def fleet(open_again: StoreFactory, tmp_path: Path) -> AsyncIterator[Fleet]:
+async def fleet(open_again: StoreFactory, tmp_path: Path) -> AsyncIterator[WatchedFleet]:
     async with open_again(tmp_path) as store:
-        yield Fleet(store)
+        yield WatchedFleet(store)
 
 
 async def test_a_node_that_falls_silent_is_lost_once_and_back_with_its_next_report(
-    fleet: Fleet,
+    fleet: WatchedFleet,
 ) -> None:
     await fleet.report("a", "b")
     await fleet.wait(120, "a", "b")
@@ -91,7 +91,7 @@ async def test_a_node_that_falls_silent_is_lost_once_and_back_with_its_next_repo
     assert (await fleet.recorded_events())[2:] == ["node.lost b", "node.ready b"]
 
 
-async def test_after_a_start_nodes_have_their_time_to_come_back(fleet: Fleet) -> None:
+async def test_after_a_start_nodes_have_their_time_to_come_back(fleet: WatchedFleet) -> None:
     await fleet.report("back", "gone")
     fleet.now += timedelta(hours=1)
     fleet.start()
@@ -104,7 +104,7 @@ async def test_after_a_start_nodes_have_their_time_to_come_back(fleet: Fleet) ->
 
 
 @pytest.mark.parametrize("reason", ["deaf", "asleep"])
-async def test_who_cannot_be_heard_is_not_lost(fleet: Fleet, reason: str) -> None:
+async def test_who_cannot_be_heard_is_not_lost(fleet: WatchedFleet, reason: str) -> None:
     await fleet.report("a")
     await fleet.watcher.check()
     if reason == "deaf":
@@ -127,7 +127,7 @@ class TestManyServers:
         names = [f"n{number:02}" for number in range(40)]
         open_there = open_on(postgres)
         async with open_there(tmp_path) as one, open_there(tmp_path) as two:
-            fleets = [Fleet(one), Fleet(two)]
+            fleets = [WatchedFleet(one), WatchedFleet(two)]
             await fleets[0].report(*names)
             for _ in range(20):
                 for fleet in fleets:
@@ -137,7 +137,7 @@ class TestManyServers:
         assert sorted(recorded[40:]) == [f"node.lost {name}" for name in names]
 
 
-async def test_the_expiry_of_a_certificate_is_reported_once(fleet: Fleet) -> None:
+async def test_the_expiry_of_a_certificate_is_reported_once(fleet: WatchedFleet) -> None:
     end = NOW + ENDING_WITHIN + 2 * ENDS_EVERY
     await fleet.store.write(lambda tx: tx.put_node(node("a")))
     certificate = NodeCertificate(7, "default.a", NOW, end)

@@ -18,7 +18,7 @@ NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
 
 
-class World:
+class CertificateWorld:
     """An authority, a clock that is moved, and two listeners' contexts."""
 
     def __init__(self, folder: Path) -> None:
@@ -41,8 +41,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path / "ca")
+def world(tmp_path: Path) -> CertificateWorld:
+    return CertificateWorld(tmp_path / "ca")
 
 
 class Echo(asyncio.Protocol):
@@ -66,7 +66,7 @@ async def end(writer: asyncio.StreamWriter) -> None:
 
 
 async def connect(
-    server: asyncio.Server, world: World
+    server: asyncio.Server, world: CertificateWorld
 ) -> tuple[int, asyncio.StreamReader, asyncio.StreamWriter]:
     """The serial number that is shown, and the connection."""
     port = server.sockets[0].getsockname()[1]
@@ -78,7 +78,7 @@ async def connect(
 
 @pytest.mark.parametrize("listener", [0, 1])
 async def test_new_handshakes_show_the_new_certificate_and_old_connections_go_on(
-    world: World, listener: int
+    world: CertificateWorld, listener: int
 ) -> None:
     async with await serve(world.contexts[listener]) as server:
         first, reader, writer = await connect(server, world)
@@ -98,7 +98,7 @@ async def test_new_handshakes_show_the_new_certificate_and_old_connections_go_on
         await end(writer)
 
 
-async def test_it_looks_every_hour(world: World) -> None:
+async def test_it_looks_every_hour(world: CertificateWorld) -> None:
     pauses: list[float] = []
 
     async def pause(seconds: float) -> None:
@@ -116,7 +116,7 @@ async def test_it_looks_every_hour(world: World) -> None:
 
 
 async def test_what_fails_is_logged_and_what_is_shown_stays(
-    world: World, caplog: pytest.LogCaptureFixture
+    world: CertificateWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
     begins = world.authority.intermediate.not_valid_before_utc
 

@@ -29,7 +29,7 @@ from cloud.operations.nodes import create_node
 from cloud.operations.registries import create_registry
 from cloud.operations.secrets import create_secret
 from cloud.store.transaction import Store, Transaction
-from tests.broker.authority import Authority
+from tests.broker.authority import HubAuthority
 from tests.builders import open_store
 from tests.serving import serving
 
@@ -124,19 +124,19 @@ def describe(tx: Transaction) -> None:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    made = Authority(tmp_path_factory.mktemp("authority"))
+def authority(tmp_path_factory: pytest.TempPathFactory) -> HubAuthority:
+    made = HubAuthority(tmp_path_factory.mktemp("authority"))
     for name in (NODE, "default.n2"):
         made.issue(name, [name])
     return made
 
 
 @dataclass
-class Link:
+class ServerLink:
     """A server of the link, and how to reach it as some node."""
 
     url: str
-    authority: Authority
+    authority: HubAuthority
     exchange: Exchange
     store: Store
     now: datetime = NOW
@@ -150,10 +150,10 @@ class Link:
 
 
 @pytest.fixture
-async def link(authority: Authority, store: Store) -> AsyncIterator[Link]:
+async def link(authority: HubAuthority, store: Store) -> AsyncIterator[ServerLink]:
     await store.write(describe)
     await store.write(lambda tx: admit(tx, authority))
-    here = Link("", authority, Exchange(store, lambda: here.now), store)
+    here = ServerLink("", authority, Exchange(store, lambda: here.now), store)
     refusals = RefusalLog(store, lambda: 0.0, rate=Rate(2, 1))
     budgets = NodeBudgets(1, 0, timer=lambda: 0.0)  # ten at once
     app = sync_app(here.exchange, new_id=lambda: "id", refusals=refusals, budgets=budgets)
@@ -162,7 +162,7 @@ async def link(authority: Authority, store: Store) -> AsyncIterator[Link]:
         yield here
 
 
-def admit(tx: Transaction, authority: Authority) -> None:
+def admit(tx: Transaction, authority: HubAuthority) -> None:
     create_node(tx, "default", "n2", NodeSpec(), now=NOW)
     ends = NOW + timedelta(days=90)
     for name in (NODE, "default.n2"):

@@ -52,7 +52,7 @@ def may_get(url: str, host: str, keys: Mapping[str, str], now: datetime) -> bool
 def object_server(keys: Mapping[str, str], objects: Mapping[str, bytes]) -> Iterator[str]:
     """Serve *objects*, by `bucket/key`, to requests that are signed with *keys*."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class ObjectHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             now = datetime.now(UTC)
             content = objects.get(unquote(urlsplit(self.path).path).removeprefix("/"))
@@ -72,7 +72,7 @@ def object_server(keys: Mapping[str, str], objects: Mapping[str, bytes]) -> Iter
         def log_message(self, format: str, *args: object) -> None:
             """Log nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), ObjectHandler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

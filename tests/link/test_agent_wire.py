@@ -15,9 +15,9 @@ from broker.topics import Channel
 from cloud.link.inbox import NodeInbox
 from cloud.operations.activation import Claim
 from cloud.operations.nodes import delete_node
-from tests.baetyl.bodies import Application, Configuration, Secret, Values
+from tests.baetyl.bodies import Application, BaetylSecret, Configuration, Values
 from tests.baetyl.template import template_pass
-from tests.link.conftest import NODE, NOW, FakeHub, Link
+from tests.link.conftest import NODE, NOW, FakeHub, ServerLink
 
 FOLDER = Path(__file__).parents[1] / "golden" / "baetyl"
 
@@ -40,7 +40,7 @@ OVER_MQTT = [
     *("mqtt-report-first", "mqtt-report", "mqtt-desire-application", "mqtt-desire-configuration"),
     *("mqtt-desire-secret", "mqtt-desire-missing"),
 ]
-BODIES = {"application": Application, "configuration": Configuration, "secret": Secret}
+BODIES = {"application": Application, "configuration": Configuration, "secret": BaetylSecret}
 
 
 def recorded(name: str) -> bytes:
@@ -64,7 +64,7 @@ def check_bodies(content: object) -> None:
 
 @pytest.mark.parametrize("name", OVER_MQTT)
 async def test_messages_of_an_agent_over_mqtt_are_answered_byte_for_byte(
-    link: Link, name: str
+    link: ServerLink, name: str
 ) -> None:
     hub = FakeHub(connected={NODE})
     channel = CHANNELS[name.removeprefix("mqtt-")]
@@ -82,7 +82,7 @@ async def test_messages_of_an_agent_over_mqtt_are_answered_byte_for_byte(
 
 @pytest.mark.parametrize("name", CHANNELS)
 async def test_messages_of_an_agent_over_https_are_answered_byte_for_byte(
-    link: Link, name: str
+    link: ServerLink, name: str
 ) -> None:
     kind = CHANNELS[name].value
     headers = {"kind": kind, "source": "baetyl-core", "Content-Type": "application/json"}
@@ -92,7 +92,9 @@ async def test_messages_of_an_agent_over_https_are_answered_byte_for_byte(
     check(f"{name}-answer", answer.content)
 
 
-async def test_a_report_of_a_node_that_was_deleted_is_answered_byte_for_byte(link: Link) -> None:
+async def test_a_report_of_a_node_that_was_deleted_is_answered_byte_for_byte(
+    link: ServerLink,
+) -> None:
     await link.store.write(lambda tx: delete_node(tx, "default", "n1", now=NOW))
     hub = FakeHub(connected={NODE})
     await NodeInbox(hub, link.exchange).handle(

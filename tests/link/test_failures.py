@@ -23,7 +23,7 @@ from cloud.link.sync import sync_app
 from cloud.operations.commands import give_command
 from cloud.operations.nodes import create_node
 from cloud.store.transaction import NotifyingStore, Transaction
-from tests.broker.authority import Authority
+from tests.broker.authority import HubAuthority
 from tests.link.conftest import NODE, NOW, FakeHub, admit, describe
 from tests.serving import serving
 
@@ -273,7 +273,7 @@ def _fail(_tx: Transaction) -> None:
 
 
 async def test_over_https_what_fails_is_one_request(
-    authority: Authority, store: NotifyingStore
+    authority: HubAuthority, store: NotifyingStore
 ) -> None:
     await store.write(describe)
     await store.write(lambda tx: admit(tx, authority))

@@ -13,7 +13,7 @@ from cloud.link.exchange import Exchange
 from cloud.link.inbox import NodeInbox
 from cloud.link.measures import Measures, add_connection_metrics, add_hub_metrics
 from cloud.store.transaction import Store
-from tests.link.conftest import NOW, FakeHub, Link, describe
+from tests.link.conftest import NOW, FakeHub, ServerLink, describe
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ async def test_the_time_from_telling_a_node_to_its_running_is_measured(
 async def test_what_is_not_stored_is_not_counted(store: Store, metrics: Metrics) -> None:
     await store.write(describe)
 
-    class Full:
+    class FullStore:
         """A store that cannot be written."""
 
         read = store.read
@@ -72,7 +72,7 @@ async def test_what_is_not_stored_is_not_counted(store: Store, metrics: Metrics)
 
         write_concurrent = write
 
-    exchange = Exchange(Full(), lambda: NOW, measures=Measures(metrics))
+    exchange = Exchange(FullStore(), lambda: NOW, measures=Measures(metrics))
     message = Message("report", {"apps": []})
     question = exchange.read("default.n1", Channel.REPORT, message, Encoding.JSON, NOW)
     with pytest.raises(Unavailable):
@@ -97,7 +97,7 @@ async def test_groups_are_counted_with_how_long_they_waited(
     assert 0 < lag < 60
 
 
-async def test_messages_over_https_are_counted_too(link: Link) -> None:
+async def test_messages_over_https_are_counted_too(link: ServerLink) -> None:
     await link.post("/v1/sync/report", {"apps": []})
     await link.post("/v1/sync/report", {"apps": 3})
     metrics = link.exchange.measures.metrics

@@ -11,7 +11,7 @@ from cloud.link.paced_desires import ANSWER_BYTES_PER_SECOND, BURST_SECONDS, Pac
 
 
 @dataclass
-class Timer:
+class DesireTimer:
     now: float = 100.0
 
     def __call__(self) -> float:
@@ -28,7 +28,7 @@ async def taken(desires: PacedDesires, count: int) -> list[tuple[str, bytes]]:
 
 
 async def test_nodes_take_turns_and_the_order_of_each_node_is_kept() -> None:
-    desires = PacedDesires(Timer())
+    desires = PacedDesires(DesireTimer())
     for number in range(3):
         desires.put(desire("default.a", number))
     desires.put(desire("default.b"))
@@ -41,7 +41,7 @@ async def test_nodes_take_turns_and_the_order_of_each_node_is_kept() -> None:
 
 
 async def test_a_node_that_was_sent_more_than_its_burst_waits_while_others_are_answered() -> None:
-    timer = Timer()
+    timer = DesireTimer()
     desires = PacedDesires(timer)
     desires.answered("default.a", int((BURST_SECONDS + 2) * ANSWER_BYTES_PER_SECOND))
     desires.put(desire("default.a"))
@@ -55,7 +55,7 @@ async def test_a_node_that_was_sent_more_than_its_burst_waits_while_others_are_a
 
 
 async def test_a_desire_that_comes_while_one_waits_is_taken_at_once() -> None:
-    desires = PacedDesires(Timer())
+    desires = PacedDesires(DesireTimer())
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(desires.take(1))
         await asyncio.sleep(0)
@@ -64,7 +64,7 @@ async def test_a_desire_that_comes_while_one_waits_is_taken_at_once() -> None:
 
 
 async def test_desires_of_several_nodes_are_taken_together_one_of_each() -> None:
-    desires = PacedDesires(Timer())
+    desires = PacedDesires(DesireTimer())
     for number in range(2):
         for node in ("a", "b", "c"):
             desires.put(desire(f"default.{node}", number))

@@ -20,8 +20,8 @@ from cloud.link.inbox import NodeInbox
 from cloud.link.sync import BODY_LIMIT
 from cloud.operations.nodes import delete_node
 from cloud.store.transaction import Transaction
-from tests.broker.authority import Authority
-from tests.link.conftest import NODE, NOW, FakeHub, Link
+from tests.broker.authority import HubAuthority
+from tests.link.conftest import NODE, NOW, FakeHub, ServerLink
 
 REPORT = "/v1/sync/report"
 DESIRE = "/v1/sync/desire"
@@ -31,7 +31,7 @@ def infos(*named: tuple[str, str]) -> dict[str, Any]:
     return {"infos": [{"kind": kind, "name": name, "version": "1"} for kind, name in named]}
 
 
-async def test_a_report_is_kept_and_answered_with_the_bare_delta(link: Link) -> None:
+async def test_a_report_is_kept_and_answered_with_the_bare_delta(link: ServerLink) -> None:
     content = {"core": {"goVersion": "go1.22"}, "apps": None, "time": "1999-01-01T00:00:00Z"}
     answer = await link.post(REPORT, content, kind="report", source="baetyl-core")
     app = await link.store.read(lambda tx: tx.app("default", "web"))
@@ -47,13 +47,13 @@ async def test_a_report_is_kept_and_answered_with_the_bare_delta(link: Link) -> 
 
 
 @pytest.mark.parametrize("path", [REPORT, DESIRE])
-async def test_an_unknown_parameter_is_refused(link: Link, path: str) -> None:
+async def test_an_unknown_parameter_is_refused(link: ServerLink, path: str) -> None:
     answer = await link.post(f"{path}?a=1", {}, kind="report")
     assert answer.status_code == 400
     assert "unknown query parameter 'a'" in answer.json()["message"]
 
 
-async def test_bodies_are_the_same_as_over_mqtt(link: Link) -> None:
+async def test_bodies_are_the_same_as_over_mqtt(link: ServerLink) -> None:
     wanted = infos(("application", "web"), ("configuration", "conf"), ("secret", "hub"))
     answer = await link.post(DESIRE, wanted, kind="desire", **{"x-baetyl-platform": "linux-amd64"})
     hub = FakeHub(connected={NODE})
@@ -66,7 +66,7 @@ async def test_bodies_are_the_same_as_over_mqtt(link: Link) -> None:
     assert answer.json()["values"][1]["value"]["data"] == {"a.conf": "{{ .Hostname }}"}
 
 
-async def test_an_agent_may_change_from_one_link_to_the_other(link: Link) -> None:
+async def test_an_agent_may_change_from_one_link_to_the_other(link: ServerLink) -> None:
     hub = FakeHub(connected={NODE})
     inbox = NodeInbox(hub, link.exchange)
 
@@ -102,7 +102,7 @@ async def test_an_agent_may_change_from_one_link_to_the_other(link: Link) -> Non
     ],
 )
 async def test_a_bad_body_is_refused_with_the_field(
-    link: Link, path: str, body: bytes, words: str
+    link: ServerLink, path: str, body: bytes, words: str
 ) -> None:
     async with link.client() as client:
         answer = await client.post(path, content=body)
@@ -112,14 +112,16 @@ async def test_a_bad_body_is_refused_with_the_field(
     assert await link.store.read(lambda tx: tx.report("default", "n1")) is None
 
 
-async def test_what_is_not_a_report_is_not_kept_as_one(link: Link) -> None:
+async def test_what_is_not_a_report_is_not_kept_as_one(link: ServerLink) -> None:
     answer = await link.post(REPORT, {"devices": []}, kind="deviceReport")
     assert answer.status_code == 400
     assert "deviceReport" in answer.json()["message"]
     assert await link.store.read(lambda tx: tx.report("default", "n1")) is None
 
 
-async def test_300_kilobytes_of_stats_are_taken_and_more_than_a_megabyte_is_not(link: Link) -> None:
+async def test_300_kilobytes_of_stats_are_taken_and_more_than_a_megabyte_is_not(
+    link: ServerLink,
+) -> None:
     stats = {"name": "web", "version": "1", "status": "Running", "cause": "x" * 300}
     report = {"apps": [], "appstats": [{**stats, "name": f"app-{i}"} for i in range(1000)]}
     assert len(json.dumps(report)) > 300_000
@@ -134,7 +136,7 @@ async def test_300_kilobytes_of_stats_are_taken_and_more_than_a_megabyte_is_not(
         assert (await client.post(REPORT, content=chunks())).status_code == 413
 
 
-async def test_one_connection_serves_many_requests(link: Link) -> None:
+async def test_one_connection_serves_many_requests(link: ServerLink) -> None:
     async with link.client() as client:
         streams = set()
         for _ in range(3):
@@ -144,24 +146,24 @@ async def test_one_connection_serves_many_requests(link: Link) -> None:
         assert len({id(stream.get_extra_info("ssl_object")) for stream in streams}) == 1
 
 
-def deleted(tx: Transaction, _: Authority) -> None:
+def deleted(tx: Transaction, _: HubAuthority) -> None:
     delete_node(tx, "default", "n1", now=NOW)
 
 
-def revoked(tx: Transaction, _: Authority) -> None:
+def revoked(tx: Transaction, _: HubAuthority) -> None:
     tx.revoke_certificates(NODE, NOW)
 
 
-def unknown(tx: Transaction, authority: Authority) -> None:
+def unknown(tx: Transaction, authority: HubAuthority) -> None:
     serial = authority.serials[NODE]
     tx.put_certificate(NodeCertificate(serial, "default.n2", NOW, NOW + timedelta(days=1)))
 
 
-def ended(tx: Transaction, authority: Authority) -> None:
+def ended(tx: Transaction, authority: HubAuthority) -> None:
     tx.put_certificate(NodeCertificate(authority.serials[NODE], NODE, NOW, NOW))
 
 
-def forged(tx: Transaction, authority: Authority) -> None:
+def forged(tx: Transaction, authority: HubAuthority) -> None:
     """What is on record under this serial number is for another key."""
     ends, serial = NOW + timedelta(days=1), authority.serials[NODE]
     tx.put_certificate(NodeCertificate(serial, NODE, NOW, ends, key="0f" * 32))
@@ -178,7 +180,7 @@ def forged(tx: Transaction, authority: Authority) -> None:
     ],
 )
 async def test_who_may_not_connect_is_refused_from_the_next_request_on(
-    link: Link, change: Callable[[Transaction, Authority], None], status: int, words: str
+    link: ServerLink, change: Callable[[Transaction, HubAuthority], None], status: int, words: str
 ) -> None:
     async with link.client() as client:
         assert (await client.post(REPORT, json={"apps": []})).status_code == 200
@@ -193,7 +195,9 @@ async def test_who_may_not_connect_is_refused_from_the_next_request_on(
     assert after == (None if change is deleted else before)
 
 
-async def test_a_certificate_of_before_is_bound_to_the_key_that_reports_with_it(link: Link) -> None:
+async def test_a_certificate_of_before_is_bound_to_the_key_that_reports_with_it(
+    link: ServerLink,
+) -> None:
     serial = link.authority.serials[NODE]
     for path, body in ((DESIRE, infos(("application", "web"))), (REPORT, {"apps": []})):
         known = await link.store.read(lambda tx: tx.certificate(serial))
@@ -207,7 +211,7 @@ async def test_a_certificate_of_before_is_bound_to_the_key_that_reports_with_it(
     assert (await link.post(REPORT, {"apps": []})).status_code == 200
 
 
-async def test_a_node_gets_what_is_its_own_alone(link: Link) -> None:
+async def test_a_node_gets_what_is_its_own_alone(link: ServerLink) -> None:
     async with link.client("default.n2") as client:
         answer = await client.post(DESIRE, json=infos(("secret", "password")))
     assert answer.status_code == 404
@@ -215,17 +219,17 @@ async def test_a_node_gets_what_is_its_own_alone(link: Link) -> None:
 
 
 async def test_who_has_no_certificate_or_a_strangers_gets_no_answer(
-    link: Link, tmp_path: Path
+    link: ServerLink, tmp_path: Path
 ) -> None:
     stranger = link.authority.client_context(None)
-    stranger.load_cert_chain(Authority(tmp_path).issue(NODE, [NODE]))
+    stranger.load_cert_chain(HubAuthority(tmp_path).issue(NODE, [NODE]))
     for context in (link.authority.client_context(None), stranger):
         async with httpx.AsyncClient(base_url=link.url, verify=context) as client:
             with pytest.raises(httpx.TransportError):
                 await client.post(REPORT, json={})
 
 
-async def test_a_certificate_that_is_no_nodes_is_refused(link: Link) -> None:
+async def test_a_certificate_that_is_no_nodes_is_refused(link: ServerLink) -> None:
     context = link.authority.client_context(None)
     context.load_cert_chain(link.authority.issue("two names", ["a.b", "c.d"]))
     async with httpx.AsyncClient(base_url=link.url, verify=context) as client:
@@ -233,12 +237,12 @@ async def test_a_certificate_that_is_no_nodes_is_refused(link: Link) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", REPORT), ("POST", "/v1/sync"), ("POST", "/")])
-async def test_there_is_nothing_else_here(link: Link, method: str, path: str) -> None:
+async def test_there_is_nothing_else_here(link: ServerLink, method: str, path: str) -> None:
     async with link.client() as client:
         assert (await client.request(method, path)).status_code == 404
 
 
-async def refused(link: Link) -> list[tuple[str, str, str, str]]:
+async def refused(link: ServerLink) -> list[tuple[str, str, str, str]]:
     found = await link.store.read(
         lambda tx: tx.audit_links(AuditFilter(EVERYWHERE), below=2**63 - 1, limit=100)
     )
@@ -248,7 +252,7 @@ async def refused(link: Link) -> list[tuple[str, str, str, str]]:
     ]
 
 
-async def test_who_is_refused_is_written_down_at_a_bounded_rate(link: Link) -> None:
+async def test_who_is_refused_is_written_down_at_a_bounded_rate(link: ServerLink) -> None:
     assert (await link.post(DESIRE, infos(("secret", "gone")))).status_code == 404
     await link.store.write(lambda tx: revoked(tx, link.authority))
     assert (await link.post(REPORT, {"apps": []})).status_code == 401
@@ -261,7 +265,7 @@ async def test_who_is_refused_is_written_down_at_a_bounded_rate(link: Link) -> N
     ]
 
 
-async def test_only_the_node_that_asks_too_often_gets_an_error(link: Link) -> None:
+async def test_only_the_node_that_asks_too_often_gets_an_error(link: ServerLink) -> None:
     async with link.client() as client:
         answers = [await client.post(REPORT, json={"apps": []}) for _ in range(11)]
     assert [answer.status_code for answer in answers] == [200] * 10 + [429]

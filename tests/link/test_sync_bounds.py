@@ -20,8 +20,8 @@ from cloud.link.sync import sync_app
 from cloud.operations.apps import create_app
 from cloud.operations.configs import create_config
 from cloud.store.transaction import Store, Transaction
-from tests.broker.authority import Authority
-from tests.link.conftest import NODE, NOW, Link, admit, describe
+from tests.broker.authority import HubAuthority
+from tests.link.conftest import NODE, NOW, ServerLink, admit, describe
 from tests.link.test_node_budgets import GatedStore
 from tests.serving import serving
 
@@ -30,26 +30,28 @@ REPORT = "/v1/sync/report"
 DESIRE = "/v1/sync/desire"
 NAMES = ("large-0", "large-1")
 
-Open = Callable[..., contextlib.AbstractAsyncContextManager[Link]]
+Open = Callable[..., contextlib.AbstractAsyncContextManager[ServerLink]]
 
 
 @pytest.fixture
-async def opened(authority: Authority, store: Store) -> Open:
+async def opened(authority: HubAuthority, store: Store) -> Open:
     await store.write(describe)
     await store.write(lambda tx: admit(tx, authority))
 
     @contextlib.asynccontextmanager
-    async def open_link(exchange: Exchange | None = None, **limits: Any) -> AsyncIterator[Link]:
+    async def open_link(
+        exchange: Exchange | None = None, **limits: Any
+    ) -> AsyncIterator[ServerLink]:
         exchange = exchange or Exchange(store, lambda: NOW)
         refusals = RefusalLog(store, lambda: 0.0, rate=Rate(2, 1))
         app = sync_app(exchange, new_id=lambda: "id", refusals=refusals, **limits)
         async with serving(app, authority.server_context()) as url:
-            yield Link(url, authority, exchange, store)
+            yield ServerLink(url, authority, exchange, store)
 
     return open_link
 
 
-def counted(link: Link, bound: str) -> float | None:
+def counted(link: ServerLink, bound: str) -> float | None:
     registry = link.exchange.measures.metrics.registry
     return registry.get_sample_value("edgesync_limits_refusals_total", {"bound": bound})
 
@@ -89,7 +91,7 @@ def infos() -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def never_reading(link: Link) -> AsyncIterator[asyncio.StreamReader]:
+async def never_reading(link: ServerLink) -> AsyncIterator[asyncio.StreamReader]:
     """A node that asks for large bodies and reads nothing before the block takes the reader."""
     url = httpx.URL(link.url)
     context: ssl.SSLContext = link.authority.client_context(NODE)

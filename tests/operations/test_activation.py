@@ -20,16 +20,18 @@ from tests.operations.conftest import LATER, NAMESPACE, NOW
 
 
 @dataclass
-class Issued:
+class ActivationIssued:
     serial: int
     not_after: datetime
     certificate_pem: str
     issuer_pem: str = "the issuer"
 
 
-class Authority:
-    def issue_node(self, public_key: Any, node_id: str, *, now: datetime, serial: int) -> Issued:
-        return Issued(serial, now + timedelta(days=90), f"{public_key} is {node_id}")
+class ActivationAuthority:
+    def issue_node(
+        self, public_key: Any, node_id: str, *, now: datetime, serial: int
+    ) -> ActivationIssued:
+        return ActivationIssued(serial, now + timedelta(days=90), f"{public_key} is {node_id}")
 
 
 @pytest.fixture
@@ -67,7 +69,13 @@ async def use(
     device = ActivatingDevice(key, f"digest of {key}", "192.0.2.1", is_given_key=is_given_key)
     return await store.write(
         lambda tx: activate(
-            tx, Authority(), claim, device, now=now, serial=serial, delivery_id=f"d{serial}"
+            tx,
+            ActivationAuthority(),
+            claim,
+            device,
+            now=now,
+            serial=serial,
+            delivery_id=f"d{serial}",
         )
     )
 

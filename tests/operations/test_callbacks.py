@@ -13,7 +13,7 @@ from cloud.operations.activation import ActivatingDevice, Claim, activate
 from cloud.operations.callbacks import DeliveryAttempt
 from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import LATER, NAMESPACE, NOW
-from tests.operations.test_activation import Authority
+from tests.operations.test_activation import ActivationAuthority
 
 CLAIM = Claim("b", "SN-1", NAMESPACE, penetrate_data={"site": "north"})
 DELIVERY = Delivery("d1", NAMESPACE, "crm", "{}", NOW, NOW)
@@ -37,7 +37,7 @@ async def use(store: Store, key: str, delivery_id: str) -> None:
     device = ActivatingDevice(key, key, "192.0.2.1")
     await store.write(
         lambda tx: activate(
-            tx, Authority(), CLAIM, device, now=NOW, serial=1, delivery_id=delivery_id
+            tx, ActivationAuthority(), CLAIM, device, now=NOW, serial=1, delivery_id=delivery_id
         )
     )
 

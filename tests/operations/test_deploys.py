@@ -26,7 +26,7 @@ SECOND = timedelta(seconds=1)
 NO_ORDER = Order()
 
 
-class Site:
+class DeploySite:
     """One node and its server; a second passes before each thing that happens."""
 
     def __init__(self, tx: Transaction, *, kept: int = 20) -> None:
@@ -77,7 +77,7 @@ class Site:
 
 async def test_a_change_is_sent_then_acknowledged_then_runs(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        site = Site(tx)
+        site = DeploySite(tx)
         web = site.put()
         wanted = site.now
         site.report()
@@ -100,7 +100,7 @@ async def test_a_change_is_sent_then_acknowledged_then_runs(store: Store) -> Non
 
 async def test_a_push_tells_once(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        site = Site(tx)
+        site = DeploySite(tx)
         site.report()
         site.put()
         assert site.push() == 1
@@ -115,7 +115,7 @@ async def test_a_push_tells_once(store: Store) -> None:
 
 async def test_a_failed_deploy_has_a_cause_and_may_still_converge(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        site = Site(tx)
+        site = DeploySite(tx)
         web = site.put()
         site.report()
         site.report(web, status="Failed", cause="no such image")
@@ -137,7 +137,7 @@ async def test_a_failed_deploy_has_a_cause_and_may_still_converge(store: Store) 
 
 async def test_the_failure_of_an_earlier_version_is_not_this_one(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        site = Site(tx)
+        site = DeploySite(tx)
         web = site.put()
         site.report()
         old = {"name": "web", "version": "0", "status": "Failed"}
@@ -183,7 +183,7 @@ async def test_what_stock_agents_could_not_apply_has_failed_everywhere(
     store: Store, content: dict[str, Any]
 ) -> None:
     def work(tx: Transaction) -> None:
-        site = Site(tx)
+        site = DeploySite(tx)
         site.receive({"apps": [], "appstats": []})
         web = site.put()
         assert site.push() == 1
@@ -208,7 +208,7 @@ async def test_what_stock_agents_could_not_apply_has_failed_everywhere(
 
 async def test_a_cause_of_the_version_before_does_not_fail_the_next(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        site = Site(tx)
+        site = DeploySite(tx)
         web = site.put()
         site.report()
         refused = {"apps": [], "appstats": [{"name": "web", "cause": "no such image"}]}
@@ -232,7 +232,7 @@ async def test_a_cause_of_the_version_before_does_not_fail_the_next(store: Store
 @pytest.mark.parametrize(("status", "outcome"), [("Pending", "superseded"), ("Failed", "failed")])
 async def test_what_comes_after_ends_what_was_open(store: Store, status: str, outcome: str) -> None:
     def work(tx: Transaction) -> None:
-        site = Site(tx)
+        site = DeploySite(tx)
         site.report()
         web = site.put()
         assert site.push() == 1
@@ -250,7 +250,7 @@ async def test_what_comes_after_ends_what_was_open(store: Store, status: str, ou
 
 async def test_a_change_taken_back_is_superseded_by_what_ran_before(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        site = Site(tx)
+        site = DeploySite(tx)
         web = site.put()
         site.report()
         site.report(web)
@@ -267,7 +267,7 @@ async def test_a_change_taken_back_is_superseded_by_what_ran_before(store: Store
 
 async def test_who_takes_too_long_is_no_longer_waited_for(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        site = Site(tx)
+        site = DeploySite(tx)
         web = site.put()
         site.report()
         sent = site.now
@@ -286,7 +286,7 @@ async def test_who_takes_too_long_is_no_longer_waited_for(store: Store) -> None:
 
 async def test_a_node_without_stats_converges_by_the_apps_it_names(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        site = Site(tx)
+        site = DeploySite(tx)
         web = site.put()
         site.receive({})
         site.receive({"apps": [web]})
@@ -297,7 +297,7 @@ async def test_a_node_without_stats_converges_by_the_apps_it_names(store: Store)
 
 async def test_a_report_that_was_overtaken_changes_no_history(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        site = Site(tx)
+        site = DeploySite(tx)
         web = site.put()
         site.receive({"apps": []}, Order("r", 2))
         stats = [{**web, "status": "Failed"}]
@@ -310,7 +310,7 @@ async def test_a_report_that_was_overtaken_changes_no_history(store: Store) -> N
 
 async def test_a_node_that_runs_what_it_should_has_no_history(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        site = Site(tx)
+        site = DeploySite(tx)
         web = site.put()
         assert site.report(web) == {}
         assert site.history() == []
@@ -322,7 +322,7 @@ async def test_a_node_that_runs_what_it_should_has_no_history(store: Store) -> N
 
 async def test_the_change_of_a_label_is_when_it_was_wanted(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        site = Site(tx)
+        site = DeploySite(tx)
         site.put()
         nodes.update_node(tx, NAMESPACE, "n1", NodeSpec(), now=site.now)
         site.report()
@@ -339,7 +339,7 @@ async def test_the_change_of_a_label_is_when_it_was_wanted(store: Store) -> None
 
 async def test_the_oldest_go_when_there_are_too_many(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        site = Site(tx, kept=3)
+        site = DeploySite(tx, kept=3)
         for image in range(5):
             web = site.put(image=f"nginx:{image}")
             site.report()
@@ -356,7 +356,7 @@ async def test_the_oldest_go_when_there_are_too_many(store: Store) -> None:
 
 async def test_a_node_in_local_mode_begins_no_deploy(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        site = Site(tx)
+        site = DeploySite(tx)
         site.put()
         site.report()
         set_mode(tx, nodes.existing_node(tx, NAMESPACE, "n1"), Mode.LOCAL, now=site.now)
@@ -369,7 +369,7 @@ async def test_a_node_in_local_mode_begins_no_deploy(store: Store) -> None:
 
 async def test_a_node_that_is_gone_receives_no_update(store: Store) -> None:
     def work(tx: Transaction) -> None:
-        site = Site(tx)
+        site = DeploySite(tx)
         site.report()
         site.put()
         pushes = deltas_for(tx, [(NAMESPACE, "n1")])

@@ -18,18 +18,22 @@ from tests.operations.conftest import NAMESPACE, NOW
 
 
 @dataclass
-class Issued:
+class InstallationIssued:
     serial: int
     not_after: datetime
     certificate_pem: str
     issuer_pem: str = "the issuer"
 
 
-class Authority:
-    def issue_node(self, public_key: Any, node_id: str, *, now: datetime, serial: int) -> Issued:
+class InstallationAuthority:
+    def issue_node(
+        self, public_key: Any, node_id: str, *, now: datetime, serial: int
+    ) -> InstallationIssued:
         if public_key == "bad":
             raise Invalid("csr", "is not good")
-        return Issued(serial, datetime(2027, 1, 1, tzinfo=UTC), f"{public_key} is {node_id}")
+        return InstallationIssued(
+            serial, datetime(2027, 1, 1, tzinfo=UTC), f"{public_key} is {node_id}"
+        )
 
 
 @pytest.fixture
@@ -76,7 +80,13 @@ async def use(
     device = ActivatingDevice(key, f"digest of {key}", "192.0.2.1")
     return await store.write(
         lambda tx: activate(
-            tx, Authority(), request, device, now=now, serial=serial, delivery_id=f"d{serial}"
+            tx,
+            InstallationAuthority(),
+            request,
+            device,
+            now=now,
+            serial=serial,
+            delivery_id=f"d{serial}",
         )
     )
 

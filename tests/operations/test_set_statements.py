@@ -27,7 +27,7 @@ from cloud.store.rows import Parameters, Row
 from cloud.store.sealing import KEY_BYTES, Sealer
 from cloud.store.sqlite_connection import SqliteConnection
 from cloud.store.statements import SetStatement, Statement
-from cloud.store.threads import Connection
+from cloud.store.threads import DatabaseConnection
 from cloud.store.transaction import Transaction
 from tests.conftest import StoreFactory
 from tests.operations.conftest import NAMESPACE, NOW, app_spec
@@ -54,10 +54,10 @@ class Counted:
         self._run.each(statement, rows)
 
 
-class Site:
+class StatementSite:
     """A database and a connection to it; a second passes before each transaction."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: DatabaseConnection) -> None:
         self._connection = connection
         self._seconds = count(1)
         self._sealer, self._cache, self._chain = Sealer(bytes(KEY_BYTES)), StoreCache(), Chain(b"k")
@@ -85,7 +85,7 @@ async def site(
     async with open_again(tmp_path):
         pass
     url = database_url(tmp_path)
-    connection: Connection = (
+    connection: DatabaseConnection = (
         PostgresConnection(url, CONCURRENT, patience=timedelta(seconds=10))
         if url
         else SqliteConnection(
@@ -93,17 +93,17 @@ async def site(
         )
     )
     with closing(connection):
-        yield Site(connection)
+        yield StatementSite(connection)
 
 
-def report_all(tx: Transaction, site: Site, **content: Any) -> None:
+def report_all(tx: Transaction, site: StatementSite, **content: Any) -> None:
     tx.expect_nodes([(NAMESPACE, name) for name in site.names])
     for name in site.names:
         report = read_report(content, Order("run", int(site.now.timestamp())))
         receive_report(tx, f"{NAMESPACE}.{name}", report, "json", now=site.now)
 
 
-def update_all(tx: Transaction, site: Site) -> int:
+def update_all(tx: Transaction, site: StatementSite) -> int:
     pushes = deltas_for(tx, [(NAMESPACE, name) for name in site.names])
     record_sent(tx, pushes, now=site.now)
     return len(pushes)
@@ -113,7 +113,7 @@ def use(cpu: str) -> dict[str, Any]:
     return {"usage": {"cpu": cpu}, "capacity": {"cpu": "4"}}
 
 
-def story(site: Site) -> Iterator[tuple[str, Counter[str]]]:
+def story(site: StatementSite) -> Iterator[tuple[str, Counter[str]]]:
     """What nodes of a fleet go through: the statements of each step, a transaction."""
 
     def put(image: str) -> dict[str, str]:
@@ -158,7 +158,7 @@ def story(site: Site) -> Iterator[tuple[str, Counter[str]]]:
     yield step("numbers of events", lambda tx: number_events(tx, limit=1000, now=site.now))
 
 
-async def test_a_group_takes_the_statements_of_a_few(site: Site) -> None:
+async def test_a_group_takes_the_statements_of_a_few(site: StatementSite) -> None:
     def statements_of(nodes: int) -> dict[str, Counter[str]]:
         site.names = [f"n{nodes}-{number}" for number in range(nodes)]
 

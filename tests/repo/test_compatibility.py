@@ -8,7 +8,7 @@ from tests.repo.tracked import ROOT, text_of
 PAGE = ROOT / "docs/compatibility.md"
 
 
-class Row(NamedTuple):
+class RouteRow(NamedTuple):
     """A route, a golden answer of it, and the test that holds it."""
 
     method: str
@@ -18,13 +18,13 @@ class Row(NamedTuple):
     module: str
 
 
-def rows(text: str) -> list[Row]:
+def rows(text: str) -> list[RouteRow]:
     _, _, section = text.partition("\n## Every route\n")
     pattern = r"^\| `(\w+) (\S+)` \| \[.+?\]\((\S+)\) \| \[(.+?)\]\((\S+)\) \|$"
-    return [Row(*found) for found in re.findall(pattern, section, flags=re.M)]
+    return [RouteRow(*found) for found in re.findall(pattern, section, flags=re.M)]
 
 
-def is_call_of(row: Row, method: str, path: str) -> bool:
+def is_call_of(row: RouteRow, method: str, path: str) -> bool:
     template = re.sub(r"{\w+}", r"[^/?]+", row.path)
     return row.method == method and bool(re.fullmatch(rf"{template}(\?.*)?", path))
 

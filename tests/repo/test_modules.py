@@ -9,6 +9,12 @@ from tests.repo.tracked import PACKAGES, ROOT, relative, text_of, tracked_files
 
 LINE_LIMIT = 500
 
+STANDALONE = ("examples/", "scripts/")
+"""Programs that import nothing of the tree, nor does anything import them."""
+
+NAMED_BY_LIBRARIES = {"Config", "Meta"}
+"""Classes within classes that a library looks for by this name."""
+
 
 def test_every_module_has_a_docstring() -> None:
     modules = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
@@ -21,6 +27,26 @@ def test_no_module_is_too_long_to_be_read() -> None:
     modules = [path for path in tracked_files() if path.suffix == ".py"]
     lengths = {relative(path): len(text_of(path).splitlines()) for path in modules}
     assert {path: lines for path, lines in lengths.items() if lines > LINE_LIMIT} == {}
+
+
+def test_the_name_of_a_class_stands_once() -> None:
+    places: dict[str, list[str]] = {}
+    for path in tracked_files():
+        if path.suffix != ".py" or relative(path).startswith(STANDALONE):
+            continue
+        tree = ast.parse(text_of(path))
+        inner = {
+            one
+            for outer in ast.walk(tree)
+            if isinstance(outer, ast.ClassDef)
+            for one in outer.body
+            if isinstance(one, ast.ClassDef) and one.name in NAMED_BY_LIBRARIES
+        }
+        for one in ast.walk(tree):
+            if isinstance(one, ast.ClassDef) and one not in inner:
+                places.setdefault(one.name, []).append(relative(path))
+    assert places
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
 def drawn_tree(docstring: str) -> dict[str, str]:

@@ -41,7 +41,7 @@ STREAM_LIMITS = StreamLimits()
 
 
 @dataclass
-class Clock:
+class ManualClock:
     """Time that passes when a test advances it."""
 
     now: datetime = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -105,7 +105,7 @@ class World:
     client: Client
     url: str
     store: Store
-    clock: Clock
+    clock: ManualClock
     cut_off: list[str] = field(default_factory=list)
     checks: dict[str, Any] = field(default_factory=dict)
     woken: list[str] = field(default_factory=list)
@@ -135,7 +135,7 @@ async def open_world(
     list_bytes: int = LIST_BYTES,
 ) -> AsyncIterator[World]:
     """A server with an empty store."""
-    clock, numbers, tokens = Clock(), count(1), count(1)
+    clock, numbers, tokens = ManualClock(), count(1), count(1)
     cut_off: list[str] = []
     woken: list[str] = []
     connected: set[str] = set()

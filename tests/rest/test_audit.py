@@ -182,7 +182,7 @@ async def test_a_refused_change_leaves_no_entry_of_success(world: World) -> None
 
 
 async def test_a_change_whose_entry_cannot_be_written_is_not_done(world: World) -> None:
-    class Full:
+    class FullLog:
         """A transaction on a disk that is full when the entry comes."""
 
         def __init__(self, tx: Transaction) -> None:
@@ -198,7 +198,7 @@ async def test_a_change_whose_entry_cannot_be_written_is_not_done(world: World) 
             self.read = world.store.read
 
         async def write(self, work: Any) -> Any:
-            return await world.store.write(lambda tx: work(Full(tx)))
+            return await world.store.write(lambda tx: work(FullLog(tx)))
 
         write_concurrent = write
 

@@ -4,13 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 from cloud.rest.count_cache import CountCache
-from tests.rest.conftest import Clock
+from tests.rest.conftest import ManualClock
 
 
 class Slow:
     """A store in which counting takes so many seconds, and finds one more each time."""
 
-    def __init__(self, clock: Clock, seconds: float) -> None:
+    def __init__(self, clock: ManualClock, seconds: float) -> None:
         self.clock, self.seconds, self.count = clock, seconds, 0
 
     async def read(self, _work: object) -> Any:
@@ -20,7 +20,7 @@ class Slow:
 
 
 async def test_a_count_is_cached_in_proportion_to_its_cost() -> None:
-    clock = Clock()
+    clock = ManualClock()
     cache = CountCache(clock)
     quick: Any = Slow(clock, 0.0)
     slow: Any = Slow(clock, 0.04)

@@ -12,7 +12,7 @@ from tests.rest.conftest import World
 APP = {"name": "web", "selector": "role=gateway", "services": [{"name": "w", "image": "nginx:1"}]}
 
 
-class Fleet:
+class ExplainedFleet:
     """Nodes of the default namespace that report what a test wants."""
 
     def __init__(self, world: World) -> None:
@@ -43,7 +43,7 @@ class Fleet:
 
 
 async def test_each_node_has_the_reason_that_it_lags(world: World) -> None:
-    fleet = Fleet(world)
+    fleet = ExplainedFleet(world)
     for name in ("away", "bad", "good", "new"):
         await fleet.node(name)
     await fleet.node("shop", "shop")
@@ -88,25 +88,25 @@ async def test_each_node_has_the_reason_that_it_lags(world: World) -> None:
 
 
 async def test_what_is_not_there_cannot_be_explained(world: World) -> None:
-    fleet = Fleet(world)
+    fleet = ExplainedFleet(world)
     await fleet.node("n1")
     for path in ("n2/explain", "n1/explain?app=web"):
         await world.client.refused("GET", f"/v1/nodes/{path}", status=404, code="ResourceNotFound")
 
 
 async def test_nodes_of_others_are_not_explained(world: World) -> None:
-    await Fleet(world).node("n1")
+    await ExplainedFleet(world).node("n1")
     other = world.client.within("other")
     await other.refused("GET", "/v1/nodes/n1/explain", status=404, code="ResourceNotFound")
 
 
-async def reason(fleet: Fleet, name: str) -> tuple[str, str]:
+async def reason(fleet: ExplainedFleet, name: str) -> tuple[str, str]:
     (app,) = (await fleet.explain(name))["apps"]
     return app["outcome"], app["reason"]
 
 
 async def test_a_node_of_which_only_init_reports_has_that_reason(world: World) -> None:
-    fleet = Fleet(world)
+    fleet = ExplainedFleet(world)
     await fleet.node("edge")
     await world.client.call("POST", "/v1/apps", APP)
 
@@ -133,7 +133,7 @@ async def test_a_node_of_which_only_init_reports_has_that_reason(world: World) -
 
 
 async def test_a_revoked_node_has_that_reason_and_is_not_ready(world: World) -> None:
-    fleet = Fleet(world)
+    fleet = ExplainedFleet(world)
     await fleet.node("edge")
     version = (await world.client.call("POST", "/v1/apps", APP))["version"]
     ends = world.clock.now + timedelta(days=90)

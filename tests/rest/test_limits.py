@@ -20,7 +20,7 @@ GUESS = {"Authorization": "Bearer a guess"}
 
 
 @dataclass
-class Timer:
+class LimitTimer:
     seconds: float = 0.0
 
     def __call__(self) -> float:
@@ -33,7 +33,7 @@ class Limited:
 
     world: World
     http: httpx.AsyncClient
-    timer: Timer
+    timer: LimitTimer
 
     async def status(self, path: str = "/v1/nodes", **headers: str) -> int:
         return (await self.http.get(path, headers=headers)).status_code
@@ -44,7 +44,7 @@ class Limited:
 
 @asynccontextmanager
 async def open_limited(folder: Path, *, is_behind_proxy: bool) -> AsyncIterator[Limited]:
-    timer = Timer()
+    timer = LimitTimer()
     limits = CallLimits(Limiter(Rate(5, 1 / 60), timer), Limiter(Rate(3, 1 / 60), timer))
     proxies = LOOPBACK if is_behind_proxy else []
     async with (

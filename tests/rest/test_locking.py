@@ -23,7 +23,7 @@ from tests.rest.conftest import (
 
 
 @dataclass(frozen=True)
-class Kind:
+class LockedKind:
     """A thing at *path*, and two bodies that are each a change to it."""
 
     path: str
@@ -32,14 +32,16 @@ class Kind:
 
 
 KINDS = [
-    Kind("/v1/nodes/n1", {"description": "1"}, {"description": "2"}),
-    Kind("/v1/apps/web", {**APP, "description": "1"}, {**APP, "description": "2"}),
-    Kind("/v1/configs/site", {**CONFIG, "description": "1"}, {**CONFIG, "description": "2"}),
-    Kind("/v1/secrets/password", {**SECRET, "description": "1"}, {**SECRET, "description": "2"}),
-    Kind("/v1/registries/hub", {"description": "1"}, {"description": "2"}),
-    Kind("/v1/register/b", {"description": "1"}, {"description": "2"}),
-    Kind("/v1/callback/crm", {"description": "1"}, {"description": "2"}),
-    Kind("/v1/register/b/record/r", {"nodeName": "n2"}, {"nodeName": "n3"}),
+    LockedKind("/v1/nodes/n1", {"description": "1"}, {"description": "2"}),
+    LockedKind("/v1/apps/web", {**APP, "description": "1"}, {**APP, "description": "2"}),
+    LockedKind("/v1/configs/site", {**CONFIG, "description": "1"}, {**CONFIG, "description": "2"}),
+    LockedKind(
+        "/v1/secrets/password", {**SECRET, "description": "1"}, {**SECRET, "description": "2"}
+    ),
+    LockedKind("/v1/registries/hub", {"description": "1"}, {"description": "2"}),
+    LockedKind("/v1/register/b", {"description": "1"}, {"description": "2"}),
+    LockedKind("/v1/callback/crm", {"description": "1"}, {"description": "2"}),
+    LockedKind("/v1/register/b/record/r", {"nodeName": "n2"}, {"nodeName": "n3"}),
 ]
 CREATED: list[tuple[str, dict[str, Any]]] = [
     ("/v1/nodes", NODE),
@@ -86,7 +88,9 @@ async def test_every_answer_with_one_thing_bears_the_tag_of_its_state(client: Cl
 
 
 @each_kind
-async def test_a_change_is_made_to_the_state_that_was_seen(client: Client, kind: Kind) -> None:
+async def test_a_change_is_made_to_the_state_that_was_seen(
+    client: Client, kind: LockedKind
+) -> None:
     await create_all(client)
     seen = await tag_of(client, kind.path)
     await client.saying(**{"If-Match": seen}).call("PUT", kind.path, kind.change)
@@ -109,7 +113,9 @@ async def test_a_change_is_made_to_the_state_that_was_seen(client: Client, kind:
 
 @each_kind
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-async def test_of_two_who_saw_the_same_one_wins(client: Client, kind: Kind, method: str) -> None:
+async def test_of_two_who_saw_the_same_one_wins(
+    client: Client, kind: LockedKind, method: str
+) -> None:
     await create_all(client)
     writer = client.saying(**{"If-Match": await tag_of(client, kind.path)})
     answers = await asyncio.gather(
@@ -164,7 +170,7 @@ async def test_tags_that_cannot_be_read_are_refused_by_name(client: Client, head
 
 
 @each_kind
-async def test_what_is_known_is_not_sent_again(client: Client, kind: Kind) -> None:
+async def test_what_is_known_is_not_sent_again(client: Client, kind: LockedKind) -> None:
     await create_all(client)
     tag = await tag_of(client, kind.path)
     is_whole = not kind.path.startswith(("/v1/nodes", "/v1/callback"))

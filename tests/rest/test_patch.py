@@ -8,14 +8,16 @@ from cloud.core.decoding import DEPTH_LIMIT
 from cloud.store.transaction import Transaction
 from tests.core.strategies import nested
 from tests.rest.conftest import SECRET, Client, World, describe
-from tests.rest.test_locking import CREATED, KINDS, Kind, create_all, each_kind
+from tests.rest.test_locking import CREATED, KINDS, LockedKind, create_all, each_kind
 from tests.rest.test_objects import CONFIG as OBJECTS
 
 NULLED = {"description": None}
 
 
 @each_kind
-async def test_what_was_read_is_a_patch_that_changes_nothing(world: World, kind: Kind) -> None:
+async def test_what_was_read_is_a_patch_that_changes_nothing(
+    world: World, kind: LockedKind
+) -> None:
     await create_all(world.client)
     world.clock.advance(10)
     await world.store.write(lambda tx: tx.take_pending(100))
@@ -27,7 +29,7 @@ async def test_what_was_read_is_a_patch_that_changes_nothing(world: World, kind:
 
 
 @each_kind
-async def test_a_patch_changes_what_it_names(client: Client, kind: Kind) -> None:
+async def test_a_patch_changes_what_it_names(client: Client, kind: LockedKind) -> None:
     await create_all(client)
     before = await client.call("GET", kind.path)
     patch = {field: to for field, to in kind.change.items() if to != kind.other[field]}
@@ -38,7 +40,7 @@ async def test_a_patch_changes_what_it_names(client: Client, kind: Kind) -> None
 
 
 @each_kind
-async def test_null_takes_away(client: Client, kind: Kind) -> None:
+async def test_null_takes_away(client: Client, kind: LockedKind) -> None:
     await create_all(client)
     if kind.path.endswith("/record/r"):
         message = await client.refused(

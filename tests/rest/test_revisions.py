@@ -39,7 +39,7 @@ STORED = {
 
 
 @dataclass(frozen=True)
-class Kind:
+class RevisedKind:
     """A thing of one kind: where it is made, what of, and how it is changed."""
 
     path: str
@@ -57,16 +57,20 @@ FILE = {"key": "nginx.conf", "value": {"type": "kv", "value": "listen 80;\n"}}
 OBJECTS = {**CONFIG, "data": [FILE, {"key": "code.zip", "value": STORED}]}
 NEW_KEY = {"data": [FILE, {"key": "code.zip", "value": {**STORED, "sk": "öpen"}}]}
 KINDS = [
-    Kind("/v1/apps", APP, ("PATCH", "", {"selector": "a=b"}), "selector", ("role=gateway", "a=b")),
-    Kind("/v1/configs", OBJECTS, ("PUT", "", NEW_KEY), "data[code.zip].value.sk", (MASK, MASK)),
-    Kind(
+    RevisedKind(
+        "/v1/apps", APP, ("PATCH", "", {"selector": "a=b"}), "selector", ("role=gateway", "a=b")
+    ),
+    RevisedKind(
+        "/v1/configs", OBJECTS, ("PUT", "", NEW_KEY), "data[code.zip].value.sk", (MASK, MASK)
+    ),
+    RevisedKind(
         "/v1/secrets",
         SECRET,
         ("PUT", "", {"data": {"password": "sesame"}}),
         "data.password",
         (MASK, MASK),
     ),
-    Kind(
+    RevisedKind(
         "/v1/registries",
         REGISTRY,
         ("POST", "/refresh", {"password": "another password"}),
@@ -77,7 +81,7 @@ KINDS = [
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.path.split("/")[-1])
 
 
-async def create(client: Client, kind: Kind) -> Any:
+async def create(client: Client, kind: RevisedKind) -> Any:
     """The thing, and all that it names."""
     if kind.path == "/v1/apps":
         await client.call("POST", "/v1/configs", CONFIG)
@@ -85,7 +89,7 @@ async def create(client: Client, kind: Kind) -> Any:
     return await client.call("POST", kind.path, kind.body)
 
 
-async def change(client: Client, kind: Kind) -> Any:
+async def change(client: Client, kind: RevisedKind) -> Any:
     method, below, body = kind.change
     return await client.call(method, kind.own + below, body)
 
@@ -98,7 +102,7 @@ async def history(client: Client, own: str) -> list[tuple[int, str, bool]]:
 
 @each_kind
 async def test_each_change_is_a_revision_that_can_be_read_compared_and_taken_back(
-    world: World, kind: Kind
+    world: World, kind: RevisedKind
 ) -> None:
     client = world.client
     made = await create(client, kind)
@@ -145,7 +149,7 @@ async def test_each_change_is_a_revision_that_can_be_read_compared_and_taken_bac
 
 @each_kind
 async def test_what_was_deleted_comes_back_and_its_numbers_go_on(
-    client: Client, kind: Kind
+    client: Client, kind: RevisedKind
 ) -> None:
     made = await create(client, kind)
     await client.call("DELETE", kind.own)
@@ -176,7 +180,7 @@ async def test_what_was_deleted_comes_back_and_its_numbers_go_on(
 
 
 @each_kind
-async def test_what_is_so_already_is_not_undone_again(world: World, kind: Kind) -> None:
+async def test_what_is_so_already_is_not_undone_again(world: World, kind: RevisedKind) -> None:
     client = world.client
     await create(client, kind)
     now = await change(client, kind)
@@ -187,7 +191,7 @@ async def test_what_is_so_already_is_not_undone_again(world: World, kind: Kind) 
 
 
 @each_kind
-async def test_there_is_no_way_to_what_is_not_there(client: Client, kind: Kind) -> None:
+async def test_there_is_no_way_to_what_is_not_there(client: Client, kind: RevisedKind) -> None:
     await create(client, kind)
     missing: dict[str, Any] = {"status": 404, "code": "ResourceNotFound"}
     other = client.within("other")
@@ -205,7 +209,9 @@ async def test_there_is_no_way_to_what_is_not_there(client: Client, kind: Kind) 
 
 
 @each_kind
-async def test_an_undo_is_made_to_the_state_that_was_seen(client: Client, kind: Kind) -> None:
+async def test_an_undo_is_made_to_the_state_that_was_seen(
+    client: Client, kind: RevisedKind
+) -> None:
     await create(client, kind)
     seen = (await client.send("GET", kind.own)).headers["etag"]
     await change(client, kind)
@@ -218,7 +224,7 @@ async def test_an_undo_is_made_to_the_state_that_was_seen(client: Client, kind: 
 
 
 @each_kind
-async def test_an_undo_is_in_the_audit_log(world: World, kind: Kind) -> None:
+async def test_an_undo_is_in_the_audit_log(world: World, kind: RevisedKind) -> None:
     await create(world.client, kind)
     await change(world.client, kind)
     await world.client.saying(**{"X-Edgesync-Reason": "took it back"}).call(
@@ -365,7 +371,7 @@ steps = st.lists(
 )
 @given(steps=steps)
 async def test_the_newest_revision_is_what_there_is_whatever_was_done(
-    world: World, kind: Kind, steps: list[str | int | None]
+    world: World, kind: RevisedKind, steps: list[str | int | None]
 ) -> None:
     numbers = await world.store.write(lambda tx: tx.next_version())
     client = world.client.within(f"ns{numbers}")
@@ -388,13 +394,13 @@ async def test_the_newest_revision_is_what_there_is_whatever_was_done(
         assert await content(client, kind) == await newest_content(client, kind)
 
 
-async def newest_content(client: Client, kind: Kind) -> Any:
+async def newest_content(client: Client, kind: RevisedKind) -> Any:
     number, action, current = (await history(client, kind.own))[0]
     assert current is (action != "delete")
     return (await client.call("GET", f"{kind.own}/revisions/{number}"))["content"]
 
 
-async def content(client: Client, kind: Kind) -> Any:
+async def content(client: Client, kind: RevisedKind) -> Any:
     """What GET shows of what a revision holds, masked as that is; None if it is not there."""
     answer = await client.send("GET", kind.own)
     if answer.status_code == 404:

@@ -10,7 +10,7 @@ from cloud.core.listing import ListOptions, Page, Place
 from cloud.core.selectors import matches, parse_selector
 
 
-class Listed(Protocol):
+class ListedResource(Protocol):
     @property
     def namespace(self) -> str: ...
     @property
@@ -19,7 +19,7 @@ class Listed(Protocol):
     def created(self) -> datetime: ...
 
 
-L = TypeVar("L", bound=Listed)
+L = TypeVar("L", bound=ListedResource)
 
 
 def page_of(
@@ -42,10 +42,10 @@ def page_of(
     return Page(rest, len(chosen))
 
 
-def holds_for(term: FieldTerm, one: Listed) -> bool:
+def holds_for(term: FieldTerm, one: ListedResource) -> bool:
     own = one.name if term.field == NAME else one.namespace
     return any(fnmatchcase(own, value) for value in term.values) is not term.is_negated
 
 
-def place_of(one: Listed) -> Place:
+def place_of(one: ListedResource) -> Place:
     return one.created, one.name
