@@ -55,11 +55,11 @@ def test_a_version_that_was_taken_back_is_named_with_the_one_that_runs(
     bad = fleet.put("PUT", "/v1/apps/talker", talker("echo no database; exit 4"))["version"]
     wait_for(lambda: outcome() == "failed", "the second version to be taken back")
 
-    said = f"v{bad} failed its readiness probe after 2 s (service main: "
+    message = f"v{bad} failed its readiness probe after 2 s (service main: "
     runs = f"no database); v{good} runs again"
     tab.go("/nodes/talks")
     why = tab.page.get_by_test_id("why-talker")
-    expect(why).to_contain_text(said)
+    expect(why).to_contain_text(message)
     expect(why).to_contain_text(runs)
     row = tab.page.get_by_role("row").filter(has=why)
     for column, version in (("Wanted", bad), ("Running", good)):
@@ -69,7 +69,7 @@ def test_a_version_that_was_taken_back_is_named_with_the_one_that_runs(
     tab.go("/apps/talker")
     expect(tab.page.get_by_test_id("rollout")).to_contain_text(f"0 of 1 node run version {bad}")
     failures = tab.page.get_by_test_id("failures")
-    expect(failures).to_contain_text(f"talks {said}")
+    expect(failures).to_contain_text(f"talks {message}")
     expect(failures).to_contain_text(runs)
     field = tab.page.get_by_role("region", name="In the field")
     expect(field.locator(".label")).to_have_text([f"v{good} 1"])
