@@ -1,4 +1,5 @@
 import re
+import tomllib
 from pathlib import Path
 
 from tests.repo.tracked import ROOT, relative, text_of, tracked_files
@@ -78,7 +79,20 @@ def test_files_in_the_page_on_the_architecture_exist_and_are_counted() -> None:
     assert [
         one for one in named if not any((ROOT / at / one).exists() for at in ("", "cloud"))
     ] == []
-    walks = re.findall(r"^## Walk \d.*?\n\n(\d+) files\.\n(.*?)(?=^## )", page, flags=re.S | re.M)
+    walks = re.findall(
+        r"^## Walk \d.*?\n\n(\d+) files[.,].*?\n(.*?)(?=^## )", page, flags=re.S | re.M
+    )
     assert len(walks) == 3
     for count, walk in walks:
         assert len(set(re.findall(r"^\| \d+ \| `(.*?)` \|", walk, flags=re.M))) == int(count)
+
+
+def test_the_layers_in_the_page_on_the_architecture_are_those_that_are_checked() -> None:
+    contracts = tomllib.loads(text_of(ROOT / "pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    [layers] = [one["layers"] for one in contracts if one.get("containers") == ["cloud"]]
+    page = text_of(ROOT / "docs/architecture.md")
+    drawn = " ".join(re.findall(r"^`app`.*?(?=\n\n)", page, flags=re.S | re.M)[0].split())
+    assert (
+        re.split(r" \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} ", drawn.replace("`", ""))
+        == layers
+    )
