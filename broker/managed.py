@@ -6,6 +6,7 @@ a signal that comes while it starts.
 """
 
 import asyncio
+import itertools
 import logging
 import os
 import re
@@ -55,13 +56,18 @@ if os.getppid() == int(sys.argv[1]):
 """
 
 
-async def find_mosquitto(path: str | None = None) -> str:
-    """Where Mosquitto 2 is, by *path* and where systems keep servers; BrokerMissing if nowhere."""
+def find_mosquitto(path: str | None = None) -> str:
+    """Where Mosquitto is, by *path* and where systems keep servers; BrokerMissing if nowhere."""
     if path is None:
         path = os.pathsep.join((os.environ.get("PATH", ""), *_BESIDE_PATH))
     program = shutil.which("mosquitto", path=path)
     if program is None:
         raise BrokerMissing("there is no mosquitto on the PATH")
+    return program
+
+
+async def check_version(program: str) -> None:
+    """Raise BrokerMissing if *program* is no Mosquitto 2."""
     # `-h` prints the version first, and fails.
     asked = await asyncio.create_subprocess_exec(
         program,
@@ -75,11 +81,10 @@ async def find_mosquitto(path: str | None = None) -> str:
             text, _ = await asked.communicate()
     except TimeoutError as error:
         asked.kill()
-        raise BrokerMissing(f"{program} does not tell its version") from error
+        raise BrokerMissing(f"{program} prints no version") from error
     version = re.search(rb"mosquitto version (\d+)", text)
     if version is None or int(version[1]) < _LEAST_VERSION:
         raise BrokerMissing(f"{program} is older than version {_LEAST_VERSION}")
-    return program
 
 
 class ManagedBroker:
@@ -98,16 +103,21 @@ class ManagedBroker:
         return self._process.pid if self._process is not None else None
 
     async def start(self, patience: float) -> None:
-        """Start it and wait until it listens; BrokerNotStarted after *patience* seconds."""
+        """Start it and wait until it listens; BrokerNotStarted after *patience* seconds.
+
+        BrokerMissing if it does not start and is older than version 2.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience
-        while True:
+        for attempt in itertools.count():
             process = await self._launch()
             while process.returncode is None and loop.time() < deadline:
                 if _accepts(self._listening):
                     return
                 self._last_line = await _line_of(process, _LOOK_SECONDS) or self._last_line
             await self.stop()
+            if not attempt:
+                await check_version(self._program)
             if loop.time() > deadline:
                 raise BrokerNotStarted(self._last_line or "it does not listen")
             await asyncio.sleep(_AGAIN_SECONDS)

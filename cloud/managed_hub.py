@@ -49,11 +49,9 @@ async def open_managed_hub(
     BadSettings if it is not installed or cannot use the port.
     """
     try:
-        program = await find_mosquitto()
+        program = find_mosquitto()
     except BrokerMissing as error:
-        raise BadSettings(
-            f"broker: managed needs Mosquitto 2, and {error.reason}; {_INSTALL}"
-        ) from error
+        raise _not_installed(error) from error
     directory = (settings.data_dir / DIRECTORY).resolve()
     listening = directory / _SOCKET
     if len(os.fsencode(listening)) > _SOCKET_BYTES:
@@ -79,6 +77,8 @@ async def open_managed_hub(
     async with contextlib.AsyncExitStack() as stack:
         try:
             managed = await stack.enter_async_context(opening)
+        except BrokerMissing as error:
+            raise _not_installed(error) from error
         except BrokerNotStarted as error:
             raise BadSettings(
                 f"mqtt_port: Mosquitto does not start with port {port}: {error.reason}"
@@ -102,6 +102,10 @@ async def open_managed_hub(
 def managed_crl_file(settings: Settings) -> Path:
     """Where a managed broker reads the list of revoked certificates."""
     return settings.crl_file or settings.data_dir.resolve() / DIRECTORY / "crl.pem"
+
+
+def _not_installed(error: BrokerMissing) -> BadSettings:
+    return BadSettings(f"broker: managed needs Mosquitto 2, and {error.reason}; {_INSTALL}")
 
 
 def _free_port(host: str) -> int:

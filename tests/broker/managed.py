@@ -51,7 +51,7 @@ async def running_managed(
     )
     listening = directory / "socket"
     files = managed_files(settings, Path("socket"))
-    program = await find_mosquitto()
+    program = find_mosquitto()
     opening = open_managed_broker(
         program, directory, files, listening=listening, start_seconds=start_seconds
     )

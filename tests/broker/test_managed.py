@@ -11,7 +11,7 @@ import pytest
 
 from broker.client import open_client_hub
 from broker.errors import BrokerMissing, BrokerNotStarted
-from broker.managed import find_mosquitto, open_managed_broker
+from broker.managed import check_version, find_mosquitto, open_managed_broker
 from broker.topics import Channel, topic_for
 from tests.broker.authority import HubAuthority
 from tests.broker.conftest import Connect
@@ -140,12 +140,12 @@ async def test_a_port_that_is_taken_is_an_error_with_its_reason(
 
 async def test_what_is_no_mosquitto_is_reported(tmp_path: Path) -> None:
     with pytest.raises(BrokerMissing, match="no mosquitto"):
-        await find_mosquitto(str(tmp_path))
+        find_mosquitto(str(tmp_path))
     old = tmp_path / "mosquitto"
     old.write_text("#!/bin/sh\necho mosquitto version 1.6.12\nexit 3\n")
     old.chmod(0o755)
     with pytest.raises(BrokerMissing, match="older than version 2"):
-        await find_mosquitto(str(tmp_path))
+        await check_version(find_mosquitto(str(tmp_path)))
 
 
 CONFIGURATION = "user root\nlistener 0 socket\nallow_anonymous true\n"
@@ -159,7 +159,7 @@ from broker.managed import find_mosquitto, open_managed_broker
 async def main():
     directory = Path(sys.argv[1])
     files = {"mosquitto.conf": sys.argv[2]}
-    program = await find_mosquitto()
+    program = find_mosquitto()
     listening = directory / "socket"
     broker = Broker(host="", port=0, client_id="server", tls=None, socket=listening)
     async with (
@@ -191,7 +191,7 @@ async def test_it_ends_with_a_server_that_is_killed(tmp_path: Path) -> None:
 
 
 async def test_one_that_was_left_over_is_ended_at_the_next_start(tmp_path: Path) -> None:
-    program = await find_mosquitto()
+    program = find_mosquitto()
     configuration = tmp_path / "mosquitto.conf"
     configuration.write_text(CONFIGURATION)
     (tmp_path / "state").mkdir()
@@ -212,7 +212,7 @@ async def test_one_that_was_left_over_is_ended_at_the_next_start(tmp_path: Path)
 
 
 async def test_another_process_of_that_number_is_left_alone(tmp_path: Path) -> None:
-    program = await find_mosquitto()
+    program = find_mosquitto()
     (tmp_path / "mosquitto.pid").write_text(f"{os.getpid()}\n")
     files = {"mosquitto.conf": CONFIGURATION}
     listening = tmp_path / "socket"
