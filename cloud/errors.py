@@ -40,6 +40,9 @@ class CloudError(Exception):
     """
 
     code: ClassVar[str] = "UnknownError"
+    bound: str = ""
+    """The limit of docs/limits.md that its refusals are counted by; empty: they are not, or
+    elsewhere."""
 
 
 class Invalid(CloudError):
@@ -74,6 +77,7 @@ class TooLarge(Invalid):
     """The request has more than *limit* bytes."""
 
     code = "RequestTooLarge"
+    bound = "request_bytes"
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -280,8 +284,11 @@ class TooManyRequests(CloudError):
         self,
         wait: float,
         reason: str = "There are too many requests from this caller, try again later.",
+        *,
+        bound: str = "",
     ) -> None:
         self.wait = wait
+        self.bound = bound
         super().__init__(reason)
 
 

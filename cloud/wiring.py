@@ -230,8 +230,8 @@ def rest_services(
     settings, store, sealer = base.settings, base.store, base.keys.sealer
     metrics = base.measures.metrics
     limits = CallLimits(
-        Limiter(settings.request_rate, time.monotonic),
-        Limiter(settings.denial_rate, time.monotonic),
+        Limiter(settings.request_rate, time.monotonic, "requests"),
+        Limiter(settings.denial_rate, time.monotonic, "denials"),
     )
     return Services(
         store=store,
@@ -322,7 +322,7 @@ def activation_port(
         server_generated_keys=settings.server_generated_keys,
         address=address,
         public=jobs.revocations.routes(),
-        limiter=Limiter(settings.request_rate, time.monotonic),
+        limiter=Limiter(settings.request_rate, time.monotonic, "requests"),
         throttle=ActivationThrottle(base.store, settings.denial_rate, time.monotonic, now_utc),
         renewals=renewals,
     )

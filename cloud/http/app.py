@@ -23,7 +23,7 @@ from cloud.http.errors import (
     unknown_route_response,
 )
 from cloud.http.logs import log_under, shown
-from cloud.http.metrics import Metrics, RequestMetrics
+from cloud.http.metrics import LimitRefusals, Metrics, RequestMetrics
 from cloud.http.requests import (
     REQUEST_ID_HEADER,
     address_key_of,
@@ -71,6 +71,8 @@ def http_app(
         if metrics
         else []
     )
+    if metrics:
+        metrics.limits.declare("requests", "denials", "request_bytes")
     app = Starlette(
         routes=routes,
         middleware=[
@@ -81,6 +83,7 @@ def http_app(
                 trusted_proxies=trusted_proxies,
                 clock=clock,
                 headers=headers or {},
+                limits=metrics.limits if metrics else None,
             ),
             *middleware,
         ],
@@ -115,13 +118,21 @@ class _Answering:
         trusted_proxies: Sequence[Network],
         clock: Callable[[], datetime] | None,
         headers: Mapping[str, str],
+        limits: LimitRefusals | None,
     ) -> None:
         self.app = app
+        self.limits = limits
         # What each answer bears, encoded; names in lower case.
         self.headers = [(name.lower().encode(), text.encode()) for name, text in headers.items()]
         self.new_id = new_id
         self.trusted_proxies = trusted_proxies
         self.clock = clock
+
+    def _note(self, error: CloudError) -> None:
+        if error.bound and self.limits is not None:
+            self.limits.count(error.bound)
+        if status_of(error) >= 500:
+            logger.warning("%r", error, exc_info=error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -153,8 +164,7 @@ class _Answering:
         except CloudError as error:
             if started:
                 raise
-            if status_of(error) >= 500:
-                logger.warning("%r", error, exc_info=error)
+            self._note(error)
             await error_response(error, context, headers)(scope, receive, send_with_id)
         except Exception:
             logger.exception("%s '%s' failed", scope["method"], shown(scope["path"]))

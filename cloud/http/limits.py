@@ -12,10 +12,12 @@ from cloud.http.requests import address_key_of
 class Limiter:
     """Counts what callers do, on *timer*: seconds on a clock that does not go back.
 
-    Without a *rate* it counts nothing and refuses nothing.
+    Without a *rate* it counts nothing and refuses nothing. *bound* is what its refusals are
+    counted as.
     """
 
-    def __init__(self, rate: Rate | None, timer: Callable[[], float]) -> None:
+    def __init__(self, rate: Rate | None, timer: Callable[[], float], bound: str = "") -> None:
+        self._bound = bound
         self._buckets = None if rate is None else Buckets(rate)
         self._timer = timer
 
@@ -25,7 +27,7 @@ class Limiter:
             return
         wait = self._buckets.take(key, self._timer())
         if wait is not None:
-            raise TooManyRequests(wait)
+            raise TooManyRequests(wait, bound=self._bound)
 
 
 UNLIMITED = Limiter(None, lambda: 0.0)

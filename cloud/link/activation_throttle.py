@@ -58,7 +58,7 @@ class ActivationThrottle:
         wait = self._guesses.wait(caller, batch, guess, self._timer())
         if wait is not None and not await self._is_trusted(claim, device):
             logger.warning("%s is locked out of %s for %.0f s", caller, batch[:120], wait)
-            raise TooManyRequests(wait)
+            raise TooManyRequests(wait, bound="denials")
         try:
             yield
         except QuotaExceeded as error:

@@ -18,7 +18,6 @@ from cloud.core.decoding import convert
 from cloud.core.names import node_id
 from cloud.core.times import time_text
 from cloud.core.tokens import Role
-from cloud.errors import TooManyRequests
 from cloud.operations import commands
 from cloud.rest.answers import ActorAnswer, Answer, Listed, actor_answer, time_or_none
 from cloud.rest.auth import caller_of
@@ -114,12 +113,8 @@ def _place(context: RequestContext) -> Iterator[None]:
     """A place for a request that waits; TooManyRequests if there is none."""
     with contextlib.ExitStack() as places:
         if context.seconds("wait", WAIT_LIMIT):
-            try:
-                caller = caller_of(context.request).actor
-                places.enter_context(context.api.command_waits.place(caller))
-            except TooManyRequests:
-                context.api.metrics.limits.count("command_waits")
-                raise
+            caller = caller_of(context.request).actor
+            places.enter_context(context.api.command_waits.place(caller))
         yield
 
 

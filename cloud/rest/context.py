@@ -26,7 +26,6 @@ from cloud.errors import (
     UnknownMediaType,
 )
 from cloud.http.answers import JSON, MERGE_PATCH, json_response, not_modified_response
-from cloud.http.metrics import LimitRefusals
 from cloud.http.negotiation import prefers_yaml
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import check_query, locate, media_type_of, read_object
@@ -247,13 +246,12 @@ def endpoint(
     needs: Role,
     action: str | None,
     refusals: RefusalLog,
-    limits: LimitRefusals,
 ) -> Callable[[Request], Awaitable[Response]]:
     """Make of *handler* what Starlette calls; Forbidden for callers without the role it *needs*.
 
     Invalid for a query that holds other parameters than those *described*.
     *action* is what the audit log calls what it does; what its caller may not do goes into the log
-    by way of *refusals*, and what is refused at a bound is counted in *limits*.
+    by way of *refusals*.
     """
 
     known = {
@@ -267,11 +265,9 @@ def endpoint(
         async with refusals.recording(asked_for, Forbidden):
             try:
                 return await admitted(request, caller, now)
-            except TooManyValues as error:
-                limits.count(error.bound)
-                raise
             except Invalid as error:
-                await locate(request, error)
+                if not isinstance(error, TooManyValues):
+                    await locate(request, error)
                 raise
 
     async def admitted(request: Request, caller: Caller, now: datetime) -> Response:

@@ -56,7 +56,8 @@ class EventStreams:
     def __init__(self, feed: EventFeed, limits: StreamLimits = StreamLimits()) -> None:
         self.feed = feed
         self.limits = limits
-        self._places = Places(limits.total, limits.of_one, limits.heartbeat.total_seconds())
+        retry = limits.heartbeat.total_seconds()
+        self._places = Places(limits.total, limits.of_one, retry, "event_streams")
         # The newest events as they are sent, made once for all streams.
         self._messages: dict[int, bytes] = {}
 

@@ -9,9 +9,13 @@ from cloud.errors import TooManyRequests
 
 
 class Places:
-    """Counts open requests: at most *total*, and *of_one* caller; *retry* in seconds if refused."""
+    """Counts open requests: at most *total*, and *of_one* caller; *retry* in seconds if refused.
 
-    def __init__(self, total: int, of_one: int, retry: float) -> None:
+    *bound* is what refusals are counted as.
+    """
+
+    def __init__(self, total: int, of_one: int, retry: float, bound: str) -> None:
+        self.bound = bound
         self.total = total
         self.of_one = of_one
         self.retry = retry
@@ -21,7 +25,7 @@ class Places:
     def place(self, caller: Actor) -> Iterator[None]:
         """Count one more of *caller* in the block; TooManyRequests if there are too many."""
         if self._open.total() >= self.total or self._open[caller] >= self.of_one:
-            raise TooManyRequests(self.retry)
+            raise TooManyRequests(self.retry, bound=self.bound)
         self._open[caller] += 1
         try:
             yield
@@ -32,4 +36,4 @@ class Places:
 
 def command_waits(total: int = 200, of_one: int = 20) -> Places:
     """Places of requests that wait for the end of a command."""
-    return Places(total, of_one, retry=5.0)
+    return Places(total, of_one, retry=5.0, bound="command_waits")

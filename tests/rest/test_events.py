@@ -376,6 +376,8 @@ async def test_streams_are_counted_and_end_when_the_feed_is_closed(tmp_path: Pat
             refused = await world.client.saying(**accept).send("GET", "/v1/events")
             assert refused.status_code == 429
             assert refused.headers["retry-after"] == "1"
+            metrics = (await world.client.send("GET", "/metrics")).text
+            assert 'edgesync_limits_refusals_total{bound="event_streams"} 1.0' in metrics
             world.feed.close()
             for stream in (one, two):
                 while await stream.next():

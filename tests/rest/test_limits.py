@@ -41,11 +41,19 @@ class Limited:
     async def guess(self, **headers: str) -> int:
         return await self.status(**GUESS, **headers)
 
+    async def counted(self, bound: str) -> float:
+        """Refusals that /metrics counts under that name."""
+        text = (await self.http.get("/metrics", headers=GOOD)).text
+        [line] = [line for line in text.splitlines() if f'bound="{bound}"' in line]
+        return float(line.split()[-1])
+
 
 @asynccontextmanager
 async def open_limited(folder: Path, *, is_behind_proxy: bool) -> AsyncIterator[Limited]:
     timer = LimitTimer()
-    limits = CallLimits(Limiter(Rate(5, 1 / 60), timer), Limiter(Rate(3, 1 / 60), timer))
+    limits = CallLimits(
+        Limiter(Rate(5, 1 / 60), timer, "requests"), Limiter(Rate(3, 1 / 60), timer, "denials")
+    )
     proxies = LOOPBACK if is_behind_proxy else []
     async with (
         open_world(folder, limits=limits, trusted_proxies=proxies) as world,
@@ -71,6 +79,13 @@ async def test_guesses_are_answered_three_times_then_no_more(limited: Limited) -
     assert await limited.status() == 429  # none at all is no better than a wrong one
     limited.timer.seconds += 60
     assert [await limited.guess() for _ in range(2)] == [401, 429]
+    assert await limited.counted("denials") == 4
+
+
+async def test_requests_beyond_the_rate_are_counted(limited: Limited) -> None:
+    assert [await limited.status(**GOOD) for _ in range(7)] == [200] * 5 + [429] * 2
+    limited.timer.seconds += 60
+    assert await limited.counted("requests") == 2
 
 
 async def test_a_valid_token_is_admitted_from_an_address_with_failed_attempts(
