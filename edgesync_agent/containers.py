@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import calendar
 import contextlib
 import os
 import threading
 import time
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Iterator, Mapping, Sequence
 
 from edgesync_agent import container_spec as naming
 from edgesync_agent.abilities import abilities_of, check_for_engine
@@ -17,10 +15,8 @@ from edgesync_agent.checks import check_http, check_tcp
 from edgesync_agent.engine import Engine, EngineRefusal, demultiplexed
 from edgesync_agent.fields import SpecError
 from edgesync_agent.images import Images
+from edgesync_agent.inspection import LOCAL, Reach, instance_of, memory_of, reach_of
 from edgesync_agent.runtime import (
-    CREATED,
-    EXITED,
-    RESTARTING,
     RUNNING,
     TRIAL,
     AppFiles,
@@ -38,18 +34,6 @@ from edgesync_agent.runtime import (
 from edgesync_agent.situation import service_of
 from edgesync_agent.spec import AppDefinition, ProbeDefinition, VolumeDefinition
 
-STATES = {
-    "created": CREATED,
-    "configured": CREATED,
-    "initialized": CREATED,
-    "running": RUNNING,
-    "paused": RUNNING,
-    "stopping": RUNNING,
-    "restarting": RESTARTING,
-    "exited": EXITED,
-    "stopped": EXITED,
-    "dead": EXITED,
-}
 LOG_BEAT = 1.0  # seconds after which who follows a log is given a chance to end
 CHANGE_SECONDS = 60.0  # for an engine to create, start or remove a container
 INSPECT_ATTEMPTS, INSPECT_PAUSE = 4, 0.1  # seconds, while a container changes its state
@@ -61,17 +45,6 @@ FILE_TYPES = {
     "CharDevice": os.path.exists,
     "BlockDevice": os.path.exists,
 }
-
-
-LOCAL = "127.0.0.1"
-
-
-class _Reach(NamedTuple):
-    """How a container is reached, by which port of the node for each of its own, and its health."""
-
-    address: str = ""
-    ports: Mapping[int, int] = MappingProxyType({})
-    health: str = ""
 
 
 class Containers:
@@ -88,7 +61,7 @@ class Containers:
         self.version = engine.version()
         self.is_rootless = os.stat(engine.path).st_uid != 0
         # What was seen of each container at the last look: how to reach it.
-        self.networks: dict[str, _Reach] = {}
+        self.networks: dict[str, Reach] = {}
         # CPU seconds that each container had used, and when.
         self.used: dict[str, tuple[float, float]] = {}
         self._remove_trial_volumes()  # of an agent that ended before it did that
@@ -108,7 +81,7 @@ class Containers:
             instance = instance_of(seen) if seen else None
             if instance is not None:
                 found.append(instance)
-                networks[instance.key] = _reach_of(seen)
+                networks[instance.key] = reach_of(seen)
         self.networks = networks
         return found
 
@@ -219,7 +192,7 @@ class Containers:
                 before = self.used.get(one.key, (total, now - 1))
                 used[one.key] = total, now
                 cpu = max(total - before[0], 0.0) / max(now - before[1], 0.001)
-                found[one.key] = InstanceUsage(cpu, _memory(stats.get("memory_stats", {})))
+                found[one.key] = InstanceUsage(cpu, memory_of(stats.get("memory_stats", {})))
         self.used = used
         return found
 
@@ -341,7 +314,7 @@ class Containers:
     def _address(self, instance: Instance, probe: ProbeDefinition) -> tuple[str, int]:
         if probe.host:
             return probe.host, probe.port
-        reach = self.networks.get(instance.key, _Reach())
+        reach = self.networks.get(instance.key, Reach())
         if reach.address == LOCAL:
             return LOCAL, probe.port
         if self.is_rootless:
@@ -370,60 +343,6 @@ class Containers:
         return "" if code == 0 else f"the command exited with code {code}: {words}".rstrip(": ")
 
 
-def instance_of(seen: Mapping[str, Any]) -> Instance | None:
-    """The instance that an engine describes; None for one that is being removed, or is not ours."""
-    labels = (seen.get("Config") or {}).get("Labels") or {}
-    slot, state = naming.slot_in(labels), seen.get("State") or {}
-    word = STATES.get(str(state.get("Status", "")).lower())
-    if slot is None or word is None:
-        return None
-    return Instance(
-        key=str(seen["Id"]),
-        slot=slot,
-        version=str(labels.get(naming.VERSION, "")),
-        state=word,
-        created=moment_of(seen.get("Created")),
-        started=moment_of(state.get("StartedAt")),
-        finished=moment_of(state.get("FinishedAt")),
-        exit_code=int(state.get("ExitCode") or 0),
-        out_of_memory=bool(state.get("OOMKilled")),
-        error=str(state.get("Error") or "")[:500],
-        restarts=int(seen.get("RestartCount") or 0),
-    )
-
-
-def moment_of(text: Any) -> float:
-    """Seconds since 1970 of a time as engines write it; 0 for none."""
-    words = str(text or "")
-    try:
-        whole = float(calendar.timegm(time.strptime(words[:19], "%Y-%m-%dT%H:%M:%S")))
-    except ValueError:
-        return 0.0
-    fraction, rest = "", words[19:]
-    if rest.startswith("."):
-        digits = len(rest[1:]) - len(rest[1:].lstrip("0123456789"))
-        fraction, rest = rest[1 : 1 + digits], rest[1 + digits :]
-    if rest[:1] in {"+", "-"} and len(rest) >= 6:
-        offset = int(rest[1:3]) * 3600 + int(rest[4:6]) * 60
-        whole -= offset if rest[0] == "+" else -offset
-    return max(whole + float(f"0.{fraction or 0}"), 0.0)
-
-
-def _reach_of(seen: Mapping[str, Any]) -> _Reach:
-    settings, state = seen.get("NetworkSettings") or {}, seen.get("State") or {}
-    addresses = [one.get("IPAddress") for one in (settings.get("Networks") or {}).values()]
-    if (seen.get("HostConfig") or {}).get("NetworkMode") == "host":
-        addresses = [LOCAL]
-    ports = {}
-    for name, bindings in (settings.get("Ports") or {}).items():
-        number, _, protocol = name.partition("/")
-        for binding in (bindings or ()) if protocol == "tcp" else ():
-            ports[int(number)] = int(binding["HostPort"])
-    found = state.get("Health") or state.get("Healthcheck") or {}
-    health = str(found.get("Status") or "")
-    return _Reach(next(filter(None, addresses), ""), ports, "" if health == "none" else health)
-
-
 def _all_slots(app: AppDefinition) -> Iterator[Slot]:
     for stage, services in (("live", app.services), ("init", app.init_services)):
         for service in services:
@@ -433,13 +352,6 @@ def _all_slots(app: AppDefinition) -> Iterator[Slot]:
 def _is_of(one: Mapping[str, Any], node: str, app: str) -> bool:
     labels = one.get("Labels") or {}
     return labels.get(naming.NODE) == node and labels.get(naming.APP) == app
-
-
-def _memory(stats: Mapping[str, Any]) -> int:
-    """As `docker stats` counts: without the file cache that can be dropped (cgroups 1 and 2)."""
-    details = stats.get("stats") or {}
-    cache = details.get("total_inactive_file", details.get("inactive_file", 0)) or 0
-    return max(int(stats.get("usage") or 0) - int(cache), 0)
 
 
 def _provide_host_path(volume: VolumeDefinition) -> None:

@@ -82,6 +82,13 @@ class Releases:
             self.apps[key] = read_app(body)
         return self.apps[key]
 
+    def find(self, name: str, version: str) -> AppDefinition | None:
+        """A version that is here and can be honoured; None for any other, and for no version."""
+        try:
+            return self.app(name, version) if version else None
+        except SpecError:
+            return None
+
     def files(self, app: AppDefinition, volume: VolumeDefinition) -> Path:
         """Folder with the files of a config or secret."""
         return self._place(app.name, app.version, volume.kind) / safe(volume.source)

@@ -1,19 +1,17 @@
-"""Has this machine run what is desired: looks, asks `reconcile`, obeys; in threads of its own.
+"""Runs the desired apps: looks at the runtimes, asks `reconcile`, and has its steps carried out.
 
-One thread looks at the runtimes and takes the steps, a second one fetches (`fetching`: pulls take
-minutes), the probes have theirs (`probes`). The thread of the connection only sets what is desired
-(`desire`) and asks how it goes (`statuses`), so that it is never held up.
+One thread looks; the steps of an app have one each (`steps`), and so have fetching (`fetching`:
+pulls take minutes) and probes (`probes`). The thread of the connection only sets what is desired
+(`desire`) and reads `statuses`, so that it never waits.
 """
 
 from __future__ import annotations
 
-import collections
-import contextlib
-import itertools
 import queue
 import threading
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Callable, Mapping, Sequence
 
 from edgesync_agent.attempts import charged
@@ -24,19 +22,13 @@ from edgesync_agent.releases import Releases
 from edgesync_agent.runtime import (
     LIVE,
     RUNNING,
-    Create,
     FailureReason,
-    Fetch,
-    Forget,
     Instance,
-    InstanceStep,
     Runtime,
     RuntimeFailure,
     Slot,
-    Start,
     Step,
     Stop,
-    SwitchFiles,
 )
 from edgesync_agent.runtimes import FindRuntime, Runtimes
 from edgesync_agent.situation import (
@@ -51,12 +43,12 @@ from edgesync_agent.situation import (
 )
 from edgesync_agent.spec import AppDefinition
 from edgesync_agent.status import PENDING_STATUS, app_status, essence, without_instances
+from edgesync_agent.steps import StepExecutor
 from edgesync_agent.volumes import Volumes
 
 INTERVAL = 5.0  # seconds from look to look where nothing happens
 BUSY_INTERVAL = 0.5  # while a version is on its way
 APPS_AT_ONCE = 4  # whose steps are being taken
-STEPS_AT_ONCE = 4  # of one app
 LOG_LINES, LOG_LIMIT = 20, 4000  # lines and characters of what failed, in the report
 
 Refuse = Callable[[AppDefinition], str]
@@ -119,6 +111,9 @@ class Supervisor:
         self.apps: dict[str, _App] = {}
         self.runtimes = Runtimes(finders, note, self.woken.set, clock)
         self.fetcher = Fetcher(releases, volumes, self.runtimes.found, note, self.woken.set, clock)
+        self.executor = StepExecutor(
+            releases, volumes, self.runtimes, self.fetcher, note, self._all_kept
+        )
         self.thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
@@ -241,7 +236,7 @@ class Supervisor:
         name = instance.slot.app
         live = self.apps[name].memory.live if name in self.apps else ""
         for version in (live, instance.version):
-            app = self._retained(name, version)
+            app = self.releases.find(name, version)
             is_part = app is not None and instance.slot in live_slots(app)
             if app is not None and (is_part or version == instance.version):
                 names = {one.name for one in (*app.services, *app.init_services)}
@@ -290,7 +285,7 @@ class Supervisor:
         version = (self.desired or {}).get(name)
         if version is None:
             return _Wanted(None)
-        live = self._retained(name, app.memory.live)
+        live = self.releases.find(name, app.memory.live)
         if not self.releases.has(name, version):
             return _Wanted(live)
         try:
@@ -302,16 +297,10 @@ class Supervisor:
             return _Wanted(live, Failure(version, FailureReason.REFUSED, why))
         return _Wanted(definition)
 
-    def _retained(self, name: str, version: str) -> AppDefinition | None:
-        try:
-            return self.releases.app(name, version) if version else None
-        except SpecError:
-            return None
-
     def _situation(self, name: str, app: _App, definition: AppDefinition | None) -> Situation:
         memory, releases = app.memory, {}
         for version in (memory.live, memory.good):
-            kept = self._retained(name, version)
+            kept = self.releases.find(name, version)
             if kept is not None:
                 releases[version] = kept
         if memory.live not in releases:  # what is lost from the disk cannot run
@@ -383,7 +372,7 @@ class Supervisor:
         versions = set((self.desired or {}).items())
         for name, app in list(self.apps.items()):
             versions |= {(name, app.memory.live), (name, app.memory.good)}
-        kept = [self._retained(name, version) for name, version in sorted(versions)]
+        kept = [self.releases.find(name, version) for name, version in sorted(versions)]
         return [app for app in kept if app is not None]
 
     def _report(self, app: _App, entry: dict[str, Any]) -> None:
@@ -403,8 +392,7 @@ class Supervisor:
     def _obey(self, name: str, app: _App, steps: Sequence[Step], is_last: bool) -> None:  # noqa: FBT001
         try:
             with self.hands:
-                groups = [list(group) for _, group in itertools.groupby(steps, type)]
-                is_done = all(self._obey_group(name, app, group) for group in groups)
+                is_done = self.executor.execute(name, steps, partial(self._charge, app))
             if is_done and is_last:
                 self.apps.pop(name, None)
                 self.changed()
@@ -415,64 +403,7 @@ class Supervisor:
             app.is_busy = False
             self.woken.set()
 
-    def _obey_group(self, name: str, app: _App, steps: Sequence[Step]) -> bool:
-        """Take steps of one kind beside each other, begun in their order; whether all worked.
-
-        What is to be ended is ended all at a time: each may take until SIGKILL.
-        """
-        waiting, results = collections.deque(steps), []
-
-        def work() -> None:
-            with contextlib.suppress(IndexError):
-                while True:
-                    step = waiting.popleft()
-                    results.append(self._obey_step(name, app, step))
-
-        count = len(steps) if isinstance(steps[0], Stop) else min(len(steps), STEPS_AT_ONCE)
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return len(results) == len(steps) and all(results)
-
-    def _obey_step(self, name: str, app: _App, step: Step) -> bool:
-        """Carry out one step; False where it failed, which is counted."""
-        try:
-            if isinstance(step, Fetch):
-                self.fetcher.begin(step.app, step.version)
-            elif isinstance(step, SwitchFiles):
-                self.volumes.switch(self.releases.app(step.app, step.version))
-            elif isinstance(step, Forget):
-                for runtime in list(self.runtimes.found.values()):
-                    runtime.forget(step.app)
-                self.volumes.forget(step.app)
-                self.releases.forget(step.app)
-                self.fetcher.prune(self._all_kept)
-            else:
-                self._change(step)
-        except (RuntimeFailure, SpecError, OSError) as error:
-            self._charge(name, app, step, error)
-            return False
-        return True
-
-    def _change(self, step: InstanceStep) -> None:
-        if not isinstance(step, Create):
-            runtime = self.runtimes.found[self.runtimes.mode_of(step.instance.slot.app)]
-            runtime.carry_out(step, None, self.volumes)
-            return
-        app = self.releases.app(step.slot.app, step.version)
-        self.volumes.prepare(app)
-        self.runtimes.found[app.mode].carry_out(step, app, self.volumes)
-
-    def _charge(self, name: str, app: _App, step: Step, error: Exception) -> None:
-        self.note(f"app {name}: {type(step).__name__.lower()} failed: {error}")
-        if not isinstance(step, (Create, Start)):
-            return
-        slot = step.slot if isinstance(step, Create) else step.instance.slot
-        reason = error.reason if isinstance(error, RuntimeFailure) else FailureReason.START
-        words = f"cannot be created: {error}" if isinstance(step, Create) else str(error)
+    def _charge(self, app: _App, slot: Slot, reason: str, message: str) -> None:
         with self.lock:
             before = app.attempts.get(slot, Attempts())
-            failed = charged(before, self.clock(), reason, words)
-            app.attempts = {**app.attempts, slot: failed}
+            app.attempts = {**app.attempts, slot: charged(before, self.clock(), reason, message)}

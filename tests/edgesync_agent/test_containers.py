@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from edgesync_agent.containers import Containers, moment_of
+from edgesync_agent.containers import Containers
 from edgesync_agent.engine import Engine
+from edgesync_agent.inspection import moment_of
 from edgesync_agent.parsing import read_app
 from edgesync_agent.releases import Releases
 from edgesync_agent.runtime import (
