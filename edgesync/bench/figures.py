@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -71,10 +71,72 @@ def _processor() -> str:
     return platform.machine()
 
 
-def as_json(figures: Sequence[Figure], skipped: Sequence[str]) -> str:
+@dataclass(frozen=True, slots=True)
+class ComparedFigure:
+    """A figure by layout, each beside that of one layout in the same run."""
+
+    name: str
+    unit: str
+    values: Mapping[str, float]
+    ratios: Mapping[str, float]
+    """The value divided by that of the reference; empty where that was not measured."""
+
+
+def compared(
+    figures: Sequence[Figure], reference: str, details: Sequence[str] = ()
+) -> list[ComparedFigure]:
+    """Each figure, and those of its *details*, of all layouts beside the *reference*."""
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for one in figures:
+        found.setdefault((one.name, one.unit), {})[one.layout] = one.value
+        for detail in details:
+            if detail in one.details:
+                named = (f"{one.name}: {detail}", "")
+                found.setdefault(named, {})[one.layout] = one.details[detail]
+    return [
+        ComparedFigure(
+            name,
+            unit,
+            values,
+            {layout: value / values[reference] for layout, value in values.items()}
+            if values.get(reference)
+            else {},
+        )
+        for (name, unit), values in found.items()
+    ]
+
+
+def as_json(
+    figures: Sequence[Figure], skipped: Sequence[str], rows: Sequence[ComparedFigure] = ()
+) -> str:
     """All of it, for programs."""
-    shown = [asdict(figure) for figure in figures]
-    return json.dumps({"machine": machine(), "figures": shown, "skipped": list(skipped)}, indent=1)
+    content = {
+        "machine": machine(),
+        "figures": [asdict(figure) for figure in figures],
+        "compared": [asdict(row) for row in rows],
+        "skipped": list(skipped),
+    }
+    return json.dumps(content, indent=1)
+
+
+def print_comparison(rows: Sequence[ComparedFigure], reference: str) -> None:
+    """Values of all layouts, with their ratios to the *reference*, in one table."""
+    layouts = list(dict.fromkeys(layout for row in rows for layout in row.values))
+    table = Table(
+        title=f"the same run, and how many times {reference}", title_justify="left", show_lines=True
+    )
+    for heading in ("figure", *layouts):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        cells = [
+            f"{_short(row.values[one])} {row.unit}"
+            + (f"\n[bold]{row.ratios[one]:.2f}[/] times" if one in row.ratios else "")
+            if one in row.values
+            else ""
+            for one in layouts
+        ]
+        table.add_row(row.name, *cells)
+    _print(table)
 
 
 def print_table(figures: Sequence[Figure]) -> None:
@@ -94,6 +156,10 @@ def print_table(figures: Sequence[Figure]) -> None:
             f"{one.nodes} {one.load}, {one.load_cores:.2f} cores;"
             f" system load {one.system_load:.1f}",
         )
+    _print(table)
+
+
+def _print(table: Table) -> None:
     console = Console()
     Console(width=max(_LEAST_WIDTH, console.width)).print(table)
 

@@ -29,6 +29,8 @@ from edgesync.bench.figures import (
     LIGHT,
     Figure,
     as_json,
+    compared,
+    print_comparison,
     print_table,
     system_load,
 )
@@ -41,6 +43,7 @@ from edgesync.demo.api import DemoApi
 MAX_NODES = 10_000
 MAX_SERVERS = 4
 APP = "bench"
+CPU_OF_REPORT = "CPU us of these for each"
 
 _BARE_CONNECTIONS = 500
 _IDLE_SECONDS = 2.0  # at most
@@ -214,9 +217,9 @@ class FleetBench:
     def _reports(self, load: Load) -> None:
         self._log("publishing reports")
         sizes, loaded = self._sizes, system_load()
-        before = self._site.cpu_seconds
+        before, began = self._site.cpu_seconds, time.monotonic()
         done = load.ask("flood", seconds=sizes.seconds, window=sizes.window)
-        used = self._site.cpu_seconds - before
+        used, took = self._site.cpu_seconds - before, time.monotonic() - began
         url = self._site.database.alone_url
         alone = reports_alone(
             self._site.directory / "alone", url, load.nodes, sizes.report_bytes, sizes.seconds / 2
@@ -231,8 +234,8 @@ class FleetBench:
                 "p50 ms": done["p50"] * 1000,
                 "p99 ms": done["p99"] * 1000,
                 "bytes": sizes.report_bytes,
-                "cores of servers and broker": used / done["seconds"],
-                "CPU us of these for each": used * 1e6 / max(1, done["answered"]),
+                "cores of servers and broker": used / took,
+                CPU_OF_REPORT: used * 1e6 / max(1, done["answered in all"]),
                 "never answered": done["unanswered"],
             },
             loaded=loaded,
@@ -360,9 +363,17 @@ def measurable(wanted: Sequence[Layout], path: str) -> tuple[list[Layout], list[
 
 
 def main(
-    layout: Layout, sizes: Sizes, *, others: Sequence[Layout], log: Callable[[str], None]
+    layout: Layout,
+    sizes: Sizes,
+    *,
+    others: Sequence[Layout],
+    log: Callable[[str], None],
+    only_reports: bool = True,
 ) -> tuple[list[Figure], list[str]]:
-    """Measure *layout*, and reports on *others*; the figures, and what could not be measured."""
+    """Measure *layout*, and *others*; the figures, and what could not be measured.
+
+    Of the others *only_reports*, or everything.
+    """
     figures: list[Figure] = []
     allow_files(sizes.nodes + SPARE_FILES)
     layouts, skipped = measurable([layout, *others], search_path())
@@ -375,7 +386,8 @@ def main(
             open_site(one, Path(name), sizes.nodes) as site,
             FleetBench(site, sizes, log) as bench,
         ):
-            (bench.measure_all if one == layout else bench.measure_reports)()
+            is_whole = one == layout or not only_reports
+            (bench.measure_all if is_whole else bench.measure_reports)()
             figures += bench.figures
     return figures, skipped
 
@@ -416,6 +428,11 @@ def main(
     show_default=True,
     help="Measure reports on other brokers and databases, too.",
 )
+@click.option(
+    "--compare",
+    is_flag=True,
+    help="Measure everything on each layout, and compare them with the embedded hub on SQLite.",
+)
 @click.option("--json", "as_json_", is_flag=True, help="Print the figures as JSON.")
 def command(
     *,
@@ -423,6 +440,7 @@ def command(
     database: str,
     servers: int,
     others: bool,
+    compare: bool,
     as_json_: bool,
     **sizes: Any,
 ) -> None:
@@ -434,15 +452,21 @@ def command(
     layout = Layout(broker, database, servers)
     if servers > 1 and (broker, database) != ("mosquitto", "postgresql"):
         raise click.UsageError("more than one server needs --broker mosquitto, and postgresql")
+    embedded = Layout()
+    wanted = [*OTHERS] if others else [embedded] if compare else []
     figures, skipped = main(
         layout,
         Sizes(**sizes),
-        others=[one for one in OTHERS if others and one != layout],
+        others=[one for one in wanted if one != layout],
         log=lambda text: click.echo(text, err=True),
+        only_reports=not compare,
     )
+    rows = compared(figures, str(embedded), (CPU_OF_REPORT,)) if compare else []
     if as_json_:
-        click.echo(as_json(figures, skipped))
+        click.echo(as_json(figures, skipped, rows))
     else:
         print_table(figures)
+        if compare:
+            print_comparison(rows, str(embedded))
     if not figures:
         raise click.ClickException("nothing could be measured")

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from broker.messages import Encoding, Message, decode_message, encode_message
+from edgesync.bench.figures import Figure, compared, print_comparison
 from edgesync.bench.fleet import OTHERS, command, measurable
 from edgesync.bench.nodes import Flood, report_content
 from edgesync.bench.site import Layout
@@ -25,11 +26,16 @@ FIGURES = [
 
 
 def figures(*options: str) -> tuple[list[dict[str, Any]], list[str]]:
+    found = content_of(*options)
+    return found["figures"], found["skipped"]
+
+
+def content_of(*options: str) -> dict[str, Any]:
     result = CliRunner().invoke(command, [*TINY, *options], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    figures = json.loads(result.stdout)
-    assert figures["machine"]["cores"] > 0
-    return figures["figures"], figures["skipped"]
+    found: dict[str, Any] = json.loads(result.stdout)
+    assert found["machine"]["cores"] > 0
+    return found
 
 
 def check(found: list[dict[str, Any]], layout: Layout) -> None:
@@ -53,9 +59,46 @@ def check(found: list[dict[str, Any]], layout: Layout) -> None:
 
 @pytest.mark.timeout(180)
 def test_every_figure_is_measured_on_one_server() -> None:
-    found, skipped = figures("--no-others")
-    check(found, Layout())
-    assert skipped == []
+    found = content_of("--no-others", "--compare")
+    check(found["figures"], Layout())
+    assert found["skipped"] == []
+    rows = {row["name"]: row for row in found["compared"]}
+    assert set(FIGURES) < set(rows)
+    assert {ratio for row in rows.values() for ratio in row["ratios"].values()} == {1.0}
+
+
+def figure_of(layout: Layout, value: float, **details: float) -> Figure:
+    return Figure(
+        name="reports",
+        layout=str(layout),
+        value=value,
+        unit="/s",
+        beside="rows",
+        beside_value=1.0,
+        nodes=1,
+        load="light nodes",
+        load_cores=0.1,
+        details=details,
+        system_load=0.1,
+    )
+
+
+def test_layouts_are_compared_with_the_embedded_one_of_the_same_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    embedded, large = Layout(), Layout("mosquitto", "postgresql")
+    found = [figure_of(large, 500.0, cpu=90.0), figure_of(embedded, 1000.0, cpu=60.0)]
+    reports, cpu = compared(found, str(embedded), ("cpu", "other"))
+    assert (reports.name, reports.unit) == ("reports", "/s")
+    assert reports.ratios == {str(embedded): 1.0, str(large): 0.5}
+    assert cpu.values == {str(embedded): 60.0, str(large): 90.0}
+    assert cpu.ratios[str(large)] == 1.5
+    print_comparison([reports, cpu], str(embedded))
+    printed = capsys.readouterr().out
+    assert "0.50 times" in printed
+    assert "1.50 times" in printed
+    alone = compared([figure_of(large, 500.0)], str(embedded))
+    assert [(row.values, row.ratios) for row in alone] == [({str(large): 500.0}, {})]
 
 
 class TestFleet:
