@@ -7,10 +7,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -79,6 +81,21 @@ class Postgres:
                 break
         raise AssertionError("PostgreSQL does not start")
 
+    def kill(self) -> None:
+        """End all of its processes at once, as the loss of its machine does."""
+        process, self.process = self.process, None
+        if process is not None:
+            main = psutil.Process(process.pid)
+            for one in (*main.children(), main):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
+            process.wait(20)
+
+    def promote(self) -> None:
+        """Make a primary of a standby; returns once it takes writes."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            assert connection.execute("SELECT pg_promote(true, 60)").fetchone() == (True,)
+
     def stop(self) -> None:
         """End it as a crash would; it recovers when it is started again."""
         process, self.process = self.process, None
@@ -112,6 +129,42 @@ def running_postgres() -> Iterator[Postgres]:
             yield postgres
         finally:
             postgres.stop()
+
+
+@contextlib.contextmanager
+def running_standby(primary: Postgres) -> Iterator[Postgres]:
+    """A copy of *primary* that each of its commits waits for from now on."""
+    programs, owner = _programs(), _owner()
+    assert programs is not None, "PostgreSQL is not installed"
+    with tempfile.TemporaryDirectory(prefix="edgesync-standby-", dir=_in_memory()) as name:
+        directory = Path(name)
+        if owner is not None:
+            shutil.chown(directory, owner)
+        source = f"{primary.url('postgres')}?application_name=standby"
+        subprocess.run(
+            [
+                programs / "pg_basebackup", "-D", directory / "data", "-d", source,
+                "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
+            ],
+            check=True,
+            capture_output=True,
+            cwd=directory,
+            user=owner,
+        )  # fmt: skip
+        standby = Postgres(directory, free_port())
+        try:
+            standby.start()
+            with psycopg.connect(primary.url("postgres"), autocommit=True) as connection:
+                connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+                connection.execute("SELECT pg_reload_conf()")
+                states = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'"
+                deadline = time.monotonic() + 60
+                while not connection.execute(states.encode()).fetchall():
+                    assert time.monotonic() < deadline, "the standby does not follow"
+                    time.sleep(0.02)
+            yield standby
+        finally:
+            standby.stop()
 
 
 def _in_memory() -> Path | None:

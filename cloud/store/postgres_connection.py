@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 import psycopg
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
 from cloud.errors import Unavailable
@@ -222,9 +223,24 @@ def _pauses(patience: timedelta) -> Iterator[float]:
         pause = min(pause * 1.5, 0.25)
 
 
+DEFAULTS = {
+    "application_name": "edgesync",
+    "connect_timeout": "10",
+    # Of several hosts the one that takes writes, which is another one after a failover.
+    "target_session_attrs": "read-write",
+    # A host that has disappeared is noticed within 30 seconds, also while nothing is sent to it.
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "4",
+    "tcp_user_timeout": "30000",
+}
+"""Parameters of libpq, where the URL has no other ones."""
+
+
 def open_connection(url: str) -> psycopg.Connection:
     """A connection whose transactions are begun and ended by statements."""
-    return psycopg.connect(url, autocommit=True, connect_timeout=10, application_name="edgesync")
+    wanted = {**DEFAULTS, **conninfo_to_dict(url)}
+    return psycopg.connect(make_conninfo("", **wanted), autocommit=True)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Two servers on one PostgreSQL and one Mosquitto, and what happens when a part of it dies."""
 
 import contextlib
+import itertools
 import json
 import os
 import queue
@@ -33,7 +34,7 @@ from tests.end_to_end.conftest import (
 from tests.end_to_end.mosquitto import PROGRAM, lets_in, listens
 from tests.end_to_end.node import MqttNode, connected
 from tests.ports import free_port
-from tests.postgres import NEEDS_POSTGRES, Postgres, running_postgres
+from tests.postgres import NEEDS_POSTGRES, USER, Postgres, running_postgres, running_standby
 
 pytestmark = [*NEEDS_MOSQUITTO, *NEEDS_POSTGRES, pytest.mark.timeout(180)]
 
@@ -288,6 +289,65 @@ def test_what_comes_while_the_database_is_away_is_stored_later(
             wait_for(lambda: api.get("/v1/nodes").status_code == 200, "the database")
             wait_for(lambda: hostname(api) == "in", "the report that was acknowledged")
             assert one.process.poll() is None
+
+
+class NodeMaker:
+    """An operator who makes nodes, one after the other, through one server."""
+
+    def __init__(self, api: httpx.Client, prefix: str) -> None:
+        self.acknowledged: list[str] = []
+        self._api, self._prefix = api, prefix
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._write, daemon=True)
+
+    def __enter__(self) -> "NodeMaker":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _write(self) -> None:
+        for number in itertools.count():
+            if self._is_over.wait(0.01):
+                return
+            name = f"{self._prefix}-{number}"
+            with contextlib.suppress(httpx.TransportError):
+                if self._api.post("/v1/nodes", json={"name": name}).is_success:
+                    self.acknowledged.append(name)
+
+
+def test_nothing_acknowledged_is_lost_when_the_primary_database_dies(fleet: ServerFleet) -> None:
+    """A standby that each commit waits for takes its place; servers find it by themselves."""
+    with ExitStack() as stack:
+        primary = stack.enter_context(running_postgres())
+        standby = stack.enter_context(running_standby(primary))
+        hosts = ",".join(f"127.0.0.1:{one.port}" for one in (primary, standby))
+        fleet.url = f"postgresql://{USER}@{hosts}/postgres"
+        servers = [stack.enter_context(fleet.server(name)) for name in ("one", "two")]
+        apis = [stack.enter_context(server.client()) for server in servers]
+        identity = activate(servers[0], make_batch(apis[0]), "n1")
+        with Talker(servers[0], identity) as talker, ExitStack() as load:
+            writers = [
+                load.enter_context(NodeMaker(api, f"w{number}")) for number, api in enumerate(apis)
+            ]
+
+            def progress() -> list[int]:
+                return [talker.answered, *(len(one.acknowledged) for one in writers)]
+
+            def went_on(before: list[int]) -> bool:
+                return all(now > was for now, was in zip(progress(), before, strict=True))
+
+            wait_for(lambda: min(progress()) >= 10, "load", units=60)
+            primary.kill()
+            before = progress()
+            standby.promote()
+            wait_for(lambda: went_on(before), "both servers on the standby", units=120)
+        assert int(hostname(apis[1])) >= talker.answered
+        names = {one["name"] for one in apis[0].get("/v1/nodes").json()["items"]}
+        assert {name for one in writers for name in one.acknowledged} <= names
+        assert [server.process.poll() for server in servers] == [None, None]
 
 
 def test_a_node_that_is_cut_off_converges_when_the_network_is_back(fleet: ServerFleet) -> None:
