@@ -256,7 +256,7 @@ def _gate(store: Store, refusals: RefusalLog) -> Gate:
             bind_key(tx, serial, key)
             return look(tx)
 
-        reason, is_unbound = await store.read(look)
+        reason, is_unbound = await store.read_short(look)
         if not reason and is_unbound:
             reason, _ = await store.write(bind)
         if reason:

@@ -66,6 +66,12 @@ class AuditedStore:
             return self.write(work)
         return self.store.read(work)
 
+    def read_short(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
+        """As in `Store`."""
+        if self.attempt is not None and self.attempt.action in _LOOKS:
+            return self.write(work)
+        return self.store.read_short(work)
+
     def peek(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
         """As in `Store.read`, for a look that the caller is shown nothing of."""
         return self.store.read(work)

@@ -74,7 +74,7 @@ class Authenticator:
         if hmac.compare_digest(digest, self.admin_digest):
             return _ADMINISTRATOR
         now = self.clock()
-        found = await self.store.read(lambda tx: valid_token(tx, token, now=now))
+        found = await self.store.read_short(lambda tx: valid_token(tx, token, now=now))
         if found.is_use_due(now):
             try:
                 await self.store.write(lambda tx: record_use(tx, token, now=now))

@@ -148,13 +148,13 @@ def state_answer(seen: SeenNode, now: datetime, *, connected: bool | None) -> St
 
 def node_answer(seen: SeenNode, now: datetime, *, connected: bool | None) -> NodeAnswer:
     """A node, alone or in a list; its labels are those that selectors see."""
-    node = seen.node
+    node, state = seen.node, state_answer(seen, now, connected=connected)
     return NodeAnswer(
         name=node.name,
         namespace=node.namespace,
         description=node.spec.description,
-        ready=node_status(seen.heard, now, is_revoked=seen.is_revoked).is_ready,
-        state=state_answer(seen, now, connected=connected),
+        ready=state.name is NodeState.ONLINE,
+        state=state,
         create_time=time_text(node.created),
         labels=dict(node.labels),
         annotations=node.spec.annotations,

@@ -73,8 +73,12 @@ class ThreadedStore(ABC):
         writers: Sequence[DatabaseConnection],
         concurrent_writers: Sequence[DatabaseConnection] = (),
         readers: Sequence[DatabaseConnection],
+        short_reader: DatabaseConnection | None = None,
     ) -> None:
-        """*concurrent_writers* run `write_concurrent`; without them *writers* do."""
+        """*concurrent_writers* run `write_concurrent`; without them *writers* do.
+
+        *short_reader* is used by the event loop itself, and waits for nothing.
+        """
         self._sealer = sealer
         self._witness = witness
         self._cache = StoreCache()
@@ -83,6 +87,7 @@ class ThreadedStore(ABC):
             _Pool(concurrent_writers, "store-concurrent") if concurrent_writers else self._writing
         )
         self._reading = _Pool(readers, "store-reader")
+        self._short_reader = short_reader
         # What came of the transactions that may write.
         self.outcomes = WriteOutcomes()
         # Set after the commit of a transaction that marked nodes as pending.
@@ -109,6 +114,16 @@ class ThreadedStore(ABC):
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """As in `Store`."""
         return await self._submit(self._reading, lambda: self._read(work))
+
+    async def read_short(self, work: Callable[[Transaction], T]) -> T:
+        """As in `Store`."""
+        if self._short_reader is not None and not self._closed:
+            try:
+                return self._short_reader.in_transaction(lambda run: self._carry_out(work, run))[0]
+            except Unavailable:
+                # Something has locked the database, or it has trouble: a thread may wait for it.
+                pass
+        return await self.read(work)
 
     async def wait_for_pending(self) -> None:
         """As in `NotifyingStore`; at once after opening a database that has such nodes."""
@@ -221,4 +236,6 @@ class ThreadedStore(ABC):
         with self._closing:
             for pool in (self._reading, self._concurrent, self._writing):
                 pool.close()
+            if self._short_reader is not None:
+                self._short_reader.close()
             self._release()

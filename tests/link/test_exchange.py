@@ -36,6 +36,8 @@ class SlowStore:
     async def read(self, work: Callable[[Transaction], Any]) -> Any:
         return await self._store.read(work)
 
+    read_short = read
+
 
 def reported(exchange: Exchange, node_id: str = "default.n1") -> NodeRequest:
     message = Message("report", {"apps": []})

@@ -215,6 +215,8 @@ class FailingOnce:
     async def read(self, work: Any) -> Any:
         return await self._do("read", work)
 
+    read_short = read
+
     async def write_concurrent(self, work: Any) -> Any:
         return await self._do("write_concurrent", work)
 

@@ -318,6 +318,8 @@ class FailingStore:
     async def read(self, work: Callable[[Transaction], Any]) -> Any:
         return await self._store.read(work)
 
+    read_short = read
+
 
 async def test_nothing_is_acknowledged_before_the_store_is_back(
     hub: FakeHub, store: Store, caplog: pytest.LogCaptureFixture

@@ -65,7 +65,7 @@ async def test_what_is_not_stored_is_not_counted(store: Store, metrics: Metrics)
     class FullStore:
         """A store that cannot be written."""
 
-        read = store.read
+        read, read_short = store.read, store.read_short
 
         async def write(self, work: Any) -> Any:
             raise Unavailable("full")

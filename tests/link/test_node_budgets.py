@@ -74,6 +74,8 @@ class GatedStore:
     async def read(self, work: Callable[[Transaction], Any]) -> Any:
         return await self._store.read(work)
 
+    read_short = read
+
 
 def report(sequence: int, *, size: int = 10) -> Message:
     content = {"apps": [], "node": {"hostname": "h" * size}}

@@ -195,7 +195,7 @@ async def test_a_change_whose_entry_cannot_be_written_is_not_done(world: World) 
 
     class OnFullDisk:
         def __init__(self) -> None:
-            self.read = world.store.read
+            self.read, self.read_short = world.store.read, world.store.read_short
 
         async def write(self, work: Any) -> Any:
             return await world.store.write(lambda tx: work(FullLog(tx)))

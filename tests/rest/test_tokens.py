@@ -240,7 +240,7 @@ class _Full:
     """A store on a disk that is full."""
 
     def __init__(self, store: Store) -> None:
-        self.read = store.read
+        self.read, self.read_short = store.read, store.read_short
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         raise Unavailable("the disk is full")
