@@ -34,7 +34,13 @@ from cloud.link.installer import ServerAddress, agent_program, installer_script
 from cloud.link.measures import Measures
 from cloud.link.renewal import Renewals
 from cloud.link.services import LinkServices
-from cloud.operations.activation import ActivatingDevice, Activation, Claim, activate
+from cloud.operations.activation import (
+    ActivatingDevice,
+    Activation,
+    Claim,
+    activate,
+    expect_devices,
+)
 from cloud.operations.audit import carry_out
 from cloud.operations.installation import install_target, offered
 from cloud.store.group_commit import GroupWriter
@@ -61,7 +67,7 @@ def activation_app(
     further routes without authentication.
     """
 
-    together = GroupWriter(services.store)
+    together = GroupWriter(services.store, expect_devices)
 
     async def active(request: Request) -> Response:
         claim = await read_json(request, Claim, limit=BODY_LIMIT)
@@ -133,7 +139,8 @@ def activation_app(
 
         async with throttle.watching(claim, device, address_key_of(request.scope)):
             activation = await together.write(
-                lambda tx: carry_out(tx, attempt, work, named=lambda made: made.node_name)
+                lambda tx: carry_out(tx, attempt, work, named=lambda made: made.node_name),
+                subject=claim,
             )
         if activation.has_replaced:
             services.disconnect(activation.node_id)

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -175,6 +176,22 @@ def activate(
     activation = certify(tx, authority, record.namespace, record.node_name, device, now, serial)
     has_callback = bool(batch.spec.callback_name)
     return replace(activation, has_replaced=has_replaced, has_callback=has_callback)
+
+
+def expect_devices(tx: Transaction, claims: Sequence[Claim]) -> None:
+    """Have what activations of *claims* depend on looked up for all of them at once."""
+    places = [
+        (claim.namespace, claim.batch_name, claim.fingerprint_value.strip())
+        for claim in claims
+        if claim.fingerprint_value and not claim.install_token
+    ]
+    tx.expect_fingerprints(places)
+    for namespace, batch, fingerprint in places:
+        record = tx.record_by_fingerprint(namespace, batch, fingerprint)
+        name = node_name = normalised(fingerprint)
+        if record is not None:
+            name, node_name = record.name, record.node_name
+        tx.expect_record(namespace, batch, name, node_name)
 
 
 def check_token(tx: Transaction, claim: Claim, *, now: datetime) -> None:

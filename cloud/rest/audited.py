@@ -68,7 +68,7 @@ class AuditedStore:
 
     def read_short(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
         """As in `Store`."""
-        if self.attempt is not None and self.attempt.action in _LOOKS:
+        if self.attempt is not None and is_look(self.attempt.action):
             return self.write(work)
         return self.store.read_short(work)
 

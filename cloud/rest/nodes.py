@@ -233,6 +233,7 @@ NODE_ROUTES: Sequence[ApiRoute] = (
             spelled=_spelled,
             deleted=_deleted,
             listed=NODES_LISTED,
+            is_short=True,
         )
     ),
     ApiRoute(

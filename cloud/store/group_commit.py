@@ -108,6 +108,7 @@ class _Write:
     """The work of one caller, then its result or its error."""
 
     work: Callable[[Transaction], Any]
+    subject: Any = None
     result: Any = None
     error: Exception | None = None
     is_done: bool = False
@@ -122,16 +123,20 @@ class _Write:
 class GroupWriter:
     """`Store.write` for many callers, each with the result or the error of its own work."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self, store: Store, expect: Callable[[Transaction, Sequence[Any]], None] | None = None
+    ) -> None:
+        """*expect* is called with the subjects of a group before its work."""
         self._store = store
+        self._expect = expect
         self._commit = GroupCommit(self._carry_out, limit=GROUP)
 
-    async def write(self, work: Callable[[Transaction], T]) -> T:
-        """Run *work*, possibly more than once, together with what else waits.
+    async def write(self, work: Callable[[Transaction], T], *, subject: Any = None) -> T:
+        """Run *work*, which is about *subject*, possibly more than once, with what else waits.
 
         What it returned is durable; what it raises is raised, and nothing of it is written.
         """
-        piece = _Write(work)
+        piece = _Write(work, subject)
         await self._commit.settle(piece)
         if piece.error is not None:
             raise piece.error
@@ -141,19 +146,20 @@ class GroupWriter:
     async def _carry_out(self, group: Sequence[_Write]) -> None:
         try:
             await commit_group(
-                self._store.write, group, _results_of, settle=_Write.settle, fail=_Write.fail
+                self._store.write, group, self._results_of, settle=_Write.settle, fail=_Write.fail
             )
         except Unavailable as error:
             for piece in group:
                 if not piece.is_done:
                     piece.fail(error)
 
-
-def _results_of(tx: Transaction, pieces: Sequence[_Write]) -> Sequence[Any]:
-    results = []
-    for place, piece in enumerate(pieces):
-        try:
-            results.append(piece.work(tx))
-        except Exception as error:
-            raise PieceFailed(place, error) from error
-    return results
+    def _results_of(self, tx: Transaction, pieces: Sequence[_Write]) -> Sequence[Any]:
+        if self._expect is not None:
+            self._expect(tx, [piece.subject for piece in pieces])
+        results = []
+        for place, piece in enumerate(pieces):
+            try:
+                results.append(piece.work(tx))
+            except Exception as error:
+                raise PieceFailed(place, error) from error
+        return results

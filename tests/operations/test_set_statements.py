@@ -4,23 +4,34 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
-from cloud.core.audit import Chain
+from cloud.core.audit import DEVICE, Action, Attempt, Chain
+from cloud.core.batch import BatchSpec, SecurityType
 from cloud.core.kinds import APP
 from cloud.core.node import NodeSpec
 from cloud.core.objects import cannot_sign
 from cloud.core.report import Order, read_report
+from cloud.operations.activation import (
+    ActivatingDevice,
+    Claim,
+    activate,
+    expect_devices,
+)
 from cloud.operations.apps import create_app, update_app
+from cloud.operations.audit import carry_out
+from cloud.operations.batches import create_batch
 from cloud.operations.desires import Info, InfoKind, deliver
 from cloud.operations.events import number_events
 from cloud.operations.nodes import create_node
 from cloud.operations.reports import deltas_for, receive_report, receive_usage, record_sent
 from cloud.store.cache import StoreCache
+from cloud.store.parts.audit import PUT_AUDIT_ENTRY, PUT_AUDIT_HEAD
 from cloud.store.parts.part import Run
 from cloud.store.postgres_connection import CONCURRENT, PostgresConnection
 from cloud.store.rows import Parameters, Row
@@ -31,6 +42,7 @@ from cloud.store.threads import DatabaseConnection
 from cloud.store.transaction import Transaction
 from tests.conftest import StoreFactory
 from tests.operations.conftest import NAMESPACE, NOW, app_spec
+from tests.operations.test_activation import Authority
 
 T = TypeVar("T")
 
@@ -175,3 +187,38 @@ async def test_a_group_takes_the_statements_of_a_few(site: StatementSite) -> Non
     grown = {step: many[step] - few[step] for step in few}
     assert {step: dict(one) for step, one in grown.items() if one} == {}
     assert max(sum(one.values()) for one in many.values()) <= 15
+
+
+async def test_an_activation_in_a_group_takes_few_statements(site: Site) -> None:
+    spec = BatchSpec(
+        security_type=SecurityType.NONE, enable_whitelist=0, labels={"a": "1", "b": "2"}
+    )
+
+    def create(tx: Transaction) -> None:
+        create_batch(tx, NAMESPACE, "b", spec, now=site.now, new_id=lambda: "i")
+
+    def activate_all(tx: Transaction, start: int, nodes: int) -> None:
+        claims = [Claim("b", f"sn-{number}", NAMESPACE) for number in range(start, start + nodes)]
+        expect_devices(tx, claims)
+        for serial, claim in enumerate(claims, start):
+            device = ActivatingDevice("key", f"digest {serial}", "192.0.2.1")
+            attempt = Attempt(DEVICE, Action.RECORD_ACTIVATE, site.now, NAMESPACE)
+            work = partial(
+                activate,
+                authority=Authority(),
+                claim=claim,
+                device=device,
+                now=site.now,
+                serial=serial,
+                delivery_id="d",
+            )
+            carry_out(tx, attempt, work, named=lambda made: made.node_name)
+
+    site.statements(create)
+    few = site.statements(lambda tx: activate_all(tx, 0, FEW))
+    many = site.statements(lambda tx: activate_all(tx, FEW, MANY))
+    grown = {text: number - few[text] for text, number in many.items() if number > few[text]}
+    # The log is a chain, each entry of which has to be the last one when it is written.
+    assert grown == {PUT_AUDIT_ENTRY.sqlite: MANY - FEW, PUT_AUDIT_HEAD.sqlite: MANY - FEW}
+    again = site.statements(lambda tx: activate_all(tx, FEW, MANY))
+    assert max(again[text] for text in again.keys() - grown.keys()) <= 2

@@ -203,3 +203,17 @@ async def test_versions_only_ever_grow(open_again: StoreFactory, tmp_path: Path)
     numbers = [int(version) for version in given_out]
     assert numbers == sorted(set(numbers))
     assert given_out == [str(number) for number in numbers]
+
+
+async def test_a_short_look_sees_what_was_committed_and_changes_nothing(store: Store) -> None:
+    await store.write(lambda tx: tx.put_node(node("n")))
+    assert await store.read_short(lambda tx: tx.node("default", "n")) == node("n")
+    with pytest.raises(RuntimeError):
+        await store.read_short(lambda tx: tx.delete_node("default", "n"))
+    with pytest.raises(Refused):
+        await store.read_short(_refuse)
+    assert await store.read_short(lambda tx: tx.node("default", "n")) == node("n")
+
+
+def _refuse(_tx: Transaction) -> None:
+    raise Refused

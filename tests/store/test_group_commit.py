@@ -32,6 +32,8 @@ class CountingStore:
     async def read(self, work: Callable[[Transaction], T]) -> T:
         return await self.store.read(work)
 
+    read_short = read
+
 
 def making(name: str, *, then_fail: bool = False) -> Callable[[Transaction], str]:
     def work(tx: Transaction) -> str:

@@ -129,9 +129,10 @@ def tables_of(
     changing = {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE}
 
     def authorize(action: int, table: str | None, *_: str | None) -> int:
-        if table and action == sqlite3.SQLITE_READ and table != "json_each":
+        if table and action == sqlite3.SQLITE_READ and table not in {"json_each", "sqlite_master"}:
             reads.add(table)
-        if table and action in changing:
+        # The first that uses json_each makes it known to the connection.
+        if table and action in changing and table != "sqlite_master":
             writes.add(table)
         return sqlite3.SQLITE_OK
 
@@ -194,9 +195,9 @@ def test_a_lookup_of_many_nodes_reads_the_tables_that_it_reads_of_one() -> None:
         if isinstance(value, Lookup)
     }
     assert len(lookups) > 5
-    assert {name: one.one.reads for name, one in lookups.items()} == {
-        name: one.many.reads for name, one in lookups.items()
-    }
+    assert [
+        name for name, one in lookups.items() if one.many and one.one.reads != one.many.reads
+    ] == []
 
 
 @pytest.mark.parametrize(

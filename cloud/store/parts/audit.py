@@ -30,7 +30,7 @@ PUT_AUDIT_ENTRY = statement(
     writes={"audit_entry"},
 )
 PUT_AUDIT_HEAD = statement(
-    "UPDATE audit_head SET code = :code WHERE id = 1",
+    "UPDATE audit_head SET number = :number, code = :code WHERE id = 1",
     writes={"audit_head"},
 )
 AUDIT_HEAD = statement(
@@ -103,10 +103,13 @@ class AuditPart(TransactionPart):
 
     def append_audit(self, entry: Entry) -> ChainedEntry:
         """Put *entry* at the end of the log; the last thing a transaction does."""
-        number, code = self._run(NEXT_AUDIT_NUMBER, NOTHING)[0]
-        link = self._chain.link(Head(number - 1, code), entry)
+        if (last := self.appended) is None:
+            number, code = self._run(NEXT_AUDIT_NUMBER, NOTHING)[0]
+            last = Head(number - 1, code)
+        link = self._chain.link(last, entry)
+        # First: an entry has to have the number of the last one.
+        self._run(PUT_AUDIT_HEAD, {"number": link.number, "code": link.code})
         self._run(PUT_AUDIT_ENTRY, _link_row(link))
-        self._run(PUT_AUDIT_HEAD, {"code": link.code})
         self.appended = link.head
         return link
 

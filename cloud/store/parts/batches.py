@@ -1,6 +1,7 @@
 """Batches and their records."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -16,8 +17,9 @@ from cloud.store.parts.part import (
     first,
     numbered,
 )
+from cloud.store.parts.row_sets import Lookup
 from cloud.store.rows import Parameters, Row, micros, micros_or_none, moment, moment_or_none
-from cloud.store.statements import statement
+from cloud.store.statements import set_statement, statement
 
 BATCHES = document_table("batch", checked={"record"})
 
@@ -34,6 +36,27 @@ RECORD_BY_FINGERPRINT = statement(
     SELECT namespace, batch, name, fingerprint, node_name, created, updated,
         active, active_ip, active_time FROM record
     WHERE namespace = :namespace AND batch = :batch AND normalised = :normalised
+    """,
+    reads={"record"},
+)
+RECORDS_NAMED = statement(
+    """
+    SELECT CAST({json_group_array}({json_array}(record.name, record.namespace, record.batch,
+        record.name, record.fingerprint, record.node_name, record.created, record.updated,
+        record.active, record.active_ip, record.active_time)) AS TEXT)
+    FROM {elements[names]} CROSS JOIN record
+    WHERE record.namespace = :namespace AND record.batch = :batch AND record.name = given.value
+    """,
+    reads={"record"},
+)
+RECORDS_BY_FINGERPRINT = statement(
+    """
+    SELECT CAST({json_group_array}({json_array}(record.normalised, record.namespace, record.batch,
+        record.name, record.fingerprint, record.node_name, record.created, record.updated,
+        record.active, record.active_ip, record.active_time)) AS TEXT)
+    FROM {elements[names]} CROSS JOIN record
+    WHERE record.namespace = :namespace AND record.batch = :batch
+        AND record.normalised = given.value
     """,
     reads={"record"},
 )
@@ -98,6 +121,41 @@ RECORDS_OF_NODE = statement(
     """,
     reads={"record"},
 )
+RECORDS_OF_NODES = statement(
+    """
+    SELECT CAST({json_group_array}({json_array}(record.node_name, record.namespace, record.batch,
+        record.name, record.fingerprint, record.node_name, record.created, record.updated,
+        record.active, record.active_ip, record.active_time)) AS TEXT)
+    FROM {elements[names]} CROSS JOIN record
+    WHERE record.namespace = :namespace AND record.node_name = given.value
+    """,
+    reads={"record"},
+)
+# Of records that are there or whose name and fingerprint are known to be free.
+PUT_RECORD = set_statement(
+    """
+    INSERT INTO record (namespace, batch, name, fingerprint, normalised, node_name, created,
+        updated,
+        active, active_ip, active_time)
+    SELECT :namespace, :batch, :name, :fingerprint, :normalised, :node_name, :created, :updated,
+        :active, :active_ip, :active_time {rows}
+    ON CONFLICT (namespace, batch, name) DO UPDATE SET
+        updated = excluded.updated, active = excluded.active, active_ip = excluded.active_ip,
+        active_time = excluded.active_time
+    """,
+    numbers={"created", "updated", "active", "active_time"},
+    reads={"batch"},
+    writes={"record"},
+)
+SET_RECORD_COUNT = set_statement(
+    """
+    UPDATE batch SET records = :records {rows}
+    AND batch.namespace = :namespace AND batch.name = :batch
+    """,
+    numbers={"records"},
+    order=2,
+    writes={"batch"},
+)
 UPDATE_RECORD = statement(
     """
     UPDATE record SET fingerprint = :fingerprint, normalised = :normalised, node_name = :node_name,
@@ -128,7 +186,7 @@ ADD_RECORDS = statement(
     FROM {members[names]}
     """,
     reads={"batch"},
-    writes={"record", "sqlite_master"},
+    writes={"record"},
 )
 DELETE_RECORD = statement(
     """
@@ -172,13 +230,22 @@ class BatchPart(DocumentPart):
             raise HasRecords(name) from error
 
     def record(self, namespace: str, batch: str, name: str) -> Record | None:
-        key = {"namespace": namespace, "batch": batch, "name": name}
-        return first(_record_of, self._run(RECORD, key))
+        return self._sets.value(NAMED, (namespace, batch, name))
 
     def record_by_fingerprint(self, namespace: str, batch: str, fingerprint: str) -> Record | None:
         """The record whose normalised fingerprint is that of *fingerprint*."""
-        key = {"namespace": namespace, "batch": batch, "normalised": normalised(fingerprint)}
-        return first(_record_of, self._run(RECORD_BY_FINGERPRINT, key))
+        return self._sets.value(BY_FINGERPRINT, (namespace, batch, normalised(fingerprint)))
+
+    def expect_fingerprints(self, places: Iterable[tuple[str, str, str]]) -> None:
+        """Look for all fingerprints (of namespace and batch) when one is asked for."""
+        own = ((namespace, batch, normalised(one)) for namespace, batch, one in places)
+        self._sets.expect(own, BY_FINGERPRINT.of)
+
+    def expect_record(self, namespace: str, batch: str, name: str, node_name: str) -> None:
+        """Look at this record and at its node together with others that are expected."""
+        self._sets.expect([(namespace, batch, name)], NAMED.of)
+        self._sets.expect([(namespace, node_name)], BY_NODE.of)
+        self._sets.expect([(namespace, node_name)])
 
     def records(self, namespace: str, batch: str) -> Sequence[Record]:
         found = self._run(RECORDS, {"namespace": namespace, "batch": batch})
@@ -211,14 +278,11 @@ class BatchPart(DocumentPart):
 
     def records_of_node(self, namespace: str, node_name: str) -> Sequence[Record]:
         """Records of any batch that stand for the node of that name."""
-        found = self._run(RECORDS_OF_NODE, {"namespace": namespace, "node_name": node_name})
-        return [_record_of(row) for row in found]
+        return self._sets.value(BY_NODE, (namespace, node_name))
 
     def count_records(self, namespace: str, batch: str) -> int:
         """How many there are, at no cost: activation asks for it."""
-        found = self._run(COUNT_RECORDS, {"namespace": namespace, "batch": batch})
-        count: int = found[0][0] if found else 0
-        return count
+        return self._sets.value(RECORD_COUNT, (namespace, batch))
 
     def put_record(self, record: Record) -> None:
         """Conflict if another record of the batch has the same normalised fingerprint.
@@ -226,6 +290,8 @@ class BatchPart(DocumentPart):
         NotFound if there is no such batch.
         """
         row = _record_row(record)
+        if self._is_put_later(record, row):
+            return
         try:
             if not self._run(UPDATE_RECORD, row):
                 self._run(ADD_RECORD, row)
@@ -268,7 +334,49 @@ class BatchPart(DocumentPart):
         where: Parameters = {"namespace": namespace, "since": micros(since)}
         return int(self._run(COUNT_ACTIVATIONS, where)[0][0])
 
+    def _is_put_later(self, record: Record, row: Parameters) -> bool:
+        """Have *record* written with others, if it is known that it meets no other one."""
+        sets, place = self._sets, (record.namespace, record.batch, record.name)
+        by = (record.namespace, record.batch, normalised(record.fingerprint))
+        if not (sets.is_known(NAMED, place) and sets.is_known(BY_FINGERPRINT, by)):
+            return False
+        before = sets.value(NAMED, place)
+        if before != sets.value(BY_FINGERPRINT, by):
+            return False
+        if before is not None and before != replace(
+            record,
+            updated=before.updated,
+            active=before.active,
+            active_ip=before.active_ip,
+            active_time=before.active_time,
+        ):
+            return False
+        keeps = (BY_FINGERPRINT, BY_NODE)
+        sets.put(PUT_RECORD, place, row, place=place, becomes={NAMED: record}, keeps=keeps)
+        sets.learn(BY_FINGERPRINT, by, record)
+        of_node = (record.namespace, record.node_name)
+        if sets.is_known(BY_NODE, of_node):
+            others = [one for one in sets.value(BY_NODE, of_node) if one != before]
+            found = sorted([*others, record], key=lambda one: (one.created, one.name, one.batch))
+            sets.learn(BY_NODE, of_node, found)
+        if before is None:
+            self._count_added(record.namespace, record.batch, 1)
+        return True
+
     def _count_added(self, namespace: str, batch: str, added: int) -> None:
+        place = (namespace, batch)
+        if self._sets.is_known(RECORD_COUNT, place):
+            count = self._sets.value(RECORD_COUNT, place) + added
+            set_: Parameters = {"namespace": namespace, "batch": batch, "records": count}
+            self._sets.put(
+                SET_RECORD_COUNT,
+                place,
+                set_,
+                place=place,
+                becomes={RECORD_COUNT: count},
+                keeps=(BATCHES.row,),
+            )
+            return
         self._run(RECORDS_ADDED, {"namespace": namespace, "batch": batch, "added": added})
 
 
@@ -304,3 +412,30 @@ def _record_row(record: Record) -> Parameters:
         "active_ip": record.active_ip,
         "active_time": micros_or_none(record.active_time),
     }
+
+
+RECORD_COUNT = Lookup(
+    COUNT_RECORDS, None, lambda _place, rows: int(rows[0][0]) if rows else 0, ("namespace", "batch")
+)
+NAMED = Lookup(
+    RECORD,
+    RECORDS_NAMED,
+    lambda _place, rows: first(_record_of, rows),
+    ("namespace", "batch", "name"),
+)
+BY_FINGERPRINT = Lookup(
+    RECORD_BY_FINGERPRINT,
+    RECORDS_BY_FINGERPRINT,
+    lambda _place, rows: first(_record_of, rows),
+    ("namespace", "batch", "normalised"),
+    is_by_key=False,
+)
+BY_NODE = Lookup(
+    RECORDS_OF_NODE,
+    RECORDS_OF_NODES,
+    lambda _place, rows: sorted(
+        map(_record_of, rows), key=lambda one: (one.created, one.name, one.batch)
+    ),
+    ("namespace", "node_name"),
+    is_by_key=False,
+)

@@ -13,9 +13,9 @@ from cloud.core.listing import (
 from cloud.core.revocation import RevocationState
 from cloud.store.parts.node_status import CERTIFIED_STATUS, REVOKED_STATUS
 from cloud.store.parts.part import NOTHING, first, page_bounds, page_of
-from cloud.store.parts.row_sets import RowSetPart
+from cloud.store.parts.row_sets import Lookup, RowSetPart
 from cloud.store.rows import ALL, Parameters, Row, micros, micros_or_none, moment, moment_or_none
-from cloud.store.statements import statement
+from cloud.store.statements import set_statement, statement
 
 CERTIFICATE = statement(
     """
@@ -32,18 +32,29 @@ LIVE_CERTIFICATES = statement(
 )
 LIVE_KEYS = statement(
     """
-    SELECT DISTINCT key FROM certificate WHERE node_id = :node_id AND revoked IS NULL
+    SELECT DISTINCT key FROM certificate
+    WHERE node_id = CAST(:namespace AS TEXT) || '.' || CAST(:name AS TEXT) AND revoked IS NULL
     """,
     reads={"certificate"},
 )
-PUT_CERTIFICATE = statement(
+LIVE_KEYS_OF_NODES = statement(
+    """
+    SELECT CAST({json_group_array}({json_array}(given.value, certificate.key)) AS TEXT)
+    FROM {elements[names]} CROSS JOIN certificate
+    WHERE certificate.node_id = CAST(:namespace AS TEXT) || '.' || given.value
+        AND certificate.revoked IS NULL
+    """,
+    reads={"certificate"},
+)
+PUT_CERTIFICATE = set_statement(
     """
     INSERT INTO certificate (serial, node_id, created, expires, revoked, key)
-    VALUES (:serial, :node_id, :created, :expires, :revoked, :key)
+    SELECT :serial, :node_id, :created, :expires, :revoked, :key {rows}
     ON CONFLICT (serial) DO UPDATE SET
         node_id = excluded.node_id, created = excluded.created,
         expires = excluded.expires, revoked = excluded.revoked, key = excluded.key
     """,
+    numbers={"created", "expires", "revoked"},
     writes={"certificate"},
 )
 REVOKE_CERTIFICATES = statement(
@@ -73,15 +84,16 @@ REVOCATIONS_CHANGED = statement(
     writes={"revocation"},
 )
 # Of each node the certificate that ends last.
-PUT_LAST_CERTIFICATE = statement(
+PUT_LAST_CERTIFICATE = set_statement(
     """
     INSERT INTO last_certificate (namespace, name, serial, expires)
-    SELECT namespace, name, :serial, :expires FROM node
-        WHERE namespace = :namespace AND name = :name
+    SELECT :namespace, :name, :serial, :expires {rows}
+    AND EXISTS (SELECT 1 FROM node WHERE node.namespace = :namespace AND node.name = :name)
     ON CONFLICT (namespace, name) DO UPDATE SET serial = excluded.serial,
         expires = excluded.expires
     WHERE excluded.expires >= last_certificate.expires
     """,
+    numbers={"expires"},
     reads={"node"},
     writes={"last_certificate"},
 )
@@ -136,6 +148,10 @@ FORGET_ENDS = statement(
     writes={"ending_certificate"},
 )
 
+KEYS = Lookup(
+    LIVE_KEYS, LIVE_KEYS_OF_NODES, lambda _place, rows: frozenset(str(key) for (key,) in rows)
+)
+
 
 class CertificatePart(RowSetPart):
     """Certificates."""
@@ -149,21 +165,29 @@ class CertificatePart(RowSetPart):
         return [_certificate_of(row) for row in found]
 
     def put_certificate(self, certificate: NodeCertificate) -> None:
-        row = _certificate_row(certificate)
-        self._run(PUT_CERTIFICATE, row)
+        key = _place(certificate.node_id)
+        row = {**key, **_certificate_row(certificate)}
+        place = (str(key["namespace"]), str(key["name"]))
+        becomes: dict[Lookup[Any], Any] = {}
+        if certificate.revoked is None and self._sets.is_known(KEYS, place):
+            becomes[KEYS] = self._sets.value(KEYS, place) | {certificate.key}
+        serial = (str(row["serial"]),)
+        self._sets.put(PUT_CERTIFICATE, serial, row, place=place, becomes=becomes)
         if certificate.revoked is None:
-            place = _place(certificate.node_id)
-            last = {key: row[key] for key in ("serial", "expires")}
-            self._run(PUT_LAST_CERTIFICATE, {**place, **last})
-            status = {**place, "expires": row["expires"]}
-            self._sets.put(CERTIFIED_STATUS, (str(place["namespace"]), str(place["name"])), status)
+            # That of another one counts as long as it ends later.
+            if self._sets.is_waiting(PUT_LAST_CERTIFICATE, place):
+                self._sets.write()
+            last = {one: row[one] for one in ("serial", "expires")}
+            self._sets.put(PUT_LAST_CERTIFICATE, place, {**key, **last})
+            self._sets.put(CERTIFIED_STATUS, place, {**key, "expires": row["expires"]})
 
     def live_keys(self, node_id: str) -> frozenset[str]:
         """Digests of the keys of the node's certificates, expired or not, that are not revoked.
 
         The empty one stands for certificates whose key is unknown.
         """
-        return frozenset(key for (key,) in self._run(LIVE_KEYS, {"node_id": node_id}))
+        namespace, _, name = node_id.partition(".")
+        return self._sets.value(KEYS, (namespace, name))
 
     def revoke_certificates(self, node_id: str, now: datetime) -> int:
         """Revoke every certificate of the node that is not yet; how many there were."""

@@ -13,7 +13,8 @@ import msgspec
 from cloud.core.kinds import ResourceKind
 from cloud.core.listing import NumberedPage, PageOptions
 from cloud.core.resource import UnversionedResource
-from cloud.store.parts.part import TransactionPart, described, first, numbered
+from cloud.store.parts.part import described, first, numbered
+from cloud.store.parts.row_sets import Lookup, RowSetPart
 from cloud.store.rows import Row, moment
 from cloud.store.statements import Statement, statement
 
@@ -25,6 +26,7 @@ class DocumentTable:
     """The statements of one such table; *names* and *reseal* are for a new key."""
 
     find: Statement
+    row: Lookup[Sequence[Row]]
     every: Statement
     count: Statement
     newest: Statement
@@ -49,13 +51,15 @@ def document_table(
     def writing(text: str, reads: Collection[str] = (), writes: Collection[str] = ()) -> Statement:
         return statement(text.replace("TABLE", table), reads=reads, writes={table, *writes})
 
+    find = reading(
+        """
+        SELECT namespace, name, document, created, updated FROM TABLE
+        WHERE namespace = :namespace AND name = :name
+        """
+    )
     return DocumentTable(
-        find=reading(
-            """
-            SELECT namespace, name, document, created, updated FROM TABLE
-            WHERE namespace = :namespace AND name = :name
-            """
-        ),
+        find=find,
+        row=Lookup(find, None, lambda _place, rows: rows),
         every=reading(
             """
             SELECT namespace, name, document, created, updated FROM TABLE
@@ -97,11 +101,11 @@ def document_table(
     )
 
 
-class DocumentPart(TransactionPart):
+class DocumentPart(RowSetPart):
     """Things with a sealed document in a table of their own."""
 
     def _find(self, table: DocumentTable, noun: type[U], namespace: str, name: str) -> U | None:
-        found = self._run(table.find, {"namespace": namespace, "name": name})
+        found = self._sets.value(table.row, (namespace, name))
         return first(lambda row: self._thing(noun, row), found)
 
     def _every(self, table: DocumentTable, noun: type[U], namespace: str) -> Sequence[U]:

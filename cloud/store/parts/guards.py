@@ -1,7 +1,7 @@
 """Guards of namespaces."""
 
 from cloud.core.guard import ChangeGuard, GuardSpec
-from cloud.store.parts.part import TransactionPart
+from cloud.store.parts.row_sets import Lookup, RowSetPart
 from cloud.store.statements import statement
 
 GUARD = statement(
@@ -17,13 +17,15 @@ PUT_GUARD = statement(
     writes={"guard"},
 )
 
+GUARD_ROWS = Lookup(GUARD, None, lambda _place, rows: rows, ("namespace",))
 
-class GuardPart(TransactionPart):
+
+class GuardPart(RowSetPart):
     """Guards."""
 
     def guard(self, namespace: str) -> ChangeGuard | None:
         """None where there is none."""
-        found = self._run(GUARD, {"namespace": namespace})
+        found = self._sets.value(GUARD_ROWS, (namespace,))
         if not found:
             return None
         share, least = found[0]

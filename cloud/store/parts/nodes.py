@@ -26,6 +26,22 @@ from cloud.store.rows import ALL, Row, document, heard_of, json_rows, json_text,
 from cloud.store.selection import NODE, Selection
 from cloud.store.statements import set_statement, statement
 
+# Tables whose rows belong to a node, and go with it.
+_OF_A_NODE = frozenset(
+    {
+        "deploy",
+        "init_report",
+        "last_certificate",
+        "node_command",
+        "node_status",
+        "ready_node",
+        "report",
+        "reported_app",
+        "stale_node",
+        "usage_point",
+    }
+)
+
 FIND_NODE = statement(
     """
     SELECT document, created, updated, mode, core FROM node
@@ -100,6 +116,7 @@ PUT_NODE = set_statement(
     """,
     numbers={"created", "updated"},
     order=-1,
+    reads=_OF_A_NODE,
     writes={"node"},
 )
 ADD_STATUS = set_statement(
@@ -117,19 +134,7 @@ ADD_STATUS = set_statement(
 )
 DELETE_NODE = statement(
     "DELETE FROM node WHERE namespace = :namespace AND name = :name RETURNING name",
-    writes={
-        "deploy",
-        "init_report",
-        "last_certificate",
-        "node",
-        "node_command",
-        "node_status",
-        "ready_node",
-        "report",
-        "reported_app",
-        "stale_node",
-        "usage_point",
-    },
+    writes=_OF_A_NODE | {"node"},
 )
 PROPERTIES = statement(
     "SELECT properties FROM node WHERE namespace = :namespace AND name = :name",
@@ -153,6 +158,7 @@ PUT_PROPERTIES = statement(
 
 T = TypeVar("T")
 
+_MODES = {mode.value: mode for mode in Mode}
 _NO_APPS: Mapping[str, App] = MappingProxyType({})
 _NODE_SPEC = msgspec.json.Decoder(NodeSpec)
 _CORE = msgspec.json.Decoder(CoreConfiguration)
@@ -279,8 +285,8 @@ def node_of(place: NodePlace, row: Row) -> Node:
         _NODE_SPEC.decode(text),
         moment(created),
         moment(updated),
-        Mode(mode),
-        _CORE.decode(core),
+        _MODES[mode],
+        core_of(core),
     )
 
 

@@ -24,21 +24,30 @@ from cloud.store.statements import SetStatement, Statement
 
 T = TypeVar("T")
 
+Place = tuple[str, ...]
+"""What a row is found by, with the name last."""
+
 NodePlace = tuple[str, str]
 """Namespace and name of a node."""
+
+OF_NODE = ("namespace", "name")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lookup(Generic[T]):
-    """What is known of a node: by the rows of a statement with `namespace` and `name`."""
+    """What is known of a node, or something else with a name: by the rows of a statement."""
 
-    # Of one node.
+    # Of one of them.
     one: Statement
-    # Of the nodes `names`, a JSON array: one JSON array of the same rows, each after the name of
-    # its node. As one row, since each that is fetched lets go of the interpreter.
-    many: Statement
-    # What the rows of a node mean.
-    make: Callable[[NodePlace, Sequence[Row]], T]
+    # Of those with `names`, a JSON array: one JSON array of the same rows, each after the name that
+    # it is of. As one row, since each that is fetched lets go of the interpreter.
+    many: Statement | None
+    # What the rows of one mean.
+    make: Callable[[Any, Sequence[Row]], T]
+    # The parameters that make a place.
+    of: tuple[str, ...] = OF_NODE
+    # Whether a row stays at its place; else any change of the table changes what is at any.
+    is_by_key: bool = True
 
 
 @dataclass(slots=True)
@@ -57,9 +66,9 @@ class RowSets:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        # Names of nodes that will be asked for, by their namespace.
-        self._expected: dict[str, dict[str, None]] = {}
-        self._known: dict[Lookup[Any], dict[NodePlace, Any]] = {}
+        # Names that will be asked for, by what makes a place and what else is in theirs.
+        self._expected: dict[tuple[Place, Place], dict[str, None]] = {}
+        self._known: dict[Lookup[Any], dict[Place, Any]] = {}
         self._waiting: dict[SetStatement, _Waiting] = {}
         # The tables that the waiting statements write.
         self._unwritten: frozenset[str] = frozenset()
@@ -68,35 +77,33 @@ class RowSets:
         """As in `Run`."""
         self._prepare(statement)
         if self._known and statement.writes:
-            namespace, name = parameters.get("namespace"), parameters.get("name")
-            is_one = namespace is not None and name is not None
-            self._forget(statement.writes, (str(namespace), str(name)) if is_one else None)
+            self._forget(statement.writes, parameters)
         return self._run(statement, parameters)
 
     def each(self, statement: Statement, rows: Sequence[Parameters], /) -> None:
         """As in `Run`."""
         self._prepare(statement)
-        self._forget(statement.writes, None)
+        self._forget(statement.writes, {})
         self._run.each(statement, rows)
 
-    def expect(self, places: Iterable[NodePlace]) -> None:
+    def expect(self, places: Iterable[Place], of: tuple[str, ...] = OF_NODE) -> None:
         """Have what is asked of one of *places* looked up for all of them."""
-        for namespace, name in places:
-            self._expected.setdefault(namespace, {})[name] = None
+        for *others, name in places:
+            self._expected.setdefault((of, tuple(others)), {})[name] = None
 
-    def value(self, lookup: Lookup[T], place: NodePlace) -> T:
-        """What is known of the node at *place*, with what this transaction has put."""
+    def value(self, lookup: Lookup[T], place: Place) -> T:
+        """What is known of the one at *place*, with what this transaction has put."""
         known = self._known.setdefault(lookup, {})
         if place not in known:
             self._look_up(lookup, place, known)
         return cast(T, known[place])
 
-    def is_known(self, lookup: Lookup[Any], place: NodePlace) -> bool:
+    def is_known(self, lookup: Lookup[Any], place: Place) -> bool:
         """Whether `value` has been asked for it, and it is known still."""
         return place in self._known.get(lookup, ())
 
-    def learn(self, lookup: Lookup[T], place: NodePlace, value: T) -> None:
-        """Have *value* known of the node, which is what this transaction makes of it."""
+    def learn(self, lookup: Lookup[T], place: Place, value: T) -> None:
+        """Have *value* known of the one at *place*, which is what this transaction makes of it."""
         self._known.setdefault(lookup, {})[place] = value
 
     def put(
@@ -105,16 +112,16 @@ class RowSets:
         key: tuple[str | int, ...],
         row: Parameters,
         *,
-        place: NodePlace | None = None,
+        place: Place | None = None,
         becomes: Mapping[Lookup[Any], Any] | None = None,
         keeps: Sequence[Lookup[Any]] = (),
     ) -> None:
         """Have *row* written; one with the same *key* that waits is replaced.
 
-        It belongs to the node at *place*, with the lookups that it changes to the values of
-        *becomes*, and those that it *keeps*; all else that depends on these tables is looked up
-        again. Without a place it changes nothing that a lookup finds. NotFound, when it is written,
-        where it refers to a node that is not there.
+        It says something of what is at *place*, of which is known what it *becomes*, and what the
+        row *keeps*; all else that depends on these tables is looked up again. Without a place it
+        changes nothing that a lookup finds.
+        NotFound, when it is written, where it refers to a node that is not there.
         """
         check_parameters(row)
         waiting = self._waiting.get(statement)
@@ -123,9 +130,13 @@ class RowSets:
             self._unwritten |= statement.writes
         waiting.rows[key] = row
         if place is not None:
-            self._forget(statement.writes, place, keeps)
+            self._forget(statement.writes, row, keeps)
             for lookup, value in (becomes or {}).items():
                 self.learn(lookup, place, value)
+
+    def is_waiting(self, statement: SetStatement, key: tuple[str | int, ...]) -> bool:
+        """Whether a row with that *key* waits."""
+        return statement in self._waiting and key in self._waiting[statement].rows
 
     def withdraw(self, statement: SetStatement, key: tuple[str | int, ...]) -> None:
         """Have the row with that *key* not written, if it waits: what is put next undoes it."""
@@ -144,39 +155,41 @@ class RowSets:
             except BrokenReference as error:
                 if len(rows) > 1:
                     raise
-                raise NotFound("node", str(next(iter(rows.values()))["name"])) from error
+                raise NotFound("node", str(next(iter(rows.values())).get("name"))) from error
 
     def _prepare(self, statement: Statement) -> None:
         if self._unwritten and not self._unwritten.isdisjoint(statement.tables):
             self.write()
 
     def _forget(
-        self, tables: frozenset[str], place: NodePlace | None, keeps: Sequence[Lookup[Any]] = ()
+        self, tables: frozenset[str], changed: Parameters, keeps: Sequence[Lookup[Any]] = ()
     ) -> None:
         for lookup, known in self._known.items():
             if lookup in keeps or tables.isdisjoint(lookup.one.reads):
                 continue
-            if place is None:
-                known.clear()
-            else:
+            place = tuple(str(changed[one]) for one in lookup.of if changed.get(one) is not None)
+            if lookup.is_by_key and len(place) == len(lookup.of):
                 known.pop(place, None)
+            else:
+                known.clear()
 
-    def _look_up(self, lookup: Lookup[T], place: NodePlace, known: dict[NodePlace, T]) -> None:
-        namespace, name = place
-        expected = self._expected.get(namespace, {})
-        names = [one for one in expected if (namespace, one) not in known]
-        if name not in expected or len(names) == 1:
+    def _look_up(self, lookup: Lookup[T], place: Place, known: dict[Place, T]) -> None:
+        *first, name = place
+        others = tuple(first)
+        expected = self._expected.get((lookup.of, others), {})
+        names = [one for one in expected if (*others, one) not in known]
+        if lookup.many is None or name not in expected or len(names) == 1:
             self._prepare(lookup.one)
-            rows = self._run(lookup.one, {"namespace": namespace, "name": name})
+            rows = self._run(lookup.one, dict(zip(lookup.of, place, strict=True)))
             known[place] = lookup.make(place, rows)
             return
         self._prepare(lookup.many)
-        wanted = {"namespace": namespace, "names": json_text(names)}
+        wanted = {**dict(zip(lookup.of, others, strict=False)), "names": json_text(names)}
         found: dict[str, list[Row]] = {one: [] for one in names}
         for own, *row in json_rows(self._run(lookup.many, wanted)):
             found[own].append(row)
         for own, rows in found.items():
-            known[namespace, own] = lookup.make((namespace, own), rows)
+            known[*others, own] = lookup.make((*others, own), rows)
 
 
 class RowSetPart(TransactionPart):
