@@ -108,7 +108,9 @@ def named_statements(*, databases: str) -> Mapping[str, Statement]:
                 found[f"{module.name}.{name}"] = value
             if isinstance(value, DocumentTable):
                 for each in fields(value):
-                    found[f"{module.name}.{name}.{each.name}"] = getattr(value, each.name)
+                    one = getattr(value, each.name)
+                    if isinstance(one, Statement):
+                        found[f"{module.name}.{name}.{each.name}"] = one
     return found
 
 
