@@ -42,7 +42,7 @@ from cloud.store.threads import DatabaseConnection
 from cloud.store.transaction import Transaction
 from tests.conftest import StoreFactory
 from tests.operations.conftest import NAMESPACE, NOW, app_spec
-from tests.operations.test_activation import Authority
+from tests.operations.test_activation import ActivationAuthority
 
 T = TypeVar("T")
 
@@ -189,7 +189,7 @@ async def test_a_group_takes_the_statements_of_a_few(site: StatementSite) -> Non
     assert max(sum(one.values()) for one in many.values()) <= 15
 
 
-async def test_an_activation_in_a_group_takes_few_statements(site: Site) -> None:
+async def test_an_activation_in_a_group_takes_few_statements(site: StatementSite) -> None:
     spec = BatchSpec(
         security_type=SecurityType.NONE, enable_whitelist=0, labels={"a": "1", "b": "2"}
     )
@@ -205,7 +205,7 @@ async def test_an_activation_in_a_group_takes_few_statements(site: Site) -> None
             attempt = Attempt(DEVICE, Action.RECORD_ACTIVATE, site.now, NAMESPACE)
             work = partial(
                 activate,
-                authority=Authority(),
+                authority=ActivationAuthority(),
                 claim=claim,
                 device=device,
                 now=site.now,

@@ -242,14 +242,14 @@ async def test_a_report_is_got_as_it_was_put(
     assert kept is not None
     assert (kept.report, kept.encoding, kept.received) == (report, encoding, now)
     reporter = await store.read(lambda tx: tx.reporter("default", "n"))
-    assert reporter == Reporter(node().labels, report.order, heard=Heard(now))
+    assert reporter == Reporter(node().labels, report.order, heard=Heard(now), deploy="pending")
 
 
 async def test_a_node_that_never_reported_has_nothing_to_show(store: Store) -> None:
     await store.write(lambda tx: tx.put_node(node()))
     assert await store.read(lambda tx: tx.report("default", "n")) is None
     reporter = await store.read(lambda tx: tx.reporter("default", "n"))
-    assert reporter == Reporter(node().labels, None)
+    assert reporter == Reporter(node().labels, None, deploy="pending")
     assert await store.read(lambda tx: tx.reporter("default", "other")) is None
     assert await store.read(lambda tx: tx.reporter("other", "n")) is None
     assert await store.write(lambda tx: tx.put_usage("default", "n", b"{}", NOW)) is None
@@ -273,7 +273,7 @@ async def test_usage_stands_beside_the_report_until_the_next_one(store: Store) -
     assert kept is not None
     assert (kept.usage, kept.usage_received, kept.encoding) == (None, None, "msgpack")
     reporter = await store.read(lambda tx: tx.reporter("default", "n"))
-    assert reporter == Reporter(node().labels, Order(), heard=Heard(NOW))
+    assert reporter == Reporter(node().labels, Order(), heard=Heard(NOW), deploy="pending")
 
 
 async def test_a_report_needs_its_node(store: Store) -> None:

@@ -118,7 +118,7 @@ class RowSets:
     ) -> None:
         """Have *row* written; one with the same *key* that waits is replaced.
 
-        It says something of what is at *place*, of which is known what it *becomes*, and what the
+        It changes what is at *place*: of that is known what it *becomes*, and what the
         row *keeps*; all else that depends on these tables is looked up again. Without a place it
         changes nothing that a lookup finds.
         NotFound, when it is written, where it refers to a node that is not there.
