@@ -2,39 +2,107 @@
 
 import json
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from tests.broker.node import HubNode, publish_packet
-from tests.end_to_end.conftest import Identity, Server
+from tests.end_to_end.conftest import UNIT, Identity, Server
 
 MIB = 1024 * 1024
 
 
-def show(what: str, measured: float, bound: float, unit: str) -> None:
-    """Print a figure beside its bound, for `pytest -s` and for reports of failures."""
-    sys.stdout.write(f"{what}: {measured:.1f} {unit}, bound {bound:.1f} {unit}\n")
+@dataclass(frozen=True)
+class Bounds:
+    """What a server may come to: growth of its memory, log in bytes, a round trip in test units."""
+
+    memory: float = 60 * MIB
+    log: float = 40_000
+    units: float = 2
 
 
-class Memory:
-    """Peak memory of a server since this was made."""
+class Pressure:
+    """What a server came to since this was made: peak memory, and what it logged."""
 
     def __init__(self, server: Server) -> None:
+        self._server = server
         self._directory = Path(f"/proc/{server.process.pid}")
         (self._directory / "clear_refs").write_text("5")  # the peak begins anew
         self._before = self._status("VmRSS")
+        self._written = len(server.log())
 
-    @property
-    def growth(self) -> float:
-        """Bytes that were taken on top at most."""
-        return self._status("VmHWM") - self._before
+    def hold(self, what: str, round_trip: float, bounds: Bounds) -> None:
+        """Print all that was measured beside *bounds*, and hold the server to them.
+
+        *round_trip* is the worst of one that was not part of the pressure, in seconds.
+        """
+        grown, log = self._status("VmHWM") - self._before, len(self._server.log()) - self._written
+        longest = bounds.units * UNIT
+        sys.stdout.write(
+            f"\n{what}: memory +{grown / MIB:.0f} of {bounds.memory / MIB:.0f} MiB,"
+            f" worst round trip {round_trip * 1000:.0f} of {longest * 1000:.0f} ms,"
+            f" log {log} of {bounds.log} bytes\n"
+        )
+        assert self._server.process.poll() is None
+        assert grown < bounds.memory
+        assert 0 < round_trip < longest
+        assert log < bounds.log
+        assert "Traceback" not in self._server.log()
 
     def _status(self, name: str) -> int:
         lines = (self._directory / "status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+class _Caller:
+    """Asks the API as a proper client, on a connection of its own each time, until ended."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.worst = 0.0
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            began = time.monotonic()
+            with self._server.client() as api:
+                api.get("/v1/nodes").raise_for_status()
+            self.worst = max(self.worst, time.monotonic() - began)
+            self._ended.wait(0.02)
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+@contextmanager
+def bounded(server: Server, what: str, **bounds: float) -> Iterator[None]:
+    """Hold the server to `Bounds` in the block, as a client of the API sees it meanwhile."""
+    pressure, caller = Pressure(server), _Caller(server)
+    try:
+        yield
+    finally:
+        caller.end()
+    pressure.hold(what, caller.worst, Bounds(**bounds))
+
+
+def refusals(server: Server, bound: str) -> float:
+    """How many were refused at *bound* since the server started."""
+    with server.client() as api:
+        text = api.get("/metrics").raise_for_status().text
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.labels.get("bound") == bound:
+                return float(sample.value)
+    raise AssertionError(bound)
 
 
 class Speaker:

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import multiprocessing
 import resource
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -26,7 +28,16 @@ from tests.end_to_end.conftest import (
     running_server,
     wait_for,
 )
-from tests.end_to_end.pressure import MIB, Memory, Speaker, percentile, show, speaking
+from tests.end_to_end.pressure import (
+    MIB,
+    Bounds,
+    Pressure,
+    Speaker,
+    bounded,
+    percentile,
+    refusals,
+    speaking,
+)
 from tests.end_to_end.test_full_disk import full_disk
 
 NOT_AUTHORIZED, IDENTIFIER_REJECTED = 5, 2
@@ -82,7 +93,6 @@ def test_a_desire_that_names_a_config_often_is_answered_with_it_once(
     server: Server, api: httpx.Client, identities: list[Identity]
 ) -> None:
     describe(api, 1)
-    memory = Memory(server)
     repeated = infos(*["large-0"] * 1000)
 
     async def over_mqtt() -> dict[str, Any]:
@@ -90,20 +100,17 @@ def test_a_desire_that_names_a_config_often_is_answered_with_it_once(
             node.send("desire", "desire", repeated)
             return await node.answer()
 
-    assert len(asyncio.run(over_mqtt())["content"]["values"]) == 1
-    with httpx.Client(base_url=server.sync, verify=identities[1].context(), timeout=20) as node:
-        answer = node.post("/v1/sync/desire", json=repeated)
-    assert len(answer.json()["values"]) == 1
-    bound = 20 * MIB
-    show("memory of a repeated desire", memory.growth / MIB, bound / MIB, "MiB")
-    assert memory.growth < bound
+    with bounded(server, "a repeated desire", memory=20 * MIB):
+        assert len(asyncio.run(over_mqtt())["content"]["values"]) == 1
+        with httpx.Client(base_url=server.sync, verify=identities[1].context(), timeout=20) as node:
+            answer = node.post("/v1/sync/desire", json=repeated)
+        assert len(answer.json()["values"]) == 1
 
 
 def test_an_answer_too_large_is_an_error_that_names_it(
     server: Server, api: httpx.Client, identities: list[Identity]
 ) -> None:
     describe(api, 5)
-    memory = Memory(server)
     everything = infos(*(f"large-{number}" for number in range(5)))
 
     async def over_mqtt() -> dict[str, Any]:
@@ -113,19 +120,18 @@ def test_an_answer_too_large_is_an_error_that_names_it(
             await node.report(apps=[])
             return refused
 
-    assert "content.infos[3]: with the config 'large-3'" in asyncio.run(over_mqtt())["content"]
-    with httpx.Client(base_url=server.sync, verify=identities[1].context(), timeout=20) as node:
-        answer = node.post("/v1/sync/desire", json=everything)
-    assert answer.status_code == 400
-    assert "content.infos[3]: with the config 'large-3'" in answer.json()["message"]
-    assert memory.growth < 20 * MIB
+    with bounded(server, "an answer that is too large", memory=20 * MIB):
+        assert "content.infos[3]: with the config 'large-3'" in asyncio.run(over_mqtt())["content"]
+        with httpx.Client(base_url=server.sync, verify=identities[1].context(), timeout=20) as node:
+            answer = node.post("/v1/sync/desire", json=everything)
+        assert answer.status_code == 400
+        assert "content.infos[3]: with the config 'large-3'" in answer.json()["message"]
 
 
 def test_nodes_that_never_read_hold_what_they_may(
     server: Server, api: httpx.Client, identities: list[Identity]
 ) -> None:
     describe(api, 3)
-    memory = Memory(server)
     bound = len(identities) * (ANSWER_BYTES + 4 * MIB) + 30 * MIB
 
     async def attack() -> None:
@@ -135,22 +141,13 @@ def test_nodes_that_never_read_hold_what_they_may(
                 node.node.writer.transport.pause_reading()  # type: ignore[attr-defined]
                 for _ in range(60):
                     node.send("desire", "desire", infos("large-0", "large-1", "large-2"))
-            await asyncio.to_thread(wait_for, lambda: refusals(api, "slow_reader") >= 1, "one")
+            await asyncio.to_thread(wait_for, lambda: refusals(server, "slow_reader") >= 1, "one")
             # Who reads is answered meanwhile.
             async with speaking(server, identities[0]) as node:
                 await node.report(apps=[])
 
-    asyncio.run(attack())
-    show("memory of nodes that never read", memory.growth / MIB, bound / MIB, "MiB")
-    assert memory.growth < bound
-
-
-def refusals(api: httpx.Client, bound: str) -> float:
-    name = f'edgesync_limits_refusals_total{{bound="{bound}"}}'
-    for line in api.get("/metrics").text.splitlines():
-        if line.startswith(name):
-            return float(line.split()[-1])
-    return 0
+    with bounded(server, "nodes that never read", memory=bound):
+        asyncio.run(attack())
 
 
 def test_a_node_that_comes_back_while_the_store_is_stuck_gets_no_more_memory(
@@ -160,12 +157,8 @@ def test_a_node_that_comes_back_while_the_store_is_stuck_gets_no_more_memory(
         with server.client() as api:
             identity = activate(server, make_batch(api), "n1")
         report = json.dumps({"kind": "report", "content": {"node": {"x": "y" * 900_000}}}).encode()
-        memory = Memory(server)
-        bound = 30 * MIB
-        with full_disk(server):
+        with full_disk(server), bounded(server, "a stuck store", memory=30 * MIB):
             asyncio.run(come_back(server, identity, report, times=15))
-            show("memory while the store is stuck", memory.growth / MIB, bound / MIB, "MiB")
-            assert memory.growth < bound
 
         async def go_on() -> None:
             async with speaking(server, identity) as node:
@@ -197,28 +190,79 @@ def heavy_report(sequence: int, apps: int) -> bytes:
     return json.dumps({"kind": "report", "meta": meta, "content": content}).encode()
 
 
+AIM, ROUNDS = 4.0, 3
+"""How much longer a report may take while two nodes flood (p99), and how often that is tried: on a
+machine that does other work as well, one quiet round shows it."""
+
+FLOOR_SECONDS, API_SECONDS = 0.014, 0.25
+"""Below these p99 of reports and of the API are short enough, whatever the ratio: four times what
+a report takes on a machine that does nothing else, and the aim for the API."""
+
+
 @pytest.mark.parametrize("apps", [6000, 1000])
-def test_nodes_that_flood_slow_no_other_down(
-    server: Server, api: httpx.Client, identities: list[Identity], apps: int
-) -> None:
-    quiet, flooded, api_times = asyncio.run(measure_flood(server, identities, apps, seconds=4))
-    usual, p99 = percentile(quiet, 0.99), percentile(flooded, 0.99)
-    bound = max(4 * usual, 0.5 * UNIT)
-    show("usual round trip of a report, p99", usual * 1e3, bound * 1e3, "ms")
-    show(f"while two nodes flood, p99 of {len(flooded)}", p99 * 1e3, bound * 1e3, "ms")
-    show("worst", max(flooded) * 1e3, 1000 * UNIT, "ms")
-    show(f"API, p99 of {len(api_times)}", percentile(api_times, 0.99) * 1e3, 250 * UNIT, "ms")
-    assert p99 < bound
-    assert max(flooded) < 1 * UNIT
-    assert percentile(api_times, 0.99) < 0.5 * UNIT
+def test_nodes_that_flood_slow_no_other_down(server: Server, api: httpx.Client, apps: int) -> None:
+    batch = make_batch(api)
+    names = ("other", *(f"flood-{number}" for number in range(2 * ROUNDS)))
+    other, *flooding = [activate(server, batch, name) for name in names]
+    pressure, is_met, worst = Pressure(server), False, 0.0
+    for number in range(ROUNDS):
+        # Of their own in each round: the bursts of others are spent.
+        pair = flooding[2 * number : 2 * number + 2]
+        quiet, flooded, called = asyncio.run(measure_flood(server, other, pair, apps, seconds=3))
+        usual, p99, of_api = (percentile(times, 0.99) for times in (quiet, flooded, called))
+        bound, worst = max(AIM * usual, FLOOR_SECONDS * UNIT), max(flooded)
+        sys.stdout.write(
+            f"\nreports while two nodes flood, p99 of {len(flooded)}: {p99 * 1e3:.1f} of"
+            f" {bound * 1e3:.1f} ms, without {usual * 1e3:.1f} ms; API, p99 of {len(called)}:"
+            f" {of_api * 1e3:.0f} of {API_SECONDS * UNIT * 1e3:.0f} ms"
+        )
+        if is_met := p99 < bound and of_api < API_SECONDS * UNIT:
+            break
+    pressure.hold(f"floods of {apps} states", worst, Bounds(memory=60 * MIB, units=1))
+    assert is_met
 
 
-async def flood(node: Speaker, payloads: Sequence[bytes]) -> None:
-    """Send *payloads* again and again, as fast as they are taken."""
-    while True:
-        for payload in payloads:
-            node.raw("report", payload)
-            await node.node.writer.drain()
+async def flood_as(port: int, identity: Identity, apps: int, begun: Any) -> None:
+    """Send heavy reports as *identity* as fast as they are taken."""
+    payloads = [heavy_report(sequence, apps) for sequence in range(4)]
+    node = await HubNode.open(port, identity.context())
+    node.connect(identity.node_id)
+    assert await node.connack() == 0
+    await node.subscribe_all(identity.node_id)
+    speaker = Speaker(node, identity)
+    begun.release()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(read_all(speaker))
+        while True:
+            for payload in payloads:
+                speaker.raw("report", payload)
+                await node.writer.drain()
+
+
+def flood(port: int, identity: Identity, apps: int, begun: Any) -> None:
+    """`flood_as`, in a process of its own: here it would take the time of what is measured."""
+    asyncio.run(flood_as(port, identity, apps, begun))
+
+
+@contextmanager
+def flooding_by(server: Server, pair: Sequence[Identity], apps: int) -> Iterator[None]:
+    """Have *pair* flood the server in the block."""
+    spawning = multiprocessing.get_context("spawn")
+    begun = spawning.Semaphore(0)
+    processes = [
+        spawning.Process(target=flood, args=(server.mqtt_port, identity, apps, begun))
+        for identity in pair
+    ]
+    for process in processes:
+        process.start()
+    try:
+        for _ in processes:
+            assert begun.acquire(timeout=30 * UNIT)
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
 
 
 async def read_all(node: Speaker) -> None:
@@ -246,28 +290,20 @@ async def reports(node: Speaker, seconds: float) -> list[float]:
 
 
 async def measure_flood(
-    server: Server, identities: list[Identity], apps: int, *, seconds: float
+    server: Server, other: Identity, pair: Sequence[Identity], apps: int, *, seconds: float
 ) -> tuple[list[float], list[float], list[float]]:
-    """Round trips of one node before and during a flood of two others, and of the API then."""
-    payloads = [heavy_report(sequence, apps) for sequence in range(4)]
+    """Round trips of *other* before and while *pair* floods, and of the API then."""
     headers = {"Authorization": f"Bearer {server.token}"}
     times: list[float] = []
-    async with AsyncExitStack() as stack:
-        api = httpx.AsyncClient(base_url=server.api, headers=headers, timeout=60)
-        await stack.enter_async_context(api)
-        first, second, other = [
-            await stack.enter_async_context(speaking(server, identity))
-            for identity in identities[:3]
-        ]
-        quiet = await reports(other, seconds / 2)
-        works = [call(api, times)]
-        for node in (first, second):
-            works += [flood(node, payloads), read_all(node)]
-        tasks = [asyncio.create_task(work) for work in works]
-        flooded = await reports(other, seconds)
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+    client = httpx.AsyncClient(base_url=server.api, headers=headers, timeout=60)
+    async with client as api, speaking(server, other) as node:
+        await reports(node, 0.3)
+        quiet = await reports(node, seconds / 2)
+        with flooding_by(server, pair, apps):
+            calling = asyncio.create_task(call(api, times))
+            flooded = await reports(node, seconds)
+            calling.cancel()
+            await asyncio.wait([calling])
     return quiet, flooded, times
 
 
@@ -288,7 +324,7 @@ def many_files(count: int) -> Iterator[None]:
 def test_half_handshakes_from_several_addresses_keep_no_node_out(
     server: Server, identities: list[Identity], first_bytes: bytes
 ) -> None:
-    bound = 2 * UNIT
+    pressure = Pressure(server)
     with many_files(4096), HalfHandshakes() as sockets:
         for number in range(3 * 600):
             sockets.knock(server.mqtt_port, f"127.0.0.{2 + number % 3}", first_bytes)
@@ -300,8 +336,7 @@ def test_half_handshakes_from_several_addresses_keep_no_node_out(
             return time.perf_counter() - began
 
         seconds = asyncio.run(connect())
-    show("a node among 1,800 half handshakes", seconds, bound, "s")
-    assert seconds < bound
+        pressure.hold("a node among 1,800 half handshakes", seconds, Bounds())
 
 
 class HalfHandshakes:

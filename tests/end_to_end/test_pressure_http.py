@@ -13,14 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.end_to_end.conftest import (
     UNIT,
@@ -33,6 +31,7 @@ from tests.end_to_end.conftest import (
     wait_for,
 )
 from tests.end_to_end.node import connected
+from tests.end_to_end.pressure import MIB, bounded, refusals
 from tests.end_to_end.sockets import (
     CHUNKED,
     HEAD,
@@ -43,81 +42,16 @@ from tests.end_to_end.sockets import (
     secure,
 )
 
-MIB = 1024 * 1024
-
 SETTINGS = (
     *("--head-seconds", "1", "--body-seconds", "1", "--answer-seconds", "1"),
     *("--max-activation-connections", "100", "--max-connections-per-address", "80"),
 )
 
 
-@dataclass
-class Worst:
-    """What a proper client and the operating system saw meanwhile."""
-
-    server: Server
-    round_trip: float = 0
-    memory: int = 0
-    ended: threading.Event = field(default_factory=threading.Event)
-
-    def watch(self) -> None:
-        """Ask the API as a proper client, on connections of its own each time, until ended."""
-        while not self.ended.is_set():
-            began = time.monotonic()
-            with self.server.client() as api:
-                api.get("/v1/nodes").raise_for_status()
-            self.round_trip = max(self.round_trip, time.monotonic() - began)
-            self.memory = max(self.memory, resident(self.server))
-            self.ended.wait(0.02)
-
-
-def resident(server: Server) -> int:
-    """Bytes of memory the process has."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024
-
-
-@contextlib.contextmanager
-def bounded(
-    server: Server, what: str, *, memory: int = 60 * MIB, log: int = 40_000, units: float = 2
-) -> Iterator[None]:
-    """Hold the server to these bounds in the block; *memory* is what it may grow by."""
-    worst, before, written = Worst(server), resident(server), len(server.log())
-    watcher = threading.Thread(target=worst.watch)
-    watcher.start()
-    try:
-        yield
-    finally:
-        worst.ended.set()
-        watcher.join()
-    grown, lines = worst.memory - before, len(server.log()) - written
-    print(  # noqa: T201
-        f"\n{what}: memory +{grown / MIB:.0f} of {memory / MIB:.0f} MiB, worst round trip"
-        f" {worst.round_trip * 1000:.0f} of {units * UNIT * 1000:.0f} ms,"
-        f" log {lines} of {log} bytes"
-    )
-    assert server.process.poll() is None
-    assert grown < memory
-    assert 0 < worst.round_trip < units * UNIT
-    assert lines < log
-    assert "Traceback" not in server.log()
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running_server(tmp_path_factory.mktemp("pressure") / "data", *SETTINGS) as running:
         yield running
-
-
-def refusals(server: Server, bound: str) -> float:
-    with server.client() as api:
-        text = api.get("/metrics").raise_for_status().text
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if sample.labels.get("bound") == bound:
-                return sample.value
-    raise AssertionError(bound)
 
 
 def pour(connection: socket.socket, data: bytes, total: int) -> int:
