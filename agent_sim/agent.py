@@ -54,7 +54,7 @@ MAX_WAITING = 256
 """Messages not looked at yet; more are dropped, as QoS 0 allows."""
 
 OPTIONAL = frozenset({Channel.COMMAND})
-"""What a server may refuse a subscription to: one that knows no commands does."""
+"""Subscriptions that a server may refuse: one without commands does."""
 
 Clock = Callable[[], datetime]
 
@@ -81,7 +81,7 @@ class AgentSettings:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What agents share to reach the server: both bounds how many do so at the same time."""
+    """Resources that agents share to reach the server; two of them limit how many do so at once."""
 
     activation: httpx.AsyncClient
     activations: asyncio.Semaphore

@@ -1,4 +1,4 @@
-"""What a node is asked to do at once, and how it answers (docs/protocol.md, "Commands"); pure."""
+"""Commands to a node and its responses (docs/protocol.md, "Commands"); pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

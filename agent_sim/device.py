@@ -327,7 +327,7 @@ def _properties(
 
 
 def _wanted(content: Any, held: Mapping[str, HeldApp]) -> tuple[WantedApp, ...] | None:
-    """What a delta wants to run; a list it leaves out stays as it is. None: not a delta."""
+    """The apps of a delta; an absent list leaves the present one. None: not a delta."""
     if not isinstance(content, dict):
         return None
     result: dict[str, WantedApp] = {}

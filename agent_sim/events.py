@@ -1,4 +1,4 @@
-"""What can happen to a node, and its actions; `device` decides when."""
+"""Events and actions of a node; `device` decides when."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +10,7 @@ from broker.topics import Channel
 
 
 class Timer(StrEnum):
-    """What a node waits for."""
+    """The timers of a node."""
 
     REPORT = "report"
     ANSWER = "answer"

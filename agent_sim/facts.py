@@ -21,10 +21,10 @@ class FactSource(Protocol):
     """Where a node's facts and usage come from."""
 
     def facts(self) -> NodeFacts:
-        """What does not change while the node runs."""
+        """Facts that are constant while the node runs."""
 
     def usage(self) -> NodeUsage:
-        """What is in use since the last call."""
+        """Resources in use since the last call."""
 
 
 class SimulatedSource:
@@ -41,7 +41,7 @@ class SimulatedSource:
         self._facts = self._make_facts()
 
     def facts(self) -> NodeFacts:
-        """What does not change while the node runs."""
+        """Facts that are constant while the node runs."""
         return self._facts
 
     def usage(self) -> NodeUsage:
@@ -82,7 +82,7 @@ class HostSource:
         psutil.cpu_percent()  # the first call returns 0: it has nothing to compare with
 
     def facts(self) -> NodeFacts:
-        """What does not change while the node runs."""
+        """Facts that are constant while the node runs."""
         machine = platform.machine()
         node = {
             "hostname": self._hostname(),
@@ -100,7 +100,7 @@ class HostSource:
         return NodeFacts(node, NodeUsage(cores, str(psutil.virtual_memory().total)))
 
     def usage(self) -> NodeUsage:
-        """What is in use since the last call."""
+        """Resources in use since the last call."""
         memory = psutil.virtual_memory()
         cores = psutil.cpu_percent() / 100 * (psutil.cpu_count() or 1)
         return NodeUsage(f"{cores:.2f}", str(memory.total - memory.available))

@@ -1,4 +1,4 @@
-"""What a node still has to request, computed from its desired and its received state."""
+"""The bodies that a node still has to request, computed from its desired and its received state."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ class AppFetch:
 
     @property
     def missing(self) -> tuple[BodyName, ...]:
-        """What to ask for next: the app, then all that it mounts."""
+        """The next requests: the app, then all that it mounts."""
         if self.cause:
             return ()
         if self.body is None:

@@ -36,7 +36,7 @@ PLACEHOLDERS = frozenset(
         "03000200-0400-0500-0006-000700080009",
     }
 )
-"""What makers and images leave where an id should be: it does not identify a machine."""
+"""Placeholders of makers and images in place of an id: they do not identify a machine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ class Status(StrEnum):
 
 
 class BodyKind(StrEnum):
-    """What a body describes, as the desire messages call it."""
+    """The kind of a body, as desire messages name it."""
 
     APPLICATION = "application"
     CONFIGURATION = "configuration"
@@ -66,7 +66,7 @@ class NodeUsage:
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """What does not change while a node runs; *node* has the protocol's own keys."""
+    """Facts that are constant while a node runs; *node* has the protocol's own keys."""
 
     node: Mapping[str, str] = field(default_factory=dict)
     capacity: NodeUsage = NodeUsage("1", "1073741824")

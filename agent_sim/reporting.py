@@ -1,4 +1,4 @@
-"""What a node reports: the contents of `report` and `stats`."""
+"""The contents of `report` and `stats`."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime

@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class NodeIdentity:
-    """What activation gave the node; PEM texts."""
+    """The result of activation; PEM texts."""
 
     node_id: str
     certificate: str
@@ -91,7 +91,7 @@ class NodeDirectory:
         self._write(NODE, msgspec.json.encode(_Node(identity.node_id)))
 
     def identity(self) -> NodeIdentity | None:
-        """What the node has; None until it was activated."""
+        """The node's identity; None until it was activated."""
         node_id = self.node_id()
         if node_id is None:
             return None
@@ -154,7 +154,7 @@ class NodeDirectory:
         self._write(APPS, msgspec.json.encode(_Apps(tuple(apps))))
 
     def apps(self) -> tuple[HeldApp, ...]:
-        """What was saved last; nothing at the first start."""
+        """The state that was saved last; empty at the first start."""
         saved = self._decode(APPS, _Apps)
         return saved.apps if saved is not None else ()
 

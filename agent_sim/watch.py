@@ -1,4 +1,4 @@
-"""What time it is, where the machine's own clock may be wrong (docs/protocol.md, "Activation").
+"""The time where the machine's own clock may be wrong (docs/protocol.md, "Activation").
 
 OpenSSL does not check dates; they are checked here, by the server's time once that is known. The
 server sends it after it has authenticated.

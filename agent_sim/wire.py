@@ -26,7 +26,7 @@ _JSON_STARTS = (b"{", b" ", b"\t", b"\r", b"\n")
 
 
 class MessageKind(StrEnum):
-    """What a message is about."""
+    """The kind of a message."""
 
     REPORT = "report"
     STATS = "stats"

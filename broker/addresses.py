@@ -1,4 +1,4 @@
-"""What stands for a client's address where clients are counted."""
+"""The key under which the connections of a client are counted."""
 
 import ipaddress
 from functools import lru_cache
@@ -9,7 +9,7 @@ _IPV6_PREFIX = 64
 
 @lru_cache(maxsize=4096)
 def site_of(address: str) -> str:
-    """What *address* is counted as: an IPv6 address as its /64, an IPv4 one in IPv6 as itself."""
+    """The key of *address*: an IPv6 address is its /64, an IPv4 one in IPv6 itself."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

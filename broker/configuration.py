@@ -22,7 +22,7 @@ _ANY = "+"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSettings:
-    """What differs between one broker and another."""
+    """The differences between brokers."""
 
     directory: PurePath
     """Where the files will lie, as the broker sees it."""

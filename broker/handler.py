@@ -1,4 +1,4 @@
-"""What the embedded hub uses of amqtt: its packet classes and its handler, made strict.
+"""The parts of amqtt that the embedded hub uses: its packet classes and its handler, made strict.
 
 amqtt's coroutines are run to their end at once: their bytes are all at hand and writing never
 waits here, so nothing in them suspends. That spares a task per packet and keeps packets in order.

@@ -1,4 +1,4 @@
-"""What a server sees of MQTT: messages of nodes in, pushes to nodes out.
+"""MQTT as a server uses it: messages of nodes in, pushes to nodes out.
 
 Implemented by `broker.embedded`; one contract test (tests/broker/test_hub_contract.py) holds for
 every implementation.

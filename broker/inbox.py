@@ -16,7 +16,7 @@ from broker.limits import HubLimits
 from broker.node_budgets import NodeBudgets
 
 MESSAGE_BYTES = 512
-"""What a message takes beside its payload."""
+"""Bytes that a message takes beside its payload."""
 
 
 class Waiting(Protocol):
@@ -39,7 +39,7 @@ class Acknowledged(Protocol):
 
 @dataclass(slots=True)
 class _Unstored:
-    """What is not acked of one node."""
+    """The unacknowledged messages of one node."""
 
     count: int = 0
     bytes: int = 0

@@ -141,7 +141,7 @@ CONTROL_BYTES = 64
 """A SUBSCRIBE or UNSUBSCRIBE counts as a message for each so many bytes: a topic costs as much."""
 
 CONNECTION_BYTES = 72 * 1024
-"""What an idle node's connection takes: its TLS session and its objects (docs/performance.md)."""
+"""Bytes of an idle node's connection: its TLS session and its objects (docs/performance.md)."""
 
 _IN_TRANSIT = 2 * RECEIVE_BYTES + READ_AHEAD_BYTES  # one read as it came, and decrypted
 _WRITING = 4 * 32 * 1024  # windows of a write buffer: encrypted or not, here and in the transport

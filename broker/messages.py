@@ -40,7 +40,7 @@ MetaValue = str | int
 
 
 class NodeMessageKind(StrEnum):
-    """What a message is about; the values stock Baetyl agents use, plus `stats`, `renew` and
+    """The kind of a message; the values stock Baetyl agents use, plus `stats`, `renew` and
     `command`."""
 
     REPORT = "report"

@@ -23,7 +23,7 @@ SESSION_TAKEN_OVER = 0x8E
 """Reasons of a DISCONNECT (3.14.2.1)."""
 
 MAX_RECEIVE_MAXIMUM = 0xFFFF
-"""What a peer takes that names no receive maximum (3.2.2.3.3)."""
+"""The receive maximum of a peer that names none (3.2.2.3.3)."""
 
 _SESSION_EXPIRY = 0x11
 _SERVER_KEEP_ALIVE = 0x13

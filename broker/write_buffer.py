@@ -1,4 +1,4 @@
-"""What goes back to a node: bytes that wait until the node reads them, bounded for each and in all.
+"""Output to a node: bytes that wait until the node reads them, bounded for each and in all.
 
 The transport gets no more than it needs to keep the network busy; the rest waits here, where it is
 counted.

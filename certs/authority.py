@@ -89,7 +89,7 @@ class Authority:
 
     @property
     def root_pem(self) -> str:
-        """What nodes and people have to trust, and nothing more."""
+        """The certificates that nodes and people have to trust, and no others."""
         return _pem(self.root)
 
     @property
@@ -150,7 +150,7 @@ class Authority:
     def revocation_lists(
         self, revoked: Iterable[Revoked], *, number: int, issued: datetime, now: datetime
     ) -> list[x509.CertificateRevocationList]:
-        """What was taken back, usable for LIFETIME from *now*; one of each intermediate.
+        """Revocation lists, valid for LIFETIME from *now*; one of each intermediate.
 
         First that of the one which issues, then of those retired that are still valid: a verifier
         needs the list of its issuer. All name all, as no serial number is given out twice.

@@ -32,7 +32,7 @@ _AES_256_CBC = bytes.fromhex("60864801650304012a")
 
 
 class Randomness(NamedTuple):
-    """What has to be new for each encryption."""
+    """Random values that each encryption needs anew."""
 
     salt: bytes
     iv: bytes

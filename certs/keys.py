@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 SigningKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-"""What an authority may sign with: its own is ECDSA, an operator's may be RSA."""
+"""Keys an authority may sign with: its own is ECDSA, an operator's may be RSA."""
 
 ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 """How a key under a passphrase begins (RFC 7468, 11)."""

@@ -1,4 +1,4 @@
-"""What each certificate contains; pure: clock and serial number are arguments (RFC 5280)."""
+"""The content of each certificate; pure: clock and serial number are arguments (RFC 5280)."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ class Issuer:
 
 
 def key_identifier(key: PublicKey) -> x509.AuthorityKeyIdentifier:
-    """What certificates call the *key* that signed them (RFC 5280, 4.2.1.2)."""
+    """The authority key identifier of the *key* that signed (RFC 5280, 4.2.1.2)."""
     return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
 
 

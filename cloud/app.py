@@ -79,7 +79,7 @@ from cloud.wiring import (
 logger = logging.getLogger(__name__)
 
 ROTATION_DUE = timedelta(days=180)
-"""What may be left of root and intermediate without a warning at each start; nodes take 90 days."""
+"""Remaining validity of root and intermediate below which each start warns."""
 
 
 @dataclass(frozen=True, slots=True)

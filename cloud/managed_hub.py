@@ -21,7 +21,7 @@ from cloud.jobs.revocation_lists import RevocationLists
 from cloud.opened_hub import OpenedHub, add_client_metrics, attachment
 
 DIRECTORY = "broker"
-"""What the broker has of the data directory; it is made anew at each start."""
+"""The broker's files in the data directory, written anew at each start."""
 
 _SOCKET = "socket"
 _SOCKET_BYTES = 107

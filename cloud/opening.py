@@ -1,4 +1,4 @@
-"""What the settings choose between: the database, and the hub that nodes connect to.
+"""The choices of the settings: the database, and the hub that nodes connect to.
 
 Embedded by default: SQLite and a hub in this process. PostgreSQL and a broker make this one of many
 servers that are all alike (docs/operations/several-servers.md).
@@ -45,7 +45,7 @@ _BESIDE_ANSWER = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What a data directory holds beside the database."""
+    """The keys in a data directory, beside the database."""
 
     sealer: Sealer
     witness: Witness

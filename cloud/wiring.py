@@ -1,4 +1,4 @@
-"""What API, links and jobs are built of: each of these functions builds one part of a server."""
+"""The wiring of API, links and jobs: each of these functions builds one part of a server."""
 
 import functools
 import random
@@ -83,7 +83,7 @@ class Certificates:
 
 @dataclass(frozen=True, slots=True)
 class Foundation:
-    """What jobs, API and links share."""
+    """The parts that jobs, API and links share."""
 
     settings: Settings
     keys: Keys
@@ -226,7 +226,7 @@ def all_jobs(
 def rest_services(
     base: Foundation, jobs: Jobs, admin_digest: bytes, version: str, address: ServerAddress
 ) -> Services:
-    """What the REST API uses; *admin_digest* is the SHA-256 of the administrator\'s token."""
+    """The dependencies of the REST API; *admin_digest*: SHA-256 of the administrator\'s token."""
     settings, store, sealer = base.settings, base.store, base.keys.sealer
     metrics = base.measures.metrics
     limits = CallLimits(
@@ -284,7 +284,7 @@ def open_renewals(base: Foundation) -> Renewals:
 
 
 def open_exchange(base: Foundation, jobs: Jobs, renewals: Renewals) -> Exchange:
-    """What carries out the requests of nodes."""
+    """The exchange that carries out the requests of nodes."""
     settings = base.settings
     return Exchange(
         base.store,

@@ -1,4 +1,4 @@
-"""What an engine can do on this machine; what it cannot is refused by name before a pull."""
+"""The abilities of an engine here; fields beyond them are refused by name before a pull."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Abilities:
 
 
 def abilities_of(engine: Engine, *, is_rootless: bool) -> Abilities:
-    """What *engine* can do now; RuntimeFailure where it does not answer.
+    """The present abilities of *engine*; RuntimeFailure where it does not answer.
 
     Podman without root lists in `/info` what the kernel has. What the user was given of that are
     the controllers in its own answer; with cgroups of version 1 there are none.

@@ -113,7 +113,7 @@ def ask_to_activate(url: str, ca: Path, claim: dict[str, Any], clock: Clock) -> 
 
 
 def reason_of(error: urllib.error.HTTPError) -> str:
-    """What the server answers, with the id under which its log has details."""
+    """The message of the server, with the id under which its log has details."""
     try:
         body = json.load(error)
         return f"{body['message'].rstrip('.')} (request id {body['request-id']})"

@@ -21,7 +21,7 @@ from edgesync_agent.volumes import Volumes, memory_folder
 
 
 def runtime_finders(home: Path, node_id: str) -> dict[str, FindRuntime]:
-    """What runs apps of each mode for the node of *home*."""
+    """The runtimes for apps of each mode for the node of *home*."""
     return {
         CONTAINERS: lambda: Containers(find_engine(), node_id, home),
         NATIVE: lambda: HostProcesses(home / "processes", find_cgroups()),
@@ -31,7 +31,7 @@ def runtime_finders(home: Path, node_id: str) -> dict[str, FindRuntime]:
 def open_supervisor(
     home: Path, node_id: str, note: Callable[[str], None], policy: Callable[[], Policy] = Policy
 ) -> Supervisor:
-    """What runs the apps of the node of *home*, once it is started."""
+    """The supervisor of the apps of the node of *home*, once it is started."""
     releases = Releases(home / "apps")
     volumes = Volumes(releases, home / "volumes", memory_folder(home))
     finders = runtime_finders(home, node_id)

@@ -39,7 +39,7 @@ def exit_failure(instance: Instance) -> tuple[str, str]:
 
 
 def counted(before: Attempts | None, instance: Instance, now: float) -> Attempts:
-    """What is known once *instance* was looked at: each run that failed counts once."""
+    """The attempts after *instance* was looked at: each run that failed counts once."""
     run = run_of(instance)
     is_over = instance.state in {EXITED, RESTARTING}
     if before is None:

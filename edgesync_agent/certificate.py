@@ -15,7 +15,7 @@ from edgesync_agent.files import write_private
 
 
 def run_openssl(command: list[str]) -> bytes:
-    """What *command* prints; AgentError carries what it complains about."""
+    """The output of *command*; AgentError has its errors."""
     try:
         return subprocess.run(command, check=True, capture_output=True).stdout
     except subprocess.CalledProcessError as error:

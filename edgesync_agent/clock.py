@@ -1,4 +1,4 @@
-"""What time it is, where the machine's own clock may be wrong (docs/protocol.md, "Activation")."""
+"""The time where the machine's own clock may be wrong (docs/protocol.md, "Activation")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operators may ask this machine's agent for, unless the policy of the machine refuses."""
+"""The commands that operators may send to this agent, unless the policy of the machine refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an engine is asked to make: names, labels, the body of `POST /containers/create`. Pure."""
+"""The requests to an engine: names, labels, the body of `POST /containers/create`. Pure."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def _bind(app: AppDefinition, mount: MountDefinition, stage: str, place: Place) 
 
 
 def _restart_policy(app: AppDefinition, service: ServiceDefinition, slot: Slot) -> dict[str, Any]:
-    """What the engine does by itself, so that apps run while no agent does.
+    """The restart policy of the engine, so that apps run while no agent does.
 
     Where pauses are the app's own, or something runs to its end, the agent alone starts again.
     """

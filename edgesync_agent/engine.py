@@ -113,7 +113,7 @@ class Engine:
         self._version: dict[str, Any] = {}  # as last asked for; empty before
 
     def version(self) -> dict[str, Any]:
-        """What `/version` answers."""
+        """The response of `/version`."""
         self._version = self.call("GET", "/version", seconds=5.0)
         return self._version
 
@@ -167,7 +167,7 @@ class Engine:
         total: float = PATIENCE,
         beat: float = 0.0,
     ) -> Iterator[bytes]:
-        """What comes, in pieces; ends with the answer, or after *total* seconds.
+        """The response in pieces; ends with it, or after *total* seconds.
 
         With *beat* an empty piece comes after each so many seconds in which nothing else does.
         RuntimeFailure where nothing comes for *seconds*, other than at the end of *total*.

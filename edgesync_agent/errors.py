@@ -1,10 +1,10 @@
-"""What can go wrong."""
+"""The errors of the agent."""
 
 from __future__ import annotations
 
 
 class AgentError(Exception):
-    """What went wrong, in words for the person at the machine."""
+    """An error with a message for the person at the machine."""
 
 
 class HubConnectionLost(Exception):

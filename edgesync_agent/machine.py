@@ -1,4 +1,4 @@
-"""What is true of this machine."""
+"""Facts about this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLACEHOLDERS = frozenset(
         "03000200-0400-0500-0006-000700080009",
     }
 )
-"""What makers and images leave where an id should be: it identifies no machine."""
+"""Placeholders of makers and images in place of an id: they identify no machine."""
 
 
 def first_line(path: str) -> str:

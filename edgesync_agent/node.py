@@ -24,7 +24,7 @@ Send = Callable[[str, str, "dict[str, Any]", "dict[str, Any]"], None]
 
 
 class RunningApps(Protocol):
-    """What runs the apps (`supervisor`); no call waits for an engine."""
+    """The supervisor of the apps (`supervisor`); no call waits for an engine."""
 
     def desire(self, versions: Mapping[str, str]) -> None:
         """Take over what the server wants."""

@@ -37,7 +37,7 @@ class Offer:
 
 
 def fetch_offer(home: Path, identity: dict[str, Any], clock: Clock) -> Offer:
-    """What the server offers to this node; AgentError if there is nothing that can be believed."""
+    """The server's offer to this node; AgentError if there is none that can be verified."""
     if "activation" not in identity:
         raise AgentError("this node does not know where: run a new installation command")
     folder = home / "identity"

@@ -1,4 +1,4 @@
-"""What the owner of this machine lets the server do here; it wins over every app.
+"""The policy of this machine's owner for the server; it takes precedence over every app.
 
 The file is `/etc/edgesync/agent.toml`, or `edgesync/agent.toml` below the user's configuration
 directory where that is missing. A key that is left out allows. A file that is there and cannot be
@@ -22,7 +22,7 @@ _List = Optional[Tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Policy:
-    """What is allowed; a list that is None allows everything of its kind.
+    """The permissions; a list that is None allows everything of its kind.
 
     *broken* states why the file cannot be used: then nothing is allowed.
     """

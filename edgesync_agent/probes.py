@@ -23,7 +23,7 @@ Check = Callable[[Instance, ProbeDefinition], str]
 
 
 class ProbeTrack:
-    """What the probes of one run of an instance have found; *began* is when it started."""
+    """The results of the probes of one run of an instance; *began* is when it started."""
 
     def __init__(self, service: ServiceDefinition, began: float) -> None:
         self.probes = probes_of(service)

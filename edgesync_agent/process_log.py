@@ -55,7 +55,7 @@ class ProcessLog:
         return b"".join(found[-lines:]), size
 
     def follow(self, place: int, seconds: float) -> Iterator[bytes]:
-        """What comes behind *place* within so many seconds, as it comes; perhaps empty."""
+        """The output behind *place* within so many seconds, as it comes; perhaps empty."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             size = self._size()

@@ -1,4 +1,4 @@
-"""What a host process is made of: its program, its directory and its environment.
+"""The parts of a host process: its program, its directory and its environment.
 
 The program is the file that `program.yml` names (`entry: bin/gateway`) in the config which is
 mounted at `PROGRAM_PATH`, as stock Baetyl agents have it, or `command` of the service. A host

@@ -141,7 +141,7 @@ class Releases:
         return []
 
     def memory(self, name: str) -> AppMemory:
-        """What is known of an app; nothing where it cannot be read."""
+        """The record of an app; empty where it cannot be read."""
         with contextlib.suppress(OSError, ValueError, TypeError):
             found = json.loads((self.folder / safe(name) / MEMORY).read_text())
             failure = found.pop("failure", None)

@@ -1,4 +1,4 @@
-"""What runs instances of apps: an engine's containers (`containers`) or host processes.
+"""Runtimes of instances of apps: an engine's containers (`containers`) or host processes.
 
 `reconcile` decides, a `Runtime` obeys: it states what there is (`observe`) and carries out one step
 at a time. Everything it runs bears the node's id, so that what another owner runs is never among
@@ -48,7 +48,7 @@ class FailureReason:
 
 
 class Slot(NamedTuple):
-    """What an instance is for: one replica of one service at one spec digest."""
+    """The identity of an instance: one replica of one service at one spec digest."""
 
     app: str
     service: str
@@ -149,7 +149,7 @@ class AppFiles(Protocol):
 
 
 class InstanceUsage(NamedTuple):
-    """What an instance uses: cores over the last moments, and bytes of memory."""
+    """The usage of an instance: cores over the last moments, and bytes of memory."""
 
     cpu: float
     memory: int
@@ -170,7 +170,7 @@ class Runtime(Protocol):
         ...
 
     def missing(self, app: AppDefinition) -> Sequence[str]:
-        """What has to be fetched before *app* can start, by name; quick and without network."""
+        """Names of what to fetch before *app* can start; quick and without network."""
         ...
 
     def fetch(self, app: AppDefinition, files: AppFiles) -> None:

@@ -39,7 +39,7 @@ KILL_WAIT = 5.0  # seconds for the kernel to end what was killed
 
 @dataclass(frozen=True)
 class Launch:
-    """What to start; the first of *argv* is a path, or the shell would look for a word of its own.
+    """The command to start; the first of *argv* is a path, or a shell's own word would win.
 
     *memory* is a limit of the address space in bytes (0: none), *group* a file of a cgroup to join.
     """

@@ -1,4 +1,4 @@
-"""What `reconcile` looks at, and what it decides: plain values.
+"""The inputs and outputs of `reconcile`: plain values.
 
 Moments are seconds of one clock that does not go back; `Instance` alone has times since 1970.
 """
@@ -33,7 +33,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class AppMemory:
-    """What is known of an app across restarts of the agent; written before steps are taken.
+    """The record of an app across restarts of the agent; written before steps are taken.
 
     *live* is the version whose instances are to run, *good* the last one that was healthy, *failed*
     the one that was given up: it is not tried again. *finished* holds what ran to its end and is
@@ -50,7 +50,7 @@ class AppMemory:
 
 @dataclass(frozen=True)
 class Health:
-    """What the probes of a running instance found; `probes` keeps it.
+    """The results of the probes of a running instance; `probes` has the rules.
 
     *ready_since* is None while it is not ready. *lapse*: it has to be started again, as a
     `Reason`, and *message* what the last check that failed found.
@@ -108,7 +108,7 @@ class Situation:
 
 @dataclass(frozen=True)
 class AppPlan:
-    """What to remember, then what to do, in this order; *memory* None: forget the app.
+    """The record to write, then the steps to take, in this order; *memory* None: forget the app.
 
     *wake* is when to look again at the latest, without another reason. *notes* are for the log;
     *drift* names services whose instances are gone without the agent's doing.
@@ -157,7 +157,7 @@ def live_slots(app: AppDefinition) -> Sequence[Slot]:
 
 
 def init_slots(app: AppDefinition) -> Sequence[Slot]:
-    """What has to end well before the services start; again where any of these changes."""
+    """The init services, which end well before the services start; again after any change."""
     whole = "".join(spec_digest(app, one) for one in (*app.init_services, *app.services))
     digest = hashlib.sha256(whole.encode()).hexdigest()[:16]
     return [Slot(app.name, one.name, 0, INIT, digest) for one in app.init_services]

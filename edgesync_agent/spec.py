@@ -81,7 +81,7 @@ class RestartRule:
 
 @dataclass(frozen=True)
 class ServiceDefinition:
-    """What one service of an app is made of; *memory* in bytes, *cpu* in 1e-9 cores, 0: no limit.
+    """The spec of one service of an app; *memory* in bytes, *cpu* in 1e-9 cores, 0: no limit.
 
     *program* names the config with the program of a host process (`mode: native`).
     """

@@ -166,13 +166,13 @@ def _instance(
 
 
 def instance_name(one: Instance) -> str:
-    """What people know an instance by."""
+    """The name of an instance for people."""
     stage = "" if one.slot.stage == LIVE else f"-{one.slot.stage}"
     return f"{one.slot.app}-{one.slot.service}-{one.slot.replica}{stage}-{one.slot.digest[:5]}"
 
 
 def essence(entry: Mapping[str, Any]) -> Any:
-    """What of an entry is worth a report at once: all but figures."""
+    """The part of an entry whose change is reported at once: all but figures."""
     instances = {
         name: (one.get("status"), one.get("cause"), one.get("restarts"))
         for name, one in (entry.get("instances") or {}).items()

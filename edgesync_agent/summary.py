@@ -1,4 +1,4 @@
-"""What `status` prints: the node, its agent, its connection, what runs apps here, and the apps."""
+"""The output of `status`: the node, its agent, its connection, the runtimes, and the apps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NO_ENGINE = "apps with containers stay Pending until there is one"
 
 
 class StateFile:
-    """What the running agent reports of itself, for the `status` verb."""
+    """The state that the running agent publishes, for the `status` verb."""
 
     def __init__(self, home: Path) -> None:
         self._path = home / STATE_FILE
@@ -63,7 +63,7 @@ def summary(
 
 
 def missing_engine(finders: Mapping[str, FindRuntime]) -> str:
-    """What an operator has to know who expects containers; empty where an engine answers."""
+    """A note for an operator who expects containers; empty where an engine answers."""
     try:
         finders[CONTAINERS]()
     except RuntimeFailure as error:

@@ -56,7 +56,7 @@ Refuse = Callable[[AppDefinition], str]
 
 
 class _App:
-    """What is known of an app as long as the agent runs."""
+    """The state of an app as long as the agent runs."""
 
     def __init__(self, memory: AppMemory) -> None:
         self.memory = memory  # as it is on disk

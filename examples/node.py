@@ -76,7 +76,7 @@ def write(file, content):
 
 
 class Node:
-    """What is held of each app, and the reports about it."""
+    """The apps that are held, and the reports about them."""
 
     def __init__(self, node_id):
         self.id = node_id

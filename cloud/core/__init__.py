@@ -1,4 +1,4 @@
-"""What things are and what follows from them; pure: values in, values out.
+"""Nouns and the rules about them; pure: values in, values out.
 
 Read `names`, then the nouns (`node`, `app`, `config`, `secret`, `batch`, `report`), then what is
 computed from them: `selectors`, `desired`, `delta`, `readiness`, `stats`, `fingerprint`.

@@ -183,7 +183,7 @@ class Service(_Part, frozen=True):
 
 
 class AppType(StrEnum):
-    """What an app is made of."""
+    """The description of an app."""
 
     CONTAINER = "container"
     FUNCTION = "function"

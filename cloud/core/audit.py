@@ -54,7 +54,7 @@ UNKNOWN = Actor(ActorKind.UNKNOWN)
 
 
 class Action(StrEnum):
-    """What can be done, as `{kind}.{verb}`, beside the verbs of kinds, which KINDS has.
+    """Actions of the audit log, as `{kind}.{verb}`, beside the verbs of kinds, which KINDS has.
 
     Of those only the ones that code names are here too.
     """
@@ -226,7 +226,7 @@ class AuditFilter:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a look at the whole log found.
+    """The result of checking the whole log.
 
     *head* is that of the part that is as it was written; *broken* is the number of the first entry
     that is not (0: none), and *reason* states what is wrong with it.
@@ -273,7 +273,7 @@ def verify(
 
 
 def _what_is_wrong(link: ChainedEntry, chain: Chain, last: Head, noted: Collection[Head]) -> str:
-    """What is wrong with *link* behind *last*; "" if nothing is."""
+    """The error in *link* behind *last*; "" if there is none."""
     expected = chain.link(last, link.entry)
     if link.number > expected.number:
         return "it is missing"

@@ -32,14 +32,14 @@ _SOURCE_LIMIT = 4096
 
 
 class SecurityType(StrEnum):
-    """What a device has to show beside its fingerprint."""
+    """Proof that a device presents beside its fingerprint."""
 
     NONE = "None"
     TOKEN = "Token"  # noqa: S105
 
 
 class Fingerprint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What devices of a batch prove themselves by; *type* is a sum of `FingerprintType`."""
+    """Properties that identify devices of a batch; *type* is a sum of `FingerprintType`."""
 
     type: int = 1
     sn_path: str = "/var/lib/baetyl/sn/fingerprint.txt"

@@ -211,7 +211,7 @@ def signed_headers(
 
 
 def content_of(spec: CallbackSpec, delivery: Delivery) -> bytes:
-    """What is sent: of JSON the fields of the callback's body too, as far as they are not there."""
+    """The body that is sent: for JSON with those fields of the callback's body that it lacks."""
     if delivery.content_type != JSON:
         return delivery.content.encode()
     fields = msgspec.json.decode(delivery.content, type=dict[str, Any])

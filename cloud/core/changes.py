@@ -1,4 +1,4 @@
-"""What differs between two states of a thing, and how that looks without its secret values."""
+"""Differences between two states of a resource, without its secret values."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ MEMBER_LIMIT = 4096
 
 
 def difference(before: Noun | None, after: Noun | None) -> tuple[str, str]:
-    """What is other in *before* and in *after*, each as JSON; "" where there was, or is, nothing.
+    """The differing parts of *before* and *after*, each as JSON; "" where there is nothing.
 
     Maps are compared member by member. A value that must not be seen is masked on both sides: that
     it is there shows that it changed.

@@ -69,7 +69,7 @@ _UNPRINTABLE = {code: "\ufffd" for code in (*range(32), *range(0x7F, 0xA0)) if c
 
 
 class CommandKind(StrEnum):
-    """What a node can be asked for."""
+    """The commands to a node."""
 
     LOGS = "logs"
     RESTART = "restart"
@@ -93,7 +93,7 @@ _OF_NODE = frozenset({CommandKind.REPORT, CommandKind.DIAGNOSE, CommandKind.UPDA
 OPEN = frozenset({CommandStatus.WAITING, CommandStatus.SENT})
 ANSWERS = frozenset({CommandStatus.DONE, CommandStatus.FAILED, CommandStatus.REFUSED})
 PARTIAL = "running"
-"""What a node reports instead in a part of an answer that is not the last."""
+"""The status in a part of a response that is not the last."""
 
 
 class CommandDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,7 +109,7 @@ class CommandDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class NodeResponse:
-    """What a node reports came of a command; still SENT in a part that is not the last.
+    """The outcome of a command as the node reports it; still SENT in a part that is not the last.
 
     *part* counts the parts of an answer from 1; 0 where the answer is in one piece.
     """
@@ -167,7 +167,7 @@ class Command:
         return replace(self, status=CommandStatus.EXPIRED, ended=self.deadline, cause=cause)
 
     def content(self, now: datetime) -> dict[str, Any]:
-        """What the node is sent at *now* (docs/protocol.md, "Commands")."""
+        """The message to the node at *now* (docs/protocol.md, "Commands")."""
         left = max(1, int((self.deadline - now).total_seconds()))
         content: dict[str, Any] = {
             "id": self.id,

@@ -29,7 +29,7 @@ _ABSENT: Mapping[str, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What differs at *path*; None where there was, or is, nothing."""
+    """The difference at *path*; None where there was, or is, nothing."""
 
     path: str
     before: Any
@@ -87,7 +87,7 @@ def _differing(path: str, before: Any, after: Any) -> Iterator[Change]:
 
 
 def _members(path: str, value: Any) -> Mapping[str, Any] | None:
-    """What *value* consists of, by path; None if it is compared as a whole."""
+    """The parts of *value* by path; None if it is compared as a whole."""
     if isinstance(value, Mapping):
         return {_below(path, str(key)): inner for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What a node gets when it asks for a body (docs/protocol.md, "Desire")."""
+"""The response to a node's request for a body (docs/protocol.md, "Desire")."""
 
 import base64
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ VersionOf = Callable[[ResourceKind, str], str]
 
 Used = Config | Secret | Registry
 USED: Mapping[ResourceKind, type[Used]] = {CONFIG: Config, SECRET: Secret, REGISTRY: Registry}
-"""What nodes fetch beside apps."""
+"""The kinds of bodies beside apps."""
 
 
 def app_value(app: App, version_of: VersionOf) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def _shared_by_services(spec: AppSpec) -> dict[str, Any]:
 
 
 def used_value(used: Used, presign: Presign) -> dict[str, Any]:
-    """What an app uses as a node gets it."""
+    """A resource that an app uses, as a node receives it."""
     match used:
         case Config():
             return config_value(used, presign)

@@ -53,7 +53,7 @@ def everything(desired: Desired, properties: Properties = NO_PROPERTIES) -> Delt
 
 
 def apply(reported: Reported, delta: Delta) -> Reported:
-    """What a node reports once it has obeyed *delta*; the inverse of `diff`."""
+    """The report of a node that has applied *delta*; the inverse of `diff`."""
     if not delta:
         return reported
     keys = delta.keys() - {PROPERTIES}

@@ -52,7 +52,7 @@ class DeployStatus(StrEnum):
 
 
 class Deploy(msgspec.Struct, frozen=True, omit_defaults=True, rename={"sent": "told"}):
-    """What one node should run from some moment on, and what came of it.
+    """The desired state of one node from some moment on, and its outcome.
 
     *number* counts those of a node. *wanted*: when what the node should run was changed, as far as
     that is known; *sent*: when the node was first sent it; *acknowledged*: when a report first
@@ -168,7 +168,7 @@ _FAILED_STATES = (RunState.FAILED, RunState.REFUSED)
 
 
 def _by_name(report: Report) -> Mapping[str, AppStats] | None:
-    """What the node reports of its apps; None where it is it reports none."""
+    """The app states of the node's report; None if it has none."""
     return {own.name: own for own in report.stats} if report.stats is not None else None
 
 

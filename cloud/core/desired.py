@@ -1,4 +1,4 @@
-"""What a node should run: computed from its labels and the apps, never stored."""
+"""The desired state of a node: computed from its labels and the apps, never stored."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ def selects(app: App, labels: Mapping[str, str]) -> bool:
 
 
 def desired_state(labels: Mapping[str, str], apps: Iterable[App]) -> Desired:
-    """What a node with *labels* should run of *apps*, all of one namespace."""
+    """The desired state of a node with *labels*, from *apps* of one namespace."""
     chosen = [app for app in apps if selects(app, labels)]
     chosen.sort(key=lambda app: (app.created, app.name))
     return Desired(tuple(AppVersion(app.name, app.version) for app in chosen))

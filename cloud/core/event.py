@@ -1,4 +1,4 @@
-"""What happened: to whom, when, by whom, in words and in numbers.
+"""Events: the resource, the time, the actor, a message and its data.
 
 An event reports a change of state; the details are read from the API. It never holds what a
 config or a secret contains.
@@ -60,7 +60,7 @@ def is_family(family: str) -> bool:
 
 
 def family_of(event_type: str) -> str:
-    """What stands before the dot."""
+    """The kind: the part before the dot."""
     return event_type.partition(".")[0]
 
 

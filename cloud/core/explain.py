@@ -25,7 +25,7 @@ _REVOKED = "the node's certificates were revoked: it is shut out"
 
 
 class Reason(StrEnum):
-    """What keeps an app from running as wanted, or that nothing does."""
+    """The reason why an app does not run as desired, or that it does."""
 
     RUNNING = "Running"
     OFFLINE_SINCE = "OfflineSince"
@@ -296,7 +296,7 @@ def _unwanted(facts: ExplainFacts, name: str, version: str, *, is_system: bool) 
 
 
 def _hindered(facts: ExplainFacts, change: str, deploy: Deploy | None) -> tuple[Reason, str] | None:
-    """What of the node itself keeps everything from happening."""
+    """The reason in the node itself that delays everything."""
     if facts.is_revoked:
         return Reason.REVOKED, f"{_REVOKED}; {change}"
     if only_init := _only_init(facts):
@@ -330,7 +330,7 @@ def _hindered(facts: ExplainFacts, change: str, deploy: Deploy | None) -> tuple[
 
 
 def _only_init(facts: ExplainFacts) -> str:
-    """What a stock agent lacks whose core does not report; empty where that is not so."""
+    """The missing part of a stock agent whose core does not report; empty if none is missing."""
     if facts.init_heard is None or facts.node_status.is_ready:
         return ""
     last = facts.heard.last if facts.heard else None

@@ -55,12 +55,12 @@ class FailedAttemptLimiter:
 
 
 def _place(address: str, batch: str) -> str:
-    """What stands for both; names of batches that are not there may be of any length."""
+    """The key of both; names of absent batches may be of any length."""
     return _digest(address, batch).hex()
 
 
 def _digest(*parts: str) -> bytes:
-    """What stands for them; none of them can be found out from it in practice."""
+    """The key of them; none of them can be derived from it in practice."""
     whole = hashlib.sha256()
     for part in parts:
         encoded = part.encode()

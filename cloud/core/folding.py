@@ -30,7 +30,7 @@ _FOLDED_KINDS = frozenset({"node", "batch"})
 
 
 class Fold(msgspec.Struct, frozen=True):
-    """What is remembered of the events of one node and type until *ends*.
+    """The folded events of one node and type until *ends*.
 
     *shown* is how many were shown at once, *folded* the one that stands for all others; None: there
     are none.
@@ -42,7 +42,7 @@ class Fold(msgspec.Struct, frozen=True):
 
 
 def key_of(event: Event) -> str:
-    """What events have in common that are folded into one."""
+    """The fields that folded events have in common."""
     return f"{event.type}/{event.namespace}/{event.name}"
 
 

@@ -18,7 +18,7 @@ AGENT_PATH = "/v1/init/agent.pyz"
 
 
 class TargetKind(StrEnum):
-    """What a token is for."""
+    """The target of a token."""
 
     NODE = "node"
     BATCH = "batch"
@@ -44,7 +44,7 @@ class InstallToken:
 
 
 def digest_of(token: str) -> str:
-    """What is stored of *token*: its SHA-256, hexadecimal."""
+    """The stored form of *token*: its SHA-256, hexadecimal."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 

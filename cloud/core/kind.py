@@ -45,7 +45,7 @@ class Column:
     is_wide: bool = False
 
     def value(self, thing: Mapping[str, Any]) -> Any:
-        """What *thing* has there; None if it has nothing."""
+        """The value of *thing* at this place; None if it has none."""
         found: Any = thing
         for step in self.path.split("."):
             found = found.get(step) if isinstance(found, Mapping) else None
@@ -130,17 +130,17 @@ class ResourceKind:
 
     @property
     def word(self) -> str:
-        """What it is called on the command line."""
+        """Its name on the command line."""
         return self.name.lower()
 
     @property
     def logged_as(self) -> str:
-        """What the audit log, events and revisions call it."""
+        """Its name in the audit log, events and revisions."""
         return self.audit_word or self.word
 
     @property
     def method_word(self) -> str:
-        """What methods of the store call it: `put_system_apps`."""
+        """Its name in methods of the store: `put_system_apps`."""
         return re.sub("(?<!^)(?=[A-Z])", "_", self.name).lower()
 
     @property
@@ -210,7 +210,7 @@ class ResourceKind:
         return self._below(self._parent_of(body)) if self.parent else self.path
 
     def name_of(self, body: Mapping[str, Any]) -> str:
-        """What the thing *body* is called on the command line."""
+        """The name of the thing *body* on the command line."""
         name = str(body.get("name", ""))
         return f"{self._parent_of(body)}/{name}" if self.parent else name
 

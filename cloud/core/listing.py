@@ -22,7 +22,7 @@ LIST_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ListOptions:
-    """What a caller asks of a list; *limit* 0 is no limit, *after* ends the page before.
+    """The options of a list request; *limit* 0 is no limit, *after* ends the page before.
 
     *now* is the moment that states of nodes are of; None where no field depends on it.
     The page ends early where its resources, as they are stored, have more than *most_bytes*; 0 is

@@ -47,7 +47,7 @@ class Node:
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """What selectors see: the operator's labels and the node's own name."""
+        """The labels for selectors: the operator's and the node's own name."""
         return effective_labels(self.name, self.spec.labels)
 
     @property

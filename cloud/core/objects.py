@@ -48,7 +48,7 @@ def _baidubos() -> Source:
 class _Object(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
 ):
-    """What every kind of object has; *ak* and *sk* are both there or neither.
+    """The fields of every kind of object; *ak* and *sk* are both there or neither.
 
     What is empty is not shown, as the contract does not know all of it.
     """

@@ -11,7 +11,7 @@ NAMES_SHOWN = 10
 
 
 class PlanAction(StrEnum):
-    """What would become of the thing."""
+    """The outcome for the thing."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -53,7 +53,7 @@ class AppChange:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one change would do. *size* is bytes of JSON that nodes would fetch, all together."""
+    """The effect of one change. *size* is bytes of JSON that nodes would fetch, all together."""
 
     kind: str
     name: str

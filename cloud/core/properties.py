@@ -24,7 +24,7 @@ VALUE_LIMIT = 4096
 
 
 class Properties(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is wanted (*desire*) and what the node reported last (*report*).
+    """The desired properties (*desire*) and those of the node's last report (*report*).
 
     The times are when the value of each key became what it is, by the server's clock. *is_managed*
     once anything was wanted: from then on the node is also sent that nothing is.
@@ -59,7 +59,7 @@ class Properties(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class WantedProperties:
-    """What is wanted of the node *name*: the state that operators change; the rest is reported."""
+    """The desired state of the node *name*, which operators change; the rest is reported."""
 
     name: str
     properties: Properties

@@ -37,7 +37,7 @@ class Registry(VersionedResource[RegistrySpec]):
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """What selectors see."""
+        """The labels for selectors."""
         return LABELS
 
 

@@ -30,7 +30,7 @@ INSTANCES_LIMIT = 2000
 """Instances of all apps in one report."""
 
 UP = frozenset({"Running", "Succeeded"})
-"""What a node reports of the status of an app that does what it should."""
+"""The reported status of an app that works as it should."""
 
 FAILED = "Failed"
 """And of one that does not, and will not by itself."""
@@ -185,7 +185,7 @@ class StoredReport:
 
 
 class _ReportContent(msgspec.Struct):
-    """What the server reads of a report; all else is stored as it came."""
+    """The fields of a report that the server reads; all else is stored as it came."""
 
     core: dict[str, Any] | None = None
     node: dict[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""What things of every kind have in common."""
+"""The fields and methods of resources of every kind."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,12 +26,12 @@ class Tagged(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its name."""
         ...
 
     @property
     def tag_state(self) -> object:
-        """What its tag stands for: its version, or what it consists of, without secrets."""
+        """The value of its entity tag: its version, or its content, without secrets."""
         ...
 
 
@@ -53,7 +53,7 @@ class VersionedResource(Generic[S]):
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """What selectors see."""
+        """The labels for selectors."""
         labels: Mapping[str, str] = getattr(self.spec, "labels", {})
         return labels
 
@@ -95,7 +95,7 @@ class UnversionedResource(Generic[S]):
 
 
 def hidden_content(kind: ResourceKind, spec: msgspec.Struct) -> dict[str, Any]:
-    """What a PUT takes, with all that is secret in it Hidden."""
+    """The body of a PUT, with all secrets Hidden."""
     return hide(msgspec.to_builtins(spec), kind.hidden)
 
 

@@ -21,7 +21,7 @@ Spec = msgspec.Struct
 
 
 class RevisionAction(StrEnum):
-    """What made a state; a thing that was deleted and comes back is created, or an undo."""
+    """The cause of a state; a thing that was deleted and comes back is created, or an undo."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -31,7 +31,7 @@ class RevisionAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """What revisions are revisions of; it need not be there any more.
+    """The resource of a revision; it may have been deleted.
 
     *kind* is the word of the audit log.
     """
@@ -72,7 +72,7 @@ def first_revision(thing: Revised) -> Revision:
 def next_revision(
     newest: int, before: Revised | None, after: Revised | None, attempt: Attempt
 ) -> Revision | None:
-    """What *attempt* made of a thing after the revision *newest*; None if it is as it was before.
+    """The revision that *attempt* made after *newest*; None if the thing is as it was before.
 
     An app that is only given a new version, as what it uses has changed, is as it was before.
     """

@@ -13,12 +13,12 @@ KEPT_AFTER_EXPIRY = timedelta(days=2)
 """An entry is on at least one more list after its certificate has ended (RFC 5280, 3.3)."""
 
 STEP = timedelta(seconds=1)
-"""What two lists differ by at least, as dates in them are exact to a second."""
+"""The least difference between two lists, as dates in them are exact to a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class RevocationState:
-    """What lists there were: *changes* counts revocations, *number* and *issued* are the last's."""
+    """The state of the lists: *changes* counts revocations, *number*, *issued*: of the last."""
 
     changes: int
     number: int

@@ -1,4 +1,4 @@
-"""What a node reports it runs, small enough to be counted over a fleet: a line for each app."""
+"""The reported apps of a node, small enough to be counted over a fleet: a line for each app."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence

@@ -35,7 +35,7 @@ class Secret(VersionedResource[SecretSpec]):
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """What selectors see."""
+        """The labels for selectors."""
         return LABELS
 
 

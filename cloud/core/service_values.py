@@ -16,7 +16,7 @@ HOST_PATH_TYPES = (
     *("DirectoryOrCreate", "Directory", "FileOrCreate", "File"),
     *("Socket", "CharDevice", "BlockDevice"),
 )
-"""What Kubernetes knows (core/v1, HostPathType)."""
+"""The types that Kubernetes defines (core/v1, HostPathType)."""
 
 RESOURCES_LIMIT = 32
 """Kinds of resources in `limits`, and in `requests`."""

@@ -10,7 +10,7 @@ from cloud.core.readiness import Heard
 from cloud.core.report import Order, StoredReport
 
 LIMIT = timedelta(seconds=60)
-"""What a report may take to arrive, and clocks may differ, without a word."""
+"""The time that a report may take, and clocks may differ, without a condition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class ClockCondition:
 
 
 class ReportedTime(msgspec.Struct):
-    """What a report contains of the node's clock."""
+    """The fields of a report about the node's clock."""
 
     time: Any = None
 

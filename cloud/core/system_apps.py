@@ -75,7 +75,7 @@ class SystemModule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SystemAppsSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What the nodes that *selector* selects (empty: all) are given.
+    """The system apps of the nodes that *selector* selects (empty: all).
 
     *address* is where agents report to, over HTTPS; *host_path* the directory on the node that
     holds what agents keep, certificate and key of the node in `node`. *include_native*: agents in
@@ -208,7 +208,7 @@ def system_apps(
 def held_apps(
     system: SystemApps, node: Node, reported: Sequence[AppVersion] | None
 ) -> Iterator[App]:
-    """What a *node* that is left alone may still ask for: an agent that gets no answer is stuck."""
+    """The bodies that an unmanaged *node* may still request: an agent without a response hangs."""
     known = {module.name: module for module in system.history.known}
     for app in reported or ():
         for module in known.values():

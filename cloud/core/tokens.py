@@ -17,11 +17,11 @@ USE_RECORDED_EVERY = timedelta(minutes=1)
 """How exactly it is known when a token was used last; each record of it is a write."""
 
 LONGEST_LIFETIME = timedelta(days=3650)
-"""What an end may be set to; a token that is to last longer has none."""
+"""The latest end of a token; a token that is to last longer has none."""
 
 
 class Role(StrEnum):
-    """What a caller may do, each role all that the one before it may.
+    """The rights of a caller, each role with all of the one before it.
 
     A viewer reads what holds no credentials, an operator does everything but manage tokens.
     """

@@ -28,7 +28,7 @@ _ALL = 10_000
 
 @dataclass(frozen=True, slots=True)
 class UsagePoint:
-    """What a node used at *time*; None where that is not known.
+    """The usage of a node at *time*; None where that is not known.
 
     *cpu* is thousandths of a core, *memory* bytes, the parts are ten-thousandths of what there is.
     """
@@ -59,7 +59,7 @@ def slot_of(number: int, step: timedelta) -> int:
 
 
 def usage_point(report: bytes, later: bytes | None, now: datetime) -> UsagePoint | None:
-    """What a *report* and the usage that came *later*, if any, as of *now*; None: nothing.
+    """The usage by a *report* and the stats that came *later*, if any, as of *now*; None: nothing.
 
     Both are documents as they are stored. Several machines of one node count as one: what they use
     and have is added up.

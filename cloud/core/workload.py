@@ -21,7 +21,7 @@ _MEDIA = ("", "Memory")
 
 
 class AppMode(StrEnum):
-    """What runs an app: containers (`kube`), or processes of the host (`native`)."""
+    """The runtime of an app: containers (`kube`), or processes of the host (`native`)."""
 
     KUBE = "kube"
     NATIVE = "native"

@@ -1,4 +1,4 @@
-"""What goes out."""
+"""Responses."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -41,7 +41,7 @@ PROTECTION: Mapping[str, str] = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-"""What answers that a browser may see tell it: to take them as what they are, and keep others out.
+"""Headers for browsers: no guessing of content types, no embedding and no access by other sites.
 """
 
 

@@ -13,12 +13,12 @@ PIECE_BYTES = 64 * KIB
 """An answer is written in pieces of this size, each once the one before has nearly been read."""
 
 CONNECTION_BYTES = 256 * KIB
-"""What a connection takes beside what is counted as held: TLS with its buffer for reading (64 KiB),
+"""Bytes of a connection beside what is counted as held: TLS with its buffer for reading (64 KiB),
 objects, and an answer that is small enough not to be noticed as unread (a piece, twice over TLS).
 """
 
 STALLED_BYTES = 4 * PIECE_BYTES
-"""What is counted as held of one that does not read, or that is not read: buffers that cannot be
+"""Bytes counted as held of one that does not read, or that is not read: buffers that cannot be
 looked into are full."""
 
 RESERVED_DESCRIPTORS = 128
@@ -68,7 +68,7 @@ BOUNDS = (
     "answer_seconds",
     "held_bytes",
 )
-"""What refusals are counted as, after the name of the port and `_`."""
+"""The reasons of refusals, after the name of the port and `_`."""
 
 PORTS = ("api", "activation", "sync")
 

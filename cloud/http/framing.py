@@ -143,7 +143,7 @@ def _check_line(buffer: bytes, at: int) -> None:
 
 
 def fault_of(version: str, method: bytes, target: bytes, headers: Headers) -> Invalid | None:
-    """What is wrong with a request's head; names in *headers* are lower case."""
+    """The error in a request's head, if any; names in *headers* are lower case."""
     hosts: list[bytes] = []
     lengths: list[bytes] = []
     codings: list[bytes] = []

@@ -1,4 +1,4 @@
-"""What is logged: each line bounded, no more of them than are of use, and under which request.
+"""Logging: lines bounded in length and number, with the id of their request.
 
 Much of the text of a line was chosen by clients: paths, names, errors about them. So a line has at
 most `LINE_LIMIT` characters without control characters, and each place in the code writes no more

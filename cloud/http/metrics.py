@@ -30,7 +30,7 @@ Source = Callable[[], Awaitable[None]]
 """Sets metrics to what is true now."""
 
 Counted = Callable[[], Mapping[str, float]]
-"""What is true now, by the value of the one label; where there is no label the key is empty."""
+"""Current values by the one label; without a label the key is empty."""
 
 # Without a creation time beside each counter and histogram.
 disable_created_metrics()  # type: ignore[no-untyped-call]

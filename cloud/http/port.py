@@ -50,7 +50,7 @@ class _Caller:
     socket: socket.socket
     address: str
     key: str
-    """What the address is counted as; empty for a proxy that is trusted."""
+    """The key of the address for counting; empty for a trusted proxy."""
     since: float
     task: asyncio.Task[None] | None = None
     """Until it is connected."""

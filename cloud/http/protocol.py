@@ -35,7 +35,7 @@ _FLOOD_SECONDS = 2
 
 
 class Stage(enum.Enum):
-    """What a connection is at."""
+    """The stage of a connection."""
 
     IDLE = enum.auto()
     """Between an answer and the next request."""

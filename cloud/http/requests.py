@@ -1,4 +1,4 @@
-"""What comes in."""
+"""Requests."""
 
 import asyncio
 import difflib
@@ -78,7 +78,7 @@ def address_of(scope: Scope) -> str:
 
 
 def address_key_of(scope: Scope) -> str:
-    """What stands for `address_of` where callers are counted."""
+    """The key of `address_of` for counting clients."""
     return site_of(address_of(scope))
 
 

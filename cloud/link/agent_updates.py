@@ -31,7 +31,7 @@ from cloud.store.transaction import Store
 PATH = "/v1/agent"
 
 KIND = "edgesync-agent"
-"""What a manifest is about; no other signature of the authority begins like one."""
+"""The kind of a manifest; no other signature of the authority begins like one."""
 
 
 class AgentUpdates:
@@ -78,7 +78,7 @@ class AgentUpdates:
 
 
 def agent_manifest(program: bytes, now: datetime) -> str:
-    """What is signed: a JSON text with the digest of *program* and the time."""
+    """The signed manifest: a JSON text with the digest of *program* and the time."""
     content = {
         "kind": KIND,
         "sha256": hashlib.sha256(program).hexdigest(),

@@ -69,7 +69,7 @@ class _Received:
 
     @property
     def result(self) -> str:
-        """What became of it, once its request is carried out, as `measures` counts it."""
+        """Its outcome, once its request is carried out, as `measures` counts it."""
         outcome = self.request.outcome if self.request else self.error
         if isinstance(outcome, Failed):
             return FAILED
@@ -78,7 +78,7 @@ class _Received:
         return OK
 
     def answer(self, now: datetime) -> Message | None:
-        """What it is answered, once its request is carried out."""
+        """Its response, once its request is carried out."""
         outcome = self.request.outcome if self.request else self.error
         if isinstance(outcome, CloudError):
             return error_for(outcome, now, meta=self.meta)

@@ -1,4 +1,4 @@
-"""What the links to nodes count and time, for `/metrics`.
+"""Counters and timers of the links to nodes, for `/metrics`.
 
 A message is counted once it is settled, after its changes are stored; nothing is counted for each
 node. Both links, the pusher and the activation port share one of these.

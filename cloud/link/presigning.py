@@ -20,7 +20,7 @@ else:
 
 
 def presigner(lifetime: timedelta) -> Presign:
-    """What signs URLs that are good for *lifetime*; `cannot_sign` without the extra."""
+    """A function that signs URLs, valid for *lifetime*; `cannot_sign` without the extra."""
     if not CAN_SIGN:
         return cannot_sign
     # At DEBUG it logs what it signs, and with that the id of the key.

@@ -52,7 +52,7 @@ def cannot_renew(*_: Any, **__: Any) -> Callable[[Transaction], Message]:
 
 
 class _Question(msgspec.Struct, frozen=True):
-    """What a node sends; *certificate* only where its connection has no client certificate."""
+    """The request of a node; *certificate* only where its connection has no client certificate."""
 
     csr: str
     certificate: str = ""
@@ -89,7 +89,7 @@ class Renewals:
     def over_mqtt(
         self, node_id: str, content: Any, now: datetime, *, meta: Meta
     ) -> Callable[[Transaction], Message]:
-        """What is to be done about a renew message of the node; Invalid names what is wrong."""
+        """The response to a renew message of the node; Invalid names what is wrong."""
         attempt = _attempt(node_id, now)
         try:
             self._count(node_id)

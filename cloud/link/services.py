@@ -1,4 +1,4 @@
-"""What the endpoints of nodes are built on."""
+"""The dependencies of the endpoints for nodes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

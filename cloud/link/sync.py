@@ -143,7 +143,7 @@ def _attempt(request: Request, peer: PeerCertificate | None, now: datetime) -> A
 
 
 def _message(request: Request, body: bytes, kind: NodeMessageKind) -> Message:
-    """What an envelope would hold: agents send its parts as headers and body."""
+    """The parts of an envelope, which agents send as headers and body."""
     try:
         content = decode_content(body)
     except MalformedMessage as error:

@@ -47,12 +47,12 @@ def renewal_answer(content: Mapping[str, Any], now: datetime, *, meta: Meta) -> 
 
 
 def command_message(command: Command, now: datetime) -> Message:
-    """What a node is asked for."""
+    """The kind of a request to a node."""
     return Message(NodeMessageKind.COMMAND.value, command.content(now), _meta({}, now))
 
 
 def error_message(code: str, text: str, now: datetime, *, meta: Meta) -> Message:
-    """What is wrong with the message that had *meta*.
+    """The error message for the message that had *meta*.
 
     The node's `name` goes back where it was sent: stock agents look for it in the text.
     """

@@ -45,7 +45,7 @@ class Claim(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class IssuedRecord(Protocol):
-    """What an authority hands out, as far as it is remembered here."""
+    """A certificate of an authority, as far as it is stored here."""
 
     @property
     def serial(self) -> int:
@@ -84,7 +84,7 @@ class ActivatingDevice:
 
     public_key: Any
     key_digest: str
-    """What the key is known by: see `certs.keys.key_digest`."""
+    """The digest of the key: see `certs.keys.key_digest`."""
     address: str
     is_given_key: bool = False
     """Whether the server made the key for it, as it sent none."""

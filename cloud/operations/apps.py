@@ -1,4 +1,4 @@
-"""What people do with apps, and what a change of something they use does to them."""
+"""Operations of apps, and the effect on them of a change of something they use."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What people do with batches."""
+"""Operations of batches."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

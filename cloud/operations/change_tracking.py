@@ -1,4 +1,4 @@
-"""What a transaction changes, seen from outside of the work that changes it."""
+"""The changes of a transaction, collected outside of the work that makes them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ class ChangeTracker:
 
     @property
     def transaction(self) -> Transaction:
-        """What work is given."""
+        """The transaction for the work."""
         return cast(Transaction, self)
 
     def __getattr__(self, name: str) -> Any:
@@ -101,7 +101,7 @@ class ChangeTracker:
 
 
 def _key(arguments: tuple[Any, ...]) -> Key:
-    """What a thing is found by again: from the thing itself, or as it was given."""
+    """The key that finds a thing again: from the thing itself, or as it was given."""
     noun = arguments[0]
     if isinstance(noun, str | ResourceKind):
         return tuple(part for part in arguments if isinstance(part, str))

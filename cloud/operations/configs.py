@@ -1,4 +1,4 @@
-"""What people do with configs."""
+"""Operations of configs."""
 
 from datetime import datetime
 

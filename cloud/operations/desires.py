@@ -32,7 +32,7 @@ ANSWER_LIMIT = 8 * 1024 * 1024
 
 
 class InfoKind(StrEnum):
-    """What a body can be of; agents use either word for the same."""
+    """The kinds of bodies; agents use either word for the same."""
 
     APPLICATION = "application"
     APP = "app"
@@ -50,7 +50,7 @@ class Info(msgspec.Struct, frozen=True):
 
     @property
     def body(self) -> tuple[InfoKind, str]:
-        """What it asks for, whichever word it uses for the kind."""
+        """The kind and name that it requests, whichever word it uses for the kind."""
         return _SAME.get(self.kind, self.kind), self.name
 
 
@@ -71,7 +71,7 @@ def read_infos(content: Any) -> Sequence[Info]:
 
 @dataclass(frozen=True, slots=True)
 class Bodies:
-    """What a desire is answered, and its *size* in bytes as JSON."""
+    """The response to a desire, and its *size* in bytes as JSON."""
 
     content: dict[str, Any]
     size: int
@@ -128,7 +128,7 @@ def deliver(
 
 @dataclass(frozen=True, slots=True)
 class _Bodies:
-    """What one node may have: *apps* by name, what those use, and the configs made from them."""
+    """The bodies for one node: *apps* by name, what those use, and the configs made from them."""
 
     tx: Transaction
     namespace: str

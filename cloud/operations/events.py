@@ -290,7 +290,7 @@ def list_events(
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What comes after some number, oldest first, and up to which *number* that is all there is.
+    """The events after some number, oldest first, complete up to *number*.
 
     They begin after *begin*: another number where what came in between is not stored any more, or
     where the one that was asked for was never given.
@@ -302,7 +302,7 @@ class Followed:
 
 
 def follow_events(tx: Transaction, wanted: EventFilter, number: int, *, limit: int) -> Followed:
-    """What comes after *number*; one that was never given stands for the last one that was."""
+    """The events after *number*; a number beyond the last stands for the last."""
     kept: EventRange = tx.event_range()
     begin = kept.last if number > kept.last else max(number, kept.gone)
     found = tx.next_events(wanted, above=begin, limit=limit)

@@ -1,4 +1,4 @@
-"""What is known of one node, put together so that it explains itself."""
+"""All facts about one node that its explanation needs."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime

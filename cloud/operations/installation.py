@@ -19,7 +19,7 @@ from cloud.store.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class InstallTarget:
-    """What a machine is to become; *fingerprint* is what devices of a batch show."""
+    """The node or batch of an installation; *fingerprint* is that of devices of a batch."""
 
     kind: TargetKind
     name: str
@@ -39,7 +39,7 @@ def offer_batch(tx: Transaction, namespace: str, name: str, token: str, *, now: 
 
 
 def offered(tx: Transaction, token: str, *, now: datetime) -> InstallToken:
-    """What *token* is for; Denied, without saying why, if it cannot be used (any more)."""
+    """The target of *token*; Denied, without a reason, if it cannot be used (any more)."""
     found = tx.install_token(digest_of(token))
     if found is None or not found.is_valid(now):
         raise Denied("the installation token is not valid")
@@ -47,7 +47,7 @@ def offered(tx: Transaction, token: str, *, now: datetime) -> InstallToken:
 
 
 def install_target(tx: Transaction, token: str, *, now: datetime) -> InstallTarget:
-    """What *token* is for, with what a device has to know of it; Denied as by `offered`."""
+    """The target of *token*, with what a device has to know of it; Denied as by `offered`."""
     found = offered(tx, token, now=now)
     batch = tx.batch(found.namespace, found.name) if found.kind is TargetKind.BATCH else None
     return InstallTarget(found.kind, found.name, batch.spec.fingerprint if batch else None)

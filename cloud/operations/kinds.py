@@ -35,7 +35,7 @@ N_co = TypeVar("N_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """What a change needs beside the spec: its moment, images of *runtimes*, random words."""
+    """The inputs of a change beside the spec: its moment, images of *runtimes*, random words."""
 
     now: datetime
     new_id: Callable[[], str]
@@ -53,7 +53,7 @@ class Put(Protocol[N_co]):
 
 @dataclass(frozen=True, slots=True)
 class KindOperations(Generic[N]):
-    """What can be done with things of the type *noun*.
+    """The operations of things of the type *noun*.
 
     *list* takes what the kind's lists are paged by: ListOptions or PageOptions. *update* takes what
     an operator may change, for most kinds another spec; it also brings back a spec that a thing
@@ -226,4 +226,4 @@ def can_be_found(kind: str) -> bool:
 
 
 _OTHERS = frozenset({"properties", "command", "token"})
-"""What has changes in the audit log and is no kind."""
+"""Things with changes in the audit log that are no kind."""

@@ -1,4 +1,4 @@
-"""What people do with nodes."""
+"""Operations of nodes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -33,7 +33,7 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What there is to see of a namespace beside its nodes.
+    """The overview of a namespace, beside its nodes.
 
     *apps* are those that changed last, newest first.
     """

@@ -1,4 +1,4 @@
-"""What a change would do, found out by doing it in a transaction that is taken back.
+"""Plans: the effect of a change, found by doing it in a transaction that is rolled back.
 
 So a plan and the change it is of cannot disagree. Whom it reaches is read off the list of nodes to
 be notified, which the change itself writes.
@@ -57,7 +57,7 @@ class DryRunComplete(Exception):  # nothing went wrong
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What work did, and what was there before."""
+    """The result of the work, and the state before it."""
 
     tx: Transaction
     namespace: str
@@ -190,7 +190,7 @@ def _reached(done: _Done, names: Collection[str], now: datetime) -> Reach:
 
 
 def _of_system(done: _Done) -> _Given:
-    """What another list of system apps means to each node that it means something to.
+    """The effect of another list of system apps on each node that it affects.
 
     It follows from what each node has already, so that every node that is given any is looked at.
     """
@@ -205,7 +205,7 @@ def _of_system(done: _Done) -> _Given:
 
 
 def _system_changes(done: _Done, was: Node, became: Node) -> Sequence[tuple[AppChange, int]]:
-    """What one node gains and loses of system apps, each with its bytes."""
+    """The system apps that one node gains and loses, each with its bytes."""
     if done.before.system is None and done.after.system is None:
         return ()
     before = _system_apps_of(done.tx, done.before.system, was)
@@ -261,7 +261,7 @@ def _desired(catalog: Catalog, node: Noun | None) -> Mapping[str, str]:
 
 
 def _of_node(done: _Done) -> tuple[list[AppChange], int]:
-    """What one node gains and loses, and how large that is."""
+    """The apps that one node gains and loses, and their size."""
     was, became = done.change
     before, after = _desired(done.before, was), _desired(done.after, became)
     sizes = _Sizes(done, frozenset())

@@ -99,7 +99,7 @@ def core_versions(tx: Transaction, namespace: str, name: str) -> CoreVersions:
 
 
 def _running(document: bytes) -> str:
-    """What the node reports of its agent; nothing where that cannot be read."""
+    """The reported properties of the node's agent; empty where that cannot be read."""
     try:
         reported = msgspec.json.decode(document, type=_Reported)
     except msgspec.ValidationError:

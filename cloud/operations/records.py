@@ -1,4 +1,4 @@
-"""What people do with the records of a batch."""
+"""Operations of the records of a batch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ class RecordDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
 
 
 class RecordChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What an operator changes of a record (contract, "Update Registration Records").
+    """The change of a record by an operator (contract, "Update Registration Records").
 
     The node's name, that is; the other fields may be there as they are.
     """

@@ -1,4 +1,4 @@
-"""What people do with registries."""
+"""Operations of registries."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,7 +16,7 @@ from cloud.store.transaction import Transaction
 
 
 class RegistryChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an operator changes of a registry (contract, "Update Description").
+    """The change of a registry by an operator (contract, "Update Description").
 
     The description, that is; the other fields may be there as they are.
     """

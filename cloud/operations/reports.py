@@ -1,4 +1,4 @@
-"""What a node reports of itself."""
+"""Reports of nodes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from cloud.store.transaction import Transaction
 
 @dataclass(frozen=True, slots=True)
 class ReportReply:
-    """What a report is answered: the delta, and what in the report the server does not know.
+    """The response to a report: the delta, and unknown resources that the report names.
 
     *ended* is the deploy that has converged or failed with it.
     """
@@ -126,7 +126,7 @@ def receive_usage(
 
 
 def deltas_for(tx: Transaction, nodes: Sequence[tuple[str, str]]) -> list[DesiredUpdate]:
-    """What each of *nodes* (namespace, name) should be sent now, by its last report.
+    """The update for each of *nodes* (namespace, name) now, by its last report.
 
     A node that has nothing to change, is gone, never reported or is in local mode is left out.
     """
@@ -139,7 +139,7 @@ def deltas_for(tx: Transaction, nodes: Sequence[tuple[str, str]]) -> list[Desire
         desired = desired_of(tx, namespace, name, node.labels, stored.report)
         properties = tx.properties(namespace, name)
         delta = delta_for(stored.report, desired, properties)
-        if delta := delta or _unsaid(tx, namespace, name, desired, properties):
+        if delta := delta or _reverting(tx, namespace, name, desired, properties):
             pushes.append(
                 DesiredUpdate(node.id, stored.encoding, delta, stored.report.reported, desired)
             )
@@ -168,19 +168,19 @@ def _delta(
     report: Report,
     desired: Desired,
 ) -> Delta:
-    """What *report* is answered; nothing in local mode."""
+    """The delta for *report*; empty in local mode."""
     if reporter.mode is Mode.LOCAL:
         return {}
     delta = delta_for(report, desired, reporter.properties)
     if not delta and reporter.has_open_deploy:
-        return _unsaid(tx, namespace, name, desired, reporter.properties)
+        return _reverting(tx, namespace, name, desired, reporter.properties)
     return delta
 
 
-def _unsaid(
+def _reverting(
     tx: Transaction, namespace: str, name: str, desired: Desired, properties: Properties
 ) -> Delta:
-    """What takes back a delta that the node has not obeyed yet, once it is wanted no more.
+    """The delta that reverts one that the node has not applied yet, once it is wanted no more.
 
     By its report there is nothing to change; stock agents would go on trying, and fail for ever.
     """

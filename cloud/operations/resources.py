@@ -1,4 +1,4 @@
-"""What is the same of kinds whose things have versions: create, update, delete, list.
+"""Common operations of kinds whose things have versions: create, update, delete, list.
 
 Where apps use things of the kind, a change gives those apps a new version, and what is used stays.
 """

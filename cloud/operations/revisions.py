@@ -112,7 +112,7 @@ def two_revisions(
 
 
 def wanted_spec(tx: Transaction, thing: Thing, number: int) -> Spec:
-    """What the thing was by revision *number*; 0 is the one before the newest.
+    """The content of the thing by revision *number*; 0 is the one before the newest.
 
     Invalid where by that it was not there.
     """

@@ -19,7 +19,7 @@ def take_back(tx: Transaction, namespace: str, name: str, *, now: datetime) -> i
 
 
 def next_list(tx: Transaction, *, now: datetime) -> RevocationList:
-    """What is revoked now, to be signed and published under the next number."""
+    """The revoked certificates, to be signed and published under the next number."""
     state = next_state(tx.revocation_state(), now)
     tx.put_revocation_state(state)
     revoked = tx.revoked_certificates(now - KEPT_AFTER_EXPIRY)

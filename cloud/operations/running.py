@@ -1,4 +1,4 @@
-"""What nodes report they run, noted beside their reports; written only when it is something new."""
+"""The reported apps of nodes, stored beside their reports; written only when they change."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What people do with secrets."""
+"""Operations of secrets."""
 
 from datetime import datetime
 

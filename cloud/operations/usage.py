@@ -1,4 +1,4 @@
-"""What nodes use, noted once in a step; all other reports write nothing here."""
+"""The usage of nodes, stored once in a step; all other reports write nothing here."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -40,6 +40,6 @@ def record_usage(
 def usage_of_node(
     tx: Transaction, namespace: str, name: str, *, now: datetime
 ) -> Sequence[UsagePoint]:
-    """What is known of what the node used in the last day, the oldest first."""
+    """The known usage of the node in the last day, the oldest first."""
     existing_node(tx, namespace, name)
     return tx.usage_points(namespace, name, now - DAY)

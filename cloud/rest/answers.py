@@ -37,7 +37,7 @@ class CommandAnswer(Answer):
 
 
 class ListOptionsAnswer(Answer):
-    """What was asked of a list; `continue` leads to the next page, empty on the last."""
+    """The options of the list; `continue` leads to the next page, empty on the last."""
 
     selector: str
     field_selector: str
@@ -85,7 +85,7 @@ class AppSummary(Answer):
 
 
 class ChangeAnswer(Answer):
-    """What differs at one place; null where there was, or is, nothing.
+    """The difference at one place; null where there was, or is, nothing.
 
     A value of more than 4 kB is shown by its size and SHA-256 only, one that is secret masked.
     """

@@ -75,7 +75,7 @@ def _respond(_: RequestContext, tx: Transaction, app: App) -> ResourceResponse[A
 def _copied(
     context: RequestContext, tx: Transaction, content: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """What the body leaves out is taken from the app that `from` names."""
+    """Absent fields of the body are taken from the app that `from` names."""
     source = context.query("from")
     if not source:
         return content

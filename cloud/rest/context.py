@@ -71,7 +71,7 @@ class RequestContext:
 
     @property
     def writing(self) -> Writing:
-        """What a change by this request needs."""
+        """The inputs of a change by this request."""
         api = self.api
         return Writing(self.now, api.new_id, api.new_token, api.function_runtimes)
 
@@ -144,7 +144,7 @@ class RequestContext:
         return check_text(parameter, values[0]) if values else ""
 
     def list_options(self) -> ListOptions:
-        """What the query asks of a list, of a page at a time also where it sets no limit.
+        """The list options of the query; of a page at a time also where it sets no limit.
 
         Invalid if it is not to be read, Expired if too late.
         """

@@ -31,7 +31,7 @@ class CountCache:
     async def count(
         self, key: Hashable, store: Store, work: Callable[[Transaction, datetime], T]
     ) -> T:
-        """What *work* counts, now or up to 15 seconds ago.
+        """The count by *work*, now or up to 15 seconds ago.
 
         The *key* identifies the work, which is called with the time.
         """

@@ -1,4 +1,4 @@
-"""What is the same of kinds: handlers and rows of the route table.
+"""Common parts of kinds: handlers and rows of the route table.
 
 Their things are listed in pages, created, read, updated, patched and deleted; what has versions is
 selected by labels, and what it was is stored as revisions.

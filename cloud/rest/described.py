@@ -47,7 +47,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What people read of a route; *answer* None is a file of lines.
+    """The description of a route for people; *answer* None is a file of lines.
 
     *stream* is the media type under which the same can be followed.
     """

@@ -1,4 +1,4 @@
-"""What the API is, for programs (`/openapi.json`); people read it at `/docs` (`dashboard`).
+"""The description of the API for programs, `/openapi.json`; `/docs` shows it (`dashboard`).
 
 No token needed: it shows what the source contains, and nothing of what this server holds.
 """

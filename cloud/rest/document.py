@@ -43,9 +43,7 @@ _REASONS = {
     503: "The store cannot answer now; try again.",
 }
 _ALWAYS_SHOWN = (NodeAnswer, CallbackAnswer, PropertiesAnswer)
-"""What tags cover only in part: not whether a node is ready or its report, nor of a callback how
-it did.
-"""
+"""Kinds that tags cover in part: without state and report of a node, deliveries of a callback."""
 
 _ANSWER_HEADERS: Mapping[str, Schema] = {
     "ETag": {

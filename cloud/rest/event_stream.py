@@ -30,7 +30,7 @@ PAGE = 200
 """Events that are read, or sent, at a time."""
 
 GAP = "gap"
-"""What a stream calls it where events that were asked for are not stored any more."""
+"""The name of the message in a stream where requested events are not stored any more."""
 
 _OPENING = b"retry: 2000\n"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -62,7 +62,7 @@ class EventStreams:
         self._messages: dict[int, bytes] = {}
 
     def messages(self, events: Sequence[NumberedEvent]) -> bytes:
-        """What is sent of *events*."""
+        """The text of *events* in the stream."""
         return b"".join(map(self._message, events))
 
     def _message(self, event: NumberedEvent) -> bytes:

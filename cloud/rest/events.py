@@ -26,7 +26,7 @@ _ID_DIGITS = 18
 
 
 class SubjectAnswer(Answer):
-    """What it happened to."""
+    """The resource of the event."""
 
     kind: str
     name: str

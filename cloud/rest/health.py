@@ -19,7 +19,7 @@ Check = Callable[[], Awaitable[object]]
 """Raises if something is not well."""
 
 Report = Callable[[], object]
-"""What is known of something that decides nothing, in JSON."""
+"""The result of a check that does not affect readiness, in JSON."""
 
 CHECK_SECONDS = 5
 """How long a check may take; longer is not well."""

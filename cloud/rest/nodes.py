@@ -78,7 +78,7 @@ class HostAnswer(msgspec.Struct, rename="camel", omit_defaults=True):
 
 
 class HostStatsAnswer(msgspec.Struct):
-    """What the machine has and uses, `percent` from 0 to 1; several are a map by host name."""
+    """The machine's resources and usage, `percent` from 0 to 1; several are a map by host name."""
 
     usage: dict[str, Quantity] = {}
     capacity: dict[str, Quantity] = {}

@@ -113,7 +113,7 @@ class OverviewAnswer(Answer):
 
 
 class UsagePointAnswer(Answer):
-    """What a node used at a time: cpu in cores, memory in bytes, `percent` of it from 0 to 1."""
+    """The usage of a node at a time: cpu in cores, memory in bytes, `percent` of it from 0 to 1."""
 
     time: str
     cpu: float | None

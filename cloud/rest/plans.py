@@ -24,7 +24,7 @@ class PlanAppAnswer(Answer):
 
 
 class PlanAnswer(Answer):
-    """What a call would do; nothing was changed. `confirm`: it would have to be confirmed."""
+    """The effect of a call; nothing was changed. `confirm`: it would have to be confirmed."""
 
     dry_run: bool
     kind: str

@@ -23,7 +23,7 @@ _READ_ONLY = frozenset({"metadata"})
 
 
 class PropertiesState(Answer):
-    """What a node reports of its properties, and what is wanted of it."""
+    """The reported and the desired properties of a node."""
 
     report: dict[str, Any]
     desire: dict[str, str]
@@ -73,7 +73,7 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PropertiesDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is wanted of a node, in `state.desire`; what it reports cannot be set and is ignored."""
+    """The desired properties of a node, in `state.desire`; reported ones are ignored."""
 
     state: _State = _State()
     metadata: Any = None
@@ -201,7 +201,7 @@ async def _node(context: RequestContext) -> Node:
 
 
 async def _change(context: RequestContext, change: Callable[[Transaction, Node], Node]) -> Node:
-    """What *change* makes of the node, if it is in the state that the caller means."""
+    """The node after *change*, if it is in the state that the caller named."""
     name, precondition = context.path("name"), context.precondition()
 
     def work(tx: Transaction) -> Node:

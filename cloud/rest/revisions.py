@@ -61,7 +61,7 @@ class RevisionAnswer(RevisionSummary):
 
 
 class DiffAnswer(Answer):
-    """What differs between two revisions; `from` 0: none is stored before it.
+    """The differences between two revisions; `from` 0: none is stored before it.
 
     `text` is a unified diff of YAML, empty where they are too large to be compared by lines.
     """

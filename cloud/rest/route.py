@@ -31,7 +31,7 @@ class ApiRoute:
 
     @functools.cached_property
     def action(self) -> str | None:
-        """What the audit log calls it, by method and path; None for a look at what is no secret.
+        """The action for the audit log, by method and path; None for a read without secrets.
 
         ValueError for a route that changes or shows what the log has no word for.
         """
@@ -52,7 +52,7 @@ _VERBS = {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "update", "
 
 
 def _logged_as() -> Mapping[tuple[str, ...], str]:
-    """What the audit log calls the things at each place, by the words of its path."""
+    """The kinds in the audit log at each place, by the words of its path."""
     return {
         **{
             (*kind.path.split("/")[2:], *((kind.word,) if kind.parent else ())): kind.logged_as

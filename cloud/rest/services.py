@@ -1,4 +1,4 @@
-"""What the REST API is built on."""
+"""The dependencies of the REST API."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

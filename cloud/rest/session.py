@@ -21,7 +21,7 @@ _BODY_LIMIT = 4096
 
 
 class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a person signs in with."""
+    """The credentials of a sign-in."""
 
     token: str
 

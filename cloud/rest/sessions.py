@@ -31,7 +31,7 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class _Sealed(msgspec.Struct, frozen=True, array_like=True):
-    """What is in the cookie: seconds since 1970, and a token."""
+    """The content of the cookie: seconds since 1970, and a token."""
 
     ends: int
     token: str
@@ -70,7 +70,7 @@ class Sessions:
         return datetime.fromtimestamp(self._opened(headers, now).ends, UTC)
 
     def digest(self, headers: Headers) -> str:
-        """What the session of a request is called in the database; empty where there is none."""
+        """The key of the request's session in the database; empty where there is none."""
         value = _cookie_in(headers)
         return hashlib.sha256(value.encode()).hexdigest() if value else ""
 

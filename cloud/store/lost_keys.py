@@ -16,7 +16,7 @@ _WITHOUT = {
     KEY_FILE: "no older entry of the audit log can be verified then",
     AUTHORITY: "no node that was activated before is let in then",
 }
-"""What is lost where a new one is made."""
+"""The consequence of making a new one."""
 
 _BRING_BACK = "bring it back from a backup, or from another server on the same database"
 

@@ -1,4 +1,4 @@
-"""What came of the writes of a store."""
+"""The outcome of the writes of a store."""
 
 import threading
 

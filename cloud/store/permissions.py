@@ -9,7 +9,7 @@ CREDENTIALS = "CREDENTIALS_DIRECTORY"
 
 
 def secret_file_trouble(path: Path) -> str:
-    """What is wrong with who can use a file that holds a secret, and what to do; empty: nothing.
+    """The error in the permissions of a file with a secret, and its remedy; empty: none.
 
     Refused is any bit for group or others, with two exceptions: files of root that this process's
     own group may read and not write, and systemd's credentials. OSError if there is no such file.

@@ -130,7 +130,7 @@ class NotifyingStore(Store, Protocol):
     """A store with notices of commits, its own and those of other servers, and of failures."""
 
     outcomes: WriteOutcomes
-    """What came of the transactions that may write."""
+    """The outcome of the transactions that may write."""
 
     async def wait_for_pending(self) -> None:
         """Return when nodes may have been marked as pending since the last call."""

@@ -65,7 +65,7 @@ class Database(Protocol):
         ...
 
     def damage(self, table: str, stop: threading.Event) -> str:
-        """What is wrong with how *table* is stored; empty: nothing was found.
+        """The damage of *table* as stored; empty: none was found.
 
         Nothing that writes waits for it. It ends early, and finds nothing, once *stop* is set.
         """

@@ -177,7 +177,7 @@ def _settle_settings(file: Path, url: str) -> None:
 
 
 def _checked_authority(directory: Path, passphrase_file: Path | None) -> str:
-    """What was seen of the authority; CertError if it could not sign."""
+    """A line about the authority; CertError if it could not sign."""
     keys = sorted(directory.rglob("*.key"))
     if not any(ENCRYPTED in key.read_bytes() for key in keys):
         load_authority(directory)

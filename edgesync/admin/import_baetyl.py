@@ -95,7 +95,7 @@ def baetyl(
 
 @dataclass(frozen=True, slots=True)
 class _Baetyl:
-    """What a baetyl-cloud shows."""
+    """The REST API of a baetyl-cloud."""
 
     server: ApiServer
 
@@ -137,7 +137,7 @@ class _Baetyl:
 
 @dataclass(slots=True)
 class _Summary:
-    """What came of everything."""
+    """The counts of all outcomes."""
 
     counts: dict[str, Counter[str]] = field(
         default_factory=lambda: {kind: Counter() for kind in _KINDS}
@@ -182,7 +182,7 @@ class _Import:
         self.summary = _Summary()
 
     def everything(self) -> None:
-        """What others use comes first; apps come last, when there are nodes for them."""
+        """Resources that others use come first; apps come last, when there are nodes for them."""
         self._each("secrets", lambda name: shapes.secret_of(self._there.one("secrets", name)))
         self._each("registries", self._registry, put=("description",))
         self._each("configs", lambda name: shapes.config_of(self._there.one("configs", name)))
@@ -253,7 +253,7 @@ class _Import:
             self._settings_of(name, node)
 
     def _settings_of(self, node: str, seen: Json) -> None:
-        """What is wanted of the node, its mode and its core configuration, where they are shown."""
+        """The node's desired properties, mode and core configuration, where they are shown."""
         with self._watched("nodes", f"{node} (settings)"):
             shown = self._there.one_or_none("nodes", node, "properties") or {}
             if desire := (shown.get("state") or {}).get("desire"):

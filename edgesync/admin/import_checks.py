@@ -103,7 +103,7 @@ class ImportDryRun:
 
 @dataclass(slots=True)
 class Moves:
-    """What nodes run there, and what they would be given here once they move."""
+    """The apps that nodes run there, and those they would receive here once they move."""
 
     _nodes: dict[str, tuple[Mapping[str, str], Collection[str]]] = field(default_factory=dict)
     _selectors: dict[str, str] = field(default_factory=dict)

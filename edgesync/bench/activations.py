@@ -38,7 +38,7 @@ _PATIENCE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ActivationResult:
-    """What came out; times in milliseconds, rates by the second."""
+    """The results; times in milliseconds, rates by the second."""
 
     devices: int
     parallel: int
@@ -63,7 +63,7 @@ class BenchDevice:
 
 @dataclass(frozen=True, slots=True)
 class ActivationOutcome:
-    """What came of one activation."""
+    """The result of one activation."""
 
     seconds: float
     raw: bytes

@@ -1,4 +1,4 @@
-"""What the node agent takes while nothing happens: memory and CPU, with instances that it runs.
+"""The cost of the idle node agent: memory and CPU, with instances that it runs.
 
 A server, a node that is brought in by its installation command, and one app for it: host processes,
 or containers of an image. Once all instances run the agent is left alone, and measured. Beside it

@@ -111,7 +111,7 @@ Call = Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class ApiResult:
-    """What one kind of call took, in milliseconds, and the store alone beside it."""
+    """The time of one kind of call in milliseconds, and of the store alone beside it."""
 
     name: str
     calls: int

@@ -1,4 +1,4 @@
-"""What `edgesync bench fleet` talks to: the nodes in their process, and the API as an operator."""
+"""The clients of `edgesync bench fleet`: the nodes in their process, and the API as an operator."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ class Load:
         self.nodes = int(self.answer()["nodes"])
 
     def ask(self, command: str, **given: Any) -> dict[str, Any]:
-        """What *command* came to."""
+        """The result of *command*."""
         self.send(command, **given)
         return self.answer()
 

@@ -1,4 +1,4 @@
-"""What a benchmark found: figures, each beside something known, as a table or as JSON."""
+"""Figures of a benchmark, each beside a reference, as a table or as JSON."""
 
 import json
 import os
@@ -30,7 +30,7 @@ class Figure:
     value: float
     unit: str
     beside: str
-    """What the other one is."""
+    """The reference."""
     beside_value: float
     nodes: int
     load: str
@@ -38,7 +38,7 @@ class Figure:
     load_cores: float
     """CPU that they took, of one core."""
     details: dict[str, float]
-    """What else was seen, by name with its unit."""
+    """Further values, by name with unit."""
     system_load: float
     """The machine's load average over a minute when it was measured."""
 

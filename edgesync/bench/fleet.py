@@ -1,4 +1,4 @@
-"""What a fleet costs: five figures of one server or several, each beside another of the same run.
+"""The costs of a fleet: five figures of one server or several, each beside another of the same run.
 
 Everything is real and started here: servers, broker and database as processes, nodes with
 certificates they were given by activation, connected over TLS from a process of their own. What is

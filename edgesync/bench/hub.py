@@ -65,7 +65,7 @@ Committed = Callable[[], int]
 
 @dataclass(frozen=True, slots=True)
 class HubResult:
-    """What one hub did under the load."""
+    """The results of one hub under the load."""
 
     name: str
     connects_per_second: float

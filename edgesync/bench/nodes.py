@@ -52,7 +52,7 @@ _INSTANCE = {
 def report_content(
     name: str, held: Mapping[str, str], size: int, memory: str = _USAGE_MARK
 ) -> dict[str, Any]:
-    """What a node reports of itself, of about *size* bytes as MessagePack."""
+    """A report of a node, of about *size* bytes as MessagePack."""
     instances: dict[str, Any] = {}
     capacity = {"cpu": "4", "memory": "4147483648", "disk": "30914475008"}
     content = {
@@ -71,7 +71,7 @@ def report_content(
 
 
 class Flood:
-    """What one node publishes as fast as it is answered."""
+    """The messages of one node, published as fast as it is answered."""
 
     def __init__(self, node_id: str, run: str, content: Any, window: int) -> None:
         message = Message("report", content, {"seq": _SEQUENCE_MARK, "run": run})

@@ -1,4 +1,4 @@
-"""What `edgesync bench` measures: servers, a broker and a database as processes of their own.
+"""Sites for `edgesync bench`: servers, a broker and a database as processes of their own.
 
 All of it listens on loopback, on free ports, and ends with the block it was opened in.
 """
@@ -33,7 +33,7 @@ _KEYS = ("secrets.key", "audit.key", "admin.token")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a site is made of."""
+    """The layout of a site."""
 
     broker: str = "embedded"
     database: str = "sqlite"
@@ -49,7 +49,7 @@ class Layout:
         return f"{broker}, {database}, {self.servers} server{'s' if self.servers > 1 else ''}"
 
     def missing(self, path: str) -> str:
-        """What it needs and is not there, programs on *path* among it; empty if nothing is."""
+        """The missing requirements, programs on *path* among them; empty if there are none."""
         if self.broker != "embedded" and mosquitto_program(path) is None:
             return "mosquitto"
         if self.database == "postgresql":

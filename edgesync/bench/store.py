@@ -1,4 +1,4 @@
-"""What a store takes when nothing else is done: reports put, in groups as a server puts them."""
+"""The cost of a store alone: reports put, in groups as a server puts them."""
 
 import asyncio
 import time

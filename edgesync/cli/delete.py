@@ -114,7 +114,7 @@ def delete_one(
 def _found(
     server: ApiServer, targets: Sequence[Target], files: Sequence[str], selector: str
 ) -> list[tuple[Target, str]]:
-    """What to delete and in which namespace, dependents first."""
+    """The resources to delete and their namespaces, dependents first."""
     if bool(files) == bool(targets):
         raise click.UsageError("name what to delete: KIND NAME, KIND -l SELECTOR, or -f FILE")
     if files and selector:

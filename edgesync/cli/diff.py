@@ -54,7 +54,7 @@ def diff(server: ApiServer, *, files: Sequence[str], owner: str | None, output: 
 
 
 def plans_of(server: ApiServer, documents: Sequence[Document]) -> list[Planned]:
-    """What would become of each document's thing."""
+    """The plan of each document."""
     plans = []
     with progress() as shown:
         for plan in shown.track(planned(server, documents), len(documents), description="plan"):

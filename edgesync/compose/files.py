@@ -36,7 +36,7 @@ def valid_key(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """What one service sees where."""
+    """The files that one service mounts, and where."""
 
     volume: str
     target: str

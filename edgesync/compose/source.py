@@ -24,7 +24,7 @@ class ComposeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ComposeNote:
-    """What a manifest does not carry over from the field at *path*, or carries over differently."""
+    """A note that a manifest lacks the field at *path*, or has it differently."""
 
     line: int
     path: str

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class CheckResult(StrEnum):
-    """What was found of one rule."""
+    """The result of one rule."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -83,7 +83,7 @@ class Findings:
         self._found.setdefault(name, Finding(BY_NAME[name], CheckResult.NOT_TRIED, detail))
 
     def result(self, name: str) -> CheckResult:
-        """What was found of the rule *name* so far."""
+        """The result of the rule *name* so far."""
         found = self._found.get(name)
         return found.result if found else CheckResult.NOT_TRIED
 

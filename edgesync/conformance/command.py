@@ -155,7 +155,7 @@ def _announce(ports: Ports) -> None:
 
 
 def _environment(ports: Ports, data: str = "") -> dict[str, str]:
-    """What a device has to know, by the names that its program finds it under."""
+    """The data that a device needs, by the names that its program finds it under."""
     return {
         "EDGESYNC_DEVICE_URL": f"https://{in_url(ports.host)}:{ports.activation}",
         "EDGESYNC_DEVICE_MQTT_HOST": ports.host,

@@ -62,7 +62,7 @@ class PlayedMessage:
 
 @dataclass(slots=True)
 class PlayedDesire:
-    """What the server wants of the device; *bodies* by kind and name."""
+    """The desired state of the device; *bodies* by kind and name."""
 
     apps: dict[str, str] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class PlayedDesire:
     """Keys of `meta` that no device knows."""
 
     def delta(self, report: PlayedMessage | None) -> dict[str, Any]:
-        """What to send to a device whose last report is *report*; empty where all is as wanted."""
+        """The delta for a device whose last report is *report*; empty where all is as desired."""
         apps = [{"name": name, "version": self.apps[name]} for name in self.apps]
         properties = {"nodeprops": self.properties} if self.properties else {}
         if report is not None and report.apps == self.apps:

@@ -56,7 +56,7 @@ def engine_of_machine(folder: Path) -> str:
 
 
 def real_apps(resources: Sequence[Document]) -> Iterator[str]:
-    """What the apps of *resources* run on this machine, a line for each service."""
+    """The images and ports of *resources* on this machine, a line for each service."""
     for resource in resources:
         for service in resource.body.get("services", ()):
             ports = ", ".join(

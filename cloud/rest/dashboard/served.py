@@ -28,7 +28,7 @@ _POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""What a browser may do with the page: run and fetch what is this server's own, nothing else."""
+"""The rights of the page in a browser: it runs and fetches from this server only."""
 
 _MEDIA_TYPES = {
     "html": "text/html; charset=utf-8",

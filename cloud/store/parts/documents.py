@@ -1,4 +1,4 @@
-"""What is the same of kinds without versions that have a table of their own: batches, callbacks.
+"""Common parts of kinds without versions that have a table of their own: batches, callbacks.
 
 A row has a sealed document for each thing; what else it has is the business of its kind.
 """
@@ -122,7 +122,7 @@ class DocumentPart(RowSetPart):
         return NumberedPage(things, total, options.number, options.size)
 
     def _put_document(self, table: DocumentTable, thing: UnversionedResource[Any]) -> None:
-        """What the row has beside its document stays."""
+        """Only the columns of the description change."""
         self._run(table.put, described(thing, self._sealed(thing.kind.logged_as, thing)))
 
     def _delete_document(self, table: DocumentTable, namespace: str, name: str) -> bool:

@@ -179,7 +179,7 @@ class EventPart(RowSetPart):
         return numbered
 
     def event_folds(self, keys: Collection[str]) -> Mapping[str, Fold]:
-        """What is remembered under those of *keys* that are known."""
+        """The stored folds of those of *keys* that are known."""
         found = self._run(EVENT_FOLDS, {"keys": _json(sorted(keys))})
         return {row[0]: _FOLD.decode(row[1]) for row in found}
 

@@ -223,7 +223,7 @@ class NodePart(LabelPart):
         return self._total((NODE, namespace), text, selection)
 
     def _loader(self, lookup: Lookup[T | None]) -> Loader[T]:
-        """What *lookup* finds of nodes of a namespace."""
+        """The result of *lookup* for nodes of a namespace."""
 
         def find(namespace: str, names: Sequence[str]) -> Mapping[str, T]:
             self._sets.expect((namespace, name) for name in names)

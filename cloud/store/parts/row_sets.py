@@ -25,7 +25,7 @@ from cloud.store.statements import SetStatement, Statement
 T = TypeVar("T")
 
 Place = tuple[str, ...]
-"""What a row is found by, with the name last."""
+"""The key of a row, with the name last."""
 
 NodePlace = tuple[str, str]
 """Namespace and name of a node."""
@@ -35,7 +35,7 @@ OF_NODE = ("namespace", "name")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lookup(Generic[T]):
-    """What is known of a node, or something else with a name: by the rows of a statement."""
+    """A lookup of one node, or of something else with a name: by the rows of a statement."""
 
     # Of one of them.
     one: Statement
@@ -92,7 +92,7 @@ class RowSets:
             self._expected.setdefault((of, tuple(others)), {})[name] = None
 
     def value(self, lookup: Lookup[T], place: Place) -> T:
-        """What is known of the one at *place*, with what this transaction has put."""
+        """The result of *lookup* at *place*, including rows that this transaction has put."""
         known = self._known.setdefault(lookup, {})
         if place not in known:
             self._look_up(lookup, place, known)

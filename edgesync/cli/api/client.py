@@ -69,7 +69,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """What a call came to: the *content*, and the entity *tag* it has (empty: none)."""
+    """The result of a call: the *content*, and the entity *tag* it has (empty: none)."""
 
     content: Any
     tag: str = ""

@@ -21,12 +21,12 @@ _BY_STATUS = {
 
 
 def hint_for(status: int, code: str) -> str:
-    """What helps where a server answers with *status* and *code*."""
+    """A hint for a response with *status* and *code*."""
     return _BY_CODE.get(code) or _BY_STATUS.get(status, "")
 
 
 def hint_for_lost(error: httpx.HTTPError) -> str:
-    """What helps where no answer came."""
+    """A hint for a lost connection."""
     if _is_distrust(error):
         return "Pass the server's CA certificate with --ca (its data/ca/root.pem)."
     if isinstance(error, httpx.ConnectError):

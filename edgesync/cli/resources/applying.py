@@ -27,7 +27,7 @@ class Masked(click.ClickException):
 
 
 class ApplyOutcome(StrEnum):
-    """What became of a thing."""
+    """The outcome for a thing."""
 
     CREATED = "created"
     CHANGED = "changed"
@@ -38,7 +38,7 @@ class ApplyOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of a document's thing, and the *answers* of the calls that made it so."""
+    """The outcome for a document, and the *answers* of the calls that made it so."""
 
     outcome: ApplyOutcome
     answers: tuple[Any, ...]

@@ -9,7 +9,7 @@ OWNER_LABEL = "edgesync.io/owner"
 
 
 def kind_words(needs: str = "") -> list[str]:
-    """What kinds are called that have the attribute *needs*, if one is named."""
+    """The names of kinds with the attribute *needs*, if one is named."""
     return [kind.plural for kind in KINDS if not needs or getattr(kind, needs)]
 
 

@@ -94,7 +94,7 @@ class Document:
 
     @property
     def name(self) -> str:
-        """What the thing is called on the command line."""
+        """The name of the thing on the command line."""
         return self.kind.name_of(self.body)
 
     @property
@@ -109,13 +109,13 @@ class Document:
 
     @property
     def put_body(self) -> dict[str, Any]:
-        """What PUT takes: all but the name and, of a record, the batch; the path has them."""
+        """The body of PUT: all but the name and, of a record, the batch; the path has them."""
         beside = {"name", self.kind.parent_field}
         return {key: self.body[key] for key in self.body if key not in beside}
 
     @property
     def post_body(self) -> dict[str, Any]:
-        """What POST takes."""
+        """The body of POST."""
         return {key: self.body[key] for key in self.body if key != self.kind.parent_field}
 
     def owned_by(self, owner: str | None) -> "Document":

@@ -32,7 +32,7 @@ _OUTCOMES = {
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What would become of one thing: *answers* of the server, or its refusal (*error*).
+    """The plan of one thing: *answers* of the server, or its refusal (*error*).
 
     Where the server can plan it only once something else of the set is done, *waits* names that,
     and *expected* what it comes to then.
@@ -46,7 +46,7 @@ class Planned:
 
     @property
     def outcome(self) -> ApplyOutcome:
-        """What would become of it."""
+        """The outcome for the thing."""
         if self.waits:
             return self.expected
         actions = (_OUTCOMES.get(answer["action"]) for answer in self.answers)
@@ -61,7 +61,7 @@ class Planned:
 def request_plan(
     server: ApiServer, method: str, path: str, body: Any = None, *, namespace: str = ""
 ) -> Json:
-    """What that call would do."""
+    """The plan of that call."""
     check_dry_run(server)
     answer: Json = server.call(method, path, body=body, query=DRY_RUN, headers=within(namespace))
     return answer
@@ -80,7 +80,7 @@ def check_dry_run(server: ApiServer) -> None:
 
 
 def planned(server: ApiServer, documents: Sequence[Document]) -> Iterator[Planned]:
-    """What would become of each document's thing; ConnectionLost if there is no server."""
+    """The plan of each document; ConnectionLost if there is no server."""
     check_dry_run(server)
     made: set[tuple[ResourceKind, str]] = set()
     for document in documents:
@@ -115,7 +115,7 @@ def _expected(server: ApiServer, document: Document) -> ApplyOutcome:
 
 
 def _needs(document: Document) -> Iterator[tuple[ResourceKind, str]]:
-    """What has to be there before the document's thing can be."""
+    """The things that the document's thing requires."""
     body = document.body
     if document.kind is APP:
         spec = {key: body[key] for key in body if key != "name"}
@@ -207,7 +207,7 @@ def _lines(change: Json) -> Iterator[str]:
 
 
 def _compared(before: Sequence[str], after: Sequence[str]) -> Iterable[str]:
-    """What differs between texts, with two lines around it."""
+    """The differences between texts, with two lines around each."""
     return list(difflib.unified_diff(before, after, n=2, lineterm=""))[2:]
 
 
