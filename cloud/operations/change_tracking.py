@@ -74,7 +74,8 @@ class ChangeTracker:
             kind = known or getattr(arguments[0], "kind", arguments[0]).logged_as
             key = _key(arguments)
             if kind == self._kind and key not in self._before:
-                self._before[key] = find_thing(self._tx, kind, key)
+                before = find_thing(self._tx, kind, key) if can_be_found(kind) else None
+                self._before[key] = before
             result = method(*arguments, **named)
             if kind != self._kind:
                 self.others[kind] += _count(arguments) if result is None else int(result)
