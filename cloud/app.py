@@ -35,7 +35,6 @@ from cloud.core.audit import Head
 from cloud.errors import Denied
 from cloud.http.metrics import LimitRefusals
 from cloud.http.refusals import RefusalLog
-from cloud.jobs.callback_sender import open_callback_client
 from cloud.link.refused_connections import RefusedConnections, connect_attempt
 from cloud.listening import (
     Addresses,
@@ -168,8 +167,7 @@ async def open_cloud(
         measures = open_metrics(hub, store, clock=now_utc, timer=time.monotonic, ends=expiry)
         measures.metrics.limits.add_source(lambda: {"audit_refusals": refusals.omitted})
         base = Foundation(settings, keys, store, hub, refusals, measures)
-        client = await stack.enter_async_context(open_callback_client())
-        jobs = open_jobs(base, client, revocations)
+        jobs = open_jobs(base, revocations)
         address = install_address_of(settings, listeners[1], hub)
         renewals = open_renewals(base)
         exchange = open_exchange(base, jobs, renewals)

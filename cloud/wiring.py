@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 from cryptography import x509
 from starlette.types import ASGIApp
 
@@ -150,10 +149,10 @@ def open_revocations(settings: Settings, store: Store, authority: Authority) -> 
     return RevocationLists(store, authority, now_utc, file)
 
 
-def open_jobs(base: Foundation, client: httpx.AsyncClient, revocations: RevocationLists) -> Jobs:
-    """The jobs that API and links call; *client* sends callbacks."""
+def open_jobs(base: Foundation, revocations: RevocationLists) -> Jobs:
+    """The jobs that API and links call."""
     settings, store, metrics = base.settings, base.store, base.measures.metrics
-    callbacks = CallbackSender(store, client, now_utc, random.random)
+    callbacks = CallbackSender(store, now_utc, random.random)
     if (reload := base.hub.reload) is not None:
 
         async def apply(node_ids: Collection[str]) -> None:

@@ -14,7 +14,7 @@ from functools import wraps
 
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -152,6 +152,8 @@ async def _signing_request(request: Request) -> SigningRequest:
 def _certs_only(pem: str) -> Response:
     """The certificates of *pem* as CMS with nothing else in it, base64 (4.1.3, 4.2.3)."""
     certificates = x509.load_pem_x509_certificates(pem.encode())
+    from cryptography.hazmat.primitives.serialization import pkcs7
+
     der = pkcs7.serialize_certificates(certificates, Encoding.DER)
     answer = bytes_response(base64.encodebytes(der), media_type=CERTS_ONLY)
     answer.headers["Content-Transfer-Encoding"] = "base64"

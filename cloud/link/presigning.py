@@ -4,19 +4,13 @@ The signature needs no network, and botocore knows the details of it; it comes w
 `edgesync[objects]`.
 """
 
+import importlib.util
 import logging
 from datetime import timedelta
 
 from cloud.core.objects import Presign, Unsigned, cannot_sign
 
-try:
-    from botocore.auth import S3SigV4QueryAuth
-    from botocore.awsrequest import AWSRequest
-    from botocore.credentials import Credentials
-except ImportError:
-    CAN_SIGN = False
-else:
-    CAN_SIGN = True
+CAN_SIGN = importlib.util.find_spec("botocore") is not None
 
 
 def presigner(lifetime: timedelta) -> Presign:
@@ -28,6 +22,11 @@ def presigner(lifetime: timedelta) -> Presign:
     seconds = int(lifetime.total_seconds())
 
     def presign(unsigned: Unsigned) -> str:
+        # Loaded with the first object: most servers have none.
+        from botocore.auth import S3SigV4QueryAuth
+        from botocore.awsrequest import AWSRequest
+        from botocore.credentials import Credentials
+
         keys = Credentials(unsigned.ak, unsigned.sk)
         request = AWSRequest("GET", unsigned.url)
         S3SigV4QueryAuth(keys, "s3", unsigned.region, seconds).add_auth(request)

@@ -12,7 +12,6 @@ from starlette.routing import Route
 
 from cloud.http.answers import json_text_response
 from cloud.http.routing import CheckedRoute
-from cloud.rest.document import openapi_document
 from cloud.rest.routes import ROUTES
 
 
@@ -27,4 +26,6 @@ def docs_routes(*, version: str) -> list[Route]:
 
 @functools.cache
 def _encoded(version: str) -> bytes:
+    from cloud.rest.document import openapi_document
+
     return msgspec.json.encode(openapi_document(ROUTES, version=version))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
-import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -242,6 +241,8 @@ def certificates_of(directory: Path, now: datetime) -> Iterator[CertificateSumma
 
 
 def _list_from(url: str, root_pem: str) -> str:
+    import httpx  # which the server, that takes passphrases from here, does without
+
     try:
         with httpx.Client(verify=client_context(root_pem), timeout=SECONDS) as client:
             answer = client.get(f"{url.rstrip('/')}/crl.pem").raise_for_status()

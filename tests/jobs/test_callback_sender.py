@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cloud.core.callback import LIFETIME, Callback, CallbackSpec, CallbackStatus, Delivery
-from cloud.jobs.callback_sender import CallbackSender, open_callback_client
+from cloud.jobs.callback_sender import CallbackSender
 from cloud.store.transaction import Store, Transaction
 from tests.jobs.receiver import Receiver, receiving
 from tests.ports import free_port
@@ -73,13 +73,12 @@ class SenderWorld:
 @pytest.fixture
 async def world(store: Store) -> AsyncIterator[SenderWorld]:
     clock = SenderClock()
-    async with open_callback_client() as client:
-        sender = CallbackSender(store, client, clock, lambda: 0.5)
-        running = asyncio.create_task(sender.run())
-        yield SenderWorld(store, sender, clock)
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+    sender = CallbackSender(store, clock, lambda: 0.5)
+    running = asyncio.create_task(sender.run())
+    yield SenderWorld(store, sender, clock)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
 
 
 def is_delivered(outcome: CallbackStatus) -> bool:
