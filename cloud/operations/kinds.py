@@ -206,13 +206,13 @@ Key = tuple[str, ...]
 
 def find_thing(tx: Transaction, kind: str, key: Key) -> Noun | None:
     """The thing of the *kind*, as the audit log calls it; None if it is not there."""
-    found: Noun | None
+    found: Noun | None = None
     if kind in _OPERATIONS:
         found = _OPERATIONS[kind].find(tx, *key)
     elif kind == "token":
         namespace, name = key
         found = next((token for token in tx.api_tokens(namespace) if token.name == name), None)
-    else:
+    elif can_be_found(kind):
         known = KINDS.logged_as(kind)
         if known is not None and known.is_single:
             key = key[:1]
@@ -226,4 +226,4 @@ def can_be_found(kind: str) -> bool:
 
 
 _OTHERS = frozenset({"properties", "command", "token"})
-"""Things with changes in the audit log that are no kind."""
+"""Things of no kind whose changes the audit log describes."""

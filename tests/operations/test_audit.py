@@ -7,6 +7,7 @@ import pytest
 
 from cloud.core.audit import ADMINISTRATOR, Action, Attempt, AuditFilter, ChainedEntry, Head
 from cloud.core.batch import Batch, BatchSpec, Record
+from cloud.core.certificate import NodeCertificate
 from cloud.core.listing import Place
 from cloud.core.node import Node, NodeSpec
 from cloud.core.tokens import EVERYWHERE
@@ -147,6 +148,15 @@ async def test_several_things_are_counted(store: Store) -> None:
     (link,) = await log(store)
     assert link.entry.also == '{"batch":1,"node":2,"record":4}'
     assert (link.entry.attempt.name, link.entry.before, link.entry.after) == ("asked", "", "")
+
+
+async def test_a_change_of_what_has_no_description_is_recorded(store: Store) -> None:
+    def change(tx: Transaction) -> None:
+        tx.put_certificate(NodeCertificate(9, "default.n1", NOW, NOW))
+
+    await store.write(lambda tx: carry_out(tx, attempt(Action.CERTIFICATE_RENEW), change))
+    (link,) = await log(store)
+    assert (link.entry.before, link.entry.after) == ("", "")
 
 
 async def test_what_fails_is_neither_done_nor_put_down(store: Store) -> None:
