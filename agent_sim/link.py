@@ -141,7 +141,7 @@ class HubLink:
             self._abandon()
 
     async def subscribe(self, topics: Sequence[str], optional: Sequence[str] = ()) -> None:
-        """Wait to be let in, subscribe, wait for the SUBACK; LinkLost if either is refused."""
+        """Wait for the CONNACK, subscribe, wait for the SUBACK; LinkLost if either is refused."""
         await self._wait(self._accepted)
         self._required = len(topics)
         self._client.subscribe([(topic, 0) for topic in (*topics, *optional)])

@@ -1,4 +1,4 @@
-"""The TLS listener: from a TCP connection to a node the gate has let in."""
+"""The TLS listener: from a TCP connection to an admitted node."""
 
 import asyncio
 import logging

@@ -1,10 +1,10 @@
 """A small certificate authority, usable without the cloud.
 
 Read `profiles` (what each certificate contains), `signing_requests` (what a node may ask for),
-`keys` (make private keys), `revocation` (what was taken back), `authority` (issue), `files` (the
-authority on disk), `tls` (contexts made of it). `errors` has every error in one tree.
+`keys` (make private keys), `revocation` (lists), `authority` (issue), `files` (the authority on
+disk), `tls` (contexts made of it). `errors` has every error in one tree.
 
-How it lives on: `succession` (one intermediate after another), `acceptance` (what an operator may
+Succession: `succession` (one intermediate after another), `acceptance` (what an operator may
 bring), `encryption` (keys under a passphrase); on disk by `pem_files` and `changes`.
 
     root, 20 years, its key needed for a new intermediate alone

@@ -1,4 +1,4 @@
-"""Which certificates were taken back, as lists that others can check against (RFC 5280, 5)."""
+"""Revocation lists, which other software can check certificates against (RFC 5280, 5)."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ LIFETIME = timedelta(days=30)
 
 
 class Revoked(NamedTuple):
-    """One certificate that was taken back, and when."""
+    """One revoked certificate, and when it was revoked."""
 
     serial: int
     since: datetime

@@ -142,7 +142,7 @@ class ActivationDenied(Denied):
     def __init__(self, cause: str) -> None:
         self.cause = cause
         super().__init__(
-            "the server does not let this device in: its batch, token or fingerprint is not right;"
+            "the server does not admit this device: its batch, token or fingerprint is wrong;"
             " the log of the server has the cause, under this request's id"
         )
 

@@ -71,7 +71,7 @@ class AgentLink:
         code = self._expect(0x20)[1]
         if code == 5:
             raise HubConnectionLost(
-                "the server refuses this node: deleted, or its certificate is taken back"
+                "the server refuses this node: deleted, or its certificate is revoked"
             )
         if code:
             raise HubConnectionLost(f"the server refuses the connection (code {code})")

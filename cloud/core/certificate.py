@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class NodeCertificate:
-    """One certificate of a node; *revoked* is when it was taken back, if it was.
+    """One certificate of a node; *revoked* is when it was revoked, if it was.
 
     *key* is the digest of its public key (`certs.keys.key_digest`); empty where the certificate is
     of a server that did not note it.
@@ -24,7 +24,7 @@ class NodeCertificate:
         return not self.reason_against(node_id, key, now)
 
     def reason_against(self, node_id: str, key: str, now: datetime) -> str:
-        """Why this does not let *node_id* in; empty if it does.
+        """The reason why this does not admit *node_id*; empty if it does.
 
         Who has the authority's key can sign another certificate with this serial number. Where no
         key is on record any is taken: bind the record to it then. The handshake checks the dates

@@ -17,7 +17,7 @@ RATE = Rate(burst=6, per_second=6 / 3600)
 def check_key(live: Iterable[NodeCertificate], key: str) -> None:
     """Forbidden if a certificate for the key with the digest *key* were one key too many.
 
-    Nothing is taken back to make room: a node that asks again and again with new keys, because it
+    Nothing is revoked to make room: a node that asks again and again with new keys, because it
     cannot keep the answer, would lose the one certificate it has. A key it has is always granted.
     """
     keys = {certificate.key for certificate in live}
@@ -32,7 +32,7 @@ def check_possession(
 ) -> NodeCertificate:
     """*certificate*, if who owns the key with the digest *key* may have another for the same key.
 
-    It may have ended, up to *grace* ago. Denied otherwise; that it is unknown, was taken back or is
+    It may have ended, up to *grace* ago. Denied otherwise; that it is unknown, was revoked or is
     of another key is not distinguished.
     """
     if certificate is None or certificate.revoked or certificate.key != key:

@@ -153,7 +153,7 @@ class Reporter(msgspec.Struct, frozen=True):
     *is_ready*: its ready event was published, and no lost event since.
     *running* and *usage_step* were recorded of its reports: `running.digest_of` what it runs,
     and the number of the last step that has a point of usage. *deploy* is its `DeployStatus`.
-    *certified* is when the last of its certificates ends that were not taken back.
+    *certified* is when the last of its certificates expires that were not revoked.
     """
 
     labels: Mapping[str, str]

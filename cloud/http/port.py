@@ -1,4 +1,4 @@
-"""The connections of one HTTP port: who is let in, for how long, and who makes room.
+"""The connections of one HTTP port: acceptance, deadlines, eviction.
 
 uvicorn takes whatever the system accepts. Here connections are accepted one by one, as the hub does
 it: none costs TLS before its first bytes, handshakes begin in turn, and where there are too many
@@ -40,7 +40,7 @@ MakeProtocol = Callable[..., BoundedProtocol]
 
 
 async def _write_nothing(_address: str, _reason: str) -> None:
-    """Where refused handshakes are not written down."""
+    """Does not record refused handshakes."""
 
 
 @dataclass(eq=False, slots=True)
@@ -84,7 +84,7 @@ class _PortWatch:
 
 
 class ListeningPort:
-    """Owns the connections of the port *name*; `accept_forever` lets them in, `check` looks."""
+    """Owns the connections of the port *name*; `accept_forever` and `check` run it."""
 
     def __init__(
         self,
@@ -275,7 +275,7 @@ class ListeningPort:
             caller.socket.close()
 
     async def _note(self, caller: _Caller, error: OSError) -> None:
-        """Count what was too slow; what was wrong with a certificate is written down."""
+        """Count what was too slow; record errors of certificates."""
         if isinstance(error, TimeoutError | ConnectionAbortedError):
             self.refused("handshake_seconds")
         reason = getattr(error, "verify_message", "") or getattr(error, "reason", "") or ""

@@ -86,7 +86,7 @@ class RefusalLog:
             await self._store.write(lambda tx: refuse(tx, attempt, error, left_out=left_out))
         except Unavailable as trouble:
             self._left_out[action] += left_out + 1
-            logger.warning("cannot write a refused %s down: %s", action, trouble.reason)
+            logger.warning("cannot record a refused %s: %s", action, trouble.reason)
 
     @contextlib.asynccontextmanager
     async def recording(

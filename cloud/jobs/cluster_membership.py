@@ -77,9 +77,9 @@ class ClusterMembership:
         return await self._store.write(lambda tx: tx.claim_server(now - GONE_AFTER, now))
 
     async def _adopt(self, gone: str) -> None:
-        logger.warning("server %s is gone; taking over what the broker keeps for it", gone)
+        logger.warning("server %s is gone; taking over its messages in the broker", gone)
         if await self._hub.adopt(gone):
-            logger.info("took over all that was left by server %s", gone)
+            logger.info("took over the session of server %s", gone)
             try:
                 await self._store.write(lambda tx: tx.forget_server(gone))
             except Unavailable as error:

@@ -69,7 +69,7 @@ class ActivationThrottle:
         except (Denied, OtherKey) as error:
             self._guesses.record_failure(caller, batch, guess, self._timer())
             cause = error.cause if isinstance(error, ActivationDenied) else str(error)
-            logger.warning("%s is not let in: %s", device.address, cause)
+            logger.warning("%s is not admitted: %s", device.address, cause)
             if isinstance(error, NotOnWhitelist):
                 place = error.namespace, error.batch
                 await self._publish(place, error.fingerprint, NOT_ON_WHITELIST, device)

@@ -94,7 +94,7 @@ class ActivatingDevice:
 class Activation:
     """The answer to the device: who it is, its certificate, and that of who signed it.
 
-    *has_replaced* another device, whose certificates were taken back: its connection has to end.
+    *has_replaced* another device, whose certificates were revoked: its connection has to end.
     *has_callback* that there is something to deliver.
     """
 
@@ -125,7 +125,7 @@ def activate(
 
     The same fingerprint always becomes the same node, and stays with the key it came with first. A
     device that is given its key gets another one while nothing was heard of its node: the answer
-    was lost, and the certificates of before are taken back.
+    was lost, and the previous certificates are revoked.
 
     ActivationDenied alike for a wrong token, an unknown batch or a fingerprint not on its list,
     OtherKey for an active device with a key it did not have, QuotaExceeded when the batch is full,

@@ -13,7 +13,7 @@ from cloud.store.transaction import Transaction
 def check_speaker(tx: Transaction, node_id: str, now: datetime) -> None:
     """Refuse a node that a broker vouches for, but that has no valid certificate any more.
 
-    Brokers hear later that certificates were taken back. NotFound for one that is not there, in the
+    Brokers learn later that certificates were revoked. NotFound for one that is not there, in the
     words that agents look for; Denied for any other.
     """
     namespace, name = split_node_id(node_id)
@@ -25,7 +25,7 @@ def check_speaker(tx: Transaction, node_id: str, now: datetime) -> None:
 def check_certificate(
     tx: Transaction, node_id: str, serial: int, key: str, *, now: datetime
 ) -> None:
-    """Refuse what `may_connect` does not let in; the errors are those of `check_speaker`."""
+    """Refuse what `may_connect` does not admit; the errors are those of `check_speaker`."""
     if reason := reason_against(tx, node_id, serial, key, now=now):
         _refuse(tx, node_id, reason)
 
@@ -36,7 +36,7 @@ def _refuse(tx: Transaction, node_id: str, reason: str) -> NoReturn:
 
 
 def may_connect(tx: Transaction, node_id: str, serial: int, key: str, *, now: datetime) -> bool:
-    """Return whether the node is there and this certificate is one of its own, not taken back.
+    """Return whether the node is there and this certificate is one of its own, not revoked.
 
     *key* is the digest of the public key that it is for: one with a known serial number and another
     key was not given out here.

@@ -79,7 +79,7 @@ def record_change_event(
 
 def record_revocation_event(tx: Transaction, attempt: Attempt, name: str) -> None:
     """Note that the *attempt* has shut the node of that *name* out."""
-    message, time = f"certificates of {name} were taken back", attempt.time
+    message, time = f"certificates of {name} were revoked", attempt.time
     event = Event(
         types.REVOKED, attempt.namespace, "node", name, time, message, actor=attempt.actor
     )

@@ -11,7 +11,7 @@ from cloud.core.names import check_node_name
 from cloud.core.node import Node, NodeSpec, SeenNode, checked_node_spec
 from cloud.core.report import StoredReport
 from cloud.errors import Invalid, NotFound
-from cloud.operations.revocation import take_back
+from cloud.operations.revocation import revoke_access
 from cloud.operations.running import record_running_again
 from cloud.operations.system_apps import given_system_apps
 from cloud.store.transaction import Transaction
@@ -55,13 +55,13 @@ def update_node(
 
 
 def delete_node(tx: Transaction, namespace: str, name: str, *, now: datetime) -> Node:
-    """Remove the node, take certificates and install commands back, make its record inactive.
+    """Delete the node, revoke its certificates and install commands, make its record inactive.
 
     The device may activate again as long as that record is there (docs/decisions, 6).
     """
     node = existing_node(tx, namespace, name)
     tx.delete_node(namespace, name)
-    take_back(tx, namespace, name, now=now)
+    revoke_access(tx, namespace, name, now=now)
     for record in tx.records_of_node(namespace, name):
         if record.active:
             tx.put_record(replace(record, active=False, updated=now))
@@ -69,13 +69,13 @@ def delete_node(tx: Transaction, namespace: str, name: str, *, now: datetime) ->
 
 
 def revoke_node(tx: Transaction, namespace: str, name: str, *, now: datetime) -> Node:
-    """Shut the node out: take certificates and install commands back, and leave all else.
+    """Revoke the node's certificates and install commands, and leave all else.
 
     Its record stays active, so that no device activates in its place before an operator resets that
     (docs/decisions, 8). Again changes nothing.
     """
     node = existing_node(tx, namespace, name)
-    take_back(tx, namespace, name, now=now)
+    revoke_access(tx, namespace, name, now=now)
     return node
 
 

@@ -48,7 +48,7 @@ _Given = Mapping[str, Sequence[tuple[AppChange, int]]]
 
 
 class DryRunComplete(Exception):  # nothing went wrong
-    """Raised to have everything taken back, once the *plan* is known."""
+    """Raised to roll everything back, once the *plan* is known."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
@@ -67,7 +67,7 @@ class _Done:
     """When the one node was heard, where the work is about one."""
     changes: Changes
     shut_out: str
-    """Name of the node whose certificates were taken back; empty where none were."""
+    """Name of the node whose certificates were revoked; empty where none were."""
     held: Sequence[str]
     """Nodes that had pending updates before."""
 

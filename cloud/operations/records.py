@@ -11,7 +11,7 @@ from cloud.core.listing import NumberedPage, PageOptions
 from cloud.core.names import check_name, check_node_name
 from cloud.errors import Activated, Invalid, NotFound, QuotaExceeded
 from cloud.operations.batches import existing_batch
-from cloud.operations.revocation import take_back
+from cloud.operations.revocation import revoke_access
 from cloud.store.transaction import Transaction
 
 
@@ -134,12 +134,12 @@ def reset_record(
 ) -> Record:
     """Free the record for another device, or for one that lost its key; nothing if it is free.
 
-    The node's certificates are taken back; the node itself stays as it is described.
+    The node's certificates are revoked; the node itself stays as it is described.
     """
     before = existing_record(tx, namespace, batch, name)
     if not before.active:
         return before
-    take_back(tx, namespace, before.node_name, now=now)
+    revoke_access(tx, namespace, before.node_name, now=now)
     after = replace(before, active=False, updated=now)
     tx.put_record(after)
     return after

@@ -59,7 +59,7 @@ def returning_node(
 ) -> str:
     """Id of the node that may have the certificate *ended_serial* renewed for its own key.
 
-    Denied if that ended longer than *grace* ago, was taken back, is for another key or was not
+    Denied if that ended longer than *grace* ago, was revoked, is for another key or was not
     given out here, and when its node is gone.
     """
     ended = check_possession(tx.certificate(ended_serial), key_digest, grace=grace, now=now)

@@ -8,7 +8,7 @@ from cloud.core.revocation import KEPT_AFTER_EXPIRY, RevocationList, next_state
 from cloud.store.transaction import Transaction
 
 
-def take_back(tx: Transaction, namespace: str, name: str, *, now: datetime) -> int:
+def revoke_access(tx: Transaction, namespace: str, name: str, *, now: datetime) -> int:
     """Revoke every certificate of the node, and what could bring it new ones; how many there were.
 
     The one way there is: deleting a node, revoking it and resetting its record all call this. The

@@ -1,4 +1,4 @@
-"""Tokens that open the API: made, shown, used and taken back."""
+"""API tokens: created, listed, used and revoked."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -52,7 +52,7 @@ def revoke_token(tx: Transaction, namespace: str, name: str) -> None:
 
 
 def valid_token(tx: Transaction, secret: str, *, now: datetime) -> ApiToken:
-    """The token that *secret* is; Denied, without saying why, if it opens nothing (any more)."""
+    """The token that *secret* is; Denied, without a reason, if it is not valid (any more)."""
     token = tx.api_token(digest_of(secret))
     if token is None or not token.is_valid(now):
         raise Denied("the token is not valid")

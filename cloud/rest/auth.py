@@ -23,7 +23,7 @@ def caller_of(request: Request) -> Caller:
 
 
 async def check_again(request: Request) -> None:
-    """Denied if what the request was let in with has ended meanwhile."""
+    """Denied if the credentials of the request have expired meanwhile."""
     await request.scope[_AGAIN_KEY]()
 
 
@@ -32,7 +32,7 @@ class TokenGate:
 
     The token is in the header, or in the cookie of a session; with the cookie only our own page may
     change something. An address that repeats requests without a valid token gets TooManyRequests;
-    who has one is let in from there.
+    with one a request from there is accepted.
     """
 
     def __init__(self, app: ASGIApp, *, authenticator: Authenticator, sessions: Sessions) -> None:

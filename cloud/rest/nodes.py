@@ -188,7 +188,7 @@ def _deleted(context: RequestContext, node: Node) -> None:
 
 
 async def revoke_node(context: RequestContext) -> DoneAnswer:
-    """`POST /v1/nodes/{name}/revoke`; its connection ends once its certificates are taken back."""
+    """`POST /v1/nodes/{name}/revoke`; its connection ends once its certificates are revoked."""
     name = context.path("name")
     node = await context.store.write(
         lambda tx: nodes.revoke_node(tx, context.namespace, name, now=context.now)

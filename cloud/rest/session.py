@@ -50,7 +50,7 @@ def session_routes(
         """Have every server refuse the cookie from now on, and the browser drop it."""
         headers = request.headers
         check_own_page(request.method, headers)
-        with contextlib.suppress(Denied):  # a cookie that opens nothing needs no end
+        with contextlib.suppress(Denied):  # an invalid cookie needs no end
             ends = sessions.end(headers, authenticator.clock())
             await authenticator.end_session(sessions.digest(headers), ends=ends)
         return _answer({"success": True}, sessions.no_cookie(is_secure=secure(request)))

@@ -14,11 +14,11 @@ AUTHORITY = "ca"
 
 _WITHOUT = {
     KEY_FILE: "no older entry of the audit log can be verified then",
-    AUTHORITY: "no node that was activated before is let in then",
+    AUTHORITY: "no node that was activated before can connect then",
 }
 """The consequence of making a new one."""
 
-_BRING_BACK = "bring it back from a backup, or from another server on the same database"
+_BRING_BACK = "restore it from a backup, or from another server on the same database"
 
 
 def lost_keys(database: Database, directory: Path) -> Sequence[str]:

@@ -136,7 +136,7 @@ class ThreadedStore(ABC):
         self._events.clear()
 
     async def close(self) -> None:
-        """Take no more work, finish what was taken, let go of the database; may be repeated."""
+        """Take no more work, finish the rest, release the database; may be repeated."""
         self._closed = True
         done = self._loop.run_in_executor(None, self._finish)
         try:

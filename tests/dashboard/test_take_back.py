@@ -1,4 +1,4 @@
-"""What the dashboard shows of a version that a real node agent has taken back."""
+"""The dashboard's view of a version that a real node agent has rolled back."""
 
 from collections.abc import Iterator
 from pathlib import Path

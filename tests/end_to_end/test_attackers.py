@@ -141,16 +141,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AttackedWorld]:
         made = AttackedWorld(server, None, crl, folder, authority, nodes)
         wait_for(crl.exists, "the list")
         if PROGRAM is None:
-            take_back(made)
+            revoke_all(made)
             yield made
             return
         with running_mosquitto(broker, ca, authority.trusted_pem) as made.mosquitto:
-            take_back(made)
+            revoke_all(made)
             made.have_broker_read([nodes["gone"], nodes["shut"]])
             yield made
 
 
-def take_back(world: AttackedWorld) -> None:
+def revoke_all(world: AttackedWorld) -> None:
     with world.server.client() as api:
         assert api.post("/v1/nodes/shut/revoke").status_code == 200
         assert api.delete("/v1/nodes/gone").status_code == 200

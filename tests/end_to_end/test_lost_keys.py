@@ -47,7 +47,7 @@ def test_a_missing_key_is_refused_and_none_is_made(data: Path, name: str) -> Non
     ended = serve("--data-dir", str(data), *FREE)
     assert ended.returncode == 1
     assert f"{name}: missing in {data}" in ended.stderr
-    assert "bring it back from a backup" in ended.stderr
+    assert "restore it from a backup" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not (data / name).exists()
 
@@ -64,7 +64,7 @@ def test_what_is_lost_is_replaced_when_that_is_asked_for(data: Path) -> None:
     remove(data / "audit.key")
     remove(data / "ca")
     with running_server(data, "--replace-lost-keys") as server:
-        assert "ERROR cloud.app: audit.key, ca: lost, and made anew" in server.log()
+        assert "ERROR cloud.app: audit.key, ca: lost, and created anew" in server.log()
         query = {"namespace": "*", "action": "server.start"}
         with server.client() as api:
             newest, *_, oldest = api.get("/v1/audit", params=query).json()["items"]

@@ -11,7 +11,7 @@ from cloud.core.node import NodeSpec
 from cloud.core.revocation import KEPT_AFTER_EXPIRY, RevocationList
 from cloud.operations.admission import bind_key, may_connect, needs_key
 from cloud.operations.nodes import create_node, delete_node, revoke_node
-from cloud.operations.revocation import next_list, take_back
+from cloud.operations.revocation import next_list, revoke_access
 from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import LATER, NAMESPACE, NOW
 
@@ -56,7 +56,7 @@ async def test_a_certificate_without_a_key_on_record_is_bound_to_the_first_that_
     [
         lambda tx: revoke_node(tx, NAMESPACE, "n1", now=LATER),
         lambda tx: delete_node(tx, NAMESPACE, "n1", now=LATER),
-        lambda tx: take_back(tx, NAMESPACE, "n1", now=LATER),
+        lambda tx: revoke_access(tx, NAMESPACE, "n1", now=LATER),
     ],
     ids=["revoke", "delete", "take back"],
 )

@@ -6,7 +6,7 @@ KeyError at import.
 | marker | meaning |
 |---|---|
 | `{text}`, `{integer}` | types of columns; text sorts bytewise |
-| `{counted_key}` | a primary key that goes up by itself and is never given twice |
+| `{counted_key}` | a primary key that increases by itself and is never reused |
 | `{strict}`, `{strict_by_key}` | options of a table; by key: it has no other row ids |
 """
 

@@ -284,7 +284,7 @@ RECORD_NAMES = (
 )
 
 LAST_CERTIFICATES = (
-    # Of each node the certificate that ends last, among those that were not taken back.
+    # Of each node the certificate that ends last, among those that were not revoked.
     definition("""
     CREATE TABLE last_certificate (
         namespace {text} NOT NULL,

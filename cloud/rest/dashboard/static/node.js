@@ -66,7 +66,7 @@ function Certificate({ name }) {
   const state = useData((signal) => get(path("/v1/certificates", { node: name }), { signal }), [name]);
   return html`<${Loaded} state=${state} lines=${2} show=${(page) => {
     const one = page.items.find((item) => item.node === name);
-    if (!one) return html`<p class="quiet">It has none that is good: it has not been activated, or all were taken back.</p>`;
+    if (!one) return html`<p class="quiet">It has no valid certificate: it has not been activated, or all were revoked.</p>`;
     const isOver = Date.parse(one.notAfter) < Date.now();
     return html`<dl class="facts">
       <div><dt>${isOver ? "Ended" : "Ends"}</dt><dd class=${isOver ? "bad-text" : ""}>${when(one.notAfter)} (${ago(one.notAfter)})</dd></div>
@@ -191,7 +191,7 @@ function Seen({ name, node, session, reload }) {
     ${open === "labels" && html`<${LabelsDialog} title=${`Labels of ${name}`} labels=${ownLabels(node)} onClose=${close} onDone=${() => { close(); again(); }}
       send=${(labels, query, headers) => patch(path(base, query), { labels }, { headers })} />`}
     ${open === "ask" && html`<${Commands} name=${name} apps=${apps} onClose=${close} />`}
-    ${open === "revoke" && html`<${Confirm} title=${`Revoke ${name}?`} label="Revoke" act=${revoke} onClose=${close} words="Its certificates are taken back and its connection ends now. It stays in the list; to come back it has to be activated anew." />`}
+    ${open === "revoke" && html`<${Confirm} title=${`Revoke ${name}?`} label="Revoke" act=${revoke} onClose=${close} words="Its certificates are revoked and its connection ends now. It stays in the list; to return it has to be activated again." />`}
     ${open === "delete" && html`<${PlanDialog} title=${`Delete node ${name}`} label="Delete" isDanger
       send=${(query, headers) => remove(path(base, query), { headers })} onDone=${() => go(["nodes"], {}, { replace: true })} onClose=${close} />`}
   `;
