@@ -14,6 +14,7 @@ import { NewThing, Thing, Things } from "./things.js";
 import { Audit, Certificates, Events } from "./logs.js";
 import { AddDevice } from "./add_device.js";
 import { Guard } from "./guard.js";
+import { Palette, usePalette } from "./palette.js";
 import { Tokens } from "./tokens.js";
 
 const places = () => [
@@ -118,6 +119,7 @@ function Page({ route, session }) {
 function Frame({ session, onLeave }) {
   const route = useRoute();
   const [isOpen, setOpen] = useState(false);
+  const [isFinding, find] = usePalette();
   const [namespace, choose] = useState(getNamespace());
   const place = route.parts[0] || "";
   useEffect(() => setOpen(false), [route]);
@@ -143,6 +145,7 @@ function Frame({ session, onLeave }) {
       <header class="top">
         <button type="button" class="bare menu-button" aria-expanded=${isOpen} aria-controls="menu" aria-label="Menu" onClick=${() => setOpen(!isOpen)}><${Icon} name=${isOpen ? "close" : "menu"} /></button>
         <a class="brand" href="#/"><img src="/dashboard/icon.svg" alt="" width="26" height="26" />edgesync</a>
+        <button type="button" class="bare" aria-label="Go to (Ctrl+K)" title="Go to (Ctrl+K)" onClick=${() => find(true)}><${Icon} name="search" /></button>
         <${Live} />
       </header>
       <div id="menu" class=${`side ${isOpen ? "open" : ""}`}>
@@ -165,6 +168,7 @@ function Frame({ session, onLeave }) {
           </div>
         </div>
       </div>
+      ${isFinding && html`<${Palette} pages=${places} onClose=${() => find(false)} />`}
       <main id="main"><${Disconnected} /><${Page} key=${namespace} route=${route} session=${session} /></main>
     </div>
   `;

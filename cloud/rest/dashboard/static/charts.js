@@ -23,7 +23,7 @@ export function Bar({ parts, label }) {
 
 export const Legend = ({ parts }) => html`
   <ul class="legend">
-    ${parts.map((part) => html`<li key=${part.name}><i class=${`tone-${part.tone}`}></i><b>${count(part.value)}</b> ${part.name}</li>`)}
+    ${parts.map((part) => html`<li key=${part.name}><i class=${`tone-${part.tone}`}></i>${part.to ? html`<a href=${part.to}><b>${count(part.value)}</b> ${part.name}</a>` : html`<b>${count(part.value)}</b> ${part.name}`}</li>`)}
   </ul>
 `;
 

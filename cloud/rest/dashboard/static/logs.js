@@ -37,16 +37,18 @@ export const EventList = ({ items, isOfOne }) =>
       </ol>`
     : html`<${Empty} title="Nothing has happened yet." />`;
 
+const SEVERITIES = [["problem", "problems", "node.failed,node.lost,node.revoked,certificate.ending"]];
 const families = () => ["node", "certificate", ...kinds().map((kind) => kind.logName), "record"];
 
 const fields = (form) => Object.fromEntries(new FormData(form));
 
 export function Events({ query }) {
-  const { type = "", name = "" } = query;
-  const pages = usePages([type, name]);
+  const { type = "", name = "", severity = "" } = query;
+  const types = SEVERITIES.find(([key]) => key === severity)?.[2] || (type && `${type}.*`);
+  const pages = usePages([types, name]);
   const state = useData(
-    (signal) => get(path("/v1/events", { type: type && `${type}.*`, name, limit: SIZE, continue: pages.token }), { signal }),
-    [type, name, pages.token],
+    (signal) => get(path("/v1/events", { type: types, name, limit: SIZE, continue: pages.token }), { signal }),
+    [types, name, pages.token],
   );
   useLive(() => pages.number === 1, state.reload, 2000);
   const submit = (event) => {
@@ -55,8 +57,9 @@ export function Events({ query }) {
   };
   return html`
     <${Title}>Events<//>
-    <form class="filters" onSubmit=${submit} key=${`${type} ${name}`}>
+    <form class="filters" onSubmit=${submit} key=${`${types} ${name}`}>
       <label>About <select name="type" value=${type} onChange=${(event) => event.currentTarget.form.requestSubmit()}><option value="">everything</option>${families().map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select></label>
+      <label>Severity <select name="severity" value=${severity} onChange=${(event) => event.currentTarget.form.requestSubmit()}><option value="">all</option>${SEVERITIES.map(([key, words]) => html`<option key=${key} value=${key}>${words}</option>`)}</select></label>
       <label>Name <input name="name" value=${name} spellcheck=${false} /></label>
       <button type="submit">Filter</button>
     </form>

@@ -5,7 +5,7 @@ import { Bar, Legend, Ring } from "./charts.js";
 import { count, percent, plural } from "./format.js";
 import { useLive } from "./live.js";
 import { link } from "./route.js";
-import { Empty, Loaded, Table, Time, Title, useData } from "./ui.js";
+import { Badge, Empty, Loaded, Table, Time, Title, useData } from "./ui.js";
 import { EventList } from "./logs.js";
 
 const SHOWN_VERSIONS = 3;
@@ -16,6 +16,28 @@ const progressParts = (one) => [
   { name: "on the way", value: one.pending, tone: "warn" },
   { name: "failed", value: one.failed, tone: "bad" },
 ];
+
+/** What somebody should look at, each with the way to it; *data* is the overview. */
+function attention({ apps, nodes, certificates }) {
+  return [
+    ...apps
+      .filter((app) => app.failed)
+      .map((app) => ({ key: `app/${app.name}`, tone: "bad", to: link(["nodes"], { field: `status.apps.${app.name}=failed` }), words: `${app.name} failed on ${plural(app.failed, "node")}` })),
+    nodes.offline && { key: "offline", tone: "bad", to: link(["nodes"], { state: "offline" }), words: `${plural(nodes.offline, "node")} offline` },
+    nodes.stale && { key: "stale", tone: "warn", to: link(["nodes"], { state: "stale" }), words: `${plural(nodes.stale, "node")} late with reports` },
+    certificates.ended && { key: "ended", tone: "bad", to: link(["certificates"], { days: "1" }), words: `${plural(certificates.ended, "certificate")} expired` },
+    certificates.day && { key: "day", tone: "warn", to: link(["certificates"], { days: "1" }), words: `${plural(certificates.day, "certificate")} expires within a day`.replace("s expires", "s expire") },
+  ].filter(Boolean);
+}
+
+function Attention({ data }) {
+  const items = attention(data);
+  if (!items.length) return null;
+  return html`<section class="card" aria-labelledby="attention-title">
+    <h2 id="attention-title">Needs attention</h2>
+    <ul class="plain attention">${items.map((one) => html`<li key=${one.key}><${Badge} tone=${one.tone}>${one.tone === "bad" ? "problem" : "warning"}<//> <a href=${one.to}>${one.words}</a></li>`)}</ul>
+  </section>`;
+}
 
 function LastChange({ change }) {
   if (!change)
@@ -51,19 +73,20 @@ const COLUMNS = [
     kind: "wide",
     show: (app) => html`<span class="progress"><${Bar} parts=${progressParts(app)} label=${app.name} /><span>${percent(app.running, app.selected)} %</span></span>`,
   },
-  { name: "Failed", kind: "number", show: (app) => (app.failed ? html`<span class="bad-text">${count(app.failed)}</span>` : "0") },
+  { name: "Failed", kind: "number", show: (app) => (app.failed ? html`<a class="bad-text" href=${link(["nodes"], { field: `status.apps.${app.name}=failed` })}>${count(app.failed)}</a>` : "0") },
   { name: "In the field", show: (app) => html`<${Versions} app=${app} />` },
 ];
 
 function Seen({ data, events }) {
   const { nodes, certificates } = data;
   const states = [
-    { name: "online", value: nodes.online, tone: "good" },
-    { name: "stale", value: nodes.stale, tone: "warn" },
-    { name: "offline", value: nodes.offline, tone: "bad" },
-    { name: "never seen", value: nodes.never, tone: "none" },
+    { name: "online", value: nodes.online, tone: "good", to: link(["nodes"], { state: "online" }) },
+    { name: "stale", value: nodes.stale, tone: "warn", to: link(["nodes"], { state: "stale" }) },
+    { name: "offline", value: nodes.offline, tone: "bad", to: link(["nodes"], { state: "offline" }) },
+    { name: "never seen", value: nodes.never, tone: "none", to: link(["nodes"], { state: "never" }) },
   ];
   return html`
+    <${Attention} data=${data} />
     <div class="cards">
       <section class="card" aria-labelledby="card-nodes">
         <h2 id="card-nodes">Nodes</h2>

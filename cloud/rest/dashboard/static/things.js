@@ -67,15 +67,16 @@ export function NewThing({ kind, session }) {
 }
 
 function Rollout({ name }) {
+  const nodesOf = (status) => link(["nodes"], { field: `status.apps.${name}=${status}` });
   const state = useData((signal) => get(`/v1/apps/${segment(name)}/rollout`, { signal }), [name]);
   useLive((event) => event.subject.kind === "node" || event.subject.name === name, state.reload);
   return html`<section class="card" aria-labelledby="rollout-title">
     <h2 id="rollout-title">In the field</h2>
     <${Loaded} state=${state} lines=${3} show=${(rollout) => {
       const parts = [
-        { name: "running it", value: rollout.running, tone: "good" },
-        { name: "on the way", value: rollout.pending, tone: "warn" },
-        { name: "failed", value: rollout.failed, tone: "bad" },
+        { name: "running it", value: rollout.running, tone: "good", to: nodesOf("running") },
+        { name: "on the way", value: rollout.pending, tone: "warn", to: nodesOf("pending") },
+        { name: "failed", value: rollout.failed, tone: "bad", to: nodesOf("failed") },
       ];
       if (!rollout.selected) return html`<p>Its selector matches no node.</p>`;
       return html`
