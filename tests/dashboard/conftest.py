@@ -1,6 +1,7 @@
 """One server with a few nodes, and a browser, for all tests of the dashboard."""
 
 import contextlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,15 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, TimeoutError
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    TimeoutError,
+)
 
 from tests.dashboard.chromium import chromium
 from tests.end_to_end.conftest import UNIT, Server, make_batch, running_server, wait_for
@@ -82,6 +91,26 @@ class Tab:
             if not any(part in text for part in (*self.expected, NETWORK_CHANGED))
         ]
         assert unexpected == []
+
+
+_PASTE = """(field, text) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.setData("text/plain", text);
+    const options = {clipboardData, bubbles: true, cancelable: true};
+    field.dispatchEvent(new ClipboardEvent("paste", options));
+}"""
+
+
+def yaml_field(page: Page) -> Locator:
+    return page.get_by_role("textbox", name=re.compile("in YAML"))
+
+
+def write_yaml(page: Page, text: str) -> None:
+    """Paste *text* into the editor, in place of all that is there."""
+    field = yaml_field(page)
+    field.focus()
+    page.keyboard.press("Control+a")
+    field.evaluate(_PASTE, text)
 
 
 def sign_in(page: Page, token: str) -> None:

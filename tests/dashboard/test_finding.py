@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.dashboard.chromium import NEEDS_CHROMIUM
-from tests.dashboard.conftest import SECONDS, Fleet, Tab
+from tests.dashboard.conftest import SECONDS, DashboardFleet, Tab
 from tests.end_to_end.conftest import activate, make_batch, wait_for
 from tests.end_to_end.node import Node, connected
 
@@ -20,7 +20,7 @@ MANY = 60
 
 
 @pytest.fixture(scope="module")
-def failing(fleet: Fleet) -> Iterator[Node]:
+def failing(fleet: DashboardFleet) -> Iterator[Node]:
     """One node that failed with the app `broken`, among many that run nothing."""
     batch = make_batch(fleet.api, "finding", labels={"role": "broken"})
     for number in range(MANY):
@@ -87,7 +87,7 @@ def test_the_palette_leads_anywhere_by_keyboard(tab: Tab, failing: Node) -> None
     field = page.get_by_role("combobox", name="Part of a name")
     expect(field).to_be_focused()
     field.fill("shop-04")
-    options = page.get_by_role("option")
+    options = page.get_by_role("listbox", name="Places").get_by_role("option")
     expect(options).to_have_count(8)
     page.keyboard.press("ArrowDown")
     expect(options.nth(1)).to_have_attribute("aria-selected", "true")

@@ -3,13 +3,14 @@
 const state = { namespace: "" };
 const signedOut = new Set();
 
-/** The answer was an error; `message` is the server's own. */
+/** The answer was an error; `message` is the server's own, `line` where it is in a body of YAML. */
 export class ApiError extends Error {
-  constructor(status, code, message, requestId) {
+  constructor(status, code, message, requestId, line = 0) {
     super(message);
     this.status = status;
     this.code = code;
     this.requestId = requestId;
+    this.line = line;
   }
 }
 
@@ -66,6 +67,7 @@ async function send(method, target, { body, yaml, accept, headers = {}, signal }
     content.code || "",
     content.message || `The server answered ${response.status}.`,
     content["request-id"] || response.headers.get("x-bce-request-id") || "",
+    content.line || 0,
   );
   if (response.status === 401 && !target.startsWith("/session")) signedOut.forEach((notify) => notify(error.message));
   throw error;

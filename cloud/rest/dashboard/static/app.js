@@ -145,10 +145,10 @@ function Frame({ session, onLeave }) {
       <header class="top">
         <button type="button" class="bare menu-button" aria-expanded=${isOpen} aria-controls="menu" aria-label="Menu" onClick=${() => setOpen(!isOpen)}><${Icon} name=${isOpen ? "close" : "menu"} /></button>
         <a class="brand" href="#/"><img src="/dashboard/icon.svg" alt="" width="26" height="26" />edgesync</a>
-        <button type="button" class="bare" aria-label="Go to (Ctrl+K)" title="Go to (Ctrl+K)" onClick=${() => find(true)}><${Icon} name="search" /></button>
         <${Live} />
       </header>
       <div id="menu" class=${`side ${isOpen ? "open" : ""}`}>
+        <button type="button" class="goto" onClick=${() => find(true)}><${Icon} name="search" />Go to… <kbd>Ctrl K</kbd></button>
         <nav aria-label="Pages of the dashboard">
           <ul>
             ${shown.map(

@@ -2,6 +2,7 @@
 import { html, useEffect, useRef, useState } from "./html.js";
 import { path, segment, sendYaml } from "./api.js";
 import { bytes, count, percent, plural } from "./format.js";
+import { CodeEditor } from "./code_editor.js";
 import { Changes, Dialog, Failure, Skeleton } from "./ui.js";
 
 const SHOWN_CHANGES = 30;
@@ -80,14 +81,7 @@ export function PlanDialog({ title, label, send, onDone, onClose, onInvalid, isD
 /** Headers hold bytes: words go as UTF-8. */
 const encodeWords = (words) => String.fromCharCode(...new TextEncoder().encode(words));
 
-/** The position of the error that the server found in the text. */
-function placeOf(message) {
-  const found = /line (\d+), column (\d+)/.exec(message);
-  return found && { line: Number(found[1]), column: Number(found[2]) };
-}
-
 export function Editor({ text, kind, name, tag, onSaved, onCancel }) {
-  const field = useRef();
   const [value, setValue] = useState(text);
   const [error, setError] = useState(null);
   const [isPlanned, setPlanned] = useState(false);
@@ -99,30 +93,16 @@ export function Editor({ text, kind, name, tag, onSaved, onCancel }) {
     setPlanned(false);
     setError(failed);
   };
-  useEffect(() => {
-    if (!error || isPlanned) return;
-    const element = field.current;
-    const place = placeOf(error.message);
-    element.focus();
-    if (!place) return;
-    const lines = element.value.split("\n");
-    const start = lines.slice(0, place.line - 1).reduce((sum, line) => sum + line.length + 1, 0);
-    element.setSelectionRange(start, start + (lines[place.line - 1] || "").length);
-  }, [error, isPlanned]);
   const review = (event) => {
-    event.preventDefault();
+    event?.preventDefault();
     setError(null);
     setPlanned(true);
   };
-  const keys = (event) => {
-    if ((event.metaKey || event.ctrlKey) && event.key === "Enter") review(event);
-  };
   return html`
     <form class="editor" onSubmit=${review}>
-      <label for="editor-text">${name ? `Definition of ${name}, in YAML` : `The new ${kind.one}, in YAML`}</label>
-      <textarea id="editor-text" ref=${field} value=${value} rows=${Math.min(32, Math.max(12, value.split("\n").length + 1))} spellcheck=${false} autocapitalize="off" autocomplete="off" wrap="off"
-        aria-invalid=${error ? "true" : undefined} aria-describedby="editor-help" onKeyDown=${keys} onInput=${(event) => setValue(event.currentTarget.value)}></textarea>
-      <p id="editor-help" class="quiet">YAML or JSON. Nothing is saved before you have seen what it would do. <kbd>Ctrl</kbd>+<kbd>Enter</kbd> reviews.</p>
+      <${CodeEditor} id="editor-text" value=${text} label=${name ? `Definition of ${name}, in YAML` : `The new ${kind.one}, in YAML`}
+        path=${kind.path} error=${error} onChange=${setValue} onReview=${review} />
+      <p id="editor-help" class="quiet">YAML or JSON. Nothing is saved before you have seen what it would do. <kbd>Ctrl</kbd>+<kbd>Enter</kbd> reviews, <kbd>Ctrl</kbd>+<kbd>Space</kbd> shows what can stand here.</p>
       ${error && html`<${Failure} error=${error} />`}
       <div class="actions start"><button type="submit" class="main">Review</button><button type="button" onClick=${onCancel}>Cancel</button></div>
     </form>
