@@ -221,6 +221,50 @@ def test_a_node_answers_what_it_is_asked(tab: Tab) -> None:
     expect(dialog.get_by_text("done", exact=True)).to_be_visible()
 
 
+def test_logs_are_followed_searched_and_downloaded(tab: Tab, fleet: DashboardFleet) -> None:
+    page = tab.page
+    batch = make_batch(fleet.api, "b3")
+    with connected(fleet.server, activate(fleet.server, batch, "logger-1")) as node:
+        node.report(apps=[])
+        tab.go("/nodes/logger-1")
+        page.get_by_role("button", name="Logs").click()
+        dialog = page.get_by_role("dialog")
+        command = node.next("command")["content"]
+        assert (command["command"], command["follow"]) == ("logs", True)
+
+        def answer(part: int, output: str, status: str = "running") -> None:
+            content = {"id": command["id"], "status": status, "part": part, "output": output}
+            node.send("command-response", "command", content)
+
+        log = dialog.get_by_label("Log", exact=True)
+        answer(1, "first line\nsecond line\n")
+        expect(log).to_contain_text("second line")
+        answer(2, "third line, of another matter\n")
+        expect(log).to_contain_text("third line")
+        dialog.get_by_label("Lines with").fill("MATTER")
+        expect(log).to_have_text("third line, of another matter")
+        answer(3, "a last matter\n", "done")
+        expect(log).to_contain_text("a last matter")
+        expect(dialog.get_by_text("done", exact=True)).to_be_visible()
+        with page.expect_download() as download:
+            dialog.get_by_role("button", name="Download").click()
+        assert download.value.suggested_filename == "logger-1-agent.log"
+        assert download.value.path().read_text().startswith("first line\nsecond line\n")
+
+
+def test_usage_is_shown_for_a_range_and_a_moment(tab: Tab) -> None:
+    tab.go("/nodes/sim-0001")
+    usage = tab.page.get_by_role("region", name="Usage")
+    expect(usage.get_by_role("status")).to_contain_text("since")
+    usage.get_by_role("button", name="1 h", exact=True).click()
+    expect(usage.get_by_role("button", name="1 h", exact=True)).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    usage.get_by_role("img").hover()
+    usage.get_by_role("img").hover(position={"x": 45, "y": 60})
+    expect(usage.get_by_role("status")).not_to_contain_text("since")
+
+
 def test_labels_of_a_node_are_changed_on_its_page(tab: Tab, fleet: DashboardFleet) -> None:
     fleet.put("POST", "/v1/nodes", {"name": "shelf", "labels": {"role": "old", "site": "north"}})
     app = {"name": "shelves", "selector": "role=shelf", "type": "container", "services": []}

@@ -9,6 +9,7 @@ import { Badge, Confirm, Dialog, Empty, Failure, Labels, Loaded, Table, Time, Ti
 import { PlanDialog } from "./editor.js";
 import { EventList } from "./logs.js";
 import { LabelsDialog } from "./labels.js";
+import { LogViewer } from "./log_viewer.js";
 import { ownLabels } from "./nodes.js";
 
 const WAIT_SECONDS = 20;
@@ -85,7 +86,7 @@ const DEPLOY_COLUMNS = [
 ];
 
 function Commands({ name, apps, onClose }) {
-  const [command, setCommand] = useState("logs");
+  const [command, setCommand] = useState("report");
   const [app, setApp] = useState(apps[0] || "");
   const [answer, setAnswer] = useState(null);
   const [error, setError] = useState(null);
@@ -96,9 +97,8 @@ function Commands({ name, apps, onClose }) {
     setError(null);
     setAnswer(null);
     try {
-      const body = { command, ...(command === "report" || !app ? {} : { app }), ...(command === "logs" ? { lines: 200 } : {}) };
       const base = `/v1/nodes/${segment(name)}/commands`;
-      const sent = await post(base, body);
+      const sent = await post(base, { command, ...(command === "restart" ? { app } : {}) });
       setAnswer(sent);
       let last = sent;
       for (let turn = 0; turn < 3 && (last.status === "waiting" || last.status === "sent"); turn += 1) {
@@ -114,17 +114,14 @@ function Commands({ name, apps, onClose }) {
     <${Dialog} title=${`Ask ${name}`} onClose=${onClose} wide>
       <form class="row" onSubmit=${send}>
         <label>What <select value=${command} onChange=${(event) => setCommand(event.currentTarget.value)}>
-          <option value="logs">Its last log lines</option><option value="report">To report now</option><option value="restart">To restart an app</option>
+          <option value="report">To report now</option>${apps.length > 0 && html`<option value="restart">To restart an app</option>`}
         </select></label>
-        ${command !== "report" &&
-        html`<label>App <select value=${app} onChange=${(event) => setApp(event.currentTarget.value)}>
-          ${command === "logs" && html`<option value="">the agent itself</option>`}${apps.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}
-        </select></label>`}
+        ${command === "restart" &&
+        html`<label>App <select value=${app} onChange=${(event) => setApp(event.currentTarget.value)}>${apps.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select></label>`}
         <button type="submit" class="main" disabled=${isBusy}>${isBusy ? "Waiting…" : "Ask"}</button>
       </form>
       ${error && html`<${Failure} error=${error} />`}
       ${answer && html`<p role="status"><${Badge} word=${answer.status} /> ${answer.cause || ""}</p>`}
-      ${answer?.output && html`<pre class="output" tabindex="0" aria-label="Output">${answer.output}</pre>`}
     <//>
   `;
 }
@@ -161,6 +158,7 @@ function Seen({ name, node, session, reload }) {
     <div class="under-title">
       <p><${Badge} word=${node.state.revoked ? "revoked" : node.state.name} /> ${node.state.reason} <span class="quiet">since <${Time} at=${node.state.since} /></span>${node.description && html`<br />${node.description}`}</p>
       ${canChange && html`<div class="actions">
+        <button type="button" onClick=${() => setOpen("logs")}>Logs</button>
         <button type="button" onClick=${() => setOpen("ask")}>Ask the node</button>
         <button type="button" onClick=${() => setOpen("labels")}>Edit labels</button>
         <button type="button" onClick=${() => setOpen("revoke")} disabled=${node.state.revoked}>Revoke</button>
@@ -190,6 +188,7 @@ function Seen({ name, node, session, reload }) {
     </section>
     ${open === "labels" && html`<${LabelsDialog} title=${`Labels of ${name}`} labels=${ownLabels(node)} onClose=${close} onDone=${() => { close(); again(); }}
       send=${(labels, query, headers) => patch(path(base, query), { labels }, { headers })} />`}
+    ${open === "logs" && html`<${LogViewer} name=${name} apps=${apps} onClose=${close} />`}
     ${open === "ask" && html`<${Commands} name=${name} apps=${apps} onClose=${close} />`}
     ${open === "revoke" && html`<${Confirm} title=${`Revoke ${name}?`} label="Revoke" act=${revoke} onClose=${close} words="Its certificates are revoked and its connection ends now. It stays in the list; to return it has to be activated again." />`}
     ${open === "delete" && html`<${PlanDialog} title=${`Delete node ${name}`} label="Delete" isDanger
