@@ -168,7 +168,7 @@ function Frame({ session, onLeave }) {
           </div>
         </div>
       </div>
-      ${isFinding && html`<${Palette} pages=${places} onClose=${() => find(false)} />`}
+      ${isFinding && html`<${Palette} pages=${shown} onClose=${() => find(false)} />`}
       <main id="main"><${Disconnected} /><${Page} key=${namespace} route=${route} session=${session} /></main>
     </div>
   `;
