@@ -4,7 +4,7 @@ import { get, path, post, segment } from "./api.js";
 import { onEvent, useLive } from "./live.js";
 import { parseLabels } from "./labels.js";
 import { go, link } from "./route.js";
-import { Badge, Copyable, Empty, Failure, Icon, Loaded, Time, Title, useData } from "./ui.js";
+import { Badge, Copyable, Empty, Failure, Icon, Loaded, Time, Title, useData, useRepeated } from "./ui.js";
 
 const CHOICES = 100;
 const AGAIN = 5000;
@@ -67,10 +67,7 @@ function useArrivals(target) {
 function Arrival({ name }) {
   const state = useData((signal) => get(`/v1/nodes/${segment(name)}`, { signal }), [name]);
   useLive((event) => event.subject.kind === "node" && event.subject.name === name, state.reload);
-  useEffect(() => {
-    const timer = setInterval(() => document.hidden || state.reload(), AGAIN);
-    return () => clearInterval(timer);
-  }, [name]);
+  useRepeated(state.reload, AGAIN);
   const node = state.data;
   const isHere = node?.state.name === "online";
   return html`<li data-testid=${`arrival-${name}`}>

@@ -81,6 +81,9 @@ export const patch = async (target, body, { headers = {}, ...options } = {}) =>
   (await send("PATCH", target, { body, headers: { "Content-Type": "application/merge-patch+json", ...headers }, ...options })).json();
 export const remove = async (target, options) => (await send("DELETE", target, options)).json();
 
+/** A file of the API, as text. */
+export const getText = async (target, options) => (await send("GET", target, { accept: "*/*", ...options })).text();
+
 /** A resource as YAML, and its entity tag. */
 export async function getYaml(target, options) {
   const response = await send("GET", target, { accept: "application/yaml", ...options });

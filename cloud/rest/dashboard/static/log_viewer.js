@@ -1,7 +1,7 @@
 // Logs of a node: the last lines, new ones as they arrive, a search in them, and a file of them.
 import { html, useEffect, useMemo, useRef, useState } from "./html.js";
 import { get, path, post, segment } from "./api.js";
-import { Badge, Dialog, Failure } from "./ui.js";
+import { Badge, Dialog, Failure, saveText } from "./ui.js";
 
 const LINES = 200;
 const WAIT_SECONDS = 20;
@@ -21,12 +21,6 @@ async function readLog(node, app, isFollowed, signal, onPart) {
     after = answer.outputEnd ?? after;
     onPart(answer.output || "", answer);
   } while (OPEN.has(answer.status));
-}
-
-function download(name, text) {
-  const address = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
-  Object.assign(document.createElement("a"), { href: address, download: name }).click();
-  URL.revokeObjectURL(address);
 }
 
 /** Lines of *text* that have *wanted* in them, whatever the case. */
@@ -68,7 +62,7 @@ export function LogViewer({ name, apps, onClose }) {
         </select></label>
         <label>Lines with <input type="search" value=${wanted} spellcheck=${false} onInput=${(event) => search(event.currentTarget.value)} /></label>
         <label class="check"><input type="checkbox" checked=${isFollowed} onChange=${(event) => follow(event.currentTarget.checked)} /> Follow</label>
-        <button type="button" disabled=${!text} onClick=${() => download(`${name}-${app || "agent"}.log`, text)}>Download</button>
+        <button type="button" disabled=${!text} onClick=${() => saveText(`${name}-${app || "agent"}.log`, text)}>Download</button>
         ${answer && !OPEN.has(answer.status) && html`<button type="button" onClick=${() => again(turn + 1)}>Read again</button>`}
       </div>
       ${error && html`<${Failure} error=${error} />`}

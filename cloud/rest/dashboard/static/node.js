@@ -1,11 +1,11 @@
 // One node: how it stands, what it should run and what it runs, and why these differ.
-import { html, useEffect, useState } from "./html.js";
+import { html, useState } from "./html.js";
 import { get, patch, path, post, remove, segment } from "./api.js";
 import { UsagePlot } from "./charts.js";
 import { ago, bytes, when } from "./format.js";
 import { useLive } from "./live.js";
 import { go, link } from "./route.js";
-import { Badge, Confirm, Dialog, Empty, Failure, Labels, Loaded, Table, Time, Title, useData } from "./ui.js";
+import { Badge, Confirm, Dialog, Empty, Failure, Labels, Loaded, Table, Time, Title, useData, useRepeated } from "./ui.js";
 import { PlanDialog } from "./editor.js";
 import { EventList } from "./logs.js";
 import { LabelsDialog } from "./labels.js";
@@ -141,11 +141,8 @@ function Seen({ name, node, session, reload }) {
     all.forEach((one) => one.reload());
   };
   useLive(isMine, again);
-  useEffect(() => {
-    // Reports are no events; a node that is looked at is asked for now and then.
-    const timer = setInterval(() => document.hidden || [stats, explain, usage].forEach((one) => one.reload()), 15000);
-    return () => clearInterval(timer);
-  }, [name]);
+  // Reports are no events; a node that is looked at is asked for now and then.
+  useRepeated(() => [stats, explain, usage].forEach((one) => one.reload()), 15000);
   const canChange = session.role !== "viewer";
   const close = () => setOpen("");
   const apps = (explain.data?.apps || []).filter((app) => app.wanted && !app.system).map((app) => app.name);

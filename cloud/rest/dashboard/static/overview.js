@@ -1,11 +1,11 @@
 // A namespace at a glance.
-import { html, useEffect } from "./html.js";
+import { html } from "./html.js";
 import { get, path } from "./api.js";
 import { Bar, Legend, Ring } from "./charts.js";
 import { count, percent, plural } from "./format.js";
 import { useLive } from "./live.js";
 import { link } from "./route.js";
-import { Badge, Empty, Loaded, Table, Time, Title, useData } from "./ui.js";
+import { Badge, Empty, Loaded, Table, Time, Title, useData, useRepeated } from "./ui.js";
 import { EventList } from "./logs.js";
 
 const SHOWN_VERSIONS = 3;
@@ -137,10 +137,7 @@ export function Overview() {
   const state = useData((signal) => get("/v1/overview", { signal }), []);
   const events = useData((signal) => get(path("/v1/events", { limit: 8 }), { signal }), []);
   useLive(() => true, () => { state.reload(); events.reload(); });
-  useEffect(() => {
-    // States also change with time, without an event.
-    const timer = setInterval(() => document.hidden || state.reload(), AGAIN);
-    return () => clearInterval(timer);
-  }, []);
+  // States also change with time, without an event.
+  useRepeated(state.reload, AGAIN);
   return html`<${Title}>Overview<//><${Loaded} state=${state} lines=${12} show=${(data) => html`<${Seen} data=${data} events=${events} />`} />`;
 }

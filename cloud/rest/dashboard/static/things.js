@@ -5,8 +5,10 @@ import { Bar, Legend } from "./charts.js";
 import { count, percent, plural } from "./format.js";
 import { useLive } from "./live.js";
 import { go, link } from "./route.js";
-import { Badge, Copyable, Dialog, Empty, Failure, Icon, Loaded, Pager, Table, Tabs, Time, Title, useData, usePages } from "./ui.js";
+import { Badge, Empty, Icon, Loaded, Pager, Table, Tabs, Time, Title, useData, usePages } from "./ui.js";
 import { Editor, PlanDialog } from "./editor.js";
+import { BringIn, Records } from "./batch.js";
+import { Deliveries } from "./deliveries.js";
 import { History } from "./history.js";
 import { mayChange, mayRead } from "./kinds.js";
 import { SearchField } from "./nodes.js";
@@ -101,44 +103,6 @@ function Users({ kind, name }) {
   </section>`;
 }
 
-const RECORD_COLUMNS = [
-  { name: "Record", show: (record) => record.name },
-  { name: "Fingerprint", kind: "wide", show: (record) => html`<code>${record.fingerprintValue}</code>` },
-  { name: "State", show: (record) => html`<${Badge} tone=${record.active ? "good" : "plain"}>${record.active ? "activated" : "waits"}<//>` },
-  { name: "Node", show: (record) => (record.active ? html`<a href=${link(["nodes", record.nodeName])}>${record.nodeName}</a>` : record.nodeName) },
-];
-
-function Records({ name }) {
-  const pages = usePages([name]);
-  const state = useData((signal) => get(path(`/v1/register/${segment(name)}/record`, { pageSize: 20, pageNo: pages.number }), { signal }), [name, pages.number]);
-  useLive((event) => event.type === "node.activated" || event.subject.kind === "record", state.reload);
-  return html`<section aria-labelledby="records-title"><h2 id="records-title">Records</h2>
-    <${Loaded} state=${state} show=${(page) =>
-      page.items.length
-        ? html`<${Table} caption="Records of the batch" columns=${RECORD_COLUMNS} items=${page.items} keyOf=${(record) => record.name} />
-            <${Pager} pages=${pages} page=${{ total: page.total, next: page.pageNo * page.pageSize < page.total ? "more" : "" }} noun="record" />`
-        : html`<${Empty} title="No device has been activated." />`} />
-  </section>`;
-}
-
-function BringIn({ name }) {
-  const [answer, setAnswer] = useState(null);
-  const [error, setError] = useState(null);
-  const ask = async () => {
-    try {
-      setAnswer(await get(`/v1/register/${segment(name)}/init`));
-      setError(null);
-    } catch (failed) {
-      setError(failed);
-    }
-  };
-  return html`<section class="card" aria-labelledby="bring-title"><h2 id="bring-title">Bring in a device</h2>
-    <p class="quiet">One line for the machine's shell, good once and for an hour.</p>
-    ${answer ? html`<${Copyable} text=${answer.cmd} label="Installation command" />` : html`<button type="button" onClick=${ask}>Show the command</button>`}
-    ${error && html`<${Failure} error=${error} />`}
-  </section>`;
-}
-
 /** YAML of a thing without what is not its operator's to set, and what is below it. */
 const editable = (kind, text) => text.replace(new RegExp(`^(${["name", ...kind.readOnly].join("|")}):.*\\n([ -].*\\n)*`, "gm"), "");
 
@@ -194,7 +158,8 @@ export function Thing({ kind, name, query, session }) {
           <section aria-labelledby="definition-title"><h2 id="definition-title">Definition</h2>
             <${Definition} kind=${kind} name=${name} session=${session} onSaved=${again} />
           </section>
-          ${kind.isBatch && html`<${Records} name=${name} />`}
+          ${kind.isBatch && html`<${Records} name=${name} mayChange=${mayChange(kind, session)} />`}
+          ${kind.place === "callbacks" && html`<${Deliveries} name=${name} mayChange=${mayChange(kind, session)} />`}
         `}
     ${isDeleting && html`<${PlanDialog} title=${`Delete ${kind.one} ${name}`} label="Delete" isDanger
       send=${(options, headers) => remove(path(target, options), { headers })}

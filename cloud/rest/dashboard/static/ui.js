@@ -60,6 +60,16 @@ export function useData(loader, keys) {
   return { ...state, reload: load };
 }
 
+/** Call *act* every so many milliseconds while the page is looked at. */
+export function useRepeated(act, milliseconds) {
+  const latest = useRef();
+  latest.current = act;
+  useEffect(() => {
+    const timer = setInterval(() => document.hidden || latest.current(), milliseconds);
+    return () => clearInterval(timer);
+  }, [milliseconds]);
+}
+
 /** The heading of a page: names the document, and is where one is after going there. */
 export function Title({ children, text, above, actions }) {
   const heading = useRef();
@@ -252,6 +262,13 @@ export const Changes = ({ changes }) => html`
     )}
   </dl>
 `;
+
+/** Have the browser save *text* as a file of that *name*. */
+export function saveText(name, text) {
+  const address = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
+  Object.assign(document.createElement("a"), { href: address, download: name }).click();
+  URL.revokeObjectURL(address);
+}
 
 /** Something to copy. */
 export function Copyable({ text, label }) {
