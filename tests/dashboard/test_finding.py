@@ -35,6 +35,7 @@ def failing(fleet: DashboardFleet) -> Iterator[Node]:
         node = stack.enter_context(
             connected(fleet.server, activate(fleet.server, batch, "finding-1"))
         )
+        node.report(apps=[])
         node.report(apps=[{"name": "broken", "version": version}], appstats=[stats])
 
         def has_failed() -> bool:

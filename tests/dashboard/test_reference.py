@@ -15,14 +15,15 @@ expect.set_options(timeout=SECONDS * 1000)
 
 
 def open_call(tab: Tab, words: str, operation: str) -> Locator:
-    """Find a call by *words* in the sidebar and open it."""
+    """Find a call by *words* in the sidebar and open it; the library is large, so it takes longer."""
+    tab.page.set_default_timeout(3 * SECONDS * 1000)
     tab.page.goto(f"{tab.url}/docs")
     tab.page.get_by_label("Search").fill(words)
     links = tab.page.get_by_label("Calls of the API").get_by_role("link")
     expect(links).to_have_count(1)
     links.first.click()
     block = tab.page.locator(f"[id$='-{operation}']")
-    expect(block.locator(".opblock-body")).to_be_visible()
+    expect(block.locator(".opblock-body")).to_be_visible(timeout=3 * SECONDS * 1000)
     return block
 
 

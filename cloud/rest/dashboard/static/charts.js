@@ -1,4 +1,4 @@
-// Figures as pictures, in plain SVG; each says in words what it shows.
+// Figures as pictures, in plain SVG, each with the same in words for screen readers.
 import { html, useState } from "./html.js";
 import { count, hour, percent, when } from "./format.js";
 

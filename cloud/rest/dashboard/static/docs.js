@@ -129,7 +129,7 @@ async function start() {
     domNode: reference,
     deepLinking: true,
     docExpansion: "none",
-    defaultModelsExpandDepth: 0,
+    defaultModelsExpandDepth: -1,
     displayRequestDuration: true,
     validatorUrl: null,
     // What the session's cookie permits only to pages of this server.

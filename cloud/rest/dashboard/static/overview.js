@@ -17,7 +17,7 @@ const progressParts = (one) => [
   { name: "failed", value: one.failed, tone: "bad" },
 ];
 
-/** What somebody should look at, each with the way to it; *data* is the overview. */
+/** What needs attention, each with a link to it; *data* is the overview. */
 function attention({ apps, nodes, certificates }) {
   return [
     ...apps

@@ -29,15 +29,19 @@ export function Palette({ pages, onClose }) {
   const [items, setItems] = useState([]);
   const [at, setAt] = useState(0);
   const list = useRef();
+  // The text that the items are of, and whether Enter was pressed before they were there.
+  const found = useRef({ text: null, isAwaited: false });
   useEffect(() => {
     const mine = new AbortController();
     const timer = setTimeout(async () => {
       try {
-        const found = await find(text, pages, mine.signal);
-        setItems(found.slice(0, 3 * SHOWN));
+        const matches = (await find(text, pages, mine.signal)).slice(0, 3 * SHOWN);
+        if (found.current.isAwaited && matches.length) return choose(matches[0]);
+        found.current = { text, isAwaited: false };
+        setItems(matches);
         setAt(0);
       } catch {
-        /* aborted by the next letter, or the server is away: the banner says so */
+        /* aborted by the next letter, or the server is away, which the banner shows */
       }
     }, text ? PAUSE : 0);
     return () => {
@@ -56,9 +60,10 @@ export function Palette({ pages, onClose }) {
       const next = (at + step + items.length) % items.length;
       setAt(next);
       list.current.children[next]?.scrollIntoView({ block: "nearest" });
-    } else if (event.key === "Enter" && items[at]) {
+    } else if (event.key === "Enter") {
       event.preventDefault();
-      choose(items[at]);
+      if (found.current.text !== text) found.current.isAwaited = true;
+      else if (items[at]) choose(items[at]);
     }
   };
   return html`<${Dialog} title="Go to" onClose=${onClose}>
