@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from tests.dashboard.chromium import NEEDS_CHROMIUM
 from tests.dashboard.conftest import SECONDS, DashboardFleet, Tab
 from tests.end_to_end.conftest import activate, make_batch, wait_for
-from tests.end_to_end.node import Node, connected
+from tests.end_to_end.node import MqttNode, connected
 
 pytestmark = NEEDS_CHROMIUM
 expect.set_options(timeout=SECONDS * 1000)
@@ -20,7 +20,7 @@ MANY = 60
 
 
 @pytest.fixture(scope="module")
-def failing(fleet: DashboardFleet) -> Iterator[Node]:
+def failing(fleet: DashboardFleet) -> Iterator[MqttNode]:
     """One node that failed with the app `broken`, among many that run nothing."""
     batch = make_batch(fleet.api, "finding", labels={"role": "broken"})
     for number in range(MANY):
@@ -46,7 +46,7 @@ def failing(fleet: DashboardFleet) -> Iterator[Node]:
         yield node
 
 
-def test_a_failed_node_is_two_clicks_from_the_overview(tab: Tab, failing: Node) -> None:
+def test_a_failed_node_is_two_clicks_from_the_overview(tab: Tab, failing: MqttNode) -> None:
     page = tab.page
     tab.go("/")
     page.get_by_role("region", name="Needs attention").get_by_role(
@@ -58,7 +58,7 @@ def test_a_failed_node_is_two_clicks_from_the_overview(tab: Tab, failing: Node) 
     expect(page.get_by_test_id("why-broken")).to_contain_text("no such image")
 
 
-def test_every_count_of_the_overview_leads_to_its_list(tab: Tab, failing: Node) -> None:
+def test_every_count_of_the_overview_leads_to_its_list(tab: Tab, failing: MqttNode) -> None:
     page = tab.page
     tab.go("/")
     page.get_by_role("region", name="Nodes").get_by_role("link", name="never seen").click()
@@ -70,7 +70,7 @@ def test_every_count_of_the_overview_leads_to_its_list(tab: Tab, failing: Node) 
     expect(page.get_by_text("1 node", exact=True)).to_be_visible()
 
 
-def test_a_part_of_the_name_finds_nodes(tab: Tab, failing: Node) -> None:
+def test_a_part_of_the_name_finds_nodes(tab: Tab, failing: MqttNode) -> None:
     page = tab.page
     tab.go("/nodes")
     page.get_by_label("Part of the name, or selector").fill("op-01")
@@ -81,7 +81,7 @@ def test_a_part_of_the_name_finds_nodes(tab: Tab, failing: Node) -> None:
     expect(page.get_by_role("link", name="finding-1")).to_be_visible()
 
 
-def test_the_palette_leads_anywhere_by_keyboard(tab: Tab, failing: Node) -> None:
+def test_the_palette_leads_anywhere_by_keyboard(tab: Tab, failing: MqttNode) -> None:
     page = tab.page
     tab.go("/events")
     page.keyboard.press("Control+k")
@@ -100,7 +100,7 @@ def test_the_palette_leads_anywhere_by_keyboard(tab: Tab, failing: Node) -> None
     expect(page.get_by_role("heading", name="Certificates that end")).to_be_visible()
 
 
-def test_events_are_filtered_by_severity(tab: Tab, failing: Node) -> None:
+def test_events_are_filtered_by_severity(tab: Tab, failing: MqttNode) -> None:
     page = tab.page
     tab.go("/events")
     page.get_by_label("Severity").select_option("problem")

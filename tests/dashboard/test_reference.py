@@ -15,7 +15,7 @@ expect.set_options(timeout=SECONDS * 1000)
 
 
 def open_call(tab: Tab, words: str, operation: str) -> Locator:
-    """Find a call by *words* in the sidebar and open it; the library is large, so it takes longer."""
+    """Find a call by *words* in the sidebar and open it; the library is large, so it takes long."""
     tab.page.set_default_timeout(3 * SECONDS * 1000)
     tab.page.goto(f"{tab.url}/docs")
     tab.page.get_by_label("Search").fill(words)
