@@ -115,7 +115,7 @@ def test_an_app_is_made_watched_changed_and_taken_back(tab: Tab, fleet: Dashboar
     write_yaml(page, "\n".join(kept).replace("first", "second"))
     page.get_by_role("button", name="Review").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_test_id("plan")).to_contain_text(f"{NODES} of {NODES}")
+    expect(dialog.get_by_test_id("plan")).to_contain_text(f"Nodes touched{NODES} of ")
     dialog.get_by_role("button", name="Save").click()
     expect(page.locator("pre.definition")).to_contain_text("second")
 
