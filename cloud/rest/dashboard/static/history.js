@@ -2,7 +2,6 @@
 import { html, useState } from "./html.js";
 import { get, path, post, segment } from "./api.js";
 import { mayChange } from "./kinds.js";
-import { link } from "./route.js";
 import { Badge, Changes, Diff, Dialog, Empty, Loaded, Pager, Time, useData, usePages } from "./ui.js";
 import { PlanDialog } from "./editor.js";
 

@@ -1,11 +1,11 @@
 // Lists of one kind, one thing of it, and a new one.
 import { html, useState } from "./html.js";
-import { get, getYaml, path, post, remove, segment } from "./api.js";
+import { get, getYaml, path, remove, segment } from "./api.js";
 import { Bar, Legend } from "./charts.js";
 import { count, percent, plural } from "./format.js";
 import { useLive } from "./live.js";
 import { go, link } from "./route.js";
-import { Badge, Empty, Icon, Loaded, Pager, Table, Tabs, Time, Title, useData, usePages } from "./ui.js";
+import { Badge, Copyable, Empty, Icon, Loaded, Pager, Table, Tabs, Time, Title, useData, usePages } from "./ui.js";
 import { Editor, PlanDialog } from "./editor.js";
 import { BringIn, Records } from "./batch.js";
 import { Deliveries } from "./deliveries.js";
