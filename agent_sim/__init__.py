@@ -1,4 +1,4 @@
-"""Simulated nodes: they know the wire of docs/protocol.md and nothing of the server.
+"""Simulated nodes, independent of the server: they implement the wire of docs/protocol.md only.
 
 Read `device` first: the whole behaviour of one node, without I/O; `events`, `model`, `bodies`,
 `fetching` and `reporting` are its vocabulary and as pure as it is. Then `agent`: the sockets, files

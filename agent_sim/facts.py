@@ -1,4 +1,4 @@
-"""Who a node is and what it uses: made up from a seed, or this machine's own truth."""
+"""The facts and usage of a node: generated from a seed, or read from this machine."""
 
 import platform
 import socket

@@ -1,4 +1,4 @@
-"""Who a device is: read the properties that count and combine them.
+"""The fingerprint of a device: reads the properties that count and combines them.
 
 docs/protocol.md, "Fingerprint".
 """

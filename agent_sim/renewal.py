@@ -1,4 +1,4 @@
-"""The next certificate of a node: when it is asked for, how, and what of an answer is believed.
+"""Renewal of a node's certificate: when it is requested, how, and which responses are accepted.
 
 The key stays the same, so that a node can ask on its connection and, when its certificate has ended
 and opens no connection any more, on the activation port (docs/protocol.md, "Renewal").

@@ -1,4 +1,4 @@
-"""Who may use which topic: one small table, decided here and nowhere else.
+"""Access rules: which identity may use which topic, in one table.
 
 A node publishes on its own topics towards the server and subscribes to its own from it, named
 exactly: a wildcard would reach topics this protocol has not defined yet, so none is granted.

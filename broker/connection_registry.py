@@ -1,4 +1,4 @@
-"""Which connections there are: being admitted, or admitted and then one for each node."""
+"""The registry of connections: being admitted, or admitted and then one for each node."""
 
 from broker.connection import NodeConnection
 from broker.limits import Refusal

@@ -1,4 +1,4 @@
-"""Tell when a connection has to end: silent for too long, or its certificate has ended."""
+"""Deadlines of a connection: silence for too long, or an expired certificate."""
 
 import asyncio
 from collections.abc import Callable

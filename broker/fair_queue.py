@@ -1,4 +1,4 @@
-"""Messages that wait, taken in turns: one of each node, then the next of each."""
+"""Messages that wait, taken round robin between nodes."""
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence

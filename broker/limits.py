@@ -1,4 +1,4 @@
-"""How much a hub takes of one node, of all, or of a broker, and the names of what it refuses."""
+"""Limits of a hub for one node, for all and for a broker, and the names of its refusals."""
 
 from dataclasses import dataclass
 from datetime import timedelta

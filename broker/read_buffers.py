@@ -1,4 +1,4 @@
-"""Bytes that were read of packets that are not whole, or not taken yet: bounded in all."""
+"""Bytes of packets that are incomplete or not taken yet, bounded in all."""
 
 from typing import Protocol
 

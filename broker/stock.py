@@ -1,4 +1,4 @@
-"""Plain amqtt as it comes, to compare with; nothing but the benchmark uses it.
+"""Unmodified amqtt, which the benchmark compares the hub with.
 
 What it is given is on its way before anything is stored, and all D-numbered defects are in it.
 """

@@ -1,4 +1,4 @@
-"""May this be the authority? What is looked at before an operator's own certificate is taken."""
+"""Checks of an operator's own authority before it replaces the present one."""
 
 from datetime import datetime
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""Several files of an authority replaced together, whatever ends the program in between.
+"""Replacement of several files of an authority, complete after any interruption.
 
 What is to be is written below `next/`, which gets that name in one step once it is complete; from
 then on the change is made, by the first process, by moving file after file to its place.

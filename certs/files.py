@@ -1,4 +1,4 @@
-"""An authority on disk: made whole or not at all, keys for their owner alone.
+"""An authority on disk: written completely or not at all, with keys readable by the owner only.
 
 The directory holds `root.pem root.key intermediate.pem intermediate.key server.pem server.key`;
 `server.pem` is the server's certificate followed by the intermediate. `root.key` may be away.

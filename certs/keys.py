@@ -1,4 +1,4 @@
-"""Keys: which are strong enough, how new ones are made and written."""
+"""Keys: minimum strength, generation and encoding."""
 
 import hashlib
 

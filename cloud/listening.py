@@ -1,4 +1,4 @@
-"""Where a server listens, and by what addresses it is reached."""
+"""The addresses at which a server listens and is reached."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""A hub that is open, whatever its kind, and what all kinds on a broker have in common."""
+"""An open hub of any kind, and the common parts of hubs on a broker."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

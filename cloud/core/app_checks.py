@@ -1,4 +1,4 @@
-"""Which apps are taken: what no node could run is refused, by the name of its field."""
+"""Checks of apps: what no node could run is refused, by the name of its field."""
 
 from msgspec import UNSET, UnsetType
 

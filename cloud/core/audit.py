@@ -1,4 +1,4 @@
-"""The audit log: who did what to which thing, in a chain that shows whether it was touched.
+"""The audit log: actor, action and resource of each change, in a keyed hash chain.
 
 Every entry bears a code over itself and the code of the one before (HMAC-SHA-256): who has the
 entries and not the key can neither change, remove, put in nor reorder one. What is cut off at the

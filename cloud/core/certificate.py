@@ -1,4 +1,4 @@
-"""A certificate the server gave to a node, as far as it has to be remembered."""
+"""A certificate of a node, as far as it is stored."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Commands to a node, and what came of them.
+"""Commands to nodes, and their outcomes.
 
 A command has an effect once at most: it is noted as sent before it is sent, it is not sent again,
 and what a node answers counts once, before the deadline.

@@ -1,4 +1,4 @@
-"""The core configuration of a node: how its agent is to work (what Baetyl keeps for its core)."""
+"""The core configuration of a node: settings of its agent (Baetyl's name for them)."""
 
 from datetime import timedelta
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Entity tags: the state of a resource that a client has seen (RFC 9110, sections 8.8.3 and 13.1).
+"""Entity tags of resources, and the preconditions of requests (RFC 9110, 8.8.3 and 13.1).
 
 A tag changes with the specification, not with reports of nodes. All tags made here are
 strong.

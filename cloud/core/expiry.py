@@ -1,4 +1,4 @@
-"""How long the certificates of nodes last: what is counted, and what is due."""
+"""Expiry of node certificates: what is counted, and what is due."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Why an app is where it is on one node: what is desired, what was reported, and what follows.
+"""Explanation of an app on one node: desired state, reported state, and the reason they differ.
 
 `explained` looks at each app that is desired or reported. The first rule that holds
 gives the reason; the report of an app precedes the state of the node.

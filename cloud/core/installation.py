@@ -1,4 +1,4 @@
-"""Bringing in a machine: the token that lets it activate once, and the command that carries it."""
+"""Installation commands: the token for one activation, and the command that contains it."""
 
 import base64
 import hashlib

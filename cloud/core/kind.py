@@ -1,4 +1,4 @@
-"""The type of a kind: what it is called, where it is, and what is particular about it.
+"""The type of a kind: its names, its path, and its properties.
 
 It is light, since the command line loads it: types are named by their place and imported when they
 are asked for.

@@ -1,4 +1,4 @@
-"""JSON merge patch (RFC 7396): a change given as the part of a document that is to be different."""
+"""JSON merge patch (RFC 7396): a change given as the differing part of a document."""
 
 from collections.abc import Mapping
 from typing import Any

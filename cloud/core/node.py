@@ -1,4 +1,4 @@
-"""A node: a machine out there, described by the operator."""
+"""A node: an edge machine, described by the operator."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Null for a field that may be left out: clients in Go and Python send it for what is not set."""
+"""Null as an absent field: clients in Go and Python send it for fields that are not set."""
 
 from functools import cache
 from typing import Any

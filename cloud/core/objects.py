@@ -1,4 +1,4 @@
-"""Objects: files of a config that lie in an object store, and who may fetch them.
+"""Objects: files of a config in an object store, and the credentials to fetch them.
 
 A node gets a URL that is signed for it, never the keys. S3's addresses with the bucket in the path
 are understood by all these stores (BOS: on its S3-compatible endpoints).

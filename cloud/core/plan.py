@@ -1,4 +1,4 @@
-"""A plan: what a change would do, and to which nodes, before it is made."""
+"""A plan: the effect of a change and the nodes it affects, before it is made."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

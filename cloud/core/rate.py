@@ -1,4 +1,4 @@
-"""How often something may happen: a token bucket for each key, in a table that cannot grow."""
+"""Rate limits: a token bucket for each key, in a table of bounded size."""
 
 from collections import OrderedDict
 

@@ -1,4 +1,4 @@
-"""Whether a node is there: from the time and the interval of its reports.
+"""The state of a node, by the time and the interval of its reports.
 
 How long a node may be silent follows from its own interval, so that one late report is no alarm and
 a node that reports once an hour is not missed after a minute. What is shown of a node is the same

@@ -1,4 +1,4 @@
-"""A report: a node's own account of what it is and runs (docs/protocol.md, "Report")."""
+"""A report: the state of a node as it reports it (docs/protocol.md, "Report")."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

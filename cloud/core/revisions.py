@@ -1,4 +1,4 @@
-"""Revisions: every state a thing had, who made it so, when and why."""
+"""Revisions: every state of a resource, with actor, time and reason."""
 
 from dataclasses import dataclass
 from datetime import datetime

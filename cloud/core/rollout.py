@@ -1,4 +1,4 @@
-"""How far a version of an app has come, counted over the nodes that it is for."""
+"""Progress of a version of an app, counted over the nodes it is for."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

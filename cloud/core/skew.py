@@ -1,4 +1,4 @@
-"""How far a node's clock is from the server's, by its last report."""
+"""The offset between a node's clock and the server's, by its last report."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

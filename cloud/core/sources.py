@@ -1,4 +1,4 @@
-"""Which process of a stock Baetyl agent a report comes from, and what it cannot know.
+"""The processes of a stock Baetyl agent that report, and what each of them cannot know.
 
 Two processes of a node report: `baetyl-core` looks after all apps but itself, `baetyl-init` after
 `baetyl-core` alone.

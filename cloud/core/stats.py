@@ -1,4 +1,4 @@
-"""A node's report as people see it: quantities in one unit, and how much of them is used."""
+"""A node's report for people: quantities in one unit, and their usage."""
 
 from collections.abc import Mapping
 from decimal import Decimal

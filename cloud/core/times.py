@@ -1,4 +1,4 @@
-"""How moments are written."""
+"""The text form of times."""
 
 from datetime import UTC, datetime
 from functools import lru_cache

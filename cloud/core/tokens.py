@@ -1,4 +1,4 @@
-"""Who may do what: tokens that open the API, the roles they have, and where they act."""
+"""API tokens: their roles, namespaces and lifetime."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How much of its machines a node uses over a day: a ring of points, a step apart.
+"""Usage of a node's resources over a day: a ring of points, one step apart.
 
 A point is noted with the first message of a step that contains usage. Where it lies in
 the ring follows from its time alone, so that the ring never grows.

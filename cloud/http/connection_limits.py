@@ -1,4 +1,4 @@
-"""How much the connections of one HTTP port may take, and what that adds up to."""
+"""Limits of the connections of one HTTP port, and their sum."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

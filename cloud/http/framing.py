@@ -1,4 +1,4 @@
-"""Where requests begin and end in what a connection sends, and how much of it is taken.
+"""Framing of requests in a byte stream, within the limits.
 
 llhttp, which reads the requests, has no bound for heads, chunk extensions and trailers, and parses
 whatever it is given. So it is given one request at a time: its whole head, then its body.

@@ -1,4 +1,4 @@
-"""Which of the forms that an answer can have a caller wants (RFC 9110, section 12.5.1)."""
+"""Content negotiation of responses (RFC 9110, 12.5.1)."""
 
 import re
 from collections.abc import Sequence, Set

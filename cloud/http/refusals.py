@@ -1,4 +1,4 @@
-"""Refusals on their way into the audit log and the log: all that matter, but bounded in number."""
+"""Refusals for the audit log and the log, bounded in number."""
 
 import contextlib
 import logging

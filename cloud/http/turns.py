@@ -1,4 +1,4 @@
-"""Fair order where one at a time may begin: callers take turns, however often each asks."""
+"""Fair order of callers, one at a time: round robin, however often each asks."""
 
 import asyncio
 from collections import OrderedDict, deque

@@ -1,4 +1,4 @@
-"""Whether the database takes writes: by those that are made anyway, else by a probe."""
+"""Whether the database accepts writes: by those that are made, else by a probe."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The HTTP client that sends callbacks, apart from their queue.
+"""The HTTP client that sends callbacks.
 
 Its own module, loaded with the first callback that is due: the HTTP client, and the certificate
 authorities of the machine, are a tenth of what starting a server takes.

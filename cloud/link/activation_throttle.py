@@ -1,4 +1,4 @@
-"""Who tries to activate, and how often it may be wrong."""
+"""Limits on failed attempts to activate."""
 
 import contextlib
 import logging

@@ -1,4 +1,4 @@
-"""A certificate, as it is sent to a device."""
+"""The form in which a certificate is sent to a device."""
 
 from collections.abc import Mapping
 from typing import Any

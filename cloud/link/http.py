@@ -1,4 +1,4 @@
-"""The activation port: what a device can do before it has a certificate, and when that ends."""
+"""The activation port: calls of devices without a certificate, or with one that has expired."""
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""The installer and the agent, as a machine that shows an install token gets them."""
+"""The installer and the agent, for machines with an installation token."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Long messages over MQTT that wait to be carried out: apart from the others, which are quick.
+"""Long messages over MQTT, carried out separately from the others.
 
 A report of 1 MB takes as long as hundreds of usual ones. Carried out among them it held up all of
 its group, 10 ms for each such report (measured).

@@ -1,4 +1,4 @@
-"""Desires over MQTT that wait to be carried out: apart from reports, at a pace for each node.
+"""Desires over MQTT, carried out separately from reports, at a pace for each node.
 
 A desire of 100 bytes can be answered with megabytes. Carried out among reports, a node that asks
 without a pause held up all others for seconds (measured); so a node that was sent more than its

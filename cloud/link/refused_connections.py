@@ -1,4 +1,4 @@
-"""Connections that the hub refuses, on their way into the log and the audit log."""
+"""Connections that the hub refuses, for the log and the audit log."""
 
 from collections.abc import Callable
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Messages of the server to nodes: built here, with the server's time in each."""
+"""Messages of the server to nodes, each with the server's time."""
 
 from collections.abc import Mapping
 from datetime import datetime

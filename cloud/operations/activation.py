@@ -1,4 +1,4 @@
-"""A device proves who it is and becomes a node (docs/protocol.md, "Activation")."""
+"""Activation: a device proves its identity and becomes a node (docs/protocol.md, "Activation")."""
 
 import hashlib
 import hmac

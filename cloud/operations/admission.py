@@ -1,4 +1,4 @@
-"""Who may connect."""
+"""Admission of connections."""
 
 from dataclasses import replace
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The nodes of an app: how each stands with it, and why it failed there."""
+"""The nodes of an app: its state on each, and why it failed there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

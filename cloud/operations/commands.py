@@ -1,4 +1,4 @@
-"""Asking nodes for something, and taking what they answer."""
+"""Commands to nodes, and their responses."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta

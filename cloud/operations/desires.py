@@ -1,4 +1,4 @@
-"""The bodies a node asks for."""
+"""The bodies that a node requests."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which certificates of nodes end, and when."""
+"""Certificates of nodes by their expiry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

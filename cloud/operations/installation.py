@@ -1,4 +1,4 @@
-"""Bringing in a machine: tokens are handed out, looked at and used."""
+"""Installation commands: their tokens are created, checked and consumed."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""A namespace at a glance: how its nodes stand, and how far its apps have come."""
+"""Overview of a namespace: states of its nodes, progress of its apps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

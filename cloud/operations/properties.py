@@ -1,4 +1,4 @@
-"""Properties of nodes, the mode they are in, and how their agents work."""
+"""Properties of nodes, their modes, and the configuration of their agents."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""A node gets another certificate before, or a while after, the one it has ends."""
+"""Renewal of a node's certificate, before or for a while after its expiry."""
 
 from datetime import datetime, timedelta
 

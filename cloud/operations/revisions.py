@@ -1,4 +1,4 @@
-"""Revisions of resources: stored with each change, listed, compared and brought back.
+"""Revisions of resources: stored with each change, listed, compared and restored.
 
 `keep_revision` is called for every change that the API makes, in its transaction, by
 `operations/audit.py`.

@@ -1,4 +1,4 @@
-"""Take certificates of nodes back, and list them (docs/decisions/0008-revocation.md)."""
+"""Revocation of node certificates, and the lists of them (docs/decisions/0008-revocation.md)."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Which system apps the nodes of a namespace are given, and what they consist of."""
+"""The system apps of the nodes of a namespace, and their content."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

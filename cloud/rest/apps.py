@@ -1,4 +1,4 @@
-"""Apps: answers, what is their own of the handlers, and rows of the route table."""
+"""Apps: answers, the handlers of their own, and rows of the route table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

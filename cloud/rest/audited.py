@@ -1,4 +1,4 @@
-"""The store as one call may use it: what the call changes leaves an entry in the audit log."""
+"""The store for one call: its changes include an entry in the audit log."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Configs: answers, what is their own of the handlers, and rows of the route table."""
+"""Configs: answers, the handlers of their own, and rows of the route table."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The `continue` of lists: where a page ended, signed, for the same list and for an hour."""
+"""The `continue` of lists: a signed position, for the same list and for an hour."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""Deploys: what nodes were sent to run, and what came of it."""
+"""Deploys: the desired states sent to nodes, and their outcomes."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Events: what happened, as a list or as it comes."""
+"""Events, as a list and as a stream."""
 
 from collections.abc import Sequence
 from datetime import datetime

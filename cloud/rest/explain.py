@@ -1,4 +1,4 @@
-"""Explanations: why a node is where it is."""
+"""Explanations of the state of a node."""
 
 from collections.abc import Sequence
 

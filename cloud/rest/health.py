@@ -1,4 +1,4 @@
-"""Whether the server is well, for monitoring; no token needed."""
+"""Health of the server, for monitoring; no token needed."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""A fleet in figures: a namespace at a glance, how far an app has come, what a node used."""
+"""Overview of a namespace, progress of an app, usage of a node."""
 
 from collections.abc import Sequence
 from decimal import Decimal

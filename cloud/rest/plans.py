@@ -1,4 +1,4 @@
-"""Answers: what a call would do."""
+"""Answers about plans."""
 
 from cloud.core.plan import Plan
 from cloud.rest.answers import Answer, ChangeAnswer

@@ -1,4 +1,4 @@
-"""Properties of nodes, their mode, and how their agents work."""
+"""Properties of nodes, their mode, and the configuration of their agents."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Registries: answers, what is their own of the handlers, and rows of the route table.
+"""Registries: answers, the handlers of their own, and rows of the route table.
 
 No answer shows a password.
 """

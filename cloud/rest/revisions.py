@@ -1,4 +1,4 @@
-"""Revisions: what things were, what differs, and back; nothing here shows a secret value."""
+"""Revisions: earlier states, differences, undo; nothing here shows a secret value."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The whole API as one table."""
+"""The table of all routes of the API."""
 
 from collections.abc import Sequence
 

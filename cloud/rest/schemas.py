@@ -1,4 +1,4 @@
-"""The types of the API as JSON Schema: what the server decodes, and what it answers."""
+"""The types of the API as JSON Schema: bodies that the server decodes, and its answers."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

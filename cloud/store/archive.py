@@ -1,4 +1,4 @@
-"""A file of named parts under a passphrase, as a stream: what is in it need not fit into memory.
+"""An encrypted file of named parts, as a stream: its content need not fit into memory.
 
 It is made of standard things alone, so that it can be opened without this program: a tar file of
 two members, `key.age` (a key of age, age-encryption.org/v1, under the passphrase) and

@@ -1,4 +1,4 @@
-"""Everything a server needs to be the same server elsewhere: its database, keys and settings.
+"""Backup and restore of a server: its database, keys and settings.
 
 The database is taken row by row at one moment, while servers write to it, and put back the same
 way: what was in SQLite can be put into PostgreSQL, and the other way round.

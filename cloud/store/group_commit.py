@@ -1,4 +1,4 @@
-"""Work of many callers in one transaction: one wait for the disk, not many.
+"""Group commit: work of many callers in one transaction, with one wait for the disk.
 
 While one group is being committed the next one gathers. A piece of work that fails takes no other
 with it: the transaction is done again without that piece.

@@ -1,4 +1,4 @@
-"""Look at the whole audit log of a database, also while servers write to it."""
+"""Verification of the whole audit log of a database, also while servers write to it."""
 
 from collections.abc import Iterable
 from pathlib import Path

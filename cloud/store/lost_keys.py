@@ -1,4 +1,4 @@
-"""Keys that a database was written with and that are not in the data directory any more."""
+"""Keys that a database was written with and that the data directory lacks."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The tables, and how a database of an older version becomes one of this version.
+"""The tables, and the migration of a database of an older version.
 
 Each migration stays as it was once released; a new one is added below it. Nothing else imports
 sqlite_utils.

@@ -1,4 +1,4 @@
-"""One server for one database: a lock that dies with its owner."""
+"""Exclusive use of a database by one server: a lock that ends with its owner."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Who else can use a file or directory that has to be the server's alone."""
+"""Checks that files and directories of the server are closed to other users."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Seal everything with a new key, so that it can be opened at any moment, with whatever is there.
+"""Re-encryption of everything with a new key; it can be interrupted and continued at any moment.
 
 The new key lies beside the old one, in a file of its own, until all is sealed with it. Which of the
 two is the key follows from the database: its check can be opened by one of them only.

@@ -1,4 +1,4 @@
-"""A listener that does nothing but TLS: what nodes cost before anything is done for them.
+"""A listener that does nothing but TLS: the cost of connections alone.
 
 It asks each for a certificate, as the hub does. Prints its port, and ends with its input.
 """

@@ -1,4 +1,4 @@
-"""The rules that are looked at, and what was found of each."""
+"""The rules that are checked, and the result of each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The files of the dashboard, read once; browsers ask each time whether theirs is still right."""
+"""The files of the dashboard, read once; browsers revalidate theirs each time."""
 
 import base64
 import functools

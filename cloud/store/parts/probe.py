@@ -1,4 +1,4 @@
-"""A write that means nothing, to see whether any can be made."""
+"""A write without effect, to find out whether writes succeed."""
 
 from cloud.store.parts.part import NOTHING, TransactionPart
 from cloud.store.statements import statement

@@ -1,4 +1,4 @@
-"""Nodes that are ready, and when each has to be looked at again."""
+"""Nodes that are ready, and the time of the next check of each."""
 
 from collections.abc import Sequence
 from datetime import datetime

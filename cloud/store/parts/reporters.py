@@ -1,4 +1,4 @@
-"""The state of nodes that report, all that taking a report depends on, in one row."""
+"""The state of reporting nodes: all that taking a report depends on, in one row."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Sessions that were ended before their time."""
+"""Sessions that were ended before their expiry."""
 
 from datetime import datetime
 
