@@ -69,12 +69,20 @@ COMMANDS = {
         "edgesync.cli.login:context",
         "Manage contexts: saved servers, one of which is current.",
     ),
+    "config": (
+        "edgesync.cli.login:config",
+        "Manage contexts, by the names that kubectl has.",
+    ),
+    "version": (
+        "edgesync.cli.version:version",
+        "Show the versions of this command and of the server.",
+    ),
     "get": (
         "edgesync.cli.get:get",
-        "List resources of a kind: all, by label, or by name.",
+        "List resources of a kind: all, by label, by field, or by name.",
     ),
     "describe": (
-        "edgesync.cli.get:describe",
+        "edgesync.cli.describe:describe",
         "Show one resource in full, with the resources related to it.",
     ),
     "export": (
@@ -119,7 +127,7 @@ COMMANDS = {
     ),
     "explain": (
         "edgesync.cli.explain:explain",
-        "Explain why a node has not converged: `explain node NAME`.",
+        "Explain why a node or app has not converged: `explain node NAME`, `explain app NAME`.",
     ),
     "history": (
         "edgesync.cli.history:history",
@@ -128,6 +136,18 @@ COMMANDS = {
     "undo": (
         "edgesync.cli.history:undo",
         "Revert a resource to its previous or an earlier revision, even after deletion.",
+    ),
+    "rollout": (
+        "edgesync.cli.rollout:rollout",
+        "Follow, list or revert changes: `rollout status|history|undo`.",
+    ),
+    "node": (
+        "edgesync.cli.node:node",
+        "Shut nodes out, label them, and get their installation commands.",
+    ),
+    "batch": (
+        "edgesync.cli.batch:batch",
+        "Bring in devices: records, whitelist and installation command of a batch.",
     ),
     "logs": (
         "edgesync.cli.remote:logs",
@@ -191,6 +211,24 @@ COMMANDS = {
 @click.version_option(package_name="edgesync", prog_name="edgesync")
 def main() -> None:
     """Edge-to-cloud sync: describe nodes, apps, configs and secrets; nodes converge to them."""
+
+
+@main.command("help")
+@click.argument("words", nargs=-1, metavar="[COMMAND]...")
+@click.pass_context
+def help_(context: click.Context, words: tuple[str, ...]) -> None:
+    """Show the help of a command."""
+    command: click.Command = main
+    own = context.find_root()
+    for word in words:
+        if not isinstance(command, click.Group):
+            break
+        name, inner, _ = command.resolve_command(own, [word])
+        if inner is None:
+            break
+        command = inner
+        own = click.Context(command, info_name=name, parent=own)
+    click.echo(command.get_help(own))
 
 
 @main.group(cls=LazyGroup, places=BENCHES)

@@ -6,6 +6,7 @@ took 1.0 s of CPU, and now takes 0.1 s.
 
 import gc
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +14,8 @@ import click
 
 _NOT_ON_WINDOWS = frozenset({"uvloop", "fcntl", "resource", "pwd"})
 """Modules that servers and simulated nodes need; commands that ask a server do without."""
+
+_LEAST_LIKENESS = 0.6
 
 
 class LazyGroup(click.Group):
@@ -44,6 +47,19 @@ class LazyGroup(click.Group):
         finally:
             gc.enable()
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As in `Group`; for an unknown command the error names the one that is most like it."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            likely = get_close_matches(args[0], self.list_commands(ctx), 1, _LEAST_LIKENESS)
+            if not likely or repr(likely[0]) in error.message:
+                raise
+            message = f"{error.message.rstrip('.')}. Did you mean {likely[0]!r}?"
+            raise click.UsageError(message, ctx=error.ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write name and help of each command, without importing those of *places*."""

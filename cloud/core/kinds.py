@@ -162,6 +162,7 @@ data:
     is_used_by_apps=True,
     required=("data",),
     hidden=("data[].value.sk?",),
+    short="cm",
 )
 BATCH = ResourceKind(
     "Batch",

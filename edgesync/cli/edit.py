@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from edgesync.cli.api.client import ApiServer, RequestRefused
+from cloud.core.kinds import ResourceKind
+from edgesync.cli.api.client import ApiServer, RequestRefused, not_found
 from edgesync.cli.options import (
     Target,
     asks_server,
@@ -40,7 +41,7 @@ def edit(server: ApiServer, *, target: Target) -> None:
     """
     answer = found(server, target.kind, target.name)
     if answer is None:
-        raise RequestRefused(404, "ResourceNotFound", f"{target.title} not found.")
+        raise not_found(target.title, target.url)
     original = yaml_of(manifest(target.kind, masked(target.kind, answer.content)))
     text, complaint = original, ""
     while True:
@@ -109,12 +110,26 @@ def label(
 
     KEY=VALUE sets a label, KEY- removes it. Selectors of apps apply at once.
     """
-    words = [target for target in targets if _is_change(target.name)]
-    changes = dict(_change(target.name) for target in words)
+    words = [target.name for target in targets if is_change(target.name)]
+    names = [target.name for target in targets if not is_change(target.name) and target.name]
+    kind = targets[0].kind
+    change_labels(server, kind, names, words, selector, overwrite=overwrite, yes=yes)
+
+
+def change_labels(
+    server: ApiServer,
+    kind: ResourceKind,
+    names: Sequence[str],
+    words: Sequence[str],
+    selector: str,
+    *,
+    overwrite: bool,
+    yes: bool,
+) -> None:
+    """Change labels by *words*, KEY=VALUE or KEY-, of what is named or selected."""
+    changes = dict(_change(word) for word in words)
     if not changes:
         raise click.UsageError("name the labels: KEY=VALUE sets one, KEY- removes it")
-    kind = targets[0].kind
-    names = [target.name for target in targets if target not in words and target.name]
     if bool(names) == bool(selector):
         raise click.UsageError(f"name the {kind.plural}, or select them with -l")
     things = (
@@ -131,7 +146,7 @@ def _named(server: ApiServer, kind: Any, names: Sequence[str]) -> list[Mapping[s
     for name in names:
         answer = found(server, kind, name)
         if answer is None:
-            raise RequestRefused(404, "ResourceNotFound", f"{kind.word}/{name} not found.")
+            raise not_found(f"{kind.word}/{name}", kind.url(name))
         things.append(answer.content)
     return things
 
@@ -156,7 +171,8 @@ def _label(
     show_change(ApplyOutcome.CHANGED, target.title)
 
 
-def _is_change(word: str) -> bool:
+def is_change(word: str) -> bool:
+    """Return whether *word* sets or removes a label."""
     return "=" in word or word.endswith("-")
 
 

@@ -62,7 +62,7 @@ def watch(
     """
     shown = 0
     try:
-        for event in _events(server, _query(targets, types), since or ""):
+        for event in followed_events(server, _query(targets, types), since or ""):
             _show(json.loads(event.data), output)
             shown += 1
             if shown == count:
@@ -80,7 +80,9 @@ def _query(targets: Sequence[Target], types: str | None) -> dict[str, str]:
     return query
 
 
-def _events(server: ApiServer, query: Mapping[str, str], after: str) -> Iterator[StreamedEvent]:
+def followed_events(
+    server: ApiServer, query: Mapping[str, str], after: str
+) -> Iterator[StreamedEvent]:
     """Events without end; after a loss those that were missed come first."""
     failures, was_there = 0, False
     while True:

@@ -5,10 +5,14 @@ from typing import Any
 
 import click
 
-from cloud.core.kinds import NODE
+from cloud.core.kinds import APP, NODE
 from edgesync.cli.api.client import ApiServer
 from edgesync.cli.options import Target, asks_server, output_option, target_argument
-from edgesync.cli.output import age, coloured, in_line, json_of, show_table, yaml_of
+from edgesync.cli.output import age, coloured, in_line, json_of, note, show_table, yaml_of
+from edgesync.cli.resources.failures import progress_line
+
+FAILED_SHOWN = 50
+"""Failed nodes of an app that are listed."""
 
 
 @click.command()
@@ -17,10 +21,16 @@ from edgesync.cli.output import age, coloured, in_line, json_of, show_table, yam
 @click.option("--app", help="Only this app, even if not selected for the node.")
 @output_option("table", "wide", "json", "yaml")
 def explain(server: ApiServer, *, target: Target, app: str | None, output: str) -> None:
-    """Explain why a node has not converged: `explain node NAME`."""
+    """Explain why a node or app has not converged: `explain node NAME`, `explain app NAME`.
+
+    Of an app the failed nodes are listed, and the causes are counted.
+    """
+    if target.kind is APP and app is None:
+        explain_app(server, target, output)
+        return
     if target.kind is not NODE:
         raise click.UsageError(
-            f"only nodes can be explained; `edgesync wait {target.title}` shows its progress"
+            f"nodes and apps can be explained; `edgesync wait {target.title}` shows its progress"
         )
     query = {"app": app} if app else {}
     explained = server.call("GET", f"{target.url}/explain", query=query)
@@ -28,6 +38,43 @@ def explain(server: ApiServer, *, target: Target, app: str | None, output: str) 
         click.echo(json_of(explained) if output == "json" else yaml_of(explained).rstrip())
         return
     _show(explained, wide=output == "wide")
+
+
+def explain_app(server: ApiServer, target: Target, output: str) -> None:
+    """Show how far the app has come, and the nodes that failed with the reasons."""
+    query = {"status": "failed", "limit": str(FAILED_SHOWN)}
+    nodes = server.call("GET", f"{target.url}/nodes", query=query)
+    if output in {"json", "yaml"}:
+        click.echo(json_of(nodes) if output == "json" else yaml_of(nodes).rstrip())
+        return
+    rollout = server.call("GET", f"{target.url}/rollout")
+    line = progress_line(rollout)
+    if not line:
+        click.echo(coloured(f"{target.name} runs on all {rollout['selected']} nodes.", "converged"))
+        return
+    click.echo(f"{target.name}: {line}")
+    if nodes["causes"]:
+        click.echo()
+        for one in nodes["causes"]:
+            click.echo(f"{one['nodes']} x {in_line(one['cause'])}")
+        click.echo()
+        show_table(
+            ["NODE", "STATE", "STATUS", "VERSION", "LAST REPORT", "CAUSE"],
+            [
+                [
+                    *(one["name"], one["state"], one["status"], one["version"]),
+                    *(age(one["lastReport"]), one["cause"]),
+                ]
+                for one in nodes["items"]
+            ],
+        )
+    if nodes["total"] > len(nodes["items"]):
+        note(f"Showing {len(nodes['items'])} of {nodes['total']} failed nodes.")
+    if rollout["pending"]:
+        note(
+            f"{rollout['pending']} pending: `edgesync get nodes --field-selector"
+            f" status.apps.{target.name}=pending`"
+        )
 
 
 def _show(explained: Mapping[str, Any], *, wide: bool) -> None:

@@ -1,33 +1,42 @@
-"""`edgesync get`, `describe` and `export`: read resources."""
+"""`edgesync get` and `export`: read resources."""
 
+import contextlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 import click
 
-from cloud.core.kinds import BATCH, KINDS, NODE, ResourceKind
-from edgesync.cli.api.client import ApiServer, RequestRefused
+from cloud.core.kinds import KINDS, ResourceKind
+from edgesync.cli.api.client import ApiServer, RequestRefused, not_found
+from edgesync.cli.events import followed_events
 from edgesync.cli.options import (
+    GetFormat,
     Target,
     asks_server,
     check_selects,
+    fields_option,
     kinds_named,
     output_option,
     selector_option,
-    target_argument,
     targets_argument,
 )
 from edgesync.cli.output import (
-    age,
     json_of,
     note,
     printable,
     progress,
+    show_row,
     show_table,
     yaml_of,
 )
-from edgesync.cli.resources.access import found, listed, masked
-from edgesync.cli.resources.columns import show_table_of
+from edgesync.cli.resources.access import found, listed, masked, matching
+from edgesync.cli.resources.columns import TableOptions, sorted_by, table_of
+from edgesync.cli.resources.paths import columns_in, rendered, value_at
+
+_FORBIDDEN = 403
 
 Json = Mapping[str, Any]
 
@@ -39,41 +48,67 @@ _batch_option = click.option("--batch", default="", help="Batch of the records."
 
 @click.command()
 @asks_server
-@targets_argument()
+@targets_argument(has_all=True)
 @selector_option
+@fields_option
 @_batch_option
-@output_option()
+@click.option(
+    "-L", "--label-columns", "labels", multiple=True, metavar="KEY", help="Show a label's values."
+)
+@click.option("--show-labels", is_flag=True, help="Show all labels.")
+@click.option("--sort-by", metavar="COLUMN|PATH", help="Order, like name or .state.since.")
+@click.option("-w", "--watch", is_flag=True, help="Then print what changes. Stop with Ctrl-C.")
+@click.option(
+    "-o",
+    "--output",
+    type=GetFormat(),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
 @_secrets_option
 def get(
     server: ApiServer,
     *,
     targets: Sequence[Target],
     selector: str,
+    fields: str,
     batch: str,
+    labels: Sequence[str],
+    show_labels: bool,
+    sort_by: str | None,
+    watch: bool,
     output: str,
     show_secrets: bool,
 ) -> None:
-    """List resources of a kind: all, by label, or by name."""
-    check_selects(selector, [target.kind for target in targets])
-    if selector and targets[0].name:
-        raise click.UsageError("names and -l exclude each other")
-    whole = output in {"json", "yaml"}
+    """List resources of a kind: all, by label, by field, or by name.
+
+    `*` in a name stands for any text: `get nodes 'press-*'`. `get all` lists all kinds.
+    """
+    is_all = len(targets) > 1 and not any(target.name for target in targets)
+    chosen = [target for target in targets if not (is_all and selector) or target.kind.has_labels]
+    check_selects(selector, [target.kind for target in chosen])
+    if (selector or fields) and targets[0].name:
+        raise click.UsageError("names exclude -l and --field-selector")
+    whole = output in {"json", "yaml"} or "=" in output
+    asked = Asked(server, selector, fields, batch, whole=whole, is_all=is_all)
+    after = _last_event(server) if watch else ""
     things = [
         (target.kind, thing if show_secrets else masked(target.kind, thing))
-        for target in targets
-        for thing in _shown(server, target, selector=selector, batch=batch, whole=whole)
+        for target in chosen
+        for thing in asked.found(target)
     ]
-    if whole:
-        documents = [{"kind": kind.name, **thing} for kind, thing in things]
-        is_one = len(targets) == 1 and bool(targets[0].name or targets[0].kind.is_single)
-        _print_documents(documents, output, is_one=is_one)
-    elif output == "name":
-        for kind, thing in things:
-            click.echo(printable(f"{kind.word}/{kind.name_of(thing)}"))
-    else:
-        if not things:
-            _note_none(server, targets)
-        _print_tables(things, wide=output == "wide")
+    if sort_by:
+        by_kind = {kind: [one for each, one in things if each is kind] for kind, _ in things}
+        things = [
+            (kind, one) for kind, some in by_kind.items() for one in sorted_by(kind, some, sort_by)
+        ]
+    keys = [key for one in labels for key in one.split(",")]
+    options = TableOptions(output == "wide", keys, show_labels)
+    is_one = len(targets) == 1 and targets[0].is_one
+    widths = _print(server, things, output, options, targets=targets, is_one=is_one)
+    if watch:
+        _follow(server, targets, output, options, widths, after)
 
 
 @click.command()
@@ -96,7 +131,7 @@ def export(
     documents, left = [], []
     for kind in chosen:
         try:
-            for thing in _shown(server, Target(kind), selector=selector, whole=True):
+            for thing in Asked(server, selector, whole=True).found(Target(kind)):
                 document = manifest(kind, thing if show_secrets else masked(kind, thing))
                 if kind.is_single and list(document) == ["kind"]:
                     continue  # it has only defaults
@@ -110,42 +145,48 @@ def export(
         raise click.exceptions.Exit(1)
 
 
-@click.command()
-@asks_server
-@target_argument()
-def describe(server: ApiServer, *, target: Target) -> None:
-    """Show one resource in full, with the resources related to it."""
-    answer = found(server, target.kind, target.name)
-    if answer is None:
-        raise RequestRefused(404, "ResourceNotFound", f"{target.title} not found.")
-    click.echo(printable(yaml_of(masked(target.kind, answer.content))), nl=False)
-    if target.kind.is_used_by_apps:
-        _uses(server, target)
-    if target.kind is NODE:
-        _node(server, target)
-    if target.kind is BATCH:
-        _batch(server, target, answer.content)
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a server; *whole* things have all their fields."""
 
+    server: ApiServer
+    selector: str = ""
+    fields: str = ""
+    batch: str = ""
+    whole: bool = False
+    is_all: bool = False
 
-def _shown(
-    server: ApiServer, target: Target, *, selector: str = "", batch: str = "", whole: bool
-) -> Iterator[Json]:
-    """Resources as in lists, or *whole* with all their fields."""
-    if target.name:
-        answer = found(server, target.kind, target.name)
-        if answer is None:
-            raise RequestRefused(404, "ResourceNotFound", f"{target.title} not found.")
-        yield answer.content
-        return
-    things = listed(server, target.kind, selector=selector, batch=batch)
-    if not whole or target.kind.is_whole_in_lists:
-        yield from things
-        return
-    with progress() as shown:
-        for thing in shown.track(list(things), description=target.kind.plural):
-            answer = found(server, target.kind, target.kind.name_of(thing))
-            if answer is not None:  # else it went meanwhile
-                yield answer.content
+    def found(self, target: Target) -> Iterator[Json]:
+        """The things of *target*; of `all` without those that the token may not see."""
+        try:
+            yield from self._found(target)
+        except RequestRefused as refusal:
+            if not (self.is_all and refusal.status == _FORBIDDEN):
+                raise
+            note(f"{target.kind.plural} skipped: {refusal.message}")
+
+    def _found(self, target: Target) -> Iterator[Json]:
+        kind = target.kind
+        if target.is_one:
+            answer = found(self.server, kind, target.name)
+            if answer is None:
+                raise not_found(target.title, target.url)
+            yield answer.content
+            return
+        if target.name:
+            things = matching(self.server, kind, target.name)
+        else:
+            things = listed(
+                self.server, kind, selector=self.selector, batch=self.batch, fields=self.fields
+            )
+        if not self.whole or kind.is_whole_in_lists:
+            yield from things
+            return
+        with progress() as shown:
+            for thing in shown.track(list(things), description=kind.plural):
+                answer = found(self.server, kind, kind.name_of(thing))
+                if answer is not None:  # else it went meanwhile
+                    yield answer.content
 
 
 def _chosen(words: Sequence[str], selector: str) -> list[ResourceKind]:
@@ -168,74 +209,86 @@ def _note_none(server: ApiServer, targets: Sequence[Target]) -> None:
     note(f"No {plurals} found in {where}")
 
 
-def _print_tables(things: Sequence[tuple[ResourceKind, Json]], *, wide: bool) -> None:
-    kinds = list(dict.fromkeys(kind for kind, _ in things))
-    for index, kind in enumerate(kinds):
-        if index:
+def _print(
+    server: ApiServer,
+    things: Sequence[tuple[ResourceKind, Json]],
+    output: str,
+    options: TableOptions,
+    *,
+    targets: Sequence[Target],
+    is_one: bool,
+) -> dict[ResourceKind, Sequence[int]]:
+    """Print *things*; the widths of their tables."""
+    template, equals, text = output.partition("=")
+    if output in {"json", "yaml"} or template == "jsonpath":
+        documents = [{"kind": kind.name, **thing} for kind, thing in things]
+        if equals:
+            content = documents[0] if is_one else {"kind": "List", "items": documents}
+            click.echo(printable(rendered(text, content)))
+        else:
+            _print_documents(documents, output, is_one=is_one)
+    elif equals:
+        columns = columns_in(text)
+        rows = [[value_at(path, thing) for _, path in columns] for _, thing in things]
+        show_table([title for title, _ in columns], rows)
+    elif output == "name":
+        for kind, thing in things:
+            click.echo(printable(f"{kind.word}/{kind.name_of(thing)}"))
+    else:
+        if not things:
+            _note_none(server, targets)
+        return _print_tables(server, things, options)
+    return {}
+
+
+def _print_tables(
+    server: ApiServer, things: Sequence[tuple[ResourceKind, Json]], options: TableOptions
+) -> dict[ResourceKind, Sequence[int]]:
+    widths: dict[ResourceKind, Sequence[int]] = {}
+    for kind in dict.fromkeys(kind for kind, _ in things):
+        if widths:
             click.echo()
-        show_table_of(kind, [thing for each, thing in things if each is kind], wide=wide)
+        some = [thing for each, thing in things if each is kind]
+        widths[kind] = show_table(*table_of(server, kind, some, options))
+    return widths
 
 
-def _uses(server: ApiServer, target: Target) -> None:
-    apps = server.call("GET", f"{target.url}/apps")["items"]
-    click.echo("\nApps that use it:")
-    show_table(
-        ["NAME", "VERSION", "SELECTOR"], [[a["name"], a["version"], a["selector"]] for a in apps]
-    )
+def _last_event(server: ApiServer) -> str:
+    """The id of the newest event: what changes later is followed, also while the list is read."""
+    newest = server.call("GET", "/v1/events", query={"limit": "1"})["items"]
+    return newest[0]["id"] if newest else "0"
 
 
-def _node(server: ApiServer, target: Target) -> None:
-    apps = server.call("GET", f"{target.url}/apps")["items"]
-    report = server.call("GET", f"{target.url}/stats").get("report") or {}
-    running = {one.get("name"): one for one in report.get("appstats") or ()}
-    core = report.get("core") or {}
-    agent = [str(core[key]) for key in ("binVersion", "gitRevision") if core.get(key)]
-    if agent:
-        click.echo(f"\nAgent: {printable(', '.join(agent))}")
-    click.echo("\nApps:")
-    rows = []
-    for app in apps:
-        seen = running.get(app["name"], {})
-        rows.append(
-            [
-                app["name"],
-                app["version"],
-                seen.get("version"),
-                seen.get("status"),
-                seen.get("cause"),
-            ]
-        )
-    show_table(["NAME", "WANTED", "RUNNING", "STATUS", "CAUSE"], rows)
-    deploys = server.call("GET", f"{target.url}/deploys")["items"][:5]
-    click.echo("\nLast changes:")
-    show_table(
-        ["NUMBER", "SENT", "OUTCOME", "ENDED", "CAUSE"],
-        [
-            [d["number"], age(d["toldTime"]), d["outcome"], age(d["endTime"]), d["cause"]]
-            for d in deploys
-        ],
-    )
-
-
-def _batch(server: ApiServer, target: Target, batch: Json) -> None:
-    if batch.get("warning"):
-        click.echo(f"\nWarning: {printable(batch['warning'])}.")
-        if batch.get("enableWhitelist"):
-            click.echo(f"  edgesync record add {target.name} FINGERPRINT...")
-            click.echo(f"  edgesync edit batch {target.name}")
-    query = {"kind": "batch", "name": target.name, "type": "batch.refused", "limit": "10"}
-    refused = server.call("GET", "/v1/events", query=query)["items"]
-    if not refused:
-        return
-    click.echo("\nRefused devices:")
-    show_table(
-        ["AGE", "FINGERPRINT", "ADDRESS", "REASON", "TIMES"],
-        [
-            [
-                age(event["time"]),
-                event["data"].get("fingerprintValue"),
-                *(event["data"].get("address"), event["data"].get("reason"), event["count"]),
-            ]
-            for event in refused
-        ],
-    )
+def _follow(
+    server: ApiServer,
+    targets: Sequence[Target],
+    output: str,
+    options: TableOptions,
+    widths: dict[ResourceKind, Sequence[int]],
+    after: str,
+) -> None:
+    """Print each thing of *targets* again when an event is about it."""
+    if output not in {"table", "wide", "name", "json"}:
+        raise click.UsageError("-w prints tables, names and JSON")
+    kinds = {target.kind.logged_as: target.kind for target in targets}
+    if len(kinds) > 1:
+        raise click.UsageError("-w follows one kind")
+    [(logged, kind)] = kinds.items()
+    patterns = [target.name or "*" for target in targets]
+    with contextlib.suppress(KeyboardInterrupt):
+        for event in followed_events(server, {"kind": logged}, after):
+            name = str(json.loads(event.data)["subject"]["name"])
+            if not any(fnmatchcase(name, pattern) for pattern in patterns):
+                continue
+            answer = None if kind.parent else found(server, kind, name)
+            if answer is None:
+                note(f"{kind.word}/{name} is gone")
+            elif output in {"name", "json"}:
+                thing = masked(kind, answer.content)
+                click.echo(json_of(thing) if output == "json" else f"{kind.word}/{name}")
+            else:
+                titles, rows = table_of(server, kind, [answer.content], options)
+                if kind not in widths:
+                    widths[kind] = show_table(titles, rows)
+                else:
+                    show_row(rows[0], widths[kind])

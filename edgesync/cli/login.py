@@ -9,6 +9,7 @@ from edgesync.cli.api.client import (
     DEFAULT_URL,
     Access,
     ApiServer,
+    BadAccess,
     ConnectionLost,
     check_is_private,
     checked_url,
@@ -98,7 +99,7 @@ def _accepts(context: Context, *, is_last: bool) -> bool:
         if is_last:
             reason = error.strerror or str(error)
             raise click.ClickException(f"{context.token_file}: {reason}") from error
-    except (ConnectionLost, click.UsageError):
+    except (ConnectionLost, click.UsageError, BadAccess):
         if is_last:
             raise
     else:
@@ -163,3 +164,22 @@ def delete(name: str) -> None:
     named_context(contexts, name)
     write_contexts(contexts.without(name))
     click.echo(f'Deleted context "{name}"')
+
+
+@click.group()
+def config() -> None:
+    """Manage contexts, by the names that kubectl has."""
+
+
+config.add_command(use, "use-context")
+config.add_command(list_contexts, "get-contexts")
+config.add_command(delete, "delete-context")
+
+
+@config.command("current-context")
+def current_context() -> None:
+    """Print the name of the current context."""
+    current = read_contexts().current
+    if not current:
+        raise click.ClickException("no context is current: log in with `edgesync login URL`")
+    click.echo(current)

@@ -4,6 +4,7 @@ import errno
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,25 @@ import click
 
 from cloud.core.kinds import KINDS, ResourceKind
 from edgesync.cli.api.client import ApiServer, access, server_options
+from edgesync.cli.completing import completed_nodes, completed_targets
 from edgesync.cli.output import FORMATS
 from edgesync.cli.resources.kinds import OWNER_LABEL, kind_words, url_of
 
 if TYPE_CHECKING:
     from edgesync.cli.resources.manifests import Document
 
+ALL = "all"
+"""The word for all kinds."""
+
 REASON_HEADER = "X-Edgesync-Reason"
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class UnknownKind(click.ClickException):
+    """A word that names no kind, or none that the command takes."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,11 @@ class Target:
         if self.kind.is_single:
             return self.kind.word
         return f"{self.kind.word}/{self.name}" if self.name else self.kind.plural
+
+    @property
+    def is_one(self) -> bool:
+        """Return whether it is a single thing, by its whole name or as there is one only."""
+        return self.kind.is_single or bool(self.name and "*" not in self.name)
 
     @property
     def url(self) -> str:
@@ -96,6 +112,36 @@ def output_option(*formats: str, default: str = "table") -> Decorator:
     )
 
 
+class GetFormat(click.Choice[str]):
+    """The output formats of `get`: those of `FORMATS`, and templates of paths."""
+
+    TEMPLATES = ("jsonpath", "custom-columns")
+
+    def __init__(self) -> None:
+        super().__init__(FORMATS)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """As in `Choice`; templates as they are."""
+        name, equals, _ = str(value).partition("=")
+        if equals and name in self.TEMPLATES:
+            return value
+        return super().convert(value, param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """All formats."""
+        return f"[{'|'.join((*FORMATS, 'jsonpath=TEMPLATE', 'custom-columns=TITLE:PATH,...'))}]"
+
+
+def fields_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--field-selector`."""
+    return click.option(
+        "--field-selector",
+        "fields",
+        default="",
+        help="Field selector, like status.state=offline,status.apps.web=failed.",
+    )(command)
+
+
 def selector_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `-l`, a label selector."""
     return click.option(
@@ -139,23 +185,34 @@ def owner_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def targets_argument(needs: str = "", *, required: bool = True) -> Decorator:
-    """Give a command things: `KIND [NAME]...` or `KIND/NAME...`, as `targets`."""
+def targets_argument(needs: str = "", *, required: bool = True, has_all: bool = False) -> Decorator:
+    """Give a command things: `KIND [NAME]...` or `KIND/NAME...`, as `targets`.
+
+    With *has_all* the word `all` stands for all kinds whose things are listed.
+    """
+
+    def chosen(_: click.Context, __: click.Parameter, words: Sequence[str]) -> list[Target]:
+        if has_all and [word.lower() for word in words] == [ALL]:
+            return [Target(kind) for kind in KINDS if not (kind.is_single or kind.parent)]
+        return _targets(words, needs)
+
     return click.argument(
         "targets",
         nargs=-1,
         required=required,
         metavar="KIND [NAME]... | KIND/NAME...",
-        callback=lambda _, __, words: _targets(words, needs),
-        shell_complete=_kinds,
+        callback=chosen,
+        shell_complete=completed_targets,
     )
 
 
 def target_argument(needs: str = "") -> Decorator:
     """Give a command one thing: `KIND NAME` or `KIND/NAME`, as `target`."""
 
-    def one(_: click.Context, __: click.Parameter, words: Sequence[str]) -> Target:
+    def one(context: click.Context, _: click.Parameter, words: Sequence[str]) -> Target | None:
         found = _targets(words, needs)
+        if context.resilient_parsing:  # for completion
+            return found[0] if found else None
         if len(found) != 1 or not (found[0].name or found[0].kind.is_single):
             raise click.UsageError("name one resource: KIND NAME, or KIND/NAME")
         return found[0]
@@ -166,8 +223,12 @@ def target_argument(needs: str = "") -> Decorator:
         required=True,
         metavar="KIND NAME | KIND/NAME",
         callback=one,
-        shell_complete=_kinds,
+        shell_complete=completed_targets,
     )
+
+
+node_argument = click.argument("node", shell_complete=completed_nodes)
+"""Give a command the name of a node, as `node`."""
 
 
 def check_selects(selector: str, kinds: Sequence[ResourceKind]) -> None:
@@ -204,9 +265,8 @@ def _kind(word: str, needs: str) -> ResourceKind:
     kind = KINDS.named(word)
     if kind is None or (needs and not getattr(kind, needs)):
         fault = "unknown kind" if kind is None else "not supported for kind"
-        raise click.UsageError(f'{fault} "{word}"; kinds: {", ".join(kind_words(needs))}')
+        words = kind_words(needs)
+        likely = get_close_matches(word.lower(), words, 1, 0.6) if kind is None else []
+        hint = f"; did you mean {likely[0]}?" if likely else ""
+        raise UnknownKind(f'{fault} "{word}"{hint}; kinds: {", ".join(words)}')
     return kind
-
-
-def _kinds(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    return [word for word in kind_words() if word.startswith(incomplete)]

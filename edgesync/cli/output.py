@@ -108,13 +108,24 @@ def coloured(text: str, word: str = "") -> str:
     return click.style(text, fg=colour) if colour and has_colour() else text
 
 
-def show_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print *rows* below *titles*, each column as wide as it has to be, states in colour."""
+def show_table(titles: Sequence[str], rows: Iterable[Sequence[Any]]) -> Sequence[int]:
+    """Print *rows* below *titles*, each column as wide as it has to be, states in colour.
+
+    Returns the widths, for `show_row`.
+    """
     lines = [[in_line(cell) for cell in row] for row in rows]
     widths = [max(map(_width, column)) for column in zip(titles, *lines, strict=True)]
     click.echo(_line(titles, widths, lambda text: text))
     for line in lines:
         click.echo(_line(line, widths, _state))
+    return widths
+
+
+def show_row(row: Sequence[Any], widths: Sequence[int]) -> None:
+    """Print one more row of a table with columns of these *widths*."""
+    line = [in_line(cell) for cell in row]
+    fitting = [max(width, _width(cell)) for cell, width in zip(line, widths, strict=True)]
+    click.echo(_line(line, fitting, _state))
 
 
 def _state(cell: str) -> str:

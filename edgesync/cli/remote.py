@@ -12,7 +12,7 @@ import click
 from cloud.core.commands import LINES_LIMIT, OPEN, SECONDS, SECONDS_LIMIT, SINCE_LIMIT
 from cloud.core.kinds import NODE
 from edgesync.cli.api.client import ApiServer
-from edgesync.cli.options import asks_server, reason_option
+from edgesync.cli.options import asks_server, node_argument, reason_option
 from edgesync.cli.output import coloured, note, printable
 
 _LOOK_SECONDS = 20
@@ -48,9 +48,11 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, text: str | N
 
 @click.command()
 @asks_server
-@click.argument("node")
+@node_argument
 @click.option("--app", default="", help="App whose log to print.  [default: the agent's log]")
-@click.option("--lines", type=click.IntRange(1, LINES_LIMIT), help="Number of lines.")
+@click.option(
+    "--tail", "--lines", "lines", type=click.IntRange(1, LINES_LIMIT), help="Number of lines."
+)
 @click.option(
     "--since", callback=_seconds, metavar="TIME", help="Only the last 90s, 10m, 2h or 7d."
 )
@@ -88,7 +90,7 @@ def logs(
 
 @click.command()
 @asks_server
-@click.argument("node")
+@node_argument
 @click.argument("app")
 @_deadline_option
 @reason_option
@@ -103,7 +105,7 @@ def restart(server: ApiServer, *, node: str, app: str, deadline: int) -> None:
 
 @click.command()
 @asks_server
-@click.argument("node")
+@node_argument
 @_deadline_option
 @reason_option
 def report(server: ApiServer, *, node: str, deadline: int) -> None:
@@ -114,7 +116,7 @@ def report(server: ApiServer, *, node: str, deadline: int) -> None:
 
 @click.command()
 @asks_server
-@click.argument("node")
+@node_argument
 @click.option(
     "-o",
     "--output",
@@ -137,7 +139,7 @@ def diagnose(server: ApiServer, *, node: str, output: Path | None, deadline: int
 
 @click.command()
 @asks_server
-@click.argument("node")
+@node_argument
 @click.option(
     "--deadline",
     type=click.IntRange(1, SECONDS_LIMIT),

@@ -5,11 +5,12 @@ from typing import Any
 
 import click
 
-from cloud.core.kinds import NODE
+from cloud.core.kinds import APP, NODE
 from edgesync.cli.api.client import ApiServer
-from edgesync.cli.options import asks_server, selector_option
+from edgesync.cli.options import asks_server, fields_option, selector_option
 from edgesync.cli.output import age, coloured, in_line, note, progress, show_table, size
 from edgesync.cli.resources.access import listed
+from edgesync.cli.resources.failures import cause_lines
 
 _ORDERS = ("cpu", "memory", "name")
 
@@ -55,6 +56,11 @@ def fleet(server: ApiServer) -> None:
             ["APP", "VERSION", "NODES", "RUNNING", "FAILED", "PENDING", "REPORTED VERSIONS"],
             [_progress_row(app) for app in overview["apps"]],
         )
+    for app in overview["apps"]:
+        if app["failed"]:
+            click.echo(f"\n{in_line(app['name'])} failed on {app['failed']}:")
+            for line in cause_lines(server.call("GET", f"{APP.url(app['name'])}/rollout")):
+                click.echo(f"  {line}")
 
 
 def _progress_row(app: Mapping[str, Any]) -> list[Any]:
@@ -66,6 +72,7 @@ def _progress_row(app: Mapping[str, Any]) -> list[Any]:
 @top.command()
 @asks_server
 @selector_option
+@fields_option
 @click.option("--sort", type=click.Choice(_ORDERS), default="cpu", show_default=True)
 @click.option(
     "--limit",
@@ -74,9 +81,9 @@ def _progress_row(app: Mapping[str, Any]) -> list[Any]:
     show_default=True,
     help="Maximum number of nodes.",
 )
-def nodes(server: ApiServer, *, selector: str, sort: str, limit: int) -> None:
+def nodes(server: ApiServer, *, selector: str, fields: str, sort: str, limit: int) -> None:
     """Show CPU and memory of nodes from their last reports, highest first."""
-    found = list(listed(server, NODE, selector=selector))
+    found = list(listed(server, NODE, selector=selector, fields=fields))
     if len(found) > limit:
         note(f"Showing {limit} of {len(found)} nodes (--limit, -l).")
     rows = []
@@ -125,3 +132,6 @@ def _number(text: Any) -> float | None:
 
 def _shown(share: float | None) -> str:
     return "-" if share is None else f"{share:.0%}"
+
+
+top.add_command(nodes, "node")

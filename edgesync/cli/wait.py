@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import click
 from rich.console import Console
@@ -18,6 +17,7 @@ from edgesync.cli.options import (
 )
 from edgesync.cli.output import in_line, note
 from edgesync.cli.resources.access import found, listed
+from edgesync.cli.resources.failures import cause_lines, progress_line
 
 LOOK_EVERY_SECONDS = 0.5
 
@@ -47,10 +47,14 @@ def wait(
     """Wait until resources converge, nodes are online, or resources are deleted.
 
     An app has converged when every node it selects runs it; a config, secret or registry when
-    every app that uses it has.
+    every app that uses it has. Failed nodes are named with the causes.
     """
     check_selects(selector, [target.kind for target in targets])
-    left = list(_wanted(server, targets, selector))
+    wait_for(server, list(_wanted(server, targets, selector)), condition, timeout)
+
+
+def wait_for(server: ApiServer, left: Sequence[Target], condition: str, timeout: float) -> None:
+    """Wait for the things *left*; ClickException after *timeout* seconds."""
     deadline = time.monotonic() + timeout
     with Console(stderr=True).status("waiting") as status:
         while True:
@@ -68,6 +72,9 @@ def wait(
             time.sleep(LOOK_EVERY_SECONDS)
     for target, why in waiting:
         note(f"{target.title}: {why}")
+        if target.kind is APP and condition == "converged":
+            for line in cause_lines(server.call("GET", f"{target.url}/rollout")):
+                note(f"  {line}")
     raise click.ClickException(f"{len(left)} resources not {condition} after {timeout:g} s")
 
 
@@ -83,7 +90,7 @@ def _wanted(server: ApiServer, targets: Sequence[Target], selector: str) -> Iter
 def _why_not_converged(server: ApiServer, target: Target) -> str:
     """Why it has not, in a few words; empty if it has."""
     if target.kind is APP:
-        return _why_app_has_not(server.call("GET", f"{target.url}/rollout"))
+        return progress_line(server.call("GET", f"{target.url}/rollout"))
     if target.kind is NODE:
         explained = server.call("GET", f"{target.url}/explain")
         return "" if explained["converged"] else in_line(explained["message"])
@@ -92,19 +99,6 @@ def _why_not_converged(server: ApiServer, target: Target) -> str:
     apps = server.call("GET", f"{target.url}/apps")["items"]
     whys = (_why_not_converged(server, Target(APP, app["name"])) for app in apps)
     return next((why for why in whys if why), "")
-
-
-def _why_app_has_not(rollout: Mapping[str, Any]) -> str:
-    selected, running = rollout["selected"], rollout["running"]
-    if running >= selected:
-        return ""
-    parts = [
-        f"{rollout[state]} {state}" for state in ("failed", "pending", "offline") if rollout[state]
-    ]
-    version = rollout["version"]
-    failed = [f"; {in_line(one['node'])}: {in_line(one['cause'])}" for one in rollout["failures"]]
-    shown = "".join(failed[:1])
-    return f"{running} of {selected} nodes run version {version} ({', '.join(parts)}){shown}"
 
 
 def _why_not_ready(server: ApiServer, target: Target) -> str:

@@ -97,7 +97,7 @@ async def test_what_labels_choose_is_deleted_only_after_asking(described: Shell)
     gone = await described.lines("delete", "nodes", "-l", "role=gateway", "--yes")
     assert gone == [["deleted", "node/n1", "access", "revoked"]]
     refused = await described.run("delete", "config", "site", code=1)
-    assert "Remove the references to it" in refused.stderr
+    assert "`edgesync describe config site` lists them" in refused.stderr
 
 
 @pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])

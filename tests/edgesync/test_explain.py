@@ -33,5 +33,5 @@ async def test_an_app_that_is_not_for_the_node_is_explained_too(described: Shell
     assert "SelectorMismatch" in shown
     await described.run("explain", "node", "n1", "--app", "none", code=1)
     await described.run("explain", "node", "none", code=1)
-    refused = await described.run("explain", "app", "web", code=2)
-    assert "edgesync wait app/web" in refused.stderr
+    refused = await described.run("explain", "config", "site", code=2)
+    assert "edgesync wait config/site" in refused.stderr

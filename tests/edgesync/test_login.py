@@ -127,7 +127,7 @@ async def test_of_two_contexts_the_one_in_use_is_asked(stranger: Shell) -> None:
         "login", stranger.world.url, "--context", "viewer", "--token-file", token_file
     )
     refused = await stranger.run("token", "list", code=1)
-    assert "edgesync context show" in refused.stderr
+    assert "edgesync context list" in refused.stderr
     await stranger.run("token", "--context", "all", "list")
     await stranger.run("context", "use", "all")
     await stranger.run("token", "list")

@@ -55,7 +55,8 @@ async def test_a_node_that_could_not_apply_an_app_is_named_with_its_cause(descri
         receive({"apps": [], "appstats": [{"name": "web", "cause": "no program.yml"}]})
     )
     refused = await described.run("wait", "app/web", "--timeout", "0", code=1)
-    assert "(1 failed); n1: no program.yml" in refused.stderr
+    assert "app/web: 0 of 1 nodes run version" in refused.stderr
+    assert "  n1: no program.yml\n" in refused.stderr
     refused = await described.run("wait", "node/n1", "--timeout", "0", code=1)
     assert "no program.yml" in refused.stderr
     stats = await world.client.call("GET", "/v1/nodes/n1/stats")

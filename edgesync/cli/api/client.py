@@ -21,6 +21,8 @@ from edgesync.cli.api.http_client import httpx
 SECONDS = 30
 """How long an answer may take."""
 
+_UNAUTHORISED = 401
+
 TOO_MANY = 429
 """HTTP status "Too Many Requests" (RFC 6585, section 4)."""
 
@@ -36,18 +38,34 @@ NAMESPACE_HEADER = "X-Edgesync-Namespace"
 class RequestRefused(click.ClickException):
     """The server refused a request; *status* is that of HTTP, *code* is the API's error code.
 
-    *field* is the path of what is wrong in the request, empty where no single field is.
+    *field* is the path of what is wrong in the request, empty where no single field is; *hint* is
+    what to do next, where that is known.
     """
 
-    def __init__(self, status: int, code: str, message: str, *, field: str = "") -> None:
+    def __init__(
+        self, status: int, code: str, message: str, *, field: str = "", hint: str = ""
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.field = field
+        self.hint = hint
 
     def format_message(self) -> str:
-        """The server's words, and what to do next where that is known."""
-        return "\n".join(part for part in (self.message, hint_for(self.status, self.code)) if part)
+        """The server's words, and the hint."""
+        return "\n".join(part for part in (self.message, self.hint) if part)
+
+
+class BadAccess(click.ClickException):
+    """Context, token or certificate cannot be used; the usage of the command is right."""
+
+    exit_code = 2
+
+
+def not_found(title: str, path: str) -> RequestRefused:
+    """What is refused where the thing called *title*, at *path*, is not there."""
+    hint = hint_for(404, "", path=path)
+    return RequestRefused(404, "ResourceNotFound", f"{title} not found.", hint=hint)
 
 
 class ConnectionLost(click.ClickException):
@@ -58,13 +76,15 @@ class ConnectionLost(click.ClickException):
 class Access:
     """How to reach a server: URL, TLS trust and token (empty: no authentication).
 
-    *namespace* is the one that calls are about, empty for the token's own.
+    *namespace* is the one that calls are about, empty for the token's own; *source* is where the
+    token is from.
     """
 
     url: httpx.URL
     trust: ssl.SSLContext
     token: str = field(repr=False)
     namespace: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +104,10 @@ class ApiServer:
         *,
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
+        seconds: float = SECONDS,
     ) -> None:
         self.url = access.url
+        self._source = access.source
         self.namespace = access.namespace
         # Goes with every call that changes something.
         self._query = query or {}
@@ -95,7 +117,7 @@ class ApiServer:
             base_url=access.url,
             headers=httpx.Headers({**own, **(headers or {})}, encoding="utf-8"),
             verify=access.trust,
-            timeout=SECONDS,
+            timeout=seconds,
         )
 
     def __enter__(self) -> "ApiServer":
@@ -120,6 +142,16 @@ class ApiServer:
     ) -> Any:
         """Content of the answer of `ask`."""
         return self.ask(method, path, body=body, query=query, headers=headers).content
+
+    def text(self, path: str) -> str:
+        """The text of an answer that is no JSON; RequestRefused and ConnectionLost as in `ask`."""
+        try:
+            answer = self._client.get(path)
+        except httpx.HTTPError as error:
+            raise self._lost(error) from error
+        if answer.is_error:
+            self._read(answer)
+        return str(answer.text)
 
     def ask(
         self,
@@ -180,10 +212,18 @@ class ApiServer:
         body = content if isinstance(content, dict) else {}
         message = str(body.get("message", answer.text))
         code, field = str(body.get("code", "")), str(body.get("field", ""))
-        raise RequestRefused(answer.status_code, code, message, field=field)
+        path = answer.request.url.path
+        url = str(self.url).rstrip("/")
+        hint = hint_for(answer.status_code, code, message=message, path=path, url=url)
+        if answer.status_code == _UNAUTHORISED and self._source:
+            message = (
+                f"{message.rstrip('.')}: {self.url} does not accept the token of {self._source}."
+            )
+        raise RequestRefused(answer.status_code, code, message, field=field, hint=hint)
 
     def _lost(self, error: httpx.HTTPError) -> ConnectionLost:
-        return ConnectionLost(f"{self.url}: {error}\n{hint_for_lost(error)}".rstrip())
+        reason = str(error) or type(error).__name__
+        return ConnectionLost(f"{self.url}: {reason}\n{hint_for_lost(error, self.url)}".rstrip())
 
 
 def _first_line(answer: httpx.Response) -> str:
@@ -266,11 +306,13 @@ def access(
     context = context or Context(url or DEFAULT_URL)
     address = checked_url(f"--{prefix}url", url or context.url)
     check_is_private(f"--{prefix}url", address)
+    token, source = _token(token_file, context, f"--{prefix}token-file")
     return Access(
         address,
         trust(f"--{prefix}ca", ca or (Path(context.ca) if context.ca else None), address),
-        _token(token_file, context, f"--{prefix}token-file"),
+        token,
         context.namespace if namespace is None else namespace,
+        source,
     )
 
 
@@ -292,7 +334,10 @@ def checked_url(option: str, text: str) -> httpx.URL:
 def check_is_private(option: str, url: httpx.URL) -> None:
     """UsageError if a token would be sent unencrypted to another machine."""
     if url.scheme == "http" and url.host not in LOOPBACK:
-        raise click.UsageError(f"{option}: a token is sent to other machines over https only")
+        raise BadAccess(
+            f"{option}: a token is sent to other machines over https only: use"
+            f" {url.copy_with(scheme='https')}"
+        )
 
 
 def trust(option: str, ca: Path | None, url: httpx.URL) -> ssl.SSLContext:
@@ -307,7 +352,7 @@ def trust(option: str, ca: Path | None, url: httpx.URL) -> ssl.SSLContext:
     try:
         return client_context(ca.read_text(encoding="ascii"))
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        raise click.UsageError(f"{option}: {ca} is not a certificate: {error}") from error
+        raise BadAccess(f"{option}: {ca} is not a certificate: {error}") from error
 
 
 def token_in(file: Path) -> str:
@@ -315,20 +360,22 @@ def token_in(file: Path) -> str:
     return _sendable(file.read_text(encoding="utf-8", errors="replace"))
 
 
-def _token(file: Path | None, context: Context, option: str) -> str:
+def _token(file: Path | None, context: Context, option: str) -> tuple[str, str]:
+    """The token, and where it is from."""
     given = "" if file else _sendable(os.environ.get("EDGESYNC_TOKEN", ""))
+    source = "EDGESYNC_TOKEN" if given else "the context"
     if file is None and not given and context.token_file:
         file = Path(context.token_file)
     try:
         token = token_in(file) if file else given or _sendable(context.token)
     except OSError as error:
-        raise click.UsageError(f"cannot read the token file: {error}") from error
+        raise BadAccess(f"cannot read the token file: {error}") from error
     if not token:
-        raise click.UsageError(
-            f"no token: log in with `edgesync login`, name a file with {option},"
+        raise BadAccess(
+            f"no token: log in with `edgesync login {context.url}`, name a file with {option},"
             " or set EDGESYNC_TOKEN"
         )
-    return token
+    return token, f"{file}" if file else source
 
 
 def _sendable(text: str) -> str:

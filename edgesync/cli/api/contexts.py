@@ -118,7 +118,7 @@ def write_contexts(contexts: Contexts, file: Path | None = None) -> None:
 
 
 def chosen_context(name: str | None) -> Context | None:
-    """The context *name*, else the current one, else None; UsageError if *name* is unknown."""
+    """The context *name*, else the current one, else None; UnknownContext if there is none."""
     contexts = read_contexts()
     wanted = name or contexts.current
     if not wanted:
@@ -126,12 +126,18 @@ def chosen_context(name: str | None) -> Context | None:
     return named_context(contexts, wanted)
 
 
+class UnknownContext(click.ClickException):
+    """There is no context of that name."""
+
+    exit_code = 2
+
+
 def named_context(contexts: Contexts, name: str) -> Context:
-    """The context *name*; UsageError lists the existing ones."""
+    """The context *name*; UnknownContext lists the existing ones."""
     found = contexts.known.get(name)
     if found is None:
-        there = ", ".join(contexts.known) or "none; `edgesync login URL` makes one"
-        raise click.UsageError(f'unknown context "{name}"; contexts: {there}')
+        there = ", ".join(contexts.known) or "none; `edgesync login` makes one"
+        raise UnknownContext(f'unknown context "{name}"; contexts: {there}')
     return found
 
 

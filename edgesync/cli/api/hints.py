@@ -1,42 +1,102 @@
-"""Hints for errors of the REST API and of the connection: one line each, or none."""
+"""Hints for errors of the REST API and of the connection: the next command to type, or none.
 
+A command in backquotes works as it is printed.
+"""
+
+import re
 import ssl
+from urllib.parse import unquote
 
+from cloud.core.kinds import KINDS, ResourceKind
 from edgesync.cli.api.http_client import httpx
 
 _BY_CODE = {
     "ConfirmationRequired": "See the affected nodes with --dry-run, then repeat with --confirm.",
-    "RequestMethodNotFound": "This server has no such endpoint; it may be older than this command.",
+    "RequestMethodNotFound": "This server has no such endpoint. It may be older than this command"
+    " (`edgesync version`), or this is another of its ports: the REST API is on 9004 by default.",
     "PreconditionFailed": "It was changed in the meantime: read it again and repeat.",
-    "ResourceHasBeenUsed": "Remove the references to it first; `edgesync describe` lists them.",
 }
 _BY_STATUS = {
-    401: "Invalid or expired token: log in again with `edgesync login URL`. An administrator"
-    " creates tokens with `edgesync token create`.",
-    403: "This requires a token with another role or namespace; `edgesync context show` shows"
-    " the current server.",
-    404: "`edgesync get KIND` lists resources; -n selects the namespace.",
+    403: "This requires a token with another role or namespace; `edgesync context list` shows the"
+    " servers that are known.",
     503: "The server is temporarily unavailable; retry later.",
 }
+_MISSING = re.compile(r"The \((config|secret|registry)\) resource \(([^()]+)\) is not found")
+_HTTP_PORT = (
+    "WRONG_VERSION_NUMBER",
+    "wrong version number",
+    "RECORD_LAYER_FAILURE",
+    "HTTP_REQUEST",
+)
 
 
-def hint_for(status: int, code: str) -> str:
-    """A hint for a response with *status* and *code*."""
-    return _BY_CODE.get(code) or _BY_STATUS.get(status, "")
+def hint_for(status: int, code: str, *, message: str = "", path: str = "", url: str = "") -> str:
+    """What helps where a server at *url* answers a call of *path* with an error."""
+    if code == "ResourceHasBeenUsed":
+        return _in_use(path)
+    if (lost := _MISSING.search(message)) and not path.endswith(f"/{lost[2]}"):
+        word, name = lost.groups()
+        return f"If it was deleted, `edgesync undo {word} {name}` brings it back; then repeat."
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    if status == 404:
+        return _missing(path)
+    if status == 401:
+        return f"Log in again: `edgesync login {url}`".rstrip()
+    return _BY_STATUS.get(status, "")
 
 
-def hint_for_lost(error: httpx.HTTPError) -> str:
-    """A hint for a lost connection."""
+def hint_for_lost(error: httpx.HTTPError, url: httpx.URL) -> str:
+    """What helps where no answer came from *url*."""
     if _is_distrust(error):
         return "Pass the server's CA certificate with --ca (its data/ca/root.pem)."
+    words = " ".join(map(str, _chain(error)))
+    if url.scheme == "https" and any(word in words for word in _HTTP_PORT):
+        return f"This address answers without TLS: use --url {url.copy_with(scheme='http')}"
+    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError) and url.scheme == "http":
+        return f"If this address is one for TLS, use --url {url.copy_with(scheme='https')}"
+    if isinstance(error, httpx.TimeoutException):
+        return "The server does not answer in time; `edgesync context list` shows its address."
     if isinstance(error, httpx.ConnectError):
-        return "Check that the server runs at this address (`edgesync context show`)."
+        return (
+            "Check that the server runs at this address, or name another with --url;"
+            " `edgesync context list` shows those that are known."
+        )
     return ""
 
 
-def _is_distrust(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY" in str(error):
-            return True
+def kind_at(path: str) -> tuple[ResourceKind | None, str]:
+    """The kind whose things are at *path*, and the name of the thing."""
+    for kind in KINDS:
+        if path == kind.path or path.startswith(f"{kind.path}/"):
+            return kind, unquote(path.removeprefix(kind.path).strip("/").partition("/")[0])
+    return None, ""
+
+
+def _missing(path: str) -> str:
+    kind, _ = kind_at(path)
+    if kind is None:
+        return ""
+    return f"`edgesync get {kind.plural}` lists what is there; -n selects the namespace."
+
+
+def _in_use(path: str) -> str:
+    kind, name = kind_at(path)
+    if kind is None or not name:
+        return "Remove the references to it first."
+    return f"Remove the references first: `edgesync describe {kind.word} {name}` lists them."
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and len(found) < 10:
+        found.append(error)
         error = error.__cause__ or error.__context__
-    return False
+    return found
+
+
+def _is_distrust(error: BaseException) -> bool:
+    return any(
+        isinstance(one, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY" in str(one)
+        for one in _chain(error)
+    )

@@ -1,6 +1,7 @@
 """Read resources from the REST API, and mask or unmask their secret values."""
 
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from cloud.core.kinds import KINDS, ResourceKind
@@ -50,9 +51,17 @@ def seen_before(
 
 
 def listed(
-    server: ApiServer, kind: ResourceKind, *, selector: str = "", batch: str = ""
+    server: ApiServer,
+    kind: ResourceKind,
+    *,
+    selector: str = "",
+    batch: str = "",
+    fields: str = "",
 ) -> Iterator[Json]:
-    """All resources of a *kind*, as in lists; records of one *batch*, or of each."""
+    """All resources of a *kind*, as in lists; records of one *batch*, or of each.
+
+    Labels by *selector*, fields by the field selector *fields*, where the kind has them.
+    """
     parent = KINDS.named(kind.parent) if kind.parent else None
     if kind.is_single:
         yield server.call("GET", kind.path)
@@ -63,7 +72,15 @@ def listed(
     elif kind.is_numbered:
         yield from _numbered(server, kind.path)
     else:
-        yield from _pages(server, kind.path, {"selector": selector} if selector else {})
+        query = {"selector": selector, "fieldSelector": fields}
+        yield from _pages(server, kind.path, {key: text for key, text in query.items() if text})
+
+
+def matching(server: ApiServer, kind: ResourceKind, pattern: str) -> Iterator[Json]:
+    """The resources of a *kind* whose names are like *pattern*, in which `*` is any text."""
+    by_server = not kind.is_numbered
+    things = listed(server, kind, fields=f"metadata.name={pattern}" if by_server else "")
+    return (thing for thing in things if fnmatchcase(kind.name_of(thing), pattern))
 
 
 def _pages(server: ApiServer, path: str, query: Mapping[str, str]) -> Iterator[Json]:

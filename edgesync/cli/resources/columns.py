@@ -1,22 +1,104 @@
-"""The tables of each kind, with the columns that the registry names."""
+"""The tables of each kind: the columns that the registry names, and what other calls add."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from cloud.core.kind import Column, ColumnForm
-from cloud.core.kinds import ResourceKind
-from edgesync.cli.output import age, pairs, show_table
+from cloud.core.kinds import APP, NODE, ResourceKind
+from edgesync.cli.api.client import ApiServer, RequestRefused
+from edgesync.cli.output import age, note, pairs, progress
+from edgesync.cli.resources.paths import sort_key, value_at
+
+LOOKED_UP = 500
+"""Things of which a table shows what takes a call for each."""
 
 Json = Mapping[str, Any]
 
 
-def show_table_of(kind: ResourceKind, things: Sequence[Json], *, wide: bool) -> None:
-    """Print *things* of a *kind*."""
-    columns = [column for column in kind.table if wide or not column.is_wide]
-    show_table(
-        [column.title.upper() for column in columns],
-        [[_cell(column, thing) for column in columns] for thing in things],
-    )
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """What a table shows beside its columns: *labels* each in a column, or all in one."""
+
+    wide: bool = False
+    labels: Sequence[str] = ()
+    show_labels: bool = False
+
+
+def table_of(
+    server: ApiServer, kind: ResourceKind, things: Sequence[Json], options: TableOptions
+) -> tuple[list[str], list[list[Any]]]:
+    """Titles and rows of *things* of a *kind*."""
+    is_labelled = options.show_labels and not options.wide
+    columns = [
+        column
+        for column in kind.table
+        if options.wide or not column.is_wide or (is_labelled and column.form is ColumnForm.LABELS)
+    ]
+    added = _ADDED.get(kind) if kind is APP or options.wide else None
+    titles, rows = [column.title.upper() for column in columns], []
+    if added is not None:
+        titles[_PLACE:_PLACE] = added.titles
+    found = _looked_up(server, kind, things, added) if added else {}
+    for thing in things:
+        row = [_cell(column, thing) for column in columns]
+        if added is not None:
+            row[_PLACE:_PLACE] = found.get(thing["name"]) or [None] * len(added.titles)
+        rows.append(row + [(thing.get("labels") or {}).get(key) for key in options.labels])
+    return titles + [key.rpartition("/")[2].upper() for key in options.labels], rows
+
+
+def sorted_by(kind: ResourceKind, things: Sequence[Json], by: str) -> list[Json]:
+    """*things* in the order of a column's title, or of a path like `.state.since`."""
+    paths = {column.title.upper(): column.path for column in kind.table}
+    path = paths.get(by.upper(), by.strip("{}"))
+    return sorted(things, key=lambda thing: sort_key(value_at(path, thing)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """Columns whose cells *look_up* finds with a call for each thing, by its URL."""
+
+    titles: Sequence[str]
+    look_up: Callable[[ApiServer, str], list[Any]]
+
+
+def _readiness(server: ApiServer, url: str) -> list[Any]:
+    rollout = server.call("GET", f"{url}/rollout")
+    return [f"{rollout['running']}/{rollout['selected']}"]
+
+
+def _machine(server: ApiServer, url: str) -> list[Any]:
+    report = server.call("GET", f"{url}/stats")["report"]
+    host, core = report.get("node") or {}, report.get("core") or {}
+    system = host.get("osImage") or host.get("os")
+    return [host.get("address"), system, host.get("arch"), core.get("binVersion")]
+
+
+_PLACE = 2
+"""Where columns are added: after name, and version or state."""
+
+_ADDED: Mapping[ResourceKind, _Added] = {
+    APP: _Added(("READY",), _readiness),
+    NODE: _Added(("ADDRESS", "OS", "ARCH", "AGENT"), _machine),
+}
+
+
+def _looked_up(
+    server: ApiServer, kind: ResourceKind, things: Sequence[Json], added: _Added
+) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    if len(things) > LOOKED_UP:
+        shown = ", ".join(added.titles)
+        note(f"{shown} of the first {LOOKED_UP} {kind.plural} only; select fewer (-l).")
+    with progress() as shown_progress:
+        for thing in shown_progress.track(list(things[:LOOKED_UP]), description=kind.plural):
+            try:
+                found[thing["name"]] = added.look_up(server, kind.url(thing["name"]))
+            except RequestRefused as refusal:
+                if refusal.status != 404:  # else it went meanwhile
+                    raise
+    return found
 
 
 def _cell(column: Column, thing: Json) -> Any:
