@@ -43,6 +43,7 @@ from cloud.link.http import activation_app
 from cloud.link.inbox import NodeInbox
 from cloud.link.installer import ServerAddress
 from cloud.link.measures import Measures
+from cloud.link.node_throttle import NodeThrottle
 from cloud.link.presigning import CAN_SIGN, presigner
 from cloud.link.renewal import Renewals
 from cloud.link.services import LinkServices
@@ -191,7 +192,7 @@ def all_jobs(
         hub.hub,
         exchange,
         admission=check_speaker if hub.client else None,
-        budgets=_node_budgets(settings) if hub.client else None,
+        throttle=_node_throttle(settings) if hub.client else None,
         on_heard=jobs.commands.heard,
         measures=measures,
     )
@@ -330,12 +331,12 @@ def activation_port(
 def sync_port(base: Foundation, exchange: Exchange) -> ASGIApp:
     """The application of the sync port."""
     settings = base.settings
-    budgets = _node_budgets(settings)
+    budgets = NodeBudgets(settings.node_messages_per_second, settings.node_bytes_per_second)
     return sync_app(exchange, new_id=new_id, refusals=base.refusals, budgets=budgets)
 
 
-def _node_budgets(settings: Settings) -> NodeBudgets:
-    return NodeBudgets(settings.node_messages_per_second, settings.node_bytes_per_second)
+def _node_throttle(settings: Settings) -> NodeThrottle:
+    return NodeThrottle(settings.node_messages_per_second, settings.node_bytes_per_second)
 
 
 def _database_check(store: Store) -> Callable[[], Awaitable[None]]:

@@ -18,13 +18,12 @@ from typing import Any
 from broker.errors import MalformedMessage
 from broker.hub import Hub, Inbound
 from broker.messages import Encoding, Message, decode_message, encode_message, encoding_of
-from broker.node_budgets import NodeBudgets
 from broker.topics import Channel
-from cloud.core.rate import Buckets, Rate
 from cloud.errors import CloudError, Invalid, OverBudget, Unavailable
 from cloud.link.exchange import GROUP, LONG_BYTES, Exchange, Failed, NodeRequest
 from cloud.link.long_messages import LongMessages
 from cloud.link.measures import FAILED, MALFORMED, OK, REFUSED, Measures, contained
+from cloud.link.node_throttle import NodeThrottle
 from cloud.link.paced_desires import PacedDesires
 from cloud.link.wire import error_for
 from cloud.store.transaction import Transaction
@@ -39,9 +38,6 @@ DESIRES = 32
 
 RETRY_SECONDS = 1.0
 """Pause before a group is tried again when the store is unavailable."""
-
-REFUSAL_RATE = Rate(burst=1, per_second=1)
-"""Refusals that a node beyond its budget is sent; more is dropped without one."""
 
 _ANSWERED_ON = {
     Channel.DESIRE: Channel.DESIRE_RESPONSE,
@@ -94,7 +90,7 @@ class NodeInbox:
         exchange: Exchange,
         *,
         admission: Admission | None = None,
-        budgets: NodeBudgets | None = None,
+        throttle: NodeThrottle | None = None,
         on_heard: Callable[[str], None] = lambda _: None,
         measures: Measures | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -103,9 +99,8 @@ class NodeInbox:
         self._exchange = exchange
         # Asked of each message where the hub cannot refuse at the door.
         self._admission = admission
-        # Where the hub cannot slow a node down: how much of each node is carried out.
-        self._budgets = budgets or NodeBudgets(0, 0)
-        self._refusals = Buckets(REFUSAL_RATE)
+        # Where the hub cannot slow a node down.
+        self._throttle = throttle or NodeThrottle(0, 0)
         # Called with the id of the node whose message is stored and answered.
         self._on_heard = on_heard
         self._pause = pause
@@ -132,16 +127,17 @@ class NodeInbox:
         """Charge *inbound* to its node; where the budget is spent it is dropped, and answered once
         a second.
         """
-        node_id = inbound.node_id
-        wait = self._budgets.wait(node_id)
-        if not wait:
-            self._budgets.charge(node_id, len(inbound.payload))
+        refusal = self._throttle.take(inbound.node_id, len(inbound.payload))
+        if refusal is None:
             return False
         inbound.ack()
         self._measures.metrics.limits.count("node_budget")
-        if self._refusals.take(node_id, time.monotonic()) is None:
-            payload = self._payload(_refused(inbound, OverBudget(wait)), self._exchange.clock())
-            self._send(inbound, payload)
+        if refusal.is_answered:
+            refused = _refused(inbound, OverBudget(refusal.wait))
+            self._send(inbound, self._payload(refused, self._exchange.clock()))
+        if refusal.is_last:
+            logger.warning("%s sends more than twice its budget: disconnected", inbound.node_id)
+            self._hub.disconnect(inbound.node_id)
         return True
 
     def _is_put_apart(self, inbound: Inbound) -> bool:

@@ -1,10 +1,13 @@
 """`edgesync serve --broker managed`: one command, and nodes on a Mosquitto."""
 
+import asyncio
 import json
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -22,6 +25,7 @@ from tests.end_to_end.conftest import (
 )
 from tests.end_to_end.mosquitto import lets_in
 from tests.end_to_end.node import connected
+from tests.end_to_end.pressure import refusals, speaking
 from tests.ports import free_port
 
 pytestmark = NEEDS_MOSQUITTO
@@ -58,6 +62,36 @@ def test_a_revoked_node_is_out_within_a_second_and_others_stay(tmp_path: Path) -
             node.client.loop_stop()
             wait_for(lambda: not lets_in(server.mqtt_port, mine), "the node to be refused")
             untouched.report(apps=[])
+
+
+def test_a_node_that_floods_is_refused_and_disconnected_and_others_are_served(
+    tmp_path: Path,
+) -> None:
+    variables = {"EDGESYNC_NODE_MESSAGES_PER_SECOND": "5"}
+    with running_server(tmp_path / "data", *MANAGED, **variables) as server:
+        with server.client() as api:
+            batch = make_batch(api)
+            mine, other = (activate(server, batch, name) for name in ("n1", "n2"))
+
+        async def flood() -> dict[str, Any]:
+            async with speaking(server, mine) as node, speaking(server, other) as untouched:
+                for _ in range(150):
+                    node.send("report", "report", {"apps": []})
+                while (answer := await node.answer())["kind"] != "error":
+                    pass
+                await untouched.report(apps=[])
+                with suppress(asyncio.IncompleteReadError, ConnectionError):
+                    while True:
+                        await node.answer()
+                await untouched.report(apps=[])
+                return answer
+
+        refused = asyncio.run(flood())
+        assert refused["meta"]["code"] == "TooManyRequests"
+        assert "budget" in refused["content"]
+        # 50 at once are carried out, and some a second.
+        assert 50 <= refusals(server, "node_budget") <= 100
+        assert "default.n1 sends more than twice its budget" in server.log()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -10,13 +10,14 @@ import pytest
 
 from broker.hub import Inbound
 from broker.messages import Encoding, Message
-from broker.node_budgets import BYTES_SECONDS, MESSAGES_SECONDS, NodeBudgets
+from broker.node_budgets import BYTES_SECONDS, MESSAGES_SECONDS
 from broker.topics import Channel
 from cloud.core.node import NodeSpec
 from cloud.http.metrics import Metrics
 from cloud.link.exchange import LONG_BYTES, Exchange
 from cloud.link.inbox import NodeInbox
 from cloud.link.measures import Measures
+from cloud.link.node_throttle import NodeThrottle
 from cloud.operations.nodes import create_node
 from cloud.store.transaction import Store, Transaction
 from tests.link.conftest import NODE, NOW, FakeHub, describe
@@ -127,10 +128,10 @@ async def test_a_node_beyond_its_budget_is_refused_and_others_are_not(
 ) -> None:
     hub, metrics = QueueHub(connected={NODE, OTHER}), Metrics()
     most = MESSAGES_SECONDS if budget == "messages" else 1
-    budgets = NodeBudgets(1, 0) if budget == "messages" else NodeBudgets(0, 1000)
+    throttle = NodeThrottle(1, 0) if budget == "messages" else NodeThrottle(0, 1000)
     size = 10 if budget == "messages" else 1000 * BYTES_SECONDS
     inbox = NodeInbox(
-        hub, Exchange(described, lambda: NOW), budgets=budgets, measures=Measures(metrics)
+        hub, Exchange(described, lambda: NOW), throttle=throttle, measures=Measures(metrics)
     )
     async with running(inbox):
         for sequence in range(most + 5):
@@ -156,7 +157,7 @@ async def test_a_refused_desire_is_answered_on_the_channel_of_its_answer(
     described: Store,
 ) -> None:
     hub = QueueHub(connected={NODE})
-    inbox = NodeInbox(hub, Exchange(described, lambda: NOW), budgets=NodeBudgets(0, 1))
+    inbox = NodeInbox(hub, Exchange(described, lambda: NOW), throttle=NodeThrottle(0, 1))
     async with running(inbox):
         hub.arrive(NODE, report(1))
         hub.arrive(NODE, Message("desire", {"infos": []}), Channel.DESIRE)
@@ -170,7 +171,7 @@ async def test_what_cannot_be_read_is_refused_as_well(described: Store) -> None:
     inbox = NodeInbox(
         hub,
         Exchange(described, lambda: NOW),
-        budgets=NodeBudgets(0, 1),
+        throttle=NodeThrottle(0, 1),
         measures=Measures(metrics),
     )
     async with running(inbox):
@@ -179,3 +180,18 @@ async def test_what_cannot_be_read_is_refused_as_well(described: Store) -> None:
         hub.arrive(OTHER, report(99))
         await hub.answers(3)
     assert limited(metrics) == 2
+
+
+async def test_a_node_that_goes_on_with_twice_its_budget_is_disconnected(described: Store) -> None:
+    hub = QueueHub(connected={NODE, OTHER})
+    inbox = NodeInbox(hub, Exchange(described, lambda: NOW), throttle=NodeThrottle(1, 0))
+    async with running(inbox):
+        for sequence in range(2 * MESSAGES_SECONDS):
+            hub.arrive(NODE, report(sequence))
+        hub.arrive(OTHER, report(98))
+        await hub.answers(MESSAGES_SECONDS + 2)
+        assert hub.connected == {NODE, OTHER}
+        hub.arrive(NODE, report(99))
+        hub.arrive(OTHER, report(99))
+        await hub.answers(MESSAGES_SECONDS + 3)
+        assert hub.connected == {OTHER}
