@@ -1,6 +1,7 @@
-"""Everything MQTT, usable without the cloud.
+"""MQTT, usable without the cloud.
 
-Read `topics` (which topics exist), `messages` (what travels on them), `access` (who may use which),
-then `hub` (what the server sees of MQTT) and `embedded` (that hub on amqtt, in this process), whose
-docstring describes the other modules. `stock` is plain amqtt, for comparing alone.
+Read `topics` (the topics), `messages` (their content), `access` (the access rules), then `hub`
+(MQTT as a server uses it) and `embedded` (the hub in this process, on amqtt), whose docstring lists
+its modules; `client` is the hub on an external broker, `managed` a Mosquitto as a child process.
+`stock` is plain amqtt, for the benchmark.
 """

@@ -1,9 +1,9 @@
 """The hub in this process, on amqtt hardened (docs/decisions/0001-embedded-hub-on-amqtt.md).
 
-From the socket inwards: `listener` (TCP, TLS, who comes in) with `handshakes` (whose turn it
-is), `connection` (packets and limits) with `wire`, `read_buffers`, `write_buffer` and `deadlines`,
-`handler` (what amqtt does), `inbox` (what `receive` reads) with `fair_queue` and `node_budgets`,
-`connection_registry` (who is here); `limits` holds every bound and the names of what is refused.
+From the socket inwards: `listener` (TCP, TLS, admission) with `handshakes` (their order and
+number), `connection` (packets and limits) with `wire`, `read_buffers`, `write_buffer` and
+`deadlines`, `handler` (the parts of amqtt), `inbox` (the queue of `receive`) with `fair_queue` and
+`node_budgets`, `connection_registry` (open connections); `limits` has every limit and refusal.
 """
 
 import asyncio

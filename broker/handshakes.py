@@ -1,15 +1,14 @@
-"""Connections that are not admitted yet: how many, from where, and whose TLS handshake is next.
+"""Connections before their admission: their number, their sources and the order of TLS handshakes.
 
-Thousands may return at the same moment, and anybody may open sockets. So a handshake begins once
-the ClientHello has come, in turns between addresses, and never sooner after the one before than the
-rate allows: each turn of the loop begins one at most, however slow the machine, and what else is
-served here waits for one, not for all.
+Thousands of nodes may reconnect at the same moment, and anybody can open sockets. So a handshake
+begins once the ClientHello has arrived, round robin between addresses, and at most at the
+configured rate: each turn of the event loop begins one at most, so that other work waits for one
+handshake, not for all.
 
-Where all slots are taken a connection that stalls makes room for the next: one without a
-ClientHello at once, one that does not answer ours after `handshake_patience`; and one of the
-address that has the most for one of an address that has fewer. One of an address that has its share
-is closed then. Otherwise no more is accepted until one is through, and the operating system keeps
-the others waiting.
+If all slots are taken, a connection is evicted for the next one: one without a ClientHello at once,
+one that does not answer the server's after `handshake_patience`, or one of the address that has the
+most for one of an address that has fewer. A new connection of an address that has its share is
+closed. Otherwise no more are accepted until one is done, and the operating system queues the rest.
 """
 
 import asyncio

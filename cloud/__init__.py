@@ -1,6 +1,6 @@
 """The server.
 
-Read `core` first (what things are and what follows from them, pure), then `operations` (what a
-person or a node can do), `store` (where it is kept), `rest` and `link` (how people and nodes
-reach it), and `app`, which wires it all together.
+Read `core` first (nouns and rules, pure), then `operations` (the calls of people and nodes),
+`store` (persistence), `rest` and `link` (the APIs for people and for nodes), and `app`, which
+opens and connects all of them.
 """

@@ -15,7 +15,7 @@ from edgesync_agent.checks import check_http, check_tcp
 from edgesync_agent.engine import Engine, EngineRefusal, demultiplexed
 from edgesync_agent.fields import SpecError
 from edgesync_agent.images import Images
-from edgesync_agent.inspection import LOCAL, Reach, instance_of, memory_of, reach_of
+from edgesync_agent.inspection import LOCAL, Reachability, instance_of, memory_of, reach_of
 from edgesync_agent.runtime import (
     RUNNING,
     TRIAL,
@@ -61,7 +61,7 @@ class Containers:
         self.version = engine.version()
         self.is_rootless = os.stat(engine.path).st_uid != 0
         # What was seen of each container at the last look: how to reach it.
-        self.networks: dict[str, Reach] = {}
+        self.networks: dict[str, Reachability] = {}
         # CPU seconds that each container had used, and when.
         self.used: dict[str, tuple[float, float]] = {}
         self._remove_trial_volumes()  # of an agent that ended before it did that
@@ -314,7 +314,7 @@ class Containers:
     def _address(self, instance: Instance, probe: ProbeDefinition) -> tuple[str, int]:
         if probe.host:
             return probe.host, probe.port
-        reach = self.networks.get(instance.key, Reach())
+        reach = self.networks.get(instance.key, Reachability())
         if reach.address == LOCAL:
             return LOCAL, probe.port
         if self.is_rootless:

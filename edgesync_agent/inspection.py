@@ -25,7 +25,7 @@ STATES = {
 LOCAL = "127.0.0.1"
 
 
-class Reach(NamedTuple):
+class Reachability(NamedTuple):
     """How a container is reached, by which port of the node for each of its own, and its health."""
 
     address: str = ""
@@ -72,7 +72,7 @@ def moment_of(text: Any) -> float:
     return max(whole + float(f"0.{fraction or 0}"), 0.0)
 
 
-def reach_of(seen: Mapping[str, Any]) -> Reach:
+def reach_of(seen: Mapping[str, Any]) -> Reachability:
     """How the container that an engine describes is reached."""
     settings, state = seen.get("NetworkSettings") or {}, seen.get("State") or {}
     addresses = [one.get("IPAddress") for one in (settings.get("Networks") or {}).values()]
@@ -85,7 +85,9 @@ def reach_of(seen: Mapping[str, Any]) -> Reach:
             ports[int(number)] = int(binding["HostPort"])
     found = state.get("Health") or state.get("Healthcheck") or {}
     health = str(found.get("Status") or "")
-    return Reach(next(filter(None, addresses), ""), ports, "" if health == "none" else health)
+    return Reachability(
+        next(filter(None, addresses), ""), ports, "" if health == "none" else health
+    )
 
 
 def memory_of(stats: Mapping[str, Any]) -> int:

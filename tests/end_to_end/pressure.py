@@ -60,7 +60,7 @@ class Pressure:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
-class _Caller:
+class _PressureCaller:
     """Asks the API as a proper client, on a connection of its own each time, until ended."""
 
     def __init__(self, server: Server) -> None:
@@ -86,7 +86,7 @@ class _Caller:
 @contextmanager
 def bounded(server: Server, what: str, **bounds: float) -> Iterator[None]:
     """Hold the server to `Bounds` in the block, as a client of the API sees it meanwhile."""
-    pressure, caller = Pressure(server), _Caller(server)
+    pressure, caller = Pressure(server), _PressureCaller(server)
     try:
         yield
     finally:
