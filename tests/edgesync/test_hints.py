@@ -77,7 +77,7 @@ async def test_a_context_that_is_not_there_is_no_usage_error(shell: Shell) -> No
     await pasted(shell, refused.stderr)
 
 
-async def test_a_server_that_is_off_and_one_without_tls_are_told_apart(shell: Shell) -> None:
+async def test_a_server_that_is_off_and_one_without_tls_are_distinguished(shell: Shell) -> None:
     url = shell.world.url
     off = await shell.run("get", "nodes", "--url", "http://127.0.0.1:9", code=1)
     assert "Check that the server runs at this address" in off.stderr
