@@ -28,6 +28,10 @@ BENCHES = {
         "edgesync.bench.hub:command",
         "Benchmark the embedded hub; baseline: plain amqtt.",
     ),
+    "start": (
+        "edgesync.bench.start:command",
+        "Benchmark the start of a server; baseline: Starlette and uvicorn.",
+    ),
 }
 
 COMMANDS = {

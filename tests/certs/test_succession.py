@@ -162,6 +162,7 @@ def test_an_authority_of_the_operators_own_needs_no_key_of_its_root(tmp_path: Pa
     assert load_authority(directory).intermediate == next_one.certificate
 
 
+@pytest.mark.slow  # a passphrase costs time by design
 def test_keys_are_under_a_passphrase_and_nothing_goes_without_it(directory: Path) -> None:
     load_or_create_authority(directory, now=NOW, passphrase=PASSPHRASE)
     rotate(directory, now=NOW, serial=SERIAL, passphrase=PASSPHRASE)

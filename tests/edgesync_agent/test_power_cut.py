@@ -185,6 +185,7 @@ def main(folder: Path, versions: str) -> int:
     return min(int((folder / f"last-{first}").read_text()) for first in firsts) - 1
 
 
+@pytest.mark.slow  # an agent starts for each write that can be the last
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("versions", ["1", "12"], ids=["first", "update"])
 def test_after_a_power_cut_at_any_write_one_version_runs_whole(versions: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgesync_agent.reconcile import can_run_twice, reconcile
@@ -373,7 +373,6 @@ def versions(draw: Callable[[Any], Any]) -> list[AppDefinition]:
 ACTS = ["turn", "turn", "crash", "next", "remove", "end"]
 
 
-@settings(max_examples=100)
 @given(
     versions(),
     st.dictionaries(st.sampled_from(["i:1", "i:2", "i:3"]), BEHAVIOURS),
