@@ -106,12 +106,11 @@ def node_status(heard: Heard | None, now: datetime, *, is_revoked: bool = False)
         return NodeStatus(NodeState.NEVER, None)
     if is_revoked:
         return NodeStatus(NodeState.OFFLINE, heard.last)
-    stale_at, offline_at = (
-        heard.last + times * heard.cadence.interval
-        for times in (STALE_AFTER_INTERVALS, OFFLINE_AFTER_INTERVALS)
-    )
+    last, interval = heard.last, heard.cadence.interval
+    stale_at = last + STALE_AFTER_INTERVALS * interval
     if now < stale_at:
         return NodeStatus(NodeState.ONLINE, heard.since)
+    offline_at = last + OFFLINE_AFTER_INTERVALS * interval
     if now < offline_at:
         return NodeStatus(NodeState.STALE, stale_at)
     return NodeStatus(NodeState.OFFLINE, offline_at)

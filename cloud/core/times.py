@@ -7,7 +7,8 @@ from functools import lru_cache
 @lru_cache(maxsize=1024)
 def time_text(moment: datetime) -> str:
     """RFC 3339 in UTC to the second, as the contract shows it: `2020-07-22T06:25:05Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Three of these are in each node of a list: `strftime` takes five times as long.
+    return moment.astimezone(UTC).isoformat(timespec="seconds")[:-6] + "Z"
 
 
 def precise_time_text(moment: datetime) -> str:

@@ -138,7 +138,7 @@ def test_what_does_not_prove_itself_is_refused_and_leaves_nothing(
         {"fingerprintValue": "sn-2"},
     ):
         answer = post(server, {**good, **wrong})
-        assert_refused(answer, 401, "RequestAccessDenied", "in its log")
+        assert_refused(answer, 401, "RequestAccessDenied", "log of the server")
         words.add(answer.json()["message"])
         assert answer.json()["request-id"] in server.log()
     assert len(words) == 1
