@@ -71,7 +71,8 @@ def test_nothing_is_written_that_the_policy_forbids() -> None:
             assert not re.search(
                 r"innerHTML|insertAdjacent|\beval\(|dangerously|new Function", text
             )
-        if not name.endswith(".txt"):
+        # What libraries name in messages and namespaces is not loaded: the policy forbids it.
+        if not name.endswith(".txt") and not name.startswith("vendor/"):
             links = set(re.findall(r"https?://[^\s\"'`)]+", text))
             assert all("w3.org" in link or "example.com" in link for link in links), name
 
