@@ -61,7 +61,7 @@ class RevocationLists:
         self._authority = authority
         self._clock = clock
         self._file = file
-        # Called once the file has another content, with the nodes whose certificates were revoked.
+        # Called once the file is written, with the nodes whose certificates were revoked.
         self.on_written: Callable[[Collection[str]], Awaitable[None]] | None = None
         self._revoked_nodes: set[str] = set()
         self._last: SignedLists | None = None
@@ -94,11 +94,12 @@ class RevocationLists:
             revoked, self._revoked_nodes = self._revoked_nodes, set()
             try:
                 lists = await self.current()
-                if lists is not written:
+                is_new = lists is not written
+                if is_new:
                     await asyncio.to_thread(_replace, self._file, lists.pem)
                     written = lists
-                    if self.on_written is not None:
-                        await self.on_written(revoked)
+                if self.on_written is not None and (is_new or revoked):
+                    await self.on_written(revoked)
             except (Unavailable, OSError) as error:
                 reason = error.reason if isinstance(error, Unavailable) else error
                 logger.warning("cannot write %s, trying again: %s", self._file, reason)

@@ -98,6 +98,25 @@ async def test_new_handshakes_show_the_new_certificate_and_old_connections_go_on
         await end(writer)
 
 
+async def test_a_renewal_is_passed_on_once(world: CertificateWorld) -> None:
+    renewed: list[bytes] = []
+
+    async def on_renewed() -> None:
+        renewed.append(world.ensure(world.now).certificate_file.read_bytes())
+
+    own = ServerCertificateRenewer(
+        world.ensure, world.contexts, lambda: world.now, on_renewed=on_renewed
+    )
+    before = world.ensure(world.now).certificate_file.read_bytes()
+    assert not await own.check()
+    assert renewed == []
+    world.now = NOW - 34 * DAY
+    assert await own.check()
+    assert not await own.check()
+    (after,) = renewed
+    assert after != before
+
+
 async def test_it_looks_every_hour(world: CertificateWorld) -> None:
     pauses: list[float] = []
 
