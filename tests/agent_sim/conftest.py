@@ -32,9 +32,10 @@ from broker.topics import Channel, parse_topic, topic_for
 from tests.agent_sim.authority import SimulatorAuthority
 from tests.agent_sim.node import SimulatedNode
 from tests.agent_sim.server_model import ServerModel
+from tests.deadlines import UNIT
 from tests.ports import free_port
 
-DEADLINE_SECONDS = 20 * float(os.environ.get("EDGESYNC_TEST_UNIT", "1"))
+DEADLINE_SECONDS = 20 * UNIT
 
 
 @pytest.fixture(scope="session")

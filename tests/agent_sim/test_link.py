@@ -14,6 +14,7 @@ from agent_sim.link import Address, HubLink, open_link
 from broker.topics import Channel
 from tests.agent_sim.authority import SimulatorAuthority
 from tests.agent_sim.conftest import DEADLINE_SECONDS, Eventually, Responder, SimulatorBroker
+from tests.deadlines import UNIT
 
 NODE = "default.n1"
 DELTA = f"edge/v1/{NODE}/delta"
@@ -110,7 +111,7 @@ async def test_a_second_connection_of_the_same_node_ends_the_first(
     mosquitto: SimulatorBroker, tls: ssl.SSLContext, executor: Executor
 ) -> None:
     async def lost(link: HubLink) -> str:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20 * UNIT):
             return await link.wait_lost()
 
     address = Address("127.0.0.1", mosquitto.port)

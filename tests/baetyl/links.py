@@ -13,7 +13,8 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.baetyl.agent import AgentFailed, StockAgent
-from tests.end_to_end.conftest import UNIT, Identity, Server
+from tests.deadlines import UNIT
+from tests.end_to_end.conftest import Identity, Server
 
 TIMEOUT = 10 * UNIT
 

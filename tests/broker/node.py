@@ -1,7 +1,6 @@
 """A node that speaks raw MQTT 3.1.1 and sends what a test asks for, valid or not."""
 
 import asyncio
-import os
 import socket
 import ssl
 import struct
@@ -11,8 +10,9 @@ from typing import Self
 from broker.embedded import EmbeddedHub
 from broker.hub import Inbound
 from broker.topics import TO_NODE, topic_for
+from tests.deadlines import UNIT
 
-UNIT_SECONDS = float(os.environ.get("EDGESYNC_TEST_UNIT", "1"))
+UNIT_SECONDS = UNIT
 DEADLINE = 10 * UNIT_SECONDS
 
 

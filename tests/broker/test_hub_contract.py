@@ -6,6 +6,7 @@ from datetime import timedelta
 from broker.topics import Channel, topic_for
 from tests.broker.conftest import Connect, HubSite
 from tests.broker.node import DEADLINE
+from tests.deadlines import UNIT
 
 NODE = "default.gate-7"
 OTHER = "default.gate-8"
@@ -135,7 +136,7 @@ async def test_what_is_received_together_comes_from_several_nodes(
     for number, node in enumerate(nodes):
         node.publish(topic_for(f"default.n{number}", Channel.REPORT), b"%d" % number, packet_id=1)
     seen: dict[str, bytes] = {}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20 * UNIT):
         while len(seen) < 5:
             seen |= {message.node_id: message.payload for message in await hub.receive(100)}
     assert seen == {f"default.n{number}": b"%d" % number for number in range(5)}

@@ -22,7 +22,8 @@ from playwright.sync_api import (
 )
 
 from tests.dashboard.chromium import chromium
-from tests.end_to_end.conftest import UNIT, Server, make_batch, running_server, wait_for
+from tests.deadlines import UNIT
+from tests.end_to_end.conftest import Server, make_batch, running_server, wait_for
 
 NODES = 4
 SECONDS = 10 * UNIT

@@ -14,10 +14,9 @@ from click.testing import CliRunner
 from cloud.core.report import Order, read_report
 from cloud.operations.reports import receive_report
 from edgesync.__main__ import main
+from tests.deadlines import UNIT
 from tests.edgesync.conftest import Shell
 from tests.rest.conftest import NODE, describe
-
-UNIT = float(os.environ.get("EDGESYNC_TEST_UNIT", "1"))
 
 CAUSE = "image web:2 not found"
 

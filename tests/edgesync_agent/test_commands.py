@@ -28,8 +28,9 @@ from edgesync_agent.errors import AgentError
 from edgesync_agent.offers import Offer
 from edgesync_agent.policy import Policy
 from edgesync_agent.runtime import FailureReason, RuntimeFailure
+from tests.deadlines import UNIT
 
-DEADLINE = 20 * float(os.environ.get("EDGESYNC_TEST_UNIT", "1"))
+DEADLINE = 20 * UNIT
 OFFER = Offer(b"program", "digest", "2026")
 SECRET = "correct horse"
 

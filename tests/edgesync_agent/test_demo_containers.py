@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.deadlines import UNIT
 from tests.edgesync_agent.engines import NEEDS_DOCKER, RunningEngine, import_image
-from tests.end_to_end.conftest import UNIT, wait_for
+from tests.end_to_end.conftest import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 

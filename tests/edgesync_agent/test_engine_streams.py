@@ -1,6 +1,5 @@
 """Streams of an engine, by a socket that sends what a test wants."""
 
-import os
 import socket
 import threading
 import time
@@ -12,8 +11,9 @@ import pytest
 
 from edgesync_agent.engine import Engine, demultiplexed
 from edgesync_agent.runtime import RuntimeFailure
+from tests.deadlines import UNIT
 
-DEADLINE = 20 * float(os.environ.get("EDGESYNC_TEST_UNIT", "1"))
+DEADLINE = 20 * UNIT
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 

@@ -42,8 +42,9 @@ from edgesync_agent.spec import (
     ServiceDefinition,
     VolumeDefinition,
 )
+from tests.deadlines import UNIT
 
-DEADLINE = 20 * float(os.environ.get("EDGESYNC_TEST_UNIT", "1"))
+DEADLINE = 20 * UNIT
 SLEEP = ("/bin/sh", "-c", "exec sleep 60")
 
 
@@ -203,6 +204,7 @@ AGENT = """
 import os, sys, time
 from pathlib import Path
 from edgesync_agent.runtime import Start
+from tests.deadlines import UNIT
 from tests.edgesync_agent.test_host_processes import Site
 site = Site(Path(sys.argv[1]))
 site.create("/bin/sh", "-c", "echo up; read line < pipe; exit 7")

@@ -22,8 +22,9 @@ from edgesync_agent.removal import remove_apps
 from edgesync_agent.shims import MARK
 from edgesync_agent.spec import NATIVE
 from edgesync_agent.supervisor import Supervisor
+from tests.deadlines import UNIT
 
-DEADLINE = 30 * float(os.environ.get("EDGESYNC_TEST_UNIT", "1"))
+DEADLINE = 30 * UNIT
 NODE = "default.n1"
 MEMORY = Path("/dev/shm")  # noqa: S108
 AT_A_TIME = 4  # cuts: each waits most of its time

@@ -19,8 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-UNIT = float(os.environ.get("EDGESYNC_TEST_UNIT", "1"))
-"""Seconds that every deadline here is counted in; stretch it on a slow machine."""
+from tests.deadlines import UNIT
 
 T = Any
 

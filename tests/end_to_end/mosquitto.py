@@ -16,7 +16,8 @@ from pathlib import Path
 
 from broker.configuration import BrokerSettings, mosquitto_files
 from tests.broker.node import connect_packet
-from tests.end_to_end.conftest import UNIT, Identity, wait_for
+from tests.deadlines import UNIT
+from tests.end_to_end.conftest import Identity, wait_for
 from tests.ports import free_port
 
 PROGRAM = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")

@@ -11,7 +11,8 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from tests.end_to_end.conftest import UNIT, Identity, Server
+from tests.deadlines import UNIT
+from tests.end_to_end.conftest import Identity, Server
 
 
 class MqttNode:

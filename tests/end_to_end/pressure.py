@@ -13,7 +13,8 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.broker.node import HubNode, publish_packet
-from tests.end_to_end.conftest import UNIT, Identity, Server
+from tests.deadlines import UNIT
+from tests.end_to_end.conftest import Identity, Server
 
 MIB = 1024 * 1024
 

@@ -4,7 +4,8 @@ import contextlib
 import socket
 import ssl
 
-from tests.end_to_end.conftest import UNIT, Server
+from tests.deadlines import UNIT
+from tests.end_to_end.conftest import Server
 
 HEAD = b"GET /crl.pem HTTP/1.1\r\nHost: x\r\n\r\n"
 CHUNKED = b"POST /v1/active HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"

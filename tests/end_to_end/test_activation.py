@@ -11,8 +11,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from tests.deadlines import UNIT
 from tests.end_to_end.conftest import (
-    UNIT,
     Identity,
     Server,
     activate,

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from tests.deadlines import UNIT
 from tests.end_to_end.conftest import activate, make_app, make_batch, running_server, wait_for
 from tests.end_to_end.node import connected
 from tests.end_to_end.test_simulated_nodes import NODES, runs, simulated
@@ -84,7 +85,7 @@ def test_a_node_cannot_answer_for_another_nor_too_late_nor_without_end(tmp_path:
             given = ask(api, "good", "logs")
             assert good.next("command")["content"]["id"] == given["id"]
             evil.send("command-response", "command", {"id": given["id"], "status": "done"})
-            evil.acked.get(timeout=20)
+            evil.acked.get(timeout=20 * UNIT)
             assert end_of_now(api, "good", given)["status"] == "sent"
             text = "x" * 500_000 + "the end"
             good.send("command-response", "command", {**done(given), "output": text})
@@ -99,7 +100,7 @@ def test_a_node_cannot_answer_for_another_nor_too_late_nor_without_end(tmp_path:
             assert (after["status"], after["cause"][:20]) == ("expired", "The command was sent")
             topic = identities[0].topic("command-response")
             evil.client.publish(topic, b"{}", qos=1)
-            assert evil.disconnected.wait(20)
+            assert evil.disconnected.wait(20 * UNIT)
 
 
 def done(given: dict[str, Any]) -> dict[str, Any]:

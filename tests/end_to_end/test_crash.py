@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from tests.deadlines import UNIT
 from tests.end_to_end.conftest import (
     Server,
     activate,
@@ -57,7 +58,7 @@ def load(server: Server, count: int) -> list[tuple[MqttNode, dict[int, int]]]:
         node.client.on_publish = on_publish
         node.client.connect("localhost", server.mqtt_port)
         node.client.loop_start()
-        assert node.subscribed.wait(10)
+        assert node.subscribed.wait(20 * UNIT)
         for _ in range(8):
             publish()
         nodes.append((node, acked))

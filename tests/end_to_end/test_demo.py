@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 
 from edgesync.demo.resources import example_resources
-from tests.end_to_end.conftest import UNIT, wait_for
+from tests.deadlines import UNIT
+from tests.end_to_end.conftest import wait_for
 
 COMMAND = [sys.executable, "-m", "edgesync", "demo", "--simulated"]
 

@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from tests.broker.mosquitto import NEEDS_MOSQUITTO
-from tests.end_to_end.conftest import UNIT, make_batch, wait_for
+from tests.deadlines import UNIT
+from tests.end_to_end.conftest import make_batch, wait_for
 from tests.end_to_end.mosquitto import listens
 from tests.postgres import NEEDS_POSTGRES
 from tests.repo.tracked import ROOT

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from tests.deadlines import UNIT
 from tests.end_to_end.conftest import Server, activate, kv, make_app, make_batch, wait_for
 from tests.end_to_end.node import MqttNode, connected
 
@@ -66,7 +67,7 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(server: Server, api: ht
     config = {"name": "kept", "data": [kv("a", "b")]}
     with connected(server, identity) as node:
         answer = node.report(node={"hostname": "before"})
-        acked = node.acked.get(timeout=10)
+        acked = node.acked.get(timeout=20 * UNIT)
         with full_disk(server):
             sequence = report(node, "while it was full")
             refused = wait_for(
@@ -89,7 +90,7 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(server: Server, api: ht
 
         answer = node.next()
         assert answer["meta"]["seq"] == sequence
-        assert node.acked.get(timeout=10) > acked
+        assert node.acked.get(timeout=20 * UNIT) > acked
         assert hostname(api) == "while it was full"
         assert api.post("/v1/configs", json=config).status_code == 200
         version = make_app(api, selector="baetyl-node-name=n1")["version"]

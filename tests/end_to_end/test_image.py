@@ -25,13 +25,14 @@ import httpx
 import pytest
 import yaml
 
+from tests.deadlines import UNIT
 from tests.edgesync_agent.engines import (
     NEEDS_DOCKER,
     RunningEngine,
     running_engine,
 )
 from tests.edgesync_agent.registry import running_registry
-from tests.end_to_end.conftest import UNIT, wait_for
+from tests.end_to_end.conftest import wait_for
 from tests.repo.tracked import ROOT, text_of
 
 MISSING = [name for name in ("docker", "mmdebstrap", "apt-get") if shutil.which(name) is None]

@@ -21,8 +21,9 @@ import httpx
 import pytest
 from cryptography import x509
 
+from tests.deadlines import UNIT
 from tests.edgesync_agent.oldest import NEEDS_PYTHON_3_8, PYTHON_3_8
-from tests.end_to_end.conftest import UNIT, Server, kv, make_app, make_csr, running_server, wait_for
+from tests.end_to_end.conftest import Server, kv, make_app, make_csr, running_server, wait_for
 from tests.end_to_end.fleet import age_certificate, make_past
 from tests.ports import free_port
 

@@ -14,8 +14,8 @@ import pytest
 
 from cloud.managed_hub import DIRECTORY
 from tests.broker.mosquitto import NEEDS_MOSQUITTO
+from tests.deadlines import UNIT
 from tests.end_to_end.conftest import (
-    UNIT,
     Server,
     activate,
     make_app,

@@ -18,8 +18,8 @@ import pytest
 
 from tests.broker.authority import HubAuthority
 from tests.broker.node import HubNode
+from tests.deadlines import UNIT
 from tests.end_to_end.conftest import (
-    UNIT,
     Identity,
     Server,
     activate,
@@ -102,7 +102,9 @@ def test_a_desire_that_names_a_config_often_is_answered_with_it_once(
 
     with bounded(server, "a repeated desire", memory=20 * MIB):
         assert len(asyncio.run(over_mqtt())["content"]["values"]) == 1
-        with httpx.Client(base_url=server.sync, verify=identities[1].context(), timeout=20) as node:
+        with httpx.Client(
+            base_url=server.sync, verify=identities[1].context(), timeout=20 * UNIT
+        ) as node:
             answer = node.post("/v1/sync/desire", json=repeated)
         assert len(answer.json()["values"]) == 1
 
@@ -122,7 +124,9 @@ def test_an_answer_too_large_is_an_error_that_names_it(
 
     with bounded(server, "an answer that is too large", memory=20 * MIB):
         assert "content.infos[3]: with the config 'large-3'" in asyncio.run(over_mqtt())["content"]
-        with httpx.Client(base_url=server.sync, verify=identities[1].context(), timeout=20) as node:
+        with httpx.Client(
+            base_url=server.sync, verify=identities[1].context(), timeout=20 * UNIT
+        ) as node:
             answer = node.post("/v1/sync/desire", json=everything)
         assert answer.status_code == 400
         assert "content.infos[3]: with the config 'large-3'" in answer.json()["message"]

@@ -20,8 +20,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.deadlines import UNIT
 from tests.end_to_end.conftest import (
-    UNIT,
     Identity,
     Server,
     activate,

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.end_to_end.conftest import UNIT, Identity, Server, make_csr, running_server
+from tests.deadlines import UNIT
+from tests.end_to_end.conftest import Identity, Server, make_csr, running_server
 from tests.end_to_end.fleet import keep, make_past
 from tests.end_to_end.node import connected
 

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from cryptography import x509
 
+from tests.deadlines import UNIT
 from tests.end_to_end.conftest import (
-    UNIT,
     Identity,
     Server,
     activate,

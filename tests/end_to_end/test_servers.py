@@ -21,8 +21,8 @@ import httpx
 import pytest
 
 from tests.broker.mosquitto import NEEDS_MOSQUITTO
+from tests.deadlines import UNIT
 from tests.end_to_end.conftest import (
-    UNIT,
     Identity,
     Server,
     activate,

@@ -22,7 +22,8 @@ from agent_sim.renewal import Pauses
 from agent_sim.state import CERTIFICATE, PREVIOUS, NodeDirectory, read_ca
 from agent_sim.state import NodeIdentity as Given
 from agent_sim.watch import utc_now
-from tests.end_to_end.conftest import UNIT, Identity, Server, running_server
+from tests.deadlines import UNIT
+from tests.end_to_end.conftest import Identity, Server, running_server
 from tests.end_to_end.fleet import make_past
 
 AGES = {"young": 1, "old": 80, "away": 250, "lost-in-time": 250, "ahead": 20, "forgotten": 300}

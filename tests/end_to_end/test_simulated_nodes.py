@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.end_to_end.conftest import UNIT, Server, make_app, make_batch, running_server, wait_for
+from tests.deadlines import UNIT
+from tests.end_to_end.conftest import Server, make_app, make_batch, running_server, wait_for
 from tests.link.object_server import object_server
 
 KEYS = {"the-id-of-a-key": "the-secret-of-a-key"}

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.deadlines import UNIT
 from tests.end_to_end.conftest import Server, activate, kv, make_app, make_batch, wait_for
 from tests.end_to_end.node import MqttNode, connected
 
@@ -138,11 +139,11 @@ def test_deleting_a_node_ends_its_connection_and_keeps_its_certificate_out(
         node.report(apps=[])
         node.client.reconnect_delay_set(1, 1)
         assert api.delete("/v1/nodes/n1").json() == {"success": True}
-        assert node.disconnected.wait(5)
+        assert node.disconnected.wait(20 * UNIT)
     again = MqttNode(identity)
     again.client.connect("localhost", server.mqtt_port)
     again.client.loop_start()
-    assert again.disconnected.wait(10)
+    assert again.disconnected.wait(20 * UNIT)
     again.client.loop_stop()
     assert again.refused != 0
     assert not again.connected.is_set()
@@ -155,7 +156,7 @@ def test_deleting_a_node_ends_its_connection_and_keeps_its_certificate_out(
     late = MqttNode(identity)
     late.client.connect("localhost", server.mqtt_port)
     late.client.loop_start()
-    assert late.disconnected.wait(10)
+    assert late.disconnected.wait(20 * UNIT)
     late.client.loop_stop()
     assert late.refused != 0
 
@@ -173,7 +174,7 @@ def test_nodes_cannot_read_or_write_what_is_not_theirs(
             other.client.subscribe(victim.topic("delta"), 1)
             forged = '{"kind":"report","content":{"node":{"hostname":"forged"}}}'
             other.client.publish(victim.topic("report"), forged, qos=1)
-            assert other.disconnected.wait(10)
+            assert other.disconnected.wait(20 * UNIT)
         assert node.report(apps=[], node={"hostname": "mine"})["kind"] == "report"
     report = api.get("/v1/nodes/n1/stats").json()["report"]
     assert report["node"]["hostname"] == "mine"

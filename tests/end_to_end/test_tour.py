@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import UNIT
+from tests.deadlines import UNIT
 from tests.ports import free_port
 from tests.repo.tracked import ROOT, text_of
 

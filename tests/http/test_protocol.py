@@ -19,6 +19,7 @@ from cloud.http.metrics import LimitRefusals
 from cloud.http.port import ListeningPort
 from cloud.listening import listen, web_server
 from tests.broker.authority import HubAuthority
+from tests.deadlines import UNIT
 from tests.serving import serving
 
 LARGE = hashlib.shake_256(b"large").digest(5 * MIB + 17)
@@ -65,7 +66,7 @@ async def test_large_answers_and_requests_arrive_whole(
     client = authority.client_context(None) if is_secure else ssl.create_default_context()
     async with (
         serving(APP, server) as url,
-        httpx.AsyncClient(verify=client, base_url=url, timeout=20) as http,
+        httpx.AsyncClient(verify=client, base_url=url, timeout=20 * UNIT) as http,
     ):
         for path in ("/whole", "/streamed", "/whole"):
             assert (await http.get(path)).content == LARGE
@@ -98,7 +99,7 @@ async def test_what_would_be_held_beyond_the_limit_is_503_and_others_go_on() -> 
     counted = LimitRefusals()
     async with (
         served(ConnectionLimits(held_bytes=8 * MIB, answer_seconds=1), counted) as url,
-        httpx.AsyncClient(base_url=url, timeout=20) as http,
+        httpx.AsyncClient(base_url=url, timeout=20 * UNIT) as http,
     ):
         with _unread(url):
             answer = await _until(http, "/whole", 503)
@@ -114,7 +115,7 @@ async def test_what_would_be_held_beyond_the_limit_is_503_and_others_go_on() -> 
 
 
 async def _until(http: httpx.AsyncClient, path: str, status: int) -> httpx.Response:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(20 * UNIT):
         while True:
             answer = await http.get(path)
             if answer.status_code == status:

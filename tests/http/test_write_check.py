@@ -13,6 +13,7 @@ from cloud.errors import Unavailable
 from cloud.http.write_check import PROBE_EVERY, WriteCheck
 from cloud.store.transaction import NotifyingStore
 from tests.conftest import StoreFactory
+from tests.deadlines import UNIT
 
 
 class CheckTimer:
@@ -81,7 +82,7 @@ async def test_writes_that_cannot_be_made_are_noticed_and_their_return_too(
             await fails(check)
             await fails(check)
         timer.pass_interval()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(30 * UNIT):
             while True:
                 with contextlib.suppress(Unavailable):
                     await check.check()

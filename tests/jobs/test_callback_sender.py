@@ -11,11 +11,12 @@ import pytest
 from cloud.core.callback import LIFETIME, Callback, CallbackSpec, CallbackStatus, Delivery
 from cloud.jobs.callback_sender import CallbackSender
 from cloud.store.transaction import Store, Transaction
+from tests.deadlines import UNIT
 from tests.jobs.receiver import Receiver, receiving
 from tests.ports import free_port
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-DEADLINE = 20.0
+DEADLINE = 20 * UNIT
 
 
 @pytest.fixture

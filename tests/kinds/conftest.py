@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.end_to_end.conftest import UNIT, Server, running_server
+from tests.deadlines import UNIT
+from tests.end_to_end.conftest import Server, running_server
 
 MODULE = "tests.kinds.site"
 CODE = "open sesame"

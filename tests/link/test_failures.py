@@ -24,6 +24,7 @@ from cloud.operations.commands import give_command
 from cloud.operations.nodes import create_node
 from cloud.store.transaction import NotifyingStore, Transaction
 from tests.broker.authority import HubAuthority
+from tests.deadlines import UNIT
 from tests.link.conftest import NODE, NOW, FakeHub, admit, describe
 from tests.serving import serving
 
@@ -238,7 +239,7 @@ async def test_a_pusher_and_a_sender_go_on_when_the_store_fails(
     measures = Measures(metrics)
     sender = CommandSender(hub, failing, lambda: NOW, measures)
     pusher = Pusher(hub, failing, lambda: NOW, measures=measures)
-    async with asyncio.TaskGroup() as tasks, asyncio.timeout(10):
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(20 * UNIT):
         running = [tasks.create_task(sender.run()), tasks.create_task(pusher.run())]
         sender.wake()
         await failing.went_on.wait()

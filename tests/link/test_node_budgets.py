@@ -20,6 +20,7 @@ from cloud.link.measures import Measures
 from cloud.link.node_throttle import NodeThrottle
 from cloud.operations.nodes import create_node
 from cloud.store.transaction import Store, Transaction
+from tests.deadlines import UNIT
 from tests.link.conftest import NODE, NOW, FakeHub, describe
 
 OTHER = "default.n2"
@@ -47,7 +48,7 @@ class QueueHub(FakeHub):
 
     async def answers(self, count: int) -> list[tuple[str, str, Any]]:
         """Node, kind and sequence number of the first *count* answers."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20 * UNIT):
             while len(self.pushed) < count:
                 self.sent.clear()
                 await self.sent.wait()
@@ -104,7 +105,7 @@ async def test_others_are_answered_while_a_long_report_is_carried_out(described:
     hub, gated = QueueHub(connected={NODE, OTHER}), GatedStore(described)
     async with running(NodeInbox(hub, Exchange(gated, lambda: NOW))):
         hub.arrive(NODE, report(1, size=LONG_BYTES))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20 * UNIT):
             await gated.blocked.wait()
         hub.arrive(NODE, report(2))
         hub.arrive(OTHER, report(7))

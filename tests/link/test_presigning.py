@@ -29,6 +29,7 @@ from cloud.link.inbox import NodeInbox
 from cloud.link.presigning import presigner
 from cloud.operations.configs import update_config
 from cloud.store.transaction import Store
+from tests.deadlines import UNIT
 from tests.link.conftest import NOW, FakeHub, describe
 from tests.link.object_server import may_get, object_server
 from tests.ports import free_port
@@ -37,7 +38,7 @@ ACCESS_KEY, SECRET_KEY = "test-access", "test-secret"
 OBJECT = "box/dir/a b+ä.zip"
 PATH = "box/dir/a%20b%2B%C3%A4.zip"
 CONTENT = b"the code of a function"
-DEADLINE_SECONDS = 20
+DEADLINE_SECONDS = 20 * UNIT
 
 
 def put_signed(url: str, content: bytes) -> None:

@@ -21,6 +21,7 @@ from cloud.operations.apps import create_app
 from cloud.operations.configs import create_config
 from cloud.store.transaction import Store, Transaction
 from tests.broker.authority import HubAuthority
+from tests.deadlines import UNIT
 from tests.link.conftest import NODE, NOW, ServerLink, admit, describe
 from tests.link.test_node_budgets import GatedStore
 from tests.serving import serving
@@ -62,7 +63,7 @@ async def test_bodies_that_are_not_stored_are_bounded_in_all(store: Store, opene
     exchange = Exchange(gated, lambda: NOW)
     async with opened(exchange, bodies_limit=50_000) as link, link.client() as first:
         waiting = asyncio.create_task(first.post(REPORT, json=body))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20 * UNIT):
             await gated.blocked.wait()
         refused = await link.post(REPORT, body)
         assert refused.status_code == 429
@@ -112,13 +113,13 @@ async def test_answers_that_are_not_read_are_bounded_in_all(store: Store, opened
     await store.write(describe_large)
     async with opened(answers_limit=10 * MIB) as link:
         async with never_reading(link):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(20 * UNIT):
                 while (refused := await link.post(DESIRE, infos())).status_code != 429:
                     assert refused.status_code == 200
             assert counted(link, "unread_answers") == 1
             # Who asks for little is answered meanwhile.
             assert (await link.post(REPORT, {"apps": []})).status_code == 200
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(20 * UNIT):
             while (await link.post(DESIRE, infos())).status_code != 200:
                 pass
 
@@ -137,7 +138,7 @@ async def test_requests_at_the_same_time_share_the_budget_of_their_node(opened: 
         tasks = [
             asyncio.create_task(client.post(REPORT, content=body())) for client in (one, other)
         ]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20 * UNIT):
             for _ in tasks:
                 await begun.acquire()
         go.set()

@@ -22,9 +22,10 @@ from cloud.operations.reports import receive_report
 from cloud.rest.event_stream import StreamLimits
 from cloud.rest.sessions import LIFETIME
 from cloud.store.transaction import Transaction
+from tests.deadlines import UNIT
 from tests.rest.conftest import APP, CONFIG, NODE, TOKEN, World, caller, describe, open_world
 
-SECONDS = 20.0
+SECONDS = 20 * UNIT
 
 
 async def test_creations_changes_and_deletions_are_listed_newest_first(world: World) -> None:

@@ -18,12 +18,13 @@ from cloud.core.secret import Secret, SecretSpec
 from cloud.errors import Unavailable
 from cloud.store.transaction import Store
 from tests.conftest import StoreFactory
+from tests.deadlines import UNIT
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=20)
 
 
-WAIT = 20.0
+WAIT = 20 * UNIT
 """Seconds a test waits for what has to happen."""
 
 T = TypeVar("T")

@@ -20,10 +20,11 @@ from cloud.store.sqlite import READERS, SqliteStore, open_sqlite_store
 from cloud.store.transaction import Transaction
 from cloud.store.witness import Witness
 from tests.builders import open_store
+from tests.deadlines import UNIT
 from tests.store.conftest import NOW, node, report
 
 REPOSITORY = Path(__file__).parents[2]
-WAIT = 20.0
+WAIT = 20 * UNIT
 
 
 def open_in(directory: Path) -> contextlib.AbstractAsyncContextManager[SqliteStore]:
