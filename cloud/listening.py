@@ -118,10 +118,14 @@ def raise_descriptor_limit() -> int:
 def within_descriptors(settings: Settings, descriptors: int) -> Settings:
     """*settings* with limits of connections that fit into so many file *descriptors*."""
     names = [f"max_{port}_connections" for port in PORTS]
-    if not settings.broker:  # a broker is another process
+    if not settings.broker:
         names.append("max_connections")
     wanted: dict[str, int] = {name: getattr(settings, name) for name in names}
     given: Mapping[str, Any] = shares(wanted, descriptors)
+    if settings.has_managed_broker:  # another process, with as many descriptors
+        names.append("max_connections")
+        of_broker = {"max_connections": settings.max_connections}
+        wanted, given = wanted | of_broker, {**given, **shares(of_broker, descriptors)}
     logger.log(
         logging.INFO if given == wanted else logging.WARNING,
         "%s file descriptors for connections: %s%s",
