@@ -1,8 +1,8 @@
-"""The cost of the idle node agent: memory and CPU, with instances that it runs.
+"""Measures the node agent: time until apps run and are updated, memory and CPU at rest.
 
-A server, a node that is brought in by its installation command, and one app for it: host processes,
-or containers of an image. Once all instances run the agent is left alone, and measured. Beside it
-stands a Python of the same version that has loaded TLS, HTTP and JSON and sleeps.
+A server, a node that is added by its installation command, and one app for it: host processes, or
+containers of an image. Once all instances run the agent is idle, and measured, beside a Python of
+the same version that has loaded TLS, HTTP and JSON and sleeps. Then the app gets a new version.
 """
 
 import contextlib
@@ -13,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,8 @@ CPU_GOAL = 0.01
 """Cores that the agent may take while nothing happens."""
 
 _PLAIN = "import http.client, json, ssl, threading, time, urllib.request; time.sleep(3600)"
-_PROGRAM = "#!/bin/sh\nexec sleep 86400\n"
+_SLEEP = "trap 'exit 0' TERM; sleep 86400 & wait"
+_PROGRAM = f"#!/bin/sh\n{_SLEEP}\n"
 
 
 @click.command()
@@ -52,17 +55,19 @@ _PROGRAM = "#!/bin/sh\nexec sleep 86400\n"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(instances: int, image: str | None, seconds: int, settle: int, *, as_json: bool) -> None:
-    """Benchmark the idle node agent; baseline: a sleeping Python."""
+    """Benchmark the node agent: start and update of an app, and idle beside a sleeping Python."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgesync-bench-")))
         server = start_server(folder / "server")
         stack.callback(server.stop)
         server.wait_until_ready()
-        agent = stack.enter_context(_agent(server, folder, instances, image))
+        node = stack.enter_context(_node(server, folder, instances, image))
+        agent = node.agent
         plain = stack.enter_context(_plain_python())
         time.sleep(settle)
         used, began = cpu_seconds(agent), time.monotonic()
         time.sleep(seconds)
+        cores = (cpu_seconds(agent) - used) / (time.monotonic() - began)
         found = {
             "instances": instances,
             "kind": "containers" if image else "host processes",
@@ -70,8 +75,11 @@ def command(instances: int, image: str | None, seconds: int, settle: int, *, as_
             "memory_bytes": memory_bytes(agent),
             "memory_goal_bytes": MEMORY_GOAL,
             "plain_memory_bytes": memory_bytes(plain),
-            "agent_cores": (cpu_seconds(agent) - used) / (time.monotonic() - began),
+            "agent_cores": cores,
             "agent_cores_goal": CPU_GOAL,
+            "first_running_seconds": node.first_running,
+            "all_running_seconds": node.all_running,
+            "update_seconds": node.update() if instances else None,
             **machine(),
         }
     click.echo(json.dumps(found, indent=2) if as_json else _lines(found))
@@ -80,6 +88,7 @@ def command(instances: int, image: str | None, seconds: int, settle: int, *, as_
 def _lines(found: dict[str, Any]) -> str:
     memory, plain = found["memory_bytes"], found["plain_memory_bytes"]
     percent = 100 * found["agent_cores"]
+    times = [found[f"{name}_seconds"] for name in ("first_running", "all_running", "update")]
     return "\n".join(
         (
             f"node agent at rest, {found['instances']} {found['kind']}, {found['seconds']} s",
@@ -87,23 +96,59 @@ def _lines(found: dict[str, Any]) -> str:
             f" a Python that sleeps with TLS, HTTP and JSON {plain / 2**20:.1f} MiB,"
             f" ratio {memory / plain:.2f})",
             f"CPU     {percent:5.2f} %    (goal {100 * CPU_GOAL:.0f} % of a core)",
+            *(
+                f"{seconds:7.1f} s    {what}"
+                for seconds, what in zip(times, _TIMES, strict=True)
+                if seconds is not None
+            ),
             f"Python {found['python']}, {found['cores']} cores, {found['system']}",
         )
     )
 
 
+_TIMES = (
+    "from the installation command to the first instance that runs",
+    "from the installation command until all of them run",
+    "from PUT of a new version until all of its instances run and are healthy",
+)
+
+
+@dataclass
+class _Node:
+    """A node whose instances all run; times are in seconds, None without instances."""
+
+    api: httpx.Client
+    agent: int  # number of the process
+    app: dict[str, Any]
+    first_running: float | None
+    all_running: float | None
+
+    def update(self) -> float:
+        """Replace every instance; seconds from the request until the new version runs."""
+        self.app["services"][0]["env"] = [{"name": "VERSION", "value": "2"}]
+        began = time.monotonic()
+        version = _ask(self.api, "PUT", "/v1/apps/bench", self.app)["version"]
+
+        def has_run() -> bool:
+            return any(
+                (app["version"], app["status"]) == (version, "Running") for app in _apps(self.api)
+            )
+
+        _wait(has_run, "the new version does not run")
+        return time.monotonic() - began
+
+
 @contextlib.contextmanager
-def _agent(server: BenchServer, folder: Path, instances: int, image: str | None) -> Iterator[int]:
-    """Number of an agent's process whose instances all run."""
+def _node(server: BenchServer, folder: Path, instances: int, image: str | None) -> Iterator[_Node]:
     home = folder / "agent"
     token = (server.data / "admin.token").read_text().strip()
     headers = {"Authorization": f"Bearer {token}"}
     with httpx.Client(base_url=server.ready["api"], headers=headers, timeout=30) as api:
         _ask(api, "POST", "/v1/nodes", {"name": "bench", "labels": {"role": "bench"}})
-        if instances:
-            _describe(api, instances, image)
+        app = _describe(api, instances, image) if instances else {}
         install = _ask(api, "GET", "/v1/nodes/bench/init")["cmd"]
         variables = {**os.environ, "EDGESYNC_HOME": str(home)}
+        began = time.monotonic()
         done = subprocess.run(  # noqa: S603
             [shutil.which("sh") or "sh", "-c", f"{install} --background"],
             env=variables,
@@ -113,19 +158,23 @@ def _agent(server: BenchServer, folder: Path, instances: int, image: str | None)
         )
         if done.returncode:
             raise click.ClickException(f"the agent was not installed:\n{done.stderr[-2000:]}")
+        times: list[float | None] = []
         try:
-            _wait_until_running(api, instances, home)
-            yield int((home / "agent.pid").read_text())
+            for count in (1, instances):
+                if instances:
+                    _wait(partial(_do_run, api, count), "not all instances run")
+                times.append(time.monotonic() - began if instances else None)
+            yield _Node(api, int((home / "agent.pid").read_text()), app, *times)
         finally:
             _remove(home)
 
 
-def _describe(api: httpx.Client, instances: int, image: str | None) -> None:
-    """One app of so many instances for the node."""
+def _describe(api: httpx.Client, instances: int, image: str | None) -> dict[str, Any]:
+    """Create one app of so many instances for the node."""
     service: dict[str, Any] = {"name": "sleeper", "replica": instances}
     app: dict[str, Any] = {"name": "bench", "selector": "role=bench", "services": [service]}
     if image:
-        service |= {"image": image, "command": ["sleep", "86400"]}
+        service |= {"image": image, "command": ["sh", "-c", _SLEEP]}
     else:
         data = [
             {"key": key, "value": {"type": "kv", "value": text}}
@@ -135,20 +184,25 @@ def _describe(api: httpx.Client, instances: int, image: str | None) -> None:
         service["programConfig"] = "program"
         app["mode"] = "native"
     _ask(api, "POST", "/v1/apps", app)
+    return app
 
 
-def _wait_until_running(api: httpx.Client, instances: int, home: Path) -> None:
+def _apps(api: httpx.Client) -> list[dict[str, Any]]:
+    report = _ask(api, "GET", "/v1/nodes/bench/stats").get("report") or {}
+    return report.get("appstats") or []
+
+
+def _do_run(api: httpx.Client, count: int) -> bool:
+    found = [one for app in _apps(api) for one in (app.get("instances") or {}).values()]
+    return [one["status"] for one in found].count("Running") >= count
+
+
+def _wait(condition: Callable[[], bool], failure: str) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        report = _ask(api, "GET", "/v1/nodes/bench/stats").get("report") or {}
-        apps = report.get("appstats") or []
-        found = [one for app in apps for one in (app.get("instances") or {}).values()]
-        if sum(one["status"] == "Running" for one in found) == instances:
-            return
+    while not condition():
         if time.monotonic() > deadline:
-            log = (home / "agent.log").read_text(errors="replace")
-            raise click.ClickException(f"not all instances run:\n{log[-2000:]}")
-        time.sleep(0.2)
+            raise click.ClickException(failure)
+        time.sleep(0.1)
 
 
 def _remove(home: Path) -> None:

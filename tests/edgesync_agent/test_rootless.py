@@ -1,7 +1,9 @@
 """The agent of an ordinary user with the user's own engine: what runs, and what is refused."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +20,12 @@ from edgesync_agent.containers import Containers
 from edgesync_agent.engine import find_engine, socket_paths
 from edgesync_agent.fields import SpecError
 from edgesync_agent.parsing import read_app
-from edgesync_agent.runtime import FailureReason
+from edgesync_agent.runtime import FailureReason, RuntimeFailure
 from tests.edgesync_agent.engines import IMAGE, ROOTLESS, RunningEngine, rootless_engine
 from tests.edgesync_agent.test_containers import wait_for
 from tests.edgesync_agent.test_supervisor import SupervisedMachine
 
+NOBODY = 65534
 SERVE = "cat /etc/c/a /run/s/key > /www/index.html; exec httpd -f -p 8080 -h /www"
 ALL = frozenset({CPU, CPU_SHARES, MEMORY})
 PODMAN = Abilities(is_podman=True, is_rootless=True, lacks=ALL, first_port=1024)
@@ -146,6 +149,18 @@ def test_what_the_user_was_given_is_not_refused() -> None:
     check_for_engine(app, replace(PODMAN, lacks=frozenset()))
     with pytest.raises(SpecError, match=r"limits\.cpu"):
         check_for_engine(app, replace(PODMAN, lacks=frozenset({CPU, CPU_SHARES})))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_socket_that_the_user_may_not_see_is_none(tmp_path: Path) -> None:
+    """As `/run/podman` of root is on Debian."""
+    os.chmod(tmp_path, 0o700)
+    os.seteuid(NOBODY)
+    try:
+        with pytest.raises(RuntimeFailure, match="no Docker or Podman socket found"):
+            find_engine({"DOCKER_HOST": f"unix://{tmp_path}/podman.sock"})
+    finally:
+        os.seteuid(0)
 
 
 def test_an_ordinary_user_prefers_an_engine_without_root() -> None:
