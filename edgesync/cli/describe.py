@@ -9,7 +9,7 @@ from cloud.core.kinds import BATCH, NODE
 from edgesync.cli.api.client import ApiServer, not_found
 from edgesync.cli.options import Target, asks_server, target_argument
 from edgesync.cli.output import age, printable, show_table, yaml_of
-from edgesync.cli.resources.access import found, masked
+from edgesync.cli.resources.access import found, masked, pages
 
 Json = Mapping[str, Any]
 
@@ -32,7 +32,7 @@ def describe(server: ApiServer, *, target: Target) -> None:
 
 
 def _uses(server: ApiServer, target: Target) -> None:
-    apps = server.call("GET", f"{target.url}/apps")["items"]
+    apps = pages(server, f"{target.url}/apps", {})
     click.echo("\nApps that use it:")
     show_table(
         ["NAME", "VERSION", "SELECTOR"], [[a["name"], a["version"], a["selector"]] for a in apps]

@@ -16,7 +16,7 @@ from edgesync.cli.options import (
     targets_argument,
 )
 from edgesync.cli.output import in_line, note
-from edgesync.cli.resources.access import found, listed
+from edgesync.cli.resources.access import found, listed, pages
 from edgesync.cli.resources.failures import cause_lines, progress_line
 
 LOOK_EVERY_SECONDS = 0.5
@@ -96,7 +96,7 @@ def _why_not_converged(server: ApiServer, target: Target) -> str:
         return "" if explained["converged"] else in_line(explained["message"])
     if not target.kind.has_revisions:
         raise click.UsageError(f"{target.kind.plural} do not converge")
-    apps = server.call("GET", f"{target.url}/apps")["items"]
+    apps = pages(server, f"{target.url}/apps", {})
     whys = (_why_not_converged(server, Target(APP, app["name"])) for app in apps)
     return next((why for why in whys if why), "")
 

@@ -45,6 +45,11 @@ class Shell:
 @pytest.fixture
 def shell(world: World, tmp_path: Path) -> Shell:
     """A shell that knows server and token by its environment."""
+    return shell_of(world, tmp_path)
+
+
+def shell_of(world: World, tmp_path: Path) -> Shell:
+    """A shell of *world*, with files in *tmp_path*."""
     folder = tmp_path / "shell"
     folder.mkdir()
     contexts = str(folder / "contexts.yaml")

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -6,8 +7,8 @@ import pytest
 from cloud.core.report import Order, read_report
 from cloud.operations.reports import receive_report
 from cloud.store.transaction import Transaction
-from tests.edgesync.conftest import Shell
-from tests.rest.conftest import describe
+from tests.edgesync.conftest import Shell, shell_of
+from tests.rest.conftest import describe, open_world
 
 
 @pytest.fixture
@@ -73,3 +74,23 @@ async def test_the_fleet_is_shown_at_a_glance(described: Shell) -> None:
 async def test_use_of_nodes_is_shown(described: Shell) -> None:
     titles, line = await described.lines("top", "nodes")
     assert (titles[0], line[:2]) == ("NAME", ["n1", "never"])
+
+
+async def test_all_pages_of_the_apps_that_use_it_are_looked_at(tmp_path: Path) -> None:
+    async with open_world(tmp_path, list_bytes=1) as world:  # each app is a page
+        config = {"name": "conf", "data": [{"key": "a", "value": {"type": "kv", "value": "x"}}]}
+        await world.client.call("POST", "/v1/configs", config)
+        await world.client.call("POST", "/v1/nodes", {"name": "n1", "labels": {"b": "2"}})
+        for name, selector in (("one", "b=1"), ("two", "b=2")):
+            app = {
+                "name": name,
+                "selector": selector,
+                "services": [{"name": "web", "image": "nginx:1"}],
+                "volumes": [{"name": "conf", "config": {"name": "conf"}}],
+            }
+            await world.client.call("POST", "/v1/apps", app)
+        shell = shell_of(world, tmp_path)
+        refused = await shell.run("wait", "config/conf", "--timeout", "0", code=1)
+        assert "0 of 1 nodes run version" in refused.stderr
+        described = await shell.run("describe", "config/conf")
+        assert "two" in described.stdout

@@ -73,7 +73,7 @@ def listed(
         yield from _numbered(server, kind.path)
     else:
         query = {"selector": selector, "fieldSelector": fields}
-        yield from _pages(server, kind.path, {key: text for key, text in query.items() if text})
+        yield from pages(server, kind.path, {key: text for key, text in query.items() if text})
 
 
 def matching(server: ApiServer, kind: ResourceKind, pattern: str) -> Iterator[Json]:
@@ -83,7 +83,8 @@ def matching(server: ApiServer, kind: ResourceKind, pattern: str) -> Iterator[Js
     return (thing for thing in things if fnmatchcase(kind.name_of(thing), pattern))
 
 
-def _pages(server: ApiServer, path: str, query: Mapping[str, str]) -> Iterator[Json]:
+def pages(server: ApiServer, path: str, query: Mapping[str, str]) -> Iterator[Json]:
+    """All items of a list, page by page."""
     place = ""
     while True:
         page = {**query, "limit": str(PAGE), "continue": place}
