@@ -224,7 +224,8 @@ def _print(
         documents = [{"kind": kind.name, **thing} for kind, thing in things]
         if equals:
             content = documents[0] if is_one else {"kind": "List", "items": documents}
-            click.echo(printable(rendered(text, content)))
+            shown = printable(rendered(text, content))
+            click.echo(shown, nl=not shown.endswith("\n"))
         else:
             _print_documents(documents, output, is_one=is_one)
     elif equals:

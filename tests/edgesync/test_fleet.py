@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from cloud.core.node import Node, NodeSpec
 from cloud.core.report import Order, read_report
 from cloud.operations.reports import receive_report
+from cloud.store.transaction import Transaction
 from edgesync.__main__ import main
 from tests.deadlines import UNIT
 from tests.edgesync.conftest import Shell
@@ -141,6 +143,19 @@ async def test_the_failed_node_is_one_command_away(fleet: Shell) -> None:
     assert (await fleet.lines("top", "node", "--field-selector", "status.state=online"))[1][0] in {
         *("n1", "n2")
     }
+
+
+async def test_the_one_that_failed_among_10_000_is_found_with_one_command(fleet: Shell) -> None:
+    def more(tx: Transaction) -> None:
+        now = fleet.world.clock.now
+        for number in range(10_000):
+            spec = NodeSpec(labels={"role": "gateway"})
+            tx.put_node(Node("default", f"many-{number}", spec, now, now))
+
+    await fleet.world.store.write(more)
+    explained = (await fleet.run("explain", "app", "web")).stdout
+    assert "1 of 10003 nodes run version" in explained
+    assert [line.split()[0] for line in explained.splitlines()[2:] if CAUSE in line] == ["1", "n2"]
 
 
 async def test_names_of_kubectl_lead_to_what_is_there(fleet: Shell) -> None:

@@ -9,6 +9,7 @@ import pytest
 from broker.messages import Encoding, Message
 from broker.topics import Channel
 from cloud.core.app import AppSpec, Service
+from cloud.core.listing import ListOptions
 from cloud.core.node import NodeSpec
 from cloud.http.metrics import Metrics
 from cloud.jobs.pusher import Pusher
@@ -77,6 +78,28 @@ async def test_nodes_that_are_away_or_never_reported_are_left_to_their_next_repo
     count = metrics.registry.get_sample_value
     assert count("edgesync_pushes_total", {"outcome": "not_connected"}) == 1
     assert count("edgesync_pushes_total", {"outcome": "sent"}) == 0
+
+
+async def test_a_node_waits_for_its_report_once_it_was_sent_something_or_is_away(
+    hub: FakeHub, store: NotifyingStore
+) -> None:
+    async def converged() -> list[str]:
+        options = ListOptions(field_selector="status.deploy=converged")
+        page = await store.read(lambda tx: tx.list_nodes("default", options))
+        return [node.name for node in page.items]
+
+    await store.write(describe)
+    pusher = Pusher(hub, store, lambda: NOW)
+    for seq, connected in ((1, True), (2, False)):
+        apps = await wanted(store)
+        await receive(hub, store, apps, seq, "default.n1")
+        await push_all(pusher)
+        assert await converged() == ["n1"]
+        if not connected:
+            hub.connected.clear()
+        await store.write(update(f"nginx:{seq}"))
+        await push_all(pusher)
+        assert await converged() == []
 
 
 async def report_again(hub: FakeHub, store: NotifyingStore) -> None:
