@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.dashboard.chromium import NEEDS_CHROMIUM, chromium
-from tests.dashboard.conftest import Tab, sign_in
+from tests.dashboard.conftest import Tab, sign_in, write_yaml, yaml_field
 from tests.end_to_end.conftest import Server
 from tests.kinds.conftest import CODE, call, site
 
@@ -29,7 +29,7 @@ def kind_tab(kind_server: Server) -> Iterator[Tab]:
 
 def save(page: Page, text: str, button: str) -> None:
     """Write a definition, review it, and confirm."""
-    page.get_by_label(re.compile("in YAML")).fill(text)
+    write_yaml(page, text)
     page.get_by_role("button", name="Review").click()
     page.get_by_role("dialog").get_by_role("button", name=button, exact=True).click()
 
@@ -41,16 +41,16 @@ def test_the_dashboard_creates_changes_and_takes_it_back(
     page.get_by_role("link", name="Sites").click()
     expect(page.get_by_text("Where nodes stand.")).to_be_visible()
     page.get_by_role("link", name="New site").click()
-    field = page.get_by_label(re.compile("in YAML"))
-    assert "address: 1 Harbour Road" in field.input_value()
+    expect(yaml_field(page)).to_contain_text("address: 1 Harbour Road")
     save(page, f"name: bay\naddress: 1 bay road\ndoorCode: {CODE}\n", "Create")
     expect(page.get_by_role("heading", name="bay", exact=True)).to_be_visible()
     definition = page.locator("pre.definition")
     expect(definition).to_contain_text("1 bay road")
     expect(definition).not_to_contain_text(CODE)
 
+    before = definition.inner_text()
     page.get_by_role("button", name="Edit").click()
-    save(page, field.input_value().replace("bay road", "cliff"), "Save")
+    save(page, before.replace("bay road", "cliff"), "Save")
     expect(definition).to_contain_text("1 cliff")
     page.get_by_role("link", name="History").click()
     page.get_by_role("button", name="Compare revision 2 with the one before").click()
