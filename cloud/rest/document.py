@@ -10,6 +10,7 @@ from cloud.http.answers import JSON, MERGE_PATCH, PROBLEM
 from cloud.http.requests import REQUEST_ID_HEADER
 from cloud.rest.answers import ErrorAnswer, ProblemAnswer
 from cloud.rest.audited import REASON_HEADER
+from cloud.rest.batches import BatchAnswer
 from cloud.rest.callbacks import CallbackAnswer
 from cloud.rest.context import NAMESPACE_HEADER, ResourceResponse
 from cloud.rest.described import CONTINUE, Parameter
@@ -42,8 +43,8 @@ _REASONS = {
     429: "There are too many requests by this token, or without one from this address; try again.",
     503: "The store cannot answer now; try again.",
 }
-_ALWAYS_SHOWN = (NodeAnswer, CallbackAnswer, PropertiesAnswer)
-"""Kinds that tags cover in part: without state and report of a node, deliveries of a callback."""
+_ALWAYS_SHOWN = (NodeAnswer, CallbackAnswer, PropertiesAnswer, BatchAnswer)
+"""Kinds that tags cover in part: a node without state, a batch without its warning."""
 
 _ANSWER_HEADERS: Mapping[str, Schema] = {
     "ETag": {

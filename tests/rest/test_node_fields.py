@@ -140,7 +140,8 @@ async def test_a_field_or_value_that_is_not_there_is_refused_with_the_nearest(
 async def test_an_app_that_is_deleted_is_found_as_long_as_nodes_report_it(world: World) -> None:
     await fleet(world)
     await world.client.call("DELETE", "/v1/apps/web")
-    assert await names(world, "status.apps.web=running") == ["n0", "n4"]
+    # n3 runs the version before the one that failed.
+    assert await names(world, "status.apps.web=running") == ["n0", "n3", "n4"]
     assert await names(world, "status.apps.web=pending") == []
 
 
