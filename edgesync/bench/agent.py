@@ -114,7 +114,7 @@ _TIMES = (
 
 
 @dataclass
-class _Node:
+class _BenchNode:
     """A node whose instances all run; times are in seconds, None without instances."""
 
     api: httpx.Client
@@ -139,7 +139,9 @@ class _Node:
 
 
 @contextlib.contextmanager
-def _node(server: BenchServer, folder: Path, instances: int, image: str | None) -> Iterator[_Node]:
+def _node(
+    server: BenchServer, folder: Path, instances: int, image: str | None
+) -> Iterator[_BenchNode]:
     home = folder / "agent"
     token = (server.data / "admin.token").read_text().strip()
     headers = {"Authorization": f"Bearer {token}"}
@@ -164,7 +166,7 @@ def _node(server: BenchServer, folder: Path, instances: int, image: str | None) 
                 if instances:
                     _wait(partial(_do_run, api, count), "not all instances run")
                 times.append(time.monotonic() - began if instances else None)
-            yield _Node(api, int((home / "agent.pid").read_text()), app, *times)
+            yield _BenchNode(api, int((home / "agent.pid").read_text()), app, *times)
         finally:
             _remove(home)
 

@@ -25,7 +25,7 @@ from tests.edgesync_agent.engines import IMAGE, ROOTLESS, RunningEngine, rootles
 from tests.edgesync_agent.test_containers import wait_for
 from tests.edgesync_agent.test_supervisor import SupervisedMachine
 
-NOBODY = 65534
+USER_ID = 65534
 SERVE = "cat /etc/c/a /run/s/key > /www/index.html; exec httpd -f -p 8080 -h /www"
 ALL = frozenset({CPU, CPU_SHARES, MEMORY})
 PODMAN = Abilities(is_podman=True, is_rootless=True, lacks=ALL, first_port=1024)
@@ -155,7 +155,7 @@ def test_what_the_user_was_given_is_not_refused() -> None:
 def test_a_socket_that_the_user_may_not_see_is_none(tmp_path: Path) -> None:
     """As `/run/podman` of root is on Debian."""
     os.chmod(tmp_path, 0o700)
-    os.seteuid(NOBODY)
+    os.seteuid(USER_ID)
     try:
         with pytest.raises(RuntimeFailure, match="no Docker or Podman socket found"):
             find_engine({"DOCKER_HOST": f"unix://{tmp_path}/podman.sock"})
