@@ -8,6 +8,7 @@ input, a line of JSON each, and answers each with a line.
 
 import asyncio
 import json
+import math
 import os
 import ssl
 import sys
@@ -68,6 +69,20 @@ def report_content(
     while held and len(encode_message(Message("report", content), Encoding.MSGPACK)) < size - 120:
         instances[f"main-{len(instances)}"] = {"name": f"main-{len(instances)}", **_INSTANCE}
     return content
+
+
+_FIRST_PAUSE = 1.0
+"""Seconds; doubled for each attempt to connect that fails, half of it random."""
+
+
+def latest_retry(away: float) -> float:
+    """Seconds after which all nodes have tried again that lost a server for *away* seconds.
+
+    The pause that a node is in when the server is back can be the longest that it reaches by then:
+    it does with the shortest pauses before, halves of 1, 2, 4, ... s.
+    """
+    doubled = math.floor(math.log2(2 * away / _FIRST_PAUSE + 1))
+    return away + math.ldexp(_FIRST_PAUSE, doubled)
 
 
 class Flood:
@@ -397,7 +412,7 @@ class NodeFleet:
         self, node: LightNode, context: ssl.SSLContext, port: int, random: Random
     ) -> None:
         loop = asyncio.get_running_loop()
-        backoff = ReconnectBackoff(1.0, 180.0, random)
+        backoff = ReconnectBackoff(_FIRST_PAUSE, 180.0, random)
         is_first = True
         while True:
             node.lost = loop.create_future()

@@ -53,6 +53,9 @@ def check(found: list[dict[str, Any]], layout: Layout) -> None:
     storm = details[FIGURES[5]]
     # Nodes may be back with the first server while the second one still starts.
     assert min(storm["of which restart s"], storm["all back s"]) > 0
+    # A pause between attempts is at least 1 s, and at most twice the time that the server was away.
+    restart = storm["of which restart s"]
+    assert restart + 1 <= storm["all tried again s"] <= 3 * restart + 1
     assert storm["API calls"] > 0
     assert 0 < storm["API p50 ms"] <= storm["API p99 ms"]
 
