@@ -5,6 +5,6 @@ import os
 UNIT = float(os.environ.get("EDGESYNC_TEST_UNIT", "1"))
 """Seconds that deadlines are counted in; more on a slow machine.
 
-A deadline ends a test that would hang. It says nothing of how fast something is: 20 units where
-that takes milliseconds.
+A deadline ends a test that would hang; it is no measure of speed: 20 units where something takes
+milliseconds.
 """
