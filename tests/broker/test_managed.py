@@ -153,7 +153,7 @@ CONFIGURATION = "user root\nlistener 0 socket\nallow_anonymous true\n"
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from broker.client import Broker, open_client_hub
+from broker.client import BrokerAddress, open_client_hub
 from broker.managed import find_mosquitto, open_managed_broker
 
 async def main():
@@ -161,7 +161,7 @@ async def main():
     files = {"mosquitto.conf": sys.argv[2]}
     program = find_mosquitto()
     listening = directory / "socket"
-    broker = Broker(host="", port=0, client_id="server", tls=None, socket=listening)
+    broker = BrokerAddress(host="", port=0, client_id="server", tls=None, socket=listening)
     async with (
         open_managed_broker(program, directory, files, listening=listening) as managed,
         open_client_hub(broker) as hub,
