@@ -91,12 +91,12 @@ def get(
     if (selector or fields) and targets[0].name:
         raise click.UsageError("names exclude -l and --field-selector")
     whole = output in {"json", "yaml"} or "=" in output
-    asked = Asked(server, selector, fields, batch, whole=whole, is_all=is_all)
+    query = GetQuery(server, selector, fields, batch, whole=whole, is_all=is_all)
     after = _last_event(server) if watch else ""
     things = [
         (target.kind, thing if show_secrets else masked(target.kind, thing))
         for target in chosen
-        for thing in asked.found(target)
+        for thing in query.found(target)
     ]
     if sort_by:
         by_kind = {kind: [one for each, one in things if each is kind] for kind, _ in things}
@@ -131,7 +131,7 @@ def export(
     documents, left = [], []
     for kind in chosen:
         try:
-            for thing in Asked(server, selector, whole=True).found(Target(kind)):
+            for thing in GetQuery(server, selector, whole=True).found(Target(kind)):
                 document = manifest(kind, thing if show_secrets else masked(kind, thing))
                 if kind.is_single and list(document) == ["kind"]:
                     continue  # it has only defaults
@@ -146,8 +146,8 @@ def export(
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked of a server; *whole* things have all their fields."""
+class GetQuery:
+    """What `get` asks a server for; *whole* things have all their fields."""
 
     server: ApiServer
     selector: str = ""
