@@ -205,8 +205,8 @@ import os, sys, time
 from pathlib import Path
 from edgesync_agent.runtime import Start
 from tests.deadlines import UNIT
-from tests.edgesync_agent.test_host_processes import Site
-site = Site(Path(sys.argv[1]))
+from tests.edgesync_agent.test_host_processes import ProcessSite
+site = ProcessSite(Path(sys.argv[1]))
 site.create("/bin/sh", "-c", "echo up; read line < pipe; exit 7")
 os.mkfifo(site.root / "pipe")
 site.step(Start)
