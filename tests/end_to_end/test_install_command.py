@@ -1,6 +1,7 @@
 """The command an operator copies, run in a shell of a machine that has never seen us."""
 
 import base64
+import contextlib
 import hashlib
 import os
 import re
@@ -117,11 +118,13 @@ def is_ready(api: httpx.Client, name: str) -> Callable[[], bool]:
 
 
 def files_below(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): path.read_text()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+    """Files by their path; what an agent replaces meanwhile may be missing."""
+    found = {}
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if path.is_file():
+                found[str(path.relative_to(folder))] = path.read_text()
+    return found
 
 
 def test_the_command_of_a_node_makes_it_ready(api: httpx.Client, machine: InstalledMachine) -> None:
@@ -150,8 +153,8 @@ def test_the_command_of_a_node_makes_it_ready(api: httpx.Client, machine: Instal
     assert files["config/web-conf/a.conf"] == "x = 1"
     assert files["secret/web-password/password"] == "s3cret"
     for path in machine.state.rglob("*"):
-        open_to_all = stat.S_IMODE(path.stat().st_mode) & 0o077
-        assert not open_to_all, path
+        with contextlib.suppress(FileNotFoundError):  # the agent has replaced it meanwhile
+            assert not stat.S_IMODE(path.stat().st_mode) & 0o077, path
 
     body = {"data": [kv("a.conf", "x = 2")]}
     assert api.put("/v1/configs/web-conf", json=body).status_code == 200
