@@ -109,3 +109,19 @@ async def test_a_node_may_be_deleted_with_its_report(store: Store) -> None:
 
     await store.write(change)
     assert await store.read(lambda tx: tx.report("default", "a")) is None
+
+
+async def test_a_report_drops_stats_that_came_before_it_in_the_same_transaction(
+    store: Store,
+) -> None:
+    await put_nodes(store)
+    await store.write(lambda tx: tx.put_report("default", "a", report(Order("r", 1)), "json", NOW))
+
+    def change(tx: Transaction) -> None:
+        tx.put_usage("default", "a", b"{}", LATER)
+        tx.put_report("default", "a", report(Order("r", 2)), "json", LATER)
+
+    await store.write(change)
+    stored = await store.read(lambda tx: tx.report("default", "a"))
+    assert stored is not None
+    assert (stored.usage, stored.report.order) == (None, Order("r", 2))
