@@ -4,7 +4,7 @@
 NOT is its opposite.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +21,8 @@ from cloud.store.rows import micros
 from cloud.store.statements import Fragment, fragment, joined, numbered
 
 NOT, AND, OR, OPEN, CLOSE = map(fragment, ("NOT ", " AND ", " OR ", "(", ")"))
+# PostgreSQL would rather make a hash table of all rows than look up some of them.
+PROBE_END = fragment(" {fence})")
 _NEVER_TRUE = fragment("(1 = 0)")
 
 # An online node is silent for less than some intervals, an offline one for more.
@@ -68,7 +70,9 @@ WHERE own.namespace = :namespace AND own.app = :app_#""",
 _OF_VERSION = fragment(" AND own.version = :version_#")
 _OF_VERSIONS = fragment(" AND own.version IN (SELECT given.value FROM {elements[values_#]})")
 _NAMED_IT = fragment(" AND own.state <> 'refused'")
-_STATE_IN = fragment(" AND own.state IN (SELECT given.value FROM {elements[states_#]})")
+_STATE_IS: Mapping[str, Fragment] = {
+    state.value: fragment(f"own.state = '{state.value}'") for state in RunState
+}
 
 _FAILED = [state.value for state in NOT_UP]
 _ROWS: Mapping[str, Sequence[str]] = {
@@ -152,9 +156,15 @@ class NodeConditions:
         number = self._set("app", term.app)
         has, of_app, each = (numbered(one, number) for one in (_HAS_APP, _OF_APP, _EACH_OF_APP))
         if term.field == fields.VERSIONS:
-            which = [self._with("values", _array(term.values), _OF_VERSIONS), _NAMED_IT]
-            names = joined(of_app if len(term.values) == 1 else each, *which)
-            return _app_condition([joined(has, *which, CLOSE)], names, term)
+            is_one = len(term.values) == 1
+            versions = (
+                self._with("version", term.values[0], _OF_VERSION)
+                if is_one
+                else self._with("values", _array(term.values), _OF_VERSIONS)
+            )
+            which = [versions, _NAMED_IT]
+            names = joined(of_app if is_one else each, *which)
+            return _app_condition([joined(has, *which, PROBE_END)], names, term)
         app = self._apps.get(term.app)
         wanted = [self._with("version", app.version, _OF_VERSION)] if app else []
         tests: list[Fragment] = []
@@ -163,12 +173,12 @@ class NodeConditions:
         if rows:
             # What should not run there is of any version.
             of_any = RunState.UNSELECTED in rows or app is None
-            which = [*([] if of_any else wanted), self._states(sorted(rows))]
+            which = [*([] if of_any else wanted), _states(rows)]
             selected = joined(each if of_any else of_app, *which)
-            tests.append(joined(has, *which, CLOSE))
+            tests.append(joined(has, *which, PROBE_END))
         if AppStatus.PENDING in term.values:
             selected = None
-            settled = joined(has, *wanted, self._states(_SETTLED), CLOSE)
+            settled = joined(has, *wanted, _states(_SETTLED), PROBE_END)
             tests.append(self._pending(app, settled))
         return _app_condition(tests, selected, term)
 
@@ -177,9 +187,6 @@ class NodeConditions:
         if app is None or not app.selector:
             return _NEVER_TRUE
         return all_of_them([*self._has_labels(app.selector), joined(NOT, settled)])
-
-    def _states(self, states: Sequence[str]) -> Fragment:
-        return self._with("states", _array(states), _STATE_IN)
 
     @property
     def _moment(self) -> datetime:
@@ -194,6 +201,10 @@ class NodeConditions:
 
     def _with(self, parameter: str, value: str | int, test: Fragment) -> Fragment:
         return numbered(test, self._set(parameter, value))
+
+
+def _states(states: Iterable[str]) -> Fragment:
+    return joined(AND, any_of([_STATE_IS[state] for state in sorted(states)]))
 
 
 def any_of(tests: Sequence[Fragment]) -> Fragment:

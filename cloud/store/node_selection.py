@@ -12,7 +12,7 @@ from cloud.core.app import App
 from cloud.core.field_selectors import FieldTerm
 from cloud.core.listing import Place
 from cloud.core.selectors import Selector
-from cloud.store.node_conditions import NOT, NodeConditions, all_of_them
+from cloud.store.node_conditions import NOT, PROBE_END, NodeConditions, all_of_them
 from cloud.store.parts.part import Run
 from cloud.store.rows import Row
 from cloud.store.selection import COUNT, NAMES, NODE, UP_TO, Selection, all_of, ordered
@@ -27,10 +27,11 @@ SAMPLED = 1000
 AMONG_STATUS = fragment(
     " FROM node_status AS place WHERE place.namespace = :namespace", reads={"node_status"}
 )
-AMONG_FEW = fragment(" FROM (")
+AMONG_FEW = fragment(" FROM (SELECT place.* FROM (")
 STATUS_OF_FEW = fragment(
     """) AS few CROSS JOIN node_status AS place
-WHERE place.namespace = :namespace AND place.name = few.name""",
+WHERE place.namespace = :namespace AND place.name = few.name {fence}) AS place
+WHERE place.namespace = :namespace""",
     reads={"node_status"},
 )
 COUNT_SATISFYING = fragment("SELECT count(*), coalesce(sum(CASE WHEN ")
@@ -50,6 +51,8 @@ class NodeSelection(Selection):
     *now* is the moment that states are of, *apps* are those of the namespace as they are wanted.
     Up to *few* nodes are looked up one by one.
     """
+
+    probe_end = PROBE_END
 
     def __init__(
         self,
@@ -110,7 +113,9 @@ class NodeSelection(Selection):
 
     def _among_all(self, status: Sequence[Fragment] | None = None) -> Sequence[Fragment]:
         conditions = [*(self._status if status is None else status), *self._labels]
-        conditions += [one.test for one in self._apps]
+        conditions += [
+            one.test for one in self._apps if self._few is None or one.names is not self._few
+        ]
         first = [AMONG_STATUS]
         if self._few is not None:
             first = [AMONG_FEW, self._few, STATUS_OF_FEW]

@@ -95,6 +95,8 @@ class Selection:
     With *used* only what uses that resource.
     """
 
+    probe_end = _CLOSE
+
     def __init__(
         self,
         run: Run,
@@ -193,10 +195,8 @@ class Selection:
     def _source(self, first: Term | None) -> Sequence[Fragment]:
         if first is None:
             return [self._whole]
-        is_one_value = first.operator is Operator.IN and len(set(first.values)) == 1
-        test = ONE_VALUE if is_one_value else _TESTS[first.operator]
         number = self._number(first)
-        return [numbered(AMONG_LABELS, number), numbered(test, number)]
+        return [numbered(AMONG_LABELS, number), numbered(_test_of(first), number)]
 
     def has_labels(self, selector: Sequence[Term]) -> Sequence[Fragment]:
         """Conditions of all terms of *selector*."""
@@ -208,7 +208,7 @@ class Selection:
         ]
 
     def _has(self, term: Term) -> Fragment:
-        return numbered(joined(HAS_LABEL, _TESTS[term.operator], _CLOSE), self._number(term))
+        return numbered(joined(HAS_LABEL, _test_of(term), self.probe_end), self._number(term))
 
     def _number(self, term: Term) -> int:
         number = self._numbers.get(term)
@@ -232,6 +232,11 @@ class Selection:
             tests += [_OR, numbered(test, number)] if tests else [numbered(test, number)]
         test = joined(_GROUP_OPEN, *tests, _CLOSE)
         return joined(_NOT, test) if term.is_negated else test
+
+
+def _test_of(term: Term) -> Fragment:
+    is_one_value = term.operator is Operator.IN and len(set(term.values)) == 1
+    return ONE_VALUE if is_one_value else _TESTS[term.operator]
 
 
 def ordered(

@@ -7,6 +7,7 @@ the code that runs it: not its words, not its line breaks.
 | marker | meaning |
 |---|---|
 | `{skip_locked}` | rows that another transaction has claimed are left to it |
+| `{fence}` | ends a query in another one that is to be planned alone |
 | `{glob[p]}` | is like the text in parameter *p*, in which `*` is any text |
 | `{position}` | the function that finds a text in a text; 0: not found |
 | `{exists}` | EXISTS that the planner does not turn into a join |
@@ -35,6 +36,8 @@ class _Given:
 
 
 _SQLITE: Mapping[str, object] = {
+    # Its planner keeps the order of a cross join.
+    "fence": "",
     "glob": _Given("GLOB ?"),
     "skip_locked": "",
     "position": "instr",
@@ -47,6 +50,7 @@ _SQLITE: Mapping[str, object] = {
     "using_rows": "WHERE TRUE",
 }
 _POSTGRES: Mapping[str, object] = {
+    "fence": "OFFSET 0",
     "glob": _Given(r"LIKE replace(replace(?, '_', '\_'), '*', '%')"),
     # Of several servers that claim at the same time each gets other rows, and none waits.
     "skip_locked": "FOR UPDATE SKIP LOCKED",
