@@ -121,6 +121,10 @@ class ClientHub:
         """Return whether a push can be tried: only the broker knows which nodes are there."""
         return self.is_attached
 
+    def unread_bytes(self, node_id: str) -> int:
+        """0: only the broker knows."""
+        return 0
+
     def disconnect(self, node_id: str) -> None:
         """End the node's connection by taking its client id over, then leave (MQTT 5.0, 3.1.4-3).
 

@@ -97,6 +97,11 @@ class NodeConnection(asyncio.Protocol):
         """Return whether there is a transport whose end has not come."""
         return self._transport is not None and not self.lost.done()
 
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes that wait for the node to read them."""
+        return self._write_buffer.waiting_bytes
+
     def open(
         self,
         handler: ControlHandler,

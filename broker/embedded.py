@@ -101,6 +101,11 @@ class EmbeddedHub:
         """Return whether the node has a live connection here."""
         return self._registry.get(node_id) is not None
 
+    def unread_bytes(self, node_id: str) -> int:
+        """How many bytes wait for the node to read them."""
+        connection = self._registry.get(node_id)
+        return connection.unread_bytes if connection is not None else 0
+
     def disconnect(self, node_id: str) -> None:
         """End the node's connection at once; nothing it sent and was not acked is acked later."""
         self._registry.close(node_id, Refusal.DISCONNECTED)

@@ -92,6 +92,10 @@ class Hub(Protocol):
         """Return whether the node has a live connection here."""
         ...
 
+    def unread_bytes(self, node_id: str) -> int:
+        """How many bytes wait for the node to read them, as far as this side knows."""
+        ...
+
     def disconnect(self, node_id: str) -> None:
         """End the node's connection at once; nothing it sent and was not acked is acked later."""
         ...

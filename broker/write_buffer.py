@@ -61,6 +61,11 @@ class WriteBuffer:
         self._is_paused = False
         self._transport: asyncio.Transport | None = None  # while it may be written to
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that are not in the transport yet."""
+        return self._bytes
+
     def open(self, transport: asyncio.Transport) -> None:
         """Write to *transport* from now on."""
         transport.set_write_buffer_limits(high=WINDOW)

@@ -104,7 +104,7 @@ class NodeInbox:
         # Called with the id of the node whose message is stored and answered.
         self._on_heard = on_heard
         self._pause = pause
-        self._desires = PacedDesires(time.monotonic)
+        self._desires = PacedDesires(time.monotonic, hub.unread_bytes)
         self._long = LongMessages()
         self._measures = measures or Measures()
         self._measures.metrics.limits.declare("node_budget")

@@ -18,6 +18,14 @@ BURST_SECONDS = 1.0
 """How much of that may be under way when the next is sent: 4 MiB, so that with an answer of the
 largest size, 8 MiB, no more waits for a node than its connection may hold."""
 
+UNREAD_BYTES = 4 * 1024 * 1024
+"""Bytes that a node has not read, at most, when it is sent the next answer. With more, and an
+answer of the largest size, its connection would hold too much and be closed: on a slow line that
+happened again after each reconnect."""
+
+_LOOK_SECONDS = 0.1
+"""How often it is looked whether such a node has read."""
+
 _DEBTS_LIMIT = 1_024
 """Nodes with a debt, before those that have paid it are forgotten."""
 
@@ -25,11 +33,15 @@ _DEBTS_LIMIT = 1_024
 class PacedDesires:
     """Desires by node, round robin over the nodes that may be answered now.
 
-    Bounded by what waits for its acknowledgement in the hub. *timer* counts seconds.
+    Bounded by what waits for its acknowledgement in the hub. *timer* counts seconds; *unread* is
+    how many bytes wait for a node to read them.
     """
 
-    def __init__(self, timer: Callable[[], float]) -> None:
+    def __init__(
+        self, timer: Callable[[], float], unread: Callable[[str], int] = lambda _: 0
+    ) -> None:
         self._timer = timer
+        self._unread = unread
         self._of_node: OrderedDict[str, deque[Inbound]] = OrderedDict()
         # When each node will have paid, at its rate, for the answers that it was sent.
         self._paid: dict[str, float] = {}
@@ -48,6 +60,8 @@ class PacedDesires:
             due = []
             for node_id in self._of_node:
                 left = self._paid.get(node_id, now) - now - BURST_SECONDS
+                if self._unread(node_id) > UNREAD_BYTES:
+                    left = max(left, _LOOK_SECONDS)
                 if left <= 0:
                     due.append(node_id)
                     if len(due) == limit:

@@ -7,6 +7,7 @@ import resource
 import socket
 import ssl
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
@@ -145,13 +146,54 @@ def test_nodes_that_never_read_hold_what_they_may(
                 node.node.writer.transport.pause_reading()  # type: ignore[attr-defined]
                 for _ in range(60):
                     node.send("desire", "desire", infos("large-0", "large-1", "large-2"))
-            await asyncio.to_thread(wait_for, lambda: refusals(server, "slow_reader") >= 1, "one")
+            await asyncio.to_thread(wait_for, lambda: answered_desires(server) >= 20, "answers")
             # Who reads is answered meanwhile.
             async with speaking(server, identities[0]) as node:
                 await node.report(apps=[])
 
     with bounded(server, "nodes that never read", memory=bound):
         asyncio.run(attack())
+    assert refusals(server, "slow_reader") == 0
+
+
+async def test_a_node_on_a_slow_line_gets_more_than_its_connection_holds(
+    server: Server, api: httpx.Client, identities: list[Identity]
+) -> None:
+    """Its connection holds 5 MiB; answers of 25 MB that it asks for at once all come."""
+    describe(api, 3)
+    names = ("large-0", "large-1", "large-2")
+    async with speaking(server, identities[0]) as node:
+        node.node.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        for _ in range(28):
+            node.send("desire", "desire", infos(*names))
+        await asyncio.to_thread(wait_until_answers_stop, server)
+        node.node.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        for _ in range(28):
+            assert len((await node.answer())["content"]["values"]) == 3
+    assert refusals(server, "slow_reader") == 0
+
+
+def wait_until_answers_stop(server: Server) -> None:
+    """Wait until no desire was answered for a while, or the connection was closed."""
+    seen = [-1.0]
+
+    def is_still() -> bool:
+        time.sleep(1 * UNIT)
+        seen.append(answered_desires(server))
+        return seen[-1] == seen[-2] > 0
+
+    wait_for(is_still, "no more answers")
+
+
+def answered_desires(server: Server) -> float:
+    """How many the server has answered."""
+    with server.client() as api:
+        text = api.get("/metrics").raise_for_status().text
+    return sum(
+        float(line.split()[-1])
+        for line in text.splitlines()
+        if line.startswith("edgesync_messages_total{") and 'channel="desire"' in line
+    )
 
 
 def test_a_node_that_comes_back_while_the_store_is_stuck_gets_no_more_memory(
@@ -198,6 +240,10 @@ AIM, ROUNDS = 4.0, 3
 """How much longer a report may take while two nodes flood (p99), and how often that is tried: on a
 machine that does other work as well, one quiet round shows it."""
 
+SWITCHES = 4
+"""Turns of processes and threads in a round trip: client, loop, store, loop. What a thread that
+only sleeps wakes up late (p99) may be added for each: that is the machine, not the server."""
+
 FLOOR_SECONDS, API_SECONDS = 0.014, 0.25
 """Below these p99 of reports and of the API are short enough, whatever the ratio: four times what
 a report takes on a machine that does nothing else, and the aim for the API."""
@@ -212,17 +258,20 @@ def test_nodes_that_flood_slow_no_other_down(server: Server, api: httpx.Client, 
     for number in range(ROUNDS):
         # Of their own in each round: the bursts of others are spent.
         pair = flooding[2 * number : 2 * number + 2]
-        quiet, flooded, called = asyncio.run(measure_flood(server, other, pair, apps, seconds=3))
-        usual, p99, of_api = (percentile(times, 0.99) for times in (quiet, flooded, called))
-        bound, worst = max(AIM * usual, FLOOR_SECONDS * UNIT), max(flooded)
+        found = asyncio.run(measure_flood(server, other, pair, apps, seconds=3))
+        _, flooded, called, _ = found
+        usual, p99, of_api, delay = (percentile(times, 0.99) for times in found)
+        bound = max(AIM * usual, FLOOR_SECONDS * UNIT) + SWITCHES * delay
+        worst = max(flooded)
         sys.stdout.write(
             f"\nreports while two nodes flood, p99 of {len(flooded)}: {p99 * 1e3:.1f} of"
-            f" {bound * 1e3:.1f} ms, without {usual * 1e3:.1f} ms; API, p99 of {len(called)}:"
+            f" {bound * 1e3:.1f} ms, without {usual * 1e3:.1f} ms, delays of the machine"
+            f" {delay * 1e3:.1f} ms; API, p99 of {len(called)}:"
             f" {of_api * 1e3:.0f} of {API_SECONDS * UNIT * 1e3:.0f} ms"
         )
-        if is_met := p99 < bound and of_api < API_SECONDS * UNIT:
+        if is_met := p99 < bound and of_api < API_SECONDS * UNIT + SWITCHES * delay:
             break
-    pressure.hold(f"floods of {apps} states", worst, Bounds(memory=60 * MIB, units=1))
+    pressure.hold(f"floods of {apps} states", worst, Bounds())
     assert is_met
 
 
@@ -293,22 +342,44 @@ async def reports(node: Speaker, seconds: float) -> list[float]:
     return found
 
 
+@contextmanager
+def measured_delays() -> Iterator[list[float]]:
+    """How late a thread wakes up that only sleeps, in seconds, in the block."""
+    delays: list[float] = []
+    ended = threading.Event()
+
+    def sleep() -> None:
+        while not ended.is_set():
+            began = time.perf_counter()
+            time.sleep(0.005)
+            delays.append(time.perf_counter() - began - 0.005)
+
+    thread = threading.Thread(target=sleep)
+    thread.start()
+    try:
+        yield delays
+    finally:
+        ended.set()
+        thread.join()
+
+
 async def measure_flood(
     server: Server, other: Identity, pair: Sequence[Identity], apps: int, *, seconds: float
-) -> tuple[list[float], list[float], list[float]]:
-    """Round trips of *other* before and while *pair* floods, and of the API then."""
+) -> tuple[list[float], list[float], list[float], list[float]]:
+    """Round trips of *other* before and while *pair* floods, and of the API and delays then."""
     headers = {"Authorization": f"Bearer {server.token}"}
     times: list[float] = []
     client = httpx.AsyncClient(base_url=server.api, headers=headers, timeout=60)
     async with client as api, speaking(server, other) as node:
+        calling = asyncio.create_task(call(api, times))  # in both parts
         await reports(node, 0.3)
         quiet = await reports(node, seconds / 2)
-        with flooding_by(server, pair, apps):
-            calling = asyncio.create_task(call(api, times))
+        with flooding_by(server, pair, apps), measured_delays() as delays:
+            times.clear()
             flooded = await reports(node, seconds)
-            calling.cancel()
-            await asyncio.wait([calling])
-    return quiet, flooded, times
+        calling.cancel()
+        await asyncio.wait([calling])
+    return quiet, flooded, times, delays
 
 
 @contextmanager

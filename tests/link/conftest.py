@@ -70,6 +70,9 @@ class FakeHub:
     def is_connected(self, node_id: str) -> bool:
         return node_id in self.connected
 
+    def unread_bytes(self, node_id: str) -> int:
+        return 0
+
     def disconnect(self, node_id: str) -> None:
         self.connected.discard(node_id)
 

@@ -7,7 +7,12 @@ import pytest
 
 from broker.hub import Inbound
 from broker.topics import Channel
-from cloud.link.paced_desires import ANSWER_BYTES_PER_SECOND, BURST_SECONDS, PacedDesires
+from cloud.link.paced_desires import (
+    ANSWER_BYTES_PER_SECOND,
+    BURST_SECONDS,
+    UNREAD_BYTES,
+    PacedDesires,
+)
 
 
 @dataclass
@@ -71,3 +76,17 @@ async def test_desires_of_several_nodes_are_taken_together_one_of_each() -> None
     first = await desires.take(5)
     assert [one.node_id for one in first] == ["default.a", "default.b", "default.c"]
     assert len(await desires.take(2)) == 2
+
+
+async def test_a_node_that_has_much_to_read_gets_its_next_answer_once_it_has_read() -> None:
+    unread = {"default.a": UNREAD_BYTES + 1}
+    desires = PacedDesires(DesireTimer(), lambda node_id: unread.get(node_id, 0))
+    desires.put(desire("default.a"))
+    desires.put(desire("default.b"))
+    assert await taken(desires, 1) == [("default.b", b"0")]
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(taken(desires, 1))
+        done, _ = await asyncio.wait([waiting], timeout=0.3)
+        assert not done
+        unread.clear()
+    assert waiting.result() == [("default.a", b"0")]

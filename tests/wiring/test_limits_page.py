@@ -221,6 +221,9 @@ LIMITS: Mapping[str, str] = {
     "answer to one desire request": size(ANSWER_LIMIT),
     "apps in a report, states of apps, and the same of the system's": f"{report.APPS_LIMIT:,}",
     "instances of apps in a report": f"{report.INSTANCES_LIMIT:,}",
+    "bytes that a node has not read when its next desire is answered, on the embedded hub": size(
+        paced_desires.UNREAD_BYTES
+    ),
     "bytes of answers to the desires of one node over MQTT": (
         f"{size(paced_desires.ANSWER_BYTES_PER_SECOND)} a second,"
         f" {size(int(paced_desires.ANSWER_BYTES_PER_SECOND * paced_desires.BURST_SECONDS))} at once"
