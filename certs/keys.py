@@ -34,7 +34,7 @@ def weakness_of(key: object) -> str:
             if key.key_size not in RSA_BITS:
                 return f"an RSA key of {key.key_size} bits is not between 2048 and 4096"
             good = key.public_numbers().e in RSA_EXPONENTS
-            return "" if good else "the public exponent of the RSA key is not usual"
+            return "" if good else "the public exponent of the RSA key is not from 65537 to 2^32-1"
         case ed25519.Ed25519PublicKey():
             return ""
         case _:

@@ -414,7 +414,7 @@ def load_settings(
 
 
 def settings_text(settings: Settings) -> str:
-    """*settings* as a TOML file that `load_settings` reads: what is not as usual, and can move.
+    """*settings* as a TOML file that `load_settings` reads: what is not the default, and can move.
 
     The data directory is where the file lies; the ready file and lost keys are of one start.
     """

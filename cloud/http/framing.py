@@ -118,7 +118,7 @@ class Framing:
         self._left = int(found[1], 16)
         self._is_last = not self._left
         if self._left:
-            # Each line costs as much as many bytes: those of usual chunks are not counted.
+            # Each line costs as much as many bytes: those of common chunk sizes are free.
             self._overhead -= min(self._left // 16, size)
             self._left += 2
         return line

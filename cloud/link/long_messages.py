@@ -1,6 +1,6 @@
 """Long messages over MQTT, carried out separately from the others.
 
-A report of 1 MB takes as long as hundreds of usual ones. Carried out among them it held up all of
+A report of 1 MB takes as long as hundreds of small ones. Carried out among them it delayed all of
 its group, 10 ms for each such report (measured).
 """
 
@@ -42,7 +42,7 @@ class LongMessages:
         return self._queue.take(GROUP)
 
     def settle(self, group: Sequence[Inbound]) -> None:
-        """Let later messages of the nodes of *group*, which is carried out, go their usual way."""
+        """Let later messages of the nodes of *group*, which is carried out, go on in groups."""
         for message in group:
             self._open[message.node_id] -= 1
             if not self._open[message.node_id]:

@@ -136,7 +136,7 @@ def _announce(
 
 
 def _free_api_port() -> int:
-    """The usual port if it is free, else 0: any."""
+    """The default port if it is free, else 0: any."""
     with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", API_PORT)):
         return API_PORT
     return 0

@@ -87,7 +87,7 @@ def fit_to_machine(resources: Sequence[Document]) -> None:
 
 
 def _free_port() -> int:
-    """The broker's usual port of this machine if it is free, else any."""
+    """MQTT's default port of this machine if it is free, else any."""
     for port in (BROKER_PORT, 0):
         with contextlib.suppress(OSError), socket.create_server(("", port)) as taken:
             found: int = taken.getsockname()[1]

@@ -19,7 +19,7 @@ from cloud.core.readiness import (
 )
 from tests.core.strategies import START
 
-USUAL = timedelta(seconds=20)
+DEFAULT = timedelta(seconds=20)
 HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)
 FROM_BEST = (NodeState.ONLINE, NodeState.STALE, NodeState.OFFLINE)
@@ -33,7 +33,7 @@ ages = st.builds(Heard, st.just(START), st.none() | spans.map(lambda span: START
 def reporting(
     moments: Sequence[datetime],
     *,
-    sent: timedelta = USUAL,
+    sent: timedelta = DEFAULT,
     reported: timedelta | None = None,
     heard: Heard | None = None,
 ) -> Heard:
@@ -78,33 +78,33 @@ def test_a_shorter_reported_interval_counts_at_once() -> None:
     slow = reporting(every(HOUR, 5), reported=HOUR)
     assert slow.cadence.interval == HOUR
     now = slow.report + HOUR
-    quick = reporting([now], reported=USUAL, heard=slow)
-    assert (quick.cadence.interval, quick.since) == (USUAL, START)
-    assert node_status(quick, now + 3 * USUAL).state is NodeState.STALE
-    first_word = reporting([now], reported=USUAL, heard=reporting(every(HOUR, 5)))
-    assert first_word.cadence.interval == USUAL
+    quick = reporting([now], reported=DEFAULT, heard=slow)
+    assert (quick.cadence.interval, quick.since) == (DEFAULT, START)
+    assert node_status(quick, now + 3 * DEFAULT).state is NodeState.STALE
+    first_word = reporting([now], reported=DEFAULT, heard=reporting(every(HOUR, 5)))
+    assert first_word.cadence.interval == DEFAULT
 
 
 def test_a_node_is_expected_at_the_interval_it_has_shown() -> None:
-    heard = reporting(every(10 * USUAL, 10), reported=USUAL)
-    assert heard.cadence.interval > 9 * USUAL
+    heard = reporting(every(10 * DEFAULT, 10), reported=DEFAULT)
+    assert heard.cadence.interval > 9 * DEFAULT
 
 
 def test_the_interval_sent_to_a_node_is_not_yet_the_measured_interval() -> None:
     slow = reporting(every(HOUR, 5), sent=HOUR)
-    assert reporting([slow.report + HOUR], sent=USUAL, heard=slow).cadence.interval > 0.9 * HOUR
+    assert reporting([slow.report + HOUR], sent=DEFAULT, heard=slow).cadence.interval > 0.9 * HOUR
 
 
 def test_the_interval_sent_to_a_node_counts_from_its_next_report() -> None:
     sent = timedelta(seconds=300)
-    heard = reporting([START + USUAL], sent=sent, heard=reporting([START]))
+    heard = reporting([START + DEFAULT], sent=sent, heard=reporting([START]))
     assert heard.cadence.interval == sent
 
 
 def test_one_outage_is_no_interval() -> None:
     back = START + timedelta(days=3)
-    heard = reporting([back], heard=reporting(every(USUAL, 9)))
-    assert heard.cadence.interval == USUAL
+    heard = reporting([back], heard=reporting(every(DEFAULT, 9)))
+    assert heard.cadence.interval == DEFAULT
     assert heard.since == back
 
 
@@ -112,7 +112,7 @@ def test_nights_that_a_node_is_off_are_forgotten_during_the_day() -> None:
     night, heard = timedelta(hours=14), None
     for day in range(5):
         start = START + day * timedelta(days=1)
-        heard = reporting(every(USUAL, 10 * 180, start), heard=heard)
+        heard = reporting(every(DEFAULT, 10 * 180, start), heard=heard)
         assert node_status(heard, heard.report + timedelta(minutes=2)).state is NodeState.OFFLINE
     assert heard is not None
     assert node_status(heard, heard.report + night).state is NodeState.OFFLINE
@@ -127,24 +127,24 @@ def test_a_burst_of_reports_does_not_hurry_the_next() -> None:
 
 def test_a_node_that_reports_more_often_is_soon_expected_as_often() -> None:
     heard = reporting(every(HOUR, 5))
-    heard = reporting(every(USUAL, 200, heard.report + USUAL), heard=heard)
-    assert heard.cadence.interval == USUAL
+    heard = reporting(every(DEFAULT, 200, heard.report + DEFAULT), heard=heard)
+    assert heard.cadence.interval == DEFAULT
 
 
 def test_stats_are_a_sign_of_life() -> None:
     stats = START + timedelta(minutes=5)
-    heard = Heard(START, stats, ReportCadence(USUAL, since=START))
-    assert node_status(heard, stats + USUAL).state is NodeState.ONLINE
+    heard = Heard(START, stats, ReportCadence(DEFAULT, since=START))
+    assert node_status(heard, stats + DEFAULT).state is NodeState.ONLINE
     assert heard.last == stats
     assert Heard(stats, START).last == stats
 
 
 def test_a_node_that_returns_is_online_since_then() -> None:
-    heard = reporting(every(USUAL, 5))
+    heard = reporting(every(DEFAULT, 5))
     assert heard.since == START
-    late = heard.report + STALE_AFTER_INTERVALS * USUAL - MICROSECOND
+    late = heard.report + STALE_AFTER_INTERVALS * DEFAULT - MICROSECOND
     assert reporting([late], heard=heard).since == START
-    missed = heard.report + STALE_AFTER_INTERVALS * USUAL
+    missed = heard.report + STALE_AFTER_INTERVALS * DEFAULT
     assert reporting([missed], heard=heard).since == missed
 
 
@@ -171,7 +171,7 @@ def test_a_state_begins_at_its_time(heard: Heard, silence: timedelta) -> None:
 
 
 @given(
-    interval=st.timedeltas(USUAL, timedelta(hours=20)),
+    interval=st.timedeltas(DEFAULT, timedelta(hours=20)),
     delays=st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=60),
 )
 @example(interval=HOUR, delays=[0.99, 0.0] * 30)
@@ -199,9 +199,9 @@ def test_the_interval_stays_between_its_bounds(gaps: list[timedelta], sent: time
 
 @pytest.mark.parametrize("step", [timedelta(seconds=1), timedelta(days=1)])
 def test_a_clock_that_was_set_back_makes_no_node_unready(step: timedelta) -> None:
-    heard = reporting(every(USUAL, 5))
+    heard = reporting(every(DEFAULT, 5))
     assert node_status(heard, heard.report - step).is_ready
-    assert reporting([heard.report - step], heard=heard).cadence.interval == USUAL
+    assert reporting([heard.report - step], heard=heard).cadence.interval == DEFAULT
 
 
 def test_a_node_is_stale_before_it_is_offline() -> None:
@@ -209,9 +209,9 @@ def test_a_node_is_stale_before_it_is_offline() -> None:
 
 
 def test_reports_that_come_when_they_should_change_nothing() -> None:
-    heard = reporting(every(USUAL, 200))
-    assert next_cadence(heard, heard.report + 1.25 * USUAL, sent=USUAL) == heard.cadence
-    later = next_cadence(heard, heard.report + 1.26 * USUAL, sent=USUAL)
-    assert later.longest == 1.26 * USUAL
-    restarted = Heard(START, None, ReportCadence(USUAL, USUAL))
-    assert next_cadence(restarted, START + USUAL, sent=USUAL).since == START
+    heard = reporting(every(DEFAULT, 200))
+    assert next_cadence(heard, heard.report + 1.25 * DEFAULT, sent=DEFAULT) == heard.cadence
+    later = next_cadence(heard, heard.report + 1.26 * DEFAULT, sent=DEFAULT)
+    assert later.longest == 1.26 * DEFAULT
+    restarted = Heard(START, None, ReportCadence(DEFAULT, DEFAULT))
+    assert next_cadence(restarted, START + DEFAULT, sent=DEFAULT).since == START

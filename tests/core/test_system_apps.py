@@ -108,11 +108,11 @@ def test_other_content_is_another_version_and_the_same_is_the_same() -> None:
     def version(system: SystemApps, core: CoreConfiguration) -> str:
         return next(system_apps(system, replace(NODE, core=core), [])).version
 
-    system, usual = listed(*ALL), CoreConfiguration()
+    system, default = listed(*ALL), CoreConfiguration()
     seldom = CoreConfiguration(frequency=60)
-    cores = (usual, seldom, CoreConfiguration("v2"))
+    cores = (default, seldom, CoreConfiguration("v2"))
     found = {version(system, core) for core in cores}
-    found.add(version(replace(system, version="8"), usual))
+    found.add(version(replace(system, version="8"), default))
     assert len(found) == 4
     assert version(system, seldom) == version(system, CoreConfiguration(frequency=60))
 

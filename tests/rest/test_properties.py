@@ -81,13 +81,13 @@ async def test_a_mode_is_one_of_two(client: Client) -> None:
 
 
 async def test_a_core_configuration_is_checked_and_kept(client: Client) -> None:
-    usual = await client.call("GET", CORE)
-    assert await client.call("PUT", CORE, usual) == usual
+    default = await client.call("GET", CORE)
+    assert await client.call("PUT", CORE, default) == default
     put = await client.call("PUT", CORE, {"frequency": 60, "logLevel": "warn"})
-    assert put == {**usual, "frequency": 60, "logLevel": "warn"}
-    assert await client.call("PATCH", CORE, {"frequency": None}) == {**usual, "logLevel": "warn"}
+    assert put == {**default, "frequency": 60, "logLevel": "warn"}
+    assert await client.call("PATCH", CORE, {"frequency": None}) == {**default, "logLevel": "warn"}
     assert "(frequency: " in await client.refused("PATCH", CORE, {"frequency": 301}, **INVALID)
-    assert await client.call("PUT", CORE, {}) == usual
+    assert await client.call("PUT", CORE, {}) == default
 
 
 async def test_who_saw_another_state_changes_no_core_configuration(client: Client) -> None:

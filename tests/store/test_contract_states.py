@@ -19,7 +19,7 @@ from cloud.store.parts.pending_nodes import PendingCounts
 from cloud.store.transaction import Store, Transaction
 from tests.store.conftest import NOW, node, report
 
-USUAL = timedelta(seconds=20)
+DEFAULT = timedelta(seconds=20)
 DAY = timedelta(days=1)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -74,7 +74,10 @@ async def test_nodes_are_counted_by_the_state_they_are_in(
 
 
 async def test_the_reported_interval_is_stored_with_the_report(store: Store) -> None:
-    cadences = [ReportCadence(USUAL, since=NOW, reported=USUAL), ReportCadence(USUAL, since=NOW)]
+    cadences = [
+        ReportCadence(DEFAULT, since=NOW, reported=DEFAULT),
+        ReportCadence(DEFAULT, since=NOW),
+    ]
 
     def put(cadence: ReportCadence) -> Callable[[Transaction], None]:
         return lambda tx: tx.put_report("default", "n", report(), "json", NOW, cadence)
@@ -93,21 +96,21 @@ async def test_stats_mark_when_a_missed_node_is_back(store: Store) -> None:
 
     def put(tx: Transaction) -> None:
         tx.put_node(node())
-        tx.put_report("default", "n", report(), "json", NOW, ReportCadence(USUAL, since=since))
+        tx.put_report("default", "n", report(), "json", NOW, ReportCadence(DEFAULT, since=since))
 
     async def stats_at(moment: datetime) -> Heard | None:
         await store.write(lambda tx: tx.put_usage("default", "n", b"{}", moment))
         return await store.read(lambda tx: tx.heard("default", "n"))
 
     await store.write(put)
-    in_time = NOW + STALE_AFTER_INTERVALS * USUAL - MICROSECOND
-    assert await stats_at(in_time) == Heard(NOW, in_time, ReportCadence(USUAL, since=since))
-    again = in_time + STALE_AFTER_INTERVALS * USUAL - MICROSECOND
-    assert await stats_at(again) == Heard(NOW, again, ReportCadence(USUAL, since=since))
-    missed = again + STALE_AFTER_INTERVALS * USUAL
-    assert await stats_at(missed) == Heard(NOW, missed, ReportCadence(USUAL, since=missed))
-    gone = missed + OFFLINE_AFTER_INTERVALS * USUAL
-    assert await stats_at(gone) == Heard(NOW, gone, ReportCadence(USUAL, since=gone))
+    in_time = NOW + STALE_AFTER_INTERVALS * DEFAULT - MICROSECOND
+    assert await stats_at(in_time) == Heard(NOW, in_time, ReportCadence(DEFAULT, since=since))
+    again = in_time + STALE_AFTER_INTERVALS * DEFAULT - MICROSECOND
+    assert await stats_at(again) == Heard(NOW, again, ReportCadence(DEFAULT, since=since))
+    missed = again + STALE_AFTER_INTERVALS * DEFAULT
+    assert await stats_at(missed) == Heard(NOW, missed, ReportCadence(DEFAULT, since=missed))
+    gone = missed + OFFLINE_AFTER_INTERVALS * DEFAULT
+    assert await stats_at(gone) == Heard(NOW, gone, ReportCadence(DEFAULT, since=gone))
 
 
 async def test_what_servers_have_yet_to_do_is_counted(store: Store) -> None:
@@ -130,18 +133,18 @@ async def test_what_servers_have_yet_to_do_is_counted(store: Store) -> None:
 async def test_nodes_are_counted_by_the_later_of_report_and_stats(store: Store) -> None:
     def put(tx: Transaction) -> None:
         for name, stats in (
-            ("n", NOW + OFFLINE_AFTER_INTERVALS * USUAL),
+            ("n", NOW + OFFLINE_AFTER_INTERVALS * DEFAULT),
             ("m", NOW - DAY),
             ("o", None),
         ):
             tx.put_node(node(name))
-            tx.put_report("default", name, report(), "json", NOW, ReportCadence(USUAL))
+            tx.put_report("default", name, report(), "json", NOW, ReportCadence(DEFAULT))
             if stats is not None:
                 tx.put_usage("default", name, b"{}", stats)
 
     await store.write(put)
     counts = await store.read(
-        lambda tx: tx.count_states(NOW + OFFLINE_AFTER_INTERVALS * USUAL - MICROSECOND)
+        lambda tx: tx.count_states(NOW + OFFLINE_AFTER_INTERVALS * DEFAULT - MICROSECOND)
     )
     assert counts == {
         NodeState.ONLINE: 1,
