@@ -14,7 +14,7 @@ BENCHES = {
     ),
     "agent": (
         "edgesync.bench.agent:command",
-        "Benchmark the idle node agent; baseline: a sleeping Python.",
+        "Benchmark the node agent: start and update of an app, and idle beside a sleeping Python.",
     ),
     "api": (
         "edgesync.bench.api:command",
