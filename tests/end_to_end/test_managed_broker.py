@@ -75,11 +75,13 @@ def test_a_node_that_floods_is_refused_and_disconnected_and_others_are_served(
 
         async def flood() -> dict[str, Any]:
             async with speaking(server, mine) as node, speaking(server, other) as untouched:
-                for _ in range(150):
+                for _ in range(95):  # 50 at once are carried out, and 5 a second
                     node.send("report", "report", {"apps": []})
                 while (answer := await node.answer())["kind"] != "error":
                     pass
                 await untouched.report(apps=[])
+                for _ in range(200):
+                    node.send("report", "report", {"apps": []})
                 with suppress(asyncio.IncompleteReadError, ConnectionError):
                     while True:
                         await node.answer()
@@ -89,8 +91,7 @@ def test_a_node_that_floods_is_refused_and_disconnected_and_others_are_served(
         refused = asyncio.run(flood())
         assert refused["meta"]["code"] == "TooManyRequests"
         assert "budget" in refused["content"]
-        # 50 at once are carried out, and some a second.
-        assert 50 <= refusals(server, "node_budget") <= 100
+        assert refusals(server, "node_budget") >= 50
         assert "default.n1 sends more than twice its budget" in server.log()
 
 
