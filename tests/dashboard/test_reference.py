@@ -12,18 +12,20 @@ from tests.dashboard.conftest import SECONDS, DashboardFleet, Tab
 
 pytestmark = NEEDS_CHROMIUM
 expect.set_options(timeout=SECONDS * 1000)
+WAIT = 3 * SECONDS * 1000
+"""Milliseconds for the reference to be there: the library that shows it is large."""
 
 
 def open_call(tab: Tab, words: str, operation: str) -> Locator:
     """Find a call by *words* in the sidebar and open it; the library is large, so it takes long."""
-    tab.page.set_default_timeout(3 * SECONDS * 1000)
+    tab.page.set_default_timeout(WAIT)
     tab.page.goto(f"{tab.url}/docs")
     tab.page.get_by_label("Search").fill(words)
     links = tab.page.get_by_label("Calls of the API").get_by_role("link")
     expect(links).to_have_count(1)
     links.first.click()
     block = tab.page.locator(f"[id$='-{operation}']")
-    expect(block.locator(".opblock-body")).to_be_visible(timeout=3 * SECONDS * 1000)
+    expect(block.locator(".opblock-body")).to_be_visible(timeout=WAIT)
     return block
 
 
@@ -62,5 +64,6 @@ def test_a_call_is_tried_with_the_session(tab: Tab, fleet: DashboardFleet) -> No
 
 def test_a_search_without_a_result_has_a_message(tab: Tab) -> None:
     tab.page.goto(f"{tab.url}/docs")
+    tab.page.get_by_label("Calls of the API").get_by_role("link").first.wait_for(timeout=WAIT)
     tab.page.get_by_label("Search").fill("frobnicate")
     expect(tab.page.get_by_text("No call has this in it.")).to_be_visible()

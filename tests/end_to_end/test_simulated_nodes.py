@@ -172,7 +172,7 @@ def test_a_rollout_goes_from_pending_to_running(
         return api.get("/v1/apps/later/rollout").json()
 
     counts = {"name": "later", "version": version, "selected": 2, "failed": 0, "offline": 0}
-    counts["failures"] = []
+    counts |= {"failures": [], "causes": []}
     before = {"running": 0, "pending": 2, "versions": []}
     after = {"running": 2, "pending": 0, "versions": [{"version": version, "nodes": 2}]}
     assert rollout() == {**counts, **before}
