@@ -61,7 +61,7 @@ class MqttNode:
 
     def next(self, channel: str = "delta") -> Any:
         try:
-            return self.received[channel].get(timeout=10 * UNIT)
+            return self.received[channel].get(timeout=30 * UNIT)
         except queue.Empty:
             pytest.fail(f"nothing came on {channel}")
 
