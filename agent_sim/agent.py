@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import assert_never
 
@@ -195,11 +195,12 @@ class Agent:
     async def _activate(self) -> NodeIdentity:
         key = await asyncio.to_thread(self._directory.key)
         while True:
+            skew = self._network.watch.skew
             try:
                 async with self._network.activations:
                     identity = await activate(self._network.activation, self._claim, key)
             except ActivationError as error:
-                if await self._learned_time():
+                if await self._learned_time(skew):
                     continue
                 pause = self._settings.activation_pause * self._random.uniform(1.0, 4 / 3)
                 logger.warning("%s not activated: %s; again in %.0f s", self.name, error, pause)
@@ -209,11 +210,14 @@ class Agent:
                 logger.info("%s activated as %s", self.name, identity.node_id)
                 return identity
 
-    async def _learned_time(self) -> bool:
-        """Return whether dates were wrong and the time of the server is now known."""
+    async def _learned_time(self, skew: timedelta) -> bool:
+        """Return whether dates were wrong and the time of the server is now known.
+
+        *skew* is what the attempt began with: another node of the fleet may have asked meanwhile.
+        """
         watch = self._network.watch
         if not watch.is_doubtful:
-            return False
+            return watch.skew != skew
         try:
             await watch.learn()
         except ActivationError as error:
@@ -231,7 +235,7 @@ class Agent:
         optional = [topic_for(node_id, channel) for channel in sorted(OPTIONAL)]
         failures = 0
         while True:
-            began, reason = loop.time(), ""
+            began, reason, skew = loop.time(), "", self._network.watch.skew
             # What does not work with the last certificate may with the one before.
             tls = await asyncio.to_thread(self._directory.tls, previous=failures % 2 == 1)
             try:
@@ -253,7 +257,7 @@ class Agent:
                     reason = await link.wait_lost()
             except LinkLost as error:
                 reason, failures = error.reason, failures + 1
-                if not await self._learned_time():
+                if not await self._learned_time(skew):
                     self._renewer.failed()
             finally:
                 self._link = None
