@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from broker.errors import HubClosed
 from broker.fair_queue import FairQueue
 from broker.hub import Inbound
 
@@ -19,9 +18,7 @@ class ClientQueue:
         self._max_count = max_count
         self._max_bytes = max_bytes
         self._queue = FairQueue()
-        self._changed = asyncio.Event()  # set when there is something to take, or all is over
         self._waiting: list[Callable[[], None]] = []  # called when there is room again
-        self._is_closed = False
         self.unstored_bytes = 0
 
     def __len__(self) -> int:
@@ -29,7 +26,7 @@ class ClientQueue:
 
     def put(self, message: Inbound) -> bool:
         """Append *message*, unless there is no room for it; one for a closed queue is dropped."""
-        if self._is_closed:
+        if self._queue.is_closed:
             return True
         size = len(message.payload)
         is_within = self.unstored_bytes + size <= self._max_bytes or not self.unstored_bytes
@@ -37,8 +34,6 @@ class ClientQueue:
             return False
         self._queue.put(message)
         self.unstored_bytes += size
-        if len(self._queue) == 1:
-            self._changed.set()
         return True
 
     def call_at_room(self, proceed: Callable[[], None]) -> None:
@@ -47,12 +42,7 @@ class ClientQueue:
 
     async def take(self, limit: int) -> Sequence[Inbound]:
         """Wait for at least one message and take up to *limit*; HubClosed when none will come."""
-        while not self._queue:
-            if self._is_closed:
-                raise HubClosed
-            self._changed.clear()
-            await self._changed.wait()
-        taken = self._queue.take(limit)
+        taken = await self._queue.take_some(limit)
         self._look_for_room()
         return taken
 
@@ -63,8 +53,7 @@ class ClientQueue:
 
     def close(self) -> None:
         """Let `take` give out what is left and then raise HubClosed."""
-        self._is_closed = True
-        self._changed.set()
+        self._queue.close()
         self._proceed()
 
     def _look_for_room(self) -> None:

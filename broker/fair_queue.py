@@ -1,8 +1,10 @@
 """Messages that wait, taken round robin between nodes."""
 
+import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 
+from broker.errors import HubClosed
 from broker.hub import Inbound
 
 GROUP_BYTES = 512 * 1024
@@ -18,6 +20,8 @@ class FairQueue:
     def __init__(self) -> None:
         self._of_node: OrderedDict[str, deque[Inbound]] = OrderedDict()  # whose turn is next, first
         self._count = 0
+        self._changed = asyncio.Event()  # set when there is something to take, or all is over
+        self.is_closed = False
 
     def __len__(self) -> int:
         return self._count
@@ -29,6 +33,22 @@ class FairQueue:
             self._of_node[message.node_id] = waiting = deque()
         waiting.append(message)
         self._count += 1
+        if self._count == 1:
+            self._changed.set()
+
+    def close(self) -> None:
+        """Let `take_some` give out what is left and then raise HubClosed."""
+        self.is_closed = True
+        self._changed.set()
+
+    async def take_some(self, limit: int) -> Sequence[Inbound]:
+        """Wait for at least one message, then `take`; HubClosed when none will come."""
+        while not self._count:
+            if self.is_closed:
+                raise HubClosed
+            self._changed.clear()
+            await self._changed.wait()
+        return self.take(limit)
 
     def take(self, limit: int) -> Sequence[Inbound]:
         """Up to *limit* messages, and up to `GROUP_BYTES` or one; none if the queue is empty."""

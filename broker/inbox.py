@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from broker.errors import HubClosed
 from broker.fair_queue import FairQueue
 from broker.hub import Inbound
 from broker.limits import HubLimits
@@ -60,9 +59,7 @@ class HubInbox:
         self._unstored: dict[str, _Unstored] = {}
         self.unstored_bytes = 0
         self._is_full = False
-        self._changed = asyncio.Event()  # set when there is something to take, or all is over
         self._parked: dict[str, Waiting] = {}  # by node, the longest waiting first
-        self._is_closed = False
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -87,8 +84,6 @@ class HubInbox:
         unstored.bytes += size
         self.unstored_bytes += size
         self._queue.put(message)
-        if len(self._queue) == 1:
-            self._changed.set()
         limits = self._limits
         if len(self._queue) >= limits.max_queued or self.unstored_bytes >= limits.max_queued_bytes:
             self._is_full = True
@@ -125,19 +120,13 @@ class HubInbox:
 
     async def take(self, limit: int) -> Sequence[Inbound]:
         """Wait for at least one message and take up to *limit*; HubClosed when none will come."""
-        while not self._queue:
-            if self._is_closed:
-                raise HubClosed
-            self._changed.clear()
-            await self._changed.wait()
-        taken = self._queue.take(limit)
+        taken = await self._queue.take_some(limit)
         self._look_for_room()
         return taken
 
     def close(self) -> None:
         """Let `take` give out what is left and then raise HubClosed."""
-        self._is_closed = True
-        self._changed.set()
+        self._queue.close()
 
     def _look_for_room(self) -> None:
         limits = self._limits

@@ -4,7 +4,6 @@ A report of 1 MB takes as long as hundreds of small ones. Carried out among them
 its group, 10 ms for each such report (measured).
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
@@ -23,7 +22,6 @@ class LongMessages:
     def __init__(self) -> None:
         self._queue = FairQueue()
         self._open: Counter[str] = Counter()  # by node: in the queue, or taken and not settled
-        self._changed = asyncio.Event()
 
     def put(self, message: Inbound) -> bool:
         """Append *message* if it belongs here; return whether it does."""
@@ -31,15 +29,11 @@ class LongMessages:
             return False
         self._open[message.node_id] += 1
         self._queue.put(message)
-        self._changed.set()
         return True
 
     async def take(self) -> Sequence[Inbound]:
         """Wait for at least one message, and take what may be carried out together."""
-        while not self._queue:
-            self._changed.clear()
-            await self._changed.wait()
-        return self._queue.take(GROUP)
+        return await self._queue.take_some(GROUP)
 
     def settle(self, group: Sequence[Inbound]) -> None:
         """Let later messages of the nodes of *group*, which is carried out, go on in groups."""
