@@ -117,9 +117,10 @@ def versioned_operations(noun: type[R], check: Callable[[Any], Any]) -> KindOper
     return KindOperations(noun, list_all, create, update, delete)
 
 
-def _at_once(operation: Callable[..., Any]) -> Callable[..., Any]:
-    """*operation*, of which only the moment matters."""
-    return lambda *where: operation(*where[:-1], now=where[-1].now)
+def _at_once(operation: Callable[..., Any], *needs: str) -> Callable[..., Any]:
+    """*operation*, which takes the moment and, by name, what else it *needs* of a `Writing`."""
+    names = ("now", *needs)
+    return lambda *where: operation(*where[:-1], **{one: getattr(where[-1], one) for one in names})
 
 
 def _timeless(operation: Callable[..., Any]) -> Callable[..., Any]:
@@ -130,12 +131,8 @@ def _timeless(operation: Callable[..., Any]) -> Callable[..., Any]:
 APPS = KindOperations(
     App,
     apps.list_apps,
-    lambda tx, namespace, name, spec, writing: apps.create_app(
-        tx, namespace, name, spec, now=writing.now, runtimes=writing.runtimes
-    ),
-    lambda tx, namespace, name, spec, writing: apps.update_app(
-        tx, namespace, name, spec, now=writing.now, runtimes=writing.runtimes
-    ),
+    _at_once(apps.create_app, "runtimes"),
+    _at_once(apps.update_app, "runtimes"),
     _timeless(apps.delete_app),
 )
 CONFIGS = KindOperations(
@@ -162,18 +159,14 @@ REGISTRIES = KindOperations(
 BATCHES = KindOperations(
     Batch,
     batches.list_batches,
-    lambda tx, namespace, name, spec, writing: batches.create_batch(
-        tx, namespace, name, spec, now=writing.now, new_id=writing.new_id
-    ),
+    _at_once(batches.create_batch, "new_id"),
     _at_once(batches.update_batch),
     _timeless(batches.delete_batch),
 )
 CALLBACKS = KindOperations(
     Callback,
     callbacks.list_callbacks,
-    lambda tx, namespace, name, spec, writing: callbacks.create_callback(
-        tx, namespace, name, spec, now=writing.now, new_token=writing.new_token
-    ),
+    _at_once(callbacks.create_callback, "new_token"),
     _at_once(callbacks.update_callback),
     _timeless(callbacks.delete_callback),
 )
