@@ -15,7 +15,7 @@ from cloud.core.readiness import OFFLINE_AFTER_INTERVALS, STALE_AFTER_INTERVALS,
 from cloud.store.parts.reporters import REPORTERS
 from cloud.store.parts.row_sets import Lookup, NodePlace, RowSetPart
 from cloud.store.rows import Parameters, Row, micros
-from cloud.store.statements import set_statement, statement
+from cloud.store.statements import fragment, joined, set_statement, statement
 
 REPORT_STATUS = set_statement(
     """
@@ -63,7 +63,7 @@ REVOKED_STATUS = statement(
     """,
     writes={"node_status"},
 )
-COUNT_STATES = statement(
+_COUNTS = fragment(
     """
     SELECT count(*), count(heard),
         coalesce(sum(CASE WHEN revoked = 0 AND :now - heard < :quiet * report_interval
@@ -74,17 +74,8 @@ COUNT_STATES = statement(
     """,
     reads={"node_status"},
 )
-COUNT_STATES_IN = statement(
-    """
-    SELECT count(*), count(heard),
-        coalesce(sum(CASE WHEN revoked = 0 AND :now - heard < :quiet * report_interval
-            THEN 1 ELSE 0 END), 0),
-        coalesce(sum(CASE WHEN revoked = 0 AND :now - heard < :gone * report_interval
-            THEN 1 ELSE 0 END), 0)
-    FROM node_status WHERE namespace = :namespace
-    """,
-    reads={"node_status"},
-)
+COUNT_STATES = joined(_COUNTS)
+COUNT_STATES_IN = joined(_COUNTS, fragment(" WHERE namespace = :namespace"))
 
 
 class NodeStatusPart(RowSetPart):
