@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import pwd
-import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
@@ -14,6 +13,7 @@ from broker.client import BrokerAddress, ClientLimits, open_client_hub
 from broker.configuration import BrokerSettings, managed_files
 from broker.errors import BrokerMissing, BrokerNotStarted
 from broker.managed import find_mosquitto, open_managed_broker
+from broker.ports import free_port
 from certs.authority import Authority
 from certs.pem_files import write_file
 from cloud.config import BadSettings, Settings
@@ -60,7 +60,7 @@ async def open_managed_hub(
     ca, lists = settings.data_dir.resolve() / "ca", managed_crl_file(settings)
     write_file(directory / "ca.pem", authority.trusted_pem.encode())
     write_file(lists, (await revocations.current()).pem)
-    port = settings.mqtt_port or _free_port(settings.host)
+    port = settings.mqtt_port or free_port(settings.host)
     described = BrokerSettings(
         directory=directory,
         node_address=settings.host,
@@ -106,11 +106,3 @@ def managed_crl_file(settings: Settings) -> Path:
 
 def _not_installed(error: BrokerMissing) -> BadSettings:
     return BadSettings(f"broker: managed needs Mosquitto 2, and {error.reason}; {_INSTALL}")
-
-
-def _free_port(host: str) -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,5 +1,5 @@
 """Ports for servers that a test starts again on the same port."""
 
-from edgesync.ports import free_port
+from broker.ports import free_port
 
 __all__ = ["free_port"]

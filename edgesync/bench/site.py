@@ -22,7 +22,7 @@ import click
 import httpx
 import psutil
 
-from edgesync.ports import free_port
+from broker.ports import free_port
 
 PATIENCE_SECONDS = 60.0
 """For any process to be ready."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from broker.ports import free_port
 from certs.files import load_or_create_authority
 from edgesync.cli.output import printable
 from edgesync.conformance.checks import CheckResult, Finding, Findings
@@ -25,7 +26,6 @@ from edgesync.conformance.server import (
     listens_to_impostor,
     running_server,
 )
-from edgesync.ports import free_port
 
 DEFAULT_PATIENCE = 60
 END_SECONDS = 5
