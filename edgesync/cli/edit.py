@@ -14,8 +14,8 @@ from edgesync.cli.options import (
     Target,
     asks_server,
     confirm_option,
+    label_options,
     reason_option,
-    selector_option,
     target_argument,
     targets_argument,
 )
@@ -98,11 +98,7 @@ def _kept(text: str) -> Path:
 @click.command()
 @asks_server
 @targets_argument("has_labels")
-@selector_option
-@click.option("--overwrite", is_flag=True, help="Change a label that has another value.")
-@click.option("--yes", is_flag=True, help="Change what -l selects without confirmation.")
-@confirm_option
-@reason_option
+@label_options
 def label(
     server: ApiServer, *, targets: Sequence[Target], selector: str, overwrite: bool, yes: bool
 ) -> None:

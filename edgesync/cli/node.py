@@ -8,13 +8,7 @@ from cloud.core.kinds import NODE
 from edgesync.cli.api.client import ApiServer
 from edgesync.cli.completing import completed_nodes
 from edgesync.cli.edit import change_labels, is_change
-from edgesync.cli.options import (
-    asks_server,
-    confirm_option,
-    node_argument,
-    reason_option,
-    selector_option,
-)
+from edgesync.cli.options import asks_server, label_options, node_argument, reason_option
 from edgesync.cli.output import is_agreed, show_change
 
 
@@ -52,11 +46,7 @@ def install_command(server: ApiServer, *, node: str) -> None:
 @node.command()
 @asks_server
 @click.argument("words", nargs=-1, required=True, metavar="[NODE]... KEY=VALUE|KEY-...")
-@selector_option
-@click.option("--overwrite", is_flag=True, help="Change a label that has another value.")
-@click.option("--yes", is_flag=True, help="Change what -l selects without confirmation.")
-@confirm_option
-@reason_option
+@label_options
 def label(
     server: ApiServer, *, words: Sequence[str], selector: str, overwrite: bool, yes: bool
 ) -> None:

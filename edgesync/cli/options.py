@@ -149,6 +149,19 @@ def selector_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def label_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of verbs that change labels: `-l`, `--overwrite`, `--yes` and more."""
+    for add in (
+        reason_option,
+        confirm_option,
+        click.option("--yes", is_flag=True, help="Change what -l selects without confirmation."),
+        click.option("--overwrite", is_flag=True, help="Change a label that has another value."),
+        selector_option,
+    ):
+        command = add(command)
+    return command
+
+
 def files_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give *command* `-f`: manifests."""
     return click.option(
