@@ -49,19 +49,18 @@ class _File:
 
 def dashboard_routes() -> list[Route]:
     """`/` and `/docs`, and what they need, below `/dashboard/`."""
-    files = _all_files()
 
     async def page(request: Request) -> Response:
-        return _answer(request, files["index.html"])
+        return _answer(request, _loaded("index.html"))
 
     async def reference(request: Request) -> Response:
-        return _answer(request, files["docs.html"])
+        return _answer(request, _loaded("docs.html"))
 
     async def file(request: Request) -> Response:
         path: str = request.path_params["path"]
-        if path not in files:
+        if path not in _entries():
             raise NotFound("file", path)
-        return _answer(request, files[path])
+        return _answer(request, _loaded(path))
 
     return [
         Route("/", page),
@@ -78,19 +77,28 @@ def _answer(request: Request, file: _File) -> Response:
 
 
 @functools.cache
-def _all_files() -> Mapping[str, _File]:
-    return _files(resources.files("cloud.rest.dashboard") / "static")
+def _entries() -> Mapping[str, Traversable]:
+    return _below(resources.files("cloud.rest.dashboard") / "static")
 
 
-def _files(directory: Traversable, prefix: str = "") -> Mapping[str, _File]:
-    found: dict[str, _File] = {}
+def _below(directory: Traversable, prefix: str = "") -> Mapping[str, Traversable]:
+    found: dict[str, Traversable] = {}
     for entry in directory.iterdir():
         if entry.is_dir():
-            found |= _files(entry, f"{prefix}{entry.name}/")
-            continue
-        media_type = _MEDIA_TYPES.get(entry.name.rpartition(".")[2])
-        if media_type:
-            content = entry.read_bytes()
-            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()[:15]).decode()
-            found[prefix + entry.name] = _File(content, media_type, f'"{digest}"')
+            found |= _below(entry, f"{prefix}{entry.name}/")
+        elif _ending(entry) in _MEDIA_TYPES:
+            found[prefix + entry.name] = entry
     return found
+
+
+@functools.cache
+def _loaded(path: str) -> _File:
+    """One of `_entries`, read when it is first asked for: the libraries alone are 2 MB."""
+    entry = _entries()[path]
+    content = entry.read_bytes()
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()[:15]).decode()
+    return _File(content, _MEDIA_TYPES[_ending(entry)], f'"{digest}"')
+
+
+def _ending(entry: Traversable) -> str:
+    return entry.name.rpartition(".")[2]
