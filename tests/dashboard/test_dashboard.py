@@ -207,6 +207,9 @@ def test_a_failing_node_is_explained(tab: Tab, fleet: DashboardFleet) -> None:
         expect(row).to_contain_text("failed")
         expect(row).to_contain_text("no such image")
         expect(tab.page.get_by_text("not converged")).to_be_visible()
+    # The other modules count the nodes of this fleet that failed.
+    for path in ("/v1/nodes/till-1", "/v1/apps/till"):
+        assert fleet.api.delete(path).status_code == 200
 
 
 def test_a_node_answers_what_it_is_asked(tab: Tab) -> None:
