@@ -1,8 +1,8 @@
 // The reference of the API: the OpenAPI document with real examples, a way to try each call, and
 // the same call for a shell and for Python.
-const METHODS = ["get", "put", "post", "patch", "delete"];
+import { get } from "./api.js";
 
-const load = async (target) => (await fetch(target, { credentials: "same-origin" })).json();
+const METHODS = ["get", "put", "post", "patch", "delete"];
 
 /** What a shell types for this call; *example* has its path and body. */
 function curlOf(method, example) {
@@ -93,7 +93,7 @@ function fillSidebar(calls, show) {
 }
 
 /** Open the call in the page and go there. */
-function open(system, { tag, operation, path }) {
+function open(system, { tag, operation }) {
   system.layoutActions.show(["operations-tag", tag], true);
   system.layoutActions.show(["operations", tag, operation.operationId], true);
   history.replaceState(null, "", `#/${tag}/${operation.operationId}`);
@@ -114,7 +114,7 @@ function darken() {
 
 async function start() {
   darken();
-  const [spec, examples, session] = await Promise.all([load("/openapi.json"), load("/dashboard/examples.json"), load("/session")]);
+  const [spec, examples, session] = await Promise.all([get("/openapi.json"), get("/dashboard/examples.json"), get("/session")]);
   const caller = session.signedIn ? `Calls are made as ${session.name || "admin.token"} (${session.role}).` : "To try calls, sign in to the dashboard or press Authorize.";
   document.getElementById("caller").textContent = caller;
   const calls = operationsOf(spec);

@@ -1,6 +1,7 @@
 // One node: how it stands, what it should run and what it runs, and why these differ.
 import { html, useState } from "./html.js";
 import { get, patch, path, post, remove, segment } from "./api.js";
+import { askNode } from "./ask_node.js";
 import { UsagePlot } from "./charts.js";
 import { ago, bytes, when } from "./format.js";
 import { useLive } from "./live.js";
@@ -11,8 +12,6 @@ import { EventList } from "./logs.js";
 import { LabelsDialog } from "./labels.js";
 import { LogViewer } from "./log_viewer.js";
 import { ownLabels } from "./nodes.js";
-
-const WAIT_SECONDS = 20;
 
 const APP_COLUMNS = [
   { name: "App", show: (app) => (app.system ? app.name : html`<a href=${link(["apps", app.name])}>${app.name}</a>`) },
@@ -97,14 +96,7 @@ function Commands({ name, apps, onClose }) {
     setError(null);
     setAnswer(null);
     try {
-      const base = `/v1/nodes/${segment(name)}/commands`;
-      const sent = await post(base, { command, ...(command === "restart" ? { app } : {}) });
-      setAnswer(sent);
-      let last = sent;
-      for (let turn = 0; turn < 3 && (last.status === "waiting" || last.status === "sent"); turn += 1) {
-        last = await get(path(`${base}/${segment(sent.id)}`, { wait: WAIT_SECONDS }));
-        setAnswer(last);
-      }
+      await askNode(name, { command, ...(command === "restart" ? { app } : {}) }, setAnswer, { rounds: 3 });
     } catch (failed) {
       setError(failed);
     }

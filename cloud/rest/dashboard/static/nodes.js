@@ -23,7 +23,8 @@ export function ownLabels(node) {
 const STATES = [["online", "online"], ["stale", "stale"], ["offline", "offline"], ["never", "never seen"]];
 const DEPLOYS = [["converged", "up to date"], ["pending", "pending"], ["failed", "failed"], ["rolledBack", "rolled back"]];
 
-const isPartOfName = (text) => /^[-a-z0-9.]+$/.test(text);
+/** Whether *text* can be a part of a name; else it is a selector. */
+export const isPartOfName = (text) => /^[-a-z0-9.]+$/.test(text);
 
 /** The field selector of what was chosen, and of *text* where that is a part of a name. */
 export function fieldsOf({ q: text = "", state, deploy, field }) {

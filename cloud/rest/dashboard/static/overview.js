@@ -4,7 +4,7 @@ import { get, path } from "./api.js";
 import { Bar, Legend, Ring } from "./charts.js";
 import { count, percent, plural } from "./format.js";
 import { useLive } from "./live.js";
-import { link } from "./route.js";
+import { link, nodesOf } from "./route.js";
 import { Badge, Empty, Loaded, Table, Time, Title, useData, useRepeated } from "./ui.js";
 import { EventList } from "./logs.js";
 
@@ -22,7 +22,7 @@ function attention({ apps, nodes, certificates }) {
   return [
     ...apps
       .filter((app) => app.failed)
-      .map((app) => ({ key: `app/${app.name}`, tone: "bad", to: link(["nodes"], { field: `status.apps.${app.name}=failed` }), words: `${app.name} failed on ${plural(app.failed, "node")}` })),
+      .map((app) => ({ key: `app/${app.name}`, tone: "bad", to: nodesOf(app.name, "failed"), words: `${app.name} failed on ${plural(app.failed, "node")}` })),
     nodes.offline && { key: "offline", tone: "bad", to: link(["nodes"], { state: "offline" }), words: `${plural(nodes.offline, "node")} offline` },
     nodes.stale && { key: "stale", tone: "warn", to: link(["nodes"], { state: "stale" }), words: `${plural(nodes.stale, "node")} late with reports` },
     certificates.ended && { key: "ended", tone: "bad", to: link(["certificates"], { days: "1" }), words: `${plural(certificates.ended, "certificate")} expired` },
@@ -73,7 +73,7 @@ const COLUMNS = [
     kind: "wide",
     show: (app) => html`<span class="progress"><${Bar} parts=${progressParts(app)} label=${app.name} /><span>${percent(app.running, app.selected)} %</span></span>`,
   },
-  { name: "Failed", kind: "number", show: (app) => (app.failed ? html`<a class="bad-text" href=${link(["nodes"], { field: `status.apps.${app.name}=failed` })}>${count(app.failed)}</a>` : "0") },
+  { name: "Failed", kind: "number", show: (app) => (app.failed ? html`<a class="bad-text" href=${nodesOf(app.name, "failed")}>${count(app.failed)}</a>` : "0") },
   { name: "In the field", show: (app) => html`<${Versions} app=${app} />` },
 ];
 

@@ -1,14 +1,13 @@
 // The command palette: Ctrl+K, and then a part of a name leads to a page, a node or an app.
 import { html, useEffect, useRef, useState } from "./html.js";
 import { get, path } from "./api.js";
+import { isPartOfName } from "./nodes.js";
 import { go } from "./route.js";
 import { Dialog } from "./ui.js";
 
 const SHOWN = 8;
 const PAUSE = 150;
 const SOURCES = [["node", "nodes", "/v1/nodes"], ["app", "apps", "/v1/apps"], ["config", "configs", "/v1/configs"]];
-
-const isPartOfName = (text) => /^[-a-z0-9.]+$/.test(text);
 
 /** Pages whose name has *text* in it, and then nodes, apps and configs. */
 async function find(text, pages, signal) {

@@ -30,6 +30,9 @@ export function link(parts, query = {}) {
   return `#/${parts.map(encodeURIComponent).join("/")}${tail}`;
 }
 
+/** The address of the list of nodes on which *app* stands so: running, pending or failed. */
+export const nodesOf = (app, status) => link(["nodes"], { field: `status.apps.${app}=${status}` });
+
 /** Go to a page; *replace* leaves no way back to this one. */
 export function go(parts, query = {}, { replace = false } = {}) {
   const target = link(parts, query);

@@ -4,7 +4,7 @@ import { get, getYaml, path, remove, segment } from "./api.js";
 import { Bar, Legend } from "./charts.js";
 import { count, percent, plural } from "./format.js";
 import { useLive } from "./live.js";
-import { go, link } from "./route.js";
+import { go, link, nodesOf } from "./route.js";
 import { Badge, Copyable, Empty, Icon, Loaded, Pager, Table, Tabs, Time, Title, useData, usePages } from "./ui.js";
 import { Editor, PlanDialog } from "./editor.js";
 import { BringIn, Records } from "./batch.js";
@@ -69,16 +69,15 @@ export function NewThing({ kind, session }) {
 }
 
 function Rollout({ name }) {
-  const nodesOf = (status) => link(["nodes"], { field: `status.apps.${name}=${status}` });
   const state = useData((signal) => get(`/v1/apps/${segment(name)}/rollout`, { signal }), [name]);
   useLive((event) => event.subject.kind === "node" || event.subject.name === name, state.reload);
   return html`<section class="card" aria-labelledby="rollout-title">
     <h2 id="rollout-title">In the field</h2>
     <${Loaded} state=${state} lines=${3} show=${(rollout) => {
       const parts = [
-        { name: "running it", value: rollout.running, tone: "good", to: nodesOf("running") },
-        { name: "on the way", value: rollout.pending, tone: "warn", to: nodesOf("pending") },
-        { name: "failed", value: rollout.failed, tone: "bad", to: nodesOf("failed") },
+        { name: "running it", value: rollout.running, tone: "good", to: nodesOf(name, "running") },
+        { name: "on the way", value: rollout.pending, tone: "warn", to: nodesOf(name, "pending") },
+        { name: "failed", value: rollout.failed, tone: "bad", to: nodesOf(name, "failed") },
       ];
       if (!rollout.selected) return html`<p>Its selector matches no node.</p>`;
       return html`
