@@ -26,7 +26,7 @@ from tests.deadlines import UNIT
 from tests.end_to_end.conftest import Server, make_batch, running_server, wait_for
 
 NODES = 4
-SECONDS = 10 * UNIT
+SECONDS = 20 * UNIT
 """For anything to show."""
 
 
@@ -78,11 +78,16 @@ class Tab:
         try:
             self.page.locator("main h1").wait_for()
         except TimeoutError:
-            if not any(NETWORK_CHANGED in text for text in self.complaints):
+            if not self.network_changed:
                 raise
             self.page.reload()
             self.page.locator("main h1").wait_for()
         self.page.locator(".skeleton").first.wait_for(state="detached")
+
+    @property
+    def network_changed(self) -> bool:
+        """Whether the browser gave up a request, so that a page may have to be loaded again."""
+        return any(NETWORK_CHANGED in text for text in self.complaints)
 
     def check(self) -> None:
         """Nothing was complained of that was not expected."""

@@ -2,6 +2,18 @@
 // the same call for a shell and for Python.
 import { get } from "./api.js";
 
+const OPTIONS = {
+  docExpansion: "full",
+  defaultModelsExpandDepth: -1,
+  displayRequestDuration: true,
+  validatorUrl: null,
+  // What the session's cookie permits only to pages of this server.
+  requestInterceptor: (request) => {
+    if (request.method !== "GET") request.headers["X-Edgesync-CSRF"] = "1";
+    return request;
+  },
+};
+
 const METHODS = ["get", "put", "post", "patch", "delete"];
 
 /** What a shell types for this call; *example* has its path and body. */
@@ -61,8 +73,16 @@ const element = (name, properties = {}, ...children) => {
   return made;
 };
 
+/** Mark the link to the call that is shown. */
+function markShown() {
+  for (const link of document.querySelectorAll("#calls a")) {
+    if (link.hash === location.hash) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
 /** Links to all calls, those that have the text of the field in them. */
-function fillSidebar(calls, show) {
+function fillSidebar(calls) {
   const list = document.getElementById("calls");
   const field = document.getElementById("filter");
   const fill = () => {
@@ -76,32 +96,52 @@ function fillSidebar(calls, show) {
       ...tags.map((tag) => {
         const links = found.filter((one) => one.tag === tag).map((one) => {
           const method = element("b", { className: one.method, textContent: one.method.toUpperCase() });
-          const link = element("a", { href: `#/${tag}/${one.operation.operationId}`, title: one.operation.summary }, method, one.path);
-          link.addEventListener("click", (event) => {
-            event.preventDefault();
-            show(one);
-          });
-          return element("li", {}, link);
+          return element("li", {}, element("a", { href: placeOf(one), title: one.operation.summary }, method, one.path));
         });
         return element("li", {}, element("strong", { textContent: tag }), element("ul", {}, ...links));
       }),
     );
     if (!found.length) list.append(element("li", { textContent: "No call has this in it." }));
+    markShown();
   };
   field.addEventListener("input", fill);
   fill();
 }
 
-/** Open the call in the page and go there. */
-function open(system, { tag, operation }) {
-  system.layoutActions.show(["operations-tag", tag], true);
-  system.layoutActions.show(["operations", tag, operation.operationId], true);
-  history.replaceState(null, "", `#/${tag}/${operation.operationId}`);
-  requestAnimationFrame(() => {
-    const place = document.getElementById(`operations-${tag}-${operation.operationId}`);
-    place?.scrollIntoView({ block: "start" });
-    place?.querySelector("button")?.focus({ preventScroll: true });
-  });
+/** The names of the components in *used* that *part* of a document leads to, added to it. */
+function addComponents(spec, part, used) {
+  for (const [, section, name] of JSON.stringify(part).matchAll(/"\$ref":"#\/components\/([^/"]+)\/([^"]+)"/g)) {
+    const place = `${section}/${name}`;
+    if (used.has(place)) continue;
+    used.add(place);
+    addComponents(spec, spec.components[section][name], used);
+  }
+}
+
+/** The document of one call and what it refers to: the library reads all of a document for each call that it shows. */
+function documentOf(spec, { path, method, operation }) {
+  const used = new Set();
+  addComponents(spec, operation, used);
+  const components = { securitySchemes: spec.components.securitySchemes };
+  for (const place of used) {
+    const [section, name] = place.split("/");
+    components[section] = { ...components[section], [name]: spec.components[section][name] };
+  }
+  return { ...spec, paths: { [path]: { [method]: operation } }, tags: (spec.tags || []).filter((tag) => tag.name === operation.tags[0]), components };
+}
+
+const placeOf = ({ tag, operation }) => `#/${tag}/${operation.operationId}`;
+
+/** A function that shows one call in place of the last; what was authorized stays so. */
+function viewer(spec) {
+  let ui = null;
+  return (call) => {
+    const reduced = documentOf(spec, call);
+    if (ui) ui.specActions.updateSpec(JSON.stringify(reduced));
+    else ui = SwaggerUIBundle({ ...OPTIONS, spec: reduced, domNode: document.getElementById("reference") });
+    markShown();
+    scrollTo(0, 0);
+  };
 }
 
 function darken() {
@@ -122,23 +162,12 @@ async function start() {
     const example = examples[`${method.toUpperCase()} ${path}`];
     if (example) illustrate(operation, method, path, example);
   }
-  const reference = document.getElementById("reference");
-  reference.replaceChildren();
-  const ui = window.SwaggerUIBundle({
-    spec,
-    domNode: reference,
-    deepLinking: true,
-    docExpansion: "none",
-    defaultModelsExpandDepth: -1,
-    displayRequestDuration: true,
-    validatorUrl: null,
-    // What the session's cookie permits only to pages of this server.
-    requestInterceptor: (request) => {
-      if (request.method !== "GET") request.headers["X-Edgesync-CSRF"] = "1";
-      return request;
-    },
-  });
-  fillSidebar(calls, (one) => open(ui.getSystem(), one));
+  document.getElementById("reference").replaceChildren();
+  fillSidebar(calls);
+  const show = viewer(spec);
+  const follow = () => show(calls.find((call) => placeOf(call) === location.hash) || calls[0]);
+  addEventListener("hashchange", follow);
+  follow();
 }
 
 start().catch((error) => {
