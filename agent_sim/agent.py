@@ -27,6 +27,7 @@ from agent_sim.events import (
     Connected,
     Disconnected,
     Event,
+    InstancesExited,
     LogLine,
     MessageReceived,
     Publish,
@@ -39,8 +40,9 @@ from agent_sim.events import (
     UsageMeasured,
 )
 from agent_sim.facts import FactSource
+from agent_sim.faults import CAUSE, FaultKind, NodeFaults
 from agent_sim.link import Address, HubLink, open_link
-from agent_sim.model import HeldApp
+from agent_sim.model import HeldApp, Status
 from agent_sim.renewal import Pauses, Renewer
 from agent_sim.state import NodeDirectory, NodeIdentity
 from agent_sim.watch import MachineClock
@@ -77,6 +79,7 @@ class AgentSettings:
     longest_pause: float = 180.0
     renewal: Pauses = field(default_factory=Pauses)
     refuses_commands: bool = False
+    faults: NodeFaults = field(default_factory=NodeFaults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,10 @@ class Agent:
         # What call_later has promised; timers by name, the rest by themselves.
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._applying: set[asyncio.TimerHandle] = set()
+        # Versions of apps with which the node has vanished already: once is enough.
+        self._vanished: set[tuple[str, str]] = set()
+        # Seconds for which it does not connect again; 0 unless it vanishes.
+        self._silence = 0.0
 
     @property
     def name(self) -> str:
@@ -262,7 +269,8 @@ class Agent:
             finally:
                 self._link = None
             self._events.put_nowait(Disconnected())
-            pause = backoff.next(loop.time() - began)
+            pause = self._silence or backoff.next(loop.time() - began)
+            self._silence = 0.0
             logger.warning("%s not connected: %s; again in %.1f s", self.name, reason, pause)
             await asyncio.sleep(pause)
 
@@ -287,6 +295,9 @@ class Agent:
 
     async def _live(self) -> None:
         await self._happen(Started())
+        for app in self.state.held.values():
+            if app.status is Status.RUNNING:
+                self._flap(app)
         while True:
             event = await self._events.get()
             if isinstance(event, _Raw):
@@ -350,13 +361,46 @@ class Agent:
         return False
 
     def _apply(self, apps: Sequence[HeldApp]) -> None:
-        """Pretend to start *apps*: it takes a while, and works."""
+        """Pretend to start *apps*: it takes a while, and works but for the faults that are set."""
+        faults, delay = self._settings.faults, self._settings.apply_delay
+        for app in apps:
+            if faults.shows(FaultKind.VANISH, app):
+                self._vanish(app)
+        slow = [app for app in apps if faults.shows(FaultKind.SLOW, app)]
+        for seconds, some in (
+            (delay, [app for app in apps if app not in slow]),
+            (faults.slow_seconds, slow),
+        ):
+            if some:
+                results = tuple(
+                    StartResult(app.name, app.version, self._cause(app)) for app in some
+                )
+                self._later(seconds, ApplyDone(results))
+        for app in apps:
+            self._flap(app)
 
-        def done() -> None:
+    def _cause(self, app: HeldApp) -> str:
+        return CAUSE if self._settings.faults.shows(FaultKind.FAIL, app) else ""
+
+    def _vanish(self, app: HeldApp) -> None:
+        link, key = self._link, (app.name, app.version)
+        if link is not None and key not in self._vanished:
+            self._vanished.add(key)
+            self._silence = self._settings.faults.vanish_seconds
+            self._link = None  # nothing more is sent
+            link.end(f"simulated fault: {app.name} version {app.version} cut it off")
+
+    def _flap(self, app: HeldApp) -> None:
+        """Let *app* end once it has run for a while; each of its starts calls this again."""
+        faults = self._settings.faults
+        if faults.shows(FaultKind.FLAP, app):
+            runs_after = self._settings.apply_delay + faults.flap_seconds
+            self._later(runs_after, InstancesExited(app.name, app.version))
+
+    def _later(self, seconds: float, event: Event) -> None:
+        def due() -> None:
             self._applying.discard(handle)
-            self._events.put_nowait(
-                ApplyDone(tuple(StartResult(app.name, app.version) for app in apps))
-            )
+            self._events.put_nowait(event)
 
-        handle = asyncio.get_running_loop().call_later(self._settings.apply_delay, done)
+        handle = asyncio.get_running_loop().call_later(seconds, due)
         self._applying.add(handle)

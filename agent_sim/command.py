@@ -8,12 +8,12 @@ import resource
 import signal
 import ssl
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
@@ -22,8 +22,9 @@ import uvloop
 from agent_sim.activation import ActivationClaim
 from agent_sim.agent import AgentSettings
 from agent_sim.device import Intervals
-from agent_sim.errors import SimError
+from agent_sim.errors import FaultRuleError, SimError
 from agent_sim.facts import HostSource, SimulatedSource
+from agent_sim.faults import FaultKind, FaultRule, NodeFaults, read_rule, rules_by_node
 from agent_sim.fingerprint import ALL, Property, Sources, fingerprint
 from agent_sim.fleet import AgentFleet, FleetResult, Member, open_network
 from agent_sim.link import Address
@@ -33,6 +34,8 @@ from agent_sim.wire import WireFormat
 
 SPARE_FILES = 200
 """Open files beside one socket for each node."""
+
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 _SAFE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
@@ -55,6 +58,22 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> Address:
     if not address.host or not address.port or parts.path:
         raise click.BadParameter(f"{value!r} is not HOST:PORT")
     return address
+
+
+def _rules(
+    _: click.Context, parameter: click.Parameter, values: Sequence[str]
+) -> Sequence[FaultRule]:
+    """Read the rules of one kind of fault."""
+    try:
+        return [read_rule(FaultKind(parameter.name), value) for value in values]
+    except FaultRuleError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _fault(name: str, text: str) -> Callable[[_Decorated], _Decorated]:
+    return click.option(
+        f"--{name}", metavar="APP@VERSION:SHARE%", multiple=True, callback=_rules, help=text
+    )
 
 
 _SECONDS = click.FloatRange(0)
@@ -85,6 +104,13 @@ class _CommandOptions:
     input_value: str
     clock_offset: float
     refuse_commands: bool
+    fail: Sequence[FaultRule]
+    vanish: Sequence[FaultRule]
+    slow: Sequence[FaultRule]
+    flap: Sequence[FaultRule]
+    vanish_for: float
+    slow_for: float
+    flap_every: float
     duration: float
     quiet: bool
 
@@ -129,6 +155,18 @@ class _CommandOptions:
     "--clock-offset", default=0.0, help="Let the nodes' clocks be ahead by this, or behind."
 )
 @click.option("--refuse-commands", is_flag=True, help="Do nothing that an operator asks for.")
+@_fault("fail", "Let nodes report this version as Failed, a share of the fleet.")
+@_fault("vanish", "Let nodes go offline when they have got this version.")
+@_fault("slow", "Let this version take long to start.")
+@_fault("flap", "Let the instances of this version exit again and again.")
+@click.option("--vanish-for", type=_SECONDS, default=60.0, help="Time until they come back.")
+@click.option("--slow-for", type=_SECONDS, default=60.0, help="Time that a slow start takes.")
+@click.option(
+    "--flap-every",
+    type=click.FloatRange(0, min_open=True),
+    default=10.0,
+    help="Time that an instance which flaps runs.",
+)
 @click.option("--duration", type=_SECONDS, default=0.0, help="Stop after this; 0 goes on.")
 @click.option("--quiet", is_flag=True, help="Log errors and warnings only.")
 @click.pass_context
@@ -204,7 +242,22 @@ def _members(options: _CommandOptions, names: Sequence[str]) -> list[Member]:
     for name in names:
         source = SimulatedSource(len(members) + 1, options.seed)
         members.append(_member(options, name, source, len(members), _directory(name)))
-    return members
+    return _with_faults(options, members)
+
+
+def _with_faults(options: _CommandOptions, members: Sequence[Member]) -> list[Member]:
+    rules = [*options.fail, *options.vanish, *options.slow, *options.flap]
+    chosen = rules_by_node(rules, [each.claim.fingerprint for each in members], options.seed)
+    seconds = options.vanish_for, options.slow_for, options.flap_every
+    return [
+        replace(
+            each,
+            settings=replace(
+                each.settings, faults=NodeFaults(chosen[each.claim.fingerprint], *seconds)
+            ),
+        )
+        for each in members
+    ]
 
 
 def _member(

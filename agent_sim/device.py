@@ -20,6 +20,7 @@ from agent_sim.events import (
     Connected,
     Disconnected,
     Event,
+    InstancesExited,
     LogLine,
     MessageReceived,
     Publish,
@@ -119,6 +120,8 @@ def step(state: DeviceState, event: Event, now: datetime) -> tuple[DeviceState, 
             state, actions = _timer_due(state, event.timer, now)
         case ApplyDone():
             state, actions = _applied(state, event.outcomes, now)
+        case InstancesExited():
+            state, actions = _exited(state, event, now)
         case UsageMeasured():
             state, actions = replace(state, usage=event.usage), ()
         case _:
@@ -261,8 +264,21 @@ def _restart(
     """Start an app again; `Asked.settled` answers once it runs, or cannot."""
     state = replace(state, asked=state.asked.restarted(command))
     app = state.held[command.app]
-    if app.status is not Status.RUNNING:
+    return _start_again(state, app, now) if app.status is Status.RUNNING else (state, ())
+
+
+def _exited(
+    state: DeviceState, event: InstancesExited, now: datetime
+) -> tuple[DeviceState, Actions]:
+    """Start an app again whose instances ended, and count that."""
+    app = state.held.get(event.name)
+    if app is None or app.version != event.version or app.status is not Status.RUNNING:
         return state, ()
+    state, actions = _start_again(state, replace(app, restarts=app.restarts + 1), now)
+    return state, (LogLine(f"restarting {app.name} version {app.version}: it exited"), *actions)
+
+
+def _start_again(state: DeviceState, app: HeldApp, now: datetime) -> tuple[DeviceState, Actions]:
     app = replace(app, status=Status.PENDING, started=None)
     state, report = _report(replace(state, held={**state.held, app.name: app}), now)
     return state, (Save(tuple(state.held.values())), *report, Apply((app,)))

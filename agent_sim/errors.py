@@ -3,6 +3,7 @@
 SimError
 ├── StateError               a file of a node's directory cannot be used
 ├── FingerprintError         a part of the fingerprint is not there
+├── FaultRuleError           a fault to simulate that cannot be read
 ├── ActivationError          no certificate
 │   ├── ActivationRefused    the server refused, with a reason
 │   ├── ActivationUnanswered the server did not respond
@@ -34,6 +35,15 @@ class FingerprintError(SimError):
         self.name = name
         self.source = source
         super().__init__(f"fingerprint: no {name} in {source}: {reason}")
+
+
+class FaultRuleError(SimError):
+    """A rule for faults that cannot be read; *text* is the rule."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        self.text = text
+        self.reason = reason
+        super().__init__(f"{text!r}: {reason}")
 
 
 class ActivationError(SimError):

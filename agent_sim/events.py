@@ -65,6 +65,14 @@ class ApplyDone:
 
 
 @dataclass(frozen=True, slots=True)
+class InstancesExited:
+    """All instances of a version of an app ended by themselves."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class UsageMeasured:
     """Current usage of the node, for the next report."""
 
@@ -72,7 +80,14 @@ class UsageMeasured:
 
 
 Event: TypeAlias = (
-    Started | Connected | Disconnected | MessageReceived | TimerDue | ApplyDone | UsageMeasured
+    Started
+    | Connected
+    | Disconnected
+    | MessageReceived
+    | TimerDue
+    | ApplyDone
+    | InstancesExited
+    | UsageMeasured
 )
 
 

@@ -54,6 +54,8 @@ class HeldApp:
     cause: str = ""
     started: datetime | None = None
     is_system: bool = False
+    # How often its instances were started again since this version was applied.
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

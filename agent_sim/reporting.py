@@ -55,6 +55,7 @@ def _map(usage: NodeUsage) -> dict[str, str]:
 
 def _app_stats(app: HeldApp) -> dict[str, Any]:
     started = {} if app.started is None else {"createTime": time_text(app.started)}
+    restarts = {"restarts": app.restarts} if app.restarts else {}
     instances = {}
     if app.status is not Status.FAILED:
         for service, name in instances_of(app.body):
@@ -65,6 +66,7 @@ def _app_stats(app: HeldApp) -> dict[str, Any]:
                 "cause": "",
                 "usage": dict(INSTANCE_USAGE),
                 **started,
+                **restarts,
             }
     return {
         "name": app.name,

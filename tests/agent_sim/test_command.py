@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from agent_sim.command import sim
+from agent_sim.faults import CAUSE
 from agent_sim.fingerprint import Property, Sources, fingerprint
 from agent_sim.state import NodeDirectory
 from broker.messages import Encoding
@@ -100,6 +101,32 @@ def test_both_encodings_alternate(
         "default.sim-0001": Encoding.JSON,
         "default.sim-0002": Encoding.MSGPACK,
     }
+
+
+@pytest.mark.mosquitto
+def test_a_fault_is_shown_by_its_share_of_the_fleet(
+    arguments: dict[str, str], mosquitto: SimulatorBroker, responder: Responder
+) -> None:
+    responder.model.put_app("web")
+    rule = f"web@{responder.model.versions['web']}:50%"
+    arguments = {**arguments, "--mqtt": f"127.0.0.1:{mosquitto.port}", "--count": "4"}
+    seen = ""
+    with start(arguments, "--fail", rule) as process:
+        assert process.stderr is not None
+        while seen.count(" applied web ") + seen.count(" failed to start web ") < 4:
+            line = process.stderr.readline()
+            assert line, seen
+            seen += line
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=DEADLINE_SECONDS)
+    assert seen.count(" applied web ") == 2
+    assert seen.count(f" failed to start web version 1: {CAUSE}") == 2
+
+
+def test_a_fault_that_cannot_be_read_is_refused_with_the_reason(arguments: dict[str, str]) -> None:
+    result = run(arguments, "--slow", "web@3")
+    assert result.exit_code == 2
+    assert "'web@3': not APP@VERSION:SHARE%" in result.output
 
 
 def test_without_any_activation_the_exit_code_is_one(
