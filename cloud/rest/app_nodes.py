@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
+from cloud.answers.app_nodes import AppNodeAnswer, AppNodesAnswer, CauseCountAnswer
 from cloud.core.field_selectors import nearest
-from cloud.core.readiness import NodeState
 from cloud.core.rollout import CauseCount
 from cloud.core.running import AppStatus
 from cloud.errors import Invalid
 from cloud.operations import app_nodes
 from cloud.operations.apps import existing_app
-from cloud.rest.answers import Answer, Listed
 from cloud.rest.context import RequestContext
 from cloud.rest.described import NODES_LISTED, Described, Parameter
 from cloud.rest.nodes import state_answer
@@ -17,31 +16,6 @@ from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
 
 _STATUSES = [status.value for status in AppStatus]
-
-
-class CauseCountAnswer(Answer):
-    """A cause without what differs between nodes, and how many nodes failed for it."""
-
-    cause: str
-    nodes: int
-
-
-class AppNodeAnswer(Answer):
-    """A node of an app: `failed` nodes have the `cause`, `version` runs there or was tried."""
-
-    name: str
-    namespace: str
-    status: AppStatus
-    version: str
-    cause: str
-    state: NodeState
-    last_report: str | None
-
-
-class AppNodesAnswer(Listed[AppNodeAnswer]):
-    """A page of the nodes of an app; `causes` has the 20 that most of all its nodes failed for."""
-
-    causes: list[CauseCountAnswer]
 
 
 def cause_answers(causes: Sequence[CauseCount]) -> list[CauseCountAnswer]:

@@ -1,49 +1,21 @@
-"""Apps: answers, the handlers of their own, and rows of the route table."""
+"""Apps: the handlers of their own, and rows of the route table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
-from cloud.core.app import App, AppSpec, Service, Volume
-from cloud.core.workload import AppMode, JobConfig, Workload
+from cloud.answers.apps import AppAnswer, AppRegistry
+from cloud.answers.common import AppSummary
+from cloud.core.app import App, AppSpec
 from cloud.operations import apps, registries
 from cloud.operations.kinds import APPS
-from cloud.rest.answers import Answer, AppSummary, app_summary
+from cloud.rest.answers import app_summary
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.crud import Crud, crud_routes
 from cloud.rest.described import COPIED
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
-
-
-class AppRegistry(Answer):
-    """A registry an app names."""
-
-    name: str
-    version: str
-
-
-class AppAnswer(AppSummary):
-    """An app; what follows the registries is there where it was given.
-
-    `select` is the selector again, as the page calls it in one place.
-    """
-
-    select: str
-    services: tuple[Service, ...]
-    volumes: tuple[Volume, ...]
-    registries: list[AppRegistry]
-    mode: AppMode | UnsetType = UNSET
-    init_services: tuple[Service, ...] | UnsetType = UNSET
-    replica: int | UnsetType = UNSET
-    workload: Workload | UnsetType = UNSET
-    job_config: JobConfig | UnsetType = UNSET
-    host_network: bool | UnsetType = UNSET
-    min_ready_seconds: int | UnsetType = UNSET
-    progress_deadline_seconds: int | UnsetType = UNSET
-
 
 _SUMMARY = AppSummary.__struct_fields__
 _OF_SPEC = tuple(

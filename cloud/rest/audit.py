@@ -1,65 +1,24 @@
-"""The audit log: answers, handlers, and rows of the route table."""
+"""The audit log: handlers, and rows of the route table."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
-from cloud.core.audit import AuditFilter, ChainedEntry, actions, kind_of
+from cloud.answers.audit import AuditAnswer, EntryAnswer, HeadAnswer
+from cloud.core.audit import AuditFilter, ChainedEntry, kind_of
 from cloud.core.decoding import convert
 from cloud.core.times import precise_time_text
 from cloud.core.tokens import EVERYWHERE, Role
 from cloud.errors import Invalid
 from cloud.operations.audit import list_entries
 from cloud.operations.tokens import check_token_namespace
-from cloud.rest.answers import ActorAnswer, Answer, ListOptionsAnswer, actor_answer
+from cloud.rest.answers import actor_answer
 from cloud.rest.auth import caller_of
 from cloud.rest.context import RequestContext
 from cloud.rest.described import AUDITED, Described
 from cloud.rest.route import ApiRoute
-
-
-class EntryAnswer(Answer):
-    """One entry of the audit log.
-
-    `outcome` is `done`, or the code of the refusal. `before` and `after` hold what differs, secret
-    values masked; `also` counts what else was changed by the way.
-    """
-
-    number: int
-    time: str
-    actor: ActorAnswer
-    action: Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(actions())})]
-    kind: str
-    namespace: str
-    name: str
-    address: str
-    request_id: str
-    reason: str
-    outcome: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    also: dict[str, int | str] | None
-
-
-class HeadAnswer(Answer):
-    """Where the audit log ends; stored elsewhere it shows what is cut off later."""
-
-    number: int
-    code: str
-
-
-class AuditAnswer(Answer):
-    """One page of the audit log, newest first; `total` counts all pages.
-
-    `head` is for who may see every namespace.
-    """
-
-    total: int
-    list_options: ListOptionsAnswer | None
-    items: list[EntryAnswer]
-    head: HeadAnswer | None
 
 
 async def list_audit(context: RequestContext) -> AuditAnswer:

@@ -1,42 +1,19 @@
-"""Batches: answers, and rows of the route table."""
+"""Batches: and rows of the route table."""
 
 from collections.abc import Sequence
 
 import msgspec
 
-from cloud.core.batch import Batch, Fingerprint, SecurityType
+from cloud.answers.batches import BatchAnswer, BatchSummary
+from cloud.core.batch import Batch
 from cloud.core.times import time_text
 from cloud.operations.batches import admission_warning
 from cloud.operations.kinds import BATCHES
-from cloud.rest.answers import Answer
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.crud import Crud, crud_routes
 from cloud.rest.described import Name
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
-
-
-class BatchSummary(Answer):
-    """A batch in a list: without its token."""
-
-    name: str
-    namespace: str
-    quota_num: int
-    security_type: SecurityType
-    callback_name: str
-    description: str
-    create_time: str
-    update_time: str
-
-
-class BatchAnswer(BatchSummary):
-    """A batch, its token too; `warning` states why no new device can activate, empty if one can."""
-
-    enable_whitelist: int
-    security_key: str
-    labels: dict[str, str]
-    fingerprint: Fingerprint
-    warning: str
 
 
 def _respond(

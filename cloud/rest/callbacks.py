@@ -1,4 +1,4 @@
-"""Callbacks: answers, handlers, and rows of the route table.
+"""Callbacks: handlers, and rows of the route table.
 
 The secret is shown once, by the answer to its creation.
 """
@@ -6,72 +6,24 @@ The secret is shown once, by the answer to its creation.
 from collections.abc import Sequence
 from typing import Any
 
-from cloud.core.callback import Callback, CallbackStatus, Delivery, Method, masked
+from cloud.answers.callbacks import (
+    CallbackAnswer,
+    CallbackDetail,
+    CallbackState,
+    CallbackSummary,
+    DeadLetter,
+)
+from cloud.core.callback import Callback, CallbackStatus, Delivery, masked
 from cloud.core.times import time_text
 from cloud.operations import callbacks
 from cloud.operations.callbacks import SeenCallback
 from cloud.operations.kinds import CALLBACKS
-from cloud.rest.answers import Answer, time_or_none
+from cloud.rest.answers import time_or_none
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.crud import Crud, crud_routes
 from cloud.rest.described import Described
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
-
-
-class CallbackState(Answer):
-    """How a callback did: deliveries that wait or were given up, and what came of it last."""
-
-    pending: int
-    given_up: int
-    last_success_time: str | None
-    last_error: str
-    last_error_time: str | None
-
-
-class CallbackSummary(Answer):
-    """A callback in a list: without where it leads."""
-
-    name: str
-    namespace: str
-    description: str
-    state: CallbackState
-    create_time: str
-    update_time: str
-
-
-class DeadLetter(Answer):
-    """A failed delivery of a callback; `id` is the `webhook-id` it was sent with."""
-
-    id: str
-    create_time: str
-    attempts: int
-    error: str
-    content: str
-
-
-class CallbackDetail(CallbackState):
-    """How a callback did, with its newest failed deliveries."""
-
-    dead_letters: list[DeadLetter]
-
-
-class CallbackAnswer(Answer):
-    """A callback; its secret is masked."""
-
-    name: str
-    namespace: str
-    description: str
-    state: CallbackDetail
-    create_time: str
-    update_time: str
-    url: str
-    method: Method
-    params: dict[str, str]
-    header: dict[str, str]
-    body: dict[str, str]
-    secret: str
-    events: tuple[str, ...]
 
 
 async def retry_callback(context: RequestContext) -> ResourceResponse[CallbackAnswer]:

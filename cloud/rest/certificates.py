@@ -1,4 +1,4 @@
-"""Certificates of nodes: answers, handlers, and rows of the route table."""
+"""Certificates of nodes: handlers, and rows of the route table."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,26 +6,17 @@ from typing import Annotated
 
 import msgspec
 
+from cloud.answers.certificates import CertificateAnswer
+from cloud.answers.common import Listed
 from cloud.core.decoding import convert
 from cloud.core.expiry import RENEWAL_DUE
 from cloud.core.readiness import node_status
 from cloud.core.times import time_text
 from cloud.operations.expiry import EndingNode, ending_of, list_ending
-from cloud.rest.answers import Answer, Listed, time_or_none
+from cloud.rest.answers import time_or_none
 from cloud.rest.context import RequestContext
 from cloud.rest.described import ENDING, Described
 from cloud.rest.route import ApiRoute
-
-
-class CertificateAnswer(Answer):
-    """A node and the end of its last certificate; `lastSeen` null: it never reported."""
-
-    node: str
-    namespace: str
-    serial: str
-    not_after: str
-    last_seen: str | None
-    ready: bool
 
 
 class _Ends(msgspec.Struct, rename="camel"):

@@ -1,4 +1,4 @@
-"""Commands to nodes: answers, handlers, and rows of the route table."""
+"""Commands to nodes: handlers, and rows of the route table."""
 
 import asyncio
 import contextlib
@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterator, Sequence
 
 from starlette.responses import Response
 
+from cloud.answers.commands import NodeCommandAnswer
+from cloud.answers.common import Listed
 from cloud.core.commands import (
     OUTPUT_END_LIMIT,
     WAIT_LIMIT,
     Command,
     CommandDraft,
-    CommandKind,
-    CommandStatus,
 )
 from cloud.core.decoding import convert
 from cloud.core.names import node_id
 from cloud.core.times import time_text
 from cloud.core.tokens import Role
 from cloud.operations import commands
-from cloud.rest.answers import ActorAnswer, Answer, Listed, actor_answer, time_or_none
+from cloud.rest.answers import actor_answer, time_or_none
 from cloud.rest.auth import caller_of
 from cloud.rest.context import RequestContext, answer_response
 from cloud.rest.described import PAGED, Body, Described, Parameter
@@ -28,31 +28,6 @@ from cloud.store.transaction import Transaction
 
 POLL_SECONDS = 1.0
 """How late the end of a command is seen that another server took down."""
-
-
-class NodeCommandAnswer(Answer):
-    """A command to a node; `output` is null in lists and, unless followed, until it has ended.
-
-    `outputEnd` is the number of characters sent so far; `cut`: some before the output are
-    missing. Times are null until they are.
-    """
-
-    id: str
-    command: CommandKind
-    app: str
-    lines: int
-    since_seconds: int
-    follow: bool
-    status: CommandStatus
-    create_time: str
-    deadline: str
-    sent_time: str | None
-    end_time: str | None
-    actor: ActorAnswer
-    output: str | None
-    output_end: int
-    cut: bool
-    cause: str
 
 
 async def give_command(context: RequestContext) -> NodeCommandAnswer:

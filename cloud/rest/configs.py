@@ -1,36 +1,18 @@
-"""Configs: answers, the handlers of their own, and rows of the route table."""
+"""Configs: the handlers of their own, and rows of the route table."""
 
 from collections.abc import Sequence
 
 import msgspec
 
-from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue, masked_config_spec
+from cloud.answers.configs import ConfigAnswer, ConfigSummary
+from cloud.core.config import Config, ConfigSpec, KeyValue, masked_config_spec
 from cloud.core.times import time_text
 from cloud.errors import Invalid
 from cloud.operations.kinds import CONFIGS
-from cloud.rest.answers import Answer
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.crud import Crud, crud_routes
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
-
-
-class ConfigSummary(Answer):
-    """A config in a list."""
-
-    name: str
-    namespace: str
-    labels: dict[str, str]
-    description: str
-    version: str
-    create_time: str
-    update_time: str
-
-
-class ConfigAnswer(ConfigSummary):
-    """A config; secret keys of object stores are masked."""
-
-    data: tuple[ConfigItem, ...]
 
 
 def _summary(_: RequestContext, config: Config) -> ConfigSummary:

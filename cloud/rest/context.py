@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cloud.answers.common import Answer, Listed, ListOptionsAnswer, Numbered
 from cloud.core.audit import Action
 from cloud.core.decoding import check_depth, check_text, convert
 from cloud.core.entity_tag import Precondition, entity_tag, read_tags
@@ -32,7 +33,6 @@ from cloud.http.requests import check_query, locate, media_type_of, read_object
 from cloud.http.yaml_text import MEDIA_TYPES, YAML, encode_yaml
 from cloud.operations.kinds import Writing
 from cloud.operations.plans import DryRunComplete
-from cloud.rest.answers import Answer, Listed, ListOptionsAnswer, Numbered
 from cloud.rest.audited import AuditedStore, attempt_of
 from cloud.rest.auth import caller_of
 from cloud.rest.described import CONFIRM, DRY_RUN, Body, Described

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from cloud.answers.common import Answer, AppSummary, DoneAnswer, Listed, Numbered
 from cloud.core.app import App
 from cloud.core.decoding import convert
 from cloud.core.kinds import ResourceKind
@@ -19,15 +20,7 @@ from cloud.core.nulls import without_nulls
 from cloud.core.tokens import Role
 from cloud.operations.apps import list_apps_using
 from cloud.operations.kinds import KindOperations, Stored
-from cloud.rest.answers import (
-    DONE,
-    Answer,
-    AppSummary,
-    DoneAnswer,
-    Listed,
-    Numbered,
-    app_summary,
-)
+from cloud.rest.answers import DONE, app_summary
 from cloud.rest.context import RequestContext, ResourceResponse, numbered, take_name
 from cloud.rest.described import LISTED, NUMBERED, Body, Described, Name, Parameter
 from cloud.rest.revisions import Revisions

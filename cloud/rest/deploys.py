@@ -2,35 +2,14 @@
 
 from collections.abc import Sequence
 
-from cloud.core.app import AppVersion
-from cloud.core.deploys import Deploy, DeployOutcome
+from cloud.answers.deploys import DeployAnswer, DeploysAnswer
+from cloud.core.deploys import Deploy
 from cloud.core.times import time_text
 from cloud.operations import deploys
-from cloud.rest.answers import Answer, time_or_none
+from cloud.rest.answers import time_or_none
 from cloud.rest.context import RequestContext
 from cloud.rest.described import Described
 from cloud.rest.route import ApiRoute
-
-
-class DeployAnswer(Answer):
-    """One change of what a node should run, and how it ended; times are null until they are."""
-
-    number: int
-    apps: list[AppVersion]
-    sysapps: list[AppVersion]
-    outcome: DeployOutcome
-    cause: str
-    wanted_time: str
-    told_time: str
-    acknowledged_time: str | None
-    end_time: str | None
-
-
-class DeploysAnswer(Answer):
-    """The deploys of a node, the newest first."""
-
-    total: int
-    items: list[DeployAnswer]
 
 
 async def list_deploys(context: RequestContext) -> DeploysAnswer:

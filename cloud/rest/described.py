@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
+from cloud.answers.common import DoneAnswer
 from cloud.core.listing import LIST_LIMIT
-from cloud.rest.answers import DoneAnswer
 
 
 class Name(Enum):

@@ -5,18 +5,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, get_origin, get_type_hints
 
+from cloud.answers.batches import BatchAnswer
+from cloud.answers.callbacks import CallbackAnswer
+from cloud.answers.common import ErrorAnswer, ProblemAnswer
+from cloud.answers.nodes import NodeAnswer
+from cloud.answers.plans import PlanAnswer
+from cloud.answers.properties import PropertiesAnswer
 from cloud.core.names import NAMESPACE_PATTERN
 from cloud.http.answers import JSON, MERGE_PATCH, PROBLEM
 from cloud.http.requests import REQUEST_ID_HEADER
-from cloud.rest.answers import ErrorAnswer, ProblemAnswer
 from cloud.rest.audited import REASON_HEADER
-from cloud.rest.batches import BatchAnswer
-from cloud.rest.callbacks import CallbackAnswer
 from cloud.rest.context import NAMESPACE_HEADER, ResourceResponse
 from cloud.rest.described import CONTINUE, Parameter
-from cloud.rest.nodes import NodeAnswer
-from cloud.rest.plans import PlanAnswer
-from cloud.rest.properties import PropertiesAnswer
 from cloud.rest.route import ApiRoute
 from cloud.rest.schemas import Schema, Schemas
 

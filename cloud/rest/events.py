@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import cast
 
 from starlette.responses import Response
 
+from cloud.answers.common import Listed
+from cloud.answers.events import DoerAnswer, EventAnswer, SubjectAnswer
 from cloud.core.audit import ActorKind
 from cloud.core.decoding import convert
 from cloud.core.event import EventFilter, EventTypes, NumberedEvent, event_types
@@ -14,7 +16,6 @@ from cloud.errors import Invalid
 from cloud.http.answers import EVENT_STREAM
 from cloud.operations import events
 from cloud.operations.tokens import check_token_namespace
-from cloud.rest.answers import Answer, Listed
 from cloud.rest.auth import caller_of, check_again
 from cloud.rest.context import RequestContext
 from cloud.rest.described import FOLLOWED, Described
@@ -23,38 +24,6 @@ from cloud.rest.route import ApiRoute
 from cloud.store.parts.events import FIRST
 
 _ID_DIGITS = 18
-
-
-class SubjectAnswer(Answer):
-    """The resource of the event."""
-
-    kind: str
-    name: str
-
-
-class DoerAnswer(Answer):
-    """Who did it."""
-
-    kind: ActorKind
-    name: str
-
-
-class EventAnswer(Answer):
-    """An event; `actor` is null for the server itself.
-
-    `count` is how often, from `firstTime` to `time`, where a node repeated it.
-    """
-
-    id: str
-    time: str
-    type: str
-    namespace: str
-    subject: SubjectAnswer
-    actor: DoerAnswer | None
-    message: str
-    data: dict[str, Any]
-    count: int
-    first_time: str
 
 
 async def list_events(context: RequestContext) -> Listed[EventAnswer] | Response:

@@ -2,47 +2,14 @@
 
 from collections.abc import Sequence
 
-from cloud.core.explain import AppExplanation, AppOutcome, Reason
+from cloud.answers.explain import ExplainedAppAnswer, ExplanationAnswer
+from cloud.core.explain import AppExplanation
 from cloud.operations.explain import explain_node
-from cloud.rest.answers import Answer, time_or_none
+from cloud.rest.answers import time_or_none
 from cloud.rest.context import RequestContext
 from cloud.rest.described import EXPLAINED, Described
-from cloud.rest.nodes import StateAnswer, state_answer
+from cloud.rest.nodes import state_answer
 from cloud.rest.route import ApiRoute
-
-
-class ExplainedAppAnswer(Answer):
-    """An app on a node: how it stands, and why; versions and times are null where there are none.
-
-    `reported` is the version that the node has taken over; `running` is another one where it took
-    that back. `reportedTime` is when the node named the app last.
-    """
-
-    name: str
-    system: bool
-    wanted: str | None
-    reported: str | None
-    running: str | None
-    status: str
-    cause: str
-    outcome: AppOutcome
-    wanted_time: str | None
-    told_time: str | None
-    acknowledged_time: str | None
-    reported_time: str | None
-    reason: Reason
-    message: str
-
-
-class ExplanationAnswer(Answer):
-    """Why a node is where it is; `converged`: it runs all that is wanted and nothing else."""
-
-    name: str
-    namespace: str
-    state: StateAnswer
-    converged: bool
-    message: str
-    apps: list[ExplainedAppAnswer]
 
 
 async def get_explanation(context: RequestContext) -> ExplanationAnswer:

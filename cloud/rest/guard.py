@@ -1,22 +1,15 @@
-"""The guard of a namespace: answers, handlers, and rows of the route table."""
+"""The guard of a namespace: handlers, and rows of the route table."""
 
 from collections.abc import Sequence
 
+from cloud.answers.guard import GuardAnswer
 from cloud.core.decoding import convert
 from cloud.core.guard import ChangeGuard, GuardSpec
 from cloud.core.tokens import Role
 from cloud.operations import plans
-from cloud.rest.answers import Answer
 from cloud.rest.context import RequestContext
 from cloud.rest.described import Body, Described
 from cloud.rest.route import ApiRoute
-
-
-class GuardAnswer(Answer):
-    """Changes of more than `maxShare` of all nodes, and of `minNodes` or more, are confirmed."""
-
-    max_share: float
-    min_nodes: int
 
 
 async def get_guard(context: RequestContext) -> GuardAnswer:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
+from cloud.answers.common import CommandAnswer
 from cloud.core.tokens import Role
 from cloud.http.answers import json_response
 from cloud.operations import installation
-from cloud.rest.answers import CommandAnswer
 from cloud.rest.context import RequestContext
 from cloud.rest.described import Described
 from cloud.rest.route import ApiRoute

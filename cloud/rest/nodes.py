@@ -1,12 +1,19 @@
-"""Nodes: answers, handlers, and rows of the route table."""
+"""Nodes: handlers, and rows of the route table."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, cast
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
+from cloud.answers.common import AppSummary, DoneAnswer, Listed
+from cloud.answers.nodes import (
+    ConditionAnswer,
+    NodeAnswer,
+    NodeStatsAnswer,
+    ReportAnswer,
+    StateAnswer,
+)
 from cloud.core.node import Node, SeenNode
 from cloud.core.readiness import REASONS, REVOKED, NodeState, node_status
 from cloud.core.skew import clock_condition
@@ -14,120 +21,12 @@ from cloud.core.stats import report_view
 from cloud.core.times import time_text
 from cloud.operations import nodes
 from cloud.operations.kinds import NODES
-from cloud.rest.answers import (
-    DONE,
-    Answer,
-    AppSummary,
-    DoneAnswer,
-    Listed,
-    app_summary,
-    time_or_none,
-)
+from cloud.rest.answers import DONE, app_summary, time_or_none
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.crud import Crud, crud_routes
 from cloud.rest.described import NODES_LISTED, Described
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
-
-Quantity = str | int | float
-"""As the server shows it: cpu in cores, memory in bytes; as it came where it cannot be read."""
-
-
-class StateAnswer(Answer):
-    """How a node stands: `online`, `stale`, `offline` or `never`, and what that is known by.
-
-    `interval` is seconds between its reports; `connected` is null where the server cannot know.
-    """
-
-    name: NodeState
-    reason: str
-    since: str
-    last_report: str | None
-    last_stats: str | None
-    interval: float | None
-    connected: bool | None
-    revoked: bool
-
-
-class NodeAnswer(Answer):
-    """A node; `ready`: its state is `online`."""
-
-    name: str
-    namespace: str
-    description: str
-    ready: bool
-    state: StateAnswer
-    create_time: str
-    labels: dict[str, str]
-    annotations: dict[str, str]
-
-
-class HostAnswer(msgspec.Struct, rename="camel", omit_defaults=True):
-    """The machine, as its node reports it; several machines are a map by host name."""
-
-    hostname: str = ""
-    address: str = ""
-    arch: str = ""
-    kernel_ver: str = ""
-    os: str = ""
-    container_runtime: str = ""
-    machine_id: str = msgspec.field(name="machineID", default="")
-    boot_id: str = msgspec.field(name="bootID", default="")
-    system_uuid: str = msgspec.field(name="systemUUID", default="")
-    os_image: str = ""
-
-
-class HostStatsAnswer(msgspec.Struct):
-    """The machine's resources and usage, `percent` from 0 to 1; several are a map by host name."""
-
-    usage: dict[str, Quantity] = {}
-    capacity: dict[str, Quantity] = {}
-    percent: dict[str, Any] = {}
-
-
-class AppStatsAnswer(msgspec.Struct):
-    """How an app does on the node; `instances` is a map by instance name.
-
-    `running` is the version that runs where it is not `version`; `failure` is a code for why
-    `version` does not: version, reason, message, seconds, and service, exitCode, log where known.
-    """
-
-    name: str = ""
-    version: str = ""
-    status: str = ""
-    cause: str = ""
-    instances: dict[str, Any] = {}
-    running: str | UnsetType = UNSET
-    failure: dict[str, Any] | UnsetType = UNSET
-
-
-class ReportAnswer(msgspec.Struct):
-    """The node's last report; what the contract does not name is passed on as it came."""
-
-    time: str
-    node: HostAnswer
-    nodestats: HostStatsAnswer
-    core: dict[str, Any]
-    apps: list[Any]
-    sysapps: list[Any]
-    appstats: list[AppStatsAnswer]
-    sysappstats: list[AppStatsAnswer]
-
-
-class ConditionAnswer(Answer):
-    """Something about a node that may want looking at: `True`, `False` or `Unknown`."""
-
-    type: str
-    status: str
-    skew_seconds: int | None
-    message: str
-
-
-class NodeStatsAnswer(NodeAnswer):
-    """A node, what it reported, and what follows from that."""
-
-    report: ReportAnswer
-    conditions: list[ConditionAnswer]
 
 
 def state_answer(seen: SeenNode, now: datetime, *, connected: bool | None) -> StateAnswer:

@@ -6,65 +6,27 @@ from typing import Any
 
 import msgspec
 
-from cloud.core.core_configuration import CoreConfiguration, LogLevel, Mode
+from cloud.answers.properties import (
+    CoreAnswer,
+    CoreVersionsAnswer,
+    ModeAnswer,
+    PropertiesAnswer,
+    PropertiesState,
+    PropertiesTimes,
+)
+from cloud.core.core_configuration import CoreConfiguration, Mode
 from cloud.core.decoding import convert
 from cloud.core.merge_patch import merged
 from cloud.core.node import Node
 from cloud.core.properties import Properties, WantedProperties
 from cloud.core.times import time_text
 from cloud.operations import nodes, properties
-from cloud.rest.answers import Answer
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.described import Body, Described
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
 
 _READ_ONLY = frozenset({"metadata"})
-
-
-class PropertiesState(Answer):
-    """The reported and the desired properties of a node."""
-
-    report: dict[str, Any]
-    desire: dict[str, str]
-
-
-class PropertiesTimes(Answer):
-    """Since when each value is what it is."""
-
-    report: dict[str, str]
-    desire: dict[str, str]
-
-
-class PropertiesAnswer(Answer):
-    """Properties of a node."""
-
-    state: PropertiesState
-    metadata: PropertiesTimes
-
-
-class ModeAnswer(Answer):
-    """The mode of a node."""
-
-    mode: Mode
-
-
-class CoreAnswer(Answer):
-    """How the agent of a node works; `version` is empty for the default."""
-
-    version: str
-    frequency: int
-    apiport: int
-    agentport: int
-    log_level: LogLevel
-    byte_unit: str
-    speed_limit: int
-
-
-class CoreVersionsAnswer(Answer):
-    """The version of its agent that a node reports, and the one it is to have."""
-
-    versions: list[str]
 
 
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

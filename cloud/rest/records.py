@@ -1,10 +1,12 @@
-"""Records of batches: answers, handlers, and rows of the route table."""
+"""Records of batches: handlers, and rows of the route table."""
 
 from collections.abc import Callable, Sequence
 
 import msgspec
 from starlette.responses import Response
 
+from cloud.answers.common import DoneAnswer, Numbered
+from cloud.answers.records import FingerprintsAnswer, RecordAnswer
 from cloud.core.batch import Record
 from cloud.core.decoding import convert
 from cloud.core.merge_patch import merged
@@ -14,7 +16,7 @@ from cloud.errors import Invalid
 from cloud.http.answers import bytes_response
 from cloud.operations import records
 from cloud.operations.records import RecordChange, RecordDraft
-from cloud.rest.answers import DONE, Answer, DoneAnswer, Numbered
+from cloud.rest.answers import DONE
 from cloud.rest.context import RequestContext, ResourceResponse, numbered
 from cloud.rest.described import NUMBERED, Body, Described, Name
 from cloud.rest.route import ApiRoute
@@ -23,27 +25,6 @@ from cloud.store.transaction import Transaction
 _TIMES = frozenset({"namespace", "createTime", "updateTime"})
 _FIXED_OF_RECORD = _TIMES | {"name", "activeIp"}
 _READ_ONLY_OF_RECORD = _TIMES | {"batchName", "active", "activeIp"}
-
-
-class RecordAnswer(Answer):
-    """A record of a batch; `active` is 1 once its device has been given a certificate."""
-
-    name: str
-    namespace: str
-    batch_name: str
-    fingerprint_value: str
-    active: int
-    node_name: str
-    active_ip: str
-    create_time: str
-    update_time: str
-
-
-class FingerprintsAnswer(Answer):
-    """Fingerprints of the records that were made."""
-
-    total: int
-    items: list[str]
 
 
 class RecordCount(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

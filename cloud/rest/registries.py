@@ -1,35 +1,22 @@
-"""Registries: answers, the handlers of their own, and rows of the route table.
+"""Registries: the handlers of their own, and rows of the route table.
 
 No answer shows a password.
 """
 
 from collections.abc import Sequence
 
+from cloud.answers.registries import RegistryAnswer
 from cloud.core.decoding import convert
 from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.times import time_text
 from cloud.operations import registries
 from cloud.operations.kinds import REGISTRIES
 from cloud.operations.registries import NewPassword, RegistryChange
-from cloud.rest.answers import Answer
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.crud import Crud, crud_routes
 from cloud.rest.described import Body, Described
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
-
-
-class RegistryAnswer(Answer):
-    """A registry; nothing shows its password."""
-
-    name: str
-    namespace: str
-    address: str
-    username: str
-    description: str
-    version: str
-    create_time: str
-    update_time: str
 
 
 def _answer(_: RequestContext, registry: Registry) -> RegistryAnswer:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
+from cloud.answers.common import Answer, ChangeAnswer, Listed
+from cloud.answers.revisions import DiffAnswer, RevisionAnswer, RevisionSummary
 from cloud.core.comparison import changes_between, text_of_changes
 from cloud.core.decoding import convert
 from cloud.core.kinds import ResourceKind
@@ -13,7 +15,6 @@ from cloud.core.mask import masked
 from cloud.core.resource import hidden_content
 from cloud.core.revisions import (
     Revision,
-    RevisionAction,
     StoredRevision,
     Thing,
 )
@@ -21,7 +22,7 @@ from cloud.core.times import time_text
 from cloud.errors import NotFound
 from cloud.operations import revisions
 from cloud.operations.kinds import KindOperations, Stored
-from cloud.rest.answers import ActorAnswer, Answer, ChangeAnswer, Listed, actor_answer
+from cloud.rest.answers import actor_answer
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.described import COMPARED, NUMBER_LIMIT, PAGED, Body, Described
 from cloud.rest.route import ApiRoute
@@ -34,43 +35,6 @@ class Undo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which revision to go back to; 0 or absent: the one before the newest."""
 
     revision: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_LIMIT)] = 0
-
-
-class RevisionSummary(Answer):
-    """One state of a thing, without its content; `current` if that is what it is now.
-
-    `version` is the one that the thing got by it, empty where it was deleted.
-    """
-
-    revision: int
-    version: str
-    time: str
-    actor: ActorAnswer
-    reason: str
-    action: RevisionAction
-    current: bool
-
-
-class RevisionAnswer(RevisionSummary):
-    """One state of a thing; `content` is what a PUT takes, secret values masked.
-
-    null where it was deleted.
-    """
-
-    content: dict[str, Any] | None
-
-
-class DiffAnswer(Answer):
-    """The differences between two revisions; `from` 0: none is stored before it.
-
-    `text` is a unified diff of YAML, empty where they are too large to be compared by lines.
-    """
-
-    name: str
-    from_: int = msgspec.field(name="from")
-    to: int
-    changes: list[ChangeAnswer]
-    text: str
 
 
 @dataclass(frozen=True, slots=True)

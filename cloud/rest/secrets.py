@@ -1,34 +1,17 @@
-"""Secrets: answers, and rows of the route table."""
+"""Secrets: and rows of the route table."""
 
 from collections.abc import Sequence
 
 import msgspec
 
+from cloud.answers.secrets import SecretAnswer, SecretSummary
 from cloud.core.secret import Secret
 from cloud.core.times import time_text
 from cloud.operations.kinds import SECRETS
-from cloud.rest.answers import Answer
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.crud import Crud, crud_routes
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
-
-
-class SecretSummary(Answer):
-    """A secret in a list: without its values."""
-
-    name: str
-    namespace: str
-    description: str
-    version: str
-    create_time: str
-    update_time: str
-
-
-class SecretAnswer(SecretSummary):
-    """A secret, its values too."""
-
-    data: dict[str, str]
 
 
 def _summary(_: RequestContext, secret: Secret) -> SecretSummary:

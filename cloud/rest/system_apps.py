@@ -1,26 +1,16 @@
-"""System apps that nodes are given: answers, handlers, and rows of the route table."""
+"""System apps that nodes are given: handlers, and rows of the route table."""
 
 from collections.abc import Sequence
 
+from cloud.answers.system_apps import SystemAppsAnswer
 from cloud.core.decoding import convert
-from cloud.core.system_apps import SystemApps, SystemAppsSpec, SystemModule
+from cloud.core.system_apps import SystemApps, SystemAppsSpec
 from cloud.core.tokens import Role
 from cloud.operations import system_apps
-from cloud.rest.answers import Answer
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.described import Body, Described
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
-
-
-class SystemAppsAnswer(Answer):
-    """The parts of an agent that the nodes of a namespace are given."""
-
-    modules: tuple[SystemModule, ...]
-    selector: str
-    address: str
-    host_path: str
-    include_native: bool
 
 
 async def get_system_apps(context: RequestContext) -> ResourceResponse[SystemAppsAnswer]:

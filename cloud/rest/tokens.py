@@ -1,4 +1,4 @@
-"""Tokens: answers, handlers, and rows of the route table.
+"""Tokens: handlers, and rows of the route table.
 
 The namespace they are about may be `*`, for who acts in all of them.
 """
@@ -9,34 +9,19 @@ from dataclasses import replace
 import msgspec
 from starlette.responses import Response
 
+from cloud.answers.common import DoneAnswer, Listed
+from cloud.answers.tokens import NewTokenAnswer, TokenAnswer
 from cloud.core.decoding import convert
 from cloud.core.times import time_text
 from cloud.core.tokens import ApiToken, Role
 from cloud.http.answers import json_response
 from cloud.operations import tokens
 from cloud.operations.tokens import TokenDraft
-from cloud.rest.answers import DONE, Answer, DoneAnswer, Listed, time_or_none
+from cloud.rest.answers import DONE, time_or_none
 from cloud.rest.auth import caller_of
 from cloud.rest.context import RequestContext
 from cloud.rest.described import PAGED, TOKENS, Body, Described
 from cloud.rest.route import ApiRoute
-
-
-class TokenAnswer(Answer):
-    """A token, without what opens the door."""
-
-    name: str
-    namespace: str
-    role: Role
-    create_time: str
-    expires: str | None
-    last_used_time: str | None
-
-
-class NewTokenAnswer(TokenAnswer):
-    """A new token, shown this once."""
-
-    token: str
 
 
 async def create_token(context: RequestContext) -> Response:

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from starlette.responses import Response
 
+from cloud.answers.apps import AppAnswer
+from cloud.answers.common import Answer
 from cloud.core.app import AppSpec
-from cloud.rest.answers import Answer
-from cloud.rest.apps import AppAnswer
 from cloud.rest.context import ResourceResponse
 from cloud.rest.document import openapi_document
 from cloud.rest.routes import ROUTES

@@ -2,9 +2,9 @@
 
 import msgspec
 
+from cloud.answers.common import Answer
 from cloud.core.mask import MASK
 from cloud.core.times import time_text
-from cloud.rest.answers import Answer
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.crud import Crud, crud_routes
 from cloud.store.transaction import Transaction

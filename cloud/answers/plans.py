@@ -1,0 +1,37 @@
+"""Answers: plans of dry runs."""
+
+from cloud.answers.common import Answer, ChangeAnswer
+
+
+class PlanNodesAnswer(Answer):
+    """Nodes that would be sent another desired state; `share` is their part of all, from 0 to 1."""
+
+    total: int
+    touched: int
+    offline: int
+    share: float
+    names: list[str]
+
+
+class PlanAppAnswer(Answer):
+    """An app that would change on so many nodes; an empty version is not given yet."""
+
+    name: str
+    before: str | None
+    after: str | None
+    nodes: int
+
+
+class PlanAnswer(Answer):
+    """The effect of a call; nothing was changed. `confirm`: it would have to be confirmed."""
+
+    dry_run: bool
+    kind: str
+    name: str
+    action: str
+    changes: list[ChangeAnswer]
+    nodes: PlanNodesAnswer
+    apps: list[PlanAppAnswer]
+    bytes: int
+    confirm: bool
+    message: str
