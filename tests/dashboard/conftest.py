@@ -15,10 +15,10 @@ from playwright.sync_api import (
     Browser,
     BrowserContext,
     ConsoleMessage,
+    Error,
     Locator,
     Page,
     Request,
-    TimeoutError,
 )
 
 from tests.dashboard.chromium import chromium
@@ -72,16 +72,25 @@ class Tab:
         if not request.url.startswith((self.url, "data:")):
             self.complaints.append(f"asked {request.url}")
 
+    def open(self, path: str, shown: Locator) -> None:
+        """Load *path* and wait for what it shows; again if the browser gave up a request."""
+        try:
+            self.page.goto(f"{self.url}{path}")
+            shown.wait_for()
+        except Error as error:
+            if not self.network_changed and NETWORK_CHANGED not in error.message:
+                raise
+            self.page.goto(f"{self.url}{path}")
+            self.page.reload()
+            shown.wait_for()
+
+    def open_sign_in(self) -> None:
+        """Load the page that asks for a token."""
+        self.open("/", self.page.get_by_label("Token", exact=True))
+
     def go(self, place: str) -> None:
         """Open a page of the dashboard and wait until it stands."""
-        self.page.goto(f"{self.url}/#{place}")
-        try:
-            self.page.locator("main h1").wait_for()
-        except TimeoutError:
-            if not self.network_changed:
-                raise
-            self.page.reload()
-            self.page.locator("main h1").wait_for()
+        self.open(f"/#{place}", self.page.locator("main h1"))
         self.page.locator(".skeleton").first.wait_for(state="detached")
 
     @property
@@ -161,7 +170,7 @@ def session(fleet: DashboardFleet, browser: Browser) -> Any:
     """The cookie of who has signed in once."""
     with contextlib.closing(browser.new_context()) as context:
         page = context.new_page()
-        page.goto(fleet.server.api)
+        Tab(page, fleet.server.api).open_sign_in()
         sign_in(page, fleet.server.token)
         return context.storage_state()
 

@@ -83,7 +83,7 @@ def test_a_wrong_token_is_refused_in_the_servers_words_and_a_right_one_is_not(
 ) -> None:
     with contextlib.closing(browser.new_context()) as context:
         tab = Tab(context.new_page(), fleet.server.api, expected=["401"])
-        tab.page.goto(tab.url)
+        tab.open_sign_in()
         tab.page.get_by_label("Token", exact=True).fill("a guess")
         tab.page.get_by_role("button", name="Sign in").click()
         expect(tab.page.get_by_role("alert")).to_contain_text("the token is not valid")
@@ -357,7 +357,7 @@ def test_a_revoked_token_ends_the_session_with_a_message(
     token = fleet.put("POST", "/v1/tokens", draft)["token"]
     with contextlib.closing(browser.new_context()) as context:
         tab = Tab(context.new_page(), fleet.server.api, expected=["401"])
-        tab.page.goto(tab.url)
+        tab.open_sign_in()
         sign_in(tab.page, token)
         tab.go("/apps")
         expect(tab.page.get_by_role("link", name="New app")).to_have_count(0)
@@ -423,7 +423,6 @@ def test_nothing_is_seriously_hard_to_use(
         tab.page.get_by_test_id("plan").wait_for()
         found["plan"] = violations(tab.page, rules)
         context.clear_cookies()
-        tab.page.goto(f"{tab.url}/?again")
-        tab.page.get_by_label("Token", exact=True).wait_for()
+        tab.open("/?again", tab.page.get_by_label("Token", exact=True))
         found["sign-in"] = violations(tab.page, rules)
         assert {name: one for name, one in found.items() if one} == {}

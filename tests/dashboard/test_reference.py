@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, TimeoutError, expect
+from playwright.sync_api import Locator, expect
 
 from tests.dashboard.chromium import NEEDS_CHROMIUM
 from tests.dashboard.conftest import SECONDS, DashboardFleet, Tab
@@ -17,22 +17,9 @@ WAIT = 3 * SECONDS * 1000
 """Milliseconds for a call to be shown: the library that shows it is large."""
 
 
-def open_reference(tab: Tab) -> None:
-    """Open the reference, again if the browser gave up what it asked for as a network changed."""
-    tab.page.goto(f"{tab.url}/docs")
-    shown = tab.page.locator("#reference .opblock-body")
-    try:
-        shown.wait_for(timeout=WAIT)
-    except TimeoutError:
-        if not tab.network_changed:
-            raise
-        tab.page.reload()
-        shown.wait_for(timeout=WAIT)
-
-
 def open_call(tab: Tab, words: str, operation: str) -> Locator:
     """Find a call by *words* in the sidebar and open it."""
-    open_reference(tab)
+    tab.open("/docs", tab.page.locator("#reference .opblock-body"))
     tab.page.get_by_label("Search").fill(words)
     links = tab.page.get_by_label("Calls of the API").get_by_role("link")
     expect(links).to_have_count(1)
@@ -81,11 +68,10 @@ def test_the_place_of_a_call_is_its_address(tab: Tab) -> None:
     address = tab.page.url
     open_call(tab, "get /v1/guard", "get_guard")
     expect(block).to_have_count(0)
-    tab.page.goto(address)
-    expect(block).to_be_visible(timeout=WAIT)
+    tab.open(address.removeprefix(tab.url), block)
 
 
 def test_a_search_without_a_result_has_a_message(tab: Tab) -> None:
-    open_reference(tab)
+    tab.open("/docs", tab.page.locator("#reference .opblock-body"))
     tab.page.get_by_label("Search").fill("frobnicate")
     expect(tab.page.get_by_text("No call has this in it.")).to_be_visible()

@@ -70,7 +70,7 @@ def test_a_viewer_sees_the_guard_and_no_tokens(fleet: DashboardFleet, browser: B
     token = fleet.put("POST", "/v1/tokens", {"name": "looker", "role": "viewer"})["token"]
     with contextlib.closing(browser.new_context()) as context:
         tab = Tab(context.new_page(), fleet.server.api)
-        tab.page.goto(tab.url)
+        tab.open_sign_in()
         sign_in(tab.page, token)
         expect(tab.page.get_by_role("link", name="Tokens")).to_have_count(0)
         tab.go("/guard")
@@ -122,7 +122,7 @@ def test_a_lost_connection_is_shown_with_the_age_of_the_page(
     with contextlib.closing(browser.new_context()) as context:
         with running_server(tmp_path / "data", *port) as server:
             tab = Tab(context.new_page(), server.api, expected=["ERR_"])
-            tab.page.goto(tab.url)
+            tab.open_sign_in()
             sign_in(tab.page, server.token)
             expect(tab.page.get_by_text("Live", exact=True)).to_be_visible()
         banner = tab.page.get_by_text(re.compile("No connection to the server. What is shown is"))

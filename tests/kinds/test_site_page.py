@@ -21,7 +21,7 @@ def kind_tab(kind_server: Server) -> Iterator[Tab]:
     """A page of the dashboard, signed in."""
     with chromium() as browser, contextlib.closing(browser.new_context()) as context:
         tab = Tab(context.new_page(), kind_server.api)
-        tab.page.goto(tab.url)
+        tab.open_sign_in()
         sign_in(tab.page, kind_server.token)
         yield tab
         tab.check()

@@ -1,6 +1,8 @@
 // The API as the pages ask it: with the cookie of the session, in the namespace that was chosen.
 
 const state = { namespace: "" };
+const RETRIES = 2;
+const RETRY_MILLISECONDS = 100;
 const signedOut = new Set();
 
 /** The answer was an error; `message` is the server's own, `line` where it is in a body of YAML. */
@@ -33,6 +35,19 @@ export function path(base, query = {}) {
 
 export const segment = encodeURIComponent;
 
+/** The response to a request. A browser ends each request when a network comes or goes: what only reads is sent again. */
+async function fetchAgain(target, options) {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await fetch(target, options);
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      if (options.method !== "GET" || attempt === RETRIES) throw new ApiError(0, "Unreachable", "The server cannot be reached. Is it running, and is this machine on the network?", "");
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MILLISECONDS));
+    }
+  }
+}
+
 async function send(method, target, { body, yaml, accept, headers = {}, signal } = {}) {
   const sent = { Accept: accept || "application/json" };
   if (state.namespace) sent["X-Edgesync-Namespace"] = state.namespace;
@@ -40,20 +55,14 @@ async function send(method, target, { body, yaml, accept, headers = {}, signal }
   if (yaml !== undefined) sent["Content-Type"] = "application/yaml";
   else if (body !== undefined) sent["Content-Type"] = "application/json";
   Object.assign(sent, headers);
-  let response;
-  try {
-    response = await fetch(target, {
-      method,
-      headers: sent,
-      body: yaml !== undefined ? yaml : body === undefined ? undefined : JSON.stringify(body),
-      signal,
-      credentials: "same-origin",
-      cache: "no-store",
-    });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "Unreachable", "The server cannot be reached. Is it running, and is this machine on the network?", "");
-  }
+  const response = await fetchAgain(target, {
+    method,
+    headers: sent,
+    body: yaml !== undefined ? yaml : body === undefined ? undefined : JSON.stringify(body),
+    signal,
+    credentials: "same-origin",
+    cache: "no-store",
+  });
   if (response.ok) return response;
   const text = await response.text();
   let content = {};
