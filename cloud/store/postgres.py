@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
 import psycopg
+from psycopg import errors
 
 from cloud.errors import Unavailable
 from cloud.store.migrations import STEPS, Step, refuse_unknown
@@ -46,13 +47,16 @@ PATIENCE = timedelta(seconds=10)
 CHANNELS = {PENDING: "edgesync_stale", EVENTS: "edgesync_events"}
 """Channels of the notices between servers; their names are those of older versions."""
 
+_CLOSING_SECONDS = 1
+"""How long a connection that was closed may keep its lock: PostgreSQL ends its process later."""
+
 _NOTIFY = statement("SELECT pg_notify(:channel, :server)")
 _WHAT = {channel: what for what, channel in CHANNELS.items()}
 _LISTEN_SECONDS = 0.05
 _RECONNECT_SECONDS = 1.0
 _ONE_MIGRATES = f"SELECT pg_advisory_xact_lock({LOCKS}, 1)"
-_ONE_OF_MANY = f"SELECT pg_try_advisory_lock_shared({LOCKS}, 2)"
-_THE_ONLY_ONE = f"SELECT pg_try_advisory_lock({LOCKS}, 2)"
+_ONE_OF_MANY = f"SELECT pg_advisory_lock_shared({LOCKS}, 2)"
+_THE_ONLY_ONE = f"SELECT pg_advisory_lock({LOCKS}, 2)"
 _MIGRATIONS = """
 CREATE TABLE IF NOT EXISTS migration (name TEXT COLLATE "C" NOT NULL PRIMARY KEY)
 """
@@ -160,7 +164,8 @@ class PostgresStore(ThreadedStore):
 def take_part(url: str, *, alone: bool) -> psycopg.Connection:
     """A connection that holds the right to use the database, for as long as it is open.
 
-    Unavailable if others do and one of them wants to be *alone*, or if text is not stored as UTF-8.
+    Unavailable if others still do after _CLOSING_SECONDS and one of them wants to be *alone*, or
+    if text is not stored as UTF-8.
     """
     connection = open_connection(url)
     try:
@@ -185,8 +190,12 @@ def _check_encoding(connection: psycopg.Connection) -> None:
 
 
 def _own(connection: psycopg.Connection, ownership: str) -> None:
-    if connection.execute(ownership.encode()).fetchall() != [(True,)]:
-        raise Unavailable("another server is using the database, and one of them is to be alone")
+    connection.execute(f"SET lock_timeout = '{_CLOSING_SECONDS}s'".encode())
+    try:
+        connection.execute(ownership.encode())
+    except errors.LockNotAvailable:
+        reason = "another server is using the database, and one of them is to be alone"
+        raise Unavailable(reason) from None
 
 
 def migrate(connection: psycopg.Connection, steps: tuple[Step, ...] = STEPS) -> None:

@@ -20,7 +20,7 @@ from cloud.core.usage import UsagePoint
 from cloud.errors import NotFound, Unavailable
 from cloud.store.migrations import STEPS
 from cloud.store.migrations import migrate as migrate_sqlite
-from cloud.store.postgres import migrate, open_postgres_store
+from cloud.store.postgres import migrate, open_postgres_store, take_part
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.transaction import NotifyingStore, Transaction
 from cloud.store.witness import load_or_create_witness
@@ -221,6 +221,24 @@ async def test_a_server_with_nodes_of_its_own_is_alone(open_server: Open) -> Non
         with pytest.raises(Unavailable):
             async with open_server(alone=True):
                 pass
+
+
+async def test_the_lock_of_a_connection_that_is_being_closed_is_waited_for(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    """PostgreSQL ends the process of a closed connection a moment later."""
+    url = postgres.schema_of(tmp_path)
+    waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with (
+        contextlib.closing(take_part(url, alone=False)) as ending,
+        psycopg.connect(url, autocommit=True) as watching,
+    ):
+        taking = asyncio.create_task(asyncio.to_thread(take_part, url, alone=True))
+        while watching.execute(waits).fetchone() == (0,):
+            assert not taking.done()
+            await asyncio.sleep(0)
+        ending.close()
+        (await taking).close()
 
 
 async def test_servers_that_start_together_migrate_once(open_server: Open) -> None:
