@@ -284,6 +284,41 @@ registries: []
     has_revisions=True,
     required=("services",),
 )
+ROLLOUT_POLICY = ResourceKind(
+    "RolloutPolicy",
+    "rolloutpolicies",
+    "/v1/rolloutpolicies",
+    "cloud.core.rollout_policy:RolloutPolicySpec",
+    summary="In which stages, how fast and how carefully new versions of apps reach nodes.",
+    example="""\
+name: careful
+description: ""
+apps:
+  selector: tier=till
+stages:
+  - name: canary
+    selector: ring=canary
+    soak: 10m
+  - name: tenth
+    limit: 10%
+    success: 95%
+    soak: 30m
+  - name: all
+    approval: required
+budget:
+  by: site
+  maxUnavailable: 1
+failure:
+  max: 2%
+  action: rollback
+deadline: 15m
+offline: skip
+""",
+    has_labels=True,
+    has_revisions=True,
+    required=("apps",),
+    short="policies",
+)
 
 
 class Kinds:

@@ -1,69 +1,180 @@
-"""Progress of a version of an app, counted over the nodes it is for."""
+"""A rollout: a version of an app on its way to the nodes, by the stages of a policy.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+The version that a node should run of an app follows from the app's newest rollout and the node's
+assignment in it, if it has one (`version_for`):
 
-from cloud.core.app import App
-from cloud.core.running import NOT_UP, RunState
+- with an assignment: its `version`;
+- without one: the base version, until the rollout is done; then the target version.
 
-VERSIONS_SHOWN = 20
-"""Versions of one app that are counted apart; the rarest are left out."""
+An assignment is stored for a node from the moment it is admitted, skipped, or offered the version,
+or if an earlier rollout brought it another version than the base; a node without one waits. So a
+rollout that is done needs assignments of exceptional nodes only.
+"""
 
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from hashlib import blake2b
 
-FAILURES_SHOWN = 5
-"""Nodes that failed with a version, and why, that are shown of a rollout."""
+import msgspec
 
-
-CAUSES_SHOWN = 20
-"""Causes of failures that are counted; the rarest are left out."""
-
-
-@dataclass(frozen=True, slots=True)
-class CauseCount:
-    """A group of causes (`running.cause_group`), and how many nodes failed for it."""
-
-    cause: str
-    nodes: int
+from cloud.core.rollout_policy import RolloutPolicySpec
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFailure:
-    """A node that failed with the wanted version of an app, and its reason."""
+class RolloutState(StrEnum):
+    """How a rollout stands.
 
-    node: str
-    cause: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rollout:
-    """*app* as it is wanted now: for how many nodes, and what those reported.
-
-    *versions* counts all nodes that report the app, by the version that they run, the most first.
+    *failed*: it was ended by an operator after more nodes had failed than its policy allows.
+    *aborted*: it was ended before all nodes had the version; each keeps the one it has.
     """
 
-    app: App
-    selected: int
-    running: int
-    failed: int
-    versions: Sequence[tuple[str, int]]
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    PAUSED = "paused"
+    WAITING_FOR_APPROVAL = "waitingForApproval"
+    ROLLING_BACK = "rollingBack"
+    DONE = "done"
+    FAILED = "failed"
+    ROLLED_BACK = "rolledBack"
+    SUPERSEDED = "superseded"
+    ABORTED = "aborted"
 
     @property
-    def pending(self) -> int:
-        """Nodes that have neither."""
-        return max(self.selected - self.running - self.failed, 0)
+    def is_open(self) -> bool:
+        """Return whether the rollout goes on, by itself or once an operator acts."""
+        return self in _OPEN
 
 
-def rollout_of(app: App, selected: int, counts: Mapping[tuple[str, str], int]) -> Rollout:
-    """The rollout of *app*, for *selected* nodes; *counts* are reports by version and state."""
-    versions: dict[str, int] = {}
-    for (version, state), count in counts.items():
-        if state not in {RunState.REFUSED, RunState.ROLLED_BACK}:
-            versions[version] = versions.get(version, 0) + count
-    most_first = sorted(versions.items(), key=lambda each: (-each[1], each[0]))
-    return Rollout(
-        app,
-        selected,
-        counts.get((app.version, RunState.RUNNING), 0),
-        sum(counts.get((app.version, state), 0) for state in NOT_UP),
-        most_first[:VERSIONS_SHOWN],
-    )
+_OPEN = {
+    RolloutState.SCHEDULED,
+    RolloutState.RUNNING,
+    RolloutState.PAUSED,
+    RolloutState.WAITING_FOR_APPROVAL,
+    RolloutState.ROLLING_BACK,
+}
+
+
+class AssignmentState(StrEnum):
+    """How a node stands in a rollout.
+
+    *waiting*: it keeps its version, which is not the base version (an earlier rollout brought it).
+    *offered*: it has to accept the version, or to wait for its window, and keeps its own until
+    then. *admitted*: it should run the version, and was not sent it yet. *sent*: it was, and is not
+    healthy for long enough yet. *updated*: it was healthy with it for the soak time. *skipped*: it
+    was offline, or its group had no budget left; it keeps its version until the stages are done.
+    *returning*: it should run its previous version again; *returned*: it reported that.
+    """
+
+    WAITING = "waiting"
+    OFFERED = "offered"
+    ADMITTED = "admitted"
+    SENT = "sent"
+    UPDATED = "updated"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    RETURNING = "returning"
+    RETURNED = "returned"
+
+
+class Assignment(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """The version of an app that one node should run, and how far it has come with that.
+
+    *version* is empty where the node should not run the app; *previous* is the one that it had
+    before it was admitted, empty for none: what a rollback brings back. *stage* is the index of its
+    stage. *admitted* is when *version* became what it is, *sent* when the node was first sent it:
+    only reports received after that count. *healthy* is since when all such reports were good.
+    *cause* is why it failed or was skipped.
+
+    Consent: *offered* is when the node was first offered the version, *accepted* whether it agreed,
+    *deferred* until when it asked to wait, for *reason*.
+    """
+
+    node: str
+    app: str
+    version: str
+    previous: str
+    state: AssignmentState
+    stage: int = 0
+    admitted: datetime | None = None
+    sent: datetime | None = None
+    healthy: datetime | None = None
+    cause: str = ""
+    offered: datetime | None = None
+    accepted: bool = False
+    deferred: datetime | None = None
+    reason: str = ""
+
+    @property
+    def has_target(self) -> bool:
+        """Return whether the node got, or should get, the version that is rolled out."""
+        return self.state in _WITH_TARGET
+
+
+_WITH_TARGET = {
+    AssignmentState.ADMITTED,
+    AssignmentState.SENT,
+    AssignmentState.UPDATED,
+    AssignmentState.FAILED,
+}
+
+
+class StageApproval(msgspec.Struct, frozen=True):
+    """Who let the stage of that index begin, and when."""
+
+    stage: int
+    actor: str
+    time: datetime
+
+
+class Rollout(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """One rollout of the app *app* to *target*; *base* is the version that was rolled out before.
+
+    Both are versions of the app, *base* is empty for a new app. *policy* names the policy, *rules*
+    are those it had when the rollout began. *stage* is the index of the present stage in
+    `rules.all_stages`, *stage_since* when it became that. *starts* is the time at which it was
+    scheduled to start. *is_emergency*: without soak and windows. *accepted_failures* are failures
+    that an operator accepted by going on. *actor* is who made the change, *cause* why it is paused,
+    goes back or has ended. *revision* is counted with each change.
+    """
+
+    namespace: str
+    name: str
+    app: str
+    policy: str
+    rules: RolloutPolicySpec
+    base: str
+    target: str
+    state: RolloutState
+    created: datetime
+    updated: datetime
+    actor: str = ""
+    stage: int = 0
+    stage_since: datetime | None = None
+    starts: datetime | None = None
+    ended: datetime | None = None
+    is_emergency: bool = False
+    approvals: tuple[StageApproval, ...] = ()
+    accepted_failures: int = 0
+    cause: str = ""
+    revision: int = 0
+
+    @property
+    def default_version(self) -> str:
+        """The version of nodes without an assignment; empty where those do not run the app."""
+        return self.target if self.state is RolloutState.DONE else self.base
+
+
+def rollout_name(app: str, version: str) -> str:
+    """Name of the rollout of *version* of *app*."""
+    return f"{app}.{version}"
+
+
+def version_for(rollout: Rollout, assignments: Mapping[str, Assignment], node: str) -> str:
+    """The version of the rollout's app that *node* should run; empty for none."""
+    assignment = assignments.get(node)
+    return rollout.default_version if assignment is None else assignment.version
+
+
+def order_key(node_id: str) -> bytes:
+    """Where a node stands in the order of every rollout: random over the fleet, always the same."""
+    return blake2b(node_id.encode(), digest_size=8).digest()

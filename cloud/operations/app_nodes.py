@@ -11,8 +11,8 @@ from cloud.core.field_selectors import APPS
 from cloud.core.listing import ListOptions, Page
 from cloud.core.node import SeenNode
 from cloud.core.report import failure_of, read_report, refusal_of
-from cloud.core.rollout import CAUSES_SHOWN, CauseCount
 from cloud.core.running import NOT_UP, AppStatus, RunningApp, RunState
+from cloud.core.version_progress import CAUSES_SHOWN, CauseCount
 from cloud.operations.apps import existing_app
 from cloud.operations.nodes import list_nodes
 from cloud.store.transaction import Transaction

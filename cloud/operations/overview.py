@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cloud.core.app import App
-from cloud.core.rollout import FAILURES_SHOWN, NodeFailure, Rollout, rollout_of
+from cloud.core.version_progress import (
+    FAILURES_SHOWN,
+    NodeFailure,
+    VersionProgress,
+    version_progress,
+)
 from cloud.operations.app_nodes import cause_on
 from cloud.operations.apps import existing_app
 from cloud.store.parts.pending_nodes import PendingCounts
@@ -38,14 +43,14 @@ class Overview:
     *apps* are those that changed last, newest first.
     """
 
-    apps: Sequence[Rollout]
+    apps: Sequence[VersionProgress]
     activations_of_day: int
     activations_of_hour: int
     ends: Ends
     waiting: PendingCounts
 
 
-def rollout_of_app(tx: Transaction, namespace: str, name: str) -> Rollout:
+def rollout_of_app(tx: Transaction, namespace: str, name: str) -> VersionProgress:
     """How far the app has come."""
     return _rollout(tx, existing_app(tx, namespace, name))
 
@@ -74,9 +79,9 @@ def overview(tx: Transaction, namespace: str, *, now: datetime) -> Overview:
     )
 
 
-def _rollout(tx: Transaction, app: App) -> Rollout:
+def _rollout(tx: Transaction, app: App) -> VersionProgress:
     selected = tx.count_selected(app.namespace, app.spec.selector)
-    return rollout_of(app, selected, tx.count_running(app.namespace, app.name))
+    return version_progress(app, selected, tx.count_running(app.namespace, app.name))
 
 
 def _change(app: App) -> tuple[int, str]:

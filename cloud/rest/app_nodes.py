@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from cloud.answers.app_nodes import AppNodeAnswer, AppNodesAnswer, CauseCountAnswer
 from cloud.core.field_selectors import nearest
-from cloud.core.rollout import CauseCount
 from cloud.core.running import AppStatus
+from cloud.core.version_progress import CauseCount
 from cloud.errors import Invalid
 from cloud.operations import app_nodes
 from cloud.operations.apps import existing_app

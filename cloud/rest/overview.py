@@ -19,9 +19,9 @@ from cloud.answers.overview import (
     VersionCount,
 )
 from cloud.core.readiness import NodeState
-from cloud.core.rollout import CauseCount, NodeFailure, Rollout
 from cloud.core.times import time_text
 from cloud.core.usage import UsagePoint
+from cloud.core.version_progress import CauseCount, NodeFailure, VersionProgress
 from cloud.operations import overview, usage
 from cloud.operations.app_nodes import causes_of_app
 from cloud.rest.app_nodes import cause_answers
@@ -61,7 +61,9 @@ async def get_rollout(context: RequestContext) -> RolloutAnswer:
     """`GET /v1/apps/{name}/rollout`."""
     name = context.path("name")
 
-    def read(tx: Transaction) -> tuple[Rollout, Sequence[NodeFailure], Sequence[CauseCount]]:
+    def read(
+        tx: Transaction,
+    ) -> tuple[VersionProgress, Sequence[NodeFailure], Sequence[CauseCount]]:
         found = overview.rollout_of_app(tx, context.namespace, name)
         if not found.failed:
             return found, (), ()
@@ -93,7 +95,7 @@ async def get_usage(context: RequestContext) -> UsageAnswer:
     return UsageAnswer(int(step), [_point(point) for point in points])
 
 
-def _progress(rollout: Rollout) -> AppProgress:
+def _progress(rollout: VersionProgress) -> AppProgress:
     return AppProgress(
         name=rollout.app.name,
         version=rollout.app.version,
@@ -105,7 +107,7 @@ def _progress(rollout: Rollout) -> AppProgress:
     )
 
 
-def _last_change(apps: Sequence[Rollout]) -> LastChange | None:
+def _last_change(apps: Sequence[VersionProgress]) -> LastChange | None:
     if not apps:
         return None
     last = apps[0]

@@ -11,7 +11,7 @@ from cloud.core.deploys import APPLY_TICK, EXPIRES_AFTER, Deploy, DeployOutcome
 from cloud.core.explain import AppOutcome, Reason
 from cloud.core.node import NodeSpec
 from cloud.core.report import Order, read_report
-from cloud.core.rollout import NodeFailure
+from cloud.core.version_progress import NodeFailure
 from cloud.errors import NotFound
 from cloud.operations import apps, deploys, nodes
 from cloud.operations.explain import explain_node
