@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cloud.errors import Unavailable
 from cloud.store.tables import (
     agents,
+    assignments,
     audit,
     commands,
     events,
@@ -62,6 +63,7 @@ STEPS: tuple[Step, ...] = (
     ("0026_event_folds", events.EVENT_FOLDS),
     ("0027_said_intervals", first.SAID_INTERVALS),
     ("0028_node_status", node_status.NODE_STATUS),
+    ("0029_assignments", assignments.ASSIGNMENTS),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -18,6 +18,7 @@ from cloud.store.parts.batches import BATCHES
 from cloud.store.parts.callbacks import CALLBACKS
 from cloud.store.parts.commands import ALL_OUTPUTS, PLACE, RESEAL_OUTPUT
 from cloud.store.parts.part import NOTHING, Run
+from cloud.store.parts.pinned_versions import PINNED_BODY, RESEAL_BODY, SEALED_BODIES
 from cloud.store.parts.resources import FIND_RESOURCE, RESEAL_RESOURCE, SEALED_RESOURCES
 from cloud.store.parts.revisions import RESEAL_REVISION, REVISION, SEALED_REVISIONS
 from cloud.store.rows import Parameters
@@ -135,6 +136,10 @@ def _documents(run: Run) -> Iterator[tuple[tuple[str, ...], str, Callable[[str],
         key: Parameters = {"kind": kind, "namespace": namespace, "name": name, "number": number}
         if _may_be_sealed(kind) and not _stays_plain(kind, text := run(REVISION, key)[0][-1]):
             yield (kind, namespace, name), text, _putting(run, RESEAL_REVISION, key)
+    for kind, namespace, name, version in run(SEALED_BODIES, NOTHING):
+        key = {"kind": kind, "namespace": namespace, "name": name, "version": version}
+        if _may_be_sealed(kind) and not _stays_plain(kind, text := run(PINNED_BODY, key)[0][2]):
+            yield (kind, namespace, name), text, _putting(run, RESEAL_BODY, key)
     for kind, table in _TABLES:
         for namespace, name in run(table.names, NOTHING):
             row = {"namespace": namespace, "name": name}

@@ -30,8 +30,8 @@ from cloud.store.parts.pending_nodes import PendingPart
 from cloud.store.parts.probe import ProbePart
 from cloud.store.parts.readiness import ReadinessPart
 from cloud.store.parts.reports import ReportPart
-from cloud.store.parts.resources import ResourcePart
 from cloud.store.parts.revisions import RevisionPart
+from cloud.store.parts.rollouts import RolloutPart
 from cloud.store.parts.running_apps import RunningAppPart
 from cloud.store.parts.servers import ServerPart
 from cloud.store.parts.sessions import SessionPart
@@ -44,7 +44,7 @@ T = TypeVar("T")
 class Transaction(
     NodePart,
     NodeStatusPart,
-    ResourcePart,
+    RolloutPart,
     RevisionPart,
     BatchPart,
     CallbackPart,

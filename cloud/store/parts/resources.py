@@ -240,12 +240,15 @@ class ResourcePart(LabelPart):
 
     def _find_catalog(self, namespace: str) -> Catalog:
         def build(_kept: tuple[int, Catalog] | None) -> Catalog:
-            return Catalog(self.resources(App, namespace), self.system_apps(namespace))
+            return self._build_catalog(namespace)
 
         if self._changed_resources:
             return build(None)
         revision: int = self._run(RESOURCES_REVISION, NOTHING)[0][0]
         return self._cache.catalogs.value(namespace, revision, build)
+
+    def _build_catalog(self, namespace: str) -> Catalog:
+        return Catalog(self.resources(App, namespace), self.system_apps(namespace))
 
     def _read(self, noun: type[R], row: Row) -> R:
         namespace, name, text, version, created, updated = row

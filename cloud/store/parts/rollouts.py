@@ -1,0 +1,246 @@
+"""Rollouts, and the versions of apps that nodes get by them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+import msgspec
+
+from cloud.core.app import App
+from cloud.core.desired import Catalog, governed_apps
+from cloud.core.listing import ListOptions, Page
+from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState
+from cloud.store.parts.part import first, page_bounds, page_of
+from cloud.store.parts.pinned_versions import PinnedVersionPart
+from cloud.store.parts.row_sets import Lookup, NodePlace
+from cloud.store.rows import ALL, Parameters, Row, document, json_rows, json_text, micros
+from cloud.store.statements import set_statement, statement
+
+PUT_ROLLOUT = statement(
+    """
+    INSERT INTO rollout (namespace, name, app, number, state, created, document)
+    VALUES (:namespace, :name, :app, :number, :state, :created, :document)
+    ON CONFLICT (namespace, name) DO UPDATE SET state = excluded.state,
+        document = excluded.document
+    """,
+    writes={"rollout"},
+)
+ROLLOUT = statement(
+    "SELECT document FROM rollout WHERE namespace = :namespace AND name = :name",
+    reads={"rollout"},
+)
+NEWEST_ROLLOUT = statement(
+    """
+    SELECT document FROM rollout WHERE namespace = :namespace AND app = :app
+    ORDER BY number DESC LIMIT 1
+    """,
+    reads={"rollout"},
+)
+# A rollout that is done binds nothing but what it has assigned.
+BINDING_ROLLOUTS = statement(
+    """
+    SELECT document FROM rollout WHERE namespace = :namespace AND number = (
+        SELECT max(own.number) FROM rollout AS own
+        WHERE own.namespace = rollout.namespace AND own.app = rollout.app
+    ) AND (state <> 'done' OR EXISTS (
+        SELECT 1 FROM assignment
+        WHERE assignment.namespace = rollout.namespace AND assignment.app = rollout.app
+    ))
+    """,
+    reads={"assignment", "rollout"},
+)
+ROLLOUTS_IN = statement(
+    """
+    SELECT document FROM rollout
+    WHERE state IN (SELECT given.value FROM {elements[states]}) ORDER BY created, namespace, name
+    """,
+    reads={"rollout"},
+)
+LIST_ROLLOUTS = statement(
+    """
+    SELECT document FROM rollout WHERE namespace = :namespace
+        AND (app = :app OR :app = '') AND (created, name) > (:after, :after_name)
+    ORDER BY created, name LIMIT :limit
+    """,
+    reads={"rollout"},
+)
+COUNT_ROLLOUTS = statement(
+    """
+    SELECT count(*) FROM rollout WHERE namespace = :namespace AND (app = :app OR :app = '')
+    """,
+    reads={"rollout"},
+)
+DELETE_OLD_ROLLOUTS = statement(
+    """
+    DELETE FROM rollout WHERE namespace = :namespace AND app = :app AND number IN (
+        SELECT number FROM rollout WHERE namespace = :namespace AND app = :app
+        ORDER BY number DESC LIMIT :limit OFFSET :kept
+    )
+    """,
+    writes={"rollout"},
+)
+PUT_ASSIGNMENT = set_statement(
+    """
+    INSERT INTO assignment (namespace, name, app, version, previous, stage, state, document)
+    SELECT :namespace, :name, :app, :version, :previous, :stage, :state, :document {rows}
+    AND EXISTS (SELECT 1 FROM node WHERE node.namespace = :namespace AND node.name = :name)
+    ON CONFLICT (namespace, name, app) DO UPDATE SET version = excluded.version,
+        previous = excluded.previous, stage = excluded.stage, state = excluded.state,
+        document = excluded.document
+    """,
+    numbers={"stage"},
+    reads={"node"},
+    writes={"assignment"},
+)
+ASSIGNED_VERSIONS = statement(
+    "SELECT app, version FROM assignment WHERE namespace = :namespace AND name = :name",
+    reads={"assignment"},
+)
+ASSIGNED_VERSIONS_OF_NODES = statement(
+    """
+    SELECT CAST({json_group_array}({json_array}(assignment.name, assignment.app,
+        assignment.version)) AS TEXT)
+    FROM {elements[names]} CROSS JOIN assignment
+    WHERE assignment.namespace = :namespace AND assignment.name = given.value
+    """,
+    reads={"assignment"},
+)
+ASSIGNMENTS_OF_NODE = statement(
+    """
+    SELECT document FROM assignment WHERE namespace = :namespace AND name = :name ORDER BY app
+    """,
+    reads={"assignment"},
+)
+# As one row: each that is fetched lets go of the interpreter.
+ASSIGNMENTS_OF_APP = statement(
+    """
+    SELECT CAST({json_group_array}({json_array}(document)) AS TEXT) FROM assignment
+    WHERE namespace = :namespace AND app = :app
+    """,
+    reads={"assignment"},
+)
+COUNT_ASSIGNMENTS = statement(
+    """
+    SELECT stage, state, count(*) FROM assignment WHERE namespace = :namespace AND app = :app
+    GROUP BY stage, state
+    """,
+    reads={"assignment"},
+)
+DELETE_ASSIGNMENTS = statement(
+    "DELETE FROM assignment WHERE namespace = :namespace AND app = :app",
+    writes={"assignment"},
+)
+
+_ROLLOUT = msgspec.json.Decoder(Rollout)
+_ASSIGNMENT = msgspec.json.Decoder(Assignment)
+_NO_VERSIONS: Mapping[str, str] = MappingProxyType({})
+
+
+def _versions(_place: NodePlace, rows: Sequence[Row]) -> Mapping[str, str]:
+    return {app: version for app, version in rows} if rows else _NO_VERSIONS  # noqa: C416
+
+
+ASSIGNED = Lookup(ASSIGNED_VERSIONS, ASSIGNED_VERSIONS_OF_NODES, _versions)
+
+
+class RolloutPart(PinnedVersionPart):
+    """Rollouts and assignments."""
+
+    def put_rollout(self, rollout: Rollout) -> None:
+        """Add it, or keep what has become of it; the highest target of an app is the newest.
+
+        What it assigns to nodes is put before it is done.
+        """
+        before = self.rollout(rollout.namespace, rollout.name)
+        row: Parameters = {
+            "namespace": rollout.namespace,
+            "name": rollout.name,
+            "app": rollout.app,
+            "number": int(rollout.target),
+            "state": rollout.state.value,
+            "created": micros(rollout.created),
+            "document": document(rollout),
+        }
+        self._run(PUT_ROLLOUT, row)
+        if before is None or _binding(before) != _binding(rollout):
+            self._record_change()
+
+    def rollout(self, namespace: str, name: str) -> Rollout | None:
+        return first(_rollout_of, self._run(ROLLOUT, {"namespace": namespace, "name": name}))
+
+    def newest_rollout(self, namespace: str, app: str) -> Rollout | None:
+        """The newest of the app, whatever its state."""
+        return first(_rollout_of, self._run(NEWEST_ROLLOUT, {"namespace": namespace, "app": app}))
+
+    def rollouts_in(self, states: Iterable[RolloutState]) -> Sequence[Rollout]:
+        """Those of all namespaces that are in one of *states*."""
+        given = json_text([state.value for state in states])
+        return [_rollout_of(row) for row in self._run(ROLLOUTS_IN, {"states": given})]
+
+    def list_rollouts(self, namespace: str, options: ListOptions, app: str = "") -> Page[Rollout]:
+        """The page that *options* asks for, of all or of one *app*; selectors are not applied."""
+        key: Parameters = {"namespace": namespace, "app": app}
+        found = [_rollout_of(row) for row in self._run(LIST_ROLLOUTS, {**key, **page_bounds(options)})]
+        total: int = self._run(COUNT_ROLLOUTS, key)[0][0]
+        return page_of(found, total, options.limit, lambda one: (one.created, one.name))
+
+    def delete_old_rollouts(self, namespace: str, app: str, kept: int) -> None:
+        """Forget those of the app but the newest *kept*."""
+        which: Parameters = {"namespace": namespace, "app": app, "kept": kept, "limit": ALL}
+        self._run(DELETE_OLD_ROLLOUTS, which)
+
+    def assigned_versions(self, namespace: str, name: str) -> Mapping[str, str]:
+        """Version by app of what rollouts have assigned to the node."""
+        return self._sets.value(ASSIGNED, (namespace, name))
+
+    def assignments_of_node(self, namespace: str, name: str) -> Sequence[Assignment]:
+        """Those of the node, by the names of apps."""
+        found = self._run(ASSIGNMENTS_OF_NODE, {"namespace": namespace, "name": name})
+        return [_ASSIGNMENT.decode(text) for (text,) in found]
+
+    def assignments(self, namespace: str, app: str) -> Mapping[str, Assignment]:
+        """All of the app, by the names of nodes."""
+        found = json_rows(self._run(ASSIGNMENTS_OF_APP, {"namespace": namespace, "app": app}))
+        own = (_ASSIGNMENT.decode(text) for (text,) in found)
+        return {one.node: one for one in own}
+
+    def count_assignments(
+        self, namespace: str, app: str
+    ) -> Mapping[tuple[int, AssignmentState], int]:
+        """How many nodes stand how, by the index of the stage and the state."""
+        found = self._run(COUNT_ASSIGNMENTS, {"namespace": namespace, "app": app})
+        return {(stage, AssignmentState(state)): int(count) for stage, state, count in found}
+
+    def put_assignments(self, namespace: str, assignments: Iterable[Assignment]) -> None:
+        """Keep them; nodes that are not there are left out."""
+        for one in assignments:
+            row: Parameters = {
+                "namespace": namespace,
+                "name": one.node,
+                "app": one.app,
+                "version": one.version,
+                "previous": one.previous,
+                "stage": one.stage,
+                "state": one.state.value,
+                "document": document(one),
+            }
+            place = (namespace, one.node)
+            self._sets.put(PUT_ASSIGNMENT, (*place, one.app), row, place=place)
+
+    def delete_assignments(self, namespace: str, app: str) -> None:
+        """Forget all of the app."""
+        self._run(DELETE_ASSIGNMENTS, {"namespace": namespace, "app": app})
+
+    def _build_catalog(self, namespace: str) -> Catalog:
+        apps, system = self.resources(App, namespace), self.system_apps(namespace)
+        rollouts = [_rollout_of(row) for row in self._run(BINDING_ROLLOUTS, {"namespace": namespace})]
+        pinned = self.pinned_apps(namespace) if rollouts else ()
+        return Catalog(apps, system, governed_apps(apps, rollouts, pinned))
+
+
+def _rollout_of(row: Row) -> Rollout:
+    return _ROLLOUT.decode(row[0])
+
+
+def _binding(rollout: Rollout) -> tuple[str, str, bool]:
+    """What the desired state of nodes depends on."""
+    return rollout.base, rollout.target, rollout.state is RolloutState.DONE
