@@ -1,6 +1,6 @@
 """Operations of apps, and the effect on them of a change of something they use."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -13,6 +13,7 @@ from cloud.core.kinds import ResourceKind
 from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_own_name
 from cloud.errors import InUse, Invalid, NotFound
+from cloud.operations.pinned_versions import forget_versions, pin_governed
 from cloud.store.transaction import Transaction
 
 _USERS_SHOWN = 10
@@ -64,6 +65,7 @@ def update_app(
     if spec == before.spec:
         return before
     after = replace(before, spec=spec, version=tx.next_version(), updated=now)
+    pin_governed(tx, namespace, [before], after)
     tx.put_resource(after)
     _tell(tx, namespace, before, after)
     return after
@@ -73,6 +75,7 @@ def delete_app(tx: Transaction, namespace: str, name: str) -> None:
     """Remove the app from every node that runs it."""
     before = existing_app(tx, namespace, name)
     tx.delete_resource(App.kind, namespace, name)
+    forget_versions(tx, namespace, name)
     _tell(tx, namespace, before, None)
 
 
@@ -97,19 +100,19 @@ def list_apps_using(
 
 
 def check_unused(tx: Transaction, namespace: str, kind: ResourceKind, name: str) -> None:
-    """Refuse (InUse, naming them) when apps use that resource."""
+    """Refuse (InUse, naming them) when apps use that resource, or a version nodes may return to."""
     users = tx.list_apps_using(namespace, kind, name, ListOptions(limit=_USERS_SHOWN))
     if users.items:
         names = [app.name for app in users.items]
         more = ["..."] if users.after is not None else []
         raise InUse(kind.logged_as, name, f"app {', '.join(names + more)}")
+    for app, version in tx.pinned_users(namespace, kind, name, limit=1):
+        raise InUse(kind.logged_as, name, f"version {version} of app {app}, which is rolled out")
 
 
-def roll_apps_using(
-    tx: Transaction, namespace: str, kind: ResourceKind, name: str, *, now: datetime
-) -> None:
-    """Give every app that uses that resource a new version and update the nodes that run them."""
-    for app in tx.list_apps_using(namespace, kind, name, ListOptions()).items:
+def roll_apps(tx: Transaction, namespace: str, apps: Sequence[App], *, now: datetime) -> None:
+    """Give *apps*, which use what has changed, new versions and update the nodes that run them."""
+    for app in apps:
         after = replace(app, version=tx.next_version(), updated=now)
         tx.put_resource(after)
         tx.mark_selected_pending(namespace, after.selector)

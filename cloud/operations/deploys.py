@@ -90,8 +90,9 @@ def _begin(
     kept: int,
 ) -> None:
     node = existing_node(tx, namespace, name)
-    apps, held = tx.catalog(namespace).apps, set(reported.apps or ())
-    changes = [apps[app.name].updated for app in desired.apps if app not in held]
+    catalog, held = tx.catalog(namespace), set(reported.apps or ())
+    found = (catalog.app_at(app) for app in desired.apps if app not in held)
+    changes = [app.updated for app in found if app is not None]
     before = tx.last_deploy(namespace, name)
     deploy = Deploy(
         number=before.number + 1 if before else 1,

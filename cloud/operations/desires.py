@@ -1,6 +1,6 @@
 """The bodies that a node requests."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -12,14 +12,16 @@ from cloud.core.config import Config
 from cloud.core.decoding import convert
 from cloud.core.delivery import app_value, config_value, registry_value, secret_value
 from cloud.core.functions import function_configs
-from cloud.core.kinds import CONFIG, ResourceKind
+from cloud.core.kinds import CONFIG, REGISTRY, SECRET, ResourceKind
 from cloud.core.names import split_node_id
 from cloud.core.objects import Presign
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret
 from cloud.core.system_apps import is_system
 from cloud.errors import Invalid, NotFound
+from cloud.operations.desired_apps import desired_apps
 from cloud.operations.system_apps import system_parts
+from cloud.store.parts.pinned_versions import Uses
 from cloud.store.transaction import Transaction
 
 R = TypeVar("R", Config, Secret, Registry)
@@ -55,6 +57,10 @@ class Info(msgspec.Struct, frozen=True):
 
 
 _SAME = {InfoKind.APP: InfoKind.APPLICATION, InfoKind.CONFIG: InfoKind.CONFIGURATION}
+_USED_KINDS: Mapping[InfoKind, Sequence[ResourceKind]] = {
+    InfoKind.CONFIGURATION: (CONFIG,),
+    InfoKind.SECRET: (SECRET, REGISTRY),
+}
 
 
 class _DesireContent(msgspec.Struct, frozen=True):
@@ -85,7 +91,10 @@ def deliver(
     presign: Presign,
     limit: int = ANSWER_LIMIT,
 ) -> Bodies:
-    """Bodies for *infos*, in their order, each once and at its current version.
+    """Bodies for *infos*, in their order, each once and at the version that the node should have.
+
+    That is the present one, unless the node is to run an older version of an app that uses it; the
+    version of an info matters only where its apps use several.
 
     Invalid names the first one with which they have more than *limit* bytes. NotFound for the whole
     request if one of them is not there or not for this node: a node gets the apps it should run,
@@ -96,24 +105,23 @@ def deliver(
     node = tx.node(namespace, name)
     if node is None:
         raise NotFound("node", name)
-    catalog = tx.catalog(namespace)
     system, parts = system_parts(tx, node)
-    wanted = [catalog.apps[app.name] for app in catalog.desired_state(node.labels).apps]
-    wanted.extend(system)
+    wanted = [*desired_apps(tx, node), *system]
     bodies = _Bodies(
         tx,
         namespace,
         {app.name: app for app in wanted},
-        {(use.kind, use.name) for app in wanted for use in uses_of(app.spec)},
+        _versions_used(tx, wanted),
         {config.name: config for app in wanted for config in function_configs(app)}
         | {config.name: config for config in parts},
         presign,
     )
     values, size, seen = [], 0, set()
     for index, info in enumerate(infos):
-        if info.body in seen:
+        key = (*info.body, bodies.chosen(info))
+        if key in seen:
             continue
-        seen.add(info.body)
+        seen.add(key)
         value = bodies.value(info)
         size += len(msgspec.json.encode(value))
         if size > limit:
@@ -126,6 +134,32 @@ def deliver(
     return Bodies({"values": values}, size)
 
 
+_PRESENT = ""
+"""Stands for the version of what is stored now."""
+
+_Used = Mapping[tuple[ResourceKind, str], Sequence[str]]
+"""The versions of what the apps of a node use; more than one where they differ in it."""
+
+
+def _versions_used(tx: Transaction, apps: Sequence[App]) -> _Used:
+    used: dict[tuple[ResourceKind, str], list[str]] = {}
+    for app in apps:
+        pinned = _pinned_uses(tx, app)
+        for use in uses_of(app.spec):
+            versions = used.setdefault((use.kind, use.name), [])
+            version = pinned.get((use.kind, use.name), _PRESENT)
+            if version not in versions:
+                versions.append(version)
+    return used
+
+
+def _pinned_uses(tx: Transaction, app: App) -> Uses:
+    """What *app* uses, if it is a version that was replaced; empty where it is the present one."""
+    present = tx.catalog(app.namespace).apps.get(app.name)
+    is_present = present is None or present.version == app.version
+    return {} if is_present else tx.pinned_uses(app.namespace, app.name, app.version)
+
+
 @dataclass(frozen=True, slots=True)
 class _Bodies:
     """The bodies for one node: *apps* by name, what those use, and the configs made from them."""
@@ -133,9 +167,15 @@ class _Bodies:
     tx: Transaction
     namespace: str
     apps: Mapping[str, App]
-    used: Set[tuple[ResourceKind, str]]
+    used: _Used
     parts: Mapping[str, Config]
     presign: Presign
+
+    def chosen(self, info: Info) -> str:
+        """The version that *info* asks for, where the node's apps use several."""
+        kinds = _USED_KINDS.get(info.body[0], ())
+        used = [self.used.get((kind, info.name), ()) for kind in kinds]
+        return info.version if any(len(versions) > 1 for versions in used) else _PRESENT
 
     def value(self, info: Info) -> dict[str, Any]:
         """One entry of the answer; NotFound if the node may not have it."""
@@ -144,9 +184,9 @@ class _Bodies:
             case InfoKind.APPLICATION | InfoKind.APP:
                 body = self._app(info.name)
             case InfoKind.CONFIGURATION | InfoKind.CONFIG:
-                body = self._config(info.name)
+                body = self._config(info)
             case InfoKind.SECRET:
-                body = self._secret(info.name) or self._registry(info.name)
+                body = self._secret(info) or self._registry(info)
         if body is None:
             raise NotFound(info.kind.value, info.name)
         kind, name, version = info.kind.value, info.name, body["version"]
@@ -156,26 +196,37 @@ class _Bodies:
         app = self.apps.get(name)
         if app is None:
             return None
-        body = app_value(app, self._version_of)
+        pinned = _pinned_uses(self.tx, app)
+
+        def version_of(kind: ResourceKind, name: str) -> str:
+            if kind is CONFIG and name in self.parts:
+                return self.parts[name].version
+            own = pinned.get((kind, name))
+            return own or self.tx.resource_version(kind, self.namespace, name)
+
+        body = app_value(app, version_of)
         return {**body, "system": True} if is_system(name) else body
 
-    def _config(self, name: str) -> dict[str, Any] | None:
-        config = self.parts.get(name) or self._find(Config, name)
+    def _config(self, info: Info) -> dict[str, Any] | None:
+        config = self.parts.get(info.name) or self._find(Config, info)
         return config_value(config, self.presign) if config else None
 
-    def _secret(self, name: str) -> dict[str, Any] | None:
-        secret = self._find(Secret, name)
+    def _secret(self, info: Info) -> dict[str, Any] | None:
+        secret = self._find(Secret, info)
         return secret_value(secret) if secret else None
 
-    def _registry(self, name: str) -> dict[str, Any] | None:
-        registry = self._find(Registry, name)
+    def _registry(self, info: Info) -> dict[str, Any] | None:
+        registry = self._find(Registry, info)
         return registry_value(registry) if registry else None
 
-    def _find(self, noun: type[R], name: str) -> R | None:
-        is_used = (noun.kind, name) in self.used
-        return self.tx.resource(noun, self.namespace, name) if is_used else None
-
-    def _version_of(self, kind: ResourceKind, name: str) -> str:
-        if kind is CONFIG and name in self.parts:
-            return self.parts[name].version
-        return self.tx.resource_version(kind, self.namespace, name)
+    def _find(self, noun: type[R], info: Info) -> R | None:
+        """What *info* asks for: of several versions the one it names, else the first."""
+        versions = self.used.get((noun.kind, info.name))
+        if not versions:
+            return None
+        present = self.tx.resource_version(noun.kind, self.namespace, info.name)
+        known = {version or present: version for version in versions}
+        version = known.get(info.version, versions[0])
+        if version == _PRESENT:
+            return self.tx.resource(noun, self.namespace, info.name)
+        return self.tx.pinned_body(noun, self.namespace, info.name, version)

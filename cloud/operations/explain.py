@@ -50,7 +50,8 @@ def _facts(
     report = stored.report if stored else None
     desired = desired_of(tx, namespace, name, seen.node.labels, report)
     catalog = tx.catalog(namespace)
-    changed = {app.name: catalog.apps[app.name].updated for app in desired.apps}
+    found = (catalog.app_at(app) for app in desired.apps)
+    changed = {app.name: app.updated for app in found if app is not None}
     if catalog.system is not None:
         changed |= {app.name: catalog.system.updated for app in desired.sysapps}
     facts = ExplainFacts(

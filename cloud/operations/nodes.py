@@ -11,6 +11,7 @@ from cloud.core.names import check_node_name
 from cloud.core.node import Node, NodeSpec, SeenNode, checked_node_spec
 from cloud.core.report import StoredReport
 from cloud.errors import Invalid, NotFound
+from cloud.operations.desired_apps import desired_apps
 from cloud.operations.revocation import revoke_access
 from cloud.operations.running import record_running_again
 from cloud.operations.system_apps import given_system_apps
@@ -118,11 +119,9 @@ def _apps_of_fields(tx: Transaction, namespace: str, text: str) -> Mapping[str, 
 
 
 def apps_of_node(tx: Transaction, namespace: str, name: str) -> Sequence[App]:
-    """Every app the node should run, the system apps that it is given first."""
+    """Every app the node should run, at its version; the system apps that it is given first."""
     node = existing_node(tx, namespace, name)
-    catalog = tx.catalog(namespace)
-    desired = catalog.desired_state(node.labels)
-    return [*given_system_apps(tx, node), *(catalog.apps[app.name] for app in desired.apps)]
+    return [*given_system_apps(tx, node), *desired_apps(tx, node)]
 
 
 def existing_node(tx: Transaction, namespace: str, name: str) -> Node:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from cloud.core.app import App, Use, uses_of
+from cloud.core.app import App, AppVersion, Use, uses_of
 from cloud.core.audit import Attempt, kind_of
 from cloud.core.batch import Record
 from cloud.core.comparison import changes_between
@@ -31,6 +31,7 @@ from cloud.core.system_apps import (
 )
 from cloud.errors import ConfirmationRequired
 from cloud.operations.change_tracking import ChangeTracker
+from cloud.operations.desired_apps import assigned_to
 from cloud.operations.system_apps import system_apps_of
 from cloud.store.transaction import Transaction
 
@@ -249,29 +250,34 @@ def _runs_the_same(done: _Done, was: Noun | None, became: Noun | None) -> bool:
     if not (isinstance(was, Node) and isinstance(became, Node)):
         return False
     ways = [(node.mode, node.core) for node in (was, became)]
-    is_same = ways[0] == ways[1] and _desired(done.before, was) == _desired(done.after, became)
+    is_same = ways[0] == ways[1] and _desired(done.tx, done.before, was) == _desired(
+        done.tx, done.after, became
+    )
     return is_same and not _system_changes(done, was, became)
 
 
-def _desired(catalog: Catalog, node: Noun | None) -> Mapping[str, str]:
+def _desired(tx: Transaction, catalog: Catalog, node: Noun | None) -> Mapping[str, str]:
     """Version by name of each app that the node should run."""
     if not isinstance(node, Node):
         return {}
-    return {app.name: app.version for app in catalog.desired_state(node.labels).apps}
+    assigned = assigned_to(tx, node.namespace, node.name)
+    return {app.name: app.version for app in catalog.desired_state(node.labels, assigned).apps}
 
 
 def _of_node(done: _Done) -> tuple[list[AppChange], int]:
     """The apps that one node gains and loses, and their size."""
     was, became = done.change
-    before, after = _desired(done.before, was), _desired(done.after, became)
+    before = _desired(done.tx, done.before, was)
+    after = _desired(done.tx, done.after, became)
     sizes = _Sizes(done, frozenset())
     apps = [
         AppChange(name, before.get(name), after.get(name), 1)
         for name in {**before, **after}
         if before.get(name) != after.get(name)
     ]
-    gained = [done.after.apps[app.name] for app in apps if app.after is not None]
-    size = sum(sizes.of_app(app, None) for app in gained)
+    gained = [AppVersion(app.name, app.after) for app in apps if app.after is not None]
+    found = (done.after.app_at(app) for app in gained)
+    size = sum(sizes.of_app(app, None) for app in found if app is not None)
     if isinstance(was, Node) and isinstance(became, Node):
         more, own = _affected_apps({became.name: _system_changes(done, was, became)})
         return [*apps, *more], size + own

@@ -3,20 +3,22 @@
 Where apps use things of the kind, a change gives those apps a new version, and what is used stays.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
 
+from cloud.core.app import App
 from cloud.core.kinds import ResourceKind
 from cloud.core.listing import ListOptions, Page
 from cloud.core.mask import MASK
 from cloud.core.names import check_own_name
 from cloud.core.resource import VersionedResource
 from cloud.errors import Invalid, NotFound
-from cloud.operations.apps import check_unused, roll_apps_using
+from cloud.operations.apps import check_unused, roll_apps
+from cloud.operations.pinned_versions import pin_governed
 from cloud.store.transaction import Transaction
 
 R = TypeVar("R", bound=VersionedResource[Any])
@@ -54,9 +56,13 @@ def update_resource(
     if spec == before.spec:
         return before
     after = replace(before, spec=spec, version=tx.next_version(), updated=now)
-    tx.put_resource(after)
+    apps: Sequence[App] = ()
     if rolls_apps and after.kind.is_used_by_apps:
-        roll_apps_using(tx, after.namespace, after.kind, after.name, now=now)
+        own = (after.namespace, after.kind, after.name)
+        apps = tx.list_apps_using(*own, ListOptions()).items
+        pin_governed(tx, after.namespace, apps)
+    tx.put_resource(after)
+    roll_apps(tx, after.namespace, apps, now=now)
     return after
 
 

@@ -22,6 +22,7 @@ from cloud.core.system_apps import (
     system_apps,
     system_config,
 )
+from cloud.operations.desired_apps import assigned_to
 from cloud.store.transaction import Transaction
 
 _EVERY_NODE = NODE_NAME_LABEL
@@ -59,7 +60,7 @@ def desired_of(
     The node itself is looked at only where its namespace gives nodes system apps.
     """
     catalog = tx.catalog(namespace)
-    desired = catalog.desired_state(labels)
+    desired = catalog.desired_state(labels, assigned_to(tx, namespace, name))
     node = tx.node(namespace, name) if catalog.system else None
     if catalog.system is None or node is None:
         return desired

@@ -29,6 +29,7 @@ from cloud.store.statements import set_statement, statement
 # Tables whose rows belong to a node, and go with it.
 _OF_A_NODE = frozenset(
     {
+        "assignment",
         "deploy",
         "init_report",
         "last_certificate",

@@ -11,7 +11,7 @@ from cloud.core.kinds import KINDS, ResourceKind
 from cloud.store.cache import StoreCache
 from cloud.store.parts.part import Run, first
 from cloud.store.parts.resources import R, ResourcePart
-from cloud.store.rows import Row, json_text
+from cloud.store.rows import Parameters, Row, json_text
 from cloud.store.sealing import Sealer
 from cloud.store.statements import statement
 
@@ -58,6 +58,14 @@ PINNED_APPS = statement(
     WHERE namespace = :namespace AND kind = 'app'
     """,
     reads={"pinned_body"},
+)
+PINNED_USERS = statement(
+    """
+    SELECT app, version FROM pinned_part
+    WHERE namespace = :namespace AND kind = :kind AND name = :name
+    ORDER BY app, version LIMIT :limit
+    """,
+    reads={"pinned_part"},
 )
 # A node runs them, or may have to return to them.
 UNPIN_PARTS = statement(
@@ -148,6 +156,14 @@ class PinnedVersionPart(ResourcePart):
     def pinned_apps(self, namespace: str) -> Sequence[App]:
         """Every pinned version of every app of the namespace."""
         return [self._read(App, row) for row in self._run(PINNED_APPS, {"namespace": namespace})]
+
+    def pinned_users(
+        self, namespace: str, kind: ResourceKind, name: str, *, limit: int
+    ) -> Sequence[tuple[str, str]]:
+        """The first apps and versions that use a thing of that kind, up to *limit*."""
+        key: Parameters = {"namespace": namespace, "kind": kind.logged_as, "name": name}
+        found = self._run(PINNED_USERS, {**key, "limit": limit})
+        return [(app, version) for app, version in found]
 
     def unpin_versions(self, namespace: str, app: str, kept: Collection[str]) -> None:
         """Forget the versions of *app* but those *kept* and those that assignments name."""

@@ -8,7 +8,7 @@ import msgspec
 
 from cloud.core.app import App
 from cloud.core.config import Config
-from cloud.core.desired import Catalog
+from cloud.core.desired import Catalog, GovernedApp
 from cloud.core.kinds import CONFIG, ResourceKind
 from cloud.core.listing import ListOptions, Page
 from cloud.core.registry import Registry
@@ -78,7 +78,14 @@ NEXT_VERSION = statement(
     "UPDATE revision SET version = version + 1 WHERE id = 1 RETURNING version",
     writes={"revision"},
 )
-RESOURCES_REVISION = statement("SELECT resources FROM revision WHERE id = 1", reads={"revision"})
+# With it, whether apps of the namespace may be governed: where none is, nothing more is asked.
+RESOURCES_REVISION = statement(
+    """
+    SELECT resources, EXISTS (SELECT 1 FROM rollout WHERE rollout.namespace = :namespace)
+    FROM revision WHERE id = 1
+    """,
+    reads={"revision", "rollout"},
+)
 RESOURCES_CHANGED = statement(
     "UPDATE revision SET resources = resources + 1 WHERE id = 1",
     writes={"revision"},
@@ -239,16 +246,22 @@ class ResourcePart(LabelPart):
         self._found.clear()
 
     def _find_catalog(self, namespace: str) -> Catalog:
-        def build(_kept: tuple[int, Catalog] | None) -> Catalog:
-            return self._build_catalog(namespace)
-
         if self._changed_resources:
-            return build(None)
-        revision: int = self._run(RESOURCES_REVISION, NOTHING)[0][0]
+            return self._build_catalog(namespace, has_rollouts=True)
+        revision, has_rollouts = self._run(RESOURCES_REVISION, {"namespace": namespace})[0]
+
+        def build(_kept: tuple[int, Catalog] | None) -> Catalog:
+            return self._build_catalog(namespace, has_rollouts=bool(has_rollouts))
+
         return self._cache.catalogs.value(namespace, revision, build)
 
-    def _build_catalog(self, namespace: str) -> Catalog:
-        return Catalog(self.resources(App, namespace), self.system_apps(namespace))
+    def _build_catalog(self, namespace: str, *, has_rollouts: bool) -> Catalog:
+        apps, system = self.resources(App, namespace), self.system_apps(namespace)
+        return Catalog(apps, system, self._governed(apps) if has_rollouts and apps else {})
+
+    def _governed(self, _apps: Sequence[App]) -> Mapping[str, GovernedApp]:
+        """Those of *apps*, all of one namespace, whose version rollouts decide about."""
+        return {}
 
     def _read(self, noun: type[R], row: Row) -> R:
         namespace, name, text, version, created, updated = row

@@ -6,7 +6,7 @@ from types import MappingProxyType
 import msgspec
 
 from cloud.core.app import App
-from cloud.core.desired import Catalog, governed_apps
+from cloud.core.desired import GovernedApp, governed_apps
 from cloud.core.listing import ListOptions, Page
 from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState
 from cloud.store.parts.part import first, page_bounds, page_of
@@ -127,6 +127,7 @@ COUNT_ASSIGNMENTS = statement(
 )
 DELETE_ASSIGNMENTS = statement(
     "DELETE FROM assignment WHERE namespace = :namespace AND app = :app",
+    reads={"node"},
     writes={"assignment"},
 )
 
@@ -179,7 +180,9 @@ class RolloutPart(PinnedVersionPart):
     def list_rollouts(self, namespace: str, options: ListOptions, app: str = "") -> Page[Rollout]:
         """The page that *options* asks for, of all or of one *app*; selectors are not applied."""
         key: Parameters = {"namespace": namespace, "app": app}
-        found = [_rollout_of(row) for row in self._run(LIST_ROLLOUTS, {**key, **page_bounds(options)})]
+        found = [
+            _rollout_of(row) for row in self._run(LIST_ROLLOUTS, {**key, **page_bounds(options)})
+        ]
         total: int = self._run(COUNT_ROLLOUTS, key)[0][0]
         return page_of(found, total, options.limit, lambda one: (one.created, one.name))
 
@@ -230,11 +233,12 @@ class RolloutPart(PinnedVersionPart):
         """Forget all of the app."""
         self._run(DELETE_ASSIGNMENTS, {"namespace": namespace, "app": app})
 
-    def _build_catalog(self, namespace: str) -> Catalog:
-        apps, system = self.resources(App, namespace), self.system_apps(namespace)
-        rollouts = [_rollout_of(row) for row in self._run(BINDING_ROLLOUTS, {"namespace": namespace})]
+    def _governed(self, apps: Sequence[App]) -> Mapping[str, GovernedApp]:
+        namespace = apps[0].namespace
+        found = self._run(BINDING_ROLLOUTS, {"namespace": namespace})
+        rollouts = [_rollout_of(row) for row in found]
         pinned = self.pinned_apps(namespace) if rollouts else ()
-        return Catalog(apps, system, governed_apps(apps, rollouts, pinned))
+        return governed_apps(apps, rollouts, pinned)
 
 
 def _rollout_of(row: Row) -> Rollout:

@@ -1,0 +1,22 @@
+"""The apps that a node should run, at the versions that are for it."""
+
+from collections.abc import Sequence
+
+from cloud.core.app import App
+from cloud.core.desired import NOTHING_ASSIGNED, Assigned
+from cloud.core.node import Node
+from cloud.store.transaction import Transaction
+
+
+def assigned_to(tx: Transaction, namespace: str, name: str) -> Assigned:
+    """What rollouts have assigned to the node; looked up only where some app is governed."""
+    is_governed = bool(tx.catalog(namespace).governed)
+    return tx.assigned_versions(namespace, name) if is_governed else NOTHING_ASSIGNED
+
+
+def desired_apps(tx: Transaction, node: Node) -> Sequence[App]:
+    """The apps for *node*, the oldest first; one whose content is not stored is left out."""
+    catalog = tx.catalog(node.namespace)
+    desired = catalog.desired_state(node.labels, assigned_to(tx, node.namespace, node.name))
+    found = (catalog.app_at(app) for app in desired.apps)
+    return [app for app in found if app is not None]
