@@ -123,6 +123,20 @@ class Catalog:
             known = self._known[key] = desired_state(labels, self._apps_for(assigned))
         return known
 
+    @property
+    def unassigned(self) -> Mapping[str, App]:
+        """The apps by name, at the versions for nodes to which nothing is assigned.
+
+        The version is empty where they should not run the app.
+        """
+        if not self.governed:
+            return self.apps
+        wanted = {name: own.rollout.default_version for name, own in self.governed.items()}
+        return {
+            name: replace(app, version=wanted.get(name, app.version))
+            for name, app in self.apps.items()
+        }
+
     def app_at(self, wanted: AppVersion) -> App | None:
         """The app at a version that a node should run; None if there is no content of it."""
         governed = self.governed.get(wanted.name)

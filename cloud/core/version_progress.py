@@ -54,9 +54,17 @@ class VersionProgress:
 
 
 def version_progress(
-    app: App, selected: int, counts: Mapping[tuple[str, str], int]
+    app: App,
+    selected: int,
+    counts: Mapping[tuple[str, str], int],
+    wanted: Mapping[str, int] | None = None,
 ) -> VersionProgress:
-    """The progress of *app*, for *selected* nodes; *counts* are reports by version and state."""
+    """The progress of *app*, for *selected* nodes; *counts* are reports by version and state.
+
+    *wanted* are those with the version for the node, by state, where nodes have different ones.
+    """
+    if wanted is None:
+        wanted = {state: count for (one, state), count in counts.items() if one == app.version}
     versions: dict[str, int] = {}
     for (version, state), count in counts.items():
         if state not in {RunState.REFUSED, RunState.ROLLED_BACK}:
@@ -65,7 +73,7 @@ def version_progress(
     return VersionProgress(
         app,
         selected,
-        counts.get((app.version, RunState.RUNNING), 0),
-        sum(counts.get((app.version, state), 0) for state in NOT_UP),
+        wanted.get(RunState.RUNNING, 0),
+        sum(wanted.get(state, 0) for state in NOT_UP),
         most_first[:VERSIONS_SHOWN],
     )

@@ -14,6 +14,7 @@ from cloud.core.report import failure_of, read_report, refusal_of
 from cloud.core.running import NOT_UP, AppStatus, RunningApp, RunState
 from cloud.core.version_progress import CAUSES_SHOWN, CauseCount
 from cloud.operations.apps import existing_app
+from cloud.operations.desired_apps import wanted_by_most, wanted_on
 from cloud.operations.nodes import list_nodes
 from cloud.store.transaction import Transaction
 
@@ -51,16 +52,19 @@ def nodes_of_app(
 
 def causes_of_app(tx: Transaction, app: App) -> Sequence[CauseCount]:
     """Why nodes failed with the wanted version of *app*, the causes of most nodes first."""
-    found = tx.count_causes(app.namespace, app.name, app.version, CAUSES_SHOWN)
+    wanted = wanted_by_most(tx, app)
+    found = tx.count_causes(
+        app.namespace, app.name, wanted.version, CAUSES_SHOWN, is_governed=wanted.is_governed
+    )
     return [CauseCount(cause, nodes) for cause, nodes in found]
 
 
 def cause_on(tx: Transaction, app: App, node: str) -> str:
-    """Why the wanted version of *app* failed on *node*, by its last report; empty: it did not."""
+    """Why the version of *app* for *node* failed there, by its last report; empty: it did not."""
     stored = tx.report(app.namespace, node)
     if stored is None:
         return ""
-    wanted = AppVersion(app.name, app.version)
+    wanted = AppVersion(app.name, wanted_on(tx, app, node))
     stats = read_report(msgspec.json.decode(stored.report.document), stored.report.order).stats
     own = next((one for one in stats or () if one.name == app.name), None)
     return (failure_of(wanted, own) or refusal_of(wanted, own))[:CAUSE_LIMIT]
@@ -68,7 +72,8 @@ def cause_on(tx: Transaction, app: App, node: str) -> str:
 
 def _standing(tx: Transaction, app: App, seen: SeenNode) -> AppNode:
     rows = [row for row in tx.running_apps(app.namespace, seen.node.name) if row.name == app.name]
-    wanted = next((row for row in rows if row.version == app.version), None)
+    own = wanted_on(tx, app, seen.node.name)
+    wanted = next((row for row in rows if row.version == own), None)
     status = _status(wanted, rows)
     version = next((row.version for row in rows if row.state == RunState.RUNNING), "")
     if not version and rows:

@@ -1,6 +1,7 @@
 """The apps that a node should run, at the versions that are for it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cloud.core.app import App
 from cloud.core.desired import NOTHING_ASSIGNED, Assigned
@@ -20,3 +21,27 @@ def desired_apps(tx: Transaction, node: Node) -> Sequence[App]:
     desired = catalog.desired_state(node.labels, assigned_to(tx, node.namespace, node.name))
     found = (catalog.app_at(app) for app in desired.apps)
     return [app for app in found if app is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class WantedVersion:
+    """The version of an app that nodes should run; where it *is_governed*, some may have others."""
+
+    version: str
+    is_governed: bool
+
+
+def wanted_by_most(tx: Transaction, app: App) -> WantedVersion:
+    """The version of *app* for nodes to which no rollout has assigned one; empty for none."""
+    governed = tx.catalog(app.namespace).governed.get(app.name)
+    if governed is None:
+        return WantedVersion(app.version, is_governed=False)
+    return WantedVersion(governed.rollout.default_version, is_governed=True)
+
+
+def wanted_on(tx: Transaction, app: App, node: str) -> str:
+    """The version of *app* for *node*, if its selector matches; empty for none."""
+    own = wanted_by_most(tx, app)
+    if not own.is_governed:
+        return own.version
+    return tx.assigned_versions(app.namespace, node).get(app.name, own.version)

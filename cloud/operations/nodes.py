@@ -1,6 +1,6 @@
 """Operations of nodes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -100,22 +100,25 @@ def list_nodes(tx: Transaction, namespace: str, options: ListOptions) -> Page[Se
 
     Invalid for fields of an app that is not there and that no node reports.
     """
-    apps = _apps_of_fields(tx, namespace, options.field_selector)
-    return tx.list_seen_nodes(namespace, options, apps)
-
-
-def _apps_of_fields(tx: Transaction, namespace: str, text: str) -> Mapping[str, App]:
-    """The apps that the field selector *text* may name."""
-    named = {term.app for term in parse_field_selector(text, NODE_FIELDS) if term.app}
+    named = {
+        term.app for term in parse_field_selector(options.field_selector, NODE_FIELDS) if term.app
+    }
     if not named:
-        return {}
-    apps = tx.catalog(namespace).apps
+        return tx.list_seen_nodes(namespace, options)
+    catalog = tx.catalog(namespace)
+    _check_apps_of_fields(tx, namespace, named, catalog.apps)
+    return tx.list_seen_nodes(namespace, options, catalog)
+
+
+def _check_apps_of_fields(
+    tx: Transaction, namespace: str, named: Set[str], apps: Mapping[str, App]
+) -> None:
+    """Invalid for an app that is not there and that no node reports."""
     for name in sorted(named - apps.keys()):
         if not tx.is_reported_app(namespace, name):
             likely = nearest(name, list(apps))
             hint = f"; did you mean {likely}?" if likely else ""
             raise Invalid(FIELD, f"there is no app {name[:80]!r}{hint}")
-    return apps
 
 
 def apps_of_node(tx: Transaction, namespace: str, name: str) -> Sequence[App]:

@@ -13,6 +13,7 @@ from cloud.core.version_progress import (
 )
 from cloud.operations.app_nodes import cause_on
 from cloud.operations.apps import existing_app
+from cloud.operations.desired_apps import wanted_by_most
 from cloud.store.parts.pending_nodes import PendingCounts
 from cloud.store.transaction import Transaction
 
@@ -57,13 +58,24 @@ def rollout_of_app(tx: Transaction, namespace: str, name: str) -> VersionProgres
 
 def failures_of_app(tx: Transaction, app: App) -> Sequence[NodeFailure]:
     """The first nodes by name that failed with the wanted version of *app*, with their causes."""
-    names = tx.failed_nodes(app.namespace, app.name, app.version, FAILURES_SHOWN)
+    wanted = wanted_by_most(tx, app)
+    names = tx.failed_nodes(
+        app.namespace, app.name, wanted.version, FAILURES_SHOWN, is_governed=wanted.is_governed
+    )
     return [NodeFailure(name, cause_on(tx, app, name)) for name in names]
 
 
 def count_offline(tx: Transaction, app: App, *, now: datetime) -> int:
     """How many of the nodes that should run *app* and do not are offline; looks at each of them."""
-    return tx.count_away(app.namespace, app.spec.selector, app.name, app.version, now)
+    wanted = wanted_by_most(tx, app)
+    return tx.count_away(
+        app.namespace,
+        app.spec.selector,
+        app.name,
+        wanted.version,
+        now,
+        is_governed=wanted.is_governed,
+    )
 
 
 def overview(tx: Transaction, namespace: str, *, now: datetime) -> Overview:
@@ -81,7 +93,12 @@ def overview(tx: Transaction, namespace: str, *, now: datetime) -> Overview:
 
 def _rollout(tx: Transaction, app: App) -> VersionProgress:
     selected = tx.count_selected(app.namespace, app.spec.selector)
-    return version_progress(app, selected, tx.count_running(app.namespace, app.name))
+    counts = tx.count_running(app.namespace, app.name)
+    own = wanted_by_most(tx, app)
+    if not own.is_governed:
+        return version_progress(app, selected, counts)
+    wanted = tx.count_wanted(app.namespace, app.name, own.version)
+    return version_progress(app, selected, counts, wanted)
 
 
 def _change(app: App) -> tuple[int, str]:

@@ -4,7 +4,7 @@
 NOT is its opposite.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -68,6 +68,14 @@ WHERE own.namespace = :namespace AND own.app = :app_#""",
     reads={"reported_app"},
 )
 _OF_VERSION = fragment(" AND own.version = :version_#")
+# The version for the node: what a rollout has assigned to it, else that of all others.
+_ASSIGNED = """COALESCE((SELECT assigned.version FROM assignment AS assigned
+WHERE assigned.namespace = :namespace AND assigned.name = {node} AND assigned.app = :app_#),
+:version_#)"""
+_OF_ASSIGNED = fragment(
+    f" AND own.version = {_ASSIGNED.format(node='own.name')}", reads={"assignment"}
+)
+_IS_FOR_IT = fragment(f"({_ASSIGNED.format(node='place.name')} <> '')", reads={"assignment"})
 _OF_VERSIONS = fragment(" AND own.version IN (SELECT given.value FROM {elements[values_#]})")
 _NAMED_IT = fragment(" AND own.state <> 'refused'")
 _STATE_IS: Mapping[str, Fragment] = {
@@ -95,7 +103,8 @@ class AppCondition:
 class NodeConditions:
     """The conditions of field *terms*, by the moment *now* and the *apps* as they are wanted.
 
-    *values* takes the parameters; *has_labels* makes the conditions of a selector.
+    Of those *governed* a node may have another version assigned. *values* takes the parameters;
+    *has_labels* makes the conditions of a selector.
     """
 
     def __init__(
@@ -105,10 +114,12 @@ class NodeConditions:
         *,
         now: datetime | None,
         apps: Mapping[str, App],
+        governed: Collection[str] = (),
         has_labels: Callable[[Selector], Sequence[Fragment]],
     ) -> None:
         self._values = values
         self._apps = apps
+        self._governed = governed
         self._has_labels = has_labels
         self._now = now
         # Conditions on the row of the node's status, its name among them.
@@ -166,7 +177,7 @@ class NodeConditions:
             names = joined(of_app if is_one else each, *which)
             return _app_condition([joined(has, *which, PROBE_END)], names, term)
         app = self._apps.get(term.app)
-        wanted = [self._with("version", app.version, _OF_VERSION)] if app else []
+        wanted = [self._wanted(app, number)] if app else []
         tests: list[Fragment] = []
         selected: Fragment | None = None
         rows = {state for value in term.values for state in _ROWS.get(value, ())}
@@ -179,14 +190,24 @@ class NodeConditions:
         if AppStatus.PENDING in term.values:
             selected = None
             settled = joined(has, *wanted, _states(_SETTLED), PROBE_END)
-            tests.append(self._pending(app, settled))
+            tests.append(self._pending(app, number, settled))
         return _app_condition(tests, selected, term)
 
-    def _pending(self, app: App | None, settled: Fragment) -> Fragment:
+    def _wanted(self, app: App, number: int) -> Fragment:
+        """The condition that a row is of the wanted version; *number* is that of the app."""
+        if app.name not in self._governed:
+            return self._with("version", app.version, _OF_VERSION)
+        self._values[f"version_{number}"] = app.version
+        return numbered(_OF_ASSIGNED, number)
+
+    def _pending(self, app: App | None, number: int, settled: Fragment) -> Fragment:
         """Satisfied by selected nodes that neither report that they run it nor that it failed."""
         if app is None or not app.selector:
             return _NEVER_TRUE
-        return all_of_them([*self._has_labels(app.selector), joined(NOT, settled)])
+        tests = [*self._has_labels(app.selector), joined(NOT, settled)]
+        if app.name in self._governed:
+            tests.append(numbered(_IS_FOR_IT, number))
+        return all_of_them(tests)
 
     @property
     def _moment(self) -> datetime:

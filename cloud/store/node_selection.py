@@ -5,7 +5,7 @@ each; else with the table of their status, of which 100,000 rows are looked thro
 most nodes satisfy the conditions on their status, those that do not are counted instead.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from cloud.core.app import App
@@ -48,7 +48,8 @@ AS_FEW = fragment(") AS few")
 class NodeSelection(Selection):
     """The nodes of a *namespace* that satisfy a selector and the *terms* of fields.
 
-    *now* is the moment that states are of, *apps* are those of the namespace as they are wanted.
+    *now* is the moment that states are of, *apps* are those of the namespace as they are wanted of
+    nodes without an assignment, which nodes may have of those *governed*.
     Up to *few* nodes are looked up one by one.
     """
 
@@ -63,11 +64,17 @@ class NodeSelection(Selection):
         *,
         now: datetime | None,
         apps: Mapping[str, App],
+        governed: Collection[str] = (),
         few: int = FEW,
     ) -> None:
         super().__init__(run, NODE, namespace, selector)
         conditions = NodeConditions(
-            terms, self._values, now=now, apps=apps, has_labels=self.has_labels
+            terms,
+            self._values,
+            now=now,
+            apps=apps,
+            governed=governed,
+            has_labels=self.has_labels,
         )
         self._few_at_most = few
         self._status = conditions.of_status

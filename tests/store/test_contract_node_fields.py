@@ -14,6 +14,7 @@ import pytest
 from cloud.core.app import App, AppSpec
 from cloud.core.certificate import NodeCertificate
 from cloud.core.deploys import DeployStatus
+from cloud.core.desired import Catalog
 from cloud.core.field_selectors import NODE_FIELDS, parse_field_selector
 from cloud.core.listing import ListOptions
 from cloud.core.node import Node, NodeSpec
@@ -131,7 +132,7 @@ def listed(text: str, selector: str = "", limit: int = 0) -> Callable[[Transacti
     def read(tx: Transaction) -> list[str]:
         options, names = ListOptions(selector, text, limit, now=NOW), []
         while True:
-            page = tx.list_nodes("default", options, APPS)
+            page = tx.list_nodes("default", options, Catalog(APPS.values()))
             names += [node.name for node in page.items]
             if page.after is None:
                 assert page.total == len(names)

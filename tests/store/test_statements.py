@@ -79,13 +79,22 @@ def composed_statements() -> Sequence[Statement]:
     of_nodes = parse_field_selector(NODE_TERMS, NODE_FIELDS)
     apps = {"web": app("web")}
     for selector in ("", terms):
-        for few in (0, 5):
-            parsed = parse_selector(selector)
-            chosen = NodeSelection(run, "default", parsed, of_nodes, now=NOW, apps=apps, few=few)
+        for few, governed in ((0, ()), (5, ()), (5, ("web",))):
+            chosen = NodeSelection(
+                run,
+                "default",
+                parse_selector(selector),
+                of_nodes,
+                now=NOW,
+                apps=apps,
+                governed=governed,
+                few=few,
+            )
             chosen.found(None, 10)
             chosen.total_with(lambda: 9)
     tx = Transaction(run, Sealer(bytes(KEY_BYTES)), StoreCache(), Chain(b"key"))
-    tx.count_away("default", terms, "app", "1", NOW)
+    for is_governed in (False, True):
+        tx.count_away("default", terms, "app", "1", NOW, is_governed=is_governed)
     audit = AuditFilter("default", "actor", "create", "node", "n", "id", NOW, NOW)
     tx.audit_links(audit, below=9, limit=9)
     tx.count_audit(audit)

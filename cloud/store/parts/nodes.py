@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
 
-from cloud.core.app import App
 from cloud.core.core_configuration import CoreConfiguration, Mode
+from cloud.core.desired import Catalog
 from cloud.core.field_selectors import NODE_FIELDS, parse_field_selector
 from cloud.core.listing import (
     ListOptions,
@@ -160,7 +159,7 @@ PUT_PROPERTIES = statement(
 T = TypeVar("T")
 
 _MODES = {mode.value: mode for mode in Mode}
-_NO_APPS: Mapping[str, App] = MappingProxyType({})
+_NO_APPS = Catalog(())
 _NODE_SPEC = msgspec.json.Decoder(NodeSpec)
 _CORE = msgspec.json.Decoder(CoreConfiguration)
 _PROPERTIES = msgspec.json.Decoder(Properties)
@@ -182,33 +181,41 @@ class NodePart(LabelPart):
         return self._sets.value(SEEN, (namespace, name))
 
     def list_nodes(
-        self, namespace: str, options: ListOptions, apps: Mapping[str, App] = _NO_APPS
+        self, namespace: str, options: ListOptions, catalog: Catalog = _NO_APPS
     ) -> Page[Node]:
         """The page that *options* asks for; so are all lists here.
 
-        *apps* are those of the namespace, as far as fields name them. Nothing is loaded that is not
-        on the page. Invalid for a selector that cannot be read.
+        *catalog* is that of the namespace, where fields name apps. Nothing is loaded that is not on
+        the page. Invalid for a selector that cannot be read.
         """
-        return self._selected(namespace, options, apps, self._loader(NODES))
+        return self._selected(namespace, options, catalog, self._loader(NODES))
 
     def list_seen_nodes(
-        self, namespace: str, options: ListOptions, apps: Mapping[str, App] = _NO_APPS
+        self, namespace: str, options: ListOptions, catalog: Catalog = _NO_APPS
     ) -> Page[SeenNode]:
         """As `list_nodes`, of `seen_node`."""
-        return self._selected(namespace, options, apps, self._loader(SEEN))
+        return self._selected(namespace, options, catalog, self._loader(SEEN))
 
     def _selected(
         self,
         namespace: str,
         options: ListOptions,
-        apps: Mapping[str, App],
+        catalog: Catalog,
         loader: Loader[T],
     ) -> Page[T]:
         terms = parse_field_selector(options.field_selector, NODE_FIELDS)
         if not terms:
             return self._page(NODE, namespace, options, loader)
         selector = parse_selector(options.selector)
-        selection = NodeSelection(self._run, namespace, selector, terms, now=options.now, apps=apps)
+        selection = NodeSelection(
+            self._run,
+            namespace,
+            selector,
+            terms,
+            now=options.now,
+            apps=catalog.unassigned,
+            governed=catalog.governed,
+        )
         limit = options.limit
         found = selection.found(options.after, limit + 1 if limit else ALL)
         if options.after is None and (not limit or len(found) <= limit):

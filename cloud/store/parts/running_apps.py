@@ -61,23 +61,45 @@ COUNT_RUNNING = statement(
     reads={"reported_app"},
 )
 
-FAILED_NODES = statement(
+# Of an app that is rolled out, each node by the version for it.
+COUNT_WANTED = statement(
     """
-    SELECT name FROM reported_app
-    WHERE namespace = :namespace AND app = :app AND version = :version
-    AND state IN ('failed', 'refused', 'rolledBack') ORDER BY name LIMIT :limit
+    SELECT own.state, count(*) FROM reported_app AS own LEFT JOIN assignment AS assigned
+        ON assigned.namespace = own.namespace AND assigned.name = own.name
+        AND assigned.app = own.app
+    WHERE own.namespace = :namespace AND own.app = :app
+        AND own.version = COALESCE(assigned.version, :version)
+    GROUP BY own.state
     """,
+    reads={"assignment", "reported_app"},
+)
+_FAILED = """
+    FROM reported_app AS own WHERE own.namespace = :namespace AND own.app = :app
+    AND own.state IN ('failed', 'refused', 'rolledBack') AND own.version = """
+_ONE_VERSION = ":version"
+_ASSIGNED_TO = """COALESCE((
+        SELECT assigned.version FROM assignment AS assigned
+        WHERE assigned.namespace = :namespace AND assigned.name = {node}
+            AND assigned.app = :app
+    ), :version)"""
+_ASSIGNED = _ASSIGNED_TO.format(node="own.name")
+_BY_NAME = " ORDER BY own.name LIMIT :limit"
+_BY_CAUSE = " GROUP BY own.cause ORDER BY count(*) DESC, own.cause LIMIT :limit"
+FAILED_NODES = statement(
+    f"SELECT own.name {_FAILED}{_ONE_VERSION}{_BY_NAME}",
     reads={"reported_app"},
 )
-
+FAILED_ASSIGNED = statement(
+    f"SELECT own.name {_FAILED}{_ASSIGNED}{_BY_NAME}",
+    reads={"assignment", "reported_app"},
+)
 COUNT_CAUSES = statement(
-    """
-    SELECT cause, count(*) AS nodes FROM reported_app
-    WHERE namespace = :namespace AND app = :app AND version = :version
-    AND state IN ('failed', 'refused', 'rolledBack')
-    GROUP BY cause ORDER BY nodes DESC, cause LIMIT :limit
-    """,
+    f"SELECT own.cause, count(*) {_FAILED}{_ONE_VERSION}{_BY_CAUSE}",
     reads={"reported_app"},
+)
+COUNT_CAUSES_ASSIGNED = statement(
+    f"SELECT own.cause, count(*) {_FAILED}{_ASSIGNED}{_BY_CAUSE}",
+    reads={"assignment", "reported_app"},
 )
 IS_REPORTED = statement(
     "SELECT 1 FROM reported_app WHERE namespace = :namespace AND app = :app LIMIT 1",
@@ -85,12 +107,12 @@ IS_REPORTED = statement(
 )
 
 # fragments of a statement that `selection` puts together
-LACKS = fragment(
-    """NOT {exists} (SELECT 1 FROM reported_app AS own WHERE own.namespace = :namespace
-AND own.name = place.name AND own.app = :app AND own.version = :version
-AND own.state = 'running')""",
-    reads={"reported_app"},
-)
+_LACKS = """NOT {{exists}} (SELECT 1 FROM reported_app AS own WHERE own.namespace = :namespace
+AND own.name = place.name AND own.app = :app AND own.version = {version}
+AND own.state = 'running')"""
+LACKS = fragment(_LACKS.format(version=_ONE_VERSION), reads={"reported_app"})
+LACKS_ASSIGNED = fragment(_LACKS.format(version=_ASSIGNED), reads={"assignment", "reported_app"})
+IS_FOR_NODE = fragment(f"{_ASSIGNED_TO.format(node='place.name')} <> ''", reads={"assignment"})
 IS_AWAY = fragment(
     """NOT {exists} (SELECT 1 FROM report WHERE report.namespace = :namespace
 AND report.name = place.name AND :now - CASE WHEN usage_received > received
@@ -135,17 +157,35 @@ class RunningAppPart(RowSetPart):
         found = self._run(COUNT_RUNNING, {"namespace": namespace, "app": app})
         return {(version, state): count for version, state, count in found}
 
-    def failed_nodes(self, namespace: str, app: str, version: str, limit: int) -> Sequence[str]:
-        """The first nodes by name that failed with *app* at *version*, up to *limit*."""
+    def count_wanted(self, namespace: str, app: str, version: str) -> Mapping[str, int]:
+        """How many nodes report the version of *app* that is for them, by `RunState`.
+
+        That is the one that is assigned to them, else *version*.
+        """
         key: Parameters = {"namespace": namespace, "app": app, "version": version}
-        return [name for (name,) in self._run(FAILED_NODES, {**key, "limit": limit})]
+        return {state: int(count) for state, count in self._run(COUNT_WANTED, key)}
+
+    def failed_nodes(
+        self, namespace: str, app: str, version: str, limit: int, *, is_governed: bool = False
+    ) -> Sequence[str]:
+        """The first nodes by name that failed with *app* at *version*, up to *limit*.
+
+        Where the app *is_governed*, each node with the version that is assigned to it, if one is.
+        """
+        key: Parameters = {"namespace": namespace, "app": app, "version": version}
+        statement = FAILED_ASSIGNED if is_governed else FAILED_NODES
+        return [name for (name,) in self._run(statement, {**key, "limit": limit})]
 
     def count_causes(
-        self, namespace: str, app: str, version: str, limit: int
+        self, namespace: str, app: str, version: str, limit: int, *, is_governed: bool = False
     ) -> Sequence[tuple[str, int]]:
-        """Causes of failures with *app* at *version* and how many nodes have each, most first."""
+        """Causes of failures with *app* at *version* and how many nodes have each, most first.
+
+        *is_governed* as for `failed_nodes`.
+        """
         key: Parameters = {"namespace": namespace, "app": app, "version": version}
-        found = self._run(COUNT_CAUSES, {**key, "limit": limit})
+        statement = COUNT_CAUSES_ASSIGNED if is_governed else COUNT_CAUSES
+        found = self._run(statement, {**key, "limit": limit})
         return [(cause, int(nodes)) for cause, nodes in found]
 
     def is_reported_app(self, namespace: str, app: str) -> bool:
@@ -153,11 +193,19 @@ class RunningAppPart(RowSetPart):
         return bool(self._run(IS_REPORTED, {"namespace": namespace, "app": app}))
 
     def count_away(
-        self, namespace: str, selector: str, app: str, version: str, now: datetime
+        self,
+        namespace: str,
+        selector: str,
+        app: str,
+        version: str,
+        now: datetime,
+        *,
+        is_governed: bool = False,
     ) -> int:
         """How many of the selected nodes do not run *app* at *version*, and are offline at *now*.
 
-        So are those that never reported. Looks at each selected node.
+        So are those that never reported. Looks at each selected node. *is_governed* as for
+        `failed_nodes`.
         """
         terms = parse_selector(selector)
         if not terms:
@@ -169,7 +217,8 @@ class RunningAppPart(RowSetPart):
             "gone": OFFLINE_AFTER_INTERVALS,
         }
         selection = Selection(self._run, NODE, namespace, terms)
-        return selection.count_where((LACKS, IS_AWAY), values)
+        lacks = (IS_FOR_NODE, LACKS_ASSIGNED) if is_governed else (LACKS,)
+        return selection.count_where((*lacks, IS_AWAY), values)
 
 
 def _identity(app: RunningApp) -> str:
