@@ -103,5 +103,6 @@ class PostgresDatabase:
         """As in `Database`; what the log of PostgreSQL itself holds goes in its time."""
         with translating_errors(), contextlib.closing(open_connection(self._url)) as connection:
             connection.execute(
-                "VACUUM (FULL) resource, resource_revision, batch, callback, sealing, node_command"
+                "VACUUM (FULL) resource, resource_revision, pinned_body, batch, callback, sealing,"
+                " node_command"
             )

@@ -31,6 +31,7 @@ from tests.store.conftest import (
     secret,
     unavailable,
 )
+from tests.store.test_contract_rollouts import assignment, rollout
 
 CHANGED = {"revision", "revocation", "event_head", "new_event"}
 """Tables in which numbers are skipped."""
@@ -43,7 +44,11 @@ def fill(tx: Transaction) -> None:
     tx.put_resource(config(text="{{ä\n\u2028}}" * 50_000))
     tx.put_resource(secret())
     tx.put_resource(registry())
-    tx.put_resource(replace(app(), version=tx.next_version()))
+    web = replace(app(), version=tx.next_version())
+    tx.put_resource(web)
+    tx.pin_version(web)
+    tx.put_assignments("default", [assignment("n1", "1", previous="")])
+    tx.put_rollout(rollout("", "1"))
     tx.put_batch(batch())
     tx.put_record(record())
     tx.put_report("default", "n1", report(node={"hostname": "h"}), "json", NOW)

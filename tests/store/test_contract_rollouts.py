@@ -193,7 +193,7 @@ async def test_assignments_are_those_of_a_node_and_of_an_app(store: Store) -> No
         assert tx.assigned_versions("default", "b") == {"web": "1"}
         assert tx.assigned_versions("default", "c") == {}
         assert tx.assigned_versions("other", "a") == {}
-        assert [one.app for one in tx.assignments_of_node("default", "a")] == ["clock", "web"]
+        assert tx.assignments_of_node("default", "a")["web"] == assignment("a", "2")
         assert tx.assignments("default", "web") == {
             "a": assignment("a", "2"),
             "b": assignment("b", "1", state=AssignmentState.FAILED, stage=1),

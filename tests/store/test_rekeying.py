@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from cloud.core.app import App, AppSpec, Ref, Volume
 from cloud.core.audit import ADMINISTRATOR, UNKNOWN
 from cloud.core.batch import Batch, BatchSpec
 from cloud.core.callback import Callback, CallbackSpec
@@ -53,7 +54,9 @@ COMMAND = Command(
     deadline=NOW + timedelta(seconds=30),
 )
 ANSWER = NodeResponse(CommandStatus.DONE, "lines of the log")
+USES_SECRET = AppSpec(volumes=(Volume("s", secret=Ref("password")),))
 OLDER = Thing("secret", "default", "older")
+APP = App("default", "web", USES_SECRET, "4", NOW, NOW)
 MADE = Revision(1, "1", NOW, UNKNOWN, "", RevisionAction.CREATE)
 
 pytestmark = pytest.mark.slow  # each test starts processes
@@ -72,6 +75,9 @@ def put_all(tx: Transaction) -> None:
     tx.add_command(COMMAND)
     tx.end_command("default", "gate", "c", ANSWER, NOW)
     tx.put_revision(OLDER, MADE, SECRET.spec)
+    tx.put_resource(APP)
+    tx.pin_version(APP)
+    tx.delete_resource(APP.kind, "default", "web")
 
 
 def got(tx: Transaction) -> object:
@@ -83,6 +89,7 @@ def got(tx: Transaction) -> object:
         tx.callback("default", "hook"),
         tx.command("default", "gate", "c"),
         tx.revision(OLDER, 1),
+        tx.pinned_body(Secret, "default", "password", "1"),
     )
 
 
@@ -93,7 +100,7 @@ ENDED = replace(
     output=ANSWER.output,
     output_end=len(ANSWER.output),
 )
-ALL = (SECRET, CONFIG, REGISTRY, BATCH, HOOK, ENDED, StoredRevision(MADE, SECRET.spec))
+ALL = (SECRET, CONFIG, REGISTRY, BATCH, HOOK, ENDED, StoredRevision(MADE, SECRET.spec), SECRET)
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,8 @@ class Kept:
         query = statement(
             "SELECT document FROM resource UNION SELECT document FROM batch"
             " UNION SELECT document FROM callback UNION SELECT output FROM node_command"
-            " UNION SELECT document FROM resource_revision"
+            " UNION SELECT document FROM resource_revision UNION SELECT document FROM pinned_body"
+            " WHERE kind <> 'app'"
         )
         with self.database.look() as rows:
             return {row[0] for row in rows(query)}

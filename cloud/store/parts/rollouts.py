@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
@@ -91,22 +92,15 @@ PUT_ASSIGNMENT = set_statement(
     reads={"node"},
     writes={"assignment"},
 )
-ASSIGNED_VERSIONS = statement(
-    "SELECT app, version FROM assignment WHERE namespace = :namespace AND name = :name",
+ASSIGNMENTS_OF_NODE = statement(
+    "SELECT document FROM assignment WHERE namespace = :namespace AND name = :name ORDER BY app",
     reads={"assignment"},
 )
-ASSIGNED_VERSIONS_OF_NODES = statement(
+ASSIGNMENTS_OF_NODES = statement(
     """
-    SELECT CAST({json_group_array}({json_array}(assignment.name, assignment.app,
-        assignment.version)) AS TEXT)
+    SELECT CAST({json_group_array}({json_array}(assignment.name, assignment.document)) AS TEXT)
     FROM {elements[names]} CROSS JOIN assignment
     WHERE assignment.namespace = :namespace AND assignment.name = given.value
-    """,
-    reads={"assignment"},
-)
-ASSIGNMENTS_OF_NODE = statement(
-    """
-    SELECT document FROM assignment WHERE namespace = :namespace AND name = :name ORDER BY app
     """,
     reads={"assignment"},
 )
@@ -133,14 +127,17 @@ DELETE_ASSIGNMENTS = statement(
 
 _ROLLOUT = msgspec.json.Decoder(Rollout)
 _ASSIGNMENT = msgspec.json.Decoder(Assignment)
-_NO_VERSIONS: Mapping[str, str] = MappingProxyType({})
+_NO_ASSIGNMENTS: Mapping[str, Assignment] = MappingProxyType({})
 
 
-def _versions(_place: NodePlace, rows: Sequence[Row]) -> Mapping[str, str]:
-    return {app: version for app, version in rows} if rows else _NO_VERSIONS  # noqa: C416
+def _by_app(_place: NodePlace, rows: Sequence[Row]) -> Mapping[str, Assignment]:
+    if not rows:
+        return _NO_ASSIGNMENTS
+    found = [_ASSIGNMENT.decode(text) for (text,) in rows]
+    return {one.app: one for one in found}
 
 
-ASSIGNED = Lookup(ASSIGNED_VERSIONS, ASSIGNED_VERSIONS_OF_NODES, _versions)
+OF_NODE = Lookup(ASSIGNMENTS_OF_NODE, ASSIGNMENTS_OF_NODES, _by_app)
 
 
 class RolloutPart(PinnedVersionPart):
@@ -191,14 +188,14 @@ class RolloutPart(PinnedVersionPart):
         which: Parameters = {"namespace": namespace, "app": app, "kept": kept, "limit": ALL}
         self._run(DELETE_OLD_ROLLOUTS, which)
 
-    def assigned_versions(self, namespace: str, name: str) -> Mapping[str, str]:
-        """Version by app of what rollouts have assigned to the node."""
-        return self._sets.value(ASSIGNED, (namespace, name))
+    def assignments_of_node(self, namespace: str, name: str) -> Mapping[str, Assignment]:
+        """What rollouts have assigned to the node, by app."""
+        return self._sets.value(OF_NODE, (namespace, name))
 
-    def assignments_of_node(self, namespace: str, name: str) -> Sequence[Assignment]:
-        """Those of the node, by the names of apps."""
-        found = self._run(ASSIGNMENTS_OF_NODE, {"namespace": namespace, "name": name})
-        return [_ASSIGNMENT.decode(text) for (text,) in found]
+    def assigned_versions(self, namespace: str, name: str) -> Mapping[str, str]:
+        """The versions of that, by app."""
+        found = self.assignments_of_node(namespace, name)
+        return {app: one.version for app, one in found.items()}
 
     def assignments(self, namespace: str, app: str) -> Mapping[str, Assignment]:
         """All of the app, by the names of nodes."""
@@ -227,7 +224,11 @@ class RolloutPart(PinnedVersionPart):
                 "document": document(one),
             }
             place = (namespace, one.node)
-            self._sets.put(PUT_ASSIGNMENT, (*place, one.app), row, place=place)
+            becomes: dict[Lookup[Any], Any] = {}
+            if self._sets.is_known(OF_NODE, place):
+                known = self._sets.value(OF_NODE, place)
+                becomes[OF_NODE] = {**known, one.app: one}
+            self._sets.put(PUT_ASSIGNMENT, (*place, one.app), row, place=place, becomes=becomes)
 
     def delete_assignments(self, namespace: str, app: str) -> None:
         """Forget all of the app."""

@@ -1,0 +1,265 @@
+"""Nodes under a policy run, and are served, the version that is for each of them."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from cloud.core.app import AppVersion
+from cloud.core.kinds import CONFIG, SECRET
+from cloud.core.node import NodeSpec
+from cloud.core.objects import cannot_sign
+from cloud.core.registry import RegistrySpec
+from cloud.core.report import Order, read_report
+from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState, rollout_name
+from cloud.core.rollout_policy import AppChoice, RolloutPolicy, RolloutPolicySpec
+from cloud.core.secret import SecretSpec
+from cloud.errors import InUse, NotFound
+from cloud.operations.apps import create_app, delete_app, update_app
+from cloud.operations.configs import create_config, delete_config, update_config
+from cloud.operations.desires import Info, InfoKind, deliver
+from cloud.operations.nodes import apps_of_node, create_node
+from cloud.operations.pinned_versions import unpin_unused
+from cloud.operations.registries import create_registry, refresh_registry
+from cloud.operations.reports import deltas_for, receive_report
+from cloud.operations.secrets import create_secret, update_secret
+from cloud.store.transaction import Store, Transaction
+from tests.operations.conftest import LATER, NAMESPACE, NOW, app_spec, config_spec
+
+NODE = f"{NAMESPACE}.n"
+SPEC = app_spec(configs=["conf"], secrets=["password"], registries=["hub"])
+
+
+def govern(tx: Transaction) -> None:
+    spec = RolloutPolicySpec(apps=AppChoice(names=("web",)))
+    tx.put_resource(RolloutPolicy(NAMESPACE, "careful", spec, tx.next_version(), NOW, NOW))
+
+
+def plant(tx: Transaction) -> None:
+    """A node, and an app with something of each kind that apps use."""
+    create_node(tx, NAMESPACE, "n", NodeSpec({"role": "gateway"}), now=NOW)
+    create_config(tx, NAMESPACE, "conf", config_spec("old"), now=NOW)
+    create_secret(tx, NAMESPACE, "password", SecretSpec({"k": "old"}), now=NOW)
+    hub = RegistrySpec("hub.example.com", "puller", "old")
+    create_registry(tx, NAMESPACE, "hub", hub, now=NOW)
+    create_app(tx, NAMESPACE, "web", SPEC, now=NOW)
+
+
+def version(tx: Transaction) -> str:
+    app = tx.app(NAMESPACE, "web")
+    assert app is not None
+    return app.version
+
+
+def put_rollout(tx: Transaction, base: str, state: RolloutState = RolloutState.RUNNING) -> Rollout:
+    target = version(tx)
+    rollout = Rollout(
+        NAMESPACE,
+        rollout_name("web", target),
+        "web",
+        "careful",
+        RolloutPolicySpec(),
+        base,
+        target,
+        state,
+        NOW,
+        NOW,
+    )
+    tx.put_rollout(rollout)
+    return rollout
+
+
+def assign(tx: Transaction, to: str, previous: str, node: str = "n") -> None:
+    state = AssignmentState.ADMITTED
+    tx.put_assignments(NAMESPACE, [Assignment(node, "web", to, previous, state)])
+
+
+def everything() -> Sequence[Info]:
+    return [
+        Info(InfoKind.APP, "web"),
+        Info(InfoKind.CONFIG, "conf"),
+        Info(InfoKind.SECRET, "password"),
+        Info(InfoKind.SECRET, "hub"),
+    ]
+
+
+def served(tx: Transaction, infos: Sequence[Info] = ()) -> list[dict[str, object]]:
+    """The bodies for the node, without their heads."""
+    content = deliver(tx, NODE, infos or everything(), presign=cannot_sign).content
+    return list(content["values"])
+
+
+def desired(tx: Transaction) -> dict[str, str]:
+    return {app.name: app.version for app in apps_of_node(tx, NAMESPACE, "n")}
+
+
+async def test_a_node_keeps_version_and_bodies_until_it_is_admitted(store: Store) -> None:
+    def story(tx: Transaction) -> tuple[list[dict[str, object]], str]:
+        plant(tx)
+        govern(tx)
+        before, base = served(tx), version(tx)
+        update_config(tx, NAMESPACE, "conf", config_spec("new"), now=LATER)
+        put_rollout(tx, base)
+        update_secret(tx, NAMESPACE, "password", SecretSpec({"k": "new"}), now=LATER)
+        put_rollout(tx, base)
+        refresh_registry(tx, NAMESPACE, "hub", "new", now=LATER)
+        put_rollout(tx, base)
+        spec = app_spec(image="nginx:2", configs=["conf"], secrets=["password"], registries=["hub"])
+        update_app(tx, NAMESPACE, "web", spec, now=LATER)
+        put_rollout(tx, base)
+        return before, base
+
+    before, base = await store.write(story)
+
+    def waits(tx: Transaction) -> None:
+        assert desired(tx) == {"web": base}
+        assert served(tx) == before
+
+    await store.read(waits)
+
+    def admit(tx: Transaction) -> list[dict[str, object]]:
+        assign(tx, version(tx), base)
+        return served(tx)
+
+    after = await store.write(admit)
+    assert desired_versions(after) == [await store.read(version)]
+    assert all(new != old for new, old in zip(after, before, strict=True))
+
+    def bring_back(tx: Transaction) -> list[dict[str, object]]:
+        assign(tx, base, version(tx))
+        return served(tx)
+
+    assert await store.write(bring_back) == before
+
+
+def desired_versions(bodies: Sequence[dict[str, object]]) -> list[object]:
+    return [body["version"] for body in bodies if body["kind"] == "app"]
+
+
+async def test_an_update_is_sent_to_admitted_nodes_alone(store: Store) -> None:
+    def story(tx: Transaction) -> None:
+        plant(tx)
+        create_node(tx, NAMESPACE, "m", NodeSpec({"role": "gateway"}), now=NOW)
+        govern(tx)
+        base = version(tx)
+        held = {"apps": [{"name": "web", "version": base}]}
+        for name in "nm":
+            report = read_report(held, Order())
+            reply = receive_report(tx, f"{NAMESPACE}.{name}", report, "json", now=NOW)
+            assert not reply.delta
+        update_app(tx, NAMESPACE, "web", app_spec(image="nginx:2"), now=LATER)
+        put_rollout(tx, base)
+        nodes = [(NAMESPACE, name) for name in "nm"]
+        assert deltas_for(tx, nodes) == []
+        assign(tx, version(tx), base, "m")
+        (update,) = deltas_for(tx, nodes)
+        assert update.node_id == f"{NAMESPACE}.m"
+        assert update.desired.apps == (AppVersion("web", version(tx)),)
+        reply = receive_report(tx, NODE, read_report(held, Order()), "json", now=LATER)
+        assert not reply.delta
+
+    await store.write(story)
+
+
+async def test_apps_of_one_node_may_use_a_config_at_different_versions(store: Store) -> None:
+    def story(tx: Transaction) -> None:
+        plant(tx)
+        govern(tx)
+        create_app(tx, NAMESPACE, "other", app_spec(configs=["conf"]), now=NOW)
+        base, old = version(tx), tx.resource_version(CONFIG, NAMESPACE, "conf")
+        update_config(tx, NAMESPACE, "conf", config_spec("new"), now=LATER)
+        put_rollout(tx, base)
+        new = tx.resource_version(CONFIG, NAMESPACE, "conf")
+        asked = [Info(InfoKind.CONFIG, "conf", one) for one in (old, new, old)]
+        texts = [(body["version"], body["value"]["data"]) for body in served(tx, asked)]  # type: ignore[index]
+        assert texts == [(old, {"a.conf": "old"}), (new, {"a.conf": "new"})]
+        web, other = served(tx, [Info(InfoKind.APP, "web"), Info(InfoKind.APP, "other")])
+        used = [
+            next(one["config"]["version"] for one in body["value"]["volumes"] if "config" in one)  # type: ignore[index]
+            for body in (web, other)
+        ]
+        assert used == [old, new]
+
+    await store.write(story)
+
+
+async def test_a_node_to_which_no_version_is_assigned_gets_nothing_of_the_app(store: Store) -> None:
+    def story(tx: Transaction) -> None:
+        plant(tx)
+        govern(tx)
+        put_rollout(tx, "")
+        assert desired(tx) == {}
+        with pytest.raises(NotFound):
+            served(tx, [Info(InfoKind.APP, "web")])
+        with pytest.raises(NotFound):
+            served(tx, [Info(InfoKind.SECRET, "password")])
+        assign(tx, version(tx), "")
+        assert desired(tx) == {"web": version(tx)}
+        assert served(tx)
+
+    await store.write(story)
+
+
+async def test_the_selector_of_the_version_for_a_node_counts(store: Store) -> None:
+    def story(tx: Transaction) -> None:
+        plant(tx)
+        govern(tx)
+        base = version(tx)
+        update_app(tx, NAMESPACE, "web", app_spec("role=camera"), now=LATER)
+        put_rollout(tx, base)
+        assert desired(tx) == {"web": base}
+        assign(tx, version(tx), base)
+        assert desired(tx) == {}
+
+    await store.write(story)
+
+
+async def test_what_a_rollout_may_return_to_is_not_deleted(store: Store) -> None:
+    def begin(tx: Transaction) -> None:
+        plant(tx)
+        govern(tx)
+        base = version(tx)
+        update_app(tx, NAMESPACE, "web", app_spec(secrets=["password"]), now=LATER)
+        put_rollout(tx, base)
+
+    await store.write(begin)
+    with pytest.raises(InUse) as refused:
+        await store.write(lambda tx: delete_config(tx, NAMESPACE, "conf"))
+    assert "version" in str(refused.value)
+
+    def finish(tx: Transaction) -> None:
+        rollout = tx.newest_rollout(NAMESPACE, "web")
+        assert rollout is not None
+        put_rollout(tx, rollout.base, RolloutState.DONE)
+        unpin_unused(tx, NAMESPACE, "web")
+        assert tx.pinned_app(NAMESPACE, "web", rollout.base) is None
+        delete_config(tx, NAMESPACE, "conf")
+
+    await store.write(finish)
+
+
+async def test_nothing_is_left_of_an_app_that_is_deleted(store: Store) -> None:
+    def story(tx: Transaction) -> None:
+        plant(tx)
+        govern(tx)
+        base = version(tx)
+        update_app(tx, NAMESPACE, "web", app_spec(), now=LATER)
+        put_rollout(tx, base)
+        assign(tx, version(tx), base)
+        delete_app(tx, NAMESPACE, "web")
+        assert desired(tx) == {}
+        assert tx.pinned_users(NAMESPACE, SECRET, "password", limit=1) == []
+        assert tx.assigned_versions(NAMESPACE, "n") == {}
+        create_app(tx, NAMESPACE, "web", app_spec(), now=LATER)
+        assert desired(tx) == {"web": version(tx)}
+
+    await store.write(story)
+
+
+async def test_versions_of_apps_without_a_policy_are_not_kept(store: Store) -> None:
+    def story(tx: Transaction) -> None:
+        plant(tx)
+        before = version(tx)
+        update_app(tx, NAMESPACE, "web", app_spec(), now=LATER)
+        assert tx.pinned_app(NAMESPACE, "web", before) is None
+
+    await store.write(story)
