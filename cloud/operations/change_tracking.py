@@ -16,6 +16,7 @@ _CHANGES: Mapping[str, str] = {
     "put_properties": "properties",
     "add_records": "record",
     "retry_given_up": "delivery",
+    "put_rollout": "rollout",
     "put_api_token": "token",
     "delete_api_token": "token",
     "add_command": "command",

@@ -71,6 +71,10 @@ NO_CHANGE_OF_A_THING = {
     "put_revision",
     "delete_old_revisions",
     "forget_deleted",
+    # What nodes get by a rollout, and rollouts that are over.
+    "put_assignments",
+    "delete_assignments",
+    "delete_old_rollouts",
     # Commands that are over, by age and number.
     "delete_old_commands",
     "forget_commands",
