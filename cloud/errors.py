@@ -20,6 +20,7 @@ CloudError
 │       └── OtherKey    and this is another device, or it has lost its key
 ├── Conflict            another request changed it first
 │   ├── TooManyCommands   a node has as many commands to answer as it may
+│   ├── RolloutConflict   the state of a rollout does not allow the action
 │   └── PreconditionFailed  the state is not the one that the caller named
 ├── ConfirmationRequired  so many nodes would be touched that the caller has to confirm
 ├── TooSlow             the caller did not send the rest of its request in time
@@ -259,6 +260,18 @@ class TooManyCommands(Conflict):
     def __init__(self, name: str, limit: int) -> None:
         super().__init__("node", name)
         self.args = (f"The node ({name}) has {limit} commands already that wait for their end.",)
+
+
+class RolloutConflict(Conflict):
+    """The rollout *name* is in a *state* that does not allow the *action*."""
+
+    code = "RolloutConflict"
+
+    def __init__(self, name: str, state: str, action: str) -> None:
+        super().__init__("rollout", name)
+        self.state = state
+        self.action = action
+        self.args = (f"The rollout ({name}) is {state}: {action} is not possible.",)
 
 
 class ConfirmationRequired(CloudError):

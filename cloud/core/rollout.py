@@ -11,7 +11,6 @@ or if an earlier rollout brought it another version than the base; a node withou
 rollout that is done needs assignments of exceptional nodes only.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
@@ -57,7 +56,8 @@ _OPEN = {
 class AssignmentState(StrEnum):
     """How a node stands in a rollout.
 
-    *waiting*: it keeps its version, which is not the base version (an earlier rollout brought it).
+    *waiting*: it keeps its version, which an earlier rollout brought; that is not the base version,
+    or it is not healthy with it.
     *offered*: it has to accept the version, or to wait for its window, and keeps its own until
     then. *admitted*: it should run the version, and was not sent it yet. *sent*: it was, and is not
     healthy for long enough yet. *updated*: it was healthy with it for the soak time. *skipped*: it
@@ -82,8 +82,9 @@ class Assignment(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
     *version* is empty where the node should not run the app; *previous* is the one that it had
     before it was admitted, empty for none: what a rollback brings back. *stage* is the index of its
     stage. *admitted* is when *version* became what it is, *sent* when the node was first sent it:
-    only reports received after that count. *healthy* is since when all such reports were good.
-    *cause* is why it failed or was skipped.
+    only reports received after that count. *healthy* is since when all such reports were good,
+    *restarts* how often its instances had been restarted then. *cause* is why it failed or was
+    skipped.
 
     Consent: *offered* is when the node was first offered the version, *accepted* whether it agreed,
     *deferred* until when it asked to wait, for *reason*.
@@ -98,6 +99,7 @@ class Assignment(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
     admitted: datetime | None = None
     sent: datetime | None = None
     healthy: datetime | None = None
+    restarts: int = 0
     cause: str = ""
     offered: datetime | None = None
     accepted: bool = False
@@ -105,11 +107,27 @@ class Assignment(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
     reason: str = ""
 
     @property
+    def is_unavailable(self) -> bool:
+        """Return whether the node may not work because of a rollout: it takes from the budget.
+
+        So it does from its admission until a report shows it healthy.
+        """
+        if self.state is AssignmentState.WAITING:
+            return self.sent is not None and self.healthy is None
+        return self.state in _IN_CHANGE and self.healthy is None
+
+    @property
     def has_target(self) -> bool:
         """Return whether the node got, or should get, the version that is rolled out."""
         return self.state in _WITH_TARGET
 
 
+_IN_CHANGE = {
+    AssignmentState.ADMITTED,
+    AssignmentState.SENT,
+    AssignmentState.FAILED,
+    AssignmentState.RETURNING,
+}
 _WITH_TARGET = {
     AssignmentState.ADMITTED,
     AssignmentState.SENT,
@@ -134,7 +152,8 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     `rules.all_stages`, *stage_since* when it became that. *starts* is the time at which it was
     scheduled to start. *is_emergency*: without soak and windows. *accepted_failures* are failures
     that an operator accepted by going on. *actor* is who made the change, *cause* why it is paused,
-    goes back or has ended. *revision* is counted with each change.
+    goes back or has ended. *has_failed*: more nodes failed than the policy allows. *revision* is
+    counted with each change.
     """
 
     namespace: str
@@ -153,6 +172,7 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     starts: datetime | None = None
     ended: datetime | None = None
     is_emergency: bool = False
+    has_failed: bool = False
     approvals: tuple[StageApproval, ...] = ()
     accepted_failures: int = 0
     cause: str = ""
@@ -169,9 +189,11 @@ def rollout_name(app: str, version: str) -> str:
     return f"{app}.{version}"
 
 
-def version_for(rollout: Rollout, assignments: Mapping[str, Assignment], node: str) -> str:
-    """The version of the rollout's app that *node* should run; empty for none."""
-    assignment = assignments.get(node)
+def version_for(rollout: Rollout, assignment: Assignment | None) -> str:
+    """The version of the app that a node with this *assignment* should run; empty for none.
+
+    *rollout* is the newest one of the app.
+    """
     return rollout.default_version if assignment is None else assignment.version
 
 

@@ -100,7 +100,7 @@ class AppChoice(_PolicyPart, frozen=True):
     names: tuple[str, ...] = ()
 
 
-class Stage(_PolicyPart, frozen=True):
+class RolloutStage(_PolicyPart, frozen=True):
     """A stage: which nodes, and what has to be true of them before the next one begins.
 
     *selector* is on the nodes' labels, an empty one matches all. *limit* (`5`, `10%` of the nodes
@@ -188,7 +188,7 @@ class RolloutPolicySpec(_PolicyPart, frozen=True):
     """
 
     apps: AppChoice = AppChoice()
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[RolloutStage, ...] = ()
     budget: Budget = Budget()
     failure: FailureBound = FailureBound()
     deadline: str = "15m"
@@ -204,12 +204,12 @@ class RolloutPolicySpec(_PolicyPart, frozen=True):
         return parse_duration("deadline", self.deadline)
 
     @property
-    def all_stages(self) -> tuple[Stage, ...]:
+    def all_stages(self) -> tuple[RolloutStage, ...]:
         """The stages, with one for all other nodes where the last one does not take them."""
         last = self.stages[-1] if self.stages else None
         if last and not parse_selector(last.selector) and last.amount == ALL:
             return self.stages
-        return (*self.stages, Stage(REMAINDER))
+        return (*self.stages, RolloutStage(REMAINDER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ def _check_apps(choice: AppChoice) -> None:
         raise Invalid("apps", "needs a selector on the labels of apps, or their names")
 
 
-def _check_stages(stages: tuple[Stage, ...]) -> None:
+def _check_stages(stages: tuple[RolloutStage, ...]) -> None:
     if len(stages) > STAGES_LIMIT:
         raise Invalid("stages", f"{len(stages)} of them, more than the limit of {STAGES_LIMIT}")
     names: set[str] = set()

@@ -1,0 +1,82 @@
+"""Which node is of which stage of a rollout, and of which group of its budget."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cloud.core.names import node_id
+from cloud.core.rollout import Assignment, AssignmentState, order_key
+from cloud.core.rollout_policy import RolloutPolicySpec, RolloutStage
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutNode:
+    """A node that the app of a rollout selects, as the scheduler sees it.
+
+    *last_report* is when its last report was received, None if it never reported. *is_online*: it
+    is connected and applies what it is sent. *knows_offers*: its agent can be offered a version
+    before it may apply it.
+    """
+
+    namespace: str
+    name: str
+    labels: Mapping[str, str]
+    is_online: bool
+    last_report: datetime | None = None
+    knows_offers: bool = False
+
+
+def in_order(nodes: Iterable[RolloutNode]) -> Sequence[RolloutNode]:
+    """*nodes* in the order in which they are admitted within a stage: random, always the same."""
+    return sorted(nodes, key=lambda node: order_key(node_id(node.namespace, node.name)))
+
+
+def stages_of(
+    rules: RolloutPolicySpec,
+    ordered: Sequence[RolloutNode],
+    assignments: Mapping[str, Assignment],
+) -> Mapping[str, int]:
+    """The index of the stage of each of the nodes *ordered*.
+
+    A node that was admitted stays in its stage; any other is of the first stage that takes its
+    labels and has room.
+    """
+    stages, fixed = rules.all_stages, {}
+    room = [_room(stage, len(ordered)) for stage in stages]
+    for node in ordered:
+        row = assignments.get(node.name)
+        if row is not None and row.state in _ADMITTED:
+            fixed[node.name] = min(row.stage, len(stages) - 1)
+            room[fixed[node.name]] -= 1
+    return {
+        node.name: fixed[node.name] if node.name in fixed else _first(stages, room, node)
+        for node in ordered
+    }
+
+
+def group_of(rules: RolloutPolicySpec, node: RolloutNode) -> str:
+    """The group of the budget that *node* is of."""
+    return node.labels.get(rules.budget.by, "") if rules.budget.by else ""
+
+
+_ADMITTED = {
+    AssignmentState.ADMITTED,
+    AssignmentState.SENT,
+    AssignmentState.UPDATED,
+    AssignmentState.FAILED,
+    AssignmentState.RETURNING,
+    AssignmentState.RETURNED,
+}
+
+
+def _room(stage: RolloutStage, total: int) -> int:
+    """Nodes of *total* that the stage takes; a share is at least one node."""
+    return max(1, stage.amount.at_most(total))
+
+
+def _first(stages: Sequence[RolloutStage], room: list[int], node: RolloutNode) -> int:
+    for index, stage in enumerate(stages):
+        if room[index] > 0 and stage.takes(node.labels):
+            room[index] -= 1
+            return index
+    return len(stages) - 1

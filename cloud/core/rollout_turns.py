@@ -1,0 +1,269 @@
+"""Whose turn it is in one step of a rollout: offline nodes, windows, consent and the budget."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec.structs import replace
+
+from cloud.core.rollout import Assignment, AssignmentState, Rollout
+from cloud.core.rollout_policy import OfflineNodes
+from cloud.core.rollout_stages import RolloutNode, group_of
+from cloud.core.rollout_windows import opens_at
+
+OFFLINE = "is offline"
+"""Cause of a node that was skipped because it was not connected when its turn came."""
+
+_NAMES_SHOWN = 3
+
+
+class WaitReason(StrEnum):
+    """What keeps a node from getting, or having, its version."""
+
+    SCHEDULE = "schedule"
+    PAUSE = "pause"
+    APPROVAL = "approval"
+    STAGE = "stage"
+    OFFLINE = "offline"
+    WINDOW = "window"
+    CONSENT = "consent"
+    BUDGET = "budget"
+    SENDING = "sending"
+    HEALTH = "health"
+    SOAK = "soak"
+    RETURN = "return"
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutWait:
+    """*node* waits; *detail* is what for in words, *until* when that ends by itself, if it does."""
+
+    node: str
+    reason: WaitReason
+    detail: str = ""
+    until: datetime | None = None
+
+
+class RolloutTurns:
+    """Owns the assignments while a step is worked out.
+
+    Those of nodes that the app does not select any more go.
+    """
+
+    def __init__(
+        self,
+        rollout: Rollout,
+        ordered: Sequence[RolloutNode],
+        rows: Mapping[str, Assignment],
+        now: datetime,
+    ) -> None:
+        self.ordered = ordered
+        # The assignments after what was decided so far, in the order of their nodes.
+        self.rows = {node.name: rows[node.name] for node in ordered if node.name in rows}
+        self.now = now
+        # What differs from what is stored; None for an assignment that goes.
+        self.changes: dict[str, Assignment | None] = dict.fromkeys(sorted(rows.keys() - self.rows))
+        self.waits: list[RolloutWait] = []
+        self._rules = rollout.rules
+        self._rollout = rollout
+        self._groups = {node.name: group_of(rollout.rules, node) for node in ordered}
+        self._sizes = Counter(self._groups.values())
+
+    def state(self, node: RolloutNode) -> AssignmentState | None:
+        """How *node* stands; None without an assignment."""
+        row = self.rows.get(node.name)
+        return row.state if row else None
+
+    def put(self, row: Assignment) -> None:
+        """Give a node this assignment."""
+        self.rows[row.node] = self.changes[row.node] = row
+
+    def wait(
+        self, name: str, reason: WaitReason, detail: str = "", until: datetime | None = None
+    ) -> None:
+        """Record that the node of that name waits."""
+        self.waits.append(RolloutWait(name, reason, detail, until))
+
+    def wait_all(self, reason: WaitReason, detail: str, until: datetime | None = None) -> None:
+        """Record that every node waits that has not come to an end."""
+        for node in self.ordered:
+            if self.state(node) not in _OVER:
+                self.wait(node.name, reason, detail, until)
+
+    def withdraw(self, row: Assignment) -> None:
+        """Take the version back from a node that was not sent it; it keeps its own."""
+        before = replace(
+            row, version=row.previous, state=AssignmentState.WAITING, admitted=None, cause=""
+        )
+        if row.previous == self._rollout.default_version:
+            self._drop(row.node)
+        else:
+            self.put(before)
+
+    def admit(self, rollout: Rollout, stage_of: Mapping[str, int], last: int) -> None:
+        """Give the version to all nodes up to the stage *last* whose turn it is."""
+        down = self._unavailable()
+        for node in self.ordered:
+            index = stage_of.get(node.name)
+            if index is None or index > last:
+                continue
+            row = self.rows.get(node.name)
+            if row is not None and row.state not in _CANDIDATES:
+                self._wait_for(rollout, row)
+                continue
+            if row is None:
+                base = rollout.base
+                row = Assignment(node.name, rollout.app, base, base, AssignmentState.WAITING)
+            if not self._may_apply(rollout, node, row):
+                continue
+            if self._has_budget(node, row, down):
+                down.setdefault(self._groups[node.name], set()).add(node.name)
+                self.put(_admitted(rollout, row, index, self.now))
+                self._wait_for(rollout, self.rows[node.name])
+
+    def bring_back(self, rollout: Rollout) -> None:
+        """Let nodes return to their previous version within the budget, the failed ones first."""
+        for row in list(self.rows.values()):
+            if row.state is AssignmentState.ADMITTED:
+                self.withdraw(row)
+        found = (self.rows.get(node.name) for node in self.ordered)
+        touched = [row for row in found if row is not None and row.has_target]
+        down = self._unavailable()
+        for row in sorted(touched, key=lambda row: not row.is_unavailable):
+            group = self._groups[row.node]
+            others = down.get(group, set()) - {row.node}
+            if len(others) < self._allowed(group):
+                down.setdefault(group, set()).add(row.node)
+                self.put(_returning(row, self.now))
+            else:
+                self.wait(row.node, WaitReason.BUDGET, self._named(group, others))
+        for row in self.rows.values():
+            if row.state is AssignmentState.RETURNING:
+                self.wait(row.node, WaitReason.RETURN, f"has not reported version {row.previous}")
+
+    def _drop(self, name: str) -> None:
+        del self.rows[name]
+        self.changes[name] = None
+
+    def _may_apply(self, rollout: Rollout, node: RolloutNode, row: Assignment) -> bool:
+        if not node.is_online:
+            self._pass_over(row)
+            return False
+        if not rollout.is_emergency:
+            opening = opens_at(self._rules.windows, node.labels, self.now)
+            if opening is not None:
+                moment, zone = opening
+                self._offer(node, row)
+                self.wait(node.name, WaitReason.WINDOW, f"outside its window ({zone})", moment)
+                return False
+        return self._has_consent(node, row)
+
+    def _pass_over(self, row: Assignment) -> None:
+        if self._rules.offline is OfflineNodes.WAIT:
+            self.wait(row.node, WaitReason.OFFLINE, OFFLINE)
+            if row.state is AssignmentState.SKIPPED:
+                self.put(replace(row, state=AssignmentState.WAITING, cause=""))
+        else:
+            self._skip(row, OFFLINE)
+
+    def _skip(self, row: Assignment, cause: str) -> None:
+        self.wait(row.node, WaitReason.OFFLINE if cause == OFFLINE else WaitReason.BUDGET, cause)
+        if (row.state, row.cause) != (AssignmentState.SKIPPED, cause):
+            self.put(replace(row, state=AssignmentState.SKIPPED, cause=cause))
+
+    def _offer(self, node: RolloutNode, row: Assignment) -> None:
+        if node.knows_offers and row.state is not AssignmentState.OFFERED:
+            offered = row.offered or self.now
+            self.put(replace(row, state=AssignmentState.OFFERED, offered=offered, cause=""))
+
+    def _has_consent(self, node: RolloutNode, row: Assignment) -> bool:
+        rule = self._rules.consent
+        if rule is None or not node.knows_offers or row.accepted:
+            return True
+        self._offer(node, row)
+        latest = (row.offered or self.now) + rule.longest
+        if self.now >= latest:
+            return True
+        until = min(row.deferred, latest) if row.deferred else latest
+        detail = f"deferred by the device: {row.reason}" if row.deferred else "not accepted yet"
+        self.wait(node.name, WaitReason.CONSENT, detail, until)
+        return False
+
+    def _has_budget(self, node: RolloutNode, row: Assignment, down: Mapping[str, set[str]]) -> bool:
+        group = self._groups[node.name]
+        others = down.get(group, set()) - {node.name}
+        allowed = self._allowed(group)
+        if len(others) < allowed:
+            return True
+        lost = {name for name in others if self.rows[name].state is AssignmentState.FAILED}
+        if self._rules.budget.by and len(lost) >= allowed:
+            self._skip(row, f"failed before in its group: {self._named(group, lost)}")
+        else:
+            self.wait(node.name, WaitReason.BUDGET, self._named(group, others))
+        return False
+
+    def _unavailable(self) -> dict[str, set[str]]:
+        """Nodes of each group that may not work because of the rollout.
+
+        One that does not report on its way back counts no more: others would wait for it for ever.
+        """
+        found: dict[str, set[str]] = {}
+        heard = {node.name: node.last_report for node in self.ordered}
+        for name, row in self.rows.items():
+            if not row.is_unavailable:
+                continue
+            if row.state is AssignmentState.RETURNING:
+                since = max(row.admitted or self.now, heard[name] or row.admitted or self.now)
+                if self.now - since > self._rules.deadline_time:
+                    continue
+            found.setdefault(self._groups[name], set()).add(name)
+        return found
+
+    def _allowed(self, group: str) -> int:
+        return self._rules.budget.unavailable(self._sizes[group])
+
+    def _named(self, group: str, names: set[str]) -> str:
+        shown = ", ".join(sorted(names)[:_NAMES_SHOWN]) + (", ..." if len(names) > 3 else "")
+        return f"{self._rules.budget.by}={group}: {shown}" if self._rules.budget.by else shown
+
+    def _wait_for(self, rollout: Rollout, row: Assignment) -> None:
+        """Record what is missing of a node that was admitted."""
+        if row.state is AssignmentState.ADMITTED:
+            self.wait(row.node, WaitReason.SENDING, "was not sent the version yet")
+        elif row.state is AssignmentState.SENT and row.healthy is None:
+            until = row.sent + self._rules.deadline_time if row.sent else None
+            self.wait(row.node, WaitReason.HEALTH, "has not reported the version healthy", until)
+        elif row.state is AssignmentState.SENT and row.healthy:
+            soak = self._rules.all_stages[row.stage].soak_time
+            self.wait(row.node, WaitReason.SOAK, "is healthy", row.healthy + soak)
+
+
+_CANDIDATES = {AssignmentState.WAITING, AssignmentState.OFFERED, AssignmentState.SKIPPED}
+_OVER = {AssignmentState.UPDATED, AssignmentState.FAILED, AssignmentState.RETURNED}
+
+
+def _admitted(rollout: Rollout, row: Assignment, stage: int, now: datetime) -> Assignment:
+    return replace(
+        row,
+        version=rollout.target,
+        state=AssignmentState.ADMITTED,
+        stage=stage,
+        admitted=now,
+        sent=None,
+        healthy=None,
+        restarts=0,
+        cause="",
+    )
+
+
+def _returning(row: Assignment, now: datetime) -> Assignment:
+    return replace(
+        row,
+        version=row.previous,
+        state=AssignmentState.RETURNING,
+        admitted=now,
+        sent=None,
+        healthy=None,
+    )
