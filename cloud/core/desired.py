@@ -40,12 +40,18 @@ class GovernedApp:
     rollout: Rollout
     versions: Mapping[str, App]
 
+    @property
+    def default_version(self) -> str:
+        """The version of nodes to which nothing is assigned; empty where those do not run it."""
+        version = self.rollout.default_version
+        return self.app.version if version is None else version
+
     def on_node(self, assigned: Assigned) -> App | None:
         """The version for a node with *assigned*, if its selector matches; None for none.
 
         One that is not known here stays what the node should run; there is no content of it.
         """
-        version = assigned.get(self.app.name, self.rollout.default_version)
+        version = assigned.get(self.app.name, self.default_version)
         if not version:
             return None
         return self.versions.get(version) or replace(self.app, version=version)
@@ -131,7 +137,7 @@ class Catalog:
         """
         if not self.governed:
             return self.apps
-        wanted = {name: own.rollout.default_version for name, own in self.governed.items()}
+        wanted = {name: own.default_version for name, own in self.governed.items()}
         return {
             name: replace(app, version=wanted.get(name, app.version))
             for name, app in self.apps.items()

@@ -13,7 +13,7 @@ from cloud.core.kinds import ResourceKind
 from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_own_name
 from cloud.errors import InUse, Invalid, NotFound
-from cloud.operations.pinned_versions import forget_versions, pin_governed
+from cloud.operations.pinned_versions import forget_versions, pin_governed, rollouts_using
 from cloud.store.transaction import Transaction
 
 _USERS_SHOWN = 10
@@ -100,14 +100,14 @@ def list_apps_using(
 
 
 def check_unused(tx: Transaction, namespace: str, kind: ResourceKind, name: str) -> None:
-    """Refuse (InUse, naming them) when apps use that resource, or a version nodes may return to."""
+    """Refuse (InUse, naming them) when apps use that resource, or a rollout may go back to it."""
     users = tx.list_apps_using(namespace, kind, name, ListOptions(limit=_USERS_SHOWN))
     if users.items:
         names = [app.name for app in users.items]
         more = ["..."] if users.after is not None else []
         raise InUse(kind.logged_as, name, f"app {', '.join(names + more)}")
-    for app, version in tx.pinned_users(namespace, kind, name, limit=1):
-        raise InUse(kind.logged_as, name, f"version {version} of app {app}, which is rolled out")
+    for rollout in rollouts_using(tx, namespace, kind, name):
+        raise InUse(kind.logged_as, name, f"rollout {rollout.name}, which may go back to it")
 
 
 def roll_apps(tx: Transaction, namespace: str, apps: Sequence[App], *, now: datetime) -> None:

@@ -36,7 +36,7 @@ def wanted_by_most(tx: Transaction, app: App) -> WantedVersion:
     governed = tx.catalog(app.namespace).governed.get(app.name)
     if governed is None:
         return WantedVersion(app.version, is_governed=False)
-    return WantedVersion(governed.rollout.default_version, is_governed=True)
+    return WantedVersion(governed.default_version, is_governed=True)
 
 
 def wanted_on(tx: Transaction, app: App, node: str) -> str:

@@ -1,9 +1,10 @@
 """Versions of apps under a policy, kept whole while nodes run them or may return to them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from cloud.core.app import App
-from cloud.core.rollout import RolloutState
+from cloud.core.kinds import ResourceKind
+from cloud.core.rollout import Rollout, RolloutState
 from cloud.core.rollout_policy import RolloutPolicy, governing
 from cloud.store.transaction import Transaction
 
@@ -37,3 +38,15 @@ def forget_versions(tx: Transaction, namespace: str, app: str) -> None:
     """Forget what nodes were assigned of *app*, which is deleted, and its versions."""
     tx.delete_assignments(namespace, app)
     tx.unpin_versions(namespace, app, ())
+
+
+def rollouts_using(
+    tx: Transaction, namespace: str, kind: ResourceKind, name: str
+) -> Sequence[Rollout]:
+    """The open rollouts of apps of which a version that nodes may return to uses that thing.
+
+    Once none is open, what such versions use may be deleted: nodes are served what was kept of it.
+    """
+    apps = tx.pinned_users(namespace, kind, name)
+    found = (tx.newest_rollout(namespace, app) for app in apps)
+    return [one for one in found if one is not None and one.state.is_open]

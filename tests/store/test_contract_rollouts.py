@@ -95,11 +95,9 @@ async def test_a_pinned_version_stays_whole_whatever_becomes_of_its_parts(store:
         assert tx.pinned_body(Config, "default", "conf", "4") == config("4")
         assert tx.pinned_body(Secret, "default", "password", "2") == secret("2")
         assert tx.pinned_body(Secret, "default", "password", "1") is None
-        users = [("web", "3"), ("web", "5")]
-        assert tx.pinned_users("default", CONFIG, "conf", limit=5) == users
-        assert tx.pinned_users("default", CONFIG, "conf", limit=1) == users[:1]
-        assert tx.pinned_users("default", CONFIG, "other", limit=5) == []
-        assert tx.pinned_users("other", CONFIG, "conf", limit=5) == []
+        assert tx.pinned_users("default", CONFIG, "conf") == ["web"]
+        assert tx.pinned_users("default", CONFIG, "other") == []
+        assert tx.pinned_users("other", CONFIG, "conf") == []
 
     await store.read(look)
 
@@ -212,6 +210,11 @@ async def test_assignments_are_those_of_a_node_and_of_an_app(store: Store) -> No
         tx.delete_node("default", "b")
         tx.delete_assignments("default", "clock")
         assert tx.assigned_versions("default", "a") == {"web": "3"}
+        tx.put_assignments("default", [assignment("c", "3")])
+        tx.delete_assignments("default", "web", ["c"])
+        assert tx.assigned_versions("default", "c") == {}
+        tx.delete_assignments("default", "web", ["a"])
+        tx.put_assignments("default", [assignment("a", "3")])
 
     await store.write(change)
     assert await store.read(lambda tx: list(tx.assignments("default", "web"))) == ["a"]

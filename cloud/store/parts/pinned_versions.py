@@ -11,7 +11,7 @@ from cloud.core.kinds import KINDS, ResourceKind
 from cloud.store.cache import StoreCache
 from cloud.store.parts.part import Run, first
 from cloud.store.parts.resources import R, ResourcePart
-from cloud.store.rows import Parameters, Row, json_text
+from cloud.store.rows import Row, json_text
 from cloud.store.sealing import Sealer
 from cloud.store.statements import statement
 
@@ -61,9 +61,8 @@ PINNED_APPS = statement(
 )
 PINNED_USERS = statement(
     """
-    SELECT app, version FROM pinned_part
-    WHERE namespace = :namespace AND kind = :kind AND name = :name
-    ORDER BY app, version LIMIT :limit
+    SELECT DISTINCT app FROM pinned_part
+    WHERE namespace = :namespace AND kind = :kind AND name = :name ORDER BY app
     """,
     reads={"pinned_part"},
 )
@@ -157,13 +156,10 @@ class PinnedVersionPart(ResourcePart):
         """Every pinned version of every app of the namespace."""
         return [self._read(App, row) for row in self._run(PINNED_APPS, {"namespace": namespace})]
 
-    def pinned_users(
-        self, namespace: str, kind: ResourceKind, name: str, *, limit: int
-    ) -> Sequence[tuple[str, str]]:
-        """The first apps and versions that use a thing of that kind, up to *limit*."""
-        key: Parameters = {"namespace": namespace, "kind": kind.logged_as, "name": name}
-        found = self._run(PINNED_USERS, {**key, "limit": limit})
-        return [(app, version) for app, version in found]
+    def pinned_users(self, namespace: str, kind: ResourceKind, name: str) -> Sequence[str]:
+        """The apps of which a pinned version uses that thing."""
+        key = {"namespace": namespace, "kind": kind.logged_as, "name": name}
+        return [app for (app,) in self._run(PINNED_USERS, key)]
 
     def unpin_versions(self, namespace: str, app: str, kept: Collection[str]) -> None:
         """Forget the versions of *app* but those *kept* and those that assignments name."""

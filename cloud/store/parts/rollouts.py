@@ -119,6 +119,15 @@ COUNT_ASSIGNMENTS = statement(
     """,
     reads={"assignment"},
 )
+DELETE_ASSIGNMENT = set_statement(
+    """
+    DELETE FROM assignment {using_rows} AND assignment.namespace = :namespace
+    AND assignment.name = :name AND assignment.app = :app
+    """,
+    order=0,
+    reads={"node"},
+    writes={"assignment"},
+)
 DELETE_ASSIGNMENTS = statement(
     "DELETE FROM assignment WHERE namespace = :namespace AND app = :app",
     reads={"node"},
@@ -224,15 +233,25 @@ class RolloutPart(PinnedVersionPart):
                 "document": document(one),
             }
             place = (namespace, one.node)
+            self._sets.withdraw(DELETE_ASSIGNMENT, (*place, one.app))
             becomes: dict[Lookup[Any], Any] = {}
             if self._sets.is_known(OF_NODE, place):
                 known = self._sets.value(OF_NODE, place)
                 becomes[OF_NODE] = {**known, one.app: one}
             self._sets.put(PUT_ASSIGNMENT, (*place, one.app), row, place=place, becomes=becomes)
 
-    def delete_assignments(self, namespace: str, app: str) -> None:
-        """Forget all of the app."""
-        self._run(DELETE_ASSIGNMENTS, {"namespace": namespace, "app": app})
+    def delete_assignments(
+        self, namespace: str, app: str, nodes: Iterable[str] | None = None
+    ) -> None:
+        """Forget those of the app, all or those of *nodes*."""
+        if nodes is None:
+            self._run(DELETE_ASSIGNMENTS, {"namespace": namespace, "app": app})
+            return
+        for name in nodes:
+            row: Parameters = {"namespace": namespace, "name": name, "app": app}
+            place = (namespace, name)
+            self._sets.withdraw(PUT_ASSIGNMENT, (*place, app))
+            self._sets.put(DELETE_ASSIGNMENT, (*place, app), row, place=place)
 
     def _governed(self, apps: Sequence[App]) -> Mapping[str, GovernedApp]:
         namespace = apps[0].namespace
@@ -246,6 +265,7 @@ def _rollout_of(row: Row) -> Rollout:
     return _ROLLOUT.decode(row[0])
 
 
-def _binding(rollout: Rollout) -> tuple[str, str, bool]:
+def _binding(rollout: Rollout) -> tuple[object, ...]:
     """What the desired state of nodes depends on."""
-    return rollout.base, rollout.target, rollout.state is RolloutState.DONE
+    is_done = rollout.state is RolloutState.DONE
+    return rollout.base, rollout.target, rollout.default_version, is_done
