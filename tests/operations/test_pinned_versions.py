@@ -6,11 +6,13 @@ import msgspec
 import pytest
 
 from cloud.core.app import AppVersion
+from cloud.core.audit import SERVER, Attempt, AuditFilter
 from cloud.core.kinds import CONFIG, SECRET
 from cloud.core.node import NodeSpec
 from cloud.core.objects import cannot_sign
 from cloud.core.registry import RegistrySpec
 from cloud.core.report import Order, read_report
+from cloud.core.revisions import RevisionAction, Thing
 from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState, rollout_name
 from cloud.core.rollout_policy import AppChoice, RolloutPolicy, RolloutPolicySpec
 from cloud.core.secret import SecretSpec
@@ -22,7 +24,9 @@ from cloud.operations.nodes import apps_of_node, create_node
 from cloud.operations.pinned_versions import unpin_unused
 from cloud.operations.registries import create_registry, refresh_registry
 from cloud.operations.reports import deltas_for, receive_report
-from cloud.operations.secrets import create_secret, update_secret
+from cloud.operations.restored_versions import restore_version
+from cloud.operations.revisions import list_revisions
+from cloud.operations.secrets import create_secret, delete_secret, update_secret
 from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import LATER, NAMESPACE, NOW, app_spec, config_spec
 
@@ -267,5 +271,68 @@ async def test_versions_of_apps_without_a_policy_are_not_kept(store: Store) -> N
         before = version(tx)
         update_app(tx, NAMESPACE, "web", app_spec(), now=LATER)
         assert tx.pinned_app(NAMESPACE, "web", before) is None
+
+    await store.write(story)
+
+
+async def test_an_app_gets_an_earlier_version_again_with_all_that_it_used(store: Store) -> None:
+    attempt = Attempt(SERVER, "rollout.rollback", LATER, NAMESPACE, "web", reason="2 nodes failed")
+
+    def story(tx: Transaction) -> None:
+        plant(tx)
+        govern(tx)
+        create_app(tx, NAMESPACE, "other", app_spec(configs=["conf"]), now=NOW)
+        other = tx.app(NAMESPACE, "other")
+        before, base = served(tx), version(tx)
+        update_config(tx, NAMESPACE, "conf", config_spec("new"), now=LATER)
+        update_app(tx, NAMESPACE, "web", app_spec(image="nginx:2"), now=LATER)
+        delete_secret(tx, NAMESPACE, "password")
+        put_rollout(tx, base)
+        target = version(tx)
+        restored = restore_version(tx, NAMESPACE, "web", base, attempt)
+        assert (restored.version, restored.spec) == (base, SPEC)
+        assert tx.app(NAMESPACE, "web") == restored
+        assert served(tx) == before
+        # What a node that is not back yet runs is kept, and it is not assigned to others.
+        assert tx.pinned_app(NAMESPACE, "web", target) is not None
+        assert desired(tx)["web"] == base
+        again = tx.app(NAMESPACE, "other")
+        assert other is not None
+        assert again is not None
+        assert int(again.version) > int(target) > int(other.version)
+        assert restore_version(tx, NAMESPACE, "web", base, attempt) == restored
+        with pytest.raises(NotFound):
+            restore_version(tx, NAMESPACE, "web", "999", attempt)
+
+    await store.write(story)
+
+    def entries(tx: Transaction) -> list[tuple[str, str, str]]:
+        found = tx.audit_links(AuditFilter(NAMESPACE), below=2**62, limit=10)
+        own = [one.entry.attempt for one in found]
+        return [(one.action, one.name, one.reason) for one in own]
+
+    assert sorted(await store.read(entries)) == [
+        ("app.undo", "web", "2 nodes failed"),
+        ("config.undo", "conf", "2 nodes failed"),
+        ("secret.undo", "password", "2 nodes failed"),
+    ]
+    newest = await store.read(
+        lambda tx: list_revisions(tx, Thing("app", NAMESPACE, "web"), limit=1, after=None)
+    )
+    assert newest.page.items[0].action is RevisionAction.UNDO
+
+
+async def test_a_name_that_is_taken_by_now_is_not_taken_back(store: Store) -> None:
+    def story(tx: Transaction) -> None:
+        plant(tx)
+        govern(tx)
+        base = version(tx)
+        update_app(tx, NAMESPACE, "web", app_spec(), now=LATER)
+        delete_secret(tx, NAMESPACE, "password")
+        other = RegistrySpec("hub.example.com", "puller", "text")
+        create_registry(tx, NAMESPACE, "password", other, now=LATER)
+        attempt = Attempt(SERVER, "rollout.rollback", LATER, NAMESPACE, "web")
+        with pytest.raises(InUse):
+            restore_version(tx, NAMESPACE, "web", base, attempt)
 
     await store.write(story)
