@@ -154,10 +154,10 @@ def _versions_used(tx: Transaction, apps: Sequence[App]) -> _Used:
 
 
 def _pinned_uses(tx: Transaction, app: App) -> Uses:
-    """What *app* uses, if it is a version that was replaced; empty where it is the present one."""
-    present = tx.catalog(app.namespace).apps.get(app.name)
-    is_present = present is None or present.version == app.version
-    return {} if is_present else tx.pinned_uses(app.namespace, app.name, app.version)
+    """What *app* uses at that version, where that was replaced or restored; else empty."""
+    if app.name not in tx.catalog(app.namespace).governed:
+        return {}
+    return tx.pinned_uses(app.namespace, app.name, app.version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,6 +275,23 @@ async def test_versions_of_apps_without_a_policy_are_not_kept(store: Store) -> N
     await store.write(story)
 
 
+async def test_a_version_keeps_what_it_used_when_the_app_alone_gets_it_again(store: Store) -> None:
+    def story(tx: Transaction) -> None:
+        plant(tx)
+        govern(tx)
+        before, base = served(tx), version(tx)
+        update_config(tx, NAMESPACE, "conf", config_spec("new"), now=LATER)
+        rollout = put_rollout(tx, base)
+        tx.put_rollout(msgspec.structs.replace(rollout, state=RolloutState.ROLLED_BACK))
+        older = tx.pinned_app(NAMESPACE, "web", base)
+        assert older is not None
+        tx.put_resource(older)
+        assert version(tx) == base
+        assert served(tx) == before
+
+    await store.write(story)
+
+
 async def test_an_app_gets_an_earlier_version_again_with_all_that_it_used(store: Store) -> None:
     attempt = Attempt(SERVER, "rollout.rollback", LATER, NAMESPACE, "web", reason="2 nodes failed")
 
