@@ -43,6 +43,7 @@ from agent_sim.facts import FactSource
 from agent_sim.faults import CAUSE, FaultKind, NodeFaults
 from agent_sim.link import Address, HubLink, open_link
 from agent_sim.model import HeldApp, Status
+from agent_sim.offers import Offers
 from agent_sim.renewal import Pauses, Renewer
 from agent_sim.state import NodeDirectory, NodeIdentity
 from agent_sim.watch import MachineClock
@@ -80,6 +81,7 @@ class AgentSettings:
     renewal: Pauses = field(default_factory=Pauses)
     refuses_commands: bool = False
     faults: NodeFaults = field(default_factory=NodeFaults)
+    knows_offers: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +193,13 @@ class Agent:
                 handle.cancel()
 
     def _new_state(self, apps: Sequence[HeldApp] = ()) -> DeviceState:
+        offers = Offers(deferral=self._settings.faults.deferral)
         return DeviceState(
             run=new_run(),
             facts=self._source.facts(),
             intervals=self._settings.intervals,
             held={app.name: app for app in apps},
+            offers=offers if self._settings.knows_offers else None,
             asked=Asked(refuses=self._settings.refuses_commands),
         )
 

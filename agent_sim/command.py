@@ -108,9 +108,12 @@ class _CommandOptions:
     vanish: Sequence[FaultRule]
     slow: Sequence[FaultRule]
     flap: Sequence[FaultRule]
+    defer: Sequence[FaultRule]
     vanish_for: float
     slow_for: float
     flap_every: float
+    defer_for: float
+    ignore_offers: bool
     duration: float
     quiet: bool
 
@@ -159,6 +162,7 @@ class _CommandOptions:
 @_fault("vanish", "Let nodes go offline when they have got this version.")
 @_fault("slow", "Let this version take long to start.")
 @_fault("flap", "Let the instances of this version exit again and again.")
+@_fault("defer", "Let nodes put this version off where it is offered.")
 @click.option("--vanish-for", type=_SECONDS, default=60.0, help="Time until they come back.")
 @click.option("--slow-for", type=_SECONDS, default=60.0, help="Time that a slow start takes.")
 @click.option(
@@ -167,6 +171,8 @@ class _CommandOptions:
     default=10.0,
     help="Time that an instance which flaps runs.",
 )
+@click.option("--defer-for", type=_SECONDS, default=60.0, help="Time for which it is put off.")
+@click.option("--ignore-offers", is_flag=True, help="Know no offers, as other agents.")
 @click.option("--duration", type=_SECONDS, default=0.0, help="Stop after this; 0 goes on.")
 @click.option("--quiet", is_flag=True, help="Log errors and warnings only.")
 @click.pass_context
@@ -246,9 +252,9 @@ def _members(options: _CommandOptions, names: Sequence[str]) -> list[Member]:
 
 
 def _with_faults(options: _CommandOptions, members: Sequence[Member]) -> list[Member]:
-    rules = [*options.fail, *options.vanish, *options.slow, *options.flap]
+    rules = [*options.fail, *options.vanish, *options.slow, *options.flap, *options.defer]
     chosen = rules_by_node(rules, [each.claim.fingerprint for each in members], options.seed)
-    seconds = options.vanish_for, options.slow_for, options.flap_every
+    seconds = options.vanish_for, options.slow_for, options.flap_every, options.defer_for
     return [
         replace(
             each,
@@ -278,6 +284,7 @@ def _member(
         intervals=Intervals(options.interval, options.stats_interval),
         apply_delay=options.apply_delay,
         refuses_commands=options.refuse_commands,
+        knows_offers=not options.ignore_offers,
     )
     claim = ActivationClaim(
         batch=options.batch, fingerprint=name, namespace=options.namespace, token=options.token

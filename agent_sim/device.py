@@ -6,13 +6,14 @@ StartTimer replaces a timer of the same name. Timers that are late, early or dou
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, assert_never
+from datetime import datetime, timedelta
+from typing import assert_never
 
 from agent_sim.bodies import why_not_runnable
 from agent_sim.commands import DONE, FAILED, REFUSED, Asked, NodeCommand, answer, read_command
+from agent_sim.deltas import sequence_of, wanted_apps, wanted_properties
 from agent_sim.events import (
     Actions,
     Apply,
@@ -43,6 +44,7 @@ from agent_sim.fetching import (
     next_infos,
 )
 from agent_sim.model import BodyName, HeldApp, NodeFacts, NodeUsage, Status
+from agent_sim.offers import Offers
 from agent_sim.reporting import report_content, stats_content
 from agent_sim.wire import (
     INTERVAL,
@@ -81,6 +83,10 @@ class DeviceState:
     held: Mapping[str, HeldApp] = field(default_factory=dict)
     # What people want of it, taken over at once; None until they want any.
     properties: Mapping[str, str] | None = None
+    # The apps of the last delta; None before the first one of this run.
+    wanted: tuple[WantedApp, ...] | None = None
+    # What is offered; None for a node that does not know offers.
+    offers: Offers | None = Offers()  # noqa: RUF009  # frozen
     fetches: tuple[AppFetch, ...] = ()
     request: Request | None = None
     # Infos of a request that failed as a whole; see `next_infos`.
@@ -96,6 +102,10 @@ class DeviceState:
     is_agreed: bool = False
     errors: int = 0
     asked: Asked = Asked()  # noqa: RUF009  # frozen
+
+    def server_time(self, now: datetime) -> datetime:
+        """The server's clock, as far as it is known."""
+        return now + (self.asked.ahead or timedelta())
 
     @property
     def is_converged(self) -> bool:
@@ -149,7 +159,14 @@ def _report(state: DeviceState, now: datetime) -> tuple[DeviceState, Actions]:
         return state, ()
     state = replace(state, seq=state.seq + 1)
     held = state.held.values()
-    content = report_content(state.facts, state.usage, held, state.fetches, now, state.properties)
+    fetches, offers = state.fetches, None
+    if state.offers is not None:
+        own = state.offers.own_fetches(fetches)
+        fetches = tuple(fetch for fetch in fetches if fetch not in own)
+        offers = state.offers.entries(state.server_time(now))
+    content = report_content(state.facts, state.usage, held, fetches, now, state.properties)
+    if offers is not None:
+        content["offers"] = offers
     interval = min(max(math.ceil(state.intervals.interval), 1), _LONGEST_INTERVAL)
     meta: dict[str, MetaValue] = {SEQUENCE: state.seq, RUN: state.run, INTERVAL: interval}
     message = NodeMessage(MessageKind.REPORT, content, meta)
@@ -181,6 +198,8 @@ def _timer_due(state: DeviceState, timer: Timer, now: datetime) -> tuple[DeviceS
             return state, (Publish(Channel.STATS, stats, qos=0), *_stats_timer(state))
         case Timer.REQUEST:
             return replace(state, request=None), ()
+        case Timer.OFFER:
+            return _follow(state, now)
 
 
 def _ask(state: DeviceState) -> tuple[DeviceState, Actions]:
@@ -215,7 +234,7 @@ def _received(
         case Channel.DELTA, MessageKind.REPORT:
             return _delta(state, message, now)
         case Channel.DELTA, MessageKind.ERROR:
-            answers = _sequence(message.meta.get(SEQUENCE))
+            answers = sequence_of(message.meta.get(SEQUENCE))
             if answers == state.seq and message.meta.get(RUN, state.run) == state.run:
                 state = replace(state, answered=answers, unanswered=0)
             return _trouble(state, f"error: {_code(message)} {message.content}")
@@ -294,74 +313,65 @@ def _code(message: NodeMessage) -> str:
 
 def _delta(state: DeviceState, message: NodeMessage, now: datetime) -> tuple[DeviceState, Actions]:
     """Obey a delta; an answer is obeyed unless a later report has been answered already."""
-    answers = _sequence(message.meta.get(SEQUENCE))
+    answers = sequence_of(message.meta.get(SEQUENCE))
     if answers is not None:
         if message.meta.get(RUN, state.run) != state.run or answers < state.answered:
             return state, ()
         state = replace(state, answered=answers, unanswered=0)
-    wanted = _wanted(message.content, state.held)
+    wanted = wanted_apps(message.content, state.held)
     if wanted is None:
         return _trouble(state, "the delta cannot be read")
-    names = {each.name for each in wanted}
-    stopped = tuple(name for name in state.held if name not in names)
-    fetches = fetches_for(wanted, state.held, state.fetches)
-    still = all_missing(fetches)
-    useful = state.request is not None and not set(still).isdisjoint(state.request.infos)
-    properties = _properties(message.content, state.properties)
-    is_new = properties != state.properties
+    properties = wanted_properties(message.content, state.properties)
+    offers = state.offers
+    if offers is not None:
+        offers = offers.taking(message.content, wanted, state.server_time(now))
+    is_new = properties != state.properties or offers is not state.offers
     state = replace(
         state,
         properties=properties,
+        offers=offers,
+        wanted=wanted,
+        is_agreed=message.content == {} and answers in (None, state.seq),
+    )
+    return _follow(state, now, has_news=is_new)
+
+
+def _follow(
+    state: DeviceState, now: datetime, *, has_news: bool = False
+) -> tuple[DeviceState, Actions]:
+    """Go on towards the apps of the last delta; report at once what stops, or other news."""
+    if state.wanted is None:
+        return state, ()
+    moment, offers = state.server_time(now), state.offers or Offers()
+    wanted = offers.allowed(state.wanted, state.held, moment)
+    names = {each.name for each in wanted}
+    stopped = tuple(name for name in state.held if name not in names)
+    taken = [offers.ready[each] for each in wanted if each in offers.ready]
+    pending = [each for each in wanted if each not in offers.ready]
+    fetches = fetches_for([*pending, *offers.to_fetch()], state.held, state.fetches)
+    still = all_missing(fetches)
+    useful = state.request is not None and not set(still).isdisjoint(state.request.infos)
+    state = replace(
+        state,
         held={name: app for name, app in state.held.items() if name in names},
         fetches=fetches,
         request=state.request if useful else None,
         suspects=state.suspects.intersection(still),
-        is_agreed=message.content == {} and answers in (None, state.seq),
     )
-    if not stopped and not is_new:
-        return state, ()
-    notes = tuple(LogLine(f"stopped {name}") for name in stopped)
+    seconds = offers.seconds_to_opening(state.wanted or (), moment)
+    timer: Actions = (StartTimer(Timer.OFFER, seconds),) if seconds is not None else ()
+    if taken:
+        state = replace(state, offers=offers.without_ready(wanted))
+        state, actions = _hold(state, taken, now)
+        return state, (*_stop_notes(stopped), *timer, *actions)
+    if not stopped and not has_news:
+        return state, timer
     state, report = _report(state, now)
-    return state, (Save(tuple(state.held.values())), *notes, *report)
+    return state, (Save(tuple(state.held.values())), *_stop_notes(stopped), *timer, *report)
 
 
-def _sequence(value: Any) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value)
-    return value if type(value) is int else None
-
-
-def _properties(
-    content: Mapping[str, Any], before: Mapping[str, str] | None
-) -> Mapping[str, str] | None:
-    """All that is wanted of the node; as *before* where the delta has no value."""
-    match content.get("nodeprops"):
-        case dict(wanted):
-            return {str(key): str(value) for key, value in wanted.items()}
-        case _:
-            return before
-
-
-def _wanted(content: Any, held: Mapping[str, HeldApp]) -> tuple[WantedApp, ...] | None:
-    """The apps of a delta; an absent list leaves the present one. None: not a delta."""
-    if not isinstance(content, dict):
-        return None
-    result: dict[str, WantedApp] = {}
-    for field_name, is_system in (("sysapps", True), ("apps", False)):
-        if field_name not in content:
-            mine = [app for app in held.values() if app.is_system is is_system]
-            result |= {app.name: WantedApp(app.name, app.version, is_system) for app in mine}
-            continue
-        entries = content[field_name]
-        if not isinstance(entries, list):
-            return None
-        for entry in entries:
-            match entry:
-                case {"name": str(name), "version": str(version)}:
-                    result[name] = WantedApp(name, version, is_system)
-                case _:
-                    return None
-    return tuple(result.values())
+def _stop_notes(stopped: Iterable[str]) -> Actions:
+    return tuple(LogLine(f"stopped {name}") for name in stopped)
 
 
 def _values(state: DeviceState, message: NodeMessage, now: datetime) -> tuple[DeviceState, Actions]:
@@ -388,14 +398,30 @@ def _values(state: DeviceState, message: NodeMessage, now: datetime) -> tuple[De
 
 
 def _take_over(state: DeviceState, now: datetime) -> tuple[DeviceState, Actions]:
-    """Hold what has arrived as a whole and start it."""
-    taken = tuple(_app(fetch) for fetch in state.fetches if fetch.is_complete)
-    if not taken:
+    """Hold what has arrived as a whole and start it, or keep it until it may be applied."""
+    done = [fetch for fetch in state.fetches if fetch.is_complete]
+    if not done:
         return state, ()
+    state = replace(state, fetches=tuple(one for one in state.fetches if not one.is_complete))
+    if state.offers is not None:
+        early = state.offers.own_fetches(done)
+        now_wanted = state.offers.allowed(state.wanted or (), state.held, state.server_time(now))
+        early = tuple(fetch for fetch in early if fetch.wanted not in now_wanted)
+        if early:
+            offers = state.offers.with_ready(_app(fetch) for fetch in early)
+            state = replace(state, offers=offers)
+            done = [fetch for fetch in done if fetch not in early]
+            if not done:
+                return _report(state, now)
+    return _hold(state, [_app(fetch) for fetch in done], now)
+
+
+def _hold(
+    state: DeviceState, taken: Sequence[HeldApp], now: datetime
+) -> tuple[DeviceState, Actions]:
     state = replace(
         state,
         held={**state.held, **{app.name: app for app in taken}},
-        fetches=tuple(fetch for fetch in state.fetches if not fetch.is_complete),
         is_agreed=False,
     )
     pending = tuple(app for app in taken if app.status is Status.PENDING)

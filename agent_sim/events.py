@@ -16,6 +16,8 @@ class Timer(StrEnum):
     ANSWER = "answer"
     STATS = "stats"
     REQUEST = "request"
+    # A version that is wanted may be applied.
+    OFFER = "offer"
 
 
 @dataclass(frozen=True, slots=True)

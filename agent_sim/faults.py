@@ -14,6 +14,7 @@ from hashlib import sha256
 
 from agent_sim.errors import FaultRuleError
 from agent_sim.model import HeldApp
+from agent_sim.offers import Deferral
 
 CAUSE = "simulated fault: exited with status 1 after its start"
 """The cause that a node reports for an app of a FAIL rule."""
@@ -30,6 +31,8 @@ class FaultKind(StrEnum):
     SLOW = "slow"
     # The app restarts again and again.
     FLAP = "flap"
+    # The version is put off where it is offered and has to be accepted.
+    DEFER = "defer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,19 @@ class FaultRule:
 
 @dataclass(frozen=True, slots=True)
 class NodeFaults:
-    """The rules that apply to one node; seconds: silent, to start, between restarts."""
+    """The rules that apply to one node; seconds: silent, to start, between restarts, put off."""
 
     rules: tuple[FaultRule, ...] = ()
     vanish_seconds: float = 60.0
     slow_seconds: float = 60.0
     flap_seconds: float = 10.0
+    defer_seconds: float = 60.0
+
+    @property
+    def deferral(self) -> Deferral:
+        """What the node puts off."""
+        rules = [rule for rule in self.rules if rule.kind is FaultKind.DEFER]
+        return Deferral(tuple((rule.app, rule.version) for rule in rules), self.defer_seconds)
 
     def shows(self, kind: FaultKind, app: HeldApp) -> bool:
         """Return whether this node has a fault of this *kind* with *app*."""

@@ -26,12 +26,13 @@ class SimulatedNode:
     def __init__(self, state: DeviceState | None = None) -> None:
         self.state = state or DeviceState(run="r1")
         self.done: list[Action] = []
+        self.now = NOW
 
     def happen(self, *events: Event) -> list[Action]:
         """What the node does about *events*."""
         begin = len(self.done)
         for event in events:
-            self.state, actions = step(self.state, event, NOW)
+            self.state, actions = step(self.state, event, self.now)
             self.done += actions
         return self.done[begin:]
 
