@@ -2,6 +2,8 @@
 
 activate   become a node; what to become stands on standard input
 check      list what is missing on this machine
+consent    accept or defer versions that are offered: consent accept [APP ...],
+           consent defer [APP ...] --until 2h|TIME [--reason TEXT]; without words list them
 engine     show the container engine that answers here; status 1 if there is none
 run        stay connected, report, run what is desired
 status     show the node, its connection, what runs apps here, and the apps
@@ -17,11 +19,12 @@ import argparse
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Mapping
 
 import edgesync_agent
-from edgesync_agent import agent
+from edgesync_agent import agent, consent
 from edgesync_agent.activation import activate
 from edgesync_agent.apps import runtime_finders
 from edgesync_agent.clock import Clock
@@ -31,7 +34,7 @@ from edgesync_agent.errors import AgentError
 from edgesync_agent.removal import remove_apps, remove_home, remove_unit
 from edgesync_agent.runtime import RuntimeFailure
 from edgesync_agent.runtimes import FindRuntime
-from edgesync_agent.summary import missing_engine, summary
+from edgesync_agent.summary import missing_engine, offer_words, read_offers, summary
 from edgesync_agent.trial import try_to_connect
 from edgesync_agent.volumes import memory_folder
 
@@ -54,15 +57,22 @@ def main() -> None:
         "uninstall": _uninstall,
         "wait": _wait,
     }
-    parser.add_argument("command", choices=list(commands))
+    parser.add_argument("command", choices=[*commands, "consent"])
+    parser.add_argument("words", nargs="*", metavar="WORD", help="of the command (consent)")
     parser.add_argument("--home", type=Path, default=_default_home(), metavar="DIRECTORY")
     parser.add_argument("--ca", type=Path, metavar="FILE", help="the server's root (activate)")
-    arguments = parser.parse_args()
+    parser.add_argument("--until", default="", metavar="TIME", help="when to ask again (consent)")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why it waits (consent)")
+    arguments = parser.parse_intermixed_args()
+    if arguments.words and arguments.command != "consent":
+        parser.error(f"{arguments.command} takes no {arguments.words[0]}")
     os.umask(0o077)
     home = arguments.home.absolute()
     try:
         if arguments.command == "activate":
             _activate(home, arguments.ca)
+        elif arguments.command == "consent":
+            _consent(home, arguments.words, arguments.until, arguments.reason)
         else:
             commands[arguments.command](home)
     except AgentError as error:
@@ -83,6 +93,25 @@ def _activate(home: Path, ca: Path | None = None) -> None:
 def _check(home: Path) -> None:
     missing = missing_engine(_finders(home))
     print(f"edgesync: {missing or 'a container engine answers'}")
+
+
+def _consent(home: Path, words: list[str], until: str, reason: str) -> None:
+    agent.read_identity(home)
+    offers = read_offers(home)
+    if not words:
+        for line in map(offer_words, offers):
+            print(line)
+        return
+    answer = consent.answer_from(words, until, reason, time.time())
+    versions = {str(one["name"]): str(one["version"]) for one in offers if one.get("consent")}
+    apps = words[1:] or sorted(versions)
+    missing = [name for name in apps if name not in versions]
+    if missing or not apps:
+        of = f" of app {missing[0]}" if missing else ""
+        raise AgentError(f"no version{of} waits for consent here")
+    consent.record(home, {name: versions[name] for name in apps}, answer)
+    for name in apps:
+        print(f"edgesync: {name} version {versions[name]} is {answer['answer']}")
 
 
 def _engine(home: Path) -> None:

@@ -16,6 +16,7 @@ from edgesync_agent.agent_log import AgentLog
 from edgesync_agent.apps import SupervisedApps, open_supervisor
 from edgesync_agent.clock import Clock, WrongTime
 from edgesync_agent.commands import Commands, Send, UpdateOffered
+from edgesync_agent.consent import CONSENT_FILE, ConsentFile
 from edgesync_agent.errors import AgentError, HubConnectionLost
 from edgesync_agent.files import write_private
 from edgesync_agent.https import learn_time
@@ -28,6 +29,7 @@ from edgesync_agent.policy import PolicyFile, policy_file
 from edgesync_agent.renewal import Renewal
 from edgesync_agent.summary import StateFile
 from edgesync_agent.updates import Updates, own_program
+from edgesync_agent.version_offers import VersionOffers
 
 INTERVAL = 20.0  # seconds from report to report
 ANSWER_WAIT = 5.0  # seconds until a report is sent again without an answer; then twice as many
@@ -102,6 +104,7 @@ class _Session:
         self.clock = Clock()
         policy = PolicyFile(policy_file()).current
         self.apps = open_supervisor(home, identity["nodeId"], log, policy)
+        self.consent = ConsentFile(home / CONSENT_FILE, log)
         self.node = AgentNode(
             self.apps.releases,
             self.apps,
@@ -109,6 +112,7 @@ class _Session:
             log,
             self.clock,
             revision=updates.digest[:12],
+            offers=VersionOffers(self.consent.answer),
         )
         self.apps.changed = self.node.report_soon
         self.state = StateFile(home)
@@ -146,12 +150,16 @@ class _Session:
 
     def _disconnected(self, error: Exception) -> None:
         self.log(f"not connected: {error}")
-        self.state.write(f"down: {error}", self.apps.statuses())
+        self._write_state(f"down: {error}")
         self.commands.forget()
         if isinstance(error, WrongTime):
             _learn_time(self.home, self.identity, self.clock, self.log)
         if not self.node.answered:
             self.renewal.failed(time.monotonic())
+
+    def _write_state(self, connection: str) -> None:
+        offers = self.node.offers.report(self.apps.is_prepared)
+        self.state.write(connection, self.apps.statuses(), offers)
 
     def _stay_connected(self) -> None:
         """One connection, until it is lost or there is another certificate to connect with."""
@@ -164,7 +172,7 @@ class _Session:
         try:
             link.open(self.identity["nodeId"])
             self.log("connected")
-            self.state.write("up", self.apps.statuses())
+            self._write_state("up")
             self.renewal.connected()
             self.node.fetching.clear()
             schedule = _ReportSchedule()
@@ -184,10 +192,12 @@ class _Session:
         """Report, or send usage, if it is time; and go on with commands."""
         self.commands.tend(send, now)
         self.node.tend(send, now)
+        if self.consent.has_changed() and self.node.offers.entries:
+            self.node.report_soon()
         if schedule.is_report_due(self.node, now):
             own = facts(address, self.apps.runtime_name())
             self.node.report(send, own, self.usage.stats())
-            self.state.write("up", self.apps.statuses())
+            self._write_state("up")
             schedule.reported(now)
         elif schedule.is_stats_due(now):
             usage = self.usage.stats().get("usage", {})

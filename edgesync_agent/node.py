@@ -14,6 +14,7 @@ from edgesync_agent import VERSION
 from edgesync_agent.clock import Clock
 from edgesync_agent.files import replace_file, safe
 from edgesync_agent.releases import Releases
+from edgesync_agent.version_offers import VersionOffers
 
 ANSWER_WAIT = 30.0  # seconds until a body is asked for again
 INFO_LIMIT = 100  # bodies in one request
@@ -28,6 +29,14 @@ class RunningApps(Protocol):
 
     def desire(self, versions: Mapping[str, str]) -> None:
         """Take over what the server wants."""
+        ...
+
+    def prepare(self, versions: Mapping[str, str]) -> None:
+        """Fetch what versions need that are offered, and run none of them."""
+        ...
+
+    def is_prepared(self, name: str, version: str) -> bool:
+        """Whether all is here that an offered version needs."""
         ...
 
     def arrived(self) -> None:
@@ -51,6 +60,7 @@ class RunningApps(Protocol):
 class _Fetch:
     """An app on its way: first its own body, then what its volumes name."""
 
+    name: str
     version: str
     since: float
     left: int = 1  # answers that are still to come
@@ -70,6 +80,7 @@ class AgentNode:
         clock: Clock,
         *,
         revision: str = "",
+        offers: VersionOffers | None = None,
     ) -> None:
         self.revision = revision  # which build of the agent this is
         self.releases = releases
@@ -79,6 +90,10 @@ class AgentNode:
         self.clock = clock
         self.sequence = 0
         self.wanted = releases.desired()  # None until the server has sent it, ever
+        self.target = self.wanted  # with versions that may not run yet
+        self.offers = offers or VersionOffers()
+        self.ready: set[tuple[str, str]] = set()  # offered versions whose bodies are here
+        self.requests = 0  # for offered versions
         # Version of each desired app that is on this machine.
         self.held = {n: v for n, v in (self.wanted or {}).items() if releases.has(n, v)}
         self.failed: dict[str, tuple[str, str]] = {}  # version and cause of what cannot be stored
@@ -113,10 +128,13 @@ class AgentNode:
         }
         if self.properties is not None:
             content["nodeprops"] = self.properties
+        content["offers"] = self.offers.report(self._is_fetched)
         send("report", "report", {"seq": self.sequence, "run": self.run}, content)
 
     def tend(self, send: Send, now: float) -> None:
-        """Ask again for versions whose files cannot be fetched any more: their URLs are too old."""
+        """Run what may run by now, and ask again for versions whose URLs are too old."""
+        if self.target is not None and self._allowed() != self.wanted:
+            self._follow(send, now)
         for name, version in self.apps.take_stale():
             if (self.wanted or {}).get(name) == version and name not in self.fetching:
                 self._fetch(send, name, version, now)
@@ -149,24 +167,68 @@ class AgentNode:
     def _take_delta(self, content: dict[str, Any], send: Send, now: float) -> None:
         if "apps" not in content:
             return
-        self.wanted = {safe(app["name"]): str(app["version"]) for app in content["apps"]}
+        self.target = {safe(app["name"]): str(app["version"]) for app in content["apps"]}
+        if self.offers.take(content):
+            self.changed = True
         self._take_properties(content.get("nodeprops"))
-        for name in [name for name in self.held if name not in self.wanted]:
+        self._follow(send, now)
+
+    def _allowed(self) -> dict[str, str]:
+        return self.offers.allowed(self.target or {}, self.wanted or {}, self.clock.now())
+
+    def _follow(self, send: Send, now: float) -> None:
+        """Have what may run desired, and fetch what is not here."""
+        wanted = self.wanted = self._allowed()
+        for name in [name for name in self.held if name not in wanted]:
             del self.held[name]
             self.note(f"app {name} is no longer desired")
             self.changed = True
-        self.apps.desire(self.wanted)
-        self.failed = {n: f for n, f in self.failed.items() if self.wanted.get(n) == f[0]}
-        for name, version in self.wanted.items():
+        self.apps.desire(wanted)
+        self.failed = {n: f for n, f in self.failed.items() if wanted.get(n) == f[0]}
+        for name, version in wanted.items():
+            if (name, version) in self.ready and self.held.get(name) != version:
+                self.held[name] = version
+                self.changed = True
+                self.apps.arrived()
             fetch = self.fetching.get(name)
             if fetch and fetch.version == version and now - fetch.since < ANSWER_WAIT:
                 continue
             self.fetching.pop(name, None)
             if self.held.get(name) != version and name not in self.failed:
                 self._fetch(send, name, version, now)
+        self._follow_offers(send, now)
+
+    def _follow_offers(self, send: Send, now: float) -> None:
+        """Fetch the bodies of what is offered; forget what is not offered any more."""
+        offered = self._early()
+        self.ready &= offered
+        for key, fetch in list(self.fetching.items()):
+            is_early = key != fetch.name
+            if is_early and (
+                (fetch.name, fetch.version) not in offered or now - fetch.since >= ANSWER_WAIT
+            ):
+                del self.fetching[key]
+        on_their_way = {(one.name, one.version) for one in self.fetching.values()}
+        for name, version in sorted(offered - self.ready - on_their_way):
+            if self.releases.has(name, version):
+                self.ready.add((name, version))
+                continue
+            self.requests += 1
+            key = f"offer {self.requests}"
+            self.fetching[key] = _Fetch(name, version, now)
+            self._ask(send, key, [{"kind": "application", "name": name, "version": version}])
+        self.apps.prepare(dict(self.ready))
+
+    def _early(self) -> set[tuple[str, str]]:
+        """What is to be here and not to run: what is offered, and what may not run yet."""
+        both = {*self.offers.versions().items(), *(self.target or {}).items()}
+        return both - set((self.wanted or {}).items())
+
+    def _is_fetched(self, name: str, version: str) -> bool:
+        return (name, version) in self.ready and self.apps.is_prepared(name, version)
 
     def _fetch(self, send: Send, name: str, version: str, now: float) -> None:
-        self.fetching[name] = _Fetch(version, now)
+        self.fetching[name] = _Fetch(name, version, now)
         self._ask(send, name, [{"kind": "application", "name": name, "version": version}])
 
     def _take_properties(self, wanted: dict[str, str] | None) -> None:
@@ -181,10 +243,10 @@ class AgentNode:
     def _ask(self, send: Send, name: str, infos: list[dict[str, str]]) -> None:
         send("desire", "desire", {"x-baetyl-request-id": name}, {"infos": infos})
 
-    def _take_bodies(self, name: str, values: list[dict[str, Any]], send: Send) -> None:
-        fetch = self.fetching.get(name)
-        if fetch is None or (self.wanted or {}).get(name) != fetch.version:
-            self.fetching.pop(name, None)
+    def _take_bodies(self, key: str, values: list[dict[str, Any]], send: Send) -> None:
+        fetch = self.fetching.get(key)
+        if fetch is None or not self._is_useful(fetch):
+            self.fetching.pop(key, None)
             return
         fetch.left -= 1
         if fetch.body is None:
@@ -193,31 +255,45 @@ class AgentNode:
             groups = [infos[i : i + INFO_LIMIT] for i in range(0, len(infos), INFO_LIMIT)]
             fetch.left = len(groups)
             for group in groups:
-                self._ask(send, name, group)
+                self._ask(send, key, group)
         else:
             fetch.values += values
         if fetch.left == 0:
-            del self.fetching[name]
-            self._apply(name, fetch)
+            del self.fetching[key]
+            self._keep(fetch)
 
-    def _apply(self, name: str, fetch: _Fetch) -> None:
+    def _is_useful(self, fetch: _Fetch) -> bool:
+        is_wanted = (self.wanted or {}).get(fetch.name) == fetch.version
+        return is_wanted or (fetch.name, fetch.version) in self._early()
+
+    def _keep(self, fetch: _Fetch) -> None:
         """Keep a version, unless something of it has changed meanwhile."""
         assert fetch.body is not None  # noqa: S101
+        name, version = fetch.name, fetch.version
         asked = {(i["kind"], i["name"]): i["version"] for i in _infos(fetch.body)}
         got = {(v["kind"], v["name"]): v["value"]["version"] for v in fetch.values}
-        if fetch.body["version"] != fetch.version or got != asked:
+        if fetch.body["version"] != version or got != asked:
             self.note(f"app {name} has changed meanwhile")
             return
-        self.changed = True
+        is_wanted = (self.wanted or {}).get(name) == version
         try:
             self.releases.put(fetch.body, fetch.values)
         except (OSError, ValueError) as error:
-            self.failed[name] = fetch.version, f"its files cannot be written: {error}"
-            self.note(f"app {name}: {self.failed[name][1]}")
-        else:
-            self.held[name] = fetch.version
-            self.note(f"app {name} version {fetch.version} is here")
+            why = f"its files cannot be written: {error}"
+            self.note(f"app {name}: {why}")
+            if is_wanted:
+                self.failed[name] = version, why
+                self.changed = True
+            return
+        if is_wanted:
+            self.held[name] = version
+            self.changed = True
+            self.note(f"app {name} version {version} is here")
             self.apps.arrived()
+        else:
+            self.ready.add((name, version))
+            self.note(f"app {name} version {version} is here, for later")
+            self.apps.prepare(dict(self.ready))
 
 
 def _infos(app: dict[str, Any]) -> list[dict[str, str]]:

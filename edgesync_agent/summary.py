@@ -12,6 +12,7 @@ from typing import Any, Iterator, Mapping
 from edgesync_agent import VERSION
 from edgesync_agent.activation import openssl_command
 from edgesync_agent.certificate import dates, now_text
+from edgesync_agent.consent import DEFERRED
 from edgesync_agent.errors import AgentError
 from edgesync_agent.policy import PolicyFile, policy_file
 from edgesync_agent.runtime import RuntimeFailure
@@ -29,11 +30,11 @@ class StateFile:
         self._path = home / STATE_FILE
         self._written: Any = None
 
-    def write(self, connection: str, apps: Any) -> None:
-        """Keep how the connection is and what runs, if that has changed; a crash may lose it."""
+    def write(self, connection: str, apps: Any, offers: Any = ()) -> None:
+        """Keep the connection, what runs and what is offered, if changed; a crash may lose it."""
         shown = ("name", "version", "status", "cause")
         short = [{key: app.get(key, "") for key in shown} for app in apps]
-        content = {"connection": connection, "apps": short}
+        content = {"connection": connection, "apps": short, "offers": list(offers)}
         if content == self._written:
             return
         beside = self._path.with_name(f".new-{self._path.name}")
@@ -60,6 +61,30 @@ def summary(
     for app in state.get("apps", ()) if runs else ():
         cause = f": {app['cause']}" if app.get("cause") else ""
         yield f"app          {app['name']} version {app.get('version', '')} {app['status']}{cause}"
+    for offer in state.get("offers", ()) if runs else ():
+        yield f"offer        {offer_words(offer)}"
+
+
+def read_offers(home: Path) -> list[dict[str, Any]]:
+    """What was offered to the agent of *home* when it last wrote its state."""
+    with contextlib.suppress(OSError, ValueError):
+        return list(json.loads((home / STATE_FILE).read_text()).get("offers", ()))
+    return []
+
+
+def offer_words(offer: Mapping[str, Any]) -> str:
+    """One offer as a line."""
+    words = [f"{offer['name']} version {offer['version']}"]
+    words.append("fetched" if offer.get("fetched") else "being fetched")
+    if offer.get("notBefore"):
+        words.append(f"not before {offer['notBefore']}")
+    if offer.get("answer") == DEFERRED:
+        reason = f": {offer['reason']}" if offer.get("reason") else ""
+        words.append(f"deferred until {offer.get('until')}{reason}")
+    elif offer.get("consent"):
+        latest = f", {offer['latest']} at the latest" if offer.get("latest") else ""
+        words.append(offer.get("answer") or f"waits for consent{latest}")
+    return ", ".join(words)
 
 
 def missing_engine(finders: Mapping[str, FindRuntime]) -> str:

@@ -108,9 +108,10 @@ class Supervisor:
         self.is_ended = False
         # None until the server has sent it, now or before an earlier start.
         self.desired: dict[str, str] | None = releases.desired()
+        self.offered: dict[str, str] = {}  # versions that are to be here, and not to run
         self.apps: dict[str, _App] = {}
         self.runtimes = Runtimes(finders, note, self.woken.set, clock)
-        self.fetcher = Fetcher(releases, volumes, self.runtimes.found, note, self.woken.set, clock)
+        self.fetcher = Fetcher(releases, volumes, self.runtimes.found, note, self._fetched, clock)
         self.executor = StepExecutor(
             releases, volumes, self.runtimes, self.fetcher, note, self._all_kept
         )
@@ -136,6 +137,16 @@ class Supervisor:
             self.releases.keep_desired(versions)
             self.desired = dict(versions)
             self.woken.set()
+
+    def prepare(self, versions: Mapping[str, str]) -> None:
+        """Fetch what versions need that are offered, and run none of them."""
+        if self.offered != dict(versions):
+            self.offered = dict(versions)
+            self.woken.set()
+
+    def is_prepared(self, name: str, version: str) -> bool:
+        """Whether all is here that an offered version needs."""
+        return self.fetcher.states_of(name).get(version, FetchState()).is_here
 
     def arrived(self) -> None:
         """A version is here now."""
@@ -221,13 +232,30 @@ class Supervisor:
         wakes = [self.interval]
         for name in self._names():
             self._tend(name, wakes)
+        self._fetch_offered()
         self.runtimes.measure()
         return max(min(wakes), 0.05)
+
+    def _fetch_offered(self) -> None:
+        """Begin to fetch what offered versions need, also again after a failure."""
+        for name, version in self.offered.items():
+            app = self.releases.find(name, version)
+            if app is None or app.mode not in self.runtimes.found or self.refuse(app):
+                continue
+            state = self.fetcher.states_of(name).get(version, FetchState())
+            if not (state.is_here or state.is_running) and self.clock() >= state.not_before:
+                self.fetcher.begin(name, version)
+
+    def _fetched(self) -> None:
+        self.woken.set()
+        if self.offered:
+            self.changed()
 
     def _names(self) -> list[str]:
         if self.desired is None:
             return []  # nothing is known yet: what runs goes on
-        names = {*self.desired, *self.apps, *self.releases.names()}
+        names = {*self.releases.names()} - {*self.offered}
+        names |= {*self.desired, *self.apps}
         found = self.runtimes.instances.values()
         return sorted(names | {one.slot.app for instances in found for one in instances})
 
@@ -362,14 +390,15 @@ class Supervisor:
         is_settled = memory.live == memory.good != app.memory.good
         app.memory = memory
         if is_settled:
-            stays = sorted({memory.live, (self.desired or {}).get(name, "")} - {""})
+            later = self.offered.get(name, "")
+            stays = sorted({memory.live, (self.desired or {}).get(name, ""), later} - {""})
             self.releases.prune(name, stays)
             self.volumes.prune(name, stays)
             self.fetcher.prune(self._all_kept)
 
     def _all_kept(self) -> Sequence[AppDefinition]:
         """Every version that runs, may run again or is about to."""
-        versions = set((self.desired or {}).items())
+        versions = {*(self.desired or {}).items(), *self.offered.items()}
         for name, app in list(self.apps.items()):
             versions |= {(name, app.memory.live), (name, app.memory.good)}
         kept = [self.releases.find(name, version) for name, version in sorted(versions)]

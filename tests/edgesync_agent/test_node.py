@@ -61,6 +61,7 @@ class FakeApps:
 
     def __init__(self) -> None:
         self.desired: dict[str, str] = {}
+        self.prepared: dict[str, str] = {}
         self.arrivals = 0
         self.entries: list[dict[str, Any]] = []
         self.stale: set[tuple[str, str]] = set()
@@ -68,6 +69,12 @@ class FakeApps:
 
     def desire(self, versions: Mapping[str, str]) -> None:
         self.desired = dict(versions)
+
+    def prepare(self, versions: Mapping[str, str]) -> None:
+        self.prepared = dict(versions)
+
+    def is_prepared(self, name: str, version: str) -> bool:
+        return self.prepared.get(name) == version
 
     def arrived(self) -> None:
         self.arrivals += 1
@@ -324,3 +331,108 @@ def test_only_the_answer_to_the_last_report_ends_the_wait_for_it(
     error = {"kind": "error", "meta": {"seq": 3}, "content": "no"}
     node.take("delta", json.dumps(error).encode(), server.send, 0)
     assert not node.waiting
+
+
+def offered(server: FakeServer, *offers: dict[str, Any], **versions: str) -> dict[str, Any]:
+    """A delta with *versions* to run, and offers of what the server has now."""
+    return {
+        "apps": [{"name": name, "version": version} for name, version in versions.items()],
+        "offer": list(offers),
+    }
+
+
+@pytest.fixture
+def running(node: AgentNode, server: FakeServer) -> AgentNode:
+    """A node that runs version 7, beside a server that has version 8."""
+    server.add("web", "7")
+    tell(node, server, server.delta())
+    converse(node, server)
+    server.add("web", "8", conf=("config", {"a.conf": "y"}))
+    return node
+
+
+def test_what_is_offered_is_fetched_and_not_desired(
+    running: AgentNode, server: FakeServer, apps: FakeApps
+) -> None:
+    offer = {"name": "web", "version": "8", "notBefore": "2030-01-01T00:00:00Z"}
+    tell(running, server, offered(server, offer, web="7"))
+    assert running.changed
+    assert reported(running, server)["offers"] == [{**offer, "fetched": False}]
+    converse(running, server)
+    assert (apps.desired, apps.prepared) == ({"web": "7"}, {"web": "8"})
+    content = reported(running, server)
+    assert content["offers"] == [{**offer, "fetched": True}]
+    assert content["apps"] == [{"name": "web", "version": "7"}]
+    # Fetched once, also where the server repeats the offer.
+    tell(running, server, offered(server, offer, web="7"), now=100.0)
+    assert not server.messages
+
+
+def test_what_was_offered_is_applied_at_once_when_it_is_desired(
+    running: AgentNode, server: FakeServer, apps: FakeApps
+) -> None:
+    tell(running, server, offered(server, {"name": "web", "version": "8"}, web="7"))
+    converse(running, server)
+    tell(running, server, offered(server, web="8"))
+    assert not server.messages
+    assert (apps.desired, apps.prepared) == ({"web": "8"}, {})
+    content = reported(running, server)
+    assert content["apps"] == [{"name": "web", "version": "8"}]
+    assert content["offers"] == []
+
+
+def test_what_may_not_run_yet_runs_when_its_time_has_come(
+    running: AgentNode, server: FakeServer, apps: FakeApps
+) -> None:
+    now = 1_800_000_000.0  # 2027-01-15T08:00:00Z
+    running.clock.read = lambda: now
+    running.clock.skew = 0.0
+    offer = {"name": "web", "version": "8", "notBefore": "2027-01-15T08:00:10Z"}
+    tell(running, server, offered(server, offer, web="8"))
+    converse(running, server)
+    assert (apps.desired, apps.prepared) == ({"web": "7"}, {"web": "8"})
+    running.tend(server.send, 9.0)
+    assert apps.desired == {"web": "7"}
+    now += 10
+    running.tend(server.send, 10.0)
+    assert (apps.desired, apps.prepared) == ({"web": "8"}, {})
+    assert reported(running, server)["apps"] == [{"name": "web", "version": "8"}]
+    assert not server.messages
+
+
+def test_an_offer_whose_answer_is_lost_is_asked_for_again(
+    running: AgentNode, server: FakeServer
+) -> None:
+    delta = offered(server, {"name": "web", "version": "8"}, web="7")
+    tell(running, server, delta, now=1.0)
+    tell(running, server, delta, now=2.0)
+    assert len(server.messages) == 1
+    tell(running, server, delta, now=40.0)
+    assert len(server.messages) == 2
+    late = json.dumps({"kind": "desire", "meta": server.messages[0][1], "content": {"values": []}})
+    running.take("desire-response", late.encode(), server.send, 41.0)
+    server.messages.pop(0)
+    converse(running, server)
+    assert running.ready == {("web", "8")}
+
+
+def test_an_offer_that_is_withdrawn_is_forgotten(
+    running: AgentNode, server: FakeServer, apps: FakeApps
+) -> None:
+    tell(running, server, offered(server, {"name": "web", "version": "8"}, web="7"))
+    tell(running, server, offered(server, web="7"))
+    converse(running, server)
+    assert apps.prepared == {}
+    assert reported(running, server)["offers"] == []
+
+
+def test_the_answer_of_the_user_is_part_of_the_report(
+    running: AgentNode, server: FakeServer
+) -> None:
+    answer = {"answer": "deferred", "until": "2030-01-01T00:00:00Z", "reason": "machine in use"}
+    running.offers.answer = lambda app, version: answer if (app, version) == ("web", "8") else {}
+    offer = {"name": "web", "version": "8", "consent": True}
+    tell(running, server, offered(server, offer, {"name": "db", "version": "9"}, web="7"))
+    web, db = reversed(reported(running, server)["offers"])
+    assert web == {**offer, "fetched": False, **answer}
+    assert db == {"name": "db", "version": "9", "fetched": False}

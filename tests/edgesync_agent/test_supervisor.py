@@ -185,6 +185,29 @@ class ScriptedClient:
             self.answers.append(self.machine.get())
 
 
+def test_what_is_offered_is_here_before_it_runs(docker_machine: SupervisedMachine) -> None:
+    machine = docker_machine
+    supervisor = machine.boot()
+    machine.deliver(web("1", "one", machine.port), **FILES)
+    machine.wait("Running", "1")
+    later = {"name": "later", "version": "5", "services": [{"name": "o", "image": IMAGE}]}
+    for body in (web("2", "two", machine.port), later):
+        values = [
+            _value("configuration", "conf", "2", FILES["conf"]),
+            _value("secret", "password", "2", FILES["password"]),
+        ]
+        machine.releases.put(body, values if body["name"] == "web" else [])
+    supervisor.prepare({"web": "2", "later": "5"})
+    wait_for(lambda: supervisor.is_prepared("web", "2") and supervisor.is_prepared("later", "5"))
+    assert (machine.entry()["version"], machine.get()) == ("1", "one")
+    assert machine.entry("later") == {}
+    assert machine.releases.has("later", "5")
+    supervisor.desire({"web": "2"})
+    machine.wait("Running", "2")
+    assert machine.get() == "two"
+    assert machine.releases.has("later", "5")  # what is offered is not pruned
+
+
 def test_two_apps_run_change_and_go(machine: SupervisedMachine) -> None:
     machine.boot()
     other = {
