@@ -38,6 +38,7 @@ RULES = tuple(
         ("infos", "desire", "asks for the versions it was given, and only for what the app names"),
         ("unknown", "envelope", "ignores keys that it does not know"),
         ("moved-on", "desire", "takes nothing over where a body has another version than asked"),
+        ("offers", "offers", "runs no version that is only offered"),
         ("old-answer", "delta", "ignores an answer with a lower seq than one it had"),
         ("error", "errors", "goes on after an error"),
         ("again", "report", "reports again, 5 to 7.5 s after a report that was not answered"),

@@ -67,6 +67,7 @@ class PlayedDesire:
     apps: dict[str, str] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)
     bodies: Bodies = field(default_factory=dict)
+    offers: list[dict[str, Any]] = field(default_factory=list)
     extra: dict[str, str] = field(default_factory=dict)
     """Keys of `meta` that no device knows."""
 
@@ -74,11 +75,19 @@ class PlayedDesire:
         """The delta for a device whose last report is *report*; empty where all is as desired."""
         apps = [{"name": name, "version": self.apps[name]} for name in self.apps]
         properties = {"nodeprops": self.properties} if self.properties else {}
-        if report is not None and report.apps == self.apps:
+        if report is not None and report.apps == self.apps and self._has_offers(report):
             properties_there = report.content.get("nodeprops") or {}
             if not self.properties or properties_there == self.properties:
                 return {}
-        return {"apps": apps, **properties}
+        return {"apps": apps, **properties, "offer": self.offers}
+
+    def _has_offers(self, report: PlayedMessage) -> bool:
+        """Return whether the device names what it is offered, or knows no offers."""
+        named = report.content.get("offers")
+        if not isinstance(named, list):
+            return True
+        own = [(one.get("name"), one.get("version")) for one in named if isinstance(one, dict)]
+        return sorted(own) == sorted((one["name"], one["version"]) for one in self.offers)
 
 
 class Played:

@@ -45,6 +45,7 @@ class Scenario:
             return
         await self._unknown_keys()
         await self._moved_on()
+        await self._offers()
         await self._old_answer()
         await self._error()
         await self._again()
@@ -119,6 +120,29 @@ class Scenario:
     def _took_over(self, start: int) -> bool:
         reports = self.played.reports_since(start)
         return any(one.apps.get(APP) in {"3", "4"} for one in reports)
+
+    async def _offers(self) -> None:
+        """Offer a version for later; a device that knows offers has to name it in its reports."""
+        wanted, start = self.played.wanted, len(self.played.messages)
+        apps, bodies = wanted.apps, wanted.bodies
+        self._want("5")
+        wanted.apps = apps
+        wanted.offers = [{"name": APP, "version": "5", "notBefore": "2100-01-01T00:00:00Z"}]
+        self.played.push_delta()
+        await self._next_report()
+        await self.played.until(lambda: self._runs(start, "5"), SETTLE_SECONDS)
+        after = self.played.last_report()
+        named = after.content.get("offers") if after else None
+        if self._runs(start, "5"):
+            self.findings.failed("offers", f"it reports {APP} 5, which was only offered")
+        elif named is not None and not any(one.get("version") == "5" for one in named):
+            self.findings.failed("offers", f"its offers do not name {APP} 5: {named}")
+        self.findings.passed("offers")
+        wanted.offers, wanted.bodies = [], bodies
+        self.played.push_delta()
+
+    def _runs(self, start: int, version: str) -> bool:
+        return any(one.apps.get(APP) == version for one in self.played.reports_since(start))
 
     async def _old_answer(self) -> None:
         report = self.played.last_report()

@@ -36,6 +36,9 @@ class FaultyNode(Node):  # type: ignore[misc]
 
     def on_delta(self, meta: Any, content: Any) -> None:
         content.pop("nodeprops", None)
+        offered = {one["name"]: one["version"] for one in content.get("offer", ())}
+        for app in content.get("apps", ()):
+            app["version"] = offered.get(app["name"], app["version"])
         super().on_delta(meta, content)
 
     def on_command(self, meta: Any, content: Any) -> None:

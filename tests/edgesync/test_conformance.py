@@ -81,6 +81,7 @@ async def test_examples_keep_every_rule_and_a_faulty_node_is_caught(tmp_path: Pa
         "sequence",
         "app-status",
         "moved-on",
+        "offers",
         "old-answer",
         "again",
         "properties",
