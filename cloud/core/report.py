@@ -10,6 +10,7 @@ import msgspec
 from cloud.core.app import AppVersion
 from cloud.core.core_configuration import DEFAULT_CORE, CoreConfiguration, Mode
 from cloud.core.decoding import DEPTH_LIMIT, check_depth, check_text, convert
+from cloud.core.offers import OfferReport
 from cloud.core.properties import NO_PROPERTIES, Properties, check_count
 from cloud.core.readiness import LONGEST_INTERVAL, Heard
 from cloud.errors import Invalid
@@ -135,8 +136,8 @@ class Report:
     """A report that has been checked; *document* is all of it, as JSON text.
 
     *properties* is its `nodeprops`, *stats* how its apps do; None where not reported. *agent* is
-    the version of the agent, empty if not reported. A report from the store has neither of the last
-    two.
+    the version of the agent, empty if not reported. *offers* are what it was offered, None from a
+    node that knows no offers. A report from the store has neither *stats* nor *agent*.
     """
 
     document: bytes
@@ -145,6 +146,7 @@ class Report:
     properties: Mapping[str, Any] | None = None
     stats: Sequence[AppStats] | None = None
     agent: str = ""
+    offers: Sequence[OfferReport] | None = None
 
 
 class Reporter(msgspec.Struct, frozen=True):
@@ -195,6 +197,7 @@ class _ReportContent(msgspec.Struct):
     appstats: list[AppStats] | None = None
     sysappstats: list[AppStats] | None = None
     nodeprops: dict[str, Any] | None = None
+    offers: list[OfferReport] | None = None
 
 
 class _UsageContent(msgspec.Struct):
@@ -218,7 +221,9 @@ def read_report(content: Any, order: Order, *, depth: int | None = None) -> Repo
         stats = (*read.appstats, *(read.sysappstats or ()))
     version = (read.core or {}).get("binVersion")
     agent = version[:AGENT_LIMIT] if isinstance(version, str) else ""
-    return Report(_document(content, depth), reported, order, read.nodeprops, stats, agent)
+    return Report(
+        _document(content, depth), reported, order, read.nodeprops, stats, agent, read.offers
+    )
 
 
 def check_counts(content: Any) -> None:
@@ -229,7 +234,7 @@ def check_counts(content: Any) -> None:
     if not isinstance(content, Mapping):
         return
     instances = 0
-    for field in ("apps", "sysapps", "appstats", "sysappstats"):
+    for field in ("apps", "sysapps", "appstats", "sysappstats", "offers"):
         entries = content.get(field)
         if not isinstance(entries, list):
             continue

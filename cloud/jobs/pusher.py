@@ -124,7 +124,7 @@ class Pusher:
     def _recorded(
         self, tx: Transaction, nodes: Sequence[tuple[str, str]], now: datetime
     ) -> Sequence[DesiredUpdate]:
-        pushes = deltas_for(tx, nodes)
+        pushes = deltas_for(tx, nodes, now=now)
         record_sent(tx, pushes, now=now, deploys_kept=self._deploys_kept)
         return pushes
 

@@ -20,6 +20,7 @@ from cloud.core.secret import Secret
 from cloud.core.system_apps import is_system
 from cloud.errors import Invalid, NotFound
 from cloud.operations.desired_apps import desired_apps
+from cloud.operations.offers import offered_apps
 from cloud.operations.system_apps import system_parts
 from cloud.store.parts.pinned_versions import Uses
 from cloud.store.transaction import Transaction
@@ -106,14 +107,17 @@ def deliver(
     if node is None:
         raise NotFound("node", name)
     system, parts = system_parts(tx, node)
-    wanted = [*desired_apps(tx, node), *system]
+    wanted, offered = [*desired_apps(tx, node), *system], offered_apps(tx, namespace, name)
+    made = [*(config for app in wanted for config in function_configs(app)), *parts]
+    later = [config for app in offered for config in function_configs(app)]
     bodies = _Bodies(
         tx,
         namespace,
         {app.name: app for app in wanted},
-        _versions_used(tx, wanted),
-        {config.name: config for app in wanted for config in function_configs(app)}
-        | {config.name: config for config in parts},
+        {(app.name, app.version): app for app in offered},
+        _versions_used(tx, [*wanted, *offered]),
+        {config.name: config for config in [*later, *made]},
+        {(config.name, config.version): config for config in later},
         presign,
     )
     values, size, seen = [], 0, set()
@@ -136,6 +140,9 @@ def deliver(
 
 _PRESENT = ""
 """Stands for the version of what is stored now."""
+
+_CONFIG_KINDS = frozenset({InfoKind.CONFIGURATION, InfoKind.CONFIG})
+_APP_KINDS = frozenset({InfoKind.APPLICATION, InfoKind.APP})
 
 _Used = Mapping[tuple[ResourceKind, str], Sequence[str]]
 """The versions of what the apps of a node use; more than one where they differ in it."""
@@ -162,17 +169,27 @@ def _pinned_uses(tx: Transaction, app: App) -> Uses:
 
 @dataclass(frozen=True, slots=True)
 class _Bodies:
-    """The bodies for one node: *apps* by name, what those use, and the configs made from them."""
+    """The bodies for one node: *apps* by name, what those use, and the configs made from them.
+
+    *offered* and *offered_parts*, by name and version, are of versions that it is only offered.
+    """
 
     tx: Transaction
     namespace: str
     apps: Mapping[str, App]
+    offered: Mapping[tuple[str, str], App]
     used: _Used
     parts: Mapping[str, Config]
+    offered_parts: Mapping[tuple[str, str], Config]
     presign: Presign
 
     def chosen(self, info: Info) -> str:
         """The version that *info* asks for, where the node's apps use several."""
+        key = info.name, info.version
+        if info.kind in _APP_KINDS and key in self.offered:
+            return info.version
+        if info.kind in _CONFIG_KINDS and key in self.offered_parts:
+            return info.version
         kinds = _USED_KINDS.get(info.body[0], ())
         used = [self.used.get((kind, info.name), ()) for kind in kinds]
         return info.version if any(len(versions) > 1 for versions in used) else _PRESENT
@@ -182,7 +199,7 @@ class _Bodies:
         body: Mapping[str, Any] | None
         match info.kind:
             case InfoKind.APPLICATION | InfoKind.APP:
-                body = self._app(info.name)
+                body = self._app(info)
             case InfoKind.CONFIGURATION | InfoKind.CONFIG:
                 body = self._config(info)
             case InfoKind.SECRET:
@@ -192,23 +209,27 @@ class _Bodies:
         kind, name, version = info.kind.value, info.name, body["version"]
         return {"kind": kind, "name": name, "version": version, "value": body}
 
-    def _app(self, name: str) -> dict[str, Any] | None:
-        app = self.apps.get(name)
+    def _app(self, info: Info) -> dict[str, Any] | None:
+        app = self.offered.get((info.name, info.version)) or self.apps.get(info.name)
         if app is None:
             return None
         pinned = _pinned_uses(self.tx, app)
+        made = {config.name: config.version for config in function_configs(app)}
 
         def version_of(kind: ResourceKind, name: str) -> str:
+            if kind is CONFIG and name in made:
+                return made[name]
             if kind is CONFIG and name in self.parts:
                 return self.parts[name].version
             own = pinned.get((kind, name))
             return own or self.tx.resource_version(kind, self.namespace, name)
 
         body = app_value(app, version_of)
-        return {**body, "system": True} if is_system(name) else body
+        return {**body, "system": True} if is_system(info.name) else body
 
     def _config(self, info: Info) -> dict[str, Any] | None:
-        config = self.parts.get(info.name) or self._find(Config, info)
+        own = self.offered_parts.get((info.name, info.version)) or self.parts.get(info.name)
+        config = own or self._find(Config, info)
         return config_value(config, self.presign) if config else None
 
     def _secret(self, info: Info) -> dict[str, Any] | None:

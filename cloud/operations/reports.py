@@ -12,11 +12,13 @@ from cloud.core.names import split_node_id
 from cloud.core.properties import Properties
 from cloud.core.readiness import DEFAULT_CADENCE, next_cadence, node_status
 from cloud.core.report import Report, Reported, Reporter
+from cloud.core.rollout_offers import with_offers
 from cloud.core.sources import CORE, INIT, lacks_core, with_core_of, with_system_apps_of
 from cloud.core.usage import DEFAULT_USAGE_STEP
 from cloud.errors import NotFound
 from cloud.operations.deploys import record_deploy_report, record_push
 from cloud.operations.events import record_drift_event, record_heard
+from cloud.operations.offers import offers_of, record_answers
 from cloud.operations.properties import keep_properties
 from cloud.operations.running import record_running
 from cloud.operations.system_apps import desired_of
@@ -96,9 +98,12 @@ def receive_report(
         noted = reporter.usage_step
         record_usage(tx, namespace, name, report.document, noted=noted, now=now, step=usage_step)
     delta = _delta(tx, namespace, name, reporter, report, desired)
+    is_update = bool(delta)
+    answers = (report.offers or ()) if is_new else ()
+    record_answers(tx, namespace, name, answers)
+    delta = _with_offers(tx, (namespace, name), delta, reporter, report, desired, now)
     ended = None
-    if is_new and (delta or reporter.has_open_deploy):
-        is_update = bool(delta)
+    if is_new and (is_update or reporter.has_open_deploy):
         ended = record_deploy_report(
             tx, namespace, name, report, desired, is_update=is_update, now=now, kept=deploys_kept
         )
@@ -125,8 +130,10 @@ def receive_usage(
         raise NotFound("node", name)
 
 
-def deltas_for(tx: Transaction, nodes: Sequence[tuple[str, str]]) -> list[DesiredUpdate]:
-    """The update for each of *nodes* (namespace, name) now, by its last report.
+def deltas_for(
+    tx: Transaction, nodes: Sequence[tuple[str, str]], *, now: datetime
+) -> list[DesiredUpdate]:
+    """The update for each of *nodes* (namespace, name) at *now*, by its last report.
 
     A node that has nothing to change, is gone, never reported or is in local mode is left out.
     """
@@ -139,7 +146,11 @@ def deltas_for(tx: Transaction, nodes: Sequence[tuple[str, str]]) -> list[Desire
         desired = desired_of(tx, namespace, name, node.labels, stored.report)
         properties = tx.properties(namespace, name)
         delta = delta_for(stored.report, desired, properties)
-        if delta := delta or _reverting(tx, namespace, name, desired, properties):
+        delta = delta or _reverting(tx, namespace, name, desired, properties)
+        if stored.report.offers is not None:
+            offers = offers_of(tx, namespace, name, node.labels, now=now)
+            delta = with_offers(delta, stored.report, desired, properties, offers)
+        if delta:
             pushes.append(
                 DesiredUpdate(node.id, stored.encoding, delta, stored.report.reported, desired)
             )
@@ -175,6 +186,22 @@ def _delta(
     if not delta and reporter.has_open_deploy:
         return _reverting(tx, namespace, name, desired, reporter.properties)
     return delta
+
+
+def _with_offers(
+    tx: Transaction,
+    place: tuple[str, str],
+    delta: Delta,
+    reporter: Reporter,
+    report: Report,
+    desired: Desired,
+    now: datetime,
+) -> Delta:
+    """*delta* with what the node is offered; nothing in local mode, or if it knows no offers."""
+    if report.offers is None or reporter.mode is Mode.LOCAL:
+        return delta
+    offers = offers_of(tx, *place, reporter.labels, now=now)
+    return with_offers(delta, report, desired, reporter.properties, offers)
 
 
 def _reverting(

@@ -56,7 +56,7 @@ class DeploySite:
     def push(self) -> int:
         """How many nodes receive an update without a report."""
         now = self._tick()
-        pushes = deltas_for(self.tx, list(self.tx.take_pending(100)))
+        pushes = deltas_for(self.tx, list(self.tx.take_pending(100)), now=now)
         record_sent(self.tx, pushes, now=now, deploys_kept=self.kept)
         return len(pushes)
 
@@ -372,7 +372,7 @@ async def test_a_node_that_is_gone_receives_no_update(store: Store) -> None:
         site = DeploySite(tx)
         site.report()
         site.put()
-        pushes = deltas_for(tx, [(NAMESPACE, "n1")])
+        pushes = deltas_for(tx, [(NAMESPACE, "n1")], now=NOW)
         nodes.delete_node(tx, NAMESPACE, "n1", now=site.now)
         record_sent(tx, pushes, now=site.now)
         assert tx.deploys(NAMESPACE, "n1") == []

@@ -154,9 +154,9 @@ async def test_an_update_is_sent_to_admitted_nodes_alone(store: Store) -> None:
         update_app(tx, NAMESPACE, "web", app_spec(image="nginx:2"), now=LATER)
         put_rollout(tx, base)
         nodes = [(NAMESPACE, name) for name in "nm"]
-        assert deltas_for(tx, nodes) == []
+        assert deltas_for(tx, nodes, now=NOW) == []
         assign(tx, version(tx), base, "m")
-        (update,) = deltas_for(tx, nodes)
+        (update,) = deltas_for(tx, nodes, now=NOW)
         assert update.node_id == f"{NAMESPACE}.m"
         assert update.desired.apps == (AppVersion("web", version(tx)),)
         reply = receive_report(tx, NODE, read_report(held, Order()), "json", now=LATER)

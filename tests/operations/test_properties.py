@@ -81,11 +81,11 @@ async def test_a_node_in_local_mode_receives_no_update_until_it_leaves_that_mode
         assert properties.set_mode(tx, local, Mode.LOCAL, now=LATER) is local
         assert receive(tx, {"apps": []}) == {}
         assert tx.report(NAMESPACE, "n1") is not None
-        assert deltas_for(tx, [(NAMESPACE, "n1")]) == []
+        assert deltas_for(tx, [(NAMESPACE, "n1")], now=NOW) == []
         tx.take_pending(100)
         properties.set_mode(tx, local, Mode.CLOUD, now=LATER)
         assert tx.take_pending(100) == [(NAMESPACE, "n1")]
-        assert len(deltas_for(tx, [(NAMESPACE, "n1")])) == 1
+        assert len(deltas_for(tx, [(NAMESPACE, "n1")], now=NOW)) == 1
         assert receive(tx, {"apps": []}, sequence=2)["apps"][0]["name"] == "web"
 
     await store.write(work)

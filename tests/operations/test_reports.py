@@ -80,14 +80,14 @@ async def test_desired_properties_are_sent_until_the_node_reports_them(store: St
         assert receive(tx, held) == {}
         want(tx, a="1", b="2")
         everything = {**held, "nodeprops": {"a": "1", "b": "2"}}
-        [push] = deltas_for(tx, [("default", "n1")])
+        [push] = deltas_for(tx, [("default", "n1")], now=NOW)
         assert push.delta == receive(tx, held) == everything
         assert receive(tx, {**held, "nodeprops": {"a": "1"}}) == everything
         assert receive(tx, everything) == {}
         assert receive(tx, {"apps": [], "nodeprops": {"a": "1", "b": "2"}}) == everything
-        assert deltas_for(tx, [("default", "n1")]) != []
+        assert deltas_for(tx, [("default", "n1")], now=NOW) != []
         receive(tx, everything)
-        assert deltas_for(tx, [("default", "n1")]) == []
+        assert deltas_for(tx, [("default", "n1")], now=NOW) == []
 
     await store.write(story)
 
@@ -119,11 +119,11 @@ async def test_a_node_receives_the_removal_of_a_property_it_has_not_applied_yet(
             "web",
         ]  # of one moment
         delete_app(tx, "default", "more")
-        [push] = deltas_for(tx, [("default", "n1")])
+        [push] = deltas_for(tx, [("default", "n1")], now=NOW)
         assert push.delta == held
         assert receive(tx, held) == held
         assert receive(tx, held) == {}
-        assert deltas_for(tx, [("default", "n1")]) == []
+        assert deltas_for(tx, [("default", "n1")], now=NOW) == []
 
     await store.write(story)
 

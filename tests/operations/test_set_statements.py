@@ -116,7 +116,7 @@ def report_all(tx: Transaction, site: StatementSite, **content: Any) -> None:
 
 
 def update_all(tx: Transaction, site: StatementSite) -> int:
-    pushes = deltas_for(tx, [(NAMESPACE, name) for name in site.names])
+    pushes = deltas_for(tx, [(NAMESPACE, name) for name in site.names], now=site.now)
     record_sent(tx, pushes, now=site.now)
     return len(pushes)
 

@@ -33,8 +33,9 @@ class ExplainedFleet:
 
     async def push(self) -> None:
         def push(tx: Transaction) -> None:
-            pushes = deltas_for(tx, list(tx.take_pending(100)))
-            record_sent(tx, pushes, now=self.world.clock.now)
+            now = self.world.clock.now
+            pushes = deltas_for(tx, list(tx.take_pending(100)), now=now)
+            record_sent(tx, pushes, now=now)
 
         await self.world.store.write(push)
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from cloud.core.app import AppVersion
+from cloud.core.offers import OfferReport
 from cloud.core.readiness import (
     DEFAULT_CADENCE,
     Heard,
@@ -126,6 +127,7 @@ class _ReportDocument(msgspec.Struct):
     apps: tuple[AppVersion, ...] | None = None
     sysapps: tuple[AppVersion, ...] | None = None
     nodeprops: dict[str, Any] | None = None
+    offers: tuple[OfferReport, ...] | None = None
 
 
 _DOCUMENT = msgspec.json.Decoder(_ReportDocument)
@@ -236,7 +238,13 @@ def _stored_report_of(_place: NodePlace, rows: Sequence[Row]) -> StoredReport | 
     content = _DOCUMENT.decode(text)
     reported = Reported(_each_once(content.apps), _each_once(content.sysapps))
     return StoredReport(
-        Report(text.encode(), reported, Order(run, sequence), content.nodeprops),
+        Report(
+            text.encode(),
+            reported,
+            Order(run, sequence),
+            content.nodeprops,
+            offers=content.offers,
+        ),
         encoding,
         moment(received),
         None if usage is None else usage.encode(),

@@ -266,6 +266,14 @@ def _rollout_of(row: Row) -> Rollout:
 
 
 def _binding(rollout: Rollout) -> tuple[object, ...]:
-    """What the desired state of nodes depends on."""
-    is_done = rollout.state is RolloutState.DONE
-    return rollout.base, rollout.target, rollout.default_version, is_done
+    """What the desired state of nodes, and what they are offered, depends on."""
+    state, is_emergency = rollout.state, rollout.is_emergency
+    is_done = state is RolloutState.DONE
+    return (
+        rollout.base,
+        rollout.target,
+        rollout.default_version,
+        is_done,
+        state.is_open,
+        is_emergency,
+    )
