@@ -64,6 +64,7 @@ STEPS: tuple[Step, ...] = (
     ("0027_said_intervals", first.SAID_INTERVALS),
     ("0028_node_status", node_status.NODE_STATUS),
     ("0029_assignments", assignments.ASSIGNMENTS),
+    ("0030_offers", node_status.KNOWS_OFFERS),
 )
 """Every migration there ever was, by its id, in their order."""
 

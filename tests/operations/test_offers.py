@@ -170,3 +170,15 @@ async def test_a_node_that_is_to_run_the_version_is_offered_nothing(store: Store
         assert version(tx) == new
 
     await store.write(work)
+
+
+async def test_a_node_knows_offers_as_long_as_its_reports_have_them(store: Store) -> None:
+    def work(tx: Transaction) -> None:
+        old, _ = begin(tx)
+        assert tx.nodes_knowing_offers(NAMESPACE) == set()
+        report(tx, old, [])
+        assert tx.nodes_knowing_offers(NAMESPACE) == {"n"}
+        report(tx, old)
+        assert tx.nodes_knowing_offers(NAMESPACE) == set()
+
+    await store.write(work)

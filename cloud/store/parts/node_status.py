@@ -4,7 +4,7 @@ It repeats what is stored elsewhere: when a node was heard last and how often it
 `DeployStatus`, its agent, when its last certificate ends and whether all of them were revoked.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import datetime
 from typing import Any
 
@@ -20,10 +20,11 @@ from cloud.store.statements import fragment, joined, set_statement, statement
 REPORT_STATUS = set_statement(
     """
     UPDATE node_status SET heard = :received, report_interval = :report_interval,
+        knows_offers = :knows_offers,
         agent = CASE WHEN :agent = '' THEN node_status.agent ELSE :agent END {rows}
     AND node_status.namespace = :namespace AND node_status.name = :name
     """,
-    numbers={"received", "report_interval"},
+    numbers={"received", "report_interval", "knows_offers"},
     order=2,
     writes={"node_status"},
 )
@@ -63,6 +64,10 @@ REVOKED_STATUS = statement(
     """,
     writes={"node_status"},
 )
+KNOWING_OFFERS = statement(
+    "SELECT name FROM node_status WHERE namespace = :namespace AND knows_offers = 1",
+    reads={"node_status"},
+)
 _COUNTS = fragment(
     """
     SELECT count(*), count(heard),
@@ -94,6 +99,10 @@ class NodeStatusPart(RowSetPart):
         """Record that *nodes* have to report before they may have converged."""
         for namespace, name in nodes:
             self.set_deploy_status(namespace, name, DeployStatus.PENDING)
+
+    def nodes_knowing_offers(self, namespace: str) -> Set[str]:
+        """Names of the nodes that can be offered versions before they should run them."""
+        return {name for (name,) in self._run(KNOWING_OFFERS, {"namespace": namespace})}
 
     def count_states(self, now: datetime) -> Mapping[NodeState, int]:
         """How many nodes, of all namespaces, are in which state at *now*.

@@ -188,7 +188,12 @@ class ReportPart(RowSetPart):
         self._sets.put(PUT_REPORT, place, row, place=place, becomes=becomes)
         self._sets.withdraw(STATS_HEARD, place)
         columns = ("namespace", "name", "received", "report_interval")
-        status = {**{key: row[key] for key in columns}, "agent": report.agent}
+        knows_offers = int(report.offers is not None)
+        status: Parameters = {
+            **{key: row[key] for key in columns},
+            "agent": report.agent,
+            "knows_offers": knows_offers,
+        }
         self._sets.put(REPORT_STATUS, place, status)
 
     def put_usage(self, namespace: str, name: str, usage: bytes, now: datetime) -> int | None:

@@ -58,3 +58,8 @@ NODE_STATUS = (
         "CREATE INDEX reported_app_by_app ON reported_app (namespace, app, version, state, cause)"
     ),
 )
+
+# Whether the last report of the node has offers (docs/protocol.md, "Offers").
+KNOWS_OFFERS = (
+    definition("ALTER TABLE node_status ADD COLUMN knows_offers {integer} NOT NULL DEFAULT 0"),
+)
