@@ -36,6 +36,7 @@ from cloud.jobs.pusher import Pusher
 from cloud.jobs.readiness_watcher import ReadinessWatcher
 from cloud.jobs.retention import Retention, RetentionLimit
 from cloud.jobs.revocation_lists import RevocationLists
+from cloud.jobs.rollout_driver import RolloutDriver
 from cloud.jobs.server_certificate import ServerCertificateRenewer
 from cloud.link.activation_throttle import ActivationThrottle
 from cloud.link.exchange import Exchange
@@ -211,6 +212,9 @@ def all_jobs(
         "callbacks": jobs.callbacks.run,
         "events": jobs.feed.run,
         "readiness": ReadinessWatcher(store, now_utc, lambda: hub.hub.is_attached).run,
+        "rollouts": RolloutDriver(
+            store, now_utc, lambda: hub.hub.is_attached, measures=measures
+        ).run,
         "commands": jobs.commands.run,
         "server certificate": ServerCertificateRenewer(
             certificates.ensure, contexts, now_utc, on_renewed=hub.reload

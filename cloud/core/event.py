@@ -13,6 +13,7 @@ import msgspec
 
 from cloud.core.audit import Actor
 from cloud.core.kinds import KINDS
+from cloud.core.rollout import RolloutState
 from cloud.core.times import precise_time_text
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Invalid
@@ -27,10 +28,13 @@ DRIFTED = "node.drifted"
 ENDING = "certificate.ending"
 REFUSED = "batch.refused"
 
+ROLLOUT_EVENTS = {state: f"rollout.{state.value}" for state in RolloutState}
+"""Type of the event that a rollout came into a state; `rollout.running` also of each stage."""
+
 CREATED, UPDATED, DELETED = "created", "updated", "deleted"
 
 NODE_EVENTS = (ACTIVATED, READY, LOST, REVOKED, CONVERGED, FAILED, DRIFTED, ENDING)
-DEVICE_EVENTS = (*NODE_EVENTS, REFUSED)
+DEVICE_EVENTS = (*NODE_EVENTS, REFUSED, *ROLLOUT_EVENTS.values())
 """Types that are no change of a resource by an operator."""
 
 CLOUD_EVENTS = "application/cloudevents+json"

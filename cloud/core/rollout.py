@@ -11,9 +11,11 @@ or if an earlier rollout brought it another version than the base; a node withou
 rollout that is done needs assignments of exceptional nodes only.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
@@ -177,6 +179,16 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     accepted_failures: int = 0
     cause: str = ""
     revision: int = 0
+
+    @property
+    def tag_state(self) -> object:
+        """Counted with each change."""
+        return [self.name, self.revision]
+
+    def described(self) -> Mapping[str, Any]:
+        """The rollout as the audit log shows it, without the rules of its policy."""
+        content: dict[str, Any] = msgspec.to_builtins(self)
+        return {key: value for key, value in content.items() if key not in {"rules", "revision"}}
 
     @property
     def default_version(self) -> str:

@@ -104,9 +104,9 @@ def _judged(row: Assignment, node: RolloutNode, rollout: Rollout, now: datetime)
     if row.healthy is not None and heard > sent and heard >= row.healthy + soak:
         return replace(row, state=AssignmentState.UPDATED)
     deadline = rollout.rules.deadline_time
-    if now - heard > deadline:
+    if now - node.silent_since(sent) > deadline:
         return failed(row, f"no report for {rollout.rules.deadline} after it was sent the version")
-    if row.healthy is None and now - sent > deadline:
+    if row.healthy is None and now - max(sent, node.watched or sent) > deadline:
         return failed(row, f"not healthy {rollout.rules.deadline} after it was sent the version")
     return row
 

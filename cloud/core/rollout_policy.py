@@ -90,6 +90,13 @@ class Consenter(StrEnum):
     DEVICE = "device"
 
 
+class Approver(StrEnum):
+    """The least role of who may approve a stage."""
+
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
 class AppChoice(_PolicyPart, frozen=True):
     """The apps that a policy governs: those with *names*, and those whose labels match *selector*.
 
@@ -185,6 +192,7 @@ class RolloutPolicySpec(_PolicyPart, frozen=True):
 
     *deadline* is how long a node that was sent the version may be silent, or not healthy, before
     it has failed. *windows* are when nodes may apply versions; without any they always may.
+    *approver* is the least role of who may approve stages.
     """
 
     apps: AppChoice = AppChoice()
@@ -195,6 +203,7 @@ class RolloutPolicySpec(_PolicyPart, frozen=True):
     offline: OfflineNodes = OfflineNodes.SKIP
     windows: tuple[Window, ...] = ()
     consent: ConsentRule | None = None
+    approver: Approver = Approver.OPERATOR
     labels: dict[str, str] = {}
     description: str = ""
 

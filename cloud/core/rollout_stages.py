@@ -15,7 +15,8 @@ class RolloutNode:
 
     *last_report* is when its last report was received, None if it never reported. *is_online*: it
     is connected and applies what it is sent. *knows_offers*: its agent can be offered a version
-    before it may apply it.
+    before it may apply it. *watched* is since when its reports can reach the server, None for
+    always: silence counts from then.
     """
 
     namespace: str
@@ -24,6 +25,11 @@ class RolloutNode:
     is_online: bool
     last_report: datetime | None = None
     knows_offers: bool = False
+    watched: datetime | None = None
+
+    def silent_since(self, moment: datetime) -> datetime:
+        """Since when the node was not heard, of the time after *moment*."""
+        return max(moment, self.last_report or moment, self.watched or moment)
 
 
 def in_order(nodes: Iterable[RolloutNode]) -> Sequence[RolloutNode]:

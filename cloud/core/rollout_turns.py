@@ -210,12 +210,12 @@ class RolloutTurns:
         One that does not report on its way back counts no more: others would wait for it for ever.
         """
         found: dict[str, set[str]] = {}
-        heard = {node.name: node.last_report for node in self.ordered}
+        nodes = {node.name: node for node in self.ordered}
         for name, row in self.rows.items():
             if not row.is_unavailable:
                 continue
             if row.state is AssignmentState.RETURNING:
-                since = max(row.admitted or self.now, heard[name] or row.admitted or self.now)
+                since = nodes[name].silent_since(row.admitted or self.now)
                 if self.now - since > self._rules.deadline_time:
                     continue
             found.setdefault(self._groups[name], set()).add(name)

@@ -14,6 +14,7 @@ from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_own_name
 from cloud.errors import InUse, Invalid, NotFound
 from cloud.operations.pinned_versions import forget_versions, pin_governed, rollouts_using
+from cloud.operations.rollout_begin import begin_rollout
 from cloud.store.transaction import Transaction
 
 _USERS_SHOWN = 10
@@ -43,7 +44,7 @@ def create_app(
         raise InUse("app", name)
     app = App(namespace, name, spec, tx.next_version(), now, now)
     tx.put_resource(app)
-    _tell(tx, namespace, None, app)
+    _send(tx, namespace, None, app, now)
     return app
 
 
@@ -67,7 +68,7 @@ def update_app(
     after = replace(before, spec=spec, version=tx.next_version(), updated=now)
     pin_governed(tx, namespace, [before], after)
     tx.put_resource(after)
-    _tell(tx, namespace, before, after)
+    _send(tx, namespace, before, after, now)
     return after
 
 
@@ -76,7 +77,7 @@ def delete_app(tx: Transaction, namespace: str, name: str) -> None:
     before = existing_app(tx, namespace, name)
     tx.delete_resource(App.kind, namespace, name)
     forget_versions(tx, namespace, name)
-    _tell(tx, namespace, before, None)
+    _mark_pending(tx, namespace, before, None)
 
 
 def list_apps(tx: Transaction, namespace: str, options: ListOptions) -> Page[App]:
@@ -115,7 +116,7 @@ def roll_apps(tx: Transaction, namespace: str, apps: Sequence[App], *, now: date
     for app in apps:
         after = replace(app, version=tx.next_version(), updated=now)
         tx.put_resource(after)
-        tx.mark_selected_pending(namespace, after.selector)
+        _send(tx, namespace, app, after, now)
 
 
 def _on_top_of(base: AppSpec, spec: AppSpec) -> AppSpec:
@@ -130,7 +131,13 @@ def _on_top_of(base: AppSpec, spec: AppSpec) -> AppSpec:
     )
 
 
-def _tell(tx: Transaction, namespace: str, before: App | None, after: App | None) -> None:
+def _send(tx: Transaction, namespace: str, before: App | None, after: App, now: datetime) -> None:
+    """Have *after* sent to its nodes: all at once, or by the rollout that begins with it."""
+    if not begin_rollout(tx, namespace, before, after, now=now):
+        _mark_pending(tx, namespace, before, after)
+
+
+def _mark_pending(tx: Transaction, namespace: str, before: App | None, after: App | None) -> None:
     selectors = {app.selector for app in (before, after) if app is not None}
     for selector in selectors:
         tx.mark_selected_pending(namespace, selector)

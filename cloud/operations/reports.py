@@ -20,6 +20,7 @@ from cloud.operations.deploys import record_deploy_report, record_push
 from cloud.operations.events import record_drift_event, record_heard
 from cloud.operations.offers import offers_of, record_answers
 from cloud.operations.properties import keep_properties
+from cloud.operations.rollout_evidence import record_assignments_sent, record_evidence
 from cloud.operations.running import record_running
 from cloud.operations.system_apps import desired_of
 from cloud.operations.usage import record_usage
@@ -95,6 +96,7 @@ def receive_report(
         deploy = tx.open_deploy(namespace, name) if reporter.has_open_deploy else None
         refused = deploy.refused(report, now) if deploy and deploy.is_of(desired) else {}
         record_running(tx, namespace, name, report, desired, reporter, refused)
+        record_evidence(tx, namespace, name, report, refused, now=now)
         noted = reporter.usage_step
         record_usage(tx, namespace, name, report.document, noted=noted, now=now, step=usage_step)
     delta = _delta(tx, namespace, name, reporter, report, desired)
@@ -103,6 +105,8 @@ def receive_report(
     record_answers(tx, namespace, name, answers)
     delta = _with_offers(tx, (namespace, name), delta, reporter, report, desired, now)
     ended = None
+    if is_update:
+        record_assignments_sent(tx, namespace, name, now=now)
     if is_new and (is_update or reporter.has_open_deploy):
         ended = record_deploy_report(
             tx, namespace, name, report, desired, is_update=is_update, now=now, kept=deploys_kept
@@ -169,6 +173,7 @@ def record_sent(
     for push in pushes:
         namespace, name = split_node_id(push.node_id)
         record_push(tx, namespace, name, push.reported, push.desired, now=now, kept=deploys_kept)
+        record_assignments_sent(tx, namespace, name, push.delta, now=now)
 
 
 def _delta(

@@ -259,6 +259,7 @@ async def test_nothing_is_left_of_an_app_that_is_deleted(store: Store) -> None:
         assert desired(tx) == {}
         assert tx.pinned_users(NAMESPACE, SECRET, "password") == []
         assert tx.assigned_versions(NAMESPACE, "n") == {}
+        tx.delete_resource(RolloutPolicy.kind, NAMESPACE, "careful")
         create_app(tx, NAMESPACE, "web", app_spec(), now=LATER)
         assert desired(tx) == {"web": version(tx)}
 

@@ -124,6 +124,12 @@ class PendingPart(RowSetPart):
             Selection(self._run, NODE, namespace, selector).mark_pending()
             self.marked_pending = True
 
+    def mark_names_pending(self, namespace: str, names: Sequence[str]) -> None:
+        """As `mark_pending`, for the nodes of these *names*."""
+        if names:
+            self.restore_pending(namespace, names)
+            self.marked_pending = True
+
     def is_pending(self, namespace: str, name: str) -> bool:
         """Whether an update is pending for the node."""
         return bool(self._run(IS_PENDING, {"namespace": namespace, "name": name}))

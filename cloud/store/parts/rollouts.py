@@ -10,7 +10,7 @@ from cloud.core.app import App
 from cloud.core.desired import GovernedApp, governed_apps
 from cloud.core.listing import ListOptions, Page
 from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState
-from cloud.store.parts.part import first, page_bounds, page_of
+from cloud.store.parts.part import NOTHING, first, page_bounds, page_of
 from cloud.store.parts.pinned_versions import PinnedVersionPart
 from cloud.store.parts.row_sets import Lookup, NodePlace
 from cloud.store.rows import ALL, Parameters, Row, document, json_rows, json_text, micros
@@ -133,6 +133,21 @@ DELETE_ASSIGNMENTS = statement(
     reads={"node"},
     writes={"assignment"},
 )
+APPS_IN_PROGRESS = statement(
+    """
+    SELECT DISTINCT namespace, app FROM assignment
+    WHERE state NOT IN ('updated', 'failed', 'returned') ORDER BY namespace, app
+    """,
+    reads={"assignment"},
+)
+DROP_ASSIGNMENTS = statement(
+    """
+    DELETE FROM assignment WHERE namespace = :namespace AND app = :app
+        AND name IN (SELECT given.value FROM {elements[names]})
+    """,
+    reads={"node"},
+    writes={"assignment"},
+)
 
 _ROLLOUT = msgspec.json.Decoder(Rollout)
 _ASSIGNMENT = msgspec.json.Decoder(Assignment)
@@ -219,6 +234,10 @@ class RolloutPart(PinnedVersionPart):
         found = self._run(COUNT_ASSIGNMENTS, {"namespace": namespace, "app": app})
         return {(stage, AssignmentState(state)): int(count) for stage, state, count in found}
 
+    def apps_in_progress(self) -> Sequence[tuple[str, str]]:
+        """Namespace and name of each app that a node waits for, or was sent, a version of."""
+        return [(namespace, app) for namespace, app in self._run(APPS_IN_PROGRESS, NOTHING)]
+
     def put_assignments(self, namespace: str, assignments: Iterable[Assignment]) -> None:
         """Keep them; nodes that are not there are left out."""
         for one in assignments:
@@ -240,6 +259,7 @@ class RolloutPart(PinnedVersionPart):
                 becomes[OF_NODE] = {**known, one.app: one}
             self._sets.put(PUT_ASSIGNMENT, (*place, one.app), row, place=place, becomes=becomes)
 
+<<<<<<< HEAD
     def delete_assignments(
         self, namespace: str, app: str, nodes: Iterable[str] | None = None
     ) -> None:
@@ -252,6 +272,16 @@ class RolloutPart(PinnedVersionPart):
             place = (namespace, name)
             self._sets.withdraw(PUT_ASSIGNMENT, (*place, app))
             self._sets.put(DELETE_ASSIGNMENT, (*place, app), row, place=place)
+=======
+    def drop_assignments(self, namespace: str, app: str, nodes: Sequence[str]) -> None:
+        """Forget those of the *nodes* of these names."""
+        given = {"namespace": namespace, "app": app, "names": json_text(sorted(nodes))}
+        self._run(DROP_ASSIGNMENTS, given)
+
+    def delete_assignments(self, namespace: str, app: str) -> None:
+        """Forget all of the app."""
+        self._run(DELETE_ASSIGNMENTS, {"namespace": namespace, "app": app})
+>>>>>>> 9cf014d (operations: begin, drive and judge rollouts)
 
     def _governed(self, apps: Sequence[App]) -> Mapping[str, GovernedApp]:
         namespace = apps[0].namespace

@@ -63,4 +63,9 @@ ASSIGNMENTS = (
         "CREATE INDEX assignment_by_state ON assignment"
         " (namespace, app, stage, state, name, version, previous)"
     ),
+    # Looked for every second; most nodes have come to an end.
+    definition(
+        "CREATE INDEX assignment_in_progress ON assignment (namespace, app)"
+        " WHERE state NOT IN ('updated', 'failed', 'returned')"
+    ),
 )

@@ -1,0 +1,185 @@
+"""Driving a rollout: what its scheduler decides is planned in a read, and kept in a short write.
+
+A step is kept only if neither the rollout nor an assignment that it changes is another one than it
+was planned from: of several servers that drive a rollout one is first, the others plan anew.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from cloud.core.app import AppVersion
+from cloud.core.audit import SERVER, Attempt
+from cloud.core.core_configuration import Mode
+from cloud.core.listing import ListOptions
+from cloud.core.node import SeenNode
+from cloud.core.readiness import STALE_AFTER_INTERVALS
+from cloud.core.rollout import Assignment, Rollout, RolloutState
+from cloud.core.rollout_plan import RolloutStep, next_step
+from cloud.core.rollout_stages import RolloutNode
+from cloud.errors import InUse, NotFound
+from cloud.operations.pinned_versions import unpin_unused
+from cloud.operations.restored_versions import restore_version
+from cloud.operations.rollout_events import record_rollout_event
+from cloud.store.transaction import Transaction
+
+logger = logging.getLogger(__name__)
+
+DRIVEN = (
+    RolloutState.SCHEDULED,
+    RolloutState.RUNNING,
+    RolloutState.PAUSED,
+    RolloutState.WAITING_FOR_APPROVAL,
+    RolloutState.ROLLING_BACK,
+)
+"""States in which a rollout goes on by itself, or judges what nodes report."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step of *rollout*, and the assignments that it was planned from."""
+
+    rollout: Rollout
+    step: RolloutStep
+    assignments: Mapping[str, Assignment]
+
+    @property
+    def is_change(self) -> bool:
+        """Return whether it changes anything."""
+        return bool(self.step.changes) or self.step.rollout != self.rollout
+
+
+def driven_rollouts(tx: Transaction) -> Sequence[Rollout]:
+    """The newest rollout of each app that has something left to do."""
+    found = list(tx.rollouts_in(DRIVEN))
+    for namespace, app in tx.apps_in_progress():
+        newest = tx.newest_rollout(namespace, app)
+        if newest is not None and newest.state is RolloutState.DONE:
+            found.append(newest)
+    return found
+
+
+def plan_step(
+    tx: Transaction, rollout: Rollout, *, now: datetime, watched: datetime | None = None
+) -> PlannedStep:
+    """The step of *rollout* at *now*; nodes can be heard since *watched* (None: always)."""
+    assignments = tx.assignments(rollout.namespace, rollout.app)
+    nodes = rollout_nodes(tx, rollout, now=now, watched=watched)
+    if nodes is None:
+        ended = msgspec.structs.replace(
+            rollout,
+            state=RolloutState.ABORTED,
+            cause="the app was deleted",
+            updated=now,
+            ended=now,
+        )
+        return PlannedStep(rollout, RolloutStep(ended, {}, ()), assignments)
+    return PlannedStep(rollout, next_step(rollout, nodes, assignments.values(), now), assignments)
+
+
+def rollout_nodes(
+    tx: Transaction, rollout: Rollout, *, now: datetime, watched: datetime | None = None
+) -> Sequence[RolloutNode] | None:
+    """The nodes that the version of *rollout* selects; None where there is no such app any more."""
+    app = tx.catalog(rollout.namespace).app_at(AppVersion(rollout.app, rollout.target))
+    if app is None:
+        return None
+    if not app.selector:
+        return []
+    options = ListOptions(selector=app.spec.selector)
+    seen = tx.list_seen_nodes(rollout.namespace, options).items
+    return [_node_of(one, now, watched) for one in seen]
+
+
+def keep_step(tx: Transaction, planned: PlannedStep, *, now: datetime) -> bool:
+    """Keep what was planned, and have nodes sent what they should run; False if it is outdated."""
+    before, step = planned.rollout, planned.step
+    if tx.rollout(before.namespace, before.name) != before or _is_outdated(tx, planned):
+        return False
+    put = [row for row in step.changes.values() if row is not None]
+    gone = [name for name, row in step.changes.items() if row is None]
+    if put:
+        tx.put_assignments(before.namespace, put)
+    if gone:
+        tx.drop_assignments(before.namespace, before.app, gone)
+    after = msgspec.structs.replace(step.rollout, revision=before.revision + 1)
+    tx.put_rollout(after)
+    tx.mark_names_pending(before.namespace, _resent(planned))
+    if (after.state, after.stage) != (before.state, before.stage):
+        record_rollout_event(tx, after, now=now)
+    if not after.state.is_open and before.state.is_open:
+        unpin_unused(tx, after.namespace, after.app)
+    if after.state is RolloutState.DONE and before.state is not RolloutState.DONE:
+        _mark_unselected(tx, after)
+    return True
+
+
+def restore_base(tx: Transaction, rollout: Rollout, *, now: datetime) -> bool:
+    """Make the base version of *rollout*, which goes back, the app's current one, as an undo does.
+
+    So the next change of the app begins with it. False where there is nothing to do.
+    """
+    current = tx.app(rollout.namespace, rollout.app)
+    if current is None or current.version != rollout.target or not rollout.base:
+        return False
+    reason = f"rollout {rollout.name} goes back: {rollout.cause}"
+    attempt = Attempt(SERVER, "app.undo", now, rollout.namespace, rollout.app, reason=reason)
+    try:
+        restore_version(tx, rollout.namespace, rollout.app, rollout.base, attempt)
+    except (NotFound, InUse) as error:
+        logger.warning("app %s keeps version %s: %s", rollout.app, rollout.target, error)
+        return False
+    return True
+
+
+def _is_outdated(tx: Transaction, planned: PlannedStep) -> bool:
+    """Return whether an assignment that changes is not what it was when that was planned."""
+    rollout, names = planned.rollout, list(planned.step.changes)
+    tx.expect_nodes([(rollout.namespace, name) for name in names])
+    for name in names:
+        own = tx.assignments_of_node(rollout.namespace, name).get(rollout.app)
+        if own != planned.assignments.get(name):
+            return True
+    return False
+
+
+def _resent(planned: PlannedStep) -> Sequence[str]:
+    """The nodes that should run another version than before."""
+    default = planned.rollout.default_version
+
+    def version(row: Assignment | None) -> str:
+        return default if row is None else row.version
+
+    return [
+        name
+        for name, row in planned.step.changes.items()
+        if version(row) != version(planned.assignments.get(name))
+    ]
+
+
+def _mark_unselected(tx: Transaction, rollout: Rollout) -> None:
+    """Update the nodes that the version before selected, where this one selects others."""
+    catalog = tx.catalog(rollout.namespace)
+    base = catalog.app_at(AppVersion(rollout.app, rollout.base)) if rollout.base else None
+    target = catalog.app_at(AppVersion(rollout.app, rollout.target))
+    if base is not None and (target is None or base.selector != target.selector):
+        tx.mark_selected_pending(rollout.namespace, base.selector)
+
+
+def _node_of(seen: SeenNode, now: datetime, watched: datetime | None) -> RolloutNode:
+    node, heard = seen.node, seen.heard
+    is_online = False
+    if heard is not None and not seen.is_revoked and node.mode is not Mode.LOCAL:
+        last = max(heard.last, watched or heard.last)
+        is_online = now < last + STALE_AFTER_INTERVALS * heard.cadence.interval
+    return RolloutNode(
+        node.namespace,
+        node.name,
+        node.labels,
+        is_online,
+        heard.report if heard else None,
+        watched=watched,
+    )
