@@ -318,6 +318,16 @@ offline: skip
     has_revisions=True,
     required=("apps",),
     short="policies",
+    columns=(
+        NAME,
+        Column("Apps", "apps.selector", ColumnForm.SELECTOR),
+        Column("App names", "apps.names", ColumnForm.NAMES),
+        Column("Failures", "failure.max"),
+        Column("Action", "failure.action"),
+        UPDATED,
+        DESCRIPTION,
+        LABELS,
+    ),
 )
 
 
@@ -359,4 +369,9 @@ def _words(kind: ResourceKind) -> set[str]:
     return {word for word in (kind.word, kind.plural, kind.short, kind.logged_as) if word}
 
 
-KINDS = Kinds((GUARD, CALLBACK, REGISTRY, SECRET, CONFIG, BATCH, RECORD, NODE, APP, SYSTEM_APPS))
+KINDS = Kinds(
+    (
+        *(GUARD, CALLBACK, REGISTRY, SECRET, CONFIG, BATCH, RECORD, NODE),
+        *(ROLLOUT_POLICY, APP, SYSTEM_APPS),
+    )
+)

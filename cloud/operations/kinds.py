@@ -14,6 +14,7 @@ from cloud.core.listing import ListOptions, NumberedPage, Page
 from cloud.core.node import Node
 from cloud.core.registry import Registry
 from cloud.core.resource import Noun, UnversionedResource, VersionedResource
+from cloud.core.rollout_policy import RolloutPolicy, checked_policy_spec
 from cloud.core.secret import Secret
 from cloud.errors import NotFound
 from cloud.operations import (
@@ -182,6 +183,8 @@ NODES = KindOperations(
     _at_once(nodes.delete_node),
 )
 
+ROLLOUT_POLICIES = versioned_operations(RolloutPolicy, checked_policy_spec)
+
 _OPERATIONS: dict[str, KindOperations[Any]] = {}
 
 
@@ -190,7 +193,8 @@ def register_operations(operations: KindOperations[Any]) -> None:
     _OPERATIONS[operations.kind.logged_as] = operations
 
 
-for _operations in (APPS, CONFIGS, SECRETS, REGISTRIES, BATCHES, CALLBACKS, NODES):
+_EVERY = (APPS, CONFIGS, SECRETS, REGISTRIES, BATCHES, CALLBACKS, NODES, ROLLOUT_POLICIES)
+for _operations in _EVERY:
     register_operations(_operations)
 
 Key = tuple[str, ...]
@@ -218,5 +222,5 @@ def can_be_found(kind: str) -> bool:
     return kind in _OTHERS or KINDS.logged_as(kind) is not None
 
 
-_OTHERS = frozenset({"properties", "command", "token"})
+_OTHERS = frozenset({"properties", "command", "token", "rollout"})
 """Things of no kind whose changes the audit log describes."""

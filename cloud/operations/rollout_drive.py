@@ -104,7 +104,7 @@ def keep_step(tx: Transaction, planned: PlannedStep, *, now: datetime) -> bool:
     if put:
         tx.put_assignments(before.namespace, put)
     if gone:
-        tx.drop_assignments(before.namespace, before.app, gone)
+        tx.delete_assignments(before.namespace, before.app, gone)
     after = msgspec.structs.replace(step.rollout, revision=before.revision + 1)
     tx.put_rollout(after)
     tx.mark_names_pending(before.namespace, _resent(planned))

@@ -62,5 +62,6 @@ def _logged_as() -> Mapping[tuple[str, ...], str]:
         ("nodes", "properties"): "properties",
         ("nodes", "mode"): "node",
         ("nodes", "core", "configs"): "node",
+        ("rollouts",): "rollout",
         ("tokens",): "token",
     }

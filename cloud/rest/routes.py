@@ -21,6 +21,7 @@ from cloud.rest.overview import OVERVIEW_ROUTES
 from cloud.rest.properties import PROPERTY_ROUTES
 from cloud.rest.records import RECORD_ROUTES
 from cloud.rest.registries import REGISTRY_ROUTES
+from cloud.rest.rollouts import ROLLOUT_ROUTES
 from cloud.rest.route import ApiRoute
 from cloud.rest.secrets import SECRET_ROUTES
 from cloud.rest.system_apps import SYSTEM_APP_ROUTES
@@ -34,6 +35,7 @@ ROUTES: list[ApiRoute] = [
     *COMMAND_ROUTES,
     *APP_ROUTES,
     *APP_NODE_ROUTES,
+    *ROLLOUT_ROUTES,
     *CONFIG_ROUTES,
     *SECRET_ROUTES,
     *REGISTRY_ROUTES,

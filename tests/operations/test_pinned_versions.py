@@ -73,6 +73,13 @@ def put_rollout(tx: Transaction, base: str, state: RolloutState = RolloutState.R
     return rollout
 
 
+def end_rollout(tx: Transaction) -> None:
+    """Let things be deleted that a rollout which is under way could go back to."""
+    newest = tx.newest_rollout(NAMESPACE, "web")
+    assert newest is not None
+    tx.put_rollout(msgspec.structs.replace(newest, state=RolloutState.ABORTED))
+
+
 def assign(tx: Transaction, to: str, previous: str, node: str = "n") -> None:
     state = AssignmentState.ADMITTED
     tx.put_assignments(NAMESPACE, [Assignment(node, "web", to, previous, state)])
@@ -304,6 +311,7 @@ async def test_an_app_gets_an_earlier_version_again_with_all_that_it_used(store:
         before, base = served(tx), version(tx)
         update_config(tx, NAMESPACE, "conf", config_spec("new"), now=LATER)
         update_app(tx, NAMESPACE, "web", app_spec(image="nginx:2"), now=LATER)
+        end_rollout(tx)
         delete_secret(tx, NAMESPACE, "password")
         put_rollout(tx, base)
         target = version(tx)
@@ -346,6 +354,7 @@ async def test_a_name_that_is_taken_by_now_is_not_taken_back(store: Store) -> No
         govern(tx)
         base = version(tx)
         update_app(tx, NAMESPACE, "web", app_spec(), now=LATER)
+        end_rollout(tx)
         delete_secret(tx, NAMESPACE, "password")
         other = RegistrySpec("hub.example.com", "puller", "text")
         create_registry(tx, NAMESPACE, "password", other, now=LATER)

@@ -140,14 +140,6 @@ APPS_IN_PROGRESS = statement(
     """,
     reads={"assignment"},
 )
-DROP_ASSIGNMENTS = statement(
-    """
-    DELETE FROM assignment WHERE namespace = :namespace AND app = :app
-        AND name IN (SELECT given.value FROM {elements[names]})
-    """,
-    reads={"node"},
-    writes={"assignment"},
-)
 
 _ROLLOUT = msgspec.json.Decoder(Rollout)
 _ASSIGNMENT = msgspec.json.Decoder(Assignment)
@@ -259,7 +251,6 @@ class RolloutPart(PinnedVersionPart):
                 becomes[OF_NODE] = {**known, one.app: one}
             self._sets.put(PUT_ASSIGNMENT, (*place, one.app), row, place=place, becomes=becomes)
 
-<<<<<<< HEAD
     def delete_assignments(
         self, namespace: str, app: str, nodes: Iterable[str] | None = None
     ) -> None:
@@ -272,16 +263,6 @@ class RolloutPart(PinnedVersionPart):
             place = (namespace, name)
             self._sets.withdraw(PUT_ASSIGNMENT, (*place, app))
             self._sets.put(DELETE_ASSIGNMENT, (*place, app), row, place=place)
-=======
-    def drop_assignments(self, namespace: str, app: str, nodes: Sequence[str]) -> None:
-        """Forget those of the *nodes* of these names."""
-        given = {"namespace": namespace, "app": app, "names": json_text(sorted(nodes))}
-        self._run(DROP_ASSIGNMENTS, given)
-
-    def delete_assignments(self, namespace: str, app: str) -> None:
-        """Forget all of the app."""
-        self._run(DELETE_ASSIGNMENTS, {"namespace": namespace, "app": app})
->>>>>>> 9cf014d (operations: begin, drive and judge rollouts)
 
     def _governed(self, apps: Sequence[App]) -> Mapping[str, GovernedApp]:
         namespace = apps[0].namespace

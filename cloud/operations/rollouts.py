@@ -1,0 +1,255 @@
+"""Rollouts as operators see them and act on them."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from cloud.core.listing import ListOptions, Page
+from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState
+from cloud.core.rollout_actions import (
+    aborted,
+    approved,
+    hurried,
+    paused,
+    promoted,
+    resumed,
+    sent_back,
+    started,
+)
+from cloud.core.rollout_plan import tolerated_failures
+from cloud.core.rollout_policy import RolloutStage
+from cloud.core.rollout_stages import in_order, stages_of
+from cloud.core.rollout_turns import RolloutWait, WaitReason
+from cloud.core.tokens import Role
+from cloud.errors import Forbidden, NotFound
+from cloud.operations.rollout_drive import plan_step, rollout_nodes
+from cloud.operations.rollout_events import record_rollout_event
+from cloud.store.transaction import Transaction
+
+_FIRST = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenStage:
+    """A stage, and its nodes by state; those without an assignment are waiting."""
+
+    stage: RolloutStage
+    nodes: Mapping[AssignmentState, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRollout:
+    """A rollout as it stands: its stages, and on whom it waits.
+
+    *is_newest* is false of one that a newer one of the app has followed: the stages of that have no
+    nodes any more. *tolerated* is how many nodes may fail.
+    """
+
+    rollout: Rollout
+    is_newest: bool
+    stages: Sequence[SeenStage]
+    waits: Sequence[RolloutWait]
+    total: int
+    failed: int
+    tolerated: int
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutActor:
+    """Who acts on a rollout: a name, and the role."""
+
+    name: str
+    role: Role
+
+
+def existing_rollout(tx: Transaction, namespace: str, name: str) -> Rollout:
+    """The rollout of that name, or the newest one of the app of that name; NotFound for none."""
+    found = tx.rollout(namespace, name) or tx.newest_rollout(namespace, name)
+    if found is None:
+        raise NotFound("rollout", name)
+    return found
+
+
+def list_rollouts(
+    tx: Transaction, namespace: str, options: ListOptions, app: str = ""
+) -> Page[Rollout]:
+    """List the rollouts of the namespace, or of one app, the oldest first."""
+    return tx.list_rollouts(namespace, options, app)
+
+
+def see_rollout(tx: Transaction, namespace: str, name: str, *, now: datetime) -> SeenRollout:
+    """The rollout of that name, or of the app of that name, as it stands at *now*."""
+    rollout = existing_rollout(tx, namespace, name)
+    newest = tx.newest_rollout(namespace, rollout.app)
+    is_newest = newest is not None and newest.name == rollout.name
+    rows = tx.assignments(namespace, rollout.app) if is_newest else {}
+    nodes = (rollout_nodes(tx, rollout, now=now) if is_newest else None) or []
+    ordered = in_order(nodes)
+    counts = [Counter[AssignmentState]() for _ in rollout.rules.all_stages]
+    for node, index in stages_of(rollout.rules, ordered, rows).items():
+        row = rows.get(node)
+        counts[index][row.state if row else AssignmentState.WAITING] += 1
+    waits = plan_step(tx, rollout, now=now).step.waits if is_newest else ()
+    stages = zip(rollout.rules.all_stages, counts, strict=True)
+    return SeenRollout(
+        rollout,
+        is_newest,
+        [SeenStage(stage, count) for stage, count in stages],
+        waits,
+        total=len(ordered),
+        failed=sum(count[AssignmentState.FAILED] for count in counts),
+        tolerated=tolerated_failures(rollout, len(ordered)),
+    )
+
+
+def assignments_of(
+    tx: Transaction, namespace: str, name: str
+) -> tuple[Rollout, Sequence[Assignment]]:
+    """The rollout, and what it has assigned to nodes, by their names; none once another follows."""
+    rollout = existing_rollout(tx, namespace, name)
+    newest = tx.newest_rollout(namespace, rollout.app)
+    if newest is None or newest.name != rollout.name:
+        return rollout, []
+    rows = tx.assignments(namespace, rollout.app)
+    return rollout, [rows[node] for node in sorted(rows)]
+
+
+def page_of_nodes(rows: Sequence[Assignment], options: ListOptions) -> Page[Assignment]:
+    """The page that *options* asks for, of *rows* in the order of their nodes."""
+    left = [row for row in rows if not options.after or row.node > options.after[1]]
+    shown = left[: options.limit] if options.limit else left
+    after = (_FIRST, shown[-1].node) if len(shown) < len(left) else None
+    return Page(shown, len(rows), after)
+
+
+def waits_of_node(
+    tx: Transaction, namespace: str, node: str, apps: Sequence[str], *, now: datetime
+) -> Mapping[str, RolloutWait]:
+    """What *node* waits for, by app, of those of *apps* whose version is rolled out."""
+    found = {}
+    for app in apps:
+        rollout = tx.newest_rollout(namespace, app)
+        if rollout is None or not (rollout.state.is_open or rollout.state is RolloutState.DONE):
+            continue
+        wait = _wait_of(tx, rollout, node, now)
+        if wait is not None:
+            found[app] = wait
+    return found
+
+
+def pause_rollout(
+    tx: Transaction, namespace: str, name: str, by: RolloutActor, cause: str, *, now: datetime
+) -> Rollout:
+    """Admit no further nodes until it is resumed."""
+    return _act(
+        tx, namespace, name, now, lambda rollout: paused(rollout, cause or f"by {by.name}", now)
+    )
+
+
+def resume_rollout(tx: Transaction, namespace: str, name: str, *, now: datetime) -> Rollout:
+    """Go on; nodes that failed have another deadline."""
+
+    def change(rollout: Rollout) -> Rollout:
+        rows = tx.assignments(namespace, rollout.app).values()
+        after, again = resumed(rollout, rows, now)
+        tx.put_assignments(namespace, again)
+        return after
+
+    return _act(tx, namespace, name, now, change)
+
+
+def approve_rollout(
+    tx: Transaction, namespace: str, name: str, by: RolloutActor, *, now: datetime
+) -> Rollout:
+    """Let the stage begin that waits for approval; Forbidden without the role of its policy."""
+
+    def change(rollout: Rollout) -> Rollout:
+        _check_approver(rollout, by)
+        return approved(rollout, by.name, now)
+
+    return _act(tx, namespace, name, now, change)
+
+
+def promote_rollout(
+    tx: Transaction, namespace: str, name: str, by: RolloutActor, *, now: datetime
+) -> Rollout:
+    """Begin the next stage now, and accept failures so far; Forbidden as `approve_rollout`."""
+
+    def change(rollout: Rollout) -> Rollout:
+        _check_approver(rollout, by)
+        rows: Mapping[str, Assignment] = tx.assignments(namespace, rollout.app)
+        failures = sum(row.state is AssignmentState.FAILED for row in rows.values())
+        return promoted(rollout, failures, by.name, now)
+
+    return _act(tx, namespace, name, now, change)
+
+
+def abort_rollout(
+    tx: Transaction, namespace: str, name: str, by: RolloutActor, cause: str, *, now: datetime
+) -> Rollout:
+    """End it: each node keeps the version that it has."""
+    return _act(
+        tx, namespace, name, now, lambda rollout: aborted(rollout, cause or f"by {by.name}", now)
+    )
+
+
+def roll_back(
+    tx: Transaction, namespace: str, name: str, by: RolloutActor, cause: str, *, now: datetime
+) -> Rollout:
+    """Bring each node that got the version back to its previous one."""
+    return _act(
+        tx, namespace, name, now, lambda rollout: sent_back(rollout, cause or f"by {by.name}", now)
+    )
+
+
+def start_rollout(
+    tx: Transaction, namespace: str, name: str, starts: datetime | None, *, now: datetime
+) -> Rollout:
+    """Begin one that is scheduled at *starts* instead; None for now."""
+    return _act(tx, namespace, name, now, lambda rollout: started(rollout, starts, now))
+
+
+def hurry_rollout(tx: Transaction, namespace: str, name: str, *, now: datetime) -> Rollout:
+    """Skip soak times and windows from now on."""
+    return _act(tx, namespace, name, now, lambda rollout: hurried(rollout, now))
+
+
+def _act(
+    tx: Transaction,
+    namespace: str,
+    name: str,
+    now: datetime,
+    change: Callable[[Rollout], Rollout],
+) -> Rollout:
+    before = existing_rollout(tx, namespace, name)
+    after = msgspec.structs.replace(change(before), revision=before.revision + 1)
+    tx.put_rollout(after)
+    if after.state is not before.state or after.stage != before.stage:
+        record_rollout_event(tx, after, now=now)
+    return after
+
+
+def _check_approver(rollout: Rollout, by: RolloutActor) -> None:
+    needed = Role(rollout.rules.approver.value)
+    if not by.role.includes(needed):
+        raise Forbidden(f"approving takes the role {needed}, the token has the role {by.role}")
+
+
+def _wait_of(tx: Transaction, rollout: Rollout, node: str, now: datetime) -> RolloutWait | None:
+    waits = plan_step(tx, rollout, now=now).step.waits
+    own = next((wait for wait in waits if wait.node == node), None)
+    if own is not None or not rollout.state.is_open:
+        return own
+    rows = tx.assignments(rollout.namespace, rollout.app)
+    if node in rows and rows[node].has_target:
+        return None
+    ordered = in_order(rollout_nodes(tx, rollout, now=now) or [])
+    index = stages_of(rollout.rules, ordered, rows).get(node)
+    if index is None or index <= rollout.stage:
+        return None
+    stages = rollout.rules.all_stages
+    detail = f"stage {stages[index].name}, now in stage {stages[rollout.stage].name}"
+    return RolloutWait(node, WaitReason.STAGE, detail)
