@@ -54,7 +54,7 @@ class RolloutSummary(Answer):
     stage: str
     cause: str
     actor: str
-    is_emergency: bool
+    emergency: bool
     create_time: str
     update_time: str
     start_time: str | None

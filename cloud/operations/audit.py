@@ -34,6 +34,7 @@ from cloud.operations.events import (
 )
 from cloud.operations.plans import guarded
 from cloud.operations.revisions import keep_revision
+from cloud.operations.rollout_begin import AT_ONCE, RolloutOrder, order_rollouts
 from cloud.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -55,6 +56,7 @@ def carry_out(
     named: Callable[[T], str] | None = None,
     revisions_kept: int = REVISIONS_KEPT,
     is_confirmed: bool = False,
+    order: RolloutOrder = AT_ONCE,
 ) -> T:
     """Do *work* and record it in the audit log: what it was done to, before and after.
 
@@ -64,6 +66,8 @@ def carry_out(
     It is an event, too, and what has revisions gets another one; the newest *revisions_kept* of a
     thing are stored.
 
+    Rollouts that begin with it follow the *order*.
+
     Changes of other things than those of the action's kind are counted. Where *work* raises there
     is no entry, as there is no change; see `refuse`. *named* states what the thing is called where
     nothing of the kind was changed.
@@ -71,6 +75,9 @@ def carry_out(
     attempt = _cleaned(attempt)
     tracker = ChangeTracker(tx, kind_of(attempt.action))
     result, confirmed = guarded(tx, attempt, tracker, work, is_confirmed=is_confirmed)
+    if tracker.others["rollout"]:
+        who = attempt.actor.name or attempt.actor.kind
+        order_rollouts(tx, attempt.namespace, order, who, now=attempt.time)
     changes = tracker.changes()
     for (namespace, *name), was, now in changes:
         keep_revision(tx, attempt, was, now, kept=revisions_kept)
@@ -79,6 +86,8 @@ def carry_out(
     also: dict[str, int] = dict(tracker.others)
     if confirmed:
         also["confirmed"] = confirmed
+    if order.is_emergency:
+        also["emergency"] = 1
     before = after = ""
     change = changes[0] if len(changes) == 1 else None
     if change is not None:

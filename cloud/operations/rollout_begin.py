@@ -25,6 +25,9 @@ class RolloutOrder:
     is_emergency: bool = False
 
 
+AT_ONCE = RolloutOrder()
+
+
 def begin_rollout(
     tx: Transaction, namespace: str, before: App | None, after: App, *, now: datetime
 ) -> bool:

@@ -13,6 +13,7 @@ from cloud.core.revisions import REVISIONS_KEPT
 from cloud.http.requests import address_of, request_id
 from cloud.operations.audit import carry_out
 from cloud.operations.plans import dry_run
+from cloud.operations.rollout_begin import AT_ONCE, RolloutOrder
 from cloud.rest.auth import caller_of
 from cloud.store.transaction import Store, Transaction
 
@@ -30,7 +31,7 @@ class AuditedStore:
     nothing and shows none. Of what has revisions the newest *revisions_kept* are stored.
 
     With *is_dry_run* nothing is changed: `write` raises DryRunComplete. *is_confirmed*: the caller
-    knows how many nodes a change touches.
+    knows how many nodes a change touches. Rollouts that begin with one follow the *order*.
     """
 
     store: Store
@@ -38,6 +39,7 @@ class AuditedStore:
     revisions_kept: int = REVISIONS_KEPT
     is_dry_run: bool = False
     is_confirmed: bool = False
+    order: RolloutOrder = AT_ONCE
 
     def write(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
         """As in `Store`."""
@@ -53,6 +55,7 @@ class AuditedStore:
                 work,
                 revisions_kept=self.revisions_kept,
                 is_confirmed=self.is_confirmed,
+                order=self.order,
             )
         )
 

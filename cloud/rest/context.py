@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -33,9 +33,10 @@ from cloud.http.requests import check_query, locate, media_type_of, read_object
 from cloud.http.yaml_text import MEDIA_TYPES, YAML, encode_yaml
 from cloud.operations.kinds import Writing
 from cloud.operations.plans import DryRunComplete
+from cloud.operations.rollout_begin import AT_ONCE, RolloutOrder
 from cloud.rest.audited import AuditedStore, attempt_of
 from cloud.rest.auth import caller_of
-from cloud.rest.described import CONFIRM, DRY_RUN, Body, Described
+from cloud.rest.described import CONFIRM, DRY_RUN, ROLLOUT_NOW, ROLLOUT_START, Body, Described
 from cloud.rest.plans import plan_answer
 from cloud.rest.services import Services
 from cloud.store.transaction import Store
@@ -283,6 +284,7 @@ def endpoint(
             api.revisions_kept,
             is_dry_run=is_write and _flag(request, DRY_RUN),
             is_confirmed=is_write and _flag(request, CONFIRM),
+            order=_order_of(request) if is_write else AT_ONCE,
         )
         context = RequestContext(api, request, namespace, now, audited, described.body)
         try:
@@ -298,6 +300,17 @@ def endpoint(
         return await answer_response(request, result)
 
     return answer
+
+
+class _Ordered(msgspec.Struct, rename="camel"):
+    rollout_start: Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+def _order_of(request: Request) -> RolloutOrder:
+    """How rollouts begin that the change causes; Invalid for a time that cannot be read."""
+    text = request.query_params.get(ROLLOUT_START, "")
+    starts = convert({ROLLOUT_START: text}, _Ordered).rollout_start if text else None
+    return RolloutOrder(starts, _flag(request, ROLLOUT_NOW))
 
 
 def _flag(request: Request, parameter: str) -> bool:

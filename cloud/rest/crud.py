@@ -13,7 +13,7 @@ import msgspec
 from cloud.answers.common import Answer, AppSummary, DoneAnswer, Listed, Numbered
 from cloud.core.app import App
 from cloud.core.decoding import convert
-from cloud.core.kinds import ResourceKind
+from cloud.core.kinds import APP, ResourceKind
 from cloud.core.listing import Page
 from cloud.core.merge_patch import merged
 from cloud.core.nulls import without_nulls
@@ -22,7 +22,15 @@ from cloud.operations.apps import list_apps_using
 from cloud.operations.kinds import KindOperations, Stored
 from cloud.rest.answers import DONE, app_summary
 from cloud.rest.context import RequestContext, ResourceResponse, numbered, take_name
-from cloud.rest.described import LISTED, NUMBERED, Body, Described, Name, Parameter
+from cloud.rest.described import (
+    LISTED,
+    NUMBERED,
+    ROLLOUT_QUERY,
+    Body,
+    Described,
+    Name,
+    Parameter,
+)
 from cloud.rest.revisions import Revisions
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
@@ -229,8 +237,11 @@ def crud_routes(
     patched = Body(change, Name.IGNORED, is_patch=True, required=kind.required)
     path, one = kind.path, f"{kind.path}/{{{kind.parameter}}}"
     a_word, changes = kind.a_word, Role(kind.change_role)
-    created = Described(f"Create {a_word}", answer, sent, query, (404,) if query else ())
-    updated = Described(f"Update {a_word}", answer, changed)
+    rolled = ROLLOUT_QUERY if kind.is_used_by_apps or kind is APP else ()
+    created = Described(
+        f"Create {a_word}", answer, sent, (*query, *rolled), (404,) if query else ()
+    )
+    updated = Described(f"Update {a_word}", answer, changed, rolled)
     rows = [
         ApiRoute("GET", path, *_list_of(crud)),
         ApiRoute("POST", path, crud.post, created, needs=changes),
@@ -239,7 +250,11 @@ def crud_routes(
         ),
         ApiRoute("PUT", one, crud.put, updated, needs=changes),
         ApiRoute(
-            "PATCH", one, crud.patch, Described(f"Patch {a_word}", answer, patched), needs=changes
+            "PATCH",
+            one,
+            crud.patch,
+            Described(f"Patch {a_word}", answer, patched, rolled),
+            needs=changes,
         ),
         ApiRoute("DELETE", one, crud.delete, Described(f"Delete {a_word}"), needs=changes),
     ]

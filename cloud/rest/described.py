@@ -85,6 +85,20 @@ DRY_RUN_QUERY = (
         is_flag=True,
     ),
 )
+ROLLOUT_START = "rolloutStart"
+"""Parameter of changes of apps and of what they use: when the rollout begins."""
+
+ROLLOUT_NOW = "rolloutNow"
+"""Parameter of the same: an emergency."""
+
+ROLLOUT_QUERY = (
+    Parameter(ROLLOUT_START, "RFC 3339; when the rollouts begin that this change causes"),
+    Parameter(
+        ROLLOUT_NOW,
+        "true: an emergency: these rollouts skip soak times and windows",
+        is_flag=True,
+    ),
+)
 CONTINUE = Parameter("continue", "where the page before ended: the token that it gave")
 PAGED = (
     Parameter(

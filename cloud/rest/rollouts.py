@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -40,7 +40,7 @@ Act = Callable[[Transaction, RequestContext, str, RolloutActor], Rollout]
 class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """When a rollout that is scheduled begins; without `startTime` now."""
 
-    start_time: datetime | None = None
+    start_time: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 def _policy_answer(_: RequestContext, policy: RolloutPolicy) -> RolloutPolicyAnswer:
@@ -193,7 +193,7 @@ def _summary(rollout: Rollout) -> dict[str, Any]:
         "stage": rollout.rules.all_stages[rollout.stage].name,
         "cause": rollout.cause,
         "actor": rollout.actor,
-        "is_emergency": rollout.is_emergency,
+        "emergency": rollout.is_emergency,
         "create_time": time_text(rollout.created),
         "update_time": time_text(rollout.updated),
         "start_time": time_or_none(rollout.starts),

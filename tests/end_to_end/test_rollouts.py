@@ -36,7 +36,7 @@ def simulated(
         process.wait()
 
 
-class Operator:
+class RolloutOperator:
     """Apps, each with a policy of its own, and their rollouts."""
 
     def __init__(self, api: httpx.Client) -> None:
@@ -76,9 +76,6 @@ class Operator:
         return found
 
     def running(self, name: str, version: str) -> int:
-        progress = self.api.get("/v1/nodes", params={"fieldSelector": f"app.{name}={version}"})
-        if progress.status_code == 200:
-            return int(progress.json()["total"])
         nodes = self.api.get("/v1/nodes").json()["items"]
         return sum(self._runs(node["name"], name, version) for node in nodes)
 
@@ -90,16 +87,16 @@ class Operator:
 
 
 @pytest.fixture(scope="module")
-def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RolloutOperator]:
     """A server with nodes on which the app `bad` never works."""
     folder = tmp_path_factory.mktemp("rollouts")
     with running_server(folder / "data") as server, server.client() as api:
         batch = make_batch(api, labels={"site": "a"})
         with simulated(server, batch, folder / "sim", "--fail", "bad:100%"):
-            yield Operator(api)
+            yield RolloutOperator(api)
 
 
-def test_a_good_version_goes_to_the_canary_and_then_to_all(operator: Operator) -> None:
+def test_a_good_version_goes_to_the_canary_and_then_to_all(operator: RolloutOperator) -> None:
     operator.app("web", stages=[CANARY | {"soak": "2s"}, ALL])
     version = operator.put("web", "nginx:2")
     wait_for(lambda: operator.running("web", version), "the canary", units=60)
@@ -114,7 +111,7 @@ def test_a_good_version_goes_to_the_canary_and_then_to_all(operator: Operator) -
     assert types[0] == "rollout.done"
 
 
-def test_a_bad_version_is_taken_back_from_the_canary(operator: Operator) -> None:
+def test_a_bad_version_is_taken_back_from_the_canary(operator: RolloutOperator) -> None:
     operator.app("bad", stages=[CANARY, ALL], failure={"action": "rollback"})
     before = operator.api.get("/v1/apps/bad").json()
     bad = operator.put("bad", "nginx:2")
@@ -128,7 +125,7 @@ def test_a_bad_version_is_taken_back_from_the_canary(operator: Operator) -> None
     assert [(one["name"], one["actor"]["kind"]) for one in audit] == [("bad", "server")]
 
 
-def test_a_rollout_is_held_approved_and_ended(operator: Operator) -> None:
+def test_a_rollout_is_held_approved_and_ended(operator: RolloutOperator) -> None:
     operator.app("held", stages=[CANARY, {"name": "all", "approval": "required"}])
     version = operator.put("held", "nginx:2")
     waiting = operator.becomes("held", "waitingForApproval")
@@ -151,7 +148,7 @@ def test_a_rollout_is_held_approved_and_ended(operator: Operator) -> None:
     assert actions[:3] == ["rollout.abort", "rollout.approve", "rollout.resume"]
 
 
-def test_a_newer_version_supersedes_the_rollout(operator: Operator) -> None:
+def test_a_newer_version_supersedes_the_rollout(operator: RolloutOperator) -> None:
     operator.app("newer", stages=[CANARY | {"soak": "1h"}, ALL])
     for image in ("nginx:2", "nginx:3"):
         version = operator.put("newer", image)
@@ -164,7 +161,7 @@ def test_a_newer_version_supersedes_the_rollout(operator: Operator) -> None:
 def test_a_rollout_goes_on_when_the_server_is_killed(tmp_path: Path) -> None:
     ports = ("--mqtt-port", str(free_port()))
     with running_server(tmp_path / "data", *ports) as server, server.client() as api:
-        operator = Operator(api)
+        operator = RolloutOperator(api)
         batch = make_batch(api, labels={"site": "a"})
         with simulated(server, batch, tmp_path / "sim"):
             operator.app(
@@ -175,6 +172,6 @@ def test_a_rollout_goes_on_when_the_server_is_killed(tmp_path: Path) -> None:
             server.process.kill()
             server.process.wait()
             with running_server(tmp_path / "data", *ports) as again, again.client() as api:
-                operator = Operator(api)
+                operator = RolloutOperator(api)
                 operator.becomes("web", "done")
                 assert operator.running("web", version) == NODES

@@ -55,6 +55,7 @@ NO_CHANGE_OF_A_THING = {
     "delete_expired_install_tokens",
     # The pending nodes.
     "mark_pending",
+    "mark_names_pending",
     "mark_selected_pending",
     "take_pending",
     "hold_pending",

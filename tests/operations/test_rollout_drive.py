@@ -15,6 +15,7 @@ from cloud.operations.apps import create_app, delete_app, update_app
 from cloud.operations.configs import create_config, update_config
 from cloud.operations.nodes import create_node
 from cloud.operations.reports import deltas_for, receive_report, record_sent
+from cloud.operations.rollout_begin import RolloutOrder, order_rollouts
 from cloud.operations.rollout_drive import (
     PlannedStep,
     driven_rollouts,
@@ -210,6 +211,24 @@ async def test_a_step_that_was_planned_from_an_older_state_is_not_kept(story: St
     plans = [await story.plan(rollout), await story.plan(rollout)]
     kept = [await story.keep(plan) for plan in plans]
     assert kept == [True, False]
+
+
+async def test_a_scheduled_rollout_waits_for_its_time(story: Story) -> None:
+    await story.begin()
+    base = await story.version()
+    order = RolloutOrder(story.now + timedelta(minutes=2))
+
+    def scheduled(tx: Transaction) -> None:
+        update_app(tx, NAMESPACE, "web", app_spec(image="nginx:2"), now=story.now)
+        order_rollouts(tx, NAMESPACE, order, "alice", now=story.now)
+
+    await story.store.write(scheduled)
+    await story.run(2)
+    rollout = await story.rollout()
+    assert (rollout.state, rollout.actor) == (RolloutState.SCHEDULED, "alice")
+    assert story.applied == dict.fromkeys(NODES, base)
+    await story.run(10)
+    assert (await story.rollout()).state is RolloutState.DONE
 
 
 async def test_a_rollout_of_a_deleted_app_ends(story: Story) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cloud.core.commands import read_answer
 from cloud.core.report import Order, read_report
 from cloud.operations.commands import receive_answer
 from cloud.operations.reports import receive_report
+from cloud.operations.rollout_drive import driven_rollouts, keep_step, plan_step
 from cloud.rest.routes import ROUTES
 from cloud.store.transaction import Transaction
 from tests.repo.tracked import ROOT
@@ -125,6 +127,19 @@ FUNCTIONS = {
             "functions": [{"name": "hello", "handler": "index.handler", "codedir": "greet"}],
         }
     ],
+}
+
+POLICY = {
+    "name": "careful",
+    "apps": {"names": ["web"]},
+    "stages": [
+        {"name": "canary", "limit": 1, "soak": "10m", "approval": "required"},
+        {"name": "all", "success": "95%"},
+    ],
+    "budget": {"by": "site", "maxUnavailable": 1},
+    "failure": {"max": "2%", "action": "rollback"},
+    "windows": [{"schedule": "0 2 * * 1-5", "duration": "3h", "timeZone": "node"}],
+    "description": "tills, at night",
 }
 
 STEPS: list[tuple[str, str, str, Any]] = [
@@ -269,6 +284,36 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("secrets-undo", "POST", "/v1/secrets/password/undo", {}),
     ("configs-undo", "POST", "/v1/configs/site/undo", {"revision": 1}),
     ("apps-undo", "POST", "/v1/apps/web/undo", {"revision": 1}),
+    ("rolloutpolicies-create", "POST", "/v1/rolloutpolicies", POLICY),
+    ("rolloutpolicies-get", "GET", "/v1/rolloutpolicies/careful", None),
+    ("rolloutpolicies-list", "GET", "/v1/rolloutpolicies", None),
+    ("rolloutpolicies-patch", "PATCH", "/v1/rolloutpolicies/careful", {"deadline": "5m"}),
+    ("rolloutpolicies-update", "PUT", "/v1/rolloutpolicies/careful", POLICY),
+    ("rolloutpolicies-revisions", "GET", "/v1/rolloutpolicies/careful/revisions", None),
+    ("rolloutpolicies-revisions-get", "GET", "/v1/rolloutpolicies/careful/revisions/2", None),
+    ("rolloutpolicies-diff", "GET", "/v1/rolloutpolicies/careful/diff?from=1&to=2", None),
+    ("rolloutpolicies-undo", "POST", "/v1/rolloutpolicies/careful/undo", {"revision": 2}),
+    (
+        "apps-update-scheduled",
+        "PUT",
+        "/v1/apps/web?rolloutStart=2027-01-01T00:00:00Z",
+        {"selector": "role=gateway", "services": [], "description": "by stages"},
+    ),
+    ("rollouts-start", "POST", "/v1/rollouts/web/start", {}),
+    ("rollouts-get", "GET", "/v1/rollouts/web", None),
+    ("rollouts-list", "GET", "/v1/rollouts?app=web", None),
+    ("rollouts-pause", "POST", "/v1/rollouts/web/pause", None),
+    ("rollouts-resume", "POST", "/v1/rollouts/web/resume", None),
+    ("rollouts-hurry", "POST", "/v1/rollouts/web/hurry", None),
+    ("rollout-step", "", "", None),
+    ("rollouts-approve", "POST", "/v1/rollouts/web/approve", None),
+    ("rollout-step", "", "", None),
+    ("rollouts-nodes", "GET", "/v1/rollouts/web/nodes?stage=canary", None),
+    ("rollouts-promote", "POST", "/v1/rollouts/web/promote", None),
+    ("rollouts-rollback", "POST", "/v1/rollouts/web/rollback", None),
+    ("rollouts-abort", "POST", "/v1/rollouts/web/abort", None),
+    ("error-rollout", "POST", "/v1/rollouts/web/pause", None),
+    ("rolloutpolicies-delete", "DELETE", "/v1/rolloutpolicies/careful", None),
 ]
 
 
@@ -283,8 +328,9 @@ async def steps(world: World) -> AsyncIterator[tuple[str, str, str, Any]]:
         if name == "report":
             await world.store.write(_receive(body, world))
             continue
-        if name == "certificate":
-            await world.store.write(_certify)
+        if name in {"certificate", "rollout-step"}:
+            step = partial(_step_rollouts, now=world.clock.now)
+            await world.store.write(_certify if name == "certificate" else step)
             continue
         if name == "events-list":
             await world.feed.round()
@@ -340,6 +386,11 @@ def test_every_route_has_a_golden_answer() -> None:
     assert routes <= asked
 
 
+def _step_rollouts(tx: Transaction, now: datetime) -> None:
+    for rollout in driven_rollouts(tx):
+        keep_step(tx, plan_step(tx, rollout, now=now), now=now)
+
+
 async def _describe_again(world: World) -> None:
     await describe(world.client)
     await world.client.call("POST", "/v1/registries", REGISTRY)
@@ -381,6 +432,7 @@ def _shape(path: str) -> str:
     words |= {"revoke"}
     words |= {"deploys", "retry", "usage", "rollout", "commands", "nodes"}
     words |= {"revisions", "diff", "undo"}
+    words |= {"pause", "resume", "approve", "promote", "abort", "rollback", "hurry", "start"}
     parts = path.partition("?")[0].split("/")[3:]
     return "/".join(
         [path.split("/")[2].partition("?")[0], *(p if p in words else "{}" for p in parts)]
