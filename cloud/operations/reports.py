@@ -105,8 +105,7 @@ def receive_report(
     record_answers(tx, namespace, name, answers)
     delta = _with_offers(tx, (namespace, name), delta, reporter, report, desired, now)
     ended = None
-    if is_update:
-        record_assignments_sent(tx, namespace, name, now=now)
+    record_assignments_sent(tx, namespace, name, is_update=is_update, now=now)
     if is_new and (is_update or reporter.has_open_deploy):
         ended = record_deploy_report(
             tx, namespace, name, report, desired, is_update=is_update, now=now, kept=deploys_kept
@@ -173,7 +172,7 @@ def record_sent(
     for push in pushes:
         namespace, name = split_node_id(push.node_id)
         record_push(tx, namespace, name, push.reported, push.desired, now=now, kept=deploys_kept)
-        record_assignments_sent(tx, namespace, name, push.delta, now=now)
+        record_assignments_sent(tx, namespace, name, is_update=True, now=now)
 
 
 def _delta(

@@ -17,7 +17,7 @@ from cloud.core.core_configuration import Mode
 from cloud.core.listing import ListOptions
 from cloud.core.node import SeenNode
 from cloud.core.readiness import STALE_AFTER_INTERVALS
-from cloud.core.rollout import Assignment, Rollout, RolloutState
+from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState
 from cloud.core.rollout_plan import RolloutStep, next_step
 from cloud.core.rollout_stages import RolloutNode
 from cloud.errors import InUse, NotFound
@@ -91,7 +91,8 @@ def rollout_nodes(
         return []
     options = ListOptions(selector=app.spec.selector)
     seen = tx.list_seen_nodes(rollout.namespace, options).items
-    return [_node_of(one, now, watched) for one in seen]
+    knowing = tx.nodes_knowing_offers(rollout.namespace) if _makes_offers(rollout) else frozenset()
+    return [_node_of(one, now, watched, knows_offers=one.node.name in knowing) for one in seen]
 
 
 def keep_step(tx: Transaction, planned: PlannedStep, *, now: datetime) -> bool:
@@ -147,11 +148,13 @@ def _is_outdated(tx: Transaction, planned: PlannedStep) -> bool:
 
 
 def _resent(planned: PlannedStep) -> Sequence[str]:
-    """The nodes that should run another version than before."""
+    """The nodes that should run another version than before, or are offered it now."""
     default = planned.rollout.default_version
 
-    def version(row: Assignment | None) -> str:
-        return default if row is None else row.version
+    def version(row: Assignment | None) -> tuple[str, bool]:
+        if row is None:
+            return default, False
+        return row.version, row.state is AssignmentState.OFFERED
 
     return [
         name
@@ -169,7 +172,13 @@ def _mark_unselected(tx: Transaction, rollout: Rollout) -> None:
         tx.mark_selected_pending(rollout.namespace, base.selector)
 
 
-def _node_of(seen: SeenNode, now: datetime, watched: datetime | None) -> RolloutNode:
+def _makes_offers(rollout: Rollout) -> bool:
+    return bool(rollout.rules.windows) or rollout.rules.consent is not None
+
+
+def _node_of(
+    seen: SeenNode, now: datetime, watched: datetime | None, *, knows_offers: bool
+) -> RolloutNode:
     node, heard = seen.node, seen.heard
     is_online = False
     if heard is not None and not seen.is_revoked and node.mode is not Mode.LOCAL:
@@ -181,5 +190,6 @@ def _node_of(seen: SeenNode, now: datetime, watched: datetime | None) -> Rollout
         node.labels,
         is_online,
         heard.report if heard else None,
-        watched=watched,
+        knows_offers,
+        watched,
     )

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from cloud.core.delta import Delta
 from cloud.core.report import Report
 from cloud.core.rollout import AssignmentState, RolloutState
 from cloud.core.rollout_evidence import after_report, after_sending
@@ -42,10 +41,10 @@ def record_evidence(
 
 
 def record_assignments_sent(
-    tx: Transaction, namespace: str, name: str, delta: Delta, *, now: datetime
+    tx: Transaction, namespace: str, name: str, *, is_update: bool, now: datetime
 ) -> None:
-    """Record that the node is sent *delta*, to what it should run, at *now*; none if empty."""
-    if not delta or not tx.catalog(namespace).governed:
+    """Record that the node is sent what it should run at *now*, if that *is_update*."""
+    if not is_update or not tx.catalog(namespace).governed:
         return
     rows = tx.assignments_of_node(namespace, name).values()
     changed = [after for row in rows if (after := after_sending(row, now)) is not row]

@@ -31,8 +31,8 @@ NIGHT = "2026-11-24T01:00:00Z"
 
 def begin(tx: Transaction, **changes: Any) -> tuple[str, str]:
     """A rollout that offers a new version to the node; the old version and the new one."""
-    govern(tx)
     plant(tx)
+    govern(tx)
     old = version(tx)
     update_config(tx, NAMESPACE, "conf", config_spec("new"), now=LATER)
     new = version(tx)

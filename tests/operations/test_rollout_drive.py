@@ -89,7 +89,7 @@ class Story:
         """Send what is pending, as the pusher does."""
 
         def work(tx: Transaction) -> None:
-            pushes = deltas_for(tx, list(tx.take_pending(100)))
+            pushes = deltas_for(tx, list(tx.take_pending(100)), now=self.now)
             record_sent(tx, pushes, now=self.now)
             for push in pushes:
                 listed = {app.name: app.version for app in push.desired.apps}
