@@ -150,9 +150,10 @@ def test_a_rollout_is_held_approved_and_ended(operator: RolloutOperator) -> None
 
 def test_a_newer_version_supersedes_the_rollout(operator: RolloutOperator) -> None:
     operator.app("newer", stages=[CANARY | {"soak": "1h"}, ALL])
-    for image in ("nginx:2", "nginx:3"):
-        version = operator.put("newer", image)
-        wait_for(lambda v=version: operator.running("newer", v) == 2, image, units=60)
+    first = operator.put("newer", "nginx:2")
+    wait_for(lambda: operator.running("newer", first) == 2, "the canary", units=60)
+    version = operator.put("newer", "nginx:3")
+    wait_for(lambda: operator.running("newer", version) == 2, "the canary again", units=60)
     operator.act("newer", "hurry")
     operator.becomes("newer", "done")
     assert operator.running("newer", version) == NODES
