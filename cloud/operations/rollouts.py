@@ -25,7 +25,7 @@ from cloud.core.rollout_stages import in_order, stages_of
 from cloud.core.rollout_turns import RolloutWait, WaitReason
 from cloud.core.tokens import Role
 from cloud.errors import Forbidden, NotFound
-from cloud.operations.rollout_drive import plan_step, rollout_nodes
+from cloud.operations.rollout_drive import DRIVEN, plan_step, rollout_nodes
 from cloud.operations.rollout_events import record_rollout_event
 from cloud.store.transaction import Transaction
 
@@ -138,6 +138,24 @@ def waits_of_node(
         if wait is not None:
             found[app] = wait
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutCounts:
+    """The rollouts of all namespaces that have not ended, and their nodes, by state."""
+
+    states: Counter[RolloutState]
+    nodes: Counter[AssignmentState]
+
+
+def count_rollouts(tx: Transaction) -> RolloutCounts:
+    """Count the rollouts that have not ended."""
+    found = tx.rollouts_in(DRIVEN)
+    nodes = Counter[AssignmentState]()
+    for rollout in found:
+        for (_, state), count in tx.count_assignments(rollout.namespace, rollout.app).items():
+            nodes[state] += count
+    return RolloutCounts(Counter(rollout.state for rollout in found), nodes)
 
 
 def pause_rollout(

@@ -9,10 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from cloud.core.rollout import AssignmentState, RolloutState
 from cloud.core.tokens import EVERYWHERE, Role
 from cloud.http.metrics import Metrics
 from cloud.http.routing import CheckedRoute
 from cloud.operations.expiry import forecast
+from cloud.operations.rollouts import count_rollouts
 from cloud.rest.auth import caller_of
 from cloud.store.transaction import Store
 
@@ -89,6 +91,18 @@ def add_store_metrics(
         "Calls of callbacks that are still to be made.",
         registry=metrics.registry,
     )
+    rollouts = Gauge(
+        "edgesync_rollouts",
+        "Rollouts that have not ended, by state.",
+        ["state"],
+        registry=metrics.registry,
+    )
+    rollout_nodes = Gauge(
+        "edgesync_rollout_nodes",
+        "Nodes that rollouts which have not ended admitted, skipped or brought back, by state.",
+        ["state"],
+        registry=metrics.registry,
+    )
     entries = {"": 0.0}
     metrics.add_counter(
         "edgesync_audit_entries", "Entries that the audit log ever had.", lambda: entries
@@ -103,6 +117,12 @@ def add_store_metrics(
             for state, count in counts.items():
                 nodes.labels(state.value).set(count)
         waiting, head = await store.read(lambda tx: (tx.count_waiting(), tx.audit_head()))
+        open_rollouts = await store.read(count_rollouts)
+        for state in RolloutState:
+            if state.is_open:
+                rollouts.labels(state.value).set(open_rollouts.states[state])
+        for own in AssignmentState:
+            rollout_nodes.labels(own.value).set(open_rollouts.nodes[own])
         to_tell.set(waiting.nodes)
         deliveries.set(waiting.deliveries)
         entries[""] = head.number
