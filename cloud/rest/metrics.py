@@ -118,9 +118,9 @@ def add_store_metrics(
                 nodes.labels(state.value).set(count)
         waiting, head = await store.read(lambda tx: (tx.count_waiting(), tx.audit_head()))
         open_rollouts = await store.read(count_rollouts)
-        for state in RolloutState:
-            if state.is_open:
-                rollouts.labels(state.value).set(open_rollouts.states[state])
+        for phase in RolloutState:
+            if phase.is_open:
+                rollouts.labels(phase.value).set(open_rollouts.states[phase])
         for own in AssignmentState:
             rollout_nodes.labels(own.value).set(open_rollouts.nodes[own])
         to_tell.set(waiting.nodes)
