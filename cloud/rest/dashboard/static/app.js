@@ -14,6 +14,7 @@ import { NewThing, Thing, Things } from "./things.js";
 import { Audit, Certificates, Events } from "./logs.js";
 import { AddDevice } from "./add_device.js";
 import { Guard } from "./guard.js";
+import { Rollout, Rollouts } from "./rollouts.js";
 import { Palette, usePalette } from "./palette.js";
 import { Tokens } from "./tokens.js";
 
@@ -21,6 +22,7 @@ const places = () => [
   ["", "Overview", "overview"],
   ["nodes", "Nodes", "nodes"],
   ...kinds().map((kind) => [kind.place, kind.many, kind.place]),
+  ["rollouts", "Rollouts", "rollouts"],
   ["certificates", "Certificates", "certificates"],
   ["events", "Events", "events"],
   ["guard", "Guard", "guard"],
@@ -103,6 +105,8 @@ function Page({ route, session }) {
   if (place === "") return html`<${Overview} ...${shared} />`;
   if (place === "nodes" && !name) return html`<${Nodes} ...${shared} />`;
   if (place === "nodes") return html`<${Node} key=${name} name=${name} ...${shared} />`;
+  if (place === "rollouts" && !name) return html`<${Rollouts} />`;
+  if (place === "rollouts") return html`<${Rollout} key=${name} name=${name} ...${shared} />`;
   if (place === "events") return html`<${Events} ...${shared} />`;
   if (place === "audit") return html`<${Audit} ...${shared} />`;
   if (place === "add") return html`<${AddDevice} ...${shared} />`;

@@ -7,6 +7,7 @@ import { useLive } from "./live.js";
 import { link, nodesOf } from "./route.js";
 import { Badge, Empty, Loaded, Table, Time, Title, useData, useRepeated } from "./ui.js";
 import { EventList } from "./logs.js";
+import { RunningRollouts } from "./rollouts.js";
 
 const SHOWN_VERSIONS = 3;
 const AGAIN = 30000;
@@ -87,6 +88,7 @@ function Seen({ data, events }) {
   ];
   return html`
     <${Attention} data=${data} />
+    <${RunningRollouts} />
     <div class="cards">
       <section class="card" aria-labelledby="card-nodes">
         <h2 id="card-nodes">Nodes</h2>
