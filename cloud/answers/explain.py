@@ -9,7 +9,8 @@ class ExplainedAppAnswer(Answer):
     """An app on a node: how it stands, and why; versions and times are null where there are none.
 
     `reported` is the version that the node has taken over; `running` is another one where it took
-    that back. `reportedTime` is when the node named the app last.
+    that back. `reportedTime` is when the node named the app last. `rollout` is what the node waits
+    for before it gets the version that is rolled out.
     """
 
     name: str
@@ -26,6 +27,7 @@ class ExplainedAppAnswer(Answer):
     reported_time: str | None
     reason: Reason
     message: str
+    rollout: str
 
 
 class ExplanationAnswer(Answer):

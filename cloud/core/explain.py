@@ -41,6 +41,7 @@ class Reason(StrEnum):
     REVOKED = "Revoked"
     EXPIRED = "Expired"
     REMOVING = "Removing"
+    WAITS_FOR_ROLLOUT = "WaitsForRollout"
 
 
 class AppOutcome(StrEnum):
@@ -79,7 +80,10 @@ class ExplainFacts:
 
 @dataclass(frozen=True, slots=True)
 class AppExplanation:
-    """One app on one node; versions and times are None where there are none."""
+    """One app on one node; versions and times are None where there are none.
+
+    *rollout* is what the node waits for in the rollout of the app, empty for nothing.
+    """
 
     name: str
     is_system: bool
@@ -95,6 +99,7 @@ class AppExplanation:
     reported_at: datetime | None
     reason: Reason
     message: str
+    rollout: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,27 @@ def explained(facts: ExplainFacts) -> Explanation:
     is_up = all(app.outcome is AppOutcome.CONVERGED for app in apps)
     is_converged = is_sent and is_up and not facts.is_revoked
     return Explanation(is_converged, _summary(facts, apps, is_converged=is_converged), apps)
+
+
+def awaiting_rollout(app: App, rollout: str) -> AppExplanation:
+    """Explain an app that the node runs once its rollout, by those words, has reached it."""
+    return AppExplanation(
+        name=app.name,
+        is_system=False,
+        wanted=None,
+        reported=None,
+        running=None,
+        status="",
+        cause="",
+        outcome=AppOutcome.PENDING,
+        wanted_at=app.updated,
+        sent=None,
+        acknowledged=None,
+        reported_at=None,
+        reason=Reason.WAITS_FOR_ROLLOUT,
+        message=rollout,
+        rollout=rollout,
+    )
 
 
 def unselected(facts: ExplainFacts, app: App) -> AppExplanation:

@@ -184,7 +184,7 @@ class RolloutTurns:
             return True
         self._offer(node, row)
         latest = (row.offered or self.now) + rule.longest
-        if self.now >= latest:
+        if self.now >= latest or (row.deferred and self.now >= row.deferred):
             return True
         until = min(row.deferred, latest) if row.deferred else latest
         detail = f"deferred by the device: {row.reason}" if row.deferred else "not accepted yet"

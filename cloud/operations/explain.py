@@ -5,10 +5,12 @@ from datetime import datetime
 
 import msgspec
 
+from cloud.core.desired import selects
 from cloud.core.explain import (
     AppOutcome,
     ExplainFacts,
     Explanation,
+    awaiting_rollout,
     explained,
     mismatch,
     unselected,
@@ -16,9 +18,11 @@ from cloud.core.explain import (
 from cloud.core.node import SeenNode
 from cloud.core.readiness import node_status
 from cloud.core.report import Report, StoredReport, read_report
+from cloud.core.rollout_explain import rollout_words
 from cloud.errors import NotFound
 from cloud.operations.deploys import deploys_of_node
 from cloud.operations.nodes import read_node
+from cloud.operations.rollouts import waits_of_node
 from cloud.operations.system_apps import desired_of
 from cloud.store.transaction import Transaction
 
@@ -39,7 +43,7 @@ def explain_node(
     NotFound if there is no such node; or no such app, and the node names none.
     """
     facts, seen = _facts(tx, namespace, name, now)
-    explanation = explained(facts)
+    explanation = _with_rollouts(tx, facts, explained(facts))
     return ExplainedNode(seen, _only(tx, facts, explanation, app) if app else explanation)
 
 
@@ -69,6 +73,31 @@ def _facts(
         tx.init_heard(namespace, name),
     )
     return facts, seen
+
+
+def _with_rollouts(tx: Transaction, facts: ExplainFacts, found: Explanation) -> Explanation:
+    """*found* with what the node waits for in the rollouts of its apps."""
+    namespace, node = facts.node.namespace, facts.node
+    governed = tx.catalog(namespace).governed
+    apps = [name for name, own in governed.items() if selects(own.app, node.labels)]
+    rows = tx.assignments_of_node(namespace, node.name) if apps else {}
+    words = {
+        app: rollout_words(governed[app].rollout, wait, rows.get(app), node.labels, facts.now)
+        for app, wait in waits_of_node(tx, namespace, node.name, apps, now=facts.now).items()
+    }
+    if not words:
+        return found
+    known = [
+        replace(one, rollout=own, message=f"{one.message}; {own}")
+        if (own := words.get(one.name))
+        else one
+        for one in found.apps
+    ]
+    missing = sorted(words.keys() - {one.name for one in found.apps})
+    more = [awaiting_rollout(governed[app].app, words[app]) for app in missing]
+    notes = "; ".join(f"{app}: {text}" for app, text in sorted(words.items()))
+    message = f"{found.message}; {notes}"
+    return replace(found, apps=[*known, *more], message=message)
 
 
 def _whole(stored: StoredReport) -> Report:

@@ -46,6 +46,7 @@ def _app_answer(app: AppExplanation) -> ExplainedAppAnswer:
         reported_time=time_or_none(app.reported_at),
         reason=app.reason,
         message=app.message,
+        rollout=app.rollout,
     )
 
 
