@@ -22,6 +22,22 @@ class PlanAppAnswer(Answer):
     nodes: int
 
 
+class PlannedStageAnswer(Answer):
+    """A stage of a rollout, and how many nodes it would have now."""
+
+    name: str
+    nodes: int
+
+
+class PlannedRolloutAnswer(Answer):
+    """A rollout that would begin; `first` are some of the nodes that it would reach first."""
+
+    app: str
+    policy: str
+    stages: list[PlannedStageAnswer]
+    first: list[str]
+
+
 class PlanAnswer(Answer):
     """The effect of a call; nothing was changed. `confirm`: it would have to be confirmed."""
 
@@ -34,4 +50,5 @@ class PlanAnswer(Answer):
     apps: list[PlanAppAnswer]
     bytes: int
     confirm: bool
+    rollouts: list[PlannedRolloutAnswer]
     message: str

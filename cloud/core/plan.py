@@ -52,8 +52,35 @@ class AppChange:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """A stage of a rollout that would begin, and its nodes by now."""
+
+    name: str
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRollout:
+    """A rollout that would begin; *first* are the first nodes to be admitted, as many as shown."""
+
+    app: str
+    policy: str
+    stages: Sequence[PlannedStage]
+    first: Sequence[str]
+
+    @property
+    def words(self) -> str:
+        """The same in words."""
+        stages = ", ".join(f"{stage.name} ({stage.nodes})" for stage in self.stages)
+        return f"{self.app} goes out by policy {self.policy} in stages {stages}"
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """The effect of one change. *size* is bytes of JSON that nodes would fetch, all together."""
+    """The effect of one change. *size* is bytes of JSON that nodes would fetch, all together.
+
+    *reach* leaves out nodes that get another version by one of *rollouts*.
+    """
 
     kind: str
     name: str
@@ -63,18 +90,24 @@ class Plan:
     apps: Sequence[AppChange]
     size: int
     asks: bool
+    rollouts: Sequence[PlannedRollout] = ()
 
     @property
     def message(self) -> str:
         """The same in a sentence."""
         if self.action is PlanAction.NONE and not self.reach.touched:
             return f"{self._thing} is like that already: nothing would change."
+        rollouts = "; ".join(one.words for one in self.rollouts)
         reach = self.reach
+        if not reach.touched and rollouts:
+            return f"Would {self.action} {self._thing}: {rollouts}."
         if not reach.touched:
             return f"Would {self.action} {self._thing}; no node is affected."
         text = f"Would {self.action} {self._thing} and touch {reach.touched} of {reach.total} nodes"
         if reach.offline:
             text += f"; {reach.offline} of them are offline and get it when they return"
+        if rollouts:
+            text += f"; {rollouts}"
         if self.asks:
             text += ". That exceeds the limit of the guard and needs confirmation"
         return f"{text}."

@@ -32,6 +32,7 @@ from cloud.core.system_apps import (
 from cloud.errors import ConfirmationRequired
 from cloud.operations.change_tracking import ChangeTracker
 from cloud.operations.desired_apps import assigned_to
+from cloud.operations.planned_rollouts import planned_rollouts
 from cloud.operations.system_apps import system_apps_of
 from cloud.store.transaction import Transaction
 
@@ -104,6 +105,7 @@ def dry_run(tx: Transaction, attempt: Attempt, work: Work[object]) -> NoReturn:
             apps,
             size,
             asks=_guard_of(tx, attempt.namespace).asks(reach.touched, reach.total),
+            rollouts=planned_rollouts(tx, attempt.namespace, done.before, now=attempt.time),
         )
     )
 

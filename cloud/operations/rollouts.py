@@ -25,8 +25,9 @@ from cloud.core.rollout_stages import in_order, stages_of
 from cloud.core.rollout_turns import RolloutWait, WaitReason
 from cloud.core.tokens import Role
 from cloud.errors import Forbidden, NotFound
-from cloud.operations.rollout_drive import DRIVEN, plan_step, rollout_nodes
+from cloud.operations.rollout_drive import DRIVEN, plan_step
 from cloud.operations.rollout_events import record_rollout_event
+from cloud.operations.rollout_nodes import rollout_nodes
 from cloud.store.transaction import Transaction
 
 _FIRST = datetime.min.replace(tzinfo=UTC)

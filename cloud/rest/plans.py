@@ -1,7 +1,13 @@
 """Answers about plans."""
 
 from cloud.answers.common import ChangeAnswer
-from cloud.answers.plans import PlanAnswer, PlanAppAnswer, PlanNodesAnswer
+from cloud.answers.plans import (
+    PlanAnswer,
+    PlanAppAnswer,
+    PlannedRolloutAnswer,
+    PlannedStageAnswer,
+    PlanNodesAnswer,
+)
 from cloud.core.plan import Plan
 
 
@@ -24,5 +30,14 @@ def plan_answer(plan: Plan) -> PlanAnswer:
         apps=[PlanAppAnswer(one.name, one.before, one.after, one.nodes) for one in plan.apps],
         bytes=plan.size,
         confirm=plan.asks,
+        rollouts=[
+            PlannedRolloutAnswer(
+                one.app,
+                one.policy,
+                [PlannedStageAnswer(stage.name, stage.nodes) for stage in one.stages],
+                list(one.first),
+            )
+            for one in plan.rollouts
+        ],
         message=plan.message,
     )

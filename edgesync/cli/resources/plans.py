@@ -144,12 +144,29 @@ def show_plans(plans: Sequence[Planned], *, all_of_them: bool) -> None:
 def _show(plan: Planned) -> None:
     """Print what would become of one thing, change by change."""
     show_change(plan.outcome, plan.title, plan.waits)
+    _show_changes(plan)
+    for answer in plan.answers:
+        for rollout in answer.get("rollouts") or ():
+            click.echo(f"    {_rollout_line(rollout)}")
+
+
+def _show_changes(plan: Planned) -> None:
     if plan.outcome is not ApplyOutcome.CHANGED:
         return
     for answer in plan.answers:
         for change in answer["changes"]:
             for line in _lines(change):
                 click.echo(f"    {line}")
+
+
+def _rollout_line(rollout: Json) -> str:
+    """A rollout that would begin: its stages, and the first nodes."""
+    stages = ", ".join(f"{in_line(one['name'])} ({one['nodes']})" for one in rollout["stages"])
+    first = ", ".join(map(in_line, rollout["first"])) or "none"
+    return (
+        f"rollout of {in_line(rollout['app'])} by policy {in_line(rollout['policy'])}:"
+        f" stages {stages}; first nodes: {first}"
+    )
 
 
 def _show_sum(plans: Sequence[Planned]) -> None:
