@@ -143,7 +143,7 @@ COMMANDS = {
     ),
     "rollout": (
         "edgesync.cli.rollout:rollout",
-        "Follow, list or revert changes: `rollout status|history|undo`.",
+        "Follow and steer rollouts: `rollout status APP --watch`.",
     ),
     "node": (
         "edgesync.cli.node:node",

@@ -16,15 +16,16 @@ from edgesync.cli.options import (
 from edgesync.cli.output import age, coloured, json_of, printable, show_change, show_table, yaml_of
 from edgesync.cli.resources.plans import Planned, request_plan, show_plans
 
-_REVISION = click.IntRange(1)
+REVISION = click.IntRange(1)
+"""A number of a revision."""
 
 
 @click.command()
 @asks_server
 @target_argument("has_revisions")
-@click.option("--revision", type=_REVISION, help="Show this revision.")
-@click.option("--from", "start", type=_REVISION, help="Show changes since this revision.")
-@click.option("--to", "end", type=_REVISION, help="Show changes up to this revision.")
+@click.option("--revision", type=REVISION, help="Show this revision.")
+@click.option("--from", "start", type=REVISION, help="Show changes since this revision.")
+@click.option("--to", "end", type=REVISION, help="Show changes up to this revision.")
 @output_option("table", "json", "yaml")
 def history(
     server: ApiServer,
@@ -39,6 +40,19 @@ def history(
 
     Includes deleted resources. Secret values are never shown, only that they differ.
     """
+    show_history(server, target, revision=revision, start=start, end=end, output=output)
+
+
+def show_history(
+    server: ApiServer,
+    target: Target,
+    *,
+    revision: int | None,
+    start: int | None,
+    end: int | None,
+    output: str,
+) -> None:
+    """Print the revisions of *target*, one of them, or the changes between two."""
     if revision is not None and (start or end):
         raise click.UsageError("--revision excludes --from and --to")
     if revision is not None:
@@ -60,7 +74,7 @@ def history(
 @asks_server
 @target_argument("has_revisions")
 @click.option(
-    "--to", "revision", type=_REVISION, help="Revision to restore.  [default: the previous one]"
+    "--to", "revision", type=REVISION, help="Revision to restore.  [default: the previous one]"
 )
 @click.option(
     "--dry-run", is_flag=True, help="Show what would change and which nodes are affected."
@@ -72,6 +86,11 @@ def undo(server: ApiServer, *, target: Target, revision: int | None, dry_run: bo
 
     The revert is a revision of its own and can be undone.
     """
+    revert(server, target, revision, dry_run=dry_run)
+
+
+def revert(server: ApiServer, target: Target, revision: int | None, *, dry_run: bool) -> None:
+    """Revert *target* to *revision*, or to its previous one; print the plan with *dry_run*."""
     body = {"revision": revision} if revision else {}
     if dry_run:
         plan = Planned(target.title, (request_plan(server, "POST", f"{target.url}/undo", body),))

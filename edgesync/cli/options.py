@@ -223,12 +223,10 @@ def target_argument(needs: str = "") -> Decorator:
     """Give a command one thing: `KIND NAME` or `KIND/NAME`, as `target`."""
 
     def one(context: click.Context, _: click.Parameter, words: Sequence[str]) -> Target | None:
-        found = _targets(words, needs)
         if context.resilient_parsing:  # for completion
+            found = _targets(words, needs)
             return found[0] if found else None
-        if len(found) != 1 or not (found[0].name or found[0].kind.is_single):
-            raise click.UsageError("name one resource: KIND NAME, or KIND/NAME")
-        return found[0]
+        return target_of(words, needs)
 
     return click.argument(
         "target",
@@ -238,6 +236,14 @@ def target_argument(needs: str = "") -> Decorator:
         callback=one,
         shell_complete=completed_targets,
     )
+
+
+def target_of(words: Sequence[str], needs: str = "") -> Target:
+    """The one resource that *words* name; UsageError for none and for several."""
+    found = _targets(words, needs)
+    if len(found) != 1 or not (found[0].name or found[0].kind.is_single):
+        raise click.UsageError("name one resource: KIND NAME, or KIND/NAME")
+    return found[0]
 
 
 node_argument = click.argument("node", shell_complete=completed_nodes)
