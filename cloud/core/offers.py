@@ -10,7 +10,7 @@ import msgspec
 ACCEPTED, DEFERRED = "accepted", "deferred"
 
 
-class Offer(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+class NodeOffer(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """A version that a node may fetch; times as text. *consent*: its user has to accept it."""
 
     name: str
@@ -34,11 +34,11 @@ class OfferReport(msgspec.Struct, frozen=True, rename="camel"):
     reason: str = ""
 
     @property
-    def offer(self) -> Offer:
+    def offer(self) -> NodeOffer:
         """The offer that it is about."""
-        return Offer(self.name, self.version, self.not_before, self.consent, self.latest)
+        return NodeOffer(self.name, self.version, self.not_before, self.consent, self.latest)
 
 
-def is_reported(offers: Sequence[Offer], reported: Sequence[OfferReport]) -> bool:
+def is_reported(offers: Sequence[NodeOffer], reported: Sequence[OfferReport]) -> bool:
     """Return whether a node names exactly *offers*, in whatever order."""
     return len(offers) == len(reported) and set(offers) == {one.offer for one in reported}

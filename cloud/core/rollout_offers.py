@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from cloud.core.delta import Delta, everything
 from cloud.core.desired import Desired
-from cloud.core.offers import ACCEPTED, DEFERRED, Offer, OfferReport, is_reported
+from cloud.core.offers import ACCEPTED, DEFERRED, NodeOffer, OfferReport, is_reported
 from cloud.core.properties import Properties
 from cloud.core.report import Report
 from cloud.core.rollout import Assignment, AssignmentState, Rollout
@@ -30,12 +30,12 @@ class OfferedVersion:
     rollout: Rollout
     assignment: Assignment
 
-    def offer(self, labels: Mapping[str, str], now: datetime) -> Offer:
+    def offer(self, labels: Mapping[str, str], now: datetime) -> NodeOffer:
         """The offer for a node with *labels*."""
         rules, consent = self.rollout.rules, self.rollout.rules.consent
         opening = None if self.rollout.is_emergency else opens_at(rules.windows, labels, now)
         latest = (self.assignment.offered or now) + consent.longest if consent else None
-        return Offer(
+        return NodeOffer(
             self.assignment.app,
             self.rollout.target,
             not_before=time_text(opening[0]) if opening else "",
@@ -62,7 +62,7 @@ def with_offers(
     report: Report,
     desired: Desired,
     properties: Properties,
-    offers: Sequence[Offer],
+    offers: Sequence[NodeOffer],
 ) -> Delta:
     """*delta* with all *offers* of the node, for one that knows offers.
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from cloud.core.app import App
-from cloud.core.offers import Offer, OfferReport
+from cloud.core.offers import NodeOffer, OfferReport
 from cloud.core.rollout_offers import OfferedVersion, answered, offered_versions
 from cloud.store.transaction import Transaction
 
@@ -20,7 +20,7 @@ def offered_to(tx: Transaction, namespace: str, name: str) -> Sequence[OfferedVe
 
 def offers_of(
     tx: Transaction, namespace: str, name: str, labels: Mapping[str, str], *, now: datetime
-) -> Sequence[Offer]:
+) -> Sequence[NodeOffer]:
     """The offers for the node, which has *labels*."""
     return [one.offer(labels, now) for one in offered_to(tx, namespace, name)]
 

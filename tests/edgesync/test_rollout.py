@@ -90,7 +90,7 @@ async def test_a_rollout_is_paused_resumed_and_ended(governed: Shell) -> None:
     await governed.run("rollout", "promote", "web")
     assert (await rollout(governed))["stage"] == "all"
     await governed.run("rollout", "hurry", "web")
-    assert (await rollout(governed))["isEmergency"]
+    assert (await rollout(governed))["emergency"]
     await governed.run("rollout", "abort", "web")
     assert (await rollout(governed))["state"] == "aborted"
     await governed.run("rollout", "status", "web", code=1)
