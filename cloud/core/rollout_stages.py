@@ -2,11 +2,28 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cloud.core.names import node_id
 from cloud.core.rollout import Assignment, AssignmentState, order_key
 from cloud.core.rollout_policy import RolloutPolicySpec, RolloutStage
+
+
+@dataclass(frozen=True, slots=True)
+class FleetNode:
+    """A node as it is stored: when it was *heard* last (None: never), and every *interval*.
+
+    *last_report* is when its last report was received. *is_shut_out*: its certificates are revoked,
+    or it is in local mode and follows no update.
+    """
+
+    name: str
+    labels: Mapping[str, str]
+    heard: datetime | None
+    interval: timedelta
+    last_report: datetime | None
+    is_shut_out: bool
+    knows_offers: bool
 
 
 @dataclass(frozen=True, slots=True)

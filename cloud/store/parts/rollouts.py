@@ -1,19 +1,34 @@
 """Rollouts, and the versions of apps that nodes get by them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from cloud.core.app import App
+from cloud.core.core_configuration import Mode
 from cloud.core.desired import GovernedApp, governed_apps
 from cloud.core.listing import ListOptions, Page
 from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState
+from cloud.core.rollout_stages import FleetNode
+from cloud.core.selectors import Selector
+from cloud.store.parts.nodes import labels_of
 from cloud.store.parts.part import NOTHING, first, page_bounds, page_of
 from cloud.store.parts.pinned_versions import PinnedVersionPart
 from cloud.store.parts.row_sets import Lookup, NodePlace
-from cloud.store.rows import ALL, Parameters, Row, document, json_rows, json_text, micros
+from cloud.store.rows import (
+    ALL,
+    Parameters,
+    Row,
+    document,
+    json_rows,
+    json_text,
+    micros,
+    moment_or_none,
+)
+from cloud.store.selection import NODE, Selection
 from cloud.store.statements import set_statement, statement
 
 PUT_ROLLOUT = statement(
@@ -141,6 +156,20 @@ APPS_IN_PROGRESS = statement(
     reads={"assignment"},
 )
 
+# All of a fleet, every second while it is rolled out to: in one row, without what is not needed.
+FLEET_NODES = statement(
+    """
+    SELECT CAST({json_group_array}({json_array}(node.name, node.document, node.mode,
+        place.revoked, 0, place.heard, place.report_interval, report.received
+        )) AS TEXT)
+    FROM {elements[names]} CROSS JOIN node
+    JOIN node_status AS place ON place.namespace = node.namespace AND place.name = node.name
+    LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
+    WHERE node.namespace = :namespace AND node.name = given.value
+    """,
+    reads={"node", "node_status", "report"},
+)
+
 _ROLLOUT = msgspec.json.Decoder(Rollout)
 _ASSIGNMENT = msgspec.json.Decoder(Assignment)
 _NO_ASSIGNMENTS: Mapping[str, Assignment] = MappingProxyType({})
@@ -175,7 +204,7 @@ class RolloutPart(PinnedVersionPart):
             "document": document(rollout),
         }
         self._run(PUT_ROLLOUT, row)
-        if before is None or _binding(before) != _binding(rollout):
+        if _differs(before, rollout):
             self._record_change()
 
     def rollout(self, namespace: str, name: str) -> Rollout | None:
@@ -203,6 +232,15 @@ class RolloutPart(PinnedVersionPart):
         """Forget those of the app but the newest *kept*."""
         which: Parameters = {"namespace": namespace, "app": app, "kept": kept, "limit": ALL}
         self._run(DELETE_OLD_ROLLOUTS, which)
+
+    def fleet_nodes(self, namespace: str, selector: Selector) -> Sequence[FleetNode]:
+        """The nodes that *selector* selects, in no order; without terms: none."""
+        if not selector:
+            return ()
+        selection = Selection(self._run, NODE, namespace, selector)
+        names = [name for name, _ in selection.page(None, ALL, selection.total())]
+        wanted = {"namespace": namespace, "names": json_text(names)}
+        return [_fleet_node(*row) for row in json_rows(self._run(FLEET_NODES, wanted))]
 
     def assignments_of_node(self, namespace: str, name: str) -> Mapping[str, Assignment]:
         """What rollouts have assigned to the node, by app."""
@@ -276,15 +314,30 @@ def _rollout_of(row: Row) -> Rollout:
     return _ROLLOUT.decode(row[0])
 
 
-def _binding(rollout: Rollout) -> tuple[object, ...]:
-    """What the desired state of nodes, and what they are offered, depends on."""
-    state, is_emergency = rollout.state, rollout.is_emergency
-    is_done = state is RolloutState.DONE
-    return (
-        rollout.base,
-        rollout.target,
-        rollout.default_version,
-        is_done,
-        state.is_open,
-        is_emergency,
+def _fleet_node(
+    name: str,
+    text: str,
+    mode: str,
+    revoked: int,
+    knows_offers: int,
+    heard: int | None,
+    interval: int,
+    received: int | None,
+) -> FleetNode:
+    return FleetNode(
+        name,
+        labels_of(name, text),
+        moment_or_none(heard),
+        timedelta(microseconds=interval),
+        moment_or_none(received),
+        is_shut_out=bool(revoked) or mode == Mode.LOCAL.value,
+        knows_offers=bool(knows_offers),
     )
+
+
+def _differs(before: Rollout | None, after: Rollout) -> bool:
+    """Whether more than the count of changes is another one: catalogs have rollouts in them."""
+    if before is None:
+        return True
+    same = {"revision": before.revision, "updated": before.updated}
+    return msgspec.structs.replace(after, **same) != before
