@@ -6,6 +6,7 @@ Silence of nodes counts from when reports could arrive here, as for `jobs/readin
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -14,12 +15,12 @@ from cloud.core.rollout import Rollout, RolloutState
 from cloud.errors import Unavailable
 from cloud.link.measures import Measures, contained
 from cloud.operations.rollout_drive import driven_rollouts, keep_step, plan_step, restore_base
-from cloud.store.transaction import Store, Transaction
+from cloud.store.transaction import NotifyingStore, Transaction
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = timedelta(seconds=1)
-"""Interval between two steps of a rollout."""
+"""Interval between two steps of a rollout of which nothing changes here."""
 
 BUSY_SHARE = 10
 """A step that takes long is followed by a pause of so many times its duration."""
@@ -36,7 +37,7 @@ class RolloutDriver:
 
     def __init__(
         self,
-        store: Store,
+        store: NotifyingStore,
         clock: Callable[[], datetime],
         can_receive: Callable[[], bool],
         *,
@@ -64,7 +65,14 @@ class RolloutDriver:
                 logger.warning("cannot drive rollouts, trying again: %s", error.reason)
                 self._receiving_since = None
             took = loop.time() - began
-            await asyncio.sleep(max(self._every, min(took * BUSY_SHARE, LONGEST_PAUSE)))
+            await asyncio.sleep(min(took * BUSY_SHARE, LONGEST_PAUSE))
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """Return after the interval, or once something has changed here."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._every):
+                await self._store.wait_for_rollouts()
 
     async def step(self) -> None:
         """Take a step of every rollout that has something left to do."""

@@ -24,6 +24,9 @@ PENDING = "pending"
 EVENTS = "events"
 """Notices between servers: there are pending nodes; events have been numbered."""
 
+ROLLOUTS = "rollouts"
+"""A notice within a server: rollouts or assignments have changed."""
+
 
 class DatabaseConnection(Protocol):
     """Runs work in a transaction; used by one thread at a time."""
@@ -94,6 +97,13 @@ class ThreadedStore(ABC):
         self._pending = asyncio.Event()
         # Set after the commit of one that recorded events.
         self._events = asyncio.Event()
+        # Set after the commit of one that changed rollouts or assignments.
+        self._rollouts = asyncio.Event()
+        self._notices = {
+            PENDING: self._pending,
+            EVENTS: self._events,
+            ROLLOUTS: self._rollouts,
+        }
         self._loop = asyncio.get_running_loop()
         # No more work is taken once this is set.
         self._closed = False
@@ -135,6 +145,11 @@ class ThreadedStore(ABC):
         await self._events.wait()
         self._events.clear()
 
+    async def wait_for_rollouts(self) -> None:
+        """As in `NotifyingStore`."""
+        await self._rollouts.wait()
+        self._rollouts.clear()
+
     async def close(self) -> None:
         """Take no more work, finish the rest, release the database; may be repeated."""
         self._closed = True
@@ -166,9 +181,8 @@ class ThreadedStore(ABC):
         """Send a notice, PENDING or EVENTS, to other servers with the commit."""
 
     def _wake(self, what: str = PENDING) -> None:
-        """Let `wait_for_pending` or `wait_for_events` return."""
-        woken = self._pending if what == PENDING else self._events
-        self._loop.call_soon_threadsafe(woken.set)
+        """Let the `wait_for_` method of that notice return."""
+        self._loop.call_soon_threadsafe(self._notices[what].set)
 
     def _open(self) -> None:
         self._prepare()
@@ -209,6 +223,8 @@ class ThreadedStore(ABC):
             self._wake(PENDING)
         if tx.recorded_events:
             self._wake(EVENTS)
+        if tx.changed_rollouts:
+            self._wake(ROLLOUTS)
         if tx.appended is not None:
             self._witness.record(tx.appended)
         return result

@@ -142,3 +142,7 @@ class NotifyingStore(Store, Protocol):
         A notice of another server may be lost: look from time to time without one.
         """
         ...
+
+    async def wait_for_rollouts(self) -> None:
+        """Return when rollouts or assignments may have changed here since then."""
+        ...

@@ -14,8 +14,9 @@ from cloud.core.listing import ListOptions, Page
 from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState
 from cloud.core.rollout_stages import FleetNode
 from cloud.core.selectors import Selector
+from cloud.store.cache import StoreCache
 from cloud.store.parts.nodes import labels_of
-from cloud.store.parts.part import NOTHING, first, page_bounds, page_of
+from cloud.store.parts.part import NOTHING, Run, first, page_bounds, page_of
 from cloud.store.parts.pinned_versions import PinnedVersionPart
 from cloud.store.parts.row_sets import Lookup, NodePlace
 from cloud.store.rows import (
@@ -28,6 +29,7 @@ from cloud.store.rows import (
     micros,
     moment_or_none,
 )
+from cloud.store.sealing import Sealer
 from cloud.store.selection import NODE, Selection
 from cloud.store.statements import set_statement, statement
 
@@ -188,6 +190,11 @@ OF_NODE = Lookup(ASSIGNMENTS_OF_NODE, ASSIGNMENTS_OF_NODES, _by_app)
 class RolloutPart(PinnedVersionPart):
     """Rollouts and assignments."""
 
+    def __init__(self, run: Run, sealer: Sealer, cache: StoreCache) -> None:
+        super().__init__(run, sealer, cache)
+        # Whether some are others after the commit.
+        self.changed_rollouts = False
+
     def put_rollout(self, rollout: Rollout) -> None:
         """Add it, or keep what has become of it; the highest target of an app is the newest.
 
@@ -204,6 +211,7 @@ class RolloutPart(PinnedVersionPart):
             "document": document(rollout),
         }
         self._run(PUT_ROLLOUT, row)
+        self.changed_rollouts = True
         if _differs(before, rollout):
             self._record_change()
 
@@ -271,6 +279,7 @@ class RolloutPart(PinnedVersionPart):
     def put_assignments(self, namespace: str, assignments: Iterable[Assignment]) -> None:
         """Keep them; nodes that are not there are left out."""
         for one in assignments:
+            self.changed_rollouts = True
             row: Parameters = {
                 "namespace": namespace,
                 "name": one.node,
