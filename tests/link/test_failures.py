@@ -230,6 +230,9 @@ class FailingOnce:
     async def wait_for_events(self) -> None:
         await asyncio.sleep(0)
 
+    async def wait_for_rollouts(self) -> None:
+        await asyncio.sleep(0)
+
 
 async def test_a_pusher_and_a_sender_go_on_when_the_store_fails(
     hub: FakeHub, store: NotifyingStore, metrics: Metrics

@@ -12,6 +12,7 @@ from cloud.core.report import Order, read_report
 from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState, rollout_name
 from cloud.core.rollout_policy import ConsentRule, RolloutPolicySpec
 from cloud.core.rollout_windows import Window
+from cloud.core.selectors import parse_selector
 from cloud.operations.apps import update_app
 from cloud.operations.configs import update_config
 from cloud.operations.desires import Info, InfoKind, deliver
@@ -172,13 +173,18 @@ async def test_a_node_that_is_to_run_the_version_is_offered_nothing(store: Store
     await store.write(work)
 
 
+def knowing(tx: Transaction) -> set[str]:
+    fleet = tx.fleet_nodes(NAMESPACE, parse_selector("role=gateway"))
+    return {node.name for node in fleet if node.knows_offers}
+
+
 async def test_a_node_knows_offers_as_long_as_its_reports_have_them(store: Store) -> None:
     def work(tx: Transaction) -> None:
         old, _ = begin(tx)
-        assert tx.nodes_knowing_offers(NAMESPACE) == set()
+        assert knowing(tx) == set()
         report(tx, old, [])
-        assert tx.nodes_knowing_offers(NAMESPACE) == {"n"}
+        assert knowing(tx) == {"n"}
         report(tx, old)
-        assert tx.nodes_knowing_offers(NAMESPACE) == set()
+        assert knowing(tx) == set()
 
     await store.write(work)

@@ -238,10 +238,12 @@ async def test_a_catalog_has_the_apps_whose_newest_rollout_binds_nodes(store: St
     assert going.desired_state(labels).apps == (AppVersion("web", "1"),)
     assert going.desired_state(labels, {"web": "2"}).apps == (AppVersion("web", "2"),)
     assert going.desired_state(labels, {"web": ""}).apps == ()
-    # What only the scheduler knows leaves the catalog as it is.
-    paused = msgspec.structs.replace(rollout("1", "2", RolloutState.PAUSED), cause="3 failed")
-    await store.write(lambda tx: tx.put_rollout(paused))
+    counted = msgspec.structs.replace(rollout("1", "2"), revision=7, updated=NOW + MINUTE)
+    await store.write(lambda tx: tx.put_rollout(counted))
     assert await store.read(look) is going
+    paused = rollout("1", "2", RolloutState.PAUSED)
+    await store.write(lambda tx: tx.put_rollout(paused))
+    assert (await store.read(look)).governed["web"].rollout == paused
     await store.write(lambda tx: tx.put_rollout(rollout("1", "2", RolloutState.DONE)))
     assert not (await store.read(look)).governed
     # An older one binds nothing, nor does one that another version has gone past.

@@ -4,7 +4,7 @@ It repeats what is stored elsewhere: when a node was heard last and how often it
 `DeployStatus`, its agent, when its last certificate ends and whether all of them were revoked.
 """
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -64,10 +64,6 @@ REVOKED_STATUS = statement(
     """,
     writes={"node_status"},
 )
-KNOWING_OFFERS = statement(
-    "SELECT name FROM node_status WHERE namespace = :namespace AND knows_offers = 1",
-    reads={"node_status"},
-)
 _COUNTS = fragment(
     """
     SELECT count(*), count(heard),
@@ -99,10 +95,6 @@ class NodeStatusPart(RowSetPart):
         """Record that *nodes* have to report before they may have converged."""
         for namespace, name in nodes:
             self.set_deploy_status(namespace, name, DeployStatus.PENDING)
-
-    def nodes_knowing_offers(self, namespace: str) -> Set[str]:
-        """Names of the nodes that can be offered versions before they should run them."""
-        return {name for (name,) in self._run(KNOWING_OFFERS, {"namespace": namespace})}
 
     def count_states(self, now: datetime) -> Mapping[NodeState, int]:
         """How many nodes, of all namespaces, are in which state at *now*.

@@ -162,7 +162,7 @@ APPS_IN_PROGRESS = statement(
 FLEET_NODES = statement(
     """
     SELECT CAST({json_group_array}({json_array}(node.name, node.document, node.mode,
-        place.revoked, 0, place.heard, place.report_interval, report.received
+        place.revoked, place.knows_offers, place.heard, place.report_interval, report.received
         )) AS TEXT)
     FROM {elements[names]} CROSS JOIN node
     JOIN node_status AS place ON place.namespace = node.namespace AND place.name = node.name
