@@ -28,6 +28,10 @@ BENCHES = {
         "edgesync.bench.hub:command",
         "Benchmark the embedded hub; baseline: plain amqtt.",
     ),
+    "rollout": (
+        "edgesync.bench.rollout:command",
+        "Benchmark a rollout in three stages; baseline: a PUT that no policy governs.",
+    ),
     "start": (
         "edgesync.bench.start:command",
         "Benchmark the start of a server; baseline: Starlette and uvicorn.",

@@ -5,7 +5,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from edgesync.cli.output import in_line
 from edgesync.cli.resources.manifests import Document
 from edgesync.demo.api import DemoApi, Row
 from edgesync.demo.machine import (
@@ -24,6 +25,7 @@ from edgesync.demo.machine import (
 )
 from edgesync.demo.processes import BATCH, SN, SimulatedFleet, running_fleet, running_server
 from edgesync.demo.resources import example_resources
+from edgesync.demo.rollout import APP, CANARY, POLICY, break_app, govern, watch_return
 from edgesync.demo.screen import fleet_table
 
 API_PORT = 9004
@@ -56,6 +58,13 @@ class CannotRun(Exception):
     help="Exit with 0 once every node runs the second version, 1 if that takes too long.",
 )
 @click.option(
+    "--rollout",
+    "with_rollout",
+    is_flag=True,
+    help="Then roll out a version that fails: it is stopped at the canary and taken back. Exit with"
+    " 0 once every node runs its previous version again.",
+)
+@click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
     help="Data directory.  [default: a temporary one]",
@@ -72,6 +81,7 @@ def demo(
     simulated: bool,
     broker: str,
     exit_when_converged: bool,
+    with_rollout: bool,
     data_dir: Path | None,
     api_port: int | None,
     svg: Path | None,
@@ -101,9 +111,14 @@ def demo(
             console.print("Nodes connect to a Mosquitto that the server runs.")
         token = _describe_fleet(api, count, resources)
         machine = _join(console, api, data_dir, stack) if engine else None
-        others = count - 1 if machine else count
-        fleet = stack.enter_context(running_fleet(ready, data_dir, max(others, 1), token))
-        show = _Show(api, console, fleet, max(others, 1), machine)
+        others = max(count - 1 if machine else count, 1)
+        running = stack.enter_context(contextlib.ExitStack())
+
+        def start_fleet(*faults: str) -> SimulatedFleet:
+            running.close()
+            return running.enter_context(running_fleet(ready, data_dir, others, token, faults))
+
+        show = _Show(api, console, start_fleet(), others, machine)
         show.first_version()
         config = next(one for one in resources if one.name == "mosquitto-conf")
         _change(config)
@@ -113,10 +128,32 @@ def demo(
         )
         show.converge("second version")
         console.print(f"[green]All {show.count} nodes run the second version.[/]")
+        if with_rollout:
+            _second_act(console, api, show, start_fleet)
         if svg is not None:
             console.save_svg(str(svg), title="make demo")
-        if not exit_when_converged:
+        if not (exit_when_converged or with_rollout):
             _keep_serving(console, ready, show)
+
+
+def _second_act(
+    console: Console, api: DemoApi, show: "_Show", start_fleet: Callable[..., SimulatedFleet]
+) -> None:
+    """Roll out a version that fails, until every node runs what it ran before."""
+    version = govern(api)
+    show.fleet = start_fleet("--fail", f"{APP}@{version}:100%")
+    show.converge("before the rollout")
+    console.print(
+        f"Policy [bold]{POLICY}[/]: {APP} goes to {CANARY} first. Its next version fails on every"
+        " simulated node."
+    )
+    break_app(api, version)
+    rollout = watch_return(api, console)
+    show.converge("after the rollout")
+    console.print(
+        f"[green]Version {version} was stopped at the canary ({in_line(rollout['cause'])}), and all"
+        f" {show.count} nodes run version {rollout['base']}.[/]"
+    )
 
 
 def _announce(

@@ -65,14 +65,14 @@ def running_server(data_dir: Path, api_port: int, broker: str) -> Iterator[dict[
 
 @contextlib.contextmanager
 def running_fleet(
-    ready: dict[str, str], data_dir: Path, count: int, token: str
+    ready: dict[str, str], data_dir: Path, count: int, token: str, faults: Sequence[str] = ()
 ) -> Iterator["SimulatedFleet"]:
-    """*count* simulated nodes of the batch, whose *token* it is."""
+    """*count* simulated nodes of the batch, whose *token* it is, with options for *faults*."""
     arguments = ["sim", "--count", str(count), "--batch", BATCH]
     arguments += ["--activation", ready["activation"], "--ca", ready["ca"]]
     arguments += ["--mqtt", ready["mqtt"].partition("://")[2]]
     arguments += ["--state-dir", str(data_dir / "nodes"), "--interval", "5", "--apply-delay", "1"]
-    arguments += ["--fingerprint-type", str(SN)]
+    arguments += ["--fingerprint-type", str(SN), *faults]
     with process(arguments, {"EDGESYNC_SIM_TOKEN": token}, data_dir / "fleet.log") as fleet:
         yield SimulatedFleet(fleet, data_dir / "fleet.log")
 

@@ -15,18 +15,21 @@ from tests.end_to_end.conftest import wait_for
 COMMAND = [sys.executable, "-m", "edgesync", "demo", "--simulated"]
 
 
-def test_it_ends_with_0_once_every_node_runs_the_second_version(tmp_path: Path) -> None:
+def test_it_ends_with_0_once_a_bad_version_was_taken_back(tmp_path: Path) -> None:
     svg = tmp_path / "demo.svg"
     done = subprocess.run(
-        [*COMMAND, "--nodes", "3", "--exit-when-converged", "--svg", str(svg)],
+        [*COMMAND, "--nodes", "3", "--exit-when-converged", "--rollout", "--svg", str(svg)],
         capture_output=True,
         text=True,
-        timeout=50 * UNIT,
+        timeout=80 * UNIT,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "All 3 nodes run the second version." in done.stdout
     assert "max_queued_messages 5000" in done.stdout
+    words = " ".join(done.stdout.split())
+    assert "was stopped at the canary (1 node failed, of 0 allowed)" in words
+    assert "all 3 nodes run version" in words
     assert svg.read_text().startswith("<svg")
 
 
