@@ -186,6 +186,39 @@ def test_servers_share_a_fleet_and_one_dies(fleet: ServerFleet) -> None:
             wait_for(lambda: running(api, "web", version) == NODES, "both again", units=60)
 
 
+def test_servers_drive_one_rollout_and_one_dies(fleet: ServerFleet) -> None:
+    """Each node is admitted once, and the budget holds, whoever drives it."""
+    with ExitStack() as stack:
+        one = stack.enter_context(fleet.server("one"))
+        two = stack.enter_context(fleet.server("two"))
+        first, second = (stack.enter_context(server.client()) for server in (one, two))
+        batch = make_batch(first, labels={"site": "a"})
+        version = make_app(second, selector="site=a")["version"]
+        stack.enter_context(simulated(one, fleet, batch))
+        wait_for(lambda: running(second, "web", version) == NODES, "all nodes", units=60)
+        rules = {"apps": {"names": ["web"]}, "budget": {"maxUnavailable": 2}}
+        policy = {"name": "careful", "stages": [{"name": "half", "limit": "50%"}], **rules}
+        assert first.post("/v1/rolloutpolicies", json=policy).status_code == 200
+
+        version = put_image(first, "nginx:2")
+        wait_for(lambda: running(second, "web", version), "the first nodes", units=60)
+        one.process.kill()
+        one.process.wait()
+
+        def state() -> str:
+            return str(second.get("/v1/rollouts/web").json()["state"])
+
+        wait_for(lambda: state() == "done", "the end", units=60)
+        assert running(second, "web", version) == NODES
+        sent = [
+            deploy
+            for number in range(1, NODES + 1)
+            for deploy in second.get(f"/v1/nodes/sim-{number:04}/deploys").json()["items"]
+            if {"name": "web", "version": version} in deploy["apps"]
+        ]
+        assert len(sent) == NODES
+
+
 def test_nothing_acknowledged_is_lost_when_every_server_dies(fleet: ServerFleet) -> None:
     """The broker has acknowledged it; a server that comes back takes it from there."""
     with fleet.server("one") as one, one.client() as api:
