@@ -17,6 +17,8 @@ from cloud.core.kinds import APP
 from cloud.core.node import NodeSpec
 from cloud.core.objects import cannot_sign
 from cloud.core.report import Order, read_report
+from cloud.core.rollout import Assignment, AssignmentState
+from cloud.core.rollout_policy import AppChoice, RolloutPolicy, RolloutPolicySpec
 from cloud.operations.activation import (
     ActivatingDevice,
     Claim,
@@ -187,6 +189,44 @@ async def test_a_group_takes_the_statements_of_a_few(site: StatementSite) -> Non
     grown = {step: many[step] - few[step] for step in few}
     assert {step: dict(one) for step, one in grown.items() if one} == {}
     assert max(sum(one.values()) for one in many.values()) <= 15
+
+
+async def test_a_report_of_nodes_under_a_rollout_takes_one_statement_more(
+    site: StatementSite,
+) -> None:
+    def plant(tx: Transaction) -> None:
+        for number in range(MANY):
+            create_node(tx, NAMESPACE, f"n{number}", NodeSpec({"role": "gateway"}), now=site.now)
+        create_app(tx, NAMESPACE, "web", app_spec(), now=site.now)
+
+    site.statements(plant)
+    site.names = [f"n{number}" for number in range(MANY)]
+
+    def report(version: str) -> Counter[str]:
+        apps = [{"name": "web", "version": version}]
+        stats = [{**app, "status": "Running"} for app in apps]
+        return site.statements(lambda tx: report_all(tx, site, apps=apps, appstats=stats))
+
+    report("1")
+    report("1")
+    before = report("1")
+
+    def govern(tx: Transaction) -> None:
+        spec = RolloutPolicySpec(apps=AppChoice(names=("web",)))
+        tx.put_resource(RolloutPolicy(NAMESPACE, "p", spec, tx.next_version(), site.now, site.now))
+        update_app(tx, NAMESPACE, "web", app_spec(image="nginx:2"), now=site.now)
+        rollout = tx.newest_rollout(NAMESPACE, "web")
+        assert rollout is not None
+        rows = [
+            Assignment(name, "web", "1", "1", AssignmentState.UPDATED) for name in site.names[::2]
+        ]
+        tx.put_assignments(NAMESPACE, rows)
+
+    site.statements(govern)
+    report("1")
+    more = report("1") - before
+    assert list(more.values()) == [1]
+    assert "assignment" in next(iter(more))
 
 
 async def test_an_activation_in_a_group_takes_few_statements(site: StatementSite) -> None:
