@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -41,14 +40,28 @@ def evidence_of(report: Report, name: str, version: str, refusal: str = "") -> A
         return AppEvidence(is_taken=False, is_healthy=False)
     if report.stats is None:
         return AppEvidence(is_taken=True, is_healthy=True)
-    own = next((one for one in report.stats if one.name == name), None)
-    if own is None:
-        return AppEvidence(is_taken=True, is_healthy=False)
-    cause = failure_of(AppVersion(name, version), own)
+    for own in report.stats:
+        if own.name == name:
+            return _evidence_of(own, version)
+    return AppEvidence(is_taken=True, is_healthy=False)
+
+
+def _evidence_of(own: AppStats, version: str) -> AppEvidence:
+    # With every report of every node under way, hence one loop without generators.
+    is_up, restarts = own.version == version and own.status in UP, 0
+    for instance in (own.instances or {}).values():
+        if type(instance) is not dict:
+            continue
+        status, count = instance.get("status"), instance.get("restarts")
+        if type(status) is str and status not in UP:
+            is_up = False
+        if type(count) is int:
+            restarts += count
+    cause = failure_of(AppVersion(own.name, version), own)
     if not cause and (other := runs_instead(own)):
         cause = f"runs version {other} instead"
-    is_up = not cause and own.version == version and own.status in UP and _are_up(own)
-    return AppEvidence(is_taken=True, is_healthy=is_up, cause=cause, restarts=_restarts(own))
+    is_healthy = is_up and not cause
+    return AppEvidence(is_taken=True, is_healthy=is_healthy, cause=cause, restarts=restarts)
 
 
 def after_report(
@@ -128,18 +141,3 @@ def _on_the_way_back(assignment: Assignment, report: Report, received: datetime)
     if state is assignment.state:
         return assignment
     return replace(assignment, state=state, healthy=received if is_back else None)
-
-
-def _are_up(own: AppStats) -> bool:
-    """Return whether every instance works that the node reports a status of."""
-    statuses = (_field(one, "status") for one in (own.instances or {}).values())
-    return all(status in UP for status in statuses if type(status) is str)
-
-
-def _restarts(own: AppStats) -> int:
-    counts = (_field(one, "restarts") for one in (own.instances or {}).values())
-    return sum(count for count in counts if type(count) is int)
-
-
-def _field(instance: Any, name: str) -> Any:
-    return instance.get(name) if type(instance) is dict else None
