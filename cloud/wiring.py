@@ -7,6 +7,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,14 +23,15 @@ from certs.files import (
 )
 from certs.tls import node_listener_context, open_listener_context, server_context
 from cloud.config import Settings
+from cloud.core.callback import Callback
 from cloud.core.installation import install_command
 from cloud.core.renewal import RATE as RENEWAL_RATE
 from cloud.http.limits import Limiter
 from cloud.http.refusals import RefusalLog
 from cloud.http.write_check import WriteCheck
-from cloud.jobs.callback_sender import CallbackSender
 from cloud.jobs.cluster_membership import ClusterMembership
 from cloud.jobs.command_sender import CommandSender
+from cloud.jobs.delivery_sender import DeliveryClient, DeliverySender
 from cloud.jobs.event_feed import EventFeed
 from cloud.jobs.integrity import IntegrityCheck
 from cloud.jobs.pusher import Pusher
@@ -58,6 +60,7 @@ from cloud.opening import (
     open_integrity,
 )
 from cloud.operations.admission import check_speaker
+from cloud.operations.callbacks import CALLBACK_OUTBOX
 from cloud.rest.authenticator import Authenticator, CallLimits
 from cloud.rest.continuation import Continuations
 from cloud.rest.count_cache import CountCache
@@ -97,7 +100,7 @@ class Foundation:
 class Jobs:
     """The jobs that API or links also call."""
 
-    callbacks: CallbackSender
+    callbacks: DeliverySender[Callback]
     revocations: RevocationLists
     commands: CommandSender
     feed: EventFeed
@@ -153,7 +156,9 @@ def open_revocations(settings: Settings, store: Store, authority: Authority) -> 
 def open_jobs(base: Foundation, revocations: RevocationLists) -> Jobs:
     """The jobs that API and links call."""
     settings, store, metrics = base.settings, base.store, base.measures.metrics
-    callbacks = CallbackSender(store, now_utc, random.random)
+    callbacks = DeliverySender(
+        store, CALLBACK_OUTBOX, _open_callback_client, now_utc, random.random
+    )
     if (reload := base.hub.reload) is not None:
 
         async def apply(node_ids: Collection[str]) -> None:
@@ -333,6 +338,13 @@ def sync_port(base: Foundation, exchange: Exchange) -> ASGIApp:
     settings = base.settings
     budgets = NodeBudgets(settings.node_messages_per_second, settings.node_bytes_per_second)
     return sync_app(exchange, new_id=new_id, refusals=base.refusals, budgets=budgets)
+
+
+def _open_callback_client() -> AbstractAsyncContextManager[DeliveryClient[Callback]]:
+    # Loaded with the first callback that is due: a tenth of what starting a server takes.
+    from cloud.jobs.callback_client import open_callback_client
+
+    return open_callback_client()
 
 
 def _node_throttle(settings: Settings) -> NodeThrottle:

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 
 import httpx
 
-from cloud.core.callback import CallbackSpec, Delivery, content_of, signed_headers
-from cloud.operations.callbacks import DeliveryAttempt
+from cloud.core.callback import Callback, content_of, signed_headers
+from cloud.core.sending import Delivery, DeliveryAttempt
 
 TIMEOUT = timedelta(seconds=10)
 """Timeout of one attempt, all in all."""
@@ -28,9 +28,10 @@ class CallbackClient:
         self._client = client
 
     async def attempt(
-        self, spec: CallbackSpec, delivery: Delivery, *, now: datetime
+        self, target: Callback, delivery: Delivery, *, now: datetime
     ) -> DeliveryAttempt:
         """One attempt, signed at *now*; only the status of the response counts."""
+        spec = target.spec
         content = content_of(spec, delivery)
         try:
             async with (

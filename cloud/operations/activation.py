@@ -10,12 +10,13 @@ from typing import Any, Protocol
 import msgspec
 
 from cloud.core.batch import Batch, Record, SecurityType, checked_record
-from cloud.core.callback import Delivery, activation_content
+from cloud.core.callback import activation_content
 from cloud.core.certificate import NodeCertificate
 from cloud.core.fingerprint import is_same, normalised
 from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.names import check_fingerprint, check_node_name, node_id
 from cloud.core.node import Node, NodeSpec, checked_node_spec
+from cloud.core.sending import Delivery
 from cloud.errors import ActivationDenied, Invalid, NotOnWhitelist, OtherKey, QuotaExceeded
 from cloud.operations.events import record_activation_event
 from cloud.operations.installation import offered

@@ -10,7 +10,7 @@ from cloud.core import event as types
 from cloud.core.app import AppVersion
 from cloud.core.audit import DEVICE, Action, Attempt, kind_of
 from cloud.core.batch import Record
-from cloud.core.callback import WAITING_LIMIT, Callback, Delivery
+from cloud.core.callback import Callback
 from cloud.core.deploys import Deploy, DeployOutcome
 from cloud.core.event import Event, EventFilter, EventRange, NumberedEvent
 from cloud.core.folding import NODE_EVENTS_PER_MINUTE, after_showing, fold, key_of
@@ -18,6 +18,7 @@ from cloud.core.listing import Page, PageOptions, Place
 from cloud.core.readiness import STALE_AFTER_INTERVALS, ReportCadence
 from cloud.core.report import AppStats, drifts_of
 from cloud.core.resource import Noun
+from cloud.core.sending import WAITING_LIMIT, Delivery
 from cloud.core.times import precise_time_text
 from cloud.errors import Expired
 from cloud.store.parts.events import FIRST, LAST

@@ -13,6 +13,7 @@ from cloud.store.tables import (
     agents,
     audit,
     commands,
+    deliveries,
     events,
     first,
     guard,
@@ -62,6 +63,7 @@ STEPS: tuple[Step, ...] = (
     ("0026_event_folds", events.EVENT_FOLDS),
     ("0027_said_intervals", first.SAID_INTERVALS),
     ("0028_node_status", node_status.NODE_STATUS),
+    ("0029_sent_deliveries", deliveries.SENT_DELIVERIES),
 )
 """Every migration there ever was, by its id, in their order."""
 

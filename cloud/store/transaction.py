@@ -18,6 +18,7 @@ from cloud.store.parts.batches import BatchPart
 from cloud.store.parts.callbacks import CallbackPart
 from cloud.store.parts.certificates import CertificatePart
 from cloud.store.parts.commands import CommandPart
+from cloud.store.parts.deliveries import DeliveryPart
 from cloud.store.parts.deploys import DeployPart
 from cloud.store.parts.events import EventPart
 from cloud.store.parts.guards import GuardPart
@@ -48,6 +49,7 @@ class Transaction(
     RevisionPart,
     BatchPart,
     CallbackPart,
+    DeliveryPart,
     CertificatePart,
     InstallTokenPart,
     ApiTokenPart,

@@ -38,6 +38,7 @@ NO_CHANGE_OF_A_THING = {
     "record_success",
     "record_error",
     "forget_given_up",
+    "forget_sent",
     # Reports of nodes, and their pending updates.
     "put_report",
     "put_usage",

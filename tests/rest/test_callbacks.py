@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cloud.core.callback import Delivery
 from cloud.core.mask import MASK
+from cloud.core.sending import Delivery
 from cloud.store.transaction import Transaction
 from tests.rest.conftest import CALLBACK, Client, World
 
@@ -124,7 +124,7 @@ async def test_how_it_did_is_shown_and_what_was_given_up_tried_again(world: Worl
     state = (await world.client.call("POST", f"{ONE}/retry"))["state"]
     assert (state["pending"], state["givenUp"], state["deadLetters"]) == (2, 0, [])
     assert world.woken == ["callbacks"]
-    due = await world.store.read(lambda tx: tx.due_deliveries("default", "crm", world.clock.now, 9))
+    due = await world.store.read(lambda tx: tx.newest_deliveries("default", "crm", 9))
     assert {one.id for one in due} == {"d1", "d2"}
 
 

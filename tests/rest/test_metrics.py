@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from cloud.core.callback import Delivery
 from cloud.core.report import Order, read_report
+from cloud.core.sending import Delivery
 from cloud.operations.reports import receive_report
 from cloud.rest.metrics import REMEMBERED
 from cloud.store.transaction import Transaction

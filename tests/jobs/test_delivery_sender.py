@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
-from cloud.core.callback import LIFETIME, Callback, CallbackSpec, CallbackStatus, Delivery
-from cloud.jobs.callback_sender import CallbackSender
+from cloud.core.callback import Callback, CallbackSpec, CallbackStatus
+from cloud.core.sending import LIFETIME, Delivery
+from cloud.jobs.callback_client import open_callback_client
+from cloud.jobs.delivery_sender import DeliverySender
+from cloud.operations.callbacks import CALLBACK_OUTBOX
 from cloud.store.transaction import Store, Transaction
 from tests.deadlines import UNIT
 from tests.jobs.receiver import Receiver, receiving
@@ -38,7 +41,7 @@ class SenderClock:
 class SenderWorld:
     """A sender at work, and what is put before it."""
 
-    def __init__(self, store: Store, sender: CallbackSender, clock: SenderClock) -> None:
+    def __init__(self, store: Store, sender: DeliverySender[Callback], clock: SenderClock) -> None:
         self.store = store
         self.sender = sender
         self.clock = clock
@@ -74,7 +77,7 @@ class SenderWorld:
 @pytest.fixture
 async def world(store: Store) -> AsyncIterator[SenderWorld]:
     clock = SenderClock()
-    sender = CallbackSender(store, clock, lambda: 0.5)
+    sender = DeliverySender(store, CALLBACK_OUTBOX, open_callback_client, clock, lambda: 0.5)
     running = asyncio.create_task(sender.run())
     yield SenderWorld(store, sender, clock)
     running.cancel()
