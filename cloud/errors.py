@@ -3,6 +3,7 @@
 CloudError
 ├── Invalid             the caller sent something wrong; the message names the field
 │   ├── QuotaExceeded   a batch holds as many records as it may
+│   ├── NameTaken       a device would become the node of another one
 │   ├── TooLarge        the caller sent more bytes than are taken
 │   ├── HeadTooLarge    the same before the body
 │   ├── TooManyValues   the body holds more values than are read
@@ -10,6 +11,7 @@ CloudError
 ├── Expired             what the caller goes on from was good once, but is too old
 ├── Denied              the caller did not prove who it is
 │   └── ActivationDenied  a device that may not activate; the answer gives no reason
+│       ├── WrongToken  it does not have the batch's token
 │       └── NotOnWhitelist  it has the batch's token, and no record
 ├── Forbidden           the caller is known and may not do this
 ├── NotFound            the thing is not there (or not the caller's)
@@ -71,6 +73,10 @@ class QuotaExceeded(Invalid):
         self.batch = batch
         self.quota = quota
         super().__init__("", f"the batch {batch} has reached its quota of {quota} records")
+
+
+class NameTaken(Invalid):
+    """A device would become a node whose name belongs to another device or node."""
 
 
 class TooLarge(Invalid):
@@ -145,6 +151,10 @@ class ActivationDenied(Denied):
             "the server does not admit this device: its batch, token or fingerprint is wrong;"
             " the log of the server has the cause, under this request's id"
         )
+
+
+class WrongToken(ActivationDenied):
+    """A device does not show the token of the batch it names."""
 
 
 class NotOnWhitelist(ActivationDenied):

@@ -16,6 +16,7 @@ from cloud.core.event import Event, EventFilter, EventRange, NumberedEvent
 from cloud.core.folding import NODE_EVENTS_PER_MINUTE, after_showing, fold, key_of
 from cloud.core.listing import Page, PageOptions, Place
 from cloud.core.readiness import STALE_AFTER_INTERVALS, ReportCadence
+from cloud.core.refused_device import RefusalReason
 from cloud.core.report import AppStats, drifts_of
 from cloud.core.resource import Noun
 from cloud.core.sending import WAITING_LIMIT, Delivery
@@ -39,9 +40,6 @@ ENDING_WITHIN = timedelta(days=14)
 
 ENDS_AT_A_TIME = 1000
 """Most expiry events in one pass."""
-
-NOT_ON_WHITELIST, QUOTA_REACHED = "NotOnWhitelist", "QuotaReached"
-"""Why a device was refused that showed the token of its batch."""
 
 _ALL_CALLBACKS = PageOptions(size=1_000_000)
 
@@ -112,16 +110,20 @@ def record_activation_event(
 
 
 def record_refused_event(
-    tx: Transaction, namespace: str, batch: str, *, now: datetime, facts: Mapping[str, Any]
+    tx: Transaction,
+    namespace: str,
+    batch: str,
+    fingerprint: str,
+    reason: RefusalReason,
+    *,
+    address: str,
+    now: datetime,
 ) -> None:
-    """Note that a device of *batch*, which showed its token, was refused; *facts* describe why."""
-    fingerprint = facts["fingerprintValue"]
-    reasons = {
-        NOT_ON_WHITELIST: "it is not on the whitelist: add a record for it, or set enableWhitelist"
-        " to 0",
-        QUOTA_REACHED: "the batch has reached its quota: raise quotaNum",
-    }
-    message = f"a device with fingerprint {fingerprint!r} was refused: {reasons[facts['reason']]}"
+    """Note that a device of *batch*, which showed its token, was refused."""
+    message = (
+        f"a device with fingerprint {fingerprint!r} was refused: {reason.cause}: {reason.remedy}"
+    )
+    facts = {"fingerprintValue": fingerprint, "reason": reason.value, "address": address}
     tx.record_event(Event(types.REFUSED, namespace, "batch", batch, now, message, facts, DEVICE))
 
 

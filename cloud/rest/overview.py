@@ -13,6 +13,7 @@ from cloud.answers.overview import (
     LastChange,
     NodeCounts,
     OverviewAnswer,
+    RefusedCount,
     RolloutAnswer,
     UsageAnswer,
     UsagePointAnswer,
@@ -54,6 +55,7 @@ async def get_overview(context: RequestContext) -> OverviewAnswer:
         certificates=CertificateCounts(ends.ended, ends.day, ends.week, ends.month),
         waiting=seen.waiting.nodes,
         deliveries=seen.waiting.deliveries,
+        refused=[RefusedCount(batch, devices) for batch, devices in seen.refused],
     )
 
 

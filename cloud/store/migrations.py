@@ -19,6 +19,7 @@ from cloud.store.tables import (
     guard,
     node_status,
     probe,
+    refused,
     revisions,
     sessions,
     usage,
@@ -64,6 +65,7 @@ STEPS: tuple[Step, ...] = (
     ("0027_said_intervals", first.SAID_INTERVALS),
     ("0028_node_status", node_status.NODE_STATUS),
     ("0029_sent_deliveries", deliveries.SENT_DELIVERIES),
+    ("0030_refused_devices", refused.REFUSED_DEVICES),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -30,6 +30,7 @@ from cloud.store.parts.part import NOTHING, Run
 from cloud.store.parts.pending_nodes import PendingPart
 from cloud.store.parts.probe import ProbePart
 from cloud.store.parts.readiness import ReadinessPart
+from cloud.store.parts.refused_devices import RefusedDevicePart
 from cloud.store.parts.reports import ReportPart
 from cloud.store.parts.resources import ResourcePart
 from cloud.store.parts.revisions import RevisionPart
@@ -48,6 +49,7 @@ class Transaction(
     ResourcePart,
     RevisionPart,
     BatchPart,
+    RefusedDevicePart,
     CallbackPart,
     DeliveryPart,
     CertificatePart,

@@ -13,6 +13,9 @@ from edgesync.cli.resources.access import found, masked, pages
 
 Json = Mapping[str, Any]
 
+REFUSED_SHOWN = 20
+"""Refused devices of a batch that are shown, at most."""
+
 
 @click.command()
 @asks_server
@@ -78,19 +81,19 @@ def _batch(server: ApiServer, target: Target, batch: Json) -> None:
         if batch.get("enableWhitelist"):
             click.echo(f"  edgesync batch add {target.name} FINGERPRINT...")
             click.echo(f"  edgesync batch whitelist {target.name} off")
-    query = {"kind": "batch", "name": target.name, "type": "batch.refused", "limit": "10"}
-    refused = server.call("GET", "/v1/events", query=query)["items"]
+    refused = server.call("GET", f"{target.url}/refused")["items"]
     if not refused:
         return
     click.echo("\nRefused devices:")
     show_table(
-        ["AGE", "FINGERPRINT", "ADDRESS", "REASON", "TIMES"],
+        ["AGE", "FINGERPRINT", "ADDRESS", "TIMES", "REASON", "WHAT TO DO"],
         [
             [
-                age(event["time"]),
-                event["data"].get("fingerprintValue"),
-                *(event["data"].get("address"), event["data"].get("reason"), event["count"]),
+                *(age(one["lastTime"]), one["fingerprintValue"], one["address"], one["count"]),
+                *(one["message"], one["remedy"]),
             ]
-            for event in refused
+            for one in refused[:REFUSED_SHOWN]
         ],
     )
+    if len(refused) > REFUSED_SHOWN:
+        click.echo(f"and {len(refused) - REFUSED_SHOWN} more")

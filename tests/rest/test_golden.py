@@ -15,8 +15,10 @@ import httpx
 
 from cloud.core.certificate import NodeCertificate
 from cloud.core.commands import read_answer
+from cloud.core.refused_device import RefusalReason
 from cloud.core.report import Order, read_report
 from cloud.operations.commands import receive_answer
+from cloud.operations.refused_devices import record_refused_device
 from cloud.operations.reports import receive_report
 from cloud.rest.routes import ROUTES
 from cloud.store.transaction import Transaction
@@ -192,6 +194,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("register-create", "POST", "/v1/register", BATCH),
     ("register-get", "GET", "/v1/register/line-7", None),
     ("register-list", "GET", "/v1/register?pageNo=1&pageSize=10&name=line", None),
+    ("register-refused", "GET", "/v1/register/line-7/refused", None),
     ("register-update", "PUT", "/v1/register/line-7", {"quotaNum": 5, "labels": {}}),
     ("record-create", "POST", "/v1/register/line-7/record", {"fingerprintValue": "SN-1"}),
     ("record-get", "GET", "/v1/register/line-7/record/sn-1", None),
@@ -273,24 +276,21 @@ STEPS: list[tuple[str, str, str, Any]] = [
 
 
 TIMELESS = {"explain-get", "audit-list", "events-list", "usage", "overview", "rollout", "kinds"}
-TIMELESS |= {"apps-nodes"}
+TIMELESS |= {"apps-nodes", "register-refused"}
 """Looks that take no time, so that they can be put in between."""
 
 
 async def steps(world: World) -> AsyncIterator[tuple[str, str, str, Any]]:
     """Requests to make, each in the state that the ones before led to."""
     for name, method, path, body in STEPS:
-        if name == "report":
-            await world.store.write(_receive(body, world))
-            continue
-        if name == "certificate":
-            await world.store.write(_certify)
+        works = {"report": _receive(body, world), "certificate": _certify, "answer": _answer(world)}
+        if name in works:
+            await world.store.write(works[name])
             continue
         if name == "events-list":
             await world.feed.round()
-        if name == "answer":
-            await world.store.write(_answer(world))
-            continue
+        if name == "register-refused":
+            await world.store.write(_refuse(world))
         if name == "configs-delete":
             await world.client.call("PUT", "/v1/apps/web", {"services": []})
         if name == "nodes-patch":
@@ -361,6 +361,17 @@ def _certify(tx: Transaction) -> None:
     tx.put_certificate(NodeCertificate(0xC0FFEE, "default.n1", ends, ends))
 
 
+def _refuse(world: World) -> Any:
+    def work(tx: Transaction) -> None:
+        record_refused_device(
+            *(tx, "default", "line-7", "SN-9", RefusalReason.UNPROVEN),
+            address="192.0.2.9",
+            now=world.clock.now,
+        )
+
+    return work
+
+
 def _receive(content: Any, world: World) -> Any:
     def receive(tx: Transaction) -> None:
         report = read_report(content, Order())
@@ -378,7 +389,7 @@ def _shape(path: str) -> str:
     """The path with its parameters blotted out: every second part after `/v1/x`, but for words."""
     words = {"stats", "refresh", "apps", "record", "init", "generate", "download", "reset"}
     words |= {"properties", "mode", "core", "configs", "versions"}
-    words |= {"revoke"}
+    words |= {"revoke", "refused"}
     words |= {"deploys", "retry", "usage", "rollout", "commands", "nodes"}
     words |= {"revisions", "diff", "undo"}
     parts = path.partition("?")[0].split("/")[3:]

@@ -18,13 +18,14 @@ const progressParts = (one) => [
 ];
 
 /** What needs attention, each with a link to it; *data* is the overview. */
-function attention({ apps, nodes, certificates }) {
+function attention({ apps, nodes, certificates, refused }) {
   return [
     ...apps
       .filter((app) => app.failed)
       .map((app) => ({ key: `app/${app.name}`, tone: "bad", to: nodesOf(app.name, "failed"), words: `${app.name} failed on ${plural(app.failed, "node")}` })),
     nodes.offline && { key: "offline", tone: "bad", to: link(["nodes"], { state: "offline" }), words: `${plural(nodes.offline, "node")} offline` },
     nodes.stale && { key: "stale", tone: "warn", to: link(["nodes"], { state: "stale" }), words: `${plural(nodes.stale, "node")} late with reports` },
+    ...refused.map((one) => ({ key: `refused/${one.batch}`, tone: "warn", to: link(["batches", one.batch]), words: `batch ${one.batch} refused ${plural(one.devices, "device")}` })),
     certificates.ended && { key: "ended", tone: "bad", to: link(["certificates"], { days: "1" }), words: `${plural(certificates.ended, "certificate")} expired` },
     certificates.day && { key: "day", tone: "warn", to: link(["certificates"], { days: "1" }), words: `${plural(certificates.day, "certificate")} expires within a day`.replace("s expires", "s expire") },
   ].filter(Boolean);

@@ -7,7 +7,7 @@ import { useLive } from "./live.js";
 import { go, link, nodesOf } from "./route.js";
 import { Badge, Copyable, Empty, Icon, Loaded, Pager, Table, Tabs, Time, Title, useData, usePages } from "./ui.js";
 import { Editor, PlanDialog } from "./editor.js";
-import { BringIn, Records } from "./batch.js";
+import { BringIn, Records, Refused } from "./batch.js";
 import { Deliveries } from "./deliveries.js";
 import { History } from "./history.js";
 import { mayChange, mayRead } from "./kinds.js";
@@ -153,6 +153,7 @@ export function Thing({ kind, name, query, session }) {
         html`
           ${kind.place === "apps" && html`<${Rollout} name=${name} />`}
           ${kind.users && html`<${Users} kind=${kind} name=${name} />`}
+          ${kind.isBatch && html`<${Refused} name=${name} mayChange=${mayChange(kind, session)} />`}
           ${kind.isBatch && mayChange(kind, session) && html`<${BringIn} name=${name} />`}
           <section aria-labelledby="definition-title"><h2 id="definition-title">Definition</h2>
             <${Definition} kind=${kind} name=${name} session=${session} onSaved=${again} />
