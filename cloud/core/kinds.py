@@ -22,7 +22,7 @@ from cloud.core.kind import (
 )
 from cloud.core.names import BATCH_LABEL, NODE_NAME_LABEL
 
-__all__ = ["KINDS", "Kinds", "ResourceKind"]
+__all__ = ["KINDS", "Kinds", "ResourceKind", "words_of"]
 
 GUARD = ResourceKind(
     "Guard",
@@ -302,8 +302,8 @@ class Kinds:
 
     def register(self, kind: ResourceKind) -> None:
         """Add *kind* at the end; ValueError where another one has one of its names."""
-        taken = {word for known in self._kinds for word in _words(known)}
-        if twice := taken & _words(kind):
+        taken = {word for known in self._kinds for word in words_of(known)}
+        if twice := taken & words_of(kind):
             raise ValueError(f"{kind.name}: there is a kind called {', '.join(sorted(twice))}")
         self._kinds.append(kind)
 
@@ -313,14 +313,15 @@ class Kinds:
 
     def named(self, word: str) -> ResourceKind | None:
         """The kind that *word* names, one or several of it, in whatever case."""
-        return next((kind for kind in self._kinds if word.lower() in _words(kind)), None)
+        return next((kind for kind in self._kinds if word.lower() in words_of(kind)), None)
 
     def logged_as(self, word: str) -> ResourceKind | None:
         """The kind that the audit log calls *word*."""
         return next((kind for kind in self._kinds if kind.logged_as == word), None)
 
 
-def _words(kind: ResourceKind) -> set[str]:
+def words_of(kind: ResourceKind) -> set[str]:
+    """The words that name *kind*."""
     return {word for word in (kind.word, kind.plural, kind.short, kind.logged_as) if word}
 
 

@@ -1,6 +1,6 @@
 """Overview of a namespace, progress of an app, usage of a node."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -42,13 +42,7 @@ async def get_overview(context: RequestContext) -> OverviewAnswer:
     )
     ends = seen.ends
     return OverviewAnswer(
-        nodes=NodeCounts(
-            total=sum(states.values()),
-            online=states[NodeState.ONLINE],
-            stale=states[NodeState.STALE],
-            offline=states[NodeState.OFFLINE],
-            never=states[NodeState.NEVER],
-        ),
+        nodes=node_counts(states),
         apps=[_progress(rollout) for rollout in seen.apps],
         last_change=_last_change(seen.apps),
         activations=ActivationCounts(seen.activations_of_day, seen.activations_of_hour),
@@ -93,6 +87,17 @@ async def get_usage(context: RequestContext) -> UsageAnswer:
     )
     step = context.api.usage_step.total_seconds()
     return UsageAnswer(int(step), [_point(point) for point in points])
+
+
+def node_counts(states: Mapping[NodeState, int]) -> NodeCounts:
+    """The answer for how many nodes are in which state."""
+    return NodeCounts(
+        total=sum(states.values()),
+        online=states[NodeState.ONLINE],
+        stale=states[NodeState.STALE],
+        offline=states[NodeState.OFFLINE],
+        never=states[NodeState.NEVER],
+    )
 
 
 def _progress(rollout: Rollout) -> AppProgress:

@@ -16,6 +16,7 @@ from cloud.rest.explain import EXPLAIN_ROUTES
 from cloud.rest.guard import GUARD_ROUTES
 from cloud.rest.installation import INSTALLATION_ROUTES
 from cloud.rest.kinds import KIND_ROUTES
+from cloud.rest.namespaces import NAMESPACE_ROUTES
 from cloud.rest.nodes import NODE_ROUTES
 from cloud.rest.overview import OVERVIEW_ROUTES
 from cloud.rest.properties import PROPERTY_ROUTES
@@ -46,6 +47,7 @@ ROUTES: list[ApiRoute] = [
     *GUARD_ROUTES,
     *EVENT_ROUTES,
     *OVERVIEW_ROUTES,
+    *NAMESPACE_ROUTES,
     *TOKEN_ROUTES,
     *AUDIT_ROUTES,
     *KIND_ROUTES,

@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -32,8 +32,9 @@ from edgesync.cli.output import (
     show_table,
     yaml_of,
 )
-from edgesync.cli.resources.access import found, listed, masked, matching
+from edgesync.cli.resources.access import found, listed, masked, matching, pages
 from edgesync.cli.resources.columns import TableOptions, sorted_by, table_of
+from edgesync.cli.resources.namespaces import NAMESPACE, namespace_names
 from edgesync.cli.resources.paths import columns_in, rendered, value_at
 
 _FORBIDDEN = 403
@@ -48,10 +49,17 @@ _batch_option = click.option("--batch", default="", help="Batch of the records."
 
 @click.command()
 @asks_server
-@targets_argument(has_all=True)
+@targets_argument(listed=(NAMESPACE,))
 @selector_option
 @fields_option
 @_batch_option
+@click.option(
+    "-A",
+    "--all-namespaces",
+    "everywhere",
+    is_flag=True,
+    help="List those of each namespace that the token may see.",
+)
 @click.option(
     "-L", "--label-columns", "labels", multiple=True, metavar="KEY", help="Show a label's values."
 )
@@ -74,6 +82,7 @@ def get(
     selector: str,
     fields: str,
     batch: str,
+    everywhere: bool,
     labels: Sequence[str],
     show_labels: bool,
     sort_by: str | None,
@@ -83,20 +92,22 @@ def get(
 ) -> None:
     """List resources of a kind: all, by label, by field, or by name.
 
-    `*` in a name stands for any text: `get nodes 'press-*'`. `get all` lists all kinds.
+    `*` in a name stands for any text: `get nodes 'press-*'`. `get all` lists all kinds, `get
+    namespaces` the namespaces that the token may see.
     """
     is_all = len(targets) > 1 and not any(target.name for target in targets)
     chosen = [target for target in targets if not (is_all and selector) or target.kind.has_labels]
     check_selects(selector, [target.kind for target in chosen])
     if (selector or fields) and targets[0].name:
         raise click.UsageError("names exclude -l and --field-selector")
+    _check_everywhere(everywhere=everywhere, watch=watch)
     whole = output in {"json", "yaml"} or "=" in output
     query = GetQuery(server, selector, fields, batch, whole=whole, is_all=is_all)
     after = _last_event(server) if watch else ""
     things = [
         (target.kind, thing if show_secrets else masked(target.kind, thing))
         for target in chosen
-        for thing in query.found(target)
+        for thing in (query.found_everywhere(target) if everywhere else query.found(target))
     ]
     if sort_by:
         by_kind = {kind: [one for each, one in things if each is kind] for kind, _ in things}
@@ -104,8 +115,8 @@ def get(
             (kind, one) for kind, some in by_kind.items() for one in sorted_by(kind, some, sort_by)
         ]
     keys = [key for one in labels for key in one.split(",")]
-    options = TableOptions(output == "wide", keys, show_labels)
-    is_one = len(targets) == 1 and targets[0].is_one
+    options = TableOptions(output == "wide", keys, show_labels, namespaces=everywhere)
+    is_one = len(targets) == 1 and targets[0].is_one and not everywhere
     widths = _print(server, things, output, options, targets=targets, is_one=is_one)
     if watch:
         _follow(server, targets, output, options, widths, after)
@@ -155,6 +166,7 @@ class GetQuery:
     batch: str = ""
     whole: bool = False
     is_all: bool = False
+    is_everywhere: bool = False
 
     def found(self, target: Target) -> Iterator[Json]:
         """The things of *target*; of `all` without those that the token may not see."""
@@ -165,9 +177,25 @@ class GetQuery:
                 raise
             note(f"{target.kind.plural} skipped: {refusal.message}")
 
+    def found_everywhere(self, target: Target) -> Iterator[Json]:
+        """As `found`, of each namespace that the token may see; each thing names its own.
+
+        Of what has a name there may be one in each.
+        """
+        if target.kind is NAMESPACE:
+            yield from ({"namespace": one["name"], **one} for one in self.found(target))
+            return
+        for name in namespace_names(self.server):
+            query = replace(self, server=self.server.within(name), is_everywhere=True)
+            for thing in query.found(target):
+                yield {"namespace": name, **thing}
+
     def _found(self, target: Target) -> Iterator[Json]:
         kind = target.kind
-        if target.is_one:
+        if kind is NAMESPACE:
+            yield from self._namespaces(target)
+            return
+        if target.is_one and (kind.is_single or not self.is_everywhere):
             answer = found(self.server, kind, target.name)
             if answer is None:
                 raise not_found(target.title, target.url)
@@ -188,6 +216,24 @@ class GetQuery:
                 if answer is not None:  # else it went meanwhile
                     yield answer.content
 
+    def _namespaces(self, target: Target) -> Iterator[Json]:
+        things = [
+            one
+            for one in pages(self.server, NAMESPACE.path, {})
+            if fnmatchcase(one["name"], target.name or "*")
+        ]
+        if target.is_one and not things:
+            raise not_found(target.title, target.url)
+        yield from things
+
+
+def _check_everywhere(*, everywhere: bool, watch: bool) -> None:
+    """UsageError for options that -A excludes."""
+    if everywhere and click.get_current_context().params.get("namespace"):
+        raise click.UsageError("-A lists all namespaces, -n one: give one of them")
+    if everywhere and watch:
+        raise click.UsageError("-w follows one namespace: give -n instead of -A")
+
 
 def _chosen(words: Sequence[str], selector: str) -> list[ResourceKind]:
     kinds = kinds_named(words) or [kind for kind in KINDS if kind.has_labels or not selector]
@@ -203,9 +249,11 @@ def _print_documents(documents: Sequence[Json], output: str, *, is_one: bool) ->
     click.echo("---\n".join(yaml_of(document) for document in documents), nl=False)
 
 
-def _note_none(server: ApiServer, targets: Sequence[Target]) -> None:
+def _note_none(server: ApiServer, targets: Sequence[Target], *, everywhere: bool) -> None:
     plurals = " or ".join(dict.fromkeys(target.kind.plural for target in targets))
     where = f'namespace "{server.namespace}"' if server.namespace else "the token's namespace"
+    if everywhere:
+        where = "any namespace"
     note(f"No {plurals} found in {where}")
 
 
@@ -237,7 +285,7 @@ def _print(
             click.echo(printable(f"{kind.word}/{kind.name_of(thing)}"))
     else:
         if not things:
-            _note_none(server, targets)
+            _note_none(server, targets, everywhere=options.namespaces)
         return _print_tables(server, things, options)
     return {}
 
@@ -274,6 +322,8 @@ def _follow(
     kinds = {target.kind.logged_as: target.kind for target in targets}
     if len(kinds) > 1:
         raise click.UsageError("-w follows one kind")
+    if NAMESPACE in kinds.values():
+        raise click.UsageError("-w: namespaces have no events")
     [(logged, kind)] = kinds.items()
     patterns = [target.name or "*" for target in targets]
     with contextlib.suppress(KeyboardInterrupt):

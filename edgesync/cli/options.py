@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cloud.core.kinds import KINDS, ResourceKind
+from cloud.core.kinds import KINDS, ResourceKind, words_of
 from edgesync.cli.api.client import ApiServer, access, server_options
-from edgesync.cli.completing import completed_nodes, completed_targets
+from edgesync.cli.completing import completed_namespaces, completed_nodes, completed_targets
 from edgesync.cli.output import FORMATS
 from edgesync.cli.resources.kinds import OWNER_LABEL, kind_words, url_of
 
@@ -62,7 +62,12 @@ def asks_server(command: Callable[..., Any]) -> Callable[..., Any]:
     """Call *command* with the Server that options, environment and context name, first."""
 
     @server_options
-    @click.option("-n", "--namespace", help="Namespace.  [default: the token's]")
+    @click.option(
+        "-n",
+        "--namespace",
+        help="Namespace.  [default: the token's]",
+        shell_complete=completed_namespaces,
+    )
     @functools.wraps(command)
     def run(
         *,
@@ -198,16 +203,19 @@ def owner_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def targets_argument(needs: str = "", *, required: bool = True, has_all: bool = False) -> Decorator:
+def targets_argument(
+    needs: str = "", *, required: bool = True, listed: Sequence[ResourceKind] | None = None
+) -> Decorator:
     """Give a command things: `KIND [NAME]...` or `KIND/NAME...`, as `targets`.
 
-    With *has_all* the word `all` stands for all kinds whose things are listed.
+    One that lists things has *listed*: kinds beside those of the registry. There the word `all`
+    stands for all kinds of the registry whose things are listed.
     """
 
     def chosen(_: click.Context, __: click.Parameter, words: Sequence[str]) -> list[Target]:
-        if has_all and [word.lower() for word in words] == [ALL]:
+        if listed is not None and [word.lower() for word in words] == [ALL]:
             return [Target(kind) for kind in KINDS if not (kind.is_single or kind.parent)]
-        return _targets(words, needs)
+        return _targets(words, needs, listed or ())
 
     return click.argument(
         "targets",
@@ -259,26 +267,26 @@ def kinds_named(words: Sequence[str]) -> list[ResourceKind]:
     return [_kind(word, "") for word in words]
 
 
-def _targets(words: Sequence[str], needs: str) -> list[Target]:
+def _targets(words: Sequence[str], needs: str, more: Sequence[ResourceKind] = ()) -> list[Target]:
     if not words:
         return []
     if "/" not in words[0]:
-        kind = _kind(words[0], needs)
+        kind = _kind(words[0], needs, more)
         return [Target(kind, name) for name in words[1:]] or [Target(kind)]
     found = []
     for word in words:
         first, slash, name = word.partition("/")
         if not (slash and name):
             raise click.UsageError(f"{word!r} is not KIND/NAME")
-        found.append(Target(_kind(first, needs), name))
+        found.append(Target(_kind(first, needs, more), name))
     return found
 
 
-def _kind(word: str, needs: str) -> ResourceKind:
-    kind = KINDS.named(word)
+def _kind(word: str, needs: str, more: Sequence[ResourceKind] = ()) -> ResourceKind:
+    kind = KINDS.named(word) or next((one for one in more if word.lower() in words_of(one)), None)
     if kind is None or (needs and not getattr(kind, needs)):
         fault = "unknown kind" if kind is None else "not supported for kind"
-        words = kind_words(needs)
+        words = [*kind_words(needs), *(one.plural for one in more)]
         likely = get_close_matches(word.lower(), words, 1, 0.6) if kind is None else []
         hint = f"; did you mean {likely[0]}?" if likely else ""
         raise UnknownKind(f'{fault} "{word}"{hint}; kinds: {", ".join(words)}')

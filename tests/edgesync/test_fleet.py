@@ -225,5 +225,6 @@ async def test_names_are_completed_from_the_server(fleet: Shell) -> None:
     assert await completed("describe", "node/n") == ["node/n1", "node/n2"]
     assert await completed("describe", "node", "pr") == ["press-1"]
     assert await completed("logs", "n") == ["n1", "n2"]
+    assert await completed("get", "nodes", "-n", "def") == ["default"]
     fleet.env["EDGESYNC_URL"] = "http://127.0.0.1:9"
     assert await completed("get", "nodes", "pr") == []

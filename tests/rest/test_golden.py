@@ -144,6 +144,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("nodes-stats", "GET", "/v1/nodes/n1/stats", None),
     ("usage", "GET", "/v1/nodes/n1/usage", None),
     ("overview", "GET", "/v1/overview", None),
+    ("namespaces", "GET", "/v1/namespaces", None),
     ("kinds", "GET", "/v1/kinds", None),
     ("rollout", "GET", "/v1/apps/web/rollout", None),
     ("apps-nodes", "GET", "/v1/apps/web/nodes?status=running", None),
@@ -276,7 +277,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
 
 
 TIMELESS = {"explain-get", "audit-list", "events-list", "usage", "overview", "rollout", "kinds"}
-TIMELESS |= {"apps-nodes", "register-refused"}
+TIMELESS |= {"apps-nodes", "register-refused", "namespaces"}
 """Looks that take no time, so that they can be put in between."""
 
 

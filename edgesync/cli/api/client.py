@@ -5,6 +5,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -111,8 +112,8 @@ class ApiServer:
         self.namespace = access.namespace
         # Goes with every call that changes something.
         self._query = query or {}
+        self._headers = _about(access.namespace)
         own = {"Authorization": f"Bearer {access.token}"} if access.token else {}
-        own |= {NAMESPACE_HEADER: access.namespace} if access.namespace else {}
         self._client = httpx.Client(
             base_url=access.url,
             headers=httpx.Headers({**own, **(headers or {})}, encoding="utf-8"),
@@ -131,6 +132,12 @@ class ApiServer:
     ) -> None:
         self._client.close()
 
+    def within(self, namespace: str) -> "ApiServer":
+        """The same server, for calls about *namespace*; it is open as long as this one."""
+        other = copy(self)
+        other.namespace, other._headers = namespace, _about(namespace)
+        return other
+
     def call(
         self,
         method: str,
@@ -146,7 +153,7 @@ class ApiServer:
     def text(self, path: str) -> str:
         """The text of an answer that is no JSON; RequestRefused and ConnectionLost as in `ask`."""
         try:
-            answer = self._client.get(path)
+            answer = self._client.get(path, headers=self._headers)
         except httpx.HTTPError as error:
             raise self._lost(error) from error
         if answer.is_error:
@@ -167,6 +174,7 @@ class ApiServer:
         After `TOO_MANY` it waits for the server's Retry-After and retries.
         """
         query = query if method == "GET" else {**self._query, **(query or {})}
+        headers = {**self._headers, **(headers or {})}
         try:
             answer = self._client.request(method, path, json=body, params=query, headers=headers)
             for _ in range(TRIES):
@@ -189,6 +197,7 @@ class ApiServer:
         RequestRefused for an error.
         """
         limits = httpx.Timeout(SECONDS, read=silence)
+        headers = {**self._headers, **headers}
         try:
             with self._client.stream(
                 "GET", path, params=query, headers=headers, timeout=limits
@@ -224,6 +233,11 @@ class ApiServer:
     def _lost(self, error: httpx.HTTPError) -> ConnectionLost:
         reason = str(error) or type(error).__name__
         return ConnectionLost(f"{self.url}: {reason}\n{hint_for_lost(error, self.url)}".rstrip())
+
+
+def _about(namespace: str) -> dict[str, str]:
+    """Headers of calls about *namespace*, empty for the token's own."""
+    return {NAMESPACE_HEADER: namespace} if namespace else {}
 
 
 def _first_line(answer: httpx.Response) -> str:

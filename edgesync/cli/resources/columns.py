@@ -18,11 +18,15 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TableOptions:
-    """What a table shows beside its columns: *labels* each in a column, or all in one."""
+    """What a table shows beside its columns: *labels* each in a column, or all in one.
+
+    With *namespaces* the namespace of each thing comes first.
+    """
 
     wide: bool = False
     labels: Sequence[str] = ()
     show_labels: bool = False
+    namespaces: bool = False
 
 
 def table_of(
@@ -43,9 +47,16 @@ def table_of(
     for thing in things:
         row = [_cell(column, thing) for column in columns]
         if added is not None:
-            row[_PLACE:_PLACE] = found.get(thing["name"]) or [None] * len(added.titles)
-        rows.append(row + [(thing.get("labels") or {}).get(key) for key in options.labels])
-    return titles + [key.rpartition("/")[2].upper() for key in options.labels], rows
+            row[_PLACE:_PLACE] = found.get(_place_of(thing)) or [None] * len(added.titles)
+        own = [thing["namespace"]] if options.namespaces else []
+        rows.append([*own, *row, *((thing.get("labels") or {}).get(key) for key in options.labels)])
+    own_titles = ["NAMESPACE"] if options.namespaces else []
+    labels = [key.rpartition("/")[2].upper() for key in options.labels]
+    return [*own_titles, *titles, *labels], rows
+
+
+def _place_of(thing: Json) -> tuple[str, str]:
+    return thing.get("namespace", ""), thing["name"]
 
 
 def sorted_by(kind: ResourceKind, things: Sequence[Json], by: str) -> list[Json]:
@@ -86,15 +97,16 @@ _ADDED: Mapping[ResourceKind, _Added] = {
 
 def _looked_up(
     server: ApiServer, kind: ResourceKind, things: Sequence[Json], added: _Added
-) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
+) -> dict[tuple[str, str], list[Any]]:
+    found: dict[tuple[str, str], list[Any]] = {}
     if len(things) > LOOKED_UP:
         shown = ", ".join(added.titles)
         note(f"{shown} of the first {LOOKED_UP} {kind.plural} only; select fewer (-l).")
     with progress() as shown_progress:
         for thing in shown_progress.track(list(things[:LOOKED_UP]), description=kind.plural):
             try:
-                found[thing["name"]] = added.look_up(server, kind.url(thing["name"]))
+                own = server.within(thing["namespace"]) if "namespace" in thing else server
+                found[_place_of(thing)] = added.look_up(own, kind.url(thing["name"]))
             except RequestRefused as refusal:
                 if refusal.status != 404:  # else it went meanwhile
                     raise

@@ -1,5 +1,5 @@
 // The frame around the pages, and who is signed in.
-import { html, render, useEffect, useState } from "./html.js";
+import { html, render, useEffect, useRef, useState } from "./html.js";
 import { get, getNamespace, onSignedOut, post, remove, setNamespace } from "./api.js";
 import { lastLiveAt, startLive, stopLive, useIsLive } from "./live.js";
 import { ago } from "./format.js";
@@ -8,6 +8,7 @@ import { Empty, Icon, Title } from "./ui.js";
 import { SignIn } from "./sign_in.js";
 import { Overview } from "./overview.js";
 import { Nodes } from "./nodes.js";
+import { NamespaceField, Namespaces } from "./namespaces.js";
 import { Node } from "./node.js";
 import { kindAt, kinds, loadKinds } from "./kinds.js";
 import { NewThing, Thing, Things } from "./things.js";
@@ -23,11 +24,16 @@ const places = () => [
   ...kinds().map((kind) => [kind.place, kind.many, kind.place]),
   ["certificates", "Certificates", "certificates"],
   ["events", "Events", "events"],
+  ["namespaces", "Namespaces", "namespaces"],
   ["guard", "Guard", "guard"],
   ["tokens", "Tokens", "tokens"],
   ["audit", "Audit", "audit"],
 ];
 const ADMINS_PLACES = new Set(["audit", "tokens"]);
+
+/** Whether the menu has the page at *place* for who is signed in. */
+const isShown = (place, session) =>
+  ADMINS_PLACES.has(place) ? session.role === "admin" : place !== "namespaces" || session.namespace === "*";
 
 const BANNER_AFTER = 4000;
 
@@ -65,19 +71,6 @@ function ThemeSwitch() {
   </label>`;
 }
 
-function NamespaceField({ session, onChange }) {
-  const [text, setText] = useState(getNamespace());
-  if (session.namespace !== "*") return html`<p class="field-inline"><span>Namespace</span><b>${session.namespace}</b></p>`;
-  const submit = (event) => {
-    event.preventDefault();
-    onChange(text.trim() || session.defaultNamespace);
-  };
-  return html`<form class="field-inline" onSubmit=${submit}>
-    <label for="namespace">Namespace</label>
-    <input id="namespace" value=${text} spellcheck=${false} autocapitalize="off" onInput=${(event) => setText(event.currentTarget.value)} onBlur=${submit} />
-  </form>`;
-}
-
 function Live() {
   const isLive = useIsLive();
   return html`<span class=${`live ${isLive ? "on" : ""}`} role="status"><i></i>${isLive ? "Live" : "Connecting…"}</span>`;
@@ -106,6 +99,7 @@ function Page({ route, session }) {
   if (place === "events") return html`<${Events} ...${shared} />`;
   if (place === "audit") return html`<${Audit} ...${shared} />`;
   if (place === "add") return html`<${AddDevice} ...${shared} />`;
+  if (place === "namespaces") return html`<${Namespaces} />`;
   if (place === "guard") return html`<${Guard} ...${shared} />`;
   if (place === "tokens") return html`<${Tokens} ...${shared} />`;
   if (place === "certificates") return html`<${Certificates} ...${shared} />`;
@@ -120,7 +114,16 @@ function Frame({ session, onLeave }) {
   const route = useRoute();
   const [isOpen, setOpen] = useState(false);
   const [isFinding, find] = usePalette();
-  const [namespace, choose] = useState(getNamespace());
+  const [, renew] = useState(0);
+  const select = (value) => {
+    setNamespace(value);
+    store.write("namespace", value);
+  };
+  // An address may name the namespace that it is about.
+  const followed = useRef(null);
+  if (session.namespace === "*" && route.query.namespace && followed.current !== route) select(route.query.namespace);
+  followed.current = route;
+  const namespace = getNamespace();
   const place = route.parts[0] || "";
   useEffect(() => setOpen(false), [route]);
   useEffect(() => {
@@ -129,16 +132,15 @@ function Frame({ session, onLeave }) {
   }, [namespace]);
   const change = (value) => {
     if (value === getNamespace()) return;
-    setNamespace(value);
-    store.write("namespace", value);
-    choose(value);
-    if (route.parts.length > 1) go([place]);
+    select(value);
+    renew((turn) => turn + 1);
+    if (route.parts.length > 1 || route.query.namespace) go([place].filter(Boolean));
   };
   const skip = (event) => {
     event.preventDefault();
     document.querySelector("main h1")?.focus();
   };
-  const shown = places().filter(([key]) => !ADMINS_PLACES.has(key) || session.role === "admin");
+  const shown = places().filter(([key]) => isShown(key, session));
   return html`
     <a class="skip" href="#main" onClick=${skip}>Skip to the page</a>
     <div class="frame">
@@ -159,7 +161,7 @@ function Frame({ session, onLeave }) {
           </ul>
         </nav>
         <div class="side-foot">
-          <${NamespaceField} session=${session} onChange=${change} />
+          <${NamespaceField} key=${namespace} session=${session} onChange=${change} />
           <${ThemeSwitch} />
           <p class="field-inline"><span>Signed in</span><b title=${`Role ${session.role}`}>${session.name || "admin.token"}</b></p>
           <div class="side-links">
