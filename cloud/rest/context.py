@@ -143,6 +143,10 @@ class RequestContext:
             raise Invalid(parameter, "is there more than once")
         return check_text(parameter, values[0]) if values else ""
 
+    def flag(self, parameter: str) -> bool:
+        """The flag in the query; Invalid unless true or false, once."""
+        return _flag(self.request, parameter)
+
     def list_options(self) -> ListOptions:
         """The list options of the query; of a page at a time also where it sets no limit.
 
@@ -207,13 +211,15 @@ class ResourceResponse(Generic[AnswerT]):
     """One resource and the answer that shows it.
 
     *is_whole* where its entity tag stands for everything that is shown, so that who has the tag
-    need not be sent it again. *is_secret* where caches must not keep it.
+    need not be sent it again. *is_secret* where caches must not keep it. *fields* are sent in place
+    of the answer.
     """
 
     answer: AnswerT
     resource: Tagged
     is_whole: bool = True
     is_secret: bool = False
+    fields: Mapping[str, Any] | None = None
 
 
 Handler = Callable[[RequestContext], Awaitable[Answer | ResourceResponse[Answer] | Response]]
@@ -319,11 +325,14 @@ async def _resource_response(context: RequestContext, shown: ResourceResponse[An
         if shown.is_whole and precondition.knows(tag):
             return not_modified_response(tag)
     headers = {"Cache-Control": "no-store"} if shown.is_secret else {}
-    return await answer_response(context.request, shown.answer, headers={"ETag": tag, **headers})
+    answer = shown.answer if shown.fields is None else shown.fields
+    return await answer_response(context.request, answer, headers={"ETag": tag, **headers})
 
 
 async def answer_response(
-    request: Request, answer: Answer, headers: Mapping[str, str] | None = None
+    request: Request,
+    answer: Answer | Mapping[str, Any],
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     """*answer* in the form that the caller asks for: JSON, or YAML where that is named."""
     if not prefers_yaml(request.headers.getlist("accept")):

@@ -5,7 +5,7 @@ selected by labels, and what it was is stored as revisions.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -17,12 +17,22 @@ from cloud.core.kinds import ResourceKind
 from cloud.core.listing import Page
 from cloud.core.merge_patch import merged
 from cloud.core.nulls import without_nulls
+from cloud.core.spec_fields import spec_fields
 from cloud.core.tokens import Role
 from cloud.operations.apps import list_apps_using
 from cloud.operations.kinds import KindOperations, Stored
 from cloud.rest.answers import DONE, app_summary
 from cloud.rest.context import RequestContext, ResourceResponse, numbered, take_name
-from cloud.rest.described import LISTED, NUMBERED, Body, Described, Name, Parameter
+from cloud.rest.described import (
+    LISTED,
+    NUMBERED,
+    SPEC_ONLY,
+    SPEC_ONLY_QUERY,
+    Body,
+    Described,
+    Name,
+    Parameter,
+)
 from cloud.rest.revisions import Revisions
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
@@ -132,7 +142,11 @@ class Crud(Generic[N]):
             return self.respond(context, tx, self.operations.existing(tx, context.namespace, name))
 
         look = context.store.read_short if self.is_short else context.store.read
-        return await look(read)
+        found = await look(read)
+        if not context.flag(SPEC_ONLY):
+            return found
+        fields = spec_fields(self.kind, msgspec.to_builtins(found.answer))
+        return replace(found, fields=fields, is_whole=False)
 
     async def page(self, context: RequestContext) -> Listed[Answer]:
         """`GET /v1/KIND`, with selectors and tokens that lead from page to page."""
@@ -235,7 +249,11 @@ def crud_routes(
         ApiRoute("GET", path, *_list_of(crud)),
         ApiRoute("POST", path, crud.post, created, needs=changes),
         ApiRoute(
-            "GET", one, crud.get, Described(f"Get {a_word}", answer), needs=Role(kind.read_role)
+            "GET",
+            one,
+            crud.get,
+            Described(f"Get {a_word}", answer, query=SPEC_ONLY_QUERY),
+            needs=Role(kind.read_role),
         ),
         ApiRoute("PUT", one, crud.put, updated, needs=changes),
         ApiRoute(

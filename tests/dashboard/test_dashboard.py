@@ -107,6 +107,9 @@ def test_an_app_is_made_watched_changed_and_taken_back(tab: Tab, fleet: Dashboar
     expect(page.get_by_text(ALL_RUN)).to_be_visible()
     expect(page.get_by_test_id("rollout")).to_contain_text("100 %")
     before = fleet.api.get("/v1/apps/site").json()["version"]
+    written = page.locator("pre.definition").inner_text()
+    assert "image: nginx:1.29" in written
+    assert not re.search(r"\[\]|{}|''|^version|^name|createTime", written)
 
     tab.go("/configs/page")
     page.get_by_role("button", name="Edit").click()

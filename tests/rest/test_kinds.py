@@ -9,6 +9,9 @@ from cloud.http.yaml_text import decode_yaml
 from cloud.rest.routes import ROUTES
 from tests.rest.conftest import Client
 
+GENERATED = {"secret", "securityKey"}
+"""What the server makes up where it is left out."""
+
 
 async def test_every_kind_of_the_registry_is_listed(client: Client) -> None:
     listed = await client.call("GET", "/v1/kinds")
@@ -29,6 +32,19 @@ async def test_an_example_can_be_created_as_it_is(client: Client) -> None:
             assert name == body["name"]
             shown = await client.call("GET", f"{one['path']}/{name}")
             assert {column["path"].split(".")[0] for column in one["columns"]} <= set(shown)
+
+
+async def test_what_is_shown_without_defaults_changes_nothing_when_it_is_sent(
+    client: Client,
+) -> None:
+    for one in (await client.call("GET", "/v1/kinds"))["items"]:
+        if one["example"]:
+            body = decode_yaml(one["example"].encode())
+            path = f"{one['path']}/{(await client.call('POST', one['path'], body))['name']}"
+            shown = await client.call("GET", f"{path}?specOnly=true")
+            assert shown.keys() - GENERATED <= body.keys()
+            assert not shown.keys() & set(one["readOnly"])
+            assert (await client.call("PUT", f"{path}?dryRun=true", shown))["action"] == "none"
 
 
 def test_a_spec_has_the_fields_that_its_kind_names() -> None:

@@ -102,13 +102,10 @@ function Users({ kind, name }) {
   </section>`;
 }
 
-/** YAML of a thing without what is not its operator's to set, and what is below it. */
-const editable = (kind, text) => text.replace(new RegExp(`^(${["name", ...kind.readOnly].join("|")}):.*\\n([ -].*\\n)*`, "gm"), "");
-
 function Definition({ kind, name, session, onSaved }) {
   const [isShown, show] = useState(!kind.isSecret);
   const [isEdited, edit] = useState(false);
-  const state = useData((signal) => (isShown ? getYaml(`${kind.path}/${segment(name)}`, { signal }) : Promise.resolve(null)), [name, isShown]);
+  const state = useData((signal) => (isShown ? getYaml(path(`${kind.path}/${segment(name)}`, { specOnly: "true" }), { signal }) : Promise.resolve(null)), [name, isShown]);
   useLive((event) => isShown && !isEdited && !kind.isSecret && event.subject.kind === kind.logName && event.subject.name === name, state.reload);
   const saved = () => {
     edit(false);
@@ -122,9 +119,9 @@ function Definition({ kind, name, session, onSaved }) {
   return html`<${Loaded} state=${state} lines=${10} show=${(loaded) =>
     loaded &&
     (isEdited
-      ? html`<${Editor} text=${editable(kind, loaded.text)} kind=${kind} name=${name} tag=${loaded.tag} onSaved=${saved} onCancel=${() => edit(false)} />`
+      ? html`<${Editor} text=${loaded.text} kind=${kind} name=${name} tag=${loaded.tag} onSaved=${saved} onCancel=${() => edit(false)} />`
       : html`<div class="actions start">${mayChange(kind, session) && html`<button type="button" onClick=${() => edit(true)}>Edit</button>`}</div>
-          <pre class="definition" tabindex="0" aria-label="Definition">${editable(kind, loaded.text)}</pre>`)} />`;
+          <pre class="definition" tabindex="0" aria-label="Definition">${loaded.text}</pre>`)} />`;
 }
 
 export function Thing({ kind, name, query, session }) {
