@@ -74,7 +74,7 @@ const rank = (kind) => (FIRST.includes(kind.place) ? FIRST.indexOf(kind.place) :
 /** Ask the server which kinds there are. */
 export async function loadKinds() {
   const { items } = await get("/v1/kinds");
-  known.logNames = items.map((one) => one.logName);
+  known.logNames = items.filter((one) => one.events).map((one) => one.logName);
   const own = items.filter((one) => !one.single && !one.parent && !ELSEWHERE.has(one.plural));
   known.kinds = own.map(kindOf).sort((one, other) => rank(one) - rank(other));
 }
@@ -88,7 +88,7 @@ export const kindAt = (place) => known.kinds.find((kind) => kind.place === place
 /** The kind that events call *word*. */
 export const kindLogged = (word) => known.kinds.find((kind) => kind.logName === word);
 
-/** What events call each kind there is, those without pages too. */
+/** What events call each kind that has events, those without pages too. */
 export const logNames = () => known.logNames;
 
 const includes = (role, least) => ROLES.indexOf(role) >= ROLES.indexOf(least);

@@ -6,7 +6,7 @@ import { count, percent, plural } from "./format.js";
 import { useLive } from "./live.js";
 import { link, nodesOf } from "./route.js";
 import { Badge, Empty, Loaded, Table, Time, Title, useData, useRepeated } from "./ui.js";
-import { EventList } from "./logs.js";
+import { EventList, grouped, GROUPED_FROM } from "./events.js";
 
 const SHOWN_VERSIONS = 3;
 const AGAIN = 30000;
@@ -126,7 +126,7 @@ function Seen({ data, events }) {
     </section>
     <section aria-labelledby="events-title">
       <h2 id="events-title">Latest events</h2>
-      <${Loaded} state=${events} lines=${4} show=${(page) => html`<${EventList} items=${page.items} />
+      <${Loaded} state=${events} lines=${4} show=${(page) => html`<${EventList} items=${grouped(page.items)} most=${8} />
         <p><a href=${link(["events"])}>All events</a></p>`} />
     </section>
   `;
@@ -136,7 +136,7 @@ const activations = (data) => data.activations || { hour: 0, day: 0 };
 
 export function Overview() {
   const state = useData((signal) => get("/v1/overview", { signal }), []);
-  const events = useData((signal) => get(path("/v1/events", { limit: 8 }), { signal }), []);
+  const events = useData((signal) => get(path("/v1/events", { limit: GROUPED_FROM }), { signal }), []);
   useLive(() => true, () => { state.reload(); events.reload(); });
   // States also change with time, without an event.
   useRepeated(state.reload, AGAIN);
