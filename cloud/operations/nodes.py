@@ -9,6 +9,7 @@ from cloud.core.field_selectors import FIELD, NODE_FIELDS, nearest, parse_field_
 from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_node_name
 from cloud.core.node import Node, NodeSpec, SeenNode, checked_node_spec
+from cloud.core.node_summary import NodeFigures, NodeSummary, node_summary
 from cloud.core.report import StoredReport
 from cloud.errors import Invalid, NotFound
 from cloud.operations.revocation import revoke_access
@@ -101,6 +102,23 @@ def list_nodes(tx: Transaction, namespace: str, options: ListOptions) -> Page[Se
     """
     apps = _apps_of_fields(tx, namespace, options.field_selector)
     return tx.list_seen_nodes(namespace, options, apps)
+
+
+def summaries_of(
+    tx: Transaction, namespace: str, found: Sequence[SeenNode]
+) -> Sequence[NodeSummary]:
+    """A line about each of the nodes that were *found* in a list, in their order."""
+    names = [seen.node.name for seen in found]
+    catalog = tx.catalog(namespace)
+    figures, apps = tx.node_figures(namespace, names), tx.running_apps_of(namespace, names)
+    return [
+        node_summary(
+            figures.get(seen.node.name, NodeFigures()),
+            catalog.desired_state(seen.node.labels),
+            apps[seen.node.name],
+        )
+        for seen in found
+    ]
 
 
 def _apps_of_fields(tx: Transaction, namespace: str, text: str) -> Mapping[str, App]:

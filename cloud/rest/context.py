@@ -51,7 +51,7 @@ PAGE_SIZE = 20
 
 _NUMBER_DIGITS = 9
 _SELECTING = (
-    *("selector", "fieldSelector", "status"),
+    *("selector", "fieldSelector", "status", "sort"),
     *("type", "namespace", "actor", "action", "kind", "name", "requestId", "since", "until"),
 )
 

@@ -4,7 +4,7 @@ Their things are listed in pages, created, read, updated, patched and deleted; w
 selected by labels, and what it was is stored as revisions.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -56,7 +56,8 @@ class Crud(Generic[N]):
     server cannot serve. *spelled* renames fields. *copied* fills in what a POST may leave out,
     *completed* what a PUT may, from the thing as it is. *change* is the type of what a PUT takes,
     where that is not the spec; *changed* makes one of a patched spec, and *update* carries it out.
-    *deleted* is called once a thing is gone. *listed* is the query of its list.
+    *deleted* is called once a thing is gone. *listed* is the query of its list, which *listing*
+    answers where it has more than selectors.
     """
 
     operations: KindOperations[N]
@@ -78,6 +79,7 @@ class Crud(Generic[N]):
     update: Callable[[RequestContext, Transaction, str, Any], N] | None = None
     deleted: Callable[[RequestContext, N], None] | None = None
     listed: tuple[Parameter, ...] = LISTED
+    listing: Callable[[RequestContext], Awaitable[Answer]] | None = None
     # Whether one is read by a row or two, in less time than a thread takes.
     is_short: bool = False
 
@@ -277,4 +279,4 @@ def _list_of(crud: Crud[Any]) -> tuple[Any, Described]:
         shown: Any = Numbered[crud.summary_type]  # type: ignore[name-defined]
         return crud.numbered_page, Described(summary, shown, query=NUMBERED)
     shown = Listed[crud.summary_type]  # type: ignore[name-defined]
-    return crud.page, Described(summary, shown, query=crud.listed)
+    return crud.listing or crud.page, Described(summary, shown, query=crud.listed)

@@ -1,7 +1,6 @@
 """Overview of a namespace, progress of an app, usage of a node."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 
 import msgspec
 
@@ -28,6 +27,7 @@ from cloud.operations.app_nodes import causes_of_app
 from cloud.rest.app_nodes import cause_answers
 from cloud.rest.context import RequestContext
 from cloud.rest.described import Described
+from cloud.rest.node_list import scaled
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
 
@@ -130,15 +130,11 @@ def _last_change(apps: Sequence[Rollout]) -> LastChange | None:
 def _point(point: UsagePoint) -> UsagePointAnswer:
     return UsagePointAnswer(
         time=time_text(point.time),
-        cpu=_scaled(point.cpu, 3),
+        cpu=scaled(point.cpu, 3),
         memory=point.memory,
-        cpu_percent=_scaled(point.cpu_part, 4),
-        memory_percent=_scaled(point.memory_part, 4),
+        cpu_percent=scaled(point.cpu_part, 4),
+        memory_percent=scaled(point.memory_part, 4),
     )
-
-
-def _scaled(number: int | None, digits: int) -> float | None:
-    return None if number is None else float(Decimal(number).scaleb(-digits))
 
 
 OVERVIEW_ROUTES: Sequence[ApiRoute] = (

@@ -66,6 +66,7 @@ STEPS: tuple[Step, ...] = (
     ("0028_node_status", node_status.NODE_STATUS),
     ("0029_sent_deliveries", deliveries.SENT_DELIVERIES),
     ("0030_refused_devices", refused.REFUSED_DEVICES),
+    ("0031_node_usage", node_status.NODE_USAGE),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -25,6 +25,7 @@ from cloud.store.parts.guards import GuardPart
 from cloud.store.parts.install_tokens import InstallTokenPart
 from cloud.store.parts.labels import ALL_LABELLED, UNLABELLED
 from cloud.store.parts.namespaces import NamespacePart
+from cloud.store.parts.node_figures import NodeFiguresPart
 from cloud.store.parts.node_status import NodeStatusPart
 from cloud.store.parts.nodes import NodePart
 from cloud.store.parts.part import NOTHING, Run
@@ -47,6 +48,7 @@ T = TypeVar("T")
 class Transaction(
     NodePart,
     NodeStatusPart,
+    NodeFiguresPart,
     NamespacePart,
     ResourcePart,
     RevisionPart,

@@ -32,7 +32,7 @@ from edgesync.cli.output import (
     show_table,
     yaml_of,
 )
-from edgesync.cli.resources.access import found, listed, masked, matching, pages
+from edgesync.cli.resources.access import found, listed, masked, matching, one_of, pages
 from edgesync.cli.resources.columns import TableOptions, sorted_by, table_of
 from edgesync.cli.resources.namespaces import NAMESPACE, namespace_names
 from edgesync.cli.resources.paths import columns_in, rendered, value_at
@@ -102,7 +102,10 @@ def get(
         raise click.UsageError("names exclude -l and --field-selector")
     _check_everywhere(everywhere=everywhere, watch=watch)
     whole = output in {"json", "yaml"} or "=" in output
-    query = GetQuery(server, selector, fields, batch, whole=whole, is_all=is_all)
+    with_status = whole or output == "wide" or "status" in (sort_by or "").lower()
+    query = GetQuery(
+        server, selector, fields, batch, whole=whole, is_all=is_all, with_status=with_status
+    )
     after = _last_event(server) if watch else ""
     things = [
         (target.kind, thing if show_secrets else masked(target.kind, thing))
@@ -167,6 +170,7 @@ class GetQuery:
     whole: bool = False
     is_all: bool = False
     is_everywhere: bool = False
+    with_status: bool = False
 
     def found(self, target: Target) -> Iterator[Json]:
         """The things of *target*; of `all` without those that the token may not see."""
@@ -196,16 +200,21 @@ class GetQuery:
             yield from self._namespaces(target)
             return
         if target.is_one and (kind.is_single or not self.is_everywhere):
-            answer = found(self.server, kind, target.name)
-            if answer is None:
+            thing = one_of(self.server, kind, target.name, with_status=self.with_status)
+            if thing is None:
                 raise not_found(target.title, target.url)
-            yield answer.content
+            yield thing
             return
         if target.name:
-            things = matching(self.server, kind, target.name)
+            things = matching(self.server, kind, target.name, with_status=self.with_status)
         else:
             things = listed(
-                self.server, kind, selector=self.selector, batch=self.batch, fields=self.fields
+                self.server,
+                kind,
+                selector=self.selector,
+                batch=self.batch,
+                fields=self.fields,
+                with_status=self.with_status,
             )
         if not self.whole or kind.is_whole_in_lists:
             yield from things
@@ -331,14 +340,15 @@ def _follow(
             name = str(json.loads(event.data)["subject"]["name"])
             if not any(fnmatchcase(name, pattern) for pattern in patterns):
                 continue
-            answer = None if kind.parent else found(server, kind, name)
-            if answer is None:
+            is_whole = output in {"json", "wide"}
+            found_now = None if kind.parent else one_of(server, kind, name, with_status=is_whole)
+            if found_now is None:
                 note(f"{kind.word}/{name} is gone")
             elif output in {"name", "json"}:
-                thing = masked(kind, answer.content)
+                thing = masked(kind, found_now)
                 click.echo(json_of(thing) if output == "json" else f"{kind.word}/{name}")
             else:
-                titles, rows = table_of(server, kind, [answer.content], options)
+                titles, rows = table_of(server, kind, [found_now], options)
                 if kind not in widths:
                     widths[kind] = show_table(titles, rows)
                 else:

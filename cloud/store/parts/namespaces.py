@@ -5,7 +5,8 @@ from datetime import datetime
 
 from cloud.core.namespace import EMPTY, NamespaceCounts
 from cloud.core.tokens import EVERYWHERE
-from cloud.store.parts.node_status import STATE_COUNTS, moments_of_states, states_of
+from cloud.store.node_conditions import moments_of_states
+from cloud.store.parts.node_status import STATE_COUNTS, states_of
 from cloud.store.parts.part import TransactionPart
 from cloud.store.rows import Parameters
 from cloud.store.statements import Fragment, fragment, joined

@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 
 from cloud.core.deploys import DeployStatus
-from cloud.core.readiness import OFFLINE_AFTER_INTERVALS, STALE_AFTER_INTERVALS, NodeState
+from cloud.core.readiness import NodeState
+from cloud.store.node_conditions import moments_of_states
 from cloud.store.parts.reporters import REPORTERS
 from cloud.store.parts.row_sets import Lookup, NodePlace, RowSetPart
-from cloud.store.rows import Parameters, Row, micros
+from cloud.store.rows import Parameters, Row
 from cloud.store.statements import fragment, joined, set_statement, statement
 
 REPORT_STATUS = set_statement(
@@ -107,15 +108,6 @@ class NodeStatusPart(RowSetPart):
         """As `count_states`, of one namespace."""
         where: Parameters = {**moments_of_states(now), "namespace": namespace}
         return states_of(self._run(COUNT_STATES_IN, where)[0])
-
-
-def moments_of_states(now: datetime) -> Parameters:
-    """The parameters of `STATE_COUNTS`."""
-    return {
-        "now": micros(now),
-        "quiet": STALE_AFTER_INTERVALS,
-        "gone": OFFLINE_AFTER_INTERVALS,
-    }
 
 
 def states_of(row: Row) -> Mapping[NodeState, int]:

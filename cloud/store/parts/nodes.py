@@ -15,6 +15,7 @@ from cloud.core.listing import (
     Page,
 )
 from cloud.core.node import Node, NodeSpec, SeenNode, effective_labels
+from cloud.core.node_sorting import parse_sorting
 from cloud.core.properties import NO_PROPERTIES, Properties
 from cloud.core.selectors import Selector, parse_selector
 from cloud.errors import NotFound
@@ -204,12 +205,13 @@ class NodePart(LabelPart):
         loader: Loader[T],
     ) -> Page[T]:
         terms = parse_field_selector(options.field_selector, NODE_FIELDS)
-        if not terms:
+        sorting = parse_sorting(options.sort)
+        if not terms and sorting.is_default:
             return self._page(NODE, namespace, options, loader)
         selector = parse_selector(options.selector)
         selection = NodeSelection(self._run, namespace, selector, terms, now=options.now, apps=apps)
         limit = options.limit
-        found = selection.found(options.after, limit + 1 if limit else ALL)
+        found = selection.found(options.after, limit + 1 if limit else ALL, sorting)
         if options.after is None and (not limit or len(found) <= limit):
             total = len(found)
         else:

@@ -58,3 +58,11 @@ NODE_STATUS = (
         "CREATE INDEX reported_app_by_app ON reported_app (namespace, app, version, state, cause)"
     ),
 )
+
+NODE_USAGE = (
+    # The last usage point, by which nodes are sorted; empty until the next one.
+    definition("ALTER TABLE node_status ADD COLUMN cpu {integer}"),
+    definition("ALTER TABLE node_status ADD COLUMN memory {integer}"),
+    definition("ALTER TABLE node_status ADD COLUMN cpu_part {integer}"),
+    definition("ALTER TABLE node_status ADD COLUMN memory_part {integer}"),
+)

@@ -57,10 +57,12 @@ def listed(
     selector: str = "",
     batch: str = "",
     fields: str = "",
+    with_status: bool = False,
 ) -> Iterator[Json]:
     """All resources of a *kind*, as in lists; records of one *batch*, or of each.
 
-    Labels by *selector*, fields by the field selector *fields*, where the kind has them.
+    Labels by *selector*, fields by the field selector *fields*, where the kind has them;
+    *with_status* the `status` of those whose lists have one.
     """
     parent = KINDS.named(kind.parent) if kind.parent else None
     if kind.is_single:
@@ -72,15 +74,29 @@ def listed(
     elif kind.is_numbered:
         yield from _numbered(server, kind.path)
     else:
-        query = {"selector": selector, "fieldSelector": fields}
+        include = "status" if with_status and kind.has_status else ""
+        query = {"selector": selector, "fieldSelector": fields, "include": include}
         yield from pages(server, kind.path, {key: text for key, text in query.items() if text})
 
 
-def matching(server: ApiServer, kind: ResourceKind, pattern: str) -> Iterator[Json]:
+def matching(
+    server: ApiServer, kind: ResourceKind, pattern: str, *, with_status: bool = False
+) -> Iterator[Json]:
     """The resources of a *kind* whose names are like *pattern*, in which `*` is any text."""
-    by_server = not kind.is_numbered
-    things = listed(server, kind, fields=f"metadata.name={pattern}" if by_server else "")
+    fields = "" if kind.is_numbered else f"metadata.name={pattern}"
+    things = listed(server, kind, fields=fields, with_status=with_status)
     return (thing for thing in things if fnmatchcase(kind.name_of(thing), pattern))
+
+
+def one_of(
+    server: ApiServer, kind: ResourceKind, name: str, *, with_status: bool = False
+) -> Json | None:
+    """The thing *name*, *with_status* where lists have one; None if there is none."""
+    if with_status and kind.has_status:
+        things = listed(server, kind, fields=f"metadata.name={name}", with_status=True)
+        return next((thing for thing in things if thing["name"] == name), None)
+    answer = found(server, kind, name)
+    return answer.content if answer else None
 
 
 def pages(server: ApiServer, path: str, query: Mapping[str, str]) -> Iterator[Json]:

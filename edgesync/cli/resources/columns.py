@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloud.core.kind import Column, ColumnForm
-from cloud.core.kinds import APP, NODE, ResourceKind
+from cloud.core.kinds import APP, ResourceKind
 from edgesync.cli.api.client import ApiServer, RequestRefused
 from edgesync.cli.output import age, note, pairs, progress
 from edgesync.cli.resources.paths import sort_key, value_at
@@ -39,7 +39,7 @@ def table_of(
         for column in kind.table
         if options.wide or not column.is_wide or (is_labelled and column.form is ColumnForm.LABELS)
     ]
-    added = _ADDED.get(kind) if kind is APP or options.wide else None
+    added = _ADDED.get(kind)
     titles, rows = [column.title.upper() for column in columns], []
     if added is not None:
         titles[_PLACE:_PLACE] = added.titles
@@ -79,19 +79,11 @@ def _readiness(server: ApiServer, url: str) -> list[Any]:
     return [f"{rollout['running']}/{rollout['selected']}"]
 
 
-def _machine(server: ApiServer, url: str) -> list[Any]:
-    report = server.call("GET", f"{url}/stats")["report"]
-    host, core = report.get("node") or {}, report.get("core") or {}
-    system = host.get("osImage") or host.get("os")
-    return [host.get("address"), system, host.get("arch"), core.get("binVersion")]
-
-
 _PLACE = 2
-"""Where columns are added: after name, and version or state."""
+"""Where columns are added: after name and version."""
 
 _ADDED: Mapping[ResourceKind, _Added] = {
     APP: _Added(("READY",), _readiness),
-    NODE: _Added(("ADDRESS", "OS", "ARCH", "AGENT"), _machine),
 }
 
 
@@ -121,7 +113,9 @@ def _cell(column: Column, thing: Json) -> Any:
         case ColumnForm.FLAG:
             return bool(value)
         case ColumnForm.SHARE:
-            return f"{value:.0%}"
+            return None if value is None else f"{value:.0%}"
+        case ColumnForm.RATIO:
+            return None if value is None else f"{value['running']}/{value['wanted']}"
         case ColumnForm.LABELS:
             return pairs(value or {})
         case ColumnForm.NAMES:
