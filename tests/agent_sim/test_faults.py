@@ -193,7 +193,7 @@ async def test_a_fleet_shows_each_fault_on_the_nodes_that_have_it(
 
 
 @pytest.mark.mosquitto
-async def test_a_node_that_vanished_says_nothing_before_it_is_back(
+async def test_a_node_that_vanished_reports_nothing_before_it_is_back(
     tmp_path: Path,
     network: Network,
     mosquitto: SimulatorBroker,
