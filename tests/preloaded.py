@@ -32,7 +32,7 @@ _MESSAGE_BYTES = 1 << 17
 
 
 @dataclass(frozen=True)
-class _Command:
+class _ForkRequest:
     """What a fork runs: arguments of `edgesync`, and the files of its output and its errors."""
 
     arguments: Sequence[str]
@@ -59,7 +59,7 @@ class ForkedProcess:
         self.returncode: int | None = None
         files = (str(output), str(output if errors is None else errors))
         environment = dict(os.environ if environment is None else environment)
-        command = _Command(self.args[1:], *files, environment, os.getcwd())
+        command = _ForkRequest(self.args[1:], *files, environment, os.getcwd())
         self._parent = _parent()
         self.pid: int = self._parent.ask(asdict(command))
         # The number stays that of this process until its status is asked for.
@@ -160,7 +160,7 @@ def serve_forks(descriptor: int) -> None:
         _become(command)
 
 
-def _command_of_fork(asked: socket.socket) -> _Command | None:
+def _command_of_fork(asked: socket.socket) -> _ForkRequest | None:
     """In each fork what it has to run; in the process that forks None, in the end."""
     while question := asked.recv(_MESSAGE_BYTES):
         wanted: Any = json.loads(question)
@@ -170,11 +170,11 @@ def _command_of_fork(asked: socket.socket) -> _Command | None:
         elif pid := os.fork():
             asked.send(str(pid).encode())
         else:
-            return _Command(**wanted)
+            return _ForkRequest(**wanted)
     return None
 
 
-def _become(command: _Command) -> None:
+def _become(command: _ForkRequest) -> None:
     """Be the process of *command*, to its end."""
     gc.unfreeze()
     for path, descriptor in ((command.output, 1), (command.errors, 2)):
