@@ -39,6 +39,7 @@ from cloud.jobs.readiness_watcher import ReadinessWatcher
 from cloud.jobs.retention import Retention, RetentionLimit
 from cloud.jobs.revocation_lists import RevocationLists
 from cloud.jobs.server_certificate import ServerCertificateRenewer
+from cloud.jobs.trend_recorder import TrendRecorder
 from cloud.link.activation_throttle import ActivationThrottle
 from cloud.link.exchange import Exchange
 from cloud.link.http import activation_app
@@ -221,6 +222,7 @@ def all_jobs(
             certificates.ensure, contexts, now_utc, on_renewed=hub.reload
         ).run,
         "retention": retention.run,
+        "trends": TrendRecorder(store, now_utc, measures).run,
         "integrity": jobs.integrity.run,
     }
     if hub.client is not None and hub.server_id:  # otherwise this server is the only one

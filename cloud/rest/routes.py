@@ -26,6 +26,7 @@ from cloud.rest.route import ApiRoute
 from cloud.rest.secrets import SECRET_ROUTES
 from cloud.rest.system_apps import SYSTEM_APP_ROUTES
 from cloud.rest.tokens import TOKEN_ROUTES
+from cloud.rest.trends import TREND_ROUTES
 
 ROUTES: list[ApiRoute] = [
     *NODE_ROUTES,
@@ -47,6 +48,7 @@ ROUTES: list[ApiRoute] = [
     *GUARD_ROUTES,
     *EVENT_ROUTES,
     *OVERVIEW_ROUTES,
+    *TREND_ROUTES,
     *NAMESPACE_ROUTES,
     *TOKEN_ROUTES,
     *AUDIT_ROUTES,

@@ -22,6 +22,7 @@ from cloud.store.tables import (
     refused,
     revisions,
     sessions,
+    trends,
     usage,
 )
 from cloud.store.tables.definition import Definition
@@ -67,6 +68,7 @@ STEPS: tuple[Step, ...] = (
     ("0029_sent_deliveries", deliveries.SENT_DELIVERIES),
     ("0030_refused_devices", refused.REFUSED_DEVICES),
     ("0031_node_usage", node_status.NODE_USAGE),
+    ("0032_trends", trends.TRENDS),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -39,6 +39,7 @@ from cloud.store.parts.revisions import RevisionPart
 from cloud.store.parts.running_apps import RunningAppPart
 from cloud.store.parts.servers import ServerPart
 from cloud.store.parts.sessions import SessionPart
+from cloud.store.parts.trends import TrendPart
 from cloud.store.parts.usage import UsagePart
 from cloud.store.sealing import Sealer
 
@@ -69,6 +70,7 @@ class Transaction(
     ReadinessPart,
     RunningAppPart,
     UsagePart,
+    TrendPart,
     CommandPart,
     ProbePart,
     SessionPart,

@@ -62,6 +62,8 @@ NO_CHANGE_OF_A_THING = {
     "restore_pending",
     # The events, and the positions of their readers.
     "record_event",
+    "add_trend_reports",
+    "prune_trends",
     "record_refused_device",
     "forget_refused_devices",
     "put_event_folds",

@@ -20,6 +20,7 @@ from cloud.core.report import Order, read_report
 from cloud.operations.commands import receive_answer
 from cloud.operations.refused_devices import record_refused_device
 from cloud.operations.reports import receive_report
+from cloud.operations.trends import record_trends
 from cloud.rest.routes import ROUTES
 from cloud.store.transaction import Transaction
 from tests.repo.tracked import ROOT
@@ -143,6 +144,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("report", "", "", REPORT),
     ("nodes-stats", "GET", "/v1/nodes/n1/stats", None),
     ("usage", "GET", "/v1/nodes/n1/usage", None),
+    ("trends", "GET", "/v1/trends?hours=1", None),
     ("overview", "GET", "/v1/overview", None),
     ("namespaces", "GET", "/v1/namespaces", None),
     ("kinds", "GET", "/v1/kinds", None),
@@ -277,7 +279,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
 
 
 TIMELESS = {"explain-get", "audit-list", "events-list", "usage", "overview", "rollout", "kinds"}
-TIMELESS |= {"apps-nodes", "register-refused", "namespaces"}
+TIMELESS |= {"apps-nodes", "register-refused", "namespaces", "trends"}
 """Looks that take no time, so that they can be put in between."""
 
 
@@ -285,13 +287,14 @@ async def steps(world: World) -> AsyncIterator[tuple[str, str, str, Any]]:
     """Requests to make, each in the state that the ones before led to."""
     for name, method, path, body in STEPS:
         works = {"report": _receive(body, world), "certificate": _certify, "answer": _answer(world)}
+        looks = {"register-refused": _refuse(world), "trends": _record_trends(world)}
         if name in works:
             await world.store.write(works[name])
             continue
         if name == "events-list":
             await world.feed.round()
-        if name == "register-refused":
-            await world.store.write(_refuse(world))
+        if name in looks:
+            await world.store.write(looks[name])
         if name == "configs-delete":
             await world.client.call("PUT", "/v1/apps/web", {"services": []})
         if name == "nodes-patch":
@@ -360,6 +363,10 @@ def _answer(world: World) -> Any:
 def _certify(tx: Transaction) -> None:
     ends = datetime(2026, 2, 1, tzinfo=UTC)
     tx.put_certificate(NodeCertificate(0xC0FFEE, "default.n1", ends, ends))
+
+
+def _record_trends(world: World) -> Any:
+    return lambda tx: record_trends(tx, {"default": 90}, now=world.clock.now)
 
 
 def _refuse(world: World) -> Any:

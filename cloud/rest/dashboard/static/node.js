@@ -2,9 +2,9 @@
 import { html, useState } from "./html.js";
 import { get, patch, path, post, remove, segment } from "./api.js";
 import { askNode } from "./ask_node.js";
-import { UsagePlot } from "./charts.js";
 import { ago, bytes, when } from "./format.js";
 import { useLive } from "./live.js";
+import { UsagePlot } from "./plots.js";
 import { go, link } from "./route.js";
 import { Badge, Confirm, Dialog, Empty, Failure, Labels, Loaded, Table, Time, Title, useData, useRepeated } from "./ui.js";
 import { PlanDialog } from "./editor.js";

@@ -6,6 +6,7 @@ import { count, percent, plural } from "./format.js";
 import { useLive } from "./live.js";
 import { link, nodesOf } from "./route.js";
 import { Badge, Empty, Loaded, Table, Time, Title, useData, useRepeated } from "./ui.js";
+import { Trends } from "./trends.js";
 import { EventList, grouped, GROUPED_FROM } from "./events.js";
 
 const SHOWN_VERSIONS = 3;
@@ -118,6 +119,7 @@ function Seen({ data, events }) {
         </dl>
       </section>
     </div>
+    <${Trends} hasNodes=${nodes.total > 0} />
     <section aria-labelledby="apps-title">
       <h2 id="apps-title">Apps in the field</h2>
       ${data.apps.length
