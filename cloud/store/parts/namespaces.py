@@ -12,7 +12,7 @@ from cloud.store.rows import Parameters
 from cloud.store.statements import Fragment, fragment, joined
 
 # What is counted of each namespace.
-OF_NODES = joined(fragment("SELECT namespace, "), STATE_COUNTS)
+OF_NODES = (fragment("SELECT namespace, "), STATE_COUNTS)
 # Of all kinds, as a namespace may have a configuration alone.
 OF_RESOURCES = fragment(
     "SELECT namespace, sum(CASE WHEN kind = 'app' THEN 1 ELSE 0 END) FROM resource",
@@ -39,7 +39,7 @@ class NamespacePart(TransactionPart):
             found = self._run(joined(what, *more, _EACH), where)
             return {name: int(number) for name, number in found}
 
-        found = self._run(joined(OF_NODES, *more, _EACH), {**where, **moments_of_states(now)})
+        found = self._run(joined(*OF_NODES, *more, _EACH), {**where, **moments_of_states(now)})
         nodes = {name: states_of(row) for name, *row in found}
         apps, batches, tokens = map(count, (OF_RESOURCES, OF_BATCHES, OF_TOKENS))
         return {
