@@ -41,6 +41,7 @@ from cloud.listening import (
     WebServer,
     addresses_of,
     announce_ready,
+    dashboard_address_of,
     install_address_of,
     listen,
     open_ports,
@@ -167,7 +168,7 @@ async def open_cloud(
         measures = open_metrics(hub, store, clock=now_utc, timer=time.monotonic, ends=expiry)
         measures.metrics.limits.add_source(lambda: {"audit_refusals": refusals.omitted})
         base = Foundation(settings, keys, store, hub, refusals, measures)
-        jobs = open_jobs(base, revocations)
+        jobs = open_jobs(base, revocations, dashboard_address_of(settings, listeners[0]))
         address = install_address_of(settings, listeners[1], hub)
         renewals = open_renewals(base)
         exchange = open_exchange(base, jobs, renewals)

@@ -58,6 +58,8 @@ _DAY = 24 * 3600
 SERVER_ID = re.compile(r"[A-Za-z0-9._-]{0,64}")
 """Ids of servers; as client id each broker takes them."""
 
+PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+(/[!-~]*)?")
+
 _POSITIVE = (
     "max_connections",
     "max_api_connections",
@@ -136,6 +138,13 @@ class Settings:
         metadata=_help(
             "Name of this server to the broker, of no other and always the same; without it host"
             " name and API port."
+        ),
+    )
+    public_url: str = field(
+        default="",
+        metadata=_help(
+            "Address of the dashboard in messages, as https://edgesync.example.com; without it the"
+            " first of server_names, or host, and api_port."
         ),
     )
     namespace: str = field(default="default", metadata=_help("Namespace where none is given."))
@@ -299,6 +308,8 @@ class Settings:
             if not (is_address(name) or is_host_name(name)):
                 raise BadSettings(f"server_names: {name!r} is neither a host name nor an address")
         self._check_fleet()
+        if self.public_url and not PUBLIC_URL.fullmatch(self.public_url):
+            raise BadSettings("public_url: is not http://HOST or https://HOST")
         if self.usage_step_seconds and not 60 <= self.usage_step_seconds <= _DAY:
             raise BadSettings(f"usage_step_seconds: is neither 0 nor between 60 and {_DAY}")
         if self.log_level not in {"debug", "info", "warning", "error"}:

@@ -24,8 +24,10 @@ from certs.files import (
 from certs.tls import node_listener_context, open_listener_context, server_context
 from cloud.config import Settings
 from cloud.core.callback import Callback
+from cloud.core.channel import Channel
 from cloud.core.installation import install_command
 from cloud.core.renewal import RATE as RENEWAL_RATE
+from cloud.core.sending import Delivery, DeliveryAttempt
 from cloud.http.limits import Limiter
 from cloud.http.refusals import RefusalLog
 from cloud.http.write_check import WriteCheck
@@ -34,6 +36,7 @@ from cloud.jobs.command_sender import CommandSender
 from cloud.jobs.delivery_sender import DeliveryClient, DeliverySender
 from cloud.jobs.event_feed import EventFeed
 from cloud.jobs.integrity import IntegrityCheck
+from cloud.jobs.notification_timer import NotificationTimer
 from cloud.jobs.pusher import Pusher
 from cloud.jobs.readiness_watcher import ReadinessWatcher
 from cloud.jobs.retention import Retention, RetentionLimit
@@ -62,6 +65,7 @@ from cloud.opening import (
 )
 from cloud.operations.admission import check_speaker
 from cloud.operations.callbacks import CALLBACK_OUTBOX
+from cloud.operations.channels import CHANNEL_OUTBOX, record_test
 from cloud.rest.authenticator import Authenticator, CallLimits
 from cloud.rest.continuation import Continuations
 from cloud.rest.count_cache import CountCache
@@ -102,6 +106,7 @@ class Jobs:
     """The jobs that API or links also call."""
 
     callbacks: DeliverySender[Callback]
+    channels: DeliverySender[Channel]
     revocations: RevocationLists
     commands: CommandSender
     feed: EventFeed
@@ -154,11 +159,18 @@ def open_revocations(settings: Settings, store: Store, authority: Authority) -> 
     return RevocationLists(store, authority, now_utc, file)
 
 
-def open_jobs(base: Foundation, revocations: RevocationLists) -> Jobs:
-    """The jobs that API and links call."""
+def open_jobs(base: Foundation, revocations: RevocationLists, dashboard: str) -> Jobs:
+    """The jobs that API and links call; *dashboard* is the address that messages link to."""
     settings, store, metrics = base.settings, base.store, base.measures.metrics
     callbacks = DeliverySender(
         store, CALLBACK_OUTBOX, _open_callback_client, now_utc, random.random
+    )
+    channels = DeliverySender(
+        store,
+        CHANNEL_OUTBOX,
+        functools.partial(_open_channel_client, dashboard),
+        now_utc,
+        random.random,
     )
     if (reload := base.hub.reload) is not None:
 
@@ -175,6 +187,7 @@ def open_jobs(base: Foundation, revocations: RevocationLists) -> Jobs:
 
     return Jobs(
         callbacks,
+        channels,
         revocations,
         CommandSender(base.hub.hub, store, now_utc, base.measures),
         EventFeed(
@@ -215,6 +228,14 @@ def all_jobs(
         "pusher": Pusher(hub.hub, store, now_utc, deploys_kept=kept, measures=measures).run,
         "revocation lists": jobs.revocations.run,
         "callbacks": jobs.callbacks.run,
+        "channels": jobs.channels.run,
+        "notifications": NotificationTimer(
+            store,
+            now_utc,
+            new_id=new_id,
+            wake_sender=jobs.channels.wake,
+            limits=measures.metrics.limits,
+        ).run,
         "events": jobs.feed.run,
         "readiness": ReadinessWatcher(store, now_utc, lambda: hub.hub.is_attached).run,
         "commands": jobs.commands.run,
@@ -257,6 +278,8 @@ def rest_services(
         on_revoked=jobs.disconnect,
         is_connected=base.hub.is_connected,
         wake_callbacks=jobs.callbacks.wake,
+        try_channel=functools.partial(_try_channel, store, jobs.channels),
+        wake_channels=jobs.channels.wake,
         wake_commands=jobs.commands.wake,
         notifier=jobs.commands.notifier,
         install_command=functools.partial(
@@ -347,6 +370,22 @@ def _open_callback_client() -> AbstractAsyncContextManager[DeliveryClient[Callba
     from cloud.jobs.callback_client import open_callback_client
 
     return open_callback_client()
+
+
+def _open_channel_client(
+    dashboard: str,
+) -> AbstractAsyncContextManager[DeliveryClient[Channel]]:
+    from cloud.jobs.channel_client import open_channel_client  # as above
+
+    return open_channel_client(dashboard)
+
+
+async def _try_channel(
+    store: Store, sender: DeliverySender[Channel], channel: Channel, delivery: Delivery
+) -> DeliveryAttempt:
+    attempt = await sender.try_now(channel, delivery)
+    await store.write(lambda tx: record_test(tx, attempt, now=now_utc()))
+    return attempt
 
 
 def _node_throttle(settings: Settings) -> NodeThrottle:

@@ -26,11 +26,12 @@ FAILED = "node.failed"
 DRIFTED = "node.drifted"
 ENDING = "certificate.ending"
 REFUSED = "batch.refused"
+GIVEN_UP = "channel.failed"
 
 CREATED, UPDATED, DELETED = "created", "updated", "deleted"
 
 NODE_EVENTS = (ACTIVATED, READY, LOST, REVOKED, CONVERGED, FAILED, DRIFTED, ENDING)
-DEVICE_EVENTS = (*NODE_EVENTS, REFUSED)
+DEVICE_EVENTS = (*NODE_EVENTS, REFUSED, GIVEN_UP)
 """Types that are no change of a resource by an operator."""
 
 CLOUD_EVENTS = "application/cloudevents+json"

@@ -29,6 +29,7 @@ class ColumnForm(StrEnum):
     SHARE = "share"
     RATIO = "ratio"
     LABELS = "labels"
+    # Of a list: the names of its items, or the items.
     NAMES = "names"
     SELECTOR = "selector"
 

@@ -89,6 +89,84 @@ events:
     read_role="operator",
     change_role="admin",
 )
+CHANNEL = ResourceKind(
+    "Channel",
+    "channels",
+    "/v1/channels",
+    "cloud.core.channel:ChannelSpec",
+    VERSIONED | {"state", "target", "deliveries"},
+    summary="Where notifications go: e-mail, Slack, Microsoft Teams or a webhook.",
+    example="""\
+name: ops-mail
+description: ""
+type: email
+smtpHost: smtp.example.com
+smtpPort: 587
+smtpSecurity: starttls
+username: edgesync@example.com
+password: change-me
+from: edgesync@example.com
+to:
+  - ops@example.com
+""",
+    columns=(
+        NAME,
+        Column("Type", "type"),
+        Column("Target", "target"),
+        Column("Pending", "state.pending", ColumnForm.NUMBER),
+        Column("Given up", "state.givenUp", ColumnForm.NUMBER),
+        Column("Last sent", "state.lastSentTime", ColumnForm.AGE),
+        Column("Last error", "state.lastError"),
+        Column("Description", "description", is_wide=True),
+    ),
+    has_revisions=True,
+    is_sealed=True,
+    required=("type",),
+    required_to_create=("type",),
+    hidden=("url?", "secret?", "password?"),
+    actions=("test", "retry"),
+    change_role="admin",
+)
+NOTIFICATION_RULE = ResourceKind(
+    "NotificationRule",
+    "notificationrules",
+    "/v1/notificationrules",
+    "cloud.core.notification_rule:NotificationRuleSpec",
+    summary="Which events are sent as notifications, to which channels and how often.",
+    example="""\
+name: failed-nodes
+description: ""
+events:
+  - node.failed
+  - node.lost
+selector: role=gateway
+severity: warning
+threshold:
+  count: 3
+  of: nodes
+  minutes: 10
+gatherSeconds: 30
+quietMinutes: 60
+paused: false
+channels:
+  - ops-mail
+""",
+    columns=(
+        NAME,
+        Column("Severity", "severity"),
+        Column("Events", "events", ColumnForm.NAMES),
+        Column("Selector", "selector", ColumnForm.SELECTOR),
+        Column("Channels", "channels", ColumnForm.NAMES),
+        Column("Paused", "paused", ColumnForm.FLAG),
+        UPDATED,
+        Column("Description", "description", is_wide=True),
+    ),
+    has_revisions=True,
+    required=("channels", "events"),
+    required_to_create=("channels", "events"),
+    references=(("channels", "Channel"),),
+    short="nr",
+)
 REGISTRY = ResourceKind(
     "Registry",
     "registries",
@@ -333,4 +411,19 @@ def words_of(kind: ResourceKind) -> set[str]:
     return {word for word in (kind.word, kind.plural, kind.short, kind.logged_as) if word}
 
 
-KINDS = Kinds((GUARD, CALLBACK, REGISTRY, SECRET, CONFIG, BATCH, RECORD, NODE, APP, SYSTEM_APPS))
+KINDS = Kinds(
+    (
+        GUARD,
+        CALLBACK,
+        CHANNEL,
+        NOTIFICATION_RULE,
+        REGISTRY,
+        SECRET,
+        CONFIG,
+        BATCH,
+        RECORD,
+        NODE,
+        APP,
+        SYSTEM_APPS,
+    )
+)

@@ -53,6 +53,14 @@ class Queue(StrEnum):
     CHANNELS = "channel"
 
 
+class SendState(StrEnum):
+    """How a delivery stands."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    GIVEN_UP = "givenUp"
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One delivery to the receiver *target*; *id* is the same at each attempt.
@@ -74,6 +82,13 @@ class Delivery:
     sent: datetime | None = None
     answer: str = ""
     queue: Queue = Queue.CALLBACKS
+
+    @property
+    def state(self) -> SendState:
+        """How it stands."""
+        if self.due is not None:
+            return SendState.WAITING
+        return SendState.GIVEN_UP if self.sent is None else SendState.SENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,11 @@ class DeliverySender(Generic[T]):
         """Read the queue now: it has a new delivery."""
         self._changed.set()
 
+    async def try_now(self, target: T, delivery: Delivery) -> DeliveryAttempt:
+        """Make one attempt at once, beside the queue."""
+        async with self._open() as client:
+            return await client.attempt(target, delivery, now=self._clock())
+
     async def run(self) -> None:
         """Deliver until cancelled."""
         async with contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:

@@ -22,6 +22,7 @@ from cloud.core.resource import Noun
 from cloud.core.sending import WAITING_LIMIT, Delivery
 from cloud.core.times import precise_time_text
 from cloud.errors import Expired
+from cloud.operations.notifications import note_events
 from cloud.store.parts.events import FIRST, LAST
 from cloud.store.transaction import Transaction
 
@@ -243,6 +244,7 @@ def number_events(
     queued = False
     for namespace in sorted({each.event.namespace for each in events}):
         own = [each for each in events if each.event.namespace == namespace]
+        note_events(tx, namespace, own, now=now)
         for callback in tx.list_callbacks(namespace, _ALL_CALLBACKS).items:
             if callback.spec.events:
                 queued |= _queue(tx, callback, own, now)

@@ -69,6 +69,7 @@ STEPS: tuple[Step, ...] = (
     ("0030_refused_devices", refused.REFUSED_DEVICES),
     ("0031_node_usage", node_status.NODE_USAGE),
     ("0032_trends", trends.TRENDS),
+    ("0033_notification_groups", deliveries.NOTIFICATION_GROUPS),
 )
 """Every migration there ever was, by its id, in their order."""
 

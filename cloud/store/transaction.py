@@ -28,6 +28,7 @@ from cloud.store.parts.namespaces import NamespacePart
 from cloud.store.parts.node_figures import NodeFiguresPart
 from cloud.store.parts.node_status import NodeStatusPart
 from cloud.store.parts.nodes import NodePart
+from cloud.store.parts.notification_groups import NotificationGroupPart
 from cloud.store.parts.part import NOTHING, Run
 from cloud.store.parts.pending_nodes import PendingPart
 from cloud.store.parts.probe import ProbePart
@@ -57,6 +58,7 @@ class Transaction(
     RefusedDevicePart,
     CallbackPart,
     DeliveryPart,
+    NotificationGroupPart,
     CertificatePart,
     InstallTokenPart,
     ApiTokenPart,

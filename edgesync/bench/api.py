@@ -29,8 +29,10 @@ import httpx
 import uvloop
 
 from cloud.core.certificate import NodeCertificate
+from cloud.core.channel import Channel
 from cloud.core.node import Node, NodeSpec
 from cloud.core.report import Order, read_report
+from cloud.core.sending import Delivery, DeliveryAttempt
 from cloud.http.metrics import Metrics
 from cloud.http.refusals import RefusalLog
 from cloud.jobs.event_feed import EventFeed
@@ -379,10 +381,15 @@ def _services(store: Store, feed: EventFeed) -> Services:
         on_revoked=lambda _node: None,
         is_connected=lambda _node: None,
         wake_callbacks=lambda: None,
+        try_channel=_refused,
         install_command=lambda token: token,
         function_runtimes={},
         checks={},
     )
+
+
+async def _refused(_channel: Channel, delivery: Delivery) -> DeliveryAttempt:
+    return DeliveryAttempt(delivery, "no message is sent here")
 
 
 async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[ApiResult]]:

@@ -39,6 +39,9 @@ NO_CHANGE_OF_A_THING = {
     "record_error",
     "forget_given_up",
     "forget_sent",
+    # Groups of events that notifications are about.
+    "put_notification_group",
+    "take_due_groups",
     # Reports of nodes, and their pending updates.
     "put_report",
     "put_usage",

@@ -13,14 +13,17 @@ from typing import Any
 import httpx
 import pytest
 
+from cloud.core.channel import Channel
 from cloud.core.listing import LIST_BYTES, LIST_LIMIT
 from cloud.core.rate import Rate
 from cloud.core.revisions import REVISIONS_KEPT
+from cloud.core.sending import Delivery, DeliveryAttempt
 from cloud.http.addresses import Network
 from cloud.http.metrics import Metrics
 from cloud.http.notifier import Notifier
 from cloud.http.refusals import RefusalLog
 from cloud.jobs.event_feed import EventFeed
+from cloud.operations.channels import record_test
 from cloud.rest.app import rest_app
 from cloud.rest.authenticator import NO_LIMITS, Authenticator, CallLimits
 from cloud.rest.continuation import Continuations
@@ -155,6 +158,13 @@ async def open_world(
         add_store_metrics(metrics, store, clock, lambda: clock.now.timestamp())
         refusals = RefusalLog(store, lambda: clock.now.timestamp(), rate=Rate(3, 0.01))
         digest = hashlib.sha256(TOKEN.encode()).digest()
+
+        async def try_channel(channel: Channel, delivery: Delivery) -> DeliveryAttempt:
+            error = channel.spec.description  # what a test wants the receiver to say
+            attempt = DeliveryAttempt(delivery, error, "answered 200")
+            await store.write(lambda tx: record_test(tx, attempt, now=clock.now))
+            return attempt
+
         services = Services(
             store=store,
             clock=clock,
@@ -172,6 +182,8 @@ async def open_world(
             on_revoked=cut_off.append,
             is_connected=lambda node_id: node_id in connected,
             wake_callbacks=lambda: woken.append("callbacks"),
+            try_channel=try_channel,
+            wake_channels=lambda: woken.append("channels"),
             wake_commands=lambda: woken.append("commands"),
             notifier=notifier,
             install_command=lambda token: f"install with {token}",

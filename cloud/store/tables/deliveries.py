@@ -27,3 +27,18 @@ SENT_DELIVERIES = (
     definition("CREATE INDEX message_by_due ON message (due, namespace, channel)"),
     definition("CREATE INDEX message_of_channel ON message (namespace, channel, created)"),
 )
+
+NOTIFICATION_GROUPS = (
+    # Events of a rule that are alike, and when a message about them is due.
+    definition("""
+    CREATE TABLE notification_group (
+        namespace {text} NOT NULL,
+        rule {text} NOT NULL,
+        key {text} NOT NULL,
+        due {integer} NOT NULL,
+        document {text} NOT NULL,
+        PRIMARY KEY (namespace, rule, key)
+    ){strict}
+    """),
+    definition("CREATE INDEX notification_group_by_due ON notification_group (due)"),
+)

@@ -119,6 +119,6 @@ def _cell(column: Column, thing: Json) -> Any:
         case ColumnForm.LABELS:
             return pairs(value or {})
         case ColumnForm.NAMES:
-            return ",".join(one["name"] for one in value or ())
+            return ",".join(one if isinstance(one, str) else one["name"] for one in value or ())
         case ColumnForm.TEXT | ColumnForm.NUMBER | ColumnForm.SELECTOR:
             return value

@@ -123,8 +123,10 @@ def _needs(document: Document) -> Iterator[tuple[ResourceKind, str]]:
             yield use.kind, use.name
     for field, word in document.kind.references:
         kind = KINDS.named(word)
-        if kind and body.get(field):
-            yield kind, str(body[field])
+        named = body.get(field)
+        for one in named if isinstance(named, list) else [named]:
+            if kind and one:
+                yield kind, str(one)
 
 
 def show_plans(plans: Sequence[Planned], *, all_of_them: bool) -> None:

@@ -23,7 +23,7 @@ const FORMS = {
   flag: (value) => (value ? "yes" : "no"),
   share: (value) => `${Math.round(value * 100)} %`,
   labels: (value) => html`<${Labels} labels=${value} most=${3} />`,
-  names: (value) => value.map((one) => one.name).join(", "),
+  names: (value) => value.map((one) => one.name ?? one).join(", "),
   selector: (value) => html`<code>${value}</code>`,
 };
 const NOTHING = {
