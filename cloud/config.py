@@ -20,6 +20,7 @@ from cloud.core.functions import RUNTIMES
 from cloud.core.names import LOOPBACK, check_namespace, is_address, is_host_name
 from cloud.core.rate import Rate
 from cloud.core.revisions import REVISIONS_KEPT
+from cloud.core.sending import check_url
 from cloud.errors import CloudError, Invalid
 from cloud.http.addresses import Network
 from cloud.store.permissions import secret_file_trouble, written_file_trouble
@@ -58,17 +59,10 @@ _DAY = 24 * 3600
 SERVER_ID = re.compile(r"[A-Za-z0-9._-]{0,64}")
 """Ids of servers; as client id each broker takes them."""
 
-PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+(/[!-~]*)?")
-
 _POSITIVE = (
-    "max_connections",
-    "max_api_connections",
-    "max_activation_connections",
-    "max_sync_connections",
-    "max_connections_per_address",
-    "head_seconds",
-    "body_seconds",
-    "answer_seconds",
+    *("max_connections", "max_api_connections", "max_activation_connections"),
+    *("max_sync_connections", "max_connections_per_address"),
+    *("head_seconds", "body_seconds", "answer_seconds"),
 )
 _LEAST: Mapping[str, int] = {
     **dict.fromkeys(_POSITIVE, 1),
@@ -76,7 +70,6 @@ _LEAST: Mapping[str, int] = {
     **dict.fromkeys(("node_messages_per_second", "node_bytes_per_second"), 0),
     "node_events_per_minute": 0,
 }
-
 
 MANAGED = "managed"
 """The value of `broker` with which the server starts a Mosquitto of its own."""
@@ -142,10 +135,7 @@ class Settings:
     )
     public_url: str = field(
         default="",
-        metadata=_help(
-            "Address of the dashboard in messages, as https://edgesync.example.com; without it the"
-            " first of server_names, or host, and api_port."
-        ),
+        metadata=_help("Address of the dashboard in messages, as https://edgesync.example.com."),
     )
     namespace: str = field(default="default", metadata=_help("Namespace where none is given."))
     server_generated_keys: bool = field(
@@ -308,16 +298,16 @@ class Settings:
             if not (is_address(name) or is_host_name(name)):
                 raise BadSettings(f"server_names: {name!r} is neither a host name nor an address")
         self._check_fleet()
-        if self.public_url and not PUBLIC_URL.fullmatch(self.public_url):
-            raise BadSettings("public_url: is not http://HOST or https://HOST")
         if self.usage_step_seconds and not 60 <= self.usage_step_seconds <= _DAY:
             raise BadSettings(f"usage_step_seconds: is neither 0 nor between 60 and {_DAY}")
         if self.log_level not in {"debug", "info", "warning", "error"}:
             raise BadSettings(f"log_level: {self.log_level!r} is no level")
         try:
             check_namespace("namespace", self.namespace)
+            if self.public_url:
+                check_url("public_url", self.public_url)
         except Invalid as error:
-            raise BadSettings(f"namespace: {error.reason}") from error
+            raise BadSettings(f"{error.field}: {error.reason}") from error
 
     def _check_fleet(self) -> None:
         if self.database and urlsplit(self.database).scheme not in {"postgresql", "postgres"}:
@@ -463,9 +453,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     values = {}
     for variable, text in environ.items():
         others = ("EDGESYNC_SIM_", "EDGESYNC_TEST_", "EDGESYNC_DEMO_")
-        if not variable.startswith(PREFIX) or variable in NOT_SETTINGS:
-            continue
-        if variable.startswith(others):
+        is_other = variable in NOT_SETTINGS or variable.startswith(others)
+        if is_other or not variable.startswith(PREFIX):
             continue
         key = _known(variable, variable.removeprefix(PREFIX).lower())
         values[key] = _read_text(variable, key, text)

@@ -24,7 +24,7 @@ from certs.files import (
 from certs.tls import node_listener_context, open_listener_context, server_context
 from cloud.config import Settings
 from cloud.core.callback import Callback
-from cloud.core.channel import Channel
+from cloud.core.channel import NotificationChannel
 from cloud.core.installation import install_command
 from cloud.core.renewal import RATE as RENEWAL_RATE
 from cloud.core.sending import Delivery, DeliveryAttempt
@@ -106,7 +106,7 @@ class Jobs:
     """The jobs that API or links also call."""
 
     callbacks: DeliverySender[Callback]
-    channels: DeliverySender[Channel]
+    channels: DeliverySender[NotificationChannel]
     revocations: RevocationLists
     commands: CommandSender
     feed: EventFeed
@@ -374,14 +374,17 @@ def _open_callback_client() -> AbstractAsyncContextManager[DeliveryClient[Callba
 
 def _open_channel_client(
     dashboard: str,
-) -> AbstractAsyncContextManager[DeliveryClient[Channel]]:
+) -> AbstractAsyncContextManager[DeliveryClient[NotificationChannel]]:
     from cloud.jobs.channel_client import open_channel_client  # as above
 
     return open_channel_client(dashboard)
 
 
 async def _try_channel(
-    store: Store, sender: DeliverySender[Channel], channel: Channel, delivery: Delivery
+    store: Store,
+    sender: DeliverySender[NotificationChannel],
+    channel: NotificationChannel,
+    delivery: Delivery,
 ) -> DeliveryAttempt:
     attempt = await sender.try_now(channel, delivery)
     await store.write(lambda tx: record_test(tx, attempt, now=now_utc()))

@@ -36,7 +36,7 @@ class ChannelSummary(Answer):
 class SentMessage(Answer):
     """A message of a channel: `state` is waiting, sent or givenUp.
 
-    `answer` is what the receiver said when it was sent, `error` why the last attempt failed,
+    `answer` is the receiver's when it was sent, `error` why the last attempt failed,
     `nextTime` when the next one is due.
     """
 
@@ -68,7 +68,7 @@ class ChannelAnswer(ChannelSummary):
 
 
 class ChannelTestAnswer(Answer):
-    """The outcome of a test: `ok` is whether the receiver took the message, `said` its words."""
+    """The outcome of a test: `ok` is whether the receiver took it; its `response`, or the error."""
 
     ok: bool
-    said: str
+    response: str

@@ -73,7 +73,7 @@ class ChannelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
 
 
 @dataclass(frozen=True, slots=True)
-class Channel(VersionedResource[ChannelSpec]):
+class NotificationChannel(VersionedResource[ChannelSpec]):
     """A channel as it is stored; *version* changes with every change of its content."""
 
     kind = CHANNEL

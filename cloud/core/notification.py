@@ -1,4 +1,4 @@
-"""A notification: what it says in plain words, and its form for each type of channel."""
+"""A notification: its content in plain words, and its form for each type of channel."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ _COLOURS = {Severity.INFO: "Good", Severity.WARNING: "Warning", Severity.CRITICA
 
 
 class Notification(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """What a message says, whatever it is sent by.
+    """The content of a message, whatever it is sent by.
 
     *place* leads to a page of the dashboard, behind the `#` of its address. *node_count* is how
     many *nodes*, or devices, it is about, of which some are named.
@@ -106,7 +106,7 @@ def subject_of(message: Notification) -> str:
 
 
 def lines_of(message: Notification) -> Sequence[str]:
-    """What the message says below its title, without the link."""
+    """The lines of the message below its title, without the link."""
     lines = [message.text]
     if message.node_count > 1:
         more = message.node_count - len(message.nodes)

@@ -15,7 +15,7 @@ import msgspec
 
 from cloud.core import event as types
 from cloud.core.event import Event
-from cloud.core.notification_rule import Counted, NotificationRuleSpec
+from cloud.core.notification_rule import NotificationRuleSpec, ThresholdUnit
 
 NAMES_LIMIT = 1000
 """Names that a group remembers; beyond that the number of nodes is a lower bound."""
@@ -109,7 +109,7 @@ def noted(
         return _added(before, [seen], event.message)
     window = timedelta(minutes=rule.threshold.minutes)
     known = [one for one in (before.seen if before else ()) if one.time > now - window]
-    if rule.threshold.of is Counted.NODES:
+    if rule.threshold.of is ThresholdUnit.NODES:
         known, seen = _by_name(known, seen)
     known.append(seen)
     group = Group(event.type, cause, now + window, seen=tuple(known), text=event.message)
@@ -150,7 +150,7 @@ def _by_name(known: Sequence[Occurrence], seen: Occurrence) -> tuple[list[Occurr
 
 
 def _measure(rule: NotificationRuleSpec, seen: Sequence[Occurrence]) -> int:
-    if rule.threshold.of is Counted.NODES:
+    if rule.threshold.of is ThresholdUnit.NODES:
         return len(seen)
     return sum(one.count for one in seen)
 

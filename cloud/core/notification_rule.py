@@ -41,7 +41,7 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-class Counted(StrEnum):
+class ThresholdUnit(StrEnum):
     """What a threshold counts: all events, or the nodes that they are about."""
 
     EVENTS = "events"
@@ -52,7 +52,7 @@ class Threshold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """So many events, or different nodes, within so many minutes."""
 
     count: int = 1
-    of: Counted = Counted.EVENTS
+    of: ThresholdUnit = ThresholdUnit.EVENTS
     minutes: int = 10
 
 

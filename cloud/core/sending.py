@@ -65,8 +65,8 @@ class SendState(StrEnum):
 class Delivery:
     """One delivery to the receiver *target*; *id* is the same at each attempt.
 
-    *due* is the time of the next attempt, None once it was *sent* or given up. *answer* is what the
-    receiver said when it was sent. The content of a callback's that is JSON is an object, and the
+    *due* is the time of the next attempt, None once it was *sent* or given up. *answer* is the
+    receiver's when it was sent. The content of a callback's that is JSON is an object, and the
     callback's own body is put under it.
     """
 

@@ -23,14 +23,14 @@ class CallbackClient:
         """One attempt, signed at *now*; only the status of the response counts."""
         spec = target.spec
         content = content_of(spec, delivery)
-        error, said = await send_request(
+        error, answer = await send_request(
             self._client,
             spec.method.value,
             httpx.URL(spec.url).copy_merge_params(spec.params),
             content=content,
             headers=signed_headers(spec, delivery, content, now=now),
         )
-        return DeliveryAttempt(delivery, error, said)
+        return DeliveryAttempt(delivery, error, answer)
 
 
 @contextlib.asynccontextmanager

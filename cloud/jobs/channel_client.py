@@ -13,7 +13,7 @@ import aiosmtplib
 import httpx
 import msgspec
 
-from cloud.core.channel import Channel, ChannelSpec, ChannelType, SmtpSecurity
+from cloud.core.channel import ChannelSpec, ChannelType, NotificationChannel, SmtpSecurity
 from cloud.core.notification import (
     Notification,
     plain_text,
@@ -42,15 +42,15 @@ class ChannelClient:
         self._public_url = public_url
 
     async def attempt(
-        self, target: Channel, delivery: Delivery, *, now: datetime
+        self, target: NotificationChannel, delivery: Delivery, *, now: datetime
     ) -> DeliveryAttempt:
-        """One attempt; its answer, or error, has what the receiver said."""
+        """One attempt; its answer, or error, is the receiver's."""
         message = _MESSAGE.decode(delivery.content)
         if target.spec.type is ChannelType.EMAIL:
-            error, said = await self._mail(target.spec, delivery, message)
+            error, answer = await self._mail(target.spec, delivery, message)
         else:
-            error, said = await self._post(target.spec, delivery, message, now)
-        return DeliveryAttempt(delivery, error, said)
+            error, answer = await self._post(target.spec, delivery, message, now)
+        return DeliveryAttempt(delivery, error, answer)
 
     async def _post(
         self, spec: ChannelSpec, delivery: Delivery, message: Notification, now: datetime
@@ -69,7 +69,7 @@ class ChannelClient:
     ) -> tuple[str, str]:
         try:
             async with asyncio.timeout(TIMEOUT.total_seconds()):
-                refused, said = await aiosmtplib.send(
+                refused, answer = await aiosmtplib.send(
                     _mail_of(spec, delivery, message, self._public_url),
                     hostname=spec.smtp_host,
                     port=spec.smtp_port,
@@ -87,7 +87,7 @@ class ChannelClient:
         except (aiosmtplib.SMTPException, OSError, ValueError) as failure:
             return _printable(f"{type(failure).__name__}: {failure}"), ""
         some = "".join(f"; {address} refused: {each}" for address, each in refused.items())
-        return "", _printable(f"answered {said}{some}")
+        return "", _printable(f"answered {answer}{some}")
 
 
 @contextlib.asynccontextmanager

@@ -30,7 +30,7 @@ async def send_request(
     headers: Mapping[str, str],
     is_read: bool = False,
 ) -> tuple[str, str]:
-    """Send one request; why it failed, empty if it was taken, and what the receiver said.
+    """Send one request; why it failed, empty if it was taken, and the receiver's answer.
 
     Of an answer the status counts. Its text is read where it *is_read*, and only over HTTPS: else
     an address inside the network, which has no certificate, could be read.
@@ -38,12 +38,12 @@ async def send_request(
     try:
         async with (
             asyncio.timeout(TIMEOUT.total_seconds()),
-            client.stream(method, url, content=content, headers=dict(headers)) as answer,
+            client.stream(method, url, content=content, headers=dict(headers)) as response,
         ):
-            status = f"answered {answer.status_code}"
-            text = await _text_of(answer) if is_read and url.scheme == "https" else ""
-            said = f"{status}: {text}" if text else status
-            return ("" if answer.is_success else said), said
+            status = f"answered {response.status_code}"
+            text = await _text_of(response) if is_read and url.scheme == "https" else ""
+            answer = f"{status}: {text}" if text else status
+            return ("" if response.is_success else answer), answer
     except TimeoutError:
         return f"no answer within {TIMEOUT.total_seconds():.0f} s", ""
     except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as failure:

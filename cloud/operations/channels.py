@@ -9,9 +9,9 @@ import msgspec
 from cloud.core import event as types
 from cloud.core.channel import (
     CHANNELS_LIMIT,
-    Channel,
     ChannelSpec,
     ChannelType,
+    NotificationChannel,
     checked_channel_spec,
 )
 from cloud.core.event import Event
@@ -36,8 +36,8 @@ from cloud.store.transaction import Transaction
 DELIVERIES_SHOWN = 20
 """The newest deliveries of a channel, in its answer."""
 
-SENT_KEPT = 100
-"""Deliveries of a channel that were sent and are stored, the newest."""
+FINISHED_KEPT = 100
+"""Deliveries of a channel that were sent or given up and are stored, the newest."""
 
 
 INTERRUPTED = "the test was interrupted"
@@ -57,7 +57,7 @@ class ChannelStatus:
 class SeenChannel:
     """A channel, and how it does."""
 
-    channel: Channel
+    channel: NotificationChannel
     status: ChannelStatus
 
 
@@ -69,20 +69,20 @@ def create_channel(
     *,
     now: datetime,
     new_token: Callable[[], str],
-) -> Channel:
+) -> NotificationChannel:
     """Add a channel; the secret of a webhook that is not given is made of *new_token*."""
     given = resources.with_kept_values(CHANNEL, spec, None)
     if given.type is ChannelType.WEBHOOK and not given.secret:
         given = msgspec.structs.replace(given, secret=new_secret(new_token()))
-    if len(tx.resources(Channel, namespace)) >= CHANNELS_LIMIT:
+    if len(tx.resources(NotificationChannel, namespace)) >= CHANNELS_LIMIT:
         raise Invalid("name", f"the namespace has {CHANNELS_LIMIT} channels, the most it can have")
-    where = (tx, Channel, namespace, name)
+    where = (tx, NotificationChannel, namespace, name)
     return resources.create_resource(*where, given, now=now, check=checked_channel_spec)
 
 
 def update_channel(
     tx: Transaction, namespace: str, name: str, spec: ChannelSpec, *, now: datetime
-) -> Channel:
+) -> NotificationChannel:
     """Give the channel another *spec*; what is masked, and the secret of a webhook, stays."""
     before = existing_channel(tx, namespace, name)
     given = resources.with_kept_values(CHANNEL, spec, before.spec)
@@ -105,16 +105,16 @@ def delete_channel(tx: Transaction, namespace: str, name: str) -> None:
 
 def list_channels(tx: Transaction, namespace: str, options: ListOptions) -> Page[SeenChannel]:
     """List the channels of the namespace."""
-    found = tx.list_resources(Channel, namespace, options)
+    found = tx.list_resources(NotificationChannel, namespace, options)
     return found.each(lambda channel: SeenChannel(channel, channel_status(tx, channel)))
 
 
-def existing_channel(tx: Transaction, namespace: str, name: str) -> Channel:
+def existing_channel(tx: Transaction, namespace: str, name: str) -> NotificationChannel:
     """The channel of that name; NotFound if there is none."""
-    return resources.existing_resource(tx, Channel, namespace, name)
+    return resources.existing_resource(tx, NotificationChannel, namespace, name)
 
 
-def channel_status(tx: Transaction, channel: Channel) -> ChannelStatus:
+def channel_status(tx: Transaction, channel: NotificationChannel) -> ChannelStatus:
     """How the channel does."""
     where = (channel.namespace, channel.name)
     pending, given_up, sent = tx.count_deliveries(*where, Queue.CHANNELS)
@@ -122,13 +122,15 @@ def channel_status(tx: Transaction, channel: Channel) -> ChannelStatus:
     return ChannelStatus(pending, given_up, sent, newest[0].error if newest else "")
 
 
-def channel_deliveries(tx: Transaction, channel: Channel) -> Sequence[Delivery]:
+def channel_deliveries(tx: Transaction, channel: NotificationChannel) -> Sequence[Delivery]:
     """The newest deliveries of the channel, in whatever state."""
     where = (channel.namespace, channel.name)
     return tx.newest_deliveries(*where, DELIVERIES_SHOWN, Queue.CHANNELS)
 
 
-def retry_channel(tx: Transaction, namespace: str, name: str, *, now: datetime) -> Channel:
+def retry_channel(
+    tx: Transaction, namespace: str, name: str, *, now: datetime
+) -> NotificationChannel:
     """Try again, for another three days, what was given up."""
     channel = existing_channel(tx, namespace, name)
     tx.retry_given_up(namespace, name, now, Queue.CHANNELS)
@@ -137,7 +139,7 @@ def retry_channel(tx: Transaction, namespace: str, name: str, *, now: datetime) 
 
 def begin_test(
     tx: Transaction, namespace: str, name: str, *, now: datetime, new_id: str
-) -> tuple[Channel, Delivery]:
+) -> tuple[NotificationChannel, Delivery]:
     """Store the message of a test; it is not in the queue, since its outcome is waited for."""
     channel = existing_channel(tx, namespace, name)
     content = msgspec.json.encode(sample_notification(namespace, name, now=now)).decode()
@@ -168,16 +170,17 @@ def _note_success(tx: Transaction, attempt: DeliveryAttempt, now: datetime) -> N
 def _note_failure(tx: Transaction, delivery: Delivery, now: datetime) -> None:
     if delivery.due is not None:
         return
+    _forget(tx, delivery, now)
     message = f"a notification to channel {delivery.target} was given up: {delivery.error}"
     where = (delivery.namespace, "channel", delivery.target)
     tx.record_event(Event(types.GIVEN_UP, *where, now, message, {"delivery": delivery.id}))
 
 
 def _forget(tx: Transaction, delivery: Delivery, now: datetime) -> None:
-    tx.forget_sent(
+    tx.forget_finished(
         delivery.namespace,
         delivery.target,
-        keep=SENT_KEPT,
+        keep=FINISHED_KEPT,
         before=now - RETENTION,
         queue=Queue.CHANNELS,
     )
@@ -185,7 +188,7 @@ def _forget(tx: Transaction, delivery: Delivery, now: datetime) -> None:
 
 CHANNEL_OUTBOX = Outbox(
     Queue.CHANNELS,
-    lambda tx, namespace, name: tx.resource(Channel, namespace, name),
+    lambda tx, namespace, name: tx.resource(NotificationChannel, namespace, name),
     _note_success,
     _note_failure,
 )

@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from cloud.core.app import App
 from cloud.core.batch import Batch
 from cloud.core.callback import Callback
-from cloud.core.channel import Channel
+from cloud.core.channel import NotificationChannel
 from cloud.core.config import Config
 from cloud.core.kinds import KINDS, ResourceKind
 from cloud.core.listing import ListOptions, NumberedPage, Page
@@ -175,7 +175,7 @@ CALLBACKS = KindOperations(
     _timeless(callbacks.delete_callback),
 )
 CHANNELS = KindOperations(
-    Channel,
+    NotificationChannel,
     channels.list_channels,
     _at_once(channels.create_channel, "new_token"),
     _at_once(channels.update_channel),

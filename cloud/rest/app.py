@@ -18,7 +18,9 @@ from cloud.rest.session import session_routes
 
 def rest_app(services: Services) -> Starlette:
     """Build the server of the REST API, its description, the dashboard, `/health` and metrics."""
-    services.metrics.limits.declare("command_waits", "event_streams", "json_values", "yaml_values")
+    services.metrics.limits.declare(
+        *("channel_tests", "command_waits", "event_streams", "json_values", "yaml_values")
+    )
     routes = [
         Route(
             route.path,

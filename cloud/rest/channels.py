@@ -14,7 +14,7 @@ from cloud.answers.channels import (
     ChannelTestAnswer,
     SentMessage,
 )
-from cloud.core.channel import Channel
+from cloud.core.channel import NotificationChannel
 from cloud.core.mask import MASK
 from cloud.core.notification import Notification
 from cloud.core.sending import Delivery
@@ -38,7 +38,7 @@ async def try_channel(context: RequestContext) -> ChannelTestAnswer:
     name = context.path("name")
     with context.api.channel_tests.place(caller_of(context.request).actor):
 
-        def begin(tx: Transaction) -> tuple[Channel, Delivery]:
+        def begin(tx: Transaction) -> tuple[NotificationChannel, Delivery]:
             own_id = context.api.new_id()
             return channels.begin_test(tx, context.namespace, name, now=context.now, new_id=own_id)
 
@@ -62,13 +62,13 @@ async def retry_channel(context: RequestContext) -> ResourceResponse[ChannelAnsw
 
 
 def _respond(
-    _: RequestContext, tx: Transaction, channel: Channel
+    _: RequestContext, tx: Transaction, channel: NotificationChannel
 ) -> ResourceResponse[ChannelAnswer]:
     return ResourceResponse(_answer(tx, channel), channel, is_whole=False)
 
 
 def _created(
-    _: RequestContext, tx: Transaction, channel: Channel
+    _: RequestContext, tx: Transaction, channel: NotificationChannel
 ) -> ResourceResponse[ChannelAnswer]:
     """The only answer with the secret."""
     answer = _answer(tx, channel)
@@ -76,7 +76,7 @@ def _created(
     return ResourceResponse(answer, channel, is_whole=False, is_secret=True)
 
 
-def _answer(tx: Transaction, channel: Channel) -> ChannelAnswer:
+def _answer(tx: Transaction, channel: NotificationChannel) -> ChannelAnswer:
     spec = channel.spec
     shown = _summary_of(channels.SeenChannel(channel, channels.channel_status(tx, channel)))
     return ChannelAnswer(

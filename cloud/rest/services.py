@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from cloud.core.channel import Channel
+from cloud.core.channel import NotificationChannel
 from cloud.core.listing import LIST_BYTES, LIST_LIMIT
 from cloud.core.revisions import REVISIONS_KEPT
 from cloud.core.sending import Delivery, DeliveryAttempt
@@ -49,7 +49,7 @@ class Services:
     """Whether the node with that id is connected; None if unknown."""
     wake_callbacks: Callable[[], None]
     """Called when there are new deliveries for callbacks."""
-    try_channel: Callable[[Channel, Delivery], Awaitable[DeliveryAttempt]]
+    try_channel: Callable[[NotificationChannel, Delivery], Awaitable[DeliveryAttempt]]
     """Sends a test message by a channel, and stores the outcome."""
     wake_channels: Callable[[], None] = lambda: None
     """Called when there are new deliveries for channels."""

@@ -29,7 +29,7 @@ import httpx
 import uvloop
 
 from cloud.core.certificate import NodeCertificate
-from cloud.core.channel import Channel
+from cloud.core.channel import NotificationChannel
 from cloud.core.node import Node, NodeSpec
 from cloud.core.report import Order, read_report
 from cloud.core.sending import Delivery, DeliveryAttempt
@@ -388,7 +388,7 @@ def _services(store: Store, feed: EventFeed) -> Services:
     )
 
 
-async def _refused(_channel: Channel, delivery: Delivery) -> DeliveryAttempt:
+async def _refused(_channel: NotificationChannel, delivery: Delivery) -> DeliveryAttempt:
     return DeliveryAttempt(delivery, "no message is sent here")
 
 

@@ -1,4 +1,4 @@
-"""What a notification says, and its form for each type of channel."""
+"""The content of a notification, and its form for each type of channel."""
 
 from datetime import timedelta
 from typing import Any
@@ -114,7 +114,7 @@ def test_a_webhook_gets_all_fields() -> None:
     assert len(content["nodes"]) == 10
 
 
-def test_a_test_says_that_it_is_one() -> None:
+def test_a_test_is_recognised_as_one() -> None:
     sample = sample_notification("default", "mail", now=START)
     assert subject_of(sample) == "info: test of the channel mail"
     assert plain_text(sample, URL).endswith(f"{URL}/#/channels/mail\n")

@@ -19,7 +19,7 @@ from cloud.core.notification_groups import (
     name_of,
     noted,
 )
-from cloud.core.notification_rule import Counted, NotificationRuleSpec, Threshold
+from cloud.core.notification_rule import NotificationRuleSpec, Threshold, ThresholdUnit
 from tests.core.strategies import START
 
 CAUSE = "image not found"
@@ -27,7 +27,7 @@ CAUSE = "image not found"
 
 def rule(
     count: int = 1,
-    of: Counted = Counted.EVENTS,
+    of: ThresholdUnit = ThresholdUnit.EVENTS,
     minutes: int = 10,
     gather: int = 30,
     quiet: int = 60,
@@ -87,7 +87,7 @@ def test_what_comes_in_the_quiet_time_is_summed_up_at_its_end() -> None:
 
 
 def test_a_threshold_counts_different_nodes_within_its_window() -> None:
-    three = rule(3, Counted.NODES)
+    three = rule(3, ThresholdUnit.NODES)
     minute = timedelta(minutes=1)
     same = [(START + n * minute, failed("n1")) for n in range(9)]
     assert run(three, same).sent == []
@@ -111,7 +111,7 @@ def test_a_group_stays_bounded() -> None:
     counting = None
     for number in range(3000):
         event = failed(f"n{number % 999}")
-        counting = noted(counting, rule(1000, Counted.NODES), event, CAUSE, now=START)
+        counting = noted(counting, rule(1000, ThresholdUnit.NODES), event, CAUSE, now=START)
     assert counting is not None
     assert len(counting.seen) == 999
 
@@ -138,7 +138,7 @@ STREAMS = st.lists(
 RULES = st.builds(
     rule,
     st.integers(1, 6),
-    st.sampled_from(Counted),
+    st.sampled_from(ThresholdUnit),
     st.integers(1, 30),
     st.integers(0, 120),
     st.integers(1, 60),
@@ -173,7 +173,7 @@ def test_the_first_message_is_sent_if_and_only_if_a_window_reaches_the_threshold
     reached = None
     for now, _ in events:
         within = [event for at, event in events if now - window < at <= now]
-        if spec.threshold.of is Counted.NODES:
+        if spec.threshold.of is ThresholdUnit.NODES:
             measure = len({event.name for event in within})
         else:
             measure = sum(event.count for event in within)

@@ -38,7 +38,7 @@ NO_CHANGE_OF_A_THING = {
     "record_success",
     "record_error",
     "forget_given_up",
-    "forget_sent",
+    "forget_finished",
     # Groups of events that notifications are about.
     "put_notification_group",
     "take_due_groups",

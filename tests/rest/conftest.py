@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from cloud.core.channel import Channel
+from cloud.core.channel import NotificationChannel
 from cloud.core.listing import LIST_BYTES, LIST_LIMIT
 from cloud.core.rate import Rate
 from cloud.core.revisions import REVISIONS_KEPT
@@ -159,8 +159,8 @@ async def open_world(
         refusals = RefusalLog(store, lambda: clock.now.timestamp(), rate=Rate(3, 0.01))
         digest = hashlib.sha256(TOKEN.encode()).digest()
 
-        async def try_channel(channel: Channel, delivery: Delivery) -> DeliveryAttempt:
-            error = channel.spec.description  # what a test wants the receiver to say
+        async def try_channel(channel: NotificationChannel, delivery: Delivery) -> DeliveryAttempt:
+            error = channel.spec.description  # the refusal that a test wants
             attempt = DeliveryAttempt(delivery, error, "answered 200")
             await store.write(lambda tx: record_test(tx, attempt, now=clock.now))
             return attempt

@@ -130,6 +130,21 @@ FUNCTIONS = {
     ],
 }
 
+CHANNEL = {
+    "name": "mail",
+    "type": "email",
+    "smtpHost": "smtp.example.com",
+    "username": "edgesync",
+    "password": "secret",
+    "from": "edgesync@example.com",
+    "to": ["ops@example.com"],
+}
+NOTIFICATION_RULE = {
+    "name": "fails",
+    "channels": ["mail"],
+    "events": ["node.failed", "node.lost"],
+    "threshold": {"count": 3, "of": "nodes", "minutes": 10},
+}
 STEPS: list[tuple[str, str, str, Any]] = [
     ("nodes-create", "POST", "/v1/nodes", NODE),
     ("audit-list", "GET", "/v1/audit?kind=node&limit=2&since=2026-01-01T00:00:00Z", None),
@@ -275,6 +290,33 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("secrets-undo", "POST", "/v1/secrets/password/undo", {}),
     ("configs-undo", "POST", "/v1/configs/site/undo", {"revision": 1}),
     ("apps-undo", "POST", "/v1/apps/web/undo", {"revision": 1}),
+    ("channels-create", "POST", "/v1/channels", CHANNEL),
+    ("channels-test", "POST", "/v1/channels/mail/test", None),
+    ("channels-list", "GET", "/v1/channels?limit=9", None),
+    ("channels-get", "GET", "/v1/channels/mail", None),
+    ("channels-update", "PUT", "/v1/channels/mail", {**CHANNEL, "description": "night"}),
+    ("channels-patch", "PATCH", "/v1/channels/mail", {"smtpPort": 465, "smtpSecurity": "tls"}),
+    ("channels-retry", "POST", "/v1/channels/mail/retry", None),
+    ("channels-revisions", "GET", "/v1/channels/mail/revisions", None),
+    ("channels-revisions-get", "GET", "/v1/channels/mail/revisions/1", None),
+    ("channels-diff", "GET", "/v1/channels/mail/diff?from=1&to=2", None),
+    ("channels-undo", "POST", "/v1/channels/mail/undo", {"revision": 1}),
+    ("rules-create", "POST", "/v1/notificationrules", NOTIFICATION_RULE),
+    ("rules-list", "GET", "/v1/notificationrules?limit=9", None),
+    ("rules-get", "GET", "/v1/notificationrules/fails", None),
+    (
+        "rules-update",
+        "PUT",
+        "/v1/notificationrules/fails",
+        {**NOTIFICATION_RULE, "severity": "critical"},
+    ),
+    ("rules-patch", "PATCH", "/v1/notificationrules/fails", {"quietMinutes": 30}),
+    ("rules-revisions", "GET", "/v1/notificationrules/fails/revisions", None),
+    ("rules-revisions-get", "GET", "/v1/notificationrules/fails/revisions/1", None),
+    ("rules-diff", "GET", "/v1/notificationrules/fails/diff?from=1&to=2", None),
+    ("rules-undo", "POST", "/v1/notificationrules/fails/undo", {"revision": 1}),
+    ("rules-delete", "DELETE", "/v1/notificationrules/fails", None),
+    ("channels-delete", "DELETE", "/v1/channels/mail", None),
 ]
 
 

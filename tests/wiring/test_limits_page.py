@@ -18,6 +18,7 @@ from cloud.core import (
     bounds,
     callback,
     changes,
+    channel,
     commands,
     comparison,
     config,
@@ -27,6 +28,8 @@ from cloud.core import (
     guard,
     installation,
     node,
+    notification_groups,
+    notification_rule,
     properties,
     registry,
     renewal,
@@ -62,17 +65,18 @@ from cloud.link import exchange, http, paced_desires, sync
 from cloud.link import renewal as renewals
 from cloud.listening import connection_limits
 from cloud.opening import hub_limits
-from cloud.operations import events
+from cloud.operations import channels, events
 from cloud.operations.audit import PAGE_LIMIT
 from cloud.operations.desires import ANSWER_LIMIT, INFO_LIMIT
 from cloud.rest import sessions
 from cloud.rest.event_stream import StreamLimits
-from cloud.rest.places import command_waits
+from cloud.rest.places import channel_tests, command_waits
 from tests.repo.tracked import ROOT, text_of, tracked_files
 
 HUB = HubLimits()
 OF_BROKER = ClientLimits()
 WAITS = command_waits()
+TESTS = channel_tests()
 SET = Settings()
 HTTP = connection_limits(SET, "api")
 
@@ -132,7 +136,14 @@ LIMITS: Mapping[str, str] = {
     "batch, as JSON": size(batch.SIZE_LIMIT),
     "registry, as JSON": size(registry.SIZE_LIMIT),
     "callback, as JSON": size(callback.SIZE_LIMIT),
-    "URL of a callback": characters(sending.URL_LIMIT),
+    "URL of a callback or channel": characters(sending.URL_LIMIT),
+    "channel, as JSON": size(channel.SIZE_LIMIT),
+    "channels of one namespace": f"{channel.CHANNELS_LIMIT}",
+    "addresses of one channel": f"{channel.RECIPIENTS_LIMIT}",
+    "notification rule, as JSON": size(notification_rule.SIZE_LIMIT),
+    "notification rules of one namespace": f"{notification_rule.RULES_LIMIT}",
+    "channels of one notification rule": f"{notification_rule.RULE_CHANNELS_LIMIT}",
+    "threshold of a notification rule": f"{notification_rule.COUNT_LIMIT:,}",
     "name of an app, configuration, secret, ...": longest(check_name),
     "namespace": longest(check_namespace),
     "node id: namespace, dot and name": characters(NODE_ID_LIMIT),
@@ -245,6 +256,8 @@ LIMITS: Mapping[str, str] = {
     "age of an entry of the audit log": f"{SET.audit_days} days",
     "events of one page": f"{events.PAGE_LIMIT}",
     "types in one filter of events": f"{event.TYPES_LIMIT}",
+    "test messages by channels at the same time": f"{TESTS.total}",
+    "test messages by requests of one token": f"{TESTS.of_one}",
     "callers that wait for the end of a command": f"{WAITS.total}",
     "the same, of one token's requests": f"{WAITS.of_one}",
     "streams of events": f"{StreamLimits().total}",
@@ -274,6 +287,12 @@ LIMITS: Mapping[str, str] = {
     "attempts to deliver a callback": span(sending.LIFETIME),
     "calls of one callback that wait": f"{sending.WAITING_LIMIT:,}",
     "callbacks given up": span(sending.RETENTION),
+    "attempts to send a notification": span(sending.LIFETIME),
+    "notifications of one channel that wait": f"{sending.WAITING_LIMIT:,}",
+    "notifications of one channel that were sent or given up": f"{channels.FINISHED_KEPT}",
+    "age of notifications sent or given up": span(sending.RETENTION),
+    "groups of one notification rule": f"{notification_groups.GROUPS_LIMIT}",
+    "names that a group of a notification rule has": f"{notification_groups.NAMES_LIMIT:,}",
     "validity of the URL of an object": span(timedelta(seconds=SET.object_url_seconds)),
     "renewal of a certificate after its end": f"{SET.renewal_grace_days} days",
 }

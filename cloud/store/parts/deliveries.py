@@ -27,7 +27,7 @@ class DeliveryTable:
     given_up: Statement
     retry: Statement
     forget_given_up: Statement
-    forget_sent: Statement
+    forget_finished: Statement
     count: Statement
 
 
@@ -92,10 +92,10 @@ def delivery_table(table: str, receiver: str, *, of: str) -> DeliveryTable:
             """,
             {of},
         ),
-        forget_sent=writing(
+        forget_finished=writing(
             """
-            DELETE FROM TABLE WHERE OWN AND sent IS NOT NULL AND (sent < :before OR id NOT IN (
-                SELECT id FROM TABLE WHERE OWN AND sent IS NOT NULL
+            DELETE FROM TABLE WHERE OWN AND due IS NULL AND (created < :before OR id NOT IN (
+                SELECT id FROM TABLE WHERE OWN AND due IS NULL
                 ORDER BY created DESC, id DESC LIMIT :limit
             )) RETURNING id
             """,
@@ -192,13 +192,13 @@ class DeliveryPart(TransactionPart):
         """Delete what was given up and is older than *before*; how many there were."""
         return len(self._run(_TABLES[queue].forget_given_up, {"before": micros(before)}))
 
-    def forget_sent(
+    def forget_finished(
         self, namespace: str, name: str, *, keep: int, before: datetime, queue: Queue
     ) -> int:
-        """Delete what was sent *before* that, and all but the newest *keep*; how many."""
+        """Delete what neither waits nor is newer than *before*, or among the newest *keep*."""
         key: dict[str, str | int] = {"namespace": namespace, "name": name}
         bounds = {"limit": keep, "before": micros(before)}
-        return len(self._run(_TABLES[queue].forget_sent, {**key, **bounds}))
+        return len(self._run(_TABLES[queue].forget_finished, {**key, **bounds}))
 
     def count_deliveries(
         self, namespace: str, name: str, queue: Queue
