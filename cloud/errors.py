@@ -99,6 +99,15 @@ class TooManyValues(Invalid):
         super().__init__("", f"the body holds more than {limit} values{where}")
 
 
+class TooManyNodes(Invalid):
+    """The request is about *count* nodes, more than *limit*; it is counted as *bound*."""
+
+    def __init__(self, bound: str, count: int, limit: int) -> None:
+        self.bound = bound
+        self.limit = limit
+        super().__init__("", f"it is about {count} nodes, more than {limit}: select fewer")
+
+
 class HeadTooLarge(Invalid):
     """Request line and headers are more than *limit* bytes, or headers, as *unit* names."""
 

@@ -79,6 +79,13 @@ class NodeItem(NodeAnswer):
     status: NodeStatusAnswer | UnsetType = UNSET
 
 
+class LabelledNodesAnswer(Answer):
+    """How many nodes were selected, and how many of them have other labels now."""
+
+    selected: int
+    changed: int
+
+
 class HostAnswer(msgspec.Struct, rename="camel", omit_defaults=True):
     """The machine, as its node reports it; several machines are a map by host name."""
 

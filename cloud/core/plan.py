@@ -52,8 +52,20 @@ class AppChange:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeGains:
+    """The apps that a node would run and does not yet, and those that it would not run any more."""
+
+    name: str
+    gained: Sequence[str]
+    lost: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """The effect of one change. *size* is bytes of JSON that nodes would fetch, all together."""
+    """The effect of one change. *size* is bytes of JSON that nodes would fetch, all together.
+
+    It changes *count* things of the *kind*; where these are nodes, *gains* has some of them.
+    """
 
     kind: str
     name: str
@@ -63,6 +75,8 @@ class Plan:
     apps: Sequence[AppChange]
     size: int
     asks: bool
+    count: int = 1
+    gains: Sequence[NodeGains] = ()
 
     @property
     def message(self) -> str:
@@ -81,4 +95,6 @@ class Plan:
 
     @property
     def _thing(self) -> str:
-        return f"{self.kind} {self.name}".strip()
+        return (
+            f"{self.count} {self.kind}s" if self.count > 1 else f"{self.kind} {self.name}".strip()
+        )

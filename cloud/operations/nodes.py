@@ -1,6 +1,6 @@
 """Operations of nodes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -44,15 +44,30 @@ def update_node(
 ) -> SeenNode:
     """Describe the node anew; other labels can mean other apps."""
     was_seen = read_node(tx, namespace, name)
-    before = was_seen.node
-    after = replace(before, spec=checked_node_spec(name, spec), updated=now)
-    if after.spec == before.spec:
-        return was_seen
-    tx.put_node(after)
-    if after.labels != before.labels:
-        record_running_again(tx, after)
-        tx.mark_pending([after])
-    return replace(was_seen, node=after)
+    changed = update_nodes(tx, [(was_seen.node, spec)], now=now)
+    return replace(was_seen, node=changed[0]) if changed else was_seen
+
+
+def update_nodes(
+    tx: Transaction, specs: Iterable[tuple[Node, NodeSpec]], *, now: datetime
+) -> Sequence[Node]:
+    """Describe each of the nodes anew by its spec; those that differ, as they are now.
+
+    All are put before anything is looked up: their rows are written, and read, in sets.
+    """
+    relabelled, changed = [], []
+    for before, spec in specs:
+        after = replace(before, spec=checked_node_spec(before.name, spec), updated=now)
+        if after.spec == before.spec:
+            continue
+        tx.put_node(after)
+        changed.append(after)
+        if after.labels != before.labels:
+            relabelled.append(after)
+    for node in relabelled:
+        record_running_again(tx, node)
+    tx.mark_pending(relabelled)
+    return changed
 
 
 def delete_node(tx: Transaction, namespace: str, name: str, *, now: datetime) -> Node:

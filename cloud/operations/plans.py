@@ -20,7 +20,7 @@ from cloud.core.delivery import USED, app_value, config_value, used_value
 from cloud.core.desired import Catalog
 from cloud.core.guard import OFF, ChangeGuard, GuardSpec, checked_guard_spec
 from cloud.core.node import Node
-from cloud.core.plan import NAMES_SHOWN, AppChange, Plan, PlanAction, Reach
+from cloud.core.plan import NAMES_SHOWN, AppChange, NodeGains, Plan, PlanAction, Reach
 from cloud.core.readiness import Heard, node_status
 from cloud.core.resource import Noun, VersionedResource, hidden_content
 from cloud.core.system_apps import (
@@ -85,12 +85,16 @@ def dry_run(tx: Transaction, attempt: Attempt, work: Work[object]) -> NoReturn:
     """Do *work* and raise DryRunComplete with what it did, or whatever it is refused with."""
     tracker = ChangeTracker(tx, kind_of(attempt.action))
     done, _ = _carried_out(tx, attempt, tracker, work)
+    given: _Given = {}
     if done.kind == _SYSTEM:
         given = _of_system(done)
         reach, apps, size = _reached(done, given, attempt.time), *_affected_apps(given)
+    elif done.kind == _NODE:
+        given = _of_nodes(done)
+        reach, apps, size = _reach(done, attempt.time), *_affected_apps(given)
     else:
         reach = _reach(done, attempt.time)
-        apps, size = _of_node(done) if done.kind == _NODE else _of_apps(done)
+        apps, size = _of_apps(done)
     was, now = done.change
     name = "/".join(done.changes[0][0][1:]) if len(done.changes) == 1 else attempt.name
     raise DryRunComplete(
@@ -103,6 +107,8 @@ def dry_run(tx: Transaction, attempt: Attempt, work: Work[object]) -> NoReturn:
             apps,
             size,
             asks=_guard_of(tx, attempt.namespace).asks(reach.touched, reach.total),
+            count=max(len(done.changes), 1),
+            gains=_gains(given) if done.kind == _NODE else (),
         )
     )
 
@@ -174,11 +180,15 @@ def _reach(done: _Done, now: datetime) -> Reach:
     was, became = done.change
     node = was or became
     if not isinstance(node, Node):
+        if done.kind == _NODE and done.changes:
+            changed = [key[-1] for key, *both in done.changes if not _runs_the_same(done, *both)]
+            return _reached(done, changed, now)
         return _reached(done, [done.shut_out], now) if done.shut_out else reach
     total = reach.total + (became is None)
     if _runs_the_same(done, was, became):
         return Reach(0, 0, total)
-    return Reach(1, int(not node_status(done.heard, now).is_ready), total, [node.name])
+    heard = done.tx.heard(done.namespace, node.name) if became else done.heard
+    return Reach(1, int(not node_status(heard, now).is_ready), total, [node.name])
 
 
 def _reached(done: _Done, names: Collection[str], now: datetime) -> Reach:
@@ -260,22 +270,44 @@ def _desired(catalog: Catalog, node: Noun | None) -> Mapping[str, str]:
     return {app.name: app.version for app in catalog.desired_state(node.labels).apps}
 
 
-def _of_node(done: _Done) -> tuple[list[AppChange], int]:
-    """The apps that one node gains and loses, and their size."""
-    was, became = done.change
+def _of_nodes(done: _Done) -> _Given:
+    """By name of each node that was changed: the apps that it gains and loses."""
+    sizes: dict[str, int] = {}
+    return {key[-1]: _of_node(done, was, became, sizes) for key, was, became in done.changes}
+
+
+def _of_node(
+    done: _Done, was: Noun | None, became: Noun | None, sizes: dict[str, int]
+) -> Sequence[tuple[AppChange, int]]:
+    """The apps that one node gains and loses, each with its bytes; *sizes* has those of others."""
     before, after = _desired(done.before, was), _desired(done.after, became)
-    sizes = _Sizes(done, frozenset())
-    apps = [
+    changes = [
         AppChange(name, before.get(name), after.get(name), 1)
         for name in {**before, **after}
         if before.get(name) != after.get(name)
     ]
-    gained = [done.after.apps[app.name] for app in apps if app.after is not None]
-    size = sum(sizes.of_app(app, None) for app in gained)
+    for change in changes:
+        if change.after is not None and change.name not in sizes:
+            sizes[change.name] = _Sizes(done, frozenset()).of_app(
+                done.after.apps[change.name], None
+            )
+    apps = [(one, sizes[one.name] if one.after is not None else 0) for one in changes]
     if isinstance(was, Node) and isinstance(became, Node):
-        more, own = _affected_apps({became.name: _system_changes(done, was, became)})
-        return [*apps, *more], size + own
-    return apps, size
+        apps += _system_changes(done, was, became)
+    return apps
+
+
+def _gains(given: _Given) -> Sequence[NodeGains]:
+    """What the first nodes by name gain and lose."""
+    found = []
+    for name in sorted(name for name, apps in given.items() if apps):
+        apps = [app for app, _ in given[name]]
+        gained = sorted(app.name for app in apps if app.before is None)
+        lost = sorted(app.name for app in apps if app.after is None)
+        found.append(NodeGains(name, gained, lost))
+        if len(found) == NAMES_SHOWN:
+            break
+    return found
 
 
 def _of_apps(done: _Done) -> tuple[list[AppChange], int]:

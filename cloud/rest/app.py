@@ -19,7 +19,8 @@ from cloud.rest.session import session_routes
 def rest_app(services: Services) -> Starlette:
     """Build the server of the REST API, its description, the dashboard, `/health` and metrics."""
     services.metrics.limits.declare(
-        *("channel_tests", "command_waits", "event_streams", "json_values", "yaml_values")
+        *("channel_tests", "command_waits", "event_streams", "json_values"),
+        *("labelled_nodes", "yaml_values"),
     )
     routes = [
         Route(

@@ -8,21 +8,24 @@ import msgspec
 from cloud.answers.common import AppSummary, DoneAnswer, Listed
 from cloud.answers.nodes import (
     ConditionAnswer,
+    LabelledNodesAnswer,
     NodeAnswer,
     NodeItem,
     NodeStatsAnswer,
     ReportAnswer,
 )
+from cloud.core.decoding import convert
 from cloud.core.node import Node, SeenNode
+from cloud.core.node_labels import NodeLabelsDraft
 from cloud.core.readiness import node_status
 from cloud.core.skew import clock_condition
 from cloud.core.stats import report_view
-from cloud.operations import nodes
+from cloud.operations import node_labels, nodes
 from cloud.operations.kinds import NODES
 from cloud.rest.answers import DONE, app_summary
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.crud import Crud, crud_routes
-from cloud.rest.described import Described
+from cloud.rest.described import Body, Described
 from cloud.rest.node_list import NODE_LIST, list_nodes
 from cloud.rest.node_state import node_answer
 from cloud.rest.route import ApiRoute
@@ -53,6 +56,15 @@ def _answer(context: RequestContext, seen: SeenNode) -> NodeAnswer:
 def _deleted(context: RequestContext, node: Node) -> None:
     """Its connection ends once it is gone."""
     context.api.on_revoked(node.id)
+
+
+async def label_nodes(context: RequestContext) -> LabelledNodesAnswer:
+    """`PATCH /v1/nodes`."""
+    draft = convert(await context.patch(ignored=frozenset()), NodeLabelsDraft)
+    done = await context.store.write(
+        lambda tx: node_labels.label_nodes(tx, context.namespace, draft, now=context.now)
+    )
+    return LabelledNodesAnswer(done.selected, done.changed)
 
 
 async def revoke_node(context: RequestContext) -> DoneAnswer:
@@ -104,6 +116,16 @@ NODE_ROUTES: Sequence[ApiRoute] = (
             listing=list_nodes,
             is_short=True,
         )
+    ),
+    ApiRoute(
+        "PATCH",
+        "/v1/nodes",
+        label_nodes,
+        Described(
+            "Label many nodes",
+            LabelledNodesAnswer,
+            Body(NodeLabelsDraft, is_patch=True, required=("labels",)),
+        ),
     ),
     ApiRoute(
         "GET",

@@ -1,7 +1,7 @@
 """Answers about plans."""
 
 from cloud.answers.common import ChangeAnswer
-from cloud.answers.plans import PlanAnswer, PlanAppAnswer, PlanNodesAnswer
+from cloud.answers.plans import NodeGainsAnswer, PlanAnswer, PlanAppAnswer, PlanNodesAnswer
 from cloud.core.plan import Plan
 
 
@@ -25,4 +25,6 @@ def plan_answer(plan: Plan) -> PlanAnswer:
         bytes=plan.size,
         confirm=plan.asks,
         message=plan.message,
+        count=plan.count,
+        gains=[NodeGainsAnswer(one.name, [*one.gained], [*one.lost]) for one in plan.gains],
     )

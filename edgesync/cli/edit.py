@@ -3,12 +3,13 @@
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cloud.core.kinds import ResourceKind
+from cloud.core.kinds import NODE, ResourceKind
 from edgesync.cli.api.client import ApiServer, RequestRefused, not_found
 from edgesync.cli.options import (
     Target,
@@ -24,6 +25,7 @@ from edgesync.cli.resources.access import found, listed, masked, unmasked
 from edgesync.cli.resources.applying import ApplyOutcome
 from edgesync.cli.resources.exporting import manifest
 from edgesync.cli.resources.manifests import Document, read_text
+from edgesync.cli.resources.plans import request_plan, show_gains
 
 _HELP = "# Lines that begin with # are ignored. Save without changes to cancel.\n"
 
@@ -100,16 +102,33 @@ def _kept(text: str) -> Path:
 @targets_argument("has_labels")
 @label_options
 def label(
-    server: ApiServer, *, targets: Sequence[Target], selector: str, overwrite: bool, yes: bool
+    server: ApiServer,
+    *,
+    targets: Sequence[Target],
+    selector: str,
+    overwrite: bool,
+    yes: bool,
+    dry_run: bool,
 ) -> None:
     """Set or remove labels of nodes, apps and configs: `label node n1 role=gateway old-`.
 
-    KEY=VALUE sets a label, KEY- removes it. Selectors of apps apply at once.
+    KEY=VALUE sets a label, KEY- removes it. Selectors of apps apply at once. Several nodes are
+    changed together, or not at all; what -l selects after a preview of the apps that they gain
+    and lose.
     """
     words = [target.name for target in targets if is_change(target.name)]
     names = [target.name for target in targets if not is_change(target.name) and target.name]
-    kind = targets[0].kind
-    change_labels(server, kind, names, words, selector, overwrite=overwrite, yes=yes)
+    how = ChangeOptions(overwrite=overwrite, yes=yes, dry_run=dry_run)
+    change_labels(server, targets[0].kind, names, words, selector, how)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeOptions:
+    """How labels are changed."""
+
+    overwrite: bool
+    yes: bool
+    dry_run: bool
 
 
 def change_labels(
@@ -118,9 +137,7 @@ def change_labels(
     names: Sequence[str],
     words: Sequence[str],
     selector: str,
-    *,
-    overwrite: bool,
-    yes: bool,
+    how: ChangeOptions,
 ) -> None:
     """Change labels by *words*, KEY=VALUE or KEY-, of what is named or selected."""
     changes = dict(_change(word) for word in words)
@@ -128,13 +145,58 @@ def change_labels(
         raise click.UsageError("name the labels: KEY=VALUE sets one, KEY- removes it")
     if bool(names) == bool(selector):
         raise click.UsageError(f"name the {kind.plural}, or select them with -l")
+    if how.dry_run and kind is not NODE:
+        raise click.UsageError("--dry-run: only labels of nodes decide which apps they run")
     things = (
         list(listed(server, kind, selector=selector)) if selector else _named(server, kind, names)
     )
-    if selector and not is_agreed(f"Change labels of {len(things)} {kind.plural}?", yes=yes):
+    if not how.overwrite:
+        _check_values(kind, things, changes)
+    body = {"names": [thing["name"] for thing in things], "labels": changes}
+    has_preview = how.dry_run or (bool(selector) and not how.yes)
+    if kind is NODE and things and has_preview:
+        show_gains(request_plan(server, "PATCH", kind.path, body))
+    if how.dry_run:
+        return
+    question = f"Change labels of {len(things)} {kind.plural}?"
+    if selector and not is_agreed(question, yes=how.yes):
         raise click.Abort
+    _send_labels(server, kind, things, body)
+
+
+def _send_labels(
+    server: ApiServer,
+    kind: ResourceKind,
+    things: Sequence[Mapping[str, Any]],
+    body: Mapping[str, Any],
+) -> None:
+    """Change the labels of *things*, those of several nodes together."""
+    are_sent = kind is NODE and len(things) > 1
+    if are_sent:
+        server.call("PATCH", kind.path, body=body)
     for thing in things:
-        _label(server, Target(kind, thing["name"]), thing["labels"], changes, overwrite=overwrite)
+        title = f"{kind.word}/{thing['name']}"
+        if all(thing["labels"].get(key) == value for key, value in body["labels"].items()):
+            show_change(ApplyOutcome.UNCHANGED, title)
+            continue
+        if not are_sent:
+            server.call("PATCH", kind.url(thing["name"]), body={"labels": body["labels"]})
+        show_change(ApplyOutcome.CHANGED, title)
+
+
+def _check_values(
+    kind: ResourceKind,
+    things: Sequence[Mapping[str, Any]],
+    changes: Mapping[str, str | None],
+) -> None:
+    """ClickException for a label that one of *things* has with another value."""
+    for thing in things:
+        for key, value in changes.items():
+            before = thing["labels"].get(key, value)
+            if value is not None and before != value:
+                raise click.ClickException(
+                    f"{kind.word}/{thing['name']} has {key}={before}; --overwrite changes it"
+                )
 
 
 def _named(server: ApiServer, kind: Any, names: Sequence[str]) -> list[Mapping[str, Any]]:
@@ -145,26 +207,6 @@ def _named(server: ApiServer, kind: Any, names: Sequence[str]) -> list[Mapping[s
             raise not_found(f"{kind.word}/{name}", kind.url(name))
         things.append(answer.content)
     return things
-
-
-def _label(
-    server: ApiServer,
-    target: Target,
-    before: Mapping[str, str],
-    changes: Mapping[str, str | None],
-    *,
-    overwrite: bool,
-) -> None:
-    for key, value in changes.items():
-        if value is not None and before.get(key, value) != value and not overwrite:
-            raise click.ClickException(
-                f"{target.title} has {key}={before[key]}; --overwrite changes it"
-            )
-    if all(before.get(key) == value for key, value in changes.items()):
-        show_change(ApplyOutcome.UNCHANGED, target.title)
-        return
-    server.call("PATCH", target.url, body={"labels": dict(changes)})
-    show_change(ApplyOutcome.CHANGED, target.title)
 
 
 def is_change(word: str) -> bool:

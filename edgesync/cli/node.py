@@ -7,7 +7,7 @@ import click
 from cloud.core.kinds import NODE
 from edgesync.cli.api.client import ApiServer
 from edgesync.cli.completing import completed_nodes
-from edgesync.cli.edit import change_labels, is_change
+from edgesync.cli.edit import ChangeOptions, change_labels, is_change
 from edgesync.cli.options import asks_server, label_options, node_argument, reason_option
 from edgesync.cli.output import is_agreed, show_change
 
@@ -48,9 +48,16 @@ def install_command(server: ApiServer, *, node: str) -> None:
 @click.argument("words", nargs=-1, required=True, metavar="[NODE]... KEY=VALUE|KEY-...")
 @label_options
 def label(
-    server: ApiServer, *, words: Sequence[str], selector: str, overwrite: bool, yes: bool
+    server: ApiServer,
+    *,
+    words: Sequence[str],
+    selector: str,
+    overwrite: bool,
+    yes: bool,
+    dry_run: bool,
 ) -> None:
     """Set or remove labels of nodes, as `edgesync label node` does."""
     names = [word for word in words if not is_change(word)]
     changes = [word for word in words if is_change(word)]
-    change_labels(server, NODE, names, changes, selector, overwrite=overwrite, yes=yes)
+    how = ChangeOptions(overwrite=overwrite, yes=yes, dry_run=dry_run)
+    change_labels(server, NODE, names, changes, selector, how)

@@ -161,6 +161,9 @@ def label_options(command: Callable[..., Any]) -> Callable[..., Any]:
         confirm_option,
         click.option("--yes", is_flag=True, help="Change what -l selects without confirmation."),
         click.option("--overwrite", is_flag=True, help="Change a label that has another value."),
+        click.option(
+            "--dry-run", is_flag=True, help="Show which nodes would gain and lose which apps."
+        ),
         selector_option,
     ):
         command = add(command)

@@ -165,6 +165,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("kinds", "GET", "/v1/kinds", None),
     ("rollout", "GET", "/v1/apps/web/rollout", None),
     ("apps-nodes", "GET", "/v1/apps/web/nodes?status=running", None),
+    ("nodes-label", "PATCH", "/v1/nodes", {"names": ["n1"], "labels": {"floor": "2"}}),
     ("nodes-update", "PUT", "/v1/nodes/n1", {"labels": {"role": "gateway", "floor": "2"}}),
     ("apps-get", "GET", "/v1/apps/web", None),
     ("apps-list", "GET", "/v1/apps", None),
@@ -321,7 +322,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
 
 
 TIMELESS = {"explain-get", "audit-list", "events-list", "usage", "overview", "rollout", "kinds"}
-TIMELESS |= {"apps-nodes", "register-refused", "namespaces", "trends"}
+TIMELESS |= {"apps-nodes", "register-refused", "namespaces", "trends", "nodes-label"}
 """Looks that take no time, so that they can be put in between."""
 
 

@@ -54,6 +54,8 @@ from cloud.core.names import (
     check_name,
     check_namespace,
 )
+from cloud.core.node_labels import LABELLED_LIMIT
+from cloud.core.node_summary import SUMMARY_LIMIT
 from cloud.core.readiness import LONGEST_INTERVAL
 from cloud.errors import Invalid
 from cloud.http import logs, refusals
@@ -176,6 +178,8 @@ LIMITS: Mapping[str, str] = {
     "body of an activation or a renewal": size(http.BODY_LIMIT),
     "signing request": size(signing_requests.SIZE_LIMIT),
     "items in one answer of a list": f"{LIST_LIMIT:,}",
+    "items with a `status` in one answer of the list of nodes": f"{SUMMARY_LIMIT}",
+    "nodes that one request labels": f"{LABELLED_LIMIT:,}",
     "bytes of the stored resources in one answer of a list": size(LIST_BYTES),
     "entries of one page of the audit log": f"{PAGE_LIMIT}",
     "connections to the API": f"{SET.max_api_connections:,}",

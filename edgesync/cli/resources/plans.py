@@ -67,6 +67,20 @@ def request_plan(
     return answer
 
 
+def show_gains(plan: Json) -> None:
+    """Print which apps nodes would gain and lose by *plan*."""
+    click.echo(printable(plan["message"]))
+    for app in plan["apps"]:
+        verb = "gain" if app["before"] is None else "lose" if app["after"] is None else "update"
+        click.echo(f"  {app['nodes']} nodes {verb} app {in_line(app['name'])}")
+    for node in plan["gains"]:
+        signed = [f"+{name}" for name in node["gained"]] + [f"-{name}" for name in node["lost"]]
+        click.echo(f"  node {node['name']}: {in_line(' '.join(signed))}")
+    left = plan["nodes"]["touched"] - len(plan["gains"])
+    if plan["gains"] and left > 0:
+        click.echo(f"  and {left} more nodes")
+
+
 def check_dry_run(server: ApiServer) -> None:
     """ClickException for a server that would apply a call with `dryRun`: an older one."""
     try:
