@@ -339,22 +339,13 @@ APP = ResourceKind(
     summary="Workloads of nodes. The selector selects the nodes.",
     example="""\
 name: web
-description: ""
-type: container
 selector: role=gateway
-labels: {}
 services:
   - name: web
     image: nginx:1.29
-    replica: 1
     ports:
       - hostPort: 8080
         containerPort: 80
-        protocol: TCP
-    volumeMounts: []
-    env: []
-volumes: []
-registries: []
 """,
     columns=(
         NAME,

@@ -121,6 +121,10 @@ def yaml_field(page: Page) -> Locator:
 
 def write_yaml(page: Page, text: str) -> None:
     """Paste *text* into the editor, in place of all that is there."""
+    page.locator("form.editor").wait_for()
+    as_yaml = page.get_by_role("button", name="YAML", exact=True)
+    if as_yaml.count():
+        as_yaml.click()
     field = yaml_field(page)
     field.focus()
     page.keyboard.press("Control+a")

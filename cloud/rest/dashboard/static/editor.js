@@ -3,6 +3,7 @@ import { html, useEffect, useRef, useState } from "./html.js";
 import { path, segment, sendYaml } from "./api.js";
 import { bytes, count, percent, plural } from "./format.js";
 import { CodeEditor } from "./code_editor.js";
+import { AppForm } from "./app_form.js";
 import { Changes, Dialog, Failure, Skeleton } from "./ui.js";
 
 const SHOWN_CHANGES = 30;
@@ -85,6 +86,8 @@ export function Editor({ text, kind, name, tag, onSaved, onCancel }) {
   const [value, setValue] = useState(text);
   const [error, setError] = useState(null);
   const [isPlanned, setPlanned] = useState(false);
+  const hasForm = kind.place === "apps";
+  const [isForm, setForm] = useState(hasForm && !name);
   const method = name ? "PUT" : "POST";
   const target = name ? `${kind.path}/${segment(name)}` : kind.path;
   const send = (query, headers) =>
@@ -100,10 +103,14 @@ export function Editor({ text, kind, name, tag, onSaved, onCancel }) {
   };
   return html`
     <form class="editor" onSubmit=${review}>
-      <${CodeEditor} id="editor-text" value=${text} label=${name ? `Definition of ${name}, in YAML` : `The new ${kind.one}, in YAML`}
+      ${hasForm && html`<div class="ranges" role="group" aria-label="Edit as">
+        ${[[true, "Form"], [false, "YAML"]].map(([key, words]) => html`<button key=${words} type="button" class="bare" aria-pressed=${isForm === key} onClick=${() => setForm(key)}>${words}</button>`)}
+      </div>`}
+      ${isForm ? html`<${AppForm} text=${value} error=${error} isNew=${!name} onChange=${setValue} />` : html`
+      <${CodeEditor} id="editor-text" value=${value} label=${name ? `Definition of ${name}, in YAML` : `The new ${kind.one}, in YAML`}
         path=${kind.path} error=${error} onChange=${setValue} onReview=${review} />
       <p id="editor-help" class="quiet">YAML or JSON. Nothing is saved before you have seen what it would do. <kbd>Ctrl</kbd>+<kbd>Enter</kbd> reviews, <kbd>Ctrl</kbd>+<kbd>Space</kbd> shows what can stand here.</p>
-      ${error && html`<${Failure} error=${error} />`}
+      ${error && html`<${Failure} error=${error} />`}`}
       <div class="actions start"><button type="submit" class="main">Review</button><button type="button" onClick=${onCancel}>Cancel</button></div>
     </form>
     ${isPlanned && html`<${PlanDialog} title=${name ? `Change ${kind.one} ${name}` : `Create ${kind.one}`} label=${name ? "Save" : "Create"} send=${send} onDone=${onSaved} onInvalid=${refuse} onClose=${() => setPlanned(false)} />`}
