@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import click
 
 from cloud.core.kinds import KINDS, NODE, ResourceKind
-from edgesync.cli.api.client import ApiServer, access
 from edgesync.cli.resources.kinds import kind_words
+from edgesync.cli.server_options import access, client_of
+from edgesync.client.errors import ClientError
 
 NAMES = 50
 """Names that are offered at most."""
@@ -56,8 +57,8 @@ def _found(context: click.Context, path: str, query: Mapping[str, str], part: st
     try:
         options = [params.get(one) for one in ("url", "ca", "token_file", "context_name")]
         reached = access(*options, namespace=params.get("namespace"))
-        with ApiServer(reached, seconds=SECONDS) as server:
+        with client_of(reached, seconds=SECONDS) as server:
             items = server.call("GET", path, query=query)["items"]
-    except (click.ClickException, OSError, KeyError, TypeError):
+    except (ClientError, click.ClickException, OSError, KeyError, TypeError):
         return []
     return [one["name"] for one in items if one["name"].startswith(part)]

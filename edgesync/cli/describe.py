@@ -6,10 +6,11 @@ from typing import Any
 import click
 
 from cloud.core.kinds import BATCH, NODE
-from edgesync.cli.api.client import ApiServer, not_found
+from edgesync.cli.hints import not_found
 from edgesync.cli.options import Target, asks_server, target_argument
 from edgesync.cli.output import age, printable, show_table, yaml_of
-from edgesync.cli.resources.access import found, masked, pages
+from edgesync.cli.resources.access import found, masked
+from edgesync.client.client import Client
 
 Json = Mapping[str, Any]
 
@@ -20,29 +21,29 @@ REFUSED_SHOWN = 20
 @click.command()
 @asks_server
 @target_argument()
-def describe(server: ApiServer, *, target: Target) -> None:
+def describe(server: Client, *, target: Target) -> None:
     """Show one resource in full, with the resources related to it."""
     answer = found(server, target.kind, target.name)
     if answer is None:
         raise not_found(target.title, target.url)
-    click.echo(printable(yaml_of(masked(target.kind, answer.content))), nl=False)
+    click.echo(printable(yaml_of(masked(target.kind, answer.value))), nl=False)
     if target.kind.is_used_by_apps:
         _uses(server, target)
     if target.kind is NODE:
         _node(server, target)
     if target.kind is BATCH:
-        _batch(server, target, answer.content)
+        _batch(server, target, answer.value)
 
 
-def _uses(server: ApiServer, target: Target) -> None:
-    apps = pages(server, f"{target.url}/apps", {})
+def _uses(server: Client, target: Target) -> None:
+    apps = server.pages(f"{target.url}/apps")
     click.echo("\nApps that use it:")
     show_table(
         ["NAME", "VERSION", "SELECTOR"], [[a["name"], a["version"], a["selector"]] for a in apps]
     )
 
 
-def _node(server: ApiServer, target: Target) -> None:
+def _node(server: Client, target: Target) -> None:
     apps = server.call("GET", f"{target.url}/apps")["items"]
     report = server.call("GET", f"{target.url}/stats").get("report") or {}
     running = {one.get("name"): one for one in report.get("appstats") or ()}
@@ -75,7 +76,7 @@ def _node(server: ApiServer, target: Target) -> None:
     )
 
 
-def _batch(server: ApiServer, target: Target, batch: Json) -> None:
+def _batch(server: Client, target: Target, batch: Json) -> None:
     if batch.get("warning"):
         click.echo(f"\nWarning: {printable(batch['warning'])}.")
         if batch.get("enableWhitelist"):

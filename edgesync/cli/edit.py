@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from cloud.core.kinds import NODE, ResourceKind
-from edgesync.cli.api.client import ApiServer, RequestRefused, not_found
+from edgesync.cli.hints import message_of, not_found
 from edgesync.cli.options import (
     Target,
     asks_server,
@@ -26,6 +26,8 @@ from edgesync.cli.resources.applying import ApplyOutcome
 from edgesync.cli.resources.exporting import manifest
 from edgesync.cli.resources.manifests import Document, read_text
 from edgesync.cli.resources.plans import request_plan, show_gains
+from edgesync.client.client import Client
+from edgesync.client.errors import ApiError, ChangedMeanwhile
 
 _HELP = "# Lines that begin with # are ignored. Save without changes to cancel.\n"
 
@@ -35,7 +37,7 @@ _HELP = "# Lines that begin with # are ignored. Save without changes to cancel.\
 @target_argument()
 @confirm_option
 @reason_option
-def edit(server: ApiServer, *, target: Target) -> None:
+def edit(server: Client, *, target: Target) -> None:
     """Edit one resource as YAML in $EDITOR.
 
     After an error the file is opened again with the error as a comment. A concurrent change is
@@ -44,7 +46,7 @@ def edit(server: ApiServer, *, target: Target) -> None:
     answer = found(server, target.kind, target.name)
     if answer is None:
         raise not_found(target.title, target.url)
-    original = yaml_of(manifest(target.kind, masked(target.kind, answer.content)))
+    original = yaml_of(manifest(target.kind, masked(target.kind, answer.value)))
     text, complaint = original, ""
     while True:
         shown = _HELP + "".join(f"# {line}\n" for line in complaint.splitlines()) + text
@@ -56,15 +58,13 @@ def edit(server: ApiServer, *, target: Target) -> None:
             raise click.ClickException(f"{complaint}\nYour edit is saved in {_kept(edited)}.")
         text = edited
         try:
-            _save(server, target, edited, answer.content, answer.tag)
-        except RequestRefused as refusal:
-            if refusal.code == "PreconditionFailed":
-                raise click.ClickException(
-                    f"{refusal.format_message()}\nYour edit is saved in {_kept(edited)}."
-                ) from refusal
-            complaint = refusal.format_message()
-        except click.ClickException as error:
-            complaint = error.format_message()
+            _save(server, target, edited, answer.value, answer.tag)
+        except ChangedMeanwhile as refusal:
+            raise click.ClickException(
+                f"{message_of(refusal)}\nYour edit is saved in {_kept(edited)}."
+            ) from refusal
+        except (ApiError, click.ClickException) as error:
+            complaint = message_of(error)
         else:
             show_change(ApplyOutcome.CHANGED, target.title)
             return
@@ -76,9 +76,7 @@ def _content(saved: str | None, before: str) -> str:
     return "".join(line for line in saved.splitlines(keepends=True) if not line.startswith("#"))
 
 
-def _save(
-    server: ApiServer, target: Target, text: str, current: Mapping[str, Any], tag: str
-) -> None:
+def _save(server: Client, target: Target, text: str, current: Mapping[str, Any], tag: str) -> None:
     documents = list(read_text(text, "your text"))
     if len(documents) != 1 or (documents[0].kind, documents[0].name) != (target.kind, target.name):
         raise click.ClickException(f"expected one document for {target.title}")
@@ -102,7 +100,7 @@ def _kept(text: str) -> Path:
 @targets_argument("has_labels")
 @label_options
 def label(
-    server: ApiServer,
+    server: Client,
     *,
     targets: Sequence[Target],
     selector: str,
@@ -132,7 +130,7 @@ class ChangeOptions:
 
 
 def change_labels(
-    server: ApiServer,
+    server: Client,
     kind: ResourceKind,
     names: Sequence[str],
     words: Sequence[str],
@@ -165,7 +163,7 @@ def change_labels(
 
 
 def _send_labels(
-    server: ApiServer,
+    server: Client,
     kind: ResourceKind,
     things: Sequence[Mapping[str, Any]],
     body: Mapping[str, Any],
@@ -199,13 +197,13 @@ def _check_values(
                 )
 
 
-def _named(server: ApiServer, kind: Any, names: Sequence[str]) -> list[Mapping[str, Any]]:
+def _named(server: Client, kind: Any, names: Sequence[str]) -> list[Mapping[str, Any]]:
     things = []
     for name in names:
         answer = found(server, kind, name)
         if answer is None:
             raise not_found(f"{kind.word}/{name}", kind.url(name))
-        things.append(answer.content)
+        things.append(answer.value)
     return things
 
 

@@ -1,7 +1,6 @@
 """`edgesync get` and `export`: read resources."""
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -10,8 +9,8 @@ from typing import Any
 import click
 
 from cloud.core.kinds import KINDS, ResourceKind
-from edgesync.cli.api.client import ApiServer, RequestRefused, not_found
 from edgesync.cli.events import followed_events
+from edgesync.cli.hints import not_found
 from edgesync.cli.options import (
     GetFormat,
     Target,
@@ -32,12 +31,12 @@ from edgesync.cli.output import (
     show_table,
     yaml_of,
 )
-from edgesync.cli.resources.access import found, listed, masked, matching, one_of, pages
+from edgesync.cli.resources.access import found, listed, masked, matching, one_of
 from edgesync.cli.resources.columns import TableOptions, sorted_by, table_of
 from edgesync.cli.resources.namespaces import NAMESPACE, namespace_names
 from edgesync.cli.resources.paths import columns_in, rendered, value_at
-
-_FORBIDDEN = 403
+from edgesync.client.client import Client
+from edgesync.client.errors import ApiError, NotPermitted
 
 Json = Mapping[str, Any]
 
@@ -76,7 +75,7 @@ _batch_option = click.option("--batch", default="", help="Batch of the records."
 )
 @_secrets_option
 def get(
-    server: ApiServer,
+    server: Client,
     *,
     targets: Sequence[Target],
     selector: str,
@@ -132,7 +131,7 @@ def get(
 @output_option("yaml", "json", default="yaml")
 @_secrets_option
 def export(
-    server: ApiServer, *, kinds: Sequence[str], selector: str, output: str, show_secrets: bool
+    server: Client, *, kinds: Sequence[str], selector: str, output: str, show_secrets: bool
 ) -> None:
     """Print resources as manifests for `edgesync apply -f`.
 
@@ -150,7 +149,7 @@ def export(
                 if kind.is_single and list(document) == ["kind"]:
                     continue  # it has only defaults
                 documents.append(document)
-        except RequestRefused as refusal:
+        except ApiError as refusal:
             left.append(f"{kind.plural} skipped: {refusal.message}")
     _print_documents(documents, output, is_one=False)
     for line in left:
@@ -163,7 +162,7 @@ def export(
 class GetQuery:
     """What `get` asks a server for; *whole* things have all their fields."""
 
-    server: ApiServer
+    server: Client
     selector: str = ""
     fields: str = ""
     batch: str = ""
@@ -176,8 +175,8 @@ class GetQuery:
         """The things of *target*; of `all` without those that the token may not see."""
         try:
             yield from self._found(target)
-        except RequestRefused as refusal:
-            if not (self.is_all and refusal.status == _FORBIDDEN):
+        except NotPermitted as refusal:
+            if not self.is_all:
                 raise
             note(f"{target.kind.plural} skipped: {refusal.message}")
 
@@ -223,12 +222,12 @@ class GetQuery:
             for thing in shown.track(list(things), description=kind.plural):
                 answer = found(self.server, kind, kind.name_of(thing))
                 if answer is not None:  # else it went meanwhile
-                    yield answer.content
+                    yield answer.value
 
     def _namespaces(self, target: Target) -> Iterator[Json]:
         things = [
             one
-            for one in pages(self.server, NAMESPACE.path, {})
+            for one in self.server.pages(NAMESPACE.path)
             if fnmatchcase(one["name"], target.name or "*")
         ]
         if target.is_one and not things:
@@ -258,7 +257,7 @@ def _print_documents(documents: Sequence[Json], output: str, *, is_one: bool) ->
     click.echo("---\n".join(yaml_of(document) for document in documents), nl=False)
 
 
-def _note_none(server: ApiServer, targets: Sequence[Target], *, everywhere: bool) -> None:
+def _note_none(server: Client, targets: Sequence[Target], *, everywhere: bool) -> None:
     plurals = " or ".join(dict.fromkeys(target.kind.plural for target in targets))
     where = f'namespace "{server.namespace}"' if server.namespace else "the token's namespace"
     if everywhere:
@@ -267,7 +266,7 @@ def _note_none(server: ApiServer, targets: Sequence[Target], *, everywhere: bool
 
 
 def _print(
-    server: ApiServer,
+    server: Client,
     things: Sequence[tuple[ResourceKind, Json]],
     output: str,
     options: TableOptions,
@@ -300,7 +299,7 @@ def _print(
 
 
 def _print_tables(
-    server: ApiServer, things: Sequence[tuple[ResourceKind, Json]], options: TableOptions
+    server: Client, things: Sequence[tuple[ResourceKind, Json]], options: TableOptions
 ) -> dict[ResourceKind, Sequence[int]]:
     widths: dict[ResourceKind, Sequence[int]] = {}
     for kind in dict.fromkeys(kind for kind, _ in things):
@@ -311,14 +310,14 @@ def _print_tables(
     return widths
 
 
-def _last_event(server: ApiServer) -> str:
+def _last_event(server: Client) -> str:
     """The id of the newest event: what changes later is followed, also while the list is read."""
     newest = server.call("GET", "/v1/events", query={"limit": "1"})["items"]
     return newest[0]["id"] if newest else "0"
 
 
 def _follow(
-    server: ApiServer,
+    server: Client,
     targets: Sequence[Target],
     output: str,
     options: TableOptions,
@@ -337,7 +336,7 @@ def _follow(
     patterns = [target.name or "*" for target in targets]
     with contextlib.suppress(KeyboardInterrupt):
         for event in followed_events(server, {"kind": logged}, after):
-            name = str(json.loads(event.data)["subject"]["name"])
+            name = str(event["subject"]["name"])
             if not any(fnmatchcase(name, pattern) for pattern in patterns):
                 continue
             is_whole = output in {"json", "wide"}

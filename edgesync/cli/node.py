@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import click
 
 from cloud.core.kinds import NODE
-from edgesync.cli.api.client import ApiServer
 from edgesync.cli.completing import completed_nodes
 from edgesync.cli.edit import ChangeOptions, change_labels, is_change
 from edgesync.cli.options import asks_server, label_options, node_argument, reason_option
 from edgesync.cli.output import is_agreed, show_change
+from edgesync.client.client import Client
 
 
 @click.group()
@@ -22,7 +22,7 @@ def node() -> None:
 @click.argument("nodes", nargs=-1, required=True, shell_complete=completed_nodes)
 @click.option("--yes", is_flag=True, help="Revoke without confirmation.")
 @reason_option
-def revoke(server: ApiServer, *, nodes: Sequence[str], yes: bool) -> None:
+def revoke(server: Client, *, nodes: Sequence[str], yes: bool) -> None:
     """Revoke all certificates of nodes: they lose access at once, and stay listed.
 
     A new installation command, or a reset of its record, brings a node back.
@@ -38,8 +38,8 @@ def revoke(server: ApiServer, *, nodes: Sequence[str], yes: bool) -> None:
 @asks_server
 @node_argument
 @reason_option
-def install_command(server: ApiServer, *, node: str) -> None:
-    """Print the command that installs the agent of a node; it works once, within an hour."""
+def install_command(server: Client, *, node: str) -> None:
+    """Print the command that installs the agent of a node; it works once an hour."""
     click.echo(server.call("GET", f"{NODE.url(node)}/init")["cmd"])
 
 
@@ -48,7 +48,7 @@ def install_command(server: ApiServer, *, node: str) -> None:
 @click.argument("words", nargs=-1, required=True, metavar="[NODE]... KEY=VALUE|KEY-...")
 @label_options
 def label(
-    server: ApiServer,
+    server: Client,
     *,
     words: Sequence[str],
     selector: str,

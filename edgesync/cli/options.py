@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cloud.core.kinds import KINDS, ResourceKind, words_of
-from edgesync.cli.api.client import ApiServer, access, server_options
 from edgesync.cli.completing import completed_namespaces, completed_nodes, completed_targets
 from edgesync.cli.output import FORMATS
 from edgesync.cli.resources.kinds import OWNER_LABEL, kind_words, url_of
+from edgesync.cli.server_options import access, client_of, server_options
 
 if TYPE_CHECKING:
     from edgesync.cli.resources.manifests import Document
 
 ALL = "all"
 """The word for all kinds."""
-
-REASON_HEADER = "X-Edgesync-Reason"
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -79,12 +77,10 @@ def asks_server(command: Callable[..., Any]) -> Callable[..., Any]:
         **rest: Any,
     ) -> Any:
         reached = access(url, ca, token_file, context_name, namespace=namespace)
-        reason = rest.pop("reason", None)
-        headers = {REASON_HEADER: reason} if reason else {}
-        query = {"confirm": "true"} if rest.pop("confirm", False) else {}
-        with ApiServer(reached, headers=headers, query=query) as server:
+        options = {name: rest.pop(name, None) for name in ("reason", "confirm")}
+        with client_of(reached) as client:
             try:
-                return command(server, **rest)
+                return command(client.with_options(**options), **rest)
             except OSError as error:
                 if error.errno == errno.EPIPE:  # click handles a closed pipe
                     raise

@@ -3,11 +3,11 @@
 import click
 
 from cloud.core.kinds import APP, KINDS
-from edgesync.cli.api.client import ApiServer
 from edgesync.cli.completing import completed_targets
 from edgesync.cli.history import history, undo
 from edgesync.cli.options import Target, asks_server
 from edgesync.cli.wait import wait_for
+from edgesync.client.client import Client
 
 
 @click.group()
@@ -19,7 +19,7 @@ def rollout() -> None:
 @asks_server
 @click.argument("words", nargs=-1, required=True, metavar="APP", shell_complete=completed_targets)
 @click.option("--timeout", type=click.FloatRange(0), default=120.0, show_default=True)
-def status(server: ApiServer, *, words: tuple[str, ...], timeout: float) -> None:
+def status(server: Client, *, words: tuple[str, ...], timeout: float) -> None:
     """Wait until the app has converged; failed nodes are named with the causes."""
     kind, _, name = "/".join(words).rpartition("/")
     if kind and KINDS.named(kind) is not APP:

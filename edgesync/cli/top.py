@@ -7,11 +7,10 @@ from typing import Any
 import click
 
 from cloud.core.kinds import APP, NODE
-from edgesync.cli.api.client import ApiServer
 from edgesync.cli.options import asks_server, fields_option, selector_option
 from edgesync.cli.output import age, coloured, in_line, note, show_table, size
-from edgesync.cli.resources.access import pages
-from edgesync.cli.resources.failures import cause_lines
+from edgesync.client.client import Client
+from edgesync.client.waiting import cause_lines
 
 _ORDERS = ("cpu", "memory", "name")
 
@@ -27,7 +26,7 @@ def top(context: click.Context) -> None:
 
 @top.command()
 @asks_server
-def fleet(server: ApiServer) -> None:
+def fleet(server: Client) -> None:
     """Show nodes by state, the last rollout, expiring certificates and the status of apps."""
     overview = server.call("GET", "/v1/overview")
     nodes = overview["nodes"]
@@ -60,7 +59,7 @@ def fleet(server: ApiServer) -> None:
     for app in overview["apps"]:
         if app["failed"]:
             click.echo(f"\n{in_line(app['name'])} failed on {app['failed']}:")
-            for line in cause_lines(server.call("GET", f"{APP.url(app['name'])}/rollout")):
+            for line in cause_lines(server.call("GET", f"{APP.url(app['name'])}/rollout"), in_line):
                 click.echo(f"  {line}")
 
 
@@ -82,11 +81,11 @@ def _progress_row(app: Mapping[str, Any]) -> list[Any]:
     show_default=True,
     help="Maximum number of nodes.",
 )
-def nodes(server: ApiServer, *, selector: str, fields: str, sort: str, limit: int) -> None:
+def nodes(server: Client, *, selector: str, fields: str, sort: str, limit: int) -> None:
     """Show CPU and memory of nodes from their last usage points, highest first."""
     query = {"selector": selector, "fieldSelector": fields, "include": "status"}
     query |= {"sort": sort if sort == "name" else f"-{sort}"}
-    found = list(islice(pages(server, NODE.path, query), limit + 1))
+    found = list(islice(server.pages(NODE.path, query), limit + 1))
     if len(found) > limit:
         note(f"Showing the first {limit} nodes (--limit, -l).")
     show_table(

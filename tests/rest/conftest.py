@@ -57,7 +57,7 @@ class ManualClock:
 
 
 @dataclass
-class Client:
+class ApiCaller:
     """A caller with the token."""
 
     http: httpx.AsyncClient
@@ -93,19 +93,19 @@ class Client:
             headers = {"Content-Type": "application/merge-patch+json", **headers}
         return await self.http.request(method, path, headers=headers, **content)
 
-    def within(self, namespace: str) -> "Client":
+    def within(self, namespace: str) -> "ApiCaller":
         return self.saying(**{"X-Edgesync-Namespace": namespace})
 
-    def saying(self, **headers: str) -> "Client":
+    def saying(self, **headers: str) -> "ApiCaller":
         """The same caller, with more in its requests' heads."""
-        return Client(self.http, {**self.headers, **headers})
+        return ApiCaller(self.http, {**self.headers, **headers})
 
 
 @dataclass
 class World:
     """Everything about one server."""
 
-    client: Client
+    client: ApiCaller
     url: str
     store: Store
     clock: ManualClock
@@ -199,7 +199,7 @@ async def open_world(
         headers = {"Authorization": f"Bearer {TOKEN}", "x-bce-request-id": REQUEST_ID}
         async with serving(rest_app(services)) as url, caller(url, headers) as http:
             fakes = (cut_off, checks, woken, connected, notifier)
-            yield World(Client(http), url, store, clock, *fakes, feed=feed)
+            yield World(ApiCaller(http), url, store, clock, *fakes, feed=feed)
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 @pytest.fixture
-def client(world: World) -> Client:
+def client(world: World) -> ApiCaller:
     return world.client
 
 
@@ -287,7 +287,7 @@ NODE = {
 }
 
 
-async def describe(client: Client) -> None:
+async def describe(client: ApiCaller) -> None:
     """One node, and an app for it with a config and a secret."""
     await client.call("POST", "/v1/nodes", NODE)
     await client.call("POST", "/v1/configs", CONFIG)

@@ -13,7 +13,7 @@ from cloud.core.sending import Delivery, Queue
 from cloud.operations.channels import create_channel
 from cloud.operations.notifications import create_rule
 from cloud.store.transaction import Transaction
-from tests.rest.conftest import Client, World
+from tests.rest.conftest import ApiCaller, World
 
 ONE = "/v1/channels/mail"
 RULE = {"name": "fails", "channels": ["mail"], "events": ["node.failed", "channel.*"]}
@@ -122,7 +122,7 @@ async def test_how_a_channel_does_is_shown_and_what_was_given_up_tried_again(wor
     assert world.woken == ["channels"]
 
 
-async def test_a_rule_names_channels_that_are_there_and_stay(client: Client) -> None:
+async def test_a_rule_names_channels_that_are_there_and_stay(client: ApiCaller) -> None:
     message = await client.refused(
         "POST", "/v1/notificationrules", RULE, status=400, code="RequestParamInvalid"
     )

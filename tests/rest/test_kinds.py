@@ -7,13 +7,13 @@ import msgspec
 from cloud.core.kinds import KINDS
 from cloud.http.yaml_text import decode_yaml
 from cloud.rest.routes import ROUTES
-from tests.rest.conftest import Client
+from tests.rest.conftest import ApiCaller
 
 GENERATED = {"secret", "securityKey"}
 """What the server makes up where it is left out."""
 
 
-async def test_every_kind_of_the_registry_is_listed(client: Client) -> None:
+async def test_every_kind_of_the_registry_is_listed(client: ApiCaller) -> None:
     listed = await client.call("GET", "/v1/kinds")
     assert [one["name"] for one in listed["items"]] == [kind.name for kind in KINDS]
     assert listed["total"] == len(KINDS)
@@ -24,7 +24,7 @@ async def test_every_kind_of_the_registry_is_listed(client: Client) -> None:
         assert one["columns"]
 
 
-async def test_an_example_can_be_created_as_it_is(client: Client) -> None:
+async def test_an_example_can_be_created_as_it_is(client: ApiCaller) -> None:
     for one in (await client.call("GET", "/v1/kinds"))["items"]:
         if one["example"]:
             body = decode_yaml(one["example"].encode())
@@ -35,7 +35,7 @@ async def test_an_example_can_be_created_as_it_is(client: Client) -> None:
 
 
 async def test_what_is_shown_without_defaults_changes_nothing_when_it_is_sent(
-    client: Client,
+    client: ApiCaller,
 ) -> None:
     for one in (await client.call("GET", "/v1/kinds"))["items"]:
         if one["example"]:

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from tests.rest.conftest import APP, CONFIG, Client, World
+from tests.rest.conftest import APP, CONFIG, ApiCaller, World
 from tests.rest.test_overview import receive
 from tests.rest.test_tokens import bearer, made
 
 NO_NODES = {"total": 0, "online": 0, "stale": 0, "offline": 0, "never": 0}
 
 
-async def listed(client: Client, query: str = "") -> Any:
+async def listed(client: ApiCaller, query: str = "") -> Any:
     return await client.call("GET", f"/v1/namespaces{query}")
 
 
@@ -72,6 +72,6 @@ async def test_namespaces_are_listed_page_by_page(world: World) -> None:
     )
 
 
-async def test_a_server_without_anything_has_its_default_namespace(client: Client) -> None:
+async def test_a_server_without_anything_has_its_default_namespace(client: ApiCaller) -> None:
     [item] = (await listed(client))["items"]
     assert item == {"name": "default", "nodes": NO_NODES, "apps": 0, "batches": 0}

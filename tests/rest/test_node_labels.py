@@ -3,7 +3,7 @@
 from typing import Any
 
 from cloud.core.node_labels import LABELLED_LIMIT
-from tests.rest.conftest import Client, World
+from tests.rest.conftest import ApiCaller, World
 from tests.rest.test_overview import CONTAINER, receive
 
 INVALID: dict[str, Any] = {"status": 400, "code": "RequestParamInvalid"}
@@ -22,11 +22,11 @@ async def fleet(world: World) -> str:
     return version
 
 
-async def labelled(client: Client, query: str = "", **body: Any) -> Any:
+async def labelled(client: ApiCaller, query: str = "", **body: Any) -> Any:
     return await client.call("PATCH", f"/v1/nodes{query}", body)
 
 
-async def with_label(client: Client, selector: str) -> list[str]:
+async def with_label(client: ApiCaller, selector: str) -> list[str]:
     found = await client.call("GET", f"/v1/nodes?selector={selector}")
     return [item["name"] for item in found["items"]]
 

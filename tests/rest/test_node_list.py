@@ -4,7 +4,7 @@ from typing import Any
 
 from cloud.core.report import Order, read_report
 from cloud.operations.reports import receive_report
-from tests.rest.conftest import Client, World
+from tests.rest.conftest import ApiCaller, World
 from tests.rest.test_overview import CONTAINER
 
 INVALID: dict[str, Any] = {"status": 400, "code": "RequestParamInvalid"}
@@ -19,7 +19,7 @@ NOTHING = {
 }
 
 
-async def items(client: Client, query: str = "") -> list[Any]:
+async def items(client: ApiCaller, query: str = "") -> list[Any]:
     found: list[Any] = (await client.call("GET", f"/v1/nodes?{query}"))["items"]
     return found
 
@@ -77,7 +77,7 @@ async def test_the_busiest_nodes_come_first_page_by_page(world: World) -> None:
     await world.client.refused("GET", f"/v1/nodes?sort=cpu&limit=2&continue={token}", **INVALID)
 
 
-async def test_an_unknown_order_or_inclusion_is_refused(client: Client) -> None:
+async def test_an_unknown_order_or_inclusion_is_refused(client: ApiCaller) -> None:
     message = await client.refused("GET", "/v1/nodes?sort=names", **INVALID)
     assert "did you mean name?" in message
     await client.refused("GET", "/v1/nodes?include=stats", **INVALID)

@@ -37,7 +37,7 @@ from tests.rest.conftest import (
     REQUEST_ID,
     SECRET,
     TOKEN,
-    Client,
+    ApiCaller,
     World,
     caller,
 )
@@ -82,10 +82,10 @@ NAMES = {
 
 
 @contextlib.asynccontextmanager
-async def bearer(world: World, token: str) -> AsyncIterator[Client]:
+async def bearer(world: World, token: str) -> AsyncIterator[ApiCaller]:
     headers = {"Authorization": f"Bearer {token}", "x-bce-request-id": REQUEST_ID}
     async with caller(world.url, headers) as http:
-        yield Client(http)
+        yield ApiCaller(http)
 
 
 async def made(world: World, role: str, namespace: str, name: str = "") -> str:
@@ -145,7 +145,7 @@ async def test_a_token_for_one_namespace_is_refused_by_every_route_in_another(
         assert (await client.within("one").call("GET", "/v1/nodes"))["total"] == 0
 
 
-async def fill(client: Client, mark: str) -> None:
+async def fill(client: ApiCaller, mark: str) -> None:
     """One of everything; *mark* stands in each where text is allowed."""
     for path, body in CREATIONS:
         marked = {"description": mark} if re.fullmatch("/v1/[a-z]*", path) else {}
@@ -154,12 +154,12 @@ async def fill(client: Client, mark: str) -> None:
         await client.call("POST", path, {**body, **marked})
 
 
-async def newest_command(client: Client) -> str:
+async def newest_command(client: ApiCaller) -> str:
     listed = (await client.send("GET", "/v1/nodes/n1/commands")).json()
     return str(listed["items"][0]["id"]) if "items" in listed else COMMAND
 
 
-async def seen(client: Client) -> dict[str, Any]:
+async def seen(client: ApiCaller) -> dict[str, Any]:
     """What every route that reads and changes nothing shows; looks may be audited themselves."""
     shown = {}
     for route in ROUTES:
@@ -172,7 +172,7 @@ async def seen(client: Client) -> dict[str, Any]:
     return shown
 
 
-async def change_everything(client: Client) -> None:
+async def change_everything(client: ApiCaller) -> None:
     """Every write there is, what is deleted last; whether it succeeds does not matter here."""
     bodies: list[Any] = [{}, {"description": "changed"}, {"num": 1}, {"password": "changed"}]
     order = sorted(ROUTES, key=lambda route: route.method == "DELETE")
@@ -321,7 +321,7 @@ async def test_a_token_is_refused_from_its_end_on(world: World) -> None:
     ],
 )
 async def test_a_wrong_token_is_refused_by_name_and_nothing_is_kept(
-    client: Client, change: dict[str, Any], field: str
+    client: ApiCaller, change: dict[str, Any], field: str
 ) -> None:
     body = {"name": "t", "role": "viewer", **change}
     message = await client.refused("POST", "/v1/tokens", body, **INVALID)

@@ -6,9 +6,10 @@ from typing import Any
 
 from cloud.core.kind import Column, ColumnForm
 from cloud.core.kinds import APP, ResourceKind
-from edgesync.cli.api.client import ApiServer, RequestRefused
 from edgesync.cli.output import age, note, pairs, progress
 from edgesync.cli.resources.paths import sort_key, value_at
+from edgesync.client.client import Client
+from edgesync.client.errors import NotFoundError
 
 LOOKED_UP = 500
 """Things of which a table shows what takes a call for each."""
@@ -30,7 +31,7 @@ class TableOptions:
 
 
 def table_of(
-    server: ApiServer, kind: ResourceKind, things: Sequence[Json], options: TableOptions
+    server: Client, kind: ResourceKind, things: Sequence[Json], options: TableOptions
 ) -> tuple[list[str], list[list[Any]]]:
     """Titles and rows of *things* of a *kind*."""
     is_labelled = options.show_labels and not options.wide
@@ -71,10 +72,10 @@ class _Added:
     """Columns whose cells *look_up* finds with a call for each thing, by its URL."""
 
     titles: Sequence[str]
-    look_up: Callable[[ApiServer, str], list[Any]]
+    look_up: Callable[[Client, str], list[Any]]
 
 
-def _readiness(server: ApiServer, url: str) -> list[Any]:
+def _readiness(server: Client, url: str) -> list[Any]:
     rollout = server.call("GET", f"{url}/rollout")
     return [f"{rollout['running']}/{rollout['selected']}"]
 
@@ -88,7 +89,7 @@ _ADDED: Mapping[ResourceKind, _Added] = {
 
 
 def _looked_up(
-    server: ApiServer, kind: ResourceKind, things: Sequence[Json], added: _Added
+    server: Client, kind: ResourceKind, things: Sequence[Json], added: _Added
 ) -> dict[tuple[str, str], list[Any]]:
     found: dict[tuple[str, str], list[Any]] = {}
     if len(things) > LOOKED_UP:
@@ -99,9 +100,8 @@ def _looked_up(
             try:
                 own = server.within(thing["namespace"]) if "namespace" in thing else server
                 found[_place_of(thing)] = added.look_up(own, kind.url(thing["name"]))
-            except RequestRefused as refusal:
-                if refusal.status != 404:  # else it went meanwhile
-                    raise
+            except NotFoundError:  # it went meanwhile
+                continue
     return found
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from cloud.core.kind import NAME, Column, ColumnForm, ResourceKind
-from edgesync.cli.api.client import ApiServer
-from edgesync.cli.resources.access import pages
+from edgesync.client.client import Client
 
 NAMESPACE = ResourceKind(
     "Namespace",
@@ -28,6 +27,6 @@ NAMESPACE = ResourceKind(
 """The kind of namespaces on the command line; it is in no registry, as none can be created."""
 
 
-def namespace_names(server: ApiServer) -> Sequence[str]:
+def namespace_names(server: Client) -> Sequence[str]:
     """The names of the namespaces that the token may see."""
-    return [one["name"] for one in pages(server, NAMESPACE.path, {})]
+    return [one["name"] for one in server.pages(NAMESPACE.path)]

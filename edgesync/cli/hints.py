@@ -1,4 +1,4 @@
-"""Hints for errors of the REST API and of the connection: the next command to type, or none.
+"""Errors of the client as people see them, with a hint: the next command to type, or none.
 
 A command in backquotes works as it is printed.
 """
@@ -7,8 +7,18 @@ import re
 import ssl
 from urllib.parse import unquote
 
+import click
+
 from cloud.core.kinds import KINDS, ResourceKind
-from edgesync.cli.api.http_client import httpx
+from edgesync.client.errors import (
+    AccessError,
+    ApiError,
+    ApiRefusal,
+    ClientError,
+    ConnectionLost,
+    NotFoundError,
+)
+from edgesync.client.http_client import httpx
 
 _BY_CODE = {
     "ConfirmationRequired": "See the affected nodes with --dry-run, then repeat with --confirm.",
@@ -30,11 +40,47 @@ _HTTP_PORT = (
 )
 
 
-def hint_for(status: int, code: str, *, message: str = "", path: str = "", url: str = "") -> str:
-    """What helps where a server at *url* answers a call of *path* with an error."""
+class ShownError(click.ClickException):
+    """An error of the client, for people."""
+
+    def __init__(self, error: ClientError) -> None:
+        super().__init__(message_of(error))
+
+
+class ShownAccessError(ShownError):
+    """Context, token or certificate cannot be used; the usage of the command is right."""
+
+    exit_code = 2
+
+
+def shown_error(error: ClientError) -> ShownError:
+    """The error for people that *error* becomes."""
+    return ShownAccessError(error) if isinstance(error, AccessError) else ShownError(error)
+
+
+def message_of(error: ClientError | click.ClickException) -> str:
+    """The text of *error*, and the hint on a line of its own."""
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    hint = ""
+    if isinstance(error, ApiError):
+        hint = _hint_for(error.refusal)
+    elif isinstance(error, ConnectionLost) and isinstance(error.__cause__, httpx.HTTPError):
+        hint = _hint_for_lost(error.__cause__, httpx.URL(error.url))
+    return "\n".join(part for part in (str(error), hint) if part)
+
+
+def not_found(title: str, path: str) -> NotFoundError:
+    """The error where the thing called *title*, at *path*, does not exist."""
+    return NotFoundError(ApiRefusal(404, "ResourceNotFound", f"{title} not found.", path=path))
+
+
+def _hint_for(refusal: ApiRefusal) -> str:
+    """What helps where a server answers a call with an error."""
+    status, code, path = refusal.status, refusal.code, refusal.path
     if code == "ResourceHasBeenUsed":
         return _in_use(path)
-    if (lost := _MISSING.search(message)) and not path.endswith(f"/{lost[2]}"):
+    if (lost := _MISSING.search(refusal.message)) and not path.endswith(f"/{lost[2]}"):
         word, name = lost.groups()
         return f"If it was deleted, `edgesync undo {word} {name}` brings it back; then repeat."
     if code in _BY_CODE:
@@ -42,11 +88,11 @@ def hint_for(status: int, code: str, *, message: str = "", path: str = "", url: 
     if status == 404:
         return _missing(path)
     if status == 401:
-        return f"Log in again: `edgesync login {url}`".rstrip()
+        return f"Log in again: `edgesync login {refusal.url}`".rstrip()
     return _BY_STATUS.get(status, "")
 
 
-def hint_for_lost(error: httpx.HTTPError, url: httpx.URL) -> str:
+def _hint_for_lost(error: httpx.HTTPError, url: httpx.URL) -> str:
     """What helps where no answer came from *url*."""
     if _is_distrust(error):
         return "Pass the server's CA certificate with --ca (its data/ca/root.pem)."

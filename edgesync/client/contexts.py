@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import click
+from edgesync.client.errors import AccessError
 
 VARIABLE = "EDGESYNC_CONTEXTS"
 """Environment variable with the path of the file."""
@@ -65,33 +65,33 @@ def contexts_file() -> Path:
 
 
 def read_contexts(file: Path | None = None) -> Contexts:
-    """Contexts in *file*, empty if it does not exist; ClickException if it cannot be read."""
+    """Contexts in *file*, empty if it does not exist; AccessError if it cannot be read."""
     file = file or contexts_file()
     try:
         text = _private_text(file)
     except FileNotFoundError:
         return Contexts()
     except (OSError, UnicodeDecodeError) as error:
-        raise click.ClickException(f"{file} cannot be read: {error}") from error
+        raise AccessError(f"{file} cannot be read: {error}") from error
     import yaml  # takes 10 ms, which a command without a contexts file need not spend
 
     try:
         content = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
-        raise click.ClickException(f"{file} cannot be read: {error}") from error
+        raise AccessError(f"{file} cannot be read: {error}") from error
     content = {"contexts": {}} if content is None else content
     if not isinstance(content, dict) or not isinstance(content.get("contexts"), dict):
-        raise click.ClickException(f"{file} has no `contexts:`; move it away and log in again")
+        raise AccessError(f"{file} has no `contexts:`; move it away and log in again")
     known = {str(name): _context(file, name, one) for name, one in content["contexts"].items()}
     return Contexts(str(content.get("current") or ""), known)
 
 
 def _private_text(file: Path) -> str:
-    """Content of *file*; ClickException if its mode lets other users read it."""
+    """Content of *file*; AccessError if its mode lets other users read it."""
     with file.open(encoding="utf-8") as opened:
         # Windows keeps access rights elsewhere than in the mode.
         if os.name == "posix" and os.fstat(opened.fileno()).st_mode & 0o077:
-            raise click.ClickException(f"{file} may hold tokens: do `chmod 600 {file}` first")
+            raise AccessError(f"{file} may hold tokens: do `chmod 600 {file}` first")
         return opened.read()
 
 
@@ -114,7 +114,7 @@ def write_contexts(contexts: Contexts, file: Path | None = None) -> None:
             yaml.safe_dump(content, opened, sort_keys=False, allow_unicode=True)
         Path(name).replace(file)
     except OSError as error:
-        raise click.ClickException(f"{file} cannot be written: {error}") from error
+        raise AccessError(f"{file} cannot be written: {error}") from error
 
 
 def chosen_context(name: str | None) -> Context | None:
@@ -126,10 +126,8 @@ def chosen_context(name: str | None) -> Context | None:
     return named_context(contexts, wanted)
 
 
-class UnknownContext(click.ClickException):
+class UnknownContext(AccessError):
     """There is no context of that name."""
-
-    exit_code = 2
 
 
 def named_context(contexts: Contexts, name: str) -> Context:
@@ -144,7 +142,7 @@ def named_context(contexts: Contexts, name: str) -> Context:
 def _context(file: Path, name: Any, content: Any) -> Context:
     if not isinstance(content, dict) or not set(content) <= set(_FIELDS) or "url" not in content:
         fields = ", ".join(_FIELDS)
-        raise click.ClickException(f"{file}: context {name} needs a url, and may have: {fields}")
+        raise AccessError(f"{file}: context {name} needs a url, and may have: {fields}")
     return Context(**{_FIELDS[key]: str(value or "") for key, value in content.items()})
 
 
