@@ -107,9 +107,14 @@ def test_an_app_runs_on_through_all_that_happens_to_its_agent(
         installed(machine.run(start))
         installed(machine.agent("wait"))
         assert set(marked(machine)) & set(before)
-        shown = installed(machine.agent("status"))
+        # `wait` may have found the report of the agent that was killed.
+        shown = wait_for(
+            lambda: (
+                "connection   up since" in (shown := installed(machine.agent("status"))) and shown
+            ),
+            "the connection",
+        )
         assert "node         default.gate" in shown
-        assert "connection   up since" in shown
         assert "certificate  ends 20" in shown
         wait_for(lambda: "app          talker" in installed(machine.agent("status")), "its app")
 
