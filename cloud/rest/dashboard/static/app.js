@@ -150,7 +150,7 @@ function Frame({ session, onLeave }) {
         <a class="brand" href="#/"><img src="/dashboard/icon.svg" alt="" width="26" height="26" />edgesync</a>
         <${Live} />
       </header>
-      <div id="menu" class=${`side ${isOpen ? "open" : ""}`}>
+      <aside id="menu" aria-label="Menu and session" class=${`side ${isOpen ? "open" : ""}`}>
         <button type="button" class="goto" onClick=${() => find(true)}><${Icon} name="search" />Go to… <kbd>Ctrl K</kbd></button>
         <nav aria-label="Pages of the dashboard">
           <ul>
@@ -170,7 +170,7 @@ function Frame({ session, onLeave }) {
             <button type="button" class="bare" onClick=${onLeave}><${Icon} name="out" />Sign out</button>
           </div>
         </div>
-      </div>
+      </aside>
       ${isFinding && html`<${Palette} pages=${shown} onClose=${() => find(false)} />`}
       <main id="main"><${Disconnected} /><${Page} key=${namespace} route=${route} session=${session} /></main>
     </div>

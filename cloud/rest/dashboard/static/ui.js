@@ -199,6 +199,9 @@ export function Dialog({ title, onClose, children, actions, wide }) {
   useEffect(() => {
     const before = document.activeElement;
     element.current.showModal();
+    // A field of it, or else what changes nothing: not the button in its corner, nor what deletes.
+    const field = element.current.querySelector(".dialog-body :is(input, select, textarea):not([type=hidden])");
+    (field || element.current.querySelector(".dialog-foot button") || element.current.querySelector("button")).focus();
     return () => before && before.focus && before.focus();
   }, []);
   return html`
