@@ -198,6 +198,10 @@ COMMANDS = {
         "edgesync.conformance.command:conformance",
         "Test a device against the protocol, and print which rules it breaks.",
     ),
+    "openapi": (
+        "edgesync.admin.openapi:openapi",
+        "Print the OpenAPI document of the REST API, or its types for TypeScript.",
+    ),
     "convert": (
         "edgesync.compose.command:convert",
         "Convert other formats to manifests, without a server.",

@@ -39,7 +39,7 @@ def revoke(server: Client, *, nodes: Sequence[str], yes: bool) -> None:
 @node_argument
 @reason_option
 def install_command(server: Client, *, node: str) -> None:
-    """Print the command that installs the agent of a node; it works once an hour."""
+    """Print the command that installs the agent of a node; it works once, within an hour."""
     click.echo(server.call("GET", f"{NODE.url(node)}/init")["cmd"])
 
 
