@@ -6,6 +6,7 @@ import functools
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -33,9 +34,11 @@ from cloud.operations.events import number_events
 from cloud.operations.nodes import create_node
 from cloud.operations.notifications import create_rule, update_rule
 from cloud.store.transaction import Store, Transaction
+from tests.conftest import open_on
 from tests.deadlines import UNIT
 from tests.jobs.mail_server import ACCEPTED, PASSWORD, USER, MailServer, mail_server
 from tests.jobs.receiver import Receiver, receiving
+from tests.postgres import NEEDS_POSTGRES, Postgres
 
 DEADLINE = 20 * UNIT
 PUBLIC = "https://edgesync.example.com"
@@ -58,7 +61,7 @@ def receiver() -> Iterator[Receiver]:
 class NotificationWorld:
     """Channels, rules and their jobs on one store; *ahead* is added to the time."""
 
-    def __init__(self, store: Store, mail: MailServer) -> None:
+    def __init__(self, store: Store, mail: MailServer, server: str = "m") -> None:
         self.store = store
         self.mail = mail
         self.ahead = timedelta()
@@ -69,7 +72,7 @@ class NotificationWorld:
         self.timer = NotificationTimer(
             store,
             self.clock,
-            new_id=lambda: f"m{next(numbers):06}",
+            new_id=lambda: f"{server}{next(numbers):06}",
             wake_sender=self.sender.wake,
             limits=self.limits,
         )
@@ -316,23 +319,29 @@ async def test_many_causes_share_a_group(world: NotificationWorld) -> None:
     assert count == 101
 
 
-async def test_two_servers_send_each_message_once(store: Store, mail: MailServer) -> None:
-    worlds = [NotificationWorld(store, mail), NotificationWorld(store, mail)]
+@pytest.mark.parametrize("count", [pytest.param(12, marks=NEEDS_POSTGRES)])
+async def test_two_servers_send_each_message_once(
+    postgres: Postgres, tmp_path: Path, mail: MailServer, count: int
+) -> None:
     mail.got.clear()
     mail.reply = ACCEPTED
-    await worlds[0].mail_channel()
-    await worlds[0].rule(gatherSeconds=0)
-    for number in range(5):
-        await worlds[0].fail("n1", cause=f"cause {number}")
-    running = [asyncio.create_task(each.sender.run()) for each in worlds]
-    await asyncio.gather(*(each.timer.round() for each in worlds))
-    for each in worlds:
-        each.sender.wake()
-    await worlds[0].wait_for(all_sent(5))
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
-    assert len({each["message-id"] for each in mail.got}) == len(mail.got) == 5
+    open_there = open_on(postgres)
+    async with open_there(tmp_path) as one, open_there(tmp_path) as two:
+        worlds = [NotificationWorld(one, mail), NotificationWorld(two, mail, "other")]
+        await worlds[0].mail_channel()
+        await worlds[0].rule(gatherSeconds=0)
+        for number in range(count):
+            await worlds[0].fail(f"n{number}", cause=f"cause {number}")
+        running = [asyncio.create_task(each.sender.run()) for each in worlds]
+        await asyncio.gather(*(each.timer.round() for each in worlds))
+        for each in worlds:
+            each.sender.wake()
+        await worlds[0].wait_for(all_sent(count))
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+    subjects = [each["subject"] for each in mail.got]
+    assert len(set(subjects)) == len(subjects) == count
 
 
 async def test_what_is_given_up_is_an_event_and_what_was_sent_is_bounded(

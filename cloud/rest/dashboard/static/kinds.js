@@ -44,6 +44,8 @@ function column(place, { title, path, form }) {
   return { name, kind, show: (item) => shown(form, valueAt(item, path)) };
 }
 
+/** *word*, which begins like the *name* of its kind, with that one's words apart. */
+const apart = (name, word) => [...word].map((mark, at) => (at && name[at] && name[at] !== name[at].toLowerCase() ? ` ${mark}` : mark)).join("");
 const capitalised = (word) => word[0].toUpperCase() + word.slice(1);
 
 function kindOf(one) {
@@ -51,8 +53,8 @@ function kindOf(one) {
   return {
     place,
     path: one.path,
-    one: one.singular,
-    many: capitalised(one.plural),
+    one: apart(one.name, one.singular),
+    many: capitalised(apart(one.name, one.plural)),
     logName: one.logName,
     readRole: one.readRole,
     changeRole: one.changeRole,

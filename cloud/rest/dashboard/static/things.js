@@ -8,6 +8,7 @@ import { go, link, nodesOf } from "./route.js";
 import { Badge, Copyable, Empty, Icon, Loaded, Pager, Table, Tabs, Time, Title, useData, usePages } from "./ui.js";
 import { Editor, PlanDialog } from "./editor.js";
 import { BringIn, Records, Refused } from "./batch.js";
+import { Messages } from "./channel.js";
 import { Deliveries } from "./deliveries.js";
 import { History } from "./history.js";
 import { mayChange, mayRead } from "./kinds.js";
@@ -40,24 +41,26 @@ export function Things({ kind, query, session }) {
         ? html`<${Table} caption=${kind.many} columns=${kind.columns} items=${page.items} keyOf=${(item) => item.name} />
             <${Pager} pages=${pages} page=${{ total: page.total, next: nextOf(kind, page) }} noun=${kind.one} nouns=${kind.many.toLowerCase()} />`
         : html`<${Empty} title=${wanted ? "Nothing matches." : `No ${kind.one} yet`}>
-            ${!wanted && html`<p>${mayChange(kind, session) && html`<a href=${link([kind.place, "+"])}>Make one here</a>, or `}<code>edgesync apply -f ${kind.one}.yaml</code></p>`}
+            ${!wanted && html`<p>${mayChange(kind, session) && html`<a href=${link([kind.place, "+"])}>Make one here</a>, or `}<code>edgesync apply -f ${kind.logName}.yaml</code></p>`}
           <//>`} />
   `;
 }
 
-/** The secret of a new callback, which no later answer has. */
+/** Whether a new thing, a callback or a webhook, has a secret that no later answer has. */
+const hasNewSecret = (answer) => /^whsec_/.test(answer.secret || "");
+
 const NewSecret = ({ kind, made }) => html`
   <${Title} above=${{ href: link([kind.place]), text: kind.many }}>${made.name}<//>
   <section class="card" aria-labelledby="secret-title"><h2 id="secret-title">Secret</h2>
     <p>It is shown only now. The receiver verifies signatures with it.</p>
-    <${Copyable} text=${made.secret} label="Secret of the callback" />
+    <${Copyable} text=${made.secret} label=${`Secret of the ${kind.one}`} />
     <p><a class="button main" href=${link([kind.place, made.name])}>Continue</a></p>
   </section>
 `;
 
 export function NewThing({ kind, session }) {
   const [made, setMade] = useState(null);
-  const saved = (answer) => (kind.place === "callbacks" ? setMade(answer) : go([kind.place, answer.name], {}, { replace: true }));
+  const saved = (answer) => (hasNewSecret(answer) ? setMade(answer) : go([kind.place, answer.name], {}, { replace: true }));
   if (made) return html`<${NewSecret} kind=${kind} made=${made} />`;
   return html`
     <${Title} above=${{ href: link([kind.place]), text: kind.many }} text=${`New ${kind.one}`}>New ${kind.one}<//>
@@ -156,6 +159,7 @@ export function Thing({ kind, name, query, session }) {
             <${Definition} kind=${kind} name=${name} session=${session} onSaved=${again} />
           </section>
           ${kind.isBatch && html`<${Records} name=${name} mayChange=${mayChange(kind, session)} />`}
+          ${kind.place === "channels" && html`<${Messages} name=${name} mayChange=${mayChange(kind, session)} />`}
           ${kind.place === "callbacks" && html`<${Deliveries} name=${name} mayChange=${mayChange(kind, session)} />`}
         `}
     ${isDeleting && html`<${PlanDialog} title=${`Delete ${kind.one} ${name}`} label="Delete" isDanger
