@@ -30,8 +30,6 @@ def test_a_notification_survives_its_receiver_and_the_server(tmp_path: Path) -> 
         server.stop(signal.SIGKILL)  # while the group is gathered, or before
     with running_server(data, *flags) as server, server.client() as api:
         wait_for(lambda: deliveries(api) == [("waiting", True)], "the first attempt")
-        server.stop(signal.SIGKILL)
-    with running_server(data, *flags) as server, server.client() as api:
         with receiving(port) as receiver:
             wait_for(lambda: deliveries(api) == [("sent", False)], "the message")
             (got,) = receiver.got
