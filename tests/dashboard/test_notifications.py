@@ -8,7 +8,8 @@ from playwright.sync_api import expect
 
 from tests.dashboard.chromium import NEEDS_CHROMIUM
 from tests.dashboard.conftest import SECONDS, DashboardFleet, Tab, axe_source, write_yaml
-from tests.dashboard.test_dashboard import create, violations
+from tests.dashboard.test_accessibility import violations
+from tests.dashboard.test_dashboard import create
 from tests.jobs.receiver import Receiver, receiving
 
 pytestmark = NEEDS_CHROMIUM
