@@ -12,6 +12,7 @@ import { EventList, grouped, GROUPED_FROM } from "./events.js";
 import { LabelsDialog } from "./labels.js";
 import { LogViewer } from "./log_viewer.js";
 import { ownLabels } from "./nodes.js";
+import { Properties } from "./properties.js";
 
 const APP_COLUMNS = [
   { name: "App", show: (app) => (app.system ? app.name : html`<a href=${link(["apps", app.name])}>${app.name}</a>`) },
@@ -169,6 +170,7 @@ function Seen({ name, node, session, reload }) {
       <section class="card" aria-labelledby="facts-title"><h2 id="facts-title">Facts</h2><${Facts} node=${node} stats=${stats.data} /></section>
       <section class="card" aria-labelledby="certificate-title"><h2 id="certificate-title">Certificate</h2><${Certificate} name=${name} /></section>
     </div></div>
+    <${Properties} name=${name} base=${base} mayChange=${canChange} />
     <section aria-labelledby="deploys-title"><h2 id="deploys-title">Deploys</h2>
       <${Loaded} state=${deploys} show=${(page) =>
         page.items.length

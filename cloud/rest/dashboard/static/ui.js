@@ -137,16 +137,35 @@ export function Loaded({ state, show, lines }) {
   return html`<${Skeleton} lines=${lines} />`;
 }
 
-/** A table that is a list of cards on a phone. *columns*: `{ name, show, kind }`. */
-export const Table = ({ caption, columns, items, keyOf }) => html`
+/** The head of a column; one with `sort` orders the list by it, again the other way. */
+function Head({ column, sort, onSort }) {
+  if (!column.sort || !onSort) return html`<th scope="col" class=${column.kind || ""}>${column.name}</th>`;
+  const field = sort.replace("-", "");
+  const isIt = field === column.sort;
+  const isDown = isIt && sort.startsWith("-");
+  const next = isIt ? `${isDown ? "" : "-"}${field}` : `${column.isDownFirst ? "-" : ""}${column.sort}`;
+  return html`<th scope="col" class=${column.kind || ""} aria-sort=${isIt ? (isDown ? "descending" : "ascending") : undefined}>
+    <button type="button" class="bare sort" onClick=${() => onSort(next)}>${column.name}<span aria-hidden="true">${isIt ? (isDown ? "↓" : "↑") : ""}</span></button>
+  </th>`;
+}
+
+/**
+ * A table that is a list of cards on a phone. *columns*: `{ name, show, kind, sort, isDownFirst }`;
+ * *picks* from `usePicks` gives each row a box to tick.
+ */
+export const Table = ({ caption, columns, items, keyOf, sort = "", onSort, picks, isDense }) => html`
   <div class="table-frame">
-    <table>
+    <table class=${isDense ? "dense" : ""}>
       <caption class="hidden">${caption}</caption>
-      <thead><tr>${columns.map((column) => html`<th scope="col" class=${column.kind || ""}>${column.name}</th>`)}</tr></thead>
+      <thead><tr>
+        ${picks && html`<td class="pick"><input type="checkbox" aria-label="Select all on this page" checked=${picks.hasAll(items.map(keyOf))} onChange=${(event) => picks.pick(items.map(keyOf), event.currentTarget.checked)} /></td>`}
+        ${columns.map((column) => html`<${Head} key=${column.name} column=${column} sort=${sort} onSort=${onSort} />`)}
+      </tr></thead>
       <tbody>
         ${items.map(
           (item) => html`
             <tr key=${keyOf(item)}>
+              ${picks && html`<td class="pick"><input type="checkbox" aria-label=${`Select ${keyOf(item)}`} checked=${picks.has(keyOf(item))} onChange=${(event) => picks.pick([keyOf(item)], event.currentTarget.checked)} /></td>`}
               ${columns.map((column, index) =>
                 index
                   ? html`<td class=${column.kind || ""} data-name=${column.name}>${column.show(item)}</td>`
@@ -159,6 +178,24 @@ export const Table = ({ caption, columns, items, keyOf }) => html`
     </table>
   </div>
 `;
+
+/** The rows that are ticked, by key, on whatever page; none when *keys* change. */
+export function usePicks(keys) {
+  const [state, setState] = useState({ of: "", names: new Set() });
+  const of = keys.join("\n");
+  const names = state.of === of ? state.names : new Set();
+  return {
+    names,
+    has: (name) => names.has(name),
+    hasAll: (some) => some.length > 0 && some.every((name) => names.has(name)),
+    pick: (some, isPicked) => {
+      const after = new Set(names);
+      for (const name of some) isPicked ? after.add(name) : after.delete(name);
+      setState({ of, names: after });
+    },
+    clear: () => setState({ of, names: new Set() }),
+  };
+}
 
 /** Labels, the longest list cut short. */
 export function Labels({ labels, most = 4 }) {
