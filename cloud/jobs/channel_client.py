@@ -85,7 +85,7 @@ class ChannelClient:
         except TimeoutError:
             return f"no answer within {TIMEOUT.total_seconds():.0f} s", ""
         except (aiosmtplib.SMTPException, OSError, ValueError) as failure:
-            return _printable(f"{type(failure).__name__}: {failure}"), ""
+            return _reason_of(failure), ""
         some = "".join(f"; {address} refused: {each}" for address, each in refused.items())
         return "", _printable(f"answered {answer}{some}")
 
@@ -98,6 +98,14 @@ async def open_channel_client(
     context = tls or ssl.create_default_context()
     async with open_http_client(context) as client:
         yield ChannelClient(client, context, public_url)
+
+
+def _reason_of(failure: Exception) -> str:
+    """Why an e-mail was not taken; nothing of what another service than SMTP answers."""
+    code = failure.code if isinstance(failure, aiosmtplib.SMTPResponseException) else 0
+    if code == aiosmtplib.SMTPStatus.invalid_response:
+        return "the answer is not one of SMTP"
+    return _printable(f"{type(failure).__name__}: {failure}")
 
 
 def _mail_of(

@@ -89,6 +89,11 @@ def add_store_metrics(
         "Calls of callbacks that are still to be made.",
         registry=metrics.registry,
     )
+    messages = Gauge(
+        "edgesync_notification_queue_messages",
+        "Notifications that are still to be sent.",
+        registry=metrics.registry,
+    )
     entries = {"": 0.0}
     metrics.add_counter(
         "edgesync_audit_entries", "Entries that the audit log ever had.", lambda: entries
@@ -105,6 +110,7 @@ def add_store_metrics(
         waiting, head = await store.read(lambda tx: (tx.count_waiting(), tx.audit_head()))
         to_tell.set(waiting.nodes)
         deliveries.set(waiting.deliveries)
+        messages.set(waiting.messages)
         entries[""] = head.number
 
     metrics.add_source(look)

@@ -50,19 +50,25 @@ def _check(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: A
 
 
 @contextlib.contextmanager
-def mail_server(folder: Path) -> Iterator[MailServer]:
-    """Take mail meanwhile, on a free port of this machine, with a certificate in *folder*."""
+def mail_server(folder: Path, *, is_tls: bool = False) -> Iterator[MailServer]:
+    """Take mail meanwhile, on a free port of this machine, with a certificate in *folder*.
+
+    TLS begins with STARTTLS, or with the connection if it *is_tls*; then no
+    password is needed.
+    """
     now = datetime.now(UTC)
     authority = load_or_create_authority(folder, now=now)
     files = ensure_server_certificate(folder, authority, ["localhost"], ["127.0.0.1"], now=now)
     server = MailServer(free_port(), client_context(authority.root_pem))
+    context = server_context(files.certificate_file, files.key_file)
+    tls: dict[str, Any] = {"ssl_context" if is_tls else "tls_context": context}
     controller = Controller(
         server,
         "127.0.0.1",
         server.port,
-        tls_context=server_context(files.certificate_file, files.key_file),
-        require_starttls=True,
-        auth_required=True,
+        **tls,
+        require_starttls=not is_tls,
+        auth_required=not is_tls,
         auth_require_tls=True,
         authenticator=_check,
     )

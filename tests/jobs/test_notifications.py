@@ -400,3 +400,26 @@ async def test_a_full_queue_drops_and_counts(world: NotificationWorld) -> None:
     await world.fail("n1")
     await world.pass_time(seconds=1)
     assert world.limits.counts() == {DROPPED: 1}
+
+
+async def test_nothing_is_shown_of_what_is_no_mail_server(world: NotificationWorld) -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-hidden\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        await world.mail_channel(smtpPort=port)
+        assert (await try_channel(world)).error == "the answer is not one of SMTP"
+
+
+async def test_a_mail_server_with_tls_from_the_start(
+    world: NotificationWorld, tmp_path: Path
+) -> None:
+    with mail_server(tmp_path / "ca", is_tls=True) as there:
+        own = NotificationWorld(world.store, there)
+        await own.mail_channel(smtpSecurity="tls", username="", password="")
+        attempt = await try_channel(own)
+        assert (attempt.error, len(there.got)) == ("", 1)
