@@ -153,6 +153,10 @@ COMMANDS = {
         "edgesync.cli.batch:batch",
         "Bring in devices: records, whitelist and installation command of a batch.",
     ),
+    "channel": (
+        "edgesync.cli.channel:channel",
+        "Send test messages by channels, and again what was given up.",
+    ),
     "logs": (
         "edgesync.cli.remote:logs",
         "Print the last lines of a node's or an app's log; -f follows it.",

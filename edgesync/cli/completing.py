@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import click
 
-from cloud.core.kinds import KINDS, NODE, ResourceKind
+from cloud.core.kinds import CHANNEL, KINDS, NODE, ResourceKind
 from edgesync.cli.resources.kinds import kind_words
 from edgesync.cli.server_options import access, client_of
 from edgesync.client.errors import ClientError
@@ -34,6 +34,11 @@ def completed_targets(context: click.Context, _: click.Parameter, incomplete: st
 def completed_nodes(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Names of nodes."""
     return _names(context, NODE, incomplete)
+
+
+def completed_channels(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Names of channels."""
+    return _names(context, CHANNEL, incomplete)
 
 
 def completed_namespaces(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:

@@ -24,7 +24,13 @@ async def test_the_manifests_of_the_page_are_applied_and_shown(shell: Shell) -> 
     (outage,) = [row for row in await shell.lines("get", "nr") if row[0] == "outage"]
     assert outage[1:3] == ["critical", "node.lost"]
     assert "ops-mail,ops-chat" in outage
-    await shell.world.client.call("POST", "/v1/channels/ops-chat/test")
+    sent = (await shell.run("channel", "test", "ops-chat")).stdout
+    assert sent.split() == ["sent", "channel/ops-chat", "answered", "200"]
+    await shell.world.client.call("PATCH", "/v1/channels/tickets", {"description": "answered 503"})
+    failed = await shell.run("channel", "test", "tickets", code=1)
+    assert "did not send: answered 503" in failed.stderr
+    queued = (await shell.run("channel", "retry", "tickets")).stdout
+    assert queued.split() == ["queued", "channel/tickets", "1", "messages", "wait"]
     described = (await shell.run("describe", "channel", "ops-chat")).stdout
     for text in ("hooks.slack.com", "test of the channel ops-chat", "sent", "answered 200"):
         assert text in described
