@@ -36,7 +36,7 @@ from tests.ports import free_port
 from tests.postgres import NEEDS_POSTGRES, USER, Postgres, running_postgres, running_standby
 from tests.preloaded import ForkedProcess, run_edgesync
 
-pytestmark = [*NEEDS_MOSQUITTO, *NEEDS_POSTGRES, pytest.mark.timeout(180)]
+pytestmark = [*NEEDS_MOSQUITTO, *NEEDS_POSTGRES, pytest.mark.timeout(360)]
 
 NODES = 12
 
