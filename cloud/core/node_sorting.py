@@ -27,7 +27,10 @@ class NodeField(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NodeSorting:
-    """An order by *field*, then by name; what has no value is below all that have one."""
+    """An order by *field*, then by name; what has no value is below all that have one.
+
+    One that *is_descending* is the same in reverse.
+    """
 
     field: NodeField
     is_descending: bool = False
@@ -39,7 +42,7 @@ class NodeSorting:
 
 
 def parse_sorting(text: str) -> NodeSorting:
-    """The order of *text*: a field, after `-` the largest first; empty: oldest first.
+    """The order of *text*: a field, after `-` in reverse; empty: oldest first.
 
     Invalid for another field; it names the nearest.
     """

@@ -25,8 +25,7 @@ NODE_LIST = (
     *NODES_LISTED,
     Parameter(
         SORT,
-        f"{', '.join(field.value for field in NodeField)}; after - the largest first;"
-        " by default created",
+        f"{', '.join(field.value for field in NodeField)}; after - in reverse; by default created",
     ),
     Parameter(
         INCLUDE,

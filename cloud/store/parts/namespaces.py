@@ -30,7 +30,7 @@ class NamespacePart(TransactionPart):
     def count_namespaces(self, namespace: str, now: datetime) -> Mapping[str, NamespaceCounts]:
         """Each namespace that has a node, a resource, a batch or a token, as it is at *now*.
 
-        Of EVERYWHERE all, else the one alone. Looks at every node: 20 ms of 100,000.
+        Of EVERYWHERE all, else the one alone. Looks at the status of every node.
         """
         more = () if namespace == EVERYWHERE else (_OF_ONE,)
         where: Parameters = {} if namespace == EVERYWHERE else {"namespace": namespace}

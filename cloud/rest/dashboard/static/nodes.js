@@ -21,7 +21,7 @@ const Share = ({ part, used }) =>
   part === null ? html`<span class="quiet">–</span>` : html`<span class=${part >= FULL ? "warn-text" : ""} title=${used}>${Math.round(100 * part)} %</span>`;
 
 const NODE_COLUMNS = [
-  { name: "Node", sort: "name", show: (node) => html`<a href=${link(["nodes", node.name])}>${node.name}</a>` },
+  { name: "Node", sort: "name", show: (node) => html`<a href=${link(["nodes", node.name])} title=${node.name}>${node.name}</a>` },
   { name: "State", sort: "state", show: (node) => html`<${Badge} word=${node.state.revoked ? "revoked" : node.state.name} />` },
   { name: "Apps", show: (node) => html`<${Apps} apps=${node.status.apps} />` },
   { name: "Agent", show: (node) => node.status.agent },
