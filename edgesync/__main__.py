@@ -28,6 +28,10 @@ BENCHES = {
         "edgesync.bench.hub:command",
         "Benchmark the embedded hub; baseline: plain amqtt.",
     ),
+    "peers": (
+        "edgesync.bench.peers:command",
+        "Benchmark reports over the HTTPS link beside a running baetyl-cloud.",
+    ),
     "start": (
         "edgesync.bench.start:command",
         "Benchmark the start of a server; baseline: Starlette and uvicorn.",
