@@ -30,7 +30,7 @@ from certs.files import (
 )
 from certs.keys import certificate_key_digest
 from certs.pem_files import read_certificate, write_file
-from cloud.config import BadSettings, Settings, settings_text
+from cloud.config import BadSettings, Settings
 from cloud.core.audit import Head
 from cloud.errors import Denied
 from cloud.http.metrics import LimitRefusals
@@ -58,6 +58,7 @@ from cloud.opening import (
 from cloud.operations.admission import bind_key, needs_key, reason_against
 from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
+from cloud.settings_sources import settings_text
 from cloud.store.backup import SETTINGS_FILE
 from cloud.store.transaction import Store, Transaction
 from cloud.wiring import (

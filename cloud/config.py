@@ -1,18 +1,15 @@
-"""Settings: from flags, then `EDGESYNC_*` in the environment, then a TOML file, then defaults.
+"""The settings of a server, and what each may be.
 
 `Settings` is the one list: flags, variables, keys of the file and the table in
-docs/operations/configure.md all follow from it. An unknown key is an error wherever it stands.
+docs/operations/configure.md all follow from it; `settings_sources` reads them.
 """
 
 import ipaddress
-import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from cloud.core.folding import NODE_EVENTS_PER_MINUTE
@@ -23,18 +20,6 @@ from cloud.core.revisions import REVISIONS_KEPT
 from cloud.core.sending import check_url
 from cloud.errors import CloudError, Invalid
 from cloud.http.addresses import Network
-from cloud.store.permissions import secret_file_trouble, written_file_trouble
-
-PREFIX = "EDGESYNC_"
-
-NOT_SETTINGS = frozenset(
-    f"EDGESYNC_{name}"
-    for name in (
-        *("CONFIG", "HOME", "INPUT", "URL", "CA", "CA_PASSPHRASE", "TOKEN", "TOKEN_FILE"),
-        *("BACKUP_PASSPHRASE", "BACKUP_PASSPHRASE_FILE", "CONTEXT", "CONTEXTS"),
-    )
-)
-"""Variables with the prefix that are read elsewhere; `EDGESYNC_SIM_*` and `EDGESYNC_TEST_*` too."""
 
 GRACE_LIMIT = 3650
 """Days for which a certificate that has ended may be renewed, at most."""
@@ -229,6 +214,13 @@ class Settings:
             " too."
         ),
     )
+    login_file: Path | None = field(
+        default=None,
+        metadata=_help(
+            "YAML file of the identity providers (OpenID Connect) whose users may sign in, and what"
+            " they may do."
+        ),
+    )
     crl_file: Path | None = field(
         default=None,
         metadata=_help(
@@ -388,113 +380,3 @@ def _networks(entries: Sequence[str]) -> Sequence[Network]:
         return [ipaddress.ip_network(entry) for entry in entries]
     except ValueError as error:
         raise BadSettings(f"trusted_proxies: {error}") from error
-
-
-_KINDS: Mapping[str, type] = {
-    **{one.name: type(one.default) for one in fields(Settings)},
-    **dict.fromkeys(("data_dir", "ca_passphrase_file", "crl_file", "ready_file"), Path),
-}
-
-NAMES = tuple(setting.name for setting in fields(Settings))
-
-
-def load_settings(
-    flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
-) -> Settings:
-    """Settings from all three places, the first that names one wins; BadSettings has the reason.
-
-    *flags* holds only what was given.
-    """
-    values: dict[str, Any] = {}
-    if file is not None:
-        values.update(_from_file(file))
-        _check_config_file(file, values)
-    values.update(_from_environment(environ))
-    values.update(flags)
-    return Settings(**values)
-
-
-def settings_text(settings: Settings) -> str:
-    """*settings* as a TOML file that `load_settings` reads: what is not the default, and can move.
-
-    The data directory is where the file lies; the ready file and lost keys are of one start.
-    """
-    values = {
-        setting.name: getattr(settings, setting.name)
-        for setting in fields(Settings)
-        if setting.name not in {"data_dir", "ready_file", "replace_lost_keys"}
-        and getattr(settings, setting.name) != setting.default
-    }
-    return "".join(f"{name} = {json.dumps(value, default=str)}\n" for name, value in values.items())
-
-
-def _from_file(file: Path) -> dict[str, Any]:
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadSettings(f"{file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSettings(f"{file}: {error}") from error
-    return {
-        key: _read(f"{file}: {key}", _known(f"{file}: {key}", key), value)
-        for key, value in content.items()
-    }
-
-
-def _check_config_file(file: Path, values: Mapping[str, Any]) -> None:
-    """Refuse one that others can write to, or read where it holds a password."""
-    holds_secret = bool(urlsplit(values.get("database", "")).password)
-    trouble = secret_file_trouble(file) if holds_secret else written_file_trouble(file)
-    if trouble:
-        raise BadSettings(trouble)
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    values = {}
-    for variable, text in environ.items():
-        others = ("EDGESYNC_SIM_", "EDGESYNC_TEST_", "EDGESYNC_DEMO_")
-        is_other = variable in NOT_SETTINGS or variable.startswith(others)
-        if is_other or not variable.startswith(PREFIX):
-            continue
-        key = _known(variable, variable.removeprefix(PREFIX).lower())
-        values[key] = _read_text(variable, key, text)
-    return values
-
-
-def _known(where: str, key: str) -> str:
-    if key not in NAMES:
-        raise BadSettings(f"{where}: no such setting; there are {', '.join(NAMES)}")
-    return key
-
-
-def _read_text(where: str, key: str, text: str) -> Any:
-    """Value of *key* from a variable's text."""
-    kind = _KINDS.get(key, str)
-    if kind is int:
-        try:
-            return int(text)
-        except ValueError as error:
-            raise BadSettings(f"{where}: {text!r} is not a whole number") from error
-    if kind is bool:
-        truth = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-        if text.lower() not in truth:
-            raise BadSettings(f"{where}: {text!r} is neither true nor false")
-        return truth[text.lower()]
-    if kind is tuple:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    return Path(text) if kind is Path else text
-
-
-def _read(where: str, key: str, value: Any) -> Any:
-    """Value of *key* from a file, where it has a type already."""
-    kind = _KINDS.get(key, str)
-    if kind is tuple and isinstance(value, list) and all(isinstance(x, str) for x in value):
-        return tuple(value)
-    if key == "function_runtimes" and isinstance(value, dict):
-        return tuple(f"{runtime}={image}" for runtime, image in value.items())
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    if kind in {int, bool, str} and type(value) is kind:
-        return value
-    expected = {int: "a whole number", bool: "true or false", tuple: "a list of strings"}
-    raise BadSettings(f"{where}: {value!r} is not {expected.get(kind, 'a string')}")

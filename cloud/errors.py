@@ -7,6 +7,7 @@ CloudError
 │   ├── TooLarge        the caller sent more bytes than are taken
 │   ├── HeadTooLarge    the same before the body
 │   ├── TooManyValues   the body holds more values than are read
+│   ├── TooManyNodes    a request would label more nodes than one may
 │   └── UnknownMediaType  the caller sent something in a form that is not understood
 ├── Expired             what the caller goes on from was good once, but is too old
 ├── Denied              the caller did not prove who it is

@@ -59,6 +59,7 @@ from cloud.listening import (
 )
 from cloud.managed_hub import managed_crl_file
 from cloud.opened_hub import OpenedHub
+from cloud.opened_identity import open_identity
 from cloud.opening import (
     Keys,
     open_integrity,
@@ -270,6 +271,7 @@ def rest_services(
         default_namespace=settings.namespace,
         authenticator=Authenticator(admin_digest, store, now_utc, limits, base.refusals),
         sessions=Sessions(sealer.session_key),
+        identity=open_identity(settings.login_file, sealer, store, base.refusals, now_utc, new_id),
         continuations=Continuations(sealer.list_key),
         counts=CountCache(now_utc),
         streams=EventStreams(jobs.feed),

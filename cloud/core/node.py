@@ -42,7 +42,7 @@ class Node:
 
     @property
     def id(self) -> str:
-        """Identity on the wire, `{namespace}.{name}`."""
+        """SignInService on the wire, `{namespace}.{name}`."""
         return node_id(self.namespace, self.name)
 
     @property

@@ -1,6 +1,6 @@
 """Operations of namespaces."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from cloud.core.namespace import EMPTY, NamespaceCounts
@@ -9,12 +9,14 @@ from cloud.store.transaction import Transaction
 
 
 def list_namespaces(
-    tx: Transaction, namespace: str, default: str, *, now: datetime
+    tx: Transaction, grants: Collection[str], default: str, *, now: datetime
 ) -> Mapping[str, NamespaceCounts]:
-    """The namespaces that a token for *namespace*, or EVERYWHERE, may see, by name.
+    """The namespaces that who has a role in those of *grants* may see, by name.
 
-    Its own, or for EVERYWHERE the *default* one, is there also where it has nothing.
+    They are there also where they have nothing; for EVERYWHERE the *default* one is.
     """
-    own = default if namespace == EVERYWHERE else namespace
-    found = {own: EMPTY, **tx.count_namespaces(namespace, now)}
+    found: dict[str, NamespaceCounts] = {}
+    for namespace in [EVERYWHERE] if EVERYWHERE in grants else grants:
+        found[default if namespace == EVERYWHERE else namespace] = EMPTY
+        found |= tx.count_namespaces(namespace, now)
     return {name: found[name] for name in sorted(found)}

@@ -144,7 +144,7 @@ class RequestContext:
         return check_text(parameter, values[0]) if values else ""
 
     def flag(self, parameter: str) -> bool:
-        """The flag in the query; Invalid unless true or false, once."""
+        """The flag in the query, false if absent; Invalid unless true or false, once."""
         return _flag(self.request, parameter)
 
     def list_options(self) -> ListOptions:
@@ -277,9 +277,9 @@ def endpoint(
                 raise
 
     async def admitted(request: Request, caller: Caller, now: datetime) -> Response:
-        caller.check_role(needs)
         asked = request.headers.get(NAMESPACE_HEADER)
         namespace = caller.namespace_of_call(NAMESPACE_HEADER, asked, api.default_namespace)
+        caller.check_role(needs, namespace)
         attempt = attempt_of(request, action, namespace, now) if action else None
         is_write = request.method not in {"GET", "HEAD"}
         check_query(request, known[is_write])

@@ -26,9 +26,7 @@ def metrics_route(metrics: Metrics) -> Route:
     """Forbidden for tokens of one namespace: what is counted is of all."""
 
     async def show_metrics(request: Request) -> Response:
-        caller = caller_of(request)
-        caller.check_role(Role.VIEWER)
-        caller.check_namespace(EVERYWHERE)
+        caller_of(request).check_role(Role.VIEWER, EVERYWHERE)
         return await metrics.response()
 
     return CheckedRoute(PATH, show_metrics)

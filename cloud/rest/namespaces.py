@@ -19,7 +19,7 @@ _NO_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
 async def list_namespaces(context: RequestContext) -> Listed[NamespaceAnswer]:
     """`GET /v1/namespaces`: those that the token may see, by name."""
-    options, own = context.list_options(), caller_of(context.request).namespace
+    options, own = context.list_options(), frozenset(caller_of(context.request).grants)
     default = context.api.default_namespace
     # A look at every node: in a large fleet it is cached for a while.
     found = await context.api.counts.count(

@@ -63,4 +63,5 @@ def _logged_as() -> Mapping[tuple[str, ...], str]:
         ("nodes", "mode"): "node",
         ("nodes", "core", "configs"): "node",
         ("tokens",): "token",
+        ("sessions",): "session",
     }

@@ -29,6 +29,7 @@ from cloud.rest.secrets import SECRET_ROUTES
 from cloud.rest.system_apps import SYSTEM_APP_ROUTES
 from cloud.rest.tokens import TOKEN_ROUTES
 from cloud.rest.trends import TREND_ROUTES
+from cloud.rest.user_sessions import USER_SESSION_ROUTES
 
 ROUTES: list[ApiRoute] = [
     *NODE_ROUTES,
@@ -55,6 +56,7 @@ ROUTES: list[ApiRoute] = [
     *TREND_ROUTES,
     *NAMESPACE_ROUTES,
     *TOKEN_ROUTES,
+    *USER_SESSION_ROUTES,
     *AUDIT_ROUTES,
     *KIND_ROUTES,
 ]

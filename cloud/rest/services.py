@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from cloud.core.channel import NotificationChannel
 from cloud.core.listing import LIST_BYTES, LIST_LIMIT
@@ -21,6 +22,9 @@ from cloud.rest.health import Check, Report
 from cloud.rest.places import Places, channel_tests, command_waits
 from cloud.rest.sessions import Sessions
 from cloud.store.transaction import Store
+
+if TYPE_CHECKING:
+    from cloud.rest.sign_in.service import SignInService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,8 @@ class Services:
     """Checks of `/readyz`, by name."""
     reports: Mapping[str, Report] = field(default_factory=dict)
     """Further content of `/readyz?verbose`, by name."""
+    identity: "SignInService | None" = None
+    """The identity providers; None where people have tokens only."""
     trusted_proxies: Sequence[Network] = ()
     can_sign: bool = True
     """Whether objects that need credentials can be given to nodes as presigned URLs."""

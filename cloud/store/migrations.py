@@ -24,6 +24,7 @@ from cloud.store.tables import (
     sessions,
     trends,
     usage,
+    user_sessions,
 )
 from cloud.store.tables.definition import Definition
 
@@ -70,6 +71,7 @@ STEPS: tuple[Step, ...] = (
     ("0031_node_usage", node_status.NODE_USAGE),
     ("0032_trends", trends.TRENDS),
     ("0033_notification_groups", deliveries.NOTIFICATION_GROUPS),
+    ("0034_user_sessions", user_sessions.USER_SESSIONS),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -42,6 +42,7 @@ from cloud.store.parts.servers import ServerPart
 from cloud.store.parts.sessions import SessionPart
 from cloud.store.parts.trends import TrendPart
 from cloud.store.parts.usage import UsagePart
+from cloud.store.parts.user_sessions import UserSessionPart
 from cloud.store.sealing import Sealer
 
 T = TypeVar("T")
@@ -76,6 +77,7 @@ class Transaction(
     CommandPart,
     ProbePart,
     SessionPart,
+    UserSessionPart,
 ):
     """All reads see one moment; all writes happen together or not at all.
 

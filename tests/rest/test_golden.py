@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from cloud.core.certificate import NodeCertificate
 from cloud.core.commands import read_answer
 from cloud.core.refused_device import RefusalReason
 from cloud.core.report import Order, read_report
+from cloud.core.tokens import Role
+from cloud.core.user_sessions import SessionKind, User, UserSession
 from cloud.operations.commands import receive_answer
 from cloud.operations.refused_devices import record_refused_device
 from cloud.operations.reports import receive_report
@@ -318,6 +320,10 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("rules-undo", "POST", "/v1/notificationrules/fails/undo", {"revision": 1}),
     ("rules-delete", "DELETE", "/v1/notificationrules/fails", None),
     ("channels-delete", "DELETE", "/v1/channels/mail", None),
+    ("session", "", "", None),
+    ("whoami", "GET", "/v1/whoami", None),
+    ("sessions-list", "GET", "/v1/sessions", None),
+    ("sessions-end", "DELETE", "/v1/sessions/a-session", None),
 ]
 
 
@@ -331,6 +337,7 @@ async def steps(world: World) -> AsyncIterator[tuple[str, str, str, Any]]:
     for name, method, path, body in STEPS:
         works = {"report": _receive(body, world), "certificate": _certify, "answer": _answer(world)}
         looks = {"register-refused": _refuse(world), "trends": _record_trends(world)}
+        works["session"] = _begin_session(world)
         if name in works:
             await world.store.write(works[name])
             continue
@@ -401,6 +408,22 @@ def _answer(world: World) -> Any:
         receive_answer(tx, "default.n1", own_id, answer, now=world.clock.now)
 
     return work
+
+
+def _begin_session(world: World) -> Any:
+    now = world.clock.now
+    session = UserSession(
+        "a-session",
+        "digest",
+        User("company", "1f3a", "company:ann@example.com"),
+        SessionKind.BROWSER,
+        {"default": Role.OPERATOR, "north": Role.VIEWER},
+        now,
+        now + timedelta(hours=12),
+        now,
+        "192.0.2.8",
+    )
+    return lambda tx: tx.put_user_session(session)
 
 
 def _certify(tx: Transaction) -> None:

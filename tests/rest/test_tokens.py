@@ -57,7 +57,12 @@ HANDS_OUT_CREDENTIALS = {
     "/v1/secrets/{name}",
     "/v1/callback/{name}",
 }
-HAS_TARGET = {"/v1/callback", "/v1/callback/{name}"}
+HAS_TARGET = {
+    *("/v1/callback", "/v1/callback/{name}", "/v1/channels", "/v1/channels/{name}"),
+    *("/v1/channels/{name}/undo", "/v1/channels/{name}/test"),
+}
+CHANNEL = {"name": "hooks", "type": "webhook", "url": "https://hooks.example.com/x"}
+NOTIFICATION_RULE = {"name": "fails", "channels": ["hooks"], "events": ["node.failed"]}
 CREATIONS: list[tuple[str, dict[str, Any]]] = [
     ("/v1/nodes", NODE),
     ("/v1/configs", CONFIG),
@@ -67,6 +72,8 @@ CREATIONS: list[tuple[str, dict[str, Any]]] = [
     ("/v1/register", {"name": "batch"}),
     ("/v1/register/batch/record", {"name": "record", "fingerprintValue": "F"}),
     ("/v1/callback", CALLBACK),
+    ("/v1/channels", CHANNEL),
+    ("/v1/notificationrules", NOTIFICATION_RULE),
     ("/v1/nodes/n1/commands", {"command": "report"}),
     ("/v1/tokens", {"name": "spare", "role": "viewer"}),
 ]
@@ -78,6 +85,8 @@ NAMES = {
     "apps": "web",
     "callback": "crm",
     "tokens": "spare",
+    "channels": "hooks",
+    "notificationrules": "fails",
 }
 
 
@@ -114,6 +123,8 @@ def expected_role(route: ApiRoute) -> Role:
         return Role.ADMIN
     if (route.method != "GET" and route.path in HAS_TARGET) or route.handler is put_guard:
         return Role.ADMIN
+    if route.path.startswith("/v1/sessions"):
+        return Role.VIEWER  # of the caller's own
     reads = route.method == "GET" and route.path not in HANDS_OUT_CREDENTIALS
     return Role.VIEWER if reads else Role.OPERATOR
 
@@ -261,7 +272,7 @@ async def test_people_can_look_while_no_use_can_be_recorded(world: World) -> Non
     gate = TokenGate(app, authenticator=authenticator, sessions=Sessions(bytes(32)))
     scope = scope_with_token(await made(world, "viewer", "one"))
     await gate(scope, nothing_comes, nothing_goes)
-    assert callers == [Caller(Role.VIEWER, "one", Actor(ActorKind.TOKEN, "viewer", "one"))]
+    assert callers == [Caller({"one": Role.VIEWER}, Actor(ActorKind.TOKEN, "viewer", "one"))]
     with pytest.raises(Denied):
         await gate(scope_with_token("another"), nothing_comes, nothing_goes)
 

@@ -26,11 +26,13 @@ from cloud.core import (
     deploys,
     event,
     guard,
+    identity_providers,
     installation,
     node,
     notification_groups,
     notification_rule,
     properties,
+    refused_device,
     registry,
     renewal,
     report,
@@ -40,7 +42,9 @@ from cloud.core import (
     selectors,
     sending,
     service_values,
+    trends,
     usage,
+    user_sessions,
 )
 from cloud.core import rate as callers
 from cloud.core.decoding import DEPTH_LIMIT
@@ -63,7 +67,7 @@ from cloud.http.connection_limits import BOUNDS, PORTS, RESERVED_DESCRIPTORS, ht
 from cloud.http.errors import STATUSES
 from cloud.http.requests import BODY_LIMIT
 from cloud.http.yaml_text import DIRECTIVES_LIMIT, EVENTS_LIMIT
-from cloud.link import exchange, http, paced_desires, sync
+from cloud.link import activation_throttle, exchange, http, paced_desires, sync
 from cloud.link import renewal as renewals
 from cloud.listening import connection_limits
 from cloud.opening import hub_limits
@@ -73,6 +77,7 @@ from cloud.operations.desires import ANSWER_LIMIT, INFO_LIMIT
 from cloud.rest import sessions
 from cloud.rest.event_stream import StreamLimits
 from cloud.rest.places import channel_tests, command_waits
+from cloud.rest.sign_in.provider_client import RESPONSE_LIMIT, TIMEOUT_SECONDS
 from tests.repo.tracked import ROOT, text_of, tracked_files
 
 HUB = HubLimits()
@@ -138,6 +143,13 @@ LIMITS: Mapping[str, str] = {
     "batch, as JSON": size(batch.SIZE_LIMIT),
     "registry, as JSON": size(registry.SIZE_LIMIT),
     "callback, as JSON": size(callback.SIZE_LIMIT),
+    "file of the identity providers (`login_file`)": size(identity_providers.FILE_LIMIT),
+    "identity providers": f"{identity_providers.PROVIDERS_LIMIT}",
+    "access rules of one identity provider": f"{identity_providers.RULES_LIMIT:,}",
+    "token of an identity provider": characters(identity_providers.TOKEN_LIMIT),
+    "response of an identity provider": size(RESPONSE_LIMIT),
+    "time for a response of an identity provider": seconds(TIMEOUT_SECONDS),
+    "sessions of one user of an identity provider": f"{user_sessions.SESSIONS_PER_USER}",
     "URL of a callback or channel": characters(sending.URL_LIMIT),
     "channel, as JSON": size(channel.SIZE_LIMIT),
     "channels of one namespace": f"{channel.CHANNELS_LIMIT}",
@@ -274,6 +286,10 @@ LIMITS: Mapping[str, str] = {
     "refused attempts of one action in it": pace(refusals.REFUSAL_RATE),
     "the same, because of one address": pace(refusals.ADDRESS_RATE),
     "member of what was changed, in an entry": size(changes.MEMBER_LIMIT),
+    "refused devices of one batch with the same reason": f"{refused_device.KEPT_OF_REASON}",
+    "refusals of one batch that are recorded although the device did not show its token": pace(
+        activation_throttle.UNPROVEN_RATE
+    ),
     "deploys of one node": f"{SET.deploys_kept}",
     "revisions of one app, configuration, secret or registry": f"{SET.revisions_kept}",
     "deleted ones, of one kind and namespace, whose revisions are kept": (
@@ -282,6 +298,9 @@ LIMITS: Mapping[str, str] = {
     "revision that is compared line by line, as JSON": size(comparison.TEXT_LIMIT),
     "the same, in lines of YAML": f"{comparison.LINE_LIMIT:,}",
     "how long a node may take to obey before its deploy has expired": span(deploys.EXPIRES_AFTER),
+    "trends, a point each minute": span(trends.MINUTES.age),
+    "trends, a point each hour": span(trends.HOURS.age),
+    "namespaces with trends": f"{trends.NAMESPACES_KEPT}",
     "usage of one node": span(usage.DAY),
     "apps of one node that are counted in rollouts": f"{running.APPS_AT_MOST}",
     "reports of one node": "1",

@@ -8,7 +8,7 @@ import { Empty, Icon, Title } from "./ui.js";
 import { SignIn } from "./sign_in.js";
 import { Overview } from "./overview.js";
 import { Nodes } from "./nodes.js";
-import { NamespaceField, Namespaces } from "./namespaces.js";
+import { NamespaceField, Namespaces, roleIn } from "./namespaces.js";
 import { Node } from "./node.js";
 import { kindAt, kinds, loadKinds } from "./kinds.js";
 import { NewThing, Thing, Things } from "./things.js";
@@ -111,7 +111,7 @@ function Page({ route, session }) {
   return html`<${Title}>Not found<//><${Empty} title="There is no such page."><p><a href="#/">Go to the overview</a></p><//>`;
 }
 
-function Frame({ session, onLeave }) {
+function Frame({ session: signedIn, onLeave }) {
   const route = useRoute();
   const [isOpen, setOpen] = useState(false);
   const [isFinding, find] = usePalette();
@@ -122,9 +122,10 @@ function Frame({ session, onLeave }) {
   };
   // An address may name the namespace that it is about.
   const followed = useRef(null);
-  if (session.namespace === "*" && route.query.namespace && followed.current !== route) select(route.query.namespace);
+  if (signedIn.namespace === "*" && route.query.namespace && followed.current !== route) select(route.query.namespace);
   followed.current = route;
   const namespace = getNamespace();
+  const session = { ...signedIn, role: roleIn(signedIn, namespace) };
   const place = route.parts[0] || "";
   useEffect(() => setOpen(false), [route]);
   useEffect(() => {

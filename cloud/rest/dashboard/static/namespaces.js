@@ -44,6 +44,14 @@ export function Namespaces() {
   `;
 }
 
+const RANKS = ["viewer", "operator", "admin"];
+
+/** The role of who is signed in, in a namespace. */
+export function roleIn(session, namespace) {
+  const roles = [session.grants[namespace], session.grants["*"]].filter(Boolean);
+  return roles.sort((one, other) => RANKS.indexOf(other) - RANKS.indexOf(one))[0] || "";
+}
+
 /** Selects the namespace of all pages, where the token is for more than one. */
 export function NamespaceField({ session, onChange }) {
   const [text, setText] = useState(getNamespace());
