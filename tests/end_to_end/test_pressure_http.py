@@ -162,7 +162,7 @@ def is_answered(server: Server, source: str) -> bool:
         with secure(server, source) as connection:
             connection.sendall(HEAD)
             return connection.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
-    except ConnectionError:
+    except (ConnectionError, ssl.SSLError):
         return False
 
 
