@@ -18,15 +18,17 @@ from edgesync.client.steps import DEFAULT_RETRIES, Items, Retries, Steps
 from edgesync.client.watching import NO_HOOKS, WatchHooks, watched
 
 if TYPE_CHECKING:
+    from cloud.answers.audit import EntryAnswer
     from cloud.answers.certificates import CertificateAnswer
     from cloud.answers.events import EventAnswer
     from cloud.answers.guard import GuardAnswer
     from cloud.answers.namespaces import NamespaceAnswer
     from cloud.answers.overview import OverviewAnswer
     from cloud.answers.system_apps import SystemAppsAnswer
+    from cloud.answers.trends import TrendsAnswer
     from cloud.core.guard import GuardSpec
     from cloud.core.system_apps import SystemAppsSpec
-    from edgesync.client import nouns
+    from edgesync.client import node_resources, nouns
     from edgesync.client.async_engine import AsyncEngine
 
 E = TypeVar("E", bound="BlockingEngine | AsyncEngine")
@@ -184,9 +186,9 @@ class ApiClient(ApiPart[E]):
         return AppResources(self._engine, self._calls)
 
     @property
-    def nodes(self) -> "nouns.NodeResources[E]":
+    def nodes(self) -> "node_resources.NodeResources[E]":
         """Nodes: machines that run apps."""
-        from edgesync.client.nouns import NodeResources
+        from edgesync.client.node_resources import NodeResources
 
         return NodeResources(self._engine, self._calls)
 
@@ -269,6 +271,23 @@ class ApiClient(ApiPart[E]):
         from edgesync.client.typed import as_a
 
         return as_a(OverviewAnswer)((yield from self._calls.json("GET", "/v1/overview")))
+
+    @ApiMethod
+    def trends(self, *, hours: int | None = None) -> "Steps[TrendsAnswer]":
+        """Nodes online and converged, and reports, of so many last hours."""
+        from cloud.answers.trends import TrendsAnswer
+        from edgesync.client.typed import as_a
+
+        content = yield from self._calls.json("GET", "/v1/trends", query=given(hours=hours))
+        return as_a(TrendsAnswer)(content)
+
+    @ApiIterator
+    def audit(self, query: Mapping[str, str] | None = None) -> "Items[EntryAnswer]":
+        """Entries of the audit log, the newest first; *query* as `{"action": "app.update"}`."""
+        from cloud.answers.audit import EntryAnswer
+        from edgesync.client.typed import as_a
+
+        return self._calls.listed("/v1/audit", query or {}, as_a(EntryAnswer))
 
     @ApiIterator
     def namespaces(self) -> "Items[NamespaceAnswer]":

@@ -1,24 +1,18 @@
 """The kinds of the API with their types, and what each has beside list, get, put and so on."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote
 
 from cloud.answers.app_nodes import AppNodeAnswer
 from cloud.answers.apps import AppAnswer
-from cloud.answers.batches import BatchAnswer, BatchSummary
+from cloud.answers.batches import BatchAnswer, BatchSummary, RefusedDeviceAnswer
 from cloud.answers.callbacks import CallbackAnswer, CallbackSummary
 from cloud.answers.channels import ChannelAnswer, ChannelSummary, ChannelTestAnswer
-from cloud.answers.commands import NodeCommandAnswer
 from cloud.answers.common import AppSummary
 from cloud.answers.configs import ConfigAnswer, ConfigSummary
-from cloud.answers.deploys import DeployAnswer
-from cloud.answers.explain import ExplanationAnswer
 from cloud.answers.guard import GuardAnswer
-from cloud.answers.nodes import NodeAnswer, NodeStatsAnswer
 from cloud.answers.notification_rules import NotificationRuleSummary
-from cloud.answers.overview import RolloutAnswer, UsageAnswer
-from cloud.answers.properties import PropertiesAnswer
+from cloud.answers.overview import RolloutAnswer
 from cloud.answers.records import FingerprintsAnswer, RecordAnswer
 from cloud.answers.registries import RegistryAnswer
 from cloud.answers.secrets import SecretAnswer, SecretSummary
@@ -28,7 +22,6 @@ from cloud.core.app import AppSpec
 from cloud.core.batch import BatchSpec
 from cloud.core.callback import CallbackSpec
 from cloud.core.channel import ChannelSpec
-from cloud.core.commands import OPEN, SECONDS, CommandKind
 from cloud.core.config import ConfigSpec
 from cloud.core.guard import GuardSpec
 from cloud.core.kinds import (
@@ -38,14 +31,12 @@ from cloud.core.kinds import (
     CHANNEL,
     CONFIG,
     GUARD,
-    NODE,
     NOTIFICATION_RULE,
     RECORD,
     REGISTRY,
     SECRET,
     SYSTEM_APPS,
 )
-from cloud.core.node import NodeSpec
 from cloud.core.notification_rule import NotificationRuleSpec
 from cloud.core.registry import RegistrySpec
 from cloud.core.secret import SecretSpec
@@ -53,16 +44,15 @@ from cloud.core.system_apps import SystemAppsSpec
 from cloud.core.tokens import Role
 from edgesync.client.calls import Calls, Json, given
 from edgesync.client.engines import BlockingEngine
-from edgesync.client.errors import WaitTimeout
 from edgesync.client.methods import ApiIterator, ApiMethod, ApiPart
 from edgesync.client.resources import (
     LOOK_EVERY_SECONDS,
     KindResources,
     SingleResource,
 )
-from edgesync.client.steps import Items, ReadClock, Steps
+from edgesync.client.steps import Items, Steps
 from edgesync.client.typed import as_a, forms_of
-from edgesync.client.waiting import app_converged, node_converged, node_online
+from edgesync.client.waiting import app_converged
 
 if TYPE_CHECKING:
     from edgesync.client.async_engine import AsyncEngine
@@ -78,8 +68,6 @@ E = TypeVar("E", bound="BlockingEngine | AsyncEngine")
 S = TypeVar("S")
 O = TypeVar("O")  # noqa: E741  # one
 I = TypeVar("I")  # noqa: E741  # item
-
-_LONG_POLL_SECONDS = 20
 
 
 class AppResources(RevisionedResources[E, AppSpec, AppAnswer, AppSummary]):
@@ -113,118 +101,6 @@ class AppResources(RevisionedResources[E, AppSpec, AppAnswer, AppSummary]):
             self._calls, self._path(name), timeout=timeout, every=every
         )
         return as_a(RolloutAnswer)(content)
-
-
-class NodeResources(TypedResources[E, NodeSpec, NodeAnswer, NodeAnswer]):
-    """Nodes: machines that run apps."""
-
-    def __init__(self, engine: E, calls: Calls) -> None:
-        super().__init__(engine, calls, NODE, forms_of(NODE, NodeSpec, NodeAnswer, NodeAnswer))
-
-    @ApiMethod
-    def stats(self, name: str) -> Steps[NodeStatsAnswer]:
-        """What it reported last."""
-        content = yield from self._calls.json("GET", self._path(name, "stats"))
-        return as_a(NodeStatsAnswer)(content)
-
-    @ApiMethod
-    def apps(self, name: str) -> Steps[list[AppSummary]]:
-        """The apps that it is to run."""
-        content = yield from self._calls.json("GET", self._path(name, "apps"))
-        return as_a(list[AppSummary])(content["items"])
-
-    @ApiMethod
-    def explain(self, name: str) -> Steps[ExplanationAnswer]:
-        """Why it has, or has not, converged."""
-        content = yield from self._calls.json("GET", self._path(name, "explain"))
-        return as_a(ExplanationAnswer)(content)
-
-    @ApiMethod
-    def deploys(self, name: str) -> Steps[list[DeployAnswer]]:
-        """The last changes of what it is to run, and how they ended."""
-        content = yield from self._calls.json("GET", self._path(name, "deploys"))
-        return as_a(list[DeployAnswer])(content["items"])
-
-    @ApiMethod
-    def usage(self, name: str) -> Steps[UsageAnswer]:
-        """CPU and memory of the last day."""
-        return as_a(UsageAnswer)((yield from self._calls.json("GET", self._path(name, "usage"))))
-
-    @ApiMethod
-    def properties(self, name: str) -> Steps[PropertiesAnswer]:
-        """Its reported and desired properties."""
-        content = yield from self._calls.json("GET", self._path(name, "properties"))
-        return as_a(PropertiesAnswer)(content)
-
-    @ApiMethod
-    def set_properties(
-        self, name: str, desire: Mapping[str, str | None]
-    ) -> Steps[PropertiesAnswer]:
-        """Change desired properties; None removes one."""
-        body, path = {"state": {"desire": dict(desire)}}, self._path(name, "properties")
-        content = yield from self._calls.json("PATCH", path, body=body)
-        return as_a(PropertiesAnswer)(content)
-
-    @ApiMethod
-    def revoke(self, name: str) -> Steps[None]:
-        """Revoke its certificates, which disconnects it."""
-        yield from self._calls.json("POST", self._path(name, "revoke"))
-
-    @ApiMethod
-    def install_command(self, name: str) -> Steps[str]:
-        """A shell command that installs the agent as this node; it works once, for an hour."""
-        return str((yield from self._calls.json("GET", self._path(name, "init")))["cmd"])
-
-    @ApiMethod
-    def run(
-        self,
-        name: str,
-        command: CommandKind | str,
-        arguments: Mapping[str, str | int] | None = None,
-        *,
-        seconds: int = SECONDS,
-    ) -> Steps[NodeCommandAnswer]:
-        """Have it carry out a command, and return how that ended, within *seconds*.
-
-        WaitTimeout if the server does not end it some seconds after that.
-        The *arguments* are those of the API: `run("n1", "logs", {"app": "web", "lines": 100})`.
-        """
-        body = {"command": str(command), "seconds": seconds, **(arguments or {})}
-        path = self._path(name, "commands")
-        answer = as_a(NodeCommandAnswer)((yield from self._calls.json("POST", path, body=body)))
-        query = given(wait=_LONG_POLL_SECONDS)
-        end = (yield ReadClock()) + seconds + _LONG_POLL_SECONDS
-        while answer.status in OPEN:
-            if (yield ReadClock()) >= end:
-                raise WaitTimeout(f"{name} did not answer the command {command} in {seconds} s")
-            one = f"{path}/{answer.id}"
-            content = yield from self._calls.json("GET", one, query=query)
-            answer = as_a(NodeCommandAnswer)(content)
-        return answer
-
-    @ApiMethod
-    def wait(
-        self, name: str, *, timeout: float = WAIT_SECONDS, every: float = LOOK_EVERY_SECONDS
-    ) -> Steps[ExplanationAnswer]:
-        """Wait until it runs all that it is to run and nothing else.
-
-        RolloutFailed, with the causes, once apps failed and no other is still to come; WaitTimeout
-        after *timeout* seconds.
-        """
-        content = yield from node_converged(
-            self._calls, self._path(name), timeout=timeout, every=every
-        )
-        return as_a(ExplanationAnswer)(content)
-
-    @ApiMethod
-    def wait_online(
-        self, name: str, *, timeout: float = WAIT_SECONDS, every: float = LOOK_EVERY_SECONDS
-    ) -> Steps[NodeAnswer]:
-        """Wait until it exists and is online; WaitTimeout after *timeout* seconds."""
-        content = yield from node_online(
-            self._calls, self._path(name), timeout=timeout, every=every
-        )
-        return as_a(NodeAnswer)(content)
 
 
 class ConfigResources(UsedResources[E, ConfigSpec, ConfigAnswer, ConfigSummary]):
@@ -289,6 +165,12 @@ class BatchResources(TypedResources[E, BatchSpec, BatchAnswer, BatchSummary]):
         content = yield from self._calls.json("POST", path, body=body)
         return as_a(FingerprintsAnswer)(content)
 
+    @ApiMethod
+    def refused(self, name: str) -> Steps[list[RefusedDeviceAnswer]]:
+        """Devices that it refused, with the failed check and what to do; the last first."""
+        content = yield from self._calls.json("GET", self._path(name, "refused"))
+        return as_a(list[RefusedDeviceAnswer])(content["items"])
+
     def records(self, batch: str) -> "RecordResources[E]":
         """The devices of *batch*."""
         return RecordResources(self._engine, self._calls, batch)
@@ -331,7 +213,7 @@ class ApiTokens(ApiPart[E]):
         yield from self._calls.json("DELETE", path, query=query)
 
 
-class ChannelResources(TypedResources[E, ChannelSpec, ChannelAnswer, ChannelSummary]):
+class ChannelResources(RevisionedResources[E, ChannelSpec, ChannelAnswer, ChannelSummary]):
     """Channels: where notifications are sent."""
 
     def __init__(self, engine: E, calls: Calls) -> None:
@@ -351,7 +233,7 @@ class ChannelResources(TypedResources[E, ChannelSpec, ChannelAnswer, ChannelSumm
 
 
 class NotificationRuleResources(
-    TypedResources[E, NotificationRuleSpec, NotificationRuleSummary, NotificationRuleSummary]
+    RevisionedResources[E, NotificationRuleSpec, NotificationRuleSummary, NotificationRuleSummary]
 ):
     """Rules of notifications: which events are sent by which channels."""
 

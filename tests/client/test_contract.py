@@ -170,6 +170,7 @@ async def test_every_kind_has_its_types(user: ClientUser) -> None:
     assert (await user.do(lambda c: c.callbacks.retry("crm"))).state.pending == 0
     assert (await user.do(lambda c: c.batches.generate("shops", 2))).total == 2
     assert "install with" in await user.do(lambda c: c.batches.install_command("shops"))
+    assert await user.do(lambda c: c.batches.refused("shops")) == []
     records = user.client.batches.records("shops")
     shop = ClientUser(user.client)
     made = await shop.do(lambda _: records.create("r1", {"fingerprintValue": "f1"}))
@@ -227,6 +228,24 @@ async def test_a_node_shows_how_it_does(user: ClientUser, world: World) -> None:
     assert "install with" in await user.do(lambda c: c.nodes.install_command("n1"))
     await user.do(lambda c: c.nodes.revoke("n1"))
     assert world.cut_off
+
+
+async def test_labels_of_many_nodes_are_changed(user: ClientUser, world: World) -> None:
+    for name in ("n1", "n2"):
+        await create(user, "nodes", name)
+    plan = await user.do(lambda c: c.nodes.label_plan({"site": "a"}, names=["n1", "n2"]))
+    assert plan.count == 2
+    done = await user.do(lambda c: c.nodes.label({"site": "a"}, names=["n1", "n2"]))
+    assert (done.selected, done.changed) == (2, 2)
+    done = await user.do(lambda c: c.nodes.label({"site": None}, selector="site=a"))
+    assert done.changed == 2
+    (one, _) = await user.do(lambda c: c.nodes.list(include="status"))
+    assert one.status.agent == ""
+    assert (await user.do(lambda c: c.nodes.mode("n1"))).mode
+    assert (await user.do(lambda c: c.nodes.set_mode("n1", "local"))).mode == "local"
+    assert (await user.do(lambda c: c.trends(hours=1))).step > 0
+    (newest, *_) = await user.do(lambda c: c.audit({"kind": "node", "name": "n1"}))
+    assert newest.name == "n1"
 
 
 async def test_a_command_ends_with_its_outcome(user: ClientUser, world: World) -> None:
