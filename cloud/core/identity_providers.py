@@ -1,4 +1,4 @@
-"""SignInService providers (OpenID Connect), and which of their users may do what.
+"""Identity providers (OpenID Connect), and which of their users may do what.
 
 They stand in a file of the server (`login_file`), as who changes them grants access to everything.
 """

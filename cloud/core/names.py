@@ -92,7 +92,7 @@ def check_namespace(field: str, namespace: str) -> str:
 
 
 def node_id(namespace: str, name: str) -> str:
-    """SignInService of a node on the wire: common name, client id and topic level."""
+    """Identity of a node on the wire: common name, client id and topic level."""
     return f"{namespace}.{name}"
 
 

@@ -42,7 +42,7 @@ class Node:
 
     @property
     def id(self) -> str:
-        """SignInService on the wire, `{namespace}.{name}`."""
+        """Identity on the wire, `{namespace}.{name}`."""
         return node_id(self.namespace, self.name)
 
     @property

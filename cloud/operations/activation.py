@@ -116,7 +116,7 @@ class Activation:
 
     @property
     def node_id(self) -> str:
-        """SignInService on the wire."""
+        """Identity on the wire."""
         return node_id(self.namespace, self.node_name)
 
 

@@ -69,7 +69,7 @@ def open_archive(path: Path, passphrase: str) -> Iterator[Iterator[ArchivePart]]
 
 
 def _write(file: BinaryIO, parts: Iterable[ArchivePart], passphrase: str) -> None:
-    identity = pyrage.x25519.SignInService.generate()
+    identity = pyrage.x25519.Identity.generate()
     key = pyrage.passphrase.encrypt(str(identity).encode(), passphrase)
     for block in _entry(_KEY, key):
         file.write(block)
@@ -169,16 +169,16 @@ def _member(file: BinaryIO, name: str) -> int:
     return found.size
 
 
-def _identity(sealed: bytes, passphrase: str) -> pyrage.x25519.SignInService:
+def _identity(sealed: bytes, passphrase: str) -> pyrage.x25519.Identity:
     try:
         plain = pyrage.passphrase.decrypt(sealed, passphrase)
     except pyrage.DecryptError as error:
         raise Unavailable("the passphrase is not the one the file was written with") from error
-    return pyrage.x25519.SignInService.from_str(plain.decode())
+    return pyrage.x25519.Identity.from_str(plain.decode())
 
 
 def _parts(
-    file: BinaryIO, size: int, identity: pyrage.x25519.SignInService, path: Path
+    file: BinaryIO, size: int, identity: pyrage.x25519.Identity, path: Path
 ) -> Iterator[ArchivePart]:
     """Decrypt *size* bytes in a thread and read what comes out of it."""
     source, sink = os.pipe()
