@@ -21,7 +21,9 @@ def spec_fields(kind: ResourceKind, shown: Mapping[str, Any]) -> dict[str, Any]:
     # A newer server may show more than this command knows; all of it, then.
     with suppress(msgspec.ValidationError):
         required = {field: body[field] for field in kind.required if field in body}
-        body = {**required, **_without_defaults(msgspec.convert(body, kind.spec))}
+        trimmed = {**required, **_without_defaults(msgspec.convert(body, kind.spec))}
+        order = [field.encode_name for field in msgspec.structs.fields(kind.spec)]
+        body = {field: trimmed[field] for field in order if field in trimmed}
     return body
 
 

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TrendRecorder:
-    """Writes a point at the start, and then at the beginning of each minute."""
+    """Writes a point at the beginning of each minute: its reports are those of a whole minute."""
 
     store: Store
     clock: Callable[[], datetime]
@@ -30,11 +30,11 @@ class TrendRecorder:
     async def run(self) -> None:
         """Record until cancelled."""
         while True:
+            await asyncio.sleep(seconds_to_next(self.clock(), MINUTES))
             try:
                 await self.record()
             except Unavailable as error:
                 logger.warning("cannot record trends, trying again: %s", error.reason)
-            await asyncio.sleep(seconds_to_next(self.clock(), MINUTES))
 
     async def record(self) -> None:
         """Record one point; reports that could not be added are added to the next."""

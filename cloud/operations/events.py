@@ -20,7 +20,7 @@ from cloud.core.refused_device import RefusalReason
 from cloud.core.report import AppStats, drifts_of
 from cloud.core.resource import Noun
 from cloud.core.sending import WAITING_LIMIT, Delivery
-from cloud.core.times import precise_time_text
+from cloud.core.times import precise_time_text, time_text
 from cloud.errors import Expired
 from cloud.operations.notifications import note_events
 from cloud.store.parts.events import FIRST, LAST
@@ -179,7 +179,8 @@ def record_lost(tx: Transaction, *, now: datetime, listening: datetime) -> int:
         data = (
             {"lastHeard": last, "interval": heard.cadence.interval.total_seconds()} if heard else {}
         )
-        message = f"nothing was heard of {name} since {last}"
+        since = time_text(heard.last) if heard else "its creation"
+        message = f"nothing was heard of {name} since {since}"
         tx.record_event(Event(types.LOST, namespace, "node", name, now, message, data))
     return len(lost)
 
@@ -189,7 +190,7 @@ def record_expiring(tx: Transaction, *, now: datetime) -> int:
     ends = tx.take_ends(now, now + ENDING_WITHIN, ENDS_AT_A_TIME)
     for end in ends:
         when = precise_time_text(end.expires)
-        message = f"the certificate of {end.name} ends at {when}"
+        message = f"the certificate of {end.name} ends at {time_text(end.expires)}"
         data = {"expires": when, "serial": f"{end.serial:X}"}
         tx.record_event(Event(types.ENDING, end.namespace, "node", end.name, now, message, data))
     return len(ends)

@@ -7,6 +7,7 @@ import { link } from "./route.js";
 import { Badge, Copyable, Dialog, Empty, Failure, Icon, Loaded, Pager, saveText, Table, Time, useData, usePages } from "./ui.js";
 
 const MOST_LINES = 1000;
+const REFUSED_SHOWN = 8;
 
 export function BringIn({ name }) {
   const [answer, setAnswer] = useState(null);
@@ -91,12 +92,14 @@ const refusedColumns = (add) => [
 /** Devices that the batch *name* refused and that were not activated since; nothing where there are none. */
 export function Refused({ name, mayChange }) {
   const [adding, add] = useState("");
+  const [most, setMost] = useState(REFUSED_SHOWN);
   const state = useData((signal) => get(`/v1/register/${segment(name)}/refused`, { signal }), [name]);
   const isOurs = ({ type, subject }) => type === "node.activated" || subject.kind === "record" || (subject.kind === "batch" && subject.name === name);
   useLive(isOurs, state.reload);
   if (!state.error && !state.data?.total) return null;
   return html`<section aria-labelledby="refused-title"><h2 id="refused-title">Refused devices</h2>
-    <${Loaded} state=${state} show=${(page) => html`<${Table} caption="Devices that the batch refused" columns=${refusedColumns(mayChange && add)} items=${page.items} keyOf=${(one) => `${one.reason} ${one.fingerprintValue}`} />`} />
+    <${Loaded} state=${state} show=${(page) => html`<${Table} caption="Devices that the batch refused" columns=${refusedColumns(mayChange && add)} items=${page.items.slice(0, most)} keyOf=${(one) => `${one.reason} ${one.fingerprintValue}`} />
+      ${page.total > most && html`<p class="actions start"><button type="button" onClick=${() => setMost(page.total)}>Show all ${page.total}</button></p>`}`} />
     ${adding && html`<${AddRecords} name=${name} first=${adding} onClose=${() => add("")} onAdded=${state.reload} />`}
   </section>`;
 }

@@ -45,7 +45,7 @@ export function Ring({ parts, figure, caption, label }) {
           html`<circle key=${part.name} class=${`stroke-${part.tone}`} cx="55" cy="55" r="42" stroke-dasharray=${`${length} ${around - length}`} stroke-dashoffset=${-offset} transform="rotate(-90 55 55)" />`
         );
       })}
-      <text class="ring-figure" x="55" y="57">${figure}</text>
+      <text class=${`ring-figure ${figure.length > 5 ? "long" : ""}`} x="55" y="57">${figure}</text>
       <text class="ring-caption" x="55" y="72">${caption}</text>
     </svg>
   `;

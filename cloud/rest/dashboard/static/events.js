@@ -8,7 +8,7 @@ import { useLive } from "./live.js";
 import { go, link } from "./route.js";
 import { Badge, Empty, Loaded, Pager, Title, useData, usePages } from "./ui.js";
 
-const SIZE = 200;
+const SIZE = 100;
 
 /** How many events are asked for where some of them are shown, so that repeated ones leave room. */
 export const GROUPED_FROM = 100;

@@ -58,7 +58,7 @@ export function Audit({ query, session }) {
         ? html`<ol class="events">${page.items.map((entry) => html`<${Entry} key=${entry.number} entry=${entry} />`)}</ol>
             <${Pager} pages=${pages} page=${{ total: page.total, next: page.listOptions.continue }} noun="entry" nouns="entries" />`
         : html`<${Empty} title="Nothing matches." />`} />
-    <p class="quiet">Whether anybody touched the log: <code>edgesync audit verify</code></p>
+    <p class="quiet">To check that no entry was changed: <code>edgesync audit verify</code></p>
   `;
 }
 
@@ -84,7 +84,7 @@ export function Certificates({ query }) {
     <form class="filters" onSubmit=${(event) => event.preventDefault()}>
       <label>Within <select value=${days} onChange=${(event) => go(["certificates"], { days: event.currentTarget.value })}>${SPANS.map(([value, words]) => html`<option key=${value} value=${value}>${words}</option>`)}</select></label>
     </form>
-    <p class="quiet">Nodes renew their certificates by themselves when a third of the time is left; who is here for long does not come to it.</p>
+    <p class="quiet">Nodes renew their certificates by themselves when a third of the time is left; nodes that stay on this list fail to renew.</p>
     <${Loaded} state=${state} lines=${8} show=${({ page }) =>
       page.items.length
         ? html`<${Table} caption="Certificates, the first to end first" columns=${END_COLUMNS} items=${page.items} keyOf=${(one) => one.serial} />

@@ -18,7 +18,7 @@ const progressParts = (one) => [
   { name: "failed", value: one.failed, tone: "bad" },
 ];
 
-/** What needs attention, each with a link to it; *data* is the overview. */
+/** What needs attention, problems first, each with a link to it; *data* is the overview. */
 function attention({ apps, nodes, certificates, refused }) {
   return [
     ...apps
@@ -29,7 +29,9 @@ function attention({ apps, nodes, certificates, refused }) {
     ...refused.map((one) => ({ key: `refused/${one.batch}`, tone: "warn", to: link(["batches", one.batch]), words: `batch ${one.batch} refused ${plural(one.devices, "device")}` })),
     certificates.ended && { key: "ended", tone: "bad", to: link(["certificates"], { days: "1" }), words: `${plural(certificates.ended, "certificate")} expired` },
     certificates.day && { key: "day", tone: "warn", to: link(["certificates"], { days: "1" }), words: `${plural(certificates.day, "certificate")} expires within a day`.replace("s expires", "s expire") },
-  ].filter(Boolean);
+  ]
+    .filter(Boolean)
+    .sort((one, other) => (one.tone === "warn") - (other.tone === "warn"));
 }
 
 function Attention({ data }) {
@@ -60,7 +62,7 @@ function Versions({ app }) {
   const shown = [...(wanted ? [wanted] : []), ...others].slice(0, SHOWN_VERSIONS);
   const left = app.versions.length - shown.length;
   if (!shown.length) return html`<span class="quiet">none yet</span>`;
-  return html`<span class="labels">
+  return html`<span class="labels versions">
     ${shown.map((one) => html`<span key=${one.version} class=${`label ${one.version === app.version ? "is-wanted" : ""}`}>v${one.version} <b>${count(one.nodes)}</b></span>`)}
     ${left > 0 && html`<span class="quiet">and ${left} more</span>`}
   </span>`;
@@ -101,7 +103,7 @@ function Seen({ data, events }) {
         <${LastChange} change=${data.lastChange} />
       </section>
       <section class="card" aria-labelledby="card-more">
-        <h2 id="card-more">Coming and going</h2>
+        <h2 id="card-more">Activity</h2>
         <dl class="facts">
           <div><dt>Activated, last hour</dt><dd>${count(activations(data).hour)}</dd></div>
           <div><dt>Activated, last day</dt><dd>${count(activations(data).day)}</dd></div>

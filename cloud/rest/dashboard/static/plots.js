@@ -21,10 +21,10 @@ function nearest(items, time, reach) {
   return best && far(best) <= reach ? best : null;
 }
 
-/** The least of 1, 2 and 5 times a power of ten that is not below *value*. */
+/** The least of 1, 2, 4, 6 and 8 times a power of ten that is not below *value*. */
 export function niceTop(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 0.001)));
-  return [1, 2, 5, 10].map((part) => part * power).find((top) => top >= value * 0.999);
+  return [1, 2, 4, 6, 8, 10].map((part) => part * power).find((top) => top >= value * 0.999);
 }
 
 function linePath(items, value, x, y, reach) {

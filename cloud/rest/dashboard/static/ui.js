@@ -28,6 +28,8 @@ const PATHS = {
   notificationrules: "M6 17V11a6 6 0 0 1 12 0v6l2 2H4zM10 21h4",
   other: "M5 5h6v6H5zM13 13h6v6h-6zM13 5h6v6h-6zM5 13h6v6H5z",
   namespaces: "M3 7h7l2 2h9v10H3zM3 7V5h6",
+  channels: "M6 17v-6a6 6 0 0 1 12 0v6l2 2H4zM10 21h4",
+  notificationrules: "M4 5h16l-6 7v6l-4 2v-8z",
   guard: "M12 3l7 3v5c0 4.500-3 8-7 10-4-2-7-5.500-7-10V6zM12 8v5M12 16h.01",
 };
 
@@ -98,7 +100,7 @@ export function Title({ children, text, above, actions }) {
 Title.isMoved = false;
 
 export const Time = ({ at, none = "never" }) =>
-  at ? html`<time datetime=${at} title=${when(at)}>${ago(at)}</time>` : html`<span class="quiet">${none}</span>`;
+  at ? html`<time datetime=${at} title=${when(at)}>${ago(at)}</time>` : html`<span class="quiet short">${none}</span>`;
 
 const TONES = {
   online: "good", Running: "good", converged: "good", ready: "good", activated: "good", created: "good", done: "good",
