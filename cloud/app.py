@@ -30,7 +30,7 @@ from certs.files import (
 )
 from certs.keys import certificate_key_digest
 from certs.pem_files import read_certificate, write_file
-from cloud.config import BadSettings, Settings, settings_text
+from cloud.config import BadSettings, Settings
 from cloud.core.audit import Head
 from cloud.errors import Denied
 from cloud.http.metrics import LimitRefusals
@@ -41,6 +41,7 @@ from cloud.listening import (
     WebServer,
     addresses_of,
     announce_ready,
+    dashboard_address_of,
     install_address_of,
     listen,
     open_ports,
@@ -57,6 +58,7 @@ from cloud.opening import (
 from cloud.operations.admission import bind_key, needs_key, reason_against
 from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
+from cloud.settings_sources import settings_text
 from cloud.store.backup import SETTINGS_FILE
 from cloud.store.transaction import Store, Transaction
 from cloud.wiring import (
@@ -167,7 +169,7 @@ async def open_cloud(
         measures = open_metrics(hub, store, clock=now_utc, timer=time.monotonic, ends=expiry)
         measures.metrics.limits.add_source(lambda: {"audit_refusals": refusals.omitted})
         base = Foundation(settings, keys, store, hub, refusals, measures)
-        jobs = open_jobs(base, revocations)
+        jobs = open_jobs(base, revocations, dashboard_address_of(settings, listeners[0]))
         address = install_address_of(settings, listeners[1], hub)
         renewals = open_renewals(base)
         exchange = open_exchange(base, jobs, renewals)

@@ -1,18 +1,15 @@
-"""Settings: from flags, then `EDGESYNC_*` in the environment, then a TOML file, then defaults.
+"""The settings of a server, and what each may be.
 
 `Settings` is the one list: flags, variables, keys of the file and the table in
-docs/operations/configure.md all follow from it. An unknown key is an error wherever it stands.
+docs/operations/configure.md all follow from it; `settings_sources` reads them.
 """
 
 import ipaddress
-import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from cloud.core.folding import NODE_EVENTS_PER_MINUTE
@@ -20,20 +17,9 @@ from cloud.core.functions import RUNTIMES
 from cloud.core.names import LOOPBACK, check_namespace, is_address, is_host_name
 from cloud.core.rate import Rate
 from cloud.core.revisions import REVISIONS_KEPT
+from cloud.core.sending import check_url
 from cloud.errors import CloudError, Invalid
 from cloud.http.addresses import Network
-from cloud.store.permissions import secret_file_trouble, written_file_trouble
-
-PREFIX = "EDGESYNC_"
-
-NOT_SETTINGS = frozenset(
-    f"EDGESYNC_{name}"
-    for name in (
-        *("CONFIG", "HOME", "INPUT", "URL", "CA", "CA_PASSPHRASE", "TOKEN", "TOKEN_FILE"),
-        *("BACKUP_PASSPHRASE", "BACKUP_PASSPHRASE_FILE", "CONTEXT", "CONTEXTS"),
-    )
-)
-"""Variables with the prefix that are read elsewhere; `EDGESYNC_SIM_*` and `EDGESYNC_TEST_*` too."""
 
 GRACE_LIMIT = 3650
 """Days for which a certificate that has ended may be renewed, at most."""
@@ -59,14 +45,9 @@ SERVER_ID = re.compile(r"[A-Za-z0-9._-]{0,64}")
 """Ids of servers; as client id each broker takes them."""
 
 _POSITIVE = (
-    "max_connections",
-    "max_api_connections",
-    "max_activation_connections",
-    "max_sync_connections",
-    "max_connections_per_address",
-    "head_seconds",
-    "body_seconds",
-    "answer_seconds",
+    *("max_connections", "max_api_connections", "max_activation_connections"),
+    *("max_sync_connections", "max_connections_per_address"),
+    *("head_seconds", "body_seconds", "answer_seconds"),
 )
 _LEAST: Mapping[str, int] = {
     **dict.fromkeys(_POSITIVE, 1),
@@ -74,7 +55,6 @@ _LEAST: Mapping[str, int] = {
     **dict.fromkeys(("node_messages_per_second", "node_bytes_per_second"), 0),
     "node_events_per_minute": 0,
 }
-
 
 MANAGED = "managed"
 """The value of `broker` with which the server starts a Mosquitto of its own."""
@@ -137,6 +117,10 @@ class Settings:
             "Name of this server to the broker, of no other and always the same; without it host"
             " name and API port."
         ),
+    )
+    public_url: str = field(
+        default="",
+        metadata=_help("Address of the dashboard in messages, as https://edgesync.example.com."),
     )
     namespace: str = field(default="default", metadata=_help("Namespace where none is given."))
     server_generated_keys: bool = field(
@@ -230,6 +214,13 @@ class Settings:
             " too."
         ),
     )
+    login_file: Path | None = field(
+        default=None,
+        metadata=_help(
+            "YAML file of the identity providers (OpenID Connect) whose users may sign in, and what"
+            " they may do."
+        ),
+    )
     crl_file: Path | None = field(
         default=None,
         metadata=_help(
@@ -305,8 +296,10 @@ class Settings:
             raise BadSettings(f"log_level: {self.log_level!r} is no level")
         try:
             check_namespace("namespace", self.namespace)
+            if self.public_url:
+                check_url("public_url", self.public_url)
         except Invalid as error:
-            raise BadSettings(f"namespace: {error.reason}") from error
+            raise BadSettings(f"{error.field}: {error.reason}") from error
 
     def _check_fleet(self) -> None:
         if self.database and urlsplit(self.database).scheme not in {"postgresql", "postgres"}:
@@ -387,114 +380,3 @@ def _networks(entries: Sequence[str]) -> Sequence[Network]:
         return [ipaddress.ip_network(entry) for entry in entries]
     except ValueError as error:
         raise BadSettings(f"trusted_proxies: {error}") from error
-
-
-_KINDS: Mapping[str, type] = {
-    **{one.name: type(one.default) for one in fields(Settings)},
-    **dict.fromkeys(("data_dir", "ca_passphrase_file", "crl_file", "ready_file"), Path),
-}
-
-NAMES = tuple(setting.name for setting in fields(Settings))
-
-
-def load_settings(
-    flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
-) -> Settings:
-    """Settings from all three places, the first that names one wins; BadSettings has the reason.
-
-    *flags* holds only what was given.
-    """
-    values: dict[str, Any] = {}
-    if file is not None:
-        values.update(_from_file(file))
-        _check_config_file(file, values)
-    values.update(_from_environment(environ))
-    values.update(flags)
-    return Settings(**values)
-
-
-def settings_text(settings: Settings) -> str:
-    """*settings* as a TOML file that `load_settings` reads: what is not the default, and can move.
-
-    The data directory is where the file lies; the ready file and lost keys are of one start.
-    """
-    values = {
-        setting.name: getattr(settings, setting.name)
-        for setting in fields(Settings)
-        if setting.name not in {"data_dir", "ready_file", "replace_lost_keys"}
-        and getattr(settings, setting.name) != setting.default
-    }
-    return "".join(f"{name} = {json.dumps(value, default=str)}\n" for name, value in values.items())
-
-
-def _from_file(file: Path) -> dict[str, Any]:
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadSettings(f"{file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSettings(f"{file}: {error}") from error
-    return {
-        key: _read(f"{file}: {key}", _known(f"{file}: {key}", key), value)
-        for key, value in content.items()
-    }
-
-
-def _check_config_file(file: Path, values: Mapping[str, Any]) -> None:
-    """Refuse one that others can write to, or read where it holds a password."""
-    holds_secret = bool(urlsplit(values.get("database", "")).password)
-    trouble = secret_file_trouble(file) if holds_secret else written_file_trouble(file)
-    if trouble:
-        raise BadSettings(trouble)
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    values = {}
-    for variable, text in environ.items():
-        others = ("EDGESYNC_SIM_", "EDGESYNC_TEST_", "EDGESYNC_DEMO_")
-        if not variable.startswith(PREFIX) or variable in NOT_SETTINGS:
-            continue
-        if variable.startswith(others):
-            continue
-        key = _known(variable, variable.removeprefix(PREFIX).lower())
-        values[key] = _read_text(variable, key, text)
-    return values
-
-
-def _known(where: str, key: str) -> str:
-    if key not in NAMES:
-        raise BadSettings(f"{where}: no such setting; there are {', '.join(NAMES)}")
-    return key
-
-
-def _read_text(where: str, key: str, text: str) -> Any:
-    """Value of *key* from a variable's text."""
-    kind = _KINDS.get(key, str)
-    if kind is int:
-        try:
-            return int(text)
-        except ValueError as error:
-            raise BadSettings(f"{where}: {text!r} is not a whole number") from error
-    if kind is bool:
-        truth = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-        if text.lower() not in truth:
-            raise BadSettings(f"{where}: {text!r} is neither true nor false")
-        return truth[text.lower()]
-    if kind is tuple:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    return Path(text) if kind is Path else text
-
-
-def _read(where: str, key: str, value: Any) -> Any:
-    """Value of *key* from a file, where it has a type already."""
-    kind = _KINDS.get(key, str)
-    if kind is tuple and isinstance(value, list) and all(isinstance(x, str) for x in value):
-        return tuple(value)
-    if key == "function_runtimes" and isinstance(value, dict):
-        return tuple(f"{runtime}={image}" for runtime, image in value.items())
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    if kind in {int, bool, str} and type(value) is kind:
-        return value
-    expected = {int: "a whole number", bool: "true or false", tuple: "a list of strings"}
-    raise BadSettings(f"{where}: {value!r} is not {expected.get(kind, 'a string')}")

@@ -3,13 +3,16 @@
 CloudError
 ├── Invalid             the caller sent something wrong; the message names the field
 │   ├── QuotaExceeded   a batch holds as many records as it may
+│   ├── NameTaken       a device would become the node of another one
 │   ├── TooLarge        the caller sent more bytes than are taken
 │   ├── HeadTooLarge    the same before the body
 │   ├── TooManyValues   the body holds more values than are read
+│   ├── TooManyNodes    a request would label more nodes than one may
 │   └── UnknownMediaType  the caller sent something in a form that is not understood
 ├── Expired             what the caller goes on from was good once, but is too old
 ├── Denied              the caller did not prove who it is
 │   └── ActivationDenied  a device that may not activate; the answer gives no reason
+│       ├── WrongToken  it does not have the batch's token
 │       └── NotOnWhitelist  it has the batch's token, and no record
 ├── Forbidden           the caller is known and may not do this
 ├── NotFound            the thing is not there (or not the caller's)
@@ -74,6 +77,10 @@ class QuotaExceeded(Invalid):
         super().__init__("", f"the batch {batch} has reached its quota of {quota} records")
 
 
+class NameTaken(Invalid):
+    """A device would become a node whose name belongs to another device or node."""
+
+
 class TooLarge(Invalid):
     """The request has more than *limit* bytes."""
 
@@ -92,6 +99,15 @@ class TooManyValues(Invalid):
         self.bound = bound
         self.limit = limit
         super().__init__("", f"the body holds more than {limit} values{where}")
+
+
+class TooManyNodes(Invalid):
+    """The request is about *count* nodes, more than *limit*; it is counted as *bound*."""
+
+    def __init__(self, bound: str, count: int, limit: int) -> None:
+        self.bound = bound
+        self.limit = limit
+        super().__init__("", f"it is about {count} nodes, more than {limit}: select fewer")
 
 
 class HeadTooLarge(Invalid):
@@ -146,6 +162,10 @@ class ActivationDenied(Denied):
             "the server does not admit this device: its batch, token or fingerprint is wrong;"
             " the log of the server has the cause, under this request's id"
         )
+
+
+class WrongToken(ActivationDenied):
+    """A device does not show the token of the batch it names."""
 
 
 class NotOnWhitelist(ActivationDenied):

@@ -247,12 +247,26 @@ def install_address_of(
     settings: Settings, activation: socket.socket, opened: OpenedHub
 ) -> ServerAddress:
     """Addresses that nodes are installed with; the certificate is for all of these names."""
+    host = _host_of(settings)
+    port = activation.getsockname()[1]
+    own = host.strip("[]"), opened.port
+    return ServerAddress(f"https://{host}:{port}", *(opened.address or own))
+
+
+def _host_of(settings: Settings) -> str:
+    """The first of the names by which others reach this server, as URLs have it."""
     host = settings.server_names[0] if settings.server_names else settings.host
     if host in {"0.0.0.0", "::"}:  # noqa: S104
         host = socket.gethostname().lower()
-    in_url = f"[{host}]" if ":" in host else host
-    port = activation.getsockname()[1]
-    return ServerAddress(f"https://{in_url}:{port}", *(opened.address or (host, opened.port)))
+    return f"[{host}]" if ":" in host else host
+
+
+def dashboard_address_of(settings: Settings, api: socket.socket) -> str:
+    """Where people reach the dashboard: the setting, or how nodes reach the activation port."""
+    if settings.public_url:
+        return settings.public_url
+    scheme = "http" if settings.is_on_loopback else "https"
+    return f"{scheme}://{_host_of(settings)}:{api.getsockname()[1]}"
 
 
 def announce_ready(

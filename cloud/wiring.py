@@ -7,6 +7,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,22 +23,27 @@ from certs.files import (
 )
 from certs.tls import node_listener_context, open_listener_context, server_context
 from cloud.config import Settings
+from cloud.core.callback import Callback
+from cloud.core.channel import NotificationChannel
 from cloud.core.installation import install_command
 from cloud.core.renewal import RATE as RENEWAL_RATE
+from cloud.core.sending import Delivery, DeliveryAttempt
 from cloud.http.limits import Limiter
 from cloud.http.refusals import RefusalLog
 from cloud.http.write_check import WriteCheck
-from cloud.jobs.callback_sender import CallbackSender
 from cloud.jobs.cluster_membership import ClusterMembership
 from cloud.jobs.command_sender import CommandSender
+from cloud.jobs.delivery_sender import DeliveryClient, DeliverySender
 from cloud.jobs.event_feed import EventFeed
 from cloud.jobs.integrity import IntegrityCheck
+from cloud.jobs.notification_timer import NotificationTimer
 from cloud.jobs.pusher import Pusher
 from cloud.jobs.readiness_watcher import ReadinessWatcher
 from cloud.jobs.retention import Retention, RetentionLimit
 from cloud.jobs.revocation_lists import RevocationLists
 from cloud.jobs.rollout_driver import RolloutDriver
 from cloud.jobs.server_certificate import ServerCertificateRenewer
+from cloud.jobs.trend_recorder import TrendRecorder
 from cloud.link.activation_throttle import ActivationThrottle
 from cloud.link.exchange import Exchange
 from cloud.link.http import activation_app
@@ -54,11 +60,14 @@ from cloud.listening import (
 )
 from cloud.managed_hub import managed_crl_file
 from cloud.opened_hub import OpenedHub
+from cloud.opened_identity import open_identity
 from cloud.opening import (
     Keys,
     open_integrity,
 )
 from cloud.operations.admission import check_speaker
+from cloud.operations.callbacks import CALLBACK_OUTBOX
+from cloud.operations.channels import CHANNEL_OUTBOX, record_test
 from cloud.rest.authenticator import Authenticator, CallLimits
 from cloud.rest.continuation import Continuations
 from cloud.rest.count_cache import CountCache
@@ -98,7 +107,8 @@ class Foundation:
 class Jobs:
     """The jobs that API or links also call."""
 
-    callbacks: CallbackSender
+    callbacks: DeliverySender[Callback]
+    channels: DeliverySender[NotificationChannel]
     revocations: RevocationLists
     commands: CommandSender
     feed: EventFeed
@@ -151,10 +161,19 @@ def open_revocations(settings: Settings, store: Store, authority: Authority) -> 
     return RevocationLists(store, authority, now_utc, file)
 
 
-def open_jobs(base: Foundation, revocations: RevocationLists) -> Jobs:
-    """The jobs that API and links call."""
+def open_jobs(base: Foundation, revocations: RevocationLists, dashboard: str) -> Jobs:
+    """The jobs that API and links call; *dashboard* is the address that messages link to."""
     settings, store, metrics = base.settings, base.store, base.measures.metrics
-    callbacks = CallbackSender(store, now_utc, random.random)
+    callbacks = DeliverySender(
+        store, CALLBACK_OUTBOX, _open_callback_client, now_utc, random.random
+    )
+    channels = DeliverySender(
+        store,
+        CHANNEL_OUTBOX,
+        functools.partial(_open_channel_client, dashboard),
+        now_utc,
+        random.random,
+    )
     if (reload := base.hub.reload) is not None:
 
         async def apply(node_ids: Collection[str]) -> None:
@@ -170,6 +189,7 @@ def open_jobs(base: Foundation, revocations: RevocationLists) -> Jobs:
 
     return Jobs(
         callbacks,
+        channels,
         revocations,
         CommandSender(base.hub.hub, store, now_utc, base.measures),
         EventFeed(
@@ -210,6 +230,14 @@ def all_jobs(
         "pusher": Pusher(hub.hub, store, now_utc, deploys_kept=kept, measures=measures).run,
         "revocation lists": jobs.revocations.run,
         "callbacks": jobs.callbacks.run,
+        "channels": jobs.channels.run,
+        "notifications": NotificationTimer(
+            store,
+            now_utc,
+            new_id=new_id,
+            wake_sender=jobs.channels.wake,
+            limits=measures.metrics.limits,
+        ).run,
         "events": jobs.feed.run,
         "readiness": ReadinessWatcher(store, now_utc, lambda: hub.hub.is_attached).run,
         "rollouts": RolloutDriver(
@@ -220,6 +248,7 @@ def all_jobs(
             certificates.ensure, contexts, now_utc, on_renewed=hub.reload
         ).run,
         "retention": retention.run,
+        "trends": TrendRecorder(store, now_utc, measures).run,
         "integrity": jobs.integrity.run,
     }
     if hub.client is not None and hub.server_id:  # otherwise this server is the only one
@@ -246,6 +275,7 @@ def rest_services(
         default_namespace=settings.namespace,
         authenticator=Authenticator(admin_digest, store, now_utc, limits, base.refusals),
         sessions=Sessions(sealer.session_key),
+        identity=open_identity(settings.login_file, sealer, store, base.refusals, now_utc, new_id),
         continuations=Continuations(sealer.list_key),
         counts=CountCache(now_utc),
         streams=EventStreams(jobs.feed),
@@ -254,6 +284,8 @@ def rest_services(
         on_revoked=jobs.disconnect,
         is_connected=base.hub.is_connected,
         wake_callbacks=jobs.callbacks.wake,
+        try_channel=functools.partial(_try_channel, store, jobs.channels),
+        wake_channels=jobs.channels.wake,
         wake_commands=jobs.commands.wake,
         notifier=jobs.commands.notifier,
         install_command=functools.partial(
@@ -337,6 +369,32 @@ def sync_port(base: Foundation, exchange: Exchange) -> ASGIApp:
     settings = base.settings
     budgets = NodeBudgets(settings.node_messages_per_second, settings.node_bytes_per_second)
     return sync_app(exchange, new_id=new_id, refusals=base.refusals, budgets=budgets)
+
+
+def _open_callback_client() -> AbstractAsyncContextManager[DeliveryClient[Callback]]:
+    # Loaded with the first callback that is due: a tenth of what starting a server takes.
+    from cloud.jobs.callback_client import open_callback_client
+
+    return open_callback_client()
+
+
+def _open_channel_client(
+    dashboard: str,
+) -> AbstractAsyncContextManager[DeliveryClient[NotificationChannel]]:
+    from cloud.jobs.channel_client import open_channel_client  # as above
+
+    return open_channel_client(dashboard)
+
+
+async def _try_channel(
+    store: Store,
+    sender: DeliverySender[NotificationChannel],
+    channel: NotificationChannel,
+    delivery: Delivery,
+) -> DeliveryAttempt:
+    attempt = await sender.try_now(channel, delivery)
+    await store.write(lambda tx: record_test(tx, attempt, now=now_utc()))
+    return attempt
 
 
 def _node_throttle(settings: Settings) -> NodeThrottle:

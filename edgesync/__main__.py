@@ -32,6 +32,10 @@ BENCHES = {
         "edgesync.bench.rollout:command",
         "Benchmark a rollout in three stages; baseline: a PUT that no policy governs.",
     ),
+    "peers": (
+        "edgesync.bench.peers:command",
+        "Benchmark reports over the HTTPS link beside a running baetyl-cloud.",
+    ),
     "start": (
         "edgesync.bench.start:command",
         "Benchmark the start of a server; baseline: Starlette and uvicorn.",
@@ -157,6 +161,10 @@ COMMANDS = {
         "edgesync.cli.batch:batch",
         "Bring in devices: records, whitelist and installation command of a batch.",
     ),
+    "channel": (
+        "edgesync.cli.channel:channel",
+        "Send test messages by channels, and again what was given up.",
+    ),
     "logs": (
         "edgesync.cli.remote:logs",
         "Print the last lines of a node's or an app's log; -f follows it.",
@@ -201,6 +209,10 @@ COMMANDS = {
     "conformance": (
         "edgesync.conformance.command:conformance",
         "Test a device against the protocol, and print which rules it breaks.",
+    ),
+    "openapi": (
+        "edgesync.admin.openapi:openapi",
+        "Print the OpenAPI document of the REST API, or its types for TypeScript.",
     ),
     "convert": (
         "edgesync.compose.command:convert",

@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from edgesync.client.errors import ClientError
+
 _NOT_ON_WINDOWS = frozenset({"uvloop", "fcntl", "resource", "pwd"})
 """Modules that servers and simulated nodes need; commands that ask a server do without."""
 
@@ -47,6 +49,15 @@ class LazyGroup(click.Group):
         finally:
             gc.enable()
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As in `Group`; errors of the client are shown with a hint."""
+        try:
+            return super().invoke(ctx)
+        except ClientError as error:
+            from edgesync.cli.hints import shown_error  # loads httpx
+
+            raise shown_error(error) from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

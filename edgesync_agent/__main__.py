@@ -19,24 +19,17 @@ import argparse
 import json
 import os
 import sys
-import time
 from pathlib import Path
-from typing import Mapping
+from typing import TYPE_CHECKING, Mapping
 
 import edgesync_agent
-from edgesync_agent import agent, consent
-from edgesync_agent.activation import activate
-from edgesync_agent.apps import runtime_finders
-from edgesync_agent.clock import Clock
-from edgesync_agent.containers import Containers
-from edgesync_agent.engine import find_engine
+from edgesync_agent import agent_process
 from edgesync_agent.errors import AgentError
-from edgesync_agent.removal import remove_apps, remove_home, remove_unit
-from edgesync_agent.runtime import RuntimeFailure
-from edgesync_agent.runtimes import FindRuntime
-from edgesync_agent.summary import missing_engine, offer_words, read_offers, summary
-from edgesync_agent.trial import try_to_connect
-from edgesync_agent.volumes import memory_folder
+
+if TYPE_CHECKING:
+    from edgesync_agent.runtimes import FindRuntime
+
+# Each command imports what it needs: Python compiles all that is imported, since this is a zip.
 
 
 def main() -> None:
@@ -50,7 +43,7 @@ def main() -> None:
         "activate": _activate,
         "check": _check,
         "engine": _engine,
-        "run": agent.run,
+        "run": _run,
         "status": _status,
         "stop": _stop,
         "try": _try,
@@ -87,16 +80,26 @@ def _default_home() -> Path:
 def _activate(home: Path, ca: Path | None = None) -> None:
     if ca is None:
         raise AgentError("activate needs --ca")
+    from edgesync_agent.activation import activate
+    from edgesync_agent.clock import Clock
+
     print(f"edgesync: this machine is node {activate(home, ca, json.load(sys.stdin), Clock())}")
 
 
 def _check(home: Path) -> None:
+    from edgesync_agent.summary import missing_engine
+
     missing = missing_engine(_finders(home))
     print(f"edgesync: {missing or 'a container engine answers'}")
 
 
 def _consent(home: Path, words: list[str], until: str, reason: str) -> None:
-    agent.read_identity(home)
+    import time
+
+    from edgesync_agent import consent
+    from edgesync_agent.summary import offer_words, read_offers
+
+    agent_process.read_identity(home)
     offers = read_offers(home)
     if not words:
         for line in map(offer_words, offers):
@@ -115,29 +118,46 @@ def _consent(home: Path, words: list[str], until: str, reason: str) -> None:
 
 
 def _engine(home: Path) -> None:
+    from edgesync_agent.containers import Containers
+    from edgesync_agent.engine import find_engine
+    from edgesync_agent.runtime import RuntimeFailure
+
     try:
         print(Containers(find_engine(), "", home).describe())
     except RuntimeFailure as error:
         raise AgentError(str(error)) from error
 
 
+def _run(home: Path) -> None:
+    from edgesync_agent.agent import run
+
+    run(home)
+
+
 def _status(home: Path) -> None:
-    identity = agent.read_identity(home)
-    runs = agent.is_running(home)
+    from edgesync_agent.summary import summary
+
+    identity = agent_process.read_identity(home)
+    runs = agent_process.is_running(home)
     for line in summary(home, identity, _finders(home), runs=runs):
         print(line)
 
 
 def _stop(home: Path) -> None:
-    print("edgesync: stopped" if agent.stop(home) else "edgesync: no agent was running")
+    print("edgesync: stopped" if agent_process.stop(home) else "edgesync: no agent was running")
 
 
 def _try(home: Path) -> None:
-    try_to_connect(home, agent.read_identity(home))
+    from edgesync_agent.trial import try_to_connect
+
+    try_to_connect(home, agent_process.read_identity(home))
     print("edgesync: connected")
 
 
 def _uninstall(home: Path) -> None:
+    from edgesync_agent.removal import remove_apps, remove_home, remove_unit
+    from edgesync_agent.volumes import memory_folder
+
     for line in remove_unit(home):
         print(f"edgesync: {line}")
     _stop(home)
@@ -148,11 +168,13 @@ def _uninstall(home: Path) -> None:
 
 
 def _wait(home: Path) -> None:
-    print(f"edgesync: node {agent.wait(home)} reports in")
+    print(f"edgesync: node {agent_process.wait(home)} reports in")
 
 
 def _finders(home: Path) -> Mapping[str, FindRuntime]:
-    return runtime_finders(home, agent.read_identity(home)["nodeId"])
+    from edgesync_agent.apps import runtime_finders
+
+    return runtime_finders(home, agent_process.read_identity(home)["nodeId"])
 
 
 if __name__ == "__main__":

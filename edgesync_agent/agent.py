@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import random
 import signal
 import time
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 from edgesync_agent.agent_log import AgentLog
+from edgesync_agent.agent_process import forget_report, only_one, read_identity
 from edgesync_agent.apps import SupervisedApps, open_supervisor
 from edgesync_agent.clock import Clock, WrongTime
 from edgesync_agent.commands import Commands, Send, UpdateOffered
 from edgesync_agent.consent import CONSENT_FILE, ConsentFile
-from edgesync_agent.errors import AgentError, HubConnectionLost
+from edgesync_agent.errors import HubConnectionLost
 from edgesync_agent.files import write_private
 from edgesync_agent.https import learn_time
 from edgesync_agent.kernel import reap_children
@@ -35,7 +34,6 @@ INTERVAL = 20.0  # seconds from report to report
 ANSWER_WAIT = 5.0  # seconds until a report is sent again without an answer; then twice as many
 BACK_OFF_LIMIT = 180.0  # seconds between attempts to connect
 LOOK = 1.0  # seconds until what the apps do is reported
-PATIENCE = 30.0  # seconds that `wait` and `stop` have
 
 
 def run(home: Path) -> None:
@@ -44,8 +42,8 @@ def run(home: Path) -> None:
     log = AgentLog()
     identity = read_identity(home)
     signal.signal(signal.SIGTERM, lambda _number, _frame: _end(log))
-    with _only_one(home):
-        _forget_report(home)
+    with only_one(home):
+        forget_report(home)
         updates = Updates(home, own_program(), log)
         updates.begin(time.monotonic())
         try:
@@ -54,41 +52,6 @@ def run(home: Path) -> None:
             if updates.is_unconfirmed:
                 updates.go_back(f"it ended: {error!r}")
             raise
-
-
-def read_identity(home: Path) -> dict[str, Any]:
-    """Who this node is; AgentError if there is none in *home*."""
-    try:
-        identity: dict[str, Any] = json.loads((home / "identity" / "identity.json").read_text())
-    except (OSError, ValueError) as error:
-        raise AgentError(f"there is no node in {home}: run an installation command") from error
-    return identity
-
-
-def stop(home: Path) -> bool:
-    """End the agent of *home*; whether one ran."""
-    if not is_running(home):
-        _forget_report(home)
-        return False
-    with contextlib.suppress(ProcessLookupError, ValueError):
-        os.kill(int((home / "agent.pid").read_text()), signal.SIGTERM)
-    deadline = time.monotonic() + PATIENCE
-    while is_running(home):
-        if time.monotonic() > deadline:
-            raise AgentError("the agent does not end")
-        time.sleep(0.05)
-    _forget_report(home)
-    return True
-
-
-def wait(home: Path) -> str:
-    """Wait until the agent of *home* has reported in; the node's id."""
-    deadline = time.monotonic() + PATIENCE
-    while not (home / "reported").exists():
-        if time.monotonic() > deadline:
-            raise AgentError("the agent has not reported in; see its log")
-        time.sleep(0.05)
-    return (home / "reported").read_text()
 
 
 class _Session:
@@ -271,35 +234,6 @@ def _learn_time(home: Path, identity: dict[str, Any], clock: Clock, log: AgentLo
         log(f"the server's clock is used; this machine's is off by {-clock.skew:.0f} s")
     except (OSError, ValueError, KeyError) as error:
         log(f"cannot find out what time it is: {error}")
-
-
-@contextlib.contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    """Hold the lock of a running agent; its number is in agent.pid."""
-    with open(home / "agent.lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise AgentError("an agent runs here already") from error
-        write_private(home / "agent.pid", str(os.getpid()).encode())
-        yield
-
-
-def _forget_report(home: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        (home / "reported").unlink()
-
-
-def is_running(home: Path) -> bool:
-    """Whether an agent runs in *home*."""
-    if not home.is_dir():
-        return False
-    with open(home / "agent.lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
 
 
 def _end(log: AgentLog) -> None:

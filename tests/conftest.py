@@ -31,19 +31,13 @@ settings.register_profile("fast", deadline=None, max_examples=20)  # `make test-
 settings.load_profile("edgesync")
 
 
-LONG_MODULES = frozenset(
-    {
-        *("test_bench_fleet", "test_conformance", "test_full_disk"),
-        *(
-            "test_install_command",
-            "test_power_cut",
-            "test_pressure",
-            "test_rekeying",
-            "test_servers",
-        ),
-    }
+LONG_MODULES = (
+    *("test_image", "test_bench_fleet", "test_conformance", "test_demo_containers"),
+    *("test_install_command", "test_host_apps", "test_servers", "test_pressure"),
+    *("test_killed_agent", "test_rootless", "test_supervisor", "test_running_apps", "test_events"),
+    *("test_bench_agent", "test_backup", "test_power_cut", "test_full_disk", "test_rekeying"),
 )
-"""Modules that take long with few tests."""
+"""Modules that take longest, about in the order of how long."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -66,9 +60,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def place(item: pytest.Item) -> int:
         if item.get_closest_marker("chromium"):
-            return 2
+            return len(LONG_MODULES) + 2
+        if item.path.stem in LONG_MODULES:
+            return LONG_MODULES.index(item.path.stem)
         has_mark = item.get_closest_marker("slow") or item.get_closest_marker("engine")
-        return 0 if has_mark or item.path.stem in LONG_MODULES else 1
+        return len(LONG_MODULES) + (0 if has_mark else 1)
 
     items.sort(key=place)
 

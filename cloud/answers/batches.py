@@ -2,6 +2,7 @@
 
 from cloud.answers.common import Answer
 from cloud.core.batch import Fingerprint, SecurityType
+from cloud.core.refused_device import RefusalReason
 
 
 class BatchSummary(Answer):
@@ -25,3 +26,26 @@ class BatchAnswer(BatchSummary):
     labels: dict[str, str]
     fingerprint: Fingerprint
     warning: str
+
+
+class RefusedDeviceAnswer(Answer):
+    """A device that the batch refused: the failed check, and what to do to have it admitted.
+
+    `reason` is a code for programs, `message` and `remedy` are for people.
+    """
+
+    fingerprint_value: str
+    reason: RefusalReason
+    message: str
+    remedy: str
+    address: str
+    count: int
+    first_time: str
+    last_time: str
+
+
+class RefusedDevicesAnswer(Answer):
+    """Devices that the batch refused and that were not activated since, refused last first."""
+
+    total: int
+    items: list[RefusedDeviceAnswer]

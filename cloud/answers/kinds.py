@@ -36,6 +36,7 @@ class KindAnswer(Answer):
     change_role: Role
     labels: bool
     revisions: bool
+    events: bool
     numbered: bool
     single: bool
     used_by_apps: bool

@@ -41,6 +41,51 @@ class NodeAnswer(Answer):
     annotations: dict[str, str]
 
 
+class NodeAppCounts(Answer):
+    """Of the `wanted` apps of a node: how many are `running` as wanted, how many have `failed`."""
+
+    wanted: int
+    running: int
+    failed: int
+
+
+class NodeUsageAnswer(Answer):
+    """The last usage point of a node: cpu in cores, memory in bytes, `percent` from 0 to 1.
+
+    There is one for each step (by default 5 minutes); null is what the node does not report.
+    """
+
+    cpu: float | None
+    memory: int | None
+    cpu_percent: float | None
+    memory_percent: float | None
+
+
+class NodeStatusAnswer(Answer):
+    """What a list shows of a node with `include=status`; empty is what it has not reported."""
+
+    deploy: str
+    apps: NodeAppCounts
+    agent: str
+    address: str
+    os: str
+    arch: str
+    usage: NodeUsageAnswer
+
+
+class NodeItem(NodeAnswer):
+    """A node in a list."""
+
+    status: NodeStatusAnswer | UnsetType = UNSET
+
+
+class LabelledNodesAnswer(Answer):
+    """How many nodes were selected, and how many of them have other labels now."""
+
+    selected: int
+    changed: int
+
+
 class HostAnswer(msgspec.Struct, rename="camel", omit_defaults=True):
     """The machine, as its node reports it; several machines are a map by host name."""
 

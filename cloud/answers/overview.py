@@ -82,10 +82,18 @@ class CertificateCounts(Answer):
     month: int
 
 
+class RefusedCount(Answer):
+    """How many devices a batch refused in the last day that were not activated since."""
+
+    batch: str
+    devices: int
+
+
 class OverviewAnswer(Answer):
     """A namespace at a glance: of its apps the 20 that changed last, the newest first.
 
-    `waiting` is nodes with pending updates, `deliveries` calls of callbacks to be made.
+    `waiting` is nodes with pending updates, `deliveries` calls of callbacks to be made; `refused`
+    has the five batches that refused most devices.
     """
 
     nodes: NodeCounts
@@ -95,6 +103,7 @@ class OverviewAnswer(Answer):
     certificates: CertificateCounts
     waiting: int
     deliveries: int
+    refused: list[RefusedCount]
 
 
 class UsagePointAnswer(Answer):

@@ -13,6 +13,14 @@ class PlanNodesAnswer(Answer):
     names: list[str]
 
 
+class NodeGainsAnswer(Answer):
+    """The apps that a node would run and does not yet, and those that it would stop."""
+
+    name: str
+    gained: list[str]
+    lost: list[str]
+
+
 class PlanAppAnswer(Answer):
     """An app that would change on so many nodes; an empty version is not given yet."""
 
@@ -39,7 +47,11 @@ class PlannedRolloutAnswer(Answer):
 
 
 class PlanAnswer(Answer):
-    """The effect of a call; nothing was changed. `confirm`: it would have to be confirmed."""
+    """The effect of a call; nothing was changed. `confirm`: it would have to be confirmed.
+
+    `count` things of the kind would be changed; of nodes, `gains` has the first ten by name that
+    gain or lose apps.
+    """
 
     dry_run: bool
     kind: str
@@ -52,3 +64,5 @@ class PlanAnswer(Answer):
     confirm: bool
     rollouts: list[PlannedRolloutAnswer]
     message: str
+    count: int
+    gains: list[NodeGainsAnswer]

@@ -27,6 +27,7 @@ class ActorKind(StrEnum):
 
     ADMINISTRATOR = "administrator"
     TOKEN = "token"  # noqa: S105
+    USER = "user"
     NODE = "node"
     DEVICE = "device"
     COMMAND = "command"
@@ -38,8 +39,8 @@ class ActorKind(StrEnum):
 class Actor:
     """Who it was, an `ActorKind`, as far as that is known.
 
-    Of a token its name and namespace, of a node the same, of a command line the user's name; of a
-    device there is only the address it came from.
+    Of a token its name and namespace, of a node the same, of a user the provider and the name, of a
+    command line the user's name; of a device there is only the address it came from.
     """
 
     kind: str
@@ -80,6 +81,8 @@ class Action(StrEnum):
     AGENT_READ = "agent.read"
     TOKEN_CREATE = "token.create"  # noqa: S105
     TOKEN_DELETE = "token.delete"  # noqa: S105
+    SESSION_CREATE = "session.create"
+    SESSION_DELETE = "session.delete"
     API_AUTHENTICATE = "api.authenticate"
     API_READ = "api.read"
     SERVER_START = "server.start"

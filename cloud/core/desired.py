@@ -157,3 +157,7 @@ class Catalog:
         own = {name: governed.on_node(assigned) for name, governed in self.governed.items()}
         found = (own.get(app.name, app) for app in self.apps.values())
         return [app for app in found if app is not None]
+
+
+NO_APPS = Catalog(())
+"""A catalog without apps."""

@@ -27,6 +27,7 @@ FAILED = "node.failed"
 DRIFTED = "node.drifted"
 ENDING = "certificate.ending"
 REFUSED = "batch.refused"
+GIVEN_UP = "channel.failed"
 
 ROLLOUT_EVENTS = {state: f"rollout.{state.value}" for state in RolloutState}
 """Type of the event that a rollout came into a state; `rollout.running` also of each stage."""
@@ -34,7 +35,7 @@ ROLLOUT_EVENTS = {state: f"rollout.{state.value}" for state in RolloutState}
 CREATED, UPDATED, DELETED = "created", "updated", "deleted"
 
 NODE_EVENTS = (ACTIVATED, READY, LOST, REVOKED, CONVERGED, FAILED, DRIFTED, ENDING)
-DEVICE_EVENTS = (*NODE_EVENTS, REFUSED, *ROLLOUT_EVENTS.values())
+DEVICE_EVENTS = (*NODE_EVENTS, REFUSED, GIVEN_UP, *ROLLOUT_EVENTS.values())
 """Types that are no change of a resource by an operator."""
 
 CLOUD_EVENTS = "application/cloudevents+json"

@@ -27,7 +27,9 @@ class ColumnForm(StrEnum):
     AGE = "age"
     FLAG = "flag"
     SHARE = "share"
+    RATIO = "ratio"
     LABELS = "labels"
+    # Of a list: the names of its items, or the items.
     NAMES = "names"
     SELECTOR = "selector"
 
@@ -73,7 +75,8 @@ class ResourceKind:
     that *is_numbered* are paged by `pageNo`.
 
     Its fields: *spec_place* states where the type is that the API takes, as `module:Type`.
-    *read_only* is what the API shows beside that. Fields in *required* are sent with each PUT,
+    *read_only* is what the API shows beside that; lists of one that *has_status* show its `status`
+    where they are asked with `include=status`. Fields in *required* are sent with each PUT,
     empty ones too, those in *required_to_create* with a POST; a PUT of one that *is_partial* leaves
     what it does not name as it is. *own_label* is set by the server to a thing's name.
     *references* maps fields to the kinds that they name a thing of; *replaced_by* maps fields that
@@ -101,6 +104,7 @@ class ResourceKind:
     has_labels: bool = False
     has_revisions: bool = False
     has_events: bool = True
+    has_status: bool = False
     is_single: bool = False
     is_numbered: bool = False
     is_sealed: bool = False

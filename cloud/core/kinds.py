@@ -22,7 +22,7 @@ from cloud.core.kind import (
 )
 from cloud.core.names import BATCH_LABEL, NODE_NAME_LABEL
 
-__all__ = ["KINDS", "Kinds", "ResourceKind"]
+__all__ = ["KINDS", "Kinds", "ResourceKind", "words_of"]
 
 GUARD = ResourceKind(
     "Guard",
@@ -88,6 +88,84 @@ events:
     actions=("read", "retry"),
     read_role="operator",
     change_role="admin",
+)
+CHANNEL = ResourceKind(
+    "Channel",
+    "channels",
+    "/v1/channels",
+    "cloud.core.channel:ChannelSpec",
+    VERSIONED | {"state", "target", "deliveries"},
+    summary="Where notifications go: e-mail, Slack, Microsoft Teams or a webhook.",
+    example="""\
+name: ops-mail
+description: ""
+type: email
+smtpHost: smtp.example.com
+smtpPort: 587
+smtpSecurity: starttls
+username: edgesync@example.com
+password: change-me
+from: edgesync@example.com
+to:
+  - ops@example.com
+""",
+    columns=(
+        NAME,
+        Column("Type", "type"),
+        Column("Target", "target"),
+        Column("Pending", "state.pending", ColumnForm.NUMBER),
+        Column("Given up", "state.givenUp", ColumnForm.NUMBER),
+        Column("Last sent", "state.lastSentTime", ColumnForm.AGE),
+        Column("Last error", "state.lastError"),
+        Column("Description", "description", is_wide=True),
+    ),
+    has_revisions=True,
+    is_sealed=True,
+    required=("type",),
+    required_to_create=("type",),
+    hidden=("url?", "secret?", "password?"),
+    actions=("test", "retry"),
+    change_role="admin",
+)
+NOTIFICATION_RULE = ResourceKind(
+    "NotificationRule",
+    "notificationrules",
+    "/v1/notificationrules",
+    "cloud.core.notification_rule:NotificationRuleSpec",
+    summary="Which events are sent as notifications, to which channels and how often.",
+    example="""\
+name: failed-nodes
+description: ""
+events:
+  - node.failed
+  - node.lost
+selector: role=gateway
+severity: warning
+threshold:
+  count: 3
+  of: nodes
+  minutes: 10
+gatherSeconds: 30
+quietMinutes: 60
+paused: false
+channels:
+  - ops-mail
+""",
+    columns=(
+        NAME,
+        Column("Severity", "severity"),
+        Column("Events", "events", ColumnForm.NAMES),
+        Column("Selector", "selector", ColumnForm.SELECTOR),
+        Column("Channels", "channels", ColumnForm.NAMES),
+        Column("Paused", "paused", ColumnForm.FLAG),
+        UPDATED,
+        Column("Description", "description", is_wide=True),
+    ),
+    has_revisions=True,
+    required=("channels", "events"),
+    required_to_create=("channels", "events"),
+    references=(("channels", "Channel"),),
+    short="nr",
 )
 REGISTRY = ResourceKind(
     "Registry",
@@ -225,11 +303,18 @@ NODE = ResourceKind(
     "nodes",
     "/v1/nodes",
     "cloud.core.node:NodeSpec",
-    frozenset({"namespace", "ready", "state", "createTime"}),
+    frozenset({"namespace", "ready", "state", "status", "createTime"}),
     summary="Machines that run apps.",
     columns=(
         NAME,
         Column("State", "state.name"),
+        Column("Apps", "status.apps", ColumnForm.RATIO, is_wide=True),
+        Column("Agent", "status.agent", is_wide=True),
+        Column("Address", "status.address", is_wide=True),
+        Column("OS", "status.os", is_wide=True),
+        Column("Arch", "status.arch", is_wide=True),
+        Column("CPU", "status.usage.cpuPercent", ColumnForm.SHARE, is_wide=True),
+        Column("Memory", "status.usage.memoryPercent", ColumnForm.SHARE, is_wide=True),
         Column("For", "state.since", ColumnForm.AGE),
         Column("Last report", "state.lastReport", ColumnForm.AGE),
         DESCRIPTION,
@@ -239,6 +324,7 @@ NODE = ResourceKind(
         LABELS,
     ),
     has_labels=True,
+    has_status=True,
     is_whole_in_lists=True,
     own_label=NODE_NAME_LABEL,
     actions=("init", "revoke", "connect"),
@@ -253,22 +339,13 @@ APP = ResourceKind(
     summary="Workloads of nodes. The selector selects the nodes.",
     example="""\
 name: web
-description: ""
-type: container
 selector: role=gateway
-labels: {}
 services:
   - name: web
     image: nginx:1.29
-    replica: 1
     ports:
       - hostPort: 8080
         containerPort: 80
-        protocol: TCP
-    volumeMounts: []
-    env: []
-volumes: []
-registries: []
 """,
     columns=(
         NAME,
@@ -347,8 +424,8 @@ class Kinds:
 
     def register(self, kind: ResourceKind) -> None:
         """Add *kind* at the end; ValueError where another one has one of its names."""
-        taken = {word for known in self._kinds for word in _words(known)}
-        if twice := taken & _words(kind):
+        taken = {word for known in self._kinds for word in words_of(known)}
+        if twice := taken & words_of(kind):
             raise ValueError(f"{kind.name}: there is a kind called {', '.join(sorted(twice))}")
         self._kinds.append(kind)
 
@@ -358,20 +435,21 @@ class Kinds:
 
     def named(self, word: str) -> ResourceKind | None:
         """The kind that *word* names, one or several of it, in whatever case."""
-        return next((kind for kind in self._kinds if word.lower() in _words(kind)), None)
+        return next((kind for kind in self._kinds if word.lower() in words_of(kind)), None)
 
     def logged_as(self, word: str) -> ResourceKind | None:
         """The kind that the audit log calls *word*."""
         return next((kind for kind in self._kinds if kind.logged_as == word), None)
 
 
-def _words(kind: ResourceKind) -> set[str]:
+def words_of(kind: ResourceKind) -> set[str]:
+    """The words that name *kind*."""
     return {word for word in (kind.word, kind.plural, kind.short, kind.logged_as) if word}
 
 
 KINDS = Kinds(
     (
-        *(GUARD, CALLBACK, REGISTRY, SECRET, CONFIG, BATCH, RECORD, NODE),
-        *(ROLLOUT_POLICY, APP, SYSTEM_APPS),
+        *(GUARD, CALLBACK, CHANNEL, NOTIFICATION_RULE, REGISTRY, SECRET, CONFIG, BATCH, RECORD),
+        *(NODE, ROLLOUT_POLICY, APP, SYSTEM_APPS),
     )
 )

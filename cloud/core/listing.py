@@ -24,7 +24,8 @@ LIST_BYTES = 16 * 1024 * 1024
 class ListOptions:
     """The options of a list request; *limit* 0 is no limit, *after* ends the page before.
 
-    *now* is the moment that states of nodes are of; None where no field depends on it.
+    *now* is the moment that states of nodes are of; None where no field depends on it. Lists of
+    nodes are in the order *sort* (`core.node_sorting`).
     The page ends early where its resources, as they are stored, have more than *most_bytes*; 0 is
     no limit.
     """
@@ -35,6 +36,7 @@ class ListOptions:
     after: Place | None = None
     now: datetime | None = None
     most_bytes: int = 0
+    sort: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,10 +76,20 @@ class PlannedRollout:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeGains:
+    """The apps that a node would run and does not yet, and those that it would not run any more."""
+
+    name: str
+    gained: Sequence[str]
+    lost: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The effect of one change. *size* is bytes of JSON that nodes would fetch, all together.
 
     *reach* leaves out nodes that get another version by one of *rollouts*.
+    It changes *count* things of the *kind*; where these are nodes, *gains* has some of them.
     """
 
     kind: str
@@ -91,6 +101,8 @@ class Plan:
     size: int
     asks: bool
     rollouts: Sequence[PlannedRollout] = ()
+    count: int = 1
+    gains: Sequence[NodeGains] = ()
 
     @property
     def message(self) -> str:
@@ -114,4 +126,6 @@ class Plan:
 
     @property
     def _thing(self) -> str:
-        return f"{self.kind} {self.name}".strip()
+        return (
+            f"{self.count} {self.kind}s" if self.count > 1 else f"{self.kind} {self.name}".strip()
+        )

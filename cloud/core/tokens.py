@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from cloud.core.audit import ADMINISTRATOR, Actor
+from cloud.core.audit import ADMINISTRATOR, Actor, ActorKind
 from cloud.core.names import check_namespace
 from cloud.errors import Forbidden
 
@@ -65,31 +65,57 @@ class ApiToken:
         return self.last_used is None or now - self.last_used >= USE_RECORDED_EVERY
 
 
+Grants = Mapping[str, Role]
+"""The role in each namespace; EVERYWHERE stands for all of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who showed a valid token: its role, its namespace or EVERYWHERE, and who that is."""
+    """Who showed a valid token or session: what it may do where, and who that is.
 
-    role: Role
-    namespace: str
+    *session* is the id of the session of a user; empty for a token.
+    """
+
+    grants: Grants
     actor: Actor = ADMINISTRATOR
+    session: str = ""
 
-    def check_role(self, needed: Role) -> None:
-        """Forbidden for who may not do what takes the role *needed*."""
-        if not self.role.includes(needed):
-            raise Forbidden(f"this takes the role {needed}, the token has the role {self.role}")
+    @property
+    def namespace(self) -> str:
+        """The first namespace that the caller has a role in; EVERYWHERE if in all."""
+        return EVERYWHERE if EVERYWHERE in self.grants else min(self.grants)
+
+    def role_in(self, namespace: str) -> Role | None:
+        """The role in *namespace*, or everywhere if that includes more; None without one."""
+        roles = [self.grants[place] for place in (namespace, EVERYWHERE) if place in self.grants]
+        return max(roles, key=tuple(Role).index, default=None)
+
+    def check_role(self, needed: Role, namespace: str) -> None:
+        """Forbidden for who may not do in *namespace* what takes the role *needed*."""
+        role = self.role_in(namespace)
+        if role is None:
+            raise Forbidden(self._limits())
+        if not role.includes(needed):
+            raise Forbidden(f"this takes the role {needed}, the {self._what} has the role {role}")
 
     def namespace_of_call(self, field: str, asked: str | None, default: str) -> str:
         """Namespace a call is about: the one *asked* for in *field*, else the caller's own.
 
-        Who acts everywhere has *default* for their own. Forbidden if it is not the caller's.
+        Who acts everywhere has *default* for their own. Forbidden where the caller has no role.
         """
-        if self.namespace == EVERYWHERE:
-            return check_namespace(field, default if asked is None else asked)
-        if asked is not None:
-            self.check_namespace(asked)
-        return self.namespace
+        if asked is not None and self.role_in(asked) is None:
+            raise Forbidden(self._limits())
+        return check_namespace(field, self.own_namespace(default) if asked is None else asked)
 
-    def check_namespace(self, namespace: str) -> None:
-        """Forbidden for who may not act in *namespace*; only who acts everywhere may there."""
-        if self.namespace not in (EVERYWHERE, namespace):
-            raise Forbidden(f"the token is for the namespace {self.namespace} alone")
+    def own_namespace(self, default: str) -> str:
+        """The namespace of calls that name none; *default* for who acts everywhere."""
+        return default if self.namespace == EVERYWHERE else self.namespace
+
+    @property
+    def _what(self) -> str:
+        return "token" if self.actor.kind != ActorKind.USER else "user"
+
+    def _limits(self) -> str:
+        places = ", ".join(sorted(self.grants))
+        noun = "namespace" if len(self.grants) == 1 else "namespaces"
+        return f"the {self._what} is for the {noun} {places} alone"

@@ -15,7 +15,7 @@ from broker.addresses import site_of
 from cloud.core.decoding import convert, decode_json
 from cloud.core.times import time_text
 from cloud.errors import Invalid, TooLarge
-from cloud.http.addresses import Network, client_address
+from cloud.http.addresses import Network, client_address, is_in
 from cloud.http.yaml_text import MEDIA_TYPES, decode_yaml, place_in_yaml
 
 BODY_LIMIT = 8 * 1024 * 1024
@@ -100,6 +100,15 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
         if len(body) > limit:
             raise TooLarge(limit)
     return bytes(body)
+
+
+def is_secure(request: Request, trusted_proxies: Sequence[Network]) -> bool:
+    """Return whether the client came over TLS, as a trusted proxy before us states."""
+    if request.url.scheme == "https":
+        return True
+    peer = request.client.host if request.client else ""
+    forwarded = request.headers.get("x-forwarded-proto", "")
+    return forwarded.strip().lower() == "https" and is_in(peer, trusted_proxies)
 
 
 async def read_json(request: Request, kind: type[T], limit: int = BODY_LIMIT) -> T:

@@ -2,20 +2,24 @@
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 
 from cloud.core.failed_attempts import FailedAttemptLimiter
-from cloud.core.rate import Rate
+from cloud.core.rate import Buckets, Rate
+from cloud.core.refused_device import RefusalReason
 from cloud.errors import (
     ActivationDenied,
+    CloudError,
     Denied,
     Invalid,
+    NameTaken,
     NotOnWhitelist,
     OtherKey,
     QuotaExceeded,
     TooManyRequests,
     Unavailable,
+    WrongToken,
 )
 from cloud.operations.activation import (
     ActivatingDevice,
@@ -24,10 +28,21 @@ from cloud.operations.activation import (
     guess_of,
     is_known_device,
 )
-from cloud.operations.events import NOT_ON_WHITELIST, QUOTA_REACHED, record_refused_event
+from cloud.operations.refused_devices import record_refused_device
 from cloud.store.transaction import Store
 
 logger = logging.getLogger(__name__)
+
+UNPROVEN_RATE = Rate(burst=100, per_second=0.1)
+"""Refusals of one batch that are recorded although the device did not show the batch's token."""
+
+_REASONS: Mapping[type[CloudError], RefusalReason] = {
+    NotOnWhitelist: RefusalReason.NOT_ON_WHITELIST,
+    QuotaExceeded: RefusalReason.QUOTA_REACHED,
+    OtherKey: RefusalReason.OTHER_KEY,
+    NameTaken: RefusalReason.NAME_TAKEN,
+    WrongToken: RefusalReason.UNPROVEN,
+}
 
 
 class ActivationThrottle:
@@ -44,6 +59,9 @@ class ActivationThrottle:
         self._clock = clock
         self._guesses = FailedAttemptLimiter(rate)
         self._timer = timer
+        self._unproven = Buckets(UNPROVEN_RATE)
+        # Refusals without the batch's token that were not recorded since the start.
+        self.omitted = 0
 
     @contextlib.asynccontextmanager
     async def watching(
@@ -61,18 +79,14 @@ class ActivationThrottle:
             raise TooManyRequests(wait, bound="denials")
         try:
             yield
-        except QuotaExceeded as error:
-            if not claim.install_token:  # else who runs the command sees it
-                place = claim.namespace, error.batch
-                await self._publish(place, claim.fingerprint_value, QUOTA_REACHED, device)
+        except (QuotaExceeded, NameTaken) as error:
+            await self._record(claim, error, device)
             raise
         except (Denied, OtherKey) as error:
             self._guesses.record_failure(caller, batch, guess, self._timer())
             cause = error.cause if isinstance(error, ActivationDenied) else str(error)
             logger.warning("%s is not admitted: %s", device.address, cause)
-            if isinstance(error, NotOnWhitelist):
-                place = error.namespace, error.batch
-                await self._publish(place, error.fingerprint, NOT_ON_WHITELIST, device)
+            await self._record(claim, error, device)
             raise
 
     @contextlib.asynccontextmanager
@@ -85,18 +99,30 @@ class ActivationThrottle:
                 await self._store.read(lambda tx: check_token(tx, claim, now=now))
             raise
 
-    async def _publish(
-        self, batch: tuple[str, str], fingerprint: str, reason: str, device: ActivatingDevice
-    ) -> None:
-        """Record the event that a device of *batch* (namespace, name) was refused."""
-        facts = {"fingerprintValue": fingerprint, "reason": reason, "address": device.address}
+    async def _record(self, claim: Claim, error: CloudError, device: ActivatingDevice) -> None:
+        """Record that the batch of *claim* refused *device*, where *error* is a refusal."""
+        reason = _REASONS.get(type(error))
+        namespace, batch = claim.namespace, claim.batch_name
+        if reason is None:
+            return
+        if isinstance(error, NotOnWhitelist):
+            namespace, batch = error.namespace, error.batch
+        elif claim.install_token:  # who runs the command sees why
+            return
+        if reason is RefusalReason.UNPROVEN and self._unproven.take(
+            f"{namespace}/{batch}", self._timer()
+        ):
+            self.omitted += 1
+            return
+        fingerprint, now = claim.fingerprint_value.strip(), self._clock()
         try:
-            now = self._clock()
             await self._store.write(
-                lambda tx: record_refused_event(tx, *batch, now=now, facts=facts)
+                lambda tx: record_refused_device(
+                    tx, namespace, batch, fingerprint, reason, address=device.address, now=now
+                )
             )
-        except Unavailable as error:
-            logger.warning("cannot record a refused device: %s", error.reason)
+        except Unavailable as failure:
+            logger.warning("cannot record a refused device: %s", failure.reason)
 
     async def _is_trusted(self, claim: Claim, device: ActivatingDevice) -> bool:
         if claim.install_token:

@@ -42,6 +42,7 @@ _KINDS = {
     Channel.COMMAND_RESPONSE: NodeMessageKind.COMMAND,
 }
 _CONCURRENT = frozenset({Channel.REPORT, Channel.STATS, Channel.COMMAND_RESPONSE})
+_REPORTS = frozenset({Channel.REPORT, Channel.STATS})
 _WRITING = _CONCURRENT | {Channel.RENEW}
 _READING = frozenset({Channel.DESIRE})
 _REQUEST_ID_LIMIT = 128
@@ -213,6 +214,8 @@ class Exchange:
     def _count_one(self, request: NodeRequest) -> None:
         if request.ended is not None:
             self.measures.ended(request.ended)
+        if request.channel in _REPORTS and not isinstance(request.outcome, CloudError):
+            self.measures.stored_report(request.node_id)
         if request.channel is Channel.COMMAND_RESPONSE:
             self._on_answered(request.node_id)
         if request.channel is Channel.RENEW:

@@ -68,6 +68,7 @@ def activation_app(
     """
 
     together = GroupWriter(services.store, expect_devices)
+    services.measures.metrics.limits.add_source(lambda: {"unproven_refusals": throttle.omitted})
 
     async def active(request: Request) -> Response:
         claim = await read_json(request, Claim, limit=BODY_LIMIT)

@@ -107,6 +107,8 @@ class Measures:
         # What is looked at for alerts is there from the start, as 0.
         for place in FAILURE_PLACES:
             self._failures.labels(place)
+        # Reports and stats that were stored and not taken yet, by namespace.
+        self.reports: Tally[str] = Tally()
         for outcome in (SENT, NOT_CONNECTED, NOT_SENT):
             self._pushes.labels(outcome)
         for ended in (DeployOutcome.CONVERGED, DeployOutcome.FAILED):
@@ -144,6 +146,15 @@ class Measures:
         """Log and count the exception that is being handled, at one of `FAILURE_PLACES`."""
         logger.error("%s: a message of %s failed", place, node_id, exc_info=sys.exc_info())
         self._failures.labels(place).inc()
+
+    def stored_report(self, node_id: str) -> None:
+        """Count a report, or stats, of the node that was stored."""
+        self.reports[node_id.partition(".")[0]] += 1
+
+    def take_reports(self) -> Mapping[str, int]:
+        """How many reports and stats were stored since this was called last, by namespace."""
+        taken, self.reports = self.reports, Tally()
+        return taken
 
     def pushed(self, outcome: str, count: int = 1) -> None:
         """Count *count* pending updates by their outcome."""

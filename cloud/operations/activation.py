@@ -10,13 +10,22 @@ from typing import Any, Protocol
 import msgspec
 
 from cloud.core.batch import Batch, Record, SecurityType, checked_record
-from cloud.core.callback import Delivery, activation_content
+from cloud.core.callback import activation_content
 from cloud.core.certificate import NodeCertificate
 from cloud.core.fingerprint import is_same, normalised
 from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.names import check_fingerprint, check_node_name, node_id
 from cloud.core.node import Node, NodeSpec, checked_node_spec
-from cloud.errors import ActivationDenied, Invalid, NotOnWhitelist, OtherKey, QuotaExceeded
+from cloud.core.sending import Delivery
+from cloud.errors import (
+    ActivationDenied,
+    Invalid,
+    NameTaken,
+    NotOnWhitelist,
+    OtherKey,
+    QuotaExceeded,
+    WrongToken,
+)
 from cloud.operations.events import record_activation_event
 from cloud.operations.installation import offered
 from cloud.operations.nodes import existing_node
@@ -268,7 +277,7 @@ def _let_in(
     if batch is None:
         raise ActivationDenied(f"there is no batch {name[:80]!r} in {namespace}")
     if not is_proven:
-        raise ActivationDenied(f"security type or token is not that of the batch {name}")
+        raise WrongToken(f"security type or token is not that of the batch {name}")
     if not is_known and batch.spec.enable_whitelist:
         raise NotOnWhitelist(namespace, name, fingerprint)
     return batch, record
@@ -296,7 +305,7 @@ def _new_record(tx: Transaction, batch: Batch, claim: Claim, now: datetime) -> R
     check_node_name("fingerprintValue", batch.namespace, name)
     if tx.node(batch.namespace, name) is not None:
         # No operator has bound this device to that node.
-        raise Invalid("fingerprintValue", "a node of that name is there already")
+        raise NameTaken("fingerprintValue", "a node of that name is there already")
     return checked_record(
         Record(batch.namespace, batch.name, name, name, name, created=now, updated=now)
     )
@@ -306,7 +315,7 @@ def _check_not_taken(tx: Transaction, record: Record) -> None:
     """Refuse a second device the name of a node that another record has become."""
     for other in tx.records_of_node(record.namespace, record.node_name):
         if other.active and (other.batch, other.name) != (record.batch, record.name):
-            raise Invalid("fingerprintValue", "its node name belongs to another device")
+            raise NameTaken("fingerprintValue", "its node name belongs to another device")
 
 
 def _replaces(tx: Transaction, record: Record, device: ActivatingDevice, now: datetime) -> bool:

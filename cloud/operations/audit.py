@@ -46,6 +46,8 @@ PRUNED_AT_A_TIME = 5000
 """Entries forgotten in one transaction, at most."""
 
 _FAR = 2**63 - 1
+_WITH_CAUSE = frozenset({Action.NODE_CONNECT, Action.SESSION_CREATE})
+"""Actions whose refusals leave out the cause in the answer."""
 
 
 def carry_out(
@@ -119,7 +121,7 @@ def refuse(tx: Transaction, attempt: Attempt, error: CloudError, *, left_out: in
     also: dict[str, int | str] = {"leftOut": left_out} if left_out else {}
     if isinstance(error, ActivationDenied):
         also["cause"] = clean(error.cause)
-    elif isinstance(error, Denied) and attempt.action == Action.NODE_CONNECT:
+    elif isinstance(error, Denied) and attempt.action in _WITH_CAUSE:
         also["cause"] = clean(error.reason)
     tx.append_audit(Entry(_cleaned(attempt), error.code, also=_json(also)))
 

@@ -70,6 +70,7 @@ def delete_batch(tx: Transaction, namespace: str, name: str) -> None:
     if tx.count_records(namespace, name):
         raise HasRecords(name)
     tx.delete_batch(namespace, name)
+    tx.forget_refused_devices(namespace, name)
     tx.delete_install_tokens(namespace, TargetKind.BATCH, name)
 
 

@@ -8,27 +8,22 @@ from typing import Any
 import msgspec
 
 from cloud.core.callback import (
-    RETENTION,
     Callback,
     CallbackSpec,
     CallbackStatus,
-    Delivery,
-    after_failure,
     check_callback_name,
     checked_callback_spec,
-    new_secret,
 )
 from cloud.core.decoding import convert
 from cloud.core.listing import NumberedPage, PageOptions
 from cloud.core.mask import MASK
+from cloud.core.sending import Delivery, DeliveryAttempt, Queue, new_secret
 from cloud.errors import CallbackInUse, Invalid, NotFound
+from cloud.operations.deliveries import Outbox
 from cloud.store.transaction import Transaction
 
 DEAD_LETTERS = 20
 """Deliveries that were given up and are shown, the newest."""
-
-GROUP = 8
-"""Concurrent deliveries of one callback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +33,6 @@ class SeenCallback:
     callback: Callback
     outcome: CallbackStatus
     dead_letters: Sequence[Delivery] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryAttempt:
-    """One delivery that was tried; *error* is empty if it was taken."""
-
-    delivery: Delivery
-    error: str = ""
 
 
 def create_callback(
@@ -130,38 +117,19 @@ def existing_callback(tx: Transaction, namespace: str, name: str) -> Callback:
     return callback
 
 
-def next_group(
-    tx: Transaction, namespace: str, name: str, *, now: datetime
-) -> tuple[Callback, Sequence[Delivery]] | None:
-    """The due deliveries of the callback, the oldest first; None without callback."""
-    callback = tx.callback(namespace, name)
-    if callback is None:
-        return None
-    return callback, tx.due_deliveries(namespace, name, now, GROUP)
+def _note_success(tx: Transaction, attempt: DeliveryAttempt, now: datetime) -> None:
+    delivery = attempt.delivery
+    tx.delete_delivery(delivery.id)
+    tx.record_success(delivery.namespace, delivery.target, now)
 
 
-def record_attempts(
-    tx: Transaction,
-    attempts: Sequence[DeliveryAttempt],
-    *,
-    now: datetime,
-    jitter: Callable[[], float],
-) -> Sequence[Delivery]:
-    """Forget what was taken, put off what was not; what was given up with that.
+def _note_failure(tx: Transaction, delivery: Delivery, now: datetime) -> None:
+    tx.record_error(delivery.namespace, delivery.target, delivery.error, now)
 
-    Nothing is noted of a callback that was deleted meanwhile.
-    """
-    given_up = []
-    for attempt in attempts:
-        delivery = attempt.delivery
-        if not attempt.error:
-            tx.delete_delivery(delivery.id)
-            tx.record_success(delivery.namespace, delivery.callback, now)
-        elif tx.callback(delivery.namespace, delivery.callback) is not None:
-            after = after_failure(delivery, attempt.error, now=now, jitter=jitter())
-            tx.put_delivery(after)
-            tx.record_error(delivery.namespace, delivery.callback, after.error, now)
-            given_up += [after] if after.due is None else []
-    if given_up:
-        tx.forget_given_up(now - RETENTION)
-    return given_up
+
+CALLBACK_OUTBOX = Outbox(
+    Queue.CALLBACKS,
+    lambda tx, namespace, name: tx.callback(namespace, name),
+    _note_success,
+    _note_failure,
+)

@@ -10,16 +10,19 @@ from cloud.core import event as types
 from cloud.core.app import AppVersion
 from cloud.core.audit import DEVICE, Action, Attempt, kind_of
 from cloud.core.batch import Record
-from cloud.core.callback import WAITING_LIMIT, Callback, Delivery
+from cloud.core.callback import Callback
 from cloud.core.deploys import Deploy, DeployOutcome
 from cloud.core.event import Event, EventFilter, EventRange, NumberedEvent
 from cloud.core.folding import NODE_EVENTS_PER_MINUTE, after_showing, fold, key_of
 from cloud.core.listing import Page, PageOptions, Place
 from cloud.core.readiness import STALE_AFTER_INTERVALS, ReportCadence
+from cloud.core.refused_device import RefusalReason
 from cloud.core.report import AppStats, drifts_of
 from cloud.core.resource import Noun
-from cloud.core.times import precise_time_text
+from cloud.core.sending import WAITING_LIMIT, Delivery
+from cloud.core.times import precise_time_text, time_text
 from cloud.errors import Expired
+from cloud.operations.notifications import note_events
 from cloud.store.parts.events import FIRST, LAST
 from cloud.store.transaction import Transaction
 
@@ -38,9 +41,6 @@ ENDING_WITHIN = timedelta(days=14)
 
 ENDS_AT_A_TIME = 1000
 """Most expiry events in one pass."""
-
-NOT_ON_WHITELIST, QUOTA_REACHED = "NotOnWhitelist", "QuotaReached"
-"""Why a device was refused that showed the token of its batch."""
 
 _ALL_CALLBACKS = PageOptions(size=1_000_000)
 
@@ -111,16 +111,20 @@ def record_activation_event(
 
 
 def record_refused_event(
-    tx: Transaction, namespace: str, batch: str, *, now: datetime, facts: Mapping[str, Any]
+    tx: Transaction,
+    namespace: str,
+    batch: str,
+    fingerprint: str,
+    reason: RefusalReason,
+    *,
+    address: str,
+    now: datetime,
 ) -> None:
-    """Note that a device of *batch*, which showed its token, was refused; *facts* describe why."""
-    fingerprint = facts["fingerprintValue"]
-    reasons = {
-        NOT_ON_WHITELIST: "it is not on the whitelist: add a record for it, or set enableWhitelist"
-        " to 0",
-        QUOTA_REACHED: "the batch has reached its quota: raise quotaNum",
-    }
-    message = f"a device with fingerprint {fingerprint!r} was refused: {reasons[facts['reason']]}"
+    """Note that a device of *batch*, which showed its token, was refused."""
+    message = (
+        f"a device with fingerprint {fingerprint!r} was refused: {reason.cause}: {reason.remedy}"
+    )
+    facts = {"fingerprintValue": fingerprint, "reason": reason.value, "address": address}
     tx.record_event(Event(types.REFUSED, namespace, "batch", batch, now, message, facts, DEVICE))
 
 
@@ -175,7 +179,8 @@ def record_lost(tx: Transaction, *, now: datetime, listening: datetime) -> int:
         data = (
             {"lastHeard": last, "interval": heard.cadence.interval.total_seconds()} if heard else {}
         )
-        message = f"nothing was heard of {name} since {last}"
+        since = time_text(heard.last) if heard else "its creation"
+        message = f"nothing was heard of {name} since {since}"
         tx.record_event(Event(types.LOST, namespace, "node", name, now, message, data))
     return len(lost)
 
@@ -185,7 +190,7 @@ def record_expiring(tx: Transaction, *, now: datetime) -> int:
     ends = tx.take_ends(now, now + ENDING_WITHIN, ENDS_AT_A_TIME)
     for end in ends:
         when = precise_time_text(end.expires)
-        message = f"the certificate of {end.name} ends at {when}"
+        message = f"the certificate of {end.name} ends at {time_text(end.expires)}"
         data = {"expires": when, "serial": f"{end.serial:X}"}
         tx.record_event(Event(types.ENDING, end.namespace, "node", end.name, now, message, data))
     return len(ends)
@@ -240,6 +245,7 @@ def number_events(
     queued = False
     for namespace in sorted({each.event.namespace for each in events}):
         own = [each for each in events if each.event.namespace == namespace]
+        note_events(tx, namespace, own, now=now)
         for callback in tx.list_callbacks(namespace, _ALL_CALLBACKS).items:
             if callback.spec.events:
                 queued |= _queue(tx, callback, own, now)

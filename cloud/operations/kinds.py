@@ -8,10 +8,12 @@ from typing import Any, Generic, Protocol, TypeVar
 from cloud.core.app import App
 from cloud.core.batch import Batch
 from cloud.core.callback import Callback
+from cloud.core.channel import NotificationChannel
 from cloud.core.config import Config
 from cloud.core.kinds import KINDS, ResourceKind
 from cloud.core.listing import ListOptions, NumberedPage, Page
 from cloud.core.node import Node
+from cloud.core.notification_rule import NotificationRule
 from cloud.core.registry import Registry
 from cloud.core.resource import Noun, UnversionedResource, VersionedResource
 from cloud.core.rollout_policy import RolloutPolicy, checked_policy_spec
@@ -21,8 +23,10 @@ from cloud.operations import (
     apps,
     batches,
     callbacks,
+    channels,
     configs,
     nodes,
+    notifications,
     registries,
     resources,
     secrets,
@@ -171,6 +175,20 @@ CALLBACKS = KindOperations(
     _at_once(callbacks.update_callback),
     _timeless(callbacks.delete_callback),
 )
+CHANNELS = KindOperations(
+    NotificationChannel,
+    channels.list_channels,
+    _at_once(channels.create_channel, "new_token"),
+    _at_once(channels.update_channel),
+    _timeless(channels.delete_channel),
+)
+NOTIFICATION_RULES = KindOperations(
+    NotificationRule,
+    notifications.list_rules,
+    _at_once(notifications.create_rule),
+    _at_once(notifications.update_rule),
+    _timeless(notifications.delete_rule),
+)
 NODES = KindOperations(
     Node,
     nodes.list_nodes,
@@ -193,8 +211,18 @@ def register_operations(operations: KindOperations[Any]) -> None:
     _OPERATIONS[operations.kind.logged_as] = operations
 
 
-_EVERY = (APPS, CONFIGS, SECRETS, REGISTRIES, BATCHES, CALLBACKS, NODES, ROLLOUT_POLICIES)
-for _operations in _EVERY:
+for _operations in (
+    APPS,
+    CONFIGS,
+    SECRETS,
+    REGISTRIES,
+    BATCHES,
+    CALLBACKS,
+    CHANNELS,
+    NOTIFICATION_RULES,
+    NODES,
+    ROLLOUT_POLICIES,
+):
     register_operations(_operations)
 
 Key = tuple[str, ...]

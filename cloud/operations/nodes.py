@@ -1,17 +1,19 @@
 """Operations of nodes."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cloud.core.app import App
+from cloud.core.desired import NO_APPS, Catalog
 from cloud.core.field_selectors import FIELD, NODE_FIELDS, nearest, parse_field_selector
 from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_node_name
 from cloud.core.node import Node, NodeSpec, SeenNode, checked_node_spec
+from cloud.core.node_summary import NodeFigures, NodeSummary, node_summary
 from cloud.core.report import StoredReport
 from cloud.errors import Invalid, NotFound
-from cloud.operations.desired_apps import desired_apps
+from cloud.operations.desired_apps import assigned_to, desired_apps
 from cloud.operations.revocation import revoke_access
 from cloud.operations.running import record_running_again
 from cloud.operations.system_apps import given_system_apps
@@ -44,15 +46,30 @@ def update_node(
 ) -> SeenNode:
     """Describe the node anew; other labels can mean other apps."""
     was_seen = read_node(tx, namespace, name)
-    before = was_seen.node
-    after = replace(before, spec=checked_node_spec(name, spec), updated=now)
-    if after.spec == before.spec:
-        return was_seen
-    tx.put_node(after)
-    if after.labels != before.labels:
-        record_running_again(tx, after)
-        tx.mark_pending([after])
-    return replace(was_seen, node=after)
+    changed = update_nodes(tx, [(was_seen.node, spec)], now=now)
+    return replace(was_seen, node=changed[0]) if changed else was_seen
+
+
+def update_nodes(
+    tx: Transaction, specs: Iterable[tuple[Node, NodeSpec]], *, now: datetime
+) -> Sequence[Node]:
+    """Describe each of the nodes anew by its spec; those that differ, as they are now.
+
+    All are put before anything is looked up: their rows are written, and read, in sets.
+    """
+    relabelled, changed = [], []
+    for before, spec in specs:
+        after = replace(before, spec=checked_node_spec(before.name, spec), updated=now)
+        if after.spec == before.spec:
+            continue
+        tx.put_node(after)
+        changed.append(after)
+        if after.labels != before.labels:
+            relabelled.append(after)
+    for node in relabelled:
+        record_running_again(tx, node)
+    tx.mark_pending(relabelled)
+    return changed
 
 
 def delete_node(tx: Transaction, namespace: str, name: str, *, now: datetime) -> Node:
@@ -100,25 +117,43 @@ def list_nodes(tx: Transaction, namespace: str, options: ListOptions) -> Page[Se
 
     Invalid for fields of an app that is not there and that no node reports.
     """
-    named = {
-        term.app for term in parse_field_selector(options.field_selector, NODE_FIELDS) if term.app
-    }
-    if not named:
-        return tx.list_seen_nodes(namespace, options)
-    catalog = tx.catalog(namespace)
-    _check_apps_of_fields(tx, namespace, named, catalog.apps)
+    catalog = _catalog_of_fields(tx, namespace, options.field_selector)
     return tx.list_seen_nodes(namespace, options, catalog)
 
 
-def _check_apps_of_fields(
-    tx: Transaction, namespace: str, named: Set[str], apps: Mapping[str, App]
-) -> None:
-    """Invalid for an app that is not there and that no node reports."""
-    for name in sorted(named - apps.keys()):
+def summaries_of(
+    tx: Transaction, namespace: str, found: Sequence[SeenNode]
+) -> Sequence[NodeSummary]:
+    """A line about each of the nodes that were *found* in a list, in their order."""
+    names = [seen.node.name for seen in found]
+    catalog = tx.catalog(namespace)
+    figures, apps = tx.node_figures(namespace, names), tx.running_apps_of(namespace, names)
+    tx.expect_nodes([(namespace, name) for name in names])
+    return [
+        node_summary(
+            figures.get(name, NodeFigures()),
+            catalog.desired_state(seen.node.labels, assigned_to(tx, namespace, name)),
+            apps[name],
+        )
+        for name, seen in zip(names, found, strict=True)
+    ]
+
+
+def _catalog_of_fields(tx: Transaction, namespace: str, text: str) -> Catalog:
+    """The apps that the field selector *text* may name.
+
+    Invalid for an app that is not there and that no node reports.
+    """
+    named = {term.app for term in parse_field_selector(text, NODE_FIELDS) if term.app}
+    if not named:
+        return NO_APPS
+    catalog = tx.catalog(namespace)
+    for name in sorted(named - catalog.apps.keys()):
         if not tx.is_reported_app(namespace, name):
-            likely = nearest(name, list(apps))
+            likely = nearest(name, list(catalog.apps))
             hint = f"; did you mean {likely}?" if likely else ""
             raise Invalid(FIELD, f"there is no app {name[:80]!r}{hint}")
+    return catalog
 
 
 def apps_of_node(tx: Transaction, namespace: str, name: str) -> Sequence[App]:

@@ -20,6 +20,9 @@ from cloud.store.transaction import Transaction
 APPS_SHOWN = 20
 """Apps of an overview: those that changed last."""
 
+BATCHES_SHOWN = 5
+"""Batches of an overview that refused devices: those that refused most."""
+
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _LEFT = (timedelta(), _DAY, 7 * _DAY, 30 * _DAY)
 
@@ -41,7 +44,8 @@ class Ends:
 class Overview:
     """The overview of a namespace, beside its nodes.
 
-    *apps* are those that changed last, newest first.
+    *apps* are those that changed last, newest first; *refused* are the batches that refused most
+    devices in the last day, and how many each.
     """
 
     apps: Sequence[VersionProgress]
@@ -49,6 +53,7 @@ class Overview:
     activations_of_hour: int
     ends: Ends
     waiting: PendingCounts
+    refused: Sequence[tuple[str, int]]
 
 
 def rollout_of_app(tx: Transaction, namespace: str, name: str) -> VersionProgress:
@@ -88,6 +93,7 @@ def overview(tx: Transaction, namespace: str, *, now: datetime) -> Overview:
         activations_of_hour=tx.count_activations(namespace, now - _HOUR),
         ends=Ends(ended, *(count - ended for count in ending)),
         waiting=tx.count_waiting_in(namespace),
+        refused=tx.count_refused_devices(namespace, now - _DAY, BATCHES_SHOWN),
     )
 
 

@@ -20,7 +20,7 @@ from cloud.core.delivery import USED, app_value, config_value, used_value
 from cloud.core.desired import Catalog
 from cloud.core.guard import OFF, ChangeGuard, GuardSpec, checked_guard_spec
 from cloud.core.node import Node
-from cloud.core.plan import NAMES_SHOWN, AppChange, Plan, PlanAction, Reach
+from cloud.core.plan import NAMES_SHOWN, AppChange, NodeGains, Plan, PlanAction, Reach
 from cloud.core.readiness import Heard, node_status
 from cloud.core.resource import Noun, VersionedResource, hidden_content
 from cloud.core.system_apps import (
@@ -87,12 +87,16 @@ def dry_run(tx: Transaction, attempt: Attempt, work: Work[object]) -> NoReturn:
     """Do *work* and raise DryRunComplete with what it did, or whatever it is refused with."""
     tracker = ChangeTracker(tx, kind_of(attempt.action))
     done, _ = _carried_out(tx, attempt, tracker, work)
+    given: _Given = {}
     if done.kind == _SYSTEM:
         given = _of_system(done)
         reach, apps, size = _reached(done, given, attempt.time), *_affected_apps(given)
+    elif done.kind == _NODE:
+        given = _of_nodes(done)
+        reach, apps, size = _reach(done, attempt.time), *_affected_apps(given)
     else:
         reach = _reach(done, attempt.time)
-        apps, size = _of_node(done) if done.kind == _NODE else _of_apps(done)
+        apps, size = _of_apps(done)
     was, now = done.change
     name = "/".join(done.changes[0][0][1:]) if len(done.changes) == 1 else attempt.name
     raise DryRunComplete(
@@ -106,6 +110,8 @@ def dry_run(tx: Transaction, attempt: Attempt, work: Work[object]) -> NoReturn:
             size,
             asks=_guard_of(tx, attempt.namespace).asks(reach.touched, reach.total),
             rollouts=planned_rollouts(tx, attempt.namespace, done.before, now=attempt.time),
+            count=max(len(done.changes), 1),
+            gains=_gains(given) if done.kind == _NODE else (),
         )
     )
 
@@ -177,11 +183,15 @@ def _reach(done: _Done, now: datetime) -> Reach:
     was, became = done.change
     node = was or became
     if not isinstance(node, Node):
+        if done.kind == _NODE and done.changes:
+            changed = [key[-1] for key, *both in done.changes if not _runs_the_same(done, *both)]
+            return _reached(done, changed, now)
         return _reached(done, [done.shut_out], now) if done.shut_out else reach
     total = reach.total + (became is None)
     if _runs_the_same(done, was, became):
         return Reach(0, 0, total)
-    return Reach(1, int(not node_status(done.heard, now).is_ready), total, [node.name])
+    heard = done.tx.heard(done.namespace, node.name) if became else done.heard
+    return Reach(1, int(not node_status(heard, now).is_ready), total, [node.name])
 
 
 def _reached(done: _Done, names: Collection[str], now: datetime) -> Reach:
@@ -266,24 +276,48 @@ def _desired(tx: Transaction, catalog: Catalog, node: Noun | None) -> Mapping[st
     return {app.name: app.version for app in catalog.desired_state(node.labels, assigned).apps}
 
 
-def _of_node(done: _Done) -> tuple[list[AppChange], int]:
-    """The apps that one node gains and loses, and their size."""
-    was, became = done.change
-    before = _desired(done.tx, done.before, was)
-    after = _desired(done.tx, done.after, became)
-    sizes = _Sizes(done, frozenset())
-    apps = [
-        AppChange(name, before.get(name), after.get(name), 1)
-        for name in {**before, **after}
-        if before.get(name) != after.get(name)
-    ]
-    gained = [AppVersion(app.name, app.after) for app in apps if app.after is not None]
-    found = (done.after.app_at(app) for app in gained)
-    size = sum(sizes.of_app(app, None) for app in found if app is not None)
+def _of_nodes(done: _Done) -> _Given:
+    """By name of each node that was changed: the apps that it gains and loses."""
+    sizes: dict[AppVersion, int] = {}
+    return {key[-1]: _of_node(done, was, became, sizes) for key, was, became in done.changes}
+
+
+def _of_node(
+    done: _Done, was: Noun | None, became: Noun | None, sizes: dict[AppVersion, int]
+) -> Sequence[tuple[AppChange, int]]:
+    """The apps that one node gains and loses, each with its bytes; *sizes* has those of others."""
+    before, after = _desired(done.tx, done.before, was), _desired(done.tx, done.after, became)
+    apps = []
+    for name in {**before, **after}:
+        change = AppChange(name, before.get(name), after.get(name), 1)
+        if change.before != change.after:
+            apps.append((change, _size_of(done, change, sizes)))
     if isinstance(was, Node) and isinstance(became, Node):
-        more, own = _affected_apps({became.name: _system_changes(done, was, became)})
-        return [*apps, *more], size + own
-    return apps, size
+        apps += _system_changes(done, was, became)
+    return apps
+
+
+def _size_of(done: _Done, change: AppChange, sizes: dict[AppVersion, int]) -> int:
+    if change.after is None:
+        return 0
+    version = AppVersion(change.name, change.after)
+    if version not in sizes:
+        app = done.after.app_at(version)
+        sizes[version] = _Sizes(done, frozenset()).of_app(app, None) if app else 0
+    return sizes[version]
+
+
+def _gains(given: _Given) -> Sequence[NodeGains]:
+    """What the first nodes by name gain and lose."""
+    found = []
+    for name in sorted(name for name, apps in given.items() if apps):
+        apps = [app for app, _ in given[name]]
+        gained = sorted(app.name for app in apps if app.before is None)
+        lost = sorted(app.name for app in apps if app.after is None)
+        found.append(NodeGains(name, gained, lost))
+        if len(found) == NAMES_SHOWN:
+            break
+    return found
 
 
 def _of_apps(done: _Done) -> tuple[list[AppChange], int]:

@@ -1,5 +1,7 @@
 """The API server."""
 
+from collections.abc import Sequence
+
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
@@ -14,11 +16,15 @@ from cloud.rest.metrics import metrics_route
 from cloud.rest.routes import ROUTES
 from cloud.rest.services import Services
 from cloud.rest.session import session_routes
+from cloud.rest.sign_in.routes import NO_SIGN_IN_ROUTES, sign_in_routes
 
 
 def rest_app(services: Services) -> Starlette:
     """Build the server of the REST API, its description, the dashboard, `/health` and metrics."""
-    services.metrics.limits.declare("command_waits", "event_streams", "json_values", "yaml_values")
+    services.metrics.limits.declare(
+        *("channel_tests", "command_waits", "event_streams", "json_values"),
+        *("labelled_nodes", "yaml_values"),
+    )
     routes = [
         Route(
             route.path,
@@ -46,6 +52,7 @@ def rest_app(services: Services) -> Starlette:
                 default_namespace=services.default_namespace,
                 trusted_proxies=services.trusted_proxies,
             ),
+            *_sign_in_routes(services),
             *dashboard_routes(),
             metrics_route(services.metrics),
         ],
@@ -57,4 +64,15 @@ def rest_app(services: Services) -> Starlette:
             Middleware(TokenGate, authenticator=services.authenticator, sessions=services.sessions)
         ],
         headers=PROTECTION,
+    )
+
+
+def _sign_in_routes(services: Services) -> Sequence[Route]:
+    if services.identity is None:
+        return NO_SIGN_IN_ROUTES
+    return sign_in_routes(
+        services.identity,
+        services.authenticator,
+        services.sessions,
+        trusted_proxies=services.trusted_proxies,
     )

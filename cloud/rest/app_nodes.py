@@ -11,7 +11,7 @@ from cloud.operations import app_nodes
 from cloud.operations.apps import existing_app
 from cloud.rest.context import RequestContext
 from cloud.rest.described import NODES_LISTED, Described, Parameter
-from cloud.rest.nodes import state_answer
+from cloud.rest.node_state import state_answer
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
 

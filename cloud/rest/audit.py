@@ -30,7 +30,7 @@ async def list_audit(context: RequestContext) -> AuditAnswer:
     found = await context.store.read(
         lambda tx: list_entries(tx, wanted, limit=options.limit, after=options.after)
     )
-    everything = caller_of(context.request).namespace == EVERYWHERE
+    everything = caller_of(context.request).role_in(EVERYWHERE) is Role.ADMIN
     head = HeadAnswer(found.head.number, found.head.code) if everything else None
     page = context.listed(found.page, options, _answer)
     return AuditAnswer(page.total, page.list_options, page.items, head)
@@ -38,7 +38,7 @@ async def list_audit(context: RequestContext) -> AuditAnswer:
 
 def _filter(context: RequestContext) -> AuditFilter:
     namespace = check_token_namespace("namespace", context.query("namespace") or context.namespace)
-    caller_of(context.request).check_namespace(namespace)
+    caller_of(context.request).check_role(Role.ADMIN, namespace)
     return AuditFilter(
         namespace,
         actor=context.query("actor"),

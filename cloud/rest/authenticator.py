@@ -14,16 +14,18 @@ from starlette.types import Scope
 from cloud.core.audit import UNKNOWN, Action, Actor, ActorKind, Attempt
 from cloud.core.installation import digest_of
 from cloud.core.tokens import EVERYWHERE, Caller, Role
+from cloud.core.user_sessions import SECRET_PREFIX, UserSession
 from cloud.errors import Denied, Forbidden, Unavailable
 from cloud.http.limits import UNLIMITED, Limiter
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import address_key_of, address_of, request_id
 from cloud.operations.tokens import record_use, valid_token
-from cloud.store.transaction import Store
+from cloud.operations.user_sessions import record_session_use, valid_session
+from cloud.store.transaction import Store, Transaction
 
 logger = logging.getLogger(__name__)
 
-_ADMINISTRATOR = Caller(Role.ADMIN, EVERYWHERE)
+_ADMINISTRATOR = Caller({EVERYWHERE: Role.ADMIN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,19 @@ class Authenticator:
         self.limits.calls.take(digest_of(token))
         return caller
 
-    async def end_session(self, session: str, *, ends: datetime) -> None:
-        """End that session on every server; it would expire at *ends*."""
+    async def end_session(self, session: str, token: str, *, ends: datetime) -> None:
+        """End that session on every server; it would expire at *ends*.
+
+        With it ends the session of a user that *token* is of.
+        """
         now = self.clock()
-        await self.store.write(lambda tx: tx.end_session(session, ends=ends, now=now))
+
+        def end(tx: Transaction) -> None:
+            tx.end_session(session, ends=ends, now=now)
+            if of_user := tx.user_session(digest_of(token)):
+                tx.delete_user_session(of_user.id)
+
+        await self.store.write(end)
 
     async def look_up(self, token: str, session: str = "") -> Caller:
         """As `caller`, without counting the call."""
@@ -73,6 +84,8 @@ class Authenticator:
         digest = hashlib.sha256(token.encode()).digest()
         if hmac.compare_digest(digest, self.admin_digest):
             return _ADMINISTRATOR
+        if token.startswith(SECRET_PREFIX):
+            return (await self._user_session(token)).caller
         now = self.clock()
         found = await self.store.read_short(lambda tx: valid_token(tx, token, now=now))
         if found.is_use_due(now):
@@ -82,7 +95,17 @@ class Authenticator:
                 # Reads have to work also on a full disk.
                 logger.warning("cannot record the use of token %s: %s", found.name, error.reason)
         actor = Actor(ActorKind.TOKEN, found.name, found.namespace)
-        return Caller(found.role, found.namespace, actor)
+        return Caller({found.namespace: found.role}, actor)
+
+    async def _user_session(self, secret: str) -> UserSession:
+        now = self.clock()
+        found = await self.store.read_short(lambda tx: valid_session(tx, secret, now=now))
+        if found.is_use_due(now):
+            try:
+                await self.store.write(lambda tx: record_session_use(tx, secret, now=now))
+            except Unavailable as error:
+                logger.warning("cannot record the use of session %s: %s", found.id, error.reason)
+        return found
 
     @contextlib.asynccontextmanager
     async def recording_denials(self, scope: Scope) -> AsyncIterator[None]:

@@ -4,16 +4,43 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cloud.answers.batches import BatchAnswer, BatchSummary
+from cloud.answers.batches import (
+    BatchAnswer,
+    BatchSummary,
+    RefusedDeviceAnswer,
+    RefusedDevicesAnswer,
+)
 from cloud.core.batch import Batch
+from cloud.core.refused_device import RefusedDevice
 from cloud.core.times import time_text
 from cloud.operations.batches import admission_warning
 from cloud.operations.kinds import BATCHES
+from cloud.operations.refused_devices import refused_devices
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.crud import Crud, crud_routes
-from cloud.rest.described import Name
+from cloud.rest.described import Described, Name
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
+
+
+async def list_refused(context: RequestContext) -> RefusedDevicesAnswer:
+    """`GET /v1/register/{batch}/refused`."""
+    name = context.path("batch")
+    found = await context.store.read(lambda tx: refused_devices(tx, context.namespace, name))
+    return RefusedDevicesAnswer(len(found), [_refused(device) for device in found])
+
+
+def _refused(device: RefusedDevice) -> RefusedDeviceAnswer:
+    return RefusedDeviceAnswer(
+        fingerprint_value=device.fingerprint,
+        reason=device.reason,
+        message=device.reason.cause,
+        remedy=device.reason.remedy,
+        address=device.address,
+        count=device.count,
+        first_time=time_text(device.first),
+        last_time=time_text(device.last),
+    )
 
 
 def _respond(
@@ -45,7 +72,12 @@ def _summary(_: RequestContext, batch: Batch) -> BatchSummary:
     )
 
 
-BATCH_ROUTES: Sequence[ApiRoute] = crud_routes(
-    Crud(BATCHES, _summary, BatchSummary, _respond, BatchAnswer),
-    name=Name.OPTIONAL,
+BATCH_ROUTES: Sequence[ApiRoute] = (
+    *crud_routes(Crud(BATCHES, _summary, BatchSummary, _respond, BatchAnswer), name=Name.OPTIONAL),
+    ApiRoute(
+        "GET",
+        "/v1/register/{batch}/refused",
+        list_refused,
+        Described("Devices that a batch refused, with the reason", RefusedDevicesAnswer),
+    ),
 )

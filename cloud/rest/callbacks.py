@@ -13,7 +13,8 @@ from cloud.answers.callbacks import (
     CallbackSummary,
     DeadLetter,
 )
-from cloud.core.callback import Callback, CallbackStatus, Delivery, masked
+from cloud.core.callback import Callback, CallbackStatus, masked
+from cloud.core.sending import Delivery
 from cloud.core.times import time_text
 from cloud.operations import callbacks
 from cloud.operations.callbacks import SeenCallback

@@ -52,7 +52,7 @@ PAGE_SIZE = 20
 
 _NUMBER_DIGITS = 9
 _SELECTING = (
-    *("selector", "fieldSelector", "status"),
+    *("selector", "fieldSelector", "status", "sort"),
     *("type", "namespace", "actor", "action", "kind", "name", "requestId", "since", "until"),
 )
 
@@ -144,6 +144,10 @@ class RequestContext:
             raise Invalid(parameter, "is there more than once")
         return check_text(parameter, values[0]) if values else ""
 
+    def flag(self, parameter: str) -> bool:
+        """The flag in the query, false if absent; Invalid unless true or false, once."""
+        return _flag(self.request, parameter)
+
     def list_options(self) -> ListOptions:
         """The list options of the query; of a page at a time also where it sets no limit.
 
@@ -208,13 +212,15 @@ class ResourceResponse(Generic[AnswerT]):
     """One resource and the answer that shows it.
 
     *is_whole* where its entity tag stands for everything that is shown, so that who has the tag
-    need not be sent it again. *is_secret* where caches must not keep it.
+    need not be sent it again. *is_secret* where caches must not keep it. *fields* are sent in place
+    of the answer.
     """
 
     answer: AnswerT
     resource: Tagged
     is_whole: bool = True
     is_secret: bool = False
+    fields: Mapping[str, Any] | None = None
 
 
 Handler = Callable[[RequestContext], Awaitable[Answer | ResourceResponse[Answer] | Response]]
@@ -272,9 +278,9 @@ def endpoint(
                 raise
 
     async def admitted(request: Request, caller: Caller, now: datetime) -> Response:
-        caller.check_role(needs)
         asked = request.headers.get(NAMESPACE_HEADER)
         namespace = caller.namespace_of_call(NAMESPACE_HEADER, asked, api.default_namespace)
+        caller.check_role(needs, namespace)
         attempt = attempt_of(request, action, namespace, now) if action else None
         is_write = request.method not in {"GET", "HEAD"}
         check_query(request, known[is_write])
@@ -332,11 +338,14 @@ async def _resource_response(context: RequestContext, shown: ResourceResponse[An
         if shown.is_whole and precondition.knows(tag):
             return not_modified_response(tag)
     headers = {"Cache-Control": "no-store"} if shown.is_secret else {}
-    return await answer_response(context.request, shown.answer, headers={"ETag": tag, **headers})
+    answer = shown.answer if shown.fields is None else shown.fields
+    return await answer_response(context.request, answer, headers={"ETag": tag, **headers})
 
 
 async def answer_response(
-    request: Request, answer: Answer, headers: Mapping[str, str] | None = None
+    request: Request,
+    answer: Answer | Mapping[str, Any],
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     """*answer* in the form that the caller asks for: JSON, or YAML where that is named."""
     if not prefers_yaml(request.headers.getlist("accept")):

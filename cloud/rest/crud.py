@@ -4,8 +4,8 @@ Their things are listed in pages, created, read, updated, patched and deleted; w
 selected by labels, and what it was is stored as revisions.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -17,6 +17,7 @@ from cloud.core.kinds import APP, ResourceKind
 from cloud.core.listing import Page
 from cloud.core.merge_patch import merged
 from cloud.core.nulls import without_nulls
+from cloud.core.spec_fields import spec_fields
 from cloud.core.tokens import Role
 from cloud.operations.apps import list_apps_using
 from cloud.operations.kinds import KindOperations, Stored
@@ -26,6 +27,8 @@ from cloud.rest.described import (
     LISTED,
     NUMBERED,
     ROLLOUT_QUERY,
+    SPEC_ONLY,
+    SPEC_ONLY_QUERY,
     Body,
     Described,
     Name,
@@ -54,7 +57,8 @@ class Crud(Generic[N]):
     server cannot serve. *spelled* renames fields. *copied* fills in what a POST may leave out,
     *completed* what a PUT may, from the thing as it is. *change* is the type of what a PUT takes,
     where that is not the spec; *changed* makes one of a patched spec, and *update* carries it out.
-    *deleted* is called once a thing is gone. *listed* is the query of its list.
+    *deleted* is called once a thing is gone. *listed* is the query of its list, which *listing*
+    answers where it has more than selectors.
     """
 
     operations: KindOperations[N]
@@ -76,6 +80,7 @@ class Crud(Generic[N]):
     update: Callable[[RequestContext, Transaction, str, Any], N] | None = None
     deleted: Callable[[RequestContext, N], None] | None = None
     listed: tuple[Parameter, ...] = LISTED
+    listing: Callable[[RequestContext], Awaitable[Answer]] | None = None
     # Whether one is read by a row or two, in less time than a thread takes.
     is_short: bool = False
 
@@ -140,7 +145,11 @@ class Crud(Generic[N]):
             return self.respond(context, tx, self.operations.existing(tx, context.namespace, name))
 
         look = context.store.read_short if self.is_short else context.store.read
-        return await look(read)
+        found = await look(read)
+        if not context.flag(SPEC_ONLY):
+            return found
+        fields = spec_fields(self.kind, msgspec.to_builtins(found.answer))
+        return replace(found, fields=fields, is_whole=False)
 
     async def page(self, context: RequestContext) -> Listed[Answer]:
         """`GET /v1/KIND`, with selectors and tokens that lead from page to page."""
@@ -246,7 +255,11 @@ def crud_routes(
         ApiRoute("GET", path, *_list_of(crud)),
         ApiRoute("POST", path, crud.post, created, needs=changes),
         ApiRoute(
-            "GET", one, crud.get, Described(f"Get {a_word}", answer), needs=Role(kind.read_role)
+            "GET",
+            one,
+            crud.get,
+            Described(f"Get {a_word}", answer, query=SPEC_ONLY_QUERY),
+            needs=Role(kind.read_role),
         ),
         ApiRoute("PUT", one, crud.put, updated, needs=changes),
         ApiRoute(
@@ -274,4 +287,4 @@ def _list_of(crud: Crud[Any]) -> tuple[Any, Described]:
         shown: Any = Numbered[crud.summary_type]  # type: ignore[name-defined]
         return crud.numbered_page, Described(summary, shown, query=NUMBERED)
     shown = Listed[crud.summary_type]  # type: ignore[name-defined]
-    return crud.page, Described(summary, shown, query=crud.listed)
+    return crud.listing or crud.page, Described(summary, shown, query=crud.listed)

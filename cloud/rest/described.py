@@ -99,6 +99,17 @@ ROLLOUT_QUERY = (
         is_flag=True,
     ),
 )
+
+SPEC_ONLY = "specOnly"
+"""Parameter of reads of one resource: leave out read-only fields and defaults."""
+
+SPEC_ONLY_QUERY = (
+    Parameter(
+        SPEC_ONLY,
+        "true: only what an operator sets and is not the default, as PUT and manifests take it",
+        is_flag=True,
+    ),
+)
 CONTINUE = Parameter("continue", "where the page before ended: the token that it gave")
 PAGED = (
     Parameter(

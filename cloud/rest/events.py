@@ -12,6 +12,7 @@ from cloud.core.audit import ActorKind
 from cloud.core.decoding import convert
 from cloud.core.event import EventFilter, EventTypes, NumberedEvent, event_types
 from cloud.core.times import precise_time_text
+from cloud.core.tokens import Role
 from cloud.errors import Invalid
 from cloud.http.answers import EVENT_STREAM
 from cloud.operations import events
@@ -62,7 +63,7 @@ async def _stream(context: RequestContext, wanted: EventFilter) -> Response:
 
 def _namespace(context: RequestContext) -> str:
     namespace = check_token_namespace("namespace", context.query("namespace") or context.namespace)
-    caller_of(context.request).check_namespace(namespace)
+    caller_of(context.request).check_role(Role.VIEWER, namespace)
     return namespace
 
 

@@ -8,7 +8,7 @@ from cloud.operations.explain import explain_node
 from cloud.rest.answers import time_or_none
 from cloud.rest.context import RequestContext
 from cloud.rest.described import EXPLAINED, Described
-from cloud.rest.nodes import state_answer
+from cloud.rest.node_state import state_answer
 from cloud.rest.route import ApiRoute
 
 

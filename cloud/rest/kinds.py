@@ -40,6 +40,7 @@ def _answer(kind: ResourceKind) -> KindAnswer:
         change_role=Role(kind.change_role),
         labels=kind.has_labels,
         revisions=kind.has_revisions,
+        events=kind.has_events,
         numbered=kind.is_numbered,
         single=kind.is_single,
         used_by_apps=kind.is_used_by_apps,

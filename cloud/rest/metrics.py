@@ -28,9 +28,7 @@ def metrics_route(metrics: Metrics) -> Route:
     """Forbidden for tokens of one namespace: what is counted is of all."""
 
     async def show_metrics(request: Request) -> Response:
-        caller = caller_of(request)
-        caller.check_role(Role.VIEWER)
-        caller.check_namespace(EVERYWHERE)
+        caller_of(request).check_role(Role.VIEWER, EVERYWHERE)
         return await metrics.response()
 
     return CheckedRoute(PATH, show_metrics)
@@ -103,6 +101,11 @@ def add_store_metrics(
         ["state"],
         registry=metrics.registry,
     )
+    messages = Gauge(
+        "edgesync_notification_queue_messages",
+        "Notifications that are still to be sent.",
+        registry=metrics.registry,
+    )
     entries = {"": 0.0}
     metrics.add_counter(
         "edgesync_audit_entries", "Entries that the audit log ever had.", lambda: entries
@@ -125,6 +128,7 @@ def add_store_metrics(
             rollout_nodes.labels(own.value).set(open_rollouts.nodes[own])
         to_tell.set(waiting.nodes)
         deliveries.set(waiting.deliveries)
+        messages.set(waiting.messages)
         entries[""] = head.number
 
     metrics.add_source(look)

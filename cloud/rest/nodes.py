@@ -1,7 +1,6 @@
 """Nodes: handlers, and rows of the route table."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, cast
 
 import msgspec
@@ -9,55 +8,28 @@ import msgspec
 from cloud.answers.common import AppSummary, DoneAnswer, Listed
 from cloud.answers.nodes import (
     ConditionAnswer,
+    LabelledNodesAnswer,
     NodeAnswer,
+    NodeItem,
     NodeStatsAnswer,
     ReportAnswer,
-    StateAnswer,
 )
+from cloud.core.decoding import convert
 from cloud.core.node import Node, SeenNode
-from cloud.core.readiness import REASONS, REVOKED, NodeState, node_status
+from cloud.core.node_labels import NodeLabelsDraft
+from cloud.core.readiness import node_status
 from cloud.core.skew import clock_condition
 from cloud.core.stats import report_view
-from cloud.core.times import time_text
-from cloud.operations import nodes
+from cloud.operations import node_labels, nodes
 from cloud.operations.kinds import NODES
-from cloud.rest.answers import DONE, app_summary, time_or_none
+from cloud.rest.answers import DONE, app_summary
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.crud import Crud, crud_routes
-from cloud.rest.described import NODES_LISTED, Described
+from cloud.rest.described import Body, Described
+from cloud.rest.node_list import NODE_LIST, list_nodes
+from cloud.rest.node_state import node_answer
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
-
-
-def state_answer(seen: SeenNode, now: datetime, *, connected: bool | None) -> StateAnswer:
-    """The state of a node; *connected*: whether it has a connection, None where that is unknown."""
-    heard = seen.heard
-    stands = node_status(heard, now, is_revoked=seen.is_revoked)
-    return StateAnswer(
-        name=stands.state,
-        reason=REVOKED if seen.is_revoked else REASONS[stands.state],
-        since=time_text(stands.since or seen.node.created),
-        last_report=time_or_none(heard.report if heard else None),
-        last_stats=time_or_none(heard.stats if heard else None),
-        interval=heard.cadence.interval.total_seconds() if heard else None,
-        connected=connected,
-        revoked=seen.is_revoked,
-    )
-
-
-def node_answer(seen: SeenNode, now: datetime, *, connected: bool | None) -> NodeAnswer:
-    """A node, alone or in a list; its labels are those that selectors see."""
-    node, state = seen.node, state_answer(seen, now, connected=connected)
-    return NodeAnswer(
-        name=node.name,
-        namespace=node.namespace,
-        description=node.spec.description,
-        ready=state.name is NodeState.ONLINE,
-        state=state,
-        create_time=time_text(node.created),
-        labels=dict(node.labels),
-        annotations=node.spec.annotations,
-    )
 
 
 def _spelled(content: dict[str, Any]) -> dict[str, Any]:
@@ -84,6 +56,15 @@ def _answer(context: RequestContext, seen: SeenNode) -> NodeAnswer:
 def _deleted(context: RequestContext, node: Node) -> None:
     """Its connection ends once it is gone."""
     context.api.on_revoked(node.id)
+
+
+async def label_nodes(context: RequestContext) -> LabelledNodesAnswer:
+    """`PATCH /v1/nodes`."""
+    draft = convert(await context.patch(ignored=frozenset()), NodeLabelsDraft)
+    done = await context.store.write(
+        lambda tx: node_labels.label_nodes(tx, context.namespace, draft, now=context.now)
+    )
+    return LabelledNodesAnswer(done.selected, done.changed)
 
 
 async def revoke_node(context: RequestContext) -> DoneAnswer:
@@ -125,15 +106,26 @@ NODE_ROUTES: Sequence[ApiRoute] = (
         Crud(
             NODES,
             _answer,
-            NodeAnswer,
+            NodeItem,
             _respond,
             NodeAnswer,
             read=_read,
             spelled=_spelled,
             deleted=_deleted,
-            listed=NODES_LISTED,
+            listed=NODE_LIST,
+            listing=list_nodes,
             is_short=True,
         )
+    ),
+    ApiRoute(
+        "PATCH",
+        "/v1/nodes",
+        label_nodes,
+        Described(
+            "Label many nodes",
+            LabelledNodesAnswer,
+            Body(NodeLabelsDraft, is_patch=True, required=("labels",)),
+        ),
     ),
     ApiRoute(
         "GET",

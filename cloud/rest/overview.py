@@ -1,7 +1,6 @@
 """Overview of a namespace, progress of an app, usage of a node."""
 
-from collections.abc import Sequence
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -13,6 +12,7 @@ from cloud.answers.overview import (
     LastChange,
     NodeCounts,
     OverviewAnswer,
+    RefusedCount,
     RolloutAnswer,
     UsageAnswer,
     UsagePointAnswer,
@@ -27,6 +27,7 @@ from cloud.operations.app_nodes import causes_of_app
 from cloud.rest.app_nodes import cause_answers
 from cloud.rest.context import RequestContext
 from cloud.rest.described import Described
+from cloud.rest.node_list import scaled
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
 
@@ -41,19 +42,14 @@ async def get_overview(context: RequestContext) -> OverviewAnswer:
     )
     ends = seen.ends
     return OverviewAnswer(
-        nodes=NodeCounts(
-            total=sum(states.values()),
-            online=states[NodeState.ONLINE],
-            stale=states[NodeState.STALE],
-            offline=states[NodeState.OFFLINE],
-            never=states[NodeState.NEVER],
-        ),
+        nodes=node_counts(states),
         apps=[_progress(rollout) for rollout in seen.apps],
         last_change=_last_change(seen.apps),
         activations=ActivationCounts(seen.activations_of_day, seen.activations_of_hour),
         certificates=CertificateCounts(ends.ended, ends.day, ends.week, ends.month),
         waiting=seen.waiting.nodes,
         deliveries=seen.waiting.deliveries,
+        refused=[RefusedCount(batch, devices) for batch, devices in seen.refused],
     )
 
 
@@ -95,6 +91,17 @@ async def get_usage(context: RequestContext) -> UsageAnswer:
     return UsageAnswer(int(step), [_point(point) for point in points])
 
 
+def node_counts(states: Mapping[NodeState, int]) -> NodeCounts:
+    """The answer for how many nodes are in which state."""
+    return NodeCounts(
+        total=sum(states.values()),
+        online=states[NodeState.ONLINE],
+        stale=states[NodeState.STALE],
+        offline=states[NodeState.OFFLINE],
+        never=states[NodeState.NEVER],
+    )
+
+
 def _progress(rollout: VersionProgress) -> AppProgress:
     return AppProgress(
         name=rollout.app.name,
@@ -125,15 +132,11 @@ def _last_change(apps: Sequence[VersionProgress]) -> LastChange | None:
 def _point(point: UsagePoint) -> UsagePointAnswer:
     return UsagePointAnswer(
         time=time_text(point.time),
-        cpu=_scaled(point.cpu, 3),
+        cpu=scaled(point.cpu, 3),
         memory=point.memory,
-        cpu_percent=_scaled(point.cpu_part, 4),
-        memory_percent=_scaled(point.memory_part, 4),
+        cpu_percent=scaled(point.cpu_part, 4),
+        memory_percent=scaled(point.memory_part, 4),
     )
-
-
-def _scaled(number: int | None, digits: int) -> float | None:
-    return None if number is None else float(Decimal(number).scaleb(-digits))
 
 
 OVERVIEW_ROUTES: Sequence[ApiRoute] = (

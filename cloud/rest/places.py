@@ -34,6 +34,11 @@ class Places:
             self._open += Counter()  # removes callers without open requests
 
 
+def channel_tests(total: int = 8, of_one: int = 2) -> Places:
+    """Places of requests that wait for the outcome of a test message."""
+    return Places(total, of_one, retry=5.0, bound="channel_tests")
+
+
 def command_waits(total: int = 200, of_one: int = 20) -> Places:
     """Places of requests that wait for the end of a command."""
     return Places(total, of_one, retry=5.0, bound="command_waits")

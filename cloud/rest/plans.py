@@ -2,6 +2,7 @@
 
 from cloud.answers.common import ChangeAnswer
 from cloud.answers.plans import (
+    NodeGainsAnswer,
     PlanAnswer,
     PlanAppAnswer,
     PlannedRolloutAnswer,
@@ -40,4 +41,6 @@ def plan_answer(plan: Plan) -> PlanAnswer:
             for one in plan.rollouts
         ],
         message=plan.message,
+        count=plan.count,
+        gains=[NodeGainsAnswer(one.name, [*one.gained], [*one.lost]) for one in plan.gains],
     )

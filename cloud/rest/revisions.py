@@ -19,6 +19,7 @@ from cloud.core.revisions import (
     Thing,
 )
 from cloud.core.times import time_text
+from cloud.core.tokens import Role
 from cloud.errors import NotFound
 from cloud.operations import revisions
 from cloud.operations.kinds import KindOperations, Stored
@@ -145,6 +146,7 @@ class Revisions(Generic[N]):
                 f"{path}/undo",
                 self.undo,
                 Described(f"Take {noun} back to a revision", answer, Body(Undo, may_lack=True)),
+                needs=Role(self.operations.kind.change_role),
             ),
         )
 

@@ -20,6 +20,7 @@ from cloud.core.rollout import Assignment, Rollout
 from cloud.core.rollout_policy import RolloutPolicy
 from cloud.core.rollout_turns import RolloutWait
 from cloud.core.times import time_text
+from cloud.core.tokens import Role
 from cloud.operations import rollouts
 from cloud.operations.kinds import ROLLOUT_POLICIES
 from cloud.operations.rollouts import RolloutActor, SeenRollout, SeenStage
@@ -109,7 +110,8 @@ def _acting(act: Act) -> Handler:
 async def _acted(context: RequestContext, act: Act) -> ResourceResponse[Answer]:
     name, precondition = context.path("name"), context.precondition()
     caller = caller_of(context.request)
-    by = RolloutActor(caller.actor.name or caller.actor.kind, caller.role)
+    role = caller.role_in(context.namespace) or Role.VIEWER
+    by = RolloutActor(caller.actor.name or caller.actor.kind, role)
 
     def work(tx: Transaction) -> SeenRollout:
         precondition.check(lambda: rollouts.existing_rollout(tx, context.namespace, name))

@@ -64,4 +64,5 @@ def _logged_as() -> Mapping[tuple[str, ...], str]:
         ("nodes", "core", "configs"): "node",
         ("rollouts",): "rollout",
         ("tokens",): "token",
+        ("sessions",): "session",
     }

@@ -8,6 +8,7 @@ from cloud.rest.audit import AUDIT_ROUTES
 from cloud.rest.batches import BATCH_ROUTES
 from cloud.rest.callbacks import CALLBACK_ROUTES
 from cloud.rest.certificates import CERTIFICATE_ROUTES
+from cloud.rest.channels import CHANNEL_ROUTES
 from cloud.rest.commands import COMMAND_ROUTES
 from cloud.rest.configs import CONFIG_ROUTES
 from cloud.rest.deploys import DEPLOY_ROUTES
@@ -16,7 +17,9 @@ from cloud.rest.explain import EXPLAIN_ROUTES
 from cloud.rest.guard import GUARD_ROUTES
 from cloud.rest.installation import INSTALLATION_ROUTES
 from cloud.rest.kinds import KIND_ROUTES
+from cloud.rest.namespaces import NAMESPACE_ROUTES
 from cloud.rest.nodes import NODE_ROUTES
+from cloud.rest.notification_rules import NOTIFICATION_RULE_ROUTES
 from cloud.rest.overview import OVERVIEW_ROUTES
 from cloud.rest.properties import PROPERTY_ROUTES
 from cloud.rest.records import RECORD_ROUTES
@@ -26,6 +29,8 @@ from cloud.rest.route import ApiRoute
 from cloud.rest.secrets import SECRET_ROUTES
 from cloud.rest.system_apps import SYSTEM_APP_ROUTES
 from cloud.rest.tokens import TOKEN_ROUTES
+from cloud.rest.trends import TREND_ROUTES
+from cloud.rest.user_sessions import USER_SESSION_ROUTES
 
 ROUTES: list[ApiRoute] = [
     *NODE_ROUTES,
@@ -44,11 +49,16 @@ ROUTES: list[ApiRoute] = [
     *RECORD_ROUTES,
     *INSTALLATION_ROUTES,
     *CALLBACK_ROUTES,
+    *CHANNEL_ROUTES,
+    *NOTIFICATION_RULE_ROUTES,
     *CERTIFICATE_ROUTES,
     *GUARD_ROUTES,
     *EVENT_ROUTES,
     *OVERVIEW_ROUTES,
+    *TREND_ROUTES,
+    *NAMESPACE_ROUTES,
     *TOKEN_ROUTES,
+    *USER_SESSION_ROUTES,
     *AUDIT_ROUTES,
     *KIND_ROUTES,
 ]

@@ -1,11 +1,14 @@
 """The dependencies of the REST API."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
+from cloud.core.channel import NotificationChannel
 from cloud.core.listing import LIST_BYTES, LIST_LIMIT
 from cloud.core.revisions import REVISIONS_KEPT
+from cloud.core.sending import Delivery, DeliveryAttempt
 from cloud.core.usage import DEFAULT_USAGE_STEP
 from cloud.http.addresses import Network
 from cloud.http.metrics import Metrics
@@ -16,9 +19,12 @@ from cloud.rest.continuation import Continuations
 from cloud.rest.count_cache import CountCache
 from cloud.rest.event_stream import EventStreams
 from cloud.rest.health import Check, Report
-from cloud.rest.places import Places, command_waits
+from cloud.rest.places import Places, channel_tests, command_waits
 from cloud.rest.sessions import Sessions
 from cloud.store.transaction import Store
+
+if TYPE_CHECKING:
+    from cloud.rest.sign_in.service import SignInService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +53,12 @@ class Services:
     """Whether the node with that id is connected; None if unknown."""
     wake_callbacks: Callable[[], None]
     """Called when there are new deliveries for callbacks."""
+    try_channel: Callable[[NotificationChannel, Delivery], Awaitable[DeliveryAttempt]]
+    """Sends a test message by a channel, and stores the outcome."""
+    wake_channels: Callable[[], None] = lambda: None
+    """Called when there are new deliveries for channels."""
+    channel_tests: Places = field(default_factory=channel_tests)
+    """Places of requests that wait for the outcome of a test message."""
     wake_commands: Callable[[], None] = lambda: None
     """Called when there is a new command for a node."""
     notifier: Notifier = field(default_factory=Notifier)
@@ -61,6 +73,8 @@ class Services:
     """Checks of `/readyz`, by name."""
     reports: Mapping[str, Report] = field(default_factory=dict)
     """Further content of `/readyz?verbose`, by name."""
+    identity: "SignInService | None" = None
+    """The identity providers; None where people have tokens only."""
     trusted_proxies: Sequence[Network] = ()
     can_sign: bool = True
     """Whether objects that need credentials can be given to nodes as presigned URLs."""

@@ -9,10 +9,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from cloud.core.times import time_text
+from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Denied
-from cloud.http.addresses import Network, is_in
+from cloud.http.addresses import Network
 from cloud.http.answers import json_response
-from cloud.http.requests import read_json
+from cloud.http.requests import is_secure, read_json
 from cloud.http.routing import CheckedRoute
 from cloud.rest.authenticator import Authenticator
 from cloud.rest.sessions import Sessions, check_own_page
@@ -51,8 +52,9 @@ def session_routes(
         headers = request.headers
         check_own_page(request.method, headers)
         with contextlib.suppress(Denied):  # an invalid cookie needs no end
-            ends = sessions.end(headers, authenticator.clock())
-            await authenticator.end_session(sessions.digest(headers), ends=ends)
+            now = authenticator.clock()
+            token, ends = sessions.token(headers, now), sessions.end(headers, now)
+            await authenticator.end_session(sessions.digest(headers), token, ends=ends)
         return _answer({"success": True}, sessions.no_cookie(is_secure=secure(request)))
 
     async def show_session(request: Request) -> Response:
@@ -70,20 +72,16 @@ def session_routes(
             {
                 "signedIn": True,
                 "name": caller.actor.name,
-                "role": caller.role,
-                "namespace": caller.namespace,
-                "defaultNamespace": default_namespace,
+                "role": caller.role_in(caller.namespace),
+                "namespace": caller.namespace if len(caller.grants) == 1 else EVERYWHERE,
+                "grants": caller.grants,
+                "defaultNamespace": caller.own_namespace(default_namespace),
                 "endTime": time_text(sessions.end(request.headers, now)),
             }
         )
 
     def secure(request: Request) -> bool:
-        """Return whether the browser came over TLS, as a proxy before us states."""
-        if request.url.scheme == "https":
-            return True
-        peer = request.client.host if request.client else ""
-        forwarded = request.headers.get("x-forwarded-proto", "")
-        return forwarded.strip().lower() == "https" and is_in(peer, trusted_proxies)
+        return is_secure(request, trusted_proxies)
 
     return [
         CheckedRoute("/session", begin, methods=["POST"]),

@@ -5,8 +5,6 @@ open it, and a token that is revoked ends its sessions at once. What the databas
 sessions were ended before their time, by their digests. See docs/decisions for why.
 """
 
-import base64
-import binascii
 import hashlib
 import os
 from collections.abc import Callable
@@ -14,11 +12,10 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from starlette.datastructures import Headers
 
 from cloud.errors import Denied, Forbidden
+from cloud.rest.sealed_values import SealedValues, cookie_in
 
 COOKIE = "edgesync_session"
 CSRF_HEADER = "X-Edgesync-CSRF"
@@ -26,7 +23,6 @@ LIFETIME = timedelta(hours=12)
 """How long who signed in stays so; then the token is asked for again."""
 
 _BOUND_TO = b"edgesync session 1"
-_NONCE_BYTES = 12
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -41,17 +37,15 @@ class Sessions:
     """Owns the key; *random* makes that many bytes."""
 
     def __init__(self, key: bytes, *, random: Callable[[int], bytes] = os.urandom) -> None:
-        self._cipher = AESGCM(key)
-        self._random = random
+        self._values = SealedValues(key, _BOUND_TO, random=random)
 
-    def cookie(self, token: str, now: datetime, *, is_secure: bool) -> str:
+    def cookie(
+        self, token: str, now: datetime, *, is_secure: bool, lifetime: timedelta = LIFETIME
+    ) -> str:
         """The header Set-Cookie that begins a session of who has *token*."""
-        ends = int((now + LIFETIME).timestamp())
-        nonce = self._random(_NONCE_BYTES)
-        plain = msgspec.json.encode(_Sealed(ends, token))
-        sealed = nonce + self._cipher.encrypt(nonce, plain, _BOUND_TO)
-        value = base64.urlsafe_b64encode(sealed).decode().rstrip("=")
-        return _set_cookie(value, int(LIFETIME.total_seconds()), is_secure=is_secure)
+        ends = int((now + lifetime).timestamp())
+        value = self._values.seal(msgspec.json.encode(_Sealed(ends, token)))
+        return _set_cookie(value, int(lifetime.total_seconds()), is_secure=is_secure)
 
     def no_cookie(self, *, is_secure: bool) -> str:
         """The header Set-Cookie that ends a session."""
@@ -59,7 +53,7 @@ class Sessions:
 
     def has_cookie(self, headers: Headers) -> bool:
         """Return whether a request claims to belong to a session."""
-        return bool(_cookie_in(headers))
+        return bool(cookie_in(headers, COOKIE))
 
     def token(self, headers: Headers, now: datetime) -> str:
         """The token that the cookie of a request stands for; Denied where it is not ours or old."""
@@ -71,17 +65,11 @@ class Sessions:
 
     def digest(self, headers: Headers) -> str:
         """The key of the request's session in the database; empty where there is none."""
-        value = _cookie_in(headers)
+        value = cookie_in(headers, COOKIE)
         return hashlib.sha256(value.encode()).hexdigest() if value else ""
 
     def _opened(self, headers: Headers, now: datetime) -> _Sealed:
-        value = _cookie_in(headers)
-        try:
-            sealed = base64.b64decode(value + "=" * (-len(value) % 4), b"-_", validate=True)
-            nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-            plain = self._cipher.decrypt(nonce, ciphertext, _BOUND_TO)
-        except (binascii.Error, ValueError, InvalidTag) as error:
-            raise Denied("the session is not one of this server, sign in again") from error
+        plain = self._values.unseal(cookie_in(headers, COOKIE))
         session = msgspec.json.decode(plain, type=_Sealed)
         if session.ends <= now.timestamp():
             raise Denied("the session has ended, sign in again")
@@ -104,17 +92,6 @@ def check_own_page(method: str, headers: Headers) -> None:
     if site == "same-origin" or (origin and urlsplit(origin).netloc == headers.get("host")):
         return
     raise Forbidden("with a session, changes come from the page of this server alone")
-
-
-def _cookie_in(headers: Headers) -> str:
-    """Value of the cookie; empty where there is none, or more than one that differ."""
-    values = set()
-    for line in headers.getlist("cookie"):
-        for part in line.split(";"):
-            name, _, value = part.strip().partition("=")
-            if name == COOKIE:
-                values.add(value)
-    return values.pop() if len(values) == 1 else ""
 
 
 def _set_cookie(value: str, max_age: int, *, is_secure: bool) -> str:

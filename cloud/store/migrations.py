@@ -14,14 +14,18 @@ from cloud.store.tables import (
     assignments,
     audit,
     commands,
+    deliveries,
     events,
     first,
     guard,
     node_status,
     probe,
+    refused,
     revisions,
     sessions,
+    trends,
     usage,
+    user_sessions,
 )
 from cloud.store.tables.definition import Definition
 
@@ -63,8 +67,14 @@ STEPS: tuple[Step, ...] = (
     ("0026_event_folds", events.EVENT_FOLDS),
     ("0027_said_intervals", first.SAID_INTERVALS),
     ("0028_node_status", node_status.NODE_STATUS),
-    ("0029_assignments", assignments.ASSIGNMENTS),
-    ("0030_offers", node_status.KNOWS_OFFERS),
+    ("0029_sent_deliveries", deliveries.SENT_DELIVERIES),
+    ("0030_refused_devices", refused.REFUSED_DEVICES),
+    ("0031_node_usage", node_status.NODE_USAGE),
+    ("0032_trends", trends.TRENDS),
+    ("0033_notification_groups", deliveries.NOTIFICATION_GROUPS),
+    ("0034_user_sessions", user_sessions.USER_SESSIONS),
+    ("0035_assignments", assignments.ASSIGNMENTS),
+    ("0036_offers", node_status.KNOWS_OFFERS),
 )
 """Every migration there ever was, by its id, in their order."""
 

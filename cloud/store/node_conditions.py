@@ -139,9 +139,7 @@ class NodeConditions:
             case fields.NAME:
                 return self._name(term)
             case fields.STATE:
-                self._values["now"] = micros(self._moment)
-                self._values["quiet"] = STALE_AFTER_INTERVALS
-                self._values["gone"] = OFFLINE_AFTER_INTERVALS
+                self._values |= moments_of_states(self._moment)
                 return any_of([_STATES[value] for value in term.values])
             case fields.DEPLOY:
                 more = (DeployStatus.ROLLED_BACK,) if DeployStatus.FAILED in term.values else ()
@@ -222,6 +220,15 @@ class NodeConditions:
 
     def _with(self, parameter: str, value: str | int, test: Fragment) -> Fragment:
         return numbered(test, self._set(parameter, value))
+
+
+def moments_of_states(now: datetime) -> Mapping[str, int]:
+    """The parameters by which statements compute the states of nodes at *now*."""
+    return {
+        "now": micros(now),
+        "quiet": STALE_AFTER_INTERVALS,
+        "gone": OFFLINE_AFTER_INTERVALS,
+    }
 
 
 def _states(states: Iterable[str]) -> Fragment:

@@ -11,8 +11,16 @@ from datetime import datetime
 from cloud.core.app import App
 from cloud.core.field_selectors import FieldTerm
 from cloud.core.listing import Place
+from cloud.core.node_sorting import NodeField, NodeSorting
 from cloud.core.selectors import Selector
-from cloud.store.node_conditions import NOT, PROBE_END, NodeConditions, all_of_them
+from cloud.store.node_conditions import (
+    NOT,
+    PROBE_END,
+    NodeConditions,
+    all_of_them,
+    moments_of_states,
+)
+from cloud.store.node_order import in_order
 from cloud.store.parts.part import Run
 from cloud.store.rows import Row
 from cloud.store.selection import COUNT, NAMES, NODE, UP_TO, Selection, all_of, ordered
@@ -45,6 +53,10 @@ COUNT_NAMES = fragment("SELECT count(*) FROM (")
 AS_FEW = fragment(") AS few")
 
 
+OLDEST_FIRST = NodeSorting(NodeField.CREATED)
+"""The order of lists."""
+
+
 class NodeSelection(Selection):
     """The nodes of a *namespace* that satisfy a selector and the *terms* of fields.
 
@@ -68,6 +80,7 @@ class NodeSelection(Selection):
         few: int = FEW,
     ) -> None:
         super().__init__(run, NODE, namespace, selector)
+        self._moments = {} if now is None else moments_of_states(now)
         conditions = NodeConditions(
             terms,
             self._values,
@@ -83,9 +96,14 @@ class NodeSelection(Selection):
         self._few = None if conditions.is_of_names else self._names_of_few()
         self._is_of_few = conditions.is_of_names or self._few is not None
 
-    def found(self, after: Place | None, limit: int) -> Sequence[Row]:
-        """As `page`, which has to be given the total."""
-        return ordered(self._run, joined(NAMES, *self._among_all()), self._values, after, limit)
+    def found(
+        self, after: Place | None, limit: int, sorting: NodeSorting = OLDEST_FIRST
+    ) -> Sequence[Row]:
+        """As `page`, which has to be given the total; the second value is what is *sorting*."""
+        if sorting.is_default:
+            return ordered(self._run, joined(NAMES, *self._among_all()), self._values, after, limit)
+        values = {**self._values, **self._moments}
+        return in_order(self._run, self._among_all(), values, after, limit, sorting)
 
     def total_with(self, labelled: Callable[[], int]) -> int:
         """How many there are; *labelled* counts those that satisfy the selector alone."""

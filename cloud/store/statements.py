@@ -13,6 +13,7 @@ the code that runs it: not its words, not its line breaks.
 | `{exists}` | EXISTS that the planner does not turn into a join |
 | `{elements[p]}` | `given (value)`: the elements of the JSON array in parameter *p* |
 | `{members[p]}` | `given (key, value)`: the members of the JSON object in parameter *p* |
+| `{json}` | after a column: its text as JSON, of which `-> 'key'` is a member |
 | `{json_array}`, `{json_group_array}` | functions that build JSON of a row, of many rows |
 | `{rows}` | of a `SetStatement`: where its rows come from; `{using_rows}` in DELETE |
 """
@@ -44,6 +45,7 @@ _SQLITE: Mapping[str, object] = {
     "exists": "EXISTS",
     "elements": _Given("json_each(?) AS given"),
     "members": _Given("json_each(?) AS given"),
+    "json": "",
     "json_array": "json_array",
     "json_group_array": "json_group_array",
     "rows": "WHERE TRUE",
@@ -59,6 +61,7 @@ _POSTGRES: Mapping[str, object] = {
     "exists": "TRUE = EXISTS",
     "elements": _Given("json_array_elements_text(CAST(? AS json)) AS given (value)"),
     "members": _Given("json_each_text(CAST(? AS json)) AS given (key, value)"),
+    "json": "::json",
     "json_array": "json_build_array",
     "json_group_array": "json_agg",
 }

@@ -18,24 +18,31 @@ from cloud.store.parts.batches import BatchPart
 from cloud.store.parts.callbacks import CallbackPart
 from cloud.store.parts.certificates import CertificatePart
 from cloud.store.parts.commands import CommandPart
+from cloud.store.parts.deliveries import DeliveryPart
 from cloud.store.parts.deploys import DeployPart
 from cloud.store.parts.events import EventPart
 from cloud.store.parts.guards import GuardPart
 from cloud.store.parts.install_tokens import InstallTokenPart
 from cloud.store.parts.labels import ALL_LABELLED, UNLABELLED
+from cloud.store.parts.namespaces import NamespacePart
+from cloud.store.parts.node_figures import NodeFiguresPart
 from cloud.store.parts.node_status import NodeStatusPart
 from cloud.store.parts.nodes import NodePart
+from cloud.store.parts.notification_groups import NotificationGroupPart
 from cloud.store.parts.part import NOTHING, Run
 from cloud.store.parts.pending_nodes import PendingPart
 from cloud.store.parts.probe import ProbePart
 from cloud.store.parts.readiness import ReadinessPart
+from cloud.store.parts.refused_devices import RefusedDevicePart
 from cloud.store.parts.reports import ReportPart
 from cloud.store.parts.revisions import RevisionPart
 from cloud.store.parts.rollouts import RolloutPart
 from cloud.store.parts.running_apps import RunningAppPart
 from cloud.store.parts.servers import ServerPart
 from cloud.store.parts.sessions import SessionPart
+from cloud.store.parts.trends import TrendPart
 from cloud.store.parts.usage import UsagePart
+from cloud.store.parts.user_sessions import UserSessionPart
 from cloud.store.sealing import Sealer
 
 T = TypeVar("T")
@@ -45,9 +52,14 @@ class Transaction(
     NodePart,
     NodeStatusPart,
     RolloutPart,
+    NodeFiguresPart,
+    NamespacePart,
     RevisionPart,
     BatchPart,
+    RefusedDevicePart,
     CallbackPart,
+    DeliveryPart,
+    NotificationGroupPart,
     CertificatePart,
     InstallTokenPart,
     ApiTokenPart,
@@ -61,9 +73,11 @@ class Transaction(
     ReadinessPart,
     RunningAppPart,
     UsagePart,
+    TrendPart,
     CommandPart,
     ProbePart,
     SessionPart,
+    UserSessionPart,
 ):
     """All reads see one moment; all writes happen together or not at all.
 

@@ -14,8 +14,9 @@ from cloud.errors import Unavailable
 from cloud.store.log_check import check_log
 from edgesync.admin.data_dir_option import data_dir_option
 from edgesync.admin.database_option import chosen_database, database_option
-from edgesync.cli.api.client import ApiServer, access, server_options
 from edgesync.cli.output import show_table
+from edgesync.cli.server_options import access, client_of, server_options
+from edgesync.client.client import Client
 
 _HEAD = re.compile(r"(?P<number>[0-9]{1,18}):(?P<code>[0-9a-f]{64})")
 _PAGE = 500
@@ -59,7 +60,7 @@ def list_audit(
 ) -> None:
     """List audit entries, newest first."""
     query = {_in_query(name): value for name, value in wanted.items() if value is not None}
-    with ApiServer(access(url, ca, token_file, context_name)) as server:
+    with client_of(access(url, ca, token_file, context_name)) as server:
         found = _entries(server, query, limit)
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
@@ -105,7 +106,7 @@ def verify(
     click.echo(f"The log ends at {verdict.head.number}:{verdict.head.code}")
 
 
-def _entries(server: ApiServer, query: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
+def _entries(server: Client, query: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
     """As many entries as there are, *limit* at most."""
     found: list[dict[str, Any]] = []
     place = ""

@@ -15,10 +15,11 @@ import click
 from certs.errors import CertError
 from certs.files import load_authority
 from certs.keys import ENCRYPTED
-from cloud.config import BadSettings, load_settings, settings_text
+from cloud.config import BadSettings
 from cloud.core.audit import Action
 from cloud.errors import Unavailable
 from cloud.opening import database_of
+from cloud.settings_sources import load_settings, settings_text
 from cloud.store.archive import open_archive, write_archive
 from cloud.store.backup import SETTINGS_FILE, Restored, backup_parts, restore
 from cloud.store.command_log import append_entry

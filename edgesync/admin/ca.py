@@ -26,8 +26,8 @@ from cloud.core.times import time_text
 from edgesync.admin.command_entry import record_command
 from edgesync.admin.data_dir_option import data_dir_option
 from edgesync.admin.secret_file import read_secret_file
-from edgesync.cli.api.client import SECONDS
 from edgesync.cli.output import show_table
+from edgesync.client.client import TIMEOUT_SECONDS
 
 PASSPHRASE = "EDGESYNC_CA_PASSPHRASE"  # noqa: S105  # the name of a variable
 
@@ -244,7 +244,7 @@ def _list_from(url: str, root_pem: str) -> str:
     import httpx  # which the server, that takes passphrases from here, does without
 
     try:
-        with httpx.Client(verify=client_context(root_pem), timeout=SECONDS) as client:
+        with httpx.Client(verify=client_context(root_pem), timeout=TIMEOUT_SECONDS) as client:
             answer = client.get(f"{url.rstrip('/')}/crl.pem").raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise click.ClickException(f"{url}: {error}") from error

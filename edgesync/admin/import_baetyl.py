@@ -21,19 +21,11 @@ from cloud.core.properties import checked_desire
 from edgesync.admin import baetyl_shapes as shapes
 from edgesync.admin.baetyl_shapes import CannotTake, Json, Taken
 from edgesync.admin.import_checks import ImportDryRun, Moves
-from edgesync.cli.api.client import (
-    Access,
-    ApiServer,
-    RequestRefused,
-    access,
-    check_is_private,
-    checked_url,
-    prefixed_server_options,
-    readable_file,
-    token_in,
-    trust,
-)
 from edgesync.cli.output import show_table
+from edgesync.cli.server_options import access, client_of, prefixed_server_options, readable_file
+from edgesync.client.access import Access, check_is_private, checked_url, token_in, trust
+from edgesync.client.client import Client
+from edgesync.client.errors import ApiError, NotFoundError
 
 PAGE = 200
 """Items asked for at a time; an edition that knows no pages answers with all."""
@@ -83,8 +75,8 @@ def baetyl(
         to_url, to_ca, to_token_file, to_context_name, namespace=to_namespace or None, prefix="to-"
     )
     with (
-        ApiServer(Access(source, trust("--ca", ca, source), token)) as there,
-        ApiServer(target) as here,
+        client_of(Access(source, trust("--ca", ca, source), token)) as there,
+        client_of(target) as here,
     ):
         run = _Import(_Baetyl(there), here, ImportDryRun(here) if dry_run else None)
         run.everything()
@@ -97,7 +89,7 @@ def baetyl(
 class _Baetyl:
     """The REST API of a baetyl-cloud."""
 
-    server: ApiServer
+    server: Client
 
     def all(self, path: str) -> Sequence[Json]:
         """Every item of a list, each name once, whichever way the list is paged."""
@@ -121,7 +113,7 @@ class _Baetyl:
             number += 1
 
     def one(self, *parts: str) -> Json:
-        """One thing; RequestRefused if it is not shown, CannotTake if it is not a thing."""
+        """One thing; ApiError if it is not shown, CannotTake if it is not a thing."""
         answer = self.server.call("GET", _path(*parts))
         if not isinstance(answer, Mapping):
             raise CannotTake("the answer is not an object")
@@ -131,7 +123,7 @@ class _Baetyl:
         """As `one`; None where it is not shown."""
         try:
             return self.one(*parts)
-        except RequestRefused:
+        except ApiError:
             return None
 
 
@@ -173,7 +165,7 @@ class _Summary:
 class _Import:
     """One run."""
 
-    def __init__(self, there: _Baetyl, here: ApiServer, dry_run: ImportDryRun | None) -> None:
+    def __init__(self, there: _Baetyl, here: Client, dry_run: ImportDryRun | None) -> None:
         self._there = there
         self._here = here
         # None: each call is made in earnest.
@@ -217,9 +209,7 @@ class _Import:
         """Batches and their records, where the edition has them."""
         try:
             batches = [str(item["name"]) for item in self._there.all("/v1/register")]
-        except RequestRefused as refusal:
-            if refusal.status != 404:
-                raise
+        except NotFoundError:
             self.summary.notes.append("This edition of baetyl-cloud shows no batches and records.")
             return
         active = 0
@@ -306,7 +296,7 @@ class _Import:
     def _found(self, path: str) -> Json | None:
         try:
             found: Json = self._here.call("GET", path)
-        except RequestRefused as refusal:
+        except ApiError as refusal:
             if refusal.status == 404:
                 return None
             raise
@@ -333,9 +323,9 @@ class _ErrorRecorder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        if not isinstance(error, CannotTake | RequestRefused):
+        if not isinstance(error, CannotTake | ApiError):
             return False
-        why = error.message if isinstance(error, RequestRefused) else str(error)
+        why = error.message if isinstance(error, ApiError) else str(error)
         self.summary.counts[self.kind][_LEFT] += 1
         self.summary.left.append((self.kind, self.name, why))
         return True

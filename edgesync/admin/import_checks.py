@@ -14,7 +14,8 @@ from cloud.core.selectors import matches, parse_selector
 from cloud.core.system_apps import is_system
 from cloud.errors import CloudError, Invalid, QuotaExceeded
 from edgesync.admin.baetyl_shapes import CannotTake, Json
-from edgesync.cli.api.client import ApiServer, RequestRefused
+from edgesync.client.client import Client
+from edgesync.client.errors import ApiError
 
 _TRY = {"dryRun": "true"}
 _ANY_TIME = datetime.min.replace(tzinfo=UTC)
@@ -23,7 +24,7 @@ _ANY_TIME = datetime.min.replace(tzinfo=UTC)
 class ImportDryRun:
     """A dry run: the server tries out each call; what it lacks may be made by one before."""
 
-    def __init__(self, server: ApiServer) -> None:
+    def __init__(self, server: Client) -> None:
         self._server = server
         # Kind and name of what the calls before would have made.
         self._made: set[tuple[str, str]] = set()
@@ -32,10 +33,10 @@ class ImportDryRun:
         self._records: dict[str, set[str]] = {}
 
     def create(self, kind: str, name: str, where: str, body: Json) -> None:
-        """Try a POST; RequestRefused or CannotTake where the real one would be refused."""
+        """Try a POST; ApiError or CannotTake where the real one would be refused."""
         try:
             self._try("POST", where, body)
-        except RequestRefused as refusal:
+        except ApiError as refusal:
             if refusal.status != 404 or not self._awaits(kind, where, body, refusal):
                 raise
         self._made.add((kind, name))
@@ -60,7 +61,7 @@ class ImportDryRun:
             raise CannotTake(plan["message"])
         return plan
 
-    def _awaits(self, kind: str, where: str, body: Json, refusal: RequestRefused) -> bool:
+    def _awaits(self, kind: str, where: str, body: Json, refusal: ApiError) -> bool:
         """Whether all that the server lacks for this would have been made before."""
         if kind == "apps":
             return not refusal.field.endswith(".runtime") and self._has_all(body)
@@ -119,7 +120,7 @@ class Moves:
         """Note an app that there will be here."""
         self._selectors[name] = selector
 
-    def stopped(self, here: ApiServer) -> Iterator[tuple[str, str]]:
+    def stopped(self, here: Client) -> Iterator[tuple[str, str]]:
         """Each app that nodes run and would not be given here, and in words on which and why."""
         stops: dict[str, list[str]] = {}
         for node, (labels, apps) in self._nodes.items():
@@ -133,12 +134,12 @@ class Moves:
             more = f" and {len(nodes) - _NODES_SHOWN} more" if len(nodes) > _NODES_SHOWN else ""
             yield app, f"on {', '.join(nodes[:_NODES_SHOWN])}{more}: {why}"
 
-    def _selector(self, app: str, here: ApiServer) -> str:
+    def _selector(self, app: str, here: Client) -> str:
         if app not in self._selectors:
             try:
                 found = here.call("GET", f"/v1/apps/{quote(app, safe='')}")
                 self._selectors[app] = str(found["selector"])
-            except RequestRefused:
+            except ApiError:
                 self._selectors[app] = ""
         return self._selectors[app]
 

@@ -17,9 +17,10 @@ import uvloop
 from broker.errors import BrokerError
 from certs.errors import CertError
 from cloud.app import serve as run_server
-from cloud.config import NAMES, Settings, load_settings
+from cloud.config import Settings
 from cloud.errors import CloudError, Unavailable
 from cloud.http.logs import LOG_FORMAT, BoundedFormatter, LogBudget, RequestIdFilter
+from cloud.settings_sources import NAMES, PATHS, load_settings
 from edgesync import version
 from edgesync.admin.ca import passphrase_of
 
@@ -36,7 +37,7 @@ def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
     for setting in reversed(fields(Settings)):
         flag = _REPEATED.get(setting.name, "--" + setting.name.replace("_", "-"))
         options: dict[str, Any] = {"help": _help_of(setting.metadata, setting.default)}
-        if setting.name in {"data_dir", "crl_file", "ca_passphrase_file", "ready_file"}:
+        if setting.name in PATHS:
             options["type"] = click.Path(path_type=Path)
         elif setting.name in _REPEATED:
             options["multiple"] = True

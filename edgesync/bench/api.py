@@ -7,8 +7,8 @@ is measured in three ways: page after page, while no label changes; with a node 
 each call; and spelt otherwise each time, so that the total is counted and not remembered. For
 the overview and a rollout every node reports each of a few apps, every second one but
 for the one whose rollout is asked for. Then questions are asked by fields of the nodes' status: of
-100 nodes 5 are offline, and of 300 one failed. An app
-for all nodes stands beside the time in which the store puts a row for each node.
+100 nodes 5 are offline, and of 300 one failed. Then lists are sorted, with the status of each node.
+An app for all nodes stands beside the time in which the store puts a row for each node.
 """
 
 import asyncio
@@ -29,8 +29,10 @@ import httpx
 import uvloop
 
 from cloud.core.certificate import NodeCertificate
+from cloud.core.channel import NotificationChannel
 from cloud.core.node import Node, NodeSpec
 from cloud.core.report import Order, read_report
+from cloud.core.sending import Delivery, DeliveryAttempt
 from cloud.http.metrics import Metrics
 from cloud.http.refusals import RefusalLog
 from cloud.jobs.event_feed import EventFeed
@@ -102,6 +104,17 @@ QUESTIONS = (
     ("metadata.name=*999*", ""),
 )
 """Fields and labels of lists: of few nodes, of many and of nearly all."""
+
+SORTS = (
+    ("-created", "", ""),
+    ("-name", "", ""),
+    ("state", "", ""),
+    ("-lastSeen", "", ""),
+    ("-cpu", "", ""),
+    ("-memory", "status.state=online", ""),
+    ("-cpu", "", "site=s7"),
+)
+"""Orders of lists of nodes with a line about each, and their fields and labels."""
 
 _AWAY = timedelta(hours=1)
 _DAYS = 90
@@ -218,6 +231,9 @@ class ApiBench:
             results += await self._listed(selector)
         results += await self._rolled_out()
         results += [await self._asked(*question) for question in QUESTIONS]
+        for sort, fields, selector in SORTS:
+            results.append(await self._asked(fields, selector, sort=sort, include="status"))
+        results.append(await self._namespaces())
         results.append(await self._failed_nodes())
         results.append(await self._put_app())
         return results
@@ -306,16 +322,27 @@ class ApiBench:
             ),
         ]
 
-    async def _asked(self, fields: str, selector: str) -> ApiResult:
-        """The first page of the nodes that satisfy *fields* and *selector*, and their number."""
-        query = {"limit": str(_PAGE), "selector": selector, "fieldSelector": fields}
+    async def _asked(self, fields: str, selector: str, **more: str) -> ApiResult:
+        """The first page of the nodes that satisfy *fields* and *selector*, and their number.
+
+        *more* is what else the query has.
+        """
+        query = {"limit": str(_PAGE), "selector": selector, "fieldSelector": fields, **more}
         found = await self._get("/v1/nodes", **query)
         names = [item["name"] for item in found["items"]]
         return await beside(
-            " ".join(filter(None, (fields, selector))),
+            " ".join(filter(None, (fields, selector, *(f"{key}={more[key]}" for key in more)))),
             self.calls,
             lambda: self._get("/v1/nodes", **query),
             lambda: self.store.read(lambda tx: [tx.node(_NAMESPACE, name) for name in names]),
+        )
+
+    async def _namespaces(self) -> ApiResult:
+        return await beside(
+            "namespaces",
+            self.calls,
+            lambda: self._get("/v1/namespaces"),
+            lambda: self.store.read(lambda tx: tx.count_namespaces("*", datetime.now(UTC))),
         )
 
     async def _failed_nodes(self) -> ApiResult:
@@ -379,10 +406,15 @@ def _services(store: Store, feed: EventFeed) -> Services:
         on_revoked=lambda _node: None,
         is_connected=lambda _node: None,
         wake_callbacks=lambda: None,
+        try_channel=_refused,
         install_command=lambda token: token,
         function_runtimes={},
         checks={},
     )
+
+
+async def _refused(_channel: NotificationChannel, delivery: Delivery) -> DeliveryAttempt:
+    return DeliveryAttempt(delivery, "no message is sent here")
 
 
 async def measure(directory: Path, nodes: int, calls: int) -> tuple[Rates, list[ApiResult]]:

@@ -1,6 +1,7 @@
 """Certificates for the benchmark: one authority, one server, many nodes, one file each."""
 
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -22,8 +23,13 @@ def node_id(number: int) -> str:
     return f"bench.n{number}"
 
 
-def write_certificates(directory: Path, nodes: int) -> None:
-    """Write ROOT, SERVER and `{node id}.pem` for every node, key first; all on one key."""
+def node_file(directory: Path, name: str) -> Path:
+    """File with key and certificate of the node with the id *name*."""
+    return directory / f"{name}.pem"
+
+
+def write_certificates(directory: Path, nodes: int, id_of: Callable[[int], str] = node_id) -> None:
+    """Write ROOT, SERVER and the `node_file` of every node, key first; all on one key."""
     key = ec.generate_private_key(ec.SECP256R1())
     secret = key.private_bytes(
         serialization.Encoding.PEM,
@@ -46,12 +52,12 @@ def write_certificates(directory: Path, nodes: int) -> None:
     )
     (directory / SERVER).write_bytes(secret + server.public_bytes(serialization.Encoding.PEM))
     for number in range(nodes):
-        name = node_id(number)
+        name = id_of(number)
         certificate = _builder(_name(name), root_name, key.public_key(), number + 3).sign(
             root_key, hashes.SHA256()
         )
         pem = certificate.public_bytes(serialization.Encoding.PEM)
-        (directory / f"{name}.pem").write_bytes(secret + pem)
+        node_file(directory, name).write_bytes(secret + pem)
 
 
 def server_context(directory: Path) -> ssl.SSLContext:
@@ -68,7 +74,7 @@ def node_context(directory: Path, number: int) -> ssl.SSLContext:
     """Context of one node."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(directory / ROOT)
-    context.load_cert_chain(directory / f"{node_id(number)}.pem")
+    context.load_cert_chain(node_file(directory, node_id(number)))
     return context
 
 

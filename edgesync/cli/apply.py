@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import click
 
 from cloud.core.kinds import KINDS
-from edgesync.cli.api.client import ApiServer, ConnectionLost, RequestRefused
 from edgesync.cli.delete import delete_one, deletions_planned
 from edgesync.cli.diff import plans_of
+from edgesync.cli.hints import message_of
 from edgesync.cli.options import (
     Target,
     asks_server,
@@ -23,6 +23,8 @@ from edgesync.cli.resources.applying import Masked, write
 from edgesync.cli.resources.kinds import OWNER_LABEL
 from edgesync.cli.resources.manifests import Document
 from edgesync.cli.resources.plans import show_plans
+from edgesync.client.client import Client
+from edgesync.client.errors import ApiError, ConnectionLost
 
 
 @click.command()
@@ -41,7 +43,7 @@ from edgesync.cli.resources.plans import show_plans
 @confirm_option
 @reason_option
 def apply(
-    server: ApiServer,
+    server: Client,
     *,
     files: Sequence[str],
     owner: str | None,
@@ -68,7 +70,7 @@ def apply(
                 outcome = write(server, document).outcome
             except ConnectionLost:
                 raise
-            except click.ClickException as error:
+            except (ApiError, click.ClickException) as error:
                 failed += 1
                 note(_complaint(document, error))
             else:
@@ -80,7 +82,7 @@ def apply(
         _prune(server, documents, owner, yes=yes)
 
 
-def _dry_run(server: ApiServer, documents: Sequence[Document], pruned_owner: str | None) -> None:
+def _dry_run(server: Client, documents: Sequence[Document], pruned_owner: str | None) -> None:
     plans = plans_of(server, documents)
     if pruned_owner:
         gone = _gone(server, documents, pruned_owner)
@@ -90,7 +92,7 @@ def _dry_run(server: ApiServer, documents: Sequence[Document], pruned_owner: str
         raise click.exceptions.Exit(1)
 
 
-def _gone(server: ApiServer, documents: Sequence[Document], owner: str) -> list[Target]:
+def _gone(server: Client, documents: Sequence[Document], owner: str) -> list[Target]:
     """Resources of *owner* that are not in the manifests, dependents first."""
     there = {(document.kind, document.name) for document in documents}
     return [
@@ -101,7 +103,7 @@ def _gone(server: ApiServer, documents: Sequence[Document], owner: str) -> list[
     ]
 
 
-def _prune(server: ApiServer, documents: Sequence[Document], owner: str, *, yes: bool) -> None:
+def _prune(server: Client, documents: Sequence[Document], owner: str, *, yes: bool) -> None:
     gone = _gone(server, documents, owner)
     if not gone:
         return
@@ -113,7 +115,7 @@ def _prune(server: ApiServer, documents: Sequence[Document], owner: str, *, yes:
         show_change(*delete_one(server, target, "", ignore_not_found=True))
 
 
-def _complaint(document: Document, error: click.ClickException) -> str:
+def _complaint(document: Document, error: ApiError | click.ClickException) -> str:
     """The error with the file and line of its field."""
-    field = error.field if isinstance(error, Masked | RequestRefused) else ""
-    return f"{document.place.of(field)}: {document.title}: {error.format_message()}"
+    field = error.field if isinstance(error, Masked | ApiError) else ""
+    return f"{document.place.of(field)}: {document.title}: {message_of(error)}"

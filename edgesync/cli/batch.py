@@ -6,9 +6,11 @@ from typing import IO
 import click
 
 from cloud.core.kinds import BATCH
-from edgesync.cli.api.client import ApiServer, RequestRefused
+from edgesync.cli.hints import message_of
 from edgesync.cli.options import asks_server, reason_option
 from edgesync.cli.output import note, show_change
+from edgesync.client.client import Client
+from edgesync.client.errors import ApiError
 
 _ON, _OFF = "on", "off"
 
@@ -30,9 +32,7 @@ def batch() -> None:
     help="Fingerprints, one a line; - is standard input.",
 )
 @reason_option
-def add(
-    server: ApiServer, *, batch: str, fingerprints: Sequence[str], file: IO[str] | None
-) -> None:
+def add(server: Client, *, batch: str, fingerprints: Sequence[str], file: IO[str] | None) -> None:
     """Add records: devices with these fingerprints may activate.
 
     Continues after an error, and exits with 1.
@@ -46,9 +46,9 @@ def add(
         try:
             path = f"{BATCH.url(batch)}/record"
             record = server.call("POST", path, body={"fingerprintValue": fingerprint})
-        except RequestRefused as refusal:
+        except ApiError as refusal:
             failed += 1
-            note(f"{fingerprint}: {refusal.format_message()}")
+            note(f"{fingerprint}: {message_of(refusal)}")
         else:
             show_change("created", f"record/{batch}/{record['name']}")
     if failed:
@@ -60,7 +60,7 @@ def add(
 @click.argument("batch")
 @click.argument("state", type=click.Choice([_ON, _OFF]))
 @reason_option
-def whitelist(server: ApiServer, *, batch: str, state: str) -> None:
+def whitelist(server: Client, *, batch: str, state: str) -> None:
     """Turn the whitelist of a batch on (only devices with a record activate) or off."""
     body = {"enableWhitelist": int(state == _ON)}
     after = server.call("PATCH", BATCH.url(batch), body=body)
@@ -73,7 +73,7 @@ def whitelist(server: ApiServer, *, batch: str, state: str) -> None:
 @asks_server
 @click.argument("batch")
 @reason_option
-def download(server: ApiServer, *, batch: str) -> None:
+def download(server: Client, *, batch: str) -> None:
     """Print the fingerprints of all records of a batch, one a line."""
     click.echo(server.text(f"{BATCH.url(batch)}/download"), nl=False)
 
@@ -82,6 +82,6 @@ def download(server: ApiServer, *, batch: str) -> None:
 @asks_server
 @click.argument("batch")
 @reason_option
-def install_command(server: ApiServer, *, batch: str) -> None:
+def install_command(server: Client, *, batch: str) -> None:
     """Print the command that installs an agent as a device of the batch; it works once."""
     click.echo(server.call("GET", f"{BATCH.url(batch)}/init")["cmd"])

@@ -3,11 +3,14 @@
 A completion never fails: without a server, a token or an answer in time there is none.
 """
 
+from collections.abc import Mapping
+
 import click
 
-from cloud.core.kinds import KINDS, NODE, ResourceKind
-from edgesync.cli.api.client import ApiServer, access
+from cloud.core.kinds import CHANNEL, KINDS, NODE, ResourceKind
 from edgesync.cli.resources.kinds import kind_words
+from edgesync.cli.server_options import access, client_of
+from edgesync.client.errors import ClientError
 
 NAMES = 50
 """Names that are offered at most."""
@@ -33,6 +36,16 @@ def completed_nodes(context: click.Context, _: click.Parameter, incomplete: str)
     return _names(context, NODE, incomplete)
 
 
+def completed_channels(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Names of channels."""
+    return _names(context, CHANNEL, incomplete)
+
+
+def completed_namespaces(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Names of the namespaces that the token may see."""
+    return _found(context, "/v1/namespaces", {}, incomplete)[:NAMES]
+
+
 def _names(context: click.Context, kind: ResourceKind, part: str) -> list[str]:
     """Names of a *kind* that begin with *part*."""
     if kind.is_single or kind.parent:
@@ -40,12 +53,17 @@ def _names(context: click.Context, kind: ResourceKind, part: str) -> list[str]:
     query = {"limit": str(NAMES), "fieldSelector": f"metadata.name={part}*"}
     if kind.is_numbered:
         query = {"pageSize": str(NAMES), "name": part}
+    return _found(context, kind.path, query, part)
+
+
+def _found(context: click.Context, path: str, query: Mapping[str, str], part: str) -> list[str]:
+    """Names in a list of the server that begin with *part*."""
     params = context.params
     try:
         options = [params.get(one) for one in ("url", "ca", "token_file", "context_name")]
         reached = access(*options, namespace=params.get("namespace"))
-        with ApiServer(reached, seconds=SECONDS) as server:
-            items = server.call("GET", kind.path, query=query)["items"]
-    except (click.ClickException, OSError, KeyError, TypeError):
+        with client_of(reached, seconds=SECONDS) as server:
+            items = server.call("GET", path, query=query)["items"]
+    except (ClientError, click.ClickException, OSError, KeyError, TypeError):
         return []
     return [one["name"] for one in items if one["name"].startswith(part)]

@@ -6,7 +6,7 @@ import click
 
 from cloud.core.kinds import KINDS, NODE
 from cloud.errors import CallbackInUse, HasRecords, InUse
-from edgesync.cli.api.client import ApiServer, RequestRefused
+from edgesync.cli.hints import message_of
 from edgesync.cli.options import (
     Target,
     asks_server,
@@ -18,9 +18,11 @@ from edgesync.cli.options import (
     targets_argument,
 )
 from edgesync.cli.output import is_agreed, note, show_change
-from edgesync.cli.resources.access import NOT_FOUND, listed, within
+from edgesync.cli.resources.access import listed
 from edgesync.cli.resources.applying import ApplyOutcome
 from edgesync.cli.resources.plans import Planned, request_plan, show_plans
+from edgesync.client.client import Client
+from edgesync.client.errors import ApiError, NotFoundError
 
 _IN_USE = frozenset({InUse.code, HasRecords.code, CallbackInUse.code})
 
@@ -45,7 +47,7 @@ _IN_USE = frozenset({InUse.code, HasRecords.code, CallbackInUse.code})
 @confirm_option
 @reason_option
 def delete(
-    server: ApiServer,
+    server: Client,
     *,
     targets: Sequence[Target],
     files: Sequence[str],
@@ -74,20 +76,20 @@ def delete(
     for target, namespace in found:
         try:
             show_change(*delete_one(server, target, namespace, ignore_not_found=ignore_not_found))
-        except RequestRefused as refusal:
+        except ApiError as refusal:
             failed = True
-            note(f"{target.title}: {refusal.format_message()}")
+            note(f"{target.title}: {message_of(refusal)}")
     if failed:
         raise click.exceptions.Exit(1)
 
 
-def deletions_planned(server: ApiServer, found: Sequence[tuple[Target, str]]) -> list[Planned]:
+def deletions_planned(server: Client, found: Sequence[tuple[Target, str]]) -> list[Planned]:
     """Dry run of deleting these, each in its namespace and on its own."""
     plans: list[Planned] = []
     for target, namespace in found:
         try:
             answer = request_plan(server, "DELETE", target.url, namespace=namespace)
-        except RequestRefused as refusal:
+        except ApiError as refusal:
             if refusal.code in _IN_USE and plans:
                 waits = "once it is no longer in use"
                 plans.append(Planned(target.title, waits=waits, expected=ApplyOutcome.DELETED))
@@ -99,20 +101,20 @@ def deletions_planned(server: ApiServer, found: Sequence[tuple[Target, str]]) ->
 
 
 def delete_one(
-    server: ApiServer, target: Target, namespace: str, *, ignore_not_found: bool
+    server: Client, target: Target, namespace: str, *, ignore_not_found: bool
 ) -> tuple[ApplyOutcome, str, str]:
     """Delete a thing; what became of it, and of which."""
     try:
-        server.call("DELETE", target.url, headers=within(namespace))
-    except RequestRefused as refusal:
-        if refusal.status == NOT_FOUND and ignore_not_found:
-            return ApplyOutcome.ABSENT, target.title, ""
-        raise
+        server.within(namespace).call("DELETE", target.url)
+    except NotFoundError:
+        if not ignore_not_found:
+            raise
+        return ApplyOutcome.ABSENT, target.title, ""
     return ApplyOutcome.DELETED, target.title, "access revoked" if target.kind is NODE else ""
 
 
 def _found(
-    server: ApiServer, targets: Sequence[Target], files: Sequence[str], selector: str
+    server: Client, targets: Sequence[Target], files: Sequence[str], selector: str
 ) -> list[tuple[Target, str]]:
     """The resources to delete and their namespaces, dependents first."""
     if bool(files) == bool(targets):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from edgesync.cli.api.client import ApiServer
+from edgesync.cli.hints import message_of
 from edgesync.cli.options import (
     asks_server,
     documents_of,
@@ -16,6 +16,8 @@ from edgesync.cli.output import json_of, note, progress
 from edgesync.cli.resources.applying import ApplyOutcome
 from edgesync.cli.resources.manifests import Document
 from edgesync.cli.resources.plans import Planned, planned, show_plans
+from edgesync.client.client import Client
+from edgesync.client.errors import ClientError
 
 SAME, DIFFERS, WRONG = 0, 1, 2
 
@@ -31,20 +33,20 @@ class _Undecided(click.ClickException):
 @files_option
 @owner_option
 @output_option("table", "json")
-def diff(server: ApiServer, *, files: Sequence[str], owner: str | None, output: str) -> None:
+def diff(server: Client, *, files: Sequence[str], owner: str | None, output: str) -> None:
     """Show what `apply` would change and which nodes it affects; nothing is changed.
 
     Exits with 0 if nothing would change, 1 if something would, 2 on an error.
     """
     try:
         plans = plans_of(server, [one.owned_by(owner) for one in documents_of(files)])
-    except click.ClickException as error:
-        raise _Undecided(error.format_message()) from error
+    except (ClientError, click.ClickException) as error:
+        raise _Undecided(message_of(error)) from error
     if output == "json":
         click.echo(json_of([answer for plan in plans for answer in plan.answers]))
         for plan in plans:
             if plan.error:
-                note(f"{plan.title}: {plan.error.format_message()}")
+                note(f"{plan.title}: {message_of(plan.error)}")
     else:
         show_plans(plans, all_of_them=False)
     if any(plan.error for plan in plans):
@@ -53,7 +55,7 @@ def diff(server: ApiServer, *, files: Sequence[str], owner: str | None, output: 
         raise click.exceptions.Exit(DIFFERS)
 
 
-def plans_of(server: ApiServer, documents: Sequence[Document]) -> list[Planned]:
+def plans_of(server: Client, documents: Sequence[Document]) -> list[Planned]:
     """The plan of each document."""
     plans = []
     with progress() as shown:

@@ -1,25 +1,16 @@
 """`edgesync events` and `edgesync watch`: recent events, and events as they happen."""
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
-from edgesync.cli.api.client import ApiServer, ConnectionLost, RequestRefused
-from edgesync.cli.api.event_stream import StreamedEvent, events_in
 from edgesync.cli.options import Target, asks_server, output_option, targets_argument
 from edgesync.cli.output import in_line, note
+from edgesync.client.client import Client
+from edgesync.client.watching import WatchHooks
 
-SILENCE_SECONDS = 45
-"""The server sends a keep-alive every 15 s; three missed ones mean a lost connection."""
-
-LONGEST_PAUSE_SECONDS = 15
-_PASSING = frozenset({429, 503})
-"""Statuses of a server that may answer later."""
-
-_GAP = "gap"
 _TO_SECONDS = len("2026-01-02T03:04:05")
 
 _types_option = click.option("--type", "types", help="Event types, like node.*,app.updated.")
@@ -32,7 +23,7 @@ _types_option = click.option("--type", "types", help="Event types, like node.*,a
 @click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True)
 @output_option("table", "json")
 def events(
-    server: ApiServer, *, targets: Sequence[Target], types: str | None, limit: int, output: str
+    server: Client, *, targets: Sequence[Target], types: str | None, limit: int, output: str
 ) -> None:
     """List recent events, the newest last: all, of a kind, or of one resource."""
     query = {**_query(targets, types), "limit": str(limit)}
@@ -48,7 +39,7 @@ def events(
 @click.option("--count", type=click.IntRange(1), help="Exit after this number of events.")
 @output_option("table", "json")
 def watch(
-    server: ApiServer,
+    server: Client,
     *,
     targets: Sequence[Target],
     types: str | None,
@@ -63,7 +54,7 @@ def watch(
     shown = 0
     try:
         for event in followed_events(server, _query(targets, types), since or ""):
-            _show(json.loads(event.data), output)
+            _show(event, output)
             shown += 1
             if shown == count:
                 return
@@ -81,33 +72,14 @@ def _query(targets: Sequence[Target], types: str | None) -> dict[str, str]:
 
 
 def followed_events(
-    server: ApiServer, query: Mapping[str, str], after: str
-) -> Iterator[StreamedEvent]:
+    server: Client, query: Mapping[str, str], after: str
+) -> Iterator[Mapping[str, Any]]:
     """Events without end; after a loss those that were missed come first."""
-    failures, was_there = 0, False
-    while True:
-        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
-        try:
-            with server.stream(
-                "/v1/events", query=query, headers=headers, silence=SILENCE_SECONDS
-            ) as chunks:
-                was_there, failures = True, 0
-                for event in events_in(chunks):
-                    after = event.id or after
-                    if event.type == _GAP:
-                        note("Some events are no longer retained.")
-                    elif event.data:
-                        yield event
-        except ConnectionLost:
-            if not was_there:
-                raise
-        except RequestRefused as refusal:
-            if not was_there or refusal.status not in _PASSING:
-                raise
-        pause = min(0.5 * 2**failures, LONGEST_PAUSE_SECONDS)
-        failures += 1
-        note(f"Connection lost; reconnecting in {pause:g} s.")
-        time.sleep(pause)
+    hooks = WatchHooks(
+        on_lost=lambda pause: note(f"Connection lost; reconnecting in {pause:.1f} s."),
+        on_gap=lambda: note("Some events are no longer retained."),
+    )
+    return server.watch_plain(query, after=after, hooks=hooks)
 
 
 def _show(event: Mapping[str, Any], output: str) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 import click
 
 from cloud.core.kinds import APP, NODE
-from edgesync.cli.api.client import ApiServer
 from edgesync.cli.options import Target, asks_server, output_option, target_argument
 from edgesync.cli.output import age, coloured, in_line, json_of, note, show_table, yaml_of
-from edgesync.cli.resources.failures import progress_line
+from edgesync.client.client import Client
+from edgesync.client.waiting import progress_line
 
 FAILED_SHOWN = 50
 """Failed nodes of an app that are listed."""
@@ -20,7 +20,7 @@ FAILED_SHOWN = 50
 @target_argument()
 @click.option("--app", help="Only this app, even if not selected for the node.")
 @output_option("table", "wide", "json", "yaml")
-def explain(server: ApiServer, *, target: Target, app: str | None, output: str) -> None:
+def explain(server: Client, *, target: Target, app: str | None, output: str) -> None:
     """Explain why a node or app has not converged: `explain node NAME`, `explain app NAME`.
 
     Of an app the failed nodes are listed, and the causes are counted.
@@ -40,7 +40,7 @@ def explain(server: ApiServer, *, target: Target, app: str | None, output: str) 
     _show(explained, wide=output == "wide")
 
 
-def explain_app(server: ApiServer, target: Target, output: str) -> None:
+def explain_app(server: Client, target: Target, output: str) -> None:
     """Show how far the app has come, and the nodes that failed with the reasons."""
     query = {"status": "failed", "limit": str(FAILED_SHOWN)}
     nodes = server.call("GET", f"{target.url}/nodes", query=query)

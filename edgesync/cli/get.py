@@ -1,17 +1,16 @@
 """`edgesync get` and `export`: read resources."""
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 import click
 
 from cloud.core.kinds import KINDS, ResourceKind
-from edgesync.cli.api.client import ApiServer, RequestRefused, not_found
 from edgesync.cli.events import followed_events
+from edgesync.cli.hints import not_found
 from edgesync.cli.options import (
     GetFormat,
     Target,
@@ -32,11 +31,12 @@ from edgesync.cli.output import (
     show_table,
     yaml_of,
 )
-from edgesync.cli.resources.access import found, listed, masked, matching
+from edgesync.cli.resources.access import found, listed, masked, matching, one_of
 from edgesync.cli.resources.columns import TableOptions, sorted_by, table_of
+from edgesync.cli.resources.namespaces import NAMESPACE, namespace_names
 from edgesync.cli.resources.paths import columns_in, rendered, value_at
-
-_FORBIDDEN = 403
+from edgesync.client.client import Client
+from edgesync.client.errors import ApiError, NotPermitted
 
 Json = Mapping[str, Any]
 
@@ -48,10 +48,17 @@ _batch_option = click.option("--batch", default="", help="Batch of the records."
 
 @click.command()
 @asks_server
-@targets_argument(has_all=True)
+@targets_argument(listed=(NAMESPACE,))
 @selector_option
 @fields_option
 @_batch_option
+@click.option(
+    "-A",
+    "--all-namespaces",
+    "everywhere",
+    is_flag=True,
+    help="List those of each namespace that the token may see.",
+)
 @click.option(
     "-L", "--label-columns", "labels", multiple=True, metavar="KEY", help="Show a label's values."
 )
@@ -68,12 +75,13 @@ _batch_option = click.option("--batch", default="", help="Batch of the records."
 )
 @_secrets_option
 def get(
-    server: ApiServer,
+    server: Client,
     *,
     targets: Sequence[Target],
     selector: str,
     fields: str,
     batch: str,
+    everywhere: bool,
     labels: Sequence[str],
     show_labels: bool,
     sort_by: str | None,
@@ -83,20 +91,25 @@ def get(
 ) -> None:
     """List resources of a kind: all, by label, by field, or by name.
 
-    `*` in a name stands for any text: `get nodes 'press-*'`. `get all` lists all kinds.
+    `*` in a name stands for any text: `get nodes 'press-*'`. `get all` lists all kinds, `get
+    namespaces` the namespaces that the token may see.
     """
     is_all = len(targets) > 1 and not any(target.name for target in targets)
     chosen = [target for target in targets if not (is_all and selector) or target.kind.has_labels]
     check_selects(selector, [target.kind for target in chosen])
     if (selector or fields) and targets[0].name:
         raise click.UsageError("names exclude -l and --field-selector")
+    _check_everywhere(everywhere=everywhere, watch=watch)
     whole = output in {"json", "yaml"} or "=" in output
-    query = GetQuery(server, selector, fields, batch, whole=whole, is_all=is_all)
+    with_status = whole or output == "wide" or "status" in (sort_by or "").lower()
+    query = GetQuery(
+        server, selector, fields, batch, whole=whole, is_all=is_all, with_status=with_status
+    )
     after = _last_event(server) if watch else ""
     things = [
         (target.kind, thing if show_secrets else masked(target.kind, thing))
         for target in chosen
-        for thing in query.found(target)
+        for thing in (query.found_everywhere(target) if everywhere else query.found(target))
     ]
     if sort_by:
         by_kind = {kind: [one for each, one in things if each is kind] for kind, _ in things}
@@ -104,8 +117,8 @@ def get(
             (kind, one) for kind, some in by_kind.items() for one in sorted_by(kind, some, sort_by)
         ]
     keys = [key for one in labels for key in one.split(",")]
-    options = TableOptions(output == "wide", keys, show_labels)
-    is_one = len(targets) == 1 and targets[0].is_one
+    options = TableOptions(output == "wide", keys, show_labels, namespaces=everywhere)
+    is_one = len(targets) == 1 and targets[0].is_one and not everywhere
     widths = _print(server, things, output, options, targets=targets, is_one=is_one)
     if watch:
         _follow(server, targets, output, options, widths, after)
@@ -118,7 +131,7 @@ def get(
 @output_option("yaml", "json", default="yaml")
 @_secrets_option
 def export(
-    server: ApiServer, *, kinds: Sequence[str], selector: str, output: str, show_secrets: bool
+    server: Client, *, kinds: Sequence[str], selector: str, output: str, show_secrets: bool
 ) -> None:
     """Print resources as manifests for `edgesync apply -f`.
 
@@ -136,7 +149,7 @@ def export(
                 if kind.is_single and list(document) == ["kind"]:
                     continue  # it has only defaults
                 documents.append(document)
-        except RequestRefused as refusal:
+        except ApiError as refusal:
             left.append(f"{kind.plural} skipped: {refusal.message}")
     _print_documents(documents, output, is_one=False)
     for line in left:
@@ -149,35 +162,58 @@ def export(
 class GetQuery:
     """What `get` asks a server for; *whole* things have all their fields."""
 
-    server: ApiServer
+    server: Client
     selector: str = ""
     fields: str = ""
     batch: str = ""
     whole: bool = False
     is_all: bool = False
+    is_everywhere: bool = False
+    with_status: bool = False
 
     def found(self, target: Target) -> Iterator[Json]:
         """The things of *target*; of `all` without those that the token may not see."""
         try:
             yield from self._found(target)
-        except RequestRefused as refusal:
-            if not (self.is_all and refusal.status == _FORBIDDEN):
+        except NotPermitted as refusal:
+            if not self.is_all:
                 raise
             note(f"{target.kind.plural} skipped: {refusal.message}")
 
+    def found_everywhere(self, target: Target) -> Iterator[Json]:
+        """As `found`, of each namespace that the token may see; each thing names its own.
+
+        Of what has a name there may be one in each.
+        """
+        if target.kind is NAMESPACE:
+            yield from ({"namespace": one["name"], **one} for one in self.found(target))
+            return
+        for name in namespace_names(self.server):
+            query = replace(self, server=self.server.within(name), is_everywhere=True)
+            for thing in query.found(target):
+                yield {"namespace": name, **thing}
+
     def _found(self, target: Target) -> Iterator[Json]:
         kind = target.kind
-        if target.is_one:
-            answer = found(self.server, kind, target.name)
-            if answer is None:
+        if kind is NAMESPACE:
+            yield from self._namespaces(target)
+            return
+        if target.is_one and (kind.is_single or not self.is_everywhere):
+            thing = one_of(self.server, kind, target.name, with_status=self.with_status)
+            if thing is None:
                 raise not_found(target.title, target.url)
-            yield answer.content
+            yield thing
             return
         if target.name:
-            things = matching(self.server, kind, target.name)
+            things = matching(self.server, kind, target.name, with_status=self.with_status)
         else:
             things = listed(
-                self.server, kind, selector=self.selector, batch=self.batch, fields=self.fields
+                self.server,
+                kind,
+                selector=self.selector,
+                batch=self.batch,
+                fields=self.fields,
+                with_status=self.with_status,
             )
         if not self.whole or kind.is_whole_in_lists:
             yield from things
@@ -186,7 +222,25 @@ class GetQuery:
             for thing in shown.track(list(things), description=kind.plural):
                 answer = found(self.server, kind, kind.name_of(thing))
                 if answer is not None:  # else it went meanwhile
-                    yield answer.content
+                    yield answer.value
+
+    def _namespaces(self, target: Target) -> Iterator[Json]:
+        things = [
+            one
+            for one in self.server.pages(NAMESPACE.path)
+            if fnmatchcase(one["name"], target.name or "*")
+        ]
+        if target.is_one and not things:
+            raise not_found(target.title, target.url)
+        yield from things
+
+
+def _check_everywhere(*, everywhere: bool, watch: bool) -> None:
+    """UsageError for options that -A excludes."""
+    if everywhere and click.get_current_context().params.get("namespace"):
+        raise click.UsageError("-A lists all namespaces, -n one: give one of them")
+    if everywhere and watch:
+        raise click.UsageError("-w follows one namespace: give -n instead of -A")
 
 
 def _chosen(words: Sequence[str], selector: str) -> list[ResourceKind]:
@@ -203,14 +257,16 @@ def _print_documents(documents: Sequence[Json], output: str, *, is_one: bool) ->
     click.echo("---\n".join(yaml_of(document) for document in documents), nl=False)
 
 
-def _note_none(server: ApiServer, targets: Sequence[Target]) -> None:
+def _note_none(server: Client, targets: Sequence[Target], *, everywhere: bool) -> None:
     plurals = " or ".join(dict.fromkeys(target.kind.plural for target in targets))
     where = f'namespace "{server.namespace}"' if server.namespace else "the token's namespace"
+    if everywhere:
+        where = "any namespace"
     note(f"No {plurals} found in {where}")
 
 
 def _print(
-    server: ApiServer,
+    server: Client,
     things: Sequence[tuple[ResourceKind, Json]],
     output: str,
     options: TableOptions,
@@ -237,13 +293,13 @@ def _print(
             click.echo(printable(f"{kind.word}/{kind.name_of(thing)}"))
     else:
         if not things:
-            _note_none(server, targets)
+            _note_none(server, targets, everywhere=options.namespaces)
         return _print_tables(server, things, options)
     return {}
 
 
 def _print_tables(
-    server: ApiServer, things: Sequence[tuple[ResourceKind, Json]], options: TableOptions
+    server: Client, things: Sequence[tuple[ResourceKind, Json]], options: TableOptions
 ) -> dict[ResourceKind, Sequence[int]]:
     widths: dict[ResourceKind, Sequence[int]] = {}
     for kind in dict.fromkeys(kind for kind, _ in things):
@@ -254,14 +310,14 @@ def _print_tables(
     return widths
 
 
-def _last_event(server: ApiServer) -> str:
+def _last_event(server: Client) -> str:
     """The id of the newest event: what changes later is followed, also while the list is read."""
     newest = server.call("GET", "/v1/events", query={"limit": "1"})["items"]
     return newest[0]["id"] if newest else "0"
 
 
 def _follow(
-    server: ApiServer,
+    server: Client,
     targets: Sequence[Target],
     output: str,
     options: TableOptions,
@@ -274,21 +330,24 @@ def _follow(
     kinds = {target.kind.logged_as: target.kind for target in targets}
     if len(kinds) > 1:
         raise click.UsageError("-w follows one kind")
+    if NAMESPACE in kinds.values():
+        raise click.UsageError("-w: namespaces have no events")
     [(logged, kind)] = kinds.items()
     patterns = [target.name or "*" for target in targets]
     with contextlib.suppress(KeyboardInterrupt):
         for event in followed_events(server, {"kind": logged}, after):
-            name = str(json.loads(event.data)["subject"]["name"])
+            name = str(event["subject"]["name"])
             if not any(fnmatchcase(name, pattern) for pattern in patterns):
                 continue
-            answer = None if kind.parent else found(server, kind, name)
-            if answer is None:
+            is_whole = output in {"json", "wide"}
+            found_now = None if kind.parent else one_of(server, kind, name, with_status=is_whole)
+            if found_now is None:
                 note(f"{kind.word}/{name} is gone")
             elif output in {"name", "json"}:
-                thing = masked(kind, answer.content)
+                thing = masked(kind, found_now)
                 click.echo(json_of(thing) if output == "json" else f"{kind.word}/{name}")
             else:
-                titles, rows = table_of(server, kind, [answer.content], options)
+                titles, rows = table_of(server, kind, [found_now], options)
                 if kind not in widths:
                     widths[kind] = show_table(titles, rows)
                 else:

@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from edgesync.cli.api.client import ApiServer
 from edgesync.cli.options import (
     Target,
     asks_server,
@@ -15,6 +14,7 @@ from edgesync.cli.options import (
 )
 from edgesync.cli.output import age, coloured, json_of, printable, show_change, show_table, yaml_of
 from edgesync.cli.resources.plans import Planned, request_plan, show_plans
+from edgesync.client.client import Client
 
 REVISION = click.IntRange(1)
 """A number of a revision."""
@@ -28,7 +28,7 @@ REVISION = click.IntRange(1)
 @click.option("--to", "end", type=REVISION, help="Show changes up to this revision.")
 @output_option("table", "json", "yaml")
 def history(
-    server: ApiServer,
+    server: Client,
     *,
     target: Target,
     revision: int | None,
@@ -44,7 +44,7 @@ def history(
 
 
 def show_history(
-    server: ApiServer,
+    server: Client,
     target: Target,
     *,
     revision: int | None,
@@ -81,7 +81,7 @@ def show_history(
 )
 @confirm_option
 @reason_option
-def undo(server: ApiServer, *, target: Target, revision: int | None, dry_run: bool) -> None:
+def undo(server: Client, *, target: Target, revision: int | None, dry_run: bool) -> None:
     """Revert a resource to its previous or an earlier revision, even after deletion.
 
     The revert is a revision of its own and can be undone.
@@ -89,7 +89,7 @@ def undo(server: ApiServer, *, target: Target, revision: int | None, dry_run: bo
     revert(server, target, revision, dry_run=dry_run)
 
 
-def revert(server: ApiServer, target: Target, revision: int | None, *, dry_run: bool) -> None:
+def revert(server: Client, target: Target, revision: int | None, *, dry_run: bool) -> None:
     """Revert *target* to *revision*, or to its previous one; print the plan with *dry_run*."""
     body = {"revision": revision} if revision else {}
     if dry_run:

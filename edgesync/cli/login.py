@@ -5,27 +5,25 @@ from pathlib import Path
 
 import click
 
-from edgesync.cli.api.client import (
+from edgesync.cli.output import show_table, yaml_of
+from edgesync.cli.server_options import client_of, readable_file
+from edgesync.client.access import (
     DEFAULT_URL,
     Access,
-    ApiServer,
-    BadAccess,
-    ConnectionLost,
     check_is_private,
     checked_url,
-    readable_file,
     token_in,
     trust,
 )
-from edgesync.cli.api.contexts import (
+from edgesync.client.contexts import (
     Context,
     contexts_file,
     named_context,
     read_contexts,
     write_contexts,
 )
-from edgesync.cli.api.http_client import httpx
-from edgesync.cli.output import show_table, yaml_of
+from edgesync.client.errors import AccessError, ConnectionLost
+from edgesync.client.http_client import httpx
 
 LOOK_EVERY_SECONDS = 0.2
 
@@ -93,13 +91,13 @@ def _accepts(context: Context, *, is_last: bool) -> bool:
         ca = Path(context.ca) if context.ca else None
         url = httpx.URL(context.url)
         reached = Access(url, trust("--ca", ca, url), token, context.namespace)
-        with ApiServer(reached) as server:
+        with client_of(reached) as server:
             server.call("GET", "/v1/nodes", query={"limit": "1"})
     except OSError as error:
         if is_last:
             reason = error.strerror or str(error)
             raise click.ClickException(f"{context.token_file}: {reason}") from error
-    except (ConnectionLost, click.UsageError, BadAccess):
+    except (ConnectionLost, AccessError):
         if is_last:
             raise
     else:

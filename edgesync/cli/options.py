@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cloud.core.kinds import KINDS, ResourceKind
-from edgesync.cli.api.client import ApiServer, access, server_options
-from edgesync.cli.completing import completed_nodes, completed_targets
+from cloud.core.kinds import KINDS, ResourceKind, words_of
+from edgesync.cli.completing import completed_namespaces, completed_nodes, completed_targets
 from edgesync.cli.output import FORMATS
 from edgesync.cli.resources.kinds import OWNER_LABEL, kind_words, url_of
+from edgesync.cli.server_options import access, client_of, server_options
 
 if TYPE_CHECKING:
     from edgesync.cli.resources.manifests import Document
 
 ALL = "all"
 """The word for all kinds."""
-
-REASON_HEADER = "X-Edgesync-Reason"
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -62,7 +60,12 @@ def asks_server(command: Callable[..., Any]) -> Callable[..., Any]:
     """Call *command* with the Server that options, environment and context name, first."""
 
     @server_options
-    @click.option("-n", "--namespace", help="Namespace.  [default: the token's]")
+    @click.option(
+        "-n",
+        "--namespace",
+        help="Namespace.  [default: the token's]",
+        shell_complete=completed_namespaces,
+    )
     @functools.wraps(command)
     def run(
         *,
@@ -74,12 +77,10 @@ def asks_server(command: Callable[..., Any]) -> Callable[..., Any]:
         **rest: Any,
     ) -> Any:
         reached = access(url, ca, token_file, context_name, namespace=namespace)
-        reason = rest.pop("reason", None)
-        headers = {REASON_HEADER: reason} if reason else {}
-        query = {"confirm": "true"} if rest.pop("confirm", False) else {}
-        with ApiServer(reached, headers=headers, query=query) as server:
+        options = {name: rest.pop(name, None) for name in ("reason", "confirm")}
+        with client_of(reached) as client:
             try:
-                return command(server, **rest)
+                return command(client.with_options(**options), **rest)
             except OSError as error:
                 if error.errno == errno.EPIPE:  # click handles a closed pipe
                     raise
@@ -156,6 +157,9 @@ def label_options(command: Callable[..., Any]) -> Callable[..., Any]:
         confirm_option,
         click.option("--yes", is_flag=True, help="Change what -l selects without confirmation."),
         click.option("--overwrite", is_flag=True, help="Change a label that has another value."),
+        click.option(
+            "--dry-run", is_flag=True, help="Show which nodes would gain and lose which apps."
+        ),
         selector_option,
     ):
         command = add(command)
@@ -198,16 +202,19 @@ def owner_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def targets_argument(needs: str = "", *, required: bool = True, has_all: bool = False) -> Decorator:
+def targets_argument(
+    needs: str = "", *, required: bool = True, listed: Sequence[ResourceKind] | None = None
+) -> Decorator:
     """Give a command things: `KIND [NAME]...` or `KIND/NAME...`, as `targets`.
 
-    With *has_all* the word `all` stands for all kinds whose things are listed.
+    One that lists things has *listed*: kinds beside those of the registry. There the word `all`
+    stands for all kinds of the registry whose things are listed.
     """
 
     def chosen(_: click.Context, __: click.Parameter, words: Sequence[str]) -> list[Target]:
-        if has_all and [word.lower() for word in words] == [ALL]:
+        if listed is not None and [word.lower() for word in words] == [ALL]:
             return [Target(kind) for kind in KINDS if not (kind.is_single or kind.parent)]
-        return _targets(words, needs)
+        return _targets(words, needs, listed or ())
 
     return click.argument(
         "targets",
@@ -265,26 +272,26 @@ def kinds_named(words: Sequence[str]) -> list[ResourceKind]:
     return [_kind(word, "") for word in words]
 
 
-def _targets(words: Sequence[str], needs: str) -> list[Target]:
+def _targets(words: Sequence[str], needs: str, more: Sequence[ResourceKind] = ()) -> list[Target]:
     if not words:
         return []
     if "/" not in words[0]:
-        kind = _kind(words[0], needs)
+        kind = _kind(words[0], needs, more)
         return [Target(kind, name) for name in words[1:]] or [Target(kind)]
     found = []
     for word in words:
         first, slash, name = word.partition("/")
         if not (slash and name):
             raise click.UsageError(f"{word!r} is not KIND/NAME")
-        found.append(Target(_kind(first, needs), name))
+        found.append(Target(_kind(first, needs, more), name))
     return found
 
 
-def _kind(word: str, needs: str) -> ResourceKind:
-    kind = KINDS.named(word)
+def _kind(word: str, needs: str, more: Sequence[ResourceKind] = ()) -> ResourceKind:
+    kind = KINDS.named(word) or next((one for one in more if word.lower() in words_of(one)), None)
     if kind is None or (needs and not getattr(kind, needs)):
         fault = "unknown kind" if kind is None else "not supported for kind"
-        words = kind_words(needs)
+        words = [*kind_words(needs), *(one.plural for one in more)]
         likely = get_close_matches(word.lower(), words, 1, 0.6) if kind is None else []
         hint = f"; did you mean {likely[0]}?" if likely else ""
         raise UnknownKind(f'{fault} "{word}"{hint}; kinds: {", ".join(words)}')

@@ -11,9 +11,9 @@ import click
 
 from cloud.core.commands import LINES_LIMIT, OPEN, SECONDS, SECONDS_LIMIT, SINCE_LIMIT
 from cloud.core.kinds import NODE
-from edgesync.cli.api.client import ApiServer
 from edgesync.cli.options import asks_server, node_argument, reason_option
 from edgesync.cli.output import coloured, note, printable
+from edgesync.client.client import Client
 
 _LOOK_SECONDS = 20
 """Seconds of one long poll; below the timeouts of common proxies."""
@@ -64,7 +64,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, text: str | N
 )
 @reason_option
 def logs(
-    server: ApiServer,
+    server: Client,
     *,
     node: str,
     app: str,
@@ -94,7 +94,7 @@ def logs(
 @click.argument("app")
 @_deadline_option
 @reason_option
-def restart(server: ApiServer, *, node: str, app: str, deadline: int) -> None:
+def restart(server: Client, *, node: str, app: str, deadline: int) -> None:
     """Restart an app on a node."""
     wanted = {"command": "restart", "app": app, "seconds": deadline}
     ended = _carried_out(server, node, wanted)
@@ -108,7 +108,7 @@ def restart(server: ApiServer, *, node: str, app: str, deadline: int) -> None:
 @node_argument
 @_deadline_option
 @reason_option
-def report(server: ApiServer, *, node: str, deadline: int) -> None:
+def report(server: Client, *, node: str, deadline: int) -> None:
     """Request a report from a node now."""
     _carried_out(server, node, {"command": "report", "seconds": deadline})
     click.echo(f"{coloured('done')}: {node} reported; `edgesync describe node {node}` shows it.")
@@ -125,7 +125,7 @@ def report(server: ApiServer, *, node: str, deadline: int) -> None:
 )
 @_deadline_option
 @reason_option
-def diagnose(server: ApiServer, *, node: str, output: Path | None, deadline: int) -> None:
+def diagnose(server: Client, *, node: str, output: Path | None, deadline: int) -> None:
     """Download a diagnostic archive of a node: state, logs, disk, container engine."""
     ended = _carried_out(server, node, {"command": "diagnose", "seconds": deadline})
     try:
@@ -148,13 +148,13 @@ def diagnose(server: ApiServer, *, node: str, output: Path | None, deadline: int
     help="Seconds to wait for the node.",
 )
 @reason_option
-def update_agent(server: ApiServer, *, node: str, deadline: int) -> None:
+def update_agent(server: Client, *, node: str, deadline: int) -> None:
     """Update a node's agent to the server's version; it rolls back if it cannot connect."""
     ended = _carried_out(server, node, {"command": "update", "seconds": deadline})
     click.echo(f"{coloured('done')}: {node}: {printable(ended.get('output') or '')}".rstrip())
 
 
-def _follow(server: ApiServer, node: str, wanted: Mapping[str, Any]) -> None:
+def _follow(server: Client, node: str, wanted: Mapping[str, Any]) -> None:
     """Print the output of a command as it comes, until it ends."""
     where = f"{NODE.url(node)}/commands"
     command = server.call("POST", where, body=wanted)
@@ -171,7 +171,7 @@ def _follow(server: ApiServer, node: str, wanted: Mapping[str, Any]) -> None:
         raise click.ClickException(f"{command['status']}: {printable(command['cause'])}")
 
 
-def _carried_out(server: ApiServer, node: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+def _carried_out(server: Client, node: str, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
     """The finished command; ClickException if it failed or timed out."""
     where = f"{NODE.url(node)}/commands"
     command = server.call("POST", where, body=wanted)

@@ -15,7 +15,6 @@ from rich.text import Text
 
 from cloud.core.kinds import APP, KINDS
 from cloud.core.rollout import RolloutState
-from edgesync.cli.api.client import ApiServer, RequestRefused
 from edgesync.cli.completing import completed_targets
 from edgesync.cli.history import REVISION, revert, show_history
 from edgesync.cli.options import (
@@ -27,7 +26,6 @@ from edgesync.cli.options import (
     target_of,
 )
 from edgesync.cli.output import age, in_line, json_of, show_table, yaml_of
-from edgesync.cli.resources.access import NOT_FOUND, pages
 from edgesync.cli.resources.rollouts import (
     COLUMNS,
     FAILED_STATES,
@@ -39,6 +37,8 @@ from edgesync.cli.resources.rollouts import (
     wait_lines,
 )
 from edgesync.cli.wait import wait_for
+from edgesync.client.client import Client
+from edgesync.client.errors import NotFoundError
 
 LOOK_EVERY_SECONDS = 0.5
 WAIT_SECONDS = 120.0
@@ -78,7 +78,7 @@ _target_argument = click.argument(
 )
 @output_option("table", "json", "yaml")
 def status(
-    server: ApiServer, *, words: tuple[str, ...], watch: bool, timeout: float | None, output: str
+    server: Client, *, words: tuple[str, ...], watch: bool, timeout: float | None, output: str
 ) -> None:
     """Show how a rollout stands, and which nodes it waits for.
 
@@ -109,7 +109,7 @@ def status(
 @click.option("--to", "end", type=REVISION, help="Show changes up to this revision.")
 @output_option("table", "json", "yaml")
 def history(
-    server: ApiServer,
+    server: Client,
     *,
     words: tuple[str, ...],
     revision: int | None,
@@ -119,7 +119,7 @@ def history(
 ) -> None:
     """List the rollouts of an app, or the revisions of a resource as `edgesync history` does."""
     if _is_name(words) and not (revision or start or end):
-        found = list(pages(server, "/v1/rollouts", {"app": words[0]}))
+        found = list(server.pages("/v1/rollouts", {"app": words[0]}))
         if found:
             _show_history(found, output)
             return
@@ -138,7 +138,7 @@ def history(
 )
 @confirm_option
 @reason_option
-def undo(server: ApiServer, *, words: tuple[str, ...], revision: int | None, dry_run: bool) -> None:
+def undo(server: Client, *, words: tuple[str, ...], revision: int | None, dry_run: bool) -> None:
     """Bring each node back to its previous version, in a rollout that has not ended.
 
     Otherwise, or with a revision, revert a resource as `edgesync undo` does.
@@ -156,7 +156,7 @@ def _action(verb: str, text: str) -> None:
     @asks_server
     @_name_argument
     @reason_option
-    def act(server: ApiServer, *, words: tuple[str, ...]) -> None:
+    def act(server: Client, *, words: tuple[str, ...]) -> None:
         _act(server, _app_name(words), verb)
 
 
@@ -173,12 +173,12 @@ _action("hurry", "Skip soak times and windows from now on, but not the bound on 
 @_name_argument
 @click.option("--at", "start", metavar="TIME", help="Time as RFC 3339.  [default: now]")
 @reason_option
-def start(server: ApiServer, *, words: tuple[str, ...], start: str | None) -> None:
+def start(server: Client, *, words: tuple[str, ...], start: str | None) -> None:
     """Begin a rollout that is scheduled, now or at another time."""
     _act(server, _app_name(words), "start", {"startTime": start} if start else {})
 
 
-def _act(server: ApiServer, name: str, verb: str, body: Any = None) -> None:
+def _act(server: Client, name: str, verb: str, body: Any = None) -> None:
     after = server.call("POST", f"/v1/rollouts/{name}/{verb}", body=body)
     click.echo(f"rollout/{in_line(after['name'])} is {state_words(after['state'])}")
 
@@ -199,14 +199,12 @@ def _target(words: Sequence[str]) -> Target:
     return Target(APP, words[0]) if _is_name(words) else target_of(words, "has_revisions")
 
 
-def _find(server: ApiServer, name: str) -> Json | None:
+def _find(server: Client, name: str) -> Json | None:
     """The rollout of that name, or of the app of that name; None where there is none."""
     try:
         found: Json = server.call("GET", f"/v1/rollouts/{name}")
-    except RequestRefused as refusal:
-        if refusal.status == NOT_FOUND:
-            return None
-        raise
+    except NotFoundError:
+        return None
     return found
 
 
@@ -239,7 +237,7 @@ def _show_history(found: Sequence[Json], output: str) -> None:
     )
 
 
-def _watch(server: ApiServer, name: str, found: Json, timeout: float | None) -> Json:
+def _watch(server: Client, name: str, found: Json, timeout: float | None) -> Json:
     """Show the rollout until it has ended; ClickException after *timeout* seconds."""
     deadline = None if timeout is None else time.monotonic() + timeout
     console = Console()
@@ -250,7 +248,7 @@ def _watch(server: ApiServer, name: str, found: Json, timeout: float | None) -> 
 
 
 def _follow(
-    server: ApiServer,
+    server: Client,
     name: str,
     found: Json,
     deadline: float | None,

@@ -7,8 +7,9 @@ from urllib.parse import quote
 import click
 
 from cloud.core.tokens import EVERYWHERE, Role
-from edgesync.cli.api.client import ApiServer, access, server_options
 from edgesync.cli.output import show_table
+from edgesync.cli.server_options import access, client_of, server_options
+from edgesync.client.client import Client
 
 
 @click.group()
@@ -17,8 +18,8 @@ from edgesync.cli.output import show_table
 def token(context: click.Context, /, **server: Any) -> None:
     """Manage tokens of the REST API."""
 
-    def connect() -> ApiServer:
-        return context.with_resource(ApiServer(access(**server)))
+    def connect() -> Client:
+        return context.with_resource(client_of(access(**server)))
 
     # Not before a command needs it: --help needs nothing.
     context.obj = connect
@@ -38,7 +39,7 @@ _namespace = click.option(
 @click.option("--expires", help="Expiry time: RFC 3339, like 2027-01-31T12:00:00Z.")
 @click.pass_obj
 def create(
-    connect: Callable[[], ApiServer],
+    connect: Callable[[], Client],
     name: str,
     role: str,
     namespace: str | None,
@@ -52,7 +53,7 @@ def create(
 @token.command("list")
 @_namespace
 @click.pass_obj
-def list_tokens(connect: Callable[[], ApiServer], namespace: str | None) -> None:
+def list_tokens(connect: Callable[[], Client], namespace: str | None) -> None:
     """List the tokens of a namespace, or of all with '*'."""
     found = connect().call("GET", "/v1/tokens", query=_query(namespace))["items"]
     fields = {
@@ -70,7 +71,7 @@ def list_tokens(connect: Callable[[], ApiServer], namespace: str | None) -> None
 @click.argument("name")
 @_namespace
 @click.pass_obj
-def revoke(connect: Callable[[], ApiServer], name: str, namespace: str | None) -> None:
+def revoke(connect: Callable[[], Client], name: str, namespace: str | None) -> None:
     """Revoke a token at once."""
     connect().call("DELETE", f"/v1/tokens/{quote(name, safe='')}", query=_query(namespace))
     click.echo(f"{name} is revoked.")

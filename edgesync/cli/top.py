@@ -1,16 +1,16 @@
 """`edgesync top`: overview of the fleet, and usage of its nodes."""
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import click
 
 from cloud.core.kinds import APP, NODE
-from edgesync.cli.api.client import ApiServer
 from edgesync.cli.options import asks_server, fields_option, selector_option
-from edgesync.cli.output import age, coloured, in_line, note, progress, show_table, size
-from edgesync.cli.resources.access import listed
-from edgesync.cli.resources.failures import cause_lines
+from edgesync.cli.output import age, coloured, in_line, note, show_table, size
+from edgesync.client.client import Client
+from edgesync.client.waiting import cause_lines
 
 _ORDERS = ("cpu", "memory", "name")
 
@@ -26,7 +26,7 @@ def top(context: click.Context) -> None:
 
 @top.command()
 @asks_server
-def fleet(server: ApiServer) -> None:
+def fleet(server: Client) -> None:
     """Show nodes by state, the last rollout, expiring certificates and the status of apps."""
     overview = server.call("GET", "/v1/overview")
     nodes = overview["nodes"]
@@ -59,7 +59,7 @@ def fleet(server: ApiServer) -> None:
     for app in overview["apps"]:
         if app["failed"]:
             click.echo(f"\n{in_line(app['name'])} failed on {app['failed']}:")
-            for line in cause_lines(server.call("GET", f"{APP.url(app['name'])}/rollout")):
+            for line in cause_lines(server.call("GET", f"{APP.url(app['name'])}/rollout"), in_line):
                 click.echo(f"  {line}")
 
 
@@ -81,53 +81,31 @@ def _progress_row(app: Mapping[str, Any]) -> list[Any]:
     show_default=True,
     help="Maximum number of nodes.",
 )
-def nodes(server: ApiServer, *, selector: str, fields: str, sort: str, limit: int) -> None:
-    """Show CPU and memory of nodes from their last reports, highest first."""
-    found = list(listed(server, NODE, selector=selector, fields=fields))
+def nodes(server: Client, *, selector: str, fields: str, sort: str, limit: int) -> None:
+    """Show CPU and memory of nodes from their last usage points, highest first."""
+    query = {"selector": selector, "fieldSelector": fields, "include": "status"}
+    query |= {"sort": sort if sort == "name" else f"-{sort}"}
+    found = list(islice(server.pages(NODE.path, query), limit + 1))
     if len(found) > limit:
-        note(f"Showing {limit} of {len(found)} nodes (--limit, -l).")
-    rows = []
-    with progress() as shown:
-        for node in shown.track(found[:limit], description="nodes"):
-            stats = server.call("GET", f"{NODE.url(node['name'])}/stats")
-            rows.append((node, (stats.get("report") or {})))
-    rows.sort(key=lambda row: _order(sort, *row))
+        note(f"Showing the first {limit} nodes (--limit, -l).")
     show_table(
         ["NAME", "STATE", "CPU", "CPU%", "MEMORY", "MEMORY%", "APPS"],
-        [_row(node, report) for node, report in rows],
+        [_row(node) for node in found[:limit]],
     )
 
 
-def _order(sort: str, node: Mapping[str, Any], report: Mapping[str, Any]) -> Any:
-    return node["name"] if sort == "name" else -(_percent(report, sort) or -1.0)
-
-
-def _row(node: Mapping[str, Any], report: Mapping[str, Any]) -> list[Any]:
-    usage = (report.get("nodestats") or {}).get("usage") or {}
-    cpu, memory = _number(usage.get("cpu")), _number(usage.get("memory"))
-    apps = report.get("appstats") or ()
-    running = sum(app.get("status") == "Running" for app in apps)
+def _row(node: Mapping[str, Any]) -> list[Any]:
+    usage, apps = node["status"]["usage"], node["status"]["apps"]
+    cpu, memory = usage["cpu"], usage["memory"]
     return [
         node["name"],
         node["state"]["name"],
         None if cpu is None else f"{cpu:.2f}",
-        _shown(_percent(report, "cpu")),
+        _shown(usage["cpuPercent"]),
         None if memory is None else size(memory),
-        _shown(_percent(report, "memory")),
-        f"{running}/{len(apps)}",
+        _shown(usage["memoryPercent"]),
+        f"{apps['running']}/{apps['wanted']}",
     ]
-
-
-def _percent(report: Mapping[str, Any], what: str) -> float | None:
-    """From 0 to 1; None where the node does not report it, or several machines do."""
-    return _number(((report.get("nodestats") or {}).get("percent") or {}).get(what))
-
-
-def _number(text: Any) -> float | None:
-    try:
-        return float(text) if text is not None else None
-    except (TypeError, ValueError):
-        return None
 
 
 def _shown(share: float | None) -> str:

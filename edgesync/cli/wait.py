@@ -7,7 +7,6 @@ import click
 from rich.console import Console
 
 from cloud.core.kinds import APP, NODE
-from edgesync.cli.api.client import ApiServer
 from edgesync.cli.options import (
     Target,
     asks_server,
@@ -16,8 +15,9 @@ from edgesync.cli.options import (
     targets_argument,
 )
 from edgesync.cli.output import in_line, note
-from edgesync.cli.resources.access import found, listed, pages
-from edgesync.cli.resources.failures import cause_lines, progress_line
+from edgesync.cli.resources.access import found, listed
+from edgesync.client.client import Client
+from edgesync.client.waiting import cause_lines, progress_line
 
 LOOK_EVERY_SECONDS = 0.5
 
@@ -42,7 +42,7 @@ LOOK_EVERY_SECONDS = 0.5
     help="Seconds until it gives up and exits with 1.",
 )
 def wait(
-    server: ApiServer, *, targets: Sequence[Target], selector: str, condition: str, timeout: float
+    server: Client, *, targets: Sequence[Target], selector: str, condition: str, timeout: float
 ) -> None:
     """Wait until resources converge, nodes are online, or resources are deleted.
 
@@ -53,7 +53,7 @@ def wait(
     wait_for(server, list(_wanted(server, targets, selector)), condition, timeout)
 
 
-def wait_for(server: ApiServer, left: Sequence[Target], condition: str, timeout: float) -> None:
+def wait_for(server: Client, left: Sequence[Target], condition: str, timeout: float) -> None:
     """Wait for the things *left*; ClickException after *timeout* seconds."""
     deadline = time.monotonic() + timeout
     with Console(stderr=True).status("waiting") as status:
@@ -73,12 +73,12 @@ def wait_for(server: ApiServer, left: Sequence[Target], condition: str, timeout:
     for target, why in waiting:
         note(f"{target.title}: {why}")
         if target.kind is APP and condition == "converged":
-            for line in cause_lines(server.call("GET", f"{target.url}/rollout")):
+            for line in cause_lines(server.call("GET", f"{target.url}/rollout"), in_line):
                 note(f"  {line}")
     raise click.ClickException(f"{len(left)} resources not {condition} after {timeout:g} s")
 
 
-def _wanted(server: ApiServer, targets: Sequence[Target], selector: str) -> Iterator[Target]:
+def _wanted(server: Client, targets: Sequence[Target], selector: str) -> Iterator[Target]:
     for target in targets:
         if target.name:
             yield target
@@ -87,7 +87,7 @@ def _wanted(server: ApiServer, targets: Sequence[Target], selector: str) -> Iter
             yield from (Target(target.kind, target.kind.name_of(thing)) for thing in things)
 
 
-def _why_not_converged(server: ApiServer, target: Target) -> str:
+def _why_not_converged(server: Client, target: Target) -> str:
     """Why it has not, in a few words; empty if it has."""
     if target.kind is APP:
         return progress_line(server.call("GET", f"{target.url}/rollout"))
@@ -96,26 +96,26 @@ def _why_not_converged(server: ApiServer, target: Target) -> str:
         return "" if explained["converged"] else in_line(explained["message"])
     if not target.kind.has_revisions:
         raise click.UsageError(f"{target.kind.plural} do not converge")
-    apps = pages(server, f"{target.url}/apps", {})
+    apps = server.pages(f"{target.url}/apps")
     whys = (_why_not_converged(server, Target(APP, app["name"])) for app in apps)
     return next((why for why in whys if why), "")
 
 
-def _why_not_ready(server: ApiServer, target: Target) -> str:
+def _why_not_ready(server: Client, target: Target) -> str:
     if target.kind is not NODE:
         raise click.UsageError("--for ready applies to nodes only")
     answer = found(server, target.kind, target.name)
     if answer is None:
         return "not found"
-    state = answer.content["state"]
-    return "" if answer.content["ready"] else f"is {state['name']}: {in_line(state['reason'])}"
+    state = answer.value["state"]
+    return "" if answer.value["ready"] else f"is {state['name']}: {in_line(state['reason'])}"
 
 
-def _why_not_deleted(server: ApiServer, target: Target) -> str:
+def _why_not_deleted(server: Client, target: Target) -> str:
     return "" if found(server, target.kind, target.name) is None else "still exists"
 
 
-_CONDITIONS: Mapping[str, Callable[[ApiServer, Target], str]] = {
+_CONDITIONS: Mapping[str, Callable[[Client, Target], str]] = {
     "converged": _why_not_converged,
     "ready": _why_not_ready,
     "deleted": _why_not_deleted,

@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-import httpx
-
 from edgesync.cli.resources.manifests import Document
+from edgesync.client import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,49 +31,41 @@ class DemoApi:
     def __init__(self, ready: dict[str, str]) -> None:
         token = Path(ready["admin_token_file"]).read_text(encoding="ascii").strip()
         self.url = ready["api"]
-        self._client = httpx.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {token}"}, timeout=30
-        )
+        self._client = Client(self.url, token=token)
 
     def close(self) -> None:
         """Close its connections."""
         self._client.close()
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Answer of one call; ClickException with the server's own words if it refuses."""
-        answer = self._client.request(method, path, json=body)
-        if answer.is_success:
-            return answer.json()
-        raise click.ClickException(f"{method} {path}: {answer.json().get('message', answer.text)}")
+        """Content of the answer to one call; ClientError as in `Client.call`."""
+        return self._client.call(method, path, body=body)
 
     def put(self, resource: Document) -> None:
         """Create or replace *resource*."""
-        names = [item["name"] for item in self.call("GET", resource.kind.path)["items"]]
-        if resource.name in names:
-            self.call("PUT", resource.url, resource.body)
+        resources = self._client.kind(resource.kind)
+        if resources.find(resource.name) is None:
+            resources.create(resource.name, resource.body)
         else:
-            self.call("POST", resource.kind.path, resource.body)
+            resources.put(resource.name, resource.body)
 
     def rows(self) -> list[Row]:
         """Every app on every node, wanted and running."""
-        versions = {app["name"]: app["version"] for app in self.call("GET", "/v1/apps")["items"]}
+        versions = {app.name: app.version for app in self._client.apps.list()}
         rows = []
-        for node in self.call("GET", "/v1/nodes")["items"]:
-            wanted = [
-                app["name"] for app in self.call("GET", f"/v1/nodes/{node['name']}/apps")["items"]
-            ]
-            stats = self.call("GET", f"/v1/nodes/{node['name']}/stats")
-            running = {app["name"]: app for app in stats.get("report", {}).get("appstats") or ()}
-            for name in wanted:
-                app = running.get(name, {})
+        for node in self._client.nodes.list():
+            report = self._client.nodes.stats(node.name).report
+            running = {app.name: app for app in report.appstats}
+            for app in self._client.nodes.apps(node.name):
+                own = running.get(app.name)
                 rows.append(
                     Row(
-                        node["name"],
-                        node["ready"],
-                        name,
-                        versions[name],
-                        app.get("version", "-"),
-                        app.get("status", "-"),
+                        node.name,
+                        node.ready,
+                        app.name,
+                        versions[app.name],
+                        own.version if own else "-",
+                        own.status if own else "-",
                     )
                 )
         return sorted(rows, key=lambda row: (row.node, row.app))

@@ -1,8 +1,6 @@
 """Native nodes and stock agents side by side, on one update."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +10,7 @@ from tests.baetyl.agent import StockAgent
 from tests.baetyl.conftest import AgentCloud
 from tests.baetyl.links import https_link, mqtt_link
 from tests.end_to_end.conftest import make_batch, wait_for
+from tests.preloaded import ForkedProcess
 
 
 @contextmanager
@@ -20,16 +19,17 @@ def native_node(
 ) -> Iterator[None]:
     """A simulated native node meanwhile."""
     server = cloud.server
-    command = [sys.executable, "-m", "edgesync", "sim", "--batch", batch["name"], "--quiet"]
+    command = ["sim", "--batch", batch["name"], "--quiet"]
     command += ["--activation", server.activation, "--mqtt", f"localhost:{server.mqtt_port}"]
     command += ["--ca", server.ca, "--fingerprint", name, "--state-dir", str(folder)]
     command += ["--interval", "1", "--stats-interval", "0", "--apply-delay", "0"]
     environment = {**os.environ, "EDGESYNC_SIM_TOKEN": batch["securityKey"]}
-    with subprocess.Popen(command, env=environment) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
+    process = ForkedProcess(command, folder.with_suffix(".log"), environment=environment)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def test_a_mixed_fleet_converges_on_one_update(cloud: AgentCloud, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 from broker.client import BrokerAddress
 from broker.configuration import SERVER_NAME, BrokerSettings, mosquitto_files
 from tests.broker.authority import HubAuthority
-from tests.broker.node import DEADLINE, UNIT_SECONDS
+from tests.broker.node import DEADLINE
+from tests.deadlines import SLOWNESS
 from tests.ports import free_port
 
 NEEDS_MOSQUITTO = [
@@ -58,7 +59,7 @@ class Mosquitto:
             while not (_answers(self.port) and _answers(self.server_port)):
                 if self.process.returncode is not None:
                     raise PortTaken
-                await asyncio.sleep(0.01 * UNIT_SECONDS)
+                await asyncio.sleep(0.01 * SLOWNESS)
 
     async def stop(self, *, kill: bool = False) -> None:
         process, self.process = self.process, None

@@ -10,10 +10,9 @@ from typing import Self
 from broker.embedded import EmbeddedHub
 from broker.hub import Inbound
 from broker.topics import TO_NODE, topic_for
-from tests.deadlines import UNIT
+from tests.deadlines import SLOWNESS, UNIT
 
-UNIT_SECONDS = UNIT
-DEADLINE = 10 * UNIT_SECONDS
+DEADLINE = 10 * UNIT
 
 
 def string(text: str | bytes) -> bytes:
@@ -165,4 +164,4 @@ async def until(condition: Callable[[], bool]) -> None:
     """Wait until *condition* holds."""
     async with asyncio.timeout(DEADLINE):
         while not condition():  # noqa: ASYNC110  # what is waited for lies in the hub
-            await asyncio.sleep(0.005 * UNIT_SECONDS)
+            await asyncio.sleep(0.005 * SLOWNESS)

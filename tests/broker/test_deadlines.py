@@ -7,13 +7,14 @@ from broker.embedded import HubLimits, Refusal
 from broker.topics import Channel, topic_for
 from tests.broker.authority import HubAuthority
 from tests.broker.conftest import Connect, OpenHub, now_utc
-from tests.broker.node import DEADLINE, UNIT_SECONDS, until
+from tests.broker.node import DEADLINE, until
+from tests.deadlines import SLOWNESS
 
 NODE = "default.gate-7"
 OTHER = "default.gate-8"
 ENDS = datetime(2080, 1, 1, tzinfo=UTC)
 SOON = timedelta(milliseconds=200)
-A_WHILE = timedelta(seconds=UNIT_SECONDS)
+A_WHILE = timedelta(seconds=SLOWNESS)
 
 
 async def test_a_connection_ends_when_its_certificate_does(

@@ -11,20 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.core.callback import (
-    LIFETIME,
-    LONGEST_PAUSE,
     CallbackSpec,
-    Delivery,
     activation_content,
-    after_failure,
     checked_callback_spec,
     content_of,
     masked,
-    new_secret,
-    secret_key,
     signed_headers,
 )
 from cloud.core.mask import MASK
+from cloud.core.sending import (
+    LIFETIME,
+    LONGEST_PAUSE,
+    Delivery,
+    after_failure,
+    new_secret,
+    secret_key,
+)
 from tests.core.refusals import field_refused
 from tests.core.strategies import START
 

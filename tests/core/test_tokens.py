@@ -15,9 +15,11 @@ def token(*, expires: datetime | None = None, last_used: datetime | None = None)
 def test_each_role_may_what_the_one_before_it_may() -> None:
     allowed = [[role.includes(needed) for needed in Role] for role in Role]
     assert allowed == [[True, False, False], [True, True, False], [True, True, True]]
-    Caller(Role.OPERATOR, EVERYWHERE).check_role(Role.VIEWER)
-    with pytest.raises(Forbidden):
-        Caller(Role.OPERATOR, EVERYWHERE).check_role(Role.ADMIN)
+    operator = Caller({EVERYWHERE: Role.OPERATOR})
+    operator.check_role(Role.VIEWER, "a")
+    for namespace in ("a", EVERYWHERE):
+        with pytest.raises(Forbidden):
+            operator.check_role(Role.ADMIN, namespace)
 
 
 def test_a_token_opens_nothing_from_its_end_on() -> None:
@@ -33,18 +35,35 @@ def test_a_use_is_recorded_once_a_minute() -> None:
 
 
 def test_who_acts_in_one_namespace_acts_in_no_other() -> None:
-    caller = Caller(Role.ADMIN, "a")
+    caller = Caller({"a": Role.ADMIN})
     assert caller.namespace_of_call("header", None, "default") == "a"
     assert caller.namespace_of_call("header", "a", "default") == "a"
     for asked in ("b", "default", EVERYWHERE, "", "A"):
         with pytest.raises(Forbidden):
             caller.namespace_of_call("header", asked, "default")
         with pytest.raises(Forbidden):
-            caller.check_namespace(asked)
+            caller.check_role(Role.VIEWER, asked)
+
+
+def test_a_role_is_that_of_the_namespace() -> None:
+    caller = Caller({"a": Role.ADMIN, "b": Role.VIEWER, EVERYWHERE: Role.OPERATOR})
+    roles = {name: caller.role_in(name) for name in ("a", "b", "c", EVERYWHERE)}
+    assert roles == dict.fromkeys(("b", "c", EVERYWHERE), Role.OPERATOR) | {"a": Role.ADMIN}
+    caller.check_role(Role.ADMIN, "a")
+    for namespace in ("b", "c", EVERYWHERE):
+        with pytest.raises(Forbidden):
+            caller.check_role(Role.ADMIN, namespace)
+    apart = Caller({"b": Role.VIEWER, "a": Role.OPERATOR})
+    assert apart.namespace_of_call("header", None, "default") == "a"
+    assert apart.namespace_of_call("header", "b", "default") == "b"
+    with pytest.raises(Forbidden, match="namespaces a, b alone"):
+        apart.check_role(Role.VIEWER, "c")
+    with pytest.raises(Forbidden):
+        apart.check_role(Role.OPERATOR, "b")
 
 
 def test_a_token_for_all_namespaces_needs_one_named() -> None:
-    caller = Caller(Role.ADMIN, EVERYWHERE)
+    caller = Caller({EVERYWHERE: Role.ADMIN})
     assert caller.namespace_of_call("header", None, "default") == "default"
     assert caller.namespace_of_call("header", "a", "default") == "a"
     for asked in (EVERYWHERE, "", "a.b"):

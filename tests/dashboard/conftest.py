@@ -2,8 +2,6 @@
 
 import contextlib
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import resources
@@ -24,6 +22,7 @@ from playwright.sync_api import (
 from tests.dashboard.chromium import chromium
 from tests.deadlines import UNIT
 from tests.end_to_end.conftest import Server, make_batch, running_server, wait_for
+from tests.preloaded import ForkedProcess
 
 NODES = 4
 SECONDS = 20 * UNIT
@@ -122,6 +121,10 @@ def yaml_field(page: Page) -> Locator:
 
 def write_yaml(page: Page, text: str) -> None:
     """Paste *text* into the editor, in place of all that is there."""
+    page.locator("form.editor").wait_for()
+    as_yaml = page.get_by_role("button", name="YAML", exact=True)
+    if as_yaml.count():
+        as_yaml.click()
     field = yaml_field(page)
     field.focus()
     page.keyboard.press("Control+a")
@@ -139,12 +142,12 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardFleet]:
     folder = tmp_path_factory.mktemp("dashboard")
     with running_server(folder / "data") as server, server.client() as api:
         batch = make_batch(api, labels={"role": "gateway"}, securityType="Token", quotaNum=50)
-        command = [sys.executable, "-m", "edgesync", "sim", "--count", str(NODES)]
+        command = ["sim", "--count", str(NODES)]
         command += ["--batch", batch["name"], "--token", batch["securityKey"], "--quiet"]
         command += ["--activation", server.activation, "--ca", server.ca]
         command += ["--mqtt", f"127.0.0.1:{server.mqtt_port}", "--state-dir", str(folder / "sim")]
         command += ["--interval", "1", "--apply-delay", "0"]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        process = ForkedProcess(command, folder / "sim.log")
         try:
             fleet = DashboardFleet(server, api)
             wait_for(lambda: online(api) == NODES, "the nodes to be online")

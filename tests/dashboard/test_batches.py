@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.dashboard.chromium import NEEDS_CHROMIUM
 from tests.dashboard.conftest import SECONDS, DashboardFleet, Tab
-from tests.end_to_end.conftest import make_batch
+from tests.end_to_end.conftest import activate, claim_for, make_batch, make_csr
 from tests.end_to_end.test_callbacks import activate_with_callback
 from tests.jobs.receiver import receiving
 
@@ -38,6 +38,29 @@ def test_devices_are_added_and_downloaded(tab: Tab, fleet: DashboardFleet, tmp_p
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the fingerprints").click()
     assert download.value.path().read_text().split() == ["SN-1", "SN-2", "SN-3"]
+
+
+def test_a_refused_device_has_its_reason_and_is_added(tab: Tab, fleet: DashboardFleet) -> None:
+    page = tab.page
+    batch = make_batch(fleet.api, "closed", enableWhitelist=1)
+    _, csr = make_csr()
+    with fleet.server.devices() as devices:
+        refused = devices.post("/v1/active", json=claim_for(batch, "SN-77", csr))
+        assert refused.status_code == 401
+    tab.go("/")
+    attention = page.get_by_role("region", name="Needs attention")
+    attention.get_by_role("link", name="batch closed refused 1 device").click()
+    row = page.get_by_role("region", name="Refused devices").get_by_role("row").nth(1)
+    expect(row).to_contain_text("SN-77")
+    expect(row).to_contain_text("NotOnWhitelist it is not on the whitelist")
+    row.get_by_role("button", name="Add a record").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Add 1 device").click()
+    expect(dialog).to_have_count(0)
+    activate(fleet.server, batch, "SN-77")
+    expect(page.get_by_role("region", name="Refused devices")).to_have_count(0)
+    for path in ("/v1/nodes/sn-77", "/v1/register/closed/record/sn-77", "/v1/register/closed"):
+        assert fleet.api.delete(path).status_code == 200
 
 
 def test_how_a_callback_does_is_shown(tab: Tab, fleet: DashboardFleet) -> None:

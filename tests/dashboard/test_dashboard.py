@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -13,11 +12,11 @@ from tests.dashboard.conftest import (
     SECONDS,
     DashboardFleet,
     Tab,
-    axe_source,
     sign_in,
     write_yaml,
     yaml_field,
 )
+from tests.dashboard.pages import pages_of
 from tests.end_to_end.conftest import activate, make_batch
 from tests.end_to_end.node import connected
 
@@ -41,29 +40,6 @@ volumes:
   - name: html
     config: {name: page}
 """
-PAGES = {
-    "overview": "/",
-    "nodes": "/nodes",
-    "node": "/nodes/sim-0001",
-    "apps": "/apps",
-    "app": "/apps/site",
-    "history": "/apps/site?tab=history",
-    "new": "/apps/+",
-    "configs": "/configs",
-    "config": "/configs/page",
-    "secrets": "/secrets",
-    "registries": "/registries",
-    "batches": "/batches",
-    "callbacks": "/callbacks",
-    "batch": "/batches/b1",
-    "certificates": "/certificates",
-    "events": "/events",
-    "audit": "/audit",
-    "tokens": "/tokens",
-    "guard": "/guard",
-    "add": "/add",
-    "nothing": "/nothing",
-}
 
 
 def create(tab: Tab, place: str, text: str, *, reason: str = "") -> None:
@@ -107,6 +83,9 @@ def test_an_app_is_made_watched_changed_and_taken_back(tab: Tab, fleet: Dashboar
     expect(page.get_by_text(ALL_RUN)).to_be_visible()
     expect(page.get_by_test_id("rollout")).to_contain_text("100 %")
     before = fleet.api.get("/v1/apps/site").json()["version"]
+    written = page.locator("pre.definition").inner_text()
+    assert "image: nginx:1.29" in written
+    assert not re.search(r"\[\]|{}|''|^version|^name|createTime", written)
 
     tab.go("/configs/page")
     page.get_by_role("button", name="Edit").click()
@@ -369,9 +348,12 @@ def test_a_revoked_token_ends_the_session_with_a_message(
         tab.check()
 
 
-def test_a_phone_shows_everything_without_scrolling_sideways(tab: Tab) -> None:
+def test_a_phone_shows_everything_without_scrolling_sideways(
+    tab: Tab, fleet: DashboardFleet
+) -> None:
     tab.page.set_viewport_size({"width": 360, "height": 740})
-    for place in PAGES.values():
+    pages = pages_of(fleet.api, app="site", config="page", batch="b1", node="sim-0001")
+    for place in pages.values():
         tab.expected = ["404"]
         tab.go(place)
         width = tab.page.evaluate("document.documentElement.scrollWidth")
@@ -381,48 +363,3 @@ def test_a_phone_shows_everything_without_scrolling_sideways(tab: Tab) -> None:
     tab.page.get_by_role("link", name="Nodes").click()
     expect(tab.page.get_by_role("heading", name="Nodes")).to_be_visible()
     expect(tab.page.get_by_role("link", name="sim-0001")).to_be_visible()
-
-
-ALIKE = {"apps", "configs", "registries", "batches", "config", "nothing", "events"}
-"""Pages that are made as others are."""
-COLOURED = {"overview", "node", "history", "new", "audit"}
-"""Pages that have all colours there are."""
-
-
-def violations(page: Page, rules: list[str]) -> list[Any]:
-    """What the checker finds that is serious: by these rules, or by all where none is named."""
-    found = page.evaluate(
-        "async (rules) => (await axe.run(document, {resultTypes: ['violations'],"
-        " ...(rules.length ? {runOnly: rules} : {})})).violations"
-        ".filter((one) => ['serious', 'critical'].includes(one.impact))"
-        ".map((one) => [one.id, one.nodes.map((node) => node.html).slice(0, 3)])",
-        rules,
-    )
-    return list(found)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_seriously_hard_to_use(
-    fleet: DashboardFleet, browser: Browser, session: Any, scheme: Any
-) -> None:
-    # The checker is a script of ours in a page that allows none: for it alone the policy is off.
-    context = browser.new_context(
-        storage_state=session, bypass_csp=True, color_scheme=scheme, reduced_motion="reduce"
-    )
-    with contextlib.closing(context):
-        context.add_init_script(axe_source())
-        tab = Tab(context.new_page(), fleet.server.api)
-        # What is dark differs in its colours alone.
-        rules = ["color-contrast"] if scheme == "dark" else []
-        found = {}
-        for name in COLOURED if scheme == "dark" else PAGES.keys() - ALIKE:
-            tab.go(PAGES[name])
-            found[name] = violations(tab.page, rules)
-        tab.go("/configs/+")
-        tab.page.get_by_role("button", name="Review").click()
-        tab.page.get_by_test_id("plan").wait_for()
-        found["plan"] = violations(tab.page, rules)
-        context.clear_cookies()
-        tab.open("/?again", tab.page.get_by_label("Token", exact=True))
-        found["sign-in"] = violations(tab.page, rules)
-        assert {name: one for name, one in found.items() if one} == {}

@@ -100,9 +100,42 @@ def test_the_palette_leads_anywhere_by_keyboard(tab: Tab, failing: MqttNode) -> 
     expect(page.get_by_role("heading", name="Certificates that end")).to_be_visible()
 
 
-def test_events_are_filtered_by_severity(tab: Tab, failing: MqttNode) -> None:
+def test_events_are_filtered_by_severity_and_type_in_the_address(
+    tab: Tab, failing: MqttNode
+) -> None:
     page = tab.page
     tab.go("/events")
     page.get_by_label("Severity").select_option("problem")
     expect(page.get_by_role("listitem").filter(has_text="finding-1 failed")).to_have_count(1)
     expect(page.locator(".events").get_by_text("created", exact=True)).to_have_count(0)
+    page.get_by_label("Type").focus()
+    page.get_by_label("Type").select_option("app.created")
+    expect(page.get_by_text("Nothing matches.")).to_be_visible()
+    expect(page.get_by_label("Type")).to_be_focused()
+    page.reload()
+    expect(page.get_by_label("Severity")).to_have_value("problem")
+    expect(page.get_by_label("Type")).to_have_value("app.created")
+    page.get_by_label("Severity").select_option("")
+    expect(page.get_by_role("listitem").filter(has_text="app broken was created")).to_have_count(1)
+    expect(page.locator(".events").get_by_text("failed", exact=True)).to_have_count(0)
+
+
+def test_repeated_events_are_one_row(tab: Tab, fleet: DashboardFleet) -> None:
+    page = tab.page
+    for number in range(3):
+        content = {"name": "flaps", "labels": {"turn": str(number)}}
+        fleet.put("PUT" if number else "POST", "/v1/nodes" + "/flaps" * bool(number), content)
+    fleet.api.delete("/v1/nodes/flaps")
+
+    def are_numbered() -> bool:
+        found = fleet.api.get("/v1/events?name=flaps&type=node.updated,node.deleted").json()
+        return bool(found["total"] == 3)
+
+    wait_for(are_numbered, "the events")
+    tab.go("/events?name=flaps")
+    row = page.locator(".events > li").filter(has_text="node flaps was updated")
+    expect(row).to_have_count(1)
+    row.get_by_role("link", name="2 times").click()
+    expect(row).to_have_count(2)
+    expect(page.get_by_label("repeated ones one by one")).to_be_checked()
+    expect(page.get_by_label("Type")).to_have_value("node.updated")

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, expect
 from tests.dashboard.chromium import NEEDS_CHROMIUM
 from tests.dashboard.conftest import SECONDS, DashboardFleet, Tab
 
-pytestmark = [*NEEDS_CHROMIUM, pytest.mark.timeout(180)]
+pytestmark = [*NEEDS_CHROMIUM, pytest.mark.timeout(360)]
 expect.set_options(timeout=SECONDS * 1000)
 WAIT = 3 * SECONDS * 1000
 """Milliseconds for a call to be shown: the library that shows it is large."""

@@ -130,3 +130,26 @@ def test_a_lost_connection_is_shown_with_the_age_of_the_page(
         with running_server(tmp_path / "data", *port):
             expect(banner).to_have_count(0)
             tab.check()
+
+
+def test_a_count_of_a_namespace_leads_to_its_list(tab: Tab, fleet: DashboardFleet) -> None:
+    within = {"X-Edgesync-Namespace": "annex"}
+    fleet.api.post("/v1/nodes", json={"name": "annex-1"}, headers=within).raise_for_status()
+    try:
+        page = tab.page
+        tab.go("/namespaces")
+        row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="annex"))
+        expect(row.get_by_role("cell")).to_have_text(["1", "0", "0", "0", "1", "0", "0"])
+        row.get_by_role("link", name="1").nth(1).click()
+        expect(page.get_by_role("heading", name="Nodes")).to_be_visible()
+        expect(page.get_by_label("State")).to_have_value("never")
+        expect(page.get_by_role("rowheader", name="annex-1")).to_be_visible()
+        field = page.get_by_role("combobox", name="Namespace")
+        expect(field).to_have_value("annex")
+        field.fill("default")
+        field.press("Enter")
+        expect(page.get_by_role("rowheader", name="annex-1")).to_have_count(0)
+        tab.go("/namespaces")
+        expect(page.get_by_role("rowheader", name="default selected")).to_be_visible()
+    finally:
+        fleet.api.delete("/v1/nodes/annex-1", headers=within).raise_for_status()

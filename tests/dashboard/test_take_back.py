@@ -12,7 +12,7 @@ from tests.dashboard.conftest import SECONDS, DashboardFleet, Tab
 from tests.end_to_end.conftest import kv, wait_for
 from tests.end_to_end.test_install_command import InstalledMachine, command_for, installed
 
-pytestmark = [*NEEDS_CHROMIUM, pytest.mark.timeout(120)]
+pytestmark = [*NEEDS_CHROMIUM, pytest.mark.timeout(360)]
 expect.set_options(timeout=SECONDS * 1000)
 
 SCRIPT = "#!/bin/sh\ntrap 'exit 0' TERM\nwhile :; do sleep 0.2; done\n"

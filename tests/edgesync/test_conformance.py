@@ -18,7 +18,7 @@ from tests.repo.tracked import ROOT
 EXAMPLES = ROOT / "examples"
 OPTIONAL = {"impostor"}
 LIBRARIES = ("mosquitto.h", "curl/curl.h", "cjson/cJSON.h", "openssl/evp.h")
-SECONDS = 120
+SECONDS = 240
 
 pytestmark = pytest.mark.timeout(SECONDS + 30)
 

@@ -88,6 +88,28 @@ async def test_labels_are_set_taken_off_and_not_overwritten_by_mistake(described
     assert lines == [["changed", "node/n1"]]
     for words in (["node", "n1"], ["node", "a=b"], ["secret", "password", "a=b"]):
         await described.run("label", *words, code=2)
+    await described.run("label", "app", "web", "a=b", "--dry-run", code=2)
+
+
+async def test_labels_of_several_nodes_are_previewed_and_changed_together(
+    described: Shell,
+) -> None:
+    for name in ("n2", "n3"):
+        await described.world.client.call("POST", "/v1/nodes", {"name": name})
+    words = ["label", "nodes", "n1", "n2", "n3", "role=gateway"]
+    shown = (await described.run(*words, "--dry-run")).stdout
+    assert "Would update 2 nodes and touch 2 of 3 nodes" in shown
+    assert "  2 nodes gain app web\n  node n2: +web\n  node n3: +web\n" in shown
+    assert (await described.lines("get", "nodes", "-l", "role=gateway"))[1][0] == "n1"
+    assert await described.lines(*words) == [
+        ["unchanged", "node/n1"],
+        ["changed", "node/n2"],
+        ["changed", "node/n3"],
+    ]
+    asked = await described.run("label", "node", "-l", "role=gateway", "role-", code=2)
+    assert "3 nodes lose app web" in asked.stdout
+    refused = await described.run("label", "node", "n1", "n9", "a=b", code=1)
+    assert "not found" in refused.stderr
 
 
 async def test_what_labels_choose_is_deleted_only_after_asking(described: Shell) -> None:

@@ -12,8 +12,7 @@ from starlette.routing import Route
 from cloud.core.event import Event
 from cloud.core.folding import WINDOW
 from cloud.store.transaction import Transaction
-from edgesync.cli.api import event_stream
-from edgesync.cli.api.event_stream import events_in
+from edgesync.client.event_stream import EventDecoder, StreamedEvent
 from tests.edgesync.conftest import Shell
 from tests.rest.conftest import describe
 from tests.serving import serving
@@ -24,9 +23,9 @@ STREAM = (
     "event: broken off"
 ).encode()
 EVENTS = [
-    event_stream.StreamedEvent("7", "", ""),
-    event_stream.StreamedEvent("8", "a", "{\u2028}"),
-    event_stream.StreamedEvent("8", "b", "1\n2"),
+    StreamedEvent("7", "", ""),
+    StreamedEvent("8", "a", "{\u2028}"),
+    StreamedEvent("8", "b", "1\n2"),
 ]
 
 
@@ -34,7 +33,8 @@ EVENTS = [
 def test_it_does_not_matter_in_which_pieces_a_stream_comes(places: list[int]) -> None:
     ends = sorted({0, *places, len(STREAM)})
     chunks = [STREAM[begin:end] for begin, end in pairwise(ends)]
-    assert list(events_in(chunks)) == EVENTS
+    decoder = EventDecoder()
+    assert [event for chunk in chunks for event in decoder.feed(chunk)] == EVENTS
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from cloud.core.node import Node, NodeSpec
+from cloud.core.refused_device import RefusalReason
 from cloud.core.report import Order, read_report
 from cloud.operations.reports import receive_report
 from cloud.store.transaction import Transaction
@@ -186,6 +187,16 @@ async def test_devices_are_brought_in_from_the_shell(shell: Shell) -> None:
     await shell.world.client.call("POST", "/v1/register", {"name": "line"})
     described = (await shell.run("describe", "batch", "line")).stdout
     assert "Warning: no device can activate" in described
+    await shell.world.store.write(
+        lambda tx: tx.record_refused_device(
+            *("default", "line", "SN-9", RefusalReason.UNPROVEN),
+            address="192.0.2.9",
+            now=shell.world.clock.now,
+        )
+    )
+    listed = (await shell.run("describe", "batch", "line")).stdout
+    assert "SN-9" in listed.partition("Refused devices:")[2]
+    assert "give the device the batch's securityType and securityKey" in listed
     commands = [line.split() for line in described.splitlines() if line.startswith("  edgesync ")]
     [_, *add], [_, *whitelist] = commands
     assert (await shell.run(*whitelist)).exit_code == 0
@@ -214,5 +225,6 @@ async def test_names_are_completed_from_the_server(fleet: Shell) -> None:
     assert await completed("describe", "node/n") == ["node/n1", "node/n2"]
     assert await completed("describe", "node", "pr") == ["press-1"]
     assert await completed("logs", "n") == ["n1", "n2"]
+    assert await completed("get", "nodes", "-n", "def") == ["default"]
     fleet.env["EDGESYNC_URL"] = "http://127.0.0.1:9"
     assert await completed("get", "nodes", "pr") == []

@@ -115,3 +115,52 @@ async def test_a_server_that_is_not_there_is_no_traceback(shell: Shell) -> None:
     shell.env |= {"EDGESYNC_URL": shell.world.url, "EDGESYNC_TOKEN": "wrong"}
     refused = await shell.run("get", "nodes", code=1)
     assert "edgesync login" in refused.stderr
+
+
+async def test_namespaces_are_listed_with_their_counts(described: Shell) -> None:
+    await described.world.client.within("shop").call("POST", "/v1/nodes", NODE)
+    titles, *rows = await described.lines("get", "namespaces")
+    assert titles == ["NAME", "NODES", "ONLINE", "APPS", "BATCHES"]
+    assert rows == [["default", "1", "0", "1", "0"], ["shop", "1", "0", "0", "0"]]
+    assert (await described.lines("get", "ns", "shop", "-o", "wide"))[1][-1] == "1"
+    assert await described.lines("get", "ns", "s*", "-o", "name") == [["namespace/shop"]]
+    found = json.loads((await described.run("get", "namespace/shop", "-o", "json")).stdout)
+    assert (found["kind"], found["nodes"]["never"]) == ("Namespace", 1)
+    assert "namespace/x not found" in (await described.run("get", "ns", "x", code=1)).stderr
+    assert "events" in (await described.run("get", "ns", "-w", code=2)).stderr
+
+
+async def test_things_of_all_namespaces_are_listed_by_namespace(described: Shell) -> None:
+    shop = described.world.client.within("shop")
+    await shop.call("POST", "/v1/nodes", {**NODE, "name": "a1", "labels": {"role": "x"}})
+    await shop.call("POST", "/v1/nodes", {**NODE, "name": "n1"})
+
+    async def places(*words: str) -> list[list[str]]:
+        return [line[:2] for line in (await described.lines("get", *words, "-A"))[1:]]
+
+    every = [["default", "n1"], ["shop", "a1"], ["shop", "n1"]]
+    assert (await described.lines("get", "nodes", "-A"))[0][:3] == ["NAMESPACE", "NAME", "STATE"]
+    assert await places("nodes") == every
+    assert await places("nodes", "-o", "wide") == every
+    assert await places("nodes", "--sort-by", "name") == [every[1], every[0], every[2]]
+    assert await places("nodes", "-l", "role=x") == [["shop", "a1"]]
+    assert await places("nodes", "n*") == await places("node/n1") == [every[0], every[2]]
+    assert await places("apps") == [["default", "web"]]
+    assert await places("batches") == []
+    assert await described.lines("get", "no", "-A", "-o", "name", "-l", "role=x") == [["node/a1"]]
+    found = json.loads((await described.run("get", "nodes", "-A", "-o", "json")).stdout)
+    assert [[one["namespace"], one["name"]] for one in found["items"]] == every
+    rows = await described.lines("get", "apps", "-A")
+    assert rows[1][3] == "0/1"
+    assert "any namespace" in (await described.run("get", "batches", "-A")).stderr
+    for words in (["-n", "shop"], ["-w"]):
+        assert "-A" in (await described.run("get", "nodes", "-A", *words, code=2)).stderr
+
+
+async def test_a_token_of_one_namespace_lists_that_one(described: Shell) -> None:
+    await described.world.client.within("shop").call("POST", "/v1/nodes", NODE)
+    body = {"name": "v", "role": "viewer", "namespace": "shop"}
+    token = (await described.world.client.call("POST", "/v1/tokens", body))["token"]
+    described.env["EDGESYNC_TOKEN"] = token
+    assert (await described.lines("get", "nodes", "-A"))[1][:2] == ["shop", "n1"]
+    assert await described.lines("get", "ns", "-o", "name") == [["namespace/shop"]]

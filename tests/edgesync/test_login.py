@@ -58,7 +58,7 @@ async def test_only_its_owner_may_read_the_file(stranger: Shell) -> None:
     await stranger.run("login", stranger.world.url, stdin=f"{TOKEN}\n")
     assert mode(kept(stranger)) == 0o600
     mode(kept(stranger), 0o640)
-    refused = await stranger.run("get", "nodes", code=1)
+    refused = await stranger.run("get", "nodes", code=2)
     assert "chmod 600" in refused.stderr
 
 
@@ -113,7 +113,7 @@ async def test_a_context_has_a_namespace_and_a_flag_overrides_it(stranger: Shell
 async def test_a_file_that_is_none_is_named(stranger: Shell, text: str) -> None:
     file = Path(stranger.file("contexts.yaml", text))
     mode(file, 0o600)
-    refused = await stranger.run("get", "nodes", code=1)
+    refused = await stranger.run("get", "nodes", code=2)
     assert str(file) in refused.stderr
 
 

@@ -13,7 +13,7 @@ from tests.deadlines import UNIT
 from tests.edgesync_agent.engines import NEEDS_DOCKER, RunningEngine, import_image
 from tests.end_to_end.conftest import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(360)]
 
 COMMAND = [sys.executable, "-m", "edgesync", "demo", "--nodes", "2"]
 BROKER, METRICS = "docker.io/library/eclipse-mosquitto:2.0.22", "docker.io/library/telegraf:1.36"

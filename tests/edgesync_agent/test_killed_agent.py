@@ -173,7 +173,7 @@ def docker(
     remove_all(running.engine)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 def test_agents_killed_at_every_change_converge(docker: RunningEngine) -> None:
     """Before and after each change; and after four of them, which share an agent's memory."""
     lives = [("before", 1), ("after", 1), ("before", 4), ("after", 4)]

@@ -77,6 +77,16 @@ def test_the_program_holds_every_module_and_is_always_the_same() -> None:
     assert names == {"__main__.py", *(f"edgesync_agent/{source.name}" for source in SOURCES)}
 
 
+def test_commands_for_the_process_import_no_engine_and_no_apps() -> None:
+    """`stop` and `wait` compile what they import each time, on machines that may be slow."""
+    script = "import sys, edgesync_agent.__main__; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    own = {name for name in done.stdout.split() if name.startswith("edgesync_agent.")}
+    modules = ("__main__", "agent_process", "errors", "files")
+    assert own - {"edgesync_agent.__main__"} <= {f"edgesync_agent.{name}" for name in modules}
+    assert "edgesync_agent.agent_process" in own
+
+
 def test_the_program_runs_by_itself(tmp_path: Path) -> None:
     file = tmp_path / "agent.pyz"
     file.write_bytes(agent_program())

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.deadlines import UNIT
+from tests.preloaded import ForkedProcess
 
 T = Any
 
@@ -40,7 +41,7 @@ def wait_for(condition: Callable[[], T], what: str, *, units: float = 20) -> T:
 class Server:
     """A running `edgesync serve`."""
 
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | ForkedProcess"
     data_dir: Path
     api: str
     activation: str
@@ -93,14 +94,20 @@ def running_server(
     data_dir.mkdir(parents=True, exist_ok=True)
     ready = data_dir / "ready.json"
     ready.unlink(missing_ok=True)
-    command = [*wrapper, sys.executable, "-m", module, "serve", "--data-dir", str(data_dir)]
+    command = ["serve", "--data-dir", str(data_dir)]
     command += ["--api-port", "0", "--activation-port", "0", "--mqtt-port", "0", "--sync-port", "0"]
     command += ["--ready-file", str(ready), *arguments]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("EDGESYNC_")}
     environment |= variables
     log_file = data_dir / "test-server.log"
-    with log_file.open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    process: subprocess.Popen[bytes] | ForkedProcess
+    # A library that is loaded first (LD_PRELOAD) is not loaded by a fork.
+    if wrapper or module != "edgesync" or any(not k.startswith("EDGESYNC_") for k in variables):
+        whole = [*wrapper, sys.executable, "-m", module, *command]
+        with log_file.open("ab") as log:
+            process = subprocess.Popen(whole, stdout=log, stderr=log, env=environment)
+    else:
+        process = ForkedProcess(command, log_file, environment=environment)
     try:
 
         def is_ready() -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.broker.node import HubNode, publish_packet
-from tests.deadlines import UNIT
+from tests.deadlines import SLOWNESS
 from tests.end_to_end.conftest import Identity, Server
 
 MIB = 1024 * 1024
@@ -44,7 +44,7 @@ class Pressure:
         *round_trip* is the worst of one that was not part of the pressure, in seconds.
         """
         grown, log = self._status("VmHWM") - self._before, len(self._server.log()) - self._written
-        longest = bounds.units * UNIT
+        longest = bounds.units * SLOWNESS
         sys.stdout.write(
             f"\n{what}: memory +{grown / MIB:.0f} of {bounds.memory / MIB:.0f} MiB,"
             f" worst round trip {round_trip * 1000:.0f} of {longest * 1000:.0f} ms,"

@@ -1,13 +1,12 @@
 """Simulated nodes in a process of their own."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.end_to_end.conftest import Server
+from tests.preloaded import ForkedProcess
 
 
 @contextmanager
@@ -18,11 +17,11 @@ def simulated(
 
     They are gone from one moment to the next, and go on from *folder* when they run again.
     """
-    command = [sys.executable, "-m", "edgesync", "sim", "--count", str(count)]
+    command = ["sim", "--count", str(count)]
     command += ["--batch", batch["name"], "--token", batch["securityKey"], "--ca", server.ca]
     command += ["--activation", server.activation, "--mqtt", f"127.0.0.1:{server.mqtt_port}"]
     command += ["--state-dir", str(folder), "--apply-delay", "0", "--interval", str(interval)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = ForkedProcess(command, "/dev/null")
     try:
         yield
     finally:

@@ -1,8 +1,6 @@
 """The audit log of a real server: what devices try is in it, and kill -9 breaks nothing."""
 
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +21,7 @@ from tests.end_to_end.conftest import (
     wait_for,
 )
 from tests.end_to_end.node import MqttNode, connected
+from tests.preloaded import run_edgesync
 
 
 @pytest.fixture(scope="module")
@@ -151,8 +150,7 @@ def test_commands_write_down_what_they_do_beside_the_server(tmp_path: Path) -> N
 
 
 def run(data: Path, *words: str) -> None:
-    arguments = [sys.executable, "-m", "edgesync", *words, "--data-dir", str(data)]
-    subprocess.run(arguments, check=True, capture_output=True, timeout=120)
+    run_edgesync(*words, "--data-dir", str(data), timeout=120).check_returncode()
 
 
 def test_kill_9_under_load_leaves_a_whole_log(tmp_path: Path) -> None:
@@ -182,12 +180,7 @@ def test_kill_9_under_load_leaves_a_whole_log(tmp_path: Path) -> None:
     before = check_log(database_of(data, ""), data)
     assert before.broken == 0, before
     with running_server(data) as again:
-        verified = subprocess.run(
-            [sys.executable, "-m", "edgesync", "audit", "verify", "--data-dir", str(data)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        verified = run_edgesync("audit", "verify", "--data-dir", str(data))
         assert verified.returncode == 0, verified.stderr
         assert f"{before.checked + 1} entries verified." in verified.stdout
         with again.client() as api:

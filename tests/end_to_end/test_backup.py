@@ -3,8 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from tests.end_to_end.conftest import (
 )
 from tests.end_to_end.sim import simulated
 from tests.ports import free_port
+from tests.preloaded import run_edgesync
 
 NODES = ("sim-0001", "sim-0002")
 PASSPHRASE = "a passphrase of some length"
@@ -30,8 +29,7 @@ PASSPHRASE = "a passphrase of some length"
 def edgesync(*arguments: str) -> str:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("EDGESYNC_")}
     environment["EDGESYNC_BACKUP_PASSPHRASE"] = PASSPHRASE
-    command = [sys.executable, "-m", "edgesync", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = run_edgesync(*arguments, environment=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

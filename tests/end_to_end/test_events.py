@@ -15,7 +15,7 @@ from tests.end_to_end.conftest import Server, make_batch, running_server, wait_f
 from tests.end_to_end.sim import simulated
 from tests.jobs.receiver import Got, receiving
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(360)
 
 PREFIX = "io.edgesync."
 

@@ -1,8 +1,6 @@
 """A fleet with each node in another state, and the explanation of each."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,6 +16,7 @@ from cloud.operations.reports import receive_report
 from cloud.store.transaction import Transaction
 from tests.builders import open_store
 from tests.end_to_end.conftest import Server, make_app, make_batch, running_server, wait_for
+from tests.preloaded import ForkedProcess
 
 GATEWAY = {"role": "gateway"}
 TOO_MANY = 100_000
@@ -75,11 +74,11 @@ async def hear_an_hour_ago(data: Path, name: str) -> None:
 
 @contextmanager
 def simulated(server: Server, batch: dict[str, Any], folder: Path) -> Iterator[None]:
-    command = [sys.executable, "-m", "edgesync", "sim", "--count", "3", "--quiet"]
+    command = ["sim", "--count", "3", "--quiet"]
     command += ["--batch", batch["name"], "--token", batch["securityKey"], "--ca", server.ca]
     command += ["--activation", server.activation, "--mqtt", f"127.0.0.1:{server.mqtt_port}"]
     command += ["--state-dir", str(folder), "--apply-delay", "0", "--interval", "0.5"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = ForkedProcess(command, "/dev/null")
     try:
         yield
     finally:

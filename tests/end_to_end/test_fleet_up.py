@@ -21,7 +21,7 @@ from tests.end_to_end.mosquitto import listens
 from tests.postgres import NEEDS_POSTGRES
 from tests.repo.tracked import ROOT
 
-pytestmark = [*NEEDS_MOSQUITTO, *NEEDS_POSTGRES, pytest.mark.timeout(180)]
+pytestmark = [*NEEDS_MOSQUITTO, *NEEDS_POSTGRES, pytest.mark.timeout(540)]
 
 
 @contextmanager

@@ -1,14 +1,13 @@
 """A key that is gone from a data directory in use: never replaced without being asked for."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.conftest import make_batch, running_server
 from tests.end_to_end.test_serve import serve
+from tests.preloaded import run_edgesync
 
 FREE = tuple(f"--{name}-port=0" for name in ("api", "activation", "mqtt", "sync"))
 
@@ -37,8 +36,7 @@ def remove(path: Path) -> None:
 
 
 def verified(data: Path) -> int:
-    command = [sys.executable, "-m", "edgesync", "audit", "verify", "--data-dir", str(data)]
-    return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode
+    return run_edgesync("audit", "verify", "--data-dir", str(data)).returncode
 
 
 @pytest.mark.parametrize("name", ["audit.key", "secrets.key", "ca"])
@@ -84,8 +82,7 @@ def test_the_secrets_key_is_never_replaced(data: Path) -> None:
 @pytest.mark.parametrize("command", ["rekey", "ca rotate"])
 def test_no_command_makes_a_key_that_is_missing(data: Path, command: str) -> None:
     remove(data / "audit.key")
-    asked = [sys.executable, "-m", "edgesync", *command.split(), "--data-dir", str(data)]
-    ended = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=False)
+    ended = run_edgesync(*command.split(), "--data-dir", str(data))
     assert "audit.key: missing" in ended.stderr
     assert not (data / "audit.key").exists()
 

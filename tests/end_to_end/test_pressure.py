@@ -19,7 +19,7 @@ import pytest
 
 from tests.broker.authority import HubAuthority
 from tests.broker.node import HubNode
-from tests.deadlines import UNIT
+from tests.deadlines import SLOWNESS, UNIT
 from tests.end_to_end.conftest import (
     Identity,
     Server,
@@ -178,7 +178,7 @@ def wait_until_answers_stop(server: Server) -> None:
     seen = [-1.0]
 
     def is_still() -> bool:
-        time.sleep(1 * UNIT)
+        time.sleep(1 * SLOWNESS)
         seen.append(answered_desires(server))
         return seen[-1] == seen[-2] > 0
 
@@ -220,7 +220,7 @@ async def come_back(server: Server, identity: Identity, payload: bytes, *, times
             for _ in range(9):
                 node.raw("report", payload)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(0.05 * UNIT):
+                    async with asyncio.timeout(0.05 * SLOWNESS):
                         await node.node.writer.drain()
 
 
@@ -261,15 +261,15 @@ def test_nodes_that_flood_slow_no_other_down(server: Server, api: httpx.Client, 
         found = asyncio.run(measure_flood(server, other, pair, apps, seconds=3))
         _, flooded, called, _ = found
         usual, p99, of_api, delay = (percentile(times, 0.99) for times in found)
-        bound = max(AIM * usual, FLOOR_SECONDS * UNIT) + SWITCHES * delay
+        bound = max(AIM * usual, FLOOR_SECONDS * SLOWNESS) + SWITCHES * delay
         worst = max(flooded)
         sys.stdout.write(
             f"\nreports while two nodes flood, p99 of {len(flooded)}: {p99 * 1e3:.1f} of"
             f" {bound * 1e3:.1f} ms, without {usual * 1e3:.1f} ms, delays of the machine"
             f" {delay * 1e3:.1f} ms; API, p99 of {len(called)}:"
-            f" {of_api * 1e3:.0f} of {API_SECONDS * UNIT * 1e3:.0f} ms"
+            f" {of_api * 1e3:.0f} of {API_SECONDS * SLOWNESS * 1e3:.0f} ms"
         )
-        if is_met := p99 < bound and of_api < API_SECONDS * UNIT + SWITCHES * delay:
+        if is_met := p99 < bound and of_api < API_SECONDS * SLOWNESS + SWITCHES * delay:
             break
     pressure.hold(f"floods of {apps} states", worst, Bounds())
     assert is_met

@@ -14,6 +14,12 @@ def events(api: httpx.Client, batch: str) -> list[dict[str, Any]]:
     return items
 
 
+def refused_devices(api: httpx.Client, batch: str) -> list[tuple[str, str]]:
+    answer = api.get(f"/v1/register/{batch}/refused").json()
+    assert answer["total"] == len(answer["items"])
+    return [(one["fingerprintValue"], one["reason"]) for one in answer["items"]]
+
+
 def attempt(server: Server, claim: dict[str, Any]) -> httpx.Response:
     with server.devices() as client:
         return client.post("/v1/active", json=claim)
@@ -35,9 +41,19 @@ def test_an_empty_whitelist_is_named_where_an_operator_looks(
         "address": "127.0.0.1",
     }
     assert "add a record for it, or set enableWhitelist to 0" in event["message"]
+    assert refused_devices(api, "b1") == [("SN-1", "NotOnWhitelist")]
+    assert api.get("/v1/overview").json()["refused"] == [{"batch": "b1", "devices": 1}]
     changed = api.put("/v1/register/b1", json={"enableWhitelist": 0}).json()
     assert (changed["enableWhitelist"], changed["warning"]) == (0, "")
     assert activate(server, changed, "SN-1").node_id == "default.sn-1"
+    assert refused_devices(api, "b1") == []
+    # Another device with that fingerprint has another key.
+    assert attempt(server, claim_for(batch, "SN-1", csr)).status_code == 400
+    assert refused_devices(api, "b1") == [("SN-1", "OtherKey")]
+    # And one whose node is there already, made by an operator.
+    api.post("/v1/nodes", json={"name": "sn-2"}).raise_for_status()
+    assert attempt(server, claim_for(batch, "SN-2", csr)).status_code == 400
+    assert refused_devices(api, "b1") == [("SN-2", "NameTaken"), ("SN-1", "OtherKey")]
 
 
 def test_a_guess_without_the_token_causes_no_event(server: Server, api: httpx.Client) -> None:
@@ -48,6 +64,7 @@ def test_a_guess_without_the_token_causes_no_event(server: Server, api: httpx.Cl
     assert attempt(server, claim_for(batch, "SN-2", csr)).status_code == 401
     found = wait_for(lambda: events(api, "b1"), "the event of the device with the token")
     assert [event["data"]["fingerprintValue"] for event in found] == ["SN-2"]
+    assert refused_devices(api, "b1") == [("SN-2", "NotOnWhitelist"), ("SN-1", "WrongToken")]
 
 
 @pytest.mark.parametrize("whitelist", [0, 1])

@@ -110,7 +110,7 @@ def put(api: httpx.Client, path: str, body: dict[str, Any]) -> None:
     assert answer.status_code == 200, answer.text
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(360)
 def test_apps_run_change_and_go_back_on_a_machine_with_docker(
     server: Server, machine: InstalledMachine, docker: RunningEngine
 ) -> None:

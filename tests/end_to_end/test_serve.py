@@ -5,25 +5,18 @@ import signal
 import ssl
 import stat
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.end_to_end.conftest import Server, claim_for, make_batch, make_csr, running_server
+from tests.preloaded import run_edgesync
 
 
 def serve(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
     """Run a server that is expected not to start."""
-    return subprocess.run(
-        [sys.executable, "-m", "edgesync", "serve", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-        env={**os.environ, **environ},
-    )
+    return run_edgesync("serve", *arguments, environment={**os.environ, **environ})
 
 
 def test_the_first_start_leaves_nothing_that_others_can_read(server: Server) -> None:

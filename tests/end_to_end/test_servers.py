@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -35,8 +34,9 @@ from tests.end_to_end.mosquitto import PROGRAM, lets_in, listens
 from tests.end_to_end.node import MqttNode, connected
 from tests.ports import free_port
 from tests.postgres import NEEDS_POSTGRES, USER, Postgres, running_postgres, running_standby
+from tests.preloaded import ForkedProcess, run_edgesync
 
-pytestmark = [*NEEDS_MOSQUITTO, *NEEDS_POSTGRES, pytest.mark.timeout(180)]
+pytestmark = [*NEEDS_MOSQUITTO, *NEEDS_POSTGRES, pytest.mark.timeout(360)]
 
 NODES = 12
 
@@ -103,13 +103,13 @@ class ServerFleet:
 def fleet(tmp_path: Path, postgres: Postgres) -> Iterator[ServerFleet]:
     """Configured by the command, as an operator does; the broker runs, no server does."""
     made = ServerFleet(tmp_path, postgres.schema_of(tmp_path), (free_port(), free_port()))
-    command = [sys.executable, "-m", "edgesync", "broker", "config", "mosquitto"]
+    command = ["broker", "config", "mosquitto"]
     command += ["--data-dir", str(tmp_path / "one"), "--out", str(tmp_path / "broker")]
     command += ["--node-address", "127.0.0.1", "--node-port", str(made.ports[0])]
     command += ["--server-port", str(made.ports[1])]
     if os.geteuid() == 0:
         command += ["--user", "root"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60 * UNIT, check=False)
+    done = run_edgesync(*command, timeout=60 * UNIT)
     assert done.returncode == 0, done.stderr
     made.start_broker()
     yield made
@@ -120,7 +120,7 @@ def fleet(tmp_path: Path, postgres: Postgres) -> Iterator[ServerFleet]:
 def simulated(
     server: Server, fleet: ServerFleet, batch: dict[str, Any], *, interval: int = 1
 ) -> Iterator[None]:
-    command = [sys.executable, "-m", "edgesync", "sim", "--quiet", "--count", str(NODES)]
+    command = ["sim", "--quiet", "--count", str(NODES)]
     command += ["--batch", batch["name"], "--activation", server.activation, "--ca", server.ca]
     command += [
         "--mqtt",
@@ -134,8 +134,7 @@ def simulated(
     ]
     command += ["--token", batch["securityKey"]]
     log = fleet.folder / "sim.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
+    process = ForkedProcess(command, log)
     try:
         yield
     finally:

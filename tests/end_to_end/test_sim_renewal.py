@@ -22,7 +22,7 @@ from agent_sim.renewal import Pauses
 from agent_sim.state import CERTIFICATE, PREVIOUS, NodeDirectory, read_ca
 from agent_sim.state import NodeIdentity as Given
 from agent_sim.watch import utc_now
-from tests.deadlines import UNIT
+from tests.deadlines import SLOWNESS, UNIT
 from tests.end_to_end.conftest import Identity, Server, running_server
 from tests.end_to_end.fleet import make_past
 
@@ -68,7 +68,7 @@ async def running(
         broker=Address("localhost", server.mqtt_port),
         first_pause=0.05,
         longest_pause=0.2,
-        renewal=Pauses(first=first, longest=first * 4, patience=10 * UNIT),
+        renewal=Pauses(first=first, longest=first * 4, patience=10 * SLOWNESS),
     )
     async with open_network(server.activation, read_ca(Path(server.ca))) as network:
         agent = Agent(

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +15,7 @@ import pytest
 from tests.deadlines import UNIT
 from tests.end_to_end.conftest import Server, make_app, make_batch, running_server, wait_for
 from tests.link.object_server import object_server
+from tests.preloaded import ForkedProcess
 
 KEYS = {"the-id-of-a-key": "the-secret-of-a-key"}
 CODE = b"PK\x03\x04 what the functions are"
@@ -50,11 +49,11 @@ def simulated(
     server: Server, batch: dict[str, Any], folder: Path, *arguments: str
 ) -> Iterator[None]:
     """Both nodes run meanwhile; what each holds is in a directory of its own below *folder*."""
-    command = [sys.executable, "-m", "edgesync", "sim", "--count", str(len(NODES))]
+    command = ["sim", "--count", str(len(NODES))]
     command += ["--batch", batch["name"], "--token", batch["securityKey"], "--ca", server.ca]
     command += ["--activation", server.activation, "--mqtt", f"127.0.0.1:{server.mqtt_port}"]
     command += ["--state-dir", str(folder), "--apply-delay", "0", "--interval", "0.5"]
-    process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL)
+    process = ForkedProcess([*command, *arguments], "/dev/null")
     try:
         yield
         process.send_signal(signal.SIGTERM)

@@ -2,8 +2,6 @@
 
 import os
 import sqlite3
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import pytest
 
 from tests.end_to_end.conftest import activate, make_app, make_batch, running_server
 from tests.end_to_end.node import MqttNode, connected
+from tests.preloaded import run_edgesync
 
 LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)
 HOUR = timedelta(hours=1)
@@ -64,8 +63,7 @@ def test_a_clock_step_disconnects_no_node(clock: SteppedClock, tmp_path: Path) -
         deploys = api.get("/v1/nodes/n1/deploys").json()["items"]
         assert [one["outcome"] for one in deploys] == ["converged"] * 3
         assert server.log().count("Traceback") == 0
-    command = [sys.executable, "-m", "edgesync", "audit", "verify", "--data-dir", str(data)]
-    verified = subprocess.run(command, capture_output=True, text=True, check=False)
+    verified = run_edgesync("audit", "verify", "--data-dir", str(data))
     assert verified.returncode == 0, verified.stderr
     with sqlite3.connect(data / "edgesync.db") as database:
         assert database.execute("SELECT count(*) FROM certificate").fetchone() == (1,)

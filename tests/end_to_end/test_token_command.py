@@ -1,7 +1,6 @@
 """`edgesync token` from another machine, as far as the server can tell: over TLS, by its CA."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.conftest import Server, running_server
+from tests.preloaded import run_edgesync
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +20,10 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def run(remote: Server, ca: str | Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "edgesync", "token", "--url", remote.api, "--ca", str(ca)]
-    command += ["--token-file", remote.admin_token_file, *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return run_edgesync(
+        *("token", "--url", remote.api, "--ca", str(ca)),
+        *("--token-file", remote.admin_token_file, *words),
+    )
 
 
 def test_a_token_is_made_shown_and_taken_back_over_tls(remote: Server) -> None:

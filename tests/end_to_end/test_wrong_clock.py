@@ -5,8 +5,6 @@ import http.server
 import json
 import re
 import ssl
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -31,6 +29,7 @@ from edgesync_agent.https import learn_time, post
 from edgesync_agent.link import AgentLink
 from edgesync_agent.node import AgentNode
 from tests.end_to_end.conftest import Server, make_batch, wait_for
+from tests.preloaded import ForkedProcess
 
 YEAR = 365 * 86400.0
 
@@ -179,19 +178,20 @@ def test_simulated_nodes_with_wrong_clocks_become_ready(
     server: Server, api: httpx.Client, tmp_path: Path, offset: int
 ) -> None:
     batch = make_batch(api)
-    command = [sys.executable, "-m", "edgesync", "sim", "--count", "2", "--batch", "b1"]
+    command = ["sim", "--count", "2", "--batch", "b1"]
     command += ["--activation", server.activation, "--ca", server.ca, "--mqtt"]
     command += [f"localhost:{server.mqtt_port}", "--token", batch["securityKey"]]
     command += ["--state-dir", str(tmp_path / "nodes"), "--clock-offset", str(offset)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as fleet:
-        try:
-            for name in ("sim-0001", "sim-0002"):
-                wait_for(partial(_is_ready, api, name), name)
-                (condition,) = api.get(f"/v1/nodes/{name}/stats").json()["conditions"]
-                assert condition["status"] == "True"
-                assert abs(condition["skewSeconds"] - offset) < 60
-        finally:
-            fleet.terminate()
+    fleet = ForkedProcess(command, "/dev/null")
+    try:
+        for name in ("sim-0001", "sim-0002"):
+            wait_for(partial(_is_ready, api, name), name)
+            (condition,) = api.get(f"/v1/nodes/{name}/stats").json()["conditions"]
+            assert condition["status"] == "True"
+            assert abs(condition["skewSeconds"] - offset) < 60
+    finally:
+        fleet.kill()
+        fleet.wait()
 
 
 @pytest.mark.parametrize("year", ["1970", "now"])

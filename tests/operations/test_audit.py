@@ -38,6 +38,10 @@ NO_CHANGE_OF_A_THING = {
     "record_success",
     "record_error",
     "forget_given_up",
+    "forget_finished",
+    # Groups of events that notifications are about.
+    "put_notification_group",
+    "take_due_groups",
     # Reports of nodes, and their pending updates.
     "put_report",
     "put_usage",
@@ -62,6 +66,10 @@ NO_CHANGE_OF_A_THING = {
     "restore_pending",
     # The events, and the positions of their readers.
     "record_event",
+    "add_trend_reports",
+    "prune_trends",
+    "record_refused_device",
+    "forget_refused_devices",
     "put_event_folds",
     "take_ended_folds",
     "prune_events",

@@ -2,15 +2,17 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
 from cloud.core.batch import BatchSpec, SecurityType
-from cloud.core.callback import LIFETIME, RETENTION, CallbackSpec, Delivery
+from cloud.core.callback import CallbackSpec
+from cloud.core.sending import LIFETIME, RETENTION, Delivery, DeliveryAttempt
 from cloud.errors import Invalid, OtherKey
 from cloud.operations import batches, callbacks
 from cloud.operations.activation import ActivatingDevice, Claim, activate
-from cloud.operations.callbacks import DeliveryAttempt
+from cloud.operations.deliveries import record_attempts
 from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import LATER, NAMESPACE, NOW
 from tests.operations.test_activation import ActivationAuthority
@@ -47,7 +49,8 @@ async def test_each_activation_is_queued_and_only_those_that_succeeded(world: St
     await use(world, "key", "d2")
     with pytest.raises(OtherKey):
         await use(world, "other", "d3")
-    queued = await world.read(lambda tx: tx.due_deliveries(NAMESPACE, "crm", NOW, 9))
+    queued = await world.read(lambda tx: tx.newest_deliveries(NAMESPACE, "crm", 9))
+    queued = sorted(queued, key=lambda one: one.id)
     assert [(one.id, one.content_type) for one in queued] == [
         ("d1", "application/json"),
         ("d2", "application/json"),
@@ -57,9 +60,11 @@ async def test_each_activation_is_queued_and_only_those_that_succeeded(world: St
     assert [one["edgesync"]["isFirst"] for one in contents] == [True, False]
 
 
-async def note(store: Store, *attempts: DeliveryAttempt, now: object = LATER) -> list[str]:
+async def note(store: Store, *attempts: DeliveryAttempt, now: datetime = LATER) -> list[str]:
     given_up = await store.write(
-        lambda tx: callbacks.record_attempts(tx, attempts, now=now, jitter=lambda: 0)  # type: ignore[arg-type]
+        lambda tx: record_attempts(
+            tx, callbacks.CALLBACK_OUTBOX, attempts, now=now, jitter=lambda: 0
+        )
     )
     return [one.id for one in given_up]
 
@@ -76,7 +81,7 @@ async def test_what_was_taken_is_forgotten_and_what_was_not_put_off(world: Store
     seen = await world.read(lambda tx: callbacks.see_callback(tx, NAMESPACE, "crm"))
     assert (seen.outcome.pending, seen.outcome.last_error) == (1, "answered 500")
     assert seen.outcome.last_success == LATER
-    assert await world.read(lambda tx: tx.due_deliveries(NAMESPACE, "crm", LATER, 9)) == []
+    assert await world.read(lambda tx: tx.due_receivers(LATER)) == []
 
 
 async def test_what_was_given_up_is_kept_for_a_month(world: Store) -> None:

@@ -62,7 +62,7 @@ def drawn_tree(docstring: str) -> dict[str, str]:
     return parents
 
 
-@pytest.mark.parametrize("package", ["cloud", "broker", "certs"])
+@pytest.mark.parametrize("package", ["cloud", "broker", "certs", "edgesync.client"])
 def test_the_tree_of_errors_is_drawn_as_it_is(package: str) -> None:
     module = importlib.import_module(f"{package}.errors")
     classes = [

@@ -13,14 +13,17 @@ from typing import Any
 import httpx
 import pytest
 
+from cloud.core.channel import NotificationChannel
 from cloud.core.listing import LIST_BYTES, LIST_LIMIT
 from cloud.core.rate import Rate
 from cloud.core.revisions import REVISIONS_KEPT
+from cloud.core.sending import Delivery, DeliveryAttempt
 from cloud.http.addresses import Network
 from cloud.http.metrics import Metrics
 from cloud.http.notifier import Notifier
 from cloud.http.refusals import RefusalLog
 from cloud.jobs.event_feed import EventFeed
+from cloud.operations.channels import record_test
 from cloud.rest.app import rest_app
 from cloud.rest.authenticator import NO_LIMITS, Authenticator, CallLimits
 from cloud.rest.continuation import Continuations
@@ -54,7 +57,7 @@ class ManualClock:
 
 
 @dataclass
-class Client:
+class ApiCaller:
     """A caller with the token."""
 
     http: httpx.AsyncClient
@@ -90,19 +93,19 @@ class Client:
             headers = {"Content-Type": "application/merge-patch+json", **headers}
         return await self.http.request(method, path, headers=headers, **content)
 
-    def within(self, namespace: str) -> "Client":
+    def within(self, namespace: str) -> "ApiCaller":
         return self.saying(**{"X-Edgesync-Namespace": namespace})
 
-    def saying(self, **headers: str) -> "Client":
+    def saying(self, **headers: str) -> "ApiCaller":
         """The same caller, with more in its requests' heads."""
-        return Client(self.http, {**self.headers, **headers})
+        return ApiCaller(self.http, {**self.headers, **headers})
 
 
 @dataclass
 class World:
     """Everything about one server."""
 
-    client: Client
+    client: ApiCaller
     url: str
     store: Store
     clock: ManualClock
@@ -155,6 +158,13 @@ async def open_world(
         add_store_metrics(metrics, store, clock, lambda: clock.now.timestamp())
         refusals = RefusalLog(store, lambda: clock.now.timestamp(), rate=Rate(3, 0.01))
         digest = hashlib.sha256(TOKEN.encode()).digest()
+
+        async def try_channel(channel: NotificationChannel, delivery: Delivery) -> DeliveryAttempt:
+            error = channel.spec.description  # the refusal that a test wants
+            attempt = DeliveryAttempt(delivery, error, "answered 200")
+            await store.write(lambda tx: record_test(tx, attempt, now=clock.now))
+            return attempt
+
         services = Services(
             store=store,
             clock=clock,
@@ -172,6 +182,8 @@ async def open_world(
             on_revoked=cut_off.append,
             is_connected=lambda node_id: node_id in connected,
             wake_callbacks=lambda: woken.append("callbacks"),
+            try_channel=try_channel,
+            wake_channels=lambda: woken.append("channels"),
             wake_commands=lambda: woken.append("commands"),
             notifier=notifier,
             install_command=lambda token: f"install with {token}",
@@ -187,7 +199,7 @@ async def open_world(
         headers = {"Authorization": f"Bearer {TOKEN}", "x-bce-request-id": REQUEST_ID}
         async with serving(rest_app(services)) as url, caller(url, headers) as http:
             fakes = (cut_off, checks, woken, connected, notifier)
-            yield World(Client(http), url, store, clock, *fakes, feed=feed)
+            yield World(ApiCaller(http), url, store, clock, *fakes, feed=feed)
 
 
 @pytest.fixture
@@ -198,7 +210,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 @pytest.fixture
-def client(world: World) -> Client:
+def client(world: World) -> ApiCaller:
     return world.client
 
 
@@ -275,7 +287,7 @@ NODE = {
 }
 
 
-async def describe(client: Client) -> None:
+async def describe(client: ApiCaller) -> None:
     """One node, and an app for it with a config and a secret."""
     await client.call("POST", "/v1/nodes", NODE)
     await client.call("POST", "/v1/configs", CONFIG)

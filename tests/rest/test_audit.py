@@ -33,7 +33,7 @@ from cloud.rest.route import ApiRoute
 from cloud.rest.routes import ROUTES
 from cloud.store.transaction import Transaction
 from edgesync.__main__ import main
-from tests.rest.conftest import APP, NODE, REQUEST_ID, SECRET, TOKEN, Client, World, describe
+from tests.rest.conftest import APP, NODE, REQUEST_ID, SECRET, TOKEN, ApiCaller, World, describe
 from tests.rest.test_golden import _shape, steps
 from tests.rest.test_tokens import DENIED, FORBIDDEN, INVALID, bearer, made
 
@@ -212,7 +212,7 @@ async def test_a_change_whose_entry_cannot_be_written_is_not_done(world: World) 
     await world.client.call("GET", "/v1/apps/web")
 
 
-async def listed(client: Client, query: str = "") -> list[dict[str, Any]]:
+async def listed(client: ApiCaller, query: str = "") -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = (await client.call("GET", f"/v1/audit{query}"))["items"]
     return items
 

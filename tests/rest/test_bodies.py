@@ -9,7 +9,7 @@ import pytest
 from cloud.core.decoding import VALUES_LIMIT
 from cloud.http.yaml_text import EVENTS_LIMIT, YAML
 from cloud.rest.routes import ROUTES
-from tests.rest.conftest import APP, CONFIG, NODE, Client, World, describe
+from tests.rest.conftest import APP, CONFIG, NODE, ApiCaller, World, describe
 
 INVALID: dict[str, Any] = {"status": 400, "code": "RequestParamInvalid"}
 
@@ -22,7 +22,7 @@ def in_place(path: str) -> str:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
-async def test_no_route_ignores_an_unknown_parameter(client: Client, route: Any) -> None:
+async def test_no_route_ignores_an_unknown_parameter(client: ApiCaller, route: Any) -> None:
     body: object = {} if route.described.body else None
     path = f"{in_place(route.path)}?selecter=a"
     message = await client.refused(route.method, path, body, **INVALID)
@@ -37,13 +37,13 @@ async def test_no_route_ignores_an_unknown_parameter(client: Client, route: Any)
         *((method, "/session") for method in ("GET", "POST", "DELETE")),
     ],
 )
-async def test_nor_does_one_outside_the_table(client: Client, method: str, path: str) -> None:
+async def test_nor_does_one_outside_the_table(client: ApiCaller, method: str, path: str) -> None:
     message = await client.refused(method, f"{path}?verbos=1", **INVALID)
     assert "unknown query parameter 'verbos'" in message
     assert ("did you mean 'verbose'?" in message) == (path == "/readyz")
 
 
-async def test_the_nearest_parameter_is_named_and_nothing_is_done(client: Client) -> None:
+async def test_the_nearest_parameter_is_named_and_nothing_is_done(client: ApiCaller) -> None:
     await client.call("POST", "/v1/nodes", NODE)
     message = await client.refused("DELETE", "/v1/nodes/n1?dryrun=true", **INVALID)
     assert "unknown query parameter 'dryrun'; did you mean 'dryRun'?" in message
@@ -66,7 +66,7 @@ async def test_the_nearest_parameter_is_named_and_nothing_is_done(client: Client
     ],
 )
 async def test_nothing_is_emptied_by_leaving_it_out(
-    client: Client, method: str, path: str, body: dict[str, Any], field: str
+    client: ApiCaller, method: str, path: str, body: dict[str, Any], field: str
 ) -> None:
     await describe(client)
     own = path if method == "PUT" else f"{path}/password"
@@ -86,7 +86,7 @@ def with_nulls(given: Any, *names: str) -> Any:
     return {**given, **dict.fromkeys(names)}
 
 
-async def test_null_stands_for_what_is_left_out_at_any_depth(client: Client) -> None:
+async def test_null_stands_for_what_is_left_out_at_any_depth(client: ApiCaller) -> None:
     await describe(client)
     service = with_nulls(
         {"name": "web", "image": "nginx:1", "ports": [{"containerPort": 80, "hostPort": None}]},
@@ -121,7 +121,7 @@ async def test_null_stands_for_what_is_left_out_at_any_depth(client: Client) -> 
     ],
 )
 async def test_null_for_what_has_to_be_there_or_is_not_known_is_refused(
-    client: Client, path: str, body: Any, field: str
+    client: ApiCaller, path: str, body: Any, field: str
 ) -> None:
     assert f"({field}: " in await client.refused("POST", path, body, **INVALID)
 
@@ -144,7 +144,7 @@ async def test_two_members_of_one_name_are_refused_by_their_path(
     assert f"{place}: is there more than once" in message
 
 
-async def test_where_the_second_member_is_deep_its_whole_path_is_named(client: Client) -> None:
+async def test_where_the_second_member_is_deep_its_whole_path_is_named(client: ApiCaller) -> None:
     body = b'{"name":"a","services":[{"name":"s"},{"env":[{"name":"A","name":"B"}]}]}'
     message = await client.refused("POST", "/v1/apps", body, **INVALID)
     assert "(services[1].env[0].name: is there more than once)" in message
@@ -152,12 +152,12 @@ async def test_where_the_second_member_is_deep_its_whole_path_is_named(client: C
     assert "labels.'a b'" in await client.refused("POST", "/v1/nodes", body, **INVALID)
 
 
-async def test_the_same_names_in_different_objects_are_no_repetition(client: Client) -> None:
+async def test_the_same_names_in_different_objects_are_no_repetition(client: ApiCaller) -> None:
     data = [{"key": f"k{n}", "value": {"type": "kv", "value": '{"a":1,"a":2}'}} for n in range(9)]
     await client.call("POST", "/v1/configs", {**CONFIG, "data": data})
 
 
-async def test_a_body_of_very_many_values_is_refused_before_it_is_read(client: Client) -> None:
+async def test_a_body_of_very_many_values_is_refused_before_it_is_read(client: ApiCaller) -> None:
     many = json.dumps({"name": "n", "labels": [{}] * VALUES_LIMIT}).encode()
     message = await client.refused("POST", "/v1/nodes", many, **INVALID)
     assert f"more than {VALUES_LIMIT} values" in message
@@ -179,7 +179,7 @@ async def test_a_body_of_very_many_values_is_refused_before_it_is_read(client: C
     ids=["list", "flow list", "empty objects", "keys", "deep list"],
 )
 async def test_yaml_of_very_many_values_is_refused_with_the_place(
-    client: Client, made: Callable[[], bytes]
+    client: ApiCaller, made: Callable[[], bytes]
 ) -> None:
     answer = client.saying(**{"Content-Type": YAML})
     message = await answer.refused("POST", "/v1/nodes", made(), **INVALID)
@@ -188,7 +188,7 @@ async def test_yaml_of_very_many_values_is_refused_with_the_place(
     assert 'edgesync_limits_refusals_total{bound="yaml_values"} 1.0' in metrics.text
 
 
-async def test_an_app_shows_its_selector_under_both_names_of_the_page(client: Client) -> None:
+async def test_an_app_shows_its_selector_under_both_names_of_the_page(client: ApiCaller) -> None:
     await describe(client)
     shown = await client.call("GET", "/v1/apps/web")
     assert shown["select"] == shown["selector"] == APP["selector"]

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from cloud.core.callback import Delivery
 from cloud.core.mask import MASK
+from cloud.core.sending import Delivery
 from cloud.store.transaction import Transaction
-from tests.rest.conftest import CALLBACK, Client, World
+from tests.rest.conftest import CALLBACK, ApiCaller, World
 
 ONE = "/v1/callback/crm"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -58,14 +58,14 @@ async def test_a_masked_secret_stands_for_the_stored_one_and_another_takes_its_p
     assert "(secret: " in message
 
 
-async def test_a_list_does_not_show_where_callbacks_lead(client: Client) -> None:
+async def test_a_list_does_not_show_where_callbacks_lead(client: ApiCaller) -> None:
     await client.call("POST", "/v1/callback", CALLBACK)
     (listed,) = (await client.call("GET", "/v1/callback"))["items"]
     assert listed["name"] == "crm"
     assert not {"url", "header", "params", "body", "secret"} & set(listed)
 
 
-async def test_a_batch_names_a_callback_that_is_there_and_stays(client: Client) -> None:
+async def test_a_batch_names_a_callback_that_is_there_and_stays(client: ApiCaller) -> None:
     invalid: dict[str, Any] = {"status": 400, "code": "RequestParamInvalid"}
     batch = {"name": "b", "callbackName": "crm"}
     assert "(callbackName: " in await client.refused("POST", "/v1/register", batch, **invalid)
@@ -80,7 +80,7 @@ async def test_a_batch_names_a_callback_that_is_there_and_stays(client: Client) 
     await client.refused("GET", ONE, status=404, code="ResourceNotFound")
 
 
-async def test_the_callback_of_another_namespace_is_none(client: Client) -> None:
+async def test_the_callback_of_another_namespace_is_none(client: ApiCaller) -> None:
     await client.within("other").call("POST", "/v1/callback", CALLBACK)
     await client.refused(
         "POST", "/v1/register", {"callbackName": "crm"}, status=400, code="RequestParamInvalid"
@@ -124,12 +124,12 @@ async def test_how_it_did_is_shown_and_what_was_given_up_tried_again(world: Worl
     state = (await world.client.call("POST", f"{ONE}/retry"))["state"]
     assert (state["pending"], state["givenUp"], state["deadLetters"]) == (2, 0, [])
     assert world.woken == ["callbacks"]
-    due = await world.store.read(lambda tx: tx.due_deliveries("default", "crm", world.clock.now, 9))
+    due = await world.store.read(lambda tx: tx.newest_deliveries("default", "crm", 9))
     assert {one.id for one in due} == {"d1", "d2"}
 
 
 @pytest.mark.parametrize("url", ["", "ftp://h", "https://u:p@h", "http://"])
-async def test_a_url_that_cannot_be_called_is_refused(client: Client, url: str) -> None:
+async def test_a_url_that_cannot_be_called_is_refused(client: ApiCaller, url: str) -> None:
     message = await client.refused(
         "POST", "/v1/callback", {**CALLBACK, "url": url}, status=400, code="RequestParamInvalid"
     )

@@ -10,7 +10,7 @@ from cloud.core.commands import OPEN_LIMIT, CommandStatus, NodeResponse
 from cloud.operations.commands import receive_answer
 from cloud.rest.places import Places, command_waits
 from tests.broker.node import DEADLINE, until
-from tests.rest.conftest import NODE, Client, World, open_world
+from tests.rest.conftest import NODE, ApiCaller, World, open_world
 from tests.rest.test_tokens import bearer, made
 
 COMMANDS = "/v1/nodes/n1/commands"
@@ -221,7 +221,7 @@ async def test_the_newest_commands_are_kept_and_listed_in_pages(world: World) ->
     ],
 )
 async def test_what_cannot_be_asked_is_refused_by_field(
-    client: Client, draft: dict[str, Any], field: str
+    client: ApiCaller, draft: dict[str, Any], field: str
 ) -> None:
     await client.call("POST", "/v1/nodes", NODE)
     code = "RequestParamInvalid"

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from cloud.errors import Conflict, Unavailable
 from cloud.http.app import http_app
 from cloud.http.requests import BODY_LIMIT
-from tests.rest.conftest import NODE, Client, World, caller
+from tests.rest.conftest import NODE, ApiCaller, World, caller
 from tests.serving import serving
 
 
@@ -61,7 +61,7 @@ UNKNOWN = [
 
 
 async def test_an_unknown_path_or_method_is_a_404_in_the_shape_of_all_errors(
-    client: Client,
+    client: ApiCaller,
 ) -> None:
     for method, path in UNKNOWN:
         await client.refused(method, path, status=404, code="RequestMethodNotFound")
@@ -70,7 +70,7 @@ async def test_an_unknown_path_or_method_is_a_404_in_the_shape_of_all_errors(
 STRANGE = ["%00", "%FF", "..%2e", "n1%0D%0AX-Evil:%201", "%E4%BD%A0", "'%20OR%201=1--", "a" * 3000]
 
 
-async def test_a_strange_name_is_just_not_found(client: Client) -> None:
+async def test_a_strange_name_is_just_not_found(client: ApiCaller) -> None:
     for path in STRANGE:
         await client.refused("GET", f"/v1/nodes/{path}", status=404, code="ResourceNotFound")
 
@@ -94,14 +94,14 @@ NO_OBJECTS = [
 ]
 
 
-async def test_a_body_that_is_no_json_object_is_refused(client: Client) -> None:
+async def test_a_body_that_is_no_json_object_is_refused(client: ApiCaller) -> None:
     for body in NO_OBJECTS:
         for method, path in (("POST", "/v1/nodes"), ("PUT", "/v1/nodes/n1")):
             await client.refused(method, path, body, status=400, code="RequestParamInvalid")
 
 
 async def test_a_body_that_is_too_large_is_refused_with_and_without_a_length(
-    client: Client,
+    client: ApiCaller,
 ) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(BODY_LIMIT // 65536 + 1):
@@ -126,7 +126,7 @@ async def test_a_caller_who_goes_away_does_no_harm(world: World) -> None:
     assert (await world.client.call("GET", "/v1/nodes"))["total"] == 0
 
 
-async def test_head_answers_like_get_without_a_body(client: Client) -> None:
+async def test_head_answers_like_get_without_a_body(client: ApiCaller) -> None:
     for path, status in (("/v1/nodes", 200), ("/health", 200), ("/v1/nodes/missing", 404)):
         response = await client.send("HEAD", path)
         assert (response.status_code, response.content) == (status, b"")
@@ -190,7 +190,7 @@ async def test_an_internal_error_is_logged_and_not_disclosed(
 
 
 async def test_a_refusal_is_logged_without_its_query(
-    client: Client, caplog: pytest.LogCaptureFixture
+    client: ApiCaller, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "cloud.http.app"):
         await client.send("GET", "/v1/nodes/missing/explain?app=hidden")
@@ -210,7 +210,7 @@ async def test_a_refusal_is_logged_without_its_query(
     ],
 )
 async def test_an_ambiguous_query_is_refused(
-    client: Client, method: str, path: str, parameter: str
+    client: ApiCaller, method: str, path: str, parameter: str
 ) -> None:
     query = f"{path}?{parameter}=1&{parameter}=2"
     message = await client.refused(method, query, {}, status=400, code="RequestParamInvalid")

@@ -4,7 +4,7 @@ from typing import Any
 
 from cloud.core.objects import cannot_sign
 from cloud.operations.desires import deliver, read_infos
-from tests.rest.conftest import APP, NODE, Client, World, describe
+from tests.rest.conftest import APP, NODE, ApiCaller, World, describe
 
 CODE = {"name": "code", "data": [{"key": "index.py", "value": {"type": "kv", "value": "x = 1"}}]}
 SERVICE = {
@@ -43,7 +43,7 @@ async def test_a_function_app_is_completed_and_delivered(world: World) -> None:
     assert '"hello"' in listed["data"]["conf.yml"]
 
 
-async def test_a_function_app_put_again_changes_nothing(client: Client) -> None:
+async def test_a_function_app_put_again_changes_nothing(client: ApiCaller) -> None:
     await client.call("POST", "/v1/configs", CODE)
     created = await client.call("POST", "/v1/apps", FUNCTIONS)
     assert await client.call("PUT", "/v1/apps/fn", created) == created
@@ -54,7 +54,7 @@ async def test_a_function_app_put_again_changes_nothing(client: Client) -> None:
     assert int(changed["version"]) > int(created["version"])
 
 
-async def test_the_list_of_functions_is_in_no_list(client: Client) -> None:
+async def test_the_list_of_functions_is_in_no_list(client: ApiCaller) -> None:
     await client.call("POST", "/v1/configs", CODE)
     await client.call("POST", "/v1/apps", FUNCTIONS)
     listed = await client.call("GET", "/v1/configs")
@@ -67,7 +67,7 @@ async def test_the_list_of_functions_is_in_no_list(client: Client) -> None:
     await client.call("DELETE", "/v1/configs/code")
 
 
-async def test_what_a_function_needs_has_to_be_there(client: Client) -> None:
+async def test_what_a_function_needs_has_to_be_there(client: ApiCaller) -> None:
     missing = await client.refused(
         "POST", "/v1/apps", FUNCTIONS, status=404, code="ResourceNotFound"
     )
@@ -84,7 +84,7 @@ async def test_what_a_function_needs_has_to_be_there(client: Client) -> None:
     assert "(runtime) resource (cobol)" in unknown
 
 
-async def test_a_base_stands_before_what_is_new(client: Client) -> None:
+async def test_a_base_stands_before_what_is_new(client: ApiCaller) -> None:
     await describe(client)
     extra = {"name": "more", "services": [{"name": "log", "image": "log:1"}]}
     made = await client.call("POST", "/v1/apps?base=web", extra)
@@ -99,7 +99,7 @@ async def test_a_base_stands_before_what_is_new(client: Client) -> None:
         await client.refused("POST", f"/v1/apps?base={base}", body, status=status, code=code)
 
 
-async def test_an_app_can_be_copied_in_part(client: Client) -> None:
+async def test_an_app_can_be_copied_in_part(client: ApiCaller) -> None:
     await describe(client)
     web = await client.call("GET", "/v1/apps/web")
     copy = await client.call("POST", "/v1/apps?from=web", {"name": "copy", "selector": ""})
@@ -110,7 +110,7 @@ async def test_an_app_can_be_copied_in_part(client: Client) -> None:
     )
 
 
-async def test_a_copy_of_a_function_app_has_a_list_of_its_own(client: Client) -> None:
+async def test_a_copy_of_a_function_app_has_a_list_of_its_own(client: ApiCaller) -> None:
     await client.call("POST", "/v1/configs", CODE)
     await client.call("POST", "/v1/apps", FUNCTIONS)
     copy = await client.call("POST", "/v1/apps?from=fn", {"name": "copy"})

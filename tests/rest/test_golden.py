@@ -7,8 +7,7 @@ import json
 import os
 import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from functools import partial
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,15 @@ import httpx
 
 from cloud.core.certificate import NodeCertificate
 from cloud.core.commands import read_answer
+from cloud.core.refused_device import RefusalReason
 from cloud.core.report import Order, read_report
+from cloud.core.tokens import Role
+from cloud.core.user_sessions import SessionKind, User, UserSession
 from cloud.operations.commands import receive_answer
+from cloud.operations.refused_devices import record_refused_device
 from cloud.operations.reports import receive_report
 from cloud.operations.rollout_drive import driven_rollouts, keep_step, plan_step
+from cloud.operations.trends import record_trends
 from cloud.rest.routes import ROUTES
 from cloud.store.transaction import Transaction
 from tests.repo.tracked import ROOT
@@ -141,7 +145,21 @@ POLICY = {
     "windows": [{"schedule": "0 2 * * 1-5", "duration": "3h", "timeZone": "node"}],
     "description": "tills, at night",
 }
-
+CHANNEL = {
+    "name": "mail",
+    "type": "email",
+    "smtpHost": "smtp.example.com",
+    "username": "edgesync",
+    "password": "secret",
+    "from": "edgesync@example.com",
+    "to": ["ops@example.com"],
+}
+NOTIFICATION_RULE = {
+    "name": "fails",
+    "channels": ["mail"],
+    "events": ["node.failed", "node.lost"],
+    "threshold": {"count": 3, "of": "nodes", "minutes": 10},
+}
 STEPS: list[tuple[str, str, str, Any]] = [
     ("nodes-create", "POST", "/v1/nodes", NODE),
     ("audit-list", "GET", "/v1/audit?kind=node&limit=2&since=2026-01-01T00:00:00Z", None),
@@ -156,10 +174,13 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("report", "", "", REPORT),
     ("nodes-stats", "GET", "/v1/nodes/n1/stats", None),
     ("usage", "GET", "/v1/nodes/n1/usage", None),
+    ("trends", "GET", "/v1/trends?hours=1", None),
     ("overview", "GET", "/v1/overview", None),
+    ("namespaces", "GET", "/v1/namespaces", None),
     ("kinds", "GET", "/v1/kinds", None),
     ("rollout", "GET", "/v1/apps/web/rollout", None),
     ("apps-nodes", "GET", "/v1/apps/web/nodes?status=running", None),
+    ("nodes-label", "PATCH", "/v1/nodes", {"names": ["n1"], "labels": {"floor": "2"}}),
     ("nodes-update", "PUT", "/v1/nodes/n1", {"labels": {"role": "gateway", "floor": "2"}}),
     ("apps-get", "GET", "/v1/apps/web", None),
     ("apps-list", "GET", "/v1/apps", None),
@@ -207,6 +228,7 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("register-create", "POST", "/v1/register", BATCH),
     ("register-get", "GET", "/v1/register/line-7", None),
     ("register-list", "GET", "/v1/register?pageNo=1&pageSize=10&name=line", None),
+    ("register-refused", "GET", "/v1/register/line-7/refused", None),
     ("register-update", "PUT", "/v1/register/line-7", {"quotaNum": 5, "labels": {}}),
     ("record-create", "POST", "/v1/register/line-7/record", {"fingerprintValue": "SN-1"}),
     ("record-get", "GET", "/v1/register/line-7/record/sn-1", None),
@@ -314,29 +336,60 @@ STEPS: list[tuple[str, str, str, Any]] = [
     ("rollouts-abort", "POST", "/v1/rollouts/web/abort", None),
     ("error-rollout", "POST", "/v1/rollouts/web/pause", None),
     ("rolloutpolicies-delete", "DELETE", "/v1/rolloutpolicies/careful", None),
+    ("channels-create", "POST", "/v1/channels", CHANNEL),
+    ("channels-test", "POST", "/v1/channels/mail/test", None),
+    ("channels-list", "GET", "/v1/channels?limit=9", None),
+    ("channels-get", "GET", "/v1/channels/mail", None),
+    ("channels-update", "PUT", "/v1/channels/mail", {**CHANNEL, "description": "night"}),
+    ("channels-patch", "PATCH", "/v1/channels/mail", {"smtpPort": 465, "smtpSecurity": "tls"}),
+    ("channels-retry", "POST", "/v1/channels/mail/retry", None),
+    ("channels-revisions", "GET", "/v1/channels/mail/revisions", None),
+    ("channels-revisions-get", "GET", "/v1/channels/mail/revisions/1", None),
+    ("channels-diff", "GET", "/v1/channels/mail/diff?from=1&to=2", None),
+    ("channels-undo", "POST", "/v1/channels/mail/undo", {"revision": 1}),
+    ("rules-create", "POST", "/v1/notificationrules", NOTIFICATION_RULE),
+    ("rules-list", "GET", "/v1/notificationrules?limit=9", None),
+    ("rules-get", "GET", "/v1/notificationrules/fails", None),
+    (
+        "rules-update",
+        "PUT",
+        "/v1/notificationrules/fails",
+        {**NOTIFICATION_RULE, "severity": "critical"},
+    ),
+    ("rules-patch", "PATCH", "/v1/notificationrules/fails", {"quietMinutes": 30}),
+    ("rules-revisions", "GET", "/v1/notificationrules/fails/revisions", None),
+    ("rules-revisions-get", "GET", "/v1/notificationrules/fails/revisions/1", None),
+    ("rules-diff", "GET", "/v1/notificationrules/fails/diff?from=1&to=2", None),
+    ("rules-undo", "POST", "/v1/notificationrules/fails/undo", {"revision": 1}),
+    ("rules-delete", "DELETE", "/v1/notificationrules/fails", None),
+    ("channels-delete", "DELETE", "/v1/channels/mail", None),
+    ("session", "", "", None),
+    ("whoami", "GET", "/v1/whoami", None),
+    ("sessions-list", "GET", "/v1/sessions", None),
+    ("sessions-end", "DELETE", "/v1/sessions/a-session", None),
 ]
 
 
 TIMELESS = {"explain-get", "audit-list", "events-list", "usage", "overview", "rollout", "kinds"}
-TIMELESS |= {"apps-nodes"}
+TIMELESS |= {"apps-nodes", "register-refused", "namespaces", "trends", "nodes-label"}
 """Looks that take no time, so that they can be put in between."""
 
 
 async def steps(world: World) -> AsyncIterator[tuple[str, str, str, Any]]:
     """Requests to make, each in the state that the ones before led to."""
     for name, method, path, body in STEPS:
-        if name == "report":
-            await world.store.write(_receive(body, world))
-            continue
-        if name in {"certificate", "rollout-step"}:
-            step = partial(_step_rollouts, now=world.clock.now)
-            await world.store.write(_certify if name == "certificate" else step)
+        works = {"report": _receive(body, world), "certificate": _certify, "answer": _answer(world)}
+        looks = {"register-refused": _refuse(world), "trends": _record_trends(world)}
+        works["session"] = _begin_session(world)
+        now = world.clock.now
+        works["rollout-step"] = lambda tx, now=now: _step_rollouts(tx, now=now)
+        if name in works:
+            await world.store.write(works[name])
             continue
         if name == "events-list":
             await world.feed.round()
-        if name == "answer":
-            await world.store.write(_answer(world))
-            continue
+        if name in looks:
+            await world.store.write(looks[name])
         if name == "configs-delete":
             await world.client.call("PUT", "/v1/apps/web", {"services": []})
         if name == "nodes-patch":
@@ -407,9 +460,40 @@ def _answer(world: World) -> Any:
     return work
 
 
+def _begin_session(world: World) -> Any:
+    now = world.clock.now
+    session = UserSession(
+        "a-session",
+        "digest",
+        User("company", "1f3a", "company:ann@example.com"),
+        SessionKind.BROWSER,
+        {"default": Role.OPERATOR, "north": Role.VIEWER},
+        now,
+        now + timedelta(hours=12),
+        now,
+        "192.0.2.8",
+    )
+    return lambda tx: tx.put_user_session(session)
+
+
 def _certify(tx: Transaction) -> None:
     ends = datetime(2026, 2, 1, tzinfo=UTC)
     tx.put_certificate(NodeCertificate(0xC0FFEE, "default.n1", ends, ends))
+
+
+def _record_trends(world: World) -> Any:
+    return lambda tx: record_trends(tx, {"default": 90}, now=world.clock.now)
+
+
+def _refuse(world: World) -> Any:
+    def work(tx: Transaction) -> None:
+        record_refused_device(
+            *(tx, "default", "line-7", "SN-9", RefusalReason.UNPROVEN),
+            address="192.0.2.9",
+            now=world.clock.now,
+        )
+
+    return work
 
 
 def _receive(content: Any, world: World) -> Any:
@@ -429,7 +513,7 @@ def _shape(path: str) -> str:
     """The path with its parameters blotted out: every second part after `/v1/x`, but for words."""
     words = {"stats", "refresh", "apps", "record", "init", "generate", "download", "reset"}
     words |= {"properties", "mode", "core", "configs", "versions"}
-    words |= {"revoke"}
+    words |= {"revoke", "refused"}
     words |= {"deploys", "retry", "usage", "rollout", "commands", "nodes"}
     words |= {"revisions", "diff", "undo"}
     words |= {"pause", "resume", "approve", "promote", "abort", "rollback", "hurry", "start"}

@@ -16,7 +16,7 @@ from tests.rest.conftest import (
     NODE,
     REGISTRY,
     SECRET,
-    Client,
+    ApiCaller,
     World,
     describe,
 )
@@ -56,7 +56,7 @@ CREATED: list[tuple[str, dict[str, Any]]] = [
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.path.split("/")[-2])
 
 
-async def create_all(client: Client) -> dict[str, str]:
+async def create_all(client: ApiCaller) -> dict[str, str]:
     """One of each; the tags that were answered, by path."""
     found = {}
     for path, body in CREATED:
@@ -66,13 +66,13 @@ async def create_all(client: Client) -> dict[str, str]:
     return found
 
 
-async def tag_of(client: Client, path: str) -> str:
+async def tag_of(client: ApiCaller, path: str) -> str:
     response = await client.send("GET", path)
     assert response.status_code == 200, response.text
     return response.headers["etag"]
 
 
-async def test_every_answer_with_one_thing_bears_the_tag_of_its_state(client: Client) -> None:
+async def test_every_answer_with_one_thing_bears_the_tag_of_its_state(client: ApiCaller) -> None:
     created = await create_all(client)
     for kind in KINDS:
         before = await tag_of(client, kind.path)
@@ -89,7 +89,7 @@ async def test_every_answer_with_one_thing_bears_the_tag_of_its_state(client: Cl
 
 @each_kind
 async def test_a_change_is_made_to_the_state_that_was_seen(
-    client: Client, kind: LockedKind
+    client: ApiCaller, kind: LockedKind
 ) -> None:
     await create_all(client)
     seen = await tag_of(client, kind.path)
@@ -114,7 +114,7 @@ async def test_a_change_is_made_to_the_state_that_was_seen(
 @each_kind
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 async def test_of_two_who_saw_the_same_one_wins(
-    client: Client, kind: LockedKind, method: str
+    client: ApiCaller, kind: LockedKind, method: str
 ) -> None:
     await create_all(client)
     writer = client.saying(**{"If-Match": await tag_of(client, kind.path)})
@@ -126,7 +126,7 @@ async def test_of_two_who_saw_the_same_one_wins(
     assert await client.call("GET", kind.path) == won.json()
 
 
-async def test_what_is_seen_can_be_removed(client: Client) -> None:
+async def test_what_is_seen_can_be_removed(client: ApiCaller) -> None:
     await create_all(client)
     await client.call("DELETE", "/v1/apps/web")
     await client.call("POST", "/v1/apps", APP)
@@ -149,7 +149,7 @@ async def test_a_name_given_anew_is_another_state(world: World) -> None:
         assert (await world.client.send("POST", path, body)).headers["etag"] != seen
 
 
-async def test_a_password_is_changed_where_it_was_seen(client: Client) -> None:
+async def test_a_password_is_changed_where_it_was_seen(client: ApiCaller) -> None:
     seen = (await create_all(client))["/v1/registries/hub"]
     path, body = "/v1/registries/hub/refresh", {"password": "new"}
     changed = await client.saying(**{"If-Match": seen}).send("POST", path, body)
@@ -160,7 +160,7 @@ async def test_a_password_is_changed_where_it_was_seen(client: Client) -> None:
 
 
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
-async def test_tags_that_cannot_be_read_are_refused_by_name(client: Client, header: str) -> None:
+async def test_tags_that_cannot_be_read_are_refused_by_name(client: ApiCaller, header: str) -> None:
     await create_all(client)
     for method, body in (("GET", None), ("PUT", SECRET), ("PATCH", {}), ("DELETE", None)):
         message = await client.saying(**{header: "7"}).refused(
@@ -170,7 +170,7 @@ async def test_tags_that_cannot_be_read_are_refused_by_name(client: Client, head
 
 
 @each_kind
-async def test_what_is_known_is_not_sent_again(client: Client, kind: LockedKind) -> None:
+async def test_what_is_known_is_not_sent_again(client: ApiCaller, kind: LockedKind) -> None:
     await create_all(client)
     tag = await tag_of(client, kind.path)
     is_whole = not kind.path.startswith(("/v1/nodes", "/v1/callback"))
@@ -185,7 +185,7 @@ async def test_what_is_known_is_not_sent_again(client: Client, kind: LockedKind)
     assert (await client.saying(**{"If-None-Match": tag}).send("GET", kind.path)).status_code == 200
 
 
-async def test_an_app_that_names_registries_is_sent_with_their_versions(client: Client) -> None:
+async def test_an_app_that_names_registries_is_sent_with_their_versions(client: ApiCaller) -> None:
     await create_all(client)
     await client.call("PATCH", "/v1/apps/web", {"registries": [{"name": "hub"}]})
     reader = client.saying(**{"If-None-Match": await tag_of(client, "/v1/apps/web")})

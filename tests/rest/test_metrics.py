@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from cloud.core.callback import Delivery
 from cloud.core.report import Order, read_report
+from cloud.core.sending import Delivery
 from cloud.operations.reports import receive_report
 from cloud.rest.metrics import REMEMBERED
 from cloud.store.transaction import Transaction
@@ -58,6 +58,7 @@ async def test_what_waits_is_counted_and_the_log_is_as_long_as_it_ever_was(world
     found = await samples(world)
     assert found["edgesync_push_queue_nodes",] == 1
     assert found["edgesync_callback_queue_deliveries",] == 1
+    assert found["edgesync_notification_queue_messages",] == 0
     entries = found["edgesync_audit_entries_total",]
     assert entries >= 2
     await world.store.write(lambda tx: tx.take_pending(10))

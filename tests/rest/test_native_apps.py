@@ -4,7 +4,7 @@ from typing import Any
 
 from cloud.core.objects import cannot_sign
 from cloud.operations.desires import deliver, read_infos
-from tests.rest.conftest import NODE, Client, World
+from tests.rest.conftest import NODE, ApiCaller, World
 
 PROGRAM = {
     "name": "counter-v1",
@@ -53,7 +53,7 @@ async def test_a_native_app_reaches_its_node_with_its_program(world: World) -> N
     assert program["data"] == {"program.yml": "entry: run.sh"}
 
 
-async def test_a_native_app_put_again_changes_nothing(client: Client) -> None:
+async def test_a_native_app_put_again_changes_nothing(client: ApiCaller) -> None:
     await client.call("POST", "/v1/configs", PROGRAM)
     created = await client.call("POST", "/v1/apps", NATIVE)
     assert await client.call("PUT", "/v1/apps/counter", created) == created
@@ -64,7 +64,7 @@ async def test_a_native_app_put_again_changes_nothing(client: Client) -> None:
     assert "replica" not in undone
 
 
-async def test_a_program_is_in_use_and_has_to_be_there(client: Client) -> None:
+async def test_a_program_is_in_use_and_has_to_be_there(client: ApiCaller) -> None:
     refused = await client.refused("POST", "/v1/apps", NATIVE, status=404, code="ResourceNotFound")
     assert "(counter-v1)" in refused
     await client.call("POST", "/v1/configs", PROGRAM)

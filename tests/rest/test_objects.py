@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rest.conftest import Client, World
+from tests.rest.conftest import ApiCaller, World
 
 OBJECT = {
     "type": "object",
@@ -21,7 +21,7 @@ CONFIG = {"name": "code", "data": [{"key": "f.zip", "value": OBJECT}]}
 
 
 async def test_no_answer_and_no_log_shows_a_secret_key(
-    client: Client, caplog: pytest.LogCaptureFixture
+    client: ApiCaller, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     bad = {"name": "bad", "data": [{"key": "f", "value": {**OBJECT, "bucket": ""}}]}
@@ -40,7 +40,7 @@ async def test_no_answer_and_no_log_shows_a_secret_key(
     assert "id of the key" not in listed.text
 
 
-async def test_what_was_read_can_be_put_back_and_keeps_the_key(client: Client) -> None:
+async def test_what_was_read_can_be_put_back_and_keeps_the_key(client: ApiCaller) -> None:
     created = await client.call("POST", "/v1/configs", CONFIG)
     assert created["data"][0]["value"]["sk"] == "********"
     assert await client.call("PUT", "/v1/configs/code", created) == created
@@ -51,7 +51,7 @@ async def test_what_was_read_can_be_put_back_and_keeps_the_key(client: Client) -
     assert "data[0].value.sk" in message
 
 
-async def test_no_key_lies_open_in_the_database(client: Client, tmp_path: Path) -> None:
+async def test_no_key_lies_open_in_the_database(client: ApiCaller, tmp_path: Path) -> None:
     await client.call("POST", "/v1/configs", CONFIG)
     for name in ("edgesync.db", "edgesync.db-wal"):
         content = (tmp_path / name).read_bytes()
@@ -59,7 +59,9 @@ async def test_no_key_lies_open_in_the_database(client: Client, tmp_path: Path) 
         assert b"id of the key" not in content
 
 
-async def test_a_config_of_an_older_version_is_still_read(client: Client, tmp_path: Path) -> None:
+async def test_a_config_of_an_older_version_is_still_read(
+    client: ApiCaller, tmp_path: Path
+) -> None:
     await client.call("POST", "/v1/configs", {"name": "old"})
     plain = '{"data":[{"key":"a","value":{"type":"kv","value":"1"}}]}'
     with sqlite3.connect(tmp_path / "edgesync.db") as connection:

@@ -7,7 +7,7 @@ import pytest
 from cloud.core.decoding import DEPTH_LIMIT
 from cloud.store.transaction import Transaction
 from tests.core.strategies import nested
-from tests.rest.conftest import SECRET, Client, World, describe
+from tests.rest.conftest import SECRET, ApiCaller, World, describe
 from tests.rest.test_locking import CREATED, KINDS, LockedKind, create_all, each_kind
 from tests.rest.test_objects import CONFIG as OBJECTS
 
@@ -29,7 +29,7 @@ async def test_what_was_read_is_a_patch_that_changes_nothing(
 
 
 @each_kind
-async def test_a_patch_changes_what_it_names(client: Client, kind: LockedKind) -> None:
+async def test_a_patch_changes_what_it_names(client: ApiCaller, kind: LockedKind) -> None:
     await create_all(client)
     before = await client.call("GET", kind.path)
     patch = {field: to for field, to in kind.change.items() if to != kind.other[field]}
@@ -40,7 +40,7 @@ async def test_a_patch_changes_what_it_names(client: Client, kind: LockedKind) -
 
 
 @each_kind
-async def test_null_takes_away(client: Client, kind: LockedKind) -> None:
+async def test_null_takes_away(client: ApiCaller, kind: LockedKind) -> None:
     await create_all(client)
     if kind.path.endswith("/record/r"):
         message = await client.refused(
@@ -52,7 +52,7 @@ async def test_null_takes_away(client: Client, kind: LockedKind) -> None:
     assert (await client.call("PATCH", kind.path, NULLED))["description"] == ""
 
 
-async def test_labels_and_values_are_changed_one_by_one(client: Client) -> None:
+async def test_labels_and_values_are_changed_one_by_one(client: ApiCaller) -> None:
     await create_all(client)
     node = await client.call("PATCH", "/v1/nodes/n1", {"labels": {"floor": "2"}})
     assert node["labels"] == {"baetyl-node-name": "n1", "role": "gateway", "floor": "2"}
@@ -128,7 +128,7 @@ async def test_a_masked_key_is_never_kept_as_the_key(world: World) -> None:
     ],
 )
 async def test_what_put_refuses_is_refused_and_nothing_is_kept(
-    client: Client, path: str, patch: dict[str, Any], field: str
+    client: ApiCaller, path: str, patch: dict[str, Any], field: str
 ) -> None:
     await create_all(client)
     before = await client.call("GET", path)
@@ -137,12 +137,12 @@ async def test_what_put_refuses_is_refused_and_nothing_is_kept(
     assert await client.call("GET", path) == before
 
 
-async def test_a_patch_of_what_is_not_there_is_not_found(client: Client) -> None:
+async def test_a_patch_of_what_is_not_there_is_not_found(client: ApiCaller) -> None:
     for kind in KINDS:
         await client.refused("PATCH", kind.path, {}, status=404, code="ResourceNotFound")
 
 
-async def test_a_body_that_is_no_patch_is_refused(client: Client) -> None:
+async def test_a_body_that_is_no_patch_is_refused(client: ApiCaller) -> None:
     await create_all(client)
     deep = {"labels": nested(DEPTH_LIMIT + 1)}
     for body in (b"", b"{", b"[]", b"null", b'"x"', b'{"labels": ' + b"[" * 100_000, deep):
@@ -152,7 +152,7 @@ async def test_a_body_that_is_no_patch_is_refused(client: Client) -> None:
 
 @pytest.mark.parametrize("media_type", ["", "text/plain", "application/json-patch+json"])
 async def test_another_kind_of_patch_is_refused_with_the_one_that_is_understood(
-    client: Client, media_type: str
+    client: ApiCaller, media_type: str
 ) -> None:
     await create_all(client)
     response = await client.saying(**{"Content-Type": media_type}).send(
@@ -163,7 +163,7 @@ async def test_another_kind_of_patch_is_refused_with_the_one_that_is_understood(
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "Application/Merge-Patch+JSON; a=b"])
-async def test_a_patch_may_be_sent_as_json(client: Client, media_type: str) -> None:
+async def test_a_patch_may_be_sent_as_json(client: ApiCaller, media_type: str) -> None:
     await client.call(*("POST", *CREATED[0]))
     sender = client.saying(**{"Content-Type": media_type})
     assert (await sender.call("PATCH", "/v1/nodes/n1", NULLED))["description"] == ""

@@ -14,7 +14,7 @@ from cloud.core.installation import TargetKind
 from cloud.core.report import Order, read_report
 from cloud.operations.reports import receive_report
 from cloud.store.transaction import Transaction
-from tests.rest.conftest import APP, CONFIG, NODE, REGISTRY, SECRET, Client, World, describe
+from tests.rest.conftest import APP, CONFIG, NODE, REGISTRY, SECRET, ApiCaller, World, describe
 from tests.rest.test_golden import steps
 
 
@@ -53,7 +53,7 @@ async def test_no_route_changes_anything_in_a_dry_run_and_each_is_refused_as_eve
     assert kinds >= {"node", "app", "config", "secret", "registry", "batch", "record", "token"}
 
 
-async def plan(client: Client, method: str, path: str, body: object = None) -> Any:
+async def plan(client: ApiCaller, method: str, path: str, body: object = None) -> Any:
     return await client.call(method, tried(path), body)
 
 
@@ -113,7 +113,7 @@ async def test_a_plan_is_what_then_happens(world: World) -> None:
         assert found["nodes"]["touched"] == len(differ)
 
 
-async def desired(client: Client) -> dict[str, Any]:
+async def desired(client: ApiCaller) -> dict[str, Any]:
     names = [node["name"] for node in (await client.call("GET", "/v1/nodes"))["items"]]
     apps = {name: (await client.call("GET", f"/v1/nodes/{name}/apps"))["items"] for name in names}
     return {name: [(app["name"], app["version"]) for app in apps[name]] for name in sorted(apps)}
@@ -162,7 +162,7 @@ async def test_a_plan_shows_no_secret(world: World) -> None:
 @pytest.mark.parametrize(
     "query", ["dryRun=maybe", "dryRun=true&dryRun=true", "confirm=1", "confirm=", "dryRun"]
 )
-async def test_what_is_neither_yes_nor_no_changes_nothing(client: Client, query: str) -> None:
+async def test_what_is_neither_yes_nor_no_changes_nothing(client: ApiCaller, query: str) -> None:
     await client.refused("POST", f"/v1/nodes?{query}", NODE, status=400, code="RequestParamInvalid")
     assert (await client.call("GET", "/v1/nodes"))["total"] == 0
 
@@ -233,7 +233,7 @@ async def test_of_two_at_the_same_time_none_slips_by_the_guard(world: World) -> 
 @pytest.mark.parametrize(
     "body", [{"maxShare": 1.5}, {"maxShare": -0.1}, {"minNodes": -1}, {"x": 1}]
 )
-async def test_a_guard_that_makes_no_sense_is_refused(client: Client, body: Any) -> None:
+async def test_a_guard_that_makes_no_sense_is_refused(client: ApiCaller, body: Any) -> None:
     await client.refused("PUT", "/v1/guard", body, status=400, code="RequestParamInvalid")
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cloud.http.negotiation import prefers_problem
-from tests.rest.conftest import REQUEST_ID, Client, World, caller
+from tests.rest.conftest import REQUEST_ID, ApiCaller, World, caller
 
 PROBLEM = "application/problem+json"
 
@@ -45,7 +45,7 @@ def test_who_names_the_form_and_wants_it_gets_it(accept: list[str], *, is_proble
     ],
 )
 async def test_a_problem_has_the_content_of_an_error(
-    client: Client, method: str, path: str, status: int, code: str, title: str
+    client: ApiCaller, method: str, path: str, status: int, code: str, title: str
 ) -> None:
     plain = await client.http.request(method, path, headers={"Content-Type": "text/plain"})
     problem = await client.http.request(
@@ -76,6 +76,6 @@ async def test_unauthenticated_requests_get_problems_of_the_same_form(world: Wor
     assert response.headers["www-authenticate"] == "Bearer"
 
 
-async def test_an_answer_that_is_no_error_stays_json(client: Client) -> None:
+async def test_an_answer_that_is_no_error_stays_json(client: ApiCaller) -> None:
     response = await client.saying(Accept=PROBLEM).send("GET", "/v1/nodes")
     assert (response.status_code, response.headers["content-type"]) == (200, "application/json")

@@ -7,7 +7,7 @@ import pytest
 
 from cloud.rest.route import ApiRoute
 from cloud.rest.routes import ROUTES
-from tests.rest.conftest import CALLBACK, REGISTRY, Client, World, describe
+from tests.rest.conftest import CALLBACK, REGISTRY, ApiCaller, World, describe
 from tests.rest.test_document import DOCUMENT, complaints, operation_for
 from tests.rest.test_golden import steps
 
@@ -59,7 +59,7 @@ def path_of(route: ApiRoute) -> str:
 
 
 @pytest.fixture
-async def furnished(client: Client) -> Client:
+async def furnished(client: ApiCaller) -> ApiCaller:
     """A caller of a server where everything is there that `path_of` names."""
     await describe(client)
     await client.call("POST", "/v1/registries", REGISTRY)
@@ -70,7 +70,7 @@ async def furnished(client: Client) -> Client:
 
 
 async def test_each_body_has_the_fields_that_the_document_names_and_no_others(
-    furnished: Client,
+    furnished: ApiCaller,
 ) -> None:
     for route in ROUTES:
         if not route.described.body:

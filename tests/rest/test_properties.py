@@ -6,7 +6,7 @@ import pytest
 
 from cloud.core.report import Order, read_report
 from cloud.operations.reports import receive_report
-from tests.rest.conftest import NODE, Client, World
+from tests.rest.conftest import NODE, ApiCaller, World
 
 PATH = "/v1/nodes/n1/properties"
 CORE = "/v1/nodes/n1/core/configs"
@@ -14,7 +14,7 @@ INVALID: dict[str, Any] = {"status": 400, "code": "RequestParamInvalid"}
 
 
 @pytest.fixture(autouse=True)
-async def _node(client: Client) -> None:
+async def _node(client: ApiCaller) -> None:
     await client.call("POST", "/v1/nodes", NODE)
 
 
@@ -56,7 +56,7 @@ async def test_all_that_is_wanted_is_put_at_once(world: World) -> None:
     assert "wanted" in await world.client.refused("PUT", PATH, {"wanted": {}}, **INVALID)
 
 
-async def test_one_property_is_wanted_or_no_longer(client: Client) -> None:
+async def test_one_property_is_wanted_or_no_longer(client: ApiCaller) -> None:
     await client.call("PUT", PATH, wanting(door="shut", lamp="on"))
     read = await client.call("PATCH", PATH, wanting(door=None, bell="off"))
     assert read["state"]["desire"] == {"lamp": "on", "bell": "off"}
@@ -64,7 +64,7 @@ async def test_one_property_is_wanted_or_no_longer(client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", [PATH, "/v1/nodes/n1/mode", CORE, "/v1/nodes/n1/core/versions"])
-async def test_a_node_that_is_not_there_has_none_of_it(client: Client, path: str) -> None:
+async def test_a_node_that_is_not_there_has_none_of_it(client: ApiCaller, path: str) -> None:
     path = path.replace("n1", "n2")
     await client.refused("GET", path, status=404, code="ResourceNotFound")
     if not path.endswith("versions"):
@@ -72,7 +72,7 @@ async def test_a_node_that_is_not_there_has_none_of_it(client: Client, path: str
         await client.refused("PUT", path, body, status=404, code="ResourceNotFound")
 
 
-async def test_a_mode_is_one_of_two(client: Client) -> None:
+async def test_a_mode_is_one_of_two(client: ApiCaller) -> None:
     assert await client.call("GET", "/v1/nodes/n1/mode") == {"mode": "cloud"}
     assert await client.call("PUT", "/v1/nodes/n1/mode", {"mode": "local"}) == {"mode": "local"}
     assert await client.call("GET", "/v1/nodes/n1/mode") == {"mode": "local"}
@@ -80,7 +80,7 @@ async def test_a_mode_is_one_of_two(client: Client) -> None:
         assert "mode" in await client.refused("PUT", "/v1/nodes/n1/mode", wrong, **INVALID)
 
 
-async def test_a_core_configuration_is_checked_and_kept(client: Client) -> None:
+async def test_a_core_configuration_is_checked_and_kept(client: ApiCaller) -> None:
     default = await client.call("GET", CORE)
     assert await client.call("PUT", CORE, default) == default
     put = await client.call("PUT", CORE, {"frequency": 60, "logLevel": "warn"})
@@ -90,7 +90,7 @@ async def test_a_core_configuration_is_checked_and_kept(client: Client) -> None:
     assert await client.call("PUT", CORE, {}) == default
 
 
-async def test_who_saw_another_state_changes_no_core_configuration(client: Client) -> None:
+async def test_who_saw_another_state_changes_no_core_configuration(client: ApiCaller) -> None:
     tag = (await client.send("GET", CORE)).headers["etag"]
     await client.call("PUT", CORE, {"frequency": 60})
     late = client.saying(**{"If-Match": tag})

@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.rest.conftest import Client
+from tests.rest.conftest import ApiCaller
 
 BATCH = {"name": "b", "quotaNum": 5}
 
 
-async def test_generated_records_are_downloaded_one_fingerprint_a_line(client: Client) -> None:
+async def test_generated_records_are_downloaded_one_fingerprint_a_line(client: ApiCaller) -> None:
     await client.call("POST", "/v1/register", BATCH)
     made = await client.call("POST", "/v1/register/b/generate", {"num": 3})
     assert (made["total"], len(set(made["items"]))) == (3, 3)
@@ -25,7 +25,7 @@ async def test_generated_records_are_downloaded_one_fingerprint_a_line(client: C
 
 
 @pytest.mark.parametrize("body", [{}, {"num": 0}, {"num": "1"}, {"num": 1, "n": 1}, {"num": None}])
-async def test_a_number_that_is_none_is_refused(client: Client, body: object) -> None:
+async def test_a_number_that_is_none_is_refused(client: ApiCaller, body: object) -> None:
     await client.call("POST", "/v1/register", BATCH)
     message = await client.refused(
         "POST", "/v1/register/b/generate", body, status=400, code="RequestParamInvalid"
@@ -33,7 +33,7 @@ async def test_a_number_that_is_none_is_refused(client: Client, body: object) ->
     assert "(n" in message
 
 
-async def test_an_unknown_batch_is_an_error_like_others(client: Client) -> None:
+async def test_an_unknown_batch_is_an_error_like_others(client: ApiCaller) -> None:
     for method, path in (("POST", "generate"), ("GET", "download")):
         body = {"num": 1} if method == "POST" else None
         message = await client.refused(
@@ -44,7 +44,7 @@ async def test_an_unknown_batch_is_an_error_like_others(client: Client) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/nodes/n", "/v1/register/b"])
 async def test_every_command_holds_a_new_token_and_is_not_to_be_kept(
-    client: Client, path: str
+    client: ApiCaller, path: str
 ) -> None:
     await client.refused("GET", f"{path}/init", status=404, code="ResourceNotFound")
     await client.call("POST", "/v1/nodes", {"name": "n"})

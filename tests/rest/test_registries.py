@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from tests.rest.conftest import APP, REGISTRY, SECRET, Client, describe
+from tests.rest.conftest import APP, REGISTRY, SECRET, ApiCaller, describe
 
 PASSWORD = REGISTRY["password"]
 
 
 @pytest.mark.parametrize("field", ["address", "username", "password"])
-async def test_what_is_needed_to_pull_is_required(client: Client, field: str) -> None:
+async def test_what_is_needed_to_pull_is_required(client: ApiCaller, field: str) -> None:
     for body in (
         {key: value for key, value in REGISTRY.items() if key != field},
         {**REGISTRY, field: ""},
@@ -25,7 +25,7 @@ async def test_what_is_needed_to_pull_is_required(client: Client, field: str) ->
 
 
 async def test_no_answer_and_no_log_shows_a_password(
-    client: Client, caplog: pytest.LogCaptureFixture
+    client: ApiCaller, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     await describe(client)
@@ -51,13 +51,13 @@ async def test_no_answer_and_no_log_shows_a_password(
     assert "password of the hub" not in caplog.text
 
 
-async def test_what_was_read_can_be_put_back(client: Client) -> None:
+async def test_what_was_read_can_be_put_back(client: ApiCaller) -> None:
     created = await client.call("POST", "/v1/registries", REGISTRY)
     assert await client.call("PUT", "/v1/registries/hub", created) == created
     assert await client.call("GET", "/v1/registries/hub") == created
 
 
-async def test_a_secret_and_a_registry_are_not_found_as_each_other(client: Client) -> None:
+async def test_a_secret_and_a_registry_are_not_found_as_each_other(client: ApiCaller) -> None:
     await client.call("POST", "/v1/registries", REGISTRY)
     await client.call("POST", "/v1/secrets", SECRET)
     changes: dict[str, Any] = {"/v1/secrets/hub": {"data": {}}, "/v1/registries/password": {}}
@@ -66,7 +66,7 @@ async def test_a_secret_and_a_registry_are_not_found_as_each_other(client: Clien
             await client.refused(method, path, body, status=404, code="ResourceNotFound")
 
 
-async def test_an_app_names_its_registries_with_their_versions(client: Client) -> None:
+async def test_an_app_names_its_registries_with_their_versions(client: ApiCaller) -> None:
     await describe(client)
     registry = await client.call("POST", "/v1/registries", REGISTRY)
     app = await client.call("PUT", "/v1/apps/web", {**APP, "registries": [{"name": "hub"}]})
@@ -83,14 +83,14 @@ async def test_an_app_names_its_registries_with_their_versions(client: Client) -
 
 
 @pytest.mark.parametrize("body", [{}, {"password": ""}, {"password": 7}, {"passwort": "x"}])
-async def test_a_new_password_has_to_be_one(client: Client, body: object) -> None:
+async def test_a_new_password_has_to_be_one(client: ApiCaller, body: object) -> None:
     await client.call("POST", "/v1/registries", REGISTRY)
     await client.refused(
         "POST", "/v1/registries/hub/refresh", body, status=400, code="RequestParamInvalid"
     )
 
 
-async def test_no_registry_of_another_namespace_is_seen(client: Client) -> None:
+async def test_no_registry_of_another_namespace_is_seen(client: ApiCaller) -> None:
     await client.call("POST", "/v1/registries", REGISTRY)
     other = client.within("other")
     await other.refused("GET", "/v1/registries/hub", status=404, code="ResourceNotFound")

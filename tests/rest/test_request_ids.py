@@ -16,7 +16,7 @@ from cloud.http.app import http_app
 from cloud.http.logs import LOG_FORMAT, RequestIdFilter
 from cloud.store.transaction import Store, Transaction
 from tests.builders import open_store
-from tests.rest.conftest import Client, caller
+from tests.rest.conftest import ApiCaller, caller
 from tests.serving import serving
 
 HEADER = "x-bce-request-id"
@@ -112,7 +112,7 @@ async def test_every_line_of_a_request_bears_its_id_in_every_layer(
     ],
 )
 async def test_an_id_that_looks_like_one_is_kept(
-    client: Client, sent: bytes, *, is_kept: bool
+    client: ApiCaller, sent: bytes, *, is_kept: bool
 ) -> None:
     for path in ("/v1/nodes", "/v1/nodes/missing"):
         response = await client.http.get(path, headers={HEADER.encode(): sent})
@@ -122,7 +122,7 @@ async def test_an_id_that_looks_like_one_is_kept(
             assert response.json()["request-id"] == known
 
 
-async def test_of_two_ids_none_is_taken(client: Client) -> None:
+async def test_of_two_ids_none_is_taken(client: ApiCaller) -> None:
     headers = [(HEADER, "one"), (HEADER, "other")]
     async with caller(str(client.http.base_url)) as http:
         response = await http.get("/v1/nodes", headers=headers)

@@ -20,7 +20,7 @@ from tests.rest.conftest import (
     NODE,
     REGISTRY,
     SECRET,
-    Client,
+    ApiCaller,
     World,
     caller,
     describe,
@@ -81,7 +81,7 @@ KINDS = [
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.path.split("/")[-1])
 
 
-async def create(client: Client, kind: RevisedKind) -> Any:
+async def create(client: ApiCaller, kind: RevisedKind) -> Any:
     """The thing, and all that it names."""
     if kind.path == "/v1/apps":
         await client.call("POST", "/v1/configs", CONFIG)
@@ -89,12 +89,12 @@ async def create(client: Client, kind: RevisedKind) -> Any:
     return await client.call("POST", kind.path, kind.body)
 
 
-async def change(client: Client, kind: RevisedKind) -> Any:
+async def change(client: ApiCaller, kind: RevisedKind) -> Any:
     method, below, body = kind.change
     return await client.call(method, kind.own + below, body)
 
 
-async def history(client: Client, own: str) -> list[tuple[int, str, bool]]:
+async def history(client: ApiCaller, own: str) -> list[tuple[int, str, bool]]:
     listed = await client.call("GET", f"{own}/revisions")
     assert listed["total"] == len(listed["items"])
     return [(one["revision"], one["action"], one["current"]) for one in listed["items"]]
@@ -149,7 +149,7 @@ async def test_each_change_is_a_revision_that_can_be_read_compared_and_taken_bac
 
 @each_kind
 async def test_what_was_deleted_comes_back_and_its_numbers_go_on(
-    client: Client, kind: RevisedKind
+    client: ApiCaller, kind: RevisedKind
 ) -> None:
     made = await create(client, kind)
     await client.call("DELETE", kind.own)
@@ -191,7 +191,7 @@ async def test_what_is_so_already_is_not_undone_again(world: World, kind: Revise
 
 
 @each_kind
-async def test_there_is_no_way_to_what_is_not_there(client: Client, kind: RevisedKind) -> None:
+async def test_there_is_no_way_to_what_is_not_there(client: ApiCaller, kind: RevisedKind) -> None:
     await create(client, kind)
     missing: dict[str, Any] = {"status": 404, "code": "ResourceNotFound"}
     other = client.within("other")
@@ -210,7 +210,7 @@ async def test_there_is_no_way_to_what_is_not_there(client: Client, kind: Revise
 
 @each_kind
 async def test_an_undo_is_made_to_the_state_that_was_seen(
-    client: Client, kind: RevisedKind
+    client: ApiCaller, kind: RevisedKind
 ) -> None:
     await create(client, kind)
     seen = (await client.send("GET", kind.own)).headers["etag"]
@@ -267,7 +267,7 @@ async def test_an_undone_config_rolls_its_apps_and_that_is_no_revision_of_theirs
     assert await history(client, "/v1/apps/web") == [(1, "create", True)]
 
 
-async def test_what_cannot_change_cannot_be_undone_either(client: Client) -> None:
+async def test_what_cannot_change_cannot_be_undone_either(client: ApiCaller) -> None:
     await client.call("POST", "/v1/registries", REGISTRY)
     await client.call("DELETE", "/v1/registries/hub")
     await client.call("POST", "/v1/registries", {**REGISTRY, "address": "elsewhere"})
@@ -300,7 +300,7 @@ async def test_a_config_is_not_brought_back_that_this_server_could_not_give(worl
 async def test_a_viewer_may_see_what_was_and_nothing_secret_of_it(world: World) -> None:
     made = await world.client.call("POST", "/v1/tokens", {"name": "v", "role": "viewer"})
     async with caller(world.url, {"Authorization": f"Bearer {made['token']}"}) as http:
-        viewer = Client(http)
+        viewer = ApiCaller(http)
         for kind in KINDS[1:]:
             await create(world.client, kind)
             await change(world.client, kind)
@@ -328,7 +328,7 @@ async def test_the_oldest_go_and_the_newest_stay(tmp_path: Path) -> None:
         ]
 
 
-async def test_a_list_goes_on_where_the_page_before_ended(client: Client) -> None:
+async def test_a_list_goes_on_where_the_page_before_ended(client: ApiCaller) -> None:
     await client.call("POST", "/v1/configs", CONFIG)
     for number in range(2, 6):
         await client.call("PUT", "/v1/configs/site", {"data": [], "description": f"{number}"})
@@ -394,13 +394,13 @@ async def test_the_newest_revision_is_what_there_is_whatever_was_done(
         assert await content(client, kind) == await newest_content(client, kind)
 
 
-async def newest_content(client: Client, kind: RevisedKind) -> Any:
+async def newest_content(client: ApiCaller, kind: RevisedKind) -> Any:
     number, action, current = (await history(client, kind.own))[0]
     assert current is (action != "delete")
     return (await client.call("GET", f"{kind.own}/revisions/{number}"))["content"]
 
 
-async def content(client: Client, kind: RevisedKind) -> Any:
+async def content(client: ApiCaller, kind: RevisedKind) -> Any:
     """What GET shows of what a revision holds, masked as that is; None if it is not there."""
     answer = await client.send("GET", kind.own)
     if answer.status_code == 404:

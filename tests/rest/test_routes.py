@@ -9,7 +9,7 @@ from cloud.core.certificate import NodeCertificate
 from cloud.core.report import Order, read_report, read_usage
 from cloud.operations.reports import receive_report, receive_usage
 from cloud.store.transaction import Transaction
-from tests.rest.conftest import APP, CALLBACK, CONFIG, NODE, SECRET, Client, World, describe
+from tests.rest.conftest import APP, CALLBACK, CONFIG, NODE, SECRET, ApiCaller, World, describe
 
 BATCH = {"name": "b", "description": "x", "labels": {"line": "7"}}
 RECORD = {"name": "r", "fingerprintValue": "F", "nodeName": "n7"}
@@ -38,19 +38,19 @@ async def test_what_was_read_can_be_put_back_and_changes_nothing(world: World) -
     assert not await world.store.write(lambda tx: tx.take_pending(100))
 
 
-async def test_what_is_created_is_answered_as_it_is_read(client: Client) -> None:
+async def test_what_is_created_is_answered_as_it_is_read(client: ApiCaller) -> None:
     for path, body in COLLECTIONS:
         created = await client.call("POST", path, body)
         assert await client.call("GET", f"{path}/{body['name']}") == created
 
 
-async def test_the_name_in_the_path_counts(client: Client) -> None:
+async def test_the_name_in_the_path_counts(client: ApiCaller) -> None:
     await client.call("POST", "/v1/nodes", NODE)
     after = await client.call("PUT", "/v1/nodes/n1", {"name": "other", "description": "x"})
     assert after["name"] == "n1"
 
 
-async def test_put_empties_what_is_left_out(client: Client) -> None:
+async def test_put_empties_what_is_left_out(client: ApiCaller) -> None:
     await describe(client)
     node = await client.call("PUT", "/v1/nodes/n1", {})
     assert node["labels"] == {"baetyl-node-name": "n1"}
@@ -60,7 +60,7 @@ async def test_put_empties_what_is_left_out(client: Client) -> None:
     assert app["type"] == "container"
 
 
-async def test_the_misspelt_field_of_the_page_is_understood(client: Client) -> None:
+async def test_the_misspelt_field_of_the_page_is_understood(client: ApiCaller) -> None:
     await client.call("POST", "/v1/nodes", NODE)
     for field in ("annotatins", "annotations"):
         after = await client.call("PUT", "/v1/nodes/n1", {field: {"brand": field}})
@@ -69,7 +69,7 @@ async def test_the_misspelt_field_of_the_page_is_understood(client: Client) -> N
 
 @pytest.mark.parametrize(("path", "body"), COLLECTIONS)
 async def test_an_unknown_field_is_refused_by_name(
-    client: Client, path: str, body: dict[str, Any]
+    client: ApiCaller, path: str, body: dict[str, Any]
 ) -> None:
     for earlier, content in COLLECTIONS:
         await client.call("POST", earlier, content)
@@ -105,7 +105,7 @@ async def test_an_unknown_field_is_refused_by_name(
     ],
 )
 async def test_a_wrong_value_is_refused_by_name_and_nothing_is_kept(
-    client: Client, path: str, body: dict[str, Any], field: str
+    client: ApiCaller, path: str, body: dict[str, Any], field: str
 ) -> None:
     await client.call("POST", "/v1/configs", CONFIG)
     await client.call("POST", "/v1/secrets", SECRET)
@@ -128,7 +128,7 @@ async def test_a_wrong_value_is_refused_by_name_and_nothing_is_kept(
     ],
 )
 async def test_a_list_that_cannot_be_understood_is_refused_by_name(
-    client: Client, query: str, field: str
+    client: ApiCaller, query: str, field: str
 ) -> None:
     for path in ("/v1/nodes", "/v1/apps", "/v1/configs", "/v1/secrets"):
         message = await client.refused(
@@ -137,7 +137,7 @@ async def test_a_list_that_cannot_be_understood_is_refused_by_name(
         assert field in message
 
 
-async def test_a_list_goes_on_where_it_stopped(client: Client) -> None:
+async def test_a_list_goes_on_where_it_stopped(client: ApiCaller) -> None:
     for number in range(5):
         await client.call("POST", "/v1/nodes", {"name": f"n{number}"})
     shown, token = [], ""
@@ -152,7 +152,7 @@ async def test_a_list_goes_on_where_it_stopped(client: Client) -> None:
     assert shown == ["n0", "n1", "n2", "n3", "n4"]
 
 
-async def test_register_lists_have_numbered_pages(client: Client) -> None:
+async def test_register_lists_have_numbered_pages(client: ApiCaller) -> None:
     for number in range(3):
         await client.call("POST", "/v1/register", {"name": f"b{number}"})
     page = await client.call("GET", "/v1/register")
@@ -163,7 +163,7 @@ async def test_register_lists_have_numbered_pages(client: Client) -> None:
     await client.refused("GET", "/v1/register?pageNo=x", status=400, code="RequestParamInvalid")
 
 
-async def test_lists_never_hold_values(client: Client) -> None:
+async def test_lists_never_hold_values(client: ApiCaller) -> None:
     await describe(client)
     await client.call("POST", "/v1/register", {"name": "b", "securityKey": "hidden"})
     secrets = await client.send("GET", "/v1/secrets")
@@ -174,7 +174,7 @@ async def test_lists_never_hold_values(client: Client) -> None:
     assert "services" not in (await client.call("GET", "/v1/apps"))["items"][0]
 
 
-async def test_namespaces_do_not_see_each_other(client: Client) -> None:
+async def test_namespaces_do_not_see_each_other(client: ApiCaller) -> None:
     await describe(client)
     other = client.within("other")
     assert (await other.call("GET", "/v1/nodes"))["total"] == 0
@@ -276,7 +276,7 @@ async def test_a_revoked_node_is_cut_off_and_stays(world: World) -> None:
     await world.client.call("GET", "/v1/nodes/n1")
 
 
-async def test_what_is_in_use_stays(client: Client) -> None:
+async def test_what_is_in_use_stays(client: ApiCaller) -> None:
     await describe(client)
     for path in ("/v1/configs/site", "/v1/secrets/password"):
         message = await client.refused("DELETE", path, status=403, code="ResourceHasBeenUsed")
@@ -287,7 +287,7 @@ async def test_what_is_in_use_stays(client: Client) -> None:
         assert "already in use" in message
 
 
-async def test_a_changed_config_is_a_new_version_of_its_app(client: Client) -> None:
+async def test_a_changed_config_is_a_new_version_of_its_app(client: ApiCaller) -> None:
     await describe(client)
     before = await client.call("GET", "/v1/apps/web")
     await client.call("PUT", "/v1/configs/site", {**CONFIG, "description": "new"})
@@ -342,7 +342,7 @@ def _fields(record: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("path", "body"), COLLECTIONS)
 async def test_what_is_not_there_is_not_found(
-    client: Client, path: str, body: dict[str, Any]
+    client: ApiCaller, path: str, body: dict[str, Any]
 ) -> None:
     if path.endswith("/record"):
         await client.call("POST", "/v1/register", BATCH)
@@ -364,5 +364,5 @@ async def test_what_is_not_there_is_not_found(
         "/v1/registries/x/apps",
     ],
 )
-async def test_nothing_belongs_to_what_is_not_there(client: Client, path: str) -> None:
+async def test_nothing_belongs_to_what_is_not_there(client: ApiCaller, path: str) -> None:
     await client.refused("GET", path, status=404, code="ResourceNotFound")

@@ -55,6 +55,7 @@ async def test_the_cookie_stands_for_the_token_and_no_script_can_read_it(
         "name": "",
         "role": "admin",
         "namespace": "*",
+        "grants": {"*": "admin"},
         "defaultNamespace": "default",
         "endTime": "2026-01-02T15:04:05Z",
     }

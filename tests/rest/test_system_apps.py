@@ -7,7 +7,7 @@ from cloud.core.report import Order, read_report
 from cloud.operations.desires import deliver, read_infos
 from cloud.operations.reports import receive_report
 from cloud.store.transaction import Transaction
-from tests.rest.conftest import NODE, Client, World
+from tests.rest.conftest import NODE, ApiCaller, World
 
 PATH = "/v1/sysapps"
 LIST = {
@@ -108,19 +108,19 @@ async def test_an_agent_in_native_mode_is_left_alone_unless_it_is_asked_for(worl
     assert len((await sync(world, held, node={"edge-1": NATIVE}))["sysapps"]) == 2
 
 
-async def test_each_namespace_has_its_own_list(client: Client) -> None:
+async def test_each_namespace_has_its_own_list(client: ApiCaller) -> None:
     await client.call("PUT", PATH, LIST)
     assert (await client.within("other").call("GET", PATH))["modules"] == []
 
 
-async def test_who_saw_another_list_changes_nothing(client: Client) -> None:
+async def test_who_saw_another_list_changes_nothing(client: ApiCaller) -> None:
     seen = client.saying(**{"If-Match": (await client.send("GET", PATH)).headers["etag"]})
     await seen.call("PUT", PATH, LIST)
     await seen.refused("PUT", PATH, {}, status=412, code="PreconditionFailed")
     assert (await client.call("GET", PATH))["modules"] != []
 
 
-async def test_what_cannot_be_listed_is_named(client: Client) -> None:
+async def test_what_cannot_be_listed_is_named(client: ApiCaller) -> None:
     for wrong, field in (
         ({"modules": [{"name": "web", "image": "w"}]}, "modules"),
         ({"modules": [{"name": "baetyl-core", "image": "c"}]}, "address"),

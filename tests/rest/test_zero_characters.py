@@ -17,7 +17,7 @@ from tests.rest.conftest import (
     NODE,
     REGISTRY,
     SECRET,
-    Client,
+    ApiCaller,
     describe,
     open_world,
 )
@@ -52,7 +52,7 @@ QUERIES = (
 
 
 @pytest.fixture
-async def both(postgres: Postgres, tmp_path: Path) -> AsyncIterator[list[Client]]:
+async def both(postgres: Postgres, tmp_path: Path) -> AsyncIterator[list[ApiCaller]]:
     """A server on SQLite and one on PostgreSQL, with the same in them."""
     async with contextlib.AsyncExitStack() as stack:
         clients = []
@@ -84,7 +84,7 @@ def spoiled(content: Any) -> Iterator[Any]:
             pass
 
 
-async def answered(both: list[Client], method: str, path: str, body: Any = None) -> int:
+async def answered(both: list[ApiCaller], method: str, path: str, body: Any = None) -> int:
     """Status that both servers answer, with the same words."""
     one, other = [await client.send(method, path, body) for client in both]
     assert (one.status_code, one.text) == (other.status_code, other.text), (path, body)
@@ -92,7 +92,7 @@ async def answered(both: list[Client], method: str, path: str, body: Any = None)
     return one.status_code
 
 
-async def test_in_a_body_it_is_refused_or_kept_by_both(both: list[Client]) -> None:
+async def test_in_a_body_it_is_refused_or_kept_by_both(both: list[ApiCaller]) -> None:
     for path, body in BODIES.items():
         statuses = []
         for number, wrong in enumerate(spoiled(body)):
@@ -102,13 +102,13 @@ async def test_in_a_body_it_is_refused_or_kept_by_both(both: list[Client]) -> No
         assert 400 in statuses, path
 
 
-async def test_in_a_name_it_is_not_found(both: list[Client]) -> None:
+async def test_in_a_name_it_is_not_found(both: list[ApiCaller]) -> None:
     for path in BODIES:
         for method in ("GET", "DELETE"):
             assert await answered(both, method, f"{path}/%00") == 404
 
 
-async def test_in_a_query_it_is_refused(both: list[Client]) -> None:
+async def test_in_a_query_it_is_refused(both: list[ApiCaller]) -> None:
     for path in LISTS:
         for query in QUERIES:
             await answered(both, "GET", f"{path}?{query}=%00")

@@ -1,14 +1,16 @@
 """What every store promises of callbacks and their pending deliveries."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from cloud.core.callback import Callback, CallbackSpec, CallbackStatus, Delivery
+from cloud.core.callback import Callback, CallbackSpec, CallbackStatus
 from cloud.core.listing import PageOptions
+from cloud.core.sending import Delivery
 from cloud.errors import NotFound
 from cloud.store.transaction import Store, Transaction
 from tests.conftest import StoreFactory
@@ -92,19 +94,36 @@ async def test_what_is_due_is_found_longest_first_and_by_callback(store: Store) 
     )
 
     def look(tx: Transaction) -> None:
-        assert sorted(tx.due_callbacks(NOW)) == [("default", "c"), ("default", "c2")]
-        assert tx.due_callbacks(NOW - timedelta(1)) == []
-        assert tx.due_deliveries("default", "c", NOW, 9) == [delivery("a")]
-        assert tx.due_deliveries("default", "c", LATER, 2) == [delivery("a"), due_soon]
-        assert tx.due_deliveries("default", "c2", NOW, 9) == [other]
+        assert sorted(tx.due_receivers(NOW)) == [("default", "c"), ("default", "c2")]
+        assert tx.due_receivers(NOW - timedelta(1)) == []
         assert tx.next_due(NOW) == SOON
         assert tx.next_due(SOON) == LATER
         assert tx.next_due(LATER) is None
         assert tx.given_up("default", "c", 9) == [dead]
 
     await store.read(look)
+    assert await claimed(store, "c2", NOW) == ["e"]
+    assert await claimed(store, "c", NOW) == ["a"]
+    assert await claimed(store, "c", SOON, 2) == ["b"]
     assert await store.write(lambda tx: tx.delete_delivery("a"))
     assert not await store.write(lambda tx: tx.delete_delivery("a"))
+
+
+async def claimed(store: Store, name: str, now: datetime, limit: int = 9) -> list[str]:
+    until = now + timedelta(seconds=20)
+    found = await store.write_concurrent(
+        lambda tx: tx.claim_deliveries("default", name, now=now, until=until, limit=limit)
+    )
+    assert all(one.due == until for one in found)
+    return [one.id for one in found]
+
+
+async def test_what_is_claimed_is_due_again_after_a_while(store: Store) -> None:
+    await store.write(put(callback(), delivery("a"), delivery("b"), delivery("c")))
+    halves = await asyncio.gather(claimed(store, "c", NOW, 2), claimed(store, "c", NOW, 2))
+    assert sorted(one for half in halves for one in half) == ["a", "b", "c"]
+    assert await claimed(store, "c", NOW) == []
+    assert await claimed(store, "c", NOW + timedelta(seconds=20)) == ["a", "b", "c"]
 
 
 async def test_what_was_given_up_is_tried_again_or_forgotten(store: Store) -> None:
@@ -113,10 +132,10 @@ async def test_what_was_given_up_is_tried_again_or_forgotten(store: Store) -> No
     assert await store.write(lambda tx: tx.forget_given_up(NOW + timedelta(1))) == 1
     assert await store.read(lambda tx: tx.given_up("default", "c", 1)) == [dead[2]]
     assert await store.write(lambda tx: tx.retry_given_up("default", "c", LATER)) == 2
-    again = await store.read(lambda tx: tx.due_deliveries("default", "c", LATER, 9))
+    again = await store.read(lambda tx: tx.newest_deliveries("default", "c", 9))
     assert [(one.id, one.created, one.due) for one in again] == [
-        ("d1", LATER, LATER),
         ("d2", LATER, LATER),
+        ("d1", LATER, LATER),
     ]
     assert await store.write(lambda tx: tx.forget_given_up(LATER + timedelta(9))) == 0
 
@@ -125,6 +144,6 @@ async def test_pending_deliveries_are_deleted_with_their_callback(store: Store) 
     await store.write(put(callback(), callback("c", "other"), delivery()))
     await store.write(put(delivery("d2", "c", "other")))
     await store.write(lambda tx: tx.delete_callback("default", "c"))
-    assert await store.read(lambda tx: tx.due_callbacks(NOW)) == [("other", "c")]
+    assert await store.read(lambda tx: tx.due_receivers(NOW)) == [("other", "c")]
     with pytest.raises(NotFound):
         await store.write(put(delivery()))

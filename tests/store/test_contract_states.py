@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud.core.callback import Callback, CallbackSpec, Delivery
+from cloud.core.callback import Callback, CallbackSpec
 from cloud.core.readiness import (
     OFFLINE_AFTER_INTERVALS,
     STALE_AFTER_INTERVALS,
@@ -15,6 +15,7 @@ from cloud.core.readiness import (
     ReportCadence,
     node_status,
 )
+from cloud.core.sending import Delivery
 from cloud.store.parts.pending_nodes import PendingCounts
 from cloud.store.transaction import Store, Transaction
 from tests.store.conftest import NOW, node, report

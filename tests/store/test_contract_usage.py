@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 
 from cloud.core.batch import Record
-from cloud.core.callback import Callback, CallbackSpec, Delivery
+from cloud.core.callback import Callback, CallbackSpec
 from cloud.core.certificate import NodeCertificate
 from cloud.core.readiness import OFFLINE_AFTER_INTERVALS, NodeState
 from cloud.core.running import RunningApp
+from cloud.core.sending import Delivery
 from cloud.core.usage import UsagePoint
 from cloud.errors import NotFound
 from cloud.store.parts.pending_nodes import PendingCounts

@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cloud.app import open_cloud
-from cloud.config import Settings, load_settings, settings_text
+from cloud.config import Settings
+from cloud.settings_sources import load_settings, settings_text
 from edgesync.__main__ import main
 from edgesync.admin.backup import PASSPHRASE
 

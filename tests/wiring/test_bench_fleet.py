@@ -60,7 +60,7 @@ def check(found: list[dict[str, Any]], layout: Layout) -> None:
     assert 0 < storm["API p50 ms"] <= storm["API p99 ms"]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 def test_every_figure_is_measured_on_one_server() -> None:
     found = content_of("--no-others", "--compare")
     check(found["figures"], Layout())
@@ -107,7 +107,7 @@ def test_layouts_are_compared_with_the_embedded_one_of_the_same_run(
 class TestFleet:
     pytestmark: ClassVar = [*NEEDS_MOSQUITTO, *NEEDS_POSTGRES]
 
-    @pytest.mark.timeout(240)
+    @pytest.mark.timeout(480)
     def test_every_figure_is_measured_on_two_servers_and_a_broker(self) -> None:
         options = ("--broker", "mosquitto", "--database", "postgresql", "--servers", "2")
         found, skipped = figures(*options, "--no-others")

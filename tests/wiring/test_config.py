@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cloud.config import BadSettings, Settings, broker_address, load_settings
+from cloud.config import BadSettings, Settings, broker_address
 from cloud.core.rate import Rate
+from cloud.settings_sources import load_settings
 
 
 def refusal(flags: dict[str, object], environ: dict[str, str], file: Path | None = None) -> str:

@@ -18,6 +18,7 @@ from cloud.core import (
     bounds,
     callback,
     changes,
+    channel,
     commands,
     comparison,
     config,
@@ -25,9 +26,13 @@ from cloud.core import (
     deploys,
     event,
     guard,
+    identity_providers,
     installation,
     node,
+    notification_groups,
+    notification_rule,
     properties,
+    refused_device,
     registry,
     renewal,
     report,
@@ -35,8 +40,11 @@ from cloud.core import (
     running,
     secret,
     selectors,
+    sending,
     service_values,
+    trends,
     usage,
+    user_sessions,
 )
 from cloud.core import rate as callers
 from cloud.core.decoding import DEPTH_LIMIT
@@ -50,6 +58,8 @@ from cloud.core.names import (
     check_name,
     check_namespace,
 )
+from cloud.core.node_labels import LABELLED_LIMIT
+from cloud.core.node_summary import SUMMARY_LIMIT
 from cloud.core.readiness import LONGEST_INTERVAL
 from cloud.errors import Invalid
 from cloud.http import logs, refusals
@@ -57,21 +67,23 @@ from cloud.http.connection_limits import BOUNDS, PORTS, RESERVED_DESCRIPTORS, ht
 from cloud.http.errors import STATUSES
 from cloud.http.requests import BODY_LIMIT
 from cloud.http.yaml_text import DIRECTIVES_LIMIT, EVENTS_LIMIT
-from cloud.link import exchange, http, paced_desires, sync
+from cloud.link import activation_throttle, exchange, http, paced_desires, sync
 from cloud.link import renewal as renewals
 from cloud.listening import connection_limits
 from cloud.opening import hub_limits
-from cloud.operations import events
+from cloud.operations import channels, events
 from cloud.operations.audit import PAGE_LIMIT
 from cloud.operations.desires import ANSWER_LIMIT, INFO_LIMIT
 from cloud.rest import sessions
 from cloud.rest.event_stream import StreamLimits
-from cloud.rest.places import command_waits
+from cloud.rest.places import channel_tests, command_waits
+from cloud.rest.sign_in.provider_client import RESPONSE_LIMIT, TIMEOUT_SECONDS
 from tests.repo.tracked import ROOT, text_of, tracked_files
 
 HUB = HubLimits()
 OF_BROKER = ClientLimits()
 WAITS = command_waits()
+TESTS = channel_tests()
 SET = Settings()
 HTTP = connection_limits(SET, "api")
 
@@ -131,7 +143,21 @@ LIMITS: Mapping[str, str] = {
     "batch, as JSON": size(batch.SIZE_LIMIT),
     "registry, as JSON": size(registry.SIZE_LIMIT),
     "callback, as JSON": size(callback.SIZE_LIMIT),
-    "URL of a callback": characters(callback.URL_LIMIT),
+    "file of the identity providers (`login_file`)": size(identity_providers.FILE_LIMIT),
+    "identity providers": f"{identity_providers.PROVIDERS_LIMIT}",
+    "access rules of one identity provider": f"{identity_providers.RULES_LIMIT:,}",
+    "token of an identity provider": characters(identity_providers.TOKEN_LIMIT),
+    "response of an identity provider": size(RESPONSE_LIMIT),
+    "time for a response of an identity provider": seconds(TIMEOUT_SECONDS),
+    "sessions of one user of an identity provider": f"{user_sessions.SESSIONS_PER_USER}",
+    "URL of a callback or channel": characters(sending.URL_LIMIT),
+    "channel, as JSON": size(channel.SIZE_LIMIT),
+    "channels of one namespace": f"{channel.CHANNELS_LIMIT}",
+    "addresses of one channel": f"{channel.RECIPIENTS_LIMIT}",
+    "notification rule, as JSON": size(notification_rule.SIZE_LIMIT),
+    "notification rules of one namespace": f"{notification_rule.RULES_LIMIT}",
+    "channels of one notification rule": f"{notification_rule.RULE_CHANNELS_LIMIT}",
+    "threshold of a notification rule": f"{notification_rule.COUNT_LIMIT:,}",
     "name of an app, configuration, secret, ...": longest(check_name),
     "namespace": longest(check_namespace),
     "node id: namespace, dot and name": characters(NODE_ID_LIMIT),
@@ -164,6 +190,8 @@ LIMITS: Mapping[str, str] = {
     "body of an activation or a renewal": size(http.BODY_LIMIT),
     "signing request": size(signing_requests.SIZE_LIMIT),
     "items in one answer of a list": f"{LIST_LIMIT:,}",
+    "items with a `status` in one answer of the list of nodes": f"{SUMMARY_LIMIT}",
+    "nodes that one request labels": f"{LABELLED_LIMIT:,}",
     "bytes of the stored resources in one answer of a list": size(LIST_BYTES),
     "entries of one page of the audit log": f"{PAGE_LIMIT}",
     "connections to the API": f"{SET.max_api_connections:,}",
@@ -244,6 +272,8 @@ LIMITS: Mapping[str, str] = {
     "age of an entry of the audit log": f"{SET.audit_days} days",
     "events of one page": f"{events.PAGE_LIMIT}",
     "types in one filter of events": f"{event.TYPES_LIMIT}",
+    "test messages by channels at the same time": f"{TESTS.total}",
+    "test messages by requests of one token": f"{TESTS.of_one}",
     "callers that wait for the end of a command": f"{WAITS.total}",
     "the same, of one token's requests": f"{WAITS.of_one}",
     "streams of events": f"{StreamLimits().total}",
@@ -256,6 +286,10 @@ LIMITS: Mapping[str, str] = {
     "refused attempts of one action in it": pace(refusals.REFUSAL_RATE),
     "the same, because of one address": pace(refusals.ADDRESS_RATE),
     "member of what was changed, in an entry": size(changes.MEMBER_LIMIT),
+    "refused devices of one batch with the same reason": f"{refused_device.KEPT_OF_REASON}",
+    "refusals of one batch that are recorded although the device did not show its token": pace(
+        activation_throttle.UNPROVEN_RATE
+    ),
     "deploys of one node": f"{SET.deploys_kept}",
     "revisions of one app, configuration, secret or registry": f"{SET.revisions_kept}",
     "deleted ones, of one kind and namespace, whose revisions are kept": (
@@ -264,15 +298,24 @@ LIMITS: Mapping[str, str] = {
     "revision that is compared line by line, as JSON": size(comparison.TEXT_LIMIT),
     "the same, in lines of YAML": f"{comparison.LINE_LIMIT:,}",
     "how long a node may take to obey before its deploy has expired": span(deploys.EXPIRES_AFTER),
+    "trends, a point each minute": span(trends.MINUTES.age),
+    "trends, a point each hour": span(trends.HOURS.age),
+    "namespaces with trends": f"{trends.NAMESPACES_KEPT}",
     "usage of one node": span(usage.DAY),
     "apps of one node that are counted in rollouts": f"{running.APPS_AT_MOST}",
     "reports of one node": "1",
     "commands of one node": f"{commands.COMMANDS_KEPT}",
     "age of a command and its output": span(commands.KEPT_FOR),
     "output of a command": size(commands.OUTPUT_LIMIT),
-    "attempts to deliver a callback": span(callback.LIFETIME),
-    "calls of one callback that wait": f"{callback.WAITING_LIMIT:,}",
-    "callbacks given up": span(callback.RETENTION),
+    "attempts to deliver a callback": span(sending.LIFETIME),
+    "calls of one callback that wait": f"{sending.WAITING_LIMIT:,}",
+    "callbacks given up": span(sending.RETENTION),
+    "attempts to send a notification": span(sending.LIFETIME),
+    "notifications of one channel that wait": f"{sending.WAITING_LIMIT:,}",
+    "notifications of one channel that were sent or given up": f"{channels.FINISHED_KEPT}",
+    "age of notifications sent or given up": span(sending.RETENTION),
+    "groups of one notification rule": f"{notification_groups.GROUPS_LIMIT}",
+    "names that a group of a notification rule has": f"{notification_groups.NAMES_LIMIT:,}",
     "validity of the URL of an object": span(timedelta(seconds=SET.object_url_seconds)),
     "renewal of a certificate after its end": f"{SET.renewal_grace_days} days",
 }

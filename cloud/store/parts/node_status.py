@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 
 from cloud.core.deploys import DeployStatus
-from cloud.core.readiness import OFFLINE_AFTER_INTERVALS, STALE_AFTER_INTERVALS, NodeState
+from cloud.core.readiness import NodeState
+from cloud.store.node_conditions import moments_of_states
 from cloud.store.parts.reporters import REPORTERS
 from cloud.store.parts.row_sets import Lookup, NodePlace, RowSetPart
-from cloud.store.rows import Parameters, Row, micros
+from cloud.store.rows import Parameters, Row
 from cloud.store.statements import fragment, joined, set_statement, statement
 
 REPORT_STATUS = set_statement(
@@ -64,9 +65,9 @@ REVOKED_STATUS = statement(
     """,
     writes={"node_status"},
 )
-_COUNTS = fragment(
+STATE_COUNTS = fragment(
     """
-    SELECT count(*), count(heard),
+    count(*), count(heard),
         coalesce(sum(CASE WHEN revoked = 0 AND :now - heard < :quiet * report_interval
             THEN 1 ELSE 0 END), 0),
         coalesce(sum(CASE WHEN revoked = 0 AND :now - heard < :gone * report_interval
@@ -75,8 +76,9 @@ _COUNTS = fragment(
     """,
     reads={"node_status"},
 )
-COUNT_STATES = joined(_COUNTS)
-COUNT_STATES_IN = joined(_COUNTS, fragment(" WHERE namespace = :namespace"))
+_SELECT = fragment("SELECT ")
+COUNT_STATES = joined(_SELECT, STATE_COUNTS)
+COUNT_STATES_IN = joined(_SELECT, STATE_COUNTS, fragment(" WHERE namespace = :namespace"))
 
 
 class NodeStatusPart(RowSetPart):
@@ -101,24 +103,16 @@ class NodeStatusPart(RowSetPart):
 
         Looks at every node: 10 ms of 100,000.
         """
-        return _states_of(self._run(COUNT_STATES, _moments(now))[0])
+        return states_of(self._run(COUNT_STATES, moments_of_states(now))[0])
 
     def count_states_in(self, namespace: str, now: datetime) -> Mapping[NodeState, int]:
         """As `count_states`, of one namespace."""
-        where: Parameters = {**_moments(now), "namespace": namespace}
-        return _states_of(self._run(COUNT_STATES_IN, where)[0])
+        where: Parameters = {**moments_of_states(now), "namespace": namespace}
+        return states_of(self._run(COUNT_STATES_IN, where)[0])
 
 
-def _moments(now: datetime) -> Parameters:
-    return {
-        "now": micros(now),
-        "quiet": STALE_AFTER_INTERVALS,
-        "gone": OFFLINE_AFTER_INTERVALS,
-    }
-
-
-def _states_of(row: Row) -> Mapping[NodeState, int]:
-    """How many nodes stand how, of a row of `COUNT_STATES`."""
+def states_of(row: Row) -> Mapping[NodeState, int]:
+    """How many nodes stand how, of a row of `STATE_COUNTS`."""
     nodes, heard, online, not_gone = map(int, row)
     return {
         NodeState.ONLINE: online,

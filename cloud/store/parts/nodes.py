@@ -7,13 +7,14 @@ from typing import TypeVar
 import msgspec
 
 from cloud.core.core_configuration import CoreConfiguration, Mode
-from cloud.core.desired import Catalog
+from cloud.core.desired import NO_APPS, Catalog
 from cloud.core.field_selectors import NODE_FIELDS, parse_field_selector
 from cloud.core.listing import (
     ListOptions,
     Page,
 )
 from cloud.core.node import Node, NodeSpec, SeenNode, effective_labels
+from cloud.core.node_sorting import parse_sorting
 from cloud.core.properties import NO_PROPERTIES, Properties
 from cloud.core.selectors import Selector, parse_selector
 from cloud.errors import NotFound
@@ -159,7 +160,6 @@ PUT_PROPERTIES = statement(
 T = TypeVar("T")
 
 _MODES = {mode.value: mode for mode in Mode}
-_NO_APPS = Catalog(())
 _NODE_SPEC = msgspec.json.Decoder(NodeSpec)
 _CORE = msgspec.json.Decoder(CoreConfiguration)
 _PROPERTIES = msgspec.json.Decoder(Properties)
@@ -181,7 +181,7 @@ class NodePart(LabelPart):
         return self._sets.value(SEEN, (namespace, name))
 
     def list_nodes(
-        self, namespace: str, options: ListOptions, catalog: Catalog = _NO_APPS
+        self, namespace: str, options: ListOptions, catalog: Catalog = NO_APPS
     ) -> Page[Node]:
         """The page that *options* asks for; so are all lists here.
 
@@ -191,7 +191,7 @@ class NodePart(LabelPart):
         return self._selected(namespace, options, catalog, self._loader(NODES))
 
     def list_seen_nodes(
-        self, namespace: str, options: ListOptions, catalog: Catalog = _NO_APPS
+        self, namespace: str, options: ListOptions, catalog: Catalog = NO_APPS
     ) -> Page[SeenNode]:
         """As `list_nodes`, of `seen_node`."""
         return self._selected(namespace, options, catalog, self._loader(SEEN))
@@ -204,7 +204,8 @@ class NodePart(LabelPart):
         loader: Loader[T],
     ) -> Page[T]:
         terms = parse_field_selector(options.field_selector, NODE_FIELDS)
-        if not terms:
+        sorting = parse_sorting(options.sort)
+        if not terms and sorting.is_default:
             return self._page(NODE, namespace, options, loader)
         selector = parse_selector(options.selector)
         selection = NodeSelection(
@@ -217,7 +218,7 @@ class NodePart(LabelPart):
             governed=catalog.governed,
         )
         limit = options.limit
-        found = selection.found(options.after, limit + 1 if limit else ALL)
+        found = selection.found(options.after, limit + 1 if limit else ALL, sorting)
         if options.after is None and (not limit or len(found) <= limit):
             total = len(found)
         else:

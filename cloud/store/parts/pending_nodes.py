@@ -79,25 +79,28 @@ SOME_PENDING = statement(
 )
 COUNT_WAITING = statement(
     """
-    SELECT (SELECT count(*) FROM stale_node), (SELECT count(*) FROM delivery WHERE due IS NOT NULL)
+    SELECT (SELECT count(*) FROM stale_node), (SELECT count(*) FROM delivery WHERE due IS NOT NULL),
+        (SELECT count(*) FROM message WHERE due IS NOT NULL)
     """,
-    reads={"delivery", "stale_node"},
+    reads={"delivery", "message", "stale_node"},
 )
 COUNT_WAITING_IN = statement(
     """
     SELECT (SELECT count(*) FROM stale_node WHERE namespace = :namespace),
-        (SELECT count(*) FROM delivery WHERE namespace = :namespace AND due IS NOT NULL)
+        (SELECT count(*) FROM delivery WHERE namespace = :namespace AND due IS NOT NULL),
+        (SELECT count(*) FROM message WHERE namespace = :namespace AND due IS NOT NULL)
     """,
-    reads={"delivery", "stale_node"},
+    reads={"delivery", "message", "stale_node"},
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PendingCounts:
-    """How many nodes have updates pending, and how many deliveries of callbacks are."""
+    """How many nodes have updates pending; deliveries of callbacks, messages of channels."""
 
     nodes: int
     deliveries: int
+    messages: int = 0
 
 
 class PendingPart(RowSetPart):
@@ -161,10 +164,8 @@ class PendingPart(RowSetPart):
 
     def count_waiting(self) -> PendingCounts:
         """How many nodes and deliveries are pending, in all namespaces."""
-        nodes, deliveries = self._run(COUNT_WAITING, NOTHING)[0]
-        return PendingCounts(nodes, deliveries)
+        return PendingCounts(*self._run(COUNT_WAITING, NOTHING)[0])
 
     def count_waiting_in(self, namespace: str) -> PendingCounts:
         """As `count_waiting`, of one namespace."""
-        nodes, deliveries = self._run(COUNT_WAITING_IN, {"namespace": namespace})[0]
-        return PendingCounts(nodes, deliveries)
+        return PendingCounts(*self._run(COUNT_WAITING_IN, {"namespace": namespace})[0])

@@ -71,7 +71,8 @@ DELETE_RESOURCE = statement(
     DELETE FROM resource WHERE kind = :kind AND namespace = :namespace AND name = :name
         RETURNING name
     """,
-    writes={"resource"},
+    # With a channel go its deliveries.
+    writes={"resource", "message"},
 )
 # How many versions were given, and how often resources were changed.
 NEXT_VERSION = statement(

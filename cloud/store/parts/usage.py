@@ -31,6 +31,16 @@ PUT_USAGE_POINT = set_statement(
     reads={"node"},
     writes={"usage_point"},
 )
+SET_LAST_USAGE = set_statement(
+    """
+    UPDATE node_status SET cpu = :cpu, memory = :memory, cpu_part = :cpu_part,
+        memory_part = :memory_part {rows}
+    AND node_status.namespace = :namespace AND node_status.name = :name
+    """,
+    numbers={"cpu", "memory", "cpu_part", "memory_part"},
+    order=2,
+    writes={"node_status"},
+)
 SET_USAGE_STEP = set_statement(
     """
     UPDATE report SET usage_step = :step {rows}
@@ -51,18 +61,21 @@ class UsagePart(RowSetPart):
         return [_point_of(row) for row in self._run(USAGE_POINTS, where)]
 
     def put_usage_point(self, namespace: str, name: str, slot: int, point: UsagePoint) -> None:
-        """Put *point* in the place of what was at *slot*; NotFound if there is no such node."""
+        """Put *point* in the place of what was at *slot*; it is the last one of the node.
+
+        NotFound if there is no such node.
+        """
         row: Parameters = {
             "namespace": namespace,
             "name": name,
-            "slot": slot,
-            "time": micros(point.time),
             "cpu": point.cpu,
             "memory": point.memory,
             "cpu_part": point.cpu_part,
             "memory_part": point.memory_part,
         }
-        self._sets.put(PUT_USAGE_POINT, (namespace, name, slot), row)
+        of_slot: Parameters = {**row, "slot": slot, "time": micros(point.time)}
+        self._sets.put(PUT_USAGE_POINT, (namespace, name, slot), of_slot)
+        self._sets.put(SET_LAST_USAGE, (namespace, name), row)
 
     def set_usage_step(self, namespace: str, name: str, number: int) -> None:
         """Record that the step of that *number* has its point."""

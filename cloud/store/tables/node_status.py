@@ -63,3 +63,11 @@ NODE_STATUS = (
 KNOWS_OFFERS = (
     definition("ALTER TABLE node_status ADD COLUMN knows_offers {integer} NOT NULL DEFAULT 0"),
 )
+
+NODE_USAGE = (
+    # The last usage point, by which nodes are sorted; empty until the next one.
+    definition("ALTER TABLE node_status ADD COLUMN cpu {integer}"),
+    definition("ALTER TABLE node_status ADD COLUMN memory {integer}"),
+    definition("ALTER TABLE node_status ADD COLUMN cpu_part {integer}"),
+    definition("ALTER TABLE node_status ADD COLUMN memory_part {integer}"),
+)

@@ -6,36 +6,27 @@ from typing import Any
 
 from cloud.core.kinds import KINDS, ResourceKind
 from cloud.core.mask import MASK
-from edgesync.cli.api.client import NAMESPACE_HEADER, ApiResponse, ApiServer, RequestRefused
 from edgesync.cli.resources.kinds import url_of
-
-PAGE = 500
-"""Items in one page."""
-
-NOT_FOUND = 404
+from edgesync.client.client import Client
+from edgesync.client.errors import NotFoundError
+from edgesync.client.resources import TaggedResource
 
 Json = Mapping[str, Any]
 
 
-def within(namespace: str) -> dict[str, str]:
-    """Headers of a call about *namespace*, which may be empty."""
-    return {NAMESPACE_HEADER: namespace} if namespace else {}
-
-
 def found(
-    server: ApiServer, kind: ResourceKind, name: str, *, namespace: str = ""
-) -> ApiResponse | None:
-    """The thing *name*; None if there is none."""
+    server: Client, kind: ResourceKind, name: str, *, namespace: str = ""
+) -> TaggedResource[Json] | None:
+    """The thing *name* with its entity tag; None if there is none."""
+    url_of(kind, name)
     try:
-        return server.ask("GET", url_of(kind, name), headers=within(namespace))
-    except RequestRefused as refusal:
-        if refusal.status != NOT_FOUND:
-            raise
-    return None
+        return server.within(namespace).kind(kind).tagged(name)
+    except NotFoundError:
+        return None
 
 
 def seen_before(
-    server: ApiServer, kind: ResourceKind, name: str, *, namespace: str = ""
+    server: Client, kind: ResourceKind, name: str, *, namespace: str = ""
 ) -> Json | None:
     """The resource *name* for comparison; None if it does not exist.
 
@@ -44,23 +35,25 @@ def seen_before(
     """
     if kind.is_resource and kind.is_read_logged:
         query = {"fieldSelector": f"metadata.name={name}"}
-        items = server.call("GET", kind.path, query=query, headers=within(namespace))["items"]
+        items = server.within(namespace).call("GET", kind.path, query=query)["items"]
         return items[0] if items else None
     answer = found(server, kind, name, namespace=namespace)
-    return answer.content if answer else None
+    return answer.value if answer else None
 
 
 def listed(
-    server: ApiServer,
+    server: Client,
     kind: ResourceKind,
     *,
     selector: str = "",
     batch: str = "",
     fields: str = "",
+    with_status: bool = False,
 ) -> Iterator[Json]:
     """All resources of a *kind*, as in lists; records of one *batch*, or of each.
 
-    Labels by *selector*, fields by the field selector *fields*, where the kind has them.
+    Labels by *selector*, fields by the field selector *fields*, where the kind has them;
+    *with_status* the `status` of those whose lists have one.
     """
     parent = KINDS.named(kind.parent) if kind.parent else None
     if kind.is_single:
@@ -68,42 +61,30 @@ def listed(
     elif parent:
         above = [batch] if batch else [one["name"] for one in listed(server, parent)]
         for name in above:
-            yield from _numbered(server, kind.collection({kind.parent_field: name}))
-    elif kind.is_numbered:
-        yield from _numbered(server, kind.path)
+            yield from server.kind(kind, name).list()
     else:
-        query = {"selector": selector, "fieldSelector": fields}
-        yield from pages(server, kind.path, {key: text for key, text in query.items() if text})
+        include = "status" if with_status and kind.has_status else ""
+        yield from server.kind(kind).list(selector=selector, field_selector=fields, include=include)
 
 
-def matching(server: ApiServer, kind: ResourceKind, pattern: str) -> Iterator[Json]:
+def matching(
+    server: Client, kind: ResourceKind, pattern: str, *, with_status: bool = False
+) -> Iterator[Json]:
     """The resources of a *kind* whose names are like *pattern*, in which `*` is any text."""
-    by_server = not kind.is_numbered
-    things = listed(server, kind, fields=f"metadata.name={pattern}" if by_server else "")
+    fields = "" if kind.is_numbered else f"metadata.name={pattern}"
+    things = listed(server, kind, fields=fields, with_status=with_status)
     return (thing for thing in things if fnmatchcase(kind.name_of(thing), pattern))
 
 
-def pages(server: ApiServer, path: str, query: Mapping[str, str]) -> Iterator[Json]:
-    """All items of a list, page by page."""
-    place = ""
-    while True:
-        page = {**query, "limit": str(PAGE), "continue": place}
-        answer = server.call("GET", path, query=page)
-        yield from answer["items"]
-        place = (answer["listOptions"] or {}).get("continue", "")
-        if not place:
-            return
-
-
-def _numbered(server: ApiServer, path: str) -> Iterator[Json]:
-    number = 1
-    while True:
-        page = {"pageNo": str(number), "pageSize": str(PAGE)}
-        items = server.call("GET", path, query=page)["items"]
-        yield from items
-        if len(items) < PAGE:
-            return
-        number += 1
+def one_of(
+    server: Client, kind: ResourceKind, name: str, *, with_status: bool = False
+) -> Json | None:
+    """The thing *name*, *with_status* where lists have one; None if there is none."""
+    if with_status and kind.has_status:
+        things = listed(server, kind, fields=f"metadata.name={name}", with_status=True)
+        return next((thing for thing in things if thing["name"] == name), None)
+    answer = found(server, kind, name)
+    return answer.value if answer else None
 
 
 def masked(kind: ResourceKind, shown: Json) -> dict[str, Any]:

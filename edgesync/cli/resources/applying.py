@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from edgesync.cli.api.client import ApiServer
-from edgesync.cli.resources.access import found, has_masked, seen_before, unmasked, within
+from edgesync.cli.resources.access import found, has_masked, seen_before, unmasked
 from edgesync.cli.resources.manifests import Document
+from edgesync.client.client import Client
 
 _PASSING = frozenset({"ready", "state"})
 """Fields that change without a request."""
@@ -44,8 +44,8 @@ class Written:
     answers: tuple[Any, ...]
 
 
-def write(server: ApiServer, document: Document, query: Mapping[str, str] | None = None) -> Written:
-    """Create the resource, or change it where it differs; raises RequestRefused or Masked."""
+def write(server: Client, document: Document, query: Mapping[str, str] | None = None) -> Written:
+    """Create the resource, or change it where it differs; raises ApiError or Masked."""
     before = _before(server, document)
     ready = _ready(document, before)
     answers = []
@@ -54,9 +54,7 @@ def write(server: ApiServer, document: Document, query: Mapping[str, str] | None
     else:
         calls = _changes(ready)
     for method, path, body in calls:
-        answers.append(
-            server.call(method, path, body=body, query=query, headers=within(document.namespace))
-        )
+        answers.append(server.within(document.namespace).call(method, path, body=body, query=query))
     if before is None:
         return Written(ApplyOutcome.CREATED, tuple(answers))
     is_same = _comparable(before, before) == _comparable(answers[-1], before)
@@ -74,11 +72,11 @@ def _changes(document: Document) -> list[tuple[str, str, dict[str, Any]]]:
     return [*calls, ("PUT", document.url, body)]
 
 
-def _before(server: ApiServer, document: Document) -> Mapping[str, Any] | None:
+def _before(server: Client, document: Document) -> Mapping[str, Any] | None:
     kind, name, namespace = document.kind, document.name, document.namespace
     if has_masked(kind, document.body):
         answer = found(server, kind, name, namespace=namespace)
-        return answer.content if answer else None
+        return answer.value if answer else None
     return seen_before(server, kind, name, namespace=namespace)
 
 

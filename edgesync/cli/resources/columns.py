@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloud.core.kind import Column, ColumnForm
-from cloud.core.kinds import APP, NODE, ResourceKind
-from edgesync.cli.api.client import ApiServer, RequestRefused
+from cloud.core.kinds import APP, ResourceKind
 from edgesync.cli.output import age, note, pairs, progress
 from edgesync.cli.resources.paths import sort_key, value_at
+from edgesync.client.client import Client
+from edgesync.client.errors import NotFoundError
 
 LOOKED_UP = 500
 """Things of which a table shows what takes a call for each."""
@@ -18,15 +19,19 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TableOptions:
-    """What a table shows beside its columns: *labels* each in a column, or all in one."""
+    """What a table shows beside its columns: *labels* each in a column, or all in one.
+
+    With *namespaces* the namespace of each thing comes first.
+    """
 
     wide: bool = False
     labels: Sequence[str] = ()
     show_labels: bool = False
+    namespaces: bool = False
 
 
 def table_of(
-    server: ApiServer, kind: ResourceKind, things: Sequence[Json], options: TableOptions
+    server: Client, kind: ResourceKind, things: Sequence[Json], options: TableOptions
 ) -> tuple[list[str], list[list[Any]]]:
     """Titles and rows of *things* of a *kind*."""
     is_labelled = options.show_labels and not options.wide
@@ -35,7 +40,7 @@ def table_of(
         for column in kind.table
         if options.wide or not column.is_wide or (is_labelled and column.form is ColumnForm.LABELS)
     ]
-    added = _ADDED.get(kind) if kind is APP or options.wide else None
+    added = _ADDED.get(kind)
     titles, rows = [column.title.upper() for column in columns], []
     if added is not None:
         titles[_PLACE:_PLACE] = added.titles
@@ -43,9 +48,16 @@ def table_of(
     for thing in things:
         row = [_cell(column, thing) for column in columns]
         if added is not None:
-            row[_PLACE:_PLACE] = found.get(thing["name"]) or [None] * len(added.titles)
-        rows.append(row + [(thing.get("labels") or {}).get(key) for key in options.labels])
-    return titles + [key.rpartition("/")[2].upper() for key in options.labels], rows
+            row[_PLACE:_PLACE] = found.get(_place_of(thing)) or [None] * len(added.titles)
+        own = [thing["namespace"]] if options.namespaces else []
+        rows.append([*own, *row, *((thing.get("labels") or {}).get(key) for key in options.labels)])
+    own_titles = ["NAMESPACE"] if options.namespaces else []
+    labels = [key.rpartition("/")[2].upper() for key in options.labels]
+    return [*own_titles, *titles, *labels], rows
+
+
+def _place_of(thing: Json) -> tuple[str, str]:
+    return thing.get("namespace", ""), thing["name"]
 
 
 def sorted_by(kind: ResourceKind, things: Sequence[Json], by: str) -> list[Json]:
@@ -60,44 +72,36 @@ class _Added:
     """Columns whose cells *look_up* finds with a call for each thing, by its URL."""
 
     titles: Sequence[str]
-    look_up: Callable[[ApiServer, str], list[Any]]
+    look_up: Callable[[Client, str], list[Any]]
 
 
-def _readiness(server: ApiServer, url: str) -> list[Any]:
+def _readiness(server: Client, url: str) -> list[Any]:
     rollout = server.call("GET", f"{url}/rollout")
     return [f"{rollout['running']}/{rollout['selected']}"]
 
 
-def _machine(server: ApiServer, url: str) -> list[Any]:
-    report = server.call("GET", f"{url}/stats")["report"]
-    host, core = report.get("node") or {}, report.get("core") or {}
-    system = host.get("osImage") or host.get("os")
-    return [host.get("address"), system, host.get("arch"), core.get("binVersion")]
-
-
 _PLACE = 2
-"""Where columns are added: after name, and version or state."""
+"""Where columns are added: after name and version."""
 
 _ADDED: Mapping[ResourceKind, _Added] = {
     APP: _Added(("READY",), _readiness),
-    NODE: _Added(("ADDRESS", "OS", "ARCH", "AGENT"), _machine),
 }
 
 
 def _looked_up(
-    server: ApiServer, kind: ResourceKind, things: Sequence[Json], added: _Added
-) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
+    server: Client, kind: ResourceKind, things: Sequence[Json], added: _Added
+) -> dict[tuple[str, str], list[Any]]:
+    found: dict[tuple[str, str], list[Any]] = {}
     if len(things) > LOOKED_UP:
         shown = ", ".join(added.titles)
         note(f"{shown} of the first {LOOKED_UP} {kind.plural} only; select fewer (-l).")
     with progress() as shown_progress:
         for thing in shown_progress.track(list(things[:LOOKED_UP]), description=kind.plural):
             try:
-                found[thing["name"]] = added.look_up(server, kind.url(thing["name"]))
-            except RequestRefused as refusal:
-                if refusal.status != 404:  # else it went meanwhile
-                    raise
+                own = server.within(thing["namespace"]) if "namespace" in thing else server
+                found[_place_of(thing)] = added.look_up(own, kind.url(thing["name"]))
+            except NotFoundError:  # it went meanwhile
+                continue
     return found
 
 
@@ -109,10 +113,12 @@ def _cell(column: Column, thing: Json) -> Any:
         case ColumnForm.FLAG:
             return bool(value)
         case ColumnForm.SHARE:
-            return f"{value:.0%}"
+            return None if value is None else f"{value:.0%}"
+        case ColumnForm.RATIO:
+            return None if value is None else f"{value['running']}/{value['wanted']}"
         case ColumnForm.LABELS:
             return pairs(value or {})
         case ColumnForm.NAMES:
-            return ",".join(one["name"] for one in value or ())
+            return ",".join(one if isinstance(one, str) else one["name"] for one in value or ())
         case ColumnForm.TEXT | ColumnForm.NUMBER | ColumnForm.SELECTOR:
             return value

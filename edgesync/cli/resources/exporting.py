@@ -1,42 +1,15 @@
 """Resources as manifests that `edgesync apply` takes, without defaults and read-only fields."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
-
-import msgspec
 
 from cloud.core.kinds import ResourceKind
 from cloud.core.mask import MASK
+from cloud.core.spec_fields import spec_fields
 
 
 def manifest(kind: ResourceKind, shown: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest of a resource: without read-only fields and defaults."""
-    body = {key: shown[key] for key in shown if key not in kind.read_only | {"name"}}
-    body = {**body, **{field: MASK for field in kind.hidden_fields if field not in body}}
-    labels = body.get("labels")
-    if labels and kind.own_label:
-        body["labels"] = {key: labels[key] for key in labels if key != kind.own_label}
-    # A newer server may show more than this command knows; all of it, then.
-    with suppress(msgspec.ValidationError):
-        required = {field: body[field] for field in kind.required if field in body}
-        body = {**required, **_without_defaults(msgspec.convert(body, kind.spec))}
+    hidden = {field: MASK for field in kind.hidden_fields if field not in shown}
     name = {} if kind.is_single else {"name": shown["name"]}
-    return {"kind": kind.name, **name, **body}
-
-
-def _without_defaults(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_without_defaults(one) for one in value]
-    if not isinstance(value, msgspec.Struct):
-        return msgspec.to_builtins(value)
-    config = value.__struct_config__
-    shown = {config.tag_field: config.tag} if config.tag_field else {}
-    for each in msgspec.structs.fields(value):
-        inner = getattr(value, each.name)
-        if inner is msgspec.UNSET or inner == each.default:
-            continue
-        if each.default_factory is not msgspec.NODEFAULT and inner == each.default_factory():
-            continue
-        shown[each.encode_name] = _without_defaults(inner)
-    return shown
+    return {"kind": kind.name, **name, **spec_fields(kind, {**shown, **hidden})}

@@ -13,11 +13,13 @@ import click
 from cloud.core.app import AppSpec, uses_of
 from cloud.core.decoding import convert
 from cloud.core.kinds import APP, GUARD, KINDS, ResourceKind
-from edgesync.cli.api.client import ApiServer, ConnectionLost, RequestRefused
+from edgesync.cli.hints import message_of
 from edgesync.cli.output import coloured, in_line, note, printable, show_change, size
-from edgesync.cli.resources.access import NOT_FOUND, seen_before, within
+from edgesync.cli.resources.access import seen_before
 from edgesync.cli.resources.applying import ApplyOutcome, write
 from edgesync.cli.resources.manifests import Document
+from edgesync.client.client import Client
+from edgesync.client.errors import ApiError, ConnectionLost, NotFoundError
 
 DRY_RUN = {"dryRun": "true"}
 
@@ -40,7 +42,7 @@ class Planned:
 
     title: str
     answers: tuple[Json, ...] = ()
-    error: click.ClickException | None = None
+    error: ApiError | click.ClickException | None = None
     waits: str = ""
     expected: ApplyOutcome = ApplyOutcome.UNCHANGED
 
@@ -59,27 +61,39 @@ class Planned:
 
 
 def request_plan(
-    server: ApiServer, method: str, path: str, body: Any = None, *, namespace: str = ""
+    server: Client, method: str, path: str, body: Any = None, *, namespace: str = ""
 ) -> Json:
     """The plan of that call."""
     check_dry_run(server)
-    answer: Json = server.call(method, path, body=body, query=DRY_RUN, headers=within(namespace))
+    answer: Json = server.within(namespace).call(method, path, body=body, query=DRY_RUN)
     return answer
 
 
-def check_dry_run(server: ApiServer) -> None:
+def show_gains(plan: Json) -> None:
+    """Print which apps nodes would gain and lose by *plan*."""
+    click.echo(printable(plan["message"]))
+    for app in plan["apps"]:
+        verb = "gain" if app["before"] is None else "lose" if app["after"] is None else "update"
+        click.echo(f"  {app['nodes']} nodes {verb} app {in_line(app['name'])}")
+    for node in plan["gains"]:
+        signed = [f"+{name}" for name in node["gained"]] + [f"-{name}" for name in node["lost"]]
+        click.echo(f"  node {node['name']}: {in_line(' '.join(signed))}")
+    left = plan["nodes"]["touched"] - len(plan["gains"])
+    if plan["gains"] and left > 0:
+        click.echo(f"  and {left} more nodes")
+
+
+def check_dry_run(server: Client) -> None:
     """ClickException for a server that would apply a call with `dryRun`: an older one."""
     try:
         server.call("GET", GUARD.path)
-    except RequestRefused as refusal:
-        if refusal.status != NOT_FOUND:
-            raise
+    except NotFoundError as refusal:
         raise click.ClickException(
             "this server is too old for a dry run; nothing was sent"
         ) from refusal
 
 
-def planned(server: ApiServer, documents: Sequence[Document]) -> Iterator[Planned]:
+def planned(server: Client, documents: Sequence[Document]) -> Iterator[Planned]:
     """The plan of each document; ConnectionLost if there is no server."""
     check_dry_run(server)
     made: set[tuple[ResourceKind, str]] = set()
@@ -88,11 +102,11 @@ def planned(server: ApiServer, documents: Sequence[Document]) -> Iterator[Planne
             answers = write(server, document, DRY_RUN).answers
         except ConnectionLost:
             raise
-        except click.ClickException as error:
+        except (ApiError, click.ClickException) as error:
             needed = [
                 f"{kind.word}/{name}" for kind, name in _needs(document) if (kind, name) in made
             ]
-            if needed and isinstance(error, RequestRefused):
+            if needed and isinstance(error, ApiError):
                 made.add((document.kind, document.name))
                 waits = f"once there is {' and '.join(needed)}"
                 yield Planned(document.title, waits=waits, expected=_expected(server, document))
@@ -105,11 +119,11 @@ def planned(server: ApiServer, documents: Sequence[Document]) -> Iterator[Planne
         yield plan
 
 
-def _expected(server: ApiServer, document: Document) -> ApplyOutcome:
+def _expected(server: Client, document: Document) -> ApplyOutcome:
     kind, name = document.kind, document.name
     try:
         before = seen_before(server, kind, name, namespace=document.namespace)
-    except RequestRefused:  # its batch is not there either
+    except ApiError:  # its batch is not there either
         before = None
     return ApplyOutcome.CREATED if before is None else ApplyOutcome.CHANGED
 
@@ -123,8 +137,10 @@ def _needs(document: Document) -> Iterator[tuple[ResourceKind, str]]:
             yield use.kind, use.name
     for field, word in document.kind.references:
         kind = KINDS.named(word)
-        if kind and body.get(field):
-            yield kind, str(body[field])
+        named = body.get(field)
+        for one in named if isinstance(named, list) else [named]:
+            if kind and one:
+                yield kind, str(one)
 
 
 def show_plans(plans: Sequence[Planned], *, all_of_them: bool) -> None:
@@ -135,7 +151,7 @@ def show_plans(plans: Sequence[Planned], *, all_of_them: bool) -> None:
         _show(plan)
     for plan in plans:
         if plan.error:
-            note(f"{plan.title}: {plan.error.format_message()}")
+            note(f"{plan.title}: {message_of(plan.error)}")
     if shown:
         click.echo()
     _show_sum(known)

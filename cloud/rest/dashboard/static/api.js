@@ -5,14 +5,15 @@ const RETRIES = 2;
 const RETRY_MILLISECONDS = 100;
 const signedOut = new Set();
 
-/** The answer was an error; `message` is the server's own, `line` where it is in a body of YAML. */
+/** The answer was an error; `message` is the server's own, `field` the path of what is wrong, `line` its line in YAML. */
 export class ApiError extends Error {
-  constructor(status, code, message, requestId, line = 0) {
+  constructor(status, code, message, requestId, { line = 0, field = "" } = {}) {
     super(message);
     this.status = status;
     this.code = code;
     this.requestId = requestId;
     this.line = line;
+    this.field = field;
   }
 }
 
@@ -76,7 +77,7 @@ async function send(method, target, { body, yaml, accept, headers = {}, signal }
     content.code || "",
     content.message || `The server answered ${response.status}.`,
     content["request-id"] || response.headers.get("x-bce-request-id") || "",
-    content.line || 0,
+    { line: content.line, field: content.field },
   );
   if (response.status === 401 && !target.startsWith("/session")) signedOut.forEach((notify) => notify(error.message));
   throw error;

@@ -1,5 +1,5 @@
 // The frame around the pages, and who is signed in.
-import { html, render, useEffect, useState } from "./html.js";
+import { html, render, useEffect, useRef, useState } from "./html.js";
 import { get, getNamespace, onSignedOut, post, remove, setNamespace } from "./api.js";
 import { lastLiveAt, startLive, stopLive, useIsLive } from "./live.js";
 import { ago } from "./format.js";
@@ -8,10 +8,12 @@ import { Empty, Icon, Title } from "./ui.js";
 import { SignIn } from "./sign_in.js";
 import { Overview } from "./overview.js";
 import { Nodes } from "./nodes.js";
+import { NamespaceField, Namespaces, roleIn } from "./namespaces.js";
 import { Node } from "./node.js";
 import { kindAt, kinds, loadKinds } from "./kinds.js";
 import { NewThing, Thing, Things } from "./things.js";
-import { Audit, Certificates, Events } from "./logs.js";
+import { Audit, Certificates } from "./logs.js";
+import { Events } from "./events.js";
 import { AddDevice } from "./add_device.js";
 import { Guard } from "./guard.js";
 import { Rollout, Rollouts } from "./rollouts.js";
@@ -25,11 +27,16 @@ const places = () => [
   ["rollouts", "Rollouts", "rollouts"],
   ["certificates", "Certificates", "certificates"],
   ["events", "Events", "events"],
+  ["namespaces", "Namespaces", "namespaces"],
   ["guard", "Guard", "guard"],
   ["tokens", "Tokens", "tokens"],
   ["audit", "Audit", "audit"],
 ];
 const ADMINS_PLACES = new Set(["audit", "tokens"]);
+
+/** Whether the menu has the page at *place* for who is signed in. */
+const isShown = (place, session) =>
+  ADMINS_PLACES.has(place) ? session.role === "admin" : place !== "namespaces" || session.namespace === "*";
 
 const BANNER_AFTER = 4000;
 
@@ -67,19 +74,6 @@ function ThemeSwitch() {
   </label>`;
 }
 
-function NamespaceField({ session, onChange }) {
-  const [text, setText] = useState(getNamespace());
-  if (session.namespace !== "*") return html`<p class="field-inline"><span>Namespace</span><b>${session.namespace}</b></p>`;
-  const submit = (event) => {
-    event.preventDefault();
-    onChange(text.trim() || session.defaultNamespace);
-  };
-  return html`<form class="field-inline" onSubmit=${submit}>
-    <label for="namespace">Namespace</label>
-    <input id="namespace" value=${text} spellcheck=${false} autocapitalize="off" onInput=${(event) => setText(event.currentTarget.value)} onBlur=${submit} />
-  </form>`;
-}
-
 function Live() {
   const isLive = useIsLive();
   return html`<span class=${`live ${isLive ? "on" : ""}`} role="status"><i></i>${isLive ? "Live" : "Connecting…"}</span>`;
@@ -110,6 +104,7 @@ function Page({ route, session }) {
   if (place === "events") return html`<${Events} ...${shared} />`;
   if (place === "audit") return html`<${Audit} ...${shared} />`;
   if (place === "add") return html`<${AddDevice} ...${shared} />`;
+  if (place === "namespaces") return html`<${Namespaces} />`;
   if (place === "guard") return html`<${Guard} ...${shared} />`;
   if (place === "tokens") return html`<${Tokens} ...${shared} />`;
   if (place === "certificates") return html`<${Certificates} ...${shared} />`;
@@ -120,11 +115,21 @@ function Page({ route, session }) {
   return html`<${Title}>Not found<//><${Empty} title="There is no such page."><p><a href="#/">Go to the overview</a></p><//>`;
 }
 
-function Frame({ session, onLeave }) {
+function Frame({ session: signedIn, onLeave }) {
   const route = useRoute();
   const [isOpen, setOpen] = useState(false);
   const [isFinding, find] = usePalette();
-  const [namespace, choose] = useState(getNamespace());
+  const [, renew] = useState(0);
+  const select = (value) => {
+    setNamespace(value);
+    store.write("namespace", value);
+  };
+  // An address may name the namespace that it is about.
+  const followed = useRef(null);
+  if (signedIn.namespace === "*" && route.query.namespace && followed.current !== route) select(route.query.namespace);
+  followed.current = route;
+  const namespace = getNamespace();
+  const session = { ...signedIn, role: roleIn(signedIn, namespace) };
   const place = route.parts[0] || "";
   useEffect(() => setOpen(false), [route]);
   useEffect(() => {
@@ -133,16 +138,15 @@ function Frame({ session, onLeave }) {
   }, [namespace]);
   const change = (value) => {
     if (value === getNamespace()) return;
-    setNamespace(value);
-    store.write("namespace", value);
-    choose(value);
-    if (route.parts.length > 1) go([place]);
+    select(value);
+    renew((turn) => turn + 1);
+    if (route.parts.length > 1 || route.query.namespace) go([place].filter(Boolean));
   };
   const skip = (event) => {
     event.preventDefault();
     document.querySelector("main h1")?.focus();
   };
-  const shown = places().filter(([key]) => !ADMINS_PLACES.has(key) || session.role === "admin");
+  const shown = places().filter(([key]) => isShown(key, session));
   return html`
     <a class="skip" href="#main" onClick=${skip}>Skip to the page</a>
     <div class="frame">
@@ -151,7 +155,7 @@ function Frame({ session, onLeave }) {
         <a class="brand" href="#/"><img src="/dashboard/icon.svg" alt="" width="26" height="26" />edgesync</a>
         <${Live} />
       </header>
-      <div id="menu" class=${`side ${isOpen ? "open" : ""}`}>
+      <aside id="menu" aria-label="Menu and session" class=${`side ${isOpen ? "open" : ""}`}>
         <button type="button" class="goto" onClick=${() => find(true)}><${Icon} name="search" />Go to… <kbd>Ctrl K</kbd></button>
         <nav aria-label="Pages of the dashboard">
           <ul>
@@ -163,7 +167,7 @@ function Frame({ session, onLeave }) {
           </ul>
         </nav>
         <div class="side-foot">
-          <${NamespaceField} session=${session} onChange=${change} />
+          <${NamespaceField} key=${namespace} session=${session} onChange=${change} />
           <${ThemeSwitch} />
           <p class="field-inline"><span>Signed in</span><b title=${`Role ${session.role}`}>${session.name || "admin.token"}</b></p>
           <div class="side-links">
@@ -171,7 +175,7 @@ function Frame({ session, onLeave }) {
             <button type="button" class="bare" onClick=${onLeave}><${Icon} name="out" />Sign out</button>
           </div>
         </div>
-      </div>
+      </aside>
       ${isFinding && html`<${Palette} pages=${shown} onClose=${() => find(false)} />`}
       <main id="main"><${Disconnected} /><${Page} key=${namespace} route=${route} session=${session} /></main>
     </div>

@@ -1,12 +1,13 @@
 // What a batch has beside its definition: the command for a device, and the records of its devices.
 import { html, useState } from "./html.js";
 import { get, getText, path, post, segment } from "./api.js";
-import { plural } from "./format.js";
+import { plural, when } from "./format.js";
 import { useLive } from "./live.js";
 import { link } from "./route.js";
-import { Badge, Copyable, Dialog, Empty, Failure, Icon, Loaded, Pager, saveText, Table, useData, usePages } from "./ui.js";
+import { Badge, Copyable, Dialog, Empty, Failure, Icon, Loaded, Pager, saveText, Table, Time, useData, usePages } from "./ui.js";
 
 const MOST_LINES = 1000;
+const REFUSED_SHOWN = 8;
 
 export function BringIn({ name }) {
   const [answer, setAnswer] = useState(null);
@@ -36,8 +37,8 @@ const RECORD_COLUMNS = [
 /** Fingerprints of *text*, one on each line; commas and quotes around them are left out. */
 const fingerprintsOf = (text) => [...new Set(text.split(/\r?\n/).map((line) => line.trim().replace(/^"|"?,?$/g, "")).filter(Boolean))];
 
-function AddRecords({ name, onClose, onAdded }) {
-  const [text, setText] = useState("");
+function AddRecords({ name, first = "", onClose, onAdded }) {
+  const [text, setText] = useState(first);
   const [done, setDone] = useState(0);
   const [failures, setFailures] = useState([]);
   const [isBusy, setBusy] = useState(false);
@@ -74,6 +75,33 @@ function AddRecords({ name, onClose, onAdded }) {
       ${failures.length > 0 && html`<ul class="plain bad-text" role="alert">${failures.slice(0, 10).map((one) => html`<li key=${one.fingerprintValue}><code>${one.fingerprintValue}</code> ${one.error.message}</li>`)}</ul>`}
     </form>
   <//>`;
+}
+
+const refusedColumns = (add) => [
+  { name: "Fingerprint", show: (one) => html`<code>${one.fingerprintValue}</code>` },
+  { name: "Last refused", show: (one) => html`<${Time} at=${one.lastTime} />${one.count > 1 && html` <span class="quiet" title=${`since ${when(one.firstTime)}`}>${one.count} times</span>`}` },
+  { name: "From", show: (one) => one.address },
+  { name: "Why", show: (one) => html`<${Badge} tone="bad">${one.reason}<//> ${one.message}` },
+  {
+    name: "What to do",
+    kind: "wide",
+    show: (one) => html`${one.remedy}${add && one.reason === "NotOnWhitelist" && html` <button type="button" onClick=${() => add(one.fingerprintValue)}>Add a record</button>`}`,
+  },
+];
+
+/** Devices that the batch *name* refused and that were not activated since; nothing where there are none. */
+export function Refused({ name, mayChange }) {
+  const [adding, add] = useState("");
+  const [most, setMost] = useState(REFUSED_SHOWN);
+  const state = useData((signal) => get(`/v1/register/${segment(name)}/refused`, { signal }), [name]);
+  const isOurs = ({ type, subject }) => type === "node.activated" || subject.kind === "record" || (subject.kind === "batch" && subject.name === name);
+  useLive(isOurs, state.reload);
+  if (!state.error && !state.data?.total) return null;
+  return html`<section aria-labelledby="refused-title"><h2 id="refused-title">Refused devices</h2>
+    <${Loaded} state=${state} show=${(page) => html`<${Table} caption="Devices that the batch refused" columns=${refusedColumns(mayChange && add)} items=${page.items.slice(0, most)} keyOf=${(one) => `${one.reason} ${one.fingerprintValue}`} />
+      ${page.total > most && html`<p class="actions start"><button type="button" onClick=${() => setMost(page.total)}>Show all ${page.total}</button></p>`}`} />
+    ${adding && html`<${AddRecords} name=${name} first=${adding} onClose=${() => add("")} onAdded=${state.reload} />`}
+  </section>`;
 }
 
 /** The records of the batch *name*: devices that may activate, and those that did. */

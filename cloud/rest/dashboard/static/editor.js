@@ -3,12 +3,22 @@ import { html, useEffect, useRef, useState } from "./html.js";
 import { path, segment, sendYaml } from "./api.js";
 import { bytes, count, percent, plural } from "./format.js";
 import { CodeEditor } from "./code_editor.js";
+import { AppForm } from "./app_form.js";
 import { Changes, Dialog, Failure, Skeleton } from "./ui.js";
 
 const SHOWN_CHANGES = 30;
 
+/** Of the apps of a plan: on how many nodes each is new, gone or another version. */
+const appText = ({ name, before, after, nodes }) => `${name} ${before ? `v${before}` : "new"} → ${after === null ? "gone" : after ? `v${after}` : "a new version"} (${plural(nodes, "node")})`;
+
+/** The first nodes that gain or lose apps. */
+const Gains = ({ gains, touched }) => html`<ul class="plain gains" aria-label="Nodes that gain or lose apps">
+  ${gains.map((one) => html`<li key=${one.name}>${one.name}:${one.gained.map((app) => html` <ins key=${app}>+${app}</ins>`)}${one.lost.map((app) => html` <del key=${app}>-${app}</del>`)}</li>`)}
+  ${touched > gains.length && html`<li class="quiet">and ${plural(touched - gains.length, "more node", "more nodes")}</li>`}
+</ul>`;
+
 function Plan({ plan }) {
-  const { nodes, apps = [], changes = [] } = plan;
+  const { nodes, apps = [], changes = [], gains = [] } = plan;
   if (plan.action === "none") return html`<p><strong>Nothing changes.</strong> It is so already.</p>`;
   return html`
     <p class="lead">${plan.message}</p>
@@ -16,8 +26,10 @@ function Plan({ plan }) {
       <div><dt>Nodes touched</dt><dd>${count(nodes.touched)} of ${count(nodes.total)} (${percent(nodes.touched, nodes.total)} %)</dd></div>
       <div><dt>Offline now</dt><dd>${count(nodes.offline)}</dd></div>
       ${plan.bytes > 0 && html`<div><dt>To be sent</dt><dd>${bytes(plan.bytes)}</dd></div>`}
-      ${apps.length > 0 && html`<div><dt>Apps</dt><dd>${apps.map((app) => `${app.name} ${app.before ? `v${app.before}` : "new"} → ${app.after === null ? "gone" : app.after ? `v${app.after}` : "a new version"} (${plural(app.nodes, "node")})`).join(", ")}</dd></div>`}
-      ${nodes.names?.length > 0 && html`<div><dt>Among them</dt><dd>${nodes.names.join(", ")}</dd></div>`}
+      ${apps.length > 0 && html`<div><dt>Apps</dt><dd>${apps.map(appText).join(", ")}</dd></div>`}
+      ${plan.count > 1 && html`<div><dt>Changed</dt><dd>${plural(plan.count, plan.kind)}</dd></div>`}
+      ${gains.length > 0 && html`<div><dt>Gained and lost</dt><dd><${Gains} gains=${gains} touched=${nodes.touched} /></dd></div>`}
+      ${!gains.length && nodes.names?.length > 0 && html`<div><dt>Among them</dt><dd>${nodes.names.join(", ")}</dd></div>`}
     </dl>
     ${changes.length > 0 && html`<h3>What changes</h3><${Changes} changes=${changes.slice(0, SHOWN_CHANGES)} />${changes.length > SHOWN_CHANGES && html`<p class="quiet">and ${changes.length - SHOWN_CHANGES} more</p>`}`}
   `;
@@ -85,6 +97,8 @@ export function Editor({ text, kind, name, tag, onSaved, onCancel }) {
   const [value, setValue] = useState(text);
   const [error, setError] = useState(null);
   const [isPlanned, setPlanned] = useState(false);
+  const hasForm = kind.place === "apps";
+  const [isForm, setForm] = useState(hasForm && !name);
   const method = name ? "PUT" : "POST";
   const target = name ? `${kind.path}/${segment(name)}` : kind.path;
   const send = (query, headers) =>
@@ -100,10 +114,14 @@ export function Editor({ text, kind, name, tag, onSaved, onCancel }) {
   };
   return html`
     <form class="editor" onSubmit=${review}>
-      <${CodeEditor} id="editor-text" value=${text} label=${name ? `Definition of ${name}, in YAML` : `The new ${kind.one}, in YAML`}
+      ${hasForm && html`<div class="ranges" role="group" aria-label="Edit as">
+        ${[[true, "Form"], [false, "YAML"]].map(([key, words]) => html`<button key=${words} type="button" class="bare" aria-pressed=${isForm === key} onClick=${() => setForm(key)}>${words}</button>`)}
+      </div>`}
+      ${isForm ? html`<${AppForm} text=${value} error=${error} isNew=${!name} onChange=${setValue} />` : html`
+      <${CodeEditor} id="editor-text" value=${value} label=${name ? `Definition of ${name}, in YAML` : `The new ${kind.one}, in YAML`}
         path=${kind.path} error=${error} onChange=${setValue} onReview=${review} />
       <p id="editor-help" class="quiet">YAML or JSON. Nothing is saved before you have seen what it would do. <kbd>Ctrl</kbd>+<kbd>Enter</kbd> reviews, <kbd>Ctrl</kbd>+<kbd>Space</kbd> shows what can stand here.</p>
-      ${error && html`<${Failure} error=${error} />`}
+      ${error && html`<${Failure} error=${error} />`}`}
       <div class="actions start"><button type="submit" class="main">Review</button><button type="button" onClick=${onCancel}>Cancel</button></div>
     </form>
     ${isPlanned && html`<${PlanDialog} title=${name ? `Change ${kind.one} ${name}` : `Create ${kind.one}`} label=${name ? "Save" : "Create"} send=${send} onDone=${onSaved} onInvalid=${refuse} onClose=${() => setPlanned(false)} />`}

@@ -8,6 +8,7 @@ const UNITS = [
 ];
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const date = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const number = new Intl.NumberFormat("en");
 
@@ -23,6 +24,7 @@ export function ago(text, now = Date.now()) {
 }
 
 export const when = (text) => (text ? exact.format(new Date(text)) : "");
+export const day = (text) => date.format(new Date(text));
 export const hour = (text) => clock.format(new Date(text));
 
 export function bytes(value) {

@@ -23,7 +23,7 @@ const FORMS = {
   flag: (value) => (value ? "yes" : "no"),
   share: (value) => `${Math.round(value * 100)} %`,
   labels: (value) => html`<${Labels} labels=${value} most=${3} />`,
-  names: (value) => value.map((one) => one.name).join(", "),
+  names: (value) => value.map((one) => one.name ?? one).join(", "),
   selector: (value) => html`<code>${value}</code>`,
 };
 const NOTHING = {
@@ -44,6 +44,8 @@ function column(place, { title, path, form }) {
   return { name, kind, show: (item) => shown(form, valueAt(item, path)) };
 }
 
+/** *word*, which begins like the *name* of its kind, with that one's words apart. */
+const apart = (name, word) => [...word].map((mark, at) => (at && name[at] && name[at] !== name[at].toLowerCase() ? ` ${mark}` : mark)).join("");
 const capitalised = (word) => word[0].toUpperCase() + word.slice(1);
 
 function kindOf(one) {
@@ -51,8 +53,8 @@ function kindOf(one) {
   return {
     place,
     path: one.path,
-    one: one.singular,
-    many: capitalised(one.plural),
+    one: apart(one.name, one.singular),
+    many: capitalised(apart(one.name, one.plural)),
     logName: one.logName,
     readRole: one.readRole,
     changeRole: one.changeRole,
@@ -74,7 +76,7 @@ const rank = (kind) => (FIRST.includes(kind.place) ? FIRST.indexOf(kind.place) :
 /** Ask the server which kinds there are. */
 export async function loadKinds() {
   const { items } = await get("/v1/kinds");
-  known.logNames = items.map((one) => one.logName);
+  known.logNames = items.filter((one) => one.events).map((one) => one.logName);
   const own = items.filter((one) => !one.single && !one.parent && !ELSEWHERE.has(one.plural));
   known.kinds = own.map(kindOf).sort((one, other) => rank(one) - rank(other));
 }
@@ -88,7 +90,7 @@ export const kindAt = (place) => known.kinds.find((kind) => kind.place === place
 /** The kind that events call *word*. */
 export const kindLogged = (word) => known.kinds.find((kind) => kind.logName === word);
 
-/** What events call each kind there is, those without pages too. */
+/** What events call each kind that has events, those without pages too. */
 export const logNames = () => known.logNames;
 
 const includes = (role, least) => ROLES.indexOf(role) >= ROLES.indexOf(least);

@@ -2,7 +2,7 @@
 // where it broke off (Last-Event-ID).
 import { get, getNamespace, path } from "./api.js";
 import { useEffect, useRef, useState } from "./html.js";
-import { logNames } from "./kinds.js";
+import { eventTypes } from "./event_types.js";
 
 const listeners = new Set();
 const watchers = new Set();
@@ -11,12 +11,7 @@ let isLive = false;
 let lastLive = null;
 let timer = 0;
 
-const VERBS = {
-  node: ["activated", "ready", "lost", "revoked", "converged", "failed", "created", "updated", "deleted"],
-  certificate: ["ending"],
-};
 const PAUSE = 3000;
-const CHANGES = ["created", "updated", "deleted"];
 
 function setLive(value) {
   if (value || isLive) lastLive = Date.now();
@@ -57,8 +52,7 @@ export function startLive() {
     const event = JSON.parse(message.data);
     listeners.forEach((notify) => notify(event));
   };
-  for (const family of new Set(["node", "certificate", "properties", ...logNames()]))
-    for (const verb of VERBS[family] || CHANGES) source.addEventListener(`${family}.${verb}`, hear);
+  for (const type of eventTypes()) source.addEventListener(type, hear);
 }
 
 /** When the stream was last open, in milliseconds; null before it was. */

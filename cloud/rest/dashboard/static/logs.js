@@ -1,74 +1,13 @@
-// What happened, and who did what.
+// Who did what, and which certificates end.
 import { html } from "./html.js";
 import { get, path } from "./api.js";
 import { ago, when } from "./format.js";
-import { kindLogged, kinds } from "./kinds.js";
-import { useLive } from "./live.js";
 import { go, link } from "./route.js";
 import { Badge, Changes, Empty, Loaded, Pager, Table, Time, Title, useData, usePages } from "./ui.js";
 
 const SIZE = 50;
 
-/** Where the page of a thing of that *kind*, as events call it, is. */
-const placeOf = (kind) => (kind === "node" || kind === "certificate" ? "nodes" : kindLogged(kind)?.place);
-
-/** The message, with the name of what it is about as the way there. */
-function About({ event, isOfOne }) {
-  const { kind, name } = event.subject;
-  const start = event.message.indexOf(name);
-  if (isOfOne || !name || !placeOf(kind)) return event.message;
-  if (start < 0) return html`${subjectLink(event.subject)} <span class="quiet">(${kind})</span> ${event.message}`;
-  return html`${event.message.slice(0, start)}${subjectLink(event.subject)}${event.message.slice(start + name.length)}`;
-}
-
-const subjectLink = ({ kind, name }) => (placeOf(kind) ? html`<a href=${link([placeOf(kind), name])}>${name}</a>` : name);
-
-/** Events, newest first. *isOfOne*: all are about what the page is about. */
-export const EventList = ({ items, isOfOne }) =>
-  items.length
-    ? html`<ol class="events">
-        ${items.map(
-          (event) => html`<li key=${event.id}>
-            <${Badge} word=${event.type.split(".")[1]} />
-            <span class="event-text"><${About} event=${event} isOfOne=${isOfOne} />${event.actor && html` <span class="quiet">by ${event.actor.name || event.actor.kind}</span>`}${event.count > 1 && html` <span class="quiet" title=${`since ${when(event.firstTime)}`}>${event.count} times</span>`}</span>
-            <time datetime=${event.time} title=${when(event.time)}>${ago(event.time)}</time>
-          </li>`,
-        )}
-      </ol>`
-    : html`<${Empty} title="Nothing has happened yet." />`;
-
-const SEVERITIES = [["problem", "problems", "node.failed,node.lost,node.revoked,certificate.ending"]];
-const families = () => ["node", "certificate", ...kinds().map((kind) => kind.logName), "record"];
-
 const fields = (form) => Object.fromEntries(new FormData(form));
-
-export function Events({ query }) {
-  const { type = "", name = "", severity = "" } = query;
-  const types = SEVERITIES.find(([key]) => key === severity)?.[2] || (type && `${type}.*`);
-  const pages = usePages([types, name]);
-  const state = useData(
-    (signal) => get(path("/v1/events", { type: types, name, limit: SIZE, continue: pages.token }), { signal }),
-    [types, name, pages.token],
-  );
-  useLive(() => pages.number === 1, state.reload, 2000);
-  const submit = (event) => {
-    event.preventDefault();
-    go(["events"], fields(event.currentTarget));
-  };
-  return html`
-    <${Title}>Events<//>
-    <form class="filters" onSubmit=${submit} key=${`${types} ${name}`}>
-      <label>About <select name="type" value=${type} onChange=${(event) => event.currentTarget.form.requestSubmit()}><option value="">everything</option>${families().map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select></label>
-      <label>Severity <select name="severity" value=${severity} onChange=${(event) => event.currentTarget.form.requestSubmit()}><option value="">all</option>${SEVERITIES.map(([key, words]) => html`<option key=${key} value=${key}>${words}</option>`)}</select></label>
-      <label>Name <input name="name" value=${name} spellcheck=${false} /></label>
-      <button type="submit">Filter</button>
-    </form>
-    <${Loaded} state=${state} lines=${12} show=${(page) => html`
-      <${EventList} items=${page.items} />
-      <${Pager} pages=${pages} page=${{ total: page.total, next: page.listOptions.continue }} noun="event" />
-    `} />
-  `;
-}
 
 const DONE = "done";
 const actor = (entry) => entry.actor.name || entry.actor.kind;
@@ -107,7 +46,7 @@ export function Audit({ query, session }) {
   };
   return html`
     <${Title}>Audit log<//>
-    <form class="filters" onSubmit=${submit} key=${JSON.stringify(query)}>
+    <form class="filters" onSubmit=${submit}>
       <label>Who <input name="actor" value=${who} spellcheck=${false} /></label>
       <label>Action <input name="action" value=${action} placeholder="app.update" spellcheck=${false} /></label>
       <label>Name <input name="name" value=${name} spellcheck=${false} /></label>
@@ -119,7 +58,7 @@ export function Audit({ query, session }) {
         ? html`<ol class="events">${page.items.map((entry) => html`<${Entry} key=${entry.number} entry=${entry} />`)}</ol>
             <${Pager} pages=${pages} page=${{ total: page.total, next: page.listOptions.continue }} noun="entry" nouns="entries" />`
         : html`<${Empty} title="Nothing matches." />`} />
-    <p class="quiet">Whether anybody touched the log: <code>edgesync audit verify</code></p>
+    <p class="quiet">To check that no entry was changed: <code>edgesync audit verify</code></p>
   `;
 }
 
@@ -145,7 +84,7 @@ export function Certificates({ query }) {
     <form class="filters" onSubmit=${(event) => event.preventDefault()}>
       <label>Within <select value=${days} onChange=${(event) => go(["certificates"], { days: event.currentTarget.value })}>${SPANS.map(([value, words]) => html`<option key=${value} value=${value}>${words}</option>`)}</select></label>
     </form>
-    <p class="quiet">Nodes renew their certificates by themselves when a third of the time is left; who is here for long does not come to it.</p>
+    <p class="quiet">Nodes renew their certificates by themselves when a third of the time is left; nodes that stay on this list fail to renew.</p>
     <${Loaded} state=${state} lines=${8} show=${({ page }) =>
       page.items.length
         ? html`<${Table} caption="Certificates, the first to end first" columns=${END_COLUMNS} items=${page.items} keyOf=${(one) => one.serial} />

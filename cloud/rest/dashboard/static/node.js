@@ -2,16 +2,17 @@
 import { html, useState } from "./html.js";
 import { get, patch, path, post, remove, segment } from "./api.js";
 import { askNode } from "./ask_node.js";
-import { UsagePlot } from "./charts.js";
 import { ago, bytes, when } from "./format.js";
 import { useLive } from "./live.js";
+import { UsagePlot } from "./plots.js";
 import { go, link } from "./route.js";
 import { Badge, Confirm, Dialog, Empty, Failure, Labels, Loaded, Table, Time, Title, useData, useRepeated } from "./ui.js";
 import { PlanDialog } from "./editor.js";
-import { EventList } from "./logs.js";
+import { EventList, grouped, GROUPED_FROM } from "./events.js";
 import { LabelsDialog } from "./labels.js";
 import { LogViewer } from "./log_viewer.js";
 import { ownLabels } from "./nodes.js";
+import { Properties } from "./properties.js";
 
 const APP_COLUMNS = [
   { name: "App", show: (app) => (app.system ? app.name : html`<a href=${link(["apps", app.name])}>${app.name}</a>`) },
@@ -123,7 +124,7 @@ function Seen({ name, node, session, reload }) {
   const stats = useData((signal) => get(`${base}/stats`, { signal }), [name]);
   const explain = useData((signal) => get(`${base}/explain`, { signal }), [name]);
   const usage = useData((signal) => get(`${base}/usage`, { signal }), [name]);
-  const events = useData((signal) => get(path("/v1/events", { kind: "node", name, limit: 12 }), { signal }), [name]);
+  const events = useData((signal) => get(path("/v1/events", { kind: "node", name, limit: GROUPED_FROM }), { signal }), [name]);
   const deploys = useData((signal) => get(`${base}/deploys`, { signal }), [name]);
   const [open, setOpen] = useState("");
   const all = [stats, explain, events, deploys];
@@ -163,12 +164,13 @@ function Seen({ name, node, session, reload }) {
           data.items.length ? html`<${UsagePlot} items=${data.items} step=${data.step} />` : html`<${Empty} title="No figures yet"><p>They come with the node's reports.</p><//>`} />
       </section>
       <section class="card" aria-labelledby="timeline-title"><h2 id="timeline-title">Timeline</h2>
-        <${Loaded} state=${events} show=${(page) => html`<${EventList} items=${page.items} isOfOne />`} />
+        <${Loaded} state=${events} show=${(page) => html`<${EventList} items=${grouped(page.items)} isOfOne most=${12} />`} />
       </section>
       </div><div>
       <section class="card" aria-labelledby="facts-title"><h2 id="facts-title">Facts</h2><${Facts} node=${node} stats=${stats.data} /></section>
       <section class="card" aria-labelledby="certificate-title"><h2 id="certificate-title">Certificate</h2><${Certificate} name=${name} /></section>
     </div></div>
+    <${Properties} name=${name} base=${base} mayChange=${canChange} />
     <section aria-labelledby="deploys-title"><h2 id="deploys-title">Deploys</h2>
       <${Loaded} state=${deploys} show=${(page) =>
         page.items.length

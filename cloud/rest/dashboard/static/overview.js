@@ -6,8 +6,9 @@ import { count, percent, plural } from "./format.js";
 import { useLive } from "./live.js";
 import { link, nodesOf } from "./route.js";
 import { Badge, Empty, Loaded, Table, Time, Title, useData, useRepeated } from "./ui.js";
-import { EventList } from "./logs.js";
 import { RunningRollouts } from "./rollouts.js";
+import { Trends } from "./trends.js";
+import { EventList, grouped, GROUPED_FROM } from "./events.js";
 
 const SHOWN_VERSIONS = 3;
 const AGAIN = 30000;
@@ -18,17 +19,20 @@ const progressParts = (one) => [
   { name: "failed", value: one.failed, tone: "bad" },
 ];
 
-/** What needs attention, each with a link to it; *data* is the overview. */
-function attention({ apps, nodes, certificates }) {
+/** What needs attention, problems first, each with a link to it; *data* is the overview. */
+function attention({ apps, nodes, certificates, refused }) {
   return [
     ...apps
       .filter((app) => app.failed)
       .map((app) => ({ key: `app/${app.name}`, tone: "bad", to: nodesOf(app.name, "failed"), words: `${app.name} failed on ${plural(app.failed, "node")}` })),
     nodes.offline && { key: "offline", tone: "bad", to: link(["nodes"], { state: "offline" }), words: `${plural(nodes.offline, "node")} offline` },
     nodes.stale && { key: "stale", tone: "warn", to: link(["nodes"], { state: "stale" }), words: `${plural(nodes.stale, "node")} late with reports` },
+    ...refused.map((one) => ({ key: `refused/${one.batch}`, tone: "warn", to: link(["batches", one.batch]), words: `batch ${one.batch} refused ${plural(one.devices, "device")}` })),
     certificates.ended && { key: "ended", tone: "bad", to: link(["certificates"], { days: "1" }), words: `${plural(certificates.ended, "certificate")} expired` },
     certificates.day && { key: "day", tone: "warn", to: link(["certificates"], { days: "1" }), words: `${plural(certificates.day, "certificate")} expires within a day`.replace("s expires", "s expire") },
-  ].filter(Boolean);
+  ]
+    .filter(Boolean)
+    .sort((one, other) => (one.tone === "warn") - (other.tone === "warn"));
 }
 
 function Attention({ data }) {
@@ -59,7 +63,7 @@ function Versions({ app }) {
   const shown = [...(wanted ? [wanted] : []), ...others].slice(0, SHOWN_VERSIONS);
   const left = app.versions.length - shown.length;
   if (!shown.length) return html`<span class="quiet">none yet</span>`;
-  return html`<span class="labels">
+  return html`<span class="labels versions">
     ${shown.map((one) => html`<span key=${one.version} class=${`label ${one.version === app.version ? "is-wanted" : ""}`}>v${one.version} <b>${count(one.nodes)}</b></span>`)}
     ${left > 0 && html`<span class="quiet">and ${left} more</span>`}
   </span>`;
@@ -101,7 +105,7 @@ function Seen({ data, events }) {
         <${LastChange} change=${data.lastChange} />
       </section>
       <section class="card" aria-labelledby="card-more">
-        <h2 id="card-more">Coming and going</h2>
+        <h2 id="card-more">Activity</h2>
         <dl class="facts">
           <div><dt>Activated, last hour</dt><dd>${count(activations(data).hour)}</dd></div>
           <div><dt>Activated, last day</dt><dd>${count(activations(data).day)}</dd></div>
@@ -119,6 +123,7 @@ function Seen({ data, events }) {
         </dl>
       </section>
     </div>
+    <${Trends} hasNodes=${nodes.total > 0} />
     <section aria-labelledby="apps-title">
       <h2 id="apps-title">Apps in the field</h2>
       ${data.apps.length
@@ -127,7 +132,7 @@ function Seen({ data, events }) {
     </section>
     <section aria-labelledby="events-title">
       <h2 id="events-title">Latest events</h2>
-      <${Loaded} state=${events} lines=${4} show=${(page) => html`<${EventList} items=${page.items} />
+      <${Loaded} state=${events} lines=${4} show=${(page) => html`<${EventList} items=${grouped(page.items)} most=${8} />
         <p><a href=${link(["events"])}>All events</a></p>`} />
     </section>
   `;
@@ -137,7 +142,7 @@ const activations = (data) => data.activations || { hour: 0, day: 0 };
 
 export function Overview() {
   const state = useData((signal) => get("/v1/overview", { signal }), []);
-  const events = useData((signal) => get(path("/v1/events", { limit: 8 }), { signal }), []);
+  const events = useData((signal) => get(path("/v1/events", { limit: GROUPED_FROM }), { signal }), []);
   useLive(() => true, () => { state.reload(); events.reload(); });
   // States also change with time, without an event.
   useRepeated(state.reload, AGAIN);

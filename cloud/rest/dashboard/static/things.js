@@ -7,7 +7,8 @@ import { useLive } from "./live.js";
 import { go, link, nodesOf } from "./route.js";
 import { Badge, Copyable, Empty, Icon, Loaded, Pager, Table, Tabs, Time, Title, useData, usePages } from "./ui.js";
 import { Editor, PlanDialog } from "./editor.js";
-import { BringIn, Records } from "./batch.js";
+import { BringIn, Records, Refused } from "./batch.js";
+import { Messages } from "./channel.js";
 import { Deliveries } from "./deliveries.js";
 import { History } from "./history.js";
 import { mayChange, mayRead } from "./kinds.js";
@@ -40,24 +41,26 @@ export function Things({ kind, query, session }) {
         ? html`<${Table} caption=${kind.many} columns=${kind.columns} items=${page.items} keyOf=${(item) => item.name} />
             <${Pager} pages=${pages} page=${{ total: page.total, next: nextOf(kind, page) }} noun=${kind.one} nouns=${kind.many.toLowerCase()} />`
         : html`<${Empty} title=${wanted ? "Nothing matches." : `No ${kind.one} yet`}>
-            ${!wanted && html`<p>${mayChange(kind, session) && html`<a href=${link([kind.place, "+"])}>Make one here</a>, or `}<code>edgesync apply -f ${kind.one}.yaml</code></p>`}
+            ${!wanted && html`<p>${mayChange(kind, session) && html`<a href=${link([kind.place, "+"])}>Make one here</a>, or `}<code>edgesync apply -f ${kind.logName}.yaml</code></p>`}
           <//>`} />
   `;
 }
 
-/** The secret of a new callback, which no later answer has. */
+/** Whether a new thing, a callback or a webhook, has a secret that no later answer has. */
+const hasNewSecret = (answer) => /^whsec_/.test(answer.secret || "");
+
 const NewSecret = ({ kind, made }) => html`
   <${Title} above=${{ href: link([kind.place]), text: kind.many }}>${made.name}<//>
   <section class="card" aria-labelledby="secret-title"><h2 id="secret-title">Secret</h2>
     <p>It is shown only now. The receiver verifies signatures with it.</p>
-    <${Copyable} text=${made.secret} label="Secret of the callback" />
+    <${Copyable} text=${made.secret} label=${`Secret of the ${kind.one}`} />
     <p><a class="button main" href=${link([kind.place, made.name])}>Continue</a></p>
   </section>
 `;
 
 export function NewThing({ kind, session }) {
   const [made, setMade] = useState(null);
-  const saved = (answer) => (kind.place === "callbacks" ? setMade(answer) : go([kind.place, answer.name], {}, { replace: true }));
+  const saved = (answer) => (hasNewSecret(answer) ? setMade(answer) : go([kind.place, answer.name], {}, { replace: true }));
   if (made) return html`<${NewSecret} kind=${kind} made=${made} />`;
   return html`
     <${Title} above=${{ href: link([kind.place]), text: kind.many }} text=${`New ${kind.one}`}>New ${kind.one}<//>
@@ -102,13 +105,10 @@ function Users({ kind, name }) {
   </section>`;
 }
 
-/** YAML of a thing without what is not its operator's to set, and what is below it. */
-const editable = (kind, text) => text.replace(new RegExp(`^(${["name", ...kind.readOnly].join("|")}):.*\\n([ -].*\\n)*`, "gm"), "");
-
 function Definition({ kind, name, session, onSaved }) {
   const [isShown, show] = useState(!kind.isSecret);
   const [isEdited, edit] = useState(false);
-  const state = useData((signal) => (isShown ? getYaml(`${kind.path}/${segment(name)}`, { signal }) : Promise.resolve(null)), [name, isShown]);
+  const state = useData((signal) => (isShown ? getYaml(path(`${kind.path}/${segment(name)}`, { specOnly: "true" }), { signal }) : Promise.resolve(null)), [name, isShown]);
   useLive((event) => isShown && !isEdited && !kind.isSecret && event.subject.kind === kind.logName && event.subject.name === name, state.reload);
   const saved = () => {
     edit(false);
@@ -122,9 +122,9 @@ function Definition({ kind, name, session, onSaved }) {
   return html`<${Loaded} state=${state} lines=${10} show=${(loaded) =>
     loaded &&
     (isEdited
-      ? html`<${Editor} text=${editable(kind, loaded.text)} kind=${kind} name=${name} tag=${loaded.tag} onSaved=${saved} onCancel=${() => edit(false)} />`
+      ? html`<${Editor} text=${loaded.text} kind=${kind} name=${name} tag=${loaded.tag} onSaved=${saved} onCancel=${() => edit(false)} />`
       : html`<div class="actions start">${mayChange(kind, session) && html`<button type="button" onClick=${() => edit(true)}>Edit</button>`}</div>
-          <pre class="definition" tabindex="0" aria-label="Definition">${editable(kind, loaded.text)}</pre>`)} />`;
+          <pre class="definition" tabindex="0" aria-label="Definition">${loaded.text}</pre>`)} />`;
 }
 
 export function Thing({ kind, name, query, session }) {
@@ -153,11 +153,13 @@ export function Thing({ kind, name, query, session }) {
         html`
           ${kind.place === "apps" && html`<${Rollout} name=${name} />`}
           ${kind.users && html`<${Users} kind=${kind} name=${name} />`}
+          ${kind.isBatch && html`<${Refused} name=${name} mayChange=${mayChange(kind, session)} />`}
           ${kind.isBatch && mayChange(kind, session) && html`<${BringIn} name=${name} />`}
           <section aria-labelledby="definition-title"><h2 id="definition-title">Definition</h2>
             <${Definition} kind=${kind} name=${name} session=${session} onSaved=${again} />
           </section>
           ${kind.isBatch && html`<${Records} name=${name} mayChange=${mayChange(kind, session)} />`}
+          ${kind.place === "channels" && html`<${Messages} name=${name} mayChange=${mayChange(kind, session)} />`}
           ${kind.place === "callbacks" && html`<${Deliveries} name=${name} mayChange=${mayChange(kind, session)} />`}
         `}
     ${isDeleting && html`<${PlanDialog} title=${`Delete ${kind.one} ${name}`} label="Delete" isDanger

@@ -24,8 +24,13 @@ const PATHS = {
   plus: "M12 5v14M5 12h14",
   tokens: "M14 10a4 4 0 1 1-4-4 4 4 0 0 1 4 4zM13 13l8 8M18 18l2-2",
   callbacks: "M4 12h12M11 7l5 5-5 5M20 5v14",
+  channels: "M4 6h16v12H4zM4 7l8 6 8-6",
+  notificationrules: "M6 17V11a6 6 0 0 1 12 0v6l2 2H4zM10 21h4",
   other: "M5 5h6v6H5zM13 13h6v6h-6zM13 5h6v6h-6zM5 13h6v6H5z",
   rollouts: "M4 18h4v-4h4v-4h4V6h4M16 6h4v4",
+  namespaces: "M3 7h7l2 2h9v10H3zM3 7V5h6",
+  channels: "M6 17v-6a6 6 0 0 1 12 0v6l2 2H4zM10 21h4",
+  notificationrules: "M4 5h16l-6 7v6l-4 2v-8z",
   guard: "M12 3l7 3v5c0 4.500-3 8-7 10-4-2-7-5.500-7-10V6zM12 8v5M12 16h.01",
 };
 
@@ -96,7 +101,7 @@ export function Title({ children, text, above, actions }) {
 Title.isMoved = false;
 
 export const Time = ({ at, none = "never" }) =>
-  at ? html`<time datetime=${at} title=${when(at)}>${ago(at)}</time>` : html`<span class="quiet">${none}</span>`;
+  at ? html`<time datetime=${at} title=${when(at)}>${ago(at)}</time>` : html`<span class="quiet short">${none}</span>`;
 
 const TONES = {
   online: "good", Running: "good", converged: "good", ready: "good", activated: "good", created: "good", done: "good",
@@ -135,16 +140,35 @@ export function Loaded({ state, show, lines }) {
   return html`<${Skeleton} lines=${lines} />`;
 }
 
-/** A table that is a list of cards on a phone. *columns*: `{ name, show, kind }`. */
-export const Table = ({ caption, columns, items, keyOf }) => html`
+/** The head of a column; one with `sort` orders the list by it, again the other way. */
+function Head({ column, sort, onSort }) {
+  if (!column.sort || !onSort) return html`<th scope="col" class=${column.kind || ""}>${column.name}</th>`;
+  const field = sort.replace("-", "");
+  const isIt = field === column.sort;
+  const isDown = isIt && sort.startsWith("-");
+  const next = isIt ? `${isDown ? "" : "-"}${field}` : `${column.isDownFirst ? "-" : ""}${column.sort}`;
+  return html`<th scope="col" class=${column.kind || ""} aria-sort=${isIt ? (isDown ? "descending" : "ascending") : undefined}>
+    <button type="button" class="bare sort" onClick=${() => onSort(next)}>${column.name}<span aria-hidden="true">${isIt ? (isDown ? "↓" : "↑") : ""}</span></button>
+  </th>`;
+}
+
+/**
+ * A table that is a list of cards on a phone. *columns*: `{ name, show, kind, sort, isDownFirst }`;
+ * *picks* from `usePicks` gives each row a box to tick.
+ */
+export const Table = ({ caption, columns, items, keyOf, sort = "", onSort, picks, isDense }) => html`
   <div class="table-frame">
-    <table>
+    <table class=${isDense ? "dense" : ""}>
       <caption class="hidden">${caption}</caption>
-      <thead><tr>${columns.map((column) => html`<th scope="col" class=${column.kind || ""}>${column.name}</th>`)}</tr></thead>
+      <thead><tr>
+        ${picks && html`<td class="pick"><input type="checkbox" aria-label="Select all on this page" checked=${picks.hasAll(items.map(keyOf))} onChange=${(event) => picks.pick(items.map(keyOf), event.currentTarget.checked)} /></td>`}
+        ${columns.map((column) => html`<${Head} key=${column.name} column=${column} sort=${sort} onSort=${onSort} />`)}
+      </tr></thead>
       <tbody>
         ${items.map(
           (item) => html`
             <tr key=${keyOf(item)}>
+              ${picks && html`<td class="pick"><input type="checkbox" aria-label=${`Select ${keyOf(item)}`} checked=${picks.has(keyOf(item))} onChange=${(event) => picks.pick([keyOf(item)], event.currentTarget.checked)} /></td>`}
               ${columns.map((column, index) =>
                 index
                   ? html`<td class=${column.kind || ""} data-name=${column.name}>${column.show(item)}</td>`
@@ -157,6 +181,24 @@ export const Table = ({ caption, columns, items, keyOf }) => html`
     </table>
   </div>
 `;
+
+/** The rows that are ticked, by key, on whatever page; none when *keys* change. */
+export function usePicks(keys) {
+  const [state, setState] = useState({ of: "", names: new Set() });
+  const of = keys.join("\n");
+  const names = state.of === of ? state.names : new Set();
+  return {
+    names,
+    has: (name) => names.has(name),
+    hasAll: (some) => some.length > 0 && some.every((name) => names.has(name)),
+    pick: (some, isPicked) => {
+      const after = new Set(names);
+      for (const name of some) isPicked ? after.add(name) : after.delete(name);
+      setState({ of, names: after });
+    },
+    clear: () => setState({ of, names: new Set() }),
+  };
+}
 
 /** Labels, the longest list cut short. */
 export function Labels({ labels, most = 4 }) {
@@ -199,6 +241,9 @@ export function Dialog({ title, onClose, children, actions, wide }) {
   useEffect(() => {
     const before = document.activeElement;
     element.current.showModal();
+    // A field of it, or else what changes nothing: not the button in its corner, nor what deletes.
+    const field = element.current.querySelector(".dialog-body :is(input, select, textarea):not([type=hidden])");
+    (field || element.current.querySelector(".dialog-foot button") || element.current.querySelector("button")).focus();
     return () => before && before.focus && before.focus();
   }, []);
   return html`

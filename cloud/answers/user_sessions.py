@@ -1,0 +1,30 @@
+"""Answers: sessions of users, and who is calling."""
+
+from cloud.answers.common import Answer
+from cloud.core.audit import ActorKind
+from cloud.core.tokens import Role
+from cloud.core.user_sessions import SessionKind
+
+
+class UserSessionAnswer(Answer):
+    """A session; `grants` is the role in each namespace, `*` stands for all of them."""
+
+    id: str
+    user: str
+    provider: str
+    kind: SessionKind
+    grants: dict[str, Role]
+    address: str
+    current: bool
+    create_time: str
+    expires: str
+    last_used_time: str
+
+
+class CallerAnswer(Answer):
+    """Who is calling; `session` is the id of the session, empty for a token."""
+
+    kind: ActorKind
+    name: str
+    grants: dict[str, Role]
+    session: str

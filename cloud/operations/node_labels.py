@@ -1,0 +1,40 @@
+"""Label many nodes at once."""
+
+from datetime import datetime
+
+import msgspec
+
+from cloud.core.listing import ListOptions
+from cloud.core.node import Node, NodeSpec
+from cloud.core.node_labels import LABELLED_LIMIT, LabelledNodes, NodeLabelsDraft, check_labelled
+from cloud.operations.nodes import list_nodes, read_node, update_nodes
+from cloud.store.transaction import Transaction
+
+
+def label_nodes(
+    tx: Transaction, namespace: str, draft: NodeLabelsDraft, *, now: datetime
+) -> LabelledNodes:
+    """Change the labels of all nodes of *draft*, in one transaction.
+
+    NotFound for the first named node that is not there, Invalid for what cannot be a label,
+    TooManyNodes where it selects more than may be labelled at once.
+    """
+    draft.check()
+    nodes = _chosen(tx, namespace, draft, now)
+    changed = update_nodes(tx, [(node, _relabelled(node, draft)) for node in nodes], now=now)
+    return LabelledNodes(len(nodes), len(changed))
+
+
+def _relabelled(node: Node, draft: NodeLabelsDraft) -> NodeSpec:
+    return msgspec.structs.replace(node.spec, labels=draft.applied(node.spec.labels))
+
+
+def _chosen(tx: Transaction, namespace: str, draft: NodeLabelsDraft, now: datetime) -> list[Node]:
+    if draft.names:
+        names = list(dict.fromkeys(draft.names))
+        tx.expect_nodes([(namespace, name) for name in names])
+        return [read_node(tx, namespace, name).node for name in names]
+    options = ListOptions(draft.selector, draft.field_selector, limit=LABELLED_LIMIT, now=now)
+    page = list_nodes(tx, namespace, options)
+    check_labelled(page.total)
+    return [seen.node for seen in page.items]

@@ -1,0 +1,207 @@
+"""Signing in with an identity provider: `/login`."""
+
+import hmac
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from cloud.core.identity_providers import TOKEN_LIMIT
+from cloud.core.user_sessions import Origin
+from cloud.errors import Denied, Invalid, Unavailable
+from cloud.http.addresses import Network
+from cloud.http.answers import json_response
+from cloud.http.requests import address_of, is_secure, media_type_of, read_body, request_id
+from cloud.http.routing import CheckedRoute
+from cloud.rest.authenticator import Authenticator
+from cloud.rest.sessions import Sessions
+from cloud.rest.sign_in.pending_sign_in import LIFETIME, PendingSignIn
+
+if TYPE_CHECKING:
+    from cloud.rest.sign_in.provider_client import ProviderClient
+    from cloud.rest.sign_in.service import NewSession, SignInService
+
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
+SUBJECT_TOKENS = frozenset(
+    {"urn:ietf:params:oauth:token-type:id_token", "urn:ietf:params:oauth:token-type:jwt"}
+)
+"""Types of the tokens that can be exchanged (RFC 8693, section 3)."""
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+async def _show_none(_request: Request) -> Response:
+    return json_response({"providers": []})
+
+
+NO_SIGN_IN_ROUTES = [CheckedRoute("/login", _show_none, methods=["GET"])]
+"""Where there are no providers."""
+
+
+def sign_in_routes(
+    identity: "SignInService",
+    authenticator: Authenticator,
+    sessions: Sessions,
+    *,
+    trusted_proxies: Sequence[Network],
+) -> list[Route]:
+    """The providers, a sign-in with one of them in a browser, and the exchange of tokens."""
+    pending = identity.pending
+
+    async def show_providers(_request: Request) -> Response:
+        """The providers, and what a command line needs to sign in with them."""
+        found = [
+            {
+                "name": one.name,
+                "label": one.label or one.name,
+                "issuer": one.issuer,
+                "clientId": one.device_client_id or one.client_id,
+                "scopes": list(one.scopes),
+                "signIn": one.sign_in,
+                "exchange": one.exchange,
+            }
+            for one in identity.providers
+        ]
+        return json_response({"providers": found})
+
+    async def begin(request: Request) -> Response:
+        """Lead the browser to the provider."""
+        client = identity.client(request.path_params["provider"])
+        metadata = await client.metadata()
+        secure = is_secure(request, trusted_proxies)
+        scheme = "https" if secure else "http"
+        own = f"{scheme}://{request.url.netloc}/login/{client.provider.name}/callback"
+        started = PendingSignIn(
+            int((identity.clock() + LIFETIME).timestamp()),
+            client.provider.name,
+            state=secrets.token_urlsafe(32),
+            nonce=secrets.token_urlsafe(32),
+            verifier=secrets.token_urlsafe(32),
+            redirect_uri=own,
+        )
+        place = _authorization_url(metadata.authorization_endpoint, client, started)
+        cookie = pending.cookie(started, is_secure=secure)
+        return RedirectResponse(place, 303, {**_NO_STORE, "Set-Cookie": cookie})
+
+    async def come_back(request: Request) -> Response:
+        """The browser is back from the provider: begin a session, or show that it was refused."""
+        client = identity.client(request.path_params["provider"])
+        secure = is_secure(request, trusted_proxies)
+        gone = pending.no_cookie(is_secure=secure)
+        try:
+            new = await finish(request, client)
+        except Denied as error:
+            await identity.record_refusal(client.provider.name, error, _origin(request))
+            return _home("refused", gone)
+        except Unavailable:
+            return _home("unavailable", gone)
+        lifetime = new.session.expires - new.session.created
+        cookie = sessions.cookie(new.secret, identity.clock(), is_secure=secure, lifetime=lifetime)
+        return _home("", gone, cookie)
+
+    async def finish(request: Request, client: "ProviderClient") -> "NewSession":
+        started = pending.read(request.headers, identity.clock())
+        code = await _code_in(request.query_params, started, client)
+        token = await client.id_token_for(code, started.verifier, started.redirect_uri)
+        return await identity.signed_in(client, token, started.nonce, _origin(request))
+
+    async def exchange(request: Request) -> Response:
+        """A session for a token of a provider (RFC 8693)."""
+        token = _subject_token(await _form(request))
+        async with authenticator.recording_denials(request.scope):
+            new = await identity.exchanged(token, _origin(request))
+        return json_response(
+            {
+                "access_token": new.secret,
+                "issued_token_type": ACCESS_TOKEN,
+                "token_type": "Bearer",
+                "expires_in": int((new.session.expires - new.session.created).total_seconds()),
+            },
+            headers=_NO_STORE,
+        )
+
+    return [
+        CheckedRoute("/login", show_providers, methods=["GET"]),
+        CheckedRoute("/login/token", exchange, methods=["POST"]),
+        CheckedRoute("/login/{provider}", begin, methods=["GET"]),
+        # Providers add parameters of their own.
+        Route("/login/{provider}/callback", come_back, methods=["GET"]),
+    ]
+
+
+def _authorization_url(endpoint: str, client: "ProviderClient", started: PendingSignIn) -> str:
+    parts = urlsplit(endpoint)
+    query = [
+        *parse_qsl(parts.query),
+        ("response_type", "code"),
+        ("client_id", client.provider.client_id),
+        ("redirect_uri", started.redirect_uri),
+        ("scope", " ".join(client.provider.scopes)),
+        ("state", started.state),
+        ("nonce", started.nonce),
+        ("code_challenge", started.challenge),
+        ("code_challenge_method", "S256"),
+    ]
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+async def _code_in(
+    query: Mapping[str, str], started: PendingSignIn, client: "ProviderClient"
+) -> str:
+    """The code of the response that belongs to the sign-in *started*; Denied for any other."""
+    if started.provider != client.provider.name:
+        raise Denied("the sign-in was begun with another provider")
+    if not hmac.compare_digest(query.get("state", "").encode(), started.state.encode()):
+        raise Denied("the response does not belong to the sign-in of this browser")
+    metadata = await client.metadata()
+    issuer = query.get("iss")
+    if issuer is None and metadata.authorization_response_iss_parameter_supported:
+        raise Denied("the response does not name its issuer")
+    if issuer not in (None, client.provider.issuer):
+        raise Denied("the response is from another issuer")  # RFC 9207: mix-up
+    if "error" in query:
+        raise Denied(f"{client.provider.name} refused the sign-in: {query['error'][:80]}")
+    if not query.get("code"):
+        raise Denied("the response has no code")
+    return query["code"]
+
+
+async def _form(request: Request) -> Mapping[str, str]:
+    if media_type_of(request) != "application/x-www-form-urlencoded":
+        raise Invalid("", "the body is not application/x-www-form-urlencoded")
+    body = await read_body(request, 2 * TOKEN_LIMIT)
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=20)
+    except ValueError as error:
+        raise Invalid("", "the body is not a form") from error
+    form = dict(pairs)
+    if len(form) != len(pairs):
+        raise Invalid("", "the form has a field twice")
+    return form
+
+
+def _subject_token(form: Mapping[str, str]) -> str:
+    if form.get("grant_type") != EXCHANGE:
+        raise Invalid("grant_type", f"is not {EXCHANGE}")
+    if form.get("subject_token_type") not in SUBJECT_TOKENS:
+        raise Invalid("subject_token_type", f"is none of {', '.join(sorted(SUBJECT_TOKENS))}")
+    if not form.get("subject_token"):
+        raise Invalid("subject_token", "is missing")
+    return form["subject_token"]
+
+
+def _home(refusal: str, *cookies: str) -> Response:
+    """Lead to the dashboard; *refusal* is a word that it has a text for."""
+    response = RedirectResponse(f"/?signIn={refusal}" if refusal else "/", 303, _NO_STORE)
+    for cookie in cookies:
+        response.headers.append("Set-Cookie", cookie)
+    return response
+
+
+def _origin(request: Request) -> Origin:
+    return Origin(address_of(request.scope), request_id(request))

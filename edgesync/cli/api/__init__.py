@@ -1,1 +1,0 @@
-"""Client of the REST API: requests, saved contexts, event streams, hints on errors."""

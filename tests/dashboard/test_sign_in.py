@@ -1,0 +1,36 @@
+"""Signing in with an identity provider, in a real browser."""
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.dashboard.chromium import NEEDS_CHROMIUM
+from tests.dashboard.conftest import SECONDS, Tab
+from tests.identity_provider import SignInServer, sign_in_server
+
+pytestmark = NEEDS_CHROMIUM
+expect.set_options(timeout=SECONDS * 1000)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SignInServer]:
+    with sign_in_server(tmp_path_factory.mktemp("sign-in")) as world:
+        yield world
+
+
+def test_a_user_signs_in_with_the_company_account(world: SignInServer, browser: Browser) -> None:
+    with contextlib.closing(browser.new_context()) as context:
+        tab = Tab(context.new_page(), world.server.api)
+        page = tab.page
+        for user, is_admitted in (("eve", False), ("bob", True)):
+            tab.open_sign_in()
+            page.get_by_role("link", name="Sign in with Our company").click()
+            page.get_by_role("button", name=user).click()
+            if not is_admitted:
+                expect(page.get_by_role("alert")).to_contain_text("The sign-in was refused")
+                assert "signIn" not in page.url
+        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+        expect(page.get_by_text("company:bob@example.com")).to_be_visible()
+        expect(page.get_by_role("link", name="Tokens")).to_have_count(0)

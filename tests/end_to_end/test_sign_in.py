@@ -1,0 +1,207 @@
+"""Signing in with a real identity provider, in a process of its own, and attacks on it."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from tests.end_to_end.conftest import wait_for
+from tests.identity_provider import SignInServer, sign_in_server
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SignInServer]:
+    with sign_in_server(tmp_path_factory.mktemp("sign-in")) as world:
+        yield world
+
+
+def test_a_user_signs_in_and_out(world: SignInServer) -> None:
+    with world.browser() as browser:
+        assert world.sign_in(browser, "ann") == "/"
+        who = browser.get("/v1/whoami").json()
+        assert (who["kind"], who["name"]) == ("user", "company:ann@example.com")
+        assert who["grants"] == {"*": "admin", "north": "viewer"}
+        assert browser.get("/session").json()["role"] == "admin"
+        own = {"X-Edgesync-CSRF": "1", "Origin": world.server.api}
+        made = browser.post("/v1/nodes", json={"name": "gate"}, headers=own)
+        assert made.status_code == 200
+        audit = browser.get("/v1/audit?action=node.create").json()["items"]
+        assert audit[0]["actor"]["name"] == "company:ann@example.com"
+        kept = dict(browser.cookies)
+        assert browser.delete("/session", headers=own).status_code == 200
+    # The cookie that the browser dropped opens nothing any more.
+    with world.browser() as thief:
+        thief.cookies.update(kept)
+        assert thief.get("/v1/whoami").status_code == 401
+
+
+def test_a_role_is_that_of_the_namespace(world: SignInServer) -> None:
+    with world.browser() as browser:
+        world.sign_in(browser, "bob")
+        assert browser.get("/v1/nodes").status_code == 200
+        assert browser.get("/v1/nodes").json()["total"] == 0
+        for namespace, status in (("north", 200), ("default", 403), ("*", 403)):
+            answer = browser.get("/v1/nodes", headers={"X-Edgesync-Namespace": namespace})
+            assert answer.status_code == status, namespace
+        own = {"X-Edgesync-CSRF": "1", "Origin": world.server.api}
+        refused = browser.post("/v1/nodes", json={"name": "till"}, headers=own)
+        assert refused.status_code == 403
+        assert "the user has the role viewer" in refused.json()["message"]
+        assert browser.get("/v1/audit?namespace=*").status_code == 403
+
+
+def test_sessions_are_listed_and_ended(world: SignInServer) -> None:
+    with world.browser() as one, world.browser() as two, world.browser() as bob:
+        for browser, user in ((one, "ann"), (two, "ann"), (bob, "bob")):
+            world.sign_in(browser, user)
+        of_bob = bob.get("/v1/sessions").json()["items"]
+        assert {item["user"] for item in of_bob} == {"company:bob@example.com"}
+        (own,) = (item for item in of_bob if item["current"])
+        mark = {"X-Edgesync-CSRF": "1", "Origin": world.server.api}
+        listed = one.get("/v1/sessions").json()["items"]
+        of_ann = [item["id"] for item in listed if item["user"] == "company:ann@example.com"]
+        assert own["id"] in [item["id"] for item in listed]
+        # Of another user there is no session, for who is not the administrator.
+        assert bob.delete(f"/v1/sessions/{of_ann[0]}", headers=mark).status_code == 404
+        mine = one.get("/v1/whoami").json()["session"]
+        second = two.get("/v1/whoami").json()["session"]
+        assert {mine, second} <= set(of_ann)
+        assert one.delete(f"/v1/sessions/{second}", headers=mark).status_code == 200
+        assert two.get("/v1/whoami").status_code == 401
+        assert one.delete(f"/v1/sessions/{own['id']}?all=true", headers=mark).status_code == 200
+        assert bob.get("/v1/whoami").status_code == 401
+        assert one.get("/v1/whoami").status_code == 200
+
+
+def test_who_no_rule_is_for_has_no_session(world: SignInServer) -> None:
+    with world.browser() as browser:
+        assert world.sign_in(browser, "eve") == "/?signIn=refused"
+        assert browser.get("/v1/whoami").status_code == 401
+    with world.server.client() as admin:
+        wait_for(
+            lambda: (
+                "no access rule of company"
+                in admin.get("/v1/audit?action=session.create&namespace=*").text
+            ),
+            "the refusal to be in the audit log",
+        )
+
+
+def test_a_response_without_the_sign_in_of_this_browser_is_refused(world: SignInServer) -> None:
+    with world.browser() as victim, world.browser() as attacker:
+        # The attacker's own code, in the victim's browser: with and without a sign-in begun there.
+        back = world.approve(world.begin(attacker), "ann")
+        assert victim.get(back).headers["location"] == "/?signIn=refused"
+        world.begin(victim)
+        assert victim.get(back).headers["location"] == "/?signIn=refused"
+        assert victim.get("/v1/whoami").status_code == 401
+        # A forged state, a response of another provider, and one from another issuer.
+        for name, value in (
+            ("state", "forged"),
+            ("state", ""),
+            ("iss", "https://id.attacker.example"),
+            ("code", ""),
+            ("error", "access_denied"),
+        ):
+            good = httpx.URL(world.approve(world.begin(attacker), "ann"))
+            changed = good.copy_set_param(name, value)
+            assert attacker.get(changed).headers["location"] == "/?signIn=refused", name
+        good = httpx.URL(world.approve(world.begin(attacker), "ann"))
+        elsewhere = good.copy_with(path="/login/other/callback")
+        assert attacker.get(elsewhere).headers["location"] == "/?signIn=refused"
+        assert attacker.get("/v1/whoami").status_code == 401
+
+
+def test_a_code_works_once(world: SignInServer) -> None:
+    with world.browser() as browser, world.browser() as thief:
+        back = world.approve(world.begin(browser), "ann")
+        cookies = dict(browser.cookies)
+        assert browser.get(back).headers["location"] == "/"
+        # With all that the browser had: the sign-in's cookie as well.
+        thief.cookies.update(cookies)
+        assert thief.get(back).headers["location"] == "/?signIn=refused"
+
+
+def test_the_sign_in_uses_what_the_standards_ask_for(world: SignInServer) -> None:
+    with world.browser() as browser:
+        first, second = (parse_qs(urlsplit(world.begin(browser)).query) for _ in range(2))
+        assert first["code_challenge_method"] == ["S256"]
+        for field in ("state", "nonce", "code_challenge"):
+            assert first[field] != second[field]
+            assert len(first[field][0]) >= 43
+        answer = browser.get("/login/company")
+        cookie = answer.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Lax" in cookie
+        assert answer.headers["cache-control"] == "no-store"
+        assert browser.get("/login/nowhere").status_code == 404
+        shown = browser.get("/login").json()["providers"]
+        assert [one["name"] for one in shown] == ["company", "other"]
+
+
+def test_a_token_is_exchanged_for_a_session(world: SignInServer) -> None:
+    exchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+    form = {
+        "grant_type": exchange,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+    }
+    with world.browser() as browser:
+        sent = {**form, "subject_token": _id_token(world, "other")}
+        got = browser.post("/login/token", data=sent).json()
+        # A token for another client, of a provider whose tokens are not exchanged.
+        sent = {**form, "subject_token": _id_token(world, "edgesync")}
+        assert browser.post("/login/token", data=sent).status_code == 401
+        assert (got["token_type"], got["expires_in"]) == ("Bearer", 3600)
+        bearer = {"Authorization": f"Bearer {got['access_token']}"}
+        assert browser.get("/v1/whoami", headers=bearer).json()["name"] == "other:ann@example.com"
+        for wrong, status in (
+            ({}, 400),
+            ({**form}, 400),
+            ({**form, "grant_type": "password", "subject_token": "x"}, 400),
+            ({**form, "subject_token": "x"}, 401),
+            ({**form, "subject_token": got["access_token"]}, 401),
+        ):
+            assert browser.post("/login/token", data=wrong).status_code == status, wrong
+
+
+def _id_token(world: SignInServer, client_id: str) -> str:
+    back = "http://127.0.0.1/back"
+    asked = {
+        "response_type": "code",
+        "client_id": client_id,
+        "redirect_uri": back,
+        "scope": "openid profile email",
+        "nonce": client_id,
+    }
+    place = str(httpx.URL(f"{world.issuer}/oauth2/authorize", params=asked))
+    code = httpx.URL(world.approve(place, "ann")).params["code"]
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": back}
+    answer = httpx.post(
+        f"{world.issuer}/oauth2/token", data=form, auth=(client_id, "any"), trust_env=False
+    )
+    token: str = answer.json()["id_token"]
+    return token
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        ("providers: [{name: a}]", "providers[0].issuer: missing"),
+        ("providers: []\nmore: 1", "more"),
+        ("[", "line 2, column 1"),
+    ],
+)
+def test_a_file_that_is_wrong_prevents_the_start(tmp_path: Path, content: str, error: str) -> None:
+    file = tmp_path / "login.yaml"
+    file.write_text(content)
+    command = [sys.executable, "-m", "edgesync", "serve", "--data-dir", str(tmp_path / "data")]
+    command += ["--login-file", str(file), "--api-port", "0", "--activation-port", "0"]
+    command += ["--mqtt-port", "0", "--sync-port", "0"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode != 0
+    assert f"login_file: {file}" in ended.stderr
+    assert error in ended.stderr

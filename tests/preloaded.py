@@ -1,0 +1,188 @@
+"""`python -m edgesync` in processes of their own that are forked with the imports done.
+
+The imports are most of the CPU of a short command and of the start of a server, of which the
+tests start hundreds. One process for each process of tests imports, and forks for each command.
+"""
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_PRELOADED = (
+    *("edgesync.__main__", "edgesync.admin.serve", "cloud.app", "uvicorn.lifespan.off"),
+    *("agent_sim.command", "sqlite_utils", "psycopg", "encodings.ascii"),
+    "cryptography.hazmat.backends.openssl.backend",
+)
+_MESSAGE_BYTES = 1 << 17
+
+
+@dataclass(frozen=True)
+class _ForkRequest:
+    """What a fork runs: arguments of `edgesync`, and the files of its output and its errors."""
+
+    arguments: Sequence[str]
+    output: str
+    errors: str
+    environment: Mapping[str, str]
+    folder: str
+
+
+class ForkedProcess:
+    """`python -m edgesync` with *arguments*; as a `subprocess.Popen`, but forked.
+
+    Its output is added to the file *output*, and its errors to that or to *errors*.
+    """
+
+    def __init__(
+        self,
+        arguments: Iterable[str],
+        output: str | Path,
+        errors: str | Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.args = ["edgesync", *arguments]
+        self.returncode: int | None = None
+        files = (str(output), str(output if errors is None else errors))
+        environment = dict(os.environ if environment is None else environment)
+        command = _ForkRequest(self.args[1:], *files, environment, os.getcwd())
+        self._parent = _parent()
+        self.pid: int = self._parent.ask(asdict(command))
+        # The number stays that of this process until its status is asked for.
+        self._handle = os.pidfd_open(self.pid)
+
+    def poll(self) -> int | None:
+        """Its status, if it has ended."""
+        if self.returncode is None and select.select([self._handle], [], [], 0)[0]:
+            self._end()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its status, once it has ended; TimeoutExpired after *timeout* seconds."""
+        if self.returncode is None:
+            if not select.select([self._handle], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            self._end()
+        assert self.returncode is not None
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            signal.pidfd_send_signal(self._handle, number)
+
+    def terminate(self) -> None:
+        """Send it SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send it SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def _end(self) -> None:
+        self.returncode = self._parent.ask(self.pid)
+        os.close(self._handle)
+
+
+def run_edgesync(
+    *arguments: str, timeout: float = 60, environment: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run `python -m edgesync` to its end; TimeoutExpired after *timeout* seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        output, errors = Path(folder) / "output", Path(folder) / "errors"
+        process = ForkedProcess(arguments, output, errors, environment)
+        try:
+            status = process.wait(timeout)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(
+            process.args, status, output.read_text(), errors.read_text()
+        )
+
+
+class _Parent:
+    """The process that forks; it is asked over a socket, and ends with it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        code = f"from {__name__} import serve_forks; serve_forks({theirs.fileno()})"
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                pass_fds=[theirs.fileno()],
+                cwd=Path(__file__).parents[1],
+            )
+        atexit.register(self._close)
+
+    def ask(self, question: object) -> int:
+        """The number of the process of a command, or the status of a process by its number."""
+        with self._lock:
+            self._socket.send(json.dumps(question).encode())
+            answer = self._socket.recv(_MESSAGE_BYTES)
+        assert answer, "the process that forks has ended"
+        return int(answer)
+
+    def _close(self) -> None:
+        self._socket.close()
+        self._process.wait()
+
+
+@cache
+def _parent() -> _Parent:
+    return _Parent()
+
+
+def serve_forks(descriptor: int) -> None:
+    """Answer a `_Parent` at the other end of the socket until it is closed."""
+    for name in _PRELOADED:
+        with contextlib.suppress(ModuleNotFoundError):  # psycopg is optional
+            importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=descriptor) as asked:
+        command = _command_of_fork(asked)
+    if command is not None:
+        _become(command)
+
+
+def _command_of_fork(asked: socket.socket) -> _ForkRequest | None:
+    """In each fork what it has to run; in the process that forks None, in the end."""
+    while question := asked.recv(_MESSAGE_BYTES):
+        wanted: Any = json.loads(question)
+        if isinstance(wanted, int):
+            _, status = os.waitpid(wanted, 0)
+            asked.send(str(os.waitstatus_to_exitcode(status)).encode())
+        elif pid := os.fork():
+            asked.send(str(pid).encode())
+        else:
+            return _ForkRequest(**wanted)
+    return None
+
+
+def _become(command: _ForkRequest) -> None:
+    """Be the process of *command*, to its end."""
+    gc.unfreeze()
+    for path, descriptor in ((command.output, 1), (command.errors, 2)):
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    os.environ.clear()
+    os.environ.update(command.environment)
+    os.chdir(command.folder)
+    sys.argv[:] = ["edgesync", *command.arguments]
+    importlib.import_module("edgesync.__main__").main(prog_name="python -m edgesync")

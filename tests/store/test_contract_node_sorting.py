@@ -1,0 +1,118 @@
+"""What every store promises of the order of lists of nodes, and of the lines about them."""
+
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from cloud.core.listing import ListOptions
+from cloud.core.node import NodeSpec
+from cloud.core.node_sorting import NodeField
+from cloud.core.node_summary import NodeFigures
+from cloud.core.readiness import ReportCadence
+from cloud.core.report import Order, read_report
+from cloud.core.running import RunningApp
+from cloud.core.usage import UsagePoint
+from cloud.errors import Invalid
+from cloud.store.transaction import Store, Transaction
+from tests.store.conftest import NOW, node
+
+SECOND = timedelta(seconds=1)
+HOST = {"address": "10.0.0.7", "osImage": "Debian 13"}
+
+# Seconds since it was heard, and its share of CPU and memory in ten-thousandths; its age is its
+# place here.
+NODES: dict[str, tuple[int | None, int | None, int | None]] = {
+    "idle": (0, 10, 9000),
+    "busy": (10, 9900, 500),
+    "new": (None, None, None),
+    "late": (70, 10, 100),
+    "gone": (200, 5000, None),
+    "also-new": (None, None, None),
+}
+BY_NAME = sorted(NODES)
+ORDERS = {
+    "created": list(NODES),
+    "name": BY_NAME,
+    "state": ["gone", "late", "also-new", "new", "busy", "idle"],
+    "lastSeen": ["also-new", "new", "gone", "late", "busy", "idle"],
+    "cpu": ["also-new", "new", "idle", "late", "gone", "busy"],
+    "memory": ["also-new", "gone", "new", "late", "busy", "idle"],
+}
+"""Names in each order; of equal ones the names decide."""
+
+
+def plant(tx: Transaction) -> None:
+    for place, (name, (silence, cpu, memory)) in enumerate(NODES.items()):
+        made = node(name, created=NOW - timedelta(days=1) + place * SECOND)
+        tx.put_node(replace(made, spec=NodeSpec({"role": "gateway", "odd": str(place % 2)})))
+        if silence is None:
+            continue
+        content = {"node": {"host": HOST}, "core": {"binVersion": "1.4.0"}, "apps": []}
+        heard = NOW - silence * SECOND
+        report = read_report(content, Order())
+        tx.put_report("default", name, report, "json", heard, ReportCadence(20 * SECOND))
+        tx.put_usage_point("default", name, 3, UsagePoint(heard, 250, 2**30, cpu, memory))
+        tx.put_running("default", name, [RunningApp("web", "1", "running", "")], "digest")
+
+
+def pages(
+    tx: Transaction, limit: int, sort: str, selector: str = "", field_selector: str = ""
+) -> list[str]:
+    """Names of all pages of that size."""
+    names: list[str] = []
+    after = None
+    while True:
+        asked = ListOptions(selector, field_selector, limit, after, NOW, sort=sort)
+        page = tx.list_nodes("default", asked)
+        names += [one.name for one in page.items]
+        if page.after is None:
+            assert page.total == len(names)
+            return names
+        assert len(page.items) == limit
+        after = page.after
+
+
+def expected(sort: str) -> list[str]:
+    ascending = ORDERS[sort.removeprefix("-")]
+    return ascending[::-1] if sort.startswith("-") else ascending
+
+
+@pytest.mark.parametrize("field", [field.value for field in NodeField])
+async def test_pages_are_in_the_order_that_is_asked_for(store: Store, field: str) -> None:
+    await store.write(plant)
+    for sort in (field, f"-{field}"):
+        for limit in (1, 4, 0):
+            found = await store.read(partial(pages, limit=limit, sort=sort))
+            assert found == expected(sort), (sort, limit)
+        odd = {name for place, name in enumerate(NODES) if place % 2}
+        found = await store.read(partial(pages, limit=2, sort=sort, selector="odd=1"))
+        assert found == [name for name in expected(sort) if name in odd]
+        field_selector = "metadata.name!=busy,status.state!=never"
+        found = await store.read(
+            partial(pages, limit=2, sort=sort, selector="role", field_selector=field_selector)
+        )
+        assert found == [name for name in expected(sort) if name not in {"busy", "new", "also-new"}]
+
+
+async def test_another_order_is_refused_with_the_nearest(store: Store) -> None:
+    with pytest.raises(Invalid, match="did you mean lastSeen"):
+        await store.read(partial(pages, limit=1, sort="-lastseen"))
+
+
+async def test_figures_of_a_page_are_read_at_once(store: Store) -> None:
+    await store.write(plant)
+    names = ["busy", "new", "none"]
+
+    def check(tx: Transaction) -> None:
+        busy = NodeFigures("pending", "1.4.0", 250, 2**30, 9900, 500, {"host": HOST})
+        assert tx.node_figures("default", names) == {"busy": busy, "new": NodeFigures()}
+        assert tx.running_apps_of("default", names) == {
+            "busy": [RunningApp("web", "1", "running")],
+            "new": [],
+            "none": [],
+        }
+        assert tx.node_figures("other", names) == tx.node_figures("default", []) == {}
+
+    await store.read(check)
