@@ -279,6 +279,21 @@ CALLBACK = {
     "header": {"X-Site": "north", "Authorization": "Bearer of the crm"},
     "body": {"site": "north"},
 }
+CHANNEL = {
+    "name": "mail",
+    "type": "email",
+    "smtpHost": "smtp.example.com",
+    "username": "edgesync",
+    "password": "secret",
+    "from": "edgesync@example.com",
+    "to": ["ops@example.com"],
+}
+NOTIFICATION_RULE = {
+    "name": "fails",
+    "channels": ["mail"],
+    "events": ["node.failed", "node.lost"],
+    "threshold": {"count": 3, "of": "nodes", "minutes": 10},
+}
 NODE = {
     "name": "n1",
     "labels": {"role": "gateway"},

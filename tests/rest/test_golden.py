@@ -26,7 +26,18 @@ from cloud.operations.trends import record_trends
 from cloud.rest.routes import ROUTES
 from cloud.store.transaction import Transaction
 from tests.repo.tracked import ROOT
-from tests.rest.conftest import APP, CALLBACK, CONFIG, NODE, REGISTRY, SECRET, World, describe
+from tests.rest.conftest import (
+    APP,
+    CALLBACK,
+    CHANNEL,
+    CONFIG,
+    NODE,
+    NOTIFICATION_RULE,
+    REGISTRY,
+    SECRET,
+    World,
+    describe,
+)
 
 FOLDER = Path(__file__).parent.parent / "golden" / "rest"
 EXAMPLES = ROOT / "cloud/rest/dashboard/static/examples.json"
@@ -132,21 +143,6 @@ FUNCTIONS = {
     ],
 }
 
-CHANNEL = {
-    "name": "mail",
-    "type": "email",
-    "smtpHost": "smtp.example.com",
-    "username": "edgesync",
-    "password": "secret",
-    "from": "edgesync@example.com",
-    "to": ["ops@example.com"],
-}
-NOTIFICATION_RULE = {
-    "name": "fails",
-    "channels": ["mail"],
-    "events": ["node.failed", "node.lost"],
-    "threshold": {"count": 3, "of": "nodes", "minutes": 10},
-}
 STEPS: list[tuple[str, str, str, Any]] = [
     ("nodes-create", "POST", "/v1/nodes", NODE),
     ("audit-list", "GET", "/v1/audit?kind=node&limit=2&since=2026-01-01T00:00:00Z", None),
