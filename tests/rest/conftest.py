@@ -36,6 +36,7 @@ from cloud.rest.sessions import Sessions
 from cloud.store.transaction import Store
 from tests.builders import open_store
 from tests.conftest import StoreFactory
+from tests.deadlines import UNIT
 from tests.serving import serving
 
 TOKEN = "a token for tests"
@@ -120,7 +121,9 @@ class World:
 def caller(url: str, headers: Mapping[str, str] | None = None) -> httpx.AsyncClient:
     """A caller of a server without TLS; trusted certificates are slow to load."""
     nothing_trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return httpx.AsyncClient(base_url=url, headers=headers, verify=nothing_trusted)
+    return httpx.AsyncClient(
+        base_url=url, headers=headers, verify=nothing_trusted, timeout=20 * UNIT
+    )
 
 
 @contextlib.asynccontextmanager
