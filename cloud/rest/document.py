@@ -7,6 +7,7 @@ from typing import Any, get_origin, get_type_hints
 
 from cloud.answers.batches import BatchAnswer
 from cloud.answers.callbacks import CallbackAnswer
+from cloud.answers.channels import ChannelAnswer
 from cloud.answers.common import ErrorAnswer, ProblemAnswer
 from cloud.answers.nodes import NodeAnswer
 from cloud.answers.plans import PlanAnswer
@@ -43,7 +44,7 @@ _REASONS = {
     429: "There are too many requests by this token, or without one from this address; try again.",
     503: "The store cannot answer now; try again.",
 }
-_ALWAYS_SHOWN = (NodeAnswer, CallbackAnswer, PropertiesAnswer, BatchAnswer)
+_ALWAYS_SHOWN = (NodeAnswer, CallbackAnswer, ChannelAnswer, PropertiesAnswer, BatchAnswer)
 """Kinds that tags cover in part: a node without state, a batch without its warning."""
 
 _ANSWER_HEADERS: Mapping[str, Schema] = {

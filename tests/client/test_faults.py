@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from edgesync.client import (
 )
 from edgesync.client.contexts import VARIABLE, Context, Contexts, write_contexts
 from edgesync.client.steps import NO_RETRIES
+from tests.broker.authority import HubAuthority
 from tests.client.conftest import QUICK, ClientUser
 from tests.rest.conftest import TOKEN, World
 from tests.serving import serving
@@ -189,6 +191,26 @@ async def test_a_context_of_the_command_line_is_used(
     await user.close()
     with pytest.raises(AccessError, match="there"):
         kind_of_client.from_context("there")
+
+
+async def test_a_server_is_trusted_by_its_ca_certificate(
+    kind_of_client: Any, tmp_path: Path
+) -> None:
+    async def guard(request: Request) -> Response:
+        return JSONResponse(GUARD if request.headers["authorization"] else None)
+
+    authority = HubAuthority(tmp_path)
+    context = authority.server_context()
+    context.verify_mode = ssl.CERT_NONE
+    async with serving(Starlette(routes=[Route("/v1/guard", guard)]), context) as url:
+        user = ClientUser(kind_of_client(url, token=TOKEN, ca=authority.root_file))
+        assert (await user.do(lambda c: c.guard.get())).min_nodes == 3
+        await user.close()
+        stranger = ClientUser(kind_of_client(url, token=TOKEN, retries=NO_RETRIES))
+        with pytest.raises(ConnectionLost, match=r"(?i)certificate") as lost:
+            await stranger.do(lambda c: c.guard.get())
+        assert not lost.value.was_sent
+        await stranger.close()
 
 
 def test_a_token_is_sent_to_other_machines_over_tls_only(kind_of_client: Any) -> None:

@@ -137,5 +137,5 @@ def test_repeated_events_are_one_row(tab: Tab, fleet: DashboardFleet) -> None:
     expect(row).to_have_count(1)
     row.get_by_role("link", name="2 times").click()
     expect(row).to_have_count(2)
-    expect(page.get_by_label("repeated ones one by one")).to_be_checked()
+    expect(page.get_by_label("each repetition on its own")).to_be_checked()
     expect(page.get_by_label("Type")).to_have_value("node.updated")

@@ -3,6 +3,7 @@
 import json
 import queue
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -38,11 +39,13 @@ class MqttNode:
             protocol=MQTTProtocolVersion.MQTTv311,
         )
         self.client.tls_set_context(identity.context())
-        self.client.on_connect = self._on_connect
-        self.client.on_subscribe = lambda *_: self.subscribed.set()
-        self.client.on_disconnect = lambda *_: self.disconnected.set()
-        self.client.on_publish = lambda _c, _u, mid, *_: self.acked.put(mid)
-        self.client.on_message = self._on_message
+        # No cycle: a client that only the garbage collector frees may be after its sockets.
+        own = weakref.proxy(self)
+        self.client.on_connect = lambda *given: own._on_connect(*given)
+        self.client.on_subscribe = lambda *_: own.subscribed.set()
+        self.client.on_disconnect = lambda *_: own.disconnected.set()
+        self.client.on_publish = lambda _c, _u, mid, *_: own.acked.put(mid)
+        self.client.on_message = lambda *given: own._on_message(*given)
 
     def _on_connect(self, client: mqtt.Client, _u: Any, _f: Any, reason: Any, _p: Any) -> None:
         if reason.is_failure:

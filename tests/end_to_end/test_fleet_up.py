@@ -57,7 +57,11 @@ def command_of(path: Path) -> bytes:
 
 def client(server: dict[str, str]) -> httpx.Client:
     token = Path(server["admin_token_file"]).read_text().strip()
-    return httpx.Client(base_url=server["api"], headers={"Authorization": f"Bearer {token}"})
+    return httpx.Client(
+        base_url=server["api"],
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=20 * UNIT,
+    )
 
 
 def test_two_servers_share_their_state_and_find_it_after_a_restart() -> None:

@@ -58,7 +58,7 @@ def test_a_revoked_node_is_out_within_a_second_and_others_stay(tmp_path: Path) -
         mine, other = (activate(server, batch, name) for name in ("n1", "n2"))
         with connected(server, mine) as node, connected(server, other) as untouched:
             assert api.post("/v1/nodes/n1/revoke").status_code == 200
-            assert node.disconnected.wait(2 * UNIT)
+            assert node.disconnected.wait(10 * UNIT)
             node.client.loop_stop()
             wait_for(lambda: not lets_in(server.mqtt_port, mine), "the node to be refused")
             untouched.report(apps=[])

@@ -131,7 +131,7 @@ def test_resetting_a_record_ends_the_connection_of_its_node(
     identity = activate(server, make_batch(api, "b3"), "reset")
     with connected(server, identity) as node:
         assert api.post("/v1/register/b3/record/reset/reset").status_code == 200
-        assert node.disconnected.wait(UNIT)
+        assert node.disconnected.wait(5 * UNIT)
         node.client.loop_stop()
     assert not lets_in(server.mqtt_port, identity)
     with server.devices() as client:
@@ -142,7 +142,7 @@ def test_an_open_https_connection_is_refused_at_its_next_request(
     server: Server, api: httpx.Client
 ) -> None:
     identity = activate(server, make_batch(api, "b4"), "kept")
-    with httpx.Client(base_url=server.sync, verify=identity.context()) as client:
+    with httpx.Client(base_url=server.sync, verify=identity.context(), timeout=20 * UNIT) as client:
         statuses, connections = [], set()
         for before in (lambda: None, lambda: api.post("/v1/nodes/kept/revoke")):
             before()

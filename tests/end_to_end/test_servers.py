@@ -69,7 +69,10 @@ class ServerFleet:
             *("--server-id", name, "--crl-file", str(self.folder / "broker" / "crl.pem")),
             EDGESYNC_DATABASE=self.url,
         ) as server:
-            wait_for(lambda: httpx.get(f"{server.api}/readyz").status_code == 200, "the broker")
+            wait_for(
+                lambda: httpx.get(f"{server.api}/readyz", timeout=20 * UNIT).status_code == 200,
+                "the broker",
+            )
             yield server
 
     def start_broker(self) -> None:
@@ -186,7 +189,7 @@ def test_servers_share_a_fleet_and_one_dies(fleet: ServerFleet) -> None:
 
 
 def test_servers_drive_one_rollout_and_one_dies(fleet: ServerFleet) -> None:
-    """Each node is admitted once, and the budget holds, whoever drives it."""
+    """Each node is admitted once, and the budget holds, with both servers."""
     with ExitStack() as stack:
         one = stack.enter_context(fleet.server("one"))
         two = stack.enter_context(fleet.server("two"))
@@ -242,9 +245,15 @@ def test_a_broker_that_restarts_is_found_again(fleet: ServerFleet) -> None:
         assert "edgesync_ingest_queue_messages 0.0" in metrics
         assert "edgesync_connections" not in metrics
         fleet.stop_broker()
-        wait_for(lambda: httpx.get(f"{one.api}/readyz").status_code == 503, "it to be noticed")
+        wait_for(
+            lambda: httpx.get(f"{one.api}/readyz", timeout=20 * UNIT).status_code == 503,
+            "it to be noticed",
+        )
         fleet.start_broker()
-        wait_for(lambda: httpx.get(f"{one.api}/readyz").status_code == 200, "it to be found")
+        wait_for(
+            lambda: httpx.get(f"{one.api}/readyz", timeout=20 * UNIT).status_code == 200,
+            "it to be found",
+        )
         report["meta"], report["content"] = {"seq": 2}, {"node": {"hostname": "two"}}
         send(fleet, identity, report)
         wait_for(lambda: hostname(api) == "two", "the second report")

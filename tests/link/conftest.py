@@ -31,6 +31,7 @@ from cloud.operations.secrets import create_secret
 from cloud.store.transaction import Store, Transaction
 from tests.broker.authority import HubAuthority
 from tests.builders import open_store
+from tests.deadlines import UNIT
 from tests.serving import serving
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -145,7 +146,9 @@ class ServerLink:
     now: datetime = NOW
 
     def client(self, name: str | None = NODE) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, verify=self.authority.client_context(name))
+        return httpx.AsyncClient(
+            base_url=self.url, verify=self.authority.client_context(name), timeout=20 * UNIT
+        )
 
     async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
         async with self.client() as client:

@@ -27,6 +27,10 @@ from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import NOW
 
 NO_CHANGE_OF_A_THING = {
+    # Sessions of users, of which the log has entries of their own.
+    "put_user_session",
+    "delete_user_session",
+    "delete_sessions_of",
     # How far the published list of certificates is.
     "put_revocation_state",
     # The outcome of updates sent to nodes.

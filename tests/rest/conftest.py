@@ -36,6 +36,7 @@ from cloud.rest.sessions import Sessions
 from cloud.store.transaction import Store
 from tests.builders import open_store
 from tests.conftest import StoreFactory
+from tests.deadlines import UNIT
 from tests.serving import serving
 
 TOKEN = "a token for tests"
@@ -120,7 +121,9 @@ class World:
 def caller(url: str, headers: Mapping[str, str] | None = None) -> httpx.AsyncClient:
     """A caller of a server without TLS; trusted certificates are slow to load."""
     nothing_trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return httpx.AsyncClient(base_url=url, headers=headers, verify=nothing_trusted)
+    return httpx.AsyncClient(
+        base_url=url, headers=headers, verify=nothing_trusted, timeout=20 * UNIT
+    )
 
 
 @contextlib.asynccontextmanager
@@ -278,6 +281,21 @@ CALLBACK = {
     "params": {"from": "edgesync"},
     "header": {"X-Site": "north", "Authorization": "Bearer of the crm"},
     "body": {"site": "north"},
+}
+CHANNEL = {
+    "name": "mail",
+    "type": "email",
+    "smtpHost": "smtp.example.com",
+    "username": "edgesync",
+    "password": "secret",
+    "from": "edgesync@example.com",
+    "to": ["ops@example.com"],
+}
+NOTIFICATION_RULE = {
+    "name": "fails",
+    "channels": ["mail"],
+    "events": ["node.failed", "node.lost"],
+    "threshold": {"count": 3, "of": "nodes", "minutes": 10},
 }
 NODE = {
     "name": "n1",

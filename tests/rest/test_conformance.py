@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from tests.rest.conftest import CALLBACK, REGISTRY, describe, open_world
+from cloud.rest.described import SPEC_ONLY
+from tests.rest.conftest import (
+    CALLBACK,
+    CHANNEL,
+    NOTIFICATION_RULE,
+    REGISTRY,
+    describe,
+    open_world,
+)
 from tests.rest.test_document import DOCUMENT
 
 pytestmark = pytest.mark.slow
@@ -24,9 +32,11 @@ EXISTING = {
     "/v1/secrets": {"name": "password", "revision": "1"},
     "/v1/registries": {"name": "hub", "revision": "1"},
     "/v1/callback": {"name": "crm"},
+    "/v1/channels": {"name": "mail"},
+    "/v1/notificationrules": {"name": "fails"},
     "/v1/register": {"batch": "b1", "record": "r1"},
 }
-SAME_FOR_ALL = r"^/v1/(configs|registries)/.*/(revisions.*|diff|undo)$"
+SAME_FOR_ALL = r"^/v1/(configs|registries|channels|notificationrules)/.*/(revisions.*|diff|undo)$"
 """What is made of the same handlers as that of apps and secrets, which is tried."""
 
 # What breaks a schema in each way there is comes on top of the examples that are made up.
@@ -57,6 +67,8 @@ async def serving_all_there_is(folder: Path) -> AsyncIterator[str]:
         await describe(world.client)
         await world.client.call("POST", "/v1/registries", REGISTRY)
         await world.client.call("POST", "/v1/callback", CALLBACK)
+        await world.client.call("POST", "/v1/channels", CHANNEL)
+        await world.client.call("POST", "/v1/notificationrules", NOTIFICATION_RULE)
         await world.client.call("POST", "/v1/register", {"name": "b1"})
         await world.client.call("POST", "/v1/register/b1/record", {"name": "r1"})
         yield world.url
@@ -78,6 +90,8 @@ def to_what_is_there(case: Any) -> None:
     }
     for header in ("X-Edgesync-Namespace", "If-Match", "If-None-Match"):
         case.headers.pop(header, None)
+    # With it the answer is a part of the body that PUT takes: tests/rest/test_kinds.py has it.
+    case.query.pop(SPEC_ONLY, None)
 
 
 @pytest.mark.parametrize("operation", EXISTING_ONES)

@@ -12,8 +12,10 @@ from cloud.store.transaction import Transaction
 from tests.rest.conftest import (
     APP,
     CALLBACK,
+    CHANNEL,
     CONFIG,
     NODE,
+    NOTIFICATION_RULE,
     REGISTRY,
     SECRET,
     ApiCaller,
@@ -41,6 +43,14 @@ KINDS = [
     LockedKind("/v1/registries/hub", {"description": "1"}, {"description": "2"}),
     LockedKind("/v1/register/b", {"description": "1"}, {"description": "2"}),
     LockedKind("/v1/callback/crm", {"description": "1"}, {"description": "2"}),
+    LockedKind(
+        "/v1/channels/mail", {**CHANNEL, "description": "1"}, {**CHANNEL, "description": "2"}
+    ),
+    LockedKind(
+        "/v1/notificationrules/fails",
+        {**NOTIFICATION_RULE, "quietMinutes": 1},
+        {**NOTIFICATION_RULE, "paused": True},
+    ),
     LockedKind("/v1/register/b/record/r", {"nodeName": "n2"}, {"nodeName": "n3"}),
 ]
 CREATED: list[tuple[str, dict[str, Any]]] = [
@@ -51,6 +61,8 @@ CREATED: list[tuple[str, dict[str, Any]]] = [
     ("/v1/registries", REGISTRY),
     ("/v1/register", {"name": "b"}),
     ("/v1/callback", CALLBACK),
+    ("/v1/channels", CHANNEL),
+    ("/v1/notificationrules", NOTIFICATION_RULE),
     ("/v1/register/b/record", {"name": "r", "fingerprintValue": "F", "nodeName": "n7"}),
 ]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.path.split("/")[-2])
@@ -173,7 +185,7 @@ async def test_tags_that_cannot_be_read_are_refused_by_name(client: ApiCaller, h
 async def test_what_is_known_is_not_sent_again(client: ApiCaller, kind: LockedKind) -> None:
     await create_all(client)
     tag = await tag_of(client, kind.path)
-    is_whole = not kind.path.startswith(("/v1/nodes", "/v1/callback"))
+    is_whole = not kind.path.startswith(("/v1/nodes", "/v1/callback", "/v1/channels"))
     is_whole = is_whole and kind.path != "/v1/register/b"
     for tags in (tag, f'"x", W/{tag}', "*"):
         for method in ("GET", "HEAD"):

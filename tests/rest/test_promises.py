@@ -7,7 +7,15 @@ import pytest
 
 from cloud.rest.route import ApiRoute
 from cloud.rest.routes import ROUTES
-from tests.rest.conftest import CALLBACK, REGISTRY, ApiCaller, World, describe
+from tests.rest.conftest import (
+    CALLBACK,
+    CHANNEL,
+    NOTIFICATION_RULE,
+    REGISTRY,
+    ApiCaller,
+    World,
+    describe,
+)
 from tests.rest.test_document import DOCUMENT, complaints, operation_for
 from tests.rest.test_golden import steps
 
@@ -20,6 +28,8 @@ THINGS = {
     "secrets": "password",
     "registries": "hub",
     "callback": "crm",
+    "channels": "mail",
+    "notificationrules": "fails",
 }
 WRONG: Any = [[[]]]
 """Of no type that any field has."""
@@ -64,6 +74,8 @@ async def furnished(client: ApiCaller) -> ApiCaller:
     await describe(client)
     await client.call("POST", "/v1/registries", REGISTRY)
     await client.call("POST", "/v1/callback", CALLBACK)
+    await client.call("POST", "/v1/channels", CHANNEL)
+    await client.call("POST", "/v1/notificationrules", NOTIFICATION_RULE)
     await client.call("POST", "/v1/register", {"name": "b1"})
     await client.call("POST", "/v1/register/b1/record", {"name": "r1"})
     return client

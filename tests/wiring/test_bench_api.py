@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from edgesync.bench.api import QUESTIONS, SELECTORS, command
+from edgesync.bench.api import QUESTIONS, SELECTORS, SORTS, command
 
 NODES, CALLS = 120, 1
 LINES = [
@@ -19,6 +19,11 @@ LINES = [
     "overview",
     "rollout",
     *(" ".join(filter(None, question)) for question in QUESTIONS),
+    *(
+        " ".join(filter(None, (fields, selector, f"sort={sort}", "include=status")))
+        for sort, fields, selector in SORTS
+    ),
+    "namespaces",
     "failed nodes of an app, with causes",
     "put an app for all nodes",
 ]

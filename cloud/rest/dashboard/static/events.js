@@ -80,7 +80,7 @@ export function Events({ query }) {
       </select></label>
       <label>Name <input name="name" value=${name} spellcheck=${false} /></label>
       <button type="submit">Filter</button>
-      <label class="check"><input type="checkbox" name="each" value="yes" checked=${each === "yes"} onChange=${choose} /> repeated ones one by one</label>
+      <label class="check"><input type="checkbox" name="each" value="yes" checked=${each === "yes"} onChange=${choose} /> each repetition on its own</label>
     </form>
     <${Loaded} state=${state} lines=${12} show=${(page) => html`
       ${page.items.length || !(severity || type || name) ? html`<${EventList} items=${each ? page.items : grouped(page.items)} />` : html`<${Empty} title="Nothing matches." />`}

@@ -82,6 +82,8 @@ export function Plot({ label, items, step, hours, lines, top, mark, now = Date.n
     point(shown[Math.min(shown.length - 1, Math.max(0, at))]);
   };
   const tick = (now - from) / HOUR > 48 ? day : hour;
+  // In a few minutes two marks would be the same.
+  const ticks = QUARTERS.map((part) => tick(from + part * (now - from))).map((text, index, all) => (index === 4 ? "now" : text === all[index - 1] ? "" : text));
   return html`
     <figure class="plot">
       <svg viewBox=${`0 0 ${WIDE} ${HIGH}`} role="img" tabindex="0" aria-label=${`${label}. Last: ${words}.`} onPointerMove=${moved} onPointerLeave=${() => point(null)} onKeyDown=${keyed} onBlur=${() => point(null)}>
@@ -91,7 +93,7 @@ export function Plot({ label, items, step, hours, lines, top, mark, now = Date.n
             <text class="axis" x=${EDGE.left - 6} y=${y(part * top) + 4} text-anchor="end">${mark(part * top)}</text>
           `,
         )}
-        ${QUARTERS.map((part, index) => html`<text class="axis" x=${x(from + part * (now - from))} y=${HIGH - 8} text-anchor=${index === 0 ? "start" : index === 4 ? "end" : "middle"}>${index === 4 ? "now" : tick(from + part * (now - from))}</text>`)}
+        ${QUARTERS.map((part, index) => html`<text class="axis" x=${x(from + part * (now - from))} y=${HIGH - 8} text-anchor=${index === 0 ? "start" : index === 4 ? "end" : "middle"}>${ticks[index]}</text>`)}
         ${chosen && html`<line class="pointed" x1=${x(timeOf(chosen))} x2=${x(timeOf(chosen))} y1=${EDGE.top} y2=${HIGH - EDGE.bottom} />`}
         ${lines.map((line) => html`<path key=${line.name} class=${`line-${line.tone}`} d=${linePath(shown, line.value, x, y, reach)} />`)}
       </svg>
