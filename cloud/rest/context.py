@@ -137,10 +137,6 @@ class RequestContext:
             read_tags("If-None-Match", headers.getlist("if-none-match")),
         )
 
-    def flag(self, parameter: str) -> bool:
-        """The flag *parameter* of the query; Invalid unless true or false, once."""
-        return _flag(self.request, parameter)
-
     def query(self, parameter: str) -> str:
         """The value of the query *parameter*, empty if absent; Invalid if repeated."""
         values = self.request.query_params.getlist(parameter)
