@@ -3,7 +3,7 @@ import { html, useState } from "./html.js";
 import { get, path, post, segment } from "./api.js";
 import { Bar, Legend } from "./charts.js";
 import { count, plural } from "./format.js";
-import { EventList } from "./logs.js";
+import { EventList } from "./events.js";
 import { go, link } from "./route.js";
 import { Badge, Confirm, Empty, Failure, Loaded, Pager, Table, Time, Title, useData, usePages, useRepeated } from "./ui.js";
 
