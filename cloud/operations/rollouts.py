@@ -81,6 +81,16 @@ def list_rollouts(
     return tx.list_rollouts(namespace, options, app)
 
 
+def list_open_rollouts(tx: Transaction, namespace: str, app: str = "") -> Page[Rollout]:
+    """All rollouts of the namespace, or of one app, that have not ended, the oldest first."""
+    found = [
+        rollout
+        for rollout in tx.rollouts_in(DRIVEN)
+        if rollout.namespace == namespace and app in {"", rollout.app}
+    ]
+    return Page(found, len(found), None)
+
+
 def see_rollout(tx: Transaction, namespace: str, name: str, *, now: datetime) -> SeenRollout:
     """The rollout of that name, or of the app of that name, as it stands at *now*."""
     rollout = existing_rollout(tx, namespace, name)

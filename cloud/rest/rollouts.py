@@ -16,6 +16,7 @@ from cloud.answers.rollouts import (
     StageStateAnswer,
 )
 from cloud.core.decoding import convert
+from cloud.core.listing import Page
 from cloud.core.rollout import Assignment, Rollout
 from cloud.core.rollout_policy import RolloutPolicy
 from cloud.core.rollout_turns import RolloutWait
@@ -64,9 +65,14 @@ def _policy_response(
 async def list_rollouts(context: RequestContext) -> Listed[RolloutSummary]:
     """`GET /v1/rollouts`: the oldest first."""
     options, app = context.list_options(), context.query("app")
-    page = await context.store.read(
-        lambda tx: rollouts.list_rollouts(tx, context.namespace, options, app)
-    )
+    is_open = context.flag("open")
+
+    def read(tx: Transaction) -> Page[Rollout]:
+        if is_open:
+            return rollouts.list_open_rollouts(tx, context.namespace, app)
+        return rollouts.list_rollouts(tx, context.namespace, options, app)
+
+    page = await context.store.read(read)
     return context.listed(page, options, lambda one: RolloutSummary(**_summary(one)))
 
 
@@ -262,7 +268,11 @@ ROLLOUT_ROUTES: Sequence[ApiRoute] = (
         Described(
             "List rollouts",
             Listed[RolloutSummary],
-            query=(*PAGED, Parameter("app", "only those of that app")),
+            query=(
+                *PAGED,
+                Parameter("app", "only those of that app"),
+                Parameter("open", "`true`: all that have not ended, on one page"),
+            ),
         ),
     ),
     ApiRoute(

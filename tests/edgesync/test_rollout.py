@@ -138,6 +138,11 @@ async def test_history_lists_the_rollouts_of_an_app(governed: Shell) -> None:
     titles, newest = await governed.lines("rollout", "history", "web")
     assert titles[:3] == ["ROLLOUT", "FROM", "TO"]
     assert newest[:5] == [found["name"], found["base"], found["target"], "careful", "running"]
+    client = governed.world.client
+    [item] = (await client.call("GET", "/v1/rollouts?open=true"))["items"]
+    assert item["name"] == found["name"]
+    await becomes(governed, RolloutState.DONE)
+    assert (await client.call("GET", "/v1/rollouts?open=true"))["items"] == []
     revisions = await governed.lines("rollout", "history", "app", "web")
     assert revisions[0][0] == "REVISION"
 

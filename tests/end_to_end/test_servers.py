@@ -189,7 +189,7 @@ def test_servers_share_a_fleet_and_one_dies(fleet: ServerFleet) -> None:
 
 
 def test_servers_drive_one_rollout_and_one_dies(fleet: ServerFleet) -> None:
-    """Each node is admitted once, and the budget holds, with both servers."""
+    """Each node is admitted once, and the budget holds, whichever server drives it."""
     with ExitStack() as stack:
         one = stack.enter_context(fleet.server("one"))
         two = stack.enter_context(fleet.server("two"))

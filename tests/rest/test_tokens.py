@@ -63,11 +63,13 @@ HAS_TARGET = {
 }
 CHANNEL = {"name": "hooks", "type": "webhook", "url": "https://hooks.example.com/x"}
 NOTIFICATION_RULE = {"name": "fails", "channels": ["hooks"], "events": ["node.failed"]}
+POLICY = {"name": "careful", "apps": {"names": ["web"]}}
 CREATIONS: list[tuple[str, dict[str, Any]]] = [
     ("/v1/nodes", NODE),
     ("/v1/configs", CONFIG),
     ("/v1/secrets", SECRET),
     ("/v1/registries", REGISTRY),
+    ("/v1/rolloutpolicies", POLICY),
     ("/v1/apps", {**APP, "registries": [{"name": "hub"}]}),
     ("/v1/register", {"name": "batch"}),
     ("/v1/register/batch/record", {"name": "record", "fingerprintValue": "F"}),
@@ -87,6 +89,8 @@ NAMES = {
     "tokens": "spare",
     "channels": "hooks",
     "notificationrules": "fails",
+    "rolloutpolicies": "careful",
+    "rollouts": "web",
 }
 
 

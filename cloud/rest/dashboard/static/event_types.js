@@ -6,10 +6,11 @@ const OWN = {
   node: ["activated", "ready", "lost", "revoked", "converged", "failed", "drifted", ...CHANGES],
   certificate: ["ending"],
   batch: ["refused", ...CHANGES],
+  rollout: ["scheduled", "running", "paused", "waitingForApproval", "rollingBack", "done", "failed", "rolledBack", "superseded", "aborted"],
 };
 
 /** What events can be about, nodes first. */
-export const families = () => [...new Set(["node", "certificate", ...logNames(), "properties"])];
+export const families = () => [...new Set(["node", "certificate", "rollout", ...logNames(), "properties"])];
 
 /** The types of the events about a *family*. */
 export const typesOf = (family) => (OWN[family] || CHANGES).map((verb) => `${family}.${verb}`);
@@ -17,8 +18,8 @@ export const typesOf = (family) => (OWN[family] || CHANGES).map((verb) => `${fam
 /** All types there are. */
 export const eventTypes = () => families().flatMap(typesOf);
 
-const PROBLEMS = ["node.failed", "node.lost", "certificate.ending", "batch.refused"];
-const WARNINGS = ["node.drifted", "node.revoked"];
+const PROBLEMS = ["node.failed", "node.lost", "certificate.ending", "batch.refused", "rollout.failed", "rollout.rollingBack", "rollout.rolledBack"];
+const WARNINGS = ["node.drifted", "node.revoked", "rollout.paused", "rollout.waitingForApproval", "rollout.aborted"];
 const isChange = (type) => CHANGES.includes(type.split(".")[1]);
 
 /** Each severity: its word in addresses, its name, and whether a type has it. */

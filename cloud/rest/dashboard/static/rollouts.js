@@ -27,7 +27,7 @@ const STATES = [
 /** Nodes without an assignment are in no list. */
 const LISTED = new Set(STATES.map(([state]) => state).filter((state) => state !== "waiting"));
 
-export const isOpen = (rollout) => OPEN.has(rollout.state);
+const isOpen = (rollout) => OPEN.has(rollout.state);
 const words = (state) => state.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 const pageOf = (rollout, query) => link(["rollouts", rollout.name], query);
 
@@ -45,9 +45,9 @@ const COLUMNS = [
 
 /** The rollouts that go on now, for the overview; nothing where there are none. */
 export function RunningRollouts() {
-  const state = useData((signal) => get(path("/v1/rollouts", { limit: SIZE }), { signal }), []);
+  const state = useData((signal) => get(path("/v1/rollouts", { open: true }), { signal }), []);
   useRepeated(state.reload, 2 * AGAIN);
-  const items = (state.data?.items || []).filter(isOpen);
+  const items = state.data?.items || [];
   if (!items.length) return null;
   return html`<section aria-labelledby="running-title">
     <h2 id="running-title">Rollouts under way</h2>
