@@ -22,21 +22,270 @@ from cloud.core.user_sessions import SessionKind, User, UserSession
 from cloud.operations.commands import receive_answer
 from cloud.operations.refused_devices import record_refused_device
 from cloud.operations.reports import receive_report
-from cloud.operations.rollout_drive import driven_rollouts, keep_step, plan_step
 from cloud.operations.trends import record_trends
 from cloud.rest.routes import ROUTES
 from cloud.store.transaction import Transaction
 from tests.repo.tracked import ROOT
-from tests.rest.conftest import (
-    REGISTRY,
-    World,
-    describe,
-)
-from tests.rest.golden_steps import STEPS, TIMELESS
+from tests.rest.conftest import APP, CALLBACK, CONFIG, NODE, REGISTRY, SECRET, World, describe
+from tests.rest.golden_rollouts import ROLLOUT_STEPS, step_rollouts
 
 FOLDER = Path(__file__).parent.parent / "golden" / "rest"
 EXAMPLES = ROOT / "cloud/rest/dashboard/static/examples.json"
 """What the reference of the API at /docs shows of each route."""
+
+INSTANCE = {
+    "name": "web-1",
+    "serviceName": "web",
+    "status": "Running",
+    "cause": "",
+    "createTime": "2026-01-02T03:00:00Z",
+    "usage": {"cpu": "10m", "memory": "20Mi"},
+}
+REPORT = {
+    "core": {"goVersion": "go1.20", "binVersion": "2.4.3", "gitRevision": "abc"},
+    "node": {
+        "n1": {
+            "hostname": "n1",
+            "address": "192.0.2.7",
+            "arch": "arm64",
+            "kernelVer": "6.1.0",
+            "os": "linux",
+            "containerRuntime": "containerd://1.7",
+            "machineID": "m",
+            "bootID": "b",
+            "systemUUID": "s",
+            "osImage": "Debian 12",
+        }
+    },
+    "nodestats": {
+        "n1": {
+            "usage": {"cpu": "250m", "memory": "1Gi"},
+            "capacity": {"cpu": "4", "memory": "4Gi"},
+        }
+    },
+    "apps": [{"name": "web", "version": "3"}],
+    "sysapps": [],
+    "appstats": [
+        {
+            "name": "web",
+            "version": "3",
+            "status": "Running",
+            "cause": "",
+            "instances": {"web-1": INSTANCE},
+        }
+    ],
+    "sysappstats": [],
+}
+BATCH = {
+    "name": "line-7",
+    "description": "made in spring",
+    "labels": {"line": "7"},
+    "securityKey": "a token of the batch",
+}
+OPEN_BATCH = {
+    "name": "line-8",
+    "securityType": "None",
+    "enableWhitelist": 0,
+    "fingerprint": {"type": 36, "snPath": "/etc/sn", "inputField": "number"},
+}
+CODE = {
+    "name": "code",
+    "data": [
+        {
+            "key": "func.zip",
+            "value": {
+                "type": "object",
+                "source": "awss3",
+                "endpoint": "http://s3.example.com",
+                "bucket": "baetyl",
+                "object": "func.zip",
+                "unpack": "zip",
+                "ak": "id",
+                "sk": "open sesame",
+                "md5": "xxxx",
+            },
+        },
+        {
+            "key": "process.zip",
+            "value": {
+                "type": "function",
+                "function": "process",
+                "version": "1",
+                "runtime": "python36",
+                "handler": "index.handler",
+                "bucket": "baetyl-cloud-xx",
+                "object": "process.zip",
+                "source": "baidubos",
+                "unpack": "zip",
+            },
+        },
+    ],
+}
+FUNCTIONS = {
+    "name": "fn",
+    "type": "function",
+    "services": [
+        {
+            "name": "greet",
+            "functionConfig": {"name": "code", "runtime": "python36"},
+            "functions": [{"name": "hello", "handler": "index.handler", "codedir": "greet"}],
+        }
+    ],
+}
+
+STEPS: list[tuple[str, str, str, Any]] = [
+    ("nodes-create", "POST", "/v1/nodes", NODE),
+    ("audit-list", "GET", "/v1/audit?kind=node&limit=2&since=2026-01-01T00:00:00Z", None),
+    ("events-list", "GET", "/v1/events?kind=node&limit=2", None),
+    ("configs-create", "POST", "/v1/configs", CONFIG),
+    ("secrets-create", "POST", "/v1/secrets", SECRET),
+    ("apps-create", "POST", "/v1/apps", APP),
+    ("nodes-get", "GET", "/v1/nodes/n1", None),
+    ("nodes-list", "GET", "/v1/nodes?selector=role%3Dgateway&limit=10", None),
+    ("nodes-apps", "GET", "/v1/nodes/n1/apps", None),
+    ("nodes-stats-before-a-report", "GET", "/v1/nodes/n1/stats", None),
+    ("report", "", "", REPORT),
+    ("nodes-stats", "GET", "/v1/nodes/n1/stats", None),
+    ("usage", "GET", "/v1/nodes/n1/usage", None),
+    ("trends", "GET", "/v1/trends?hours=1", None),
+    ("overview", "GET", "/v1/overview", None),
+    ("namespaces", "GET", "/v1/namespaces", None),
+    ("kinds", "GET", "/v1/kinds", None),
+    ("rollout", "GET", "/v1/apps/web/rollout", None),
+    ("apps-nodes", "GET", "/v1/apps/web/nodes?status=running", None),
+    ("nodes-label", "PATCH", "/v1/nodes", {"names": ["n1"], "labels": {"floor": "2"}}),
+    ("nodes-update", "PUT", "/v1/nodes/n1", {"labels": {"role": "gateway", "floor": "2"}}),
+    ("apps-get", "GET", "/v1/apps/web", None),
+    ("apps-list", "GET", "/v1/apps", None),
+    ("apps-update", "PUT", "/v1/apps/web", {"selector": "role=camera", "services": []}),
+    ("apps-revisions", "GET", "/v1/apps/web/revisions", None),
+    ("apps-revisions-get", "GET", "/v1/apps/web/revisions/1", None),
+    ("apps-diff", "GET", "/v1/apps/web/diff", None),
+    ("configs-get", "GET", "/v1/configs/site", None),
+    ("configs-list", "GET", "/v1/configs?fieldSelector=metadata.name%3Dsite", None),
+    ("configs-update", "PUT", "/v1/configs/site", {"labels": {"team": "b"}, "data": []}),
+    ("configs-revisions", "GET", "/v1/configs/site/revisions", None),
+    ("configs-revisions-get", "GET", "/v1/configs/site/revisions/1", None),
+    ("configs-diff", "GET", "/v1/configs/site/diff", None),
+    ("configs-apps", "GET", "/v1/configs/site/apps", None),
+    ("secrets-get", "GET", "/v1/secrets/password", None),
+    ("secrets-list", "GET", "/v1/secrets", None),
+    ("secrets-update", "PUT", "/v1/secrets/password", {"data": {"password": "new"}}),
+    ("secrets-revisions", "GET", "/v1/secrets/password/revisions", None),
+    ("secrets-revisions-get", "GET", "/v1/secrets/password/revisions/1", None),
+    ("secrets-diff", "GET", "/v1/secrets/password/diff?from=1&to=2", None),
+    ("secrets-apps", "GET", "/v1/secrets/password/apps", None),
+    ("registries-create", "POST", "/v1/registries", REGISTRY),
+    (
+        "apps-update-registries",
+        "PUT",
+        "/v1/apps/web",
+        {"services": [], "registries": [{"name": "hub"}]},
+    ),
+    ("registries-get", "GET", "/v1/registries/hub", None),
+    ("registries-list", "GET", "/v1/registries", None),
+    ("registries-update", "PUT", "/v1/registries/hub", {"description": "images"}),
+    ("registries-refresh", "POST", "/v1/registries/hub/refresh", {"password": "another"}),
+    ("registries-revisions", "GET", "/v1/registries/hub/revisions", None),
+    ("registries-revisions-get", "GET", "/v1/registries/hub/revisions/3", None),
+    ("registries-diff", "GET", "/v1/registries/hub/diff?from=1", None),
+    ("registries-apps", "GET", "/v1/registries/hub/apps", None),
+    ("error-in-use", "DELETE", "/v1/registries/hub", None),
+    ("configs-delete", "DELETE", "/v1/configs/site", None),
+    ("secrets-delete", "DELETE", "/v1/secrets/password", None),
+    ("registries-delete", "DELETE", "/v1/registries/hub", None),
+    ("apps-delete", "DELETE", "/v1/apps/web", None),
+    ("nodes-init", "GET", "/v1/nodes/n1/init", None),
+    ("nodes-delete", "DELETE", "/v1/nodes/n1", None),
+    ("register-create-with-defaults", "POST", "/v1/register", {}),
+    ("register-create", "POST", "/v1/register", BATCH),
+    ("register-get", "GET", "/v1/register/line-7", None),
+    ("register-list", "GET", "/v1/register?pageNo=1&pageSize=10&name=line", None),
+    ("register-refused", "GET", "/v1/register/line-7/refused", None),
+    ("register-update", "PUT", "/v1/register/line-7", {"quotaNum": 5, "labels": {}}),
+    ("record-create", "POST", "/v1/register/line-7/record", {"fingerprintValue": "SN-1"}),
+    ("record-get", "GET", "/v1/register/line-7/record/sn-1", None),
+    ("record-list", "GET", "/v1/register/line-7/record?pageNo=1&pageSize=10&name=", None),
+    ("record-update", "PUT", "/v1/register/line-7/record/sn-1", {"nodeName": "n7"}),
+    ("record-delete", "DELETE", "/v1/register/line-7/record/sn-1", None),
+    ("register-delete", "DELETE", "/v1/register/line-7", None),
+    ("register-create-open", "POST", "/v1/register", OPEN_BATCH),
+    ("register-init", "GET", "/v1/register/line-8/init", None),
+    ("register-generate", "POST", "/v1/register/line-8/generate", {"num": 2}),
+    ("register-download", "GET", "/v1/register/line-8/download", None),
+    ("configs-create-with-objects", "POST", "/v1/configs", CODE),
+    ("apps-create-with-functions", "POST", "/v1/apps", FUNCTIONS),
+    ("error-has-records", "DELETE", "/v1/register/line-8", None),
+    ("error-not-found", "GET", "/v1/register/0513021", None),
+    ("error-unknown-route", "GET", "/v1/nodes/n1/start", None),
+    ("error-invalid", "POST", "/v1/nodes", {"name": "n1", "labels": {"a": 1}}),
+    (
+        "tokens-create",
+        "POST",
+        "/v1/tokens",
+        {"name": "ci", "role": "operator", "expires": "2026-02-01T00:00:00Z"},
+    ),
+    ("tokens-list", "GET", "/v1/tokens", None),
+    ("tokens-revoke", "DELETE", "/v1/tokens/ci", None),
+    ("nodes-patch", "PATCH", "/v1/nodes/n1", {"labels": {"role": None, "hall": "3"}}),
+    ("apps-patch", "PATCH", "/v1/apps/web", {"labels": {"team": "b"}}),
+    ("configs-patch", "PATCH", "/v1/configs/site", {"description": "of the door"}),
+    ("secrets-patch", "PATCH", "/v1/secrets/password", {"data": {"pin": "7"}}),
+    ("registries-patch", "PATCH", "/v1/registries/hub", {"description": None}),
+    ("register-patch", "PATCH", "/v1/register/line-8", {"quotaNum": 6, "description": None}),
+    ("record-patch", "PATCH", "/v1/register/line-8/record/sn-1", {"nodeName": "n8"}),
+    ("record-reset", "POST", "/v1/register/line-8/record/sn-1/reset", None),
+    ("report", "", "", {"core": {"binVersion": "v2.4.2"}, "nodeprops": {"a": "0"}}),
+    ("explain-get", "GET", "/v1/nodes/n1/explain", None),
+    ("deploys-list", "GET", "/v1/nodes/n1/deploys", None),
+    ("properties-put", "PUT", "/v1/nodes/n1/properties", {"state": {"desire": {"a": "1"}}}),
+    (
+        "properties-patch",
+        "PATCH",
+        "/v1/nodes/n1/properties",
+        {"state": {"desire": {"a": None, "b": "2"}}},
+    ),
+    ("properties-get", "GET", "/v1/nodes/n1/properties", None),
+    ("mode-put", "PUT", "/v1/nodes/n1/mode", {"mode": "local"}),
+    ("mode-get", "GET", "/v1/nodes/n1/mode", None),
+    ("core-put", "PUT", "/v1/nodes/n1/core/configs", {"version": "v2.4.3", "frequency": 60}),
+    ("core-patch", "PATCH", "/v1/nodes/n1/core/configs", {"frequency": None, "apiport": 30060}),
+    ("core-get", "GET", "/v1/nodes/n1/core/configs", None),
+    ("core-versions", "GET", "/v1/nodes/n1/core/versions", None),
+    (
+        "sysapps-put",
+        "PUT",
+        "/v1/sysapps",
+        {"modules": [{"name": "baetyl-broker", "image": "example.com/broker:v2"}]},
+    ),
+    ("sysapps-get", "GET", "/v1/sysapps", None),
+    ("guard-put", "PUT", "/v1/guard", {"maxShare": 0.25, "minNodes": 50}),
+    ("guard-get", "GET", "/v1/guard", None),
+    ("nodes-revoke", "POST", "/v1/nodes/n1/revoke", None),
+    ("callback-create", "POST", "/v1/callback", CALLBACK),
+    ("callback-list", "GET", "/v1/callback?name=cr", None),
+    ("callback-get", "GET", "/v1/callback/crm", None),
+    ("callback-update", "PUT", "/v1/callback/crm", {"url": "https://crm.example.com/v2"}),
+    ("callback-patch", "PATCH", "/v1/callback/crm", {"header": {"X-Site": None}}),
+    ("callback-retry", "POST", "/v1/callback/crm/retry", None),
+    ("callback-delete", "DELETE", "/v1/callback/crm", None),
+    ("certificate", "", "", None),
+    ("certificates-list", "GET", "/v1/certificates?endsBefore=2026-03-01T00:00:00Z&limit=9", None),
+    ("commands-create", "POST", "/v1/nodes/n1/commands", {"command": "logs", "app": "web"}),
+    ("commands-list", "GET", "/v1/nodes/n1/commands", None),
+    ("answer", "", "", None),
+    ("commands-get", "GET", "/v1/nodes/n1/commands/id5?wait=1", None),
+    ("registries-undo", "POST", "/v1/registries/hub/undo", None),
+    ("secrets-undo", "POST", "/v1/secrets/password/undo", {}),
+    ("configs-undo", "POST", "/v1/configs/site/undo", {"revision": 1}),
+    ("apps-undo", "POST", "/v1/apps/web/undo", {"revision": 1}),
+    *ROLLOUT_STEPS,
+]
+
+
+TIMELESS = {"explain-get", "audit-list", "events-list", "usage", "overview", "rollout", "kinds"}
+TIMELESS |= {"apps-nodes", "register-refused", "namespaces", "trends", "nodes-label"}
+"""Looks that take no time, so that they can be put in between."""
 
 
 async def steps(world: World) -> AsyncIterator[tuple[str, str, str, Any]]:
@@ -46,7 +295,7 @@ async def steps(world: World) -> AsyncIterator[tuple[str, str, str, Any]]:
         looks = {"register-refused": _refuse(world), "trends": _record_trends(world)}
         works["session"] = _begin_session(world)
         now = world.clock.now
-        works["rollout-step"] = lambda tx, now=now: _step_rollouts(tx, now=now)
+        works["rollout-step"] = lambda tx, now=now: step_rollouts(tx, now=now)
         if name in works:
             await world.store.write(works[name])
             continue
@@ -101,11 +350,6 @@ def test_every_route_has_a_golden_answer() -> None:
     asked = {(method, _shape(path)) for name, method, path, _ in STEPS if method}
     routes = {(route.method, _shape(route.path)) for route in ROUTES}
     assert routes <= asked
-
-
-def _step_rollouts(tx: Transaction, now: datetime) -> None:
-    for rollout in driven_rollouts(tx):
-        keep_step(tx, plan_step(tx, rollout, now=now), now=now)
 
 
 async def _describe_again(world: World) -> None:
