@@ -125,6 +125,7 @@ NODE_ROUTES: Sequence[ApiRoute] = (
             "Label many nodes",
             LabelledNodesAnswer,
             Body(NodeLabelsDraft, is_patch=True, required=("labels",)),
+            refusals=(404,),
         ),
     ),
     ApiRoute(
