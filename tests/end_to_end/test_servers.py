@@ -7,7 +7,6 @@ import os
 import queue
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import pytest
 
 from tests.broker.mosquitto import NEEDS_MOSQUITTO
 from tests.deadlines import UNIT
+from tests.end_to_end.cable import Cable
 from tests.end_to_end.conftest import (
     Identity,
     Server,
@@ -412,59 +412,6 @@ def test_a_node_that_is_cut_off_converges_when_the_network_is_back(fleet: Server
         finally:
             node.client.disconnect()
             node.client.loop_stop()
-
-
-class Cable:
-    """Carries bytes between a node and the broker, until it is cut."""
-
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._is_cut = threading.Event()
-        self._ends: list[socket.socket] = []
-
-    def __enter__(self) -> "Cable":
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
-        self._drop()
-
-    def cut(self) -> None:
-        """Nothing gets through, and every new connection is closed."""
-        self._is_cut.set()
-        self._drop()
-
-    def mend(self) -> None:
-        self._is_cut.clear()
-
-    def _drop(self) -> None:
-        for end in self._ends:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-        self._ends.clear()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                if self._is_cut.is_set():
-                    near.close()
-                    continue
-                far = socket.create_connection(("127.0.0.1", self._target))
-                self._ends += [near, far]
-                for pair in ((near, far), (far, near)):
-                    threading.Thread(target=_carry, args=pair, daemon=True).start()
-
-
-def _carry(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
 
 
 def test_a_command_of_a_server_that_died_is_sent_by_one_that_is_left(fleet: ServerFleet) -> None:
