@@ -77,7 +77,7 @@ from cloud.operations.desires import ANSWER_LIMIT, INFO_LIMIT
 from cloud.rest import sessions
 from cloud.rest.event_stream import StreamLimits
 from cloud.rest.places import channel_tests, command_waits
-from cloud.rest.sign_in.provider_client import RESPONSE_LIMIT, TIMEOUT_SECONDS
+from cloud.rest.sign_in.provider_client import REQUESTS_LIMIT, RESPONSE_LIMIT, TIMEOUT_SECONDS
 from tests.repo.tracked import ROOT, text_of, tracked_files
 
 HUB = HubLimits()
@@ -149,6 +149,7 @@ LIMITS: Mapping[str, str] = {
     "token of an identity provider": characters(identity_providers.TOKEN_LIMIT),
     "response of an identity provider": size(RESPONSE_LIMIT),
     "time for a response of an identity provider": seconds(TIMEOUT_SECONDS),
+    "requests to one identity provider at the same time": f"{REQUESTS_LIMIT}",
     "sessions of one user of an identity provider": f"{user_sessions.SESSIONS_PER_USER}",
     "URL of a callback or channel": characters(sending.URL_LIMIT),
     "channel, as JSON": size(channel.SIZE_LIMIT),

@@ -28,6 +28,9 @@ KEPT_SECONDS = 3600.0
 KEYS_AGAIN_SECONDS = 60.0
 """Time between two requests for keys because of tokens that none of them signed."""
 
+REQUESTS_LIMIT = 32
+"""Requests to one provider at the same time."""
+
 _ASYMMETRIC = frozenset({"RSA", "EC", "OKP"})
 
 
@@ -75,6 +78,8 @@ class ProviderClient:
         self._keys: KeySet | None = None
         self._metadata_at = self._keys_at = -KEPT_SECONDS
         self._lock = asyncio.Lock()
+        # Requests that wait for a response.
+        self._open = 0
 
     async def metadata(self) -> Metadata:
         """The endpoints of the provider, kept for an hour."""
@@ -151,6 +156,15 @@ class ProviderClient:
             raise self._unavailable(f"its keys cannot be read: {error}") from error
 
     async def _send(self, method: str, url: str, **options: Any) -> tuple[int, bytes]:
+        if self._open >= REQUESTS_LIMIT:
+            raise self._unavailable(f"{self._open} requests to it wait for a response")
+        self._open += 1
+        try:
+            return await self._exchange(method, url, **options)
+        finally:
+            self._open -= 1
+
+    async def _exchange(self, method: str, url: str, **options: Any) -> tuple[int, bytes]:
         try:
             async with (
                 asyncio.timeout(TIMEOUT_SECONDS),
