@@ -12,6 +12,7 @@ from cloud.answers.common import ErrorAnswer, ProblemAnswer
 from cloud.answers.nodes import NodeAnswer
 from cloud.answers.plans import PlanAnswer
 from cloud.answers.properties import PropertiesAnswer
+from cloud.answers.rollouts import RolloutStateAnswer
 from cloud.core.names import NAMESPACE_PATTERN
 from cloud.http.answers import JSON, MERGE_PATCH, PROBLEM
 from cloud.http.requests import REQUEST_ID_HEADER
@@ -44,7 +45,10 @@ _REASONS = {
     429: "There are too many requests by this token, or without one from this address; try again.",
     503: "The store cannot answer now; try again.",
 }
-_ALWAYS_SHOWN = (NodeAnswer, CallbackAnswer, ChannelAnswer, PropertiesAnswer, BatchAnswer)
+_ALWAYS_SHOWN = (
+    *(NodeAnswer, CallbackAnswer, ChannelAnswer, PropertiesAnswer, BatchAnswer),
+    RolloutStateAnswer,
+)
 """Kinds that tags cover in part: a node without state, a batch without its warning."""
 
 _ANSWER_HEADERS: Mapping[str, Schema] = {

@@ -242,6 +242,13 @@ class ApiClient(ApiPart[E]):
         return NotificationRuleResources(self._engine, self._calls)
 
     @property
+    def rollout_policies(self) -> "nouns.RolloutPolicyResources[E]":
+        """Policies of rollouts: in which stages new versions of apps reach nodes."""
+        from edgesync.client.nouns import RolloutPolicyResources
+
+        return RolloutPolicyResources(self._engine, self._calls)
+
+    @property
     def guard(self) -> "SingleResource[E, GuardSpec, GuardAnswer]":
         """How many nodes one change may affect without being confirmed."""
         from edgesync.client.nouns import guard_of

@@ -15,6 +15,7 @@ from cloud.answers.notification_rules import NotificationRuleSummary
 from cloud.answers.overview import RolloutAnswer
 from cloud.answers.records import FingerprintsAnswer, RecordAnswer
 from cloud.answers.registries import RegistryAnswer
+from cloud.answers.rollouts import RolloutPolicyAnswer
 from cloud.answers.secrets import SecretAnswer, SecretSummary
 from cloud.answers.system_apps import SystemAppsAnswer
 from cloud.answers.tokens import NewTokenAnswer, TokenAnswer
@@ -34,11 +35,13 @@ from cloud.core.kinds import (
     NOTIFICATION_RULE,
     RECORD,
     REGISTRY,
+    ROLLOUT_POLICY,
     SECRET,
     SYSTEM_APPS,
 )
 from cloud.core.notification_rule import NotificationRuleSpec
 from cloud.core.registry import RegistrySpec
+from cloud.core.rollout_policy import RolloutPolicySpec
 from cloud.core.secret import SecretSpec
 from cloud.core.system_apps import SystemAppsSpec
 from cloud.core.tokens import Role
@@ -245,6 +248,18 @@ class NotificationRuleResources(
             NotificationRuleSummary,
         )
         super().__init__(engine, calls, NOTIFICATION_RULE, forms)
+
+
+class RolloutPolicyResources(
+    RevisionedResources[E, RolloutPolicySpec, RolloutPolicyAnswer, RolloutPolicyAnswer]
+):
+    """Policies of rollouts: in which stages new versions of apps reach nodes."""
+
+    def __init__(self, engine: E, calls: Calls) -> None:
+        forms = forms_of(
+            ROLLOUT_POLICY, RolloutPolicySpec, RolloutPolicyAnswer, RolloutPolicyAnswer
+        )
+        super().__init__(engine, calls, ROLLOUT_POLICY, forms)
 
 
 def guard_of(engine: E, calls: Calls) -> SingleResource[E, GuardSpec, GuardAnswer]:

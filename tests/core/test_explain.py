@@ -13,7 +13,15 @@ from cloud.core.core_configuration import Mode
 from cloud.core.delta import delta_for
 from cloud.core.deploys import EXPIRES_AFTER, Deploy
 from cloud.core.desired import Desired
-from cloud.core.explain import AppOutcome, ExplainFacts, Reason, explained, mismatch, unselected
+from cloud.core.explain import (
+    AppOutcome,
+    ExplainFacts,
+    Reason,
+    awaiting_rollout,
+    explained,
+    mismatch,
+    unselected,
+)
 from cloud.core.node import Node, NodeSpec
 from cloud.core.properties import NO_PROPERTIES
 from cloud.core.readiness import Heard, node_status
@@ -178,7 +186,15 @@ def test_each_reason_has_a_message(
 
 
 def test_all_reasons_are_in_the_table() -> None:
-    assert {reason for reason, *_ in TABLE} | {Reason.SELECTOR_MISMATCH} == set(Reason)
+    others = {Reason.SELECTOR_MISMATCH, Reason.WAITS_FOR_ROLLOUT}
+    assert {reason for reason, *_ in TABLE} | others == set(Reason)
+
+
+def test_an_app_that_its_rollout_has_not_brought_yet_is_pending() -> None:
+    app = App("default", "web", AppSpec(selector="role=shop"), "3", NOON, NOON)
+    found = awaiting_rollout(app, "version 3 waits for stage tenth")
+    assert (found.reason, found.outcome) == (Reason.WAITS_FOR_ROLLOUT, AppOutcome.PENDING)
+    assert found.message == found.rollout == "version 3 waits for stage tenth"
 
 
 @pytest.mark.parametrize(

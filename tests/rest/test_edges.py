@@ -50,7 +50,7 @@ UNKNOWN = [
     ("GET", "/v1//nodes"),
     ("GET", "/v1/nodes//stats"),
     ("GET", "/v1/nodes/a%2Fb"),
-    ("PATCH", "/v1/nodes"),
+    ("PATCH", "/v1/apps"),
     ("PUT", "/v1/nodes"),
     ("POST", "/v1/nodes/n1"),
     ("TRACE", "/v1/nodes"),

@@ -48,8 +48,8 @@ KINDS = [
     ),
     LockedKind(
         "/v1/notificationrules/fails",
-        {**NOTIFICATION_RULE, "quietMinutes": 1},
-        {**NOTIFICATION_RULE, "paused": True},
+        {**NOTIFICATION_RULE, "description": "1"},
+        {**NOTIFICATION_RULE, "description": "2"},
     ),
     LockedKind("/v1/register/b/record/r", {"nodeName": "n2"}, {"nodeName": "n3"}),
 ]

@@ -30,6 +30,8 @@ THINGS = {
     "callback": "crm",
     "channels": "mail",
     "notificationrules": "fails",
+    "rolloutpolicies": "careful",
+    "rollouts": "web",
 }
 WRONG: Any = [[[]]]
 """Of no type that any field has."""
@@ -71,6 +73,8 @@ def path_of(route: ApiRoute) -> str:
 @pytest.fixture
 async def furnished(client: ApiCaller) -> ApiCaller:
     """A caller of a server where everything is there that `path_of` names."""
+    policy = {"name": "careful", "apps": {"names": ["web"]}}
+    await client.call("POST", "/v1/rolloutpolicies", policy)
     await describe(client)
     await client.call("POST", "/v1/registries", REGISTRY)
     await client.call("POST", "/v1/callback", CALLBACK)
