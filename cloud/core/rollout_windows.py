@@ -30,6 +30,8 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ca
     *time_zone* is an IANA name such as `Europe/Berlin`, or `node` for that of each node, which its
     label `time-zone` has (UTC without one). The clock of that zone counts: at the change to summer
     time a window whose start is skipped opens at the next hour, one that comes twice opens once.
+    Those whose minute or hour begins with a star follow the clock, as with cron: they do not open
+    in an hour that is skipped, and open again in one that comes twice.
     """
 
     schedule: str
@@ -97,8 +99,14 @@ def opens_at(
 @lru_cache(maxsize=4096)
 def _at(window: Window, zone: str, minute: datetime) -> tuple[bool, datetime]:
     """Whether the window is open at that minute, and when it opens next."""
-    there = time_zone(zone)
-    start = (minute - window.length).astimezone(there)
-    is_open = next(CronSim(window.schedule, start)).astimezone(UTC) <= minute
-    opening = next(CronSim(window.schedule, minute.astimezone(there))).astimezone(UTC)
-    return is_open, opening
+    is_open = _opening_after(window, zone, minute - window.length) <= minute
+    return is_open, _opening_after(window, zone, minute)
+
+
+def _opening_after(window: Window, zone: str, moment: datetime) -> datetime:
+    """When the window opens next; in an hour that comes twice the schedule begins with the first.
+
+    So what it finds there can be earlier than *moment*.
+    """
+    found = CronSim(window.schedule, moment.astimezone(time_zone(zone)))
+    return next(own for local in found if (own := local.astimezone(UTC)) > moment)
