@@ -22,7 +22,7 @@ from cloud.core.kind import (
 )
 from cloud.core.names import BATCH_LABEL, NODE_NAME_LABEL
 
-__all__ = ["KINDS", "Kinds", "ResourceKind", "words_of"]
+__all__ = ["KINDS", "Kinds", "ResourceKind", "begins_rollouts", "words_of"]
 
 GUARD = ResourceKind(
     "Guard",
@@ -445,6 +445,11 @@ class Kinds:
 def words_of(kind: ResourceKind) -> set[str]:
     """The words that name *kind*."""
     return {word for word in (kind.word, kind.plural, kind.short, kind.logged_as) if word}
+
+
+def begins_rollouts(kind: ResourceKind) -> bool:
+    """Return whether a change of a thing of *kind* begins rollouts, where policies govern apps."""
+    return kind is APP or kind.is_used_by_apps
 
 
 KINDS = Kinds(

@@ -65,7 +65,7 @@ def stages_of(
     labels and has room.
     """
     stages, fixed = rules.all_stages, {}
-    room = [_room(stage, len(ordered)) for stage in stages]
+    room = [room_of(stage, len(ordered)) for stage in stages]
     for node in ordered:
         row = assignments.get(node.name)
         if row is not None and row.state in _ADMITTED:
@@ -75,6 +75,11 @@ def stages_of(
         node.name: fixed[node.name] if node.name in fixed else _first(stages, room, node)
         for node in ordered
     }
+
+
+def room_of(stage: RolloutStage, total: int) -> int:
+    """Nodes of *total* that the stage takes at most; a share is at least one node."""
+    return max(1, stage.amount.at_most(total))
 
 
 def group_of(rules: RolloutPolicySpec, node: RolloutNode) -> str:
@@ -90,11 +95,6 @@ _ADMITTED = {
     AssignmentState.RETURNING,
     AssignmentState.RETURNED,
 }
-
-
-def _room(stage: RolloutStage, total: int) -> int:
-    """Nodes of *total* that the stage takes; a share is at least one node."""
-    return max(1, stage.amount.at_most(total))
 
 
 def _first(stages: Sequence[RolloutStage], room: list[int], node: RolloutNode) -> int:

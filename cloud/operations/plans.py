@@ -32,7 +32,7 @@ from cloud.core.system_apps import (
 from cloud.errors import ConfirmationRequired
 from cloud.operations.change_tracking import ChangeTracker
 from cloud.operations.desired_apps import assigned_to
-from cloud.operations.planned_rollouts import planned_rollouts
+from cloud.operations.planned_rollouts import nodes_at_once, planned_rollouts
 from cloud.operations.system_apps import system_apps_of
 from cloud.store.transaction import Transaction
 
@@ -108,7 +108,7 @@ def dry_run(tx: Transaction, attempt: Attempt, work: Work[object]) -> NoReturn:
             reach,
             apps,
             size,
-            asks=_guard_of(tx, attempt.namespace).asks(reach.touched, reach.total),
+            asks=_guard_of(tx, attempt.namespace).asks(_at_once(done, tracker, reach), reach.total),
             rollouts=planned_rollouts(tx, attempt.namespace, done.before, now=attempt.time),
             count=max(len(done.changes), 1),
             gains=_gains(given) if done.kind == _NODE else (),
@@ -130,11 +130,23 @@ def guarded(
     done, result = _carried_out(tx, attempt, tracker, work)
     reach = _reach(done, attempt.time)
     tx.restore_pending(attempt.namespace, done.held)
-    if not guard.asks(reach.touched, reach.total):
+    touched = _at_once(done, tracker, reach)
+    if not guard.asks(touched, reach.total):
         return result, 0
     if not is_confirmed:
-        raise ConfirmationRequired(reach.touched, reach.total, guard.max_share)
-    return result, reach.touched
+        raise ConfirmationRequired(touched, reach.total, guard.max_share)
+    return result, touched
+
+
+def _at_once(done: _Done, tracker: ChangeTracker, reach: Reach) -> int:
+    """The nodes that the guard counts: of a rollout only those of its first stage.
+
+    The others follow once these show that the version works.
+    """
+    if not tracker.others["rollout"]:
+        return reach.touched
+    more = nodes_at_once(done.tx, done.namespace, done.before)
+    return min(reach.touched + more, reach.total)
 
 
 def read_guard(tx: Transaction, namespace: str) -> ChangeGuard:

@@ -13,7 +13,7 @@ import msgspec
 from cloud.answers.common import Answer, AppSummary, DoneAnswer, Listed, Numbered
 from cloud.core.app import App
 from cloud.core.decoding import convert
-from cloud.core.kinds import APP, ResourceKind
+from cloud.core.kinds import ResourceKind, begins_rollouts
 from cloud.core.listing import Page
 from cloud.core.merge_patch import merged
 from cloud.core.nulls import without_nulls
@@ -246,7 +246,7 @@ def crud_routes(
     patched = Body(change, Name.IGNORED, is_patch=True, required=kind.required)
     path, one = kind.path, f"{kind.path}/{{{kind.parameter}}}"
     a_word, changes = kind.a_word, Role(kind.change_role)
-    rolled = ROLLOUT_QUERY if kind.is_used_by_apps or kind is APP else ()
+    rolled = ROLLOUT_QUERY if begins_rollouts(kind) else ()
     created = Described(
         f"Create {a_word}", answer, sent, (*query, *rolled), (404,) if query else ()
     )

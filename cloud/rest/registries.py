@@ -14,7 +14,7 @@ from cloud.operations.kinds import REGISTRIES
 from cloud.operations.registries import NewPassword, RegistryChange
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.crud import Crud, crud_routes
-from cloud.rest.described import Body, Described
+from cloud.rest.described import ROLLOUT_QUERY, Body, Described
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
 
@@ -79,6 +79,8 @@ REGISTRY_ROUTES: Sequence[ApiRoute] = (
         "POST",
         "/v1/registries/{name}/refresh",
         refresh_registry,
-        Described("Replace a registry's password", RegistryAnswer, Body(NewPassword)),
+        Described(
+            "Replace a registry's password", RegistryAnswer, Body(NewPassword), ROLLOUT_QUERY
+        ),
     ),
 )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from cloud.core.kinds import KINDS
+from cloud.core.kinds import KINDS, begins_rollouts
 from edgesync.cli.delete import delete_one, deletions_planned
 from edgesync.cli.diff import plans_of
 from edgesync.cli.hints import message_of
@@ -40,6 +40,10 @@ from edgesync.client.errors import ApiError, ConnectionLost
 @click.option(
     "--dry-run", is_flag=True, help="Show what would change and which nodes are affected."
 )
+@click.option(
+    "--rollout-start", metavar="TIME", help="Begin the rollouts that this causes then (RFC 3339)."
+)
+@click.option("--rollout-now", is_flag=True, help="Let these rollouts skip soak times and windows.")
 @confirm_option
 @reason_option
 def apply(
@@ -50,6 +54,8 @@ def apply(
     prune: bool,
     yes: bool,
     dry_run: bool,
+    rollout_start: str | None,
+    rollout_now: bool,
 ) -> None:
     """Create or update the resources that manifests describe.
 
@@ -63,11 +69,14 @@ def apply(
     if dry_run:
         _dry_run(server, documents, owner if prune else None)
         return
+    order = {"rolloutStart": rollout_start or "", "rolloutNow": "true" if rollout_now else ""}
+    given = {parameter: value for parameter, value in order.items() if value}
     failed = 0
     with progress(beside_output=True) as shown:
         for document in shown.track(documents, description="apply"):
             try:
-                outcome = write(server, document).outcome
+                query = given if begins_rollouts(document.kind) else None
+                outcome = write(server, document, query).outcome
             except ConnectionLost:
                 raise
             except (ApiError, click.ClickException) as error:

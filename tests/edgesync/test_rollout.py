@@ -4,12 +4,13 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 from msgspec.structs import replace
 
 from cloud.core.rollout import RolloutState
 from cloud.store.transaction import Transaction
 from tests.edgesync.conftest import Shell
-from tests.rest.conftest import describe
+from tests.rest.conftest import REGISTRY, describe
 
 POLICY = {
     "name": "careful",
@@ -155,3 +156,24 @@ async def test_verbs_are_as_before_for_apps_without_a_policy(shell: Shell) -> No
     assert "0 of 1 nodes run version" in refused.stderr
     await shell.run("rollout", "pause", "web", code=1)
     await shell.run("rollout", "status", "config/site", code=2)
+
+
+async def test_apply_says_when_rollouts_begin_and_that_they_are_emergencies(
+    governed: Shell,
+) -> None:
+    app = (await governed.run("get", "app", "web", "-o", "yaml")).stdout
+    file = governed.file("web.yaml", app.replace("nginx:2", "nginx:3"))
+    start = "2999-01-01T02:00:00Z"
+    refused = await governed.run("apply", "-f", file, "--rollout-start", "soon", code=1)
+    assert "rolloutStart" in refused.stderr
+    await governed.run("apply", "-f", file, "--rollout-start", start)
+    found = await rollout(governed)
+    assert (found["state"], found["startTime"], found["emergency"]) == ("scheduled", start, False)
+    # A registry, too: its password is replaced by a call of its own.
+    more = {"kind": "Registry", **REGISTRY, "password": "another"}
+    file = governed.file(
+        "all.yaml", app.replace("nginx:2", "nginx:4") + "---\n" + yaml.safe_dump(more)
+    )
+    await governed.run("apply", "-f", file, "--rollout-now")
+    found = await rollout(governed)
+    assert (found["state"], found["startTime"], found["emergency"]) == ("running", None, True)

@@ -206,6 +206,30 @@ async def test_a_guard_lets_small_changes_through_and_is_of_one_namespace(world:
     assert "2 of 2 nodes" in message
 
 
+async def test_of_a_rollout_the_guard_counts_the_first_stage(world: World) -> None:
+    client = world.client
+    await describe(client)
+    await gateways(world, "n2", "n3", "n4")
+    await client.call("PUT", "/v1/guard", {"maxShare": 0.5})
+    policy = {"apps": {"names": ["web"]}, "stages": [{"name": "first", "limit": 2}]}
+    await client.call("POST", "/v1/rolloutpolicies", {"name": "careful", **policy})
+    change: dict[str, Any] = {"description": "one"}
+    assert (await plan(client, "PATCH", "/v1/configs/site", change))["confirm"] is False
+    await client.call("PATCH", "/v1/configs/site", change)
+    # The stages before the one that has nodes do not count.
+    stages = [{"name": "none", "selector": "ring=canary"}, {"name": "first", "limit": "75%"}]
+    await client.call("PATCH", "/v1/rolloutpolicies/careful", {"stages": stages})
+    change = {"description": "two"}
+    assert (await plan(client, "PATCH", "/v1/configs/site", change))["confirm"] is True
+    message = await client.refused(
+        "PATCH", "/v1/configs/site", change, status=409, code="ConfirmationRequired"
+    )
+    assert "3 of 4 nodes" in message
+    await client.call("PATCH", "/v1/configs/site?confirm=true", change)
+    entry = (await client.call("GET", "/v1/audit?limit=1"))["items"][0]
+    assert entry["also"]["confirmed"] == 3
+
+
 async def test_pending_nodes_are_no_part_of_a_change_and_stay_pending(
     world: World,
 ) -> None:
