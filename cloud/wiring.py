@@ -68,6 +68,7 @@ from cloud.opening import (
 from cloud.operations.admission import check_speaker
 from cloud.operations.callbacks import CALLBACK_OUTBOX
 from cloud.operations.channels import CHANNEL_OUTBOX, record_test
+from cloud.operations.seen_rollouts import SeenRollouts
 from cloud.rest.authenticator import Authenticator, CallLimits
 from cloud.rest.continuation import Continuations
 from cloud.rest.count_cache import CountCache
@@ -113,6 +114,7 @@ class Jobs:
     commands: CommandSender
     feed: EventFeed
     integrity: IntegrityCheck
+    seen_rollouts: SeenRollouts
     disconnect: Callable[[str], None]
     """Ends the connection of a node whose certificates were revoked."""
 
@@ -200,6 +202,7 @@ def open_jobs(base: Foundation, revocations: RevocationLists, dashboard: str) ->
             per_minute=settings.node_events_per_minute,
         ),
         open_integrity(settings, metrics, clock=now_utc),
+        SeenRollouts(),
         disconnect,
     )
 
@@ -241,7 +244,11 @@ def all_jobs(
         "events": jobs.feed.run,
         "readiness": ReadinessWatcher(store, now_utc, lambda: hub.hub.is_attached).run,
         "rollouts": RolloutDriver(
-            store, now_utc, lambda: hub.hub.is_attached, measures=measures
+            store,
+            now_utc,
+            lambda: hub.hub.is_attached,
+            measures=measures,
+            seen=jobs.seen_rollouts,
         ).run,
         "commands": jobs.commands.run,
         "server certificate": ServerCertificateRenewer(
@@ -298,6 +305,7 @@ def rest_services(
             **base.hub.checks,
         },
         reports={"integrity": jobs.integrity.report},
+        seen_rollouts=jobs.seen_rollouts,
         trusted_proxies=settings.proxies,
         can_sign=CAN_SIGN,
         usage_step=settings.usage_step,

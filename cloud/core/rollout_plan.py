@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from cloud.core.rollout import Assignment, AssignmentState, Rollout, RolloutState, StageApproval
 from cloud.core.rollout_evidence import failed
 from cloud.core.rollout_policy import Approval, FailureAction
-from cloud.core.rollout_stages import RolloutNode, in_order, stages_of
+from cloud.core.rollout_stages import RolloutNode, in_order
 from cloud.core.rollout_turns import RolloutTurns, RolloutWait, WaitReason
 
 _ENDED_IN_STAGE = {AssignmentState.UPDATED, AssignmentState.FAILED, AssignmentState.SKIPPED}
@@ -24,12 +24,14 @@ _ENDED_IN_STAGE = {AssignmentState.UPDATED, AssignmentState.FAILED, AssignmentSt
 class RolloutStep:
     """What changes: the rollout, and the assignments by node (None: the node has none any more).
 
-    *waits* are the nodes on which the stages begun so far, or the return, wait.
+    *waits* are the nodes on which the stages begun so far, or the return, wait. *stage_of* is the
+    index of the stage of each node.
     """
 
     rollout: Rollout
     changes: Mapping[str, Assignment | None]
     waits: Sequence[RolloutWait]
+    stage_of: Mapping[str, int]
 
 
 def next_step(
@@ -43,18 +45,18 @@ def next_step(
     A rollout that has ended does not change; one that is done still gives nodes that were skipped
     their version.
     """
-    if rollout.state not in _DRIVEN:
-        return RolloutStep(rollout, {}, ())
     ordered = in_order(nodes)
     turns = RolloutTurns(rollout, ordered, {row.node: row for row in assignments}, now)
+    if rollout.state not in _DRIVEN:
+        return RolloutStep(rollout, {}, (), turns.stage_of)
     if rollout.state is RolloutState.SCHEDULED:
         if rollout.starts and now < rollout.starts:
             turns.wait_all(WaitReason.SCHEDULE, "its time has not come", rollout.starts)
-            return RolloutStep(rollout, turns.changes, turns.waits)
+            return RolloutStep(rollout, turns.changes, turns.waits, turns.stage_of)
         rollout = replace(rollout, state=RolloutState.RUNNING, stage_since=now, updated=now)
     _settle(turns, rollout)
     after = _STEPS[rollout.state](rollout, turns)
-    return RolloutStep(after, turns.changes, turns.waits)
+    return RolloutStep(after, turns.changes, turns.waits, turns.stage_of)
 
 
 def rolling_back(rollout: Rollout, now: datetime, cause: str) -> Rollout:
@@ -134,7 +136,7 @@ def _go_on(rollout: Rollout, turns: RolloutTurns) -> Rollout:
     if cause := _broken_bound(rollout, turns):
         return _fail(rollout, turns, cause)
     stages = rollout.rules.all_stages
-    stage_of = stages_of(rollout.rules, turns.ordered, turns.rows)
+    stage_of = turns.stage_of
     rollout = replace(rollout, state=RolloutState.RUNNING)
     while True:
         index = rollout.stage

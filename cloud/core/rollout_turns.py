@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 
 from msgspec.structs import replace
 
 from cloud.core.rollout import Assignment, AssignmentState, Rollout
 from cloud.core.rollout_policy import OfflineNodes
-from cloud.core.rollout_stages import RolloutNode, group_of
+from cloud.core.rollout_stages import RolloutNode, group_of, stages_of
 from cloud.core.rollout_windows import opens_at
 
 OFFLINE = "is offline"
@@ -70,6 +71,11 @@ class RolloutTurns:
         self._rollout = rollout
         self._groups = {node.name: group_of(rollout.rules, node) for node in ordered}
         self._sizes = Counter(self._groups.values())
+
+    @cached_property
+    def stage_of(self) -> Mapping[str, int]:
+        """The index of the stage of each node, by the assignments when that is asked first."""
+        return stages_of(self._rules, self.ordered, self.rows)
 
     def state(self, node: RolloutNode) -> AssignmentState | None:
         """How *node* stands; None without an assignment."""

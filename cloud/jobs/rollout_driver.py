@@ -15,6 +15,7 @@ from cloud.core.rollout import Rollout, RolloutState
 from cloud.errors import Unavailable
 from cloud.link.measures import Measures, contained
 from cloud.operations.rollout_drive import driven_rollouts, keep_step, plan_step, restore_base
+from cloud.operations.seen_rollouts import SeenRollout, SeenRollouts, seen_of
 from cloud.store.transaction import NotifyingStore, Transaction
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,10 @@ AWAY_AFTER = timedelta(seconds=10)
 
 
 class RolloutDriver:
-    """Owns the steps; *can_receive* returns whether messages of nodes arrive here."""
+    """Owns the steps; *can_receive* returns whether messages of nodes arrive here.
+
+    How rollouts stand after them is kept in *seen*.
+    """
 
     def __init__(
         self,
@@ -42,12 +46,14 @@ class RolloutDriver:
         can_receive: Callable[[], bool],
         *,
         measures: Measures | None = None,
+        seen: SeenRollouts | None = None,
         every: timedelta = LOOK_EVERY,
     ) -> None:
         self._store = store
         self._clock = clock
         self._can_receive = can_receive
         self._measures = measures or Measures()
+        self._seen = seen or SeenRollouts()
         self._every = every.total_seconds()
         # Since when reports can arrive; None while they cannot.
         self._receiving_since: datetime | None = None
@@ -80,24 +86,31 @@ class RolloutDriver:
         watched = self._listens_since(now)
         if watched is None:
             return
+        seen = []
         for rollout in await self._store.read(driven_rollouts):
             with contained(self._measures, "rollouts", rollout.name):
-                await self._step_of(rollout, now, watched)
+                seen.append(await self._step_of(rollout, now, watched))
+        self._seen.keep([one for one in seen if one is not None], now)
 
-    async def _step_of(self, rollout: Rollout, now: datetime, watched: datetime) -> None:
+    async def _step_of(
+        self, rollout: Rollout, now: datetime, watched: datetime
+    ) -> SeenRollout | None:
+        """How the rollout stands after a step; None if another server was first."""
         if rollout.state is RolloutState.ROLLING_BACK:
             await self._restore(rollout, now)
         planned = await self._store.read(
             lambda tx: plan_step(tx, rollout, now=now, watched=watched)
         )
         if not planned.is_change:
-            return
-        is_kept = await self._store.write(lambda tx: keep_step(tx, planned, now=now))
-        after = planned.step.rollout
-        if is_kept and after.state is not rollout.state:
+            return seen_of(planned)
+        if not await self._store.write(lambda tx: keep_step(tx, planned, now=now)):
+            return None
+        after = planned.after
+        if after.state is not rollout.state:
             logger.info("rollout %s is %s: %s", rollout.name, after.state.value, after.cause or "-")
-        if is_kept and after.state is RolloutState.ROLLING_BACK:
+        if after.state is RolloutState.ROLLING_BACK:
             await self._restore(after, now)
+        return seen_of(planned, is_kept=True)
 
     async def _restore(self, rollout: Rollout, now: datetime) -> None:
         """Make the base version the app's current one, unless it is already."""

@@ -47,6 +47,17 @@ class PlannedStep:
         """Return whether it changes anything."""
         return bool(self.step.changes) or self.step.rollout != self.rollout
 
+    @property
+    def after(self) -> Rollout:
+        """The rollout as it is stored once the step is kept."""
+        return msgspec.structs.replace(self.step.rollout, revision=self.rollout.revision + 1)
+
+    @property
+    def assignments_after(self) -> Mapping[str, Assignment]:
+        """The assignments once the step is kept."""
+        rows = {**self.assignments, **self.step.changes}
+        return {name: row for name, row in rows.items() if row is not None}
+
 
 def driven_rollouts(tx: Transaction) -> Sequence[Rollout]:
     """The newest rollout of each app that has something left to do."""
@@ -72,7 +83,7 @@ def plan_step(
             updated=now,
             ended=now,
         )
-        return PlannedStep(rollout, RolloutStep(ended, {}, ()), assignments)
+        return PlannedStep(rollout, RolloutStep(ended, {}, (), {}), assignments)
     return PlannedStep(rollout, next_step(rollout, nodes, assignments.values(), now), assignments)
 
 
@@ -87,7 +98,7 @@ def keep_step(tx: Transaction, planned: PlannedStep, *, now: datetime) -> bool:
         tx.put_assignments(before.namespace, put)
     if gone:
         tx.delete_assignments(before.namespace, before.app, gone)
-    after = msgspec.structs.replace(step.rollout, revision=before.revision + 1)
+    after = planned.after
     tx.put_rollout(after)
     tx.mark_names_pending(before.namespace, _resent(planned))
     if (after.state, after.stage) != (before.state, before.stage):

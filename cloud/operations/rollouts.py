@@ -19,43 +19,15 @@ from cloud.core.rollout_actions import (
     sent_back,
     started,
 )
-from cloud.core.rollout_plan import tolerated_failures
-from cloud.core.rollout_policy import RolloutStage
-from cloud.core.rollout_stages import in_order, stages_of
 from cloud.core.rollout_turns import RolloutWait, WaitReason
 from cloud.core.tokens import Role
 from cloud.errors import Forbidden, NotFound
 from cloud.operations.rollout_drive import DRIVEN, plan_step
 from cloud.operations.rollout_events import record_rollout_event
-from cloud.operations.rollout_nodes import rollout_nodes
+from cloud.operations.seen_rollouts import SeenRollout, SeenRollouts, replaced, seen_of
 from cloud.store.transaction import Transaction
 
 _FIRST = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class SeenStage:
-    """A stage, and its nodes by state; those without an assignment are waiting."""
-
-    stage: RolloutStage
-    nodes: Mapping[AssignmentState, int]
-
-
-@dataclass(frozen=True, slots=True)
-class SeenRollout:
-    """A rollout as it stands: its stages, and on whom it waits.
-
-    *is_newest* is false of one that a newer one of the app has followed: the stages of that have no
-    nodes any more. *tolerated* is how many nodes may fail.
-    """
-
-    rollout: Rollout
-    is_newest: bool
-    stages: Sequence[SeenStage]
-    waits: Sequence[RolloutWait]
-    total: int
-    failed: int
-    tolerated: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,29 +63,20 @@ def list_open_rollouts(tx: Transaction, namespace: str, app: str = "") -> Page[R
     return Page(found, len(found), None)
 
 
-def see_rollout(tx: Transaction, namespace: str, name: str, *, now: datetime) -> SeenRollout:
-    """The rollout of that name, or of the app of that name, as it stands at *now*."""
+def see_rollout(
+    tx: Transaction, namespace: str, name: str, seen: SeenRollouts, *, now: datetime
+) -> SeenRollout:
+    """The rollout of that name, or of the app of that name, as it stands at *now*.
+
+    As it is *seen* by its driver, where that is up to date.
+    """
     rollout = existing_rollout(tx, namespace, name)
+    if known := seen.of(rollout, now):
+        return known
     newest = tx.newest_rollout(namespace, rollout.app)
-    is_newest = newest is not None and newest.name == rollout.name
-    rows = tx.assignments(namespace, rollout.app) if is_newest else {}
-    nodes = (rollout_nodes(tx, rollout, now=now) if is_newest else None) or []
-    ordered = in_order(nodes)
-    counts = [Counter[AssignmentState]() for _ in rollout.rules.all_stages]
-    for node, index in stages_of(rollout.rules, ordered, rows).items():
-        row = rows.get(node)
-        counts[index][row.state if row else AssignmentState.WAITING] += 1
-    waits = plan_step(tx, rollout, now=now).step.waits if is_newest else ()
-    stages = zip(rollout.rules.all_stages, counts, strict=True)
-    return SeenRollout(
-        rollout,
-        is_newest,
-        [SeenStage(stage, count) for stage, count in stages],
-        waits,
-        total=len(ordered),
-        failed=sum(count[AssignmentState.FAILED] for count in counts),
-        tolerated=tolerated_failures(rollout, len(ordered)),
-    )
+    if newest is None or newest.name != rollout.name:
+        return replaced(rollout)
+    return seen_of(plan_step(tx, rollout, now=now))
 
 
 def assignments_of(
@@ -268,16 +231,12 @@ def _check_approver(rollout: Rollout, by: RolloutActor) -> None:
 
 
 def _wait_of(tx: Transaction, rollout: Rollout, node: str, now: datetime) -> RolloutWait | None:
-    waits = plan_step(tx, rollout, now=now).step.waits
-    own = next((wait for wait in waits if wait.node == node), None)
+    planned = plan_step(tx, rollout, now=now)
+    own = next((wait for wait in planned.step.waits if wait.node == node), None)
     if own is not None or not rollout.state.is_open:
         return own
-    rows = tx.assignments(rollout.namespace, rollout.app)
-    if node in rows and rows[node].has_target:
-        return None
-    ordered = in_order(rollout_nodes(tx, rollout, now=now) or [])
-    index = stages_of(rollout.rules, ordered, rows).get(node)
-    if index is None or index <= rollout.stage:
+    row, index = planned.assignments.get(node), planned.step.stage_of.get(node)
+    if (row is not None and row.has_target) or index is None or index <= rollout.stage:
         return None
     stages = rollout.rules.all_stages
     detail = f"stage {stages[index].name}, now in stage {stages[rollout.stage].name}"

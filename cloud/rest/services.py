@@ -14,6 +14,7 @@ from cloud.http.addresses import Network
 from cloud.http.metrics import Metrics
 from cloud.http.notifier import Notifier
 from cloud.http.refusals import RefusalLog
+from cloud.operations.seen_rollouts import SeenRollouts
 from cloud.rest.authenticator import Authenticator
 from cloud.rest.continuation import Continuations
 from cloud.rest.count_cache import CountCache
@@ -75,6 +76,8 @@ class Services:
     """Further content of `/readyz?verbose`, by name."""
     identity: "SignInService | None" = None
     """The identity providers; None where people have tokens only."""
+    seen_rollouts: SeenRollouts = field(default_factory=SeenRollouts)
+    """How rollouts stood when they were driven last."""
     trusted_proxies: Sequence[Network] = ()
     can_sign: bool = True
     """Whether objects that need credentials can be given to nodes as presigned URLs."""
