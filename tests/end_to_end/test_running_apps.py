@@ -15,7 +15,8 @@ from tests.edgesync_agent.engines import (
     running_engine,
 )
 from tests.edgesync_agent.registry import running_registry
-from tests.end_to_end.conftest import Server, kv, running_server, wait_for
+from tests.end_to_end.conftest import Server, kv, make_batch, running_server, wait_for
+from tests.end_to_end.sim import simulated
 from tests.end_to_end.test_install_command import InstalledMachine, command_for, installed
 from tests.ports import free_port
 
@@ -112,10 +113,11 @@ def put(api: httpx.Client, path: str, body: dict[str, Any]) -> None:
 
 @pytest.mark.timeout(360)
 def test_apps_run_change_and_go_back_on_a_machine_with_docker(
-    server: Server, machine: InstalledMachine, docker: RunningEngine
+    server: Server, machine: InstalledMachine, docker: RunningEngine, tmp_path: Path
 ) -> None:
     with server.client() as api:
-        api.post("/v1/nodes", json={"name": "gate", "labels": {"role": "gateway"}})
+        labels = {"role": "gateway", "ring": "canary"}
+        api.post("/v1/nodes", json={"name": "gate", "labels": labels})
         for config, key, text in (("conf", "a", "1"), ("code", "index.py", "def handler(): 0")):
             api.post("/v1/configs", json={"name": config, "data": [kv(key, text)]})
         for app in (web("one"), FUNCTION):
@@ -130,6 +132,10 @@ def test_apps_run_change_and_go_back_on_a_machine_with_docker(
         put(api, "/v1/configs/conf", {"data": [kv("a", "2")]})
         wait_for(lambda: page("/conf/a") == "2", "the new file")
         wait_for(has_run(api, "web"), "web to run again")
+        with simulated(
+            server, make_batch(api, labels={"role": "gateway"}), tmp_path / "sim", 1, interval=1
+        ):
+            assert_stopped_at_the_canary(api)
         # A version that does not come up goes back, and is explained.
         broken = web("two", httpGet={"port": 80, "path": "/none"}, periodSeconds=1)
         put(api, "/v1/apps/web", broken)
@@ -162,6 +168,60 @@ def assert_reported(api: httpx.Client) -> None:
     assert "index.handler" in str(answer)
 
 
+POLICY = {
+    "name": "careful",
+    "apps": {"names": ["web"]},
+    "stages": [{"name": "canary", "selector": "ring=canary", "soak": "10m"}],
+    "failure": {"action": "rollback"},
+}
+
+
+def assert_stopped_at_the_canary(api: httpx.Client) -> None:
+    """A version that comes up and exits soon is taken back, and reaches the canary only."""
+    before = api.get("/v1/apps/web").json()["version"]
+
+    def runs_before() -> list[str]:
+        nodes = [one["name"] for one in api.get("/v1/nodes").json()["items"]]
+        return [name for name in nodes if version_of(api, name) == before]
+
+    wait_for(lambda: len(runs_before()) == 2, "the simulated node", units=30)
+    assert api.post("/v1/rolloutpolicies", json=POLICY).status_code == 200
+    crashing = web("two")
+    crashing["services"][0]["command"][2] = (
+        "echo two > /www/index.html; timeout 2 httpd -f -p 80 -h /www; exit 3"
+    )
+    put(api, "/v1/apps/web", crashing)
+    bad = api.get("/v1/rollouts/web").json()["target"]
+    wait_for(lambda: page() == "two", "the version on the canary")
+
+    def is_over() -> bool:
+        return bool(api.get("/v1/rollouts/web").json()["state"] == "rolledBack")
+
+    wait_for(is_over, "the rollout to be taken back", units=40)
+    wait_for(lambda: page() == "one", "the version before")
+    assert len(runs_before()) == 2
+    (row,) = api.get("/v1/rollouts/web/nodes").json()["items"]
+    assert (row["node"], row["state"], row["version"]) == ("gate", "returned", before)
+    assert row["cause"], row
+    assert api.get("/v1/apps/web").json()["version"] == before
+    for name in runs_before():
+        sent = [
+            app["version"]
+            for deploy in api.get(f"/v1/nodes/{name}/deploys").json()["items"]
+            for app in deploy["apps"]
+            if app["name"] == "web"
+        ]
+        assert (bad in sent) == (name == "gate"), sent
+    assert api.delete("/v1/rolloutpolicies/careful").status_code == 200
+
+
+def version_of(api: httpx.Client, node: str) -> str:
+    """The version of the app that the node reports."""
+    report = api.get(f"/v1/nodes/{node}/stats").json().get("report") or {}
+    found = [one["version"] for one in report.get("apps") or () if one["name"] == "web"]
+    return found[0] if found else ""
+
+
 def assert_taken_back(api: httpx.Client) -> None:
     """The new version fails while the old one serves every request."""
     missed = 0
@@ -176,14 +236,12 @@ def assert_taken_back(api: httpx.Client) -> None:
     message = explained(api, "web")["message"]
     for words in ("failed its readiness probe after 3 s (service s: GET /none", "runs again"):
         assert words in message
-    events: list[dict[str, Any]] = []
 
     def is_an_event() -> bool:
-        events[:] = api.get("/v1/events?type=node.failed").json()["items"]
-        return bool(events)
+        events = api.get("/v1/events?type=node.failed").json()["items"]
+        return any("failed its readiness probe" in one["message"] for one in events)
 
     wait_for(is_an_event, "the event of the failure")
-    assert "failed its readiness probe" in events[0]["message"]
     stats = api.get("/v1/nodes/gate/stats").json()["report"]["appstats"]
     failure = next(one for one in stats if one["name"] == "web")["failure"]
     assert (failure["reason"], failure["service"]) == ("ReadinessProbeFailed", "s")
