@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 
 from cloud.errors import Invalid
 
@@ -11,6 +12,7 @@ LONGEST = timedelta(days=365)
 _DURATION = re.compile(r"(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,7})m)?(?:(\d{1,8})s)?")
 
 
+@lru_cache(maxsize=1024)
 def parse_duration(field: str, text: str) -> timedelta:
     """The duration that *text* stands for; Invalid names *field*. `0` and `0s` are none."""
     found = _DURATION.fullmatch(text)

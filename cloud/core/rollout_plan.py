@@ -86,6 +86,7 @@ def tolerated_failures(rollout: Rollout, nodes: int) -> int:
 
 def _settle(turns: RolloutTurns, rollout: Rollout) -> None:
     """Judge what nodes were sent: who was healthy for long enough, and whose time is over."""
+    soaks = [soak_of(rollout, index) for index in range(len(rollout.rules.all_stages))]
     for node in turns.ordered:
         row = turns.rows.get(node.name)
         if row is None:
@@ -93,16 +94,17 @@ def _settle(turns: RolloutTurns, rollout: Rollout) -> None:
         if row.state is AssignmentState.ADMITTED and not node.is_online:
             turns.withdraw(row)
         elif row.state is AssignmentState.SENT:
-            judged = _judged(row, node, rollout, turns.now)
+            judged = _judged(row, node, rollout, soaks[row.stage], turns.now)
             if judged is not row:
                 turns.put(judged)
 
 
-def _judged(row: Assignment, node: RolloutNode, rollout: Rollout, now: datetime) -> Assignment:
-    """*row*, which was sent, as it stands at *now*."""
+def _judged(
+    row: Assignment, node: RolloutNode, rollout: Rollout, soak: timedelta, now: datetime
+) -> Assignment:
+    """*row*, which was sent, as it stands at *now*; *soak* is the soak time of its stage."""
     sent = row.sent or now
     heard = max(sent, node.last_report or sent, row.healthy or sent)
-    soak = soak_of(rollout, row.stage)
     if row.healthy is not None and heard > sent and heard >= row.healthy + soak:
         return replace(row, state=AssignmentState.UPDATED)
     deadline = rollout.rules.deadline_time

@@ -1,16 +1,16 @@
 """Which node is of which stage of a rollout, and of which group of its budget."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from cloud.core.names import node_id
 from cloud.core.rollout import Assignment, AssignmentState, order_key
 from cloud.core.rollout_policy import RolloutPolicySpec, RolloutStage
 
 
-@dataclass(frozen=True, slots=True)
-class FleetNode:
+class FleetNode(msgspec.Struct, frozen=True, gc=False):
     """A node as it is stored: when it was *heard* last (None: never), and every *interval*.
 
     *last_report* is when its last report was received. *is_shut_out*: its certificates are revoked,
@@ -26,8 +26,7 @@ class FleetNode:
     knows_offers: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutNode:
+class RolloutNode(msgspec.Struct, frozen=True, gc=False):
     """A node that the app of a rollout selects, as the scheduler sees it.
 
     *last_report* is when its last report was received, None if it never reported. *is_online*: it

@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
+from itertools import islice
 
+import msgspec
 from msgspec.structs import replace
 
 from cloud.core.rollout import Assignment, AssignmentState, Rollout
@@ -18,6 +19,9 @@ OFFLINE = "is offline"
 """Cause of a node that was skipped because it was not connected when its turn came."""
 
 _NAMES_SHOWN = 3
+
+_Down = dict[str, dict[str, None]]
+"""Nodes that are not available, by the group of the budget, in the order of the rollout."""
 
 
 class WaitReason(StrEnum):
@@ -37,8 +41,7 @@ class WaitReason(StrEnum):
     RETURN = "return"
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutWait:
+class RolloutWait(msgspec.Struct, frozen=True, gc=False):
     """*node* waits; *detail* is what for in words, *until* when that ends by itself, if it does."""
 
     node: str
@@ -68,6 +71,7 @@ class RolloutTurns:
         self.changes: dict[str, Assignment | None] = dict.fromkeys(sorted(rows.keys() - self.rows))
         self.waits: list[RolloutWait] = []
         self._rules = rollout.rules
+        self._stages = rollout.rules.all_stages
         self._rollout = rollout
         self._groups = {node.name: group_of(rollout.rules, node) for node in ordered}
         self._sizes = Counter(self._groups.values())
@@ -124,8 +128,8 @@ class RolloutTurns:
                 row = Assignment(node.name, rollout.app, base, base, AssignmentState.WAITING)
             if not self._may_apply(rollout, node, row):
                 continue
-            if self._has_budget(node, row, down):
-                down.setdefault(self._groups[node.name], set()).add(node.name)
+            if self._has_budget(row, down):
+                self._take(node.name, down)
                 self.put(_admitted(rollout, row, index, self.now))
                 self._wait_for(rollout, self.rows[node.name])
 
@@ -138,13 +142,11 @@ class RolloutTurns:
         touched = [row for row in found if row is not None and row.has_target]
         down = self._unavailable()
         for row in sorted(touched, key=lambda row: not row.is_unavailable):
-            group = self._groups[row.node]
-            others = down.get(group, set()) - {row.node}
-            if len(others) < self._allowed(group):
-                down.setdefault(group, set()).add(row.node)
+            if self._has_room(row.node, down):
+                self._take(row.node, down)
                 self.put(_returning(row, self.now))
             else:
-                self.wait(row.node, WaitReason.BUDGET, self._named(group, others))
+                self.wait(row.node, WaitReason.BUDGET, self._others(row.node, down))
         for row in self.rows.values():
             if row.state is AssignmentState.RETURNING:
                 self.wait(row.node, WaitReason.RETURN, f"has not reported version {row.previous}")
@@ -197,25 +199,45 @@ class RolloutTurns:
         self.wait(node.name, WaitReason.CONSENT, detail, until)
         return False
 
-    def _has_budget(self, node: RolloutNode, row: Assignment, down: Mapping[str, set[str]]) -> bool:
-        group = self._groups[node.name]
-        others = down.get(group, set()) - {node.name}
-        allowed = self._allowed(group)
-        if len(others) < allowed:
+    def _has_budget(self, row: Assignment, down: _Down) -> bool:
+        if self._has_room(row.node, down):
             return True
-        lost = {name for name in others if self.rows[name].state is AssignmentState.FAILED}
-        if self._rules.budget.by and len(lost) >= allowed:
-            self._skip(row, f"failed before in its group: {self._named(group, lost)}")
+        lost: _Down = {}
+        if self._rules.budget.by:
+            group = self._groups[row.node]
+            lost[group] = {one: None for one in down[group] if self._has_failed(one)}
+        if not self._has_room(row.node, lost):
+            self._skip(row, f"failed before in its group: {self._others(row.node, lost)}")
         else:
-            self.wait(node.name, WaitReason.BUDGET, self._named(group, others))
+            self.wait(row.node, WaitReason.BUDGET, self._others(row.node, down))
         return False
 
-    def _unavailable(self) -> dict[str, set[str]]:
+    def _has_failed(self, name: str) -> bool:
+        return self.rows[name].state is AssignmentState.FAILED
+
+    def _has_room(self, name: str, down: _Down) -> bool:
+        """Return whether fewer others of the node's group are *down* than may be."""
+        group = self._groups[name]
+        taken = down.get(group, {})
+        return len(taken) - (name in taken) < self._rules.budget.unavailable(self._sizes[group])
+
+    def _take(self, name: str, down: _Down) -> None:
+        down.setdefault(self._groups[name], {})[name] = None
+
+    def _others(self, name: str, down: _Down) -> str:
+        """The first others of the node's group that are *down*, in words."""
+        group = self._groups[name]
+        found = list(islice((one for one in down[group] if one != name), _NAMES_SHOWN + 1))
+        more = ", ..." if len(found) > _NAMES_SHOWN else ""
+        shown = ", ".join(sorted(found[:_NAMES_SHOWN])) + more
+        return f"{self._rules.budget.by}={group}: {shown}" if self._rules.budget.by else shown
+
+    def _unavailable(self) -> _Down:
         """Nodes of each group that may not work because of the rollout.
 
         One that does not report on its way back counts no more: others would wait for it for ever.
         """
-        found: dict[str, set[str]] = {}
+        found: _Down = {}
         nodes = {node.name: node for node in self.ordered}
         for name, row in self.rows.items():
             if not row.is_unavailable:
@@ -224,15 +246,8 @@ class RolloutTurns:
                 since = nodes[name].silent_since(row.admitted or self.now)
                 if self.now - since > self._rules.deadline_time:
                     continue
-            found.setdefault(self._groups[name], set()).add(name)
+            self._take(name, found)
         return found
-
-    def _allowed(self, group: str) -> int:
-        return self._rules.budget.unavailable(self._sizes[group])
-
-    def _named(self, group: str, names: set[str]) -> str:
-        shown = ", ".join(sorted(names)[:_NAMES_SHOWN]) + (", ..." if len(names) > 3 else "")
-        return f"{self._rules.budget.by}={group}: {shown}" if self._rules.budget.by else shown
 
     def _wait_for(self, rollout: Rollout, row: Assignment) -> None:
         """Record what is missing of a node that was admitted."""
@@ -242,7 +257,7 @@ class RolloutTurns:
             until = row.sent + self._rules.deadline_time if row.sent else None
             self.wait(row.node, WaitReason.HEALTH, "has not reported the version healthy", until)
         elif row.state is AssignmentState.SENT and row.healthy:
-            soak = self._rules.all_stages[row.stage].soak_time
+            soak = self._stages[row.stage].soak_time
             self.wait(row.node, WaitReason.SOAK, "is healthy", row.healthy + soak)
 
 
