@@ -33,6 +33,9 @@ INSTANCES_LIMIT = 2000
 UP = frozenset({"Running", "Succeeded"})
 """The reported status of an app that works as it should."""
 
+PENDING = "Pending"
+"""Of one that does not work yet, or is still prepared while the version before runs."""
+
 FAILED = "Failed"
 """And of one that does not, and will not by itself."""
 

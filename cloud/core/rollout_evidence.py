@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from cloud.core.app import AppVersion
 from cloud.core.deploys import CAUSE_LIMIT
-from cloud.core.report import UP, AppStats, Report, failure_of, runs_instead
+from cloud.core.report import PENDING, UP, AppStats, Report, failure_of, runs_instead
 from cloud.core.rollout import Assignment, AssignmentState
 
 
@@ -58,7 +58,7 @@ def _evidence_of(own: AppStats, version: str) -> AppEvidence:
         if type(count) is int:
             restarts += count
     cause = failure_of(AppVersion(own.name, version), own)
-    if not cause and (other := runs_instead(own)):
+    if not cause and own.status != PENDING and (other := runs_instead(own)):
         cause = f"runs version {other} instead"
     is_healthy = is_up and not cause
     return AppEvidence(is_taken=True, is_healthy=is_healthy, cause=cause, restarts=restarts)

@@ -45,6 +45,12 @@ def test_every_instance_has_to_work() -> None:
     assert ill.healthy is None
 
 
+def test_a_node_that_still_prepares_the_version_has_not_failed() -> None:
+    """The node agent reports what it runs until then."""
+    stats = {"status": "Pending", "cause": "it is being prepared", "running": "1"}
+    assert after_report(SENT, report(**stats), LATER) is SENT
+
+
 @pytest.mark.parametrize(
     ("stats", "cause"),
     [

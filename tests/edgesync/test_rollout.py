@@ -158,7 +158,7 @@ async def test_verbs_are_as_before_for_apps_without_a_policy(shell: Shell) -> No
     await shell.run("rollout", "status", "config/site", code=2)
 
 
-async def test_apply_says_when_rollouts_begin_and_that_they_are_emergencies(
+async def test_apply_schedules_rollouts_and_makes_them_emergencies(
     governed: Shell,
 ) -> None:
     app = (await governed.run("get", "app", "web", "-o", "yaml")).stdout

@@ -16,7 +16,7 @@ from tests.operations.conftest import NAMESPACE
 from tests.operations.test_rollout_drive import Story
 
 
-class Watched:
+class DrivenStory:
     """A story with a driver, and what it saw."""
 
     def __init__(self, store: NotifyingStore) -> None:
@@ -35,14 +35,14 @@ class Watched:
 
 
 @pytest.fixture
-async def watched(store: NotifyingStore) -> Watched:
-    one = Watched(store)
+async def watched(store: NotifyingStore) -> DrivenStory:
+    one = DrivenStory(store)
     await one.story.begin(stages=[{"name": "canary", "selector": "ring=canary", "soak": "1h"}])
     await one.story.update()
     return one
 
 
-async def test_what_the_driver_saw_is_what_there_is(watched: Watched) -> None:
+async def test_what_the_driver_saw_is_what_there_is(watched: DrivenStory) -> None:
     for _ in range(4):
         await watched.driver.step()
         known = await watched.look(watched.seen)
@@ -56,7 +56,7 @@ async def test_what_the_driver_saw_is_what_there_is(watched: Watched) -> None:
     assert (known.total, known.waiting, len(known.waits)) == (4, 1, 1)
 
 
-async def test_what_the_driver_saw_counts_until_the_rollout_changes(watched: Watched) -> None:
+async def test_what_the_driver_saw_counts_until_the_rollout_changes(watched: DrivenStory) -> None:
     await watched.driver.step()
     before = await watched.look(watched.seen)
     by = RolloutActor("alice", Role.OPERATOR)
@@ -70,7 +70,7 @@ async def test_what_the_driver_saw_counts_until_the_rollout_changes(watched: Wat
     assert after.waits[0].reason == "pause"
 
 
-async def test_what_the_driver_saw_counts_for_a_while(watched: Watched) -> None:
+async def test_what_the_driver_saw_counts_for_a_while(watched: DrivenStory) -> None:
     await watched.driver.step()
     known = await watched.look(watched.seen)
     # Evidence since is not in it, until the driver looks again.
@@ -81,7 +81,7 @@ async def test_what_the_driver_saw_counts_for_a_while(watched: Watched) -> None:
     assert (await watched.look(watched.seen, later)).total == 4
 
 
-async def test_rollouts_that_are_not_driven_any_more_are_not_kept(watched: Watched) -> None:
+async def test_rollouts_that_are_not_driven_any_more_are_not_kept(watched: DrivenStory) -> None:
     await watched.driver.step()
     known = await watched.look(watched.seen)
     watched.seen.keep([], watched.story.now)
