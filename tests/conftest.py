@@ -54,8 +54,7 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the modules that take longest, so that the last process does not work alone.
 
-    The browser comes last: container engines, which come first, add network interfaces, and
-    Chromium then fails requests that are under way (ERR_NETWORK_CHANGED).
+    The browser comes last: its library leaves an event loop that tests of asyncio cannot do with.
     """
 
     def place(item: pytest.Item) -> int:
