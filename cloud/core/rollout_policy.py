@@ -138,11 +138,6 @@ class RolloutStage(_PolicyPart, frozen=True):
         """How long a node has to be healthy."""
         return parse_duration("soak", self.soak)
 
-    def takes(self, labels: Mapping[str, str]) -> bool:
-        """Return whether a node with *labels* may be of this stage."""
-        terms = parse_selector(self.selector)
-        return not terms or matches(terms, labels)
-
 
 class Budget(_PolicyPart, frozen=True):
     """How many nodes may be unavailable at once because of the rollout.

@@ -8,6 +8,7 @@ import msgspec
 from cloud.core.names import node_id
 from cloud.core.rollout import Assignment, AssignmentState, order_key
 from cloud.core.rollout_policy import RolloutPolicySpec, RolloutStage
+from cloud.core.selectors import Selector, matches, parse_selector
 
 
 class FleetNode(msgspec.Struct, frozen=True, gc=False):
@@ -70,8 +71,9 @@ def stages_of(
         if row is not None and row.state in _ADMITTED:
             fixed[node.name] = min(row.stage, len(stages) - 1)
             room[fixed[node.name]] -= 1
+    terms = [parse_selector(stage.selector) for stage in stages]
     return {
-        node.name: fixed[node.name] if node.name in fixed else _first(stages, room, node)
+        node.name: fixed[node.name] if node.name in fixed else _first(terms, room, node)
         for node in ordered
     }
 
@@ -96,9 +98,9 @@ _ADMITTED = {
 }
 
 
-def _first(stages: Sequence[RolloutStage], room: list[int], node: RolloutNode) -> int:
-    for index, stage in enumerate(stages):
-        if room[index] > 0 and stage.takes(node.labels):
+def _first(stages: Sequence[Selector], room: list[int], node: RolloutNode) -> int:
+    for index, terms in enumerate(stages):
+        if room[index] > 0 and matches(terms, node.labels):
             room[index] -= 1
             return index
     return len(stages) - 1

@@ -40,6 +40,11 @@ def moment_or_none(count: int | None) -> datetime | None:
     return None if count is None else moment(count)
 
 
+def span(count: int) -> timedelta:
+    """The duration of *count* microseconds."""
+    return count * _MICROSECOND
+
+
 def document(spec: msgspec.Struct) -> str:
     """JSON text of a specification."""
     return msgspec.json.encode(spec).decode()
@@ -59,9 +64,9 @@ def heard_of(row: Row) -> Heard:
     """When a node was heard: of a report, received, usage_received and its cadence."""
     received, usage_received, interval, longest, since, reported = row
     cadence = ReportCadence(
-        interval * _MICROSECOND,
-        longest * _MICROSECOND,
+        span(interval),
+        span(longest),
         moment_or_none(since),
-        reported * _MICROSECOND,
+        span(reported),
     )
     return Heard(moment(received), moment_or_none(usage_received), cadence)

@@ -1,7 +1,6 @@
 """Rollouts, and the versions of apps that nodes get by them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -28,6 +27,7 @@ from cloud.store.rows import (
     json_text,
     micros,
     moment_or_none,
+    span,
 )
 from cloud.store.sealing import Sealer
 from cloud.store.selection import NODE, Selection
@@ -337,7 +337,7 @@ def _fleet_node(
         name,
         labels_of(name, text),
         moment_or_none(heard),
-        timedelta(microseconds=interval),
+        span(interval),
         moment_or_none(received),
         is_shut_out=bool(revoked) or mode == Mode.LOCAL.value,
         knows_offers=bool(knows_offers),
