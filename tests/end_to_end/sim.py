@@ -11,9 +11,14 @@ from tests.preloaded import ForkedProcess
 
 @contextmanager
 def simulated(
-    server: Server, batch: dict[str, Any], folder: Path, count: int, *, interval: float
+    server: Server,
+    batch: dict[str, Any],
+    folder: Path,
+    count: int,
+    *arguments: str,
+    interval: float,
 ) -> Iterator[None]:
-    """The first *count* nodes run meanwhile, whatever becomes of the server.
+    """The first *count* nodes run meanwhile, whatever becomes of the server; more *arguments*.
 
     They are gone from one moment to the next, and go on from *folder* when they run again.
     """
@@ -21,6 +26,7 @@ def simulated(
     command += ["--batch", batch["name"], "--token", batch["securityKey"], "--ca", server.ca]
     command += ["--activation", server.activation, "--mqtt", f"127.0.0.1:{server.mqtt_port}"]
     command += ["--state-dir", str(folder), "--apply-delay", "0", "--interval", str(interval)]
+    command += arguments
     process = ForkedProcess(command, "/dev/null")
     try:
         yield
