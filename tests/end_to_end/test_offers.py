@@ -103,7 +103,13 @@ def test_a_device_that_defers_is_waited_for_and_named_with_its_reason(api: httpx
     assert (offer["answer"], offer["reason"]) == ("deferred", "machine in use")
     words = f"version {version} is deferred by the device until {offer['until']}: machine in use"
     wait_for(lambda: words in message(api, "a1"), words, units=60)
-    [wait] = api.get(f"/v1/rollouts/{CONSENT}").json()["waits"]
+
+    def waits() -> list[dict[str, Any]]:
+        # What the reports of the others showed may not have been seen yet.
+        found: list[dict[str, Any]] = api.get(f"/v1/rollouts/{CONSENT}").json()["waits"]
+        return found if len(found) == 1 else []
+
+    [wait] = wait_for(waits, "the others to be updated", units=60)
     assert (wait["node"], wait["reason"], wait["until"]) == ("a1", "consent", offer["until"])
     assert offers(api, "b1", version) == []
 

@@ -104,11 +104,13 @@ def test_a_good_version_goes_to_the_canary_and_then_to_all(operator: RolloutOper
     done = operator.becomes("web", "done")
     assert [stage["counts"] for stage in done["stages"]] == [{"updated": 2}, {"updated": 18}]
     assert operator.running("web", version) == NODES
-    types = [
-        event["type"]
-        for event in operator.api.get("/v1/events", params={"type": "rollout.*"}).json()["items"]
-    ]
-    assert types[0] == "rollout.done"
+    query = {"type": "rollout.*"}
+
+    def newest() -> str:
+        found: str = operator.api.get("/v1/events", params=query).json()["items"][0]["type"]
+        return found
+
+    wait_for(lambda: newest() == "rollout.done", "the event", units=60)
 
 
 def test_a_bad_version_is_taken_back_from_the_canary(operator: RolloutOperator) -> None:
