@@ -5,7 +5,7 @@ gives the reason; the report of an app precedes the state of the node.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -130,27 +130,17 @@ def explained(facts: ExplainFacts) -> Explanation:
 
 def awaiting_rollout(app: App, rollout: str) -> AppExplanation:
     """Explain an app that the node runs once its rollout, by those words, has reached it."""
-    return AppExplanation(
-        name=app.name,
-        is_system=False,
-        wanted=None,
-        reported=None,
-        running=None,
-        status="",
-        cause="",
-        outcome=AppOutcome.PENDING,
-        wanted_at=app.updated,
-        sent=None,
-        acknowledged=None,
-        reported_at=None,
-        reason=Reason.WAITS_FOR_ROLLOUT,
-        message=rollout,
-        rollout=rollout,
-    )
+    found = _not_wanted(app, AppOutcome.PENDING, Reason.WAITS_FOR_ROLLOUT, rollout)
+    return replace(found, rollout=rollout)
 
 
 def unselected(facts: ExplainFacts, app: App) -> AppExplanation:
     """Explain an app that the node should not run and does not."""
+    words = mismatch(app, facts.node.labels)
+    return _not_wanted(app, AppOutcome.UNSELECTED, Reason.SELECTOR_MISMATCH, words)
+
+
+def _not_wanted(app: App, outcome: AppOutcome, reason: Reason, message: str) -> AppExplanation:
     return AppExplanation(
         name=app.name,
         is_system=False,
@@ -159,13 +149,13 @@ def unselected(facts: ExplainFacts, app: App) -> AppExplanation:
         running=None,
         status="",
         cause="",
-        outcome=AppOutcome.UNSELECTED,
+        outcome=outcome,
         wanted_at=app.updated,
         sent=None,
         acknowledged=None,
         reported_at=None,
-        reason=Reason.SELECTOR_MISMATCH,
-        message=mismatch(app, facts.node.labels),
+        reason=reason,
+        message=message,
     )
 
 
