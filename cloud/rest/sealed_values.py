@@ -49,3 +49,12 @@ def cookie_in(headers: Headers, name: str) -> str:
             if found == name:
                 values.add(value)
     return values.pop() if len(values) == 1 else ""
+
+
+def set_cookie(
+    name: str, value: str, max_age: int, *, path: str, same_site: str, is_secure: bool
+) -> str:
+    """The header Set-Cookie of a cookie that no script can read, for *max_age* seconds."""
+    secure = "; Secure" if is_secure else ""
+    attributes = f"Path={path}; Max-Age={max_age}; HttpOnly; SameSite={same_site}{secure}"
+    return f"{name}={value}; {attributes}"

@@ -15,7 +15,7 @@ import msgspec
 from starlette.datastructures import Headers
 
 from cloud.errors import Denied, Forbidden
-from cloud.rest.sealed_values import SealedValues, cookie_in
+from cloud.rest.sealed_values import SealedValues, cookie_in, set_cookie
 
 COOKIE = "edgesync_session"
 CSRF_HEADER = "X-Edgesync-CSRF"
@@ -95,5 +95,4 @@ def check_own_page(method: str, headers: Headers) -> None:
 
 
 def _set_cookie(value: str, max_age: int, *, is_secure: bool) -> str:
-    secure = "; Secure" if is_secure else ""
-    return f"{COOKIE}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Strict{secure}"
+    return set_cookie(COOKIE, value, max_age, path="/", same_site="Strict", is_secure=is_secure)

@@ -11,7 +11,7 @@ import msgspec
 from starlette.datastructures import Headers
 
 from cloud.errors import Denied
-from cloud.rest.sealed_values import SealedValues, cookie_in
+from cloud.rest.sealed_values import SealedValues, cookie_in, set_cookie
 
 COOKIE = "edgesync_sign_in"
 LIFETIME = timedelta(minutes=10)
@@ -63,5 +63,4 @@ class PendingSignIns:
 
 
 def _set_cookie(value: str, max_age: int, *, is_secure: bool) -> str:
-    secure = "; Secure" if is_secure else ""
-    return f"{COOKIE}={value}; Path=/login; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}"
+    return set_cookie(COOKIE, value, max_age, path="/login", same_site="Lax", is_secure=is_secure)
