@@ -1,8 +1,9 @@
 // A channel of notifications: a test message, and the newest messages with what came of them.
 import { html, useState } from "./html.js";
-import { get, post, segment } from "./api.js";
+import { post, segment } from "./api.js";
+import { useDeliveries } from "./deliveries.js";
 import { count } from "./format.js";
-import { Badge, Empty, Failure, Loaded, Table, Time, useData, useRepeated } from "./ui.js";
+import { Badge, Empty, Failure, Loaded, Table, Time } from "./ui.js";
 
 const AGAIN = 2000;
 const STATES = {
@@ -44,18 +45,7 @@ function Test({ target, onDone }) {
 
 export function Messages({ name, mayChange }) {
   const target = `/v1/channels/${segment(name)}`;
-  const state = useData((signal) => get(target, { signal }), [name]);
-  useRepeated(state.reload, AGAIN);
-  const [error, setError] = useState(null);
-  const retry = async () => {
-    setError(null);
-    try {
-      await post(`${target}/retry`);
-    } catch (failed) {
-      setError(failed);
-    }
-    state.reload();
-  };
+  const { state, retry, error } = useDeliveries(target, AGAIN);
   return html`<section aria-labelledby="messages-title"><h2 id="messages-title">Messages</h2>
     ${mayChange && html`<${Test} target=${target} onDone=${state.reload} />`}
     <${Loaded} state=${state} lines=${3} show=${({ target: leads, state: done, deliveries }) => html`

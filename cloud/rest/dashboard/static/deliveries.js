@@ -12,10 +12,10 @@ const COLUMNS = [
   { name: "Error", kind: "wide", show: (one) => html`<span class="bad-text">${one.error}</span>` },
 ];
 
-export function Deliveries({ name, mayChange }) {
-  const target = `/v1/callback/${segment(name)}`;
-  const state = useData((signal) => get(target, { signal }), [name]);
-  useRepeated(state.reload, AGAIN);
+/** The sender at *target*, loaded each *again* milliseconds, and what sends again what was given up. */
+export function useDeliveries(target, again) {
+  const state = useData((signal) => get(target, { signal }), [target]);
+  useRepeated(state.reload, again);
   const [error, setError] = useState(null);
   const retry = async () => {
     setError(null);
@@ -26,6 +26,11 @@ export function Deliveries({ name, mayChange }) {
     }
     state.reload();
   };
+  return { state, retry, error };
+}
+
+export function Deliveries({ name, mayChange }) {
+  const { state, retry, error } = useDeliveries(`/v1/callback/${segment(name)}`, AGAIN);
   return html`<section aria-labelledby="deliveries-title"><h2 id="deliveries-title">Deliveries</h2>
     <${Loaded} state=${state} lines=${3} show=${({ state: done }) => html`
       <dl class="facts card">
