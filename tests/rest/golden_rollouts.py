@@ -5,6 +5,7 @@ from typing import Any
 
 from cloud.operations.rollout_drive import driven_rollouts, keep_step, plan_step
 from cloud.store.transaction import Transaction
+from tests.rest.conftest import CHANNEL, NOTIFICATION_RULE
 
 POLICY = {
     "name": "careful",
@@ -17,21 +18,6 @@ POLICY = {
     "failure": {"max": "2%", "action": "rollback"},
     "windows": [{"schedule": "0 2 * * 1-5", "duration": "3h", "timeZone": "node"}],
     "description": "tills, at night",
-}
-CHANNEL = {
-    "name": "mail",
-    "type": "email",
-    "smtpHost": "smtp.example.com",
-    "username": "edgesync",
-    "password": "secret",
-    "from": "edgesync@example.com",
-    "to": ["ops@example.com"],
-}
-NOTIFICATION_RULE = {
-    "name": "fails",
-    "channels": ["mail"],
-    "events": ["node.failed", "node.lost"],
-    "threshold": {"count": 3, "of": "nodes", "minutes": 10},
 }
 
 ROLLOUT_STEPS: list[tuple[str, str, str, Any]] = [
