@@ -1,5 +1,6 @@
 """What every test needs."""
 
+import faulthandler
 import gc
 import os
 import sys
@@ -67,6 +68,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return len(LONG_MODULES) + (0 if has_mark else 1)
 
     items.sort(key=place)
+
+
+STDERR = pytest.StashKey[int]()
+SECONDS_TO_END = 60
+"""What a test has, its tear-down included, once pytest's timeout has failed it."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the standard error that is not captured."""
+    config.stash[STDERR] = os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """End the process, with what each thread does, where pytest's timeout did not end a test.
+
+    The timeout raises an exception, once: a tear-down that hangs and a call that never comes back
+    from the C library go on. Other processes run the tests that are left.
+    """
+    marker = item.get_closest_marker("timeout")
+    seconds = marker.args[0] if marker else float(item.config.getini("timeout"))
+    stderr = item.config.stash[STDERR]
+    faulthandler.dump_traceback_later(seconds + SECONDS_TO_END, file=stderr, exit=True)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture

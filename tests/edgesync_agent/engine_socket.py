@@ -53,7 +53,7 @@ class KillingSocket(EngineSocket):
     def __init__(self, path: Path, engine: str, each: int, *, is_after: bool) -> None:
         self.each = each
         self.is_after = is_after
-        self.victim: queue.Queue[int | None] = queue.Queue()
+        self.victim: queue.Queue[int] = queue.Queue()
         self.lock = threading.Lock()
         self.begin()
         super().__init__(path, engine)
@@ -72,7 +72,7 @@ class KillingSocket(EngineSocket):
         if self.is_after:
             forward()
         with contextlib.suppress(queue.Empty):  # another request has killed it
-            os.kill(self.victim.get(timeout=5) or 0, signal.SIGKILL)
+            os.kill(self.victim.get(timeout=5), signal.SIGKILL)
         return None
 
     def _is_deadly(self, method: str, target: str, body: bytes) -> bool:

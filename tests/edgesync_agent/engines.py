@@ -9,6 +9,7 @@ import fcntl
 import importlib
 import io
 import json
+import multiprocessing
 import os
 import pwd
 import shutil
@@ -16,15 +17,17 @@ import signal
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from edgesync_agent.engine import Engine
 from edgesync_agent.runtime import RuntimeFailure
+from tests.deadlines import UNIT
 from tests.edgesync_agent.registry import RunningRegistry, started
 
 IMAGE = "docker.io/edgesync-test/box:1"
@@ -135,23 +138,6 @@ class RunningEngine:
             self.process.wait(30)
             self.process = None
 
-    @contextlib.contextmanager
-    def as_user(self) -> Iterator[None]:
-        """Have this process, in all of its threads, the rights of the user until the end."""
-        assert self.user is not None
-        for late in _IMPORTED_LATE:
-            importlib.import_module(late)
-        groups = os.getgroups()
-        os.setgroups([])
-        os.setegid(self.user.pw_gid)
-        os.seteuid(self.user.pw_uid)
-        try:
-            yield
-        finally:
-            os.seteuid(0)
-            os.setegid(0)
-            os.setgroups(groups)
-
     def _answers(self) -> bool:
         with contextlib.suppress(RuntimeFailure):
             self.engine.version()
@@ -239,6 +225,32 @@ def running_engine(kind: str, folder: Path, registry: RunningRegistry) -> Iterat
         shutil.rmtree(short, ignore_errors=True)
 
 
+def run_as(user: int, group: int, check: Callable[..., None], *arguments: Any) -> None:
+    """Call a function of a module with no more rights than a user has, in a process of its own.
+
+    Not in this one: the C library changes the rights of a process thread by thread, and waits for
+    each of them without an end. Raises AssertionError where the function raised or did not end.
+    """
+    one = multiprocessing.get_context("spawn").Process(
+        target=_check_as, args=(user, group, check, arguments)
+    )
+    one.start()
+    one.join(40 * UNIT)
+    if one.is_alive():
+        one.kill()
+        one.join(10)
+    assert one.exitcode == 0, f"exit code {one.exitcode}; standard error has the reason"
+
+
+def _check_as(user: int, group: int, check: Callable[..., None], arguments: Sequence[Any]) -> None:
+    for late in _IMPORTED_LATE:
+        importlib.import_module(late)
+    os.setgroups([])
+    os.setgid(group)
+    os.setuid(user)
+    check(*arguments)
+
+
 @contextlib.contextmanager
 def rootless_engine(kind: str) -> Iterator[RunningEngine]:
     """An engine of an ordinary user, who is added to this machine and removed again."""
@@ -301,4 +313,4 @@ def _unmount(folder: Path) -> None:
     lines = Path("/proc/self/mounts").read_text().splitlines()
     places = [line.split()[1] for line in lines if line.split()[1].startswith(str(folder))]
     for place in sorted(places, reverse=True):
-        subprocess.run(["umount", "-l", place], check=False, capture_output=True)
+        subprocess.run(["umount", "-l", place], check=False, capture_output=True, timeout=30)

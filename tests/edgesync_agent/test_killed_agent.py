@@ -96,6 +96,7 @@ class KilledMachine:
         given = str(self.socket.path), str(self.home), self.node
         process = _PROCESSES.Process(target=supervised.run, args=given, daemon=True)
         process.start()
+        assert process.pid is not None
         self.socket.victim.put(process.pid)
         try:
             wait_for(lambda: not process.is_alive() or self.has_done(step), SECONDS)
@@ -104,7 +105,7 @@ class KilledMachine:
             raise AssertionError(self.described(step)) from error
         finally:
             process.kill()
-            process.join()
+            process.join(30)
             with contextlib.suppress(queue.Empty):
                 self.socket.victim.get_nowait()
 

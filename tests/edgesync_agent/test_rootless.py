@@ -21,7 +21,7 @@ from edgesync_agent.engine import find_engine, socket_paths
 from edgesync_agent.fields import SpecError
 from edgesync_agent.parsing import read_app
 from edgesync_agent.runtime import FailureReason, RuntimeFailure
-from tests.edgesync_agent.engines import IMAGE, ROOTLESS, RunningEngine, rootless_engine
+from tests.edgesync_agent.engines import IMAGE, ROOTLESS, RunningEngine, rootless_engine, run_as
 from tests.edgesync_agent.test_containers import wait_for
 from tests.edgesync_agent.test_supervisor import SupervisedMachine
 
@@ -35,20 +35,6 @@ PODMAN = Abilities(is_podman=True, is_rootless=True, lacks=ALL, first_port=1024)
 def running(request: pytest.FixtureRequest) -> Iterator[RunningEngine]:
     with rootless_engine(request.param) as one:
         yield one
-
-
-@pytest.fixture
-def machine(running: RunningEngine) -> Iterator[SupervisedMachine]:
-    """The agent's process has no more rights than the user while a test runs."""
-    with running.as_user():
-        home = running.folder / "agent"
-        home.mkdir()
-        made = SupervisedMachine(running, home)
-        made.boot()
-        try:
-            yield made
-        finally:
-            made.kill()
 
 
 def web(
@@ -85,8 +71,25 @@ def web(
 
 
 def test_an_app_of_an_ordinary_user_runs_is_taken_back_and_limits_are_refused(
-    machine: SupervisedMachine, running: RunningEngine
+    running: RunningEngine,
 ) -> None:
+    user = running.user
+    assert user is not None
+    run_as(user.pw_uid, user.pw_gid, _run_apps, replace(running, process=None))
+
+
+def _run_apps(running: RunningEngine) -> None:
+    home = running.folder / "agent"
+    home.mkdir()
+    machine = SupervisedMachine(running, home)
+    machine.boot()
+    try:
+        _check_apps(machine, running)
+    finally:
+        machine.kill()
+
+
+def _check_apps(machine: SupervisedMachine, running: RunningEngine) -> None:
     found = find_engine(running.variables)
     assert found.path == str(running.path)
     containers = Containers(found, "default.n1", machine.home)
@@ -155,12 +158,12 @@ def test_what_the_user_was_given_is_not_refused() -> None:
 def test_a_socket_that_the_user_may_not_see_is_none(tmp_path: Path) -> None:
     """As `/run/podman` of root is on Debian."""
     os.chmod(tmp_path, 0o700)
-    os.seteuid(USER_ID)
-    try:
-        with pytest.raises(RuntimeFailure, match="no Docker or Podman socket found"):
-            find_engine({"DOCKER_HOST": f"unix://{tmp_path}/podman.sock"})
-    finally:
-        os.seteuid(0)
+    run_as(USER_ID, USER_ID, _find_none, tmp_path)
+
+
+def _find_none(folder: Path) -> None:
+    with pytest.raises(RuntimeFailure, match="no Docker or Podman socket found"):
+        find_engine({"DOCKER_HOST": f"unix://{folder}/podman.sock"})
 
 
 def test_an_ordinary_user_prefers_an_engine_without_root() -> None:
