@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,12 +18,13 @@ import msgspec
 from cloud.core.times import time_text
 from cloud.errors import Unavailable
 from cloud.store.archive import ArchivePart
-from cloud.store.migrations import STEPS, migrate
+from cloud.store.command_log import check_version
+from cloud.store.migrations import STEPS, Step, migrate
 from cloud.store.parts.part import NOTHING, Run
 from cloud.store.rows import Row
 from cloud.store.sealing import CHECK_PLACE, SEALED_CHECK, load_or_create_sealer, sync_directory
 from cloud.store.statements import Statement, statement
-from cloud.store.upkeep import Database, Rows
+from cloud.store.upkeep import Database, Rows, taken_steps
 
 FORMAT = 1
 
@@ -42,8 +43,10 @@ _CA = "ca"
 _LEFT_OUT = frozenset({"server"})
 """Tables about the servers that run now."""
 
+_NEVER_OPENED = "the database has never been opened by a server"
 _FIRST, _LAST = "backup.json", "end.json"
 _CHUNK = 1 << 20
+_FAR = 2**53
 _SKIP_VERSIONS = statement(
     "UPDATE revision SET version = version + :skipped, resources = resources + 1",
     writes={"revision"},
@@ -55,7 +58,12 @@ _SKIP_REVOCATIONS = statement(
 _SKIP_EVENTS = statement("UPDATE event_head SET number = number + :skipped", writes={"event_head"})
 # Events without a number come before those recorded from now on, whose ids begin anew.
 _COME_FIRST = statement("UPDATE new_event SET id = id - :skipped", writes={"new_event"})
-_FAR = 2**53
+_SKIPS = (
+    (_SKIP_VERSIONS, VERSIONS_SKIPPED),
+    (_SKIP_REVOCATIONS, VERSIONS_SKIPPED),
+    (_SKIP_EVENTS, VERSIONS_SKIPPED),
+    (_COME_FIRST, _FAR),
+)
 _LOG = "audit_entry"
 _ORDER = {_LOG: " ORDER BY number"}
 _HEAD_IS = statement("UPDATE audit_head SET number = :number WHERE id = 1", writes={"audit_head"})
@@ -90,12 +98,14 @@ class Restored:
 
     begin: Begin
     rows: int
+    migrations: int
+    """Steps by which the tables of an older version became those of this one."""
 
 
-def tables() -> list[Table]:
-    """All tables of this version that are stored; one that refers to another stands behind it."""
+def tables(steps: tuple[Step, ...] = STEPS) -> list[Table]:
+    """All tables that are stored after *steps*; one that refers to another stands behind it."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        migrate(connection)
+        migrate(connection, steps)
         names = [
             name
             for (name,) in connection.execute(
@@ -130,15 +140,13 @@ def backup_parts(
         raise Unavailable(f"there is no {missing}")
     # Before the database: the recorded head of the log is never ahead of it.
     files = dict(_files(directory))
+    check_version(database)
+    if not taken_steps(database):
+        raise Unavailable(_NEVER_OPENED)
     with database.look() as rows:
-        steps = [name for (name,) in rows(database.steps)]
-        known = [name for name, _ in STEPS]
-        if steps != known:
-            raise Unavailable(
-                "the database is of another version of this program: use the one that serves it"
-            )
         _check_key(rows, directory)
-        yield _FIRST, msgspec.json.encode(Begin(FORMAT, version, time_text(now), known))
+        steps = [name for (name,) in rows(database.steps)]
+        yield _FIRST, msgspec.json.encode(Begin(FORMAT, version, time_text(now), steps))
         for name, content in files.items():
             yield f"files/{name}", content
         counts = {}
@@ -153,10 +161,12 @@ def backup_parts(
 def restore(parts: Iterator[ArchivePart], database: Database, directory: Path) -> Restored:
     """Put *parts* into *directory*, which is empty, and *database*, where no server ever was.
 
-    The database is changed whole or not at all; files may be left over. Unavailable if there was a
-    server, if the backup was not made by this version, or if it is not whole.
+    The database is changed whole or not at all; files may be left over. What an older version made
+    is put into its tables, which are then migrated as by the start of a server. Unavailable if
+    there was a server, if a newer version made the backup, or if it is not whole.
     """
     begin = _begin(parts)
+    steps = STEPS[: len(begin.steps)]
     if missing := database.missing():
         missing.touch(mode=0o600)
     first: ArchivePart | None = None
@@ -173,9 +183,11 @@ def restore(parts: Iterator[ArchivePart], database: Database, directory: Path) -
     def fill(run: Run) -> int:
         if run(SEALED_CHECK, NOTHING):
             raise Unavailable("the database is in use: restore into a new one")
-        return _fill(run, beginning, parts)
+        return _fill(run, beginning, parts, tables(steps))
 
-    return Restored(begin, database.in_transaction(fill))
+    rows = database.in_transaction(fill, steps)
+    database.in_transaction(lambda run: run(SEALED_CHECK, NOTHING))  # migrates
+    return Restored(begin, rows, len(STEPS) - len(steps))
 
 
 def _begin(parts: Iterator[ArchivePart]) -> Begin:
@@ -186,16 +198,23 @@ def _begin(parts: Iterator[ArchivePart]) -> Begin:
         begin = msgspec.json.decode(content, type=Begin)
     except msgspec.MsgspecError as error:
         raise Unavailable(f"the backup is of a kind that is not known here: {error}") from error
-    if begin.format != FORMAT or begin.steps != [name for name, _ in STEPS]:
+    known = [name for name, _ in STEPS]
+    if begin.format != FORMAT or begin.steps != known[: len(begin.steps)]:
         raise Unavailable(
-            f"version {begin.version} made the backup: restore it with that version, then upgrade"
+            f"version {begin.version} made the backup, which this version cannot read: restore it"
+            " with that version"
         )
     return begin
 
 
-def _fill(run: Run, first: ArchivePart, rest: Iterable[ArchivePart]) -> int:
-    """Put all rows; how many there are. Unavailable if the counts of the backup differ."""
-    known = {table.name: table for table in tables()}
+def _fill(
+    run: Run, first: ArchivePart, rest: Iterable[ArchivePart], stored: Sequence[Table]
+) -> int:
+    """Put all rows of the tables *stored*; how many there are.
+
+    Unavailable if the counts of the backup differ.
+    """
+    known = {table.name: table for table in stored}
     # The migrations made the only row of these.
     alone = {name for name in known if run(_any_of(name), NOTHING)}
     counts = dict.fromkeys(known, 0)
@@ -217,10 +236,9 @@ def _fill(run: Run, first: ArchivePart, rest: Iterable[ArchivePart]) -> int:
             counts[table.name] += 1
     if end is None or end.rows != counts:
         raise Unavailable("the backup is not whole")
-    run(_SKIP_VERSIONS, {"skipped": VERSIONS_SKIPPED})
-    run(_SKIP_REVOCATIONS, {"skipped": VERSIONS_SKIPPED})
-    run(_SKIP_EVENTS, {"skipped": VERSIONS_SKIPPED})
-    run(_COME_FIRST, {"skipped": _FAR})
+    for skip, skipped in _SKIPS:
+        if skip.writes <= known.keys():
+            run(skip, {"skipped": skipped})
     return sum(counts.values())
 
 
@@ -266,7 +284,7 @@ def _missing_key(directory: Path) -> Path | None:
 def _check_key(rows: Rows, directory: Path) -> None:
     found = list(rows(SEALED_CHECK))
     if not found:
-        raise Unavailable("the database has never been opened by a server")
+        raise Unavailable(_NEVER_OPENED)
     load_or_create_sealer(directory / "secrets.key").unseal(found[0][0], *CHECK_PLACE)
 
 

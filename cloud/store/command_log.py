@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from cloud.core.audit import Entry, Head
+from cloud.errors import Unavailable
 from cloud.store.cache import StoreCache
 from cloud.store.lost_keys import check_log_keys
+from cloud.store.migrations import STEPS
 from cloud.store.parts.part import Run
 from cloud.store.sealing import Sealer, load_or_create_sealer
 from cloud.store.transaction import Transaction
-from cloud.store.upkeep import Database
+from cloud.store.upkeep import Database, taken_steps
 from cloud.store.witness import Witness, load_or_create_witness
 
 
@@ -17,16 +19,26 @@ def append_entry(database: Database, directory: Path, entry: Entry) -> bool:
 
     *directory* is the data directory of a server that uses it.
 
-    Unavailable if the database cannot be written now, or a key of it is missing there.
+    Unavailable if the database cannot be written now, if a key of it is missing there, or if a
+    server of an older version uses it: it is not migrated under that server.
     """
     if database.missing():
         return False
+    check_version(database)
     check_log_keys(database, directory)
     witness = load_or_create_witness(directory)
     sealer = load_or_create_sealer(directory / "secrets.key")
     head = database.in_transaction(lambda run: append_with(run, sealer, witness, entry))
     witness.record(head)
     return True
+
+
+def check_version(database: Database) -> None:
+    """Unavailable if another version of this program made *database*."""
+    if (taken := taken_steps(database)) and taken != [name for name, _ in STEPS]:
+        raise Unavailable(
+            "the database is of another version of this program: use the one that serves it"
+        )
 
 
 def append_with(run: Run, sealer: Sealer, witness: Witness, entry: Entry) -> Head:

@@ -109,7 +109,9 @@ def refuse_unknown(taken: Iterable[str], steps: tuple[Step, ...] = STEPS) -> Non
     """Unavailable if a step was *taken* that is not among *steps*: a newer server did."""
     if unknown := sorted(set(taken) - {name for name, _ in steps}):
         raise Unavailable(
-            f"a newer version of this server has written the database: it took {unknown[-1]}"
+            f"a newer version of this server has written the database: it took {unknown[-1]}."
+            " Install that version again, or restore the backup that was made before the upgrade"
+            " (docs/upgrading.md)"
         )
 
 

@@ -177,10 +177,10 @@ def take_part(url: str, *, alone: bool) -> psycopg.Connection:
     return connection
 
 
-def bring_up_to_date(url: str) -> None:
-    """Take the steps that the database has not taken yet."""
+def bring_up_to_date(url: str, steps: tuple[Step, ...] = STEPS) -> None:
+    """Take those of *steps* that the database has not taken yet."""
     with contextlib.closing(open_connection(url)) as connection, connection.transaction():
-        migrate(connection)
+        migrate(connection, steps)
 
 
 def _check_encoding(connection: psycopg.Connection) -> None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from psycopg import errors, sql
 
+from cloud.store.migrations import STEPS, Step
 from cloud.store.parts.part import Run
 from cloud.store.postgres import PATIENCE, bring_up_to_date, take_part
 from cloud.store.postgres_connection import (
@@ -53,10 +54,10 @@ class PostgresDatabase:
         with contextlib.closing(taken):
             yield
 
-    def in_transaction(self, work: Callable[[Run], T]) -> T:
+    def in_transaction(self, work: Callable[[Run], T], steps: tuple[Step, ...] = STEPS) -> T:
         """As in `Database`."""
         with translating_errors():
-            bring_up_to_date(self._url)
+            bring_up_to_date(self._url, steps)
         connection = PostgresConnection(self._url, WRITE, patience=PATIENCE)
         with contextlib.closing(connection):
             return connection.in_transaction(work)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from cloud.errors import Unavailable
-from cloud.store.migrations import migrate
+from cloud.store.migrations import STEPS, Step, migrate
 from cloud.store.ownership import Ownership
 from cloud.store.parts.part import Run
 from cloud.store.rows import Row
@@ -26,6 +26,7 @@ Rows = Callable[[Statement], Iterable[Row]]
 """All rows of a statement without parameters, a few at a time."""
 
 
+_MIGRATIONS = frozenset({"_sqlite_migrations", "migration"})
 _QUICK_CHECK = "SELECT quick_check FROM pragma_quick_check(?) LIMIT 3"
 _STEPS_TO_STOP = 10_000
 """Steps of SQLite's machine between two looks at whether to stop: about a millisecond."""
@@ -48,8 +49,8 @@ class Database(Protocol):
         """Hold a shared lock on the database, or an exclusive one; Unavailable if that fails."""
         ...
 
-    def in_transaction(self, work: Callable[[Run], T]) -> T:
-        """Run *work* on the database, brought up to date first."""
+    def in_transaction(self, work: Callable[[Run], T], steps: tuple[Step, ...] = STEPS) -> T:
+        """Run *work* on the database, which first takes those of *steps* that it has not taken."""
         ...
 
     def look(self) -> AbstractContextManager[Rows]:
@@ -70,6 +71,14 @@ class Database(Protocol):
         Nothing that writes waits for it. It ends early, and finds nothing, once *stop* is set.
         """
         ...
+
+
+def taken_steps(database: Database) -> list[str]:
+    """Ids of the migrations that *database* has taken, in order; none where no server used it."""
+    if database.missing() or _MIGRATIONS.isdisjoint(database.table_names()):
+        return []
+    with database.look() as rows:
+        return [name for (name,) in rows(database.steps)]
 
 
 class SqliteDatabase:
@@ -94,10 +103,10 @@ class SqliteDatabase:
         finally:
             ownership.release()
 
-    def in_transaction(self, work: Callable[[Run], T]) -> T:
+    def in_transaction(self, work: Callable[[Run], T], steps: tuple[Step, ...] = STEPS) -> T:
         """As in `Database`."""
         with contextlib.closing(open_connection(self._path, lock_wait=LOCK_WAIT)) as prepared:
-            migrate(prepared)
+            migrate(prepared, steps)
         connection = SqliteConnection(self._path, lock_wait=LOCK_WAIT, read_only=False)
         with contextlib.closing(connection):
             return connection.in_transaction(work)

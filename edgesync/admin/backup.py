@@ -148,8 +148,11 @@ def restore_backup(
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+    made = f"{data_dir} is as it was at {restored.begin.created}: {restored.rows} rows."
+    if restored.migrations:
+        made += f" Migrated from version {restored.begin.version} ({restored.migrations} steps)."
     click.echo(
-        f"{data_dir} is as it was at {restored.begin.created}: {restored.rows} rows. Start it:\n"
+        f"{made} Start it:\n"
         f"edgesync serve --data-dir {data_dir} --config {data_dir / SETTINGS_FILE}"
     )
 

@@ -17,6 +17,7 @@ from edgesync.client.errors import (
     ClientError,
     ConnectionLost,
     NotFoundError,
+    is_unknown_parameter,
 )
 from edgesync.client.http_client import httpx
 
@@ -26,6 +27,7 @@ _BY_CODE = {
     " (`edgesync version`), or this is another of its ports: the REST API is on 9004 by default.",
     "PreconditionFailed": "It was changed in the meantime: read it again and repeat.",
 }
+_OLDER = "This server may be older than this command: `edgesync version` shows both versions."
 _BY_STATUS = {
     403: "This requires a token with another role or namespace; `edgesync context list` shows the"
     " servers that are known.",
@@ -83,6 +85,8 @@ def _hint_for(refusal: ApiRefusal) -> str:
     if (lost := _MISSING.search(refusal.message)) and not path.endswith(f"/{lost[2]}"):
         word, name = lost.groups()
         return f"If it was deleted, `edgesync undo {word} {name}` brings it back; then repeat."
+    if is_unknown_parameter(refusal):
+        return _OLDER
     if code in _BY_CODE:
         return _BY_CODE[code]
     if status == 404:

@@ -1,16 +1,19 @@
 """`edgesync version`: of the command, and of the server."""
 
-from importlib.metadata import version as installed_version
+from pathlib import Path
 
 import click
 
-from edgesync.cli.options import asks_server
-from edgesync.client.client import Client
+import edgesync
+from edgesync.cli.server_options import access, client_of, server_options
 
 
 @click.command()
-@asks_server
-def version(server: Client) -> None:
+@server_options
+def version(
+    *, url: str | None, ca: Path | None, token_file: Path | None, context_name: str | None
+) -> None:
     """Show the versions of this command and of the server."""
-    click.echo(f"Command: {installed_version('edgesync')}")
-    click.echo(f"Server:  {server.call('GET', '/version')['version']} ({server.url})")
+    click.echo(f"Command: {edgesync.version()}")
+    with client_of(access(url, ca, token_file, context_name)) as server:
+        click.echo(f"Server:  {server.call('GET', '/version')['version']} ({server.url})")

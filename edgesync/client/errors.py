@@ -151,6 +151,11 @@ class WaitTimeout(NotConverged):
     """The time is over; the *causes* are of what failed until then."""
 
 
+def is_unknown_parameter(refusal: ApiRefusal) -> bool:
+    """Return whether the server does not know a query parameter of the call, as an older one."""
+    return refusal.status == 400 and "unknown query parameter" in refusal.message
+
+
 _BY_CODE: dict[str, type[ApiError]] = {"ConfirmationRequired": NotConfirmed}
 _BY_STATUS: dict[int, type[ApiError]] = {
     400: InvalidCall,

@@ -4,9 +4,15 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
+from edgesync import version
 from tests.edgesync.conftest import Shell
 from tests.rest.conftest import describe
+from tests.serving import serving
 
 COMMAND = re.compile(r"`edgesync ([^`]+)`")
 
@@ -89,3 +95,29 @@ async def test_a_server_that_is_off_and_one_without_tls_are_distinguished(shell:
 async def test_another_port_is_recognised(shell: Shell) -> None:
     refused = await shell.run("get", "nodes", "--url", f"{shell.world.url}/docs", code=1)
     assert "9004" in refused.stderr
+
+
+async def test_nodes_of_an_older_server_are_listed_without_their_status(shell: Shell) -> None:
+    """One that refuses `include`, as the servers before it was made."""
+
+    async def nodes(request: Request) -> JSONResponse:
+        for name in sorted({"include", "sort"} & set(request.query_params)):
+            message = f"unknown query parameter {name!r}"
+            return JSONResponse({"code": "RequestParamInvalid", "message": message}, 400)
+        state = {"name": "online", "since": None}
+        node = {"name": "n1", "labels": {}, "state": state, "createTime": "2026-01-02T03:04:05Z"}
+        return JSONResponse({"total": 1, "listOptions": {}, "items": [node]})
+
+    async with serving(Starlette(routes=[Route("/v1/nodes", nodes)])) as url:
+        shell.env["EDGESYNC_URL"] = url
+        for words in (["nodes"], ["node", "n1"], ["nodes", "n*"]):
+            shown = await shell.run("get", *words, "-o", "wide")
+            assert shown.stdout.splitlines()[1].split()[:2] == ["n1", "online"]
+            assert "older than the command" in shown.stderr
+        refused = await shell.run("top", "nodes", code=1)
+        assert "`edgesync version`" in refused.stderr
+
+
+async def test_the_version_of_the_command_is_shown_without_a_server(shell: Shell) -> None:
+    shell.env["EDGESYNC_URL"] = "http://127.0.0.1:1"
+    assert (await shell.run("version", code=1)).stdout == f"Command: {version()}\n"

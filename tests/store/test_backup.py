@@ -1,22 +1,28 @@
 """A backup of either database is the same server in either database."""
 
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from cloud.core.audit import SERVER, Attempt
+from cloud.core.audit import SERVER, Action, Attempt
 from cloud.core.event import Event
+from cloud.core.listing import ListOptions
 from cloud.opening import database_of
 from cloud.operations.audit import carry_out, prune
 from cloud.store.archive import ArchivePart
 from cloud.store.backup import VERSIONS_SKIPPED, Table, backup_parts, restore, tables
+from cloud.store.command_log import append_entry
 from cloud.store.log_check import check_log
+from cloud.store.migrations import STEPS, Step
 from cloud.store.statements import statement
 from cloud.store.transaction import Transaction
-from cloud.store.upkeep import Database, SqliteDatabase
+from cloud.store.upkeep import Database, SqliteDatabase, taken_steps
+from edgesync.admin.command_entry import command_entry
 from tests.conftest import StoreFactory, open_on
 from tests.postgres import NEEDS_POSTGRES, Postgres
 from tests.store.conftest import (
@@ -186,6 +192,63 @@ async def test_a_backup_of_another_version_is_refused_with_that_version(
     place, database = fresh(tmp_path)
     with unavailable("version 1.2.3 made the backup"):
         restore(iter([(parts[0][0], msgspec.json.encode(begin)), *parts[1:]]), database, place)
+
+
+def of_version(parts: list[ArchivePart], steps: tuple[Step, ...]) -> list[ArchivePart]:
+    """The backup that a version with those *steps* would have made of the same rows."""
+    begin, newer, older = (
+        msgspec.json.decode(parts[0][1]),
+        {table.name: table for table in tables()},
+        {table.name: table for table in tables(steps)},
+    )
+    begin["steps"] = [name for name, _ in steps]
+    made, counts = [(parts[0][0], msgspec.json.encode(begin))], dict.fromkeys(older, 0)
+    for name, content in parts[1:-1]:
+        table = older.get(name.removeprefix("tables/"))
+        if table is not None:
+            places = [newer[table.name].columns.index(column) for column in table.columns]
+            rows = [msgspec.json.decode(line) for line in content.splitlines()]
+            lines = [msgspec.json.encode([row[place] for place in places]) for row in rows]
+            counts[table.name] += len(lines)
+            made.append((name, b"\n".join(lines)))
+        elif name.startswith("files/"):
+            made.append((name, content))
+    return [*made, (parts[-1][0], msgspec.json.encode({"rows": counts}))]
+
+
+@pytest.mark.parametrize("step", ["0016_servers", "0027_said_intervals", STEPS[-2][0]])
+async def test_a_backup_of_an_older_version_is_migrated(
+    parts: list[ArchivePart], target: tuple[Path, Database, StoreFactory], step: str
+) -> None:
+    place, elsewhere, open_there = target
+    steps = STEPS[: [name for name, _ in STEPS].index(step) + 1]
+    restored = restore(iter(of_version(parts, steps)), elsewhere, place)
+    assert restored.migrations == len(STEPS) - len(steps)
+    assert taken_steps(elsewhere) == [name for name, _ in STEPS]
+    async with open_there(place) as store:
+        assert await store.read(lambda tx: tx.secret("default", "password")) == secret()
+        assert await store.read(lambda tx: tx.list_nodes("default", ListOptions()).total) == 6
+        assert int(await store.write(lambda tx: tx.next_version())) == VERSIONS_SKIPPED + 2
+
+
+async def test_a_database_of_an_older_version_is_not_migrated_beside_its_server(
+    tmp_path: Path,
+) -> None:
+    from tests.builders import open_store
+
+    async with open_store(tmp_path):
+        pass
+    database = SqliteDatabase(tmp_path / "edgesync.db")
+    with closing(sqlite3.connect(tmp_path / "edgesync.db", isolation_level=None)) as connection:
+        last = "(SELECT max(name) FROM _sqlite_migrations)"
+        connection.execute(f"DELETE FROM _sqlite_migrations WHERE name = {last}")  # noqa: S608
+    before = taken_steps(database)
+    assert len(before) == len(STEPS) - 1
+    with unavailable("another version"):
+        append_entry(database, tmp_path, command_entry(Action.SERVER_BACKUP, "b"))
+    with unavailable("another version"):
+        parts_of(tmp_path, database)
+    assert taken_steps(database) == before
 
 
 @pytest.mark.parametrize("name", ["files/../evil", "files//etc/evil", "files/"])

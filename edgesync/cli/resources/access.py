@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from cloud.core.kinds import KINDS, ResourceKind
 from cloud.core.mask import MASK
+from edgesync.cli.output import note
 from edgesync.cli.resources.kinds import url_of
 from edgesync.client.client import Client
-from edgesync.client.errors import NotFoundError
+from edgesync.client.errors import InvalidCall, NotFoundError, is_unknown_parameter
 from edgesync.client.resources import TaggedResource
 
 Json = Mapping[str, Any]
@@ -63,8 +65,14 @@ def listed(
         for name in above:
             yield from server.kind(kind, name).list()
     else:
-        include = "status" if with_status and kind.has_status else ""
-        yield from server.kind(kind).list(selector=selector, field_selector=fields, include=include)
+        list_all = partial(server.kind(kind).list, selector=selector, field_selector=fields)
+        try:
+            yield from list_all(include="status" if with_status and kind.has_status else "")
+        except InvalidCall as refusal:  # of the first page
+            if not with_status or not is_unknown_parameter(refusal.refusal):
+                raise
+            note(f"This server is older than the command: it lists {kind.plural} without a status.")
+            yield from list_all()
 
 
 def matching(
