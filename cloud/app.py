@@ -7,10 +7,8 @@ exception ends the process with its traceback, and its supervisor starts it agai
 import asyncio
 import contextlib
 import functools
-import hashlib
 import logging
 import os
-import secrets
 import signal
 import socket
 import ssl
@@ -31,8 +29,10 @@ from certs.files import (
 from certs.keys import certificate_key_digest
 from certs.pem_files import read_certificate, write_file
 from cloud.config import BadSettings, Settings
+from cloud.core.admin_access import AdminAccess
 from cloud.core.audit import Head
-from cloud.errors import Denied
+from cloud.core.installation import digest_of
+from cloud.errors import Denied, Invalid
 from cloud.http.metrics import LimitRefusals
 from cloud.http.refusals import RefusalLog
 from cloud.link.refused_connections import RefusedConnections, connect_attempt
@@ -59,6 +59,11 @@ from cloud.operations.admission import bind_key, needs_key, reason_against
 from cloud.operations.audit import start_log
 from cloud.rest.app import rest_app
 from cloud.settings_sources import settings_text
+from cloud.store.admin_token_file import (
+    ADMIN_TOKEN_FILE,
+    read_admin_token,
+    write_admin_token,
+)
 from cloud.store.backup import SETTINGS_FILE
 from cloud.store.transaction import Store, Transaction
 from cloud.wiring import (
@@ -67,6 +72,7 @@ from cloud.wiring import (
     activation_port,
     all_jobs,
     new_id,
+    new_token,
     now_utc,
     open_certificates,
     open_exchange,
@@ -144,7 +150,8 @@ async def open_cloud(
         )
         write_file(data / SETTINGS_FILE, settings_text(settings).encode())
         await _start_log(store, keys.witness.head(), version, keys.made_anew)
-        digest = _admin_token_digest(data / "admin.token", had_one=keys.has_run)
+        access = await store.read(lambda tx: tx.admin_access())
+        digest = _admin_token_digest(data / ADMIN_TOKEN_FILE, access, had_one=keys.has_run)
         certificates = open_certificates(settings, keys.authority, now)
         listeners = [
             stack.enter_context(listen(settings.host, getattr(settings, name), name))
@@ -266,21 +273,23 @@ def _gate(store: Store, refusals: RefusalLog) -> Gate:
     return gate
 
 
-def _admin_token_digest(file: Path, *, had_one: bool) -> bytes:
-    """SHA-256 of the administrator's token; made where there is none, for its owner alone.
+def _admin_token_digest(file: Path, access: AdminAccess, *, had_one: bool) -> str:
+    """Digest of the administrator's token in *file*; made where there is none, unless by *access*
+    another one is accepted: then it is empty.
 
     *had_one*: one is expected, so log a warning if it is missing.
     """
     if not file.exists():
-        partial = file.with_suffix(".new")
-        partial.write_text(secrets.token_urlsafe(32) + "\n", encoding="ascii")
-        partial.chmod(0o600)
-        partial.rename(file)
+        if access.digest:
+            logger.warning(
+                "there is no %s; `edgesync admin-token rotate` makes a new administrator token",
+                file,
+            )
+            return ""
+        write_admin_token(file, new_token())
         level = logging.WARNING if had_one else logging.INFO
         logger.log(level, "there was no %s: made an administrator token", file)
-    if file.stat().st_mode & 0o077:
-        raise BadSettings(f"{file}: others may read it; chmod 600 {file}")
-    token = file.read_text(encoding="ascii").strip()
-    if len(token) < 16:
-        raise BadSettings(f"{file}: holds no token; remove it to have a new one made")
-    return hashlib.sha256(token.encode()).digest()
+    try:
+        return digest_of(read_admin_token(file))
+    except Invalid as error:
+        raise BadSettings(f"{file}: {error.reason}") from error

@@ -26,6 +26,7 @@ from cloud.http.port import ListeningPort, Refused
 from cloud.http.protocol import BoundedProtocol
 from cloud.link.installer import ServerAddress
 from cloud.opened_hub import OpenedHub
+from cloud.store.admin_token_file import ADMIN_TOKEN_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -239,7 +240,7 @@ def addresses_of(
         mqtt=settings.broker_for_nodes or f"mqtts://{host}:{opened.port}",
         sync=f"https://{host}:{sync}",
         ca=str((data / "ca" / "root.pem").resolve()),
-        admin_token_file=str((data / "admin.token").resolve()),
+        admin_token_file=str((data / ADMIN_TOKEN_FILE).resolve()),
     )
 
 

@@ -264,9 +264,9 @@ def all_jobs(
 
 
 def rest_services(
-    base: Foundation, jobs: Jobs, admin_digest: bytes, version: str, address: ServerAddress
+    base: Foundation, jobs: Jobs, admin_digest: str, version: str, address: ServerAddress
 ) -> Services:
-    """The dependencies of the REST API; *admin_digest*: SHA-256 of the administrator\'s token."""
+    """The dependencies of the REST API; *admin_digest*: of the token in `admin.token`."""
     settings, store, sealer = base.settings, base.store, base.keys.sealer
     metrics = base.measures.metrics
     limits = CallLimits(

@@ -52,6 +52,10 @@ COMMANDS = {
         "edgesync.admin.rekey:rekey",
         "Re-encrypt the database's encrypted fields with a new key.",
     ),
+    "admin-token": (
+        "edgesync.admin.admin_token:admin_token",
+        "Rotate the administrator's token, or switch it off and on, also while servers run.",
+    ),
     "ca": (
         "edgesync.admin.ca:ca",
         "Inspect, rotate or replace the certificate authority.",

@@ -85,6 +85,9 @@ class Action(StrEnum):
     SESSION_DELETE = "session.delete"
     API_AUTHENTICATE = "api.authenticate"
     API_READ = "api.read"
+    ADMIN_TOKEN_ROTATE = "admintoken.rotate"  # noqa: S105
+    ADMIN_TOKEN_DISABLE = "admintoken.disable"  # noqa: S105
+    ADMIN_TOKEN_ENABLE = "admintoken.enable"  # noqa: S105
     SERVER_START = "server.start"
     SERVER_REKEY = "server.rekey"
     SERVER_BACKUP = "server.backup"

@@ -1,6 +1,8 @@
 """Entries of the audit log that a command writes, with a server running or without one."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from cloud.core.audit import Entry, Head
 from cloud.errors import Unavailable
@@ -13,11 +15,19 @@ from cloud.store.transaction import Transaction
 from cloud.store.upkeep import Database, taken_steps
 from cloud.store.witness import Witness, load_or_create_witness
 
+T = TypeVar("T")
 
-def append_entry(database: Database, directory: Path, entry: Entry) -> bool:
+
+def append_entry(
+    database: Database,
+    directory: Path,
+    entry: Entry,
+    work: Callable[[Transaction], object] = lambda _tx: None,
+) -> bool:
     """Put *entry* at the end of the log in *database*; False if there is none yet.
 
-    *directory* is the data directory of a server that uses it.
+    *directory* is the data directory of a server that uses it. *work* is done in the same
+    transaction, before.
 
     Unavailable if the database cannot be written now, if a key of it is missing there, or if a
     server of an older version uses it: it is not migrated under that server.
@@ -28,7 +38,7 @@ def append_entry(database: Database, directory: Path, entry: Entry) -> bool:
     check_log_keys(database, directory)
     witness = load_or_create_witness(directory)
     sealer = load_or_create_sealer(directory / "secrets.key")
-    head = database.in_transaction(lambda run: append_with(run, sealer, witness, entry))
+    head = database.in_transaction(lambda run: append_with(run, sealer, witness, entry, work))
     witness.record(head)
     return True
 
@@ -41,9 +51,30 @@ def check_version(database: Database) -> None:
         )
 
 
-def append_with(run: Run, sealer: Sealer, witness: Witness, entry: Entry) -> Head:
-    """Put *entry* at the end of the log in the transaction of *run*; the head, once committed."""
+def read_with(database: Database, directory: Path, work: Callable[[Transaction], T]) -> T:
+    """What *work* reads in *database*; Unavailable as by `append_entry`."""
+    check_version(database)
+    check_log_keys(database, directory)
+    witness = load_or_create_witness(directory)
+    sealer = load_or_create_sealer(directory / "secrets.key")
+    return database.in_transaction(
+        lambda run: work(Transaction(run, sealer, StoreCache(), witness.chain))
+    )
+
+
+def append_with(
+    run: Run,
+    sealer: Sealer,
+    witness: Witness,
+    entry: Entry,
+    work: Callable[[Transaction], object] = lambda _tx: None,
+) -> Head:
+    """Put *entry* at the end of the log in the transaction of *run*; the head, once committed.
+
+    *work* is done in the same transaction, before.
+    """
     tx = Transaction(run, sealer, StoreCache(), witness.chain)
+    work(tx)
     tx.begin_audit()
     tx.check_audit_key(is_new=False)
     return tx.append_audit(entry).head

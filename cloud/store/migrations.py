@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cloud.errors import Unavailable
 from cloud.store.tables import (
+    admin_access,
     agents,
     assignments,
     audit,
@@ -75,6 +76,7 @@ STEPS: tuple[Step, ...] = (
     ("0034_user_sessions", user_sessions.USER_SESSIONS),
     ("0035_assignments", assignments.ASSIGNMENTS),
     ("0036_offers", node_status.KNOWS_OFFERS),
+    ("0037_admin_access", admin_access.ADMIN_ACCESS),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -12,6 +12,7 @@ from cloud.core.config import Config
 from cloud.core.node import Node
 from cloud.store.cache import StoreCache
 from cloud.store.outcomes import WriteOutcomes
+from cloud.store.parts.admin_access import AdminAccessPart
 from cloud.store.parts.api_tokens import ApiTokenPart
 from cloud.store.parts.audit import AuditPart
 from cloud.store.parts.batches import BatchPart
@@ -63,6 +64,7 @@ class Transaction(
     CertificatePart,
     InstallTokenPart,
     ApiTokenPart,
+    AdminAccessPart,
     ReportPart,
     PendingPart,
     GuardPart,

@@ -12,7 +12,6 @@ An app for all nodes stands beside the time in which the store puts a row for ea
 """
 
 import asyncio
-import hashlib
 import itertools
 import json
 import os
@@ -30,6 +29,7 @@ import uvloop
 
 from cloud.core.certificate import NodeCertificate
 from cloud.core.channel import NotificationChannel
+from cloud.core.installation import digest_of
 from cloud.core.node import Node, NodeSpec
 from cloud.core.report import Order, read_report
 from cloud.core.sending import Delivery, DeliveryAttempt
@@ -387,7 +387,7 @@ def _services(store: Store, feed: EventFeed) -> Services:
     def clock() -> datetime:
         return datetime.now(UTC)
 
-    digest, numbers = hashlib.sha256(_TOKEN.encode()).digest(), itertools.count()
+    digest, numbers = digest_of(_TOKEN), itertools.count()
     refusals = RefusalLog(store, time.monotonic)
     return Services(
         store=store,

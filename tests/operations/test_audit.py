@@ -31,6 +31,8 @@ NO_CHANGE_OF_A_THING = {
     "put_user_session",
     "delete_user_session",
     "delete_sessions_of",
+    # The administrator's token, which a command changes with an entry of its own.
+    "put_admin_access",
     # How far the published list of certificates is.
     "put_revocation_state",
     # The outcome of updates sent to nodes.

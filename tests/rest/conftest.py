@@ -1,7 +1,6 @@
 """The API behind a real web server on a port of its own."""
 
 import contextlib
-import hashlib
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import httpx
 import pytest
 
 from cloud.core.channel import NotificationChannel
+from cloud.core.installation import digest_of
 from cloud.core.listing import LIST_BYTES, LIST_LIMIT
 from cloud.core.rate import Rate
 from cloud.core.revisions import REVISIONS_KEPT
@@ -160,7 +160,7 @@ async def open_world(
         add_certificate_metrics(metrics, store, clock, lambda: ends)
         add_store_metrics(metrics, store, clock, lambda: clock.now.timestamp())
         refusals = RefusalLog(store, lambda: clock.now.timestamp(), rate=Rate(3, 0.01))
-        digest = hashlib.sha256(TOKEN.encode()).digest()
+        digest = digest_of(TOKEN)
 
         async def try_channel(channel: NotificationChannel, delivery: Delivery) -> DeliveryAttempt:
             error = channel.spec.description  # the refusal that a test wants

@@ -270,9 +270,7 @@ async def test_people_can_look_while_no_use_can_be_recorded(world: World) -> Non
         callers.append(caller_of(Request(scope)))
 
     store = _Full(world.store)
-    authenticator = Authenticator(
-        b"", store, world.clock, NO_LIMITS, RefusalLog(store, lambda: 0.0)
-    )
+    authenticator = Authenticator("", store, world.clock, NO_LIMITS, RefusalLog(store, lambda: 0.0))
     gate = TokenGate(app, authenticator=authenticator, sessions=Sessions(bytes(32)))
     scope = scope_with_token(await made(world, "viewer", "one"))
     await gate(scope, nothing_comes, nothing_goes)
