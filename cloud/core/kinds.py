@@ -37,6 +37,7 @@ GUARD = ResourceKind(
     has_events=False,
     is_single=True,
     is_whole_in_lists=True,
+    change_role="admin",
 )
 SYSTEM_APPS = ResourceKind(
     "SystemApps",

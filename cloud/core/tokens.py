@@ -1,13 +1,14 @@
 """API tokens: their roles, namespaces and lifetime."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from cloud.core.audit import ADMINISTRATOR, Actor, ActorKind
 from cloud.core.names import check_namespace
+from cloud.core.permissions import Permission, built_in_permissions
+from cloud.core.roles import Role as Role
 from cloud.errors import Forbidden
 
 EVERYWHERE = "*"
@@ -18,22 +19,6 @@ USE_RECORDED_EVERY = timedelta(minutes=1)
 
 LONGEST_LIFETIME = timedelta(days=3650)
 """The latest end of a token; a token that is to last longer has none."""
-
-
-class Role(StrEnum):
-    """The rights of a caller, each role with all of the one before it.
-
-    A viewer reads what holds no credentials, an operator does everything but manage tokens.
-    """
-
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-    ADMIN = "admin"
-
-    def includes(self, other: "Role") -> bool:
-        """Return whether who has this role may do what *other* may."""
-        ranks = tuple(Role)
-        return ranks.index(self) >= ranks.index(other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +75,28 @@ class Caller:
         roles = [self.grants[place] for place in (namespace, EVERYWHERE) if place in self.grants]
         return max(roles, key=tuple(Role).index, default=None)
 
-    def check_role(self, needed: Role, namespace: str) -> None:
-        """Forbidden for who may not do in *namespace* what takes the role *needed*."""
+    def may(self, needed: Permission, namespace: str) -> bool:
+        """Return whether the caller has the permission *needed* in *namespace*."""
+        role = self.role_in(namespace)
+        return role is not None and any(own.includes(needed) for own in built_in_permissions(role))
+
+    def check_any(self, needed: Sequence[Permission], name: str, namespace: str) -> None:
+        """Forbidden without one of the permissions *needed*, for the thing *name*; empty: none."""
+        own = [replace(one, name=name) for one in needed]
+        if not any(self.may(one, namespace) for one in own):
+            for one in own[:1]:
+                self.check(one, namespace)
+
+    def check(self, needed: Permission, namespace: str) -> None:
+        """Forbidden without the permission *needed* in *namespace*."""
         role = self.role_in(namespace)
         if role is None:
             raise Forbidden(self._limits())
-        if not role.includes(needed):
-            raise Forbidden(f"this takes the role {needed}, the {self._what} has the role {role}")
+        if not self.may(needed, namespace):
+            place = "all namespaces" if namespace == EVERYWHERE else f"namespace {namespace}"
+            raise Forbidden(
+                f"needs permission {needed} in {place}, the {self._what} has the role {role}"
+            )
 
     def namespace_of_call(self, field: str, asked: str | None, default: str) -> str:
         """Namespace a call is about: the one *asked* for in *field*, else the caller's own.

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from cloud.core.installation import digest_of
 from cloud.core.listing import ListOptions, Page
-from cloud.core.tokens import EVERYWHERE, Caller, Role
+from cloud.core.permissions import Permission
+from cloud.core.tokens import EVERYWHERE, Caller
 from cloud.core.user_sessions import UserSession
 from cloud.errors import Denied, Invalid, NotFound
 from cloud.store.transaction import Transaction
@@ -38,7 +39,7 @@ def list_sessions(
     """Sessions of the caller; those of all users for administrators of all namespaces."""
     if options.selector or options.field_selector:
         raise Invalid("selector" if options.selector else "fieldSelector", "sessions have none")
-    if caller.role_in(EVERYWHERE) is Role.ADMIN:
+    if caller.may(Permission("list", "sessions", ""), EVERYWHERE):
         return tx.list_user_sessions(None, options, now)
     own = tx.user_session_by_id(caller.session)
     return tx.list_user_sessions(own.user, options, now) if own else Page((), 0)
@@ -51,7 +52,8 @@ def end_session(tx: Transaction, caller: Caller, own_id: str, *, of_user: bool) 
     """
     session, own = tx.user_session_by_id(own_id), tx.user_session_by_id(caller.session)
     is_own = own is not None and session is not None and own.user == session.user
-    if session is None or not (is_own or caller.role_in(EVERYWHERE) is Role.ADMIN):
+    needed = Permission("delete", "sessions", own_id)
+    if session is None or not (is_own or caller.may(needed, EVERYWHERE)):
         raise NotFound("session", own_id)
     if of_user:
         tx.delete_sessions_of(session.user)

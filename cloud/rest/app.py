@@ -33,7 +33,7 @@ def rest_app(services: Services) -> Starlette:
                 services.store,
                 route.handler,
                 described=route.described,
-                needs=route.role,
+                needs=route.permissions,
                 action=route.action,
                 refusals=services.refusals,
             ),

@@ -72,5 +72,6 @@ APP_NODE_ROUTES: Sequence[ApiRoute] = (
                 *NODES_LISTED,
             ),
         ),
+        needs="read apps",
     ),
 )

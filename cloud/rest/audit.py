@@ -9,8 +9,9 @@ import msgspec
 from cloud.answers.audit import AuditAnswer, EntryAnswer, HeadAnswer
 from cloud.core.audit import AuditFilter, ChainedEntry, kind_of
 from cloud.core.decoding import convert
+from cloud.core.permissions import Permission
 from cloud.core.times import precise_time_text
-from cloud.core.tokens import EVERYWHERE, Role
+from cloud.core.tokens import EVERYWHERE
 from cloud.errors import Invalid
 from cloud.operations.audit import list_entries
 from cloud.operations.tokens import check_token_namespace
@@ -19,6 +20,8 @@ from cloud.rest.auth import caller_of
 from cloud.rest.context import RequestContext
 from cloud.rest.described import AUDITED, Described
 from cloud.rest.route import ApiRoute
+
+LIST_AUDIT = Permission("list", "audit", "")
 
 
 async def list_audit(context: RequestContext) -> AuditAnswer:
@@ -30,7 +33,7 @@ async def list_audit(context: RequestContext) -> AuditAnswer:
     found = await context.store.read(
         lambda tx: list_entries(tx, wanted, limit=options.limit, after=options.after)
     )
-    everything = caller_of(context.request).role_in(EVERYWHERE) is Role.ADMIN
+    everything = caller_of(context.request).may(LIST_AUDIT, EVERYWHERE)
     head = HeadAnswer(found.head.number, found.head.code) if everything else None
     page = context.listed(found.page, options, _answer)
     return AuditAnswer(page.total, page.list_options, page.items, head)
@@ -38,7 +41,7 @@ async def list_audit(context: RequestContext) -> AuditAnswer:
 
 def _filter(context: RequestContext) -> AuditFilter:
     namespace = check_token_namespace("namespace", context.query("namespace") or context.namespace)
-    caller_of(context.request).check_role(Role.ADMIN, namespace)
+    caller_of(context.request).check(LIST_AUDIT, namespace)
     return AuditFilter(
         namespace,
         actor=context.query("actor"),
@@ -92,6 +95,6 @@ AUDIT_ROUTES: Sequence[ApiRoute] = (
         "/v1/audit",
         list_audit,
         Described("Who did what", AuditAnswer, query=AUDITED, refusals=(410,)),
-        needs=Role.ADMIN,
+        needs="list audit",
     ),
 )

@@ -79,5 +79,6 @@ BATCH_ROUTES: Sequence[ApiRoute] = (
         "/v1/register/{batch}/refused",
         list_refused,
         Described("Devices that a batch refused, with the reason", RefusedDevicesAnswer),
+        needs="list records",
     ),
 )

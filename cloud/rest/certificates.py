@@ -68,5 +68,6 @@ CERTIFICATE_ROUTES: Sequence[ApiRoute] = (
             query=ENDING,
             refusals=(404,),
         ),
+        needs="list certificates",
     ),
 )

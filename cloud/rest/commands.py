@@ -13,11 +13,12 @@ from cloud.core.commands import (
     WAIT_LIMIT,
     Command,
     CommandDraft,
+    CommandKind,
 )
 from cloud.core.decoding import convert
 from cloud.core.names import node_id
+from cloud.core.permissions import Permission
 from cloud.core.times import time_text
-from cloud.core.tokens import Role
 from cloud.operations import commands
 from cloud.rest.answers import actor_answer, time_or_none
 from cloud.rest.auth import caller_of
@@ -25,6 +26,9 @@ from cloud.rest.context import RequestContext, answer_response
 from cloud.rest.described import PAGED, Body, Described, Parameter
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
+
+_VERBS = {CommandKind.UPDATE: "upgrade"}
+"""Permissions that are not called like their command: `update` is to change the node here."""
 
 POLL_SECONDS = 1.0
 """How late the end of a command is seen that another server took down."""
@@ -34,7 +38,9 @@ async def give_command(context: RequestContext) -> NodeCommandAnswer:
     """`POST /v1/nodes/{name}/commands`; it is sent once the answer to this is under way."""
     name = context.path("name")
     draft = convert(await context.content(ignored=frozenset()), CommandDraft)
-    actor = caller_of(context.request).actor
+    caller = caller_of(context.request)
+    verb = _VERBS.get(draft.command, draft.command)
+    caller.check(Permission(verb, "nodes", name), context.namespace)
     command = await context.store.write(
         lambda tx: commands.give_command(
             tx,
@@ -42,7 +48,7 @@ async def give_command(context: RequestContext) -> NodeCommandAnswer:
             name,
             draft,
             new_id=context.api.new_id,
-            actor=actor,
+            actor=caller.actor,
             now=context.now,
         )
     )
@@ -147,6 +153,7 @@ COMMAND_ROUTES: Sequence[ApiRoute] = (
             Body(CommandDraft),
             refusals=(404, 409),
         ),
+        needs="logs|restart|report|diagnose|upgrade nodes",
     ),
     ApiRoute(
         "GET",
@@ -168,6 +175,5 @@ COMMAND_ROUTES: Sequence[ApiRoute] = (
                 ),
             ),
         ),
-        needs=Role.OPERATOR,
     ),
 )

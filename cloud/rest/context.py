@@ -1,7 +1,7 @@
 """One request of the API, and what a handler needs to answer it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
@@ -16,8 +16,9 @@ from cloud.core.decoding import check_depth, check_text, convert
 from cloud.core.entity_tag import Precondition, entity_tag, read_tags
 from cloud.core.listing import ListOptions, NumberedPage, Page, PageOptions
 from cloud.core.nulls import without_nulls
+from cloud.core.permissions import Permission
 from cloud.core.resource import Tagged
-from cloud.core.tokens import Caller, Role
+from cloud.core.tokens import Caller
 from cloud.errors import (
     Forbidden,
     Invalid,
@@ -250,11 +251,11 @@ def endpoint(
     handler: Handler,
     *,
     described: Described,
-    needs: Role,
+    needs: Sequence[Permission],
     action: str | None,
     refusals: RefusalLog,
 ) -> Callable[[Request], Awaitable[Response]]:
-    """Make of *handler* what Starlette calls; Forbidden for callers without the role it *needs*.
+    """Make of *handler* what Starlette calls; Forbidden without one permission of *needs*.
 
     Invalid for a query that holds other parameters than those *described*.
     *action* is what the audit log calls what it does; what its caller may not do goes into the log
@@ -280,7 +281,7 @@ def endpoint(
     async def admitted(request: Request, caller: Caller, now: datetime) -> Response:
         asked = request.headers.get(NAMESPACE_HEADER)
         namespace = caller.namespace_of_call(NAMESPACE_HEADER, asked, api.default_namespace)
-        caller.check_role(needs, namespace)
+        caller.check_any(needs, _name_in(request), namespace)
         attempt = attempt_of(request, action, namespace, now) if action else None
         is_write = request.method not in {"GET", "HEAD"}
         check_query(request, known[is_write])
@@ -306,6 +307,12 @@ def endpoint(
         return await answer_response(request, result)
 
     return answer
+
+
+def _name_in(request: Request) -> str:
+    """The name of the thing in the path, that of what it is below of before it; empty for none."""
+    parameters = request.path_params
+    return "/".join(parameters[one] for one in ("batch", "record", "name") if one in parameters)
 
 
 class _Ordered(msgspec.Struct, rename="camel"):

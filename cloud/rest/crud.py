@@ -18,7 +18,6 @@ from cloud.core.listing import Page
 from cloud.core.merge_patch import merged
 from cloud.core.nulls import without_nulls
 from cloud.core.spec_fields import spec_fields
-from cloud.core.tokens import Role
 from cloud.operations.apps import list_apps_using
 from cloud.operations.kinds import KindOperations, Stored
 from cloud.rest.answers import DONE, app_summary
@@ -245,7 +244,7 @@ def crud_routes(
     changed = Body(change, Name.IGNORED, required=kind.required)
     patched = Body(change, Name.IGNORED, is_patch=True, required=kind.required)
     path, one = kind.path, f"{kind.path}/{{{kind.parameter}}}"
-    a_word, changes = kind.a_word, Role(kind.change_role)
+    a_word = kind.a_word
     rolled = ROLLOUT_QUERY if begins_rollouts(kind) else ()
     created = Described(
         f"Create {a_word}", answer, sent, (*query, *rolled), (404,) if query else ()
@@ -253,27 +252,27 @@ def crud_routes(
     updated = Described(f"Update {a_word}", answer, changed, rolled)
     rows = [
         ApiRoute("GET", path, *_list_of(crud)),
-        ApiRoute("POST", path, crud.post, created, needs=changes),
+        ApiRoute("POST", path, crud.post, created),
         ApiRoute(
             "GET",
             one,
             crud.get,
             Described(f"Get {a_word}", answer, query=SPEC_ONLY_QUERY),
-            needs=Role(kind.read_role),
         ),
-        ApiRoute("PUT", one, crud.put, updated, needs=changes),
+        ApiRoute("PUT", one, crud.put, updated),
         ApiRoute(
             "PATCH",
             one,
             crud.patch,
             Described(f"Patch {a_word}", answer, patched, rolled),
-            needs=changes,
         ),
-        ApiRoute("DELETE", one, crud.delete, Described(f"Delete {a_word}"), needs=changes),
+        ApiRoute("DELETE", one, crud.delete, Described(f"Delete {a_word}")),
     ]
     if kind.is_used_by_apps:
         about = Described(f"Apps that use {a_word}", Listed[AppSummary], query=LISTED)
-        rows.append(ApiRoute("GET", f"{one}/apps", crud.users, about))
+        rows.append(
+            ApiRoute("GET", f"{one}/apps", crud.users, about, needs=f"describe {kind.plural}")
+        )
     if kind.has_revisions:
         revisions = Revisions(crud.operations, crud.respond, crud.check)
         rows.extend(revisions.routes(answer))

@@ -41,5 +41,6 @@ DEPLOY_ROUTES: Sequence[ApiRoute] = (
         "/v1/nodes/{name}/deploys",
         list_deploys,
         Described("Deploys of a node and their outcomes", DeploysAnswer),
+        needs="read nodes",
     ),
 )

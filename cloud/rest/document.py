@@ -192,7 +192,7 @@ def _operation(route: ApiRoute, schemas: Schemas, *, is_conditional: bool) -> Sc
     operation: Schema = {
         "operationId": _id(route),
         "summary": described.summary,
-        "description": f"For tokens with the role `{route.role}` or a higher one.",
+        "description": _needs(route),
         "tags": [tag_of(route)],
         "parameters": [*_parameters(route), *_call_headers(route, is_conditional=is_conditional)],
         "responses": {"200": _answer(route, schemas)},
@@ -205,6 +205,12 @@ def _operation(route: ApiRoute, schemas: Schemas, *, is_conditional: bool) -> Sc
     for status in _refusals(route, is_conditional=is_conditional):
         operation["responses"][str(status)] = _refusal(status, schemas)
     return operation
+
+
+def _needs(route: ApiRoute) -> str:
+    needed = " or ".join(f"`{one.verb} {one.kind}`" for one in route.permissions)
+    role = f"the role `{route.role}`, or a higher one, has it"
+    return f"Needs the permission {needed}; {role}." if needed else "For every caller."
 
 
 def _answer(route: ApiRoute, schemas: Schemas) -> Schema:

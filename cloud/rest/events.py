@@ -11,8 +11,8 @@ from cloud.answers.events import DoerAnswer, EventAnswer, SubjectAnswer
 from cloud.core.audit import ActorKind
 from cloud.core.decoding import convert
 from cloud.core.event import EventFilter, EventTypes, NumberedEvent, event_types
+from cloud.core.permissions import Permission
 from cloud.core.times import precise_time_text
-from cloud.core.tokens import Role
 from cloud.errors import Invalid
 from cloud.http.answers import EVENT_STREAM
 from cloud.operations import events
@@ -63,7 +63,7 @@ async def _stream(context: RequestContext, wanted: EventFilter) -> Response:
 
 def _namespace(context: RequestContext) -> str:
     namespace = check_token_namespace("namespace", context.query("namespace") or context.namespace)
-    caller_of(context.request).check_role(Role.VIEWER, namespace)
+    caller_of(context.request).check(Permission("list", "events", ""), namespace)
     return namespace
 
 
@@ -113,5 +113,6 @@ EVENT_ROUTES: Sequence[ApiRoute] = (
             refusals=(410,),
             stream=EVENT_STREAM,
         ),
+        needs="list events",
     ),
 )

@@ -56,5 +56,6 @@ EXPLAIN_ROUTES: Sequence[ApiRoute] = (
         "/v1/nodes/{name}/explain",
         get_explanation,
         Described("Why a node runs what it runs", ExplanationAnswer, query=EXPLAINED),
+        needs="read nodes",
     ),
 )

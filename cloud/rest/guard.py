@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from cloud.answers.guard import GuardAnswer
 from cloud.core.decoding import convert
 from cloud.core.guard import ChangeGuard, GuardSpec
-from cloud.core.tokens import Role
 from cloud.operations import plans
 from cloud.rest.context import RequestContext
 from cloud.rest.described import Body, Described
@@ -36,6 +35,5 @@ GUARD_ROUTES: Sequence[ApiRoute] = (
         "/v1/guard",
         put_guard,
         Described("Have large changes confirmed", GuardAnswer, Body(GuardSpec)),
-        needs=Role.ADMIN,
     ),
 )

@@ -12,7 +12,7 @@ from cloud.core.kinds import KINDS
 from cloud.core.tokens import Role
 from cloud.rest.context import RequestContext
 from cloud.rest.described import Described
-from cloud.rest.route import ApiRoute
+from cloud.rest.route import OPEN, ApiRoute
 
 
 async def list_kinds(_: RequestContext) -> Listed[KindAnswer]:
@@ -54,5 +54,6 @@ KIND_ROUTES: Sequence[ApiRoute] = (
         "/v1/kinds",
         list_kinds,
         Described("Kinds of resources", Listed[KindAnswer]),
+        needs=OPEN,
     ),
 )

@@ -9,8 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from cloud.core.permissions import Permission
 from cloud.core.rollout import AssignmentState, RolloutState
-from cloud.core.tokens import EVERYWHERE, Role
+from cloud.core.tokens import EVERYWHERE
 from cloud.http.metrics import Metrics
 from cloud.http.routing import CheckedRoute
 from cloud.operations.expiry import forecast
@@ -28,7 +29,7 @@ def metrics_route(metrics: Metrics) -> Route:
     """Forbidden for tokens of one namespace: what is counted is of all."""
 
     async def show_metrics(request: Request) -> Response:
-        caller_of(request).check_role(Role.VIEWER, EVERYWHERE)
+        caller_of(request).check(Permission("read", "metrics", ""), EVERYWHERE)
         return await metrics.response()
 
     return CheckedRoute(PATH, show_metrics)

@@ -50,5 +50,6 @@ NAMESPACE_ROUTES: Sequence[ApiRoute] = (
         "/v1/namespaces",
         list_namespaces,
         Described("List namespaces", Listed[NamespaceAnswer], query=PAGED),
+        needs="list namespaces",
     ),
 )

@@ -127,18 +127,21 @@ NODE_ROUTES: Sequence[ApiRoute] = (
             Body(NodeLabelsDraft, is_patch=True, required=("labels",)),
             refusals=(404,),
         ),
+        needs="label nodes",
     ),
     ApiRoute(
         "GET",
         "/v1/nodes/{name}/stats",
         get_stats,
         Described("What a node reported", NodeStatsAnswer),
+        needs="read nodes",
     ),
     ApiRoute(
         "GET",
         "/v1/nodes/{name}/apps",
         list_apps,
         Described("Apps of a node", Listed[AppSummary]),
+        needs="read nodes",
     ),
     ApiRoute(
         "POST",

@@ -145,17 +145,20 @@ OVERVIEW_ROUTES: Sequence[ApiRoute] = (
         "/v1/overview",
         get_overview,
         Described("A namespace at a glance", OverviewAnswer),
+        needs="read overview",
     ),
     ApiRoute(
         "GET",
         "/v1/apps/{name}/rollout",
         get_rollout,
         Described("How far an app has come", RolloutAnswer),
+        needs="read apps",
     ),
     ApiRoute(
         "GET",
         "/v1/nodes/{name}/usage",
         get_usage,
         Described("What a node used in the last day", UsageAnswer),
+        needs="read nodes",
     ),
 )

@@ -198,6 +198,7 @@ PROPERTY_ROUTES: Sequence[ApiRoute] = (
         "/v1/nodes/{name}/properties",
         get_properties,
         Described("Properties of a node", PropertiesAnswer),
+        needs="read properties",
     ),
     ApiRoute(
         "PUT",
@@ -218,6 +219,7 @@ PROPERTY_ROUTES: Sequence[ApiRoute] = (
         "/v1/nodes/{name}/mode",
         get_mode,
         Described("Mode of a node", ModeAnswer),
+        needs="read nodes",
     ),
     ApiRoute(
         "PUT",
@@ -230,6 +232,7 @@ PROPERTY_ROUTES: Sequence[ApiRoute] = (
         "/v1/nodes/{name}/core/configs",
         get_core,
         Described("Core configuration of a node", CoreAnswer),
+        needs="read nodes",
     ),
     ApiRoute(
         "PUT",
@@ -250,5 +253,6 @@ PROPERTY_ROUTES: Sequence[ApiRoute] = (
         "/v1/nodes/{name}/core/versions",
         get_core_versions,
         Described("Versions of a node's core", CoreVersionsAnswer),
+        needs="read nodes",
     ),
 )

@@ -192,6 +192,7 @@ RECORD_ROUTES: Sequence[ApiRoute] = (
         "/v1/register/{batch}/download",
         download_records,
         Described("Fingerprints of a batch, one a line", None),
+        needs="list records",
     ),
     ApiRoute(
         "GET",

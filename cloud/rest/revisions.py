@@ -19,7 +19,6 @@ from cloud.core.revisions import (
     Thing,
 )
 from cloud.core.times import time_text
-from cloud.core.tokens import Role
 from cloud.errors import NotFound
 from cloud.operations import revisions
 from cloud.operations.kinds import KindOperations, Stored
@@ -119,19 +118,21 @@ class Revisions(Generic[N]):
     def routes(self, answer: type[Answer]) -> Sequence[ApiRoute]:
         """The rows; the read permission covers old revisions, as no secret value is shown."""
         path = f"{self.operations.kind.path}/{{{self.operations.kind.parameter}}}"
-        noun = self.operations.kind.a_word
+        noun, describes = self.operations.kind.a_word, f"describe {self.operations.kind.plural}"
         return (
             ApiRoute(
                 "GET",
                 f"{path}/revisions",
                 self.page,
                 Described(f"Revisions of {noun}", Listed[RevisionSummary], query=PAGED),
+                needs=describes,
             ),
             ApiRoute(
                 "GET",
                 f"{path}/revisions/{{revision}}",
                 self.get,
                 Described(f"One revision of {noun}", RevisionAnswer),
+                needs=describes,
             ),
             ApiRoute(
                 "GET",
@@ -140,13 +141,13 @@ class Revisions(Generic[N]):
                 Described(
                     f"What differs between two revisions of {noun}", DiffAnswer, query=COMPARED
                 ),
+                needs=describes,
             ),
             ApiRoute(
                 "POST",
                 f"{path}/undo",
                 self.undo,
                 Described(f"Take {noun} back to a revision", answer, Body(Undo, may_lack=True)),
-                needs=Role(self.operations.kind.change_role),
             ),
         )
 

@@ -295,6 +295,7 @@ ROLLOUT_ROUTES: Sequence[ApiRoute] = (
                 Parameter("state", "only those in that state"),
             ),
         ),
+        needs="read rollouts",
     ),
     *(
         ApiRoute(

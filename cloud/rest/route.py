@@ -1,33 +1,69 @@
 """A row of the table of routes."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cloud.core.audit import actions
 from cloud.core.kinds import KINDS
-from cloud.core.tokens import Role
+from cloud.core.permissions import Permission, known_permissions, least_role
+from cloud.core.roles import Role
 from cloud.rest.context import Handler
 from cloud.rest.described import Described
+
+OPEN = "nothing"
+"""What a route needs that is for every caller with a role in the namespace."""
 
 
 @dataclass(frozen=True)
 class ApiRoute:
     """One row: who answers *method* on *path*, and its description in the OpenAPI document.
 
-    *needs* is the least role of who may ask, where it is not that of all such methods.
+    *needs* is the permission of who may ask, `VERB KIND`, where method and path do not make it;
+    with `a|b KIND` one of several, and the handler checks which.
     """
 
     method: str
     path: str
     handler: Handler
     described: Described
-    needs: Role | None = None
+    needs: str = ""
+
+    @functools.cached_property
+    def permissions(self) -> Sequence[Permission]:
+        """What a caller needs one of; none where everyone may ask.
+
+        ValueError where method and path make none that is known.
+        """
+        if self.needs == OPEN:
+            return ()
+        verbs, _, kind = self.needs.partition(" ") if self.needs else self._derived
+        found = [Permission(verb, kind) for verb in verbs.split("|")]
+        if unknown := set(found) - set(known_permissions()):
+            names = ", ".join(map(str, unknown))
+            raise ValueError(f"{self.method} {self.path}: no permission {names}")
+        return found
+
+    @functools.cached_property
+    def role(self) -> Role:
+        """Least built-in role of who may ask."""
+        return max(map(least_role, self.permissions), key=tuple(Role).index, default=Role.VIEWER)
 
     @property
-    def role(self) -> Role:
-        """Least role of who may ask: a viewer reads, an operator changes."""
-        return self.needs or (Role.VIEWER if self.method == "GET" else Role.OPERATOR)
+    def _derived(self) -> tuple[str, str, str]:
+        """The permission that method and path make, as `str.partition` returns it."""
+        words = self._words
+        places = _logged_as()
+        if words not in places:
+            return words[-1], " ", _plural(places.get(words[:-1], ""))
+        kind = KINDS.logged_as(places[words])
+        is_one = self.path.endswith("}") or (kind is not None and kind.is_single)
+        verb = "list" if self.method == "GET" and not is_one else _VERBS[self.method]
+        return verb, " ", _plural(places[words])
+
+    @property
+    def _words(self) -> tuple[str, ...]:
+        return tuple(part for part in self.path.split("/")[2:] if not part.startswith("{"))
 
     @functools.cached_property
     def action(self) -> str | None:
@@ -35,10 +71,9 @@ class ApiRoute:
 
         ValueError for a route that changes or shows what the log has no word for.
         """
-        if self.role is not Role.OPERATOR and self.method == "GET":
+        if self.method == "GET" and self.role is not Role.OPERATOR:
             return None
-        words = tuple(part for part in self.path.split("/")[2:] if not part.startswith("{"))
-        places = _logged_as()
+        words, places = self._words, _logged_as()
         if words in places:
             action = f"{places[words]}.{_VERBS[self.method]}"
         else:
@@ -49,6 +84,14 @@ class ApiRoute:
 
 
 _VERBS = {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
+
+
+def _plural(word: str) -> str:
+    """The plural of a kind that the audit log calls *word*."""
+    kind = KINDS.logged_as(word)
+    if kind is not None:
+        return kind.plural
+    return word if word.endswith("s") else f"{word}s"
 
 
 def _logged_as() -> Mapping[tuple[str, ...], str]:

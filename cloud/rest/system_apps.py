@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from cloud.answers.system_apps import SystemAppsAnswer
 from cloud.core.decoding import convert
 from cloud.core.system_apps import SystemApps, SystemAppsSpec
-from cloud.core.tokens import Role
 from cloud.operations import system_apps
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.described import Body, Described
@@ -50,7 +49,6 @@ SYSTEM_APP_ROUTES: Sequence[ApiRoute] = (
         "/v1/sysapps",
         get_system_apps,
         Described("System apps that nodes are given", SystemAppsAnswer),
-        needs=Role.OPERATOR,
     ),
     ApiRoute(
         "PUT",

@@ -12,8 +12,9 @@ from starlette.responses import Response
 from cloud.answers.common import DoneAnswer, Listed
 from cloud.answers.tokens import NewTokenAnswer, TokenAnswer
 from cloud.core.decoding import convert
+from cloud.core.permissions import Permission
 from cloud.core.times import time_text
-from cloud.core.tokens import ApiToken, Role
+from cloud.core.tokens import ApiToken
 from cloud.http.answers import json_response
 from cloud.operations import tokens
 from cloud.operations.tokens import TokenDraft
@@ -27,7 +28,8 @@ from cloud.rest.route import ApiRoute
 async def create_token(context: RequestContext) -> Response:
     """`POST /v1/tokens`: the only answer that ever holds the token itself."""
     draft = convert(await context.content(ignored=frozenset()), TokenDraft)
-    namespace, secret = _namespace(context, draft.namespace), context.api.new_token()
+    namespace = _namespace(context, draft.namespace, "create")
+    secret = context.api.new_token()
     token = await context.store.write(
         lambda tx: tokens.create_token(tx, namespace, draft, secret, now=context.now)
     )
@@ -37,7 +39,8 @@ async def create_token(context: RequestContext) -> Response:
 
 async def list_tokens(context: RequestContext) -> Listed[TokenAnswer]:
     """`GET /v1/tokens`; `?namespace=*` shows those of all namespaces."""
-    context = replace(context, namespace=_namespace(context, context.query("namespace") or None))
+    namespace = _namespace(context, context.query("namespace") or None, "list")
+    context = replace(context, namespace=namespace)
     options = context.list_options()
     page = await context.store.read(lambda tx: tokens.list_tokens(tx, context.namespace, options))
     return context.listed(page, options, _answer)
@@ -45,16 +48,16 @@ async def list_tokens(context: RequestContext) -> Listed[TokenAnswer]:
 
 async def revoke_token(context: RequestContext) -> DoneAnswer:
     """`DELETE /v1/tokens/{name}`; `?namespace=*` means the one that is for all namespaces."""
-    namespace = _namespace(context, context.query("namespace") or None)
     name = context.path("name")
+    namespace = _namespace(context, context.query("namespace") or None, "delete", name)
     await context.store.write(lambda tx: tokens.revoke_token(tx, namespace, name))
     return DONE
 
 
-def _namespace(context: RequestContext, asked: str | None) -> str:
+def _namespace(context: RequestContext, asked: str | None, verb: str, name: str = "") -> str:
     if asked is None:
         return context.namespace
-    caller_of(context.request).check_role(Role.ADMIN, asked)
+    caller_of(context.request).check(Permission(verb, "tokens", name), asked)
     return asked
 
 
@@ -76,20 +79,17 @@ TOKEN_ROUTES: Sequence[ApiRoute] = (
         "/v1/tokens",
         list_tokens,
         Described("List tokens", Listed[TokenAnswer], query=(*TOKENS, *PAGED)),
-        needs=Role.ADMIN,
     ),
     ApiRoute(
         "POST",
         "/v1/tokens",
         create_token,
         Described("Create a token", NewTokenAnswer, Body(TokenDraft)),
-        needs=Role.ADMIN,
     ),
     ApiRoute(
         "DELETE",
         "/v1/tokens/{name}",
         revoke_token,
         Described("Revoke a token", query=TOKENS),
-        needs=Role.ADMIN,
     ),
 )

@@ -49,5 +49,6 @@ TREND_ROUTES: Sequence[ApiRoute] = (
             TrendsAnswer,
             query=(Parameter("hours", "how far back, 24 where not given", _MOST_HOURS),),
         ),
+        needs="read overview",
     ),
 )

@@ -7,14 +7,13 @@ from cloud.answers.common import DoneAnswer, Listed
 from cloud.answers.user_sessions import CallerAnswer, UserSessionAnswer
 from cloud.core.audit import ActorKind
 from cloud.core.times import time_text
-from cloud.core.tokens import Role
 from cloud.core.user_sessions import UserSession
 from cloud.operations import user_sessions
 from cloud.rest.answers import DONE
 from cloud.rest.auth import caller_of
 from cloud.rest.context import RequestContext
 from cloud.rest.described import PAGED, Described, Parameter
-from cloud.rest.route import ApiRoute
+from cloud.rest.route import OPEN, ApiRoute
 
 _ALL = Parameter("all", "true: all sessions of the user of that session")
 
@@ -61,18 +60,21 @@ def _answer(session: UserSession, current: str) -> UserSessionAnswer:
 
 
 USER_SESSION_ROUTES: Sequence[ApiRoute] = (
-    ApiRoute("GET", "/v1/whoami", show_caller, Described("Who is calling", CallerAnswer)),
+    ApiRoute(
+        "GET", "/v1/whoami", show_caller, Described("Who is calling", CallerAnswer), needs=OPEN
+    ),
     ApiRoute(
         "GET",
         "/v1/sessions",
         list_sessions,
         Described("List sessions of users", Listed[UserSessionAnswer], query=PAGED),
+        needs=OPEN,
     ),
     ApiRoute(
         "DELETE",
         "/v1/sessions/{id}",
         end_session,
         Described("End a session", query=(_ALL,)),
-        needs=Role.VIEWER,
+        needs=OPEN,
     ),
 )

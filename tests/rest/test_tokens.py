@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from cloud.core.audit import Actor, ActorKind
 from cloud.core.installation import digest_of
+from cloud.core.permissions import Permission, known_permissions
 from cloud.core.tokens import Caller, Role
 from cloud.errors import Denied, Unavailable
 from cloud.http.refusals import RefusalLog
@@ -23,7 +24,7 @@ from cloud.http.requests import set_address, set_request_id
 from cloud.rest.auth import TokenGate, caller_of
 from cloud.rest.authenticator import NO_LIMITS, Authenticator
 from cloud.rest.guard import put_guard
-from cloud.rest.route import ApiRoute
+from cloud.rest.route import OPEN, ApiRoute
 from cloud.rest.routes import ROUTES
 from cloud.rest.sessions import Sessions
 from cloud.store.transaction import Store, Transaction
@@ -141,6 +142,7 @@ async def test_every_route_admits_its_roles_and_no_others(
     async with bearer(world, await made(world, role, namespace, "caller")) as client:
         for route in ROUTES:
             assert route.role is expected_role(route), route
+            assert route.permissions or route.needs == OPEN, route
             methods = [route.method, *(["HEAD"] if route.method == "GET" else [])]
             for method in methods:
                 response = await client.send(method, path_of(route), {})
@@ -148,6 +150,15 @@ async def test_every_route_admits_its_roles_and_no_others(
                 assert (response.status_code not in {401, 403}) is allowed, (method, route.path)
                 if not allowed and method != "HEAD":
                     assert response.json()["code"] == "RequestForbidden"
+                    assert f"needs permission {route.permissions[0]}" in response.text
+
+
+def test_every_permission_is_needed_by_a_route() -> None:
+    needed = {one for route in ROUTES for one in route.permissions}
+    beside = {Permission("read", "metrics")} | {
+        Permission(verb, "sessions") for verb in ("list", "delete")
+    }
+    assert set(known_permissions()) == needed | beside
 
 
 async def test_a_token_for_one_namespace_is_refused_by_every_route_in_another(
