@@ -2,6 +2,7 @@
 
 CertError
 ├── BadSigningRequest   what a device sent cannot be certified; the reason is safe to send back
+├── BadSignature        what a device signed does not prove what it should
 ├── AuthorityNotValid   the authority's own certificate has expired or not yet begun
 ├── BadAuthority        the files of an authority are incomplete, or do not belong together
 │   └── BadPassphrase   a key is encrypted and cannot be opened, or is plain and should not be
@@ -19,6 +20,14 @@ class CertError(Exception):
 
 class BadSigningRequest(CertError):
     """A signing request that is not granted; *reason* is what is wrong with it."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class BadSignature(CertError):
+    """A key or signature that proves nothing; *reason* is what is wrong with it."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

@@ -12,12 +12,14 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from cloud.core.encryption_key import SealingPolicy
 from cloud.core.folding import NODE_EVENTS_PER_MINUTE
 from cloud.core.functions import RUNTIMES
 from cloud.core.names import LOOPBACK, check_namespace, is_address, is_host_name
 from cloud.core.rate import Rate
 from cloud.core.revisions import REVISIONS_KEPT
 from cloud.core.sending import check_url
+from cloud.core.tokens import EVERYWHERE
 from cloud.errors import CloudError, Invalid
 from cloud.http.addresses import Network
 
@@ -123,6 +125,13 @@ class Settings:
         metadata=_help("Address of the dashboard in messages, as https://edgesync.example.com."),
     )
     namespace: str = field(default="default", metadata=_help("Namespace where none is given."))
+    require_sealed_secrets: tuple[str, ...] = field(
+        default=(),
+        metadata=_help(
+            "Namespace whose secrets are delivered sealed only, so not to nodes without an"
+            " encryption key; * for all."
+        ),
+    )
     server_generated_keys: bool = field(
         default=False,
         metadata=_help(
@@ -295,11 +304,22 @@ class Settings:
         if self.log_level not in {"debug", "info", "warning", "error"}:
             raise BadSettings(f"log_level: {self.log_level!r} is no level")
         try:
-            check_namespace("namespace", self.namespace)
+            self._check_namespaces()
             if self.public_url:
                 check_url("public_url", self.public_url)
         except Invalid as error:
             raise BadSettings(f"{error.field}: {error.reason}") from error
+
+    @property
+    def sealing(self) -> SealingPolicy:
+        """Which secrets only leave sealed."""
+        return SealingPolicy(frozenset(self.require_sealed_secrets))
+
+    def _check_namespaces(self) -> None:
+        check_namespace("namespace", self.namespace)
+        for name in self.require_sealed_secrets:
+            if name != EVERYWHERE:
+                check_namespace("require_sealed_secrets", name)
 
     def _check_fleet(self) -> None:
         if self.database and urlsplit(self.database).scheme not in {"postgresql", "postgres"}:

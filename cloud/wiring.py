@@ -335,6 +335,7 @@ def open_exchange(base: Foundation, jobs: Jobs, renewals: Renewals) -> Exchange:
         now_utc,
         renew=renewals.over_mqtt,
         presign=presigner(timedelta(seconds=settings.object_url_seconds)),
+        sealing=settings.sealing,
         deploys_kept=settings.deploys_kept,
         usage_step=settings.usage_step,
         answer_bytes=settings.answer_bytes,

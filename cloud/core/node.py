@@ -9,6 +9,7 @@ import msgspec
 
 from cloud.core.bounds import check_description, check_label_bounds, check_size
 from cloud.core.core_configuration import DEFAULT_CORE, CoreConfiguration, Mode
+from cloud.core.encryption_key import EncryptionKey
 from cloud.core.kinds import NODE, ResourceKind
 from cloud.core.names import NODE_NAME_LABEL, check_labels, node_id
 from cloud.core.readiness import Heard
@@ -80,8 +81,12 @@ def checked_node_spec(name: str, spec: NodeSpec) -> NodeSpec:
 
 @dataclass(frozen=True, slots=True)
 class SeenNode:
-    """A node, when it was heard (None: never), and whether all its certificates were revoked."""
+    """A node, when it was heard (None: never), and whether all its certificates were revoked.
+
+    *encryption* is the key to which its secrets are sealed, if it has one.
+    """
 
     node: Node
     heard: Heard | None
     is_revoked: bool
+    encryption: EncryptionKey | None = None

@@ -10,6 +10,7 @@ import msgspec
 from cloud.core.app import AppVersion
 from cloud.core.core_configuration import DEFAULT_CORE, CoreConfiguration, Mode
 from cloud.core.decoding import DEPTH_LIMIT, check_depth, check_text, convert
+from cloud.core.encryption_key import FIELD, EncryptionKey, EncryptionKeyProof
 from cloud.core.offers import OfferReport
 from cloud.core.properties import NO_PROPERTIES, Properties, check_count
 from cloud.core.readiness import LONGEST_INTERVAL, Heard
@@ -140,7 +141,8 @@ class Report:
 
     *properties* is its `nodeprops`, *stats* how its apps do; None where not reported. *agent* is
     the version of the agent, empty if not reported. *offers* are what it was offered, None from a
-    node that knows no offers. A report from the store has neither *stats* nor *agent*.
+    node that knows no offers. *encryption* proves its encryption key, None from a node without one;
+    the document leaves it out. A report from the store has no *stats*, *agent* and *encryption*.
     """
 
     document: bytes
@@ -150,6 +152,7 @@ class Report:
     stats: Sequence[AppStats] | None = None
     agent: str = ""
     offers: Sequence[OfferReport] | None = None
+    encryption: EncryptionKeyProof | None = None
 
 
 class Reporter(msgspec.Struct, frozen=True):
@@ -158,7 +161,8 @@ class Reporter(msgspec.Struct, frozen=True):
     *is_ready*: its ready event was published, and no lost event since.
     *running* and *usage_step* were recorded of its reports: `running.digest_of` what it runs,
     and the number of the last step that has a point of usage. *deploy* is its `DeployStatus`.
-    *certified* is when the last of its certificates expires that were not revoked.
+    *certified* is when the last of its certificates expires that were not revoked. *encryption* is
+    the key to which its secrets are sealed.
     """
 
     labels: Mapping[str, str]
@@ -173,6 +177,7 @@ class Reporter(msgspec.Struct, frozen=True):
     usage_step: int = 0
     certified: datetime | None = None
     deploy: str = ""
+    encryption: EncryptionKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +206,7 @@ class _ReportContent(msgspec.Struct):
     sysappstats: list[AppStats] | None = None
     nodeprops: dict[str, Any] | None = None
     offers: list[OfferReport] | None = None
+    encryption: EncryptionKeyProof | None = msgspec.field(name=FIELD, default=None)
 
 
 class _UsageContent(msgspec.Struct):
@@ -224,8 +230,11 @@ def read_report(content: Any, order: Order, *, depth: int | None = None) -> Repo
         stats = (*read.appstats, *(read.sysappstats or ()))
     version = (read.core or {}).get("binVersion")
     agent = version[:AGENT_LIMIT] if isinstance(version, str) else ""
+    if read.encryption is not None:
+        content = {key: value for key, value in content.items() if key != FIELD}
     return Report(
-        _document(content, depth), reported, order, read.nodeprops, stats, agent, read.offers
+        _document(content, depth),
+        *(reported, order, read.nodeprops, stats, agent, read.offers, read.encryption),
     )
 
 

@@ -13,6 +13,7 @@ from broker.messages import REQUEST_ID, SOURCE, Encoding, Message, NodeMessageKi
 from broker.topics import Channel
 from cloud.core.commands import read_answer
 from cloud.core.deploys import DEPLOYS_KEPT, Deploy
+from cloud.core.encryption_key import SEALED_IF_POSSIBLE, SealingPolicy
 from cloud.core.objects import Presign, cannot_sign
 from cloud.core.report import check_counts, read_interval, read_order, read_report, read_usage
 from cloud.core.usage import DEFAULT_USAGE_STEP
@@ -112,6 +113,7 @@ class Exchange:
         *,
         renew: Renew = cannot_renew,
         presign: Presign = cannot_sign,
+        sealing: SealingPolicy = SEALED_IF_POSSIBLE,
         deploys_kept: int = DEPLOYS_KEPT,
         usage_step: timedelta = DEFAULT_USAGE_STEP,
         answer_bytes: int = ANSWER_LIMIT,
@@ -122,6 +124,7 @@ class Exchange:
         self._store = store
         self._renew = renew
         self._presign = presign
+        self._sealing = sealing
         self._deploys_kept = deploys_kept
         self._usage_step = usage_step
         self._answer_bytes = answer_bytes
@@ -271,8 +274,14 @@ class Exchange:
         infos = read_infos(message.content)
 
         def find_bodies(tx: Transaction) -> Reply:
-            limit = self._answer_bytes
-            bodies = deliver(tx, node_id, infos, presign=self._presign, limit=limit)
+            bodies = deliver(
+                tx,
+                node_id,
+                infos,
+                presign=self._presign,
+                limit=self._answer_bytes,
+                policy=self._sealing,
+            )
             return Reply(desire_answer(bodies.content, now, meta=meta), size=bodies.size)
 
         return find_bodies

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from certs.keys import key_digest, key_pem, new_private_key
 from cloud.core.audit import DEVICE, Action, Attempt
 from cloud.core.decoding import check_text
+from cloud.core.encryption_key import FIELD
 from cloud.core.installation import AGENT_PATH, INSTALLER_PATH
 from cloud.core.names import check_namespace
 from cloud.core.times import time_text
@@ -42,6 +43,7 @@ from cloud.operations.activation import (
     expect_devices,
 )
 from cloud.operations.audit import carry_out
+from cloud.operations.encryption_keys import check_own_key
 from cloud.operations.installation import install_target, offered
 from cloud.store.group_commit import GroupWriter
 from cloud.store.transaction import Transaction
@@ -218,11 +220,16 @@ def _in_namespace(claim: Claim, default: str) -> Claim:
 def _key_of(claim: Claim, *, server_generated_keys: bool) -> tuple[Any, str]:
     """The key to certify, and its private half as PEM if it was made here ("" otherwise)."""
     if claim.csr:
-        return requested_key(claim.csr, field="csr"), ""
+        key = requested_key(claim.csr, field="csr")
+        if claim.encryption_key is not None:
+            check_own_key(claim.encryption_key, key_digest(key))
+        return key, ""
+    if claim.encryption_key is not None:
+        raise Invalid(FIELD, "is not proved: there is no signing request")
     if not server_generated_keys:
         raise Invalid("csr", "is missing; this server makes no keys for devices")
-    key = new_private_key()
-    return key.public_key(), key_pem(key).decode()
+    private = new_private_key()
+    return private.public_key(), key_pem(private).decode()
 
 
 def _answer(

@@ -12,6 +12,7 @@ import msgspec
 from cloud.core.batch import Batch, Record, SecurityType, checked_record
 from cloud.core.callback import activation_content
 from cloud.core.certificate import NodeCertificate
+from cloud.core.encryption_key import EncryptionKeyProof
 from cloud.core.fingerprint import is_same, normalised
 from cloud.core.installation import InstallToken, TargetKind
 from cloud.core.names import check_fingerprint, check_node_name, node_id
@@ -26,6 +27,7 @@ from cloud.errors import (
     QuotaExceeded,
     WrongToken,
 )
+from cloud.operations.encryption_keys import activated_key
 from cloud.operations.events import record_activation_event
 from cloud.operations.installation import offered
 from cloud.operations.nodes import existing_node
@@ -48,6 +50,7 @@ class Claim(msgspec.Struct, frozen=True, rename="camel"):
     penetrate_data: dict[str, str] | None = None
     csr: str = ""
     install_token: str = ""
+    encryption_key: EncryptionKeyProof | None = None
 
     def __repr__(self) -> str:
         return f"Claim(batch_name={self.batch_name!r})"
@@ -141,7 +144,8 @@ def activate(
     Invalid when the name it would get belongs to another device. An install token states which node
     or batch, stands for the batch's token, and is used up unless activation fails; a node's is an
     operator's word that this is the device now, and takes the certificates of another key back.
-    The notification of the batch's callback is queued as *delivery_id*.
+    The notification of the batch's callback is queued as *delivery_id*. The encryption key of the
+    claim has to be checked before (`check_own_key`).
     """
     token = offered(tx, claim.install_token, now=now) if claim.install_token else None
     if token is not None:
@@ -154,6 +158,7 @@ def activate(
         facts = {"address": device.address, "hasReplaced": has_replaced}
         record_activation_event(tx, node.namespace, node.name, now=now, facts=facts)
         activation = certify(tx, authority, node.namespace, node.name, device, now, serial)
+        activated_key(tx, node.id, claim.encryption_key, now=now)
         return replace(activation, has_replaced=has_replaced)
     batch, record = _let_in(tx, claim, token)
     if record is None:
@@ -183,6 +188,7 @@ def activate(
     if batch.spec.callback_name:
         _tell_callback(tx, batch, record, claim, device, now, delivery_id)
     activation = certify(tx, authority, record.namespace, record.node_name, device, now, serial)
+    activated_key(tx, activation.node_id, claim.encryption_key, now=now)
     has_callback = bool(batch.spec.callback_name)
     return replace(activation, has_replaced=has_replaced, has_callback=has_callback)
 

@@ -11,15 +11,23 @@ from cloud.core.app import App, uses_of
 from cloud.core.config import Config
 from cloud.core.decoding import convert
 from cloud.core.delivery import app_value, config_value, registry_value, secret_value
+from cloud.core.encryption_key import (
+    SEALED_IF_POSSIBLE,
+    WITHHELD_WORDS,
+    SealingPolicy,
+    SecretDelivery,
+)
 from cloud.core.functions import function_configs
 from cloud.core.kinds import CONFIG, REGISTRY, SECRET, ResourceKind
 from cloud.core.names import split_node_id
+from cloud.core.node import Node
 from cloud.core.objects import Presign
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret
 from cloud.core.system_apps import is_system
-from cloud.errors import Invalid, NotFound
+from cloud.errors import Forbidden, Invalid, NotFound
 from cloud.operations.desired_apps import desired_apps
+from cloud.operations.encryption_keys import sealed_body
 from cloud.operations.offers import offered_apps
 from cloud.operations.system_apps import system_parts
 from cloud.store.parts.pinned_versions import Uses
@@ -91,6 +99,7 @@ def deliver(
     *,
     presign: Presign,
     limit: int = ANSWER_LIMIT,
+    policy: SealingPolicy = SEALED_IF_POSSIBLE,
 ) -> Bodies:
     """Bodies for *infos*, in their order, each once and at the version that the node should have.
 
@@ -101,6 +110,9 @@ def deliver(
     request if one of them is not there or not for this node: a node gets the apps it should run,
     and the configs, secrets and registries those use, and nothing else. *presign* makes the URLs by
     which the node gets what lies in object stores.
+
+    Secrets and registries are sealed to the encryption key of the node. Forbidden for the whole
+    request if one has to be, by *policy*, and the node has no key.
     """
     namespace, name = split_node_id(node_id)
     node = tx.node(namespace, name)
@@ -119,6 +131,7 @@ def deliver(
         {config.name: config for config in [*later, *made]},
         {(config.name, config.version): config for config in later},
         presign,
+        _Sealing(tx, node, policy),
     )
     values, size, seen = [], 0, set()
     for index, info in enumerate(infos):
@@ -168,6 +181,25 @@ def _pinned_uses(tx: Transaction, app: App) -> Uses:
 
 
 @dataclass(frozen=True, slots=True)
+class _Sealing:
+    """How secrets of *node* leave."""
+
+    tx: Transaction
+    node: Node
+    policy: SealingPolicy
+
+    def sealed(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The *body* of a secret or registry as it is sent; Forbidden if it is withheld."""
+        node = self.node
+        key = self.tx.encryption_key(node.namespace, node.name)
+        if key is not None:
+            return sealed_body(node.id, key, body)
+        if self.policy.delivery(node.namespace, key) is SecretDelivery.WITHHELD:
+            raise Forbidden(f"{body['name'][:80]} is withheld: {WITHHELD_WORDS}")
+        return body
+
+
+@dataclass(frozen=True, slots=True)
 class _Bodies:
     """The bodies for one node: *apps* by name, what those use, and the configs made from them.
 
@@ -182,6 +214,7 @@ class _Bodies:
     parts: Mapping[str, Config]
     offered_parts: Mapping[tuple[str, str], Config]
     presign: Presign
+    sealing: "_Sealing"
 
     def chosen(self, info: Info) -> str:
         """The version that *info* asks for, where the node's apps use several."""
@@ -234,11 +267,11 @@ class _Bodies:
 
     def _secret(self, info: Info) -> dict[str, Any] | None:
         secret = self._find(Secret, info)
-        return secret_value(secret) if secret else None
+        return self.sealing.sealed(secret_value(secret)) if secret else None
 
     def _registry(self, info: Info) -> dict[str, Any] | None:
         registry = self._find(Registry, info)
-        return registry_value(registry) if registry else None
+        return self.sealing.sealed(registry_value(registry)) if registry else None
 
     def _find(self, noun: type[R], info: Info) -> R | None:
         """What *info* asks for: of several versions the one it names, else the first."""

@@ -24,7 +24,7 @@ from cloud.store.transaction import Transaction
 class ReportedNode(SeenNode):
     """A node, and its last report."""
 
-    report: StoredReport | None
+    report: StoredReport | None = None
 
 
 def create_node(
@@ -109,7 +109,9 @@ def read_reported_node(tx: Transaction, namespace: str, name: str) -> ReportedNo
     """Look at one node, and at its last report."""
     now_seen = read_node(tx, namespace, name)
     stored = tx.report(namespace, name)
-    return ReportedNode(now_seen.node, now_seen.heard, now_seen.is_revoked, stored)
+    return ReportedNode(
+        now_seen.node, now_seen.heard, now_seen.is_revoked, now_seen.encryption, stored
+    )
 
 
 def list_nodes(tx: Transaction, namespace: str, options: ListOptions) -> Page[SeenNode]:

@@ -17,6 +17,7 @@ from cloud.core.sources import CORE, INIT, lacks_core, with_core_of, with_system
 from cloud.core.usage import DEFAULT_USAGE_STEP
 from cloud.errors import NotFound
 from cloud.operations.deploys import record_deploy_report, record_push
+from cloud.operations.encryption_keys import receive_key
 from cloud.operations.events import record_drift_event, record_heard
 from cloud.operations.offers import offers_of, record_answers
 from cloud.operations.properties import keep_properties
@@ -67,12 +68,14 @@ def receive_report(
     *source* is the process of a stock agent that reports (`core.sources`), empty for native nodes,
     *interval* the time between its reports, if named. What it uses is noted once in a
     *usage_step*.
-    NotFound if the node was deleted; nothing is stored then.
+    NotFound if the node was deleted, Invalid if its encryption key is not proved; nothing is stored
+    then.
     """
     namespace, name = split_node_id(node_id)
     reporter = tx.reporter(namespace, name)
     if reporter is None:
         raise NotFound("node", name)
+    receive_key(tx, node_id, report.encryption, reporter.encryption, now=now)
     is_new = reporter.last is None or not report.order.is_older_than(reporter.last)
     if source == INIT:
         is_new = False
@@ -97,8 +100,12 @@ def receive_report(
         refused = deploy.refused(report, now) if deploy and deploy.is_of(desired) else {}
         record_running(tx, namespace, name, report, desired, reporter, refused)
         record_evidence(tx, namespace, name, report, refused, now=now)
-        noted = reporter.usage_step
-        record_usage(tx, namespace, name, report.document, noted=noted, now=now, step=usage_step)
+        record_usage(
+            *(tx, namespace, name, report.document),
+            noted=reporter.usage_step,
+            now=now,
+            step=usage_step,
+        )
     delta = _delta(tx, namespace, name, reporter, report, desired)
     is_update = bool(delta)
     answers = (report.offers or ()) if is_new else ()

@@ -16,6 +16,7 @@ from cloud.store.tables import (
     audit,
     commands,
     deliveries,
+    encryption_keys,
     events,
     first,
     guard,
@@ -77,6 +78,7 @@ STEPS: tuple[Step, ...] = (
     ("0035_assignments", assignments.ASSIGNMENTS),
     ("0036_offers", node_status.KNOWS_OFFERS),
     ("0037_admin_access", admin_access.ADMIN_ACCESS),
+    ("0038_encryption_keys", encryption_keys.ENCRYPTION_KEYS),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -21,6 +21,7 @@ from cloud.store.parts.certificates import CertificatePart
 from cloud.store.parts.commands import CommandPart
 from cloud.store.parts.deliveries import DeliveryPart
 from cloud.store.parts.deploys import DeployPart
+from cloud.store.parts.encryption_keys import EncryptionKeyPart
 from cloud.store.parts.events import EventPart
 from cloud.store.parts.guards import GuardPart
 from cloud.store.parts.install_tokens import InstallTokenPart
@@ -62,6 +63,7 @@ class Transaction(
     DeliveryPart,
     NotificationGroupPart,
     CertificatePart,
+    EncryptionKeyPart,
     InstallTokenPart,
     ApiTokenPart,
     AdminAccessPart,

@@ -8,6 +8,7 @@ import msgspec
 
 from cloud.core.core_configuration import CoreConfiguration, Mode
 from cloud.core.desired import NO_APPS, Catalog
+from cloud.core.encryption_key import EncryptionKey
 from cloud.core.field_selectors import NODE_FIELDS, parse_field_selector
 from cloud.core.listing import (
     ListOptions,
@@ -31,6 +32,7 @@ _OF_A_NODE = frozenset(
     {
         "assignment",
         "deploy",
+        "encryption_key",
         "init_report",
         "last_certificate",
         "node_command",
@@ -84,11 +86,13 @@ SEEN_NODE = statement(
             SELECT 1 FROM certificate WHERE certificate.node_id = node.namespace || '.' || node.name
                 AND certificate.revoked IS NULL
         ), report.received, report.usage_received, report.report_interval, report.longest_gap,
-        report.online_since, report.said_interval
+        report.online_since, report.said_interval, encryption_key.key, encryption_key.time
     FROM node LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
+    LEFT JOIN encryption_key
+        ON encryption_key.namespace = node.namespace AND encryption_key.name = node.name
     WHERE node.namespace = :namespace AND node.name = :name
     """,
-    reads={"certificate", "node", "report"},
+    reads={"certificate", "encryption_key", "node", "report"},
 )
 SEEN_NODES = statement(
     """
@@ -100,12 +104,15 @@ SEEN_NODES = statement(
             SELECT 1 FROM certificate WHERE certificate.node_id = node.namespace || '.' || node.name
                 AND certificate.revoked IS NULL
         ), report.received, report.usage_received, report.report_interval, report.longest_gap,
-        report.online_since, report.said_interval)) AS TEXT)
+        report.online_since, report.said_interval, encryption_key.key, encryption_key.time)
+        ) AS TEXT)
     FROM {elements[names]} CROSS JOIN node
     LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
+    LEFT JOIN encryption_key
+        ON encryption_key.namespace = node.namespace AND encryption_key.name = node.name
     WHERE node.namespace = :namespace AND node.name = given.value
     """,
-    reads={"certificate", "node", "report"},
+    reads={"certificate", "encryption_key", "node", "report"},
 )
 PUT_NODE = set_statement(
     """
@@ -311,11 +318,17 @@ def _only_node(place: NodePlace, rows: Sequence[Row]) -> Node | None:
 def _only_seen(place: NodePlace, rows: Sequence[Row]) -> SeenNode | None:
     if not rows:
         return None
-    *columns, is_revoked, received, usage_received, interval, longest, since, reported = rows[0]
+    *rest, key, made = rows[0]
+    *columns, is_revoked, received, usage_received, interval, longest, since, reported = rest
     heard = None
     if received is not None:
         heard = heard_of((received, usage_received, interval, longest, since, reported))
-    return SeenNode(node_of(place, columns), heard, is_revoked=bool(is_revoked))
+    return SeenNode(
+        node_of(place, columns),
+        heard,
+        is_revoked=bool(is_revoked),
+        encryption=EncryptionKey(key, made) if key else None,
+    )
 
 
 def _only_properties(_place: NodePlace, rows: Sequence[Row]) -> Properties:

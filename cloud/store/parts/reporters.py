@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from cloud.core.core_configuration import Mode
+from cloud.core.encryption_key import EncryptionKey
 from cloud.core.report import Order, Reporter
 from cloud.store.parts.nodes import core_of, labels_of, properties_of
 from cloud.store.parts.row_sets import Lookup, NodePlace
@@ -17,16 +18,19 @@ FIND_REPORTER = statement(
                 AND certificate.revoked IS NULL
         ), report.run, report.sequence, report.running, report.usage_step, report.received,
         report.usage_received, report.report_interval, report.longest_gap, report.online_since,
-        report.said_interval, ready_node.name, node_status.deploy
+        report.said_interval, ready_node.name, node_status.deploy, encryption_key.key,
+        encryption_key.time
     FROM node
     LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
     LEFT JOIN ready_node
         ON ready_node.namespace = node.namespace AND ready_node.name = node.name
     LEFT JOIN node_status
         ON node_status.namespace = node.namespace AND node_status.name = node.name
+    LEFT JOIN encryption_key
+        ON encryption_key.namespace = node.namespace AND encryption_key.name = node.name
     WHERE node.namespace = :namespace AND node.name = :name
     """,
-    reads={"certificate", "node", "node_status", "ready_node", "report"},
+    reads={"certificate", "encryption_key", "node", "node_status", "ready_node", "report"},
 )
 FIND_REPORTERS = statement(
     """
@@ -37,16 +41,19 @@ FIND_REPORTERS = statement(
                 AND certificate.revoked IS NULL
         ), report.run, report.sequence, report.running, report.usage_step, report.received,
         report.usage_received, report.report_interval, report.longest_gap, report.online_since,
-        report.said_interval, ready_node.name, node_status.deploy)) AS TEXT)
+        report.said_interval, ready_node.name, node_status.deploy, encryption_key.key,
+        encryption_key.time)) AS TEXT)
     FROM {elements[names]} CROSS JOIN node
     LEFT JOIN report ON report.namespace = node.namespace AND report.name = node.name
     LEFT JOIN ready_node
         ON ready_node.namespace = node.namespace AND ready_node.name = node.name
     LEFT JOIN node_status
         ON node_status.namespace = node.namespace AND node_status.name = node.name
+    LEFT JOIN encryption_key
+        ON encryption_key.namespace = node.namespace AND encryption_key.name = node.name
     WHERE node.namespace = :namespace AND node.name = given.value
     """,
-    reads={"certificate", "node", "node_status", "ready_node", "report"},
+    reads={"certificate", "encryption_key", "node", "node_status", "ready_node", "report"},
 )
 
 
@@ -55,7 +62,7 @@ def _reporter_of(place: NodePlace, rows: Sequence[Row]) -> Reporter | None:
     if not rows:
         return None
     text, mode, core, properties, open_deploy, certified, run, sequence, *rest = rows[0]
-    running, step, *heard, ready, deploy = rest
+    running, step, *heard, ready, deploy, key, made = rest
     return Reporter(
         labels_of(place[1], text),
         None if run is None else Order(run, sequence),
@@ -69,6 +76,7 @@ def _reporter_of(place: NodePlace, rows: Sequence[Row]) -> Reporter | None:
         usage_step=step or 0,
         certified=moment_or_none(certified),
         deploy=deploy or "",
+        encryption=EncryptionKey(key, made) if key else None,
     )
 
 
