@@ -27,6 +27,7 @@ from edgesync.admin.ca import passphrase_of
 _REPEATED = {
     "server_names": "--server-name",
     "function_runtimes": "--function-runtime",
+    "require_sealed_secrets": "--require-sealed-secrets",
     "trusted_proxies": "--trusted-proxy",
 }
 """Flags of settings that are lists; given once for each entry."""
