@@ -24,6 +24,7 @@ from cloud.core import (
     config,
     decoding,
     deploys,
+    encryption_key,
     event,
     guard,
     identity_providers,
@@ -250,6 +251,9 @@ LIMITS: Mapping[str, str] = {
     "answer to one desire request": size(ANSWER_LIMIT),
     "apps in a report, states of apps, and the same of the system's": f"{report.APPS_LIMIT:,}",
     "instances of apps in a report": f"{report.INSTANCES_LIMIT:,}",
+    "text of a field of an encryption key in a report or an activation": (
+        f"{encryption_key.TEXT_LIMIT:,} characters"
+    ),
     "bytes that a node has not read when its next desire is answered, on the embedded hub": size(
         paced_desires.UNREAD_BYTES
     ),
