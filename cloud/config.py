@@ -223,6 +223,23 @@ class Settings:
             " too."
         ),
     )
+    key_encryption_file: Path | None = field(
+        default=None,
+        metadata=_help("File with the key, 32 bytes in base64, that encrypts secrets.key."),
+    )
+    key_encryption_variable: str = field(
+        default="", metadata=_help("Variable of the environment that holds that key.")
+    )
+    key_encryption_command: tuple[str, ...] = field(
+        default=(),
+        metadata=_help(
+            "Program and arguments that encrypt secrets.key, of a KMS or a PKCS#11 token: from"
+            " standard input to standard output."
+        ),
+    )
+    key_decryption_command: tuple[str, ...] = field(
+        default=(), metadata=_help("The same, to decrypt what that wrote.")
+    )
     login_file: Path | None = field(
         default=None,
         metadata=_help(
@@ -299,6 +316,7 @@ class Settings:
             if not (is_address(name) or is_host_name(name)):
                 raise BadSettings(f"server_names: {name!r} is neither a host name nor an address")
         self._check_fleet()
+        self._check_key_encryption()
         if self.usage_step_seconds and not 60 <= self.usage_step_seconds <= _DAY:
             raise BadSettings(f"usage_step_seconds: is neither 0 nor between 60 and {_DAY}")
         if self.log_level not in {"debug", "info", "warning", "error"}:
@@ -320,6 +338,17 @@ class Settings:
         for name in self.require_sealed_secrets:
             if name != EVERYWHERE:
                 check_namespace("require_sealed_secrets", name)
+
+    def _check_key_encryption(self) -> None:
+        if bool(self.key_encryption_command) != bool(self.key_decryption_command):
+            raise BadSettings("key_encryption_command and key_decryption_command: set both")
+        given = [
+            name
+            for name in ("key_encryption_file", "key_encryption_variable", "key_encryption_command")
+            if getattr(self, name)
+        ]
+        if len(given) > 1:
+            raise BadSettings(f"{' and '.join(given)}: set one of them")
 
     def _check_fleet(self) -> None:
         if self.database and urlsplit(self.database).scheme not in {"postgresql", "postgres"}:

@@ -5,6 +5,7 @@ servers that are all alike (docs/operations/several-servers.md).
 """
 
 import contextlib
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -30,6 +31,12 @@ from cloud.link.measures import Measures, add_connection_metrics, add_hub_metric
 from cloud.managed_hub import open_managed_hub
 from cloud.opened_hub import OpenedHub, add_client_metrics, attachment
 from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
+from cloud.store.key_encryption import (
+    KeyEncryption,
+    KeyFromCommand,
+    key_from_file,
+    key_from_variable,
+)
 from cloud.store.lost_keys import AUTHORITY, SEALING_KEY, check_lost, lost_keys
 from cloud.store.permissions import directory_trouble
 from cloud.store.rekeying import settle_key
@@ -73,12 +80,26 @@ def open_keys(settings: Settings, *, now: datetime, ca_passphrase: bytes | None)
     has_run = (data / HEAD_FILE).exists()
     check_lost(lost, data, may_replace=settings.replace_lost_keys)
     return Keys(
-        load_or_create_sealer(data / SEALING_KEY),
+        load_or_create_sealer(data / SEALING_KEY, key_encryption(settings, os.environ)),
         load_or_create_witness(data, has_new_key=KEY_FILE in lost),
         load_or_create_authority(data / AUTHORITY, now=now, passphrase=ca_passphrase),
         has_run,
         lost,
     )
+
+
+def key_encryption(settings: Settings, environ: Mapping[str, str]) -> KeyEncryption | None:
+    """What encrypts the key of the database, as the settings name it; None: nothing does.
+
+    Unavailable if the key that they name cannot be read.
+    """
+    if settings.key_encryption_file is not None:
+        return key_from_file(settings.key_encryption_file)
+    if name := settings.key_encryption_variable:
+        return key_from_variable(name, environ.get(name))
+    if settings.key_decryption_command:
+        return KeyFromCommand(settings.key_encryption_command, settings.key_decryption_command)
+    return None
 
 
 def open_store(

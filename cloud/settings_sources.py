@@ -25,7 +25,12 @@ NOT_SETTINGS = frozenset(
 )
 """Variables with the prefix that are read elsewhere; `EDGESYNC_SIM_*` and `EDGESYNC_TEST_*` too."""
 
-PATHS = frozenset({"data_dir", "ca_passphrase_file", "login_file", "crl_file", "ready_file"})
+PATHS = frozenset(
+    {
+        *("data_dir", "ca_passphrase_file", "login_file", "crl_file", "ready_file"),
+        "key_encryption_file",
+    }
+)
 """Settings that are paths."""
 
 _KINDS: Mapping[str, type] = {

@@ -22,7 +22,7 @@ from cloud.store.command_log import check_version
 from cloud.store.migrations import STEPS, Step, migrate
 from cloud.store.parts.part import NOTHING, Run
 from cloud.store.rows import Row
-from cloud.store.sealing import CHECK_PLACE, SEALED_CHECK, load_or_create_sealer, sync_directory
+from cloud.store.sealing import SEALED_CHECK, sealed_with, sealing_key_id, sync_directory
 from cloud.store.statements import Statement, statement
 from cloud.store.upkeep import Database, Rows, taken_steps
 
@@ -285,7 +285,9 @@ def _check_key(rows: Rows, directory: Path) -> None:
     found = list(rows(SEALED_CHECK))
     if not found:
         raise Unavailable(_NEVER_OPENED)
-    load_or_create_sealer(directory / "secrets.key").unseal(found[0][0], *CHECK_PLACE)
+    key, needed = sealing_key_id(directory / "secrets.key"), sealed_with(found[0][0])
+    if key != needed:
+        raise Unavailable(f"the database was sealed with another key than {key}")
 
 
 def _files(directory: Path) -> Iterator[ArchivePart]:

@@ -7,10 +7,11 @@ from typing import TypeVar
 from cloud.core.audit import Entry, Head
 from cloud.errors import Unavailable
 from cloud.store.cache import StoreCache
+from cloud.store.key_encryption import KEY_BYTES
 from cloud.store.lost_keys import check_log_keys
 from cloud.store.migrations import STEPS
 from cloud.store.parts.part import Run
-from cloud.store.sealing import Sealer, load_or_create_sealer
+from cloud.store.sealing import Sealer
 from cloud.store.transaction import Transaction
 from cloud.store.upkeep import Database, taken_steps
 from cloud.store.witness import Witness, load_or_create_witness
@@ -37,8 +38,7 @@ def append_entry(
     check_version(database)
     check_log_keys(database, directory)
     witness = load_or_create_witness(directory)
-    sealer = load_or_create_sealer(directory / "secrets.key")
-    head = database.in_transaction(lambda run: append_with(run, sealer, witness, entry, work))
+    head = database.in_transaction(lambda run: append_with(run, witness, entry, work))
     witness.record(head)
     return True
 
@@ -56,15 +56,13 @@ def read_with(database: Database, directory: Path, work: Callable[[Transaction],
     check_version(database)
     check_log_keys(database, directory)
     witness = load_or_create_witness(directory)
-    sealer = load_or_create_sealer(directory / "secrets.key")
     return database.in_transaction(
-        lambda run: work(Transaction(run, sealer, StoreCache(), witness.chain))
+        lambda run: work(Transaction(run, _NoSealer(), StoreCache(), witness.chain))
     )
 
 
 def append_with(
     run: Run,
-    sealer: Sealer,
     witness: Witness,
     entry: Entry,
     work: Callable[[Transaction], object] = lambda _tx: None,
@@ -73,8 +71,18 @@ def append_with(
 
     *work* is done in the same transaction, before.
     """
-    tx = Transaction(run, sealer, StoreCache(), witness.chain)
+    tx = Transaction(run, _NoSealer(), StoreCache(), witness.chain)
     work(tx)
     tx.begin_audit()
     tx.check_audit_key(is_new=False)
     return tx.append_audit(entry).head
+
+
+class _NoSealer(Sealer):
+    """Seals nothing: what commands read and write is not encrypted, so they do not need the key."""
+
+    def __init__(self) -> None:
+        super().__init__(bytes(KEY_BYTES))
+
+    def seal(self, plain: bytes, *place: str) -> str:
+        raise AssertionError("commands beside a server have nothing to seal")

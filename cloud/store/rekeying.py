@@ -1,9 +1,11 @@
 """Re-encryption of everything with a new key; it can be interrupted and continued at any moment.
 
 The new key lies beside the old one, in a file of its own, until all is sealed with it. Which of the
-two is the key follows from the database: its check can be opened by one of them only.
+two is the key follows from the database: its check was sealed with one of them only.
 """
 
+import contextlib
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +14,8 @@ from typing import TypeVar
 from cloud.core.audit import Entry, Head
 from cloud.core.kinds import KINDS
 from cloud.errors import Unavailable
-from cloud.store.command_log import append_with
+from cloud.store.command_log import append_with, check_version
+from cloud.store.key_encryption import KeyEncryption
 from cloud.store.lost_keys import check_log_keys
 from cloud.store.parts.batches import BATCHES
 from cloud.store.parts.callbacks import CALLBACKS
@@ -29,6 +32,10 @@ from cloud.store.sealing import (
     Sealer,
     is_plain,
     load_or_create_sealer,
+    load_sealing_key,
+    replace_sealing_key,
+    sealed_with,
+    sealing_key_id,
     sync_directory,
 )
 from cloud.store.statements import Statement
@@ -45,29 +52,33 @@ def rekey(
     database: Database,
     key: Path,
     *,
+    encryption: KeyEncryption | None = None,
+    new_encryption: KeyEncryption | None = None,
     entry: Entry | None = None,
     reached: Callable[[str], None] = lambda _point: None,
 ) -> int:
     """Make a new key and seal all documents of *database* with it; how many there are.
 
-    *entry* is appended to the audit log, in the same transaction.
+    *encryption* is what the file *key* is encrypted with, *new_encryption* what the new one will
+    be. *entry* is appended to the audit log, in the same transaction.
 
     Unavailable while a server uses the database, and if *key* is not the key of it. *reached* is
     called with each point at which a crash would leave something else behind.
     """
     if missing := database.missing() or (None if key.exists() else key):
         raise Unavailable(f"there is no {missing}")
-    with database.held(alone=True):
+    with database.held(alone=True), _changing(key.parent):
         _settle(database, key)
         check_log_keys(database, key.parent)
-        old, new = load_or_create_sealer(key), load_or_create_sealer(_beside(key))
+        old = Sealer(load_sealing_key(key, encryption))
+        new = load_or_create_sealer(_beside(key), new_encryption)
         reached("key made")
 
         witness = load_or_create_witness(key.parent)
 
         def reseal(run: Run) -> tuple[int, Head | None]:
             count = _reseal(run, old, new)
-            head = None if entry is None else append_with(run, new, witness, entry)
+            head = None if entry is None else append_with(run, witness, entry)
             reached("sealed")
             return count, head
 
@@ -79,6 +90,41 @@ def rekey(
         reached("in place")
         database.wipe()
         return count
+
+
+def encrypt_key(
+    database: Database,
+    key: Path,
+    *,
+    encryption: KeyEncryption | None,
+    new_encryption: KeyEncryption | None,
+) -> None:
+    """Have the file *key* encrypted with *new_encryption* instead of *encryption*.
+
+    The key itself stays, so servers may run meanwhile, and read the file at their next start.
+    Unavailable, and nothing is changed, if *key* is not the key of *database*.
+    """
+    if missing := database.missing() or (None if key.exists() else key):
+        raise Unavailable(f"there is no {missing}")
+    check_version(database)
+    settle_key(database, key)
+    with _changing(key.parent):
+        plain = load_sealing_key(key, encryption)
+        Sealer(plain).unseal(database.in_transaction(_check_of), *CHECK_PLACE)
+        replace_sealing_key(key, plain, new_encryption)
+
+
+@contextlib.contextmanager
+def _changing(directory: Path) -> Iterator[None]:
+    """Have no other command change the key in *directory*; Unavailable while one does."""
+    number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise Unavailable(f"another command changes the key in {directory}") from error
+    finally:
+        os.close(number)
 
 
 def settle_key(database: Database, key: Path) -> None:
@@ -93,21 +139,24 @@ def _settle(database: Database, key: Path) -> None:
     beside = _beside(key)
     if not beside.exists():
         return
-    found = database.in_transaction(lambda run: run(SEALED_CHECK, NOTHING))
-    try:
-        load_or_create_sealer(beside).unseal(found[0][0] if found else "", *CHECK_PLACE)
-    except Unavailable:
+    if sealed_with(database.in_transaction(_check_of)) == sealing_key_id(beside):
+        _put_in_place(key)
+    else:
         beside.unlink()
         sync_directory(key.parent)
-    else:
-        _put_in_place(key)
+
+
+def _check_of(run: Run) -> str:
+    """The text by which the database knows its key; empty if no server has ever opened it."""
+    found = run(SEALED_CHECK, NOTHING)
+    return found[0][0] if found else ""
 
 
 def _reseal(run: Run, old: Sealer, new: Sealer) -> int:
-    check = run(SEALED_CHECK, NOTHING)
+    check = _check_of(run)
     if not check:
         raise Unavailable("the database has never been opened by a server")
-    plain = old.unseal(check[0][0], *CHECK_PLACE)
+    plain = old.unseal(check, *CHECK_PLACE)
     run(RESEAL_CHECK, {"sealed": new.seal(plain, *CHECK_PLACE)})
     count = 0
     for place, text, put in _documents(run):

@@ -6,10 +6,11 @@ only with that key, and only as the thing (kind, namespace, name) it was sealed 
 
 import base64
 import binascii
+import contextlib
 import hmac
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,9 +18,18 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cloud.errors import Unavailable
+from cloud.store.key_encryption import (
+    KEY_BYTES,
+    KeyEncryption,
+    decoded_key,
+    decrypted_key,
+    encrypted_key,
+    id_in,
+    is_encrypted,
+    key_id,
+)
 from cloud.store.statements import statement
 
-KEY_BYTES = 32
 _NONCE_BYTES = 12
 _FORMAT = "sealed:1"
 
@@ -44,7 +54,7 @@ class Sealer:
         self._cipher = AESGCM(key)
         self._random = random
         # Identifies the key that a sealed text needs; reveals nothing else.
-        self._key_id = hmac.digest(key, b"edgesync key id", "sha256")[:8].hex()
+        self._key_id = key_id(key)
 
         # Signs the tokens of lists; reveals nothing of the key.
         self.list_key = hmac.digest(key, b"edgesync list tokens", "sha256")
@@ -82,9 +92,52 @@ def is_plain(text: str) -> bool:
     return text.startswith("{")
 
 
-def load_or_create_sealer(path: Path) -> Sealer:
-    """A sealer with the key in the file *path*; see `load_or_create_key`."""
-    return Sealer(load_or_create_key(path))
+def sealed_with(text: str) -> str:
+    """Id of the key that *text* was sealed with; empty if it is not sealed."""
+    head, _, _ = text.rpartition(":")
+    return head.removeprefix(f"{_FORMAT}:") if head.startswith(_FORMAT) else ""
+
+
+def load_or_create_sealer(path: Path, encryption: KeyEncryption | None = None) -> Sealer:
+    """A sealer with the key in the file *path*, made at random when there is no such file.
+
+    The file is encrypted with *encryption*, or plain without one. Unavailable, and nothing is
+    changed, if it is not encrypted so, or as `load_or_create_key`.
+    """
+    if not path.exists():
+        _create(path, _content(os.urandom(KEY_BYTES), encryption))
+    return Sealer(load_sealing_key(path, encryption))
+
+
+def load_sealing_key(path: Path, encryption: KeyEncryption | None) -> bytes:
+    """The key in the file *path*; Unavailable as `load_or_create_sealer`, or without the file."""
+    text = _read(path)
+    if is_encrypted(text):
+        if encryption is None:
+            raise Unavailable(
+                f"{path} is encrypted: name its key by key_encryption_file,"
+                " key_encryption_variable or key_decryption_command"
+            )
+        return decrypted_key(text, encryption, str(path))
+    key = decoded_key(text, f"the key file {path}")
+    if encryption is not None:
+        raise Unavailable(
+            f"{path} is not encrypted, and {encryption.setting} is set: encrypt it with `edgesync"
+            " rekey --key-only`, or remove the setting"
+        )
+    return key
+
+
+def replace_sealing_key(path: Path, key: bytes, encryption: KeyEncryption | None) -> None:
+    """Have the file *path* hold *key*, encrypted with *encryption*, at once and for good."""
+    with _written_beside(path, _content(key, encryption)) as partial:
+        os.replace(partial, path)
+        sync_directory(path.parent)
+
+
+def sealing_key_id(path: Path) -> str:
+    """Id of the key in the file *path*, for which it need not be decrypted."""
+    return id_in(_read(path), f"the key file {path}")
 
 
 def load_or_create_key(path: Path) -> bytes:
@@ -93,35 +146,48 @@ def load_or_create_key(path: Path) -> bytes:
     Unavailable if others than the owner may read it, or if it holds no key.
     """
     if not path.exists():
-        _create(path, base64.b64encode(os.urandom(KEY_BYTES)) + b"\n")
-    with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_mode & 0o077:
-            raise Unavailable(f"the key file {path} can be used by others: chmod 600 it")
-        text = file.read()
+        _create(path, _content(os.urandom(KEY_BYTES), None))
+    return decoded_key(_read(path), f"the key file {path}")
+
+
+def _content(key: bytes, encryption: KeyEncryption | None) -> bytes:
+    if encryption is None:
+        return base64.b64encode(key) + b"\n"
+    return encrypted_key(key, encryption)
+
+
+def _read(path: Path) -> bytes:
     try:
-        key = base64.b64decode(text.strip(), validate=True)
-    except binascii.Error as error:
-        raise Unavailable(f"the key file {path} does not hold a key") from error
-    if len(key) != KEY_BYTES:
-        raise Unavailable(f"the key file {path} does not hold a key of {KEY_BYTES} bytes")
-    return key
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_mode & 0o077:
+                raise Unavailable(f"the key file {path} can be used by others: chmod 600 it")
+            return file.read()
+    except OSError as error:
+        raise Unavailable(f"the key file {path}: {error.strerror}") from error
 
 
 def _create(path: Path, content: bytes) -> None:
     """Put the whole file there at once, unless another process just did."""
+    with _written_beside(path, content) as partial:
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            return
+        sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def _written_beside(path: Path, content: bytes) -> Iterator[Path]:
+    """A file with *content* in the directory of *path*, on disk; removed if it is still there."""
     number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(number, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        try:
-            os.link(name, path)
-        except FileExistsError:
-            return
-        sync_directory(path.parent)
+        yield Path(name)
     finally:
-        Path(name).unlink()
+        Path(name).unlink(missing_ok=True)
 
 
 def sync_directory(path: Path) -> None:

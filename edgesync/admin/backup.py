@@ -23,9 +23,10 @@ from cloud.settings_sources import load_settings, settings_text
 from cloud.store.archive import open_archive, write_archive
 from cloud.store.backup import SETTINGS_FILE, Restored, backup_parts, restore
 from cloud.store.command_log import append_entry
+from cloud.store.key_encryption import is_encrypted
 from cloud.store.log_check import check_log
 from cloud.store.rekeying import check_sealed
-from cloud.store.sealing import load_or_create_sealer
+from cloud.store.sealing import Sealer, load_sealing_key
 from cloud.store.upkeep import SqliteDatabase
 from cloud.wiring import now_utc
 from edgesync import version
@@ -33,6 +34,7 @@ from edgesync.admin.ca import passphrase_of
 from edgesync.admin.command_entry import command_entry
 from edgesync.admin.data_dir_option import data_dir_option
 from edgesync.admin.database_option import chosen_database, database_option
+from edgesync.admin.key_option import config_option, encryption_of
 from edgesync.admin.secret_file import read_secret_file
 
 PASSPHRASE = "EDGESYNC_BACKUP_PASSPHRASE"  # noqa: S105  # the name of a variable
@@ -92,8 +94,16 @@ def backup(
     envvar="EDGESYNC_CA_PASSPHRASE_FILE",
     help="File with the passphrase of the authority's keys, where they have one.",
 )
+@config_option(
+    "Settings that name what encrypts secrets.key, where something does.",
+    envvar="EDGESYNC_CONFIG",
+)
 def verify_backup(
-    *, file: Path, passphrase_file: Path | None, ca_passphrase_file: Path | None
+    *,
+    file: Path,
+    passphrase_file: Path | None,
+    ca_passphrase_file: Path | None,
+    config: Path | None,
 ) -> None:
     """Verify the backup FILE by restoring it to a temporary directory.
 
@@ -106,8 +116,7 @@ def verify_backup(
         database = SqliteDatabase(directory / "edgesync.db")
         with open_archive(file, passphrase) as parts:
             restored = restore(parts, database, directory)
-        sealer = load_or_create_sealer(directory / "secrets.key")
-        opened = database.in_transaction(lambda run: check_sealed(run, sealer))
+        decrypted = _checked_documents(database, directory / "secrets.key", config)
         verdict = check_log(database, directory)
         if verdict.broken:
             raise click.ClickException(
@@ -116,8 +125,8 @@ def verify_backup(
         authority = _checked_authority(directory / "ca", ca_passphrase_file)
     click.echo(
         f"{file} is intact: made at {restored.begin.created} by version {restored.begin.version},"
-        f" {restored.rows} rows, {opened} encrypted documents decrypted, {verdict.checked} entries"
-        f" of the audit log verified. {authority}"
+        f" {restored.rows} rows, {verdict.checked} entries of the audit log verified. {decrypted}"
+        f" {authority}"
     )
 
 
@@ -178,6 +187,21 @@ def _settle_settings(file: Path, url: str) -> None:
         return
     file.write_text(text, encoding="utf-8")
     file.chmod(0o600)
+
+
+def _checked_documents(database: SqliteDatabase, key: Path, config: Path | None) -> str:
+    """A line about what is encrypted; Unavailable if the key in the file does not decrypt it.
+
+    The settings in a backup are not used: they can name a command.
+    """
+    encryption = None
+    if is_encrypted(key.read_bytes()):
+        encryption = encryption_of(config, os.environ)
+        if encryption is None:
+            return "What is encrypted was not checked: secrets.key needs --config."
+    sealer = Sealer(load_sealing_key(key, encryption))
+    count = database.in_transaction(lambda run: check_sealed(run, sealer))
+    return f"{count} encrypted documents decrypted."
 
 
 def _checked_authority(directory: Path, passphrase_file: Path | None) -> str:

@@ -29,6 +29,8 @@ _REPEATED = {
     "function_runtimes": "--function-runtime",
     "require_sealed_secrets": "--require-sealed-secrets",
     "trusted_proxies": "--trusted-proxy",
+    "key_encryption_command": "--key-encryption-command",
+    "key_decryption_command": "--key-decryption-command",
 }
 """Flags of settings that are lists; given once for each entry."""
 

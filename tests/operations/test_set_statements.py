@@ -33,11 +33,12 @@ from cloud.operations.events import number_events
 from cloud.operations.nodes import create_node
 from cloud.operations.reports import deltas_for, receive_report, receive_usage, record_sent
 from cloud.store.cache import StoreCache
+from cloud.store.key_encryption import KEY_BYTES
 from cloud.store.parts.audit import PUT_AUDIT_ENTRY, PUT_AUDIT_HEAD
 from cloud.store.parts.part import Run
 from cloud.store.postgres_connection import CONCURRENT, PostgresConnection
 from cloud.store.rows import Parameters, Row
-from cloud.store.sealing import KEY_BYTES, Sealer
+from cloud.store.sealing import Sealer
 from cloud.store.sqlite_connection import SqliteConnection
 from cloud.store.statements import SetStatement, Statement
 from cloud.store.threads import DatabaseConnection

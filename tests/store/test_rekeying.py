@@ -29,7 +29,9 @@ from cloud.core.revisions import (
 from cloud.core.secret import Secret, SecretSpec
 from cloud.errors import Unavailable
 from cloud.opening import database_of
-from cloud.store.rekeying import rekey, settle_key
+from cloud.store.key_encryption import KEY_BYTES, KeyFromOutside
+from cloud.store.rekeying import encrypt_key, rekey, settle_key
+from cloud.store.sealing import sealing_key_id
 from cloud.store.statements import Statement, statement
 from cloud.store.transaction import Transaction
 from cloud.store.upkeep import Database
@@ -235,6 +237,51 @@ async def test_a_crash_can_be_followed_by_another_try(kept: Kept) -> None:
     for point in ("key made", "sealed", "committed", "in place"):
         die_at(point, kept)
     rekey(kept.database, kept.key)
+    assert await read_all(kept) == ALL
+
+
+OUTSIDE = KeyFromOutside("first", bytes(KEY_BYTES))
+LATER = KeyFromOutside("second", bytes([1]) * KEY_BYTES)
+
+
+async def test_the_key_is_encrypted_while_a_server_runs_and_stays_the_same(kept: Kept) -> None:
+    own_id, before = sealing_key_id(kept.key), kept.documents()
+    async with kept.open(kept.directory) as store:
+        encrypt_key(kept.database, kept.key, encryption=None, new_encryption=OUTSIDE)
+        assert await store.read(got) == ALL
+        encrypt_key(kept.database, kept.key, encryption=OUTSIDE, new_encryption=LATER)
+        with pytest.raises(Unavailable):  # the key that it was encrypted with before
+            encrypt_key(kept.database, kept.key, encryption=OUTSIDE, new_encryption=None)
+    assert (sealing_key_id(kept.key), kept.documents()) == (own_id, before)
+    encrypt_key(kept.database, kept.key, encryption=LATER, new_encryption=None)
+    assert await read_all(kept) == ALL
+
+
+async def test_a_key_of_another_database_is_not_encrypted(kept: Kept) -> None:
+    kept.key.write_bytes(b"A" * 43 + b"=\n")
+    with pytest.raises(Unavailable):
+        encrypt_key(kept.database, kept.key, encryption=None, new_encryption=OUTSIDE)
+    assert kept.key.read_bytes() == b"A" * 43 + b"=\n"
+
+
+@pytest.mark.parametrize("point", ["key made", "sealed", "committed"])
+async def test_a_new_key_that_is_encrypted_is_settled_without_what_encrypts_it(
+    kept: Kept, point: str
+) -> None:
+    encrypt_key(kept.database, kept.key, encryption=None, new_encryption=OUTSIDE)
+    own_id = sealing_key_id(kept.key)
+
+    def fail(now_at: str) -> None:
+        if now_at == point:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        rekey(kept.database, kept.key, encryption=OUTSIDE, new_encryption=LATER, reached=fail)
+    settle_key(kept.database, kept.key)
+    is_new = point == "committed"
+    assert (sealing_key_id(kept.key) != own_id) is is_new
+    used = LATER if is_new else OUTSIDE
+    assert rekey(kept.database, kept.key, encryption=used) == len(ALL)
     assert await read_all(kept) == ALL
 
 

@@ -19,9 +19,10 @@ from cloud.core.report import Order
 from cloud.core.running import RunningApp
 from cloud.core.usage import UsagePoint
 from cloud.store.cache import StoreCache
+from cloud.store.key_encryption import KEY_BYTES
 from cloud.store.parts.part import Run
 from cloud.store.postgres_connection import WRITE, PostgresConnection
-from cloud.store.sealing import KEY_BYTES, Sealer
+from cloud.store.sealing import Sealer
 from cloud.store.sqlite_connection import SqliteConnection
 from cloud.store.threads import DatabaseConnection
 from cloud.store.transaction import Transaction

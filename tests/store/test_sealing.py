@@ -15,12 +15,8 @@ from hypothesis import strategies as st
 from cloud.core.batch import BatchSpec
 from cloud.core.secret import Secret
 from cloud.errors import Unavailable
-from cloud.store.sealing import (
-    KEY_BYTES,
-    Sealer,
-    load_or_create_key,
-    load_or_create_sealer,
-)
+from cloud.store.key_encryption import KEY_BYTES
+from cloud.store.sealing import Sealer, load_or_create_key, load_or_create_sealer
 from cloud.store.transaction import Transaction
 from tests.builders import open_store
 from tests.store.conftest import batch, node, registry, secret

@@ -15,7 +15,8 @@ import pytest
 
 from cloud.core.audit import Chain
 from cloud.errors import Unavailable
-from cloud.store.sealing import KEY_BYTES, Sealer
+from cloud.store.key_encryption import KEY_BYTES
+from cloud.store.sealing import Sealer
 from cloud.store.sqlite import READERS, SqliteStore, open_sqlite_store
 from cloud.store.transaction import Transaction
 from cloud.store.witness import Witness

@@ -21,13 +21,14 @@ from cloud.core.field_selectors import NODE_FIELDS, parse_field_selector
 from cloud.core.kinds import CONFIG
 from cloud.core.selectors import parse_selector
 from cloud.store.cache import StoreCache
+from cloud.store.key_encryption import KEY_BYTES
 from cloud.store.migrations import migrate
 from cloud.store.node_selection import NodeSelection
 from cloud.store.parts.documents import DocumentTable
 from cloud.store.parts.row_sets import Lookup
 from cloud.store.postgres import migrate as migrate_postgres
 from cloud.store.rows import Parameters, Row
-from cloud.store.sealing import KEY_BYTES, Sealer
+from cloud.store.sealing import Sealer
 from cloud.store.selection import NODE, Selection
 from cloud.store.statements import Statement, fragment, joined, numbered, statement
 from cloud.store.tables.definition import definition, trigger

@@ -79,6 +79,7 @@ from cloud.rest import sessions
 from cloud.rest.event_stream import StreamLimits
 from cloud.rest.places import channel_tests, command_waits
 from cloud.rest.sign_in.provider_client import REQUESTS_LIMIT, RESPONSE_LIMIT, TIMEOUT_SECONDS
+from cloud.store.key_commands import COMMAND_SECONDS, OUTPUT_LIMIT
 from tests.repo.tracked import ROOT, text_of, tracked_files
 
 HUB = HubLimits()
@@ -144,6 +145,8 @@ LIMITS: Mapping[str, str] = {
     "batch, as JSON": size(batch.SIZE_LIMIT),
     "registry, as JSON": size(registry.SIZE_LIMIT),
     "callback, as JSON": size(callback.SIZE_LIMIT),
+    "time for a command that encrypts or decrypts `secrets.key`": seconds(COMMAND_SECONDS),
+    "output of such a command": size(OUTPUT_LIMIT),
     "file of the identity providers (`login_file`)": size(identity_providers.FILE_LIMIT),
     "identity providers": f"{identity_providers.PROVIDERS_LIMIT}",
     "access rules of one identity provider": f"{identity_providers.RULES_LIMIT:,}",
