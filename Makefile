@@ -2,7 +2,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test test-fast check bench docs lock sbom clean
+.PHONY: demo serve test test-fast check bench docs lock sbom dist clean
 
 demo: $(VENV)/.run
 	$(BIN)/edgesync demo $(ARGS)
@@ -34,6 +34,10 @@ lock: $(VENV)/.dev
 # What is in the image, as CycloneDX.
 sbom: $(VENV)/.dev
 	$(BIN)/python scripts/sbom build/edgesync.cdx.json
+
+# The files of a release in dist/, without a network; scripts/dist names the variables.
+dist: $(VENV)/.dev
+	$(BIN)/python scripts/dist $(ARGS)
 
 $(VENV)/.run: pyproject.toml requirements/run.txt
 	scripts/make-venv $(VENV)

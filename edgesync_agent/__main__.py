@@ -20,7 +20,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Mapping
+from typing import TYPE_CHECKING, Callable, Mapping
 
 import edgesync_agent
 from edgesync_agent import agent_process
@@ -34,12 +34,45 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Carry out the command line; what went wrong is one line and status 1."""
+    reader = parser()
+    arguments = reader.parse_intermixed_args()
+    if arguments.words and arguments.command != "consent":
+        reader.error(f"{arguments.command} takes no {arguments.words[0]}")
+    os.umask(0o077)
+    home = arguments.home.absolute()
+    try:
+        if arguments.command == "activate":
+            _activate(home, arguments.ca)
+        elif arguments.command == "consent":
+            _consent(home, arguments.words, arguments.until, arguments.reason)
+        else:
+            _commands()[arguments.command](home)
+    except AgentError as error:
+        sys.exit(f"edgesync: {error}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command line may be; the manual page is made from it."""
     parser = argparse.ArgumentParser(
         "agent.pyz",
         description=f"{__doc__}\n{edgesync_agent.__doc__}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = {
+    home = "directory of the agent; ~/.edgesync, or edgesync below $XDG_STATE_HOME"
+    parser.add_argument("command", choices=[*_commands(), "consent"])
+    parser.add_argument("words", nargs="*", metavar="WORD", help="of the command (consent)")
+    parser.add_argument(
+        "--home", type=Path, default=_default_home(), metavar="DIRECTORY", help=home
+    )
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="the server's root (activate)")
+    parser.add_argument("--until", default="", metavar="TIME", help="when to ask again (consent)")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why it waits (consent)")
+    return parser
+
+
+def _commands() -> Mapping[str, Callable[[Path], None]]:
+    """The commands that need a directory and nothing else."""
+    return {
         "activate": _activate,
         "check": _check,
         "engine": _engine,
@@ -50,26 +83,6 @@ def main() -> None:
         "uninstall": _uninstall,
         "wait": _wait,
     }
-    parser.add_argument("command", choices=[*commands, "consent"])
-    parser.add_argument("words", nargs="*", metavar="WORD", help="of the command (consent)")
-    parser.add_argument("--home", type=Path, default=_default_home(), metavar="DIRECTORY")
-    parser.add_argument("--ca", type=Path, metavar="FILE", help="the server's root (activate)")
-    parser.add_argument("--until", default="", metavar="TIME", help="when to ask again (consent)")
-    parser.add_argument("--reason", default="", metavar="TEXT", help="why it waits (consent)")
-    arguments = parser.parse_intermixed_args()
-    if arguments.words and arguments.command != "consent":
-        parser.error(f"{arguments.command} takes no {arguments.words[0]}")
-    os.umask(0o077)
-    home = arguments.home.absolute()
-    try:
-        if arguments.command == "activate":
-            _activate(home, arguments.ca)
-        elif arguments.command == "consent":
-            _consent(home, arguments.words, arguments.until, arguments.reason)
-        else:
-            commands[arguments.command](home)
-    except AgentError as error:
-        sys.exit(f"edgesync: {error}")
 
 
 def _default_home() -> Path:
