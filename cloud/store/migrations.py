@@ -79,6 +79,7 @@ STEPS: tuple[Step, ...] = (
     ("0036_offers", node_status.KNOWS_OFFERS),
     ("0037_admin_access", admin_access.ADMIN_ACCESS),
     ("0038_encryption_keys", encryption_keys.ENCRYPTION_KEYS),
+    ("0039_label_text", node_status.LABEL_TEXT),
 )
 """Every migration there ever was, by its id, in their order."""
 

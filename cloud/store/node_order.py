@@ -7,11 +7,12 @@ at, which takes about as long as a condition on their status.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from cloud.core.listing import Place
 from cloud.core.node_sorting import NodeField, NodeSorting
 from cloud.store.parts.part import Run
-from cloud.store.rows import ALL, Parameters, Row, micros
+from cloud.store.rows import Parameters, Row, micros
 from cloud.store.statements import Fragment, fragment, joined
 
 _KEYS: Mapping[NodeField, str] = {
@@ -25,22 +26,32 @@ WHEN :now - place.heard >= :quiet * place.report_interval THEN 1 ELSE 3 END)""",
 }
 
 
-def _beginning_and_end(sorting: NodeSorting) -> tuple[Fragment, Fragment]:
+class _Order(NamedTuple):
+    """The fragments of an order: the rows, those beyond a place, and their order."""
+
+    names: Fragment
+    beyond: Fragment
+    end: Fragment
+
+
+def _order(sorting: NodeSorting) -> _Order:
     beyond, way = ("<", " DESC") if sorting.is_descending else (">", "")
     if sorting.field is NodeField.NAME:
-        begins = "(:after_name = '') OR " if sorting.is_descending else ""
-        return fragment("SELECT place.name, 0"), fragment(
-            f" AND ({begins}place.name {beyond} :after_name) ORDER BY place.name{way} LIMIT :limit"
+        return _Order(
+            fragment("SELECT place.name, 0"),
+            fragment(f" AND place.name {beyond} :after_name"),
+            fragment(f" ORDER BY place.name{way} LIMIT :limit"),
         )
     key = _KEYS[sorting.field]
-    return fragment(f"SELECT place.name, {key}"), fragment(
-        f" AND ({key}, place.name) {beyond} (:after, :after_name)"
-        f" ORDER BY {key}{way}, place.name{way} LIMIT :limit"
+    return _Order(
+        fragment(f"SELECT place.name, {key}"),
+        fragment(f" AND ({key}, place.name) {beyond} (:after, :after_name)"),
+        fragment(f" ORDER BY {key}{way}, place.name{way} LIMIT :limit"),
     )
 
 
-_ORDERS: Mapping[NodeSorting, tuple[Fragment, Fragment]] = {
-    sorting: _beginning_and_end(sorting)
+_ORDERS: Mapping[NodeSorting, _Order] = {
+    sorting: _order(sorting)
     for field in NodeField
     for sorting in (NodeSorting(field), NodeSorting(field, is_descending=True))
 }
@@ -55,8 +66,10 @@ def in_order(
     sorting: NodeSorting,
 ) -> Sequence[Row]:
     """Name and key, in the order *sorting*, of up to *limit* nodes of *among*, beyond *after*."""
-    beginning, end = _ORDERS[sorting]
-    first = ALL if sorting.is_descending else -ALL
-    key, name = (micros(after[0]), after[1]) if after else (first, "")
-    where: Parameters = {"after": key, "after_name": name, "limit": limit}
-    return run(joined(beginning, *among, end), {**values, **where})
+    order = _ORDERS[sorting]
+    if after is None:
+        # A comparison with the largest key there is would take 6 ms of 100,000 nodes.
+        return run(joined(order.names, *among, order.end), {**values, "limit": limit})
+    key, name = after
+    where: Parameters = {"after": micros(key), "after_name": name, "limit": limit}
+    return run(joined(order.names, *among, order.beyond, order.end), {**values, **where})

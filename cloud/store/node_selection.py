@@ -12,7 +12,7 @@ from cloud.core.app import App
 from cloud.core.field_selectors import FieldTerm
 from cloud.core.listing import Place
 from cloud.core.node_sorting import NodeField, NodeSorting
-from cloud.core.selectors import Selector
+from cloud.core.selectors import Selector, Term
 from cloud.store.node_conditions import (
     NOT,
     PROBE_END,
@@ -22,8 +22,17 @@ from cloud.store.node_conditions import (
 )
 from cloud.store.node_order import in_order
 from cloud.store.parts.part import Run
-from cloud.store.rows import Row
-from cloud.store.selection import COUNT, NAMES, NODE, UP_TO, Selection, all_of, ordered
+from cloud.store.rows import Parameters, Row
+from cloud.store.selection import (
+    AMONG_STATUS,
+    COUNT,
+    NAMES,
+    NODE,
+    UP_TO,
+    Selection,
+    all_of,
+    ordered,
+)
 from cloud.store.statements import Fragment, fragment, joined
 
 FEW = 5000
@@ -32,9 +41,6 @@ FEW = 5000
 SAMPLED = 1000
 """Nodes that show whether most satisfy a condition; it is counted faster one way or the other."""
 
-AMONG_STATUS = fragment(
-    " FROM node_status AS place WHERE place.namespace = :namespace", reads={"node_status"}
-)
 AMONG_FEW = fragment(" FROM (SELECT place.* FROM (")
 STATUS_OF_FEW = fragment(
     """) AS few CROSS JOIN node_status AS place
@@ -111,10 +117,18 @@ class NodeSelection(Selection):
             return self._count_all(self._status)
         if not self._status:
             return self._count_rest(labelled)
-        if not (self._labels or self._apps) or not self._is_status_of_most():
+        if not self._apps or not self._is_status_of_most():
             return self._count_all(self._status)
         others = [joined(NOT, all_of_them(self._status))]
         return self._count_rest(labelled) - self._count_all(others)
+
+    def count_where(self, conditions: Sequence[Fragment], values: Parameters) -> int:
+        """How many there are satisfying *conditions* too, fragments with *values* of their own."""
+        statement = joined(COUNT, *self._among_all([*self._status, *conditions]))
+        return int(self._run(statement, {**self._values, **values})[0][0])
+
+    def _has(self, term: Term) -> Fragment:
+        return self._has_by_text(term)
 
     def _is_status_of_most(self) -> bool:
         """Whether most nodes satisfy the conditions on their status, by the first of them."""

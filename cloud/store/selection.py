@@ -4,7 +4,8 @@ Which fragments there are, and how many, follows from the shape of the selectors
 names are parameters only. `core.selectors` defines what terms mean. Figures are of 100,000
 nodes: a label is looked up in about 1.4 µs, an index counted along in 0.1 µs a row. So a statement
 begins with the term that fewest satisfy, and things that a negative term excludes are counted
-rather than those that it leaves.
+rather than those that it leaves. Nodes that satisfy several terms, each of which many do, are
+counted by the texts of their labels (`label_text`): 0.2 to 0.4 µs each.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from cloud.core.field_selectors import NAME, FieldTerm
 from cloud.core.kinds import ResourceKind
 from cloud.core.listing import Place
 from cloud.core.selectors import Operator, Selector, Term
+from cloud.store.label_text import has_in_text
 from cloud.store.parts.part import Run
 from cloud.store.rows import Parameters, Row, micros
 from cloud.store.statements import Fragment, Statement, fragment, joined, numbered
@@ -26,7 +28,7 @@ NODE = "node"
 SORTED_AT_MOST = 10_000
 """Selected things that are rather found by a term's index and sorted, than met in order; 5 ms."""
 
-_PROBED_AT_MOST = 20_000
+PROBED_AT_MOST = 20_000
 """Things that satisfy a term, counted to find the term that fewest satisfy; 4 ms."""
 
 _SUBTRACTED_AT_MOST = 8
@@ -44,6 +46,9 @@ MARK_PENDING_AMONG = fragment(
     writes={"stale_node"},
 )
 AMONG_NODES = fragment(" FROM node AS place WHERE place.namespace = :namespace", reads={"node"})
+AMONG_STATUS = fragment(
+    " FROM node_status AS place WHERE place.namespace = :namespace", reads={"node_status"}
+)
 AMONG_RESOURCES = fragment(
     " FROM resource AS place WHERE place.kind = :kind AND place.namespace = :namespace",
     reads={"resource"},
@@ -92,7 +97,7 @@ _OPPOSITES = {Operator.NOT_IN: Operator.IN, Operator.MISSING: Operator.EXISTS}
 class Selection:
     """The things of one *kind* and namespace that satisfy a selector and field terms.
 
-    With *used* only what uses that resource.
+    With *used* only what uses that resource. Of a term up to *many* are counted to find the rarest.
     """
 
     probe_end = _CLOSE
@@ -106,10 +111,13 @@ class Selection:
         fields: Sequence[FieldTerm] = (),
         *,
         used: tuple[ResourceKind, str] | None = None,
+        many: int = PROBED_AT_MOST,
     ) -> None:
         self._run = run
+        self._many = many
         self._values: dict[str, str | int] = {"kind": kind, "namespace": namespace}
-        self._whole = AMONG_NODES if kind == NODE else AMONG_RESOURCES
+        self._is_of_nodes = kind == NODE
+        self._whole = AMONG_NODES if self._is_of_nodes else AMONG_RESOURCES
         self._is_whole_small = used is not None
         if used is not None:
             self._whole = AMONG_USERS
@@ -125,6 +133,11 @@ class Selection:
 
     def total(self) -> int:
         """How many there are."""
+        if self._are_all_for_many():
+            conditions = [self._has_by_text(term) for term in self._positive]
+            conditions += [joined(_NOT, self._has_by_text(opposite(one))) for one in self._negative]
+            statement = joined(COUNT, AMONG_STATUS, *all_of(conditions))
+            return int(self._run(statement, self._values)[0][0])
         if len(self._negative) > _SUBTRACTED_AT_MOST:
             return self._count(self._positive, self._negative)
         total = self._count(self._positive, ())
@@ -132,12 +145,6 @@ class Selection:
             # Those that this term is the first to exclude.
             total -= self._count((*self._positive, opposite(term)), self._negative[:place])
         return total
-
-    def count_where(self, conditions: Sequence[Fragment], values: Parameters) -> int:
-        """How many there are satisfying *conditions* too, fragments with *values* of their own."""
-        among = self._among(self._rarest(self._positive), self._positive, self._negative)
-        statement = joined(COUNT, *among, *all_of(conditions))
-        return int(self._run(statement, {**self._values, **values})[0][0])
 
     def page(self, after: Place | None, limit: int, total: int) -> Sequence[Row]:
         """Name and age, oldest first, of up to *limit* things, of the *total* that there are."""
@@ -155,6 +162,13 @@ class Selection:
         among = self._among(self._rarest(self._positive), self._positive, self._negative)
         self._run(joined(MARK_PENDING_AMONG, *among, ONCE), self._values)
 
+    def _are_all_for_many(self) -> bool:
+        """Whether there are several positive terms on nodes, none of which few satisfy."""
+        if not self._is_of_nodes or self._fields or len(self._positive) < 2:
+            return False
+        rarest = self._rarest(self._positive)
+        return rarest is None or self._size(rarest, self._many) >= self._many
+
     def _count(self, positive: Sequence[Term], negative: Sequence[Term]) -> int:
         among = self._among(self._rarest(positive), positive, negative)
         count: int = self._run(joined(COUNT, *among), self._values)[0][0]
@@ -166,7 +180,7 @@ class Selection:
             return None
         if len(positive) == 1:
             return positive[0]
-        rarest, fewest = None, _PROBED_AT_MOST
+        rarest, fewest = None, self._many
         # First what can be counted without looking at what is not counted.
         for term in sorted(positive, key=lambda term: term.operator in _COMPARING):
             size = self._size(term, fewest)
@@ -209,6 +223,10 @@ class Selection:
 
     def _has(self, term: Term) -> Fragment:
         return numbered(joined(HAS_LABEL, _test_of(term), self.probe_end), self._number(term))
+
+    def _has_by_text(self, term: Term) -> Fragment:
+        """As `_has`, of a row of the status of nodes."""
+        return has_in_text(term, self._values, Selection._has(self, term))
 
     def _number(self, term: Term) -> int:
         number = self._numbers.get(term)

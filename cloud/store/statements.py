@@ -10,6 +10,7 @@ the code that runs it: not its words, not its line breaks.
 | `{fence}` | ends a query in another one that is to be planned alone |
 | `{glob[p]}` | is like the text in parameter *p*, in which `*` is any text |
 | `{position}` | the function that finds a text in a text; 0: not found |
+| `{number_after[p]}` | the number after the text *p* in `place.labels`; NULL: not found |
 | `{exists}` | EXISTS that the planner does not turn into a join |
 | `{elements[p]}` | `given (value)`: the elements of the JSON array in parameter *p* |
 | `{members[p]}` | `given (key, value)`: the members of the JSON object in parameter *p* |
@@ -42,6 +43,9 @@ _SQLITE: Mapping[str, object] = {
     "glob": _Given("GLOB ?"),
     "skip_locked": "",
     "position": "instr",
+    "number_after": _Given(
+        "CAST(substr(place.labels, nullif(instr(place.labels, ?), 0) + length(?)) AS INTEGER)"
+    ),
     "exists": "EXISTS",
     "elements": _Given("json_each(?) AS given"),
     "members": _Given("json_each(?) AS given"),
@@ -57,6 +61,9 @@ _POSTGRES: Mapping[str, object] = {
     # Of several servers that claim at the same time each gets other rows, and none waits.
     "skip_locked": "FOR UPDATE SKIP LOCKED",
     "position": "strpos",
+    "number_after": _Given(
+        "CAST(nullif(split_part(split_part(place.labels, ?, 2), '&', 1), '') AS BIGINT)"
+    ),
     # Not as a join: the planner would spend minutes on the order of several hundred joins.
     "exists": "TRUE = EXISTS",
     "elements": _Given("json_array_elements_text(CAST(? AS json)) AS given (value)"),

@@ -202,6 +202,25 @@ async def test_why_nodes_failed_is_counted(store: Store) -> None:
     assert not await store.read(lambda tx: tx.is_reported_app("other", "web"))
 
 
+async def test_nodes_with_many_labels_are_selected_with_a_field_too(store: Store) -> None:
+    many = {f"key-{number}": f"value-{number}" for number in range(60)}
+    fleet = {"few": {"rack": "9", "key-1": "value-1"}, "many": {**many, "rack": "10"}, "none": {}}
+
+    def put(tx: Transaction) -> None:
+        for name, own in fleet.items():
+            tx.put_node(Node("default", name, NodeSpec(own), NOW, NOW))
+
+    await store.write(put)
+    for selector in ("key-1=value-1", "key-1", "!key-1", "rack>9", "rack<10", "key-1!=value-1"):
+        terms = parse_selector(selector)
+        wanted = [name for name, own in fleet.items() if matches(terms, own)]
+        assert await store.read(listed("status.state=never", selector)) == wanted, selector
+    await store.write(
+        lambda tx: tx.put_node(Node("default", "none", NodeSpec({"rack": "11"}), NOW, NOW))
+    )
+    assert await store.read(listed("status.state=never", "rack>9")) == ["many", "none"]
+
+
 class OnFile:
     """A `Run` on a connection of SQLite."""
 

@@ -12,10 +12,13 @@ from cloud.core.app import App, AppSpec, Ref, Volume
 from cloud.core.config import Config, ConfigSpec
 from cloud.core.kinds import CONFIG
 from cloud.core.listing import ListOptions
+from cloud.core.names import NODE_NAME_LABEL
 from cloud.core.registry import Registry
 from cloud.core.revisions import StoredRevision, Thing, first_revision
 from cloud.core.secret import Secret
+from cloud.core.selectors import integer_of
 from cloud.errors import Unavailable
+from cloud.store.label_text import label_text
 from cloud.store.migrations import STEPS, migrate
 from cloud.store.tables.definition import definition
 from cloud.store.transaction import Transaction
@@ -161,6 +164,42 @@ async def test_what_an_older_server_put_is_found_by_its_labels_and_uses(tmp_path
     for _ in range(2):
         async with open_store(tmp_path) as store:
             assert await store.read(listed) == [1, 1, 1, 1, 1, 1, 1]
+
+
+def test_the_labels_of_nodes_are_written_beside_their_status(
+    connection: sqlite3.Connection,
+) -> None:
+    own = {"site": "s7", "rack": "007", "none": "", "big": "9" * 30, "below": "-4"}
+    many = {f"key-{number}": "some value of it" for number in range(30)}
+    at = [id_ for id_, _ in STEPS].index("0039_label_text")
+    migrate(connection, STEPS[:at])
+    for name, labels in {"few": own, "many": many}.items():
+        connection.execute(
+            "INSERT INTO node (namespace, name, document, created, updated, mode, core)"
+            " VALUES ('default', ?, '{}', 0, 0, 'cloud', '{}')",
+            (name,),
+        )
+        for key, value in {**labels, NODE_NAME_LABEL: name}.items():
+            connection.execute(
+                "INSERT INTO label (kind, namespace, name, key, value, number, created)"
+                " VALUES ('node', 'default', ?, ?, ?, ?, 0)",
+                (name, key, value, integer_of(value)),
+            )
+        connection.execute(
+            "INSERT INTO node_status (namespace, created, name, heard, report_interval, deploy,"
+            " agent, expires, revoked) VALUES ('default', 0, ?, 7, 8, 'failed', '1.4', 9, 1)",
+            (name,),
+        )
+    migrate(connection)
+    found = connection.execute(
+        "SELECT name, labels, heard, report_interval, deploy, agent, expires, revoked,"
+        " knows_offers FROM node_status ORDER BY name"
+    ).fetchall()
+    assert found == [
+        ("few", label_text(own), 7, 8, "failed", "1.4", 9, 1, 0),
+        ("many", label_text(many), 7, 8, "failed", "1.4", 9, 1, 0),
+    ]
+    assert label_text(many) is None
 
 
 async def test_the_records_an_older_server_put_are_counted(tmp_path: Path) -> None:

@@ -5,14 +5,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from cloud.core.selectors import parse_selector
+from cloud.core.node import effective_labels
+from cloud.core.selectors import integer_of, matches, parse_selector
+from cloud.store.label_text import label_text
 from cloud.store.migrations import migrate
 from cloud.store.parts.labels import PUT_LABEL
-from cloud.store.parts.nodes import PUT_NODE
+from cloud.store.parts.nodes import ADD_STATUS, PUT_NODE
 from cloud.store.rows import Parameters, Row
 from cloud.store.selection import NAMES, NODE, SORTED_AT_MOST, Selection
 from cloud.store.statements import Statement
+from tests.core.strategies import labels, selectors
 
 NODES = 12
 
@@ -73,3 +78,32 @@ def test_a_page_is_the_same_however_much_there_is(
     if selector in {"number", "number>4"}:
         few, many = (one for one in run.statements if one.sqlite.startswith(NAMES.sqlite))
         assert few != many
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(fleet=st.lists(labels, max_size=5), terms=st.lists(selectors(), min_size=2, max_size=2))
+def test_nodes_are_counted_by_the_texts_of_their_labels(
+    connection: sqlite3.Connection, fleet: list[dict[str, str]], terms: list[str]
+) -> None:
+    """As where many nodes satisfy each term; a long text is left out, and the labels looked up."""
+    connection.execute("DELETE FROM label")
+    connection.execute("DELETE FROM node")
+    for number, own in enumerate(fleet):
+        key: Parameters = {"namespace": "default", "name": f"n{number}", "created": number}
+        node: Parameters = {"document": "{}", "updated": 0, "mode": "cloud", "core": "{}"}
+        connection.execute(PUT_NODE.sqlite, {**key, **node})
+        text = label_text(own) if number % 2 else None
+        connection.execute(ADD_STATUS.sqlite, {**key, "labels": text})
+        for label, value in effective_labels(f"n{number}", own).items():
+            row: Parameters = {"key": label, "value": value, "number": integer_of(value)}
+            connection.execute(PUT_LABEL.sqlite, {**key, **row, "kind": NODE})
+    selector = parse_selector(",".join(filter(str.strip, terms)))
+    wanted = sum(
+        matches(selector, effective_labels(f"n{number}", own)) for number, own in enumerate(fleet)
+    )
+    run = Recorded(connection)
+    assert Selection(run, NODE, "default", selector, many=0).total() == wanted

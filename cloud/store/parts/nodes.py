@@ -19,11 +19,12 @@ from cloud.core.node_sorting import parse_sorting
 from cloud.core.properties import NO_PROPERTIES, Properties
 from cloud.core.selectors import Selector, parse_selector
 from cloud.errors import NotFound
+from cloud.store.label_text import label_text
 from cloud.store.node_selection import NodeSelection
 from cloud.store.parts.labels import NODE_LABELS, LabelPart, Loader
 from cloud.store.parts.part import described
 from cloud.store.parts.row_sets import Lookup, NodePlace
-from cloud.store.rows import ALL, Row, document, heard_of, json_rows, json_text, moment
+from cloud.store.rows import ALL, Parameters, Row, document, heard_of, json_rows, json_text, moment
 from cloud.store.selection import NODE, Selection
 from cloud.store.statements import set_statement, statement
 
@@ -130,10 +131,12 @@ PUT_NODE = set_statement(
 ADD_STATUS = set_statement(
     """
     INSERT INTO node_status (namespace, created, name, heard, report_interval, deploy, agent,
-        expires, revoked)
-    SELECT :namespace, :created, :name, NULL, 20000000, 'pending', '', NULL, 0 {rows}
-    ON CONFLICT (namespace, name) DO UPDATE SET created = excluded.created
+        expires, revoked, labels)
+    SELECT :namespace, :created, :name, NULL, 20000000, 'pending', '', NULL, 0, :labels {rows}
+    ON CONFLICT (namespace, name) DO UPDATE SET created = excluded.created,
+        labels = excluded.labels
     WHERE node_status.created <> excluded.created
+        OR coalesce(node_status.labels, '') <> coalesce(excluded.labels, '')
     """,
     numbers={"created"},
     order=0,
@@ -259,7 +262,8 @@ class NodePart(LabelPart):
         is_new = self._sets.is_known(NODES, place) and self._sets.value(NODES, place) is None
         self._sets.put(PUT_NODE, place, row, place=place, becomes={NODES: node}, keeps=keeps)
         status = {key: row[key] for key in ("namespace", "name", "created")}
-        self._sets.put(ADD_STATUS, place, status)
+        labels: Parameters = {"labels": label_text(node.spec.labels)}
+        self._sets.put(ADD_STATUS, place, {**status, **labels})
         if is_new:
             self._sets.learn(NODE_LABELS, place, ())
         self._label(NODE, node, node.labels)

@@ -9,11 +9,11 @@ import msgspec
 from cloud.core.readiness import OFFLINE_AFTER_INTERVALS
 from cloud.core.running import RunningApp
 from cloud.core.selectors import parse_selector
+from cloud.store.node_selection import NodeSelection
 from cloud.store.parts.reporters import REPORTERS
 from cloud.store.parts.reports import HEARD_NODES, LAST_REPORTS
 from cloud.store.parts.row_sets import Lookup, RowSetPart
 from cloud.store.rows import Parameters, micros
-from cloud.store.selection import NODE, Selection
 from cloud.store.statements import fragment, set_statement, statement
 
 RUNNING_APPS = statement(
@@ -113,12 +113,7 @@ AND own.state = 'running')"""
 LACKS = fragment(_LACKS.format(version=_ONE_VERSION), reads={"reported_app"})
 LACKS_ASSIGNED = fragment(_LACKS.format(version=_ASSIGNED), reads={"assignment", "reported_app"})
 IS_FOR_NODE = fragment(f"{_ASSIGNED_TO.format(node='place.name')} <> ''", reads={"assignment"})
-IS_AWAY = fragment(
-    """NOT {exists} (SELECT 1 FROM report WHERE report.namespace = :namespace
-AND report.name = place.name AND :now - CASE WHEN usage_received > received
-THEN usage_received ELSE received END < :gone * report_interval)""",
-    reads={"report"},
-)
+IS_AWAY = fragment("(place.heard IS NULL OR :now - place.heard >= :gone * place.report_interval)")
 
 
 class RunningAppPart(RowSetPart):
@@ -204,8 +199,8 @@ class RunningAppPart(RowSetPart):
     ) -> int:
         """How many of the selected nodes do not run *app* at *version*, and are offline at *now*.
 
-        So are those that never reported. Looks at each selected node. *is_governed* as for
-        `failed_nodes`.
+        So are those that never reported. Looks at the status of each selected node. *is_governed*
+        as for `failed_nodes`.
         """
         terms = parse_selector(selector)
         if not terms:
@@ -216,9 +211,9 @@ class RunningAppPart(RowSetPart):
             "now": micros(now),
             "gone": OFFLINE_AFTER_INTERVALS,
         }
-        selection = Selection(self._run, NODE, namespace, terms)
+        selection = NodeSelection(self._run, namespace, terms, (), now=now, apps={})
         lacks = (IS_FOR_NODE, LACKS_ASSIGNED) if is_governed else (LACKS,)
-        return selection.count_where((*lacks, IS_AWAY), values)
+        return selection.count_where((IS_AWAY, *lacks), values)
 
 
 def _identity(app: RunningApp) -> str:

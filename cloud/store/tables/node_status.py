@@ -64,6 +64,53 @@ KNOWS_OFFERS = (
     definition("ALTER TABLE node_status ADD COLUMN knows_offers {integer} NOT NULL DEFAULT 0"),
 )
 
+_WITH_LABELS = """
+    INSERT INTO labelled_status (namespace, created, name, heard, report_interval, revoked, deploy,
+        cpu_part, memory_part, agent, expires, knows_offers, cpu, memory, labels)
+    SELECT namespace, created, name, heard, report_interval, revoked, deploy,
+        cpu_part, memory_part, agent, expires, knows_offers, cpu, memory, (
+        SELECT '&' || %s FROM label
+        WHERE label.kind = 'node' AND label.namespace = node_status.namespace
+            AND label.name = node_status.name AND label.key <> 'baetyl-node-name'
+    ) FROM node_status
+"""
+_LABEL = """label.key || '=' || label.value || '&' || CASE WHEN label.number IS NULL THEN ''
+    ELSE '#' || label.key || '=' || label.number || '&' END"""
+
+LABEL_TEXT = (
+    # What a scan looks at comes first: each column of SQLite is found by those before it.
+    definition("""
+    CREATE TABLE labelled_status (
+        namespace {text} NOT NULL,
+        created {integer} NOT NULL,
+        name {text} NOT NULL,
+        heard {integer},
+        report_interval {integer} NOT NULL,
+        revoked {integer} NOT NULL,
+        deploy {text} NOT NULL,
+        labels {text},
+        cpu_part {integer},
+        memory_part {integer},
+        agent {text} NOT NULL,
+        expires {integer},
+        knows_offers {integer} NOT NULL DEFAULT 0,
+        cpu {integer},
+        memory {integer},
+        PRIMARY KEY (namespace, created, name),
+        UNIQUE (namespace, name),
+        FOREIGN KEY (namespace, name) REFERENCES node (namespace, name) ON DELETE CASCADE
+    ){strict_by_key}
+    """),
+    Definition(
+        _WITH_LABELS % f"group_concat({_LABEL}, '')",
+        _WITH_LABELS % f"string_agg({_LABEL}, '' ORDER BY label.key)",
+    ),
+    # Without labels yet, or too long (`cloud/store/label_text.py`).
+    definition("UPDATE labelled_status SET labels = NULL WHERE length(labels) > 512"),
+    definition("DROP TABLE node_status"),
+    definition("ALTER TABLE labelled_status RENAME TO node_status"),
+)
+
 NODE_USAGE = (
     # The last usage point, by which nodes are sorted; empty until the next one.
     definition("ALTER TABLE node_status ADD COLUMN cpu {integer}"),
