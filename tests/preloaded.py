@@ -29,6 +29,7 @@ _PRELOADED = (
     "cryptography.hazmat.backends.openssl.backend",
 )
 _MESSAGE_BYTES = 1 << 17
+_ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class _ForkRequest:
 class ForkedProcess:
     """`python -m edgesync` with *arguments*; as a `subprocess.Popen`, but forked.
 
-    Its output is added to the file *output*, and its errors to that or to *errors*.
+    Its output is added to the file *output*, and its errors to that or to *errors*. It is that of
+    the source in *tree*, by default this one.
     """
 
     def __init__(
@@ -54,13 +56,16 @@ class ForkedProcess:
         output: str | Path,
         errors: str | Path | None = None,
         environment: Mapping[str, str] | None = None,
+        tree: Path | None = None,
     ) -> None:
         self.args = ["edgesync", *arguments]
         self.returncode: int | None = None
         files = (str(output), str(output if errors is None else errors))
         environment = dict(os.environ if environment is None else environment)
+        if tree is not None:
+            environment["PYTHONPATH"] = str(tree)
         command = _ForkRequest(self.args[1:], *files, environment, os.getcwd())
-        self._parent = _parent()
+        self._parent = _parent(tree or _ROOT)
         self.pid: int = self._parent.ask(asdict(command))
         # The number stays that of this process until its status is asked for.
         self._handle = os.pidfd_open(self.pid)
@@ -99,12 +104,15 @@ class ForkedProcess:
 
 
 def run_edgesync(
-    *arguments: str, timeout: float = 60, environment: Mapping[str, str] | None = None
+    *arguments: str,
+    timeout: float = 60,
+    environment: Mapping[str, str] | None = None,
+    tree: Path | None = None,
 ) -> "subprocess.CompletedProcess[str]":
     """Run `python -m edgesync` to its end; TimeoutExpired after *timeout* seconds."""
     with tempfile.TemporaryDirectory() as folder:
         output, errors = Path(folder) / "output", Path(folder) / "errors"
-        process = ForkedProcess(arguments, output, errors, environment)
+        process = ForkedProcess(arguments, output, errors, environment, tree)
         try:
             status = process.wait(timeout)
         finally:
@@ -117,15 +125,14 @@ def run_edgesync(
 class _Parent:
     """The process that forks; it is asked over a socket, and ends with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, tree: Path) -> None:
         self._lock = threading.Lock()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        code = f"from {__name__} import serve_forks; serve_forks({theirs.fileno()})"
+        # This module is that of this source; what it forks is that of *tree*.
+        code = f"from {__name__} import serve_forks; serve_forks({theirs.fileno()}, {str(tree)!r})"
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", code],
-                pass_fds=[theirs.fileno()],
-                cwd=Path(__file__).parents[1],
+                [sys.executable, "-c", code], pass_fds=[theirs.fileno()], cwd=_ROOT
             )
         atexit.register(self._close)
 
@@ -143,12 +150,13 @@ class _Parent:
 
 
 @cache
-def _parent() -> _Parent:
-    return _Parent()
+def _parent(tree: Path) -> _Parent:
+    return _Parent(tree)
 
 
-def serve_forks(descriptor: int) -> None:
+def serve_forks(descriptor: int, tree: str) -> None:
     """Answer a `_Parent` at the other end of the socket until it is closed."""
+    sys.path[0] = tree
     for name in _PRELOADED:
         with contextlib.suppress(ModuleNotFoundError):  # psycopg is optional
             importlib.import_module(name)

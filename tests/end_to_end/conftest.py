@@ -84,12 +84,13 @@ def running_server(
     *arguments: str,
     wrapper: Sequence[str] = (),
     module: str = "edgesync",
+    tree: str | Path | None = None,
     **variables: str,
 ) -> Iterator[Server]:
     """Start `edgesync serve` on free ports; killed at the end if it still runs.
 
-    *variables* are set in its environment; *wrapper* is a command that runs it in its place, and
-    *module* another command with the verb `serve`.
+    *variables* are set in its environment; *wrapper* is a command that runs it in its place,
+    *module* another command with the verb `serve`, and *tree* the source of another version.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     ready = data_dir / "ready.json"
@@ -107,7 +108,9 @@ def running_server(
         with log_file.open("ab") as log:
             process = subprocess.Popen(whole, stdout=log, stderr=log, env=environment)
     else:
-        process = ForkedProcess(command, log_file, environment=environment)
+        process = ForkedProcess(
+            command, log_file, environment=environment, tree=Path(tree) if tree else None
+        )
     try:
 
         def is_ready() -> bool:

@@ -55,8 +55,8 @@ class ServerFleet:
         return f"mqtts://localhost:{self.ports[1]}"
 
     @contextmanager
-    def server(self, name: str) -> Iterator[Server]:
-        """A server with a copy of the first one's keys."""
+    def server(self, name: str, tree: Path | None = None) -> Iterator[Server]:
+        """A server with a copy of the first one's keys; of the version in *tree*, or this one."""
         data = self.folder / name
         if not data.exists():
             data.mkdir()
@@ -67,6 +67,7 @@ class ServerFleet:
             data,
             *("--broker", self.broker, "--broker-for-nodes", f"mqtts://localhost:{self.ports[0]}"),
             *("--server-id", name, "--crl-file", str(self.folder / "broker" / "crl.pem")),
+            tree=tree,
             EDGESYNC_DATABASE=self.url,
         ) as server:
             wait_for(
@@ -104,26 +105,42 @@ class ServerFleet:
 
 @pytest.fixture
 def fleet(tmp_path: Path, postgres: Postgres) -> Iterator[ServerFleet]:
+    with server_fleet(tmp_path, postgres) as made:
+        yield made
+
+
+@contextmanager
+def server_fleet(
+    folder: Path, postgres: Postgres, tree: Path | None = None
+) -> Iterator[ServerFleet]:
     """Configured by the command, as an operator does; the broker runs, no server does."""
-    made = ServerFleet(tmp_path, postgres.schema_of(tmp_path), (free_port(), free_port()))
+    made = ServerFleet(folder, postgres.schema_of(folder), (free_port(), free_port()))
     command = ["broker", "config", "mosquitto"]
-    command += ["--data-dir", str(tmp_path / "one"), "--out", str(tmp_path / "broker")]
+    command += ["--data-dir", str(folder / "one"), "--out", str(folder / "broker")]
     command += ["--node-address", "127.0.0.1", "--node-port", str(made.ports[0])]
     command += ["--server-port", str(made.ports[1])]
     if os.geteuid() == 0:
         command += ["--user", "root"]
-    done = run_edgesync(*command, timeout=60 * UNIT)
+    done = run_edgesync(*command, timeout=60 * UNIT, tree=tree)
     assert done.returncode == 0, done.stderr
     made.start_broker()
-    yield made
-    made.stop_broker()
+    try:
+        yield made
+    finally:
+        made.stop_broker()
 
 
 @contextmanager
 def simulated(
-    server: Server, fleet: ServerFleet, batch: dict[str, Any], *, interval: int = 1
+    server: Server,
+    fleet: ServerFleet,
+    batch: dict[str, Any],
+    *,
+    interval: int = 1,
+    count: int = NODES,
+    tree: Path | None = None,
 ) -> Iterator[None]:
-    command = ["sim", "--quiet", "--count", str(NODES)]
+    command = ["sim", "--quiet", "--count", str(count)]
     command += ["--batch", batch["name"], "--activation", server.activation, "--ca", server.ca]
     command += [
         "--mqtt",
@@ -137,7 +154,7 @@ def simulated(
     ]
     command += ["--token", batch["securityKey"]]
     log = fleet.folder / "sim.log"
-    process = ForkedProcess(command, log)
+    process = ForkedProcess(command, log, tree=tree)
     try:
         yield
     finally:
@@ -280,13 +297,14 @@ def test_nothing_answered_is_lost_when_the_broker_is_killed(fleet: ServerFleet) 
 
 
 class Talker:
-    """A node that numbers its reports, and reports as soon as it is answered.
+    """A node that numbers its reports, and reports *pause* seconds after it is answered.
 
     It reports again where no answer comes, as docs/protocol.md has it.
     """
 
-    def __init__(self, server: Server, identity: Identity) -> None:
+    def __init__(self, server: Server, identity: Identity, *, pause: float = 0) -> None:
         self.answered = 0
+        self._pause = pause
         self._node = MqttNode(identity)
         self._node.client.reconnect_delay_set(1, 1)
         self._port = server.mqtt_port
@@ -307,7 +325,7 @@ class Talker:
 
     def _talk(self) -> None:
         node = self._node
-        while not self._is_over.is_set():
+        while not self._is_over.wait(self._pause):
             node.sequence += 1
             content = {"node": {"hostname": str(node.sequence)}}
             node.send("report", "report", content, seq=node.sequence, run="r")
@@ -333,10 +351,11 @@ def test_what_comes_while_the_database_is_away_is_stored_later(
 
 
 class NodeMaker:
-    """An operator who makes nodes, one after the other, through one server."""
+    """An operator who makes nodes, with a *pause* after each, through one server."""
 
-    def __init__(self, api: httpx.Client, prefix: str) -> None:
+    def __init__(self, api: httpx.Client, prefix: str, *, pause: float = 0.01) -> None:
         self.acknowledged: list[str] = []
+        self._pause = pause
         self._api, self._prefix = api, prefix
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._write, daemon=True)
@@ -351,7 +370,7 @@ class NodeMaker:
 
     def _write(self) -> None:
         for number in itertools.count():
-            if self._is_over.wait(0.01):
+            if self._is_over.wait(self._pause):
                 return
             name = f"{self._prefix}-{number}"
             with contextlib.suppress(httpx.TransportError):
