@@ -117,12 +117,14 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=NEEDS_POSTGRES)])
-def database_url(request: pytest.FixtureRequest) -> Callable[[Path], str]:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[Path], str]]:
     """Where what belongs to a directory is kept: a URL, or "" for a file in the directory."""
     if request.param == "sqlite":
-        return lambda _directory: ""
+        yield lambda _directory: ""
+        return
     postgres: Postgres = request.getfixturevalue("postgres")
-    return postgres.schema_of
+    yield postgres.schemas.tables_of
+    postgres.schemas.release(tmp_path)
 
 
 @pytest.fixture
@@ -141,7 +143,7 @@ def open_on(postgres: Postgres) -> StoreFactory:
     def open_there(directory: Path) -> AbstractAsyncContextManager[NotifyingStore]:
         sealer = load_or_create_sealer(directory / "secrets.key")
         witness = load_or_create_witness(directory)
-        url = postgres.schema_of(directory)
+        url = postgres.schemas.tables_of(directory)
         return open_postgres_store(url, sealer=sealer, witness=witness)
 
     return open_there

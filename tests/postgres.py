@@ -1,7 +1,6 @@
 """A real PostgreSQL of the tests' own: one cluster for a run, a schema for each that asks."""
 
 import contextlib
-import hashlib
 import os
 import shutil
 import signal
@@ -17,6 +16,7 @@ import psycopg
 import pytest
 
 from tests.ports import free_port
+from tests.schemas import SchemaPool
 
 USER = "edgesync"
 
@@ -48,16 +48,21 @@ class Postgres:
     directory: Path
     port: int
     process: "subprocess.Popen[bytes] | None" = None
+    _schemas: SchemaPool | None = None
 
     def url(self, database: str) -> str:
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
 
+    @property
+    def schemas(self) -> SchemaPool:
+        """Those of its database."""
+        if self._schemas is None:
+            self._schemas = SchemaPool(self.url("postgres"))
+        return self._schemas
+
     def schema_of(self, directory: Path) -> str:
-        """URL of what belongs to *directory* alone: a schema, far cheaper than a database."""
-        name = f"t_{hashlib.sha256(str(directory).encode()).hexdigest()[:20]}"
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name}".encode())
-        return f"{self.url('postgres')}?options=-csearch_path%3D{name}"
+        """URL of an empty schema for *directory* alone."""
+        return self.schemas.schema_of(directory)
 
     def start(self) -> None:
         programs = _programs()
@@ -67,6 +72,7 @@ class Postgres:
                 programs / "postgres", "-D", self.directory / "data", "-p", str(self.port),
                 "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
                 "-c", "fsync=off", "-c", "max_connections=200", "-c", "shared_buffers=32MB",
+                "-c", "full_page_writes=off", "-c", "autovacuum=off",
             ],
             stderr=subprocess.DEVNULL,
             cwd=self.directory,
@@ -83,6 +89,7 @@ class Postgres:
 
     def kill(self) -> None:
         """End all of its processes at once, as the loss of its machine does."""
+        self.schemas.close()
         process, self.process = self.process, None
         if process is not None:
             main = psutil.Process(process.pid)
@@ -98,6 +105,7 @@ class Postgres:
 
     def stop(self) -> None:
         """End it as a crash would; it recovers when it is started again."""
+        self.schemas.close()
         process, self.process = self.process, None
         if process is not None:
             process.send_signal(signal.SIGQUIT)  # "immediate": what was committed stays
