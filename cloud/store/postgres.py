@@ -113,7 +113,10 @@ class PostgresStore(ThreadedStore):
     def _prepare(self) -> None:
         try:
             self._listening = self._take_part()
-            bring_up_to_date(self._url)
+            with self._listening.transaction():
+                # Waits for another server that migrates, where taking part waits for a moment.
+                self._listening.execute("SET LOCAL lock_timeout = 0")
+                migrate(self._listening)
         except psycopg.Error as error:
             raise Unavailable(f"the database cannot be opened: {str(error).strip()}") from error
         self._listener.start()

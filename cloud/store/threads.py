@@ -2,9 +2,9 @@
 
 import asyncio
 import contextvars
-import queue
 import threading
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
@@ -45,24 +45,23 @@ class _Pool:
 
     def __init__(self, connections: Sequence[DatabaseConnection], name: str) -> None:
         self.threads = ThreadPoolExecutor(len(connections), name)
-        # Those of threads that have nothing to do.
-        self._idle: queue.SimpleQueue[DatabaseConnection] = queue.SimpleQueue()
-        for connection in connections:
-            self._idle.put(connection)
+        # Those of threads that have nothing to do. The one that was used last is used next: others
+        # are opened when there is work for them, and its statements are prepared.
+        self._idle = deque(connections)
 
     def in_transaction(self, work: Callable[[Run], T]) -> T:
         """Run *work*; to be called on one of the threads."""
-        connection = self._idle.get()
+        connection = self._idle.pop()
         try:
             return connection.in_transaction(work)
         finally:
-            self._idle.put(connection)
+            self._idle.append(connection)
 
     def close(self) -> None:
         """Finish what was taken, then close the connections; may be repeated."""
         self.threads.shutdown()
-        while not self._idle.empty():
-            self._idle.get().close()
+        while self._idle:
+            self._idle.pop().close()
 
 
 class ThreadedStore(ABC):
