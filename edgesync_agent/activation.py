@@ -11,6 +11,7 @@ from typing import Any
 
 from edgesync_agent.certificate import run_openssl
 from edgesync_agent.clock import Clock
+from edgesync_agent.encryption import EncryptionKeys
 from edgesync_agent.errors import AgentError
 from edgesync_agent.files import replace_folder, write_private
 from edgesync_agent.https import post
@@ -81,7 +82,13 @@ def activate(home: Path, ca: Path, settings: dict[str, Any], clock: Clock) -> st
     folder.mkdir(mode=0o700, exist_ok=True)
     openssl = openssl_command()
     key = keep_key(folder, home / "identity" / "key.pem", openssl)
-    claim = {"installToken": settings["token"], "csr": signing_request(key, openssl)}
+    claim: dict[str, Any] = {
+        "installToken": settings["token"],
+        "csr": signing_request(key, openssl),
+    }
+    keys = EncryptionKeys(home, folder, openssl, clock, lambda line: print(f"edgesync: {line}"))
+    if (proof := keys.proof()) is not None:
+        claim["encryptionKey"] = proof
     if settings["kind"] == "batch":
         claim["batchName"] = settings["name"]
         claim["fingerprintValue"] = fingerprint(settings["fingerprint"])

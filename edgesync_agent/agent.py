@@ -10,12 +10,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from edgesync_agent.activation import openssl_command
 from edgesync_agent.agent_log import AgentLog
 from edgesync_agent.agent_process import forget_report, only_one, read_identity
 from edgesync_agent.apps import SupervisedApps, open_supervisor
 from edgesync_agent.clock import Clock, WrongTime
 from edgesync_agent.commands import Commands, Send, UpdateOffered
 from edgesync_agent.consent import CONSENT_FILE, ConsentFile
+from edgesync_agent.encryption import EncryptionKeys
 from edgesync_agent.errors import HubConnectionLost
 from edgesync_agent.files import write_private
 from edgesync_agent.https import learn_time
@@ -66,7 +68,8 @@ class _Session:
         self.updates = updates
         self.clock = Clock()
         policy = PolicyFile(policy_file()).current
-        self.apps = open_supervisor(home, identity["nodeId"], log, policy)
+        self.keys = EncryptionKeys(home, home / "identity", openssl_command(), self.clock, log)
+        self.apps = open_supervisor(home, identity["nodeId"], log, policy, self.keys)
         self.consent = ConsentFile(home / CONSENT_FILE, log)
         self.node = AgentNode(
             self.apps.releases,
@@ -77,9 +80,11 @@ class _Session:
             revision=updates.digest[:12],
             offers=VersionOffers(self.consent.answer),
         )
+        if updates.is_unconfirmed:
+            self.node.keys = None  # the agent before, which may return, cannot open what is sealed
         self.apps.changed = self.node.report_soon
         self.state = StateFile(home)
-        self.renewal = Renewal(home / "identity", identity, log, self.clock)
+        self.renewal = Renewal(home / "identity", identity, log, self.clock, self._new_key)
         self.usage = Usage()
         self.commands = Commands(
             home,
@@ -184,11 +189,16 @@ class _Session:
         if not (self.home / "reported").exists():
             write_private(self.home / "reported", self.identity["nodeId"].encode())
         self.updates.confirm()
+        self.node.keys = self.keys
         if self.updates.answer:
             own_id, status, text = self.updates.answer
             self.updates.answer = None
             result = {"output" if status == "done" else "cause": text}
             send("command-response", "command", {}, {"id": own_id, "status": status, **result})
+
+    def _new_key(self) -> None:
+        """The encryption key changes with the certificate."""
+        self.keys.renew(self.apps.releases.keys_in_use())
 
     def _offer(self) -> tuple[Offer, str]:
         offer = fetch_offer(self.home, self.identity, self.clock)

@@ -8,6 +8,7 @@ from typing import Any, Callable, Sequence
 
 from edgesync_agent.cgroups import find_cgroups
 from edgesync_agent.containers import Containers
+from edgesync_agent.encryption import EncryptionKeys
 from edgesync_agent.engine import find_engine
 from edgesync_agent.host_processes import HostProcesses
 from edgesync_agent.log_jobs import Sources
@@ -29,10 +30,17 @@ def runtime_finders(home: Path, node_id: str) -> dict[str, FindRuntime]:
 
 
 def open_supervisor(
-    home: Path, node_id: str, note: Callable[[str], None], policy: Callable[[], Policy] = Policy
+    home: Path,
+    node_id: str,
+    note: Callable[[str], None],
+    policy: Callable[[], Policy] = Policy,
+    keys: EncryptionKeys | None = None,
 ) -> Supervisor:
-    """The supervisor of the apps of the node of *home*, once it is started."""
-    releases = Releases(home / "apps")
+    """The supervisor of the apps of the node of *home*, once it is started.
+
+    What is sealed to *keys* is opened where apps mount it.
+    """
+    releases = Releases(home / "apps", node_id, keys)
     volumes = Volumes(releases, home / "volumes", memory_folder(home))
     finders = runtime_finders(home, node_id)
     return Supervisor(releases, volumes, finders, note, refuse=lambda app: policy().refusal(app))

@@ -14,10 +14,10 @@ from edgesync_agent.errors import AgentError
 from edgesync_agent.files import write_private
 
 
-def run_openssl(command: list[str]) -> bytes:
-    """The output of *command*; AgentError has its errors."""
+def run_openssl(command: list[str], text: bytes = b"") -> bytes:
+    """The output of *command*, which reads *text*; AgentError has its errors."""
     try:
-        return subprocess.run(command, check=True, capture_output=True).stdout
+        return subprocess.run(command, check=True, capture_output=True, input=text).stdout
     except subprocess.CalledProcessError as error:
         raise AgentError(f"openssl failed: {error.stderr.decode(errors='replace')}") from error
 

@@ -12,11 +12,13 @@ from typing import Any, Callable, Mapping, Protocol
 
 from edgesync_agent import VERSION
 from edgesync_agent.clock import Clock
+from edgesync_agent.encryption import UnknownKey
 from edgesync_agent.files import replace_file, safe
 from edgesync_agent.releases import Releases
 from edgesync_agent.version_offers import VersionOffers
 
 ANSWER_WAIT = 30.0  # seconds until a body is asked for again
+REKEY_PAUSE = 600.0  # seconds between two keys that are made because one is missing
 INFO_LIMIT = 100  # bodies in one request
 PROPERTIES = "properties.json"  # beside the folder of the apps
 
@@ -103,6 +105,8 @@ class AgentNode:
         self.waiting = False  # whether the last report was not answered yet
         self.changed = True  # whether there is something to report at once
         self.drifts: dict[str, str] = {}  # what the last report names as gone: app and time
+        self.keys = releases.keys  # proved in reports; None while no secret may come sealed
+        self.rekeyed = -REKEY_PAUSE  # when a key was made because one was missing
 
     def report(self, send: Send, node: dict[str, str], stats: dict[str, Any]) -> None:
         """Report everything; apps that are to go are named until they are gone."""
@@ -129,6 +133,8 @@ class AgentNode:
         if self.properties is not None:
             content["nodeprops"] = self.properties
         content["offers"] = self.offers.report(self._is_fetched)
+        if self.keys is not None and (proof := self.keys.proof()) is not None:
+            content["encryptionKey"] = proof
         send("report", "report", {"seq": self.sequence, "run": self.run}, content)
 
     def tend(self, send: Send, now: float) -> None:
@@ -279,6 +285,9 @@ class AgentNode:
         try:
             self.releases.put(fetch.body, fetch.values)
         except (OSError, ValueError) as error:
+            if isinstance(error, UnknownKey) and self._makes_key(fetch.since):
+                self.note(f"app {name}: {error}; the server gets another key")
+                return
             why = f"its files cannot be written: {error}"
             self.note(f"app {name}: {why}")
             if is_wanted:
@@ -294,6 +303,15 @@ class AgentNode:
             self.ready.add((name, version))
             self.note(f"app {name} version {version} is here, for later")
             self.apps.prepare(dict(self.ready))
+
+    def _makes_key(self, now: float) -> bool:
+        """Make another encryption key and report it, unless that was done a short time ago."""
+        if self.keys is None or now - self.rekeyed < REKEY_PAUSE:
+            return False
+        self.rekeyed = now
+        self.keys.renew(self.releases.keys_in_use())
+        self.changed = True
+        return True
 
 
 def _infos(app: dict[str, Any]) -> list[dict[str, str]]:

@@ -2,7 +2,8 @@
 
     apps/desired.json         what the server wants, by name; for a start without a server
     apps/APP/memory.json      what is known of the app across starts (`situation.AppMemory`)
-    apps/APP/VERSION/         one version: app.json, config/NAME/KEY, secret/NAME/KEY, objects.json
+    apps/APP/VERSION/         one version: app.json, config/NAME/KEY, secret/NAME/KEY, objects.json;
+                              and sealed/NAME for a secret that came sealed, which stays so
 
 Secrets lie here with mode 0600 in a folder that the agent's user alone can enter, like its key:
 without them nothing could start after a reboot without a server.
@@ -21,6 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Iterable, Mapping, Sequence
 
+from edgesync_agent.encryption import EncryptionKeys, UnknownKey, binding
 from edgesync_agent.fields import SpecError
 from edgesync_agent.files import replace_file, replace_folder, safe, write_private
 from edgesync_agent.objects import OBJECT_PREFIX, StoredObjects
@@ -29,6 +31,7 @@ from edgesync_agent.situation import AppMemory, Failure
 from edgesync_agent.spec import AppDefinition, VolumeDefinition
 
 MEMORY, BODY, OBJECTS = "memory.json", "app.json", "objects.json"
+SEALED = "sealed"
 
 
 def folder_name(version: str) -> str:
@@ -42,14 +45,17 @@ def folder_name(version: str) -> str:
 class Releases:
     """Versions of apps below *folder*; one thread writes them, others read."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, node_id: str = "", keys: EncryptionKeys | None = None) -> None:
         self.folder = folder
+        self.node_id = node_id
+        self.keys = keys  # None: nothing that is sealed can be opened
         self.apps: dict[tuple[str, str], AppDefinition] = {}  # that were read
 
     def put(self, body: Mapping[str, Any], values: Iterable[Mapping[str, Any]]) -> None:
         """Keep a version with its configs and secrets; OSError and ValueError where it cannot be.
 
-        *values* are as `desire` delivers them.
+        *values* are as `desire` delivers them. UnknownKey if one is sealed to a key of which the
+        other half is not here.
         """
         name, version = safe(body["name"]), str(body["version"])
         place = self.folder / name
@@ -59,7 +65,10 @@ class Releases:
             write_private(new / BODY, json.dumps(body, indent=1).encode())
             objects: list[dict[str, str]] = []
             for value in values:
-                objects += _write_files(new, value["kind"], value["value"])
+                if "sealed" in value["value"]:
+                    self._write_sealed(new, value["value"])
+                else:
+                    objects += _write_files(new, value["kind"], value["value"])
             write_private(new / OBJECTS, json.dumps(objects).encode())
             replace_folder(new, place / folder_name(version))
             _sync(place)
@@ -93,11 +102,23 @@ class Releases:
         """Folder with the files of a config or secret."""
         return self._place(app.name, app.version, volume.kind) / safe(volume.source)
 
+    def secret_files(self, app: AppDefinition, name: str) -> dict[str, bytes]:
+        """The files of a secret in plain text; none where it is not here. OSError if it stays shut.
+
+        They are for where they are mounted, and are kept nowhere else.
+        """
+        place = self._place(app.name, app.version)
+        sealed = place / SEALED / safe(name)
+        if sealed.is_file():
+            return self._opened(sealed)
+        folder = place / "secret" / safe(name)
+        return {one.name: one.read_bytes() for one in folder.iterdir()} if folder.is_dir() else {}
+
     def secret_texts(self, app: AppDefinition, name: str) -> dict[str, str]:
-        """The files of a secret as texts; none where it is not here."""
-        place = self._place(app.name, app.version, "secret") / safe(name)
+        """As `secret_files`, as texts; none where they cannot be read."""
         with contextlib.suppress(OSError):
-            return {one.name: one.read_text(errors="replace") for one in place.iterdir()}
+            files = self.secret_files(app, name)
+            return {key: data.decode(errors="replace") for key, data in files.items()}
         return {}
 
     def secret_values(self) -> list[str]:
@@ -106,7 +127,18 @@ class Releases:
         for one in self.folder.glob("*/*/secret/*/*"):
             with contextlib.suppress(OSError):
                 found.add(one.read_text(errors="replace"))
+        for one in self.folder.glob(f"*/*/{SEALED}/*"):
+            with contextlib.suppress(OSError):
+                found.update(data.decode(errors="replace") for data in self._opened(one).values())
         return sorted(found)
+
+    def keys_in_use(self) -> set[str]:
+        """The encryption keys to which something is sealed that is here."""
+        found = set()
+        for one in self.folder.glob(f"*/*/{SEALED}/*"):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                found.add(str(json.loads(one.read_text())["sealed"]["key"]))
+        return found
 
     def objects(self, app: AppDefinition) -> StoredObjects:
         """The files of a version that lie elsewhere."""
@@ -168,8 +200,30 @@ class Releases:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         replace_file(self.folder / "desired.json", json.dumps(dict(versions)).encode())
 
+    def _write_sealed(self, folder: Path, value: Mapping[str, Any]) -> None:
+        """Keep the sealed body of a secret once it has shown that it opens; ValueError."""
+        name = safe(value["name"])
+        kept = {"sealed": value["sealed"], "info": binding(self.node_id, value)}
+        _plain(self.keys, kept)
+        (folder / SEALED).mkdir(mode=0o700, exist_ok=True)
+        write_private(folder / SEALED / name, json.dumps(kept).encode())
+
+    def _opened(self, path: Path) -> dict[str, bytes]:
+        try:
+            return _plain(self.keys, json.loads(path.read_text()))
+        except (ValueError, KeyError, TypeError) as error:
+            raise OSError(f"the secret {path.name} cannot be opened: {error}") from error
+
     def _place(self, name: str, version: str, *parts: str) -> Path:
         return self.folder.joinpath(safe(name), folder_name(version), *parts)
+
+
+def _plain(keys: EncryptionKeys | None, kept: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files of a sealed secret; UnknownKey, or ValueError where it does not open."""
+    if keys is None:
+        raise UnknownKey("there are no keys to open it")
+    data = keys.open(kept["sealed"], kept["info"])
+    return {safe(key): base64.b64decode(text) for key, text in data.items()}
 
 
 def _write_files(folder: Path, kind: str, value: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -44,13 +44,19 @@ class Renewal:
     """Knows when the certificate in *folder* has to be followed by another, and sees to it."""
 
     def __init__(
-        self, folder: Path, identity: dict[str, Any], note: Callable[[str], None], clock: Clock
+        self,
+        folder: Path,
+        identity: dict[str, Any],
+        note: Callable[[str], None],
+        clock: Clock,
+        renewed: Callable[[], None] = lambda: None,
     ) -> None:
         self.folder = folder
         self.identity = identity
         self.note = note  # takes lines for the log
         self.openssl = openssl_command()
         self.clock = clock
+        self.renewed = renewed  # called once there is another certificate
         self.failures = 0  # attempts to connect since the last that worked
         self.may_help = True  # another certificate, where connecting fails
         self.asked: float | None = None  # when, on a clock that does not go back; None: not waiting
@@ -143,6 +149,7 @@ class Renewal:
         self._look()
         self.pause = self.not_before = 0.0
         self.note(f"there is another certificate; it ends at {now_text(self.ends)}")
+        self.renewed()
 
     def _look(self) -> None:
         begins, self.ends = dates(self.folder / "cert.pem", self.openssl)

@@ -15,7 +15,7 @@ import shutil
 from pathlib import Path
 from typing import Mapping, Sequence
 
-from edgesync_agent.files import safe
+from edgesync_agent.files import safe, write_private
 from edgesync_agent.releases import Releases, folder_name
 from edgesync_agent.runtime import TRIAL
 from edgesync_agent.spec import AppDefinition, VolumeDefinition
@@ -56,8 +56,10 @@ class Volumes:
                 continue
             new = place / f"..new-{folder_name(app.version)}"
             shutil.rmtree(new, ignore_errors=True)
-            source = self.releases.files(app, volume)
-            _copy(source, new, SECRET_MODE if volume.kind == "secret" else CONFIG_MODE)
+            if volume.kind == "secret":
+                _write(self.releases.secret_files(app, volume.source), new)
+            else:
+                _copy(self.releases.files(app, volume), new)
             os.replace(new, target)
             _sync(place)
 
@@ -142,17 +144,26 @@ def _data_name(version: str) -> str:
     return f"..v-{folder_name(version)}"
 
 
-def _copy(source: Path, target: Path, mode: int) -> None:
-    """Copy a tree of files, on disk when it returns."""
+def _write(files: Mapping[str, bytes], target: Path) -> None:
+    """Write the files of a secret, on disk when it returns."""
+    target.mkdir(mode=0o755)
+    os.chmod(target, 0o755)  # noqa: S103  # the directory above is closed
+    for name, data in files.items():
+        write_private(target / name, data)
+        os.chmod(target / name, SECRET_MODE)
+    _sync(target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy the tree of files of a config, on disk when it returns."""
     target.mkdir(mode=0o755)
     os.chmod(target, 0o755)  # noqa: S103  # the directory above is closed
     for one in sorted(source.iterdir()) if source.is_dir() else ():
         if one.is_dir():
-            _copy(one, target / one.name, mode)
+            _copy(one, target / one.name)
             continue
         shutil.copyfile(one, target / one.name)
-        is_program = mode == CONFIG_MODE and os.access(one, os.X_OK)
-        os.chmod(target / one.name, 0o755 if is_program else mode)
+        os.chmod(target / one.name, 0o755 if os.access(one, os.X_OK) else CONFIG_MODE)
         with open(target / one.name, "rb") as file:
             os.fsync(file.fileno())
     _sync(target)

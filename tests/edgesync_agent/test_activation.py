@@ -43,7 +43,7 @@ def test_errors_of_openssl_are_passed_on(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_fails_leaves_the_key_for_the_next_attempt_and_nothing_else(tmp_path: Path) -> None:
+def test_what_fails_leaves_the_keys_for_the_next_attempt_and_nothing_else(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_text("not a certificate")
     settings = {"kind": "node", "token": "t", "activation": "https://127.0.0.1:9"}
@@ -52,9 +52,9 @@ def test_what_fails_leaves_the_key_for_the_next_attempt_and_nothing_else(tmp_pat
     for _ in range(2):
         with pytest.raises(AgentError, match="cannot be reached"):
             activate(home, ca, settings, Clock())
-        (kept,) = (path for path in home.rglob("*") if path.is_file())
-        assert kept == home / "activating" / "key.pem"
-        keys.add(kept.read_bytes())
+        kept = sorted(path for path in home.rglob("*") if path.is_file())
+        assert kept == [home / "activating" / "key.pem", home / "encryption.json"]
+        keys.add((kept[0].read_bytes(), kept[1].read_bytes()))
     assert len(keys) == 1
     with pytest.raises(AgentError, match="cannot be reached"):
         ask_to_activate("https://127.0.0.1:9", ca, {}, Clock())
