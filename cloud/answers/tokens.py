@@ -1,18 +1,23 @@
 """Answers: tokens."""
 
 from cloud.answers.common import Answer
-from cloud.core.tokens import Role
 
 
 class TokenAnswer(Answer):
-    """A token, without what opens the door."""
+    """A token, without what opens the door.
+
+    `permissions` are what its role is narrowed to; empty where it is not. The secret from before
+    the last rotation is valid until `previousExpires`.
+    """
 
     name: str
     namespace: str
-    role: Role
+    role: str
     create_time: str
     expires: str | None
     last_used_time: str | None
+    permissions: list[str]
+    previous_expires: str | None
 
 
 class NewTokenAnswer(TokenAnswer):

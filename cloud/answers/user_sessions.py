@@ -2,18 +2,17 @@
 
 from cloud.answers.common import Answer
 from cloud.core.audit import ActorKind
-from cloud.core.tokens import Role
 from cloud.core.user_sessions import SessionKind
 
 
 class UserSessionAnswer(Answer):
-    """A session; `grants` is the role in each namespace, `*` stands for all of them."""
+    """A session; `grants` are the roles in each namespace, `*` stands for all of them."""
 
     id: str
     user: str
     provider: str
     kind: SessionKind
-    grants: dict[str, Role]
+    grants: dict[str, str]
     address: str
     current: bool
     create_time: str
@@ -26,5 +25,5 @@ class CallerAnswer(Answer):
 
     kind: ActorKind
     name: str
-    grants: dict[str, Role]
+    grants: dict[str, str]
     session: str

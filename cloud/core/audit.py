@@ -80,6 +80,7 @@ class Action(StrEnum):
     INSTALLER_READ = "installer.read"
     AGENT_READ = "agent.read"
     TOKEN_CREATE = "token.create"  # noqa: S105
+    TOKEN_ROTATE = "token.rotate"  # noqa: S105
     TOKEN_DELETE = "token.delete"  # noqa: S105
     SESSION_CREATE = "session.create"
     SESSION_DELETE = "session.delete"

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from cloud.core.decoding import convert
-from cloud.core.names import LOOPBACK, check_name, check_namespace
-from cloud.core.tokens import EVERYWHERE, Grants, Role
+from cloud.core.grants import BUILT_IN, Grant, Grants, grants_text
+from cloud.core.names import LOOPBACK, check_name, check_namespace, check_own_name
+from cloud.core.tokens import EVERYWHERE
 from cloud.core.user_sessions import User
 from cloud.errors import Denied, Invalid
 
@@ -32,13 +33,13 @@ _DEFAULT_SCOPES = ("openid", "profile", "email")
 
 
 class AccessRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Gives *role* in *namespaces* to who has all these *claims*.
+    """Gives *role*, a built-in one or one of the *namespaces*, to who has all these *claims*.
 
     A claim that is a list, as groups are, has to hold the value. Values are compared exactly.
     """
 
     claims: dict[str, str | bool]
-    role: Role
+    role: str
     namespaces: tuple[str, ...] = (EVERYWHERE,)
 
     def matches(self, claims: Mapping[str, Any]) -> bool:
@@ -97,16 +98,14 @@ class IdentityProvider(
 
     def grants(self, claims: Mapping[str, Any]) -> Grants:
         """What who has the verified *claims* may do; Denied if that is nothing."""
-        found: dict[str, Role] = {}
+        found: dict[str, list[Grant]] = {}
         for rule in self.access:
             if rule.matches(claims):
                 for namespace in rule.namespaces:
-                    known = found.get(namespace)
-                    if known is None or rule.role.includes(known):
-                        found[namespace] = rule.role
+                    found.setdefault(namespace, []).append(Grant(rule.role))
         if not found:
             raise Denied(f"no access rule of {self.name} is for this user")
-        return found
+        return {namespace: grants_text(grants) for namespace, grants in found.items()}
 
 
 class _ProvidersFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,6 +158,11 @@ def _check_rule(field: str, rule: AccessRule) -> None:
         raise Invalid(f"{field}.claims", "is empty: everyone would have the role")
     if not rule.namespaces:
         raise Invalid(f"{field}.namespaces", "is empty")
+    if rule.role not in BUILT_IN:
+        check_own_name(f"{field}.role", rule.role)
+        if EVERYWHERE in rule.namespaces:
+            reason = f"{rule.role} is no built-in role; with one of a namespace name the namespaces"
+            raise Invalid(f"{field}.role", reason)
     for namespace in rule.namespaces:
         if namespace != EVERYWHERE:
             check_namespace(f"{field}.namespaces", namespace)

@@ -168,6 +168,32 @@ channels:
     references=(("channels", "Channel"),),
     short="nr",
 )
+ROLE = ResourceKind(
+    "Role",
+    "roles",
+    "/v1/roles",
+    "cloud.core.custom_role:RoleSpec",
+    summary="Permissions under a name, for tokens and users of the namespace.",
+    example="""\
+name: deployer
+description: ""
+permissions:
+  - list apps
+  - read apps
+  - update apps/web
+  - approve rollouts/web*
+""",
+    columns=(
+        NAME,
+        Column("Permissions", "permissions", ColumnForm.NAMES),
+        UPDATED,
+        DESCRIPTION,
+    ),
+    has_revisions=True,
+    required=("permissions",),
+    required_to_create=("permissions",),
+    change_role="admin",
+)
 REGISTRY = ResourceKind(
     "Registry",
     "registries",
@@ -455,7 +481,8 @@ def begins_rollouts(kind: ResourceKind) -> bool:
 
 KINDS = Kinds(
     (
-        *(GUARD, CALLBACK, CHANNEL, NOTIFICATION_RULE, REGISTRY, SECRET, CONFIG, BATCH, RECORD),
+        *(GUARD, ROLE, CALLBACK, CHANNEL, NOTIFICATION_RULE),
+        *(REGISTRY, SECRET, CONFIG, BATCH, RECORD),
         *(NODE, ROLLOUT_POLICY, APP, SYSTEM_APPS),
     )
 )

@@ -40,7 +40,7 @@ _MORE: Mapping[str, Mapping[Role, Sequence[str]]] = {
     "overview": {Role.VIEWER: ("read",)},
     "namespaces": {Role.VIEWER: ("list",)},
     "metrics": {Role.VIEWER: ("read",)},
-    "tokens": {Role.ADMIN: ("list", "create", "delete")},
+    "tokens": {Role.ADMIN: ("list", "create", "rotate", "delete")},
     "sessions": {Role.ADMIN: ("list", "delete")},
     "audit": {Role.ADMIN: ("list",)},
 }

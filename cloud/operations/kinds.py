@@ -1,7 +1,7 @@
 """The operations of each kind, and how each thing is looked up."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -10,6 +10,7 @@ from cloud.core.batch import Batch
 from cloud.core.callback import Callback
 from cloud.core.channel import NotificationChannel
 from cloud.core.config import Config
+from cloud.core.custom_role import CustomRole, checked_role_spec
 from cloud.core.kinds import KINDS, ResourceKind
 from cloud.core.listing import ListOptions, NumberedPage, Page
 from cloud.core.node import Node
@@ -25,6 +26,7 @@ from cloud.operations import (
     callbacks,
     channels,
     configs,
+    custom_roles,
     nodes,
     notifications,
     registries,
@@ -201,6 +203,11 @@ NODES = KindOperations(
     _at_once(nodes.delete_node),
 )
 
+ROLES = replace(
+    versioned_operations(CustomRole, checked_role_spec),
+    create=_at_once(custom_roles.create_role),
+    delete=_timeless(custom_roles.delete_role),
+)
 ROLLOUT_POLICIES = versioned_operations(RolloutPolicy, checked_policy_spec)
 
 _OPERATIONS: dict[str, KindOperations[Any]] = {}
@@ -221,6 +228,7 @@ for _operations in (
     CHANNELS,
     NOTIFICATION_RULES,
     NODES,
+    ROLES,
     ROLLOUT_POLICIES,
 ):
     register_operations(_operations)

@@ -5,35 +5,119 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from cloud.core.custom_role import parse_permissions
+from cloud.core.durations import parse_duration
 from cloud.core.installation import digest_of
 from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_name, check_namespace
-from cloud.core.tokens import EVERYWHERE, LONGEST_LIFETIME, ApiToken, Role
+from cloud.core.tokens import (
+    EVERYWHERE,
+    LONGEST_LIFETIME,
+    LONGEST_OVERLAP,
+    ApiToken,
+    Caller,
+)
 from cloud.errors import Denied, Invalid, NotFound
+from cloud.operations.custom_roles import permissions_of_role
 from cloud.store.transaction import Transaction
 
 
 class TokenDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The specification of a new token; *namespace* None is the one the call is about."""
+    """The specification of a new token; *namespace* None is the one the call is about.
+
+    *permissions* are what its role is narrowed to; none narrow nothing.
+    """
 
     name: str
-    role: Role
+    role: str
     namespace: str | None = None
+    expires: datetime | None = None
+    permissions: tuple[str, ...] = ()
+
+
+class TokenRotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a token gets another secret: the one it has is valid for *overlap* (`1h`) longer."""
+
+    overlap: str = "0"
     expires: datetime | None = None
 
 
 def create_token(
-    tx: Transaction, namespace: str, draft: TokenDraft, secret: str, *, now: datetime
+    tx: Transaction,
+    caller: Caller,
+    namespace: str,
+    draft: TokenDraft,
+    secret: str,
+    *,
+    now: datetime,
 ) -> ApiToken:
-    """Let who shows *secret* in; Invalid if the namespace has a token of that name."""
+    """Let who shows *secret* in; Invalid if the namespace has a token of that name.
+
+    Forbidden for a token that may do what the *caller* may not.
+    """
     check_name("name", draft.name)
     check_token_namespace("namespace", namespace)
     expires = _checked_end(draft.expires, now)
+    scopes = tuple(parse_permissions("permissions", draft.permissions))
     if any(token.name == draft.name for token in tx.api_tokens(namespace)):
         raise Invalid("name", "this name is already in use by a token of the namespace")
-    token = ApiToken(namespace, draft.name, digest_of(secret), draft.role, now, expires)
+    token = ApiToken(
+        namespace, draft.name, digest_of(secret), draft.role, now, expires, scopes=scopes
+    )
+    if permissions_of_role(tx, namespace, draft.role) is None:
+        place = "for all namespaces" if namespace == EVERYWHERE else f"in namespace {namespace}"
+        raise Invalid("role", f"there is no role {draft.role[:80]!r} {place}")
+    _check_covers(tx, caller, token)
     tx.put_api_token(token)
     return token
+
+
+def rotate_token(
+    tx: Transaction,
+    caller: Caller,
+    namespace: str,
+    name: str,
+    rotation: TokenRotation,
+    secret: str,
+    *,
+    now: datetime,
+) -> ApiToken:
+    """Let who shows *secret* in with the token *name*, and who shows its last one for a while.
+
+    A secret that is older than the last one opens nothing any more. Forbidden for a token that may
+    do what the *caller* may not; NotFound if there is none.
+    """
+    check_token_namespace("namespace", namespace)
+    overlap = parse_duration("overlap", rotation.overlap)
+    if overlap > LONGEST_OVERLAP:
+        raise Invalid("overlap", f"is longer than {LONGEST_OVERLAP.days} days")
+    found = next((token for token in tx.api_tokens(namespace) if token.name == name), None)
+    if found is None:
+        raise NotFound("token", name)
+    _check_covers(tx, caller, found)
+    expires = _checked_end(rotation.expires, now) or found.expires
+    if expires is not None and expires <= now:
+        raise Invalid("expires", "the token has expired: state when it expires from now on")
+    # No secret of an expired token becomes valid again.
+    ends = now + overlap if found.is_valid(now) else now
+    if found.expires is not None:
+        ends = min(ends, found.expires)
+    token = replace(
+        found,
+        digest=digest_of(secret),
+        expires=expires,
+        previous_digest=found.digest,
+        previous_ends=max(ends, now),
+    )
+    tx.put_api_token(token)
+    return token
+
+
+def _check_covers(tx: Transaction, caller: Caller, token: ApiToken) -> None:
+    """Forbidden unless the *caller* may do everything that who has the *token* may."""
+    role = permissions_of_role(tx, token.namespace, token.role) or ()
+    if not all(caller.may(one, token.namespace) for one in role):
+        caller.check_covers(token.scopes or role, token.namespace)
 
 
 def list_tokens(tx: Transaction, namespace: str, options: ListOptions) -> Page[ApiToken]:
@@ -53,8 +137,9 @@ def revoke_token(tx: Transaction, namespace: str, name: str) -> None:
 
 def valid_token(tx: Transaction, secret: str, *, now: datetime) -> ApiToken:
     """The token that *secret* is; Denied, without a reason, if it is not valid (any more)."""
-    token = tx.api_token(digest_of(secret))
-    if token is None or not token.is_valid(now):
+    digest = digest_of(secret)
+    token = tx.api_token(digest)
+    if token is None or not token.is_valid(now, digest):
         raise Denied("the token is not valid")
     return token
 

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from starlette.requests import Request
@@ -11,13 +11,14 @@ from starlette.types import Scope
 
 from cloud.core.audit import UNKNOWN, Action, Actor, ActorKind, Attempt
 from cloud.core.installation import digest_of
-from cloud.core.tokens import EVERYWHERE, Caller, Role
+from cloud.core.tokens import EVERYWHERE, ApiToken, Caller, Role
 from cloud.core.user_sessions import SECRET_PREFIX, UserSession
 from cloud.errors import Denied, Forbidden, Unavailable
 from cloud.http.limits import UNLIMITED, Limiter
 from cloud.http.refusals import RefusalLog
 from cloud.http.requests import address_key_of, address_of, request_id
 from cloud.operations.admin_access import is_admin_token
+from cloud.operations.custom_roles import CustomRoles, custom_roles_of
 from cloud.operations.tokens import record_use, valid_token
 from cloud.operations.user_sessions import record_session_use, valid_session
 from cloud.store.transaction import Store, Transaction
@@ -81,13 +82,16 @@ class Authenticator:
             if has_ended:
                 raise Denied("the session has ended, sign in again")
         if token.startswith(SECRET_PREFIX):
-            return (await self._user_session(token)).caller
+            return await self._caller_of_session(token)
         now, own = self.clock(), self.admin_digest
-        found = await self.store.read_short(
-            lambda tx: None if is_admin_token(tx, token, own) else valid_token(tx, token, now=now)
+        both = await self.store.read_short(
+            lambda tx: (
+                None if is_admin_token(tx, token, own) else _token_and_roles(tx, token, now=now)
+            )
         )
-        if found is None:
+        if both is None:
             return _ADMINISTRATOR
+        found, roles = both
         if found.is_use_due(now):
             try:
                 await self.store.write(lambda tx: record_use(tx, token, now=now))
@@ -95,17 +99,23 @@ class Authenticator:
                 # Reads have to work also on a full disk.
                 logger.warning("cannot record the use of token %s: %s", found.name, error.reason)
         actor = Actor(ActorKind.TOKEN, found.name, found.namespace)
-        return Caller({found.namespace: found.role}, actor)
+        grants = {found.namespace: str(found.grant)}
+        return Caller(grants, actor, roles=roles, scopes=found.scopes)
 
-    async def _user_session(self, secret: str) -> UserSession:
+    async def _caller_of_session(self, secret: str) -> Caller:
         now = self.clock()
-        found = await self.store.read_short(lambda tx: valid_session(tx, secret, now=now))
+
+        def read(tx: Transaction) -> tuple[UserSession, CustomRoles]:
+            session = valid_session(tx, secret, now=now)
+            return session, custom_roles_of(tx, session.grants)
+
+        found, roles = await self.store.read_short(read)
         if found.is_use_due(now):
             try:
                 await self.store.write(lambda tx: record_session_use(tx, secret, now=now))
             except Unavailable as error:
                 logger.warning("cannot record the use of session %s: %s", found.id, error.reason)
-        return found
+        return replace(found.caller, roles=roles)
 
     @contextlib.asynccontextmanager
     async def recording_denials(self, scope: Scope) -> AsyncIterator[None]:
@@ -132,3 +142,10 @@ class Authenticator:
             address=address_of(scope),
             request_id=request_id(Request(scope)),
         )
+
+
+def _token_and_roles(
+    tx: Transaction, secret: str, *, now: datetime
+) -> tuple[ApiToken, CustomRoles]:
+    token = valid_token(tx, secret, now=now)
+    return token, custom_roles_of(tx, {token.namespace: str(token.grant)})

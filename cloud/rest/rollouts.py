@@ -111,7 +111,9 @@ def _acting(act: Act) -> Handler:
 async def _acted(context: RequestContext, act: Act) -> ResourceResponse[Answer]:
     name, precondition = context.path("name"), context.precondition()
     caller = caller_of(context.request)
-    role = caller.role_in(context.namespace) or Role.VIEWER
+    # Who has the permission by another role counts as an operator.
+    has_all = caller.role_in(context.namespace) is Role.ADMIN
+    role = Role.ADMIN if has_all else Role.OPERATOR
     by = RolloutActor(caller.actor.name or caller.actor.kind, role)
 
     def work(tx: Transaction) -> str:

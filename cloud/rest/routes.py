@@ -11,6 +11,7 @@ from cloud.rest.certificates import CERTIFICATE_ROUTES
 from cloud.rest.channels import CHANNEL_ROUTES
 from cloud.rest.commands import COMMAND_ROUTES
 from cloud.rest.configs import CONFIG_ROUTES
+from cloud.rest.custom_roles import ROLE_ROUTES
 from cloud.rest.deploys import DEPLOY_ROUTES
 from cloud.rest.events import EVENT_ROUTES
 from cloud.rest.explain import EXPLAIN_ROUTES
@@ -57,6 +58,7 @@ ROUTES: list[ApiRoute] = [
     *OVERVIEW_ROUTES,
     *TREND_ROUTES,
     *NAMESPACE_ROUTES,
+    *ROLE_ROUTES,
     *TOKEN_ROUTES,
     *USER_SESSION_ROUTES,
     *AUDIT_ROUTES,

@@ -17,7 +17,7 @@ from cloud.core.times import time_text
 from cloud.core.tokens import ApiToken
 from cloud.http.answers import json_response
 from cloud.operations import tokens
-from cloud.operations.tokens import TokenDraft
+from cloud.operations.tokens import TokenDraft, TokenRotation
 from cloud.rest.answers import DONE, time_or_none
 from cloud.rest.auth import caller_of
 from cloud.rest.context import RequestContext
@@ -26,15 +26,27 @@ from cloud.rest.route import ApiRoute
 
 
 async def create_token(context: RequestContext) -> Response:
-    """`POST /v1/tokens`: the only answer that ever holds the token itself."""
+    """`POST /v1/tokens`: this answer and that of a rotation alone hold the token itself."""
     draft = convert(await context.content(ignored=frozenset()), TokenDraft)
     namespace = _namespace(context, draft.namespace, "create")
-    secret = context.api.new_token()
+    secret, caller = context.api.new_token(), caller_of(context.request)
     token = await context.store.write(
-        lambda tx: tokens.create_token(tx, namespace, draft, secret, now=context.now)
+        lambda tx: tokens.create_token(tx, caller, namespace, draft, secret, now=context.now)
     )
-    answer = NewTokenAnswer(**msgspec.structs.asdict(_answer(token)), token=secret)
-    return json_response(answer, headers={"Cache-Control": "no-store"})
+    return _new_answer(token, secret)
+
+
+async def rotate_token(context: RequestContext) -> Response:
+    """`POST /v1/tokens/{name}/rotate`; `?namespace=*` means the one that is for all namespaces."""
+    rotation = convert(await context.optional_content(), TokenRotation)
+    name, secret = context.path("name"), context.api.new_token()
+    namespace = _namespace(context, context.query("namespace") or None, "rotate", name)
+    caller = caller_of(context.request)
+    where = (caller, namespace, name)
+    token = await context.store.write(
+        lambda tx: tokens.rotate_token(tx, *where, rotation, secret, now=context.now)
+    )
+    return _new_answer(token, secret)
 
 
 async def list_tokens(context: RequestContext) -> Listed[TokenAnswer]:
@@ -61,6 +73,11 @@ def _namespace(context: RequestContext, asked: str | None, verb: str, name: str 
     return asked
 
 
+def _new_answer(token: ApiToken, secret: str) -> Response:
+    answer = NewTokenAnswer(**msgspec.structs.asdict(_answer(token)), token=secret)
+    return json_response(answer, headers={"Cache-Control": "no-store"})
+
+
 def _answer(token: ApiToken) -> TokenAnswer:
     """A token, alone or in a list: without the token itself, and without its digest."""
     return TokenAnswer(
@@ -70,6 +87,8 @@ def _answer(token: ApiToken) -> TokenAnswer:
         create_time=time_text(token.created),
         expires=time_or_none(token.expires),
         last_used_time=time_or_none(token.last_used),
+        permissions=[str(one) for one in token.scopes],
+        previous_expires=time_or_none(token.previous_ends),
     )
 
 
@@ -85,6 +104,17 @@ TOKEN_ROUTES: Sequence[ApiRoute] = (
         "/v1/tokens",
         create_token,
         Described("Create a token", NewTokenAnswer, Body(TokenDraft)),
+    ),
+    ApiRoute(
+        "POST",
+        "/v1/tokens/{name}/rotate",
+        rotate_token,
+        Described(
+            "Give a token another secret; the one it has is valid for a while",
+            NewTokenAnswer,
+            Body(TokenRotation, may_lack=True),
+            query=TOKENS,
+        ),
     ),
     ApiRoute(
         "DELETE",

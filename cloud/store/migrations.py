@@ -25,6 +25,7 @@ from cloud.store.tables import (
     refused,
     revisions,
     sessions,
+    tokens,
     trends,
     usage,
     user_sessions,
@@ -80,6 +81,7 @@ STEPS: tuple[Step, ...] = (
     ("0037_admin_access", admin_access.ADMIN_ACCESS),
     ("0038_encryption_keys", encryption_keys.ENCRYPTION_KEYS),
     ("0039_label_text", node_status.LABEL_TEXT),
+    ("0040_token_scopes", tokens.TOKEN_SCOPES),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -1,6 +1,6 @@
 """`edgesync token`: tokens of a running server, over its REST API."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -30,13 +30,25 @@ _namespace = click.option(
     help=f"Namespace of the token, {EVERYWHERE!r} for all."
     "  [default: your token's, or the server's]",
 )
+_expires = click.option("--expires", help="Expiry time: RFC 3339, like 2027-01-31T12:00:00Z.")
 
 
 @token.command()
 @click.argument("name")
-@click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
+@click.option(
+    "--role",
+    required=True,
+    help=f"{', '.join(role.value for role in Role)}, or a role of the namespace.",
+)
 @_namespace
-@click.option("--expires", help="Expiry time: RFC 3339, like 2027-01-31T12:00:00Z.")
+@_expires
+@click.option(
+    "--only",
+    "permissions",
+    multiple=True,
+    metavar="PERMISSION",
+    help="Narrow the role to this permission, like 'read apps/web'; repeatable.",
+)
 @click.pass_obj
 def create(
     connect: Callable[[], Client],
@@ -44,9 +56,16 @@ def create(
     role: str,
     namespace: str | None,
     expires: str | None,
+    permissions: Sequence[str],
 ) -> None:
     """Create a token and print it; it cannot be shown again."""
-    body = {"name": name, "role": role, "namespace": namespace, "expires": expires}
+    body = {
+        "name": name,
+        "role": role,
+        "namespace": namespace,
+        "expires": expires,
+        "permissions": [*permissions],
+    }
     click.echo(connect().call("POST", "/v1/tokens", body=body)["token"])
 
 
@@ -64,7 +83,35 @@ def list_tokens(connect: Callable[[], Client], namespace: str | None) -> None:
         "EXPIRES": "expires",
         "LAST USED": "lastUsedTime",
     }
-    show_table(list(fields), [[one[key] or "never" for key in fields.values()] for one in found])
+    rows = [
+        [*(one[key] or "never" for key in fields.values()), ", ".join(one.get("permissions", ()))]
+        for one in found
+    ]
+    show_table([*fields, "ONLY"], rows)
+
+
+@token.command()
+@click.argument("name")
+@click.option(
+    "--overlap",
+    default="0",
+    show_default=True,
+    help="How long the secret that it has is still valid, like 1h.",
+)
+@_namespace
+@_expires
+@click.pass_obj
+def rotate(
+    connect: Callable[[], Client],
+    name: str,
+    overlap: str,
+    namespace: str | None,
+    expires: str | None,
+) -> None:
+    """Give a token another secret and print it; it cannot be shown again."""
+    path = f"/v1/tokens/{quote(name, safe='')}/rotate"
+    body = {"overlap": overlap, "expires": expires}
+    click.echo(connect().call("POST", path, body=body, query=_query(namespace))["token"])
 
 
 @token.command()

@@ -242,6 +242,13 @@ class ApiClient(ApiPart[E]):
         return NotificationRuleResources(self._engine, self._calls)
 
     @property
+    def roles(self) -> "nouns.RoleResources[E]":
+        """Roles of a namespace: permissions under a name."""
+        from edgesync.client.nouns import RoleResources
+
+        return RoleResources(self._engine, self._calls)
+
+    @property
     def rollout_policies(self) -> "nouns.RolloutPolicyResources[E]":
         """Policies of rollouts: in which stages new versions of apps reach nodes."""
         from edgesync.client.nouns import RolloutPolicyResources

@@ -1,5 +1,6 @@
 """The kinds of the API with their types, and what each has beside list, get, put and so on."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ from cloud.answers.callbacks import CallbackAnswer, CallbackSummary
 from cloud.answers.channels import ChannelAnswer, ChannelSummary, ChannelTestAnswer
 from cloud.answers.common import AppSummary
 from cloud.answers.configs import ConfigAnswer, ConfigSummary
+from cloud.answers.custom_roles import RoleAnswer
 from cloud.answers.guard import GuardAnswer
 from cloud.answers.notification_rules import NotificationRuleSummary
 from cloud.answers.overview import RolloutAnswer
@@ -24,6 +26,7 @@ from cloud.core.batch import BatchSpec
 from cloud.core.callback import CallbackSpec
 from cloud.core.channel import ChannelSpec
 from cloud.core.config import ConfigSpec
+from cloud.core.custom_role import RoleSpec
 from cloud.core.guard import GuardSpec
 from cloud.core.kinds import (
     APP,
@@ -35,6 +38,7 @@ from cloud.core.kinds import (
     NOTIFICATION_RULE,
     RECORD,
     REGISTRY,
+    ROLE,
     ROLLOUT_POLICY,
     SECRET,
     SYSTEM_APPS,
@@ -202,11 +206,33 @@ class ApiTokens(ApiPart[E]):
 
     @ApiMethod
     def create(
-        self, name: str, role: Role | str, *, namespace: str = "", expires: str = ""
+        self,
+        name: str,
+        role: Role | str,
+        *,
+        namespace: str = "",
+        expires: str = "",
+        permissions: Sequence[str] = (),
     ) -> Steps[NewTokenAnswer]:
-        """Create a token, which is shown in this answer alone; *expires* is a time (RFC 3339)."""
-        body = {"name": name, "role": str(role), **given(namespace=namespace, expires=expires)}
+        """Create a token, which is shown in this answer alone; *expires* is a time (RFC 3339).
+
+        Its role is narrowed to the *permissions*, where there are any.
+        """
+        body: dict[str, Any] = {"name": name, "role": str(role)}
+        body |= given(namespace=namespace, expires=expires)
+        if permissions:
+            body["permissions"] = [*permissions]
         content = yield from self._calls.json("POST", "/v1/tokens", body=body)
+        return as_a(NewTokenAnswer)(content)
+
+    @ApiMethod
+    def rotate(
+        self, name: str, *, overlap: str = "0", namespace: str = "", expires: str = ""
+    ) -> Steps[NewTokenAnswer]:
+        """Give a token another secret; the one it has is valid for *overlap* (`1h`) longer."""
+        path, query = f"/v1/tokens/{quote(name, safe='')}/rotate", given(namespace=namespace)
+        body = {"overlap": overlap, **given(expires=expires)}
+        content = yield from self._calls.json("POST", path, body=body, query=query)
         return as_a(NewTokenAnswer)(content)
 
     @ApiMethod
@@ -248,6 +274,14 @@ class NotificationRuleResources(
             NotificationRuleSummary,
         )
         super().__init__(engine, calls, NOTIFICATION_RULE, forms)
+
+
+class RoleResources(RevisionedResources[E, RoleSpec, RoleAnswer, RoleAnswer]):
+    """Roles of a namespace: permissions under a name."""
+
+    def __init__(self, engine: E, calls: Calls) -> None:
+        forms = forms_of(ROLE, RoleSpec, RoleAnswer, RoleAnswer)
+        super().__init__(engine, calls, ROLE, forms)
 
 
 class RolloutPolicyResources(

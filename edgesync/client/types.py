@@ -28,6 +28,7 @@ from cloud.core.callback import CallbackSpec
 from cloud.core.channel import ChannelSpec, ChannelType, SmtpSecurity
 from cloud.core.commands import CommandKind, CommandStatus
 from cloud.core.config import ConfigItem, ConfigSpec, KeyValue
+from cloud.core.custom_role import RoleSpec
 from cloud.core.guard import GuardSpec
 from cloud.core.node import NodeSpec
 from cloud.core.notification_rule import NotificationRuleSpec, Severity, Threshold
@@ -84,6 +85,7 @@ __all__ = [
     "Restart",
     "Retry",
     "Role",
+    "RoleSpec",
     "SecretSpec",
     "Security",
     "SecurityType",

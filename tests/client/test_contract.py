@@ -214,6 +214,16 @@ async def test_channels_and_rules_are_typed(user: ClientUser) -> None:
     assert own.name == "default"
 
 
+async def test_roles_and_rotated_tokens_are_typed(user: ClientUser) -> None:
+    await user.do(lambda c: c.roles.create("own", {"permissions": ["read apps/web"]}))
+    assert (await user.do(lambda c: c.roles.get("own"))).permissions == ("read apps/web",)
+    narrow = {"permissions": ["read apps/web"]}
+    made = await user.do(lambda c: c.tokens.create("ci", "own", **narrow))
+    again = await user.do(lambda c: c.tokens.rotate("ci", overlap="1h"))
+    assert made.token != again.token
+    assert (again.permissions, bool(again.previous_expires)) == (["read apps/web"], True)
+
+
 async def test_a_node_shows_how_it_does(user: ClientUser, world: World) -> None:
     await fill(user)
     await report(world, {"apps": [], "appstats": []})

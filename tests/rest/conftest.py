@@ -297,6 +297,7 @@ NOTIFICATION_RULE = {
     "events": ["node.failed", "node.lost"],
     "threshold": {"count": 3, "of": "nodes", "minutes": 10},
 }
+ROLE = {"name": "deployer", "permissions": ["update apps/web", "approve rollouts/web*"]}
 NODE = {
     "name": "n1",
     "labels": {"role": "gateway"},

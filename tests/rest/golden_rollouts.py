@@ -5,7 +5,9 @@ from typing import Any
 
 from cloud.operations.rollout_drive import driven_rollouts, keep_step, plan_step
 from cloud.store.transaction import Transaction
-from tests.rest.conftest import CHANNEL, NOTIFICATION_RULE
+from tests.rest.conftest import CHANNEL, NOTIFICATION_RULE, ROLE
+
+NARROW = {"name": "narrow", "role": "operator", "permissions": ["read apps/web"]}
 
 POLICY = {
     "name": "careful",
@@ -78,6 +80,19 @@ ROLLOUT_STEPS: list[tuple[str, str, str, Any]] = [
     ("rules-undo", "POST", "/v1/notificationrules/fails/undo", {"revision": 1}),
     ("rules-delete", "DELETE", "/v1/notificationrules/fails", None),
     ("channels-delete", "DELETE", "/v1/channels/mail", None),
+    ("roles-create", "POST", "/v1/roles", ROLE),
+    ("roles-list", "GET", "/v1/roles?limit=9", None),
+    ("roles-get", "GET", "/v1/roles/deployer", None),
+    ("roles-update", "PUT", "/v1/roles/deployer", {"permissions": ["read apps/web"]}),
+    ("roles-patch", "PATCH", "/v1/roles/deployer", {"description": "of the pipeline"}),
+    ("roles-revisions", "GET", "/v1/roles/deployer/revisions", None),
+    ("roles-revisions-get", "GET", "/v1/roles/deployer/revisions/1", None),
+    ("roles-diff", "GET", "/v1/roles/deployer/diff?from=1&to=2", None),
+    ("roles-undo", "POST", "/v1/roles/deployer/undo", {"revision": 1}),
+    ("tokens-create-narrow", "POST", "/v1/tokens", NARROW),
+    ("tokens-rotate", "POST", "/v1/tokens/narrow/rotate", {"overlap": "1h"}),
+    ("tokens-delete-narrow", "DELETE", "/v1/tokens/narrow", None),
+    ("roles-delete", "DELETE", "/v1/roles/deployer", None),
     ("session", "", "", None),
     ("whoami", "GET", "/v1/whoami", None),
     ("sessions-list", "GET", "/v1/sessions", None),

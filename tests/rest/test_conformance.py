@@ -18,6 +18,7 @@ from tests.rest.conftest import (
     CHANNEL,
     NOTIFICATION_RULE,
     REGISTRY,
+    ROLE,
     describe,
     open_world,
 )
@@ -34,9 +35,12 @@ EXISTING = {
     "/v1/callback": {"name": "crm"},
     "/v1/channels": {"name": "mail"},
     "/v1/notificationrules": {"name": "fails"},
+    "/v1/roles": {"name": "deployer", "revision": "1"},
     "/v1/register": {"batch": "b1", "record": "r1"},
 }
-SAME_FOR_ALL = r"^/v1/(configs|registries|channels|notificationrules)/.*/(revisions.*|diff|undo)$"
+SAME_FOR_ALL = (
+    r"^/v1/(configs|registries|channels|notificationrules|roles)/.*/(revisions.*|diff|undo)$"
+)
 """What is made of the same handlers as that of apps and secrets, which is tried."""
 
 # What breaks a schema in each way there is comes on top of the examples that are made up.
@@ -69,6 +73,7 @@ async def serving_all_there_is(folder: Path) -> AsyncIterator[str]:
         await world.client.call("POST", "/v1/callback", CALLBACK)
         await world.client.call("POST", "/v1/channels", CHANNEL)
         await world.client.call("POST", "/v1/notificationrules", NOTIFICATION_RULE)
+        await world.client.call("POST", "/v1/roles", ROLE)
         await world.client.call("POST", "/v1/register", {"name": "b1"})
         await world.client.call("POST", "/v1/register/b1/record", {"name": "r1"})
         yield world.url

@@ -17,6 +17,7 @@ from tests.rest.conftest import (
     NODE,
     NOTIFICATION_RULE,
     REGISTRY,
+    ROLE,
     SECRET,
     ApiCaller,
     World,
@@ -51,6 +52,7 @@ KINDS = [
         {**NOTIFICATION_RULE, "description": "1"},
         {**NOTIFICATION_RULE, "description": "2"},
     ),
+    LockedKind("/v1/roles/deployer", {**ROLE, "description": "1"}, {**ROLE, "description": "2"}),
     LockedKind("/v1/register/b/record/r", {"nodeName": "n2"}, {"nodeName": "n3"}),
 ]
 CREATED: list[tuple[str, dict[str, Any]]] = [
@@ -63,6 +65,7 @@ CREATED: list[tuple[str, dict[str, Any]]] = [
     ("/v1/callback", CALLBACK),
     ("/v1/channels", CHANNEL),
     ("/v1/notificationrules", NOTIFICATION_RULE),
+    ("/v1/roles", ROLE),
     ("/v1/register/b/record", {"name": "r", "fingerprintValue": "F", "nodeName": "n7"}),
 ]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.path.split("/")[-2])

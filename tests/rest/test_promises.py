@@ -12,6 +12,7 @@ from tests.rest.conftest import (
     CHANNEL,
     NOTIFICATION_RULE,
     REGISTRY,
+    ROLE,
     ApiCaller,
     World,
     describe,
@@ -32,6 +33,8 @@ THINGS = {
     "notificationrules": "fails",
     "rolloutpolicies": "careful",
     "rollouts": "web",
+    "roles": "deployer",
+    "tokens": "ci",
 }
 WRONG: Any = [[[]]]
 """Of no type that any field has."""
@@ -80,6 +83,8 @@ async def furnished(client: ApiCaller) -> ApiCaller:
     await client.call("POST", "/v1/callback", CALLBACK)
     await client.call("POST", "/v1/channels", CHANNEL)
     await client.call("POST", "/v1/notificationrules", NOTIFICATION_RULE)
+    await client.call("POST", "/v1/roles", ROLE)
+    await client.call("POST", "/v1/tokens", {"name": "ci", "role": "viewer"})
     await client.call("POST", "/v1/register", {"name": "b1"})
     await client.call("POST", "/v1/register/b1/record", {"name": "r1"})
     return client

@@ -58,9 +58,10 @@ HANDS_OUT_CREDENTIALS = {
     "/v1/secrets/{name}",
     "/v1/callback/{name}",
 }
-HAS_TARGET = {
+CHANGED_BY_ADMINS = {
     *("/v1/callback", "/v1/callback/{name}", "/v1/channels", "/v1/channels/{name}"),
     *("/v1/channels/{name}/undo", "/v1/channels/{name}/test"),
+    *("/v1/roles", "/v1/roles/{name}", "/v1/roles/{name}/undo"),
 }
 CHANNEL = {"name": "hooks", "type": "webhook", "url": "https://hooks.example.com/x"}
 NOTIFICATION_RULE = {"name": "fails", "channels": ["hooks"], "events": ["node.failed"]}
@@ -78,6 +79,7 @@ CREATIONS: list[tuple[str, dict[str, Any]]] = [
     ("/v1/channels", CHANNEL),
     ("/v1/notificationrules", NOTIFICATION_RULE),
     ("/v1/nodes/n1/commands", {"command": "report"}),
+    ("/v1/roles", {"name": "deployer", "permissions": ["read apps/web"]}),
     ("/v1/tokens", {"name": "spare", "role": "viewer"}),
 ]
 NAMES = {
@@ -92,6 +94,7 @@ NAMES = {
     "notificationrules": "fails",
     "rolloutpolicies": "careful",
     "rollouts": "web",
+    "roles": "deployer",
 }
 
 
@@ -126,7 +129,7 @@ COMMAND = "the-newest"
 def expected_role(route: ApiRoute) -> Role:
     if route.path.startswith(("/v1/tokens", AUDIT)):
         return Role.ADMIN
-    if (route.method != "GET" and route.path in HAS_TARGET) or route.handler is put_guard:
+    if (route.method != "GET" and route.path in CHANGED_BY_ADMINS) or route.handler is put_guard:
         return Role.ADMIN
     if route.path.startswith("/v1/sessions"):
         return Role.VIEWER  # of the caller's own
@@ -245,6 +248,8 @@ async def test_a_token_is_answered_once_and_neither_kept_nor_shown(
         "createTime": "2026-01-02T03:04:05Z",
         "expires": None,
         "lastUsedTime": None,
+        "permissions": [],
+        "previousExpires": None,
     }
     assert token not in database_text(tmp_path)
     assert digest_of(token) in database_text(tmp_path)
@@ -410,10 +415,14 @@ async def test_the_command_makes_shows_and_revokes_tokens(world: World, tmp_path
         await client.call("GET", "/v1/nodes")
         shown = await run("list", "--namespace", "*", EDGESYNC_TOKEN_FILE=str(file))
         assert [line.split() for line in shown.output.splitlines()][1:] == [
-            ["one", "ci", "viewer", now, "2026-02-01T00:00:00Z", now]
+            ["one", "ci", "viewer", now, "2026-02-01T00:00:00Z", now, "-"]
         ]
         taken = await run(*words, EDGESYNC_TOKEN_FILE=str(file))
         assert (taken.exit_code, "in use" in taken.output) == (1, True)
+        rotate = ("rotate", "ci", "--namespace", "one", "--overlap", "1h")
+        rotated = await run(*rotate, EDGESYNC_TOKEN_FILE=str(file))
+        assert rotated.exit_code == 0, rotated.output
+        assert rotated.output != made.output
         revoked = await run("revoke", "ci", "--namespace", "one", EDGESYNC_TOKEN_FILE=str(file))
         assert revoked.exit_code == 0, revoked.output
         await client.refused("GET", "/v1/nodes", **DENIED)

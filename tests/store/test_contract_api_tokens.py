@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cloud.core.listing import ListOptions, Page
+from cloud.core.permissions import Permission
 from cloud.core.tokens import EVERYWHERE, ApiToken, Role
 from cloud.errors import Conflict
 from cloud.store.transaction import Store, Transaction
@@ -36,6 +37,19 @@ async def test_a_token_put_again_opens_nothing_with_the_digest_of_before(store: 
     await put(store, token(), token(digest="d2"))
     assert await store.read(lambda tx: tx.api_token("d1")) is None
     assert await store.read(lambda tx: tx.api_token("d2")) == token(digest="d2")
+
+
+async def test_a_rotated_token_is_got_by_both_digests(store: Store) -> None:
+    scopes = (Permission("read", "apps", "web"), Permission("*", "rollouts"))
+    rotated = replace(token(digest="d2"), role="own", scopes=scopes)
+    rotated = replace(rotated, previous_digest="d1", previous_ends=LATER)
+    await put(store, token(), rotated, token("other", digest="d3"))
+    assert await store.read(lambda tx: tx.api_token("d1")) == rotated
+    assert await store.read(lambda tx: tx.api_token("d2")) == rotated
+    await put(store, replace(rotated, digest="d4", previous_digest="d2"))
+    assert await store.read(lambda tx: tx.api_token("d1")) is None
+    with pytest.raises(Conflict):
+        await put(store, replace(token("third", digest="d5"), previous_digest="d2"))
 
 
 async def test_a_deleted_token_is_gone_and_others_stay(store: Store) -> None:

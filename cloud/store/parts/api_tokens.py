@@ -6,29 +6,36 @@ from cloud.core.listing import (
     ListOptions,
     Page,
 )
-from cloud.core.tokens import ApiToken, Role
+from cloud.core.permissions import parse_permission
+from cloud.core.tokens import ApiToken
 from cloud.errors import Conflict
 from cloud.store.parts.part import DuplicateKey, TransactionPart, first, page_bounds, page_of
 from cloud.store.rows import Parameters, Row, micros, micros_or_none, moment, moment_or_none
 from cloud.store.statements import statement
 
+_BETWEEN = "\n"
+"""Between the permissions that a token is narrowed to."""
+
 API_TOKEN = statement(
     """
-    SELECT namespace, name, digest, role, created, expires, last_used FROM api_token
-    WHERE digest = :digest
+    SELECT namespace, name, digest, role, created, expires, last_used, scopes, previous_digest,
+        previous_ends FROM api_token
+    WHERE digest = :digest OR previous_digest = :digest
     """,
     reads={"api_token"},
 )
 API_TOKENS = statement(
     """
-    SELECT namespace, name, digest, role, created, expires, last_used FROM api_token
+    SELECT namespace, name, digest, role, created, expires, last_used, scopes, previous_digest,
+        previous_ends FROM api_token
     WHERE namespace = :namespace ORDER BY created, name
     """,
     reads={"api_token"},
 )
 API_TOKENS_PAGE = statement(
     """
-    SELECT namespace, name, digest, role, created, expires, last_used FROM api_token
+    SELECT namespace, name, digest, role, created, expires, last_used, scopes, previous_digest,
+        previous_ends FROM api_token
     WHERE (:namespace = '*' OR namespace = :namespace)
         AND (created, namespace || '/' || name) > (:after, :after_name)
     ORDER BY created, namespace || '/' || name LIMIT :limit
@@ -43,11 +50,14 @@ COUNT_API_TOKENS = statement(
 )
 PUT_API_TOKEN = statement(
     """
-    INSERT INTO api_token (namespace, name, digest, role, created, expires, last_used)
-    VALUES (:namespace, :name, :digest, :role, :created, :expires, :last_used)
+    INSERT INTO api_token (namespace, name, digest, role, created, expires, last_used, scopes,
+        previous_digest, previous_ends)
+    VALUES (:namespace, :name, :digest, :role, :created, :expires, :last_used, :scopes,
+        :previous_digest, :previous_ends)
     ON CONFLICT (namespace, name) DO UPDATE SET
         digest = excluded.digest, role = excluded.role, created = excluded.created,
-        expires = excluded.expires, last_used = excluded.last_used
+        expires = excluded.expires, last_used = excluded.last_used, scopes = excluded.scopes,
+        previous_digest = excluded.previous_digest, previous_ends = excluded.previous_ends
     """,
     writes={"api_token"},
 )
@@ -95,15 +105,18 @@ class ApiTokenPart(TransactionPart):
 
 def _api_token_of(row: Row) -> ApiToken:
     """The token of a row of `API_TOKEN`."""
-    namespace, name, digest, role, created, expires, last_used = row
+    namespace, name, digest, role, created, expires, last_used, scopes, previous, ends = row
     return ApiToken(
         namespace,
         name,
         digest,
-        Role(role),
+        role,
         moment(created),
         moment_or_none(expires),
         moment_or_none(last_used),
+        tuple(parse_permission("scopes", one) for one in scopes.split(_BETWEEN) if one),
+        previous or "",
+        moment_or_none(ends),
     )
 
 
@@ -113,8 +126,11 @@ def _api_token_row(token: ApiToken) -> Parameters:
         "namespace": token.namespace,
         "name": token.name,
         "digest": token.digest,
-        "role": token.role.value,
+        "role": token.role,
         "created": micros(token.created),
         "expires": micros_or_none(token.expires),
         "last_used": micros_or_none(token.last_used),
+        "scopes": _BETWEEN.join(map(str, token.scopes)),
+        "previous_digest": token.previous_digest or None,
+        "previous_ends": micros_or_none(token.previous_ends),
     }

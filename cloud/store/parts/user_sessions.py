@@ -5,7 +5,6 @@ from datetime import datetime
 import msgspec
 
 from cloud.core.listing import ListOptions, Page
-from cloud.core.tokens import Role
 from cloud.core.user_sessions import SESSIONS_PER_USER, SessionKind, User, UserSession
 from cloud.store.parts.part import TransactionPart, first, page_bounds, page_of
 from cloud.store.rows import Parameters, Row, micros, moment
@@ -134,7 +133,7 @@ def _session_of(row: Row) -> UserSession:
         digest,
         User(provider, subject, name),
         SessionKind(kind),
-        msgspec.json.decode(grants, type=dict[str, Role]),
+        msgspec.json.decode(grants, type=dict[str, str]),
         moment(created),
         moment(expires),
         moment(used),
