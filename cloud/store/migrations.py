@@ -82,6 +82,7 @@ STEPS: tuple[Step, ...] = (
     ("0038_encryption_keys", encryption_keys.ENCRYPTION_KEYS),
     ("0039_label_text", node_status.LABEL_TEXT),
     ("0040_token_scopes", tokens.TOKEN_SCOPES),
+    ("0041_label_text_outdated", node_status.LABEL_TEXT_OUTDATED),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -100,6 +100,8 @@ def test_servers_are_upgraded_one_at_a_time_under_load(
                 before = talker.answered
                 wait_for(lambda: talker.answered > before + 5, "answers", units=60)
             acknowledged.extend(writer.acknowledged)
+            for creator, changer in ((apis[1], new), (new, apis[1])):
+                labels_agree(creator, changer)
             change_through(apis[1], "nginx:2", seen_by=new)
             change_through(new, "nginx:3", seen_by=apis[1])
             assert old[1].stop() == 0
@@ -110,9 +112,32 @@ def test_servers_are_upgraded_one_at_a_time_under_load(
         assert int(hostname(last)) >= talker.answered
         names = {one["name"] for one in new.get("/v1/nodes").json()["items"]}
         assert set(acknowledged) <= names
-        log = edgesync("audit", "verify", "--data-dir", str(one.data_dir), database=fleet.url)
-        assert "entries verified" in log
+        verify_log(one.data_dir, fleet.url)
         refuses_database(previous, old[1].data_dir, fleet)
+
+
+def verify_log(data: Path, database: str = "") -> None:
+    """The audit log is whole, with entries of both versions."""
+    shown = edgesync("audit", "verify", "--data-dir", str(data), database=database)
+    assert "entries verified" in shown
+
+
+def labels_agree(creator: httpx.Client, changer: httpx.Client) -> None:
+    """A node that one server creates, and the other labels anew, is found by its labels."""
+    name = f"of-{creator.base_url.port}"
+    for method, writer, path, color in (
+        ("POST", creator, "", "red"),
+        ("PUT", changer, f"/{name}", "green"),
+    ):
+        body = {"name": name, "labels": {"color": color, "shelf": name}}
+        assert writer.request(method, f"/v1/nodes{path}", json=body).is_success
+        query = {
+            "selector": f"color={color},shelf={name}",
+            "fieldSelector": "status.state=never",
+        }
+        for reader in (creator, changer):
+            found = reader.get("/v1/nodes", params=query).json()["items"]
+            assert [node["name"] for node in found] == [name], (method, reader.base_url)
 
 
 def refuses_database(
@@ -265,9 +290,9 @@ def test_nodes_commands_and_backups_of_one_version_work_with_the_other(
         refuses_database(previous, data)
 
         assert " is intact: " in edgesync("verify", saved)
-        again = str(tmp_path / "again")
-        edgesync("restore", saved, "--data-dir", again)
-        assert "entries verified" in edgesync("audit", "verify", "--data-dir", again)
+        again = tmp_path / "again"
+        edgesync("restore", saved, "--data-dir", str(again))
+        verify_log(again)
 
         back = tmp_path / "back"
         edgesync("restore", saved, "--data-dir", str(back), tree=previous.tree)

@@ -118,3 +118,28 @@ NODE_USAGE = (
     definition("ALTER TABLE node_status ADD COLUMN cpu_part {integer}"),
     definition("ALTER TABLE node_status ADD COLUMN memory_part {integer}"),
 )
+
+# A server of before `LABEL_TEXT`, beside which this one runs during an upgrade, changes labels and
+# leaves the text as it was: the labels of that node are looked up then. A server that knows the
+# text writes it after the document.
+LABEL_TEXT_OUTDATED = (
+    Definition(
+        """
+        CREATE TRIGGER label_text_outdated AFTER UPDATE OF document ON node
+        WHEN new.document <> old.document
+        BEGIN
+            UPDATE node_status SET labels = NULL
+            WHERE namespace = new.namespace AND name = new.name;
+        END
+        """,
+        """
+        CREATE FUNCTION label_text_outdated() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            UPDATE node_status SET labels = NULL
+            WHERE namespace = new.namespace AND name = new.name;
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER label_text_outdated AFTER UPDATE OF document ON node FOR EACH ROW
+        WHEN (new.document <> old.document) EXECUTE FUNCTION label_text_outdated()
+        """,
+    ),
+)
