@@ -83,6 +83,7 @@ STEPS: tuple[Step, ...] = (
     ("0039_label_text", node_status.LABEL_TEXT),
     ("0040_token_scopes", tokens.TOKEN_SCOPES),
     ("0041_label_text_outdated", node_status.LABEL_TEXT_OUTDATED),
+    ("0042_app_counts", usage.APP_COUNTS),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -113,6 +113,14 @@ def statement(text: str, *, reads: Collection[str] = (), writes: Collection[str]
     return joined(fragment(text, reads=reads, writes=writes))
 
 
+def statement_apart(
+    *, sqlite: str, postgres: str, reads: Collection[str] = (), writes: Collection[str] = ()
+) -> Statement:
+    """A whole statement with another text for each database, for what only one of them keeps."""
+    texts = fragment(sqlite).sqlite, fragment(postgres).postgres
+    return Statement(*texts, frozenset(reads), frozenset(writes))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SetStatement(Statement):
     """A statement that writes rows and gives back nothing, for any number of them.

@@ -1,8 +1,11 @@
 """What every store promises of what runs in a fleet, what its nodes use, and its figures."""
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cloud.core.batch import Record
 from cloud.core.callback import Callback, CallbackSpec
@@ -15,6 +18,7 @@ from cloud.errors import NotFound
 from cloud.store.parts.pending_nodes import PendingCounts
 from cloud.store.transaction import Store, Transaction
 from tests.store.conftest import LATER, NOW, batch, node, report
+from tests.store.test_contract import some_examples
 
 DAY = timedelta(days=1)
 SELECTOR = "role=gateway"
@@ -65,6 +69,45 @@ async def test_what_nodes_run_is_counted_by_version_and_state(store: Store) -> N
     await store.write(lambda tx: tx.delete_node("default", "n"))
     assert await store.read(counted) == {("2", "pending"): 1, ("2", "failed"): 1}
     assert await store.read(lambda tx: tx.count_running("default", "other")) == {}
+
+
+apps_of_a_node = st.dictionaries(
+    st.tuples(st.sampled_from(["web", "logs"]), st.sampled_from(["1", "2"])),
+    st.sampled_from(["running", "failed", "rolledBack"]),
+)
+
+
+@some_examples
+@given(
+    steps=st.lists(st.tuples(st.sampled_from(["n", "m"]), st.none() | apps_of_a_node), max_size=8)
+)
+async def test_what_nodes_run_is_counted_whatever_changed(
+    store: Store, steps: list[tuple[str, dict[tuple[str, str], str] | None]]
+) -> None:
+    """As counting all of them anew; None: the node is deleted, and made again without a report."""
+    there: dict[str, dict[tuple[str, str], str]] = {}
+
+    def work(tx: Transaction) -> None:
+        for name in ("n", "m"):
+            tx.delete_node("default", name)
+        add(tx, "n", "m")
+        for number, (name, apps) in enumerate(steps):
+            there[name] = apps or {}
+            if apps is None:
+                tx.delete_node("default", name)
+                add(tx, name)
+            else:
+                running = [RunningApp(*key, state) for key, state in apps.items()]
+                tx.put_running("default", name, running, str(number))
+            counted = Counter(
+                (version, state)
+                for apps in there.values()
+                for (app, version), state in apps.items()
+                if app == "web"
+            )
+            assert tx.count_running("default", "web") == counted
+
+    await store.write(work)
 
 
 async def test_the_first_nodes_that_failed_are_named(store: Store) -> None:

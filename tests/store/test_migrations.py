@@ -166,7 +166,7 @@ async def test_what_an_older_server_put_is_found_by_its_labels_and_uses(tmp_path
             assert await store.read(listed) == [1, 1, 1, 1, 1, 1, 1]
 
 
-def test_the_labels_of_nodes_are_written_beside_their_status(
+def test_labels_of_nodes_are_written_beside_their_status_and_apps_counted(
     connection: sqlite3.Connection,
 ) -> None:
     own = {"site": "s7", "rack": "007", "none": "", "big": "9" * 30, "below": "-4"}
@@ -190,6 +190,11 @@ def test_the_labels_of_nodes_are_written_beside_their_status(
             " agent, expires, revoked) VALUES ('default', 0, ?, 7, 8, 'failed', '1.4', 9, 1)",
             (name,),
         )
+        connection.execute(
+            "INSERT INTO reported_app (namespace, name, app, version, state)"
+            " VALUES ('default', ?, 'web', '2', 'running')",
+            (name,),
+        )
     migrate(connection)
     found = connection.execute(
         "SELECT name, labels, heard, report_interval, deploy, agent, expires, revoked,"
@@ -200,6 +205,8 @@ def test_the_labels_of_nodes_are_written_beside_their_status(
         ("many", label_text(many), 7, 8, "failed", "1.4", 9, 1, 0),
     ]
     assert label_text(many) is None
+    counted = connection.execute("SELECT app, version, state, nodes FROM app_count").fetchall()
+    assert counted == [("web", "2", "running", 2)]
 
 
 async def test_the_records_an_older_server_put_are_counted(tmp_path: Path) -> None:

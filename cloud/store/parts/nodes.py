@@ -145,7 +145,7 @@ ADD_STATUS = set_statement(
 )
 DELETE_NODE = statement(
     "DELETE FROM node WHERE namespace = :namespace AND name = :name RETURNING name",
-    writes=_OF_A_NODE | {"node"},
+    writes=_OF_A_NODE | {"app_count", "node"},
 )
 PROPERTIES = statement(
     "SELECT properties FROM node WHERE namespace = :namespace AND name = :name",

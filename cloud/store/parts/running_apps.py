@@ -14,7 +14,7 @@ from cloud.store.parts.reporters import REPORTERS
 from cloud.store.parts.reports import HEARD_NODES, LAST_REPORTS
 from cloud.store.parts.row_sets import Lookup, RowSetPart
 from cloud.store.rows import Parameters, micros
-from cloud.store.statements import fragment, set_statement, statement
+from cloud.store.statements import fragment, set_statement, statement, statement_apart
 
 RUNNING_APPS = statement(
     """
@@ -32,7 +32,7 @@ PUT_RUNNING_APP = set_statement(
     WHERE reported_app.state <> excluded.state OR reported_app.cause <> excluded.cause
     """,
     reads={"node"},
-    writes={"reported_app"},
+    writes={"app_count", "reported_app"},
 )
 # Those that the node does not run any more; `_identity` distinguishes what it runs.
 DELETE_RUNNING_APPS = set_statement(
@@ -43,7 +43,7 @@ DELETE_RUNNING_APPS = set_statement(
     """,
     order=2,
     reads={"node"},
-    writes={"reported_app"},
+    writes={"app_count", "reported_app"},
 )
 SET_RUNNING = set_statement(
     """
@@ -53,12 +53,15 @@ SET_RUNNING = set_statement(
     order=2,
     writes={"report"},
 )
-COUNT_RUNNING = statement(
-    """
+COUNT_RUNNING = statement_apart(
+    sqlite="""
+    SELECT version, state, nodes FROM app_count WHERE namespace = :namespace AND app = :app
+    """,
+    postgres="""
     SELECT version, state, count(*) FROM reported_app WHERE namespace = :namespace AND app = :app
     GROUP BY version, state
     """,
-    reads={"reported_app"},
+    reads={"app_count"},
 )
 
 # Of an app that is rolled out, each node by the version for it.
