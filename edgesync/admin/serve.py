@@ -1,7 +1,6 @@
 """`edgesync serve`: the server, with a flag for each setting."""
 
 import asyncio
-import gc
 import logging
 import os
 import sys
@@ -23,6 +22,7 @@ from cloud.http.logs import LOG_FORMAT, BoundedFormatter, LogBudget, RequestIdFi
 from cloud.settings_sources import NAMES, PATHS, load_settings
 from edgesync import version
 from edgesync.admin.ca import passphrase_of
+from edgesync.interpreter import tuned_interpreter
 
 _REPEATED = {
     "server_names": "--server-name",
@@ -81,10 +81,11 @@ def serve(file: Path | None, **flags: Any) -> None:
     logging.basicConfig(level=settings.log_level.upper(), handlers=[to_stderr])
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # its starts and stops are ours
     logging.getLogger("amqtt").setLevel(logging.WARNING)
-    _collect_rarely()
-    _take_turns_quickly()
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with (
+            tuned_interpreter(),
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
             runner.run(
                 run_server(
                     settings,
@@ -97,23 +98,3 @@ def serve(file: Path | None, **flags: Any) -> None:
         raise click.ClickException(error.reason) from error
     except (CloudError, BrokerError, CertError, OSError) as error:
         raise click.ClickException(str(error)) from error
-
-
-def _collect_rarely() -> None:
-    """Have garbage looked for less often: what is read from messages has no cycles.
-
-    By default it is looked for every 700 containers, that is every few reports, which took a third
-    of their CPU (docs/performance.md).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-
-
-def _take_turns_quickly() -> None:
-    """Let the store's threads have the interpreter soon after they ask for it.
-
-    Each row that SQLite has put lets go of it, and a busy event loop gives it back after 5 ms by
-    default: a group of 256 reports could wait for a second (docs/performance.md).
-    """
-    sys.setswitchinterval(0.000_5)

@@ -42,10 +42,11 @@ def test_every_call_is_measured_beside_the_store(*, as_json: bool) -> None:
         for one in figures["calls"]:
             assert one["calls"] == CALLS
             assert 0 < one["p50_ms"] <= one["p99_ms"]
+            assert one["first_ms"] > 0
             assert one["ratio"] == pytest.approx(one["p50_ms"] / one["store_p50_ms"], rel=0.05)
     else:
         rate, head, *lines = result.stdout.splitlines()
         assert rate.startswith("the store alone: ")
-        assert head.split() == ["calls", "p50", "ms", "p99", "ms", "store", "ms", "ratio"]
+        assert head.split() == "calls first ms p50 ms p99 ms store ms ratio".split()
         assert [line[:68].rstrip() for line in lines] == LINES
-        assert all(len(line[68:].split()) == 5 for line in lines)
+        assert all(len(line[68:].split()) == 6 for line in lines)
