@@ -125,8 +125,8 @@ PUT_NODE = set_statement(
     """,
     numbers={"created", "updated"},
     order=-1,
-    reads=_OF_A_NODE,
-    writes={"node"},
+    reads=_OF_A_NODE - {"node_status"},
+    writes={"node", "node_status"},
 )
 ADD_STATUS = set_statement(
     """
