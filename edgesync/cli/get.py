@@ -36,10 +36,11 @@ from edgesync.cli.resources.columns import TableOptions, sorted_by, table_of
 from edgesync.cli.resources.namespaces import NAMESPACE, namespace_names
 from edgesync.cli.resources.paths import columns_in, rendered, value_at
 from edgesync.client.client import Client
-from edgesync.client.errors import ApiError, NotPermitted
+from edgesync.client.errors import ApiError, NotPermitted, is_unknown_route
 
 Json = Mapping[str, Any]
 
+_NOT_THERE = "this server does not have them"
 _secrets_option = click.option(
     "--show-secrets", is_flag=True, help="Show values of secrets and tokens."
 )
@@ -150,7 +151,10 @@ def export(
                     continue  # it has only defaults
                 documents.append(document)
         except ApiError as refusal:
-            left.append(f"{kind.plural} skipped: {refusal.message}")
+            if not kinds and is_unknown_route(refusal.refusal):
+                note(f"{kind.plural} skipped: {_NOT_THERE}")
+            else:
+                left.append(f"{kind.plural} skipped: {refusal.message}")
     _print_documents(documents, output, is_one=False)
     for line in left:
         note(line)
@@ -172,13 +176,17 @@ class GetQuery:
     with_status: bool = False
 
     def found(self, target: Target) -> Iterator[Json]:
-        """The things of *target*; of `all` without those that the token may not see."""
+        """The things of *target*; of `all` without those that the token may not see.
+
+        And without those of a kind that the server does not know, as an older one.
+        """
         try:
             yield from self._found(target)
-        except NotPermitted as refusal:
-            if not self.is_all:
+        except ApiError as refusal:
+            is_unknown = is_unknown_route(refusal.refusal)
+            if not self.is_all or not (is_unknown or isinstance(refusal, NotPermitted)):
                 raise
-            note(f"{target.kind.plural} skipped: {refusal.message}")
+            note(f"{target.kind.plural} skipped: {_NOT_THERE if is_unknown else refusal.message}")
 
     def found_everywhere(self, target: Target) -> Iterator[Json]:
         """As `found`, of each namespace that the token may see; each thing names its own.

@@ -156,6 +156,11 @@ def is_unknown_parameter(refusal: ApiRefusal) -> bool:
     return refusal.status == 400 and "unknown query parameter" in refusal.message
 
 
+def is_unknown_route(refusal: ApiRefusal) -> bool:
+    """Return whether the server does not know the path of the call, as an older one."""
+    return refusal.code == "RequestMethodNotFound"
+
+
 _BY_CODE: dict[str, type[ApiError]] = {"ConfirmationRequired": NotConfirmed}
 _BY_STATUS: dict[int, type[ApiError]] = {
     400: InvalidCall,

@@ -235,7 +235,7 @@ def use_commands(server: Server, tree: Path | None = None) -> None:
         ("describe node gate", "talker"),
         ("explain node gate", "talker"),
         ("top nodes", "gate"),
-        ("export apps", "kind: App"),
+        ("export", "kind: App"),
         ("label node gate seen=yes", "gate"),
         ("label node gate seen-", "gate"),
         ("events", "gate"),
