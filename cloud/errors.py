@@ -11,9 +11,10 @@ CloudError
 │   └── UnknownMediaType  the caller sent something in a form that is not understood
 ├── Expired             what the caller goes on from was good once, but is too old
 ├── Denied              the caller did not prove who it is
-│   └── ActivationDenied  a device that may not activate; the answer gives no reason
-│       ├── WrongToken  it does not have the batch's token
-│       └── NotOnWhitelist  it has the batch's token, and no record
+│   ├── ActivationDenied  a device that may not activate; the answer gives no reason
+│   │   ├── WrongToken  it does not have the batch's token
+│   │   └── NotOnWhitelist  it has the batch's token, and no record
+│   └── SignInDenied    a local user that may not sign in; nor does this one
 ├── Forbidden           the caller is known and may not do this
 ├── NotFound            the thing is not there (or not the caller's)
 ├── InUse               the thing is there and something needs it to stay as it is
@@ -176,6 +177,17 @@ class NotOnWhitelist(ActivationDenied):
         self.batch = batch
         self.fingerprint = fingerprint
         super().__init__(f"the batch {batch} has no fingerprint {fingerprint!r} on its list")
+
+
+class SignInDenied(Denied):
+    """A local user may not sign in: the response has the same text for each *cause*.
+
+    The cause is for the server's log only, as of `ActivationDenied`.
+    """
+
+    def __init__(self, cause: str) -> None:
+        self.cause = cause
+        super().__init__("wrong name, password or code")
 
 
 class Forbidden(CloudError):

@@ -75,6 +75,8 @@ from cloud.rest.count_cache import CountCache
 from cloud.rest.event_stream import EventStreams
 from cloud.rest.services import Services
 from cloud.rest.sessions import Sessions
+from cloud.rest.sign_in.local import LocalSignIn
+from cloud.rest.sign_in.passwords import Passwords
 from cloud.store.transaction import NotifyingStore, Store
 
 Job = Callable[[], Coroutine[Any, Any, None]]
@@ -282,6 +284,14 @@ def rest_services(
         default_namespace=settings.namespace,
         authenticator=Authenticator(admin_digest, store, now_utc, limits, base.refusals),
         sessions=Sessions(sealer.session_key),
+        local_sign_in=LocalSignIn(
+            store,
+            Passwords(),
+            base.refusals,
+            clock=now_utc,
+            timer=time.monotonic,
+            new_id=new_id,
+        ),
         identity=open_identity(settings.login_file, sealer, store, base.refusals, now_utc, new_id),
         continuations=Continuations(sealer.list_key),
         counts=CountCache(now_utc),

@@ -193,6 +193,14 @@ COMMANDS = {
         "edgesync.cli.token:token",
         "Manage tokens of the REST API.",
     ),
+    "user": (
+        "edgesync.cli.user:user",
+        "Manage local users: people who log in with a password of this server.",
+    ),
+    "session": (
+        "edgesync.cli.session:session",
+        "List and end sessions of people and programs.",
+    ),
     "audit": (
         "edgesync.admin.audit:audit",
         "Read the audit log and verify its integrity.",

@@ -82,6 +82,11 @@ class Action(StrEnum):
     TOKEN_CREATE = "token.create"  # noqa: S105
     TOKEN_ROTATE = "token.rotate"  # noqa: S105
     TOKEN_DELETE = "token.delete"  # noqa: S105
+    USER_CREATE = "user.create"
+    USER_UPDATE = "user.update"
+    USER_DELETE = "user.delete"
+    TOTP_CREATE = "totp.create"
+    TOTP_DELETE = "totp.delete"
     SESSION_CREATE = "session.create"
     SESSION_DELETE = "session.delete"
     API_AUTHENTICATE = "api.authenticate"

@@ -41,6 +41,7 @@ _MORE: Mapping[str, Mapping[Role, Sequence[str]]] = {
     "namespaces": {Role.VIEWER: ("list",)},
     "metrics": {Role.VIEWER: ("read",)},
     "tokens": {Role.ADMIN: ("list", "create", "rotate", "delete")},
+    "users": {Role.ADMIN: ("list", "create", "update", "delete")},
     "sessions": {Role.ADMIN: ("list", "delete")},
     "audit": {Role.ADMIN: ("list",)},
 }

@@ -3,8 +3,8 @@
 A session has a secret of its own, which works like an API token; only its digest is stored.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from cloud.core.audit import Actor, ActorKind
@@ -75,3 +75,16 @@ class UserSession:
     def is_use_due(self, now: datetime) -> bool:
         """Return whether a use at *now* has to be recorded."""
         return now - self.last_used >= USE_RECORDED_EVERY
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """A session that was just begun, and its secret."""
+
+    session: UserSession
+    secret: str = field(repr=False)
+
+    @property
+    def lifetime(self) -> timedelta:
+        """How long it lasts."""
+        return self.session.expires - self.session.created

@@ -25,7 +25,7 @@ from cloud.core.audit import (
 from cloud.core.changes import difference
 from cloud.core.listing import Page, Place
 from cloud.core.revisions import REVISIONS_KEPT
-from cloud.errors import ActivationDenied, CloudError, Denied
+from cloud.errors import ActivationDenied, CloudError, Denied, SignInDenied
 from cloud.operations.change_tracking import ChangeTracker
 from cloud.operations.events import (
     record_change_event,
@@ -119,7 +119,7 @@ def refuse(tx: Transaction, attempt: Attempt, error: CloudError, *, left_out: in
     Where the answer does not contain the cause, the log does.
     """
     also: dict[str, int | str] = {"leftOut": left_out} if left_out else {}
-    if isinstance(error, ActivationDenied):
+    if isinstance(error, ActivationDenied | SignInDenied):
         also["cause"] = clean(error.cause)
     elif isinstance(error, Denied) and attempt.action in _WITH_CAUSE:
         also["cause"] = clean(error.reason)

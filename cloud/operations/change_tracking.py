@@ -19,6 +19,8 @@ _CHANGES: Mapping[str, str] = {
     "put_rollout": "rollout",
     "put_api_token": "token",
     "delete_api_token": "token",
+    "put_local_user": "user",
+    "delete_local_user": "user",
     "add_command": "command",
     "put_certificate": "certificate",
     "revoke_certificates": "certificate",

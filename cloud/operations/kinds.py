@@ -245,6 +245,8 @@ def find_thing(tx: Transaction, kind: str, key: Key) -> Noun | None:
     elif kind == "token":
         namespace, name = key
         found = next((token for token in tx.api_tokens(namespace) if token.name == name), None)
+    elif kind == "user":
+        found = tx.local_user(key[-1])
     elif can_be_found(kind):
         known = KINDS.logged_as(kind)
         if known is not None and known.is_single:
@@ -258,5 +260,5 @@ def can_be_found(kind: str) -> bool:
     return kind in _OTHERS or KINDS.logged_as(kind) is not None
 
 
-_OTHERS = frozenset({"properties", "command", "token", "rollout"})
+_OTHERS = frozenset({"properties", "command", "token", "user", "rollout"})
 """Things of no kind whose changes the audit log describes."""

@@ -16,14 +16,14 @@ from cloud.rest.metrics import metrics_route
 from cloud.rest.routes import ROUTES
 from cloud.rest.services import Services
 from cloud.rest.session import session_routes
-from cloud.rest.sign_in.routes import NO_SIGN_IN_ROUTES, sign_in_routes
+from cloud.rest.sign_in.routes import local_sign_in_routes, sign_in_routes
 
 
 def rest_app(services: Services) -> Starlette:
     """Build the server of the REST API, its description, the dashboard, `/health` and metrics."""
     services.metrics.limits.declare(
         *("channel_tests", "command_waits", "event_streams", "json_values"),
-        *("labelled_nodes", "yaml_values"),
+        *("labelled_nodes", "password_checks", "sign_ins", "yaml_values"),
     )
     routes = [
         Route(
@@ -68,11 +68,19 @@ def rest_app(services: Services) -> Starlette:
 
 
 def _sign_in_routes(services: Services) -> Sequence[Route]:
-    if services.identity is None:
-        return NO_SIGN_IN_ROUTES
-    return sign_in_routes(
-        services.identity,
-        services.authenticator,
+    identity, proxies = services.identity, services.trusted_proxies
+    local = local_sign_in_routes(
+        services.local_sign_in,
         services.sessions,
-        trusted_proxies=services.trusted_proxies,
+        identity.providers if identity else (),
+        clock=services.clock,
+        trusted_proxies=proxies,
     )
+    if identity is None:
+        return local
+    return [
+        *local,
+        *sign_in_routes(
+            identity, services.authenticator, services.sessions, trusted_proxies=proxies
+        ),
+    ]

@@ -107,5 +107,7 @@ def _logged_as() -> Mapping[tuple[str, ...], str]:
         ("nodes", "core", "configs"): "node",
         ("rollouts",): "rollout",
         ("tokens",): "token",
+        ("users",): "user",
+        ("users", "totp"): "totp",
         ("sessions",): "session",
     }

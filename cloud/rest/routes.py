@@ -32,6 +32,7 @@ from cloud.rest.system_apps import SYSTEM_APP_ROUTES
 from cloud.rest.tokens import TOKEN_ROUTES
 from cloud.rest.trends import TREND_ROUTES
 from cloud.rest.user_sessions import USER_SESSION_ROUTES
+from cloud.rest.users import USER_ROUTES
 
 ROUTES: list[ApiRoute] = [
     *NODE_ROUTES,
@@ -61,6 +62,7 @@ ROUTES: list[ApiRoute] = [
     *ROLE_ROUTES,
     *TOKEN_ROUTES,
     *USER_SESSION_ROUTES,
+    *USER_ROUTES,
     *AUDIT_ROUTES,
     *KIND_ROUTES,
 ]

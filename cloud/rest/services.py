@@ -22,6 +22,7 @@ from cloud.rest.event_stream import EventStreams
 from cloud.rest.health import Check, Report
 from cloud.rest.places import Places, channel_tests, command_waits
 from cloud.rest.sessions import Sessions
+from cloud.rest.sign_in.local import LocalSignIn
 from cloud.store.transaction import Store
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Services:
     default_namespace: str
     authenticator: Authenticator
     sessions: Sessions
+    local_sign_in: LocalSignIn
+    """Signs users in whom the server itself keeps."""
     continuations: Continuations
     counts: CountCache
     streams: EventStreams
@@ -75,7 +78,7 @@ class Services:
     reports: Mapping[str, Report] = field(default_factory=dict)
     """Further content of `/readyz?verbose`, by name."""
     identity: "SignInService | None" = None
-    """The identity providers; None where people have tokens only."""
+    """The identity providers; None where there are none."""
     seen_rollouts: SeenRollouts = field(default_factory=SeenRollouts)
     """How rollouts stood when they were driven last."""
     trusted_proxies: Sequence[Network] = ()

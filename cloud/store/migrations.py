@@ -20,6 +20,7 @@ from cloud.store.tables import (
     events,
     first,
     guard,
+    local_users,
     node_status,
     probe,
     refused,
@@ -84,6 +85,7 @@ STEPS: tuple[Step, ...] = (
     ("0040_token_scopes", tokens.TOKEN_SCOPES),
     ("0041_label_text_outdated", node_status.LABEL_TEXT_OUTDATED),
     ("0042_app_counts", usage.APP_COUNTS),
+    ("0043_local_users", local_users.LOCAL_USERS),
 )
 """Every migration there ever was, by its id, in their order."""
 

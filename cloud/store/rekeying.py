@@ -20,6 +20,7 @@ from cloud.store.lost_keys import check_log_keys
 from cloud.store.parts.batches import BATCHES
 from cloud.store.parts.callbacks import CALLBACKS
 from cloud.store.parts.commands import ALL_OUTPUTS, PLACE, RESEAL_OUTPUT
+from cloud.store.parts.local_users import RESEAL_TOTP, SEALED_TOTPS, TOTP_PLACE
 from cloud.store.parts.part import NOTHING, Run
 from cloud.store.parts.pinned_versions import PINNED_BODY, RESEAL_BODY, SEALED_BODIES
 from cloud.store.parts.resources import FIND_RESOURCE, RESEAL_RESOURCE, SEALED_RESOURCES
@@ -194,6 +195,13 @@ def _documents(run: Run) -> Iterator[tuple[tuple[str, ...], str, Callable[[str],
             row = {"namespace": namespace, "name": name}
             text = run(table.find, row)[0][2]
             yield (kind, namespace, name), text, _putting(run, table.reseal, row)
+    yield from _other_texts(run)
+
+
+def _other_texts(run: Run) -> Iterator[tuple[tuple[str, ...], str, Callable[[str], object]]]:
+    """As `_documents`: what is in columns of its own."""
+    for name, own_id, text in run(SEALED_TOTPS, NOTHING):
+        yield (TOTP_PLACE, own_id), text, _putting(run, RESEAL_TOTP, {"name": name})
     for namespace, name, own_id, text in run(ALL_OUTPUTS, NOTHING):
         put = _putting(run, RESEAL_OUTPUT, {"id": own_id})
         yield (PLACE, namespace, name, own_id), text, put

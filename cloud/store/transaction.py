@@ -26,6 +26,7 @@ from cloud.store.parts.events import EventPart
 from cloud.store.parts.guards import GuardPart
 from cloud.store.parts.install_tokens import InstallTokenPart
 from cloud.store.parts.labels import ALL_LABELLED, UNLABELLED
+from cloud.store.parts.local_users import LocalUserPart
 from cloud.store.parts.namespaces import NamespacePart
 from cloud.store.parts.node_figures import NodeFiguresPart
 from cloud.store.parts.node_status import NodeStatusPart
@@ -82,6 +83,7 @@ class Transaction(
     ProbePart,
     SessionPart,
     UserSessionPart,
+    LocalUserPart,
 ):
     """All reads see one moment; all writes happen together or not at all.
 

@@ -45,6 +45,8 @@ from cloud.rest.count_cache import CountCache
 from cloud.rest.event_stream import EventStreams
 from cloud.rest.services import Services
 from cloud.rest.sessions import Sessions
+from cloud.rest.sign_in.local import LocalSignIn
+from cloud.rest.sign_in.passwords import Passwords
 from cloud.store.sealing import load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
 from cloud.store.transaction import Store, Transaction
@@ -418,6 +420,14 @@ def _services(store: Store, feed: EventFeed) -> Services:
         default_namespace=_NAMESPACE,
         authenticator=Authenticator(digest, store, clock, NO_LIMITS, refusals),
         sessions=Sessions(bytes(32)),
+        local_sign_in=LocalSignIn(
+            store,
+            Passwords(),
+            refusals,
+            clock=clock,
+            timer=time.monotonic,
+            new_id=lambda: f"id{next(numbers)}",
+        ),
         continuations=Continuations(bytes(32)),
         counts=CountCache(clock),
         streams=EventStreams(feed),

@@ -1,10 +1,11 @@
-"""Signing in with an identity provider, in a real browser."""
+"""Signing in with an identity provider, or as a local user, in a real browser."""
 
 import contextlib
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, expect
+from pyotp import TOTP
 
 from tests.dashboard.chromium import NEEDS_CHROMIUM
 from tests.dashboard.conftest import SECONDS, Tab
@@ -34,3 +35,32 @@ def test_a_user_signs_in_with_the_company_account(world: SignInServer, browser: 
         expect(page.get_by_role("heading", name="Overview")).to_be_visible()
         expect(page.get_by_text("company:bob@example.com")).to_be_visible()
         expect(page.get_by_role("link", name="Tokens")).to_have_count(0)
+
+
+def test_a_local_user_signs_in_with_name_password_and_code(
+    world: SignInServer, browser: Browser
+) -> None:
+    with world.server.client() as admin:
+        ann = {"name": "ann", "password": "a long password of ann", "grants": {"*": "operator"}}
+        assert admin.post("/v1/users", json=ann).status_code == 200
+        secret = admin.post("/v1/users/ann/totp").json()["secret"]
+        with contextlib.closing(browser.new_context()) as context:
+            tab = Tab(context.new_page(), world.server.api, expected=["401", "GET /login"])
+            page = tab.page
+            tab.open("/", page.get_by_label("Name", exact=True))
+            page.get_by_role("button", name="Use a token instead").click()
+            expect(page.get_by_label("Token", exact=True)).to_be_focused()
+            page.get_by_role("button", name="Use name and password").click()
+            for code, is_admitted in (("000000x", False), ("", True)):
+                page.get_by_label("Name", exact=True).fill("ann")
+                page.get_by_label("Password", exact=True).fill("a long password of ann")
+                page.get_by_label("Code of your app").fill(code or TOTP(secret).now())
+                page.get_by_role("button", name="Sign in", exact=True).click()
+                if not is_admitted:
+                    expect(page.get_by_role("alert")).to_contain_text("wrong name, password")
+            expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+            expect(page.get_by_text("local:ann")).to_be_visible()
+            admin.put("/v1/users/ann", json={"disabled": True})
+            expect(page.get_by_label("Name", exact=True)).to_be_visible()
+            tab.check()
+        admin.delete("/v1/users/ann")

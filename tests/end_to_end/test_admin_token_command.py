@@ -33,10 +33,10 @@ def test_the_token_is_replaced_at_once_with_a_session_that_began_with_it(server:
         own = {"X-Edgesync-CSRF": "1", "Origin": server.api}
         assert browser.post("/session", json={"token": old}, headers=own).status_code == 200
         assert browser.get("/v1/nodes").status_code == 200
-        said = run(server.data_dir, "rotate")
+        output = run(server.data_dir, "rotate")
         assert browser.get("/v1/nodes").status_code == 401
     assert server.token != old
-    assert server.token not in said
+    assert server.token not in output
     assert Path(server.admin_token_file).stat().st_mode & 0o777 == 0o600
     assert (status(server, old), status(server, server.token)) == (401, 200)
 

@@ -31,6 +31,11 @@ NO_CHANGE_OF_A_THING = {
     "put_user_session",
     "delete_user_session",
     "delete_sessions_of",
+    # Keys of nodes, which activation and renewal prove.
+    "put_encryption_key",
+    "delete_encryption_key",
+    # The last code of a second factor that was used.
+    "set_totp_step",
     # The administrator's token, which a command changes with an entry of its own.
     "put_admin_access",
     # How far the published list of certificates is.

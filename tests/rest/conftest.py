@@ -33,6 +33,8 @@ from cloud.rest.metrics import add_certificate_metrics, add_store_metrics
 from cloud.rest.places import Places, command_waits
 from cloud.rest.services import Services
 from cloud.rest.sessions import Sessions
+from cloud.rest.sign_in.local import LocalSignIn
+from cloud.rest.sign_in.passwords import Passwords
 from cloud.store.transaction import Store
 from tests.builders import open_store
 from tests.conftest import StoreFactory
@@ -177,6 +179,14 @@ async def open_world(
             default_namespace="default",
             authenticator=Authenticator(digest, store, clock, limits, refusals),
             sessions=Sessions(b"32 bytes: a key of sessions here"),
+            local_sign_in=LocalSignIn(
+                store,
+                Passwords(memory_kib=64),
+                refusals,
+                clock=clock,
+                timer=lambda: clock.now.timestamp(),
+                new_id=lambda: f"id{next(numbers)}",
+            ),
             continuations=Continuations(b"a key for tests"),
             counts=CountCache(clock),
             streams=EventStreams(feed, stream_limits),

@@ -97,6 +97,17 @@ ROLLOUT_STEPS: list[tuple[str, str, str, Any]] = [
     ("whoami", "GET", "/v1/whoami", None),
     ("sessions-list", "GET", "/v1/sessions", None),
     ("sessions-end", "DELETE", "/v1/sessions/a-session", None),
+    (
+        "users-create",
+        "POST",
+        "/v1/users",
+        {"name": "ann", "password": "correct horse battery", "grants": {"north": "operator"}},
+    ),
+    ("users-list", "GET", "/v1/users", None),
+    ("users-change", "PUT", "/v1/users/ann", {"grants": {"*": "viewer"}}),
+    ("users-totp", "POST", "/v1/users/ann/totp", None),
+    ("users-totp-delete", "DELETE", "/v1/users/ann/totp", None),
+    ("users-delete", "DELETE", "/v1/users/ann", None),
 ]
 
 

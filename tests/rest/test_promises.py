@@ -35,6 +35,7 @@ THINGS = {
     "rollouts": "web",
     "roles": "deployer",
     "tokens": "ci",
+    "users": "ann",
 }
 WRONG: Any = [[[]]]
 """Of no type that any field has."""

@@ -18,6 +18,7 @@ from cloud.core.batch import Batch, BatchSpec
 from cloud.core.callback import Callback, CallbackSpec
 from cloud.core.commands import Command, CommandKind, CommandStatus, NodeResponse
 from cloud.core.config import Config, ConfigItem, ConfigSpec, KeyValue
+from cloud.core.local_users import LocalUser
 from cloud.core.node import Node, NodeSpec
 from cloud.core.registry import Registry, RegistrySpec
 from cloud.core.revisions import (
@@ -55,6 +56,7 @@ COMMAND = Command(
     created=NOW,
     deadline=NOW + timedelta(seconds=30),
 )
+ANN = LocalUser("ann", "id", "$argon2id$", {"*": "admin"}, NOW, NOW, totp="SECRET")
 ANSWER = NodeResponse(CommandStatus.DONE, "lines of the log")
 USES_SECRET = AppSpec(volumes=(Volume("s", secret=Ref("password")),))
 OLDER = Thing("secret", "default", "older")
@@ -73,6 +75,7 @@ def put_all(tx: Transaction) -> None:
     tx.put_resource(REGISTRY)
     tx.put_batch(BATCH)
     tx.put_callback(HOOK)
+    tx.put_local_user(ANN)
     tx.put_node(Node("default", "gate", NodeSpec(), NOW, NOW))
     tx.add_command(COMMAND)
     tx.end_command("default", "gate", "c", ANSWER, NOW)
@@ -92,6 +95,7 @@ def got(tx: Transaction) -> object:
         tx.command("default", "gate", "c"),
         tx.revision(OLDER, 1),
         tx.pinned_body(Secret, "default", "password", "1"),
+        tx.local_user("ann"),
     )
 
 
@@ -102,7 +106,7 @@ ENDED = replace(
     output=ANSWER.output,
     output_end=len(ANSWER.output),
 )
-ALL = (SECRET, CONFIG, REGISTRY, BATCH, HOOK, ENDED, StoredRevision(MADE, SECRET.spec), SECRET)
+ALL = (SECRET, CONFIG, REGISTRY, BATCH, HOOK, ENDED, StoredRevision(MADE, SECRET.spec), SECRET, ANN)
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ class Kept:
             "SELECT document FROM resource UNION SELECT document FROM batch"
             " UNION SELECT document FROM callback UNION SELECT output FROM node_command"
             " UNION SELECT document FROM resource_revision UNION SELECT document FROM pinned_body"
-            " WHERE kind <> 'app'"
+            " WHERE kind <> 'app' UNION SELECT totp FROM local_user"
         )
         with self.database.look() as rows:
             return {row[0] for row in rows(query)}

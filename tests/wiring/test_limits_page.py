@@ -30,6 +30,7 @@ from cloud.core import (
     guard,
     identity_providers,
     installation,
+    local_users,
     node,
     notification_groups,
     notification_rule,
@@ -52,6 +53,7 @@ from cloud.core import (
 )
 from cloud.core import rate as callers
 from cloud.core.decoding import DEPTH_LIMIT
+from cloud.core.failed_attempts import AT_ALL_BATCHES
 from cloud.core.listing import LIST_BYTES, LIST_LIMIT
 from cloud.core.names import (
     NODE_ID_LIMIT,
@@ -81,6 +83,9 @@ from cloud.operations.desires import ANSWER_LIMIT, INFO_LIMIT
 from cloud.rest import sessions
 from cloud.rest.event_stream import StreamLimits
 from cloud.rest.places import channel_tests, command_waits
+from cloud.rest.sign_in import local as sign_in
+from cloud.rest.sign_in import passwords
+from cloud.rest.sign_in import routes as sign_in_routes
 from cloud.rest.sign_in.provider_client import REQUESTS_LIMIT, RESPONSE_LIMIT, TIMEOUT_SECONDS
 from cloud.store.key_commands import COMMAND_SECONDS, OUTPUT_LIMIT
 from tests.repo.tracked import ROOT, text_of, tracked_files
@@ -157,7 +162,27 @@ LIMITS: Mapping[str, str] = {
     "response of an identity provider": size(RESPONSE_LIMIT),
     "time for a response of an identity provider": seconds(TIMEOUT_SECONDS),
     "requests to one identity provider at the same time": f"{REQUESTS_LIMIT}",
-    "sessions of one user of an identity provider": f"{user_sessions.SESSIONS_PER_USER}",
+    "sessions of one user of an identity provider, or of a local user": (
+        f"{user_sessions.SESSIONS_PER_USER}"
+    ),
+    "local users": f"{local_users.USERS_LIMIT:,}",
+    "namespaces in which a local user has a role": f"{local_users.GRANTS_LIMIT}",
+    "password of a local user": (
+        f"{local_users.PASSWORD_LEAST} to {local_users.PASSWORD_LIMIT} characters"
+    ),
+    "body of a sign-in": size(sign_in_routes.BODY_LIMIT),
+    "failed sign-ins of one address as one local user": (
+        f"{sign_in.RATE.burst}, then one every {1 / sign_in.RATE.per_second:.0f} seconds"
+    ),
+    "failed sign-ins of one address as all local users": (
+        f"{sign_in.RATE.burst * AT_ALL_BATCHES}, then one every"
+        f" {1 / sign_in.RATE.per_second / AT_ALL_BATCHES:.0f} seconds"
+    ),
+    "wrong codes of one local user, from all addresses": (
+        f"{sign_in.CODE_RATE.burst}, then one every"
+        f" {1 / sign_in.CODE_RATE.per_second / 60:.0f} minutes"
+    ),
+    "passwords that are checked, or wait for it": f"{passwords.WAITING_LIMIT}",
     "URL of a callback or channel": characters(sending.URL_LIMIT),
     "channel, as JSON": size(channel.SIZE_LIMIT),
     "channels of one namespace": f"{channel.CHANNELS_LIMIT}",

@@ -2,28 +2,39 @@
 
 import hmac
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from cloud.core.identity_providers import TOKEN_LIMIT
-from cloud.core.user_sessions import Origin
+from cloud.core.identity_providers import TOKEN_LIMIT, IdentityProvider
+from cloud.core.user_sessions import NewSession, Origin
 from cloud.errors import Denied, Invalid, Unavailable
 from cloud.http.addresses import Network
 from cloud.http.answers import json_response
-from cloud.http.requests import address_of, is_secure, media_type_of, read_body, request_id
+from cloud.http.requests import (
+    address_key_of,
+    address_of,
+    is_secure,
+    media_type_of,
+    read_body,
+    read_json,
+    request_id,
+)
 from cloud.http.routing import CheckedRoute
 from cloud.rest.authenticator import Authenticator
-from cloud.rest.sessions import Sessions
+from cloud.rest.sessions import Sessions, check_own_page
+from cloud.rest.sign_in.local import Credentials, LocalSignIn
 from cloud.rest.sign_in.pending_sign_in import LIFETIME, PendingSignIn
 
 if TYPE_CHECKING:
     from cloud.rest.sign_in.provider_client import ProviderClient
-    from cloud.rest.sign_in.service import NewSession, SignInService
+    from cloud.rest.sign_in.service import SignInService
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
@@ -32,29 +43,32 @@ SUBJECT_TOKENS = frozenset(
 )
 """Types of the tokens that can be exchanged (RFC 8693, section 3)."""
 
+BODY_LIMIT = 4096
+"""Bytes of a sign-in."""
+
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-async def _show_none(_request: Request) -> Response:
-    return json_response({"providers": []})
+class LocalCredentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a local user shows; *code* is that of the second factor."""
+
+    name: str
+    password: str
+    code: str = ""
 
 
-NO_SIGN_IN_ROUTES = [CheckedRoute("/login", _show_none, methods=["GET"])]
-"""Where there are no providers."""
-
-
-def sign_in_routes(
-    identity: "SignInService",
-    authenticator: Authenticator,
+def local_sign_in_routes(
+    local: LocalSignIn,
     sessions: Sessions,
+    providers: Sequence[IdentityProvider],
     *,
+    clock: Callable[[], datetime],
     trusted_proxies: Sequence[Network],
 ) -> list[Route]:
-    """The providers, a sign-in with one of them in a browser, and the exchange of tokens."""
-    pending = identity.pending
+    """The ways to sign in, and the sign-in of local users in a browser."""
 
-    async def show_providers(_request: Request) -> Response:
-        """The providers, and what a command line needs to sign in with them."""
+    async def show_ways(_request: Request) -> Response:
+        """The providers, and whether there are local users."""
         found = [
             {
                 "name": one.name,
@@ -65,9 +79,35 @@ def sign_in_routes(
                 "signIn": one.sign_in,
                 "exchange": one.exchange,
             }
-            for one in identity.providers
+            for one in providers
         ]
-        return json_response({"providers": found})
+        return json_response({"providers": found, "local": await local.has_users()})
+
+    async def sign_in(request: Request) -> Response:
+        """A session for a name and a password; the one of the browser before is not used."""
+        check_own_page(request.method, request.headers)
+        sent = await read_json(request, LocalCredentials, BODY_LIMIT)
+        shown = Credentials(sent.name, sent.password, sent.code)
+        new = await local.signed_in(shown, origin_of(request), address_key_of(request.scope))
+        secure = is_secure(request, trusted_proxies)
+        cookie = sessions.cookie(new.secret, clock(), is_secure=secure, lifetime=new.lifetime)
+        return json_response({"success": True}, headers={**_NO_STORE, "Set-Cookie": cookie})
+
+    return [
+        CheckedRoute("/login", show_ways, methods=["GET"]),
+        CheckedRoute("/login/local", sign_in, methods=["POST"]),
+    ]
+
+
+def sign_in_routes(
+    identity: "SignInService",
+    authenticator: Authenticator,
+    sessions: Sessions,
+    *,
+    trusted_proxies: Sequence[Network],
+) -> list[Route]:
+    """A sign-in with a provider in a browser, and the exchange of tokens."""
+    pending = identity.pending
 
     async def begin(request: Request) -> Response:
         """Lead the browser to the provider."""
@@ -96,37 +136,37 @@ def sign_in_routes(
         try:
             new = await finish(request, client)
         except Denied as error:
-            await identity.record_refusal(client.provider.name, error, _origin(request))
+            await identity.record_refusal(client.provider.name, error, origin_of(request))
             return _home("refused", gone)
         except Unavailable:
             return _home("unavailable", gone)
-        lifetime = new.session.expires - new.session.created
-        cookie = sessions.cookie(new.secret, identity.clock(), is_secure=secure, lifetime=lifetime)
+        cookie = sessions.cookie(
+            new.secret, identity.clock(), is_secure=secure, lifetime=new.lifetime
+        )
         return _home("", gone, cookie)
 
-    async def finish(request: Request, client: "ProviderClient") -> "NewSession":
+    async def finish(request: Request, client: "ProviderClient") -> NewSession:
         started = pending.read(request.headers, identity.clock())
         code = await _code_in(request.query_params, started, client)
         token = await client.id_token_for(code, started.verifier, started.redirect_uri)
-        return await identity.signed_in(client, token, started.nonce, _origin(request))
+        return await identity.signed_in(client, token, started.nonce, origin_of(request))
 
     async def exchange(request: Request) -> Response:
         """A session for a token of a provider (RFC 8693)."""
         token = _subject_token(await _form(request))
         async with authenticator.recording_denials(request.scope):
-            new = await identity.exchanged(token, _origin(request))
+            new = await identity.exchanged(token, origin_of(request))
         return json_response(
             {
                 "access_token": new.secret,
                 "issued_token_type": ACCESS_TOKEN,
                 "token_type": "Bearer",
-                "expires_in": int((new.session.expires - new.session.created).total_seconds()),
+                "expires_in": int(new.lifetime.total_seconds()),
             },
             headers=_NO_STORE,
         )
 
     return [
-        CheckedRoute("/login", show_providers, methods=["GET"]),
         CheckedRoute("/login/token", exchange, methods=["POST"]),
         CheckedRoute("/login/{provider}", begin, methods=["GET"]),
         # Providers add parameters of their own.
@@ -203,5 +243,6 @@ def _home(refusal: str, *cookies: str) -> Response:
     return response
 
 
-def _origin(request: Request) -> Origin:
+def origin_of(request: Request) -> Origin:
+    """Where *request* is from, for the audit log."""
     return Origin(address_of(request.scope), request_id(request))

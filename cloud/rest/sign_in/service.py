@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +11,13 @@ from cloud.core.audit import UNKNOWN, Action, Attempt
 from cloud.core.identity_providers import IdentityProvider
 from cloud.core.installation import digest_of
 from cloud.core.tokens import EVERYWHERE
-from cloud.core.user_sessions import SECRET_PREFIX, Origin, SessionKind, UserSession
+from cloud.core.user_sessions import (
+    SECRET_PREFIX,
+    NewSession,
+    Origin,
+    SessionKind,
+    UserSession,
+)
 from cloud.errors import Denied, NotFound
 from cloud.http.refusals import RefusalLog
 from cloud.operations.audit import carry_out
@@ -21,14 +26,6 @@ from cloud.rest.sign_in.id_tokens import issuer_in, verified_claims
 from cloud.rest.sign_in.pending_sign_in import PendingSignIns
 from cloud.rest.sign_in.provider_client import ProviderClient
 from cloud.store.transaction import Store
-
-
-@dataclass(frozen=True, slots=True)
-class NewSession:
-    """A session that was just begun, and its secret."""
-
-    session: UserSession
-    secret: str
 
 
 class SignInService:

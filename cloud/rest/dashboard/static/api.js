@@ -79,7 +79,7 @@ async function send(method, target, { body, yaml, accept, headers = {}, signal }
     content["request-id"] || response.headers.get("x-bce-request-id") || "",
     { line: content.line, field: content.field },
   );
-  if (response.status === 401 && !target.startsWith("/session")) signedOut.forEach((notify) => notify(error.message));
+  if (response.status === 401 && !target.startsWith("/session") && !target.startsWith("/login")) signedOut.forEach((notify) => notify(error.message));
   throw error;
 }
 

@@ -5,7 +5,7 @@ import { lastLiveAt, startLive, stopLive, useIsLive } from "./live.js";
 import { ago } from "./format.js";
 import { go, link, useRoute } from "./route.js";
 import { Empty, Icon, Title } from "./ui.js";
-import { SignIn } from "./sign_in.js";
+import { restorePlace, SignIn } from "./sign_in.js";
 import { Overview } from "./overview.js";
 import { Nodes } from "./nodes.js";
 import { NamespaceField, Namespaces, roleIn } from "./namespaces.js";
@@ -190,6 +190,7 @@ function App() {
     try {
       const found = await get("/session");
       if (found.signedIn) {
+        restorePlace();
         const chosen = found.namespace === "*" ? store.read("namespace") || found.defaultNamespace : found.namespace;
         setNamespace(chosen);
         await loadKinds();
@@ -209,8 +210,8 @@ function App() {
     return html`<div class="boot" role="alert"><p>${failure.message}</p><button type="button" onClick=${() => ask()}>Try again</button></div>`;
   if (!session) return html`<p class="boot" role="status">Loading the dashboard…</p>`;
   if (!session.signedIn) {
-    const enter = async (token) => {
-      await post("/session", { token });
+    const enter = async (target, shown) => {
+      await post(target, shown);
       await ask();
     };
     return html`<${SignIn} reason=${reason} onEnter=${enter} />`;

@@ -1,0 +1,164 @@
+"""Signing in as a local user, with a password and, where the user has one, a second factor."""
+
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from cloud.core.audit import UNKNOWN, Action, Attempt
+from cloud.core.failed_attempts import FailedAttemptLimiter
+from cloud.core.installation import digest_of
+from cloud.core.local_users import SESSION_TIME, LocalUser, steps_around
+from cloud.core.names import check_name
+from cloud.core.rate import Buckets, Rate
+from cloud.core.tokens import EVERYWHERE
+from cloud.core.user_sessions import (
+    SECRET_PREFIX,
+    NewSession,
+    Origin,
+    SessionKind,
+    UserSession,
+)
+from cloud.errors import Invalid, SignInDenied, TooManyRequests
+from cloud.http.refusals import RefusalLog
+from cloud.operations.audit import carry_out
+from cloud.operations.local_users import begin_local_session
+from cloud.rest.sign_in.passwords import Passwords
+from cloud.store.transaction import Store
+
+RATE = Rate(burst=10, per_second=1 / 30)
+"""Failures of one address at one user; ten times as many at all users together."""
+
+CODE_RATE = Rate(burst=10, per_second=1 / 360)
+"""Wrong codes with the right password, of one user from all addresses together."""
+
+BOUND = "sign_ins"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a user shows; *code* is empty without a second factor."""
+
+    name: str
+    password: str
+    code: str
+
+
+class LocalSignIn:
+    """Owns the counts of failures.
+
+    An address that was wrong too often about one user cannot keep others from signing in as that
+    user. Who knows the password has few guesses at the code, from all addresses together.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        passwords: Passwords,
+        refusals: RefusalLog,
+        *,
+        clock: Callable[[], datetime],
+        timer: Callable[[], float],
+        new_id: Callable[[], str],
+    ) -> None:
+        self.passwords = passwords
+        self._store = store
+        self._refusals = refusals
+        self._guesses = FailedAttemptLimiter(RATE)
+        self._codes = Buckets(CODE_RATE)
+        self._clock = clock
+        self._timer = timer
+        self._new_id = new_id
+
+    async def has_users(self) -> bool:
+        """Return whether anyone could sign in here."""
+        count: int = await self._store.read_short(lambda tx: tx.count_local_users())
+        return count > 0
+
+    async def signed_in(self, shown: Credentials, origin: Origin, caller: str) -> NewSession:
+        """A session for who shows what is right; *caller* is the address as limits count it.
+
+        SignInDenied, with the same answer in the same time whatever is wrong; TooManyRequests
+        after too many failures.
+        """
+        guess = f"{shown.password}\0{shown.code}"
+        wait = self._guesses.wait(caller, shown.name, guess, self._timer())
+        if wait is not None:
+            raise TooManyRequests(wait, bound=BOUND)
+        try:
+            user = await self._checked(shown)
+            return await self._begin(user, shown, origin)
+        except SignInDenied as error:
+            self._guesses.record_failure(caller, shown.name, guess, self._timer())
+            await self._refusals.record(self._attempt(shown.name, origin), error)
+            raise
+
+    async def _checked(self, shown: Credentials) -> LocalUser:
+        """The user whose password it is; SignInDenied if it is of none."""
+        user = None
+        try:
+            check_name("name", shown.name)
+            user = await self._store.read(lambda tx: tx.local_user(shown.name))
+        except Invalid:
+            pass  # no user has such a name
+        is_right = await self.passwords.is_right(user.password if user else None, shown.password)
+        if user is None:
+            raise SignInDenied("there is no user of this name")
+        if not is_right:
+            raise SignInDenied("the password is wrong")
+        if user.is_disabled:
+            raise SignInDenied("the user is disabled")
+        return user
+
+    async def _begin(self, user: LocalUser, shown: Credentials, origin: Origin) -> NewSession:
+        now, secret = self._clock(), SECRET_PREFIX + secrets.token_urlsafe(32)
+        step = self._step(user, shown.code, now)
+        session = UserSession(
+            self._new_id(),
+            digest_of(secret),
+            user.user,
+            SessionKind.BROWSER,
+            user.grants,
+            now,
+            now + SESSION_TIME,
+            now,
+            origin.address,
+        )
+        attempt = replace(self._attempt(session.id, origin), actor=user.user.actor)
+        await self._store.write(
+            lambda tx: carry_out(
+                tx, attempt, lambda tx: begin_local_session(tx, user, session, step)
+            )
+        )
+        return NewSession(session, secret)
+
+    def _step(self, user: LocalUser, code: str, now: datetime) -> int:
+        """The step that *code* is of; 0 without a second factor, SignInDenied if it is of none."""
+        if not user.totp:
+            return 0
+        from pyotp import TOTP
+
+        if self._codes.wait(user.id, self._timer()) is not None:
+            raise SignInDenied("too many codes were wrong: wait")
+        totp, given = TOTP(user.totp), code.replace(" ", "").encode()
+        right = [
+            step
+            for step in steps_around(now)
+            if hmac.compare_digest(totp.generate_otp(step).encode(), given)
+        ]
+        if not right:
+            self._codes.take(user.id, self._timer())
+            raise SignInDenied("the code is wrong" if code else "the code is missing")
+        return max(right)
+
+    def _attempt(self, name: str, origin: Origin) -> Attempt:
+        return Attempt(
+            UNKNOWN,
+            Action.SESSION_CREATE,
+            self._clock(),
+            EVERYWHERE,
+            name,
+            origin.address,
+            origin.request_id,
+        )
