@@ -18,6 +18,7 @@ from cloud.core.functions import RUNTIMES
 from cloud.core.names import LOOPBACK, check_namespace, is_address, is_host_name
 from cloud.core.rate import Rate
 from cloud.core.revisions import REVISIONS_KEPT
+from cloud.core.secret_source import PATH as VAULT_PATH
 from cloud.core.sending import check_url
 from cloud.core.tokens import EVERYWHERE
 from cloud.errors import CloudError, Invalid
@@ -39,9 +40,12 @@ _BETWEEN = {
     "object_url_seconds": (1, SIGNATURE_LIMIT),
     "renewal_grace_days": (0, GRACE_LIMIT),
     "revisions_kept": (1, 1000),
+    "secret_refresh_seconds": (1, 86_400),
 }
 
 _DAY = 24 * 3600
+
+_PREFIX = re.compile(r"(?!EDGESYNC)[A-Z][A-Z0-9_]{0,62}_")
 
 SERVER_ID = re.compile(r"[A-Za-z0-9._-]{0,64}")
 """Ids of servers; as client id each broker takes them."""
@@ -240,6 +244,46 @@ class Settings:
     key_decryption_command: tuple[str, ...] = field(
         default=(), metadata=_help("The same, to decrypt what that wrote.")
     )
+    secret_source_dir: Path | None = field(
+        default=None,
+        metadata=_help(
+            "Directory with a directory for each namespace, from whose files secrets may be read."
+        ),
+    )
+    secret_variable_prefix: str = field(
+        default="",
+        metadata=_help(
+            "Beginning of the variables that secrets may be read from, as SECRET_, before"
+            " NAMESPACE__NAME."
+        ),
+    )
+    secret_refresh_seconds: int = field(
+        default=300,
+        metadata=_help(
+            "Seconds between two looks for changed values in the sources of secrets; 1 to 86400."
+        ),
+    )
+    vault_url: str = field(
+        default="",
+        metadata=_help(
+            "Vault or OpenBao that secrets may be read from, as https://vault.example.com:8200."
+        ),
+    )
+    vault_token_file: Path | None = field(
+        default=None, metadata=_help("File with the token for it; read again for each request.")
+    )
+    vault_ca_file: Path | None = field(
+        default=None,
+        metadata=_help(
+            "Certificates of the authorities that its own may be of, PEM; without it those of this"
+            " machine."
+        ),
+    )
+    vault_mount: str = field(default="secret", metadata=_help("Path of its KV engine, version 2."))
+    vault_prefix: str = field(
+        default="edgesync",
+        metadata=_help("Path in that engine, below which each namespace has its own."),
+    )
     login_file: Path | None = field(
         default=None,
         metadata=_help(
@@ -323,6 +367,7 @@ class Settings:
             raise BadSettings(f"log_level: {self.log_level!r} is no level")
         try:
             self._check_namespaces()
+            self._check_secret_sources()
             if self.public_url:
                 check_url("public_url", self.public_url)
         except Invalid as error:
@@ -349,6 +394,21 @@ class Settings:
         ]
         if len(given) > 1:
             raise BadSettings(f"{' and '.join(given)}: set one of them")
+
+    def _check_secret_sources(self) -> None:
+        if self.secret_variable_prefix and not _PREFIX.fullmatch(self.secret_variable_prefix):
+            raise BadSettings("secret_variable_prefix: is not like SECRET_, or is EDGESYNC_")
+        if bool(self.vault_url) != bool(self.vault_token_file):
+            raise BadSettings("vault_url and vault_token_file: each needs the other")
+        if not self.vault_url:
+            return
+        check_url("vault_url", self.vault_url)
+        if not self.vault_url.startswith("https://") or urlsplit(self.vault_url).query:
+            raise BadSettings("vault_url: is not https://HOST, with a port and path or without")
+        for name in ("vault_mount", "vault_prefix"):
+            text = getattr(self, name)
+            if not VAULT_PATH.fullmatch(text) and (text or name == "vault_mount"):
+                raise BadSettings(f"{name}: {text!r} is not a path like a/b")
 
     def _check_fleet(self) -> None:
         if self.database and urlsplit(self.database).scheme not in {"postgresql", "postgres"}:

@@ -27,6 +27,8 @@ CloudError
 │   ├── RolloutConflict   the state of a rollout does not allow the action
 │   └── PreconditionFailed  the state is not the one that the caller named
 ├── ConfirmationRequired  so many nodes would be touched that the caller has to confirm
+├── SecretUnreadable    the source of a secret cannot be read now; a later request may succeed
+│   └── SecretsUnread   sources of secrets have not been read; the server does, then tries again
 ├── TooSlow             the caller did not send the rest of its request in time
 ├── TooManyRequests     the caller does it too often; the same call may succeed later
 │   └── OverBudget      a node sends more than its budget
@@ -34,8 +36,8 @@ CloudError
 """
 
 import math
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 
 class CloudError(Exception):
@@ -343,6 +345,31 @@ class OverBudget(TooManyRequests):
     def __init__(self, wait: float) -> None:
         budget = "The node sends more messages or bytes than its budget allows"
         super().__init__(wait, f"{budget}, try again in {math.ceil(wait)} seconds.")
+
+
+UnreadSecret = tuple[str, str, Mapping[str, Any]]
+"""Namespace and name of a secret, and its sources."""
+
+
+class SecretUnreadable(CloudError):
+    """A value of the secret *name* cannot be read from its source now.
+
+    The reason is for operators, and not in the text: nodes get that.
+    """
+
+    code = "SecretUnreadable"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"The source of the secret ({name}) cannot be read now, try again later.")
+
+
+class SecretsUnread(SecretUnreadable):
+    """Values of *secrets* have to be read from their sources before they can be delivered."""
+
+    def __init__(self, *secrets: UnreadSecret) -> None:
+        self.secrets = secrets
+        super().__init__(", ".join(name for _, name, _ in secrets)[:200])
 
 
 class TooSlow(CloudError):

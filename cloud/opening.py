@@ -5,6 +5,7 @@ servers that are all alike (docs/operations/several-servers.md).
 """
 
 import contextlib
+import functools
 import os
 import socket
 import ssl
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from broker.client import BrokerAddress, open_client_hub
 from broker.configuration import SERVER_NAME
@@ -27,6 +29,7 @@ from cloud.config import BadSettings, Settings, broker_address
 from cloud.http.metrics import Metrics
 from cloud.jobs.integrity import IntegrityCheck
 from cloud.jobs.revocation_lists import RevocationLists
+from cloud.jobs.source_reader import ReadFields, SourceReader
 from cloud.link.measures import Measures, add_connection_metrics, add_hub_metrics
 from cloud.managed_hub import open_managed_hub
 from cloud.opened_hub import OpenedHub, add_client_metrics, attachment
@@ -45,6 +48,9 @@ from cloud.store.sqlite import open_sqlite_store
 from cloud.store.transaction import NotifyingStore, Store
 from cloud.store.upkeep import Database, SqliteDatabase
 from cloud.store.witness import HEAD_FILE, KEY_FILE, Witness, load_or_create_witness
+
+if TYPE_CHECKING:
+    from cloud.jobs.vault_client import VaultClient
 
 _BESIDE_ANSWER = 4 * 1024 * 1024
 """Bytes that may wait for a node beside the largest answer."""
@@ -100,6 +106,32 @@ def key_encryption(settings: Settings, environ: Mapping[str, str]) -> KeyEncrypt
     if settings.key_decryption_command:
         return KeyFromCommand(settings.key_encryption_command, settings.key_decryption_command)
     return None
+
+
+def open_source_reader(
+    settings: Settings, environ: Mapping[str, str], timer: Callable[[], float]
+) -> SourceReader:
+    """What reads the sources of secrets; BadSettings if the settings name what cannot be used."""
+    vault = _open_vault(settings, timer) if settings.vault_url else None
+    return SourceReader(settings.secret_source_dir, settings.secret_variable_prefix, environ, vault)
+
+
+def _open_vault(settings: Settings, timer: Callable[[], float]) -> ReadFields:
+    try:
+        trust = ssl.create_default_context(cafile=settings.vault_ca_file)
+    except OSError as error:
+        raise BadSettings(f"vault_ca_file: {settings.vault_ca_file}: {error}") from error
+
+    @functools.cache
+    def client() -> "VaultClient":
+        # Loaded with the first value that is read: the HTTP client takes a tenth of a start.
+        from cloud.jobs.vault_client import VaultClient, VaultPlace
+
+        file = settings.vault_token_file or Path()
+        place = VaultPlace(settings.vault_url, file, settings.vault_mount, settings.vault_prefix)
+        return VaultClient(place, trust, timer)
+
+    return lambda namespace, path: client().fields(namespace, path)
 
 
 def open_store(

@@ -28,7 +28,7 @@ NOT_SETTINGS = frozenset(
 PATHS = frozenset(
     {
         *("data_dir", "ca_passphrase_file", "login_file", "crl_file", "ready_file"),
-        "key_encryption_file",
+        *("key_encryption_file", "secret_source_dir", "vault_token_file", "vault_ca_file"),
     }
 )
 """Settings that are paths."""

@@ -1,6 +1,7 @@
 """The wiring of API, links and jobs: each of these functions builds one part of a server."""
 
 import functools
+import os
 import random
 import secrets
 import ssl
@@ -42,6 +43,7 @@ from cloud.jobs.readiness_watcher import ReadinessWatcher
 from cloud.jobs.retention import Retention, RetentionLimit
 from cloud.jobs.revocation_lists import RevocationLists
 from cloud.jobs.rollout_driver import RolloutDriver
+from cloud.jobs.secret_values import SecretValues
 from cloud.jobs.server_certificate import ServerCertificateRenewer
 from cloud.jobs.trend_recorder import TrendRecorder
 from cloud.link.activation_throttle import ActivationThrottle
@@ -64,6 +66,7 @@ from cloud.opened_identity import open_identity
 from cloud.opening import (
     Keys,
     open_integrity,
+    open_source_reader,
 )
 from cloud.operations.admission import check_speaker
 from cloud.operations.callbacks import CALLBACK_OUTBOX
@@ -116,6 +119,7 @@ class Jobs:
     commands: CommandSender
     feed: EventFeed
     integrity: IntegrityCheck
+    secrets: SecretValues
     seen_rollouts: SeenRollouts
     disconnect: Callable[[str], None]
     """Ends the connection of a node whose certificates were revoked."""
@@ -204,6 +208,14 @@ def open_jobs(base: Foundation, revocations: RevocationLists, dashboard: str) ->
             per_minute=settings.node_events_per_minute,
         ),
         open_integrity(settings, metrics, clock=now_utc),
+        SecretValues(
+            store,
+            open_source_reader(settings, os.environ, time.monotonic),
+            now_utc,
+            time.monotonic,
+            new_salt=new_token,
+            every=timedelta(seconds=settings.secret_refresh_seconds),
+        ),
         SeenRollouts(),
         disconnect,
     )
@@ -259,6 +271,7 @@ def all_jobs(
         "retention": retention.run,
         "trends": TrendRecorder(store, now_utc, measures).run,
         "integrity": jobs.integrity.run,
+        "secrets": jobs.secrets.run,
     }
     if hub.client is not None and hub.server_id:  # otherwise this server is the only one
         every["membership"] = ClusterMembership(hub.server_id, hub.client, store, now_utc).run
@@ -318,6 +331,7 @@ def rest_services(
         seen_rollouts=jobs.seen_rollouts,
         trusted_proxies=settings.proxies,
         can_sign=CAN_SIGN,
+        check_sources=jobs.secrets.check,
         usage_step=settings.usage_step,
         revisions_kept=settings.revisions_kept,
     )
@@ -346,6 +360,8 @@ def open_exchange(base: Foundation, jobs: Jobs, renewals: Renewals) -> Exchange:
         renew=renewals.over_mqtt,
         presign=presigner(timedelta(seconds=settings.object_url_seconds)),
         sealing=settings.sealing,
+        values_of=jobs.secrets.values_of,
+        read_secrets=jobs.secrets.read,
         deploys_kept=settings.deploys_kept,
         usage_step=settings.usage_step,
         answer_bytes=settings.answer_bytes,

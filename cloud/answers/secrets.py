@@ -1,6 +1,9 @@
 """Answers: secrets."""
 
+from msgspec import UNSET, UnsetType
+
 from cloud.answers.common import Answer
+from cloud.core.secret_source import SecretSource
 
 
 class SecretSummary(Answer):
@@ -14,7 +17,17 @@ class SecretSummary(Answer):
     update_time: str
 
 
+class SourceAnswer(Answer):
+    """Whether the sources of a secret can be read; `error` is why not, `since` when that began."""
+
+    readable: bool
+    error: str
+    since: str | None
+
+
 class SecretAnswer(SecretSummary):
-    """A secret, its values too."""
+    """A secret, its values too; not those of `dataFrom`, which are read from sources outside."""
 
     data: dict[str, str]
+    data_from: dict[str, SecretSource] | UnsetType = UNSET
+    source: SourceAnswer | UnsetType = UNSET

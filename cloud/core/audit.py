@@ -79,6 +79,7 @@ class Action(StrEnum):
     ROLLOUT_START = "rollout.start"
     INSTALLER_READ = "installer.read"
     AGENT_READ = "agent.read"
+    SECRET_REFRESH = "secret.refresh"  # noqa: S105
     TOKEN_CREATE = "token.create"  # noqa: S105
     TOKEN_ROTATE = "token.rotate"  # noqa: S105
     TOKEN_DELETE = "token.delete"  # noqa: S105

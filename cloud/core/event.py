@@ -28,6 +28,7 @@ DRIFTED = "node.drifted"
 ENDING = "certificate.ending"
 REFUSED = "batch.refused"
 GIVEN_UP = "channel.failed"
+UNREADABLE = "secret.failed"
 
 ROLLOUT_EVENTS = {state: f"rollout.{state.value}" for state in RolloutState}
 """Type of the event that a rollout came into a state; `rollout.running` also of each stage."""
@@ -35,7 +36,7 @@ ROLLOUT_EVENTS = {state: f"rollout.{state.value}" for state in RolloutState}
 CREATED, UPDATED, DELETED = "created", "updated", "deleted"
 
 NODE_EVENTS = (ACTIVATED, READY, LOST, REVOKED, CONVERGED, FAILED, DRIFTED, ENDING)
-DEVICE_EVENTS = (*NODE_EVENTS, REFUSED, GIVEN_UP, *ROLLOUT_EVENTS.values())
+DEVICE_EVENTS = (*NODE_EVENTS, REFUSED, GIVEN_UP, UNREADABLE, *ROLLOUT_EVENTS.values())
 """Types that are no change of a resource by an operator."""
 
 CLOUD_EVENTS = "application/cloudevents+json"

@@ -228,6 +228,7 @@ SECRET = ResourceKind(
     "secrets",
     "/v1/secrets",
     "cloud.core.secret:SecretSpec",
+    VERSIONED | {"source"},
     summary="Sensitive values that apps mount. Each read is an entry of the audit log.",
     example="""\
 name: web-password

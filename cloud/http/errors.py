@@ -28,6 +28,7 @@ from cloud.errors import (
     NotFound,
     PreconditionFailed,
     RolloutConflict,
+    SecretUnreadable,
     TooLarge,
     TooManyCommands,
     TooManyRequests,
@@ -61,6 +62,7 @@ STATUSES: Mapping[type[CloudError], int] = {
     PreconditionFailed: 412,
     ConfirmationRequired: 409,
     TooManyRequests: 429,
+    SecretUnreadable: 503,
     Unavailable: 503,
 }
 """Status of each error; a class that is not here has that of its nearest base."""

@@ -17,13 +17,15 @@ from cloud.core.encryption_key import SEALED_IF_POSSIBLE, SealingPolicy
 from cloud.core.objects import Presign, cannot_sign
 from cloud.core.report import check_counts, read_interval, read_order, read_report, read_usage
 from cloud.core.usage import DEFAULT_USAGE_STEP
-from cloud.errors import CloudError, Invalid, Unavailable
+from cloud.errors import CloudError, Invalid, SecretsUnread, Unavailable
 from cloud.link.measures import Measures
 from cloud.link.renewal import Renew, cannot_renew
+from cloud.link.unread_secrets import TRIES, ReadSecrets, reads_no_secrets
 from cloud.link.wire import Meta, desire_answer, report_answer
 from cloud.operations.commands import receive_answer
 from cloud.operations.desires import ANSWER_LIMIT, deliver, read_infos
 from cloud.operations.reports import receive_report, receive_usage
+from cloud.operations.secret_sources import ValuesOf, reads_nothing
 from cloud.store.group_commit import GroupCommit, PieceFailed, commit_group
 from cloud.store.transaction import Store, Transaction
 
@@ -114,6 +116,8 @@ class Exchange:
         renew: Renew = cannot_renew,
         presign: Presign = cannot_sign,
         sealing: SealingPolicy = SEALED_IF_POSSIBLE,
+        values_of: ValuesOf = reads_nothing,
+        read_secrets: ReadSecrets = reads_no_secrets,
         deploys_kept: int = DEPLOYS_KEPT,
         usage_step: timedelta = DEFAULT_USAGE_STEP,
         answer_bytes: int = ANSWER_LIMIT,
@@ -121,10 +125,13 @@ class Exchange:
         measures: Measures | None = None,
     ) -> None:
         self.clock = clock
+        # Reads secrets that an outcome names as unread, before the request is carried out again.
+        self.read_secrets = read_secrets
         self._store = store
         self._renew = renew
         self._presign = presign
         self._sealing = sealing
+        self._values_of = values_of
         self._deploys_kept = deploys_kept
         self._usage_step = usage_step
         self._answer_bytes = answer_bytes
@@ -155,12 +162,22 @@ class Exchange:
         Raises the error it was refused with; Unavailable if the store cannot answer now.
         """
         if request.channel not in _WRITING:
-            await self.carry_out([request])
+            await self._carry_out_reading(request)
         else:
             await self._commit.settle(request)
         if isinstance(request.outcome, CloudError):
             raise request.outcome
         return request.outcome
+
+    async def _carry_out_reading(self, request: NodeRequest) -> None:
+        """Carry out *request*, again once secrets that it asks for were read."""
+        await self.carry_out([request])
+        for _ in range(TRIES):
+            if not isinstance(request.outcome, SecretsUnread):
+                break
+            await self.read_secrets(request.outcome.secrets)
+            request.outcome, request.is_done = None, False
+            await self.carry_out([request])
 
     async def carry_out(self, requests: Sequence[NodeRequest]) -> None:
         """Settle the open ones of *requests*; none is settled before its changes are stored.
@@ -281,6 +298,7 @@ class Exchange:
                 presign=self._presign,
                 limit=self._answer_bytes,
                 policy=self._sealing,
+                values_of=self._values_of,
             )
             return Reply(desire_answer(bodies.content, now, meta=meta), size=bodies.size)
 

@@ -25,6 +25,7 @@ from cloud.link.long_messages import LongMessages
 from cloud.link.measures import FAILED, MALFORMED, OK, REFUSED, Measures, contained
 from cloud.link.node_throttle import NodeThrottle
 from cloud.link.paced_desires import PacedDesires
+from cloud.link.unread_secrets import UnreadSecrets
 from cloud.link.wire import error_for
 from cloud.store.transaction import Transaction
 
@@ -57,6 +58,8 @@ class _Received:
     request: NodeRequest | None = None
     error: CloudError | None = None
     was_read: bool = True
+    # Whether it is carried out again later.
+    is_held: bool = False
 
     @property
     def is_settled(self) -> bool:
@@ -106,6 +109,7 @@ class NodeInbox:
         self._pause = pause
         self._desires = PacedDesires(time.monotonic, hub.unread_bytes)
         self._long = LongMessages()
+        self._unread = UnreadSecrets(exchange.read_secrets)
         self._measures = measures or Measures()
         self._measures.metrics.limits.declare("node_budget")
         # How many were handled, by channel.
@@ -116,6 +120,7 @@ class NodeInbox:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._answer_desires(), name="desires")
             tasks.create_task(self._handle_long(), name="long messages")
+            tasks.create_task(self._read_secrets(), name="unread secrets")
             while True:
                 group = await self._hub.receive(GROUP)
                 accepted = [inbound for inbound in group if not self._is_refused(inbound)]
@@ -150,6 +155,11 @@ class NodeInbox:
         while True:
             await self.handle(await self._desires.take(DESIRES))
 
+    async def _read_secrets(self) -> None:
+        while True:
+            for desire in await self._unread.take():
+                self._desires.put(desire)
+
     async def _handle_long(self) -> None:
         while True:
             group = await self._long.take()
@@ -170,12 +180,20 @@ class NodeInbox:
         while waiting:
             await self._carry_out([each.request for each in waiting if each.request])
             for each in waiting:
-                if each.is_settled:
+                if each.is_settled and not self._is_held(each):
                     self._answer(each, await self._payload_of(each, now))
             waiting = [each for each in waiting if not each.is_settled]
         lag = time.monotonic() - min(inbound.received for inbound in group)
         with contained(self._measures, "inbox", "a group"):
-            self._measures.group(((each.inbound.channel, each.result) for each in received), lag)
+            done = [each for each in received if not each.is_held]
+            self._measures.group(((each.inbound.channel, each.result) for each in done), lag)
+
+    def _is_held(self, received: _Received) -> bool:
+        request = received.request
+        received.is_held = request is not None and self._unread.hold(
+            received.inbound, request.outcome
+        )
+        return received.is_held
 
     async def _payload_of(self, received: _Received, now: datetime) -> bytes | None:
         """The answer as bytes; to a desire on a thread, as it may be large."""

@@ -25,10 +25,11 @@ from cloud.core.objects import Presign
 from cloud.core.registry import Registry
 from cloud.core.secret import Secret
 from cloud.core.system_apps import is_system
-from cloud.errors import Forbidden, Invalid, NotFound
+from cloud.errors import Forbidden, Invalid, NotFound, SecretsUnread, UnreadSecret
 from cloud.operations.desired_apps import desired_apps
 from cloud.operations.encryption_keys import sealed_body
 from cloud.operations.offers import offered_apps
+from cloud.operations.secret_sources import ValuesOf, delivered_secret, reads_nothing
 from cloud.operations.system_apps import system_parts
 from cloud.store.parts.pinned_versions import Uses
 from cloud.store.transaction import Transaction
@@ -100,6 +101,7 @@ def deliver(
     presign: Presign,
     limit: int = ANSWER_LIMIT,
     policy: SealingPolicy = SEALED_IF_POSSIBLE,
+    values_of: ValuesOf = reads_nothing,
 ) -> Bodies:
     """Bodies for *infos*, in their order, each once and at the version that the node should have.
 
@@ -113,6 +115,9 @@ def deliver(
 
     Secrets and registries are sealed to the encryption key of the node. Forbidden for the whole
     request if one has to be, by *policy*, and the node has no key.
+
+    Values of secrets that have sources are from *values_of*. SecretsUnread names all secrets whose
+    values have to be read first; SecretUnreadable one whose values cannot be read now.
     """
     namespace, name = split_node_id(node_id)
     node = tx.node(namespace, name)
@@ -132,14 +137,20 @@ def deliver(
         {(config.name, config.version): config for config in later},
         presign,
         _Sealing(tx, node, policy),
+        values_of,
     )
     values, size, seen = [], 0, set()
+    unread: list[UnreadSecret] = []
     for index, info in enumerate(infos):
         key = (*info.body, bodies.chosen(info))
         if key in seen:
             continue
         seen.add(key)
-        value = bodies.value(info)
+        try:
+            value = bodies.value(info)
+        except SecretsUnread as error:
+            unread.extend(error.secrets)
+            continue
         size += len(msgspec.json.encode(value))
         if size > limit:
             reason = (
@@ -148,6 +159,8 @@ def deliver(
             )
             raise Invalid(f"content.infos[{index}]", reason)
         values.append(value)
+    if unread:
+        raise SecretsUnread(*unread)
     return Bodies({"values": values}, size)
 
 
@@ -215,6 +228,7 @@ class _Bodies:
     offered_parts: Mapping[tuple[str, str], Config]
     presign: Presign
     sealing: "_Sealing"
+    values_of: ValuesOf
 
     def chosen(self, info: Info) -> str:
         """The version that *info* asks for, where the node's apps use several."""
@@ -267,7 +281,10 @@ class _Bodies:
 
     def _secret(self, info: Info) -> dict[str, Any] | None:
         secret = self._find(Secret, info)
-        return self.sealing.sealed(secret_value(secret)) if secret else None
+        if secret is None:
+            return None
+        whole = delivered_secret(self.tx, secret, self.values_of)
+        return self.sealing.sealed(secret_value(whole))
 
     def _registry(self, info: Info) -> dict[str, Any] | None:
         registry = self._find(Registry, info)

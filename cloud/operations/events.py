@@ -144,6 +144,14 @@ def record_ended_event(
     tx.record_event(Event(event_type, namespace, "node", name, now, message, data))
 
 
+def record_unreadable_event(
+    tx: Transaction, namespace: str, name: str, reason: str, *, now: datetime
+) -> None:
+    """Note that the sources of the secret could be read before, and cannot any more."""
+    message = f"secret {name} cannot be read: {reason}"
+    tx.record_event(Event(types.UNREADABLE, namespace, "secret", name, now, message))
+
+
 def record_drift_event(
     tx: Transaction, namespace: str, name: str, stats: Iterable[AppStats], *, now: datetime
 ) -> None:

@@ -23,6 +23,7 @@ from cloud.errors import NotFound
 from cloud.operations.deploys import deploys_of_node
 from cloud.operations.nodes import read_node
 from cloud.operations.rollouts import waits_of_node
+from cloud.operations.secret_sources import unreadable_words
 from cloud.operations.system_apps import desired_of
 from cloud.store.transaction import Transaction
 
@@ -43,7 +44,7 @@ def explain_node(
     NotFound if there is no such node; or no such app, and the node names none.
     """
     facts, seen = _facts(tx, namespace, name, now)
-    explanation = _with_rollouts(tx, facts, explained(facts))
+    explanation = _with_secrets(tx, facts, _with_rollouts(tx, facts, explained(facts)))
     return ExplainedNode(seen, _only(tx, facts, explanation, app) if app else explanation)
 
 
@@ -98,6 +99,17 @@ def _with_rollouts(tx: Transaction, facts: ExplainFacts, found: Explanation) -> 
     notes = "; ".join(f"{app}: {text}" for app, text in sorted(words.items()))
     message = f"{found.message}; {notes}"
     return replace(found, apps=[*known, *more], message=message)
+
+
+def _with_secrets(tx: Transaction, facts: ExplainFacts, found: Explanation) -> Explanation:
+    """*found* with the secrets that cannot be read, of apps that the node does not run yet."""
+    words: dict[str, str] = {}
+    for one in found.apps:
+        app = tx.app(facts.node.namespace, one.name)
+        if app is not None and one.outcome in {AppOutcome.PENDING, AppOutcome.FAILED}:
+            words[one.name] = "".join(f"; {reason}" for reason in unreadable_words(tx, app))
+    apps = [replace(one, message=one.message + words.get(one.name, "")) for one in found.apps]
+    return replace(found, apps=apps, message=found.message + "".join(dict.fromkeys(words.values())))
 
 
 def _whole(stored: StoredReport) -> Report:

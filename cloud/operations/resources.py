@@ -55,7 +55,12 @@ def update_resource(
     """
     if spec == before.spec:
         return before
-    after = replace(before, spec=spec, version=tx.next_version(), updated=now)
+    return renew_resource(tx, replace(before, spec=spec), now=now, rolls_apps=rolls_apps)
+
+
+def renew_resource(tx: Transaction, thing: R, *, now: datetime, rolls_apps: bool = True) -> R:
+    """Store *thing* with a new version, as `update_resource` does."""
+    after = replace(thing, version=tx.next_version(), updated=now)
     apps: Sequence[App] = ()
     if rolls_apps and after.kind.is_used_by_apps:
         own = (after.namespace, after.kind, after.name)

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from cloud.answers.secrets import SecretAnswer, SecretSummary
-from cloud.core.secret import Secret
+from cloud.answers.secrets import SecretAnswer, SecretSummary, SourceAnswer
+from cloud.core.secret import Secret, SecretSpec
 from cloud.core.times import time_text
 from cloud.operations.kinds import SECRETS
 from cloud.rest.context import RequestContext, ResourceResponse
@@ -26,12 +27,23 @@ def _summary(_: RequestContext, secret: Secret) -> SecretSummary:
 
 
 def _respond(
-    context: RequestContext, _: Transaction, secret: Secret
+    context: RequestContext, tx: Transaction, secret: Secret
 ) -> ResourceResponse[SecretAnswer]:
-    shown = msgspec.structs.asdict(_summary(context, secret))
-    return ResourceResponse(SecretAnswer(**shown, data=secret.spec.data), secret)
+    spec, shown = secret.spec, msgspec.structs.asdict(_summary(context, secret))
+    source: SourceAnswer | UnsetType = UNSET
+    if secret.sources:
+        state = tx.source_state(secret.namespace, secret.name)
+        since = time_text(state.since) if state.since else None
+        source = SourceAnswer(bool(state.digest) and not state.error, state.error, since)
+    answer = SecretAnswer(**shown, data=spec.data, data_from=spec.data_from, source=source)
+    return ResourceResponse(answer, secret)
+
+
+def _check_sources(context: RequestContext, spec: SecretSpec) -> None:
+    if not isinstance(spec.data_from, UnsetType):
+        context.api.check_sources(spec.data_from)
 
 
 SECRET_ROUTES: Sequence[ApiRoute] = crud_routes(
-    Crud(SECRETS, _summary, SecretSummary, _respond, SecretAnswer)
+    Crud(SECRETS, _summary, SecretSummary, _respond, SecretAnswer, check=_check_sources)
 )

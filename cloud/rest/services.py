@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from cloud.core.channel import NotificationChannel
 from cloud.core.listing import LIST_BYTES, LIST_LIMIT
 from cloud.core.revisions import REVISIONS_KEPT
+from cloud.core.secret_source import Sources
 from cloud.core.sending import Delivery, DeliveryAttempt
 from cloud.core.usage import DEFAULT_USAGE_STEP
 from cloud.http.addresses import Network
 from cloud.http.metrics import Metrics
 from cloud.http.notifier import Notifier
 from cloud.http.refusals import RefusalLog
+from cloud.jobs.source_reader import SourceReader
 from cloud.operations.seen_rollouts import SeenRollouts
 from cloud.rest.authenticator import Authenticator
 from cloud.rest.continuation import Continuations
@@ -82,6 +84,8 @@ class Services:
     seen_rollouts: SeenRollouts = field(default_factory=SeenRollouts)
     """How rollouts stood when they were driven last."""
     trusted_proxies: Sequence[Network] = ()
+    check_sources: Callable[[Sources], None] = SourceReader().check
+    """Raises Invalid for sources of secrets that this server does not read."""
     can_sign: bool = True
     """Whether objects that need credentials can be given to nodes as presigned URLs."""
     list_limit: int = LIST_LIMIT

@@ -25,6 +25,7 @@ from cloud.store.tables import (
     probe,
     refused,
     revisions,
+    secret_sources,
     sessions,
     tokens,
     trends,
@@ -86,6 +87,7 @@ STEPS: tuple[Step, ...] = (
     ("0041_label_text_outdated", node_status.LABEL_TEXT_OUTDATED),
     ("0042_app_counts", usage.APP_COUNTS),
     ("0043_local_users", local_users.LOCAL_USERS),
+    ("0044_secret_sources", secret_sources.SECRET_SOURCES),
 )
 """Every migration there ever was, by its id, in their order."""
 

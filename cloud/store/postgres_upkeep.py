@@ -105,5 +105,5 @@ class PostgresDatabase:
         with translating_errors(), contextlib.closing(open_connection(self._url)) as connection:
             connection.execute(
                 "VACUUM (FULL) resource, resource_revision, pinned_body, batch, callback, sealing,"
-                " node_command, local_user"
+                " node_command, local_user, secret_source"
             )

@@ -25,6 +25,8 @@ from cloud.store.parts.part import NOTHING, Run
 from cloud.store.parts.pinned_versions import PINNED_BODY, RESEAL_BODY, SEALED_BODIES
 from cloud.store.parts.resources import FIND_RESOURCE, RESEAL_RESOURCE, SEALED_RESOURCES
 from cloud.store.parts.revisions import RESEAL_REVISION, REVISION, SEALED_REVISIONS
+from cloud.store.parts.secret_sources import PLACE as SOURCE_PLACE
+from cloud.store.parts.secret_sources import RESEAL_SOURCE_STATE, SEALED_SOURCE_STATES
 from cloud.store.rows import Parameters
 from cloud.store.sealing import (
     CHECK_PLACE,
@@ -202,6 +204,9 @@ def _other_texts(run: Run) -> Iterator[tuple[tuple[str, ...], str, Callable[[str
     """As `_documents`: what is in columns of its own."""
     for name, own_id, text in run(SEALED_TOTPS, NOTHING):
         yield (TOTP_PLACE, own_id), text, _putting(run, RESEAL_TOTP, {"name": name})
+    for namespace, name, text in run(SEALED_SOURCE_STATES, NOTHING):
+        put = _putting(run, RESEAL_SOURCE_STATE, {"namespace": namespace, "name": name})
+        yield (SOURCE_PLACE, namespace, name), text, put
     for namespace, name, own_id, text in run(ALL_OUTPUTS, NOTHING):
         put = _putting(run, RESEAL_OUTPUT, {"id": own_id})
         yield (PLACE, namespace, name, own_id), text, put

@@ -41,6 +41,7 @@ from cloud.store.parts.reports import ReportPart
 from cloud.store.parts.revisions import RevisionPart
 from cloud.store.parts.rollouts import RolloutPart
 from cloud.store.parts.running_apps import RunningAppPart
+from cloud.store.parts.secret_sources import SecretSourcePart
 from cloud.store.parts.servers import ServerPart
 from cloud.store.parts.sessions import SessionPart
 from cloud.store.parts.trends import TrendPart
@@ -73,6 +74,7 @@ class Transaction(
     GuardPart,
     AuditPart,
     DeployPart,
+    SecretSourcePart,
     ServerPart,
     EventPart,
     ReadinessPart,

@@ -27,6 +27,8 @@ from cloud.store.transaction import Store, Transaction
 from tests.operations.conftest import NOW
 
 NO_CHANGE_OF_A_THING = {
+    # What is known of the values of a secret; where they change, the secret does.
+    "put_source_state",
     # Sessions of users, of which the log has entries of their own.
     "put_user_session",
     "delete_user_session",

@@ -28,6 +28,7 @@ from cloud.core.revisions import (
     Thing,
 )
 from cloud.core.secret import Secret, SecretSpec
+from cloud.core.secret_source import SecretSource, SourceState
 from cloud.errors import Unavailable
 from cloud.opening import database_of
 from cloud.store.key_encryption import KEY_BYTES, KeyFromOutside
@@ -46,6 +47,10 @@ CONFIG = Config("other", "conf", ConfigSpec(data=(ConfigItem("a", KeyValue("b"))
 HUB = RegistrySpec("hub.example.com", "puller", "open sesame")
 REGISTRY = Registry("default", "hub", HUB, "3", NOW, NOW)
 BATCH = Batch("default", "line", BatchSpec(security_key="token"), NOW, NOW)
+SOURCED = Secret(
+    "default", "sourced", SecretSpec(data_from={"k": SecretSource(file="k")}), "5", NOW, NOW
+)
+STATE = SourceState("salt", "digest", "unreadable", NOW)
 HOOK = Callback("default", "hook", CallbackSpec("https://h", secret="hidden"), NOW, NOW)
 COMMAND = Command(
     id="c",
@@ -71,6 +76,8 @@ ROOT = PROCESS.parent.parent.parent
 
 def put_all(tx: Transaction) -> None:
     tx.put_resource(SECRET)
+    tx.put_resource(SOURCED)
+    tx.put_source_state("default", "sourced", STATE)
     tx.put_resource(CONFIG)
     tx.put_resource(REGISTRY)
     tx.put_batch(BATCH)
@@ -88,6 +95,8 @@ def put_all(tx: Transaction) -> None:
 def got(tx: Transaction) -> object:
     return (
         tx.secret("default", "password"),
+        tx.secret("default", "sourced"),
+        tx.source_state("default", "sourced"),
         tx.config("other", "conf"),
         tx.registry("default", "hub"),
         tx.batch("default", "line"),
@@ -106,7 +115,10 @@ ENDED = replace(
     output=ANSWER.output,
     output_end=len(ANSWER.output),
 )
-ALL = (SECRET, CONFIG, REGISTRY, BATCH, HOOK, ENDED, StoredRevision(MADE, SECRET.spec), SECRET, ANN)
+ALL = (
+    *(SECRET, SOURCED, STATE, CONFIG, REGISTRY, BATCH, HOOK, ENDED),
+    *(StoredRevision(MADE, SECRET.spec), SECRET, ANN),
+)
 
 
 @dataclass(frozen=True)
@@ -129,6 +141,7 @@ class Kept:
         query = statement(
             "SELECT document FROM resource UNION SELECT document FROM batch"
             " UNION SELECT document FROM callback UNION SELECT output FROM node_command"
+            " UNION SELECT document FROM secret_source"
             " UNION SELECT document FROM resource_revision UNION SELECT document FROM pinned_body"
             " WHERE kind <> 'app' UNION SELECT totp FROM local_user"
         )

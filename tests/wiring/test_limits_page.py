@@ -43,6 +43,7 @@ from cloud.core import (
     revisions,
     running,
     secret,
+    secret_source,
     selectors,
     sending,
     service_values,
@@ -73,6 +74,7 @@ from cloud.http.connection_limits import BOUNDS, PORTS, RESERVED_DESCRIPTORS, ht
 from cloud.http.errors import STATUSES
 from cloud.http.requests import BODY_LIMIT
 from cloud.http.yaml_text import DIRECTIVES_LIMIT, EVENTS_LIMIT
+from cloud.jobs import secret_values, vault_client
 from cloud.link import activation_throttle, exchange, http, paced_desires, sync
 from cloud.link import renewal as renewals
 from cloud.listening import connection_limits
@@ -153,6 +155,16 @@ LIMITS: Mapping[str, str] = {
     "batch, as JSON": size(batch.SIZE_LIMIT),
     "registry, as JSON": size(registry.SIZE_LIMIT),
     "callback, as JSON": size(callback.SIZE_LIMIT),
+    "values of a secret that have a [source](operations/secrets.md#values-from-outside)": (
+        f"{secret_source.SOURCES_LIMIT}"
+    ),
+    "name of a source: path or variable": characters(secret_source.PATH_LIMIT),
+    "values of one secret from its sources": size(secret.SIZE_LIMIT),
+    "answer of a vault": size(vault_client.RESPONSE_LIMIT),
+    "time for an answer of a vault": seconds(vault_client.TIMEOUT_SECONDS),
+    "requests to a vault at the same time": f"{vault_client.REQUESTS_LIMIT}",
+    "values from sources in memory": size(secret_values.HELD_BYTES),
+    "time that they are in memory": span(secret_values.HELD),
     "time for a command that encrypts or decrypts `secrets.key`": seconds(COMMAND_SECONDS),
     "output of such a command": size(OUTPUT_LIMIT),
     "file of the identity providers (`login_file`)": size(identity_providers.FILE_LIMIT),

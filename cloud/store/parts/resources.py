@@ -18,6 +18,7 @@ from cloud.core.system_apps import SYSTEM_APPS, SystemApps, SystemAppsHistory
 from cloud.store.cache import StoreCache
 from cloud.store.parts.labels import DELETE_USES, LabelPart, Loader
 from cloud.store.parts.part import NOTHING, Resource, Run, described, first
+from cloud.store.parts.secret_sources import DELETE_SOURCE_STATE, FORGET_SOURCE_STATE
 from cloud.store.rows import Row, document, json_rows, json_text, moment
 from cloud.store.sealing import Sealer, is_plain
 from cloud.store.statements import statement
@@ -159,10 +160,16 @@ class ResourcePart(LabelPart):
         self._put_resource(kind, thing, text, thing.labels)
         if isinstance(thing, App):
             self._put_uses(thing)
+        if isinstance(thing, Secret):
+            # Its sources may be others now.
+            known = FORGET_SOURCE_STATE if thing.sources else DELETE_SOURCE_STATE
+            self._run(known, {"namespace": thing.namespace, "name": thing.name})
 
     def delete_resource(self, kind: ResourceKind, namespace: str, name: str) -> bool:
         if kind is App.kind:
             self._run(DELETE_USES, {"namespace": namespace, "name": name})
+        if kind is Secret.kind:
+            self._run(DELETE_SOURCE_STATE, {"namespace": namespace, "name": name})
         return self._delete_resource(kind.logged_as, namespace, name)
 
     def app(self, namespace: str, name: str) -> App | None:

@@ -1,0 +1,215 @@
+"""Secrets whose values are in a file, a variable and a Vault, from the API to a node and back."""
+
+import base64
+import json
+import os
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.end_to_end.conftest import (
+    Identity,
+    Server,
+    activate,
+    make_batch,
+    running_server,
+    wait_for,
+)
+from tests.end_to_end.node import MqttNode, connected
+from tests.end_to_end.test_sync import apps_of, running
+from tests.preloaded import run_edgesync
+from tests.vault import Vault, answer, running_vault
+
+SOURCES = {
+    "file": {"file": "db/password"},
+    "variable": {"env": "PASSWORD"},
+    "vault": {"vault": "shop/db", "field": "password"},
+}
+VALUES = {"file": "file-value-1", "variable": "variable-value-1", "vault": "vault-value-1"}
+PASSPHRASE = {"EDGESYNC_BACKUP_PASSPHRASE": "a passphrase of some length"}
+
+
+@pytest.fixture(scope="module")
+def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    with running_vault(tmp_path_factory.mktemp("vault")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("files")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, vault: Vault, files: Path) -> Iterator[Server]:
+    """One server for all tests here; each has its own secret and node."""
+    flags = ["--secret-source-dir", str(files), "--secret-variable-prefix", "SHOP_"]
+    flags += ["--secret-refresh-seconds", "1", *vault.flags()]
+    place = tmp_path_factory.mktemp("server") / "data"
+    variables = {"SHOP_DEFAULT__PASSWORD": VALUES["variable"], "SHOP_OTHER__PASSWORD": "other's"}
+    with running_server(place, *flags, "--log-level", "debug", **variables) as running_one:
+        yield running_one
+
+
+@pytest.fixture
+def values(vault: Vault, files: Path) -> None:
+    vault.instead = None
+    vault.put("shop/db", password=VALUES["vault"])
+    (files / "default" / "db").mkdir(parents=True, exist_ok=True)
+    (files / "default" / "db" / "password").write_text(VALUES["file"])
+
+
+def made(server: Server, api: httpx.Client, name: str) -> Identity:
+    """A node *name* with an app of that name that uses a secret of that name."""
+    secret = {"name": name, "data": {"plain": "plain-value"}, "dataFrom": SOURCES}
+    created = api.post("/v1/secrets", json=secret)
+    assert created.status_code == 200, created.text
+    batch = make_batch(api, name, labels={"role": name})
+    app = {
+        "name": name,
+        "selector": f"role={name}",
+        "services": [{"name": "s", "image": "nginx:1"}],
+        "volumes": [{"name": "s", "secret": {"name": name}}],
+    }
+    created = api.post("/v1/apps", json=app)
+    assert created.status_code == 200, created.text
+    return activate(server, batch, name)
+
+
+def data_of(answered: Any) -> dict[str, str]:
+    [value] = answered["content"]["values"]
+    return {key: base64.b64decode(x).decode() for key, x in value["value"]["data"].items()}
+
+
+def texts_of(server: Server) -> str:
+    """All that the server has written, and what its API shows."""
+    files = [path for path in server.data_dir.rglob("*") if path.is_file()]
+    return b"\n".join(path.read_bytes() for path in files).decode(errors="replace")
+
+
+def shown(api: httpx.Client) -> str:
+    paths = (
+        *("/v1/secrets/db", "/v1/secrets", "/v1/secrets/db/revisions", "/v1/audit", "/v1/events"),
+        *("/v1/secrets/db/revisions/1", "/metrics", "/v1/nodes/db/explain"),
+    )
+    return "\n".join(api.get(path).text for path in paths)
+
+
+def pushed_app(node: MqttNode, name: str, old: str) -> str:
+    """The version of the app that is sent, once it is another one than *old*."""
+    while True:
+        version = apps_of(node.next()).get(name, old)
+        if version != old:
+            return version
+
+
+@pytest.mark.slow  # begins a server
+def test_a_node_gets_values_that_nothing_else_shows_and_follows_their_changes(
+    server: Server, vault: Vault, files: Path, values: None, tmp_path: Path
+) -> None:
+    with server.client() as api:
+        identity = made(server, api, "db")
+        with connected(server, identity) as node:
+            version = apps_of(node.report(apps=[]))["db"]
+            assert data_of(node.fetch(("secret", "db"))) == {"plain": "plain-value", **VALUES}
+            node.report(**running("db", version))
+
+            vault.put("shop/db", password="vault-value-2")
+            version = pushed_app(node, "db", version)
+            assert data_of(node.fetch(("secret", "db")))["vault"] == "vault-value-2"
+            node.report(**running("db", version))
+
+            # what cannot be read is not delivered, and the node keeps what it has
+            vault.instead = lambda handler: answer(handler, 403, {})
+            wait_for(lambda: source_of(api)["error"], "the failure")
+            assert "answered 403" in source_of(api)["error"]
+            refused = node.fetch(("secret", "db"))
+            assert refused["kind"] == "error"
+            assert "source of the secret (db) cannot be read" in refused["content"]
+            assert api.get("/v1/nodes/db/explain").json()["converged"] is True
+            api.put("/v1/secrets/db", json={"data": {}, "dataFrom": SOURCES})
+            explained = wait_for(lambda: not_converged(api), "the explanation")
+            assert "the secret db cannot be read: vault: vault shop/db" in explained["message"]
+            types = [one["type"] for one in api.get("/v1/events").json()["items"]]
+            assert "secret.failed" in types
+
+            vault.instead = None
+            wait_for(lambda: source_of(api)["readable"], "the vault to be read again")
+            delivered = wait_for(lambda: fetched(node), "the values")
+            assert delivered["vault"] == "vault-value-2"
+        backup = tmp_path / "backup"
+        done = run_edgesync(
+            *("backup", str(backup), "--data-dir", str(server.data_dir)),
+            environment={**os.environ, **PASSPHRASE},
+        )
+        assert done.returncode == 0, done.stderr
+        found = texts_of(server) + shown(api)
+    assert "dataFrom" in found
+    for value in (*VALUES.values(), "vault-value-2"):
+        assert value not in found
+        assert base64.b64encode(value.encode()).decode() not in found
+
+
+def source_of(api: httpx.Client) -> dict[str, Any]:
+    source: dict[str, Any] = api.get("/v1/secrets/db").json()["source"]
+    return source
+
+
+def not_converged(api: httpx.Client) -> dict[str, Any] | None:
+    found: dict[str, Any] = api.get("/v1/nodes/db/explain").json()
+    return None if found["converged"] or "cannot be read" not in found["message"] else found
+
+
+def fetched(node: MqttNode) -> dict[str, str] | None:
+    answered = node.fetch(("secret", "db"))
+    return data_of(answered) if answered["kind"] != "error" else None
+
+
+@pytest.mark.slow  # begins a server
+def test_values_are_delivered_over_https_too(server: Server, values: None) -> None:
+    with server.client() as api:
+        identity = made(server, api, "https")
+    with httpx.Client(base_url=server.sync, verify=identity.context()) as node:
+        body = {"infos": [{"kind": "secret", "name": "https", "version": ""}]}
+        answered = node.post("/v1/sync/desire", json=body)
+    assert answered.status_code == 200, answered.text
+    assert {**data_of({"content": answered.json()})} == {"plain": "plain-value", **VALUES}
+
+
+@pytest.mark.slow  # begins a server
+def test_a_slow_vault_holds_up_no_other_node(server: Server, vault: Vault, values: None) -> None:
+    def silent(_: BaseHTTPRequestHandler) -> None:
+        vault.ended.wait(3)
+
+    with server.client() as api:
+        waiting, other = made(server, api, "waiting"), made(server, api, "quick")
+        api.put("/v1/secrets/quick", json={"data": {"plain": "x"}})
+        with connected(server, waiting) as slow, connected(server, other) as quick:
+            vault.instead = silent
+            slow.report(apps=[])
+            info = {"kind": "secret", "name": "waiting", "version": ""}
+            slow.send("desire", "desire", {"infos": [info]})
+            wait_for(lambda: any("shop/db" in path for path in vault.asked), "the vault")
+            for _ in range(5):
+                quick.report(apps=[])
+                assert data_of(quick.fetch(("secret", "quick"))) == {"plain": "x"}
+            vault.instead = None
+            assert slow.next("desire-response")["kind"]
+
+
+@pytest.mark.slow  # begins a server
+def test_names_of_others_are_refused_when_they_are_written(server: Server, values: None) -> None:
+    with server.client() as api:
+        for source in ({"file": "../other/db"}, {"env": "PATH "}, {"file": "a", "env": "A"}):
+            body = {"name": "bad", "data": {}, "dataFrom": {"k": source}}
+            refused = api.post("/v1/secrets", json=body)
+            assert (refused.status_code, refused.json()["field"][:10]) == (400, "dataFrom.k")
+        body = {"name": "dry", "data": {}, "dataFrom": SOURCES}
+        planned = api.post("/v1/secrets", json=body, params={"dryRun": "true"})
+        assert planned.status_code == 200
+        assert json.dumps(SOURCES["vault"])[1:-1] in json.dumps(planned.json())
+        assert not [value for value in VALUES.values() if value in planned.text]
