@@ -7,13 +7,8 @@ RUN groupadd --system --gid 10001 edgesync && useradd --system --uid 10001 --gid
 WORKDIR /src
 COPY requirements/image.txt requirements/
 RUN pip install --no-cache-dir --require-hashes -r requirements/image.txt
-COPY pyproject.toml README.md ./
-COPY cloud cloud
-COPY broker broker
-COPY certs certs
-COPY agent_sim agent_sim
-COPY edgesync edgesync
-COPY edgesync_agent edgesync_agent
+# What .dockerignore lets through: the packages, and what builds them.
+COPY . .
 # The version of a release, since the history is not here; by default that of pyproject.toml.
 ARG VERSION=
 RUN SETUPTOOLS_SCM_PRETEND_VERSION_FOR_EDGESYNC=${VERSION} pip install --no-cache-dir --no-deps --no-build-isolation . && rm -rf /src/*

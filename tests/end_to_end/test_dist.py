@@ -1,27 +1,44 @@
-"""`make dist`: the files of a release, made twice."""
+"""`make dist`: the files of a release, made twice, installed and run.
 
+One module, since a file system of Debian is the base of the image, and the machine on which the
+Debian packages are installed.
+"""
+
+import contextlib
 import filecmp
+import json
 import os
 import re
+import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from email.parser import HeaderParser
 from pathlib import Path
 
+import httpx
 import pytest
 
 from edgesync.__main__ import main
 from tests.deadlines import UNIT
+from tests.edgesync_agent.engines import NEEDS_DOCKER, running_engine
+from tests.edgesync_agent.registry import running_registry
+from tests.end_to_end.conftest import wait_for
+from tests.end_to_end.debian import NEEDS_DEBIAN, DebianMachine, add_pip, make_debian
+from tests.end_to_end.image import Docker, as_in_compose, health, ready_answer
 from tests.repo.tracked import ROOT, text_of
 
 pytestmark = [
     pytest.mark.slow,  # builds everything two times
     pytest.mark.timeout(300 * UNIT),
 ]
+BASE, VERSION = "edgesync-test/base:1", "9.8.7"
 SIGNER = "release@example.com"
 
 
@@ -63,7 +80,9 @@ def key(folder: Path) -> Path:
 
 def make_dist(out: Path, **variables: str) -> str:
     program = [sys.executable, str(ROOT / "scripts/dist"), str(out)]
-    return checked(*program, cwd=out.parent, variables=variables)
+    # The image has a test of its own.
+    without_engine = {"DOCKER_HOST": "unix:///none", "CONTAINER_HOST": "unix:///none"}
+    return checked(*program, cwd=out.parent, variables={**variables, **without_engine})
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +180,146 @@ def test_the_completion_of_bash_completes(release: Path) -> None:
 
 def test_the_bill_of_materials_has_the_version_of_the_release(release: Path) -> None:
     assert f'"version": "{version_of(release)}"' in text_of(release / "edgesync.cdx.json")
+
+
+def test_the_scripts_of_the_packages_are_for_any_shell() -> None:
+    program = shutil.which("shellcheck")
+    if program is None and not os.environ.get("CI"):
+        pytest.skip("shellcheck is not installed")
+    scripts = [path for path in (ROOT / "deploy/debian").glob("*/*") if text_of(path)[:2] == "#!"]
+    assert len(scripts) == 7
+    checked("shellcheck", str(ROOT / "scripts/image"), *map(str, scripts))
+
+
+@pytest.fixture(scope="module")
+def debian(folder: Path) -> Path:
+    (folder / "debian").mkdir()
+    make_debian(folder / "debian" / "debian.tar")
+    return folder / "debian" / "debian.tar"
+
+
+@pytest.fixture
+def machine(debian: Path, folder: Path) -> Iterator[DebianMachine]:
+    machine = DebianMachine(debian, folder / "machine")
+    yield machine
+    shutil.rmtree(machine.root)
+
+
+@contextlib.contextmanager
+def started_by_unit(machine: DebianMachine, log: Path) -> Iterator[str]:
+    """The API of a server that runs as the unit of its package starts it, on free ports."""
+    unit = text_of(machine.root / "usr/lib/systemd/system/edgesync.service")
+    settings = dict(re.findall(r"^(\w+)=(.*)$", unit, flags=re.M))
+    user = f"--userspec={settings['User']}:{settings['Group']}"
+    command = ["chroot", user, str(machine.root), *shlex.split(settings["ExecStart"])]
+    command += [f"--{name}-port=0" for name in ("api", "activation", "mqtt", "sync")]
+    with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output) as server:
+        try:
+            wait_for(lambda: "edgesync is ready" in log.read_text(), "the server", units=60)
+            [address] = re.findall(r"API (http://\S+),", log.read_text())
+            yield address
+        finally:
+            server.terminate()
+            server.wait(30 * UNIT)
+    assert server.returncode == 0, log.read_text()
+
+
+@NEEDS_DEBIAN
+def test_the_debian_packages_are_installed_upgraded_removed_and_purged(
+    release: Path, machine: DebianMachine, folder: Path
+) -> None:
+    python = machine.run("python3", "-c", "import sys; print(sys.version_info[:2])").strip()
+    if python != str(sys.version_info[:2]):
+        pytest.skip(f"the packages are for Python {sys.version_info[:2]}, Debian has {python}")
+    packages = [str(path) for path in release.glob("*.deb")]
+    data, home = machine.root / "var/lib/edgesync", machine.root / "var/lib/edgesync-agent"
+    settings = machine.root / "etc/edgesync/edgesync.toml"
+    machine.dpkg("--install", *packages)
+    assert (
+        machine.run("edgesync", "--version").strip() == f"edgesync, version {version_of(release)}"
+    )
+    machine.run("/opt/edgesync/bin/python3", "-c", "import botocore, psycopg")  # not of the system
+    assert (stat.S_IMODE(data.stat().st_mode), stat.S_IMODE(home.stat().st_mode)) == (0o700, 0o700)
+    assert stat.S_IMODE(settings.stat().st_mode) == 0o640
+    assert machine.run("stat", "-c", "%U:%G", "/var/lib/edgesync") == "edgesync:edgesync\n"
+    assert machine.run("stat", "-c", "%U:%G", "/etc/edgesync/edgesync.toml") == "root:edgesync\n"
+    wanted = machine.root / "etc/systemd/system/multi-user.target.wants"
+    assert {one.name for one in wanted.iterdir()} == {"edgesync.service", "edgesync-agent.service"}
+    with started_by_unit(machine, folder / "server.log") as api:
+        assert httpx.get(f"{api}/readyz").status_code == 200
+        assert httpx.get(f"{api}/version").json()["version"] == version_of(release)
+
+    # An upgrade keeps settings and data, and brings the agent that it has.
+    settings.write_text('namespace = "shops"\n')
+    token = (data / "admin.token").read_text()
+    (home / "agent.pyz").write_text("the server may have replaced it")
+    machine.dpkg("--install", *packages)
+    assert machine.dpkg("--verify", "edgesync", "edgesync-agent").split() == [
+        *("??5??????", "c", "/etc/edgesync/edgesync.toml")
+    ]
+    assert "uninstall" in machine.run("edgesync-agent", "--help")
+    assert (data / "admin.token").read_text() == token
+
+    machine.dpkg("--remove", "edgesync", "edgesync-agent")
+    assert not (machine.root / "opt/edgesync").exists()  # with what was compiled there
+    assert (data / "admin.token").read_text() == token
+    assert settings.exists()
+    assert (home / "agent.pyz").exists()
+    machine.dpkg("--purge", "edgesync", "edgesync-agent")
+    assert [one for one in (data, home, settings.parent, wanted) if one.exists()] == []
+
+
+@pytest.fixture(scope="module")
+def docker(folder: Path) -> Iterator[Docker]:
+    with ExitStack() as stack:
+        registry = stack.enter_context(running_registry(folder / "registry"))
+        yield Docker(stack.enter_context(running_engine("docker", folder / "docker", registry)))
+
+
+@pytest.fixture(scope="module")
+def image(docker: Docker, debian: Path, folder: Path) -> str:
+    """The image of the Dockerfile, on `BASE`, loaded from the archive of the release."""
+    add_pip(debian)
+    docker("import", str(debian), BASE)
+    (folder / "image").mkdir()
+    docker.build(folder / "image", BASE, VERSION)
+    with tarfile.open(folder / f"image/edgesync-{VERSION}-image.tar") as archive:
+        manifest = archive.extractfile("manifest.json")
+        assert manifest is not None
+        assert json.load(manifest)[0]["RepoTags"] == [f"edgesync:{VERSION}"]
+    shutil.rmtree(folder / "image")
+    return f"edgesync:{VERSION}"
+
+
+@NEEDS_DEBIAN
+@NEEDS_DOCKER[0]
+@NEEDS_DOCKER[1]
+def test_the_image_is_built_runs_read_only_and_turns_healthy(docker: Docker, image: str) -> None:
+    docker("network", "create", "edgesync-image")
+    options = [*as_in_compose(), "--network=edgesync-image", "--publish=127.0.0.1::9004"]
+    # The command is the image's; only how often it runs is changed.
+    docker("run", "--detach", "--name=server", "--health-interval=1s", *options, image)
+    wait_for(lambda: health(docker, "server") != "starting", "the health check", units=60)
+    assert health(docker, "server") == "healthy", docker("logs", "server")
+    assert ready_answer(docker, "server").status_code == 200
+    assert docker("exec", "server", "id", "-u") == "10001"
+    assert docker("exec", "server", "edgesync", "--version") == f"edgesync, version {VERSION}"
+    for path in ("/src/file", "/etc/file", "/usr/local/file"):
+        refusal = docker("exec", "--user=0", "server", "touch", path, is_refused=True)
+        assert "Read-only file system" in refusal
+    token = docker("exec", "server", "cat", "/data/admin.token")
+
+    begun = time.monotonic()
+    docker("stop", "server")
+    assert time.monotonic() - begun < 15
+    state = docker.inspect("server")["State"]
+    assert (state["Status"], state["ExitCode"], state["OOMKilled"]) == ("exited", 0, False)
+
+    # Without a server the same check fails; with what the volume holds it comes back.
+    check = docker.inspect(image)["Config"]["Healthcheck"]["Test"]
+    assert check[0] == "CMD"
+    alone = ["run", "--rm", *as_in_compose(), "--network=none", f"--entrypoint={check[1]}", image]
+    assert "Connection refused" in docker(*alone, *check[2:], is_refused=True)
+    docker("start", "server")
+    wait_for(lambda: health(docker, "server") == "healthy", "the health check", units=60)
+    assert docker("exec", "server", "cat", "/data/admin.token") == token
