@@ -13,7 +13,7 @@ import os
 import tarfile
 import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +23,9 @@ from cloud.errors import Unavailable
 
 ArchivePart = tuple[str, bytes]
 """Name and content."""
+
+Decrypt = Callable[[bytes, str], bytes]
+"""What is in a message of age, by its passphrase; raises pyrage.DecryptError."""
 
 _KEY = "key.age"
 _CONTENT = "content.tar.gz.age"
@@ -54,16 +57,19 @@ def write_archive(path: Path, parts: Iterable[ArchivePart], passphrase: str) -> 
 
 
 @contextlib.contextmanager
-def open_archive(path: Path, passphrase: str) -> Iterator[Iterator[ArchivePart]]:
+def open_archive(
+    path: Path, passphrase: str, *, decrypt: Decrypt = pyrage.passphrase.decrypt
+) -> Iterator[Iterator[ArchivePart]]:
     """The parts of the file *path*, in their order, one at a time.
 
-    Unavailable, from here or from the parts, if it is no such file, was changed or cut, or is under
-    another passphrase; after the last part the file is known to be whole.
+    *decrypt* opens its key with *passphrase*, which takes a second by design. Unavailable, from
+    here or from the parts, if it is no such file, was changed or cut, or is under another
+    passphrase; after the last part the file is known to be whole.
     """
     try:
         with path.open("rb") as file:
             sealed, size = _frame(file)
-            yield _parts(file, size, _identity(sealed, passphrase), path)
+            yield _parts(file, size, _identity(sealed, passphrase, decrypt), path)
     except (OSError, tarfile.TarError) as error:
         raise Unavailable(f"{path} cannot be read: {error}") from error
 
@@ -169,9 +175,9 @@ def _member(file: BinaryIO, name: str) -> int:
     return found.size
 
 
-def _identity(sealed: bytes, passphrase: str) -> pyrage.x25519.Identity:
+def _identity(sealed: bytes, passphrase: str, decrypt: Decrypt) -> pyrage.x25519.Identity:
     try:
-        plain = pyrage.passphrase.decrypt(sealed, passphrase)
+        plain = decrypt(sealed, passphrase)
     except pyrage.DecryptError as error:
         raise Unavailable("the passphrase is not the one the file was written with") from error
     return pyrage.x25519.Identity.from_str(plain.decode())
