@@ -81,7 +81,7 @@ def sign_in_server(folder: Path) -> Iterator[SignInServer]:
             yield SignInServer(server, issuer)
     finally:
         provider.kill()
-        provider.wait()
+        provider.wait(timeout=60)
 
 
 def _answers(url: str) -> bool:

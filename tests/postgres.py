@@ -130,6 +130,7 @@ def running_postgres() -> Iterator[Postgres]:
             capture_output=True,
             cwd=directory,
             user=owner,
+            timeout=60,
         )  # fmt: skip
         postgres = Postgres(directory, free_port())
         try:
@@ -158,6 +159,7 @@ def running_standby(primary: Postgres) -> Iterator[Postgres]:
             capture_output=True,
             cwd=directory,
             user=owner,
+            timeout=60,
         )  # fmt: skip
         standby = Postgres(directory, free_port())
         try:

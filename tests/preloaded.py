@@ -29,6 +29,8 @@ _PRELOADED = (
     "cryptography.hazmat.backends.openssl.backend",
 )
 _MESSAGE_BYTES = 1 << 17
+_SECONDS = 60
+"""For an answer: imports take a few, on a busy machine."""
 _ROOT = Path(__file__).parents[1]
 
 
@@ -130,6 +132,7 @@ class _Parent:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # This module is that of this source; what it forks is that of *tree*.
         code = f"from {__name__} import serve_forks; serve_forks({theirs.fileno()}, {str(tree)!r})"
+        self._socket.settimeout(_SECONDS)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code], pass_fds=[theirs.fileno()], cwd=_ROOT
@@ -146,7 +149,9 @@ class _Parent:
 
     def _close(self) -> None:
         self._socket.close()
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_SECONDS)
+        self._process.kill()
 
 
 @cache

@@ -120,7 +120,7 @@ def activation_server(authority: SimulatorAuthority) -> Iterator[ActivationServe
         thread.start()
         yield found
         server.shutdown()
-        thread.join()
+        thread.join(timeout=60)
 
 
 # -- MQTT ------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ class SimulatorBroker:
     def stop(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._process.wait(timeout=60)
             self._process = None
 
 

@@ -29,7 +29,7 @@ def native_node(
         yield
     finally:
         process.terminate()
-        process.wait()
+        process.wait(timeout=60)
 
 
 def test_a_mixed_fleet_converges_on_one_update(cloud: AgentCloud, tmp_path: Path) -> None:

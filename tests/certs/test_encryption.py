@@ -36,7 +36,9 @@ def test_the_key_comes_back_with_its_passphrase_and_with_no_other(
     file = tmp_path / "key.pem"
     file.write_bytes(pem)
     command = ["openssl", "pkey", "-in", str(file), "-passin", "stdin"]
-    done = subprocess.run(command, input=PASSPHRASE + b"\n", capture_output=True, check=False)
+    done = subprocess.run(
+        command, input=PASSPHRASE + b"\n", capture_output=True, check=False, timeout=60
+    )
     assert done.stdout == key_pem(key), done.stderr
 
 
@@ -44,7 +46,11 @@ def test_openssl_sees_scrypt(tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     file.write_bytes(sealed_key_pem(new_private_key(), PASSPHRASE))
     shown = subprocess.run(
-        ["openssl", "asn1parse", "-in", str(file)], capture_output=True, text=True, check=True
+        ["openssl", "asn1parse", "-in", str(file)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     ).stdout
     assert "PBES2" in shown
     assert "scrypt" in shown

@@ -58,7 +58,7 @@ def test_openssl_refuses_what_is_on_the_list_and_nothing_else(
         leaf.write_text(issued.certificate_pem)
         command = ["openssl", "verify", "-x509_strict", "-crl_check"]
         command += ["-CAfile", str(root), "-CRLfile", str(crl), str(leaf)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert (done.returncode != 0) is bool(refusal), done.stderr
         assert refusal in done.stderr
 

@@ -123,7 +123,7 @@ def test_a_damaged_request_is_read_or_refused_and_nothing_else(position: int, oc
 def test_a_request_signed_with_sha_1_is_refused(tmp_path: Path) -> None:
     command = ["openssl", "req", "-new", "-newkey", "rsa:2048", "-sha1", "-nodes"]
     command += ["-subj", "/CN=anything", "-keyout", str(tmp_path / "key.pem")]
-    made = subprocess.run(command, check=True, capture_output=True, text=True)
+    made = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     with pytest.raises(BadSigningRequest, match="hash"):
         read_signing_request(made.stdout)
 
@@ -136,5 +136,5 @@ def test_a_request_too_long_is_not_parsed() -> None:
 def test_a_request_made_by_openssl_is_taken(tmp_path: Path) -> None:
     command = ["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     command += ["-nodes", "-subj", "/CN=anything", "-keyout", str(tmp_path / "key.pem")]
-    made = subprocess.run(command, check=True, capture_output=True, text=True)
+    made = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     assert isinstance(read_signing_request(made.stdout), ec.EllipticCurvePublicKey)

@@ -76,7 +76,7 @@ def test_each_intermediate_lists_what_was_revoked_until_it_ends(
     for node, is_good in zip((*old, *new), (False, True, False, True), strict=True):
         command = ["openssl", "verify", "-x509_strict", "-crl_check", "-CAfile", str(trusted)]
         command += ["-CRLfile", str(crl), str(node.files[0])]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert (done.returncode == 0) is is_good, done.stderr
     late = authority.intermediate.not_valid_after_utc
     later = rotate(directory, now=NOW + timedelta(days=365), serial=SERIAL + 1)
@@ -124,7 +124,7 @@ def test_a_requested_intermediate_is_signed_elsewhere_and_brought_back(
     )
     command = ["openssl", "x509", "-req", "-in", "request.pem", "-days", "3650", "-out", "new.pem"]
     command += ["-CA", str(directory / "root.pem"), "-CAkey", "root.key", "-extfile", "extensions"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60)
     new = tmp_path / "new.pem"
     later = datetime.now(UTC) + timedelta(minutes=1)  # openssl begins it at its own time
     import_intermediate(directory, new, now=later)

@@ -140,7 +140,7 @@ def test_openssl_builds_the_same_path(tmp_path: Path, authority: Authority) -> N
     root.write_text(authority.root_pem)
     command = ["openssl", "verify", "-x509_strict", "-purpose", "sslclient"]
     command += ["-CAfile", str(root), "-untrusted", str(intermediate), str(leaf)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -154,7 +154,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardFleet]:
             yield fleet
         finally:
             process.terminate()
-            process.wait()
+            process.wait(timeout=60)
 
 
 def online(api: httpx.Client) -> int:

@@ -51,6 +51,7 @@ def compiled(folder: Path) -> str:
         subprocess.run(
             [compiler, "-xc", "-fsyntax-only", "-"], input=probe.encode(), check=False,
             capture_output=True,
+            timeout=60,
         ).returncode == 0
     )  # fmt: skip
     if not here:
@@ -61,7 +62,7 @@ def compiled(folder: Path) -> str:
     assert compiler is not None
     command = [compiler, "-O1", "-Wall", "-Wextra", "-Werror", "-o", str(program)]
     libraries = ["-lmosquitto", "-lcurl", "-lcjson", "-lcrypto"]
-    subprocess.run([*command, str(EXAMPLES / "node.c"), *libraries], check=True)
+    subprocess.run([*command, str(EXAMPLES / "node.c"), *libraries], check=True, timeout=60)
     return str(program)
 
 

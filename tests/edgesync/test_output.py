@@ -58,7 +58,7 @@ def hostile_url() -> Iterator[str]:
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-        thread.join()
+        thread.join(timeout=60)
 
 
 @pytest.mark.parametrize("words", [["token", "list"], ["audit", "list"], ["get", "nodes"]])

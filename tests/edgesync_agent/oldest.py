@@ -14,7 +14,9 @@ def _found() -> str:
         return ""
     command = [shim, "-c", "import sys; print(sys.executable)"]
     environment = {**os.environ, "PYENV_VERSION": "3.8"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
     return done.stdout.strip()
 
 

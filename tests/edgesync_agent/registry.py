@@ -96,7 +96,7 @@ def running_registry(folder: Path) -> Iterator[RunningRegistry]:
     certificate += ["ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=registry"]
     certificate += ["-addext", "subjectAltName=IP:127.0.0.1"]
     certificate += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-    subprocess.run(certificate, check=True, capture_output=True)
+    subprocess.run(certificate, check=True, capture_output=True, timeout=60)
     (folder / "htpasswd").write_text(_HTPASSWD)
     settings = {
         "version": "0.1",

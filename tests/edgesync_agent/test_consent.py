@@ -121,7 +121,7 @@ def home(tmp_path: Path) -> Path:
 
 def run(home: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "edgesync_agent", "consent", "--home", str(home), *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_the_verb_lists_and_answers_what_is_offered(home: Path, consent: ConsentFile) -> None:

@@ -68,7 +68,7 @@ reap_children()
 
 
 def test_children_of_the_agent_before_are_waited_for() -> None:
-    assert subprocess.run([sys.executable, "-c", REAPER], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", REAPER], check=False, timeout=60).returncode == 0
 
 
 class ProcessFiles:

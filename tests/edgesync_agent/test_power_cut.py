@@ -195,7 +195,10 @@ def test_after_a_power_cut_at_any_write_one_version_runs_whole(versions: str) ->
     module = "tests.edgesync_agent.test_power_cut"
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         done = subprocess.run(
-            [sys.executable, "-m", module, folder, versions], capture_output=True, text=True
+            [sys.executable, "-m", module, folder, versions],
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(done.stdout) > 30, "there are that many writes"

@@ -37,7 +37,7 @@ def checked_for_3_8(*sources: Path) -> "subprocess.CompletedProcess[str]":
     """The output of vermin for sources; its status is 1 where Python 3.8 is too old for them."""
     command = [str(Path(sys.executable).with_name("vermin")), "--violations", "--no-tips"]
     command += ["--target=3.8-", *map(str, sources)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_no_module_uses_what_python_3_8_has_not(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_python_3_8_imports_every_module(tmp_path: Path) -> None:
     script = "import importlib, sys; sys.path.insert(0, sys.argv[1])\n"
     script += "for name in sys.argv[2:]: importlib.import_module('edgesync_agent.' + name)"
     command = [PYTHON_3_8, "-W", "error", "-I", "-S", "-c", script, str(file), *names]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
 
 
@@ -80,7 +80,9 @@ def test_the_program_holds_every_module_and_is_always_the_same() -> None:
 def test_commands_for_the_process_import_no_engine_and_no_apps() -> None:
     """`stop` and `wait` compile what they import each time, on machines that may be slow."""
     script = "import sys, edgesync_agent.__main__; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
     own = {name for name in done.stdout.split() if name.startswith("edgesync_agent.")}
     modules = ("__main__", "agent_process", "errors", "files")
     assert own - {"edgesync_agent.__main__"} <= {f"edgesync_agent.{name}" for name in modules}
@@ -93,7 +95,7 @@ def test_the_program_runs_by_itself(tmp_path: Path) -> None:
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-I", "-S", str(file), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
 
     help_text = run("--help").stdout
     assert "containers of Docker or Podman" in help_text

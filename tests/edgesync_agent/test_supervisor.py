@@ -178,7 +178,7 @@ class ScriptedClient:
 
     def __exit__(self, *_: object) -> None:
         self.is_over.set()
-        self.thread.join()
+        self.thread.join(timeout=60)
 
     def _run(self) -> None:
         while not self.is_over.wait(0.01):
@@ -367,7 +367,9 @@ def test_a_full_disk_refuses_pulls_with_a_cause(
 ) -> None:
     place = tmp_path / "small"
     place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "small", str(place)], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "small", str(place)], check=True, timeout=60
+    )
     try:
         with running_engine(kind, place / "engine", registry) as running:
             image = registry.push(running.engine, IMAGE, "app/full:1")
@@ -388,4 +390,4 @@ def test_a_full_disk_refuses_pulls_with_a_cause(
             machine.wait("Running", "2")
             machine.kill()
     finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
+        subprocess.run(["umount", "-l", str(place)], check=True, timeout=60)

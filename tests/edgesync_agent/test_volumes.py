@@ -91,7 +91,7 @@ def test_a_reader_never_sees_files_of_two_versions(disk: Disk) -> None:
     for number in range(50):
         disk.volumes.switch(versions[number % 2])
     is_over.set()
-    thread.join()
+    thread.join(timeout=60)
     assert wrong == []
 
 
@@ -150,7 +150,7 @@ def url() -> Any:
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
-        thread.join()
+        thread.join(timeout=60)
 
 
 def test_files_that_lie_elsewhere_are_fetched_checked_and_unpacked(disk: Disk, url: str) -> None:

@@ -123,7 +123,7 @@ def running_server(
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait()
+            process.wait(timeout=60)
 
 
 @pytest.fixture

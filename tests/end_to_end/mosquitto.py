@@ -66,7 +66,7 @@ def running_mosquitto(folder: Path, ca: Path, trusted: str) -> Iterator[Mosquitt
         yield MosquittoServer(process, ports[0])
     finally:
         process.kill()
-        process.wait()
+        process.wait(timeout=60)
 
 
 def lets_in(port: int, identity: Identity) -> bool:

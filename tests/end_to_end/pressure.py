@@ -81,7 +81,7 @@ class _PressureCaller:
 
     def end(self) -> None:
         self._ended.set()
-        self._thread.join()
+        self._thread.join(timeout=60)
 
 
 @contextmanager

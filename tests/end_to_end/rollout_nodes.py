@@ -59,7 +59,7 @@ class HttpsNodes:
 
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
-        self._thread.join()
+        self._thread.join(timeout=60)
         self._stack.close()
 
     def add(self, server: Server, batch: dict[str, Any], name: str) -> None:

@@ -34,4 +34,4 @@ def simulated(
         yield
     finally:
         process.kill()
-        process.wait()
+        process.wait(timeout=60)

@@ -176,7 +176,7 @@ def test_kill_9_under_load_leaves_a_whole_log(tmp_path: Path) -> None:
         wait_for(lambda: len(acknowledged) > 100, "changes")
         server.stop(signal.SIGKILL)
         for worker in workers:
-            worker.join()
+            worker.join(timeout=60)
     before = check_log(database_of(data, ""), data)
     assert before.broken == 0, before
     with running_server(data) as again:

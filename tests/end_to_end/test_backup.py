@@ -56,7 +56,7 @@ def changing(server: Server) -> Iterator[list[int]]:
         yield acknowledged
     finally:
         is_over.set()
-        thread.join()
+        thread.join(timeout=60)
 
 
 def all_run(api: httpx.Client, version: str) -> bool:

@@ -92,7 +92,9 @@ def test_an_operators_own_authority_is_imported_and_served(tmp_path: Path) -> No
         "x509 -req -in int.csr -CA root.pem -CAkey root.key -days 8 -out int.pem"
         " -extfile extensions",
     ):
-        subprocess.run(["openssl", *command.split()], cwd=tmp_path, check=True, capture_output=True)
+        subprocess.run(
+            ["openssl", *command.split()], cwd=tmp_path, check=True, capture_output=True, timeout=60
+        )
     data = tmp_path / "data"
     given: list[str | Path] = ["import", "--data-dir", data, "--certificate", tmp_path / "int.pem"]
     given += ["--key", tmp_path / "int.key"]

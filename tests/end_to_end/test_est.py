@@ -35,7 +35,9 @@ class EstDevice:
     server: Server
 
     def openssl(self, *arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=self.folder, check=True, capture_output=True)
+        subprocess.run(
+            ["openssl", *arguments], cwd=self.folder, check=True, capture_output=True, timeout=60
+        )
 
     def make_request(self, common_name: str, key: str = "key.pem") -> None:
         if not (self.folder / key).exists():
@@ -57,6 +59,7 @@ class EstDevice:
             check=True,
             capture_output=True,
             text=True,
+            timeout=60,
         )
         first, *lines = done.stdout.strip().splitlines()
         headers = dict(line.split(": ", 1) for line in lines)

@@ -36,7 +36,7 @@ class EventFollower:
             yield
         finally:
             ended.set()
-            thread.join()
+            thread.join(timeout=60)
 
     def _follow(self, server: Server, ended: threading.Event) -> None:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": self._last}

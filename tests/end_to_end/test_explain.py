@@ -83,7 +83,7 @@ def simulated(server: Server, batch: dict[str, Any], folder: Path) -> Iterator[N
         yield
     finally:
         process.kill()
-        process.wait()
+        process.wait(timeout=60)
 
 
 def explained(api: httpx.Client, name: str, reason: str = "", query: str = "") -> Any:

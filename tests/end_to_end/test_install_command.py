@@ -345,11 +345,15 @@ def test_systemd_accepts_the_unit(tmp_path: Path, scope: str) -> None:
         ["sh", "-c", f"{setting}\n{function}\nwrite_unit"],
         capture_output=True,
         text=True,
+        timeout=60,
     )
     unit = tmp_path / "edgesync-agent.service"
     unit.write_text(made.stdout)
     checked = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True
+        ["systemd-analyze", "verify", "--man=no", str(unit)],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     about_us = [line for line in checked.stderr.splitlines() if "edgesync-agent" in line]
     assert about_us == []
@@ -411,7 +415,9 @@ def test_the_agent_comes_back_when_the_server_does(
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="needs shellcheck")
 def test_the_installer_is_clean_to_shellcheck() -> None:
     script = files("edgesync_agent") / "install.sh"
-    checked = subprocess.run(["shellcheck", str(script)], capture_output=True, text=True)
+    checked = subprocess.run(
+        ["shellcheck", str(script)], capture_output=True, text=True, timeout=60
+    )
     assert checked.returncode == 0, checked.stdout
 
 

@@ -48,7 +48,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         finally:
             for process in processes:
                 process.kill()
-                process.wait()
+                process.wait(timeout=60)
 
 
 def runs(api: httpx.Client, app: str, version: str) -> list[str]:

@@ -315,7 +315,7 @@ def flooding_by(server: Server, pair: Sequence[Identity], apps: int) -> Iterator
     finally:
         for process in processes:
             process.kill()
-            process.join()
+            process.join(timeout=60)
 
 
 async def read_all(node: Speaker) -> None:
@@ -360,7 +360,7 @@ def measured_delays() -> Iterator[list[float]]:
         yield delays
     finally:
         ended.set()
-        thread.join()
+        thread.join(timeout=60)
 
 
 async def measure_flood(

@@ -76,7 +76,7 @@ def all_at_once(works: Sequence[Callable[[], object]]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(timeout=60)
 
 
 def test_clients_that_pipeline_and_never_read_are_cut_off(server: Server) -> None:
@@ -192,7 +192,7 @@ def test_a_flood_of_refused_requests_writes_few_lines(server: Server) -> None:
             for _ in range(10):
                 connection.sendall(requests)
             connection.shutdown(socket.SHUT_RDWR)
-            reading.join()
+            reading.join(timeout=60)
 
     with bounded(server, "log flood", log=100_000):
         all_at_once([flood] * 4)
@@ -236,7 +236,11 @@ def test_a_certificate_that_is_not_ours_leaves_one_line_and_one_entry(
     command = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=default.n1"
     files = ["-keyout", "key.pem", "-out", "cert.pem"]
     subprocess.run(
-        ["openssl", *command.split(), *files], cwd=tmp_path, check=True, capture_output=True
+        ["openssl", *command.split(), *files],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        timeout=60,
     )
     before = server.log().count("TLS handshake")
     for url, stranger in ((server.activation, True), (server.sync, True), (server.sync, False)):

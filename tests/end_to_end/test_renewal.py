@@ -69,7 +69,9 @@ def check(identity: Identity, answer: Any, folder: Path, key: Any = None) -> Ide
     made = keep(folder, identity.name, key, given["cert"], given["ca"])
     (folder / "chain.pem").write_text(given["chain"])
     verify = ["openssl", "verify", "-purpose", "sslclient", "-CAfile", str(made.ca)]
-    subprocess.run([*verify, "-untrusted", str(folder / "chain.pem"), str(made.cert)], check=True)
+    subprocess.run(
+        [*verify, "-untrusted", str(folder / "chain.pem"), str(made.cert)], check=True, timeout=60
+    )
     made.context()  # fails if the key is not that of the certificate
     return made
 

@@ -160,7 +160,7 @@ def number_of(revoked: x509.CertificateRevocationList) -> int:
 def test_the_list_is_signed_by_the_servers_own_authority(server: Server, crl_file: Path) -> None:
     intermediate = Path(server.ca).parent / "intermediate.pem"
     command = ["openssl", "crl", "-in", str(crl_file), "-CAfile", str(intermediate), "-noout"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert "verify OK" in done.stderr
 
 

@@ -72,7 +72,7 @@ def test_a_config_goes_to_the_canary_and_what_it_breaks_is_taken_back(tmp_path: 
             operator.becomes("web", "waitingForApproval")
             assert operator.running("web", good) == 1
             server.process.kill()
-            server.process.wait()
+            server.process.wait(timeout=60)
             with running_server(tmp_path / "data", *ports) as again, again.client() as api:
                 operator = RolloutOperator(api)
                 late = ("--fingerprint", "late-{index}")

@@ -33,7 +33,7 @@ def simulated(
         yield
     finally:
         process.kill()
-        process.wait()
+        process.wait(timeout=60)
 
 
 class RolloutOperator:
@@ -173,7 +173,7 @@ def test_a_rollout_goes_on_when_the_server_is_killed(tmp_path: Path) -> None:
             version = operator.put("web", "nginx:2")
             wait_for(lambda: operator.running("web", version), "the first nodes", units=60)
             server.process.kill()
-            server.process.wait()
+            server.process.wait(timeout=60)
             with running_server(tmp_path / "data", *ports) as again, again.client() as api:
                 operator = RolloutOperator(api)
                 operator.becomes("web", "done")

@@ -159,7 +159,7 @@ def simulated(
         yield
     finally:
         process.kill()
-        process.wait()
+        process.wait(timeout=60)
 
 
 def running(api: httpx.Client, name: str, version: str) -> int:
@@ -196,7 +196,7 @@ def test_servers_share_a_fleet_and_one_dies(fleet: ServerFleet) -> None:
         wait_for(lambda: running(first, "web", version) == NODES, "the update", units=60)
 
         one.process.kill()
-        one.process.wait()
+        one.process.wait(timeout=60)
         version = put_image(second, "nginx:3")
         wait_for(lambda: running(second, "web", version) == NODES, "one server alone", units=60)
 
@@ -222,7 +222,7 @@ def test_servers_drive_one_rollout_and_one_dies(fleet: ServerFleet) -> None:
         version = put_image(first, "nginx:2")
         wait_for(lambda: running(second, "web", version), "the first nodes", units=60)
         one.process.kill()
-        one.process.wait()
+        one.process.wait(timeout=60)
 
         def state() -> str:
             return str(second.get("/v1/rollouts/web").json()["state"])
@@ -243,7 +243,7 @@ def test_nothing_acknowledged_is_lost_when_every_server_dies(fleet: ServerFleet)
     with fleet.server("one") as one, one.client() as api:
         identity = activate(one, make_batch(api), "n1")
         one.process.kill()
-        one.process.wait()
+        one.process.wait(timeout=60)
     report = {"kind": "report", "meta": {"seq": 1}, "content": {"node": {"hostname": "kept"}}}
     send(fleet, identity, report)
     with fleet.server("one") as again, again.client() as api:
@@ -319,7 +319,7 @@ class Talker:
 
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
-        self._thread.join()
+        self._thread.join(timeout=60)
         self._node.client.disconnect()
         self._node.client.loop_stop()
 
@@ -366,7 +366,7 @@ class NodeMaker:
 
     def __exit__(self, *_: object) -> None:
         self._is_over.set()
-        self._thread.join()
+        self._thread.join(timeout=60)
 
     def _write(self) -> None:
         for number in itertools.count():
@@ -438,7 +438,7 @@ def test_a_command_of_a_server_that_died_is_sent_by_one_that_is_left(fleet: Serv
         identity = activate(one, make_batch(api), "n1")
         given = api.post("/v1/nodes/n1/commands", json={"command": "report", "seconds": 600}).json()
         one.process.kill()
-        one.process.wait()
+        one.process.wait(timeout=60)
     with fleet.server("two") as two, two.client() as api, connected(two, identity) as node:
         node.report(apps=[])
         content = node.next("command")["content"]

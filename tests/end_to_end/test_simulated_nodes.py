@@ -60,7 +60,7 @@ def simulated(
         assert process.wait(timeout=15 * UNIT) == 0
     finally:
         process.kill()
-        process.wait()
+        process.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")

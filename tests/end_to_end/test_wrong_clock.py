@@ -127,7 +127,7 @@ def serving(
     finally:
         there.shutdown()
         there.server_close()
-        thread.join()
+        thread.join(timeout=60)
         assert asked == []
 
 
@@ -191,7 +191,7 @@ def test_simulated_nodes_with_wrong_clocks_become_ready(
             assert abs(condition["skewSeconds"] - offset) < 60
     finally:
         fleet.kill()
-        fleet.wait()
+        fleet.wait(timeout=60)
 
 
 @pytest.mark.parametrize("year", ["1970", "now"])

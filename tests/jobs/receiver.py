@@ -84,4 +84,4 @@ def receiving(port: int = 0) -> Iterator[Receiver]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join()
+        thread.join(timeout=60)

@@ -79,4 +79,4 @@ def object_server(keys: Mapping[str, str], objects: Mapping[str, bytes]) -> Iter
             yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
-            thread.join()
+            thread.join(timeout=60)

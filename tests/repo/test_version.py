@@ -30,7 +30,7 @@ def version_of(tree: Path, **environ: str) -> str:
 
 def git(tree: Path, *words: str) -> None:
     author = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
-    subprocess.run(["git", *author, *words], cwd=tree, check=True, capture_output=True)
+    subprocess.run(["git", *author, *words], cwd=tree, check=True, capture_output=True, timeout=60)
 
 
 @pytest.fixture

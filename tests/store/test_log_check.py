@@ -238,7 +238,7 @@ async def test_the_log_is_checked_while_it_grows(tmp_path: Path) -> None:
         while len(verdicts) < 20:
             await append(store, 1)
         done.set()
-        checking.join()
+        checking.join(timeout=60)
         head = await store.read(lambda tx: tx.audit_head())
     assert {verdict.broken for verdict in verdicts} == {0}
     assert len({verdict.head for verdict in verdicts}) > 1

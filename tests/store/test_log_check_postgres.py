@@ -118,7 +118,7 @@ async def test_it_is_checked_while_it_grows_and_by_the_command(
         while len(verdicts) < 20:
             await append(store, 1)
         done.set()
-        checking.join()
+        checking.join(timeout=60)
         head: Head = await store.read(lambda tx: tx.audit_head())
         command = ["audit", "verify", "--data-dir", str(tmp_path)]
         result = CliRunner().invoke(main, [*command, "--database", url])

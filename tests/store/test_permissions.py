@@ -49,7 +49,9 @@ def trouble_for(file: Path, group: int) -> str:
     look = "import pathlib, sys; from cloud.store.permissions import *; "
     look += "print(secret_file_trouble(pathlib.Path(sys.argv[1])))"
     command = [sys.executable, "-c", look, str(file)]
-    found = subprocess.run(command, group=group, capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        command, group=group, capture_output=True, text=True, check=True, timeout=60
+    )
     return found.stdout.strip()
 
 

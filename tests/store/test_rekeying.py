@@ -164,7 +164,7 @@ async def kept(
 
 def die_at(point: str, kept: Kept) -> None:
     command = [sys.executable, str(PROCESS), str(kept.directory), kept.url, point]
-    died = subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=False)
+    died = subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=False, timeout=60)
     assert died.returncode == 9
     # PostgreSQL notices a moment later, and then lets go of the locks.
     deadline = time.monotonic() + WAIT

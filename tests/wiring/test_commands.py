@@ -45,7 +45,11 @@ def test_the_help_in_the_table_is_that_of_the_commands(
 def test_serve_without_uvloop_names_the_systems_it_needs() -> None:
     code = "import sys; sys.modules['uvloop'] = None; from edgesync.__main__ import main; main()"
     ran = subprocess.run(
-        [sys.executable, "-c", code, "serve"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, "serve"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert (ran.returncode, ran.stderr) == (1, "Error: serve runs on Linux and macOS only\n")
 
@@ -77,7 +81,12 @@ def test_a_command_that_asks_a_server_loads_no_part_of_one(
     env = {**os.environ, "EDGESYNC_URL": "http://127.0.0.1:9", "EDGESYNC_TOKEN": "x"}
     env["EDGESYNC_CONTEXTS"] = str(tmp_path / "contexts.yaml")
     ran = subprocess.run(
-        [sys.executable, "-c", code, *words], env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, *words],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     loaded = set(ran.stdout.splitlines())
     assert "edgesync.lazy_group" in loaded, ran.stderr

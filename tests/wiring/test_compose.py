@@ -166,7 +166,10 @@ def test_docker_reads_it(arguments: tuple[str, ...]) -> None:
     if (
         docker is None
         or subprocess.run(
-            [docker, "compose", "version"], capture_output=True, check=False
+            [docker, "compose", "version"],
+            capture_output=True,
+            check=False,
+            timeout=60,
         ).returncode
     ):
         pytest.skip("docker compose is not installed")

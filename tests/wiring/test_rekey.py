@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent.parent
 def die_at(point: str, directory: Path) -> None:
     process = str(ROOT / "tests" / "store" / "rekey_process.py")
     command = [sys.executable, process, str(directory), "", point]
-    died = subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=False)
+    died = subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, check=False, timeout=60)
     assert died.returncode == 9
 
 
