@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import msgspec
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from agent_sim.errors import ActivationRefused, ActivationUnanswered, ActivationUnreadable
+from agent_sim.sealing import SealingKey
 from agent_sim.state import NodeIdentity
 from broker.topics import is_node_id_level
 
@@ -68,10 +70,16 @@ def signing_request(key: ec.EllipticCurvePrivateKey, name: str) -> str:
 
 
 async def activate(
-    client: httpx.AsyncClient, claim: ActivationClaim, key: ec.EllipticCurvePrivateKey
+    client: httpx.AsyncClient,
+    claim: ActivationClaim,
+    key: ec.EllipticCurvePrivateKey,
+    sealing: SealingKey | None = None,
 ) -> NodeIdentity:
-    """Ask for a certificate for *key*; ActivationError has the reason if there is none."""
-    body = {
+    """Ask for a certificate for *key*; ActivationError has the reason if there is none.
+
+    Secrets are sealed to *sealing* from then on.
+    """
+    body: dict[str, Any] = {
         "batchName": claim.batch,
         "namespace": claim.namespace,
         "fingerprintValue": claim.fingerprint,
@@ -79,6 +87,8 @@ async def activate(
         "securityValue": claim.token or "",
         "csr": signing_request(key, claim.fingerprint),
     }
+    if sealing is not None:
+        body["encryptionKey"] = sealing.proof
     try:
         response = await client.post(PATH, json=body)
     except httpx.HTTPError as error:

@@ -9,7 +9,7 @@ import logging
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import assert_never
@@ -45,6 +45,7 @@ from agent_sim.link import Address, HubLink, open_link
 from agent_sim.model import HeldApp, Status
 from agent_sim.offers import Offers
 from agent_sim.renewal import Pauses, Renewer
+from agent_sim.sealing import SealingKeys
 from agent_sim.state import NodeDirectory, NodeIdentity
 from agent_sim.watch import MachineClock
 from agent_sim.wire import WireFormat, decode, encode
@@ -82,6 +83,7 @@ class AgentSettings:
     refuses_commands: bool = False
     faults: NodeFaults = field(default_factory=NodeFaults)
     knows_offers: bool = True
+    knows_sealing: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,7 @@ class Agent:
         """Activate if need be, then live until cancelled."""
         identity = await asyncio.to_thread(self._directory.identity) or await self._activate()
         self.node_id = identity.node_id
+        await self._sealing_keys()  # made before there is a connection that waits for them
         apps = await asyncio.to_thread(self._directory.apps)
         self.state = self._new_state(apps)
         try:
@@ -207,9 +210,10 @@ class Agent:
         key = await asyncio.to_thread(self._directory.key)
         while True:
             skew = self._network.watch.skew
+            sealing = (await self._sealing_keys()).newest
             try:
                 async with self._network.activations:
-                    identity = await activate(self._network.activation, self._claim, key)
+                    identity = await activate(self._network.activation, self._claim, key, sealing)
             except ActivationError as error:
                 if await self._learned_time(skew):
                     continue
@@ -220,6 +224,12 @@ class Agent:
                 await asyncio.to_thread(self._directory.save_identity, identity)
                 logger.info("%s activated as %s", self.name, identity.node_id)
                 return identity
+
+    async def _sealing_keys(self) -> SealingKeys:
+        """The present ones, with one that the server can take over; none if it knows none."""
+        if not self._settings.knows_sealing:
+            return SealingKeys()
+        return await asyncio.to_thread(self._directory.sealing_keys, self._network.watch.now())
 
     async def _learned_time(self, skew: timedelta) -> bool:
         """Return whether dates were wrong and the time of the server is now known.
@@ -247,6 +257,8 @@ class Agent:
         failures = 0
         while True:
             began, reason, skew = loop.time(), "", self._network.watch.skew
+            keys = await self._sealing_keys()
+            self.state = replace(self.state, node_id=node_id, sealing=keys)
             # What does not work with the last certificate may with the one before.
             tls = await asyncio.to_thread(self._directory.tls, previous=failures % 2 == 1)
             try:

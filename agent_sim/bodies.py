@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from agent_sim.model import Body, BodyKind, BodyName, Part
@@ -34,8 +34,17 @@ def instances_of(app: Body) -> Iterator[tuple[str, str]]:
             yield service["name"], f"{service['name']}-{index}"
 
 
-def why_not_runnable(app: Body, parts: Sequence[Part]) -> str:
-    """Why a node could not start *app* with its *parts*; empty if it could."""
+def _no_keys(_: Body) -> str:
+    return "is sealed, and this node has no keys"
+
+
+def why_not_runnable(
+    app: Body, parts: Sequence[Part], why_shut: Callable[[Body], str] = _no_keys
+) -> str:
+    """Why a node could not start *app* with its *parts*; empty if it could.
+
+    *why_shut* states why a sealed body does not open: it is opened for no more than that.
+    """
     for field in ("services", "volumes"):
         if not isinstance(app.get(field) or [], list):
             return f"{field}: not a list"
@@ -45,7 +54,7 @@ def why_not_runnable(app: Body, parts: Sequence[Part]) -> str:
         if cause:
             return f"services[{index}]: {cause}"
     for part in parts:
-        cause = _wrong_with_files(part)
+        cause = why_shut(part.body) if "sealed" in part.body else _wrong_with_files(part)
         if cause:
             return f"{part.info.kind} {part.info.name}: {cause}"
     return ""

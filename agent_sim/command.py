@@ -114,6 +114,7 @@ class _CommandOptions:
     flap_every: float
     defer_for: float
     ignore_offers: bool
+    ignore_sealing: bool
     duration: float
     quiet: bool
 
@@ -173,6 +174,7 @@ class _CommandOptions:
 )
 @click.option("--defer-for", type=_SECONDS, default=60.0, help="Time for which it is put off.")
 @click.option("--ignore-offers", is_flag=True, help="Know no offers, as other agents.")
+@click.option("--ignore-sealing", is_flag=True, help="Have no encryption key, as other agents.")
 @click.option("--duration", type=_SECONDS, default=0.0, help="Stop after this; 0 goes on.")
 @click.option("--quiet", is_flag=True, help="Log errors and warnings only.")
 @click.pass_context
@@ -285,6 +287,7 @@ def _member(
         apply_delay=options.apply_delay,
         refuses_commands=options.refuse_commands,
         knows_offers=not options.ignore_offers,
+        knows_sealing=not options.ignore_sealing,
     )
     claim = ActivationClaim(
         batch=options.batch, fingerprint=name, namespace=options.namespace, token=options.token

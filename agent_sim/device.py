@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import assert_never
 
 from agent_sim.bodies import why_not_runnable
@@ -46,6 +47,7 @@ from agent_sim.fetching import (
 from agent_sim.model import BodyName, HeldApp, NodeFacts, NodeUsage, Status
 from agent_sim.offers import Offers
 from agent_sim.reporting import report_content, stats_content
+from agent_sim.sealing import SealingKeys
 from agent_sim.wire import (
     INTERVAL,
     REQUEST_ID,
@@ -102,6 +104,9 @@ class DeviceState:
     is_agreed: bool = False
     errors: int = 0
     asked: Asked = Asked()  # noqa: RUF009  # frozen
+    # Who the node is, and the keys to which its secrets are sealed; none where it knows none.
+    node_id: str = ""
+    sealing: SealingKeys = SealingKeys()  # noqa: RUF009  # frozen
 
     def server_time(self, now: datetime) -> datetime:
         """The server's clock, as far as it is known."""
@@ -167,6 +172,8 @@ def _report(state: DeviceState, now: datetime) -> tuple[DeviceState, Actions]:
     content = report_content(state.facts, state.usage, held, fetches, now, state.properties)
     if offers is not None:
         content["offers"] = offers
+    if state.sealing.newest is not None:
+        content["encryptionKey"] = state.sealing.newest.proof
     interval = min(max(math.ceil(state.intervals.interval), 1), _LONGEST_INTERVAL)
     meta: dict[str, MetaValue] = {SEQUENCE: state.seq, RUN: state.run, INTERVAL: interval}
     message = NodeMessage(MessageKind.REPORT, content, meta)
@@ -408,12 +415,12 @@ def _take_over(state: DeviceState, now: datetime) -> tuple[DeviceState, Actions]
         now_wanted = state.offers.allowed(state.wanted or (), state.held, state.server_time(now))
         early = tuple(fetch for fetch in early if fetch.wanted not in now_wanted)
         if early:
-            offers = state.offers.with_ready(_app(fetch) for fetch in early)
+            offers = state.offers.with_ready(_app(state, fetch) for fetch in early)
             state = replace(state, offers=offers)
             done = [fetch for fetch in done if fetch not in early]
             if not done:
                 return _report(state, now)
-    return _hold(state, [_app(fetch) for fetch in done], now)
+    return _hold(state, [_app(state, fetch) for fetch in done], now)
 
 
 def _hold(
@@ -430,9 +437,10 @@ def _hold(
     return state, (Save(tuple(state.held.values())), *map(_note_on, taken), *start, *report)
 
 
-def _app(fetch: AppFetch) -> HeldApp:
+def _app(state: DeviceState, fetch: AppFetch) -> HeldApp:
     body = fetch.body or {}
-    cause = why_not_runnable(body, fetch.parts)
+    shut = partial(state.sealing.why_shut, state.node_id)
+    cause = why_not_runnable(body, fetch.parts, shut)
     return HeldApp(
         fetch.wanted.name,
         fetch.wanted.version,

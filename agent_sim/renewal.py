@@ -205,6 +205,7 @@ class Renewer:
             self._skew = server_time - self._clock()
         certificate = checked(content, identity, key, self._now())
         await asyncio.to_thread(self._directory.save_renewed, certificate)
+        await asyncio.to_thread(self._directory.renew_sealing_key, self._now())
         return NodeIdentity(identity.node_id, certificate, identity.ca)
 
     async def _ask_over_mqtt(self, csr: str) -> dict[str, Any] | None:

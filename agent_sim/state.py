@@ -7,13 +7,16 @@ is not kept, since a node chooses a new `run` at each start (docs/protocol.md, "
 page").
 
 The directory is for its owner alone (0700), and so is each file (0600): held secrets are in
-`apps.json`, as a node that restarts without a connection needs them.
+`apps.json`, as a node that restarts without a connection needs them, sealed to a key of
+`encryption.json` unless the node knows no sealing.
 """
 
 import os
 import ssl
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,10 +33,12 @@ from cryptography.hazmat.primitives.serialization import (
 
 from agent_sim.errors import StateError
 from agent_sim.model import HeldApp
+from agent_sim.sealing import SealingKeys
 from agent_sim.watch import leave_dates
 from broker.topics import is_node_id_level
 
 KEY, CERTIFICATE, CA, NODE, APPS = "key.pem", "cert.pem", "ca.pem", "node.json", "apps.json"
+SEALING = "encryption.json"
 PREVIOUS = "cert.old.pem"
 
 T = TypeVar("T")
@@ -63,6 +68,8 @@ class NodeDirectory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # Held by the thread that changes the encryption keys.
+        self._sealing = threading.Lock()
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.chmod(0o700)
@@ -111,6 +118,29 @@ class NodeDirectory:
         if before is not None:
             self._write(PREVIOUS, before)
         self._write(CERTIFICATE, certificate.encode())
+
+    def sealing_keys(self, now: datetime) -> SealingKeys:
+        """The keys to which secrets are sealed, by the server's time *now*; made where missing."""
+        signer, seconds = self.key(), int(now.timestamp())
+        with self._sealing:
+            keys = self._sealing_keys()
+            if keys.is_current(signer, seconds):
+                return keys
+            return self._save_sealing(keys.renewed(signer, seconds))
+
+    def renew_sealing_key(self, now: datetime) -> None:
+        """Make the next key, if the node has one."""
+        with self._sealing:
+            keys = self._sealing_keys()
+            if keys.newest is not None:
+                self._save_sealing(keys.renewed(self.key(), int(now.timestamp())))
+
+    def _sealing_keys(self) -> SealingKeys:
+        return self._decode(SEALING, SealingKeys) or SealingKeys()
+
+    def _save_sealing(self, keys: SealingKeys) -> SealingKeys:
+        self._write(SEALING, msgspec.json.encode(keys))
+        return keys
 
     def forget_previous(self) -> None:
         """Let the certificate before the last go, if it is there."""

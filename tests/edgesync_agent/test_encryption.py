@@ -171,7 +171,7 @@ def test_without_a_library_or_a_readable_file_there_is_no_key_and_a_note(home: P
     assert "there is no encryption key" in notes.pop()
 
 
-class Machine:
+class SealedMachine:
     """An agent with keys, and the server that seals to what it reported last."""
 
     def __init__(self, home: Path) -> None:
@@ -211,11 +211,11 @@ _MOUNT = {"name": "pw", "mountPath": "/pw"}
 
 
 @pytest.fixture
-def machine(home: Path) -> Machine:
-    return Machine(home)
+def machine(home: Path) -> SealedMachine:
+    return SealedMachine(home)
 
 
-def test_a_sealed_secret_is_plain_only_where_it_is_mounted(machine: Machine) -> None:
+def test_a_sealed_secret_is_plain_only_where_it_is_mounted(machine: SealedMachine) -> None:
     assert machine.report()["encryptionKey"]["key"] == machine.keys.names()[0]
     machine.deliver(sealed_to(machine.keys))
     assert machine.apps.arrivals == 1
@@ -229,7 +229,9 @@ def test_a_sealed_secret_is_plain_only_where_it_is_mounted(machine: Machine) -> 
     assert again.secret_files(app, "pw") == {"pw": VALUE.encode()}
 
 
-def test_a_new_certificate_changes_the_key_and_what_is_here_opens_still(machine: Machine) -> None:
+def test_a_new_certificate_changes_the_key_and_what_is_here_opens_still(
+    machine: SealedMachine,
+) -> None:
     machine.report()
     machine.deliver(sealed_to(machine.keys))
     for _ in range(3):
@@ -237,14 +239,14 @@ def test_a_new_certificate_changes_the_key_and_what_is_here_opens_still(machine:
     assert machine.mounted() == {"pw": VALUE}
 
 
-def test_a_secret_in_plain_text_of_an_older_server_is_taken(machine: Machine) -> None:
+def test_a_secret_in_plain_text_of_an_older_server_is_taken(machine: SealedMachine) -> None:
     encoded = base64.b64encode(VALUE.encode()).decode()
     machine.deliver({"name": "pw", "version": "1", "data": {"pw": encoded}})
     assert machine.mounted() == {"pw": VALUE}
 
 
 def test_what_is_sealed_to_a_key_that_is_lost_leads_to_a_new_key_and_is_asked_for_again(
-    machine: Machine,
+    machine: SealedMachine,
 ) -> None:
     before = machine.report()["encryptionKey"]
     machine.keys._path.unlink()
@@ -261,7 +263,7 @@ def test_what_is_sealed_to_a_key_that_is_lost_leads_to_a_new_key_and_is_asked_fo
     assert machine.mounted() == {"pw": VALUE}
 
 
-def test_keys_are_not_made_again_and_again(machine: Machine) -> None:
+def test_keys_are_not_made_again_and_again(machine: SealedMachine) -> None:
     machine.report()
     other = keys_in(machine.home / "identity" / "..", now=NOW)
     other.renew()
@@ -274,7 +276,7 @@ def test_keys_are_not_made_again_and_again(machine: Machine) -> None:
 
 @pytest.mark.parametrize("field", ["name", "version", "labels"])
 def test_a_body_that_was_sealed_as_another_fails_and_names_why(
-    machine: Machine, field: str
+    machine: SealedMachine, field: str
 ) -> None:
     machine.report()
     body = sealed_to(machine.keys, name="other")
@@ -291,7 +293,7 @@ def test_a_body_that_was_sealed_as_another_fails_and_names_why(
     assert "sealed otherwise" in why
 
 
-def test_a_file_that_was_changed_on_disk_does_not_open(machine: Machine) -> None:
+def test_a_file_that_was_changed_on_disk_does_not_open(machine: SealedMachine) -> None:
     machine.report()
     machine.deliver(sealed_to(machine.keys))
     (kept,) = machine.home.glob("apps/web/7/sealed/pw")
