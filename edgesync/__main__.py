@@ -81,6 +81,10 @@ COMMANDS = {
         "edgesync.cli.login:login",
         "Log in to the server at URL and save it as a context.",
     ),
+    "auth": (
+        "edgesync.cli.auth:auth",
+        "Show who you are to the server, and what you may do.",
+    ),
     "context": (
         "edgesync.cli.login:context",
         "Manage contexts: saved servers, one of which is current.",

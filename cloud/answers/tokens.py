@@ -6,8 +6,9 @@ from cloud.answers.common import Answer
 class TokenAnswer(Answer):
     """A token, without what opens the door.
 
-    `permissions` are what its role is narrowed to; empty where it is not. The secret from before
-    the last rotation is valid until `previousExpires`.
+    `permissions` are what its role is narrowed to, `nodes` selects the nodes that it is for;
+    empty where there are none. The secret from before the last rotation is valid until
+    `previousExpires`.
     """
 
     name: str
@@ -17,6 +18,7 @@ class TokenAnswer(Answer):
     expires: str | None
     last_used_time: str | None
     permissions: list[str]
+    nodes: str
     previous_expires: str | None
 
 

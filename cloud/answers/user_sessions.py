@@ -27,3 +27,16 @@ class CallerAnswer(Answer):
     name: str
     grants: dict[str, str]
     session: str
+
+
+class PermissionAnswer(Answer):
+    """Whether the caller has a permission in the namespace; `reason` is why not.
+
+    `nodes` selects the nodes that it is for; empty for all.
+    """
+
+    allowed: bool
+    permission: str
+    namespace: str
+    nodes: str
+    reason: str

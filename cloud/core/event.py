@@ -175,7 +175,8 @@ def event_types(field: str, words: Iterable[str]) -> EventTypes:
 class EventFilter:
     """Which events are wanted; what is empty or None leaves all in.
 
-    *namespace* `*` is every one. From *since* on.
+    *namespace* `*` is every one. From *since* on. With the selector *nodes* those of one namespace
+    that are about the nodes that it selects.
     """
 
     namespace: str
@@ -183,11 +184,13 @@ class EventFilter:
     kind: str = ""
     name: str = ""
     since: datetime | None = None
+    nodes: str = ""
 
     def admits(self, event: Event) -> bool:
-        """Return whether *event* is wanted."""
+        """Return whether *event* is wanted; never with *nodes*, as labels are in the database."""
         return (
-            self.namespace in (EVERYWHERE, event.namespace)
+            not self.nodes
+            and self.namespace in (EVERYWHERE, event.namespace)
             and event.type in self.types
             and self.kind in ("", event.kind)
             and self.name in ("", event.name)

@@ -1,10 +1,12 @@
 """Grants: a role in a namespace, which may be limited to some of its nodes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from cloud.core.roles import Role
+from cloud.core.selectors import Operator, parse_selector
+from cloud.errors import Forbidden, Invalid
 
 Grants = Mapping[str, str]
 """The grants in each namespace, as `grants_text` writes them; EVERYWHERE stands for all of them."""
@@ -23,6 +25,44 @@ class Grant:
     def __str__(self) -> str:
         """As `parse_grants` reads it: `operator`, or `operator on shop=7`."""
         return f"{self.role} on {self.nodes}" if self.nodes else self.role
+
+
+NODES_LIMIT = 1000
+"""Characters of a selector that limits a grant."""
+
+
+def check_grant_nodes(field: str, nodes: str) -> str:
+    """Return *nodes* if it is a selector that can limit a grant, or empty; else Invalid."""
+    if len(nodes) > NODES_LIMIT:
+        raise Invalid(field, f"is longer than {NODES_LIMIT} characters")
+    if nodes and not parse_selector(nodes, field):
+        raise Invalid(field, "selects all nodes; leave it out for that")
+    return nodes
+
+
+def merged_selectors(selectors: Collection[str]) -> str:
+    """A selector of all that any of *selectors* selects; `""`, which is all, wins.
+
+    Several are merged where each asks for values of the same label; else Forbidden.
+    """
+    if "" in selectors:
+        return ""
+    if len(selectors) == 1:
+        return next(iter(selectors))
+    terms = [term for text in selectors for term in parse_selector(text, "nodes")]
+    values = sorted({value for term in terms for value in term.values})
+    is_simple = len(terms) == len(selectors) and all(
+        term.operator is Operator.IN and term.key == terms[0].key for term in terms
+    )
+    if not is_simple or "" in values:
+        shown = " or ".join(sorted(selectors))
+        raise Forbidden(f"no one selector stands for the nodes of your roles: {shown}")
+    return f"{terms[0].key} in ({', '.join(values)})"
+
+
+def joined_selector(nodes: str, selector: str) -> str:
+    """The selector of what both select; either may be empty, which is all."""
+    return ",".join(one for one in (nodes, selector) if one.strip())
 
 
 @lru_cache(maxsize=1024)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from cloud.core.decoding import convert
-from cloud.core.grants import BUILT_IN, Grant, Grants, grants_text
+from cloud.core.grants import BUILT_IN, Grant, Grants, check_grant_nodes, grants_text
 from cloud.core.local_users import LOCAL
 from cloud.core.names import LOOPBACK, check_name, check_namespace, check_own_name
 from cloud.core.tokens import EVERYWHERE
@@ -36,12 +36,14 @@ _DEFAULT_SCOPES = ("openid", "profile", "email")
 class AccessRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Gives *role*, a built-in one or one of the *namespaces*, to who has all these *claims*.
 
-    A claim that is a list, as groups are, has to hold the value. Values are compared exactly.
+    With a selector *nodes* for the nodes alone that it selects. A claim that is a list, as groups
+    are, has to hold the value. Values are compared exactly.
     """
 
     claims: dict[str, str | bool]
     role: str
     namespaces: tuple[str, ...] = (EVERYWHERE,)
+    nodes: str = ""
 
     def matches(self, claims: Mapping[str, Any]) -> bool:
         """Return whether who has *claims* gets the role."""
@@ -103,7 +105,7 @@ class IdentityProvider(
         for rule in self.access:
             if rule.matches(claims):
                 for namespace in rule.namespaces:
-                    found.setdefault(namespace, []).append(Grant(rule.role))
+                    found.setdefault(namespace, []).append(Grant(rule.role, rule.nodes))
         if not found:
             raise Denied(f"no access rule of {self.name} is for this user")
         return {namespace: grants_text(grants) for namespace, grants in found.items()}
@@ -159,6 +161,7 @@ def _check_provider(field: str, provider: IdentityProvider) -> None:
 def _check_rule(field: str, rule: AccessRule) -> None:
     if not rule.claims:
         raise Invalid(f"{field}.claims", "is empty: everyone would have the role")
+    check_grant_nodes(f"{field}.nodes", rule.nodes)
     if not rule.namespaces:
         raise Invalid(f"{field}.namespaces", "is empty")
     if rule.role not in BUILT_IN:

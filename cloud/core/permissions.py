@@ -18,6 +18,9 @@ TEXT_LIMIT = 300
 
 _FORM = re.compile(r"(?P<verb>\*|[a-z]+) (?P<kind>\*|[a-z]+)(?:/(?P<name>[-A-Za-z0-9_./*]+))?")
 
+OF_NODES = frozenset({"nodes", "properties", "commands"})
+"""Kinds whose things are nodes, or about the node of their name."""
+
 _COMMANDS = ("logs", "restart", "report", "diagnose", "upgrade")
 
 _MORE: Mapping[str, Mapping[Role, Sequence[str]]] = {

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cloud.core.audit import ADMINISTRATOR, Actor, ActorKind
-from cloud.core.grants import BUILT_IN, Grant, parse_grants
+from cloud.core.grants import BUILT_IN, Grant, merged_selectors, parse_grants
 from cloud.core.grants import Grants as Grants
 from cloud.core.names import check_namespace
 from cloud.core.permissions import Permission, built_in_permissions
@@ -32,7 +32,8 @@ class ApiToken:
 
     *name* is unique in its *namespace*, which may be EVERYWHERE. *last_used* is at most
     USE_RECORDED_EVERY too early; None if it never was, as *expires* is if it never does.
-    *scopes* are the permissions that its *role* is narrowed to; empty where it is not. The digest
+    *scopes* are the permissions that its *role* is narrowed to, *nodes* selects the nodes that it
+    is limited to; empty where it is not. The digest
     from before the last rotation, *previous_digest*, is valid until *previous_ends*.
     """
 
@@ -44,6 +45,7 @@ class ApiToken:
     expires: datetime | None = None
     last_used: datetime | None = None
     scopes: tuple[Permission, ...] = ()
+    nodes: str = ""
     previous_digest: str = ""
     previous_ends: datetime | None = None
 
@@ -51,12 +53,13 @@ class ApiToken:
         """The token as the audit log shows it."""
         scopes = {"permissions": [str(one) for one in self.scopes]} if self.scopes else {}
         rotated = {"previousExpires": self.previous_ends} if self.previous_ends else {}
-        return {"role": self.role, "expires": self.expires, **scopes, **rotated}
+        limited = {"nodes": self.nodes} if self.nodes else {}
+        return {"role": self.role, "expires": self.expires, **scopes, **limited, **rotated}
 
     @property
     def grant(self) -> Grant:
         """What it grants in its namespace."""
-        return Grant(self.role)
+        return Grant(self.role, self.nodes)
 
     def is_valid(self, now: datetime, digest: str = "") -> bool:
         """Return whether it opens anything, with the secret of *digest*."""
@@ -124,12 +127,19 @@ class Caller:
         if not self.may(needed, namespace):
             raise self.lack_of(needed, namespace)
 
-    def check_any(self, needed: Sequence[Permission], name: str, namespace: str) -> None:
-        """Forbidden without one of the permissions *needed*, for the thing *name*; empty: none."""
+    def nodes_for(self, needed: Sequence[Permission], name: str, namespace: str) -> str:
+        """Selector of the nodes that one of the permissions *needed* is granted for.
+
+        Empty for all nodes, and where nothing is *needed*. Forbidden without any of them for the
+        thing *name*.
+        """
         own = [replace(one, name=name) for one in needed]
-        if not any(self.may(one, namespace) for one in own):
-            for one in own[:1]:
-                self.check(one, namespace)
+        if not own:
+            return ""
+        found = frozenset[str]().union(*(self.reach(one, namespace) for one in own))
+        if not found:
+            self.check(own[0], namespace)
+        return merged_selectors(found)
 
     def check_covers(self, permissions: Sequence[Permission], namespace: str) -> None:
         """Forbidden for who would give to others a permission that the caller does not have."""

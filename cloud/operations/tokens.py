@@ -7,6 +7,7 @@ import msgspec
 
 from cloud.core.custom_role import parse_permissions
 from cloud.core.durations import parse_duration
+from cloud.core.grants import check_grant_nodes
 from cloud.core.installation import digest_of
 from cloud.core.listing import ListOptions, Page
 from cloud.core.names import check_name, check_namespace
@@ -25,7 +26,8 @@ from cloud.store.transaction import Transaction
 class TokenDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The specification of a new token; *namespace* None is the one the call is about.
 
-    *permissions* are what its role is narrowed to; none narrow nothing.
+    *permissions* are what its role is narrowed to; none narrow nothing. *nodes* selects the nodes
+    that it is limited to.
     """
 
     name: str
@@ -33,6 +35,7 @@ class TokenDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     namespace: str | None = None
     expires: datetime | None = None
     permissions: tuple[str, ...] = ()
+    nodes: str = ""
 
 
 class TokenRotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,7 +65,14 @@ def create_token(
     if any(token.name == draft.name for token in tx.api_tokens(namespace)):
         raise Invalid("name", "this name is already in use by a token of the namespace")
     token = ApiToken(
-        namespace, draft.name, digest_of(secret), draft.role, now, expires, scopes=scopes
+        namespace,
+        draft.name,
+        digest_of(secret),
+        draft.role,
+        now,
+        expires,
+        scopes=scopes,
+        nodes=check_grant_nodes("nodes", draft.nodes),
     )
     if permissions_of_role(tx, namespace, draft.role) is None:
         place = "for all namespaces" if namespace == EVERYWHERE else f"in namespace {namespace}"

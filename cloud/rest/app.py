@@ -34,6 +34,7 @@ def rest_app(services: Services) -> Starlette:
                 route.handler,
                 described=route.described,
                 needs=route.permissions,
+                limit=route.node_limit,
                 action=route.action,
                 refusals=services.refusals,
             ),

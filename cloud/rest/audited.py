@@ -12,6 +12,7 @@ from cloud.core.kinds import KINDS
 from cloud.core.revisions import REVISIONS_KEPT
 from cloud.http.requests import address_of, request_id
 from cloud.operations.audit import carry_out
+from cloud.operations.node_scope import NodeScope
 from cloud.operations.plans import dry_run
 from cloud.operations.rollout_begin import AT_ONCE, RolloutOrder
 from cloud.rest.auth import caller_of
@@ -31,7 +32,8 @@ class AuditedStore:
     nothing and shows none. Of what has revisions the newest *revisions_kept* are stored.
 
     With *is_dry_run* nothing is changed: `write` raises DryRunComplete. *is_confirmed*: the caller
-    knows how many nodes a change touches. Rollouts that begin with one follow the *order*.
+    knows how many nodes a change touches. Rollouts that begin with one follow the *order*. With a
+    *scope* all of it is about its node alone.
     """
 
     store: Store
@@ -40,12 +42,14 @@ class AuditedStore:
     is_dry_run: bool = False
     is_confirmed: bool = False
     order: RolloutOrder = AT_ONCE
+    scope: NodeScope | None = None
 
     def write(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
         """As in `Store`."""
         attempt = self.attempt
         if attempt is None:
             raise RuntimeError("a route that changes something is no action of the audit log")
+        work = self._scoped(work)
         if self.is_dry_run:
             return self.store.write(lambda tx: dry_run(tx, attempt, work))
         return self.store.write(
@@ -67,17 +71,20 @@ class AuditedStore:
         """As in `Store`."""
         if self.attempt is not None and is_look(self.attempt.action):
             return self.write(work)
-        return self.store.read(work)
+        return self.store.read(self._scoped(work))
 
     def read_short(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
         """As in `Store`."""
         if self.attempt is not None and is_look(self.attempt.action):
             return self.write(work)
-        return self.store.read_short(work)
+        return self.store.read_short(self._scoped(work))
 
     def peek(self, work: Callable[[Transaction], T]) -> Awaitable[T]:
         """As in `Store.read`, for a look that the caller is shown nothing of."""
-        return self.store.read(work)
+        return self.store.read(self._scoped(work))
+
+    def _scoped(self, work: Callable[[Transaction], T]) -> Callable[[Transaction], T]:
+        return self.scope.around(work) if self.scope else work
 
 
 def attempt_of(request: Request, action: str, namespace: str, now: datetime) -> Attempt:

@@ -22,9 +22,10 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
-async def check_again(request: Request) -> None:
-    """Denied if the credentials of the request have expired meanwhile."""
-    await request.scope[_AGAIN_KEY]()
+async def check_again(request: Request) -> Caller:
+    """Who sent the request, as it is now; Denied if the credentials have expired meanwhile."""
+    caller: Caller = await request.scope[_AGAIN_KEY]()
+    return caller
 
 
 class TokenGate:
@@ -54,8 +55,8 @@ class TokenGate:
             scope[_AGAIN_KEY] = partial(self._look_up, scope)
             scope[_SCOPE_KEY] = await self.authenticator.caller(*self._shown(scope))
 
-    async def _look_up(self, scope: Scope) -> None:
-        await self.authenticator.look_up(*self._shown(scope))
+    async def _look_up(self, scope: Scope) -> Caller:
+        return await self.authenticator.look_up(*self._shown(scope))
 
     def _shown(self, scope: Scope) -> tuple[str, str]:
         """The token, and the digest of the session that stands for it, empty without one."""

@@ -40,7 +40,7 @@ async def give_command(context: RequestContext) -> NodeCommandAnswer:
     draft = convert(await context.content(ignored=frozenset()), CommandDraft)
     caller = caller_of(context.request)
     verb = _VERBS.get(draft.command, draft.command)
-    caller.check(Permission(verb, "nodes", name), context.namespace)
+    context = context.permitted(Permission(verb, "nodes"))
     command = await context.store.write(
         lambda tx: commands.give_command(
             tx,

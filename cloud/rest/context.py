@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -14,6 +14,7 @@ from cloud.answers.common import Answer, Listed, ListOptionsAnswer, Numbered
 from cloud.core.audit import Action
 from cloud.core.decoding import check_depth, check_text, convert
 from cloud.core.entity_tag import Precondition, entity_tag, read_tags
+from cloud.core.grants import joined_selector
 from cloud.core.listing import ListOptions, NumberedPage, Page, PageOptions
 from cloud.core.nulls import without_nulls
 from cloud.core.permissions import Permission
@@ -33,11 +34,13 @@ from cloud.http.refusals import RefusalLog
 from cloud.http.requests import check_query, locate, media_type_of, read_object
 from cloud.http.yaml_text import MEDIA_TYPES, YAML, encode_yaml
 from cloud.operations.kinds import Writing
+from cloud.operations.node_scope import NodeScope
 from cloud.operations.plans import DryRunComplete
 from cloud.operations.rollout_begin import AT_ONCE, RolloutOrder
 from cloud.rest.audited import AuditedStore, attempt_of
 from cloud.rest.auth import caller_of
 from cloud.rest.described import CONFIRM, DRY_RUN, ROLLOUT_NOW, ROLLOUT_START, Body, Described
+from cloud.rest.node_limit import NodeLimit
 from cloud.rest.plans import plan_answer
 from cloud.rest.services import Services
 from cloud.store.transaction import Store
@@ -70,6 +73,18 @@ class RequestContext:
     store: AuditedStore
     # The body that the route's row describes, None where it has none.
     body: Body | None = None
+    # Selector of the nodes that the caller may see, for handlers of lists; empty for all.
+    nodes: str = ""
+
+    def permitted(self, needed: Permission) -> "RequestContext":
+        """The context for what takes the permission *needed*, about the node in the path.
+
+        Forbidden without it.
+        """
+        name = self.path("name")
+        nodes = caller_of(self.request).nodes_for([needed], name, self.namespace)
+        scope = NodeScope(self.namespace, name, nodes) if nodes else None
+        return replace(self, store=replace(self.store, scope=scope), nodes=nodes)
 
     @property
     def writing(self) -> Writing:
@@ -164,6 +179,11 @@ class RequestContext:
             most_bytes=self.api.list_bytes,
         )
 
+    def node_options(self) -> ListOptions:
+        """The same for a list of nodes, of those that the caller may see."""
+        options = self.list_options()
+        return replace(options, selector=joined_selector(self.nodes, options.selector))
+
     def listed(self, page: Page[T], options: ListOptions, answer: Callable[[T], A]) -> Listed[A]:
         """The page as an answer, with the token that leads to the next."""
         after = page.after
@@ -252,6 +272,7 @@ def endpoint(
     *,
     described: Described,
     needs: Sequence[Permission],
+    limit: NodeLimit,
     action: str | None,
     refusals: RefusalLog,
 ) -> Callable[[Request], Awaitable[Response]]:
@@ -281,7 +302,8 @@ def endpoint(
     async def admitted(request: Request, caller: Caller, now: datetime) -> Response:
         asked = request.headers.get(NAMESPACE_HEADER)
         namespace = caller.namespace_of_call(NAMESPACE_HEADER, asked, api.default_namespace)
-        caller.check_any(needs, _name_in(request), namespace)
+        nodes = caller.nodes_for(needs, _name_in(request), namespace)
+        scope = _scope_of(request, namespace, nodes, limit)
         attempt = attempt_of(request, action, namespace, now) if action else None
         is_write = request.method not in {"GET", "HEAD"}
         check_query(request, known[is_write])
@@ -292,8 +314,9 @@ def endpoint(
             is_dry_run=is_write and _flag(request, DRY_RUN),
             is_confirmed=is_write and _flag(request, CONFIRM),
             order=_order_of(request) if is_write else AT_ONCE,
+            scope=scope,
         )
-        context = RequestContext(api, request, namespace, now, audited, described.body)
+        context = RequestContext(api, request, namespace, now, audited, described.body, nodes)
         try:
             result = await handler(context)
         except DryRunComplete as planned:
@@ -307,6 +330,18 @@ def endpoint(
         return await answer_response(request, result)
 
     return answer
+
+
+def _scope_of(request: Request, namespace: str, nodes: str, limit: NodeLimit) -> NodeScope | None:
+    """The node that the request is about, for who may see those alone that *nodes* selects.
+
+    Forbidden where the route is not for some nodes.
+    """
+    if nodes and limit is NodeLimit.NONE:
+        raise Forbidden(f"your role is for the nodes {nodes} alone; this is not about some nodes")
+    if not nodes or limit is NodeLimit.SELECTED:
+        return None
+    return NodeScope(namespace, request.path_params["name"], nodes)
 
 
 def _name_in(request: Request) -> str:

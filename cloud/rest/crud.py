@@ -33,6 +33,7 @@ from cloud.rest.described import (
     Name,
     Parameter,
 )
+from cloud.rest.node_limit import NodeLimit
 from cloud.rest.revisions import Revisions
 from cloud.rest.route import ApiRoute
 from cloud.store.transaction import Transaction
@@ -57,7 +58,7 @@ class Crud(Generic[N]):
     *completed* what a PUT may, from the thing as it is. *change* is the type of what a PUT takes,
     where that is not the spec; *changed* makes one of a patched spec, and *update* carries it out.
     *deleted* is called once a thing is gone. *listed* is the query of its list, which *listing*
-    answers where it has more than selectors.
+    answers where it has more than selectors; *list_limit* is that of its route.
     """
 
     operations: KindOperations[N]
@@ -80,6 +81,7 @@ class Crud(Generic[N]):
     deleted: Callable[[RequestContext, N], None] | None = None
     listed: tuple[Parameter, ...] = LISTED
     listing: Callable[[RequestContext], Awaitable[Answer]] | None = None
+    list_limit: NodeLimit | None = None
     # Whether one is read by a row or two, in less time than a thread takes.
     is_short: bool = False
 
@@ -251,7 +253,7 @@ def crud_routes(
     )
     updated = Described(f"Update {a_word}", answer, changed, rolled)
     rows = [
-        ApiRoute("GET", path, *_list_of(crud)),
+        ApiRoute("GET", path, *_list_of(crud), limit=crud.list_limit),
         ApiRoute("POST", path, crud.post, created),
         ApiRoute(
             "GET",

@@ -11,9 +11,10 @@ from cloud.answers.events import DoerAnswer, EventAnswer, SubjectAnswer
 from cloud.core.audit import ActorKind
 from cloud.core.decoding import convert
 from cloud.core.event import EventFilter, EventTypes, NumberedEvent, event_types
+from cloud.core.kinds import NODE
 from cloud.core.permissions import Permission
 from cloud.core.times import precise_time_text
-from cloud.errors import Invalid
+from cloud.errors import Denied, Forbidden, Invalid
 from cloud.http.answers import EVENT_STREAM
 from cloud.operations import events
 from cloud.operations.tokens import check_token_namespace
@@ -21,10 +22,12 @@ from cloud.rest.auth import caller_of, check_again
 from cloud.rest.context import RequestContext
 from cloud.rest.described import FOLLOWED, Described
 from cloud.rest.event_stream import EventStreamResponse, Follower
+from cloud.rest.node_limit import NodeLimit
 from cloud.rest.route import ApiRoute
 from cloud.store.parts.events import FIRST
 
 _ID_DIGITS = 18
+LIST_EVENTS = Permission("list", "events", "")
 
 
 async def list_events(context: RequestContext) -> Listed[EventAnswer] | Response:
@@ -34,9 +37,10 @@ async def list_events(context: RequestContext) -> Listed[EventAnswer] | Response
     wanted = EventFilter(
         _namespace(context),
         _types(context.query("type")),
-        context.query("kind"),
+        _kind(context),
         context.query("name"),
         None if above or not since else _moment("since", since),
+        context.nodes,
     )
     accept = context.request.headers.get("accept", "")
     if EVENT_STREAM in accept and context.request.method == "GET":
@@ -57,14 +61,31 @@ async def _stream(context: RequestContext, wanted: EventFilter) -> Response:
         number = _number("lastEventId", last)
     else:
         number = (await context.store.read(lambda tx: tx.event_range())).last
-    follower = Follower(caller_of(request).actor, wanted, number, lambda: check_again(request))
+
+    async def check() -> None:
+        """Denied once the caller may not see the same any more."""
+        caller = await check_again(request)
+        if caller.reach(LIST_EVENTS, wanted.namespace) != seen:
+            raise Denied("the role has changed")
+
+    seen = caller_of(request).reach(LIST_EVENTS, wanted.namespace)
+    follower = Follower(caller_of(request).actor, wanted, number, check)
     return EventStreamResponse(context.api.streams, context.store, follower)
 
 
 def _namespace(context: RequestContext) -> str:
     namespace = check_token_namespace("namespace", context.query("namespace") or context.namespace)
-    caller_of(context.request).check(Permission("list", "events", ""), namespace)
+    if namespace != context.namespace:
+        caller_of(context.request).check(LIST_EVENTS, namespace)
     return namespace
+
+
+def _kind(context: RequestContext) -> str:
+    """The kind that is asked for; of who may see some nodes alone, that of nodes."""
+    kind = context.query("kind")
+    if context.nodes and kind not in ("", NODE.logged_as):
+        raise Forbidden(f"your role is for the nodes {context.nodes} alone, and their events")
+    return NODE.logged_as if context.nodes else kind
 
 
 def _types(text: str) -> EventTypes:
@@ -114,5 +135,6 @@ EVENT_ROUTES: Sequence[ApiRoute] = (
             stream=EVENT_STREAM,
         ),
         needs="list events",
+        limit=NodeLimit.SELECTED,
     ),
 )

@@ -39,7 +39,7 @@ Line = tuple[SeenNode, NodeSummary | None]
 
 async def list_nodes(context: RequestContext) -> Listed[NodeItem]:
     """`GET /v1/nodes`."""
-    options = replace(context.list_options(), sort=context.query(SORT))
+    options = replace(context.node_options(), sort=context.query(SORT))
     has_status = context.query(INCLUDE) == _STATUS
     if not has_status and context.query(INCLUDE):
         raise Invalid(INCLUDE, f"is not {_STATUS}")

@@ -26,6 +26,7 @@ from cloud.rest.answers import DONE, app_summary
 from cloud.rest.context import RequestContext, ResourceResponse
 from cloud.rest.crud import Crud, crud_routes
 from cloud.rest.described import Body, Described
+from cloud.rest.node_limit import NodeLimit
 from cloud.rest.node_list import NODE_LIST, list_nodes
 from cloud.rest.node_state import node_answer
 from cloud.rest.route import ApiRoute
@@ -62,7 +63,9 @@ async def label_nodes(context: RequestContext) -> LabelledNodesAnswer:
     """`PATCH /v1/nodes`."""
     draft = convert(await context.patch(ignored=frozenset()), NodeLabelsDraft)
     done = await context.store.write(
-        lambda tx: node_labels.label_nodes(tx, context.namespace, draft, now=context.now)
+        lambda tx: node_labels.label_nodes(
+            tx, context.namespace, draft, within=context.nodes, now=context.now
+        )
     )
     return LabelledNodesAnswer(done.selected, done.changed)
 
@@ -114,6 +117,7 @@ NODE_ROUTES: Sequence[ApiRoute] = (
             deleted=_deleted,
             listed=NODE_LIST,
             listing=list_nodes,
+            list_limit=NodeLimit.SELECTED,
             is_short=True,
         )
     ),
@@ -128,6 +132,7 @@ NODE_ROUTES: Sequence[ApiRoute] = (
             refusals=(404,),
         ),
         needs="label nodes",
+        limit=NodeLimit.SELECTED,
     ),
     ApiRoute(
         "GET",

@@ -10,6 +10,7 @@ from cloud.core.permissions import Permission, known_permissions, least_role
 from cloud.core.roles import Role
 from cloud.rest.context import Handler
 from cloud.rest.described import Described
+from cloud.rest.node_limit import NodeLimit
 
 OPEN = "nothing"
 """What a route needs that is for every caller with a role in the namespace."""
@@ -20,7 +21,8 @@ class ApiRoute:
     """One row: who answers *method* on *path*, and its description in the OpenAPI document.
 
     *needs* is the permission of who may ask, `VERB KIND`, where method and path do not make it;
-    with `a|b KIND` one of several, and the handler checks which.
+    with `a|b KIND` one of several, and the handler checks which. *limit* is what it does for roles
+    of some nodes; by default it refuses them, unless its path names a node.
     """
 
     method: str
@@ -28,6 +30,7 @@ class ApiRoute:
     handler: Handler
     described: Described
     needs: str = ""
+    limit: NodeLimit | None = None
 
     @functools.cached_property
     def permissions(self) -> Sequence[Permission]:
@@ -43,6 +46,13 @@ class ApiRoute:
             names = ", ".join(map(str, unknown))
             raise ValueError(f"{self.method} {self.path}: no permission {names}")
         return found
+
+    @property
+    def node_limit(self) -> NodeLimit:
+        """What it does for a role that is limited to some nodes."""
+        if self.limit is not None:
+            return self.limit
+        return NodeLimit.ONE if self.path.startswith("/v1/nodes/{name}") else NodeLimit.NONE
 
     @functools.cached_property
     def role(self) -> Role:

@@ -88,6 +88,7 @@ def _answer(token: ApiToken) -> TokenAnswer:
         expires=time_or_none(token.expires),
         last_used_time=time_or_none(token.last_used),
         permissions=[str(one) for one in token.scopes],
+        nodes=token.nodes,
         previous_expires=time_or_none(token.previous_ends),
     )
 

@@ -212,6 +212,11 @@ class Selection:
         number = self._number(first)
         return [numbered(AMONG_LABELS, number), numbered(_test_of(first), number)]
 
+    @property
+    def values(self) -> Parameters:
+        """The parameters of the conditions that were made."""
+        return self._values
+
     def has_labels(self, selector: Sequence[Term]) -> Sequence[Fragment]:
         """Conditions of all terms of *selector*."""
         return [

@@ -49,6 +49,9 @@ _expires = click.option("--expires", help="Expiry time: RFC 3339, like 2027-01-3
     metavar="PERMISSION",
     help="Narrow the role to this permission, like 'read apps/web'; repeatable.",
 )
+@click.option(
+    "--nodes", default="", metavar="SELECTOR", help="Limit the role to these nodes, like shop=7."
+)
 @click.pass_obj
 def create(
     connect: Callable[[], Client],
@@ -57,6 +60,7 @@ def create(
     namespace: str | None,
     expires: str | None,
     permissions: Sequence[str],
+    nodes: str,
 ) -> None:
     """Create a token and print it; it cannot be shown again."""
     body = {
@@ -65,6 +69,7 @@ def create(
         "namespace": namespace,
         "expires": expires,
         "permissions": [*permissions],
+        "nodes": nodes,
     }
     click.echo(connect().call("POST", "/v1/tokens", body=body)["token"])
 
@@ -84,10 +89,14 @@ def list_tokens(connect: Callable[[], Client], namespace: str | None) -> None:
         "LAST USED": "lastUsedTime",
     }
     rows = [
-        [*(one[key] or "never" for key in fields.values()), ", ".join(one.get("permissions", ()))]
+        [
+            *(one[key] or "never" for key in fields.values()),
+            ", ".join(one.get("permissions", ())),
+            one.get("nodes", ""),
+        ]
         for one in found
     ]
-    show_table([*fields, "ONLY"], rows)
+    show_table([*fields, "ONLY", "NODES"], rows)
 
 
 @token.command()

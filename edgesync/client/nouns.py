@@ -213,13 +213,15 @@ class ApiTokens(ApiPart[E]):
         namespace: str = "",
         expires: str = "",
         permissions: Sequence[str] = (),
+        nodes: str = "",
     ) -> Steps[NewTokenAnswer]:
         """Create a token, which is shown in this answer alone; *expires* is a time (RFC 3339).
 
-        Its role is narrowed to the *permissions*, where there are any.
+        Its role is narrowed to the *permissions*, where there are any, and limited to the nodes
+        that the selector *nodes* selects.
         """
         body: dict[str, Any] = {"name": name, "role": str(role)}
-        body |= given(namespace=namespace, expires=expires)
+        body |= given(namespace=namespace, expires=expires, nodes=nodes)
         if permissions:
             body["permissions"] = [*permissions]
         content = yield from self._calls.json("POST", "/v1/tokens", body=body)

@@ -95,6 +95,7 @@ ROLLOUT_STEPS: list[tuple[str, str, str, Any]] = [
     ("roles-delete", "DELETE", "/v1/roles/deployer", None),
     ("session", "", "", None),
     ("whoami", "GET", "/v1/whoami", None),
+    ("can-i", "GET", "/v1/can-i?verb=restart&kind=node&name=n1", None),
     ("sessions-list", "GET", "/v1/sessions", None),
     ("sessions-end", "DELETE", "/v1/sessions/a-session", None),
     (

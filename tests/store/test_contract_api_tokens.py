@@ -41,7 +41,7 @@ async def test_a_token_put_again_opens_nothing_with_the_digest_of_before(store: 
 
 async def test_a_rotated_token_is_got_by_both_digests(store: Store) -> None:
     scopes = (Permission("read", "apps", "web"), Permission("*", "rollouts"))
-    rotated = replace(token(digest="d2"), role="own", scopes=scopes)
+    rotated = replace(token(digest="d2"), role="own", scopes=scopes, nodes="shop=7")
     rotated = replace(rotated, previous_digest="d1", previous_ends=LATER)
     await put(store, token(), rotated, token("other", digest="d3"))
     assert await store.read(lambda tx: tx.api_token("d1")) == rotated

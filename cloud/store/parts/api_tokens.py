@@ -18,24 +18,24 @@ _BETWEEN = "\n"
 
 API_TOKEN = statement(
     """
-    SELECT namespace, name, digest, role, created, expires, last_used, scopes, previous_digest,
-        previous_ends FROM api_token
+    SELECT namespace, name, digest, role, created, expires, last_used, scopes, nodes,
+        previous_digest, previous_ends FROM api_token
     WHERE digest = :digest OR previous_digest = :digest
     """,
     reads={"api_token"},
 )
 API_TOKENS = statement(
     """
-    SELECT namespace, name, digest, role, created, expires, last_used, scopes, previous_digest,
-        previous_ends FROM api_token
+    SELECT namespace, name, digest, role, created, expires, last_used, scopes, nodes,
+        previous_digest, previous_ends FROM api_token
     WHERE namespace = :namespace ORDER BY created, name
     """,
     reads={"api_token"},
 )
 API_TOKENS_PAGE = statement(
     """
-    SELECT namespace, name, digest, role, created, expires, last_used, scopes, previous_digest,
-        previous_ends FROM api_token
+    SELECT namespace, name, digest, role, created, expires, last_used, scopes, nodes,
+        previous_digest, previous_ends FROM api_token
     WHERE (:namespace = '*' OR namespace = :namespace)
         AND (created, namespace || '/' || name) > (:after, :after_name)
     ORDER BY created, namespace || '/' || name LIMIT :limit
@@ -51,12 +51,13 @@ COUNT_API_TOKENS = statement(
 PUT_API_TOKEN = statement(
     """
     INSERT INTO api_token (namespace, name, digest, role, created, expires, last_used, scopes,
-        previous_digest, previous_ends)
-    VALUES (:namespace, :name, :digest, :role, :created, :expires, :last_used, :scopes,
+        nodes, previous_digest, previous_ends)
+    VALUES (:namespace, :name, :digest, :role, :created, :expires, :last_used, :scopes, :nodes,
         :previous_digest, :previous_ends)
     ON CONFLICT (namespace, name) DO UPDATE SET
         digest = excluded.digest, role = excluded.role, created = excluded.created,
         expires = excluded.expires, last_used = excluded.last_used, scopes = excluded.scopes,
+        nodes = excluded.nodes,
         previous_digest = excluded.previous_digest, previous_ends = excluded.previous_ends
     """,
     writes={"api_token"},
@@ -105,7 +106,7 @@ class ApiTokenPart(TransactionPart):
 
 def _api_token_of(row: Row) -> ApiToken:
     """The token of a row of `API_TOKEN`."""
-    namespace, name, digest, role, created, expires, last_used, scopes, previous, ends = row
+    namespace, name, digest, role, created, expires, last_used, scopes, nodes, previous, ends = row
     return ApiToken(
         namespace,
         name,
@@ -115,6 +116,7 @@ def _api_token_of(row: Row) -> ApiToken:
         moment_or_none(expires),
         moment_or_none(last_used),
         tuple(parse_permission("scopes", one) for one in scopes.split(_BETWEEN) if one),
+        nodes,
         previous or "",
         moment_or_none(ends),
     )
@@ -131,6 +133,7 @@ def _api_token_row(token: ApiToken) -> Parameters:
         "expires": micros_or_none(token.expires),
         "last_used": micros_or_none(token.last_used),
         "scopes": _BETWEEN.join(map(str, token.scopes)),
+        "nodes": token.nodes,
         "previous_digest": token.previous_digest or None,
         "previous_ends": micros_or_none(token.previous_ends),
     }

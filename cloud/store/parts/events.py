@@ -8,11 +8,13 @@ import msgspec
 from cloud.core.audit import Actor
 from cloud.core.event import Event, EventFilter, EventRange, NumberedEvent, family_of
 from cloud.core.folding import Fold
+from cloud.core.selectors import parse_selector
 from cloud.core.tokens import EVERYWHERE
 from cloud.store.parts.part import NOTHING, Run
 from cloud.store.parts.row_sets import RowSetPart
 from cloud.store.rows import Parameters, Row, document, micros, moment
 from cloud.store.sealing import Sealer
+from cloud.store.selection import NODE, Selection, all_of
 from cloud.store.statements import Fragment, fragment, joined, set_statement, statement
 
 RECORD_EVENT = set_statement(
@@ -88,13 +90,13 @@ DELETE_EVENTS = statement("DELETE FROM event WHERE number <= :gone", writes={"ev
 # fragments of statements that filter: a beginning, conditions, an end
 EVENTS = fragment(
     """
-SELECT number, time, type, namespace, kind, name, document FROM event
+SELECT number, time, type, namespace, kind, name, document FROM event AS place
 WHERE number > :above AND number < :below
 """,
     reads={"event"},
 )
 COUNT_EVENTS = fragment(
-    "SELECT count(*) FROM event WHERE number > :above AND number < :below",
+    "SELECT count(*) FROM event AS place WHERE number > :above AND number < :below",
     reads={"event"},
 )
 OF_NAMESPACE = fragment(" AND namespace = :namespace")
@@ -220,7 +222,7 @@ class EventPart(RowSetPart):
 
     def count_events(self, wanted: EventFilter, *, above: int = FIRST) -> int:
         """How many events with a number *above* that there are."""
-        where, parameters = _conditions(wanted)
+        where, parameters = self._conditions(wanted)
         bounds: Parameters = {"above": above, "below": LAST}
         count: int = self._run(joined(COUNT_EVENTS, *where), {**parameters, **bounds})[0][0]
         return count
@@ -245,10 +247,19 @@ class EventPart(RowSetPart):
     def _events(
         self, wanted: EventFilter, order: Fragment, above: int, below: int, limit: int
     ) -> Sequence[NumberedEvent]:
-        where, parameters = _conditions(wanted)
+        where, parameters = self._conditions(wanted)
         page: Parameters = {"above": above, "below": below, "limit": limit}
         found = self._run(joined(EVENTS, *where, order), {**parameters, **page})
         return [NumberedEvent(row[0], _event_of(row[1:])) for row in found]
+
+    def _conditions(self, wanted: EventFilter) -> tuple[Sequence[Fragment], Parameters]:
+        where, parameters = _conditions(wanted)
+        if not wanted.nodes:
+            return where, parameters
+        terms = parse_selector(wanted.nodes)
+        nodes = Selection(self._run, NODE, wanted.namespace, terms)
+        labelled = all_of(nodes.has_labels(terms))
+        return [*where, OF_KIND, *labelled], {**parameters, **nodes.values}
 
 
 def _row_of(event: Event) -> Parameters:
