@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from cloud.core.grants import BUILT_IN, Grants
+from cloud.core.grants import BUILT_IN, Grants, check_grant_nodes, parse_grants
 from cloud.core.names import check_namespace, check_own_name
 from cloud.core.tokens import EVERYWHERE
 from cloud.core.user_sessions import User
@@ -20,6 +20,9 @@ SESSION_TIME = timedelta(hours=12)
 USERS_LIMIT = 10_000
 GRANTS_LIMIT = 100
 """Namespaces in which one user has a role, at most."""
+
+ROLES_LIMIT = 10
+"""Roles of one user in a namespace, at most."""
 
 PASSWORD_LEAST, PASSWORD_LIMIT = 12, 256
 """Characters of a password (NIST SP 800-63B, 5.1.1.2: length, and no rules of composition)."""
@@ -81,11 +84,16 @@ def check_grants(field_name: str, grants: Grants) -> None:
     """Invalid for grants that are empty, too many, or of what is no namespace or role."""
     if not 1 <= len(grants) <= GRANTS_LIMIT:
         raise Invalid(field_name, f"are not between 1 and {GRANTS_LIMIT}")
-    for namespace, role in grants.items():
+    for namespace, text in grants.items():
         if namespace != EVERYWHERE:
             check_namespace(field_name, namespace)
-        if role not in BUILT_IN:
-            check_own_name(field_name, role)
+        own = parse_grants(text)
+        for grant in own:
+            if grant.role not in BUILT_IN:
+                check_own_name(field_name, grant.role)
+            check_grant_nodes(field_name, grant.nodes)
+        if len(own) > ROLES_LIMIT or "; ".join(map(str, own)) != text:
+            raise Invalid(field_name, f"{text[:80]!r} is not ROLE, ROLE on SELECTOR or several")
 
 
 def steps_around(now: datetime) -> range:

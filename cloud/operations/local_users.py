@@ -1,13 +1,13 @@
 """Users that the server itself keeps: created, changed, deleted, and their sessions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated
 
 import msgspec
 
-from cloud.core.grants import Grants
+from cloud.core.grants import Grants, parse_grants
 from cloud.core.listing import ListOptions, Page
 from cloud.core.local_users import (
     USERS_LIMIT,
@@ -154,14 +154,20 @@ def begin_local_session(
 
 
 def _check_roles(tx: Transaction, grants: Grants) -> None:
-    for namespace, role in grants.items():
+    for namespace, role in _roles_in(grants):
         if permissions_of_role(tx, namespace, role) is None:
             raise Invalid("grants", f"there is no role {role} in namespace {namespace}")
 
 
+def _roles_in(grants: Grants) -> Iterator[tuple[str, str]]:
+    for namespace, text in grants.items():
+        for grant in parse_grants(text):
+            yield namespace, grant.role
+
+
 def _check_covers(tx: Transaction, caller: Caller, grants: Grants) -> None:
     """Forbidden unless the *caller* may do everything that who has *grants* may."""
-    for namespace, role in grants.items():
+    for namespace, role in _roles_in(grants):
         caller.check_covers(permissions_of_role(tx, namespace, role) or (), namespace)
 
 

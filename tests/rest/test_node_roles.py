@@ -243,3 +243,10 @@ async def test_a_stream_has_the_events_of_the_own_nodes_and_ends_with_the_role(
                 await world.client.call("PUT", "/v1/roles/w", {"permissions": ["list apps"]})
                 while message := await stream.next():
                     assert "data" not in message
+
+
+async def test_a_local_user_can_have_a_role_for_some_nodes(world: World) -> None:
+    user = {"name": "ann", "password": "a long enough phrase"}
+    grants = {"default": "operator on shop=7", "north": "viewer; admin on shop in (7, 8)"}
+    made = await world.client.call("POST", "/v1/users", {**user, "grants": grants})
+    assert made["grants"] == grants

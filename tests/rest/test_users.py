@@ -228,6 +228,9 @@ async def test_another_site_cannot_sign_a_browser_in(world: World, headers: dict
         ({**ANN, "grants": {}}, "grants"),
         ({**ANN, "grants": {"NO": "admin"}}, "grants"),
         ({**ANN, "grants": {"*": "owner"}}, "grants"),
+        ({**ANN, "grants": {"*": "viewer on "}}, "grants"),
+        ({**ANN, "grants": {"*": "viewer on shop in ("}}, "grants"),
+        ({**ANN, "grants": {"north": "viewer; " * 10 + "admin"}}, "grants"),
         ({**ANN, "more": 1}, "more"),
     ],
 )

@@ -179,6 +179,7 @@ LIMITS: Mapping[str, str] = {
         f"{user_sessions.SESSIONS_PER_USER}"
     ),
     "local users": f"{local_users.USERS_LIMIT:,}",
+    "roles of a local user in one namespace": f"{local_users.ROLES_LIMIT}",
     "namespaces in which a local user has a role": f"{local_users.GRANTS_LIMIT}",
     "password of a local user": (
         f"{local_users.PASSWORD_LEAST} to {local_users.PASSWORD_LIMIT} characters"
