@@ -175,12 +175,12 @@ async def open_cloud(
         _warn_of_expiry(expiry(), now)
         measures = open_metrics(hub, store, clock=now_utc, timer=time.monotonic, ends=expiry)
         measures.metrics.limits.add_source(lambda: {"audit_refusals": refusals.omitted})
-        base = Foundation(settings, keys, store, hub, refusals, measures)
+        base = Foundation(settings, keys, store, hub, refusals, measures, version)
         jobs = open_jobs(base, revocations, dashboard_address_of(settings, listeners[0]))
         address = install_address_of(settings, listeners[1], hub)
         renewals = open_renewals(base)
         exchange = open_exchange(base, jobs, renewals)
-        api = rest_app(rest_services(base, jobs, digest, version, address))
+        api = rest_app(rest_services(base, jobs, digest, address))
         apps = (
             (api, None if settings.is_on_loopback else certificates.api),
             (activation_port(base, jobs, renewals, address), certificates.activation),

@@ -1,18 +1,23 @@
 """Where settings are from: flags, then `EDGESYNC_*` in the environment, then a TOML file.
 
-An unknown key is an error wherever it stands; what none of them names has its default.
+An unknown key is an error wherever it stands; what none of them names has its default. A key that
+was replaced is read with a warning.
 """
 
 import json
+import logging
 import tomllib
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from cloud.config import BadSettings, Settings
+from cloud.core.deprecated_settings import DEPRECATED_SETTINGS, DeprecatedSetting
 from cloud.store.permissions import secret_file_trouble, written_file_trouble
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "EDGESYNC_"
 
@@ -42,18 +47,25 @@ NAMES = tuple(setting.name for setting in fields(Settings))
 
 
 def load_settings(
-    flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None
+    flags: Mapping[str, Any],
+    environ: Mapping[str, str],
+    file: Path | None,
+    *,
+    warn: Callable[[str], None] = logger.warning,
+    deprecated: Iterable[DeprecatedSetting] = DEPRECATED_SETTINGS,
 ) -> Settings:
     """Settings from all three places, the first that names one wins; BadSettings has the reason.
 
-    *flags* holds only what was given.
+    *flags* holds only what was given. *warn* is called with a message for each setting that is
+    *deprecated*.
     """
+    names = _Names({one.old: one for one in deprecated}, warn)
     values: dict[str, Any] = {}
     if file is not None:
-        values.update(_from_file(file))
+        values.update(_from_file(file, names))
         _check_config_file(file, values)
-    values.update(_from_environment(environ))
-    values.update(flags)
+    values.update(_from_environment(environ, names))
+    values.update(names.current({f"--{name.replace('_', '-')}": name for name in flags}, flags))
     return Settings(**values)
 
 
@@ -71,17 +83,41 @@ def settings_text(settings: Settings) -> str:
     return "".join(f"{name} = {json.dumps(value, default=str)}\n" for name, value in values.items())
 
 
-def _from_file(file: Path) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The names of settings, those that are *deprecated* too."""
+
+    deprecated: Mapping[str, DeprecatedSetting]
+    warn: Callable[[str], None]
+
+    def current(self, keys: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
+        """*values* by the names that settings have now; *keys* has the place of each.
+
+        BadSettings for a name that there is not, or two names of one setting.
+        """
+        found: dict[str, Any] = {}
+        for where, key in keys.items():
+            replaced = self.deprecated.get(key)
+            if replaced is not None:
+                self.warn(replaced.warning(where))
+            name = replaced.new if replaced else key
+            if name not in NAMES:
+                raise BadSettings(f"{where}: no such setting; there are {', '.join(NAMES)}")
+            if name in found:
+                raise BadSettings(f"{where}: {name} has a value already")
+            found[name] = values[key]
+        return found
+
+
+def _from_file(file: Path, names: _Names) -> dict[str, Any]:
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadSettings(f"{file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadSettings(f"{file}: {error}") from error
-    return {
-        key: _read(f"{file}: {key}", _known(f"{file}: {key}", key), value)
-        for key, value in content.items()
-    }
+    found = names.current({f"{file}: {key}": key for key in content}, content)
+    return {key: _read(f"{file}: {key}", key, value) for key, value in found.items()}
 
 
 def _check_config_file(file: Path, values: Mapping[str, Any]) -> None:
@@ -92,22 +128,17 @@ def _check_config_file(file: Path, values: Mapping[str, Any]) -> None:
         raise BadSettings(trouble)
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    values = {}
-    for variable, text in environ.items():
-        others = ("EDGESYNC_SIM_", "EDGESYNC_TEST_", "EDGESYNC_DEMO_")
-        is_other = variable in NOT_SETTINGS or variable.startswith(others)
-        if is_other or not variable.startswith(PREFIX):
-            continue
-        key = _known(variable, variable.removeprefix(PREFIX).lower())
-        values[key] = _read_text(variable, key, text)
-    return values
-
-
-def _known(where: str, key: str) -> str:
-    if key not in NAMES:
-        raise BadSettings(f"{where}: no such setting; there are {', '.join(NAMES)}")
-    return key
+def _from_environment(environ: Mapping[str, str], names: _Names) -> dict[str, Any]:
+    others = ("EDGESYNC_SIM_", "EDGESYNC_TEST_", "EDGESYNC_DEMO_")
+    keys = {
+        variable: variable.removeprefix(PREFIX).lower()
+        for variable in environ
+        if variable.startswith(PREFIX)
+        and variable not in NOT_SETTINGS
+        and not variable.startswith(others)
+    }
+    found = names.current(keys, {key: environ[variable] for variable, key in keys.items()})
+    return {key: _read_text(f"{PREFIX}{key.upper()}", key, text) for key, text in found.items()}
 
 
 def _read_text(where: str, key: str, text: str) -> Any:

@@ -107,6 +107,7 @@ class Foundation:
     hub: OpenedHub
     refusals: RefusalLog
     measures: Measures
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,12 +275,14 @@ def all_jobs(
         "secrets": jobs.secrets.run,
     }
     if hub.client is not None and hub.server_id:  # otherwise this server is the only one
-        every["membership"] = ClusterMembership(hub.server_id, hub.client, store, now_utc).run
+        every["membership"] = ClusterMembership(
+            hub.server_id, hub.client, store, now_utc, version=base.version
+        ).run
     return every
 
 
 def rest_services(
-    base: Foundation, jobs: Jobs, admin_digest: str, version: str, address: ServerAddress
+    base: Foundation, jobs: Jobs, admin_digest: str, address: ServerAddress
 ) -> Services:
     """The dependencies of the REST API; *admin_digest*: of the token in `admin.token`."""
     settings, store, sealer = base.settings, base.store, base.keys.sealer
@@ -293,7 +296,7 @@ def rest_services(
         clock=now_utc,
         new_id=new_id,
         new_token=new_token,
-        version=version,
+        version=base.version,
         default_namespace=settings.namespace,
         authenticator=Authenticator(admin_digest, store, now_utc, limits, base.refusals),
         sessions=Sessions(sealer.session_key),

@@ -76,6 +76,10 @@ COMMANDS = {
         "edgesync.admin.backup:restore_backup",
         "Restore the backup FILE to a new data directory, and with --database to PostgreSQL.",
     ),
+    "upgrade": (
+        "edgesync.admin.upgrade:upgrade",
+        "Check an upgrade before it is done.",
+    ),
     # Over its REST API.
     "login": (
         "edgesync.cli.login:login",

@@ -41,12 +41,14 @@ class ClusterMembership:
         store: Store,
         clock: Callable[[], datetime],
         *,
+        version: str,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._id = server_id
         self._hub = hub
         self._store = store
         self._clock = clock
+        self._version = version
         self._pause = pause
 
     async def run(self) -> None:
@@ -70,7 +72,9 @@ class ClusterMembership:
     async def _beat(self, adopted: str) -> str | None:
         """Record the heartbeat; renew the claim on *adopted*, or claim a lost server."""
         now = self._clock()
-        await self._store.write_concurrent(lambda tx: tx.record_server(self._id, now))
+        await self._store.write_concurrent(
+            lambda tx: tx.record_server(self._id, now, self._version)
+        )
         if adopted:
             await self._store.write_concurrent(lambda tx: tx.renew_server(adopted, now))
             return None

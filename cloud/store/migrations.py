@@ -88,6 +88,7 @@ STEPS: tuple[Step, ...] = (
     ("0042_app_counts", usage.APP_COUNTS),
     ("0043_local_users", local_users.LOCAL_USERS),
     ("0044_secret_sources", secret_sources.SECRET_SOURCES),
+    ("0045_server_versions", first.SERVER_VERSIONS),
 )
 """Every migration there ever was, by its id, in their order."""
 

@@ -30,6 +30,11 @@ _FETCHED = 2000
 
 
 _READ_FOR = timedelta(minutes=1)
+_SIZE = statement(
+    "SELECT CAST(coalesce(sum(pg_total_relation_size("
+    "quote_ident(schemaname) || '.' || quote_ident(tablename))), 0) AS BIGINT)"
+    " FROM pg_tables WHERE schemaname = current_schema()"
+)
 _TIMEOUT = b"SELECT set_config('statement_timeout', %s, true)"
 
 
@@ -99,6 +104,12 @@ class PostgresDatabase:
             except (errors.DataCorrupted, errors.IndexCorrupted, errors.InternalError_) as error:
                 return str(error).strip()
         return ""
+
+    def size(self) -> int:
+        """As in `Database`: of the tables in its schema, with their indexes."""
+        with self.look() as rows:
+            [(found,)] = rows(_SIZE)
+            return int(found)
 
     def wipe(self) -> None:
         """As in `Database`; what the log of PostgreSQL itself holds goes in its time."""

@@ -57,6 +57,10 @@ class Database(Protocol):
         """Read what is there at one moment and change nothing, also while servers write."""
         ...
 
+    def size(self) -> int:
+        """Bytes that it takes on the disk."""
+        ...
+
     def wipe(self) -> None:
         """Leave nothing in it of what was replaced or removed."""
         ...
@@ -142,6 +146,11 @@ class SqliteDatabase:
                 return ""
             return str(error)
         return "; ".join(row[0] for row in found if row[0] != "ok")
+
+    def size(self) -> int:
+        """As in `Database`."""
+        files = [self._path, self._path.with_name(f"{self._path.name}-wal")]
+        return sum(file.stat().st_size for file in files if file.exists())
 
     def wipe(self) -> None:
         """As in `Database`."""

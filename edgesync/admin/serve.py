@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,15 @@ from broker.errors import BrokerError
 from certs.errors import CertError
 from cloud.app import serve as run_server
 from cloud.config import Settings
+from cloud.core.deprecated_settings import DEPRECATED_SETTINGS
 from cloud.errors import CloudError, Unavailable
 from cloud.http.logs import LOG_FORMAT, BoundedFormatter, LogBudget, RequestIdFilter
-from cloud.settings_sources import NAMES, PATHS, load_settings
+from cloud.settings_sources import PATHS, load_settings
 from edgesync import version
 from edgesync.admin.ca import passphrase_of
 from edgesync.interpreter import tuned_interpreter
+
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 _REPEATED = {
     "server_names": "--server-name",
@@ -36,25 +39,37 @@ _REPEATED = {
 
 
 def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give *command* one option for each setting."""
-    for setting in reversed(fields(Settings)):
-        flag = _REPEATED.get(setting.name, "--" + setting.name.replace("_", "-"))
-        options: dict[str, Any] = {"help": _help_of(setting.metadata, setting.default)}
-        if setting.name in PATHS:
-            options["type"] = click.Path(path_type=Path)
-        elif setting.name in _REPEATED:
-            options["multiple"] = True
-        elif isinstance(setting.default, bool):
-            flag = f"{flag}/--no-{flag[2:]}"
-        else:
-            options["type"] = type(setting.default)
-        command = click.option(flag, setting.name, default=None, **options)(command)
+    """Give *command* one option for each setting, and a hidden one for each deprecated name."""
+    named = {setting.name: setting for setting in fields(Settings)}
+    for replaced in DEPRECATED_SETTINGS:
+        command = _option(replaced.old, named[replaced.new], hidden=True)(command)
+    for name, setting in reversed(named.items()):
+        command = _option(name, setting)(command)
     return command
+
+
+def _option(name: str, setting: Field[Any], *, hidden: bool = False) -> Decorator:
+    flag = _REPEATED.get(name, "--" + name.replace("_", "-"))
+    options: dict[str, Any] = {"help": _help_of(setting.metadata, setting.default)}
+    if setting.name in PATHS:
+        options["type"] = click.Path(path_type=Path)
+    elif setting.name in _REPEATED:
+        options["multiple"] = True
+    elif isinstance(setting.default, bool):
+        flag = f"{flag}/--no-{flag[2:]}"
+    else:
+        options["type"] = type(setting.default)
+    return click.option(flag, name, default=None, hidden=hidden, **options)
 
 
 def _help_of(metadata: Mapping[str, str], default: object) -> str:
     shown = default not in (None, (), False)
     return metadata["help"] + (f"  [default: {default}]" if shown else "")
+
+
+def warn(text: str) -> None:
+    """Print a warning to standard error; where logs are not set up yet."""
+    click.echo(f"Warning: {text}", err=True)
 
 
 @click.command()
@@ -68,9 +83,9 @@ def _help_of(metadata: Mapping[str, str], default: object) -> str:
 @_settings_options
 def serve(file: Path | None, **flags: Any) -> None:
     """Run the server: REST API, activation endpoint and MQTT hub in one process."""
-    given = {name: flags[name] for name in NAMES if flags[name] not in (None, ())}
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
     try:
-        settings = load_settings(given, os.environ, file)
+        settings = load_settings(given, os.environ, file, warn=warn)
     except CloudError as error:
         raise click.UsageError(str(error)) from error
     passphrase = passphrase_of(settings.ca_passphrase_file, os.environ)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from cloud.core.versions import is_older_agent
 from cloud.link.installer import agent_program
 from cloud.store.migrations import STEPS
 from edgesync import version
@@ -69,6 +70,21 @@ def test_released_migrations_stay_as_they_were(previous: PreviousVersion) -> Non
     assert now[: len(released)] == released
 
 
+def test_the_agent_of_the_previous_version_is_not_too_old(previous: PreviousVersion) -> None:
+    agent = previous.python("import edgesync_agent; print(edgesync_agent.VERSION)").strip()
+    assert agent.startswith("edgesync-agent ")
+    assert not is_older_agent(agent)
+
+
+def check_upgrade(fleet: ServerFleet, *servers: str) -> None:
+    """The check finds nothing that prevents an upgrade; what it shows of *servers*."""
+    place = ("--data-dir", str(fleet.folder / "one"))
+    shown = edgesync("upgrade", "check", *place, database=fleet.url).splitlines()
+    found = {" ".join(line.split()) for line in shown}
+    for start in servers:
+        assert any(line.startswith(start) for line in found), shown
+
+
 def test_servers_are_upgraded_one_at_a_time_under_load(
     previous: PreviousVersion, tmp_path: Path, postgres: Postgres
 ) -> None:
@@ -94,6 +110,7 @@ def test_servers_are_upgraded_one_at_a_time_under_load(
         with Talker(old[0], identity, pause=PAUSE) as talker:
             with NodeMaker(apis[1], "meanwhile", pause=PAUSE) as writer:
                 wait_for(lambda: talker.answered >= 5 and writer.acknowledged, "load", units=60)
+                check_upgrade(fleet, "warning server one its version", "warning server two")
                 assert old[0].stop() == 0
                 one = stack.enter_context(fleet.server("one"))
                 new = stack.enter_context(one.client())
@@ -107,11 +124,11 @@ def test_servers_are_upgraded_one_at_a_time_under_load(
             assert old[1].stop() == 0
             two = stack.enter_context(fleet.server("two"))
             last = stack.enter_context(two.client())
-            assert last.get("/version").json() == {"version": version()}
             change_through(last, "nginx:4", seen_by=new)
         assert int(hostname(last)) >= talker.answered
         names = {one["name"] for one in new.get("/v1/nodes").json()["items"]}
         assert set(acknowledged) <= names
+        check_upgrade(fleet, "ok schema no migration", f"ok server two {version()}")
         verify_log(one.data_dir, fleet.url)
         refuses_database(previous, old[1].data_dir, fleet)
 

@@ -52,7 +52,7 @@ class ClusterWorld:
         await self.paused.wait()
 
     async def seen(self, server_id: str, now: datetime) -> None:
-        await self.store.write(lambda tx: tx.record_server(server_id, now))
+        await self.store.write(lambda tx: tx.record_server(server_id, now, "1"))
 
     async def gone(self) -> str | None:
         """Who would be adopted now."""
@@ -65,7 +65,9 @@ def world(store: Store) -> ClusterWorld:
 
 
 def servers(world: ClusterWorld) -> ClusterMembership:
-    return ClusterMembership("one", world.hub, world.store, world.clock, pause=world.pause)
+    return ClusterMembership(
+        "one", world.hub, world.store, world.clock, version="1", pause=world.pause
+    )
 
 
 async def test_a_server_that_is_silent_is_adopted_once_and_then_forgotten(
@@ -107,7 +109,7 @@ async def test_a_server_that_came_back_is_not_forgotten(world: ClusterWorld) -> 
 
 async def test_no_two_servers_claim_the_same_one(store: Store) -> None:
     for name in ("a", "b", "c"):
-        await store.write(lambda tx, name=name: tx.record_server(name, NOW))  # type: ignore[misc]
+        await store.write(lambda tx, name=name: tx.record_server(name, NOW, "1"))  # type: ignore[misc]
     later = NOW + 2 * GONE_AFTER
     claimed = [
         await store.write(lambda tx: tx.claim_server(later - GONE_AFTER, later)) for _ in range(4)
@@ -126,7 +128,7 @@ async def test_a_database_that_is_away_ends_nothing(world: ClusterWorld) -> None
         async def _fail(self, _work: object) -> None:
             raise Unavailable("it is away")
 
-    one = ClusterMembership("one", world.hub, Away(), world.clock, pause=world.pause)  # type: ignore[arg-type]
+    one = ClusterMembership("one", world.hub, Away(), world.clock, version="1", pause=world.pause)  # type: ignore[arg-type]
     task = asyncio.get_running_loop().create_task(one.run())
     await world.beat()
     await world.beat()

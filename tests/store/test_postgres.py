@@ -174,7 +174,7 @@ async def test_a_claim_does_not_wait_for_that_of_another_server(
         for name in ("a", "b"):
             tx.put_node(node(name))
             tx.record_ready("default", name, NOW)
-            tx.record_server(name, NOW)
+            tx.record_server(name, NOW, "1")
         tx.mark_pending([node("a"), node("b")])
 
     await servers[0].write(fill)

@@ -1,14 +1,17 @@
 """Settings from flags, environment and file."""
 
 import re
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from cloud.config import BadSettings, Settings, broker_address
+from cloud.core.deprecated_settings import DEPRECATED_SETTINGS, DeprecatedSetting
 from cloud.core.rate import Rate
 from cloud.settings_sources import load_settings
+from tests.repo.tracked import ROOT, text_of
 
 
 def refusal(flags: dict[str, object], environ: dict[str, str], file: Path | None = None) -> str:
@@ -51,6 +54,43 @@ def test_an_unknown_key_is_an_error_wherever_it_stands(tmp_path: Path) -> None:
         "x",
     )
     assert load_settings({}, others, None) == Settings()
+
+
+def test_a_setting_that_was_replaced_works_with_a_warning(tmp_path: Path) -> None:
+    deprecated = [DeprecatedSetting("rest_port", "api_port", "0.2")]
+    file = tmp_path / "edgesync.toml"
+    file.write_text("rest_port = 1\n")
+    for flags, environ, where in (
+        ({}, {}, f"{file}: rest_port"),
+        ({}, {"EDGESYNC_REST_PORT": "2"}, "EDGESYNC_REST_PORT"),
+        ({"rest_port": 3}, {}, "--rest-port"),
+    ):
+        warnings: list[str] = []
+        named = file if not flags and not environ else None
+        settings = load_settings(flags, environ, named, warn=warnings.append, deprecated=deprecated)
+        assert settings.api_port in {1, 2, 3}
+        expected = f"{where}: deprecated since 0.2, removed in the next version: use api_port"
+        assert warnings == [expected]
+    environ = {"EDGESYNC_REST_PORT": "2", "EDGESYNC_API_PORT": "3"}
+    with pytest.raises(BadSettings, match="has a value already"):
+        load_settings({}, environ, None, warn=lambda _: None, deprecated=deprecated)
+    assert "rest_port" in refusal({}, {}, file)
+
+
+def test_the_page_lists_the_deprecated_settings_that_still_work() -> None:
+    page = text_of(ROOT / "docs/upgrading.md").partition("\n## Deprecated names\n")[2]
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| ([\d.]+) \|$", page, flags=re.M)
+    listed = [(one.old, one.new, one.since) for one in DEPRECATED_SETTINGS]
+    assert rows == listed
+    assert ("No setting is deprecated now." in page) == (not listed)
+    names = {one.name for one in fields(Settings)}
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))
+    last = project["tool"]["setuptools_scm"]["fallback_version"]
+    for old, new, since in listed:
+        assert new in names
+        assert old not in names
+        # Removed once the version after that is released.
+        assert tuple(map(int, since.split("."))) >= tuple(map(int, last.split(".")[:2])), old
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from cloud.store.statements import statement
 
 RECORD_SERVER = statement(
     """
-    INSERT INTO server (id, seen) VALUES (:id, :now) ON CONFLICT (id) DO UPDATE SET seen =
-        excluded.seen
+    INSERT INTO server (id, seen, version) VALUES (:id, :now, :version)
+    ON CONFLICT (id) DO UPDATE SET seen = excluded.seen, version = excluded.version
     """,
     writes={"server"},
 )
@@ -30,9 +30,9 @@ FORGET_SERVER = statement("DELETE FROM server WHERE id = :id", writes={"server"}
 class ServerPart(TransactionPart):
     """Servers."""
 
-    def record_server(self, server_id: str, now: datetime) -> None:
-        """Record that the server was seen at *now*."""
-        self._run(RECORD_SERVER, {"id": server_id, "now": micros(now)})
+    def record_server(self, server_id: str, now: datetime, version: str) -> None:
+        """Record that the server, which runs *version*, was seen at *now*."""
+        self._run(RECORD_SERVER, {"id": server_id, "now": micros(now), "version": version})
 
     def claim_server(self, since: datetime, now: datetime) -> str | None:
         """A server that was not seen since *since*, seen again at *now*; no two callers get it.

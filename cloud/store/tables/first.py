@@ -331,6 +331,11 @@ SAID_INTERVALS = (
 )
 
 
+SERVER_VERSIONS = (
+    # Empty: of a server from before this step.
+    definition("ALTER TABLE server ADD COLUMN version {text} NOT NULL DEFAULT ''"),
+)
+
 SERVERS = (
     definition("""
     CREATE TABLE server (
