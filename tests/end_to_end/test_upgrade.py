@@ -254,9 +254,7 @@ def use_commands(server: Server, tree: Path | None = None) -> None:
         ("top nodes", "gate"),
         ("export", "kind: App"),
         ("label node gate seen=yes", "gate"),
-        ("label node gate seen-", "gate"),
         ("events", "gate"),
-        ("version", server.api),
     ):
         assert expected in edgesync(*words.split(), tree=tree, **variables), words
 

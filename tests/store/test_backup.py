@@ -12,6 +12,7 @@ import pytest
 from cloud.core.audit import SERVER, Action, Attempt
 from cloud.core.event import Event
 from cloud.core.listing import ListOptions
+from cloud.core.running import RunningApp
 from cloud.opening import database_of
 from cloud.operations.audit import carry_out, prune
 from cloud.store.archive import ArchivePart
@@ -58,6 +59,7 @@ def fill(tx: Transaction) -> None:
     tx.put_batch(batch())
     tx.put_record(record())
     tx.put_report("default", "n1", report(node={"hostname": "h"}), "json", NOW)
+    tx.put_running("default", "n1", [RunningApp("web", "1", "running")], "x")
     prune(tx, keep=4, oldest=NOW, now=NOW)
 
 
@@ -110,6 +112,8 @@ async def test_what_is_restored_is_what_was_there(
     assert (place / "secrets.key").stat().st_mode & 0o777 == 0o600
     assert not check_log(elsewhere, place).broken
     async with open_there(place) as store:
+        counted = await store.read(lambda tx: tx.count_running("default", "web"))
+        assert counted == {("1", "running"): 1}
         assert await store.read(lambda tx: tx.secret("default", "password")) == secret()
         version = await store.write(lambda tx: tx.next_version())
         last = Event("node.ready", "default", "node", "last", NOW, "")
