@@ -16,11 +16,13 @@ from tests.ports import free_port
 USERS = {
     "ann": {"email": "ann@example.com", "groups": ["fleet", "north"]},
     "bob": {"email": "bob@example.com", "groups": ["north"]},
+    "ci": {"email": "example/shop", "groups": ["pipelines"]},
     "eve": {"email": "eve@example.com", "groups": ["visitors"]},
 }
 ACCESS = [
     {"claims": {"groups": "fleet"}, "role": "admin"},
     {"claims": {"groups": "north"}, "role": "viewer", "namespaces": ["north"]},
+    {"claims": {"groups": "pipelines"}, "role": "deployer", "namespaces": ["shop"]},
 ]
 
 
@@ -54,6 +56,25 @@ class SignInServer:
         back = browser.get(self.approve(self.begin(browser), user))
         assert back.status_code == 303
         return back.headers["location"]
+
+    def id_token(self, client_id: str, user: str = "ann") -> str:
+        """A token that the provider signs for that client."""
+        back = "http://127.0.0.1/back"
+        asked = {
+            "response_type": "code",
+            "client_id": client_id,
+            "redirect_uri": back,
+            "scope": "openid profile email",
+            "nonce": client_id,
+        }
+        place = str(httpx.URL(f"{self.issuer}/oauth2/authorize", params=asked))
+        code = httpx.URL(self.approve(place, user)).params["code"]
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": back}
+        answer = httpx.post(
+            f"{self.issuer}/oauth2/token", data=form, auth=(client_id, "any"), trust_env=False
+        )
+        token: str = answer.json()["id_token"]
+        return token
 
 
 @contextlib.contextmanager

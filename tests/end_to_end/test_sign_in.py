@@ -150,10 +150,10 @@ def test_a_token_is_exchanged_for_a_session(world: SignInServer) -> None:
         "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
     }
     with world.browser() as browser:
-        sent = {**form, "subject_token": _id_token(world, "other")}
+        sent = {**form, "subject_token": world.id_token("other")}
         got = browser.post("/login/token", data=sent).json()
         # A token for another client, of a provider whose tokens are not exchanged.
-        sent = {**form, "subject_token": _id_token(world, "edgesync")}
+        sent = {**form, "subject_token": world.id_token("edgesync")}
         assert browser.post("/login/token", data=sent).status_code == 401
         assert (got["token_type"], got["expires_in"]) == ("Bearer", 3600)
         bearer = {"Authorization": f"Bearer {got['access_token']}"}
@@ -166,25 +166,6 @@ def test_a_token_is_exchanged_for_a_session(world: SignInServer) -> None:
             ({**form, "subject_token": got["access_token"]}, 401),
         ):
             assert browser.post("/login/token", data=wrong).status_code == status, wrong
-
-
-def _id_token(world: SignInServer, client_id: str) -> str:
-    back = "http://127.0.0.1/back"
-    asked = {
-        "response_type": "code",
-        "client_id": client_id,
-        "redirect_uri": back,
-        "scope": "openid profile email",
-        "nonce": client_id,
-    }
-    place = str(httpx.URL(f"{world.issuer}/oauth2/authorize", params=asked))
-    code = httpx.URL(world.approve(place, "ann")).params["code"]
-    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": back}
-    answer = httpx.post(
-        f"{world.issuer}/oauth2/token", data=form, auth=(client_id, "any"), trust_env=False
-    )
-    token: str = answer.json()["id_token"]
-    return token
 
 
 @pytest.mark.parametrize(
