@@ -18,7 +18,10 @@ class SecretSummary(Answer):
 
 
 class SourceAnswer(Answer):
-    """Whether the sources of a secret can be read; `error` is why not, `since` when that began."""
+    """Whether the sources of a secret can be read; `error` is why not, `since` when that began.
+
+    A new secret is read a few seconds later: until then it is not readable, without an error.
+    """
 
     readable: bool
     error: str

@@ -26,6 +26,12 @@ HELD = timedelta(seconds=60)
 FAILURE_HELD = timedelta(seconds=10)
 """How long a source that could not be read is not read for nodes again."""
 
+READ = timedelta(seconds=10)
+"""Time in which the values of one secret are read."""
+
+LOOK_EVERY = timedelta(seconds=5)
+"""Interval between two looks for secrets that were never read."""
+
 HELD_BYTES = 16 * 1024 * 1024
 """Bytes of all values in memory; the oldest are removed first."""
 
@@ -66,6 +72,7 @@ class SecretValues:
         new_salt: Callable[[], str],
         every: timedelta,
         held_bytes: int = HELD_BYTES,
+        read_within: timedelta = READ,
     ) -> None:
         self._store = store
         self._reader = reader
@@ -76,6 +83,7 @@ class SecretValues:
         self._new_salt = new_salt
         self._every = every
         self._held_bytes = held_bytes
+        self._read_within = read_within.total_seconds()
         # The oldest first.
         self._held: dict[_Key, _Held] = {}
         self._locks: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
@@ -114,17 +122,30 @@ class SecretValues:
                 tasks.create_task(self._read_one(namespace, name, sources), name="secret")
 
     async def run(self) -> None:
-        """Read all sources at the interval, until cancelled."""
+        """Read all sources at the interval, and new ones soon, until cancelled."""
+        look = min(LOOK_EVERY, self._every)
+        due = self._timer()
         while True:
             try:
-                await self.read_all()
+                if self._timer() >= due:
+                    due = self._timer() + self._every.total_seconds()
+                    await self.read_all()
+                else:
+                    await self.read_new()
             except Unavailable as error:
                 logger.warning("cannot look for changed secrets, trying again: %s", error.reason)
-            await asyncio.sleep(self._every.total_seconds())
+            await asyncio.sleep(look.total_seconds())
 
     async def read_all(self) -> None:
-        """Read the sources of all secrets, as many as are held at a time; Unavailable: no store."""
-        places = await self._store.read(lambda tx: tx.sourced_secrets())
+        """Read the sources of all secrets; Unavailable: there is no store."""
+        await self._read_some(await self._store.read(lambda tx: tx.sourced_secrets()))
+
+    async def read_new(self) -> None:
+        """Read those that were never read: of new secrets, and of those with other sources."""
+        await self._read_some(await self._store.read(lambda tx: tx.new_sourced_secrets()))
+
+    async def _read_some(self, places: Sequence[tuple[str, str]]) -> None:
+        """Read *places*, as many as are read at a time."""
         for first in range(0, len(places), AT_ONCE):
             some = places[first : first + AT_ONCE]
 
@@ -153,11 +174,16 @@ class SecretValues:
 
     async def _read_now(self, namespace: str, name: str, sources: Sources) -> SourcesRead:
         try:
-            values = await self._reader.values(namespace, sources)
-        except Unavailable as error:
-            logger.warning("secret %s of %s cannot be read: %s", name, namespace, error.reason)
-            return SourcesRead(namespace, name, sources, {}, error.reason)
-        return SourcesRead(namespace, name, sources, values)
+            async with asyncio.timeout(self._read_within):
+                values = await self._reader.values(namespace, sources)
+        except TimeoutError:
+            error = f"its sources gave no answer within {self._read_within:g} s"
+        except Unavailable as failure:
+            error = failure.reason
+        else:
+            return SourcesRead(namespace, name, sources, values)
+        logger.warning("secret %s of %s cannot be read: %s", name, namespace, error)
+        return SourcesRead(namespace, name, sources, {}, error)
 
     def _hold(self, key: _Key, number: int, read: SourcesRead) -> _Held:
         """Hold what was *read*, and what was read before as far as there is room for it."""

@@ -4,13 +4,17 @@ import asyncio
 import os
 import stat
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cloud.core.secret import SIZE_LIMIT
 from cloud.core.secret_source import SecretSource, SourceKind, Sources, variable_name
 from cloud.errors import Invalid, Unavailable
+
+FILES_AT_ONCE = 2
+"""Files that are read at the same time."""
 
 ReadFields = Callable[[str, str], Awaitable[Mapping[str, Any]]]
 """The fields at a path of a namespace in a Vault; Unavailable with the reason."""
@@ -27,6 +31,8 @@ class SourceReader:
     prefix: str = ""
     environ: Mapping[str, str] | None = None
     vault: ReadFields | None = None
+    # Its own: a file on a disk that does not answer must not take the threads of others.
+    threads: Executor = field(default_factory=lambda: ThreadPoolExecutor(FILES_AT_ONCE, "sources"))
 
     def check(self, sources: Sources) -> None:
         """Invalid for the first of *sources* of a kind that this server does not read."""
@@ -60,7 +66,8 @@ class SourceReader:
         self, namespace: str, source: SecretSource, fields: Mapping[str, Mapping[str, Any]]
     ) -> str:
         if source.kind is SourceKind.FILE:
-            return await asyncio.to_thread(self._from_file, namespace, source.file)
+            loop, name = asyncio.get_running_loop(), source.file
+            return await loop.run_in_executor(self.threads, self._from_file, namespace, name)
         if source.kind is SourceKind.ENV:
             return self._from_variable(namespace, source.env)
         value = fields[source.vault].get(source.field)

@@ -17,10 +17,10 @@ from cloud.core.encryption_key import SEALED_IF_POSSIBLE, SealingPolicy
 from cloud.core.objects import Presign, cannot_sign
 from cloud.core.report import check_counts, read_interval, read_order, read_report, read_usage
 from cloud.core.usage import DEFAULT_USAGE_STEP
-from cloud.errors import CloudError, Invalid, SecretsUnread, Unavailable
+from cloud.errors import CloudError, Invalid, Unavailable
 from cloud.link.measures import Measures
 from cloud.link.renewal import Renew, cannot_renew
-from cloud.link.unread_secrets import TRIES, ReadSecrets, reads_no_secrets
+from cloud.link.unread_secrets import ReadSecrets, reads_no_secrets
 from cloud.link.wire import Meta, desire_answer, report_answer
 from cloud.operations.commands import receive_answer
 from cloud.operations.desires import ANSWER_LIMIT, deliver, read_infos
@@ -95,6 +95,11 @@ class NodeRequest:
 
         self.work = checked
 
+    def reopened(self) -> "NodeRequest":
+        """Have it carried out again, if it was."""
+        self.outcome, self.is_done = None, False
+        return self
+
     def release(self) -> None:
         """Free a large response, which was sent."""
         if isinstance(self.outcome, Message):
@@ -159,25 +164,16 @@ class Exchange:
     async def ask(self, request: NodeRequest) -> Message | None:
         """Carry out *request* in one commit with other waiting ones; return its response.
 
-        Raises the error it was refused with; Unavailable if the store cannot answer now.
+        Raises the error it was refused with; Unavailable if the store cannot answer now. After
+        SecretsUnread it can be reopened and carried out again, see `once_read`.
         """
         if request.channel not in _WRITING:
-            await self._carry_out_reading(request)
+            await self.carry_out([request])
         else:
             await self._commit.settle(request)
         if isinstance(request.outcome, CloudError):
             raise request.outcome
         return request.outcome
-
-    async def _carry_out_reading(self, request: NodeRequest) -> None:
-        """Carry out *request*, again once secrets that it asks for were read."""
-        await self.carry_out([request])
-        for _ in range(TRIES):
-            if not isinstance(request.outcome, SecretsUnread):
-                break
-            await self.read_secrets(request.outcome.secrets)
-            request.outcome, request.is_done = None, False
-            await self.carry_out([request])
 
     async def carry_out(self, requests: Sequence[NodeRequest]) -> None:
         """Settle the open ones of *requests*; none is settled before its changes are stored.

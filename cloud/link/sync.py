@@ -28,6 +28,7 @@ from cloud.http.requests import address_of, read_body, request_id
 from cloud.http.routing import CheckedRoute
 from cloud.link.byte_budget import ByteBudget, CountedResponse
 from cloud.link.exchange import LONG_BYTES, Exchange, NodeRequest
+from cloud.link.unread_secrets import once_read, or_unread
 from cloud.operations.admission import bind_key, check_certificate, needs_key
 from cloud.store.transaction import Transaction
 
@@ -85,7 +86,7 @@ def sync_app(
 
     async def answered(question: NodeRequest) -> Response:
         async with making if question.channel is Channel.DESIRE else contextlib.nullcontext():
-            message = await exchange.ask(question)
+            message = await exchange.ask(question.reopened())
             return CountedResponse(encode_json(message.content if message else None), answers)
 
     async def answer(request: Request, channel: Channel, kind: NodeMessageKind) -> Response:
@@ -109,7 +110,9 @@ def sync_app(
                         # Others are served while a long one is read.
                         question = await asyncio.to_thread(read) if is_long else read()
                         _only_if_admitted(question, shown, now)
-                        return await answered(question)
+                        first = await or_unread(answered(question))
+                # Nothing that others need is held while secrets are read.
+                return await once_read(first, lambda: answered(question), exchange.read_secrets)
         except (Denied, TooManyRequests, NotFound) as error:
             if not isinstance(error, NotFound) or error.kind == "node":
                 await refusals.record(_attempt(request, peer, now), error)

@@ -6,9 +6,12 @@ again once they were, whether that succeeded or not.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TypeVar
 
 from broker.hub import Inbound
 from cloud.errors import SecretsUnread, UnreadSecret
+
+T = TypeVar("T")
 
 ReadSecrets = Callable[[Iterable[UnreadSecret]], Awaitable[None]]
 """Reads secrets from their sources; takes a few seconds at most."""
@@ -19,6 +22,32 @@ TRIES = 3
 
 async def reads_no_secrets(_secrets: Iterable[UnreadSecret]) -> None:
     """Where a server reads no sources."""
+
+
+async def or_unread(answer: Awaitable[T]) -> T | SecretsUnread:
+    """The *answer*, or which secrets have to be read before there is one."""
+    try:
+        return await answer
+    except SecretsUnread as error:
+        return error
+
+
+async def once_read(
+    first: T | SecretsUnread, again: Callable[[], Awaitable[T]], read: ReadSecrets
+) -> T:
+    """The answer: the *first*, or what *again* answers once secrets were *read*.
+
+    SecretsUnread after TRIES.
+    """
+    answer = first
+    for _ in range(TRIES):
+        if not isinstance(answer, SecretsUnread):
+            break
+        await read(answer.secrets)
+        answer = await or_unread(again())
+    if isinstance(answer, SecretsUnread):
+        raise answer
+    return answer
 
 
 class UnreadSecrets:

@@ -3,7 +3,9 @@
 import base64
 import json
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from cloud.link.sync import ANSWERS_AT_ONCE
+from tests.deadlines import UNIT
 from tests.end_to_end.conftest import (
     Identity,
     Server,
@@ -58,14 +62,19 @@ def server(tmp_path_factory: pytest.TempPathFactory, vault: Vault, files: Path) 
 @pytest.fixture
 def values(vault: Vault, files: Path) -> None:
     vault.instead = None
-    vault.put("shop/db", password=VALUES["vault"])
+    for name in ("db", "https"):
+        vault.put(f"shop/{name}", password=VALUES["vault"])
     (files / "default" / "db").mkdir(parents=True, exist_ok=True)
     (files / "default" / "db" / "password").write_text(VALUES["file"])
 
 
 def made(server: Server, api: httpx.Client, name: str) -> Identity:
-    """A node *name* with an app of that name that uses a secret of that name."""
-    secret = {"name": name, "data": {"plain": "plain-value"}, "dataFrom": SOURCES}
+    """A node *name* with an app of that name that uses a secret of that name.
+
+    It has a path of its own in the vault: what was read for another is not used for it.
+    """
+    sources = {**SOURCES, "vault": {"vault": f"shop/{name}", "field": "password"}}
+    secret = {"name": name, "data": {"plain": "plain-value"}, "dataFrom": sources}
     created = api.post("/v1/secrets", json=secret)
     assert created.status_code == 200, created.text
     batch = make_batch(api, name, labels={"role": name})
@@ -180,25 +189,65 @@ def test_values_are_delivered_over_https_too(server: Server, values: None) -> No
     assert {**data_of({"content": answered.json()})} == {"plain": "plain-value", **VALUES}
 
 
-@pytest.mark.slow  # begins a server
-def test_a_slow_vault_holds_up_no_other_node(server: Server, vault: Vault, values: None) -> None:
-    def silent(_: BaseHTTPRequestHandler) -> None:
-        vault.ended.wait(3)
+@pytest.fixture
+def silent(vault: Vault, values: None) -> Iterator[threading.Event]:
+    """A vault that answers only once this is set, or too late."""
+    answers = threading.Event()
+    vault.asked.clear()
 
+    def wait(handler: BaseHTTPRequestHandler) -> None:
+        answers.wait(10)
+        answer(handler, 200, {"data": {"data": {"password": "late"}}})
+
+    vault.instead = wait
+    yield answers
+    answers.set()
+    vault.instead = None
+
+
+def without_sources(api: httpx.Client, name: str) -> None:
+    api.put(f"/v1/secrets/{name}", json={"data": {"plain": "x"}}).raise_for_status()
+
+
+@pytest.mark.slow  # begins a server
+def test_a_slow_vault_holds_up_no_other_node(
+    server: Server, vault: Vault, silent: threading.Event
+) -> None:
     with server.client() as api:
         waiting, other = made(server, api, "waiting"), made(server, api, "quick")
-        api.put("/v1/secrets/quick", json={"data": {"plain": "x"}})
+        without_sources(api, "quick")
         with connected(server, waiting) as slow, connected(server, other) as quick:
-            vault.instead = silent
             slow.report(apps=[])
+            quick.report(apps=[])
             info = {"kind": "secret", "name": "waiting", "version": ""}
             slow.send("desire", "desire", {"infos": [info]})
-            wait_for(lambda: any("shop/db" in path for path in vault.asked), "the vault")
-            for _ in range(5):
-                quick.report(apps=[])
-                assert data_of(quick.fetch(("secret", "quick"))) == {"plain": "x"}
-            vault.instead = None
-            assert slow.next("desire-response")["kind"]
+            wait_for(lambda: vault.asked, "the vault")
+            assert data_of(quick.fetch(("secret", "quick"))) == {"plain": "x"}
+            assert slow.received["desire-response"].empty()
+            silent.set()
+            assert data_of(slow.next("desire-response"))["vault"] == "late"
+
+
+@pytest.mark.slow  # begins a server
+def test_a_slow_vault_holds_up_no_other_node_over_https(
+    server: Server, vault: Vault, silent: threading.Event
+) -> None:
+    with server.client() as api:
+        waiting, other = made(server, api, "waits"), made(server, api, "other")
+        without_sources(api, "other")
+
+    def desire(identity: Identity) -> httpx.Response:
+        body = {"infos": [{"kind": "secret", "name": identity.name, "version": ""}]}
+        with httpx.Client(base_url=server.sync, verify=identity.context()) as node:
+            return node.post("/v1/sync/desire", json=body, timeout=30 * UNIT)
+
+    with ThreadPoolExecutor(2 * ANSWERS_AT_ONCE) as threads:
+        slow = [threads.submit(desire, waiting) for _ in range(2 * ANSWERS_AT_ONCE)]
+        wait_for(lambda: vault.asked, "the vault")
+        assert desire(other).status_code == 200
+        assert not [one for one in slow if one.done()]
+        silent.set()
+        assert {one.result(timeout=30 * UNIT).status_code for one in slow} == {200}
 
 
 @pytest.mark.slow  # begins a server

@@ -1,5 +1,6 @@
 """Values that are read when nodes get them, and the versions that follow from them."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -152,6 +153,15 @@ async def test_a_change_is_found_without_a_node(world: SourceWorld) -> None:
     assert (await world.versions())[0] != before[0]
 
 
+async def test_a_new_secret_is_read_without_a_node_and_once(world: SourceWorld) -> None:
+    assert await world.store.read(lambda tx: tx.new_sourced_secrets()) == [("default", "db")]
+    await world.values.read_new()
+    assert not await world.store.read(lambda tx: tx.new_sourced_secrets())
+    world.file.unlink()
+    await world.values.read_new()
+    assert (await world.body_now())["password"] == "first-value"
+
+
 async def test_another_server_does_not_deliver_an_older_value_as_the_new_version(
     world: SourceWorld,
 ) -> None:
@@ -214,3 +224,20 @@ async def test_values_in_memory_are_bounded(world: SourceWorld) -> None:
         source = {"k": SecretSource(file=f"f{number}")}
         await values.read([("default", "db", source)])
         assert values.size <= 3000
+
+
+async def test_a_source_that_never_answers_is_given_up(world: SourceWorld) -> None:
+    async def silent(_namespace: str, _path: str) -> dict[str, str]:
+        await asyncio.Event().wait()
+        return {}
+
+    given: dict[str, Any] = {"new_salt": lambda: "salt", "every": timedelta(minutes=5)}
+    reader, clock = SourceReader(vault=silent), world.clock
+    values = SecretValues(
+        *(world.store, reader, clock.now, clock.timer), **given, read_within=timedelta(0)
+    )
+    spec = SecretSpec(data_from={"k": SecretSource(vault="a", field="b")})
+    await world.store.write(lambda tx: update_secret(tx, "default", "db", spec, now=NOW))
+    await values.read_all()
+    state = await world.store.read(lambda tx: tx.source_state("default", "db"))
+    assert state.error == "its sources gave no answer within 0 s"

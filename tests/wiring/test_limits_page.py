@@ -161,6 +161,7 @@ LIMITS: Mapping[str, str] = {
     ),
     "name of a source: path or variable": characters(secret_source.PATH_LIMIT),
     "values of one secret from its sources": size(secret.SIZE_LIMIT),
+    "time in which they are read": span(secret_values.READ),
     "answer of a vault": size(vault_client.RESPONSE_LIMIT),
     "time for an answer of a vault": seconds(vault_client.TIMEOUT_SECONDS),
     "requests to a vault at the same time": f"{vault_client.REQUESTS_LIMIT}",

@@ -16,6 +16,13 @@ SOURCED_SECRETS = statement(
     "SELECT namespace, name FROM secret_source ORDER BY namespace, name",
     reads={"secret_source"},
 )
+NEW_SOURCED_SECRETS = statement(
+    """
+    SELECT namespace, name FROM secret_source
+    WHERE document = '' AND error = '' ORDER BY namespace, name
+    """,
+    reads={"secret_source"},
+)
 FIND_SOURCE_STATE = statement(
     """
     SELECT document, error, since FROM secret_source
@@ -70,6 +77,10 @@ class SecretSourcePart(TransactionPart):
     def sourced_secrets(self) -> Sequence[tuple[str, str]]:
         """Namespace and name of each secret that has sources."""
         return [(str(row[0]), str(row[1])) for row in self._run(SOURCED_SECRETS, NOTHING)]
+
+    def new_sourced_secrets(self) -> Sequence[tuple[str, str]]:
+        """Those of them that were never read."""
+        return [(str(row[0]), str(row[1])) for row in self._run(NEW_SOURCED_SECRETS, NOTHING)]
 
     def source_state(self, namespace: str, name: str) -> SourceState:
         """What is known; of a secret without sources nothing."""
