@@ -89,6 +89,7 @@ STEPS: tuple[Step, ...] = (
     ("0043_local_users", local_users.LOCAL_USERS),
     ("0044_secret_sources", secret_sources.SECRET_SOURCES),
     ("0045_server_versions", first.SERVER_VERSIONS),
+    ("0046_assignments_by_state", assignments.BY_STATE_FIRST),
 )
 """Every migration there ever was, by its id, in their order."""
 

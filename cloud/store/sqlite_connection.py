@@ -11,7 +11,7 @@ from typing import TypeVar
 from cloud.errors import Unavailable
 from cloud.store.parts.part import BrokenReference, DuplicateKey, Run, check_parameters
 from cloud.store.rows import Parameters, Row
-from cloud.store.statements import Statement
+from cloud.store.statements import SetStatement, Statement
 
 T = TypeVar("T")
 
@@ -126,8 +126,10 @@ class _SqliteRun:
 
     def each(self, statement: Statement, rows: Sequence[Parameters], /) -> None:
         """As in `Run`; one call for all: each would let go of the interpreter several times."""
-        for row in rows:
-            self._check(row)
+        self._check({})
+        # Those of a set are checked when they are put.
+        for row in () if isinstance(statement, SetStatement) else rows:
+            check_parameters(row)
         try:
             self._connection.executemany(statement.sqlite, rows)
         except sqlite3.Error as error:

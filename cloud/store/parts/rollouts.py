@@ -109,6 +109,15 @@ PUT_ASSIGNMENT = set_statement(
     reads={"node"},
     writes={"assignment"},
 )
+# The columns of an index stay as they are: this takes a third of the time.
+SET_ASSIGNMENT = set_statement(
+    """
+    UPDATE assignment SET document = :document {rows} AND assignment.namespace = :namespace
+    AND assignment.name = :name AND assignment.app = :app
+    """,
+    order=2,
+    writes={"assignment"},
+)
 ASSIGNMENTS_OF_NODE = statement(
     "SELECT document FROM assignment WHERE namespace = :namespace AND name = :name ORDER BY app",
     reads={"assignment"},
@@ -132,7 +141,7 @@ ASSIGNMENTS_OF_APP = statement(
 COUNT_ASSIGNMENTS = statement(
     """
     SELECT stage, state, count(*) FROM assignment WHERE namespace = :namespace AND app = :app
-    GROUP BY stage, state
+    GROUP BY state, stage
     """,
     reads={"assignment"},
 )
@@ -152,10 +161,14 @@ DELETE_ASSIGNMENTS = statement(
 )
 APPS_IN_PROGRESS = statement(
     """
-    SELECT DISTINCT namespace, app FROM assignment
-    WHERE state NOT IN ('updated', 'failed', 'returned') ORDER BY namespace, app
+    SELECT DISTINCT namespace, app FROM rollout WHERE {exists} (
+        SELECT 1 FROM assignment
+        WHERE assignment.namespace = rollout.namespace AND assignment.app = rollout.app
+            AND assignment.state
+                IN ('waiting', 'offered', 'admitted', 'sent', 'skipped', 'returning')
+    ) ORDER BY namespace, app
     """,
-    reads={"assignment"},
+    reads={"assignment", "rollout"},
 )
 
 # All of a fleet, every second while it is rolled out to: in one row, without what is not needed.
@@ -291,12 +304,21 @@ class RolloutPart(PinnedVersionPart):
                 "document": document(one),
             }
             place = (namespace, one.node)
-            self._sets.withdraw(DELETE_ASSIGNMENT, (*place, one.app))
+            key = (*place, one.app)
             becomes: dict[Lookup[Any], Any] = {}
+            before = None
             if self._sets.is_known(OF_NODE, place):
                 known = self._sets.value(OF_NODE, place)
+                before = known.get(one.app)
                 becomes[OF_NODE] = {**known, one.app: one}
-            self._sets.put(PUT_ASSIGNMENT, (*place, one.app), row, place=place, becomes=becomes)
+            is_same = before is not None and _columns_of(before) == _columns_of(one)
+            if is_same and not self._sets.is_waiting(PUT_ASSIGNMENT, key):
+                own = {name: row[name] for name in ("namespace", "name", "app", "document")}
+                self._sets.put(SET_ASSIGNMENT, key, own, place=place, becomes=becomes)
+                continue
+            self._sets.withdraw(DELETE_ASSIGNMENT, key)
+            self._sets.withdraw(SET_ASSIGNMENT, key)
+            self._sets.put(PUT_ASSIGNMENT, key, row, place=place, becomes=becomes)
 
     def delete_assignments(
         self, namespace: str, app: str, nodes: Iterable[str] | None = None
@@ -317,6 +339,11 @@ class RolloutPart(PinnedVersionPart):
         rollouts = [_rollout_of(row) for row in found]
         pinned = self.pinned_apps(namespace) if rollouts else ()
         return governed_apps(apps, rollouts, pinned)
+
+
+def _columns_of(one: Assignment) -> tuple[str, str, int, AssignmentState]:
+    """What stands in columns of its own, beside the document."""
+    return one.version, one.previous, one.stage, one.state
 
 
 def _rollout_of(row: Row) -> Rollout:

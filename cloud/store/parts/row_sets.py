@@ -130,7 +130,7 @@ class RowSets:
             self._unwritten |= statement.writes
         waiting.rows[key] = row
         if place is not None:
-            self._forget(statement.writes, row, keeps)
+            self._forget_at(place, statement.writes, keeps)
             for lookup, value in (becomes or {}).items():
                 self.learn(lookup, place, value)
 
@@ -161,11 +161,21 @@ class RowSets:
         if self._unwritten and not self._unwritten.isdisjoint(statement.tables):
             self.write()
 
-    def _forget(
-        self, tables: frozenset[str], changed: Parameters, keeps: Sequence[Lookup[Any]] = ()
+    def _forget_at(
+        self, place: Place, tables: frozenset[str], keeps: Sequence[Lookup[Any]]
     ) -> None:
+        """Forget what was looked up of one node, but for what is kept; of others by any key."""
         for lookup, known in self._known.items():
-            if lookup in keeps or tables.isdisjoint(lookup.one.reads):
+            if not known or lookup in keeps or tables.isdisjoint(lookup.one.reads):
+                continue
+            if lookup.is_by_key and lookup.of == OF_NODE:
+                known.pop(place, None)
+            else:
+                known.clear()
+
+    def _forget(self, tables: frozenset[str], changed: Parameters) -> None:
+        for lookup, known in self._known.items():
+            if not known or tables.isdisjoint(lookup.one.reads):
                 continue
             place = tuple(str(changed[one]) for one in lookup.of if changed.get(one) is not None)
             if lookup.is_by_key and len(place) == len(lookup.of):
