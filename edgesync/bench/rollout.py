@@ -1,7 +1,8 @@
 """What a rollout costs: a version in three stages without soak, beside a PUT without a policy.
 
 Server and simulated nodes are processes of their own. Then a version that fails on every node: how
-soon the rollout stops, and when the last node has its previous version again.
+soon the rollout stops, and when the last node has its previous version again. The CPU of the server
+is measured beside it, in this process (`rollout_costs`).
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from typing import Any
 import click
 
 from edgesync.bench.figures import machine, system_load
+from edgesync.bench.rollout_costs import cost_lines, measure_costs
 from edgesync.demo.api import DemoApi
 from edgesync.demo.processes import process, running_server, tail
 
@@ -38,8 +40,15 @@ _OPEN = {"running", "paused", "rollingBack", "scheduled", "waitingForApproval"}
 
 @click.command()
 @click.option("--nodes", type=click.IntRange(20, MAX_NODES), default=1000, show_default=True)
+@click.option(
+    "--cost-nodes",
+    type=click.IntRange(1, MAX_NODES),
+    default=10_000,
+    show_default=True,
+    help="Nodes of the store in which CPU is measured, governed and not.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(nodes: int, *, as_json: bool) -> None:
+def command(nodes: int, cost_nodes: int, *, as_json: bool) -> None:
     """Benchmark a rollout in three stages; baseline: a PUT that no policy governs."""
     with contextlib.ExitStack() as stack:
         name = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgesync-bench-"))
@@ -52,6 +61,7 @@ def command(nodes: int, *, as_json: bool) -> None:
         stack.enter_context(_running_nodes(ready, data, nodes, token, bad))
         found = {"nodes": nodes, "goal_ratio": GOAL_RATIO, **bench.measure(bad)}
         found |= {"system_load": system_load(), **machine()}
+    found["costs"] = measure_costs(cost_nodes)
     click.echo(json.dumps(found, indent=2) if as_json else _lines(found))
 
 
@@ -179,5 +189,7 @@ def _lines(found: dict[str, Any]) -> str:
             f" ({found['nodes_returned']} nodes had got the version)",
             f"Python {found['python']}, {found['cores']} cores with a load of"
             f" {found['system_load']:.1f}, {found['system']}",
+            "",
+            cost_lines(found["costs"]),
         )
     )
