@@ -14,7 +14,6 @@ The first call of each kind is measured apart: nothing is cached for it yet.
 
 import asyncio
 import itertools
-import json
 import os
 import tempfile
 import time
@@ -51,6 +50,7 @@ from cloud.store.sealing import load_or_create_sealer
 from cloud.store.sqlite import open_sqlite_store
 from cloud.store.transaction import Store, Transaction
 from cloud.store.witness import load_or_create_witness
+from edgesync.bench.api_results import ApiResult, Rates, results_as_json, results_as_text
 from edgesync.interpreter import tuned_interpreter
 
 MAX_NODES = 1_000_000
@@ -121,31 +121,6 @@ _AWAY = timedelta(hours=1)
 _DAYS = 90
 
 Call = Callable[[], Awaitable[object]]
-
-
-@dataclass(frozen=True, slots=True)
-class ApiResult:
-    """The time of one kind of call in milliseconds, and of the store alone beside it."""
-
-    name: str
-    calls: int
-    first_ms: float
-    p50_ms: float
-    p99_ms: float
-    store_p50_ms: float
-
-    @property
-    def ratio(self) -> float:
-        """How many times as long as the store alone the call took."""
-        return self.p50_ms / self.store_p50_ms
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Nodes a second, by key, in transactions of a thousand."""
-
-    put: float
-    got: float
 
 
 def labels_of(number: int) -> dict[str, str]:
@@ -489,35 +464,6 @@ def command(nodes: int, calls: int, *, as_json: bool) -> None:
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             rates, results = runner.run(measure(Path(name), nodes, calls))
-    click.echo(_as_json(nodes, rates, results) if as_json else _as_text(rates, results))
-
-
-def _as_json(nodes: int, rates: Rates, results: list[ApiResult]) -> str:
-    lines = [
-        {
-            "name": one.name,
-            "calls": one.calls,
-            "first_ms": round(one.first_ms, 3),
-            "p50_ms": round(one.p50_ms, 3),
-            "p99_ms": round(one.p99_ms, 3),
-            "store_p50_ms": round(one.store_p50_ms, 3),
-            "ratio": round(one.ratio, 3),
-        }
-        for one in results
-    ]
-    put, got = round(rates.put), round(rates.got)
-    return json.dumps(
-        {"nodes": nodes, "put_nodes_per_second": put, "got_nodes_per_second": got, "calls": lines}
+    click.echo(
+        results_as_json(nodes, rates, results) if as_json else results_as_text(rates, results)
     )
-
-
-def _as_text(rates: Rates, results: list[ApiResult]) -> str:
-    times = "".join(f"{name:>10}" for name in ("first ms", "p50 ms", "p99 ms", "store ms"))
-    head = f"{'':68} {'calls':>6}{times} {'ratio':>7}"
-    lines = [
-        f"{one.name:68} {one.calls:6} {one.first_ms:9.2f} {one.p50_ms:9.2f} {one.p99_ms:9.2f}"
-        f" {one.store_p50_ms:9.2f} {one.ratio:7.2f}"
-        for one in results
-    ]
-    rate = f"the store alone: {rates.put:.0f} nodes/s put, {rates.got:.0f} nodes/s got"
-    return "\n".join((rate, head, *lines))
