@@ -47,6 +47,9 @@ PATIENCE = timedelta(seconds=10)
 CHANNELS = {PENDING: "edgesync_stale", EVENTS: "edgesync_events"}
 """Channels of the notices between servers; their names are those of older versions."""
 
+MIGRATION_ATTEMPTS = 10
+"""How often a migration begins, if it and other servers wait for each other."""
+
 _CLOSING_SECONDS = 1
 """How long a connection that was closed may keep its lock: PostgreSQL ends its process later."""
 
@@ -113,10 +116,7 @@ class PostgresStore(ThreadedStore):
     def _prepare(self) -> None:
         try:
             self._listening = self._take_part()
-            with self._listening.transaction():
-                # Waits for another server that migrates, where taking part waits for a moment.
-                self._listening.execute("SET LOCAL lock_timeout = 0")
-                migrate(self._listening)
+            _take_steps(self._listening, STEPS)
         except psycopg.Error as error:
             raise Unavailable(f"the database cannot be opened: {str(error).strip()}") from error
         self._listener.start()
@@ -182,7 +182,27 @@ def take_part(url: str, *, alone: bool) -> psycopg.Connection:
 
 def bring_up_to_date(url: str, steps: tuple[Step, ...] = STEPS) -> None:
     """Take those of *steps* that the database has not taken yet."""
-    with contextlib.closing(open_connection(url)) as connection, connection.transaction():
+    with contextlib.closing(open_connection(url)) as connection:
+        _take_steps(connection, steps)
+
+
+def _take_steps(connection: psycopg.Connection, steps: tuple[Step, ...]) -> None:
+    """Migrate in a transaction, beside servers of the version before.
+
+    They read a table and then write it: with a step that locks the table in between, each waits for
+    the other. PostgreSQL ends one of both; if that is this one, it begins again.
+    """
+    for _ in range(MIGRATION_ATTEMPTS - 1):
+        with contextlib.suppress(errors.DeadlockDetected):
+            _migrate_once(connection, steps)
+            return
+    _migrate_once(connection, steps)
+
+
+def _migrate_once(connection: psycopg.Connection, steps: tuple[Step, ...]) -> None:
+    with connection.transaction():
+        # Waits for another server that migrates, where taking part waits for a moment.
+        connection.execute("SET LOCAL lock_timeout = 0")
         migrate(connection, steps)
 
 

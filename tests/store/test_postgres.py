@@ -5,6 +5,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -20,8 +21,9 @@ from cloud.core.usage import UsagePoint
 from cloud.errors import NotFound, Unavailable
 from cloud.store.migrations import STEPS
 from cloud.store.migrations import migrate as migrate_sqlite
-from cloud.store.postgres import migrate, open_postgres_store, take_part
+from cloud.store.postgres import bring_up_to_date, migrate, open_postgres_store, take_part
 from cloud.store.sealing import load_or_create_sealer
+from cloud.store.tables.definition import Definition
 from cloud.store.transaction import NotifyingStore, Transaction
 from cloud.store.witness import load_or_create_witness
 from tests.postgres import NEEDS_POSTGRES, Postgres, running_postgres
@@ -407,3 +409,41 @@ async def test_an_unchanged_report_is_not_written_again(
         stored = await store.read(lambda tx: tx.report("default", "n"))
         assert stored is not None
         assert (stored.report.document.decode(), stored.report.order.sequence) == (second, 3)
+
+
+def test_a_migration_begins_again_when_it_and_a_server_wait_for_each_other(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    url = postgres.schema_of(tmp_path)
+    bring_up_to_date(url)
+    texts = (
+        "LOCK TABLE node IN SHARE ROW EXCLUSIVE MODE",
+        "SELECT pg_advisory_xact_lock_shared(77)",
+        "LOCK TABLE node IN ACCESS EXCLUSIVE MODE",
+    )
+    steps = (*STEPS, ("9999_locks", tuple(Definition("", text) for text in texts)))
+    with psycopg.connect(url) as server, psycopg.connect(url, autocommit=True) as observer:
+
+        def comes(text: str) -> None:
+            until = time.monotonic() + WAIT
+            while observer.execute(text.encode()).fetchone() is None:
+                assert time.monotonic() < until
+
+        observer.execute("SELECT pg_advisory_lock(77)")
+        server.execute("SELECT name FROM node")
+        migration = threading.Thread(target=bring_up_to_date, args=(url, steps), daemon=True)
+        migration.start()
+        comes("SELECT 1 FROM pg_locks WHERE mode = 'ShareRowExclusiveLock' AND granted")
+        update = threading.Thread(
+            target=server.execute, args=("UPDATE node SET mode = mode",), daemon=True
+        )
+        update.start()
+        comes("SELECT 1 FROM pg_locks WHERE mode = 'RowExclusiveLock' AND NOT granted")
+        # Who asks for a lock last, and could never get it, is ended.
+        observer.execute("SELECT pg_advisory_unlock(77)")
+        update.join(WAIT)
+        server.commit()
+        migration.join(WAIT)
+        assert not update.is_alive()
+        assert not migration.is_alive()
+        comes("SELECT 1 FROM migration WHERE name = '9999_locks'")
