@@ -198,7 +198,7 @@ def test_after_a_power_cut_at_any_write_one_version_runs_whole(versions: str) ->
             [sys.executable, "-m", module, folder, versions],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=280,
         )
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(done.stdout) > 30, "there are that many writes"
