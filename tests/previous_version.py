@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.deadlines import UNIT
+
 ROOT = Path(__file__).parents[1]
 NAMED = ROOT / "requirements" / "previous-version"
 
@@ -29,17 +31,21 @@ class PreviousVersion:
 
     def python(self, code: str) -> str:
         """What *code* prints in an interpreter that imports the previous version."""
-        environment = {**os.environ, "PYTHONPATH": str(self.tree)}
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=self.tree,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return python_in(self.tree, code)
+
+
+def python_in(tree: Path, code: str) -> str:
+    """What *code* prints in an interpreter that imports the source in *tree*."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree)},
+        capture_output=True,
+        text=True,
+        timeout=60 * UNIT,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def unpack_previous_version(tree: Path) -> PreviousVersion:

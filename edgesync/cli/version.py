@@ -10,6 +10,7 @@ from edgesync.cli.server_options import access, client_of, server_options
 
 @click.command()
 @server_options
+@click.option("-n", "--namespace", hidden=True, expose_value=False, help="As all verbs have it.")
 def version(
     *, url: str | None, ca: Path | None, token_file: Path | None, context_name: str | None
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from cloud.core.deprecated_settings import DEPRECATED_SETTINGS
 from cloud.core.versions import is_older_agent
 from cloud.link.installer import agent_program
 from cloud.store.migrations import STEPS
@@ -46,7 +47,7 @@ from tests.end_to_end.test_servers import (
 from tests.ports import free_port
 from tests.postgres import NEEDS_POSTGRES, Postgres
 from tests.preloaded import run_edgesync
-from tests.previous_version import PreviousVersion, unpack_previous_version
+from tests.previous_version import ROOT, PreviousVersion, python_in, unpack_previous_version
 
 pytestmark = [*NEEDS_MOSQUITTO, *NEEDS_POSTGRES, pytest.mark.timeout(360)]
 
@@ -68,6 +69,16 @@ def test_released_migrations_stay_as_they_were(previous: PreviousVersion) -> Non
     released = json.loads(previous.python(code))
     now = [[name, [[one.sqlite, one.postgres] for one in made]] for name, made in STEPS]
     assert now[: len(released)] == released
+
+
+def test_names_of_the_previous_version_are_there_or_deprecated(previous: PreviousVersion) -> None:
+    """Settings, kinds, events, commands with their options, routes with their parameters."""
+    code = (ROOT / "tests" / "published_names.py").read_text()
+    before, now = (set(python_in(tree, code).splitlines()) for tree in (previous.tree, ROOT))
+    assert len(before) > 500
+    deprecated = {f"setting {one.old}" for one in DEPRECATED_SETTINGS}
+    flags = {f"command edgesync serve --{one.old.replace('_', '-')}" for one in DEPRECATED_SETTINGS}
+    assert before - now - deprecated - flags == set()
 
 
 def test_the_agent_of_the_previous_version_is_not_too_old(previous: PreviousVersion) -> None:

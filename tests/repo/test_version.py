@@ -64,6 +64,20 @@ def test_a_checkout_has_the_version_of_its_tag_or_a_development_version(tree: Pa
     assert re.fullmatch(r"9\.8\.8\.dev1\+g[0-9a-f]+", version_of(tree))
 
 
+def test_a_shallow_clone_without_tags_has_a_version_after_the_last_one(
+    tree: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    git(tree, "init", "--initial-branch=main")
+    git(tree, "add", "pyproject.toml")
+    for message in ("first", "second"):
+        git(tree, "commit", "--allow-empty", f"--message={message}")
+    clone = tmp_path_factory.mktemp("clone")
+    git(clone, "clone", "--quiet", "--depth=1", f"file://{tree}", "shallow")
+    major, minor, patch = map(int, FALLBACK.split("."))
+    found = version_of(clone / "shallow")
+    assert re.fullmatch(rf"{major}\.{minor}\.{patch + 1}\.dev1\+g[0-9a-f]+", found)
+
+
 def test_the_command_reports_the_installed_version() -> None:
     output = CliRunner().invoke(main, ["--version"]).output
     assert output == f"edgesync, version {version()}\n"

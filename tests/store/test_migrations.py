@@ -108,6 +108,7 @@ def test_a_database_of_a_newer_version_is_refused_untouched(
     with pytest.raises(Unavailable) as caught:
         migrate(connection)
     assert "0999_later" in caught.value.reason
+    assert "restore the backup that was made before the upgrade" in caught.value.reason
     assert schema_of(connection) == before
 
 
